@@ -2,4 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod esl;
+pub mod ids;
 pub mod sim;
+pub mod store;
+pub mod time;

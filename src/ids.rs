@@ -1,0 +1,407 @@
+//! Identifiers, parsed once and valid ever after.
+//!
+//! Every id that crosses a border (a URL, a FreeSWITCH header, a stored key) becomes one of these types
+//! there, and only there. What does not parse never gets inside. Ids are made from randomness that the
+//! caller hands in, so that this module stays pure.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid {what}: expected {expected}")]
+pub struct InvalidId {
+    /// The kind of id, for the message.
+    pub what: &'static str,
+    /// Its form, for the message.
+    pub expected: &'static str,
+}
+
+const fn invalid(what: &'static str, expected: &'static str) -> InvalidId {
+    InvalidId { what, expected }
+}
+
+/// A UUID in the one text form FreeSWITCH writes: lower case, hyphenated, 36 characters.
+///
+/// Other spellings are refused, because FreeSWITCH finds a channel by its text.
+fn canonical_uuid(text: &str) -> Option<Uuid> {
+    if text.len() != 36 || text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return None;
+    }
+    Uuid::try_parse(text).ok()
+}
+
+/// One FreeSWITCH server: five characters `[A-Za-z0-9]`, from the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId([u8; 5]);
+
+impl NodeId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        // Only ASCII alphanumerics get in.
+        std::str::from_utf8(&self.0).unwrap_or("?????")
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let bytes: [u8; 5] = text
+            .as_bytes()
+            .try_into()
+            .map_err(|_| invalid("node id", "5 characters of A-Z a-z 0-9"))?;
+        if bytes.iter().all(u8::is_ascii_alphanumeric) {
+            Ok(Self(bytes))
+        } else {
+            Err(invalid("node id", "5 characters of A-Z a-z 0-9"))
+        }
+    }
+}
+
+/// A room: `<node>-room-<uuid>`. It is also the name of the FreeSWITCH conference, so no tenant's text ever is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoomId {
+    node: NodeId,
+    uuid: Uuid,
+}
+
+impl RoomId {
+    /// The room `uuid` on `node`.
+    pub const fn new(node: NodeId, uuid: Uuid) -> Self {
+        Self { node, uuid }
+    }
+
+    /// The node whose conference this is.
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The uuid alone, the conference id of the VoIPBIN API.
+    pub const fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+}
+
+impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-room-{}", self.node, self.uuid)
+    }
+}
+
+impl FromStr for RoomId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        const EXPECTED: &str = "<5-character node>-room-<uuid>";
+        let err = || invalid("room id", EXPECTED);
+        let (node, rest) = text.split_at_checked(5).ok_or_else(err)?;
+        let uuid = rest.strip_prefix("-room-").ok_or_else(err)?;
+        Ok(Self {
+            node: node.parse().map_err(|_| err())?,
+            uuid: canonical_uuid(uuid).ok_or_else(err)?,
+        })
+    }
+}
+
+/// A FreeSWITCH channel's `Unique-ID`, in the canonical text form of a UUID.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelId(Uuid);
+
+impl ChannelId {
+    /// The channel whose `Unique-ID` is `uuid`.
+    pub const fn new(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// The uuid.
+    pub const fn uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+/// A call on a node: `<node>-<channel uuid>`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId {
+    node: NodeId,
+    channel: ChannelId,
+}
+
+impl SessionId {
+    /// The call whose channel is `channel` on `node`.
+    pub const fn new(node: NodeId, channel: ChannelId) -> Self {
+        Self { node, channel }
+    }
+
+    /// The node the call is on.
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The channel on that node.
+    pub const fn channel(&self) -> ChannelId {
+        self.channel
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.node, self.channel)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        const EXPECTED: &str = "<5-character node>-<channel uuid>";
+        let err = || invalid("session id", EXPECTED);
+        let (node, rest) = text.split_at_checked(5).ok_or_else(err)?;
+        let uuid = rest.strip_prefix('-').ok_or_else(err)?;
+        Ok(Self {
+            node: node.parse().map_err(|_| err())?,
+            channel: ChannelId(canonical_uuid(uuid).ok_or_else(err)?),
+        })
+    }
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The id with this uuid.
+            pub const fn new(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The uuid.
+            pub const fn uuid(&self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                canonical_uuid(text)
+                    .map(Self)
+                    .ok_or(invalid($what, "a lower-case hyphenated uuid"))
+            }
+        }
+
+        text_id!($name);
+    };
+}
+
+macro_rules! text_id {
+    ($name:ident) => {
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// One stay of one session in one room; the conferencecall id of the VoIPBIN API.
+    MemberId,
+    "member id"
+);
+uuid_id!(
+    /// One accepted command that lasts, such as a playback or an answer.
+    OperationId,
+    "operation id"
+);
+uuid_id!(
+    /// `Core-UUID`: one run of one FreeSWITCH process. A new one means that all its calls and rooms are gone.
+    CoreId,
+    "Core-UUID"
+);
+uuid_id!(
+    /// `Conference-Unique-ID`: one life of a FreeSWITCH conference, from its first member to its last.
+    ConferenceId,
+    "Conference-Unique-ID"
+);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for ChannelId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        canonical_uuid(text)
+            .map(Self)
+            .ok_or(invalid("channel id", "a lower-case hyphenated uuid"))
+    }
+}
+
+text_id!(NodeId);
+text_id!(RoomId);
+text_id!(ChannelId);
+text_id!(SessionId);
+
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal, $ok:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let ok: fn(&str) -> bool = $ok;
+                if ok(text) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(invalid($what, $expected))
+                }
+            }
+        }
+
+        text_id!($name);
+    };
+}
+
+checked_text!(
+    /// A tenant: `^[A-Za-z0-9_-]{1,64}$`.
+    AppId,
+    "app id",
+    "1 to 64 characters of A-Z a-z 0-9 _ -",
+    |t| (1..=64).contains(&t.len())
+        && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+);
+checked_text!(
+    /// A caller's own id of a command, echoed in the webhook it leads to: `^[a-zA-Z0-9._-]{1,128}$`.
+    CommandUid,
+    "command_uid",
+    "1 to 128 characters of A-Z a-z 0-9 . _ -",
+    |t| (1..=128).contains(&t.len())
+        && t.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+);
+checked_text!(
+    /// The name of a room made through the gateway API: `^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`.
+    RoomName,
+    "conference name",
+    "1 to 64 characters of A-Z a-z 0-9 _ -, the first of them a letter or digit",
+    |t| (1..=64).contains(&t.len())
+        && t.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+);
+checked_text!(
+    /// A webhook endpoint of an app: `^ep_[a-z0-9]{1,64}$`.
+    EndpointId,
+    "webhook endpoint id",
+    "ep_ and 1 to 64 characters of a-z 0-9",
+    |t| t.strip_prefix("ep_").is_some_and(|rest| (1..=64).contains(&rest.len())
+        && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip<T: FromStr<Err = InvalidId> + fmt::Display>(text: &str) {
+        let id: T = text.parse().map_err(|e: InvalidId| e.to_string()).unwrap();
+        assert_eq!(id.to_string(), text);
+    }
+
+    fn refused<T: FromStr>(text: &str) {
+        assert!(text.parse::<T>().is_err(), "{text:?} was taken for an id");
+    }
+
+    const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";
+
+    #[test]
+    fn ids_print_as_they_were_read() {
+        round_trip::<NodeId>("acW68");
+        round_trip::<RoomId>(&format!("acW68-room-{UUID}"));
+        round_trip::<SessionId>(&format!("acW68-{UUID}"));
+        round_trip::<ChannelId>(UUID);
+        round_trip::<AppId>("my_app-1");
+        round_trip::<CommandUid>("a.b-c_D9");
+        round_trip::<RoomName>("weekly-standup");
+        round_trip::<EndpointId>("ep_0af3");
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for bad in ["", "acW6", "acW689", "ac-68", "acWé"] {
+            refused::<NodeId>(bad);
+        }
+        for bad in [
+            UUID.to_owned(),
+            format!("acW68-room-{}", UUID.to_uppercase()),
+            format!("acW68-room-{}", UUID.replace('-', "")),
+            format!("acW68-room-{UUID}\n"),
+            format!("acW68-{UUID}"),
+            format!("é{UUID}"),
+        ] {
+            refused::<RoomId>(&bad);
+        }
+        refused::<SessionId>(&format!("acW68-room-{UUID}"));
+        refused::<SessionId>("acW68");
+        for bad in ["", "-x", "_x", "a b", "a\n", "ä", &"a".repeat(65)] {
+            refused::<RoomName>(bad);
+        }
+        for bad in ["", "a b", "a$b", &"a".repeat(129)] {
+            refused::<CommandUid>(bad);
+        }
+        refused::<AppId>("a:b");
+    }
+
+    #[test]
+    fn json_carries_ids_as_text() {
+        let room: RoomId = format!("acW68-room-{UUID}").parse().unwrap();
+        let json = serde_json::to_string(&room).unwrap();
+        assert_eq!(json, format!("\"acW68-room-{UUID}\""));
+        assert_eq!(serde_json::from_str::<RoomId>(&json).unwrap(), room);
+        assert!(serde_json::from_str::<RoomId>("\"x\"").is_err());
+    }
+}

@@ -1,0 +1,438 @@
+//! Where state lives between two events: one trait, two implementations, one suite of contract tests.
+//!
+//! Owns the words of storage: records, versions, leases, the outbox and the delivery queues. Leaves out what
+//! a record means (the records are translated beside it, the pure core decides) and when to write (the reconciler's).
+//!
+//! # Layout
+//!
+//! Everything of a node is in one slot, `{<node id>}`, so that one script can check the lease and the
+//! versions it writes under, change rooms and calls, and append the events that tell of it. The names an app
+//! has given its rooms are in the app's slot: reserved before a room is committed, confirmed after, and whoever
+//! finds a reservation or a name without its room frees it ([`NameOutcome`]).
+//!
+//! A room or a call is an *entity*: a version, a small *head* of named fields, and *parts* that can be many
+//! (a room's members). A commit names only the fields that changed, so its cost does not grow with the room.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName, SessionId};
+use crate::time::Timestamp;
+
+/// What is stored under a version of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EntityId {
+    /// A room and its members.
+    Room(RoomId),
+    /// A call.
+    Session(SessionId),
+}
+
+impl EntityId {
+    /// The node whose slot the entity is in.
+    pub const fn node(&self) -> NodeId {
+        match self {
+            Self::Room(id) => id.node(),
+            Self::Session(id) => id.node(),
+        }
+    }
+
+    /// Which kind of entity this is.
+    pub const fn kind(&self) -> EntityKind {
+        match self {
+            Self::Room(_) => EntityKind::Room,
+            Self::Session(_) => EntityKind::Session,
+        }
+    }
+}
+
+impl fmt::Display for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room(id) => id.fmt(f),
+            Self::Session(id) => id.fmt(f),
+        }
+    }
+}
+
+/// The kinds of entity, for the lists.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EntityKind {
+    /// [`EntityId::Room`].
+    Room,
+    /// [`EntityId::Session`].
+    Session,
+}
+
+/// How often an entity was written; 0 means that it does not exist.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// The version of what does not exist.
+    pub const ABSENT: Self = Self(0);
+
+    /// The version after one more write.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// An entity as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Record {
+    /// Its version, never [`Version::ABSENT`].
+    pub version: Version,
+    /// The small fields, sorted by name.
+    pub head: Vec<(String, String)>,
+    /// The many fields, sorted by name; empty when only the head was asked for.
+    pub parts: Vec<(String, String)>,
+}
+
+/// Who reconciles a node. `owner` is random for each run of the program, so that a lease cannot be taken for
+/// that of an earlier run; `epoch` grows whenever the lease changes hands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lease {
+    /// The node.
+    pub node: NodeId,
+    /// Grows by one with every change of owner, and outlives the lease.
+    pub epoch: u64,
+    /// This run of the program.
+    pub owner: Uuid,
+}
+
+/// What came of asking for a lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeaseOutcome {
+    /// It is ours, newly or still.
+    Held(Lease),
+    /// It is another's for at least this long, unless it is renewed.
+    Other {
+        /// Time left on the store's clock.
+        remaining: Duration,
+    },
+}
+
+/// Changes to one entity.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EntityWrite {
+    /// Which one.
+    pub entity: EntityId,
+    /// The version these changes were computed from; [`Version::ABSENT`] creates it.
+    pub expected: Version,
+    /// Head fields to set; the others stay.
+    pub head: Vec<(String, String)>,
+    /// Parts to set, or with `None` to remove; the others stay.
+    pub parts: Vec<(String, Option<String>)>,
+    /// When the entity next wants to be looked at; `None` takes it off the list of deadlines.
+    pub deadline: Option<Timestamp>,
+    /// Whether it lives on, or ends here.
+    pub life: Life,
+    /// Under which app, and since when, the lists show it; `None` leaves it out of them. Must not change while the
+    /// entity lives.
+    pub listed: Option<Listing>,
+}
+
+/// Where the lists show an entity.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listing {
+    /// Whose it is.
+    pub app: AppId,
+    /// Lists are in this order, then by id.
+    pub created_at: Timestamp,
+}
+
+/// Whether an entity lives on after a write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// It is one of the node's entities.
+    Live,
+    /// It is over: off every list at once, still readable by its id for this long.
+    Ended {
+        /// How long, on the store's clock.
+        keep: Duration,
+    },
+}
+
+/// The order in which a receiver must see events: by room or by call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Scope {
+    /// Everything named `conference.*`.
+    Room(RoomId),
+    /// Everything named `call.*`.
+    Session(SessionId),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room(id) => id.fmt(f),
+            Self::Session(id) => id.fmt(f),
+        }
+    }
+}
+
+/// An event that tells of a committed change, ready to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// The `webhook-id`: made once, before the commit, and never again for the same change.
+    pub id: String,
+    /// Whose it is.
+    pub app: AppId,
+    /// What it is ordered by.
+    pub scope: Scope,
+    /// Its number within the scope, from 1 without a gap.
+    pub sequence: u64,
+    /// Its name, as in `conference.member.joined`.
+    pub event: String,
+    /// The JSON body, byte for byte as it will be signed and sent.
+    pub body: String,
+}
+
+/// One atomic step: every change in it is made, or none is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Commit {
+    /// The slot. All entities are this node's.
+    pub node: NodeId,
+    /// Names this attempt. The same commit sent again under the same id after an answer was lost is applied at
+    /// most once and answered [`CommitOutcome::Applied`].
+    pub request: Uuid,
+    /// When given, it must be the stored lease.
+    pub lease: Option<Lease>,
+    /// At least one.
+    pub entities: Vec<EntityWrite>,
+    /// What tells of it, in order.
+    pub outbox: Vec<Message>,
+}
+
+/// What came of a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CommitOutcome {
+    /// Every entity is now at [`Version::next`] of what was expected.
+    Applied,
+    /// This entity is at another version than expected; nothing was changed.
+    Conflict(EntityId),
+    /// The lease is not, or no longer, the stored one; nothing was changed.
+    LeaseLost,
+}
+
+/// What came of reserving a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NameOutcome {
+    /// It is reserved for the room that asked; a repeated request by the same room says so too.
+    Reserved,
+    /// A room has it, or had it when it was last looked at: the caller checks that the room lives, and if it does
+    /// not, frees the name and asks again.
+    Taken {
+        /// That room.
+        room: RoomId,
+    },
+    /// Another room is being made under it right now: neither confirmed nor given up yet. After the reservation's
+    /// time it is answered as [`NameOutcome::Taken`].
+    Pending {
+        /// That room.
+        room: RoomId,
+    },
+}
+
+/// One row of a list.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ListEntry {
+    /// Where it stands: lists are sorted by this text, and go on after one. It is `<created_at, milliseconds, 14
+    /// digits>:<id>`, so that positions of different nodes merge into one order.
+    pub position: String,
+    /// What stands there.
+    pub entity: EntityId,
+}
+
+/// A place in a node's outbox: everything up to it has been handed to the delivery queues.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OutboxCursor(pub String);
+
+/// What the outbox holds after its cursor.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OutboxBatch {
+    /// The cursor it was read from.
+    pub from: OutboxCursor,
+    /// The cursor after the last of the messages.
+    pub to: OutboxCursor,
+    /// In order of commit.
+    pub messages: Vec<Message>,
+}
+
+/// A message on its way to one endpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewDelivery {
+    /// The receiver.
+    pub endpoint: EndpointId,
+    /// What it gets.
+    pub message: Message,
+}
+
+/// The head of one delivery queue, claimed by one worker for a time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClaimedDelivery {
+    /// The receiver.
+    pub endpoint: EndpointId,
+    /// What it gets.
+    pub message: Message,
+    /// How many attempts have failed before this one.
+    pub failed_attempts: u32,
+    /// Proves the claim when it is finished.
+    pub token: Uuid,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeliveryResult {
+    /// The receiver has it: the next of the queue may go at once.
+    Delivered,
+    /// Try the same one again after this long, on the store's clock. Those behind it wait.
+    Retry {
+        /// How long.
+        after: Duration,
+    },
+    /// Give it up: it goes to the list of the dead, the next of the queue may go at once.
+    Dead,
+}
+
+/// How much lies in a node's queues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Backlog {
+    /// In the outbox, not yet handed to the delivery queues.
+    pub outbox: u64,
+    /// Queues (one an endpoint and scope) with something to deliver.
+    pub queues: u64,
+    /// Messages given up.
+    pub dead: u64,
+}
+
+/// Why the store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It could not be reached, or refused for now: nothing is known of what was asked, so it may be asked again
+    /// under the same request id.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is stored under this key is not what this program writes.
+    #[error("the stored value of {key} is not readable: {why}")]
+    Corrupt {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// State that outlives the program.
+///
+/// Every method is one step: it is done whole or not at all, whatever happens to the caller. None blocks for longer
+/// than the configured timeout of the store.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// Answers when the store can be written to.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Takes the node's lease, or renews it if it is this owner's, for `ttl` on the store's clock.
+    async fn acquire_lease(
+        &self,
+        node: NodeId,
+        owner: Uuid,
+        ttl: Duration,
+    ) -> Result<LeaseOutcome, StoreError>;
+
+    /// Gives the lease up, if it is still this one, so that another can take it at once.
+    async fn release_lease(&self, lease: Lease) -> Result<(), StoreError>;
+
+    /// The entity with all its parts; `None` when it does not exist or its keeping time is over.
+    async fn read(&self, entity: EntityId) -> Result<Option<Record>, StoreError>;
+
+    /// The entity without its parts.
+    async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError>;
+
+    /// Every live entity of the node, with parts.
+    async fn read_node(&self, node: NodeId) -> Result<Vec<(EntityId, Record)>, StoreError>;
+
+    /// Makes the changes, if lease and versions are as expected.
+    async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError>;
+
+    /// Live entities whose deadline is at or before `now`, earliest first.
+    async fn due(
+        &self,
+        node: NodeId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError>;
+
+    /// An app's live entities of one kind on one node, after a position, in the lists' order.
+    async fn list(
+        &self,
+        node: NodeId,
+        kind: EntityKind,
+        app: &AppId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, StoreError>;
+
+    /// Reserves a name within an app for a room that is about to be made; unconfirmed, it is given up after `ttl`
+    /// on the store's clock.
+    async fn reserve_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+        ttl: Duration,
+    ) -> Result<NameOutcome, StoreError>;
+
+    /// Makes the reservation last. `false` when the name is no longer this room's.
+    async fn confirm_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+    ) -> Result<bool, StoreError>;
+
+    /// Frees the name, if it is still this room's.
+    async fn free_name(&self, app: &AppId, name: &RoomName, room: RoomId)
+    -> Result<(), StoreError>;
+
+    /// What the node's outbox holds after its cursor, at most `limit` messages. Changes nothing.
+    async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError>;
+
+    /// Moves the cursor from `from` to `to` and appends the deliveries to their queues (one an endpoint and scope), in
+    /// one step. `false`, and nothing changed, when the cursor is not at `from`: another has done it.
+    async fn fan_out(
+        &self,
+        node: NodeId,
+        from: &OutboxCursor,
+        to: &OutboxCursor,
+        deliveries: &[NewDelivery],
+    ) -> Result<bool, StoreError>;
+
+    /// Claims up to `limit` heads of queues that are due, each for `visibility` on the store's clock: not finished by
+    /// then, it is claimable again, by whom ever, as the same message.
+    async fn claim_deliveries(
+        &self,
+        node: NodeId,
+        visibility: Duration,
+        limit: usize,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError>;
+
+    /// Ends a claim. `false`, and nothing changed, when the claim was no longer this one.
+    async fn finish_delivery(
+        &self,
+        node: NodeId,
+        claim: &ClaimedDelivery,
+        result: DeliveryResult,
+    ) -> Result<bool, StoreError>;
+
+    /// How long until the next queue is due; `None` when all are empty.
+    async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError>;
+
+    /// What lies in the node's queues.
+    async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError>;
+}
