@@ -3,6 +3,10 @@
 
 pub mod esl;
 pub mod ids;
+pub mod node;
+pub mod reconciler;
+pub mod room;
+pub mod session;
 pub mod sim;
 pub mod store;
 pub mod time;

@@ -13,6 +13,8 @@
 //! A room or a call is an *entity*: a version, a small *head* of named fields, and *parts* that can be many
 //! (a room's members). A commit names only the fields that changed, so its cost does not grow with the room.
 
+pub mod record;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -1,0 +1,193 @@
+//! What follows from an input, as data. Nothing here has happened yet: the reconciler commits first.
+
+use std::fmt;
+
+use crate::ids::{CommandUid, MemberId, SessionId};
+
+/// Why a member left, as the webhook says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeftReason {
+    /// The call ended.
+    Hangup,
+    /// It was taken out: by a leave, a kick, the console of FreeSWITCH.
+    Removed,
+    /// It went to another room.
+    Moved,
+    /// The room was deleted.
+    RoomDestroyed,
+    /// The room's time was over.
+    Timeout,
+    /// The node that carried it was lost or restarted.
+    Orphan,
+}
+
+impl LeftReason {
+    /// The word in the webhook.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hangup => "hangup",
+            Self::Removed => "removed",
+            Self::Moved => "moved",
+            Self::RoomDestroyed => "room_destroyed",
+            Self::Timeout => "timeout",
+            Self::Orphan => "orphan",
+        }
+    }
+}
+
+impl fmt::Display for LeftReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a join came to nothing, as the webhook says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JoinFailure {
+    /// FreeSWITCH did not confirm it in time.
+    Timeout,
+    /// FreeSWITCH refused the command, or parked the call again (locked, full).
+    Refused,
+    /// The call ended first.
+    Hangup,
+    /// The room was deleted first.
+    RoomDestroyed,
+    /// The call went elsewhere first.
+    Moved,
+    /// The node was lost or restarted.
+    Orphan,
+}
+
+impl JoinFailure {
+    /// The word in the webhook.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::Hangup => "hangup",
+            Self::RoomDestroyed => "room_destroyed",
+            Self::Moved => "moved",
+            Self::Orphan => "orphan",
+        }
+    }
+}
+
+/// What FreeSWITCH is to be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RoomCommand {
+    /// Put the call into the room.
+    Enter {
+        /// The call.
+        session: SessionId,
+        /// Muted.
+        muted: bool,
+    },
+    /// Put the call back into park.
+    Park {
+        /// The call.
+        session: SessionId,
+    },
+    /// Mute or unmute a member.
+    Mute {
+        /// The call.
+        session: SessionId,
+        /// Mute, or unmute.
+        mute: bool,
+    },
+    /// Write on the conference whose it is, so that a lost store can be rebuilt from FreeSWITCH.
+    Describe,
+}
+
+/// Something that the app is told, with the number it gets in the room's order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomNotice {
+    /// From 1 without a gap.
+    pub sequence: u64,
+    /// What.
+    pub fact: RoomFact,
+    /// The caller's id of the command that led to it.
+    pub command_uid: Option<CommandUid>,
+    /// Known from a snapshot, not from an event.
+    pub synthesized: bool,
+}
+
+/// What the app is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RoomFact {
+    /// The room was made.
+    Created {
+        /// Its name.
+        name: String,
+    },
+    /// The room is over.
+    Destroyed,
+    /// A member came in.
+    MemberJoined {
+        /// The call.
+        session: SessionId,
+        /// The stay.
+        member: MemberId,
+        /// The caller's number.
+        caller_id: String,
+        /// The number dialled.
+        did: String,
+        /// It came in muted.
+        muted: bool,
+    },
+    /// A member is gone.
+    MemberLeft {
+        /// The call.
+        session: SessionId,
+        /// The stay.
+        member: MemberId,
+        /// Why.
+        reason: LeftReason,
+    },
+    /// A join came to nothing.
+    JoinFailed {
+        /// The call.
+        session: SessionId,
+        /// The stay that never was.
+        member: MemberId,
+        /// Why.
+        reason: JoinFailure,
+    },
+    /// A member was muted.
+    MemberMuted {
+        /// The call.
+        session: SessionId,
+    },
+    /// A member was unmuted.
+    MemberUnmuted {
+        /// The call.
+        session: SessionId,
+    },
+}
+
+/// What follows from an input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RoomEffect {
+    /// Tell FreeSWITCH.
+    Command(RoomCommand),
+    /// Tell the app.
+    Notify(RoomNotice),
+    /// The call is in this room now.
+    SessionEntered {
+        /// The call.
+        session: SessionId,
+        /// Since this event.
+        sequence: u64,
+    },
+    /// The call is not in this room any more, nor on its way into it.
+    SessionLeft {
+        /// The call.
+        session: SessionId,
+        /// Since this event; `None` when no event says so.
+        sequence: Option<u64>,
+    },
+    /// The call is, after all, still in this room.
+    SessionStays {
+        /// The call.
+        session: SessionId,
+    },
+}

@@ -1,0 +1,21 @@
+//! The life of a room and of its members, as a pure state machine.
+//!
+//! Owns who is in a room, what they may do there, and which events tell of a change. Leaves out sockets,
+//! clocks, databases and every FreeSWITCH header: the reconciler translates events into [`RoomInput`]s, commits
+//! what [`apply`] left in the state, and carries out the [`RoomEffect`]s after that.
+//!
+//! The states and the table of transitions are in `LIFECYCLE.md` beside this file.
+
+pub mod effect;
+pub mod input;
+pub mod plan;
+pub mod state;
+mod transition;
+
+pub use effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomFact, RoomNotice};
+pub use input::{EventStamp, RoomInput, Who};
+pub use state::{
+    Conference, Flags, Member, MemberStatus, Origin, Pending, Registration, RoomState, RoomStatus,
+    Stay,
+};
+pub use transition::apply;

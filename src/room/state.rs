@@ -1,0 +1,433 @@
+//! What is believed of one room.
+//!
+//! Owns the data and its invariants. The fields are private to this folder: only `transition` changes them,
+//! and only the stored form (`store::record`) rebuilds them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, RoomId, SessionId};
+use crate::time::Timestamp;
+
+/// FreeSWITCH's `Event-Sequence`: one counter of one core, taken when an event is made. It orders two events
+/// about one thing; a gap in it means nothing.
+pub type Sequence = u64;
+
+/// A room as it was asked for. What the store knows and FreeSWITCH does not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Registration {
+    /// Whose room it is.
+    pub app: AppId,
+    /// Its name: of the gateway's form when made there, any text when made through the VoIPBIN API.
+    pub name: String,
+    /// Which API made it.
+    pub origin: Origin,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// Which API made a room; it decides how members come in when nothing else is said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The gateway API: members join muted.
+    Gateway,
+    /// The VoIPBIN API: members join unmuted.
+    Voipbin,
+}
+
+/// Where a room stands. It only moves forward.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RoomStatus {
+    /// It can be joined.
+    Progressing,
+    /// It was deleted; its members are being taken out.
+    Terminating {
+        /// At the latest then it is over, whatever FreeSWITCH says.
+        deadline: Timestamp,
+    },
+    /// It is over.
+    Terminated,
+}
+
+/// One life of the FreeSWITCH conference that carries the room: from the first member to the last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Conference {
+    /// The run of FreeSWITCH it is in.
+    pub core: CoreId,
+    /// Its `Conference-Unique-ID`.
+    pub id: ConferenceId,
+    /// The sequence that revealed it.
+    pub since: Sequence,
+}
+
+/// What a member may do and does, as FreeSWITCH last told it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flags {
+    /// Not muted (`Speak`).
+    pub speak: bool,
+    /// Not deaf (`Hear`).
+    pub hear: bool,
+    /// On hold: neither heard nor hearing, whatever the other two say (`Hold`).
+    pub hold: bool,
+    /// Speaking right now (`Talking`).
+    pub talking: bool,
+}
+
+impl Flags {
+    /// What `json_list` calls `can_speak`: hold clears it there.
+    pub const fn can_speak(self) -> bool {
+        self.speak && !self.hold
+    }
+
+    /// What `json_list` calls `can_hear`: hold clears it there.
+    pub const fn can_hear(self) -> bool {
+        self.hear && !self.hold
+    }
+}
+
+/// One presence of a channel in a conference. The same call can leave and come back under the same `Member-ID`,
+/// so a stay is told apart by where it began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stay {
+    /// The run of FreeSWITCH.
+    pub core: CoreId,
+    /// The life of the conference.
+    pub conference: ConferenceId,
+    /// The sequence of its add-member, or of the fence or event that revealed it.
+    pub opened: Sequence,
+    /// Its add-member was not seen (yet): one that comes above `opened` is of this stay, not of a new one.
+    pub revealed: bool,
+}
+
+/// What is asked of a member and not yet confirmed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pending {
+    /// Asked to be muted, or to be unmuted.
+    pub mute: bool,
+    /// The caller's id of the command.
+    pub command_uid: Option<CommandUid>,
+    /// Forgotten then.
+    pub deadline: Timestamp,
+}
+
+/// Where a member stands. It only moves forward, but for a leave that was not confirmed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MemberStatus {
+    /// Asked for; FreeSWITCH has not shown it yet.
+    Joining {
+        /// Given up then.
+        deadline: Timestamp,
+        /// The caller's id of the join.
+        command_uid: Option<CommandUid>,
+    },
+    /// In the room.
+    Joined,
+    /// In the room, and on its way out.
+    Leaving {
+        /// Taken back then, if it is still there.
+        deadline: Timestamp,
+        /// What the webhook will say.
+        reason: super::LeftReason,
+        /// The caller's id of the leave.
+        command_uid: Option<CommandUid>,
+    },
+}
+
+/// One stay of one session, from the request to join to the fact that it left.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// The conferencecall id.
+    pub id: MemberId,
+    /// Where it stands.
+    pub status: MemberStatus,
+    /// `None` while it is joining.
+    pub stay: Option<Stay>,
+    /// The caller's number, fixed at first sight of the call.
+    pub caller_id: String,
+    /// The number dialled, fixed at first sight of the call.
+    pub did: String,
+    /// As last told; while joining, as asked for.
+    pub flags: Flags,
+    /// The sequence the flags are of.
+    pub flags_at: Sequence,
+    /// What is asked of it.
+    pub pending: Option<Pending>,
+    /// When it was asked for, or first seen.
+    pub since: Timestamp,
+}
+
+impl Member {
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let status = match &self.status {
+            MemberStatus::Joining { deadline, .. } | MemberStatus::Leaving { deadline, .. } => {
+                Some(*deadline)
+            }
+            MemberStatus::Joined => None,
+        };
+        let pending = self.pending.as_ref().map(|p| p.deadline);
+        match (status, pending) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+/// The end of a stay, remembered so that what comes late does not open it again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct EndedStay {
+    pub(crate) conference: ConferenceId,
+    pub(crate) sequence: Sequence,
+    pub(crate) at: Timestamp,
+}
+
+/// What of a room changed since it was last committed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// Anything but the members.
+    pub head: bool,
+    /// These members: changed, new or gone.
+    pub members: BTreeSet<SessionId>,
+}
+
+impl Changes {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        !self.head && self.members.is_empty()
+    }
+}
+
+/// A room.
+#[derive(Clone, Debug)]
+pub struct RoomState {
+    pub(crate) id: RoomId,
+    pub(crate) registration: Option<Registration>,
+    pub(crate) status: RoomStatus,
+    pub(crate) conference: Option<Conference>,
+    pub(crate) locked: bool,
+    pub(crate) locked_at: Sequence,
+    pub(crate) floor: Option<ChannelId>,
+    pub(crate) floor_at: Sequence,
+    pub(crate) members: BTreeMap<SessionId, Member>,
+    /// How many events have been told of this room.
+    pub(crate) sequence: u64,
+    /// Not stored: a later owner starts with a snapshot, which is fenced above every end that was seen before.
+    pub(crate) ended: BTreeMap<ChannelId, EndedStay>,
+    /// Lives of the conference that are over; none comes back. Not stored, for the same reason.
+    pub(crate) ended_conferences: BTreeMap<ConferenceId, Timestamp>,
+    /// Every member's deadline, so that the next one is found without looking at all members.
+    pub(crate) deadlines: BTreeSet<(Timestamp, SessionId)>,
+    /// Members with a stay, so that `Conference-Size` is checked without counting.
+    pub(crate) present: usize,
+    pub(crate) changes: Changes,
+}
+
+impl RoomState {
+    /// A room that does not exist yet; [`RoomInput::Created`](super::RoomInput::Created) makes it one of ours, and a conference event
+    /// about it without that makes it an orphan: shown to the operator, told to nobody.
+    pub fn unregistered(id: RoomId) -> Self {
+        Self {
+            id,
+            registration: None,
+            status: RoomStatus::Progressing,
+            conference: None,
+            locked: false,
+            locked_at: 0,
+            floor: None,
+            floor_at: 0,
+            members: BTreeMap::new(),
+            sequence: 0,
+            ended: BTreeMap::new(),
+            ended_conferences: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            present: 0,
+            changes: Changes::default(),
+        }
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> RoomId {
+        self.id
+    }
+
+    /// What it was asked for as; `None` for an orphan.
+    pub const fn registration(&self) -> Option<&Registration> {
+        self.registration.as_ref()
+    }
+
+    /// Where it stands.
+    pub const fn status(&self) -> RoomStatus {
+        self.status
+    }
+
+    /// Whether callers of the API can still see it.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.status, RoomStatus::Progressing)
+    }
+
+    /// The FreeSWITCH conference that carries it, while it has members there.
+    pub const fn conference(&self) -> Option<Conference> {
+        self.conference
+    }
+
+    /// Whether FreeSWITCH lets nobody in.
+    pub const fn locked(&self) -> bool {
+        self.locked
+    }
+
+    /// Who has the floor.
+    pub const fn floor(&self) -> Option<ChannelId> {
+        self.floor
+    }
+
+    /// All members, joining and leaving ones too.
+    pub const fn members(&self) -> &BTreeMap<SessionId, Member> {
+        &self.members
+    }
+
+    /// How many members FreeSWITCH has shown.
+    pub const fn present(&self) -> usize {
+        self.present
+    }
+
+    /// How many events have been told of it.
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// When it next wants to be looked at.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let member = self.deadlines.first().map(|(at, _)| *at);
+        match self.status {
+            RoomStatus::Terminating { deadline } => {
+                Some(member.map_or(deadline, |m| m.min(deadline)))
+            }
+            RoomStatus::Progressing | RoomStatus::Terminated => member,
+        }
+    }
+
+    /// What changed since this was last asked.
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Forgets ends of stays that nothing can arrive late for any more.
+    pub(crate) fn forget_ended_before(&mut self, at: Timestamp) {
+        self.ended.retain(|_, end| end.at >= at);
+        self.ended_conferences.retain(|_, ended| *ended >= at);
+    }
+
+    /// Changes a member and keeps every index about it true.
+    pub(crate) fn with_member<R>(
+        &mut self,
+        who: SessionId,
+        change: impl FnOnce(&mut Member) -> R,
+    ) -> Option<R> {
+        let member = self.members.get_mut(&who)?;
+        let before = (member.deadline(), member.stay.is_some());
+        let result = change(member);
+        let after = (member.deadline(), member.stay.is_some());
+        self.reindex(who, before, after);
+        Some(result)
+    }
+
+    /// Adds a member, or replaces one.
+    pub(crate) fn put_member(&mut self, who: SessionId, member: Member) {
+        let after = (member.deadline(), member.stay.is_some());
+        let before = self
+            .members
+            .insert(who, member)
+            .map_or((None, false), |old| (old.deadline(), old.stay.is_some()));
+        self.reindex(who, before, after);
+    }
+
+    /// Takes a member out.
+    pub(crate) fn remove_member(&mut self, who: SessionId) -> Option<Member> {
+        let member = self.members.remove(&who)?;
+        self.reindex(
+            who,
+            (member.deadline(), member.stay.is_some()),
+            (None, false),
+        );
+        Some(member)
+    }
+
+    fn reindex(
+        &mut self,
+        who: SessionId,
+        before: (Option<Timestamp>, bool),
+        after: (Option<Timestamp>, bool),
+    ) {
+        if before.0 != after.0 {
+            if let Some(at) = before.0 {
+                self.deadlines.remove(&(at, who));
+            }
+            if let Some(at) = after.0 {
+                self.deadlines.insert((at, who));
+            }
+        }
+        match (before.1, after.1) {
+            (false, true) => {
+                self.present += 1;
+                self.changes.head = true;
+            }
+            (true, false) => {
+                self.present -= 1;
+                self.changes.head = true;
+            }
+            (true, true) | (false, false) => {}
+        }
+        self.changes.members.insert(who);
+    }
+
+    /// Everything that must be true of a room between two inputs. Panics on a mistake of ours; called after every
+    /// transition in builds with debug assertions.
+    pub fn check_invariants(&self) {
+        assert_eq!(
+            self.present,
+            self.members.values().filter(|m| m.stay.is_some()).count(),
+            "present is not the number of stays in {}",
+            self.id
+        );
+        let deadlines: BTreeSet<_> = self
+            .members
+            .iter()
+            .filter_map(|(who, m)| m.deadline().map(|at| (at, *who)))
+            .collect();
+        assert_eq!(self.deadlines, deadlines, "deadlines of {}", self.id);
+        for (who, member) in &self.members {
+            assert_eq!(
+                who.node(),
+                self.id.node(),
+                "a member of another node in {}",
+                self.id
+            );
+            let joining = matches!(member.status, MemberStatus::Joining { .. });
+            assert_eq!(
+                joining,
+                member.stay.is_none(),
+                "{who} in {} is joining and has a stay, or neither",
+                self.id
+            );
+            if let (Some(stay), Some(conference)) = (member.stay, self.conference) {
+                assert_eq!(
+                    stay.core, conference.core,
+                    "{who} in {} is in a run of FreeSWITCH that is over",
+                    self.id
+                );
+            }
+        }
+        if self.present > 0 {
+            assert!(
+                self.conference.is_some(),
+                "{} has members and no conference",
+                self.id
+            );
+        }
+        if matches!(self.status, RoomStatus::Terminated) {
+            assert!(
+                self.members.is_empty(),
+                "{} is over and has members",
+                self.id
+            );
+        }
+    }
+}

@@ -1,0 +1,725 @@
+//! `apply`: what an input makes of a room.
+//!
+//! The rules that keep it right under loss, duplication and reordering are few: a conference's life that ended
+//! never comes back; a stay opens only above the end of the last one; flags of a higher sequence win, whenever they
+//! arrive; everything else is idempotent.
+
+use std::time::Duration;
+
+use crate::ids::{CommandUid, SessionId};
+use crate::time::Timestamp;
+
+use super::effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomFact, RoomNotice};
+use super::input::{EventStamp, RoomInput, Who};
+use super::state::{
+    Conference, EndedStay, Flags, Member, MemberStatus, Pending, RoomState, RoomStatus, Stay,
+};
+
+/// Ends of stays are remembered this long. Events were seen up to 30 places late, which is milliseconds; a minute
+/// outlives every queue between FreeSWITCH and us that is still worth reading.
+const REMEMBER_ENDS: Duration = Duration::from_secs(60);
+
+/// Applies an input. What changed is left in the state ([`RoomState::take_changes`]), what follows is returned.
+pub fn apply(state: &mut RoomState, input: RoomInput, now: Timestamp) -> Vec<RoomEffect> {
+    let mut step = Step {
+        room: state,
+        now,
+        effects: Vec::new(),
+    };
+    step.input(input);
+    let effects = step.effects;
+    if cfg!(debug_assertions) {
+        state.check_invariants();
+    }
+    effects
+}
+
+struct Step<'a> {
+    room: &'a mut RoomState,
+    now: Timestamp,
+    effects: Vec<RoomEffect>,
+}
+
+impl Step<'_> {
+    fn input(&mut self, input: RoomInput) {
+        match input {
+            RoomInput::Created(registration) => {
+                let name = registration.name.clone();
+                self.room.registration = Some(registration);
+                self.notify(RoomFact::Created { name }, None, false);
+            }
+            RoomInput::Delete { deadline } => self.delete(deadline),
+            RoomInput::Join {
+                session,
+                member,
+                caller_id,
+                did,
+                muted,
+                command_uid,
+                deadline,
+            } => {
+                let flags = Flags {
+                    speak: !muted,
+                    hear: true,
+                    hold: false,
+                    talking: false,
+                };
+                self.room.put_member(
+                    session,
+                    Member {
+                        id: member,
+                        status: MemberStatus::Joining {
+                            deadline,
+                            command_uid,
+                        },
+                        stay: None,
+                        caller_id,
+                        did,
+                        flags,
+                        flags_at: 0,
+                        pending: None,
+                        since: self.now,
+                    },
+                );
+                self.command(RoomCommand::Enter { session, muted });
+            }
+            RoomInput::NotEntered { session, reason } => self.not_entered(session, reason),
+            RoomInput::Leave {
+                session,
+                command_uid,
+                deadline,
+            } => {
+                self.room.with_member(session, |m| {
+                    m.status = MemberStatus::Leaving {
+                        deadline,
+                        reason: LeftReason::Removed,
+                        command_uid,
+                    };
+                });
+                self.command(RoomCommand::Park { session });
+            }
+            RoomInput::Mute {
+                session,
+                mute,
+                command_uid,
+                deadline,
+            } => {
+                self.room.with_member(session, |m| {
+                    m.pending = Some(Pending {
+                        mute,
+                        command_uid,
+                        deadline,
+                    });
+                });
+                self.command(RoomCommand::Mute { session, mute });
+            }
+            RoomInput::LeaveRefused { session } => self.stays(session),
+            RoomInput::MuteRefused { session, mute } => {
+                let asked = |m: &Member| m.pending.as_ref().is_some_and(|p| p.mute == mute);
+                if self.room.members.get(&session).is_some_and(asked) {
+                    self.room.with_member(session, |m| m.pending = None);
+                }
+            }
+            RoomInput::ConferenceStarted(at) => {
+                self.enter_conference(at);
+            }
+            RoomInput::ConferenceEnded(at) => self.conference_ended(at),
+            RoomInput::Seen { at, who, entered } => self.seen(at, who, entered),
+            RoomInput::Gone {
+                at,
+                session,
+                reason,
+            } => self.gone(at, session, reason),
+            RoomInput::Moving { session, deadline } => {
+                let joined = |m: &Member| matches!(m.status, MemberStatus::Joined);
+                if self.room.members.get(&session).is_some_and(joined) {
+                    self.room.with_member(session, |m| {
+                        m.status = MemberStatus::Leaving {
+                            deadline,
+                            reason: LeftReason::Moved,
+                            command_uid: None,
+                        };
+                    });
+                }
+            }
+            RoomInput::Floor { at, holder } => {
+                if self.is_current(at) && at.sequence > self.room.floor_at {
+                    // The floor is not stored: it changes with every word and a snapshot tells it again.
+                    self.room.floor = holder.map(|h| h.channel());
+                    self.room.floor_at = at.sequence;
+                }
+            }
+            RoomInput::Locked { at, locked } => {
+                if self.is_current(at) && at.sequence > self.room.locked_at {
+                    self.room.locked_at = at.sequence;
+                    if self.room.locked != locked {
+                        self.room.locked = locked;
+                        self.room.changes.head = true;
+                    }
+                }
+            }
+            RoomInput::CoreChanged { core } => {
+                let elsewhere: Vec<_> = self
+                    .room
+                    .members
+                    .iter()
+                    .filter(|(_, m)| m.stay.is_some_and(|s| Some(s.core) != core))
+                    .map(|(who, _)| *who)
+                    .collect();
+                for session in elsewhere {
+                    self.leave(session, None, LeftReason::Orphan, true);
+                }
+                if self.room.conference.is_some_and(|c| Some(c.core) != core) {
+                    self.forget_conference();
+                }
+                self.finish_if_empty();
+            }
+            RoomInput::Deadline => self.deadline(),
+        }
+    }
+
+    // ---- the conference -------------------------------------------------------------------------------------------
+
+    /// Whether an event is about the life of the conference that is believed in.
+    fn is_current(&self, at: EventStamp) -> bool {
+        self.room
+            .conference
+            .is_some_and(|c| c.id == at.conference && c.core == at.core)
+    }
+
+    /// Makes the conference of an event the believed one, if it may be. `false`: the event is about a life that is
+    /// over, or older than the believed one.
+    fn enter_conference(&mut self, at: EventStamp) -> bool {
+        if self.room.ended_conferences.contains_key(&at.conference) {
+            return false;
+        }
+        match self.room.conference {
+            Some(c) if c.id == at.conference => return c.core == at.core,
+            // The next life of the same name can be seen before the end of the last one, so a later one wins.
+            Some(c) if c.core != at.core || at.sequence <= c.since => return false,
+            Some(_) | None => {}
+        }
+        self.room.conference = Some(Conference {
+            core: at.core,
+            id: at.conference,
+            since: at.sequence,
+        });
+        self.room.locked = false;
+        self.room.locked_at = 0;
+        self.room.floor = None;
+        self.room.floor_at = 0;
+        self.room.changes.head = true;
+        if self.room.registration.is_some() && self.room.is_open() {
+            self.command(RoomCommand::Describe);
+        }
+        true
+    }
+
+    fn forget_conference(&mut self) {
+        self.room.conference = None;
+        self.room.locked = false;
+        self.room.floor = None;
+        self.room.changes.head = true;
+    }
+
+    fn conference_ended(&mut self, at: EventStamp) {
+        let within: Vec<_> = self
+            .room
+            .members
+            .iter()
+            .filter(|(_, m)| {
+                m.stay
+                    .is_some_and(|s| s.conference == at.conference && s.opened < at.sequence)
+            })
+            .map(|(who, _)| *who)
+            .collect();
+        for session in within {
+            self.leave(session, Some(at), LeftReason::Removed, true);
+        }
+        self.room.ended_conferences.insert(at.conference, self.now);
+        if self.room.conference.is_some_and(|c| c.id == at.conference) {
+            self.forget_conference();
+        }
+        self.finish_if_empty();
+    }
+
+    // ---- members --------------------------------------------------------------------------------------------------
+
+    fn seen(&mut self, at: EventStamp, who: Who, entered: bool) {
+        if matches!(self.room.status, RoomStatus::Terminated) {
+            // A join that was under way when the room ended: the call goes back to park, nobody is told of it.
+            if entered || at.synthesized {
+                self.command(RoomCommand::Park {
+                    session: who.session,
+                });
+            }
+            return;
+        }
+        if self.is_late(at, &who, entered) || !self.enter_conference(at) {
+            return;
+        }
+        let session = who.session;
+        let stay = Stay {
+            core: at.core,
+            conference: at.conference,
+            opened: at.sequence,
+            revealed: !entered,
+        };
+        let synthesized = at.synthesized || !entered;
+        match self.room.members.get(&session).map(|m| m.stay) {
+            None => self.open(session, stay, &who, synthesized),
+            Some(None) => self.confirm(session, stay, &who, synthesized),
+            Some(Some(old)) if old.conference == at.conference => {
+                if entered && at.sequence > old.opened && !old.revealed {
+                    // Two add-members with no del-member between them: it was lost.
+                    self.leave(session, Some(at), LeftReason::Removed, true);
+                    self.open(session, stay, &who, synthesized);
+                } else {
+                    if entered && old.revealed && at.sequence >= old.opened {
+                        self.room.with_member(session, |m| {
+                            m.stay = Some(Stay {
+                                opened: old.opened,
+                                revealed: false,
+                                ..stay
+                            });
+                        });
+                    }
+                    self.flags(at, &who);
+                }
+            }
+            Some(Some(old)) if at.sequence > old.opened => {
+                // In the next life of the conference already: the end of the last one is late, or was lost.
+                let ended = EventStamp {
+                    conference: old.conference,
+                    ..at
+                };
+                self.leave(session, Some(ended), LeftReason::Removed, true);
+                self.open(session, stay, &who, synthesized);
+            }
+            Some(Some(_)) => {}
+        }
+    }
+
+    /// Whether an event is about a stay that ended, as far as that can be told from it.
+    fn is_late(&self, at: EventStamp, who: &Who, entered: bool) -> bool {
+        if self.room.ended_conferences.contains_key(&at.conference) {
+            return true;
+        }
+        let Some(end) = self.room.ended.get(&who.session.channel()) else {
+            return false;
+        };
+        if end.conference != at.conference {
+            return false;
+        }
+        let live_since = self
+            .room
+            .members
+            .get(&who.session)
+            .and_then(|m| m.stay)
+            .map(|s| s.opened);
+        match live_since {
+            // There is a newer stay: the event is of it unless it is older.
+            Some(opened) => at.sequence < opened,
+            None => at.sequence <= end.sequence || !(entered || at.synthesized),
+        }
+    }
+
+    fn open(&mut self, session: SessionId, stay: Stay, who: &Who, synthesized: bool) {
+        let flags = who.flags_over(Flags {
+            speak: true,
+            hear: true,
+            hold: false,
+            talking: false,
+        });
+        let ending = self.ending_status();
+        self.room.put_member(
+            session,
+            Member {
+                id: who.fresh,
+                status: ending.clone().unwrap_or(MemberStatus::Joined),
+                stay: Some(stay),
+                caller_id: who.caller_id.clone(),
+                did: who.did.clone(),
+                flags,
+                flags_at: stay.opened,
+                pending: None,
+                since: self.now,
+            },
+        );
+        self.joined(session, stay.opened, None, synthesized, ending.is_some());
+    }
+
+    fn confirm(&mut self, session: SessionId, stay: Stay, who: &Who, synthesized: bool) {
+        let ending = self.ending_status();
+        let command_uid = self
+            .room
+            .with_member(session, |m| {
+                m.flags = who.flags_over(m.flags);
+                m.flags_at = stay.opened;
+                m.stay = Some(stay);
+                let status = ending.clone().unwrap_or(MemberStatus::Joined);
+                match std::mem::replace(&mut m.status, status) {
+                    MemberStatus::Joining { command_uid, .. } => command_uid,
+                    MemberStatus::Joined | MemberStatus::Leaving { .. } => None,
+                }
+            })
+            .flatten();
+        self.joined(
+            session,
+            stay.opened,
+            command_uid,
+            synthesized,
+            ending.is_some(),
+        );
+    }
+
+    /// In a room that is ending, whoever comes in goes out again.
+    fn ending_status(&self) -> Option<MemberStatus> {
+        match self.room.status {
+            RoomStatus::Terminating { deadline } => Some(MemberStatus::Leaving {
+                deadline,
+                reason: LeftReason::RoomDestroyed,
+                command_uid: None,
+            }),
+            RoomStatus::Progressing | RoomStatus::Terminated => None,
+        }
+    }
+
+    fn joined(
+        &mut self,
+        session: SessionId,
+        sequence: u64,
+        command_uid: Option<CommandUid>,
+        synthesized: bool,
+        ending: bool,
+    ) {
+        let Some(m) = self.room.members.get(&session) else {
+            return;
+        };
+        let fact = RoomFact::MemberJoined {
+            session,
+            member: m.id,
+            caller_id: m.caller_id.clone(),
+            did: m.did.clone(),
+            muted: !m.flags.speak,
+        };
+        self.effects
+            .push(RoomEffect::SessionEntered { session, sequence });
+        self.notify(fact, command_uid, synthesized);
+        if ending {
+            self.command(RoomCommand::Park { session });
+        }
+    }
+
+    fn flags(&mut self, at: EventStamp, who: &Who) {
+        let Some(m) = self.room.members.get_mut(&who.session) else {
+            return;
+        };
+        if at.sequence <= m.flags_at {
+            return;
+        }
+        let before = m.flags;
+        let after = who.flags_over(before);
+        let (Flags { speak, .. }, session) = (after, who.session);
+        let only_talk = before
+            == Flags {
+                talking: before.talking,
+                ..after
+            };
+        let answered = m
+            .pending
+            .as_ref()
+            .is_some_and(|p| p.mute != speak && who.speak.is_some());
+        if only_talk && !answered {
+            // Who talks right now is not stored: it changes with every word and a snapshot tells it again.
+            m.flags = after;
+            m.flags_at = at.sequence;
+            return;
+        }
+        let command_uid = self
+            .room
+            .with_member(session, |m| {
+                m.flags = after;
+                m.flags_at = at.sequence;
+                let pending = if answered { m.pending.take() } else { None };
+                pending.and_then(|p| p.command_uid)
+            })
+            .flatten();
+        if before.speak != speak {
+            let fact = if speak {
+                RoomFact::MemberUnmuted { session }
+            } else {
+                RoomFact::MemberMuted { session }
+            };
+            self.notify(fact, command_uid, at.synthesized);
+        }
+    }
+
+    fn gone(&mut self, at: EventStamp, session: SessionId, reason: LeftReason) {
+        let is_old = self
+            .room
+            .ended
+            .get(&session.channel())
+            .is_some_and(|e| e.conference == at.conference && at.sequence <= e.sequence);
+        if is_old {
+            return;
+        }
+        match self.room.members.get(&session).map(|m| m.stay) {
+            None => self.remember_end(session, at),
+            Some(None) => {
+                // It came and went, and its coming was not seen.
+                let stay = Stay {
+                    core: at.core,
+                    conference: at.conference,
+                    opened: at.sequence,
+                    revealed: true,
+                };
+                if !self.enter_conference(at) {
+                    return;
+                }
+                let muted_as_asked = |m: &Member| Who {
+                    session,
+                    caller_id: String::new(),
+                    did: String::new(),
+                    fresh: m.id,
+                    speak: None,
+                    hear: None,
+                    hold: false,
+                    talking: false,
+                };
+                if let Some(who) = self.room.members.get(&session).map(muted_as_asked) {
+                    self.confirm(session, stay, &who, true);
+                    self.leave(session, Some(at), reason, at.synthesized);
+                }
+            }
+            Some(Some(stay)) => {
+                if stay.conference == at.conference
+                    && stay.core == at.core
+                    && at.sequence > stay.opened
+                {
+                    self.leave(session, Some(at), reason, at.synthesized);
+                }
+            }
+        }
+        self.finish_if_empty();
+    }
+
+    /// Ends a stay. `at` is `None` when the whole run of FreeSWITCH is over.
+    fn leave(
+        &mut self,
+        session: SessionId,
+        at: Option<EventStamp>,
+        reason: LeftReason,
+        synthesized: bool,
+    ) {
+        let Some(member) = self.room.remove_member(session) else {
+            return;
+        };
+        if let Some(at) = at {
+            self.remember_end(session, at);
+        }
+        let (asked, command_uid) = match member.status {
+            MemberStatus::Leaving {
+                reason,
+                command_uid,
+                ..
+            } => (Some(reason), command_uid),
+            MemberStatus::Joining { command_uid, .. } => (None, command_uid),
+            MemberStatus::Joined => (None, None),
+        };
+        // What was asked for says more than "it is gone"; that the call or the node ended says more than that.
+        let reason = match (reason, asked) {
+            (LeftReason::Removed, Some(asked)) => asked,
+            (LeftReason::Hangup, Some(LeftReason::RoomDestroyed)) => LeftReason::RoomDestroyed,
+            (reason, _) => reason,
+        };
+        self.effects.push(RoomEffect::SessionLeft {
+            session,
+            sequence: at.map(|a| a.sequence),
+        });
+        self.notify(
+            RoomFact::MemberLeft {
+                session,
+                member: member.id,
+                reason,
+            },
+            command_uid,
+            synthesized,
+        );
+    }
+
+    fn remember_end(&mut self, session: SessionId, at: EventStamp) {
+        if let Some(horizon) = self
+            .now
+            .as_micros()
+            .checked_sub(REMEMBER_ENDS.as_micros() as u64)
+        {
+            // A room forgets when it learns, so that a quiet room costs nothing; the bound is a minute's leavings.
+            if self.room.ended.len() % 64 == 63 || self.room.ended_conferences.len() > 64 {
+                self.room
+                    .forget_ended_before(Timestamp::from_micros(horizon));
+            }
+        }
+        self.room.ended.insert(
+            session.channel(),
+            EndedStay {
+                conference: at.conference,
+                sequence: at.sequence,
+                at: self.now,
+            },
+        );
+    }
+
+    fn not_entered(&mut self, session: SessionId, reason: JoinFailure) {
+        let joining = |m: &Member| matches!(m.status, MemberStatus::Joining { .. });
+        if !self.room.members.get(&session).is_some_and(joining) {
+            return;
+        }
+        if let Some(member) = self.room.remove_member(session) {
+            let command_uid = match member.status {
+                MemberStatus::Joining { command_uid, .. } => command_uid,
+                MemberStatus::Joined | MemberStatus::Leaving { .. } => None,
+            };
+            self.effects.push(RoomEffect::SessionLeft {
+                session,
+                sequence: None,
+            });
+            self.notify(
+                RoomFact::JoinFailed {
+                    session,
+                    member: member.id,
+                    reason,
+                },
+                command_uid,
+                matches!(reason, JoinFailure::Orphan),
+            );
+        }
+        self.finish_if_empty();
+    }
+
+    fn stays(&mut self, session: SessionId) {
+        let leaving = |m: &Member| {
+            matches!(
+                m.status,
+                MemberStatus::Leaving {
+                    reason: LeftReason::Removed | LeftReason::Moved,
+                    ..
+                }
+            )
+        };
+        if self.room.members.get(&session).is_some_and(leaving) {
+            self.room
+                .with_member(session, |m| m.status = MemberStatus::Joined);
+            self.effects.push(RoomEffect::SessionStays { session });
+        }
+    }
+
+    // ---- the room -------------------------------------------------------------------------------------------------
+
+    fn delete(&mut self, deadline: Timestamp) {
+        if !self.room.is_open() {
+            return;
+        }
+        self.room.status = RoomStatus::Terminating { deadline };
+        self.room.changes.head = true;
+        let members: Vec<(SessionId, bool)> = self
+            .room
+            .members
+            .iter()
+            .map(|(who, m)| (*who, m.stay.is_some()))
+            .collect();
+        for (session, present) in members {
+            if present {
+                self.room.with_member(session, |m| {
+                    m.pending = None;
+                    let command_uid = match &m.status {
+                        MemberStatus::Leaving { command_uid, .. } => command_uid.clone(),
+                        MemberStatus::Joined | MemberStatus::Joining { .. } => None,
+                    };
+                    m.status = MemberStatus::Leaving {
+                        deadline,
+                        reason: LeftReason::RoomDestroyed,
+                        command_uid,
+                    };
+                });
+            } else {
+                self.not_entered(session, JoinFailure::RoomDestroyed);
+            }
+            // Also for one that was joining: FreeSWITCH may be about to let it in.
+            self.command(RoomCommand::Park { session });
+        }
+        self.finish_if_empty();
+    }
+
+    fn finish_if_empty(&mut self) {
+        if matches!(self.room.status, RoomStatus::Terminating { .. })
+            && self.room.members.is_empty()
+        {
+            self.room.status = RoomStatus::Terminated;
+            self.room.changes.head = true;
+            self.notify(RoomFact::Destroyed, None, false);
+        }
+    }
+
+    fn deadline(&mut self) {
+        if let RoomStatus::Terminating { deadline } = self.room.status
+            && deadline <= self.now
+        {
+            let left: Vec<SessionId> = self.room.members.keys().copied().collect();
+            for session in left {
+                self.not_entered(session, JoinFailure::RoomDestroyed);
+                self.leave(session, None, LeftReason::RoomDestroyed, true);
+            }
+            self.finish_if_empty();
+            return;
+        }
+        while let Some((at, session)) = self.room.deadlines.first().copied() {
+            if at > self.now {
+                break;
+            }
+            let Some(status) = self.room.members.get(&session).map(|m| m.status.clone()) else {
+                break;
+            };
+            let now = self.now;
+            self.room.with_member(session, |m| {
+                if m.pending.as_ref().is_some_and(|p| p.deadline <= now) {
+                    m.pending = None;
+                }
+            });
+            match status {
+                MemberStatus::Joining { deadline, .. } if deadline <= now => {
+                    self.not_entered(session, JoinFailure::Timeout);
+                }
+                MemberStatus::Leaving { deadline, .. } if deadline <= now => self.stays(session),
+                MemberStatus::Joining { .. }
+                | MemberStatus::Joined
+                | MemberStatus::Leaving { .. } => {}
+            }
+            if self.room.deadlines.contains(&(at, session)) {
+                // Only a member of a room that is ending keeps a deadline that has passed: the room's own comes with it.
+                break;
+            }
+        }
+    }
+
+    fn command(&mut self, command: RoomCommand) {
+        self.effects.push(RoomEffect::Command(command));
+    }
+
+    fn notify(&mut self, fact: RoomFact, command_uid: Option<CommandUid>, synthesized: bool) {
+        if self.room.registration.is_none() {
+            return;
+        }
+        self.room.sequence += 1;
+        self.room.changes.head = true;
+        self.effects.push(RoomEffect::Notify(RoomNotice {
+            sequence: self.room.sequence,
+            fact,
+            command_uid,
+            synthesized,
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests;

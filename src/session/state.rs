@@ -1,0 +1,200 @@
+//! What is believed of one call.
+
+use crate::ids::{AppId, CoreId, RoomId, SessionId};
+use crate::time::Timestamp;
+
+/// Which way a call was set up, seen from FreeSWITCH.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// Somebody called in.
+    Inbound,
+    /// FreeSWITCH called out.
+    Outbound,
+}
+
+impl Direction {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// Where a call is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Parked and not answered yet.
+    Ringing,
+    /// Parked.
+    Parked,
+    /// On its way into this room.
+    Joining(RoomId),
+    /// In this room.
+    InRoom(RoomId),
+    /// On its way out of this room, or out of it and not parked yet.
+    Leaving(Option<RoomId>),
+    /// Over.
+    Ended,
+}
+
+impl Place {
+    /// The word in the API; an ended call has none, it is not found any more.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ringing => "ringing",
+            Self::Parked => "parked",
+            Self::Joining(_) => "joining",
+            Self::InRoom(_) => "in_room",
+            Self::Leaving(_) => "leaving",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The room it is in, or on its way into or out of.
+    pub const fn room(&self) -> Option<RoomId> {
+        match self {
+            Self::Joining(room) | Self::InRoom(room) => Some(*room),
+            Self::Leaving(room) => *room,
+            Self::Ringing | Self::Parked | Self::Ended => None,
+        }
+    }
+}
+
+/// A call of an app.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionState {
+    pub(crate) id: SessionId,
+    pub(crate) app: AppId,
+    /// The run of FreeSWITCH it lives in.
+    pub(crate) core: CoreId,
+    pub(crate) caller_id: String,
+    pub(crate) did: String,
+    pub(crate) direction: Direction,
+    pub(crate) created_at: Timestamp,
+    pub(crate) answered_at: Option<Timestamp>,
+    pub(crate) place: Place,
+    /// The sequence of the event that put it there.
+    pub(crate) place_at: u64,
+    /// How many events have been told of it.
+    pub(crate) sequence: u64,
+    pub(crate) changed: bool,
+}
+
+impl SessionState {
+    /// A call at first sight, before anything has been told of it.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is fixed at first sight and none has a default"
+    )]
+    pub const fn first_seen(
+        id: SessionId,
+        app: AppId,
+        core: CoreId,
+        caller_id: String,
+        did: String,
+        direction: Direction,
+        created_at: Timestamp,
+        answered_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            id,
+            app,
+            core,
+            caller_id,
+            did,
+            direction,
+            created_at,
+            answered_at,
+            place: if answered_at.is_some() {
+                Place::Parked
+            } else {
+                Place::Ringing
+            },
+            place_at: 0,
+            sequence: 0,
+            changed: true,
+        }
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Whose it is.
+    pub const fn app(&self) -> &AppId {
+        &self.app
+    }
+
+    /// The run of FreeSWITCH it lives in.
+    pub const fn core(&self) -> CoreId {
+        self.core
+    }
+
+    /// The caller's number, fixed at first sight.
+    pub fn caller_id(&self) -> &str {
+        &self.caller_id
+    }
+
+    /// The number dialled, fixed at first sight.
+    pub fn did(&self) -> &str {
+        &self.did
+    }
+
+    /// Which way it was set up.
+    pub const fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// When FreeSWITCH made the channel.
+    pub const fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// When it was answered.
+    pub const fn answered_at(&self) -> Option<Timestamp> {
+        self.answered_at
+    }
+
+    /// Where it is.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether it is over.
+    pub const fn is_over(&self) -> bool {
+        matches!(self.place, Place::Ended)
+    }
+
+    /// How many events have been told of it.
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Whether it changed since this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Everything that must be true of a call between two inputs. Panics on a mistake of ours.
+    pub fn check_invariants(&self) {
+        if let Some(room) = self.place.room() {
+            assert_eq!(
+                room.node(),
+                self.id.node(),
+                "{} is in a room of another node",
+                self.id
+            );
+        }
+        if matches!(self.place, Place::Ringing) {
+            assert!(
+                self.answered_at.is_none(),
+                "{} is answered and rings",
+                self.id
+            );
+        }
+        assert!(self.sequence > 0, "nothing was told of {}", self.id);
+    }
+}

@@ -1,0 +1,435 @@
+//! The stored form of a room and of a call, and the way back.
+//!
+//! Owns the wire types of storage, which are apart from the domain's so that either can change alone, and their
+//! version. Leaves out keys and scripts.
+//!
+//! A room's head has two fields: `reg`, what it was asked for as, and `run`, what changes. Each member is a part
+//! named by its channel. A call is a head with the one field `call`. All are JSON; unknown fields are ignored, so
+//! that a newer program's records can be read, and a missing field that has no default is an error.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, RoomId, SessionId};
+use crate::room::state::Changes;
+use crate::room::{
+    Conference, Flags, LeftReason, Member, MemberStatus, Origin, Pending, Registration, RoomState,
+    RoomStatus, Stay,
+};
+use crate::session::{Direction, Place, SessionState};
+use crate::time::Timestamp;
+
+use super::{Record, StoreError};
+
+const REGISTRATION: &str = "reg";
+const RUN: &str = "run";
+const CALL: &str = "call";
+
+#[derive(Serialize, Deserialize)]
+struct StoredRegistration {
+    app: AppId,
+    name: String,
+    origin: StoredOrigin,
+    created: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredOrigin {
+    Gateway,
+    Voipbin,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRun {
+    status: StoredStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conf: Option<(CoreId, ConferenceId, u64)>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    locked: bool,
+    /// Members with a stay, for readers of the head alone.
+    present: usize,
+    seq: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredStatus {
+    Progressing,
+    Terminating,
+    Terminated,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredMember {
+    id: MemberId,
+    status: StoredMemberStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<StoredReason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<CommandUid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stay: Option<(CoreId, ConferenceId, u64, bool)>,
+    from: String,
+    did: String,
+    speak: bool,
+    hear: bool,
+    hold: bool,
+    at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending: Option<(bool, Option<CommandUid>, Timestamp)>,
+    since: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredMemberStatus {
+    Joining,
+    Joined,
+    Leaving,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredReason {
+    Hangup,
+    Removed,
+    Moved,
+    RoomDestroyed,
+    Timeout,
+    Orphan,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredCall {
+    app: AppId,
+    core: CoreId,
+    from: String,
+    did: String,
+    inbound: bool,
+    created: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answered: Option<Timestamp>,
+    place: StoredPlace,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    room: Option<RoomId>,
+    at: u64,
+    seq: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredPlace {
+    Ringing,
+    Parked,
+    Joining,
+    InRoom,
+    Leaving,
+    Ended,
+}
+
+/// What a reader of a room's head alone learns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomHead {
+    /// What it was asked for as.
+    pub registration: Registration,
+    /// Whether callers of the API can still see it.
+    pub is_open: bool,
+    /// How many members FreeSWITCH has shown.
+    pub present: usize,
+}
+
+/// The fields to set for a room: head, and parts (`None`: remove).
+pub type RoomFields = (Vec<(String, String)>, Vec<(String, Option<String>)>);
+
+/// What of a room is to be written for these changes. `created` when the store has nothing of it yet.
+pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFields {
+    let mut head = Vec::new();
+    if created && let Some(r) = room.registration() {
+        let stored = StoredRegistration {
+            app: r.app.clone(),
+            name: r.name.clone(),
+            origin: match r.origin {
+                Origin::Gateway => StoredOrigin::Gateway,
+                Origin::Voipbin => StoredOrigin::Voipbin,
+            },
+            created: r.created_at,
+        };
+        head.push((REGISTRATION.to_owned(), json(&stored)));
+    }
+    if created || changes.head {
+        let (status, deadline) = match room.status() {
+            RoomStatus::Progressing => (StoredStatus::Progressing, None),
+            RoomStatus::Terminating { deadline } => (StoredStatus::Terminating, Some(deadline)),
+            RoomStatus::Terminated => (StoredStatus::Terminated, None),
+        };
+        let stored = StoredRun {
+            status,
+            deadline,
+            conf: room.conference().map(|c| (c.core, c.id, c.since)),
+            locked: room.locked(),
+            present: room.present(),
+            seq: room.sequence(),
+        };
+        head.push((RUN.to_owned(), json(&stored)));
+    }
+    let parts = changes
+        .members
+        .iter()
+        .map(|who| {
+            let member = room.members().get(who);
+            (who.channel().to_string(), member.map(encode_member))
+        })
+        .collect();
+    (head, parts)
+}
+
+fn encode_member(member: &Member) -> String {
+    let (status, until, reason, uid) = match &member.status {
+        MemberStatus::Joining {
+            deadline,
+            command_uid,
+        } => (
+            StoredMemberStatus::Joining,
+            Some(*deadline),
+            None,
+            command_uid.clone(),
+        ),
+        MemberStatus::Joined => (StoredMemberStatus::Joined, None, None, None),
+        MemberStatus::Leaving {
+            deadline,
+            reason,
+            command_uid,
+        } => (
+            StoredMemberStatus::Leaving,
+            Some(*deadline),
+            Some(match reason {
+                LeftReason::Hangup => StoredReason::Hangup,
+                LeftReason::Removed => StoredReason::Removed,
+                LeftReason::Moved => StoredReason::Moved,
+                LeftReason::RoomDestroyed => StoredReason::RoomDestroyed,
+                LeftReason::Timeout => StoredReason::Timeout,
+                LeftReason::Orphan => StoredReason::Orphan,
+            }),
+            command_uid.clone(),
+        ),
+    };
+    json(&StoredMember {
+        id: member.id,
+        status,
+        until,
+        reason,
+        uid,
+        stay: member
+            .stay
+            .map(|s| (s.core, s.conference, s.opened, s.revealed)),
+        from: member.caller_id.clone(),
+        did: member.did.clone(),
+        speak: member.flags.speak,
+        hear: member.flags.hear,
+        hold: member.flags.hold,
+        at: member.flags_at,
+        pending: member
+            .pending
+            .as_ref()
+            .map(|p| (p.mute, p.command_uid.clone(), p.deadline)),
+        since: member.since,
+    })
+}
+
+/// A room as it was stored.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when a field is missing or is not what [`encode_room`] writes.
+pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError> {
+    let run: StoredRun = field(&id, &record.head, RUN)?;
+    let mut room = RoomState::unregistered(id);
+    room.registration = Some(registration(id, record)?);
+    room.status = match (run.status, run.deadline) {
+        (StoredStatus::Progressing, _) => RoomStatus::Progressing,
+        (StoredStatus::Terminating, deadline) => RoomStatus::Terminating {
+            deadline: deadline.unwrap_or_default(),
+        },
+        (StoredStatus::Terminated, _) => RoomStatus::Terminated,
+    };
+    room.conference = run
+        .conf
+        .map(|(core, id, since)| Conference { core, id, since });
+    room.locked = run.locked;
+    room.sequence = run.seq;
+    for (channel, text) in &record.parts {
+        let key = || format!("{id} part {channel}");
+        let channel: ChannelId = channel.parse().map_err(|e| corrupt(key(), e))?;
+        let stored: StoredMember = serde_json::from_str(text).map_err(|e| corrupt(key(), e))?;
+        let member =
+            decode_member(stored).ok_or_else(|| corrupt(key(), "status without its deadline"))?;
+        room.put_member(SessionId::new(id.node(), channel), member);
+    }
+    room.take_changes();
+    Ok(room)
+}
+
+fn decode_member(stored: StoredMember) -> Option<Member> {
+    let status = match stored.status {
+        StoredMemberStatus::Joining => MemberStatus::Joining {
+            deadline: stored.until?,
+            command_uid: stored.uid,
+        },
+        StoredMemberStatus::Joined => MemberStatus::Joined,
+        StoredMemberStatus::Leaving => MemberStatus::Leaving {
+            deadline: stored.until?,
+            reason: match stored.reason? {
+                StoredReason::Hangup => LeftReason::Hangup,
+                StoredReason::Removed => LeftReason::Removed,
+                StoredReason::Moved => LeftReason::Moved,
+                StoredReason::RoomDestroyed => LeftReason::RoomDestroyed,
+                StoredReason::Timeout => LeftReason::Timeout,
+                StoredReason::Orphan => LeftReason::Orphan,
+            },
+            command_uid: stored.uid,
+        },
+    };
+    Some(Member {
+        id: stored.id,
+        status,
+        stay: stored
+            .stay
+            .map(|(core, conference, opened, revealed)| Stay {
+                core,
+                conference,
+                opened,
+                revealed,
+            }),
+        caller_id: stored.from,
+        did: stored.did,
+        flags: Flags {
+            speak: stored.speak,
+            hear: stored.hear,
+            hold: stored.hold,
+            talking: false,
+        },
+        flags_at: stored.at,
+        pending: stored.pending.map(|(mute, command_uid, deadline)| Pending {
+            mute,
+            command_uid,
+            deadline,
+        }),
+        since: stored.since,
+    })
+}
+
+/// What a room's head alone tells.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] like [`decode_room`].
+pub fn decode_room_head(id: RoomId, record: &Record) -> Result<RoomHead, StoreError> {
+    let run: StoredRun = field(&id, &record.head, RUN)?;
+    Ok(RoomHead {
+        registration: registration(id, record)?,
+        is_open: matches!(run.status, StoredStatus::Progressing),
+        present: run.present,
+    })
+}
+
+fn registration(id: RoomId, record: &Record) -> Result<Registration, StoreError> {
+    let stored: StoredRegistration = field(&id, &record.head, REGISTRATION)?;
+    Ok(Registration {
+        app: stored.app,
+        name: stored.name,
+        origin: match stored.origin {
+            StoredOrigin::Gateway => Origin::Gateway,
+            StoredOrigin::Voipbin => Origin::Voipbin,
+        },
+        created_at: stored.created,
+    })
+}
+
+/// The head of a call.
+pub fn encode_session(session: &SessionState) -> Vec<(String, String)> {
+    let stored = StoredCall {
+        app: session.app.clone(),
+        core: session.core,
+        from: session.caller_id.clone(),
+        did: session.did.clone(),
+        inbound: session.direction == Direction::Inbound,
+        created: session.created_at,
+        answered: session.answered_at,
+        place: match session.place {
+            Place::Ringing => StoredPlace::Ringing,
+            Place::Parked => StoredPlace::Parked,
+            Place::Joining(_) => StoredPlace::Joining,
+            Place::InRoom(_) => StoredPlace::InRoom,
+            Place::Leaving(_) => StoredPlace::Leaving,
+            Place::Ended => StoredPlace::Ended,
+        },
+        room: session.place.room(),
+        at: session.place_at,
+        seq: session.sequence,
+    };
+    vec![(CALL.to_owned(), json(&stored))]
+}
+
+/// A call as it was stored.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when a field is missing or is not what [`encode_session`] writes.
+pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, StoreError> {
+    let stored: StoredCall = field(&id, &record.head, CALL)?;
+    let place = match (stored.place, stored.room) {
+        (StoredPlace::Ringing, _) => Place::Ringing,
+        (StoredPlace::Parked, _) => Place::Parked,
+        (StoredPlace::Joining, Some(room)) => Place::Joining(room),
+        (StoredPlace::InRoom, Some(room)) => Place::InRoom(room),
+        (StoredPlace::Leaving, room) => Place::Leaving(room),
+        (StoredPlace::Ended, _) => Place::Ended,
+        (StoredPlace::Joining | StoredPlace::InRoom, None) => {
+            return Err(corrupt(id.to_string(), "in a room without its id"));
+        }
+    };
+    Ok(SessionState {
+        id,
+        app: stored.app,
+        core: stored.core,
+        caller_id: stored.from,
+        did: stored.did,
+        direction: if stored.inbound {
+            Direction::Inbound
+        } else {
+            Direction::Outbound
+        },
+        created_at: stored.created,
+        answered_at: stored.answered,
+        place,
+        place_at: stored.at,
+        sequence: stored.seq,
+        changed: false,
+    })
+}
+
+fn json<T: Serialize>(value: &T) -> String {
+    // Types of numbers, booleans and text cannot fail to serialise; an empty field would be told as corrupt.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn field<T: serde::de::DeserializeOwned>(
+    id: &dyn std::fmt::Display,
+    fields: &[(String, String)],
+    name: &str,
+) -> Result<T, StoreError> {
+    let key = || format!("{id} field {name}");
+    let (_, text) = fields
+        .iter()
+        .find(|(n, _)| n == name)
+        .ok_or_else(|| corrupt(key(), "it is missing"))?;
+    serde_json::from_str(text).map_err(|e| corrupt(key(), e))
+}
+
+fn corrupt(key: String, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt {
+        key,
+        why: why.to_string(),
+    }
+}
