@@ -3,7 +3,9 @@
 //! Owns the belief about each node and the one order in which it changes: inputs → belief → one commit → effects.
 //! Leaves out the sockets (`node`), the rules (`room`, `session`) and the database (`store`).
 
+pub mod belief;
 pub mod intent;
+pub mod news;
 
 pub use intent::{Accepted, Intent, IntentError, Refusal};
 

@@ -1,1 +1,125 @@
-//! stub
+//! A snapshot against the belief about one room: the inputs that make the belief true.
+//!
+//! Owns the two-snapshot rule: what the snapshot lacks is only suspected, and is said to be gone when a second
+//! snapshot lacks it too. What the snapshot shows is taken at once, at the sequence of its fence, so that every
+//! event above the fence still wins.
+
+use std::collections::BTreeSet;
+
+use crate::ids::{ConferenceId, CoreId, RoomId, SessionId};
+
+use super::effect::LeftReason;
+use super::input::{EventStamp, RoomInput, Who};
+use super::state::{RoomState, Sequence};
+
+/// A room as a snapshot shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shown {
+    /// The life of its conference.
+    pub conference: ConferenceId,
+    /// Locked.
+    pub locked: bool,
+    /// Who is in it, and whether they have the floor.
+    pub members: Vec<(Who, bool)>,
+}
+
+/// What a snapshot lacks though it was believed in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Suspect {
+    /// A stay.
+    Stay(RoomId, SessionId, ConferenceId),
+    /// A conference without members.
+    Conference(RoomId, ConferenceId),
+}
+
+/// What to do about a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plan {
+    /// To be applied in this order.
+    pub inputs: Vec<RoomInput>,
+    /// To be confirmed by a second snapshot, taken at once.
+    pub suspects: BTreeSet<Suspect>,
+}
+
+/// Compares. `shown` is `None` when the snapshot has no conference of this name; `confirmed` is what the snapshot
+/// before this one lacked, too.
+pub fn plan(
+    room: &RoomState,
+    shown: Option<&Shown>,
+    core: CoreId,
+    fence: Sequence,
+    confirmed: &BTreeSet<Suspect>,
+) -> Plan {
+    let mut plan = Plan::default();
+    let stamp = |conference| EventStamp {
+        core,
+        conference,
+        sequence: fence,
+        synthesized: true,
+    };
+    if let Some(shown) = shown {
+        let at = stamp(shown.conference);
+        plan.inputs.push(RoomInput::ConferenceStarted(at));
+        for (who, _) in &shown.members {
+            plan.inputs.push(RoomInput::Seen {
+                at,
+                who: who.clone(),
+                entered: false,
+            });
+        }
+        plan.inputs.push(RoomInput::Locked {
+            at,
+            locked: shown.locked,
+        });
+        plan.inputs.push(RoomInput::Floor {
+            at,
+            holder: shown
+                .members
+                .iter()
+                .find(|(_, floor)| *floor)
+                .map(|(who, _)| who.session),
+        });
+    }
+    let shown_sessions: BTreeSet<SessionId> = shown
+        .map(|s| s.members.iter().map(|(who, _)| who.session).collect())
+        .unwrap_or_default();
+    let is_shown = |session: SessionId, conference: ConferenceId| {
+        shown.is_some_and(|s| s.conference == conference) && shown_sessions.contains(&session)
+    };
+    let mut suspect = |suspect: Suspect, gone: RoomInput| {
+        let sure = confirmed.contains(&suspect);
+        if sure {
+            plan.inputs.push(gone);
+        } else {
+            plan.suspects.insert(suspect);
+        }
+        sure
+    };
+    let mut stays = 0;
+    for (session, member) in room.members() {
+        let Some(stay) = member.stay else { continue };
+        let lacking =
+            stay.core == core && stay.opened < fence && !is_shown(*session, stay.conference);
+        let gone = lacking
+            && suspect(
+                Suspect::Stay(room.id(), *session, stay.conference),
+                RoomInput::Gone {
+                    at: stamp(stay.conference),
+                    session: *session,
+                    reason: LeftReason::Removed,
+                },
+            );
+        stays += usize::from(!gone);
+    }
+    if let Some(conference) = room.conference()
+        && stays == 0
+        && conference.since < fence
+        && shown.is_none_or(|s| s.conference != conference.id)
+    {
+        suspect(
+            Suspect::Conference(room.id(), conference.id),
+            RoomInput::ConferenceEnded(stamp(conference.id)),
+        );
+    }
+    plan
+}
