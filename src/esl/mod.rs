@@ -4,6 +4,7 @@
 //! read as an [`Event`]. Nothing here knows what a room is.
 
 mod codec;
+pub mod command;
 mod event;
 mod frame;
 mod parser;
