@@ -1,0 +1,103 @@
+//! Frames on a `tokio_util` transport.
+//!
+//! Owns the read buffer's habits and nothing else: grammar and limits are `parser`'s. The node's
+//! connection task drives it through `Framed::with_capacity(io, EslCodec::new(limits),
+//! READ_BUFFER)`; it writes what `session` hands out, each command whole.
+
+use bytes::{Bytes, BytesMut};
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::frame::Frame;
+use super::parser::{FrameParser, Limits, ParseError, Unfinished};
+
+/// The read buffer to start with, in bytes. Larger ones read slower: they fall out of the cache.
+pub const READ_BUFFER: usize = 64 * 1024;
+
+/// Below this much room, in bytes, a new buffer costs less than another small read.
+const LOW_ROOM: usize = 16 * 1024;
+
+/// Why a connection's bytes cannot be followed any further.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// The stream broke the grammar or a limit.
+    #[error("the stream is not Event Socket")]
+    Parse(#[from] ParseError),
+    /// The stream ended within a message, as it does when a server is killed.
+    #[error("the stream ended with {bytes} bytes of an unfinished message")]
+    CutShort {
+        /// What had come of the message, in bytes.
+        bytes: usize,
+    },
+    /// Reading or writing failed.
+    #[error("the connection failed")]
+    Io(#[from] std::io::Error),
+}
+
+/// Bytes to frames, and whole commands to bytes.
+#[derive(Debug, Clone)]
+pub struct EslCodec {
+    parser: FrameParser,
+}
+
+impl EslCodec {
+    /// A codec at the beginning of a stream.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            parser: FrameParser::new(limits),
+        }
+    }
+
+    /// Allows a `BACKGROUND_JOB` the larger body while a job is pending. The connection task says
+    /// so after each command it hands out and each frame it takes in
+    /// (`codec.set_job_pending(session.job_pending())`).
+    pub fn set_job_pending(&mut self, pending: bool) {
+        self.parser.set_job_pending(pending);
+    }
+}
+
+impl Default for EslCodec {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl Decoder for EslCodec {
+    type Item = Frame;
+    type Error = CodecError;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, CodecError> {
+        match self.parser.parse(src) {
+            Ok(head) => {
+                let bytes = src.split_to(head.body_at + head.body_len).freeze();
+                Ok(Some(Frame::new(bytes, head)))
+            }
+            Err(Unfinished::Incomplete(_)) => {
+                // An announced body is not reserved for: what a peer claims to send must not cost
+                // memory before it comes.
+                if src.capacity() - src.len() < LOW_ROOM {
+                    src.reserve(READ_BUFFER);
+                }
+                Ok(None)
+            }
+            Err(Unfinished::Failure(e)) => Err(e.into()),
+        }
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, CodecError> {
+        match self.decode(src)? {
+            Some(frame) => Ok(Some(frame)),
+            None if src.is_empty() => Ok(None),
+            None => Err(CodecError::CutShort { bytes: src.len() }),
+        }
+    }
+}
+
+impl Encoder<Bytes> for EslCodec {
+    type Error = CodecError;
+
+    fn encode(&mut self, command: Bytes, dst: &mut BytesMut) -> Result<(), CodecError> {
+        dst.extend_from_slice(&command);
+        Ok(())
+    }
+}

@@ -1,0 +1,706 @@
+//! Where a message of the Event Socket ends, and where its headers lie.
+//!
+//! Owns the wire grammar and its bounds. Leaves out what the headers mean (`frame`, `event`) and
+//! where the bytes come from: the codec drives [`FrameParser`], the fuzzer and the tests drive it
+//! without a socket. The boundary is found first, under a limit, and only then is anything indexed;
+//! nothing is copied and nothing is decoded here.
+//!
+//! ```text
+//! message     = header-block [ body ]          ; body iff the block has Content-Length
+//! header-block= 1*header line-end
+//! header      = name ":" [ " " ] value line-end
+//! name        = 1*( any octet but LF and ": " ); never encoded
+//! value       = *( any octet but LF )            ; percent-encoded inside an event
+//! line-end    = LF / CR LF
+//! body        = Content-Length octets
+//!
+//! plain event = header-block [ inner-body ]      ; inner-body iff the block has Content-Length
+//! json event  = "{" [ pair *( "," pair ) ] "}"   ; flat: no object inside, see `event`
+//! pair        = string ":" ( string / scalar / "[" [ item *( "," item ) ] "]" )
+//! ```
+//!
+//! The leaves are `memchr`: a `take_while` of one octet at a time halves the speed.
+
+use std::num::NonZeroUsize;
+
+use memchr::{memchr, memchr2};
+use nom::error::ErrorKind;
+use nom::{Err as Stop, IResult, Needed, Parser};
+use smallvec::SmallVec;
+
+use super::frame::ContentType;
+
+/// How much one peer may make us hold. All sizes in bytes.
+///
+/// The server's own limits (a body of 16 MiB, no bound on headers) are wider than any real event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Headers in one block, outer or inner.
+    pub headers: usize,
+    /// Bytes of one header block, outer or inner, its blank line not counted.
+    pub header_bytes: usize,
+    /// Body of any message.
+    pub body_bytes: usize,
+    /// Body of a `BACKGROUND_JOB` event while a job of ours is pending: a snapshot of 10,000
+    /// members is 5–7 MB, and more when JSON wraps JSON.
+    pub job_body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            headers: 1_024,
+            header_bytes: 256 * 1024,
+            body_bytes: 4 * 1024 * 1024,
+            job_body_bytes: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// Why bytes cannot be a message. The stream has lost its framing: only a new connection helps.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// A header block did not end within the limit.
+    #[error("a header block is longer than {limit} bytes")]
+    HeaderBytes {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A header block has too many headers.
+    #[error("a header block has more than {limit} headers")]
+    HeaderCount {
+        /// The limit.
+        limit: usize,
+    },
+    /// A line of a header block is no header.
+    #[error("byte {at} of a header block starts a line that is not a header")]
+    HeaderLine {
+        /// Offset of the line within the message.
+        at: usize,
+    },
+    /// A message says no `Content-Type`; FreeSWITCH always does.
+    #[error("a message without Content-Type")]
+    NoContentType,
+    /// `Content-Length` is not a number.
+    #[error("Content-Length is not a number")]
+    ContentLength,
+    /// A body larger than its limit was announced.
+    #[error("a body of {declared} bytes was announced, the limit is {limit}")]
+    BodyTooLarge {
+        /// What `Content-Length` said, in bytes.
+        declared: u64,
+        /// The limit that applied, in bytes.
+        limit: usize,
+    },
+    /// A value is of no JSON form that an event can have.
+    #[error("byte {at} is not what an event in JSON can have there")]
+    Json {
+        /// Offset of the offending byte within the message.
+        at: usize,
+    },
+    /// The text ends within an element.
+    #[error("the text ends too early")]
+    CutShort,
+}
+
+impl nom::error::ParseError<&[u8]> for ParseError {
+    fn from_error_kind(_: &[u8], _: ErrorKind) -> Self {
+        Self::CutShort
+    }
+
+    fn append(_: &[u8], _: ErrorKind, other: Self) -> Self {
+        other
+    }
+}
+
+/// What keeps a parser from answering: the three outcomes of nom, mapped onto ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfinished {
+    /// Not all there yet. So many bytes are known to be missing, if that is known.
+    Incomplete(Option<NonZeroUsize>),
+    /// Never going to be a message.
+    Failure(ParseError),
+}
+
+impl From<Stop<ParseError>> for Unfinished {
+    fn from(stop: Stop<ParseError>) -> Self {
+        match stop {
+            Stop::Incomplete(Needed::Unknown) => Self::Incomplete(None),
+            Stop::Incomplete(Needed::Size(n)) => Self::Incomplete(Some(n)),
+            // Nothing here backtracks, so nom's recoverable error is as final as its failure.
+            Stop::Error(e) | Stop::Failure(e) => Self::Failure(e),
+        }
+    }
+}
+
+type Step<'a, T> = IResult<&'a [u8], T, ParseError>;
+
+/// How the value of a header is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// As it stands up to the end of the line.
+    Line,
+    /// The inside of a JSON string, escapes and all.
+    JsonString,
+    /// A JSON array, brackets included.
+    JsonArray,
+    /// A number, `true`, `false` or `null`.
+    JsonScalar,
+}
+
+/// One header, as offsets into the message: 16 bytes, no pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeaderSpan {
+    name_at: u32,
+    value_at: u32,
+    value_len: u32,
+    name_len: u16,
+    shape: Shape,
+}
+
+impl HeaderSpan {
+    fn new(
+        name_at: usize,
+        name_len: usize,
+        value_at: usize,
+        value_len: usize,
+        shape: Shape,
+    ) -> Option<Self> {
+        Some(Self {
+            name_at: u32::try_from(name_at).ok()?,
+            value_at: u32::try_from(value_at).ok()?,
+            value_len: u32::try_from(value_len).ok()?,
+            name_len: u16::try_from(name_len).ok()?,
+            shape,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn name<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+        let at = self.name_at as usize;
+        message
+            .get(at..at + usize::from(self.name_len))
+            .unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn value<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+        let at = self.value_at as usize;
+        message
+            .get(at..at + self.value_len as usize)
+            .unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Compares lengths first: of ninety headers that leaves two or three to look at.
+    #[inline]
+    pub(crate) fn is_named(&self, message: &[u8], name: &[u8]) -> bool {
+        usize::from(self.name_len) == name.len() && self.name(message) == name
+    }
+}
+
+// ---- leaves ----
+
+/// Everything up to the end of the line, which is consumed; `\r\n` counts as one.
+#[inline]
+fn line(input: &[u8]) -> Step<'_, &[u8]> {
+    match memchr(b'\n', input) {
+        Some(at) => {
+            let text = &input[..at];
+            Ok((&input[at + 1..], text.strip_suffix(b"\r").unwrap_or(text)))
+        }
+        None => Err(Stop::Incomplete(Needed::Unknown)),
+    }
+}
+
+/// The name of a header; its colon and the space behind it are consumed.
+///
+/// A name can itself hold colons (a conference variable may be called anything), so the separator
+/// is the first `: `, or a colon that ends the line.
+#[inline]
+fn name(input: &[u8]) -> Step<'_, &[u8]> {
+    let mut from = 0;
+    loop {
+        let Some(found) = memchr2(b':', b'\n', &input[from..]) else {
+            return Err(Stop::Incomplete(Needed::Unknown));
+        };
+        let at = from + found;
+        if input[at] == b'\n' || at == 0 {
+            return Err(Stop::Failure(ParseError::HeaderLine { at: 0 }));
+        }
+        match input.get(at + 1) {
+            Some(b' ') => return Ok((&input[at + 2..], &input[..at])),
+            Some(b'\n' | b'\r') => return Ok((&input[at + 1..], &input[..at])),
+            Some(_) => from = at + 1,
+            None => return Err(Stop::Incomplete(Needed::new(1))),
+        }
+    }
+}
+
+/// Length of the line end that `input` starts with: 0 when it starts with none.
+#[inline]
+fn line_end(input: &[u8]) -> usize {
+    match input {
+        [b'\n', ..] => 1,
+        [b'\r', b'\n', ..] => 2,
+        _ => 0,
+    }
+}
+
+// ---- header blocks ----
+
+/// The end of a header block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct BlankLine {
+    /// Bytes of headers, the last line end included.
+    headers: usize,
+    /// Where what follows the blank line begins.
+    next: usize,
+}
+
+/// Looks for the blank line, from the line end at or after `from`.
+fn blank_line(input: &[u8], from: usize) -> Option<BlankLine> {
+    if from == 0 {
+        let n = line_end(input);
+        if n > 0 {
+            return Some(BlankLine {
+                headers: 0,
+                next: n,
+            });
+        }
+    }
+    memchr::memchr_iter(b'\n', input.get(from..)?).find_map(|found| {
+        let headers = from + found + 1;
+        let n = line_end(&input[headers..]);
+        (n > 0).then_some(BlankLine {
+            headers,
+            next: headers + n,
+        })
+    })
+}
+
+/// Indexes a header block that lies in `message` from `start`. Returns where the blank line ends.
+///
+/// A block that ends with the text instead of a blank line is taken as it is: the boundary of the
+/// message is known by then.
+pub(crate) fn header_block(
+    message: &[u8],
+    start: usize,
+    limits: &Limits,
+    mut push: impl FnMut(HeaderSpan),
+) -> Result<usize, ParseError> {
+    let mut header = (name, line);
+    let mut rest = &message[start..];
+    let mut count = 0;
+    loop {
+        let at = message.len() - rest.len();
+        let end = line_end(rest);
+        if end > 0 || rest.is_empty() {
+            return Ok(at + end);
+        }
+        if count == limits.headers {
+            return Err(ParseError::HeaderCount {
+                limit: limits.headers,
+            });
+        }
+        let (next, (name, value)) = match header.parse(rest) {
+            Ok(parsed) => parsed,
+            Err(Stop::Incomplete(_)) => return Err(ParseError::CutShort),
+            Err(Stop::Error(e) | Stop::Failure(e)) => {
+                return Err(match e {
+                    ParseError::HeaderLine { .. } => ParseError::HeaderLine { at },
+                    other @ (ParseError::HeaderBytes { .. }
+                    | ParseError::HeaderCount { .. }
+                    | ParseError::NoContentType
+                    | ParseError::ContentLength
+                    | ParseError::BodyTooLarge { .. }
+                    | ParseError::Json { .. }
+                    | ParseError::CutShort) => other,
+                });
+            }
+        };
+        let consumed = rest.len() - next.len();
+        if at + consumed - start > limits.header_bytes {
+            return Err(ParseError::HeaderBytes {
+                limit: limits.header_bytes,
+            });
+        }
+        // The separator is one or two bytes; the value's place follows from what is left.
+        let value_at = at + name.len() + 1 + usize::from(rest.get(name.len() + 1) == Some(&b' '));
+        let span = HeaderSpan::new(at, name.len(), value_at, value.len(), Shape::Line)
+            .ok_or(ParseError::HeaderLine { at })?;
+        push(span);
+        count += 1;
+        rest = next;
+    }
+}
+
+/// A `Content-Length`: decimal digits and nothing else.
+pub(crate) fn content_length(value: &[u8]) -> Result<u64, ParseError> {
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .ok_or(ParseError::ContentLength)
+}
+
+// ---- messages ----
+
+/// The headers of one message and how far its body goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) headers: SmallVec<[HeaderSpan; 4]>,
+    pub(crate) content_type: ContentType,
+    pub(crate) body_at: usize,
+    pub(crate) body_len: usize,
+}
+
+impl Head {
+    fn total(&self) -> usize {
+        self.body_at + self.body_len
+    }
+}
+
+/// Parses one header block and decides on its body, once the blank line has been found.
+fn head(input: &[u8], end: BlankLine, limits: &Limits) -> Result<(Head, Option<u64>), ParseError> {
+    if end.headers > limits.header_bytes {
+        return Err(ParseError::HeaderBytes {
+            limit: limits.header_bytes,
+        });
+    }
+    let mut headers = SmallVec::new();
+    let block = &input[..end.next];
+    header_block(block, 0, limits, |span| headers.push(span))?;
+    let mut content_type = None;
+    let mut declared = None;
+    for span in &headers {
+        let span: &HeaderSpan = span;
+        let name = span.name(block);
+        if name.eq_ignore_ascii_case(b"Content-Length") {
+            declared = Some(content_length(span.value(block))?);
+        } else if name.eq_ignore_ascii_case(b"Content-Type") {
+            content_type = Some(ContentType::from_wire(span.value(block)));
+        }
+    }
+    let head = Head {
+        headers,
+        content_type: content_type.ok_or(ParseError::NoContentType)?,
+        body_at: end.next,
+        body_len: 0,
+    };
+    Ok((head, declared))
+}
+
+/// How an event starts that may use the larger limit, in both formats.
+const JOB_STARTS: [&[u8]; 2] = [
+    b"Event-Name: BACKGROUND_JOB",
+    b"{\"Event-Name\":\"BACKGROUND_JOB\"",
+];
+
+#[derive(Debug, Clone)]
+enum Progress {
+    /// Within the headers; no blank line starts before this offset.
+    Headers { scanned: usize },
+    /// The headers are read, and the announced body is over the ordinary limit: its first bytes
+    /// decide whether it may be.
+    Judging { head: Head, declared: usize },
+    /// Nothing to do before so many bytes are there.
+    Body { head: Head },
+}
+
+/// Finds one message after another at the front of a growing buffer.
+///
+/// It remembers how far it looked, so bytes that trickle in are not looked at twice. The caller
+/// removes a message from the buffer when it was found, and starts with what follows.
+#[derive(Debug, Clone)]
+pub struct FrameParser {
+    limits: Limits,
+    job_pending: bool,
+    progress: Progress,
+}
+
+impl FrameParser {
+    /// A parser at the beginning of a stream.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            job_pending: false,
+            progress: Progress::Headers { scanned: 0 },
+        }
+    }
+
+    /// Says whether a job of this connection is pending, which allows a `BACKGROUND_JOB` the larger
+    /// body. Any pending job does: which one it is stands inside the body itself.
+    pub fn set_job_pending(&mut self, pending: bool) {
+        self.job_pending = pending;
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Looks for a whole message at the front of `input`.
+    ///
+    /// # Errors
+    ///
+    /// `Incomplete` until the message is all there; `Failure` when it breaks the grammar or a
+    /// limit, and then the stream is of no further use.
+    pub(crate) fn parse(&mut self, input: &[u8]) -> Result<Head, Unfinished> {
+        loop {
+            match &mut self.progress {
+                Progress::Headers { scanned } => {
+                    let Some(end) = blank_line(input, *scanned) else {
+                        if input.len() > self.limits.header_bytes + 2 {
+                            return Err(Unfinished::Failure(ParseError::HeaderBytes {
+                                limit: self.limits.header_bytes,
+                            }));
+                        }
+                        // The line end before a blank line can be the last byte, or be followed by
+                        // half of a CR LF.
+                        *scanned = input.len().saturating_sub(2);
+                        return Err(Unfinished::Incomplete(None));
+                    };
+                    let (head, declared) =
+                        head(input, end, &self.limits).map_err(Unfinished::Failure)?;
+                    self.progress = self.weigh(head, declared)?;
+                }
+                Progress::Judging { head, declared } => {
+                    let seen = input.get(head.body_at..).unwrap_or_default();
+                    let wanted = JOB_STARTS[1].len();
+                    if seen.len() < wanted {
+                        return Err(Unfinished::Incomplete(NonZeroUsize::new(
+                            wanted - seen.len(),
+                        )));
+                    }
+                    if !JOB_STARTS.iter().any(|start| seen.starts_with(start)) {
+                        return Err(Unfinished::Failure(ParseError::BodyTooLarge {
+                            declared: *declared as u64,
+                            limit: self.limits.body_bytes,
+                        }));
+                    }
+                    let mut head = head.clone();
+                    head.body_len = *declared;
+                    self.progress = Progress::Body { head };
+                }
+                Progress::Body { head } => {
+                    if let Some(missing) =
+                        NonZeroUsize::new(head.total().saturating_sub(input.len()))
+                    {
+                        return Err(Unfinished::Incomplete(Some(missing)));
+                    }
+                    let fresh = Progress::Headers { scanned: 0 };
+                    if let Progress::Body { head } = std::mem::replace(&mut self.progress, fresh) {
+                        return Ok(head);
+                    }
+                }
+            }
+        }
+    }
+
+    fn weigh(&self, mut head: Head, declared: Option<u64>) -> Result<Progress, Unfinished> {
+        let declared = declared.unwrap_or(0);
+        let fits = |limit: usize| usize::try_from(declared).ok().filter(|n| *n <= limit);
+        if let Some(len) = fits(self.limits.body_bytes) {
+            head.body_len = len;
+            return Ok(Progress::Body { head });
+        }
+        let may_be_job = self.job_pending
+            && match head.content_type {
+                ContentType::EventPlain | ContentType::EventJson => true,
+                ContentType::AuthRequest
+                | ContentType::CommandReply
+                | ContentType::ApiResponse
+                | ContentType::EventXml
+                | ContentType::DisconnectNotice
+                | ContentType::RudeRejection
+                | ContentType::LogData
+                | ContentType::Other(_) => false,
+            };
+        let limit = if may_be_job {
+            self.limits.job_body_bytes
+        } else {
+            self.limits.body_bytes
+        };
+        match fits(limit) {
+            Some(declared) => Ok(Progress::Judging { head, declared }),
+            None => Err(Unfinished::Failure(ParseError::BodyTooLarge {
+                declared,
+                limit,
+            })),
+        }
+    }
+}
+
+// ---- JSON events ----
+
+fn skip_space(input: &[u8]) -> &[u8] {
+    let n = input
+        .iter()
+        .take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
+        .count();
+    &input[n..]
+}
+
+fn expect(byte: u8) -> impl Fn(&[u8]) -> Step<'_, ()> {
+    move |input| {
+        let input = skip_space(input);
+        match input.first() {
+            Some(b) if *b == byte => Ok((&input[1..], ())),
+            Some(_) => Err(Stop::Failure(ParseError::Json { at: input.len() })),
+            None => Err(Stop::Failure(ParseError::CutShort)),
+        }
+    }
+}
+
+/// The inside of a JSON string whose opening quote was consumed; the closing one is consumed.
+///
+/// FreeSWITCH writes strings it never validated: control characters and bytes that are no UTF-8
+/// pass, only the quote ends a string.
+#[inline]
+fn quirk_json_string_of_any_bytes(input: &[u8]) -> Step<'_, &[u8]> {
+    let mut from = 0;
+    while let Some(found) = memchr2(b'"', b'\\', input.get(from..).unwrap_or_default()) {
+        let at = from + found;
+        if input[at] == b'"' {
+            return Ok((&input[at + 1..], &input[..at]));
+        }
+        from = at + 2;
+    }
+    Err(Stop::Failure(ParseError::CutShort))
+}
+
+/// A JSON string, as its inside.
+pub(crate) fn json_string(input: &[u8]) -> Step<'_, &[u8]> {
+    nom::sequence::preceded(expect(b'"'), quirk_json_string_of_any_bytes).parse(input)
+}
+
+fn json_scalar(input: &[u8]) -> Step<'_, &[u8]> {
+    let n = input
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
+        .count();
+    if n == 0 {
+        return Err(Stop::Failure(ParseError::Json { at: input.len() }));
+    }
+    Ok((&input[n..], &input[..n]))
+}
+
+/// One element of an array: a string's inside or a scalar.
+fn json_item(input: &[u8]) -> Step<'_, (&[u8], Shape)> {
+    let input = skip_space(input);
+    match input.first() {
+        Some(b'"') => json_string(input).map(|(rest, s)| (rest, (s, Shape::JsonString))),
+        Some(_) => json_scalar(input).map(|(rest, s)| (rest, (s, Shape::JsonScalar))),
+        None => Err(Stop::Failure(ParseError::CutShort)),
+    }
+}
+
+/// The elements of a JSON array, brackets included, handed to `item` one by one.
+pub(crate) fn json_array<'a>(
+    input: &'a [u8],
+    mut item: impl FnMut(&'a [u8], Shape),
+) -> Step<'a, ()> {
+    let (mut rest, ()) = expect(b'[')(input)?;
+    if let Ok((rest, ())) = expect(b']')(rest) {
+        return Ok((rest, ()));
+    }
+    loop {
+        let (next, (text, shape)) = json_item(rest)?;
+        item(text, shape);
+        let next = skip_space(next);
+        match next.first() {
+            Some(b',') => rest = &next[1..],
+            Some(b']') => return Ok((&next[1..], ())),
+            Some(_) => return Err(Stop::Failure(ParseError::Json { at: next.len() })),
+            None => return Err(Stop::Failure(ParseError::CutShort)),
+        }
+    }
+}
+
+fn json_value(input: &[u8]) -> Step<'_, (&[u8], Shape)> {
+    let input = skip_space(input);
+    if input.first() == Some(&b'[') {
+        let (rest, ()) = json_array(input, |_, _| ())?;
+        let len = input.len() - rest.len();
+        return Ok((rest, (&input[..len], Shape::JsonArray)));
+    }
+    json_item(input)
+}
+
+/// Indexes the flat object of an event in JSON that fills `message` from `start`.
+///
+/// Unlike in a plain event the body is a header like any other (`_body`), so the limit on header
+/// bytes does not apply to the block; it applies to every single name.
+pub(crate) fn json_object(
+    message: &[u8],
+    start: usize,
+    limits: &Limits,
+    mut push: impl FnMut(HeaderSpan),
+) -> Result<(), ParseError> {
+    let end = message.len();
+    // Leaves report what was left of the input, which is turned into an offset here.
+    let at = |e: Stop<ParseError>| match e {
+        Stop::Error(ParseError::Json { at: left })
+        | Stop::Failure(ParseError::Json { at: left }) => ParseError::Json { at: end - left },
+        Stop::Error(other) | Stop::Failure(other) => other,
+        Stop::Incomplete(_) => ParseError::CutShort,
+    };
+    let (mut rest, ()) = expect(b'{')(&message[start..]).map_err(at)?;
+    let mut count = 0;
+    if let Ok((after, ())) = expect(b'}')(rest) {
+        rest = after;
+    } else {
+        loop {
+            let (next, (name, (), (value, shape))) = (json_string, expect(b':'), json_value)
+                .parse(rest)
+                .map_err(at)?;
+            if count == limits.headers {
+                return Err(ParseError::HeaderCount {
+                    limit: limits.headers,
+                });
+            }
+            count += 1;
+            // A quote, when there is one, stands between the value and what is left.
+            let value_end = end - next.len() - usize::from(shape == Shape::JsonString);
+            let name_at = end - skip_space(rest).len() + 1;
+            let span = HeaderSpan::new(
+                name_at,
+                name.len(),
+                value_end - value.len(),
+                value.len(),
+                shape,
+            )
+            .ok_or(ParseError::Json { at: name_at })?;
+            push(span);
+            let next = skip_space(next);
+            match next.first() {
+                Some(b',') => rest = &next[1..],
+                Some(b'}') => {
+                    rest = &next[1..];
+                    break;
+                }
+                Some(_) => {
+                    return Err(ParseError::Json {
+                        at: end - next.len(),
+                    });
+                }
+                None => return Err(ParseError::CutShort),
+            }
+        }
+    }
+    let rest = skip_space(rest);
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(ParseError::Json {
+            at: end - rest.len(),
+        })
+    }
+}
