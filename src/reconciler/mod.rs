@@ -6,6 +6,7 @@
 pub mod belief;
 pub mod intent;
 pub mod news;
+pub mod translate;
 
 pub use intent::{Accepted, Intent, IntentError, Refusal};
 

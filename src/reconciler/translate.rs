@@ -1,0 +1,374 @@
+//! The only place where the Event Socket meets rooms: events, snapshots and dumps become [`News`], [`Snapshot`] and
+//! [`Dump`].
+//!
+//! Pure. What it cannot make sense of it leaves out (a conference of another name than a room id of ours, a channel
+//! whose id is not a uuid): the caller counts it. A snapshot that is not whole is an error, never an empty one.
+
+use serde::Deserialize;
+
+use crate::esl::{ConferenceAction, Event, EventKind};
+use crate::ids::{ChannelId, ConferenceId, CoreId, NodeId, RoomId};
+use crate::session::Direction;
+use crate::time::Timestamp;
+
+use super::news::{
+    ChannelChange, ConferenceChange, Dump, Identity, MemberBlock, News, ShownMember, ShownRoom,
+    What,
+};
+
+/// The conference variable that says whose a room is.
+pub const META_VARIABLE: &str = "roomkeeper_meta";
+
+/// What an event means for rooms and calls; `None`: nothing.
+pub fn news(event: &Event) -> Option<News> {
+    let kind = event.kind();
+    let what = match &kind {
+        EventKind::Conference(action) => conference(event, action)?,
+        EventKind::ChannelCreate => channel(event, |e| ChannelChange::Created(identity(e)))?,
+        EventKind::ChannelAnswer => channel(event, |e| ChannelChange::Answered(identity(e)))?,
+        EventKind::ChannelPark => channel(event, |e| ChannelChange::Parked(identity(e)))?,
+        EventKind::ChannelHangup | EventKind::ChannelHangupComplete => {
+            channel(event, |e| ChannelChange::HungUp {
+                cause: cause(e).unwrap_or_else(|| "UNKNOWN".to_owned()),
+            })?
+        }
+        EventKind::ChannelDestroy => {
+            channel(event, |e| ChannelChange::Destroyed { cause: cause(e) })?
+        }
+        EventKind::ChannelUnpark
+        | EventKind::ChannelBridge
+        | EventKind::ChannelExecuteComplete
+        | EventKind::BackgroundJob
+        | EventKind::Heartbeat
+        | EventKind::Shutdown
+        | EventKind::Custom(_)
+        | EventKind::Other(_) => return None,
+    };
+    Some(News {
+        core: core(event)?,
+        sequence: event.sequence()?,
+        at: Timestamp::from_micros(event.timestamp_us().unwrap_or(0)),
+        what,
+    })
+}
+
+/// `Core-UUID` of an event.
+pub fn core(event: &Event) -> Option<CoreId> {
+    event.core_uuid()?.parse().ok()
+}
+
+fn channel(event: &Event, change: impl FnOnce(&Event) -> ChannelChange) -> Option<What> {
+    Some(What::Channel {
+        channel: event.unique_id()?.parse().ok()?,
+        change: change(event),
+    })
+}
+
+fn cause(event: &Event) -> Option<String> {
+    event
+        .hangup_cause()
+        .filter(|c| !c.is_empty())
+        .map(|c| c.into_owned())
+}
+
+fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<What> {
+    let room: RoomId = event.conference_name()?.parse().ok()?;
+    let conference: ConferenceId = event.conference_uuid()?.parse().ok()?;
+    let block = || member_block(event);
+    let change = match action {
+        ConferenceAction::ConferenceCreate => ConferenceChange::Created,
+        ConferenceAction::ConferenceDestroy => ConferenceChange::Destroyed,
+        ConferenceAction::AddMember => ConferenceChange::Added(block()?),
+        ConferenceAction::DelMember => ConferenceChange::Removed {
+            channel: event.unique_id()?.parse().ok()?,
+            hung_up: event.hangup_cause().is_some_and(|c| !c.is_empty()),
+        },
+        ConferenceAction::Transfer => ConferenceChange::Moving(event.unique_id()?.parse().ok()?),
+        ConferenceAction::FloorChange => ConferenceChange::Floor { holder: block() },
+        ConferenceAction::Lock => ConferenceChange::Locked(true),
+        ConferenceAction::Unlock => ConferenceChange::Locked(false),
+        ConferenceAction::MuteMember
+        | ConferenceAction::UnmuteMember
+        | ConferenceAction::DeafMember
+        | ConferenceAction::UndeafMember
+        | ConferenceAction::HoldMember
+        | ConferenceAction::UnholdMember
+        | ConferenceAction::StartTalking
+        | ConferenceAction::StopTalking
+        | ConferenceAction::DtmfMember
+        | ConferenceAction::VolumeInMember
+        | ConferenceAction::VolumeOutMember
+        | ConferenceAction::EnergyLevelMember => ConferenceChange::Flags(block()?),
+        // These can be told of a member that is already on its way out, so they say nothing of its presence.
+        ConferenceAction::KickMember
+        | ConferenceAction::HupMember
+        | ConferenceAction::PlayFile
+        | ConferenceAction::PlayFileDone
+        | ConferenceAction::PlayFileMember
+        | ConferenceAction::PlayFileMemberDone
+        | ConferenceAction::StartRecording
+        | ConferenceAction::StopRecording
+        | ConferenceAction::PauseRecording
+        | ConferenceAction::ResumeRecording
+        | ConferenceAction::BgdialResult
+        | ConferenceAction::RejectedJoinOnly
+        | ConferenceAction::Other(_) => ConferenceChange::Other,
+    };
+    Some(What::Conference {
+        room,
+        conference,
+        size: event
+            .conference_size()
+            .and_then(|s| usize::try_from(s).ok()),
+        change,
+    })
+}
+
+fn member_block(event: &Event) -> Option<MemberBlock> {
+    Some(MemberBlock {
+        channel: event.unique_id()?.parse().ok()?,
+        speak: event.flag("Speak")?,
+        hear: event.flag("Hear")?,
+        hold: event.flag("Hold").unwrap_or(false),
+        talking: event.flag("Talking").unwrap_or(false),
+        identity: identity(event),
+    })
+}
+
+/// Who the channel of an event is.
+fn identity(event: &Event) -> Identity {
+    identity_of(|name| event.get(name).map(|v| v.into_owned()))
+}
+
+fn identity_of(get: impl Fn(&str) -> Option<String>) -> Identity {
+    let text = |name: &str| get(name).filter(|v| !v.is_empty());
+    let micros = |name: &str| {
+        get(name)
+            .and_then(|v| v.parse::<u64>().ok())
+            .filter(|v| *v > 0)
+            .map(Timestamp::from_micros)
+    };
+    let answered = get("Answer-State").is_some_and(|s| s == "answered");
+    let created_at = micros("Caller-Channel-Created-Time");
+    Identity {
+        caller_id: quirk_caller_number(&text),
+        did: quirk_number_dialled(&text),
+        direction: match get("Call-Direction")
+            .or_else(|| get("Caller-Direction"))
+            .as_deref()
+        {
+            Some("outbound") => Direction::Outbound,
+            _ => Direction::Inbound,
+        },
+        app: text("variable_roomkeeper_app").and_then(|v| v.parse().ok()),
+        created_at,
+        // The time is zero in an event that is made at the very moment of the answer.
+        answered_at: micros("Caller-Channel-Answered-Time").or(if answered {
+            micros("Event-Date-Timestamp")
+        } else {
+            None
+        }),
+    }
+}
+
+/// A transfer makes a new caller profile whose destination is the transfer's; only the first one has the number that
+/// was dialled.
+fn quirk_number_dialled(text: &impl Fn(&str) -> Option<String>) -> Option<String> {
+    match text("Caller-Profile-Index").as_deref() {
+        None | Some("1") => text("Caller-Destination-Number"),
+        Some(_) => None,
+    }
+}
+
+/// The callee of an originated call has the caller and the callee swapped: its `Caller-Caller-ID-Number` names the
+/// dial string's context, the number that was given for it stands as the callee's.
+fn quirk_caller_number(text: &impl Fn(&str) -> Option<String>) -> String {
+    let outbound = text("Caller-Direction").is_some_and(|d| d == "outbound");
+    let callee = if outbound {
+        text("Caller-Orig-Caller-ID-Number").or_else(|| text("Caller-Callee-ID-Number"))
+    } else {
+        None
+    };
+    callee
+        .or_else(|| text("Caller-Caller-ID-Number"))
+        .unwrap_or_default()
+}
+
+/// Why an answer is not a snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableSnapshot {
+    /// It is not the JSON that FreeSWITCH writes, or not all of it.
+    #[error("not the JSON that was asked for")]
+    Json(#[from] serde_json::Error),
+    /// A field says what it cannot.
+    #[error("{0}")]
+    Field(&'static str),
+}
+
+#[derive(Deserialize)]
+struct WireRoom {
+    conference_name: String,
+    conference_uuid: String,
+    #[serde(default)]
+    locked: bool,
+    #[serde(default)]
+    variables: serde_json::Map<String, serde_json::Value>,
+    members: Vec<WireMember>,
+}
+
+#[derive(Deserialize)]
+struct WireMember {
+    /// A recording is a member without a channel.
+    uuid: Option<String>,
+    caller_id_number: Option<String>,
+    flags: Option<WireFlags>,
+}
+
+#[derive(Deserialize)]
+struct WireFlags {
+    can_hear: bool,
+    can_speak: bool,
+    #[serde(default)]
+    hold: bool,
+    #[serde(default)]
+    talking: bool,
+    #[serde(default)]
+    has_floor: bool,
+}
+
+/// Reads `conference json_list [compact]`: the conferences of this node whose names are room ids, newest first.
+///
+/// # Errors
+/// [`UnreadableSnapshot`]: nothing may be concluded from it.
+pub fn conferences(node: NodeId, json: &[u8]) -> Result<Vec<ShownRoom>, UnreadableSnapshot> {
+    let text = quirk_lossy(json);
+    let rooms: Vec<WireRoom> = serde_json::from_str(&text)?;
+    let mut shown = Vec::new();
+    for room in rooms {
+        let Ok(id) = room.conference_name.parse::<RoomId>() else {
+            continue;
+        };
+        if id.node() != node {
+            continue;
+        }
+        let conference = room
+            .conference_uuid
+            .parse()
+            .map_err(|_| UnreadableSnapshot::Field("conference_uuid is not a uuid"))?;
+        let members = room
+            .members
+            .into_iter()
+            .filter_map(|m| {
+                let channel: ChannelId = m.uuid?.parse().ok()?;
+                let flags = m.flags?;
+                Some(ShownMember {
+                    channel,
+                    can_speak: flags.can_speak,
+                    can_hear: flags.can_hear,
+                    hold: flags.hold,
+                    talking: flags.talking,
+                    has_floor: flags.has_floor,
+                    caller_id: m.caller_id_number.unwrap_or_default(),
+                })
+            })
+            .collect();
+        shown.push(ShownRoom {
+            room: id,
+            conference,
+            locked: room.locked,
+            meta: room
+                .variables
+                .get(META_VARIABLE)
+                .and_then(|v| v.as_str())
+                .map(str::to_owned),
+            members,
+        });
+    }
+    Ok(shown)
+}
+
+/// Names of callers are bytes that nobody checked; one that is not UTF-8 must not cost the snapshot.
+fn quirk_lossy(json: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(json)
+}
+
+#[derive(Deserialize)]
+struct WireChannels {
+    row_count: usize,
+    #[serde(default)]
+    rows: Vec<WireChannel>,
+}
+
+#[derive(Deserialize)]
+struct WireChannel {
+    uuid: String,
+    #[serde(default)]
+    initial_cid_num: String,
+    #[serde(default)]
+    initial_dest: String,
+}
+
+/// A channel as `show channels` proposes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedChannel {
+    /// `uuid`.
+    pub channel: ChannelId,
+    /// `initial_cid_num`: the caller's number before any transfer.
+    pub caller_id: String,
+    /// `initial_dest`: the number that was dialled.
+    pub did: String,
+}
+
+/// Reads `show channels as json`. Without calls it has no rows at all.
+///
+/// # Errors
+/// [`UnreadableSnapshot`]: nothing may be concluded from it.
+pub fn channels(json: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
+    let listed: WireChannels = serde_json::from_str(&quirk_lossy(json))?;
+    if listed.row_count != listed.rows.len() {
+        return Err(UnreadableSnapshot::Field(
+            "row_count is not the number of rows",
+        ));
+    }
+    Ok(listed
+        .rows
+        .into_iter()
+        .filter_map(|row| {
+            Some(ListedChannel {
+                channel: row.uuid.parse().ok()?,
+                caller_id: row.initial_cid_num,
+                did: row.initial_dest,
+            })
+        })
+        .collect())
+}
+
+/// Reads `uuid_dump <uuid> json`.
+///
+/// # Errors
+/// [`UnreadableSnapshot`].
+pub fn dump(json: &[u8]) -> Result<Dump, UnreadableSnapshot> {
+    let fields: std::collections::HashMap<String, serde_json::Value> =
+        serde_json::from_str(&quirk_lossy(json))?;
+    let get = |name: &str| fields.get(name).and_then(|v| v.as_str()).map(str::to_owned);
+    let field = |name: &'static str| get(name).ok_or(UnreadableSnapshot::Field(name));
+    let parse_error = UnreadableSnapshot::Field;
+    let application = get("variable_current_application");
+    Ok(Dump {
+        core: field("Core-UUID")?
+            .parse()
+            .map_err(|_| parse_error("Core-UUID"))?,
+        sequence: field("Event-Sequence")?
+            .parse()
+            .map_err(|_| parse_error("Event-Sequence"))?,
+        channel: field("Unique-ID")?
+            .parse()
+            .map_err(|_| parse_error("Unique-ID"))?,
+        identity: identity_of(get),
+        parked: application.as_deref() == Some("park")
+            && fields
+                .get("Channel-State")
+                .and_then(|v| v.as_str())
+                .is_some_and(|s| s == "CS_EXECUTE"),
+    })
+}
