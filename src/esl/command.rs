@@ -663,7 +663,7 @@ pub enum Command {
         format: EventFormat,
         /// Events by name.
         names: Vec<EventName>,
-        /// Subclasses of `CUSTOM`. If there are neither names nor subclasses, nothing is sent for.
+        /// Subclasses of `CUSTOM`. With neither these nor names the server answers `-ERR`.
         subclasses: Vec<Subclass>,
     },
     /// From now on only events whose `Job-UUID` starts so: on a connection that subscribes to

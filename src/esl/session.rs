@@ -1,0 +1,654 @@
+//! The protocol's state machine for one connection, without the connection.
+//!
+//! Owns authentication, the order of replies, jobs and deadlines. Leaves out sockets and clocks:
+//! `now` is an argument, and what is to be written, told or waited for is asked of it. The node's
+//! connection task drives it:
+//!
+//! ```text
+//! frame from the codec      → handle_frame(frame, now)
+//! a command of someone      → submit(command, deadline, now)
+//! the time of poll_timeout  → handle_timeout(now)
+//! end of the stream         → handle_eof()
+//! after each of them:  poll_transmit until None (write), poll_output until None (tell),
+//!                      codec.set_job_pending(job_pending()), poll_timeout (sleep until)
+//! ```
+//!
+//! ```text
+//!  Greeting ──auth/request──▶ Authenticating ──+OK──▶ Ready ──┐
+//!     │ rude-rejection            │ -ERR                      │ disconnect-notice, eof,
+//!     │ 25 s                      │ 25 s                      │ protocol error
+//!     └───────────────────────────┴──────▶ Closed ◀───────────┘
+//! ```
+//!
+//! FreeSWITCH answers strictly in the order of commands, and its answers name none: the n-th
+//! answer is that of the n-th command. So a command that timed out keeps its place in the queue,
+//! and its late answer is dropped there. A job is answered twice: at once by a reply, later by a
+//! `BACKGROUND_JOB`, found by the id we chose and registered before the command is handed out.
+//!
+//! Every command that was accepted ends in exactly one of [`Output::Reply`] (for a job: only if
+//! it was refused), [`Output::JobDone`], [`Output::TimedOut`], [`Output::Lost`].
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::command::{self, ApiReply, Command, CommandReply, JobUuid, Password};
+use super::event::{Event, EventError, EventKind};
+use super::frame::{ContentType, Frame};
+use super::parser::Limits;
+
+/// A moment: milliseconds since an origin of the driver's choosing, that never goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// So many milliseconds later.
+    #[must_use]
+    pub fn after(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+/// A command of one session, in the order they were submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(u64);
+
+/// What a session allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Commands without an answer plus jobs without a result. Beyond it commands are refused: a
+    /// server that answers nothing must not fill our memory.
+    pub max_in_flight: usize,
+    /// How long authentication may take, in milliseconds: the server gives 25 s.
+    pub auth_timeout_ms: u64,
+    /// Bounds of an event's headers.
+    pub limits: Limits,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 1_024,
+            auth_timeout_ms: 25_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What a session tells its driver.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// The password was right: commands are accepted from now on.
+    Authenticated,
+    /// The password was wrong. To try it again at once does not help.
+    AuthRefused {
+        /// What the server said.
+        reason: String,
+    },
+    /// An access list of the server refuses our address.
+    Rude {
+        /// What the server said.
+        notice: String,
+    },
+    /// Something happened.
+    Event(Event),
+    /// One event could not be read; the stream goes on.
+    BadEvent {
+        /// Why.
+        error: EventError,
+    },
+    /// A command was answered. For a job that is refused this is the end, and if it is accepted
+    /// [`Output::JobDone`] follows.
+    Reply {
+        /// Which command.
+        id: CommandId,
+        /// The answer.
+        result: Reply,
+    },
+    /// A job is done.
+    JobDone {
+        /// The command that started it.
+        id: CommandId,
+        /// What its command wrote.
+        result: ApiReply,
+    },
+    /// The deadline passed without an answer, or for a job without its result. It may have been
+    /// carried out all the same.
+    TimedOut {
+        /// Which command.
+        id: CommandId,
+        /// Whether it was handed out for writing; if not, it cannot have been carried out.
+        sent: bool,
+    },
+    /// The connection ended before the answer came. It may have been carried out all the same.
+    Lost {
+        /// Which command.
+        id: CommandId,
+        /// As in [`Output::TimedOut`].
+        sent: bool,
+    },
+    /// The server is about to close.
+    Disconnect {
+        /// What the server said.
+        notice: String,
+    },
+    /// The conversation makes no sense any more: close and start anew.
+    Fatal {
+        /// Why.
+        error: SessionError,
+    },
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// `command/reply`, of everything but `api`; of `api` only to refuse it.
+    Command(CommandReply),
+    /// `api/response`.
+    Api(ApiReply),
+}
+
+/// Why a conversation cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The server did not complete the authentication in time.
+    #[error("no authentication within {millis} ms")]
+    AuthTimeout {
+        /// The limit, in milliseconds.
+        millis: u64,
+    },
+    /// A message that cannot come now: an answer to nothing, a second greeting.
+    #[error("{content_type} came where it cannot")]
+    Unexpected {
+        /// What came.
+        content_type: ContentType,
+    },
+    /// An answer of the wrong kind: the order of answers is lost.
+    #[error("{content_type} came in answer to a command that is not answered so")]
+    WrongReply {
+        /// What came.
+        content_type: ContentType,
+    },
+}
+
+/// Why a command was not accepted. It was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Not authenticated yet, or closed.
+    #[error("the connection is not ready")]
+    NotReady,
+    /// Too many commands wait for their answers.
+    #[error("{limit} commands are in flight already")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The job's id is in use.
+    #[error("a job of this id is pending")]
+    DuplicateJob,
+}
+
+/// What a session dropped without a word, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionStats {
+    /// `BACKGROUND_JOB` events of jobs that are not, or no longer, ours.
+    pub unknown_jobs: u64,
+    /// Answers that came after their deadline.
+    pub late_replies: u64,
+    /// Messages of kinds we do not use, such as `log/data`.
+    pub ignored_frames: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Greeting,
+    Authenticating,
+    Ready,
+    Closed,
+}
+
+/// A command whose reply has not come.
+#[derive(Debug)]
+struct Waiting {
+    id: CommandId,
+    api: bool,
+    job: Option<JobUuid>,
+    since: Millis,
+    /// `None` when nobody waits any more, and only the place is kept.
+    deadline: Option<Millis>,
+}
+
+/// A job whose result has not come.
+#[derive(Debug)]
+struct Job {
+    id: CommandId,
+    deadline: Millis,
+}
+
+/// One connection's conversation. See the module for who does what.
+#[derive(Debug)]
+pub struct Session {
+    config: SessionConfig,
+    password: Password,
+    state: State,
+    auth_deadline: Millis,
+    next_id: u64,
+    replies: VecDeque<Waiting>,
+    jobs: BTreeMap<String, Job>,
+    transmit: VecDeque<(Option<CommandId>, Bytes)>,
+    outputs: VecDeque<Output>,
+    stats: SessionStats,
+}
+
+impl Session {
+    /// A session on a connection that was just made.
+    #[must_use]
+    pub fn new(config: SessionConfig, password: Password, now: Millis) -> Self {
+        Self {
+            auth_deadline: now.after(config.auth_timeout_ms),
+            config,
+            password,
+            state: State::Greeting,
+            next_id: 1,
+            replies: VecDeque::new(),
+            jobs: BTreeMap::new(),
+            transmit: VecDeque::new(),
+            outputs: VecDeque::new(),
+            stats: SessionStats::default(),
+        }
+    }
+
+    // ---- in ----
+
+    /// Takes in one message of the server.
+    pub fn handle_frame(&mut self, frame: Frame, now: Millis) {
+        if self.state == State::Closed {
+            return;
+        }
+        match frame.content_type() {
+            ContentType::AuthRequest => self.greeted(),
+            ContentType::CommandReply => self.command_reply(&frame),
+            ContentType::ApiResponse => self.api_response(&frame),
+            ContentType::EventPlain | ContentType::EventJson => self.event(frame),
+            ContentType::DisconnectNotice => {
+                let notice = notice(&frame);
+                self.close(Output::Disconnect { notice });
+            }
+            ContentType::RudeRejection => {
+                let notice = notice(&frame);
+                self.close(Output::Rude { notice });
+            }
+            ContentType::EventXml | ContentType::LogData | ContentType::Other(_) => {
+                self.stats.ignored_frames += 1;
+            }
+        }
+        self.check_invariants(now);
+    }
+
+    /// Accepts a command, to be answered by `deadline`; a job is to be done by it.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]; the command is not sent then.
+    pub fn submit(
+        &mut self,
+        command: &Command,
+        deadline: Millis,
+        now: Millis,
+    ) -> Result<CommandId, SubmitError> {
+        if self.state != State::Ready {
+            return Err(SubmitError::NotReady);
+        }
+        if self.in_flight() >= self.config.max_in_flight {
+            return Err(SubmitError::TooMany {
+                limit: self.config.max_in_flight,
+            });
+        }
+        let id = CommandId(self.next_id);
+        if let Some(job) = command.job() {
+            if self.jobs.contains_key(job.as_str()) {
+                return Err(SubmitError::DuplicateJob);
+            }
+            self.jobs
+                .insert(job.as_str().to_owned(), Job { id, deadline });
+        }
+        self.next_id += 1;
+        self.replies.push_back(Waiting {
+            id,
+            api: command.is_api(),
+            job: command.job().cloned(),
+            since: now,
+            deadline: Some(deadline),
+        });
+        self.transmit.push_back((Some(id), command.render()));
+        self.check_invariants(now);
+        Ok(id)
+    }
+
+    /// Asks for a bare newline to be sent: the server ignores it as a command and looks for events
+    /// at once, where it would have slept up to 20 ms. Says no if something is to be written
+    /// anyway, or it is not the time.
+    pub fn wake(&mut self) -> bool {
+        if self.state != State::Ready || !self.transmit.is_empty() {
+            return false;
+        }
+        self.transmit.push_back((None, Bytes::from_static(b"\n")));
+        true
+    }
+
+    /// Ends what has passed its deadline.
+    pub fn handle_timeout(&mut self, now: Millis) {
+        match self.state {
+            State::Greeting | State::Authenticating => {
+                if now >= self.auth_deadline {
+                    self.close(Output::Fatal {
+                        error: SessionError::AuthTimeout {
+                            millis: self.config.auth_timeout_ms,
+                        },
+                    });
+                }
+            }
+            State::Ready => self.expire(now),
+            State::Closed => {}
+        }
+        self.check_invariants(now);
+    }
+
+    /// The stream ended, or is not to be followed any further. Whoever still waits is told.
+    pub fn handle_eof(&mut self) {
+        self.state = State::Closed;
+        self.lose_all();
+    }
+
+    // ---- out ----
+
+    /// The next bytes to write: one command, whole. To be written before the next one is asked for.
+    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        self.transmit.pop_front().map(|(_, bytes)| bytes)
+    }
+
+    /// The next thing to tell.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Session::handle_timeout`] wants to be called; `None`: not before something else
+    /// happens.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        match self.state {
+            State::Greeting | State::Authenticating => Some(self.auth_deadline),
+            State::Ready => self
+                .replies
+                .iter()
+                .filter_map(|waiting| waiting.deadline)
+                .chain(self.jobs.values().map(|job| job.deadline))
+                .min(),
+            State::Closed => None,
+        }
+    }
+
+    // ---- what it is like ----
+
+    /// Whether commands are accepted.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// Whether nothing more will come of it: close the connection.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Commands without an answer, forgotten ones included, and jobs that are answered and not
+    /// done.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let answered = |job: &&Job| {
+            self.replies
+                .binary_search_by(|w| w.id.cmp(&job.id))
+                .is_err()
+        };
+        self.replies.len() + self.jobs.values().filter(answered).count()
+    }
+
+    /// Whether a job's result is awaited, for the codec's limit of a body.
+    #[must_use]
+    pub fn job_pending(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// Since when the server owes an answer, forgotten ones included: a connection that is stuck
+    /// is better closed.
+    #[must_use]
+    pub fn unanswered_since(&self) -> Option<Millis> {
+        self.replies.front().map(|waiting| waiting.since)
+    }
+
+    /// What was dropped so far.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        self.stats
+    }
+
+    // ---- transitions ----
+
+    fn greeted(&mut self) {
+        match self.state {
+            State::Greeting => {
+                self.state = State::Authenticating;
+                self.transmit
+                    .push_back((None, command::auth(&self.password)));
+            }
+            State::Authenticating | State::Ready | State::Closed => {
+                self.unexpected(ContentType::AuthRequest);
+            }
+        }
+    }
+
+    fn command_reply(&mut self, frame: &Frame) {
+        let reply = CommandReply::parse(&frame.reply_text());
+        match self.state {
+            State::Greeting => self.unexpected(ContentType::CommandReply),
+            State::Authenticating => match reply {
+                CommandReply::Ok(_) => {
+                    self.state = State::Ready;
+                    self.outputs.push_back(Output::Authenticated);
+                }
+                CommandReply::Err(reason) => self.close(Output::AuthRefused { reason }),
+            },
+            State::Ready => match self.replies.pop_front() {
+                None => self.unexpected(ContentType::CommandReply),
+                // An `api` that is not permitted is refused by a `command/reply`; nothing else
+                // answers it so.
+                Some(waiting) if waiting.api && matches!(reply, CommandReply::Ok(_)) => {
+                    self.replies.push_front(waiting);
+                    self.close(Output::Fatal {
+                        error: SessionError::WrongReply {
+                            content_type: ContentType::CommandReply,
+                        },
+                    });
+                }
+                Some(waiting) => self.answered(waiting, Reply::Command(reply), frame),
+            },
+            State::Closed => {}
+        }
+    }
+
+    fn api_response(&mut self, frame: &Frame) {
+        match self.state {
+            State::Greeting | State::Authenticating => self.unexpected(ContentType::ApiResponse),
+            State::Ready => match self.replies.pop_front() {
+                None => self.unexpected(ContentType::ApiResponse),
+                Some(waiting) if !waiting.api => {
+                    self.replies.push_front(waiting);
+                    self.close(Output::Fatal {
+                        error: SessionError::WrongReply {
+                            content_type: ContentType::ApiResponse,
+                        },
+                    });
+                }
+                Some(waiting) => {
+                    let reply = Reply::Api(ApiReply::parse(frame.body_bytes()));
+                    self.answered(waiting, reply, frame);
+                }
+            },
+            State::Closed => {}
+        }
+    }
+
+    fn answered(&mut self, waiting: Waiting, reply: Reply, frame: &Frame) {
+        if waiting.deadline.is_none() {
+            self.stats.late_replies += 1;
+            return;
+        }
+        if let Some(ours) = &waiting.job {
+            match &reply {
+                Reply::Command(CommandReply::Ok(_)) => self.quirk_job_renamed(ours, frame),
+                Reply::Command(CommandReply::Err(_)) | Reply::Api(_) => {
+                    self.jobs.remove(ours.as_str());
+                }
+            }
+        }
+        self.outputs.push_back(Output::Reply {
+            id: waiting.id,
+            result: reply,
+        });
+    }
+
+    /// A server that does not honour our `Job-UUID` says in its reply which it uses instead.
+    fn quirk_job_renamed(&mut self, ours: &JobUuid, frame: &Frame) {
+        let Some(theirs) = frame.header("Job-UUID") else {
+            return;
+        };
+        if theirs != ours.as_str()
+            && !self.jobs.contains_key(theirs.as_ref())
+            && let Some(job) = self.jobs.remove(ours.as_str())
+        {
+            self.jobs.insert(theirs.into_owned(), job);
+        }
+    }
+
+    fn event(&mut self, frame: Frame) {
+        if self.state != State::Ready {
+            let content_type = frame.content_type().clone();
+            return self.unexpected(content_type);
+        }
+        let event = match Event::with_limits(frame, &self.config.limits) {
+            Ok(event) => event,
+            Err(error) => return self.outputs.push_back(Output::BadEvent { error }),
+        };
+        if event.kind() != EventKind::BackgroundJob {
+            return self.outputs.push_back(Output::Event(event));
+        }
+        let job = event
+            .job_uuid()
+            .and_then(|uuid| self.jobs.remove(uuid.as_ref()));
+        let Some(job) = job else {
+            self.stats.unknown_jobs += 1;
+            return;
+        };
+        // Should the result overtake the reply, nobody waits for that any more.
+        if let Some(waiting) = self.replies.iter_mut().find(|w| w.id == job.id) {
+            waiting.deadline = None;
+        }
+        self.outputs.push_back(Output::JobDone {
+            id: job.id,
+            result: ApiReply::parse(event.body_bytes().unwrap_or_default()),
+        });
+    }
+
+    fn expire(&mut self, now: Millis) {
+        let mut expired: Vec<CommandId> = Vec::new();
+        for waiting in &mut self.replies {
+            if waiting.deadline.is_some_and(|deadline| deadline <= now) {
+                waiting.deadline = None;
+                expired.push(waiting.id);
+            }
+        }
+        self.jobs.retain(|_, job| {
+            if job.deadline > now {
+                return true;
+            }
+            expired.push(job.id);
+            false
+        });
+        expired.sort_unstable();
+        // A job without its reply is in both lists.
+        expired.dedup();
+        for id in expired {
+            let sent = !self.unsend(id);
+            self.outputs.push_back(Output::TimedOut { id, sent });
+        }
+    }
+
+    /// Takes back a command that was not handed out yet; no answer will come for it.
+    fn unsend(&mut self, id: CommandId) -> bool {
+        let Some(at) = self.transmit.iter().position(|(of, _)| *of == Some(id)) else {
+            return false;
+        };
+        self.transmit.remove(at);
+        self.replies.retain(|waiting| waiting.id != id);
+        true
+    }
+
+    fn unexpected(&mut self, content_type: ContentType) {
+        self.close(Output::Fatal {
+            error: SessionError::Unexpected { content_type },
+        });
+    }
+
+    fn close(&mut self, last_word: Output) {
+        self.state = State::Closed;
+        self.outputs.push_back(last_word);
+        self.lose_all();
+    }
+
+    fn lose_all(&mut self) {
+        let mut lost: Vec<CommandId> = self
+            .replies
+            .drain(..)
+            .filter(|waiting| waiting.deadline.is_some())
+            .map(|waiting| waiting.id)
+            .collect();
+        lost.extend(
+            std::mem::take(&mut self.jobs)
+                .into_values()
+                .map(|job| job.id),
+        );
+        lost.sort_unstable();
+        lost.dedup();
+        for id in lost {
+            let sent = !self.unsend(id);
+            self.outputs.push_back(Output::Lost { id, sent });
+        }
+        self.transmit.clear();
+    }
+
+    fn check_invariants(&self, _now: Millis) {
+        debug_assert!(
+            self.replies.iter().is_sorted_by_key(|waiting| waiting.id),
+            "replies are awaited in the order of commands"
+        );
+        debug_assert!(
+            self.in_flight() <= self.config.max_in_flight,
+            "more in flight than allowed"
+        );
+        debug_assert!(
+            self.state == State::Ready || (self.replies.is_empty() && self.jobs.is_empty()),
+            "somebody waits on a session that cannot answer"
+        );
+        debug_assert!(
+            self.transmit
+                .iter()
+                .all(|(_, bytes)| bytes.ends_with(b"\n")),
+            "half a command is to be written"
+        );
+    }
+}
+
+fn notice(frame: &Frame) -> String {
+    String::from_utf8_lossy(frame.body()).trim().to_owned()
+}
