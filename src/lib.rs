@@ -9,4 +9,5 @@ pub mod room;
 pub mod session;
 pub mod sim;
 pub mod store;
+pub mod telemetry;
 pub mod time;

@@ -1,0 +1,391 @@
+//! One TCP connection, from its greeting to its end: moves bytes between the socket and [`Session`], and answers those
+//! who wait for commands.
+//!
+//! Reading never waits for writing: a server that stops reading must not keep us from reading it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::codec::Decoder;
+use tokio_util::sync::CancellationToken;
+
+use crate::esl::command::{Api, Arg, Command, JobPrefix, Password};
+use crate::esl::{
+    ApiReply, CommandId, CommandReply, EslCodec, Event, Limits, Millis, Output, READ_BUFFER, Reply,
+    Session, SessionConfig,
+};
+use crate::telemetry::names;
+
+use super::CommandError;
+use super::handle::{Answer, Ask, Request};
+
+/// Why a connection ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Ended {
+    /// It could not be made, or broke, in words for the operator.
+    Lost(String),
+    /// The password or our address is refused: asking again soon does not help.
+    Refused(String),
+    /// It is not wanted any more.
+    Stopped,
+}
+
+/// What a connection is for.
+pub(super) struct Purpose<'a> {
+    /// Sent after authentication; each must be accepted.
+    pub(super) setup: Vec<Command>,
+    /// What the job ids of this connection start with.
+    pub(super) jobs: JobPrefix,
+    /// Dead when nothing came for this long.
+    pub(super) silence: Option<Duration>,
+    /// Asked whether it lives when idle for this long.
+    pub(super) ping: Option<Duration>,
+    /// How long a setup command or a ping may take.
+    pub(super) patience: Duration,
+    /// Told of events, and that the connection is ready.
+    pub(super) tell: &'a mut (dyn FnMut(Told<'_>) + Send),
+}
+
+/// What a connection tells.
+pub(super) enum Told<'a> {
+    /// Authenticated and set up.
+    Ready,
+    /// An event.
+    Event(&'a Event),
+}
+
+enum Waits {
+    Setup,
+    Ping,
+    Caller {
+        reply: oneshot::Sender<Result<Answer, CommandError>>,
+        /// The answer is the job's result, not that it was taken.
+        job: bool,
+    },
+}
+
+struct Driver<'a> {
+    session: Session,
+    purpose: Purpose<'a>,
+    waiting: HashMap<CommandId, Waits>,
+    setup_left: usize,
+    ready: bool,
+    next_job: u64,
+    origin: Instant,
+    last_heard: Instant,
+    ended: Option<Ended>,
+}
+
+/// Runs a connection until it ends. Whoever still waits then is told that the outcome is unknown.
+pub(super) async fn run(
+    mut stream: TcpStream,
+    password: Password,
+    purpose: Purpose<'_>,
+    requests: &mut mpsc::Receiver<Request>,
+    stop: &CancellationToken,
+) -> Ended {
+    if let Err(error) = stream.set_nodelay(true) {
+        return Ended::Lost(error.to_string());
+    }
+    let (mut reader, mut writer) = stream.split();
+    let config = SessionConfig::default();
+    let max_in_flight = config.max_in_flight;
+    let origin = Instant::now();
+    let mut driver = Driver {
+        session: Session::new(config, password, Millis(0)),
+        waiting: HashMap::new(),
+        setup_left: purpose.setup.len(),
+        ready: false,
+        next_job: 0,
+        origin,
+        last_heard: origin,
+        ended: None,
+        purpose,
+    };
+    let mut codec = EslCodec::new(Limits::default());
+    let mut input = BytesMut::with_capacity(READ_BUFFER);
+    let mut output = BytesMut::new();
+    loop {
+        driver.settle();
+        while let Some(bytes) = driver.session.poll_transmit() {
+            output.extend_from_slice(&bytes);
+        }
+        codec.set_job_pending(driver.session.job_pending());
+        if let Some(ended) = driver.ended.take() {
+            driver.lose_all();
+            return ended;
+        }
+        let wake = driver.next_wake();
+        let takes_more = driver.ready && driver.session.in_flight() < max_in_flight;
+        tokio::select! {
+            () = stop.cancelled() => driver.ended = Some(Ended::Stopped),
+            read = reader.read_buf(&mut input) => match read {
+                Ok(0) => {
+                    let lost = match codec.decode_eof(&mut input) {
+                        Ok(_) => "FreeSWITCH closed the connection".to_owned(),
+                        Err(error) => format!("FreeSWITCH closed the connection: {error}"),
+                    };
+                    driver.ended.get_or_insert(Ended::Lost(lost));
+                }
+                Ok(_) => {
+                    driver.last_heard = Instant::now();
+                    driver.frames(&mut codec, &mut input);
+                }
+                Err(error) => driver.ended = Some(Ended::Lost(error.to_string())),
+            },
+            written = writer.write(&output), if !output.is_empty() => match written {
+                Ok(0) => driver.ended = Some(Ended::Lost("the connection takes no more bytes".to_owned())),
+                Ok(n) => output.advance(n),
+                Err(error) => driver.ended = Some(Ended::Lost(error.to_string())),
+            },
+            request = requests.recv(), if takes_more => match request {
+                Some(request) => driver.request(request),
+                None => driver.ended = Some(Ended::Stopped),
+            },
+            () = tokio::time::sleep_until(wake) => driver.woken(),
+        }
+    }
+}
+
+impl Driver<'_> {
+    fn now(&self) -> Millis {
+        self.millis(Instant::now())
+    }
+
+    fn millis(&self, at: Instant) -> Millis {
+        let elapsed = at.saturating_duration_since(self.origin).as_millis();
+        Millis(u64::try_from(elapsed).unwrap_or(u64::MAX))
+    }
+
+    fn deadline(&self, after: Duration) -> Millis {
+        self.millis(Instant::now() + after)
+    }
+
+    fn frames(&mut self, codec: &mut EslCodec, input: &mut BytesMut) {
+        loop {
+            match codec.decode(input) {
+                Ok(Some(frame)) => {
+                    let now = self.now();
+                    self.session.handle_frame(frame, now);
+                    // One by one: an event is told before the next is read, so none waits in memory.
+                    self.settle();
+                    if self.ended.is_some() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    metrics::counter!(names::ESL_FRAMING_ERRORS).increment(1);
+                    let mut text = error.to_string();
+                    let mut source = std::error::Error::source(&error);
+                    while let Some(cause) = source {
+                        text = format!("{text}: {cause}");
+                        source = cause.source();
+                    }
+                    self.ended = Some(Ended::Lost(text));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes in whatever the session has to tell.
+    fn settle(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Authenticated => self.set_up(),
+                Output::AuthRefused { reason } => {
+                    self.ended = Some(Ended::Refused(format!(
+                        "FreeSWITCH refuses the password: {reason}"
+                    )));
+                }
+                Output::Rude { notice } => {
+                    self.ended = Some(Ended::Refused(format!(
+                        "FreeSWITCH's access list refuses this address: {}",
+                        notice.trim()
+                    )));
+                }
+                Output::Event(event) => (self.purpose.tell)(Told::Event(&event)),
+                Output::BadEvent { error } => {
+                    metrics::counter!(names::ESL_BAD_EVENTS).increment(1);
+                    tracing::warn!(%error, "an event of FreeSWITCH could not be read and is skipped");
+                }
+                Output::Reply { id, result } => self.replied(id, result),
+                Output::JobDone { id, result } => self.answer(id, Ok(Answer::Api(result))),
+                Output::TimedOut { id, .. } => self.answer(id, Err(CommandError::Unknown)),
+                Output::Lost { id, sent } => {
+                    let error = if sent {
+                        CommandError::Unknown
+                    } else {
+                        CommandError::Down {
+                            retry_after: Duration::from_secs(1),
+                        }
+                    };
+                    self.answer(id, Err(error));
+                }
+                Output::Disconnect { notice } => {
+                    let words = notice.lines().next().unwrap_or_default().to_owned();
+                    self.ended
+                        .get_or_insert(Ended::Lost(format!("FreeSWITCH disconnects: {words}")));
+                }
+                Output::Fatal { error } => {
+                    metrics::counter!(names::ESL_FRAMING_ERRORS).increment(1);
+                    self.ended.get_or_insert(Ended::Lost(error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn set_up(&mut self) {
+        let now = self.now();
+        let deadline = self.deadline(self.purpose.patience);
+        for command in std::mem::take(&mut self.purpose.setup) {
+            match self.session.submit(&command, deadline, now) {
+                Ok(id) => {
+                    self.waiting.insert(id, Waits::Setup);
+                }
+                Err(error) => self.ended = Some(Ended::Lost(error.to_string())),
+            }
+        }
+        self.become_ready();
+    }
+
+    fn become_ready(&mut self) {
+        if self.setup_left == 0 && !self.ready {
+            self.ready = true;
+            (self.purpose.tell)(Told::Ready);
+        }
+    }
+
+    fn replied(&mut self, id: CommandId, result: Reply) {
+        match result {
+            Reply::Api(reply) => self.answer(id, Ok(Answer::Api(reply))),
+            Reply::Command(CommandReply::Ok(_))
+                if matches!(self.waiting.get(&id), Some(Waits::Caller { job: true, .. })) => {}
+            Reply::Command(reply) => self.answer(id, Ok(Answer::Command(reply))),
+        }
+    }
+
+    fn answer(&mut self, id: CommandId, result: Result<Answer, CommandError>) {
+        match self.waiting.remove(&id) {
+            Some(Waits::Caller { reply, .. }) => {
+                // A caller that gave up does not need to know.
+                let _gone = reply.send(result);
+            }
+            Some(Waits::Setup) => match result {
+                Ok(Answer::Command(CommandReply::Ok(_))) => {
+                    self.setup_left -= 1;
+                    self.become_ready();
+                }
+                Ok(Answer::Command(CommandReply::Err(text))) => {
+                    self.ended = Some(Ended::Lost(format!(
+                        "FreeSWITCH refuses the subscription: {text}"
+                    )));
+                }
+                Ok(Answer::Api(_)) | Err(_) => {
+                    self.ended
+                        .get_or_insert(Ended::Lost("FreeSWITCH does not answer".to_owned()));
+                }
+            },
+            Some(Waits::Ping) => {
+                if !matches!(result, Ok(Answer::Api(ApiReply::Other(_)))) {
+                    self.ended
+                        .get_or_insert(Ended::Lost("FreeSWITCH does not answer".to_owned()));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        let Request {
+            ask,
+            timeout,
+            reply,
+        } = request;
+        let (command, job) = match ask {
+            Ask::Command(command) => (command, false),
+            Ask::Job(api) => {
+                self.next_job += 1;
+                (
+                    Command::BgApi(api, self.purpose.jobs.job(self.next_job)),
+                    true,
+                )
+            }
+        };
+        metrics::counter!(names::ESL_COMMANDS).increment(1);
+        let (deadline, now) = (self.deadline(timeout), self.now());
+        match self.session.submit(&command, deadline, now) {
+            Ok(id) => {
+                self.waiting.insert(id, Waits::Caller { reply, job });
+            }
+            Err(_) => {
+                let _gone = reply.send(Err(CommandError::Busy));
+            }
+        }
+    }
+
+    fn next_wake(&self) -> Instant {
+        let at = |ms: Millis| self.origin + Duration::from_millis(ms.0);
+        let mut wake = self
+            .session
+            .poll_timeout()
+            .map_or_else(|| Instant::now() + Duration::from_secs(60), at);
+        if let Some(silence) = self.purpose.silence {
+            wake = wake.min(self.last_heard + silence);
+        }
+        if let Some(ping) = self.purpose.ping
+            && self.ready
+            && self.waiting.is_empty()
+        {
+            wake = wake.min(self.last_heard + ping);
+        }
+        wake
+    }
+
+    fn woken(&mut self) {
+        let now = self.now();
+        self.session.handle_timeout(now);
+        let idle = self.last_heard.elapsed();
+        if self.purpose.silence.is_some_and(|s| idle >= s) {
+            self.ended
+                .get_or_insert(Ended::Lost(format!("nothing came for {idle:.0?}")));
+        }
+        if self.purpose.ping.is_some_and(|p| idle >= p) && self.ready && self.waiting.is_empty() {
+            self.ping(now);
+        }
+    }
+
+    fn ping(&mut self, now: Millis) {
+        let Ok(word) = Arg::new("roomkeeper") else {
+            return;
+        };
+        let deadline = self.deadline(self.purpose.patience);
+        match self
+            .session
+            .submit(&Command::Api(Api::Echo(word)), deadline, now)
+        {
+            Ok(id) => {
+                self.waiting.insert(id, Waits::Ping);
+            }
+            Err(error) => {
+                self.ended.get_or_insert(Ended::Lost(error.to_string()));
+            }
+        }
+    }
+
+    fn lose_all(&mut self) {
+        self.session.handle_eof();
+        self.settle();
+        for (_, waits) in self.waiting.drain() {
+            if let Waits::Caller { reply, .. } = waits {
+                let _gone = reply.send(Err(CommandError::Unknown));
+            }
+        }
+    }
+}

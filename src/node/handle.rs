@@ -1,0 +1,206 @@
+//! What others hold of a node: a clonable handle that gives it commands and tells how it is.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::esl::command::{Api, Command, HeaderName, Line, Subclass};
+use crate::esl::{ApiFailure, ApiReply, CommandReply};
+use crate::ids::NodeId;
+use crate::reconciler::Link;
+use crate::time::Timestamp;
+
+use super::{CommandError, FENCE_HEADER, FENCE_SUBCLASS, Timing};
+
+/// What came back for a command.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    Api(ApiReply),
+    Command(CommandReply),
+}
+
+/// What to send: the job's id is the connection's to choose.
+#[derive(Clone, Debug)]
+pub(super) enum Ask {
+    Command(Command),
+    Job(Api),
+}
+
+/// One command on its way to a connection.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) ask: Ask,
+    pub(super) timeout: Duration,
+    pub(super) reply: oneshot::Sender<Result<Answer, CommandError>>,
+}
+
+/// How the connections are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeStatus {
+    /// The command connection.
+    pub commands: Link,
+    /// The event connection; `None` while this replica does not want it.
+    pub events: Option<Link>,
+    /// Some attempt of a first connection has failed.
+    pub failed_once: bool,
+    /// What the last HEARTBEAT said.
+    pub vitals: Vitals,
+}
+
+/// What a HEARTBEAT says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Vitals {
+    /// `Session-Count`.
+    pub calls: u64,
+    /// `Max-Sessions`.
+    pub max_calls: u64,
+    /// When anything was last heard on the event connection.
+    pub last_heard: Option<Timestamp>,
+}
+
+/// A node, to those who use it.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    pub(super) id: NodeId,
+    pub(super) timing: Timing,
+    pub(super) commands: mpsc::Sender<Request>,
+    pub(super) fences: mpsc::Sender<Request>,
+    pub(super) status: watch::Receiver<NodeStatus>,
+    pub(super) want_events: watch::Sender<bool>,
+}
+
+impl NodeHandle {
+    /// Which node.
+    pub const fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// How it is.
+    pub fn status(&self) -> NodeStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Told whenever that changes.
+    pub fn watch(&self) -> watch::Receiver<NodeStatus> {
+        self.status.clone()
+    }
+
+    /// Says whether this replica reconciles the node, and so needs its events.
+    pub fn want_events(&self, wanted: bool) {
+        self.want_events.send_if_modified(|w| {
+            let changed = *w != wanted;
+            *w = wanted;
+            changed
+        });
+    }
+
+    /// The wait to tell a caller, when commands cannot be given now.
+    pub fn down_for(&self) -> Option<Duration> {
+        match &self.status.borrow().commands {
+            Link::Up => None,
+            Link::Down { retry_after, .. } => Some(*retry_after),
+            Link::Connecting => Some(Duration::from_secs(1)),
+        }
+    }
+
+    /// Runs an API command that FreeSWITCH answers at once. It is queued before this returns, so commands are sent in
+    /// the order of the calls.
+    pub fn api(&self, api: Api) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
+        let sent = Self::send(
+            &self.commands,
+            Ask::Command(Command::Api(api)),
+            self.timing.command,
+        );
+        async move { expect_api(sent?.await) }
+    }
+
+    /// Runs an API command that may take its time, beside others; the answer is the job's result.
+    pub fn job(&self, api: Api) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
+        let sent = Self::send(&self.commands, Ask::Job(api), self.timing.job);
+        async move { expect_api(sent?.await) }
+    }
+
+    /// Sends a fence on the event connection; it comes back there as an event.
+    pub fn fence(&self, token: u64) -> impl Future<Output = Result<(), CommandError>> + use<> {
+        let command = fence(token);
+        let sent = command.and_then(|command| {
+            Self::send(&self.fences, Ask::Command(command), self.timing.command)
+        });
+        async move {
+            match sent?.await {
+                Ok(Ok(Answer::Command(CommandReply::Ok(_)))) => Ok(()),
+                Ok(Ok(Answer::Command(CommandReply::Err(text)))) => {
+                    Err(CommandError::Refused(text))
+                }
+                Ok(Ok(Answer::Api(_))) => Err(CommandError::Unknown),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(CommandError::Unknown),
+            }
+        }
+    }
+
+    fn send(
+        queue: &mpsc::Sender<Request>,
+        ask: Ask,
+        timeout: Duration,
+    ) -> Result<oneshot::Receiver<Result<Answer, CommandError>>, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        queue
+            .try_send(Request {
+                ask,
+                timeout,
+                reply,
+            })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => CommandError::Busy,
+                // The program is stopping.
+                mpsc::error::TrySendError::Closed(_) => CommandError::Down {
+                    retry_after: Duration::from_secs(1),
+                },
+            })?;
+        Ok(answer)
+    }
+}
+
+fn fence(token: u64) -> Result<Command, CommandError> {
+    let unfit = |e: crate::esl::command::Unfit| CommandError::Refused(e.to_string());
+    Ok(Command::SendEvent {
+        subclass: Subclass::new(FENCE_SUBCLASS).map_err(unfit)?,
+        headers: vec![(
+            HeaderName::new(FENCE_HEADER).map_err(unfit)?,
+            Line::new(token.to_string()).map_err(unfit)?,
+        )],
+    })
+}
+
+fn expect_api(
+    answer: Result<Result<Answer, CommandError>, oneshot::error::RecvError>,
+) -> Result<ApiReply, CommandError> {
+    match answer {
+        Ok(Ok(Answer::Api(reply))) => Ok(reply),
+        // `api` and `bgapi` are answered by a command/reply only to refuse them.
+        Ok(Ok(Answer::Command(CommandReply::Ok(text) | CommandReply::Err(text)))) => {
+            Err(CommandError::Refused(text))
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(CommandError::Unknown),
+    }
+}
+
+impl CommandError {
+    /// Sorts FreeSWITCH's refusals: a call that it does not know is a case of its own.
+    pub fn from_failure(failure: ApiFailure) -> Self {
+        match failure {
+            ApiFailure::Refused(text)
+                if text.starts_with("No such channel")
+                    || text.starts_with("Non-Existant")
+                    || text.starts_with("No Such Channel") =>
+            {
+                Self::NoSuchChannel
+            }
+            ApiFailure::Refused(text) | ApiFailure::Unrecognised(text) => Self::Refused(text),
+            ApiFailure::NoReply => Self::Refused("no reply".to_owned()),
+        }
+    }
+}

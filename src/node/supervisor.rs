@@ -1,0 +1,330 @@
+//! Keeps the connections of one node up: one task each.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::esl::CONFERENCE_SUBCLASS;
+use crate::esl::command::{Command, EventFormat, EventName, JobPrefix, Subclass, Unfit};
+use crate::esl::{Event, EventKind};
+use crate::reconciler::Link;
+use crate::telemetry::names;
+use crate::time::Timestamp;
+
+use super::backoff::Backoff;
+use super::connection::{self, Ended, Purpose, Told};
+use super::handle::{NodeHandle, NodeStatus, Request, Vitals};
+use super::{CommandError, EventSink, FENCE_SUBCLASS, NodeConfig};
+
+/// Commands that may wait to be written. A connection takes 1,024 in flight; as many again may queue for the
+/// milliseconds until one is answered, more is a node that does not keep up.
+const COMMAND_QUEUE: usize = 1_024;
+
+/// Fences that may wait: a resync has one at a time.
+const FENCE_QUEUE: usize = 8;
+
+/// A connection that stood this long was a good one: the next one is made without a long wait.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// The events that rooms and calls are known by.
+const EVENTS: [&str; 7] = [
+    "CHANNEL_CREATE",
+    "CHANNEL_ANSWER",
+    "CHANNEL_PARK",
+    "CHANNEL_HANGUP",
+    "CHANNEL_DESTROY",
+    "HEARTBEAT",
+    "SHUTDOWN",
+];
+
+/// Starts both supervisors. They end when `stop` is cancelled.
+///
+/// # Errors
+/// When a constant of this file is not fit to be sent, which is a mistake of ours.
+pub fn start(
+    config: NodeConfig,
+    sink: impl EventSink,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> Result<NodeHandle, Unfit> {
+    let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
+    let (fences, fence_queue) = mpsc::channel(FENCE_QUEUE);
+    let (want_events, events_wanted) = watch::channel(false);
+    let (status, status_seen) = watch::channel(NodeStatus {
+        commands: Link::Connecting,
+        events: None,
+        failed_once: false,
+        vitals: Vitals::default(),
+    });
+    let handle = NodeHandle {
+        id: config.id,
+        timing: config.timing,
+        commands,
+        fences,
+        status: status_seen,
+        want_events,
+    };
+    // Unguessable enough to tell this run's jobs from another's; it is no secret.
+    let run = Uuid::new_v4().simple().to_string();
+    let jobs = JobPrefix::new(format!("rk{}", run.get(..12).unwrap_or(&run)))?;
+    let command_setup = vec![
+        Command::Subscribe {
+            format: EventFormat::Plain,
+            names: vec![EventName::new("BACKGROUND_JOB")?],
+            subclasses: Vec::new(),
+        },
+        Command::FilterJobs(jobs.clone()),
+    ];
+    let event_setup = vec![Command::Subscribe {
+        format: EventFormat::Plain,
+        names: EVENTS
+            .iter()
+            .map(|name| EventName::new(*name))
+            .collect::<Result<_, _>>()?,
+        subclasses: vec![
+            Subclass::new(CONFERENCE_SUBCLASS)?,
+            Subclass::new(FENCE_SUBCLASS)?,
+        ],
+    }];
+    tasks.spawn(keep_commands(
+        Keeper {
+            config: config.clone(),
+            setup: command_setup,
+            jobs: jobs.clone(),
+            status: status.clone(),
+            stop: stop.clone(),
+        },
+        command_queue,
+    ));
+    tasks.spawn(keep_events(
+        Keeper {
+            config,
+            setup: event_setup,
+            jobs,
+            status,
+            stop,
+        },
+        fence_queue,
+        events_wanted,
+        sink,
+    ));
+    Ok(handle)
+}
+
+struct Keeper {
+    config: NodeConfig,
+    setup: Vec<Command>,
+    jobs: JobPrefix,
+    status: watch::Sender<NodeStatus>,
+    stop: CancellationToken,
+}
+
+async fn keep_commands(keeper: Keeper, mut queue: mpsc::Receiver<Request>) {
+    let timing = keeper.config.timing;
+    let mut backoff = Backoff::new(timing.retry_min, timing.retry_max);
+    loop {
+        let mut since = None;
+        let status = keeper.status.clone();
+        let mut tell = |told: Told<'_>| match told {
+            Told::Ready => {
+                since = Some(Instant::now());
+                status.send_modify(|s| s.commands = Link::Up);
+                tracing::info!(node.id = %keeper.config.id, "the command connection is up");
+            }
+            Told::Event(_) => {}
+        };
+        let purpose = Purpose {
+            setup: keeper.setup.clone(),
+            jobs: keeper.jobs.clone(),
+            silence: None,
+            ping: Some(timing.ping),
+            patience: timing.command,
+            tell: &mut tell,
+        };
+        let ended = keeper.connect(purpose, &mut queue, &keeper.stop).await;
+        if since.is_some_and(|s| s.elapsed() > GOOD) {
+            backoff.reset();
+        }
+        let Some((reason, wait)) = keeper.after(ended, &mut backoff, "command") else {
+            return;
+        };
+        keeper.status.send_modify(|s| {
+            s.failed_once = true;
+            s.commands = Link::Down {
+                reason,
+                retry_after: wait,
+            };
+        });
+        let until = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = keeper.stop.cancelled() => return,
+                () = tokio::time::sleep_until(until) => break,
+                request = queue.recv() => match request {
+                    Some(request) => {
+                        let retry_after = until.saturating_duration_since(Instant::now());
+                        let _gone = request.reply.send(Err(CommandError::Down { retry_after }));
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
+async fn keep_events(
+    keeper: Keeper,
+    mut fences: mpsc::Receiver<Request>,
+    mut wanted: watch::Receiver<bool>,
+    mut sink: impl EventSink,
+) {
+    let timing = keeper.config.timing;
+    let mut backoff = Backoff::new(timing.retry_min, timing.retry_max);
+    loop {
+        tokio::select! {
+            () = keeper.stop.cancelled() => return,
+            changed = wanted.wait_for(|w| *w) => if changed.is_err() { return },
+        }
+        keeper
+            .status
+            .send_modify(|s| s.events = Some(Link::Connecting));
+        let unwanted = keeper.stop.child_token();
+        let mut since = None;
+        let status = keeper.status.clone();
+        let mut tell = |told: Told<'_>| match told {
+            Told::Ready => {
+                since = Some(Instant::now());
+                status.send_modify(|s| s.events = Some(Link::Up));
+                tracing::info!(node.id = %keeper.config.id, "the event connection is up");
+                sink.up();
+            }
+            Told::Event(event) => {
+                metrics::counter!(names::ESL_EVENTS).increment(1);
+                if event.kind() == EventKind::Heartbeat {
+                    status.send_modify(|s| s.vitals = vitals(event));
+                }
+                sink.event(event);
+            }
+        };
+        let purpose = Purpose {
+            setup: keeper.setup.clone(),
+            jobs: keeper.jobs.clone(),
+            silence: Some(timing.silence),
+            ping: None,
+            patience: timing.command,
+            tell: &mut tell,
+        };
+        let ended = {
+            let connection = keeper.connect(purpose, &mut fences, &unwanted);
+            tokio::pin!(connection);
+            tokio::select! {
+                ended = &mut connection => ended,
+                () = is_unwanted(&mut wanted) => {
+                    unwanted.cancel();
+                    connection.await
+                }
+            }
+        };
+        if since.is_some() {
+            sink.down();
+        }
+        if since.is_some_and(|s| s.elapsed() > GOOD) {
+            backoff.reset();
+        }
+        if ended == Ended::Stopped && !keeper.stop.is_cancelled() {
+            keeper.status.send_modify(|s| s.events = None);
+            continue;
+        }
+        let Some((reason, wait)) = keeper.after(ended, &mut backoff, "event") else {
+            return;
+        };
+        keeper.status.send_modify(|s| {
+            s.failed_once = true;
+            s.events = Some(Link::Down {
+                reason,
+                retry_after: wait,
+            });
+        });
+        let until = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = keeper.stop.cancelled() => return,
+                () = tokio::time::sleep_until(until) => break,
+                request = fences.recv() => match request {
+                    Some(request) => {
+                        let retry_after = until.saturating_duration_since(Instant::now());
+                        let _gone = request.reply.send(Err(CommandError::Down { retry_after }));
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
+/// Waits until the events are not wanted any more, or nobody is left to want them.
+async fn is_unwanted(wanted: &mut watch::Receiver<bool>) {
+    let _end = wanted.wait_for(|w| !*w).await;
+}
+
+fn vitals(event: &Event) -> Vitals {
+    Vitals {
+        calls: event.session_count().map_or(0, u64::from),
+        max_calls: event.max_sessions().map_or(0, u64::from),
+        last_heard: Some(Timestamp::now()),
+    }
+}
+
+impl Keeper {
+    async fn connect(
+        &self,
+        purpose: Purpose<'_>,
+        queue: &mut mpsc::Receiver<Request>,
+        stop: &CancellationToken,
+    ) -> Ended {
+        let connecting = tokio::time::timeout(
+            self.config.timing.connect,
+            TcpStream::connect(&self.config.address),
+        );
+        let stream = tokio::select! {
+            () = stop.cancelled() => return Ended::Stopped,
+            connected = connecting => match connected {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return Ended::Lost(error.to_string()),
+                Err(_) => return Ended::Lost(format!(
+                    "no connection within {:?}",
+                    self.config.timing.connect
+                )),
+            },
+        };
+        connection::run(stream, self.config.password.clone(), purpose, queue, stop).await
+    }
+
+    /// What to say of an end, and how long to wait after it; `None`: not at all, we are stopping.
+    fn after(
+        &self,
+        ended: Ended,
+        backoff: &mut Backoff,
+        which: &'static str,
+    ) -> Option<(String, Duration)> {
+        let (reason, wait) = match ended {
+            Ended::Stopped => return None,
+            Ended::Lost(reason) => (reason, backoff.next(rand::random())),
+            Ended::Refused(reason) => (reason, self.config.timing.retry_refused),
+        };
+        metrics::counter!(names::ESL_RECONNECTS).increment(1);
+        tracing::warn!(
+            node.id = %self.config.id,
+            connection = which,
+            reason,
+            retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            "a connection to FreeSWITCH is down"
+        );
+        Some((reason, wait))
+    }
+}
