@@ -339,7 +339,7 @@ impl Link {
 
     /// Whether the error means that this connection will never do again; then it is left.
     fn leave_if_useless(&self, generation: u64, error: &RedisError) -> bool {
-        let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        let demoted = says(error, "READONLY");
         let useless = demoted || error.is_unrecoverable_error() || error.is_io_error();
         if useless {
             let mut state = self.state();
@@ -408,6 +408,12 @@ scripts! {
     OUTBOX_READ = "outbox_read.lua",
 }
 
+/// Whether the server answered with this code, to a command or to one of a transaction's.
+fn says(error: &RedisError, code: &str) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
+}
+
 /// A hash as Redis answers it.
 type Fields = Vec<(String, String)>;
 
@@ -419,9 +425,7 @@ fn decode<T: FromRedisValue>(what: &str, value: Result<Value, Fault>) -> Result<
     match value {
         Ok(value) => redis::from_redis_value(value).map_err(|error| corrupt(error.to_string())),
         // Someone else's value under our key does not get better by asking again.
-        Err(Fault::Answer(error)) if error.code() == Some("WRONGTYPE") => {
-            Err(corrupt(error.to_string()))
-        }
+        Err(Fault::Answer(error)) if says(&error, "WRONGTYPE") => Err(corrupt(error.to_string())),
         Err(fault) => Err(fault.into()),
     }
 }

@@ -3,9 +3,9 @@
 //! Owns the process. Leaves out what is stored in it. Every fault is a method, and each returns only when the fault
 //! has happened.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::sync::{Mutex, OnceLock};
@@ -20,33 +20,59 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct RedisServer {
     child: Child,
     port: u16,
-    /// Holds the append-only file, when there is one.
-    dir: Option<tempfile::TempDir>,
+    keeps: Keeps,
+    /// Holds what it has on disk.
+    dir: tempfile::TempDir,
+}
+
+/// What a server has on disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    Nothing,
+    EveryWrite,
+    /// Nothing but which slots are its own: all.
+    Slots,
 }
 
 impl RedisServer {
     /// A server that keeps nothing on disk.
     pub async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_with(Keeps::Nothing).await
     }
 
     /// A server that has every write on disk before it answers.
     pub async fn start_durable() -> Self {
-        let dir = tempfile::tempdir().expect("a directory for the append-only file");
-        Self::start_with(Some(dir)).await
+        Self::start_with(Keeps::EveryWrite).await
     }
 
-    async fn start_with(dir: Option<tempfile::TempDir>) -> Self {
+    /// A cluster of one: it has all slots, and refuses what touches two of them.
+    pub async fn start_with_slots() -> Self {
+        let server = Self::start_with(Keeps::Slots).await;
+        assert_eq!(
+            server.say("CLUSTER ADDSLOTSRANGE 0 16383").as_deref(),
+            Some("+OK"),
+            "the slots are free"
+        );
+        let deadline = Instant::now() + PATIENCE;
+        while server.say("GET key").as_deref() != Some("$-1") {
+            assert!(Instant::now() < deadline, "the cluster does not come up");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        server
+    }
+
+    async fn start_with(keeps: Keeps) -> Self {
         // Between our finding a port free and the server's taking it, someone else may.
         for _ in 0..5 {
+            let dir = tempfile::tempdir().expect("a directory for the server's files");
             let port = free_port();
             let mut server = Self {
-                child: spawn(command(port, dir.as_ref().map(|d| d.path().to_owned()))),
+                child: spawn(command(port, keeps, dir.path())),
                 port,
-                dir: None,
+                keeps,
+                dir,
             };
             if server.answers().await {
-                server.dir = dir;
                 return server;
             }
         }
@@ -73,10 +99,7 @@ impl RedisServer {
         if self.child.try_wait().expect("its state").is_none() {
             self.kill();
         }
-        self.child = spawn(command(
-            self.port,
-            self.dir.as_ref().map(|d| d.path().to_owned()),
-        ));
+        self.child = spawn(command(self.port, self.keeps, self.dir.path()));
         assert!(self.answers().await, "redis-server does not start again");
     }
 
@@ -116,6 +139,16 @@ impl RedisServer {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
+    /// Sends one command on a connection of its own; the first line of the answer, or `None` when there is none.
+    pub fn say(&self, command: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.address()).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+        stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).ok()?;
+        Some(line.trim_end().to_owned())
+    }
+
     /// Waits until it answers a ping; `false` when it has ended instead.
     async fn answers(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
@@ -123,7 +156,7 @@ impl RedisServer {
             if self.child.try_wait().expect("its state").is_some() {
                 return false;
             }
-            if ping(self.address()) {
+            if self.say("PING").as_deref() == Some("+PONG") {
                 return true;
             }
             assert!(Instant::now() < deadline, "redis-server does not answer");
@@ -140,19 +173,6 @@ impl Drop for RedisServer {
     }
 }
 
-fn ping(address: SocketAddr) -> bool {
-    let pong = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"PING\r\n")?;
-        let mut answer = [0; 7];
-        stream.read_exact(&mut answer)?;
-        // While it reads its file it says LOADING.
-        Ok(&answer == b"+PONG\r\n")
-    };
-    pong().unwrap_or(false)
-}
-
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
@@ -160,17 +180,23 @@ fn free_port() -> u16 {
         .port()
 }
 
-fn command(port: u16, dir: Option<PathBuf>) -> Command {
+fn command(port: u16, keeps: Keeps, dir: &Path) -> Command {
     // A test that is killed runs no destructors: the kernel must end its server.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "redis-server"]);
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
-    command.args(["--save", "", "--daemonize", "no"]);
-    match dir {
-        None => command.args(["--appendonly", "no"]),
-        Some(dir) => command
-            .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
-            .arg(dir),
+    command.args(["--save", "", "--daemonize", "no", "--dir"]);
+    command.arg(dir);
+    match keeps {
+        Keeps::Nothing => command.args(["--appendonly", "no"]),
+        Keeps::EveryWrite => command.args(["--appendonly", "yes", "--appendfsync", "always"]),
+        // The port for other members is of no use to one alone, but it must have a free one.
+        Keeps::Slots => command.args([
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &free_port().to_string(),
+        ]),
     };
     command
         .stdin(Stdio::null())
