@@ -1,6 +1,7 @@
 //! Roomkeeper, a conference controller for FreeSWITCH.
 #![warn(missing_docs)]
 
+pub mod config;
 pub mod esl;
 pub mod ids;
 pub mod node;
@@ -11,3 +12,4 @@ pub mod sim;
 pub mod store;
 pub mod telemetry;
 pub mod time;
+pub mod webhook;

@@ -20,6 +20,7 @@
 //! ```
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
@@ -546,9 +547,14 @@ pub enum Destination {
         profile: ProfileName,
         /// Whether the member starts muted.
         muted: bool,
+        /// How long the call may be parked behind it, in whole seconds, until the node hangs it up by itself.
+        park_timeout: Duration,
     },
     /// Into the park, out of whatever it is in.
-    Park,
+    Park {
+        /// How long it may be parked, in whole seconds, until the node hangs it up by itself.
+        park_timeout: Duration,
+    },
 }
 
 /// The commands of FreeSWITCH's API that we use.
@@ -586,8 +592,9 @@ impl fmt::Display for Api {
             Self::Echo(text) => write!(f, "echo {text}"),
             Self::Uptime => f.write_str("uptime ms"),
             Self::ModuleExists(module) => write!(f, "module_exists {module}"),
-            Self::Transfer(uuid, Destination::Park) => {
-                write!(f, "uuid_transfer {uuid} park inline")
+            Self::Transfer(uuid, Destination::Park { park_timeout }) => {
+                write!(f, "uuid_transfer {uuid} ")?;
+                quirk_park_clears_its_timeout(f, *park_timeout)
             }
             Self::Transfer(
                 uuid,
@@ -595,13 +602,15 @@ impl fmt::Display for Api {
                     room,
                     profile,
                     muted,
+                    park_timeout,
                 },
             ) => {
                 let flags = if *muted { "+flags{mute}" } else { "" };
                 write!(
                     f,
-                    "uuid_transfer {uuid} conference:{room}@{profile}{flags},park inline"
-                )
+                    "uuid_transfer {uuid} conference:{room}@{profile}{flags},"
+                )?;
+                quirk_park_clears_its_timeout(f, *park_timeout)
             }
             Self::Kill(uuid, None) => write!(f, "uuid_kill {uuid}"),
             Self::Kill(uuid, Some(cause)) => write!(f, "uuid_kill {uuid} {cause}"),
@@ -772,6 +781,19 @@ impl fmt::Display for Command {
             Self::Exit => f.write_str("exit"),
         }
     }
+}
+
+/// `park_timeout` is cleared by each park, so it is set right before it, in the same plan: seen on 1.11.2, where a call
+/// that was kicked out of its room ended by itself after that time.
+fn quirk_park_clears_its_timeout(
+    f: &mut fmt::Formatter<'_>,
+    park_timeout: Duration,
+) -> fmt::Result {
+    write!(
+        f,
+        "set:park_timeout={},park inline",
+        park_timeout.as_secs().max(1)
+    )
 }
 
 /// Every word behind `CUSTOM` is taken for a subclass, so it stands behind all names of events.
@@ -995,6 +1017,7 @@ mod tests {
             room: room(),
             profile: ProfileName::new("default").unwrap(),
             muted,
+            park_timeout: Duration::from_secs(60),
         };
         let conference = |c| A::Conference(room(), c);
         let member = |a, m| conference(ConferenceCommand::Member(a, m));
@@ -1008,16 +1031,23 @@ mod tests {
         api(
             A::Transfer(uuid(), to_room(true)),
             &format!(
-                "uuid_transfer {UUID} conference:nodeA-room-77afd03e@default+flags{{mute}},park inline"
+                "uuid_transfer {UUID} conference:nodeA-room-77afd03e@default+flags{{mute}},set:park_timeout=60,park inline"
             ),
         );
         api(
             A::Transfer(uuid(), to_room(false)),
-            &format!("uuid_transfer {UUID} conference:nodeA-room-77afd03e@default,park inline"),
+            &format!(
+                "uuid_transfer {UUID} conference:nodeA-room-77afd03e@default,set:park_timeout=60,park inline"
+            ),
         );
         api(
-            A::Transfer(uuid(), Destination::Park),
-            &format!("uuid_transfer {UUID} park inline"),
+            A::Transfer(
+                uuid(),
+                Destination::Park {
+                    park_timeout: Duration::from_secs(60),
+                },
+            ),
+            &format!("uuid_transfer {UUID} set:park_timeout=60,park inline"),
         );
         api(A::Kill(uuid(), None), &format!("uuid_kill {UUID}"));
         api(
@@ -1269,6 +1299,7 @@ mod tests {
                 room: name,
                 profile: ProfileName::new("default").unwrap(),
                 muted: true,
+                park_timeout: Duration::from_secs(60),
             };
             made.push((api(Api::Transfer(uuid(), room)), 1));
         }
@@ -1277,6 +1308,7 @@ mod tests {
                 room: room(),
                 profile,
                 muted: false,
+                park_timeout: Duration::from_secs(60),
             };
             made.push((api(Api::Transfer(uuid(), room)), 1));
         }

@@ -19,7 +19,9 @@ use crate::esl::{
     ApiReply, CommandId, CommandReply, EslCodec, Event, Limits, Millis, Output, READ_BUFFER, Reply,
     Session, SessionConfig,
 };
-use crate::telemetry::names;
+use crate::telemetry as names;
+
+use crate::ids::NodeId;
 
 use super::CommandError;
 use super::handle::{Answer, Ask, Request};
@@ -47,6 +49,8 @@ pub(super) struct Purpose<'a> {
     pub(super) ping: Option<Duration>,
     /// How long a setup command or a ping may take.
     pub(super) patience: Duration,
+    /// Which node, for the metrics.
+    pub(super) node: NodeId,
     /// Told of events, and that the connection is ready.
     pub(super) tell: &'a mut (dyn FnMut(Told<'_>) + Send),
 }
@@ -66,6 +70,7 @@ enum Waits {
         reply: oneshot::Sender<Result<Answer, CommandError>>,
         /// The answer is the job's result, not that it was taken.
         job: bool,
+        since: Instant,
     },
 }
 
@@ -180,7 +185,8 @@ impl Driver<'_> {
                 }
                 Ok(None) => return,
                 Err(error) => {
-                    metrics::counter!(names::ESL_FRAMING_ERRORS).increment(1);
+                    metrics::counter!(names::ESL_BAD_FRAMES, "node" => self.purpose.node.to_string())
+                        .increment(1);
                     let mut text = error.to_string();
                     let mut source = std::error::Error::source(&error);
                     while let Some(cause) = source {
@@ -212,7 +218,8 @@ impl Driver<'_> {
                 }
                 Output::Event(event) => (self.purpose.tell)(Told::Event(&event)),
                 Output::BadEvent { error } => {
-                    metrics::counter!(names::ESL_BAD_EVENTS).increment(1);
+                    metrics::counter!(names::ESL_BAD_EVENTS, "node" => self.purpose.node.to_string())
+                        .increment(1);
                     tracing::warn!(%error, "an event of FreeSWITCH could not be read and is skipped");
                 }
                 Output::Reply { id, result } => self.replied(id, result),
@@ -234,7 +241,8 @@ impl Driver<'_> {
                         .get_or_insert(Ended::Lost(format!("FreeSWITCH disconnects: {words}")));
                 }
                 Output::Fatal { error } => {
-                    metrics::counter!(names::ESL_FRAMING_ERRORS).increment(1);
+                    metrics::counter!(names::ESL_BAD_FRAMES, "node" => self.purpose.node.to_string())
+                        .increment(1);
                     self.ended.get_or_insert(Ended::Lost(error.to_string()));
                 }
             }
@@ -273,7 +281,8 @@ impl Driver<'_> {
 
     fn answer(&mut self, id: CommandId, result: Result<Answer, CommandError>) {
         match self.waiting.remove(&id) {
-            Some(Waits::Caller { reply, .. }) => {
+            Some(Waits::Caller { reply, since, .. }) => {
+                self.count(&result, since);
                 // A caller that gave up does not need to know.
                 let _gone = reply.send(result);
             }
@@ -302,6 +311,19 @@ impl Driver<'_> {
         }
     }
 
+    fn count(&self, result: &Result<Answer, CommandError>, since: Instant) {
+        let outcome = match result {
+            Ok(Answer::Api(ApiReply::Err(_)) | Answer::Command(CommandReply::Err(_))) => "refused",
+            Ok(_) => "ok",
+            Err(CommandError::Unknown) => "timeout",
+            Err(_) => "down",
+        };
+        let node = self.purpose.node.to_string();
+        metrics::histogram!(names::NODE_COMMAND_SECONDS, "node" => node.clone())
+            .record(since.elapsed().as_secs_f64());
+        metrics::counter!(names::NODE_COMMANDS, "node" => node, "outcome" => outcome).increment(1);
+    }
+
     fn request(&mut self, request: Request) {
         let Request {
             ask,
@@ -318,11 +340,17 @@ impl Driver<'_> {
                 )
             }
         };
-        metrics::counter!(names::ESL_COMMANDS).increment(1);
         let (deadline, now) = (self.deadline(timeout), self.now());
         match self.session.submit(&command, deadline, now) {
             Ok(id) => {
-                self.waiting.insert(id, Waits::Caller { reply, job });
+                self.waiting.insert(
+                    id,
+                    Waits::Caller {
+                        reply,
+                        job,
+                        since: Instant::now(),
+                    },
+                );
             }
             Err(_) => {
                 let _gone = reply.send(Err(CommandError::Busy));

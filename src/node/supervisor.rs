@@ -13,7 +13,7 @@ use crate::esl::CONFERENCE_SUBCLASS;
 use crate::esl::command::{Command, EventFormat, EventName, JobPrefix, Subclass, Unfit};
 use crate::esl::{Event, EventKind};
 use crate::reconciler::Link;
-use crate::telemetry::names;
+use crate::telemetry as names;
 use crate::time::Timestamp;
 
 use super::backoff::Backoff;
@@ -144,6 +144,7 @@ async fn keep_commands(keeper: Keeper, mut queue: mpsc::Receiver<Request>) {
             silence: None,
             ping: Some(timing.ping),
             patience: timing.command,
+            node: keeper.config.id,
             tell: &mut tell,
         };
         let ended = keeper.connect(purpose, &mut queue, &keeper.stop).await;
@@ -184,6 +185,7 @@ async fn keep_events(
     mut sink: impl EventSink,
 ) {
     let timing = keeper.config.timing;
+    let label = keeper.config.id.to_string();
     let mut backoff = Backoff::new(timing.retry_min, timing.retry_max);
     loop {
         tokio::select! {
@@ -192,7 +194,7 @@ async fn keep_events(
         }
         keeper
             .status
-            .send_modify(|s| s.events = Some(Link::Connecting));
+            .send_modify(|s| _ = s.events.get_or_insert(Link::Connecting));
         let unwanted = keeper.stop.child_token();
         let mut since = None;
         let status = keeper.status.clone();
@@ -204,7 +206,7 @@ async fn keep_events(
                 sink.up();
             }
             Told::Event(event) => {
-                metrics::counter!(names::ESL_EVENTS).increment(1);
+                metrics::counter!(names::ESL_EVENTS, "node" => label.clone()).increment(1);
                 if event.kind() == EventKind::Heartbeat {
                     status.send_modify(|s| s.vitals = vitals(event));
                 }
@@ -217,6 +219,7 @@ async fn keep_events(
             silence: Some(timing.silence),
             ping: None,
             patience: timing.command,
+            node: keeper.config.id,
             tell: &mut tell,
         };
         let ended = {
@@ -317,7 +320,8 @@ impl Keeper {
             Ended::Lost(reason) => (reason, backoff.next(rand::random())),
             Ended::Refused(reason) => (reason, self.config.timing.retry_refused),
         };
-        metrics::counter!(names::ESL_RECONNECTS).increment(1);
+        metrics::counter!(names::ESL_RECONNECTS, "node" => self.config.id.to_string(), "connection" => which)
+            .increment(1);
         tracing::warn!(
             node.id = %self.config.id,
             connection = which,

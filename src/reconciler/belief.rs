@@ -25,6 +25,7 @@ use crate::store::EntityId;
 use crate::time::Timestamp;
 
 use super::intent::{Accepted, Intent, Refusal};
+use super::meta;
 use super::news::{
     ChannelChange, ConferenceChange, Dump, Identity, MemberBlock, News, ShownRoom, Snapshot, What,
 };
@@ -166,6 +167,8 @@ pub struct Belief {
     sessions: HashMap<SessionId, SessionState>,
     /// Every live channel of the node at first sight, ours or not: a call that enters a room later is known by it.
     identities: HashMap<ChannelId, Identity>,
+    /// Channels that the last list did not have. The list is written late, so one absence means nothing.
+    unlisted: BTreeSet<ChannelId>,
     ended: BTreeMap<ChannelId, Timestamp>,
     touched: BTreeSet<EntityId>,
     rules: Rules,
@@ -180,6 +183,7 @@ impl Belief {
             rooms: HashMap::new(),
             sessions: HashMap::new(),
             identities: HashMap::new(),
+            unlisted: BTreeSet::new(),
             ended: BTreeMap::new(),
             touched: BTreeSet::new(),
             rules,
@@ -615,6 +619,9 @@ impl Belief {
                 continue;
             }
             let view = newest.map(|room| self.shown(room, cx));
+            if let Some(registration) = newest.and_then(|room| self.adoptable(room)) {
+                self.room_input(id, RoomInput::Adopted(registration), cx);
+            }
             let room = self
                 .rooms
                 .entry(id)
@@ -633,6 +640,23 @@ impl Belief {
         }
         cx.out.drift += (cx.out.notices.len() - before) as u64;
         suspects
+    }
+
+    /// What a room that nothing is believed of says it was asked for as. If the store remembers it as ended, the commit
+    /// will not go through, and what is remembered counts.
+    fn adoptable(&self, room: &ShownRoom) -> Option<Registration> {
+        if self
+            .rooms
+            .get(&room.room)
+            .is_some_and(|r| r.registration().is_some())
+        {
+            return None;
+        }
+        let registration = meta::decode(room.meta.as_ref()?)?;
+        self.rules
+            .apps
+            .contains(&registration.app)
+            .then_some(registration)
     }
 
     fn shown(&self, room: &ShownRoom, cx: &mut Cx<'_>) -> Shown {
@@ -695,6 +719,20 @@ impl Belief {
             .map(SessionId::channel)
             .filter(|channel| !listed.contains(channel))
             .collect()
+    }
+
+    /// Forgets who the channels are that two lists in a row did not have: their end was lost.
+    pub fn keep_identities(&mut self, listed: &BTreeSet<ChannelId>) {
+        let unlisted: BTreeSet<ChannelId> = self
+            .identities
+            .keys()
+            .copied()
+            .filter(|channel| !listed.contains(channel))
+            .collect();
+        for channel in unlisted.intersection(&self.unlisted) {
+            self.identities.remove(channel);
+        }
+        self.unlisted = unlisted;
     }
 
     /// Takes in what `uuid_dump` told of a channel.
@@ -1095,7 +1133,8 @@ impl Belief {
                     session,
                     sequence,
                     reason,
-                } => self.room_gone(room, session, sequence, reason, cx),
+                    synthesized,
+                } => self.room_gone(room, session, sequence, (reason, synthesized), cx),
                 SessionEffect::RoomNotEntered {
                     room,
                     session,
@@ -1110,7 +1149,7 @@ impl Belief {
         room: RoomId,
         session: SessionId,
         sequence: Option<u64>,
-        reason: LeftReason,
+        (reason, synthesized): (LeftReason, bool),
         cx: &mut Cx<'_>,
     ) {
         let stay = self
@@ -1125,7 +1164,7 @@ impl Belief {
                 core: stay.core,
                 conference: stay.conference,
                 sequence,
-                synthesized: false,
+                synthesized,
             };
             self.room_input(
                 room,

@@ -2,20 +2,45 @@
 //!
 //! Owns the belief about each node and the one order in which it changes: inputs → belief → one commit → effects.
 //! Leaves out the sockets (`node`), the rules (`room`, `session`) and the database (`store`).
+//!
+//! One actor a node applies everything that is about that node, serially: what has queued while a commit was under
+//! way goes into the next one, so that a busy node costs fewer, larger commits, and nothing waits for a timer.
 
+mod actor;
 pub mod belief;
+mod feed;
 pub mod intent;
+pub mod meta;
 pub mod news;
+mod orders;
+mod resync;
 pub mod translate;
 
-pub use intent::{Accepted, Intent, IntentError, Refusal};
-
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+use crate::esl::command::Unfit;
 use crate::ids::NodeId;
+use crate::node::{self, CommandError, NodeConfig, NodeHandle};
+use crate::store::Store;
 use crate::time::Timestamp;
+
+use actor::{Actor, Standing, Work};
+use belief::Rules;
+
+pub use intent::{Accepted, Intent, IntentError, Refusal};
+pub use orders::OrderSettings;
+
+/// Intents and answers that may wait for one node's actor. It takes them in milliseconds; more is a store or a node
+/// that does not keep up, and callers are told so.
+const WORK_QUEUE: usize = 1_024;
 
 /// What the API needs of the reconciler.
 #[async_trait]
@@ -63,4 +88,137 @@ pub enum Link {
         /// When it is tried again.
         retry_after: Duration,
     },
+}
+
+/// What all nodes' actors have in common.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who numbers belong to, and how long what was asked for may take.
+    pub rules: Rules,
+    /// How orders are put.
+    pub orders: OrderSettings,
+    /// How long the right to reconcile a node lasts without being renewed.
+    pub lease_ttl: Duration,
+    /// A snapshot is taken this often, give or take a third.
+    pub resync_interval: Duration,
+    /// A node that cannot be reached for this long is lost: its members leave, its calls end.
+    pub lost_after: Duration,
+    /// Rooms that are over can be read by their id for this long.
+    pub keep_ended_rooms: Duration,
+    /// Calls that are over are remembered for this long.
+    pub keep_ended_sessions: Duration,
+}
+
+/// All nodes.
+#[derive(Debug)]
+pub struct Reconciler {
+    order: Vec<NodeId>,
+    nodes: HashMap<NodeId, Desk>,
+}
+
+#[derive(Debug)]
+struct Desk {
+    work: mpsc::Sender<Work>,
+    handle: NodeHandle,
+    standing: watch::Receiver<Standing>,
+}
+
+impl Reconciler {
+    /// Starts the connections and the actor of every node. `told` is woken whenever a commit has put something into an
+    /// outbox. The connections end with `stop`; the actors hand their nodes over first.
+    ///
+    /// # Errors
+    /// When a constant is not fit to be sent to FreeSWITCH, which is a mistake of ours.
+    pub fn start(
+        nodes: Vec<NodeConfig>,
+        store: &Arc<dyn Store>,
+        settings: &Settings,
+        told: &Arc<Notify>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Self, Unfit> {
+        // A new one each run: an earlier run's lease must not be taken for ours.
+        let owner = Uuid::new_v4();
+        let mut order = Vec::new();
+        let mut desks = HashMap::new();
+        for config in nodes {
+            let id = config.id;
+            let (feed, news, dropped) = feed::feed(id);
+            let handle = node::start(config, feed, tasks, stop.child_token())?;
+            let (work, queue) = mpsc::channel(WORK_QUEUE);
+            let (standing, seen) = watch::channel(Standing::default());
+            let actor = Actor::new(
+                handle.clone(),
+                Arc::clone(store),
+                settings.clone(),
+                owner,
+                work.clone(),
+                standing,
+                Arc::clone(told),
+                tasks.clone(),
+            );
+            tasks.spawn(actor.run(news, dropped, queue, stop.clone()));
+            order.push(id);
+            desks.insert(
+                id,
+                Desk {
+                    work,
+                    handle,
+                    standing: seen,
+                },
+            );
+        }
+        Ok(Self {
+            order,
+            nodes: desks,
+        })
+    }
+}
+
+#[async_trait]
+impl Controller for Reconciler {
+    async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
+        let id = intent.node();
+        let desk = self.nodes.get(&id).ok_or(IntentError::UnknownNode(id))?;
+        // Nothing is committed that could not be carried out: a caller that is told to come back finds no trace.
+        if !matches!(intent, Intent::CreateRoom { .. })
+            && let Some(retry_after) = desk.handle.down_for()
+        {
+            return Err(CommandError::Down { retry_after }.into());
+        }
+        let (reply, answer) = oneshot::channel();
+        desk.work
+            .try_send(Work::Intent { intent, reply })
+            .map_err(|_| IntentError::Busy)?;
+        answer.await.map_err(|_| IntentError::Busy)?
+    }
+
+    fn nodes(&self) -> Vec<NodeReport> {
+        self.order
+            .iter()
+            .filter_map(|id| self.nodes.get(id).map(|desk| desk.report(*id)))
+            .collect()
+    }
+}
+
+impl Desk {
+    fn report(&self, id: NodeId) -> NodeReport {
+        let status = self.handle.status();
+        let standing = self.standing.borrow().clone();
+        let link = match (&status.commands, &status.events) {
+            (Link::Up, None | Some(Link::Up)) => Link::Up,
+            (Link::Down { .. }, _) | (Link::Connecting, None) => status.commands.clone(),
+            (_, Some(events)) => events.clone(),
+        };
+        NodeReport {
+            id,
+            link,
+            // A node that cannot be reached is not waited for: it is told as down.
+            synced: standing.synced || status.failed_once,
+            owned_elsewhere: standing.owned_elsewhere,
+            calls: status.vitals.calls.max(standing.calls),
+            max_calls: status.vitals.max_calls,
+            last_heard: status.vitals.last_heard,
+        }
+    }
 }

@@ -57,6 +57,8 @@ impl Who {
 pub enum RoomInput {
     /// It was asked for.
     Created(Registration),
+    /// The store knew nothing of it, and its conference in FreeSWITCH says what it was asked for as.
+    Adopted(Registration),
     /// It is to end: nobody comes in any more, whoever is in is taken out.
     Delete {
         /// At the latest then it is over.

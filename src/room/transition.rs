@@ -48,6 +48,12 @@ impl Step<'_> {
                 self.room.registration = Some(registration);
                 self.notify(RoomFact::Created { name }, None, false);
             }
+            RoomInput::Adopted(registration) => {
+                if self.room.registration.is_none() {
+                    self.room.registration = Some(registration);
+                    self.room.changes.head = true;
+                }
+            }
             RoomInput::Delete { deadline } => self.delete(deadline),
             RoomInput::Join {
                 session,

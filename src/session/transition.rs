@@ -118,6 +118,8 @@ pub enum SessionEffect {
         sequence: Option<u64>,
         /// Why.
         reason: LeftReason,
+        /// Known from a snapshot, not from an event.
+        synthesized: bool,
     },
     /// The call will not come into that room.
     RoomNotEntered {
@@ -177,6 +179,7 @@ fn step(
                 Some(sequence),
                 LeftReason::Removed,
                 JoinFailure::Refused,
+                false,
                 effects,
             );
             let parked = if state.answered_at.is_some() {
@@ -197,6 +200,7 @@ fn step(
                 Some(sequence),
                 LeftReason::Moved,
                 JoinFailure::Moved,
+                false,
                 effects,
             );
             place(state, Place::InRoom(room), Some(sequence));
@@ -246,7 +250,7 @@ fn step(
             } else {
                 (LeftReason::Hangup, JoinFailure::Hangup)
             };
-            vacate(state, None, sequence, left, failed, effects);
+            vacate(state, None, sequence, left, failed, synthesized, effects);
             place(state, Place::Ended, sequence);
             let duration = state.answered_at.map_or(Duration::ZERO, |a| at.since(a));
             notify(
@@ -266,6 +270,7 @@ fn vacate(
     sequence: Option<u64>,
     left: LeftReason,
     failed: JoinFailure,
+    synthesized: bool,
     effects: &mut Vec<SessionEffect>,
 ) {
     let session = state.id;
@@ -281,6 +286,7 @@ fn vacate(
                 session,
                 sequence,
                 reason: left,
+                synthesized,
             });
         }
         Place::Ringing

@@ -1,0 +1,71 @@
+//! What is written on a conference so that a lost store can be rebuilt from FreeSWITCH: whose room it is.
+//!
+//! base64url of JSON, because a conference variable is shown in snapshots and events as it is, and tenants' text must
+//! not be able to be anything but a value there.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::AppId;
+use crate::room::{Origin, Registration};
+use crate::time::Timestamp;
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    a: AppId,
+    n: String,
+    /// Made through the VoIPBIN API.
+    v: bool,
+    c: Timestamp,
+}
+
+/// The text to write.
+pub fn encode(registration: &Registration) -> String {
+    let written = Written {
+        a: registration.app.clone(),
+        n: registration.name.clone(),
+        v: registration.origin == Origin::Voipbin,
+        c: registration.created_at,
+    };
+    BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&written).unwrap_or_default())
+}
+
+/// Reads it back; `None` when it is nothing of ours.
+pub fn decode(text: &str) -> Option<Registration> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+    let written: Written = serde_json::from_slice(&bytes).ok()?;
+    Some(Registration {
+        app: written.a,
+        name: written.n,
+        origin: if written.v {
+            Origin::Voipbin
+        } else {
+            Origin::Gateway
+        },
+        created_at: written.c,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back_and_fits_a_variable() {
+        let registration = Registration {
+            app: "demo".parse().unwrap(),
+            name: "a \"name\" with ${everything},\nand more".to_owned(),
+            origin: Origin::Voipbin,
+            created_at: Timestamp::from_millis(1_700_000_000_000),
+        };
+        let text = encode(&registration);
+        assert!(
+            text.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        );
+        assert_eq!(decode(&text), Some(registration));
+        assert_eq!(decode("nonsense"), None);
+        assert_eq!(decode("%%%"), None);
+    }
+}
