@@ -1,6 +1,7 @@
 //! Roomkeeper, a conference controller for FreeSWITCH.
 #![warn(missing_docs)]
 
+pub mod api;
 pub mod esl;
 pub mod ids;
 pub mod node;
