@@ -1,6 +1,8 @@
 //! Roomkeeper, a conference controller for FreeSWITCH.
 #![warn(missing_docs)]
 
+pub mod api;
+pub mod app;
 pub mod config;
 pub mod esl;
 pub mod ids;

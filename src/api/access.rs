@@ -1,0 +1,105 @@
+//! Existence, then ownership: whether what a request names is there, and is the caller's.
+
+use crate::ids::{AppId, NodeId, RoomId, SessionId};
+use crate::reconciler::{Intent, IntentError, Link, NodeReport, Refusal};
+use crate::session::SessionState;
+use crate::store::record::{RoomHead, decode_room_head, decode_session};
+use crate::store::{EntityId, StoreError};
+
+use super::ApiState;
+use super::auth::Caller;
+use super::error::ApiError;
+
+impl ApiState {
+    pub(crate) fn refuse(&self, refusal: &Refusal) -> ApiError {
+        ApiError::refused(refusal, self.settings.hide_foreign)
+    }
+
+    /// The room as far as its head tells, if callers can still see it.
+    pub(crate) async fn open_room(&self, id: RoomId) -> Result<Option<RoomHead>, StoreError> {
+        let record = self.store.read_head(EntityId::Room(id)).await?;
+        let head = record.map(|r| decode_room_head(id, &r)).transpose()?;
+        Ok(head.filter(|head| head.is_open))
+    }
+
+    /// The call, if it is not over.
+    pub(crate) async fn live_session(
+        &self,
+        id: SessionId,
+    ) -> Result<Option<SessionState>, StoreError> {
+        let record = self.store.read_head(EntityId::Session(id)).await?;
+        let call = record.map(|r| decode_session(id, &r)).transpose()?;
+        Ok(call.filter(|call| !call.is_over()))
+    }
+
+    /// The room, or 404.
+    pub(crate) async fn find_room(&self, id: RoomId) -> Result<RoomHead, ApiError> {
+        self.open_room(id)
+            .await?
+            .ok_or_else(|| self.refuse(&Refusal::RoomNotFound))
+    }
+
+    /// The call, or 404.
+    pub(crate) async fn find_session(&self, id: SessionId) -> Result<SessionState, ApiError> {
+        self.live_session(id)
+            .await?
+            .ok_or_else(|| self.refuse(&Refusal::SessionNotFound))
+    }
+
+    /// The room is the caller's, or 403.
+    pub(crate) fn own_room(&self, caller: &Caller, room: &RoomHead) -> Result<(), ApiError> {
+        self.own(caller, &room.registration.app, &Refusal::ForeignRoom)
+    }
+
+    /// The call is the caller's, or 403.
+    pub(crate) fn own_session(&self, caller: &Caller, call: &SessionState) -> Result<(), ApiError> {
+        self.own(caller, call.app(), &Refusal::ForeignSession)
+    }
+
+    fn own(&self, caller: &Caller, app: &AppId, otherwise: &Refusal) -> Result<(), ApiError> {
+        if *app == caller.app {
+            Ok(())
+        } else {
+            Err(self.refuse(otherwise))
+        }
+    }
+
+    pub(crate) fn failed(&self, error: IntentError) -> ApiError {
+        ApiError::intent(error, self.settings.hide_foreign)
+    }
+
+    /// The one domain call.
+    pub(crate) async fn submit(
+        &self,
+        intent: Intent,
+    ) -> Result<crate::reconciler::Accepted, ApiError> {
+        self.controller
+            .submit(intent)
+            .await
+            .map_err(|e| self.failed(e))
+    }
+}
+
+/// How the nodes are, at the moment of a read.
+pub(crate) struct Nodes(Vec<NodeReport>);
+
+impl Nodes {
+    pub(crate) fn now(state: &ApiState) -> Self {
+        Self(state.controller.nodes())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &NodeReport> {
+        self.0.iter()
+    }
+
+    pub(crate) fn get(&self, id: NodeId) -> Option<&NodeReport> {
+        self.iter().find(|node| node.id == id)
+    }
+
+    /// Whether what is told of this node's rooms and calls may be out of date, because nobody hears it.
+    pub(crate) fn stale(&self, id: NodeId) -> bool {
+        !self
+            .get(id)
+            .is_some_and(|node| matches!(node.link, Link::Up))
+    }
+}

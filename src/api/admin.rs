@@ -1,0 +1,265 @@
+//! The operator's listener: whether the program lives and can work, its metrics, its nodes.
+//!
+//! `/healthz` and `/readyz` are for probes, which have no keys; so they tell which node is how, but not why.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::ids::NodeId;
+use crate::reconciler::{Controller, Link, NodeReport};
+use crate::store::Store;
+
+use super::auth::{KeyDigest, only};
+use super::body::BodyLimits;
+use super::error::ApiError;
+use super::{ApiSettings, dress};
+
+const ADMIN_KEY: &str = "x-admin-api-key";
+
+/// A probe that is answered later than this has been given up on already.
+const STORE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the admin listener needs.
+#[derive(Clone)]
+pub struct AdminState {
+    /// Asked whether it answers.
+    pub store: Arc<dyn Store>,
+    /// Asked how the nodes are.
+    pub controller: Arc<dyn Controller>,
+    /// What opens it, but for the probes; `None` lets everybody in, which only a loopback listener may.
+    pub key: Option<KeyDigest>,
+    /// The metrics in Prometheus' text form.
+    pub render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl fmt::Debug for AdminState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminState")
+            .field("store", &self.store)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    state: AdminState,
+    /// Nodes that have once been synced or found unreachable: they are not waited for again.
+    settled: Mutex<BTreeSet<NodeId>>,
+}
+
+type Shared = Arc<Inner>;
+
+/// The operator's API.
+pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
+    let shared: Shared = Arc::new(Inner {
+        state,
+        settled: Mutex::default(),
+    });
+    let routes = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/admin/nodes", get(nodes))
+        .with_state(shared);
+    dress(routes, BodyLimits::of(settings))
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    store: StoreHealth,
+    nodes: Vec<NodeHealth>,
+}
+
+#[derive(Serialize)]
+struct StoreHealth {
+    ok: bool,
+}
+
+#[derive(Serialize)]
+struct NodeHealth {
+    id: String,
+    link: &'static str,
+    synced: bool,
+    owned_elsewhere: bool,
+}
+
+#[derive(Serialize)]
+struct NodeList {
+    nodes: Vec<NodeRow>,
+}
+
+#[derive(Serialize)]
+struct NodeRow {
+    id: String,
+    link: &'static str,
+    /// Why it is down.
+    reason: Option<String>,
+    retry_after_ms: Option<u64>,
+    synced: bool,
+    owned_elsewhere: bool,
+    calls: u64,
+    max_calls: u64,
+    last_heard: Option<String>,
+}
+
+/// Whoever may read more than the probes.
+struct Operator;
+
+impl FromRequestParts<Shared> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
+        let Some(key) = &shared.state.key else {
+            return Ok(Self);
+        };
+        let given = only(&parts.headers, ADMIN_KEY).unwrap_or_default();
+        if bool::from(KeyDigest::of(given).same(key)) {
+            Ok(Self)
+        } else {
+            Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "missing or invalid X-Admin-API-Key",
+            ))
+        }
+    }
+}
+
+async fn healthz(State(shared): State<Shared>) -> Json<Health> {
+    Json(Health {
+        status: "alive",
+        store: store_health(&shared).await,
+        nodes: node_health(&shared.state.controller.nodes()),
+    })
+}
+
+async fn readyz(State(shared): State<Shared>) -> Result<Json<Health>, ApiError> {
+    let store = store_health(&shared).await;
+    let reports = shared.state.controller.nodes();
+    let mut reasons = shared.unsettled(&reports);
+    if !store.ok {
+        reasons.insert(0, "the store does not answer".to_owned());
+    }
+    let nodes = node_health(&reports);
+    if reasons.is_empty() {
+        return Ok(Json(Health {
+            status: "ready",
+            store,
+            nodes,
+        }));
+    }
+    Err(
+        ApiError::unavailable("not ready", Duration::from_secs(1)).detail(json!({
+            "reasons": reasons,
+            "store": store,
+            "nodes": nodes,
+        })),
+    )
+}
+
+async fn metrics(State(shared): State<Shared>, _: Operator) -> impl IntoResponse {
+    let text = (shared.state.render_metrics)();
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text,
+    )
+}
+
+async fn nodes(State(shared): State<Shared>, _: Operator) -> Json<NodeList> {
+    let reports = shared.state.controller.nodes();
+    Json(NodeList {
+        nodes: reports.iter().map(NodeRow::of).collect(),
+    })
+}
+
+impl Inner {
+    /// Why nodes are still waited for.
+    fn unsettled(&self, reports: &[NodeReport]) -> Vec<String> {
+        // A panic elsewhere does not make what is known here less true.
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reasons = Vec::new();
+        for node in reports {
+            let done = match &node.link {
+                Link::Down { .. } => true,
+                // What another replica reconciles is never synced here.
+                Link::Up => node.synced || node.owned_elsewhere,
+                Link::Connecting => node.synced,
+            };
+            if done {
+                settled.insert(node.id);
+            } else if !settled.contains(&node.id) {
+                let id = node.id;
+                reasons.push(match &node.link {
+                    Link::Connecting => format!("node {id} is being connected to"),
+                    Link::Up | Link::Down { .. } => format!("node {id} is not synced yet"),
+                });
+            }
+        }
+        reasons
+    }
+}
+
+async fn store_health(shared: &Inner) -> StoreHealth {
+    let ping = tokio::time::timeout(STORE_PATIENCE, shared.state.store.ping()).await;
+    StoreHealth {
+        ok: matches!(ping, Ok(Ok(()))),
+    }
+}
+
+fn node_health(reports: &[NodeReport]) -> Vec<NodeHealth> {
+    reports
+        .iter()
+        .map(|node| NodeHealth {
+            id: node.id.to_string(),
+            link: word(&node.link),
+            synced: node.synced,
+            owned_elsewhere: node.owned_elsewhere,
+        })
+        .collect()
+}
+
+const fn word(link: &Link) -> &'static str {
+    match link {
+        Link::Connecting => "connecting",
+        Link::Up => "up",
+        Link::Down { .. } => "down",
+    }
+}
+
+impl NodeRow {
+    fn of(node: &NodeReport) -> Self {
+        let (reason, retry_after_ms) = match &node.link {
+            Link::Down {
+                reason,
+                retry_after,
+            } => (
+                Some(reason.clone()),
+                Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX)),
+            ),
+            Link::Connecting | Link::Up => (None, None),
+        };
+        Self {
+            id: node.id.to_string(),
+            link: word(&node.link),
+            reason,
+            retry_after_ms,
+            synced: node.synced,
+            owned_elsewhere: node.owned_elsewhere,
+            calls: node.calls,
+            max_calls: node.max_calls,
+            last_heard: node.last_heard.map(|at| at.rfc3339_micros()),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Who asks: the registry of apps and their keys, and the check of a request's headers.
+//!
+//! Keys are known by their SHA-256 only and compared in constant time. An app that does not exist costs the same
+//! work as one that does, so that neither apps nor keys can be told by the clock. Nothing here is ever logged.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+use uuid::Uuid;
+
+use crate::ids::AppId;
+
+use super::Shared;
+use super::error::ApiError;
+
+const APP_ID: &str = "x-app-id";
+const API_KEY: &str = "x-api-key";
+
+/// What is kept of a key: its SHA-256.
+#[derive(Clone, Copy)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// The digest of this key.
+    pub fn of(key: impl AsRef<[u8]>) -> Self {
+        Self(Sha256::digest(key.as_ref()).into())
+    }
+
+    /// A digest that was computed elsewhere.
+    pub const fn from_bytes(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    /// Whether both are of one key; takes the same time either way.
+    pub fn same(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyDigest(..)")
+    }
+}
+
+/// A tenant.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its id in the gateway API.
+    pub id: AppId,
+    /// Its id in the VoIPBIN API.
+    pub customer_id: Uuid,
+    /// Its active keys: two while one is being replaced by the other.
+    pub keys: [Option<KeyDigest>; 2],
+    /// The numbers whose calls are its own.
+    pub dids: Vec<String>,
+}
+
+/// All tenants.
+#[derive(Clone, Debug, Default)]
+pub struct Apps(HashMap<AppId, App>);
+
+impl Apps {
+    /// These apps; of two with one id the later counts.
+    pub fn new(apps: impl IntoIterator<Item = App>) -> Self {
+        Self(apps.into_iter().map(|app| (app.id.clone(), app)).collect())
+    }
+
+    /// The app of this id.
+    pub fn get(&self, id: &AppId) -> Option<&App> {
+        self.0.get(id)
+    }
+
+    /// The app of this id, if the key is one of its own. Two digests are compared whatever is given.
+    pub fn authenticate(&self, id: Option<&AppId>, key: &[u8]) -> Option<&App> {
+        // No key has this digest as far as anyone can tell, and an empty place would not be let in if one had.
+        const NOBODY: KeyDigest = KeyDigest([0; 32]);
+        let given = KeyDigest::of(key);
+        let app = id.and_then(|id| self.0.get(id));
+        let keys = app.map_or([None; 2], |app| app.keys);
+        let good = keys
+            .iter()
+            .map(|slot| {
+                let held = Choice::from(u8::from(slot.is_some()));
+                given.same(slot.as_ref().unwrap_or(&NOBODY)) & held
+            })
+            .fold(Choice::from(0), |any, one| any | one);
+        app.filter(|_| bool::from(good))
+    }
+}
+
+/// The app that asks: the first extractor of every handler, so that nothing is looked at before.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// Which app.
+    pub(crate) app: AppId,
+}
+
+impl FromRequestParts<Shared> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
+        let id: Option<AppId> = only(&parts.headers, APP_ID)
+            .and_then(|value| std::str::from_utf8(value).ok())
+            .and_then(|text| text.parse().ok());
+        let key = only(&parts.headers, API_KEY).unwrap_or_default();
+        let app = state.apps.authenticate(id.as_ref(), key);
+        // What exactly was wrong is not told.
+        app.map(|app| Self {
+            app: app.id.clone(),
+        })
+        .ok_or_else(|| {
+            ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "missing or invalid X-App-ID or X-API-Key",
+            )
+        })
+    }
+}
+
+/// The header's value, if it is there exactly once: of two, nobody could say which was checked.
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    values.next().is_none().then(|| first.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apps() -> Apps {
+        Apps::new([App {
+            id: "demo".parse().unwrap(),
+            customer_id: Uuid::nil(),
+            keys: [Some(KeyDigest::of("old")), Some(KeyDigest::of("new"))],
+            dids: Vec::new(),
+        }])
+    }
+
+    #[test]
+    fn both_active_keys_open_and_no_other() {
+        let (apps, demo, other) = (apps(), "demo".parse().unwrap(), "other".parse().unwrap());
+        assert!(apps.authenticate(Some(&demo), b"old").is_some());
+        assert!(apps.authenticate(Some(&demo), b"new").is_some());
+        assert!(apps.authenticate(Some(&demo), b"newer").is_none());
+        assert!(apps.authenticate(Some(&demo), b"").is_none());
+        assert!(apps.authenticate(Some(&other), b"old").is_none());
+        assert!(apps.authenticate(None, b"old").is_none());
+    }
+
+    #[test]
+    fn an_app_without_keys_lets_nobody_in() {
+        let id: AppId = "demo".parse().unwrap();
+        let apps = Apps::new([App {
+            id: id.clone(),
+            customer_id: Uuid::nil(),
+            keys: [None, None],
+            dids: Vec::new(),
+        }]);
+        assert!(apps.authenticate(Some(&id), b"").is_none());
+    }
+
+    #[test]
+    fn digests_are_not_shown() {
+        assert_eq!(format!("{:?}", KeyDigest::of("k")), "KeyDigest(..)");
+    }
+}

@@ -1,0 +1,236 @@
+//! Bodies: received whole before a handler runs, then read field by field.
+//!
+//! A server that answers before it has read the request must close the connection, and a close with bytes unread
+//! destroys the answer on its way. So a body is received up to the limit, and what is above it is read and thrown
+//! away up to a bound. Only beyond that, or when it comes too slowly, is the connection closed after the answer.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use serde_json::{Map, Value};
+
+use super::ApiSettings;
+use super::error::ApiError;
+
+/// How much of a body above the limit is read only to be thrown away.
+const DRAIN: usize = 8 * 1024 * 1024;
+
+/// How bodies are received.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyLimits {
+    limit: usize,
+    timeout: Duration,
+}
+
+impl BodyLimits {
+    pub(crate) fn of(settings: &ApiSettings) -> Self {
+        Self {
+            limit: settings.body_limit,
+            timeout: settings.body_timeout,
+        }
+    }
+}
+
+/// What came of receiving a body; the handlers find it among the request's extensions.
+#[derive(Clone, Debug)]
+enum Received {
+    Whole(Bytes),
+    TooLarge { limit: usize },
+    TooSlow,
+    Broken,
+}
+
+/// Receives the body, then lets the handler answer.
+pub(crate) async fn receive(
+    State(limits): State<BodyLimits>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let version = parts.version;
+    let (received, at_end) = receive_body(&parts.headers, body, limits).await;
+    parts.extensions.insert(received);
+    let mut response = next.run(Request::from_parts(parts, Body::empty())).await;
+    if !at_end && version <= Version::HTTP_11 {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// What was received, and whether it was read to its end.
+async fn receive_body(headers: &HeaderMap, body: Body, limits: BodyLimits) -> (Received, bool) {
+    let limit = limits.limit;
+    let announced: Option<u64> = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
+    let fits =
+        |bound: usize| announced.is_none_or(|n| usize::try_from(n).is_ok_and(|n| n <= bound));
+    // A client that asks first has not sent it yet, and need not; one that sends more than is thrown away is not
+    // waited for.
+    if !fits(limit) && (headers.contains_key(EXPECT) || !fits(DRAIN)) {
+        return (Received::TooLarge { limit }, false);
+    }
+    match tokio::time::timeout(limits.timeout, read(body, limit)).await {
+        Ok(outcome) => outcome,
+        Err(_) => (Received::TooSlow, false),
+    }
+}
+
+async fn read(body: Body, limit: usize) -> (Received, bool) {
+    let mut chunks = body.into_data_stream();
+    let mut kept = BytesMut::new();
+    let mut seen = 0_usize;
+    while let Some(chunk) = chunks.next().await {
+        let Ok(chunk) = chunk else {
+            return (Received::Broken, false);
+        };
+        seen = seen.saturating_add(chunk.len());
+        if seen <= limit {
+            kept.extend_from_slice(&chunk);
+        } else if seen > DRAIN {
+            return (Received::TooLarge { limit }, false);
+        }
+    }
+    if seen > limit {
+        (Received::TooLarge { limit }, true)
+    } else {
+        (Received::Whole(kept.freeze()), true)
+    }
+}
+
+/// The fields of a JSON object. No body at all is one without fields.
+#[derive(Debug)]
+pub(crate) struct Fields(Map<String, Value>);
+
+impl<S: Sync> FromRequestParts<S> for Fields {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let bytes = match parts.extensions.get::<Received>() {
+            Some(Received::Whole(bytes)) => bytes,
+            Some(Received::TooLarge { limit }) => {
+                return Err(ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    format!("the body is larger than {limit} bytes"),
+                ));
+            }
+            Some(Received::TooSlow) => {
+                return Err(ApiError::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body did not arrive in time",
+                ));
+            }
+            Some(Received::Broken) => {
+                return Err(ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "the body could not be received",
+                ));
+            }
+            None => return Err(ApiError::internal(&"a handler without its body")),
+        };
+        if bytes.is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        if !is_json(&parts.headers) {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the Content-Type must be application/json",
+            ));
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_),
+            ) => Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "the body must be a JSON object",
+            )),
+            Err(error) => Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                format!("the body is not valid JSON: {error}"),
+            )),
+        }
+    }
+}
+
+/// Whether the body says it is JSON, or does not say what it is.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return true;
+    };
+    let Ok(text) = value.to_str() else {
+        return false;
+    };
+    let essence = text
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+impl Fields {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A text, if it is given.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        self.get(name)
+            .map(|value| {
+                value
+                    .as_str()
+                    .ok_or_else(|| ApiError::field(name, "expected a string"))
+            })
+            .transpose()
+    }
+
+    /// A truth value, if it is given.
+    pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        self.get(name)
+            .map(|value| {
+                value
+                    .as_bool()
+                    .ok_or_else(|| ApiError::field(name, "expected true or false"))
+            })
+            .transpose()
+    }
+
+    /// A text with a form of its own, if it is given.
+    pub(crate) fn parsed<T>(&self, name: &str) -> Result<Option<T>, ApiError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.text(name)?
+            .map(|text| text.parse().map_err(|e| ApiError::field(name, e)))
+            .transpose()
+    }
+
+    /// A text with a form of its own.
+    pub(crate) fn required<T>(&self, name: &str) -> Result<T, ApiError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.parsed(name)?
+            .ok_or_else(|| ApiError::field(name, "it is required"))
+    }
+}

@@ -1,0 +1,36 @@
+//! The gateway API, `/api/v1`.
+//!
+//! Owns its routes, handlers and wire types, which are apart from the domain's so that either can change alone.
+
+mod commands;
+mod create;
+mod lists;
+mod rooms;
+mod sessions;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::Shared;
+
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/conferences", get(rooms::list).post(rooms::create))
+        .route(
+            "/conferences/{room_id}",
+            get(rooms::get).delete(rooms::delete),
+        )
+        .route("/conferences/{room_id}/members", get(rooms::members))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{uuid}", get(sessions::get))
+        .nest(
+            "/sessions/{uuid}/commands",
+            Router::new()
+                .route("/conference/join", post(commands::join))
+                .route("/conference/leave", post(commands::leave))
+                .route("/conference/mute", post(commands::mute))
+                .route("/conference/unmute", post(commands::unmute))
+                .route("/answer", post(commands::answer))
+                .route("/hangup", post(commands::hangup)),
+        )
+}

@@ -1,0 +1,254 @@
+//! `/conferences`: rooms and who is in them.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use std::ops::Bound;
+
+use crate::api::Shared;
+use crate::api::access::Nodes;
+use crate::api::auth::Caller;
+use crate::api::body::Fields;
+use crate::api::cursor::List;
+use crate::api::error::ApiError;
+use crate::api::request::{Page, PathId};
+use crate::ids::{NodeId, RoomId, RoomName, SessionId};
+use crate::reconciler::{Accepted, Intent, Refusal};
+use crate::room::Member;
+use crate::store::record::{RoomHead, decode_room};
+use crate::store::{EntityId, EntityKind};
+
+use super::{create, lists};
+
+#[derive(Serialize)]
+pub(super) struct RoomRef {
+    room_id: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct RoomList {
+    conferences: Vec<RoomRow>,
+    cursor: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct RoomRow {
+    room_id: String,
+    name: String,
+    members: usize,
+    /// RFC 3339 here, unix seconds in [`RoomDetail`]: both as documented.
+    created_at: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct RoomDetail {
+    room_id: String,
+    name: String,
+    created_at: String,
+    members: usize,
+    playback_status: &'static str,
+    playback_volume: i8,
+    playback_urls: Vec<String>,
+    playback_operation_id: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct MemberList {
+    room_id: String,
+    members: Vec<MemberRow>,
+    cursor: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct MemberRow {
+    uuid: String,
+    did: String,
+    caller_id: String,
+    muted: bool,
+}
+
+/// `POST /conferences`.
+pub(super) async fn create(
+    State(state): State<Shared>,
+    caller: Caller,
+    fields: Fields,
+) -> Result<(StatusCode, Json<RoomRef>), ApiError> {
+    let name: RoomName = fields.required("name")?;
+    let node: Option<NodeId> = fields.parsed("node")?;
+    let session: Option<SessionId> = fields.parsed("session")?;
+    let node = create::place(&state, &caller, node, session).await?;
+    let room = create::create(&state, &caller.app, &name, node).await?;
+    Ok((StatusCode::CREATED, Json(RoomRef::of(room))))
+}
+
+/// `GET /conferences`.
+pub(super) async fn list(
+    State(state): State<Shared>,
+    caller: Caller,
+    page: Page,
+) -> Result<Json<RoomList>, ApiError> {
+    let limit = page.limit(50, 200);
+    let state = &*state;
+    let nodes = &Nodes::now(state);
+    let what = (EntityKind::Room, List::Rooms);
+    let rows = lists::page(
+        state,
+        nodes,
+        &caller,
+        what,
+        (&page, limit),
+        |entry| async move {
+            let EntityId::Room(id) = entry.entity else {
+                return Ok(None);
+            };
+            let head = state.open_room(id).await?;
+            Ok(head.map(|head| RoomRow::of(id, head, nodes.stale(id.node()))))
+        },
+    )
+    .await?;
+    Ok(Json(RoomList {
+        conferences: rows.rows,
+        cursor: rows.cursor,
+    }))
+}
+
+/// `GET /conferences/{room_id}`.
+pub(super) async fn get(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(id): PathId<RoomId>,
+) -> Result<Json<RoomDetail>, ApiError> {
+    let head = state.find_room(id).await?;
+    state.own_room(&caller, &head)?;
+    Ok(Json(RoomDetail {
+        room_id: id.to_string(),
+        name: head.registration.name,
+        created_at: head.registration.created_at.as_secs().to_string(),
+        members: head.present,
+        playback_status: "stopped",
+        playback_volume: 0,
+        playback_urls: Vec::new(),
+        playback_operation_id: String::new(),
+        stale: Nodes::now(&state).stale(id.node()),
+    }))
+}
+
+/// `DELETE /conferences/{room_id}`.
+pub(super) async fn delete(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(id): PathId<RoomId>,
+) -> Result<Json<RoomRef>, ApiError> {
+    let head = state.find_room(id).await?;
+    state.own_room(&caller, &head)?;
+    let intent = Intent::DeleteRoom {
+        room: id,
+        app: caller.app.clone(),
+    };
+    match state.submit(intent).await? {
+        Accepted::Deleted => {}
+        other @ (Accepted::Created
+        | Accepted::Joining { .. }
+        | Accepted::AlreadyJoined { .. }
+        | Accepted::Leaving { .. }
+        | Accepted::Muted { .. }
+        | Accepted::Unmuted { .. }
+        | Accepted::InProgress { .. }) => {
+            return Err(ApiError::internal(&format!(
+                "a deletion was answered {other:?}"
+            )));
+        }
+    }
+    create::release(&state, &head.registration, id).await;
+    Ok(Json(RoomRef::of(id)))
+}
+
+/// `GET /conferences/{room_id}/members`. Another app's room is not found here, whatever the settings: so it is
+/// documented.
+pub(super) async fn members(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(id): PathId<RoomId>,
+    page: Page,
+) -> Result<Json<MemberList>, ApiError> {
+    let limit = page.limit(50, 1000);
+    let list = List::Members(id);
+    let key = &state.settings.cursor_key;
+    let after: Option<SessionId> = page
+        .cursor
+        .as_deref()
+        .map(|text| {
+            let position = key.open(&caller.app, list, text)?;
+            position.parse().map_err(|e| ApiError::field("cursor", e))
+        })
+        .transpose()?;
+    let not_found = || state.refuse(&Refusal::RoomNotFound);
+    let record = state
+        .store
+        .read(EntityId::Room(id))
+        .await?
+        .ok_or_else(not_found)?;
+    let room = decode_room(id, &record)?;
+    let owned = room.registration().is_some_and(|r| r.app == caller.app);
+    if !room.is_open() || !owned {
+        return Err(not_found());
+    }
+    // In the order of the sessions' ids: it is the one that a call keeps that leaves and comes back between two pages.
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rest = room
+        .members()
+        .range((from, Bound::Unbounded))
+        .filter(|(_, member)| member.stay.is_some());
+    let shown: Vec<_> = rest.by_ref().take(limit).collect();
+    let cursor = match (shown.last(), rest.next()) {
+        (Some((last, _)), Some(_)) => key.seal(&caller.app, list, &last.to_string()),
+        (Some(_) | None, Some(_) | None) => String::new(),
+    };
+    Ok(Json(MemberList {
+        room_id: id.to_string(),
+        members: shown
+            .into_iter()
+            .map(|(who, member)| MemberRow::of(*who, member))
+            .collect(),
+        cursor,
+        stale: Nodes::now(&state).stale(id.node()),
+    }))
+}
+
+impl RoomRef {
+    fn of(room: RoomId) -> Self {
+        Self {
+            room_id: room.to_string(),
+        }
+    }
+}
+
+impl RoomRow {
+    fn of(id: RoomId, head: RoomHead, stale: bool) -> Self {
+        Self {
+            room_id: id.to_string(),
+            name: head.registration.name,
+            members: head.present,
+            created_at: head.registration.created_at.rfc3339_seconds(),
+            stale,
+        }
+    }
+}
+
+impl MemberRow {
+    fn of(who: SessionId, member: &Member) -> Self {
+        Self {
+            uuid: who.to_string(),
+            did: member.did.clone(),
+            caller_id: member.caller_id.clone(),
+            muted: !member.flags.speak,
+        }
+    }
+}

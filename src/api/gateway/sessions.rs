@@ -1,0 +1,97 @@
+//! `/sessions`: calls.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::api::Shared;
+use crate::api::access::Nodes;
+use crate::api::auth::Caller;
+use crate::api::cursor::List;
+use crate::api::error::ApiError;
+use crate::api::request::{Page, PathId};
+use crate::ids::SessionId;
+use crate::session::SessionState;
+use crate::store::{EntityId, EntityKind};
+
+use super::lists;
+
+#[derive(Serialize)]
+pub(super) struct SessionList {
+    sessions: Vec<SessionRow>,
+    cursor: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct SessionRow {
+    uuid: String,
+    node: String,
+    did: String,
+    caller_id: String,
+    direction: &'static str,
+    state: &'static str,
+    /// `null` while it is in none.
+    room_id: Option<String>,
+    created_at: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+/// `GET /sessions`.
+pub(super) async fn list(
+    State(state): State<Shared>,
+    caller: Caller,
+    page: Page,
+) -> Result<Json<SessionList>, ApiError> {
+    let limit = page.limit(50, 200);
+    let state = &*state;
+    let nodes = &Nodes::now(state);
+    let what = (EntityKind::Session, List::Sessions);
+    let rows = lists::page(
+        state,
+        nodes,
+        &caller,
+        what,
+        (&page, limit),
+        |entry| async move {
+            let EntityId::Session(id) = entry.entity else {
+                return Ok(None);
+            };
+            let call = state.live_session(id).await?;
+            Ok(call.map(|call| SessionRow::of(&call, nodes.stale(id.node()))))
+        },
+    )
+    .await?;
+    Ok(Json(SessionList {
+        sessions: rows.rows,
+        cursor: rows.cursor,
+    }))
+}
+
+/// `GET /sessions/{uuid}`.
+pub(super) async fn get(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(id): PathId<SessionId>,
+) -> Result<Json<SessionRow>, ApiError> {
+    let call = state.find_session(id).await?;
+    state.own_session(&caller, &call)?;
+    let stale = Nodes::now(&state).stale(id.node());
+    Ok(Json(SessionRow::of(&call, stale)))
+}
+
+impl SessionRow {
+    fn of(call: &SessionState, stale: bool) -> Self {
+        Self {
+            uuid: call.id().to_string(),
+            node: call.id().node().to_string(),
+            did: call.did().to_owned(),
+            caller_id: call.caller_id().to_owned(),
+            direction: call.direction().as_str(),
+            state: call.place().as_str(),
+            room_id: call.place().room().map(|room| room.to_string()),
+            created_at: call.created_at().rfc3339_seconds(),
+            stale,
+        }
+    }
+}

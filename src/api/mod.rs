@@ -1,0 +1,153 @@
+//! The HTTP APIs: parse, authorise, one domain call, render.
+//!
+//! Owns what a caller may ask, who may ask it, and the one form of every answer. Leaves out what follows from a
+//! request: the state changes behind [`Controller`], and is read through [`Store`].
+//!
+//! # The order of checks
+//!
+//! | check | answer | where |
+//! |---|---|---|
+//! | authentication | 401 | `auth::Caller`, the first extractor of every handler |
+//! | the app's rate limit | 429 | belongs at the end of `auth::Caller`, so that it counts every request |
+//! | syntax: path, query, body | 400, 413, 415 | the extractors after it, then the handler's own parsing |
+//! | existence | 404 | `access`: `find_*` |
+//! | ownership | 403 | `access`: `own` |
+//! | replay of a `command_uid` | the first answer | belongs between `own` and `submit` in `gateway::commands` |
+//! | state | 409 | [`Controller::submit`] |
+//! | cooldown | 429 | belongs around `submit` in `gateway::commands`, which knows what refunds it |
+//! | the command | 404, 502, 503, 504 | [`Controller::submit`] |
+//!
+//! Unknown paths and wrong methods are answered (404, 405) before authentication: they tell nothing that the
+//! documentation does not.
+//!
+//! # Reading requests
+//!
+//! Unknown fields of a body and unknown parameters of a query are ignored, so that a newer client can talk to an
+//! older server. A known field of a wrong type is 400 and named. `null` is the same as a field left out. A body may
+//! be left out where no field is required; when there is one, its `Content-Type` is `application/json` or not given.
+
+mod access;
+mod admin;
+mod auth;
+mod body;
+mod cursor;
+mod error;
+mod gateway;
+mod observe;
+mod request;
+
+pub use admin::{AdminState, admin_router};
+pub use auth::{App, Apps, KeyDigest};
+pub use cursor::CursorKey;
+pub use observe::{HTTP_REQUEST_DURATION, HTTP_REQUESTS};
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+use uuid::Uuid;
+
+use crate::reconciler::Controller;
+use crate::store::Store;
+
+use body::BodyLimits;
+use error::ApiError;
+
+/// Where new ids come from: random in production, counted in tests.
+pub type IdSource = Arc<dyn Fn() -> Uuid + Send + Sync>;
+
+/// What the API can be told.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// Another app's rooms and calls are not found, rather than forbidden.
+    pub hide_foreign: bool,
+    /// The largest body that is read.
+    pub body_limit: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// Signs the cursors. Replicas that serve the same callers need the same one.
+    pub cursor_key: CursorKey,
+    /// How long a name is held for a room that is being made.
+    pub name_reservation: Duration,
+    /// How long a request waits for another that makes a room of the same name.
+    pub name_wait: Duration,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            hide_foreign: false,
+            body_limit: 64 * 1024,
+            body_timeout: Duration::from_secs(10),
+            cursor_key: CursorKey::random(),
+            name_reservation: Duration::from_secs(30),
+            name_wait: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct ApiState {
+    /// What they read.
+    pub store: Arc<dyn Store>,
+    /// What they change things through.
+    pub controller: Arc<dyn Controller>,
+    /// Who may ask.
+    pub apps: Arc<Apps>,
+    /// How they behave.
+    pub settings: ApiSettings,
+    /// Makes the ids of rooms and commands.
+    pub new_id: IdSource,
+}
+
+impl fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiState")
+            .field("store", &self.store)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The state as the handlers get it.
+type Shared = Arc<ApiState>;
+
+/// The callers' API.
+pub fn router(state: ApiState) -> Router {
+    let limits = BodyLimits::of(&state.settings);
+    let state: Shared = Arc::new(state);
+    dress(
+        Router::new()
+            .nest("/api/v1", gateway::routes())
+            .with_state(state),
+        limits,
+    )
+}
+
+/// What every router of ours has around its routes. A body is read before the handler runs, so that no answer leaves
+/// a half-read request behind; a panic anywhere in there is still an answer; and the log sees what was answered.
+fn dress(routes: Router, limits: BodyLimits) -> Router {
+    routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(limits, body::receive))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn(observe::observe))
+}
+
+async fn not_found() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+}
+
+async fn method_not_allowed() -> ApiError {
+    // The router adds the Allow header.
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take this method",
+    )
+}

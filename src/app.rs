@@ -1,0 +1,374 @@
+//! The composition root: what runs, what it is connected by, and in which order it stops.
+//!
+//! ```text
+//! node connections ─→ feed (65,536, drops and resyncs) ─→ actor ─→ store ─→ webhook worker ─→ receivers
+//! API listeners ───→ work (1,024, else 503) ────────────↗
+//! ```
+//!
+//! Each channel's bound stands, with its reason, where it is made. Stopping goes against the stream: first the
+//! listeners take no new request and finish those in flight, then the actors give their nodes up, and the connections
+//! and the workers end; what a worker has in flight is finished or left to others.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::api::{
+    AdminState, ApiSettings, ApiState, App, Apps, CursorKey, KeyDigest, admin_router, router,
+};
+use crate::config::Config;
+use crate::esl::command::{Password, ProfileName, Unfit};
+use crate::node::{NodeConfig, Timing};
+use crate::reconciler::belief::{Patience, Rules};
+use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings};
+use crate::store::{OpenError, Store, StoreOptions};
+use crate::webhook::schedule::Schedule;
+use crate::webhook::sender::{Limits, Sender, SenderError};
+use crate::webhook::worker::{self, Worker};
+
+/// Requests in flight get this long when the program is stopped; the whole program has 10 s.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Everything together has this long to end.
+const STOP: Duration = Duration::from_secs(9);
+
+/// How long what is over can be read by its id.
+const KEEP_ENDED_ROOMS: Duration = Duration::from_secs(24 * 3600);
+
+/// Calls that are over are remembered this long, so that what comes late does not bring one back.
+const KEEP_ENDED_SESSIONS: Duration = Duration::from_secs(600);
+
+/// How often histograms that nobody scrapes are folded.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Why the program could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An address could not be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store's URL is not one that can be opened.
+    #[error("the store cannot be opened")]
+    Store(#[from] OpenError),
+    /// The client that calls receivers could not be made.
+    #[error("webhooks cannot be sent")]
+    Webhooks(#[from] SenderError),
+    /// Something of the configuration cannot be sent to FreeSWITCH.
+    #[error("the configuration of {what} cannot be sent to FreeSWITCH")]
+    Unfit {
+        /// What.
+        what: String,
+        /// Why.
+        source: Unfit,
+    },
+}
+
+/// A controller that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the API listens.
+    pub http: SocketAddr,
+    /// Where the operator's listener is.
+    pub admin: SocketAddr,
+    listening: TaskTracker,
+    tasks: TaskTracker,
+    stop_listening: CancellationToken,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// Stops in order; returns whether everything ended in time.
+    pub async fn stop(self) -> bool {
+        let all = async {
+            self.stop_listening.cancel();
+            self.listening.close();
+            if tokio::time::timeout(DRAIN, self.listening.wait())
+                .await
+                .is_err()
+            {
+                tracing::warn!("requests that were still in flight are cut off");
+            }
+            self.stop.cancel();
+            self.tasks.close();
+            self.tasks.wait().await;
+        };
+        tokio::time::timeout(STOP, all).await.is_ok()
+    }
+}
+
+/// Runs a controller until the process is told to stop (SIGTERM or SIGINT).
+///
+/// # Errors
+/// [`AppError`] when it cannot begin. What fails later is logged and tried again.
+pub async fn serve(config: Config, metrics: PrometheusHandle) -> Result<(), AppError> {
+    let store = open_store(&config)?;
+    let running = start(&config, store, metrics).await?;
+    tracing::info!(http = %running.http, admin = %running.admin, "Roomkeeper is up");
+    wait_for_signal().await;
+    tracing::info!("stopping: no new request is taken, the nodes are handed over");
+    if running.stop().await {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped, though not everything had ended");
+    }
+    Ok(())
+}
+
+/// The store that the configuration names.
+///
+/// # Errors
+/// When the URL is of no kind that there is.
+pub fn open_store(config: &Config) -> Result<Arc<dyn Store>, AppError> {
+    let options = StoreOptions {
+        response_timeout: config.store.timeout,
+        ..StoreOptions::default()
+    };
+    Ok(crate::store::open(
+        config.store.url.expose_secret(),
+        options,
+    )?)
+}
+
+/// Starts a controller on this store and returns once it listens.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn start(
+    config: &Config,
+    store: Arc<dyn Store>,
+    metrics: PrometheusHandle,
+) -> Result<Running, AppError> {
+    let tasks = TaskTracker::new();
+    let listening = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let stop_listening = CancellationToken::new();
+    let http = listen(config.http.listen).await?;
+    let admin = listen(config.http.admin_listen).await?;
+    let addresses = (local(&http)?, local(&admin)?);
+
+    let told = Arc::new(Notify::new());
+    let reconciler = Reconciler::start(
+        node_configs(config)?,
+        &store,
+        &settings(config)?,
+        &told,
+        &tasks,
+        &stop,
+    )
+    .map_err(|source| AppError::Unfit {
+        what: "Roomkeeper's own constants".to_owned(),
+        source,
+    })?;
+    let controller: Arc<dyn Controller> = Arc::new(reconciler);
+    start_workers(config, &store, &told, &tasks, &stop)?;
+
+    let upkeep = metrics.clone();
+    let upkeep_stop = stop.clone();
+    tasks.spawn(async move {
+        let mut due = tokio::time::interval(METRICS_UPKEEP);
+        loop {
+            tokio::select! {
+                () = upkeep_stop.cancelled() => return,
+                _ = due.tick() => upkeep.run_upkeep(),
+            }
+        }
+    });
+
+    let api_settings = ApiSettings {
+        hide_foreign: config.http.hide_foreign,
+        body_limit: config.http.body_limit,
+        cursor_key: CursorKey::random(),
+        ..ApiSettings::default()
+    };
+    let admin_state = AdminState {
+        store: Arc::clone(&store),
+        controller: Arc::clone(&controller),
+        key: config
+            .http
+            .admin_key
+            .as_ref()
+            .map(|key| KeyDigest::of(key.expose_secret())),
+        render_metrics: Arc::new(move || metrics.render()),
+    };
+    let admin_routes = admin_router(admin_state, &api_settings);
+    let routes = router(ApiState {
+        store,
+        controller,
+        apps: Arc::new(apps(config)),
+        settings: api_settings,
+        new_id: Arc::new(Uuid::new_v4),
+    });
+    for (listener, routes) in [(http, routes), (admin, admin_routes)] {
+        let stopping = stop_listening.clone();
+        listening.spawn(async move {
+            let served =
+                axum::serve(listener, routes).with_graceful_shutdown(stopping.cancelled_owned());
+            if let Err(error) = served.await {
+                tracing::error!(%error, "a listener ended");
+            }
+        });
+    }
+    Ok(Running {
+        http: addresses.0,
+        admin: addresses.1,
+        listening,
+        tasks,
+        stop_listening,
+        stop,
+    })
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| AppError::Listen { address, source })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, AppError> {
+    listener.local_addr().map_err(|source| AppError::Listen {
+        address: SocketAddr::from(([0, 0, 0, 0], 0)),
+        source,
+    })
+}
+
+/// One worker a node, each woken by its own notice of new messages.
+fn start_workers(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    told: &Arc<Notify>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), AppError> {
+    let sender = Sender::new(config.webhooks, Limits::default())?;
+    let endpoints = Arc::new(config.endpoints());
+    let mut wakes = Vec::new();
+    for node in &config.nodes {
+        let wake = Arc::new(Notify::new());
+        let worker = Worker::new(
+            node.id,
+            Arc::clone(store),
+            Arc::clone(&endpoints),
+            sender.clone(),
+            Schedule::default(),
+            worker::Settings::default(),
+        );
+        tasks.spawn(worker.run(Arc::clone(&wake), stop.clone()));
+        wakes.push(wake);
+    }
+    // A commit says that there is something to tell, not for which node: a look at an empty outbox is cheap.
+    let (told, stop) = (Arc::clone(told), stop.clone());
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = told.notified() => wakes.iter().for_each(|wake| wake.notify_one()),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn node_configs(config: &Config) -> Result<Vec<NodeConfig>, AppError> {
+    config
+        .nodes
+        .iter()
+        .map(|node| {
+            let password =
+                Password::new(node.password.expose_secret()).map_err(|source| AppError::Unfit {
+                    what: format!("the password of node {}", node.id),
+                    source,
+                })?;
+            Ok(NodeConfig {
+                id: node.id,
+                address: node.address.to_string(),
+                password,
+                timing: Timing {
+                    command: config.fleet.command_timeout,
+                    ..Timing::default()
+                },
+            })
+        })
+        .collect()
+}
+
+fn settings(config: &Config) -> Result<Settings, AppError> {
+    let profile =
+        ProfileName::new(config.conference.profile.as_str()).map_err(|source| AppError::Unfit {
+            what: "conference.profile".to_owned(),
+            source,
+        })?;
+    let mut dids = HashMap::new();
+    for app in &config.apps {
+        for did in &app.dids {
+            dids.insert(did.clone(), app.id.clone());
+        }
+    }
+    let known: BTreeSet<_> = config.apps.iter().map(|app| app.id.clone()).collect();
+    Ok(Settings {
+        rules: Rules {
+            dids,
+            apps: known,
+            patience: Patience {
+                join: config.conference.join_timeout,
+                ..Patience::default()
+            },
+        },
+        orders: OrderSettings {
+            profile,
+            park_timeout: config.calls.park_timeout,
+        },
+        lease_ttl: config.fleet.lease_ttl,
+        resync_interval: config.fleet.resync_interval,
+        lost_after: config.fleet.lost_after,
+        keep_ended_rooms: KEEP_ENDED_ROOMS,
+        keep_ended_sessions: KEEP_ENDED_SESSIONS,
+    })
+}
+
+fn apps(config: &Config) -> Apps {
+    Apps::new(config.apps.iter().map(|app| {
+        let mut keys = app
+            .api_keys
+            .iter()
+            .map(|digest| KeyDigest::from_bytes(*digest.as_bytes()));
+        App {
+            id: app.id.clone(),
+            customer_id: app.customer_id,
+            keys: [keys.next(), keys.next()],
+            dids: app.dids.clone(),
+        }
+    }))
+}
+
+/// Until SIGTERM or SIGINT.
+pub async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be heard; SIGINT still stops the program");
+            let _heard = interrupted.await;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The operator's listener.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use roomkeeper::api::{AdminState, KeyDigest, admin_router};
+use roomkeeper::reconciler::Link;
+use roomkeeper::time::Timestamp;
+use serde_json::{Value, json};
+
+use crate::faulty::Faulty;
+use crate::world::*;
+
+fn admin(world: &World, key: Option<&str>) -> Router {
+    let state = AdminState {
+        store: world.store.clone(),
+        controller: world.controller.clone(),
+        key: key.map(KeyDigest::of),
+        render_metrics: Arc::new(|| "roomkeeper_up 1\n".to_owned()),
+    };
+    admin_router(state, &settings())
+}
+
+async fn get(router: &Router, path: &str, key: &str) -> Answer {
+    let request = Request::builder().uri(path).header("X-Admin-API-Key", key);
+    send(router, request.body(Body::empty()).unwrap()).await
+}
+
+fn health(status: &str, nodes: Value) -> Value {
+    json!({"status": status, "store": {"ok": true}, "nodes": nodes})
+}
+
+fn probe(id: &str, link: &str, synced: bool) -> Value {
+    json!({"id": id, "link": link, "synced": synced, "owned_elsewhere": false})
+}
+
+#[tokio::test]
+async fn alive_200_and_ready_200() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    let nodes = json!(NODES.map(|id| probe(id, "up", true)));
+    get(&router, "/healthz", "")
+        .await
+        .is(200, health("alive", nodes.clone()));
+    get(&router, "/readyz", "")
+        .await
+        .is(200, health("ready", nodes));
+}
+
+#[tokio::test]
+async fn not_ready_503_until_every_node_was_synced_or_failed_once() {
+    let world = World::new();
+    let router = admin(&world, None);
+    world.set_node("acW68", |n| (n.link, n.synced) = (Link::Connecting, false));
+    world.set_node("bbbbb", |n| n.synced = false);
+    let envelope = get(&router, "/readyz", "").await.fails(503);
+    assert_eq!(
+        envelope["detail"]["reasons"],
+        json!([
+            "node acW68 is being connected to",
+            "node bbbbb is not synced yet"
+        ])
+    );
+    assert_eq!(envelope["detail"]["store"], json!({"ok": true}));
+    assert_eq!(get(&router, "/healthz", "").await.status.as_u16(), 200);
+    world.set_node("acW68", |n| n.link = down(Duration::from_secs(1)));
+    world.set_node("bbbbb", |n| n.owned_elsewhere = true);
+    assert_eq!(get(&router, "/readyz", "").await.status.as_u16(), 200);
+    // Once is enough.
+    world.set_node("acW68", |n| n.link = Link::Up);
+    assert_eq!(get(&router, "/readyz", "").await.status.as_u16(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_503() {
+    let world = World::new();
+    let mute = Faulty::new(world.store.clone(), &["ping"]);
+    let state = AdminState {
+        store: mute.clone(),
+        controller: world.controller.clone(),
+        key: None,
+        render_metrics: Arc::new(String::new),
+    };
+    let router = admin_router(state, &settings());
+    let envelope = get(&router, "/readyz", "").await.fails(503);
+    assert_eq!(
+        envelope["detail"]["reasons"],
+        json!(["the store does not answer"])
+    );
+    let alive = get(&router, "/healthz", "").await;
+    assert_eq!(alive.status.as_u16(), 200);
+    assert_eq!(alive.json()["store"], json!({"ok": false}));
+    assert_eq!(mute.fired.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn all_but_the_probes_need_the_key() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    for path in ["/metrics", "/admin/nodes"] {
+        for key in ["", "wrong", "secret2"] {
+            get(&router, path, key).await.fails(401);
+        }
+        assert_eq!(get(&router, path, "secret").await.status.as_u16(), 200);
+    }
+    get(&router, "/admin/nothing", "secret").await.fails(404);
+    let open = admin(&world, None);
+    assert_eq!(get(&open, "/metrics", "").await.text, "roomkeeper_up 1\n");
+    let post = Request::builder()
+        .method("POST")
+        .uri("/healthz")
+        .body(Body::empty());
+    send(&open, post.unwrap()).await.fails(405);
+}
+
+#[tokio::test]
+async fn nodes_200() {
+    let world = World::new();
+    world.controller.nodes.lock().unwrap().truncate(2);
+    world.set_node("acW68", |n| {
+        n.calls = 3;
+        n.last_heard = Some(Timestamp::from_millis(1_778_070_896_672));
+    });
+    world.set_node("bbbbb", |n| {
+        (n.link, n.synced) = (down(Duration::from_millis(1_500)), false)
+    });
+    get(&admin(&world, None), "/admin/nodes", "").await.is(
+        200,
+        json!({"nodes": [
+            {
+                "id": "acW68", "link": "up", "reason": null, "retry_after_ms": null, "synced": true,
+                "owned_elsewhere": false, "calls": 3, "max_calls": 100,
+                "last_heard": "2026-05-06T12:34:56.672000Z",
+            },
+            {
+                "id": "bbbbb", "link": "down", "reason": "connection refused", "retry_after_ms": 1500,
+                "synced": false, "owned_elsewhere": false, "calls": 0, "max_calls": 100,
+                "last_heard": null,
+            },
+        ]}),
+    );
+}

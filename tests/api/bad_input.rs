@@ -1,0 +1,227 @@
+//! What is wrong with a request before it is looked at closely: every status has the envelope.
+
+use axum::body::Body;
+use axum::http::Request;
+use bytes::Bytes;
+use roomkeeper::api::ApiSettings;
+use serde_json::json;
+use std::time::Duration;
+
+use crate::world::*;
+
+const PATH: &str = "/api/v1/conferences";
+
+fn raw(content_type: Option<&str>, body: impl Into<Body>) -> Request<Body> {
+    let mut builder = Request::builder()
+        .method("POST")
+        .uri(PATH)
+        .header("X-App-ID", DEMO.0)
+        .header("X-API-Key", DEMO.1);
+    if let Some(text) = content_type {
+        builder = builder.header("Content-Type", text);
+    }
+    builder.body(body.into()).unwrap()
+}
+
+#[tokio::test]
+async fn bodies() {
+    let world = World::new();
+    let json = Some("application/json");
+    let deep = "[".repeat(20_000);
+    for (content_type, body, status) in [
+        (json, &b"{"[..], 400),
+        (json, b"{\"name\":}", 400),
+        (json, b"{\"name\":\"a\"} x", 400),
+        (json, b"{\"name\":\"\\ud800\"}", 400),
+        (json, b"[]", 400),
+        (json, b"null", 400),
+        (json, b"\"a\"", 400),
+        (json, b" ", 400),
+        (json, b"", 400),
+        (json, b"{\"name\":\"\xff\xfe\"}", 400),
+        (json, b"\xff\xfe\x00", 400),
+        (json, deep.as_bytes(), 400),
+        (Some("text/plain"), b"{\"name\":\"a\"}", 415),
+        (Some("application/x-www-form-urlencoded"), b"name=a", 415),
+        (Some("applicationjson"), b"{\"name\":\"a\"}", 415),
+        (Some("\u{e9}"), b"{\"name\":\"a\"}", 415),
+    ] {
+        world
+            .send(raw(content_type, Body::from(body.to_vec())))
+            .await
+            .fails(status);
+    }
+    assert!(world.intents().is_empty());
+    for (at, content_type) in [
+        None,
+        Some("application/json; charset=utf-8"),
+        Some("Application/JSON"),
+        Some("application/vnd.example+json"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = format!("{{\"name\":\"good{at}\"}}");
+        let answer = world.send(raw(content_type, body)).await;
+        assert_eq!(answer.status.as_u16(), 201, "{content_type:?}");
+    }
+}
+
+#[tokio::test]
+async fn too_large_413() {
+    let world = World::with(ApiSettings {
+        body_limit: 100,
+        ..settings()
+    });
+    let body = |n| format!("{{\"name\":\"n\",\"pad\":\"{}\"}}", "x".repeat(n));
+    world.send(raw(None, body(100))).await.fails(413);
+    // Without a length.
+    let chunks = (0..1_000).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 50])));
+    world
+        .send(raw(
+            None,
+            Body::from_stream(futures_util::stream::iter(chunks)),
+        ))
+        .await
+        .fails(413);
+    // Authentication comes first.
+    let mut request = raw(None, body(100));
+    request.headers_mut().remove("X-API-Key");
+    world.send(request).await.fails(401);
+    assert_eq!(world.send(raw(None, body(50))).await.status.as_u16(), 201);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_400() {
+    let world = World::new();
+    let chunks = [
+        Ok(Bytes::from_static(b"{")),
+        Err(std::io::Error::other("gone")),
+    ];
+    let body = Body::from_stream(futures_util::stream::iter(chunks));
+    world.send(raw(None, body)).await.fails(400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_408_and_the_connection_is_not_used_again() {
+    let world = World::with(ApiSettings {
+        body_timeout: Duration::from_secs(3),
+        ..settings()
+    });
+    let body = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+    let answer = world.send(raw(None, body)).await;
+    answer.fails(408);
+    assert_eq!(answer.header("connection"), "close");
+}
+
+#[tokio::test]
+async fn paths_and_methods() {
+    let world = World::new();
+    let room = room_id("acW68", 1);
+    for (method, path, status, allow) in [
+        ("GET", "/", 404, ""),
+        ("GET", "/api/v1", 404, ""),
+        ("GET", "/api/v1/", 404, ""),
+        ("GET", "/api/v1/conferences/", 404, ""),
+        ("GET", "/api/v1/nothing", 404, ""),
+        ("POST", "/api/v2/conferences", 404, ""),
+        ("GET", "/api/v1/sessions/x/commands/dance", 404, ""),
+        ("PUT", "/api/v1/conferences", 405, "GET,HEAD,POST"),
+        ("BREW", "/api/v1/conferences", 405, "GET,HEAD,POST"),
+        ("OPTIONS", "/api/v1/sessions", 405, "GET,HEAD"),
+        (
+            "POST",
+            &format!("/api/v1/conferences/{room}"),
+            405,
+            "GET,HEAD,DELETE",
+        ),
+        ("GET", "/api/v1/sessions/x/commands/hangup", 405, "POST"),
+        ("GET", "/api/v1/conferences/%FF", 400, ""),
+        ("GET", "/api/v1/conferences/acW68-room-%00", 400, ""),
+        ("GET", "/api/v1/conferences/%2e%2e", 400, ""),
+        ("GET", "/api/v1/sessions/%C3%28", 400, ""),
+    ] {
+        let answer = world.send(request(DEMO, method, path, None)).await;
+        answer.fails(status);
+        assert_eq!(answer.header("allow"), allow, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn unauthenticated_401() {
+    let world = World::new();
+    let room = room_id("acW68", 1);
+    let session = session_id("acW68", 1);
+    let bytes = |b: &'static [u8]| axum::http::HeaderValue::from_bytes(b).unwrap();
+    let cases: [&[(&str, &'static [u8])]; 9] = [
+        &[],
+        &[("X-App-ID", b"demo")],
+        &[("X-API-Key", b"demo-key")],
+        &[("X-App-ID", b"demo"), ("X-API-Key", b"other-key")],
+        &[("X-App-ID", b"nobody"), ("X-API-Key", b"demo-key")],
+        &[("X-App-ID", b"not an id!"), ("X-API-Key", b"demo-key")],
+        &[("X-App-ID", b"\xff"), ("X-API-Key", b"demo-key")],
+        &[("X-App-ID", b"demo"), ("X-API-Key", b"\xff\xfe")],
+        &[
+            ("X-App-ID", b"demo"),
+            ("X-API-Key", b"demo-key"),
+            ("X-API-Key", b"demo-key"),
+        ],
+    ];
+    let paths = [
+        ("GET", PATH.to_owned()),
+        ("POST", PATH.to_owned()),
+        ("GET", format!("{PATH}/{room}")),
+        ("GET", format!("{PATH}/nonsense")),
+        ("DELETE", format!("{PATH}/{room}")),
+        ("GET", format!("{PATH}/{room}/members?limit=x")),
+        ("GET", "/api/v1/sessions?cursor=x".to_owned()),
+        ("GET", format!("/api/v1/sessions/{session}")),
+        (
+            "POST",
+            format!("/api/v1/sessions/{session}/commands/conference/join"),
+        ),
+        (
+            "POST",
+            format!("/api/v1/sessions/{session}/commands/conference/leave"),
+        ),
+        (
+            "POST",
+            format!("/api/v1/sessions/{session}/commands/conference/mute"),
+        ),
+        (
+            "POST",
+            format!("/api/v1/sessions/{session}/commands/conference/unmute"),
+        ),
+        (
+            "POST",
+            format!("/api/v1/sessions/{session}/commands/answer"),
+        ),
+        (
+            "POST",
+            format!("/api/v1/sessions/{session}/commands/hangup"),
+        ),
+    ];
+    for (method, path) in &paths {
+        for headers in cases {
+            let mut request = Request::builder().method(*method).uri(path);
+            for (name, value) in headers {
+                request = request.header(*name, bytes(value));
+            }
+            // Broken on purpose: authentication comes before syntax.
+            let answer = world.send(request.body(Body::from("{")).unwrap()).await;
+            answer.fails(401);
+            assert!(!answer.header("www-authenticate").is_empty());
+            assert!(!answer.text.contains("demo-key"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_panic_500() {
+    let world = World::new();
+    *world.controller.panics.lock().unwrap() = true;
+    let answer = world.post(PATH, json!({"name": "n"})).await;
+    let envelope = answer.fails(500);
+    assert_eq!(envelope["error"], "internal error");
+}

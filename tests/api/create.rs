@@ -1,0 +1,393 @@
+//! `POST /conferences`.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use roomkeeper::ids::RoomName;
+use roomkeeper::node::CommandError;
+use roomkeeper::reconciler::{Intent, IntentError, Link};
+use roomkeeper::room::Origin;
+use roomkeeper::store::{EntityId, NameOutcome, Store, StoreError};
+use serde_json::json;
+
+use crate::world::*;
+
+const PATH: &str = "/api/v1/conferences";
+const TTL: Duration = Duration::from_secs(30);
+
+fn name(text: &str) -> RoomName {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn created_201_with_the_room_id() {
+    let world = World::new();
+    let answer = world
+        .post(PATH, json!({"name": "weekly-standup", "extra": 1}))
+        .await;
+    assert_eq!(answer.status.as_u16(), 201);
+    let intents = world.intents();
+    let [
+        Intent::CreateRoom {
+            room,
+            app: owner,
+            name: n,
+            origin,
+        },
+    ] = &intents[..]
+    else {
+        panic!("{intents:?}");
+    };
+    assert_eq!(
+        (owner.as_str(), n.as_str(), *origin),
+        ("demo", "weekly-standup", Origin::Gateway)
+    );
+    assert_eq!(answer.json(), json!({"room_id": room.to_string()}));
+    // Confirmed: a reservation would be pending.
+    let other = room_id("acW68", 1);
+    let outcome = world
+        .store
+        .reserve_name(owner, &name("weekly-standup"), other, TTL)
+        .await;
+    assert_eq!(outcome.unwrap(), NameOutcome::Taken { room: *room });
+}
+
+#[tokio::test]
+async fn name_rules_400() {
+    let world = World::new();
+    let long = "a".repeat(65);
+    for bad in ["", "-a", "_a", "a b", "a.b", "ä", "a\n", long.as_str()] {
+        let answer = world.post(PATH, json!({"name": bad})).await;
+        assert_eq!(answer.fails(400)["detail"], json!({"field": "name"}));
+    }
+    for bad in [
+        json!({}),
+        json!({"name": null}),
+        json!({"name": 7}),
+        json!({"name": ["a"]}),
+    ] {
+        assert_eq!(
+            world.post(PATH, bad).await.fails(400)["detail"],
+            json!({"field": "name"})
+        );
+    }
+    world.post_empty(PATH).await.fails(400);
+    for good in ["a", "0", "A-b_c", &"a".repeat(64)] {
+        assert_eq!(
+            world
+                .post(PATH, json!({"name": good}))
+                .await
+                .status
+                .as_u16(),
+            201
+        );
+    }
+}
+
+#[tokio::test]
+async fn taken_409_with_the_existing_room_id() {
+    let world = World::new();
+    let first = world.post(PATH, json!({"name": "n"})).await.json();
+    world.post(PATH, json!({"name": "n"})).await.is(
+        409,
+        json!({
+            "success": false,
+            "error": "Conference name already taken for this application",
+            "detail": first,
+        }),
+    );
+    // Names are each app's own.
+    let answer = world
+        .send(request(OTHER, "POST", PATH, Some(json!({"name": "n"}))))
+        .await;
+    assert_eq!(answer.status.as_u16(), 201);
+}
+
+#[tokio::test]
+async fn of_many_at_once_one_is_created_and_all_are_told_of_it() {
+    let world = World::new();
+    let answers = join_all((0..20).map(|_| world.post(PATH, json!({"name": "n"})))).await;
+    let (created, taken): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a.status.as_u16() == 201);
+    assert_eq!(created.len(), 1);
+    for answer in taken {
+        assert_eq!(answer.fails(409)["detail"], created[0].json());
+    }
+}
+
+#[tokio::test]
+async fn placed_on_the_least_loaded_node_that_is_up() {
+    let world = World::new();
+    world.set_node("acW68", |n| n.link = down(TTL));
+    world.set_node("bbbbb", |n| n.calls = 50);
+    // More calls, yet a smaller part of what it can take.
+    world.set_node("ccccc", |n| (n.calls, n.max_calls) = (60, 1000));
+    let answer = world.post(PATH, json!({"name": "n"})).await.json();
+    assert!(
+        answer["room_id"]
+            .as_str()
+            .unwrap()
+            .starts_with("ccccc-room-")
+    );
+}
+
+#[tokio::test]
+async fn equally_loaded_nodes_share() {
+    let world = World::new();
+    for n in 0..9 {
+        world.post(PATH, json!({"name": n.to_string()})).await;
+    }
+    for node in NODES {
+        let listed = world
+            .store
+            .list(
+                node_id(node),
+                roomkeeper::store::EntityKind::Room,
+                &app("demo"),
+                None,
+                10,
+            )
+            .await
+            .unwrap();
+        assert!(!listed.is_empty(), "{node} got nothing");
+    }
+}
+
+#[tokio::test]
+async fn node_and_session_decide_the_place() {
+    let world = World::new();
+    world.session(session_id("bbbbb", 1), "demo", 1).await;
+    let beside = session_id("bbbbb", 1).to_string();
+    for (body, node) in [
+        (json!({"name": "a", "node": "ccccc"}), "ccccc"),
+        (json!({"name": "b", "session": beside}), "bbbbb"),
+        (
+            json!({"name": "c", "session": beside, "node": "bbbbb"}),
+            "bbbbb",
+        ),
+    ] {
+        let answer = world.post(PATH, body).await.json();
+        assert!(
+            answer["room_id"].as_str().unwrap().starts_with(node),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn node_and_session_are_checked_in_order() {
+    let world = World::new();
+    world.session(session_id("bbbbb", 1), "demo", 1).await;
+    world.session(session_id("bbbbb", 2), "other", 1).await;
+    let (ours, theirs) = (
+        session_id("bbbbb", 1).to_string(),
+        session_id("bbbbb", 2).to_string(),
+    );
+    for (body, status) in [
+        (json!({"name": "a", "node": "no"}), 400),
+        (json!({"name": "a", "node": "zzzzz"}), 404),
+        (json!({"name": "a", "session": "x"}), 400),
+        (
+            json!({"name": "a", "session": session_id("bbbbb", 9).to_string()}),
+            404,
+        ),
+        (json!({"name": "a", "session": theirs}), 403),
+        (json!({"name": "a", "session": ours, "node": "acW68"}), 409),
+    ] {
+        world.post(PATH, body).await.fails(status);
+    }
+    assert!(world.intents().is_empty());
+}
+
+#[tokio::test]
+async fn no_node_up_503_with_retry_after() {
+    let world = World::new();
+    for (node, link) in [
+        ("acW68", down(Duration::from_millis(2500))),
+        ("bbbbb", down(Duration::from_secs(9))),
+        ("ccccc", Link::Connecting),
+    ] {
+        world.set_node(node, |n| n.link = link);
+    }
+    let answer = world.post(PATH, json!({"name": "n"})).await;
+    answer.fails(503);
+    assert_eq!(answer.header("retry-after"), "3");
+    let answer = world
+        .post(PATH, json!({"name": "n", "node": "bbbbb"}))
+        .await;
+    answer.fails(503);
+    assert_eq!(answer.header("retry-after"), "9");
+}
+
+#[tokio::test]
+async fn a_name_whose_room_is_gone_is_free() {
+    let world = World::new();
+    let gone = room_id("acW68", 1);
+    let n = name("n");
+    world
+        .store
+        .reserve_name(&app("demo"), &n, gone, TTL)
+        .await
+        .unwrap();
+    assert!(
+        world
+            .store
+            .confirm_name(&app("demo"), &n, gone)
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        world.post(PATH, json!({"name": "n"})).await.status.as_u16(),
+        201
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_reservation_is_freed_or_finished() {
+    let world = World::new();
+    let (dead, alive) = (room_id("acW68", 1), room_id("acW68", 2));
+    for (text, room) in [("dead", dead), ("alive", alive)] {
+        world
+            .store
+            .reserve_name(&app("demo"), &name(text), room, TTL)
+            .await
+            .unwrap();
+    }
+    world.room(alive, "demo", "alive", 1, 0).await;
+    tokio::time::sleep(TTL).await;
+    assert_eq!(
+        world
+            .post(PATH, json!({"name": "dead"}))
+            .await
+            .status
+            .as_u16(),
+        201
+    );
+    let answer = world.post(PATH, json!({"name": "alive"})).await;
+    assert_eq!(
+        answer.fails(409)["detail"],
+        json!({"room_id": alive.to_string()})
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_being_made_is_waited_for() {
+    let world = World::new();
+    let maker = room_id("acW68", 1);
+    world
+        .store
+        .reserve_name(&app("demo"), &name("n"), maker, TTL)
+        .await
+        .unwrap();
+    // It neither comes nor goes.
+    let started = tokio::time::Instant::now();
+    world.post(PATH, json!({"name": "n"})).await.fails(503);
+    assert!(started.elapsed() >= Duration::from_secs(2));
+    // It comes.
+    let (answer, ()) = tokio::join!(world.post(PATH, json!({"name": "n"})), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.room(maker, "demo", "n", 1, 0).await;
+    });
+    assert_eq!(
+        answer.fails(409)["detail"],
+        json!({"room_id": maker.to_string()})
+    );
+    // It goes.
+    end(&world.store, EntityId::Room(maker)).await;
+    let (answer, ()) = tokio::join!(world.post(PATH, json!({"name": "n"})), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world
+            .store
+            .free_name(&app("demo"), &name("n"), maker)
+            .await
+            .unwrap();
+    });
+    assert_eq!(answer.status.as_u16(), 201);
+}
+
+#[tokio::test]
+async fn what_was_refused_leaves_the_name_free() {
+    let world = World::new();
+    for error in [
+        IntentError::Busy,
+        IntentError::Command(CommandError::Down { retry_after: TTL }),
+    ] {
+        world
+            .script(Err(error))
+            .post(PATH, json!({"name": "n"}))
+            .await
+            .fails(503);
+    }
+    assert_eq!(
+        world.post(PATH, json!({"name": "n"})).await.status.as_u16(),
+        201
+    );
+}
+
+#[tokio::test]
+async fn what_the_store_may_have_taken_keeps_the_name() {
+    let world = World::new();
+    let unavailable = StoreError::Unavailable("timed out".into());
+    world
+        .script(Err(IntentError::Store(unavailable)))
+        .post(PATH, json!({"name": "n"}))
+        .await
+        .fails(503);
+    let other = room_id("acW68", 1);
+    let outcome = world
+        .store
+        .reserve_name(&app("demo"), &name("n"), other, TTL)
+        .await
+        .unwrap();
+    assert!(
+        matches!(outcome, NameOutcome::Pending { .. }),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_room_that_lost_its_name_meanwhile_is_taken_back() {
+    let world = World::new();
+    let winner = room_id("bbbbb", 1);
+    *world.controller.during.lock().unwrap() = Some(Box::new(move |intent, store| {
+        async move {
+            let Intent::CreateRoom {
+                room, app, name: n, ..
+            } = intent
+            else {
+                panic!("{intent:?}");
+            };
+            store.free_name(&app, &name(&n), room).await.unwrap();
+            store
+                .reserve_name(&app, &name(&n), winner, TTL)
+                .await
+                .unwrap();
+            store.confirm_name(&app, &name(&n), winner).await.unwrap();
+            let at = roomkeeper::time::Timestamp::from_millis(1);
+            put_room(&store, &new_room(winner, &app, &n, Origin::Gateway, at)).await;
+        }
+        .boxed()
+    }));
+    let answer = world.post(PATH, json!({"name": "n"})).await;
+    assert_eq!(
+        answer.fails(409)["detail"],
+        json!({"room_id": winner.to_string()})
+    );
+    let intents = world.intents();
+    let [
+        Intent::CreateRoom { room: made, .. },
+        Intent::DeleteRoom { room: ended, .. },
+    ] = &intents[..]
+    else {
+        panic!("{intents:?}");
+    };
+    assert_eq!(made, ended);
+    assert!(
+        world
+            .store
+            .read_head(EntityId::Room(*made))
+            .await
+            .unwrap()
+            .is_none()
+    );
+}

@@ -1,0 +1,245 @@
+//! Lists: pages, limits, cursors, and that what stays is told once, whatever comes and goes.
+
+use std::collections::BTreeSet;
+
+use roomkeeper::room::Origin;
+use roomkeeper::store::EntityId;
+use roomkeeper::time::Timestamp;
+use serde_json::{Value, json};
+
+use crate::world::*;
+
+const ROOMS: &str = "/api/v1/conferences";
+
+fn ids(page: &Value, list: &str, field: &str) -> Vec<String> {
+    let rows = page[list].as_array().unwrap();
+    rows.iter()
+        .map(|row| row[field].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn rooms_200_own_ones_over_all_nodes_in_order_of_creation() {
+    let world = World::new();
+    let rooms = [
+        ("ccccc", 3, 3_000),
+        ("acW68", 1, 1_000),
+        ("bbbbb", 2, 2_000),
+    ];
+    for (node, n, at) in rooms {
+        world
+            .room(room_id(node, n), "demo", &format!("r{n}"), at, n)
+            .await;
+    }
+    world.room(room_id("acW68", 4), "other", "r4", 500, 0).await;
+    let row = |node, n: u128, second| {
+        json!({
+            "room_id": room_id(node, n).to_string(),
+            "name": format!("r{n}"),
+            "members": n,
+            "created_at": format!("1970-01-01T00:00:0{second}Z"),
+        })
+    };
+    world.get(ROOMS).await.is(
+        200,
+        json!({
+            "conferences": [row("acW68", 1, 1), row("bbbbb", 2, 2), row("ccccc", 3, 3)],
+            "cursor": "",
+        }),
+    );
+}
+
+#[tokio::test]
+async fn limits_have_defaults_and_bounds() {
+    let world = World::new();
+    let big = room_id("acW68", 9_999);
+    for n in 0..250 {
+        world
+            .room(room_id(NODES[n % 3], n as u128), "demo", "r", n as u64, 0)
+            .await;
+        world
+            .session(session_id(NODES[n % 3], n as u128), "demo", n as u64)
+            .await;
+    }
+    world.room(big, "demo", "big", 1, 1_100).await;
+    let members = format!("{ROOMS}/{big}/members");
+    for (path, list, max) in [
+        (ROOMS, "conferences", 200),
+        ("/api/v1/sessions", "sessions", 200),
+        (members.as_str(), "members", 1_000),
+    ] {
+        for (query, rows) in [
+            ("", 50),
+            ("?limit=1", 1),
+            ("?limit=100000", max),
+            ("?limit=99999999999999999999999999", max),
+            ("?cursor=&other=x", 50),
+        ] {
+            let page = world.get(&format!("{path}{query}")).await.json();
+            assert_eq!(page[list].as_array().unwrap().len(), rows, "{path}{query}");
+            assert_ne!(page["cursor"], "");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_pages_400() {
+    let world = World::new();
+    let room = room_id("acW68", 1);
+    world.room(room, "demo", "n", 1, 3).await;
+    world.room(room_id("acW68", 2), "demo", "m", 2, 0).await;
+    let cursor = |path: String| {
+        let world = &world;
+        async move {
+            world.get(&path).await.json()["cursor"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        }
+    };
+    let members = format!("{ROOMS}/{room}/members");
+    let rooms_cursor = cursor(format!("{ROOMS}?limit=1")).await;
+    let members_cursor = cursor(format!("{members}?limit=1")).await;
+    assert!(!rooms_cursor.is_empty() && !members_cursor.is_empty());
+    for (path, other) in [
+        (ROOMS, &members_cursor),
+        (members.as_str(), &rooms_cursor),
+        ("/api/v1/sessions", &rooms_cursor),
+    ] {
+        for query in [
+            "limit=0",
+            "limit=-1",
+            "limit=",
+            "limit=1.5",
+            "limit=ten",
+            "limit=%FF",
+            "limit=1&limit=2",
+            "cursor=garbage",
+            "cursor=%00",
+            "cursor=%FF%FE",
+            "cursor=a&cursor=b",
+            &format!("cursor={other}"),
+            &format!("cursor={}x", &rooms_cursor),
+        ] {
+            world.get(&format!("{path}?{query}")).await.fails(400);
+        }
+    }
+    // Another app's cursor.
+    let path = format!("{ROOMS}?cursor={rooms_cursor}");
+    world
+        .send(request(OTHER, "GET", &path, None))
+        .await
+        .fails(400);
+    assert_eq!(world.get(&path).await.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn rooms_that_stay_are_listed_once_while_others_come_and_go() {
+    let world = World::new();
+    let id = |n: u64| room_id(NODES[n as usize % 3], n.into());
+    for n in 0..60 {
+        world.room(id(n), "demo", "r", 1_000 + n / 4, 0).await;
+    }
+    let (mut seen, mut cursor, mut next) = (Vec::new(), String::new(), 100);
+    loop {
+        let page = world
+            .get(&format!("{ROOMS}?limit=7&cursor={cursor}"))
+            .await
+            .json();
+        seen.extend(ids(&page, "conferences", "room_id"));
+        cursor = page["cursor"].as_str().unwrap().to_owned();
+        if cursor.is_empty() {
+            break;
+        }
+        // Every third room goes, some before the cursor and some after it; new ones come at the end.
+        let gone = (next * 3) % 60;
+        if world
+            .get(&format!("{ROOMS}/{}", id(gone)))
+            .await
+            .status
+            .is_success()
+        {
+            end(&world.store, EntityId::Room(id(gone))).await;
+        }
+        if next < 120 {
+            world.room(id(next), "demo", "r", 2_000 + next, 0).await;
+        }
+        next += 1;
+    }
+    let once: BTreeSet<_> = seen.iter().cloned().collect();
+    assert_eq!(once.len(), seen.len(), "something was listed twice");
+    for n in (0..60).filter(|n| n % 3 != 0) {
+        assert!(
+            once.contains(&id(n).to_string()),
+            "room {n} stayed and was missed"
+        );
+    }
+    assert!(next > 105, "the list was over before anything came or went");
+}
+
+#[tokio::test]
+async fn members_that_stay_are_listed_once_while_others_come_and_go() {
+    let world = World::new();
+    let room = room_id("acW68", 1);
+    let who = |n: u128| session_id("acW68", n);
+    let at = Timestamp::from_millis(1);
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    let mut present: BTreeSet<u128> = (0..40).map(|n| n * 10).collect();
+    for round in 0..100_u128 {
+        // Written anew each time: those who went are not in it, whoever came is.
+        end(&world.store, EntityId::Room(room)).await;
+        let mut state = new_room(room, &app("demo"), "n", Origin::Gateway, at);
+        for n in &present {
+            enter(&mut state, who(*n), true);
+        }
+        put_room(&world.store, &state).await;
+        let path = format!("{ROOMS}/{room}/members?limit=6&cursor={cursor}");
+        let page = world.get(&path).await.json();
+        seen.extend(ids(&page, "members", "uuid"));
+        cursor = page["cursor"].as_str().unwrap().to_owned();
+        if cursor.is_empty() {
+            assert!(round > 3);
+            break;
+        }
+        present.remove(&(round * 70));
+        present.insert(round * 70 + 1);
+        present.insert(round + 3);
+    }
+    assert_eq!(cursor, "");
+    let once: BTreeSet<_> = seen.iter().cloned().collect();
+    assert_eq!(once.len(), seen.len(), "somebody was listed twice");
+    for n in (0..40).filter(|n| n % 7 != 0) {
+        assert!(
+            once.contains(&who(n * 10).to_string()),
+            "{n} stayed and was missed"
+        );
+    }
+}
+
+#[tokio::test]
+async fn sessions_200_page_by_page() {
+    let world = World::new();
+    for n in 1..=5 {
+        world
+            .session(
+                session_id(NODES[n % 3], n as u128),
+                "demo",
+                1_000 * n as u64,
+            )
+            .await;
+    }
+    world.session(session_id("acW68", 9), "other", 1).await;
+    let first = world.get("/api/v1/sessions?limit=3").await.json();
+    let cursor = first["cursor"].as_str().unwrap();
+    let second = world
+        .get(&format!("/api/v1/sessions?limit=3&cursor={cursor}"))
+        .await
+        .json();
+    let mut all = ids(&first, "sessions", "uuid");
+    all.extend(ids(&second, "sessions", "uuid"));
+    let expected: Vec<_> = (1..=5)
+        .map(|n| session_id(NODES[n % 3], n as u128).to_string())
+        .collect();
+    assert_eq!(all, expected);
+    assert_eq!(second["cursor"], "");
+}

@@ -1,0 +1,13 @@
+//! The HTTP APIs from outside: every documented answer, every status in the one envelope.
+//!
+//! The controller is a double that records what it is asked and answers as scripted; the store is the one in memory.
+
+mod admin;
+mod bad_input;
+mod commands;
+mod create;
+mod faulty;
+mod lists;
+mod rooms;
+mod wire;
+mod world;

@@ -1,0 +1,180 @@
+//! `GET` and `DELETE /conferences/{room_id}` and its members.
+
+use std::time::Duration;
+
+use roomkeeper::reconciler::Intent;
+use roomkeeper::room::{self, Origin, RoomInput};
+use roomkeeper::time::Timestamp;
+use serde_json::json;
+
+use crate::world::*;
+
+fn path(room: roomkeeper::ids::RoomId) -> String {
+    format!("/api/v1/conferences/{room}")
+}
+
+#[tokio::test]
+async fn get_200_has_all_eight_fields() {
+    let world = World::new();
+    let room = room_id("acW68", 1);
+    world
+        .room(room, "demo", "weekly-standup", 1_711_036_800_123, 5)
+        .await;
+    world.get(&path(room)).await.is(
+        200,
+        json!({
+            "room_id": room.to_string(),
+            "name": "weekly-standup",
+            "created_at": "1711036800",
+            "members": 5,
+            "playback_status": "stopped",
+            "playback_volume": 0,
+            "playback_urls": [],
+            "playback_operation_id": "",
+        }),
+    );
+}
+
+#[tokio::test]
+async fn of_a_node_that_is_down_reads_are_stale() {
+    let world = World::new();
+    let room = room_id("acW68", 1);
+    let session = session_id("acW68", 1);
+    world.room(room, "demo", "n", 1, 1).await;
+    world.session(session, "demo", 1).await;
+    world.set_node("acW68", |n| n.link = down(Duration::from_secs(1)));
+    for at in ["", "/members"] {
+        assert_eq!(
+            world.get(&format!("{}{at}", path(room))).await.json()["stale"],
+            true
+        );
+    }
+    let list = world.get("/api/v1/conferences").await.json();
+    assert_eq!(list["conferences"][0]["stale"], true);
+    let list = world.get("/api/v1/sessions").await.json();
+    assert_eq!(list["sessions"][0]["stale"], true);
+    assert_eq!(
+        world
+            .get(&format!("/api/v1/sessions/{session}"))
+            .await
+            .json()["stale"],
+        true
+    );
+}
+
+#[tokio::test]
+async fn not_there_404_another_apps_403() {
+    let world = World::new();
+    let theirs = room_id("acW68", 1);
+    world.room(theirs, "other", "n", 1, 0).await;
+    for method in ["GET", "DELETE"] {
+        let missing = path(room_id("acW68", 9));
+        world
+            .send(request(DEMO, method, &missing, None))
+            .await
+            .fails(404);
+        world
+            .send(request(DEMO, method, &path(theirs), None))
+            .await
+            .fails(403);
+    }
+    let members = format!("{}/members", path(theirs));
+    world.get(&members).await.fails(404);
+    assert!(world.intents().is_empty());
+}
+
+#[tokio::test]
+async fn hidden_another_apps_are_as_if_not_there() {
+    let world = World::with(roomkeeper::api::ApiSettings {
+        hide_foreign: true,
+        ..settings()
+    });
+    let theirs = room_id("acW68", 1);
+    world.room(theirs, "other", "n", 1, 0).await;
+    world.session(session_id("acW68", 1), "other", 1).await;
+    let pairs = [
+        (path(theirs), path(room_id("acW68", 9))),
+        (
+            format!("/api/v1/sessions/{}", session_id("acW68", 1)),
+            format!("/api/v1/sessions/{}", session_id("acW68", 9)),
+        ),
+    ];
+    for (theirs, missing) in pairs {
+        assert_eq!(
+            world.get(&theirs).await.fails(404),
+            world.get(&missing).await.fails(404)
+        );
+    }
+}
+
+#[tokio::test]
+async fn delete_200_then_404_and_the_name_is_free() {
+    let world = World::new();
+    let create = || world.post("/api/v1/conferences", json!({"name": "n"}));
+    let made = create().await.json();
+    let path = format!("/api/v1/conferences/{}", made["room_id"].as_str().unwrap());
+    world.intents();
+    world.delete(&path).await.is(200, made.clone());
+    assert!(matches!(&world.intents()[..], [Intent::DeleteRoom { .. }]));
+    world.get(&path).await.fails(404);
+    world.get(&format!("{path}/members")).await.fails(404);
+    world.delete(&path).await.fails(404);
+    assert_eq!(create().await.status.as_u16(), 201);
+}
+
+#[tokio::test]
+async fn a_room_that_is_ending_is_not_found() {
+    let world = World::new();
+    let id = room_id("acW68", 1);
+    let at = Timestamp::from_millis(1);
+    let mut state = new_room(id, &app("demo"), "n", Origin::Gateway, at);
+    enter(&mut state, session_id("acW68", 1), true);
+    let deadline = Timestamp::from_millis(10_000);
+    room::apply(&mut state, RoomInput::Delete { deadline }, at);
+    put_room(&world.store, &state).await;
+    world.get(&path(id)).await.fails(404);
+    world.delete(&path(id)).await.fails(404);
+    world.get(&format!("{}/members", path(id))).await.fails(404);
+    world
+        .get("/api/v1/conferences")
+        .await
+        .is(200, json!({"conferences": [], "cursor": ""}));
+}
+
+#[tokio::test]
+async fn members_200_shows_those_who_are_in() {
+    let world = World::new();
+    let id = room_id("acW68", 1);
+    let at = Timestamp::from_millis(1);
+    let mut state = new_room(id, &app("demo"), "n", Origin::Gateway, at);
+    let [muted, speaking, joining] = [1, 2, 3].map(|n| session_id("acW68", n));
+    enter(&mut state, muted, false);
+    enter(&mut state, speaking, true);
+    let deadline = Timestamp::from_millis(10_000);
+    let join = RoomInput::Join {
+        session: joining,
+        member: roomkeeper::ids::MemberId::new(joining.channel().uuid()),
+        caller_id: String::new(),
+        did: String::new(),
+        muted: true,
+        command_uid: None,
+        deadline,
+    };
+    room::apply(&mut state, join, at);
+    let leave = RoomInput::Leave {
+        session: speaking,
+        command_uid: None,
+        deadline,
+    };
+    room::apply(&mut state, leave, at);
+    put_room(&world.store, &state).await;
+    let row = |who: roomkeeper::ids::SessionId, muted| json!({"uuid": who.to_string(), "did": "747713001", "caller_id": "527121102", "muted": muted});
+    world.get(&format!("{}/members", path(id))).await.is(
+        200,
+        json!({
+            "room_id": id.to_string(),
+            "members": [row(muted, true), row(speaking, false)],
+            "cursor": "",
+        }),
+    );
+}

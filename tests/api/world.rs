@@ -1,0 +1,441 @@
+//! What the tests stand on: a store with rooms and calls in it, and a controller that does as it is told.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use roomkeeper::api::{ApiSettings, ApiState, App, Apps, CursorKey, KeyDigest};
+use roomkeeper::ids::{
+    AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId, SessionId,
+};
+use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Link, NodeReport};
+use roomkeeper::room::{self, EventStamp, Origin, Registration, RoomInput, RoomState, Who};
+use roomkeeper::session::{self, Direction, SessionInput, SessionState};
+use roomkeeper::store::memory::MemoryStore;
+use roomkeeper::store::record::{encode_room, encode_session};
+use roomkeeper::store::{
+    Commit, CommitOutcome, EntityId, EntityWrite, Life, Listing, Store, Version,
+};
+use roomkeeper::time::Timestamp;
+use serde_json::Value;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+pub const DEMO: (&str, &str) = ("demo", "demo-key");
+pub const OTHER: (&str, &str) = ("other", "other-key");
+pub const NODES: [&str; 3] = ["acW68", "bbbbb", "ccccc"];
+
+/// What happens in the middle of a submitted intent.
+type During = Box<
+    dyn FnOnce(Intent, Arc<MemoryStore>) -> futures_util::future::BoxFuture<'static, ()> + Send,
+>;
+
+pub struct Double {
+    pub store: Arc<MemoryStore>,
+    pub nodes: Mutex<Vec<NodeReport>>,
+    pub intents: Mutex<Vec<Intent>>,
+    pub script: Mutex<VecDeque<Result<Accepted, IntentError>>>,
+    pub during: Mutex<Option<During>>,
+    pub panics: Mutex<bool>,
+}
+
+#[async_trait]
+impl Controller for Double {
+    async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
+        assert!(
+            !*self.panics.lock().unwrap(),
+            "the double was told to panic"
+        );
+        self.intents.lock().unwrap().push(intent.clone());
+        let during = self.during.lock().unwrap().take();
+        if let Some(during) = during {
+            during(intent.clone(), self.store.clone()).await;
+        }
+        let scripted = self.script.lock().unwrap().pop_front();
+        if let Some(answer) = scripted {
+            return answer;
+        }
+        match intent {
+            Intent::CreateRoom {
+                room,
+                app,
+                name,
+                origin,
+            } => {
+                // The others get their turn while the room is not there yet.
+                tokio::task::yield_now().await;
+                let at = Timestamp::from_millis(1_778_070_896_672);
+                put_room(&self.store, &new_room(room, &app, &name, origin, at)).await;
+                Ok(Accepted::Created)
+            }
+            Intent::DeleteRoom { room, .. } => {
+                end(&self.store, EntityId::Room(room)).await;
+                Ok(Accepted::Deleted)
+            }
+            other => panic!("nothing is scripted for {other:?}"),
+        }
+    }
+
+    fn nodes(&self) -> Vec<NodeReport> {
+        self.nodes.lock().unwrap().clone()
+    }
+}
+
+pub struct World {
+    pub store: Arc<MemoryStore>,
+    pub controller: Arc<Double>,
+    pub router: Router,
+}
+
+pub fn node(id: &str) -> NodeReport {
+    NodeReport {
+        id: id.parse().unwrap(),
+        link: Link::Up,
+        synced: true,
+        owned_elsewhere: false,
+        calls: 0,
+        max_calls: 100,
+        last_heard: None,
+    }
+}
+
+pub fn down(retry_after: Duration) -> Link {
+    Link::Down {
+        reason: "connection refused".to_owned(),
+        retry_after,
+    }
+}
+
+pub fn app(id: &str) -> AppId {
+    id.parse().unwrap()
+}
+
+pub fn node_id(id: &str) -> NodeId {
+    id.parse().unwrap()
+}
+
+pub fn room_id(node: &str, n: u128) -> RoomId {
+    RoomId::new(node_id(node), Uuid::from_u128(n))
+}
+
+pub fn session_id(node: &str, n: u128) -> SessionId {
+    SessionId::new(node_id(node), ChannelId::new(Uuid::from_u128(n)))
+}
+
+pub fn settings() -> ApiSettings {
+    ApiSettings {
+        cursor_key: CursorKey::new([1; 32]),
+        ..ApiSettings::default()
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(settings())
+    }
+
+    pub fn with(settings: ApiSettings) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        Self::on(store.clone(), store, settings)
+    }
+
+    /// With `seen` between the API and the store.
+    pub fn on(seen: Arc<dyn Store>, store: Arc<MemoryStore>, settings: ApiSettings) -> Self {
+        let controller = Arc::new(Double {
+            store: store.clone(),
+            nodes: Mutex::new(NODES.iter().map(|id| node(id)).collect()),
+            intents: Mutex::default(),
+            script: Mutex::default(),
+            during: Mutex::default(),
+            panics: Mutex::default(),
+        });
+        let counter = Arc::new(AtomicU64::new(0xf00));
+        let keyed = |(id, key): (&str, &str)| App {
+            id: app(id),
+            customer_id: Uuid::nil(),
+            keys: [Some(KeyDigest::of(key)), None],
+            dids: Vec::new(),
+        };
+        let router = roomkeeper::api::router(ApiState {
+            store: seen,
+            controller: controller.clone(),
+            apps: Arc::new(Apps::new([keyed(DEMO), keyed(OTHER)])),
+            settings,
+            new_id: Arc::new(move || {
+                Uuid::from_u128(counter.fetch_add(1, Ordering::Relaxed).into())
+            }),
+        });
+        Self {
+            store,
+            controller,
+            router,
+        }
+    }
+
+    pub fn script(&self, answer: Result<Accepted, IntentError>) -> &Self {
+        self.controller.script.lock().unwrap().push_back(answer);
+        self
+    }
+
+    pub fn intents(&self) -> Vec<Intent> {
+        std::mem::take(&mut *self.controller.intents.lock().unwrap())
+    }
+
+    pub fn set_node(&self, id: &str, change: impl FnOnce(&mut NodeReport)) {
+        let mut nodes = self.controller.nodes.lock().unwrap();
+        change(nodes.iter_mut().find(|n| n.id == node_id(id)).unwrap());
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        send(&self.router, request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(request(DEMO, "GET", path, None)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(request(DEMO, "DELETE", path, None)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(request(DEMO, "POST", path, Some(body))).await
+    }
+
+    pub async fn post_empty(&self, path: &str) -> Answer {
+        self.send(request(DEMO, "POST", path, None)).await
+    }
+
+    /// A living room with members, of whom the n-th is session n.
+    pub async fn room(&self, id: RoomId, owner: &str, name: &str, at_ms: u64, members: u128) {
+        let at = Timestamp::from_millis(at_ms);
+        let mut state = new_room(id, &app(owner), name, Origin::Gateway, at);
+        for n in 1..=members {
+            enter(&mut state, session_id(id.node().as_str(), n), n % 2 == 0);
+        }
+        put_room(&self.store, &state).await;
+    }
+
+    /// A parked call.
+    pub async fn session(&self, id: SessionId, owner: &str, at_ms: u64) {
+        let state = new_session(id, owner, at_ms);
+        put_session(&self.store, &state).await;
+    }
+}
+
+pub async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        text: String::from_utf8(bytes.to_vec()).unwrap(),
+    }
+}
+
+pub fn request(
+    (id, key): (&str, &str),
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+) -> Request<Body> {
+    let builder = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("X-App-ID", id)
+        .header("X-API-Key", key);
+    match body {
+        Some(body) => builder
+            .header("Content-Type", "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap(),
+        None => builder.body(Body::empty()).unwrap(),
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {:?}", self.text))
+    }
+
+    #[track_caller]
+    pub fn is(&self, status: u16, body: Value) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.json(), body);
+    }
+
+    /// An answer that is not a success, in the one envelope.
+    #[track_caller]
+    pub fn fails(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/json");
+        let json = self.json();
+        let fields = json.as_object().unwrap();
+        assert_eq!(fields["success"], Value::Bool(false));
+        assert!(!fields["error"].as_str().unwrap().is_empty());
+        assert!(
+            fields
+                .keys()
+                .all(|k| ["success", "error", "detail"].contains(&k.as_str())),
+            "{json}"
+        );
+        if status == 503 || status == 429 {
+            assert!(self.header("retry-after").parse::<u64>().unwrap() >= 1);
+        }
+        json
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+}
+
+pub fn new_room(id: RoomId, owner: &AppId, name: &str, origin: Origin, at: Timestamp) -> RoomState {
+    let mut state = RoomState::unregistered(id);
+    let registration = Registration {
+        app: owner.clone(),
+        name: name.to_owned(),
+        origin,
+        created_at: at,
+    };
+    room::apply(&mut state, RoomInput::Created(registration), at);
+    state
+}
+
+pub fn enter(state: &mut RoomState, session: SessionId, speak: bool) {
+    let at = EventStamp {
+        core: CoreId::new(Uuid::from_u128(1)),
+        conference: ConferenceId::new(Uuid::from_u128(2)),
+        sequence: 100,
+        synthesized: false,
+    };
+    let who = Who {
+        session,
+        caller_id: "527121102".to_owned(),
+        did: "747713001".to_owned(),
+        fresh: MemberId::new(session.channel().uuid()),
+        speak: Some(speak),
+        hear: Some(true),
+        hold: false,
+        talking: false,
+    };
+    let now = Timestamp::from_millis(1);
+    room::apply(
+        state,
+        RoomInput::Seen {
+            at,
+            who,
+            entered: true,
+        },
+        now,
+    );
+}
+
+pub fn new_session(id: SessionId, owner: &str, at_ms: u64) -> SessionState {
+    let at = Timestamp::from_millis(at_ms);
+    let mut state = SessionState::first_seen(
+        id,
+        app(owner),
+        CoreId::new(Uuid::from_u128(1)),
+        "527121102".to_owned(),
+        "747713001".to_owned(),
+        Direction::Inbound,
+        at,
+        Some(at),
+    );
+    session::apply(
+        &mut state,
+        SessionInput::FirstSeen { synthesized: false },
+        at,
+    );
+    state
+}
+
+pub async fn put_room(store: &MemoryStore, state: &RoomState) {
+    let mut state = state.clone();
+    let changes = state.take_changes();
+    let (head, parts) = encode_room(&state, &changes, true);
+    let registration = state.registration().unwrap();
+    let listed = Listing {
+        app: registration.app.clone(),
+        created_at: registration.created_at,
+    };
+    write(
+        store,
+        EntityId::Room(state.id()),
+        head,
+        parts,
+        Life::Live,
+        Some(listed),
+    )
+    .await;
+}
+
+pub async fn put_session(store: &MemoryStore, state: &SessionState) {
+    let listed = Listing {
+        app: state.app().clone(),
+        created_at: state.created_at(),
+    };
+    let entity = EntityId::Session(state.id());
+    write(
+        store,
+        entity,
+        encode_session(state),
+        Vec::new(),
+        Life::Live,
+        Some(listed),
+    )
+    .await;
+}
+
+/// The entity is over, and nothing is kept of it.
+pub async fn end(store: &MemoryStore, entity: EntityId) {
+    let life = Life::Ended {
+        keep: Duration::ZERO,
+    };
+    write(store, entity, Vec::new(), Vec::new(), life, None).await;
+}
+
+async fn write(
+    store: &MemoryStore,
+    entity: EntityId,
+    head: Vec<(String, String)>,
+    parts: Vec<(String, Option<String>)>,
+    life: Life,
+    listed: Option<Listing>,
+) {
+    let expected = store
+        .read_head(entity)
+        .await
+        .unwrap()
+        .map_or(Version::ABSENT, |record| record.version);
+    let commit = Commit {
+        node: entity.node(),
+        request: Uuid::new_v4(),
+        lease: None,
+        entities: vec![EntityWrite {
+            entity,
+            expected,
+            head,
+            parts,
+            deadline: None,
+            life,
+            listed,
+        }],
+        outbox: Vec::new(),
+    };
+    assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
+}
