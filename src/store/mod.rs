@@ -16,13 +16,27 @@
 pub mod record;
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName, SessionId};
+use crate::ids::{AppId, EndpointId, InvalidId, NodeId, RoomId, RoomName, SessionId};
 use crate::time::Timestamp;
+
+pub mod memory;
+
+/// How many given-up messages a node's list of the dead holds. Beyond it the oldest is dropped and counted
+/// ([`DEAD_DROPPED`]): a receiver that is gone for good must not fill the store.
+pub const DEAD_LIMIT: usize = 10_000;
+
+/// Counts the given-up messages that were dropped from a full list of the dead.
+pub const DEAD_DROPPED: &str = "roomkeeper_webhook_dead_dropped_total";
+
+/// How many request ids each entity remembers, the latest first. A commit whose answer was lost is sent again within
+/// seconds; so many writes of others may come between the two and it is still recognised.
+pub const REMEMBERED_REQUESTS: usize = 8;
 
 /// What is stored under a version of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -56,6 +70,17 @@ impl fmt::Display for EntityId {
         match self {
             Self::Room(id) => id.fmt(f),
             Self::Session(id) => id.fmt(f),
+        }
+    }
+}
+
+impl FromStr for EntityId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        // The two forms exclude each other: no uuid begins with `room-`.
+        match text.parse() {
+            Ok(room) => Ok(Self::Room(room)),
+            Err(_) => text.parse().map(Self::Session),
         }
     }
 }
@@ -101,7 +126,8 @@ pub struct Record {
 pub struct Lease {
     /// The node.
     pub node: NodeId,
-    /// Grows by one with every change of owner, and outlives the lease.
+    /// Grows by one with every change of owner, also when an owner takes a lease anew that it had let go or let expire,
+    /// and outlives the lease.
     pub epoch: u64,
     /// This run of the program.
     pub owner: Uuid,
@@ -134,8 +160,8 @@ pub struct EntityWrite {
     pub deadline: Option<Timestamp>,
     /// Whether it lives on, or ends here.
     pub life: Life,
-    /// Under which app, and since when, the lists show it; `None` leaves it out of them. Must not change while the
-    /// entity lives.
+    /// Under which app, and since when, the lists show it. Said once, when it is created; `None` then leaves it out of
+    /// them, and later says nothing new.
     pub listed: Option<Listing>,
 }
 
@@ -148,12 +174,20 @@ pub struct Listing {
     pub created_at: Timestamp,
 }
 
+impl Listing {
+    /// Where the lists show `entity`: [`ListEntry::position`].
+    pub fn position(&self, entity: EntityId) -> String {
+        format!("{:014}:{entity}", self.created_at.as_millis())
+    }
+}
+
 /// Whether an entity lives on after a write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Life {
     /// It is one of the node's entities.
     Live,
-    /// It is over: off every list at once, still readable by its id for this long.
+    /// It is over: off every list at once, still readable by its id for this long, and no longer than this known to
+    /// have been written: keep it longer than anyone repeats a request.
     Ended {
         /// How long, on the store's clock.
         keep: Duration,
@@ -175,6 +209,16 @@ impl fmt::Display for Scope {
             Self::Room(id) => id.fmt(f),
             Self::Session(id) => id.fmt(f),
         }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Ok(match text.parse()? {
+            EntityId::Room(room) => Self::Room(room),
+            EntityId::Session(session) => Self::Session(session),
+        })
     }
 }
 
@@ -201,14 +245,34 @@ pub struct Commit {
     /// The slot. All entities are this node's.
     pub node: NodeId,
     /// Names this attempt. The same commit sent again under the same id after an answer was lost is applied at
-    /// most once and answered [`CommitOutcome::Applied`].
+    /// most once and answered [`CommitOutcome::Applied`], even if others wrote, or the lease went, in between (each
+    /// entity knows the last [`REMEMBERED_REQUESTS`]; after more it is a conflict, and still not applied again).
     pub request: Uuid,
     /// When given, it must be the stored lease.
     pub lease: Option<Lease>,
-    /// At least one.
+    /// At least one, none twice.
     pub entities: Vec<EntityWrite>,
     /// What tells of it, in order.
     pub outbox: Vec<Message>,
+}
+
+impl Commit {
+    /// What the callers promise, checked where it costs nothing in production.
+    fn debug_check(&self) {
+        debug_assert!(!self.entities.is_empty(), "a commit of nothing");
+        debug_assert!(
+            self.entities.iter().all(|w| w.entity.node() == self.node)
+                && self.lease.is_none_or(|lease| lease.node == self.node),
+            "a commit across nodes"
+        );
+        debug_assert!(
+            self.entities
+                .iter()
+                .enumerate()
+                .all(|(i, w)| self.entities[..i].iter().all(|v| v.entity != w.entity)),
+            "an entity twice in a commit"
+        );
+    }
 }
 
 /// What came of a commit.
@@ -356,7 +420,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// The entity without its parts.
     async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError>;
 
-    /// Every live entity of the node, with parts.
+    /// Every live entity of the node, with parts. Each is whole in itself; what is written meanwhile may be seen or not.
     async fn read_node(&self, node: NodeId) -> Result<Vec<(EntityId, Record)>, StoreError>;
 
     /// Makes the changes, if lease and versions are as expected.

@@ -1,0 +1,642 @@
+//! The store for one process: everything in memory, gone with it.
+//!
+//! Owns the plain-Rust reading of the contract of [`Store`], which the contract suite holds against the one on Redis.
+//! Leaves out durability and other replicas. Driven by the lab, by tests, and by a controller told `memory:`.
+//!
+//! One mutex over all of it, never held across an await: a commit changes a handful of maps, and contention is not
+//! what an in-memory store is measured by. Expiry is looked at when something is touched; the clock can be handed in
+//! so that a test moves it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{
+    Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_DROPPED, DEAD_LIMIT, DeliveryResult,
+    EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome,
+    NewDelivery, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Scope, Store, StoreError,
+    Version,
+};
+use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
+use crate::time::Timestamp;
+
+/// The store's clock: how long it has been running. Never goes back.
+pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// The implementation of [`Store`] in memory.
+pub struct MemoryStore {
+    clock: Clock,
+    inner: Mutex<Inner>,
+}
+
+impl MemoryStore {
+    /// An empty store on the runtime's clock, which a paused test runtime moves.
+    pub fn new() -> Self {
+        let start = tokio::time::Instant::now();
+        Self::with_clock(Arc::new(move || start.elapsed()))
+    }
+
+    /// An empty store on this clock.
+    pub fn with_clock(clock: Clock) -> Self {
+        Self {
+            clock,
+            inner: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic under the lock is a bug that its own task reports; the others go on with what is there.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Duration {
+        (self.clock)()
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    nodes: HashMap<NodeId, Node>,
+    names: HashMap<(AppId, RoomName), Name>,
+}
+
+struct Name {
+    room: RoomId,
+    /// Until when the reservation holds; `None` once it is confirmed.
+    pending_until: Option<Duration>,
+}
+
+#[derive(Default)]
+struct Node {
+    /// The lease and when it expires.
+    lease: Option<(Lease, Duration)>,
+    epoch: u64,
+    entities: HashMap<EntityId, Entity>,
+    /// Ended entities by the end of their keeping time.
+    ended: BTreeSet<(Duration, EntityId)>,
+    deadlines: BTreeSet<(Timestamp, EntityId)>,
+    lists: HashMap<(EntityKind, AppId), BTreeMap<String, EntityId>>,
+    /// What is not yet handed over: nothing reads what is.
+    outbox: VecDeque<Message>,
+    /// How many messages were ever handed over: the cursor.
+    handed_over: u64,
+    queues: HashMap<QueueKey, Queue>,
+    ready: BTreeSet<(Duration, QueueKey)>,
+    dead: VecDeque<(EndpointId, Message)>,
+}
+
+#[derive(Default)]
+struct Entity {
+    version: Version,
+    head: BTreeMap<String, String>,
+    parts: BTreeMap<String, String>,
+    /// The requests it was last written by, latest first.
+    requests: VecDeque<Uuid>,
+    deadline: Option<Timestamp>,
+    /// Which list shows it, and where.
+    listed: Option<(AppId, String)>,
+    /// When its keeping time is over, once it has ended.
+    kept_until: Option<Duration>,
+}
+
+type QueueKey = (EndpointId, Scope);
+
+struct Queue {
+    messages: VecDeque<Message>,
+    /// Of the message at the head.
+    failed_attempts: u32,
+    /// The claim on the head, if there is one.
+    token: Option<Uuid>,
+    /// When the head is due, or claimable again. Also its place in [`Node::ready`].
+    due: Duration,
+}
+
+impl Inner {
+    fn node(&mut self, node: NodeId) -> &mut Node {
+        self.nodes.entry(node).or_default()
+    }
+}
+
+impl Node {
+    fn held_lease(&self, now: Duration) -> Option<&Lease> {
+        self.lease
+            .as_ref()
+            .filter(|(_, until)| now < *until)
+            .map(|(lease, _)| lease)
+    }
+
+    /// Drops what has been kept long enough.
+    fn expire(&mut self, now: Duration) {
+        while let Some(&(until, entity)) = self.ended.first()
+            && until <= now
+        {
+            self.ended.pop_first();
+            self.entities.remove(&entity);
+        }
+    }
+
+    fn entity(&self, entity: EntityId, now: Duration) -> Option<&Entity> {
+        self.entities
+            .get(&entity)
+            .filter(|e| e.kept_until.is_none_or(|until| now < until))
+    }
+
+    fn commit(&mut self, commit: &Commit, now: Duration) -> CommitOutcome {
+        self.expire(now);
+        // First of all: a repeated request was accepted under a lease and versions that need not be there any more.
+        let repeated = commit.entities.iter().any(|write| {
+            self.entities
+                .get(&write.entity)
+                .is_some_and(|e| e.requests.contains(&commit.request))
+        });
+        if repeated {
+            return CommitOutcome::Applied;
+        }
+        if commit
+            .lease
+            .as_ref()
+            .is_some_and(|lease| self.held_lease(now) != Some(lease))
+        {
+            return CommitOutcome::LeaseLost;
+        }
+        for write in &commit.entities {
+            let stored = self
+                .entities
+                .get(&write.entity)
+                .map_or(Version::ABSENT, |e| e.version);
+            if stored != write.expected {
+                return CommitOutcome::Conflict(write.entity);
+            }
+        }
+        for write in &commit.entities {
+            self.apply(write, commit.request, now);
+        }
+        self.outbox.extend(commit.outbox.iter().cloned());
+        CommitOutcome::Applied
+    }
+
+    fn apply(&mut self, write: &EntityWrite, request: Uuid, now: Duration) {
+        let id = write.entity;
+        let entity = self.entities.entry(id).or_default();
+        entity.version = entity.version.next();
+        entity.requests.push_front(request);
+        entity.requests.truncate(REMEMBERED_REQUESTS);
+        entity.head.extend(write.head.iter().cloned());
+        for (part, value) in &write.parts {
+            match value {
+                Some(value) => {
+                    entity.parts.insert(part.clone(), value.clone());
+                }
+                None => {
+                    entity.parts.remove(part);
+                }
+            }
+        }
+        if entity.listed.is_none() {
+            entity.listed = write
+                .listed
+                .as_ref()
+                .map(|listing| (listing.app.clone(), listing.position(id)));
+        }
+        if let Some(deadline) = entity.deadline.take() {
+            self.deadlines.remove(&(deadline, id));
+        }
+        if let Some(until) = entity.kept_until.take() {
+            self.ended.remove(&(until, id));
+        }
+        match write.life {
+            Life::Live => {
+                entity.deadline = write.deadline;
+                if let Some(deadline) = write.deadline {
+                    self.deadlines.insert((deadline, id));
+                }
+                if let Some((app, position)) = &entity.listed {
+                    self.lists
+                        .entry((id.kind(), app.clone()))
+                        .or_default()
+                        .insert(position.clone(), id);
+                }
+            }
+            Life::Ended { keep } => {
+                let until = now.saturating_add(keep);
+                entity.kept_until = Some(until);
+                self.ended.insert((until, id));
+                if let Some((app, position)) = &entity.listed {
+                    let list = (id.kind(), app.clone());
+                    if let Some(rows) = self.lists.get_mut(&list) {
+                        rows.remove(position);
+                        if rows.is_empty() {
+                            self.lists.remove(&list);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn cursor(&self) -> OutboxCursor {
+        cursor(self.handed_over)
+    }
+
+    fn fan_out(
+        &mut self,
+        from: &OutboxCursor,
+        to: &OutboxCursor,
+        deliveries: &[NewDelivery],
+        now: Duration,
+    ) -> Result<bool, StoreError> {
+        if self.cursor() != *from {
+            return Ok(false);
+        }
+        let target = position(to)?;
+        // A cursor that was read from this outbox lies within it.
+        while self.handed_over < target && self.outbox.pop_front().is_some() {
+            self.handed_over += 1;
+        }
+        for delivery in deliveries {
+            let key = (delivery.endpoint.clone(), delivery.message.scope);
+            let ready = &mut self.ready;
+            self.queues
+                .entry(key.clone())
+                .or_insert_with(|| {
+                    ready.insert((now, key));
+                    Queue {
+                        messages: VecDeque::new(),
+                        failed_attempts: 0,
+                        token: None,
+                        due: now,
+                    }
+                })
+                .messages
+                .push_back(delivery.message.clone());
+        }
+        Ok(true)
+    }
+
+    fn claim(&mut self, visibility: Duration, limit: usize, now: Duration) -> Vec<ClaimedDelivery> {
+        let due: Vec<_> = self
+            .ready
+            .iter()
+            .take_while(|(due, _)| *due <= now)
+            .take(limit)
+            .cloned()
+            .collect();
+        let mut claims = Vec::with_capacity(due.len());
+        for place in due {
+            let Some(queue) = self.queues.get_mut(&place.1) else {
+                continue;
+            };
+            let Some(message) = queue.messages.front().cloned() else {
+                continue;
+            };
+            let token = Uuid::new_v4();
+            queue.token = Some(token);
+            queue.due = now.saturating_add(visibility);
+            self.ready.remove(&place);
+            self.ready.insert((queue.due, place.1.clone()));
+            claims.push(ClaimedDelivery {
+                endpoint: place.1.0,
+                message,
+                failed_attempts: queue.failed_attempts,
+                token,
+            });
+        }
+        claims
+    }
+
+    fn finish(&mut self, claim: &ClaimedDelivery, result: DeliveryResult, now: Duration) -> bool {
+        let key = (claim.endpoint.clone(), claim.message.scope);
+        let Some(queue) = self.queues.get_mut(&key) else {
+            return false;
+        };
+        if queue.token != Some(claim.token) {
+            return false;
+        }
+        queue.token = None;
+        self.ready.remove(&(queue.due, key.clone()));
+        let done = match result {
+            DeliveryResult::Retry { after } => {
+                queue.failed_attempts += 1;
+                queue.due = now.saturating_add(after);
+                None
+            }
+            DeliveryResult::Delivered | DeliveryResult::Dead => {
+                queue.failed_attempts = 0;
+                queue.due = now;
+                queue.messages.pop_front()
+            }
+        };
+        if queue.messages.is_empty() {
+            self.queues.remove(&key);
+        } else {
+            self.ready.insert((queue.due, key));
+        }
+        if let (DeliveryResult::Dead, Some(message)) = (result, done) {
+            self.dead.push_back((claim.endpoint.clone(), message));
+            if self.dead.len() > DEAD_LIMIT {
+                self.dead.pop_front();
+                metrics::counter!(DEAD_DROPPED).increment(1);
+            }
+        }
+        true
+    }
+}
+
+impl Entity {
+    fn head(&self) -> Record {
+        Record {
+            version: self.version,
+            head: pairs(&self.head),
+            parts: Vec::new(),
+        }
+    }
+
+    fn record(&self) -> Record {
+        Record {
+            parts: pairs(&self.parts),
+            ..self.head()
+        }
+    }
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// The text of a cursor: how many messages lie at or before it. An outbox of which nothing was handed over has the
+/// default one.
+fn cursor(handed_over: u64) -> OutboxCursor {
+    match handed_over {
+        0 => OutboxCursor::default(),
+        n => OutboxCursor(n.to_string()),
+    }
+}
+
+fn position(cursor: &OutboxCursor) -> Result<u64, StoreError> {
+    if *cursor == OutboxCursor::default() {
+        return Ok(0);
+    }
+    cursor.0.parse().map_err(|_| StoreError::Corrupt {
+        key: "outbox cursor".to_owned(),
+        why: format!("{:?} is not a number", cursor.0),
+    })
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn acquire_lease(
+        &self,
+        node: NodeId,
+        owner: Uuid,
+        ttl: Duration,
+    ) -> Result<LeaseOutcome, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let state = inner.node(node);
+        let lease = match &state.lease {
+            Some((lease, until)) if now < *until => {
+                if lease.owner != owner {
+                    return Ok(LeaseOutcome::Other {
+                        remaining: until.saturating_sub(now),
+                    });
+                }
+                *lease
+            }
+            Some(_) | None => {
+                state.epoch += 1;
+                Lease {
+                    node,
+                    epoch: state.epoch,
+                    owner,
+                }
+            }
+        };
+        state.lease = Some((lease, now.saturating_add(ttl)));
+        Ok(LeaseOutcome::Held(lease))
+    }
+
+    async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        let state = inner.node(lease.node);
+        if state.lease.is_some_and(|(stored, _)| stored == lease) {
+            state.lease = None;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let found = inner.node(entity.node()).entity(entity, now);
+        Ok(found.map(Entity::record))
+    }
+
+    async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let found = inner.node(entity.node()).entity(entity, now);
+        Ok(found.map(Entity::head))
+    }
+
+    async fn read_node(&self, node: NodeId) -> Result<Vec<(EntityId, Record)>, StoreError> {
+        let mut inner = self.lock();
+        Ok(inner
+            .node(node)
+            .entities
+            .iter()
+            .filter(|(_, entity)| entity.kept_until.is_none())
+            .map(|(id, entity)| (*id, entity.record()))
+            .collect())
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
+        commit.debug_check();
+        let now = self.now();
+        Ok(self.lock().node(commit.node).commit(commit, now))
+    }
+
+    async fn due(
+        &self,
+        node: NodeId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError> {
+        let mut inner = self.lock();
+        Ok(inner
+            .node(node)
+            .deadlines
+            .iter()
+            .take_while(|(deadline, _)| *deadline <= now)
+            .take(limit)
+            .map(|(_, entity)| *entity)
+            .collect())
+    }
+
+    async fn list(
+        &self,
+        node: NodeId,
+        kind: EntityKind,
+        app: &AppId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, StoreError> {
+        let mut inner = self.lock();
+        let Some(rows) = inner.node(node).lists.get(&(kind, app.clone())) else {
+            return Ok(Vec::new());
+        };
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        Ok(rows
+            .range::<str, _>((from, std::ops::Bound::Unbounded))
+            .take(limit)
+            .map(|(position, entity)| ListEntry {
+                position: position.clone(),
+                entity: *entity,
+            })
+            .collect())
+    }
+
+    async fn reserve_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+        ttl: Duration,
+    ) -> Result<NameOutcome, StoreError> {
+        let now = self.now();
+        let until = now.saturating_add(ttl);
+        let mut inner = self.lock();
+        let stored = inner
+            .names
+            .entry((app.clone(), name.clone()))
+            .or_insert(Name {
+                room,
+                pending_until: Some(until),
+            });
+        Ok(if stored.room == room {
+            if let Some(pending) = &mut stored.pending_until {
+                *pending = until;
+            }
+            NameOutcome::Reserved
+        } else if stored.pending_until.is_some_and(|until| now < until) {
+            NameOutcome::Pending { room: stored.room }
+        } else {
+            NameOutcome::Taken { room: stored.room }
+        })
+    }
+
+    async fn confirm_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+    ) -> Result<bool, StoreError> {
+        let mut inner = self.lock();
+        let stored = inner.names.get_mut(&(app.clone(), name.clone()));
+        Ok(match stored {
+            Some(stored) if stored.room == room => {
+                stored.pending_until = None;
+                true
+            }
+            Some(_) | None => false,
+        })
+    }
+
+    async fn free_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+    ) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        let key = (app.clone(), name.clone());
+        if inner
+            .names
+            .get(&key)
+            .is_some_and(|stored| stored.room == room)
+        {
+            inner.names.remove(&key);
+        }
+        Ok(())
+    }
+
+    async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
+        let mut inner = self.lock();
+        let state = inner.node(node);
+        let messages: Vec<_> = state.outbox.iter().take(limit).cloned().collect();
+        let read = u64::try_from(messages.len()).unwrap_or(u64::MAX);
+        Ok(OutboxBatch {
+            from: state.cursor(),
+            to: cursor(state.handed_over.saturating_add(read)),
+            messages,
+        })
+    }
+
+    async fn fan_out(
+        &self,
+        node: NodeId,
+        from: &OutboxCursor,
+        to: &OutboxCursor,
+        deliveries: &[NewDelivery],
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        self.lock().node(node).fan_out(from, to, deliveries, now)
+    }
+
+    async fn claim_deliveries(
+        &self,
+        node: NodeId,
+        visibility: Duration,
+        limit: usize,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        let now = self.now();
+        Ok(self.lock().node(node).claim(visibility, limit, now))
+    }
+
+    async fn finish_delivery(
+        &self,
+        node: NodeId,
+        claim: &ClaimedDelivery,
+        result: DeliveryResult,
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        Ok(self.lock().node(node).finish(claim, result, now))
+    }
+
+    async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let first = inner.node(node).ready.first();
+        Ok(first.map(|(due, _)| due.saturating_sub(now)))
+    }
+
+    async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
+        let mut inner = self.lock();
+        let state = inner.node(node);
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        Ok(Backlog {
+            outbox: count(state.outbox.len()),
+            queues: count(state.queues.len()),
+            dead: count(state.dead.len()),
+        })
+    }
+}
