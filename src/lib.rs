@@ -1,6 +1,7 @@
 //! Roomkeeper, a conference controller for FreeSWITCH.
 #![warn(missing_docs)]
 
+pub mod config;
 pub mod esl;
 pub mod ids;
 pub mod node;
@@ -9,4 +10,6 @@ pub mod room;
 pub mod session;
 pub mod sim;
 pub mod store;
+pub mod telemetry;
 pub mod time;
+pub mod webhook;
