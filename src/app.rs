@@ -31,7 +31,8 @@ use crate::esl::command::{Password, ProfileName, Unfit};
 use crate::node::{NodeConfig, Timing};
 use crate::reconciler::belief::{Patience, Rules};
 use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings};
-use crate::store::{OpenError, Store, StoreOptions};
+use crate::store::redis::RedisOptions;
+use crate::store::{OpenError, Store};
 use crate::webhook::schedule::Schedule;
 use crate::webhook::sender::{Limits, Sender, SenderError};
 use crate::webhook::worker::{self, Worker};
@@ -134,13 +135,13 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> Result<(), AppE
 /// # Errors
 /// When the URL is of no kind that there is.
 pub fn open_store(config: &Config) -> Result<Arc<dyn Store>, AppError> {
-    let options = StoreOptions {
-        response_timeout: config.store.timeout,
-        ..StoreOptions::default()
+    let options = RedisOptions {
+        timeout: config.store.timeout,
+        ..RedisOptions::default()
     };
     Ok(crate::store::open(
         config.store.url.expose_secret(),
-        options,
+        &options,
     )?)
 }
 
