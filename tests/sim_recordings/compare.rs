@@ -101,7 +101,7 @@ fn headers(event: &Event) -> Headers {
     {
         all.entry(name.clone())
             .or_default()
-            .push(normal(name, value));
+            .push(settle(event, name, &normal(name, value)));
     }
     if !event.body.is_empty() {
         all.entry("(body)".into())
@@ -122,6 +122,37 @@ fn near(name: &str, a: &[String], b: &[String]) -> bool {
                 (Ok(a), Ok(b)) => (a - b).abs() <= most,
                 _ => false,
             })
+}
+
+/// What one server does this way and that way under the same circumstances, because two of its threads race.
+///
+/// - A playback that a hangup breaks ends with `FILE PLAYED` or with `PLAYBACK ERROR`, as the thread notices
+///   while it writes or while it reads.
+/// - A leg that is answered before it has announced itself has or has not got its new call state by then.
+fn settle(event: &Event, name: &str, value: &str) -> String {
+    let endless = event
+        .get("variable_current_application_data")
+        .starts_with("silence_stream://-1")
+        || event
+            .get("variable_current_application_data")
+            .ends_with("loops=-1");
+    let of_response = matches!(
+        name,
+        "Application-Response" | "variable_current_application_response"
+    );
+    if endless && of_response && value == "FILE PLAYED" {
+        return "PLAYBACK ERROR".into();
+    }
+    let early = event.name() == "CHANNEL_CREATE" && event.get("Answer-State") == "answered";
+    if early && name == "Channel-Call-State" {
+        return "DOWN or ACTIVE".into();
+    }
+    // An A leg is answered while its own thread has or has not got beyond its first state.
+    let answered = event.name() == "CHANNEL_ANSWER" && event.get("Call-Direction") == "outbound";
+    if answered && matches!(name, "Channel-State" | "Channel-State-Number") {
+        return "CS_INIT or CS_CONSUME_MEDIA".into();
+    }
+    value.to_owned()
 }
 
 /// The headers in which two events differ.
@@ -229,6 +260,10 @@ pub fn same_json(recorded: &str, modelled: &str) -> Result<(), String> {
         if let Some(rows) = value.get_mut("rows").and_then(|rows| rows.as_array_mut()) {
             rows.sort_by_key(|row| row["uuid"].to_string());
         }
+        // Conferences come out of a hash table: in the order of neither names nor ages.
+        if let Some(rooms) = value.as_array_mut() {
+            rooms.sort_by_key(|room| room["conference_name"].to_string());
+        }
     }
     let mut out = Vec::new();
     same_value("", &a, &b, &mut out);
@@ -259,6 +294,8 @@ fn same_value(path: &str, a: &serde_json::Value, b: &serde_json::Value, out: &mu
                 same_value(&format!("{path}[{at}]"), x, y, out);
             }
         }
+        // The table is written by another thread, column by column: one row of eighty never got this one.
+        _ if path.ends_with(".dest") && a == "" => {}
         _ if a == b || is_moment(path) => {}
         _ => {
             let ages = ["run_time", "join_time", "last_talking"];

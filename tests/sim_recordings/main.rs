@@ -235,7 +235,22 @@ impl Recording {
             });
             create.unwrap().time() - 500
         });
-        created.unwrap_or_else(|| self.zero + micros(step["t"].as_f64().unwrap()))
+        let answered = self.zero + micros(step["t"].as_f64().unwrap());
+        // What a conference command itself tells is stamped by a clock that ticks every 20 ms.
+        let mut words = command
+            .split(' ')
+            .skip_while(|word| *word != "conference")
+            .skip(1);
+        let told = words.next().zip(words.next()).and_then(|(room, verb)| {
+            let action = format!("{verb}-member");
+            let told = self.events.iter().filter(|event| {
+                event.get("Conference-Name") == room
+                    && event.get("Action") == action
+                    && event.time().abs_diff(answered) < 45_000
+            });
+            told.map(Event::time).min().map(|at| at - 1)
+        });
+        created.or(told).unwrap_or(answered)
     }
 
     /// Identifiers in the order in which the commands make the server ask for them.
@@ -361,9 +376,14 @@ fn run(recording: &Recording, timing: Box<dyn Timing>) -> Outcome {
     core.advance(now + 3_000_000);
     stream.extend(core.poll_output(listener));
     answers.extend(core.poll_output(commander));
+    // On the command connection nobody listened any more when the server was stopped.
+    let answers = frames(&answers)
+        .into_iter()
+        .filter(|frame| frame.content_type() != "text/disconnect-notice")
+        .collect();
     Outcome {
         stream: frames(&stream),
-        answers: frames(&answers),
+        answers,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use roomkeeper::sim::core::{IdKind, Ids, MediaPace, SeededIds, Step, Timing};
+use roomkeeper::sim::core::{FRAME, IdKind, Ids, MediaPace, SeededIds, Step, Timing};
 
 use crate::wire::Event;
 
@@ -65,6 +65,34 @@ pub fn times(events: &[Event]) -> Vec<u64> {
         .collect()
 }
 
+/// When the member of an `add-member` event was let in. Ids are taken then, so whoever has a lower id was let
+/// in before those with higher ones, also where it became a member after them.
+fn let_in(event: &Event, at: u64, events: &[Event], times: &[u64]) -> u64 {
+    let id = |event: &Event| event.get("Member-ID").parse::<u64>().unwrap();
+    let added: Vec<(u64, u64)> = events
+        .iter()
+        .zip(times)
+        .filter(|(other, other_at)| {
+            other.get("Action") == "add-member" && other_at.abs_diff(at) < EARLY
+        })
+        .map(|(other, at)| (id(other), *at))
+        .collect();
+    let first_above = |id: u64| {
+        added
+            .iter()
+            .filter(|(other, _)| *other >= id)
+            .map(|(_, at)| *at)
+            .min()
+    };
+    let first = first_above(id(event)).unwrap_or(at);
+    // Those who share the moment go in the order of their ids.
+    let before = added
+        .iter()
+        .filter(|(other, _)| *other < id(event) && first_above(*other) == Some(first))
+        .count();
+    first - 9 + before as u64
+}
+
 impl RecordedTiming {
     pub fn new(events: &[Event], times: &[u64]) -> Self {
         let mut points: BTreeMap<(Step, String), Vec<u64>> = BTreeMap::new();
@@ -109,16 +137,43 @@ impl RecordedTiming {
                 "CHANNEL_DESTROY" => add(Step::Destroy, uuid, at),
                 "CUSTOM" => match event.get("Action") {
                     "add-member" => {
+                        let let_in = let_in(event, at, events, times);
                         if started.insert(uuid, ()).is_none() {
-                            add(Step::Run, uuid, at - 2);
+                            add(Step::Run, uuid, let_in);
                         }
-                        add(Step::Join, uuid, at);
+                        add(Step::Join, uuid, let_in);
+                        add(Step::Add, uuid, at);
                     }
                     "del-member" => add(Step::Notice, uuid, at - 5),
                     "floor-change" if event.get("New-ID") != "none" => add(Step::Floor, room, at),
                     "start-talking" => add(Step::TalkStart, uuid, at),
                     "stop-talking" => add(Step::TalkStop, uuid, at),
-                    "conference-destroy" => add(Step::RoomEnd, room, at),
+                    // The name is free a moment before the end is told: by then the next conference of this
+                    // name may have been created.
+                    "conference-destroy" => {
+                        let emptied = events
+                            .iter()
+                            .zip(times)
+                            .filter(|(other, _)| {
+                                other.get("Conference-Unique-ID") == room
+                                    && other.get("Action") == "del-member"
+                            })
+                            .map(|(_, at)| *at)
+                            .max()
+                            .unwrap_or(at);
+                        let next = events.iter().zip(times).find(|(other, created)| {
+                            other.get("Action") == "conference-create"
+                                && other.get("Conference-Name") == event.get("Conference-Name")
+                                && **created > emptied
+                                && **created < at
+                        });
+                        add(
+                            Step::RoomEnd,
+                            room,
+                            next.map_or(at - 1, |(_, created)| created - 20),
+                        );
+                        add(Step::RoomGone, room, at);
+                    }
                     _ => {}
                 },
                 _ => {}
@@ -140,7 +195,8 @@ impl Timing for RecordedTiming {
             return usual;
         };
         if step == Step::Floor {
-            // Asked again and again for the same frame, so nothing is used up.
+            // Asked again and again for the same frame, so nothing is used up. Where the recording has no change,
+            // the conference's thread was late: members that leave together were gone before it looked.
             return points
                 .iter()
                 .copied()

@@ -50,6 +50,18 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A channel that was let into a conference, on its way in.
+#[derive(Debug, Clone)]
+pub(super) struct Admission {
+    room: String,
+    id: u64,
+    mute: bool,
+    deaf: bool,
+    moderator: bool,
+    ghost: bool,
+    call_key: String,
+}
+
 impl Core {
     /// An event about a conference.
     pub(super) fn room_event(
@@ -160,7 +172,6 @@ impl Core {
             return;
         }
         let next = self.next_member;
-        let now = self.now;
         let Some(channel) = self.channels.get_mut(uuid) else {
             return;
         };
@@ -168,19 +179,54 @@ impl Core {
         if id == next {
             self.next_member += 1;
         }
+        if let Some(room) = self.rooms.get_mut(&uid) {
+            room.joining += 1;
+        }
+        let admission = Admission {
+            room: uid,
+            id,
+            mute: has("mute"),
+            deaf: has("deaf"),
+            moderator: has("moderator"),
+            ghost: has("ghost"),
+            call_key,
+        };
+        let at = self.timing.at(Step::Add, uuid, self.now);
+        if at <= self.now {
+            self.add(uuid, app, &admission);
+        } else {
+            self.schedule(at, Task::Add(uuid.to_owned(), app.to_owned(), admission));
+        }
+    }
+
+    /// A channel that was let in becomes a member, unless it was sent on meanwhile.
+    pub(super) fn add(&mut self, uuid: &str, app: &str, admission: &Admission) {
+        let now = self.now;
+        let Admission { room: uid, id, .. } = admission.clone();
+        if let Some(room) = self.rooms.get_mut(&uid) {
+            room.joining -= 1;
+        }
+        let still_here = self.channels.get(uuid).is_some_and(|channel| {
+            channel.is_up()
+                && channel.transfer.is_none()
+                && channel.stack.last().is_some_and(|top| top.uuid == app)
+        });
+        if !still_here {
+            self.end_if_empty(&uid);
+            self.run_channel(uuid);
+            return;
+        }
+        let truth = |flag: bool| if flag { "true" } else { "false" };
+        let Some(channel) = self.channels.get_mut(uuid) else {
+            return;
+        };
         if channel.sip {
             channel.read_codec = "L16";
             channel.set_var("read_codec", "L16");
         }
         channel.set_var("conference_member_id", id.to_string());
-        channel.set_var(
-            "conference_moderator",
-            if has("moderator") { "true" } else { "false" },
-        );
-        channel.set_var(
-            "conference_ghost",
-            if has("ghost") { "true" } else { "false" },
-        );
+        channel.set_var("conference_moderator", truth(admission.moderator));
+        channel.set_var("conference_ghost", truth(admission.ghost));
         channel.set_var("conference_uuid", uid.clone());
         if let Some(top) = channel.stack.last_mut() {
             top.wait = Wait::Conference(Some(uid.clone()));
@@ -188,12 +234,12 @@ impl Core {
         let member = Member {
             id,
             uuid: uuid.to_owned(),
-            can_speak: !has("mute"),
-            can_hear: !has("deaf"),
+            can_speak: !admission.mute,
+            can_hear: !admission.deaf,
             hold: false,
             talking: false,
-            moderator: has("moderator"),
-            ghost: has("ghost"),
+            moderator: admission.moderator,
+            ghost: admission.ghost,
             energy_level: 100,
             volume_in: 0,
             volume_out: 0,
@@ -206,7 +252,7 @@ impl Core {
         }
         self.member_event(&uid, id, ADDED, "add-member", &[]);
         if let Some(channel) = self.channels.get_mut(uuid) {
-            channel.set_var("conference_call_key", call_key);
+            channel.set_var("conference_call_key", admission.call_key.clone());
         }
         self.dirty.insert(uuid.to_owned());
         self.tick_at(&uid, now);
@@ -236,6 +282,7 @@ impl Core {
             async_file: None,
             recordings: Vec::new(),
             tick_due: None,
+            joining: 0,
             gone: false,
         };
         self.rooms.insert(uid.clone(), room);
@@ -308,7 +355,7 @@ impl Core {
         if self
             .rooms
             .get(uid)
-            .is_some_and(|room| room.members.is_empty() && !room.gone)
+            .is_some_and(|room| room.members.is_empty() && room.joining == 0 && !room.gone)
         {
             self.step(Step::RoomEnd, uid, Task::RoomEnd(uid.to_owned()));
         }
@@ -319,7 +366,7 @@ impl Core {
         let Some(room) = self.rooms.get_mut(uid) else {
             return;
         };
-        if !room.members.is_empty() || room.gone {
+        if !room.members.is_empty() || room.joining > 0 || room.gone {
             return;
         }
         room.gone = true;
@@ -471,7 +518,7 @@ impl Core {
             self.step(Step::TalkStop, uuid, Task::TalkStop(uuid.to_owned()));
             if let Some((uid, _)) = self.membership(uuid) {
                 // What counts is the first frame for which the voice is forgotten.
-                self.tick_at(&uid, now + FLOOR_MEMORY - FRAME);
+                self.tick_at(&uid, now + FLOOR_MEMORY);
             }
         }
     }

@@ -139,8 +139,10 @@ enum Task {
     Leg(originate::LegStep, String),
     /// A call from outside does its next step.
     Inbound(originate::LegStep, String),
-    /// A channel enters the conference of its running application, which has this id.
+    /// A channel asks to enter the conference of its running application, which has this id.
     Join(String, String),
+    /// A channel that was let in becomes a member of this conference.
+    Add(String, String, conference::Admission),
     /// A channel is hung up by its peer.
     PeerHangup(String, &'static str),
     /// A channel finds its peer gone.
@@ -595,6 +597,7 @@ impl Core {
             Task::Leg(step, uuid) => self.leg_step(step, &uuid),
             Task::Inbound(step, uuid) => self.inbound_step(step, &uuid),
             Task::Join(uuid, app) => self.join(&uuid, &app),
+            Task::Add(uuid, app, admission) => self.add(&uuid, &app, &admission),
             Task::PeerHangup(uuid, cause) => self.hang_up(&uuid, cause),
             Task::PeerNotice(uuid) => self.peer_notice(&uuid),
             Task::Report(uuid) => self.report(&uuid),

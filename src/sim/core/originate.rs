@@ -167,7 +167,10 @@ impl Core {
             channel.set_var("originate_endpoint", "loopback");
         }
         channel.set_var("other_loopback_leg_uuid", peer.to_owned());
-        channel.set_var("loopback_leg", leg);
+        // An A leg learns on its own thread which it is, which may be after it was answered.
+        if !outbound {
+            channel.set_var("loopback_leg", leg);
+        }
         channel
     }
 
@@ -180,7 +183,7 @@ impl Core {
             outbound: false,
             sip: false,
             running: State::Init,
-            state: State::Routing,
+            state: State::Init,
             call_state: "DOWN",
             answered: false,
             announced: false,
@@ -213,6 +216,16 @@ impl Core {
     }
 
     fn announce(&mut self, uuid: &str) {
+        if let Some(channel) = self
+            .channels
+            .get_mut(uuid)
+            .filter(|channel| channel.is_up())
+        {
+            channel.state = State::Routing;
+            if channel.outbound {
+                channel.set_var("loopback_leg", "A");
+            }
+        }
         self.emit_channel("CHANNEL_CREATE", uuid, CREATE, &[]);
         if let Some(channel) = self.channels.get_mut(uuid) {
             channel.announced = true;

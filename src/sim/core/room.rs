@@ -85,6 +85,8 @@ pub(super) struct Room {
     pub async_file: Option<FileNode>,
     pub recordings: Vec<Recording>,
     pub tick_due: Option<u64>,
+    /// Let in, but not yet members.
+    pub joining: u64,
     /// No longer to be found by its name.
     pub gone: bool,
 }

@@ -74,8 +74,10 @@ pub enum Step {
     Run,
     /// A channel's thread sees what was asked of it: a transfer, a kick, a message, its hangup.
     Notice,
-    /// A channel enters a conference.
+    /// A channel is let into a conference, or not, and gets its member id.
     Join,
+    /// A channel that was let in becomes a member.
+    Add,
     /// The hangup of one loopback leg reaches the other.
     PeerHangup,
     /// A loopback leg finds the other one gone before that one's hangup reaches it. Usually never.
@@ -101,7 +103,7 @@ pub enum Step {
 /// One frame of audio, in microseconds: the pace of everything that handles media.
 pub const FRAME: u64 = 20_000;
 /// For how long a voice that has ended still counts as loud enough for the floor.
-pub const FLOOR_MEMORY: u64 = 400_000;
+pub const FLOOR_MEMORY: u64 = 390_000;
 /// For how long a voice that has ended still counts as talking.
 pub const TALK_MEMORY: u64 = 820_000;
 
@@ -112,12 +114,21 @@ pub trait Timing: Send {
 }
 
 /// The pace of a lightly loaded server: what handles media waits for the next frame, the rest is quick.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct MediaPace {
     jitter: Option<u64>,
     /// How much later than found empty a conference is destroyed. Real servers show a gap in which the next
     /// conference of the same name is created before the last one's end was told.
     pub room_linger: u64,
+}
+
+impl Default for MediaPace {
+    fn default() -> Self {
+        Self {
+            jitter: None,
+            room_linger: 5_000,
+        }
+    }
 }
 
 impl MediaPace {
@@ -126,7 +137,7 @@ impl MediaPace {
     pub fn jittered(seed: u64) -> Self {
         Self {
             jitter: Some(seed),
-            room_linger: 0,
+            ..Self::default()
         }
     }
 
@@ -142,7 +153,7 @@ impl MediaPace {
             Step::PeerNotice => u64::MAX,
             Step::TalkStart => 2 * FRAME,
             Step::TalkStop => TALK_MEMORY,
-            Step::RoomGone => 0,
+            Step::Add | Step::RoomGone => 0,
         }
     }
 }
