@@ -1,0 +1,577 @@
+//! What happens in a conference: joining, leaving, the floor, talking, the end.
+//!
+//! Owns what channel threads and the conference's own thread do. Leaves out the commands that ask for it
+//! and files and recordings.
+
+use super::{
+    Core, FLOOR_MEMORY, FRAME, IdKind, Origin, Step, Task,
+    channel::{Channel, Wait},
+    event::Event,
+    room::{Member, Room},
+};
+
+const MAINTENANCE: &str = "conference::maintenance";
+const CREATED: Origin = ("mod_conference.c", "conference_new", 3848);
+const DESTROYED: Origin = ("mod_conference.c", "conference_thread_run", 863);
+const ADDED: Origin = ("conference_member.c", "conference_member_add", 962);
+const DELETED: Origin = ("conference_member.c", "conference_member_del", 1355);
+const FLOOR: Origin = (
+    "conference_member.c",
+    "conference_member_set_floor_holder",
+    1158,
+);
+const TALKS: Origin = ("conference_loop.c", "conference_loop_input", 1154);
+const TALKED: Origin = ("conference_loop.c", "stop_talking_handler", 783);
+/// What a voice that speaks measures.
+const VOICE_ENERGY: u64 = 6_500;
+
+/// A request to enter a conference: `room@profile+pin+flags{mute|deaf}`.
+struct Request<'a> {
+    name: &'a str,
+    profile: &'a str,
+    pin: &'a str,
+    flags: Vec<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    fn parse(text: &'a str) -> Self {
+        let (text, flags) = match text.split_once("+flags{") {
+            Some((head, tail)) => (head, tail.trim_end_matches('}').split(['|', ',']).collect()),
+            None => (text, Vec::new()),
+        };
+        let (text, pin) = text.split_once('+').unwrap_or((text, ""));
+        let (name, profile) = text.split_once('@').unwrap_or((text, "default"));
+        Self {
+            name,
+            profile,
+            pin,
+            flags,
+        }
+    }
+}
+
+/// A channel that was let into a conference, on its way in.
+#[derive(Debug, Clone)]
+pub(super) struct Admission {
+    room: String,
+    id: u64,
+    mute: bool,
+    deaf: bool,
+    moderator: bool,
+    ghost: bool,
+    call_key: String,
+}
+
+impl Core {
+    /// An event about a conference.
+    pub(super) fn room_event(
+        &mut self,
+        uid: &str,
+        origin: Origin,
+        action: &str,
+        more: &[(&'static str, String)],
+    ) {
+        let mut event = self.custom(MAINTENANCE, origin);
+        let Some(room) = self.rooms.get(uid) else {
+            return;
+        };
+        room.describe(&mut event, &self.config.domain);
+        event.add("Action", action.to_owned());
+        for (key, value) in more {
+            event.add(*key, value.clone());
+        }
+        self.emit(event);
+    }
+
+    /// An event about a member of a conference.
+    pub(super) fn member_event(
+        &mut self,
+        uid: &str,
+        id: u64,
+        origin: Origin,
+        action: &str,
+        more: &[(&'static str, String)],
+    ) {
+        let mut event = self.custom(MAINTENANCE, origin);
+        self.describe_member(&mut event, uid, id);
+        for (key, value) in more {
+            event.add(*key, value.clone());
+        }
+        event.add("Action", action.to_owned());
+        self.emit(event);
+    }
+
+    pub(super) fn describe_member(&self, event: &mut Event, uid: &str, id: u64) {
+        let Some(room) = self.rooms.get(uid) else {
+            return;
+        };
+        let Some(member) = room.member(id) else {
+            return;
+        };
+        let Some(channel) = self.channels.get(&member.uuid) else {
+            return;
+        };
+        let energy = if channel.voice && member.can_speak {
+            VOICE_ENERGY
+        } else {
+            0
+        };
+        room.describe_member(event, &self.config.domain, member, channel, energy);
+    }
+
+    /// The living conference of this name.
+    pub(super) fn room_named(&self, name: &str) -> Option<&Room> {
+        self.rooms
+            .values()
+            .find(|room| room.name == name && !room.gone)
+    }
+
+    /// A channel enters the conference it was sent to, unless it was sent on meanwhile.
+    pub(super) fn join(&mut self, uuid: &str, app: &str) {
+        let Some(channel) = self.channels.get(uuid) else {
+            return;
+        };
+        let current = channel.stack.last().filter(|top| top.uuid == app).cloned();
+        let Some(top) = current else { return };
+        if !channel.is_up() || channel.transfer.is_some() {
+            self.run_channel(uuid);
+            return;
+        }
+        let (arg, number, outbound) = (top.arg, channel.profile.number.clone(), channel.outbound);
+        let secured = channel
+            .var("conference_enforce_security")
+            .is_some_and(|text| text == "true")
+            || !outbound;
+        let by_variable = channel.var("conference_member_flags").unwrap_or_default();
+        let request = Request::parse(&arg);
+        let has = |flag: &str| {
+            request.flags.contains(&flag) || by_variable.split(['|', ',']).any(|text| text == flag)
+        };
+        let uid = match self.room_named(request.name) {
+            Some(room) => room.uid.clone(),
+            None => self.create_room(request.name, request.profile),
+        };
+        let Some(room) = self.rooms.get(&uid) else {
+            return;
+        };
+        // A locked conference and a PIN bind those who came from outside; the limit binds everyone.
+        let locked_out =
+            secured && (room.locked || (!room.pin.is_empty() && room.pin != request.pin));
+        let full = room.max_members > 0 && room.size() >= room.max_members;
+        let call_key = format!("conference_{}_{}_{number}", room.name, self.config.domain);
+        let name = room.name.clone();
+        if let Some(channel) = self.channels.get_mut(uuid) {
+            channel.set_var("conference_name", name);
+            channel.set_var("app_session_uuid", uid.clone());
+        }
+        if locked_out || full {
+            self.counters.joins_refused += 1;
+            self.end_if_empty(&uid);
+            self.complete(uuid, None);
+            self.run_channel(uuid);
+            return;
+        }
+        let next = self.next_member;
+        let Some(channel) = self.channels.get_mut(uuid) else {
+            return;
+        };
+        let id = *channel.member_id.get_or_insert(next);
+        if id == next {
+            self.next_member += 1;
+        }
+        if let Some(room) = self.rooms.get_mut(&uid) {
+            room.joining += 1;
+        }
+        let admission = Admission {
+            room: uid,
+            id,
+            mute: has("mute"),
+            deaf: has("deaf"),
+            moderator: has("moderator"),
+            ghost: has("ghost"),
+            call_key,
+        };
+        let at = self.timing.at(Step::Add, uuid, self.now);
+        if at <= self.now {
+            self.add(uuid, app, &admission);
+        } else {
+            self.schedule(at, Task::Add(uuid.to_owned(), app.to_owned(), admission));
+        }
+    }
+
+    /// A channel that was let in becomes a member, unless it was sent on meanwhile.
+    pub(super) fn add(&mut self, uuid: &str, app: &str, admission: &Admission) {
+        let now = self.now;
+        let Admission { room: uid, id, .. } = admission.clone();
+        if let Some(room) = self.rooms.get_mut(&uid) {
+            room.joining -= 1;
+        }
+        let still_here = self.channels.get(uuid).is_some_and(|channel| {
+            channel.is_up()
+                && channel.transfer.is_none()
+                && channel.stack.last().is_some_and(|top| top.uuid == app)
+        });
+        if !still_here {
+            self.end_if_empty(&uid);
+            self.run_channel(uuid);
+            return;
+        }
+        let truth = |flag: bool| if flag { "true" } else { "false" };
+        let Some(channel) = self.channels.get_mut(uuid) else {
+            return;
+        };
+        if channel.sip {
+            channel.read_codec = "L16";
+            channel.set_var("read_codec", "L16");
+        }
+        channel.set_var("conference_member_id", id.to_string());
+        channel.set_var("conference_moderator", truth(admission.moderator));
+        channel.set_var("conference_ghost", truth(admission.ghost));
+        channel.set_var("conference_uuid", uid.clone());
+        if let Some(top) = channel.stack.last_mut() {
+            top.wait = Wait::Conference(Some(uid.clone()));
+        }
+        let member = Member {
+            id,
+            uuid: uuid.to_owned(),
+            can_speak: !admission.mute,
+            can_hear: !admission.deaf,
+            hold: false,
+            talking: false,
+            moderator: admission.moderator,
+            ghost: admission.ghost,
+            energy_level: 100,
+            volume_in: 0,
+            volume_out: 0,
+            joined: now,
+            kicked: false,
+            files: Vec::new(),
+        };
+        if let Some(room) = self.rooms.get_mut(&uid) {
+            room.members.insert(0, member);
+        }
+        self.member_event(&uid, id, ADDED, "add-member", &[]);
+        if let Some(channel) = self.channels.get_mut(uuid) {
+            channel.set_var("conference_call_key", admission.call_key.clone());
+        }
+        self.dirty.insert(uuid.to_owned());
+        self.tick_at(&uid, now);
+        if self.channels.get(uuid).is_some_and(|channel| channel.voice) {
+            self.step(Step::TalkStart, uuid, Task::TalkStart(uuid.to_owned()));
+        }
+        // A message or a kick may already wait.
+        self.run_channel(uuid);
+    }
+
+    fn create_room(&mut self, name: &str, profile: &str) -> String {
+        let uid = self.ids.next(IdKind::Room);
+        let order = self.serial();
+        let room = Room {
+            uid: uid.clone(),
+            name: name.to_owned(),
+            profile: profile.to_owned(),
+            order,
+            created: self.now,
+            members: Vec::new(),
+            floor: None,
+            locked: false,
+            max_members: 0,
+            pin: String::new(),
+            vars: Vec::new(),
+            files: std::collections::VecDeque::new(),
+            async_file: None,
+            recordings: Vec::new(),
+            tick_due: None,
+            joining: 0,
+            gone: false,
+        };
+        self.rooms.insert(uid.clone(), room);
+        self.room_event(&uid, CREATED, "conference-create", &[]);
+        uid
+    }
+
+    /// A channel leaves the conference it is in.
+    pub(super) fn leave(&mut self, uuid: &str) {
+        let now = self.now;
+        let found = self.rooms.values().find_map(|room| {
+            room.member_of(uuid)
+                .map(|member| (room.uid.clone(), member.id, member.files.clone()))
+        });
+        let Some((uid, id, files)) = found else {
+            return;
+        };
+        if self
+            .rooms
+            .get(&uid)
+            .is_some_and(|room| room.floor == Some(id))
+        {
+            if let Some(room) = self.rooms.get_mut(&uid) {
+                room.floor = None;
+            }
+            // The server forgets the holder before it tells of it.
+            self.room_event(
+                &uid,
+                FLOOR,
+                "floor-change",
+                &[("Old-ID", "none".into()), ("New-ID", "none".into())],
+            );
+        }
+        for file in files {
+            self.member_file_done(&uid, id, file.serial);
+        }
+        // The event has the member's block, but the size without it.
+        let mut event = self.custom(MAINTENANCE, DELETED);
+        let energy = self
+            .channels
+            .get(uuid)
+            .zip(self.rooms.get(&uid).and_then(|room| room.member(id)))
+            .map_or(0, |(channel, member)| {
+                if channel.voice && member.can_speak {
+                    VOICE_ENERGY
+                } else {
+                    0
+                }
+            });
+        if let (Some(room), Some(channel)) = (self.rooms.get_mut(&uid), self.channels.get(uuid))
+            && let Some(at) = room.members.iter().position(|member| member.id == id)
+        {
+            let member = room.members.remove(at);
+            room.describe_member(&mut event, &self.config.domain, &member, channel, energy);
+        }
+        event.add("Action", "del-member");
+        self.emit(event);
+        if let Some(channel) = self.channels.get_mut(uuid) {
+            channel.unset_var("conference_call_key");
+            if channel.sip {
+                channel.read_codec = "PCMU";
+                channel.set_var("read_codec", "PCMU");
+            }
+        }
+        self.tick_at(&uid, now);
+        self.end_if_empty(&uid);
+    }
+
+    fn end_if_empty(&mut self, uid: &str) {
+        if self
+            .rooms
+            .get(uid)
+            .is_some_and(|room| room.members.is_empty() && room.joining == 0 && !room.gone)
+        {
+            self.step(Step::RoomEnd, uid, Task::RoomEnd(uid.to_owned()));
+        }
+    }
+
+    /// The conference finds itself empty: from now on its name is free.
+    pub(super) fn room_end(&mut self, uid: &str) {
+        let Some(room) = self.rooms.get_mut(uid) else {
+            return;
+        };
+        if !room.members.is_empty() || room.joining > 0 || room.gone {
+            return;
+        }
+        room.gone = true;
+        let at = self.timing.at(Step::RoomGone, uid, self.now);
+        if at <= self.now {
+            self.room_gone(uid);
+        } else {
+            self.schedule(at, Task::RoomGone(uid.to_owned()));
+        }
+    }
+
+    pub(super) fn room_gone(&mut self, uid: &str) {
+        self.close_recordings(uid);
+        self.close_files(uid);
+        self.room_event(uid, DESTROYED, "conference-destroy", &[]);
+        self.rooms.remove(uid);
+    }
+
+    /// Makes sure that the conference looks at its floor at its next frame from `at` on.
+    pub(super) fn tick_at(&mut self, uid: &str, at: u64) {
+        let Some(room) = self.rooms.get(uid) else {
+            return;
+        };
+        let due = self.timing.at(Step::Floor, uid, at);
+        // Frames are counted from the conference's beginning.
+        let due = if due == at + FRAME {
+            at + FRAME - (at.saturating_sub(room.created)) % FRAME
+        } else {
+            due
+        };
+        if room
+            .tick_due
+            .is_some_and(|known| known <= due && known > self.now)
+        {
+            return;
+        }
+        if let Some(room) = self.rooms.get_mut(uid) {
+            room.tick_due = Some(due);
+        }
+        self.schedule(due, Task::Floor(uid.to_owned()));
+    }
+
+    fn is_loud(&self, channel: &Channel) -> bool {
+        channel.voice || self.now < channel.voice_until + FLOOR_MEMORY
+    }
+
+    /// Whoever came last gets a free floor; a talker takes it from a holder who has fallen silent.
+    pub(super) fn floor_tick(&mut self, uid: &str) {
+        let now = self.now;
+        let Some(room) = self.rooms.get_mut(uid) else {
+            return;
+        };
+        if room.tick_due.is_some_and(|due| due <= now) {
+            room.tick_due = None;
+        }
+        let mut holder = room.floor;
+        if holder.is_none() {
+            let Some(next) = room
+                .members
+                .iter()
+                .find(|member| !member.ghost && !member.kicked)
+                .map(|member| member.id)
+            else {
+                return;
+            };
+            self.give_floor(uid, next);
+            holder = Some(next);
+        }
+        let Some(room) = self.rooms.get(uid) else {
+            return;
+        };
+        let loud = |id: u64| {
+            room.member(id)
+                .filter(|member| member.talking)
+                .and_then(|member| self.channels.get(&member.uuid))
+                .is_some_and(|channel| self.is_loud(channel))
+        };
+        if holder.is_some_and(loud) {
+            return;
+        }
+        let taker = room
+            .members
+            .iter()
+            .map(|member| member.id)
+            .find(|id| loud(*id));
+        if let Some(taker) = taker.filter(|taker| Some(*taker) != holder) {
+            self.give_floor(uid, taker);
+        }
+    }
+
+    /// Both the conference and the new holder stand in the event, the conference twice.
+    fn give_floor(&mut self, uid: &str, id: u64) {
+        let mut event = self.custom(MAINTENANCE, FLOOR);
+        let Some(room) = self.rooms.get_mut(uid) else {
+            return;
+        };
+        let old = room
+            .floor
+            .map_or_else(|| "none".to_owned(), |old| old.to_string());
+        room.floor = Some(id);
+        room.describe(&mut event, &self.config.domain);
+        event.add("Action", "floor-change");
+        event.add("Old-ID", old);
+        self.describe_member(&mut event, uid, id);
+        event.add("New-ID", id.to_string());
+        self.emit(event);
+    }
+
+    /// The conference and the member in which a channel is.
+    pub(super) fn membership(&self, uuid: &str) -> Option<(String, u64)> {
+        self.rooms.values().find_map(|room| {
+            room.member_of(uuid)
+                .map(|member| (room.uid.clone(), member.id))
+        })
+    }
+
+    /// The other side of a tone alternates.
+    pub(super) fn tone(&mut self, uuid: &str, tone: u64, on: u64, off: u64, speaks: bool) {
+        let Some(channel) = self.channels.get(uuid) else {
+            return;
+        };
+        if channel.tone != tone || !channel.is_up() {
+            return;
+        }
+        if let Some(peer) = channel.peer.clone() {
+            self.voice(&peer, speaks);
+        }
+        let length = if speaks { on } else { off };
+        self.schedule(
+            self.now + length,
+            Task::Tone(uuid.to_owned(), tone, on, off, !speaks),
+        );
+    }
+
+    /// Somebody at the other end of a channel starts or stops to speak.
+    pub(super) fn voice(&mut self, uuid: &str, speaks: bool) {
+        let now = self.now;
+        let Some(channel) = self.channels.get_mut(uuid) else {
+            return;
+        };
+        if channel.voice == speaks {
+            return;
+        }
+        channel.voice = speaks;
+        if speaks {
+            self.step(Step::TalkStart, uuid, Task::TalkStart(uuid.to_owned()));
+        } else {
+            channel.voice_until = now;
+            self.step(Step::TalkStop, uuid, Task::TalkStop(uuid.to_owned()));
+            if let Some((uid, _)) = self.membership(uuid) {
+                // What counts is the first frame for which the voice is forgotten.
+                self.tick_at(&uid, now + FLOOR_MEMORY);
+            }
+        }
+    }
+
+    /// Somebody at the other end of a channel starts or stops to speak.
+    pub fn talk(&mut self, uuid: &str, speaks: bool, now: u64) {
+        self.advance(now);
+        self.voice(uuid, speaks);
+    }
+
+    pub(super) fn talk_start(&mut self, uuid: &str) {
+        let now = self.now;
+        let Some((uid, id)) = self.membership(uuid) else {
+            return;
+        };
+        if !self.channels.get(uuid).is_some_and(|channel| channel.voice) {
+            return;
+        }
+        let Some(member) = self
+            .rooms
+            .get_mut(&uid)
+            .and_then(|room| room.member_mut(id))
+        else {
+            return;
+        };
+        if member.talking || !member.can_speak || member.hold {
+            return;
+        }
+        member.talking = true;
+        self.member_event(&uid, id, TALKS, "start-talking", &[]);
+        // The floor is given away in the same frame.
+        self.floor_tick(&uid);
+        self.tick_at(&uid, now);
+    }
+
+    pub(super) fn talk_stop(&mut self, uuid: &str) {
+        let Some((uid, id)) = self.membership(uuid) else {
+            return;
+        };
+        if self.channels.get(uuid).is_some_and(|channel| channel.voice) {
+            return;
+        }
+        let Some(member) = self
+            .rooms
+            .get_mut(&uid)
+            .and_then(|room| room.member_mut(id))
+        else {
+            return;
+        };
+        if !member.talking {
+            return;
+        }
+        member.talking = false;
+        self.member_event(&uid, id, TALKED, "stop-talking", &[]);
+    }
+}

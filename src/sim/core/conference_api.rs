@@ -1,0 +1,902 @@
+//! The `conference` command.
+//!
+//! Owns its subcommands, their answers and usage texts, and which members a selector means. Leaves out what
+//! conferences do by themselves.
+
+use super::{
+    Core, FRAME, Origin, Step, Task,
+    json::Json,
+    room::{FileNode, Member, MemberFile, Room, file_params},
+};
+
+const PLAY: Origin = ("conference_api.c", "conference_api_sub_play", 2817);
+const PLAY_MEMBER: Origin = ("conference_api.c", "conference_api_sub_play", 2846);
+const PLAY_FAILED: Origin = ("conference_file.c", "conference_file_play", 268);
+const PAUSE_RECORDING: Origin = ("conference_api.c", "conference_api_sub_pauserec", 3860);
+
+/// A file whose opening takes its time.
+#[derive(Debug, Clone)]
+pub(super) struct Play {
+    room: String,
+    path: String,
+    member: Option<String>,
+    asynchronous: bool,
+}
+
+/// A subcommand that acts on members.
+struct MemberCommand {
+    name: &'static str,
+    action: &'static str,
+    origin: Origin,
+    usage: &'static str,
+}
+
+const MEMBER_COMMANDS: [MemberCommand; 11] = [
+    MemberCommand {
+        name: "mute",
+        action: "mute-member",
+        origin: ("conference_api.c", "conference_api_sub_mute", 339),
+        usage: "mute <[member_id|all]|last|non_moderator> [<quiet>]",
+    },
+    MemberCommand {
+        name: "unmute",
+        action: "unmute-member",
+        origin: ("conference_api.c", "conference_api_sub_unmute", 492),
+        usage: "unmute <[member_id|all]|last|non_moderator> [<quiet>]",
+    },
+    MemberCommand {
+        name: "tmute",
+        action: "",
+        origin: ("conference_api.c", "conference_api_sub_tmute", 0),
+        usage: "tmute <[member_id|all]|last|non_moderator> [<quiet>]",
+    },
+    MemberCommand {
+        name: "deaf",
+        action: "deaf-member",
+        origin: ("conference_api.c", "conference_api_sub_deaf", 797),
+        usage: "deaf <[member_id|all]|last|non_moderator>",
+    },
+    MemberCommand {
+        name: "undeaf",
+        action: "undeaf-member",
+        origin: ("conference_api.c", "conference_api_sub_undeaf", 839),
+        usage: "undeaf <[member_id|all]|last|non_moderator>",
+    },
+    MemberCommand {
+        name: "hold",
+        action: "hold-member",
+        origin: ("conference_api.c", "conference_api_sub_hold", 440),
+        usage: "hold <[member_id|all]|last|non_moderator> [file]",
+    },
+    MemberCommand {
+        name: "unhold",
+        action: "unhold-member",
+        origin: ("conference_api.c", "conference_api_sub_unhold", 389),
+        usage: "unhold <[member_id|all]|last|non_moderator>",
+    },
+    MemberCommand {
+        name: "kick",
+        action: "kick-member",
+        origin: ("conference_api.c", "conference_api_sub_kick", 902),
+        usage: "kick <[member_id|all]|last|non_moderator> [<optional sound file>]",
+    },
+    MemberCommand {
+        name: "hup",
+        action: "hup-member",
+        origin: ("conference_api.c", "conference_api_sub_hup", 871),
+        usage: "hup <[member_id|all]|last|non_moderator>",
+    },
+    MemberCommand {
+        name: "energy",
+        action: "energy-level-member",
+        origin: ("conference_api.c", "conference_api_sub_energy", 1062),
+        usage: "energy <member_id|all|last|non_moderator> [<newval>]",
+    },
+    MemberCommand {
+        name: "volume_in",
+        action: "volume-in-member",
+        origin: ("conference_api.c", "conference_api_sub_volume_in", 1230),
+        usage: "volume_in <member_id|all|last|non_moderator> [<newval>]",
+    },
+];
+
+impl Core {
+    /// `conference <name> <sub> …`. None: the answer comes later.
+    pub(super) fn conference(&mut self, arg: &str, pending: u64) -> Option<String> {
+        let words = split_args(arg);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            [] => return Some("-USAGE: conference help\n".into()),
+            ["json_list"] => return Some(self.json_list(None, false)),
+            ["json_list", "compact"] => return Some(self.json_list(None, true)),
+            ["list", ..] => return Some(self.list_all()),
+            [_, ..] => {}
+        }
+        let name = words[0];
+        let Some(room) = self.room_named(name) else {
+            return Some(format!("-ERR Conference {name} not found\n"));
+        };
+        let uid = room.uid.clone();
+        let sub = words.get(1).copied().unwrap_or_default();
+        if let Some(command) = MEMBER_COMMANDS.iter().find(|command| command.name == sub) {
+            return Some(self.for_members(&uid, command, &words[2..]));
+        }
+        let body = match (sub, &words[2..]) {
+            ("json_list", rest) => self.json_list(Some(&uid), rest.first() == Some(&"compact")),
+            ("list", _) => self.list_members(&uid),
+            ("count", _) => self.rooms.get(&uid).map_or(0, Room::size).to_string(),
+            ("lock" | "unlock", _) => self.lock(&uid, sub == "lock"),
+            ("pin", [pin]) => {
+                self.change(&uid, |room| room.pin = (*pin).to_owned());
+                format!("Pin for conference {name} set: {pin}\n")
+            }
+            ("nopin", _) => {
+                self.change(&uid, |room| room.pin.clear());
+                format!("Pin for conference {name} deleted.\n")
+            }
+            ("set", ["max_members", value]) => {
+                let old = self.rooms.get(&uid).map_or(0, |room| room.max_members);
+                match value.parse() {
+                    Ok(limit) => {
+                        self.change(&uid, |room| room.max_members = limit);
+                        old.to_string()
+                    }
+                    Err(_) => "-ERR Invalid value for max_members\n".into(),
+                }
+            }
+            ("get", ["max_members"]) => self.rooms.get(&uid).map_or(0, |room| room.max_members).to_string(),
+            ("get", ["count"]) => self.rooms.get(&uid).map_or(0, Room::size).to_string(),
+            ("get", ["uuid"]) => uid.clone(),
+            ("setvar", [key, rest @ ..]) => {
+                let (key, value) = ((*key).to_owned(), rest.join(" "));
+                self.change(&uid, |room| {
+                    room.vars.retain(|(known, _)| *known != key);
+                    if !value.is_empty() {
+                        room.vars.push((key.clone(), value.clone()));
+                    }
+                });
+                "+OK\n".into()
+            }
+            ("getvar", [key]) => self
+                .rooms
+                .get(&uid)
+                .and_then(|room| room.vars.iter().find(|(known, _)| known == key))
+                .map_or_else(|| "-ERR not found\n".into(), |(_, value)| value.clone()),
+            ("transfer", [target, ids @ ..]) if !ids.is_empty() => self.move_members(&uid, target, ids),
+            ("play", [path, rest @ ..]) => return self.play(&uid, path, rest, pending),
+            ("pause_play", _) => self.pause(&uid),
+            ("play_status", _) => self.play_status(&uid),
+            ("file-vol" | "file_vol", [level, ..]) => self.file_volume(&uid, level),
+            ("stop", rest) => self.stop_files(&uid, rest.first().copied().unwrap_or("all")),
+            ("recording", [verb, rest @ ..]) => self.recording(&uid, verb, &rest.join(" ")),
+            ("record", rest) if !rest.is_empty() => self.recording(&uid, "start", &rest.join(" ")),
+            ("norecord", rest) if !rest.is_empty() => self.recording(&uid, "stop", &rest.join(" ")),
+            ("relate", [_, _, ..]) => "+OK relationship set\n".into(),
+            ("transfer", _) => "transfer <conference_name> <member_id> [...<member_id>]".into(),
+            ("play", _) => "play <file_path> [async|<member_id> [nomux]]".into(),
+            ("recording", _) => "recording [start|stop|check|pause|resume] [<filename>|all]".into(),
+            ("pin", _) => "pin <pin#>".into(),
+            ("setvar" | "getvar", _) => format!("{sub} <varname> <value>"),
+            ("set", _) => "set <max_members|sound_prefix|caller_id_name|caller_id_number|endconference_grace_time> <value>".into(),
+            _ => format!("-ERR Conference command '{sub}' not found.\n"),
+        };
+        Some(body)
+    }
+
+    fn change(&mut self, uid: &str, change: impl FnOnce(&mut Room)) {
+        if let Some(room) = self.rooms.get_mut(uid) {
+            change(room);
+        }
+    }
+
+    /// Which members a selector means. Err: what the server says to one that means nothing.
+    fn select(&self, uid: &str, selector: &str) -> Result<Vec<u64>, Option<String>> {
+        let Some(room) = self.rooms.get(uid) else {
+            return Err(None);
+        };
+        if let Some(uuid) = selector.strip_prefix("uuid=") {
+            return match room.member_of(uuid) {
+                Some(member) => Ok(vec![member.id]),
+                None => Err(Some(format!("-ERR Non-Existant ID {selector}\n"))),
+            };
+        }
+        match selector {
+            "all" => Ok(room.members.iter().map(|member| member.id).collect()),
+            "non_moderator" => Ok(room
+                .members
+                .iter()
+                .filter(|member| !member.moderator)
+                .map(|member| member.id)
+                .collect()),
+            "last" => Ok(room
+                .members
+                .iter()
+                .map(|member| member.id)
+                .max()
+                .into_iter()
+                .collect()),
+            number => match number.parse::<u64>() {
+                Ok(id) if room.member(id).is_some() => Ok(vec![id]),
+                Ok(_) => Err(Some(format!("-ERR Non-Existant ID {number}\n"))),
+                Err(_) => Err(None),
+            },
+        }
+    }
+
+    fn for_members(&mut self, uid: &str, command: &MemberCommand, args: &[&str]) -> String {
+        let Some(selector) = args.first() else {
+            return command.usage.into();
+        };
+        match self.select(uid, selector) {
+            Ok(ids) => {
+                let mut body = String::new();
+                for id in ids {
+                    body.push_str(&self.act_on_member(uid, id, command, args.get(1).copied()));
+                }
+                body
+            }
+            Err(Some(body)) => body,
+            Err(None) => command.usage.into(),
+        }
+    }
+
+    fn act_on_member(
+        &mut self,
+        uid: &str,
+        id: u64,
+        command: &MemberCommand,
+        value: Option<&str>,
+    ) -> String {
+        let Some(member) = self.rooms.get_mut(uid).and_then(|room| room.member_mut(id)) else {
+            return String::new();
+        };
+        let uuid = member.uuid.clone();
+        match command.name {
+            "tmute" => {
+                let turned = if member.can_speak {
+                    &MEMBER_COMMANDS[0]
+                } else {
+                    &MEMBER_COMMANDS[1]
+                };
+                return self.act_on_member(uid, id, turned, None);
+            }
+            "mute" => {
+                member.can_speak = false;
+                member.talking = false;
+            }
+            "unmute" => member.can_speak = true,
+            "deaf" => member.can_hear = false,
+            "undeaf" => member.can_hear = true,
+            "hold" => {
+                member.hold = true;
+                member.talking = false;
+            }
+            "unhold" => member.hold = false,
+            "kick" => {
+                member.kicked = true;
+                self.member_event(uid, id, command.origin, command.action, &[]);
+                self.step(Step::Notice, &uuid, Task::Run(uuid.clone()));
+                return format!("+OK kicked {id}\n");
+            }
+            "hup" => {
+                // The member is let go like a kicked one; nothing hangs the call up but its plan's end.
+                member.kicked = true;
+                self.member_event(uid, id, command.origin, command.action, &[]);
+                self.step(Step::Notice, &uuid, Task::Run(uuid.clone()));
+                return format!("+OK hup {id}\n");
+            }
+            "energy" => {
+                if let Some(level) = value.and_then(|text| text.parse().ok()) {
+                    member.energy_level = level;
+                }
+                let level = member.energy_level;
+                if value.is_some() {
+                    self.member_event(uid, id, command.origin, command.action, &[]);
+                }
+                return format!("Energy {id} = {level}\n");
+            }
+            _ => {
+                if let Some(level) = value.and_then(|text| text.parse().ok()) {
+                    member.volume_in = level;
+                }
+                let level = member.volume_in;
+                if value.is_some() {
+                    self.member_event(uid, id, command.origin, command.action, &[]);
+                }
+                return format!("Volume IN {id} = {level}\n");
+            }
+        }
+        self.member_event(uid, id, command.origin, command.action, &[]);
+        if matches!(command.name, "unmute" | "unhold")
+            && self
+                .channels
+                .get(&uuid)
+                .is_some_and(|channel| channel.voice)
+        {
+            // The voice is there already, the gate opens with the next frame.
+            let at = self
+                .timing
+                .at(Step::TalkStart, &uuid, self.now)
+                .min(self.now + FRAME);
+            self.schedule(at, Task::TalkStart(uuid));
+        }
+        format!("+OK {} {id}\n", command.name)
+    }
+
+    fn lock(&mut self, uid: &str, on: bool) -> String {
+        let (action, line) = if on { ("lock", 3474) } else { ("unlock", 3496) };
+        self.change(uid, |room| room.locked = on);
+        let function = if on {
+            "conference_api_sub_lock"
+        } else {
+            "conference_api_sub_unlock"
+        };
+        self.room_event(uid, ("conference_api.c", function, line), action, &[]);
+        let name = self
+            .rooms
+            .get(uid)
+            .map(|room| room.name.clone())
+            .unwrap_or_default();
+        format!("+OK {name} {action}ed\n")
+    }
+
+    /// Members go to another conference by the same way as calls go there.
+    fn move_members(&mut self, uid: &str, target: &str, ids: &[&str]) -> String {
+        let mut body = String::new();
+        let old = self
+            .rooms
+            .get(uid)
+            .map(|room| room.name.clone())
+            .unwrap_or_default();
+        for selector in ids {
+            let Ok(ids) = self.select(uid, selector) else {
+                body.push_str(&format!("No Member '{selector}' in conference {old}.\n"));
+                continue;
+            };
+            for id in ids {
+                let Some(uuid) = self
+                    .rooms
+                    .get(uid)
+                    .and_then(|room| room.member(id))
+                    .map(|member| member.uuid.clone())
+                else {
+                    continue;
+                };
+                self.transfer(&uuid, &format!("conference:{target}"), "inline", None);
+                let more = [
+                    ("Old-Conference-Name", old.clone()),
+                    ("New-Conference-Name", target.to_owned()),
+                ];
+                self.member_event(
+                    uid,
+                    id,
+                    ("conference_api.c", "conference_api_sub_transfer", 3704),
+                    "transfer",
+                    &more,
+                );
+                body.push_str(&format!("+OK Member '{id}' sent to conference {target}.\n"));
+            }
+        }
+        body
+    }
+
+    /// The file is opened at once, on the thread of whoever asks; a fetch may take long.
+    fn play(&mut self, uid: &str, path: &str, rest: &[&str], pending: u64) -> Option<String> {
+        let asynchronous = rest.first() == Some(&"async");
+        let member = rest
+            .first()
+            .filter(|_| !asynchronous)
+            .map(|selector| (*selector).to_owned());
+        let play = Play {
+            room: uid.to_owned(),
+            path: path.to_owned(),
+            member,
+            asynchronous,
+        };
+        let opening = self.media(path).opening;
+        if opening > 0 {
+            self.schedule(self.now + opening, Task::PlayOpened(pending, play));
+            return None;
+        }
+        Some(self.open_file(&play))
+    }
+
+    pub(super) fn play_opened(&mut self, pending: u64, play: &Play) {
+        if self.pending.contains_key(&pending) {
+            let body = self.open_file(play);
+            self.finish(pending, body);
+        }
+    }
+
+    fn open_file(&mut self, play: &Play) -> String {
+        let Play {
+            room: uid,
+            path,
+            member,
+            asynchronous,
+        } = play;
+        let now = self.now;
+        let media = self.media(path);
+        let (params, _) = file_params(path);
+        let serial = self.serial();
+        if !self.rooms.get(uid).is_some_and(|room| !room.gone) {
+            return "-ERR Conference not found\n".into();
+        }
+        if let Some(selector) = member {
+            let Some(id) = self
+                .select(uid, selector)
+                .ok()
+                .and_then(|ids| ids.first().copied())
+            else {
+                return format!("-ERR (play) Member: {selector} not found.\n");
+            };
+            let Some(duration) = media.duration else {
+                return format!("-ERR (play) File: {path} not found.\n");
+            };
+            if let Some(member) = self.rooms.get_mut(uid).and_then(|room| room.member_mut(id)) {
+                member.files.push(MemberFile {
+                    serial,
+                    path: path.clone(),
+                    params: params.clone(),
+                    started: now,
+                });
+            }
+            self.tell_member_play(uid, id, &params, path);
+            self.schedule(
+                now + duration,
+                Task::MemberFileDone(uid.clone(), id, serial),
+            );
+            return format!("+OK (play) Playing file {path} to member {id}\n");
+        }
+        let Some(duration) = media.duration else {
+            let more = [
+                ("File", path.clone()),
+                ("Async", asynchronous.to_string()),
+                ("Error", "File could not be played".to_owned()),
+            ];
+            self.room_event(uid, PLAY_FAILED, "play-file", &more);
+            return format!("-ERR (play) File: {path} not found.\n");
+        };
+        let file = FileNode {
+            serial,
+            path: path.clone(),
+            params,
+            duration,
+            since: None,
+            played: 0,
+            volume: 0,
+            asynchronous: *asynchronous,
+        };
+        self.change(uid, |room| {
+            if file.asynchronous {
+                room.async_file = Some(FileNode {
+                    since: Some(now),
+                    ..file.clone()
+                });
+            } else {
+                room.files.push_back(file.clone());
+            }
+        });
+        // The parameters told are those of the file that plays now, whichever was asked for.
+        let head = self
+            .rooms
+            .get(uid)
+            .and_then(|room| room.files.front().or(room.async_file.as_ref()));
+        let params = head.map(|file| file.params.clone()).unwrap_or_default();
+        let mut event = self.custom("conference::maintenance", PLAY);
+        if let Some(room) = self.rooms.get(uid) {
+            room.describe(&mut event, &self.config.domain);
+        }
+        for (key, value) in params {
+            event.add(key, value);
+        }
+        event.add("Action", "play-file");
+        event.add("File", path.clone());
+        event.add("Async", *asynchronous);
+        self.emit(event);
+        if *asynchronous {
+            self.schedule(now + duration, Task::FileDone(uid.clone(), serial));
+        } else {
+            self.start_head(uid);
+        }
+        format!("+OK (play) Playing file {path}\n")
+    }
+
+    fn tell_member_play(&mut self, uid: &str, id: u64, params: &[(String, String)], path: &str) {
+        let mut event = self.custom("conference::maintenance", PLAY_MEMBER);
+        self.describe_member(&mut event, uid, id);
+        for (key, value) in params {
+            event.add(key.clone(), value.clone());
+        }
+        event.add("Action", "play-file-member");
+        event.add("File", path.to_owned());
+        self.emit(event);
+    }
+
+    /// A toggle on the file that plays; without one there is no answer at all.
+    fn pause(&mut self, uid: &str) -> String {
+        let now = self.now;
+        let Some(head) = self
+            .rooms
+            .get_mut(uid)
+            .and_then(|room| room.files.front_mut())
+        else {
+            return String::new();
+        };
+        match head.since.take() {
+            Some(since) => {
+                head.played += now.saturating_sub(since).max(1);
+                "+OK Pause\n".into()
+            }
+            None => {
+                head.since = Some(now);
+                let (serial, left) = (head.serial, head.duration.saturating_sub(head.played));
+                self.schedule(now + left, Task::FileDone(uid.to_owned(), serial));
+                "+OK Resume\n".into()
+            }
+        }
+    }
+
+    fn play_status(&self, uid: &str) -> String {
+        let head = self
+            .rooms
+            .get(uid)
+            .and_then(|room| room.files.front().or(room.async_file.as_ref()));
+        match head {
+            Some(file) => {
+                let (_, bare) = file_params(&file.path);
+                let name = bare.split_once("://").map_or(bare, |(_, rest)| rest);
+                format!("+OK 0/0 {name}\n")
+            }
+            None => "-ERR Nothing is playing\n".into(),
+        }
+    }
+
+    fn file_volume(&mut self, uid: &str, level: &str) -> String {
+        let Ok(level) = level.parse::<i64>() else {
+            return "-ERR invalid volume\n".into();
+        };
+        match self
+            .rooms
+            .get_mut(uid)
+            .and_then(|room| room.files.front_mut())
+        {
+            Some(head) => {
+                head.volume = level.clamp(-50, 50);
+                "+OK volume changed\n".into()
+            }
+            None => "-ERR No file playing\n".into(),
+        }
+    }
+
+    /// Files are only told to stop; each is closed, and told of, at the next frame.
+    fn stop_files(&mut self, uid: &str, which: &str) -> String {
+        let Some(room) = self.rooms.get(uid) else {
+            return String::new();
+        };
+        let serials: Vec<u64> = match which {
+            "all" => room
+                .files
+                .iter()
+                .chain(&room.async_file)
+                .map(|file| file.serial)
+                .collect(),
+            "current" => room
+                .files
+                .front()
+                .map(|file| file.serial)
+                .into_iter()
+                .collect(),
+            "async" => room.async_file.iter().map(|file| file.serial).collect(),
+            "last" => Vec::new(),
+            _ => return "stop <[current|all|async|last]> [<member_id>]".into(),
+        };
+        let count = serials.len();
+        if count > 0 {
+            self.schedule(
+                self.now + FRAME / 2,
+                Task::FilesStop(uid.to_owned(), serials),
+            );
+        }
+        format!("+OK Stopped {count} files.\n")
+    }
+
+    fn recording(&mut self, uid: &str, verb: &str, path: &str) -> String {
+        match verb {
+            "start" if !path.is_empty() => {
+                self.ask_recording(uid, path);
+                format!("+OK Record file {path}\n")
+            }
+            "check" => match self.rooms.get(uid).and_then(|room| room.recordings.first()) {
+                Some(node) => format!("+OK Record file {}\n", node.path),
+                None => "+OK No recordings\n".into(),
+            },
+            "stop" if !path.is_empty() => self.stop_recording(uid, path),
+            "pause" | "resume" if !path.is_empty() => {
+                self.pause_recording(uid, verb == "pause", path)
+            }
+            _ => "recording [start|stop|check|pause|resume] [<filename>|all]".into(),
+        }
+    }
+
+    fn stop_recording(&mut self, uid: &str, path: &str) -> String {
+        let mut body = String::new();
+        let paths: Vec<String> = self
+            .rooms
+            .get_mut(uid)
+            .map(|room| {
+                room.recordings
+                    .iter_mut()
+                    .filter(|node| !node.stopping && (path == "all" || node.path == path))
+                    .map(|node| {
+                        node.stopping = true;
+                        node.path.clone()
+                    })
+                    .collect()
+            })
+            .unwrap_or_default();
+        if paths.is_empty() && path != "all" {
+            body.push_str(&format!("-ERR non-existant recording '{path}'\n"));
+        }
+        for stopped in &paths {
+            if path != "all" {
+                body.push_str(&format!("Stopped recording file {stopped}\n"));
+            }
+            self.schedule(
+                self.now + FRAME / 2,
+                Task::RecordStop(uid.to_owned(), stopped.clone()),
+            );
+        }
+        // Only those that `all` stopped are counted.
+        let counted = if path == "all" { paths.len() } else { 0 };
+        body.push_str(&format!("+OK Stopped recording {counted} files\n"));
+        body
+    }
+
+    fn pause_recording(&mut self, uid: &str, pause: bool, path: &str) -> String {
+        let now = self.now;
+        let Some(room) = self.rooms.get_mut(uid) else {
+            return String::new();
+        };
+        let Some(node) = room.recordings.iter_mut().find(|node| node.path == path) else {
+            return format!("-ERR non-existant recording '{path}'\n");
+        };
+        if pause {
+            node.recorded += node
+                .since
+                .take()
+                .map_or(0, |since| now.saturating_sub(since));
+        } else {
+            node.since.get_or_insert(now);
+        }
+        let others = !room.recordings.is_empty();
+        let more = [
+            ("Path", path.to_owned()),
+            ("Other-Recordings", others.to_string()),
+        ];
+        let (action, word) = if pause {
+            ("pause-recording", "Pause")
+        } else {
+            ("resume-recording", "Resume")
+        };
+        self.room_event(uid, PAUSE_RECORDING, action, &more);
+        format!("+OK {word} recording file {path}\n")
+    }
+
+    fn list_all(&self) -> String {
+        let mut rooms: Vec<&Room> = self.rooms.values().filter(|room| !room.gone).collect();
+        if rooms.is_empty() {
+            return "+OK No active conferences.\n".into();
+        }
+        rooms.sort_by_key(|room| room.order);
+        let mut body = String::new();
+        for room in rooms {
+            body.push_str(&format!(
+                "+OK Conference {} ({} member{} rate: 8000 flags: running|answered|enforce_min|dynamic|exit_sound|enter_sound)\n",
+                room.name,
+                room.size(),
+                if room.size() == 1 { "" } else { "s" }
+            ));
+            body.push_str(&self.list_members(&room.uid));
+        }
+        body
+    }
+
+    fn list_members(&self, uid: &str) -> String {
+        let Some(room) = self.rooms.get(uid) else {
+            return String::new();
+        };
+        let mut body = String::new();
+        for member in &room.members {
+            let Some(channel) = self.channels.get(&member.uuid) else {
+                continue;
+            };
+            let mut flags = Vec::new();
+            for (set, flag) in [
+                (member.can_hear, "hear"),
+                (member.can_speak, "speak"),
+                (member.talking, "talking"),
+                (room.floor == Some(member.id), "floor"),
+                (member.hold, "hold"),
+                (member.moderator, "moderator"),
+            ] {
+                if set {
+                    flags.push(flag);
+                }
+            }
+            body.push_str(&format!(
+                "{};{};{};{};{};{};{};{};0;{}\n",
+                member.id,
+                channel.name,
+                channel.uuid,
+                channel.profile.name,
+                channel.profile.number,
+                flags.join("|"),
+                member.volume_in,
+                member.volume_out,
+                member.energy_level
+            ));
+        }
+        body
+    }
+
+    /// All conferences, or one, the newest first.
+    pub(super) fn json_list(&self, only: Option<&str>, compact: bool) -> String {
+        let mut rooms: Vec<&Room> = self
+            .rooms
+            .values()
+            .filter(|room| !room.gone && only.is_none_or(|uid| uid == room.uid))
+            .collect();
+        rooms.sort_by_key(|room| std::cmp::Reverse(room.order));
+        let list = Json::List(rooms.into_iter().map(|room| self.room_json(room)).collect());
+        if compact {
+            list.compact()
+        } else {
+            list.pretty()
+        }
+    }
+
+    fn room_json(&self, room: &Room) -> Json {
+        let int = |number: u64| Json::Int(i64::try_from(number).unwrap_or(i64::MAX));
+        let off = || Json::Bool(false);
+        let on = || Json::Bool(true);
+        let mut fields = vec![
+            ("conference_name", Json::Text(room.name.clone())),
+            ("member_count", int(room.size())),
+            ("ghost_count", int(room.ghosts())),
+            ("rate", int(8000)),
+            (
+                "run_time",
+                int((self.now / 1_000_000).saturating_sub(room.created / 1_000_000)),
+            ),
+            ("conference_uuid", Json::Text(room.uid.clone())),
+            ("canvas_count", int(0)),
+            ("max_bw_in", int(0)),
+            ("force_bw_in", int(0)),
+            ("video_floor_packets", int(0)),
+            ("locked", Json::Bool(room.locked)),
+            ("destruct", off()),
+            ("wait_mod", off()),
+            ("audio_always", off()),
+            ("running", on()),
+            ("answered", on()),
+            ("enforce_min", on()),
+            ("bridge_to", off()),
+            ("dynamic", on()),
+            ("exit_sound", on()),
+            ("enter_sound", on()),
+            ("recording", Json::Bool(!room.recordings.is_empty())),
+            ("video_bridge", off()),
+            ("video_floor_only", off()),
+            ("video_rfc4579", off()),
+        ];
+        if room.max_members > 0 {
+            fields.push(("max_members", int(room.max_members)));
+        }
+        let vars = room
+            .vars
+            .iter()
+            .map(|(key, value)| (key.clone(), Json::Text(value.clone())))
+            .collect();
+        fields.push(("variables", Json::Map(vars)));
+        let recordings = room.recordings.iter().filter_map(|node| {
+            let started = node.started?;
+            Some(Json::Object(vec![
+                ("type", Json::Text("recording_node".into())),
+                ("record_path", Json::Text(node.path.clone())),
+                ("join_time", int(started / 1_000_000)),
+            ]))
+        });
+        let members = room
+            .members
+            .iter()
+            .map(|member| self.member_json(room, member));
+        fields.push(("members", Json::List(recordings.chain(members).collect())));
+        Json::Object(fields)
+    }
+
+    fn member_json(&self, room: &Room, member: &Member) -> Json {
+        let Some(channel) = self.channels.get(&member.uuid) else {
+            return Json::Object(Vec::new());
+        };
+        let flag = Json::Bool;
+        let age = (self.now / 1_000_000).saturating_sub(member.joined / 1_000_000);
+        Json::Object(vec![
+            ("type", Json::Text("caller".into())),
+            (
+                "id",
+                Json::Int(i64::try_from(member.id).unwrap_or(i64::MAX)),
+            ),
+            (
+                "flags",
+                Json::Object(vec![
+                    ("can_hear", flag(member.can_hear && !member.hold)),
+                    ("can_see", flag(!member.hold)),
+                    ("can_speak", flag(member.can_speak && !member.hold)),
+                    ("hold", flag(member.hold)),
+                    ("mute_detect", flag(false)),
+                    ("talking", flag(member.talking)),
+                    ("has_video", flag(false)),
+                    ("video_bridge", flag(false)),
+                    ("has_floor", flag(room.floor == Some(member.id))),
+                    ("is_moderator", flag(member.moderator)),
+                    ("end_conference", flag(false)),
+                    ("mandatory_member_end_conference", flag(false)),
+                    ("pass_digits", flag(false)),
+                ]),
+            ),
+            ("uuid", Json::Text(member.uuid.clone())),
+            ("caller_id_name", Json::Text(channel.profile.name.clone())),
+            (
+                "caller_id_number",
+                Json::Text(channel.profile.number.clone()),
+            ),
+            (
+                "join_time",
+                Json::Int(i64::try_from(age).unwrap_or(i64::MAX)),
+            ),
+            ("last_talking", Json::Int(0)),
+            (
+                "energy",
+                Json::Int(i64::try_from(member.energy_level).unwrap_or(i64::MAX)),
+            ),
+            ("volume_in", Json::Int(member.volume_in)),
+            ("volume_out", Json::Int(member.volume_out)),
+            ("output-volume", Json::Int(member.volume_out)),
+            ("input-volume", Json::Int(member.volume_in)),
+        ])
+    }
+}
+
+/// Splits arguments at spaces; `'` groups, `\` takes the next character as it is.
+fn split_args(text: &str) -> Vec<String> {
+    let mut args = Vec::new();
+    let mut arg = String::new();
+    let (mut quoted, mut started) = (false, false);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                arg.extend(chars.next());
+                started = true;
+            }
+            '\'' => {
+                quoted = !quoted;
+                started = true;
+            }
+            ' ' if !quoted => {
+                if std::mem::take(&mut started) {
+                    args.push(std::mem::take(&mut arg));
+                }
+            }
+            other => {
+                arg.push(other);
+                started = true;
+            }
+        }
+    }
+    if started {
+        args.push(arg);
+    }
+    args
+}

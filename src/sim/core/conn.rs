@@ -1,0 +1,378 @@
+//! One Event Socket connection: what it has authenticated, subscribed and filtered, and what waits for it.
+//!
+//! Owns the cutting of received bytes into commands, the subscription, and two queues: replies, and events
+//! up to a bound. Leaves out what commands do. The core feeds it; whoever owns the socket empties it.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use super::event::{Event, Format};
+
+/// A connection of the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// How many events wait for one connection before the server drops more.
+pub const MAX_QUEUED_EVENTS: usize = 100_000;
+/// After how many dropped in a row the server gives a connection up.
+pub const MAX_DROPPED_IN_A_ROW: u64 = 500;
+/// The longest command.
+const MAX_COMMAND: usize = 10 * 1024 * 1024;
+
+/// A received command: its first line, its headers, its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Command {
+    pub line: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Command {
+    /// A command from its text: lines, and a body behind a blank one.
+    pub fn parse(text: &str) -> Self {
+        let (head, body) = match text.find("\n\n") {
+            Some(at) => (&text[..at], &text[at + 2..]),
+            None => (text, ""),
+        };
+        let mut lines = head.trim_start_matches(['\r', '\n']).lines();
+        let line = lines.next().unwrap_or_default().trim_end().to_owned();
+        let headers = lines
+            .filter_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                Some((name.trim().to_owned(), value.trim().to_owned()))
+            })
+            .collect();
+        Self {
+            line,
+            headers,
+            body: body.to_owned(),
+        }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Filter {
+    header: String,
+    pattern: String,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Conn {
+    pub authed: bool,
+    pub format: Format,
+    pub listening: bool,
+    pub all: bool,
+    pub names: BTreeSet<String>,
+    pub subclasses: BTreeSet<String>,
+    filters: Vec<Filter>,
+    buffer: Vec<u8>,
+    /// Commands not yet looked at, because one is running.
+    pub inbox: VecDeque<Command>,
+    /// A command runs on this connection's thread: nothing is delivered meanwhile, events included.
+    pub busy: bool,
+    replies: VecDeque<Vec<u8>>,
+    events: VecDeque<Arc<Event>>,
+    pub max_events: usize,
+    /// The start of this connection's output that was rendered but not yet taken.
+    pending: Vec<u8>,
+    /// To be closed once all replies are written.
+    pub closing: bool,
+    pub dropped: u64,
+    dropped_in_a_row: u64,
+    pub logging: bool,
+}
+
+impl Conn {
+    pub fn new(max_events: usize) -> Self {
+        Self {
+            max_events,
+            ..Self::default()
+        }
+    }
+
+    /// Takes bytes in and moves whole commands to the inbox. False: more than the server would stand.
+    pub fn receive(&mut self, bytes: &[u8]) -> bool {
+        self.buffer.extend_from_slice(bytes);
+        while let Some((end, skip)) = blank_line(&self.buffer) {
+            let head = String::from_utf8_lossy(&self.buffer[..end]).replace("\r\n", "\n");
+            let mut command = Command::parse(&head);
+            let length = command
+                .header("content-length")
+                .and_then(|text| text.parse::<usize>().ok())
+                .unwrap_or(0);
+            if length > MAX_COMMAND {
+                return false;
+            }
+            let Some(body) = self.buffer.get(end + skip..end + skip + length) else {
+                return true;
+            };
+            command.body = String::from_utf8_lossy(body).into_owned();
+            self.buffer.drain(..end + skip + length);
+            if !command.line.is_empty() {
+                self.inbox.push_back(command);
+            }
+        }
+        self.buffer.len() <= MAX_COMMAND
+    }
+
+    pub fn reply(&mut self, bytes: Vec<u8>) {
+        self.replies.push_back(bytes);
+    }
+
+    /// Queues an event if it is subscribed to and passes the filters. False: the queue was full.
+    pub fn offer(&mut self, event: &Arc<Event>) -> bool {
+        if !self.wants(event) {
+            return true;
+        }
+        if self.events.len() >= self.max_events {
+            self.dropped += 1;
+            self.dropped_in_a_row += 1;
+            if self.dropped_in_a_row > MAX_DROPPED_IN_A_ROW {
+                self.closing = true;
+            }
+            return false;
+        }
+        self.dropped_in_a_row = 0;
+        self.events.push_back(Arc::clone(event));
+        true
+    }
+
+    pub fn wants(&self, event: &Event) -> bool {
+        if !self.authed || !self.listening {
+            return false;
+        }
+        let subscribed = self.all
+            || match &event.subclass {
+                Some(subclass) => self.subclasses.contains(subclass),
+                None => self.names.contains(&*event.name),
+            };
+        subscribed && self.passes(event)
+    }
+
+    /// Any filter that matches lets an event through; a `-` before the pattern keeps it out.
+    fn passes(&self, event: &Event) -> bool {
+        if self.filters.is_empty() {
+            return true;
+        }
+        let mut send = false;
+        for filter in &self.filters {
+            let Some(value) = event.get(&filter.header) else {
+                continue;
+            };
+            let trimmed = filter.pattern.trim_start();
+            let (positive, pattern) = match trimmed.strip_prefix('-') {
+                Some(rest) => (false, rest),
+                None => (true, trimmed.strip_prefix('+').unwrap_or(trimmed)),
+            };
+            if send && positive {
+                continue;
+            }
+            if pattern_matches(pattern.trim_start(), &value) {
+                if !positive {
+                    return false;
+                }
+                send = true;
+            }
+        }
+        send
+    }
+
+    pub fn add_filter(&mut self, header: &str, pattern: &str) {
+        self.filters.push(Filter {
+            header: header.to_owned(),
+            pattern: pattern.to_owned(),
+        });
+    }
+
+    /// Removes filters on a header (all of them for `all`), perhaps only those with one pattern.
+    pub fn delete_filter(&mut self, header: &str, pattern: Option<&str>) {
+        let every = header.eq_ignore_ascii_case("all");
+        self.filters.retain(|filter| {
+            !(every
+                || filter.header.eq_ignore_ascii_case(header)
+                    && pattern.is_none_or(|text| text == filter.pattern))
+        });
+    }
+
+    pub fn flush_events(&mut self) {
+        self.events.clear();
+    }
+
+    pub fn queued_events(&self) -> usize {
+        self.events.len()
+    }
+
+    pub fn has_output(&self) -> bool {
+        !self.pending.is_empty()
+            || !self.replies.is_empty()
+            || (!self.busy && !self.events.is_empty())
+    }
+
+    /// Takes up to `limit` bytes; a message may be cut, its rest comes with the next call.
+    pub fn take(&mut self, limit: usize) -> Vec<u8> {
+        while self.pending.len() < limit {
+            if let Some(reply) = self.replies.pop_front() {
+                self.pending.extend_from_slice(&reply);
+            } else if self.busy || self.closing {
+                break;
+            } else if let Some(event) = self.events.pop_front() {
+                self.pending.extend_from_slice(&event.render(self.format));
+            } else {
+                break;
+            }
+        }
+        if self.pending.len() <= limit {
+            std::mem::take(&mut self.pending)
+        } else {
+            let rest = self.pending.split_off(limit);
+            std::mem::replace(&mut self.pending, rest)
+        }
+    }
+
+    /// All was written that will be, and the connection is to be closed.
+    pub fn finished(&self) -> bool {
+        self.closing && self.pending.is_empty() && self.replies.is_empty()
+    }
+}
+
+/// Where the head of a command ends, and how long the blank line is.
+fn blank_line(bytes: &[u8]) -> Option<(usize, usize)> {
+    let plain = memchr::memmem::find(bytes, b"\n\n").map(|at| (at, 2));
+    let dos = memchr::memmem::find(bytes, b"\n\r\n").map(|at| (at, 3));
+    match (plain, dos) {
+        (Some(a), Some(b)) => Some(if a.0 < b.0 { a } else { b }),
+        (found, None) | (None, found) => found,
+    }
+}
+
+/// `/…/` is a regular expression (the small part of them that filters use), all else is compared whole.
+fn pattern_matches(pattern: &str, value: &str) -> bool {
+    match pattern
+        .strip_prefix('/')
+        .map(|rest| rest.strip_suffix('/').unwrap_or(rest))
+    {
+        Some(expression) => match expression.strip_prefix('^') {
+            Some(anchored) => matches_here(anchored, value),
+            None => value
+                .char_indices()
+                .map(|(at, _)| at)
+                .chain([value.len()])
+                .any(|at| matches_here(expression, &value[at..])),
+        },
+        None => pattern.eq_ignore_ascii_case(value),
+    }
+}
+
+/// Literals, `\` escapes, `.`, `*` behind one of them, and `$` at the end.
+fn matches_here(expression: &str, text: &str) -> bool {
+    let mut chars = expression.chars();
+    let Some(first) = chars.next() else {
+        return true;
+    };
+    if first == '$' && chars.as_str().is_empty() {
+        return text.is_empty();
+    }
+    let (literal, any) = match first {
+        '\\' => (chars.next().unwrap_or('\\'), false),
+        '.' => ('.', true),
+        other => (other, false),
+    };
+    let accepts = |c: char| any || c == literal;
+    let rest = chars.as_str();
+    if let Some(behind) = rest.strip_prefix('*') {
+        let mut remaining = text;
+        loop {
+            if matches_here(behind, remaining) {
+                return true;
+            }
+            let mut left = remaining.chars();
+            match left.next() {
+                Some(c) if accepts(c) => remaining = left.as_str(),
+                Some(_) | None => return false,
+            }
+        }
+    }
+    let mut left = text.chars();
+    match left.next() {
+        Some(c) if accepts(c) => matches_here(rest, left.as_str()),
+        Some(_) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_cut_at_blank_lines_and_bodies_at_their_length() {
+        let mut conn = Conn::new(10);
+        assert!(conn.receive(
+            b"auth x\n\nsendevent CUSTOM\nEvent-Subclass: a::b\ncontent-length: 4\n\nab\n"
+        ));
+        assert_eq!(conn.inbox.len(), 1);
+        assert!(conn.receive(b"\nexit\r\n\r\n"));
+        assert_eq!(conn.inbox.len(), 3);
+        assert_eq!(conn.inbox[1].body, "ab\n\n");
+        assert_eq!(conn.inbox[1].header("event-subclass"), Some("a::b"));
+        assert_eq!(conn.inbox[2].line, "exit");
+    }
+
+    #[test]
+    fn filters_match_as_the_server_does() {
+        let mut conn = Conn {
+            authed: true,
+            listening: true,
+            all: true,
+            ..Conn::new(10)
+        };
+        conn.add_filter("Job-UUID", r"/^rk\-1-/");
+        let mut event = Event {
+            name: "BACKGROUND_JOB".into(),
+            subclass: None,
+            headers: Vec::new(),
+            body: None,
+        };
+        assert!(
+            !conn.wants(&event),
+            "an event without the header is kept out"
+        );
+        event.add("Job-UUID", "rk-1-77");
+        assert!(conn.wants(&event));
+        conn.delete_filter("Job-UUID", None);
+        conn.add_filter("Job-UUID", "/7$/");
+        assert!(conn.wants(&event));
+        conn.add_filter("Job-UUID", "-/1-.*7/");
+        assert!(!conn.wants(&event));
+    }
+
+    #[test]
+    fn a_full_queue_drops_and_at_last_gives_up() {
+        let mut conn = Conn {
+            authed: true,
+            listening: true,
+            all: true,
+            ..Conn::new(1)
+        };
+        let event = Arc::new(Event {
+            name: "X".into(),
+            subclass: None,
+            headers: Vec::new(),
+            body: None,
+        });
+        assert!(conn.offer(&event));
+        for _ in 0..=MAX_DROPPED_IN_A_ROW {
+            assert!(!conn.offer(&event));
+        }
+        assert!(conn.closing);
+        assert_eq!(conn.dropped, 501);
+    }
+}

@@ -1,0 +1,508 @@
+//! The model against recordings of a real server: the same commands at the same times must give the same
+//! events, the same answers and the same state.
+//!
+//! Per scenario, `commands.sent` is what was sent, `script.jsonl` when, and `steps.jsonl` tells the rest:
+//!
+//! - `zero`: the server's clock when the script began; `first_member`: the first member id of the recording;
+//! - `media`: how long a URL sounds, or that it is `missing`;
+//! - `t` with `sent`: when a command was sent that the script does not list;
+//! - `t` with `call`, `hangup`: somebody outside calls, hangs up; `t` with `stop`: the server gets a signal.
+//!
+//! Compared are all events per channel, per conference and per job, in order, with all headers but those of
+//! time and chance (see `compare`); every answer on the command connection, to the letter; and at each
+//! checkpoint the server's own word about rooms and channels. The order of threads comes from the recording
+//! (see `replay`).
+
+mod compare;
+mod replay;
+mod wire;
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use replay::{Known, RecordedIds, RecordedTiming};
+use roomkeeper::sim::core::{Core, InboundCall, Media, MediaPace, NodeConfig, SeededIds, Timing};
+use serde_json::Value;
+use wire::{Event, Frame, events, frames};
+
+fn scenario(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name)
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Something that happens at a time.
+#[derive(Debug, Clone)]
+enum Act {
+    Send(String),
+    Call {
+        uuid: String,
+        from: String,
+        to: String,
+    },
+    HangUp(String),
+    Terminate,
+}
+
+struct Recording {
+    zero: u64,
+    first_member: u64,
+    media: BTreeMap<String, Media>,
+    acts: Vec<(u64, Act)>,
+    /// Events up to the last checkpoint; behind it the next scenario may have begun.
+    events: Vec<Event>,
+    all_events: Vec<Event>,
+    stream: Vec<Frame>,
+    answers: Vec<Frame>,
+    subscription: String,
+}
+
+/// The commands of a `.sent` file, authentication left out.
+fn commands(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    text.split("\n\n")
+        .map(str::trim)
+        .filter(|command| !command.is_empty() && !command.starts_with("auth "))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn micros(seconds: f64) -> u64 {
+    (seconds * 1e6).round() as u64
+}
+
+impl Recording {
+    fn read(name: &str) -> Self {
+        let dir = scenario(name);
+        let script = lines(&dir.join("script.jsonl"));
+        let steps = lines(&dir.join("steps.jsonl"));
+        let stream = frames(&fs::read(dir.join("events.esl")).unwrap());
+        let answers = frames(&fs::read(dir.join("commands.esl")).unwrap());
+        let all_events = events(&stream);
+        let stops = steps.iter().any(|step| !step["stop"].is_null());
+        let end = match script
+            .iter()
+            .filter_map(|step| step["checkpoint"].as_u64())
+            .next_back()
+        {
+            Some(end) if !stops => usize::try_from(end).unwrap(),
+            _ => usize::MAX,
+        };
+        let number = |key: &str| steps.iter().find_map(|step| step[key].as_u64()).unwrap();
+        let zero = number("zero");
+        let mut media = BTreeMap::new();
+        for step in steps.iter().filter(|step| !step["media"].is_null()) {
+            let duration = step["seconds"].as_f64().map(micros);
+            media.insert(
+                step["media"].as_str().unwrap().to_owned(),
+                Media {
+                    duration,
+                    opening: 0,
+                },
+            );
+        }
+        let events: Vec<Event> = all_events
+            .iter()
+            .filter(|event| event.offset < end)
+            .cloned()
+            .collect();
+        let mut recording = Self {
+            zero,
+            first_member: number("first_member"),
+            media,
+            acts: Vec::new(),
+            events,
+            all_events,
+            stream,
+            answers,
+            subscription: commands(&dir.join("events.sent")).concat(),
+        };
+        recording.acts =
+            recording.timetable(&commands(&dir.join("commands.sent")), &script, &steps);
+        recording
+    }
+
+    /// When each command was sent, and what else happened.
+    fn timetable(&self, sent: &[String], script: &[Value], steps: &[Value]) -> Vec<(u64, Act)> {
+        let mut acts = Vec::new();
+        let mut unscripted: Vec<(&str, f64)> = steps
+            .iter()
+            .filter_map(|step| Some((step["sent"].as_str()?, step["t"].as_f64()?)))
+            .collect();
+        let mut script = script
+            .iter()
+            .filter(|step| step["eof"].is_null())
+            .peekable();
+        let mut last = self.zero;
+        let mut left: Vec<&str> = sent.iter().map(String::as_str).collect();
+        left.reverse();
+        while let Some(command) = left.pop() {
+            let scripted = |text: &str| {
+                text == command
+                    || text.starts_with("40 x") && command.starts_with("bgapi originate")
+                    || text.starts_with("sendmsg") && command.starts_with("sendmsg")
+            };
+            let next = script.peek();
+            let at = if next.is_some_and(|step| step["cmd"].as_str().is_some_and(scripted)) {
+                let step = next.copied().unwrap();
+                let burst = step["cmd"]
+                    .as_str()
+                    .is_some_and(|text| text.starts_with("40 x"));
+                if !burst
+                    || !left
+                        .last()
+                        .is_some_and(|command| command.starts_with("bgapi originate"))
+                {
+                    script.next();
+                }
+                match burst {
+                    // All forty were sent before the first had an effect.
+                    true => self.events[0].time() - 1_000,
+                    false => self.sent_at(command, step),
+                }
+            } else if next.is_some_and(|step| !step["checkpoint"].is_null())
+                && command == "api conference json_list"
+            {
+                self.zero + micros(next.unwrap()["t"].as_f64().unwrap())
+            } else if let Some(known) = unscripted.iter().position(|(text, _)| *text == command) {
+                self.zero + micros(unscripted.remove(known).1)
+            } else {
+                // The second half of a checkpoint, or a look that nobody noted.
+                if command == "api show channels as json" {
+                    script.next_if(|step| !step["checkpoint"].is_null());
+                }
+                last
+            };
+            last = at.max(last);
+            acts.push((last, Act::Send(command.to_owned())));
+        }
+        assert!(
+            script.next().is_none(),
+            "a step of the script was never sent"
+        );
+        for step in steps {
+            let Some(at) = step["t"].as_f64().map(|t| self.zero + micros(t)) else {
+                continue;
+            };
+            let text = |key: &str| step[key].as_str().map(str::to_owned);
+            if let Some(uuid) = text("call") {
+                acts.push((
+                    at,
+                    Act::Call {
+                        uuid,
+                        from: text("from").unwrap(),
+                        to: text("to").unwrap(),
+                    },
+                ));
+            } else if let Some(uuid) = text("hangup") {
+                acts.push((at, Act::HangUp(uuid)));
+            } else if text("stop").as_deref() == Some("SIGTERM") {
+                acts.push((at, Act::Terminate));
+            }
+        }
+        acts.sort_by_key(|(at, _)| *at);
+        acts
+    }
+
+    /// The script has the times of answers. For `originate`, which blocks, its first effect is nearer.
+    fn sent_at(&self, command: &str, step: &Value) -> u64 {
+        let created = command.starts_with("api originate").then(|| {
+            let uuid = step["reply"]
+                .as_str()
+                .unwrap()
+                .trim_start_matches("+OK ")
+                .trim();
+            let create = self.events.iter().find(|event| {
+                event.name() == "CHANNEL_CREATE"
+                    && [
+                        event.get("Unique-ID"),
+                        event.get("variable_other_loopback_leg_uuid"),
+                    ]
+                    .contains(&uuid)
+            });
+            create.unwrap().time() - 500
+        });
+        let answered = self.zero + micros(step["t"].as_f64().unwrap());
+        // What a conference command itself tells is stamped by a clock that ticks every 20 ms.
+        let mut words = command
+            .split(' ')
+            .skip_while(|word| *word != "conference")
+            .skip(1);
+        let told = words.next().zip(words.next()).and_then(|(room, verb)| {
+            let action = format!("{verb}-member");
+            let told = self.events.iter().filter(|event| {
+                event.get("Conference-Name") == room
+                    && event.get("Action") == action
+                    && event.time().abs_diff(answered) < 45_000
+            });
+            told.map(Event::time).min().map(|at| at - 1)
+        });
+        created.or(told).unwrap_or(answered)
+    }
+
+    /// Identifiers in the order in which the commands make the server ask for them.
+    fn known(&self) -> Known {
+        let mut known = Known {
+            core: self.all_events[0].get("Core-UUID").to_owned(),
+            ..Known::default()
+        };
+        let other = |uuid: &str| {
+            self.all_events
+                .iter()
+                .find(|event| event.name() == "CHANNEL_CREATE" && event.get("Unique-ID") == uuid)
+                .map(|event| event.get("variable_other_loopback_leg_uuid").to_owned())
+        };
+        let sent = self.acts.iter().filter_map(|(_, act)| match act {
+            Act::Send(command) => Some(command),
+            Act::Call { .. } | Act::HangUp(_) | Act::Terminate => None,
+        });
+        // The greeting and the answer to the password come first.
+        for (command, answer) in sent.zip(&self.answers[2..]) {
+            let job = answer
+                .head
+                .lines()
+                .find_map(|line| line.strip_prefix("Job-UUID: "));
+            let mut made = None;
+            if let Some(job) = job {
+                known.jobs.push_back(job.to_owned());
+                made = self
+                    .all_events
+                    .iter()
+                    .find(|event| event.get("Job-UUID") == job)
+                    .map(|event| event.body.clone());
+            } else if command.starts_with("api originate") {
+                made = Some(answer.body.clone());
+            }
+            let uuid =
+                made.and_then(|body| body.strip_prefix("+OK ").map(|uuid| uuid.trim().to_owned()));
+            if let Some(uuid) = uuid.filter(|_| command.contains("originate")) {
+                known.channels.extend(
+                    other(&uuid)
+                        .map(|other| [uuid, other])
+                        .into_iter()
+                        .flatten(),
+                );
+            }
+        }
+        let created = self
+            .all_events
+            .iter()
+            .filter(|event| event.get("Action") == "conference-create");
+        known.rooms = created
+            .map(|event| event.get("Conference-Unique-ID").to_owned())
+            .collect();
+        known
+    }
+
+    fn node(&self) -> NodeConfig {
+        let first = &self.all_events[0];
+        let of = |name: &str| first.get(name).to_owned();
+        NodeConfig {
+            hostname: of("FreeSWITCH-Hostname"),
+            switchname: of("FreeSWITCH-Switchname"),
+            ipv4: of("FreeSWITCH-IPv4"),
+            ipv6: of("FreeSWITCH-IPv6"),
+            media: self.media.clone(),
+            ..NodeConfig::default()
+        }
+    }
+}
+
+/// What the model makes of a recording's acts.
+struct Outcome {
+    stream: Vec<Frame>,
+    answers: Vec<Frame>,
+}
+
+fn run(recording: &Recording, timing: Box<dyn Timing>) -> Outcome {
+    let known = Arc::new(Mutex::new(recording.known()));
+    let ids = Box::new(RecordedIds {
+        known,
+        others: SeededIds::new(7),
+    });
+    let begin = recording.acts[0].0.min(recording.all_events[0].time()) - 1_000_000;
+    let mut core = Core::new(recording.node(), ids, timing, begin);
+    core.set_next_member_id(recording.first_member);
+    let listener = core.connect(begin);
+    let commander = core.connect(begin);
+    for conn in [listener, commander] {
+        core.handle_command(conn, "auth ClueCon", begin);
+    }
+    core.handle_command(listener, &recording.subscription, begin);
+    let (mut stream, mut answers) = (Vec::new(), Vec::new());
+    let mut now = begin;
+    for (at, act) in &recording.acts {
+        now = now.max(*at);
+        match act {
+            Act::Send(command) => {
+                // As bytes, cut anywhere: the framing is part of what is tested.
+                let (head, tail) = command.split_at(command.len() / 2);
+                core.handle_bytes(commander, head.as_bytes(), now);
+                core.handle_bytes(commander, format!("{tail}\n\n").as_bytes(), now);
+            }
+            Act::Call { uuid, from, to } => {
+                core.call_in(
+                    InboundCall {
+                        did: to.clone(),
+                        caller_name: from.clone(),
+                        caller_number: from.clone(),
+                        uuid: Some(uuid.clone()),
+                        ..InboundCall::default()
+                    },
+                    now,
+                );
+            }
+            Act::HangUp(uuid) => {
+                core.hang_up_call(uuid, "NORMAL_CLEARING", now);
+            }
+            Act::Terminate => core.shut_down(now),
+        }
+        stream.extend(core.poll_output(listener));
+        answers.extend(core.poll_output(commander));
+    }
+    core.advance(now + 3_000_000);
+    stream.extend(core.poll_output(listener));
+    answers.extend(core.poll_output(commander));
+    // On the command connection nobody listened any more when the server was stopped.
+    let answers = frames(&answers)
+        .into_iter()
+        .filter(|frame| frame.content_type() != "text/disconnect-notice")
+        .collect();
+    Outcome {
+        stream: frames(&stream),
+        answers,
+    }
+}
+
+fn check_answers(recording: &Recording, outcome: &Outcome, out: &mut String) {
+    let sent = ["(greeting)", "auth"]
+        .into_iter()
+        .chain(recording.acts.iter().filter_map(|(_, act)| match act {
+            Act::Send(command) => Some(command.as_str()),
+            Act::Call { .. } | Act::HangUp(_) | Act::Terminate => None,
+        }));
+    for (at, command) in sent.enumerate() {
+        let (Some(recorded), Some(modelled)) = (recording.answers.get(at), outcome.answers.get(at))
+        else {
+            let _ = writeln!(out, "{command}: no answer in the recording or in the model");
+            continue;
+        };
+        let verdict = if command.contains("json_list") || command.starts_with("api show") {
+            compare::same_json(&recorded.body, &modelled.body)
+        } else if command.starts_with("api uuid_dump") {
+            let event = |frame: &Frame| {
+                let frame = Frame {
+                    head: "Content-Type: text/event-json".into(),
+                    ..frame.clone()
+                };
+                events(&[frame]).remove(0)
+            };
+            let lines = compare::difference(&event(recorded), &event(modelled));
+            if lines.is_empty() {
+                Ok(())
+            } else {
+                Err(lines.join("\n    "))
+            }
+        } else if (&recorded.head, &recorded.body) == (&modelled.head, &modelled.body) {
+            Ok(())
+        } else {
+            Err(format!(
+                "recorded {:?} {:?}\n    modelled {:?} {:?}",
+                recorded.head, recorded.body, modelled.head, modelled.body
+            ))
+        };
+        if let Err(why) = verdict {
+            let _ = writeln!(out, "answer to `{command}`:\n    {why}");
+        }
+    }
+    if recording.answers.len() != outcome.answers.len() {
+        let _ = writeln!(
+            out,
+            "answers: {} recorded, {} modelled",
+            recording.answers.len(),
+            outcome.answers.len()
+        );
+    }
+}
+
+/// The messages on the event connection that are no events.
+fn check_rest(recording: &Recording, outcome: &Outcome, out: &mut String) {
+    let rest = |frames: &[Frame]| -> Vec<(String, String)> {
+        frames
+            .iter()
+            .filter(|frame| !frame.content_type().starts_with("text/event"))
+            .map(|frame| (frame.head.clone(), frame.body.clone()))
+            .collect()
+    };
+    let (recorded, modelled) = (rest(&recording.stream), rest(&outcome.stream));
+    if recorded != modelled {
+        let _ = writeln!(
+            out,
+            "messages that are no events: recorded {recorded:?}, modelled {modelled:?}"
+        );
+    }
+}
+
+fn differences(name: &str) -> String {
+    let recording = Recording::read(name);
+    let times = replay::times(&recording.all_events);
+    let timing = RecordedTiming::new(&recording.all_events, &times);
+    let outcome = run(&recording, Box::new(timing));
+    let mut out = compare::report(&recording.events, &events(&outcome.stream));
+    check_answers(&recording, &outcome, &mut out);
+    check_rest(&recording, &outcome, &mut out);
+    out
+}
+
+macro_rules! scenarios {
+    ($($test:ident: $name:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            let out = differences($name);
+            assert!(out.is_empty(), "\n{out}");
+        })*
+    };
+}
+
+scenarios! {
+    join_mute_leave: "plain/join_mute_leave",
+    playback: "plain/playback",
+    recording: "plain/recording",
+    destroy_recreate: "plain/destroy_recreate",
+    move_between_rooms: "plain/move_between_rooms",
+    talk_floor: "plain/talk_floor",
+    limits: "plain/limits",
+    actions: "plain/actions",
+    burst: "plain/burst",
+    sip_inbound: "plain/sip_inbound",
+    shutdown: "plain/shutdown",
+    crash: "plain/crash",
+    json_join_mute_leave: "json/join_mute_leave",
+    json_playback: "json/playback",
+    json_talk_floor: "json/talk_floor",
+}
+
+/// Scenarios in which no two threads race: the model's own pace gives the recording too.
+#[test]
+fn the_models_own_pace_is_enough_where_nothing_races() {
+    for name in ["plain/crash"] {
+        let recording = Recording::read(name);
+        let outcome = run(&recording, Box::new(MediaPace::default()));
+        let mut out = compare::report(&recording.events, &events(&outcome.stream));
+        check_answers(&recording, &outcome, &mut out);
+        assert!(out.is_empty(), "{name}:\n{out}");
+    }
+}
