@@ -6,6 +6,7 @@ pub mod app;
 pub mod config;
 pub mod esl;
 pub mod ids;
+pub mod lab;
 pub mod node;
 pub mod reconciler;
 pub mod room;

@@ -1,0 +1,346 @@
+//! Everything in one process, to be tried: a simulated node over real TCP, a controller on a store in memory, a demo
+//! app, callers, and a receiver that prints each webhook.
+//!
+//! Owns the demo. Leaves out nothing that `serve` runs: the controller is the same, and the demo speaks to it over
+//! HTTP as any app would.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::app::{self, AppError};
+use crate::config::{Config, ConfigErrors};
+use crate::sim::{SimConfig, SimNode};
+use crate::webhook::sign::{self, Secret};
+
+const APP: &str = "demo";
+const KEY: &str = "lab-key";
+const NODE: &str = "acW68";
+const PASSWORD: &str = "lab-node-password";
+const DID: &str = "747713001";
+const ROOM: &str = "lobby";
+
+/// Callers that are kept on the line.
+const CALLERS: usize = 3;
+
+/// How long one step of the demo may take; each takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the lab could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The simulated node or the receiver could not listen.
+    #[error("cannot listen on a loopback port")]
+    Listen(#[from] io::Error),
+    /// The lab's own configuration is wrong, which is a mistake of ours.
+    #[error("the lab's configuration is wrong: {0}")]
+    Config(#[from] ConfigErrors),
+    /// The controller could not begin.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// The demo did not get the answer it expected from the API.
+    #[error("the demo got no good answer: {0}")]
+    Demo(String),
+}
+
+/// Where the lab listens.
+#[derive(Clone, Copy, Debug)]
+pub struct LabPorts {
+    /// The API's port on loopback; another one is taken when it is in use.
+    pub http: u16,
+    /// The operator's port on loopback; another one is taken when it is in use.
+    pub admin: u16,
+}
+
+/// Runs the lab until the process is told to stop.
+///
+/// # Errors
+/// [`LabError`] when it cannot begin.
+pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabError> {
+    let begun = Instant::now();
+    let mut sim_config = SimConfig::default();
+    sim_config.node.password = PASSWORD.to_owned();
+    let sim = SimNode::start(sim_config).await?;
+    let secret_text = format!(
+        "whsec_{}",
+        BASE64_STANDARD.encode(rand::random::<[u8; 24]>())
+    );
+    let secret: Secret = secret_text
+        .parse()
+        .map_err(|_| LabError::Demo("the secret is not one".to_owned()))?;
+    let receiver = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let hook = format!("http://{}/hook", receiver.local_addr()?);
+    let text = configuration(
+        free_or_any(ports.http).await?,
+        free_or_any(ports.admin).await?,
+        sim.addr,
+        &hook,
+        &secret_text,
+    );
+    let config = Config::from_text(&text, std::iter::empty())?;
+    let receiving = tokio::spawn(async move {
+        let routes = Router::new()
+            .route("/hook", post(received))
+            .with_state(secret);
+        // It lives as long as the process.
+        let _ended = axum::serve(receiver, routes).await;
+    });
+
+    let store = app::open_store(&config)?;
+    let running = app::start(&config, store, metrics).await?;
+    let api = Api::new(running.http)?;
+    say(&format!(
+        "Roomkeeper lab: one simulated FreeSWITCH node ({}), one controller, a store in memory, the app \"{APP}\".\n\
+         \n  API    http://{}   X-App-ID: {APP}   X-API-Key: {KEY}\n  admin  http://{}/readyz   /metrics   /admin/nodes\n\n\
+         The app's webhooks are printed as they arrive:\n",
+        sim.addr, running.http, running.admin
+    ));
+
+    let calls = api.callers(&sim, CALLERS).await?;
+    let room = api.create_room().await?;
+    let (Some(first), Some(second), Some(third)) = (calls.first(), calls.get(1), calls.get(2))
+    else {
+        return Err(LabError::Demo("too few callers".to_owned()));
+    };
+    for call in [first, second] {
+        api.join(call, &room).await?;
+    }
+    api.wait_for_members(&room, 2).await?;
+    say(&walk(&running.http, &room, first, third, begun.elapsed()));
+
+    app::wait_for_signal().await;
+    running.stop().await;
+    receiving.abort();
+    Ok(())
+}
+
+/// The wanted port if it is free, else any.
+async fn free_or_any(port: u16) -> io::Result<u16> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(listener) => Ok(listener.local_addr()?.port()),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            Ok(listener.local_addr()?.port())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn configuration(http: u16, admin: u16, node: SocketAddr, hook: &str, secret: &str) -> String {
+    format!(
+        r#"
+[http]
+listen = "127.0.0.1:{http}"
+admin_listen = "127.0.0.1:{admin}"
+[store]
+url = "memory:"
+[webhooks]
+allow_http = true
+allow_private = true
+[[nodes]]
+id = "{NODE}"
+address = "{node}"
+password = "{PASSWORD}"
+[[apps]]
+id = "{APP}"
+customer_id = "5e4a0680-804e-11ec-8477-2fea5968d85b"
+api_key = "{KEY}"
+dids = ["{DID}"]
+[[apps.webhooks]]
+url = "{hook}"
+secret = "{secret}"
+events = ["*"]
+"#
+    )
+}
+
+fn walk(api: &SocketAddr, room: &str, inside: &str, parked: &str, took: Duration) -> String {
+    let auth = format!("-H 'X-App-ID: {APP}' -H 'X-API-Key: {KEY}'");
+    let base = format!("http://{api}/api/v1");
+    format!(
+        "\nReady after {took:.1?}. Two callers are in the room \"{ROOM}\", muted; a third one is parked.\n\
+         Try this in another terminal, and watch the webhooks come in here:\n\n\
+         # unmute a caller\n\
+         curl -X POST {base}/sessions/{inside}/commands/conference/unmute {auth}\n\n\
+         # who is in the room?\n\
+         curl {base}/conferences/{room}/members {auth}\n\n\
+         # bring the parked caller in\n\
+         curl -X POST {base}/sessions/{parked}/commands/conference/join {auth} \\\n     \
+              -H 'Content-Type: application/json' -d '{{\"room_id\": \"{room}\"}}'\n\n\
+         # take a caller out, end a call, end the room\n\
+         curl -X POST {base}/sessions/{inside}/commands/conference/leave {auth}\n\
+         curl -X POST {base}/sessions/{inside}/commands/hangup {auth}\n\
+         curl -X DELETE {base}/conferences/{room} {auth}\n\n\
+         # all calls, all rooms\n\
+         curl {base}/sessions {auth}\n\
+         curl {base}/conferences {auth}\n\n\
+         Ctrl-C ends the lab.\n"
+    )
+}
+
+/// The demo's own client: it uses the API as any app would.
+struct Api {
+    client: reqwest::Client,
+    base: String,
+}
+
+impl Api {
+    fn new(address: SocketAddr) -> Result<Self, LabError> {
+        let client = reqwest::Client::builder()
+            .timeout(PATIENCE)
+            .no_proxy()
+            .build()
+            .map_err(|e| LabError::Demo(e.to_string()))?;
+        Ok(Self {
+            client,
+            base: format!("http://{address}/api/v1"),
+        })
+    }
+
+    async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> Result<(StatusCode, serde_json::Value), LabError> {
+        let failed = |e: reqwest::Error| LabError::Demo(e.to_string());
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.base))
+            .header("X-App-ID", APP)
+            .header("X-API-Key", KEY);
+        if let Some(body) = body {
+            request = request
+                .header("Content-Type", "application/json")
+                .body(body.to_string());
+        }
+        let answer = request.send().await.map_err(failed)?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(failed)?;
+        let json = serde_json::from_slice(&bytes).map_err(|e| LabError::Demo(e.to_string()))?;
+        Ok((status, json))
+    }
+
+    /// Asks again until an answer is as it should be.
+    async fn until<T>(
+        &self,
+        path: &str,
+        good: impl Fn(&serde_json::Value) -> Option<T>,
+    ) -> Result<T, LabError> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let (status, json) = self.ask(reqwest::Method::GET, path, None).await?;
+            if let Some(found) = good(&json) {
+                return Ok(found);
+            }
+            if Instant::now() > end {
+                return Err(LabError::Demo(format!(
+                    "{path} still answers {status} {json}"
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Calls come in, and are waited for until the controller knows them.
+    async fn callers(&self, sim: &SimNode, n: usize) -> Result<Vec<String>, LabError> {
+        self.until("/sessions", |json| {
+            json["sessions"].is_array().then_some(())
+        })
+        .await?;
+        for i in 1..=n {
+            // The number dialled says whose call it is: it is one of the app's.
+            sim.call_in(DID, &format!("5271211{i:02}"), &[]);
+        }
+        self.until("/sessions", |json| {
+            let sessions = json["sessions"].as_array()?;
+            let parked: Vec<String> = sessions
+                .iter()
+                .filter(|s| s["state"] == "parked")
+                .filter_map(|s| s["uuid"].as_str().map(str::to_owned))
+                .collect();
+            (parked.len() == n).then_some(parked)
+        })
+        .await
+    }
+
+    async fn create_room(&self) -> Result<String, LabError> {
+        let body = serde_json::json!({ "name": ROOM });
+        let (status, json) = self
+            .ask(reqwest::Method::POST, "/conferences", Some(body))
+            .await?;
+        json["room_id"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| LabError::Demo(format!("{status} {json}")))
+    }
+
+    async fn join(&self, session: &str, room: &str) -> Result<(), LabError> {
+        let path = format!("/sessions/{session}/commands/conference/join");
+        let body = serde_json::json!({ "room_id": room });
+        let (status, json) = self.ask(reqwest::Method::POST, &path, Some(body)).await?;
+        if status == StatusCode::ACCEPTED {
+            Ok(())
+        } else {
+            Err(LabError::Demo(format!("{status} {json}")))
+        }
+    }
+
+    async fn wait_for_members(&self, room: &str, n: usize) -> Result<(), LabError> {
+        self.until(&format!("/conferences/{room}"), |json| {
+            (json["members"].as_u64()? == n as u64).then_some(())
+        })
+        .await
+    }
+}
+
+/// A webhook has come: verified as any receiver should, and printed.
+async fn received(State(secret): State<Secret>, headers: HeaderMap, body: String) -> StatusCode {
+    let header = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+    };
+    let at = header("webhook-timestamp").parse::<u64>().unwrap_or(0);
+    let expected = sign::signatures(
+        &[secret],
+        header("webhook-id"),
+        crate::time::Timestamp::from_millis(at.saturating_mul(1000)),
+        &body,
+    );
+    if header("webhook-signature") != expected {
+        say("  webhook with a wrong signature, refused\n");
+        return StatusCode::UNAUTHORIZED;
+    }
+    let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+    let about = match text("session_uuid") {
+        session if session.is_empty() => text("room_id"),
+        session => session,
+    };
+    let time = text("timestamp");
+    let clock = time.get(11..23).unwrap_or(&time);
+    say(&format!(
+        "  {clock}  {:<28} {about}  {}\n",
+        text("event"),
+        json["data"]
+    ));
+    StatusCode::NO_CONTENT
+}
+
+fn say(text: &str) {
+    // A closed terminal must not end the lab.
+    let mut out = io::stdout().lock();
+    let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
