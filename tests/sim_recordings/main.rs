@@ -498,11 +498,125 @@ scenarios! {
 /// Scenarios in which no two threads race: the model's own pace gives the recording too.
 #[test]
 fn the_models_own_pace_is_enough_where_nothing_races() {
-    for name in ["plain/crash"] {
+    let unraced = [
+        "plain/actions",
+        "plain/crash",
+        "plain/move_between_rooms",
+        "plain/sip_inbound",
+        "json/talk_floor",
+    ];
+    for name in unraced {
         let recording = Recording::read(name);
         let outcome = run(&recording, Box::new(MediaPace::default()));
         let mut out = compare::report(&recording.events, &events(&outcome.stream));
         check_answers(&recording, &outcome, &mut out);
         assert!(out.is_empty(), "{name}:\n{out}");
     }
+}
+
+/// A comparison that cannot fail proves nothing: each of these alterations must be reported.
+#[test]
+fn an_altered_stream_is_reported() {
+    let recording = Recording::read("plain/talk_floor");
+    let original = &recording.events;
+    assert_eq!(compare::report(original, original), "");
+    let at = |wanted: &str| {
+        original
+            .iter()
+            .position(|event| event.title() == wanted)
+            .unwrap()
+    };
+    let altered = |change: &dyn Fn(&mut Vec<Event>)| {
+        let mut events = original.clone();
+        change(&mut events);
+        compare::report(original, &events)
+    };
+    let set = |event: &mut Event, name: &str, value: &str| {
+        let header = event
+            .headers
+            .iter_mut()
+            .rev()
+            .find(|(key, _)| key == name)
+            .unwrap();
+        header.1 = value.to_owned();
+    };
+    let (add, del, floor) = (at("add-member"), at("del-member"), at("floor-change"));
+    let cases: [(&str, String); 8] = [
+        (
+            "an event is missing",
+            altered(&|events| drop(events.remove(del))),
+        ),
+        (
+            "an event is there twice",
+            altered(&|events| events.insert(del, events[del].clone())),
+        ),
+        (
+            "two events of one conference are swapped",
+            altered(&|events| events.swap(add, floor)),
+        ),
+        (
+            "a member may speak",
+            altered(&|events| set(&mut events[add], "Speak", "false")),
+        ),
+        (
+            "the size is another",
+            altered(&|events| set(&mut events[del], "Conference-Size", "2")),
+        ),
+        (
+            "another one holds the floor",
+            altered(&|events| set(&mut events[floor], "New-ID", "50")),
+        ),
+        (
+            "a header is missing",
+            altered(&|events| events[add].headers.retain(|(key, _)| key != "Member-ID")),
+        ),
+        (
+            "a header is new",
+            altered(&|events| events[add].headers.push(("Extra".into(), "1".into()))),
+        ),
+    ];
+    for (what, report) in cases {
+        assert!(!report.is_empty(), "{what}, and nobody noticed");
+    }
+    // What is chance is not reported.
+    let chance = altered(&|events| {
+        for event in events.iter_mut() {
+            set(event, "Event-Sequence", "1");
+        }
+    });
+    assert_eq!(chance, "");
+}
+
+/// The comparison of answers can fail too.
+#[test]
+fn an_altered_answer_is_reported() {
+    let recording = Recording::read("plain/limits");
+    let answers = recording.answers.clone();
+    let check = |answers: Vec<Frame>| {
+        let mut out = String::new();
+        check_answers(
+            &recording,
+            &Outcome {
+                stream: Vec::new(),
+                answers,
+            },
+            &mut out,
+        );
+        out
+    };
+    assert_eq!(check(answers.clone()), "");
+    for at in 2..answers.len() {
+        let mut altered = answers.clone();
+        altered[at].body = altered[at]
+            .body
+            .replacen("true", "false", 1)
+            .replacen("+OK", "-ERR", 1);
+        if altered[at] != answers[at] {
+            assert!(
+                !check(altered).is_empty(),
+                "answer {at} was altered, and nobody noticed"
+            );
+        }
+    }
+    assert!(!check(answers[..answers.len() - 1].to_vec()).is_empty());
 }

@@ -201,7 +201,7 @@ impl Timing for RecordedTiming {
                 .iter()
                 .copied()
                 .find(|at| *at > now && *at < now + LATE)
-                .unwrap_or(usual);
+                .unwrap_or(now + FRAME + FRAME / 2);
         }
         let used = self.used.entry(key).or_default();
         let late = if matches!(step, Step::TalkStop) {
