@@ -772,6 +772,16 @@ async fn a_private_address_is_refused_without_a_connection() {
 }
 
 #[tokio::test]
+async fn tls_is_really_asked_for() {
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    let mut url = receiver.url.clone();
+    url.set_scheme("https").unwrap();
+    let report = attempt(OPEN, PATIENT, &url).await;
+    assert_eq!(report.outcome(), "connect", "{report:?}");
+    assert!(receiver.seen.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn nobody_there_says_so_without_the_query() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
