@@ -13,6 +13,7 @@ use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use figment::providers::{Format, Toml};
@@ -25,6 +26,8 @@ use url::{Host, Url};
 use uuid::Uuid;
 
 use crate::ids::{AppId, NodeId};
+use crate::store::redis::RedisOptions;
+use crate::store::{self, OpenError, Store};
 use crate::webhook::endpoint::{Endpoint, Endpoints, EventFilter};
 use crate::webhook::guard::Policy;
 use crate::webhook::sign::Secret;
@@ -289,6 +292,21 @@ pub struct StoreConfig {
     pub url: SecretString,
     /// How long a call may take.
     pub timeout: Duration,
+}
+
+impl StoreConfig {
+    /// The store. It is not connected to before it is used.
+    ///
+    /// # Errors
+    /// When this program has no store of that kind.
+    pub fn open(&self) -> Result<Arc<dyn Store>, OpenError> {
+        let options = RedisOptions {
+            timeout: self.timeout,
+            // An attempt to connect that hangs is over before the call that makes it is.
+            connect_timeout: self.timeout * 4 / 5,
+        };
+        store::open(self.url.expose_secret(), &options)
+    }
 }
 
 /// The kinds of store that a URL can name.
@@ -1158,12 +1176,17 @@ fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
         s.problem("url", e);
     }
     let timeout = Duration::from_millis(s.number("timeout_ms", 1000.0, 10.0, 60_000.0) as u64);
-    s.finish();
-    Some(StoreConfig {
-        kind: kind.ok()?,
+    let store = kind.ok().map(|kind| StoreConfig {
+        kind,
         url: url.into(),
         timeout,
-    })
+    });
+    // What has the right form is still of no use when this program cannot open it.
+    if let Some(Err(e)) = store.as_ref().map(StoreConfig::open) {
+        s.problem("url", e);
+    }
+    s.finish();
+    store
 }
 
 /// What kind of store a URL names. Never repeats the URL: it may carry a password.

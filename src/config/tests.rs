@@ -293,6 +293,19 @@ fn stores() {
 }
 
 #[test]
+fn a_store_that_cannot_be_opened_is_found_before_the_start() {
+    for (url, ok) in [
+        ("memory:", true),
+        ("redis://:geheim@h:1/3", true),
+        ("redis+cluster://:geheim@h1:1,h2:2", false),
+    ] {
+        let found = problems("", &[("ROOMKEEPER_STORE__URL", url)]);
+        assert_eq!(found.is_empty(), ok, "{url}: {found:?}");
+        assert!(!found.join("").contains("geheim"), "{found:?}");
+    }
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let text = EXAMPLE
         .replace("redis://127", "redis://user:geheim@127")

@@ -231,13 +231,22 @@ impl Bench {
         store: Arc<dyn Store>,
         endpoints: impl IntoIterator<Item = Endpoint>,
     ) -> Running {
+        self.start_within(store, endpoints, Settings::default())
+    }
+
+    fn start_within(
+        &self,
+        store: Arc<dyn Store>,
+        endpoints: impl IntoIterator<Item = Endpoint>,
+        settings: Settings,
+    ) -> Running {
         let worker = Worker::new(
             node(),
             store,
             Arc::new(Endpoints::new(endpoints)),
             Sender::new(OPEN, Limits::default()).unwrap(),
             Schedule::new([HOUR, HOUR]),
-            Settings::default(),
+            settings,
         );
         let stop = CancellationToken::new();
         let task = tokio::spawn(worker.run(Arc::clone(&self.wake), stop.clone()));
@@ -360,6 +369,50 @@ async fn each_receiver_gets_what_it_wants() {
     assert_eq!(all.next().await.place(), (1, 2));
     bench.until_delivered().await;
     assert!(calls.seen.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn attempts_are_bounded_and_long_outboxes_are_handed_over_in_steps() {
+    const ROOMS: u128 = 20;
+    let bench = Bench::new();
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (count, peak) = (Arc::clone(&under_way), Arc::clone(&most));
+    let mut receiver = Receiver::start(move |_| {
+        let (count, peak) = (Arc::clone(&count), Arc::clone(&peak));
+        Box::pin(async move {
+            let now = count.fetch_add(1, Ordering::SeqCst) + 1;
+            peak.fetch_max(now, Ordering::SeqCst);
+            // Long enough for any other that is allowed to come in.
+            for _ in 0..200 {
+                tokio::task::yield_now().await;
+            }
+            count.fetch_sub(1, Ordering::SeqCst);
+            StatusCode::OK.into_response()
+        })
+    })
+    .await;
+    for room in 1..=ROOMS {
+        bench.tell(room, [1, 2]).await;
+    }
+    let settings = Settings {
+        concurrency: 3,
+        batch: 7,
+        ..Settings::default()
+    };
+    let store = Arc::clone(&bench.store) as Arc<dyn Store>;
+    let _running = bench.start_within(store, [endpoint(&receiver.url, &["*"])], settings);
+    bench.until_delivered().await;
+    let mut last: HashMap<u128, u64> = HashMap::new();
+    while let Ok(seen) = receiver.seen.try_recv() {
+        let (room, sequence) = seen.place();
+        let before = last.insert(room, sequence).unwrap_or_default();
+        assert_eq!(sequence, before + 1, "room {room}");
+    }
+    assert_eq!(last.len() as u128, ROOMS);
+    assert!(last.values().all(|sequence| *sequence == 2));
+    // Side by side, and never more than allowed.
+    assert!((2..=3).contains(&most.load(Ordering::SeqCst)));
 }
 
 #[tokio::test]
@@ -769,6 +822,16 @@ async fn a_private_address_is_refused_without_a_connection() {
         "{report:?}"
     );
     assert!(listener.accept().is_ok());
+}
+
+#[tokio::test]
+async fn tls_is_really_asked_for() {
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    let mut url = receiver.url.clone();
+    url.set_scheme("https").unwrap();
+    let report = attempt(OPEN, PATIENT, &url).await;
+    assert_eq!(report.outcome(), "connect", "{report:?}");
+    assert!(receiver.seen.try_recv().is_err());
 }
 
 #[tokio::test]
