@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod config;
 pub mod esl;
 pub mod ids;
 pub mod node;
@@ -10,4 +11,6 @@ pub mod room;
 pub mod session;
 pub mod sim;
 pub mod store;
+pub mod telemetry;
 pub mod time;
+pub mod webhook;

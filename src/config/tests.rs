@@ -1,0 +1,310 @@
+use super::*;
+
+/// The least that is a configuration.
+const MINIMAL: &str = r#"
+[[nodes]]
+id = "acW68"
+address = "localhost:8021"
+password = "ClueCon"
+"#;
+
+fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    Config::from_text(text, env)
+}
+
+/// What is wrong with the minimal configuration and this after it.
+fn problems(text: &str, env: &[(&str, &str)]) -> Vec<String> {
+    match load(&format!("{text}\n{MINIMAL}"), env) {
+        Ok(_) => Vec::new(),
+        Err(e) => e.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+#[test]
+fn the_least_configuration_has_the_documented_defaults() {
+    let config = load(MINIMAL, &[]).unwrap();
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.http.admin_listen.to_string(), "127.0.0.1:9090");
+    assert!(config.http.admin_key.is_none());
+    assert_eq!(config.http.body_limit, 262_144);
+    assert_eq!(config.store.kind, StoreKind::Redis);
+    assert_eq!(config.store.timeout, Duration::from_secs(1));
+    assert_eq!(config.webhooks, Policy::default());
+    assert_eq!(config.calls.park_timeout, Duration::from_secs(3600));
+    assert_eq!(config.conference.profile, "roomkeeper");
+    assert_eq!(config.conference.connect_profile, "roomkeeper-connect");
+    assert_eq!(config.conference.join_timeout, Duration::from_secs(10));
+    assert_eq!(config.fleet.command_timeout, Duration::from_secs(5));
+    assert_eq!(config.fleet.lost_after, Duration::from_secs(120));
+    assert_eq!(config.fleet.lease_ttl, Duration::from_secs(10));
+    assert_eq!(config.fleet.resync_interval, Duration::from_secs(45));
+    assert_eq!(config.log.format, LogFormat::Text);
+    assert_eq!(config.nodes[0].address.to_string(), "localhost:8021");
+    assert!(config.apps.is_empty());
+}
+
+#[test]
+fn written_out_defaults_are_the_defaults() {
+    // Every key with a value for a default, set to it, changes nothing.
+    let mut sections: BTreeMap<&str, String> = BTreeMap::new();
+    for doc in KEYS {
+        if doc.key.contains('[') || doc.default == "none" {
+            continue;
+        }
+        let (section, key) = doc.key.split_once('.').unwrap();
+        let _ = writeln!(
+            sections.entry(section).or_default(),
+            "{key} = {}",
+            doc.default
+        );
+    }
+    let text: String = sections
+        .iter()
+        .map(|(section, keys)| format!("[{section}]\n{keys}"))
+        .collect();
+    let written = load(&format!("{text}\n{MINIMAL}"), &[]).unwrap();
+    let implied = load(MINIMAL, &[]).unwrap();
+    assert_eq!(written.summary(), implied.summary());
+}
+
+#[test]
+fn the_example_is_valid_and_has_every_key() {
+    let config = load(EXAMPLE, &[]).unwrap();
+    assert_eq!(config.apps.len(), 2);
+    assert!(config.apps[0].api_keys[0].matches("demo-key"));
+    assert!(config.apps[1].api_keys[0].matches("other-key"));
+    let mut keys = BTreeSet::new();
+    collect("", &parse_file(EXAMPLE).unwrap(), &mut keys);
+    let known: BTreeSet<String> = KEYS.iter().map(|doc| doc.key.to_owned()).collect();
+    assert_eq!(keys, known);
+}
+
+fn collect(path: &str, tree: &Tree, keys: &mut BTreeSet<String>) {
+    match tree {
+        Tree::Table(table) => {
+            for (key, tree) in table {
+                let dot = if path.is_empty() { "" } else { "." };
+                collect(&format!("{path}{dot}{key}"), tree, keys);
+            }
+        }
+        Tree::List(list) if matches!(list.first(), Some(Tree::Table(_))) => {
+            for tree in list {
+                collect(&format!("{path}[]"), tree, keys);
+            }
+        }
+        Tree::Variable(_) | Tree::Text(_) | Tree::Flag(_) | Tree::Number(_) | Tree::List(_) => {
+            keys.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn everything_wrong_is_reported_at_once() {
+    let text = r#"
+[http]
+listen = "8080"
+admin_listen = "0.0.0.0:9090"
+lisen = 1
+hide_foreign = "yes"
+[store]
+url = "redis+sentinel://h1,h2"
+timeout_ms = 0
+[calls]
+park_timeout = 1.5
+[conference]
+profile = "a@b"
+[fleet]
+lost_after = "soon"
+[log]
+format = "xml"
+filter = "info,=="
+[nodez]
+[[nodes]]
+id = "toolong"
+address = "localhost"
+[[nodes]]
+id = "acW68"
+address = "localhost:8021"
+password = "a\nb"
+colour = "red"
+[[apps]]
+id = "a b"
+customer_id = "x"
+[[apps]]
+id = "a"
+api_key = ["one", "two", "three"]
+dids = ["1", "1", 2]
+[[apps.webhooks]]
+url = "http://127.0.0.1/"
+secret = "whsec_short"
+events = ["conference.*", "call.never"]
+[[apps]]
+id = "a"
+api_key = "one"
+"#;
+    let found = problems(text, &[]);
+    insta::assert_snapshot!(found.join("\n"), @"");
+}
+
+#[test]
+fn no_problem_repeats_a_secret() {
+    let text = r#"
+[http]
+admin_key = "geheim eins"
+[store]
+url = "redis://:geheim2@"
+[[apps]]
+id = "a"
+api_key = "geheim drei"
+api_key_sha256 = "geheim4"
+[[apps.webhooks]]
+url = "https://u:geheim5@example.com/"
+secret = ["geheim6"]
+"#;
+    let found = problems(text, &[("ROOMKEEPER_NODES__0__PASSWORD", "geheim\n7")]);
+    assert_eq!(found.len(), 7, "{found:#?}");
+    assert!(!found.join("\n").contains("geheim"), "{found:#?}");
+}
+
+#[test]
+fn the_environment_wins_and_reaches_into_lists() {
+    let config = load(
+        MINIMAL,
+        &[
+            ("ROOMKEEPER_STORE__URL", "memory:"),
+            ("ROOMKEEPER_HTTP__HIDE_FOREIGN", "true"),
+            ("ROOMKEEPER_HTTP__ADMIN_KEY", "00123"),
+            ("ROOMKEEPER_FLEET__LEASE_TTL", "0.5"),
+            ("ROOMKEEPER_PLAY__ALLOW_HOSTS", "[a.example, B.example]"),
+            ("ROOMKEEPER_NODES__0__PASSWORD", "[secret"),
+            ("ROOMKEEPER_NODES__1__ID", "bbbbb"),
+            ("ROOMKEEPER_NODES__1__ADDRESS", "[::1]:8021"),
+            ("ROOMKEEPER_NODES__1__PASSWORD", "x"),
+            ("ROOMKEEPER_APPS__0__ID", "made"),
+            ("ROOMKEEPER_APPS__0__API_KEY", "k"),
+            ("ROOMKEEPER_APPS__0__DIDS", "[\"747713001\"]"),
+            ("ROOMKEEPER_SERVICE_HOST", "10.0.0.1"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.store.kind, StoreKind::Memory);
+    assert!(config.http.hide_foreign);
+    assert_eq!(config.http.admin_key.unwrap().expose_secret(), "00123");
+    assert_eq!(config.fleet.lease_ttl, Duration::from_millis(500));
+    assert_eq!(config.play.allow_hosts, ["a.example", "b.example"]);
+    assert_eq!(config.nodes[0].password.expose_secret(), "[secret");
+    assert_eq!(config.nodes[1].address.to_string(), "[::1]:8021");
+    assert_eq!(config.apps[0].dids, ["747713001"]);
+    assert!(config.apps[0].api_keys[0].matches("k"));
+    assert!(!config.apps[0].customer_id.is_nil());
+}
+
+#[test]
+fn a_variable_that_would_do_nothing_is_reported() {
+    let found = problems(
+        "",
+        &[
+            ("ROOMKEEPER_STORE_URL", "memory:"),
+            ("ROOMKEEPER_STORE__URI", "memory:"),
+            ("ROOMKEEPER_NODES__7__ID", "aaaaa"),
+            ("ROOMKEEPER_HTTP__HIDE_FOREIGN", "maybe"),
+        ],
+    );
+    assert_eq!(
+        found,
+        [
+            "ROOMKEEPER_NODES__7__ID: does not name a key",
+            "ROOMKEEPER_STORE_URL: is not read: did you mean ROOMKEEPER_STORE__URL?",
+            "http.hide_foreign: expected true or false",
+            "store.uri: unknown key: did you mean url?",
+        ]
+    );
+}
+
+#[test]
+fn stores() {
+    let check =
+        |url: &str, kind: Option<StoreKind>| assert_eq!(store_kind(url).ok(), kind, "{url}");
+    check("memory:", Some(StoreKind::Memory));
+    for url in [
+        "redis://h",
+        "redis://h:1/0",
+        "rediss://u:p@h:1/3",
+        "redis://[::1]:6379",
+    ] {
+        check(url, Some(StoreKind::Redis));
+    }
+    for url in [
+        "redis+sentinel://h1,h2/master/0",
+        "redis+sentinel://u:p@h1:26379,[::1]:1/m",
+    ] {
+        check(url, Some(StoreKind::Sentinel));
+    }
+    check("redis+cluster://h1:1,h2:2", Some(StoreKind::Cluster));
+    for url in [
+        "",
+        "memory",
+        "memory://",
+        "redis:",
+        "redis://",
+        "redis://h/x",
+        "redis://h1,h2/0",
+        "http://h",
+        "redis+sentinel://h1,h2",
+        "redis+sentinel://h1,/m/0",
+        "redis+cluster://",
+        "redis+cluster://h/0",
+    ] {
+        check(url, None);
+    }
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let text = EXAMPLE
+        .replace("redis://127", "redis://user:geheim@127")
+        .replace("9999/hook", "9999/hook?token=geheim");
+    let config = load(&text, &[]).unwrap();
+    let shown = config.summary();
+    for secret in [
+        "geheim",
+        "demo-key",
+        "change-me",
+        "ClueCon",
+        "MfKQ9r8",
+        "580843d",
+    ] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+    let debugged = format!("{config:?}");
+    for secret in [
+        "geheim",
+        "demo-key",
+        "change-me",
+        "ClueCon",
+        "MfKQ9r8",
+        "580843d",
+    ] {
+        assert!(!debugged.contains(secret), "{secret} in {debugged}");
+    }
+    insta::assert_snapshot!(shown, @"");
+}
+
+#[test]
+fn a_file_that_is_not_toml_or_not_there() {
+    let e = load("[http\n", &[]).unwrap_err();
+    assert_eq!(e.0.len(), 1);
+    assert_eq!(e.0[0].key, "configuration file");
+    let e = Config::load(Path::new("/nonexistent/roomkeeper.toml"), []).unwrap_err();
+    assert_eq!(e.0[0].key, "/nonexistent/roomkeeper.toml");
+}
+
+#[test]
+fn the_table_has_a_row_for_every_key() {
+    let table = key_table_markdown();
+    assert_eq!(table.lines().count(), KEYS.len() + 2);
+    assert!(table.contains("| `http.hide_foreign` | `false` | "));
+    assert!(table.contains("| `nodes[].id` | required | "));
+}

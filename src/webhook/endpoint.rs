@@ -1,0 +1,254 @@
+//! Who wants to be told what.
+//!
+//! Owns the receivers of each app and the choice between them. Leaves out how they are reached. An endpoint's id is
+//! made from its app and URL alone, so that its queue is still its own after a restart, on every replica, and after
+//! its secret or filters have changed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use url::Url;
+use uuid::Uuid;
+
+use super::payload::EVENTS;
+use super::sign::Secret;
+use crate::ids::{AppId, EndpointId};
+
+/// What the ids of endpoints are derived in.
+const NAMESPACE: Uuid = Uuid::from_u128(0x5f0d_4a52_3c1e_5b67_9d0a_71c2_8e64_b3f1);
+
+/// Which events an endpoint gets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EventFilter {
+    /// `*`.
+    All,
+    /// An event's own name.
+    Exact(String),
+    /// `conference.member.*`: everything below.
+    Below(String),
+}
+
+/// Why a text is not a filter.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("no event is called {0:?}: expected *, a name or a prefix such as conference.member.*")]
+pub struct UnknownEvent(pub String);
+
+impl EventFilter {
+    /// Whether an event with this name is meant.
+    pub fn matches(&self, event: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Exact(name) => name == event,
+            Self::Below(prefix) => event
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| rest.starts_with('.')),
+        }
+    }
+}
+
+impl FromStr for EventFilter {
+    type Err = UnknownEvent;
+    fn from_str(text: &str) -> Result<Self, UnknownEvent> {
+        let filter = match text.strip_suffix(".*") {
+            _ if text == "*" => Self::All,
+            Some(prefix) => Self::Below(prefix.to_owned()),
+            None => Self::Exact(text.to_owned()),
+        };
+        if EVENTS.iter().any(|event| filter.matches(event)) {
+            Ok(filter)
+        } else {
+            Err(UnknownEvent(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for EventFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Exact(name) => f.write_str(name),
+            Self::Below(prefix) => write!(f, "{prefix}.*"),
+        }
+    }
+}
+
+/// One receiver of one app.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// Stable: see [`endpoint_id`].
+    pub id: EndpointId,
+    /// Whose.
+    pub app: AppId,
+    /// Where.
+    pub url: Url,
+    /// Every body is signed with each of them; two while one is being replaced.
+    pub secrets: Vec<Secret>,
+    /// What it gets: what any of these means.
+    pub events: Vec<EventFilter>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A query is where receivers keep their tokens.
+        let mut url = self.url.clone();
+        url.set_query(None);
+        f.debug_struct("Endpoint")
+            .field("id", &self.id)
+            .field("app", &self.app)
+            .field("url", &url.as_str())
+            .field("secrets", &self.secrets)
+            .field("events", &self.events)
+            .finish()
+    }
+}
+
+impl Endpoint {
+    /// The receiver at this URL.
+    pub fn new(app: AppId, url: Url, secrets: Vec<Secret>, events: Vec<EventFilter>) -> Self {
+        Self {
+            id: endpoint_id(&app, &url),
+            app,
+            url,
+            secrets,
+            events,
+        }
+    }
+
+    /// Whether it wants to be told of an event with this name.
+    pub fn wants(&self, event: &str) -> bool {
+        self.events.iter().any(|filter| filter.matches(event))
+    }
+}
+
+/// The id of an app's receiver at a URL: `ep_` and 32 hexadecimal digits.
+pub fn endpoint_id(app: &AppId, url: &Url) -> EndpointId {
+    // An app id has no slash, so no two pairs are the same text.
+    let name = format!("{app}/{url}");
+    let id = Uuid::new_v5(&NAMESPACE, name.as_bytes());
+    let text = format!("ep_{}", id.simple());
+    match text.parse() {
+        Ok(id) => id,
+        Err(_) => unreachable!("{text} has the form of an endpoint id"),
+    }
+}
+
+/// The receivers of all apps.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoints {
+    by_id: HashMap<EndpointId, Arc<Endpoint>>,
+    by_app: BTreeMap<AppId, Vec<Arc<Endpoint>>>,
+}
+
+impl Endpoints {
+    /// These receivers. Of two with the same id the last one counts.
+    pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        let mut all = Self::default();
+        for endpoint in endpoints {
+            let endpoint = Arc::new(endpoint);
+            let own = all.by_app.entry(endpoint.app.clone()).or_default();
+            own.retain(|known| known.id != endpoint.id);
+            own.push(Arc::clone(&endpoint));
+            all.by_id.insert(endpoint.id.clone(), endpoint);
+        }
+        all
+    }
+
+    /// The receiver with this id.
+    pub fn get(&self, id: &EndpointId) -> Option<&Arc<Endpoint>> {
+        self.by_id.get(id)
+    }
+
+    /// The receivers of an app, in the order of the configuration.
+    pub fn of_app(&self, app: &AppId) -> &[Arc<Endpoint>] {
+        self.by_app.get(app).map_or(&[], Vec::as_slice)
+    }
+
+    /// The receivers that want an app's event.
+    pub fn wanting(&self, app: &AppId, event: &str) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.of_app(app).iter().filter(move |e| e.wants(event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(app: &str, url: &str, events: &[&str]) -> Endpoint {
+        let events = events.iter().map(|e| e.parse().unwrap()).collect();
+        Endpoint::new(
+            app.parse().unwrap(),
+            Url::parse(url).unwrap(),
+            Vec::new(),
+            events,
+        )
+    }
+
+    #[test]
+    fn an_id_is_the_same_after_every_restart() {
+        let id = |app: &str, url: &str| endpoint(app, url, &["*"]).id.to_string();
+        assert_eq!(
+            id("demo", "https://example.com/hook"),
+            "ep_be74bcf0ec0e5a49a7a9b61f5d07d1e6"
+        );
+        assert_ne!(
+            id("demo", "https://example.com/a"),
+            id("demo", "https://example.com/b")
+        );
+        assert_ne!(
+            id("a", "https://example.com/a"),
+            id("b", "https://example.com/a")
+        );
+    }
+
+    #[test]
+    fn filters() {
+        let wants =
+            |filter: &str, event: &str| filter.parse::<EventFilter>().unwrap().matches(event);
+        assert!(wants("*", "call.new"));
+        assert!(wants("call.new", "call.new"));
+        assert!(!wants("call.new", "call.answered"));
+        assert!(wants("conference.member.*", "conference.member.joined"));
+        assert!(wants("conference.*", "conference.member.joined"));
+        assert!(!wants("conference.member.*", "conference.created"));
+        for bad in [
+            "",
+            ".*",
+            "call",
+            "call.",
+            "call.new.*",
+            "conf.*",
+            "call.*new",
+            "**",
+        ] {
+            assert!(bad.parse::<EventFilter>().is_err(), "{bad:?}");
+        }
+        for text in ["*", "call.new", "conference.member.*"] {
+            assert_eq!(text.parse::<EventFilter>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn only_the_own_apps_receivers_that_want_it_get_it() {
+        let all = Endpoints::new([
+            endpoint("a", "https://example.com/1", &["*"]),
+            endpoint(
+                "a",
+                "https://example.com/2",
+                &["call.*", "conference.created"],
+            ),
+            endpoint("b", "https://example.com/3", &["*"]),
+        ]);
+        let urls = |app: &str, event: &str| -> Vec<String> {
+            let app: AppId = app.parse().unwrap();
+            all.wanting(&app, event)
+                .map(|e| e.url.path().to_owned())
+                .collect()
+        };
+        assert_eq!(urls("a", "call.new"), ["/1", "/2"]);
+        assert_eq!(urls("a", "conference.member.left"), ["/1"]);
+        assert_eq!(urls("b", "call.new"), ["/3"]);
+        assert_eq!(urls("c", "call.new"), Vec::<String>::new());
+    }
+}

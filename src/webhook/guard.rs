@@ -1,0 +1,353 @@
+//! Which addresses may be called on a tenant's word.
+//!
+//! Owns the classes of addresses and the resolver that hands out only the allowed ones. Leaves out the request
+//! itself. The HTTP client connects to what this resolver returned and asks nobody else, so that an answer of the
+//! DNS which changes between the check and the connection changes nothing.
+//!
+//! A host that is an address is never resolved, so whoever makes a request calls [`Policy::check_url`] first.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
+
+/// What the configuration allows besides `https` to public addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Policy {
+    /// Plain `http`.
+    pub allow_http: bool,
+    /// Private and loopback addresses. Link-local ones, where clouds keep their credentials, stay refused.
+    pub allow_private: bool,
+}
+
+/// What kind of address it is, seen from the outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// Anybody's.
+    Public,
+    /// Of this machine or a network of its owner.
+    Private,
+    /// Nothing that a webhook can be sent to, or a form that hides another address in itself.
+    Never,
+}
+
+/// Why a URL or host may not be called.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refused {
+    /// Not `https`, nor an allowed `http`.
+    #[error("the scheme must be https{}", if *.allow_http { " or http" } else { "" })]
+    Scheme {
+        /// Whether `http` would have done.
+        allow_http: bool,
+    },
+    /// There is no host.
+    #[error("the URL has no host")]
+    NoHost,
+    /// It carries a user name or password, which would end up in logs.
+    #[error("the URL must not carry a user name or password")]
+    Credentials,
+    /// The address is one that may not be called.
+    #[error("{0} is not an address that may be called")]
+    Address(IpAddr),
+    /// The name has only addresses that may not be called.
+    #[error("{host} has no address that may be called")]
+    NoAddress {
+        /// The name.
+        host: String,
+    },
+}
+
+impl Policy {
+    /// Checks everything about a URL that can be checked without resolving its host.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn check_url(self, url: &Url) -> Result<(), Refused> {
+        let scheme_ok = match url.scheme() {
+            "https" => true,
+            "http" => self.allow_http,
+            _ => false,
+        };
+        if !scheme_ok {
+            return Err(Refused::Scheme {
+                allow_http: self.allow_http,
+            });
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refused::Credentials);
+        }
+        match url.host() {
+            None => Err(Refused::NoHost),
+            Some(Host::Domain(_)) => Ok(()),
+            Some(Host::Ipv4(ip)) => self.check_address(ip.into()),
+            Some(Host::Ipv6(ip)) => self.check_address(ip.into()),
+        }
+    }
+
+    /// Checks one address.
+    ///
+    /// # Errors
+    /// [`Refused::Address`].
+    pub fn check_address(self, ip: IpAddr) -> Result<(), Refused> {
+        match reach(ip) {
+            Reach::Public => Ok(()),
+            Reach::Private if self.allow_private => Ok(()),
+            Reach::Private | Reach::Never => Err(Refused::Address(ip)),
+        }
+    }
+}
+
+/// The kind of an address.
+pub fn reach(ip: IpAddr) -> Reach {
+    match ip {
+        IpAddr::V4(ip) => reach_v4(ip),
+        IpAddr::V6(ip) => reach_v6(ip),
+    }
+}
+
+fn reach_v4(ip: Ipv4Addr) -> Reach {
+    match ip.octets() {
+        [10 | 127, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => {
+            Reach::Private
+        }
+        // "This network", link-local, IETF and documentation blocks, the 6to4 relay, benchmarks, multicast, reserved.
+        [0, ..]
+        | [169, 254, ..]
+        | [192, 0, 0 | 2, _]
+        | [192, 88, 99, _]
+        | [198, 18 | 19, ..]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _]
+        | [224..=255, ..] => Reach::Never,
+        _ => Reach::Public,
+    }
+}
+
+fn reach_v6(ip: Ipv6Addr) -> Reach {
+    if ip.is_loopback() {
+        return Reach::Private;
+    }
+    match ip.segments() {
+        // Unique local.
+        [0xfc00..=0xfdff, ..] => Reach::Private,
+        // IETF protocol blocks, Teredo among them; documentation; 6to4.
+        [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x2002, ..] | [0x3fff, 0..=0x0fff, ..] => Reach::Never,
+        // Global unicast. Everything else is unspecified, mapped, NAT64, discard, link-local, site-local, multicast
+        // or not assigned.
+        [0x2000..=0x3fff, ..] => Reach::Public,
+        _ => Reach::Never,
+    }
+}
+
+/// A resolver that returns only addresses which may be called.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardedResolver {
+    policy: Policy,
+}
+
+impl GuardedResolver {
+    /// A resolver under this policy, on the resolver of the system.
+    pub const fn new(policy: Policy) -> Self {
+        Self { policy }
+    }
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let policy = self.policy;
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            let allowed = permitted(policy, &host, found)?;
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn permitted(
+    policy: Policy,
+    host: &str,
+    found: impl Iterator<Item = SocketAddr>,
+) -> Result<Vec<SocketAddr>, Refused> {
+    let allowed: Vec<SocketAddr> = found
+        .filter(|at| policy.check_address(at.ip()).is_ok())
+        .collect();
+    if allowed.is_empty() {
+        return Err(Refused::NoAddress {
+            host: host.to_owned(),
+        });
+    }
+    Ok(allowed)
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.allow_http, self.allow_private) {
+            (false, false) => "https to public addresses",
+            (true, false) => "http and https to public addresses",
+            (false, true) => "https to public, private and loopback addresses",
+            (true, true) => "http and https to public, private and loopback addresses",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(addresses: &[&str], expected: Reach) {
+        for text in addresses {
+            let ip: IpAddr = text.parse().unwrap();
+            assert_eq!(reach(ip), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn public_addresses() {
+        check(
+            &[
+                "1.1.1.1",
+                "100.63.255.255",
+                "100.128.0.0",
+                "172.15.255.255",
+                "172.32.0.0",
+                "192.0.1.1",
+                "223.255.255.255",
+                "2606:4700:4700::1111",
+                "2001:200::1",
+                "2001:4860:4860::8888",
+                "3ffe::1",
+            ],
+            Reach::Public,
+        );
+    }
+
+    #[test]
+    fn private_addresses() {
+        check(
+            &[
+                "10.0.0.1",
+                "127.0.0.1",
+                "127.255.255.254",
+                "172.16.0.1",
+                "172.31.255.255",
+                "192.168.1.1",
+                "100.64.0.1",
+                "100.127.255.255",
+                "::1",
+                "fc00::1",
+                "fdff::1",
+            ],
+            Reach::Private,
+        );
+    }
+
+    #[test]
+    fn addresses_nobody_is_behind_and_forms_that_hide_another() {
+        check(
+            &[
+                "0.0.0.0",
+                "0.1.2.3",
+                "169.254.169.254",
+                "192.0.0.1",
+                "192.0.2.1",
+                "192.88.99.1",
+                "198.18.0.1",
+                "198.19.255.255",
+                "198.51.100.1",
+                "203.0.113.1",
+                "224.0.0.1",
+                "240.0.0.1",
+                "255.255.255.255",
+                "::",
+                "::127.0.0.1",
+                "::ffff:127.0.0.1",
+                "::ffff:1.1.1.1",
+                "64:ff9b::10.0.0.1",
+                "64:ff9b:1::1",
+                "100::1",
+                "2001::1",
+                "2001:db8::1",
+                "2002:7f00:1::",
+                "3fff::1",
+                "5f00::1",
+                "fe80::1",
+                "fec0::1",
+                "ff02::1",
+            ],
+            Reach::Never,
+        );
+    }
+
+    #[test]
+    fn urls() {
+        let check = |policy: Policy, url: &str| policy.check_url(&Url::parse(url).unwrap());
+        let public = Policy::default();
+        let http = Policy {
+            allow_http: true,
+            ..public
+        };
+        let private = Policy {
+            allow_private: true,
+            ..public
+        };
+        assert_eq!(check(public, "https://example.com/hook?x=1"), Ok(()));
+        assert_eq!(check(http, "http://example.com/hook"), Ok(()));
+        assert_eq!(check(private, "https://127.0.0.1/hook"), Ok(()));
+        assert_eq!(check(private, "https://[::1]/hook"), Ok(()));
+        assert_eq!(
+            check(public, "http://example.com/").unwrap_err(),
+            Refused::Scheme { allow_http: false }
+        );
+        for url in ["ftp://example.com/", "file:///etc/passwd"] {
+            assert_eq!(
+                check(http, url).unwrap_err(),
+                Refused::Scheme { allow_http: true }
+            );
+        }
+        assert_eq!(
+            check(public, "https://u:p@example.com/").unwrap_err(),
+            Refused::Credentials
+        );
+        // Every spelling of an address is that address.
+        for url in [
+            "https://127.0.0.1/",
+            "https://0x7f.1/",
+            "https://2130706433/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[::1]/",
+        ] {
+            assert!(
+                matches!(check(public, url), Err(Refused::Address(_))),
+                "{url}"
+            );
+        }
+        for url in ["https://169.254.169.254/", "https://[fe80::1]/"] {
+            assert!(
+                matches!(check(private, url), Err(Refused::Address(_))),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_a_name_only_the_allowed_addresses_are_called() {
+        let found = |list: &[&str]| -> Vec<SocketAddr> {
+            list.iter()
+                .map(|ip| SocketAddr::new(ip.parse().unwrap(), 0))
+                .collect()
+        };
+        let public = Policy::default();
+        let mixed = found(&["10.0.0.1", "1.1.1.1"]);
+        assert_eq!(
+            permitted(public, "h", mixed.into_iter()),
+            Ok(found(&["1.1.1.1"]))
+        );
+        let hidden = found(&["10.0.0.1", "::ffff:1.1.1.1"]);
+        assert_eq!(
+            permitted(public, "h", hidden.into_iter()),
+            Err(Refused::NoAddress { host: "h".into() })
+        );
+    }
+}

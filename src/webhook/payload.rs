@@ -1,0 +1,443 @@
+//! What an app is told: facts of the pure core as the JSON of the contract.
+//!
+//! Pure: the id and the time come in. Owns the names of the events and the form of the body. Leaves out who gets it.
+//!
+//! ```json
+//! {"event": "conference.member.left", "timestamp": "2026-05-06T12:34:56.000000Z", "app_id": "demo",
+//!  "room_id": "acW68-room-…", "session_uuid": "acW68-…", "sequence": 7, "data": {"reason": "hangup"}}
+//! ```
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::ids::{AppId, CommandUid, MemberId, RoomId, SessionId};
+use crate::room::{RoomFact, RoomNotice};
+use crate::session::{SessionFact, SessionNotice};
+use crate::store::{Message, Scope};
+use crate::time::Timestamp;
+
+/// Every event of the contract, in its order. Endpoints choose among these.
+pub const EVENTS: &[&str] = &[
+    "conference.created",
+    "conference.updated",
+    "conference.destroyed",
+    "conference.member.joined",
+    "conference.member.left",
+    "conference.member.muted",
+    "conference.member.unmuted",
+    "conference.member.join_failed",
+    "conference.play.started",
+    "conference.play.finished",
+    "conference.play.paused",
+    "conference.play.resumed",
+    "conference.play.stopped",
+    "conference.play.volume_changed",
+    "conference.recording.started",
+    "conference.recording.stopped",
+    "conference.recording.failed",
+    "call.new",
+    "call.answered",
+    "call.hangup",
+    "webhook.disabled",
+];
+
+/// The body. Fields are sent in this order.
+#[derive(Serialize)]
+struct Body<'a> {
+    event: &'static str,
+    timestamp: String,
+    app_id: &'a AppId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_id: Option<RoomId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_uuid: Option<SessionId>,
+    sequence: u64,
+    data: Data<'a>,
+}
+
+/// What is specific to an event; what it does not have is left out.
+#[derive(Serialize, Default)]
+struct Data<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conferencecall_id: Option<MemberId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    /// Whole seconds since the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_uid: Option<&'a CommandUid>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    synthesized: bool,
+}
+
+/// The message that tells of a room's notice. `id` is new for each notice, made before its commit; `at` is when
+/// the notice came to be.
+pub fn room_message(
+    id: Uuid,
+    app: &AppId,
+    room: RoomId,
+    notice: &RoomNotice,
+    at: Timestamp,
+) -> Message {
+    let (event, session, data) = room_data(&notice.fact);
+    message(
+        id,
+        Scope::Room(room),
+        Body {
+            event,
+            timestamp: at.rfc3339_micros(),
+            app_id: app,
+            room_id: Some(room),
+            session_uuid: session,
+            sequence: notice.sequence,
+            data: Data {
+                command_uid: notice.command_uid.as_ref(),
+                synthesized: notice.synthesized,
+                ..data
+            },
+        },
+    )
+}
+
+/// The message that tells of a call's notice; the arguments are as those of [`room_message`].
+pub fn session_message(
+    id: Uuid,
+    app: &AppId,
+    session: SessionId,
+    notice: &SessionNotice,
+    at: Timestamp,
+) -> Message {
+    let (event, data) = session_data(&notice.fact);
+    message(
+        id,
+        Scope::Session(session),
+        Body {
+            event,
+            timestamp: at.rfc3339_micros(),
+            app_id: app,
+            room_id: None,
+            session_uuid: Some(session),
+            sequence: notice.sequence,
+            data: Data {
+                synthesized: notice.synthesized,
+                ..data
+            },
+        },
+    )
+}
+
+fn message(id: Uuid, scope: Scope, body: Body<'_>) -> Message {
+    let text = match serde_json::to_string(&body) {
+        Ok(text) => text,
+        // Strings, numbers and flags under fixed names.
+        Err(e) => unreachable!("a webhook body is always JSON: {e}"),
+    };
+    Message {
+        id: format!("msg_{}", id.simple()),
+        app: body.app_id.clone(),
+        scope,
+        sequence: body.sequence,
+        event: body.event.to_owned(),
+        body: text,
+    }
+}
+
+fn room_data(fact: &RoomFact) -> (&'static str, Option<SessionId>, Data<'_>) {
+    match fact {
+        RoomFact::Created { name } => (
+            "conference.created",
+            None,
+            Data {
+                name: Some(name),
+                ..Data::default()
+            },
+        ),
+        RoomFact::Destroyed => ("conference.destroyed", None, Data::default()),
+        RoomFact::MemberJoined {
+            session,
+            member,
+            caller_id,
+            did,
+            muted,
+        } => (
+            "conference.member.joined",
+            Some(*session),
+            Data {
+                caller_id: Some(caller_id),
+                did: Some(did),
+                muted: Some(*muted),
+                conferencecall_id: Some(*member),
+                ..Data::default()
+            },
+        ),
+        RoomFact::MemberLeft {
+            session,
+            member: _,
+            reason,
+        } => (
+            "conference.member.left",
+            Some(*session),
+            Data {
+                reason: Some(reason.as_str()),
+                ..Data::default()
+            },
+        ),
+        RoomFact::JoinFailed {
+            session,
+            member: _,
+            reason,
+        } => (
+            "conference.member.join_failed",
+            Some(*session),
+            Data {
+                reason: Some(reason.as_str()),
+                ..Data::default()
+            },
+        ),
+        RoomFact::MemberMuted { session } => {
+            ("conference.member.muted", Some(*session), Data::default())
+        }
+        RoomFact::MemberUnmuted { session } => {
+            ("conference.member.unmuted", Some(*session), Data::default())
+        }
+    }
+}
+
+fn session_data(fact: &SessionFact) -> (&'static str, Data<'_>) {
+    match fact {
+        SessionFact::New {
+            caller_id,
+            did,
+            direction,
+        } => (
+            "call.new",
+            Data {
+                caller_id: Some(caller_id),
+                did: Some(did),
+                direction: Some(direction.as_str()),
+                ..Data::default()
+            },
+        ),
+        SessionFact::Answered => ("call.answered", Data::default()),
+        SessionFact::Hangup { cause, duration } => (
+            "call.hangup",
+            Data {
+                cause: Some(cause),
+                duration: Some(duration.as_secs()),
+                ..Data::default()
+            },
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::room::{JoinFailure, LeftReason};
+    use crate::session::Direction;
+
+    const CALL: &str = "acW68-550e8400-e29b-41d4-a716-446655440000";
+    const ROOM: &str = "acW68-room-7c9e6679-7425-40de-944b-e07fc1f90ae7";
+    const MEMBER: &str = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+
+    fn at() -> Timestamp {
+        Timestamp::from_micros(1_778_070_896_672_025)
+    }
+
+    fn of_room(fact: RoomFact, command_uid: Option<&str>, synthesized: bool) -> Message {
+        let notice = RoomNotice {
+            sequence: 7,
+            fact,
+            command_uid: command_uid.map(|uid| uid.parse().unwrap()),
+            synthesized,
+        };
+        let message = room_message(
+            Uuid::from_u128(1),
+            &"demo".parse().unwrap(),
+            ROOM.parse().unwrap(),
+            &notice,
+            at(),
+        );
+        assert_eq!(message.scope, Scope::Room(ROOM.parse().unwrap()));
+        message
+    }
+
+    fn of_call(fact: SessionFact, synthesized: bool) -> Message {
+        let notice = SessionNotice {
+            sequence: 3,
+            fact,
+            synthesized,
+        };
+        let message = session_message(
+            Uuid::from_u128(1),
+            &"demo".parse().unwrap(),
+            CALL.parse().unwrap(),
+            &notice,
+            at(),
+        );
+        assert_eq!(message.scope, Scope::Session(CALL.parse().unwrap()));
+        message
+    }
+
+    /// A body is `head`, the sequence and `data`; the message repeats what is needed without reading the body.
+    fn check(message: Message, event: &str, ids: &str, data: &str) {
+        let sequence = message.sequence;
+        let expected = format!(
+            r#"{{"event":"{event}","timestamp":"2026-05-06T12:34:56.672025Z","app_id":"demo",{ids},"sequence":{sequence},"data":{data}}}"#
+        );
+        assert_eq!(message.body, expected);
+        assert_eq!(message.event, event);
+        assert_eq!(message.app.as_str(), "demo");
+        assert_eq!(message.id, "msg_00000000000000000000000000000001");
+        assert!(EVENTS.contains(&event), "{event} is not in the list");
+    }
+
+    #[test]
+    fn events_of_a_room() {
+        let ids = format!(r#""room_id":"{ROOM}""#);
+        check(
+            of_room(
+                RoomFact::Created {
+                    name: "weekly \"standup\"".into(),
+                },
+                None,
+                false,
+            ),
+            "conference.created",
+            &ids,
+            r#"{"name":"weekly \"standup\""}"#,
+        );
+        check(
+            of_room(RoomFact::Destroyed, None, false),
+            "conference.destroyed",
+            &ids,
+            "{}",
+        );
+    }
+
+    #[test]
+    fn events_of_a_member() {
+        let session: SessionId = CALL.parse().unwrap();
+        let member: MemberId = MEMBER.parse().unwrap();
+        let ids = format!(r#""room_id":"{ROOM}","session_uuid":"{CALL}""#);
+        let joined = |muted| RoomFact::MemberJoined {
+            session,
+            member,
+            caller_id: "+15551234".into(),
+            did: "747713001".into(),
+            muted,
+        };
+        check(
+            of_room(joined(true), Some("join-1"), false),
+            "conference.member.joined",
+            &ids,
+            &format!(
+                r#"{{"caller_id":"+15551234","did":"747713001","muted":true,"conferencecall_id":"{MEMBER}","command_uid":"join-1"}}"#
+            ),
+        );
+        check(
+            of_room(joined(false), None, true),
+            "conference.member.joined",
+            &ids,
+            &format!(
+                r#"{{"caller_id":"+15551234","did":"747713001","muted":false,"conferencecall_id":"{MEMBER}","synthesized":true}}"#
+            ),
+        );
+        for reason in [
+            LeftReason::Hangup,
+            LeftReason::Removed,
+            LeftReason::Moved,
+            LeftReason::RoomDestroyed,
+            LeftReason::Timeout,
+            LeftReason::Orphan,
+        ] {
+            let fact = RoomFact::MemberLeft {
+                session,
+                member,
+                reason,
+            };
+            check(
+                of_room(fact, Some("leave-1"), false),
+                "conference.member.left",
+                &ids,
+                &format!(r#"{{"reason":"{reason}","command_uid":"leave-1"}}"#),
+            );
+        }
+        let failed = RoomFact::JoinFailed {
+            session,
+            member,
+            reason: JoinFailure::Refused,
+        };
+        check(
+            of_room(failed, None, false),
+            "conference.member.join_failed",
+            &ids,
+            r#"{"reason":"refused"}"#,
+        );
+        check(
+            of_room(RoomFact::MemberMuted { session }, Some("m.1"), false),
+            "conference.member.muted",
+            &ids,
+            r#"{"command_uid":"m.1"}"#,
+        );
+        check(
+            of_room(RoomFact::MemberUnmuted { session }, None, true),
+            "conference.member.unmuted",
+            &ids,
+            r#"{"synthesized":true}"#,
+        );
+    }
+
+    #[test]
+    fn events_of_a_call() {
+        let ids = format!(r#""session_uuid":"{CALL}""#);
+        let new = |direction| SessionFact::New {
+            caller_id: "anonymous".into(),
+            did: "747713001".into(),
+            direction,
+        };
+        check(
+            of_call(new(Direction::Inbound), false),
+            "call.new",
+            &ids,
+            r#"{"caller_id":"anonymous","did":"747713001","direction":"inbound"}"#,
+        );
+        check(
+            of_call(new(Direction::Outbound), true),
+            "call.new",
+            &ids,
+            r#"{"caller_id":"anonymous","did":"747713001","direction":"outbound","synthesized":true}"#,
+        );
+        check(
+            of_call(SessionFact::Answered, false),
+            "call.answered",
+            &ids,
+            "{}",
+        );
+        let hangup = SessionFact::Hangup {
+            cause: "NORMAL_CLEARING".into(),
+            duration: Duration::from_millis(61_900),
+        };
+        check(
+            of_call(hangup, false),
+            "call.hangup",
+            &ids,
+            r#"{"cause":"NORMAL_CLEARING","duration":61}"#,
+        );
+    }
+}

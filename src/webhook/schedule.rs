@@ -1,0 +1,164 @@
+//! When a failed delivery is tried again, and when it is given up.
+//!
+//! Pure: jitter and the receiver's wishes come in, a [`DeliveryResult`] goes out.
+
+use std::time::Duration;
+
+use crate::store::DeliveryResult;
+use crate::time::Timestamp;
+
+/// The longest that a receiver's `Retry-After` is listened to.
+pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(3600);
+
+/// What an attempt came to, as far as the next one depends on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attempt {
+    /// The receiver has it.
+    Accepted,
+    /// It may have it later.
+    Failed {
+        /// What it asked for.
+        retry_after: Option<Duration>,
+    },
+    /// It says that it will never take it (410).
+    Gone,
+}
+
+/// The delays between attempts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Schedule {
+    delays: Vec<Duration>,
+}
+
+impl Default for Schedule {
+    /// Eleven attempts in about 28 hours: at once, then after 1 s, 5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 5 h, 10 h
+    /// and 10 h.
+    fn default() -> Self {
+        Self::new([1, 5, 30, 120, 600, 1800, 7200, 18_000, 36_000, 36_000].map(Duration::from_secs))
+    }
+}
+
+impl Schedule {
+    /// A first attempt at once, and one more after each of these delays.
+    pub fn new(delays: impl IntoIterator<Item = Duration>) -> Self {
+        Self {
+            delays: delays.into_iter().collect(),
+        }
+    }
+
+    /// How many attempts there are at most.
+    pub fn attempts(&self) -> usize {
+        self.delays.len() + 1
+    }
+
+    /// What becomes of a message after an attempt. `failed_before` attempts had failed before this one; `jitter` is
+    /// within 0 and 1 and moves the delay within ±20 %, so that what failed together does not come back together.
+    pub fn after(&self, attempt: Attempt, failed_before: u32, jitter: f64) -> DeliveryResult {
+        match attempt {
+            Attempt::Accepted => DeliveryResult::Delivered,
+            Attempt::Gone => DeliveryResult::Dead,
+            Attempt::Failed { retry_after } => {
+                let index = usize::try_from(failed_before).unwrap_or(usize::MAX);
+                let Some(delay) = self.delays.get(index) else {
+                    return DeliveryResult::Dead;
+                };
+                let delay = delay.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
+                let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_LIMIT);
+                DeliveryResult::Retry {
+                    after: delay.max(asked),
+                }
+            }
+        }
+    }
+}
+
+/// Reads a `Retry-After`: whole seconds, or a date. What is neither asks for nothing.
+pub fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+        // More digits than fit are a long time.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+    let at = u64::try_from(at.as_microsecond()).ok()?;
+    Some(Timestamp::from_micros(at).since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FAILED: Attempt = Attempt::Failed { retry_after: None };
+
+    #[test]
+    fn the_delays_are_those_of_the_documentation() {
+        let schedule = Schedule::default();
+        let delays: Vec<u64> = (0..)
+            .map_while(|failed| match schedule.after(FAILED, failed, 0.5) {
+                DeliveryResult::Retry { after } => Some(after.as_secs()),
+                DeliveryResult::Dead | DeliveryResult::Delivered => None,
+            })
+            .collect();
+        assert_eq!(
+            delays,
+            [1, 5, 30, 120, 600, 1800, 7200, 18_000, 36_000, 36_000]
+        );
+        assert_eq!(schedule.attempts(), 11);
+    }
+
+    #[test]
+    fn success_ends_it_and_gone_gives_it_up() {
+        let schedule = Schedule::default();
+        assert_eq!(
+            schedule.after(Attempt::Accepted, 9, 0.0),
+            DeliveryResult::Delivered
+        );
+        assert_eq!(schedule.after(Attempt::Gone, 0, 0.0), DeliveryResult::Dead);
+        assert_eq!(schedule.after(FAILED, u32::MAX, 0.0), DeliveryResult::Dead);
+    }
+
+    #[test]
+    fn a_receiver_may_ask_for_more_time_but_not_for_less_nor_for_days() {
+        let schedule = Schedule::default();
+        let after = |seconds| {
+            let retry_after = Some(Duration::from_secs(seconds));
+            schedule.after(Attempt::Failed { retry_after }, 2, 0.5)
+        };
+        let retry = |seconds| DeliveryResult::Retry {
+            after: Duration::from_secs(seconds),
+        };
+        assert_eq!(after(1), retry(30));
+        assert_eq!(after(90), retry(90));
+        assert_eq!(after(86_400), retry(3600));
+    }
+
+    #[test]
+    fn retry_after_in_its_two_forms() {
+        let now = Timestamp::from_millis(1_445_412_420_000); // 2015-10-21T07:27:00Z
+        let parse = |text| parse_retry_after(text, now).map(|d| d.as_secs());
+        assert_eq!(parse("120"), Some(120));
+        assert_eq!(parse(" 0 "), Some(0));
+        assert_eq!(parse("99999999999999999999999"), Some(u64::MAX));
+        assert_eq!(parse("Wed, 21 Oct 2015 07:28:00 GMT"), Some(60));
+        assert_eq!(parse("Wed, 21 Oct 2015 07:20:00 GMT"), Some(0));
+        for bad in ["", "-1", "soon", "1.5"] {
+            assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_stays_within_a_fifth(failed in 0_u32..10, jitter in 0.0..=1.0_f64) {
+            let schedule = Schedule::default();
+            let exact = schedule.after(FAILED, failed, 0.5);
+            let moved = schedule.after(FAILED, failed, jitter);
+            match (exact, moved) {
+                (DeliveryResult::Retry { after: exact }, DeliveryResult::Retry { after: moved }) => {
+                    prop_assert!(moved >= exact.mul_f64(0.799) && moved <= exact.mul_f64(1.201));
+                }
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+}
