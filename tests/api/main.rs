@@ -10,6 +10,7 @@ mod commands;
 mod create;
 mod faulty;
 mod lists;
+mod observed;
 mod rooms;
 mod wire;
 mod world;
