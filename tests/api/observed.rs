@@ -38,6 +38,7 @@ fn requests_are_logged_and_counted_by_route_and_without_keys() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .unwrap();
     let room = room_id("acW68", 1);
