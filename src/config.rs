@@ -1303,23 +1303,31 @@ fn read_apps(root: &mut Section<'_>, policy: Policy) -> Vec<AppConfig> {
 fn read_app(mut s: Section<'_>, policy: Policy, taken: &mut Taken) -> Option<AppConfig> {
     let path = s.path.clone();
     let id: Option<AppId> = s.required("id").and_then(|text| s.parsed("id", &text));
+    let repeated = id.as_ref().is_some_and(|id| !taken.ids.insert(id.clone()));
     if let Some(id) = &id
-        && !taken.ids.insert(id.clone())
+        && repeated
     {
         s.problem("id", format!("{id} is already the id of another app"));
     }
     let given = s.text("customer_id");
+    let derived = given.is_none();
     let customer_id: Option<Uuid> = match (given, &id) {
-        (Some(text), _) => s.parsed("customer_id", &text),
+        (Some(text), _) => {
+            let parsed = Uuid::try_parse(&text).ok().filter(|uuid| !uuid.is_nil());
+            if parsed.is_none() {
+                s.problem("customer_id", format!("{text:?} is not a uuid"));
+            }
+            parsed
+        }
         (None, Some(id)) => Some(Uuid::new_v5(&CUSTOMERS, id.as_str().as_bytes())),
         (None, None) => None,
     };
-    if let Some(uuid) = customer_id {
-        if uuid.is_nil() {
-            s.problem("customer_id", "must not be the zero uuid");
-        } else if let Some(other) = taken.customers.insert(uuid, path.clone()) {
-            s.problem("customer_id", format!("{uuid} is already that of {other}"));
-        }
+    // That the same id leads to the same uuid has been said.
+    if let Some(uuid) = customer_id
+        && let Some(other) = taken.customers.insert(uuid, path.clone())
+        && !(derived && repeated)
+    {
+        s.problem("customer_id", format!("{uuid} is already that of {other}"));
     }
     let api_keys = read_api_keys(&mut s, taken);
     let dids = s.texts("dids");

@@ -144,7 +144,38 @@ id = "a"
 api_key = "one"
 "#;
     let found = problems(text, &[]);
-    insta::assert_snapshot!(found.join("\n"), @"");
+    insta::assert_snapshot!(found.join("\n"), @r#"
+    http.listen: "8080" is not an address and port such as 127.0.0.1:8080
+    http.admin_key: is required unless http.admin_listen is loopback
+    http.hide_foreign: expected true or false, found a text
+    http.lisen: unknown key: did you mean listen?
+    store.url: expected memory:, redis://host:port/db, redis+sentinel://h1,h2/master/db or redis+cluster://h1,h2
+    store.timeout_ms: expected a number from 10 to 60000
+    calls.park_timeout: expected whole seconds
+    conference.profile: "a@b" is not 1 to 64 characters of A-Z a-z 0-9 _ - .
+    fleet.lost_after: expected a number, found a text
+    log.format: "xml" is neither "text" nor "json"
+    log.filter: "info,==" is not a filter: invalid filter directive
+    nodes[0].id: not a valid node id: expected 5 characters of A-Z a-z 0-9
+    nodes[0].address: "localhost" is not host:port
+    nodes[0].password: is missing
+    nodes[1].password: must not be empty nor hold control characters
+    nodes[1].colour: unknown key
+    nodes[2].id: acW68 is already the id of another node
+    nodes[2].address: localhost:8021 is already another node's
+    apps[0].id: not a valid app id: expected 1 to 64 characters of A-Z a-z 0-9 _ -
+    apps[0].customer_id: "x" is not a uuid
+    apps[0].api_key: is missing: api_key or api_key_sha256 is required
+    apps[1].api_key: at most two keys can be active
+    apps[1].dids[2]: expected a text, found a number
+    apps[1].dids[1]: 1 is already one of apps[1]
+    apps[1].webhooks[0].url: the scheme must be https
+    apps[1].webhooks[0].secret: not a signing secret: expected whsec_ and 24 to 64 bytes in base64
+    apps[1].webhooks[0].events: no event is called "call.never": expected *, a name or a prefix such as conference.member.*
+    apps[2].id: a is already the id of another app
+    apps[2].api_key: the same key is already one of apps[1]
+    nodez: unknown key: did you mean nodes?
+    "#);
 }
 
 #[test]
@@ -289,7 +320,20 @@ fn secrets_are_not_shown() {
     ] {
         assert!(!debugged.contains(secret), "{secret} in {debugged}");
     }
-    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(shown, @"
+    http: 127.0.0.1:8080, admin 127.0.0.1:9090 (key: set), hide_foreign false, body_limit 262144
+    store: redis://[REDACTED]@127.0.0.1:6379/0, timeout 1s
+    webhooks: http and https to public, private and loopback addresses
+    play: media.example.com, allow_private false
+    calls: park_timeout 3600s
+    conference: profile roomkeeper, connect_profile roomkeeper-connect, join_timeout 10s
+    fleet: command_timeout 5s, lost_after 120s, lease_ttl 10s, resync_interval 45s
+    log: text, filter info
+    node acW68: 127.0.0.1:8021, password set
+    app demo: customer_id 5e4a0680-804e-11ec-8477-2fea5968d85b, 1 active key(s), dids [747713001]
+      webhook ep_84b27b87284b51b7a8f35c38c8e8fb53: http://127.0.0.1:9999/hook, 1 secret(s), events [*]
+    app other: customer_id 60b0f65c-329e-5b0d-8e77-f0156c7653a4, 1 active key(s), dids []
+    ");
 }
 
 #[test]

@@ -251,7 +251,7 @@ impl Node {
     }
 
     fn cursor(&self) -> OutboxCursor {
-        cursor(self.handed_over)
+        OutboxCursor::at(self.handed_over)
     }
 
     fn fan_out(
@@ -264,7 +264,7 @@ impl Node {
         if self.cursor() != *from {
             return Ok(false);
         }
-        let target = position(to)?;
+        let target = to.position()?;
         // A cursor that was read from this outbox lies within it.
         while self.handed_over < target && self.outbox.pop_front().is_some() {
             self.handed_over += 1;
@@ -377,25 +377,6 @@ impl Entity {
 
 fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
     map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
-}
-
-/// The text of a cursor: how many messages lie at or before it. An outbox of which nothing was handed over has the
-/// default one.
-fn cursor(handed_over: u64) -> OutboxCursor {
-    match handed_over {
-        0 => OutboxCursor::default(),
-        n => OutboxCursor(n.to_string()),
-    }
-}
-
-fn position(cursor: &OutboxCursor) -> Result<u64, StoreError> {
-    if *cursor == OutboxCursor::default() {
-        return Ok(0);
-    }
-    cursor.0.parse().map_err(|_| StoreError::Corrupt {
-        key: "outbox cursor".to_owned(),
-        why: format!("{:?} is not a number", cursor.0),
-    })
 }
 
 #[async_trait]
@@ -586,7 +567,7 @@ impl Store for MemoryStore {
         let read = u64::try_from(messages.len()).unwrap_or(u64::MAX);
         Ok(OutboxBatch {
             from: state.cursor(),
-            to: cursor(state.handed_over.saturating_add(read)),
+            to: OutboxCursor::at(state.handed_over.saturating_add(read)),
             messages,
         })
     }

@@ -17,6 +17,7 @@ pub mod record;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,7 +26,12 @@ use uuid::Uuid;
 use crate::ids::{AppId, EndpointId, InvalidId, NodeId, RoomId, RoomName, SessionId};
 use crate::time::Timestamp;
 
+pub mod keys;
 pub mod memory;
+pub mod redis;
+
+use self::memory::MemoryStore;
+use self::redis::{RedisOptions, RedisStore};
 
 /// How many given-up messages a node's list of the dead holds. Beyond it the oldest is dropped and counted
 /// ([`DEAD_DROPPED`]): a receiver that is gone for good must not fill the store.
@@ -319,6 +325,26 @@ pub struct ListEntry {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OutboxCursor(pub String);
 
+impl OutboxCursor {
+    /// The cursor with so many messages at or before it; with none it is the default one.
+    fn at(position: u64) -> Self {
+        match position {
+            0 => Self::default(),
+            n => Self(n.to_string()),
+        }
+    }
+
+    fn position(&self) -> Result<u64, StoreError> {
+        if *self == Self::default() {
+            return Ok(0);
+        }
+        self.0.parse().map_err(|_| StoreError::Corrupt {
+            key: "outbox cursor".to_owned(),
+            why: format!("{:?} is not a number", self.0),
+        })
+    }
+}
+
 /// What the outbox holds after its cursor.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OutboxBatch {
@@ -394,10 +420,56 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the same may be asked again with hope of another answer.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Corrupt { .. } => false,
+        }
+    }
+}
+
+/// Why a store's URL does not lead to a store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// It is not a URL of its scheme.
+    #[error("not a valid store URL: {why}")]
+    Invalid {
+        /// What is wrong with it, without the URL: it may hold a password.
+        why: String,
+    },
+    /// Nothing here speaks this scheme.
+    #[error("store URLs begin with redis:// or memory:, and {scheme}: is not supported")]
+    Unsupported {
+        /// The scheme.
+        scheme: String,
+    },
+}
+
+/// The store a URL names: `memory:` for one that is gone with the process, `redis://…` for one on Redis, which need not
+/// be there yet.
+///
+/// # Errors
+///
+/// When the URL is not one, or of a scheme that is not supported.
+pub fn open(url: &str, options: &RedisOptions) -> Result<Arc<dyn Store>, OpenError> {
+    let (scheme, _) = url.split_once(':').ok_or_else(|| OpenError::Invalid {
+        why: "it has no scheme".to_owned(),
+    })?;
+    match scheme {
+        "memory" => Ok(Arc::new(MemoryStore::new())),
+        "redis" => Ok(Arc::new(RedisStore::connect(url, options)?)),
+        _ => Err(OpenError::Unsupported {
+            scheme: scheme.to_owned(),
+        }),
+    }
+}
+
 /// State that outlives the program.
 ///
-/// Every method is one step: it is done whole or not at all, whatever happens to the caller. None blocks for longer
-/// than the configured timeout of the store.
+/// Every method is one step: it is done whole or not at all, whatever happens to the caller. None waits for an answer
+/// for longer than the configured timeout of the store; [`Store::read_node`] may ask more than once.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Answers when the store can be written to.

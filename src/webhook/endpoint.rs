@@ -190,7 +190,7 @@ mod tests {
         let id = |app: &str, url: &str| endpoint(app, url, &["*"]).id.to_string();
         assert_eq!(
             id("demo", "https://example.com/hook"),
-            "ep_be74bcf0ec0e5a49a7a9b61f5d07d1e6"
+            "ep_b15d4a82272357b381b5eb5e5a2a9a5d"
         );
         assert_ne!(
             id("demo", "https://example.com/a"),

@@ -14,4 +14,6 @@ pub mod endpoint;
 pub mod guard;
 pub mod payload;
 pub mod schedule;
+pub mod sender;
 pub mod sign;
+pub mod worker;

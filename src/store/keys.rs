@@ -1,0 +1,181 @@
+//! Every key in Redis, and nothing else: pure.
+//!
+//! One function a key, each saying the type, who writes it, and how long it lives. Driven by the store on Redis only.
+//!
+//! A key begins with the version of the layout ([`LAYOUT`]): a program that stores differently counts it up and can
+//! live beside the old one, or find it and convert it. What is in braces decides the slot in a cluster: all of a node
+//! is in one, so that one script can check a lease, change rooms and append what tells of it; all of an app is in
+//! another. No key holds a tenant's text but ids and names that were checked on their way in (none can hold `{`, `}`
+//! or `:`).
+
+use crate::ids::{AppId, EndpointId, NodeId, RoomName};
+use crate::store::{EntityId, EntityKind, Scope};
+
+/// The version of the layout, in front of every key.
+pub const LAYOUT: &str = "rk1";
+
+/// How many messages the outbox keeps behind its cursor. They are delivered or queued elsewhere; what stays is for
+/// those who read the stream itself, and for the operator's question of what happened last. At 1 KiB a message this
+/// many are 10 MB a node.
+pub const OUTBOX_KEPT: u64 = 10_000;
+
+/// String: what is written to see whether the store can be written to. Expires after seconds.
+pub fn ping() -> String {
+    format!("{LAYOUT}:ping")
+}
+
+fn of_node(node: NodeId, rest: &str) -> String {
+    format!("{LAYOUT}:{{{node}}}:{rest}")
+}
+
+/// Hash `epoch`, `owner`: who reconciles the node. Written by whoever takes the lease; expires with it.
+pub fn lease(node: NodeId) -> String {
+    of_node(node, "lease")
+}
+
+/// Number: the epoch of the latest lease. Written with the lease; stays for ever, so that epochs only grow.
+pub fn epoch(node: NodeId) -> String {
+    of_node(node, "epoch")
+}
+
+/// Hash: an entity's head. Written by commits; stays until it has ended, then for its keeping time.
+///
+/// A head field is under `h` and its name; what the store itself notes is under `#`: `#v` the version, `#q` the last
+/// requests, `#l` and `#p` the key of the list that shows it and its position there, `#e` that it has ended.
+pub fn entity(entity: EntityId) -> String {
+    of_node(entity.node(), &format!("entity:{entity}"))
+}
+
+/// Hash: an entity's parts, by name. Written by commits, lives as long as the head.
+pub fn parts(entity: EntityId) -> String {
+    of_node(entity.node(), &format!("parts:{entity}"))
+}
+
+/// Set of entity ids: the node's live entities. Written by commits; an entity leaves it when it ends.
+pub fn live(node: NodeId) -> String {
+    of_node(node, "live")
+}
+
+/// Sorted set of entity ids by deadline, microseconds since the epoch (exact in a double until the year 2255). Written
+/// by commits; an entity leaves it when it ends or has no deadline.
+pub fn deadlines(node: NodeId) -> String {
+    of_node(node, "deadlines")
+}
+
+/// Sorted set, all scores 0 and so in the order of the texts, of list positions: an app's live entities of one kind.
+/// Written by commits; an entity leaves it when it ends.
+pub fn list(node: NodeId, kind: EntityKind, app: &AppId) -> String {
+    let kind = match kind {
+        EntityKind::Room => "rooms",
+        EntityKind::Session => "sessions",
+    };
+    of_node(node, &format!("list:{kind}:{app}"))
+}
+
+/// Stream of messages, with ids `0-1`, `0-2`, … without a gap, so that differences of ids are counts. Appended to by
+/// commits, trimmed by the fan-out: never what is after the cursor, and to [`OUTBOX_KEPT`] before it.
+pub fn outbox(node: NodeId) -> String {
+    of_node(node, "outbox")
+}
+
+/// Number: how many of the outbox's messages have been handed to the delivery queues. Written by the fan-out; stays.
+pub fn cursor(node: NodeId) -> String {
+    of_node(node, "cursor")
+}
+
+/// The name of the queue of an endpoint and a scope within its node.
+pub fn queue_name(endpoint: &EndpointId, scope: Scope) -> String {
+    format!("{endpoint}:{scope}")
+}
+
+/// What stands before a queue's name in the key of its list.
+pub fn queue_prefix(node: NodeId) -> String {
+    of_node(node, "queue:")
+}
+
+/// List of deliveries, the next one first. Appended to by the fan-out, taken from when one is finished; there while it
+/// is not empty.
+pub fn queue(node: NodeId, name: &str) -> String {
+    queue_prefix(node) + name
+}
+
+/// Sorted set of the names of queues that are not empty, by when their head may be claimed, in milliseconds of the
+/// store's clock. Written by fan-out, claim and finish; a queue leaves it when it is empty.
+pub fn ready(node: NodeId) -> String {
+    of_node(node, "ready")
+}
+
+/// Hash, name of a queue to the token of the claim on its head. Written by claim and finish.
+pub fn claims(node: NodeId) -> String {
+    of_node(node, "claims")
+}
+
+/// Hash, name of a queue to how often its head has failed. Written by finish; not there for none.
+pub fn failed(node: NodeId) -> String {
+    of_node(node, "failed")
+}
+
+/// List of deliveries that were given up, oldest first, bounded by [`DEAD_LIMIT`](super::DEAD_LIMIT). Written by
+/// finish; stays until it is dealt with.
+pub fn dead(node: NodeId) -> String {
+    of_node(node, "dead")
+}
+
+/// Hash `room`, and while it is only reserved `until`, milliseconds of the store's clock: whose a name is. Written by
+/// who makes the room; stays until it is freed, also when the reservation's time is over, because only who looks
+/// whether the room lives may say that it is nobody's.
+pub fn name(app: &AppId, name: &RoomName) -> String {
+    format!("{LAYOUT}:{{app:{app}}}:name:{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nodes_keys_are_in_one_slot_and_an_apps_in_another() {
+        let node: NodeId = "acW68".parse().unwrap();
+        let app: AppId = "acme".parse().unwrap();
+        let room: EntityId = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
+            .parse()
+            .unwrap();
+        for key in [
+            lease(node),
+            epoch(node),
+            entity(room),
+            parts(room),
+            live(node),
+            deadlines(node),
+            list(node, EntityKind::Room, &app),
+            outbox(node),
+            cursor(node),
+            queue(node, "q"),
+            ready(node),
+            claims(node),
+            failed(node),
+            dead(node),
+        ] {
+            assert!(key.starts_with("rk1:{acW68}:"), "{key}");
+        }
+        let key = name(&app, &"standup".parse().unwrap());
+        assert_eq!(key, "rk1:{app:acme}:name:standup");
+    }
+
+    #[test]
+    fn no_two_keys_are_the_same() {
+        let node: NodeId = "acW68".parse().unwrap();
+        let app: AppId = "acme".parse().unwrap();
+        assert_ne!(
+            list(node, EntityKind::Room, &app),
+            list(node, EntityKind::Session, &app)
+        );
+        let endpoint: EndpointId = "ep_1".parse().unwrap();
+        let scope: Scope = "acW68-550e8400-e29b-41d4-a716-446655440000"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            queue(node, &queue_name(&endpoint, scope)),
+            format!("rk1:{{acW68}}:queue:ep_1:{scope}")
+        );
+    }
+}

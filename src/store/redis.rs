@@ -1,0 +1,981 @@
+//! The store on Redis: what several controllers share, and what outlives them.
+//!
+//! Owns the connection, the scripts and the stored forms of the messages. Leaves out the keys ([`keys`]) and
+//! what the records mean. Driven by everything that holds a [`Store`].
+//!
+//! # Structure
+//!
+//! ```text
+//! slot {<node>}
+//!   lease ── epoch              who may write as the node's reconciler
+//!   entity:<id>, parts:<id>     one room or call: version, last requests, fields; its many parts
+//!   live, deadlines, list:…     which entities there are, by id, by deadline, by app
+//!   outbox ←─ cursor            the stream every commit appends to, and how far it has been handed over
+//!        │ fan_out (cursor moves and queues grow in one step, or neither)
+//!        ▼
+//!   queue:<endpoint>:<scope>    one list for each receiver and room or call: order within, none between
+//!   ready                       when the head of each may be claimed: now, after a retry, after a claim's visibility
+//!   claims, failed              whose claim it is, how often it failed
+//!        │ finish: delivered → gone, retry → later, dead ▼
+//!   dead                        the last 10,000 given up
+//! slot {app:<app>}
+//!   name:<name>                 whose a name is, and until when if it is only reserved
+//! ```
+//!
+//! Each mutation is one script, so it is done whole or not at all, and none is undone by its caller going away. What
+//! may be sent twice because an answer was lost is recognised: a commit by its request id, leases and names by their
+//! owner, fan-out by the cursor, the end of a claim by its token. A claim that nobody heard of runs out.
+//!
+//! # Connection
+//!
+//! One connection for all, pipelined; nothing on it ever blocks. It is made when it is first needed, so that a
+//! controller starts before its Redis does. When it drops, the next call makes a new one, and while there is none to
+//! be had, calls fail at once rather than pile up. A server that no longer answers (three timeouts in a row) or that
+//! was demoted to replica (`READONLY`) keeps the connection open for ever, so it is we who leave it.
+//!
+//! Commands are those of Redis 7.0, which Valkey shares. Scripts rather than functions, because a server that lost
+//! them is handed them again without anyone deploying anything.
+
+use std::fmt;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind,
+    Value,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_DROPPED, DEAD_LIMIT, DeliveryResult,
+    EntityId, EntityKind, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome, NewDelivery,
+    OpenError, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Store, StoreError, Version,
+    keys,
+};
+use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
+use crate::time::Timestamp;
+
+/// How the store talks to Redis.
+#[derive(Clone, Debug)]
+pub struct RedisOptions {
+    /// How long a call may take, waiting for a connection included.
+    pub timeout: Duration,
+    /// How long an attempt to connect may take.
+    pub connect_timeout: Duration,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(1),
+            // Less than a call may take: an attempt that hangs is over before the call that makes it is.
+            connect_timeout: Duration::from_millis(800),
+        }
+    }
+}
+
+/// How long after a failed attempt to connect calls fail without making another. Much less than the second within which
+/// a Redis that is back must be in use again.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// So many timeouts without an answer between them and the connection is given up.
+const TIMEOUTS_IN_A_ROW: u32 = 3;
+
+/// How many requests may wait to be written. Beyond it callers wait, each within its timeout: enough for every room of
+/// a busy node to commit at once.
+const WRITE_QUEUE: usize = 1024;
+
+/// How many entities are read at once when a node is: Redis does nothing else meanwhile, and rooms can be big.
+const READ_BATCH: usize = 32;
+
+/// Why a call to Redis came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("no answer from Redis within {0:?}")]
+    Timeout(Duration),
+    #[error("Redis cannot be reached")]
+    Connect(#[source] RedisError),
+    #[error("Redis answered with an error")]
+    Answer(#[source] RedisError),
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        Self::Unavailable(Box::new(fault))
+    }
+}
+
+/// The implementation of [`Store`] on Redis or Valkey.
+pub struct RedisStore {
+    link: Link,
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither the URL nor the client: both carry the password.
+        f.debug_struct("RedisStore").finish_non_exhaustive()
+    }
+}
+
+impl RedisStore {
+    /// The store at this `redis://` URL. Does not connect, so it does not fail when Redis is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is not one.
+    pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
+        let client = redis::Client::open(url).map_err(|error| OpenError::Invalid {
+            // The detail of the error may quote the URL and so the password; its category does not.
+            why: error.category().to_owned(),
+        })?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(options.connect_timeout))
+            // Timeouts are counted by us, once, around all of a call.
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(WRITE_QUEUE);
+        Ok(Self {
+            link: Link {
+                client,
+                config,
+                timeout: options.timeout,
+                state: Mutex::default(),
+                connecting: tokio::sync::Mutex::default(),
+            },
+        })
+    }
+
+    async fn query<T: FromRedisValue>(&self, what: &str, command: &Cmd) -> Result<T, StoreError> {
+        let value = self.link.send(Request::One(command)).await;
+        decode(what, value)
+    }
+
+    async fn transaction<T: FromRedisValue>(
+        &self,
+        what: &str,
+        commands: &Pipeline,
+    ) -> Result<T, StoreError> {
+        let value = self.link.send(Request::Atomic(commands)).await;
+        decode(what, value)
+    }
+
+    /// Runs a script; `what` it is about names it in errors, and `fill` adds its keys, of which there are `keys`, and
+    /// then its arguments.
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        what: &str,
+        keys: usize,
+        fill: impl Fn(&mut Cmd) + Send + Sync,
+    ) -> Result<T, StoreError> {
+        let command = |verb: &str, script: &str| {
+            let mut command = redis::cmd(verb);
+            command.arg(script).arg(keys);
+            fill(&mut command);
+            command
+        };
+        let value = self
+            .link
+            .send(Request::One(&command("EVALSHA", &script.sha)))
+            .await;
+        let value = match value {
+            // A server that was restarted has forgotten the scripts; this also tells it again.
+            Err(Fault::Answer(error))
+                if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
+            {
+                self.link
+                    .send(Request::One(&command("EVAL", script.code)))
+                    .await
+            }
+            value => value,
+        };
+        decode(what, value)
+    }
+
+    async fn read_batch(
+        &self,
+        node: NodeId,
+        ids: &[String],
+    ) -> Result<Vec<(EntityId, Record)>, StoreError> {
+        let live = keys::live(node);
+        let mut entities = Vec::with_capacity(ids.len());
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        for id in ids {
+            let entity: EntityId = stored(&live, id)?;
+            entities.push(entity);
+            pipe.cmd("SISMEMBER").arg(&live).arg(id);
+            read_both(&mut pipe, entity);
+        }
+        type Row = (bool, Fields, Fields);
+        let values: Vec<Value> = self.transaction(&live, &pipe).await?;
+        let mut records = Vec::with_capacity(ids.len());
+        let mut values = values.into_iter();
+        for entity in entities {
+            let row: Vec<Value> = values.by_ref().take(3).collect();
+            let (is_live, parts, head): Row = decode(&live, Ok(Value::Array(row)))?;
+            // What ended since the set was read is not live any more.
+            if let (true, Some(record)) = (is_live, record(entity, head, parts)?) {
+                records.push((entity, record));
+            }
+        }
+        Ok(records)
+    }
+}
+
+/// The connection, made anew whenever it has to be.
+struct Link {
+    client: redis::Client,
+    config: AsyncConnectionConfig,
+    timeout: Duration,
+    state: Mutex<LinkState>,
+    /// Held by the one call that connects.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct LinkState {
+    connection: Option<MultiplexedConnection>,
+    /// Counts connections, so that a late complaint about an old one does not cost the new one.
+    generation: u64,
+    timeouts: u32,
+    /// The last failed attempt to connect.
+    refused: Option<(Instant, RedisError)>,
+}
+
+#[derive(Clone, Copy)]
+enum Request<'a> {
+    One(&'a Cmd),
+    Atomic(&'a Pipeline),
+}
+
+impl Link {
+    fn state(&self) -> MutexGuard<'_, LinkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send(&self, request: Request<'_>) -> Result<Value, Fault> {
+        match tokio::time::timeout(self.timeout, self.send_until_sent(request)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let mut state = self.state();
+                state.timeouts += 1;
+                if state.timeouts >= TIMEOUTS_IN_A_ROW {
+                    state.drop_connection("it no longer answers");
+                }
+                Err(Fault::Timeout(self.timeout))
+            }
+        }
+    }
+
+    async fn send_until_sent(&self, request: Request<'_>) -> Result<Value, Fault> {
+        let (generation, first) = self.send_once(request).await?;
+        let Err(error) = &first else {
+            return first.map_err(Fault::Answer);
+        };
+        if !self.leave_if_useless(generation, error) || !error.is_connection_dropped() {
+            return first.map_err(Fault::Answer);
+        }
+        // Most often an idle connection of a server that has been restarted since. All we send can be sent twice.
+        let (generation, second) = self.send_once(request).await?;
+        if let Err(error) = &second {
+            self.leave_if_useless(generation, error);
+        }
+        second.map_err(Fault::Answer)
+    }
+
+    async fn send_once(
+        &self,
+        request: Request<'_>,
+    ) -> Result<(u64, Result<Value, RedisError>), Fault> {
+        let (generation, mut connection) = self.connection().await.map_err(Fault::Connect)?;
+        let answer = match request {
+            Request::One(command) => command.query_async(&mut connection).await,
+            Request::Atomic(pipeline) => pipeline.query_async(&mut connection).await,
+        };
+        // Errors are answers too: what counts is that it speaks.
+        self.state().timeouts = 0;
+        Ok((generation, answer))
+    }
+
+    async fn connection(&self) -> Result<(u64, MultiplexedConnection), RedisError> {
+        if let Some(found) = self.state().current() {
+            return Ok(found);
+        }
+        let _only_one = self.connecting.lock().await;
+        {
+            let state = self.state();
+            if let Some(found) = state.current() {
+                return Ok(found);
+            }
+            if let Some((at, error)) = &state.refused
+                && at.elapsed() < BACK_OFF
+            {
+                return Err(error.clone());
+            }
+        }
+        let made = self
+            .client
+            .get_multiplexed_async_connection_with_config(&self.config)
+            .await;
+        let mut state = self.state();
+        match made {
+            Ok(connection) => {
+                state.generation += 1;
+                state.timeouts = 0;
+                state.refused = None;
+                state.connection = Some(connection.clone());
+                tracing::info!(connection = state.generation, "connected to Redis");
+                Ok((state.generation, connection))
+            }
+            Err(error) => {
+                state.refused = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the error means that this connection will never do again; then it is left.
+    fn leave_if_useless(&self, generation: u64, error: &RedisError) -> bool {
+        let demoted = says(error, "READONLY");
+        let useless = demoted || error.is_unrecoverable_error() || error.is_io_error();
+        if useless {
+            let mut state = self.state();
+            if state.generation == generation {
+                state.drop_connection(if demoted {
+                    "the server is read-only"
+                } else {
+                    "it broke"
+                });
+            }
+        }
+        useless
+    }
+}
+
+impl LinkState {
+    fn current(&self) -> Option<(u64, MultiplexedConnection)> {
+        let connection = self.connection.clone()?;
+        Some((self.generation, connection))
+    }
+
+    fn drop_connection(&mut self, why: &str) {
+        self.timeouts = 0;
+        if self.connection.take().is_some() {
+            tracing::warn!(
+                connection = self.generation,
+                "left the connection to Redis: {why}"
+            );
+        }
+    }
+}
+
+/// A script and the name Redis has for it.
+struct Script {
+    code: &'static str,
+    sha: String,
+}
+
+impl Script {
+    fn new(code: &'static str) -> Self {
+        Self {
+            code,
+            sha: redis::Script::new(code).get_hash().to_owned(),
+        }
+    }
+}
+
+macro_rules! scripts {
+    ($($name:ident = $file:literal),* $(,)?) => {
+        $(static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file))));)*
+    };
+}
+
+scripts! {
+    BACKLOG = "backlog.lua",
+    CLAIM = "claim.lua",
+    COMMIT = "commit.lua",
+    FAN_OUT = "fan_out.lua",
+    FINISH = "finish.lua",
+    LEASE_ACQUIRE = "lease_acquire.lua",
+    LEASE_RELEASE = "lease_release.lua",
+    NAME_CONFIRM = "name_confirm.lua",
+    NAME_FREE = "name_free.lua",
+    NAME_RESERVE = "name_reserve.lua",
+    OUTBOX_READ = "outbox_read.lua",
+}
+
+/// Whether the server answered with this code, to a command or to one of a transaction's.
+fn says(error: &RedisError, code: &str) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
+}
+
+/// A hash as Redis answers it.
+type Fields = Vec<(String, String)>;
+
+fn decode<T: FromRedisValue>(what: &str, value: Result<Value, Fault>) -> Result<T, StoreError> {
+    let corrupt = |why: String| StoreError::Corrupt {
+        key: what.to_owned(),
+        why,
+    };
+    match value {
+        Ok(value) => redis::from_redis_value(value).map_err(|error| corrupt(error.to_string())),
+        // Someone else's value under our key does not get better by asking again.
+        Err(Fault::Answer(error)) if says(&error, "WRONGTYPE") => Err(corrupt(error.to_string())),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+fn stored<T>(key: &str, text: &str) -> Result<T, StoreError>
+where
+    T: std::str::FromStr,
+    T::Err: fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| StoreError::Corrupt {
+        key: key.to_owned(),
+        why: format!("{text:?}: {error}"),
+    })
+}
+
+fn millis(duration: Duration) -> u64 {
+    // Lua counts in doubles; ten thousand years are more than any duration here means.
+    const MOST: u64 = 1 << 48;
+    u64::try_from(duration.as_millis()).map_or(MOST, |ms| ms.min(MOST))
+}
+
+/// Reads an entity in a transaction. The parts first: the two keys expire together, and the clock can step between the
+/// commands, so a head that is still there vouches for the parts that were read before it.
+fn read_both(pipe: &mut Pipeline, entity: EntityId) {
+    pipe.cmd("HGETALL").arg(keys::parts(entity));
+    pipe.cmd("HGETALL").arg(keys::entity(entity));
+}
+
+fn record(entity: EntityId, head: Fields, parts: Fields) -> Result<Option<Record>, StoreError> {
+    if head.is_empty() {
+        return Ok(None);
+    }
+    let key = || keys::entity(entity);
+    let mut record = Record {
+        version: Version::ABSENT,
+        head: Vec::with_capacity(head.len()),
+        parts,
+    };
+    for (field, value) in head {
+        if field == "#v" {
+            record.version = Version(stored(&key(), &value)?);
+        } else if let Some(name) = field.strip_prefix('h') {
+            record.head.push((name.to_owned(), value));
+        }
+    }
+    if record.version == Version::ABSENT {
+        return Err(StoreError::Corrupt {
+            key: key(),
+            why: "it has no version".to_owned(),
+        });
+    }
+    record.head.sort_unstable();
+    record.parts.sort_unstable();
+    Ok(Some(record))
+}
+
+/// A delivery as it lies in its queue: a JSON array, so that an operator can read it.
+type StoredDelivery<'a> = (
+    EndpointId,
+    std::borrow::Cow<'a, str>,
+    AppId,
+    String,
+    u64,
+    std::borrow::Cow<'a, str>,
+    std::borrow::Cow<'a, str>,
+);
+
+fn encode_delivery(delivery: &NewDelivery) -> String {
+    let message = &delivery.message;
+    let stored: StoredDelivery<'_> = (
+        delivery.endpoint.clone(),
+        message.id.as_str().into(),
+        message.app.clone(),
+        message.scope.to_string(),
+        message.sequence,
+        message.event.as_str().into(),
+        message.body.as_str().into(),
+    );
+    // Strings and a number: there is nothing in it that has no JSON form.
+    serde_json::to_string(&stored).unwrap_or_default()
+}
+
+fn decode_delivery(key: &str, text: &str) -> Result<NewDelivery, StoreError> {
+    let (endpoint, id, app, scope, sequence, event, body): StoredDelivery<'_> =
+        serde_json::from_str(text).map_err(|error| StoreError::Corrupt {
+            key: key.to_owned(),
+            why: error.to_string(),
+        })?;
+    Ok(NewDelivery {
+        endpoint,
+        message: Message {
+            id: id.into_owned(),
+            app,
+            scope: stored(key, &scope)?,
+            sequence,
+            event: event.into_owned(),
+            body: body.into_owned(),
+        },
+    })
+}
+
+fn outbox_message(key: &str, fields: Fields) -> Result<Message, StoreError> {
+    let missing = |field: &str| StoreError::Corrupt {
+        key: key.to_owned(),
+        why: format!("a message without {field}"),
+    };
+    let (mut id, mut app, mut scope, mut sequence, mut event, mut body) =
+        (None, None, None, None, None, None);
+    for (field, value) in fields {
+        match field.as_str() {
+            "id" => id = Some(value),
+            "app" => app = Some(stored(key, &value)?),
+            "scope" => scope = Some(stored(key, &value)?),
+            "sequence" => sequence = Some(stored(key, &value)?),
+            "event" => event = Some(value),
+            "body" => body = Some(value),
+            // A later layout may say more.
+            _ => {}
+        }
+    }
+    Ok(Message {
+        id: id.ok_or_else(|| missing("id"))?,
+        app: app.ok_or_else(|| missing("app"))?,
+        scope: scope.ok_or_else(|| missing("scope"))?,
+        sequence: sequence.ok_or_else(|| missing("sequence"))?,
+        event: event.ok_or_else(|| missing("event"))?,
+        body: body.ok_or_else(|| missing("body"))?,
+    })
+}
+
+/// Adds a commit's keys and arguments, as `commit.lua` lists them.
+fn fill_commit(commit: &Commit, command: &mut Cmd) {
+    let node = commit.node;
+    command
+        .arg(keys::lease(node))
+        .arg(keys::live(node))
+        .arg(keys::deadlines(node))
+        .arg(keys::outbox(node));
+    for write in &commit.entities {
+        command
+            .arg(keys::entity(write.entity))
+            .arg(keys::parts(write.entity));
+    }
+    command.arg(commit.request.simple().to_string());
+    match commit.lease {
+        Some(lease) => command.arg(lease.epoch).arg(lease.owner.to_string()),
+        None => command.arg("").arg(""),
+    };
+    command
+        .arg(commit.entities.len())
+        .arg(commit.outbox.len())
+        .arg(REMEMBERED_REQUESTS * uuid::fmt::Simple::LENGTH);
+    for write in &commit.entities {
+        let removed = write.parts.iter().filter(|(_, v)| v.is_none()).count();
+        command.arg(write.entity.to_string()).arg(write.expected.0);
+        match write.deadline {
+            Some(deadline) => command.arg(deadline.as_micros()),
+            None => command.arg(""),
+        };
+        match write.life {
+            Life::Live => command.arg(""),
+            Life::Ended { keep } => command.arg(millis(keep)),
+        };
+        match &write.listed {
+            Some(listing) => command
+                .arg(keys::list(node, write.entity.kind(), &listing.app))
+                .arg(listing.position(write.entity)),
+            None => command.arg("").arg(""),
+        };
+        command
+            .arg(write.head.len())
+            .arg(write.parts.len() - removed)
+            .arg(removed);
+        for (field, value) in &write.head {
+            command.arg(format!("h{field}")).arg(value);
+        }
+        for (part, value) in &write.parts {
+            if let Some(value) = value {
+                command.arg(part).arg(value);
+            }
+        }
+        for (part, value) in &write.parts {
+            if value.is_none() {
+                command.arg(part);
+            }
+        }
+    }
+    for message in &commit.outbox {
+        command
+            .arg(&message.id)
+            .arg(message.app.as_str())
+            .arg(message.scope.to_string())
+            .arg(message.sequence)
+            .arg(&message.event)
+            .arg(&message.body);
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        // PING is answered by a replica and by a server that is out of memory; a write is what has to work.
+        let mut command = redis::cmd("SET");
+        command.arg(keys::ping()).arg("1").arg("PX").arg(10_000);
+        self.query(&keys::ping(), &command).await
+    }
+
+    async fn acquire_lease(
+        &self,
+        node: NodeId,
+        owner: Uuid,
+        ttl: Duration,
+    ) -> Result<LeaseOutcome, StoreError> {
+        let key = keys::lease(node);
+        let (ours, number): (bool, u64) = self
+            .run(&LEASE_ACQUIRE, &key, 2, |command| {
+                command
+                    .arg(&key)
+                    .arg(keys::epoch(node))
+                    .arg(owner.to_string())
+                    .arg(millis(ttl));
+            })
+            .await?;
+        Ok(if ours {
+            LeaseOutcome::Held(Lease {
+                node,
+                epoch: number,
+                owner,
+            })
+        } else {
+            LeaseOutcome::Other {
+                remaining: Duration::from_millis(number),
+            }
+        })
+    }
+
+    async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        let key = keys::lease(lease.node);
+        self.run::<Value>(&LEASE_RELEASE, &key, 1, |command| {
+            command
+                .arg(&key)
+                .arg(lease.epoch)
+                .arg(lease.owner.to_string());
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn read(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        read_both(&mut pipe, entity);
+        let (parts, head): (Fields, Fields) =
+            self.transaction(&keys::entity(entity), &pipe).await?;
+        record(entity, head, parts)
+    }
+
+    async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
+        let key = keys::entity(entity);
+        let mut command = redis::cmd("HGETALL");
+        command.arg(&key);
+        let head: Fields = self.query(&key, &command).await?;
+        record(entity, head, Vec::new())
+    }
+
+    async fn read_node(&self, node: NodeId) -> Result<Vec<(EntityId, Record)>, StoreError> {
+        let live = keys::live(node);
+        let mut command = redis::cmd("SMEMBERS");
+        command.arg(&live);
+        let ids: Vec<String> = self.query(&live, &command).await?;
+        let mut records = Vec::with_capacity(ids.len());
+        for batch in ids.chunks(READ_BATCH) {
+            records.extend(self.read_batch(node, batch).await?);
+        }
+        Ok(records)
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
+        commit.debug_check();
+        let what = format!("commit to {}", commit.node);
+        let answer: i64 = self
+            .run(&COMMIT, &what, 4 + 2 * commit.entities.len(), |command| {
+                fill_commit(commit, command);
+            })
+            .await?;
+        match answer {
+            0 => Ok(CommitOutcome::Applied),
+            -1 => Ok(CommitOutcome::LeaseLost),
+            n => usize::try_from(n - 1)
+                .ok()
+                .and_then(|index| commit.entities.get(index))
+                .map(|write| CommitOutcome::Conflict(write.entity))
+                .ok_or_else(|| StoreError::Corrupt {
+                    key: what,
+                    why: format!("the script answered {n}"),
+                }),
+        }
+    }
+
+    async fn due(
+        &self,
+        node: NodeId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError> {
+        let key = keys::deadlines(node);
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(&key).arg("-inf").arg(now.as_micros());
+        command.arg("BYSCORE").arg("LIMIT").arg(0).arg(limit);
+        let ids: Vec<String> = self.query(&key, &command).await?;
+        ids.iter().map(|id| stored(&key, id)).collect()
+    }
+
+    async fn list(
+        &self,
+        node: NodeId,
+        kind: EntityKind,
+        app: &AppId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, StoreError> {
+        let key = keys::list(node, kind, app);
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(&key);
+        match after {
+            Some(position) => command.arg(format!("({position}")),
+            None => command.arg("-"),
+        };
+        command.arg("+");
+        command.arg("BYLEX").arg("LIMIT").arg(0).arg(limit);
+        let positions: Vec<String> = self.query(&key, &command).await?;
+        positions
+            .into_iter()
+            .map(|position| {
+                let id = position.split_once(':').map_or("", |(_, id)| id);
+                Ok(ListEntry {
+                    entity: stored(&key, id)?,
+                    position,
+                })
+            })
+            .collect()
+    }
+
+    async fn reserve_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+        ttl: Duration,
+    ) -> Result<NameOutcome, StoreError> {
+        let key = keys::name(app, name);
+        let (answer, holder): (u8, String) = self
+            .run(&NAME_RESERVE, &key, 1, |command| {
+                command.arg(&key).arg(room.to_string()).arg(millis(ttl));
+            })
+            .await?;
+        let holder: RoomId = stored(&key, &holder)?;
+        Ok(match answer {
+            0 => NameOutcome::Reserved,
+            1 => NameOutcome::Taken { room: holder },
+            _ => NameOutcome::Pending { room: holder },
+        })
+    }
+
+    async fn confirm_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+    ) -> Result<bool, StoreError> {
+        let key = keys::name(app, name);
+        self.run(&NAME_CONFIRM, &key, 1, |command| {
+            command.arg(&key).arg(room.to_string());
+        })
+        .await
+    }
+
+    async fn free_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+    ) -> Result<(), StoreError> {
+        let key = keys::name(app, name);
+        self.run::<Value>(&NAME_FREE, &key, 1, |command| {
+            command.arg(&key).arg(room.to_string());
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
+        let key = keys::outbox(node);
+        type Entries = Vec<(String, Fields)>;
+        let (cursor, entries): (u64, Entries) = self
+            .run(&OUTBOX_READ, &key, 2, |command| {
+                command.arg(keys::cursor(node)).arg(&key).arg(limit);
+            })
+            .await?;
+        let mut last = cursor;
+        let mut messages = Vec::with_capacity(entries.len());
+        for (id, fields) in entries {
+            last = stored(&key, id.strip_prefix("0-").unwrap_or(&id))?;
+            messages.push(outbox_message(&key, fields)?);
+        }
+        Ok(OutboxBatch {
+            from: OutboxCursor::at(cursor),
+            to: OutboxCursor::at(last),
+            messages,
+        })
+    }
+
+    async fn fan_out(
+        &self,
+        node: NodeId,
+        from: &OutboxCursor,
+        to: &OutboxCursor,
+        deliveries: &[NewDelivery],
+    ) -> Result<bool, StoreError> {
+        let (from, to) = (from.position()?, to.position()?);
+        let key = keys::cursor(node);
+        let queues: Vec<_> = deliveries
+            .iter()
+            .map(|d| keys::queue_name(&d.endpoint, d.message.scope))
+            .collect();
+        self.run(&FAN_OUT, &key, 3 + queues.len(), |command| {
+            command
+                .arg(&key)
+                .arg(keys::outbox(node))
+                .arg(keys::ready(node));
+            for queue in &queues {
+                command.arg(keys::queue(node, queue));
+            }
+            command
+                .arg(from)
+                .arg(to)
+                .arg(keys::OUTBOX_KEPT)
+                .arg(queues.len());
+            for (queue, delivery) in queues.iter().zip(deliveries) {
+                command.arg(queue).arg(encode_delivery(delivery));
+            }
+        })
+        .await
+    }
+
+    async fn claim_deliveries(
+        &self,
+        node: NodeId,
+        visibility: Duration,
+        limit: usize,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        let key = keys::ready(node);
+        // One for all: a claim is proved by its queue and its token.
+        let token = Uuid::new_v4();
+        let answer: Vec<String> = self
+            .run(&CLAIM, &key, 3, |command| {
+                command
+                    .arg(&key)
+                    .arg(keys::claims(node))
+                    .arg(keys::failed(node))
+                    .arg(keys::queue_prefix(node))
+                    .arg(millis(visibility))
+                    .arg(limit)
+                    .arg(token.to_string());
+            })
+            .await?;
+        let (rows, _) = answer.as_chunks::<3>();
+        let mut claims = Vec::with_capacity(rows.len());
+        for [queue, failed, head] in rows {
+            let key = keys::queue(node, queue);
+            match (decode_delivery(&key, head), stored(&key, failed)) {
+                (Ok(delivery), Ok(failed_attempts)) => claims.push(ClaimedDelivery {
+                    endpoint: delivery.endpoint,
+                    message: delivery.message,
+                    failed_attempts,
+                    token,
+                }),
+                (Err(error), _) | (_, Err(error)) => {
+                    // The others of the batch are claimed and must go out.
+                    tracing::error!(%error, "a delivery cannot be read; its queue waits until it is removed");
+                }
+            }
+        }
+        Ok(claims)
+    }
+
+    async fn finish_delivery(
+        &self,
+        node: NodeId,
+        claim: &ClaimedDelivery,
+        result: DeliveryResult,
+    ) -> Result<bool, StoreError> {
+        let queue = keys::queue_name(&claim.endpoint, claim.message.scope);
+        let key = keys::queue(node, &queue);
+        let (result, after) = match result {
+            DeliveryResult::Delivered => ("delivered", Duration::ZERO),
+            DeliveryResult::Retry { after } => ("retry", after),
+            DeliveryResult::Dead => ("dead", Duration::ZERO),
+        };
+        let answer: i64 = self
+            .run(&FINISH, &key, 5, |command| {
+                command
+                    .arg(keys::ready(node))
+                    .arg(keys::claims(node))
+                    .arg(keys::failed(node))
+                    .arg(&key)
+                    .arg(keys::dead(node))
+                    .arg(&queue)
+                    .arg(claim.token.to_string())
+                    .arg(result)
+                    .arg(millis(after))
+                    .arg(DEAD_LIMIT);
+            })
+            .await?;
+        let dropped = u64::try_from(answer);
+        if let Ok(dropped @ 1..) = dropped {
+            metrics::counter!(DEAD_DROPPED).increment(dropped);
+        }
+        Ok(dropped.is_ok())
+    }
+
+    async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError> {
+        let key = keys::ready(node);
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.cmd("TIME");
+        pipe.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
+        let ((secs, micros), first): ((u64, u64), Vec<(String, u64)>) =
+            self.transaction(&key, &pipe).await?;
+        let now = secs * 1000 + micros / 1000;
+        Ok(first
+            .first()
+            .map(|(_, due)| Duration::from_millis(due.saturating_sub(now))))
+    }
+
+    async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
+        let key = keys::outbox(node);
+        let (outbox, queues, dead) = self
+            .run(&BACKLOG, &key, 4, |command| {
+                command
+                    .arg(keys::cursor(node))
+                    .arg(&key)
+                    .arg(keys::ready(node))
+                    .arg(keys::dead(node));
+            })
+            .await?;
+        Ok(Backlog {
+            outbox,
+            queues,
+            dead,
+        })
+    }
+}

@@ -1,0 +1,113 @@
+-- One atomic step of a node: checks everything, then changes everything.
+--
+-- KEYS  1 lease, 2 live, 3 deadlines, 4 outbox, then for each entity its hash and the hash of its parts
+-- ARGV  1 request, 2 epoch ('' for no lease), 3 owner, 4 number of entities, 5 number of messages,
+--       6 length of the note of requests; then for each entity
+--         id, expected version, deadline ('' for none), keeping time in ms ('' while it lives),
+--         key of its list ('' to say nothing), position there,
+--         number of head fields, of parts to set, of parts to remove, then these, flat;
+--       then for each message its id, app, scope, sequence, event, body
+-- Answers 0 when it is done (now or by an earlier sending of this request), -1 when the lease is another's,
+-- n when the n-th entity is at another version.
+--
+-- The key of the list is also read from the entity, where its creation noted it: it is in the same slot.
+
+-- Lua's stack takes some 8,000 values at once.
+local CHUNK = 2000
+
+local function each_chunk(command, key, from, to)
+  for i = from, to, CHUNK do
+    redis.call(command, key, unpack(ARGV, i, math.min(i + CHUNK - 1, to)))
+  end
+end
+
+local request = ARGV[1]
+local entities = tonumber(ARGV[4])
+
+local stored = {}
+for n = 1, entities do
+  local found = redis.call('HMGET', KEYS[3 + 2 * n], '#v', '#q', '#e', '#l', '#p')
+  if found[2] and string.find(found[2], request, 1, true) then
+    return 0
+  end
+  stored[n] = found
+end
+
+if ARGV[2] ~= '' then
+  local lease = redis.call('HMGET', KEYS[1], 'epoch', 'owner')
+  if lease[1] ~= ARGV[2] or lease[2] ~= ARGV[3] then
+    return -1
+  end
+end
+
+local at = 7
+local starts = {}
+for n = 1, entities do
+  if (stored[n][1] or '0') ~= ARGV[at + 1] then
+    return n
+  end
+  starts[n] = at
+  at = at + 9 + 2 * tonumber(ARGV[at + 6]) + 2 * tonumber(ARGV[at + 7]) + tonumber(ARGV[at + 8])
+end
+
+for n = 1, entities do
+  local i = starts[n]
+  local head, parts = KEYS[3 + 2 * n], KEYS[4 + 2 * n]
+  local id, deadline, keep, list, position = ARGV[i], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
+  local old = stored[n]
+
+  redis.call('HINCRBY', head, '#v', 1)
+  local requests = string.sub(request .. (old[2] or ''), 1, tonumber(ARGV[6]))
+  redis.call('HSET', head, '#q', requests)
+
+  local fields = i + 9
+  local set = fields + 2 * tonumber(ARGV[i + 6])
+  local removed = set + 2 * tonumber(ARGV[i + 7])
+  local past = removed + tonumber(ARGV[i + 8])
+  each_chunk('HSET', head, fields, set - 1)
+  each_chunk('HSET', parts, set, removed - 1)
+  each_chunk('HDEL', parts, removed, past - 1)
+
+  local created = not old[1]
+  if old[4] then
+    list, position = old[4], old[5]
+  elseif list ~= '' then
+    redis.call('HSET', head, '#l', list, '#p', position)
+  end
+  local newly_listed = list ~= '' and not old[4]
+
+  if keep == '' then
+    if created or old[3] then
+      redis.call('SADD', KEYS[2], id)
+    end
+    if list ~= '' and (newly_listed or old[3]) then
+      redis.call('ZADD', list, 0, position)
+    end
+    if old[3] then
+      redis.call('HDEL', head, '#e')
+      redis.call('PERSIST', head)
+      redis.call('PERSIST', parts)
+    end
+    if deadline == '' then
+      redis.call('ZREM', KEYS[3], id)
+    else
+      redis.call('ZADD', KEYS[3], deadline, id)
+    end
+  else
+    redis.call('SREM', KEYS[2], id)
+    redis.call('ZREM', KEYS[3], id)
+    if list ~= '' then
+      redis.call('ZREM', list, position)
+    end
+    redis.call('HSET', head, '#e', '1')
+    redis.call('PEXPIRE', head, keep)
+    redis.call('PEXPIRE', parts, keep)
+  end
+end
+
+for _ = 1, tonumber(ARGV[5]) do
+  redis.call('XADD', KEYS[4], '0-*', 'id', ARGV[at], 'app', ARGV[at + 1], 'scope', ARGV[at + 2],
+    'sequence', ARGV[at + 3], 'event', ARGV[at + 4], 'body', ARGV[at + 5])
+  at = at + 6
+end
+return 0

@@ -1,0 +1,34 @@
+-- Ends a claim.
+--
+-- KEYS  1 ready, 2 claims, 3 failed, 4 list of the queue, 5 dead
+-- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'dead', 4 ms until it is tried again,
+--       5 how many dead to keep
+-- Answers -1 when the claim is no longer this one, else how many of the dead were dropped.
+local queue = ARGV[1]
+if redis.call('HGET', KEYS[2], queue) ~= ARGV[2] then
+  return -1
+end
+redis.call('HDEL', KEYS[2], queue)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[3] == 'retry' then
+  redis.call('HINCRBY', KEYS[3], queue, 1)
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[4]), queue)
+  return 0
+end
+redis.call('HDEL', KEYS[3], queue)
+local head = redis.call('LPOP', KEYS[4])
+if redis.call('LLEN', KEYS[4]) == 0 then
+  redis.call('ZREM', KEYS[1], queue)
+else
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now), queue)
+end
+if ARGV[3] ~= 'dead' or not head then
+  return 0
+end
+local dropped = redis.call('RPUSH', KEYS[5], head) - tonumber(ARGV[5])
+if dropped <= 0 then
+  return 0
+end
+redis.call('LTRIM', KEYS[5], dropped, -1)
+return dropped

@@ -1,0 +1,8 @@
+-- Frees a name, if it is still this room's.
+--
+-- KEYS  1 name
+-- ARGV  1 room
+if redis.call('HGET', KEYS[1], 'room') == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
+return 0

@@ -1,0 +1,359 @@
+//! The worker of a node: hands the outbox over to the queues, and delivers what is due.
+//!
+//! Owns the loop and its bounds. Leaves out the order within a queue and the exclusion of other workers (the store's
+//! claims), the request (`sender`) and the next delay (`schedule`).
+//!
+//! It is woken by a commit, by the end of an attempt, by the time of the next delivery, and once a second whatever
+//! happens, because another replica's commits wake nobody here. While the store does not answer it backs off; attempts
+//! under way go on meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use super::endpoint::{Endpoint, Endpoints};
+use super::schedule::{Attempt, Schedule};
+use super::sender::{Report, Sender};
+use crate::ids::NodeId;
+use crate::store::{ClaimedDelivery, DeliveryResult, NewDelivery, Store, StoreError};
+use crate::telemetry;
+
+/// The bounds of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Attempts at the same time. Each holds a body and a socket.
+    pub concurrency: usize,
+    /// Messages handed over in one step.
+    pub batch: usize,
+    /// The longest time between two looks at the store.
+    pub idle: Duration,
+    /// How much longer than a request a claim holds, to write down what came of it.
+    pub margin: Duration,
+    /// How long attempts under way get when the worker is stopped; what is not done then is left to others.
+    pub drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            batch: 256,
+            idle: Duration::from_secs(1),
+            margin: Duration::from_secs(10),
+            // The whole program has 10 s.
+            drain: Duration::from_secs(8),
+        }
+    }
+}
+
+/// After a refusal of the store: the first delay, and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Between two looks when the store says that something is due and yet gives nothing out.
+const SHORTEST: Duration = Duration::from_millis(5);
+
+/// How often the depths of the queues are measured.
+const MEASURE: Duration = Duration::from_secs(5);
+
+/// How often a message for a receiver that is not configured is tried. A replica that has not been restarted yet does
+/// not know a new one, and must leave it to those that do; one that was removed must not be kept for days.
+const UNKNOWN_ENDPOINT_ATTEMPTS: u32 = 7;
+
+/// How often the end of an attempt is written, before the message is left to be sent again.
+const FINISH_ATTEMPTS: u32 = 4;
+
+/// Delivers the webhooks of one node.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    node: NodeId,
+    store: Arc<dyn Store>,
+    endpoints: Arc<Endpoints>,
+    sender: Sender,
+    schedule: Arc<Schedule>,
+    settings: Settings,
+}
+
+impl Worker {
+    /// A worker; it does nothing until it is run.
+    pub fn new(
+        node: NodeId,
+        store: Arc<dyn Store>,
+        endpoints: Arc<Endpoints>,
+        sender: Sender,
+        schedule: Schedule,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            node,
+            store,
+            endpoints,
+            sender,
+            schedule: Arc::new(schedule),
+            settings,
+        }
+    }
+
+    /// Delivers until `stop`, then lets the attempts under way finish. Whoever commits for this node calls
+    /// `wake.notify_one()`. Dropped, it leaves what was under way to be claimed again.
+    pub async fn run(self, wake: Arc<Notify>, stop: CancellationToken) {
+        let mut in_flight = JoinSet::new();
+        let mut look_at_outbox = true;
+        let mut failures: u32 = 0;
+        let mut measured: Option<Instant> = None;
+        while !stop.is_cancelled() {
+            let measure = measured.is_none_or(|at| at.elapsed() >= MEASURE);
+            let wait = match self.round(&mut in_flight, look_at_outbox, measure).await {
+                Ok(wait) => {
+                    if measure {
+                        measured = Some(Instant::now());
+                    }
+                    failures = 0;
+                    wait
+                }
+                Err(e) => {
+                    let wait = back_off(failures);
+                    failures = failures.saturating_add(1);
+                    metrics::counter!(telemetry::STORE_ERRORS, "caller" => "webhook").increment(1);
+                    warn!(
+                        node.id = %self.node,
+                        error = &e as &dyn std::error::Error,
+                        retry_ms = wait.as_millis(),
+                        "webhooks wait for the store"
+                    );
+                    wait
+                }
+            };
+            // Nothing cuts a back-off short, or every event would be one more call to a store that is down.
+            let calm = failures == 0;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = wake.notified(), if calm => look_at_outbox = true,
+                Some(done) = in_flight.join_next(), if calm => {
+                    self.ended(done);
+                    look_at_outbox = false;
+                }
+                () = sleep(wait) => look_at_outbox = true,
+            }
+            while let Some(done) = in_flight.try_join_next() {
+                self.ended(done);
+            }
+        }
+        let finish = async {
+            while let Some(done) = in_flight.join_next().await {
+                self.ended(done);
+            }
+        };
+        if timeout(self.settings.drain, finish).await.is_err() {
+            warn!(node.id = %self.node, "webhook attempts were cut short by the end of the program and will be made again");
+        }
+    }
+
+    fn ended(&self, done: Result<(), tokio::task::JoinError>) {
+        if let Err(e) = done {
+            error!(node.id = %self.node, error = &e as &dyn std::error::Error, "a webhook attempt ended in a panic");
+        }
+    }
+
+    /// One look at the store. Says how long until the next.
+    async fn round(
+        &self,
+        in_flight: &mut JoinSet<()>,
+        look_at_outbox: bool,
+        measure: bool,
+    ) -> Result<Duration, StoreError> {
+        let mut wait = self.settings.idle;
+        if look_at_outbox && self.hand_over().await? {
+            wait = Duration::ZERO;
+        }
+        if measure {
+            self.measure().await?;
+        }
+        let free = self.settings.concurrency.saturating_sub(in_flight.len());
+        if free > 0 {
+            let visibility = self.sender.limits().request + self.settings.margin;
+            let claims = self
+                .store
+                .claim_deliveries(self.node, visibility, free)
+                .await?;
+            let all_taken = claims.len() < free;
+            for claim in claims {
+                in_flight.spawn(self.clone().deliver(claim));
+            }
+            if all_taken && let Some(next) = self.store.next_delivery(self.node).await? {
+                wait = wait.min(next.max(SHORTEST));
+            }
+        }
+        metrics::gauge!(telemetry::WEBHOOK_IN_FLIGHT, "node" => self.node.to_string())
+            .set(in_flight.len() as f64);
+        Ok(wait)
+    }
+
+    /// Moves a batch from the outbox to the queues of those who want it. Says whether there may be more.
+    async fn hand_over(&self) -> Result<bool, StoreError> {
+        let batch = self
+            .store
+            .read_outbox(self.node, self.settings.batch)
+            .await?;
+        if batch.from == batch.to {
+            return Ok(false);
+        }
+        let full = batch.messages.len() >= self.settings.batch;
+        let mut deliveries = Vec::with_capacity(batch.messages.len());
+        for message in batch.messages {
+            for endpoint in self.endpoints.wanting(&message.app, &message.event) {
+                deliveries.push(NewDelivery {
+                    endpoint: endpoint.id.clone(),
+                    message: message.clone(),
+                });
+            }
+        }
+        // When another worker was faster, it has done the same.
+        self.store
+            .fan_out(self.node, &batch.from, &batch.to, &deliveries)
+            .await?;
+        Ok(full)
+    }
+
+    async fn measure(&self) -> Result<(), StoreError> {
+        let backlog = self.store.backlog(self.node).await?;
+        let node = self.node.to_string();
+        for (name, depth) in [
+            (telemetry::WEBHOOK_OUTBOX_DEPTH, backlog.outbox),
+            (telemetry::WEBHOOK_QUEUES, backlog.queues),
+            (telemetry::WEBHOOK_DEAD, backlog.dead),
+        ] {
+            metrics::gauge!(name, "node" => node.clone()).set(depth as f64);
+        }
+        Ok(())
+    }
+
+    async fn deliver(self, claim: ClaimedDelivery) {
+        let result = match self.endpoints.get(&claim.endpoint) {
+            Some(endpoint) => {
+                let report = self.sender.post(endpoint, &claim.message).await;
+                let jitter = rand::random();
+                let result = self
+                    .schedule
+                    .after(report.attempt(), claim.failed_attempts, jitter);
+                self.tell(endpoint, &claim, &report, result);
+                result
+            }
+            None => self.unknown(&claim),
+        };
+        self.finish(&claim, result).await;
+    }
+
+    fn unknown(&self, claim: &ClaimedDelivery) -> DeliveryResult {
+        warn!(
+            node.id = %self.node,
+            endpoint.id = %claim.endpoint,
+            webhook.id = claim.message.id,
+            "a webhook is for a receiver that is not configured here"
+        );
+        if claim.failed_attempts + 1 >= UNKNOWN_ENDPOINT_ATTEMPTS {
+            return DeliveryResult::Dead;
+        }
+        let failed = Attempt::Failed { retry_after: None };
+        self.schedule
+            .after(failed, claim.failed_attempts, rand::random())
+    }
+
+    fn tell(
+        &self,
+        endpoint: &Endpoint,
+        claim: &ClaimedDelivery,
+        report: &Report,
+        result: DeliveryResult,
+    ) {
+        let node = self.node.to_string();
+        metrics::counter!(telemetry::WEBHOOK_ATTEMPTS, "node" => node.clone(), "outcome" => report.outcome())
+            .increment(1);
+        metrics::histogram!(telemetry::WEBHOOK_ATTEMPT_SECONDS, "node" => node)
+            .record(report.took.as_secs_f64());
+        let next = match result {
+            DeliveryResult::Delivered => {
+                debug!(
+                    node.id = %self.node,
+                    endpoint.id = %endpoint.id,
+                    webhook.id = claim.message.id,
+                    event = claim.message.event,
+                    duration_ms = report.took.as_millis(),
+                    "webhook delivered"
+                );
+                return;
+            }
+            DeliveryResult::Retry { after } => format!("again in {:.1} s", after.as_secs_f64()),
+            DeliveryResult::Dead => "given up".to_owned(),
+        };
+        let problem = match &report.result {
+            Ok(status) => format!("status {}", status.as_u16()),
+            Err(failure) => failure.to_string(),
+        };
+        warn!(
+            node.id = %self.node,
+            endpoint.id = %endpoint.id,
+            endpoint.host = endpoint.url.host_str(),
+            webhook.id = claim.message.id,
+            event = claim.message.event,
+            attempt = claim.failed_attempts + 1,
+            duration_ms = report.took.as_millis(),
+            problem,
+            next,
+            "webhook not delivered"
+        );
+    }
+
+    /// Writes down what came of an attempt. When that cannot be done the claim runs out, and the message is sent
+    /// again under the same id.
+    async fn finish(&self, claim: &ClaimedDelivery, result: DeliveryResult) {
+        for failures in 0..FINISH_ATTEMPTS {
+            match self.store.finish_delivery(self.node, claim, result).await {
+                Ok(true) => {
+                    self.count_end(result);
+                    return;
+                }
+                Ok(false) => {
+                    warn!(
+                        node.id = %self.node,
+                        webhook.id = claim.message.id,
+                        "the claim on a webhook ran out before its attempt was written down"
+                    );
+                    return;
+                }
+                Err(e) => {
+                    metrics::counter!(telemetry::STORE_ERRORS, "caller" => "webhook").increment(1);
+                    warn!(
+                        node.id = %self.node,
+                        webhook.id = claim.message.id,
+                        error = &e as &dyn std::error::Error,
+                        "the end of a webhook attempt could not be written"
+                    );
+                }
+            }
+            sleep(back_off(failures)).await;
+        }
+    }
+
+    fn count_end(&self, result: DeliveryResult) {
+        let result = match result {
+            DeliveryResult::Delivered => "delivered",
+            DeliveryResult::Dead => "dead",
+            DeliveryResult::Retry { .. } => return,
+        };
+        metrics::counter!(telemetry::WEBHOOK_DELIVERIES, "node" => self.node.to_string(), "result" => result)
+            .increment(1);
+    }
+}
+
+fn back_off(failures: u32) -> Duration {
+    let (first, longest) = BACK_OFF;
+    first.saturating_mul(1 << failures.min(10)).min(longest)
+}
+
+#[cfg(test)]
+mod tests;

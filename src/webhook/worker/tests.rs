@@ -1,0 +1,785 @@
+//! Against real receivers on the loopback interface. The store's clock is moved by hand, so that a retry of an hour
+//! costs no time and none happens before it is asked for.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
+use url::Url;
+use uuid::Uuid;
+
+use super::*;
+use crate::ids::{AppId, RoomId, RoomName};
+use crate::room::{RoomFact, RoomNotice};
+use crate::store::memory::MemoryStore;
+use crate::store::{
+    Backlog, Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life,
+    ListEntry, Message, NameOutcome, OutboxBatch, OutboxCursor, Record, Version,
+};
+use crate::time::Timestamp;
+use crate::webhook::guard::Policy;
+use crate::webhook::payload::room_message;
+use crate::webhook::sender::{Failure, Limits};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const HOUR: Duration = Duration::from_secs(3600);
+const OPEN: Policy = Policy {
+    allow_http: true,
+    allow_private: true,
+};
+
+/// For what must happen soon; only a failing test waits so long.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match timeout(Duration::from_secs(20), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("not in time: {what}"),
+    }
+}
+
+/// Looks until it is so.
+async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    soon(what, async {
+        let mut looks = tokio::time::interval(Duration::from_millis(2));
+        while !condition().await {
+            looks.tick().await;
+        }
+    })
+    .await;
+}
+
+/// A request as a receiver saw it.
+#[derive(Clone, Debug)]
+struct Seen {
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Seen {
+    fn id(&self) -> String {
+        self.headers["webhook-id"].to_str().unwrap().to_owned()
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The room's uuid as a number, and the place of the event in it.
+    fn place(&self) -> (u128, u64) {
+        let body = self.json();
+        let room: RoomId = body["room_id"].as_str().unwrap().parse().unwrap();
+        (room.uuid().as_u128(), body["sequence"].as_u64().unwrap())
+    }
+}
+
+struct Receiver {
+    url: Url,
+    seen: UnboundedReceiver<Seen>,
+}
+
+impl Receiver {
+    /// A receiver that answers as it is told.
+    async fn start(
+        answer: impl Fn(Seen) -> BoxFuture<'static, Response> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let (tell, seen) = unbounded_channel();
+        let answer = Arc::new(answer);
+        let app = axum::Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
+            let seen = Seen {
+                path: uri.to_string(),
+                headers,
+                body,
+            };
+            // The test may be over.
+            let _ = tell.send(seen.clone());
+            answer(seen)
+        });
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            url: Url::parse(&url).unwrap(),
+            seen,
+        }
+    }
+
+    /// A receiver that answers every request alike.
+    async fn always(status: StatusCode) -> Self {
+        Self::start(move |_| Box::pin(async move { status.into_response() })).await
+    }
+
+    async fn next(&mut self) -> Seen {
+        soon("a request", self.seen.recv()).await.unwrap()
+    }
+}
+
+fn app() -> AppId {
+    "demo".parse().unwrap()
+}
+
+fn node() -> NodeId {
+    "acW68".parse().unwrap()
+}
+
+fn room(number: u128) -> RoomId {
+    RoomId::new(node(), Uuid::from_u128(number))
+}
+
+fn message(of: u128, sequence: u64) -> Message {
+    let notice = RoomNotice {
+        sequence,
+        fact: RoomFact::Created {
+            name: "Zoë's".into(),
+        },
+        command_uid: None,
+        synthesized: false,
+    };
+    room_message(Uuid::new_v4(), &app(), room(of), &notice, Timestamp::now())
+}
+
+fn endpoint(url: &Url, events: &[&str]) -> Endpoint {
+    let events = events.iter().map(|e| e.parse().unwrap()).collect();
+    Endpoint::new(app(), url.clone(), vec![SECRET.parse().unwrap()], events)
+}
+
+/// A store with a clock of its own, and what a worker needs.
+struct Bench {
+    store: Arc<MemoryStore>,
+    clock: Arc<Mutex<Duration>>,
+    wake: Arc<Notify>,
+    versions: Mutex<HashMap<u128, Version>>,
+}
+
+struct Running {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let clock = Arc::new(Mutex::new(Duration::ZERO));
+        let read = Arc::clone(&clock);
+        Self {
+            store: Arc::new(MemoryStore::with_clock(Arc::new(move || {
+                *read.lock().unwrap()
+            }))),
+            clock,
+            wake: Arc::default(),
+            versions: Mutex::default(),
+        }
+    }
+
+    fn pass(&self, time: Duration) {
+        *self.clock.lock().unwrap() += time;
+        self.wake.notify_one();
+    }
+
+    /// Commits a change of a room and what tells of it.
+    async fn commit(&self, of: u128, outbox: Vec<Message>) {
+        let expected = self
+            .versions
+            .lock()
+            .unwrap()
+            .get(&of)
+            .copied()
+            .unwrap_or_default();
+        let commit = Commit {
+            node: node(),
+            request: Uuid::new_v4(),
+            lease: None,
+            entities: vec![EntityWrite {
+                entity: EntityId::Room(room(of)),
+                expected,
+                head: Vec::new(),
+                parts: Vec::new(),
+                deadline: None,
+                life: Life::Live,
+                listed: None,
+            }],
+            outbox,
+        };
+        assert_eq!(
+            self.store.commit(&commit).await.unwrap(),
+            CommitOutcome::Applied
+        );
+        self.versions.lock().unwrap().insert(of, expected.next());
+        self.wake.notify_one();
+    }
+
+    async fn tell(&self, of: u128, sequences: impl IntoIterator<Item = u64>) {
+        self.commit(of, sequences.into_iter().map(|s| message(of, s)).collect())
+            .await;
+    }
+
+    fn start(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> Running {
+        let store: Arc<dyn Store> = Arc::clone(&self.store) as Arc<dyn Store>;
+        self.start_on(store, endpoints)
+    }
+
+    fn start_on(
+        &self,
+        store: Arc<dyn Store>,
+        endpoints: impl IntoIterator<Item = Endpoint>,
+    ) -> Running {
+        let worker = Worker::new(
+            node(),
+            store,
+            Arc::new(Endpoints::new(endpoints)),
+            Sender::new(OPEN, Limits::default()).unwrap(),
+            Schedule::new([HOUR, HOUR]),
+            Settings::default(),
+        );
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(worker.run(Arc::clone(&self.wake), stop.clone()));
+        Running { task, stop }
+    }
+
+    async fn until_delivered(&self) {
+        self.until_queues(0).await;
+    }
+
+    /// Until so many queues have something left; what a receiver has seen is then written down too.
+    async fn until_queues(&self, left: u64) {
+        until("the queues are empty", || async {
+            let backlog = self.store.backlog(node()).await.unwrap();
+            (backlog.outbox, backlog.queues) == (0, left)
+        })
+        .await;
+    }
+
+    /// Until a claim is finished with a failure: its queue is then due in about an hour, no sooner.
+    async fn until_retry_is_set(&self) {
+        until("a retry is set", || async {
+            let next = self.store.next_delivery(node()).await.unwrap();
+            next.is_some_and(|next| next > HOUR / 2)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_arrives_whole_and_signed() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    let running = bench.start([endpoint(&receiver.url, &["*"])]);
+    let sent = message(1, 1);
+    bench.commit(1, vec![sent.clone()]).await;
+    let seen = receiver.next().await;
+    standardwebhooks::Webhook::new(SECRET)
+        .unwrap()
+        .verify(&seen.body, &seen.headers)
+        .unwrap();
+    assert_eq!(seen.id(), sent.id);
+    assert_eq!(seen.body, sent.body.as_bytes());
+    assert_eq!(seen.headers[header::CONTENT_TYPE], "application/json");
+    bench.until_delivered().await;
+    running.stop.cancel();
+    soon("the worker stops", running.task).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failure_keeps_its_room_waiting_and_no_other() {
+    let bench = Bench::new();
+    let failed = AtomicUsize::new(0);
+    let mut receiver = Receiver::start(move |seen| {
+        let first = seen.place() == (1, 1) && failed.fetch_add(1, Ordering::SeqCst) == 0;
+        let status = if first {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else {
+            StatusCode::NO_CONTENT
+        };
+        Box::pin(async move { status.into_response() })
+    })
+    .await;
+    let _running = bench.start([endpoint(&receiver.url, &["*"])]);
+    bench.tell(1, [1, 2]).await;
+    let first = receiver.next().await;
+    assert_eq!(first.place(), (1, 1));
+    bench.until_retry_is_set().await;
+    bench.tell(2, [1, 2, 3]).await;
+    for sequence in 1..=3 {
+        assert_eq!(receiver.next().await.place(), (2, sequence));
+    }
+    bench.until_queues(1).await;
+    bench.pass(2 * HOUR);
+    let again = receiver.next().await;
+    assert_eq!(again.id(), first.id());
+    assert_eq!(again.body, first.body);
+    assert_eq!(receiver.next().await.place(), (1, 2));
+    bench.until_delivered().await;
+}
+
+#[tokio::test]
+async fn what_exhausts_its_attempts_is_dead_and_the_next_one_flows() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::start(|seen| {
+        let status = match seen.place().1 {
+            1 => StatusCode::BAD_GATEWAY,
+            2 => StatusCode::GONE,
+            _ => StatusCode::OK,
+        };
+        Box::pin(async move { status.into_response() })
+    })
+    .await;
+    let _running = bench.start([endpoint(&receiver.url, &["*"])]);
+    bench.tell(1, [1, 2, 3]).await;
+    for _ in 0..2 {
+        assert_eq!(receiver.next().await.place(), (1, 1));
+        bench.until_retry_is_set().await;
+        bench.pass(2 * HOUR);
+    }
+    // The third attempt is the last; 410 is the last at once.
+    for sequence in 1..=3 {
+        assert_eq!(receiver.next().await.place(), (1, sequence));
+    }
+    bench.until_delivered().await;
+    assert_eq!(bench.store.backlog(node()).await.unwrap().dead, 2);
+}
+
+#[tokio::test]
+async fn each_receiver_gets_what_it_wants() {
+    let bench = Bench::new();
+    let mut all = Receiver::always(StatusCode::OK).await;
+    let mut calls = Receiver::always(StatusCode::OK).await;
+    let _running = bench.start([
+        endpoint(&all.url, &["conference.*"]),
+        endpoint(&calls.url, &["call.*"]),
+    ]);
+    bench.tell(1, [1, 2]).await;
+    assert_eq!(all.next().await.place(), (1, 1));
+    assert_eq!(all.next().await.place(), (1, 2));
+    bench.until_delivered().await;
+    assert!(calls.seen.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_worker_lost_before_it_wrote_down_its_success_leads_to_the_same_id_again() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::start({
+        let requests = AtomicUsize::new(0);
+        move |_| {
+            let first = requests.fetch_add(1, Ordering::SeqCst) == 0;
+            Box::pin(async move {
+                if first {
+                    std::future::pending::<()>().await;
+                }
+                StatusCode::OK.into_response()
+            })
+        }
+    })
+    .await;
+    let lost = bench.start([endpoint(&receiver.url, &["*"])]);
+    bench.tell(1, [1]).await;
+    let first = receiver.next().await;
+    lost.task.abort();
+    assert!(lost.task.await.unwrap_err().is_cancelled());
+
+    let _running = bench.start([endpoint(&receiver.url, &["*"])]);
+    bench.pass(HOUR);
+    let again = receiver.next().await;
+    assert_eq!(again.id(), first.id());
+    assert_eq!(again.body, first.body);
+    bench.until_delivered().await;
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_is_under_way_finish_and_starts_nothing() {
+    let bench = Bench::new();
+    let release = Arc::new(Notify::new());
+    let held = Arc::clone(&release);
+    let mut receiver = Receiver::start(move |_| {
+        let held = Arc::clone(&held);
+        Box::pin(async move {
+            held.notified().await;
+            StatusCode::OK.into_response()
+        })
+    })
+    .await;
+    let running = bench.start([endpoint(&receiver.url, &["*"])]);
+    bench.tell(1, [1, 2]).await;
+    assert_eq!(receiver.next().await.place(), (1, 1));
+    running.stop.cancel();
+    release.notify_one();
+    soon("the worker stops", running.task).await.unwrap();
+    assert!(receiver.seen.try_recv().is_err());
+    // The first is delivered: what is claimed next is the second, at once and for the first time.
+    let next = bench
+        .store
+        .claim_deliveries(node(), HOUR, 10)
+        .await
+        .unwrap();
+    assert_eq!(next.len(), 1);
+    assert_eq!((next[0].message.sequence, next[0].failed_attempts), (2, 0));
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_not_configured_here_is_left_to_others() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    // Handed over by one that knows the receiver, claimed by one that does not.
+    bench.tell(1, [1]).await;
+    let batch = bench.store.read_outbox(node(), 10).await.unwrap();
+    let deliveries = [NewDelivery {
+        endpoint: endpoint(&receiver.url, &["*"]).id,
+        message: batch.messages[0].clone(),
+    }];
+    assert!(
+        bench
+            .store
+            .fan_out(node(), &batch.from, &batch.to, &deliveries)
+            .await
+            .unwrap()
+    );
+    let ignorant = bench.start([]);
+    bench.until_retry_is_set().await;
+    ignorant.stop.cancel();
+    soon("the worker stops", ignorant.task).await.unwrap();
+    let _running = bench.start([endpoint(&receiver.url, &["*"])]);
+    bench.pass(2 * HOUR);
+    assert_eq!(receiver.next().await.place(), (1, 1));
+    bench.until_delivered().await;
+}
+
+/// A store that is down as long as it is told to be, as far as a worker sees it.
+#[derive(Debug)]
+struct Flaky {
+    inner: Arc<MemoryStore>,
+    down: AtomicBool,
+    refused: AtomicUsize,
+}
+
+impl Flaky {
+    fn gate(&self) -> Result<&MemoryStore, StoreError> {
+        if self.down.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(StoreError::Unavailable("down for a test".into()));
+        }
+        Ok(&self.inner)
+    }
+}
+
+#[async_trait]
+impl Store for Flaky {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.gate()?.ping().await
+    }
+    async fn acquire_lease(
+        &self,
+        node: NodeId,
+        owner: Uuid,
+        ttl: Duration,
+    ) -> Result<LeaseOutcome, StoreError> {
+        self.gate()?.acquire_lease(node, owner, ttl).await
+    }
+    async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        self.gate()?.release_lease(lease).await
+    }
+    async fn read(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
+        self.gate()?.read(entity).await
+    }
+    async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
+        self.gate()?.read_head(entity).await
+    }
+    async fn read_node(&self, node: NodeId) -> Result<Vec<(EntityId, Record)>, StoreError> {
+        self.gate()?.read_node(node).await
+    }
+    async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
+        self.gate()?.commit(commit).await
+    }
+    async fn due(
+        &self,
+        node: NodeId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<EntityId>, StoreError> {
+        self.gate()?.due(node, now, limit).await
+    }
+    async fn list(
+        &self,
+        node: NodeId,
+        kind: EntityKind,
+        app: &AppId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, StoreError> {
+        self.gate()?.list(node, kind, app, after, limit).await
+    }
+    async fn reserve_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+        ttl: Duration,
+    ) -> Result<NameOutcome, StoreError> {
+        self.gate()?.reserve_name(app, name, room, ttl).await
+    }
+    async fn confirm_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+    ) -> Result<bool, StoreError> {
+        self.gate()?.confirm_name(app, name, room).await
+    }
+    async fn free_name(
+        &self,
+        app: &AppId,
+        name: &RoomName,
+        room: RoomId,
+    ) -> Result<(), StoreError> {
+        self.gate()?.free_name(app, name, room).await
+    }
+    async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
+        self.gate()?.read_outbox(node, limit).await
+    }
+    async fn fan_out(
+        &self,
+        node: NodeId,
+        from: &OutboxCursor,
+        to: &OutboxCursor,
+        deliveries: &[NewDelivery],
+    ) -> Result<bool, StoreError> {
+        self.gate()?.fan_out(node, from, to, deliveries).await
+    }
+    async fn claim_deliveries(
+        &self,
+        node: NodeId,
+        visibility: Duration,
+        limit: usize,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        self.gate()?.claim_deliveries(node, visibility, limit).await
+    }
+    async fn finish_delivery(
+        &self,
+        node: NodeId,
+        claim: &ClaimedDelivery,
+        result: DeliveryResult,
+    ) -> Result<bool, StoreError> {
+        self.gate()?.finish_delivery(node, claim, result).await
+    }
+    async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError> {
+        self.gate()?.next_delivery(node).await
+    }
+    async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
+        self.gate()?.backlog(node).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_waited_for() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    let flaky = Arc::new(Flaky {
+        inner: Arc::clone(&bench.store),
+        down: AtomicBool::new(true),
+        refused: AtomicUsize::new(0),
+    });
+    let store = Arc::clone(&flaky) as Arc<dyn Store>;
+    let running = bench.start_on(store, [endpoint(&receiver.url, &["*"])]);
+    bench.tell(1, [1]).await;
+    until("the worker met the outage", || async {
+        flaky.refused.load(Ordering::SeqCst) >= 2
+    })
+    .await;
+    assert!(receiver.seen.try_recv().is_err());
+    flaky.down.store(false, Ordering::SeqCst);
+    assert_eq!(receiver.next().await.place(), (1, 1));
+    bench.until_delivered().await;
+    flaky.down.store(true, Ordering::SeqCst);
+    running.stop.cancel();
+    soon("the worker stops", running.task).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_outage_at_the_end_of_an_attempt_sends_nothing_twice() {
+    let bench = Bench::new();
+    let flaky = Arc::new(Flaky {
+        inner: Arc::clone(&bench.store),
+        down: AtomicBool::new(false),
+        refused: AtomicUsize::new(0),
+    });
+    let cut = Arc::clone(&flaky);
+    let mut receiver = Receiver::start(move |_| {
+        cut.down.store(true, Ordering::SeqCst);
+        Box::pin(async { StatusCode::OK.into_response() })
+    })
+    .await;
+    let store = Arc::clone(&flaky) as Arc<dyn Store>;
+    let _running = bench.start_on(store, [endpoint(&receiver.url, &["*"])]);
+    bench.tell(1, [1]).await;
+    receiver.next().await;
+    until("the outage was met", || async {
+        flaky.refused.load(Ordering::SeqCst) >= 1
+    })
+    .await;
+    flaky.down.store(false, Ordering::SeqCst);
+    bench.until_delivered().await;
+    assert!(receiver.seen.try_recv().is_err());
+}
+
+#[test]
+fn back_offs_grow_to_a_limit() {
+    let delays: Vec<u128> = (0..7).map(|n| back_off(n).as_millis()).collect();
+    assert_eq!(delays, [100, 200, 400, 800, 1600, 2000, 2000]);
+    assert_eq!(back_off(u32::MAX), Duration::from_secs(2));
+}
+
+// ---- one attempt --------------------------------------------------------------------------------------------------
+
+async fn attempt(policy: Policy, request: Duration, url: &Url) -> Report {
+    let limits = Limits {
+        request,
+        ..Limits::default()
+    };
+    let sender = Sender::new(policy, limits).unwrap();
+    let endpoint = endpoint(url, &["*"]);
+    soon("an attempt", sender.post(&endpoint, &message(1, 1))).await
+}
+
+const PATIENT: Duration = Duration::from_secs(10);
+const IMPATIENT: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn a_receiver_that_hangs_is_left() {
+    let receiver = Receiver::start(|_| Box::pin(std::future::pending())).await;
+    let report = attempt(OPEN, IMPATIENT, &receiver.url).await;
+    assert!(matches!(report.result, Err(Failure::Timeout)), "{report:?}");
+    assert_eq!(report.outcome(), "timeout");
+    assert_eq!(report.attempt(), Attempt::Failed { retry_after: None });
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_is_left_and_its_status_counts() {
+    for (status, accepted) in [(StatusCode::OK, true), (StatusCode::BAD_GATEWAY, false)] {
+        let receiver = Receiver::start(move |_| {
+            let drip = futures_util::stream::iter([Ok::<_, std::io::Error>("x")])
+                .chain(futures_util::stream::pending());
+            Box::pin(async move { (status, Body::from_stream(drip)).into_response() })
+        })
+        .await;
+        let report = attempt(OPEN, IMPATIENT, &receiver.url).await;
+        assert!(report.took >= IMPATIENT, "{report:?}");
+        assert_eq!(
+            report.attempt() == Attempt::Accepted,
+            accepted,
+            "{report:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_an_endless_answer_only_the_beginning_is_read() {
+    let produced = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&produced);
+    let mut receiver = Receiver::start(move |_| {
+        let count = Arc::clone(&count);
+        let flood = futures_util::stream::repeat_with(move || {
+            count.fetch_add(65_536, Ordering::SeqCst);
+            Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 65_536]))
+        });
+        Box::pin(async move { Body::from_stream(flood).into_response() })
+    })
+    .await;
+    let report = attempt(OPEN, PATIENT, &receiver.url).await;
+    assert_eq!(report.attempt(), Attempt::Accepted);
+    assert!(report.took < PATIENT, "it was read to the time limit");
+    receiver.next().await;
+    // What the sockets of both sides hold, and no more.
+    assert!(produced.load(Ordering::SeqCst) < 64 * 1024 * 1024);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let mut receiver = Receiver::start(|_| {
+        Box::pin(async {
+            (
+                StatusCode::TEMPORARY_REDIRECT,
+                [(header::LOCATION, "/elsewhere")],
+            )
+                .into_response()
+        })
+    })
+    .await;
+    let report = attempt(OPEN, PATIENT, &receiver.url).await;
+    assert_eq!(
+        report.result.as_ref().ok(),
+        Some(&StatusCode::TEMPORARY_REDIRECT)
+    );
+    assert_eq!(report.outcome(), "status");
+    assert_eq!(receiver.next().await.path, "/hook");
+    assert!(receiver.seen.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_receiver_can_ask_for_time() {
+    let receiver = Receiver::start(|_| {
+        Box::pin(async {
+            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "90")]).into_response()
+        })
+    })
+    .await;
+    let report = attempt(OPEN, PATIENT, &receiver.url).await;
+    let retry_after = Some(Duration::from_secs(90));
+    assert_eq!(report.attempt(), Attempt::Failed { retry_after });
+}
+
+#[tokio::test]
+async fn a_private_address_is_refused_without_a_connection() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let public = Policy {
+        allow_http: true,
+        allow_private: false,
+    };
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0x7f000001",
+    ] {
+        let url = Url::parse(&format!("http://{host}:{port}/hook")).unwrap();
+        let report = attempt(public, PATIENT, &url).await;
+        assert!(
+            matches!(report.result, Err(Failure::Refused(_))),
+            "{host}: {report:?}"
+        );
+        let accepted = listener.accept();
+        assert!(
+            matches!(&accepted, Err(e) if e.kind() == std::io::ErrorKind::WouldBlock),
+            "{host}: {accepted:?}"
+        );
+    }
+    // The same address is called when that is allowed: it is the policy that refused.
+    let url = Url::parse(&format!("http://localhost:{port}/hook")).unwrap();
+    let report = attempt(OPEN, IMPATIENT, &url).await;
+    assert!(
+        !matches!(report.result, Err(Failure::Refused(_))),
+        "{report:?}"
+    );
+    assert!(listener.accept().is_ok());
+}
+
+#[tokio::test]
+async fn nobody_there_says_so_without_the_query() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let url = Url::parse(&format!("http://127.0.0.1:{port}/hook?token=geheim")).unwrap();
+    let report = attempt(OPEN, PATIENT, &url).await;
+    assert_eq!(report.outcome(), "connect");
+    let shown = format!("{report:?} {}", report.result.as_ref().unwrap_err());
+    assert!(!shown.contains("geheim"), "{shown}");
+    assert!(shown.contains("refused"), "{shown}");
+}

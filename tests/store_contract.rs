@@ -1,0 +1,1188 @@
+//! The contract of the store, one case a sentence of it, held against every implementation.
+//!
+//! A case gets a [`Subject`]: a store that holds nothing, and a way to let the store's time pass. In memory the clock is
+//! ours and is moved; Redis has its own, so times are short and the test waits until that clock has moved.
+// All of it is a test, also what the lint cannot know to be one.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use roomkeeper::ids::{AppId, ChannelId, EndpointId, NodeId, RoomId, RoomName, SessionId};
+use roomkeeper::store::memory::MemoryStore;
+use roomkeeper::store::redis::{RedisOptions, RedisStore};
+use roomkeeper::store::{
+    Backlog, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId, EntityKind, EntityWrite,
+    Lease, LeaseOutcome, Life, Listing, Message, NameOutcome, NewDelivery, OutboxCursor,
+    REMEMBERED_REQUESTS, Scope, Store, Version,
+};
+use roomkeeper::time::Timestamp;
+use support::redis::RedisServer;
+use uuid::Uuid;
+
+/// Longer than any test: what has this long left has not run out.
+const LONG: Duration = Duration::from_secs(600);
+/// Shorter than a test is patient. A case says with it what is over, never what is not over yet.
+const SHORT: Duration = Duration::from_millis(20);
+/// Long enough for a busy machine to take the next step in, and not longer than a test is patient.
+const A_WHILE: Duration = Duration::from_millis(500);
+
+struct Subject {
+    store: Arc<dyn Store>,
+    time: Time,
+    _server: Option<RedisServer>,
+}
+
+enum Time {
+    Ours(Arc<AtomicU64>),
+    Theirs(redis::aio::MultiplexedConnection),
+}
+
+impl Subject {
+    async fn memory() -> Self {
+        let micros = Arc::new(AtomicU64::new(0));
+        let clock = Arc::clone(&micros);
+        Self {
+            store: Arc::new(MemoryStore::with_clock(Arc::new(move || {
+                Duration::from_micros(clock.load(Ordering::SeqCst))
+            }))),
+            time: Time::Ours(micros),
+            _server: None,
+        }
+    }
+
+    async fn redis() -> Self {
+        let server = RedisServer::start().await;
+        let mut subject = Self::at(&server.url()).await;
+        subject._server = Some(server);
+        subject
+    }
+
+    async fn at(url: &str) -> Self {
+        let client = redis::Client::open(url).unwrap();
+        let options = RedisOptions {
+            // A busy machine must not look like a broken store.
+            timeout: Duration::from_secs(20),
+            ..RedisOptions::default()
+        };
+        Self {
+            store: Arc::new(RedisStore::connect(url, &options).unwrap()),
+            time: Time::Theirs(client.get_multiplexed_async_connection().await.unwrap()),
+            _server: None,
+        }
+    }
+
+    /// Lets this much of the store's time pass.
+    async fn pass(&self, by: Duration) {
+        match &self.time {
+            Time::Ours(micros) => {
+                let by = u64::try_from(by.as_micros()).unwrap();
+                micros.fetch_add(by, Ordering::SeqCst);
+            }
+            Time::Theirs(connection) => {
+                let mut connection = connection.clone();
+                let mut now = async || -> Duration {
+                    let (secs, micros): (u64, u64) = redis::cmd("TIME")
+                        .query_async(&mut connection)
+                        .await
+                        .unwrap();
+                    Duration::from_secs(secs) + Duration::from_micros(micros)
+                };
+                // Redis counts milliseconds: one more is past the end of any.
+                let until = now().await + by + Duration::from_millis(1);
+                while now().await < until {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    async fn commit(&self, commit: &Commit) -> CommitOutcome {
+        self.store.commit(commit).await.unwrap()
+    }
+
+    /// Commits what must be applied.
+    async fn apply(&self, commit: &Commit) {
+        assert_eq!(self.commit(commit).await, CommitOutcome::Applied);
+    }
+
+    async fn version(&self, entity: EntityId) -> Version {
+        let record = self.store.read_head(entity).await.unwrap();
+        record.map_or(Version::ABSENT, |r| r.version)
+    }
+
+    /// Puts these into the outbox, and from there into the queue of each endpoint.
+    async fn queue(&self, endpoints: &[EndpointId], messages: Vec<Message>) {
+        let mut commit = change(vec![write(room(999), Version::ABSENT)]);
+        commit.entities[0].expected = self.version(room(999)).await;
+        commit.outbox = messages;
+        self.apply(&commit).await;
+        let batch = self.store.read_outbox(node(), 100_000).await.unwrap();
+        let deliveries: Vec<_> = batch
+            .messages
+            .iter()
+            .flat_map(|message| endpoints.iter().map(|e| delivery(e, message)))
+            .collect();
+        assert!(
+            self.store
+                .fan_out(node(), &batch.from, &batch.to, &deliveries)
+                .await
+                .unwrap()
+        );
+    }
+
+    async fn list(&self, after: Option<&str>, limit: usize) -> Vec<(String, EntityId)> {
+        self.store
+            .list(node(), EntityKind::Room, &app(), after, limit)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|entry| (entry.position, entry.entity))
+            .collect()
+    }
+
+    async fn lease(&self, owner: Uuid, ttl: Duration) -> Lease {
+        match self.store.acquire_lease(node(), owner, ttl).await.unwrap() {
+            LeaseOutcome::Held(lease) => lease,
+            LeaseOutcome::Other { remaining } => panic!("another's for {remaining:?}"),
+        }
+    }
+
+    async fn reserve(&self, room: RoomId, ttl: Duration) -> NameOutcome {
+        self.store
+            .reserve_name(&app(), &name(), room, ttl)
+            .await
+            .unwrap()
+    }
+
+    async fn confirm(&self, room: RoomId) -> bool {
+        self.store
+            .confirm_name(&app(), &name(), room)
+            .await
+            .unwrap()
+    }
+
+    async fn free(&self, room: RoomId) {
+        self.store.free_name(&app(), &name(), room).await.unwrap();
+    }
+
+    async fn claim(&self, visibility: Duration) -> Vec<roomkeeper::store::ClaimedDelivery> {
+        self.store
+            .claim_deliveries(node(), visibility, 100)
+            .await
+            .unwrap()
+    }
+
+    async fn claim_one(&self, visibility: Duration) -> roomkeeper::store::ClaimedDelivery {
+        let mut claims = self.claim(visibility).await;
+        assert_eq!(claims.len(), 1, "{claims:?}");
+        claims.remove(0)
+    }
+
+    async fn finish(
+        &self,
+        claim: &roomkeeper::store::ClaimedDelivery,
+        result: DeliveryResult,
+    ) -> bool {
+        self.store
+            .finish_delivery(node(), claim, result)
+            .await
+            .unwrap()
+    }
+
+    async fn backlog(&self) -> Backlog {
+        self.store.backlog(node()).await.unwrap()
+    }
+}
+
+fn node() -> NodeId {
+    "acW68".parse().unwrap()
+}
+
+fn other_node() -> NodeId {
+    "other".parse().unwrap()
+}
+
+fn app() -> AppId {
+    "acme".parse().unwrap()
+}
+
+fn name() -> RoomName {
+    "standup".parse().unwrap()
+}
+
+fn endpoint(n: u8) -> EndpointId {
+    format!("ep_{n}").parse().unwrap()
+}
+
+fn room_id(n: u128) -> RoomId {
+    RoomId::new(node(), Uuid::from_u128(n))
+}
+
+fn room(n: u128) -> EntityId {
+    EntityId::Room(room_id(n))
+}
+
+fn session(n: u128) -> EntityId {
+    EntityId::Session(SessionId::new(node(), ChannelId::new(Uuid::from_u128(n))))
+}
+
+fn pair(key: &str, value: &str) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+/// A write that changes one field and nothing else.
+fn write(entity: EntityId, expected: Version) -> EntityWrite {
+    EntityWrite {
+        entity,
+        expected,
+        head: vec![pair("topic", &expected.0.to_string())],
+        parts: Vec::new(),
+        deadline: None,
+        life: Life::Live,
+        listed: None,
+    }
+}
+
+fn change(entities: Vec<EntityWrite>) -> Commit {
+    Commit {
+        node: node(),
+        request: Uuid::new_v4(),
+        lease: None,
+        entities,
+        outbox: Vec::new(),
+    }
+}
+
+fn create(entity: EntityId) -> Commit {
+    change(vec![write(entity, Version::ABSENT)])
+}
+
+fn listed(entity: EntityId, created_ms: u64) -> Commit {
+    let mut commit = create(entity);
+    commit.entities[0].listed = Some(Listing {
+        app: app(),
+        created_at: Timestamp::from_millis(created_ms),
+    });
+    commit
+}
+
+fn end(entity: EntityId, expected: Version, keep: Duration) -> Commit {
+    let mut commit = change(vec![write(entity, expected)]);
+    commit.entities[0].life = Life::Ended { keep };
+    commit
+}
+
+fn message(scope: u128, sequence: u64) -> Message {
+    Message {
+        id: format!("msg_{scope}_{sequence}"),
+        app: app(),
+        scope: Scope::Room(room_id(scope)),
+        sequence,
+        event: "conference.member.joined".to_owned(),
+        // What could trip an encoding up.
+        body: format!("{{\"n\":{sequence},\"text\":\"ü\\n\\\" {{}}\"}}\n"),
+    }
+}
+
+fn delivery(endpoint: &EndpointId, message: &Message) -> NewDelivery {
+    NewDelivery {
+        endpoint: endpoint.clone(),
+        message: message.clone(),
+    }
+}
+
+// What is stored, and its versions.
+
+async fn answers_a_ping(s: Subject) {
+    s.store.ping().await.unwrap();
+}
+
+async fn what_was_never_written_is_absent(s: Subject) {
+    assert_eq!(s.store.read(room(1)).await.unwrap(), None);
+    assert_eq!(s.store.read_head(session(1)).await.unwrap(), None);
+    assert_eq!(s.store.read_node(node()).await.unwrap(), Vec::new());
+}
+
+async fn a_created_entity_reads_back_sorted(s: Subject) {
+    let mut commit = create(room(1));
+    commit.entities[0].head = vec![
+        pair("z", "1"),
+        pair("a", ""),
+        pair("#v", "77"),
+        pair("", "x"),
+    ];
+    commit.entities[0].parts = vec![
+        ("m2".to_owned(), Some("zwei\0ü".to_owned())),
+        ("m1".to_owned(), Some("one".to_owned())),
+    ];
+    s.apply(&commit).await;
+    let record = s.store.read(room(1)).await.unwrap().unwrap();
+    assert_eq!(record.version, Version(1));
+    let head = vec![
+        pair("", "x"),
+        pair("#v", "77"),
+        pair("a", ""),
+        pair("z", "1"),
+    ];
+    assert_eq!(record.head, head);
+    assert_eq!(record.parts, vec![pair("m1", "one"), pair("m2", "zwei\0ü")]);
+    let record = s.store.read_head(room(1)).await.unwrap().unwrap();
+    assert_eq!((record.head, record.parts), (head, Vec::new()));
+}
+
+async fn a_write_changes_what_it_names_and_nothing_else(s: Subject) {
+    let mut commit = create(room(1));
+    commit.entities[0].head = vec![pair("a", "1"), pair("b", "1")];
+    commit.entities[0].parts = vec![
+        ("x".to_owned(), Some("1".to_owned())),
+        ("y".to_owned(), Some("1".to_owned())),
+        ("z".to_owned(), Some("1".to_owned())),
+    ];
+    s.apply(&commit).await;
+    let mut commit = change(vec![write(room(1), Version(1))]);
+    commit.entities[0].head = vec![pair("b", "2"), pair("c", "2")];
+    commit.entities[0].parts = vec![
+        ("x".to_owned(), None),
+        ("y".to_owned(), Some("2".to_owned())),
+        ("never there".to_owned(), None),
+    ];
+    s.apply(&commit).await;
+    let record = s.store.read(room(1)).await.unwrap().unwrap();
+    assert_eq!(record.version, Version(2));
+    assert_eq!(
+        record.head,
+        vec![pair("a", "1"), pair("b", "2"), pair("c", "2")]
+    );
+    assert_eq!(record.parts, vec![pair("y", "2"), pair("z", "1")]);
+}
+
+async fn a_write_that_names_nothing_still_counts(s: Subject) {
+    let mut commit = create(room(1));
+    commit.entities[0].head.clear();
+    s.apply(&commit).await;
+    let record = s.store.read(room(1)).await.unwrap().unwrap();
+    assert_eq!((record.version, record.head), (Version(1), Vec::new()));
+}
+
+async fn a_write_from_another_version_is_a_conflict(s: Subject) {
+    assert_eq!(
+        s.commit(&change(vec![write(room(1), Version(1))])).await,
+        CommitOutcome::Conflict(room(1)),
+        "of what does not exist"
+    );
+    s.apply(&create(room(1))).await;
+    assert_eq!(
+        s.commit(&create(room(1))).await,
+        CommitOutcome::Conflict(room(1)),
+        "of what exists"
+    );
+    s.apply(&change(vec![write(room(1), Version(1))])).await;
+    assert_eq!(
+        s.commit(&change(vec![write(room(1), Version(1))])).await,
+        CommitOutcome::Conflict(room(1))
+    );
+    assert_eq!(s.version(room(1)).await, Version(2));
+}
+
+async fn a_conflict_in_one_entity_changes_none(s: Subject) {
+    s.apply(&create(room(2))).await;
+    let mut commit = change(vec![
+        write(room(1), Version::ABSENT),
+        write(room(2), Version(7)),
+    ]);
+    commit.entities[0].deadline = Some(Timestamp::from_millis(1));
+    commit.entities[0].listed = listed(room(1), 5).entities[0].listed.clone();
+    commit.outbox = vec![message(1, 1)];
+    assert_eq!(s.commit(&commit).await, CommitOutcome::Conflict(room(2)));
+    assert_eq!(s.store.read(room(1)).await.unwrap(), None);
+    assert_eq!(s.version(room(2)).await, Version(1));
+    assert_eq!(s.list(None, 10).await, Vec::new());
+    let due = s.store.due(node(), Timestamp::from_millis(9), 10).await;
+    assert_eq!(due.unwrap(), Vec::new());
+    assert_eq!(s.backlog().await, Backlog::default());
+    // The same request with what is right is not taken for one that was applied.
+    commit.entities[1].expected = Version(1);
+    s.apply(&commit).await;
+    assert_eq!(s.version(room(2)).await, Version(2));
+}
+
+async fn one_commit_writes_several_entities(s: Subject) {
+    let mut commit = create(room(1));
+    commit.entities.push(write(session(1), Version::ABSENT));
+    commit.entities[0].parts = vec![("m".to_owned(), Some("room's".to_owned()))];
+    commit.entities[1].parts = vec![("m".to_owned(), Some("call's".to_owned()))];
+    commit.outbox = vec![message(1, 1)];
+    s.apply(&commit).await;
+    let room = s.store.read(room(1)).await.unwrap().unwrap();
+    assert_eq!(room.parts, vec![pair("m", "room's")]);
+    let call = s.store.read(session(1)).await.unwrap().unwrap();
+    assert_eq!(call.parts, vec![pair("m", "call's")]);
+    assert_eq!(s.backlog().await.outbox, 1);
+}
+
+async fn a_repeated_request_is_applied_once(s: Subject) {
+    let mut commit = create(room(1));
+    commit.outbox = vec![message(1, 1)];
+    s.apply(&commit).await;
+    s.apply(&commit).await;
+    assert_eq!(s.version(room(1)).await, Version(1));
+    assert_eq!(s.backlog().await.outbox, 1);
+}
+
+async fn a_repeated_request_is_known_after_other_writes(s: Subject) {
+    let mut commit = create(room(1));
+    commit.outbox = vec![message(1, 1)];
+    s.apply(&commit).await;
+    let others = u64::try_from(REMEMBERED_REQUESTS).unwrap() - 1;
+    for version in 1..=others {
+        s.apply(&change(vec![write(room(1), Version(version))]))
+            .await;
+    }
+    s.apply(&commit).await;
+    assert_eq!(s.version(room(1)).await, Version(others + 1));
+    assert_eq!(s.backlog().await.outbox, 1);
+    // Forgotten, it is a conflict, and that too changes nothing.
+    s.apply(&change(vec![write(room(1), Version(others + 1))]))
+        .await;
+    assert_eq!(s.commit(&commit).await, CommitOutcome::Conflict(room(1)));
+    assert_eq!(s.backlog().await.outbox, 1);
+}
+
+async fn a_repeated_request_is_known_after_the_lease_went(s: Subject) {
+    let lease = s.lease(Uuid::from_u128(1), LONG).await;
+    let mut commit = create(room(1));
+    commit.lease = Some(lease);
+    s.apply(&commit).await;
+    s.store.release_lease(lease).await.unwrap();
+    s.apply(&commit).await;
+    assert_eq!(s.version(room(1)).await, Version(1));
+}
+
+async fn big_records_are_read_and_written_whole(s: Subject) {
+    let part = |n: usize| format!("member-{n:05}");
+    let mut commit = create(room(1));
+    commit.entities[0].parts = (0..10_000)
+        .map(|n| (part(n), Some(format!("value {n}"))))
+        .collect();
+    s.apply(&commit).await;
+    let mut commit = change(vec![write(room(1), Version(1))]);
+    commit.entities[0].parts = (0..10_000)
+        .map(|n| (part(n), (n % 2 == 0).then(|| format!("again {n}"))))
+        .collect();
+    s.apply(&commit).await;
+    let record = s.store.read(room(1)).await.unwrap().unwrap();
+    assert_eq!(record.parts.len(), 5_000);
+    for (n, found) in record.parts.iter().enumerate() {
+        assert_eq!(*found, (part(2 * n), format!("again {}", 2 * n)));
+    }
+}
+
+async fn of_concurrent_writes_one_wins_each_version(s: Subject) {
+    s.apply(&create(room(1))).await;
+    let mut won = 0;
+    for version in 1..=5 {
+        let outcomes: Vec<_> = stream::iter(0..20)
+            .map(|_| {
+                let store = Arc::clone(&s.store);
+                let mut commit = change(vec![write(room(1), Version(version))]);
+                commit.outbox = vec![message(1, version)];
+                tokio::spawn(async move { store.commit(&commit).await.unwrap() })
+            })
+            .buffer_unordered(20)
+            .map(|joined| joined.unwrap())
+            .collect()
+            .await;
+        won += 1;
+        let applied = |o: &&CommitOutcome| **o == CommitOutcome::Applied;
+        assert_eq!(outcomes.iter().filter(applied).count(), 1);
+        let conflict = CommitOutcome::Conflict(room(1));
+        assert_eq!(outcomes.iter().filter(|o| **o == conflict).count(), 19);
+    }
+    assert_eq!(s.version(room(1)).await, Version(6));
+    assert_eq!(s.backlog().await.outbox, won);
+}
+
+// Lists, deadlines, ends.
+
+async fn read_node_finds_what_lives(s: Subject) {
+    // More than one reading takes, and some that do not live here, or no more.
+    let mut expected = BTreeSet::new();
+    for n in 0..70 {
+        let entity = if n % 2 == 0 { room(n) } else { session(n) };
+        let mut commit = create(entity);
+        commit.entities[0].parts = vec![("part".to_owned(), Some(n.to_string()))];
+        s.apply(&commit).await;
+        if n % 10 == 0 {
+            s.apply(&end(entity, Version(1), LONG)).await;
+        } else {
+            expected.insert((entity, n.to_string()));
+        }
+    }
+    let elsewhere = EntityId::Room(RoomId::new(other_node(), Uuid::from_u128(1)));
+    let mut commit = create(elsewhere);
+    commit.node = other_node();
+    s.apply(&commit).await;
+    let found: BTreeSet<_> = s
+        .store
+        .read_node(node())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(entity, record)| (entity, record.parts[0].1.clone()))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+async fn deadlines_are_due_earliest_first(s: Subject) {
+    for (n, deadline) in [(1, Some(300)), (2, Some(100)), (3, None), (4, Some(200))] {
+        let mut commit = create(room(n));
+        commit.entities[0].deadline = deadline.map(Timestamp::from_micros);
+        s.apply(&commit).await;
+    }
+    let due = async |now: u64, limit: usize| {
+        let now = Timestamp::from_micros(now);
+        s.store.due(node(), now, limit).await.unwrap()
+    };
+    assert_eq!(due(99, 9).await, []);
+    assert_eq!(due(100, 9).await, [room(2)], "at its deadline");
+    assert_eq!(due(1000, 9).await, [room(2), room(4), room(1)]);
+    assert_eq!(due(1000, 2).await, [room(2), room(4)]);
+    assert_eq!(due(1000, 0).await, []);
+}
+
+async fn a_write_moves_or_removes_the_deadline(s: Subject) {
+    let exact = Timestamp::from_micros(1_778_070_896_672_025);
+    let mut commit = create(room(1));
+    commit.entities[0].deadline = Some(Timestamp::from_millis(1));
+    s.apply(&commit).await;
+    let mut commit = change(vec![write(room(1), Version(1))]);
+    commit.entities[0].deadline = Some(exact);
+    s.apply(&commit).await;
+    let before = Timestamp::from_micros(exact.as_micros() - 1);
+    assert_eq!(s.store.due(node(), before, 9).await.unwrap(), []);
+    assert_eq!(s.store.due(node(), exact, 9).await.unwrap(), [room(1)]);
+    s.apply(&change(vec![write(room(1), Version(2))])).await;
+    assert_eq!(s.store.due(node(), exact, 9).await.unwrap(), []);
+}
+
+async fn lists_are_by_time_then_id_of_one_app_and_kind(s: Subject) {
+    for (n, created) in [(3, 5), (1, 9), (2, 5), (4, 10_000_000_000)] {
+        s.apply(&listed(room(n), created)).await;
+    }
+    let mut foreign = listed(room(5), 1);
+    if let Some(listing) = &mut foreign.entities[0].listed {
+        listing.app = "other".parse().unwrap();
+    }
+    s.apply(&foreign).await;
+    s.apply(&listed(session(6), 1)).await;
+    s.apply(&create(room(7))).await;
+    let rows = s.list(None, 10).await;
+    let entities: Vec<_> = rows.iter().map(|(_, entity)| *entity).collect();
+    assert_eq!(entities, [room(2), room(3), room(1), room(4)]);
+    assert_eq!(rows[0].0, format!("00000000000005:{}", room(2)));
+    let sessions = s
+        .store
+        .list(node(), EntityKind::Session, &app(), None, 10)
+        .await
+        .unwrap();
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions[0].entity, session(6));
+}
+
+async fn pages_neither_repeat_nor_miss_what_stays(s: Subject) {
+    for n in 0..20 {
+        s.apply(&listed(room(n), 100 + 2 * u64::try_from(n).unwrap()))
+            .await;
+    }
+    let first = s.list(None, 7).await;
+    assert_eq!(first.len(), 7);
+    // The row the page ended at goes, one comes before it and one after.
+    s.apply(&end(room(6), Version(1), LONG)).await;
+    s.apply(&listed(room(100), 101)).await;
+    s.apply(&listed(room(101), 115)).await;
+    let mut seen: Vec<_> = first.iter().map(|(_, entity)| *entity).collect();
+    let mut after = first.last().unwrap().0.clone();
+    loop {
+        let page = s.list(Some(&after), 7).await;
+        let Some((last, _)) = page.last() else { break };
+        after = last.clone();
+        seen.extend(page.iter().map(|(_, entity)| *entity));
+    }
+    let mut expected: Vec<_> = (0..20).map(room).collect();
+    expected.insert(8, room(101));
+    assert_eq!(seen, expected);
+}
+
+async fn a_listing_is_said_once(s: Subject) {
+    s.apply(&listed(room(1), 5)).await;
+    s.apply(&change(vec![write(room(1), Version(1))])).await;
+    assert_eq!(s.list(None, 10).await.len(), 1);
+    s.apply(&end(room(1), Version(2), LONG)).await;
+    assert_eq!(s.list(None, 10).await, []);
+}
+
+async fn what_ended_is_off_the_lists_and_kept_for_its_time(s: Subject) {
+    for n in [1, 2] {
+        let mut commit = listed(room(n), 5);
+        commit.entities[0].deadline = Some(Timestamp::from_millis(1));
+        commit.entities[0].parts = vec![("m".to_owned(), Some("1".to_owned()))];
+        s.apply(&commit).await;
+    }
+    let mut last_words = end(room(1), Version(1), SHORT);
+    last_words.entities[0].deadline = Some(Timestamp::from_millis(1));
+    last_words.outbox = vec![message(1, 1)];
+    s.apply(&last_words).await;
+    s.apply(&end(room(2), Version(1), LONG)).await;
+    assert_eq!(s.list(None, 10).await, []);
+    let late = Timestamp::from_millis(1000);
+    assert_eq!(s.store.due(node(), late, 10).await.unwrap(), []);
+    assert_eq!(s.store.read_node(node()).await.unwrap(), []);
+    assert_eq!(s.backlog().await.outbox, 1);
+    s.pass(SHORT).await;
+    assert_eq!(s.store.read(room(1)).await.unwrap(), None);
+    assert_eq!(s.store.read_head(room(1)).await.unwrap(), None);
+    let kept = s.store.read(room(2)).await.unwrap().unwrap();
+    assert_eq!((kept.version, kept.parts.len()), (Version(2), 1));
+}
+
+async fn what_is_gone_is_absent_again(s: Subject) {
+    let mut commit = create(room(1));
+    commit.entities[0].parts = vec![("m".to_owned(), Some("1".to_owned()))];
+    s.apply(&commit).await;
+    s.apply(&end(room(1), Version(1), SHORT)).await;
+    s.pass(SHORT).await;
+    let late = change(vec![write(room(1), Version(2))]);
+    assert_eq!(s.commit(&late).await, CommitOutcome::Conflict(room(1)));
+    s.apply(&create(room(1))).await;
+    let record = s.store.read(room(1)).await.unwrap().unwrap();
+    assert_eq!((record.version, record.parts), (Version(1), Vec::new()));
+}
+
+async fn what_ended_can_be_written_and_revived(s: Subject) {
+    let mut commit = listed(room(1), 5);
+    commit.entities[0].parts = vec![("m".to_owned(), Some("1".to_owned()))];
+    s.apply(&commit).await;
+    s.apply(&end(room(1), Version(1), A_WHILE)).await;
+    s.apply(&end(room(1), Version(2), LONG)).await;
+    assert_eq!(s.store.read_node(node()).await.unwrap(), []);
+    s.pass(A_WHILE).await;
+    s.apply(&change(vec![write(room(1), Version(3))])).await;
+    assert_eq!(s.store.read_node(node()).await.unwrap().len(), 1);
+    assert_eq!(s.list(None, 10).await.len(), 1);
+    s.apply(&end(room(1), Version(4), A_WHILE)).await;
+    s.apply(&change(vec![write(room(1), Version(5))])).await;
+    s.pass(A_WHILE).await;
+    let record = s.store.read(room(1)).await.unwrap().unwrap();
+    assert_eq!((record.version, record.parts.len()), (Version(6), 1));
+}
+
+// Leases.
+
+async fn a_lease_is_one_owners_and_renewed_by_it(s: Subject) {
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let lease = s.lease(one, LONG).await;
+    assert_eq!((lease.node, lease.epoch, lease.owner), (node(), 1, one));
+    let refused = s.store.acquire_lease(node(), two, LONG).await.unwrap();
+    match refused {
+        LeaseOutcome::Other { remaining } => {
+            assert!(remaining <= LONG && remaining > LONG / 2, "{remaining:?}");
+        }
+        LeaseOutcome::Held(lease) => panic!("two hold it: {lease:?}"),
+    }
+    assert_eq!(s.lease(one, LONG).await, lease, "renewed, it is the same");
+    let elsewhere = s.store.acquire_lease(other_node(), two, LONG).await;
+    assert!(matches!(elsewhere.unwrap(), LeaseOutcome::Held(_)));
+}
+
+async fn a_renewal_sets_the_time_anew(s: Subject) {
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    s.lease(one, SHORT).await;
+    let lease = s.lease(one, LONG).await;
+    s.pass(SHORT).await;
+    let refused = s.store.acquire_lease(node(), two, LONG).await.unwrap();
+    assert!(matches!(refused, LeaseOutcome::Other { .. }));
+    let mut commit = create(room(1));
+    commit.lease = Some(lease);
+    s.apply(&commit).await;
+}
+
+async fn an_expired_lease_is_anothers_with_a_higher_epoch(s: Subject) {
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let old = s.lease(one, SHORT).await;
+    s.pass(SHORT).await;
+    let new = s.lease(two, LONG).await;
+    assert_eq!(new.epoch, old.epoch + 1);
+    // The old owner's late release takes nothing away.
+    s.store.release_lease(old).await.unwrap();
+    let refused = s.store.acquire_lease(node(), one, LONG).await.unwrap();
+    assert!(matches!(refused, LeaseOutcome::Other { .. }));
+}
+
+async fn a_released_lease_can_be_taken_at_once_and_the_epoch_grows(s: Subject) {
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let mut epochs = Vec::new();
+    for owner in [one, two, two, one] {
+        let lease = s.lease(owner, LONG).await;
+        epochs.push(lease.epoch);
+        s.store.release_lease(lease).await.unwrap();
+        s.store.release_lease(lease).await.unwrap();
+    }
+    assert_eq!(epochs, [1, 2, 3, 4]);
+}
+
+async fn a_commit_under_a_lease_needs_it(s: Subject) {
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let mut commit = create(room(1));
+    commit.outbox = vec![message(1, 1)];
+    let never = Lease {
+        node: node(),
+        epoch: 1,
+        owner: one,
+    };
+    commit.lease = Some(never);
+    assert_eq!(s.commit(&commit).await, CommitOutcome::LeaseLost, "none");
+    let lease = s.lease(one, SHORT).await;
+    for wrong in [
+        Lease { epoch: 2, ..lease },
+        Lease { epoch: 0, ..lease },
+        Lease {
+            owner: two,
+            ..lease
+        },
+    ] {
+        commit.lease = Some(wrong);
+        assert_eq!(s.commit(&commit).await, CommitOutcome::LeaseLost);
+    }
+    s.pass(SHORT).await;
+    commit.lease = Some(lease);
+    assert_eq!(s.commit(&commit).await, CommitOutcome::LeaseLost, "expired");
+    let new = s.lease(two, LONG).await;
+    assert_eq!(s.commit(&commit).await, CommitOutcome::LeaseLost, "taken");
+    assert_eq!(s.store.read(room(1)).await.unwrap(), None);
+    assert_eq!(s.backlog().await.outbox, 0);
+    commit.lease = Some(new);
+    s.apply(&commit).await;
+    // Who does not reconcile writes by version alone.
+    s.apply(&change(vec![write(room(1), Version(1))])).await;
+}
+
+// Names, and making a room: reserve, commit, confirm.
+
+async fn a_name_is_reserved_for_one_room(s: Subject) {
+    assert_eq!(s.reserve(room_id(1), LONG).await, NameOutcome::Reserved);
+    assert_eq!(s.reserve(room_id(1), LONG).await, NameOutcome::Reserved);
+    let pending = NameOutcome::Pending { room: room_id(1) };
+    assert_eq!(s.reserve(room_id(2), LONG).await, pending);
+    // Repeated with less time, that is what it has.
+    assert_eq!(s.reserve(room_id(1), SHORT).await, NameOutcome::Reserved);
+    s.pass(SHORT).await;
+    let taken = NameOutcome::Taken { room: room_id(1) };
+    assert_eq!(s.reserve(room_id(2), LONG).await, taken);
+    assert_eq!(
+        s.reserve(room_id(2), LONG).await,
+        taken,
+        "asking takes nothing"
+    );
+    let elsewhere: AppId = "other".parse().unwrap();
+    let outcome = s
+        .store
+        .reserve_name(&elsewhere, &name(), room_id(3), LONG)
+        .await
+        .unwrap();
+    assert_eq!(outcome, NameOutcome::Reserved);
+}
+
+async fn a_confirmed_name_lasts(s: Subject) {
+    assert!(!s.confirm(room_id(1)).await, "never reserved");
+    s.reserve(room_id(1), SHORT).await;
+    assert!(!s.confirm(room_id(2)).await, "another's");
+    assert!(s.confirm(room_id(1)).await);
+    assert!(s.confirm(room_id(1)).await, "again");
+    s.pass(SHORT).await;
+    let taken = NameOutcome::Taken { room: room_id(1) };
+    assert_eq!(s.reserve(room_id(2), LONG).await, taken);
+    assert_eq!(s.reserve(room_id(1), LONG).await, NameOutcome::Reserved);
+    assert_eq!(
+        s.reserve(room_id(2), LONG).await,
+        taken,
+        "a repeated reservation does not undo the confirmation"
+    );
+}
+
+async fn a_late_confirmation_holds_if_nobody_freed_the_name(s: Subject) {
+    s.reserve(room_id(1), SHORT).await;
+    s.pass(SHORT).await;
+    assert!(s.confirm(room_id(1)).await);
+}
+
+async fn a_name_is_freed_only_by_its_room(s: Subject) {
+    s.reserve(room_id(1), LONG).await;
+    s.free(room_id(2)).await;
+    let pending = NameOutcome::Pending { room: room_id(1) };
+    assert_eq!(s.reserve(room_id(2), LONG).await, pending);
+    s.free(room_id(1)).await;
+    s.free(room_id(1)).await;
+    assert_eq!(s.reserve(room_id(2), LONG).await, NameOutcome::Reserved);
+    assert!(!s.confirm(room_id(1)).await);
+}
+
+/// What whoever wants a name does on finding it taken: look whether its room lives; if not, free it and ask again.
+async fn ask_again(s: &Subject, wanted: RoomId) -> NameOutcome {
+    match s.reserve(wanted, LONG).await {
+        NameOutcome::Taken { room } => {
+            let live = s.store.read_node(room.node()).await.unwrap();
+            if live.iter().any(|(id, _)| *id == EntityId::Room(room)) {
+                return NameOutcome::Taken { room };
+            }
+            s.free(room).await;
+            s.reserve(wanted, LONG).await
+        }
+        other @ (NameOutcome::Reserved | NameOutcome::Pending { .. }) => other,
+    }
+}
+
+async fn making_stopped_after_the_reservation_gives_the_name_up(s: Subject) {
+    s.reserve(room_id(1), SHORT).await;
+    s.pass(SHORT).await;
+    assert_eq!(ask_again(&s, room_id(2)).await, NameOutcome::Reserved);
+    // The one that stopped goes on: it must not believe that the name is its own.
+    s.apply(&listed(room(1), 5)).await;
+    assert!(!s.confirm(room_id(1)).await);
+}
+
+async fn making_stopped_after_the_commit_keeps_the_name(s: Subject) {
+    s.reserve(room_id(1), SHORT).await;
+    s.apply(&listed(room(1), 5)).await;
+    s.pass(SHORT).await;
+    let taken = NameOutcome::Taken { room: room_id(1) };
+    assert_eq!(ask_again(&s, room_id(2)).await, taken);
+    // Whoever finds it so finishes it.
+    assert!(s.confirm(room_id(1)).await);
+}
+
+async fn an_ended_room_that_kept_its_name_loses_it(s: Subject) {
+    s.reserve(room_id(1), LONG).await;
+    s.apply(&listed(room(1), 5)).await;
+    assert!(s.confirm(room_id(1)).await);
+    let taken = NameOutcome::Taken { room: room_id(1) };
+    assert_eq!(ask_again(&s, room_id(2)).await, taken);
+    s.apply(&end(room(1), Version(1), LONG)).await;
+    assert_eq!(ask_again(&s, room_id(2)).await, NameOutcome::Reserved);
+}
+
+// The outbox and the queues.
+
+async fn the_outbox_is_in_order_of_commit(s: Subject) {
+    let empty = s.store.read_outbox(node(), 10).await.unwrap();
+    assert_eq!(empty.from, OutboxCursor::default());
+    assert_eq!((&empty.to, empty.messages.len()), (&empty.from, 0));
+    let mut commit = create(room(1));
+    commit.outbox = vec![message(1, 1), message(1, 2)];
+    s.apply(&commit).await;
+    let mut commit = create(room(2));
+    commit.outbox = vec![message(2, 1)];
+    s.apply(&commit).await;
+    let two = s.store.read_outbox(node(), 2).await.unwrap();
+    assert_eq!(two.messages, [message(1, 1), message(1, 2)]);
+    let all = s.store.read_outbox(node(), 10).await.unwrap();
+    assert_eq!(all.messages, [message(1, 1), message(1, 2), message(2, 1)]);
+    assert_eq!(all.from, two.from, "reading changes nothing");
+    assert_eq!(s.backlog().await.outbox, 3);
+    assert!(
+        s.store
+            .fan_out(node(), &two.from, &two.to, &[])
+            .await
+            .unwrap()
+    );
+    let rest = s.store.read_outbox(node(), 10).await.unwrap();
+    assert_eq!(rest.messages, [message(2, 1)]);
+    assert_eq!((rest.from, rest.to), (two.to, all.to));
+    assert_eq!(s.backlog().await.outbox, 1);
+    assert_eq!(
+        s.store.backlog(other_node()).await.unwrap(),
+        Backlog::default()
+    );
+}
+
+async fn fan_out_happens_once(s: Subject) {
+    let mut commit = create(room(1));
+    commit.outbox = vec![message(1, 1)];
+    s.apply(&commit).await;
+    let batch = s.store.read_outbox(node(), 10).await.unwrap();
+    let deliveries = [delivery(&endpoint(1), &batch.messages[0])];
+    let fan_out = async || {
+        s.store
+            .fan_out(node(), &batch.from, &batch.to, &deliveries)
+            .await
+            .unwrap()
+    };
+    assert!(fan_out().await);
+    assert!(!fan_out().await);
+    let claim = s.claim_one(LONG).await;
+    assert!(s.finish(&claim, DeliveryResult::Delivered).await);
+    assert_eq!(s.claim(LONG).await, [], "it was queued once");
+    assert_eq!(s.backlog().await, Backlog::default());
+}
+
+async fn a_long_outbox_is_handed_over_without_loss(s: Subject) {
+    // More than is kept behind the cursor, in pages, with more coming in between.
+    let total: u64 = 10_500;
+    let mut written = 0;
+    let mut version = Version::ABSENT;
+    let mut read = Vec::new();
+    loop {
+        if written < total {
+            let mut commit = change(vec![write(room(1), version)]);
+            commit.outbox = (written + 1..=written + 3_500)
+                .map(|n| message(1, n))
+                .collect();
+            s.apply(&commit).await;
+            version = version.next();
+            written += 3_500;
+        }
+        let batch = s.store.read_outbox(node(), 3_000).await.unwrap();
+        if batch.messages.is_empty() {
+            break;
+        }
+        read.extend(batch.messages.iter().map(|m| m.sequence));
+        let left = written - u64::try_from(read.len()).unwrap();
+        assert!(
+            s.store
+                .fan_out(node(), &batch.from, &batch.to, &[])
+                .await
+                .unwrap()
+        );
+        assert_eq!(s.backlog().await.outbox, left);
+    }
+    assert_eq!(read, (1..=total).collect::<Vec<_>>());
+}
+
+async fn a_queue_is_in_order_and_has_one_claim(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
+        .await;
+    let first = s.claim_one(LONG).await;
+    assert_eq!(first.message, message(1, 1));
+    assert_eq!((&first.endpoint, first.failed_attempts), (&endpoint(1), 0));
+    assert_eq!(s.claim(LONG).await, [], "those behind wait");
+    s.queue(&[endpoint(1)], vec![message(1, 3)]).await;
+    assert_eq!(s.claim(LONG).await, [], "and those that come");
+    assert!(s.finish(&first, DeliveryResult::Delivered).await);
+    for n in [2, 3] {
+        let next = s.claim_one(LONG).await;
+        assert_eq!(next.message, message(1, n));
+        assert!(s.finish(&next, DeliveryResult::Delivered).await);
+    }
+    assert_eq!(s.claim(LONG).await, []);
+}
+
+async fn queues_do_not_wait_for_each_other(s: Subject) {
+    let endpoints = [endpoint(1), endpoint(2)];
+    s.queue(
+        &endpoints,
+        vec![message(1, 1), message(2, 1), message(1, 2)],
+    )
+    .await;
+    assert_eq!(s.backlog().await.queues, 4);
+    let two = s.store.claim_deliveries(node(), LONG, 2).await.unwrap();
+    assert_eq!(two.len(), 2);
+    let rest = s.claim(LONG).await;
+    assert_eq!(rest.len(), 2);
+    let heads: BTreeSet<_> = two
+        .iter()
+        .chain(&rest)
+        .map(|c| (c.endpoint.clone(), c.message.scope, c.message.sequence))
+        .collect();
+    assert_eq!(heads.len(), 4);
+    assert!(heads.iter().all(|(_, _, sequence)| *sequence == 1));
+    assert!(s.finish(&rest[0], DeliveryResult::Delivered).await);
+    assert_eq!(
+        s.store
+            .claim_deliveries(other_node(), LONG, 9)
+            .await
+            .unwrap(),
+        []
+    );
+}
+
+async fn an_unfinished_claim_comes_again_and_the_old_one_is_void(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
+        .await;
+    let lost = s.claim_one(SHORT).await;
+    s.pass(SHORT).await;
+    let again = s.claim_one(LONG).await;
+    assert_eq!(again.message, lost.message);
+    assert_eq!(again.failed_attempts, 0, "nobody said that it failed");
+    assert_ne!(again.token, lost.token);
+    for result in [
+        DeliveryResult::Delivered,
+        DeliveryResult::Retry { after: SHORT },
+        DeliveryResult::Dead,
+    ] {
+        assert!(!s.finish(&lost, result).await);
+    }
+    assert_eq!(s.backlog().await.dead, 0);
+    assert!(s.finish(&again, DeliveryResult::Delivered).await);
+    assert!(!s.finish(&again, DeliveryResult::Delivered).await, "twice");
+    let next = s.claim_one(LONG).await;
+    assert_eq!(next.message, message(1, 2));
+}
+
+async fn a_retry_waits_and_so_do_those_behind_it(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
+        .await;
+    let retry = |after| DeliveryResult::Retry { after };
+    let first = s.claim_one(LONG).await;
+    assert!(s.finish(&first, retry(SHORT)).await);
+    s.pass(SHORT).await;
+    let second = s.claim_one(LONG).await;
+    assert_eq!(
+        (&second.message, second.failed_attempts),
+        (&message(1, 1), 1)
+    );
+    assert!(s.finish(&second, retry(LONG)).await);
+    assert_eq!(s.claim(LONG).await, []);
+    let wait = s.store.next_delivery(node()).await.unwrap().unwrap();
+    assert!(wait <= LONG && wait > LONG / 2, "{wait:?}");
+    assert_eq!(s.backlog().await.queues, 1);
+}
+
+async fn failures_are_counted_for_one_message(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
+        .await;
+    for failed in 0..3 {
+        let claim = s.claim_one(LONG).await;
+        assert_eq!(claim.failed_attempts, failed);
+        let after = Duration::ZERO;
+        assert!(s.finish(&claim, DeliveryResult::Retry { after }).await);
+    }
+    let claim = s.claim_one(LONG).await;
+    assert!(s.finish(&claim, DeliveryResult::Delivered).await);
+    let next = s.claim_one(LONG).await;
+    assert_eq!((next.message.sequence, next.failed_attempts), (2, 0));
+}
+
+async fn a_dead_message_goes_and_the_next_comes(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
+        .await;
+    let claim = s.claim_one(LONG).await;
+    assert!(s.finish(&claim, DeliveryResult::Dead).await);
+    let backlog = s.backlog().await;
+    assert_eq!((backlog.queues, backlog.dead), (1, 1));
+    let next = s.claim_one(LONG).await;
+    assert_eq!(next.message, message(1, 2));
+    assert!(s.finish(&next, DeliveryResult::Dead).await);
+    let backlog = s.backlog().await;
+    assert_eq!((backlog.queues, backlog.dead), (0, 2));
+}
+
+async fn the_dead_are_bounded(s: Subject) {
+    let count = DEAD_LIMIT + 2;
+    let messages = (1..=count).map(|n| message(u128::try_from(n).unwrap(), 1));
+    s.queue(&[endpoint(1)], messages.collect()).await;
+    let claims = s.store.claim_deliveries(node(), LONG, count).await.unwrap();
+    assert_eq!(claims.len(), count);
+    stream::iter(&claims)
+        .for_each_concurrent(200, async |claim| {
+            assert!(s.finish(claim, DeliveryResult::Dead).await);
+        })
+        .await;
+    let backlog = s.backlog().await;
+    assert_eq!(backlog.queues, 0);
+    assert_eq!(backlog.dead, u64::try_from(DEAD_LIMIT).unwrap());
+}
+
+async fn the_next_delivery_is_told(s: Subject) {
+    assert_eq!(s.store.next_delivery(node()).await.unwrap(), None);
+    s.queue(&[endpoint(1)], vec![message(1, 1)]).await;
+    let now = s.store.next_delivery(node()).await.unwrap();
+    assert_eq!(now, Some(Duration::ZERO));
+    let claim = s.claim_one(LONG).await;
+    let wait = s.store.next_delivery(node()).await.unwrap().unwrap();
+    assert!(
+        wait <= LONG && wait > LONG / 2,
+        "a claim may run out: {wait:?}"
+    );
+    s.queue(&[endpoint(1)], vec![message(2, 1)]).await;
+    let now = s.store.next_delivery(node()).await.unwrap();
+    assert_eq!(now, Some(Duration::ZERO), "the earliest counts");
+    let other = s.claim_one(LONG).await;
+    for claim in [claim, other] {
+        assert!(s.finish(&claim, DeliveryResult::Delivered).await);
+    }
+    assert_eq!(s.store.next_delivery(node()).await.unwrap(), None);
+}
+
+macro_rules! contract {
+    ($($case:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test] async fn $case() { super::$case(super::Subject::memory().await).await; })*
+        }
+        mod redis_server {
+            $(#[tokio::test] async fn $case() { super::$case(super::Subject::redis().await).await; })*
+        }
+        /// All cases in turn on a server that refuses what touches two slots: it takes seconds to come up.
+        #[tokio::test]
+        async fn redis_with_slots() {
+            let server = RedisServer::start_with_slots().await;
+            $(
+                println!(stringify!($case));
+                assert_eq!(server.say("FLUSHALL").as_deref(), Some("+OK"));
+                $case(Subject::at(&server.url()).await).await;
+            )*
+        }
+    };
+}
+
+contract! {
+    answers_a_ping,
+    what_was_never_written_is_absent,
+    a_created_entity_reads_back_sorted,
+    a_write_changes_what_it_names_and_nothing_else,
+    a_write_that_names_nothing_still_counts,
+    a_write_from_another_version_is_a_conflict,
+    a_conflict_in_one_entity_changes_none,
+    one_commit_writes_several_entities,
+    a_repeated_request_is_applied_once,
+    a_repeated_request_is_known_after_other_writes,
+    a_repeated_request_is_known_after_the_lease_went,
+    big_records_are_read_and_written_whole,
+    of_concurrent_writes_one_wins_each_version,
+    read_node_finds_what_lives,
+    deadlines_are_due_earliest_first,
+    a_write_moves_or_removes_the_deadline,
+    lists_are_by_time_then_id_of_one_app_and_kind,
+    pages_neither_repeat_nor_miss_what_stays,
+    a_listing_is_said_once,
+    what_ended_is_off_the_lists_and_kept_for_its_time,
+    what_is_gone_is_absent_again,
+    what_ended_can_be_written_and_revived,
+    a_lease_is_one_owners_and_renewed_by_it,
+    a_renewal_sets_the_time_anew,
+    an_expired_lease_is_anothers_with_a_higher_epoch,
+    a_released_lease_can_be_taken_at_once_and_the_epoch_grows,
+    a_commit_under_a_lease_needs_it,
+    a_name_is_reserved_for_one_room,
+    a_confirmed_name_lasts,
+    a_late_confirmation_holds_if_nobody_freed_the_name,
+    a_name_is_freed_only_by_its_room,
+    making_stopped_after_the_reservation_gives_the_name_up,
+    making_stopped_after_the_commit_keeps_the_name,
+    an_ended_room_that_kept_its_name_loses_it,
+    the_outbox_is_in_order_of_commit,
+    fan_out_happens_once,
+    a_long_outbox_is_handed_over_without_loss,
+    a_queue_is_in_order_and_has_one_claim,
+    queues_do_not_wait_for_each_other,
+    an_unfinished_claim_comes_again_and_the_old_one_is_void,
+    a_retry_waits_and_so_do_those_behind_it,
+    failures_are_counted_for_one_message,
+    a_dead_message_goes_and_the_next_comes,
+    the_dead_are_bounded,
+    the_next_delivery_is_told,
+}

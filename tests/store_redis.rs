@@ -1,0 +1,504 @@
+//! What only the store on Redis can get wrong: a server that dies, hangs, is demoted, or holds what is not ours.
+// All of it is a test, also what the lint cannot know to be one.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use roomkeeper::ids::{NodeId, RoomId};
+use roomkeeper::store::redis::{RedisOptions, RedisStore};
+use roomkeeper::store::{
+    Commit, CommitOutcome, DeliveryResult, EntityId, EntityWrite, LeaseOutcome, Life, Listing,
+    Message, NameOutcome, NewDelivery, OpenError, Scope, Store, StoreError, Version, keys, open,
+};
+use roomkeeper::time::Timestamp;
+use support::redis::RedisServer;
+use uuid::Uuid;
+
+const LONG: Duration = Duration::from_secs(600);
+/// A call's time in the tests that let it run out.
+const TIMEOUT: Duration = Duration::from_millis(200);
+/// Above what a call may take, for a busy machine.
+const BOUND: Duration = Duration::from_millis(1500);
+/// How soon a server that is back must be in use again.
+const BACK_IN: Duration = Duration::from_secs(1);
+
+fn store(server: &RedisServer, timeout: Duration) -> Arc<RedisStore> {
+    let options = RedisOptions {
+        timeout,
+        connect_timeout: timeout,
+    };
+    Arc::new(RedisStore::connect(&server.url(), &options).unwrap())
+}
+
+async fn raw(server: &RedisServer) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(server.url()).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+fn node() -> NodeId {
+    "acW68".parse().unwrap()
+}
+
+fn room_id(n: usize) -> RoomId {
+    RoomId::new(node(), Uuid::from_u128(u128::try_from(n).unwrap()))
+}
+
+fn room(n: usize) -> EntityId {
+    EntityId::Room(room_id(n))
+}
+
+fn change(entity: EntityId, expected: Version) -> Commit {
+    Commit {
+        node: node(),
+        request: Uuid::new_v4(),
+        lease: None,
+        entities: vec![EntityWrite {
+            entity,
+            expected,
+            head: vec![("field".to_owned(), "value".to_owned())],
+            parts: vec![("part".to_owned(), Some("value".to_owned()))],
+            deadline: None,
+            life: Life::Live,
+            listed: None,
+        }],
+        outbox: vec![Message {
+            id: format!("msg_{}", expected.0),
+            app: "acme".parse().unwrap(),
+            scope: Scope::Room(room_id(1)),
+            sequence: expected.0 + 1,
+            event: "conference.member.joined".to_owned(),
+            body: "{}".to_owned(),
+        }],
+    }
+}
+
+fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    match result {
+        Err(error @ StoreError::Unavailable(_)) => assert!(error.is_retryable()),
+        other => panic!("not unavailable: {other:?}"),
+    }
+}
+
+/// Asks until it is answered; how long that took.
+async fn until_available(store: &RedisStore) -> Duration {
+    let start = Instant::now();
+    while let Err(error) = store.ping().await {
+        assert!(start.elapsed() < Duration::from_secs(20), "{error:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    start.elapsed()
+}
+
+#[tokio::test]
+async fn starts_before_its_server_does() {
+    let mut server = RedisServer::start().await;
+    server.kill();
+    let store = store(&server, TIMEOUT);
+    assert_unavailable(store.ping().await);
+    server.restart().await;
+    assert!(until_available(&store).await < BACK_IN);
+}
+
+#[tokio::test]
+async fn a_server_that_was_killed_and_restarted_is_used_again_and_nothing_acknowledged_is_lost() {
+    let mut server = RedisServer::start_durable().await;
+    let store = store(&server, Duration::from_secs(1));
+    let stop = Arc::new(AtomicBool::new(false));
+    let failed = Arc::new(AtomicUsize::new(0));
+    let written = Arc::new(AtomicUsize::new(0));
+    let writer = {
+        let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
+        let (failed, written) = (Arc::clone(&failed), Arc::clone(&written));
+        tokio::spawn(async move {
+            let mut acknowledged = Vec::new();
+            for n in 0.. {
+                if stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                match store.commit(&change(room(n), Version::ABSENT)).await {
+                    Ok(outcome) => {
+                        assert_eq!(outcome, CommitOutcome::Applied);
+                        acknowledged.push(n);
+                        written.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Err(error) => {
+                        assert!(error.is_retryable(), "{error:?}");
+                        failed.fetch_add(1, Ordering::SeqCst);
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                }
+            }
+            acknowledged
+        })
+    };
+    let reached = async |counter: &AtomicUsize, count: usize| {
+        let start = Instant::now();
+        while counter.load(Ordering::SeqCst) < count {
+            assert!(start.elapsed() < Duration::from_secs(20), "nothing happens");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    reached(&written, 50).await;
+    server.kill();
+    reached(&failed, 3).await;
+    let start = Instant::now();
+    assert_unavailable(store.ping().await);
+    assert!(start.elapsed() < BOUND, "it fails in bounded time");
+    server.restart().await;
+    assert!(until_available(&store).await < BACK_IN);
+    let before = written.load(Ordering::SeqCst);
+    reached(&written, before + 50).await;
+    stop.store(true, Ordering::SeqCst);
+    let acknowledged = writer.await.unwrap();
+    assert!(acknowledged.len() >= 100);
+    for n in acknowledged {
+        let record = store.read(room(n)).await.unwrap();
+        assert!(record.is_some(), "commit {n} was acknowledged and is lost");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_timed_out_takes_effect_once() {
+    let server = RedisServer::start().await;
+    let store = store(&server, TIMEOUT);
+    let first = change(room(1), Version::ABSENT);
+    store.commit(&first).await.unwrap();
+    server.pause().await;
+    let commit = change(room(1), Version(1));
+    for _ in 0..2 {
+        let start = Instant::now();
+        assert_unavailable(store.commit(&commit).await);
+        assert!(start.elapsed() >= TIMEOUT, "it was the timeout that fired");
+        assert!(start.elapsed() < BOUND);
+    }
+    server.resume().await;
+    assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
+    let record = store.read_head(room(1)).await.unwrap().unwrap();
+    assert_eq!(record.version, Version(2));
+    assert_eq!(store.backlog(node()).await.unwrap().outbox, 2);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_left_and_what_it_was_sent_still_takes_effect_once() {
+    let server = RedisServer::start().await;
+    let store = store(&server, TIMEOUT);
+    store.ping().await.unwrap();
+    let mut raw = raw(&server).await;
+    let connections = async |raw: &mut redis::aio::MultiplexedConnection| -> usize {
+        let info: String = redis::cmd("INFO")
+            .arg("stats")
+            .query_async(raw)
+            .await
+            .unwrap();
+        let line = info
+            .lines()
+            .find_map(|l| l.strip_prefix("total_connections_received:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let before = connections(&mut raw).await;
+    server.pause().await;
+    let commit = change(room(1), Version::ABSENT);
+    for _ in 0..8 {
+        let start = Instant::now();
+        assert_unavailable(store.commit(&commit).await);
+        assert!(start.elapsed() < BOUND);
+    }
+    server.resume().await;
+    assert!(until_available(&store).await < BACK_IN);
+    assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
+    let record = store.read_head(room(1)).await.unwrap().unwrap();
+    assert_eq!(record.version, Version(1));
+    assert_eq!(store.backlog(node()).await.unwrap().outbox, 1);
+    assert!(
+        connections(&mut raw).await > before,
+        "after three timeouts the connection is another"
+    );
+}
+
+#[tokio::test]
+async fn a_late_write_of_one_who_gave_up_is_refused() {
+    let server = RedisServer::start().await;
+    let store = store(&server, TIMEOUT);
+    store
+        .commit(&change(room(1), Version::ABSENT))
+        .await
+        .unwrap();
+    server.pause().await;
+    let given_up = change(room(1), Version(1));
+    assert_unavailable(store.commit(&given_up).await);
+    server.resume().await;
+    // It either made it or did not: the version tells, and decides between it and what is written instead.
+    let found = store.read_head(room(1)).await.unwrap().unwrap().version;
+    let instead = change(room(1), found);
+    assert_eq!(
+        store.commit(&instead).await.unwrap(),
+        CommitOutcome::Applied
+    );
+    let last = store.read_head(room(1)).await.unwrap().unwrap().version;
+    assert_eq!(last, found.next());
+    assert_eq!(store.backlog(node()).await.unwrap().outbox, last.0);
+}
+
+#[tokio::test]
+async fn a_server_that_was_demoted_is_left() {
+    let server = RedisServer::start().await;
+    let store = store(&server, Duration::from_secs(5));
+    let mut raw = raw(&server).await;
+    let ours = async |raw: &mut redis::aio::MultiplexedConnection| -> BTreeSet<String> {
+        let list: String = redis::cmd("CLIENT")
+            .arg("LIST")
+            .query_async(raw)
+            .await
+            .unwrap();
+        list.lines()
+            .filter_map(|l| Some(l.split_once(' ')?.0.to_owned()))
+            .collect()
+    };
+    store.ping().await.unwrap();
+    let before = ours(&mut raw).await;
+    let replica_of = async |raw: &mut redis::aio::MultiplexedConnection, host: &str, port: &str| {
+        let mut command = redis::cmd("REPLICAOF");
+        command.arg(host).arg(port);
+        command.query_async::<()>(raw).await.unwrap();
+    };
+    // Nobody is there, but it is a replica all the same.
+    replica_of(&mut raw, "127.0.0.1", "1").await;
+    let commit = change(room(1), Version::ABSENT);
+    assert_unavailable(store.commit(&commit).await);
+    replica_of(&mut raw, "NO", "ONE").await;
+    assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
+    let after = ours(&mut raw).await;
+    assert_eq!(after.difference(&before).count(), 1, "a new connection");
+    assert_eq!(
+        before.difference(&after).count(),
+        1,
+        "instead of the old one"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_scripts_is_told_again() {
+    let server = RedisServer::start().await;
+    let store = store(&server, Duration::from_secs(5));
+    store
+        .commit(&change(room(1), Version::ABSENT))
+        .await
+        .unwrap();
+    assert_eq!(server.say("SCRIPT FLUSH").as_deref(), Some("+OK"));
+    store.commit(&change(room(1), Version(1))).await.unwrap();
+    let record = store.read_head(room(1)).await.unwrap().unwrap();
+    assert_eq!(record.version, Version(2));
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_corrupt_and_not_asked_for_again() {
+    let server = RedisServer::start().await;
+    let store = store(&server, Duration::from_secs(5));
+    let mut raw = raw(&server).await;
+    let mut put = async |command: &[&str]| {
+        let mut cmd = redis::cmd(command[0]);
+        cmd.arg(&command[1..]);
+        cmd.query_async::<()>(&mut raw).await.unwrap();
+    };
+    put(&["SET", &keys::entity(room(1)), "text"]).await;
+    put(&["HSET", &keys::entity(room(2)), "#v", "many"]).await;
+    put(&["HSET", &keys::entity(room(3)), "hfield", "value"]).await;
+    put(&["ZADD", &keys::deadlines(node()), "1", "nonsense"]).await;
+    let corrupt = |error: StoreError| {
+        assert!(!error.is_retryable(), "{error:?}");
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    };
+    for n in 1..=3 {
+        corrupt(store.read(room(n)).await.unwrap_err());
+        corrupt(store.read_head(room(n)).await.unwrap_err());
+    }
+    let commit = change(room(1), Version::ABSENT);
+    corrupt(store.commit(&commit).await.unwrap_err());
+    let late = Timestamp::from_millis(1);
+    corrupt(store.due(node(), late, 9).await.unwrap_err());
+    store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_outbox_is_trimmed_behind_its_cursor_only() {
+    let server = RedisServer::start().await;
+    let store = store(&server, Duration::from_secs(20));
+    let mut raw = raw(&server).await;
+    let mut len = async || -> u64 {
+        let mut command = redis::cmd("XLEN");
+        command.arg(keys::outbox(node()));
+        command.query_async(&mut raw).await.unwrap()
+    };
+    let many = usize::try_from(keys::OUTBOX_KEPT).unwrap() + 100;
+    let mut commit = change(room(1), Version::ABSENT);
+    commit.outbox = vec![commit.outbox[0].clone(); many];
+    store.commit(&commit).await.unwrap();
+    let first = store.read_outbox(node(), 50).await.unwrap();
+    assert!(
+        store
+            .fan_out(node(), &first.from, &first.to, &[])
+            .await
+            .unwrap()
+    );
+    assert_eq!(len().await, keys::OUTBOX_KEPT + 100, "few are behind it");
+    let rest = store.read_outbox(node(), many).await.unwrap();
+    assert_eq!(rest.messages.len(), many - 50);
+    assert!(
+        store
+            .fan_out(node(), &rest.from, &rest.to, &[])
+            .await
+            .unwrap()
+    );
+    assert_eq!(len().await, keys::OUTBOX_KEPT);
+    assert_eq!(store.backlog(node()).await.unwrap().outbox, 0);
+}
+
+#[tokio::test]
+async fn what_is_over_leaves_nothing_behind() {
+    let server = RedisServer::start().await;
+    let store = store(&server, Duration::from_secs(5));
+    let app = "acme".parse().unwrap();
+    let name = "standup".parse().unwrap();
+    let owner = Uuid::from_u128(1);
+    let LeaseOutcome::Held(lease) = store.acquire_lease(node(), owner, LONG).await.unwrap() else {
+        panic!("nobody else is there");
+    };
+    let reserved = store.reserve_name(&app, &name, room_id(1), LONG).await;
+    assert_eq!(reserved.unwrap(), NameOutcome::Reserved);
+    let mut commit = change(room(1), Version::ABSENT);
+    commit.lease = Some(lease);
+    commit.entities[0].deadline = Some(Timestamp::from_millis(1));
+    commit.entities[0].listed = Some(Listing {
+        app: app.clone(),
+        created_at: Timestamp::from_millis(1),
+    });
+    store.commit(&commit).await.unwrap();
+    assert!(store.confirm_name(&app, &name, room_id(1)).await.unwrap());
+    let mut commit = change(room(1), Version(1));
+    commit.entities[0].life = Life::Ended {
+        keep: Duration::from_millis(1),
+    };
+    store.commit(&commit).await.unwrap();
+    store.free_name(&app, &name, room_id(1)).await.unwrap();
+    let batch = store.read_outbox(node(), 10).await.unwrap();
+    let deliveries: Vec<_> = batch
+        .messages
+        .iter()
+        .map(|message| NewDelivery {
+            endpoint: "ep_1".parse().unwrap(),
+            message: message.clone(),
+        })
+        .collect();
+    assert!(
+        store
+            .fan_out(node(), &batch.from, &batch.to, &deliveries)
+            .await
+            .unwrap()
+    );
+    let after = Duration::ZERO;
+    for result in [
+        DeliveryResult::Retry { after },
+        DeliveryResult::Delivered,
+        DeliveryResult::Delivered,
+    ] {
+        let claims = store.claim_deliveries(node(), LONG, 1).await.unwrap();
+        assert!(
+            store
+                .finish_delivery(node(), &claims[0], result)
+                .await
+                .unwrap()
+        );
+    }
+    store.release_lease(lease).await.unwrap();
+    let mut raw = raw(&server).await;
+    let expected: BTreeSet<_> = [
+        keys::epoch(node()),
+        keys::cursor(node()),
+        keys::outbox(node()),
+    ]
+    .into();
+    let start = Instant::now();
+    loop {
+        let left: BTreeSet<String> = redis::cmd("KEYS")
+            .arg("*")
+            .query_async(&mut raw)
+            .await
+            .unwrap();
+        if left == expected {
+            break;
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "still there: {left:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_url_opens_what_it_names() {
+    let server = RedisServer::start().await;
+    let options = RedisOptions::default();
+    for url in ["memory:".to_owned(), server.url()] {
+        open(&url, &options).unwrap().ping().await.unwrap();
+    }
+    for scheme in ["rediss", "redis+sentinel", "redis+cluster", "postgres"] {
+        let url = format!("{scheme}://:secret@127.0.0.1/");
+        let error = open(&url, &options).unwrap_err();
+        assert_eq!(
+            error,
+            OpenError::Unsupported {
+                scheme: scheme.to_owned()
+            }
+        );
+        assert!(!error.to_string().contains("secret"));
+    }
+    for url in [
+        "",
+        "redis",
+        "redis://:secret@/x/y",
+        "redis://:secret@127.0.0.1/many",
+    ] {
+        let error = open(url, &options).unwrap_err();
+        assert!(matches!(error, OpenError::Invalid { .. }), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+    let debug = format!(
+        "{:?}",
+        RedisStore::connect("redis://:secret@127.0.0.1/", &options)
+    );
+    assert!(!debug.contains("secret"), "{debug}");
+}
+
+/// Not a check but a number, printed: how many commits a second one connection carries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints a measurement"]
+async fn commit_rate() {
+    const COMMITS: u64 = 50_000;
+    for writers in [1, 64] {
+        let server = RedisServer::start().await;
+        let store = store(&server, Duration::from_secs(5));
+        let start = Instant::now();
+        let tasks: Vec<_> = (0..writers)
+            .map(|n| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move {
+                    for version in 0..COMMITS / u64::try_from(writers).unwrap() {
+                        let commit = change(room(n), Version(version));
+                        assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let rate = f64::from(u32::try_from(COMMITS).unwrap()) / start.elapsed().as_secs_f64();
+        println!("{writers} writers: {rate:.0} commits a second");
+    }
+}

@@ -1,0 +1,4 @@
+//! What several integration tests share. Each uses its part of it.
+#![allow(dead_code)]
+
+pub mod redis;
