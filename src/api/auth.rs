@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use uuid::Uuid;
 
+use crate::config::AppConfig;
 use crate::ids::AppId;
 
 use super::Shared;
@@ -61,6 +62,24 @@ pub struct App {
     pub dids: Vec<String>,
 }
 
+impl From<&AppConfig> for App {
+    fn from(config: &AppConfig) -> Self {
+        let mut digests = config.api_keys.iter();
+        let mut next = || {
+            digests
+                .next()
+                .map(|digest| KeyDigest::from_bytes(*digest.as_bytes()))
+        };
+        Self {
+            id: config.id.clone(),
+            customer_id: config.customer_id,
+            // The configuration takes no more than two.
+            keys: [next(), next()],
+            dids: config.dids.clone(),
+        }
+    }
+}
+
 /// All tenants.
 #[derive(Clone, Debug, Default)]
 pub struct Apps(HashMap<AppId, App>);
@@ -69,6 +88,11 @@ impl Apps {
     /// These apps; of two with one id the later counts.
     pub fn new(apps: impl IntoIterator<Item = App>) -> Self {
         Self(apps.into_iter().map(|app| (app.id.clone(), app)).collect())
+    }
+
+    /// The apps of the configuration.
+    pub fn configured(apps: &[AppConfig]) -> Self {
+        Self::new(apps.iter().map(App::from))
     }
 
     /// The app of this id.
@@ -133,6 +157,7 @@ pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ApiKeyDigest;
 
     fn apps() -> Apps {
         Apps::new([App {
@@ -164,6 +189,23 @@ mod tests {
             dids: Vec::new(),
         }]);
         assert!(apps.authenticate(Some(&id), b"").is_none());
+    }
+
+    #[test]
+    fn configured_keys_open() {
+        let configured = AppConfig {
+            id: "demo".parse().unwrap(),
+            customer_id: Uuid::nil(),
+            api_keys: ["old", "new"].map(ApiKeyDigest::of).to_vec(),
+            dids: vec!["1".to_owned()],
+            webhooks: Vec::new(),
+        };
+        let apps = Apps::configured(std::slice::from_ref(&configured));
+        for (key, opens) in [(&b"old"[..], true), (b"new", true), (b"other", false)] {
+            let app = apps.authenticate(Some(&configured.id), key);
+            assert_eq!(app.is_some(), opens);
+        }
+        assert_eq!(apps.get(&configured.id).unwrap().dids, ["1"]);
     }
 
     #[test]

@@ -39,7 +39,6 @@ mod request;
 pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
-pub use observe::{HTTP_REQUEST_DURATION, HTTP_REQUESTS};
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,6 +50,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
+use crate::config::HttpConfig;
 use crate::reconciler::Controller;
 use crate::store::Store;
 
@@ -86,6 +86,17 @@ impl Default for ApiSettings {
             cursor_key: CursorKey::random(),
             name_reservation: Duration::from_secs(30),
             name_wait: Duration::from_secs(2),
+        }
+    }
+}
+
+impl ApiSettings {
+    /// As configured; what the configuration does not say is as in the default.
+    pub fn configured(http: &HttpConfig) -> Self {
+        Self {
+            hide_foreign: http.hide_foreign,
+            body_limit: http.body_limit,
+            ..Self::default()
         }
     }
 }

@@ -9,11 +9,7 @@ use axum::response::Response;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-/// Counts answered requests by method, matched path and status.
-pub const HTTP_REQUESTS: &str = "roomkeeper_http_requests_total";
-
-/// How long requests took, in seconds, by method and matched path.
-pub const HTTP_REQUEST_DURATION: &str = "roomkeeper_http_request_duration_seconds";
+use crate::telemetry::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 
 /// Runs the request in a span of its own and tells what came of it.
 pub(crate) async fn observe(request: Request, next: Next) -> Response {
@@ -44,10 +40,10 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
         tracing::info!("answered an HTTP request");
         metrics::counter!(
             HTTP_REQUESTS,
-            "method" => method, "path" => path.clone(), "status" => status.to_string()
+            "route" => path.clone(), "method" => method, "status" => status.to_string()
         )
         .increment(1);
-        metrics::histogram!(HTTP_REQUEST_DURATION, "method" => method, "path" => path.clone())
+        metrics::histogram!(HTTP_REQUEST_SECONDS, "route" => path.clone())
             .record(took.as_secs_f64());
         response
     }

@@ -22,9 +22,9 @@ fn ids(page: &Value, list: &str, field: &str) -> Vec<String> {
 async fn rooms_200_own_ones_over_all_nodes_in_order_of_creation() {
     let world = World::new();
     let rooms = [
-        ("ccccc", 3, 3_000),
-        ("acW68", 1, 1_000),
-        ("bbbbb", 2, 2_000),
+        ("bbbbb", 3, 3_000),
+        ("ccccc", 1, 1_000),
+        ("acW68", 2, 2_000),
     ];
     for (node, n, at) in rooms {
         world
@@ -43,7 +43,7 @@ async fn rooms_200_own_ones_over_all_nodes_in_order_of_creation() {
     world.get(ROOMS).await.is(
         200,
         json!({
-            "conferences": [row("acW68", 1, 1), row("bbbbb", 2, 2), row("ccccc", 3, 3)],
+            "conferences": [row("ccccc", 1, 1), row("acW68", 2, 2), row("bbbbb", 3, 3)],
             "cursor": "",
         }),
     );

@@ -1,6 +1,8 @@
 //! The HTTP APIs from outside: every documented answer, every status in the one envelope.
 //!
 //! The controller is a double that records what it is asked and answers as scripted; the store is the one in memory.
+// All of it is a test, also what the lint cannot know to be one.
+#![allow(clippy::unwrap_used)]
 
 mod admin;
 mod bad_input;
@@ -8,6 +10,7 @@ mod commands;
 mod create;
 mod faulty;
 mod lists;
+mod observed;
 mod rooms;
 mod wire;
 mod world;
