@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -24,14 +25,13 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::api::{
-    AdminState, ApiSettings, ApiState, App, Apps, CursorKey, KeyDigest, admin_router, router,
+    AdminState, ApiSettings, ApiState, Apps, CursorKey, KeyDigest, admin_router, router,
 };
 use crate::config::Config;
 use crate::esl::command::{Password, ProfileName, Unfit};
 use crate::node::{NodeConfig, Timing};
 use crate::reconciler::belief::{Patience, Rules};
 use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings};
-use crate::store::redis::RedisOptions;
 use crate::store::{OpenError, Store};
 use crate::webhook::schedule::Schedule;
 use crate::webhook::sender::{Limits, Sender, SenderError};
@@ -117,7 +117,7 @@ impl Running {
 /// # Errors
 /// [`AppError`] when it cannot begin. What fails later is logged and tried again.
 pub async fn serve(config: Config, metrics: PrometheusHandle) -> Result<(), AppError> {
-    let store = open_store(&config)?;
+    let store = config.store.open()?;
     let running = start(&config, store, metrics).await?;
     tracing::info!(http = %running.http, admin = %running.admin, "Roomkeeper is up");
     wait_for_signal().await;
@@ -128,21 +128,6 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> Result<(), AppE
         tracing::warn!("stopped, though not everything had ended");
     }
     Ok(())
-}
-
-/// The store that the configuration names.
-///
-/// # Errors
-/// When the URL is of no kind that there is.
-pub fn open_store(config: &Config) -> Result<Arc<dyn Store>, AppError> {
-    let options = RedisOptions {
-        timeout: config.store.timeout,
-        ..RedisOptions::default()
-    };
-    Ok(crate::store::open(
-        config.store.url.expose_secret(),
-        &options,
-    )?)
 }
 
 /// Starts a controller on this store and returns once it listens.
@@ -191,10 +176,8 @@ pub async fn start(
     });
 
     let api_settings = ApiSettings {
-        hide_foreign: config.http.hide_foreign,
-        body_limit: config.http.body_limit,
-        cursor_key: CursorKey::random(),
-        ..ApiSettings::default()
+        cursor_key: cursor_key(config),
+        ..ApiSettings::configured(&config.http)
     };
     let admin_state = AdminState {
         store: Arc::clone(&store),
@@ -210,7 +193,7 @@ pub async fn start(
     let routes = router(ApiState {
         store,
         controller,
-        apps: Arc::new(apps(config)),
+        apps: Arc::new(Apps::configured(&config.apps)),
         settings: api_settings,
         new_id: Arc::new(Uuid::new_v4),
     });
@@ -341,19 +324,23 @@ fn settings(config: &Config) -> Result<Settings, AppError> {
     })
 }
 
-fn apps(config: &Config) -> Apps {
-    Apps::new(config.apps.iter().map(|app| {
-        let mut keys = app
-            .api_keys
-            .iter()
-            .map(|digest| KeyDigest::from_bytes(*digest.as_bytes()));
-        App {
-            id: app.id.clone(),
-            customer_id: app.customer_id,
-            keys: [keys.next(), keys.next()],
-            dids: app.dids.clone(),
-        }
-    }))
+/// Replicas that serve the same callers must read each other's cursors, so the key comes from what they have in common
+/// and nobody else has: the digests of the apps' keys.
+fn cursor_key(config: &Config) -> CursorKey {
+    let mut digests: Vec<[u8; 32]> = config
+        .apps
+        .iter()
+        .flat_map(|app| app.api_keys.iter().map(|key| *key.as_bytes()))
+        .collect();
+    if digests.is_empty() {
+        return CursorKey::random();
+    }
+    digests.sort_unstable();
+    let mut hash = Sha256::new_with_prefix(b"roomkeeper list cursors");
+    for digest in digests {
+        hash.update(digest);
+    }
+    CursorKey::new(hash.finalize().into())
 }
 
 /// Until SIGTERM or SIGINT.

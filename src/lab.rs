@@ -96,7 +96,7 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
         let _ended = axum::serve(receiver, routes).await;
     });
 
-    let store = app::open_store(&config)?;
+    let store = config.store.open().map_err(AppError::from)?;
     let running = app::start(&config, store, metrics).await?;
     let api = Api::new(running.http)?;
     say(&format!(

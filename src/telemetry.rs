@@ -176,7 +176,6 @@ mod tests {
             assert_eq!(seconds, metric.kind == Kind::Histogram, "{name}");
             assert!(metric.description.ends_with('.'), "{name}");
         }
-        assert!(seen.contains(crate::store::DEAD_DROPPED));
     }
 
     #[test]

@@ -113,6 +113,21 @@ pub fn start(
         events_wanted,
         sink,
     ));
+    let mut seen = handle.watch();
+    let label = handle.id.to_string();
+    tasks.spawn(async move {
+        // Ends with the supervisors, who hold the other end.
+        loop {
+            let up = {
+                let status = seen.borrow_and_update();
+                status.commands == Link::Up && !matches!(status.events, Some(Link::Down { .. }))
+            };
+            metrics::gauge!(names::NODE_UP, "node" => label.clone()).set(f64::from(u8::from(up)));
+            if seen.changed().await.is_err() {
+                return;
+            }
+        }
+    });
     Ok(handle)
 }
 

@@ -263,7 +263,7 @@ impl Actor {
                 self.step(items).await;
             }
             self.start_resync();
-            self.report();
+            self.report(news.len(), work.len());
         }
         self.give_up().await;
         // Whoever still asks is told that nothing was done.
@@ -768,6 +768,11 @@ impl Actor {
             metrics::counter!(names::EVENTS_IGNORED, "node" => self.label())
                 .increment(applied.out.ignored);
         }
+        if applied.out.foreign > 0 {
+            metrics::counter!(names::FOREIGN_CALLS, "node" => self.label())
+                .increment(applied.out.foreign);
+        }
+        self.measure_lag(&items, now);
         if let Some(why) = applied.out.resync {
             self.want_resync(why);
         }
@@ -864,6 +869,24 @@ impl Actor {
         }
         if self.lease.is_none() {
             self.forget();
+        }
+    }
+
+    /// How old the oldest event of the batch is now that it is committed. FreeSWITCH's clock is up to 20 ms early.
+    fn measure_lag(&self, items: &[Item], now: Timestamp) {
+        let oldest = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::News(FromNode::News(news)) => Some(news.at),
+                Item::News(FromNode::Up | FromNode::Down | FromNode::Fence { .. })
+                | Item::Work(_)
+                | Item::Due(_)
+                | Item::NodeLost => None,
+            })
+            .min();
+        if let Some(at) = oldest {
+            metrics::histogram!(names::ESL_LAG_SECONDS, "node" => self.label())
+                .record(now.since(at).as_secs_f64());
         }
     }
 
@@ -975,8 +998,15 @@ impl Actor {
         }
     }
 
-    fn report(&self) {
-        let calls = self.belief.sessions().count() as u64;
+    fn report(&self, news: usize, work: usize) {
+        metrics::gauge!(names::ESL_QUEUE_DEPTH, "node" => self.label()).set(news as f64);
+        metrics::gauge!(names::RECONCILER_QUEUE_DEPTH, "node" => self.label()).set(work as f64);
+        let calls = self.belief.session_count() as u64;
+        if self.lease.is_some() {
+            metrics::gauge!(names::ROOMS, "node" => self.label())
+                .set(self.belief.room_count() as f64);
+            metrics::gauge!(names::CALLS, "node" => self.label()).set(calls as f64);
+        }
         let owned_elsewhere = self.lease.is_none();
         self.standing.send_if_modified(|s| {
             let changed = s.calls != calls || s.owned_elsewhere != owned_elsewhere;

@@ -154,6 +154,8 @@ pub struct Outcome {
     pub resync: Option<&'static str>,
     /// Differences that a snapshot revealed.
     pub drift: u64,
+    /// Parked calls that belong to no app.
+    pub foreign: u64,
     /// News that was not about a room or call of ours, or too late to mean anything.
     pub ignored: u64,
 }
@@ -203,6 +205,16 @@ impl Belief {
     /// All rooms, orphans too.
     pub fn rooms(&self) -> impl Iterator<Item = &RoomState> {
         self.rooms.values()
+    }
+
+    /// How many rooms, orphans too.
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// How many live calls.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
     }
 
     /// One room.
@@ -503,7 +515,7 @@ impl Belief {
         if !self.sessions.contains_key(&id) {
             let app = self.app_of(channel);
             let Some(app) = app else {
-                cx.out.ignored += 1;
+                cx.out.foreign += 1;
                 return;
             };
             self.first_seen(id, app, at, synthesized, cx);

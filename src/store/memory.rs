@@ -16,12 +16,13 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_DROPPED, DEAD_LIMIT, DeliveryResult,
-    EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome,
+    Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
+    EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome,
     NewDelivery, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Scope, Store, StoreError,
     Version,
 };
 use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
+use crate::telemetry::WEBHOOK_DEAD_DROPPED;
 use crate::time::Timestamp;
 
 /// The store's clock: how long it has been running. Never goes back.
@@ -351,7 +352,7 @@ impl Node {
             self.dead.push_back((claim.endpoint.clone(), message));
             if self.dead.len() > DEAD_LIMIT {
                 self.dead.pop_front();
-                metrics::counter!(DEAD_DROPPED).increment(1);
+                metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(1);
             }
         }
         true

@@ -34,11 +34,8 @@ use self::memory::MemoryStore;
 use self::redis::{RedisOptions, RedisStore};
 
 /// How many given-up messages a node's list of the dead holds. Beyond it the oldest is dropped and counted
-/// ([`DEAD_DROPPED`]): a receiver that is gone for good must not fill the store.
+/// ([`WEBHOOK_DEAD_DROPPED`](crate::telemetry::WEBHOOK_DEAD_DROPPED)): a receiver that is gone for good must not fill the store.
 pub const DEAD_LIMIT: usize = 10_000;
-
-/// Counts the given-up messages that were dropped from a full list of the dead.
-pub const DEAD_DROPPED: &str = "roomkeeper_webhook_dead_dropped_total";
 
 /// How many request ids each entity remembers, the latest first. A commit whose answer was lost is sent again within
 /// seconds; so many writes of others may come between the two and it is still recognised.

@@ -50,12 +50,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_DROPPED, DEAD_LIMIT, DeliveryResult,
-    EntityId, EntityKind, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome, NewDelivery,
-    OpenError, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Store, StoreError, Version,
-    keys,
+    Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
+    EntityKind, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome, NewDelivery, OpenError,
+    OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Store, StoreError, Version, keys,
 };
 use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
+use crate::telemetry::WEBHOOK_DEAD_DROPPED;
 use crate::time::Timestamp;
 
 /// How the store talks to Redis.
@@ -942,7 +942,7 @@ impl Store for RedisStore {
             .await?;
         let dropped = u64::try_from(answer);
         if let Ok(dropped @ 1..) = dropped {
-            metrics::counter!(DEAD_DROPPED).increment(dropped);
+            metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(dropped);
         }
         Ok(dropped.is_ok())
     }
