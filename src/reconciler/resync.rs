@@ -65,10 +65,12 @@ pub(super) async fn resync(
     if !suspects.is_empty() {
         found.second_look = true;
         tokio::time::sleep(SECOND_LOOK).await;
-        let (again, _, _) = conferences(node, actor, suspects, &mut found).await?;
+        let (again, fence, _) = conferences(node, actor, suspects, &mut found).await?;
         if again != core {
             return Err(ResyncError::OtherCore);
         }
+        // Who was dropped by the second look was still believed in its room when the calls were asked for.
+        channels(node, actor, core, fence, &mut found).await?;
     }
     Ok(found)
 }
