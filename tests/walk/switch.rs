@@ -3,7 +3,7 @@
 //! Owns how calls come in, and what others than the controller do to the server. What is true is asked of the server
 //! itself, over a connection of our own.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
