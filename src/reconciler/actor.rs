@@ -32,13 +32,13 @@ use crate::telemetry as names;
 use crate::time::Timestamp;
 use crate::webhook::payload;
 
-use super::Settings;
 use super::belief::{About, Belief, Cx, FreshIds, Notice, Order, Outcome};
 use super::feed::FromNode;
 use super::intent::{Accepted, Intent, IntentError, Refusal};
 use super::news::{Dump, Snapshot};
 use super::orders;
 use super::resync::{Found, ResyncError, resync};
+use super::{Link, Settings};
 
 /// News applied in one commit at most: enough to keep up with a storm, little enough for a commit of milliseconds.
 const NEWS_BATCH: usize = 512;
@@ -313,8 +313,11 @@ impl Actor {
                     self.lease = Some(lease);
                     self.stale = true;
                     self.next_read = Instant::now();
-                    self.down_since = Some(Instant::now());
                     self.node.want_events(true);
+                    // A lease that ran out and is ours again finds the connection as it was: no news will tell of it.
+                    let up = matches!(self.node.status().events, Some(Link::Up));
+                    self.down_since = (!up).then(Instant::now);
+                    self.lost = false;
                     self.want_resync("the node is ours now");
                 }
             }
