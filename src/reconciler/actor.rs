@@ -53,6 +53,10 @@ const CONFLICT_TRIES: usize = 16;
 /// Between two resyncs at the least, so that a cause that persists does not become a load.
 const RESYNC_PAUSE: Duration = Duration::from_secs(2);
 
+/// FreeSWITCH writes its list of calls late, so one that came while nobody listened can be missing from the first
+/// snapshot. Another follows when the list has had the time.
+const LATE_LIST: Duration = Duration::from_secs(2);
+
 /// Between two attempts to read everything again from a store that was away.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
@@ -157,6 +161,10 @@ pub(super) struct Actor {
     /// What is believed is not what is stored: it must be read again before anything is applied.
     stale: bool,
     resyncing: bool,
+    /// Events were missed, and no snapshot has been begun since.
+    missed: bool,
+    /// They were before the snapshot that is under way.
+    after_gap: bool,
     /// Why a resync is wanted, and not before when.
     resync_wanted: Option<(&'static str, Instant)>,
     next_resync: Instant,
@@ -202,6 +210,8 @@ impl Actor {
             lease: None,
             stale: false,
             resyncing: false,
+            missed: true,
+            after_gap: false,
             resync_wanted: None,
             next_resync: now,
             next_lease: now,
@@ -252,6 +262,7 @@ impl Actor {
             let lost = dropped.swap(0, Ordering::Relaxed);
             if lost > 0 {
                 tracing::warn!(node.id = %self.id(), lost, "news was dropped because the queue was full; a snapshot will heal it");
+                self.missed = true;
                 self.want_resync("news was dropped");
             }
             self.keep_lease().await;
@@ -318,6 +329,7 @@ impl Actor {
                     let up = matches!(self.node.status().events, Some(Link::Up));
                     self.down_since = (!up).then(Instant::now);
                     self.lost = false;
+                    self.missed = true;
                     self.want_resync("the node is ours now");
                 }
             }
@@ -503,6 +515,7 @@ impl Actor {
             for item in items {
                 self.skip(item);
             }
+            self.missed = true;
             self.want_resync("the store was away");
             return;
         }
@@ -795,6 +808,7 @@ impl Actor {
                 Item::News(FromNode::Up) => {
                     self.down_since = None;
                     self.lost = false;
+                    self.missed = true;
                     self.want_resync("the event connection is up");
                 }
                 Item::News(FromNode::Down) => self.down_since = Some(Instant::now()),
@@ -907,6 +921,7 @@ impl Actor {
                 other => self.skip(other),
             }
         }
+        self.missed = true;
         self.want_resync("the store was away");
     }
 
@@ -916,6 +931,7 @@ impl Actor {
             Item::News(FromNode::Up) => {
                 self.down_since = None;
                 self.lost = false;
+                self.missed = true;
                 self.want_resync("the event connection is up");
             }
             Item::News(FromNode::Down) => self.down_since = Some(Instant::now()),
@@ -954,6 +970,7 @@ impl Actor {
         tracing::debug!(node.id = %self.id(), why, "resync begins");
         self.resync_wanted = None;
         self.resyncing = true;
+        self.after_gap = std::mem::take(&mut self.missed);
         self.next_resync = now + self.resync_interval();
         let (node, queue) = (self.node.clone(), self.queue.clone());
         self.tasks.spawn(async move {
@@ -991,11 +1008,15 @@ impl Actor {
                 // What was asked for while this one ran is due, but not at once.
                 if let Some((_, at)) = &mut self.resync_wanted {
                     *at = Instant::now() + RESYNC_PAUSE;
+                } else if self.after_gap {
+                    let late = Instant::now() + LATE_LIST;
+                    self.resync_wanted = Some(("the list of calls is written late", late));
                 }
             }
             Err(error) => {
                 metrics::counter!(names::RESYNCS_FAILED, "node" => self.label()).increment(1);
                 tracing::warn!(node.id = %self.id(), %error, "a snapshot of the node came to nothing, and changes nothing");
+                self.missed |= self.after_gap;
                 self.resync_wanted = Some(("the last one failed", Instant::now() + RESYNC_PAUSE));
             }
         }
