@@ -32,7 +32,8 @@ async fn world(server: &RealServer, line: Line, store: Store) -> World {
 }
 
 fn table(walk: &Walk, world: &World, title: &str) -> String {
-    let mut text = format!("\n{title}\n| step | what the API and the webhooks said | ms |\n|---|---|---|\n");
+    let mut text =
+        format!("\n{title}\n| step | what the API and the webhooks said | ms |\n|---|---|---|\n");
     for row in &walk.rows {
         let said = row
             .said
@@ -54,7 +55,9 @@ async fn walk_on(server: &RealServer, line: Line, store: Store) {
     say(&table(
         &walk,
         &world,
-        &format!("Calls by {line:?}, state on {store:?}; {synthesized} webhooks came of a snapshot"),
+        &format!(
+            "Calls by {line:?}, state on {store:?}; {synthesized} webhooks came of a snapshot"
+        ),
     ));
 }
 
