@@ -94,12 +94,6 @@ impl Core {
             .filter(|channel| !channel.ending)
             .collect();
         channels.sort_by_key(|channel| channel.session_id);
-        let room_of = |uuid: &str| {
-            self.rooms
-                .values()
-                .find(|room| room.member_of(uuid).is_some())
-                .map(|room| room.uid.clone())
-        };
         Snapshot {
             core_uuid: self.core_uuid.clone(),
             rooms: rooms.into_iter().map(truth_of_room).collect(),
@@ -108,7 +102,7 @@ impl Core {
                 .map(|channel| ChannelTruth {
                     uuid: channel.uuid.clone(),
                     application: channel.stack.last().map(|running| running.app.clone()),
-                    room: room_of(&channel.uuid),
+                    room: channel.room().map(str::to_owned),
                     answered: channel.answered,
                     peer: channel.peer.clone(),
                 })
