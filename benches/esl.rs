@@ -3,6 +3,11 @@
 //!
 //! The traffic is all that a server sent in the plain recordings, repeated to some 64 MB. Per
 //! event all headers are indexed and four values decoded.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not expected here may panic"
+)]
 
 use std::fs;
 use std::hint::black_box;
