@@ -720,3 +720,67 @@ pub(crate) fn json_object(
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Read = Result<Vec<(Vec<u8>, Vec<u8>)>, ParseError>;
+
+    fn read(block: &[u8]) -> Read {
+        let mut found = Vec::new();
+        header_block(block, 0, &Limits::default(), |span| {
+            found.push((span.name(block).to_vec(), span.value(block).to_vec()));
+        })?;
+        Ok(found)
+    }
+
+    /// The grammar again, line by line and byte by byte.
+    fn read_slowly(block: &[u8]) -> Read {
+        let mut found = Vec::new();
+        let mut at = 0;
+        for line in block.split_inclusive(|b| *b == b'\n') {
+            if line == b"\n" || line == b"\r\n" {
+                break;
+            }
+            let Some(text) = line.strip_suffix(b"\n") else {
+                return Err(ParseError::CutShort);
+            };
+            let name_end = (0..text.len())
+                .find(|i| text[*i] == b':' && matches!(line[i + 1], b' ' | b'\r' | b'\n'));
+            let Some(name_end) = name_end.filter(|_| text[0] != b':') else {
+                return Err(ParseError::HeaderLine { at });
+            };
+            let value = &text[name_end + 1..];
+            let value = value.strip_prefix(b" ").unwrap_or(value);
+            let value = value.strip_suffix(b"\r").unwrap_or(value);
+            found.push((text[..name_end].to_vec(), value.to_vec()));
+            at += line.len();
+        }
+        Ok(found)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
+        #[test]
+        fn a_window_finds_what_a_byte_at_a_time_does(
+            block in "([a-c:]{1,80}: ?[a-c:% ]{0,90}\r?\n|[a: ]{0,70}\n?){0,6}\n?[a:]{0,70}"
+        ) {
+            prop_assert_eq!(read(block.as_bytes()), read_slowly(block.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn an_unfinished_message_says_what_is_missing_if_it_is_known() {
+        let mut parser = FrameParser::new(Limits::default());
+        let incomplete = |n| Unfinished::Incomplete(NonZeroUsize::new(n));
+        let wire = b"Content-Type: api/response\nContent-Length: 4\n\n+OK\n";
+        assert_eq!(parser.parse(&wire[..20]).err(), Some(incomplete(0)));
+        assert_eq!(
+            parser.parse(&wire[..wire.len() - 3]).err(),
+            Some(incomplete(3))
+        );
+        assert_eq!(parser.parse(wire).map(|head| head.total()), Ok(wire.len()));
+    }
+}
