@@ -258,7 +258,7 @@ checked! {
         check("an event name", text, 64, |b| {
             b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'
         })
-        .and_then(|()| match text {
+        .and(match text {
             "CUSTOM" | "ALL" => Err(Unfit::Reserved { what: "an event name" }),
             _ => Ok(()),
         })
