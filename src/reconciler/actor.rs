@@ -906,7 +906,9 @@ impl Actor {
                         StoreError::Unavailable("the state could not be written".into())
                     }))
                 }),
-                other => self.skip(other),
+                other @ (Item::News(_) | Item::Work(_) | Item::Due(_) | Item::NodeLost) => {
+                    self.skip(other);
+                }
             }
         }
         self.want_resync("the store was away");

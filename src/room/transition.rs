@@ -757,6 +757,3 @@ impl Step<'_> {
         }));
     }
 }
-
-#[cfg(test)]
-mod tests;
