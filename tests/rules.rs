@@ -1,5 +1,7 @@
 //! The rules of rooms and calls, one by one: what is asked, what FreeSWITCH says, and what the app is told.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
