@@ -185,10 +185,17 @@ async fn what_happened_in_freeswitch_meanwhile_is_told_after_the_restart() {
         .switch
         .until_members(crate::world::PASSWORD, &room, &[(&unmuted_channel, true)])
         .await;
-    assert_eq!(world.receiver.delivered(&room).len(), 4, "nobody could tell");
+    assert_eq!(
+        world.receiver.delivered(&room).len(),
+        4,
+        "nobody could tell"
+    );
     world.controller.start_again();
 
-    let told = world.receiver.first(&room, "conference.member.unmuted").await;
+    let told = world
+        .receiver
+        .first(&room, "conference.member.unmuted")
+        .await;
     assert_eq!(told.body["session_uuid"], **unmuted);
     assert_eq!(told.body["data"], json!({ "synthesized": true }));
     let left = [

@@ -104,9 +104,7 @@ impl Receiver {
         let mut seen = BTreeMap::new();
         let mut delivered = Vec::new();
         for got in self.all() {
-            if got.status < 300
-                && got.scope() == scope
-                && seen.insert(got.id.clone(), ()).is_none()
+            if got.status < 300 && got.scope() == scope && seen.insert(got.id.clone(), ()).is_none()
             {
                 delivered.push(got);
             }
@@ -168,7 +166,11 @@ impl Receiver {
     }
 }
 
-async fn arrived(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: String) -> StatusCode {
+async fn arrived(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: String,
+) -> StatusCode {
     let at = Instant::now();
     let id = headers
         .get("webhook-id")

@@ -143,7 +143,17 @@ impl Switch {
                 let (sip, media) = (process::free_port(), process::free_port());
                 let mut phone = process::command("sipp");
                 phone
-                    .args([target, "-sn", "uac", "-s", &did, "-i", "127.0.0.1", "-m", "1"])
+                    .args([
+                        target,
+                        "-sn",
+                        "uac",
+                        "-s",
+                        &did,
+                        "-i",
+                        "127.0.0.1",
+                        "-m",
+                        "1",
+                    ])
                     .args(["-mi", "127.0.0.1", "-d", "600000", "-nostdin"])
                     .args(["-p", &sip.to_string(), "-mp", &media.to_string()])
                     .stdin(Stdio::null())

@@ -118,7 +118,8 @@ impl Walk {
             }
             Step::Join => {
                 let body = json!({ "room_id": self.room, "command_uid": "walk-join" });
-                self.command(world, "conference/join", body, "joining").await;
+                self.command(world, "conference/join", body, "joining")
+                    .await;
             }
             Step::List => {
                 let path = format!("/conferences/{}/members", self.room);
@@ -138,7 +139,8 @@ impl Walk {
             }
             Step::Unmute => {
                 let body = json!({ "command_uid": "walk-unmute" });
-                self.command(world, "conference/unmute", body, "unmuted").await;
+                self.command(world, "conference/unmute", body, "unmuted")
+                    .await;
             }
             Step::Mute => {
                 let body = json!({ "command_uid": "walk-mute" });
@@ -146,11 +148,16 @@ impl Walk {
             }
             Step::Leave => {
                 let body = json!({ "command_uid": "walk-leave" });
-                self.command(world, "conference/leave", body, "leaving").await;
+                self.command(world, "conference/leave", body, "leaving")
+                    .await;
             }
             Step::HangUp => {
                 let answer = world
-                    .command(&self.session, "hangup", &json!({ "cause": "NORMAL_CLEARING" }))
+                    .command(
+                        &self.session,
+                        "hangup",
+                        &json!({ "cause": "NORMAL_CLEARING" }),
+                    )
                     .await;
                 assert_eq!(answer.status, 202, "{}", answer.body);
                 assert_eq!(answer.body["status"], "in_progress");
@@ -178,11 +185,7 @@ impl Walk {
                         format!("{session}/commands/conference/join"),
                         Some(&join),
                     ),
-                    (
-                        "POST",
-                        format!("{session}/commands/conference/leave"),
-                        None,
-                    ),
+                    ("POST", format!("{session}/commands/conference/leave"), None),
                     ("POST", format!("{session}/commands/hangup"), None),
                 ] {
                     let answer = world.controller.ask(method, &path, body).await;
@@ -219,7 +222,10 @@ impl Walk {
                     assert_eq!((self.did.as_str(), self.caller.as_str()), (DID, CALLER));
                     assert_eq!(new.body["data"]["direction"], "inbound");
                 }
-                self.note(format!("call.new did={} caller_id={}", self.did, self.caller));
+                self.note(format!(
+                    "call.new did={} caller_id={}",
+                    self.did, self.caller
+                ));
                 self.is_at(world, "parked", false).await;
             }
             Step::Create => {

@@ -140,13 +140,19 @@ impl World {
         match placed {
             Placed::Channel(channel) => self.session(channel),
             Placed::Dialled(did) => {
-                crate::poll::until("the call that dialled it", crate::poll::PATIENCE, async || {
-                    self.receiver
-                        .all()
-                        .iter()
-                        .find(|got| got.event() == "call.new" && got.body["data"]["did"] == **did)
-                        .map(|got| got.scope().to_owned())
-                })
+                crate::poll::until(
+                    "the call that dialled it",
+                    crate::poll::PATIENCE,
+                    async || {
+                        self.receiver
+                            .all()
+                            .iter()
+                            .find(|got| {
+                                got.event() == "call.new" && got.body["data"]["did"] == **did
+                            })
+                            .map(|got| got.scope().to_owned())
+                    },
+                )
                 .await
             }
         }
@@ -175,7 +181,11 @@ impl World {
     pub async fn join(&self, session: &str, room: &str) {
         let before = self.count(room, "conference.member.joined");
         let answer = self
-            .command(session, "conference/join", &serde_json::json!({ "room_id": room }))
+            .command(
+                session,
+                "conference/join",
+                &serde_json::json!({ "room_id": room }),
+            )
             .await;
         assert_eq!(answer.status, 202, "{}", answer.body);
         self.receiver
