@@ -1,4 +1,9 @@
 //! Conversations with a server, written down: what it says, what we say, what the driver is told.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not expected here may panic"
+)]
 
 use bytes::Bytes;
 use roomkeeper::esl::command::{Arg, ChannelUuid, JobPrefix, Password};

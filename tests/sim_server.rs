@@ -1,5 +1,10 @@
 //! The simulated node over real sockets: the protocol's edges, and that every fault fires and is counted.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests may"
+)]
+
 use std::time::Duration;
 
 use roomkeeper::sim::{

@@ -189,6 +189,8 @@ actions! {
 pub struct Event {
     bytes: Bytes,
     headers: Vec<HeaderSpan>,
+    /// Which header is `Event-Name`, asked for by everybody.
+    name: HeaderSpan,
     body: Body,
 }
 
@@ -242,48 +244,37 @@ impl Event {
         let bytes = frame.bytes;
         let guess = ((bytes.len() - start) / HEADER_GUESS + 8).min(limits.headers);
         let mut headers = Vec::with_capacity(guess);
-        let mut event = if json {
-            parser::json_object(&bytes, start, limits, |span| headers.push(span))
-                .map_err(EventError::Headers)?;
-            Self {
-                bytes,
-                headers,
-                body: Body::Header,
+        // The two that are needed at once are picked up on the way; of repeated ones, the last.
+        let (mut name, mut length) = (None, None);
+        let push = |span: HeaderSpan| {
+            if span.is_named(&bytes, b"Event-Name") {
+                name = Some(span);
+            } else if span.is_named(&bytes, b"Content-Length") {
+                length = Some(span);
             }
+            headers.push(span);
+        };
+        let body = if json {
+            parser::json_object(&bytes, start, limits, push).map_err(EventError::Headers)?;
+            Body::Header
         } else {
-            let end = parser::header_block(&bytes, start, limits, |span| headers.push(span))
-                .map_err(EventError::Headers)?;
-            let mut event = Self {
-                bytes,
-                headers,
-                body: Body::None,
-            };
-            event.body = event.plain_body(end)?;
-            event
-        };
-        if event.find("Event-Name").is_none() {
-            return Err(EventError::NoName);
-        }
-        // A body of megabytes makes the guess far too high.
-        if event.headers.capacity() > 2 * event.headers.len() + 64 {
-            event.headers.shrink_to_fit();
-        }
-        Ok(event)
-    }
-
-    fn plain_body(&self, from: usize) -> Result<Body, EventError> {
-        let held = self.bytes.len() - from;
-        let Some(declared) = self.get_raw("Content-Length") else {
-            return Ok(Body::None);
-        };
-        let declared = parser::content_length(declared).map_err(EventError::Headers)?;
-        match usize::try_from(declared) {
-            Ok(len) if len <= held => {
-                let range = u32::try_from(from).ok().zip(u32::try_from(from + len).ok());
-                Ok(range.map_or(Body::None, |(from, to)| Body::Range(from, to)))
+            let end =
+                parser::header_block(&bytes, start, limits, push).map_err(EventError::Headers)?;
+            match length {
+                Some(length) => plain_body(length.value(&bytes), end, bytes.len())?,
+                None => Body::None,
             }
-            _ => Err(EventError::Body { declared, held }),
+        };
+        // A body of megabytes makes the guess far too high.
+        if headers.capacity() > 2 * headers.len() + 64 {
+            headers.shrink_to_fit();
         }
+        Ok(Self {
+            name: name.ok_or(EventError::NoName)?,
+            bytes,
+            headers,
+            body,
+        })
     }
 
     // ---- headers ----
@@ -411,6 +402,7 @@ impl Event {
         Self {
             bytes: Bytes::copy_from_slice(&self.bytes),
             headers: self.headers.clone(),
+            name: self.name,
             body: self.body,
         }
     }
@@ -420,7 +412,7 @@ impl Event {
     /// `Event-Name`, and for `CUSTOM` what stands under it.
     #[must_use]
     pub fn kind(&self) -> EventKind<'_> {
-        let name = self.get("Event-Name").unwrap_or_default();
+        let name = self.name();
         match name.as_ref() {
             "CHANNEL_CREATE" => EventKind::ChannelCreate,
             "CHANNEL_ANSWER" => EventKind::ChannelAnswer,
@@ -450,7 +442,7 @@ impl Event {
     /// `Event-Name`.
     #[must_use]
     pub fn name(&self) -> Cow<'_, str> {
-        self.get("Event-Name").unwrap_or_default()
+        self.decode(&self.name)
     }
 
     /// `Event-Subclass` of a `CUSTOM` event.
@@ -623,6 +615,20 @@ impl fmt::Debug for Event {
             .field("sequence", &self.sequence())
             .field("headers", &self.headers.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Where the body of a plain event lies, that goes from `from` at most to `to`.
+fn plain_body(declared: &[u8], from: usize, to: usize) -> Result<Body, EventError> {
+    let held = to - from;
+    let declared = parser::content_length(declared).map_err(EventError::Headers)?;
+    let end = usize::try_from(declared)
+        .ok()
+        .filter(|len| *len <= held)
+        .map(|len| from + len);
+    match (u32::try_from(from), end.map(u32::try_from)) {
+        (Ok(from), Some(Ok(end))) => Ok(Body::Range(from, end)),
+        _ => Err(EventError::Body { declared, held }),
     }
 }
 

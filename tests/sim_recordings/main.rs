@@ -13,6 +13,11 @@
 //! checkpoint the server's own word about rooms and channels. The order of threads comes from the recording
 //! (see `replay`).
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests may"
+)]
+
 mod compare;
 mod replay;
 mod wire;

@@ -109,11 +109,7 @@ impl RecordedTiming {
             match event.name() {
                 "CHANNEL_CREATE" => add(Step::Create, uuid, at),
                 "CHANNEL_ANSWER" => add(Step::Answer, uuid, at),
-                "CHANNEL_PARK" => {
-                    if started.insert(uuid, ()).is_none() {
-                        add(Step::Run, uuid, at);
-                    }
-                }
+                "CHANNEL_PARK" if started.insert(uuid, ()).is_none() => add(Step::Run, uuid, at),
                 "CHANNEL_UNPARK" => add(Step::Notice, uuid, at),
                 "CHANNEL_EXECUTE_COMPLETE" if event.get("Application") == "answer" => {
                     add(Step::Answered, uuid, at)

@@ -136,7 +136,12 @@ impl<'de> Deserialize<'de> for Pairs {
                                 items.iter().filter_map(serde_json::Value::as_str).collect();
                             format!("ARRAY::{}", items.join("|:"))
                         }
-                        other => panic!("a value that is neither text nor a list: {other}"),
+                        other @ (serde_json::Value::Null
+                        | serde_json::Value::Bool(_)
+                        | serde_json::Value::Number(_)
+                        | serde_json::Value::Object(_)) => {
+                            panic!("a value that is neither text nor a list: {other}")
+                        }
                     };
                     pairs.push((key, text));
                 }

@@ -43,7 +43,7 @@ impl Core {
                     self.answer(first);
                     "+OK\n".into()
                 } else {
-                    NO_CHANNEL.into()
+                    "-ERROR\n".into()
                 }
             }
             "uuid_exists" => self.is_known(first).to_string(),
@@ -81,17 +81,14 @@ impl Core {
                     "us" => 1,
                     _ => 1_000_000,
                 };
-                (up / divisor).to_string()
+                format!("{}\n", up / divisor)
             }
             "echo" => arg.to_owned(),
             "version" => match first {
-                "short" => self
-                    .config
-                    .version
-                    .split('-')
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
+                "short" => format!(
+                    "{}\n",
+                    self.config.version.split('+').next().unwrap_or_default()
+                ),
                 _ => format!("FreeSWITCH Version {}\n", self.config.version),
             },
             "module_exists" => {
@@ -207,7 +204,7 @@ impl Core {
 
     fn uuid_setvar_multi(&mut self, uuid: &str, rest: &str) -> String {
         let Some(channel) = self.channels.get_mut(uuid) else {
-            return NO_CHANNEL.into();
+            return format!("{NO_CHANNEL}-USAGE: <uuid> <var>=<value>;<var>=<value>...\n");
         };
         for (name, value) in rest.split(';').filter_map(|pair| pair.split_once('=')) {
             set_or_unset(channel, name, value);
@@ -241,7 +238,7 @@ impl Core {
                 Json::Object(fields).compact()
             }
             ["channels" | "calls", "count"] => format!("\n{} total.\n", self.rows.len()),
-            ["channels" | "calls", "count", "as", "json"] => format!("{{\"row_count\":{}}}", self.rows.len()),
+            ["channels" | "calls", "count", "as", "json"] => format!("{{\"row_count\":{},\"rows\":[]}}", self.rows.len()),
             ["channels" | "calls"] => format!("\n{} total.\n", self.rows.len()),
             _ => "-USAGE: codec|endpoint|application|api|dialplan|file|timer|calls [count]|channels [count|like <match string>]|calls|detailed_calls|bridged_calls|detailed_bridged_calls|aliases|complete|chat|management|modules|nat_map|say|interfaces|interface_types|tasks|limits|status\n".into(),
         }

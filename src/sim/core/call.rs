@@ -105,7 +105,7 @@ impl Core {
                 Wait::Conference(Some(_)) => self.leave(uuid),
                 Wait::Conference(None) | Wait::Until(..) | Wait::Forever => {}
             }
-            self.complete(uuid, top.plays().then_some("FILE PLAYED"));
+            self.complete(uuid, top.plays().then_some("PLAYBACK ERROR"));
         }
         let Some(channel) = self.channels.get_mut(uuid) else {
             return;
@@ -297,7 +297,10 @@ impl Core {
 
     fn start_park(&mut self, uuid: &str) {
         self.set_wait(uuid, Wait::Park);
-        // The timeout holds for one park only.
+        // The timeout holds for one park only, and no older one for this park.
+        if let Some(channel) = self.channels.get_mut(uuid) {
+            channel.park_timer = 0;
+        }
         let timeout = self
             .channels
             .get(uuid)
@@ -346,23 +349,11 @@ impl Core {
             self.tone(uuid, tone, on, off, true);
             return;
         }
+        if arg == "silence_stream://-1" {
+            return;
+        }
         let media = self.media(arg);
-        let length = match (
-            arg.strip_prefix("silence_stream://"),
-            arg.strip_prefix("tone_stream://"),
-        ) {
-            (Some(rest), _) => match rest
-                .split(',')
-                .next()
-                .and_then(|text| text.parse::<i64>().ok())
-            {
-                Some(millis) if millis >= 0 => Some(millis.unsigned_abs() * 1000),
-                Some(_) | None => return,
-            },
-            (None, Some(rest)) => tone_length(rest),
-            (None, None) => media.duration,
-        };
-        match length {
+        match media.duration {
             Some(length) => {
                 if let Some(channel) = self.channels.get_mut(uuid) {
                     set_played(channel, length);
@@ -718,7 +709,7 @@ fn alternation(arg: &str) -> Option<(u64, u64)> {
 }
 
 /// How long the tones of `%(on,off,frequency)` descriptions last together.
-fn tone_length(arg: &str) -> Option<u64> {
+pub(super) fn tone_length(arg: &str) -> Option<u64> {
     let loops = arg
         .split_once("loops=")
         .and_then(|(_, rest)| rest.split(';').next())

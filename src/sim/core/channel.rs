@@ -183,6 +183,17 @@ impl Channel {
         }
     }
 
+    /// The conference it is in.
+    pub fn room(&self) -> Option<&str> {
+        self.stack
+            .iter()
+            .rev()
+            .find_map(|running| match &running.wait {
+                Wait::Conference(Some(uid)) => Some(uid.as_str()),
+                Wait::Conference(None) | Wait::Park | Wait::Until(..) | Wait::Forever => None,
+            })
+    }
+
     pub fn is_up(&self) -> bool {
         self.hangup.is_none()
     }

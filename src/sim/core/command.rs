@@ -27,6 +27,7 @@ impl Core {
         }
         match word {
             "exit" | "..." => self.goodbye(conn, Some("+OK bye")),
+            "api" | "bgapi" if rest.is_empty() => self.reply(conn, "-ERR command not found"),
             "api" => self.api_inline(conn, rest),
             "bgapi" => self.api_background(conn, command, rest),
             "event" | "events" => {
@@ -48,17 +49,22 @@ impl Core {
             "sendevent" => self.send_event(conn, command, rest),
             "sendmsg" => self.send_message(conn, command, rest),
             "log" => {
-                let level = if rest.is_empty() { "debug" } else { rest };
-                let number = [
+                let names = [
                     "console", "alert", "crit", "err", "warning", "notice", "info", "debug",
-                ]
-                .iter()
-                .position(|name| name.eq_ignore_ascii_case(level) || level.parse() == Ok(0))
-                .or_else(|| level.parse::<usize>().ok().filter(|number| *number < 8));
+                ];
+                let number = match rest {
+                    "" => Some(7),
+                    name => {
+                        let known = names
+                            .iter()
+                            .position(|known| known.eq_ignore_ascii_case(name));
+                        known.or_else(|| name.parse::<usize>().ok())
+                    }
+                };
                 match number {
                     Some(number) => {
                         self.set_logging(conn, true);
-                        self.reply(conn, &format!("+OK log level {level} [{number}]"));
+                        self.reply(conn, &format!("+OK log level {rest} [{number}]"));
                     }
                     None => self.reply(conn, "-ERR invalid log level"),
                 }
@@ -269,7 +275,7 @@ impl Core {
         if first.eq_ignore_ascii_case("delete") {
             let (header, value) = split_word(rest);
             state.delete_filter(header, (!value.is_empty()).then_some(value));
-            return format!("+OK filter deleted. [{header}]=[{value}]");
+            return format!("+OK filter deleted. [{header}][{value}]");
         }
         let (header, value) = if first.eq_ignore_ascii_case("add") {
             split_word(rest)
@@ -324,7 +330,7 @@ impl Core {
         match command.header("call-command") {
             Some("execute") => {
                 let Some(app) = command.header("execute-app-name").map(str::to_owned) else {
-                    self.reply(conn, "-ERR invalid command");
+                    self.reply(conn, "+OK");
                     return;
                 };
                 let arg = match command.header("execute-app-arg") {
@@ -355,7 +361,8 @@ impl Core {
                 self.hang_up(uuid, cause);
                 self.reply(conn, "+OK");
             }
-            Some(_) | None => self.reply(conn, "-ERR invalid command"),
+            // Whatever it was, it reached the channel.
+            Some(_) | None => self.reply(conn, "+OK"),
         }
     }
 }

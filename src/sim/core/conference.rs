@@ -293,13 +293,13 @@ impl Core {
     /// A channel leaves the conference it is in.
     pub(super) fn leave(&mut self, uuid: &str) {
         let now = self.now;
-        let found = self.rooms.values().find_map(|room| {
-            room.member_of(uuid)
-                .map(|member| (room.uid.clone(), member.id, member.files.clone()))
-        });
-        let Some((uid, id, files)) = found else {
+        let Some((uid, id)) = self.membership(uuid) else {
             return;
         };
+        let member = self.rooms.get(&uid).and_then(|room| room.member(id));
+        let files = member
+            .map(|member| member.files.clone())
+            .unwrap_or_default();
         if self
             .rooms
             .get(&uid)
@@ -477,10 +477,9 @@ impl Core {
 
     /// The conference and the member in which a channel is.
     pub(super) fn membership(&self, uuid: &str) -> Option<(String, u64)> {
-        self.rooms.values().find_map(|room| {
-            room.member_of(uuid)
-                .map(|member| (room.uid.clone(), member.id))
-        })
+        let uid = self.channels.get(uuid)?.room()?;
+        let member = self.rooms.get(uid)?.member_of(uuid)?;
+        Some((uid.to_owned(), member.id))
     }
 
     /// The other side of a tone alternates.

@@ -5,8 +5,7 @@
 
 use super::{
     Core, FRAME, Origin, Step, Task,
-    json::Json,
-    room::{FileNode, Member, MemberFile, Room, file_params},
+    room::{FileNode, MemberFile, Room, file_params},
 };
 
 const PLAY: Origin = ("conference_api.c", "conference_api_sub_play", 2817);
@@ -31,7 +30,7 @@ struct MemberCommand {
     usage: &'static str,
 }
 
-const MEMBER_COMMANDS: [MemberCommand; 11] = [
+const MEMBER_COMMANDS: [MemberCommand; 12] = [
     MemberCommand {
         name: "mute",
         action: "mute-member",
@@ -78,13 +77,13 @@ const MEMBER_COMMANDS: [MemberCommand; 11] = [
         name: "kick",
         action: "kick-member",
         origin: ("conference_api.c", "conference_api_sub_kick", 902),
-        usage: "kick <[member_id|all]|last|non_moderator> [<optional sound file>]",
+        usage: "kick <[member_id|all|last|non_moderator]> [<optional sound file>]",
     },
     MemberCommand {
         name: "hup",
         action: "hup-member",
         origin: ("conference_api.c", "conference_api_sub_hup", 871),
-        usage: "hup <[member_id|all]|last|non_moderator>",
+        usage: "hup <[member_id|all|last|non_moderator]>",
     },
     MemberCommand {
         name: "energy",
@@ -95,8 +94,14 @@ const MEMBER_COMMANDS: [MemberCommand; 11] = [
     MemberCommand {
         name: "volume_in",
         action: "volume-in-member",
-        origin: ("conference_api.c", "conference_api_sub_volume_in", 1230),
+        origin: ("conference_api.c", "conference_api_sub_volume_in", 1574),
         usage: "volume_in <member_id|all|last|non_moderator> [<newval>]",
+    },
+    MemberCommand {
+        name: "volume_out",
+        action: "volume-out-member",
+        origin: ("conference_api.c", "conference_api_sub_volume_out", 1609),
+        usage: "volume_out <member_id|all|last|non_moderator> [<newval>]",
     },
 ];
 
@@ -128,40 +133,40 @@ impl Core {
             ("lock" | "unlock", _) => self.lock(&uid, sub == "lock"),
             ("pin", [pin]) => {
                 self.change(&uid, |room| room.pin = (*pin).to_owned());
-                format!("Pin for conference {name} set: {pin}\n")
+                format!("+OK Pin for conference {name} set: {pin}\n")
             }
             ("nopin", _) => {
                 self.change(&uid, |room| room.pin.clear());
-                format!("Pin for conference {name} deleted.\n")
+                format!("+OK Pin for conference {name} deleted\n")
             }
             ("set", ["max_members", value]) => {
                 let old = self.rooms.get(&uid).map_or(0, |room| room.max_members);
-                match value.parse() {
-                    Ok(limit) => {
-                        self.change(&uid, |room| room.max_members = limit);
-                        old.to_string()
-                    }
-                    Err(_) => "-ERR Invalid value for max_members\n".into(),
-                }
+                // What is no number counts as none, and none is no limit.
+                let limit = value.parse().unwrap_or(0);
+                self.change(&uid, |room| room.max_members = limit);
+                old.to_string()
             }
             ("get", ["max_members"]) => self.rooms.get(&uid).map_or(0, |room| room.max_members).to_string(),
             ("get", ["count"]) => self.rooms.get(&uid).map_or(0, Room::size).to_string(),
             ("get", ["uuid"]) => uid.clone(),
-            ("setvar", [key, rest @ ..]) => {
-                let (key, value) = ((*key).to_owned(), rest.join(" "));
-                self.change(&uid, |room| {
-                    room.vars.retain(|(known, _)| *known != key);
-                    if !value.is_empty() {
-                        room.vars.push((key.clone(), value.clone()));
-                    }
-                });
+            ("setvar", rest) => {
+                // One word: what follows it is ignored.
+                let key = rest.first().map(|key| (*key).to_owned());
+                let value = rest.get(1).map(|value| (*value).to_owned());
+                if let Some(key) = key {
+                    self.change(&uid, |room| {
+                        room.vars.retain(|(known, _)| *known != key);
+                        room.vars.extend(value.map(|value| (key, value)));
+                    });
+                }
                 "+OK\n".into()
             }
-            ("getvar", [key]) => self
-                .rooms
-                .get(&uid)
-                .and_then(|room| room.vars.iter().find(|(known, _)| known == key))
-                .map_or_else(|| "-ERR not found\n".into(), |(_, value)| value.clone()),
+            ("getvar", rest) => {
+                let room = self.rooms.get(&uid);
+                let found = room.and_then(|room| room.vars.iter().find(|(known, _)| rest.first() == Some(&known.as_str())));
+                found.map(|(_, value)| value.clone()).unwrap_or_default()
+            }
+            ("get", _) => "get <parameter-name>".into(),
             ("transfer", [target, ids @ ..]) if !ids.is_empty() => self.move_members(&uid, target, ids),
             ("play", [path, rest @ ..]) => return self.play(&uid, path, rest, pending),
             ("pause_play", _) => self.pause(&uid),
@@ -171,12 +176,15 @@ impl Core {
             ("recording", [verb, rest @ ..]) => self.recording(&uid, verb, &rest.join(" ")),
             ("record", rest) if !rest.is_empty() => self.recording(&uid, "start", &rest.join(" ")),
             ("norecord", rest) if !rest.is_empty() => self.recording(&uid, "stop", &rest.join(" ")),
-            ("relate", [_, _, ..]) => "+OK relationship set\n".into(),
-            ("transfer", _) => "transfer <conference_name> <member_id> [...<member_id>]".into(),
+            ("relate", rest) => self.relate(&uid, rest),
+            ("transfer", _) => "transfer <conference_name> <member id> [...<member id>]".into(),
             ("play", _) => "play <file_path> [async|<member_id> [nomux]]".into(),
             ("recording", _) => "recording [start|stop|check|pause|resume] [<filename>|all]".into(),
-            ("pin", _) => "pin <pin#>".into(),
-            ("setvar" | "getvar", _) => format!("{sub} <varname> <value>"),
+            ("pin", _) => "-ERR Invalid parameters:\npin <pin#>".into(),
+            ("record", _) => "record <filename>".into(),
+            ("norecord", _) => "norecord <[filename|all]>".into(),
+            ("file-vol" | "file_vol", _) => "-ERR missing args
+file-vol <vol#>".into(),
             ("set", _) => "set <max_members|sound_prefix|caller_id_name|caller_id_number|endconference_grace_time> <value>".into(),
             _ => format!("-ERR Conference command '{sub}' not found.\n"),
         };
@@ -197,7 +205,7 @@ impl Core {
         if let Some(uuid) = selector.strip_prefix("uuid=") {
             return match room.member_of(uuid) {
                 Some(member) => Ok(vec![member.id]),
-                None => Err(Some(format!("-ERR Non-Existant ID {selector}\n"))),
+                None => Err(Some("-ERR Non-Existant member\n".into())),
             };
         }
         match selector {
@@ -296,14 +304,19 @@ impl Core {
                 return format!("Energy {id} = {level}\n");
             }
             _ => {
+                let (volume, side) = match command.name {
+                    "volume_in" => (&mut member.volume_in, "IN"),
+                    _ => (&mut member.volume_out, "OUT"),
+                };
                 if let Some(level) = value.and_then(|text| text.parse().ok()) {
-                    member.volume_in = level;
+                    *volume = level;
                 }
-                let level = member.volume_in;
+                let level = *volume;
                 if value.is_some() {
-                    self.member_event(uid, id, command.origin, command.action, &[]);
+                    let more = [("Volume-Level", level.to_string())];
+                    self.member_event(uid, id, command.origin, command.action, &more);
                 }
-                return format!("Volume IN {id} = {level}\n");
+                return format!("+OK Volume {side} {id} = {level}\n");
             }
         }
         self.member_event(uid, id, command.origin, command.action, &[]);
@@ -350,7 +363,7 @@ impl Core {
             .unwrap_or_default();
         for selector in ids {
             let Ok(ids) = self.select(uid, selector) else {
-                body.push_str(&format!("No Member '{selector}' in conference {old}.\n"));
+                body.push_str(&format!("-ERR No Member {selector} in conference {old}.\n"));
                 continue;
             };
             for id in ids {
@@ -419,7 +432,7 @@ impl Core {
         let media = self.media(path);
         let (params, _) = file_params(path);
         let serial = self.serial();
-        if !self.rooms.get(uid).is_some_and(|room| !room.gone) {
+        if self.rooms.get(uid).is_none_or(|room| room.gone) {
             return "-ERR Conference not found\n".into();
         }
         if let Some(selector) = member {
@@ -428,7 +441,8 @@ impl Core {
                 .ok()
                 .and_then(|ids| ids.first().copied())
             else {
-                return format!("-ERR (play) Member: {selector} not found.\n");
+                return "-ERR Member: 0 not found.\nplay <file_path> [async|<member_id> [nomux]]"
+                    .into();
             };
             let Some(duration) = media.duration else {
                 return format!("-ERR (play) File: {path} not found.\n");
@@ -553,9 +567,7 @@ impl Core {
     }
 
     fn file_volume(&mut self, uid: &str, level: &str) -> String {
-        let Ok(level) = level.parse::<i64>() else {
-            return "-ERR invalid volume\n".into();
-        };
+        let level = level.parse::<i64>().unwrap_or(0);
         match self
             .rooms
             .get_mut(uid)
@@ -565,7 +577,7 @@ impl Core {
                 head.volume = level.clamp(-50, 50);
                 "+OK volume changed\n".into()
             }
-            None => "-ERR No file playing\n".into(),
+            None => "-ERR File not playing\nfile-vol <vol#>".into(),
         }
     }
 
@@ -609,13 +621,17 @@ impl Core {
             }
             "check" => match self.rooms.get(uid).and_then(|room| room.recordings.first()) {
                 Some(node) => format!("+OK Record file {}\n", node.path),
-                None => "+OK No recordings\n".into(),
+                None => "-ERR Conference is not being recorded.\n".into(),
             },
             "stop" if !path.is_empty() => self.stop_recording(uid, path),
             "pause" | "resume" if !path.is_empty() => {
                 self.pause_recording(uid, verb == "pause", path)
             }
-            _ => "recording [start|stop|check|pause|resume] [<filename>|all]".into(),
+            // Anything else is the name of a file to record to, a verb without one too.
+            file => {
+                self.ask_recording(uid, file);
+                format!("+OK Record file {file}\n")
+            }
         }
     }
 
@@ -655,11 +671,18 @@ impl Core {
 
     fn pause_recording(&mut self, uid: &str, pause: bool, path: &str) -> String {
         let now = self.now;
+        let (action, word) = if pause {
+            ("pause-recording", "Pause")
+        } else {
+            ("resume-recording", "Resume")
+        };
+        // The server confirms before it looks.
+        let done = format!("+OK {word} recording file {path}\n");
         let Some(room) = self.rooms.get_mut(uid) else {
             return String::new();
         };
         let Some(node) = room.recordings.iter_mut().find(|node| node.path == path) else {
-            return format!("-ERR non-existant recording '{path}'\n");
+            return format!("{done}-ERR non-existant recording '{path}'\n");
         };
         if pause {
             node.recorded += node
@@ -674,197 +697,29 @@ impl Core {
             ("Path", path.to_owned()),
             ("Other-Recordings", others.to_string()),
         ];
-        let (action, word) = if pause {
-            ("pause-recording", "Pause")
-        } else {
-            ("resume-recording", "Resume")
-        };
         self.room_event(uid, PAUSE_RECORDING, action, &more);
-        format!("+OK {word} recording file {path}\n")
+        done
     }
 
-    fn list_all(&self) -> String {
-        let mut rooms: Vec<&Room> = self.rooms.values().filter(|room| !room.gone).collect();
-        if rooms.is_empty() {
-            return "+OK No active conferences.\n".into();
-        }
-        rooms.sort_by_key(|room| room.order);
-        let mut body = String::new();
-        for room in rooms {
-            body.push_str(&format!(
-                "+OK Conference {} ({} member{} rate: 8000 flags: running|answered|enforce_min|dynamic|exit_sound|enter_sound)\n",
-                room.name,
-                room.size(),
-                if room.size() == 1 { "" } else { "s" }
-            ));
-            body.push_str(&self.list_members(&room.uid));
-        }
-        body
-    }
-
-    fn list_members(&self, uid: &str) -> String {
-        let Some(room) = self.rooms.get(uid) else {
-            return String::new();
+    /// Who hears whom does not show in events, and is not kept.
+    fn relate(&self, uid: &str, args: &[&str]) -> String {
+        let known = |id: &str| {
+            let room = self.rooms.get(uid);
+            id.parse()
+                .ok()
+                .is_some_and(|id| room.is_some_and(|room| room.member(id).is_some()))
         };
-        let mut body = String::new();
-        for member in &room.members {
-            let Some(channel) = self.channels.get(&member.uuid) else {
-                continue;
-            };
-            let mut flags = Vec::new();
-            for (set, flag) in [
-                (member.can_hear, "hear"),
-                (member.can_speak, "speak"),
-                (member.talking, "talking"),
-                (room.floor == Some(member.id), "floor"),
-                (member.hold, "hold"),
-                (member.moderator, "moderator"),
-            ] {
-                if set {
-                    flags.push(flag);
-                }
+        match args {
+            [] => "+OK No relationships\n".into(),
+            [a, b, verb, ..] if known(a) && known(b) => match *verb {
+                "clear" => format!("+OK relationship {a}->{b} cleared.\n"),
+                _ => format!("+OK {a}->{b} {verb} set\n"),
+            },
+            [a, b, _, ..] => format!("-ERR relationship {a}->{b} not found.\n"),
+            [_] | [_, _] => {
+                "relate <member_id>[,<member_id>] <other_member_id>[,<other_member_id>] [nospeak|nohear|clear]".into()
             }
-            body.push_str(&format!(
-                "{};{};{};{};{};{};{};{};0;{}\n",
-                member.id,
-                channel.name,
-                channel.uuid,
-                channel.profile.name,
-                channel.profile.number,
-                flags.join("|"),
-                member.volume_in,
-                member.volume_out,
-                member.energy_level
-            ));
         }
-        body
-    }
-
-    /// All conferences, or one, the newest first.
-    pub(super) fn json_list(&self, only: Option<&str>, compact: bool) -> String {
-        let mut rooms: Vec<&Room> = self
-            .rooms
-            .values()
-            .filter(|room| !room.gone && only.is_none_or(|uid| uid == room.uid))
-            .collect();
-        rooms.sort_by_key(|room| std::cmp::Reverse(room.order));
-        let list = Json::List(rooms.into_iter().map(|room| self.room_json(room)).collect());
-        if compact {
-            list.compact()
-        } else {
-            list.pretty()
-        }
-    }
-
-    fn room_json(&self, room: &Room) -> Json {
-        let int = |number: u64| Json::Int(i64::try_from(number).unwrap_or(i64::MAX));
-        let off = || Json::Bool(false);
-        let on = || Json::Bool(true);
-        let mut fields = vec![
-            ("conference_name", Json::Text(room.name.clone())),
-            ("member_count", int(room.size())),
-            ("ghost_count", int(room.ghosts())),
-            ("rate", int(8000)),
-            (
-                "run_time",
-                int((self.now / 1_000_000).saturating_sub(room.created / 1_000_000)),
-            ),
-            ("conference_uuid", Json::Text(room.uid.clone())),
-            ("canvas_count", int(0)),
-            ("max_bw_in", int(0)),
-            ("force_bw_in", int(0)),
-            ("video_floor_packets", int(0)),
-            ("locked", Json::Bool(room.locked)),
-            ("destruct", off()),
-            ("wait_mod", off()),
-            ("audio_always", off()),
-            ("running", on()),
-            ("answered", on()),
-            ("enforce_min", on()),
-            ("bridge_to", off()),
-            ("dynamic", on()),
-            ("exit_sound", on()),
-            ("enter_sound", on()),
-            ("recording", Json::Bool(!room.recordings.is_empty())),
-            ("video_bridge", off()),
-            ("video_floor_only", off()),
-            ("video_rfc4579", off()),
-        ];
-        if room.max_members > 0 {
-            fields.push(("max_members", int(room.max_members)));
-        }
-        let vars = room
-            .vars
-            .iter()
-            .map(|(key, value)| (key.clone(), Json::Text(value.clone())))
-            .collect();
-        fields.push(("variables", Json::Map(vars)));
-        let recordings = room.recordings.iter().filter_map(|node| {
-            let started = node.started?;
-            Some(Json::Object(vec![
-                ("type", Json::Text("recording_node".into())),
-                ("record_path", Json::Text(node.path.clone())),
-                ("join_time", int(started / 1_000_000)),
-            ]))
-        });
-        let members = room
-            .members
-            .iter()
-            .map(|member| self.member_json(room, member));
-        fields.push(("members", Json::List(recordings.chain(members).collect())));
-        Json::Object(fields)
-    }
-
-    fn member_json(&self, room: &Room, member: &Member) -> Json {
-        let Some(channel) = self.channels.get(&member.uuid) else {
-            return Json::Object(Vec::new());
-        };
-        let flag = Json::Bool;
-        let age = (self.now / 1_000_000).saturating_sub(member.joined / 1_000_000);
-        Json::Object(vec![
-            ("type", Json::Text("caller".into())),
-            (
-                "id",
-                Json::Int(i64::try_from(member.id).unwrap_or(i64::MAX)),
-            ),
-            (
-                "flags",
-                Json::Object(vec![
-                    ("can_hear", flag(member.can_hear && !member.hold)),
-                    ("can_see", flag(!member.hold)),
-                    ("can_speak", flag(member.can_speak && !member.hold)),
-                    ("hold", flag(member.hold)),
-                    ("mute_detect", flag(false)),
-                    ("talking", flag(member.talking)),
-                    ("has_video", flag(false)),
-                    ("video_bridge", flag(false)),
-                    ("has_floor", flag(room.floor == Some(member.id))),
-                    ("is_moderator", flag(member.moderator)),
-                    ("end_conference", flag(false)),
-                    ("mandatory_member_end_conference", flag(false)),
-                    ("pass_digits", flag(false)),
-                ]),
-            ),
-            ("uuid", Json::Text(member.uuid.clone())),
-            ("caller_id_name", Json::Text(channel.profile.name.clone())),
-            (
-                "caller_id_number",
-                Json::Text(channel.profile.number.clone()),
-            ),
-            (
-                "join_time",
-                Json::Int(i64::try_from(age).unwrap_or(i64::MAX)),
-            ),
-            ("last_talking", Json::Int(0)),
-            (
-                "energy",
-                Json::Int(i64::try_from(member.energy_level).unwrap_or(i64::MAX)),
-            ),
-            ("volume_in", Json::Int(member.volume_in)),
-            ("volume_out", Json::Int(member.volume_out)),
-            ("output-volume", Json::Int(member.volume_out)),
-            ("input-volume", Json::Int(member.volume_in)),
-        ])
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
 
 const CLOSED: Origin = ("conference_file.c", "conference_file_close", 52);
 const RECORDS: Origin = ("conference_record.c", "conference_record_thread_run", 319);
+const NOT_RECORDED: Origin = ("conference_record.c", "conference_record_thread_run", 280);
 const RECORDED: Origin = ("conference_record.c", "conference_record_thread_run", 427);
 const MAINTENANCE: &str = "conference::maintenance";
 
@@ -16,11 +17,24 @@ impl Core {
     /// What is known of a path, whatever parameters stand in front of it.
     pub(super) fn media(&self, path: &str) -> Media {
         let (_, bare) = super::room::file_params(path);
-        self.config
-            .media
-            .get(bare)
-            .copied()
-            .unwrap_or(self.config.default_media)
+        let made = |duration: u64| Media {
+            duration: Some(duration),
+            opening: 0,
+        };
+        if let Some(media) = self.config.media.get(bare) {
+            *media
+        } else if let Some(tones) = bare.strip_prefix("tone_stream://") {
+            made(super::call::tone_length(tones).unwrap_or(0))
+        } else if let Some(silence) = bare.strip_prefix("silence_stream://") {
+            let millis = silence
+                .split(',')
+                .next()
+                .and_then(|text| text.parse::<u64>().ok());
+            // Endless, as far as anybody will wait.
+            made(millis.unwrap_or(u64::from(u32::MAX)) * 1000)
+        } else {
+            self.config.default_media
+        }
     }
 
     /// The head of the queue starts to sound, if it does not yet.
@@ -179,7 +193,16 @@ impl Core {
                 ("Path", path.to_owned()),
                 ("Error", "File could not be opened for recording".to_owned()),
             ];
-            self.room_event(uid, RECORDS, "start-recording", &more);
+            self.room_event(uid, NOT_RECORDED, "start-recording", &more);
+            // A stop is told all the same.
+            let node = Recording {
+                path: path.to_owned(),
+                started: None,
+                since: None,
+                recorded: 0,
+                stopping: true,
+            };
+            self.tell_recorded(uid, &node);
             return;
         }
         let node = &mut room.recordings[at];

@@ -16,12 +16,14 @@ mod channel;
 mod command;
 mod conference;
 mod conference_api;
+mod conference_list;
 mod conn;
 mod event;
 mod files;
 mod json;
 mod originate;
 mod room;
+mod snapshot;
 mod timing;
 
 use std::{
@@ -35,6 +37,7 @@ pub use conn::{ConnId, MAX_DROPPED_IN_A_ROW, MAX_QUEUED_EVENTS};
 pub use event::{Event, Format, Value, percent_decode};
 pub use originate::InboundCall;
 use room::Room;
+pub use snapshot::{ChannelTruth, MemberTruth, RoomTruth, Snapshot};
 pub use timing::{
     FLOOR_MEMORY, FRAME, IdKind, Ids, MediaPace, SeededIds, Step, TALK_MEMORY, Timing,
 };
@@ -199,84 +202,6 @@ pub struct Counters {
     pub refused: u64,
     /// Refused joins.
     pub joins_refused: u64,
-}
-
-/// One member as the node itself has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberTruth {
-    /// `Member-ID`.
-    pub id: u64,
-    /// The channel.
-    pub uuid: String,
-    /// Not muted.
-    pub speak: bool,
-    /// Not deaf.
-    pub hear: bool,
-    /// On hold.
-    pub hold: bool,
-    /// Talking.
-    pub talking: bool,
-    /// Holds the floor.
-    pub floor: bool,
-}
-
-/// One conference as the node itself has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomTruth {
-    /// `Conference-Unique-ID`.
-    pub uid: String,
-    /// `Conference-Name`.
-    pub name: String,
-    /// Locked.
-    pub locked: bool,
-    /// Being recorded.
-    pub recording: bool,
-    /// What plays, and what waits to be played.
-    pub files: Vec<String>,
-    /// Variables.
-    pub vars: Vec<(String, String)>,
-    /// Members, the newest first.
-    pub members: Vec<MemberTruth>,
-}
-
-/// One channel as the node itself has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelTruth {
-    /// The channel.
-    pub uuid: String,
-    /// What it executes.
-    pub application: Option<String>,
-    /// The conference it is in, by `Conference-Unique-ID`.
-    pub room: Option<String>,
-    /// Answered.
-    pub answered: bool,
-    /// Its other leg.
-    pub peer: Option<String>,
-}
-
-/// All that a node has, for tests to compare a belief with.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Snapshot {
-    /// `Core-UUID`.
-    pub core_uuid: String,
-    /// Conferences, the oldest first.
-    pub rooms: Vec<RoomTruth>,
-    /// Channels, the oldest first.
-    pub channels: Vec<ChannelTruth>,
-}
-
-impl Snapshot {
-    /// The living conference of this name.
-    #[must_use]
-    pub fn room(&self, name: &str) -> Option<&RoomTruth> {
-        self.rooms.iter().find(|room| room.name == name)
-    }
-
-    /// The channel with this UUID.
-    #[must_use]
-    pub fn channel(&self, uuid: &str) -> Option<&ChannelTruth> {
-        self.channels.iter().find(|channel| channel.uuid == uuid)
-    }
 }
 
 /// The node.
@@ -510,39 +435,6 @@ impl Core {
     pub fn inject(&mut self, conn: ConnId, bytes: &[u8]) {
         if let Some(state) = self.conns.get_mut(&conn) {
             state.reply(bytes.to_vec());
-        }
-    }
-
-    /// What is true on this node.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        let mut rooms: Vec<&Room> = self.rooms.values().filter(|room| !room.gone).collect();
-        rooms.sort_by_key(|room| room.order);
-        let mut channels: Vec<&Channel> = self
-            .channels
-            .values()
-            .filter(|channel| !channel.ending)
-            .collect();
-        channels.sort_by_key(|channel| channel.session_id);
-        let room_of = |uuid: &str| {
-            self.rooms
-                .values()
-                .find(|room| room.member_of(uuid).is_some())
-                .map(|room| room.uid.clone())
-        };
-        Snapshot {
-            core_uuid: self.core_uuid.clone(),
-            rooms: rooms.into_iter().map(truth_of_room).collect(),
-            channels: channels
-                .into_iter()
-                .map(|channel| ChannelTruth {
-                    uuid: channel.uuid.clone(),
-                    application: channel.stack.last().map(|running| running.app.clone()),
-                    room: room_of(&channel.uuid),
-                    answered: channel.answered,
-                    peer: channel.peer.clone(),
-                })
-                .collect(),
         }
     }
 
@@ -841,30 +733,6 @@ impl Core {
             ("initial_dialplan", text(&first.dialplan)),
             ("initial_context", text(&first.context)),
         ])
-    }
-}
-
-fn truth_of_room(room: &Room) -> RoomTruth {
-    RoomTruth {
-        uid: room.uid.clone(),
-        name: room.name.clone(),
-        locked: room.locked,
-        recording: !room.recordings.is_empty(),
-        files: room.files.iter().map(|file| file.path.clone()).collect(),
-        vars: room.vars.clone(),
-        members: room
-            .members
-            .iter()
-            .map(|member| MemberTruth {
-                id: member.id,
-                uuid: member.uuid.clone(),
-                speak: member.can_speak,
-                hear: member.can_hear,
-                hold: member.hold,
-                talking: member.talking,
-                floor: room.floor == Some(member.id),
-            })
-            .collect(),
     }
 }
 

@@ -65,7 +65,12 @@ impl Core {
         };
         let mut parts = endpoint.split('/');
         let (Some("loopback"), Some(extension)) = (parts.next(), parts.next()) else {
-            return Some("-ERR CHAN_NOT_IMPLEMENTED\n".into());
+            let cause = if endpoint.starts_with("sofia/") {
+                "INVALID_PROFILE"
+            } else {
+                "CHAN_NOT_IMPLEMENTED"
+            };
+            return Some(format!("-ERR {cause}\n"));
         };
         let context = parts.next().unwrap_or("default").to_owned();
         if self.shut_down || self.channels.len() as u64 + 2 > self.config.max_sessions {

@@ -68,7 +68,11 @@ fn decode(sizes: &[u8], stream: &[u8]) -> (Vec<Frame>, bool) {
 
 /// Every accessor of a frame and of the event in it.
 fn read(frame: &Frame) {
-    let _ = (frame.reply_text(), frame.body_bytes(), frame.header("Job-UUID"));
+    let _ = (
+        frame.reply_text(),
+        frame.body_bytes(),
+        frame.header("Job-UUID"),
+    );
     let Ok(event) = Event::from_frame(frame.clone()) else {
         return;
     };
@@ -81,15 +85,37 @@ fn read(frame: &Frame) {
         names.push(name.into_owned());
     }
     for name in &names {
-        let _ = (event.get(name), event.list(name), event.flag(name), event.text(name));
+        let _ = (
+            event.get(name),
+            event.list(name),
+            event.flag(name),
+            event.text(name),
+        );
     }
-    let _ = (event.kind(), event.subclass(), event.sequence(), event.timestamp_us());
+    let _ = (
+        event.kind(),
+        event.subclass(),
+        event.sequence(),
+        event.timestamp_us(),
+    );
     let _ = (event.core_uuid(), event.unique_id(), event.hangup_cause());
-    let _ = (event.conference_uuid(), event.conference_size(), event.member_id());
-    let _ = (event.variable("a"), event.idle_cpu(), event.job_uuid(), event.uptime_ms());
+    let _ = (
+        event.conference_uuid(),
+        event.conference_size(),
+        event.member_id(),
+    );
+    let _ = (
+        event.variable("a"),
+        event.idle_cpu(),
+        event.job_uuid(),
+        event.uptime_ms(),
+    );
     let copy = event.detached();
     assert_eq!(event.body(), copy.body());
-    assert_eq!(event.body().map(|b| b.into_owned()), event.body_bytes().map(|b| b.to_vec()));
+    assert_eq!(
+        event.body().map(|b| b.into_owned()),
+        event.body_bytes().map(|b| b.to_vec())
+    );
     assert!(event.headers().eq(copy.headers()));
 }
 

@@ -1,0 +1,394 @@
+//! The model alone, in virtual time: the answers of a real server word by word where no recording has them,
+//! and what must hold whatever the pace of threads is.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests may"
+)]
+
+use roomkeeper::sim::core::{
+    ConnId, Core, InboundCall, Media, MediaPace, NodeConfig, SeededIds, Snapshot,
+};
+
+const SECOND: u64 = 1_000_000;
+
+struct Node {
+    core: Core,
+    conn: ConnId,
+    events: ConnId,
+    now: u64,
+}
+
+impl Node {
+    fn new(pace: MediaPace) -> Self {
+        let now = 1_700_000_000 * SECOND;
+        let mut core = Core::new(
+            NodeConfig::default(),
+            Box::new(SeededIds::new(3)),
+            Box::new(pace),
+            now,
+        );
+        let (conn, events) = (core.connect(now), core.connect(now));
+        for id in [conn, events] {
+            core.handle_command(id, "auth ClueCon", now);
+        }
+        core.handle_command(
+            events,
+            "event plain CHANNEL_PARK CHANNEL_EXECUTE_COMPLETE CHANNEL_HANGUP BACKGROUND_JOB CUSTOM conference::maintenance",
+            now,
+        );
+        let mut node = Self {
+            core,
+            conn,
+            events,
+            now,
+        };
+        node.output();
+        node.told();
+        node
+    }
+
+    fn output(&mut self) -> String {
+        String::from_utf8(self.core.poll_output(self.conn)).unwrap()
+    }
+
+    /// `Event-Name`, or `Action`, or application and response, of the events since last asked.
+    fn told(&mut self) -> Vec<String> {
+        let text = String::from_utf8(self.core.poll_output(self.events)).unwrap();
+        text.split("Content-Type: text/event-plain\n\n")
+            .skip(1)
+            .map(|event| {
+                let get = |name: &str| {
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .unwrap_or("")
+                        .to_owned()
+                };
+                match (get("Action: "), get("Application: ")) {
+                    (action, app) if action.is_empty() && app.is_empty() => get("Event-Name: "),
+                    (action, app) if action.is_empty() => {
+                        format!("{app} {}", get("Application-Response: "))
+                    }
+                    (action, _) => action,
+                }
+            })
+            .collect()
+    }
+
+    fn pass(&mut self, micros: u64) {
+        self.now += micros;
+        self.core.advance(self.now);
+    }
+
+    /// The whole answer to a command, in one second at most.
+    fn command(&mut self, text: &str) -> String {
+        self.output();
+        self.core.handle_command(self.conn, text, self.now);
+        let mut answer = self.output();
+        if answer.is_empty() {
+            self.pass(SECOND);
+            answer = self.output();
+        }
+        answer
+    }
+
+    fn api(&mut self, text: &str) -> String {
+        let answer = self.command(&format!("api {text}"));
+        answer.split_once("\n\n").unwrap().1.to_owned()
+    }
+
+    fn reply(&mut self, text: &str) -> String {
+        let answer = self.command(text);
+        answer
+            .lines()
+            .find_map(|line| line.strip_prefix("Reply-Text: "))
+            .unwrap_or("")
+            .to_owned()
+    }
+
+    fn call(&mut self) -> String {
+        let uuid = self.core.call_in(
+            InboundCall {
+                did: "1".into(),
+                caller_number: "2".into(),
+                ..InboundCall::default()
+            },
+            self.now,
+        );
+        self.pass(SECOND);
+        uuid
+    }
+
+    fn join(&mut self, uuid: &str, plan: &str) {
+        assert_eq!(
+            self.api(&format!("uuid_transfer {uuid} {plan} inline")),
+            "+OK\n"
+        );
+        self.pass(SECOND);
+    }
+}
+
+#[test]
+fn answers_are_those_of_the_server() {
+    let mut node = Node::new(MediaPace::default());
+    for (command, reply) in [
+        (
+            "filter Job-UUID /^a-/",
+            "+OK filter added. [Job-UUID]=[/^a-/]",
+        ),
+        ("filter delete Job-UUID", "+OK filter deleted. [Job-UUID][]"),
+        ("filter delete all", "+OK filter deleted. [all][]"),
+        ("filter X", "-ERR invalid syntax"),
+        ("event", "-ERR no keywords supplied"),
+        ("event bogus HEARTBEAT", "+OK event listener enabled plain"),
+        ("nixevent HEARTBEAT", "+OK events nixed"),
+        ("noevents", "+OK no longer listening for events"),
+        ("noevents", "-ERR not listening for events"),
+        ("log", "+OK log level  [7]"),
+        ("log info", "+OK log level info [6]"),
+        ("nolog", "+OK no longer logging"),
+        ("nolog", "-ERR not loging"),
+        ("linger", "-ERR not controlling a session"),
+        ("bogus", "-ERR command not found"),
+        ("api", "-ERR command not found"),
+        ("sendmsg 1234", "-ERR invalid session id [1234]"),
+    ] {
+        assert_eq!(node.reply(command), reply, "{command}");
+    }
+    let (a, b) = (node.call(), node.call());
+    for uuid in [&a, &b] {
+        node.join(uuid, "conference:r@default+flags{mute},park");
+    }
+    for (command, body) in [
+        ("echo", "-ERR no reply\n"),
+        ("uuid_kill", "-USAGE: <uuid> [cause]\n"),
+        ("uuid_kill nosuch", "-ERR No such channel!\n"),
+        ("uuid_answer nosuch", "-ERROR\n"),
+        ("uuid_getvar nosuch x", "-ERR No such channel!\n"),
+        (
+            "conference nosuch list",
+            "-ERR Conference nosuch not found\n",
+        ),
+        ("conference r setvar k v w", "+OK\n"),
+        ("conference r getvar k", "v"),
+        ("conference r getvar nosuch", "-ERR no reply\n"),
+        ("conference r count", "2"),
+        (
+            "conference r pin 1234",
+            "+OK Pin for conference r set: 1234\n",
+        ),
+        ("conference r nopin", "+OK Pin for conference r deleted\n"),
+        (
+            "conference r mute",
+            "mute <[member_id|all]|last|non_moderator> [<quiet>]",
+        ),
+        (
+            "conference r mute uuid=nosuch",
+            "-ERR Non-Existant member\n",
+        ),
+        ("conference r mute 77", "-ERR Non-Existant ID 77\n"),
+        ("conference r tmute last", "+OK unmute 2\n"),
+        ("conference r tmute last", "+OK mute 2\n"),
+        (
+            "conference r energy all",
+            "Energy 2 = 100\nEnergy 1 = 100\n",
+        ),
+        (
+            "conference r volume_in all 2",
+            "+OK Volume IN 2 = 2\n+OK Volume IN 1 = 2\n",
+        ),
+        ("conference r play_status", "-ERR Nothing is playing\n"),
+        (
+            "conference r file-vol 3",
+            "-ERR File not playing\nfile-vol <vol#>",
+        ),
+        ("conference r pause_play", "-ERR no reply\n"),
+        ("conference r stop", "+OK Stopped 0 files.\n"),
+        (
+            "conference r recording check",
+            "-ERR Conference is not being recorded.\n",
+        ),
+        ("conference r recording status", "+OK Record file status\n"),
+        (
+            "conference r transfer x 99",
+            "-ERR No Member 99 in conference r.\n",
+        ),
+        ("conference r lock", "+OK r locked\n"),
+        ("conference r unlock", "+OK r unlocked\n"),
+        ("conference r hold all", "+OK hold 2\n+OK hold 1\n"),
+        (
+            "conference r play /a.wav",
+            "+OK (play) Playing file /a.wav\n",
+        ),
+        ("conference r play_status", "+OK 0/0 /a.wav\n"),
+        ("show channels count", "\n2 total.\n"),
+    ] {
+        assert_eq!(node.api(command), body, "{command}");
+    }
+}
+
+#[test]
+fn a_kicked_call_parks_where_its_plan_says_so_and_ends_where_it_does_not() {
+    let mut node = Node::new(MediaPace::default());
+    let (kept, lost) = (node.call(), node.call());
+    node.join(&kept, "conference:r@default,park");
+    node.join(&lost, "conference:r@default");
+    node.api("conference r kick all");
+    node.pass(SECOND);
+    let truth = node.core.snapshot();
+    assert_eq!(
+        truth.channel(&kept).unwrap().application.as_deref(),
+        Some("park")
+    );
+    assert_eq!(truth.channel(&lost), None);
+    assert!(truth.rooms.is_empty());
+}
+
+#[test]
+fn refused_joins_tell_nothing_of_the_conference() {
+    let mut node = Node::new(MediaPace::default());
+    let (first, second) = (node.call(), node.call());
+    node.join(&first, "conference:r@default,park");
+    node.api("conference r lock");
+    node.told();
+    node.join(&second, "conference:r@default,park");
+    assert_eq!(
+        node.told(),
+        ["park _none_", "conference _none_", "CHANNEL_PARK"]
+    );
+    node.api("conference r unlock");
+    node.api("conference r set max_members 1");
+    node.told();
+    node.join(&second, "conference:r@default,park");
+    assert_eq!(
+        node.told(),
+        ["park _none_", "conference _none_", "CHANNEL_PARK"]
+    );
+    assert_eq!(node.core.counters().joins_refused, 2);
+}
+
+#[test]
+fn messages_nest_unless_they_lock() {
+    let mut node = Node::new(MediaPace::default());
+    node.core.config_mut().media.insert(
+        "/long.wav".into(),
+        Media {
+            duration: Some(3 * SECOND),
+            opening: 0,
+        },
+    );
+    let uuid = node.call();
+    let send = |node: &mut Node, app: &str, arg: &str, lock: &str| {
+        let text = format!(
+            "sendmsg {uuid}\ncall-command: execute\nexecute-app-name: {app}\nexecute-app-arg: {arg}\nevent-lock: {lock}"
+        );
+        assert_eq!(node.reply(&text), "+OK");
+    };
+    node.told();
+    send(&mut node, "playback", "/long.wav", "false");
+    node.pass(SECOND);
+    send(&mut node, "sleep", "500", "false");
+    node.pass(10 * SECOND);
+    assert_eq!(node.told(), ["sleep _none_", "playback FILE%20PLAYED"]);
+    send(&mut node, "playback", "/long.wav", "true");
+    send(&mut node, "sleep", "500", "true");
+    node.pass(10 * SECOND);
+    assert_eq!(node.told(), ["playback FILE%20PLAYED", "sleep _none_"]);
+    send(&mut node, "speak", "flite|kal|hello", "true");
+    send(&mut node, "nosuchapp", "", "true");
+    node.pass(SECOND);
+    assert_eq!(node.told()[..2], ["speak _none_", "CHANNEL_HANGUP"]);
+}
+
+#[test]
+fn a_parked_call_ends_at_its_timeout_and_the_timeout_holds_for_one_park() {
+    let mut node = Node::new(MediaPace::default());
+    let uuid = node.call();
+    node.api(&format!("uuid_setvar {uuid} park_timeout 5"));
+    node.join(&uuid, "park");
+    node.join(&uuid, "park");
+    node.pass(20 * SECOND);
+    assert!(
+        node.core.snapshot().channel(&uuid).is_some(),
+        "the second park had none"
+    );
+    node.api(&format!("uuid_setvar {uuid} park_timeout 5"));
+    node.join(&uuid, "park");
+    node.pass(20 * SECOND);
+    assert_eq!(node.core.snapshot().channel(&uuid), None);
+}
+
+#[test]
+fn a_join_that_is_followed_at_once_by_a_park_tells_nothing_of_the_conference() {
+    let mut node = Node::new(MediaPace::default());
+    let uuid = node.call();
+    node.told();
+    node.api(&format!(
+        "uuid_transfer {uuid} conference:r@default,park inline"
+    ));
+    node.api(&format!("uuid_transfer {uuid} park inline"));
+    node.pass(SECOND);
+    assert!(!node.told().iter().any(|action| action.contains("member")));
+}
+
+/// Everything that depends on the pace of threads differs from seed to seed; this does not.
+#[test]
+fn every_pace_ends_in_a_consistent_state() {
+    for seed in 0..64 {
+        let mut node = Node::new(MediaPace::jittered(seed));
+        let calls: Vec<String> = (0..6).map(|_| node.call()).collect();
+        let rooms = ["a", "b"];
+        for round in 0..12_u64 {
+            let uuid = &calls[((round * 7 + seed) % 6) as usize];
+            let room = rooms[((round + seed) % 2) as usize];
+            match (round * 5 + seed) % 5 {
+                0 => node.api(&format!("conference {room} kick all")),
+                1 => node.api(&format!("uuid_transfer {uuid} park inline")),
+                2 => node.api(&format!("conference {room} mute last")),
+                _ => node.api(&format!(
+                    "uuid_transfer {uuid} conference:{room}@default,park inline"
+                )),
+            };
+            node.pass((seed * 997 + round * 3_001) % 45_000);
+            consistent(&node.core.snapshot(), seed);
+        }
+        node.pass(2 * SECOND);
+        let truth = node.core.snapshot();
+        consistent(&truth, seed);
+        assert_eq!(truth.channels.len(), 6, "seed {seed}: no call was lost");
+        for room in &truth.rooms {
+            assert!(
+                !room.members.is_empty(),
+                "seed {seed}: an empty conference lives on"
+            );
+            assert_eq!(
+                room.members.iter().filter(|member| member.floor).count(),
+                1,
+                "seed {seed}: the floor"
+            );
+        }
+        for uuid in &calls {
+            node.api(&format!("uuid_kill {uuid}"));
+        }
+        node.pass(2 * SECOND);
+        let truth = node.core.snapshot();
+        assert!(
+            truth.rooms.is_empty() && truth.channels.is_empty(),
+            "seed {seed}: {truth:?}"
+        );
+    }
+}
+
+fn consistent(truth: &Snapshot, seed: u64) {
+    for room in &truth.rooms {
+        for member in &room.members {
+            let channel = truth.channel(&member.uuid);
+            assert_eq!(
+                channel.and_then(|channel| channel.room.as_ref()),
+                Some(&room.uid),
+                "seed {seed}: a member whose channel is elsewhere"
+            );
+        }
+    }
+}
