@@ -117,10 +117,11 @@ impl Running {
 /// # Errors
 /// [`AppError`] when it cannot begin. What fails later is logged and tried again.
 pub async fn serve(config: Config, metrics: PrometheusHandle) -> Result<(), AppError> {
+    let told_to_stop = stop_signal();
     let store = config.store.open()?;
     let running = start(&config, store, metrics).await?;
     tracing::info!(http = %running.http, admin = %running.admin, "Roomkeeper is up");
-    wait_for_signal().await;
+    told_to_stop.await;
     tracing::info!("stopping: no new request is taken, the nodes are handed over");
     if running.stop().await {
         tracing::info!("stopped");
@@ -343,20 +344,26 @@ fn cursor_key(config: &Config) -> CursorKey {
     CursorKey::new(hash.finalize().into())
 }
 
-/// Until SIGTERM or SIGINT.
-pub async fn wait_for_signal() {
+/// Hears SIGTERM and SIGINT from this call on; what is returned ends with the first of them. So it is called before
+/// anybody can be told that the program is up. Needs a runtime.
+pub fn stop_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let interrupted = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => {
-            tokio::select! {
-                _ = terminated.recv() => {}
-                _ = interrupted => {}
-            }
-        }
-        Err(error) => {
-            tracing::warn!(%error, "SIGTERM cannot be heard; SIGINT still stops the program");
-            let _heard = interrupted.await;
+    let hear = |kind| {
+        signal(kind)
+            .inspect_err(|error| tracing::warn!(%error, "a signal cannot be heard: it ends the program at once"))
+            .ok()
+    };
+    let mut terminated = hear(SignalKind::terminate());
+    let mut interrupted = hear(SignalKind::interrupt());
+    async move {
+        tokio::select! {
+            Some(_) = heard(&mut terminated) => {}
+            Some(_) = heard(&mut interrupted) => {}
+            else => std::future::pending().await,
         }
     }
+}
+
+async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
+    signal.as_mut()?.recv().await
 }

@@ -68,6 +68,7 @@ pub struct LabPorts {
 /// [`LabError`] when it cannot begin.
 pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabError> {
     let begun = Instant::now();
+    let told_to_stop = app::stop_signal();
     let mut sim_config = SimConfig::default();
     sim_config.node.password = PASSWORD.to_owned();
     let sim = SimNode::start(sim_config).await?;
@@ -118,7 +119,7 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
     api.wait_for_members(&room, 2).await?;
     say(&walk(&running.http, &room, first, third, begun.elapsed()));
 
-    app::wait_for_signal().await;
+    told_to_stop.await;
     running.stop().await;
     receiving.abort();
     Ok(())

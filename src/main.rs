@@ -121,6 +121,7 @@ fn run_sim(listen: SocketAddr, password: String, callers: u32, did: &str) -> Exi
         return failed(&error);
     }
     run(async {
+        let told_to_stop = app::stop_signal();
         let mut config = SimConfig {
             listen,
             ..SimConfig::default()
@@ -135,7 +136,7 @@ fn run_sim(listen: SocketAddr, password: String, callers: u32, did: &str) -> Exi
             "a simulated FreeSWITCH node listens on {}",
             sim.addr
         )?;
-        app::wait_for_signal().await;
+        told_to_stop.await;
         Ok::<(), io::Error>(())
     })
 }
