@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use crate::kills;
 use crate::support::process;
 use crate::switch::{Line, RealServer, Switch};
 use crate::walk::{STEPS, Step, Walk};
@@ -112,6 +113,10 @@ async fn the_walk_on_a_real_server() {
         walk_on(&server, line(), store).await;
     }
     walk_with_kills(&server).await;
+    kills::meanwhile(world(&server, line(), Store::Redis).await).await;
+    say(
+        "\nHung up, kicked, unmuted, called in while no controller ran: told after its restart, as synthesized.\n",
+    );
     match std::env::var("ROOMKEEPER_TEST_SIP") {
         Ok(target) => {
             assert!(process::installed("sipp"), "ROOMKEEPER_TEST_SIP needs sipp");
