@@ -11,8 +11,8 @@ use roomkeeper::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RoomId, Se
 use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Notice, Outcome, Rules};
 use roomkeeper::reconciler::intent::Intent;
 use roomkeeper::reconciler::news::{
-    ChannelChange, ConferenceChange, Dump, Identity, MemberBlock, News, ShownMember, ShownRoom,
-    Snapshot, What,
+    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, MemberBlock, News, ShownMember,
+    ShownRoom, Snapshot, What,
 };
 use roomkeeper::room::{Origin, RoomFact};
 use roomkeeper::session::{Direction, Place, SessionFact};
@@ -279,6 +279,21 @@ impl Node {
         }
     }
 
+    fn list(&self) -> Vec<ListedChannel> {
+        self.calls
+            .iter()
+            .map(|(channel, place)| ListedChannel {
+                channel: *channel,
+                identity: Identity {
+                    app: None,
+                    answered_at: None,
+                    ..Self::identity()
+                },
+                parked: *place == Where::Parked,
+            })
+            .collect()
+    }
+
     fn dump(&mut self, channel: ChannelId) -> Option<Dump> {
         let parked = matches!(self.calls.get(&channel)?, Where::Parked);
         self.sequence += 1;
@@ -299,6 +314,8 @@ struct Watcher {
     ids: Counted,
     now: u64,
     notices: Vec<Notice>,
+    /// The belief wants another snapshot.
+    wants: bool,
 }
 
 impl Watcher {
@@ -312,6 +329,7 @@ impl Watcher {
             ids: Counted(0),
             now: 1_000_000,
             notices: Vec::new(),
+            wants: false,
         };
         for n in 0..ROOMS {
             let intent = Intent::CreateRoom {
@@ -331,8 +349,11 @@ impl Watcher {
         self.now += 1;
         let mut cx = Cx::new(Timestamp::from_millis(self.now), &mut self.ids);
         let result = act(&mut self.belief, &mut cx);
-        let Outcome { notices, .. } = cx.out;
+        let Outcome {
+            notices, resync, ..
+        } = cx.out;
         self.notices.extend(notices);
+        self.wants |= resync.is_some();
         // What is over is let go of, as after a commit.
         for entity in self.belief.take_touched() {
             self.belief
@@ -345,36 +366,40 @@ impl Watcher {
         self.with(|belief, cx| belief.news(news.clone(), cx));
     }
 
-    /// One resync, as the reconciler does it: conferences, channels, and a second look.
+    /// A resync, and another one when what is heard meanwhile asks for it.
     fn resync(&mut self, node: &mut Node, between: impl FnOnce(&mut Node) -> Vec<News>) {
+        self.wants = false;
+        self.resync_once(node, between);
+        if std::mem::take(&mut self.wants) {
+            self.resync_once(node, |_| Vec::new());
+        }
+    }
+
+    /// As the reconciler does it: conferences, channels, and a second look.
+    fn resync_once(&mut self, node: &mut Node, between: impl FnOnce(&mut Node) -> Vec<News>) {
         let fence = node.fence();
         let core = node.core_id();
         self.with(|belief, cx| belief.core_changed(Some(core), cx));
+        self.belief.listed(&node.list());
         // What happens between the fence and the snapshot is in the snapshot, and is told after it.
         let later = between(node);
         let snapshot = node.snapshot(fence);
         let suspects = self.with(|belief, cx| belief.snapshot(&snapshot, &BTreeSet::new(), cx));
-        let listed: Vec<ChannelId> = node.calls.keys().copied().collect();
-        for channel in self.belief.wants_dump(&listed) {
-            if let Some(dump) = node.dump(channel) {
-                self.with(|belief, cx| belief.dump(dump, cx));
-            }
-        }
-        for channel in self.belief.missing_from(&listed.into_iter().collect()) {
-            self.with(|belief, cx| belief.vanished(channel, fence, cx));
-        }
         for news in &later {
             self.hears(news);
         }
-        let fence = node.fence();
-        let snapshot = node.snapshot(fence);
+        let second = node.fence();
+        let snapshot = node.snapshot(second);
         self.with(|belief, cx| belief.snapshot(&snapshot, &suspects, cx));
-        // A call that was only now found to have left its room is asked where it is.
-        let listed: Vec<ChannelId> = node.calls.keys().copied().collect();
+        let listed = node.list();
         for channel in self.belief.wants_dump(&listed) {
             if let Some(dump) = node.dump(channel) {
                 self.with(|belief, cx| belief.dump(dump, cx));
             }
+        }
+        let listed = listed.iter().map(|l| l.channel).collect();
+        for channel in self.belief.missing_from(&listed) {
+            self.with(|belief, cx| belief.vanished(channel, fence, cx));
         }
     }
 

@@ -954,6 +954,9 @@ fn quirk_silence_is_an_error(text: &str) -> bool {
 /// A command about several members answers a line for each; `recording stop` puts a line of free
 /// text before its `+OK`, and a `-ERR` before the `+OK` of having stopped none.
 fn quirk_several_lines(text: &str) -> ApiReply {
+    if let Some(error) = quirk_error_in_full(text) {
+        return error;
+    }
     let after = |line: &str, mark: &str| line.strip_prefix(mark).map(|rest| rest.trim().to_owned());
     if let Some(error) = text.lines().find_map(|line| after(line, "-ERR")) {
         return ApiReply::Err(error);
@@ -968,6 +971,11 @@ fn quirk_several_lines(text: &str) -> ApiReply {
     } else {
         ApiReply::Other(text.to_owned())
     }
+}
+
+/// `uuid_answer` of an unknown channel says `-ERROR`, and nothing more (seen on 1.11.2).
+fn quirk_error_in_full(text: &str) -> Option<ApiReply> {
+    (text == "-ERROR").then(|| ApiReply::Err("ERROR".to_owned()))
 }
 
 /// The answer to anything but `api`: its `Reply-Text`.

@@ -301,13 +301,11 @@ impl Driver<'_> {
                         .get_or_insert(Ended::Lost("FreeSWITCH does not answer".to_owned()));
                 }
             },
-            Some(Waits::Ping) => {
-                if !matches!(result, Ok(Answer::Api(ApiReply::Other(_)))) {
-                    self.ended
-                        .get_or_insert(Ended::Lost("FreeSWITCH does not answer".to_owned()));
-                }
+            Some(Waits::Ping) if !matches!(result, Ok(Answer::Api(ApiReply::Other(_)))) => {
+                self.ended
+                    .get_or_insert(Ended::Lost("FreeSWITCH does not answer".to_owned()));
             }
-            None => {}
+            Some(Waits::Ping) | None => {}
         }
     }
 

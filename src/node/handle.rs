@@ -189,18 +189,50 @@ fn expect_api(
 }
 
 impl CommandError {
-    /// Sorts FreeSWITCH's refusals: a call that it does not know is a case of its own.
+    /// Sorts FreeSWITCH's refusals: a call that it does not know, or not there, is a case of its own. The words are of
+    /// 1.11.2: `uuid_transfer`, `uuid_kill`; `uuid_answer`; a member; the conference of a member.
     pub fn from_failure(failure: ApiFailure) -> Self {
         match failure {
             ApiFailure::Refused(text)
                 if text.starts_with("No such channel")
+                    || text == "ERROR"
                     || text.starts_with("Non-Existant")
-                    || text.starts_with("No Such Channel") =>
+                    || (text.starts_with("Conference ") && text.ends_with(" not found")) =>
             {
                 Self::NoSuchChannel
             }
             ApiFailure::Refused(text) | ApiFailure::Unrecognised(text) => Self::Refused(text),
             ApiFailure::NoReply => Self::Refused("no reply".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn sorted(body: &'static str) -> CommandError {
+        let failure = ApiReply::parse(Bytes::from_static(body.as_bytes()))
+            .ok()
+            .unwrap_err();
+        CommandError::from_failure(failure)
+    }
+
+    #[test]
+    fn a_call_that_is_not_there_is_told_from_other_refusals() {
+        for body in [
+            "-ERR No such channel!\n",
+            "-ERROR\n",
+            "-ERR Non-Existant member\n",
+            "-ERR Non-Existant ID 99\n",
+            "-ERR Conference acW68-room-x not found\n",
+        ] {
+            assert_eq!(sorted(body), CommandError::NoSuchChannel, "{body}");
+        }
+        for body in ["-ERR no reply\n", "-USAGE: <uuid>\n", "-ERR Locked\n"] {
+            assert!(matches!(sorted(body), CommandError::Refused(_)), "{body}");
         }
     }
 }

@@ -36,7 +36,7 @@ use super::Settings;
 use super::belief::{About, Belief, Cx, FreshIds, Notice, Order, Outcome};
 use super::feed::FromNode;
 use super::intent::{Accepted, Intent, IntentError, Refusal};
-use super::news::{Dump, Snapshot};
+use super::news::{Dump, ListedChannel, Snapshot};
 use super::orders;
 use super::resync::{Found, ResyncError, resync};
 
@@ -83,9 +83,11 @@ pub(super) enum Work {
         confirmed: BTreeSet<Suspect>,
         reply: oneshot::Sender<BTreeSet<Suspect>>,
     },
+    /// Who the channels are.
+    Listed(Vec<ListedChannel>),
     /// Which of these channels are to be asked about, and which believed ones are not among them.
     WhichChannels {
-        listed: Vec<ChannelId>,
+        listed: Vec<ListedChannel>,
         reply: oneshot::Sender<(Vec<ChannelId>, Vec<ChannelId>)>,
     },
     /// What was told about channels.
@@ -645,6 +647,7 @@ impl Actor {
                             }
                         }
                     }
+                    Work::Listed(listed) => self.belief.listed(listed),
                     Work::AwaitFence { .. } | Work::WhichChannels { .. } | Work::Resynced(_) => {}
                 },
             }
@@ -832,13 +835,15 @@ impl Actor {
                 }
                 Item::Work(Work::WhichChannels { listed, reply }) => {
                     let wanted = self.belief.wants_dump(&listed);
-                    let known = listed.into_iter().collect();
+                    let known = listed.iter().map(|l| l.channel).collect();
                     let missing = self.belief.missing_from(&known);
                     self.belief.keep_identities(&known);
                     let _gone = reply.send((wanted, missing));
                 }
                 Item::Work(Work::Resynced(result)) => self.resynced(result),
-                Item::Work(Work::Failed { .. } | Work::Dumps(_) | Work::Vanished { .. }) => {}
+                Item::Work(
+                    Work::Failed { .. } | Work::Listed(_) | Work::Dumps(_) | Work::Vanished { .. },
+                ) => {}
             }
         }
         for (index, order) in applied.out.orders.into_iter().enumerate() {
@@ -901,7 +906,9 @@ impl Actor {
                         StoreError::Unavailable("the state could not be written".into())
                     }))
                 }),
-                other => self.skip(other),
+                other @ (Item::News(_) | Item::Work(_) | Item::Due(_) | Item::NodeLost) => {
+                    self.skip(other);
+                }
             }
         }
         self.want_resync("the store was away");
@@ -1047,6 +1054,7 @@ fn about(work: &Work) -> Vec<EntityId> {
         Work::AwaitFence { .. }
         | Work::Snapshot { .. }
         | Work::WhichChannels { .. }
+        | Work::Listed(_)
         | Work::Dumps(_)
         | Work::Vanished { .. }
         | Work::Resynced(_) => Vec::new(),

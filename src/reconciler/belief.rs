@@ -27,7 +27,8 @@ use crate::time::Timestamp;
 use super::intent::{Accepted, Intent, Refusal};
 use super::meta;
 use super::news::{
-    ChannelChange, ConferenceChange, Dump, Identity, MemberBlock, News, ShownRoom, Snapshot, What,
+    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, MemberBlock, News, ShownRoom,
+    Snapshot, What,
 };
 
 /// Ended calls are remembered this long, so that what comes late does not bring one back. A channel's uuid is never
@@ -165,6 +166,8 @@ pub struct Outcome {
 pub struct Belief {
     node: NodeId,
     core: Option<CoreId>,
+    /// The fence of the last snapshot that was merged, of this run of FreeSWITCH.
+    fence: u64,
     rooms: HashMap<RoomId, RoomState>,
     sessions: HashMap<SessionId, SessionState>,
     /// Every live channel of the node at first sight, ours or not: a call that enters a room later is known by it.
@@ -182,6 +185,7 @@ impl Belief {
         Self {
             node,
             core: None,
+            fence: 0,
             rooms: HashMap::new(),
             sessions: HashMap::new(),
             identities: HashMap::new(),
@@ -266,6 +270,7 @@ impl Belief {
         self.sessions.clear();
         self.touched.clear();
         self.core = None;
+        self.fence = 0;
     }
 
     /// Every room and call that an input reached since this was last asked, whether or not it changed.
@@ -288,12 +293,16 @@ impl Belief {
             EntityId::Session(id) => {
                 if self.sessions.get(&id).is_some_and(SessionState::is_over) {
                     self.sessions.remove(&id);
-                    self.ended.insert(id.channel(), now);
-                    if self.ended.len() % 256 == 255 {
-                        self.ended.retain(|_, at| now.since(*at) < REMEMBER_ENDED);
-                    }
+                    self.remember_ended(id.channel(), now);
                 }
             }
+        }
+    }
+
+    fn remember_ended(&mut self, channel: ChannelId, now: Timestamp) {
+        self.ended.insert(channel, now);
+        if self.ended.len() % 256 == 255 {
+            self.ended.retain(|_, at| now.since(*at) < REMEMBER_ENDED);
         }
     }
 
@@ -305,6 +314,7 @@ impl Belief {
             return;
         }
         self.core = core;
+        self.fence = 0;
         self.identities.clear();
         let rooms: BTreeSet<RoomId> = self.rooms.keys().copied().collect();
         for id in rooms {
@@ -351,6 +361,11 @@ impl Belief {
                     sequence: news.sequence,
                     synthesized: false,
                 };
+                if news.sequence <= self.fence && !change.is_an_end() {
+                    // The snapshot has spoken of it, also where it showed nothing.
+                    cx.out.ignored += 1;
+                    return;
+                }
                 self.conference_news(room, at, change, cx);
                 self.check_size(room, conference, size, cx);
             }
@@ -367,7 +382,11 @@ impl Belief {
         change: ConferenceChange,
         cx: &mut Cx<'_>,
     ) {
-        if room.node() != self.node {
+        // The hang-up of a call can be told before its coming: it does not come any more.
+        let is_over = change
+            .present()
+            .is_some_and(|channel| self.ended.contains_key(&channel));
+        if room.node() != self.node || is_over {
             cx.out.ignored += 1;
             return;
         }
@@ -469,6 +488,10 @@ impl Belief {
                 }
             }
             ChannelChange::Parked(identity) => {
+                if sequence <= self.fence && !self.sessions.contains_key(&id) {
+                    // Told late, of a call that the snapshot may have shown to be gone: it is looked for once more.
+                    cx.out.resync = Some("a call was told late");
+                }
                 self.meet(channel, identity);
                 self.parked(channel, sequence, at, false, cx);
             }
@@ -568,7 +591,10 @@ impl Belief {
         cx: &mut Cx<'_>,
     ) {
         let id = SessionId::new(self.node, channel);
-        if self.sessions.contains_key(&id) {
+        if !self.sessions.contains_key(&id) {
+            // Its beginning may still come.
+            self.remember_ended(channel, cx.now);
+        } else {
             self.session_input(
                 id,
                 SessionInput::Ended {
@@ -650,6 +676,7 @@ impl Belief {
                 self.room_input(id, input, cx);
             }
         }
+        self.fence = self.fence.max(snapshot.fence);
         cx.out.drift += (cx.out.notices.len() - before) as u64;
         suspects
     }
@@ -675,6 +702,7 @@ impl Belief {
         let members = room
             .members
             .iter()
+            .filter(|m| !self.ended.contains_key(&m.channel))
             .map(|m| {
                 let identity = self.identities.get(&m.channel);
                 let who = Who {
@@ -699,28 +727,37 @@ impl Belief {
         }
     }
 
-    /// The channels among these that a snapshot of calls should ask about: not known at all, or believed to be
-    /// somewhere a list cannot confirm.
-    pub fn wants_dump(&self, listed: &[ChannelId]) -> Vec<ChannelId> {
+    /// Learns who the channels of a list are, where that is not known yet.
+    pub fn listed(&mut self, listed: &[ListedChannel]) {
+        for channel in listed {
+            if !self.ended.contains_key(&channel.channel) {
+                self.identities
+                    .entry(channel.channel)
+                    .or_insert_with(|| channel.identity.clone());
+            }
+        }
+    }
+
+    /// The channels of a list that should be asked about: parked and not known as calls of ours, or believed to be where
+    /// no list can confirm it.
+    pub fn wants_dump(&self, listed: &[ListedChannel]) -> Vec<ChannelId> {
         listed
             .iter()
-            .copied()
-            .filter(|channel| {
-                if self.ended.contains_key(channel) {
+            .filter(|listed| {
+                if self.ended.contains_key(&listed.channel) {
                     return false;
                 }
-                match self.sessions.get(&SessionId::new(self.node, *channel)) {
-                    Some(session) => match session.place() {
-                        Place::Ringing | Place::Joining(_) | Place::Leaving(_) => true,
-                        Place::InRoom(room) => !self
-                            .rooms
-                            .get(room)
-                            .is_some_and(|r| r.members().contains_key(&session.id())),
-                        Place::Parked | Place::Ended => false,
-                    },
-                    None => !self.identities.contains_key(channel),
+                match self
+                    .sessions
+                    .get(&SessionId::new(self.node, listed.channel))
+                    .map(SessionState::place)
+                {
+                    Some(Place::Ringing | Place::Joining(_) | Place::Leaving(_)) => true,
+                    Some(Place::Parked | Place::InRoom(_) | Place::Ended) => false,
+                    None => listed.parked,
                 }
             })
+            .map(|listed| listed.channel)
             .collect()
     }
 

@@ -72,6 +72,40 @@ pub enum ConferenceChange {
     Other,
 }
 
+impl ConferenceChange {
+    /// The channel that it shows in the conference.
+    pub const fn present(&self) -> Option<ChannelId> {
+        match self {
+            Self::Added(block)
+            | Self::Flags(block)
+            | Self::Floor {
+                holder: Some(block),
+            } => Some(block.channel),
+            Self::Moving(channel) => Some(*channel),
+            Self::Created
+            | Self::Destroyed
+            | Self::Removed { .. }
+            | Self::Floor { holder: None }
+            | Self::Locked(_)
+            | Self::Other => None,
+        }
+    }
+
+    /// Whether it says that something is over. That is worth hearing late: a snapshot only makes one suspect it.
+    pub const fn is_an_end(&self) -> bool {
+        match self {
+            Self::Destroyed | Self::Removed { .. } => true,
+            Self::Created
+            | Self::Added(_)
+            | Self::Moving(_)
+            | Self::Floor { .. }
+            | Self::Locked(_)
+            | Self::Flags(_)
+            | Self::Other => false,
+        }
+    }
+}
+
 /// The member block of a conference event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MemberBlock {
@@ -170,6 +204,17 @@ pub struct ShownMember {
     pub has_floor: bool,
     /// `caller_id_number`: of the moment, not of the first sight.
     pub caller_id: String,
+}
+
+/// A channel as `show channels` proposes it: written late, and never wholly true.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedChannel {
+    /// `uuid`.
+    pub channel: ChannelId,
+    /// Who it is: the list keeps the numbers as they were before any transfer.
+    pub identity: Identity,
+    /// It ran `park` when the list was written.
+    pub parked: bool,
 }
 
 /// What `uuid_dump` tells of a channel. It carries an `Event-Sequence` of its own, taken when it was made.

@@ -16,8 +16,8 @@ use crate::node::{CommandError, NodeHandle};
 use crate::room::plan::Suspect;
 
 use super::actor::Work;
-use super::news::{Dump, Snapshot};
-use super::translate::{self, ListedChannel, UnreadableSnapshot};
+use super::news::{Dump, ListedChannel, Snapshot};
+use super::translate::{self, UnreadableSnapshot};
 
 /// How long after a snapshot the second one is taken that has to agree before a member is dropped.
 const SECOND_LOOK: Duration = Duration::from_millis(250);
@@ -60,37 +60,50 @@ pub(super) async fn resync(
     actor: &mpsc::Sender<Work>,
 ) -> Result<Found, ResyncError> {
     let mut found = Found::default();
-    let (core, fence, suspects) = conferences(node, actor, BTreeSet::new(), &mut found).await?;
-    channels(node, actor, core, fence, &mut found).await?;
+    let (core, fence) = raise_fence(node, actor).await?;
+    let mut listed = list(node).await?;
+    // Who the channels are is learnt first, so that a member that nobody has met has its numbers.
+    tell(actor, Work::Listed(listed.clone())).await?;
+    let snapshot = conferences(node, core, fence).await?;
+    found.rooms = snapshot.rooms.len();
+    let suspects = merge(actor, snapshot, BTreeSet::new()).await?;
     if !suspects.is_empty() {
         found.second_look = true;
         tokio::time::sleep(SECOND_LOOK).await;
-        let (again, _, _) = conferences(node, actor, suspects, &mut found).await?;
+        let (again, fence) = raise_fence(node, actor).await?;
         if again != core {
             return Err(ResyncError::OtherCore);
         }
+        listed = list(node).await?;
+        merge(actor, conferences(node, core, fence).await?, suspects).await?;
     }
+    found.channels = listed.len();
+    channels(node, actor, core, fence, listed).await?;
     Ok(found)
 }
 
-async fn conferences(
-    node: &NodeHandle,
-    actor: &mpsc::Sender<Work>,
-    confirmed: BTreeSet<Suspect>,
-    found: &mut Found,
-) -> Result<(CoreId, u64, BTreeSet<Suspect>), ResyncError> {
-    let (core, fence) = raise_fence(node, actor).await?;
+async fn list(node: &NodeHandle) -> Result<Vec<ListedChannel>, ResyncError> {
+    let json = node.job(Api::ShowChannels).await?.json()?;
+    Ok(translate::channels(&json)?)
+}
+
+async fn conferences(node: &NodeHandle, core: CoreId, fence: u64) -> Result<Snapshot, ResyncError> {
     let json = node.job(Api::ConferenceList).await?.json()?;
     let rooms = translate::conferences(node.id(), &json)?;
-    found.rooms = rooms.len();
-    let snapshot = Snapshot { core, fence, rooms };
-    let suspects = ask(actor, |reply| Work::Snapshot {
+    Ok(Snapshot { core, fence, rooms })
+}
+
+async fn merge(
+    actor: &mpsc::Sender<Work>,
+    snapshot: Snapshot,
+    confirmed: BTreeSet<Suspect>,
+) -> Result<BTreeSet<Suspect>, ResyncError> {
+    ask(actor, |reply| Work::Snapshot {
         snapshot,
         confirmed,
         reply,
     })
-    .await?;
-    Ok((core, fence, suspects))
+    .await
 }
 
 /// Sends a fence and waits until it has come back through the events: whatever was told before it has been read.
@@ -100,11 +113,7 @@ async fn raise_fence(
 ) -> Result<(CoreId, u64), ResyncError> {
     let token: u64 = rand::random();
     let (seen, fence) = oneshot::channel();
-    let waiting = Work::AwaitFence { token, seen };
-    actor
-        .send(waiting)
-        .await
-        .map_err(|_| ResyncError::Stopped)?;
+    tell(actor, Work::AwaitFence { token, seen }).await?;
     node.fence(token).await?;
     match tokio::time::timeout(FENCE_PATIENCE, fence).await {
         Ok(Ok(fence)) => Ok(fence),
@@ -113,82 +122,53 @@ async fn raise_fence(
     }
 }
 
-/// The list of channels is written late, so it only proposes: who is new in it is asked for one by one, and who is
+/// The list of channels is written late, so it only proposes: what it cannot confirm is asked for one by one, and who is
 /// missing from it is gone only when FreeSWITCH says so by name.
 async fn channels(
     node: &NodeHandle,
     actor: &mpsc::Sender<Work>,
     core: CoreId,
     fence: u64,
-    found: &mut Found,
+    listed: Vec<ListedChannel>,
 ) -> Result<(), ResyncError> {
-    let json = node.job(Api::ShowChannels).await?.json()?;
-    let listed = translate::channels(&json)?;
-    found.channels = listed.len();
-    let ids: Vec<ChannelId> = listed.iter().map(|l| l.channel).collect();
-    let (wanted, missing) = ask(actor, |reply| Work::WhichChannels { listed: ids, reply }).await?;
-
-    let by_id: std::collections::HashMap<ChannelId, ListedChannel> =
-        listed.into_iter().map(|l| (l.channel, l)).collect();
+    let (wanted, missing) = ask(actor, |reply| Work::WhichChannels { listed, reply }).await?;
     let dumps: Vec<Dump> = futures_util::stream::iter(wanted)
         .map(|channel| {
             let answer = node.api(Api::Dump(ChannelUuid::from(channel.uuid())));
-            async move { (channel, answer.await) }
+            // A channel that has ended meanwhile has nothing to tell; its own events do.
+            async move { translate::dump(&answer.await.ok()?.json().ok()?).ok() }
         })
         .buffer_unordered(QUESTIONS)
-        .filter_map(|(channel, answer)| {
-            let listed = by_id.get(&channel);
-            async move {
-                // A channel that has ended meanwhile has nothing to tell; its own events do.
-                let json = answer.ok()?.json().ok()?;
-                let mut dump = translate::dump(&json).ok()?;
-                if let Some(listed) = listed {
-                    first_sight(&mut dump, listed);
-                }
-                Some(dump)
-            }
-        })
+        .filter_map(std::future::ready)
         .collect()
         .await;
     if !dumps.is_empty() {
-        let dumped = Work::Dumps(dumps);
-        actor.send(dumped).await.map_err(|_| ResyncError::Stopped)?;
+        tell(actor, Work::Dumps(dumps)).await?;
     }
 
-    let gone: Vec<ChannelId> = futures_util::stream::iter(missing)
+    let channels: Vec<ChannelId> = futures_util::stream::iter(missing)
         .map(|channel| {
             let answer = node.api(Api::Exists(ChannelUuid::from(channel.uuid())));
-            async move { (channel, answer.await) }
+            // Anything but a clear no leaves the call as it is.
+            async move { (answer.await.ok()?.bool() == Ok(false)).then_some(channel) }
         })
         .buffer_unordered(QUESTIONS)
-        .filter_map(|(channel, answer)| async move {
-            // Anything but a clear no leaves the call as it is.
-            (answer.ok()?.bool() == Ok(false)).then_some(channel)
-        })
+        .filter_map(std::future::ready)
         .collect()
         .await;
-    if !gone.is_empty() {
+    if !channels.is_empty() {
         let vanished = Work::Vanished {
-            channels: gone,
+            channels,
             core,
             fence,
         };
-        actor
-            .send(vanished)
-            .await
-            .map_err(|_| ResyncError::Stopped)?;
+        tell(actor, vanished).await?;
     }
     Ok(())
 }
 
-/// A dump tells of the channel as it is; the list kept the numbers as they were before any transfer.
-fn first_sight(dump: &mut Dump, listed: &ListedChannel) {
-    if !listed.did.is_empty() {
-        dump.identity.did = Some(listed.did.clone());
-    }
-    if !listed.caller_id.is_empty() {
-        dump.identity.caller_id = listed.caller_id.clone();
-    }
+async fn tell(actor: &mpsc::Sender<Work>, work: Work) -> Result<(), ResyncError> {
+    actor.send(work).await.map_err(|_| ResyncError::Stopped)
 }
 
 async fn ask<T>(
@@ -196,9 +176,6 @@ async fn ask<T>(
     work: impl FnOnce(oneshot::Sender<T>) -> Work,
 ) -> Result<T, ResyncError> {
     let (reply, answer) = oneshot::channel();
-    actor
-        .send(work(reply))
-        .await
-        .map_err(|_| ResyncError::Stopped)?;
+    tell(actor, work(reply)).await?;
     answer.await.map_err(|_| ResyncError::Stopped)
 }

@@ -12,8 +12,8 @@ use crate::session::Direction;
 use crate::time::Timestamp;
 
 use super::news::{
-    ChannelChange, ConferenceChange, Dump, Identity, MemberBlock, News, ShownMember, ShownRoom,
-    What,
+    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, MemberBlock, News, ShownMember,
+    ShownRoom, What,
 };
 
 /// The conference variable that says whose a room is.
@@ -171,6 +171,13 @@ fn identity_of(get: impl Fn(&str) -> Option<String>) -> Identity {
     }
 }
 
+fn direction(text: Option<&str>) -> Direction {
+    match text {
+        Some("outbound") => Direction::Outbound,
+        Some(_) | None => Direction::Inbound,
+    }
+}
+
 /// A transfer makes a new caller profile whose destination is the transfer's; only the first one has the number that
 /// was dialled.
 fn quirk_number_dialled(text: &impl Fn(&str) -> Option<String>) -> Option<String> {
@@ -306,17 +313,12 @@ struct WireChannel {
     initial_cid_num: String,
     #[serde(default)]
     initial_dest: String,
-}
-
-/// A channel as `show channels` proposes it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ListedChannel {
-    /// `uuid`.
-    pub channel: ChannelId,
-    /// `initial_cid_num`: the caller's number before any transfer.
-    pub caller_id: String,
-    /// `initial_dest`: the number that was dialled.
-    pub did: String,
+    #[serde(default)]
+    direction: String,
+    #[serde(default)]
+    created_epoch: String,
+    #[serde(default)]
+    application: String,
 }
 
 /// Reads `show channels as json`. Without calls it has no rows at all.
@@ -336,8 +338,19 @@ pub fn channels(json: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
         .filter_map(|row| {
             Some(ListedChannel {
                 channel: row.uuid.parse().ok()?,
-                caller_id: row.initial_cid_num,
-                did: row.initial_dest,
+                identity: Identity {
+                    caller_id: row.initial_cid_num,
+                    did: Some(row.initial_dest).filter(|did| !did.is_empty()),
+                    direction: direction(Some(&row.direction)),
+                    app: None,
+                    created_at: row
+                        .created_epoch
+                        .parse::<u64>()
+                        .ok()
+                        .map(|s| Timestamp::from_millis(s.saturating_mul(1000))),
+                    answered_at: None,
+                },
+                parked: row.application == "park",
             })
         })
         .collect())

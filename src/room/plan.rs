@@ -95,7 +95,7 @@ pub fn plan(
         }
         sure
     };
-    let mut stays = 0;
+    let mut inhabited: BTreeSet<ConferenceId> = BTreeSet::new();
     for (session, member) in room.members() {
         let Some(stay) = member.stay else { continue };
         let lacking =
@@ -109,17 +109,21 @@ pub fn plan(
                     reason: LeftReason::Removed,
                 },
             );
-        stays += usize::from(!gone);
+        if !gone {
+            inhabited.insert(stay.conference);
+        }
     }
-    if let Some(conference) = room.conference()
-        && stays == 0
-        && conference.since < fence
-        && shown.is_none_or(|s| s.conference != conference.id)
-    {
-        suspect(
-            Suspect::Conference(room.id(), conference.id),
-            RoomInput::ConferenceEnded(stamp(conference.id)),
-        );
+    for life in room.lives() {
+        let lacking = life.core == core
+            && life.since < fence
+            && !inhabited.contains(&life.id)
+            && shown.is_none_or(|s| s.conference != life.id);
+        if lacking {
+            suspect(
+                Suspect::Conference(room.id(), life.id),
+                RoomInput::ConferenceEnded(stamp(life.id)),
+            );
+        }
     }
     plan
 }

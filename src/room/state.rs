@@ -55,7 +55,7 @@ pub struct Conference {
     pub core: CoreId,
     /// Its `Conference-Unique-ID`.
     pub id: ConferenceId,
-    /// The sequence that revealed it.
+    /// The sequence of its `conference-create`, or the first that revealed it.
     pub since: Sequence,
 }
 
@@ -96,6 +96,9 @@ pub struct Stay {
     pub opened: Sequence,
     /// Its add-member was not seen (yet): one that comes above `opened` is of this stay, not of a new one.
     pub revealed: bool,
+    /// The fence of the last snapshot that showed it: what was told before that is already in it. Not stored, because a
+    /// later owner hears nothing that is older than its own first fence.
+    pub confirmed: Sequence,
 }
 
 /// What is asked of a member and not yet confirmed.
@@ -201,7 +204,9 @@ pub struct RoomState {
     pub(crate) id: RoomId,
     pub(crate) registration: Option<Registration>,
     pub(crate) status: RoomStatus,
-    pub(crate) conference: Option<Conference>,
+    /// The lives of its conference that are not known to be over, oldest first. The next life of the same name can be told
+    /// of before the end of the last one, so there can be two for a moment.
+    pub(crate) lives: Vec<Conference>,
     pub(crate) locked: bool,
     pub(crate) locked_at: Sequence,
     pub(crate) floor: Option<ChannelId>,
@@ -228,7 +233,7 @@ impl RoomState {
             id,
             registration: None,
             status: RoomStatus::Progressing,
-            conference: None,
+            lives: Vec::new(),
             locked: false,
             locked_at: 0,
             floor: None,
@@ -264,8 +269,13 @@ impl RoomState {
     }
 
     /// The FreeSWITCH conference that carries it, while it has members there.
-    pub const fn conference(&self) -> Option<Conference> {
-        self.conference
+    pub fn conference(&self) -> Option<Conference> {
+        self.lives.last().copied()
+    }
+
+    /// All lives of it that are not known to be over, oldest first.
+    pub fn lives(&self) -> &[Conference] {
+        &self.lives
     }
 
     /// Whether FreeSWITCH lets nobody in.
@@ -407,21 +417,21 @@ impl RoomState {
                 "{who} in {} is joining and has a stay, or neither",
                 self.id
             );
-            if let (Some(stay), Some(conference)) = (member.stay, self.conference) {
-                assert_eq!(
-                    stay.core, conference.core,
-                    "{who} in {} is in a run of FreeSWITCH that is over",
+            if let Some(stay) = member.stay {
+                assert!(
+                    self.lives
+                        .iter()
+                        .any(|c| c.id == stay.conference && c.core == stay.core),
+                    "{who} in {} is in a conference that is over",
                     self.id
                 );
             }
         }
-        if self.present > 0 {
-            assert!(
-                self.conference.is_some(),
-                "{} has members and no conference",
-                self.id
-            );
-        }
+        assert!(
+            self.lives.is_sorted_by_key(|c| c.since),
+            "the lives of {} are not in order",
+            self.id
+        );
         if matches!(self.status, RoomStatus::Terminated) {
             assert!(
                 self.members.is_empty(),

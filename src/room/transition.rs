@@ -126,9 +126,7 @@ impl Step<'_> {
                     self.room.with_member(session, |m| m.pending = None);
                 }
             }
-            RoomInput::ConferenceStarted(at) => {
-                self.enter_conference(at);
-            }
+            RoomInput::ConferenceStarted(at) => self.conference_started(at),
             RoomInput::ConferenceEnded(at) => self.conference_ended(at),
             RoomInput::Seen { at, who, entered } => self.seen(at, who, entered),
             RoomInput::Gone {
@@ -175,9 +173,7 @@ impl Step<'_> {
                 for session in elsewhere {
                     self.leave(session, None, LeftReason::Orphan, true);
                 }
-                if self.room.conference.is_some_and(|c| Some(c.core) != core) {
-                    self.forget_conference();
-                }
+                self.change_lives(|lives| lives.retain(|c| Some(c.core) == core));
                 self.finish_if_empty();
             }
             RoomInput::Deadline => self.deadline(),
@@ -186,46 +182,64 @@ impl Step<'_> {
 
     // ---- the conference -------------------------------------------------------------------------------------------
 
-    /// Whether an event is about the life of the conference that is believed in.
+    /// Whether an event is about the latest life of the conference.
     fn is_current(&self, at: EventStamp) -> bool {
         self.room
-            .conference
+            .conference()
             .is_some_and(|c| c.id == at.conference && c.core == at.core)
     }
 
-    /// Makes the conference of an event the believed one, if it may be. `false`: the event is about a life that is
-    /// over, or older than the believed one.
+    /// Takes the life that an event is about for one that is not over, if it may be.
     fn enter_conference(&mut self, at: EventStamp) -> bool {
         if self.room.ended_conferences.contains_key(&at.conference) {
             return false;
         }
-        match self.room.conference {
-            Some(c) if c.id == at.conference => return c.core == at.core,
-            // The next life of the same name can be seen before the end of the last one, so a later one wins.
-            Some(c) if c.core != at.core || at.sequence <= c.since => return false,
-            Some(_) | None => {}
+        if let Some(known) = self.room.lives.iter().find(|c| c.id == at.conference) {
+            return known.core == at.core;
         }
-        self.room.conference = Some(Conference {
-            core: at.core,
-            id: at.conference,
-            since: at.sequence,
+        self.change_lives(|lives| {
+            lives.push(Conference {
+                core: at.core,
+                id: at.conference,
+                since: at.sequence,
+            });
         });
+        true
+    }
+
+    /// `conference-create` tells exactly when a life began, which a snapshot or a member's event does not.
+    fn conference_started(&mut self, at: EventStamp) {
+        if self.enter_conference(at) && !at.synthesized {
+            self.change_lives(|lives| {
+                for life in lives.iter_mut().filter(|c| c.id == at.conference) {
+                    life.since = at.sequence;
+                }
+            });
+        }
+    }
+
+    /// Changes which lives there are. A conference that is new, or the latest now, is neither locked nor has anyone the
+    /// floor, as far as is known; and it is told whose it is.
+    fn change_lives(&mut self, change: impl FnOnce(&mut Vec<Conference>)) {
+        let before = self.room.lives.clone();
+        change(&mut self.room.lives);
+        self.room.lives.sort_by_key(|c| c.since);
+        if self.room.lives == before {
+            return;
+        }
+        self.room.changes.head = true;
+        let latest = self.room.conference().map(|c| c.id);
+        if before.last().map(|c| c.id) == latest {
+            return;
+        }
         self.room.locked = false;
         self.room.locked_at = 0;
         self.room.floor = None;
         self.room.floor_at = 0;
-        self.room.changes.head = true;
-        if self.room.registration.is_some() && self.room.is_open() {
+        let is_new = latest.is_some_and(|id| before.iter().all(|c| c.id != id));
+        if is_new && self.room.registration.is_some() && self.room.is_open() {
             self.command(RoomCommand::Describe);
         }
-        true
-    }
-
-    fn forget_conference(&mut self) {
-        self.room.conference = None;
-        self.room.locked = false;
-        self.room.floor = None;
-        self.room.changes.head = true;
     }
 
     fn conference_ended(&mut self, at: EventStamp) {
@@ -243,9 +257,7 @@ impl Step<'_> {
             self.leave(session, Some(at), LeftReason::Removed, true);
         }
         self.room.ended_conferences.insert(at.conference, self.now);
-        if self.room.conference.is_some_and(|c| c.id == at.conference) {
-            self.forget_conference();
-        }
+        self.change_lives(|lives| lives.retain(|c| c.id != at.conference));
         self.finish_if_empty();
     }
 
@@ -270,6 +282,7 @@ impl Step<'_> {
             conference: at.conference,
             opened: at.sequence,
             revealed: !entered,
+            confirmed: 0,
         };
         let synthesized = at.synthesized || !entered;
         match self.room.members.get(&session).map(|m| m.stay) {
@@ -284,11 +297,13 @@ impl Step<'_> {
                     if entered && old.revealed && at.sequence >= old.opened {
                         self.room.with_member(session, |m| {
                             m.stay = Some(Stay {
-                                opened: old.opened,
                                 revealed: false,
-                                ..stay
+                                ..old
                             });
                         });
+                    }
+                    if at.synthesized {
+                        self.confirm_presence(session, at.sequence);
                     }
                     self.flags(at, &who);
                 }
@@ -417,6 +432,20 @@ impl Step<'_> {
         }
     }
 
+    /// A snapshot shows what was believed: nothing changes, but that older news of a leave means nothing any more.
+    fn confirm_presence(&mut self, session: SessionId, sequence: u64) {
+        if let Some(stay) = self
+            .room
+            .members
+            .get_mut(&session)
+            .and_then(|m| m.stay.as_mut())
+        {
+            stay.confirmed = stay.confirmed.max(sequence);
+            self.effects
+                .push(RoomEffect::SessionEntered { session, sequence });
+        }
+    }
+
     fn flags(&mut self, at: EventStamp, who: &Who) {
         let Some(m) = self.room.members.get_mut(&who.session) else {
             return;
@@ -479,6 +508,7 @@ impl Step<'_> {
                     conference: at.conference,
                     opened: at.sequence,
                     revealed: true,
+                    confirmed: 0,
                 };
                 if !self.enter_conference(at) {
                     return;
@@ -502,6 +532,7 @@ impl Step<'_> {
                 if stay.conference == at.conference
                     && stay.core == at.core
                     && at.sequence > stay.opened
+                    && (at.synthesized || at.sequence > stay.confirmed)
                 {
                     self.leave(session, Some(at), reason, at.synthesized);
                 }
@@ -726,6 +757,3 @@ impl Step<'_> {
         }));
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -194,6 +194,12 @@ fn step(
             if sequence < state.place_at {
                 return;
             }
+            if matches!(state.place, Place::InRoom(r) | Place::Leaving(Some(r)) if r == room) {
+                // Seen again where it is believed to be, or on its way out of there: only older news is outdone, which is
+                // not worth a write.
+                state.place_at = sequence;
+                return;
+            }
             vacate(
                 state,
                 Some(room),

@@ -44,8 +44,8 @@ struct StoredRun {
     status: StoredStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deadline: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    conf: Option<(CoreId, ConferenceId, u64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lives: Vec<(CoreId, ConferenceId, u64)>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     locked: bool,
     /// Members with a stay, for readers of the head alone.
@@ -169,7 +169,11 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
         let stored = StoredRun {
             status,
             deadline,
-            conf: room.conference().map(|c| (c.core, c.id, c.since)),
+            lives: room
+                .lives()
+                .iter()
+                .map(|c| (c.core, c.id, c.since))
+                .collect(),
             locked: room.locked(),
             present: room.present(),
             seq: room.sequence(),
@@ -255,9 +259,12 @@ pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError>
         },
         (StoredStatus::Terminated, _) => RoomStatus::Terminated,
     };
-    room.conference = run
-        .conf
-        .map(|(core, id, since)| Conference { core, id, since });
+    room.lives = run
+        .lives
+        .into_iter()
+        .map(|(core, id, since)| Conference { core, id, since })
+        .collect();
+    room.lives.sort_by_key(|c| c.since);
     room.locked = run.locked;
     room.sequence = run.seq;
     for (channel, text) in &record.parts {
@@ -302,6 +309,7 @@ fn decode_member(stored: StoredMember) -> Option<Member> {
                 conference,
                 opened,
                 revealed,
+                confirmed: 0,
             }),
         caller_id: stored.from,
         did: stored.did,
