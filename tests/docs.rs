@@ -124,10 +124,14 @@ async fn exists(method: &str, path: &str) -> bool {
         admin
     };
     let request = Request::builder().method(method).uri(path);
-    let answer = router.oneshot(request.body(Body::empty()).unwrap()).await;
-    let answer = answer.unwrap();
+    let answer = router
+        .oneshot(request.body(Body::empty()).expect("a request"))
+        .await;
+    let answer = answer.expect("a router always answers");
     let status = answer.status();
-    let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let body = to_bytes(answer.into_body(), 1 << 20)
+        .await
+        .expect("the whole answer");
     let unknown = String::from_utf8_lossy(&body).contains("there is nothing at this path");
     !(status == StatusCode::METHOD_NOT_ALLOWED || (status == StatusCode::NOT_FOUND && unknown))
 }
@@ -158,13 +162,13 @@ fn walked(readme: &str) -> Vec<(String, String)> {
         let Some(from) = line.find("\"$API/") else {
             continue;
         };
-        let url = line[from + 1..].split('"').next().unwrap();
+        let url = line[from + 1..].split('"').next().unwrap_or_default();
         let path = variables.iter().fold(url.to_owned(), |url, (name, value)| {
             url.replace(name, value)
         });
-        let method = line
-            .split_once("-X ")
-            .map_or("GET", |(_, rest)| rest.split(' ').next().unwrap());
+        let method = line.split_once("-X ").map_or("GET", |(_, rest)| {
+            rest.split(' ').next().unwrap_or_default()
+        });
         found.push((method.to_owned(), path));
     }
     found
