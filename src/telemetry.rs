@@ -4,6 +4,7 @@
 //! two names. Leaves out the endpoint that shows them.
 
 use std::fmt;
+use std::io::IsTerminal;
 
 use metrics::Unit;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -115,6 +116,8 @@ pub fn init_log(config: &LogConfig) -> Result<(), TelemetryError> {
         .map_err(|e| TelemetryError("log", e.into()))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Colours are for eyes: in a file or a collector they are garbage around every field.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let done = match config.format {
         LogFormat::Text => builder.finish().try_init(),

@@ -1,6 +1,8 @@
 //! Every recording of a real server, read by our own parser, cut in every way a network may cut it: the state
 //! rebuilt from its first `checkpoint` bytes is what FreeSWITCH itself said of its rooms at that moment.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -67,6 +67,8 @@ pub(super) async fn resync(
     let snapshot = conferences(node, core, fence).await?;
     found.rooms = snapshot.rooms.len();
     let suspects = merge(actor, snapshot, BTreeSet::new()).await?;
+    // Before the second look, so that a member whose call is gone leaves because it hung up.
+    channels(node, actor, core, fence, listed.clone()).await?;
     if !suspects.is_empty() {
         found.second_look = true;
         tokio::time::sleep(SECOND_LOOK).await;
@@ -74,11 +76,12 @@ pub(super) async fn resync(
         if again != core {
             return Err(ResyncError::OtherCore);
         }
-        listed = list(node).await?;
         merge(actor, conferences(node, core, fence).await?, suspects).await?;
+        // Whom it dropped was still believed in its room when the calls were asked for.
+        listed = list(node).await?;
+        channels(node, actor, core, fence, listed.clone()).await?;
     }
     found.channels = listed.len();
-    channels(node, actor, core, fence, listed).await?;
     Ok(found)
 }
 

@@ -1,5 +1,5 @@
-//! The only place where the Event Socket meets rooms: events, snapshots and dumps become [`News`], [`Snapshot`] and
-//! [`Dump`].
+//! The only place where the Event Socket meets rooms: events, snapshots and dumps become [`News`], [`ShownRoom`]s and
+//! [`Dump`]s.
 //!
 //! Pure. What it cannot make sense of it leaves out (a conference of another name than a room id of ours, a channel
 //! whose id is not a uuid): the caller counts it. A snapshot that is not whole is an error, never an empty one.

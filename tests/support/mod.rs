@@ -1,4 +1,5 @@
 //! What several integration tests share. Each uses its part of it.
 #![allow(dead_code)]
 
+pub mod process;
 pub mod redis;

@@ -4,14 +4,14 @@
 //! has happened.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::process::{self, free_port, spawn};
 
 /// Longer than any start or stop takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -173,17 +173,8 @@ impl Drop for RedisServer {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
-}
-
 fn command(port: u16, keeps: Keeps, dir: &Path) -> Command {
-    // A test that is killed runs no destructors: the kernel must end its server.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "redis-server"]);
+    let mut command = process::command("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
     command.args(["--save", "", "--daemonize", "no", "--dir"]);
     command.arg(dir);
@@ -203,40 +194,4 @@ fn command(port: u16, keeps: Keeps, dir: &Path) -> Command {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command
-}
-
-/// Starts the command from a thread that lives as long as the test process: the kernel sends the death signal when the
-/// *thread* that started a process ends, and a test's thread ends before its process does.
-fn spawn(command: Command) -> Child {
-    type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
-    static ORDERS: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
-    assert!(
-        installed("redis-server") && installed("setpriv"),
-        "these tests need redis-server and setpriv (util-linux) installed; tests/run installs them"
-    );
-    let orders = ORDERS.get_or_init(|| {
-        let (send, receive) = mpsc::channel::<Order>();
-        std::thread::spawn(move || {
-            for (mut command, answer) in receive {
-                // Whoever asked is waiting below.
-                let _ = answer.send(command.spawn());
-            }
-        });
-        Mutex::new(send)
-    });
-    let (send, receive) = mpsc::channel();
-    orders
-        .lock()
-        .expect("no one panics with it")
-        .send((command, send))
-        .expect("the thread lives");
-    receive
-        .recv()
-        .expect("the thread lives")
-        .expect("setpriv starts")
-}
-
-fn installed(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }

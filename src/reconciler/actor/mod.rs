@@ -1,0 +1,299 @@
+//! The actor of one node: everything about the node is applied here, one thing after the other.
+//!
+//! Owns the loop: gather what has queued → apply it to the belief → one commit → orders, answers. Owns, too, the
+//! lease that makes this replica the one that reconciles the node, the deadlines, and when a resync is due.
+//!
+//! A commit that finds another version than expected changes nothing: what was touched is read again and the batch is
+//! applied once more. When the store does not answer, what is believed is thrown away: callers are refused, news is
+//! not kept (its reader must not wait), and when the store is back everything is read again and a snapshot makes it
+//! whole.
+
+mod ownership;
+mod resyncing;
+mod state;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::ids::{ChannelId, CoreId, NodeId};
+use crate::node::{CommandError, NodeHandle};
+use crate::room::plan::Suspect;
+use crate::store::{EntityId, Lease, Store, Version};
+use crate::time::Timestamp;
+
+use super::Settings;
+use super::belief::{Belief, FreshIds, Order, Outcome};
+use super::feed::FromNode;
+use super::intent::{Accepted, Intent, IntentError, Refusal};
+use super::news::{Dump, ListedChannel, Snapshot};
+use super::resync::{Found, ResyncError};
+
+/// News applied in one commit at most: enough to keep up with a storm, little enough for a commit of milliseconds.
+const NEWS_BATCH: usize = 512;
+
+/// Other work applied in one commit at most.
+const WORK_BATCH: usize = 64;
+
+/// How often a commit is tried against other writers before the store is taken to be in trouble. A conflict means that
+/// another replica added an intent, which is rare.
+const CONFLICT_TRIES: usize = 16;
+
+/// Between two resyncs at the least, so that a cause that persists does not become a load.
+const RESYNC_PAUSE: Duration = Duration::from_secs(2);
+
+/// Between two attempts to read everything again from a store that was away.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+
+/// How often the store is asked for deadlines, which another replica may have set.
+const DUE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Deadlines taken from the store at once.
+const DUE_BATCH: usize = 256;
+
+/// What others ask of the actor.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A caller wants something.
+    Intent {
+        intent: Intent,
+        reply: oneshot::Sender<Result<Accepted, IntentError>>,
+    },
+    /// FreeSWITCH did not carry an order out.
+    Failed { order: Order, error: CommandError },
+    /// Told when this fence comes back.
+    AwaitFence {
+        token: u64,
+        seen: oneshot::Sender<(CoreId, u64)>,
+    },
+    /// A snapshot of the conferences.
+    Snapshot {
+        snapshot: Snapshot,
+        confirmed: BTreeSet<Suspect>,
+        reply: oneshot::Sender<BTreeSet<Suspect>>,
+    },
+    /// Who the channels are.
+    Listed(Vec<ListedChannel>),
+    /// Which of these channels are to be asked about, and which believed ones are not among them.
+    WhichChannels {
+        listed: Vec<ListedChannel>,
+        reply: oneshot::Sender<(Vec<ChannelId>, Vec<ChannelId>)>,
+    },
+    /// What was told about channels.
+    Dumps(Vec<Dump>),
+    /// Calls that FreeSWITCH says do not exist.
+    Vanished {
+        channels: Vec<ChannelId>,
+        core: CoreId,
+        fence: u64,
+    },
+    /// The resync that was under way has ended.
+    Resynced(Result<Found, ResyncError>),
+}
+
+/// How the actor stands, for those who report it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Standing {
+    /// A snapshot has been merged.
+    pub(super) synced: bool,
+    /// Another replica reconciles the node.
+    pub(super) owned_elsewhere: bool,
+    /// Calls that are believed in.
+    pub(super) calls: u64,
+}
+
+struct RandomIds;
+
+impl FreshIds for RandomIds {
+    fn uuid(&mut self) -> Uuid {
+        Uuid::new_v4()
+    }
+}
+
+/// One thing to apply.
+enum Item {
+    News(FromNode),
+    Work(Work),
+    Due(EntityId),
+    NodeLost,
+}
+
+/// What applying a batch came to.
+#[derive(Default)]
+struct Applied {
+    out: Outcome,
+    /// For each item that is an intent: what it came to, and the first of its orders.
+    verdicts: HashMap<usize, (Result<Accepted, Refusal>, Option<usize>)>,
+    suspects: HashMap<usize, BTreeSet<Suspect>>,
+}
+
+pub(super) struct Actor {
+    node: NodeHandle,
+    store: Arc<dyn Store>,
+    settings: Settings,
+    owner: Uuid,
+    queue: mpsc::Sender<Work>,
+    standing: watch::Sender<Standing>,
+    told: Arc<Notify>,
+    tasks: TaskTracker,
+    ids: RandomIds,
+
+    belief: Belief,
+    versions: HashMap<EntityId, Version>,
+    deadlines: BTreeSet<(Timestamp, EntityId)>,
+    deadline_of: HashMap<EntityId, Timestamp>,
+    fences: BTreeMap<u64, oneshot::Sender<(CoreId, u64)>>,
+
+    lease: Option<Lease>,
+    /// What is believed is not what is stored: it must be read again before anything is applied.
+    stale: bool,
+    resyncing: bool,
+    /// Why a resync is wanted, and not before when.
+    resync_wanted: Option<(&'static str, Instant)>,
+    next_resync: Instant,
+    next_lease: Instant,
+    next_due: Instant,
+    next_read: Instant,
+    down_since: Option<Instant>,
+    lost: bool,
+}
+
+impl Actor {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the composition root hands in each part once"
+    )]
+    pub(super) fn new(
+        node: NodeHandle,
+        store: Arc<dyn Store>,
+        settings: Settings,
+        owner: Uuid,
+        queue: mpsc::Sender<Work>,
+        standing: watch::Sender<Standing>,
+        told: Arc<Notify>,
+        tasks: TaskTracker,
+    ) -> Self {
+        let now = Instant::now();
+        let belief = Belief::new(node.id(), settings.rules.clone());
+        Self {
+            node,
+            store,
+            settings,
+            owner,
+            queue,
+            standing,
+            told,
+            tasks,
+            ids: RandomIds,
+            belief,
+            versions: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            deadline_of: HashMap::new(),
+            fences: BTreeMap::new(),
+            lease: None,
+            stale: false,
+            resyncing: false,
+            resync_wanted: None,
+            next_resync: now,
+            next_lease: now,
+            next_due: now,
+            next_read: now,
+            down_since: Some(now),
+            lost: false,
+        }
+    }
+
+    fn id(&self) -> NodeId {
+        self.node.id()
+    }
+
+    fn label(&self) -> String {
+        self.id().to_string()
+    }
+
+    /// Runs until `stop` is cancelled, then gives the node up.
+    pub(super) async fn run(
+        mut self,
+        mut news: mpsc::Receiver<FromNode>,
+        dropped: Arc<AtomicU64>,
+        mut work: mpsc::Receiver<Work>,
+        stop: CancellationToken,
+    ) {
+        let mut fresh = Vec::with_capacity(NEWS_BATCH);
+        let mut asked = Vec::with_capacity(WORK_BATCH);
+        loop {
+            let wake = self.next_wake();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = news.recv_many(&mut fresh, NEWS_BATCH) => {}
+                n = work.recv_many(&mut asked, WORK_BATCH) => if n == 0 { break },
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            // What else has queued goes into the same commit.
+            while fresh.len() < NEWS_BATCH
+                && let Ok(item) = news.try_recv()
+            {
+                fresh.push(item);
+            }
+            while asked.len() < WORK_BATCH
+                && let Ok(item) = work.try_recv()
+            {
+                asked.push(item);
+            }
+            let lost = dropped.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                tracing::warn!(node.id = %self.id(), lost, "news was dropped because the queue was full; a snapshot will heal it");
+                self.want_resync("news was dropped");
+            }
+            self.keep_lease().await;
+            self.read_again().await;
+            let mut items: Vec<Item> = fresh.drain(..).map(Item::News).collect();
+            items.extend(asked.drain(..).map(Item::Work));
+            self.add_due(&mut items).await;
+            if !items.is_empty() {
+                self.step(items).await;
+            }
+            self.start_resync();
+            self.report(news.len(), work.len());
+        }
+        self.give_up().await;
+        // Whoever still asks is told that nothing was done.
+        work.close();
+        while let Ok(item) = work.try_recv() {
+            step::refuse(item, || IntentError::Busy);
+        }
+    }
+
+    fn next_wake(&self) -> Instant {
+        let mut wake = self.next_lease;
+        if self.lease.is_some() {
+            wake = wake.min(self.next_due).min(self.next_resync);
+            if self.stale {
+                wake = wake.min(self.next_read);
+            }
+            if let Some((_, at)) = self.resync_wanted
+                && !self.resyncing
+            {
+                wake = wake.min(at);
+            }
+            if let Some((at, _)) = self.deadlines.first() {
+                let left = at.since(Timestamp::now());
+                wake = wake.min(Instant::now() + left);
+            }
+            if let Some(since) = self.down_since
+                && !self.lost
+            {
+                wake = wake.min(since + self.settings.lost_after);
+            }
+        }
+        wake
+    }
+}

@@ -1,0 +1,101 @@
+//! When a resync is due, and what its end means.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::telemetry as names;
+
+use crate::reconciler::resync::{Found, ResyncError, resync};
+
+use super::{Actor, RESYNC_PAUSE, Work};
+
+impl Actor {
+    pub(super) fn want_resync(&mut self, why: &'static str) {
+        if self.resync_wanted.is_none() {
+            self.resync_wanted = Some((why, Instant::now()));
+        }
+    }
+
+    pub(super) fn start_resync(&mut self) {
+        if self.lease.is_none() || self.stale || self.resyncing || self.down_since.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        if now >= self.next_resync {
+            self.want_resync("it is time");
+        }
+        let Some((why, at)) = self.resync_wanted else {
+            return;
+        };
+        if at > now {
+            return;
+        }
+        tracing::debug!(node.id = %self.id(), why, "resync begins");
+        self.resync_wanted = None;
+        self.resyncing = true;
+        self.next_resync = now + self.resync_interval();
+        let (node, queue) = (self.node.clone(), self.queue.clone());
+        self.tasks.spawn(async move {
+            let result = resync(&node, &queue).await;
+            // Without an actor nobody wants to know.
+            let _stopping = queue.send(Work::Resynced(result)).await;
+        });
+    }
+
+    /// A third more or less, so that nodes and replicas do not all ask at once.
+    pub(super) fn resync_interval(&self) -> Duration {
+        let spread: f64 = rand::random();
+        self.settings
+            .resync_interval
+            .mul_f64(2.0 / 3.0 + spread * 2.0 / 3.0)
+    }
+
+    pub(super) fn resynced(&mut self, result: Result<Found, ResyncError>) {
+        self.resyncing = false;
+        match result {
+            Ok(found) => {
+                metrics::counter!(names::RESYNCS, "node" => self.label()).increment(1);
+                tracing::info!(
+                    node.id = %self.id(),
+                    rooms = found.rooms,
+                    channels = found.channels,
+                    second_look = found.second_look,
+                    "a snapshot of the node is merged"
+                );
+                self.standing.send_if_modified(|s| {
+                    let changed = !s.synced;
+                    s.synced = true;
+                    changed
+                });
+                // What was asked for while this one ran is due, but not at once.
+                if let Some((_, at)) = &mut self.resync_wanted {
+                    *at = Instant::now() + RESYNC_PAUSE;
+                }
+            }
+            Err(error) => {
+                metrics::counter!(names::RESYNCS_FAILED, "node" => self.label()).increment(1);
+                tracing::warn!(node.id = %self.id(), %error, "a snapshot of the node came to nothing, and changes nothing");
+                self.resync_wanted = Some(("the last one failed", Instant::now() + RESYNC_PAUSE));
+            }
+        }
+    }
+
+    pub(super) fn report(&self, news: usize, work: usize) {
+        metrics::gauge!(names::ESL_QUEUE_DEPTH, "node" => self.label()).set(news as f64);
+        metrics::gauge!(names::RECONCILER_QUEUE_DEPTH, "node" => self.label()).set(work as f64);
+        let calls = self.belief.session_count() as u64;
+        if self.lease.is_some() {
+            metrics::gauge!(names::ROOMS, "node" => self.label())
+                .set(self.belief.room_count() as f64);
+            metrics::gauge!(names::CALLS, "node" => self.label()).set(calls as f64);
+        }
+        let owned_elsewhere = self.lease.is_none();
+        self.standing.send_if_modified(|s| {
+            let changed = s.calls != calls || s.owned_elsewhere != owned_elsewhere;
+            s.calls = calls;
+            s.owned_elsewhere = owned_elsewhere;
+            changed
+        });
+    }
+}

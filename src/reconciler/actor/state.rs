@@ -1,0 +1,147 @@
+//! Between the belief and the store: reading what is stored, again when it may be another's, and finding what is due.
+
+use std::collections::BTreeSet;
+
+use tokio::time::Instant;
+
+use crate::store::record::{decode_room, decode_session};
+use crate::store::{EntityId, StoreError};
+use crate::telemetry as names;
+use crate::time::Timestamp;
+
+use super::{Actor, DUE_BATCH, DUE_PAUSE, Item, STORE_PAUSE};
+
+impl Actor {
+    /// Reads everything of the node again, if that is due.
+    pub(super) async fn read_again(&mut self) {
+        if !self.stale || self.lease.is_none() || Instant::now() < self.next_read {
+            return;
+        }
+        match self.store.read_node(self.id()).await {
+            Ok(entities) => {
+                self.forget();
+                let (mut rooms, mut calls) = (0_u64, 0_u64);
+                for (entity, record) in entities {
+                    match entity {
+                        EntityId::Room(_) => rooms += 1,
+                        EntityId::Session(_) => calls += 1,
+                    }
+                    if let Err(error) = self.believe(entity, Some(&record)) {
+                        // One unreadable record must not cost the node; it is left as it is, for a person to look at.
+                        metrics::counter!(names::STORE_CORRUPT, "node" => self.label())
+                            .increment(1);
+                        tracing::error!(node.id = %self.id(), %error, "a stored record is left alone");
+                    }
+                }
+                self.stale = false;
+                tracing::info!(node.id = %self.id(), rooms, calls, "what is stored of the node is read");
+                self.want_resync("the state was read from the store");
+            }
+            Err(error) => {
+                tracing::warn!(node.id = %self.id(), %error, "what is stored of the node cannot be read yet");
+                self.next_read = Instant::now() + STORE_PAUSE;
+            }
+        }
+    }
+
+    pub(super) fn believe(
+        &mut self,
+        entity: EntityId,
+        record: Option<&crate::store::Record>,
+    ) -> Result<(), StoreError> {
+        let deadline = match entity {
+            EntityId::Room(id) => {
+                let room = record.map(|r| decode_room(id, r)).transpose()?;
+                let deadline = room.as_ref().and_then(|r| r.next_deadline());
+                self.belief.put_room(id, room);
+                deadline
+            }
+            EntityId::Session(id) => {
+                let session = record.map(|r| decode_session(id, r)).transpose()?;
+                self.belief.put_session(id, session);
+                None
+            }
+        };
+        match record {
+            Some(record) => self.versions.insert(entity, record.version),
+            None => self.versions.remove(&entity),
+        };
+        self.set_deadline(entity, deadline);
+        Ok(())
+    }
+
+    pub(super) async fn reload(&mut self, entities: &BTreeSet<EntityId>) -> Result<(), StoreError> {
+        for entity in entities {
+            // An orphan is in nobody's store: what is believed of it is all there is.
+            if let EntityId::Room(id) = entity
+                && self
+                    .belief
+                    .room(*id)
+                    .is_some_and(|r| r.registration().is_none())
+            {
+                continue;
+            }
+            let record = self.store.read(*entity).await?;
+            self.believe(*entity, record.as_ref())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_deadline(&mut self, entity: EntityId, at: Option<Timestamp>) {
+        if let Some(old) = self.deadline_of.remove(&entity) {
+            self.deadlines.remove(&(old, entity));
+        }
+        if let Some(at) = at {
+            self.deadline_of.insert(entity, at);
+            self.deadlines.insert((at, entity));
+        }
+    }
+
+    pub(super) async fn add_due(&mut self, items: &mut Vec<Item>) {
+        if self.lease.is_none() || self.stale {
+            return;
+        }
+        let now = Timestamp::now();
+        let mut due: BTreeSet<EntityId> = self
+            .deadlines
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .take(DUE_BATCH)
+            .map(|(_, entity)| *entity)
+            .collect();
+        if Instant::now() >= self.next_due {
+            self.next_due = Instant::now() + DUE_PAUSE;
+            match self.store.due(self.id(), now, DUE_BATCH).await {
+                Ok(stored) => {
+                    // One that we do not know to be due was written by another replica: it is read first.
+                    let unknown: BTreeSet<EntityId> = stored
+                        .into_iter()
+                        .filter(|entity| !due.contains(entity))
+                        .collect();
+                    match self.reload(&unknown).await {
+                        Ok(()) => due.extend(unknown),
+                        Err(error) => self.store_failed(&error),
+                    }
+                }
+                Err(error) => self.store_failed(&error),
+            }
+        }
+        items.extend(due.into_iter().map(Item::Due));
+        if let Some(since) = self.down_since
+            && !self.lost
+            && since.elapsed() >= self.settings.lost_after
+        {
+            self.lost = true;
+            tracing::error!(node.id = %self.id(), "the node could not be reached for so long that its calls are taken for lost");
+            items.push(Item::NodeLost);
+        }
+    }
+
+    pub(super) fn store_failed(&mut self, error: &StoreError) {
+        tracing::warn!(node.id = %self.id(), %error, "the store does not answer; what it missed will be read from FreeSWITCH");
+        metrics::counter!(names::STORE_ERRORS, "caller" => "reconciler").increment(1);
+        self.forget();
+        self.stale = true;
+        self.next_read = Instant::now() + STORE_PAUSE;
+    }
+}

@@ -1,0 +1,508 @@
+//! One batch: apply, commit, carry out; and what becomes of it when it cannot be committed.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::node::CommandError;
+use crate::room::RoomStatus;
+use crate::store::record::{encode_room, encode_session};
+use crate::store::{
+    Commit, CommitOutcome, EntityId, EntityWrite, Life, Listing, Message, StoreError, Version,
+};
+use crate::telemetry as names;
+use crate::time::Timestamp;
+use crate::webhook::payload;
+
+use crate::reconciler::belief::{About, Cx, FreshIds, Notice, Order};
+use crate::reconciler::feed::FromNode;
+use crate::reconciler::intent::{Accepted, Intent, IntentError};
+use crate::reconciler::orders;
+
+use super::{Actor, Applied, CONFLICT_TRIES, Item, Work};
+
+impl Actor {
+    pub(super) async fn step(&mut self, items: Vec<Item>) {
+        let owner = self.lease.is_some();
+        if owner && self.stale {
+            let skipped = items.len() as u64;
+            metrics::counter!(names::ESL_EVENTS_DROPPED, "node" => self.label()).increment(skipped);
+            for item in items {
+                self.skip(item);
+            }
+            self.want_resync("the store was away");
+            return;
+        }
+        for _ in 0..CONFLICT_TRIES {
+            if !owner && let Err(error) = self.load_for(&items).await {
+                return self.fail(items, error);
+            }
+            let now = Timestamp::now();
+            let applied = self.apply(&items, now);
+            let touched = self.belief.take_touched();
+            let (writes, deadlines) = self.writes(&touched);
+            if writes.is_empty() {
+                return self.done(items, applied, &touched, now).await;
+            }
+            let commit = Commit {
+                node: self.id(),
+                request: Uuid::new_v4(),
+                lease: self.lease,
+                outbox: self.messages(&applied.out.notices, now),
+                entities: writes,
+            };
+            let tells = !commit.outbox.is_empty();
+            match self.commit(&commit).await {
+                Ok(CommitOutcome::Applied) => {
+                    for write in &commit.entities {
+                        self.versions.insert(write.entity, write.expected.next());
+                    }
+                    for (entity, at) in deadlines {
+                        self.set_deadline(entity, at);
+                    }
+                    if tells {
+                        self.told.notify_one();
+                    }
+                    return self.done(items, applied, &touched, now).await;
+                }
+                Ok(CommitOutcome::Conflict(entity)) => {
+                    metrics::counter!(names::COMMIT_CONFLICTS, "node" => self.label()).increment(1);
+                    tracing::debug!(node.id = %self.id(), %entity, "another has written; applying once more");
+                    if let Err(error) = self.reload(&touched).await {
+                        return self.fail(items, error);
+                    }
+                }
+                Ok(CommitOutcome::LeaseLost) => {
+                    self.lose_lease("another replica took it");
+                    self.next_lease = Instant::now();
+                    for item in items {
+                        self.skip(item);
+                    }
+                    return;
+                }
+                Err(error) => return self.fail(items, error),
+            }
+        }
+        self.fail(
+            items,
+            StoreError::Unavailable("too many writers at once".into()),
+        );
+    }
+
+    /// Commits, and asks once more under the same request id when the answer was lost.
+    pub(super) async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
+        let begun = Instant::now();
+        let mut outcome = self.store.commit(commit).await;
+        if matches!(outcome, Err(StoreError::Unavailable(_))) {
+            outcome = self.store.commit(commit).await;
+        }
+        let result = match &outcome {
+            Ok(CommitOutcome::Applied) => "applied",
+            Ok(CommitOutcome::Conflict(_)) => "conflict",
+            Ok(CommitOutcome::LeaseLost) => "lease_lost",
+            Err(_) => "error",
+        };
+        metrics::counter!(names::COMMITS, "node" => self.label(), "outcome" => result).increment(1);
+        metrics::histogram!(names::COMMIT_SECONDS, "node" => self.label())
+            .record(begun.elapsed().as_secs_f64());
+        outcome
+    }
+
+    /// A replica that does not reconcile the node believes nothing between two intents: it reads what they are about.
+    pub(super) async fn load_for(&mut self, items: &[Item]) -> Result<(), StoreError> {
+        self.forget();
+        let mut wanted = BTreeSet::new();
+        for item in items {
+            if let Item::Work(work) = item {
+                wanted.extend(about(work));
+            }
+        }
+        self.reload(&wanted).await?;
+        let rooms: BTreeSet<EntityId> = self
+            .belief
+            .sessions()
+            .filter_map(|s| s.place().room())
+            .map(EntityId::Room)
+            .filter(|room| !wanted.contains(room))
+            .collect();
+        self.reload(&rooms).await
+    }
+
+    pub(super) fn apply(&mut self, items: &[Item], now: Timestamp) -> Applied {
+        let mut applied = Applied::default();
+        let mut cx = Cx::new(now, &mut self.ids);
+        for (index, item) in items.iter().enumerate() {
+            match item {
+                Item::News(FromNode::Up | FromNode::Down) => {}
+                Item::News(FromNode::News(news)) => self.belief.news(news.clone(), &mut cx),
+                Item::News(FromNode::Fence { core, .. }) => {
+                    self.belief.core_changed(Some(*core), &mut cx);
+                }
+                Item::NodeLost => self.belief.core_changed(None, &mut cx),
+                Item::Due(entity) => self.belief.deadline(*entity, &mut cx),
+                Item::Work(work) => match work {
+                    Work::Intent { intent, .. } => {
+                        let first = cx.out.orders.len();
+                        let verdict = self.belief.intent(intent.clone(), &mut cx);
+                        let order = (cx.out.orders.len() > first).then_some(first);
+                        applied.verdicts.insert(index, (verdict, order));
+                    }
+                    Work::Failed { order, error } => {
+                        let unknown_call = *error == CommandError::NoSuchChannel;
+                        self.belief.refused(order, unknown_call, &mut cx);
+                    }
+                    Work::Snapshot {
+                        snapshot,
+                        confirmed,
+                        ..
+                    } => {
+                        let suspects = self.belief.snapshot(snapshot, confirmed, &mut cx);
+                        applied.suspects.insert(index, suspects);
+                    }
+                    Work::Dumps(dumps) => {
+                        for dump in dumps {
+                            self.belief.dump(dump.clone(), &mut cx);
+                        }
+                    }
+                    Work::Vanished {
+                        channels,
+                        core,
+                        fence,
+                    } => {
+                        if self.belief.core() == Some(*core) {
+                            for channel in channels {
+                                self.belief.vanished(*channel, *fence, &mut cx);
+                            }
+                        }
+                    }
+                    Work::Listed(listed) => self.belief.listed(listed),
+                    Work::AwaitFence { .. } | Work::WhichChannels { .. } | Work::Resynced(_) => {}
+                },
+            }
+        }
+        applied.out = cx.out;
+        applied
+    }
+
+    /// What is to be written of what was touched, and the deadlines it then has.
+    pub(super) fn writes(
+        &mut self,
+        touched: &BTreeSet<EntityId>,
+    ) -> (Vec<EntityWrite>, Vec<(EntityId, Option<Timestamp>)>) {
+        let mut writes = Vec::new();
+        let mut deadlines = Vec::new();
+        for entity in touched {
+            let expected = self.versions.get(entity).copied().unwrap_or_default();
+            let created = expected == Version::ABSENT;
+            let write = match entity {
+                EntityId::Room(id) => {
+                    let Some(room) = self.belief.room_mut(*id) else {
+                        continue;
+                    };
+                    let changes = room.take_changes();
+                    let Some(registration) = room.registration() else {
+                        continue;
+                    };
+                    if changes.is_empty() {
+                        continue;
+                    }
+                    let (head, parts) = encode_room(room, &changes, created);
+                    EntityWrite {
+                        entity: *entity,
+                        expected,
+                        head,
+                        parts,
+                        deadline: room.next_deadline(),
+                        life: match room.status() {
+                            RoomStatus::Terminated => Life::Ended {
+                                keep: self.settings.keep_ended_rooms,
+                            },
+                            RoomStatus::Progressing | RoomStatus::Terminating { .. } => Life::Live,
+                        },
+                        listed: Some(Listing {
+                            app: registration.app.clone(),
+                            created_at: registration.created_at,
+                        }),
+                    }
+                }
+                EntityId::Session(id) => {
+                    let Some(session) = self.belief.session_mut(*id) else {
+                        continue;
+                    };
+                    if !session.take_changed() {
+                        continue;
+                    }
+                    EntityWrite {
+                        entity: *entity,
+                        expected,
+                        head: encode_session(session),
+                        parts: Vec::new(),
+                        deadline: None,
+                        life: if session.is_over() {
+                            Life::Ended {
+                                keep: self.settings.keep_ended_sessions,
+                            }
+                        } else {
+                            Life::Live
+                        },
+                        listed: Some(Listing {
+                            app: session.app().clone(),
+                            created_at: session.created_at(),
+                        }),
+                    }
+                }
+            };
+            deadlines.push((*entity, write.deadline));
+            writes.push(write);
+        }
+        (writes, deadlines)
+    }
+
+    /// What tells of it. The ids are made here, before the commit, and never again for the same change.
+    pub(super) fn messages(&mut self, notices: &[Notice], now: Timestamp) -> Vec<Message> {
+        notices
+            .iter()
+            .map(|notice| match &notice.about {
+                About::Room(room, told) => {
+                    payload::room_message(self.ids.uuid(), &notice.app, *room, told, now)
+                }
+                About::Session(session, told) => {
+                    payload::session_message(self.ids.uuid(), &notice.app, *session, told, now)
+                }
+            })
+            .collect()
+    }
+
+    /// The commit stands, or there was nothing to commit: carry out what follows.
+    pub(super) async fn done(
+        &mut self,
+        items: Vec<Item>,
+        mut applied: Applied,
+        touched: &BTreeSet<EntityId>,
+        now: Timestamp,
+    ) {
+        for entity in touched {
+            self.belief.drop_over(*entity, now);
+            let gone = match entity {
+                EntityId::Room(id) => self.belief.room(*id).is_none(),
+                EntityId::Session(id) => self.belief.session(*id).is_none(),
+            };
+            if gone {
+                self.versions.remove(entity);
+                self.set_deadline(*entity, None);
+            }
+        }
+        if applied.out.drift > 0 {
+            metrics::counter!(names::DRIFT, "node" => self.label()).increment(applied.out.drift);
+        }
+        if applied.out.ignored > 0 {
+            metrics::counter!(names::EVENTS_IGNORED, "node" => self.label())
+                .increment(applied.out.ignored);
+        }
+        if applied.out.foreign > 0 {
+            metrics::counter!(names::FOREIGN_CALLS, "node" => self.label())
+                .increment(applied.out.foreign);
+        }
+        self.measure_lag(&items, now);
+        if let Some(why) = applied.out.resync {
+            self.want_resync(why);
+        }
+        // In the order they were decided, and before anyone is answered.
+        let mut answers: Vec<Option<_>> = applied
+            .out
+            .orders
+            .iter()
+            .map(|order| Some(orders::give(order, &self.settings.orders, &self.node)))
+            .collect();
+        let mut waiting: HashMap<
+            usize,
+            (Accepted, oneshot::Sender<Result<Accepted, IntentError>>),
+        > = HashMap::new();
+        for (index, item) in items.into_iter().enumerate() {
+            match item {
+                Item::News(FromNode::Up) => {
+                    self.down_since = None;
+                    self.lost = false;
+                    self.want_resync("the event connection is up");
+                }
+                Item::News(FromNode::Down) => self.down_since = Some(Instant::now()),
+                Item::News(FromNode::Fence {
+                    token,
+                    core,
+                    sequence,
+                }) => {
+                    if let Some(seen) = self.fences.remove(&token) {
+                        // A resync that gave up does not need it any more.
+                        let _gone = seen.send((core, sequence));
+                    }
+                }
+                Item::News(FromNode::News(_)) | Item::Due(_) | Item::NodeLost => {}
+                Item::Work(Work::Intent { reply, .. }) => {
+                    match applied.verdicts.remove(&index) {
+                        Some((Ok(accepted), Some(order)))
+                            if !matches!(accepted, Accepted::Deleted) =>
+                        {
+                            waiting.insert(order, (accepted, reply));
+                        }
+                        Some((verdict, _)) => {
+                            // A caller that hung up has its answer in the state.
+                            let _gone = reply.send(verdict.map_err(IntentError::from));
+                        }
+                        None => {
+                            let _gone = reply.send(Err(IntentError::Busy));
+                        }
+                    }
+                }
+                Item::Work(Work::AwaitFence { token, seen }) => {
+                    self.fences.retain(|_, waits| !waits.is_closed());
+                    self.fences.insert(token, seen);
+                }
+                Item::Work(Work::Snapshot { reply, .. }) => {
+                    let suspects = applied.suspects.remove(&index).unwrap_or_default();
+                    let _gone = reply.send(suspects);
+                }
+                Item::Work(Work::WhichChannels { listed, reply }) => {
+                    let wanted = self.belief.wants_dump(&listed);
+                    let known = listed.iter().map(|l| l.channel).collect();
+                    let missing = self.belief.missing_from(&known);
+                    self.belief.keep_identities(&known);
+                    let _gone = reply.send((wanted, missing));
+                }
+                Item::Work(Work::Resynced(result)) => self.resynced(result),
+                Item::Work(
+                    Work::Failed { .. } | Work::Listed(_) | Work::Dumps(_) | Work::Vanished { .. },
+                ) => {}
+            }
+        }
+        for (index, order) in applied.out.orders.into_iter().enumerate() {
+            let Some(answer) = answers.get_mut(index).and_then(Option::take) else {
+                continue;
+            };
+            let caller = waiting.remove(&index);
+            let queue = self.queue.clone();
+            let node = self.id();
+            self.tasks.spawn(async move {
+                let result = answer.await;
+                if let Err(error) = &result {
+                    tracing::info!(node.id = %node, ?order, %error, "FreeSWITCH did not carry an order out");
+                    // Unknown is not refused: what was asked for stands until its deadline.
+                    if *error != CommandError::Unknown {
+                        let failed = Work::Failed {
+                            order,
+                            error: error.clone(),
+                        };
+                        // The actor ends only when the program does, and then the deadline is the next one's.
+                        let _stopping = queue.send(failed).await;
+                    }
+                }
+                if let Some((accepted, reply)) = caller {
+                    let _gone = reply.send(result.map(|()| accepted).map_err(IntentError::from));
+                }
+            });
+        }
+        if self.lease.is_none() {
+            self.forget();
+        }
+    }
+
+    /// How old the oldest event of the batch is now that it is committed. FreeSWITCH's clock is up to 20 ms early.
+    pub(super) fn measure_lag(&self, items: &[Item], now: Timestamp) {
+        let oldest = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::News(FromNode::News(news)) => Some(news.at),
+                Item::News(FromNode::Up | FromNode::Down | FromNode::Fence { .. })
+                | Item::Work(_)
+                | Item::Due(_)
+                | Item::NodeLost => None,
+            })
+            .min();
+        if let Some(at) = oldest {
+            metrics::histogram!(names::ESL_LAG_SECONDS, "node" => self.label())
+                .record(now.since(at).as_secs_f64());
+        }
+    }
+
+    /// The store did not take the batch: callers are told, the rest will be read from FreeSWITCH.
+    pub(super) fn fail(&mut self, items: Vec<Item>, error: StoreError) {
+        self.store_failed(&error);
+        let mut first = Some(error);
+        for item in items {
+            match item {
+                Item::Work(work @ Work::Intent { .. }) => refuse(work, || {
+                    IntentError::Store(first.take().unwrap_or_else(|| {
+                        StoreError::Unavailable("the state could not be written".into())
+                    }))
+                }),
+                other @ (Item::News(_) | Item::Work(_) | Item::Due(_) | Item::NodeLost) => {
+                    self.skip(other);
+                }
+            }
+        }
+        self.want_resync("the store was away");
+    }
+
+    /// Lets go of something that cannot be applied now.
+    pub(super) fn skip(&mut self, item: Item) {
+        match item {
+            Item::News(FromNode::Up) => {
+                self.down_since = None;
+                self.lost = false;
+                self.want_resync("the event connection is up");
+            }
+            Item::News(FromNode::Down) => self.down_since = Some(Instant::now()),
+            Item::NodeLost => self.lost = false,
+            Item::News(FromNode::News(_) | FromNode::Fence { .. }) | Item::Due(_) => {}
+            Item::Work(Work::Resynced(result)) => self.resynced(result),
+            // Dropping a reply tells the one who waits.
+            Item::Work(work) => refuse(work, || {
+                IntentError::Store(StoreError::Unavailable("the store does not answer".into()))
+            }),
+        }
+    }
+}
+
+/// The entities that work is about, for a replica that has to read them first.
+fn about(work: &Work) -> Vec<EntityId> {
+    match work {
+        Work::Intent { intent, .. } => match intent {
+            Intent::CreateRoom { room, .. } | Intent::DeleteRoom { room, .. } => {
+                vec![EntityId::Room(*room)]
+            }
+            Intent::Join { session, room, .. } => {
+                let mut about = vec![EntityId::Session(*session)];
+                if room.node() == session.node() {
+                    about.push(EntityId::Room(*room));
+                }
+                about
+            }
+            Intent::Leave { session, .. }
+            | Intent::Mute { session, .. }
+            | Intent::Answer { session, .. }
+            | Intent::Hangup { session, .. } => vec![EntityId::Session(*session)],
+        },
+        Work::Failed { order, .. } => match order {
+            Order::Enter { session, room, .. }
+            | Order::Park { session, room }
+            | Order::Mute { session, room, .. } => {
+                vec![EntityId::Session(*session), EntityId::Room(*room)]
+            }
+            Order::Describe { .. } | Order::Answer { .. } | Order::Hangup { .. } => Vec::new(),
+        },
+        Work::AwaitFence { .. }
+        | Work::Snapshot { .. }
+        | Work::WhichChannels { .. }
+        | Work::Listed(_)
+        | Work::Dumps(_)
+        | Work::Vanished { .. }
+        | Work::Resynced(_) => Vec::new(),
+    }
+}
+
+pub(super) fn refuse(work: Work, error: impl FnOnce() -> IntentError) {
+    if let Work::Intent { reply, .. } = work {
+        let _gone = reply.send(Err(error()));
+    }
+}

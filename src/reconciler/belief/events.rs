@@ -1,0 +1,345 @@
+//! What an event makes of the belief.
+//!
+//! Owns which channel is a call of whom, and what may not be heard any more: news of another run of FreeSWITCH, news
+//! that is older than the last snapshot, news of a call that is over.
+
+use std::collections::BTreeSet;
+
+use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, MemberId, RoomId, SessionId};
+use crate::room::{EventStamp, LeftReason, RoomInput, Who};
+use crate::session::{Direction, SessionInput, SessionState};
+use crate::time::Timestamp;
+
+use crate::reconciler::news::{ChannelChange, ConferenceChange, Identity, MemberBlock, News, What};
+
+use super::{Belief, Cx};
+
+impl Belief {
+    /// Learns which run of FreeSWITCH lives (`None`: the node is lost). What lived in another is over.
+    pub fn core_changed(&mut self, core: Option<CoreId>, cx: &mut Cx<'_>) {
+        if self.core == core && core.is_some() {
+            return;
+        }
+        self.core = core;
+        self.fence = 0;
+        // A node that was given up comes back with the very calls that were.
+        self.ended.clear();
+        self.identities.clear();
+        let rooms: BTreeSet<RoomId> = self.rooms.keys().copied().collect();
+        for id in rooms {
+            self.room_input(id, RoomInput::CoreChanged { core }, cx);
+        }
+        let over: BTreeSet<SessionId> = self
+            .sessions
+            .values()
+            .filter(|s| Some(s.core()) != core)
+            .map(SessionState::id)
+            .collect();
+        for id in over {
+            self.session_input(
+                id,
+                SessionInput::Ended {
+                    cause: "NORMAL_TEMPORARY_FAILURE".to_owned(),
+                    at: cx.now,
+                    sequence: None,
+                    orphan: true,
+                    synthesized: true,
+                },
+                cx,
+            );
+        }
+    }
+
+    /// Takes in one event.
+    pub fn news(&mut self, news: News, cx: &mut Cx<'_>) {
+        if self.core != Some(news.core) {
+            // Of a run that is over, or of one that has not been met yet: its snapshot will tell.
+            cx.out.ignored += 1;
+            return;
+        }
+        match news.what {
+            What::Conference {
+                room,
+                conference,
+                size,
+                change,
+            } => {
+                let at = EventStamp {
+                    core: news.core,
+                    conference,
+                    sequence: news.sequence,
+                    synthesized: false,
+                };
+                if news.sequence <= self.fence && !change.is_an_end() {
+                    // The snapshot has spoken of it, also where it showed nothing.
+                    cx.out.ignored += 1;
+                    return;
+                }
+                self.conference_news(room, at, change, cx);
+                self.check_size(room, conference, size, cx);
+            }
+            What::Channel { channel, change } => {
+                self.channel_news(channel, news.sequence, news.at, change, cx);
+            }
+        }
+    }
+
+    pub(super) fn conference_news(
+        &mut self,
+        room: RoomId,
+        at: EventStamp,
+        change: ConferenceChange,
+        cx: &mut Cx<'_>,
+    ) {
+        // The hang-up of a call can be told before its coming: it does not come any more.
+        let is_over = change
+            .present()
+            .is_some_and(|channel| self.ended.contains_key(&channel));
+        if room.node() != self.node || is_over {
+            cx.out.ignored += 1;
+            return;
+        }
+        let session = |channel| SessionId::new(room.node(), channel);
+        let input = match change {
+            ConferenceChange::Created => RoomInput::ConferenceStarted(at),
+            ConferenceChange::Destroyed => RoomInput::ConferenceEnded(at),
+            ConferenceChange::Added(block) => RoomInput::Seen {
+                at,
+                who: self.who(block, cx),
+                entered: true,
+            },
+            ConferenceChange::Flags(block) => RoomInput::Seen {
+                at,
+                who: self.who(block, cx),
+                entered: false,
+            },
+            ConferenceChange::Removed { channel, hung_up } => RoomInput::Gone {
+                at,
+                session: session(channel),
+                reason: if hung_up {
+                    LeftReason::Hangup
+                } else {
+                    LeftReason::Removed
+                },
+            },
+            ConferenceChange::Moving(channel) => RoomInput::Moving {
+                session: session(channel),
+                deadline: cx.now + self.rules.patience.leave,
+            },
+            ConferenceChange::Floor { holder } => {
+                let channel = holder.as_ref().map(|b| b.channel);
+                if let Some(block) = holder {
+                    let who = self.who(block, cx);
+                    self.room_input(
+                        room,
+                        RoomInput::Seen {
+                            at,
+                            who,
+                            entered: false,
+                        },
+                        cx,
+                    );
+                }
+                RoomInput::Floor {
+                    at,
+                    holder: channel.map(session),
+                }
+            }
+            ConferenceChange::Locked(locked) => RoomInput::Locked { at, locked },
+            ConferenceChange::Other => return,
+        };
+        self.room_input(room, input, cx);
+    }
+
+    /// The conference's own count is a free checksum: where it disagrees, an event was lost.
+    pub(super) fn check_size(
+        &self,
+        room: RoomId,
+        conference: ConferenceId,
+        size: Option<usize>,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(size) = size else { return };
+        let disagrees = self.rooms.get(&room).is_some_and(|r| {
+            r.conference().is_some_and(|c| c.id == conference) && r.present() != size
+        });
+        if disagrees {
+            cx.out.resync = Some("Conference-Size disagrees");
+        }
+    }
+
+    pub(super) fn channel_news(
+        &mut self,
+        channel: ChannelId,
+        sequence: u64,
+        at: Timestamp,
+        change: ChannelChange,
+        cx: &mut Cx<'_>,
+    ) {
+        if self.ended.contains_key(&channel) {
+            cx.out.ignored += 1;
+            return;
+        }
+        let id = SessionId::new(self.node, channel);
+        match change {
+            ChannelChange::Created(identity) => self.meet(channel, identity),
+            ChannelChange::Answered(identity) => {
+                self.meet(channel, identity);
+                if self.sessions.contains_key(&id) {
+                    self.session_input(
+                        id,
+                        SessionInput::Answered {
+                            at,
+                            synthesized: false,
+                        },
+                        cx,
+                    );
+                }
+            }
+            ChannelChange::Parked(identity) => {
+                if sequence <= self.fence && !self.sessions.contains_key(&id) {
+                    // Told late, of a call that the snapshot may have shown to be gone: it is looked for once more.
+                    cx.out.resync = Some("a call was told late");
+                }
+                self.meet(channel, identity);
+                self.parked(channel, sequence, at, false, cx);
+            }
+            ChannelChange::HungUp { cause } => {
+                self.hung_up(channel, cause, at, Some(sequence), false, cx);
+            }
+            ChannelChange::Destroyed { cause } => {
+                let cause = cause.unwrap_or_else(|| "UNKNOWN".to_owned());
+                self.hung_up(channel, cause, at, Some(sequence), false, cx);
+                self.identities.remove(&channel);
+            }
+        }
+    }
+
+    /// Keeps who a channel is as it was at first sight; what was unknown then is filled in.
+    pub(super) fn meet(&mut self, channel: ChannelId, identity: Identity) {
+        match self.identities.get_mut(&channel) {
+            None => {
+                self.identities.insert(channel, identity);
+            }
+            Some(known) => {
+                // The app can be set by the dialplan after the channel was made; the rest is as it was.
+                if identity.app.is_some() {
+                    known.app = identity.app;
+                }
+                if known.did.is_none() {
+                    known.did = identity.did;
+                }
+                known.answered_at = known.answered_at.or(identity.answered_at);
+                known.created_at = known.created_at.or(identity.created_at);
+            }
+        }
+    }
+
+    pub(super) fn parked(
+        &mut self,
+        channel: ChannelId,
+        sequence: u64,
+        at: Timestamp,
+        synthesized: bool,
+        cx: &mut Cx<'_>,
+    ) {
+        let id = SessionId::new(self.node, channel);
+        if !self.is_alive(id) {
+            let app = self.app_of(channel);
+            let Some(app) = app else {
+                cx.out.foreign += 1;
+                return;
+            };
+            self.first_seen(id, app, at, synthesized, cx);
+        }
+        self.session_input(id, SessionInput::Parked { sequence }, cx);
+    }
+
+    pub(super) fn is_alive(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|s| !s.is_over())
+    }
+
+    pub(super) fn app_of(&self, channel: ChannelId) -> Option<AppId> {
+        let identity = self.identities.get(&channel)?;
+        match &identity.app {
+            Some(app) => self.rules.apps.get(app).cloned(),
+            None if identity.direction == Direction::Inbound => {
+                self.rules.dids.get(identity.did.as_ref()?).cloned()
+            }
+            None => None,
+        }
+    }
+
+    pub(super) fn first_seen(
+        &mut self,
+        id: SessionId,
+        app: AppId,
+        at: Timestamp,
+        synthesized: bool,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(core) = self.core else { return };
+        let identity = self.identities.get(&id.channel());
+        let answered_at = identity.and_then(|i| i.answered_at);
+        if let Some(over) = self.sessions.get_mut(&id) {
+            over.revive(core, answered_at);
+            return self.session_input(id, SessionInput::FirstSeen { synthesized }, cx);
+        }
+        let session = SessionState::first_seen(
+            id,
+            app,
+            core,
+            identity.map(|i| i.caller_id.clone()).unwrap_or_default(),
+            identity.and_then(|i| i.did.clone()).unwrap_or_default(),
+            identity.map_or(Direction::Inbound, |i| i.direction),
+            identity.and_then(|i| i.created_at).unwrap_or(at),
+            answered_at,
+        );
+        self.sessions.insert(id, session);
+        self.session_input(id, SessionInput::FirstSeen { synthesized }, cx);
+    }
+
+    pub(super) fn hung_up(
+        &mut self,
+        channel: ChannelId,
+        cause: String,
+        at: Timestamp,
+        sequence: Option<u64>,
+        synthesized: bool,
+        cx: &mut Cx<'_>,
+    ) {
+        let id = SessionId::new(self.node, channel);
+        if !self.sessions.contains_key(&id) {
+            // Its beginning may still come.
+            self.remember_ended(channel, cx.now);
+        } else {
+            self.session_input(
+                id,
+                SessionInput::Ended {
+                    cause,
+                    at,
+                    sequence,
+                    orphan: false,
+                    synthesized,
+                },
+                cx,
+            );
+        }
+    }
+
+    pub(super) fn who(&mut self, block: MemberBlock, cx: &mut Cx<'_>) -> Who {
+        let channel = block.channel;
+        self.meet(channel, block.identity);
+        let identity = self.identities.get(&channel);
+        Who {
+            session: SessionId::new(self.node, channel),
+            caller_id: identity.map(|i| i.caller_id.clone()).unwrap_or_default(),
+            did: identity.and_then(|i| i.did.clone()).unwrap_or_default(),
+            fresh: MemberId::new(cx.ids.uuid()),
+            speak: Some(block.speak),
+            hear: Some(block.hear),
+            hold: block.hold,
+            talking: block.talking,
+        }
+    }
+}

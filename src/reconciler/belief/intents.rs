@@ -1,0 +1,280 @@
+//! What callers want, checked against the belief, and what they are refused for. What FreeSWITCH then refuses, and what
+//! it does not confirm in time, is taken back here too.
+
+use crate::ids::{AppId, CommandUid, MemberId, OperationId, RoomId, SessionId};
+use crate::room::{JoinFailure, MemberStatus, Origin, Registration, RoomInput, RoomState};
+use crate::session::{Place, SessionInput, SessionState};
+use crate::store::EntityId;
+
+use crate::reconciler::intent::{Accepted, Intent, Refusal};
+
+use super::{Belief, Cx, Order};
+
+impl Belief {
+    /// Checks an intent and, when it may stand, takes it in.
+    ///
+    /// # Errors
+    /// [`Refusal`], and nothing has changed.
+    pub fn intent(&mut self, intent: Intent, cx: &mut Cx<'_>) -> Result<Accepted, Refusal> {
+        match intent {
+            Intent::CreateRoom {
+                room,
+                app,
+                name,
+                origin,
+            } => {
+                let registration = Registration {
+                    app,
+                    name,
+                    origin,
+                    created_at: cx.now,
+                };
+                self.room_input(room, RoomInput::Created(registration), cx);
+                Ok(Accepted::Created)
+            }
+            Intent::DeleteRoom { room, app } => {
+                self.own_room(room, &app)?;
+                let deadline = cx.now + self.rules.patience.delete;
+                self.room_input(room, RoomInput::Delete { deadline }, cx);
+                Ok(Accepted::Deleted)
+            }
+            Intent::Join {
+                session,
+                room,
+                app,
+                muted,
+                command_uid,
+            } => self.join(session, room, &app, muted, command_uid, cx),
+            Intent::Leave {
+                session,
+                app,
+                command_uid,
+            } => {
+                let room = self.joined(session, &app)?;
+                self.session_input(session, SessionInput::Leaving, cx);
+                self.room_input(
+                    room,
+                    RoomInput::Leave {
+                        session,
+                        command_uid,
+                        deadline: cx.now + self.rules.patience.leave,
+                    },
+                    cx,
+                );
+                Ok(Accepted::Leaving { room })
+            }
+            Intent::Mute {
+                session,
+                app,
+                mute,
+                command_uid,
+            } => {
+                let room = self.joined(session, &app)?;
+                let speaks = self
+                    .rooms
+                    .get(&room)
+                    .and_then(|r| r.members().get(&session))
+                    .is_some_and(|m| m.flags.speak);
+                match (mute, speaks) {
+                    (true, false) => return Err(Refusal::AlreadyMuted),
+                    (false, true) => return Err(Refusal::AlreadyUnmuted),
+                    (true, true) | (false, false) => {}
+                }
+                self.room_input(
+                    room,
+                    RoomInput::Mute {
+                        session,
+                        mute,
+                        command_uid,
+                        deadline: cx.now + self.rules.patience.mute,
+                    },
+                    cx,
+                );
+                Ok(if mute {
+                    Accepted::Muted { room }
+                } else {
+                    Accepted::Unmuted { room }
+                })
+            }
+            Intent::Answer { session, app } => {
+                let call = self.own_session(session, &app)?;
+                if call.answered_at().is_some() {
+                    return Err(Refusal::AlreadyAnswered);
+                }
+                cx.out.orders.push(Order::Answer { session });
+                Ok(Accepted::InProgress {
+                    operation: OperationId::new(cx.ids.uuid()),
+                })
+            }
+            Intent::Hangup {
+                session,
+                app,
+                cause,
+            } => {
+                self.own_session(session, &app)?;
+                cx.out.orders.push(Order::Hangup { session, cause });
+                Ok(Accepted::InProgress {
+                    operation: OperationId::new(cx.ids.uuid()),
+                })
+            }
+        }
+    }
+
+    pub(super) fn join(
+        &mut self,
+        session: SessionId,
+        room: RoomId,
+        app: &AppId,
+        muted: Option<bool>,
+        command_uid: Option<CommandUid>,
+        cx: &mut Cx<'_>,
+    ) -> Result<Accepted, Refusal> {
+        let call = self
+            .sessions
+            .get(&session)
+            .filter(|s| !s.is_over())
+            .ok_or(Refusal::SessionNotFound)?;
+        if room.node() != session.node() {
+            // Whether that room exists and whose it is, is for the caller to look up: it is not in this belief.
+            if call.app() != app {
+                return Err(Refusal::ForeignSession);
+            }
+            return Err(Refusal::OtherNode {
+                session_node: session.node(),
+                room_node: room.node(),
+            });
+        }
+        let target = self
+            .rooms
+            .get(&room)
+            .filter(|r| r.is_open())
+            .and_then(|r| r.registration())
+            .ok_or(Refusal::RoomNotFound)?;
+        if call.app() != app {
+            return Err(Refusal::ForeignSession);
+        }
+        if target.app != *app {
+            return Err(Refusal::ForeignRoom);
+        }
+        match call.place() {
+            Place::Ringing | Place::Parked => {}
+            Place::Joining(current) if *current == room => return Ok(Accepted::Joining { room }),
+            Place::InRoom(current) if *current == room => {
+                return Ok(Accepted::AlreadyJoined { room });
+            }
+            Place::Joining(current) | Place::InRoom(current) => {
+                return Err(Refusal::InOtherRoom { room: *current });
+            }
+            Place::Leaving(_) => return Err(Refusal::StillLeaving),
+            Place::Ended => return Err(Refusal::SessionNotFound),
+        }
+        let input = RoomInput::Join {
+            session,
+            member: MemberId::new(cx.ids.uuid()),
+            caller_id: call.caller_id().to_owned(),
+            did: call.did().to_owned(),
+            muted: muted.unwrap_or(target.origin == Origin::Gateway),
+            command_uid,
+            deadline: cx.now + self.rules.patience.join,
+        };
+        self.session_input(session, SessionInput::Joining { room }, cx);
+        self.room_input(room, input, cx);
+        Ok(Accepted::Joining { room })
+    }
+
+    pub(super) fn own_session(
+        &self,
+        session: SessionId,
+        app: &AppId,
+    ) -> Result<&SessionState, Refusal> {
+        let call = self
+            .sessions
+            .get(&session)
+            .filter(|s| !s.is_over())
+            .ok_or(Refusal::SessionNotFound)?;
+        if call.app() == app {
+            Ok(call)
+        } else {
+            Err(Refusal::ForeignSession)
+        }
+    }
+
+    pub(super) fn own_room(&self, room: RoomId, app: &AppId) -> Result<&Registration, Refusal> {
+        let registration = self
+            .rooms
+            .get(&room)
+            .filter(|r| r.is_open())
+            .and_then(RoomState::registration)
+            .ok_or(Refusal::RoomNotFound)?;
+        if registration.app == *app {
+            Ok(registration)
+        } else {
+            Err(Refusal::ForeignRoom)
+        }
+    }
+
+    /// The room a call is in, as a member that can be told to do something.
+    pub(super) fn joined(&self, session: SessionId, app: &AppId) -> Result<RoomId, Refusal> {
+        let room = self
+            .own_session(session, app)?
+            .place()
+            .room()
+            .ok_or(Refusal::NotInRoom)?;
+        let member = self
+            .rooms
+            .get(&room)
+            .filter(|r| r.registration().is_some())
+            .and_then(|r| r.members().get(&session))
+            .ok_or(Refusal::NotInRoom)?;
+        match member.status {
+            MemberStatus::Joining { .. } => Err(Refusal::StillJoining),
+            MemberStatus::Joined => Ok(room),
+            MemberStatus::Leaving { .. } => Err(Refusal::StillLeaving),
+        }
+    }
+
+    /// FreeSWITCH refused an order: the state says so.
+    pub fn refused(&mut self, order: &Order, no_such_channel: bool, cx: &mut Cx<'_>) {
+        match order {
+            Order::Enter { session, room, .. } => self.room_input(
+                *room,
+                RoomInput::NotEntered {
+                    session: *session,
+                    reason: JoinFailure::Refused,
+                },
+                cx,
+            ),
+            Order::Park { session, room } => {
+                self.room_input(*room, RoomInput::LeaveRefused { session: *session }, cx);
+            }
+            Order::Mute {
+                session,
+                room,
+                mute,
+            } => self.room_input(
+                *room,
+                RoomInput::MuteRefused {
+                    session: *session,
+                    mute: *mute,
+                },
+                cx,
+            ),
+            Order::Describe { .. } | Order::Answer { .. } | Order::Hangup { .. } => {}
+        }
+        if no_such_channel {
+            cx.out.resync = Some("FreeSWITCH does not know a call");
+        }
+    }
+
+    /// Time has passed for a room.
+    pub fn deadline(&mut self, entity: EntityId, cx: &mut Cx<'_>) {
+        match entity {
+            EntityId::Room(id) => {
+                if self.rooms.contains_key(&id) {
+                    self.room_input(id, RoomInput::Deadline, cx);
+                }
+            }
+            EntityId::Session(_) => {}
+        }
+    }
+}

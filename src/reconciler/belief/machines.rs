@@ -1,0 +1,150 @@
+//! How rooms and calls move each other: every input to the one that follows from the other.
+
+use crate::ids::{RoomId, SessionId};
+use crate::room::{self, EventStamp, LeftReason, RoomCommand, RoomEffect, RoomInput, RoomState};
+use crate::session::{self, SessionEffect, SessionInput};
+use crate::store::EntityId;
+
+use super::{About, Belief, Cx, Notice, Order};
+
+impl Belief {
+    pub(super) fn room_input(&mut self, id: RoomId, input: RoomInput, cx: &mut Cx<'_>) {
+        let room = self
+            .rooms
+            .entry(id)
+            .or_insert_with(|| RoomState::unregistered(id));
+        self.touched.insert(EntityId::Room(id));
+        for effect in room::apply(room, input, cx.now) {
+            self.room_effect(id, effect, cx);
+        }
+        // A conference that came and went without being one of ours leaves nothing behind.
+        let forgotten = self.rooms.get(&id).is_some_and(|r| {
+            r.registration().is_none() && r.conference().is_none() && r.members().is_empty()
+        });
+        if forgotten {
+            self.rooms.remove(&id);
+        }
+    }
+
+    pub(super) fn room_effect(&mut self, id: RoomId, effect: RoomEffect, cx: &mut Cx<'_>) {
+        let registration = self.rooms.get(&id).and_then(|r| r.registration().cloned());
+        match effect {
+            RoomEffect::Command(command) => {
+                let order = match command {
+                    RoomCommand::Enter { session, muted } => Order::Enter {
+                        session,
+                        room: id,
+                        muted,
+                    },
+                    RoomCommand::Park { session } => Order::Park { session, room: id },
+                    RoomCommand::Mute { session, mute } => Order::Mute {
+                        session,
+                        room: id,
+                        mute,
+                    },
+                    RoomCommand::Describe => {
+                        let Some(registration) = registration else {
+                            return;
+                        };
+                        Order::Describe {
+                            room: id,
+                            registration,
+                        }
+                    }
+                };
+                cx.out.orders.push(order);
+            }
+            RoomEffect::Notify(notice) => {
+                if let Some(registration) = registration {
+                    cx.out.notices.push(Notice {
+                        app: registration.app,
+                        about: About::Room(id, notice),
+                    });
+                }
+            }
+            RoomEffect::SessionEntered { session, sequence } => {
+                if !self.is_alive(session) {
+                    // The dialplan brought it straight in: it is the app's whose room it is, unless it has one.
+                    let app = self
+                        .app_of(session.channel())
+                        .or(registration.map(|r| r.app));
+                    let Some(app) = app else { return };
+                    self.first_seen(session, app, cx.now, false, cx);
+                }
+                self.session_input(session, SessionInput::Entered { room: id, sequence }, cx);
+            }
+            RoomEffect::SessionLeft { session, sequence } => {
+                if self.sessions.contains_key(&session) {
+                    self.session_input(session, SessionInput::Left { room: id, sequence }, cx);
+                }
+            }
+            RoomEffect::SessionStays { session } => {
+                if self.sessions.contains_key(&session) {
+                    self.session_input(session, SessionInput::Stays { room: id }, cx);
+                }
+            }
+        }
+    }
+
+    pub(super) fn session_input(&mut self, id: SessionId, input: SessionInput, cx: &mut Cx<'_>) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let app = session.app().clone();
+        self.touched.insert(EntityId::Session(id));
+        for effect in session::apply(session, input, cx.now) {
+            match effect {
+                SessionEffect::Notify(notice) => cx.out.notices.push(Notice {
+                    app: app.clone(),
+                    about: About::Session(id, notice),
+                }),
+                SessionEffect::RoomGone {
+                    room,
+                    session,
+                    sequence,
+                    reason,
+                    synthesized,
+                } => self.room_gone(room, session, sequence, (reason, synthesized), cx),
+                SessionEffect::RoomNotEntered {
+                    room,
+                    session,
+                    reason,
+                } => self.room_input(room, RoomInput::NotEntered { session, reason }, cx),
+            }
+        }
+    }
+
+    pub(super) fn room_gone(
+        &mut self,
+        room: RoomId,
+        session: SessionId,
+        sequence: Option<u64>,
+        (reason, synthesized): (LeftReason, bool),
+        cx: &mut Cx<'_>,
+    ) {
+        let stay = self
+            .rooms
+            .get(&room)
+            .and_then(|r| r.members().get(&session))
+            .and_then(|m| m.stay);
+        // Without a stay there is nothing to end; without a sequence the run of FreeSWITCH is over, and the room has
+        // been told so already.
+        if let (Some(stay), Some(sequence)) = (stay, sequence) {
+            let at = EventStamp {
+                core: stay.core,
+                conference: stay.conference,
+                sequence,
+                synthesized,
+            };
+            self.room_input(
+                room,
+                RoomInput::Gone {
+                    at,
+                    session,
+                    reason,
+                },
+                cx,
+            );
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! What is believed of one node: its rooms, its calls, and who its channels are.
+//!
+//! Owns the interplay of `room` and `session`: an input to the one can make one for the other, and both end up in
+//! the same commit. Pure: time and fresh ids are handed in. Leaves out how news arrives and what becomes of the
+//! outcome; the actor does that.
+
+mod events;
+mod intents;
+mod machines;
+mod snapshots;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::ids::{AppId, ChannelId, CoreId, NodeId, RoomId, SessionId};
+use crate::room::{self, Registration, RoomNotice, RoomState};
+use crate::session::{SessionNotice, SessionState};
+use crate::store::EntityId;
+use crate::time::Timestamp;
+
+use super::news::Identity;
+
+/// Ended calls are remembered this long, so that what comes late does not bring one back. A channel's uuid is never
+/// used again, so this only has to outlive the queues.
+const REMEMBER_ENDED: Duration = Duration::from_secs(60);
+
+/// Where fresh uuids come from.
+pub trait FreshIds: Send {
+    /// One that was never given before.
+    fn uuid(&mut self) -> Uuid;
+}
+
+/// How long what was asked for may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    /// A join to be confirmed.
+    pub join: Duration,
+    /// A leave to be confirmed.
+    pub leave: Duration,
+    /// A mute to be confirmed.
+    pub mute: Duration,
+    /// A room to end.
+    pub delete: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let ten = Duration::from_secs(10);
+        Self {
+            join: ten,
+            leave: ten,
+            mute: ten,
+            delete: ten,
+        }
+    }
+}
+
+/// Who the numbers dialled belong to, and how long to wait.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Rules {
+    /// Dialled number → app, for inbound calls without a `roomkeeper_app`.
+    pub dids: HashMap<String, AppId>,
+    /// The apps that exist: a `roomkeeper_app` of none of them is nobody's.
+    pub apps: BTreeSet<AppId>,
+    /// How long what was asked for may take.
+    pub patience: Patience,
+}
+
+/// What FreeSWITCH is to be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Put the call into the room.
+    Enter {
+        /// The call.
+        session: SessionId,
+        /// The room.
+        room: RoomId,
+        /// Muted.
+        muted: bool,
+    },
+    /// Put the call back into park.
+    Park {
+        /// The call.
+        session: SessionId,
+        /// Out of this room.
+        room: RoomId,
+    },
+    /// Mute or unmute a member.
+    Mute {
+        /// The call.
+        session: SessionId,
+        /// Where.
+        room: RoomId,
+        /// Mute, or unmute.
+        mute: bool,
+    },
+    /// Write on the conference whose it is.
+    Describe {
+        /// The room.
+        room: RoomId,
+        /// Whose.
+        registration: Registration,
+    },
+    /// Answer the call.
+    Answer {
+        /// The call.
+        session: SessionId,
+    },
+    /// End the call.
+    Hangup {
+        /// The call.
+        session: SessionId,
+        /// FreeSWITCH's hang-up cause.
+        cause: Option<String>,
+    },
+}
+
+/// Something an app is to be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notice {
+    /// Whose.
+    pub app: AppId,
+    /// Of what.
+    pub about: About,
+}
+
+/// What a notice is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum About {
+    /// A room.
+    Room(RoomId, RoomNotice),
+    /// A call.
+    Session(SessionId, SessionNotice),
+}
+
+/// What follows from inputs, in order. What changed is found in the belief ([`Belief::take_touched`]).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Outcome {
+    /// To be told to FreeSWITCH, after the commit.
+    pub orders: Vec<Order>,
+    /// To be told to apps, in the commit.
+    pub notices: Vec<Notice>,
+    /// Why a snapshot is wanted, if one is.
+    pub resync: Option<&'static str>,
+    /// Differences that a snapshot revealed.
+    pub drift: u64,
+    /// Parked calls that belong to no app.
+    pub foreign: u64,
+    /// News that was not about a room or call of ours, or too late to mean anything.
+    pub ignored: u64,
+}
+
+/// What is believed of one node.
+#[derive(Debug)]
+pub struct Belief {
+    node: NodeId,
+    core: Option<CoreId>,
+    /// The fence of the last snapshot that was merged, of this run of FreeSWITCH.
+    fence: u64,
+    rooms: HashMap<RoomId, RoomState>,
+    sessions: HashMap<SessionId, SessionState>,
+    /// Every live channel of the node at first sight, ours or not: a call that enters a room later is known by it.
+    identities: HashMap<ChannelId, Identity>,
+    /// Channels that the last list did not have. The list is written late, so one absence means nothing.
+    unlisted: BTreeSet<ChannelId>,
+    ended: BTreeMap<ChannelId, Timestamp>,
+    touched: BTreeSet<EntityId>,
+    rules: Rules,
+}
+
+impl Belief {
+    /// Nothing is believed yet.
+    pub fn new(node: NodeId, rules: Rules) -> Self {
+        Self {
+            node,
+            core: None,
+            fence: 0,
+            rooms: HashMap::new(),
+            sessions: HashMap::new(),
+            identities: HashMap::new(),
+            unlisted: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            rules,
+        }
+    }
+
+    /// The node.
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The run of FreeSWITCH that is believed in.
+    pub const fn core(&self) -> Option<CoreId> {
+        self.core
+    }
+
+    /// All rooms, orphans too.
+    pub fn rooms(&self) -> impl Iterator<Item = &RoomState> {
+        self.rooms.values()
+    }
+
+    /// How many rooms, orphans too.
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// How many live calls.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// One room.
+    pub fn room(&self, id: RoomId) -> Option<&RoomState> {
+        self.rooms.get(&id)
+    }
+
+    /// All live calls.
+    pub fn sessions(&self) -> impl Iterator<Item = &SessionState> {
+        self.sessions.values()
+    }
+
+    /// One call.
+    pub fn session(&self, id: SessionId) -> Option<&SessionState> {
+        self.sessions.get(&id)
+    }
+
+    /// One call, to take its changes.
+    pub fn session_mut(&mut self, id: SessionId) -> Option<&mut SessionState> {
+        self.sessions.get_mut(&id)
+    }
+
+    /// One room, to take its changes.
+    pub fn room_mut(&mut self, id: RoomId) -> Option<&mut RoomState> {
+        self.rooms.get_mut(&id)
+    }
+
+    /// Replaces what is believed of a room by what was stored; `None`: nothing is.
+    pub fn put_room(&mut self, id: RoomId, room: Option<RoomState>) {
+        self.touched.remove(&EntityId::Room(id));
+        match room {
+            Some(room) => self.rooms.insert(id, room),
+            None => self.rooms.remove(&id),
+        };
+    }
+
+    /// Replaces what is believed of a call by what was stored; `None`: nothing is.
+    pub fn put_session(&mut self, id: SessionId, session: Option<SessionState>) {
+        self.touched.remove(&EntityId::Session(id));
+        match session {
+            Some(session) => self.sessions.insert(id, session),
+            None => self.sessions.remove(&id),
+        };
+    }
+
+    /// Forgets everything but who the channels are: it is loaded anew.
+    pub fn clear(&mut self) {
+        self.rooms.clear();
+        self.sessions.clear();
+        self.touched.clear();
+        self.core = None;
+        self.fence = 0;
+    }
+
+    /// Every room and call that an input reached since this was last asked, whether or not it changed.
+    pub fn take_touched(&mut self) -> BTreeSet<EntityId> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Lets go of what is over, once that is committed.
+    pub fn drop_over(&mut self, entity: EntityId, now: Timestamp) {
+        match entity {
+            EntityId::Room(id) => {
+                if self
+                    .rooms
+                    .get(&id)
+                    .is_some_and(|r| matches!(r.status(), room::RoomStatus::Terminated))
+                {
+                    self.rooms.remove(&id);
+                }
+            }
+            EntityId::Session(id) => {
+                if self.sessions.get(&id).is_some_and(SessionState::is_over) {
+                    self.sessions.remove(&id);
+                    self.remember_ended(id.channel(), now);
+                }
+            }
+        }
+    }
+
+    fn remember_ended(&mut self, channel: ChannelId, now: Timestamp) {
+        self.ended.insert(channel, now);
+        if self.ended.len() % 256 == 255 {
+            self.ended.retain(|_, at| now.since(*at) < REMEMBER_ENDED);
+        }
+    }
+}
+
+/// What every input needs besides itself: the time, fresh ids, and where to put what follows.
+pub struct Cx<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// Fresh ids.
+    pub ids: &'a mut dyn FreshIds,
+    /// What follows.
+    pub out: Outcome,
+}
+
+impl<'a> Cx<'a> {
+    /// Nothing has followed yet.
+    pub fn new(now: Timestamp, ids: &'a mut dyn FreshIds) -> Self {
+        Self {
+            now,
+            ids,
+            out: Outcome::default(),
+        }
+    }
+}

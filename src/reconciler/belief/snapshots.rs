@@ -1,0 +1,208 @@
+//! What a snapshot makes of the belief: the conferences at a fence, and the channels one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{ChannelId, MemberId, RoomId, SessionId};
+use crate::room::plan::{Shown, Suspect, plan};
+use crate::room::{Registration, RoomInput, RoomState, Who};
+use crate::session::{Place, SessionInput, SessionState};
+
+use crate::reconciler::meta;
+use crate::reconciler::news::{Dump, ListedChannel, ShownRoom, Snapshot};
+
+use super::{Belief, Cx};
+
+impl Belief {
+    /// Merges a snapshot of the conferences. `confirmed` is what the snapshot just before it lacked; returned is what
+    /// this one lacks and that one did not.
+    pub fn snapshot(
+        &mut self,
+        snapshot: &Snapshot,
+        confirmed: &BTreeSet<Suspect>,
+        cx: &mut Cx<'_>,
+    ) -> BTreeSet<Suspect> {
+        let mut suspects = BTreeSet::new();
+        if self.core != Some(snapshot.core) {
+            return suspects;
+        }
+        let mut shown: BTreeMap<RoomId, Vec<&ShownRoom>> = BTreeMap::new();
+        for room in &snapshot.rooms {
+            shown.entry(room.room).or_default().push(room);
+        }
+        let ids: BTreeSet<RoomId> = self
+            .rooms
+            .keys()
+            .copied()
+            .chain(shown.keys().copied())
+            .collect();
+        let before = cx.out.notices.len();
+        for id in ids {
+            // Two lives of one name can be listed at once; the list is newest first, and the newest one counts.
+            let newest = shown.get(&id).and_then(|lives| lives.first().copied());
+            if newest.is_none() && !self.rooms.contains_key(&id) {
+                continue;
+            }
+            let view = newest.map(|room| self.shown(room, cx));
+            if let Some(registration) = newest.and_then(|room| self.adoptable(room)) {
+                self.room_input(id, RoomInput::Adopted(registration), cx);
+            }
+            let room = self
+                .rooms
+                .entry(id)
+                .or_insert_with(|| RoomState::unregistered(id));
+            let planned = plan(
+                room,
+                view.as_ref(),
+                snapshot.core,
+                snapshot.fence,
+                confirmed,
+            );
+            suspects.extend(planned.suspects);
+            for input in planned.inputs {
+                self.room_input(id, input, cx);
+            }
+        }
+        self.fence = self.fence.max(snapshot.fence);
+        cx.out.drift += (cx.out.notices.len() - before) as u64;
+        suspects
+    }
+
+    /// What a room that nothing is believed of says it was asked for as. If the store remembers it as ended, the commit
+    /// will not go through, and what is remembered counts.
+    pub(super) fn adoptable(&self, room: &ShownRoom) -> Option<Registration> {
+        if self
+            .rooms
+            .get(&room.room)
+            .is_some_and(|r| r.registration().is_some())
+        {
+            return None;
+        }
+        let registration = meta::decode(room.meta.as_ref()?)?;
+        self.rules
+            .apps
+            .contains(&registration.app)
+            .then_some(registration)
+    }
+
+    pub(super) fn shown(&self, room: &ShownRoom, cx: &mut Cx<'_>) -> Shown {
+        let members = room
+            .members
+            .iter()
+            .filter(|m| !self.ended.contains_key(&m.channel))
+            .map(|m| {
+                let identity = self.identities.get(&m.channel);
+                let who = Who {
+                    session: SessionId::new(self.node, m.channel),
+                    caller_id: identity
+                        .map_or_else(|| m.caller_id.clone(), |i| i.caller_id.clone()),
+                    did: identity.and_then(|i| i.did.clone()).unwrap_or_default(),
+                    fresh: MemberId::new(cx.ids.uuid()),
+                    // A held member can do neither, whatever its own settings are: the snapshot says nothing of them.
+                    speak: (!m.hold).then_some(m.can_speak),
+                    hear: (!m.hold).then_some(m.can_hear),
+                    hold: m.hold,
+                    talking: m.talking,
+                };
+                (who, m.has_floor)
+            })
+            .collect();
+        Shown {
+            conference: room.conference,
+            locked: room.locked,
+            members,
+        }
+    }
+
+    /// Learns who the channels of a list are, where that is not known yet.
+    pub fn listed(&mut self, listed: &[ListedChannel]) {
+        for channel in listed {
+            if !self.ended.contains_key(&channel.channel) {
+                self.identities
+                    .entry(channel.channel)
+                    .or_insert_with(|| channel.identity.clone());
+            }
+        }
+    }
+
+    /// The channels of a list that should be asked about: parked and not known as calls of ours, or believed to be where
+    /// no list can confirm it.
+    pub fn wants_dump(&self, listed: &[ListedChannel]) -> Vec<ChannelId> {
+        listed
+            .iter()
+            .filter(|listed| {
+                if self.ended.contains_key(&listed.channel) {
+                    return false;
+                }
+                match self
+                    .sessions
+                    .get(&SessionId::new(self.node, listed.channel))
+                    .map(SessionState::place)
+                {
+                    Some(Place::Ringing | Place::Joining(_) | Place::Leaving(_)) => true,
+                    Some(Place::Parked | Place::InRoom(_) | Place::Ended) => false,
+                    None => listed.parked,
+                }
+            })
+            .map(|listed| listed.channel)
+            .collect()
+    }
+
+    /// The believed calls that are not among these.
+    pub fn missing_from(&self, listed: &BTreeSet<ChannelId>) -> Vec<ChannelId> {
+        self.sessions
+            .keys()
+            .map(SessionId::channel)
+            .filter(|channel| !listed.contains(channel))
+            .collect()
+    }
+
+    /// Forgets who the channels are that two lists in a row did not have: their end was lost.
+    pub fn keep_identities(&mut self, listed: &BTreeSet<ChannelId>) {
+        let unlisted: BTreeSet<ChannelId> = self
+            .identities
+            .keys()
+            .copied()
+            .filter(|channel| !listed.contains(channel))
+            .collect();
+        for channel in unlisted.intersection(&self.unlisted) {
+            self.identities.remove(channel);
+        }
+        self.unlisted = unlisted;
+    }
+
+    /// Takes in what `uuid_dump` told of a channel.
+    pub fn dump(&mut self, dump: Dump, cx: &mut Cx<'_>) {
+        if self.core != Some(dump.core) || self.ended.contains_key(&dump.channel) {
+            cx.out.ignored += 1;
+            return;
+        }
+        let before = cx.out.notices.len();
+        let id = SessionId::new(self.node, dump.channel);
+        let answered_at = dump.identity.answered_at;
+        self.meet(dump.channel, dump.identity);
+        if dump.parked {
+            self.parked(dump.channel, dump.sequence, cx.now, true, cx);
+        }
+        if let Some(at) = answered_at
+            && self.sessions.contains_key(&id)
+        {
+            self.session_input(
+                id,
+                SessionInput::Answered {
+                    at,
+                    synthesized: true,
+                },
+                cx,
+            );
+        }
+        cx.out.drift += (cx.out.notices.len() - before) as u64;
+    }
+
+    /// `uuid_exists` said that a believed call does not exist, at this fence.
+    pub fn vanished(&mut self, channel: ChannelId, fence: u64, cx: &mut Cx<'_>) {
+        let before = cx.out.notices.len();
+        self.hung_up(channel, "UNKNOWN".to_owned(), cx.now, Some(fence), true, cx);
+        self.identities.remove(&channel);
+        cx.out.drift += (cx.out.notices.len() - before) as u64;
+    }
+}

@@ -1,0 +1,228 @@
+//! The walk, while the controller is killed by SIGKILL and started again between any two of its steps.
+//!
+//! What must hold: every step still succeeds, no webhook is lost, none has a second id, sequences have no gap. The
+//! program gets no moment to prepare, so whatever a user would miss is what was not committed in time.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::poll;
+use crate::switch::DID;
+use crate::walk::{STEPS, Step, Walk};
+use crate::world::{Setup, Store, World};
+
+/// Worlds at a time: each has three processes.
+const WORLDS: usize = 6;
+
+/// When the controller is killed, in relation to a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Moment {
+    /// All that the step leads to has been told.
+    After,
+    /// The request has just been answered; whatever FreeSWITCH says of it finds nobody.
+    AtOnce,
+    /// The receiver refuses; what is to be told has been tried and is waiting.
+    Undelivered,
+}
+
+/// What a step's first webhook is about, if it leads to one.
+async fn until_refused(world: &World, walk: &Walk, step: Step) {
+    let scope = match step {
+        Step::CallIn | Step::HangUp => walk.session.clone(),
+        Step::Create
+        | Step::Join
+        | Step::List
+        | Step::Unmute
+        | Step::Mute
+        | Step::Leave
+        | Step::Delete
+        | Step::NotFound => walk.room.clone(),
+    };
+    poll::until("a delivery is refused", poll::PATIENCE, async || {
+        (world.receiver.refused(&scope) > 0).then_some(())
+    })
+    .await;
+}
+
+/// One walk with one kill. Returns how many webhooks a snapshot had to reveal.
+async fn walk_with_a_kill(step: Step, moment: Moment) -> usize {
+    let mut world = Setup::on(Store::Redis).start().await;
+    world.controller.until_ready().await;
+    world.controller.until_synced().await;
+    let mut walk = Walk::new();
+    for current in STEPS {
+        if current != step {
+            walk.step(&world, current).await;
+            continue;
+        }
+        match moment {
+            Moment::After => {
+                walk.step(&world, step).await;
+                world.kill_and_start_again();
+            }
+            Moment::AtOnce => {
+                walk.request(&world, step).await;
+                world.kill_and_start_again();
+                walk.confirm(&world, step).await;
+            }
+            Moment::Undelivered => {
+                world.receiver.answer(500);
+                walk.request(&world, step).await;
+                until_refused(&world, &walk, step).await;
+                world.controller.kill();
+                world.receiver.answer(204);
+                world.controller.start_again();
+                walk.confirm(&world, step).await;
+            }
+        }
+    }
+    // The last step may have been followed by a kill: what runs now must be whole.
+    world.controller.until_synced().await;
+    walk.check_all_told(&world)
+}
+
+async fn at_every_step(moment: Moment, steps: &[Step]) {
+    let places = Arc::new(Semaphore::new(WORLDS));
+    let mut walks = JoinSet::new();
+    let local = LocalSet::new();
+    for step in steps.iter().copied() {
+        let places = Arc::clone(&places);
+        let walk = async move {
+            let _place = places.acquire_owned().await.unwrap();
+            let begun = std::time::Instant::now();
+            let synthesized = walk_with_a_kill(step, moment).await;
+            eprintln!(
+                "killed {moment:?} {step:?}: {synthesized} synthesized, {:.1?}",
+                begun.elapsed()
+            );
+        };
+        walks.spawn_local_on(walk, &local);
+    }
+    let all = async {
+        let mut failed = 0;
+        while let Some(walk) = walks.join_next().await {
+            failed += usize::from(walk.is_err());
+        }
+        failed
+    };
+    let failed = local.run_until(all).await;
+    assert_eq!(failed, 0, "walks failed; each said why above");
+}
+
+/// The steps that lead to a webhook.
+const TOLD: [Step; 8] = [
+    Step::CallIn,
+    Step::Create,
+    Step::Join,
+    Step::Unmute,
+    Step::Mute,
+    Step::Leave,
+    Step::HangUp,
+    Step::Delete,
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_any_two_steps() {
+    at_every_step(Moment::After, &STEPS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_as_soon_as_the_caller_has_its_answer() {
+    at_every_step(Moment::AtOnce, &TOLD).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_webhooks_wait() {
+    at_every_step(Moment::Undelivered, &TOLD).await;
+}
+
+/// The number that FreeSWITCH knows a member by.
+pub async fn member_id(world: &World, room: &str, channel: &str) -> u64 {
+    let text = world.fs("conference json_list compact").await;
+    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    list.as_array()
+        .unwrap()
+        .iter()
+        .filter(|c| c["conference_name"] == room)
+        .flat_map(|c| c["members"].as_array().unwrap())
+        .find(|m| m["uuid"] == channel)
+        .and_then(|m| m["id"].as_u64())
+        .expect("a member")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_in_freeswitch_meanwhile_is_told_after_the_restart() {
+    let mut world = Setup::on(Store::Redis).start().await;
+    world.controller.until_synced().await;
+    let room = world.room("meanwhile").await;
+    let mut sessions = Vec::new();
+    for caller in ["1001", "1002", "1003"] {
+        let session = world.call(caller).await;
+        world.join(&session, &room).await;
+        sessions.push(session);
+    }
+    let [gone, kicked, unmuted] = sessions.as_slice() else {
+        panic!("three calls were made");
+    };
+    let channel = |session: &str| world.channel(session).to_owned();
+    let (gone_channel, kicked_channel, unmuted_channel) =
+        (channel(gone), channel(kicked), channel(unmuted));
+
+    world.controller.kill();
+    let sim = world.switch.sim();
+    assert!(sim.hang_up(&gone_channel, "NORMAL_CLEARING"));
+    let id = member_id(&world, &room, &kicked_channel).await;
+    let said = world.fs(&format!("conference {room} kick {id}")).await;
+    assert!(said.contains("OK"), "{said}");
+    let id = member_id(&world, &room, &unmuted_channel).await;
+    let said = world.fs(&format!("conference {room} unmute {id}")).await;
+    assert!(said.contains("OK"), "{said}");
+    let new = world.session(&sim.call_in(DID, "1004", &[]));
+    world
+        .switch
+        .until_members(crate::world::PASSWORD, &room, &[(&unmuted_channel, true)])
+        .await;
+    assert_eq!(
+        world.receiver.delivered(&room).len(),
+        4,
+        "nobody could tell"
+    );
+    world.controller.start_again();
+
+    let told = world
+        .receiver
+        .first(&room, "conference.member.unmuted")
+        .await;
+    assert_eq!(told.body["session_uuid"], **unmuted);
+    assert_eq!(told.body["data"], json!({ "synthesized": true }));
+    let left = [
+        world.receiver.nth(&room, "conference.member.left", 1).await,
+        world.receiver.nth(&room, "conference.member.left", 2).await,
+    ];
+    for (session, reason) in [(gone, "hangup"), (kicked, "removed")] {
+        let told = left
+            .iter()
+            .find(|got| got.body["session_uuid"] == **session)
+            .unwrap_or_else(|| panic!("{session} left"));
+        assert!(told.synthesized(), "{}", told.body);
+        assert_eq!(told.body["data"]["reason"], reason, "{}", told.body);
+    }
+    let hangup = world.receiver.first(gone, "call.hangup").await;
+    assert!(hangup.synthesized(), "{}", hangup.body);
+    let call = world.receiver.first(&new, "call.new").await;
+    assert!(call.synthesized(), "{}", call.body);
+    assert_eq!(call.body["data"]["did"], DID);
+    assert_eq!(call.body["data"]["caller_id"], "1004");
+
+    world.controller.until_synced().await;
+    assert_eq!(world.place(kicked).await, ("parked".to_owned(), None));
+    assert_eq!(world.place(&new).await, ("parked".to_owned(), None));
+    let answer = world.controller.get(&format!("/sessions/{gone}")).await;
+    assert_eq!(answer.status, 404);
+    world.check_members(&room).await;
+    assert_eq!(world.receiver.delivered(&room).len(), 7, "and nothing else");
+    world.receiver.check_story();
+}

@@ -1,0 +1,193 @@
+//! A receiver of webhooks, as the documentation tells an app to write one: it verifies with the official library.
+//!
+//! Owns what arrived and when, and the check of what must hold of every story told by webhooks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::poll;
+
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// One request that arrived.
+#[derive(Clone, Debug)]
+pub struct Got {
+    pub id: String,
+    pub body: Value,
+    pub at: Instant,
+    /// What it was answered.
+    pub status: u16,
+}
+
+impl Got {
+    pub fn event(&self) -> &str {
+        self.body["event"].as_str().expect("an event has a name")
+    }
+
+    pub fn sequence(&self) -> u64 {
+        self.body["sequence"]
+            .as_u64()
+            .expect("an event has a sequence")
+    }
+
+    /// The room it counts in, or the call.
+    pub fn scope(&self) -> &str {
+        let scope = if self.event().starts_with("conference.") {
+            "room_id"
+        } else {
+            "session_uuid"
+        };
+        self.body[scope].as_str().expect("an event has its subject")
+    }
+
+    pub fn synthesized(&self) -> bool {
+        self.body["data"]["synthesized"] == true
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    got: Mutex<Vec<Got>>,
+    answer: AtomicU16,
+    forged: Mutex<Vec<String>>,
+}
+
+pub struct Receiver {
+    pub url: String,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Receiver {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let shared = Arc::new(Shared::default());
+        shared.answer.store(204, Ordering::SeqCst);
+        let routes = Router::new()
+            .route("/hook", post(arrived))
+            .with_state(Arc::clone(&shared));
+        let task = tokio::spawn(async move {
+            axum::serve(listener, routes).await.unwrap();
+        });
+        Self { url, shared, task }
+    }
+
+    /// From now on every request is answered with this status.
+    pub fn answer(&self, status: u16) {
+        self.shared.answer.store(status, Ordering::SeqCst);
+    }
+
+    /// Everything that arrived, in order.
+    pub fn all(&self) -> Vec<Got> {
+        self.shared.got.lock().unwrap().clone()
+    }
+
+    /// The first good delivery of each message about this room or call, in the order of arrival.
+    pub fn delivered(&self, scope: &str) -> Vec<Got> {
+        let mut seen = BTreeMap::new();
+        let mut delivered = Vec::new();
+        for got in self.all() {
+            if got.status < 300 && got.scope() == scope && seen.insert(got.id.clone(), ()).is_none()
+            {
+                delivered.push(got);
+            }
+        }
+        delivered
+    }
+
+    /// How many requests about this room or call were refused.
+    pub fn refused(&self, scope: &str) -> usize {
+        self.all()
+            .iter()
+            .filter(|got| got.status >= 300 && got.scope() == scope)
+            .count()
+    }
+
+    /// Waits for the n-th message (from 1) of this event about this room or call.
+    pub async fn nth(&self, scope: &str, event: &str, n: usize) -> Got {
+        let what = format!("{event} of {scope}, the {n}.");
+        poll::until(&what, poll::REDELIVERY, async || {
+            self.delivered(scope)
+                .into_iter()
+                .filter(|got| got.event() == event)
+                .nth(n - 1)
+        })
+        .await
+    }
+
+    pub async fn first(&self, scope: &str, event: &str) -> Got {
+        self.nth(scope, event, 1).await
+    }
+
+    /// What holds of all that ever arrived, whatever happened: each signature is right; one id is one message, and
+    /// one place in a sequence is one id; per room and per call the messages arrive in order, from 1, without a gap.
+    pub fn check_story(&self) {
+        let forged = self.shared.forged.lock().unwrap().clone();
+        assert!(forged.is_empty(), "wrong signatures: {forged:?}");
+        let mut by_id: HashMap<String, Value> = HashMap::new();
+        let mut by_place: HashMap<(String, u64), String> = HashMap::new();
+        let mut order: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for got in self.all() {
+            let first = by_id
+                .entry(got.id.clone())
+                .or_insert_with(|| got.body.clone());
+            assert_eq!(*first, got.body, "{} came with two bodies", got.id);
+            let place = (got.scope().to_owned(), got.sequence());
+            let id = by_place.entry(place).or_insert_with(|| got.id.clone());
+            assert_eq!(*id, got.id, "one transition has two ids: {}", got.body);
+            if got.status < 300 {
+                let told = order.entry(got.scope().to_owned()).or_default();
+                if !told.contains(&got.sequence()) {
+                    told.push(got.sequence());
+                }
+            }
+        }
+        for (scope, told) in order {
+            let expected: Vec<u64> = (1..=told.len() as u64).collect();
+            assert_eq!(told, expected, "the sequence of {scope}");
+        }
+    }
+}
+
+async fn arrived(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: String,
+) -> StatusCode {
+    let at = Instant::now();
+    let id = headers
+        .get("webhook-id")
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    let verifier = standardwebhooks::Webhook::new(SECRET).unwrap();
+    if let Err(error) = verifier.verify(body.as_bytes(), &headers) {
+        shared.forged.lock().unwrap().push(format!("{id}: {error}"));
+        return StatusCode::UNAUTHORIZED;
+    }
+    let status = shared.answer.load(Ordering::SeqCst);
+    shared.got.lock().unwrap().push(Got {
+        id,
+        body: serde_json::from_str(&body).unwrap(),
+        at,
+        status,
+    });
+    StatusCode::from_u16(status).unwrap()
+}

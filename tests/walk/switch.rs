@@ -1,0 +1,285 @@
+//! The FreeSWITCH of a test: a simulated node in this process, or a real server that was named to us.
+//!
+//! Owns how calls come in, and what others than the controller do to the server. What is true is asked of the server
+//! itself, over a connection of our own.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::process::{Child, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use roomkeeper::sim::{SimConfig, SimNode};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::poll;
+use crate::support::process;
+
+/// The number that calls into the simulated node dial.
+pub const DID: &str = "747713001";
+
+/// Longer than any answer takes.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A real server, from `host:port:password`.
+#[derive(Clone, Debug)]
+pub struct RealServer {
+    pub address: SocketAddr,
+    pub password: String,
+}
+
+impl RealServer {
+    /// The one that was given to this run of the tests.
+    pub fn given() -> Option<Self> {
+        let text = std::env::var("ROOMKEEPER_TEST_FREESWITCH").ok()?;
+        let mut parts = text.splitn(3, ':');
+        let (host, port, password) = (parts.next()?, parts.next()?, parts.next()?);
+        let address = format!("{host}:{port}")
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut found| found.next())
+            .unwrap_or_else(|| panic!("{host}:{port} is not an address"));
+        Some(Self {
+            address,
+            password: password.to_owned(),
+        })
+    }
+}
+
+/// Where calls on a real server come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Line {
+    /// `originate` of this endpoint; its near leg is parked.
+    Originate(String),
+    /// A SIP call to this `host:port`, by `sipp`.
+    Sip(String),
+}
+
+pub enum Switch {
+    Sim(SimNode),
+    Real {
+        server: RealServer,
+        line: Line,
+        app: String,
+        /// Ended when the test is.
+        calls: Mutex<Vec<String>>,
+        phones: Mutex<Vec<Child>>,
+    },
+}
+
+/// A call that was placed.
+#[derive(Clone, Debug)]
+pub enum Placed {
+    /// Its channel is known.
+    Channel(String),
+    /// It will be known by the number that it dialled.
+    Dialled(String),
+}
+
+impl Switch {
+    pub async fn simulated(password: &str) -> Self {
+        let mut config = SimConfig::default();
+        config.node.password = password.to_owned();
+        Self::Sim(SimNode::start(config).await.expect("a simulated node"))
+    }
+
+    pub fn real(server: RealServer, line: Line) -> Self {
+        Self::Real {
+            server,
+            line,
+            app: real_app(),
+            calls: Mutex::default(),
+            phones: Mutex::default(),
+        }
+    }
+
+    /// The simulated node.
+    pub fn sim(&self) -> &SimNode {
+        match self {
+            Self::Sim(sim) => sim,
+            Self::Real { .. } => panic!("this test is for a simulated node"),
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Self::Sim(sim) => sim.addr,
+            Self::Real { server, .. } => server.address,
+        }
+    }
+
+    /// A call comes in and is parked.
+    pub async fn place_call(&self, caller: &str, sim_password: &str) -> Placed {
+        match self {
+            Self::Sim(sim) => Placed::Channel(sim.call_in(DID, caller, &[])),
+            Self::Real {
+                line: Line::Originate(endpoint),
+                app,
+                calls,
+                ..
+            } => {
+                let channel = Uuid::new_v4().to_string();
+                calls.lock().unwrap().push(channel.clone());
+                let answer = self
+                    .api(
+                        sim_password,
+                        &format!(
+                            "originate {{origination_uuid={channel},roomkeeper_app={app},\
+                             origination_caller_id_number={caller}}}{endpoint} &park"
+                        ),
+                    )
+                    .await;
+                assert!(answer.starts_with("+OK"), "originate: {answer}");
+                Placed::Channel(channel)
+            }
+            Self::Real {
+                line: Line::Sip(target),
+                phones,
+                ..
+            } => {
+                // A number that nobody else dials, so that the call is known by it.
+                let did = format!("7{:09}", Uuid::new_v4().as_u128() % 1_000_000_000);
+                let (sip, media) = (process::free_port(), process::free_port());
+                let mut phone = process::command("sipp");
+                phone
+                    .args([
+                        target,
+                        "-sn",
+                        "uac",
+                        "-s",
+                        &did,
+                        "-i",
+                        "127.0.0.1",
+                        "-m",
+                        "1",
+                    ])
+                    .args(["-mi", "127.0.0.1", "-d", "600000", "-nostdin"])
+                    .args(["-p", &sip.to_string(), "-mp", &media.to_string()])
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null());
+                phones.lock().unwrap().push(process::spawn(phone));
+                Placed::Dialled(did)
+            }
+        }
+    }
+
+    /// Asks the server, as anybody may who knows the password.
+    pub async fn api(&self, sim_password: &str, command: &str) -> String {
+        let (address, password) = match self {
+            Self::Sim(sim) => (sim.addr, sim_password.to_owned()),
+            Self::Real { server, .. } => (server.address, server.password.clone()),
+        };
+        let command = command.to_owned();
+        tokio::task::spawn_blocking(move || ask(address, &password, &command))
+            .await
+            .unwrap()
+            .expect("the server answers us")
+    }
+
+    /// Who is in the conference, and whether they may speak; `None`: there is no such conference.
+    pub async fn members(&self, password: &str, room: &str) -> Option<Vec<(String, bool)>> {
+        let text = self.api(password, "conference json_list compact").await;
+        let list: Value = serde_json::from_str(&text).unwrap_or_default();
+        let conference = list
+            .as_array()?
+            .iter()
+            .find(|c| c["conference_name"] == room)?
+            .clone();
+        Some(
+            conference["members"]
+                .as_array()?
+                .iter()
+                .filter(|m| m["type"] == "caller")
+                .map(|m| {
+                    (
+                        m["uuid"].as_str().unwrap_or_default().to_owned(),
+                        m["flags"]["can_speak"] == true,
+                    )
+                })
+                .collect(),
+        )
+    }
+
+    /// Waits until the server itself has these members there.
+    pub async fn until_members(&self, password: &str, room: &str, expected: &[(&str, bool)]) {
+        let expected: Vec<(String, bool)> = expected
+            .iter()
+            .map(|(channel, speaks)| ((*channel).to_owned(), *speaks))
+            .collect();
+        let what = format!("FreeSWITCH has {expected:?} in {room}");
+        poll::until(&what, poll::PATIENCE, async || {
+            let members = self.members(password, room).await.unwrap_or_default();
+            (members == expected).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        let Self::Real {
+            server,
+            calls,
+            phones,
+            ..
+        } = self
+        else {
+            return;
+        };
+        // The server is not ours: nothing of the test stays behind.
+        for channel in calls.get_mut().unwrap().drain(..) {
+            let _ = ask(
+                server.address,
+                &server.password,
+                &format!("uuid_kill {channel}"),
+            );
+        }
+        for phone in phones.get_mut().unwrap() {
+            let _ = phone.kill();
+            let _ = phone.wait();
+        }
+    }
+}
+
+/// The app that calls on the real server belong to.
+pub fn real_app() -> String {
+    std::env::var("ROOMKEEPER_TEST_APP").unwrap_or_else(|_| "demo".to_owned())
+}
+
+/// One `api` command on a connection of its own.
+fn ask(address: SocketAddr, password: &str, command: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    read_message(&mut reader)?;
+    write!(stream, "auth {password}\n\n")?;
+    let (headers, _) = read_message(&mut reader)?;
+    if !headers.contains("+OK") {
+        return Err(io::Error::other(headers));
+    }
+    write!(stream, "api {command}\n\n")?;
+    Ok(read_message(&mut reader)?.1)
+}
+
+fn read_message(reader: &mut impl BufRead) -> io::Result<(String, String)> {
+    let mut headers = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if line == "\n" {
+            break;
+        }
+        if let Some(n) = line.strip_prefix("Content-Length: ") {
+            length = n.trim().parse().unwrap_or(0);
+        }
+        headers.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok((headers, String::from_utf8_lossy(&body).into_owned()))
+}

@@ -1,0 +1,377 @@
+//! The way of one call through one room, step by step.
+//!
+//! Each step is a request and what must come of it, and the two are apart, so that something can happen between.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::controller::Answer;
+use crate::poll;
+use crate::switch::{DID, Placed, Switch};
+use crate::world::{PASSWORD, Setup, Store, World};
+
+pub const CALLER: &str = "527121100";
+pub const ROOM: &str = "walk";
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Step {
+    CallIn,
+    Create,
+    Join,
+    List,
+    Unmute,
+    Mute,
+    Leave,
+    HangUp,
+    Delete,
+    NotFound,
+}
+
+pub const STEPS: [Step; 10] = [
+    Step::CallIn,
+    Step::Create,
+    Step::Join,
+    Step::List,
+    Step::Unmute,
+    Step::Mute,
+    Step::Leave,
+    Step::HangUp,
+    Step::Delete,
+    Step::NotFound,
+];
+
+/// One row of the table that a walk on a real server leaves.
+pub struct Row {
+    pub step: Step,
+    pub said: String,
+    pub millis: u128,
+}
+
+/// How far a walk has come.
+pub struct Walk {
+    placed: Option<Placed>,
+    pub session: String,
+    pub room: String,
+    /// The number dialled, as it was told first.
+    did: String,
+    caller: String,
+    pub rows: Vec<Row>,
+    begun: Instant,
+    said: String,
+}
+
+impl Walk {
+    pub fn new() -> Self {
+        Self {
+            placed: None,
+            session: String::new(),
+            room: String::new(),
+            did: String::new(),
+            caller: String::new(),
+            rows: Vec::new(),
+            begun: Instant::now(),
+            said: String::new(),
+        }
+    }
+
+    pub async fn step(&mut self, world: &World, step: Step) {
+        self.request(world, step).await;
+        self.confirm(world, step).await;
+    }
+
+    fn note(&mut self, what: impl Into<String>) {
+        if !self.said.is_empty() {
+            self.said.push_str("; ");
+        }
+        self.said.push_str(&what.into());
+    }
+
+    fn noted(&mut self, answer: &Answer) {
+        let compact = answer.body.to_string().replace(&self.room, "<room>");
+        self.note(format!("{} {compact}", answer.status));
+    }
+
+    /// Asks for it, and asserts the answer.
+    pub async fn request(&mut self, world: &World, step: Step) {
+        self.begun = Instant::now();
+        self.said.clear();
+        match step {
+            Step::CallIn => {
+                let placed = world.switch.place_call(CALLER, PASSWORD).await;
+                if let Placed::Channel(channel) = &placed {
+                    self.session = world.session(channel);
+                }
+                self.placed = Some(placed);
+            }
+            Step::Create => {
+                let body = json!({ "name": ROOM });
+                let answer = world
+                    .controller
+                    .ask("POST", "/conferences", Some(&body))
+                    .await;
+                assert_eq!(answer.status, 201, "{}", answer.body);
+                self.room = answer.body["room_id"].as_str().unwrap().to_owned();
+                assert!(self.room.starts_with(&format!("{}-room-", world.node)));
+                assert_eq!(answer.body, json!({ "room_id": self.room }));
+                self.noted(&answer);
+            }
+            Step::Join => {
+                let body = json!({ "room_id": self.room, "command_uid": "walk-join" });
+                self.command(world, "conference/join", body, "joining")
+                    .await;
+            }
+            Step::List => {
+                let path = format!("/conferences/{}/members", self.room);
+                let answer = world.controller.get(&path).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                let row = json!({
+                    "uuid": self.session,
+                    "did": self.did,
+                    "caller_id": self.caller,
+                    "muted": true,
+                });
+                assert_eq!(
+                    answer.body,
+                    json!({ "room_id": self.room, "members": [row], "cursor": "" })
+                );
+                self.noted(&answer);
+            }
+            Step::Unmute => {
+                let body = json!({ "command_uid": "walk-unmute" });
+                self.command(world, "conference/unmute", body, "unmuted")
+                    .await;
+            }
+            Step::Mute => {
+                let body = json!({ "command_uid": "walk-mute" });
+                self.command(world, "conference/mute", body, "muted").await;
+            }
+            Step::Leave => {
+                let body = json!({ "command_uid": "walk-leave" });
+                self.command(world, "conference/leave", body, "leaving")
+                    .await;
+            }
+            Step::HangUp => {
+                let answer = world
+                    .command(
+                        &self.session,
+                        "hangup",
+                        &json!({ "cause": "NORMAL_CLEARING" }),
+                    )
+                    .await;
+                assert_eq!(answer.status, 202, "{}", answer.body);
+                assert_eq!(answer.body["status"], "in_progress");
+                assert!(answer.body["operation_id"].is_string());
+                self.note(format!("{} in_progress", answer.status));
+            }
+            Step::Delete => {
+                let path = format!("/conferences/{}", self.room);
+                let answer = world.controller.ask("DELETE", &path, None).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                assert_eq!(answer.body, json!({ "room_id": self.room }));
+                self.noted(&answer);
+            }
+            Step::NotFound => {
+                let room = format!("/conferences/{}", self.room);
+                let session = format!("/sessions/{}", self.session);
+                let join = json!({ "room_id": self.room });
+                for (method, path, body) in [
+                    ("GET", room.clone(), None),
+                    ("GET", format!("{room}/members"), None),
+                    ("DELETE", room, None),
+                    ("GET", session.clone(), None),
+                    (
+                        "POST",
+                        format!("{session}/commands/conference/join"),
+                        Some(&join),
+                    ),
+                    ("POST", format!("{session}/commands/conference/leave"), None),
+                    ("POST", format!("{session}/commands/hangup"), None),
+                ] {
+                    let answer = world.controller.ask(method, &path, body).await;
+                    assert_eq!(answer.status, 404, "{method} {path}: {}", answer.body);
+                    assert_eq!(answer.body["success"], false, "{}", answer.body);
+                    assert!(answer.body["error"].is_string(), "{}", answer.body);
+                }
+                self.note("404 on room, members, delete, session, join, leave, hangup");
+            }
+        }
+    }
+
+    async fn command(&mut self, world: &World, what: &str, body: Value, status: &str) {
+        let answer = world.command(&self.session, what, &body).await;
+        assert_eq!(answer.status, 202, "{what}: {}", answer.body);
+        assert_eq!(
+            answer.body,
+            json!({ "status": status, "room_id": self.room }),
+            "{what}"
+        );
+        self.noted(&answer);
+    }
+
+    /// Waits for what must come of it, and asserts what is then true.
+    pub async fn confirm(&mut self, world: &World, step: Step) {
+        match step {
+            Step::CallIn => {
+                let placed = self.placed.take().expect("a call was placed");
+                self.session = world.placed(&placed).await;
+                let new = world.receiver.first(&self.session, "call.new").await;
+                self.did = new.body["data"]["did"].as_str().unwrap().to_owned();
+                self.caller = new.body["data"]["caller_id"].as_str().unwrap().to_owned();
+                if matches!(world.switch, Switch::Sim(_)) {
+                    assert_eq!((self.did.as_str(), self.caller.as_str()), (DID, CALLER));
+                    assert_eq!(new.body["data"]["direction"], "inbound");
+                }
+                self.note(format!(
+                    "call.new did={} caller_id={}",
+                    self.did, self.caller
+                ));
+                self.is_at(world, "parked", false).await;
+            }
+            Step::Create => {
+                self.told(world, "conference.created").await;
+                let path = format!("/conferences/{}", self.room);
+                let answer = world.controller.get(&path).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                assert_eq!(answer.body["name"], ROOM);
+                assert_eq!(answer.body["members"], 0);
+            }
+            Step::Join => {
+                self.told(world, "conference.member.joined").await;
+                self.is_at(world, "in_room", true).await;
+                self.speaks(world, false).await;
+            }
+            Step::List | Step::NotFound => {}
+            Step::Unmute => {
+                self.told(world, "conference.member.unmuted").await;
+                self.speaks(world, true).await;
+            }
+            Step::Mute => {
+                self.told(world, "conference.member.muted").await;
+                self.speaks(world, false).await;
+            }
+            Step::Leave => {
+                self.told(world, "conference.member.left").await;
+                self.is_at(world, "parked", false).await;
+                world.switch.until_members(PASSWORD, &self.room, &[]).await;
+            }
+            Step::HangUp => {
+                let hangup = world.receiver.first(&self.session, "call.hangup").await;
+                self.note(format!("call.hangup {}", hangup.body["data"]));
+                let exists = format!("uuid_exists {}", world.channel(&self.session));
+                poll::until("FreeSWITCH has no such call", poll::PATIENCE, async || {
+                    (world.fs(&exists).await == "false").then_some(())
+                })
+                .await;
+            }
+            Step::Delete => self.told(world, "conference.destroyed").await,
+        }
+        self.rows.push(Row {
+            step,
+            said: std::mem::take(&mut self.said),
+            millis: self.begun.elapsed().as_millis(),
+        });
+    }
+
+    async fn told(&mut self, world: &World, event: &str) {
+        let got = world.receiver.first(&self.room, event).await;
+        self.note(format!("{event} {}", got.body["data"]));
+    }
+
+    /// The API has the call there. A webhook tells of a commit, so this is so at once.
+    async fn is_at(&self, world: &World, state: &str, in_room: bool) {
+        let room = in_room.then(|| self.room.clone());
+        assert_eq!(world.place(&self.session).await, (state.to_owned(), room));
+    }
+
+    /// FreeSWITCH and the API have it so.
+    async fn speaks(&self, world: &World, speaks: bool) {
+        let channel = world.channel(&self.session).to_owned();
+        world
+            .switch
+            .until_members(PASSWORD, &self.room, &[(&channel, speaks)])
+            .await;
+        world.check_members(&self.room).await;
+    }
+
+    /// Every webhook of a whole walk: what it told, once each. Returns how many were found out only by a snapshot.
+    pub fn check_all_told(&self, world: &World) -> usize {
+        world.receiver.check_story();
+        let member = json!({ "did": self.did, "caller_id": self.caller, "muted": true });
+        let uid = |uid: &str| json!({ "command_uid": uid });
+        let left = json!({ "reason": "removed", "command_uid": "walk-leave" });
+        let expected = [
+            ("conference.created", json!({ "name": ROOM }), false),
+            (
+                "conference.member.joined",
+                merged(member, uid("walk-join")),
+                true,
+            ),
+            ("conference.member.unmuted", uid("walk-unmute"), true),
+            ("conference.member.muted", uid("walk-mute"), true),
+            ("conference.member.left", left, true),
+            ("conference.destroyed", json!({}), false),
+        ];
+        let mut synthesized = 0;
+        let told = world.receiver.delivered(&self.room);
+        let names: Vec<&str> = told.iter().map(|got| got.event()).collect();
+        assert_eq!(names, expected.each_ref().map(|(name, ..)| *name));
+        for (got, (_, data, of_call)) in told.iter().zip(&expected) {
+            let mut found = got.body["data"].clone();
+            let object = found.as_object_mut().unwrap();
+            synthesized += usize::from(object.remove("synthesized").is_some());
+            if got.event() == "conference.member.joined" {
+                assert!(object.remove("conferencecall_id").is_some());
+            }
+            assert_eq!(found, *data, "{}", got.body);
+            assert_eq!(got.body["app_id"], *world.app);
+            let session = if *of_call {
+                json!(self.session)
+            } else {
+                Value::Null
+            };
+            assert_eq!(got.body["session_uuid"], session, "{}", got.body);
+        }
+        let calls = world.receiver.delivered(&self.session);
+        let names: Vec<&str> = calls.iter().map(|got| got.event()).collect();
+        assert_eq!(names, ["call.new", "call.hangup"]);
+        for got in &calls {
+            synthesized += usize::from(got.synthesized());
+            assert_eq!(got.body["room_id"], Value::Null, "{}", got.body);
+        }
+        if !calls[1].synthesized() {
+            assert_eq!(calls[1].body["data"]["cause"], "NORMAL_CLEARING");
+        }
+        synthesized
+    }
+}
+
+fn merged(mut a: Value, b: Value) -> Value {
+    let more = b.as_object().unwrap().clone();
+    a.as_object_mut().unwrap().extend(more);
+    a
+}
+
+async fn on(store: Store) {
+    let world = Setup::on(store).start().await;
+    let ready = world.controller.until_ready().await;
+    assert_eq!(ready["status"], "ready");
+    world.controller.until_synced().await;
+    let mut walk = Walk::new();
+    for step in STEPS {
+        walk.step(&world, step).await;
+    }
+    let synthesized = walk.check_all_told(&world);
+    assert_eq!(synthesized, 0, "nothing had to be found out by a snapshot");
+    assert_eq!(world.receiver.all().len(), 8, "each was delivered once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walk_in_memory() {
+    on(Store::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walk_on_redis() {
+    on(Store::Redis).await;
+}
