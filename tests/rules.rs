@@ -595,6 +595,28 @@ fn a_restart_of_freeswitch_ends_calls_and_stays_and_leaves_the_rooms() {
 }
 
 #[test]
+fn a_node_that_was_given_up_comes_back_with_its_calls_and_goes_on_counting() {
+    let mut world = World::joined();
+    world.with(|belief, cx| belief.core_changed(None, cx));
+    world.told(&[
+        "left orphan (synthesized)",
+        "call.hangup NORMAL_TEMPORARY_FAILURE 50ms",
+    ]);
+    // What is over is let go of, and found again in the store when the same call is written anew.
+    let over = world.belief.session(call(1)).unwrap().clone();
+    assert_eq!(over.sequence(), 2);
+    let now = world.now;
+    world.belief.drop_over(EntityId::Session(call(1)), now);
+    world.with(|belief, cx| belief.core_changed(Some(core()), cx));
+    world.belief.put_session(call(1), Some(over));
+    world.enters(call(1), 1, 1, false);
+    world.told(&["call.new 747713001", "joined 527121101 muted=true"]);
+    let session = world.belief.session(call(1)).unwrap();
+    assert_eq!(session.sequence(), 3);
+    assert_eq!(*session.place(), Place::InRoom(room(1)));
+}
+
+#[test]
 fn the_old_lifes_end_leaves_the_new_one_alone() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));

@@ -3,8 +3,7 @@
 //! Owns who is in a room, what they may do there, and which events tell of a change. Leaves out sockets,
 //! clocks, databases and every FreeSWITCH header: the reconciler translates events into [`RoomInput`]s, commits
 //! what [`apply`] left in the state, and carries out the [`RoomEffect`]s after that.
-//!
-//! The states and the table of transitions are in `LIFECYCLE.md` beside this file.
+#![doc = include_str!("LIFECYCLE.md")]
 
 pub mod effect;
 pub mod input;

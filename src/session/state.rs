@@ -118,6 +118,20 @@ impl SessionState {
         }
     }
 
+    /// It was taken for over, and lives: the node was out of reach for so long that its calls were given up. What is told
+    /// of it goes on counting.
+    pub(crate) fn revive(&mut self, core: CoreId, answered_at: Option<Timestamp>) {
+        self.core = core;
+        self.answered_at = self.answered_at.or(answered_at);
+        self.place = if self.answered_at.is_some() {
+            Place::Parked
+        } else {
+            Place::Ringing
+        };
+        self.place_at = 0;
+        self.changed = true;
+    }
+
     /// Its id.
     pub const fn id(&self) -> SessionId {
         self.id

@@ -22,6 +22,8 @@ impl Belief {
         }
         self.core = core;
         self.fence = 0;
+        // A node that was given up comes back with the very calls that were.
+        self.ended.clear();
         self.identities.clear();
         let rooms: BTreeSet<RoomId> = self.rooms.keys().copied().collect();
         for id in rooms {
@@ -242,7 +244,7 @@ impl Belief {
         cx: &mut Cx<'_>,
     ) {
         let id = SessionId::new(self.node, channel);
-        if !self.sessions.contains_key(&id) {
+        if !self.is_alive(id) {
             let app = self.app_of(channel);
             let Some(app) = app else {
                 cx.out.foreign += 1;
@@ -251,6 +253,10 @@ impl Belief {
             self.first_seen(id, app, at, synthesized, cx);
         }
         self.session_input(id, SessionInput::Parked { sequence }, cx);
+    }
+
+    pub(super) fn is_alive(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|s| !s.is_over())
     }
 
     pub(super) fn app_of(&self, channel: ChannelId) -> Option<AppId> {
@@ -274,6 +280,11 @@ impl Belief {
     ) {
         let Some(core) = self.core else { return };
         let identity = self.identities.get(&id.channel());
+        let answered_at = identity.and_then(|i| i.answered_at);
+        if let Some(over) = self.sessions.get_mut(&id) {
+            over.revive(core, answered_at);
+            return self.session_input(id, SessionInput::FirstSeen { synthesized }, cx);
+        }
         let session = SessionState::first_seen(
             id,
             app,
@@ -282,7 +293,7 @@ impl Belief {
             identity.and_then(|i| i.did.clone()).unwrap_or_default(),
             identity.map_or(Direction::Inbound, |i| i.direction),
             identity.and_then(|i| i.created_at).unwrap_or(at),
-            identity.and_then(|i| i.answered_at),
+            answered_at,
         );
         self.sessions.insert(id, session);
         self.session_input(id, SessionInput::FirstSeen { synthesized }, cx);

@@ -63,7 +63,7 @@ impl Belief {
                 }
             }
             RoomEffect::SessionEntered { session, sequence } => {
-                if !self.sessions.contains_key(&session) {
+                if !self.is_alive(session) {
                     // The dialplan brought it straight in: it is the app's whose room it is, unless it has one.
                     let app = self
                         .app_of(session.channel())

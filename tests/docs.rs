@@ -1,0 +1,469 @@
+//! What the documents say is so: the configuration, the API, the metrics, the files they name, the containers.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use roomkeeper::api::{AdminState, ApiSettings, ApiState, Apps, admin_router, router};
+use roomkeeper::config::{self, Config};
+use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, NodeReport};
+use roomkeeper::store::memory::MemoryStore;
+use roomkeeper::telemetry::METRICS;
+use roomkeeper::webhook::payload;
+use tower::ServiceExt;
+use uuid::Uuid;
+use yaml_rust2::{Yaml, YamlLoader};
+
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "freeswitch-conf/README.md",
+    "src/ARCHITECTURE.md",
+    "src/room/LIFECYCLE.md",
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let from = text.find(start).unwrap_or_else(|| panic!("no {start:?}")) + start.len();
+    let rest = &text[from..];
+    let to = rest.find(end).unwrap_or_else(|| panic!("no {end:?}"));
+    &rest[..to]
+}
+
+/// The code blocks of this language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let open = format!("```{language}\n");
+    text.split(open.as_str())
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect()
+}
+
+// ---- the configuration ----------------------------------------------------------------------------------------------
+
+#[test]
+fn the_table_of_the_configuration_is_the_programs() {
+    let readme = read("README.md");
+    let start = "<!-- configuration: made by config::key_table_markdown() -->\n";
+    let table = between(&readme, start, "<!-- /configuration -->");
+    assert_eq!(table, config::key_table_markdown());
+}
+
+#[test]
+fn the_configurations_that_are_shown_can_be_loaded() {
+    let readme = read("README.md");
+    let shown = blocks(&readme, "toml");
+    assert!(!shown.is_empty());
+    for text in shown {
+        if let Err(e) = Config::from_text(text, std::iter::empty()) {
+            panic!("{e}\n{text}");
+        }
+    }
+    let env = [
+        ("ROOMKEEPER_NODES__0__PASSWORD", "p"),
+        ("ROOMKEEPER_HTTP__ADMIN_KEY", "k"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let composed = Config::from_text(&read("docker/roomkeeper.toml"), env);
+    assert!(composed.is_ok(), "{composed:?}");
+}
+
+// ---- the API --------------------------------------------------------------------------------------------------------
+
+struct Nobody;
+
+#[async_trait]
+impl Controller for Nobody {
+    async fn submit(&self, _: Intent) -> Result<Accepted, IntentError> {
+        Err(IntentError::Busy)
+    }
+    fn nodes(&self) -> Vec<NodeReport> {
+        Vec::new()
+    }
+}
+
+fn routers() -> (Router, Router) {
+    let store = Arc::new(MemoryStore::new());
+    let settings = ApiSettings::default();
+    let admin = AdminState {
+        store: store.clone(),
+        controller: Arc::new(Nobody),
+        key: None,
+        render_metrics: Arc::new(String::new),
+    };
+    let admin = admin_router(admin, &settings);
+    let api = router(ApiState {
+        store,
+        controller: Arc::new(Nobody),
+        apps: Arc::new(Apps::default()),
+        settings,
+        new_id: Arc::new(Uuid::nil),
+    });
+    (api, admin)
+}
+
+/// Whether a router of ours has this route: an unknown one is told apart from what is not there by its words.
+async fn exists(method: &str, path: &str) -> bool {
+    let (api, admin) = routers();
+    let router = if path.starts_with("/api/") {
+        api
+    } else {
+        admin
+    };
+    let request = Request::builder().method(method).uri(path);
+    let answer = router
+        .oneshot(request.body(Body::empty()).expect("a request"))
+        .await;
+    let answer = answer.expect("a router always answers");
+    let status = answer.status();
+    let body = to_bytes(answer.into_body(), 1 << 20)
+        .await
+        .expect("the whole answer");
+    let unknown = String::from_utf8_lossy(&body).contains("there is nothing at this path");
+    !(status == StatusCode::METHOD_NOT_ALLOWED || (status == StatusCode::NOT_FOUND && unknown))
+}
+
+/// The requests in the README's tables, as method and path.
+fn documented(readme: &str) -> BTreeSet<(String, String)> {
+    readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| line.split('`').next())
+        .filter_map(|cell| cell.split_once(' '))
+        .filter(|(method, path)| {
+            path.starts_with('/') && method.chars().all(|c| c.is_ascii_uppercase())
+        })
+        .map(|(method, path)| (method.to_owned(), path.to_owned()))
+        .collect()
+}
+
+/// The requests that its shell blocks make.
+fn walked(readme: &str) -> Vec<(String, String)> {
+    let variables = [
+        ("$ROOM", "{room_id}"),
+        ("$CALL", "{uuid}"),
+        ("$API", "/api/v1"),
+    ];
+    let mut found = Vec::new();
+    for line in blocks(readme, "sh").concat().lines() {
+        let Some(from) = line.find("\"$API/") else {
+            continue;
+        };
+        let url = line[from + 1..].split('"').next().unwrap_or_default();
+        let path = variables.iter().fold(url.to_owned(), |url, (name, value)| {
+            url.replace(name, value)
+        });
+        let method = line.split_once("-X ").map_or("GET", |(_, rest)| {
+            rest.split(' ').next().unwrap_or_default()
+        });
+        found.push((method.to_owned(), path));
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_request_that_is_documented_has_a_route() {
+    let readme = read("README.md");
+    let documented = documented(&readme);
+    assert!(documented.len() >= 17, "{documented:?}");
+    for (method, path) in &documented {
+        assert!(exists(method, path).await, "{method} {path} has no route");
+    }
+    let walked = walked(&readme);
+    assert!(walked.len() >= 10, "{walked:?}");
+    for (method, path) in walked {
+        assert!(
+            documented.contains(&(method.clone(), path.clone())),
+            "{method} {path} is in the walk and not in the table"
+        );
+    }
+    // The check can fail.
+    assert!(!exists("GET", "/api/v1/conference").await);
+    assert!(!exists("PUT", "/api/v1/conferences").await);
+}
+
+#[test]
+fn every_route_is_documented() {
+    let documented = documented(&read("README.md"));
+    for (file, prefix) in [
+        ("src/api/gateway/mod.rs", "/api/v1"),
+        ("src/api/admin.rs", ""),
+    ] {
+        let source = read(file);
+        let routes: Vec<&str> = source
+            .split(".route(")
+            .skip(1)
+            .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+            .collect();
+        assert!(routes.len() >= 4, "{file}: {routes:?}");
+        for route in routes {
+            let is_shown = documented
+                .iter()
+                .any(|(_, path)| path.starts_with(prefix) && path.ends_with(route));
+            assert!(is_shown, "{route} of {file} is not in README.md");
+        }
+    }
+}
+
+// ---- names ----------------------------------------------------------------------------------------------------------
+
+/// Everything in backquotes.
+fn quoted(text: &str) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        found.extend(line.split('`').skip(1).step_by(2));
+    }
+    found
+}
+
+#[test]
+fn every_metric_that_is_named_is_counted() {
+    let known: BTreeSet<&str> = METRICS.iter().map(|m| m.name).collect();
+    for document in DOCUMENTS {
+        let text = read(document);
+        for name in quoted(&text) {
+            let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+            let is_metric = ["_total", "_seconds", "_depth", "_queues", "_up"]
+                .iter()
+                .any(|end| name.ends_with(end));
+            if name.starts_with("roomkeeper_") && name.chars().all(is_name) && is_metric {
+                assert!(known.contains(name), "{document} names {name}");
+            }
+        }
+    }
+    assert!(quoted(&read("README.md")).iter().any(|n| known.contains(n)));
+}
+
+#[test]
+fn every_webhook_that_is_named_is_sent() {
+    for document in ["README.md", "src/room/LIFECYCLE.md"] {
+        let text = read(document);
+        for name in quoted(&text) {
+            let is_event = name.starts_with("conference.member.")
+                || ["created", "destroyed", "new", "answered", "hangup"]
+                    .iter()
+                    .any(|end| {
+                        name == format!("conference.{end}") || name == format!("call.{end}")
+                    });
+            if is_event && !name.ends_with('*') {
+                assert!(payload::EVENTS.contains(&name), "{document} names {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_two_commands_are_named() {
+    let readme = read("README.md");
+    let shell = blocks(&readme, "sh").concat();
+    for command in ["cargo run --release -- lab", "tests/run"] {
+        assert!(
+            shell.lines().any(|line| line.starts_with(command)),
+            "{command} is not in README.md"
+        );
+    }
+}
+
+#[test]
+fn every_module_is_in_the_code_map() {
+    let architecture = read("src/ARCHITECTURE.md");
+    let map = between(&architecture, "## Code map", "## What always holds");
+    for entry in fs::read_dir(root().join("src")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let is_module = path.is_dir() || path.extension().is_some_and(|e| e == "rs");
+        if is_module && name != "lib" {
+            let named = [format!("`{name}`"), format!("`{name}::")];
+            assert!(
+                named.iter().any(|n| map.contains(n)),
+                "{name} is not in the code map"
+            );
+        }
+    }
+    // And what the map names is there.
+    for name in quoted(map) {
+        if let Some((folder, file)) = name.split_once("::")
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || "_:".contains(c))
+        {
+            let there = [
+                format!("src/{folder}/{file}.rs"),
+                format!("src/{folder}/{file}/mod.rs"),
+            ];
+            assert!(
+                there.iter().any(|f| root().join(f).exists()),
+                "there is no {name}"
+            );
+        }
+    }
+}
+
+// ---- links and places -----------------------------------------------------------------------------------------------
+
+#[test]
+fn every_link_to_a_file_leads_to_one() {
+    for document in DOCUMENTS {
+        let text = read(document);
+        let folder = root()
+            .join(document)
+            .parent()
+            .map(Path::to_path_buf)
+            .unwrap();
+        for target in text.split("](").skip(1) {
+            let target = target.split(')').next().unwrap();
+            let target = target.split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            assert!(folder.join(target).exists(), "{document} links to {target}");
+        }
+    }
+}
+
+#[test]
+fn nothing_of_one_machine_is_named() {
+    let mut files: Vec<String> = DOCUMENTS.iter().map(|d| (*d).to_owned()).collect();
+    files.extend(["Dockerfile", "docker-compose.yml", "docker/roomkeeper.toml"].map(str::to_owned));
+    for folder in ["freeswitch-conf", "freeswitch-conf/configuration"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                files.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    for file in files {
+        let text = read(&file);
+        for place in ["/home/", "/root/", "/work/", "/opt/", "/tmp/"] {
+            assert!(!text.contains(place), "{file} names {place}");
+        }
+    }
+}
+
+// ---- the containers -------------------------------------------------------------------------------------------------
+
+fn strings(yaml: &Yaml) -> Vec<&str> {
+    yaml.as_vec()
+        .map(|list| list.iter().filter_map(Yaml::as_str).collect())
+        .unwrap_or_default()
+}
+
+#[test]
+fn the_compose_file_is_one_and_names_what_exists() {
+    let documents = YamlLoader::load_from_str(&read("docker-compose.yml")).unwrap();
+    let [compose] = documents.as_slice() else {
+        panic!("{} documents", documents.len());
+    };
+    let services = compose["services"].as_hash().unwrap();
+    let names: BTreeSet<&str> = services.keys().filter_map(Yaml::as_str).collect();
+    assert_eq!(names, BTreeSet::from(["freeswitch", "redis", "roomkeeper"]));
+    let volumes = compose["volumes"].as_hash().unwrap();
+    for (name, service) in services {
+        let name = name.as_str().unwrap();
+        assert!(
+            !service["healthcheck"]["test"].is_badvalue(),
+            "{name} is not watched"
+        );
+        for volume in strings(&service["volumes"]) {
+            let source = volume.split(':').next().unwrap();
+            let is_there = match source.strip_prefix("./") {
+                Some(file) => root().join(file).exists(),
+                None => volumes.contains_key(&Yaml::String(source.to_owned())),
+            };
+            assert!(is_there, "{name} mounts {source}");
+        }
+        for port in strings(&service["ports"]) {
+            assert!(port.starts_with("127.0.0.1:"), "{name} publishes {port}");
+        }
+        if let Some(needed) = service["depends_on"].as_hash() {
+            for other in needed.keys() {
+                assert!(services.contains_key(other), "{name} needs {other:?}");
+            }
+        }
+    }
+    assert_eq!(
+        services[&Yaml::from_str("roomkeeper")]["build"].as_str(),
+        Some(".")
+    );
+}
+
+#[test]
+fn the_password_of_the_node_is_the_same_on_both_sides() {
+    let documents = YamlLoader::load_from_str(&read("docker-compose.yml")).unwrap();
+    let services = &documents[0]["services"];
+    let node = &services["freeswitch"]["environment"]["RK_ESL_PASSWORD"];
+    let ours = &services["roomkeeper"]["environment"]["ROOMKEEPER_NODES__0__PASSWORD"];
+    assert!(
+        node.as_str()
+            .is_some_and(|p| p.starts_with("${RK_ESL_PASSWORD:-"))
+    );
+    assert_eq!(node, ours);
+    // What the container sets is read there.
+    let vars = read("freeswitch-conf/vars.xml");
+    for name in services["freeswitch"]["environment"]
+        .as_hash()
+        .unwrap()
+        .keys()
+    {
+        let name = name.as_str().unwrap();
+        assert!(
+            vars.contains(&format!("=${name}\"")),
+            "{name} is read by nobody"
+        );
+    }
+}
+
+#[test]
+fn every_setting_of_the_node_is_documented() {
+    let (vars, readme) = (
+        read("freeswitch-conf/vars.xml"),
+        read("freeswitch-conf/README.md"),
+    );
+    let settings: Vec<&str> = vars
+        .split("cmd=\"env-set\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('$').nth(1)?.split('"').next())
+        .collect();
+    assert!(settings.len() >= 10, "{settings:?}");
+    for name in settings {
+        assert!(
+            readme.contains(&format!("`{name}`")),
+            "{name} is not documented"
+        );
+    }
+}
+
+#[test]
+fn what_the_image_copies_exists_and_is_sent_to_the_builder() {
+    let ignored = read(".dockerignore");
+    for line in read("Dockerfile").lines() {
+        let Some(rest) = line.strip_prefix("COPY ") else {
+            continue;
+        };
+        if rest.starts_with("--from") {
+            continue;
+        }
+        let mut paths: Vec<&str> = rest.split(' ').collect();
+        paths.pop();
+        for path in paths {
+            assert!(root().join(path).exists(), "the image copies {path}");
+            let sent = ignored.lines().any(|line| line == format!("!{path}"));
+            assert!(sent, "{path} is kept from the builder");
+        }
+    }
+}
