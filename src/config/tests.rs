@@ -1,3 +1,7 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::read::store_kind;
+use super::tree::{Tree, parse_file};
 use super::*;
 
 /// The least that is a configuration.

@@ -1,1 +1,492 @@
-//! faults
+//! What goes wrong around the program: the node, the way to it, the store.
+//!
+//! Each test asserts that its fault did occur, then what must hold.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::kills::member_id;
+use crate::poll::{self, PATIENCE};
+use crate::switch::DID;
+use crate::world::{PASSWORD, Setup, Store, World};
+
+/// A call in a room, muted.
+struct InRoom {
+    session: String,
+    channel: String,
+    room: String,
+}
+
+impl InRoom {
+    async fn new(world: &World) -> Self {
+        world.controller.until_synced().await;
+        let room = world.room("faults").await;
+        let session = world.call("1001").await;
+        world.join(&session, &room).await;
+        let channel = world.channel(&session).to_owned();
+        Self {
+            session,
+            channel,
+            room,
+        }
+    }
+
+    /// Somebody else than the controller changes the member.
+    async fn somebody_says(&self, world: &World, what: &str) {
+        let id = member_id(world, &self.room, &self.channel).await;
+        let said = world
+            .fs(&format!("conference {} {what} {id}", self.room))
+            .await;
+        assert!(said.contains("OK"), "{said}");
+    }
+
+    /// Whatever happened before, the controller hears what happens now, and its members are FreeSWITCH's.
+    async fn is_whole(&self, world: &World) {
+        let unmuted = self.count(world, "conference.member.unmuted");
+        let answer = world
+            .command(&self.session, "conference/unmute", &json!({}))
+            .await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        world
+            .receiver
+            .nth(&self.room, "conference.member.unmuted", unmuted + 1)
+            .await;
+        let muted = self.count(world, "conference.member.muted");
+        self.somebody_says(world, "mute").await;
+        world
+            .receiver
+            .nth(&self.room, "conference.member.muted", muted + 1)
+            .await;
+        world.check_members(&self.room).await;
+        world.receiver.check_story();
+    }
+
+    fn count(&self, world: &World, event: &str) -> usize {
+        let all = world.receiver.delivered(&self.room);
+        all.iter().filter(|got| got.event() == event).count()
+    }
+}
+
+async fn until_metric(world: &World, name: &str, label: &str, at_least: f64) {
+    let what = format!("{name}{{{label}}} is {at_least}");
+    poll::until(&what, PATIENCE, async || {
+        (world.controller.metric(name, label).await >= at_least).then_some(())
+    })
+    .await;
+}
+
+const RECONNECTS: &str = "roomkeeper_esl_reconnects_total";
+const RESYNCS: &str = "roomkeeper_reconciler_resyncs_total";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_from_the_node_costs_the_connection_and_nothing_else() {
+    let world = Setup::on(Store::Memory).start().await;
+    let inside = InRoom::new(&world).await;
+    let sim = world.switch.sim();
+    let endless = vec![b'x'; 2 << 20];
+    let kinds: [(&str, &[u8]); 4] = [
+        ("binary", b"\x00\xff\xfe: \x80\n\n\x00\n\n"),
+        (
+            "a length of 1 GiB",
+            b"Content-Length: 1073741824\nContent-Type: text/event-plain\n\n",
+        ),
+        (
+            "a length that is none",
+            b"Content-Length: -1\nContent-Type: text/event-plain\n\n",
+        ),
+        ("an endless header", &endless),
+    ];
+    for (kind, bytes) in kinds {
+        let event = "connection=\"event\"";
+        let before = world.controller.metric(RECONNECTS, event).await;
+        let resyncs = world.controller.metric(RESYNCS, "").await;
+        let (faults, hit) = (sim.faults().garbage, sim.send_garbage(bytes));
+        assert!(hit > 0, "{kind}: nobody listened");
+        assert_eq!(sim.faults().garbage, faults + hit as u64);
+        // A head that lacks its end is only found out by what follows it.
+        inside.somebody_says(&world, "unmute").await;
+        until_metric(&world, RECONNECTS, event, before + 1.0).await;
+        until_metric(&world, RESYNCS, "", resyncs + 1.0).await;
+        poll::until(kind, PATIENCE, async || {
+            let answer = world
+                .controller
+                .get(&format!("/conferences/{}/members", inside.room))
+                .await;
+            (answer.body["members"][0]["muted"] == false).then_some(())
+        })
+        .await;
+        inside.somebody_says(&world, "mute").await;
+        poll::until(kind, PATIENCE, async || {
+            let answer = world
+                .controller
+                .get(&format!("/conferences/{}/members", inside.room))
+                .await;
+            (answer.body["members"][0]["muted"] == true).then_some(())
+        })
+        .await;
+    }
+    let bad = world
+        .controller
+        .metric("roomkeeper_esl_bad_frames_total", "")
+        .await;
+    assert!(bad >= 1.0, "what could not be read is counted: {bad}");
+    assert_eq!(
+        world.controller.operator("/healthz").await.unwrap().status,
+        200
+    );
+    inside.is_whole(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_in_the_middle_of_a_frame() {
+    let world = Setup::on(Store::Memory).start().await;
+    let inside = InRoom::new(&world).await;
+    let sim = world.switch.sim();
+    let cut = sim.drop_connections(true);
+    assert!(cut >= 2, "both connections were cut");
+    inside.somebody_says(&world, "unmute").await;
+    let begun = Instant::now();
+    world
+        .receiver
+        .first(&inside.room, "conference.member.unmuted")
+        .await;
+    // 3 s from the reconnect, which takes a tenth of a second; the rest is for a machine that is busy.
+    assert!(
+        begun.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begun.elapsed()
+    );
+    poll::until("the cut is counted", PATIENCE, async || {
+        (sim.faults().torn >= 2).then_some(())
+    })
+    .await;
+    until_metric(&world, RECONNECTS, "connection=\"event\"", 1.0).await;
+    until_metric(&world, RECONNECTS, "connection=\"command\"", 1.0).await;
+    inside.somebody_says(&world, "mute").await;
+    world
+        .receiver
+        .first(&inside.room, "conference.member.muted")
+        .await;
+    inside.is_whole(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_dies_and_comes_back() {
+    let world = Setup::on(Store::Redis).start().await;
+    let inside = InRoom::new(&world).await;
+    let parked = world.call("1002").await;
+    let sim = world.switch.sim();
+    let core = sim.snapshot().core_uuid;
+    sim.restart().await.unwrap();
+    assert_eq!(sim.faults().restarts, 1);
+    assert_ne!(sim.snapshot().core_uuid, core, "it is another run");
+
+    let left = world
+        .receiver
+        .first(&inside.room, "conference.member.left")
+        .await;
+    assert_eq!(left.body["data"]["reason"], "orphan", "{}", left.body);
+    assert_eq!(left.body["session_uuid"], *inside.session);
+    for session in [&inside.session, &parked] {
+        world.receiver.first(session, "call.hangup").await;
+        let answer = world.controller.get(&format!("/sessions/{session}")).await;
+        assert_eq!(answer.status, 404, "{}", answer.body);
+    }
+    let path = format!("/conferences/{}", inside.room);
+    let answer = world.controller.get(&path).await;
+    assert_eq!(answer.status, 200, "the room lives on: {}", answer.body);
+    assert_eq!(answer.body["members"], 0);
+
+    // And can be used.
+    world.controller.until_synced().await;
+    let session = world.call("1003").await;
+    world.join(&session, &inside.room).await;
+    world.check_members(&inside.room).await;
+    world.receiver.check_story();
+    let names: Vec<_> = world
+        .receiver
+        .delivered(&inside.room)
+        .iter()
+        .map(|got| got.event().to_owned())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "conference.created",
+            "conference.member.joined",
+            "conference.member.left",
+            "conference.member.joined"
+        ],
+        "joined and left alternate"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_silently_lost_are_found_by_the_next_snapshot() {
+    let mut setup = Setup::on(Store::Memory);
+    setup.resync_interval = 2;
+    let world = setup.start().await;
+    let inside = InRoom::new(&world).await;
+    let (other, hung_up) = (world.call("1002").await, world.call("1003").await);
+    let sim = world.switch.sim();
+
+    // How many events each of these makes, so that they can be lost and no other.
+    let before = sim.faults().core.events;
+    inside.somebody_says(&world, "unmute").await;
+    let of_a_change = sim.faults().core.events - before;
+    inside.somebody_says(&world, "mute").await;
+    world
+        .receiver
+        .first(&inside.room, "conference.member.muted")
+        .await;
+    sim.drop_next_events(of_a_change);
+    inside.somebody_says(&world, "unmute").await;
+    let told = world
+        .receiver
+        .nth(&inside.room, "conference.member.unmuted", 2)
+        .await;
+    assert!(told.synthesized(), "{}", told.body);
+    assert_eq!(sim.faults().core.dropped, of_a_change, "they were lost");
+
+    let hang_up = async |session: &str| {
+        let channel = world.channel(session);
+        assert!(sim.hang_up(channel, "NORMAL_CLEARING"));
+        poll::until("the call has ended", PATIENCE, async || {
+            sim.snapshot().channel(channel).is_none().then_some(())
+        })
+        .await;
+    };
+    let before = sim.faults().core.events;
+    hang_up(&other).await;
+    let of_an_end = sim.faults().core.events - before;
+    sim.drop_next_events(of_an_end);
+    hang_up(&hung_up).await;
+    let told = world.receiver.first(&hung_up, "call.hangup").await;
+    assert!(told.synthesized(), "{}", told.body);
+    assert_eq!(sim.faults().core.dropped, of_a_change + of_an_end);
+    let drift = world
+        .controller
+        .metric("roomkeeper_reconciler_drift_total", "")
+        .await;
+    assert!(drift >= 2.0, "what a snapshot reveals is counted: {drift}");
+    inside.somebody_says(&world, "mute").await;
+    world
+        .receiver
+        .nth(&inside.room, "conference.member.muted", 2)
+        .await;
+    inside.is_whole(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_hangs_costs_its_callers_a_bounded_time() {
+    let mut setup = Setup::on(Store::Memory);
+    setup.command_timeout = 1;
+    let world = setup.start().await;
+    let inside = InRoom::new(&world).await;
+    let sim = world.switch.sim();
+    sim.stall(true);
+    let unmute = format!("/sessions/{}/commands/conference/unmute", inside.session);
+    for attempt in ["the first", "the second"] {
+        let answer = world
+            .controller
+            .once("POST", &unmute, Some(&json!({})))
+            .await
+            .unwrap();
+        assert!(
+            matches!(answer.status, 503 | 504),
+            "{attempt}: {} {}",
+            answer.status,
+            answer.body
+        );
+        assert!(answer.took < Duration::from_secs(4), "{:?}", answer.took);
+        assert_eq!(answer.body["success"], false);
+        if answer.status == 503 {
+            assert!(answer.retry_after.is_some_and(|s| s >= 1));
+        }
+    }
+    let timeouts = world
+        .controller
+        .metric("roomkeeper_node_commands_total", "outcome=\"timeout\"")
+        .await;
+    assert!(timeouts >= 1.0, "the node did not answer: {timeouts}");
+    // What needs no node does not wait for it.
+    let answer = world
+        .controller
+        .once("GET", &format!("/conferences/{}", inside.room), None)
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.took < Duration::from_secs(1), "{:?}", answer.took);
+
+    sim.stall(false);
+    // The command was on its way, and is carried out late: that is told as any other change.
+    world
+        .receiver
+        .first(&inside.room, "conference.member.unmuted")
+        .await;
+    inside.somebody_says(&world, "mute").await;
+    world
+        .receiver
+        .first(&inside.room, "conference.member.muted")
+        .await;
+    assert!(sim.faults().stalled > 0, "it did hang");
+    inside.is_whole(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_told_plainly_and_tried_rarely() {
+    let mut setup = Setup::on(Store::Memory);
+    setup.password = "not the password".to_owned();
+    let world = setup.start().await;
+    // The first connection has failed, so there is nothing to wait for.
+    let ready = world.controller.until_ready().await;
+    assert_eq!(ready["nodes"][0]["link"], "down");
+    let sim = world.switch.sim();
+    assert!(sim.faults().core.refused >= 1, "it was refused");
+    let nodes = world
+        .controller
+        .operator("/admin/nodes")
+        .await
+        .unwrap()
+        .body;
+    let node = &nodes["nodes"][0];
+    let reason = node["reason"].as_str().unwrap();
+    assert!(reason.contains("refuses the password"), "{reason}");
+    assert!(!reason.contains("not the password"), "no secret: {reason}");
+    let wait = node["retry_after_ms"].as_u64().unwrap();
+    assert!((10_000..=30_000).contains(&wait), "{wait} ms");
+    // Both connections have been refused by now, or will be once.
+    poll::stays(
+        "it is not tried again",
+        Duration::from_secs(2),
+        async || sim.faults().core.refused <= 2,
+    )
+    .await;
+    let answer = world
+        .controller
+        .once("POST", "/conferences", Some(&json!({ "name": "nowhere" })))
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert!(answer.retry_after.is_some_and(|s| s >= 1));
+}
+
+/// The store is away for as long as `away` takes; meanwhile things happen in FreeSWITCH.
+async fn without_redis(world: &mut World, inside: &InRoom, hung_up: &str, stopped: bool) {
+    let redis = world.redis.as_mut().unwrap();
+    if stopped {
+        redis.pause().await;
+    } else {
+        redis.kill();
+    }
+    for (method, path, body) in [
+        (
+            "POST",
+            "/conferences".to_owned(),
+            Some(json!({ "name": "lost" })),
+        ),
+        ("GET", format!("/conferences/{}", inside.room), None),
+        (
+            "POST",
+            format!("/sessions/{}/commands/conference/unmute", inside.session),
+            Some(json!({})),
+        ),
+    ] {
+        let answer = world
+            .controller
+            .once(method, &path, body.as_ref())
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 503, "{method} {path}: {}", answer.body);
+        assert!(
+            answer.retry_after.is_some_and(|s| s >= 1),
+            "{method} {path}"
+        );
+        assert!(answer.took < Duration::from_secs(8), "{:?}", answer.took);
+    }
+    let ready = world.controller.operator("/readyz").await.unwrap();
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    let alive = world.controller.operator("/healthz").await.unwrap();
+    assert_eq!(alive.status, 200);
+    inside.somebody_says(world, "unmute").await;
+    let sim = world.switch.sim();
+    assert!(sim.hang_up(hung_up, "NORMAL_CLEARING"));
+}
+
+async fn whole_again(world: &World, inside: &InRoom, hung_up: &str) {
+    let begun = Instant::now();
+    world.controller.until_ready().await;
+    let ready = begun.elapsed();
+    // 1 s, and the time that a busy machine takes.
+    assert!(ready < Duration::from_secs(3), "ready after {ready:?}");
+    world
+        .receiver
+        .first(&inside.room, "conference.member.unmuted")
+        .await;
+    world.receiver.first(hung_up, "call.hangup").await;
+    let answer = world
+        .controller
+        .get(&format!("/conferences/{}", inside.room))
+        .await;
+    assert_eq!(answer.status, 200, "what was acknowledged is there");
+    inside.somebody_says(world, "mute").await;
+    world
+        .receiver
+        .first(&inside.room, "conference.member.muted")
+        .await;
+    world.room("another").await;
+    inside.is_whole(world).await;
+    // Whether the name was reserved is not known to a caller that was told 503: it is free or frees itself.
+    let body = json!({ "name": "lost" });
+    poll::until("the name can be had", poll::REDELIVERY, async || {
+        let answer = world
+            .controller
+            .once("POST", "/conferences", Some(&body))
+            .await
+            .unwrap();
+        assert!(matches!(answer.status, 201 | 503), "{}", answer.body);
+        (answer.status == 201).then_some(())
+    })
+    .await;
+}
+
+async fn redis_goes_away(stopped: bool) {
+    let mut world = Setup::on(Store::DurableRedis).start().await;
+    let inside = InRoom::new(&world).await;
+    let hung_up = world.call("1002").await;
+    let channel = world.channel(&hung_up).to_owned();
+    without_redis(&mut world, &inside, &channel, stopped).await;
+    let redis = world.redis.as_mut().unwrap();
+    if stopped {
+        redis.resume().await;
+    } else {
+        redis.restart().await;
+    }
+    whole_again(&world, &inside, &hung_up).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_dies_and_comes_back() {
+    redis_goes_away(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_hangs_and_goes_on() {
+    redis_goes_away(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_comes_in_while_the_way_to_the_node_is_down() {
+    let world = Setup::on(Store::Memory).start().await;
+    world.controller.until_synced().await;
+    let sim = world.switch.sim();
+    let cut = sim.drop_connections(false);
+    assert!(cut >= 2);
+    let session = world.session(&sim.call_in(DID, "1009", &[]));
+    let told = world.receiver.first(&session, "call.new").await;
+    assert_eq!(told.body["data"]["caller_id"], "1009");
+    assert!(sim.faults().cut >= 2);
+    world.switch.until_members(PASSWORD, "nothing", &[]).await;
+    world.receiver.check_story();
+}

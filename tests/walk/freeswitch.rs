@@ -1,1 +1,122 @@
-//! freeswitch
+//! The walk on a real FreeSWITCH, when one is given: `ROOMKEEPER_TEST_FREESWITCH=host:port:password`.
+//!
+//! Needed there: a conference profile `roomkeeper`, and an extension that answers and makes a sound or silence;
+//! `ROOMKEEPER_TEST_ENDPOINT` names it (`loopback/tone/default`), `ROOMKEEPER_TEST_APP` the app that calls are given
+//! (`demo`). With `ROOMKEEPER_TEST_SIP=host:port` a SIP call by `sipp` goes the same way; the dialplan must answer and
+//! park it with `roomkeeper_app` set to that app.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use crate::support::process;
+use crate::switch::{Line, RealServer, Switch};
+use crate::walk::{STEPS, Step, Walk};
+use crate::world::{PASSWORD, Setup, Store, World};
+
+fn say(text: &str) {
+    // Past the harness, which shows nothing of a test that passes.
+    std::io::stdout().write_all(text.as_bytes()).unwrap();
+}
+
+fn line() -> Line {
+    let endpoint = std::env::var("ROOMKEEPER_TEST_ENDPOINT");
+    Line::Originate(endpoint.unwrap_or_else(|_| "loopback/tone/default".to_owned()))
+}
+
+async fn world(server: &RealServer, line: Line, store: Store) -> World {
+    let switch = Switch::real(server.clone(), line);
+    let world = Setup::on(store).start_with(switch).await;
+    world.controller.until_ready().await;
+    world.controller.until_synced().await;
+    world
+}
+
+fn table(walk: &Walk, world: &World, title: &str) -> String {
+    let mut text =
+        format!("\n{title}\n| step | what the API and the webhooks said | ms |\n|---|---|---|\n");
+    for row in &walk.rows {
+        let said = row
+            .said
+            .replace(&walk.room, "<room>")
+            .replace(&walk.session, "<call>")
+            .replace(&world.node, "<node>");
+        writeln!(text, "| {:?} | {said} | {} |", row.step, row.millis).unwrap();
+    }
+    text
+}
+
+async fn walk_on(server: &RealServer, line: Line, store: Store) {
+    let world = world(server, line.clone(), store).await;
+    let mut walk = Walk::new();
+    for step in STEPS {
+        walk.step(&world, step).await;
+    }
+    let synthesized = walk.check_all_told(&world);
+    say(&table(
+        &walk,
+        &world,
+        &format!(
+            "Calls by {line:?}, state on {store:?}; {synthesized} webhooks came of a snapshot"
+        ),
+    ));
+}
+
+async fn walk_with_kills(server: &RealServer) {
+    let mut world = world(server, line(), Store::Redis).await;
+    let mut walk = Walk::new();
+    for step in STEPS {
+        match step {
+            Step::Join | Step::Mute => {
+                walk.step(&world, step).await;
+                world.kill_and_start_again();
+            }
+            Step::Unmute | Step::Leave => {
+                walk.request(&world, step).await;
+                world.kill_and_start_again();
+                walk.confirm(&world, step).await;
+            }
+            Step::CallIn
+            | Step::Create
+            | Step::List
+            | Step::HangUp
+            | Step::Delete
+            | Step::NotFound => walk.step(&world, step).await,
+        }
+    }
+    let synthesized = walk.check_all_told(&world);
+    say(&table(
+        &walk,
+        &world,
+        &format!(
+            "The controller killed after Join and Mute, and between answer and event of Unmute and Leave, state on \
+             Redis; {synthesized} webhooks came of a snapshot"
+        ),
+    ));
+}
+
+/// One test, so that the tables come one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walk_on_a_real_server() {
+    let Some(server) = RealServer::given() else {
+        say("No real FreeSWITCH was given: the walk ran on the simulated node only.\n");
+        return;
+    };
+    let probe = Switch::real(server.clone(), line());
+    let version = probe.api(PASSWORD, "version").await;
+    say(&format!(
+        "\nAgainst a real FreeSWITCH at {}: {}\n",
+        server.address,
+        version.trim()
+    ));
+    for store in [Store::Memory, Store::Redis] {
+        walk_on(&server, line(), store).await;
+    }
+    walk_with_kills(&server).await;
+    match std::env::var("ROOMKEEPER_TEST_SIP") {
+        Ok(target) => {
+            assert!(process::installed("sipp"), "ROOMKEEPER_TEST_SIP needs sipp");
+            walk_on(&server, Line::Sip(target), Store::Redis).await;
+        }
+        Err(_) => say("No SIP address was given: calls came by originate only.\n"),
+    }
+}

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -18,6 +18,9 @@ use tokio::task::JoinHandle;
 use crate::poll;
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The schedule's first pause is 1 s, a fifth more or less, from the answer on.
+const SOONEST: Duration = Duration::from_millis(750);
 
 /// One request that arrived.
 #[derive(Clone, Debug)]
@@ -144,6 +147,7 @@ impl Receiver {
         let mut by_id: HashMap<String, Value> = HashMap::new();
         let mut by_place: HashMap<(String, u64), String> = HashMap::new();
         let mut order: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        let mut refused: HashMap<String, Instant> = HashMap::new();
         for got in self.all() {
             let first = by_id
                 .entry(got.id.clone())
@@ -152,7 +156,13 @@ impl Receiver {
             let place = (got.scope().to_owned(), got.sequence());
             let id = by_place.entry(place).or_insert_with(|| got.id.clone());
             assert_eq!(*id, got.id, "one transition has two ids: {}", got.body);
-            if got.status < 300 {
+            if let Some(before) = refused.remove(&got.id) {
+                let pause = got.at - before;
+                assert!(pause >= SOONEST, "{} again after {pause:?}", got.id);
+            }
+            if got.status >= 300 {
+                refused.insert(got.id.clone(), got.at);
+            } else {
                 let told = order.entry(got.scope().to_owned()).or_default();
                 if !told.contains(&got.sequence()) {
                     told.push(got.sequence());

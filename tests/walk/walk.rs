@@ -252,7 +252,12 @@ impl Walk {
             }
             Step::Leave => {
                 self.told(world, "conference.member.left").await;
-                self.is_at(world, "parked", false).await;
+                // Out of the room is told before the call has arrived in park.
+                let parked = ("parked".to_owned(), None);
+                poll::until("the call is parked again", poll::PATIENCE, async || {
+                    (world.place(&self.session).await == parked).then_some(())
+                })
+                .await;
                 world.switch.until_members(PASSWORD, &self.room, &[]).await;
             }
             Step::HangUp => {

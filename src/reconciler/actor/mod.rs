@@ -50,6 +50,10 @@ const CONFLICT_TRIES: usize = 16;
 /// Between two resyncs at the least, so that a cause that persists does not become a load.
 const RESYNC_PAUSE: Duration = Duration::from_secs(2);
 
+/// FreeSWITCH writes its list of calls late, so one that came while nobody listened can be missing from the first
+/// snapshot. Another follows when the list has had the time.
+const LATE_LIST: Duration = Duration::from_secs(2);
+
 /// Between two attempts to read everything again from a store that was away.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
@@ -156,6 +160,10 @@ pub(super) struct Actor {
     /// What is believed is not what is stored: it must be read again before anything is applied.
     stale: bool,
     resyncing: bool,
+    /// Events were missed, and no snapshot has been begun since.
+    missed: bool,
+    /// They were before the snapshot that is under way.
+    after_gap: bool,
     /// Why a resync is wanted, and not before when.
     resync_wanted: Option<(&'static str, Instant)>,
     next_resync: Instant,
@@ -201,6 +209,8 @@ impl Actor {
             lease: None,
             stale: false,
             resyncing: false,
+            missed: true,
+            after_gap: false,
             resync_wanted: None,
             next_resync: now,
             next_lease: now,
@@ -251,6 +261,7 @@ impl Actor {
             let lost = dropped.swap(0, Ordering::Relaxed);
             if lost > 0 {
                 tracing::warn!(node.id = %self.id(), lost, "news was dropped because the queue was full; a snapshot will heal it");
+                self.missed = true;
                 self.want_resync("news was dropped");
             }
             self.keep_lease().await;

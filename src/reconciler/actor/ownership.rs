@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::reconciler::Link;
 use crate::store::LeaseOutcome;
 
 use super::{Actor, STORE_PAUSE};
@@ -22,8 +23,12 @@ impl Actor {
                     self.lease = Some(lease);
                     self.stale = true;
                     self.next_read = Instant::now();
-                    self.down_since = Some(Instant::now());
                     self.node.want_events(true);
+                    // A lease that ran out and is ours again finds the connection as it was: no news will tell of it.
+                    let up = matches!(self.node.status().events, Some(Link::Up));
+                    self.down_since = (!up).then(Instant::now);
+                    self.lost = false;
+                    self.missed = true;
                     self.want_resync("the node is ours now");
                 }
             }

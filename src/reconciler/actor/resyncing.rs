@@ -8,7 +8,7 @@ use crate::telemetry as names;
 
 use crate::reconciler::resync::{Found, ResyncError, resync};
 
-use super::{Actor, RESYNC_PAUSE, Work};
+use super::{Actor, LATE_LIST, RESYNC_PAUSE, Work};
 
 impl Actor {
     pub(super) fn want_resync(&mut self, why: &'static str) {
@@ -34,6 +34,7 @@ impl Actor {
         tracing::debug!(node.id = %self.id(), why, "resync begins");
         self.resync_wanted = None;
         self.resyncing = true;
+        self.after_gap = std::mem::take(&mut self.missed);
         self.next_resync = now + self.resync_interval();
         let (node, queue) = (self.node.clone(), self.queue.clone());
         self.tasks.spawn(async move {
@@ -71,11 +72,15 @@ impl Actor {
                 // What was asked for while this one ran is due, but not at once.
                 if let Some((_, at)) = &mut self.resync_wanted {
                     *at = Instant::now() + RESYNC_PAUSE;
+                } else if self.after_gap {
+                    let late = Instant::now() + LATE_LIST;
+                    self.resync_wanted = Some(("the list of calls is written late", late));
                 }
             }
             Err(error) => {
                 metrics::counter!(names::RESYNCS_FAILED, "node" => self.label()).increment(1);
                 tracing::warn!(node.id = %self.id(), %error, "a snapshot of the node came to nothing, and changes nothing");
+                self.missed |= self.after_gap;
                 self.resync_wanted = Some(("the last one failed", Instant::now() + RESYNC_PAUSE));
             }
         }

@@ -32,6 +32,7 @@ impl Actor {
             for item in items {
                 self.skip(item);
             }
+            self.missed = true;
             self.want_resync("the store was away");
             return;
         }
@@ -325,6 +326,7 @@ impl Actor {
                 Item::News(FromNode::Up) => {
                     self.down_since = None;
                     self.lost = false;
+                    self.missed = true;
                     self.want_resync("the event connection is up");
                 }
                 Item::News(FromNode::Down) => self.down_since = Some(Instant::now()),
@@ -441,6 +443,7 @@ impl Actor {
                 }
             }
         }
+        self.missed = true;
         self.want_resync("the store was away");
     }
 
@@ -450,6 +453,7 @@ impl Actor {
             Item::News(FromNode::Up) => {
                 self.down_since = None;
                 self.lost = false;
+                self.missed = true;
                 self.want_resync("the event connection is up");
             }
             Item::News(FromNode::Down) => self.down_since = Some(Instant::now()),

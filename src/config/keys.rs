@@ -1,0 +1,208 @@
+//! Every key of the configuration with its default and its meaning: what the documentation shows,
+//! and what an unknown key is compared with.
+//!
+//! Leaves out the reading of a key and the checks on it (`read`); that the two agree is tested.
+
+use std::fmt::Write;
+
+/// One key, for the documentation and for telling known keys from unknown ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyDoc {
+    /// Its path; `[]` stands for each element of a list.
+    pub key: &'static str,
+    /// What holds without it, as it would be written, or in words.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+const fn doc(key: &'static str, default: &'static str, meaning: &'static str) -> KeyDoc {
+    KeyDoc {
+        key,
+        default,
+        meaning,
+    }
+}
+
+/// Every key there is.
+pub const KEYS: &[KeyDoc] = &[
+    doc(
+        "http.listen",
+        "\"127.0.0.1:8080\"",
+        "address of the APIs, the console and the documentation",
+    ),
+    doc(
+        "http.admin_listen",
+        "\"127.0.0.1:9090\"",
+        "address of `/healthz`, `/readyz`, `/metrics` and `/admin/*`",
+    ),
+    doc(
+        "http.admin_key",
+        "none",
+        "`X-Admin-API-Key`; required unless `admin_listen` is loopback",
+    ),
+    doc(
+        "http.hide_foreign",
+        "false",
+        "answer 404 for another app's rooms and sessions, always",
+    ),
+    doc(
+        "http.body_limit",
+        "262144",
+        "longest body of a request, in bytes",
+    ),
+    doc(
+        "store.url",
+        "\"redis://127.0.0.1:6379/0\"",
+        "where state lives; also `memory:`, `redis+sentinel://h1,h2/master/0`, `redis+cluster://h1,h2`",
+    ),
+    doc(
+        "store.timeout_ms",
+        "1000",
+        "how long the store has to answer, in milliseconds",
+    ),
+    doc(
+        "webhooks.allow_http",
+        "false",
+        "allow receivers without TLS",
+    ),
+    doc(
+        "webhooks.allow_private",
+        "false",
+        "allow receivers at private and loopback addresses",
+    ),
+    doc(
+        "play.allow_hosts",
+        "[]",
+        "hosts that audio may be played from; empty: any public one",
+    ),
+    doc(
+        "play.allow_private",
+        "false",
+        "allow audio from private and loopback addresses",
+    ),
+    doc(
+        "calls.park_timeout",
+        "3600",
+        "after so many seconds in park a call is hung up, by the node itself",
+    ),
+    doc(
+        "conference.profile",
+        "\"roomkeeper\"",
+        "profile of rooms in the nodes' `conference.conf.xml`",
+    ),
+    doc(
+        "conference.connect_profile",
+        "\"roomkeeper-connect\"",
+        "profile of conferences of the type `connect`",
+    ),
+    doc(
+        "conference.join_timeout",
+        "10",
+        "seconds in which FreeSWITCH must confirm a join",
+    ),
+    doc(
+        "fleet.command_timeout",
+        "5",
+        "seconds in which FreeSWITCH must answer a command",
+    ),
+    doc(
+        "fleet.lost_after",
+        "120",
+        "seconds without a connection after which a node is lost: its members leave, its calls end",
+    ),
+    doc(
+        "fleet.lease_ttl",
+        "10",
+        "seconds after which another replica takes over the nodes of one that is gone",
+    ),
+    doc(
+        "fleet.resync_interval",
+        "45",
+        "seconds between two snapshots of a node, a third more or less",
+    ),
+    doc(
+        "log.format",
+        "\"text\"",
+        "`text`, or `json` with one object a line",
+    ),
+    doc(
+        "log.filter",
+        "\"info\"",
+        "what is logged, as in `info,roomkeeper::webhook=debug`",
+    ),
+    doc(
+        "nodes[].id",
+        "required",
+        "5 characters of A-Z a-z 0-9; never changes, for it is part of every id",
+    ),
+    doc(
+        "nodes[].address",
+        "required",
+        "`host:port` of its event socket",
+    ),
+    doc(
+        "nodes[].password",
+        "required",
+        "password of its event socket",
+    ),
+    doc(
+        "apps[].id",
+        "required",
+        "1 to 64 characters of A-Z a-z 0-9 _ -",
+    ),
+    doc(
+        "apps[].customer_id",
+        "derived from the id",
+        "the app's uuid in the VoIPBIN API",
+    ),
+    doc(
+        "apps[].api_key",
+        "none",
+        "its key, or a list of two while one is being replaced; one here or in `api_key_sha256` is required",
+    ),
+    doc(
+        "apps[].api_key_sha256",
+        "none",
+        "the same as SHA-256 in hexadecimal, so that the file holds no key",
+    ),
+    doc(
+        "apps[].dids",
+        "[]",
+        "dialled numbers whose calls are the app's",
+    ),
+    doc(
+        "apps[].webhooks[].url",
+        "required",
+        "a receiver of the app's events",
+    ),
+    doc(
+        "apps[].webhooks[].secret",
+        "required",
+        "`whsec_…`, or a list of two while one is being replaced",
+    ),
+    doc(
+        "apps[].webhooks[].events",
+        "[\"*\"]",
+        "names and prefixes of the events it gets, as in `conference.member.*`",
+    ),
+];
+
+/// [`KEYS`] as a table for the documentation.
+pub fn key_table_markdown() -> String {
+    let mut table = String::from("| key | default | meaning |\n|---|---|---|\n");
+    for key in KEYS {
+        let is_value = matches!(key.default, "true" | "false")
+            || key
+                .default
+                .starts_with(|c: char| matches!(c, '"' | '[') || c.is_ascii_digit());
+        let quote = if is_value { "`" } else { "" };
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            table,
+            "| `{}` | {quote}{}{quote} | {} |",
+            key.key, key.default, key.meaning
+        );
+    }
+    table
+}

@@ -1,0 +1,469 @@
+//! The configuration: a TOML file and the environment become one validated [`Config`], or a list of everything that
+//! is wrong with them.
+//!
+//! Here are the types, [`Config::load`] and the operator's summary; `keys` lists every key, `tree` lays the
+//! environment over the file, `read` has the defaults and the checks. Leaves out what they lead to. The tree is read
+//! by hand rather than by a derive, because a derive stops at the first mistake and an operator wants to see all of
+//! them.
+//!
+//! A variable is named after its key: `ROOMKEEPER_STORE__URL` is `store.url`, and `ROOMKEEPER_NODES__0__PASSWORD` that
+//! of the first node. It wins over the file. Its text is taken as it is where a text is expected; lists are written
+//! `[a, b]`. Variables without a double underscore are not ours to judge: an orchestrator sets some of that prefix.
+
+use std::fmt::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use url::Host;
+use uuid::Uuid;
+
+use crate::ids::{AppId, NodeId};
+use crate::store::redis::RedisOptions;
+use crate::store::{self, OpenError, Store};
+use crate::webhook::endpoint::{Endpoint, Endpoints};
+use crate::webhook::guard::Policy;
+
+mod keys;
+mod read;
+mod tree;
+
+pub use keys::{KEYS, KeyDoc, key_table_markdown};
+
+/// A complete configuration, with a word on every key.
+pub const EXAMPLE: &str = include_str!("../../fixtures/roomkeeper.example.toml");
+
+/// Everything that is configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Listeners.
+    pub http: HttpConfig,
+    /// Where state lives.
+    pub store: StoreConfig,
+    /// Which receivers of webhooks may be called.
+    pub webhooks: Policy,
+    /// Which audio may be played.
+    pub play: PlayConfig,
+    /// Calls outside of rooms.
+    pub calls: CallsConfig,
+    /// Rooms.
+    pub conference: ConferenceConfig,
+    /// What holds for all nodes.
+    pub fleet: FleetConfig,
+    /// The log.
+    pub log: LogConfig,
+    /// The FreeSWITCH servers, at least one.
+    pub nodes: Vec<NodeConfig>,
+    /// The tenants that are configured here.
+    pub apps: Vec<AppConfig>,
+}
+
+/// Listeners.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// For everybody.
+    pub listen: SocketAddr,
+    /// For the operator.
+    pub admin_listen: SocketAddr,
+    /// There always is one unless [`Self::admin_listen`] is loopback.
+    pub admin_key: Option<SecretString>,
+    /// Another app's things are always 404.
+    pub hide_foreign: bool,
+    /// Longest body of a request, in bytes.
+    pub body_limit: usize,
+}
+
+/// Where state lives.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// Which kind of store the URL names.
+    pub kind: StoreKind,
+    /// It may carry a password.
+    pub url: SecretString,
+    /// How long a call may take.
+    pub timeout: Duration,
+}
+
+impl StoreConfig {
+    /// The store. It is not connected to before it is used.
+    ///
+    /// # Errors
+    /// When this program has no store of that kind.
+    pub fn open(&self) -> Result<Arc<dyn Store>, OpenError> {
+        let options = RedisOptions {
+            timeout: self.timeout,
+            // An attempt to connect that hangs is over before the call that makes it is.
+            connect_timeout: self.timeout * 4 / 5,
+        };
+        store::open(self.url.expose_secret(), &options)
+    }
+}
+
+/// The kinds of store that a URL can name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreKind {
+    /// `memory:`
+    Memory,
+    /// `redis://` or `rediss://`
+    Redis,
+    /// `redis+sentinel://`
+    Sentinel,
+    /// `redis+cluster://`
+    Cluster,
+}
+
+/// Which audio may be played.
+#[derive(Clone, Debug)]
+pub struct PlayConfig {
+    /// Hosts, in lower case; empty: any that [`Self::allow_private`] lets through.
+    pub allow_hosts: Vec<String>,
+    /// Private and loopback addresses too.
+    pub allow_private: bool,
+}
+
+/// Calls outside of rooms.
+#[derive(Clone, Debug)]
+pub struct CallsConfig {
+    /// How long a call may be parked.
+    pub park_timeout: Duration,
+}
+
+/// Rooms.
+#[derive(Clone, Debug)]
+pub struct ConferenceConfig {
+    /// Profile of rooms.
+    pub profile: String,
+    /// Profile of conferences of the type `connect`.
+    pub connect_profile: String,
+    /// How long a join may take.
+    pub join_timeout: Duration,
+}
+
+/// What holds for all nodes.
+#[derive(Clone, Debug)]
+pub struct FleetConfig {
+    /// How long a command may take.
+    pub command_timeout: Duration,
+    /// How long a node may be out of reach before what it carried is over.
+    pub lost_after: Duration,
+    /// How long a replica's ownership of a node holds without being renewed.
+    pub lease_ttl: Duration,
+    /// Between two snapshots, on average.
+    pub resync_interval: Duration,
+}
+
+/// The log.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Its form.
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber`'s `EnvFilter`, checked.
+    pub filter: String,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One FreeSWITCH server.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Its id.
+    pub id: NodeId,
+    /// Its event socket.
+    pub address: NodeAddress,
+    /// Of the event socket.
+    pub password: SecretString,
+}
+
+/// A host, by name or address, and a port.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct NodeAddress {
+    /// Without the brackets of an IPv6 address.
+    pub host: String,
+    /// Not 0.
+    pub port: u16,
+}
+
+impl FromStr for NodeAddress {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("{text:?} is not host:port");
+        let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+        let port: u16 = port.parse().ok().filter(|p| *p != 0).ok_or_else(bad)?;
+        let host = match Host::parse(host).map_err(|_| bad())? {
+            Host::Domain(name) => name,
+            Host::Ipv4(ip) => ip.to_string(),
+            Host::Ipv6(ip) => ip.to_string(),
+        };
+        Ok(Self { host, port })
+    }
+}
+
+impl fmt::Display for NodeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// A tenant.
+#[derive(Clone, Debug)]
+pub struct AppConfig {
+    /// Its id in the gateway API.
+    pub id: AppId,
+    /// Its id in the VoIPBIN API.
+    pub customer_id: Uuid,
+    /// What its keys are recognised by: one, or two.
+    pub api_keys: Vec<ApiKeyDigest>,
+    /// Its dialled numbers.
+    pub dids: Vec<String>,
+    /// Its receivers.
+    pub webhooks: Vec<Endpoint>,
+}
+
+/// The SHA-256 of an API key: enough to recognise it, not enough to use it.
+#[derive(Clone, Copy, Eq)]
+pub struct ApiKeyDigest([u8; 32]);
+
+impl ApiKeyDigest {
+    /// The digest of a key.
+    pub fn of(key: &str) -> Self {
+        Self(Sha256::digest(key.as_bytes()).into())
+    }
+
+    /// Whether this is the key's digest, in a time that does not tell how near it was.
+    pub fn matches(&self, key: &str) -> bool {
+        *self == Self::of(key)
+    }
+
+    /// The digest itself.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for ApiKeyDigest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl std::hash::Hash for ApiKeyDigest {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl FromStr for ApiKeyDigest {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        const BAD: &str = "not a SHA-256: expected 64 hexadecimal digits";
+        if text.len() != 64 {
+            return Err(BAD);
+        }
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digit = |b: u8| char::from(b).to_digit(16);
+            let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
+                return Err(BAD);
+            };
+            *byte = u8::try_from(high * 16 + low).map_err(|_| BAD)?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+impl fmt::Debug for ApiKeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED digest]")
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigError {
+    /// The path of the key, or the file.
+    pub key: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Everything that is wrong, at least one thing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, ConfigError { key, problem }) in self.0.iter().enumerate() {
+            let line = if i == 0 { "" } else { "\n" };
+            write!(f, "{line}{key}: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl Config {
+    /// Reads the file, lays the environment over it, and checks the whole.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn load(
+        path: &Path,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigErrors> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            ConfigErrors(vec![ConfigError {
+                key: path.display().to_string(),
+                problem: format!("cannot be read: {e}"),
+            }])
+        })?;
+        Self::from_text(&text, env)
+    }
+
+    /// As [`Config::load`], with the text of the file.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn from_text(
+        text: &str,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut problems = tree::Problems::default();
+        let tree = match tree::parse_file(text) {
+            Ok(tree) => tree,
+            Err(e) => {
+                problems.add("configuration file", e);
+                return Err(ConfigErrors(problems.0));
+            }
+        };
+        let tree = tree::lay_over(tree, env, &mut problems);
+        let config = read::read_config(tree, &mut problems);
+        match config {
+            Some(config) if problems.0.is_empty() => Ok(config),
+            Some(_) | None => Err(ConfigErrors(problems.0)),
+        }
+    }
+
+    /// The receivers of all configured apps.
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints::new(
+            self.apps
+                .iter()
+                .flat_map(|app| app.webhooks.iter().cloned()),
+        )
+    }
+
+    /// What was understood, for the operator: without passwords, keys and secrets.
+    pub fn summary(&self) -> String {
+        let mut s = String::new();
+        // Writing to a String does not fail.
+        let _ = self.write_summary(&mut s);
+        s
+    }
+
+    fn write_summary(&self, s: &mut String) -> fmt::Result {
+        let HttpConfig {
+            listen,
+            admin_listen,
+            admin_key,
+            hide_foreign,
+            body_limit,
+        } = &self.http;
+        let key = if admin_key.is_some() { "set" } else { "none" };
+        writeln!(
+            s,
+            "http: {listen}, admin {admin_listen} (key: {key}), hide_foreign {hide_foreign}, body_limit {body_limit}"
+        )?;
+        writeln!(
+            s,
+            "store: {}, timeout {:?}",
+            redacted_url(self.store.url.expose_secret()),
+            self.store.timeout
+        )?;
+        writeln!(s, "webhooks: {}", self.webhooks)?;
+        let hosts = match self.play.allow_hosts.as_slice() {
+            [] => "any host".to_owned(),
+            hosts => hosts.join(", "),
+        };
+        writeln!(
+            s,
+            "play: {hosts}, allow_private {}",
+            self.play.allow_private
+        )?;
+        writeln!(s, "calls: park_timeout {:?}", self.calls.park_timeout)?;
+        writeln!(
+            s,
+            "conference: profile {}, connect_profile {}, join_timeout {:?}",
+            self.conference.profile, self.conference.connect_profile, self.conference.join_timeout
+        )?;
+        writeln!(
+            s,
+            "fleet: command_timeout {:?}, lost_after {:?}, lease_ttl {:?}, resync_interval {:?}",
+            self.fleet.command_timeout,
+            self.fleet.lost_after,
+            self.fleet.lease_ttl,
+            self.fleet.resync_interval
+        )?;
+        let format = match self.log.format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        writeln!(s, "log: {format}, filter {}", self.log.filter)?;
+        for node in &self.nodes {
+            writeln!(s, "node {}: {}, password set", node.id, node.address)?;
+        }
+        for app in &self.apps {
+            writeln!(
+                s,
+                "app {}: customer_id {}, {} active key(s), dids [{}]",
+                app.id,
+                app.customer_id,
+                app.api_keys.len(),
+                app.dids.join(", ")
+            )?;
+            for hook in &app.webhooks {
+                let events: Vec<String> = hook.events.iter().map(ToString::to_string).collect();
+                writeln!(
+                    s,
+                    "  webhook {}: {}, {} secret(s), events [{}]",
+                    hook.id,
+                    redacted_url(hook.url.as_str()),
+                    hook.secrets.len(),
+                    events.join(", ")
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A URL without what may be secret in it: the user info and the query.
+fn redacted_url(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match url.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, rest)) => format!("{scheme}://[REDACTED]@{rest}"),
+            None => format!("{scheme}://{rest}"),
+        },
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,421 @@
+//! The tree becomes a [`Config`]: the default of each key, and what its value has to be.
+//!
+//! Owns the checks, within a key and between keys. Leaves out where the tree comes from (`tree`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::{Host, Url};
+use uuid::Uuid;
+
+use super::tree::{Problems, Section, Tree};
+use super::{
+    ApiKeyDigest, AppConfig, CallsConfig, ConferenceConfig, Config, FleetConfig, HttpConfig,
+    LogConfig, LogFormat, NodeAddress, NodeConfig, PlayConfig, StoreConfig, StoreKind,
+};
+use crate::ids::{AppId, NodeId};
+use crate::webhook::endpoint::{Endpoint, EventFilter};
+use crate::webhook::guard::Policy;
+use crate::webhook::sign::Secret;
+
+/// What customer ids are derived in, when none is given.
+const CUSTOMERS: Uuid = Uuid::from_u128(0x9b1d_6a0e_7f3c_5d28_a1c4_0e5b_92f7_46d3);
+
+pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config> {
+    let mut root = Section::new(String::new(), tree, problems);
+    let http = read_http(root.section("http"));
+    let store = read_store(root.section("store"));
+    let webhooks = {
+        let mut s = root.section("webhooks");
+        let policy = Policy {
+            allow_http: s.flag("allow_http"),
+            allow_private: s.flag("allow_private"),
+        };
+        s.finish();
+        policy
+    };
+    let play = read_play(root.section("play"));
+    let calls = {
+        let mut s = root.section("calls");
+        let park_timeout = s.seconds("park_timeout", 3600.0, 1.0, 604_800.0);
+        if park_timeout.subsec_nanos() != 0 {
+            // FreeSWITCH counts them.
+            s.problem("park_timeout", "expected whole seconds");
+        }
+        s.finish();
+        CallsConfig { park_timeout }
+    };
+    let conference = {
+        let mut s = root.section("conference");
+        let conference = ConferenceConfig {
+            profile: s.profile("profile", "roomkeeper"),
+            connect_profile: s.profile("connect_profile", "roomkeeper-connect"),
+            join_timeout: s.seconds("join_timeout", 10.0, 0.1, 600.0),
+        };
+        s.finish();
+        conference
+    };
+    let fleet = {
+        let mut s = root.section("fleet");
+        let fleet = FleetConfig {
+            command_timeout: s.seconds("command_timeout", 5.0, 0.1, 600.0),
+            lost_after: s.seconds("lost_after", 120.0, 0.1, 86_400.0),
+            lease_ttl: s.seconds("lease_ttl", 10.0, 0.1, 600.0),
+            resync_interval: s.seconds("resync_interval", 45.0, 0.1, 3600.0),
+        };
+        s.finish();
+        fleet
+    };
+    let log = read_log(root.section("log"));
+    let nodes = read_nodes(&mut root);
+    let apps = read_apps(&mut root, webhooks);
+    root.finish();
+    Some(Config {
+        http: http?,
+        store: store?,
+        webhooks,
+        play,
+        calls,
+        conference,
+        fleet,
+        log,
+        nodes,
+        apps,
+    })
+}
+
+fn read_http(mut s: Section<'_>) -> Option<HttpConfig> {
+    let address = |s: &mut Section<'_>, key: &str, default: &str| -> Option<SocketAddr> {
+        let text = s.text(key).unwrap_or_else(|| default.to_owned());
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            s.problem(
+                key,
+                format!("{text:?} is not an address and port such as {default}"),
+            );
+        }
+        parsed
+    };
+    let listen = address(&mut s, "listen", "127.0.0.1:8080");
+    let admin_listen = address(&mut s, "admin_listen", "127.0.0.1:9090");
+    let has_key = s.table.contains_key("admin_key");
+    let admin_key = s.text("admin_key");
+    match (&admin_key, admin_listen) {
+        (Some(key), _) if !is_key(key) => s.problem("admin_key", KEY_FORM),
+        (None, Some(at)) if !has_key && !at.ip().is_loopback() => {
+            s.problem(
+                "admin_key",
+                "is required unless http.admin_listen is loopback",
+            );
+        }
+        (Some(_) | None, _) => {}
+    }
+    if let (Some(a), Some(b)) = (listen, admin_listen)
+        && a == b
+        && a.port() != 0
+    {
+        s.problem("admin_listen", "is the same as http.listen");
+    }
+    let hide_foreign = s.flag("hide_foreign");
+    let body_limit = s.number("body_limit", 262_144.0, 1024.0, 67_108_864.0) as usize;
+    s.finish();
+    Some(HttpConfig {
+        listen: listen?,
+        admin_listen: admin_listen?,
+        admin_key: admin_key.map(SecretString::from),
+        hide_foreign,
+        body_limit,
+    })
+}
+
+const KEY_FORM: &str = "expected 1 to 256 visible ASCII characters, as a header can carry them";
+
+fn is_key(key: &str) -> bool {
+    (1..=256).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
+    let url = s
+        .text("url")
+        .unwrap_or_else(|| "redis://127.0.0.1:6379/0".to_owned());
+    let kind = store_kind(&url);
+    if let Err(e) = kind {
+        s.problem("url", e);
+    }
+    let timeout = Duration::from_millis(s.number("timeout_ms", 1000.0, 10.0, 60_000.0) as u64);
+    let store = kind.ok().map(|kind| StoreConfig {
+        kind,
+        url: url.into(),
+        timeout,
+    });
+    // What has the right form is still of no use when this program cannot open it.
+    if let Some(Err(e)) = store.as_ref().map(StoreConfig::open) {
+        s.problem("url", e);
+    }
+    s.finish();
+    store
+}
+
+/// What kind of store a URL names. Never repeats the URL: it may carry a password.
+pub(super) fn store_kind(url: &str) -> Result<StoreKind, &'static str> {
+    const FORMS: &str = "expected memory:, redis://host:port/db, redis+sentinel://h1,h2/master/db or redis+cluster://h1,h2";
+    if url == "memory:" {
+        return Ok(StoreKind::Memory);
+    }
+    let (scheme, rest) = url.split_once("://").ok_or(FORMS)?;
+    let rest = rest.split('?').next().unwrap_or_default();
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
+    let is_host = |text: &str| {
+        let with_port = text.parse::<NodeAddress>().is_ok();
+        with_port || Host::parse(text).is_ok()
+    };
+    let is_db = |text: &str| text.is_empty() || text.parse::<u16>().is_ok();
+    let hosts_ok = hosts.split(',').all(is_host);
+    match scheme {
+        "redis" | "rediss" => match Url::parse(url) {
+            Ok(parsed) if parsed.has_host() && !hosts.contains(',') && is_db(path) => {
+                Ok(StoreKind::Redis)
+            }
+            Ok(_) | Err(_) => Err(FORMS),
+        },
+        "redis+sentinel" => match path.split_once('/').unwrap_or((path, "")) {
+            (master, db) if hosts_ok && !master.is_empty() && is_db(db) => Ok(StoreKind::Sentinel),
+            _ => Err(FORMS),
+        },
+        "redis+cluster" if hosts_ok && path.is_empty() => Ok(StoreKind::Cluster),
+        _ => Err(FORMS),
+    }
+}
+
+fn read_play(mut s: Section<'_>) -> PlayConfig {
+    let mut allow_hosts = Vec::new();
+    for (i, text) in s.texts("allow_hosts").into_iter().enumerate() {
+        match Host::parse(&text) {
+            // As `Url` writes them, so that they can be compared with its hosts.
+            Ok(host) => allow_hosts.push(host.to_string()),
+            Err(_) => s.problem(
+                &format!("allow_hosts[{i}]"),
+                format!("{text:?} is not a host name or address"),
+            ),
+        }
+    }
+    let allow_private = s.flag("allow_private");
+    s.finish();
+    PlayConfig {
+        allow_hosts,
+        allow_private,
+    }
+}
+
+fn read_log(mut s: Section<'_>) -> LogConfig {
+    let format = match s.text("format").as_deref() {
+        None | Some("text") => LogFormat::Text,
+        Some("json") => LogFormat::Json,
+        Some(other) => {
+            s.problem(
+                "format",
+                format!("{other:?} is neither \"text\" nor \"json\""),
+            );
+            LogFormat::Text
+        }
+    };
+    let filter = s.text("filter").unwrap_or_else(|| "info".to_owned());
+    if let Err(e) = tracing_subscriber::EnvFilter::builder().parse(&filter) {
+        s.problem("filter", format!("{filter:?} is not a filter: {e}"));
+    }
+    s.finish();
+    LogConfig { format, filter }
+}
+
+fn read_nodes(root: &mut Section<'_>) -> Vec<NodeConfig> {
+    let mut nodes: Vec<NodeConfig> = Vec::new();
+    let mut seen = BTreeSet::new();
+    let list = root.list("nodes");
+    if list.is_empty() && !root.problems.0.iter().any(|p| p.key == "nodes") {
+        root.problem("nodes", "at least one node is required");
+    }
+    for (i, tree) in list.into_iter().enumerate() {
+        let mut s = Section::new(format!("nodes[{i}]"), tree, root.problems);
+        let id: Option<NodeId> = s.required("id").and_then(|text| s.parsed("id", &text));
+        let address: Option<NodeAddress> = s
+            .required("address")
+            .and_then(|text| s.parsed("address", &text));
+        let password = s.required("password");
+        if password
+            .as_ref()
+            .is_some_and(|p| p.is_empty() || p.contains(|c: char| c.is_control()))
+        {
+            s.problem("password", "must not be empty nor hold control characters");
+        }
+        if let Some(id) = id
+            && !seen.insert(id)
+        {
+            s.problem("id", format!("{id} is already the id of another node"));
+        }
+        if let Some(address) = &address
+            && nodes.iter().any(|n| n.address == *address)
+        {
+            s.problem("address", format!("{address} is already another node's"));
+        }
+        s.finish();
+        if let (Some(id), Some(address), Some(password)) = (id, address, password) {
+            nodes.push(NodeConfig {
+                id,
+                address,
+                password: password.into(),
+            });
+        }
+    }
+    nodes
+}
+
+/// What must not be in two apps, with the app that has it.
+#[derive(Default)]
+struct Taken {
+    ids: BTreeSet<AppId>,
+    customers: BTreeMap<Uuid, String>,
+    keys: BTreeMap<[u8; 32], String>,
+    dids: BTreeMap<String, String>,
+}
+
+fn read_apps(root: &mut Section<'_>, policy: Policy) -> Vec<AppConfig> {
+    let mut taken = Taken::default();
+    let list = root.list("apps");
+    let mut apps = Vec::new();
+    for (i, tree) in list.into_iter().enumerate() {
+        let s = Section::new(format!("apps[{i}]"), tree, root.problems);
+        apps.extend(read_app(s, policy, &mut taken));
+    }
+    apps
+}
+
+fn read_app(mut s: Section<'_>, policy: Policy, taken: &mut Taken) -> Option<AppConfig> {
+    let path = s.path.clone();
+    let id: Option<AppId> = s.required("id").and_then(|text| s.parsed("id", &text));
+    let repeated = id.as_ref().is_some_and(|id| !taken.ids.insert(id.clone()));
+    if let Some(id) = &id
+        && repeated
+    {
+        s.problem("id", format!("{id} is already the id of another app"));
+    }
+    let given = s.text("customer_id");
+    let derived = given.is_none();
+    let customer_id: Option<Uuid> = match (given, &id) {
+        (Some(text), _) => {
+            let parsed = Uuid::try_parse(&text).ok().filter(|uuid| !uuid.is_nil());
+            if parsed.is_none() {
+                s.problem("customer_id", format!("{text:?} is not a uuid"));
+            }
+            parsed
+        }
+        (None, Some(id)) => Some(Uuid::new_v5(&CUSTOMERS, id.as_str().as_bytes())),
+        (None, None) => None,
+    };
+    // That the same id leads to the same uuid has been said.
+    if let Some(uuid) = customer_id
+        && let Some(other) = taken.customers.insert(uuid, path.clone())
+        && !(derived && repeated)
+    {
+        s.problem("customer_id", format!("{uuid} is already that of {other}"));
+    }
+    let api_keys = read_api_keys(&mut s, taken);
+    let dids = s.texts("dids");
+    for (i, did) in dids.iter().enumerate() {
+        let key = format!("dids[{i}]");
+        let ok = (1..=64).contains(&did.len()) && did.bytes().all(|b| b.is_ascii_graphic());
+        if !ok {
+            s.problem(&key, format!("{did:?} is not 1 to 64 visible characters"));
+        } else if let Some(other) = taken.dids.insert(did.clone(), path.clone()) {
+            s.problem(&key, format!("{did} is already one of {other}"));
+        }
+    }
+    let webhooks = read_webhooks(&mut s, id.as_ref(), policy);
+    s.finish();
+    Some(AppConfig {
+        id: id?,
+        customer_id: customer_id?,
+        api_keys,
+        dids,
+        webhooks,
+    })
+}
+
+fn read_api_keys(s: &mut Section<'_>, taken: &mut Taken) -> Vec<ApiKeyDigest> {
+    let given = s.table.contains_key("api_key") || s.table.contains_key("api_key_sha256");
+    let mut digests = Vec::new();
+    for key in s.text_or_texts("api_key") {
+        if is_key(&key) {
+            digests.push(("api_key", ApiKeyDigest::of(&key)));
+        } else {
+            s.problem("api_key", KEY_FORM);
+        }
+    }
+    for text in s.text_or_texts("api_key_sha256") {
+        if let Some(digest) = s.parsed("api_key_sha256", &text) {
+            digests.push(("api_key_sha256", digest));
+        }
+    }
+    if !given {
+        s.problem(
+            "api_key",
+            "is missing: api_key or api_key_sha256 is required",
+        );
+    }
+    if digests.len() > 2 {
+        s.problem("api_key", "at most two keys can be active");
+    }
+    for (key, digest) in &digests {
+        let path = s.path.clone();
+        if let Some(other) = taken.keys.insert(*digest.as_bytes(), path) {
+            s.problem(key, format!("the same key is already one of {other}"));
+        }
+    }
+    digests.into_iter().map(|(_, digest)| digest).collect()
+}
+
+fn read_webhooks(s: &mut Section<'_>, app: Option<&AppId>, policy: Policy) -> Vec<Endpoint> {
+    let mut webhooks: Vec<Endpoint> = Vec::new();
+    let parent = s.key("webhooks");
+    let list = s.list("webhooks");
+    for (i, tree) in list.into_iter().enumerate() {
+        let mut w = Section::new(format!("{parent}[{i}]"), tree, s.problems);
+        let url: Option<Url> = w.required("url").and_then(|text| w.parsed("url", &text));
+        if let Some(url) = &url
+            && let Err(e) = policy.check_url(url)
+        {
+            w.problem("url", e);
+        }
+        let missing = !w.table.contains_key("secret");
+        let texts = w.text_or_texts("secret");
+        if missing {
+            w.problem("secret", "is missing");
+        } else if texts.len() > 2 {
+            w.problem("secret", "at most two secrets can be active");
+        }
+        let secrets: Vec<Secret> = texts
+            .iter()
+            .filter_map(|text| w.parsed("secret", text))
+            .collect();
+        let events = if w.table.contains_key("events") {
+            w.texts("events")
+        } else {
+            vec!["*".to_owned()]
+        };
+        let events: Vec<EventFilter> = events
+            .iter()
+            .filter_map(|text| w.parsed("events", text))
+            .collect();
+        if let (Some(app), Some(url)) = (app, url) {
+            let endpoint = Endpoint::new(app.clone(), url, secrets, events);
+            if webhooks.iter().any(|other| other.id == endpoint.id) {
+                w.problem("url", "is already that of another webhook of the app");
+            }
+            webhooks.push(endpoint);
+        }
+        w.finish();
+    }
+    webhooks
+}

@@ -1,0 +1,405 @@
+//! The file and the environment as one tree, and the reading of its tables.
+//!
+//! Owns how the two sources are laid over each other, the kinds of values, and what is said about a
+//! key that is unknown or of the wrong kind. Leaves out which keys there are (`keys`) and what they
+//! mean (`read`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use figment::providers::{Format, Toml};
+use figment::value::Value;
+use figment::{Figment, Profile, Provider};
+
+use super::ConfigError;
+use super::keys::KEYS;
+
+/// What variables start with.
+const ENV_PREFIX: &str = "ROOMKEEPER_";
+
+/// What is wrong, as far as it has been read.
+#[derive(Default)]
+pub(super) struct Problems(pub(super) Vec<ConfigError>);
+
+impl Problems {
+    pub(super) fn add(&mut self, key: impl Into<String>, problem: impl fmt::Display) {
+        self.0.push(ConfigError {
+            key: key.into(),
+            problem: problem.to_string(),
+        });
+    }
+}
+
+/// A value of either source. A variable has only text, and what it means depends on what is expected.
+#[derive(Clone)]
+pub(super) enum Tree {
+    Variable(String),
+    Text(String),
+    Flag(bool),
+    Number(f64),
+    List(Vec<Tree>),
+    Table(BTreeMap<String, Tree>),
+}
+
+impl From<Value> for Tree {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::String(_, text) => Self::Text(text),
+            Value::Char(_, c) => Self::Text(c.to_string()),
+            Value::Bool(_, flag) => Self::Flag(flag),
+            Value::Num(_, number) => Self::Number(match (number.to_i128(), number.to_f64()) {
+                // No setting is large enough to be rounded.
+                (Some(whole), _) => whole as f64,
+                (None, fraction) => fraction.unwrap_or(f64::NAN),
+            }),
+            Value::Empty(..) => Self::Text(String::new()),
+            Value::Dict(_, dict) => {
+                Self::Table(dict.into_iter().map(|(k, v)| (k, v.into())).collect())
+            }
+            Value::Array(_, list) => Self::List(list.into_iter().map(Self::from).collect()),
+        }
+    }
+}
+
+impl Tree {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Variable(_) | Self::Text(_) => "a text",
+            Self::Flag(_) => "true or false",
+            Self::Number(_) => "a number",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+        }
+    }
+
+    /// A variable that stands where a list or a table is expected, read in figment's way of writing them.
+    fn structured(self) -> Self {
+        match self {
+            Self::Variable(text) => match text.parse::<Value>() {
+                Ok(value @ (Value::Array(..) | Value::Dict(..))) => value.into(),
+                Ok(_) | Err(_) => Self::Text(text),
+            },
+            other @ (Self::Text(_)
+            | Self::Flag(_)
+            | Self::Number(_)
+            | Self::List(_)
+            | Self::Table(_)) => other,
+        }
+    }
+}
+
+pub(super) fn parse_file(text: &str) -> Result<Tree, String> {
+    let provider = Toml::string(text);
+    let data = Figment::from(provider)
+        .data()
+        .map_err(|e| e.to_string())?
+        .remove(&Profile::Default)
+        .unwrap_or_default();
+    Ok(Tree::Table(
+        data.into_iter().map(|(k, v)| (k, v.into())).collect(),
+    ))
+}
+
+pub(super) fn lay_over(
+    mut tree: Tree,
+    env: impl IntoIterator<Item = (String, String)>,
+    problems: &mut Problems,
+) -> Tree {
+    // Sorted, so that a list's elements are appended in their order.
+    let variables: BTreeMap<String, String> = env
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(ENV_PREFIX))
+        .collect();
+    for (name, value) in variables {
+        let path = name[ENV_PREFIX.len()..].to_ascii_lowercase();
+        if !path.contains("__") {
+            // `ROOMKEEPER_STORE_URL` would otherwise be ignored without a word.
+            let meant = KEYS.iter().find(|k| k.key.replace('.', "_") == path);
+            if let Some(meant) = meant {
+                let variable = meant.key.to_ascii_uppercase().replace('.', "__");
+                problems.add(
+                    &name,
+                    format!("is not read: did you mean {ENV_PREFIX}{variable}?"),
+                );
+            }
+            continue;
+        }
+        let steps: Vec<&str> = path.split("__").collect();
+        if !put(&mut tree, &steps, value) {
+            problems.add(&name, "does not name a key");
+        }
+    }
+    tree
+}
+
+/// Puts a variable's value where the steps lead. `false` when they lead nowhere.
+fn put(tree: &mut Tree, steps: &[&str], value: String) -> bool {
+    let Some((step, rest)) = steps.split_first() else {
+        *tree = Tree::Variable(value);
+        return true;
+    };
+    if step.is_empty() {
+        return false;
+    }
+    let index = step.parse::<usize>().ok();
+    if let Tree::Table(table) = tree {
+        let child = table.entry((*step).to_owned()).or_insert_with(|| {
+            let into_list = rest.first().is_some_and(|s| s.parse::<usize>().is_ok());
+            if into_list {
+                Tree::List(Vec::new())
+            } else {
+                Tree::Table(BTreeMap::new())
+            }
+        });
+        return put(child, rest, value);
+    }
+    if let (Tree::List(list), Some(index)) = (tree, index) {
+        // One more than there are is a new element; a gap is a mistake.
+        if index == list.len() {
+            list.push(Tree::Table(BTreeMap::new()));
+        }
+        return list
+            .get_mut(index)
+            .is_some_and(|child| put(child, rest, value));
+    }
+    false
+}
+
+/// A table that is being read: what is taken is known, what is left over is not.
+pub(super) struct Section<'a> {
+    pub(super) path: String,
+    pub(super) table: BTreeMap<String, Tree>,
+    pub(super) problems: &'a mut Problems,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn new(path: String, tree: Tree, problems: &'a mut Problems) -> Self {
+        let table = match tree.structured() {
+            Tree::Table(table) => table,
+            other @ (Tree::Variable(_)
+            | Tree::Text(_)
+            | Tree::Flag(_)
+            | Tree::Number(_)
+            | Tree::List(_)) => {
+                problems.add(&path, format!("expected a table, found {}", other.kind()));
+                BTreeMap::new()
+            }
+        };
+        Self {
+            path,
+            table,
+            problems,
+        }
+    }
+
+    pub(super) fn key(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    pub(super) fn problem(&mut self, key: &str, problem: impl fmt::Display) {
+        let key = self.key(key);
+        self.problems.add(key, problem);
+    }
+
+    fn take(&mut self, key: &str) -> Option<Tree> {
+        self.table.remove(key)
+    }
+
+    pub(super) fn section(&mut self, key: &str) -> Section<'_> {
+        let path = self.key(key);
+        let tree = self
+            .take(key)
+            .unwrap_or_else(|| Tree::Table(BTreeMap::new()));
+        Section::new(path, tree, self.problems)
+    }
+
+    fn wrong_kind(&mut self, key: &str, expected: &str, found: &Tree) {
+        self.problem(key, format!("expected {expected}, found {}", found.kind()));
+    }
+
+    pub(super) fn list(&mut self, key: &str) -> Vec<Tree> {
+        match self.take(key).map(Tree::structured) {
+            None => Vec::new(),
+            Some(Tree::List(list)) => list,
+            Some(
+                other @ (Tree::Variable(_)
+                | Tree::Text(_)
+                | Tree::Flag(_)
+                | Tree::Number(_)
+                | Tree::Table(_)),
+            ) => {
+                self.wrong_kind(key, "a list", &other);
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+        match self.take(key)? {
+            Tree::Text(text) | Tree::Variable(text) => Some(text),
+            other @ (Tree::Flag(_) | Tree::Number(_) | Tree::List(_) | Tree::Table(_)) => {
+                self.wrong_kind(key, "a text", &other);
+                None
+            }
+        }
+    }
+
+    /// A text that must be there.
+    pub(super) fn required(&mut self, key: &str) -> Option<String> {
+        if !self.table.contains_key(key) {
+            self.problem(key, "is missing");
+        }
+        self.text(key)
+    }
+
+    pub(super) fn texts(&mut self, key: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (i, item) in self.list(key).into_iter().enumerate() {
+            match item {
+                Tree::Text(text) | Tree::Variable(text) => texts.push(text),
+                other @ (Tree::Flag(_) | Tree::Number(_) | Tree::List(_) | Tree::Table(_)) => {
+                    self.wrong_kind(&format!("{key}[{i}]"), "a text", &other);
+                }
+            }
+        }
+        texts
+    }
+
+    /// One text, or a list of them.
+    pub(super) fn text_or_texts(&mut self, key: &str) -> Vec<String> {
+        let is_list = match self.table.get(key) {
+            Some(Tree::List(_)) => true,
+            Some(Tree::Variable(text)) => text.trim_start().starts_with('['),
+            Some(Tree::Text(_) | Tree::Flag(_) | Tree::Number(_) | Tree::Table(_)) | None => false,
+        };
+        if is_list {
+            self.texts(key)
+        } else {
+            self.text(key).into_iter().collect()
+        }
+    }
+
+    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        key: &str,
+        text: &str,
+    ) -> Option<T> {
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(e) => {
+                self.problem(key, e);
+                None
+            }
+        }
+    }
+
+    pub(super) fn flag(&mut self, key: &str) -> bool {
+        match self.take(key) {
+            None => false,
+            Some(Tree::Flag(flag)) => flag,
+            Some(Tree::Variable(text)) => match text.as_str() {
+                "true" => true,
+                "false" => false,
+                _ => {
+                    self.problem(key, "expected true or false");
+                    false
+                }
+            },
+            Some(other @ (Tree::Text(_) | Tree::Number(_) | Tree::List(_) | Tree::Table(_))) => {
+                self.wrong_kind(key, "true or false", &other);
+                false
+            }
+        }
+    }
+
+    pub(super) fn number(&mut self, key: &str, default: f64, min: f64, max: f64) -> f64 {
+        let number = match self.take(key) {
+            None => return default,
+            Some(Tree::Number(number)) => number,
+            Some(Tree::Variable(text)) => text.trim().parse().unwrap_or(f64::NAN),
+            Some(other @ (Tree::Text(_) | Tree::Flag(_) | Tree::List(_) | Tree::Table(_))) => {
+                self.wrong_kind(key, "a number", &other);
+                return default;
+            }
+        };
+        if (min..=max).contains(&number) {
+            number
+        } else {
+            self.problem(key, format!("expected a number from {min} to {max}"));
+            default
+        }
+    }
+
+    pub(super) fn seconds(&mut self, key: &str, default: f64, min: f64, max: f64) -> Duration {
+        Duration::from_secs_f64(self.number(key, default, min, max))
+    }
+
+    /// A setting that names a thing in FreeSWITCH, where much of what a text can hold has a meaning of its own.
+    pub(super) fn profile(&mut self, key: &str, default: &str) -> String {
+        let name = self.text(key).unwrap_or_else(|| default.to_owned());
+        let ok = (1..=64).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+        if !ok {
+            self.problem(
+                key,
+                format!("{name:?} is not 1 to 64 characters of A-Z a-z 0-9 _ - ."),
+            );
+        }
+        name
+    }
+
+    /// Whatever is left over is a mistake.
+    pub(super) fn finish(self) {
+        for key in self.table.keys() {
+            let path = self.key(key);
+            let known = generic(&self.path);
+            let siblings = KEYS.iter().filter_map(|doc| {
+                let rest = match known.as_str() {
+                    "" => doc.key,
+                    parent => doc.key.strip_prefix(parent)?.strip_prefix('.')?,
+                };
+                rest.split(['.', '[']).next()
+            });
+            let nearest = siblings
+                .map(|name| (edit_distance(name, key), name))
+                .min()
+                .filter(|(distance, name)| *distance <= 2.max(name.len() / 3));
+            match nearest {
+                Some((_, name)) => {
+                    self.problems
+                        .add(path, format!("unknown key: did you mean {name}?"));
+                }
+                None => self.problems.add(path, "unknown key"),
+            }
+        }
+    }
+}
+
+/// `apps[3].webhooks[0]` as [`KEYS`] names it: `apps[].webhooks[]`.
+fn generic(path: &str) -> String {
+    path.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// How many characters must be inserted, deleted or replaced to make one text of the other.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

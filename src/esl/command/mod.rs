@@ -1,0 +1,386 @@
+//! What we say to FreeSWITCH, as types, and what its answers mean.
+//!
+//! Here is the text of commands; `checked` has the texts that go into them, `reply` the reading of
+//! answers. Leaves out when a command is sent and which reply is whose (`session`), and whether it
+//! should be sent at all (the reconciler).
+//!
+//! Anything that did not come from our own source text enters through a newtype of `checked`, whose
+//! constructor refuses what its place cannot carry.
+//!
+//! ```text
+//! message = line *( header ) LF                 ; the blank line ends it
+//! line    = ( "api" / "bgapi" ) SP name [ SP arguments ] LF
+//!         / "auth" SP password LF  / "exit" LF  / "noevents" LF
+//!         / "event" SP ( "plain" / "json" ) *( SP name ) [ SP "CUSTOM" 1*( SP subclass ) ] LF
+//!         / "filter" SP header SP value LF
+//!         / "sendevent" SP name LF  / "sendmsg" SP uuid LF
+//! header  = name ": " value LF
+//! ```
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+mod checked;
+mod reply;
+
+pub use checked::{
+    AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, EventName, HangupCause,
+    HeaderName, JobPrefix, JobUuid, Line, ModuleName, Password, ProfileName, Subclass, Unfit,
+    VarName, VarValue,
+};
+pub use reply::{ApiFailure, ApiReply, CommandReply};
+
+/// Whom a conference command is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberSelector {
+    /// `Member-ID`.
+    Number(u32),
+    /// The member of that channel (1.10.7 and later).
+    Channel(ChannelUuid),
+    /// Everybody.
+    All,
+}
+
+impl fmt::Display for MemberSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(id) => write!(f, "{id}"),
+            Self::Channel(uuid) => write!(f, "uuid={uuid}"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+/// What is done to a member. Each states a target, none toggles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberAction {
+    /// Cannot speak.
+    Mute,
+    /// Can speak.
+    Unmute,
+    /// Cannot hear.
+    Deaf,
+    /// Can hear.
+    Undeaf,
+    /// Neither, until unheld.
+    Hold,
+    /// No longer held.
+    Unhold,
+    /// Out of the room; the call goes on with what its plan has next.
+    Kick,
+    /// Out of the room, and the call ended.
+    Hup,
+}
+
+impl MemberAction {
+    /// The subcommand.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mute => "mute",
+            Self::Unmute => "unmute",
+            Self::Deaf => "deaf",
+            Self::Undeaf => "undeaf",
+            Self::Hold => "hold",
+            Self::Unhold => "unhold",
+            Self::Kick => "kick",
+            Self::Hup => "hup",
+        }
+    }
+}
+
+/// One command of `conference <name> …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConferenceCommand {
+    /// Something done to members.
+    Member(MemberAction, MemberSelector),
+    /// A variable of the room, which shows in snapshots and later events.
+    SetVar(ConferenceVarName, VarValue),
+    /// No one else gets in.
+    Lock,
+    /// Open again.
+    Unlock,
+}
+
+/// Where a call goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Into a room, and back into the park when the room refuses it, ends, or loses it by a kick:
+    /// without that the call would be hung up.
+    Conference {
+        /// The room.
+        room: ConferenceName,
+        /// Its profile, should the room come to be by this.
+        profile: ProfileName,
+        /// Whether the member starts muted.
+        muted: bool,
+        /// How long the call may be parked behind it, in whole seconds, until the node hangs it up by itself.
+        park_timeout: Duration,
+    },
+    /// Into the park, out of whatever it is in.
+    Park {
+        /// How long it may be parked, in whole seconds, until the node hangs it up by itself.
+        park_timeout: Duration,
+    },
+}
+
+/// The commands of FreeSWITCH's API that we use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Api {
+    /// `echo`: answers with its argument. A ping that costs nothing.
+    Echo(Arg),
+    /// `uptime ms`: milliseconds since the start of the server.
+    Uptime,
+    /// `module_exists`: `true` or `false`.
+    ModuleExists(ModuleName),
+    /// `uuid_transfer … inline`: moves a call.
+    Transfer(ChannelUuid, Destination),
+    /// `uuid_kill`: ends a call.
+    Kill(ChannelUuid, Option<HangupCause>),
+    /// `uuid_answer`.
+    Answer(ChannelUuid),
+    /// `uuid_setvar`: sets a variable of a channel.
+    SetVar(ChannelUuid, VarName, VarValue),
+    /// `uuid_exists`: `true` or `false`.
+    Exists(ChannelUuid),
+    /// `uuid_dump … json`: everything about a channel.
+    Dump(ChannelUuid),
+    /// `show channels as json`: written late (77–299 ms seen), so it proposes and does not decide.
+    ShowChannels,
+    /// `conference <name> …`.
+    Conference(ConferenceName, ConferenceCommand),
+    /// `conference json_list compact`: the rooms and who is in them.
+    ConferenceList,
+}
+
+impl fmt::Display for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Echo(text) => write!(f, "echo {text}"),
+            Self::Uptime => f.write_str("uptime ms"),
+            Self::ModuleExists(module) => write!(f, "module_exists {module}"),
+            Self::Transfer(uuid, Destination::Park { park_timeout }) => {
+                write!(f, "uuid_transfer {uuid} ")?;
+                quirk_park_clears_its_timeout(f, *park_timeout)
+            }
+            Self::Transfer(
+                uuid,
+                Destination::Conference {
+                    room,
+                    profile,
+                    muted,
+                    park_timeout,
+                },
+            ) => {
+                let flags = if *muted { "+flags{mute}" } else { "" };
+                write!(
+                    f,
+                    "uuid_transfer {uuid} conference:{room}@{profile}{flags},"
+                )?;
+                quirk_park_clears_its_timeout(f, *park_timeout)
+            }
+            Self::Kill(uuid, None) => write!(f, "uuid_kill {uuid}"),
+            Self::Kill(uuid, Some(cause)) => write!(f, "uuid_kill {uuid} {cause}"),
+            Self::Answer(uuid) => write!(f, "uuid_answer {uuid}"),
+            Self::SetVar(uuid, name, value) => write!(f, "uuid_setvar {uuid} {name} {value}"),
+            Self::Exists(uuid) => write!(f, "uuid_exists {uuid}"),
+            Self::Dump(uuid) => write!(f, "uuid_dump {uuid} json"),
+            Self::ShowChannels => f.write_str("show channels as json"),
+            Self::ConferenceList => f.write_str("conference json_list compact"),
+            Self::Conference(room, command) => {
+                write!(f, "conference {room} ")?;
+                match command {
+                    ConferenceCommand::Member(action, whom) => {
+                        write!(f, "{} {whom}", action.as_str())
+                    }
+                    ConferenceCommand::SetVar(name, value) => write!(f, "setvar {name} {value}"),
+                    ConferenceCommand::Lock => f.write_str("lock"),
+                    ConferenceCommand::Unlock => f.write_str("unlock"),
+                }
+            }
+        }
+    }
+}
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventFormat {
+    /// Percent-encoded headers; cheaper on both sides.
+    Plain,
+    /// Flat JSON.
+    Json,
+}
+
+/// One command, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Runs on the connection's own thread: while it runs, the connection delivers no events and
+    /// answers nothing else.
+    Api(Api),
+    /// Runs on a thread of its own. Answered at once, and by a `BACKGROUND_JOB` when done, which
+    /// may never come.
+    BgApi(Api, JobUuid),
+    /// Runs an application on a channel; `CHANNEL_EXECUTE_COMPLETE` bears `event_uuid`.
+    Execute {
+        /// The channel.
+        channel: ChannelUuid,
+        /// The application.
+        app: AppName,
+        /// Its argument. `${` in it would be expanded, so it holds none.
+        arg: Option<Line>,
+        /// What `Application-UUID` of the completion will be.
+        event_uuid: Uuid,
+        /// Waits for what runs on the channel, instead of running inside it.
+        lock: bool,
+    },
+    /// Subscribes, in addition to what is subscribed.
+    Subscribe {
+        /// How events are to be written, for the whole connection.
+        format: EventFormat,
+        /// Events by name.
+        names: Vec<EventName>,
+        /// Subclasses of `CUSTOM`. With neither these nor names the server answers `-ERR`.
+        subclasses: Vec<Subclass>,
+    },
+    /// From now on only events whose `Job-UUID` starts so: on a connection that subscribes to
+    /// nothing but `BACKGROUND_JOB`, its own jobs.
+    FilterJobs(JobPrefix),
+    /// Fires a `CUSTOM` event, which comes back to those subscribed to it with a sequence: a fence.
+    SendEvent {
+        /// Its subclass.
+        subclass: Subclass,
+        /// Its headers.
+        headers: Vec<(HeaderName, Line)>,
+    },
+    /// Ends all subscriptions and throws away what is queued.
+    NoEvents,
+    /// Asks the server to close.
+    Exit,
+}
+
+impl Command {
+    /// The whole command in one buffer, its blank line included.
+    #[must_use]
+    pub fn render(&self) -> Bytes {
+        Bytes::from(format!("{self}\n\n"))
+    }
+
+    /// Whether the answer is an `api/response`, and not a `command/reply`.
+    #[must_use]
+    pub fn is_api(&self) -> bool {
+        match self {
+            Self::Api(_) => true,
+            Self::BgApi(..)
+            | Self::Execute { .. }
+            | Self::Subscribe { .. }
+            | Self::FilterJobs(_)
+            | Self::SendEvent { .. }
+            | Self::NoEvents
+            | Self::Exit => false,
+        }
+    }
+
+    /// The job that it starts.
+    #[must_use]
+    pub fn job(&self) -> Option<&JobUuid> {
+        match self {
+            Self::BgApi(_, job) => Some(job),
+            Self::Api(_)
+            | Self::Execute { .. }
+            | Self::Subscribe { .. }
+            | Self::FilterJobs(_)
+            | Self::SendEvent { .. }
+            | Self::NoEvents
+            | Self::Exit => None,
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    /// The command without the line end and the blank line that end it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api(api) => write!(f, "api {api}"),
+            Self::BgApi(api, job) => write!(f, "bgapi {api}\nJob-UUID: {job}"),
+            Self::Execute {
+                channel,
+                app,
+                arg,
+                event_uuid,
+                lock,
+            } => {
+                write!(
+                    f,
+                    "sendmsg {channel}\ncall-command: execute\nexecute-app-name: {app}"
+                )?;
+                if let Some(arg) = arg {
+                    write!(f, "\nexecute-app-arg: {arg}")?;
+                }
+                write!(f, "\nevent-uuid: {event_uuid}")?;
+                if *lock {
+                    f.write_str("\nevent-lock: true")?;
+                }
+                Ok(())
+            }
+            Self::Subscribe {
+                format,
+                names,
+                subclasses,
+            } => {
+                f.write_str(match format {
+                    EventFormat::Plain => "event plain",
+                    EventFormat::Json => "event json",
+                })?;
+                for name in names {
+                    write!(f, " {name}")?;
+                }
+                quirk_custom_goes_last(f, subclasses)
+            }
+            Self::FilterJobs(prefix) => write!(f, "filter Job-UUID /^{prefix}-/"),
+            Self::SendEvent { subclass, headers } => {
+                write!(f, "sendevent CUSTOM\nEvent-Subclass: {subclass}")?;
+                for (name, value) in headers {
+                    write!(f, "\n{name}: {value}")?;
+                }
+                Ok(())
+            }
+            Self::NoEvents => f.write_str("noevents"),
+            Self::Exit => f.write_str("exit"),
+        }
+    }
+}
+
+/// `park_timeout` is cleared by each park, so it is set right before it, in the same plan: seen on 1.11.2, where a call
+/// that was kicked out of its room ended by itself after that time.
+fn quirk_park_clears_its_timeout(
+    f: &mut fmt::Formatter<'_>,
+    park_timeout: Duration,
+) -> fmt::Result {
+    write!(
+        f,
+        "set:park_timeout={},park inline",
+        park_timeout.as_secs().max(1)
+    )
+}
+
+/// Every word behind `CUSTOM` is taken for a subclass, so it stands behind all names of events.
+fn quirk_custom_goes_last(f: &mut fmt::Formatter<'_>, subclasses: &[Subclass]) -> fmt::Result {
+    if !subclasses.is_empty() {
+        f.write_str(" CUSTOM")?;
+    }
+    for subclass in subclasses {
+        write!(f, " {subclass}")?;
+    }
+    Ok(())
+}
+
+/// The answer to the greeting. Only a session sends it.
+pub(crate) fn auth(password: &Password) -> Bytes {
+    Bytes::from(format!("auth {}\n\n", password.expose()))
+}
+
+#[cfg(test)]
+mod tests;
