@@ -3,6 +3,8 @@
 //! Reads the sources as text: comments, literals and test modules are taken out, every path that is left (in a `use` or
 //! in the middle of an expression) is resolved to its module, and the rules are held against it. The rules are shown to
 //! bite by snippets that break each of them.
+// All of it is a test, also what the lint cannot know to be one.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +21,7 @@ const PURE: &[&str] = &[
     "esl/session.rs",
     "room/",
     "session/",
-    "reconciler/belief.rs",
+    "reconciler/belief/",
     "reconciler/news.rs",
     "reconciler/translate.rs",
     "reconciler/meta.rs",
