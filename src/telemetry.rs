@@ -66,7 +66,7 @@ metrics! {
     COMMIT_CONFLICTS: Counter = "roomkeeper_store_conflicts_total", "Commits that another writer was faster than, by node.";
     COMMIT_SECONDS: Histogram = "roomkeeper_store_commit_seconds", "Time a commit took, by node.";
     STORE_ERRORS: Counter = "roomkeeper_store_errors_total", "Calls that the store did not answer, by the caller (webhook, reconciler, api).";
-    RESYNCS: Counter = "roomkeeper_reconciler_resyncs_total", "Snapshots merged, by node and reason.";
+    RESYNCS: Counter = "roomkeeper_reconciler_resyncs_total", "Snapshots merged, by node.";
     RESYNCS_FAILED: Counter = "roomkeeper_reconciler_resyncs_failed_total", "Snapshots that failed and changed nothing, by node.";
     DRIFT: Counter = "roomkeeper_reconciler_drift_total", "Differences that a snapshot revealed, by node.";
     FOREIGN_CALLS: Counter = "roomkeeper_reconciler_foreign_calls_total", "Calls that belong to no app and were ignored, by node.";

@@ -8,10 +8,11 @@ use std::time::Duration;
 use roomkeeper::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RoomId, SessionId};
 use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Order, Rules};
 use roomkeeper::reconciler::intent::{Accepted, Intent, Refusal};
+use roomkeeper::reconciler::meta;
 use roomkeeper::reconciler::news::{
-    ChannelChange, ConferenceChange, Identity, MemberBlock, News, What,
+    ChannelChange, ConferenceChange, Identity, MemberBlock, News, ShownRoom, Snapshot, What,
 };
-use roomkeeper::room::{Origin, RoomFact};
+use roomkeeper::room::{Origin, Registration, RoomFact};
 use roomkeeper::session::{Direction, Place, SessionFact};
 use roomkeeper::store::EntityId;
 use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
@@ -578,6 +579,44 @@ fn an_orphan_is_watched_and_told_to_nobody() {
     assert!(
         world.belief.room(room(8)).is_none(),
         "nothing is kept of it"
+    );
+}
+
+#[test]
+fn who_was_seen_in_a_room_before_it_was_known_whose_it_is_is_told_of_then() {
+    let registration = Registration {
+        app: demo(),
+        name: "lost and found".to_owned(),
+        origin: Origin::Gateway,
+        created_at: Timestamp::from_millis(500),
+    };
+    let mut world = World::new();
+    world.enters(call(1), 8, 1, false);
+    world.told(&[]);
+    let snapshot = Snapshot {
+        core: core(),
+        fence: world.sequence + 1,
+        rooms: vec![ShownRoom {
+            room: room(8),
+            conference: life(1),
+            locked: false,
+            meta: Some(meta::encode(&registration)),
+            members: Vec::new(),
+        }],
+    };
+    world.with(|belief, cx| belief.snapshot(&snapshot, &BTreeSet::new(), cx));
+    world.told(&[
+        "call.new 747713001",
+        "joined 527121101 muted=true (synthesized)",
+    ]);
+    world.conference(
+        8,
+        1,
+        0,
+        ConferenceChange::Removed {
+            channel: call(1).channel(),
+            hung_up: false,
+        },
     );
 }
 

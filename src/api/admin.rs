@@ -194,8 +194,8 @@ impl Inner {
             let done = match &node.link {
                 Link::Down { .. } => true,
                 // What another replica reconciles is never synced here.
-                Link::Up => node.synced || node.owned_elsewhere,
-                Link::Connecting => node.synced,
+                Link::Up => node.synced || node.owned_elsewhere || node.failed_once,
+                Link::Connecting => node.synced || node.failed_once,
             };
             if done {
                 settled.insert(node.id);

@@ -8,10 +8,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::esl::command::{Api, Command, HeaderName, Line, Subclass};
 use crate::esl::{ApiFailure, ApiReply, CommandReply};
 use crate::ids::NodeId;
-use crate::reconciler::Link;
 use crate::time::Timestamp;
 
-use super::{CommandError, FENCE_HEADER, FENCE_SUBCLASS, Timing};
+use super::{CommandError, FENCE_HEADER, FENCE_SUBCLASS, Link, Timing};
 
 /// What came back for a command.
 #[derive(Clone, Debug)]

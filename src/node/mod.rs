@@ -40,6 +40,22 @@ pub struct NodeConfig {
     pub timing: Timing,
 }
 
+/// The state of the connections to a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Link {
+    /// The first connection is being made.
+    Connecting,
+    /// Both connections stand.
+    Up,
+    /// They do not, and are tried again.
+    Down {
+        /// What went wrong, in words for the operator (a refused password or address is told plainly).
+        reason: String,
+        /// When it is tried again.
+        retry_after: Duration,
+    },
+}
+
 /// How patient to be with a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {

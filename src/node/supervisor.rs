@@ -12,14 +12,13 @@ use uuid::Uuid;
 use crate::esl::CONFERENCE_SUBCLASS;
 use crate::esl::command::{Command, EventFormat, EventName, JobPrefix, Subclass, Unfit};
 use crate::esl::{Event, EventKind};
-use crate::reconciler::Link;
 use crate::telemetry as names;
 use crate::time::Timestamp;
 
 use super::backoff::Backoff;
 use super::connection::{self, Ended, Purpose, Told};
 use super::handle::{NodeHandle, NodeStatus, Request, Vitals};
-use super::{CommandError, EventSink, FENCE_SUBCLASS, NodeConfig};
+use super::{CommandError, EventSink, FENCE_SUBCLASS, Link, NodeConfig};
 
 /// Commands that may wait to be written. A connection takes 1,024 in flight; as many again may queue for the
 /// milliseconds until one is answered, more is a node that does not keep up.

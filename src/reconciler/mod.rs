@@ -35,6 +35,7 @@ use crate::time::Timestamp;
 use actor::{Actor, Standing, Work};
 use belief::Rules;
 
+pub use crate::node::Link;
 pub use intent::{Accepted, Intent, IntentError, Refusal};
 pub use orders::OrderSettings;
 
@@ -64,6 +65,8 @@ pub struct NodeReport {
     pub link: Link,
     /// A snapshot has been merged since this program started.
     pub synced: bool,
+    /// An attempt to connect has failed since this program started.
+    pub failed_once: bool,
     /// Another replica reconciles it; this one only gives it commands.
     pub owned_elsewhere: bool,
     /// Calls on it (`Session-Count` of its last HEARTBEAT, else what is believed).
@@ -72,22 +75,6 @@ pub struct NodeReport {
     pub max_calls: u64,
     /// When it was last heard.
     pub last_heard: Option<Timestamp>,
-}
-
-/// The state of the connections to a node.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Link {
-    /// The first connection is being made.
-    Connecting,
-    /// Both connections stand.
-    Up,
-    /// They do not, and are tried again.
-    Down {
-        /// What went wrong, in words for the operator (a refused password or address is told plainly).
-        reason: String,
-        /// When it is tried again.
-        retry_after: Duration,
-    },
 }
 
 /// What all nodes' actors have in common.
@@ -213,8 +200,8 @@ impl Desk {
         NodeReport {
             id,
             link,
-            // A node that cannot be reached is not waited for: it is told as down.
-            synced: standing.synced || status.failed_once,
+            synced: standing.synced,
+            failed_once: status.failed_once,
             owned_elsewhere: standing.owned_elsewhere,
             calls: status.vitals.calls.max(standing.calls),
             max_calls: status.vitals.max_calls,

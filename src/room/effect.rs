@@ -177,6 +177,8 @@ pub enum RoomEffect {
         session: SessionId,
         /// Since this event.
         sequence: u64,
+        /// Known from a snapshot, not from an event.
+        synthesized: bool,
     },
     /// The call is not in this room any more, nor on its way into it.
     SessionLeft {

@@ -52,6 +52,7 @@ impl Step<'_> {
                 if self.room.registration.is_none() {
                     self.room.registration = Some(registration);
                     self.room.changes.head = true;
+                    self.tell_of_all();
                 }
             }
             RoomInput::Delete { deadline } => self.delete(deadline),
@@ -424,8 +425,11 @@ impl Step<'_> {
             did: m.did.clone(),
             muted: !m.flags.speak,
         };
-        self.effects
-            .push(RoomEffect::SessionEntered { session, sequence });
+        self.effects.push(RoomEffect::SessionEntered {
+            session,
+            sequence,
+            synthesized,
+        });
         self.notify(fact, command_uid, synthesized);
         if ending {
             self.command(RoomCommand::Park { session });
@@ -441,8 +445,25 @@ impl Step<'_> {
             .and_then(|m| m.stay.as_mut())
         {
             stay.confirmed = stay.confirmed.max(sequence);
-            self.effects
-                .push(RoomEffect::SessionEntered { session, sequence });
+            self.effects.push(RoomEffect::SessionEntered {
+                session,
+                sequence,
+                synthesized: true,
+            });
+        }
+    }
+
+    /// Whoever was seen in the room while nobody could be told of it is told of now.
+    fn tell_of_all(&mut self) {
+        let present: Vec<(SessionId, u64)> = self
+            .room
+            .members
+            .iter()
+            .filter_map(|(who, m)| Some((*who, m.stay?.opened)))
+            .collect();
+        for (session, opened) in present {
+            self.room.changes.members.insert(session);
+            self.joined(session, opened, None, true, false);
         }
     }
 

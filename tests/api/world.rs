@@ -101,6 +101,7 @@ pub fn node(id: &str) -> NodeReport {
         id: id.parse().unwrap(),
         link: Link::Up,
         synced: true,
+        failed_once: false,
         owned_elsewhere: false,
         calls: 0,
         max_calls: 100,

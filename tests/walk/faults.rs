@@ -477,6 +477,37 @@ async fn redis_hangs_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_wiped_redis_knew_is_rebuilt_from_freeswitch() {
+    let world = Setup::on(Store::Redis).start().await;
+    let inside = InRoom::new(&world).await;
+    let parked = world.call("1002").await;
+    let redis = world.redis.as_ref().unwrap();
+    assert_eq!(redis.say("FLUSHALL").as_deref(), Some("+OK"), "it is wiped");
+
+    // The room says whose it is, its member is seen in it, and the parked call is parked.
+    let room = format!("/conferences/{}", inside.room);
+    poll::until("the room is there again", PATIENCE, async || {
+        let answer = world.controller.once("GET", &room, None).await.unwrap();
+        (answer.status == 200 && answer.body["members"] == 1).then_some(())
+    })
+    .await;
+    poll::until("the parked call is there again", PATIENCE, async || {
+        let path = format!("/sessions/{parked}");
+        let answer = world.controller.once("GET", &path, None).await.unwrap();
+        (answer.status == 200 && answer.body["state"] == "parked").then_some(())
+    })
+    .await;
+    let told = world
+        .receiver
+        .nth(&inside.room, "conference.member.joined", 2)
+        .await;
+    assert!(told.synthesized(), "{}", told.body);
+    let told = world.receiver.nth(&parked, "call.new", 2).await;
+    assert!(told.synthesized(), "{}", told.body);
+    world.check_members(&inside.room).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_comes_in_while_the_way_to_the_node_is_down() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;

@@ -62,14 +62,18 @@ impl Belief {
                     });
                 }
             }
-            RoomEffect::SessionEntered { session, sequence } => {
+            RoomEffect::SessionEntered {
+                session,
+                sequence,
+                synthesized,
+            } => {
                 if !self.is_alive(session) {
                     // The dialplan brought it straight in: it is the app's whose room it is, unless it has one.
                     let app = self
                         .app_of(session.channel())
                         .or(registration.map(|r| r.app));
                     let Some(app) = app else { return };
-                    self.first_seen(session, app, cx.now, false, cx);
+                    self.first_seen(session, app, cx.now, synthesized, cx);
                 }
                 self.session_input(session, SessionInput::Entered { room: id, sequence }, cx);
             }
