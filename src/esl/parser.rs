@@ -164,7 +164,7 @@ pub(crate) struct HeaderSpan {
 
 impl HeaderSpan {
     /// The header whose name and value stand there. `None` if the name is longer than 65,535 bytes,
-    /// or the message than [`MESSAGE_MAX`].
+    /// or the message than 4 GiB.
     #[inline]
     fn new(
         name_at: usize,
