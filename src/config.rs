@@ -158,6 +158,16 @@ pub const KEYS: &[KeyDoc] = &[
         "seconds between two snapshots of a node, a third more or less",
     ),
     doc(
+        "limits.app_rate",
+        "50",
+        "requests a second that each app may make; 0: any number",
+    ),
+    doc(
+        "limits.cooldowns",
+        "true",
+        "keep the documented time between two commands of a group to the same room or session",
+    ),
+    doc(
         "log.format",
         "\"text\"",
         "`text`, or `json` with one object a line",
@@ -260,6 +270,8 @@ pub struct Config {
     pub conference: ConferenceConfig,
     /// What holds for all nodes.
     pub fleet: FleetConfig,
+    /// How fast callers may ask.
+    pub limits: LimitsConfig,
     /// The log.
     pub log: LogConfig,
     /// The FreeSWITCH servers, at least one.
@@ -360,6 +372,15 @@ pub struct FleetConfig {
     pub lease_ttl: Duration,
     /// Between two snapshots, on average.
     pub resync_interval: Duration,
+}
+
+/// How fast callers may ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitsConfig {
+    /// Requests a second of each app; 0: any number.
+    pub app_rate: u32,
+    /// Whether groups of commands have cooldowns.
+    pub cooldowns: bool,
 }
 
 /// The log.
@@ -624,6 +645,11 @@ impl Config {
             self.fleet.lost_after,
             self.fleet.lease_ttl,
             self.fleet.resync_interval
+        )?;
+        writeln!(
+            s,
+            "limits: app_rate {}, cooldowns {}",
+            self.limits.app_rate, self.limits.cooldowns
         )?;
         let format = match self.log.format {
             LogFormat::Text => "text",
@@ -948,8 +974,12 @@ impl<'a> Section<'a> {
     }
 
     fn flag(&mut self, key: &str) -> bool {
+        self.flag_or(key, false)
+    }
+
+    fn flag_or(&mut self, key: &str, default: bool) -> bool {
         match self.take(key) {
-            None => false,
+            None => default,
             Some(Tree::Flag(flag)) => flag,
             Some(Tree::Variable(text)) => match text.as_str() {
                 "true" => true,
@@ -1099,6 +1129,20 @@ fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config> {
         s.finish();
         fleet
     };
+    let limits = {
+        let mut s = root.section("limits");
+        let app_rate = s.number("app_rate", 50.0, 0.0, 100_000.0);
+        if app_rate.fract() != 0.0 {
+            s.problem("app_rate", "expected a whole number");
+        }
+        let cooldowns = s.flag_or("cooldowns", true);
+        s.finish();
+        LimitsConfig {
+            // Whole and within bounds, or a problem.
+            app_rate: app_rate as u32,
+            cooldowns,
+        }
+    };
     let log = read_log(root.section("log"));
     let nodes = read_nodes(&mut root);
     let apps = read_apps(&mut root, webhooks);
@@ -1111,6 +1155,7 @@ fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config> {
         calls,
         conference,
         fleet,
+        limits,
         log,
         nodes,
         apps,
