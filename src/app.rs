@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::api::limits::AppLimiter;
 use crate::api::{
     AdminState, ApiSettings, ApiState, Apps, CursorKey, KeyDigest, admin_router, router,
 };
@@ -48,6 +49,9 @@ const KEEP_ENDED_ROOMS: Duration = Duration::from_secs(24 * 3600);
 
 /// Calls that are over are remembered this long, so that what comes late does not bring one back.
 const KEEP_ENDED_SESSIONS: Duration = Duration::from_secs(600);
+
+/// How long a command may take besides waiting for FreeSWITCH, which it does twice at most.
+const COMMAND_HOLD: Duration = Duration::from_secs(5);
 
 /// How often histograms that nobody scrapes are folded.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -178,6 +182,8 @@ pub async fn start(
 
     let api_settings = ApiSettings {
         cursor_key: cursor_key(config),
+        limits: config.limits.into(),
+        command_hold: COMMAND_HOLD + config.fleet.command_timeout * 2,
         ..ApiSettings::configured(&config.http)
     };
     let admin_state = AdminState {
@@ -191,7 +197,9 @@ pub async fn start(
         render_metrics: Arc::new(move || metrics.render()),
     };
     let admin_routes = admin_router(admin_state, &api_settings);
+    let limiter = AppLimiter::new(Arc::clone(&store), &api_settings.limits);
     let routes = router(ApiState {
+        limiter: Arc::new(limiter),
         store,
         controller,
         apps: Arc::new(Apps::configured(&config.apps)),

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use roomkeeper::api::limits::AppLimiter;
 use roomkeeper::api::{AdminState, ApiSettings, ApiState, Apps, admin_router, router};
 use roomkeeper::config::{self, Config};
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, NodeReport};
@@ -105,8 +106,10 @@ fn routers() -> (Router, Router) {
         render_metrics: Arc::new(String::new),
     };
     let admin = admin_router(admin, &settings);
+    let limiter = Arc::new(AppLimiter::new(store.clone(), &settings.limits));
     let api = router(ApiState {
         store,
+        limiter,
         controller: Arc::new(Nobody),
         apps: Arc::new(Apps::default()),
         settings,

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use roomkeeper::ids::{AppId, ChannelId, EndpointId, NodeId, RoomId, RoomName, SessionId};
+use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
@@ -193,6 +194,37 @@ impl Subject {
             .finish_delivery(node(), claim, result)
             .await
             .unwrap()
+    }
+
+    async fn cool(&self, about: EntityId, group: &str, holder: u128, window: Duration) -> Cooldown {
+        let holder = Uuid::from_u128(holder);
+        self.store
+            .take_cooldown(about, group, holder, window)
+            .await
+            .unwrap()
+    }
+
+    async fn refund(&self, about: EntityId, group: &str, holder: u128) {
+        let holder = Uuid::from_u128(holder);
+        self.store
+            .refund_cooldown(about, group, holder)
+            .await
+            .unwrap();
+    }
+
+    async fn begin(&self, command: &Command, hold: Duration) -> CommandStart {
+        self.store.begin_command(command, hold).await.unwrap()
+    }
+
+    async fn answer(&self, command: &Command, status: u16, keep: Duration) -> bool {
+        self.store
+            .finish_command(command, &answered(status), keep)
+            .await
+            .unwrap()
+    }
+
+    async fn tokens(&self, app: &AppId, rate: Rate, want: u32) -> Tokens {
+        self.store.take_tokens(app, rate, want).await.unwrap()
     }
 
     async fn backlog(&self) -> Backlog {
@@ -1126,6 +1158,187 @@ async fn the_next_delivery_is_told(s: Subject) {
     assert_eq!(s.store.next_delivery(node()).await.unwrap(), None);
 }
 
+// What every replica agrees on: cooldowns, commands with an id, an app's requests.
+
+async fn a_cooldown_is_one_holders_until_it_is_over(s: Subject) {
+    assert_eq!(s.cool(room(1), "play", 1, LONG).await, Cooldown::Taken);
+    let Cooldown::Wait { remaining } = s.cool(room(1), "play", 2, SHORT).await else {
+        panic!("taken twice");
+    };
+    assert!(remaining <= LONG && remaining > LONG - A_WHILE * 20);
+    assert_eq!(s.cool(room(2), "play", 3, SHORT).await, Cooldown::Taken);
+    s.pass(SHORT).await;
+    assert_eq!(s.cool(room(2), "play", 4, LONG).await, Cooldown::Taken);
+}
+
+async fn a_cooldown_taken_again_by_its_holder_does_not_last_longer(s: Subject) {
+    assert_eq!(s.cool(room(1), "play", 1, A_WHILE).await, Cooldown::Taken);
+    assert_eq!(s.cool(room(1), "play", 1, LONG).await, Cooldown::Taken);
+    s.pass(A_WHILE).await;
+    assert_eq!(s.cool(room(1), "play", 2, LONG).await, Cooldown::Taken);
+}
+
+async fn cooldowns_of_groups_rooms_and_calls_do_not_mix(s: Subject) {
+    for about in [room(1), room(2), session(1), session(2)] {
+        for group in ["conference", "conference_mute"] {
+            assert_eq!(s.cool(about, group, 1, LONG).await, Cooldown::Taken);
+            let again = s.cool(about, group, 2, LONG).await;
+            assert!(matches!(again, Cooldown::Wait { .. }), "{again:?}");
+        }
+    }
+}
+
+async fn a_cooldown_is_refunded_by_its_holder_only(s: Subject) {
+    s.cool(room(1), "play", 1, LONG).await;
+    s.refund(room(1), "play", 2).await;
+    s.refund(room(1), "other", 1).await;
+    s.refund(room(2), "play", 1).await;
+    let still = s.cool(room(1), "play", 2, LONG).await;
+    assert!(matches!(still, Cooldown::Wait { .. }), "{still:?}");
+    s.refund(room(1), "play", 1).await;
+    assert_eq!(s.cool(room(1), "play", 2, LONG).await, Cooldown::Taken);
+    // Late, and no longer its own.
+    s.refund(room(1), "play", 1).await;
+    let still = s.cool(room(1), "play", 3, LONG).await;
+    assert!(matches!(still, Cooldown::Wait { .. }), "{still:?}");
+}
+
+async fn a_cooldown_taken_after_a_refund_has_its_own_end(s: Subject) {
+    s.cool(room(1), "play", 1, SHORT).await;
+    s.refund(room(1), "play", 1).await;
+    s.cool(room(1), "play", 2, LONG).await;
+    s.pass(SHORT).await;
+    let still = s.cool(room(1), "play", 3, LONG).await;
+    assert!(matches!(still, Cooldown::Wait { .. }), "{still:?}");
+}
+
+async fn of_concurrent_takers_one_gets_the_cooldown(s: Subject) {
+    let store = &s.store;
+    let taken = stream::iter(1..=50)
+        .map(|n| async move {
+            let holder = Uuid::from_u128(n);
+            let outcome = store.take_cooldown(session(1), "conference", holder, LONG);
+            outcome.await.unwrap() == Cooldown::Taken
+        })
+        .buffer_unordered(50)
+        .filter(|taken| std::future::ready(*taken))
+        .count()
+        .await;
+    assert_eq!(taken, 1);
+}
+
+fn command(uid: &str, fingerprint: &str, token: u128) -> Command {
+    Command {
+        session: SessionId::new(node(), ChannelId::new(Uuid::from_u128(1))),
+        uid: uid.parse().unwrap(),
+        fingerprint: fingerprint.to_owned(),
+        token: Uuid::from_u128(token),
+    }
+}
+
+fn answered(status: u16) -> CommandAnswer {
+    CommandAnswer {
+        status,
+        body: format!("{{\"status\":\"ü\\n{status}\"}}"),
+    }
+}
+
+async fn a_command_is_begun_once_and_its_answer_repeated(s: Subject) {
+    let (first, second) = (command("u", "f", 1), command("u", "f", 2));
+    assert_eq!(s.begin(&first, LONG).await, CommandStart::First);
+    assert_eq!(s.begin(&first, LONG).await, CommandStart::First, "resent");
+    assert_eq!(s.begin(&second, LONG).await, CommandStart::Pending);
+    assert!(s.answer(&first, 202, LONG).await);
+    let replay = CommandStart::Replay(answered(202));
+    assert_eq!(s.begin(&second, LONG).await, replay);
+    assert_eq!(s.begin(&first, LONG).await, replay);
+}
+
+async fn a_command_id_is_for_one_command(s: Subject) {
+    let first = command("u", "f", 1);
+    assert_eq!(s.begin(&first, LONG).await, CommandStart::First);
+    let other = command("u", "g", 2);
+    assert_eq!(s.begin(&other, LONG).await, CommandStart::Different);
+    assert!(s.answer(&first, 202, LONG).await);
+    assert_eq!(s.begin(&other, LONG).await, CommandStart::Different);
+    let apart = command("v", "g", 3);
+    assert_eq!(s.begin(&apart, LONG).await, CommandStart::First);
+    let mut elsewhere = command("u", "g", 4);
+    elsewhere.session = SessionId::new(node(), ChannelId::new(Uuid::from_u128(2)));
+    assert_eq!(s.begin(&elsewhere, LONG).await, CommandStart::First);
+}
+
+async fn a_forgotten_command_is_first_again(s: Subject) {
+    let (first, second) = (command("u", "f", 1), command("u", "f", 2));
+    s.begin(&first, LONG).await;
+    s.store.forget_command(&second).await.unwrap();
+    assert_eq!(s.begin(&second, LONG).await, CommandStart::Pending);
+    s.store.forget_command(&first).await.unwrap();
+    assert_eq!(s.begin(&second, LONG).await, CommandStart::First);
+    s.store.forget_command(&first).await.unwrap();
+    assert_eq!(
+        s.begin(&command("u", "f", 3), LONG).await,
+        CommandStart::Pending
+    );
+}
+
+async fn a_command_and_its_answer_run_out(s: Subject) {
+    let (first, second) = (command("u", "f", 1), command("u", "f", 2));
+    s.begin(&first, SHORT).await;
+    s.pass(SHORT).await;
+    assert_eq!(s.begin(&second, LONG).await, CommandStart::First);
+    assert!(!s.answer(&first, 202, LONG).await, "another's by now");
+    assert!(s.answer(&second, 200, SHORT).await);
+    s.pass(SHORT).await;
+    assert_eq!(s.begin(&first, LONG).await, CommandStart::First);
+}
+
+async fn an_answer_that_comes_late_counts_if_nobody_began_anew(s: Subject) {
+    let (first, second) = (command("u", "f", 1), command("u", "f", 2));
+    s.begin(&first, SHORT).await;
+    s.pass(SHORT).await;
+    assert!(s.answer(&first, 202, LONG).await);
+    let replay = CommandStart::Replay(answered(202));
+    assert_eq!(s.begin(&second, LONG).await, replay);
+}
+
+async fn of_concurrent_requests_one_begins_the_command(s: Subject) {
+    let store = &s.store;
+    let begun = stream::iter(1..=50)
+        .map(|n| async move {
+            let outcome = store.begin_command(&command("u", "f", n), LONG).await;
+            outcome.unwrap() == CommandStart::First
+        })
+        .buffer_unordered(50)
+        .filter(|first| std::future::ready(*first))
+        .count()
+        .await;
+    assert_eq!(begun, 1);
+}
+
+async fn tokens_come_at_their_rate_and_are_an_apps_own(s: Subject) {
+    let slow = Rate {
+        every: LONG,
+        burst: 3,
+    };
+    assert_eq!(s.tokens(&app(), slow, 2).await, Tokens::Granted(2));
+    assert_eq!(s.tokens(&app(), slow, 2).await, Tokens::Granted(1));
+    let Tokens::Wait(wait) = s.tokens(&app(), slow, 1).await else {
+        panic!("more than there are");
+    };
+    assert!(wait <= LONG && wait > LONG - A_WHILE * 20, "{wait:?}");
+    let elsewhere: AppId = "other".parse().unwrap();
+    assert_eq!(s.tokens(&elsewhere, slow, 9).await, Tokens::Granted(3));
+    let fast: AppId = "fast".parse().unwrap();
+    let rate = Rate {
+        every: SHORT,
+        burst: 1,
+    };
+    assert_eq!(s.tokens(&fast, rate, 9).await, Tokens::Granted(1));
+    s.pass(SHORT).await;
+    assert_eq!(s.tokens(&fast, rate, 9).await, Tokens::Granted(1));
+}
+
 macro_rules! contract {
     ($($case:ident),* $(,)?) => {
         mod memory {
@@ -1193,4 +1406,17 @@ contract! {
     a_dead_message_goes_and_the_next_comes,
     the_dead_are_bounded,
     the_next_delivery_is_told,
+    a_cooldown_is_one_holders_until_it_is_over,
+    a_cooldown_taken_again_by_its_holder_does_not_last_longer,
+    cooldowns_of_groups_rooms_and_calls_do_not_mix,
+    a_cooldown_is_refunded_by_its_holder_only,
+    a_cooldown_taken_after_a_refund_has_its_own_end,
+    of_concurrent_takers_one_gets_the_cooldown,
+    a_command_is_begun_once_and_its_answer_repeated,
+    a_command_id_is_for_one_command,
+    a_forgotten_command_is_first_again,
+    a_command_and_its_answer_run_out,
+    an_answer_that_comes_late_counts_if_nobody_began_anew,
+    of_concurrent_requests_one_begins_the_command,
+    tokens_come_at_their_rate_and_are_an_apps_own,
 }

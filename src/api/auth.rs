@@ -135,14 +135,16 @@ impl FromRequestParts<Shared> for Caller {
         let key = only(&parts.headers, API_KEY).unwrap_or_default();
         let app = state.apps.authenticate(id.as_ref(), key);
         // What exactly was wrong is not told.
-        app.map(|app| Self {
-            app: app.id.clone(),
-        })
-        .ok_or_else(|| {
+        let app = app.ok_or_else(|| {
             ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "missing or invalid X-App-ID or X-API-Key",
             )
+        })?;
+        // What anybody can send in an app's name costs the app nothing.
+        state.limiter.admit(&app.id).await?;
+        Ok(Self {
+            app: app.id.clone(),
         })
     }
 }

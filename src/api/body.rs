@@ -4,6 +4,7 @@
 //! destroys the answer on its way. So a body is received up to the limit, and what is above it is read and thrown
 //! away up to a bound. Only beyond that, or when it comes too slowly, is the connection closed after the answer.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -189,6 +190,18 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl Fields {
+    /// The same text for the same fields: in order of their names, and without those that are null, for they are as good
+    /// as left out.
+    pub(crate) fn canonical(&self) -> String {
+        let given: BTreeMap<&String, &Value> = self
+            .0
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect();
+        // Texts as keys: there is nothing in it that has no JSON form.
+        serde_json::to_string(&given).unwrap_or_default()
+    }
+
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }

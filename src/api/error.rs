@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::node::CommandError;
 use crate::reconciler::{IntentError, Refusal};
 use crate::store::StoreError;
+use crate::store::gate::CommandAnswer;
 
 /// What a caller is told to wait where nothing better is known.
 const SOON: Duration = Duration::from_secs(1);
@@ -55,9 +56,42 @@ impl ApiError {
 
     /// 503 with what to wait.
     pub(crate) fn unavailable(error: impl Into<Cow<'static, str>>, retry: Duration) -> Self {
-        let mut answer = Self::new(StatusCode::SERVICE_UNAVAILABLE, error);
-        answer.retry_after = Some(retry);
-        answer
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error).retry_after(retry)
+    }
+
+    /// 429 with what to wait, to the millisecond too.
+    pub(crate) fn limited(error: impl Into<Cow<'static, str>>, wait: Duration) -> Self {
+        let up = u128::from(wait.subsec_nanos() % 1_000_000 > 0);
+        let ms = u64::try_from(wait.as_millis() + up).unwrap_or(u64::MAX);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, error)
+            .detail(json!({ "retry_after_ms": ms.max(1) }))
+            .retry_after(wait)
+    }
+
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// This answer as it can be repeated.
+    pub(crate) fn answer(&self) -> CommandAnswer {
+        CommandAnswer {
+            status: self.status.as_u16(),
+            // Two texts and JSON: there is nothing in it that has no JSON form.
+            body: serde_json::to_string(&self.envelope()).unwrap_or_default(),
+        }
+    }
+
+    fn envelope(&self) -> Envelope<'_> {
+        Envelope {
+            success: false,
+            error: &self.error,
+            detail: self.detail.as_ref(),
+        }
     }
 
     /// 500. The caller learns nothing of a mistake of ours; the log does.
@@ -149,12 +183,7 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> axum::response::Response {
-        let envelope = Envelope {
-            success: false,
-            error: &self.error,
-            detail: self.detail.as_ref(),
-        };
-        let mut response = (self.status, Json(envelope)).into_response();
+        let mut response = (self.status, Json(self.envelope())).into_response();
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));

@@ -8,13 +8,13 @@
 //! | check | answer | where |
 //! |---|---|---|
 //! | authentication | 401 | `auth::Caller`, the first extractor of every handler |
-//! | the app's rate limit | 429 | belongs at the end of `auth::Caller`, so that it counts every request |
+//! | the app's rate limit | 429 | `limits`: the end of `auth::Caller`, so that it counts every request |
 //! | syntax: path, query, body | 400, 413, 415 | the extractors after it, then the handler's own parsing |
 //! | existence | 404 | `access`: `find_*` |
 //! | ownership | 403 | `access`: `own` |
-//! | replay of a `command_uid` | the first answer | belongs between `own` and `submit` in `gateway::commands` |
-//! | state | 409 | [`Controller::submit`] |
-//! | cooldown | 429 | belongs around `submit` in `gateway::commands`, which knows what refunds it |
+//! | replay of a `command_uid` | the first answer, 409 | `replay`, between `own` and `submit` in `gateway::commands` |
+//! | state | 409 | [`Controller::submit`]; while a cooldown runs, `access`: `answered_by_state` |
+//! | cooldown | 429 | `limits`: `submit_cooled`, around `submit`; why the order holds is said there |
 //! | the command | 404, 502, 503, 504 | [`Controller::submit`] |
 //!
 //! Unknown paths and wrong methods are answered (404, 405) before authentication: they tell nothing that the
@@ -33,7 +33,9 @@ mod body;
 mod cursor;
 mod error;
 mod gateway;
+pub mod limits;
 mod observe;
+pub mod replay;
 mod request;
 
 pub use admin::{AdminState, admin_router};
@@ -56,6 +58,7 @@ use crate::store::Store;
 
 use body::BodyLimits;
 use error::ApiError;
+use limits::{AppLimiter, LimitSettings};
 
 /// Where new ids come from: random in production, counted in tests.
 pub type IdSource = Arc<dyn Fn() -> Uuid + Send + Sync>;
@@ -75,6 +78,12 @@ pub struct ApiSettings {
     pub name_reservation: Duration,
     /// How long a request waits for another that makes a room of the same name.
     pub name_wait: Duration,
+    /// How fast callers may ask.
+    pub limits: LimitSettings,
+    /// How long a command with an id may be under way before another request may begin it anew: longer than any takes.
+    pub command_hold: Duration,
+    /// How long a request waits for another with the same `command_uid`.
+    pub command_wait: Duration,
 }
 
 impl Default for ApiSettings {
@@ -86,6 +95,9 @@ impl Default for ApiSettings {
             cursor_key: CursorKey::random(),
             name_reservation: Duration::from_secs(30),
             name_wait: Duration::from_secs(2),
+            limits: LimitSettings::default(),
+            command_hold: Duration::from_secs(15),
+            command_wait: Duration::from_secs(2),
         }
     }
 }
@@ -112,6 +124,8 @@ pub struct ApiState {
     pub apps: Arc<Apps>,
     /// How they behave.
     pub settings: ApiSettings,
+    /// Counts their requests.
+    pub limiter: Arc<AppLimiter>,
     /// Makes the ids of rooms and commands.
     pub new_id: IdSource,
 }

@@ -122,6 +122,16 @@ pub const KEYS: &[KeyDoc] = &[
         "seconds between two snapshots of a node, a third more or less",
     ),
     doc(
+        "limits.app_rate",
+        "50",
+        "requests a second that each app may make; 0: any number",
+    ),
+    doc(
+        "limits.cooldowns",
+        "true",
+        "keep the documented time between two commands of a group to the same room or session",
+    ),
+    doc(
         "log.format",
         "\"text\"",
         "`text`, or `json` with one object a line",

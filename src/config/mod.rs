@@ -55,6 +55,8 @@ pub struct Config {
     pub conference: ConferenceConfig,
     /// What holds for all nodes.
     pub fleet: FleetConfig,
+    /// How fast callers may ask.
+    pub limits: LimitsConfig,
     /// The log.
     pub log: LogConfig,
     /// The FreeSWITCH servers, at least one.
@@ -155,6 +157,15 @@ pub struct FleetConfig {
     pub lease_ttl: Duration,
     /// Between two snapshots, on average.
     pub resync_interval: Duration,
+}
+
+/// How fast callers may ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitsConfig {
+    /// Requests a second of each app; 0: any number.
+    pub app_rate: u32,
+    /// Whether groups of commands have cooldowns.
+    pub cooldowns: bool,
 }
 
 /// The log.
@@ -419,6 +430,11 @@ impl Config {
             self.fleet.lost_after,
             self.fleet.lease_ttl,
             self.fleet.resync_interval
+        )?;
+        writeln!(
+            s,
+            "limits: app_rate {}, cooldowns {}",
+            self.limits.app_rate, self.limits.cooldowns
         )?;
         let format = match self.log.format {
             LogFormat::Text => "text",

@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::tree::{Problems, Section, Tree};
 use super::{
     ApiKeyDigest, AppConfig, CallsConfig, ConferenceConfig, Config, FleetConfig, HttpConfig,
-    LogConfig, LogFormat, NodeAddress, NodeConfig, PlayConfig, StoreConfig, StoreKind,
+    LimitsConfig, LogConfig, LogFormat, NodeAddress, NodeConfig, PlayConfig, StoreConfig,
+    StoreKind,
 };
 use crate::ids::{AppId, NodeId};
 use crate::webhook::endpoint::{Endpoint, EventFilter};
@@ -68,6 +69,20 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
         s.finish();
         fleet
     };
+    let limits = {
+        let mut s = root.section("limits");
+        let app_rate = s.number("app_rate", 50.0, 0.0, 100_000.0);
+        if app_rate.fract() != 0.0 {
+            s.problem("app_rate", "expected a whole number");
+        }
+        let cooldowns = s.flag_or("cooldowns", true);
+        s.finish();
+        LimitsConfig {
+            // Whole and within bounds, or a problem.
+            app_rate: app_rate as u32,
+            cooldowns,
+        }
+    };
     let log = read_log(root.section("log"));
     let nodes = read_nodes(&mut root);
     let apps = read_apps(&mut root, webhooks);
@@ -80,6 +95,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
         calls,
         conference,
         fleet,
+        limits,
         log,
         nodes,
         apps,

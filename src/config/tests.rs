@@ -43,6 +43,8 @@ fn the_least_configuration_has_the_documented_defaults() {
     assert_eq!(config.fleet.lost_after, Duration::from_secs(120));
     assert_eq!(config.fleet.lease_ttl, Duration::from_secs(10));
     assert_eq!(config.fleet.resync_interval, Duration::from_secs(45));
+    assert_eq!(config.limits.app_rate, 50);
+    assert!(config.limits.cooldowns);
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.nodes[0].address.to_string(), "localhost:8021");
     assert!(config.apps.is_empty());
@@ -120,6 +122,9 @@ park_timeout = 1.5
 profile = "a@b"
 [fleet]
 lost_after = "soon"
+[limits]
+app_rate = 0.5
+cooldowns = "no"
 [log]
 format = "xml"
 filter = "info,=="
@@ -158,6 +163,8 @@ api_key = "one"
     calls.park_timeout: expected whole seconds
     conference.profile: "a@b" is not 1 to 64 characters of A-Z a-z 0-9 _ - .
     fleet.lost_after: expected a number, found a text
+    limits.app_rate: expected a whole number
+    limits.cooldowns: expected true or false, found a text
     log.format: "xml" is neither "text" nor "json"
     log.filter: "info,==" is not a filter: invalid filter directive
     nodes[0].id: not a valid node id: expected 5 characters of A-Z a-z 0-9
@@ -345,6 +352,7 @@ fn secrets_are_not_shown() {
     calls: park_timeout 3600s
     conference: profile roomkeeper, connect_profile roomkeeper-connect, join_timeout 10s
     fleet: command_timeout 5s, lost_after 120s, lease_ttl 10s, resync_interval 45s
+    limits: app_rate 50, cooldowns true
     log: text, filter info
     node acW68: 127.0.0.1:8021, password set
     app demo: customer_id 5e4a0680-804e-11ec-8477-2fea5968d85b, 1 active key(s), dids [747713001]

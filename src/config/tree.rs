@@ -300,8 +300,12 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn flag(&mut self, key: &str) -> bool {
+        self.flag_or(key, false)
+    }
+
+    pub(super) fn flag_or(&mut self, key: &str, default: bool) -> bool {
         match self.take(key) {
-            None => false,
+            None => default,
             Some(Tree::Flag(flag)) => flag,
             Some(Tree::Variable(text)) => match text.as_str() {
                 "true" => true,

@@ -8,7 +8,7 @@
 //! another. No key holds a tenant's text but ids and names that were checked on their way in (none can hold `{`, `}`
 //! or `:`).
 
-use crate::ids::{AppId, EndpointId, NodeId, RoomName};
+use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomName, SessionId};
 use crate::store::{EntityId, EntityKind, Scope};
 
 /// The version of the layout, in front of every key.
@@ -121,6 +121,24 @@ pub fn dead(node: NodeId) -> String {
     of_node(node, "dead")
 }
 
+/// String: the holder of the cooldown of a group of commands to a room or a call. Written by who takes it; expires with
+/// the window, or is given back. The group is a word of ours, not a tenant's text.
+pub fn cooldown(about: EntityId, group: &str) -> String {
+    of_node(about.node(), &format!("cooldown:{group}:{about}"))
+}
+
+/// Hash `fingerprint`, `token`, and once it is answered `status`, `body`: a command that its caller gave an id. Written
+/// by the request that carries it out; expires when that should long have ended, or some time after its answer.
+pub fn command(session: SessionId, uid: &CommandUid) -> String {
+    of_node(session.node(), &format!("command:{session}:{uid}"))
+}
+
+/// Number: when the app's bucket of requests will be full, in microseconds of the store's clock. Written by whoever takes
+/// tokens; expires when it is full, which is what a bucket that is not there is.
+pub fn tokens(app: &AppId) -> String {
+    format!("{LAYOUT}:{{app:{app}}}:tokens")
+}
+
 /// Hash `room`, and while it is only reserved `until`, milliseconds of the store's clock: whose a name is. Written by
 /// who makes the room; stays until it is freed, also when the reservation's time is over, because only who looks
 /// whether the room lives may say that it is nobody's.
@@ -139,6 +157,9 @@ mod tests {
         let room: EntityId = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
             .parse()
             .unwrap();
+        let session: SessionId = "acW68-550e8400-e29b-41d4-a716-446655440000"
+            .parse()
+            .unwrap();
         for key in [
             lease(node),
             epoch(node),
@@ -154,11 +175,14 @@ mod tests {
             claims(node),
             failed(node),
             dead(node),
+            cooldown(room, "conference"),
+            command(session, &"u.1".parse().unwrap()),
         ] {
             assert!(key.starts_with("rk1:{acW68}:"), "{key}");
         }
         let key = name(&app, &"standup".parse().unwrap());
         assert_eq!(key, "rk1:{app:acme}:name:standup");
+        assert_eq!(tokens(&app), "rk1:{app:acme}:tokens");
     }
 
     #[test]

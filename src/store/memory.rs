@@ -15,13 +15,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
     EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome,
     NewDelivery, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Scope, Store, StoreError,
     Version,
 };
-use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
+use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomId, RoomName, SessionId};
 use crate::telemetry::WEBHOOK_DEAD_DROPPED;
 use crate::time::Timestamp;
 
@@ -75,6 +76,19 @@ impl fmt::Debug for MemoryStore {
 struct Inner {
     nodes: HashMap<NodeId, Node>,
     names: HashMap<(AppId, RoomName), Name>,
+    /// When each app's bucket of requests is full.
+    buckets: HashMap<AppId, Duration>,
+}
+
+type CooldownKey = (EntityId, String);
+type CommandKey = (SessionId, CommandUid);
+
+/// A command that its caller gave an id.
+struct Begun {
+    fingerprint: String,
+    token: Uuid,
+    answer: Option<CommandAnswer>,
+    until: Duration,
 }
 
 struct Name {
@@ -100,6 +114,13 @@ struct Node {
     queues: HashMap<QueueKey, Queue>,
     ready: BTreeSet<(Duration, QueueKey)>,
     dead: VecDeque<(EndpointId, Message)>,
+    /// Who holds a cooldown, and until when.
+    cooldowns: HashMap<CooldownKey, (Uuid, Duration)>,
+    /// The ends of cooldowns, also of those that were given back.
+    cooldown_ends: BTreeSet<(Duration, CooldownKey)>,
+    commands: HashMap<CommandKey, Begun>,
+    /// The ends of commands, also of those that have another by now.
+    command_ends: BTreeSet<(Duration, CommandKey)>,
 }
 
 #[derive(Default)]
@@ -150,6 +171,87 @@ impl Node {
             self.ended.pop_first();
             self.entities.remove(&entity);
         }
+    }
+
+    /// Drops cooldowns and commands whose time is over.
+    fn expire_gates(&mut self, now: Duration) {
+        while let Some((until, _)) = self.cooldown_ends.first()
+            && *until <= now
+            && let Some((_, key)) = self.cooldown_ends.pop_first()
+        {
+            if self
+                .cooldowns
+                .get(&key)
+                .is_some_and(|(_, until)| *until <= now)
+            {
+                self.cooldowns.remove(&key);
+            }
+        }
+        while let Some((until, _)) = self.command_ends.first()
+            && *until <= now
+            && let Some((_, key)) = self.command_ends.pop_first()
+        {
+            if self.commands.get(&key).is_some_and(|c| c.until <= now) {
+                self.commands.remove(&key);
+            }
+        }
+    }
+
+    fn take_cooldown(
+        &mut self,
+        key: CooldownKey,
+        holder: Uuid,
+        window: Duration,
+        now: Duration,
+    ) -> Cooldown {
+        self.expire_gates(now);
+        match self.cooldowns.get(&key) {
+            Some((other, until)) if *other != holder => Cooldown::Wait {
+                remaining: until.saturating_sub(now),
+            },
+            Some(_) => Cooldown::Taken,
+            None => {
+                let until = now.saturating_add(window);
+                self.cooldown_ends.insert((until, key.clone()));
+                self.cooldowns.insert(key, (holder, until));
+                Cooldown::Taken
+            }
+        }
+    }
+
+    fn begin_command(&mut self, command: &Command, hold: Duration, now: Duration) -> CommandStart {
+        self.expire_gates(now);
+        let key = (command.session, command.uid.clone());
+        match self.commands.get(&key) {
+            Some(begun) if begun.fingerprint != command.fingerprint => CommandStart::Different,
+            Some(Begun {
+                answer: Some(answer),
+                ..
+            }) => CommandStart::Replay(answer.clone()),
+            Some(begun) if begun.token == command.token => CommandStart::First,
+            Some(_) => CommandStart::Pending,
+            None => {
+                self.note_command(key, command, None, now.saturating_add(hold));
+                CommandStart::First
+            }
+        }
+    }
+
+    fn note_command(
+        &mut self,
+        key: CommandKey,
+        command: &Command,
+        answer: Option<CommandAnswer>,
+        until: Duration,
+    ) {
+        self.command_ends.insert((until, key.clone()));
+        let begun = Begun {
+            fingerprint: command.fingerprint.clone(),
+            token: command.token,
+            answer,
+            until,
+        };
+        self.commands.insert(key, begun);
     }
 
     fn entity(&self, entity: EntityId, now: Duration) -> Option<&Entity> {
@@ -620,5 +722,90 @@ impl Store for MemoryStore {
             queues: count(state.queues.len()),
             dead: count(state.dead.len()),
         })
+    }
+
+    async fn take_cooldown(
+        &self,
+        about: EntityId,
+        group: &str,
+        holder: Uuid,
+        window: Duration,
+    ) -> Result<Cooldown, StoreError> {
+        let now = self.now();
+        let key = (about, group.to_owned());
+        let mut inner = self.lock();
+        let node = inner.node(about.node());
+        Ok(node.take_cooldown(key, holder, window, now))
+    }
+
+    async fn refund_cooldown(
+        &self,
+        about: EntityId,
+        group: &str,
+        holder: Uuid,
+    ) -> Result<(), StoreError> {
+        let key = (about, group.to_owned());
+        let mut inner = self.lock();
+        let cooldowns = &mut inner.node(about.node()).cooldowns;
+        if cooldowns.get(&key).is_some_and(|(held, _)| *held == holder) {
+            cooldowns.remove(&key);
+        }
+        Ok(())
+    }
+
+    async fn begin_command(
+        &self,
+        command: &Command,
+        hold: Duration,
+    ) -> Result<CommandStart, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let node = inner.node(command.session.node());
+        Ok(node.begin_command(command, hold, now))
+    }
+
+    async fn finish_command(
+        &self,
+        command: &Command,
+        answer: &CommandAnswer,
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let node = inner.node(command.session.node());
+        node.expire_gates(now);
+        let key = (command.session, command.uid.clone());
+        if node
+            .commands
+            .get(&key)
+            .is_some_and(|begun| begun.token != command.token)
+        {
+            return Ok(false);
+        }
+        let until = now.saturating_add(keep);
+        node.note_command(key, command, Some(answer.clone()), until);
+        Ok(true)
+    }
+
+    async fn forget_command(&self, command: &Command) -> Result<(), StoreError> {
+        let key = (command.session, command.uid.clone());
+        let mut inner = self.lock();
+        let commands = &mut inner.node(command.session.node()).commands;
+        if commands
+            .get(&key)
+            .is_some_and(|begun| begun.token == command.token)
+        {
+            commands.remove(&key);
+        }
+        Ok(())
+    }
+
+    async fn take_tokens(&self, app: &AppId, rate: Rate, want: u32) -> Result<Tokens, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let full_at = inner.buckets.entry(app.clone()).or_default();
+        let (tokens, after) = rate.take(*full_at, now, want);
+        *full_at = after;
+        Ok(tokens)
     }
 }

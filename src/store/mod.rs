@@ -13,6 +13,7 @@
 //! A room or a call is an *entity*: a version, a small *head* of named fields, and *parts* that can be many
 //! (a room's members). A commit names only the fields that changed, so its cost does not grow with the room.
 
+pub mod gate;
 pub mod record;
 
 use std::fmt;
@@ -30,6 +31,7 @@ pub mod keys;
 pub mod memory;
 pub mod redis;
 
+use self::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use self::memory::MemoryStore;
 use self::redis::{RedisOptions, RedisStore};
 
@@ -570,4 +572,46 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// What lies in the node's queues.
     async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError>;
+
+    /// Takes the cooldown of a group of commands to one room or call, for `window`. Of those who ask at once exactly one
+    /// gets it; groups do not mix.
+    async fn take_cooldown(
+        &self,
+        about: EntityId,
+        group: &str,
+        holder: Uuid,
+        window: Duration,
+    ) -> Result<Cooldown, StoreError>;
+
+    /// Gives a cooldown back, if it is still this holder's.
+    async fn refund_cooldown(
+        &self,
+        about: EntityId,
+        group: &str,
+        holder: Uuid,
+    ) -> Result<(), StoreError>;
+
+    /// Begins a command, or says what became of it. Begun, it is this request's for `hold`: not finished by then, the
+    /// next request with it is the first again.
+    async fn begin_command(
+        &self,
+        command: &Command,
+        hold: Duration,
+    ) -> Result<CommandStart, StoreError>;
+
+    /// Notes the answer to a command for `keep` from now. `false`, and nothing changed, when it is another request's by
+    /// now.
+    async fn finish_command(
+        &self,
+        command: &Command,
+        answer: &CommandAnswer,
+        keep: Duration,
+    ) -> Result<bool, StoreError>;
+
+    /// Forgets a command, if it is still this request's: the next request with it is the first again.
+    async fn forget_command(&self, command: &Command) -> Result<(), StoreError>;
+
+    /// Takes up to `want` (at least one) tokens out of the app's bucket, which all replicas share. Sent again because an
+    /// answer was lost, it may take them twice.
+    async fn take_tokens(&self, app: &AppId, rate: Rate, want: u32) -> Result<Tokens, StoreError>;
 }

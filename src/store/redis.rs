@@ -18,13 +18,16 @@
 //!   claims, failed              whose claim it is, how often it failed
 //!        │ finish: delivered → gone, retry → later, dead ▼
 //!   dead                        the last 10,000 given up
+//!   cooldown:…, command:…       what was asked just now, and what was answered
 //! slot {app:<app>}
 //!   name:<name>                 whose a name is, and until when if it is only reserved
+//!   tokens                      how fast it may ask
 //! ```
 //!
 //! Each mutation is one script, so it is done whole or not at all, and none is undone by its caller going away. What
 //! may be sent twice because an answer was lost is recognised: a commit by its request id, leases and names by their
-//! owner, fan-out by the cursor, the end of a claim by its token. A claim that nobody heard of runs out.
+//! owner, fan-out by the cursor, the end of a claim by its token, cooldowns and commands by theirs. A claim that nobody
+//! heard of runs out.
 //!
 //! # Connection
 //!
@@ -49,6 +52,7 @@ use redis::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
     EntityKind, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome, NewDelivery, OpenError,
@@ -397,7 +401,12 @@ macro_rules! scripts {
 scripts! {
     BACKLOG = "backlog.lua",
     CLAIM = "claim.lua",
+    COMMAND_BEGIN = "command_begin.lua",
+    COMMAND_FINISH = "command_finish.lua",
+    COMMAND_FORGET = "command_forget.lua",
     COMMIT = "commit.lua",
+    COOLDOWN_REFUND = "cooldown_refund.lua",
+    COOLDOWN_TAKE = "cooldown_take.lua",
     FAN_OUT = "fan_out.lua",
     FINISH = "finish.lua",
     LEASE_ACQUIRE = "lease_acquire.lua",
@@ -406,6 +415,7 @@ scripts! {
     NAME_FREE = "name_free.lua",
     NAME_RESERVE = "name_reserve.lua",
     OUTBOX_READ = "outbox_read.lua",
+    TOKENS_TAKE = "tokens_take.lua",
 }
 
 /// Whether the server answered with this code, to a command or to one of a transaction's.
@@ -976,6 +986,113 @@ impl Store for RedisStore {
             outbox,
             queues,
             dead,
+        })
+    }
+
+    async fn take_cooldown(
+        &self,
+        about: EntityId,
+        group: &str,
+        holder: Uuid,
+        window: Duration,
+    ) -> Result<Cooldown, StoreError> {
+        let key = keys::cooldown(about, group);
+        let answer: i64 = self
+            .run(&COOLDOWN_TAKE, &key, 1, |command| {
+                command
+                    .arg(&key)
+                    .arg(holder.to_string())
+                    .arg(millis(window).max(1));
+            })
+            .await?;
+        Ok(match u64::try_from(answer) {
+            Ok(left) => Cooldown::Wait {
+                remaining: Duration::from_millis(left),
+            },
+            Err(_) => Cooldown::Taken,
+        })
+    }
+
+    async fn refund_cooldown(
+        &self,
+        about: EntityId,
+        group: &str,
+        holder: Uuid,
+    ) -> Result<(), StoreError> {
+        let key = keys::cooldown(about, group);
+        self.run::<Value>(&COOLDOWN_REFUND, &key, 1, |command| {
+            command.arg(&key).arg(holder.to_string());
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn begin_command(
+        &self,
+        command: &Command,
+        hold: Duration,
+    ) -> Result<CommandStart, StoreError> {
+        let key = keys::command(command.session, &command.uid);
+        let (answer, status, body): (u8, u16, String) = self
+            .run(&COMMAND_BEGIN, &key, 1, |cmd| {
+                cmd.arg(&key)
+                    .arg(&command.fingerprint)
+                    .arg(command.token.to_string())
+                    .arg(millis(hold).max(1));
+            })
+            .await?;
+        Ok(match answer {
+            0 => CommandStart::First,
+            1 => CommandStart::Replay(CommandAnswer { status, body }),
+            2 => CommandStart::Pending,
+            _ => CommandStart::Different,
+        })
+    }
+
+    async fn finish_command(
+        &self,
+        command: &Command,
+        answer: &CommandAnswer,
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        let key = keys::command(command.session, &command.uid);
+        self.run(&COMMAND_FINISH, &key, 1, |cmd| {
+            cmd.arg(&key)
+                .arg(&command.fingerprint)
+                .arg(command.token.to_string())
+                .arg(answer.status)
+                .arg(&answer.body)
+                .arg(millis(keep).max(1));
+        })
+        .await
+    }
+
+    async fn forget_command(&self, command: &Command) -> Result<(), StoreError> {
+        let key = keys::command(command.session, &command.uid);
+        self.run::<Value>(&COMMAND_FORGET, &key, 1, |cmd| {
+            cmd.arg(&key).arg(command.token.to_string());
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn take_tokens(&self, app: &AppId, rate: Rate, want: u32) -> Result<Tokens, StoreError> {
+        let key = keys::tokens(app);
+        let every = u64::try_from(rate.every.as_micros())
+            .unwrap_or(u64::MAX)
+            .max(1);
+        let (granted, wait): (u32, u64) = self
+            .run(&TOKENS_TAKE, &key, 1, |command| {
+                command
+                    .arg(&key)
+                    .arg(every)
+                    .arg(rate.burst.max(1))
+                    .arg(want);
+            })
+            .await?;
+        Ok(match granted {
+            0 => Tokens::Wait(Duration::from_micros(wait)),
+            n => Tokens::Granted(n),
         })
     }
 }

@@ -152,29 +152,31 @@ async fn leave_mute_unmute_202() {
     ] {
         world.script(Ok(accepted));
         let path = path(session, &format!("conference/{command}"));
-        let answer = world.post(&path, json!({"command_uid": "u"})).await;
+        let uid = format!("u-{command}");
+        let answer = world.post(&path, json!({"command_uid": uid})).await;
         answer.is(202, json!({"status": status, "room_id": room}));
     }
-    let (demo, uid) = (app("demo"), Some("u".parse().unwrap()));
+    let demo = app("demo");
+    let uid = |command: &str| Some(format!("u-{command}").parse().unwrap());
     assert_eq!(
         world.intents(),
         [
             Intent::Leave {
                 session,
                 app: demo.clone(),
-                command_uid: uid.clone()
+                command_uid: uid("leave")
             },
             Intent::Mute {
                 session,
                 app: demo.clone(),
                 mute: true,
-                command_uid: uid.clone()
+                command_uid: uid("mute")
             },
             Intent::Mute {
                 session,
                 app: demo,
                 mute: false,
-                command_uid: uid
+                command_uid: uid("unmute")
             },
         ]
     );

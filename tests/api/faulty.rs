@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roomkeeper::ids::{AppId, NodeId, RoomId, RoomName};
+use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DeliveryResult, EntityId, EntityKind, Lease,
@@ -87,6 +88,12 @@ passed_on! {
     finish_delivery(node: NodeId, claim: &ClaimedDelivery, result: DeliveryResult) -> bool;
     next_delivery(node: NodeId) -> Option<Duration>;
     backlog(node: NodeId) -> Backlog;
+    take_cooldown(about: EntityId, group: &str, holder: Uuid, window: Duration) -> Cooldown;
+    refund_cooldown(about: EntityId, group: &str, holder: Uuid) -> ();
+    begin_command(command: &Command, hold: Duration) -> CommandStart;
+    finish_command(command: &Command, answer: &CommandAnswer, keep: Duration) -> bool;
+    forget_command(command: &Command) -> ();
+    take_tokens(app: &AppId, rate: Rate, want: u32) -> Tokens;
 }
 
 mod tests {

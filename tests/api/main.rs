@@ -9,6 +9,7 @@ mod bad_input;
 mod commands;
 mod create;
 mod faulty;
+mod limits;
 mod lists;
 mod observed;
 mod rooms;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use roomkeeper::api::limits::{AppLimiter, LimitSettings};
 use roomkeeper::api::{ApiSettings, ApiState, App, Apps, CursorKey, KeyDigest};
 use roomkeeper::ids::{
     AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId, SessionId,
@@ -132,8 +133,13 @@ pub fn session_id(node: &str, n: u128) -> SessionId {
     SessionId::new(node_id(node), ChannelId::new(Uuid::from_u128(n)))
 }
 
+/// Without limits: a test that is not about them asks as fast as it can.
 pub fn settings() -> ApiSettings {
     ApiSettings {
+        limits: LimitSettings {
+            app_rate: 0,
+            cooldowns: false,
+        },
         cursor_key: CursorKey::new([1; 32]),
         ..ApiSettings::default()
     }
@@ -166,7 +172,9 @@ impl World {
             keys: [Some(KeyDigest::of(key)), None],
             dids: Vec::new(),
         };
+        let limiter = AppLimiter::new(seen.clone(), &settings.limits);
         let router = roomkeeper::api::router(ApiState {
+            limiter: Arc::new(limiter),
             store: seen,
             controller: controller.clone(),
             apps: Arc::new(Apps::new([keyed(DEMO), keyed(OTHER)])),

@@ -28,6 +28,8 @@ pub struct Setup {
     pub lease_ttl: u32,
     pub resync_interval: u32,
     pub command_timeout: u32,
+    /// The time between commands: a walk that is not about it goes on at once.
+    pub cooldowns: bool,
 }
 
 impl Setup {
@@ -39,6 +41,7 @@ impl Setup {
             // No test waits for one by accident.
             resync_interval: 600,
             command_timeout: 5,
+            cooldowns: false,
         }
     }
 
@@ -75,6 +78,9 @@ allow_private = true
 lease_ttl = {}
 resync_interval = {}
 command_timeout = {}
+[limits]
+app_rate = 0
+cooldowns = {}
 [[nodes]]
 id = "{node}"
 address = "{}"
@@ -91,6 +97,7 @@ events = ["*"]
             self.lease_ttl,
             self.resync_interval,
             self.command_timeout,
+            self.cooldowns,
             switch.address(),
             receiver.url
         );

@@ -1,22 +1,27 @@
 //! `/sessions/{uuid}/commands`: what can be asked of a call.
 //!
 //! Every handler has the same order: syntax, existence of all that is named, ownership of all that is named, the
-//! domain call. What belongs between ownership and the call (replay of a `command_uid`, cooldowns) goes into
-//! [`command`], once for all.
+//! domain call. What is between ownership and the call (replay of a `command_uid`, cooldowns) is in [`command`], once
+//! for all.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
+use crate::api::limits::{CONFERENCE, CONFERENCE_MUTE, Group, to_the_end};
+use crate::api::replay;
 use crate::api::request::PathId;
 use crate::api::{ApiState, Shared};
 use crate::ids::{CommandUid, RoomId, SessionId};
 use crate::reconciler::{Accepted, Intent};
+use crate::store::EntityId;
+use crate::store::gate::{Command, CommandAnswer};
 
 type Session = PathId<SessionId>;
 
@@ -41,7 +46,7 @@ pub(super) async fn join(
 ) -> Result<Response, ApiError> {
     let room: RoomId = fields.required("room_id")?;
     let muted = fields.boolean("muted")?;
-    let command_uid = Some(command_uid(&state, &fields)?);
+    let (given, made) = command_uid(&state, &fields)?;
     let call = state.find_session(session).await?;
     let head = state.find_room(room).await?;
     state.own_session(&caller, &call)?;
@@ -51,9 +56,10 @@ pub(super) async fn join(
         room,
         app: caller.app,
         muted,
-        command_uid,
+        command_uid: Some(made),
     };
-    command(&state, intent).await
+    let asked = Asked::new(session, "conference/join", given, &fields);
+    command(&state, asked.of(&CONFERENCE), intent).await
 }
 
 /// `POST …/conference/leave`.
@@ -63,14 +69,15 @@ pub(super) async fn leave(
     PathId(session): Session,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    let command_uid = Some(command_uid(&state, &fields)?);
+    let (given, made) = command_uid(&state, &fields)?;
     own(&state, &caller, session).await?;
     let intent = Intent::Leave {
         session,
         app: caller.app,
-        command_uid,
+        command_uid: Some(made),
     };
-    command(&state, intent).await
+    let asked = Asked::new(session, "conference/leave", given, &fields);
+    command(&state, asked.of(&CONFERENCE), intent).await
 }
 
 /// `POST …/conference/mute`.
@@ -100,15 +107,21 @@ async fn set_mute(
     fields: Fields,
     mute: bool,
 ) -> Result<Response, ApiError> {
-    let command_uid = Some(command_uid(&state, &fields)?);
+    let (given, made) = command_uid(&state, &fields)?;
     own(&state, &caller, session).await?;
     let intent = Intent::Mute {
         session,
         app: caller.app,
         mute,
-        command_uid,
+        command_uid: Some(made),
     };
-    command(&state, intent).await
+    let route = if mute {
+        "conference/mute"
+    } else {
+        "conference/unmute"
+    };
+    let asked = Asked::new(session, route, given, &fields);
+    command(&state, asked.of(&CONFERENCE_MUTE), intent).await
 }
 
 /// `POST …/answer`.
@@ -118,13 +131,14 @@ pub(super) async fn answer(
     PathId(session): Session,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    given_uid(&fields)?;
+    let given = given_uid(&fields)?;
     own(&state, &caller, session).await?;
     let intent = Intent::Answer {
         session,
         app: caller.app,
     };
-    command(&state, intent).await
+    let asked = Asked::new(session, "answer", given, &fields);
+    command(&state, asked, intent).await
 }
 
 /// `POST …/hangup`.
@@ -135,30 +149,36 @@ pub(super) async fn hangup(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let cause = fields.text("cause")?.map(checked_cause).transpose()?;
-    given_uid(&fields)?;
+    let given = given_uid(&fields)?;
     own(&state, &caller, session).await?;
     let intent = Intent::Hangup {
         session,
         app: caller.app,
         cause: cause.map(str::to_owned),
     };
-    command(&state, intent).await
+    let asked = Asked::new(session, "hangup", given, &fields);
+    command(&state, asked, intent).await
 }
 
-/// The caller's id of the command. What answers and hang-ups lead to does not name it, but it is checked all the same.
+/// The caller's id of the command. What answers and hang-ups lead to does not name it, but it makes them happen once.
 fn given_uid(fields: &Fields) -> Result<Option<CommandUid>, ApiError> {
     fields.parsed("command_uid")
 }
 
-/// The caller's id of the command, or one made for it.
-fn command_uid(state: &ApiState, fields: &Fields) -> Result<CommandUid, ApiError> {
-    match given_uid(fields)? {
-        Some(given) => Ok(given),
+/// The caller's id of the command, and that or one made for it.
+fn command_uid(
+    state: &ApiState,
+    fields: &Fields,
+) -> Result<(Option<CommandUid>, CommandUid), ApiError> {
+    let given = given_uid(fields)?;
+    let made = match &given {
+        Some(given) => given.clone(),
         None => {
             let made = (state.new_id)().to_string();
-            made.parse().map_err(|e| ApiError::internal(&e))
+            made.parse().map_err(|e| ApiError::internal(&e))?
         }
-    }
+    };
+    Ok((given, made))
 }
 
 async fn own(state: &ApiState, caller: &Caller, session: SessionId) -> Result<(), ApiError> {
@@ -166,9 +186,61 @@ async fn own(state: &ApiState, caller: &Caller, session: SessionId) -> Result<()
     state.own_session(caller, &call)
 }
 
-/// The domain call and its answer.
-async fn command(state: &ApiState, intent: Intent) -> Result<Response, ApiError> {
-    let accepted = state.submit(intent).await?;
+/// What of a request decides whether it is carried out.
+struct Asked {
+    session: SessionId,
+    /// Only a caller that knows the id can ask again with it; one that was made here is nobody's to repeat.
+    named: Option<Command>,
+    group: Option<&'static Group>,
+}
+
+impl Asked {
+    fn new(session: SessionId, route: &str, uid: Option<CommandUid>, fields: &Fields) -> Self {
+        Self {
+            session,
+            named: uid.map(|uid| replay::command(session, uid, route, fields)),
+            group: None,
+        }
+    }
+
+    /// It shares a cooldown.
+    fn of(self, group: &'static Group) -> Self {
+        Self {
+            group: Some(group),
+            ..self
+        }
+    }
+}
+
+/// The replay of an earlier answer, or the cooldown, the domain call and its answer.
+async fn command(state: &Shared, asked: Asked, intent: Intent) -> Result<Response, ApiError> {
+    let state = Arc::clone(state);
+    to_the_end(async move {
+        let Some(named) = &asked.named else {
+            return replay::respond(carry_out(&state, &asked, intent).await?);
+        };
+        if let Some(answer) = state.begin(named).await? {
+            return replay::respond(answer);
+        }
+        let outcome = carry_out(&state, &asked, intent).await;
+        state.end(named, &outcome).await;
+        replay::respond(outcome?)
+    })
+    .await
+}
+
+async fn carry_out(
+    state: &ApiState,
+    asked: &Asked,
+    intent: Intent,
+) -> Result<CommandAnswer, ApiError> {
+    let accepted = match asked.group {
+        Some(group) => {
+            let about = EntityId::Session(asked.session);
+            state.submit_cooled(group, about, intent).await?
+        }
+        None => state.submit(intent).await?,
+    };
     let (code, status, room) = match accepted {
         Accepted::Joining { room } => (StatusCode::ACCEPTED, "joining", room),
         Accepted::AlreadyJoined { room } => (StatusCode::OK, "already_joined", room),
@@ -180,7 +252,7 @@ async fn command(state: &ApiState, intent: Intent) -> Result<Response, ApiError>
                 operation_id: operation.to_string(),
                 status: "in_progress",
             };
-            return Ok((StatusCode::ACCEPTED, Json(body)).into_response());
+            return answered(StatusCode::ACCEPTED, &body);
         }
         other @ (Accepted::Created | Accepted::Deleted) => {
             return Err(ApiError::internal(&format!(
@@ -189,7 +261,14 @@ async fn command(state: &ApiState, intent: Intent) -> Result<Response, ApiError>
         }
     };
     let room_id = room.to_string();
-    Ok((code, Json(Status { status, room_id })).into_response())
+    answered(code, &Status { status, room_id })
+}
+
+fn answered(code: StatusCode, body: &impl Serialize) -> Result<CommandAnswer, ApiError> {
+    Ok(CommandAnswer {
+        status: code.as_u16(),
+        body: serde_json::to_string(body).map_err(|e| ApiError::internal(&e))?,
+    })
 }
 
 /// The causes that FreeSWITCH knows by name. One that it does not know it would take for none at all.

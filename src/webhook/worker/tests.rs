@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::*;
 use crate::ids::{AppId, RoomId, RoomName};
 use crate::room::{RoomFact, RoomNotice};
+use crate::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use crate::store::memory::MemoryStore;
 use crate::store::{
     Backlog, Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life,
@@ -625,6 +626,45 @@ impl Store for Flaky {
     }
     async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
         self.gate()?.backlog(node).await
+    }
+    async fn take_cooldown(
+        &self,
+        about: EntityId,
+        group: &str,
+        holder: Uuid,
+        window: Duration,
+    ) -> Result<Cooldown, StoreError> {
+        let store = self.gate()?;
+        store.take_cooldown(about, group, holder, window).await
+    }
+    async fn refund_cooldown(
+        &self,
+        about: EntityId,
+        group: &str,
+        holder: Uuid,
+    ) -> Result<(), StoreError> {
+        self.gate()?.refund_cooldown(about, group, holder).await
+    }
+    async fn begin_command(
+        &self,
+        command: &Command,
+        hold: Duration,
+    ) -> Result<CommandStart, StoreError> {
+        self.gate()?.begin_command(command, hold).await
+    }
+    async fn finish_command(
+        &self,
+        command: &Command,
+        answer: &CommandAnswer,
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        self.gate()?.finish_command(command, answer, keep).await
+    }
+    async fn forget_command(&self, command: &Command) -> Result<(), StoreError> {
+        self.gate()?.forget_command(command).await
+    }
+    async fn take_tokens(&self, app: &AppId, rate: Rate, want: u32) -> Result<Tokens, StoreError> {
+        self.gate()?.take_tokens(app, rate, want).await
     }
 }
 

@@ -1,0 +1,22 @@
+-- Begins a command, or says what became of it.
+--
+-- KEYS  1 command
+-- ARGV  1 fingerprint, 2 token, 3 how long it is this request's in ms
+-- Answers {0} when it is this request's, now or by an earlier sending of this; {1, status, body} when it has been
+-- answered, {2} when another request has it, {3} when the id was given to something else.
+local found = redis.call('HMGET', KEYS[1], 'fingerprint', 'token', 'status', 'body')
+if not found[1] then
+  redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'token', ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  return { 0, 0, '' }
+end
+if found[1] ~= ARGV[1] then
+  return { 3, 0, '' }
+end
+if found[3] then
+  return { 1, found[3], found[4] }
+end
+if found[2] == ARGV[2] then
+  return { 0, 0, '' }
+end
+return { 2, 0, '' }

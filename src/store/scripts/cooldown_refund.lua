@@ -1,0 +1,8 @@
+-- Gives a cooldown back, if it is still this holder's.
+--
+-- KEYS  1 cooldown
+-- ARGV  1 holder
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
+return 0

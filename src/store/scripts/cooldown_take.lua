@@ -1,0 +1,14 @@
+-- Takes a cooldown, or says how long it is another's.
+--
+-- KEYS  1 cooldown
+-- ARGV  1 holder, 2 window in ms
+-- Answers -1 when it is the holder's, now or by an earlier sending of this; else the ms left.
+local holder = redis.call('GET', KEYS[1])
+if not holder then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return -1
+end
+if holder == ARGV[1] then
+  return -1
+end
+return math.max(redis.call('PTTL', KEYS[1]), 0)

@@ -1,0 +1,23 @@
+-- Takes tokens out of an app's bucket.
+--
+-- KEYS  1 bucket
+-- ARGV  1 time in which a token comes, in microseconds, 2 how many the bucket holds, 3 how many are wanted
+-- Answers {how many were taken, microseconds until the next when none was}.
+--
+-- The value is when the bucket will be full, in microseconds: what is missing from it is the time until then.
+-- Microseconds since the epoch are exact in a double until the year 2255.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local every, burst, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local whole = every * burst
+local full = tonumber(redis.call('GET', KEYS[1]) or '0')
+-- Never further off than an empty bucket, also when the clock was set back.
+full = math.min(math.max(full, now), now + whole)
+local there = whole - (full - now)
+local granted = math.min(want, math.floor(there / every))
+if granted <= 0 then
+  return { 0, every - there }
+end
+full = full + every * granted
+redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000) + 1)
+return { granted, 0 }

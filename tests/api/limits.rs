@@ -1,0 +1,518 @@
+//! 429 and what comes before it: cooldowns, repeated commands, the app's limit.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use roomkeeper::api::ApiSettings;
+use roomkeeper::api::limits::{
+    CONF_PLAY, CONFERENCE, CONFERENCE_CONTROL, CONFERENCE_MUTE, LimitSettings,
+};
+use roomkeeper::ids::{RoomId, SessionId};
+use roomkeeper::node::CommandError;
+use roomkeeper::reconciler::{Accepted, IntentError, Refusal};
+use roomkeeper::session::{self, SessionInput};
+use roomkeeper::store::StoreError;
+use roomkeeper::store::memory::MemoryStore;
+use roomkeeper::time::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::time::advance;
+
+use crate::faulty::Faulty;
+use crate::world::*;
+
+const PATH: &str = "/api/v1/conferences";
+
+fn limited(app_rate: u32, cooldowns: bool) -> ApiSettings {
+    ApiSettings {
+        limits: LimitSettings {
+            app_rate,
+            cooldowns,
+        },
+        ..settings()
+    }
+}
+
+/// Cooldowns, and a room with two calls in it: the first is muted, the second speaks. A third call is parked.
+struct Cool {
+    world: World,
+    room: RoomId,
+}
+
+impl Cool {
+    async fn new() -> Self {
+        let world = World::with(limited(0, true));
+        let room = room_id("acW68", 1);
+        world.room(room, "demo", "n", 1, 2).await;
+        let cool = Self { world, room };
+        for n in 1..=3 {
+            cool.world.session(call(n), "demo", 1).await;
+        }
+        cool.place(call(1), Some(room)).await;
+        cool.place(call(2), Some(room)).await;
+        cool
+    }
+
+    /// The call is in this room, or parked.
+    async fn place(&self, call: SessionId, room: Option<RoomId>) {
+        let mut state = new_session(call, "demo", 1);
+        if let Some(room) = room {
+            let at = Timestamp::from_millis(1);
+            for input in [
+                SessionInput::Joining { room },
+                SessionInput::Entered { room, sequence: 5 },
+            ] {
+                session::apply(&mut state, input, at);
+            }
+        }
+        put_session(&self.world.store, &state).await;
+    }
+
+    async fn ask(&self, call: SessionId, command: &str, body: Value) -> Answer {
+        let path = format!("/api/v1/sessions/{call}/commands/{command}");
+        self.world.post(&path, body).await
+    }
+
+    fn body(&self, command: &str) -> Value {
+        match command {
+            "conference/join" => json!({"room_id": self.room.to_string()}),
+            _ => json!({}),
+        }
+    }
+
+    fn accepts(&self, command: &str) -> &Self {
+        let room = self.room;
+        self.world.script(Ok(match command {
+            "conference/join" => Accepted::Joining { room },
+            "conference/leave" => Accepted::Leaving { room },
+            "conference/mute" => Accepted::Muted { room },
+            _ => Accepted::Unmuted { room },
+        }));
+        self
+    }
+
+    async fn accepted(&self, call: SessionId, command: &str) {
+        let body = self.body(command);
+        let answer = self.accepts(command).ask(call, command, body).await;
+        assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
+    }
+
+    async fn too_soon(&self, call: SessionId, command: &str, wait_ms: u64) {
+        let acted = self.world.controller.intents.lock().unwrap().len();
+        let answer = self.ask(call, command, self.body(command)).await;
+        let detail = json!({"retry_after_ms": wait_ms});
+        assert_eq!(answer.fails(429)["detail"], detail);
+        let seconds = wait_ms.div_ceil(1000).max(1).to_string();
+        assert_eq!(answer.header("retry-after"), seconds);
+        assert_eq!(self.world.controller.intents.lock().unwrap().len(), acted);
+    }
+}
+
+fn call(n: u128) -> SessionId {
+    session_id("acW68", n)
+}
+
+#[test]
+fn the_groups_are_as_documented() {
+    let ms = |group: roomkeeper::api::limits::Group| (group.name, group.window.as_millis());
+    assert_eq!(ms(CONF_PLAY), ("conf_play", 2_000));
+    assert_eq!(ms(CONFERENCE_CONTROL), ("conference_control", 200));
+    assert_eq!(ms(CONFERENCE), ("conference", 2_000));
+    assert_eq!(ms(CONFERENCE_MUTE), ("conference_mute", 2_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn join_and_leave_share_two_seconds() {
+    let cool = Cool::new().await;
+    cool.accepted(call(3), "conference/join").await;
+    cool.too_soon(call(3), "conference/join", 2_000).await;
+    cool.place(call(3), Some(cool.room)).await;
+    cool.too_soon(call(3), "conference/leave", 2_000).await;
+    advance(Duration::from_millis(1_999)).await;
+    cool.too_soon(call(3), "conference/leave", 1).await;
+    advance(Duration::from_millis(1)).await;
+    cool.accepted(call(3), "conference/leave").await;
+    cool.place(call(3), None).await;
+    cool.too_soon(call(3), "conference/join", 2_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn mute_and_unmute_share_two_seconds() {
+    let cool = Cool::new().await;
+    cool.accepted(call(1), "conference/unmute").await;
+    cool.too_soon(call(1), "conference/unmute", 2_000).await;
+    cool.accepted(call(2), "conference/mute").await;
+    advance(Duration::from_millis(500)).await;
+    cool.too_soon(call(2), "conference/mute", 1_500).await;
+    advance(Duration::from_millis(1_500)).await;
+    cool.accepted(call(1), "conference/unmute").await;
+    cool.accepted(call(2), "conference/mute").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_and_sessions_do_not_share() {
+    let cool = Cool::new().await;
+    cool.accepted(call(1), "conference/unmute").await;
+    cool.accepted(call(1), "conference/leave").await;
+    cool.accepted(call(2), "conference/mute").await;
+    cool.accepted(call(2), "conference/leave").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_and_hang_ups_have_no_cooldown() {
+    let cool = Cool::new().await;
+    for command in ["answer", "answer", "hangup", "hangup"] {
+        let operation = uuid::Uuid::nil().to_string().parse().unwrap();
+        cool.world.script(Ok(Accepted::InProgress { operation }));
+        let answer = cool.ask(call(3), command, json!({})).await;
+        assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_carried_out_costs_nothing() {
+    let cool = Cool::new().await;
+    let down = CommandError::Down {
+        retry_after: Duration::from_secs(1),
+    };
+    for (outcome, status) in [
+        (Err(CommandError::NoSuchChannel.into()), 404),
+        (Err(CommandError::Refused("-ERR x".to_owned()).into()), 502),
+        (Err(down.into()), 503),
+        (Err(CommandError::Busy.into()), 503),
+        (Err(IntentError::Busy), 503),
+        (Err(StoreError::Unavailable("x".into()).into()), 503),
+        (Err(Refusal::StillJoining.into()), 409),
+        (Err(Refusal::RoomNotFound.into()), 404),
+        (Ok(Accepted::AlreadyJoined { room: cool.room }), 200),
+    ] {
+        cool.world.script(outcome);
+        let body = cool.body("conference/join");
+        let answer = cool.ask(call(3), "conference/join", body).await;
+        assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
+    }
+    cool.accepted(call(3), "conference/join").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_carried_out_costs_the_cooldown() {
+    let cool = Cool::new().await;
+    cool.world.script(Err(CommandError::Unknown.into()));
+    let body = cool.body("conference/join");
+    cool.ask(call(3), "conference/join", body).await.fails(504);
+    cool.too_soon(call(3), "conference/join", 2_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_other_checks_come_before_the_cooldown() {
+    let cool = Cool::new().await;
+    let theirs = call(8);
+    cool.world.session(theirs, "other", 1).await;
+    let elsewhere = room_id("acW68", 5);
+    cool.world.room(elsewhere, "demo", "m", 1, 0).await;
+    let far = room_id("bbbbb", 6);
+    cool.world.room(far, "demo", "far", 1, 0).await;
+    let in_room = json!({"room_id": cool.room.to_string()});
+    // Every cooldown there is runs.
+    for n in [1, 2, 3] {
+        cool.accepted(call(n), "conference/leave").await;
+        cool.accepted(call(n), "conference/mute").await;
+    }
+    for (n, command, body, status) in [
+        (1, "conference/join", in_room.clone(), 200),
+        (
+            1,
+            "conference/join",
+            json!({"room_id": elsewhere.to_string()}),
+            409,
+        ),
+        (
+            1,
+            "conference/join",
+            json!({"room_id": far.to_string()}),
+            409,
+        ),
+        (1, "conference/join", json!({"room_id": "x"}), 400),
+        (
+            1,
+            "conference/join",
+            json!({"room_id": room_id("acW68", 9).to_string()}),
+            404,
+        ),
+        (1, "conference/mute", json!({}), 409),
+        (1, "conference/unmute", json!({}), 429),
+        (2, "conference/unmute", json!({}), 409),
+        (2, "conference/mute", json!({}), 429),
+        (2, "conference/mute", json!({"command_uid": ""}), 400),
+        (3, "conference/mute", json!({}), 404),
+        (3, "conference/leave", json!({}), 404),
+        (3, "conference/join", in_room, 429),
+        (8, "conference/mute", json!({}), 403),
+        (9, "conference/mute", json!({}), 404),
+    ] {
+        let answer = cool.ask(call(n), command, body.clone()).await;
+        assert_eq!(
+            answer.status.as_u16(),
+            status,
+            "{n} {command} {body}: {}",
+            answer.text
+        );
+    }
+    let mut state = new_session(call(3), "demo", 1);
+    let room = cool.room;
+    for (input, command, status) in [
+        (SessionInput::Joining { room }, "conference/leave", 409),
+        (
+            SessionInput::Entered { room, sequence: 5 },
+            "conference/leave",
+            429,
+        ),
+        (SessionInput::Leaving, "conference/mute", 409),
+    ] {
+        session::apply(&mut state, input, Timestamp::from_millis(1));
+        put_session(&cool.world.store, &state).await;
+        cool.ask(call(3), command, json!({})).await.fails(status);
+    }
+    assert_eq!(
+        cool.world.intents().len(),
+        6,
+        "nothing of it was carried out"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_command_acts_once_and_costs_no_cooldown() {
+    let cool = Cool::new().await;
+    let room = cool.room.to_string();
+    let body = json!({"room_id": room, "muted": true, "command_uid": "u"});
+    let first = cool
+        .accepts("conference/join")
+        .ask(call(3), "conference/join", body.clone())
+        .await;
+    first.is(202, json!({"status": "joining", "room_id": room}));
+    advance(Duration::from_millis(59_999)).await;
+    cool.accepted(call(3), "conference/leave").await;
+    assert_eq!(cool.world.intents().len(), 2);
+    let nulls = json!({"command_uid": "u", "other": null, "muted": true, "room_id": room});
+    for body in [body.clone(), nulls] {
+        let again = cool.ask(call(3), "conference/join", body).await;
+        assert_eq!((again.status, &again.text), (first.status, &first.text));
+        assert_eq!(again.header("content-type"), first.header("content-type"));
+    }
+    assert!(cool.world.intents().is_empty());
+    advance(Duration::from_secs(3)).await;
+    let late = cool
+        .accepts("conference/join")
+        .ask(call(3), "conference/join", body)
+        .await;
+    assert_eq!(late.status.as_u16(), 202);
+    assert_eq!(cool.world.intents().len(), 1, "the minute is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_id_with_something_else_409() {
+    let cool = Cool::new().await;
+    let room = cool.room.to_string();
+    let body = json!({"room_id": room, "command_uid": "u"});
+    let asked = cool.accepts("conference/join");
+    asked.ask(call(3), "conference/join", body.clone()).await;
+    cool.world.intents();
+    let muted = json!({"room_id": room, "muted": true, "command_uid": "u"});
+    for (command, body) in [
+        ("conference/join", muted),
+        ("conference/mute", json!({"command_uid": "u"})),
+        ("hangup", json!({"command_uid": "u"})),
+    ] {
+        let answer = cool.ask(call(3), command, body).await;
+        let detail = json!({"field": "command_uid"});
+        assert_eq!(answer.fails(409)["detail"], detail);
+    }
+    assert!(cool.world.intents().is_empty());
+    // The id is the session's own.
+    let uid = json!({"command_uid": "u"});
+    let other = cool.accepts("conference/mute");
+    let answer = other.ask(call(2), "conference/mute", uid).await;
+    assert_eq!(answer.status.as_u16(), 202);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_left_nothing_behind_is_not_repeated_and_one_that_may_have_is() {
+    let cool = Cool::new().await;
+    let body = json!({"room_id": cool.room.to_string(), "command_uid": "u"});
+    for (error, status) in [
+        (IntentError::from(Refusal::StillLeaving), 409),
+        (CommandError::Refused("-ERR".to_owned()).into(), 502),
+        (CommandError::NoSuchChannel.into(), 404),
+        (IntentError::Busy, 503),
+        (CommandError::Unknown.into(), 504),
+    ] {
+        cool.world.script(Err(error));
+        let answer = cool.ask(call(3), "conference/join", body.clone()).await;
+        answer.fails(status);
+        assert_eq!(cool.world.intents().len(), 1, "{status} was not repeated");
+    }
+    let again = cool.ask(call(3), "conference/join", body).await;
+    again.fails(504);
+    assert!(cool.world.intents().is_empty());
+    // Too soon, and then again under the same id.
+    let uid = json!({"command_uid": "v"});
+    cool.place(call(3), Some(cool.room)).await;
+    let soon = cool.ask(call(3), "conference/leave", uid.clone()).await;
+    soon.fails(429);
+    advance(Duration::from_secs(2)).await;
+    let asked = cool.accepts("conference/leave");
+    let then = asked.ask(call(3), "conference/leave", uid).await;
+    assert_eq!(then.status.as_u16(), 202);
+}
+
+/// The next intent waits until it is let go.
+fn hold(world: &World) -> (Arc<Notify>, Arc<Notify>) {
+    let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, goes) = (begun.clone(), go.clone());
+    *world.controller.during.lock().unwrap() = Some(Box::new(move |_, _| {
+        async move {
+            begins.notify_one();
+            goes.notified().await;
+        }
+        .boxed()
+    }));
+    (begun, go)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_under_way_is_waited_for_and_then_409() {
+    let cool = Cool::new().await;
+    let body = json!({"room_id": cool.room.to_string(), "command_uid": "u"});
+    let (begun, go) = hold(&cool.world);
+    cool.accepts("conference/join");
+    let first = cool.ask(call(3), "conference/join", body.clone());
+    let others = async {
+        begun.notified().await;
+        let impatient = cool.ask(call(3), "conference/join", body.clone()).await;
+        assert!(impatient.fails(409)["detail"].is_null());
+        assert_eq!(impatient.header("retry-after"), "1");
+        let second = cool.ask(call(3), "conference/join", body.clone());
+        let release = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            go.notify_one();
+        };
+        tokio::join!(second, release).0
+    };
+    let (first, second) = tokio::join!(first, others);
+    assert_eq!(first.status.as_u16(), 202);
+    assert_eq!((second.status, second.text), (first.status, first.text));
+    assert_eq!(cool.world.intents().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_finds_its_answer() {
+    let cool = Cool::new().await;
+    let body = json!({"room_id": cool.room.to_string(), "command_uid": "u"});
+    let (begun, go) = hold(&cool.world);
+    cool.accepts("conference/join");
+    tokio::select! {
+        answer = cool.ask(call(3), "conference/join", body.clone()) => panic!("{answer:?}"),
+        () = begun.notified() => {}
+    }
+    go.notify_one();
+    let again = cool.ask(call(3), "conference/join", body).await;
+    assert_eq!(again.status.as_u16(), 202);
+    assert_eq!(cool.world.intents().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_hold_cooldowns_503() {
+    let store = Arc::new(MemoryStore::new());
+    let faulty = Faulty::new(store.clone(), &["take_cooldown", "begin_command"]);
+    let world = World::on(faulty.clone(), store, limited(0, true));
+    world.session(call(1), "demo", 1).await;
+    let path = format!("/api/v1/sessions/{}/commands/conference/leave", call(1));
+    world.post_empty(&path).await.fails(503);
+    world
+        .post(&path, json!({"command_uid": "u"}))
+        .await
+        .fails(503);
+    assert_eq!(faulty.fired.load(Ordering::Relaxed), 2);
+    assert!(world.intents().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apps_requests_are_limited_whatever_comes_of_them() {
+    let world = World::with(limited(4, false));
+    world
+        .get(PATH)
+        .await
+        .is(200, json!({"conferences": [], "cursor": ""}));
+    world.get(&format!("{PATH}/nonsense")).await.fails(400);
+    world
+        .get(&format!("{PATH}/{}", room_id("acW68", 1)))
+        .await
+        .fails(404);
+    world.post(PATH, json!({"name": ""})).await.fails(400);
+    for path in [PATH.to_owned(), format!("{PATH}/nonsense")] {
+        let answer = world.get(&path).await;
+        let detail = json!({"retry_after_ms": 250});
+        assert_eq!(answer.fails(429)["detail"], detail);
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    // What is not an app's request, or not that app's.
+    let wrong = ("demo", "wrong-key");
+    world
+        .send(request(wrong, "GET", PATH, None))
+        .await
+        .fails(401);
+    world.get("/api/v1/nothing").await.fails(404);
+    let theirs = world.send(request(OTHER, "GET", PATH, None)).await;
+    assert_eq!(theirs.status.as_u16(), 200);
+    advance(Duration::from_millis(250)).await;
+    assert_eq!(world.get(PATH).await.status.as_u16(), 200);
+    world.get(PATH).await.fails(429);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_authenticated_does_not_count() {
+    let world = World::with(limited(2, false));
+    for _ in 0..10 {
+        let wrong = ("demo", "wrong-key");
+        world
+            .send(request(wrong, "GET", PATH, None))
+            .await
+            .fails(401);
+    }
+    for status in [200, 200, 429] {
+        assert_eq!(world.get(PATH).await.status.as_u16(), status);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_share_an_apps_limit() {
+    let store = Arc::new(MemoryStore::new());
+    let replicas: Vec<_> = (0..3)
+        .map(|_| World::on(store.clone(), store.clone(), limited(40, false)))
+        .collect();
+    let mut passed = 0;
+    for _ in 0..40 {
+        for world in &replicas {
+            passed += u32::from(world.get(PATH).await.status.as_u16() == 200);
+        }
+    }
+    assert_eq!(passed, 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_not_asked_by_each_request_and_the_limit_holds() {
+    let store = Arc::new(MemoryStore::new());
+    let faulty = Faulty::new(store.clone(), &["take_tokens"]);
+    let world = World::on(faulty.clone(), store, limited(10, false));
+    let mut passed = 0;
+    for _ in 0..30 {
+        passed += u32::from(world.get(PATH).await.status.as_u16() == 200);
+    }
+    assert_eq!(passed, 10, "alone, it still limits");
+    assert_eq!(faulty.fired.load(Ordering::Relaxed), 1);
+    faulty.broken.lock().unwrap().clear();
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(world.get(PATH).await.status.as_u16(), 200);
+}
