@@ -61,7 +61,7 @@ impl ApiError {
 
     /// 429 with what to wait, to the millisecond too.
     pub(crate) fn limited(error: impl Into<Cow<'static, str>>, wait: Duration) -> Self {
-        let up = u128::from(wait.subsec_nanos() % 1_000_000 > 0);
+        let up = u128::from(!wait.subsec_nanos().is_multiple_of(1_000_000));
         let ms = u64::try_from(wait.as_millis() + up).unwrap_or(u64::MAX);
         Self::new(StatusCode::TOO_MANY_REQUESTS, error)
             .detail(json!({ "retry_after_ms": ms.max(1) }))
