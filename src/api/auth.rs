@@ -1,4 +1,4 @@
-//! Who asks: the registry of apps and their keys, and the check of a request's headers.
+//! Who asks: apps and their keys, and the check of a request's headers. Which apps there are, the registry knows.
 //!
 //! Keys are known by their SHA-256 only and compared in constant time. An app that does not exist costs the same
 //! work as one that does, so that neither apps nor keys can be told by the clock. Nothing here is ever logged.
@@ -35,6 +35,11 @@ impl KeyDigest {
     /// A digest that was computed elsewhere.
     pub const fn from_bytes(digest: [u8; 32]) -> Self {
         Self(digest)
+    }
+
+    /// The digest itself, to be stored.
+    pub(crate) const fn bytes(&self) -> [u8; 32] {
+        self.0
     }
 
     /// Whether both are of one key; takes the same time either way.
@@ -133,12 +138,9 @@ impl FromRequestParts<Shared> for Caller {
             .and_then(|value| std::str::from_utf8(value).ok())
             .and_then(|text| text.parse().ok());
         let key = only(&parts.headers, API_KEY).unwrap_or_default();
-        let app = state.apps.authenticate(id.as_ref(), key);
+        let app = state.apps.authenticate(id.as_ref(), key).await?;
         // What exactly was wrong is not told.
-        app.map(|app| Self {
-            app: app.id.clone(),
-        })
-        .ok_or_else(|| {
+        app.map(|app| Self { app }).ok_or_else(|| {
             ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "missing or invalid X-App-ID or X-API-Key",

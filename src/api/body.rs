@@ -189,7 +189,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl Fields {
-    fn get(&self, name: &str) -> Option<&Value> {
+    /// A field of any type, if it is given.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 

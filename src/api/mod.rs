@@ -34,11 +34,14 @@ mod cursor;
 mod error;
 mod gateway;
 mod observe;
+pub mod openapi;
+mod registry;
 mod request;
 
 pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
+pub use registry::{Registry, Tenants};
 
 use std::fmt;
 use std::sync::Arc;
@@ -109,7 +112,7 @@ pub struct ApiState {
     /// What they change things through.
     pub controller: Arc<dyn Controller>,
     /// Who may ask.
-    pub apps: Arc<Apps>,
+    pub apps: Arc<Registry>,
     /// How they behave.
     pub settings: ApiSettings,
     /// Makes the ids of rooms and commands.
@@ -135,6 +138,7 @@ pub fn router(state: ApiState) -> Router {
     dress(
         Router::new()
             .nest("/api/v1", gateway::routes())
+            .merge(openapi::routes())
             .with_state(state),
         limits,
     )

@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::apps::StoredApps;
 use super::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
     EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome,
@@ -75,6 +76,8 @@ impl fmt::Debug for MemoryStore {
 struct Inner {
     nodes: HashMap<NodeId, Node>,
     names: HashMap<(AppId, RoomName), Name>,
+    apps: BTreeMap<AppId, String>,
+    apps_version: u64,
 }
 
 struct Name {
@@ -559,6 +562,31 @@ impl Store for MemoryStore {
             inner.names.remove(&key);
         }
         Ok(())
+    }
+
+    async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError> {
+        let inner = self.lock();
+        Ok((known != Some(inner.apps_version)).then(|| StoredApps {
+            version: inner.apps_version,
+            records: inner
+                .apps
+                .iter()
+                .map(|(id, record)| (id.clone(), record.clone()))
+                .collect(),
+        }))
+    }
+
+    async fn put_app(&self, expected: u64, app: &AppId, record: &str) -> Result<bool, StoreError> {
+        let mut inner = self.lock();
+        if inner.apps.get(app).is_some_and(|stored| stored == record) {
+            return Ok(true);
+        }
+        if inner.apps_version != expected {
+            return Ok(false);
+        }
+        inner.apps.insert(app.clone(), record.to_owned());
+        inner.apps_version += 1;
+        Ok(true)
     }
 
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {

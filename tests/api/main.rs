@@ -5,12 +5,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod apps;
 mod bad_input;
 mod commands;
 mod create;
 mod faulty;
 mod lists;
 mod observed;
+mod openapi;
 mod rooms;
 mod wire;
 mod world;

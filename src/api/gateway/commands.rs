@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
@@ -20,14 +21,14 @@ use crate::reconciler::{Accepted, Intent};
 
 type Session = PathId<SessionId>;
 
-#[derive(Serialize)]
-struct Status {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Status {
     status: &'static str,
     room_id: String,
 }
 
-#[derive(Serialize)]
-struct Operation {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Operation {
     operation_id: String,
     status: &'static str,
 }
