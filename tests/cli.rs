@@ -85,21 +85,26 @@ impl Drop for Controller {
     }
 }
 
+const NODE_PASSWORD: &str = "node-password-of-the-test";
 const ADMIN_KEY: &str = "operator-key-of-the-test";
 
 impl Controller {
+    /// With a node that nobody listens at.
     fn start(store: &str) -> Self {
+        Self::start_with(
+            store,
+            &format!("127.0.0.1:{}", support::process::free_port()),
+        )
+    }
+
+    fn start_with(store: &str, node: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory for its configuration");
-        let (http, admin, node) = (
-            support::process::free_port(),
-            support::process::free_port(),
-            support::process::free_port(),
-        );
+        let (http, admin) = (support::process::free_port(), support::process::free_port());
         let path = dir.path().join("roomkeeper.toml");
         let config = format!(
             "[http]\nlisten = \"127.0.0.1:{http}\"\nadmin_listen = \"127.0.0.1:{admin}\"\nadmin_key = \"{ADMIN_KEY}\"\n\
              [store]\nurl = \"{store}\"\n\
-             [[nodes]]\nid = \"acW68\"\naddress = \"127.0.0.1:{node}\"\npassword = \"nobody-listens\"\n"
+             [[nodes]]\nid = \"acW68\"\naddress = \"{node}\"\npassword = \"{NODE_PASSWORD}\"\n"
         );
         std::fs::write(&path, config).expect("the configuration is written");
         let mut command = support::process::command(env!("CARGO_BIN_EXE_roomkeeper"));
@@ -139,16 +144,23 @@ impl Controller {
 
     /// The status of the API's answer to a key.
     fn status(&self, app: &str, key: &str) -> u16 {
+        self.get("conferences", app, key)[9..12]
+            .parse()
+            .expect("a status")
+    }
+
+    /// The API's answer, head and body.
+    fn get(&self, what: &str, app: &str, key: &str) -> String {
         use std::io::{Read, Write};
         let mut stream =
             std::net::TcpStream::connect(("127.0.0.1", self.http)).expect("it listens");
         let request = format!(
-            "GET /api/v1/conferences HTTP/1.1\r\nhost: test\r\nconnection: close\r\nx-app-id: {app}\r\nx-api-key: {key}\r\n\r\n"
+            "GET /api/v1/{what} HTTP/1.1\r\nhost: test\r\nconnection: close\r\nx-app-id: {app}\r\nx-api-key: {key}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
-        answer[9..12].parse().expect("a status")
+        answer
     }
 }
 
@@ -276,5 +288,34 @@ async fn what_one_controller_changes_the_other_knows_within_two_seconds() {
         assert_eq!(out.status.code(), Some(1), "the number is acme's");
         one.app_json(&["disable", "acme"]);
         within("it is closed", &mut || two.status("acme", &second) == 401);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_is_the_apps_from_the_moment_it_is_made() {
+    let mut config = roomkeeper::sim::SimConfig::default();
+    config.node.password = NODE_PASSWORD.to_owned();
+    let sim = roomkeeper::sim::SimNode::start(config)
+        .await
+        .expect("the node listens");
+    tokio::task::block_in_place(|| {
+        let controller = Controller::start_with("memory:", &sim.addr.to_string());
+        let before = key(&controller.app_json(&["add", "before"]));
+        // A call that is nobody's yet: it is up, and no app's.
+        sim.call_in("100", "527121101", &[]);
+        let added = key(&controller.app_json(&["add", "acme", "--did", "100"]));
+        let calls = |app: &str, key: &str| {
+            let answer = controller.get("sessions", app, key);
+            answer.matches("\"did\":\"100\"").count()
+        };
+        until("the call that was there is the app's", || {
+            calls("acme", &added) == 1
+        });
+        sim.call_in("100", "527121102", &[]);
+        until("a new call is the app's", || calls("acme", &added) == 2);
+        assert_eq!(calls("before", &before), 0);
+        controller.app_json(&["disable", "acme"]);
+        assert_eq!(controller.status("acme", &added), 401);
+        assert_eq!(sim.snapshot().channels.len(), 2, "its calls stay");
     });
 }
