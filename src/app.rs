@@ -9,7 +9,6 @@
 //! listeners take no new request and finish those in flight, then the actors give their nodes up, and the connections
 //! and the workers end; what a worker has in flight is finished or left to others.
 
-use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,14 +18,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::api::limits::AppLimiter;
 use crate::api::{
-    AdminState, ApiSettings, ApiState, Apps, CursorKey, KeyDigest, admin_router, router,
+    AdminState, ApiSettings, ApiState, CursorKey, KeyDigest, Registry, admin_router, router,
 };
 use crate::config::Config;
 use crate::esl::command::{Password, ProfileName, Unfit};
@@ -34,6 +33,7 @@ use crate::node::{NodeConfig, Timing};
 use crate::reconciler::belief::{Patience, Rules};
 use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings};
 use crate::store::{OpenError, Store};
+use crate::webhook::endpoint::Endpoints;
 use crate::webhook::schedule::Schedule;
 use crate::webhook::sender::{Limits, Sender, SenderError};
 use crate::webhook::worker::{self, Worker};
@@ -152,11 +152,20 @@ pub async fn start(
     let admin = listen(config.http.admin_listen).await?;
     let addresses = (local(&http)?, local(&admin)?);
 
+    let apps = Arc::new(Registry::new(Arc::clone(&store), &config.apps));
+    if let Err(error) = apps.refresh().await {
+        // A controller starts before its store does; the registry goes on asking.
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the stored apps are not known yet"
+        );
+    }
+    let (endpoints, rules) = follow_apps(config, &apps, &tasks, &stop);
     let told = Arc::new(Notify::new());
     let reconciler = Reconciler::start(
         node_configs(config)?,
         &store,
-        &settings(config)?,
+        &settings(config, rules)?,
         &told,
         &tasks,
         &stop,
@@ -166,7 +175,7 @@ pub async fn start(
         source,
     })?;
     let controller: Arc<dyn Controller> = Arc::new(reconciler);
-    start_workers(config, &store, &told, &tasks, &stop)?;
+    start_workers(config, &store, &endpoints, &told, &tasks, &stop)?;
 
     let upkeep = metrics.clone();
     let upkeep_stop = stop.clone();
@@ -189,6 +198,8 @@ pub async fn start(
     let admin_state = AdminState {
         store: Arc::clone(&store),
         controller: Arc::clone(&controller),
+        apps: Arc::clone(&apps),
+        webhooks: config.webhooks,
         key: config
             .http
             .admin_key
@@ -202,7 +213,7 @@ pub async fn start(
         limiter: Arc::new(limiter),
         store,
         controller,
-        apps: Arc::new(Apps::configured(&config.apps)),
+        apps,
         settings: api_settings,
         new_id: Arc::new(Uuid::new_v4),
     });
@@ -239,23 +250,61 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, AppError> {
     })
 }
 
+/// Keeps the registry of apps up to date, and those who are told of it: the workers of the receivers, then the actors of
+/// whose a call is, in this order, so that what an actor commits for a new app finds its receiver.
+fn follow_apps(
+    config: &Config,
+    apps: &Arc<Registry>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> (watch::Receiver<Arc<Endpoints>>, watch::Receiver<Rules>) {
+    let patience = Patience {
+        join: config.conference.join_timeout,
+        ..Patience::default()
+    };
+    let rules_of = move |apps: &Registry| Rules {
+        dids: apps.dids(),
+        apps: apps.ids(),
+        patience,
+    };
+    let mut changes = apps.watch();
+    let (endpoints, told_endpoints) = watch::channel(Arc::new(apps.endpoints()));
+    let (rules, told_rules) = watch::channel(rules_of(apps));
+    tasks.spawn(Arc::clone(apps).run(stop.clone()));
+    let (apps, stop) = (Arc::clone(apps), stop.clone());
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Ok(()) = changes.changed() => {
+                    changes.mark_unchanged();
+                    endpoints.send_replace(Arc::new(apps.endpoints()));
+                    rules.send_replace(rules_of(&apps));
+                }
+                else => return,
+            }
+        }
+    });
+    (told_endpoints, told_rules)
+}
+
 /// One worker a node, each woken by its own notice of new messages.
 fn start_workers(
     config: &Config,
     store: &Arc<dyn Store>,
+    endpoints: &watch::Receiver<Arc<Endpoints>>,
     told: &Arc<Notify>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(), AppError> {
     let sender = Sender::new(config.webhooks, Limits::default())?;
-    let endpoints = Arc::new(config.endpoints());
     let mut wakes = Vec::new();
     for node in &config.nodes {
         let wake = Arc::new(Notify::new());
         let worker = Worker::new(
             node.id,
             Arc::clone(store),
-            Arc::clone(&endpoints),
+            endpoints.clone(),
             sender.clone(),
             Schedule::default(),
             worker::Settings::default(),
@@ -299,28 +348,14 @@ fn node_configs(config: &Config) -> Result<Vec<NodeConfig>, AppError> {
         .collect()
 }
 
-fn settings(config: &Config) -> Result<Settings, AppError> {
+fn settings(config: &Config, rules: watch::Receiver<Rules>) -> Result<Settings, AppError> {
     let profile =
         ProfileName::new(config.conference.profile.as_str()).map_err(|source| AppError::Unfit {
             what: "conference.profile".to_owned(),
             source,
         })?;
-    let mut dids = HashMap::new();
-    for app in &config.apps {
-        for did in &app.dids {
-            dids.insert(did.clone(), app.id.clone());
-        }
-    }
-    let known: BTreeSet<_> = config.apps.iter().map(|app| app.id.clone()).collect();
     Ok(Settings {
-        rules: Rules {
-            dids,
-            apps: known,
-            patience: Patience {
-                join: config.conference.join_timeout,
-                ..Patience::default()
-            },
-        },
+        rules,
         orders: OrderSettings {
             profile,
             park_timeout: config.calls.park_timeout,
@@ -341,6 +376,12 @@ fn cursor_key(config: &Config) -> CursorKey {
         .iter()
         .flat_map(|app| app.api_keys.iter().map(|key| *key.as_bytes()))
         .collect();
+    // With no app in the configuration, what else they have in common: the operator's key.
+    if let Some(key) = config.http.admin_key.as_ref()
+        && digests.is_empty()
+    {
+        digests.push(Sha256::digest(key.expose_secret()).into());
+    }
     if digests.is_empty() {
         return CursorKey::random();
     }

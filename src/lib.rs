@@ -20,6 +20,7 @@ pub mod esl;
 pub mod ids;
 pub mod lab;
 pub mod node;
+pub mod operator;
 pub mod reconciler;
 pub mod room;
 pub mod session;

@@ -9,12 +9,22 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use roomkeeper::app;
 use roomkeeper::config::{Config, ConfigErrors, LogConfig, LogFormat};
+use roomkeeper::ids::AppId;
 use roomkeeper::lab::{self, LabPorts};
+use roomkeeper::operator::{self, AppCommand, Operator, OperatorError};
 use roomkeeper::sim::{SimConfig, SimNode};
 use roomkeeper::telemetry;
+use secrecy::SecretString;
+use url::Url;
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong, and starting again will not help.
 const EXIT_CONFIG: u8 = 64;
+
+/// `EX_UNAVAILABLE`: nobody answers at the admin listener's address.
+const EXIT_UNAVAILABLE: u8 = 69;
+
+/// `EX_NOPERM`: the admin key is missing or wrong.
+const EXIT_NOPERM: u8 = 77;
 
 /// Roomkeeper, a conference controller for FreeSWITCH.
 #[derive(Parser, Debug)]
@@ -52,8 +62,100 @@ enum Command {
         #[arg(long, default_value = "747713001")]
         did: String,
     },
+    /// Makes, lists and closes apps of a running controller, through its admin listener.
+    ///
+    /// Exits with 0 when it was done, 1 when the controller refused, 69 when nobody answers, 77 when the admin key is
+    /// missing or wrong, 2 when the command is not one.
+    #[command(arg_required_else_help = true)]
+    App {
+        #[command(flatten)]
+        listener: AdminListener,
+        #[command(subcommand)]
+        command: AppArguments,
+    },
     /// Validates a configuration, the environment included, and shows what was understood, without its secrets.
     Check(ConfigFile),
+}
+
+#[derive(clap::Args, Debug)]
+struct AdminListener {
+    /// The controller's admin listener.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "ROOMKEEPER_ADMIN",
+        default_value = "http://127.0.0.1:9090"
+    )]
+    admin: Url,
+    /// Its key. In the environment it is not seen in the list of processes.
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY",
+        env = "ROOMKEEPER_ADMIN_KEY",
+        hide_env_values = true
+    )]
+    admin_key: Option<SecretString>,
+    /// Prints the listener's answer as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum AppArguments {
+    /// Makes an app and shows its key, this once.
+    Add {
+        /// 1 to 64 characters of A-Z a-z 0-9 _ -
+        app_id: AppId,
+        /// A dialled number whose calls are the app's; may be given more than once.
+        #[arg(long = "did", value_name = "NUMBER")]
+        dids: Vec<String>,
+        /// Its uuid in the VoIPBIN API; made from its id when not given.
+        #[arg(long, value_name = "UUID")]
+        customer_id: Option<String>,
+        /// How many requests it may make a second.
+        #[arg(long, value_name = "N")]
+        rate_limit: Option<u32>,
+        /// Its receiver. The secret that its webhooks are signed with is shown this once.
+        #[arg(long, value_name = "URL")]
+        webhook_url: Option<String>,
+    },
+    /// Shows all apps, without their keys.
+    List,
+    /// Gives an app another key and shows it, this once. The one before stays active, any older one does not.
+    RotateKey {
+        /// Which.
+        app_id: AppId,
+    },
+    /// Closes the API to an app. Its calls stay.
+    Disable {
+        /// Which.
+        app_id: AppId,
+    },
+}
+
+impl From<AppArguments> for AppCommand {
+    fn from(arguments: AppArguments) -> Self {
+        match arguments {
+            AppArguments::Add {
+                app_id: id,
+                dids,
+                customer_id,
+                rate_limit,
+                webhook_url,
+            } => Self::Add {
+                id,
+                customer_id,
+                dids,
+                rate_limit,
+                webhook_url,
+            },
+            AppArguments::List => Self::List,
+            AppArguments::RotateKey { app_id: id } => Self::RotateKey { id },
+            AppArguments::Disable { app_id: id } => Self::Disable { id },
+        }
+    }
 }
 
 #[derive(clap::Args, Debug)]
@@ -86,6 +188,7 @@ fn main() -> ExitCode {
             },
             Err(errors) => bad_configuration(&errors),
         },
+        Command::App { listener, command } => app_command(listener, &command.into()),
         Command::Lab { port, admin_port } => run_lab(LabPorts {
             http: port,
             admin: admin_port,
@@ -105,6 +208,45 @@ fn serve(config: Config) -> ExitCode {
         Err(error) => return failed(&error),
     };
     run(async { app::serve(config, metrics).await })
+}
+
+fn app_command(listener: AdminListener, command: &AppCommand) -> ExitCode {
+    let operator = match Operator::new(listener.admin, listener.admin_key) {
+        Ok(operator) => operator,
+        Err(error) => return failed(&error),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let answer = match runtime {
+        Ok(runtime) => runtime.block_on(operator.run(command)),
+        Err(error) => return failed(&error),
+    };
+    match answer {
+        Ok(answer) => {
+            let text = if listener.json {
+                format!("{answer:#}\n")
+            } else {
+                operator::render(command, &answer)
+            };
+            match io::stdout().write_all(text.as_bytes()) {
+                Ok(()) => ExitCode::SUCCESS,
+                // A key that nobody has seen is lost, and whoever asked must know.
+                Err(error) => failed(&error),
+            }
+        }
+        Err(error) => {
+            let code = match &error {
+                OperatorError::Unreachable { .. } | OperatorError::NotOurs { .. } => {
+                    EXIT_UNAVAILABLE
+                }
+                OperatorError::Unauthorized(_) => EXIT_NOPERM,
+                OperatorError::Refused { .. } => 1,
+            };
+            let _ = failed(&error);
+            ExitCode::from(code)
+        }
+    }
 }
 
 fn run_lab(ports: LabPorts) -> ExitCode {

@@ -1,5 +1,7 @@
 //! The program as an operator runs it.
 
+mod support;
+
 use std::process::{Command, Output};
 
 fn roomkeeper(args: &[&str], env: &[(&str, &str)]) -> Output {
@@ -65,4 +67,255 @@ fn help_and_version_are_everywhere() {
         text(&out.stdout),
         format!("roomkeeper {}\n", env!("CARGO_PKG_VERSION"))
     );
+}
+
+/// A controller on this store; its API, its admin listener, and how the command line asks it.
+struct Controller {
+    child: std::process::Child,
+    _dir: tempfile::TempDir,
+    http: u16,
+    admin: u16,
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const NODE_PASSWORD: &str = "node-password-of-the-test";
+const ADMIN_KEY: &str = "operator-key-of-the-test";
+
+impl Controller {
+    /// With a node that nobody listens at.
+    fn start(store: &str) -> Self {
+        Self::start_with(
+            store,
+            &format!("127.0.0.1:{}", support::process::free_port()),
+        )
+    }
+
+    fn start_with(store: &str, node: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory for its configuration");
+        let (http, admin) = (support::process::free_port(), support::process::free_port());
+        let path = dir.path().join("roomkeeper.toml");
+        let config = format!(
+            "[http]\nlisten = \"127.0.0.1:{http}\"\nadmin_listen = \"127.0.0.1:{admin}\"\nadmin_key = \"{ADMIN_KEY}\"\n\
+             [store]\nurl = \"{store}\"\n\
+             [[nodes]]\nid = \"acW68\"\naddress = \"{node}\"\npassword = \"{NODE_PASSWORD}\"\n"
+        );
+        std::fs::write(&path, config).expect("the configuration is written");
+        let mut command = support::process::command(env!("CARGO_BIN_EXE_roomkeeper"));
+        command
+            .args(["serve", "--config"])
+            .arg(&path)
+            .env("ROOMKEEPER_LOG__FILTER", "off")
+            .stdin(std::process::Stdio::null());
+        let controller = Self {
+            child: support::process::spawn(command),
+            _dir: dir,
+            http,
+            admin,
+        };
+        until("the controller listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", http)).is_ok()
+        });
+        controller
+    }
+
+    fn app(&self, args: &[&str]) -> Output {
+        let admin = format!("http://127.0.0.1:{}", self.admin);
+        let mut all = vec!["app"];
+        all.extend(args);
+        all.extend(["--admin", &admin]);
+        roomkeeper(&all, &[("ROOMKEEPER_ADMIN_KEY", ADMIN_KEY)])
+    }
+
+    /// What a program reads of a command that was carried out.
+    fn app_json(&self, args: &[&str]) -> serde_json::Value {
+        let mut all = args.to_vec();
+        all.push("--json");
+        let out = self.app(&all);
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        serde_json::from_slice(&out.stdout).expect("JSON")
+    }
+
+    /// The status of the API's answer to a key.
+    fn status(&self, app: &str, key: &str) -> u16 {
+        self.get("conferences", app, key)[9..12]
+            .parse()
+            .expect("a status")
+    }
+
+    /// The API's answer, head and body.
+    fn get(&self, what: &str, app: &str, key: &str) -> String {
+        use std::io::{Read, Write};
+        let mut stream =
+            std::net::TcpStream::connect(("127.0.0.1", self.http)).expect("it listens");
+        let request = format!(
+            "GET /api/v1/{what} HTTP/1.1\r\nhost: test\r\nconnection: close\r\nx-app-id: {app}\r\nx-api-key: {key}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    }
+}
+
+fn until(what: &str, mut look: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !look() {
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(20),
+            "waited in vain: {what}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+fn key(answer: &serde_json::Value) -> String {
+    answer["api_key"].as_str().expect("a key").to_owned()
+}
+
+#[test]
+fn an_apps_way_from_its_first_key_to_its_end() {
+    let controller = Controller::start("memory:");
+    let opens = |keys: &[String]| -> Vec<u16> {
+        keys.iter()
+            .map(|key| controller.status("acme", key))
+            .collect()
+    };
+    let out = controller.app(&["list"]);
+    assert!(
+        text(&out.stdout).contains("no apps yet"),
+        "{}",
+        text(&out.stdout)
+    );
+
+    let mut keys = vec![key(
+        &controller.app_json(&["add", "acme", "--did", "100", "--did", "101"])
+    )];
+    assert_eq!(opens(&keys), [200]);
+    keys.push(key(&controller.app_json(&["rotate-key", "acme"])));
+    assert_eq!(opens(&keys), [200, 200], "the one before stays active");
+    keys.push(key(&controller.app_json(&["rotate-key", "acme"])));
+    assert_eq!(opens(&keys), [401, 200, 200], "the oldest is dropped");
+
+    let out = controller.app(&["list"]);
+    let table = text(&out.stdout);
+    assert!(table.starts_with("APP "), "{table}");
+    assert!(
+        table.contains("acme") && table.contains("active") && table.contains("100,101"),
+        "{table}"
+    );
+    for key in &keys {
+        assert!(!table.contains(&key[3..]), "{table}");
+    }
+    let out = controller.app(&["disable", "acme"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert_eq!(opens(&keys), [401, 401, 401]);
+    assert_eq!(controller.app_json(&["list"])["apps"][0]["disabled"], true);
+}
+
+#[test]
+fn what_cannot_be_done_says_why_and_exits_so() {
+    let controller = Controller::start("memory:");
+    let out = controller.app(&["add", "acme", "--webhook-url", "http://127.0.0.1/"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(
+        text(&out.stderr).contains("webhook_url"),
+        "{}",
+        text(&out.stderr)
+    );
+    let out = controller.app(&["add", "acme"]);
+    let shown = text(&out.stdout);
+    assert!(
+        shown.contains("API key: rk_") && shown.contains("not shown again"),
+        "{shown}"
+    );
+    for (args, words) in [
+        (["add", "acme"], "there is already an app acme"),
+        (["disable", "nobody"], "there is no app nobody"),
+    ] {
+        let out = controller.app(&args);
+        assert_eq!(out.status.code(), Some(1));
+        assert!(text(&out.stderr).contains(words), "{}", text(&out.stderr));
+        assert!(out.stdout.is_empty());
+    }
+    let admin = format!("http://127.0.0.1:{}", controller.admin);
+    let wrong = [("ROOMKEEPER_ADMIN_KEY", "wrong")];
+    let out = roomkeeper(&["app", "list", "--admin", &admin], &wrong);
+    assert_eq!(out.status.code(), Some(77), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("--admin-key"));
+    // The API's own listener is not the admin's.
+    let api = format!("http://127.0.0.1:{}", controller.http);
+    let out = roomkeeper(&["app", "list", "--admin", &api], &[]);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    let nobody = format!("http://127.0.0.1:{}", support::process::free_port());
+    let out = roomkeeper(&["app", "list", "--admin", &nobody], &[]);
+    assert_eq!(out.status.code(), Some(69), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("nobody answers at"));
+    let out = roomkeeper(&["app", "add", "not an id"], &[]);
+    assert_eq!(out.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_controller_changes_the_other_knows_within_two_seconds() {
+    let server = support::redis::RedisServer::start().await;
+    tokio::task::block_in_place(|| {
+        let (one, two) = (
+            Controller::start(&server.url()),
+            Controller::start(&server.url()),
+        );
+        let within = |what: &str, look: &mut dyn FnMut() -> bool| {
+            let begun = std::time::Instant::now();
+            until(what, look);
+            let took = begun.elapsed();
+            assert!(took < std::time::Duration::from_secs(2), "{what}: {took:?}");
+        };
+        let first = key(&one.app_json(&["add", "acme", "--did", "100"]));
+        assert_eq!(one.status("acme", &first), 200, "at once where it was made");
+        within("the app is known", &mut || {
+            two.status("acme", &first) == 200
+        });
+        let second = key(&two.app_json(&["rotate-key", "acme"]));
+        within("the key is known", &mut || {
+            one.status("acme", &second) == 200
+        });
+        let out = two.app(&["add", "beta", "--did", "100"]);
+        assert_eq!(out.status.code(), Some(1), "the number is acme's");
+        one.app_json(&["disable", "acme"]);
+        within("it is closed", &mut || two.status("acme", &second) == 401);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_is_the_apps_from_the_moment_it_is_made() {
+    let mut config = roomkeeper::sim::SimConfig::default();
+    config.node.password = NODE_PASSWORD.to_owned();
+    let sim = roomkeeper::sim::SimNode::start(config)
+        .await
+        .expect("the node listens");
+    tokio::task::block_in_place(|| {
+        let controller = Controller::start_with("memory:", &sim.addr.to_string());
+        let before = key(&controller.app_json(&["add", "before"]));
+        // A call that is nobody's yet: it is up, and no app's.
+        sim.call_in("100", "527121101", &[]);
+        let added = key(&controller.app_json(&["add", "acme", "--did", "100"]));
+        let calls = |app: &str, key: &str| {
+            let answer = controller.get("sessions", app, key);
+            answer.matches("\"did\":\"100\"").count()
+        };
+        until("the call that was there is the app's", || {
+            calls("acme", &added) == 1
+        });
+        sim.call_in("100", "527121102", &[]);
+        until("a new call is the app's", || calls("acme", &added) == 2);
+        assert_eq!(calls("before", &before), 0);
+        controller.app_json(&["disable", "acme"]);
+        assert_eq!(controller.status("acme", &added), 401);
+        assert_eq!(sim.snapshot().channels.len(), 2, "its calls stay");
+    });
 }

@@ -10,11 +10,12 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use roomkeeper::api::limits::AppLimiter;
-use roomkeeper::api::{AdminState, ApiSettings, ApiState, Apps, admin_router, router};
+use roomkeeper::api::{AdminState, ApiSettings, ApiState, Registry, admin_router, router};
 use roomkeeper::config::{self, Config};
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, NodeReport};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::telemetry::METRICS;
+use roomkeeper::webhook::guard::Policy;
 use roomkeeper::webhook::payload;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -99,9 +100,12 @@ impl Controller for Nobody {
 fn routers() -> (Router, Router) {
     let store = Arc::new(MemoryStore::new());
     let settings = ApiSettings::default();
+    let apps = Arc::new(Registry::new(store.clone(), &[]));
     let admin = AdminState {
         store: store.clone(),
         controller: Arc::new(Nobody),
+        apps: apps.clone(),
+        webhooks: Policy::default(),
         key: None,
         render_metrics: Arc::new(String::new),
     };
@@ -111,7 +115,7 @@ fn routers() -> (Router, Router) {
         store,
         limiter,
         controller: Arc::new(Nobody),
-        apps: Arc::new(Apps::default()),
+        apps,
         settings,
         new_id: Arc::new(Uuid::nil),
     });

@@ -1339,6 +1339,45 @@ async fn tokens_come_at_their_rate_and_are_an_apps_own(s: Subject) {
     assert_eq!(s.tokens(&fast, rate, 9).await, Tokens::Granted(1));
 }
 
+async fn no_apps_are_stored_at_first(s: Subject) {
+    let none = s.store.read_apps(None).await.unwrap().unwrap();
+    assert_eq!((none.version, none.records), (0, Vec::new()));
+    assert_eq!(s.store.read_apps(Some(0)).await.unwrap(), None);
+}
+
+async fn an_app_is_written_from_the_version_it_was_decided_on(s: Subject) {
+    let (acme, beta): (AppId, AppId) = (app(), "beta".parse().unwrap());
+    let put =
+        async |expected, id: &AppId, record| s.store.put_app(expected, id, record).await.unwrap();
+    assert!(put(0, &beta, "b1").await);
+    assert!(!put(0, &acme, "a1").await, "decided without beta");
+    assert!(put(1, &acme, "a1").await);
+    assert!(put(2, &beta, "b2").await, "it is replaced");
+    let all = s.store.read_apps(Some(1)).await.unwrap().unwrap();
+    assert_eq!(all.version, 3);
+    let (a1, b2) = ("a1".to_owned(), "b2".to_owned());
+    assert_eq!(all.records, [(acme, a1), (beta, b2)]);
+    assert_eq!(s.store.read_apps(Some(3)).await.unwrap(), None);
+}
+
+async fn an_app_written_twice_is_written_once(s: Subject) {
+    assert!(s.store.put_app(0, &app(), "a1").await.unwrap());
+    // The answer was lost, and it is sent again.
+    assert!(s.store.put_app(0, &app(), "a1").await.unwrap());
+    let all = s.store.read_apps(None).await.unwrap().unwrap();
+    assert_eq!(all.version, 1);
+}
+
+async fn of_concurrent_writes_of_apps_one_wins_each_version(s: Subject) {
+    let writes = (0..20).map(|n| {
+        let store = Arc::clone(&s.store);
+        let id: AppId = format!("app{n}").parse().unwrap();
+        async move { store.put_app(0, &id, "x").await.unwrap() }
+    });
+    let won = stream::iter(writes).buffer_unordered(20);
+    assert_eq!(won.filter(|won| std::future::ready(*won)).count().await, 1);
+}
+
 macro_rules! contract {
     ($($case:ident),* $(,)?) => {
         mod memory {
@@ -1395,6 +1434,10 @@ contract! {
     making_stopped_after_the_reservation_gives_the_name_up,
     making_stopped_after_the_commit_keeps_the_name,
     an_ended_room_that_kept_its_name_loses_it,
+    no_apps_are_stored_at_first,
+    an_app_is_written_from_the_version_it_was_decided_on,
+    an_app_written_twice_is_written_once,
+    of_concurrent_writes_of_apps_one_wins_each_version,
     the_outbox_is_in_order_of_commit,
     fan_out_happens_once,
     a_long_outbox_is_handed_over_without_loss,

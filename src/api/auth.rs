@@ -1,4 +1,4 @@
-//! Who asks: the registry of apps and their keys, and the check of a request's headers.
+//! Who asks: apps and their keys, and the check of a request's headers. Which apps there are, the registry knows.
 //!
 //! Keys are known by their SHA-256 only and compared in constant time. An app that does not exist costs the same
 //! work as one that does, so that neither apps nor keys can be told by the clock. Nothing here is ever logged.
@@ -35,6 +35,11 @@ impl KeyDigest {
     /// A digest that was computed elsewhere.
     pub const fn from_bytes(digest: [u8; 32]) -> Self {
         Self(digest)
+    }
+
+    /// The digest itself, to be stored.
+    pub(crate) const fn bytes(&self) -> [u8; 32] {
+        self.0
     }
 
     /// Whether both are of one key; takes the same time either way.
@@ -133,7 +138,7 @@ impl FromRequestParts<Shared> for Caller {
             .and_then(|value| std::str::from_utf8(value).ok())
             .and_then(|text| text.parse().ok());
         let key = only(&parts.headers, API_KEY).unwrap_or_default();
-        let app = state.apps.authenticate(id.as_ref(), key);
+        let app = state.apps.authenticate(id.as_ref(), key).await?;
         // What exactly was wrong is not told.
         let app = app.ok_or_else(|| {
             ApiError::new(
@@ -142,10 +147,8 @@ impl FromRequestParts<Shared> for Caller {
             )
         })?;
         // What anybody can send in an app's name costs the app nothing.
-        state.limiter.admit(&app.id).await?;
-        Ok(Self {
-            app: app.id.clone(),
-        })
+        state.limiter.admit(&app).await?;
+        Ok(Self { app })
     }
 }
 

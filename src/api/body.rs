@@ -202,7 +202,8 @@ impl Fields {
         serde_json::to_string(&given).unwrap_or_default()
     }
 
-    fn get(&self, name: &str) -> Option<&Value> {
+    /// A field of any type, if it is given.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 

@@ -35,12 +35,15 @@ mod error;
 mod gateway;
 pub mod limits;
 mod observe;
+pub mod openapi;
+mod registry;
 pub mod replay;
 mod request;
 
 pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
+pub use registry::{Registry, Tenants};
 
 use std::fmt;
 use std::sync::Arc;
@@ -121,7 +124,7 @@ pub struct ApiState {
     /// What they change things through.
     pub controller: Arc<dyn Controller>,
     /// Who may ask.
-    pub apps: Arc<Apps>,
+    pub apps: Arc<Registry>,
     /// How they behave.
     pub settings: ApiSettings,
     /// Counts their requests.
@@ -149,6 +152,7 @@ pub fn router(state: ApiState) -> Router {
     dress(
         Router::new()
             .nest("/api/v1", gateway::routes())
+            .merge(openapi::routes())
             .with_state(state),
         limits,
     )

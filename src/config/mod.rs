@@ -34,6 +34,7 @@ mod read;
 mod tree;
 
 pub use keys::{KEYS, KeyDoc, key_table_markdown};
+pub use read::{customer_of, is_did};
 
 /// A complete configuration, with a word on every key.
 pub const EXAMPLE: &str = include_str!("../../fixtures/roomkeeper.example.toml");

@@ -288,6 +288,16 @@ fn read_nodes(root: &mut Section<'_>) -> Vec<NodeConfig> {
     nodes
 }
 
+/// The uuid of an app that was given none: always the same one.
+pub fn customer_of(id: &AppId) -> Uuid {
+    Uuid::new_v5(&CUSTOMERS, id.as_str().as_bytes())
+}
+
+/// Whether a text can be a dialled number: 1 to 64 visible characters.
+pub fn is_did(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// What must not be in two apps, with the app that has it.
 #[derive(Default)]
 struct Taken {
@@ -327,7 +337,7 @@ fn read_app(mut s: Section<'_>, policy: Policy, taken: &mut Taken) -> Option<App
             }
             parsed
         }
-        (None, Some(id)) => Some(Uuid::new_v5(&CUSTOMERS, id.as_str().as_bytes())),
+        (None, Some(id)) => Some(customer_of(id)),
         (None, None) => None,
     };
     // That the same id leads to the same uuid has been said.
@@ -341,8 +351,7 @@ fn read_app(mut s: Section<'_>, policy: Policy, taken: &mut Taken) -> Option<App
     let dids = s.texts("dids");
     for (i, did) in dids.iter().enumerate() {
         let key = format!("dids[{i}]");
-        let ok = (1..=64).contains(&did.len()) && did.bytes().all(|b| b.is_ascii_graphic());
-        if !ok {
+        if !is_did(did) {
             s.problem(&key, format!("{did:?} is not 1 to 64 visible characters"));
         } else if let Some(other) = taken.dids.insert(did.clone(), path.clone()) {
             s.problem(&key, format!("{did} is already one of {other}"));

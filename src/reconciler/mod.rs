@@ -80,8 +80,8 @@ pub struct NodeReport {
 /// What all nodes' actors have in common.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Who numbers belong to, and how long what was asked for may take.
-    pub rules: Rules,
+    /// Who numbers belong to, and how long what was asked for may take; apps come and go while the actors run.
+    pub rules: watch::Receiver<Rules>,
     /// How orders are put.
     pub orders: OrderSettings,
     /// How long the right to reconcile a node lasts without being renewed.

@@ -5,7 +5,7 @@
 //! A key begins with the version of the layout ([`LAYOUT`]): a program that stores differently counts it up and can
 //! live beside the old one, or find it and convert it. What is in braces decides the slot in a cluster: all of a node
 //! is in one, so that one script can check a lease, change rooms and append what tells of it; all of an app is in
-//! another. No key holds a tenant's text but ids and names that were checked on their way in (none can hold `{`, `}`
+//! another, and the apps themselves are in one of their own. No key holds a tenant's text but ids and names that were checked on their way in (none can hold `{`, `}`
 //! or `:`).
 
 use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomName, SessionId};
@@ -146,6 +146,17 @@ pub fn name(app: &AppId, name: &RoomName) -> String {
     format!("{LAYOUT}:{{app:{app}}}:name:{name}")
 }
 
+/// Hash, app id to record ([`AppRecord`](super::apps::AppRecord)): the apps made at run time. Written by the operator's
+/// commands; stays.
+pub fn apps() -> String {
+    format!("{LAYOUT}:{{apps}}:records")
+}
+
+/// Number: how often a record of an app was written. Written with the records; stays, so that it only grows.
+pub fn apps_version() -> String {
+    format!("{LAYOUT}:{{apps}}:version")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +194,10 @@ mod tests {
         let key = name(&app, &"standup".parse().unwrap());
         assert_eq!(key, "rk1:{app:acme}:name:standup");
         assert_eq!(tokens(&app), "rk1:{app:acme}:tokens");
+        // Neither a node's nor an app's: a node's id has five characters, and an app's slot has a prefix.
+        for key in [apps(), apps_version()] {
+            assert!(key.starts_with("rk1:{apps}:"), "{key}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::apps::StoredApps;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
@@ -78,6 +79,8 @@ struct Inner {
     names: HashMap<(AppId, RoomName), Name>,
     /// When each app's bucket of requests is full.
     buckets: HashMap<AppId, Duration>,
+    apps: BTreeMap<AppId, String>,
+    apps_version: u64,
 }
 
 type CooldownKey = (EntityId, String);
@@ -661,6 +664,31 @@ impl Store for MemoryStore {
             inner.names.remove(&key);
         }
         Ok(())
+    }
+
+    async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError> {
+        let inner = self.lock();
+        Ok((known != Some(inner.apps_version)).then(|| StoredApps {
+            version: inner.apps_version,
+            records: inner
+                .apps
+                .iter()
+                .map(|(id, record)| (id.clone(), record.clone()))
+                .collect(),
+        }))
+    }
+
+    async fn put_app(&self, expected: u64, app: &AppId, record: &str) -> Result<bool, StoreError> {
+        let mut inner = self.lock();
+        if inner.apps.get(app).is_some_and(|stored| stored == record) {
+            return Ok(true);
+        }
+        if inner.apps_version != expected {
+            return Ok(false);
+        }
+        inner.apps.insert(app.clone(), record.to_owned());
+        inner.apps_version += 1;
+        Ok(true)
     }
 
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {

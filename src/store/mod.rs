@@ -10,9 +10,13 @@
 //! has given its rooms are in the app's slot: reserved before a room is committed, confirmed after, and whoever
 //! finds a reservation or a name without its room frees it ([`NameOutcome`]).
 //!
+//! The apps made at run time are in a slot of their own, under one version ([`apps`]): they change rarely, and no two
+//! may have the same number, so each change is decided on all of them.
+//!
 //! A room or a call is an *entity*: a version, a small *head* of named fields, and *parts* that can be many
 //! (a room's members). A commit names only the fields that changed, so its cost does not grow with the room.
 
+pub mod apps;
 pub mod gate;
 pub mod record;
 
@@ -31,6 +35,7 @@ pub mod keys;
 pub mod memory;
 pub mod redis;
 
+use self::apps::StoredApps;
 use self::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use self::memory::MemoryStore;
 use self::redis::{RedisOptions, RedisStore};
@@ -536,6 +541,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Frees the name, if it is still this room's.
     async fn free_name(&self, app: &AppId, name: &RoomName, room: RoomId)
     -> Result<(), StoreError>;
+
+    /// The apps that were made at run time, unless they are still at the version `known`: then `None`.
+    async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError>;
+
+    /// Writes the record of one app and counts the version up, if no app was written since `expected`. `false`, and
+    /// nothing changed, when one was: read again, and decide again.
+    async fn put_app(&self, expected: u64, app: &AppId, record: &str) -> Result<bool, StoreError>;
 
     /// What the node's outbox holds after its cursor, at most `limit` messages. Changes nothing.
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError>;

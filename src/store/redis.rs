@@ -22,6 +22,8 @@
 //! slot {app:<app>}
 //!   name:<name>                 whose a name is, and until when if it is only reserved
 //!   tokens                      how fast it may ask
+//! slot {apps}
+//!   records ── version          the apps made at run time, and how often one of them was written
 //! ```
 //!
 //! Each mutation is one script, so it is done whole or not at all, and none is undone by its caller going away. What
@@ -52,6 +54,7 @@ use redis::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::apps::StoredApps;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
@@ -399,6 +402,8 @@ macro_rules! scripts {
 }
 
 scripts! {
+    APP_PUT = "app_put.lua",
+    APPS_READ = "apps_read.lua",
     BACKLOG = "backlog.lua",
     CLAIM = "claim.lua",
     COMMAND_BEGIN = "command_begin.lua",
@@ -825,6 +830,37 @@ impl Store for RedisStore {
         })
         .await
         .map(drop)
+    }
+
+    async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError> {
+        let key = keys::apps();
+        let (version, fields): (u64, Fields) = self
+            .run(&APPS_READ, &key, 2, |command| {
+                command.arg(&key).arg(keys::apps_version());
+                match known {
+                    Some(version) => command.arg(version),
+                    None => command.arg(""),
+                };
+            })
+            .await?;
+        if known == Some(version) {
+            return Ok(None);
+        }
+        let mut records = fields
+            .into_iter()
+            .map(|(id, record)| Ok((stored(&key, &id)?, record)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        records.sort_unstable();
+        Ok(Some(StoredApps { version, records }))
+    }
+
+    async fn put_app(&self, expected: u64, app: &AppId, record: &str) -> Result<bool, StoreError> {
+        let key = keys::apps();
+        self.run(&APP_PUT, &key, 2, |command| {
+            command.arg(&key).arg(keys::apps_version());
+            command.arg(expected).arg(app.as_str()).arg(record);
+        })
+        .await
     }
 
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,7 @@ const FINISH_ATTEMPTS: u32 = 4;
 pub struct Worker {
     node: NodeId,
     store: Arc<dyn Store>,
-    endpoints: Arc<Endpoints>,
+    endpoints: watch::Receiver<Arc<Endpoints>>,
     sender: Sender,
     schedule: Arc<Schedule>,
     settings: Settings,
@@ -83,7 +83,7 @@ impl Worker {
     pub fn new(
         node: NodeId,
         store: Arc<dyn Store>,
-        endpoints: Arc<Endpoints>,
+        endpoints: watch::Receiver<Arc<Endpoints>>,
         sender: Sender,
         schedule: Schedule,
         settings: Settings,
@@ -193,6 +193,11 @@ impl Worker {
         Ok(wait)
     }
 
+    /// The receivers of this moment: apps come and go.
+    fn endpoints(&self) -> Arc<Endpoints> {
+        Arc::clone(&self.endpoints.borrow())
+    }
+
     /// Moves a batch from the outbox to the queues of those who want it. Says whether there may be more.
     async fn hand_over(&self) -> Result<bool, StoreError> {
         let batch = self
@@ -204,8 +209,9 @@ impl Worker {
         }
         let full = batch.messages.len() >= self.settings.batch;
         let mut deliveries = Vec::with_capacity(batch.messages.len());
+        let endpoints = self.endpoints();
         for message in batch.messages {
-            for endpoint in self.endpoints.wanting(&message.app, &message.event) {
+            for endpoint in endpoints.wanting(&message.app, &message.event) {
                 deliveries.push(NewDelivery {
                     endpoint: endpoint.id.clone(),
                     message: message.clone(),
@@ -233,7 +239,8 @@ impl Worker {
     }
 
     async fn deliver(self, claim: ClaimedDelivery) {
-        let result = match self.endpoints.get(&claim.endpoint) {
+        let endpoints = self.endpoints();
+        let result = match endpoints.get(&claim.endpoint) {
             Some(endpoint) => {
                 let report = self.sender.post(endpoint, &claim.message).await;
                 let jitter = rand::random();

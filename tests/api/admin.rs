@@ -10,15 +10,18 @@ use axum::http::Request;
 use roomkeeper::api::{AdminState, KeyDigest, admin_router};
 use roomkeeper::reconciler::Link;
 use roomkeeper::time::Timestamp;
+use roomkeeper::webhook::guard::Policy;
 use serde_json::{Value, json};
 
 use crate::faulty::Faulty;
 use crate::world::*;
 
-fn admin(world: &World, key: Option<&str>) -> Router {
+pub fn admin(world: &World, key: Option<&str>) -> Router {
     let state = AdminState {
         store: world.store.clone(),
         controller: world.controller.clone(),
+        apps: world.apps.clone(),
+        webhooks: Policy::default(),
         key: key.map(KeyDigest::of),
         render_metrics: Arc::new(|| "roomkeeper_up 1\n".to_owned()),
     };
@@ -82,6 +85,8 @@ async fn a_store_that_does_not_answer_503() {
     let state = AdminState {
         store: mute.clone(),
         controller: world.controller.clone(),
+        apps: world.apps.clone(),
+        webhooks: Policy::default(),
         key: None,
         render_metrics: Arc::new(String::new),
     };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roomkeeper::ids::{AppId, NodeId, RoomId, RoomName};
+use roomkeeper::store::apps::StoredApps;
 use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{
@@ -73,6 +74,8 @@ macro_rules! passed_on {
 passed_on! {
     acquire_lease(node: NodeId, owner: Uuid, ttl: Duration) -> LeaseOutcome;
     release_lease(lease: Lease) -> ();
+    read_apps(known: Option<u64>) -> Option<StoredApps>;
+    put_app(expected: u64, app: &AppId, record: &str) -> bool;
     read(entity: EntityId) -> Option<Record>;
     read_head(entity: EntityId) -> Option<Record>;
     read_node(node: NodeId) -> Vec<(EntityId, Record)>;

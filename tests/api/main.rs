@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod apps;
 mod bad_input;
 mod commands;
 mod create;
@@ -12,6 +13,7 @@ mod faulty;
 mod limits;
 mod lists;
 mod observed;
+mod openapi;
 mod rooms;
 mod wire;
 mod world;

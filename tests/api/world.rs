@@ -10,7 +10,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use roomkeeper::api::limits::{AppLimiter, LimitSettings};
-use roomkeeper::api::{ApiSettings, ApiState, App, Apps, CursorKey, KeyDigest};
+use roomkeeper::api::{ApiSettings, ApiState, CursorKey, Registry};
+use roomkeeper::config::{ApiKeyDigest, AppConfig, customer_of};
 use roomkeeper::ids::{
     AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId, SessionId,
 };
@@ -94,6 +95,7 @@ impl Controller for Double {
 pub struct World {
     pub store: Arc<MemoryStore>,
     pub controller: Arc<Double>,
+    pub apps: Arc<Registry>,
     pub router: Router,
 }
 
@@ -166,18 +168,20 @@ impl World {
             panics: Mutex::default(),
         });
         let counter = Arc::new(AtomicU64::new(0xf00));
-        let keyed = |(id, key): (&str, &str)| App {
+        let keyed = |(id, key): (&str, &str)| AppConfig {
             id: app(id),
-            customer_id: Uuid::nil(),
-            keys: [Some(KeyDigest::of(key)), None],
+            customer_id: customer_of(&app(id)),
+            api_keys: vec![ApiKeyDigest::of(key)],
             dids: Vec::new(),
+            webhooks: Vec::new(),
         };
         let limiter = AppLimiter::new(seen.clone(), &settings.limits);
+        let apps = Arc::new(Registry::new(seen.clone(), &[keyed(DEMO), keyed(OTHER)]));
         let router = roomkeeper::api::router(ApiState {
             limiter: Arc::new(limiter),
             store: seen,
             controller: controller.clone(),
-            apps: Arc::new(Apps::new([keyed(DEMO), keyed(OTHER)])),
+            apps: apps.clone(),
             settings,
             new_id: Arc::new(move || {
                 Uuid::from_u128(counter.fetch_add(1, Ordering::Relaxed).into())
@@ -186,6 +190,7 @@ impl World {
         Self {
             store,
             controller,
+            apps,
             router,
         }
     }

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
@@ -25,14 +26,14 @@ use crate::store::gate::{Command, CommandAnswer};
 
 type Session = PathId<SessionId>;
 
-#[derive(Serialize)]
-struct Status {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Status {
     status: &'static str,
     room_id: String,
 }
 
-#[derive(Serialize)]
-struct Operation {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Operation {
     operation_id: String,
     status: &'static str,
 }

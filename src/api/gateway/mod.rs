@@ -4,6 +4,7 @@
 
 mod commands;
 mod create;
+mod docs;
 mod lists;
 mod rooms;
 mod sessions;
@@ -12,6 +13,8 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use super::Shared;
+
+pub(crate) use docs::{Failure, Paths};
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use std::ops::Bound;
+use utoipa::ToSchema;
 
 use crate::api::Shared;
 use crate::api::access::Nodes;
@@ -21,18 +22,18 @@ use crate::store::{EntityId, EntityKind};
 
 use super::{create, lists};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RoomRef {
     room_id: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RoomList {
     conferences: Vec<RoomRow>,
     cursor: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RoomRow {
     room_id: String,
     name: String,
@@ -43,7 +44,7 @@ pub(super) struct RoomRow {
     stale: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RoomDetail {
     room_id: String,
     name: String,
@@ -57,7 +58,7 @@ pub(super) struct RoomDetail {
     stale: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct MemberList {
     room_id: String,
     members: Vec<MemberRow>,
@@ -66,7 +67,7 @@ pub(super) struct MemberList {
     stale: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct MemberRow {
     uuid: String,
     did: String,

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::Shared;
 use crate::api::access::Nodes;
@@ -16,13 +17,13 @@ use crate::store::{EntityId, EntityKind};
 
 use super::lists;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SessionList {
     sessions: Vec<SessionRow>,
     cursor: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SessionRow {
     uuid: String,
     node: String,

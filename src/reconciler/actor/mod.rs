@@ -31,7 +31,7 @@ use crate::store::{EntityId, Lease, Store, Version};
 use crate::time::Timestamp;
 
 use super::Settings;
-use super::belief::{Belief, FreshIds, Order, Outcome};
+use super::belief::{Belief, FreshIds, Order, Outcome, Rules};
 use super::feed::FromNode;
 use super::intent::{Accepted, Intent, IntentError, Refusal};
 use super::news::{Dump, ListedChannel, Snapshot};
@@ -190,7 +190,8 @@ impl Actor {
         tasks: TaskTracker,
     ) -> Self {
         let now = Instant::now();
-        let belief = Belief::new(node.id(), settings.rules.clone());
+        let rules = settings.rules.borrow().clone();
+        let belief = Belief::new(node.id(), rules);
         Self {
             node,
             store,
@@ -239,6 +240,9 @@ impl Actor {
     ) {
         let mut fresh = Vec::with_capacity(NEWS_BATCH);
         let mut asked = Vec::with_capacity(WORK_BATCH);
+        let mut rules = self.settings.rules.clone();
+        // What they became since the actor was made is followed at once.
+        rules.mark_changed();
         loop {
             let wake = self.next_wake();
             tokio::select! {
@@ -246,6 +250,8 @@ impl Actor {
                 _ = news.recv_many(&mut fresh, NEWS_BATCH) => {}
                 n = work.recv_many(&mut asked, WORK_BATCH) => if n == 0 { break },
                 () = tokio::time::sleep_until(wake) => {}
+                // Nobody can change them any more: it is waited for the others alone.
+                Ok(()) = rules.changed() => self.follow(&rules.borrow_and_update().clone()),
             }
             // What else has queued goes into the same commit.
             while fresh.len() < NEWS_BATCH
@@ -280,6 +286,13 @@ impl Actor {
         work.close();
         while let Ok(item) = work.try_recv() {
             step::refuse(item, || IntentError::Busy);
+        }
+    }
+
+    /// Other rules hold. Calls that were nobody's may be an app's now; a snapshot shows them.
+    fn follow(&mut self, rules: &Rules) {
+        if self.belief.set_rules(rules.clone()) {
+            self.want_resync("the apps changed");
         }
     }
 

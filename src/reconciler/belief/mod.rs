@@ -187,6 +187,13 @@ impl Belief {
         }
     }
 
+    /// From here on these rules hold; what was decided under others stays. Says whether they are other ones.
+    pub fn set_rules(&mut self, rules: Rules) -> bool {
+        let other = self.rules != rules;
+        self.rules = rules;
+        other
+    }
+
     /// The node.
     pub const fn node(&self) -> NodeId {
         self.node

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::*;
 use crate::ids::{AppId, RoomId, RoomName};
 use crate::room::{RoomFact, RoomNotice};
+use crate::store::apps::StoredApps;
 use crate::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use crate::store::memory::MemoryStore;
 use crate::store::{
@@ -244,7 +245,7 @@ impl Bench {
         let worker = Worker::new(
             node(),
             store,
-            Arc::new(Endpoints::new(endpoints)),
+            watch::channel(Arc::new(Endpoints::new(endpoints))).1,
             Sender::new(OPEN, Limits::default()).unwrap(),
             Schedule::new([HOUR, HOUR]),
             settings,
@@ -592,6 +593,12 @@ impl Store for Flaky {
         room: RoomId,
     ) -> Result<(), StoreError> {
         self.gate()?.free_name(app, name, room).await
+    }
+    async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError> {
+        self.gate()?.read_apps(known).await
+    }
+    async fn put_app(&self, expected: u64, app: &AppId, record: &str) -> Result<bool, StoreError> {
+        self.gate()?.put_app(expected, app, record).await
     }
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
         self.gate()?.read_outbox(node, limit).await

@@ -1,6 +1,8 @@
-//! The operator's listener: whether the program lives and can work, its metrics, its nodes.
+//! The operator's listener: whether the program lives and can work, its metrics, its nodes, its apps.
 //!
 //! `/healthz` and `/readyz` are for probes, which have no keys; so they tell which node is how, but not why.
+
+mod apps;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,7 +14,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use serde_json::json;
@@ -20,10 +22,12 @@ use serde_json::json;
 use crate::ids::NodeId;
 use crate::reconciler::{Controller, Link, NodeReport};
 use crate::store::Store;
+use crate::webhook::guard::Policy;
 
 use super::auth::{KeyDigest, only};
 use super::body::BodyLimits;
 use super::error::ApiError;
+use super::registry::Registry;
 use super::{ApiSettings, dress};
 
 const ADMIN_KEY: &str = "x-admin-api-key";
@@ -38,6 +42,10 @@ pub struct AdminState {
     pub store: Arc<dyn Store>,
     /// Asked how the nodes are.
     pub controller: Arc<dyn Controller>,
+    /// The apps, listed and changed.
+    pub apps: Arc<Registry>,
+    /// Which receivers an app can be given.
+    pub webhooks: Policy,
     /// What opens it, but for the probes; `None` lets everybody in, which only a loopback listener may.
     pub key: Option<KeyDigest>,
     /// The metrics in Prometheus' text form.
@@ -72,6 +80,10 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/admin/nodes", get(nodes))
+        .route("/admin/apps", get(apps::list))
+        .route("/admin/apps/{app_id}", get(apps::get).post(apps::add))
+        .route("/admin/apps/{app_id}/rotate-key", post(apps::rotate_key))
+        .route("/admin/apps/{app_id}/disable", post(apps::disable))
         .with_state(shared);
     dress(routes, BodyLimits::of(settings))
 }

@@ -1,0 +1,277 @@
+//! `/admin/apps`: the operator makes apps, gives them keys, and closes the API to them.
+//!
+//! A key and a webhook's secret are in one answer only: the one to the request that made them.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderName, StatusCode};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::{Value, json};
+use url::Url;
+use uuid::Uuid;
+
+use crate::api::body::Fields;
+use crate::api::error::ApiError;
+use crate::api::registry::{ChangeError, Keyed, MOST_DIDS, NewApp};
+use crate::api::request::{InPath, PathId};
+use crate::config::{AppConfig, is_did};
+use crate::ids::AppId;
+use crate::store::apps::AppRecord;
+
+use super::{Operator, Shared};
+
+impl InPath for AppId {
+    const PARAM: &'static str = "app_id";
+}
+
+/// The highest limit that can be given.
+const MOST_REQUESTS: u64 = 1_000_000;
+
+/// What holds a key is nobody's to keep on the way.
+const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
+
+#[derive(Serialize)]
+pub(super) struct AppList {
+    apps: Vec<AppRow>,
+}
+
+/// An app, without what opens it.
+#[derive(Serialize)]
+pub(super) struct AppRow {
+    app_id: String,
+    customer_id: String,
+    dids: Vec<String>,
+    rate_limit: Option<u32>,
+    webhook_urls: Vec<String>,
+    active_keys: usize,
+    disabled: bool,
+    /// It is in the configuration, and can only be changed there.
+    configured: bool,
+    /// `null` for one of the configuration.
+    created_at: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct MadeApp {
+    #[serde(flatten)]
+    app: AppRow,
+    api_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_secret: Option<String>,
+}
+
+/// `GET /admin/apps`.
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    _: Operator,
+) -> Result<Json<AppList>, ApiError> {
+    let registry = &shared.state.apps;
+    // Another replica may have made one in this second.
+    registry.refresh().await?;
+    let tenants = registry.tenants();
+    let configured = registry.configured();
+    let stored = tenants.stored().values();
+    let mut apps: Vec<AppRow> = stored
+        .filter(|record| !configured.iter().any(|app| app.id == record.id))
+        .map(AppRow::stored)
+        .chain(configured.iter().map(AppRow::configured))
+        .collect();
+    apps.sort_unstable_by(|a, b| a.app_id.cmp(&b.app_id));
+    Ok(Json(AppList { apps }))
+}
+
+/// `GET /admin/apps/{app_id}`.
+pub(super) async fn get(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+) -> Result<Json<AppRow>, ApiError> {
+    let registry = &shared.state.apps;
+    if let Some(app) = registry.configured().iter().find(|app| app.id == id) {
+        return Ok(Json(AppRow::configured(app)));
+    }
+    registry.refresh().await?;
+    let tenants = registry.tenants();
+    let record = tenants.stored().get(&id);
+    record
+        .map(|record| Json(AppRow::stored(record)))
+        .ok_or_else(|| ChangeError::Unknown(id).into())
+}
+
+/// `POST /admin/apps/{app_id}`.
+pub(super) async fn add(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    fields: Fields,
+) -> Result<(StatusCode, [(HeaderName, &'static str); 1], Json<MadeApp>), ApiError> {
+    let new = NewApp {
+        id,
+        customer_id: customer_id(&fields)?,
+        dids: dids(&fields)?,
+        rate_limit: rate_limit(&fields)?,
+        webhook_url: webhook_url(&shared, &fields)?,
+    };
+    let Keyed { app, key } = shared.state.apps.add(&new).await?;
+    tracing::info!(app.id = %app.id, "an app was made");
+    let made = MadeApp {
+        app: AppRow::stored(&app),
+        api_key: key.expose_secret().to_owned(),
+        webhook_secret: app
+            .webhook
+            .as_ref()
+            .map(|hook| hook.secret.expose_secret().to_owned()),
+    };
+    Ok((StatusCode::CREATED, NO_STORE, Json(made)))
+}
+
+/// `POST /admin/apps/{app_id}/rotate-key`.
+pub(super) async fn rotate_key(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    _: Fields,
+) -> Result<([(HeaderName, &'static str); 1], Json<Value>), ApiError> {
+    let Keyed { app, key } = shared.state.apps.rotate_key(&id).await?;
+    tracing::info!(app.id = %app.id, "an app was given another key");
+    Ok((
+        NO_STORE,
+        Json(json!({
+            "app_id": app.id.as_str(),
+            "api_key": key.expose_secret(),
+            "active_keys": app.keys.len(),
+        })),
+    ))
+}
+
+/// `POST /admin/apps/{app_id}/disable`. Disabling one that is disabled changes nothing.
+pub(super) async fn disable(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    _: Fields,
+) -> Result<Json<AppRow>, ApiError> {
+    let app = shared.state.apps.disable(&id).await?;
+    tracing::info!(app.id = %app.id, "an app was disabled");
+    Ok(Json(AppRow::stored(&app)))
+}
+
+fn customer_id(fields: &Fields) -> Result<Option<Uuid>, ApiError> {
+    let given: Option<Uuid> = fields.parsed("customer_id")?;
+    if given.is_some_and(|id| id.is_nil()) {
+        return Err(ApiError::field("customer_id", "it must not be all zeros"));
+    }
+    Ok(given)
+}
+
+fn dids(fields: &Fields) -> Result<Vec<String>, ApiError> {
+    let Some(value) = fields.get("dids") else {
+        return Ok(Vec::new());
+    };
+    let wrong = |why: &str| ApiError::field("dids", why);
+    let list = value
+        .as_array()
+        .ok_or_else(|| wrong("expected a list of strings"))?;
+    if list.len() > MOST_DIDS {
+        return Err(wrong(&format!("there are more than {MOST_DIDS}")));
+    }
+    let mut dids: Vec<String> = Vec::with_capacity(list.len());
+    for (i, value) in list.iter().enumerate() {
+        let did = value
+            .as_str()
+            .filter(|text| is_did(text))
+            .ok_or_else(|| wrong(&format!("[{i}] is not 1 to 64 visible characters")))?;
+        if dids.iter().any(|other| other == did) {
+            return Err(wrong(&format!("[{i}] is given twice")));
+        }
+        dids.push(did.to_owned());
+    }
+    Ok(dids)
+}
+
+fn rate_limit(fields: &Fields) -> Result<Option<u32>, ApiError> {
+    let Some(value) = fields.get("rate_limit") else {
+        return Ok(None);
+    };
+    value
+        .as_u64()
+        .filter(|n| (1..=MOST_REQUESTS).contains(n))
+        .and_then(|n| u32::try_from(n).ok())
+        .map(Some)
+        .ok_or_else(|| {
+            ApiError::field(
+                "rate_limit",
+                format!("expected a whole number from 1 to {MOST_REQUESTS}"),
+            )
+        })
+}
+
+fn webhook_url(shared: &Shared, fields: &Fields) -> Result<Option<Url>, ApiError> {
+    let url: Option<Url> = fields.parsed("webhook_url")?;
+    if let Some(url) = &url {
+        let allowed = shared.state.webhooks.check_url(url);
+        allowed.map_err(|e| ApiError::field("webhook_url", e))?;
+    }
+    Ok(url)
+}
+
+impl AppRow {
+    fn stored(app: &AppRecord) -> Self {
+        Self {
+            app_id: app.id.to_string(),
+            customer_id: app.customer_id.to_string(),
+            dids: app.dids.clone(),
+            rate_limit: app.rate_limit,
+            webhook_urls: app
+                .webhook
+                .iter()
+                .map(|hook| hook.url.to_string())
+                .collect(),
+            active_keys: app.keys.len(),
+            disabled: app.disabled,
+            configured: false,
+            created_at: Some(app.created_at.rfc3339_seconds()),
+        }
+    }
+
+    fn configured(app: &AppConfig) -> Self {
+        Self {
+            app_id: app.id.to_string(),
+            customer_id: app.customer_id.to_string(),
+            dids: app.dids.clone(),
+            rate_limit: None,
+            webhook_urls: app
+                .webhooks
+                .iter()
+                .map(|hook| hook.url.to_string())
+                .collect(),
+            active_keys: app.api_keys.len(),
+            disabled: false,
+            configured: true,
+            created_at: None,
+        }
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        let words = error.to_string();
+        let conflict = || Self::new(StatusCode::CONFLICT, words.clone());
+        match error {
+            ChangeError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, words),
+            ChangeError::Exists(_) | ChangeError::Configured(_) | ChangeError::Disabled(_) => {
+                conflict()
+            }
+            ChangeError::DidTaken { did, owner } => {
+                conflict().detail(json!({ "did": did, "app_id": owner.as_str() }))
+            }
+            ChangeError::CustomerTaken { owner } => {
+                conflict().detail(json!({ "app_id": owner.as_str() }))
+            }
+            ChangeError::Busy => Self::unavailable(words, std::time::Duration::from_secs(1)),
+            ChangeError::Store(error) => error.into(),
+        }
+    }
+}

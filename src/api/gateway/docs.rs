@@ -1,0 +1,268 @@
+//! What the OpenAPI document says of the gateway API: one empty function a route, above which stands what its handler
+//! takes and answers.
+//!
+//! The answers are the handlers' own types. Bodies have types for the document alone, because handlers read them field
+//! by field, to name what is wrong with one. A test asks the router for each of these paths, holds the handlers' answers
+//! against these schemas, and fails for a route that is not here.
+#![allow(dead_code, reason = "what stands here is read by the macros alone")]
+
+use utoipa::{IntoParams, OpenApi, ToSchema};
+
+use super::commands::{Operation, Status};
+use super::rooms::{MemberList, RoomDetail, RoomList, RoomRef};
+use super::sessions::{SessionList, SessionRow};
+
+/// The paths of the gateway API.
+#[derive(OpenApi)]
+#[openapi(paths(
+    create, list, get, members, delete, sessions, session, join, leave, mute, unmute, answer,
+    hangup
+))]
+pub(crate) struct Paths;
+
+/// A conference that is to be made.
+#[derive(ToSchema)]
+struct NewConference {
+    /// Unique among the app's living conferences.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    name: String,
+    /// The node that it is to be on. Without it, the least loaded that is up.
+    #[schema(pattern = "^[A-Za-z0-9]{5}$")]
+    node: Option<String>,
+    /// The call whose node it is to be on.
+    session: Option<String>,
+}
+
+/// Which page of a list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PageQuery {
+    /// How many rows at most. What is above the most allowed is taken as that.
+    #[param(minimum = 1)]
+    limit: Option<u64>,
+    /// The `cursor` of the page before, as it was.
+    cursor: Option<String>,
+}
+
+/// What every command can carry.
+#[derive(ToSchema)]
+struct Command {
+    /// The caller's own id of the command, echoed in the webhook it leads to. Made when not given.
+    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    command_uid: Option<String>,
+}
+
+/// Which conference to join.
+#[derive(ToSchema)]
+struct Join {
+    /// The conference.
+    room_id: String,
+    /// Whether the member can be heard. Without it, members of a conference made through this API join muted.
+    muted: Option<bool>,
+    /// The caller's own id of the command, echoed in the webhook it leads to. Made when not given.
+    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    command_uid: Option<String>,
+}
+
+/// How to end a call.
+#[derive(ToSchema)]
+struct Hangup {
+    /// FreeSWITCH's name of the hang-up cause. Without it, `NORMAL_CLEARING`.
+    cause: Option<String>,
+    /// The caller's own id of the command.
+    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    command_uid: Option<String>,
+}
+
+/// What every answer is that is not a success.
+#[derive(ToSchema)]
+pub(crate) struct Failure {
+    /// Always `false`.
+    success: bool,
+    /// What went wrong, in words.
+    error: String,
+    /// What a program can use of it: `field` names what is wrong with a request, `room_id` a conference that is there
+    /// already, `session_node` and `room_node` where each is.
+    #[schema(value_type = Option<Object>)]
+    detail: Option<()>,
+}
+
+const ROOM: &str = "acW68-room-550e8400-e29b-41d4-a716-446655440000";
+
+/// Make a conference
+///
+/// Its webhook is `conference.created`.
+#[utoipa::path(
+    post, path = "/api/v1/conferences", tag = "conferences",
+    request_body(content = NewConference, example = json!({"name": "weekly-standup"})),
+    responses(
+        (status = 201, description = "It is made.", body = RoomRef,
+         example = json!({"room_id": ROOM})),
+        (status = 409, description = "The name is taken: `detail.room_id` has it. Or session and node are apart.", body = Failure,
+         example = json!({"success": false, "error": "Conference name already taken for this application", "detail": {"room_id": ROOM}})),
+    )
+)]
+fn create() {}
+
+/// List the app's conferences
+///
+/// By time of creation. When `cursor` is empty, it was the last page.
+#[utoipa::path(
+    get, path = "/api/v1/conferences", tag = "conferences", params(PageQuery),
+    responses((status = 200, description = "A page: 50 unless asked otherwise, 200 at most.", body = RoomList,
+     example = json!({"conferences": [{"room_id": ROOM, "name": "team-standup", "members": 3, "created_at": "2026-05-06T12:34:56Z"}], "cursor": ""})))
+)]
+fn list() {}
+
+/// Read a conference
+#[utoipa::path(
+    get, path = "/api/v1/conferences/{room_id}", tag = "conferences",
+    params(("room_id" = String, Path, description = "The conference.")),
+    responses(
+        (status = 200, description = "How it is. `created_at` is in unix seconds here.", body = RoomDetail,
+         example = json!({"room_id": ROOM, "name": "weekly-standup", "created_at": "1711036800", "members": 5, "playback_status": "stopped", "playback_volume": 0, "playback_urls": [], "playback_operation_id": ""})),
+        (status = 403, description = "It is another app's.", body = Failure),
+        (status = 404, description = "There is none.", body = Failure),
+    )
+)]
+fn get() {}
+
+/// List a conference's members
+///
+/// Another app's conference is not found here.
+#[utoipa::path(
+    get, path = "/api/v1/conferences/{room_id}/members", tag = "conferences",
+    params(("room_id" = String, Path, description = "The conference."), PageQuery),
+    responses(
+        (status = 200, description = "A page: 50 unless asked otherwise, 1,000 at most.", body = MemberList,
+         example = json!({"room_id": ROOM, "members": [{"uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "did": "747713001", "caller_id": "527121102", "muted": false}], "cursor": ""})),
+        (status = 404, description = "There is none, or it is another app's.", body = Failure),
+    )
+)]
+fn members() {}
+
+/// End a conference
+///
+/// From the answer on it is not found. Its members go back into park; each has its `conference.member.left`, then the
+/// conference its `conference.destroyed`, at the latest 10 seconds after the answer.
+#[utoipa::path(
+    delete, path = "/api/v1/conferences/{room_id}", tag = "conferences",
+    params(("room_id" = String, Path, description = "The conference.")),
+    responses(
+        (status = 200, description = "It ends.", body = RoomRef, example = json!({"room_id": ROOM})),
+        (status = 403, description = "It is another app's.", body = Failure),
+        (status = 404, description = "There is none.", body = Failure),
+    )
+)]
+fn delete() {}
+
+/// List the app's calls
+#[utoipa::path(
+    get, path = "/api/v1/sessions", tag = "sessions", params(PageQuery),
+    responses((status = 200, description = "A page: 50 unless asked otherwise, 200 at most.", body = SessionList,
+     example = json!({"sessions": [{"uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "node": "acW68", "did": "747713001", "caller_id": "527121102", "direction": "inbound", "state": "parked", "room_id": null, "created_at": "2026-05-06T12:34:56Z"}], "cursor": ""})))
+)]
+fn sessions() {}
+
+/// Read a call
+#[utoipa::path(
+    get, path = "/api/v1/sessions/{uuid}", tag = "sessions",
+    params(("uuid" = String, Path, description = "The call.")),
+    responses(
+        (status = 200, description = "How it is. `state` is `ringing`, `parked`, `acting`, `joining`, `in_room` or `leaving`.", body = SessionRow,
+         example = json!({"uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "node": "acW68", "did": "747713001", "caller_id": "527121102", "direction": "inbound", "state": "in_room", "room_id": ROOM, "created_at": "2026-05-06T12:34:56Z"})),
+        (status = 403, description = "It is another app's.", body = Failure),
+        (status = 404, description = "There is none.", body = Failure),
+    )
+)]
+fn session() {}
+
+macro_rules! command {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $body:ty, $request:tt, $answer:ty, $example:tt, $conflict:literal) => {
+        $(#[$doc])*
+        #[utoipa::path(
+            post, path = $path, tag = "commands",
+            params(("uuid" = String, Path, description = "The call.")),
+            request_body(content = Option<$body>, example = json!($request)),
+            responses(
+                (status = 202, description = "It is begun; the webhook tells when it is done.", body = $answer, example = json!($example)),
+                (status = 403, description = "The call is another app's.", body = Failure),
+                (status = 404, description = "There is no such call, or it is in no conference.", body = Failure),
+                (status = 409, description = $conflict, body = Failure),
+                (status = 502, description = "FreeSWITCH refused.", body = Failure),
+                (status = 504, description = "FreeSWITCH did not answer in time: it may be done or not.", body = Failure),
+            )
+        )]
+        fn $name() {}
+    };
+}
+
+/// Bring a call into a conference
+///
+/// Its webhook is `conference.member.joined`, or `conference.member.join_failed`.
+#[utoipa::path(
+    post, path = "/api/v1/sessions/{uuid}/commands/conference/join", tag = "commands",
+    params(("uuid" = String, Path, description = "The call.")),
+    request_body(content = Join, example = json!({"room_id": ROOM})),
+    responses(
+        (status = 200, description = "It is in there already.", body = Status, example = json!({"status": "already_joined", "room_id": ROOM})),
+        (status = 202, description = "It is begun.", body = Status, example = json!({"status": "joining", "room_id": ROOM})),
+        (status = 403, description = "The call or the conference is another app's.", body = Failure),
+        (status = 404, description = "There is no such call or conference.", body = Failure),
+        (status = 409, description = "The call is in another conference, still leaving one, or on another node.", body = Failure,
+         example = json!({"success": false, "error": "Session is already in a different conference room. Use conference/leave first."})),
+        (status = 502, description = "FreeSWITCH refused.", body = Failure),
+        (status = 504, description = "FreeSWITCH did not answer in time: it may be done or not.", body = Failure),
+    )
+)]
+fn join() {}
+
+command! {
+    /// Take a call out of its conference
+    ///
+    /// Its webhook is `conference.member.left`.
+    leave, "/api/v1/sessions/{uuid}/commands/conference/leave",
+    Command, {"command_uid": "leave-1"}, Status,
+    {"status": "leaving", "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
+    "It is still joining."
+}
+
+command! {
+    /// Mute a member
+    ///
+    /// Its webhook is `conference.member.muted`.
+    mute, "/api/v1/sessions/{uuid}/commands/conference/mute",
+    Command, {"command_uid": "mute-1"}, Status,
+    {"status": "muted", "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
+    "It is muted already, or still joining."
+}
+
+command! {
+    /// Unmute a member
+    ///
+    /// Its webhook is `conference.member.unmuted`.
+    unmute, "/api/v1/sessions/{uuid}/commands/conference/unmute",
+    Command, {"command_uid": "unmute-1"}, Status,
+    {"status": "unmuted", "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
+    "It is unmuted already, or still joining."
+}
+
+command! {
+    /// Answer a call
+    ///
+    /// Its webhook is `call.answered`.
+    answer, "/api/v1/sessions/{uuid}/commands/answer",
+    Command, {"command_uid": "answer-1"}, Operation,
+    {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "in_progress"},
+    "It is answered already."
+}
+
+command! {
+    /// End a call
+    ///
+    /// Its webhook is `call.hangup`.
+    hangup, "/api/v1/sessions/{uuid}/commands/hangup",
+    Hangup, {"cause": "NORMAL_CLEARING"}, Operation,
+    {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "in_progress"},
+    "It is ending already."
+}

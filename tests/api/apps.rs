@@ -1,0 +1,331 @@
+//! Apps that are made while the program runs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use roomkeeper::api::Registry;
+use roomkeeper::store::Store;
+use serde_json::{Value, json};
+
+use crate::admin::admin;
+use crate::faulty::Faulty;
+use crate::world::*;
+
+async fn ask(router: &Router, method: &str, path: &str, body: Option<Value>) -> Answer {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("X-Admin-API-Key", "secret");
+    let body = match body {
+        Some(body) => {
+            request = request.header("Content-Type", "application/json");
+            Body::from(body.to_string())
+        }
+        None => Body::empty(),
+    };
+    send(router, request.body(body).unwrap()).await
+}
+
+async fn add(router: &Router, id: &str, body: Value) -> Answer {
+    ask(router, "POST", &format!("/admin/apps/{id}"), Some(body)).await
+}
+
+async fn made(router: &Router, id: &str, body: Value) -> String {
+    let answer = add(router, id, body).await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text);
+    answer.json()["api_key"].as_str().unwrap().to_owned()
+}
+
+/// What the API answers to this key.
+async fn status(world: &World, id: &str, key: &str) -> u16 {
+    let request = request((id, key), "GET", "/api/v1/conferences", None);
+    world.send(request).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn an_app_is_made_and_its_key_opens_at_once() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    let body = json!({
+        "dids": ["100", "101"], "rate_limit": 50, "webhook_url": "https://example.com/hook",
+    });
+    let answer = add(&router, "acme", body).await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let mut app = answer.json();
+    let key = app["api_key"].take().as_str().unwrap().to_owned();
+    let secret = app["webhook_secret"].take().as_str().unwrap().to_owned();
+    // 256 bits in base64url: 43 characters.
+    assert_eq!(key.strip_prefix("rk_").unwrap().len(), 43, "{key}");
+    assert!(secret.parse::<roomkeeper::webhook::sign::Secret>().is_ok());
+    assert_eq!(status(&world, "acme", &key).await, 200);
+    assert_eq!(status(&world, "acme", "rk_other").await, 401);
+    assert_eq!(status(&world, "demo", &key).await, 401);
+
+    for path in ["/admin/apps", "/admin/apps/acme"] {
+        let answer = ask(&router, "GET", path, None).await;
+        assert_eq!(answer.status.as_u16(), 200);
+        for hidden in [&key[3..], &secret[6..]] {
+            assert!(!answer.text.contains(hidden), "{}", answer.text);
+        }
+    }
+    let row = ask(&router, "GET", "/admin/apps/acme", None).await.json();
+    assert_eq!(row["dids"], json!(["100", "101"]));
+    assert_eq!(row["rate_limit"], 50);
+    assert_eq!(row["webhook_urls"], json!(["https://example.com/hook"]));
+    assert_eq!(row["active_keys"], 1);
+    assert_eq!(
+        (&row["disabled"], &row["configured"]),
+        (&json!(false), &json!(false))
+    );
+    let list = ask(&router, "GET", "/admin/apps", None).await.json();
+    let ids: Vec<_> = list["apps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| a["app_id"].clone())
+        .collect();
+    assert_eq!(ids, ["acme", "demo", "other"]);
+}
+
+#[tokio::test]
+async fn calls_and_receivers_follow_the_apps() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    let mut changes = world.apps.watch();
+    changes.mark_unchanged();
+    made(
+        &router,
+        "acme",
+        json!({"dids": ["100"], "webhook_url": "https://example.com/h"}),
+    )
+    .await;
+    assert!(changes.has_changed().unwrap());
+    assert_eq!(world.apps.dids()["100"], app("acme"));
+    assert!(world.apps.ids().contains(&app("acme")) && world.apps.ids().contains(&app("demo")));
+    assert_eq!(world.apps.endpoints().of_app(&app("acme")).len(), 1);
+    // Disabled, its calls are still its own and are told of.
+    ask(&router, "POST", "/admin/apps/acme/disable", None).await;
+    assert_eq!(world.apps.dids()["100"], app("acme"));
+    assert_eq!(world.apps.endpoints().of_app(&app("acme")).len(), 1);
+}
+
+#[tokio::test]
+async fn two_keys_are_active_and_the_third_drops_the_oldest() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    let mut keys = vec![made(&router, "acme", json!({})).await];
+    for active in [2, 2] {
+        let answer = ask(&router, "POST", "/admin/apps/acme/rotate-key", None).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.json()["active_keys"], active);
+        keys.push(answer.json()["api_key"].as_str().unwrap().to_owned());
+    }
+    let mut opens = Vec::new();
+    for key in &keys {
+        opens.push(status(&world, "acme", key).await);
+    }
+    assert_eq!(opens, [401, 200, 200]);
+}
+
+#[tokio::test]
+async fn a_disabled_app_is_401_and_gets_no_key() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    let key = made(&router, "acme", json!({"dids": ["100"]})).await;
+    for _ in 0..2 {
+        let answer = ask(&router, "POST", "/admin/apps/acme/disable", None).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
+        assert_eq!(answer.json()["disabled"], true);
+    }
+    assert_eq!(status(&world, "acme", &key).await, 401);
+    ask(&router, "POST", "/admin/apps/acme/rotate-key", None)
+        .await
+        .fails(409);
+    add(&router, "acme", json!({})).await.fails(409);
+    add(&router, "beta", json!({"dids": ["100"]}))
+        .await
+        .fails(409);
+}
+
+#[tokio::test]
+async fn what_only_one_app_can_have_409() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    let customer = "5e4a0680-804e-11ec-8477-2fea5968d85b";
+    made(
+        &router,
+        "acme",
+        json!({"dids": ["100"], "customer_id": customer}),
+    )
+    .await;
+    for id in ["acme", "demo"] {
+        add(&router, id, json!({})).await.fails(409);
+    }
+    let envelope = add(&router, "beta", json!({"dids": ["1", "100"]}))
+        .await
+        .fails(409);
+    assert_eq!(envelope["detail"], json!({"did": "100", "app_id": "acme"}));
+    let envelope = add(&router, "beta", json!({"customer_id": customer}))
+        .await
+        .fails(409);
+    assert_eq!(envelope["detail"], json!({"app_id": "acme"}));
+    for action in ["rotate-key", "disable"] {
+        let path = format!("/admin/apps/demo/{action}");
+        ask(&router, "POST", &path, None).await.fails(409);
+        let path = format!("/admin/apps/nobody/{action}");
+        ask(&router, "POST", &path, None).await.fails(404);
+    }
+    ask(&router, "GET", "/admin/apps/nobody", None)
+        .await
+        .fails(404);
+    let row = ask(&router, "GET", "/admin/apps/demo", None).await.json();
+    assert_eq!(
+        (&row["configured"], &row["created_at"]),
+        (&json!(true), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn bad_fields_400_and_named() {
+    let world = World::new();
+    let router = admin(&world, Some("secret"));
+    for (field, bad) in [
+        ("customer_id", json!("x")),
+        ("customer_id", json!("00000000-0000-0000-0000-000000000000")),
+        ("dids", json!("100")),
+        ("dids", json!([100])),
+        ("dids", json!(["1 2"])),
+        ("dids", json!(["1", "1"])),
+        ("dids", json!(vec!["1"; 1001])),
+        ("rate_limit", json!(0)),
+        ("rate_limit", json!(-1)),
+        ("rate_limit", json!(1.5)),
+        ("rate_limit", json!(1_000_001)),
+        ("webhook_url", json!("nothing")),
+        ("webhook_url", json!("http://example.com/")),
+        ("webhook_url", json!("https://127.0.0.1/")),
+    ] {
+        let envelope = add(&router, "acme", json!({field: bad})).await.fails(400);
+        assert_eq!(envelope["detail"]["field"], field, "{bad}");
+    }
+    let envelope = add(&router, "a.b", json!({})).await.fails(400);
+    assert_eq!(envelope["detail"]["field"], "app_id");
+    assert_eq!(
+        world.store.read_apps(None).await.unwrap().unwrap().version,
+        0
+    );
+}
+
+#[tokio::test]
+async fn nobody_without_the_admin_key_401() {
+    let world = World::new();
+    let router = admin(&world, Some("other"));
+    for (method, path) in [
+        ("GET", "/admin/apps"),
+        ("GET", "/admin/apps/acme"),
+        ("POST", "/admin/apps/acme"),
+        ("POST", "/admin/apps/acme/rotate-key"),
+        ("POST", "/admin/apps/acme/disable"),
+    ] {
+        ask(&router, method, path, None).await.fails(401);
+    }
+}
+
+#[tokio::test]
+async fn another_replicas_change_is_found_with_the_next_look() {
+    let (here, there) = (World::new(), World::new());
+    let store: Arc<dyn Store> = here.store.clone();
+    let replica = Arc::new(Registry::new(store, &[]));
+    let key = made(
+        &admin(&here, Some("secret")),
+        "acme",
+        json!({"dids": ["100"]}),
+    )
+    .await;
+    assert_eq!(status(&here, "acme", &key).await, 200);
+    assert_eq!(
+        status(&there, "acme", &key).await,
+        401,
+        "it has another store"
+    );
+    assert!(!replica.ids().contains(&app("acme")));
+    replica.refresh().await.unwrap();
+    assert_eq!(replica.dids()["100"], app("acme"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_are_looked_for_every_second_also_after_an_outage() {
+    let world = World::new();
+    let faulty = Faulty::new(world.store.clone(), &["read_apps"]);
+    let replica = Arc::new(Registry::new(faulty.clone(), &[]));
+    let mut changes = replica.watch();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(replica.clone().run(stop.clone()));
+    made(&admin(&world, Some("secret")), "acme", json!({})).await;
+    while faulty.fired.load(Ordering::Relaxed) < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    faulty.broken.lock().unwrap().clear();
+    let begun = tokio::time::Instant::now();
+    changes.changed().await.unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2));
+    assert!(replica.ids().contains(&app("acme")));
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn as_long_as_the_stored_apps_are_not_known_503_rather_than_401() {
+    let store = Arc::new(roomkeeper::store::memory::MemoryStore::new());
+    let faulty = Faulty::new(store.clone(), &["read_apps"]);
+    let world = World::on(faulty.clone(), store, settings());
+    let unknown = || request(("acme", "rk_x"), "GET", "/api/v1/conferences", None);
+    world.send(unknown()).await.fails(503);
+    assert_eq!(faulty.fired.load(Ordering::Relaxed), 1);
+    // A configured app needs no store for this.
+    assert_eq!(world.get("/api/v1/conferences").await.status.as_u16(), 200);
+    faulty.broken.lock().unwrap().clear();
+    world.send(unknown()).await.fails(401);
+    // Once known, what was known last counts.
+    faulty.broken.lock().unwrap().insert("read_apps");
+    world.send(unknown()).await.fails(401);
+    let router = admin(&world, Some("secret"));
+    add(&router, "acme", json!({})).await.fails(503);
+}
+
+#[tokio::test]
+async fn replicas_that_make_apps_at_once_never_share_a_number() {
+    let world = World::new();
+    let replicas: Vec<_> = (0..8)
+        .map(|_| world.store.clone() as Arc<dyn Store>)
+        .collect();
+    let made = replicas.into_iter().enumerate().map(|(n, store)| {
+        let mut there = World::on(store, world.store.clone(), settings());
+        there.store = world.store.clone();
+        async move {
+            let router = admin(&there, Some("secret"));
+            add(&router, &format!("app{n}"), json!({"dids": ["100"]}))
+                .await
+                .status
+                .as_u16()
+        }
+    });
+    let mut all = futures_util::future::join_all(made).await;
+    all.sort_unstable();
+    assert_eq!(all, [201, 409, 409, 409, 409, 409, 409, 409]);
+}
+
+#[tokio::test]
+async fn one_app_that_cannot_be_read_costs_the_others_nothing() {
+    let world = World::new();
+    assert!(world.store.put_app(0, &app("broken"), "{}").await.unwrap());
+    let router = admin(&world, Some("secret"));
+    let key = made(&router, "acme", json!({})).await;
+    assert_eq!(status(&world, "acme", &key).await, 200);
+    add(&router, "broken", json!({})).await.fails(409);
+}

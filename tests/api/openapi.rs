@@ -1,0 +1,269 @@
+//! The OpenAPI document against the router, the answers, and itself.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::http::Request;
+use roomkeeper::api::openapi::document;
+use roomkeeper::reconciler::Accepted;
+use serde_json::{Value, json};
+
+use crate::world::*;
+
+const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/openapi.json");
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+/// What is served besides the API itself.
+const UNDOCUMENTED: [&str; 2] = ["/docs", "/openapi.json"];
+
+fn api() -> Value {
+    serde_json::from_str(&document().unwrap()).unwrap()
+}
+
+/// A schema of the document, able to be checked against by itself.
+fn schema(api: &Value, schema: &Value) -> jsonschema::Validator {
+    let mut schema = schema.clone();
+    schema["components"] = api["components"].clone();
+    jsonschema::draft202012::new(&schema).unwrap()
+}
+
+#[track_caller]
+fn fits(api: &Value, media: &Value, instance: &Value, what: &str) {
+    let validator = schema(api, &media["schema"]);
+    let errors: Vec<_> = validator
+        .iter_errors(instance)
+        .map(|e| e.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{what}: {errors:?} in {instance}");
+}
+
+#[test]
+fn the_committed_document_is_the_one_of_the_code() {
+    let made = document().unwrap();
+    if std::env::var_os("ROOMKEEPER_WRITE_FIXTURES").is_some() {
+        std::fs::write(COMMITTED, &made).unwrap();
+    }
+    let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
+    assert!(
+        committed == made,
+        "fixtures/openapi.json is not what the code makes: run this test with ROOMKEEPER_WRITE_FIXTURES=1"
+    );
+}
+
+#[test]
+fn it_says_what_it_is() {
+    let api = api();
+    assert!(api["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert_eq!(api["info"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        api["components"]["securitySchemes"]["api_key"],
+        json!({"type": "apiKey", "in": "header", "name": "X-API-Key"})
+    );
+    assert_eq!(api["security"], json!([{"app_id": [], "api_key": []}]));
+    let mut ids = BTreeSet::new();
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let what = format!("{method} {path}");
+            assert!(ids.insert(operation["operationId"].to_string()), "{what}");
+            assert!(operation["summary"].is_string(), "{what}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let media = &response["content"]["application/json"];
+                let is_failure = media["schema"]["$ref"] == "#/components/schemas/Failure";
+                assert_eq!(is_failure, !status.starts_with('2'), "{what} {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_documented_operation_is_routed_and_no_other_method_is() {
+    let (api, world) = (api(), World::new());
+    for (path, item) in api["paths"].as_object().unwrap() {
+        let path = path
+            .replace("{room_id}", &room_id("acW68", 1).to_string())
+            .replace("{uuid}", &session_id("acW68", 1).to_string());
+        for method in METHODS {
+            let request = Request::builder()
+                .method(method.to_uppercase().as_str())
+                .uri(&path)
+                .body(Body::empty())
+                .unwrap();
+            // Nobody is let in, so what is routed is 401.
+            let expected = if item[method].is_object() { 401 } else { 405 };
+            let status = world.send(request).await.status.as_u16();
+            assert_eq!(status, expected, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_is_documented() {
+    let api = api();
+    // The router shows its routes to those who debug it, and to nobody else.
+    let shown = format!("{:?}", World::new().router);
+    let routed: BTreeSet<&str> = shown
+        .split('"')
+        // The fallback stands at the root.
+        .filter(|text| text.starts_with('/') && *text != "/" && !text.contains("__private"))
+        .collect();
+    assert!(routed.contains("/api/v1/conferences/{room_id}"), "{shown}");
+    let documented: BTreeSet<&str> = api["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .chain(UNDOCUMENTED)
+        .collect();
+    assert_eq!(routed, documented);
+}
+
+#[test]
+fn examples_fit_their_schemas() {
+    let api = api();
+    let mut seen = 0;
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let answers = operation["responses"].as_object().unwrap().iter();
+            let request = operation.get("requestBody").map(|body| ("request", body));
+            for (name, holder) in answers.map(|(s, r)| (s.as_str(), r)).chain(request) {
+                let media = &holder["content"]["application/json"];
+                let what = format!("{method} {path} {name}");
+                if let Some(example) = media.get("example") {
+                    seen += 1;
+                    fits(&api, media, example, &what);
+                    // A schema that takes anything would take this too.
+                    let validator = schema(&api, &media["schema"]);
+                    assert!(!validator.is_valid(&json!("no object")), "{what}");
+                }
+                let is_wanted = name.starts_with('2') || name == "request";
+                assert!(media.get("example").is_some() || !is_wanted, "{what}");
+            }
+        }
+    }
+    assert!(seen >= 20, "{seen}");
+}
+
+#[tokio::test]
+async fn real_answers_fit_their_schemas() {
+    let (api, world) = (api(), World::new());
+    let room = room_id("acW68", 1);
+    let call = session_id("acW68", 1);
+    let (rooms, calls) = (
+        format!("/api/v1/conferences/{room}"),
+        format!("/api/v1/sessions/{call}"),
+    );
+    world.room(room, "demo", "a", 1, 2).await;
+    world.session(call, "demo", 1).await;
+    let operation = "a1b2c3d4-e5f6-7890-abcd-ef1234567890".parse().unwrap();
+    world
+        .script(Ok(Accepted::Joining { room }))
+        .script(Ok(Accepted::Leaving { room }))
+        .script(Ok(Accepted::Muted { room }))
+        .script(Ok(Accepted::Unmuted { room }))
+        .script(Ok(Accepted::InProgress { operation }))
+        .script(Ok(Accepted::InProgress { operation }));
+    let join = json!({"room_id": room.to_string()});
+    let empty = json!({});
+    let command = |name: &str| {
+        (
+            format!("{calls}/commands/{name}"),
+            format!("/api/v1/sessions/{{uuid}}/commands/{name}"),
+        )
+    };
+    let mut walk: Vec<(&str, String, String, Option<&Value>)> = Vec::new();
+    for (name, body) in [
+        ("conference/join", &join),
+        ("conference/leave", &empty),
+        ("conference/mute", &empty),
+        ("conference/unmute", &empty),
+        ("answer", &empty),
+        ("hangup", &empty),
+    ] {
+        let (path, documented) = command(name);
+        walk.push(("post", path, documented, Some(body)));
+    }
+    let list = |path: &str| ("get", path.to_owned(), path.to_owned(), None);
+    walk.push(list("/api/v1/conferences"));
+    walk.push(list("/api/v1/sessions"));
+    walk.push((
+        "get",
+        rooms.clone(),
+        "/api/v1/conferences/{room_id}".to_owned(),
+        None,
+    ));
+    walk.push((
+        "get",
+        format!("{rooms}/members"),
+        "/api/v1/conferences/{room_id}/members".to_owned(),
+        None,
+    ));
+    walk.push((
+        "get",
+        calls.clone(),
+        "/api/v1/sessions/{uuid}".to_owned(),
+        None,
+    ));
+    // A failure has one form, wherever it comes from.
+    walk.push((
+        "get",
+        format!("{rooms}0"),
+        "/api/v1/conferences/{room_id}".to_owned(),
+        None,
+    ));
+    walk.push((
+        "delete",
+        rooms.clone(),
+        "/api/v1/conferences/{room_id}".to_owned(),
+        None,
+    ));
+    // From one that is down nothing new is heard, and lists say so.
+    let stale = list("/api/v1/sessions");
+    walk.push(stale);
+    for (n, (method, path, documented, body)) in walk.into_iter().enumerate() {
+        if n == 13 {
+            world.set_node("acW68", |node| {
+                node.link = down(std::time::Duration::from_secs(1))
+            });
+        }
+        let answer = world
+            .send(request(DEMO, &method.to_uppercase(), &path, body.cloned()))
+            .await;
+        let status = answer.status.as_u16().to_string();
+        let what = format!("{method} {documented} {status}");
+        let response = &api["paths"][&documented][method]["responses"][&status];
+        assert!(
+            response.is_object(),
+            "{what} is not documented: {}",
+            answer.text
+        );
+        fits(
+            &api,
+            &response["content"]["application/json"],
+            &answer.json(),
+            &what,
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_document_and_its_page_are_served_to_everybody() {
+    let world = World::new();
+    let get = async |path: &str| {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        world.send(request).await
+    };
+    let answer = get("/openapi.json").await;
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.text, document().unwrap());
+    let page = get("/docs").await;
+    assert_eq!(page.status.as_u16(), 200);
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert!(
+        page.header("content-security-policy")
+            .starts_with("default-src 'none'")
+    );
+    // It names no other host, not even as a namespace.
+    for outside in ["http://", "https://", "src=\"//", "@import", "url("] {
+        assert!(!page.text.contains(outside), "{outside}");
+    }
+}
