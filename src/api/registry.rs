@@ -381,7 +381,7 @@ impl Registry {
             .values()
             .filter(|record| !self.configured.iter().any(|app| app.id == record.id))
             .filter_map(endpoint);
-        Endpoints::new(configured.chain(stored))
+        Endpoints::new(configured.chain(stored)).with_apps(self.ids())
     }
 }
 

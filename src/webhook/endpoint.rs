@@ -4,7 +4,7 @@
 //! made from its app and URL alone, so that its queue is still its own after a restart, on every replica, and after
 //! its secret or filters have changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -139,6 +139,7 @@ pub fn endpoint_id(app: &AppId, url: &Url) -> EndpointId {
 pub struct Endpoints {
     by_id: HashMap<EndpointId, Arc<Endpoint>>,
     by_app: BTreeMap<AppId, Vec<Arc<Endpoint>>>,
+    apps: Option<BTreeSet<AppId>>,
 }
 
 impl Endpoints {
@@ -153,6 +154,19 @@ impl Endpoints {
             all.by_id.insert(endpoint.id.clone(), endpoint);
         }
         all
+    }
+
+    /// These apps are all that are known, also those without a receiver.
+    #[must_use]
+    pub fn with_apps(mut self, apps: BTreeSet<AppId>) -> Self {
+        self.apps = Some(apps);
+        self
+    }
+
+    /// Whether what is said here of an app's receivers can be relied on: another replica may know an app that this one
+    /// has yet to learn of.
+    pub fn knows(&self, app: &AppId) -> bool {
+        self.apps.as_ref().is_none_or(|apps| apps.contains(app))
     }
 
     /// The receiver with this id.

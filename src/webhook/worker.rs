@@ -7,6 +7,7 @@
 //! happens, because another replica's commits wake nobody here. While the store does not answer it backs off; attempts
 //! under way go on meanwhile.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use tracing::{debug, error, warn};
 use super::endpoint::{Endpoint, Endpoints};
 use super::schedule::{Attempt, Schedule};
 use super::sender::{Report, Sender};
-use crate::ids::NodeId;
-use crate::store::{ClaimedDelivery, DeliveryResult, NewDelivery, Store, StoreError};
+use crate::ids::{AppId, NodeId};
+use crate::store::{ClaimedDelivery, DeliveryResult, Message, NewDelivery, Store, StoreError};
 use crate::telemetry;
 
 /// The bounds of a worker.
@@ -64,6 +65,11 @@ const MEASURE: Duration = Duration::from_secs(5);
 /// not know a new one, and must leave it to those that do; one that was removed must not be kept for days.
 const UNKNOWN_ENDPOINT_ATTEMPTS: u32 = 7;
 
+/// How long events of an app that is not known here are kept in the outbox. It may have been made on another replica a
+/// moment ago, and handed over now they would reach nobody. One that was removed must not hold the others up for long,
+/// and does so once.
+const UNKNOWN_APP_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How often the end of an attempt is written, before the message is left to be sent again.
 const FINISH_ATTEMPTS: u32 = 4;
 
@@ -103,11 +109,13 @@ impl Worker {
     pub async fn run(self, wake: Arc<Notify>, stop: CancellationToken) {
         let mut in_flight = JoinSet::new();
         let mut look_at_outbox = true;
+        let mut strangers = HashMap::new();
         let mut failures: u32 = 0;
         let mut measured: Option<Instant> = None;
         while !stop.is_cancelled() {
             let measure = measured.is_none_or(|at| at.elapsed() >= MEASURE);
-            let wait = match self.round(&mut in_flight, look_at_outbox, measure).await {
+            let round = self.round(&mut in_flight, look_at_outbox, measure, &mut strangers);
+            let wait = match round.await {
                 Ok(wait) => {
                     if measure {
                         measured = Some(Instant::now());
@@ -165,9 +173,10 @@ impl Worker {
         in_flight: &mut JoinSet<()>,
         look_at_outbox: bool,
         measure: bool,
+        strangers: &mut HashMap<AppId, Instant>,
     ) -> Result<Duration, StoreError> {
         let mut wait = self.settings.idle;
-        if look_at_outbox && self.hand_over().await? {
+        if look_at_outbox && self.hand_over(strangers).await? {
             wait = Duration::ZERO;
         }
         if measure {
@@ -199,7 +208,8 @@ impl Worker {
     }
 
     /// Moves a batch from the outbox to the queues of those who want it. Says whether there may be more.
-    async fn hand_over(&self) -> Result<bool, StoreError> {
+    /// `strangers` are the apps that were not known, by when that was first seen.
+    async fn hand_over(&self, strangers: &mut HashMap<AppId, Instant>) -> Result<bool, StoreError> {
         let batch = self
             .store
             .read_outbox(self.node, self.settings.batch)
@@ -210,6 +220,17 @@ impl Worker {
         let full = batch.messages.len() >= self.settings.batch;
         let mut deliveries = Vec::with_capacity(batch.messages.len());
         let endpoints = self.endpoints();
+        let is_early = |message: &Message| {
+            !endpoints.knows(&message.app)
+                && strangers
+                    .entry(message.app.clone())
+                    .or_insert_with(Instant::now)
+                    .elapsed()
+                    < UNKNOWN_APP_PATIENCE
+        };
+        if batch.messages.iter().any(is_early) {
+            return Ok(false);
+        }
         for message in batch.messages {
             for endpoint in endpoints.wanting(&message.app, &message.event) {
                 deliveries.push(NewDelivery {

@@ -1,7 +1,7 @@
 //! Against real receivers on the loopback interface. The store's clock is moved by hand, so that a retry of an hour
 //! costs no time and none happens before it is asked for.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -242,10 +242,20 @@ impl Bench {
         endpoints: impl IntoIterator<Item = Endpoint>,
         settings: Settings,
     ) -> Running {
+        let (_, endpoints) = watch::channel(Arc::new(Endpoints::new(endpoints)));
+        self.start_following(store, endpoints, settings)
+    }
+
+    fn start_following(
+        &self,
+        store: Arc<dyn Store>,
+        endpoints: watch::Receiver<Arc<Endpoints>>,
+        settings: Settings,
+    ) -> Running {
         let worker = Worker::new(
             node(),
             store,
-            watch::channel(Arc::new(Endpoints::new(endpoints))).1,
+            endpoints,
             Sender::new(OPEN, Limits::default()).unwrap(),
             Schedule::new([HOUR, HOUR]),
             settings,
@@ -503,6 +513,47 @@ async fn a_receiver_that_is_not_configured_here_is_left_to_others() {
     bench.pass(2 * HOUR);
     assert_eq!(receiver.next().await.place(), (1, 1));
     bench.until_delivered().await;
+}
+
+#[tokio::test]
+async fn what_an_app_tells_that_is_not_known_yet_waits_for_it() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    let nobody = Endpoints::new([]).with_apps(BTreeSet::new());
+    let (apps, endpoints) = watch::channel(Arc::new(nobody));
+    let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
+    let settings = Settings {
+        idle: Duration::from_millis(20),
+        ..Settings::default()
+    };
+    let _running = bench.start_following(store, endpoints, settings);
+    bench.tell(1, [1]).await;
+    // Several looks later it is still where it was.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(bench.store.backlog(node()).await.unwrap().outbox, 1);
+    let known = endpoint(&receiver.url, &["*"]);
+    let ids = BTreeSet::from([known.app.clone()]);
+    apps.send_replace(Arc::new(Endpoints::new([known]).with_apps(ids)));
+    assert_eq!(receiver.next().await.place(), (1, 1));
+    bench.until_delivered().await;
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_become_known_holds_nobody_up_for_long() {
+    let bench = Bench::new();
+    let known = BTreeSet::new();
+    let (_, endpoints) = watch::channel(Arc::new(Endpoints::new([]).with_apps(known)));
+    let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
+    let _running = bench.start_following(store, endpoints, Settings::default());
+    bench.tell(1, [1]).await;
+    let handed_over = async {
+        while bench.store.backlog(node()).await.unwrap().outbox > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(UNKNOWN_APP_PATIENCE * 3, handed_over)
+        .await
+        .unwrap();
 }
 
 /// A store that is down as long as it is told to be, as far as a worker sees it.
