@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::api::{
-    AdminState, ApiSettings, ApiState, Apps, CursorKey, KeyDigest, admin_router, router,
+    AdminState, ApiSettings, ApiState, Apps, CursorKey, KeyDigest, PlayRules, admin_router, router,
 };
 use crate::config::Config;
 use crate::esl::command::{Password, ProfileName, Unfit};
@@ -177,6 +177,7 @@ pub async fn start(
 
     let api_settings = ApiSettings {
         cursor_key: cursor_key(config),
+        play: PlayRules::configured(&config.play),
         ..ApiSettings::configured(&config.http)
     };
     let admin_state = AdminState {

@@ -8,6 +8,7 @@ pub mod esl;
 pub mod ids;
 pub mod lab;
 pub mod node;
+pub mod play_url;
 pub mod reconciler;
 pub mod room;
 pub mod session;

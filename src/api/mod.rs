@@ -39,6 +39,7 @@ mod request;
 pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
+pub use gateway::PlayRules;
 
 use std::fmt;
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub struct ApiSettings {
     pub name_reservation: Duration,
     /// How long a request waits for another that makes a room of the same name.
     pub name_wait: Duration,
+    /// Which files may be played.
+    pub play: PlayRules,
 }
 
 impl Default for ApiSettings {
@@ -86,6 +89,7 @@ impl Default for ApiSettings {
             cursor_key: CursorKey::random(),
             name_reservation: Duration::from_secs(30),
             name_wait: Duration::from_secs(2),
+            play: PlayRules::default(),
         }
     }
 }

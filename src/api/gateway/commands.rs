@@ -182,7 +182,12 @@ async fn command(state: &ApiState, intent: Intent) -> Result<Response, ApiError>
             };
             return Ok((StatusCode::ACCEPTED, Json(body)).into_response());
         }
-        other @ (Accepted::Created | Accepted::Deleted) => {
+        other @ (Accepted::Created
+        | Accepted::Deleted
+        | Accepted::Playing { .. }
+        | Accepted::Toggled { .. }
+        | Accepted::Stopped { .. }
+        | Accepted::VolumeSet { .. }) => {
             return Err(ApiError::internal(&format!(
                 "a call's command was answered {other:?}"
             )));

@@ -5,6 +5,7 @@
 mod commands;
 mod create;
 mod lists;
+mod playback;
 mod rooms;
 mod sessions;
 
@@ -12,6 +13,8 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use super::Shared;
+
+pub use playback::PlayRules;
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
@@ -21,6 +24,10 @@ pub(crate) fn routes() -> Router<Shared> {
             get(rooms::get).delete(rooms::delete),
         )
         .route("/conferences/{room_id}/members", get(rooms::members))
+        .route("/conferences/{room_id}/play", post(playback::play))
+        .route("/conferences/{room_id}/pause", post(playback::pause))
+        .route("/conferences/{room_id}/stop", post(playback::stop))
+        .route("/conferences/{room_id}/volume", post(playback::volume))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{uuid}", get(sessions::get))
         .nest(
