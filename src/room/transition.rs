@@ -613,6 +613,10 @@ impl Step<'_> {
             command_uid,
             synthesized,
         );
+        if self.room.present == 0 {
+            // The conference goes with its last member, and closes its files before it says so: they did not end.
+            self.play(|playback| playback.conference_over(synthesized));
+        }
     }
 
     fn remember_end(&mut self, session: SessionId, at: EventStamp) {

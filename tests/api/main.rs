@@ -11,6 +11,7 @@ mod create;
 mod faulty;
 mod lists;
 mod observed;
+mod playback;
 mod rooms;
 mod wire;
 mod world;

@@ -14,6 +14,7 @@ mod faults;
 mod freeswitch;
 mod kills;
 mod lab;
+mod playback;
 mod poll;
 mod receiver;
 mod stop;
