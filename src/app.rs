@@ -25,7 +25,8 @@ use uuid::Uuid;
 
 use crate::api::limits::AppLimiter;
 use crate::api::{
-    AdminState, ApiSettings, ApiState, CursorKey, KeyDigest, Registry, admin_router, router,
+    AdminState, ApiSettings, ApiState, CursorKey, KeyDigest, PlayRules, Registry, admin_router,
+    router,
 };
 use crate::config::Config;
 use crate::esl::command::{Password, ProfileName, Unfit};
@@ -193,6 +194,7 @@ pub async fn start(
         cursor_key: cursor_key(config),
         limits: config.limits.into(),
         command_hold: COMMAND_HOLD + config.fleet.command_timeout * 2,
+        play: PlayRules::configured(&config.play),
         ..ApiSettings::configured(&config.http)
     };
     let admin_state = AdminState {

@@ -148,6 +148,8 @@ url = "memory:"
 [webhooks]
 allow_http = true
 allow_private = true
+[play]
+allow_private = true
 [[nodes]]
 id = "{NODE}"
 address = "{node}"
@@ -178,6 +180,11 @@ fn walk(api: &SocketAddr, room: &str, inside: &str, parked: &str, took: Duration
          # bring the parked caller in\n\
          curl -X POST {base}/sessions/{parked}/commands/conference/join {auth} \\\n     \
               -H 'Content-Type: application/json' -d '{{\"room_id\": \"{room}\"}}'\n\n\
+         # play a file (the simulated node plays any), then pause it, and stop it\n\
+         curl -X POST {base}/conferences/{room}/play {auth} \\\n     \
+              -H 'Content-Type: application/json' -d '{{\"urls\": [\"http://127.0.0.1/hello.wav\"]}}'\n\
+         curl -X POST {base}/conferences/{room}/pause {auth}\n\
+         curl -X POST {base}/conferences/{room}/stop {auth}\n\n\
          # take a caller out, end a call, end the room\n\
          curl -X POST {base}/sessions/{inside}/commands/conference/leave {auth}\n\
          curl -X POST {base}/sessions/{inside}/commands/hangup {auth}\n\

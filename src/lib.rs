@@ -21,6 +21,7 @@ pub mod ids;
 pub mod lab;
 pub mod node;
 pub mod operator;
+pub mod play_url;
 pub mod reconciler;
 pub mod room;
 pub mod session;

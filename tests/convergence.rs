@@ -484,7 +484,8 @@ impl Watcher {
                         }
                         RoomFact::Created { .. }
                         | RoomFact::Destroyed
-                        | RoomFact::JoinFailed { .. } => {}
+                        | RoomFact::JoinFailed { .. }
+                        | RoomFact::Play(_) => {}
                     }
                 }
                 About::Session(session, told) => {

@@ -3,14 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
 use roomkeeper::esl::{ContentType, EslCodec, Event};
-use roomkeeper::ids::NodeId;
-use roomkeeper::reconciler::belief::{Belief, Cx, FreshIds, Rules};
+use roomkeeper::ids::{AppId, NodeId, RoomId};
+use roomkeeper::play_url::PlayUrl;
+use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Rules};
+use roomkeeper::reconciler::intent::Intent;
+use roomkeeper::reconciler::news::{ConferenceChange, What};
 use roomkeeper::reconciler::translate;
+use roomkeeper::room::{Origin, PlayFact, RoomFact, RoomNotice};
 use roomkeeper::time::Timestamp;
 use tokio_util::codec::Decoder;
 use uuid::Uuid;
@@ -211,4 +215,152 @@ fn the_state_is_what_freeswitch_said_at_random_cuts() {
     for seed in 1..=8 {
         every_recording(|| Cut::Random(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed)));
     }
+}
+
+/// The recording plays by names of its own; here they are ours: `op-<o>` is operation `o`, and a file's number within it
+/// is its place among those of that operation.
+fn ours(path: &str) -> Option<String> {
+    let (params, url) = path.strip_prefix('{')?.split_once('}')?;
+    let number = params.strip_prefix("op=op-")?.split(',').next()?;
+    let operation = Uuid::from_u128(number.parse().ok()?);
+    let n = u8::from(url.ends_with("two.wav"));
+    Some(format!("{{op={operation},n={n},vol=0}}{url}"))
+}
+
+/// The event as the server would have sent it had it been asked in our way.
+fn in_our_words(event: &Event) -> Event {
+    let mut text = String::new();
+    for (name, value) in event.headers() {
+        let value = match name.as_ref() {
+            "File" => ours(&value).unwrap_or(value.into_owned()),
+            "Content-Length" => continue,
+            _ => value.into_owned(),
+        };
+        let encoded: String = value
+            .bytes()
+            .map(|b| match b {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'/' | b',' => {
+                    char::from(b).to_string()
+                }
+                other => format!("%{other:02X}"),
+            })
+            .collect();
+        text.push_str(&format!("{name}: {encoded}\n"));
+    }
+    text.push('\n');
+    let message = format!(
+        "Content-Length: {}\nContent-Type: text/event-plain\n\n{text}",
+        text.len()
+    );
+    let mut buffer = BytesMut::from(message.as_bytes());
+    let frame = EslCodec::default().decode(&mut buffer).unwrap().unwrap();
+    Event::from_frame(frame).unwrap()
+}
+
+/// What a recorded server told of files, in the order in which it did, leads each operation to its end.
+#[test]
+fn what_a_recorded_server_played_was_played() {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plain/playback");
+    let bytes = std::fs::read(scenario.join("events.esl")).unwrap();
+    let node: NodeId = "nodeA".parse().unwrap();
+    let app: AppId = "demo".parse().unwrap();
+    let room: RoomId = "nodeA-room-71def97f-0b13-40d6-a0cc-7888449ef4f5"
+        .parse()
+        .unwrap();
+    let mut belief = Belief::new(node, Rules::default());
+    // The ids that operations get: the ones of the recording.
+    let mut ids = Counted(1_000);
+    let mut codec = EslCodec::default();
+    let mut buffer = BytesMut::from(&bytes[..]);
+    let mut told = Vec::new();
+    let mut wanted = VecDeque::from([
+        (1, vec!["one.wav", "two.wav"]),
+        (2, vec!["long.wav"]),
+        (3, vec!["missing.wav"]),
+        (5, vec!["long.wav"]),
+    ]);
+    let create = Intent::CreateRoom {
+        room,
+        app: app.clone(),
+        name: "n".to_owned(),
+        origin: Origin::Gateway,
+    };
+    let mut cx = Cx::new(Timestamp::default(), &mut ids);
+    belief.intent(create, &mut cx).unwrap();
+    while let Some(frame) = codec.decode(&mut buffer).unwrap() {
+        if !matches!(frame.content_type(), ContentType::EventPlain) {
+            continue;
+        }
+        let event = in_our_words(&Event::from_frame(frame).unwrap());
+        let now = Timestamp::from_micros(event.timestamp_us().unwrap());
+        let mut cx = Cx::new(now, &mut ids);
+        belief.core_changed(translate::core(&event), &mut cx);
+        let Some(news) = translate::news(&event) else {
+            continue;
+        };
+        // Each operation is asked for just before it is first heard of.
+        if let What::Conference {
+            change: ConferenceChange::FileOpened { file, .. },
+            ..
+        } = &news.what
+            && wanted
+                .front()
+                .is_some_and(|(op, _)| *op == file.operation.uuid().as_u128())
+        {
+            let (op, files) = wanted.pop_front().unwrap();
+            let mut own = Counted(op - 1);
+            let mut asked = Cx::new(now, &mut own);
+            let urls = files
+                .iter()
+                .map(|f| PlayUrl::new(&format!("http://127.0.0.1:9080/{f}")).unwrap())
+                .collect();
+            let play = Intent::Play {
+                room,
+                app: app.clone(),
+                urls,
+                command_uid: None,
+            };
+            belief.intent(play, &mut asked).unwrap();
+            cx.out.notices.append(&mut asked.out.notices);
+        }
+        belief.news(news, &mut cx);
+        assert!(cx.out.unknown.is_empty());
+        for notice in cx.out.notices {
+            if let About::Room(
+                _,
+                RoomNotice {
+                    fact: RoomFact::Play(fact),
+                    ..
+                },
+            ) = notice.about
+            {
+                told.push(match fact {
+                    PlayFact::Started { operation, .. } => {
+                        format!("started {}", operation.uuid().as_u128())
+                    }
+                    PlayFact::Finished { operation, errors } => {
+                        format!("finished {} {}", operation.uuid().as_u128(), errors.len())
+                    }
+                    PlayFact::Stopped { operation } => {
+                        format!("stopped {}", operation.uuid().as_u128())
+                    }
+                    other => format!("{other:?}"),
+                });
+            }
+        }
+    }
+    assert_eq!(
+        told,
+        [
+            "started 1",
+            "finished 1 0",
+            "started 2",
+            "finished 2 0",
+            "started 3",
+            "finished 3 1",
+            "started 5",
+            "stopped 5",
+        ]
+    );
+    assert!(wanted.is_empty());
 }

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "rules/playback.rs"]
+mod playback;
+
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use roomkeeper::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RoomId, SessionId};
+use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Order, Rules};
 use roomkeeper::reconciler::intent::{Accepted, Intent, Refusal};
 use roomkeeper::reconciler::meta;
@@ -155,6 +159,7 @@ impl World {
                         }
                         RoomFact::MemberMuted { .. } => "muted".to_owned(),
                         RoomFact::MemberUnmuted { .. } => "unmuted".to_owned(),
+                        RoomFact::Play(fact) => playback::words(&fact),
                     };
                     format!("{text}{uid}{synthesized}")
                 }
@@ -354,7 +359,7 @@ fn an_order_that_freeswitch_refuses_takes_the_join_back() {
     let mut world = World::with_room_and_call();
     world.join(call(1), room(1)).unwrap();
     let order = world.orders.pop().unwrap();
-    world.with(|belief, cx| belief.refused(&order, true, cx));
+    world.with(|belief, cx| belief.refused(&order, &CommandError::NoSuchChannel, cx));
     world.told(&["join_failed refused [c-1]"]);
     assert!(world.wants_resync, "the call may be gone");
 }

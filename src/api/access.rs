@@ -94,8 +94,22 @@ impl ApiState {
             }
             Intent::Leave { session, .. } => (session, None),
             Intent::Mute { session, mute, .. } => (session, Some(*mute)),
+            Intent::Play { room, .. } => {
+                return match self.find_room(*room).await?.present {
+                    0 => refused(Refusal::NoMembers),
+                    _ => Ok(None),
+                };
+            }
+            Intent::Pause { room, .. } => {
+                return match self.find_room(*room).await?.playback.head() {
+                    None => refused(Refusal::NothingPlaying),
+                    Some(_) => Ok(None),
+                };
+            }
             Intent::CreateRoom { .. }
             | Intent::DeleteRoom { .. }
+            | Intent::Stop { .. }
+            | Intent::Volume { .. }
             | Intent::Answer { .. }
             | Intent::Hangup { .. } => return Ok(None),
         };

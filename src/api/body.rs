@@ -218,6 +218,36 @@ impl Fields {
             .transpose()
     }
 
+    /// A list of texts, if it is given. What is not a text is named by its index.
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, ApiError> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let items = value
+            .as_array()
+            .ok_or_else(|| ApiError::field(name, "expected a list of strings"))?;
+        items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| {
+                let wrong = || ApiError::field(&format!("{name}[{index}]"), "expected a string");
+                item.as_str().ok_or_else(wrong)
+            })
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// A whole number, if it is given.
+    pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        self.get(name)
+            .map(|value| {
+                value
+                    .as_i64()
+                    .ok_or_else(|| ApiError::field(name, "expected a whole number"))
+            })
+            .transpose()
+    }
+
     /// A truth value, if it is given.
     pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
         self.get(name)

@@ -132,6 +132,9 @@ impl ApiError {
             | Refusal::InOtherRoom { .. }
             | Refusal::AlreadyMuted
             | Refusal::AlreadyUnmuted
+            | Refusal::NoMembers
+            | Refusal::NothingPlaying
+            | Refusal::TooMuchPlaying
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),
         }
     }

@@ -160,7 +160,11 @@ fn costs(outcome: &Result<Accepted, IntentError>) -> bool {
             | Accepted::Leaving { .. }
             | Accepted::Muted { .. }
             | Accepted::Unmuted { .. }
-            | Accepted::InProgress { .. },
+            | Accepted::InProgress { .. }
+            | Accepted::Playing { .. }
+            | Accepted::Toggled { .. }
+            | Accepted::Stopped { .. }
+            | Accepted::VolumeSet { .. },
         ) => true,
         Err(error) => may_have_acted(error),
     }

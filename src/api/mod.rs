@@ -43,6 +43,7 @@ mod request;
 pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
+pub use gateway::PlayRules;
 pub use registry::{Registry, Tenants};
 
 use std::fmt;
@@ -87,6 +88,8 @@ pub struct ApiSettings {
     pub command_hold: Duration,
     /// How long a request waits for another with the same `command_uid`.
     pub command_wait: Duration,
+    /// Which files may be played.
+    pub play: PlayRules,
 }
 
 impl Default for ApiSettings {
@@ -101,6 +104,7 @@ impl Default for ApiSettings {
             limits: LimitSettings::default(),
             command_hold: Duration::from_secs(15),
             command_wait: Duration::from_secs(2),
+            play: PlayRules::default(),
         }
     }
 }

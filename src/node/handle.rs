@@ -116,7 +116,16 @@ impl NodeHandle {
 
     /// Runs an API command that may take its time, beside others; the answer is the job's result.
     pub fn job(&self, api: Api) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
-        let sent = Self::send(&self.commands, Ask::Job(api), self.timing.job);
+        self.job_within(api, self.timing.job)
+    }
+
+    /// As [`NodeHandle::job`], with a time of its own.
+    pub fn job_within(
+        &self,
+        api: Api,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
+        let sent = Self::send(&self.commands, Ask::Job(api), timeout);
         async move { expect_api(sent?.await) }
     }
 

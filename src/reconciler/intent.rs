@@ -5,6 +5,7 @@
 
 use crate::ids::{AppId, CommandUid, NodeId, OperationId, RoomId, SessionId};
 use crate::node::CommandError;
+use crate::play_url::PlayUrl;
 use crate::room::Origin;
 use crate::store::StoreError;
 
@@ -62,6 +63,46 @@ pub enum Intent {
         /// The caller's id of the command.
         command_uid: Option<CommandUid>,
     },
+    /// Play files into a room, one after the other, after what plays already.
+    Play {
+        /// The room.
+        room: RoomId,
+        /// Who asks.
+        app: AppId,
+        /// The files; the API has seen to it that FreeSWITCH may fetch them.
+        urls: Vec<PlayUrl>,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
+    /// Pause what plays in a room, or go on with it.
+    Pause {
+        /// The room.
+        room: RoomId,
+        /// Who asks.
+        app: AppId,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
+    /// Stop what plays in a room, and all that waits to.
+    Stop {
+        /// The room.
+        room: RoomId,
+        /// Who asks.
+        app: AppId,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
+    /// The volume of what plays in a room and of all that follows.
+    Volume {
+        /// The room.
+        room: RoomId,
+        /// Who asks.
+        app: AppId,
+        /// In decibels.
+        volume: i8,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
     /// Answer a call that rings.
     Answer {
         /// The call.
@@ -84,7 +125,12 @@ impl Intent {
     /// The node that has to act.
     pub const fn node(&self) -> NodeId {
         match self {
-            Self::CreateRoom { room, .. } | Self::DeleteRoom { room, .. } => room.node(),
+            Self::CreateRoom { room, .. }
+            | Self::DeleteRoom { room, .. }
+            | Self::Play { room, .. }
+            | Self::Pause { room, .. }
+            | Self::Stop { room, .. }
+            | Self::Volume { room, .. } => room.node(),
             Self::Join { session, .. }
             | Self::Leave { session, .. }
             | Self::Mute { session, .. }
@@ -125,6 +171,30 @@ pub enum Accepted {
     Unmuted {
         /// The room.
         room: RoomId,
+    },
+    /// The files are queued; those at the head are on their way to FreeSWITCH.
+    Playing {
+        /// The id of the operation.
+        operation: OperationId,
+    },
+    /// FreeSWITCH has paused what plays, or goes on with it.
+    Toggled {
+        /// The operation that plays.
+        operation: OperationId,
+        /// Paused now.
+        paused: bool,
+    },
+    /// Nothing plays any more.
+    Stopped {
+        /// The operation that played.
+        operation: Option<OperationId>,
+    },
+    /// The volume is set.
+    VolumeSet {
+        /// The operation that plays.
+        operation: Option<OperationId>,
+        /// In decibels.
+        volume: i8,
     },
     /// FreeSWITCH took the command.
     InProgress {
@@ -180,6 +250,15 @@ pub enum Refusal {
     /// 409.
     #[error("the call is already answered")]
     AlreadyAnswered,
+    /// 409.
+    #[error("the conference has no members yet")]
+    NoMembers,
+    /// 409.
+    #[error("nothing is playing")]
+    NothingPlaying,
+    /// 409.
+    #[error("too much is waiting to be played; try again when some of it has been")]
+    TooMuchPlaying,
 }
 
 /// Why an intent got no [`Accepted`].

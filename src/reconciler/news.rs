@@ -2,6 +2,7 @@
 //! and the belief, which never sees one.
 
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, RoomId};
+use crate::room::FileId;
 use crate::session::Direction;
 use crate::time::Timestamp;
 
@@ -66,6 +67,15 @@ pub enum ConferenceChange {
     },
     /// `lock`, `unlock`.
     Locked(bool),
+    /// `play-file`: a file was opened, or could not be.
+    FileOpened {
+        /// Which, as the path in front of it says.
+        file: FileId,
+        /// It carries an `Error`.
+        failed: bool,
+    },
+    /// `play-file-done`: a file was closed. It can precede its opening.
+    FileEnded(FileId),
     /// Any other event with a member block: its flags are true all the same.
     Flags(MemberBlock),
     /// Any other event without one.
@@ -87,14 +97,25 @@ impl ConferenceChange {
             | Self::Removed { .. }
             | Self::Floor { holder: None }
             | Self::Locked(_)
+            | Self::FileOpened { .. }
+            | Self::FileEnded(_)
             | Self::Other => None,
         }
     }
 
-    /// Whether it says that something is over. That is worth hearing late: a snapshot only makes one suspect it.
-    pub const fn is_an_end(&self) -> bool {
+    /// Whether it is about a file that plays.
+    pub const fn is_about_a_file(&self) -> bool {
+        matches!(self, Self::FileOpened { .. } | Self::FileEnded(_))
+    }
+
+    /// Whether it is heard also when a snapshot has been taken since: a snapshot only makes one suspect that something
+    /// is over, and says nothing of what plays.
+    pub const fn is_heard_late(&self) -> bool {
         match self {
-            Self::Destroyed | Self::Removed { .. } => true,
+            Self::Destroyed
+            | Self::Removed { .. }
+            | Self::FileOpened { .. }
+            | Self::FileEnded(_) => true,
             Self::Created
             | Self::Added(_)
             | Self::Moving(_)

@@ -3,14 +3,19 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::Either;
+
 use crate::esl::command::{
     Api, ChannelUuid, ConferenceCommand, ConferenceName, ConferenceVarName, Destination,
     HangupCause, MemberAction, MemberSelector, ProfileName, Unfit, VarValue,
 };
 use crate::ids::{RoomId, SessionId};
 use crate::node::{CommandError, NodeHandle};
+use crate::room::PlayCommand;
+use crate::room::playback::OPENING;
 
 use super::belief::Order;
+use super::intent::{IntentError, Refusal};
 use super::meta;
 use super::translate::META_VARIABLE;
 
@@ -28,17 +33,74 @@ pub(super) fn give(
     order: &Order,
     settings: &OrderSettings,
     node: &NodeHandle,
-) -> impl Future<Output = Result<(), CommandError>> + use<> {
-    let answer = command(order, settings).map(|api| node.api(api));
+) -> impl Future<Output = Result<String, CommandError>> + use<> {
+    let answer = command(order, settings).map(|api| {
+        if is_slow(order) {
+            Either::Left(node.job_within(api, OPENING))
+        } else {
+            Either::Right(node.api(api))
+        }
+    });
     async move {
         match answer {
-            Ok(answer) => answer
-                .await?
-                .ok()
-                .map(|_| ())
-                .map_err(CommandError::from_failure),
+            Ok(answer) => answer.await?.ok().map_err(CommandError::from_failure),
             Err(unfit) => Err(CommandError::Refused(unfit.to_string())),
         }
+    }
+}
+
+/// Whether FreeSWITCH does it on a thread of its own: a file is fetched before the command is answered.
+fn is_slow(order: &Order) -> bool {
+    matches!(
+        order,
+        Order::Play {
+            command: PlayCommand::Start { .. },
+            ..
+        }
+    )
+}
+
+/// Whether a good answer says something that is believed then.
+pub(super) fn is_told(order: &Order) -> bool {
+    matches!(
+        order,
+        Order::Play {
+            command: PlayCommand::Start { .. } | PlayCommand::Toggle { .. },
+            ..
+        }
+    )
+}
+
+/// What an answer means for the caller who waits for it.
+pub(super) fn verdict(
+    order: &Order,
+    answer: &Result<String, CommandError>,
+) -> Result<(), IntentError> {
+    let Err(error) = answer else {
+        return Ok(());
+    };
+    let command = match order {
+        Order::Play { command, .. } => Some(command),
+        Order::Enter { .. }
+        | Order::Park { .. }
+        | Order::Mute { .. }
+        | Order::Describe { .. }
+        | Order::Answer { .. }
+        | Order::Hangup { .. } => None,
+    };
+    match (command, error) {
+        // A pause of nothing has no answer at all.
+        (
+            Some(PlayCommand::Toggle { .. }),
+            CommandError::Refused(_) | CommandError::NoSuchChannel,
+        ) => Err(Refusal::NothingPlaying.into()),
+        // Nothing plays: the next file is told its volume with its path.
+        (
+            Some(PlayCommand::Volume { .. }),
+            CommandError::Refused(_) | CommandError::NoSuchChannel,
+        )
+        | (Some(PlayCommand::Stop), CommandError::NoSuchChannel) => Ok(()),
+        (Some(_) | None, error) => Err(error.clone().into()),
     }
 }
 
@@ -84,6 +146,20 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
                 ConferenceVarName::new(META_VARIABLE)?,
                 VarValue::new(meta::encode(registration))?,
             ),
+        ),
+        Order::Play { room, command } => Api::Conference(
+            name(*room)?,
+            match command {
+                PlayCommand::Start { file, url, volume } => ConferenceCommand::Play {
+                    operation: file.operation.uuid(),
+                    index: file.index,
+                    volume: *volume,
+                    url: url.clone(),
+                },
+                PlayCommand::Toggle { .. } => ConferenceCommand::PausePlay,
+                PlayCommand::Stop => ConferenceCommand::StopPlay,
+                PlayCommand::Volume { volume } => ConferenceCommand::FileVolume(*volume),
+            },
         ),
         Order::Answer { session } => Api::Answer(channel(*session)),
         Order::Hangup { session, cause } => Api::Kill(

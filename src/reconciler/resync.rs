@@ -9,10 +9,11 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::esl::ApiFailure;
-use crate::esl::command::{Api, ChannelUuid};
-use crate::ids::{ChannelId, CoreId};
+use crate::esl::command::{Api, ChannelUuid, ConferenceCommand, ConferenceName};
+use crate::esl::{ApiFailure, ApiReply};
+use crate::ids::{ChannelId, CoreId, RoomId};
 use crate::node::{CommandError, NodeHandle};
+use crate::room::FileId;
 use crate::room::plan::Suspect;
 
 use super::actor::Work;
@@ -69,7 +70,8 @@ pub(super) async fn resync(
     let suspects = merge(actor, snapshot, BTreeSet::new()).await?;
     // Before the second look, so that a member whose call is gone leaves because it hung up.
     channels(node, actor, core, fence, listed.clone()).await?;
-    if !suspects.is_empty() {
+    let silent = playback(node, actor, BTreeSet::new()).await?;
+    if !suspects.is_empty() || !silent.is_empty() {
         found.second_look = true;
         tokio::time::sleep(SECOND_LOOK).await;
         let (again, fence) = raise_fence(node, actor).await?;
@@ -80,6 +82,7 @@ pub(super) async fn resync(
         // Whom it dropped was still believed in its room when the calls were asked for.
         listed = list(node).await?;
         channels(node, actor, core, fence, listed.clone()).await?;
+        playback(node, actor, silent).await?;
     }
     found.channels = listed.len();
     Ok(found)
@@ -168,6 +171,37 @@ async fn channels(
         tell(actor, vanished).await?;
     }
     Ok(())
+}
+
+/// No list has what plays, so every room that should be playing something is asked. What it is said to lack at two looks
+/// has ended unheard.
+async fn playback(
+    node: &NodeHandle,
+    actor: &mpsc::Sender<Work>,
+    confirmed: BTreeSet<(RoomId, FileId)>,
+) -> Result<BTreeSet<(RoomId, FileId)>, ResyncError> {
+    let playing = ask(actor, |reply| Work::WhichPlaying { reply }).await?;
+    let rooms: Vec<RoomId> = futures_util::stream::iter(playing)
+        .filter_map(|room| async move {
+            let name = ConferenceName::new(room.to_string()).ok()?;
+            let asked = Api::Conference(name, ConferenceCommand::PlayStatus);
+            // Anything but a clear no leaves what is believed as it is.
+            let silent = node.api(asked).await.is_ok_and(
+                |reply| matches!(reply, ApiReply::Err(text) if text == "Nothing is playing"),
+            );
+            silent.then_some(room)
+        })
+        .collect()
+        .await;
+    if rooms.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    ask(actor, |reply| Work::Silent {
+        rooms,
+        confirmed,
+        reply,
+    })
+    .await
 }
 
 async fn tell(actor: &mpsc::Sender<Work>, work: Work) -> Result<(), ResyncError> {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::esl::{ConferenceAction, Event, EventKind};
 use crate::ids::{ChannelId, ConferenceId, CoreId, NodeId, RoomId};
+use crate::room::FileId;
 use crate::session::Direction;
 use crate::time::Timestamp;
 
@@ -99,11 +100,19 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<What> {
         | ConferenceAction::VolumeInMember
         | ConferenceAction::VolumeOutMember
         | ConferenceAction::EnergyLevelMember => ConferenceChange::Flags(block()?),
+        ConferenceAction::PlayFile => match played_file(event) {
+            Some(file) => ConferenceChange::FileOpened {
+                file,
+                failed: event.get("Error").is_some(),
+            },
+            None => ConferenceChange::Other,
+        },
+        ConferenceAction::PlayFileDone => {
+            played_file(event).map_or(ConferenceChange::Other, ConferenceChange::FileEnded)
+        }
         // These can be told of a member that is already on its way out, so they say nothing of its presence.
         ConferenceAction::KickMember
         | ConferenceAction::HupMember
-        | ConferenceAction::PlayFile
-        | ConferenceAction::PlayFileDone
         | ConferenceAction::PlayFileMember
         | ConferenceAction::PlayFileMemberDone
         | ConferenceAction::StartRecording
@@ -121,6 +130,28 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<What> {
             .conference_size()
             .and_then(|s| usize::try_from(s).ok()),
         change,
+    })
+}
+
+/// Which of our files an event is about; `None` for a file that was not asked for by us, such as the sound of someone
+/// coming in.
+fn played_file(event: &Event) -> Option<FileId> {
+    quirk_file_of_its_path(&event.get("File")?)
+}
+
+/// The parameters that stand beside the path are in `play-file` those of the file that plays, whichever was opened; so
+/// they are read off the path itself: `{op=<uuid>,n=<index>,vol=<decibels>}<url>`.
+fn quirk_file_of_its_path(path: &str) -> Option<FileId> {
+    let (params, _) = path.strip_prefix('{')?.split_once('}')?;
+    let param = |name: &str| {
+        params
+            .split(',')
+            .filter_map(|param| param.split_once('='))
+            .find_map(|(key, value)| (key == name).then_some(value))
+    };
+    Some(FileId {
+        operation: param("op")?.parse().ok()?,
+        index: param("n")?.parse().ok()?,
     })
 }
 

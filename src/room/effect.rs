@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::ids::{CommandUid, MemberId, SessionId};
+use crate::ids::{CommandUid, MemberId, OperationId, SessionId};
+use crate::play_url::PlayUrl;
+
+use super::playback::{FileId, Unplayed};
 
 /// Why a member left, as the webhook says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,6 +99,75 @@ pub enum RoomCommand {
     },
     /// Write on the conference whose it is, so that a lost store can be rebuilt from FreeSWITCH.
     Describe,
+    /// About what plays in it.
+    Play(PlayCommand),
+}
+
+/// What FreeSWITCH is to be told of what plays in a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PlayCommand {
+    /// Open a file and play it after what plays already.
+    Start {
+        /// Which, to be known again by.
+        file: FileId,
+        /// Where it is fetched from.
+        url: PlayUrl,
+        /// In decibels.
+        volume: i8,
+    },
+    /// Pause what plays, or go on: FreeSWITCH says which it was.
+    Toggle {
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
+    /// Stop what plays and what is ready.
+    Stop,
+    /// The volume of the file that plays; FreeSWITCH forgets it with the file.
+    Volume {
+        /// In decibels.
+        volume: i8,
+    },
+}
+
+/// What the app is told of what plays in a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PlayFact {
+    /// Files were asked for; they play when those before them have.
+    Started {
+        /// Their operation.
+        operation: OperationId,
+        /// Where they are fetched from.
+        urls: Vec<PlayUrl>,
+    },
+    /// The last of its files is over.
+    Finished {
+        /// The operation.
+        operation: OperationId,
+        /// What was not played, and why.
+        errors: Vec<(PlayUrl, Unplayed)>,
+    },
+    /// It is paused.
+    Paused {
+        /// The operation.
+        operation: OperationId,
+    },
+    /// It goes on.
+    Resumed {
+        /// The operation.
+        operation: OperationId,
+    },
+    /// It was stopped, by a command or by the end of the conference.
+    Stopped {
+        /// The operation.
+        operation: OperationId,
+    },
+    /// The volume of what plays and of all that follows was set.
+    VolumeChanged {
+        /// The operation that plays.
+        operation: Option<OperationId>,
+        /// In decibels.
+        volume: i8,
+    },
 }
 
 /// Something that the app is told, with the number it gets in the room's order.
@@ -162,6 +234,8 @@ pub enum RoomFact {
         /// The call.
         session: SessionId,
     },
+    /// Something about what plays.
+    Play(PlayFact),
 }
 
 /// What follows from an input.

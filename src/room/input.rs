@@ -4,6 +4,7 @@ use crate::ids::{CommandUid, ConferenceId, CoreId, MemberId, SessionId};
 use crate::time::Timestamp;
 
 use super::effect::{JoinFailure, LeftReason};
+use super::playback::PlayInput;
 use super::state::{Flags, Registration, Sequence};
 
 /// Where an event of FreeSWITCH stands, or the fence of a snapshot.
@@ -169,6 +170,8 @@ pub enum RoomInput {
         /// The run that lives, if one does.
         core: Option<CoreId>,
     },
+    /// Something about what plays.
+    Play(PlayInput),
     /// Time has passed: whatever is due is done.
     Deadline,
 }

@@ -8,11 +8,15 @@
 pub mod effect;
 pub mod input;
 pub mod plan;
+pub mod playback;
 pub mod state;
 mod transition;
 
-pub use effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomFact, RoomNotice};
+pub use effect::{
+    JoinFailure, LeftReason, PlayCommand, PlayFact, RoomCommand, RoomEffect, RoomFact, RoomNotice,
+};
 pub use input::{EventStamp, RoomInput, Who};
+pub use playback::{FileId, PlayInput, Playback, Unplayed};
 pub use state::{
     Conference, Flags, Member, MemberStatus, Origin, Pending, Registration, RoomState, RoomStatus,
     Stay,

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::{AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, RoomId, SessionId};
 use crate::time::Timestamp;
 
+use super::playback::Playback;
+
 /// FreeSWITCH's `Event-Sequence`: one counter of one core, taken when an event is made. It orders two events
 /// about one thing; a gap in it means nothing.
 pub type Sequence = u64;
@@ -185,8 +187,12 @@ pub(crate) struct EndedStay {
 /// What of a room changed since it was last committed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Changes {
-    /// Anything but the members.
+    /// Anything but what follows.
     pub head: bool,
+    /// What plays.
+    pub play: bool,
+    /// Which operations there are to play.
+    pub urls: bool,
     /// These members: changed, new or gone.
     pub members: BTreeSet<SessionId>,
 }
@@ -194,7 +200,7 @@ pub struct Changes {
 impl Changes {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        !self.head && self.members.is_empty()
+        !self.head && !self.play && self.members.is_empty()
     }
 }
 
@@ -211,6 +217,7 @@ pub struct RoomState {
     pub(crate) locked_at: Sequence,
     pub(crate) floor: Option<ChannelId>,
     pub(crate) floor_at: Sequence,
+    pub(crate) playback: Playback,
     pub(crate) members: BTreeMap<SessionId, Member>,
     /// How many events have been told of this room.
     pub(crate) sequence: u64,
@@ -238,6 +245,7 @@ impl RoomState {
             locked_at: 0,
             floor: None,
             floor_at: 0,
+            playback: Playback::default(),
             members: BTreeMap::new(),
             sequence: 0,
             ended: BTreeMap::new(),
@@ -288,6 +296,11 @@ impl RoomState {
         self.floor
     }
 
+    /// What plays in it.
+    pub const fn playback(&self) -> &Playback {
+        &self.playback
+    }
+
     /// All members, joining and leaving ones too.
     pub const fn members(&self) -> &BTreeMap<SessionId, Member> {
         &self.members
@@ -306,17 +319,21 @@ impl RoomState {
     /// When it next wants to be looked at.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let member = self.deadlines.first().map(|(at, _)| *at);
-        match self.status {
-            RoomStatus::Terminating { deadline } => {
-                Some(member.map_or(deadline, |m| m.min(deadline)))
-            }
-            RoomStatus::Progressing | RoomStatus::Terminated => member,
-        }
+        let room = match self.status {
+            RoomStatus::Terminating { deadline } => Some(deadline),
+            RoomStatus::Progressing | RoomStatus::Terminated => None,
+        };
+        [member, room, self.playback.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What changed since this was last asked.
     pub fn take_changes(&mut self) -> Changes {
-        std::mem::take(&mut self.changes)
+        let mut changes = std::mem::take(&mut self.changes);
+        changes.urls = std::mem::take(&mut self.playback.urls_changed);
+        changes
     }
 
     /// Forgets ends of stays that nothing can arrive late for any more.
@@ -426,6 +443,14 @@ impl RoomState {
                     self.id
                 );
             }
+        }
+        self.playback.check_invariants();
+        if self.lives.is_empty() {
+            assert!(
+                self.playback.operations().is_empty() && self.playback.opening().is_none(),
+                "{} has no conference, and something plays in it",
+                self.id
+            );
         }
         assert!(
             self.lives.is_sorted_by_key(|c| c.since),

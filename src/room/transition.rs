@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 use super::effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomFact, RoomNotice};
 use super::input::{EventStamp, RoomInput, Who};
+use super::playback::{PlayEffect, PlayInput, Playback};
 use super::state::{
     Conference, EndedStay, Flags, Member, MemberStatus, Pending, RoomState, RoomStatus, Stay,
 };
@@ -177,7 +178,34 @@ impl Step<'_> {
                 self.change_lives(|lives| lives.retain(|c| Some(c.core) == core));
                 self.finish_if_empty();
             }
+            RoomInput::Play(input) => {
+                let (alive, now) = (self.can_play(), self.now);
+                self.play(|playback| playback.apply(input, alive, now));
+            }
             RoomInput::Deadline => self.deadline(),
+        }
+    }
+
+    // ---- what plays -----------------------------------------------------------------------------------------------
+
+    /// There is a conference to play into.
+    fn can_play(&self) -> bool {
+        self.room.conference().is_some() && !matches!(self.room.status, RoomStatus::Terminated)
+    }
+
+    fn play(&mut self, change: impl FnOnce(&mut Playback) -> Vec<PlayEffect>) {
+        let before = self.room.playback.clone();
+        let effects = change(&mut self.room.playback);
+        if self.room.playback != before {
+            self.room.changes.play = true;
+        }
+        for effect in effects {
+            match effect {
+                PlayEffect::Command(command) => self.command(RoomCommand::Play(command)),
+                PlayEffect::Tell(fact, command_uid, synthesized) => {
+                    self.notify(RoomFact::Play(fact), command_uid, synthesized);
+                }
+            }
         }
     }
 
@@ -237,6 +265,8 @@ impl Step<'_> {
         self.room.locked_at = 0;
         self.room.floor = None;
         self.room.floor_at = 0;
+        // What played went with the last one.
+        self.play(|playback| playback.conference_over(false));
         let is_new = latest.is_some_and(|id| before.iter().all(|c| c.id != id));
         if is_new && self.room.registration.is_some() && self.room.is_open() {
             self.command(RoomCommand::Describe);
@@ -604,6 +634,10 @@ impl Step<'_> {
             command_uid,
             synthesized,
         );
+        if self.room.present == 0 {
+            // The conference goes with its last member, and closes its files before it says so: they did not end.
+            self.play(|playback| playback.conference_over(synthesized));
+        }
     }
 
     fn remember_end(&mut self, session: SessionId, at: EventStamp) {
@@ -680,6 +714,12 @@ impl Step<'_> {
         }
         self.room.status = RoomStatus::Terminating { deadline };
         self.room.changes.head = true;
+        // Before anyone is parked: the last one to go would take the conference along.
+        if !self.room.playback.operations().is_empty() {
+            let (alive, now) = (self.can_play(), self.now);
+            let stop = PlayInput::Stop { command_uid: None };
+            self.play(|playback| playback.apply(stop, alive, now));
+        }
         let members: Vec<(SessionId, bool)> = self
             .room
             .members
@@ -715,6 +755,7 @@ impl Step<'_> {
         {
             self.room.status = RoomStatus::Terminated;
             self.room.changes.head = true;
+            self.play(|playback| playback.conference_over(true));
             self.notify(RoomFact::Destroyed, None, false);
         }
     }
@@ -731,6 +772,8 @@ impl Step<'_> {
             self.finish_if_empty();
             return;
         }
+        let (alive, now) = (self.can_play(), self.now);
+        self.play(|playback| playback.past_deadline(alive, now));
         while let Some((at, session)) = self.room.deadlines.first().copied() {
             if at > self.now {
                 break;

@@ -3,13 +3,19 @@
 //! Owns the wire types of storage, which are apart from the domain's so that either can change alone, and their
 //! version. Leaves out keys and scripts.
 //!
-//! A room's head has two fields: `reg`, what it was asked for as, and `run`, what changes. Each member is a part
+//! A room's head has four fields: `reg`, what it was asked for as; `run`, what changes; `play`, what plays in it and how
+//! far, and `urls`, where that is fetched from, which is longer and changes less. The last two are only there once
+//! something has been played. Each member is a part
 //! named by its channel. A call is a head with the one field `call`. All are JSON; unknown fields are ignored, so
 //! that a newer program's records can be read, and a missing field that has no default is an error.
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, RoomId, SessionId};
+use crate::ids::{
+    AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, OperationId, RoomId, SessionId,
+};
+use crate::play_url::PlayUrl;
+use crate::room::playback::{File, FileId, FileState, Opening, Operation, Playback, Unplayed};
 use crate::room::state::Changes;
 use crate::room::{
     Conference, Flags, LeftReason, Member, MemberStatus, Origin, Pending, Registration, RoomState,
@@ -22,6 +28,8 @@ use super::{Record, StoreError};
 
 const REGISTRATION: &str = "reg";
 const RUN: &str = "run";
+const PLAY: &str = "play";
+const URLS: &str = "urls";
 const CALL: &str = "call";
 
 #[derive(Serialize, Deserialize)]
@@ -104,6 +112,30 @@ enum StoredReason {
 }
 
 #[derive(Serialize, Deserialize)]
+struct StoredPlay {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ops: Vec<(OperationId, Vec<StoredFile>)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    opening: Option<(OperationId, u16, i8, Timestamp)>,
+    vol: i8,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    paused: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredFile {
+    Waiting,
+    Opening,
+    Ready(i8),
+    Done,
+    Refused,
+    NotSent,
+    NotOpened,
+    Unconfirmed,
+}
+
+#[derive(Serialize, Deserialize)]
 struct StoredCall {
     app: AppId,
     core: CoreId,
@@ -140,6 +172,8 @@ pub struct RoomHead {
     pub is_open: bool,
     /// How many members FreeSWITCH has shown.
     pub present: usize,
+    /// What plays in it.
+    pub playback: Playback,
 }
 
 /// The fields to set for a room: head, and parts (`None`: remove).
@@ -180,6 +214,9 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
         };
         head.push((RUN.to_owned(), json(&stored)));
     }
+    if changes.play {
+        encode_playback(room.playback(), changes.urls, &mut head);
+    }
     let parts = changes
         .members
         .iter()
@@ -189,6 +226,92 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
         })
         .collect();
     (head, parts)
+}
+
+fn encode_playback(playback: &Playback, urls: bool, head: &mut Vec<(String, String)>) {
+    let file = |file: &File| match file.state {
+        FileState::Waiting => StoredFile::Waiting,
+        FileState::Opening => StoredFile::Opening,
+        FileState::Ready { volume } => StoredFile::Ready(volume),
+        FileState::Done => StoredFile::Done,
+        FileState::Failed(Unplayed::Refused) => StoredFile::Refused,
+        FileState::Failed(Unplayed::NotSent) => StoredFile::NotSent,
+        FileState::Failed(Unplayed::NotOpened) => StoredFile::NotOpened,
+        FileState::Failed(Unplayed::Unconfirmed) => StoredFile::Unconfirmed,
+    };
+    let stored = StoredPlay {
+        ops: playback
+            .operations
+            .iter()
+            .map(|op| (op.id, op.files.iter().map(file).collect()))
+            .collect(),
+        opening: playback
+            .opening
+            .map(|o| (o.file.operation, o.file.index, o.volume, o.deadline)),
+        vol: playback.volume,
+        paused: playback.paused,
+    };
+    head.push((PLAY.to_owned(), json(&stored)));
+    if urls {
+        let urls: Vec<(OperationId, Vec<&PlayUrl>)> = playback
+            .operations
+            .iter()
+            .map(|op| (op.id, op.files.iter().map(|f| &f.url).collect()))
+            .collect();
+        head.push((URLS.to_owned(), json(&urls)));
+    }
+}
+
+fn decode_playback(id: RoomId, record: &Record) -> Result<Playback, StoreError> {
+    if record.head.iter().all(|(name, _)| name != PLAY) {
+        return Ok(Playback::default());
+    }
+    let stored: StoredPlay = field(&id, &record.head, PLAY)?;
+    let mut operations = std::collections::VecDeque::new();
+    if !stored.ops.is_empty() {
+        let urls: Vec<(OperationId, Vec<PlayUrl>)> = field(&id, &record.head, URLS)?;
+        let mut urls: std::collections::HashMap<_, _> = urls.into_iter().collect();
+        for (operation, files) in stored.ops {
+            let urls = urls
+                .remove(&operation)
+                .filter(|urls| urls.len() == files.len())
+                .ok_or_else(|| corrupt(format!("{id} field {URLS}"), "not those of its files"))?;
+            let files = urls
+                .into_iter()
+                .zip(files)
+                .map(|(url, state)| File {
+                    url,
+                    state: match state {
+                        StoredFile::Waiting => FileState::Waiting,
+                        StoredFile::Opening => FileState::Opening,
+                        StoredFile::Ready(volume) => FileState::Ready { volume },
+                        StoredFile::Done => FileState::Done,
+                        StoredFile::Refused => FileState::Failed(Unplayed::Refused),
+                        StoredFile::NotSent => FileState::Failed(Unplayed::NotSent),
+                        StoredFile::NotOpened => FileState::Failed(Unplayed::NotOpened),
+                        StoredFile::Unconfirmed => FileState::Failed(Unplayed::Unconfirmed),
+                    },
+                })
+                .collect();
+            operations.push_back(Operation {
+                id: operation,
+                files,
+            });
+        }
+    }
+    Ok(Playback {
+        operations,
+        opening: stored
+            .opening
+            .map(|(operation, index, volume, deadline)| Opening {
+                file: FileId { operation, index },
+                volume,
+                deadline,
+            }),
+        volume: stored.vol,
+        paused: stored.paused,
+        ..Playback::default()
+    })
 }
 
 fn encode_member(member: &Member) -> String {
@@ -267,6 +390,7 @@ pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError>
     room.lives.sort_by_key(|c| c.since);
     room.locked = run.locked;
     room.sequence = run.seq;
+    room.playback = decode_playback(id, record)?;
     for (channel, text) in &record.parts {
         let key = || format!("{id} part {channel}");
         let channel: ChannelId = channel.parse().map_err(|e| corrupt(key(), e))?;
@@ -339,6 +463,7 @@ pub fn decode_room_head(id: RoomId, record: &Record) -> Result<RoomHead, StoreEr
         registration: registration(id, record)?,
         is_open: matches!(run.status, StoredStatus::Progressing),
         present: run.present,
+        playback: decode_playback(id, record)?,
     })
 }
 

@@ -10,8 +10,9 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::ids::{AppId, CommandUid, MemberId, RoomId, SessionId};
-use crate::room::{RoomFact, RoomNotice};
+use crate::ids::{AppId, CommandUid, MemberId, OperationId, RoomId, SessionId};
+use crate::play_url::PlayUrl;
+use crate::room::{PlayFact, RoomFact, RoomNotice, Unplayed};
 use crate::session::{SessionFact, SessionNotice};
 use crate::store::{Message, Scope};
 use crate::time::Timestamp;
@@ -78,9 +79,25 @@ struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     duration: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    urls: Option<&'a [PlayUrl]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<PlayError<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume: Option<i8>,
+    /// Empty where nothing plays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     command_uid: Option<&'a CommandUid>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     synthesized: bool,
+}
+
+/// A file that was not played.
+#[derive(Serialize)]
+struct PlayError<'a> {
+    url: &'a PlayUrl,
+    error: &'static str,
 }
 
 /// The message that tells of a room's notice. `id` is new for each notice, made before its commit; `at` is when
@@ -213,6 +230,52 @@ fn room_data(fact: &RoomFact) -> (&'static str, Option<SessionId>, Data<'_>) {
         RoomFact::MemberUnmuted { session } => {
             ("conference.member.unmuted", Some(*session), Data::default())
         }
+        RoomFact::Play(fact) => {
+            let (event, data) = play_data(fact);
+            (event, None, data)
+        }
+    }
+}
+
+fn play_data(fact: &PlayFact) -> (&'static str, Data<'_>) {
+    let of = |operation: &OperationId| Data {
+        operation_id: Some(operation.to_string()),
+        ..Data::default()
+    };
+    match fact {
+        PlayFact::Started { operation, urls } => (
+            "conference.play.started",
+            Data {
+                urls: Some(urls),
+                ..of(operation)
+            },
+        ),
+        PlayFact::Finished { operation, errors } => (
+            "conference.play.finished",
+            Data {
+                errors: Some(
+                    errors
+                        .iter()
+                        .map(|(url, why): &(PlayUrl, Unplayed)| PlayError {
+                            url,
+                            error: why.as_str(),
+                        })
+                        .collect(),
+                ),
+                ..of(operation)
+            },
+        ),
+        PlayFact::Paused { operation } => ("conference.play.paused", of(operation)),
+        PlayFact::Resumed { operation } => ("conference.play.resumed", of(operation)),
+        PlayFact::Stopped { operation } => ("conference.play.stopped", of(operation)),
+        PlayFact::VolumeChanged { operation, volume } => (
+            "conference.play.volume_changed",
+            Data {
+                volume: Some(*volume),
+                operation_id: Some(operation.map_or_else(String::new, |op| op.to_string())),
+                ..Data::default()
+            },
+        ),
     }
 }
 
@@ -401,6 +464,63 @@ mod tests {
             &ids,
             r#"{"synthesized":true}"#,
         );
+    }
+
+    #[test]
+    fn events_of_what_plays() {
+        let ids = format!(r#""room_id":"{ROOM}""#);
+        let operation: OperationId = MEMBER.parse().unwrap();
+        let url = PlayUrl::new("https://cdn.example.com/a b.wav").unwrap();
+        let op = format!(r#""operation_id":"{MEMBER}""#);
+        let tells = |fact, uid, event, data: &str| {
+            check(of_room(RoomFact::Play(fact), uid, false), event, &ids, data);
+        };
+        tells(
+            PlayFact::Started {
+                operation,
+                urls: vec![url.clone()],
+            },
+            Some("p-1"),
+            "conference.play.started",
+            &format!(
+                r#"{{"urls":["https://cdn.example.com/a%20b.wav"],{op},"command_uid":"p-1"}}"#
+            ),
+        );
+        tells(
+            PlayFact::Finished {
+                operation,
+                errors: Vec::new(),
+            },
+            None,
+            "conference.play.finished",
+            &format!(r#"{{"errors":[],{op}}}"#),
+        );
+        tells(
+            PlayFact::Finished {
+                operation,
+                errors: vec![(url, Unplayed::Refused)],
+            },
+            None,
+            "conference.play.finished",
+            &format!(
+                r#"{{"errors":[{{"url":"https://cdn.example.com/a%20b.wav","error":"the file could not be played"}}],{op}}}"#
+            ),
+        );
+        for (fact, event) in [
+            (PlayFact::Paused { operation }, "conference.play.paused"),
+            (PlayFact::Resumed { operation }, "conference.play.resumed"),
+            (PlayFact::Stopped { operation }, "conference.play.stopped"),
+        ] {
+            tells(fact, None, event, &format!("{{{op}}}"));
+        }
+        for (operation, id) in [(Some(operation), MEMBER), (None, "")] {
+            let fact = PlayFact::VolumeChanged {
+                operation,
+                volume: -50,
+            };
+            let data = format!(r#"{{"volume":-50,"operation_id":"{id}"}}"#);
+            tells(fact, None, "conference.play.volume_changed", &data);
+        }
     }
 
     #[test]

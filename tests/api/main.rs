@@ -14,6 +14,7 @@ mod limits;
 mod lists;
 mod observed;
 mod openapi;
+mod playback;
 mod rooms;
 mod wire;
 mod world;

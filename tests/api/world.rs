@@ -82,6 +82,10 @@ impl Controller for Double {
             other @ (Intent::Join { .. }
             | Intent::Leave { .. }
             | Intent::Mute { .. }
+            | Intent::Play { .. }
+            | Intent::Pause { .. }
+            | Intent::Stop { .. }
+            | Intent::Volume { .. }
             | Intent::Answer { .. }
             | Intent::Hangup { .. }) => panic!("nothing is scripted for {other:?}"),
         }

@@ -15,6 +15,7 @@ mod freeswitch;
 mod kills;
 mod lab;
 mod limits;
+mod playback;
 mod poll;
 mod receiver;
 mod stop;

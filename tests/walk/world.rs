@@ -74,6 +74,8 @@ url = "{store}"
 [webhooks]
 allow_http = true
 allow_private = true
+[play]
+allow_private = true
 [fleet]
 lease_ttl = {}
 resync_interval = {}

@@ -255,7 +255,12 @@ async fn carry_out(
             };
             return answered(StatusCode::ACCEPTED, &body);
         }
-        other @ (Accepted::Created | Accepted::Deleted) => {
+        other @ (Accepted::Created
+        | Accepted::Deleted
+        | Accepted::Playing { .. }
+        | Accepted::Toggled { .. }
+        | Accepted::Stopped { .. }
+        | Accepted::VolumeSet { .. }) => {
             return Err(ApiError::internal(&format!(
                 "a call's command was answered {other:?}"
             )));

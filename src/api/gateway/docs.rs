@@ -9,6 +9,7 @@
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::commands::{Operation, Status};
+use super::playback::{Operation as Playing, Volume as PlayVolume};
 use super::rooms::{MemberList, RoomDetail, RoomList, RoomRef};
 use super::sessions::{SessionList, SessionRow};
 
@@ -16,7 +17,7 @@ use super::sessions::{SessionList, SessionRow};
 #[derive(OpenApi)]
 #[openapi(paths(
     create, list, get, members, delete, sessions, session, join, leave, mute, unmute, answer,
-    hangup
+    hangup, play, pause, stop, volume
 ))]
 pub(crate) struct Paths;
 
@@ -265,4 +266,91 @@ command! {
     Hangup, {"cause": "NORMAL_CLEARING"}, Operation,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "in_progress"},
     "It is ending already."
+}
+
+/// What to play.
+#[derive(ToSchema)]
+struct Play {
+    /// Files, by http or https, in the order they are played.
+    #[schema(min_items = 1, max_items = 128)]
+    urls: Vec<String>,
+    /// The caller's own id of the command, echoed in the webhooks it leads to.
+    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    command_uid: Option<String>,
+}
+
+/// How loud to play.
+#[derive(ToSchema)]
+struct NewVolume {
+    /// In decibels, for what plays and for all that is played later.
+    #[schema(minimum = -50, maximum = 7)]
+    volume: i64,
+    /// The caller's own id of the command, echoed in the webhook it leads to.
+    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    command_uid: Option<String>,
+}
+
+/// A command to what plays in a room: they differ in what they take and answer.
+macro_rules! control {
+    (
+        $(#[$doc:meta])* $name:ident, $path:literal,
+        $body:ty, $request:tt, $answer:ty, $example:tt, $conflict:literal
+    ) => {
+        $(#[$doc])*
+        #[utoipa::path(
+            post, path = $path, tag = "playback",
+            params(("room_id" = String, Path, description = "The conference.")),
+            request_body(content = $body, example = json!($request)),
+            responses(
+                (status = 202, description = "It is accepted.", body = $answer, example = json!($example)),
+                (status = 403, description = "The conference is another app's.", body = Failure),
+                (status = 404, description = "There is no such conference.", body = Failure),
+                (status = 409, description = $conflict, body = Failure),
+                (status = 502, description = "FreeSWITCH refused.", body = Failure),
+                (status = 504, description = "FreeSWITCH did not answer in time: it may be done or not.", body = Failure),
+            )
+        )]
+        fn $name() {}
+    };
+}
+
+control! {
+    /// Play files into a conference
+    ///
+    /// Behind what plays already. Its webhooks are `conference.play.started` at once and `conference.play.finished` when the
+    /// last of its files is done.
+    play, "/api/v1/conferences/{room_id}/play",
+    Play, {"urls": ["https://cdn.example.com/announcement.wav"]}, Playing,
+    {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "in_progress"},
+    "The conference has no members yet, or too much waits to be played."
+}
+
+control! {
+    /// Pause what plays, or go on with it
+    ///
+    /// Its webhook is `conference.play.paused` or `conference.play.resumed`.
+    pause, "/api/v1/conferences/{room_id}/pause",
+    Command, {"command_uid": "pause-1"}, Playing,
+    {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "paused"},
+    "Nothing is playing."
+}
+
+control! {
+    /// Stop all that plays
+    ///
+    /// Its webhook is `conference.play.stopped`, one for each operation. Nothing playing: the `operation_id` is empty.
+    stop, "/api/v1/conferences/{room_id}/stop",
+    Command, {"command_uid": "stop-1"}, Playing,
+    {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "stopped"},
+    "Not answered by this command."
+}
+
+control! {
+    /// Set the volume of what plays
+    ///
+    /// Its webhook is `conference.play.volume_changed`. Nothing playing: the `operation_id` is empty.
+    volume, "/api/v1/conferences/{room_id}/volume",
+    NewVolume, {"volume": 2}, PlayVolume,
+    {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "volume": 2},
+    "Not answered by this command."
 }

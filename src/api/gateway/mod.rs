@@ -6,6 +6,7 @@ mod commands;
 mod create;
 mod docs;
 mod lists;
+mod playback;
 mod rooms;
 mod sessions;
 
@@ -15,6 +16,7 @@ use axum::routing::{get, post};
 use super::Shared;
 
 pub(crate) use docs::{Failure, Paths};
+pub use playback::PlayRules;
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
@@ -24,6 +26,10 @@ pub(crate) fn routes() -> Router<Shared> {
             get(rooms::get).delete(rooms::delete),
         )
         .route("/conferences/{room_id}/members", get(rooms::members))
+        .route("/conferences/{room_id}/play", post(playback::play))
+        .route("/conferences/{room_id}/pause", post(playback::pause))
+        .route("/conferences/{room_id}/stop", post(playback::stop))
+        .route("/conferences/{room_id}/volume", post(playback::volume))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{uuid}", get(sessions::get))
         .nest(

@@ -20,7 +20,7 @@ use crate::room::Member;
 use crate::store::record::{RoomHead, decode_room};
 use crate::store::{EntityId, EntityKind};
 
-use super::{create, lists};
+use super::{create, lists, playback};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomRef {
@@ -128,15 +128,18 @@ pub(super) async fn get(
 ) -> Result<Json<RoomDetail>, ApiError> {
     let head = state.find_room(id).await?;
     state.own_room(&caller, &head)?;
+    let playing = head.playback.head();
     Ok(Json(RoomDetail {
         room_id: id.to_string(),
         name: head.registration.name,
         created_at: head.registration.created_at.as_secs().to_string(),
         members: head.present,
-        playback_status: "stopped",
-        playback_volume: 0,
-        playback_urls: Vec::new(),
-        playback_operation_id: String::new(),
+        playback_status: playback::status(&head.playback),
+        playback_volume: head.playback.volume(),
+        playback_urls: playing
+            .map(|op| op.files.iter().map(|file| file.url.to_string()).collect())
+            .unwrap_or_default(),
+        playback_operation_id: playing.map_or_else(String::new, |op| op.id.to_string()),
         stale: Nodes::now(&state).stale(id.node()),
     }))
 }
@@ -161,6 +164,10 @@ pub(super) async fn delete(
         | Accepted::Leaving { .. }
         | Accepted::Muted { .. }
         | Accepted::Unmuted { .. }
+        | Accepted::Playing { .. }
+        | Accepted::Toggled { .. }
+        | Accepted::Stopped { .. }
+        | Accepted::VolumeSet { .. }
         | Accepted::InProgress { .. }) => {
             return Err(ApiError::internal(&format!(
                 "a deletion was answered {other:?}"

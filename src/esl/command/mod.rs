@@ -23,6 +23,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::play_url::PlayUrl;
+
 mod checked;
 mod reply;
 
@@ -99,6 +101,26 @@ pub enum ConferenceCommand {
     Member(MemberAction, MemberSelector),
     /// A variable of the room, which shows in snapshots and later events.
     SetVar(ConferenceVarName, VarValue),
+    /// Opens a file and plays it after what plays already. Slow: the file is fetched first. What stands in front of the
+    /// path comes back with the file's events.
+    Play {
+        /// `op`.
+        operation: Uuid,
+        /// `n`.
+        index: u16,
+        /// `vol`, in decibels; FreeSWITCH forgets it with the file.
+        volume: i8,
+        /// The path.
+        url: PlayUrl,
+    },
+    /// Pauses the file that plays, or goes on with it; the answer says which. Without one there is no answer.
+    PausePlay,
+    /// Closes all files, each at its next frame.
+    StopPlay,
+    /// The volume of the file that plays, in decibels.
+    FileVolume(i8),
+    /// What plays, or `-ERR Nothing is playing`.
+    PlayStatus,
     /// No one else gets in.
     Lock,
     /// Open again.
@@ -197,6 +219,16 @@ impl fmt::Display for Api {
                         write!(f, "{} {whom}", action.as_str())
                     }
                     ConferenceCommand::SetVar(name, value) => write!(f, "setvar {name} {value}"),
+                    ConferenceCommand::Play {
+                        operation,
+                        index,
+                        volume,
+                        url,
+                    } => write!(f, "play {{op={operation},n={index},vol={volume}}}{url}"),
+                    ConferenceCommand::PausePlay => f.write_str("pause_play"),
+                    ConferenceCommand::StopPlay => f.write_str("stop all"),
+                    ConferenceCommand::FileVolume(volume) => write!(f, "file-vol {volume}"),
+                    ConferenceCommand::PlayStatus => f.write_str("play_status"),
                     ConferenceCommand::Lock => f.write_str("lock"),
                     ConferenceCommand::Unlock => f.write_str("unlock"),
                 }

@@ -24,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::ids::{ChannelId, CoreId, NodeId};
+use crate::ids::{ChannelId, CoreId, NodeId, RoomId};
 use crate::node::{CommandError, NodeHandle};
+use crate::room::FileId;
 use crate::room::plan::Suspect;
 use crate::store::{EntityId, Lease, Store, Version};
 use crate::time::Timestamp;
@@ -73,6 +74,14 @@ pub(super) enum Work {
     },
     /// FreeSWITCH did not carry an order out.
     Failed { order: Order, error: CommandError },
+    /// FreeSWITCH carried out an order whose answer says something.
+    Answered {
+        order: Order,
+        /// What stood behind `+OK`.
+        text: String,
+        /// Who waits for it, and what is told unless the answer says otherwise.
+        caller: Option<Waiting>,
+    },
     /// Told when this fence comes back.
     AwaitFence {
         token: u64,
@@ -99,9 +108,20 @@ pub(super) enum Work {
         core: CoreId,
         fence: u64,
     },
+    /// In which rooms FreeSWITCH should be playing something.
+    WhichPlaying { reply: oneshot::Sender<Vec<RoomId>> },
+    /// FreeSWITCH plays nothing in these rooms.
+    Silent {
+        rooms: Vec<RoomId>,
+        confirmed: BTreeSet<(RoomId, FileId)>,
+        reply: oneshot::Sender<BTreeSet<(RoomId, FileId)>>,
+    },
     /// The resync that was under way has ended.
     Resynced(Result<Found, ResyncError>),
 }
+
+/// A caller who is answered later, and what it is told when all goes well.
+type Waiting = (Accepted, oneshot::Sender<Result<Accepted, IntentError>>);
 
 /// How the actor stands, for those who report it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -137,6 +157,7 @@ struct Applied {
     /// For each item that is an intent: what it came to, and the first of its orders.
     verdicts: HashMap<usize, (Result<Accepted, Refusal>, Option<usize>)>,
     suspects: HashMap<usize, BTreeSet<Suspect>>,
+    silent: HashMap<usize, BTreeSet<(RoomId, FileId)>>,
 }
 
 pub(super) struct Actor {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -21,7 +20,7 @@ use crate::reconciler::feed::FromNode;
 use crate::reconciler::intent::{Accepted, Intent, IntentError};
 use crate::reconciler::orders;
 
-use super::{Actor, Applied, CONFLICT_TRIES, Item, Work};
+use super::{Actor, Applied, CONFLICT_TRIES, Item, Waiting, Work};
 
 impl Actor {
     pub(super) async fn step(&mut self, items: Vec<Item>) {
@@ -36,6 +35,7 @@ impl Actor {
             self.want_resync("the store was away");
             return;
         }
+        let mut looked = false;
         for _ in 0..CONFLICT_TRIES {
             if !owner && let Err(error) = self.load_for(&items).await {
                 return self.fail(items, error);
@@ -43,6 +43,16 @@ impl Actor {
             let now = Timestamp::now();
             let applied = self.apply(&items, now);
             let touched = self.belief.take_touched();
+            if owner && !looked && !applied.out.unknown.is_empty() {
+                // Another replica may have begun what is heard of now, and only the store knows.
+                looked = true;
+                let unknown = applied.out.unknown.iter().copied().map(EntityId::Room);
+                let doubtful = touched.into_iter().chain(unknown).collect();
+                if let Err(error) = self.reload(&doubtful).await {
+                    return self.fail(items, error);
+                }
+                continue;
+            }
             let (writes, deadlines) = self.writes(&touched);
             if writes.is_empty() {
                 return self.done(items, applied, &touched, now).await;
@@ -151,8 +161,18 @@ impl Actor {
                         applied.verdicts.insert(index, (verdict, order));
                     }
                     Work::Failed { order, error } => {
-                        let unknown_call = *error == CommandError::NoSuchChannel;
-                        self.belief.refused(order, unknown_call, &mut cx);
+                        self.belief.refused(order, error, &mut cx);
+                    }
+                    Work::Answered { order, text, .. } => {
+                        if let Some(accepted) = self.belief.answered(order, text, &mut cx) {
+                            applied.verdicts.insert(index, (Ok(accepted), None));
+                        }
+                    }
+                    Work::Silent {
+                        rooms, confirmed, ..
+                    } => {
+                        let suspects = self.belief.silent(rooms, confirmed, &mut cx);
+                        applied.silent.insert(index, suspects);
                     }
                     Work::Snapshot {
                         snapshot,
@@ -179,7 +199,10 @@ impl Actor {
                         }
                     }
                     Work::Listed(listed) => self.belief.listed(listed),
-                    Work::AwaitFence { .. } | Work::WhichChannels { .. } | Work::Resynced(_) => {}
+                    Work::AwaitFence { .. }
+                    | Work::WhichChannels { .. }
+                    | Work::WhichPlaying { .. }
+                    | Work::Resynced(_) => {}
                 },
             }
         }
@@ -317,10 +340,7 @@ impl Actor {
             .iter()
             .map(|order| Some(orders::give(order, &self.settings.orders, &self.node)))
             .collect();
-        let mut waiting: HashMap<
-            usize,
-            (Accepted, oneshot::Sender<Result<Accepted, IntentError>>),
-        > = HashMap::new();
+        let mut waiting: HashMap<usize, Waiting> = HashMap::new();
         for (index, item) in items.into_iter().enumerate() {
             match item {
                 Item::News(FromNode::Up) => {
@@ -344,7 +364,10 @@ impl Actor {
                 Item::Work(Work::Intent { reply, .. }) => {
                     match applied.verdicts.remove(&index) {
                         Some((Ok(accepted), Some(order)))
-                            if !matches!(accepted, Accepted::Deleted) =>
+                            if !matches!(
+                                accepted,
+                                Accepted::Deleted | Accepted::Playing { .. }
+                            ) =>
                         {
                             waiting.insert(order, (accepted, reply));
                         }
@@ -372,9 +395,30 @@ impl Actor {
                     self.belief.keep_identities(&known);
                     let _gone = reply.send((wanted, missing));
                 }
+                Item::Work(Work::Answered {
+                    caller: Some((accepted, reply)),
+                    ..
+                }) => {
+                    let told = match applied.verdicts.remove(&index) {
+                        Some((Ok(told), _)) => told,
+                        Some((Err(_), _)) | None => accepted,
+                    };
+                    let _gone = reply.send(Ok(told));
+                }
+                Item::Work(Work::WhichPlaying { reply }) => {
+                    let _gone = reply.send(self.belief.playing_rooms());
+                }
+                Item::Work(Work::Silent { reply, .. }) => {
+                    let suspects = applied.silent.remove(&index).unwrap_or_default();
+                    let _gone = reply.send(suspects);
+                }
                 Item::Work(Work::Resynced(result)) => self.resynced(result),
                 Item::Work(
-                    Work::Failed { .. } | Work::Listed(_) | Work::Dumps(_) | Work::Vanished { .. },
+                    Work::Answered { caller: None, .. }
+                    | Work::Failed { .. }
+                    | Work::Listed(_)
+                    | Work::Dumps(_)
+                    | Work::Vanished { .. },
                 ) => {}
             }
         }
@@ -387,6 +431,21 @@ impl Actor {
             let node = self.id();
             self.tasks.spawn(async move {
                 let result = answer.await;
+                let verdict = orders::verdict(&order, &result);
+                if let Ok(text) = &result
+                    && orders::is_told(&order)
+                {
+                    let text = text.clone();
+                    // The caller is answered when what it led to is committed. The actor ends only when the program
+                    // does.
+                    let answered = Work::Answered {
+                        order,
+                        text,
+                        caller,
+                    };
+                    let _stopping = queue.send(answered).await;
+                    return;
+                }
                 if let Err(error) = &result {
                     tracing::info!(node.id = %node, ?order, %error, "FreeSWITCH did not carry an order out");
                     // Unknown is not refused: what was asked for stands until its deadline.
@@ -400,7 +459,7 @@ impl Actor {
                     }
                 }
                 if let Some((accepted, reply)) = caller {
-                    let _gone = reply.send(result.map(|()| accepted).map_err(IntentError::from));
+                    let _gone = reply.send(verdict.map(|()| accepted));
                 }
             });
         }
@@ -433,11 +492,13 @@ impl Actor {
         let mut first = Some(error);
         for item in items {
             match item {
-                Item::Work(work @ Work::Intent { .. }) => refuse(work, || {
-                    IntentError::Store(first.take().unwrap_or_else(|| {
-                        StoreError::Unavailable("the state could not be written".into())
-                    }))
-                }),
+                Item::Work(work @ (Work::Intent { .. } | Work::Answered { .. })) => {
+                    refuse(work, || {
+                        IntentError::Store(first.take().unwrap_or_else(|| {
+                            StoreError::Unavailable("the state could not be written".into())
+                        }))
+                    })
+                }
                 other @ (Item::News(_) | Item::Work(_) | Item::Due(_) | Item::NodeLost) => {
                     self.skip(other);
                 }
@@ -472,9 +533,12 @@ impl Actor {
 fn about(work: &Work) -> Vec<EntityId> {
     match work {
         Work::Intent { intent, .. } => match intent {
-            Intent::CreateRoom { room, .. } | Intent::DeleteRoom { room, .. } => {
-                vec![EntityId::Room(*room)]
-            }
+            Intent::CreateRoom { room, .. }
+            | Intent::DeleteRoom { room, .. }
+            | Intent::Play { room, .. }
+            | Intent::Pause { room, .. }
+            | Intent::Stop { room, .. }
+            | Intent::Volume { room, .. } => vec![EntityId::Room(*room)],
             Intent::Join { session, room, .. } => {
                 let mut about = vec![EntityId::Session(*session)];
                 if room.node() == session.node() {
@@ -487,7 +551,8 @@ fn about(work: &Work) -> Vec<EntityId> {
             | Intent::Answer { session, .. }
             | Intent::Hangup { session, .. } => vec![EntityId::Session(*session)],
         },
-        Work::Failed { order, .. } => match order {
+        Work::Failed { order, .. } | Work::Answered { order, .. } => match order {
+            Order::Play { room, .. } => vec![EntityId::Room(*room)],
             Order::Enter { session, room, .. }
             | Order::Park { session, room }
             | Order::Mute { session, room, .. } => {
@@ -501,12 +566,19 @@ fn about(work: &Work) -> Vec<EntityId> {
         | Work::Listed(_)
         | Work::Dumps(_)
         | Work::Vanished { .. }
+        | Work::WhichPlaying { .. }
+        | Work::Silent { .. }
         | Work::Resynced(_) => Vec::new(),
     }
 }
 
 pub(super) fn refuse(work: Work, error: impl FnOnce() -> IntentError) {
-    if let Work::Intent { reply, .. } = work {
+    if let Work::Intent { reply, .. }
+    | Work::Answered {
+        caller: Some((_, reply)),
+        ..
+    } = work
+    {
         let _gone = reply.send(Err(error()));
     }
 }

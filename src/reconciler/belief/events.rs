@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, MemberId, RoomId, SessionId};
-use crate::room::{EventStamp, LeftReason, RoomInput, Who};
+use crate::room::{EventStamp, LeftReason, PlayInput, RoomInput, Unplayed, Who};
 use crate::session::{Direction, SessionInput, SessionState};
 use crate::time::Timestamp;
 
@@ -70,13 +70,17 @@ impl Belief {
                     sequence: news.sequence,
                     synthesized: false,
                 };
-                if news.sequence <= self.fence && !change.is_an_end() {
+                let is_late = news.sequence <= self.fence;
+                if is_late && !change.is_heard_late() {
                     // The snapshot has spoken of it, also where it showed nothing.
                     cx.out.ignored += 1;
                     return;
                 }
+                let is_an_end = !change.is_about_a_file();
                 self.conference_news(room, at, change, cx);
-                self.check_size(room, conference, size, cx);
+                if !is_late || is_an_end {
+                    self.check_size(room, conference, size, cx);
+                }
             }
             What::Channel { channel, change } => {
                 self.channel_news(channel, news.sequence, news.at, change, cx);
@@ -146,6 +150,18 @@ impl Belief {
                 }
             }
             ConferenceChange::Locked(locked) => RoomInput::Locked { at, locked },
+            ConferenceChange::FileOpened { file, failed } => {
+                self.heard_of(room, file, cx);
+                RoomInput::Play(if failed {
+                    PlayInput::NotPlayed(file, Unplayed::Refused)
+                } else {
+                    PlayInput::Opened(file)
+                })
+            }
+            ConferenceChange::FileEnded(file) => {
+                self.heard_of(room, file, cx);
+                RoomInput::Play(PlayInput::Ended(file))
+            }
             ConferenceChange::Other => return,
         };
         self.room_input(room, input, cx);

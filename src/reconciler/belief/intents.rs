@@ -2,6 +2,7 @@
 //! it does not confirm in time, is taken back here too.
 
 use crate::ids::{AppId, CommandUid, MemberId, OperationId, RoomId, SessionId};
+use crate::node::CommandError;
 use crate::room::{JoinFailure, MemberStatus, Origin, Registration, RoomInput, RoomState};
 use crate::session::{Place, SessionInput, SessionState};
 use crate::store::EntityId;
@@ -96,6 +97,28 @@ impl Belief {
                     Accepted::Unmuted { room }
                 })
             }
+            Intent::Play {
+                room,
+                app,
+                urls,
+                command_uid,
+            } => self.play(room, &app, urls, command_uid, cx),
+            Intent::Pause {
+                room,
+                app,
+                command_uid,
+            } => self.pause(room, &app, command_uid, cx),
+            Intent::Stop {
+                room,
+                app,
+                command_uid,
+            } => self.stop(room, &app, command_uid, cx),
+            Intent::Volume {
+                room,
+                app,
+                volume,
+                command_uid,
+            } => self.volume(room, &app, volume, command_uid, cx),
             Intent::Answer { session, app } => {
                 let call = self.own_session(session, &app)?;
                 if call.answered_at().is_some() {
@@ -234,8 +257,9 @@ impl Belief {
     }
 
     /// FreeSWITCH refused an order: the state says so.
-    pub fn refused(&mut self, order: &Order, no_such_channel: bool, cx: &mut Cx<'_>) {
+    pub fn refused(&mut self, order: &Order, error: &CommandError, cx: &mut Cx<'_>) {
         match order {
+            Order::Play { room, command } => return self.play_refused(*room, command, error, cx),
             Order::Enter { session, room, .. } => self.room_input(
                 *room,
                 RoomInput::NotEntered {
@@ -261,7 +285,7 @@ impl Belief {
             ),
             Order::Describe { .. } | Order::Answer { .. } | Order::Hangup { .. } => {}
         }
-        if no_such_channel {
+        if *error == CommandError::NoSuchChannel {
             cx.out.resync = Some("FreeSWITCH does not know a call");
         }
     }

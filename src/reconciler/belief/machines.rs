@@ -42,6 +42,7 @@ impl Belief {
                         room: id,
                         mute,
                     },
+                    RoomCommand::Play(command) => Order::Play { room: id, command },
                     RoomCommand::Describe => {
                         let Some(registration) = registration else {
                             return;

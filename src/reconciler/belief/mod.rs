@@ -7,6 +7,7 @@
 mod events;
 mod intents;
 mod machines;
+mod playback;
 mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,7 +16,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::ids::{AppId, ChannelId, CoreId, NodeId, RoomId, SessionId};
-use crate::room::{self, Registration, RoomNotice, RoomState};
+use crate::room::{self, PlayCommand, Registration, RoomNotice, RoomState};
 use crate::session::{SessionNotice, SessionState};
 use crate::store::EntityId;
 use crate::time::Timestamp;
@@ -103,6 +104,13 @@ pub enum Order {
         /// Whose.
         registration: Registration,
     },
+    /// About what plays in a room.
+    Play {
+        /// The room.
+        room: RoomId,
+        /// What about it.
+        command: PlayCommand,
+    },
     /// Answer the call.
     Answer {
         /// The call.
@@ -142,6 +150,8 @@ pub struct Outcome {
     pub orders: Vec<Order>,
     /// To be told to apps, in the commit.
     pub notices: Vec<Notice>,
+    /// Rooms of which something was heard that another replica may have begun: what is stored of them may say more.
+    pub unknown: BTreeSet<RoomId>,
     /// Why a snapshot is wanted, if one is.
     pub resync: Option<&'static str>,
     /// Differences that a snapshot revealed.
