@@ -310,10 +310,11 @@ impl Actor {
         }
     }
 
-    /// Other rules hold. Calls that were nobody's may be an app's now; a snapshot shows them.
+    /// Other rules hold. Calls that were nobody's may be an app's now; a snapshot shows them. Not at once: the list of
+    /// channels is written late, and would lack a call that was parked just before.
     fn follow(&mut self, rules: &Rules) {
-        if self.belief.set_rules(rules.clone()) {
-            self.want_resync("the apps changed");
+        if self.belief.set_rules(rules.clone()) && self.resync_wanted.is_none() {
+            self.resync_wanted = Some(("the apps changed", Instant::now() + RESYNC_PAUSE));
         }
     }
 
