@@ -46,7 +46,7 @@ pub struct FileId {
 pub enum FileState {
     /// Not sent yet.
     Waiting,
-    /// FreeSWITCH was told to play it: it is [`Playback::opening`].
+    /// FreeSWITCH was told to play it: it is [`Playback::opening()`].
     Opening,
     /// FreeSWITCH has it: it plays, or follows the one that does.
     Ready {

@@ -127,16 +127,18 @@ impl World {
         let orders = self.ordered();
         let words: Vec<String> = orders
             .iter()
-            .map(|order| match order {
-                Order::Play { command, .. } => match command {
+            .map(|order| {
+                let Order::Play { command, .. } = order else {
+                    panic!("{order:?}");
+                };
+                match command {
                     PlayCommand::Start { url, volume, .. } => {
                         format!("{} at {volume}", &url.as_str()[9..])
                     }
                     PlayCommand::Toggle { .. } => "toggle".to_owned(),
                     PlayCommand::Stop => "stop".to_owned(),
                     PlayCommand::Volume { volume } => format!("volume {volume}"),
-                },
-                other => format!("{other:?}"),
+                }
             })
             .collect();
         assert_eq!(words, expected);
