@@ -207,7 +207,7 @@ fn every_route_is_documented() {
     let documented = documented(&read("README.md"));
     for (file, prefix) in [
         ("src/api/gateway/mod.rs", "/api/v1"),
-        ("src/api/admin.rs", ""),
+        ("src/api/admin/mod.rs", ""),
     ] {
         let source = read(file);
         let routes: Vec<&str> = source

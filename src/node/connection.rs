@@ -362,6 +362,9 @@ impl Driver<'_> {
             .session
             .poll_timeout()
             .map_or_else(|| Instant::now() + Duration::from_secs(60), at);
+        if let Some(stuck) = self.stuck_at() {
+            wake = wake.min(stuck);
+        }
         if let Some(silence) = self.purpose.silence {
             wake = wake.min(self.last_heard + silence);
         }
@@ -374,6 +377,14 @@ impl Driver<'_> {
         wake
     }
 
+    /// When a connection that owes an answer and says nothing is given up: commands that time out one by one would keep a
+    /// dead one open for ever.
+    fn stuck_at(&self) -> Option<Instant> {
+        let since = self.session.unanswered_since()?;
+        let asked = self.origin + Duration::from_millis(since.0);
+        Some(asked.max(self.last_heard) + self.purpose.patience * 2)
+    }
+
     fn woken(&mut self) {
         let now = self.now();
         self.session.handle_timeout(now);
@@ -381,6 +392,10 @@ impl Driver<'_> {
         if self.purpose.silence.is_some_and(|s| idle >= s) {
             self.ended
                 .get_or_insert(Ended::Lost(format!("nothing came for {idle:.0?}")));
+        }
+        if self.stuck_at().is_some_and(|at| Instant::now() >= at) {
+            self.ended
+                .get_or_insert(Ended::Lost("FreeSWITCH does not answer".to_owned()));
         }
         if self.purpose.ping.is_some_and(|p| idle >= p) && self.ready && self.waiting.is_empty() {
             self.ping(now);

@@ -41,6 +41,8 @@ pub struct NodeStatus {
     pub commands: Link,
     /// The event connection; `None` while this replica does not want it.
     pub events: Option<Link>,
+    /// How many event connections have stood so far.
+    pub connections: u64,
     /// Some attempt of a first connection has failed.
     pub failed_once: bool,
     /// What the last HEARTBEAT said.

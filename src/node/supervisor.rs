@@ -57,6 +57,7 @@ pub fn start(
     let (status, status_seen) = watch::channel(NodeStatus {
         commands: Link::Connecting,
         events: None,
+        connections: 0,
         failed_once: false,
         vitals: Vitals::default(),
     });
@@ -215,7 +216,10 @@ async fn keep_events(
         let mut tell = |told: Told<'_>| match told {
             Told::Ready => {
                 since = Some(Instant::now());
-                status.send_modify(|s| s.events = Some(Link::Up));
+                status.send_modify(|s| {
+                    s.events = Some(Link::Up);
+                    s.connections += 1;
+                });
                 tracing::info!(node.id = %keeper.config.id, "the event connection is up");
                 sink.up();
             }

@@ -13,7 +13,7 @@ mod resyncing;
 mod state;
 mod step;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::ids::{ChannelId, CoreId, NodeId, RoomId};
-use crate::node::{CommandError, NodeHandle};
+use crate::node::{CommandError, Link, NodeHandle};
 use crate::room::FileId;
 use crate::room::plan::Suspect;
 use crate::store::{EntityId, Lease, Store, Version};
@@ -188,6 +188,12 @@ pub(super) struct Actor {
     /// Why a resync is wanted, and not before when.
     resync_wanted: Option<(&'static str, Instant)>,
     next_resync: Instant,
+    /// A cause that persists must not become a load: a pause after each.
+    resync_not_before: Instant,
+    /// The event connection that was last acted on, by its number.
+    connection: u64,
+    /// Records that cannot be read: left alone, and not written over.
+    unreadable: HashSet<EntityId>,
     next_lease: Instant,
     next_due: Instant,
     next_read: Instant,
@@ -235,6 +241,9 @@ impl Actor {
             after_gap: false,
             resync_wanted: None,
             next_resync: now,
+            resync_not_before: now,
+            connection: 0,
+            unreadable: HashSet::new(),
             next_lease: now,
             next_due: now,
             next_read: now,
@@ -261,6 +270,7 @@ impl Actor {
     ) {
         let mut fresh = Vec::with_capacity(NEWS_BATCH);
         let mut asked = Vec::with_capacity(WORK_BATCH);
+        let mut link = self.node.watch();
         let mut rules = self.settings.rules.clone();
         // What they became since the actor was made is followed at once.
         rules.mark_changed();
@@ -271,6 +281,8 @@ impl Actor {
                 _ = news.recv_many(&mut fresh, NEWS_BATCH) => {}
                 n = work.recv_many(&mut asked, WORK_BATCH) => if n == 0 { break },
                 () = tokio::time::sleep_until(wake) => {}
+                // Ends with the supervisors, and they with the program.
+                Ok(()) = link.changed() => {}
                 // Nobody can change them any more: it is waited for the others alone.
                 Ok(()) = rules.changed() => self.follow(&rules.borrow_and_update().clone()),
             }
@@ -291,6 +303,7 @@ impl Actor {
                 self.missed = true;
                 self.want_resync("news was dropped");
             }
+            self.follow_link();
             self.keep_lease().await;
             self.read_again().await;
             let mut items: Vec<Item> = fresh.drain(..).map(Item::News).collect();
@@ -310,6 +323,22 @@ impl Actor {
         }
     }
 
+    /// Whether the event connection stands is read where it cannot be lost, unlike news of it. A new connection means that
+    /// whatever happened before it may have been missed.
+    fn follow_link(&mut self) {
+        let status = self.node.status();
+        let up = status.events == Some(Link::Up);
+        if up && status.connections != self.connection {
+            self.connection = status.connections;
+            self.down_since = None;
+            self.lost = false;
+            self.missed = true;
+            self.want_resync("the event connection is up");
+        } else if !up && self.down_since.is_none() && self.lease.is_some() {
+            self.down_since = Some(Instant::now());
+        }
+    }
+
     /// Other rules hold. Calls that were nobody's may be an app's now; a snapshot shows them. Not at once: the list of
     /// channels is written late, and would lack a call that was parked just before.
     fn follow(&mut self, rules: &Rules) {
@@ -321,14 +350,17 @@ impl Actor {
     fn next_wake(&self) -> Instant {
         let mut wake = self.next_lease;
         if self.lease.is_some() {
-            wake = wake.min(self.next_due).min(self.next_resync);
+            // Each time stands under the conditions under which something is done about it: one that has passed and is not
+            // acted on would wake the actor for ever.
             if self.stale {
-                wake = wake.min(self.next_read);
+                return wake.min(self.next_read);
             }
-            if let Some((_, at)) = self.resync_wanted
-                && !self.resyncing
-            {
-                wake = wake.min(at);
+            wake = wake.min(self.next_due);
+            if self.can_resync() {
+                wake = wake.min(self.next_resync);
+                if let Some((_, at)) = self.resync_wanted {
+                    wake = wake.min(at);
+                }
             }
             if let Some((at, _)) = self.deadlines.first() {
                 let left = at.since(Timestamp::now());

@@ -9,6 +9,9 @@ use crate::store::LeaseOutcome;
 
 use super::{Actor, STORE_PAUSE};
 
+/// How often a replica looks whether a node has been given up.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 impl Actor {
     pub(super) async fn keep_lease(&mut self) {
         if Instant::now() < self.next_lease {
@@ -35,7 +38,8 @@ impl Actor {
             Ok(LeaseOutcome::Other { remaining }) => {
                 self.lose_lease("another replica has it");
                 // A little late rather than early: the moment it runs out is the store's, not ours.
-                let wait = remaining.clamp(Duration::from_millis(20), ttl);
+                // And soon enough to take over at once what another gives up.
+                let wait = remaining.clamp(Duration::from_millis(20), ttl.min(LOOK_AGAIN));
                 self.next_lease = Instant::now() + wait;
             }
             Err(error) => {

@@ -13,12 +13,16 @@ use super::{Actor, LATE_LIST, RESYNC_PAUSE, Work};
 impl Actor {
     pub(super) fn want_resync(&mut self, why: &'static str) {
         if self.resync_wanted.is_none() {
-            self.resync_wanted = Some((why, Instant::now()));
+            self.resync_wanted = Some((why, Instant::now().max(self.resync_not_before)));
         }
     }
 
+    pub(super) fn can_resync(&self) -> bool {
+        self.lease.is_some() && !self.stale && !self.resyncing && self.down_since.is_none()
+    }
+
     pub(super) fn start_resync(&mut self) {
-        if self.lease.is_none() || self.stale || self.resyncing || self.down_since.is_some() {
+        if !self.can_resync() {
             return;
         }
         let now = Instant::now();
@@ -54,6 +58,7 @@ impl Actor {
 
     pub(super) fn resynced(&mut self, result: Result<Found, ResyncError>) {
         self.resyncing = false;
+        self.resync_not_before = Instant::now() + RESYNC_PAUSE;
         match result {
             Ok(found) => {
                 metrics::counter!(names::RESYNCS, "node" => self.label()).increment(1);

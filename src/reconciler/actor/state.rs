@@ -26,12 +26,7 @@ impl Actor {
                         EntityId::Room(_) => rooms += 1,
                         EntityId::Session(_) => calls += 1,
                     }
-                    if let Err(error) = self.believe(entity, Some(&record)) {
-                        // One unreadable record must not cost the node; it is left as it is, for a person to look at.
-                        metrics::counter!(names::STORE_CORRUPT, "node" => self.label())
-                            .increment(1);
-                        tracing::error!(node.id = %self.id(), %error, "a stored record is left alone");
-                    }
+                    self.believe_or_leave(entity, Some(&record));
                 }
                 self.stale = false;
                 tracing::info!(node.id = %self.id(), rooms, calls, "what is stored of the node is read");
@@ -72,19 +67,38 @@ impl Actor {
 
     pub(super) async fn reload(&mut self, entities: &BTreeSet<EntityId>) -> Result<(), StoreError> {
         for entity in entities {
-            // An orphan is in nobody's store: what is believed of it is all there is.
+            let record = self.store.read(*entity).await?;
             if let EntityId::Room(id) = entity
                 && self
                     .belief
                     .room(*id)
                     .is_some_and(|r| r.registration().is_none())
             {
-                continue;
+                if record.is_none() {
+                    // An orphan: what is believed of it is all there is.
+                    continue;
+                }
+                // It was another replica's to make: who is in it is to be seen anew.
+                self.want_resync("a room turned out to be ours");
             }
-            let record = self.store.read(*entity).await?;
-            self.believe(*entity, record.as_ref())?;
+            self.believe_or_leave(*entity, record.as_ref());
         }
         Ok(())
+    }
+
+    /// One unreadable record must not cost the node: it is left as it is, for a person to look at.
+    fn believe_or_leave(&mut self, entity: EntityId, record: Option<&crate::store::Record>) {
+        match self.believe(entity, record) {
+            Ok(()) => {
+                self.unreadable.remove(&entity);
+            }
+            Err(error) => {
+                if self.unreadable.insert(entity) {
+                    metrics::counter!(names::STORE_CORRUPT, "node" => self.label()).increment(1);
+                    tracing::error!(node.id = %self.id(), %error, "a stored record is left alone");
+                }
+            }
+        }
     }
 
     pub(super) fn set_deadline(&mut self, entity: EntityId, at: Option<Timestamp>) {

@@ -23,6 +23,45 @@ use crate::reconciler::orders;
 use super::{Actor, Applied, CONFLICT_TRIES, Item, Waiting, Work};
 
 impl Actor {
+    /// What a replica that does not reconcile the node has to do with: the rest is the owner's, and is counted.
+    fn without_news(&self, items: Vec<Item>) -> Vec<Item> {
+        let before = items.len();
+        let kept: Vec<Item> = items
+            .into_iter()
+            .filter(|item| match item {
+                Item::Work(_) => true,
+                Item::News(_) | Item::Due(_) | Item::NodeLost => false,
+            })
+            .collect();
+        let skipped = (before - kept.len()) as u64;
+        if skipped > 0 {
+            metrics::counter!(names::ESL_EVENTS_DROPPED, "node" => self.label()).increment(skipped);
+        }
+        kept
+    }
+
+    /// Reads what a caller names and the owner does not know: another replica may have made it.
+    async fn load_unknown(&mut self, items: &[Item]) -> Result<(), StoreError> {
+        let mut unknown = BTreeSet::new();
+        for item in items {
+            if let Item::Work(Work::Intent { intent, .. }) = item
+                && !matches!(intent, Intent::CreateRoom { .. })
+                && let Item::Work(work) = item
+            {
+                unknown.extend(about(work).into_iter().filter(|entity| {
+                    match entity {
+                        EntityId::Room(id) => self
+                            .belief
+                            .room(*id)
+                            .is_none_or(|room| room.registration().is_none()),
+                        EntityId::Session(id) => self.belief.session(*id).is_none(),
+                    }
+                }));
+            }
+        }
+        self.reload(&unknown).await
+    }
+
     pub(super) async fn step(&mut self, items: Vec<Item>) {
         let owner = self.lease.is_some();
         if owner && self.stale {
@@ -35,6 +74,18 @@ impl Actor {
             self.want_resync("the store was away");
             return;
         }
+        let items = if owner {
+            items
+        } else {
+            self.without_news(items)
+        };
+        if items.is_empty() {
+            return;
+        }
+        if owner && let Err(error) = self.load_unknown(&items).await {
+            return self.fail(items, error);
+        }
+        let (core, fence) = self.belief.run();
         let mut looked = false;
         for _ in 0..CONFLICT_TRIES {
             if !owner && let Err(error) = self.load_for(&items).await {
@@ -84,6 +135,8 @@ impl Actor {
                     if let Err(error) = self.reload(&touched).await {
                         return self.fail(items, error);
                     }
+                    // What the batch said of the run of FreeSWITCH is to be learnt once more, too.
+                    self.belief.believe_run(core, fence);
                 }
                 Ok(CommitOutcome::LeaseLost) => {
                     self.lose_lease("another replica took it");
@@ -217,7 +270,7 @@ impl Actor {
     ) -> (Vec<EntityWrite>, Vec<(EntityId, Option<Timestamp>)>) {
         let mut writes = Vec::new();
         let mut deadlines = Vec::new();
-        for entity in touched {
+        for entity in touched.iter().filter(|e| !self.unreadable.contains(e)) {
             let expected = self.versions.get(entity).copied().unwrap_or_default();
             let created = expected == Version::ABSENT;
             let write = match entity {
@@ -343,13 +396,8 @@ impl Actor {
         let mut waiting: HashMap<usize, Waiting> = HashMap::new();
         for (index, item) in items.into_iter().enumerate() {
             match item {
-                Item::News(FromNode::Up) => {
-                    self.down_since = None;
-                    self.lost = false;
-                    self.missed = true;
-                    self.want_resync("the event connection is up");
-                }
-                Item::News(FromNode::Down) => self.down_since = Some(Instant::now()),
+                // They wake the actor; what they tell is read from the connection's own status.
+                Item::News(FromNode::Up | FromNode::Down) => {}
                 Item::News(FromNode::Fence {
                     token,
                     core,
@@ -511,13 +559,7 @@ impl Actor {
     /// Lets go of something that cannot be applied now.
     pub(super) fn skip(&mut self, item: Item) {
         match item {
-            Item::News(FromNode::Up) => {
-                self.down_since = None;
-                self.lost = false;
-                self.missed = true;
-                self.want_resync("the event connection is up");
-            }
-            Item::News(FromNode::Down) => self.down_since = Some(Instant::now()),
+            Item::News(FromNode::Up | FromNode::Down) => {}
             Item::NodeLost => self.lost = false,
             Item::News(FromNode::News(_) | FromNode::Fence { .. }) | Item::Due(_) => {}
             Item::Work(Work::Resynced(result)) => self.resynced(result),

@@ -214,6 +214,17 @@ impl Belief {
         self.core
     }
 
+    /// The run of FreeSWITCH that is believed in, and the last fence of it.
+    pub const fn run(&self) -> (Option<CoreId>, u64) {
+        (self.core, self.fence)
+    }
+
+    /// Takes back what was learnt of the run of FreeSWITCH.
+    pub const fn believe_run(&mut self, core: Option<CoreId>, fence: u64) {
+        self.core = core;
+        self.fence = fence;
+    }
+
     /// All rooms, orphans too.
     pub fn rooms(&self) -> impl Iterator<Item = &RoomState> {
         self.rooms.values()

@@ -138,8 +138,11 @@ impl Belief {
                     .get(&SessionId::new(self.node, listed.channel))
                     .map(SessionState::place)
                 {
-                    Some(Place::Ringing | Place::Joining(_) | Place::Leaving(_)) => true,
-                    Some(Place::Parked | Place::InRoom(_) | Place::Ended) => false,
+                    Some(Place::Ringing | Place::Leaving(_)) => true,
+                    // One that joins is parked until its transfer takes effect: only its events, or the deadline, tell.
+                    Some(Place::Parked | Place::Joining(_) | Place::InRoom(_) | Place::Ended) => {
+                        false
+                    }
                     None => listed.parked,
                 }
             })
@@ -180,7 +183,11 @@ impl Belief {
         let id = SessionId::new(self.node, dump.channel);
         let answered_at = dump.identity.answered_at;
         self.meet(dump.channel, dump.identity);
-        if dump.parked {
+        let joining = self
+            .sessions
+            .get(&id)
+            .is_some_and(|s| matches!(s.place(), Place::Joining(_)));
+        if dump.parked && !joining {
             self.parked(dump.channel, dump.sequence, cx.now, true, cx);
         }
         if let Some(at) = answered_at
