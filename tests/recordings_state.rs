@@ -344,7 +344,9 @@ fn what_a_recorded_server_played_was_played() {
                     PlayFact::Stopped { operation } => {
                         format!("stopped {}", operation.uuid().as_u128())
                     }
-                    other => format!("{other:?}"),
+                    other @ (PlayFact::Paused { .. }
+                    | PlayFact::Resumed { .. }
+                    | PlayFact::VolumeChanged { .. }) => format!("{other:?}"),
                 });
             }
         }

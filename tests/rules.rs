@@ -14,7 +14,8 @@ use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Order, Rules};
 use roomkeeper::reconciler::intent::{Accepted, Intent, Refusal};
 use roomkeeper::reconciler::meta;
 use roomkeeper::reconciler::news::{
-    ChannelChange, ConferenceChange, Identity, MemberBlock, News, ShownRoom, Snapshot, What,
+    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, MemberBlock, News, ShownRoom,
+    Snapshot, What,
 };
 use roomkeeper::room::{Origin, Registration, RoomFact};
 use roomkeeper::session::{Direction, Place, SessionFact};
@@ -362,6 +363,45 @@ fn an_order_that_freeswitch_refuses_takes_the_join_back() {
     world.with(|belief, cx| belief.refused(&order, &CommandError::NoSuchChannel, cx));
     world.told(&["join_failed refused [c-1]"]);
     assert!(world.wants_resync, "the call may be gone");
+}
+
+#[test]
+fn a_joining_call_that_a_look_still_finds_parked_is_not_taken_for_refused() {
+    let mut world = World::with_room_and_call();
+    world.join(call(1), room(1)).unwrap();
+    let listed = ListedChannel {
+        channel: call(1).channel(),
+        identity: identity(None),
+        parked: true,
+    };
+    assert!(world.belief.wants_dump(&[listed]).is_empty());
+    world.sequence += 1;
+    let dump = Dump {
+        core: core(),
+        sequence: world.sequence,
+        channel: call(1).channel(),
+        identity: identity(Some("demo")),
+        parked: true,
+    };
+    world.with(|belief, cx| belief.dump(dump, cx));
+    world.told(&[]);
+    world.enters(call(1), 1, 1, false);
+    world.told(&["joined 527121101 muted=true [c-1]"]);
+}
+
+#[test]
+fn what_a_batch_said_of_the_run_can_be_said_once_more() {
+    let mut world = World::joined();
+    let (before, fence) = world.belief.run();
+    let stored = world.belief.room(room(1)).unwrap().clone();
+    let next = CoreId::new(Uuid::from_u128(8));
+    world.with(|belief, cx| belief.core_changed(Some(next), cx));
+    world.told.clear();
+    // Another had written: what was stored is believed again, and the batch is applied once more.
+    world.belief.put_room(room(1), Some(stored));
+    world.belief.believe_run(before, fence);
+    world.with(|belief, cx| belief.core_changed(Some(next), cx));
+    world.told(&["left orphan (synthesized)"]);
 }
 
 #[test]
