@@ -176,19 +176,8 @@ async fn keep_commands(keeper: Keeper, mut queue: mpsc::Receiver<Request>) {
                 retry_after: wait,
             };
         });
-        let until = Instant::now() + wait;
-        loop {
-            tokio::select! {
-                () = keeper.stop.cancelled() => return,
-                () = tokio::time::sleep_until(until) => break,
-                request = queue.recv() => match request {
-                    Some(request) => {
-                        let retry_after = until.saturating_duration_since(Instant::now());
-                        let _gone = request.reply.send(Err(CommandError::Down { retry_after }));
-                    }
-                    None => return,
-                },
-            }
+        if !keeper.wait_out(wait, &mut queue).await {
+            return;
         }
     }
 }
@@ -271,19 +260,8 @@ async fn keep_events(
                 retry_after: wait,
             });
         });
-        let until = Instant::now() + wait;
-        loop {
-            tokio::select! {
-                () = keeper.stop.cancelled() => return,
-                () = tokio::time::sleep_until(until) => break,
-                request = fences.recv() => match request {
-                    Some(request) => {
-                        let retry_after = until.saturating_duration_since(Instant::now());
-                        let _gone = request.reply.send(Err(CommandError::Down { retry_after }));
-                    }
-                    None => return,
-                },
-            }
+        if !keeper.wait_out(wait, &mut fences).await {
+            return;
         }
     }
 }
@@ -324,6 +302,24 @@ impl Keeper {
             },
         };
         connection::run(stream, self.config.password.clone(), purpose, queue, stop).await
+    }
+
+    /// Waits before connecting again; whoever asks meanwhile is told for how long. `false`: we are stopping.
+    async fn wait_out(&self, wait: Duration, queue: &mut mpsc::Receiver<Request>) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep_until(until) => return true,
+                request = queue.recv() => match request {
+                    Some(request) => {
+                        let retry_after = until.saturating_duration_since(Instant::now());
+                        let _gone = request.reply.send(Err(CommandError::Down { retry_after }));
+                    }
+                    None => return false,
+                },
+            }
+        }
     }
 
     /// What to say of an end, and how long to wait after it; `None`: not at all, we are stopping.
