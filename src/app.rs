@@ -29,7 +29,7 @@ use crate::api::{
     router,
 };
 use crate::config::Config;
-use crate::esl::command::{Password, ProfileName, Unfit};
+use crate::esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
 use crate::node::{NodeConfig, Timing};
 use crate::reconciler::belief::{Patience, Rules};
 use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings};
@@ -44,9 +44,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Everything together has this long to end.
 const STOP: Duration = Duration::from_secs(9);
-
-/// How long what is over can be read by its id.
-const KEEP_ENDED_ROOMS: Duration = Duration::from_secs(24 * 3600);
 
 /// Calls that are over are remembered this long, so that what comes late does not bring one back.
 const KEEP_ENDED_SESSIONS: Duration = Duration::from_secs(600);
@@ -262,12 +259,15 @@ fn follow_apps(
 ) -> (watch::Receiver<Arc<Endpoints>>, watch::Receiver<Rules>) {
     let patience = Patience {
         join: config.conference.join_timeout,
+        step: config.conference.action_timeout,
         ..Patience::default()
     };
+    let recordings = config.recording.directory.clone();
     let rules_of = move |apps: &Registry| Rules {
         dids: apps.dids(),
         apps: apps.ids(),
         patience,
+        recordings: recordings.clone(),
     };
     let mut changes = apps.watch();
     let (endpoints, told_endpoints) = watch::channel(Arc::new(apps.endpoints()));
@@ -341,6 +341,7 @@ fn node_configs(config: &Config) -> Result<Vec<NodeConfig>, AppError> {
                 id: node.id,
                 address: node.address.to_string(),
                 password,
+                speech_module: fit("speech.module", ModuleName::new(&*config.speech.module))?,
                 timing: Timing {
                     command: config.fleet.command_timeout,
                     ..Timing::default()
@@ -350,22 +351,32 @@ fn node_configs(config: &Config) -> Result<Vec<NodeConfig>, AppError> {
         .collect()
 }
 
+fn fit<T>(what: &str, made: Result<T, Unfit>) -> Result<T, AppError> {
+    made.map_err(|source| AppError::Unfit {
+        what: what.to_owned(),
+        source,
+    })
+}
+
 fn settings(config: &Config, rules: watch::Receiver<Rules>) -> Result<Settings, AppError> {
-    let profile =
-        ProfileName::new(config.conference.profile.as_str()).map_err(|source| AppError::Unfit {
-            what: "conference.profile".to_owned(),
-            source,
-        })?;
+    let (conference, speech) = (&config.conference, &config.speech);
     Ok(Settings {
         rules,
         orders: OrderSettings {
-            profile,
+            profile: fit("conference.profile", ProfileName::new(&*conference.profile))?,
+            connect_profile: fit(
+                "conference.connect_profile",
+                ProfileName::new(&*conference.connect_profile),
+            )?,
+            speech_engine: fit("speech.engine", Voice::new(&*speech.engine))?,
+            speech_voice: fit("speech.voice", Voice::new(&*speech.voice))?,
             park_timeout: config.calls.park_timeout,
         },
         lease_ttl: config.fleet.lease_ttl,
         resync_interval: config.fleet.resync_interval,
         lost_after: config.fleet.lost_after,
-        keep_ended_rooms: KEEP_ENDED_ROOMS,
+        keep_ended_rooms: conference.keep_ended,
+        keep_recordings: config.recording.keep,
         keep_ended_sessions: KEEP_ENDED_SESSIONS,
     })
 }

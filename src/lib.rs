@@ -13,6 +13,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 #![warn(missing_docs)]
 
+pub mod action;
 pub mod api;
 pub mod app;
 pub mod config;

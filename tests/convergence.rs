@@ -16,7 +16,7 @@ use roomkeeper::reconciler::news::{
     ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, MemberBlock, News, ShownMember,
     ShownRoom, Snapshot, What,
 };
-use roomkeeper::room::{Origin, RoomFact};
+use roomkeeper::room::{Kind, Origin, RoomFact};
 use roomkeeper::session::{Direction, Place, SessionFact};
 use roomkeeper::time::Timestamp;
 use uuid::Uuid;
@@ -271,6 +271,7 @@ impl Node {
                     locked: false,
                     meta: None,
                     members,
+                    recordings: Vec::new(),
                 })
             })
             .collect();
@@ -339,6 +340,8 @@ impl Watcher {
                 app: app(),
                 name: format!("room-{n}"),
                 origin: Origin::Gateway,
+                kind: Kind::Conference,
+                details: Box::default(),
             };
             watcher.with(|belief, cx| {
                 belief.intent(intent, cx).unwrap();
@@ -483,6 +486,10 @@ impl Watcher {
                             prop_assert_eq!(before, Some(true), "unmuted twice");
                         }
                         RoomFact::Created { .. }
+                        | RoomFact::Updated(_)
+                        | RoomFact::RecordingStarted { .. }
+                        | RoomFact::RecordingStopped { .. }
+                        | RoomFact::RecordingFailed { .. }
                         | RoomFact::Destroyed
                         | RoomFact::JoinFailed { .. }
                         | RoomFact::Play(_) => {}

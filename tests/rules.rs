@@ -2,13 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "rules/actions.rs"]
+mod actions;
+#[path = "rules/connect.rs"]
+mod connect;
 #[path = "rules/playback.rs"]
 mod playback;
+#[path = "rules/recording.rs"]
+mod recording;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use roomkeeper::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RoomId, SessionId};
+use roomkeeper::ids::{
+    AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId, SessionId,
+};
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Order, Rules};
 use roomkeeper::reconciler::intent::{Accepted, Intent, Refusal};
@@ -17,7 +25,7 @@ use roomkeeper::reconciler::news::{
     ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, MemberBlock, News, ShownRoom,
     Snapshot, What,
 };
-use roomkeeper::room::{Origin, Registration, RoomFact};
+use roomkeeper::room::{Details, Kind, Origin, Registration, RoomFact};
 use roomkeeper::session::{Direction, Place, SessionFact};
 use roomkeeper::store::EntityId;
 use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
@@ -150,7 +158,13 @@ impl World {
                     };
                     let text = match told.fact {
                         RoomFact::Created { name } => format!("created {name}"),
+                        RoomFact::Updated(update) => {
+                            format!("updated {}", serde_json::to_string(&update).unwrap())
+                        }
                         RoomFact::Destroyed => "destroyed".to_owned(),
+                        RoomFact::RecordingStarted { .. } => "recording started".to_owned(),
+                        RoomFact::RecordingStopped { .. } => "recording stopped".to_owned(),
+                        RoomFact::RecordingFailed { .. } => "recording failed".to_owned(),
                         RoomFact::MemberJoined {
                             muted, caller_id, ..
                         } => format!("joined {caller_id} muted={muted}"),
@@ -217,13 +231,31 @@ impl World {
     }
 
     fn create(&mut self, n: u128) {
+        self.create_as(n, Origin::Gateway, Kind::Conference, Details::default());
+    }
+
+    fn create_as(&mut self, n: u128, origin: Origin, kind: Kind, details: Details) {
         let intent = Intent::CreateRoom {
             room: room(n),
             app: demo(),
             name: format!("room-{n}"),
-            origin: Origin::Gateway,
+            origin,
+            kind,
+            details: Box::new(details),
         };
-        self.with(|belief, cx| belief.intent(intent, cx)).unwrap();
+        self.asks(intent).unwrap();
+    }
+
+    fn leaves(&mut self, session: SessionId, n: u128, life_of: u128, size: usize) {
+        let channel = session.channel();
+        let hung_up = false;
+        let gone = ConferenceChange::Removed { channel, hung_up };
+        self.conference(n, life_of, size, gone);
+    }
+
+    /// The stay that a call has in a room.
+    fn member(&self, session: SessionId) -> MemberId {
+        self.belief.room(room(1)).unwrap().members()[&session].id
     }
 
     fn asks(&mut self, intent: Intent) -> Result<Accepted, Refusal> {
@@ -308,10 +340,11 @@ fn a_call_without_a_variable_belongs_to_the_app_that_has_its_number_else_to_nobo
 #[test]
 fn joined_is_told_when_freeswitch_confirms_it_and_carries_the_command() {
     let mut world = World::with_room_and_call();
-    assert_eq!(
+    assert!(matches!(
         world.join(call(1), room(1)),
-        Ok(Accepted::Joining { room: room(1) })
-    );
+        Ok(Accepted::Joining { room: r, .. }) if r == room(1)
+    ));
+    let stay = world.member(call(1));
     world.told(&[]);
     assert!(matches!(
         world.orders.as_slice(),
@@ -320,7 +353,10 @@ fn joined_is_told_when_freeswitch_confirms_it_and_carries_the_command() {
     assert_eq!(world.place(), Place::Joining(room(1)));
     assert_eq!(
         world.join(call(1), room(1)),
-        Ok(Accepted::Joining { room: room(1) }),
+        Ok(Accepted::Joining {
+            room: room(1),
+            member: stay
+        }),
         "again while it joins"
     );
     assert_eq!(world.mute(true), Err(Refusal::StillJoining));
@@ -330,7 +366,10 @@ fn joined_is_told_when_freeswitch_confirms_it_and_carries_the_command() {
     assert_eq!(world.place(), Place::InRoom(room(1)));
     assert_eq!(
         world.join(call(1), room(1)),
-        Ok(Accepted::AlreadyJoined { room: room(1) })
+        Ok(Accepted::AlreadyJoined {
+            room: room(1),
+            member: stay
+        })
     );
 }
 
@@ -634,6 +673,8 @@ fn who_was_seen_in_a_room_before_it_was_known_whose_it_is_is_told_of_then() {
         name: "lost and found".to_owned(),
         origin: Origin::Gateway,
         created_at: Timestamp::from_millis(500),
+        kind: Kind::Conference,
+        details: Details::default(),
     };
     let mut world = World::new();
     world.enters(call(1), 8, 1, false);
@@ -647,6 +688,7 @@ fn who_was_seen_in_a_room_before_it_was_known_whose_it_is_is_told_of_then() {
             locked: false,
             meta: Some(meta::encode(&registration)),
             members: Vec::new(),
+            recordings: Vec::new(),
         }],
     };
     world.with(|belief, cx| belief.snapshot(&snapshot, &BTreeSet::new(), cx));

@@ -2,6 +2,7 @@
 
 use crate::ids::{AppId, NodeId, RoomId, SessionId};
 use crate::reconciler::{Accepted, Intent, IntentError, Link, NodeReport, Refusal};
+use crate::room::Member;
 use crate::session::{Place, SessionState};
 use crate::store::record::{RoomHead, decode_room, decode_room_head, decode_session};
 use crate::store::{EntityId, StoreError};
@@ -19,7 +20,7 @@ impl ApiState {
     pub(crate) async fn open_room(&self, id: RoomId) -> Result<Option<RoomHead>, StoreError> {
         let record = self.store.read_head(EntityId::Room(id)).await?;
         let head = record.map(|r| decode_room_head(id, &r)).transpose()?;
-        Ok(head.filter(|head| head.is_open))
+        Ok(head.filter(|head| head.is_open()))
     }
 
     /// The call, if it is not over.
@@ -81,14 +82,22 @@ impl ApiState {
                 }
                 return match self.find_session(*session).await?.place() {
                     Place::InRoom(current) if current == room => {
-                        Ok(Some(Accepted::AlreadyJoined { room: *room }))
+                        let member = self.stay(*room, *session).await?;
+                        Ok(member.map(|member| Accepted::AlreadyJoined {
+                            room: *room,
+                            member: member.id,
+                        }))
                     }
-                    Place::Joining(current) if current == room => Ok(None),
-                    Place::InRoom(current) | Place::Joining(current) => {
+                    Place::Joining(current) | Place::Acting(Some(current)) if current == room => {
+                        Ok(None)
+                    }
+                    Place::InRoom(current)
+                    | Place::Joining(current)
+                    | Place::Acting(Some(current)) => {
                         refused(Refusal::InOtherRoom { room: *current })
                     }
                     Place::Leaving(_) => refused(Refusal::StillLeaving),
-                    Place::Ringing | Place::Parked => Ok(None),
+                    Place::Ringing | Place::Parked | Place::Acting(None) => Ok(None),
                     Place::Ended => refused(Refusal::SessionNotFound),
                 };
             }
@@ -106,8 +115,13 @@ impl ApiState {
                     Some(_) => Ok(None),
                 };
             }
+            // These have no cooldown: they are always asked of the actor.
             Intent::CreateRoom { .. }
+            | Intent::UpdateRoom { .. }
             | Intent::DeleteRoom { .. }
+            | Intent::Kick { .. }
+            | Intent::RecordStart { .. }
+            | Intent::RecordStop { .. }
             | Intent::Stop { .. }
             | Intent::Volume { .. }
             | Intent::Answer { .. }
@@ -115,27 +129,33 @@ impl ApiState {
         };
         let room = match self.find_session(*session).await?.place() {
             Place::InRoom(room) => *room,
-            Place::Joining(_) => return refused(Refusal::StillJoining),
+            Place::Joining(_) | Place::Acting(Some(_)) => return refused(Refusal::StillJoining),
             Place::Leaving(Some(_)) => return refused(Refusal::StillLeaving),
-            Place::Leaving(None) | Place::Ringing | Place::Parked | Place::Ended => {
+            Place::Leaving(None)
+            | Place::Acting(None)
+            | Place::Ringing
+            | Place::Parked
+            | Place::Ended => {
                 return refused(Refusal::NotInRoom);
             }
         };
         let Some(mute) = mute else {
             return Ok(None);
         };
-        let record = self.store.read(EntityId::Room(room)).await?;
-        let room = record.map(|r| decode_room(room, &r)).transpose()?;
-        let speaks = room
-            .as_ref()
-            .and_then(|room| room.members().get(session))
-            .map(|member| member.flags.speak);
+        let stay = self.stay(room, *session).await?;
+        let speaks = stay.map(|member| member.flags.speak);
         match (mute, speaks) {
             (_, None) => refused(Refusal::NotInRoom),
             (true, Some(false)) => refused(Refusal::AlreadyMuted),
             (false, Some(true)) => refused(Refusal::AlreadyUnmuted),
             (true, Some(true)) | (false, Some(false)) => Ok(None),
         }
+    }
+
+    async fn stay(&self, room: RoomId, session: SessionId) -> Result<Option<Member>, ApiError> {
+        let record = self.store.read(EntityId::Room(room)).await?;
+        let room = record.map(|r| decode_room(room, &r)).transpose()?;
+        Ok(room.and_then(|room| room.members().get(&session).cloned()))
     }
 
     pub(crate) fn failed(&self, error: IntentError) -> ApiError {

@@ -133,6 +133,10 @@ impl ApiError {
             | Refusal::AlreadyMuted
             | Refusal::AlreadyUnmuted
             | Refusal::NoMembers
+            | Refusal::RoomFull
+            | Refusal::AlreadyRecording
+            | Refusal::NotRecording
+            | Refusal::TooManyRecordings
             | Refusal::NothingPlaying
             | Refusal::TooMuchPlaying
             | Refusal::AlreadyAnswered => Self::new(StatusCode::CONFLICT, words),

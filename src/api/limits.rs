@@ -155,6 +155,9 @@ fn costs(outcome: &Result<Accepted, IntentError>) -> bool {
         Ok(Accepted::AlreadyJoined { .. }) => false,
         Ok(
             Accepted::Created
+            | Accepted::Updated
+            | Accepted::Recording { .. }
+            | Accepted::RecordingStops { .. }
             | Accepted::Deleted
             | Accepted::Joining { .. }
             | Accepted::Leaving { .. }

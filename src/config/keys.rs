@@ -102,6 +102,37 @@ pub const KEYS: &[KeyDoc] = &[
         "seconds in which FreeSWITCH must confirm a join",
     ),
     doc(
+        "conference.action_timeout",
+        "300",
+        "seconds that one file or text of an action may take",
+    ),
+    doc(
+        "conference.keep_ended",
+        "3600",
+        "seconds for which conferences and their calls can be read after they are over",
+    ),
+    doc(
+        "recording.directory",
+        "\"/var/lib/freeswitch/recordings\"",
+        "where the nodes write recordings, an absolute path there",
+    ),
+    doc(
+        "recording.keep",
+        "2592000",
+        "seconds for which a recording is listed after its end; its file is not touched",
+    ),
+    doc(
+        "speech.module",
+        "\"mod_flite\"",
+        "module that must be loaded on a node for it to speak texts",
+    ),
+    doc(
+        "speech.engine",
+        "\"flite\"",
+        "name of the engine that speaks",
+    ),
+    doc("speech.voice", "\"kal\"", "voice of the engine that speaks"),
+    doc(
         "fleet.command_timeout",
         "5",
         "seconds in which FreeSWITCH must answer a command",

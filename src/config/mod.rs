@@ -54,6 +54,10 @@ pub struct Config {
     pub calls: CallsConfig,
     /// Rooms.
     pub conference: ConferenceConfig,
+    /// Recordings of rooms.
+    pub recording: RecordingConfig,
+    /// What speaks texts.
+    pub speech: SpeechConfig,
     /// What holds for all nodes.
     pub fleet: FleetConfig,
     /// How fast callers may ask.
@@ -145,6 +149,30 @@ pub struct ConferenceConfig {
     pub connect_profile: String,
     /// How long a join may take.
     pub join_timeout: Duration,
+    /// How long one file or text of an action may take.
+    pub action_timeout: Duration,
+    /// For how long what is over can be read.
+    pub keep_ended: Duration,
+}
+
+/// Recordings of rooms.
+#[derive(Clone, Debug)]
+pub struct RecordingConfig {
+    /// Where the nodes write them, an absolute path there.
+    pub directory: String,
+    /// For how long they are listed.
+    pub keep: Duration,
+}
+
+/// What speaks texts.
+#[derive(Clone, Debug)]
+pub struct SpeechConfig {
+    /// The module that must be there.
+    pub module: String,
+    /// The engine's name for `speak`.
+    pub engine: String,
+    /// Its voice.
+    pub voice: String,
 }
 
 /// What holds for all nodes.
@@ -421,8 +449,22 @@ impl Config {
         writeln!(s, "calls: park_timeout {:?}", self.calls.park_timeout)?;
         writeln!(
             s,
-            "conference: profile {}, connect_profile {}, join_timeout {:?}",
-            self.conference.profile, self.conference.connect_profile, self.conference.join_timeout
+            "conference: profile {}, connect_profile {}, join_timeout {:?}, action_timeout {:?}, keep_ended {:?}",
+            self.conference.profile,
+            self.conference.connect_profile,
+            self.conference.join_timeout,
+            self.conference.action_timeout,
+            self.conference.keep_ended
+        )?;
+        writeln!(
+            s,
+            "recording: directory {}, keep {:?}",
+            self.recording.directory, self.recording.keep
+        )?;
+        writeln!(
+            s,
+            "speech: module {}, engine {}, voice {}",
+            self.speech.module, self.speech.engine, self.speech.voice
         )?;
         writeln!(
             s,

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::tree::{Problems, Section, Tree};
 use super::{
     ApiKeyDigest, AppConfig, CallsConfig, ConferenceConfig, Config, FleetConfig, HttpConfig,
-    LimitsConfig, LogConfig, LogFormat, NodeAddress, NodeConfig, PlayConfig, StoreConfig,
-    StoreKind,
+    LimitsConfig, LogConfig, LogFormat, NodeAddress, NodeConfig, PlayConfig, RecordingConfig,
+    SpeechConfig, StoreConfig, StoreKind,
 };
 use crate::ids::{AppId, NodeId};
 use crate::webhook::endpoint::{Endpoint, EventFilter};
@@ -54,9 +54,30 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
             profile: s.profile("profile", "roomkeeper"),
             connect_profile: s.profile("connect_profile", "roomkeeper-connect"),
             join_timeout: s.seconds("join_timeout", 10.0, 0.1, 600.0),
+            action_timeout: s.seconds("action_timeout", 300.0, 1.0, 86_400.0),
+            keep_ended: s.seconds("keep_ended", 3_600.0, 1.0, 2_592_000.0),
         };
         s.finish();
         conference
+    };
+    let recording = {
+        let mut s = root.section("recording");
+        let recording = RecordingConfig {
+            directory: s.directory("directory", "/var/lib/freeswitch/recordings"),
+            keep: s.seconds("keep", 2_592_000.0, 1.0, 31_536_000.0),
+        };
+        s.finish();
+        recording
+    };
+    let speech = {
+        let mut s = root.section("speech");
+        let speech = SpeechConfig {
+            module: s.module("module", "mod_flite"),
+            engine: s.profile("engine", "flite"),
+            voice: s.profile("voice", "kal"),
+        };
+        s.finish();
+        speech
     };
     let fleet = {
         let mut s = root.section("fleet");
@@ -94,6 +115,8 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
         play,
         calls,
         conference,
+        recording,
+        speech,
         fleet,
         limits,
         log,

@@ -39,6 +39,13 @@ fn the_least_configuration_has_the_documented_defaults() {
     assert_eq!(config.conference.profile, "roomkeeper");
     assert_eq!(config.conference.connect_profile, "roomkeeper-connect");
     assert_eq!(config.conference.join_timeout, Duration::from_secs(10));
+    assert_eq!(config.conference.action_timeout, Duration::from_secs(300));
+    assert_eq!(config.conference.keep_ended, Duration::from_secs(3_600));
+    assert_eq!(config.recording.directory, "/var/lib/freeswitch/recordings");
+    assert_eq!(config.recording.keep, Duration::from_secs(2_592_000));
+    assert_eq!(config.speech.module, "mod_flite");
+    assert_eq!(config.speech.engine, "flite");
+    assert_eq!(config.speech.voice, "kal");
     assert_eq!(config.fleet.command_timeout, Duration::from_secs(5));
     assert_eq!(config.fleet.lost_after, Duration::from_secs(120));
     assert_eq!(config.fleet.lease_ttl, Duration::from_secs(10));
@@ -350,7 +357,9 @@ fn secrets_are_not_shown() {
     webhooks: http and https to public, private and loopback addresses
     play: media.example.com, allow_private false
     calls: park_timeout 3600s
-    conference: profile roomkeeper, connect_profile roomkeeper-connect, join_timeout 10s
+    conference: profile roomkeeper, connect_profile roomkeeper-connect, join_timeout 10s, action_timeout 300s, keep_ended 3600s
+    recording: directory /var/lib/freeswitch/recordings, keep 2592000s
+    speech: module mod_flite, engine flite, voice kal
     fleet: command_timeout 5s, lost_after 120s, lease_ttl 10s, resync_interval 45s
     limits: app_rate 50, cooldowns true
     log: text, filter info

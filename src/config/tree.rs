@@ -360,6 +360,39 @@ impl<'a> Section<'a> {
         name
     }
 
+    /// An absolute path on the nodes, of characters that mean nothing else in a command there.
+    pub(super) fn directory(&mut self, key: &str, default: &str) -> String {
+        let path = self.text(key).unwrap_or_else(|| default.to_owned());
+        let ok = path.starts_with('/')
+            && path.len() <= 400
+            && path.bytes().all(|b| {
+                b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'/')
+            });
+        if !ok {
+            self.problem(
+                key,
+                format!("{path:?} is not an absolute path of up to 400 characters of A-Z a-z 0-9 - . _ ~ /"),
+            );
+        }
+        path
+    }
+
+    /// The name of a module of FreeSWITCH.
+    pub(super) fn module(&mut self, key: &str, default: &str) -> String {
+        let name = self.text(key).unwrap_or_else(|| default.to_owned());
+        let ok = (1..=64).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if !ok {
+            self.problem(
+                key,
+                format!("{name:?} is not 1 to 64 characters of a-z 0-9 _"),
+            );
+        }
+        name
+    }
+
     /// Whatever is left over is a mistake.
     pub(super) fn finish(self) {
         for key in self.table.keys() {

@@ -47,6 +47,8 @@ pub struct NodeStatus {
     pub failed_once: bool,
     /// What the last HEARTBEAT said.
     pub vitals: Vitals,
+    /// It has a module that speaks texts.
+    pub speaks: bool,
 }
 
 /// What a HEARTBEAT says.
@@ -116,6 +118,15 @@ impl NodeHandle {
         async move { expect_api(sent?.await) }
     }
 
+    /// Gives a command that is answered by words alone. It is queued before this returns, like [`NodeHandle::api`].
+    pub fn command(
+        &self,
+        command: Command,
+    ) -> impl Future<Output = Result<(), CommandError>> + use<> {
+        let sent = Self::send(&self.commands, Ask::Command(command), self.timing.command);
+        async move { expect_command(sent?.await) }
+    }
+
     /// Runs an API command that may take its time, beside others; the answer is the job's result.
     pub fn job(&self, api: Api) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
         self.job_within(api, self.timing.job)
@@ -137,17 +148,7 @@ impl NodeHandle {
         let sent = command.and_then(|command| {
             Self::send(&self.fences, Ask::Command(command), self.timing.command)
         });
-        async move {
-            match sent?.await {
-                Ok(Ok(Answer::Command(CommandReply::Ok(_)))) => Ok(()),
-                Ok(Ok(Answer::Command(CommandReply::Err(text)))) => {
-                    Err(CommandError::Refused(text))
-                }
-                Ok(Ok(Answer::Api(_))) => Err(CommandError::Unknown),
-                Ok(Err(error)) => Err(error),
-                Err(_) => Err(CommandError::Unknown),
-            }
-        }
+        async move { expect_command(sent?.await) }
     }
 
     fn send(
@@ -184,6 +185,19 @@ fn fence(token: u64) -> Result<Command, CommandError> {
     })
 }
 
+fn expect_command(
+    answer: Result<Result<Answer, CommandError>, oneshot::error::RecvError>,
+) -> Result<(), CommandError> {
+    match answer {
+        Ok(Ok(Answer::Command(CommandReply::Ok(_)))) => Ok(()),
+        Ok(Ok(Answer::Command(CommandReply::Err(text)))) => {
+            Err(CommandError::from_failure(ApiFailure::Refused(text)))
+        }
+        Ok(Ok(Answer::Api(_))) | Err(_) => Err(CommandError::Unknown),
+        Ok(Err(error)) => Err(error),
+    }
+}
+
 fn expect_api(
     answer: Result<Result<Answer, CommandError>, oneshot::error::RecvError>,
 ) -> Result<ApiReply, CommandError> {
@@ -200,11 +214,12 @@ fn expect_api(
 
 impl CommandError {
     /// Sorts FreeSWITCH's refusals: a call that it does not know, or not there, is a case of its own. The words are of
-    /// 1.11.2: `uuid_transfer`, `uuid_kill`; `uuid_answer`; a member; the conference of a member.
+    /// 1.11.2: `uuid_transfer`, `uuid_kill`; `uuid_answer`; a member; the conference of a member; `sendmsg`.
     pub fn from_failure(failure: ApiFailure) -> Self {
         match failure {
             ApiFailure::Refused(text)
                 if text.starts_with("No such channel")
+                    || text.starts_with("invalid session id")
                     || text == "ERROR"
                     || text.starts_with("Non-Existant")
                     || (text.starts_with("Conference ") && text.ends_with(" not found")) =>
@@ -237,6 +252,7 @@ mod tests {
             "-ERROR\n",
             "-ERR Non-Existant member\n",
             "-ERR Non-Existant ID 99\n",
+            "-ERR invalid session id [550e8400-e29b-41d4-a716-446655440000]\n",
             "-ERR Conference acW68-room-x not found\n",
         ] {
             assert_eq!(sorted(body), CommandError::NoSuchChannel, "{body}");

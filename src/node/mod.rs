@@ -15,7 +15,7 @@ mod supervisor;
 use std::time::Duration;
 
 use crate::esl::Event;
-use crate::esl::command::Password;
+use crate::esl::command::{ModuleName, Password};
 use crate::ids::NodeId;
 
 pub use handle::{NodeHandle, NodeStatus, Vitals};
@@ -36,6 +36,8 @@ pub struct NodeConfig {
     pub address: String,
     /// The Event Socket's password.
     pub password: Password,
+    /// The module that speaks texts, where the node has it.
+    pub speech_module: ModuleName,
     /// How patient to be.
     pub timing: Timing,
 }

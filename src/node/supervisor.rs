@@ -10,7 +10,9 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::esl::CONFERENCE_SUBCLASS;
-use crate::esl::command::{Command, EventFormat, EventName, JobPrefix, Subclass, Unfit};
+use crate::esl::command::{
+    Api, Command, EventFormat, EventName, JobPrefix, ModuleName, Subclass, Unfit,
+};
 use crate::esl::{Event, EventKind};
 use crate::telemetry as names;
 use crate::time::Timestamp;
@@ -31,10 +33,11 @@ const FENCE_QUEUE: usize = 8;
 const GOOD: Duration = Duration::from_secs(10);
 
 /// The events that rooms and calls are known by.
-const EVENTS: [&str; 7] = [
+const EVENTS: [&str; 8] = [
     "CHANNEL_CREATE",
     "CHANNEL_ANSWER",
     "CHANNEL_PARK",
+    "CHANNEL_EXECUTE_COMPLETE",
     "CHANNEL_HANGUP",
     "CHANNEL_DESTROY",
     "HEARTBEAT",
@@ -60,6 +63,7 @@ pub fn start(
         connections: 0,
         failed_once: false,
         vitals: Vitals::default(),
+        speaks: false,
     });
     let handle = NodeHandle {
         id: config.id,
@@ -91,6 +95,11 @@ pub fn start(
             Subclass::new(FENCE_SUBCLASS)?,
         ],
     }];
+    tasks.spawn(look_for_speech(
+        handle.clone(),
+        config.speech_module.clone(),
+        status.clone(),
+    ));
     tasks.spawn(keep_commands(
         Keeper {
             config: config.clone(),
@@ -129,6 +138,33 @@ pub fn start(
         }
     });
     Ok(handle)
+}
+
+/// Whether a node can speak is asked of it whenever it is reached: its modules may have changed meanwhile.
+async fn look_for_speech(node: NodeHandle, module: ModuleName, status: watch::Sender<NodeStatus>) {
+    let mut seen = node.watch();
+    let mut stood = false;
+    loop {
+        let stands = seen.borrow_and_update().commands == Link::Up;
+        if stands && !stood {
+            match node.api(Api::ModuleExists(module.clone())).await {
+                Ok(answer) => {
+                    let speaks = answer.bool() == Ok(true);
+                    status.send_if_modified(|s| std::mem::replace(&mut s.speaks, speaks) != speaks);
+                }
+                // It is gone again, and is asked when it is back.
+                Err(error) => {
+                    tracing::debug!(node.id = %node.id(), %error, "whether the node can speak is not known");
+                }
+            }
+        }
+        stood = stands;
+        // Ends with the supervisors, who hold the other end.
+        tokio::select! {
+            changed = seen.changed() => if changed.is_err() { return },
+            () = status.closed() => return,
+        }
+    }
 }
 
 struct Keeper {

@@ -3,10 +3,12 @@
 //! An intent is checked against the belief, committed, and only then told to FreeSWITCH; what it leads to comes
 //! back as an event and reaches the caller as a webhook.
 
-use crate::ids::{AppId, CommandUid, NodeId, OperationId, RoomId, SessionId};
+use crate::ids::{
+    AppId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId, SessionId,
+};
 use crate::node::CommandError;
 use crate::play_url::PlayUrl;
-use crate::room::Origin;
+use crate::room::{Details, Kind, Origin, Update};
 use crate::store::StoreError;
 
 /// What a caller wants. The node it is for is that of the room or session it names.
@@ -22,6 +24,19 @@ pub enum Intent {
         name: String,
         /// Through which API.
         origin: Origin,
+        /// Which kind of conference.
+        kind: Kind,
+        /// What its owner says of it.
+        details: Box<Details>,
+    },
+    /// Change what the owner of a room says of it.
+    UpdateRoom {
+        /// The room.
+        room: RoomId,
+        /// Who asks.
+        app: AppId,
+        /// What changes.
+        update: Box<Update>,
     },
     /// End a room.
     DeleteRoom {
@@ -47,6 +62,35 @@ pub enum Intent {
     Leave {
         /// The call.
         session: SessionId,
+        /// Who asks.
+        app: AppId,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
+    /// Take one stay out of its room, also one that has not come about yet.
+    Kick {
+        /// The call.
+        session: SessionId,
+        /// The room.
+        room: RoomId,
+        /// The stay: another one of the same call is not meant.
+        member: MemberId,
+        /// Who asks.
+        app: AppId,
+    },
+    /// Record a room.
+    RecordStart {
+        /// The room.
+        room: RoomId,
+        /// Who asks.
+        app: AppId,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
+    /// End the recording of a room.
+    RecordStop {
+        /// The room.
+        room: RoomId,
         /// Who asks.
         app: AppId,
         /// The caller's id of the command.
@@ -126,6 +170,10 @@ impl Intent {
     pub const fn node(&self) -> NodeId {
         match self {
             Self::CreateRoom { room, .. }
+            | Self::UpdateRoom { room, .. }
+            | Self::RecordStart { room, .. }
+            | Self::RecordStop { room, .. }
+            | Self::Kick { room, .. }
             | Self::DeleteRoom { room, .. }
             | Self::Play { room, .. }
             | Self::Pause { room, .. }
@@ -145,17 +193,23 @@ impl Intent {
 pub enum Accepted {
     /// The room is made.
     Created,
+    /// What the owner of the room says of it is changed.
+    Updated,
     /// The room is ending, and is not found any more.
     Deleted,
     /// The join is under way, or was already.
     Joining {
         /// The room.
         room: RoomId,
+        /// The stay that comes of it.
+        member: MemberId,
     },
     /// The call is in that room already.
     AlreadyJoined {
         /// The room.
         room: RoomId,
+        /// Its stay.
+        member: MemberId,
     },
     /// The leave is under way.
     Leaving {
@@ -195,6 +249,16 @@ pub enum Accepted {
         operation: Option<OperationId>,
         /// In decibels.
         volume: i8,
+    },
+    /// The recording is about to begin.
+    Recording {
+        /// Its id.
+        recording: RecordingId,
+    },
+    /// The recording is about to end.
+    RecordingStops {
+        /// Its id.
+        recording: RecordingId,
     },
     /// FreeSWITCH took the command.
     InProgress {
@@ -253,6 +317,18 @@ pub enum Refusal {
     /// 409.
     #[error("the conference has no members yet")]
     NoMembers,
+    /// 409.
+    #[error("the conference is of two, and has them")]
+    RoomFull,
+    /// 409.
+    #[error("the conference is being recorded already")]
+    AlreadyRecording,
+    /// 409.
+    #[error("the conference is not being recorded")]
+    NotRecording,
+    /// 409.
+    #[error("the conference has been recorded too often")]
+    TooManyRecordings,
     /// 409.
     #[error("nothing is playing")]
     NothingPlaying,

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::AppId;
-use crate::room::{Origin, Registration};
+use crate::room::{Details, Kind, Origin, Registration};
 use crate::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
@@ -18,17 +18,46 @@ struct Written {
     /// Made through the VoIPBIN API.
     v: bool,
     c: Timestamp,
+    #[serde(default)]
+    k: Kind,
+    #[serde(default)]
+    t: u32,
+    /// All that its owner says of it, where that is short enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    d: Option<Details>,
 }
+
+/// What a conference's variable holds, in base64.
+const LONGEST: usize = 2_048;
 
 /// The text to write.
 pub fn encode(registration: &Registration) -> String {
-    let written = Written {
+    let some = registration.details != Details::default();
+    let mut written = Written {
         a: registration.app.clone(),
         n: registration.name.clone(),
         v: registration.origin == Origin::Voipbin,
         c: registration.created_at,
+        k: registration.kind,
+        t: registration.details.timeout,
+        d: some.then(|| registration.details.clone()),
     };
-    BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&written).unwrap_or_default())
+    let text = text(&written);
+    if text.len() <= LONGEST {
+        return text;
+    }
+    written.d = None;
+    let text = self::text(&written);
+    if text.len() <= LONGEST {
+        return text;
+    }
+    // What is left is the name: any text, in the VoIPBIN API.
+    written.n.clear();
+    self::text(&written)
+}
+
+fn text(written: &Written) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(written).unwrap_or_default())
 }
 
 /// Reads it back; `None` when it is nothing of ours.
@@ -44,6 +73,11 @@ pub fn decode(text: &str) -> Option<Registration> {
             Origin::Gateway
         },
         created_at: written.c,
+        kind: written.k,
+        details: written.d.unwrap_or_else(|| Details {
+            timeout: written.t,
+            ..Details::default()
+        }),
     })
 }
 
@@ -58,13 +92,31 @@ mod tests {
             name: "a \"name\" with ${everything},\nand more".to_owned(),
             origin: Origin::Voipbin,
             created_at: Timestamp::from_millis(1_700_000_000_000),
+            kind: Kind::Connect,
+            details: Details {
+                detail: "{}".to_owned(),
+                timeout: 60,
+                ..Details::default()
+            },
         };
         let text = encode(&registration);
         assert!(
             text.bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         );
-        assert_eq!(decode(&text), Some(registration));
+        assert_eq!(decode(&text), Some(registration.clone()));
+        let mut long = registration;
+        long.details.detail = "x".repeat(2_000);
+        let text = encode(&long);
+        assert!(text.len() <= LONGEST);
+        let less = decode(&text).unwrap();
+        assert_eq!((less.kind, less.details.timeout), (Kind::Connect, 60));
+        assert_eq!(
+            (less.name, less.details.detail),
+            (long.name.clone(), String::new())
+        );
+        long.name = "x".repeat(2_000);
+        assert!(encode(&long).len() <= LONGEST);
         assert_eq!(decode("nonsense"), None);
         assert_eq!(decode("%%%"), None);
     }

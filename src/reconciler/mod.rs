@@ -69,6 +69,8 @@ pub struct NodeReport {
     pub failed_once: bool,
     /// Another replica reconciles it; this one only gives it commands.
     pub owned_elsewhere: bool,
+    /// It has a module that speaks texts.
+    pub speaks: bool,
     /// Calls on it (`Session-Count` of its last HEARTBEAT, else what is believed).
     pub calls: u64,
     /// `Max-Sessions` of its last HEARTBEAT; 0 when not known.
@@ -90,8 +92,10 @@ pub struct Settings {
     pub resync_interval: Duration,
     /// A node that cannot be reached for this long is lost: its members leave, its calls end.
     pub lost_after: Duration,
-    /// Rooms that are over can be read by their id for this long.
+    /// Rooms and stays that are over can be read by their id for this long.
     pub keep_ended_rooms: Duration,
+    /// Recordings that are over, for this long.
+    pub keep_recordings: Duration,
     /// Calls that are over are remembered for this long.
     pub keep_ended_sessions: Duration,
 }
@@ -203,6 +207,7 @@ impl Desk {
             synced: standing.synced,
             failed_once: status.failed_once,
             owned_elsewhere: standing.owned_elsewhere,
+            speaks: status.speaks,
             calls: status.vitals.calls.max(standing.calls),
             max_calls: status.vitals.max_calls,
             last_heard: status.vitals.last_heard,

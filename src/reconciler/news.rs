@@ -1,9 +1,11 @@
 //! What FreeSWITCH told, freed of its headers: the words between `translate`, which reads events and snapshots,
 //! and the belief, which never sees one.
 
-use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, RoomId};
+use std::time::Duration;
+
+use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, RecordingId, RoomId};
 use crate::room::FileId;
-use crate::session::Direction;
+use crate::session::{Direction, StepId};
 use crate::time::Timestamp;
 
 /// One event about a conference or a channel.
@@ -76,6 +78,20 @@ pub enum ConferenceChange {
     },
     /// `play-file-done`: a file was closed. It can precede its opening.
     FileEnded(FileId),
+    /// `start-recording` of a recording of ours.
+    RecordingStarted {
+        /// Which.
+        recording: RecordingId,
+        /// It carries an `Error`.
+        failed: bool,
+    },
+    /// `stop-recording` of a recording of ours.
+    RecordingStopped {
+        /// Which.
+        recording: RecordingId,
+        /// `Milliseconds-Elapsed`.
+        length: Option<Duration>,
+    },
     /// Any other event with a member block: its flags are true all the same.
     Flags(MemberBlock),
     /// Any other event without one.
@@ -99,13 +115,21 @@ impl ConferenceChange {
             | Self::Locked(_)
             | Self::FileOpened { .. }
             | Self::FileEnded(_)
+            | Self::RecordingStarted { .. }
+            | Self::RecordingStopped { .. }
             | Self::Other => None,
         }
     }
 
-    /// Whether it is about a file that plays.
+    /// Whether it is about a file that plays or is written.
     pub const fn is_about_a_file(&self) -> bool {
-        matches!(self, Self::FileOpened { .. } | Self::FileEnded(_))
+        matches!(
+            self,
+            Self::FileOpened { .. }
+                | Self::FileEnded(_)
+                | Self::RecordingStarted { .. }
+                | Self::RecordingStopped { .. }
+        )
     }
 
     /// Whether it is heard also when a snapshot has been taken since: a snapshot only makes one suspect that something
@@ -115,7 +139,9 @@ impl ConferenceChange {
             Self::Destroyed
             | Self::Removed { .. }
             | Self::FileOpened { .. }
-            | Self::FileEnded(_) => true,
+            | Self::FileEnded(_)
+            | Self::RecordingStarted { .. }
+            | Self::RecordingStopped { .. } => true,
             Self::Created
             | Self::Added(_)
             | Self::Moving(_)
@@ -153,6 +179,13 @@ pub enum ChannelChange {
     Answered(Identity),
     /// `CHANNEL_PARK`.
     Parked(Identity),
+    /// `CHANNEL_EXECUTE_COMPLETE` of a step of ours.
+    StepEnded {
+        /// `Application-UUID`, which was given with it.
+        step: StepId,
+        /// `Application-Response`.
+        response: String,
+    },
     /// `CHANNEL_HANGUP` or `CHANNEL_HANGUP_COMPLETE`.
     HungUp {
         /// `Hangup-Cause`.
@@ -206,6 +239,8 @@ pub struct ShownRoom {
     pub meta: Option<String>,
     /// The members that are channels.
     pub members: Vec<ShownMember>,
+    /// The recordings of ours.
+    pub recordings: Vec<RecordingId>,
 }
 
 /// One member in a snapshot.

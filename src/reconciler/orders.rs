@@ -5,25 +5,34 @@ use std::time::Duration;
 
 use futures_util::future::Either;
 
+use crate::action::Step;
 use crate::esl::command::{
-    Api, ChannelUuid, ConferenceCommand, ConferenceName, ConferenceVarName, Destination,
-    HangupCause, MemberAction, MemberSelector, ProfileName, Unfit, VarValue,
+    Api, AppName, ChannelUuid, Command, ConferenceCommand, ConferenceName, ConferenceVarName,
+    Destination, ExecutionId, HangupCause, Line, MemberAction, MemberSelector, ProfileName,
+    RecordingPath, Unfit, VarName, VarValue, Voice,
 };
 use crate::ids::{RoomId, SessionId};
 use crate::node::{CommandError, NodeHandle};
-use crate::room::PlayCommand;
 use crate::room::playback::OPENING;
+use crate::room::{Kind, PlayCommand};
+use crate::session::StepId;
 
 use super::belief::Order;
 use super::intent::{IntentError, Refusal};
 use super::meta;
-use super::translate::META_VARIABLE;
+use super::translate::{META_VARIABLE, STEP_VARIABLE};
 
 /// What orders need besides themselves.
 #[derive(Clone, Debug)]
 pub struct OrderSettings {
     /// The profile that rooms are made with.
     pub profile: ProfileName,
+    /// The profile of rooms of two.
+    pub connect_profile: ProfileName,
+    /// The engine that speaks texts.
+    pub speech_engine: Voice,
+    /// Its voice.
+    pub speech_voice: Voice,
     /// A parked call hangs up after this long, by the node itself.
     pub park_timeout: Duration,
 }
@@ -34,19 +43,106 @@ pub(super) fn give(
     settings: &OrderSettings,
     node: &NodeHandle,
 ) -> impl Future<Output = Result<String, CommandError>> + use<> {
-    let answer = command(order, settings).map(|api| {
-        if is_slow(order) {
-            Either::Left(node.job_within(api, OPENING))
-        } else {
-            Either::Right(node.api(api))
+    let given = match order {
+        Order::Step { session, id, step } => {
+            Either::Left(begin(*session, *id, step, settings, node))
         }
-    });
+        Order::Enter { .. }
+        | Order::Park { .. }
+        | Order::Mute { .. }
+        | Order::Describe { .. }
+        | Order::Play { .. }
+        | Order::RecordStart { .. }
+        | Order::RecordStop { .. }
+        | Order::Break { .. }
+        | Order::Answer { .. }
+        | Order::Hangup { .. } => Either::Right(command(order, settings).map(|api| {
+            if is_slow(order) {
+                Either::Left(node.job_within(api, OPENING))
+            } else {
+                Either::Right(node.api(api))
+            }
+        })),
+    };
     async move {
-        match answer {
-            Ok(answer) => answer.await?.ok().map_err(CommandError::from_failure),
-            Err(unfit) => Err(CommandError::Refused(unfit.to_string())),
+        match given {
+            Either::Left(step) => step.await.map(|()| String::new()),
+            Either::Right(Ok(answer)) => answer.await?.ok().map_err(CommandError::from_failure),
+            Either::Right(Err(unfit)) => Err(refused(&unfit)),
         }
     }
+}
+
+fn refused(unfit: &Unfit) -> CommandError {
+    CommandError::Refused(unfit.to_string())
+}
+
+/// Begins a step: notes it on the channel, runs its application, and has the channel note what that came to. All three
+/// are queued before this returns.
+fn begin(
+    session: SessionId,
+    id: StepId,
+    step: &Step,
+    settings: &OrderSettings,
+    node: &NodeHandle,
+) -> impl Future<Output = Result<(), CommandError>> + use<> {
+    let given = application(step, settings, node).and_then(|(app, arg)| {
+        let channel = channel(session);
+        let variable = VarName::new(STEP_VARIABLE).map_err(|unfit| refused(&unfit))?;
+        let mark = ExecutionId::new(id.to_string()).map_err(|unfit| refused(&unfit))?;
+        let value = VarValue::new(id.to_string()).map_err(|unfit| refused(&unfit))?;
+        let noted = node.api(Api::SetVar(channel, variable.clone(), value));
+        let begun = node.command(Command::Execute {
+            channel,
+            app,
+            arg,
+            event_uuid: mark.clone(),
+            lock: true,
+        });
+        let marked = node.command(Command::ExecuteMark {
+            channel,
+            variable,
+            mark,
+        });
+        Ok((noted, begun, marked))
+    });
+    async move {
+        let (noted, begun, marked) = given?;
+        noted.await?.ok().map_err(CommandError::from_failure)?;
+        begun.await?;
+        marked.await
+    }
+}
+
+/// The application of a step and its argument.
+fn application(
+    step: &Step,
+    settings: &OrderSettings,
+    node: &NodeHandle,
+) -> Result<(AppName, Option<Line>), CommandError> {
+    let (app, arg) = match step {
+        Step::Answer => ("answer", None),
+        Step::Talk(_) if !node.status().speaks => {
+            return Err(CommandError::Refused(
+                "the node has no speech engine".to_owned(),
+            ));
+        }
+        Step::Talk(text) => {
+            let (engine, voice) = (&settings.speech_engine, &settings.speech_voice);
+            ("speak", Some(format!("{engine}|{voice}|{}", text.as_str())))
+        }
+        Step::Play(url) => ("playback", Some(url.to_string())),
+        // Half a second of 640 Hz.
+        Step::Beep => ("playback", Some("tone_stream://%(500,0,640)".to_owned())),
+        Step::Sleep(ms) => ("sleep", Some(ms.to_string())),
+        Step::Hangup => ("hangup", Some("NORMAL_CLEARING".to_owned())),
+    };
+    let app = AppName::new(app).map_err(|unfit| refused(&unfit))?;
+    let arg = arg
+        .map(Line::new)
+        .transpose()
+        .map_err(|unfit| refused(&unfit))?;
+    Ok((app, arg))
 }
 
 /// Whether FreeSWITCH does it on a thread of its own: a file is fetched before the command is answered.
@@ -85,6 +181,10 @@ pub(super) fn verdict(
         | Order::Park { .. }
         | Order::Mute { .. }
         | Order::Describe { .. }
+        | Order::RecordStart { .. }
+        | Order::RecordStop { .. }
+        | Order::Step { .. }
+        | Order::Break { .. }
         | Order::Answer { .. }
         | Order::Hangup { .. } => None,
     };
@@ -109,17 +209,22 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
         Order::Enter {
             session,
             room,
+            kind,
             muted,
         } => Api::Transfer(
             channel(*session),
             Destination::Conference {
                 room: name(*room)?,
-                profile: settings.profile.clone(),
+                profile: match kind {
+                    Kind::Conference => settings.profile.clone(),
+                    Kind::Connect => settings.connect_profile.clone(),
+                },
                 muted: *muted,
+                bound: *kind == Kind::Connect,
                 park_timeout: settings.park_timeout,
             },
         ),
-        Order::Park { session, .. } => Api::Transfer(
+        Order::Park { session, .. } | Order::Break { session } => Api::Transfer(
             channel(*session),
             Destination::Park {
                 park_timeout: settings.park_timeout,
@@ -161,6 +266,15 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
                 PlayCommand::Volume { volume } => ConferenceCommand::FileVolume(*volume),
             },
         ),
+        Order::RecordStart { room, path, .. } => Api::Conference(
+            name(*room)?,
+            ConferenceCommand::RecordStart(RecordingPath::new(path)?),
+        ),
+        Order::RecordStop { room, path, .. } => Api::Conference(
+            name(*room)?,
+            ConferenceCommand::RecordStop(RecordingPath::new(path)?),
+        ),
+        Order::Step { .. } => return Err(Unfit::Reserved { what: "a step" }),
         Order::Answer { session } => Api::Answer(channel(*session)),
         Order::Hangup { session, cause } => Api::Kill(
             channel(*session),

@@ -9,16 +9,17 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::esl::command::{Api, ChannelUuid, ConferenceCommand, ConferenceName};
+use crate::esl::command::{Api, ChannelUuid, ConferenceCommand, ConferenceName, VarName};
 use crate::esl::{ApiFailure, ApiReply};
 use crate::ids::{ChannelId, CoreId, RoomId};
 use crate::node::{CommandError, NodeHandle};
 use crate::room::FileId;
 use crate::room::plan::Suspect;
+use crate::session::{Mark, StepId};
 
 use super::actor::Work;
 use super::news::{Dump, ListedChannel, Snapshot};
-use super::translate::{self, UnreadableSnapshot};
+use super::translate::{self, STEP_VARIABLE, UnreadableSnapshot};
 
 /// How long after a snapshot the second one is taken that has to agree before a member is dropped.
 const SECOND_LOOK: Duration = Duration::from_millis(250);
@@ -71,6 +72,7 @@ pub(super) async fn resync(
     // Before the second look, so that a member whose call is gone leaves because it hung up.
     channels(node, actor, core, fence, listed.clone()).await?;
     let silent = playback(node, actor, BTreeSet::new()).await?;
+    marks(node, actor).await?;
     if !suspects.is_empty() || !silent.is_empty() {
         found.second_look = true;
         tokio::time::sleep(SECOND_LOOK).await;
@@ -202,6 +204,29 @@ async fn playback(
         reply,
     })
     .await
+}
+
+/// No list has how far a call is with what it has to do, so its channel is asked.
+async fn marks(node: &NodeHandle, actor: &mpsc::Sender<Work>) -> Result<(), ResyncError> {
+    let acting = ask(actor, |reply| Work::WhichActing { reply }).await?;
+    let Ok(variable) = VarName::new(STEP_VARIABLE) else {
+        return Ok(());
+    };
+    let marks: Vec<(ChannelId, StepId, Option<Mark>)> = futures_util::stream::iter(acting)
+        .map(|(channel, step)| {
+            let asked = Api::GetVar(ChannelUuid::from(channel.uuid()), variable.clone());
+            let answer = node.api(asked);
+            // A channel that has ended meanwhile has nothing to tell; its own events do.
+            async move { Some((channel, step, answer.await.ok()?.text().ok()?.parse().ok())) }
+        })
+        .buffer_unordered(QUESTIONS)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    if marks.is_empty() {
+        return Ok(());
+    }
+    tell(actor, Work::Marked(marks)).await
 }
 
 async fn tell(actor: &mpsc::Sender<Work>, work: Work) -> Result<(), ResyncError> {

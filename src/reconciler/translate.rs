@@ -4,10 +4,12 @@
 //! Pure. What it cannot make sense of it leaves out (a conference of another name than a room id of ours, a channel
 //! whose id is not a uuid): the caller counts it. A snapshot that is not whole is an error, never an empty one.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use crate::esl::{ConferenceAction, Event, EventKind};
-use crate::ids::{ChannelId, ConferenceId, CoreId, NodeId, RoomId};
+use crate::ids::{ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
 use crate::room::FileId;
 use crate::session::Direction;
 use crate::time::Timestamp;
@@ -19,6 +21,9 @@ use super::news::{
 
 /// The conference variable that says whose a room is.
 pub const META_VARIABLE: &str = "roomkeeper_meta";
+
+/// The channel variable that says how far the run of a call is ([`Mark`](crate::session::Mark)).
+pub const STEP_VARIABLE: &str = "roomkeeper_step";
 
 /// What an event means for rooms and calls; `None`: nothing.
 pub fn news(event: &Event) -> Option<News> {
@@ -36,9 +41,19 @@ pub fn news(event: &Event) -> Option<News> {
         EventKind::ChannelDestroy => {
             channel(event, |e| ChannelChange::Destroyed { cause: cause(e) })?
         }
+        EventKind::ChannelExecuteComplete => {
+            // Most are of applications that the dialplan runs.
+            let step = event.get("Application-UUID")?.parse().ok()?;
+            channel(event, |e| ChannelChange::StepEnded {
+                step,
+                response: e
+                    .get("Application-Response")
+                    .map(|r| r.into_owned())
+                    .unwrap_or_default(),
+            })?
+        }
         EventKind::ChannelUnpark
         | EventKind::ChannelBridge
-        | EventKind::ChannelExecuteComplete
         | EventKind::BackgroundJob
         | EventKind::Heartbeat
         | EventKind::Shutdown
@@ -110,13 +125,28 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<What> {
         ConferenceAction::PlayFileDone => {
             played_file(event).map_or(ConferenceChange::Other, ConferenceChange::FileEnded)
         }
+        ConferenceAction::StartRecording => match recording(&event.get("Path")?) {
+            Some(recording) => ConferenceChange::RecordingStarted {
+                recording,
+                failed: event.get("Error").is_some(),
+            },
+            None => ConferenceChange::Other,
+        },
+        ConferenceAction::StopRecording => match recording(&event.get("Path")?) {
+            Some(recording) => ConferenceChange::RecordingStopped {
+                recording,
+                length: event
+                    .get("Milliseconds-Elapsed")
+                    .and_then(|ms| ms.parse().ok())
+                    .map(Duration::from_millis),
+            },
+            None => ConferenceChange::Other,
+        },
         // These can be told of a member that is already on its way out, so they say nothing of its presence.
         ConferenceAction::KickMember
         | ConferenceAction::HupMember
         | ConferenceAction::PlayFileMember
         | ConferenceAction::PlayFileMemberDone
-        | ConferenceAction::StartRecording
-        | ConferenceAction::StopRecording
         | ConferenceAction::PauseRecording
         | ConferenceAction::ResumeRecording
         | ConferenceAction::BgdialResult
@@ -131,6 +161,12 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<What> {
             .and_then(|s| usize::try_from(s).ok()),
         change,
     })
+}
+
+/// Which of our recordings a path is of; `None` for one that was not asked for by us.
+fn recording(path: &str) -> Option<RecordingId> {
+    let (_, file) = path.rsplit_once('/')?;
+    file.strip_suffix(".wav")?.parse().ok()
 }
 
 /// Which of our files an event is about; `None` for a file that was not asked for by us, such as the sound of someone
@@ -258,6 +294,7 @@ struct WireRoom {
 struct WireMember {
     /// A recording is a member without a channel.
     uuid: Option<String>,
+    record_path: Option<String>,
     caller_id_number: Option<String>,
     flags: Option<WireFlags>,
 }
@@ -293,6 +330,11 @@ pub fn conferences(node: NodeId, json: &[u8]) -> Result<Vec<ShownRoom>, Unreadab
             .conference_uuid
             .parse()
             .map_err(|_| UnreadableSnapshot::Field("conference_uuid is not a uuid"))?;
+        let recordings = room
+            .members
+            .iter()
+            .filter_map(|m| recording(m.record_path.as_deref()?))
+            .collect();
         let members = room
             .members
             .into_iter()
@@ -320,6 +362,7 @@ pub fn conferences(node: NodeId, json: &[u8]) -> Result<Vec<ShownRoom>, Unreadab
                 .and_then(|v| v.as_str())
                 .map(str::to_owned),
             members,
+            recordings,
         });
     }
     Ok(shown)

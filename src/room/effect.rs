@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use crate::ids::{CommandUid, MemberId, OperationId, SessionId};
+use crate::ids::{CommandUid, MemberId, OperationId, RecordingId, SessionId};
 use crate::play_url::PlayUrl;
 
+use super::details::Update;
 use super::playback::{FileId, Unplayed};
 
 /// Why a member left, as the webhook says it.
@@ -59,6 +60,10 @@ pub enum JoinFailure {
     Moved,
     /// The node was lost or restarted.
     Orphan,
+    /// It was taken out before it came in.
+    Removed,
+    /// What the call had to do before did not succeed.
+    ActionFailed,
 }
 
 impl JoinFailure {
@@ -71,6 +76,8 @@ impl JoinFailure {
             Self::RoomDestroyed => "room_destroyed",
             Self::Moved => "moved",
             Self::Orphan => "orphan",
+            Self::Removed => "removed",
+            Self::ActionFailed => "action_failed",
         }
     }
 }
@@ -101,6 +108,20 @@ pub enum RoomCommand {
     Describe,
     /// About what plays in it.
     Play(PlayCommand),
+    /// Begin to record it.
+    RecordStart {
+        /// The recording.
+        id: RecordingId,
+        /// The file on the node.
+        path: String,
+    },
+    /// End its recording.
+    RecordStop {
+        /// The recording.
+        id: RecordingId,
+        /// The file on the node.
+        path: String,
+    },
 }
 
 /// What FreeSWITCH is to be told of what plays in a room.
@@ -191,8 +212,25 @@ pub enum RoomFact {
         /// Its name.
         name: String,
     },
+    /// Its owner changed what it says of it.
+    Updated(Update),
     /// The room is over.
     Destroyed,
+    /// It is being recorded.
+    RecordingStarted {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// The recording is over, and its file is there.
+    RecordingStopped {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// The recording did not begin.
+    RecordingFailed {
+        /// The recording.
+        recording: RecordingId,
+    },
     /// A member came in.
     MemberJoined {
         /// The call.
@@ -260,6 +298,8 @@ pub enum RoomEffect {
         session: SessionId,
         /// Since this event; `None` when no event says so.
         sequence: Option<u64>,
+        /// It was in the room, rather than on its way into it.
+        was_in: bool,
     },
     /// The call is, after all, still in this room.
     SessionStays {

@@ -3,8 +3,10 @@
 use crate::ids::{CommandUid, ConferenceId, CoreId, MemberId, SessionId};
 use crate::time::Timestamp;
 
+use super::details::Update;
 use super::effect::{JoinFailure, LeftReason};
 use super::playback::PlayInput;
+use super::recording::RecordInput;
 use super::state::{Flags, Registration, Sequence};
 
 /// Where an event of FreeSWITCH stands, or the fence of a snapshot.
@@ -58,6 +60,12 @@ impl Who {
 pub enum RoomInput {
     /// It was asked for.
     Created(Registration),
+    /// It was asked for, and its node cannot be reached just then.
+    Unplaced,
+    /// Its node is reached.
+    Placed,
+    /// Its owner changes what it says of it.
+    Update(Update),
     /// The store knew nothing of it, and its conference in FreeSWITCH says what it was asked for as.
     Adopted(Registration),
     /// It is to end: nobody comes in any more, whoever is in is taken out.
@@ -65,7 +73,7 @@ pub enum RoomInput {
         /// At the latest then it is over.
         deadline: Timestamp,
     },
-    /// A session was asked to join; the command goes out.
+    /// A session was asked to join; the command goes out, unless there is something to do before.
     Join {
         /// The session.
         session: SessionId,
@@ -77,10 +85,24 @@ pub enum RoomInput {
         did: String,
         /// Comes in muted.
         muted: bool,
+        /// The call has something to do first: [`RoomInput::Enter`] follows.
+        acts: bool,
         /// The caller's id of the command.
         command_uid: Option<CommandUid>,
         /// Given up then.
         deadline: Timestamp,
+    },
+    /// A joining session has done what it had to do; the command goes out.
+    Enter {
+        /// The session.
+        session: SessionId,
+        /// Given up then.
+        deadline: Timestamp,
+    },
+    /// A joining session is not to come in.
+    Cancel {
+        /// The session.
+        session: SessionId,
     },
     /// A joining session will not come.
     NotEntered {
@@ -172,6 +194,8 @@ pub enum RoomInput {
     },
     /// Something about what plays.
     Play(PlayInput),
+    /// Something about its recording.
+    Record(RecordInput),
     /// Time has passed: whatever is due is done.
     Deadline,
 }

@@ -5,20 +5,24 @@
 //! what [`apply`] left in the state, and carries out the [`RoomEffect`]s after that.
 #![doc = include_str!("LIFECYCLE.md")]
 
+pub mod details;
 pub mod effect;
 pub mod input;
 pub mod plan;
 pub mod playback;
+pub mod recording;
 pub mod state;
 mod transition;
 
+pub use details::{Details, Kind, Update};
 pub use effect::{
     JoinFailure, LeftReason, PlayCommand, PlayFact, RoomCommand, RoomEffect, RoomFact, RoomNotice,
 };
 pub use input::{EventStamp, RoomInput, Who};
 pub use playback::{FileId, PlayInput, Playback, Unplayed};
+pub use recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
 pub use state::{
-    Conference, Flags, Member, MemberStatus, Origin, Pending, Registration, RoomState, RoomStatus,
-    Stay,
+    CallChange, CallStatus, Conference, Flags, Member, MemberStatus, Origin, Pending, Registration,
+    RoomState, RoomStatus, Stay,
 };
 pub use transition::apply;

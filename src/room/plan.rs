@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::ids::{ConferenceId, CoreId, RoomId, SessionId};
+use crate::ids::{ConferenceId, CoreId, RecordingId, RoomId, SessionId};
 
 use super::effect::LeftReason;
 use super::input::{EventStamp, RoomInput, Who};
+use super::recording::RecordInput;
 use super::state::{RoomState, Sequence};
 
 /// A room as a snapshot shows it.
@@ -21,6 +22,8 @@ pub struct Shown {
     pub locked: bool,
     /// Who is in it, and whether they have the floor.
     pub members: Vec<(Who, bool)>,
+    /// The recordings of ours that run in it.
+    pub recordings: Vec<RecordingId>,
 }
 
 /// What a snapshot lacks though it was believed in.
@@ -30,6 +33,8 @@ pub enum Suspect {
     Stay(RoomId, SessionId, ConferenceId),
     /// A conference without members.
     Conference(RoomId, ConferenceId),
+    /// A recording.
+    Recording(RoomId, RecordingId),
 }
 
 /// What to do about a snapshot.
@@ -79,6 +84,14 @@ pub fn plan(
                 .find(|(_, floor)| *floor)
                 .map(|(who, _)| who.session),
         });
+        for id in &shown.recordings {
+            plan.inputs.push(RoomInput::Record(RecordInput::Started {
+                id: *id,
+                failed: false,
+                sequence: fence,
+                synthesized: true,
+            }));
+        }
     }
     let shown_sessions: BTreeSet<SessionId> = shown
         .map(|s| s.members.iter().map(|(who, _)| who.session).collect())
@@ -95,6 +108,20 @@ pub fn plan(
         }
         sure
     };
+    if let Some(recording) = room.recording()
+        && recording.started_at.is_some()
+        && recording.since < fence
+        && shown.is_none_or(|s| !s.recordings.contains(&recording.id))
+    {
+        suspect(
+            Suspect::Recording(room.id(), recording.id),
+            RoomInput::Record(RecordInput::Stopped {
+                id: recording.id,
+                length: None,
+                synthesized: true,
+            }),
+        );
+    }
     let mut inhabited: BTreeSet<ConferenceId> = BTreeSet::new();
     for (session, member) in room.members() {
         let Some(stay) = member.stay else { continue };

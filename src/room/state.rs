@@ -5,10 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, RoomId, SessionId};
+use crate::ids::{
+    AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, RecordingId, RoomId, SessionId,
+};
 use crate::time::Timestamp;
 
+use super::details::{Details, Kind};
 use super::playback::Playback;
+use super::recording::{Recording, RecordingView};
 
 /// FreeSWITCH's `Event-Sequence`: one counter of one core, taken when an event is made. It orders two events
 /// about one thing; a gap in it means nothing.
@@ -25,6 +29,17 @@ pub struct Registration {
     pub origin: Origin,
     /// When.
     pub created_at: Timestamp,
+    /// Which kind of conference it is.
+    pub kind: Kind,
+    /// What its owner says of it, and may change.
+    pub details: Details,
+}
+
+impl Registration {
+    /// When the room's time is over.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.details.expires_at(self.created_at)
+    }
 }
 
 /// Which API made a room; it decides how members come in when nothing else is said.
@@ -39,9 +54,11 @@ pub enum Origin {
 /// Where a room stands. It only moves forward.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RoomStatus {
+    /// It is made, and its node cannot be reached yet.
+    Starting,
     /// It can be joined.
     Progressing,
-    /// It was deleted; its members are being taken out.
+    /// It was deleted, or its time is over; its members are being taken out.
     Terminating {
         /// At the latest then it is over, whatever FreeSWITCH says.
         deadline: Timestamp,
@@ -176,6 +193,52 @@ impl Member {
     }
 }
 
+/// Where a stay stands, for those who read of it later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallStatus {
+    /// Asked for.
+    Joining,
+    /// In the room.
+    Joined,
+    /// On its way out.
+    Leaving,
+    /// Over, or it never came about.
+    Left,
+}
+
+impl CallStatus {
+    /// The word in the VoIPBIN API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Joined => "joined",
+            Self::Leaving => "leaving",
+            Self::Left => "leaved",
+        }
+    }
+}
+
+impl MemberStatus {
+    const fn shown(&self) -> CallStatus {
+        match self {
+            Self::Joining { .. } => CallStatus::Joining,
+            Self::Joined => CallStatus::Joined,
+            Self::Leaving { .. } => CallStatus::Leaving,
+        }
+    }
+}
+
+/// A stay that stands elsewhere than before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallChange {
+    /// The call.
+    pub session: SessionId,
+    /// Where it stands.
+    pub status: CallStatus,
+    /// When it was asked for, or first seen.
+    pub since: Timestamp,
+}
+
 /// The end of a stay, remembered so that what comes late does not open it again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct EndedStay {
@@ -193,14 +256,20 @@ pub struct Changes {
     pub play: bool,
     /// Which operations there are to play.
     pub urls: bool,
+    /// What its owner says of it.
+    pub registration: bool,
     /// These members: changed, new or gone.
     pub members: BTreeSet<SessionId>,
+    /// These stays stand elsewhere than before.
+    pub calls: BTreeMap<MemberId, CallChange>,
+    /// These recordings do.
+    pub recordings: BTreeMap<RecordingId, RecordingView>,
 }
 
 impl Changes {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        !self.head && !self.play && self.members.is_empty()
+        !self.head && !self.play && !self.registration && self.members.is_empty()
     }
 }
 
@@ -218,6 +287,14 @@ pub struct RoomState {
     pub(crate) floor: Option<ChannelId>,
     pub(crate) floor_at: Sequence,
     pub(crate) playback: Playback,
+    /// The recording that is under way.
+    pub(crate) recording: Option<Recording>,
+    /// All recordings that there have been, oldest first.
+    pub(crate) recordings: Vec<RecordingId>,
+    /// When its owner would last have seen it change.
+    pub(crate) updated_at: Timestamp,
+    /// When it was over.
+    pub(crate) ended_at: Option<Timestamp>,
     pub(crate) members: BTreeMap<SessionId, Member>,
     /// How many events have been told of this room.
     pub(crate) sequence: u64,
@@ -246,6 +323,10 @@ impl RoomState {
             floor: None,
             floor_at: 0,
             playback: Playback::default(),
+            recording: None,
+            recordings: Vec::new(),
+            updated_at: Timestamp::default(),
+            ended_at: None,
             members: BTreeMap::new(),
             sequence: 0,
             ended: BTreeMap::new(),
@@ -273,7 +354,40 @@ impl RoomState {
 
     /// Whether callers of the API can still see it.
     pub const fn is_open(&self) -> bool {
-        matches!(self.status, RoomStatus::Progressing)
+        matches!(self.status, RoomStatus::Starting | RoomStatus::Progressing)
+    }
+
+    /// Which kind of conference it is.
+    pub fn kind(&self) -> Kind {
+        self.registration
+            .as_ref()
+            .map_or(Kind::Conference, |r| r.kind)
+    }
+
+    /// Whether nobody else gets in.
+    pub fn is_full(&self) -> bool {
+        let most = self.kind().most_members();
+        most.is_some_and(|most| self.members.len() >= most)
+    }
+
+    /// The recording that is under way.
+    pub const fn recording(&self) -> Option<&Recording> {
+        self.recording.as_ref()
+    }
+
+    /// All recordings that there have been, oldest first.
+    pub fn recordings(&self) -> &[RecordingId] {
+        &self.recordings
+    }
+
+    /// When its owner would last have seen it change.
+    pub const fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+
+    /// When it was over.
+    pub const fn ended_at(&self) -> Option<Timestamp> {
+        self.ended_at
     }
 
     /// The FreeSWITCH conference that carries it, while it has members there.
@@ -321,9 +435,14 @@ impl RoomState {
         let member = self.deadlines.first().map(|(at, _)| *at);
         let room = match self.status {
             RoomStatus::Terminating { deadline } => Some(deadline),
-            RoomStatus::Progressing | RoomStatus::Terminated => None,
+            RoomStatus::Starting | RoomStatus::Progressing => self
+                .registration
+                .as_ref()
+                .and_then(Registration::expires_at),
+            RoomStatus::Terminated => None,
         };
-        [member, room, self.playback.deadline()]
+        let recording = self.recording.as_ref().and_then(Recording::deadline);
+        [member, room, recording, self.playback.deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -350,20 +469,55 @@ impl RoomState {
     ) -> Option<R> {
         let member = self.members.get_mut(&who)?;
         let before = (member.deadline(), member.stay.is_some());
+        let stood = member.status.shown();
         let result = change(member);
         let after = (member.deadline(), member.stay.is_some());
+        let (id, stands, since) = (member.id, member.status.shown(), member.since);
         self.reindex(who, before, after);
+        if stood != stands {
+            self.note_call(id, who, stands, since);
+        }
         Some(result)
     }
 
     /// Adds a member, or replaces one.
     pub(crate) fn put_member(&mut self, who: SessionId, member: Member) {
         let after = (member.deadline(), member.stay.is_some());
-        let before = self
-            .members
-            .insert(who, member)
+        let (id, stands, since) = (member.id, member.status.shown(), member.since);
+        let old = self.members.insert(who, member);
+        let before = old
+            .as_ref()
             .map_or((None, false), |old| (old.deadline(), old.stay.is_some()));
         self.reindex(who, before, after);
+        if let Some(old) = old
+            && old.id != id
+        {
+            self.note_call(old.id, who, CallStatus::Left, old.since);
+        }
+        self.note_call(id, who, stands, since);
+    }
+
+    /// A stay is to be shown as it stands.
+    pub(crate) fn show_call(&mut self, who: SessionId) {
+        if let Some(member) = self.members.get(&who) {
+            let (id, stands, since) = (member.id, member.status.shown(), member.since);
+            self.note_call(id, who, stands, since);
+        }
+    }
+
+    fn note_call(
+        &mut self,
+        id: MemberId,
+        session: SessionId,
+        status: CallStatus,
+        since: Timestamp,
+    ) {
+        let change = CallChange {
+            session,
+            status,
+            since,
+        };
+        self.changes.calls.insert(id, change);
     }
 
     /// Takes a member out.
@@ -374,6 +528,7 @@ impl RoomState {
             (member.deadline(), member.stay.is_some()),
             (None, false),
         );
+        self.note_call(member.id, who, CallStatus::Left, member.since);
         Some(member)
     }
 
@@ -457,7 +612,26 @@ impl RoomState {
             "the lives of {} are not in order",
             self.id
         );
+        if self.lives.is_empty() {
+            assert!(
+                self.recording.is_none(),
+                "{} has no conference, and is recorded",
+                self.id
+            );
+        }
+        if let Some(recording) = &self.recording {
+            assert!(
+                self.recordings.contains(&recording.id),
+                "{} does not know its recording",
+                self.id
+            );
+        }
         if matches!(self.status, RoomStatus::Terminated) {
+            assert!(
+                self.ended_at.is_some() && self.recording.is_none(),
+                "{} is over, and is recorded or does not know when it ended",
+                self.id
+            );
             assert!(
                 self.members.is_empty(),
                 "{} is over and has members",

@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use crate::ids::{CommandUid, SessionId};
+use crate::ids::{CommandUid, RecordingId, SessionId};
 use crate::time::Timestamp;
 
 use super::effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomFact, RoomNotice};
 use super::input::{EventStamp, RoomInput, Who};
 use super::playback::{PlayEffect, PlayInput, Playback};
+use super::recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
 use super::state::{
     Conference, EndedStay, Flags, Member, MemberStatus, Pending, RoomState, RoomStatus, Stay,
 };
@@ -19,6 +20,9 @@ use super::state::{
 /// Ends of stays are remembered this long. Events were seen up to 30 places late, which is milliseconds; a minute
 /// outlives every queue between FreeSWITCH and us that is still worth reading.
 const REMEMBER_ENDS: Duration = Duration::from_secs(60);
+
+/// A room that ends by itself takes no longer than this to take its members out.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// Applies an input. What changed is left in the state ([`RoomState::take_changes`]), what follows is returned.
 pub fn apply(state: &mut RoomState, input: RoomInput, now: Timestamp) -> Vec<RoomEffect> {
@@ -29,6 +33,10 @@ pub fn apply(state: &mut RoomState, input: RoomInput, now: Timestamp) -> Vec<Roo
     };
     step.input(input);
     let effects = step.effects;
+    if !state.changes.calls.is_empty() || !state.changes.recordings.is_empty() {
+        state.updated_at = state.updated_at.max(now);
+        state.changes.head = true;
+    }
     if cfg!(debug_assertions) {
         state.check_invariants();
     }
@@ -47,22 +55,54 @@ impl Step<'_> {
             RoomInput::Created(registration) => {
                 let name = registration.name.clone();
                 self.room.registration = Some(registration);
+                self.room.changes.registration = true;
+                self.updated();
                 self.notify(RoomFact::Created { name }, None, false);
+            }
+            RoomInput::Unplaced => {
+                if self.room.status == RoomStatus::Progressing && self.room.lives.is_empty() {
+                    self.room.status = RoomStatus::Starting;
+                    self.updated();
+                }
+            }
+            RoomInput::Placed => {
+                if self.room.status == RoomStatus::Starting {
+                    self.room.status = RoomStatus::Progressing;
+                    self.updated();
+                }
+            }
+            RoomInput::Update(update) => {
+                if let Some(registration) = &mut self.room.registration {
+                    let update = update.against(&registration.name, &registration.details);
+                    if !update.is_empty() {
+                        let (name, details) = (&mut registration.name, &mut registration.details);
+                        update.clone().make(name, details);
+                        self.room.changes.registration = true;
+                        self.updated();
+                        self.notify(RoomFact::Updated(update), None, false);
+                        // What is written on the conference is to say so, too.
+                        if !self.room.lives.is_empty() {
+                            self.command(RoomCommand::Describe);
+                        }
+                    }
+                }
             }
             RoomInput::Adopted(registration) => {
                 if self.room.registration.is_none() {
                     self.room.registration = Some(registration);
-                    self.room.changes.head = true;
+                    self.room.changes.registration = true;
+                    self.updated();
                     self.tell_of_all();
                 }
             }
-            RoomInput::Delete { deadline } => self.delete(deadline),
+            RoomInput::Delete { deadline } => self.end(deadline, LeftReason::RoomDestroyed),
             RoomInput::Join {
                 session,
                 member,
                 caller_id,
                 did,
                 muted,
+                acts,
                 command_uid,
                 deadline,
             } => {
@@ -89,7 +129,31 @@ impl Step<'_> {
                         since: self.now,
                     },
                 );
-                self.command(RoomCommand::Enter { session, muted });
+                if !acts {
+                    self.command(RoomCommand::Enter { session, muted });
+                }
+            }
+            RoomInput::Enter { session, deadline } => {
+                let entering = self.room.with_member(session, |m| match &mut m.status {
+                    MemberStatus::Joining {
+                        deadline: until, ..
+                    } => {
+                        *until = deadline;
+                        Some(!m.flags.speak)
+                    }
+                    MemberStatus::Joined | MemberStatus::Leaving { .. } => None,
+                });
+                if let Some(muted) = entering.flatten() {
+                    self.command(RoomCommand::Enter { session, muted });
+                }
+            }
+            RoomInput::Cancel { session } => {
+                let joining = |m: &Member| matches!(m.status, MemberStatus::Joining { .. });
+                if self.room.members.get(&session).is_some_and(joining) {
+                    self.not_entered(session, JoinFailure::Removed);
+                    // FreeSWITCH may be about to let it in.
+                    self.command(RoomCommand::Park { session });
+                }
             }
             RoomInput::NotEntered { session, reason } => self.not_entered(session, reason),
             RoomInput::Leave {
@@ -182,7 +246,169 @@ impl Step<'_> {
                 let (alive, now) = (self.can_play(), self.now);
                 self.play(|playback| playback.apply(input, alive, now));
             }
+            RoomInput::Record(input) => self.record(input),
             RoomInput::Deadline => self.deadline(),
+        }
+    }
+
+    /// Something changed that its owner sees.
+    fn updated(&mut self) {
+        self.room.updated_at = self.now;
+        self.room.changes.head = true;
+    }
+
+    // ---- its recording --------------------------------------------------------------------------------------------
+
+    fn record(&mut self, input: RecordInput) {
+        match input {
+            RecordInput::Start {
+                id,
+                path,
+                command_uid,
+                deadline,
+            } => {
+                if self.room.recording.is_some() || !self.can_play() {
+                    return;
+                }
+                self.room.recordings.push(id);
+                self.room.recording = Some(Recording {
+                    id,
+                    path: path.clone(),
+                    status: RecordingStatus::Starting {
+                        deadline,
+                        command_uid,
+                    },
+                    created_at: self.now,
+                    started_at: None,
+                    since: 0,
+                });
+                self.show_recording(RecordingState::Starting, None);
+                self.command(RoomCommand::RecordStart { id, path });
+            }
+            RecordInput::Stop {
+                command_uid,
+                deadline,
+            } => {
+                if let Some(recording) = &mut self.room.recording {
+                    recording.status = RecordingStatus::Stopping {
+                        deadline,
+                        command_uid,
+                    };
+                    let (id, path) = (recording.id, recording.path.clone());
+                    self.room.changes.head = true;
+                    self.command(RoomCommand::RecordStop { id, path });
+                }
+            }
+            RecordInput::Started { id, failed, .. } if failed => self.not_recorded(id, false),
+            RecordInput::Started {
+                id,
+                sequence,
+                synthesized,
+                ..
+            } => self.recorded(id, sequence, synthesized),
+            RecordInput::Stopped {
+                id,
+                length,
+                synthesized,
+            } => {
+                if self.room.recording.as_ref().is_some_and(|r| r.id == id) {
+                    self.recording_over(length, synthesized);
+                    self.finish_if_empty();
+                }
+            }
+            RecordInput::StartRefused { id } => self.not_recorded(id, true),
+            RecordInput::StopRefused { id } => {
+                if let Some(recording) = &mut self.room.recording
+                    && recording.id == id
+                    && matches!(recording.status, RecordingStatus::Stopping { .. })
+                {
+                    recording.status = RecordingStatus::Active;
+                    self.room.changes.head = true;
+                }
+            }
+        }
+    }
+
+    fn recorded(&mut self, id: RecordingId, sequence: u64, synthesized: bool) {
+        let now = self.now;
+        let Some(recording) = self.room.recording.as_mut().filter(|r| r.id == id) else {
+            return;
+        };
+        recording.since = recording.since.max(sequence);
+        if recording.started_at.is_some() {
+            return;
+        }
+        recording.started_at = Some(now);
+        let mut command_uid = None;
+        if let RecordingStatus::Starting {
+            command_uid: uid, ..
+        } = &mut recording.status
+        {
+            command_uid = uid.take();
+            recording.status = RecordingStatus::Active;
+        }
+        self.show_recording(RecordingState::Recording, None);
+        let fact = RoomFact::RecordingStarted { recording: id };
+        self.notify(fact, command_uid, synthesized);
+    }
+
+    /// The recording did not begin. A refusal says so of one that was not heard of; an event may come late.
+    fn not_recorded(&mut self, id: RecordingId, refused: bool) {
+        let Some(recording) = self.room.recording.as_ref().filter(|r| r.id == id) else {
+            return;
+        };
+        if refused && recording.started_at.is_some() {
+            return;
+        }
+        let command_uid = match &recording.status {
+            RecordingStatus::Starting { command_uid, .. }
+            | RecordingStatus::Stopping { command_uid, .. } => command_uid.clone(),
+            RecordingStatus::Active => None,
+        };
+        self.show_recording(RecordingState::Failed, None);
+        self.room.recording = None;
+        let fact = RoomFact::RecordingFailed { recording: id };
+        self.notify(fact, command_uid, false);
+        self.finish_if_empty();
+    }
+
+    /// The recording is over, by a command or with its conference.
+    fn recording_over(&mut self, length: Option<Duration>, synthesized: bool) {
+        let Some(id) = self.room.recording.as_ref().map(|r| r.id) else {
+            return;
+        };
+        // Its end is told, so it had begun.
+        if length.is_some() {
+            self.recorded(id, 0, true);
+        }
+        let Some(recording) = &self.room.recording else {
+            return;
+        };
+        let Some(started) = recording.started_at else {
+            return self.not_recorded(id, false);
+        };
+        let command_uid = match &recording.status {
+            RecordingStatus::Stopping { command_uid, .. } => command_uid.clone(),
+            RecordingStatus::Starting { .. } | RecordingStatus::Active => None,
+        };
+        let length = length.unwrap_or_else(|| self.now.since(started));
+        self.show_recording(RecordingState::Ended, Some(length));
+        self.room.recording = None;
+        let fact = RoomFact::RecordingStopped { recording: id };
+        self.notify(fact, command_uid, synthesized);
+    }
+
+    fn show_recording(&mut self, state: RecordingState, length: Option<Duration>) {
+        if let Some(recording) = &self.room.recording {
+            let view = RecordingView {
+                path: recording.path.clone(),
+                state,
+                created_at: recording.created_at,
+                started_at: recording.started_at,
+                ended_at: state.is_over().then_some(self.now),
+                length,
+            };
+            self.room.changes.recordings.insert(recording.id, view);
         }
     }
 
@@ -265,8 +491,13 @@ impl Step<'_> {
         self.room.locked_at = 0;
         self.room.floor = None;
         self.room.floor_at = 0;
-        // What played went with the last one.
+        // What played went with the last one, and so did its recording.
         self.play(|playback| playback.conference_over(false));
+        self.recording_over(None, true);
+        if latest.is_some() && self.room.status == RoomStatus::Starting {
+            self.room.status = RoomStatus::Progressing;
+            self.updated();
+        }
         let is_new = latest.is_some_and(|id| before.iter().all(|c| c.id != id));
         if is_new && self.room.registration.is_some() && self.room.is_open() {
             self.command(RoomCommand::Describe);
@@ -383,7 +614,7 @@ impl Step<'_> {
             hold: false,
             talking: false,
         });
-        let ending = self.ending_status();
+        let ending = self.ending_status(session);
         self.room.put_member(
             session,
             Member {
@@ -402,7 +633,7 @@ impl Step<'_> {
     }
 
     fn confirm(&mut self, session: SessionId, stay: Stay, who: &Who, synthesized: bool) {
-        let ending = self.ending_status();
+        let ending = self.ending_status(session);
         let command_uid = self
             .room
             .with_member(session, |m| {
@@ -425,15 +656,31 @@ impl Step<'_> {
         );
     }
 
-    /// In a room that is ending, whoever comes in goes out again.
-    fn ending_status(&self) -> Option<MemberStatus> {
-        match self.room.status {
-            RoomStatus::Terminating { deadline } => Some(MemberStatus::Leaving {
+    /// In a room that is ending, whoever comes in goes out again; so does one too many.
+    fn ending_status(&self, session: SessionId) -> Option<MemberStatus> {
+        let out = |deadline, reason| {
+            Some(MemberStatus::Leaving {
                 deadline,
-                reason: LeftReason::RoomDestroyed,
+                reason,
                 command_uid: None,
-            }),
-            RoomStatus::Progressing | RoomStatus::Terminated => None,
+            })
+        };
+        match self.room.status {
+            RoomStatus::Terminating { deadline } => out(deadline, LeftReason::RoomDestroyed),
+            RoomStatus::Starting | RoomStatus::Progressing => {
+                let others = self
+                    .room
+                    .members
+                    .iter()
+                    .filter(|(who, m)| **who != session && m.stay.is_some());
+                let most = self.room.kind().most_members()?;
+                if others.count() >= most {
+                    out(self.now + ENDING, LeftReason::Removed)
+                } else {
+                    None
+                }
+            }
+            RoomStatus::Terminated => None,
         }
     }
 
@@ -493,6 +740,7 @@ impl Step<'_> {
             .collect();
         for (session, opened) in present {
             self.room.changes.members.insert(session);
+            self.room.show_call(session);
             self.joined(session, opened, None, true, false);
         }
     }
@@ -624,6 +872,7 @@ impl Step<'_> {
         self.effects.push(RoomEffect::SessionLeft {
             session,
             sequence: at.map(|a| a.sequence),
+            was_in: true,
         });
         self.notify(
             RoomFact::MemberLeft {
@@ -637,6 +886,15 @@ impl Step<'_> {
         if self.room.present == 0 {
             // The conference goes with its last member, and closes its files before it says so: they did not end.
             self.play(|playback| playback.conference_over(synthesized));
+        }
+        self.part();
+    }
+
+    /// Of two that are connected, one has gone.
+    fn part(&mut self) {
+        let most = self.room.kind().most_members();
+        if most.is_some_and(|most| self.room.present < most) {
+            self.end(self.now + ENDING, LeftReason::RoomDestroyed);
         }
     }
 
@@ -675,6 +933,7 @@ impl Step<'_> {
             self.effects.push(RoomEffect::SessionLeft {
                 session,
                 sequence: None,
+                was_in: false,
             });
             self.notify(
                 RoomFact::JoinFailed {
@@ -708,17 +967,23 @@ impl Step<'_> {
 
     // ---- the room -------------------------------------------------------------------------------------------------
 
-    fn delete(&mut self, deadline: Timestamp) {
+    fn end(&mut self, deadline: Timestamp, reason: LeftReason) {
         if !self.room.is_open() {
             return;
         }
         self.room.status = RoomStatus::Terminating { deadline };
-        self.room.changes.head = true;
+        self.updated();
         // Before anyone is parked: the last one to go would take the conference along.
         if !self.room.playback.operations().is_empty() {
             let (alive, now) = (self.can_play(), self.now);
             let stop = PlayInput::Stop { command_uid: None };
             self.play(|playback| playback.apply(stop, alive, now));
+        }
+        if self.room.recording.is_some() {
+            self.record(RecordInput::Stop {
+                command_uid: None,
+                deadline,
+            });
         }
         let members: Vec<(SessionId, bool)> = self
             .room
@@ -736,7 +1001,7 @@ impl Step<'_> {
                     };
                     m.status = MemberStatus::Leaving {
                         deadline,
-                        reason: LeftReason::RoomDestroyed,
+                        reason,
                         command_uid,
                     };
                 });
@@ -752,9 +1017,11 @@ impl Step<'_> {
     fn finish_if_empty(&mut self) {
         if matches!(self.room.status, RoomStatus::Terminating { .. })
             && self.room.members.is_empty()
+            && self.room.recording.is_none()
         {
             self.room.status = RoomStatus::Terminated;
-            self.room.changes.head = true;
+            self.room.ended_at = Some(self.now);
+            self.updated();
             self.play(|playback| playback.conference_over(true));
             self.notify(RoomFact::Destroyed, None, false);
         }
@@ -769,9 +1036,15 @@ impl Step<'_> {
                 self.not_entered(session, JoinFailure::RoomDestroyed);
                 self.leave(session, None, LeftReason::RoomDestroyed, true);
             }
+            self.recording_over(None, true);
             self.finish_if_empty();
             return;
         }
+        let expires = self.room.registration.as_ref().and_then(|r| r.expires_at());
+        if self.room.is_open() && expires.is_some_and(|at| at <= self.now) {
+            self.end(self.now + ENDING, LeftReason::Timeout);
+        }
+        self.recording_deadline();
         let (alive, now) = (self.can_play(), self.now);
         self.play(|playback| playback.past_deadline(alive, now));
         while let Some((at, session)) = self.room.deadlines.first().copied() {
@@ -800,6 +1073,26 @@ impl Step<'_> {
                 // Only a member of a room that is ending keeps a deadline that has passed: the room's own comes with it.
                 break;
             }
+        }
+    }
+
+    fn recording_deadline(&mut self) {
+        let now = self.now;
+        let Some(recording) = &mut self.room.recording else {
+            return;
+        };
+        if recording.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        let (id, path) = (recording.id, recording.path.clone());
+        if recording.started_at.is_some() {
+            // It was not confirmed to have ended: it runs.
+            recording.status = RecordingStatus::Active;
+            self.room.changes.head = true;
+        } else {
+            // Should it begin after all, nobody would know of it.
+            self.command(RoomCommand::RecordStop { id, path });
+            self.not_recorded(id, false);
         }
     }
 

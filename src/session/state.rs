@@ -3,6 +3,8 @@
 use crate::ids::{AppId, CoreId, RoomId, SessionId};
 use crate::time::Timestamp;
 
+use super::run::Run;
+
 /// Which way a call was set up, seen from FreeSWITCH.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
@@ -29,6 +31,8 @@ pub enum Place {
     Ringing,
     /// Parked.
     Parked,
+    /// Parked, and busy with the steps of its run: on its way into this room, or after it has left one.
+    Acting(Option<RoomId>),
     /// On its way into this room.
     Joining(RoomId),
     /// In this room.
@@ -45,6 +49,7 @@ impl Place {
         match self {
             Self::Ringing => "ringing",
             Self::Parked => "parked",
+            Self::Acting(_) => "acting",
             Self::Joining(_) => "joining",
             Self::InRoom(_) => "in_room",
             Self::Leaving(_) => "leaving",
@@ -56,7 +61,7 @@ impl Place {
     pub const fn room(&self) -> Option<RoomId> {
         match self {
             Self::Joining(room) | Self::InRoom(room) => Some(*room),
-            Self::Leaving(room) => *room,
+            Self::Leaving(room) | Self::Acting(room) => *room,
             Self::Ringing | Self::Parked | Self::Ended => None,
         }
     }
@@ -77,6 +82,8 @@ pub struct SessionState {
     pub(crate) place: Place,
     /// The sequence of the event that put it there.
     pub(crate) place_at: u64,
+    /// What it is busy with; or what it will be, once it is parked.
+    pub(crate) run: Option<Run>,
     /// How many events have been told of it.
     pub(crate) sequence: u64,
     pub(crate) changed: bool,
@@ -113,6 +120,7 @@ impl SessionState {
                 Place::Ringing
             },
             place_at: 0,
+            run: None,
             sequence: 0,
             changed: true,
         }
@@ -129,6 +137,7 @@ impl SessionState {
             Place::Ringing
         };
         self.place_at = 0;
+        self.run = None;
         self.changed = true;
     }
 
@@ -177,6 +186,33 @@ impl SessionState {
         &self.place
     }
 
+    /// What it is busy with, or will be once it is parked.
+    pub const fn run(&self) -> Option<&Run> {
+        self.run.as_ref()
+    }
+
+    /// Where it waits when nothing is asked of it.
+    pub(super) const fn parked(&self) -> Place {
+        if self.answered_at.is_some() {
+            Place::Parked
+        } else {
+            Place::Ringing
+        }
+    }
+
+    /// When it next wants to be looked at.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match self.place {
+            Place::Acting(_) => self.run.as_ref().map(|run| run.deadline),
+            Place::Ringing
+            | Place::Parked
+            | Place::Joining(_)
+            | Place::InRoom(_)
+            | Place::Leaving(_)
+            | Place::Ended => None,
+        }
+    }
+
     /// Whether it is over.
     pub const fn is_over(&self) -> bool {
         matches!(self.place, Place::Ended)
@@ -201,6 +237,19 @@ impl SessionState {
                 "{} is in a room of another node",
                 self.id
             );
+        }
+        match (&self.place, &self.run) {
+            (Place::Acting(room), Some(run)) => {
+                assert_eq!(*room, run.room(), "{} acts for another room", self.id);
+                assert!(run.step().is_some(), "{} has no step to do", self.id);
+            }
+            (Place::Acting(_), None) => panic!("{} acts without a run", self.id),
+            (place, Some(_)) => assert!(
+                matches!(place, Place::Leaving(None)),
+                "{} is {place:?} and has a run",
+                self.id
+            ),
+            (_, None) => {}
         }
         if matches!(self.place, Place::Ringing) {
             assert!(

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::action::Step;
 use crate::ids::{RoomId, SessionId};
 use crate::room::{JoinFailure, LeftReason};
 use crate::time::Timestamp;
 
+use super::run::{Mark, Purpose, Run, StepId};
 use super::state::{Direction, Place, SessionState};
 
 /// What can happen to a call.
@@ -33,6 +35,37 @@ pub enum SessionInput {
         /// The room.
         room: RoomId,
     },
+    /// It was asked to join a room, and has something to do before.
+    Acting {
+        /// What.
+        run: Run,
+    },
+    /// It has left a room, and has something to do once it is parked.
+    ThenAct {
+        /// What.
+        run: Run,
+    },
+    /// A step is over.
+    StepEnded {
+        /// Which.
+        step: StepId,
+        /// What FreeSWITCH says that it came to.
+        response: String,
+    },
+    /// FreeSWITCH did not begin a step.
+    StepRefused {
+        /// Which.
+        step: StepId,
+    },
+    /// What the channel itself says of how far it is.
+    Marked {
+        /// The step that was under way when it was asked.
+        asked: StepId,
+        /// The last step that was begun there, if any.
+        mark: Option<Mark>,
+    },
+    /// Time has passed: whatever is due is done.
+    Deadline,
     /// It is in a room, since this event or fence.
     Entered {
         /// The room.
@@ -121,6 +154,22 @@ pub enum SessionEffect {
         /// Known from a snapshot, not from an event.
         synthesized: bool,
     },
+    /// Tell FreeSWITCH to begin this step.
+    Step {
+        /// Which.
+        id: StepId,
+        /// What to do.
+        step: Step,
+    },
+    /// FreeSWITCH has not heard of the step yet: ask it again in a while.
+    AskAgain,
+    /// Tell FreeSWITCH to stop whatever the call does, and to park it.
+    Break,
+    /// The call has done what it had to do before it goes into that room.
+    Ready {
+        /// The room.
+        room: RoomId,
+    },
     /// The call will not come into that room.
     RoomNotEntered {
         /// The room.
@@ -173,6 +222,11 @@ fn step(
             if sequence <= state.place_at {
                 return;
             }
+            if matches!(state.place, Place::Acting(_)) {
+                // It acts where it is parked.
+                state.place_at = sequence;
+                return;
+            }
             vacate(
                 state,
                 None,
@@ -182,14 +236,51 @@ fn step(
                 false,
                 effects,
             );
-            let parked = if state.answered_at.is_some() {
-                Place::Parked
-            } else {
-                Place::Ringing
-            };
-            place(state, parked, Some(sequence));
+            let waiting = state.run.take();
+            place(state, state.parked(), Some(sequence));
+            if let Some(run) = waiting {
+                begin(state, run, now, effects);
+            }
         }
-        SessionInput::Joining { room } => place(state, Place::Joining(room), None),
+        SessionInput::Joining { room } => {
+            state.run = None;
+            place(state, Place::Joining(room), None);
+        }
+        SessionInput::Acting { run } => begin(state, run, now, effects),
+        SessionInput::ThenAct { run } => match state.place {
+            Place::Ringing | Place::Parked => begin(state, run, now, effects),
+            Place::Leaving(None) => {
+                state.run = Some(run);
+                state.changed = true;
+            }
+            // It is elsewhere already, or over.
+            Place::Acting(_)
+            | Place::Joining(_)
+            | Place::InRoom(_)
+            | Place::Leaving(Some(_))
+            | Place::Ended => {}
+        },
+        SessionInput::StepEnded { step, response } => {
+            if under_way(state, step) {
+                step_ended(state, &response, now, effects);
+            }
+        }
+        SessionInput::StepRefused { step } => {
+            if under_way(state, step) {
+                give_up(state, effects);
+            }
+        }
+        SessionInput::Marked { asked, mark } => {
+            if under_way(state, asked) {
+                marked(state, asked, mark, now, effects);
+            }
+        }
+        SessionInput::Deadline => {
+            if state.next_deadline().is_some_and(|at| at <= now) {
+                effects.push(SessionEffect::Break);
+                give_up(state, effects);
+            }
+        }
         SessionInput::Entered { room, sequence } => {
             if sequence < state.place_at {
                 return;
@@ -209,6 +300,7 @@ fn step(
                 false,
                 effects,
             );
+            state.run = None;
             place(state, Place::InRoom(room), Some(sequence));
             if state.answered_at.is_none() {
                 // A conference answers the call it takes in; its CHANNEL_ANSWER was missed or is on its way.
@@ -232,16 +324,11 @@ fn step(
             }
             let next = match (&state.place, sequence) {
                 // It never went: it is parked as before.
-                (Place::Joining(_), None) => {
-                    if state.answered_at.is_some() {
-                        Place::Parked
-                    } else {
-                        Place::Ringing
-                    }
-                }
+                (Place::Joining(_) | Place::Acting(_), None) => state.parked(),
                 // It is out, and FreeSWITCH will say where it goes next.
                 _ => Place::Leaving(None),
             };
+            state.run = None;
             place(state, next, sequence);
         }
         SessionInput::Ended {
@@ -257,6 +344,7 @@ fn step(
                 (LeftReason::Hangup, JoinFailure::Hangup)
             };
             vacate(state, None, sequence, left, failed, synthesized, effects);
+            state.run = None;
             place(state, Place::Ended, sequence);
             let duration = state.answered_at.map_or(Duration::ZERO, |a| at.since(a));
             notify(
@@ -281,11 +369,13 @@ fn vacate(
 ) {
     let session = state.id;
     match state.place {
-        Place::Joining(room) if next != Some(room) => effects.push(SessionEffect::RoomNotEntered {
-            room,
-            session,
-            reason: failed,
-        }),
+        Place::Joining(room) | Place::Acting(Some(room)) if next != Some(room) => {
+            effects.push(SessionEffect::RoomNotEntered {
+                room,
+                session,
+                reason: failed,
+            });
+        }
         Place::InRoom(room) | Place::Leaving(Some(room)) if next != Some(room) => {
             effects.push(SessionEffect::RoomGone {
                 room,
@@ -297,10 +387,108 @@ fn vacate(
         }
         Place::Ringing
         | Place::Parked
+        | Place::Acting(_)
         | Place::Joining(_)
         | Place::InRoom(_)
         | Place::Leaving(_)
         | Place::Ended => {}
+    }
+}
+
+// ---- the run ----------------------------------------------------------------------------------------------------------
+
+/// Begins a run, in place of the one that was under way, if one was.
+fn begin(state: &mut SessionState, mut run: Run, now: Timestamp, effects: &mut Vec<SessionEffect>) {
+    run.begin(now);
+    let room = run.room();
+    state.run = Some(run);
+    place(state, Place::Acting(room), None);
+    tell_step(state, effects);
+}
+
+fn tell_step(state: &SessionState, effects: &mut Vec<SessionEffect>) {
+    if let Some(run) = &state.run
+        && let Some(step) = run.step()
+    {
+        effects.push(SessionEffect::Step {
+            id: run.step_id(),
+            step: step.clone(),
+        });
+    }
+}
+
+fn under_way(state: &SessionState, step: StepId) -> bool {
+    let acting = matches!(state.place, Place::Acting(_));
+    acting && state.run.as_ref().is_some_and(|run| run.step_id() == step)
+}
+
+fn step_ended(
+    state: &mut SessionState,
+    response: &str,
+    now: Timestamp,
+    effects: &mut Vec<SessionEffect>,
+) {
+    let Some(run) = &mut state.run else { return };
+    if !run.succeeds_with(response) {
+        return give_up(state, effects);
+    }
+    if run.advance(now) {
+        state.changed = true;
+        return tell_step(state, effects);
+    }
+    match run.purpose {
+        Purpose::Before(room) => {
+            state.run = None;
+            place(state, Place::Joining(room), None);
+            effects.push(SessionEffect::Ready { room });
+        }
+        Purpose::After => {
+            state.run = None;
+            place(state, state.parked(), None);
+        }
+    }
+}
+
+/// A step failed: the run ends here, and what it was for does not come about.
+fn give_up(state: &mut SessionState, effects: &mut Vec<SessionEffect>) {
+    let Some(run) = state.run.take() else { return };
+    let session = state.id;
+    place(state, state.parked(), None);
+    if let Some(room) = run.room() {
+        effects.push(SessionEffect::RoomNotEntered {
+            room,
+            session,
+            reason: JoinFailure::ActionFailed,
+        });
+    }
+}
+
+/// The end of a step may not have been heard, and its beginning may not have reached FreeSWITCH.
+fn marked(
+    state: &mut SessionState,
+    step: StepId,
+    mark: Option<Mark>,
+    now: Timestamp,
+    effects: &mut Vec<SessionEffect>,
+) {
+    match mark {
+        Some(Mark {
+            step: marked,
+            response,
+        }) if marked == step => {
+            if let Some(response) = response {
+                step_ended(state, &response, now, effects);
+            }
+        }
+        // It was told of an earlier one at most.
+        Some(_) | None => {
+            let run = state.run.as_ref();
+            if run.is_some_and(|run| run.may_be_on_its_way(now)) {
+                effects.push(SessionEffect::AskAgain);
+            } else {
+                tell_step(state, effects);
+            }
+        }
     }
 }
 

@@ -19,6 +19,7 @@
 pub mod apps;
 pub mod gate;
 pub mod record;
+pub mod view;
 
 use std::fmt;
 use std::str::FromStr;

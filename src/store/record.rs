@@ -12,16 +12,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, OperationId, RoomId, SessionId,
+    AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, OperationId, RecordingId, RoomId,
+    SessionId,
 };
 use crate::play_url::PlayUrl;
 use crate::room::playback::{File, FileId, FileState, Opening, Operation, Playback, Unplayed};
 use crate::room::state::Changes;
 use crate::room::{
-    Conference, Flags, LeftReason, Member, MemberStatus, Origin, Pending, Registration, RoomState,
-    RoomStatus, Stay,
+    Conference, Details, Flags, Kind, LeftReason, Member, MemberStatus, Origin, Pending, Recording,
+    RecordingStatus, Registration, RoomState, RoomStatus, Stay,
 };
-use crate::session::{Direction, Place, SessionState};
+use crate::session::{Direction, Place, Run, SessionState};
 use crate::time::Timestamp;
 
 use super::{Record, StoreError};
@@ -38,6 +39,10 @@ struct StoredRegistration {
     name: String,
     origin: StoredOrigin,
     created: Timestamp,
+    #[serde(default)]
+    kind: Kind,
+    #[serde(flatten)]
+    details: Details,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,11 +64,43 @@ struct StoredRun {
     /// Members with a stay, for readers of the head alone.
     present: usize,
     seq: u64,
+    #[serde(default)]
+    updated: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recording: Option<StoredRecording>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recordings: Vec<RecordingId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRecording {
+    id: RecordingId,
+    path: String,
+    status: StoredRecordingStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<CommandUid>,
+    created: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    started: Option<Timestamp>,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredRecordingStatus {
+    Starting,
+    Active,
+    Stopping,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StoredStatus {
+    Starting,
     Progressing,
     Terminating,
     Terminated,
@@ -149,6 +186,8 @@ struct StoredCall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     room: Option<RoomId>,
     at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<Run>,
     seq: u64,
 }
 
@@ -157,6 +196,7 @@ struct StoredCall {
 enum StoredPlace {
     Ringing,
     Parked,
+    Acting,
     Joining,
     InRoom,
     Leaving,
@@ -168,12 +208,27 @@ enum StoredPlace {
 pub struct RoomHead {
     /// What it was asked for as.
     pub registration: Registration,
-    /// Whether callers of the API can still see it.
-    pub is_open: bool,
+    /// Where it stands.
+    pub status: RoomStatus,
+    /// When its owner would last have seen it change.
+    pub updated_at: Timestamp,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+    /// The recording that is under way.
+    pub recording: Option<RecordingId>,
+    /// All recordings that there have been, oldest first.
+    pub recordings: Vec<RecordingId>,
     /// How many members FreeSWITCH has shown.
     pub present: usize,
     /// What plays in it.
     pub playback: Playback,
+}
+
+impl RoomHead {
+    /// Whether it can be joined, and is seen in the gateway API.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.status, RoomStatus::Starting | RoomStatus::Progressing)
+    }
 }
 
 /// The fields to set for a room: head, and parts (`None`: remove).
@@ -182,7 +237,9 @@ pub type RoomFields = (Vec<(String, String)>, Vec<(String, Option<String>)>);
 /// What of a room is to be written for these changes. `created` when the store has nothing of it yet.
 pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFields {
     let mut head = Vec::new();
-    if created && let Some(r) = room.registration() {
+    if (created || changes.registration)
+        && let Some(r) = room.registration()
+    {
         let stored = StoredRegistration {
             app: r.app.clone(),
             name: r.name.clone(),
@@ -191,11 +248,14 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
                 Origin::Voipbin => StoredOrigin::Voipbin,
             },
             created: r.created_at,
+            kind: r.kind,
+            details: r.details.clone(),
         };
         head.push((REGISTRATION.to_owned(), json(&stored)));
     }
     if created || changes.head {
         let (status, deadline) = match room.status() {
+            RoomStatus::Starting => (StoredStatus::Starting, None),
             RoomStatus::Progressing => (StoredStatus::Progressing, None),
             RoomStatus::Terminating { deadline } => (StoredStatus::Terminating, Some(deadline)),
             RoomStatus::Terminated => (StoredStatus::Terminated, None),
@@ -211,6 +271,10 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
             locked: room.locked(),
             present: room.present(),
             seq: room.sequence(),
+            updated: room.updated_at(),
+            ended: room.ended_at(),
+            recording: room.recording().map(encode_recording),
+            recordings: room.recordings().to_vec(),
         };
         head.push((RUN.to_owned(), json(&stored)));
     }
@@ -226,6 +290,60 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
         })
         .collect();
     (head, parts)
+}
+
+fn encode_recording(recording: &Recording) -> StoredRecording {
+    let (status, until, uid) = match &recording.status {
+        RecordingStatus::Starting {
+            deadline,
+            command_uid,
+        } => (
+            StoredRecordingStatus::Starting,
+            Some(*deadline),
+            command_uid.clone(),
+        ),
+        RecordingStatus::Active => (StoredRecordingStatus::Active, None, None),
+        RecordingStatus::Stopping {
+            deadline,
+            command_uid,
+        } => (
+            StoredRecordingStatus::Stopping,
+            Some(*deadline),
+            command_uid.clone(),
+        ),
+    };
+    StoredRecording {
+        id: recording.id,
+        path: recording.path.clone(),
+        status,
+        until,
+        uid,
+        created: recording.created_at,
+        started: recording.started_at,
+        at: recording.since,
+    }
+}
+
+fn decode_recording(stored: StoredRecording) -> Option<Recording> {
+    let status = match stored.status {
+        StoredRecordingStatus::Starting => RecordingStatus::Starting {
+            deadline: stored.until?,
+            command_uid: stored.uid,
+        },
+        StoredRecordingStatus::Active => RecordingStatus::Active,
+        StoredRecordingStatus::Stopping => RecordingStatus::Stopping {
+            deadline: stored.until?,
+            command_uid: stored.uid,
+        },
+    };
+    Some(Recording {
+        id: stored.id,
+        path: stored.path,
+        status,
+        created_at: stored.created,
+        started_at: stored.started,
+        since: stored.at,
+    })
 }
 
 fn encode_playback(playback: &Playback, urls: bool, head: &mut Vec<(String, String)>) {
@@ -375,13 +493,22 @@ pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError>
     let run: StoredRun = field(&id, &record.head, RUN)?;
     let mut room = RoomState::unregistered(id);
     room.registration = Some(registration(id, record)?);
-    room.status = match (run.status, run.deadline) {
-        (StoredStatus::Progressing, _) => RoomStatus::Progressing,
-        (StoredStatus::Terminating, deadline) => RoomStatus::Terminating {
-            deadline: deadline.unwrap_or_default(),
-        },
-        (StoredStatus::Terminated, _) => RoomStatus::Terminated,
-    };
+    room.status = status(&run);
+    room.updated_at = run.updated;
+    room.ended_at = run.ended;
+    room.recordings = run.recordings;
+    room.recording = run
+        .recording
+        .map(|stored| {
+            let wrong = || {
+                corrupt(
+                    format!("{id} field {RUN}"),
+                    "a recording without its deadline",
+                )
+            };
+            decode_recording(stored).ok_or_else(wrong)
+        })
+        .transpose()?;
     room.lives = run
         .lives
         .into_iter()
@@ -401,6 +528,18 @@ pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError>
     }
     room.take_changes();
     Ok(room)
+}
+
+const fn status(run: &StoredRun) -> RoomStatus {
+    match (&run.status, run.deadline) {
+        (StoredStatus::Starting, _) => RoomStatus::Starting,
+        (StoredStatus::Progressing, _) => RoomStatus::Progressing,
+        (StoredStatus::Terminating, Some(deadline)) => RoomStatus::Terminating { deadline },
+        (StoredStatus::Terminating, None) => RoomStatus::Terminating {
+            deadline: Timestamp::from_micros(0),
+        },
+        (StoredStatus::Terminated, _) => RoomStatus::Terminated,
+    }
 }
 
 fn decode_member(stored: StoredMember) -> Option<Member> {
@@ -461,7 +600,11 @@ pub fn decode_room_head(id: RoomId, record: &Record) -> Result<RoomHead, StoreEr
     let run: StoredRun = field(&id, &record.head, RUN)?;
     Ok(RoomHead {
         registration: registration(id, record)?,
-        is_open: matches!(run.status, StoredStatus::Progressing),
+        status: status(&run),
+        updated_at: run.updated,
+        ended_at: run.ended,
+        recording: run.recording.map(|r| r.id),
+        recordings: run.recordings,
         present: run.present,
         playback: decode_playback(id, record)?,
     })
@@ -477,6 +620,8 @@ fn registration(id: RoomId, record: &Record) -> Result<Registration, StoreError>
             StoredOrigin::Voipbin => Origin::Voipbin,
         },
         created_at: stored.created,
+        kind: stored.kind,
+        details: stored.details,
     })
 }
 
@@ -493,6 +638,7 @@ pub fn encode_session(session: &SessionState) -> Vec<(String, String)> {
         place: match session.place {
             Place::Ringing => StoredPlace::Ringing,
             Place::Parked => StoredPlace::Parked,
+            Place::Acting(_) => StoredPlace::Acting,
             Place::Joining(_) => StoredPlace::Joining,
             Place::InRoom(_) => StoredPlace::InRoom,
             Place::Leaving(_) => StoredPlace::Leaving,
@@ -500,6 +646,7 @@ pub fn encode_session(session: &SessionState) -> Vec<(String, String)> {
         },
         room: session.place.room(),
         at: session.place_at,
+        run: session.run.clone(),
         seq: session.sequence,
     };
     vec![(CALL.to_owned(), json(&stored))]
@@ -514,6 +661,7 @@ pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, St
     let place = match (stored.place, stored.room) {
         (StoredPlace::Ringing, _) => Place::Ringing,
         (StoredPlace::Parked, _) => Place::Parked,
+        (StoredPlace::Acting, room) => Place::Acting(room),
         (StoredPlace::Joining, Some(room)) => Place::Joining(room),
         (StoredPlace::InRoom, Some(room)) => Place::InRoom(room),
         (StoredPlace::Leaving, room) => Place::Leaving(room),
@@ -522,6 +670,9 @@ pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, St
             return Err(corrupt(id.to_string(), "in a room without its id"));
         }
     };
+    if matches!(place, Place::Acting(_)) && stored.run.as_ref().and_then(Run::step).is_none() {
+        return Err(corrupt(id.to_string(), "busy with nothing"));
+    }
     Ok(SessionState {
         id,
         app: stored.app,
@@ -537,6 +688,7 @@ pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, St
         answered_at: stored.answered,
         place,
         place_at: stored.at,
+        run: stored.run,
         sequence: stored.seq,
         changed: false,
     })

@@ -10,9 +10,9 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::ids::{AppId, CommandUid, MemberId, OperationId, RoomId, SessionId};
+use crate::ids::{AppId, CommandUid, MemberId, OperationId, RecordingId, RoomId, SessionId};
 use crate::play_url::PlayUrl;
-use crate::room::{PlayFact, RoomFact, RoomNotice, Unplayed};
+use crate::room::{PlayFact, RoomFact, RoomNotice, Unplayed, Update};
 use crate::session::{SessionFact, SessionNotice};
 use crate::store::{Message, Scope};
 use crate::time::Timestamp;
@@ -61,6 +61,8 @@ struct Body<'a> {
 struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    #[serde(flatten)]
+    update: Option<&'a Update>,
     #[serde(skip_serializing_if = "Option::is_none")]
     caller_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +86,8 @@ struct Data<'a> {
     errors: Option<Vec<PlayError<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     volume: Option<i8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording_id: Option<RecordingId>,
     /// Empty where nothing plays.
     #[serde(skip_serializing_if = "Option::is_none")]
     operation_id: Option<String>,
@@ -182,7 +186,24 @@ fn room_data(fact: &RoomFact) -> (&'static str, Option<SessionId>, Data<'_>) {
                 ..Data::default()
             },
         ),
+        RoomFact::Updated(update) => (
+            "conference.updated",
+            None,
+            Data {
+                update: Some(update),
+                ..Data::default()
+            },
+        ),
         RoomFact::Destroyed => ("conference.destroyed", None, Data::default()),
+        RoomFact::RecordingStarted { recording } => {
+            recording_data("conference.recording.started", *recording)
+        }
+        RoomFact::RecordingStopped { recording } => {
+            recording_data("conference.recording.stopped", *recording)
+        }
+        RoomFact::RecordingFailed { recording } => {
+            recording_data("conference.recording.failed", *recording)
+        }
         RoomFact::MemberJoined {
             session,
             member,
@@ -235,6 +256,17 @@ fn room_data(fact: &RoomFact) -> (&'static str, Option<SessionId>, Data<'_>) {
             (event, None, data)
         }
     }
+}
+
+fn recording_data<'a>(
+    event: &'static str,
+    recording: RecordingId,
+) -> (&'static str, Option<SessionId>, Data<'a>) {
+    let data = Data {
+        recording_id: Some(recording),
+        ..Data::default()
+    };
+    (event, None, data)
 }
 
 fn play_data(fact: &PlayFact) -> (&'static str, Data<'_>) {

@@ -243,8 +243,8 @@ async fn carry_out(
         None => state.submit(intent).await?,
     };
     let (code, status, room) = match accepted {
-        Accepted::Joining { room } => (StatusCode::ACCEPTED, "joining", room),
-        Accepted::AlreadyJoined { room } => (StatusCode::OK, "already_joined", room),
+        Accepted::Joining { room, .. } => (StatusCode::ACCEPTED, "joining", room),
+        Accepted::AlreadyJoined { room, .. } => (StatusCode::OK, "already_joined", room),
         Accepted::Leaving { room } => (StatusCode::ACCEPTED, "leaving", room),
         Accepted::Muted { room } => (StatusCode::ACCEPTED, "muted", room),
         Accepted::Unmuted { room } => (StatusCode::ACCEPTED, "unmuted", room),
@@ -256,7 +256,10 @@ async fn carry_out(
             return answered(StatusCode::ACCEPTED, &body);
         }
         other @ (Accepted::Created
+        | Accepted::Updated
         | Accepted::Deleted
+        | Accepted::Recording { .. }
+        | Accepted::RecordingStops { .. }
         | Accepted::Playing { .. }
         | Accepted::Toggled { .. }
         | Accepted::Stopped { .. }

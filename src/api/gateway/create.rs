@@ -17,7 +17,7 @@ use crate::api::auth::Caller;
 use crate::api::error::ApiError;
 use crate::ids::{AppId, NodeId, RoomId, RoomName, SessionId};
 use crate::reconciler::{Accepted, Intent, IntentError, Link, NodeReport};
-use crate::room::{Origin, Registration};
+use crate::room::{Kind, Origin, Registration};
 use crate::store::{NameOutcome, StoreError};
 
 /// What a caller waits when there is no telling when a node comes up.
@@ -166,6 +166,8 @@ async fn submit(
         app: app.clone(),
         name: name.as_str().to_owned(),
         origin: Origin::Gateway,
+        kind: Kind::Conference,
+        details: Box::default(),
     };
     state.controller.submit(intent).await
 }

@@ -299,7 +299,10 @@ fn answer(accepted: Accepted) -> Result<Response, ApiError> {
             (StatusCode::ACCEPTED, Json(body)).into_response()
         }
         other @ (Accepted::Created
+        | Accepted::Updated
         | Accepted::Deleted
+        | Accepted::Recording { .. }
+        | Accepted::RecordingStops { .. }
         | Accepted::Joining { .. }
         | Accepted::AlreadyJoined { .. }
         | Accepted::Leaving { .. }

@@ -159,6 +159,9 @@ pub(super) async fn delete(
     match state.submit(intent).await? {
         Accepted::Deleted => {}
         other @ (Accepted::Created
+        | Accepted::Updated
+        | Accepted::Recording { .. }
+        | Accepted::RecordingStops { .. }
         | Accepted::Joining { .. }
         | Accepted::AlreadyJoined { .. }
         | Accepted::Leaving { .. }

@@ -173,6 +173,40 @@ checked! {
 }
 
 checked! {
+    /// The file of a recording: an absolute path of up to 512 letters, digits and `-._~/`.
+    RecordingPath, "the path of a recording", |text| {
+        check("a recording's path", text, 512, |b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'/')
+        })
+        .and_then(|()| {
+            if text.starts_with('/') {
+                Ok(())
+            } else {
+                Err(Unfit::Byte { what: "a recording's path", at: 0 })
+            }
+        })
+    }
+}
+
+checked! {
+    /// What we call the run of an application, to know its end by: up to 64 lower-case letters, digits, `-` and `.`.
+    ExecutionId, "the id of an application's run", |text| {
+        check("an execution's id", text, 64, |b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.')
+        })
+    }
+}
+
+checked! {
+    /// An engine or a voice: up to 64 letters, digits, `-`, `_` and `.`. `|` stands between them.
+    Voice, "an engine or a voice", |text| {
+        check("a voice", text, 64, |b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')
+        })
+    }
+}
+
+checked! {
     /// Why a call is ended: `^[A-Z_]{1,64}$`, such as `NORMAL_CLEARING`.
     HangupCause, "a hang-up cause", |text| {
         check("a hang-up cause", text, 64, |b| b.is_ascii_uppercase() || b == b'_')

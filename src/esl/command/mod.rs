@@ -29,9 +29,9 @@ mod checked;
 mod reply;
 
 pub use checked::{
-    AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, EventName, HangupCause,
-    HeaderName, JobPrefix, JobUuid, Line, ModuleName, Password, ProfileName, Subclass, Unfit,
-    VarName, VarValue,
+    AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, EventName, ExecutionId,
+    HangupCause, HeaderName, JobPrefix, JobUuid, Line, ModuleName, Password, ProfileName,
+    RecordingPath, Subclass, Unfit, VarName, VarValue, Voice,
 };
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 
@@ -121,6 +121,10 @@ pub enum ConferenceCommand {
     FileVolume(i8),
     /// What plays, or `-ERR Nothing is playing`.
     PlayStatus,
+    /// Writes what is heard in the room into a file on the node. `+OK` comes before the file is opened.
+    RecordStart(RecordingPath),
+    /// Ends the recording into that file.
+    RecordStop(RecordingPath),
     /// No one else gets in.
     Lock,
     /// Open again.
@@ -139,6 +143,8 @@ pub enum Destination {
         profile: ProfileName,
         /// Whether the member starts muted.
         muted: bool,
+        /// Whether the room's own limits bind the call also when FreeSWITCH dialled it out.
+        bound: bool,
         /// How long the call may be parked behind it, in whole seconds, until the node hangs it up by itself.
         park_timeout: Duration,
     },
@@ -166,6 +172,8 @@ pub enum Api {
     Answer(ChannelUuid),
     /// `uuid_setvar`: sets a variable of a channel.
     SetVar(ChannelUuid, VarName, VarValue),
+    /// `uuid_getvar`: the value of a variable of a channel, or `_undef_`.
+    GetVar(ChannelUuid, VarName),
     /// `uuid_exists`: `true` or `false`.
     Exists(ChannelUuid),
     /// `uuid_dump … json`: everything about a channel.
@@ -194,13 +202,15 @@ impl fmt::Display for Api {
                     room,
                     profile,
                     muted,
+                    bound,
                     park_timeout,
                 },
             ) => {
                 let flags = if *muted { "+flags{mute}" } else { "" };
+                let bound = quirk_limits_bind_no_call_that_was_dialled_out(*bound);
                 write!(
                     f,
-                    "uuid_transfer {uuid} conference:{room}@{profile}{flags},"
+                    "uuid_transfer {uuid} {bound}conference:{room}@{profile}{flags},"
                 )?;
                 quirk_park_clears_its_timeout(f, *park_timeout)
             }
@@ -208,6 +218,7 @@ impl fmt::Display for Api {
             Self::Kill(uuid, Some(cause)) => write!(f, "uuid_kill {uuid} {cause}"),
             Self::Answer(uuid) => write!(f, "uuid_answer {uuid}"),
             Self::SetVar(uuid, name, value) => write!(f, "uuid_setvar {uuid} {name} {value}"),
+            Self::GetVar(uuid, name) => write!(f, "uuid_getvar {uuid} {name}"),
             Self::Exists(uuid) => write!(f, "uuid_exists {uuid}"),
             Self::Dump(uuid) => write!(f, "uuid_dump {uuid} json"),
             Self::ShowChannels => f.write_str("show channels as json"),
@@ -229,6 +240,8 @@ impl fmt::Display for Api {
                     ConferenceCommand::StopPlay => f.write_str("stop all"),
                     ConferenceCommand::FileVolume(volume) => write!(f, "file-vol {volume}"),
                     ConferenceCommand::PlayStatus => f.write_str("play_status"),
+                    ConferenceCommand::RecordStart(path) => write!(f, "recording start {path}"),
+                    ConferenceCommand::RecordStop(path) => write!(f, "recording stop {path}"),
                     ConferenceCommand::Lock => f.write_str("lock"),
                     ConferenceCommand::Unlock => f.write_str("unlock"),
                 }
@@ -264,9 +277,19 @@ pub enum Command {
         /// Its argument. `${` in it would be expanded, so it holds none.
         arg: Option<Line>,
         /// What `Application-UUID` of the completion will be.
-        event_uuid: Uuid,
+        event_uuid: ExecutionId,
         /// Waits for what runs on the channel, instead of running inside it.
         lock: bool,
+    },
+    /// Once what runs on a channel is over, and whatever waits there before this, notes on the channel what that came to:
+    /// `<mark>=<response>`.
+    ExecuteMark {
+        /// The channel.
+        channel: ChannelUuid,
+        /// Where it is noted.
+        variable: VarName,
+        /// What is noted in front.
+        mark: ExecutionId,
     },
     /// Subscribes, in addition to what is subscribed.
     Subscribe {
@@ -307,6 +330,7 @@ impl Command {
             Self::Api(_) => true,
             Self::BgApi(..)
             | Self::Execute { .. }
+            | Self::ExecuteMark { .. }
             | Self::Subscribe { .. }
             | Self::FilterJobs(_)
             | Self::SendEvent { .. }
@@ -322,6 +346,7 @@ impl Command {
             Self::BgApi(_, job) => Some(job),
             Self::Api(_)
             | Self::Execute { .. }
+            | Self::ExecuteMark { .. }
             | Self::Subscribe { .. }
             | Self::FilterJobs(_)
             | Self::SendEvent { .. }
@@ -357,6 +382,17 @@ impl fmt::Display for Command {
                 }
                 Ok(())
             }
+            // The one expansion that we want: `switch_core_session.c` clears that variable only after it has expanded the
+            // argument.
+            Self::ExecuteMark {
+                channel,
+                variable,
+                mark,
+            } => write!(
+                f,
+                "sendmsg {channel}\ncall-command: execute\nexecute-app-name: set\n\
+                 execute-app-arg: {variable}={mark}=${{current_application_response}}\nevent-lock: true"
+            ),
             Self::Subscribe {
                 format,
                 names,
@@ -396,6 +432,15 @@ fn quirk_park_clears_its_timeout(
         "set:park_timeout={},park inline",
         park_timeout.as_secs().max(1)
     )
+}
+
+/// `lock` and `max-members` do not bind a call that FreeSWITCH dialled out (mod_conference.c), unless it says so itself.
+const fn quirk_limits_bind_no_call_that_was_dialled_out(bound: bool) -> &'static str {
+    if bound {
+        "set:conference_enforce_security=true,"
+    } else {
+        ""
+    }
 }
 
 /// Every word behind `CUSTOM` is taken for a subclass, so it stands behind all names of events.

@@ -27,6 +27,7 @@ fn commands_read_as_freeswitch_expects_them() {
         room: room(),
         profile: ProfileName::new("default").unwrap(),
         muted,
+        bound: false,
         park_timeout: Duration::from_secs(60),
     };
     let conference = |c| A::Conference(room(), c);
@@ -137,12 +138,23 @@ fn commands_read_as_freeswitch_expects_them() {
             channel: uuid(),
             app: AppName::new("playback").unwrap(),
             arg: Some(Line::new("http://192.0.2.1/one.wav").unwrap()),
-            event_uuid: uuid().uuid(),
+            event_uuid: ExecutionId::new("f00.1").unwrap(),
             lock: true,
         },
         &format!(
             "sendmsg {UUID}\ncall-command: execute\nexecute-app-name: playback\n\
-             execute-app-arg: http://192.0.2.1/one.wav\nevent-uuid: {UUID}\nevent-lock: true\n\n"
+             execute-app-arg: http://192.0.2.1/one.wav\nevent-uuid: f00.1\nevent-lock: true\n\n"
+        ),
+    );
+    shows(
+        Command::ExecuteMark {
+            channel: uuid(),
+            variable: VarName::new("roomkeeper_step").unwrap(),
+            mark: ExecutionId::new("f00.1").unwrap(),
+        },
+        &format!(
+            "sendmsg {UUID}\ncall-command: execute\nexecute-app-name: set\n\
+             execute-app-arg: roomkeeper_step=f00.1=${{current_application_response}}\nevent-lock: true\n\n"
         ),
     );
     shows(Command::NoEvents, "noevents\n\n");
@@ -308,6 +320,7 @@ fn commands_with(text: &str) -> Vec<(Command, usize)> {
             room: name,
             profile: ProfileName::new("default").unwrap(),
             muted: true,
+            bound: false,
             park_timeout: Duration::from_secs(60),
         };
         made.push((api(Api::Transfer(uuid(), room)), 1));
@@ -317,6 +330,7 @@ fn commands_with(text: &str) -> Vec<(Command, usize)> {
             room: room(),
             profile,
             muted: false,
+            bound: false,
             park_timeout: Duration::from_secs(60),
         };
         made.push((api(Api::Transfer(uuid(), room)), 1));
@@ -356,7 +370,7 @@ fn commands_with(text: &str) -> Vec<(Command, usize)> {
         channel: uuid(),
         app,
         arg,
-        event_uuid: uuid().uuid(),
+        event_uuid: ExecutionId::new("f00.1").unwrap(),
         lock: false,
     };
     if let Ok(app) = AppName::new(text) {

@@ -28,6 +28,7 @@ use crate::ids::{ChannelId, CoreId, NodeId, RoomId};
 use crate::node::{CommandError, Link, NodeHandle};
 use crate::room::FileId;
 use crate::room::plan::Suspect;
+use crate::session::{Mark, StepId};
 use crate::store::{EntityId, Lease, Store, Version};
 use crate::time::Timestamp;
 
@@ -116,6 +117,12 @@ pub(super) enum Work {
         confirmed: BTreeSet<(RoomId, FileId)>,
         reply: oneshot::Sender<BTreeSet<(RoomId, FileId)>>,
     },
+    /// Which calls should be busy with a step.
+    WhichActing {
+        reply: oneshot::Sender<Vec<(ChannelId, StepId)>>,
+    },
+    /// What their channels say of how far they are.
+    Marked(Vec<(ChannelId, StepId, Option<Mark>)>),
     /// The resync that was under way has ended.
     Resynced(Result<Found, ResyncError>),
 }

@@ -53,8 +53,9 @@ impl Actor {
             }
             EntityId::Session(id) => {
                 let session = record.map(|r| decode_session(id, r)).transpose()?;
+                let deadline = session.as_ref().and_then(|s| s.next_deadline());
                 self.belief.put_session(id, session);
-                None
+                deadline
             }
         };
         match record {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::node::CommandError;
+use crate::node::{CommandError, Link};
 use crate::room::RoomStatus;
 use crate::store::record::{encode_room, encode_session};
 use crate::store::{
@@ -196,6 +196,8 @@ impl Actor {
 
     pub(super) fn apply(&mut self, items: &[Item], now: Timestamp) -> Applied {
         let mut applied = Applied::default();
+        let reachable = self.node.status().commands == Link::Up;
+        self.belief.set_reachable(reachable);
         let mut cx = Cx::new(now, &mut self.ids);
         for (index, item) in items.iter().enumerate() {
             match item {
@@ -252,9 +254,11 @@ impl Actor {
                         }
                     }
                     Work::Listed(listed) => self.belief.listed(listed),
+                    Work::Marked(marks) => self.belief.marked(marks.clone(), &mut cx),
                     Work::AwaitFence { .. }
                     | Work::WhichChannels { .. }
                     | Work::WhichPlaying { .. }
+                    | Work::WhichActing { .. }
                     | Work::Resynced(_) => {}
                 },
             }
@@ -296,7 +300,9 @@ impl Actor {
                             RoomStatus::Terminated => Life::Ended {
                                 keep: self.settings.keep_ended_rooms,
                             },
-                            RoomStatus::Progressing | RoomStatus::Terminating { .. } => Life::Live,
+                            RoomStatus::Starting
+                            | RoomStatus::Progressing
+                            | RoomStatus::Terminating { .. } => Life::Live,
                         },
                         listed: Some(Listing {
                             app: registration.app.clone(),
@@ -316,7 +322,7 @@ impl Actor {
                         expected,
                         head: encode_session(session),
                         parts: Vec::new(),
-                        deadline: None,
+                        deadline: session.next_deadline(),
                         life: if session.is_over() {
                             Life::Ended {
                                 keep: self.settings.keep_ended_sessions,
@@ -456,6 +462,9 @@ impl Actor {
                 Item::Work(Work::WhichPlaying { reply }) => {
                     let _gone = reply.send(self.belief.playing_rooms());
                 }
+                Item::Work(Work::WhichActing { reply }) => {
+                    let _gone = reply.send(self.belief.acting());
+                }
                 Item::Work(Work::Silent { reply, .. }) => {
                     let suspects = applied.silent.remove(&index).unwrap_or_default();
                     let _gone = reply.send(suspects);
@@ -466,6 +475,7 @@ impl Actor {
                     | Work::Failed { .. }
                     | Work::Listed(_)
                     | Work::Dumps(_)
+                    | Work::Marked(_)
                     | Work::Vanished { .. },
                 ) => {}
             }
@@ -576,6 +586,9 @@ fn about(work: &Work) -> Vec<EntityId> {
     match work {
         Work::Intent { intent, .. } => match intent {
             Intent::CreateRoom { room, .. }
+            | Intent::UpdateRoom { room, .. }
+            | Intent::RecordStart { room, .. }
+            | Intent::RecordStop { room, .. }
             | Intent::DeleteRoom { room, .. }
             | Intent::Play { room, .. }
             | Intent::Pause { room, .. }
@@ -588,19 +601,28 @@ fn about(work: &Work) -> Vec<EntityId> {
                 }
                 about
             }
+            Intent::Kick { session, room, .. } => {
+                vec![EntityId::Session(*session), EntityId::Room(*room)]
+            }
             Intent::Leave { session, .. }
             | Intent::Mute { session, .. }
             | Intent::Answer { session, .. }
             | Intent::Hangup { session, .. } => vec![EntityId::Session(*session)],
         },
         Work::Failed { order, .. } | Work::Answered { order, .. } => match order {
-            Order::Play { room, .. } => vec![EntityId::Room(*room)],
+            Order::Play { room, .. }
+            | Order::RecordStart { room, .. }
+            | Order::RecordStop { room, .. } => vec![EntityId::Room(*room)],
+            Order::Step { session, .. } => vec![EntityId::Session(*session)],
             Order::Enter { session, room, .. }
             | Order::Park { session, room }
             | Order::Mute { session, room, .. } => {
                 vec![EntityId::Session(*session), EntityId::Room(*room)]
             }
-            Order::Describe { .. } | Order::Answer { .. } | Order::Hangup { .. } => Vec::new(),
+            Order::Describe { .. }
+            | Order::Break { .. }
+            | Order::Answer { .. }
+            | Order::Hangup { .. } => Vec::new(),
         },
         Work::AwaitFence { .. }
         | Work::Snapshot { .. }
@@ -609,6 +631,8 @@ fn about(work: &Work) -> Vec<EntityId> {
         | Work::Dumps(_)
         | Work::Vanished { .. }
         | Work::WhichPlaying { .. }
+        | Work::WhichActing { .. }
+        | Work::Marked(_)
         | Work::Silent { .. }
         | Work::Resynced(_) => Vec::new(),
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, MemberId, RoomId, SessionId};
-use crate::room::{EventStamp, LeftReason, PlayInput, RoomInput, Unplayed, Who};
+use crate::room::{EventStamp, LeftReason, PlayInput, RecordInput, RoomInput, Unplayed, Who};
 use crate::session::{Direction, SessionInput, SessionState};
 use crate::time::Timestamp;
 
@@ -162,6 +162,21 @@ impl Belief {
                 self.heard_of(room, file, cx);
                 RoomInput::Play(PlayInput::Ended(file))
             }
+            ConferenceChange::RecordingStarted { recording, failed } => {
+                RoomInput::Record(RecordInput::Started {
+                    id: recording,
+                    failed,
+                    sequence: at.sequence,
+                    synthesized: false,
+                })
+            }
+            ConferenceChange::RecordingStopped { recording, length } => {
+                RoomInput::Record(RecordInput::Stopped {
+                    id: recording,
+                    length,
+                    synthesized: false,
+                })
+            }
             ConferenceChange::Other => return,
         };
         self.room_input(room, input, cx);
@@ -219,6 +234,9 @@ impl Belief {
                 }
                 self.meet(channel, identity);
                 self.parked(channel, sequence, at, false, cx);
+            }
+            ChannelChange::StepEnded { step, response } => {
+                self.step_ended(channel, step, response, cx);
             }
             ChannelChange::HungUp { cause } => {
                 self.hung_up(channel, cause, at, Some(sequence), false, cx);
@@ -351,7 +369,7 @@ impl Belief {
             session: SessionId::new(self.node, channel),
             caller_id: identity.map(|i| i.caller_id.clone()).unwrap_or_default(),
             did: identity.and_then(|i| i.did.clone()).unwrap_or_default(),
-            fresh: MemberId::new(cx.ids.uuid()),
+            fresh: MemberId::fresh(self.node, cx.ids.uuid()),
             speak: Some(block.speak),
             hear: Some(block.hear),
             hold: block.hold,

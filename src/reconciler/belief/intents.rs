@@ -3,8 +3,10 @@
 
 use crate::ids::{AppId, CommandUid, MemberId, OperationId, RoomId, SessionId};
 use crate::node::CommandError;
-use crate::room::{JoinFailure, MemberStatus, Origin, Registration, RoomInput, RoomState};
-use crate::session::{Place, SessionInput, SessionState};
+use crate::room::{
+    JoinFailure, MemberStatus, Origin, RecordInput, Registration, RoomInput, RoomState,
+};
+use crate::session::{Place, Run, SessionInput, SessionState};
 use crate::store::EntityId;
 
 use crate::reconciler::intent::{Accepted, Intent, Refusal};
@@ -23,16 +25,44 @@ impl Belief {
                 app,
                 name,
                 origin,
+                kind,
+                details,
             } => {
                 let registration = Registration {
                     app,
                     name,
                     origin,
                     created_at: cx.now,
+                    kind,
+                    details: *details,
                 };
                 self.room_input(room, RoomInput::Created(registration), cx);
+                if !self.reachable {
+                    self.room_input(room, RoomInput::Unplaced, cx);
+                }
                 Ok(Accepted::Created)
             }
+            Intent::UpdateRoom { room, app, update } => {
+                self.own_room(room, &app)?;
+                self.room_input(room, RoomInput::Update(*update), cx);
+                Ok(Accepted::Updated)
+            }
+            Intent::Kick {
+                session,
+                room,
+                member,
+                app,
+            } => self.kick(session, room, member, &app, cx),
+            Intent::RecordStart {
+                room,
+                app,
+                command_uid,
+            } => self.record_start(room, &app, command_uid, cx),
+            Intent::RecordStop {
+                room,
+                app,
+                command_uid,
+            } => self.record_stop(room, &app, command_uid, cx),
             Intent::DeleteRoom { room, app } => {
                 self.own_room(room, &app)?;
                 let deadline = cx.now + self.rules.patience.delete;
@@ -52,16 +82,7 @@ impl Belief {
                 command_uid,
             } => {
                 let room = self.joined(session, &app)?;
-                self.session_input(session, SessionInput::Leaving, cx);
-                self.room_input(
-                    room,
-                    RoomInput::Leave {
-                        session,
-                        command_uid,
-                        deadline: cx.now + self.rules.patience.leave,
-                    },
-                    cx,
-                );
+                self.leave(session, room, command_uid, cx);
                 Ok(Accepted::Leaving { room })
             }
             Intent::Mute {
@@ -180,29 +201,99 @@ impl Belief {
             return Err(Refusal::ForeignRoom);
         }
         match call.place() {
-            Place::Ringing | Place::Parked => {}
-            Place::Joining(current) if *current == room => return Ok(Accepted::Joining { room }),
-            Place::InRoom(current) if *current == room => {
-                return Ok(Accepted::AlreadyJoined { room });
-            }
-            Place::Joining(current) | Place::InRoom(current) => {
+            // What it does after it has left the last one ends here.
+            Place::Ringing | Place::Parked | Place::Acting(None) => {}
+            Place::Acting(Some(current)) | Place::Joining(current) | Place::InRoom(current)
+                if *current != room =>
+            {
                 return Err(Refusal::InOtherRoom { room: *current });
+            }
+            Place::Acting(Some(_)) | Place::Joining(_) | Place::InRoom(_) => {
+                let member = self
+                    .rooms
+                    .get(&room)
+                    .and_then(|r| r.members().get(&session));
+                let member = member.map(|m| m.id).ok_or(Refusal::StillLeaving)?;
+                return Ok(if matches!(call.place(), Place::InRoom(_)) {
+                    Accepted::AlreadyJoined { room, member }
+                } else {
+                    Accepted::Joining { room, member }
+                });
             }
             Place::Leaving(_) => return Err(Refusal::StillLeaving),
             Place::Ended => return Err(Refusal::SessionNotFound),
         }
+        if self.rooms.get(&room).is_some_and(RoomState::is_full) {
+            return Err(Refusal::RoomFull);
+        }
+        let member = MemberId::fresh(room.node(), cx.ids.uuid());
+        let run = self.run_before(call, room, &target.details.pre_actions, cx);
+        let first = run.as_ref().map(Run::longest).unwrap_or_default();
         let input = RoomInput::Join {
             session,
-            member: MemberId::new(cx.ids.uuid()),
+            member,
             caller_id: call.caller_id().to_owned(),
             did: call.did().to_owned(),
             muted: muted.unwrap_or(target.origin == Origin::Gateway),
+            acts: run.is_some(),
             command_uid,
-            deadline: cx.now + self.rules.patience.join,
+            deadline: cx.now + first + self.rules.patience.join,
         };
-        self.session_input(session, SessionInput::Joining { room }, cx);
+        let going = match run {
+            Some(run) => SessionInput::Acting { run },
+            None => SessionInput::Joining { room },
+        };
+        // Whoever can be told to go in there finds it placed.
+        self.room_input(room, RoomInput::Placed, cx);
+        self.session_input(session, going, cx);
         self.room_input(room, input, cx);
-        Ok(Accepted::Joining { room })
+        Ok(Accepted::Joining { room, member })
+    }
+
+    fn leave(
+        &mut self,
+        session: SessionId,
+        room: RoomId,
+        command_uid: Option<CommandUid>,
+        cx: &mut Cx<'_>,
+    ) {
+        self.session_input(session, SessionInput::Leaving, cx);
+        self.room_input(
+            room,
+            RoomInput::Leave {
+                session,
+                command_uid,
+                deadline: cx.now + self.rules.patience.leave,
+            },
+            cx,
+        );
+    }
+
+    /// Takes one stay out of its room, also one that has not come about yet.
+    fn kick(
+        &mut self,
+        session: SessionId,
+        room: RoomId,
+        member: MemberId,
+        app: &AppId,
+        cx: &mut Cx<'_>,
+    ) -> Result<Accepted, Refusal> {
+        let state = self.rooms.get(&room).ok_or(Refusal::RoomNotFound)?;
+        let registration = state.registration().ok_or(Refusal::RoomNotFound)?;
+        if registration.app != *app {
+            return Err(Refusal::ForeignRoom);
+        }
+        // One that is over, or another stay of the same call.
+        let stay = state.members().get(&session).filter(|m| m.id == member);
+        match stay.map(|m| &m.status) {
+            None => return Err(Refusal::NotInRoom),
+            Some(MemberStatus::Joining { .. }) => {
+                self.room_input(room, RoomInput::Cancel { session }, cx);
+            }
+            Some(MemberStatus::Joined) => self.leave(session, room, None, cx),
+            Some(MemberStatus::Leaving { .. }) => {}
+        }
+        Ok(Accepted::Leaving { room })
     }
 
     pub(super) fn own_session(
@@ -283,7 +374,37 @@ impl Belief {
                 },
                 cx,
             ),
-            Order::Describe { .. } | Order::Answer { .. } | Order::Hangup { .. } => {}
+            Order::RecordStart {
+                room, recording, ..
+            } => {
+                let id = *recording;
+                self.room_input(
+                    *room,
+                    RoomInput::Record(RecordInput::StartRefused { id }),
+                    cx,
+                );
+            }
+            Order::RecordStop {
+                room, recording, ..
+            } => {
+                let id = *recording;
+                self.room_input(
+                    *room,
+                    RoomInput::Record(RecordInput::StopRefused { id }),
+                    cx,
+                );
+            }
+            Order::Step { session, id, .. } => {
+                // A node that is back is asked how far the call is.
+                if !matches!(error, CommandError::Down { .. }) {
+                    let refused = SessionInput::StepRefused { step: *id };
+                    self.session_input(*session, refused, cx);
+                }
+            }
+            Order::Break { .. }
+            | Order::Describe { .. }
+            | Order::Answer { .. }
+            | Order::Hangup { .. } => {}
         }
         if *error == CommandError::NoSuchChannel {
             cx.out.resync = Some("FreeSWITCH does not know a call");
@@ -298,7 +419,7 @@ impl Belief {
                     self.room_input(id, RoomInput::Deadline, cx);
                 }
             }
-            EntityId::Session(_) => {}
+            EntityId::Session(id) => self.session_input(id, SessionInput::Deadline, cx),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! How rooms and calls move each other: every input to the one that follows from the other.
 
 use crate::ids::{RoomId, SessionId};
-use crate::room::{self, EventStamp, LeftReason, RoomCommand, RoomEffect, RoomInput, RoomState};
+use crate::room::{
+    self, EventStamp, Kind, LeftReason, RoomCommand, RoomEffect, RoomInput, RoomState,
+};
 use crate::session::{self, SessionEffect, SessionInput};
 use crate::store::EntityId;
 
@@ -27,14 +29,33 @@ impl Belief {
     }
 
     pub(super) fn room_effect(&mut self, id: RoomId, effect: RoomEffect, cx: &mut Cx<'_>) {
-        let registration = self.rooms.get(&id).and_then(|r| r.registration().cloned());
+        let room = self.rooms.get(&id);
+        let kind = room.map_or(Kind::Conference, RoomState::kind);
+        let registration = room.and_then(RoomState::registration);
         match effect {
             RoomEffect::Command(command) => {
                 let order = match command {
                     RoomCommand::Enter { session, muted } => Order::Enter {
                         session,
                         room: id,
+                        kind,
                         muted,
+                    },
+                    RoomCommand::RecordStart {
+                        id: recording,
+                        path,
+                    } => Order::RecordStart {
+                        room: id,
+                        recording,
+                        path,
+                    },
+                    RoomCommand::RecordStop {
+                        id: recording,
+                        path,
+                    } => Order::RecordStop {
+                        room: id,
+                        recording,
+                        path,
                     },
                     RoomCommand::Park { session } => Order::Park { session, room: id },
                     RoomCommand::Mute { session, mute } => Order::Mute {
@@ -49,7 +70,7 @@ impl Belief {
                         };
                         Order::Describe {
                             room: id,
-                            registration,
+                            registration: registration.clone(),
                         }
                     }
                 };
@@ -58,7 +79,7 @@ impl Belief {
             RoomEffect::Notify(notice) => {
                 if let Some(registration) = registration {
                     cx.out.notices.push(Notice {
-                        app: registration.app,
+                        app: registration.app.clone(),
                         about: About::Room(id, notice),
                     });
                 }
@@ -72,15 +93,24 @@ impl Belief {
                     // The dialplan brought it straight in: it is the app's whose room it is, unless it has one.
                     let app = self
                         .app_of(session.channel())
-                        .or(registration.map(|r| r.app));
+                        .or_else(|| registration.map(|r| r.app.clone()));
                     let Some(app) = app else { return };
                     self.first_seen(session, app, cx.now, synthesized, cx);
                 }
                 self.session_input(session, SessionInput::Entered { room: id, sequence }, cx);
             }
-            RoomEffect::SessionLeft { session, sequence } => {
+            RoomEffect::SessionLeft {
+                session,
+                sequence,
+                was_in,
+            } => {
+                let then = registration
+                    .filter(|_| was_in)
+                    .map(|r| r.details.post_actions.clone())
+                    .unwrap_or_default();
                 if self.sessions.contains_key(&session) {
                     self.session_input(session, SessionInput::Left { room: id, sequence }, cx);
+                    self.act_after(session, &then, cx);
                 }
             }
             RoomEffect::SessionStays { session } => {
@@ -110,6 +140,23 @@ impl Belief {
                     reason,
                     synthesized,
                 } => self.room_gone(room, session, sequence, (reason, synthesized), cx),
+                SessionEffect::Step { id: step_id, step } => cx.out.orders.push(Order::Step {
+                    session: id,
+                    id: step_id,
+                    step,
+                }),
+                SessionEffect::AskAgain => {
+                    cx.out.resync = Some("a step may not have been begun");
+                }
+                SessionEffect::Break => cx.out.orders.push(Order::Break { session: id }),
+                SessionEffect::Ready { room } => {
+                    let deadline = cx.now + self.rules.patience.join;
+                    let enter = RoomInput::Enter {
+                        session: id,
+                        deadline,
+                    };
+                    self.room_input(room, enter, cx);
+                }
                 SessionEffect::RoomNotEntered {
                     room,
                     session,

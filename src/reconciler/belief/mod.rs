@@ -4,10 +4,12 @@
 //! the same commit. Pure: time and fresh ids are handed in. Leaves out how news arrives and what becomes of the
 //! outcome; the actor does that.
 
+mod acting;
 mod events;
 mod intents;
 mod machines;
 mod playback;
+mod recording;
 mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,9 +17,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::ids::{AppId, ChannelId, CoreId, NodeId, RoomId, SessionId};
-use crate::room::{self, PlayCommand, Registration, RoomNotice, RoomState};
-use crate::session::{SessionNotice, SessionState};
+use crate::action::Step;
+use crate::ids::{AppId, ChannelId, CoreId, NodeId, RecordingId, RoomId, SessionId};
+use crate::room::{self, Kind, PlayCommand, Registration, RoomNotice, RoomState};
+use crate::session::{SessionNotice, SessionState, StepId};
 use crate::store::EntityId;
 use crate::time::Timestamp;
 
@@ -44,6 +47,10 @@ pub struct Patience {
     pub mute: Duration,
     /// A room to end.
     pub delete: Duration,
+    /// A recording to begin or to end.
+    pub record: Duration,
+    /// A file to be played to a call, or a text to be said.
+    pub step: Duration,
 }
 
 impl Default for Patience {
@@ -54,6 +61,8 @@ impl Default for Patience {
             leave: ten,
             mute: ten,
             delete: ten,
+            record: ten,
+            step: Duration::from_secs(300),
         }
     }
 }
@@ -67,6 +76,8 @@ pub struct Rules {
     pub apps: BTreeSet<AppId>,
     /// How long what was asked for may take.
     pub patience: Patience,
+    /// Where the nodes write recordings, an absolute path there.
+    pub recordings: String,
 }
 
 /// What FreeSWITCH is to be told.
@@ -78,6 +89,8 @@ pub enum Order {
         session: SessionId,
         /// The room.
         room: RoomId,
+        /// Which kind of conference it is.
+        kind: Kind,
         /// Muted.
         muted: bool,
     },
@@ -110,6 +123,38 @@ pub enum Order {
         room: RoomId,
         /// What about it.
         command: PlayCommand,
+    },
+    /// Begin to record a room.
+    RecordStart {
+        /// The room.
+        room: RoomId,
+        /// The recording.
+        recording: RecordingId,
+        /// The file on the node.
+        path: String,
+    },
+    /// End the recording of a room.
+    RecordStop {
+        /// The room.
+        room: RoomId,
+        /// The recording.
+        recording: RecordingId,
+        /// The file on the node.
+        path: String,
+    },
+    /// Begin a step of a call's run.
+    Step {
+        /// The call.
+        session: SessionId,
+        /// Which step.
+        id: StepId,
+        /// What to do.
+        step: Step,
+    },
+    /// Stop whatever the call does, and park it.
+    Break {
+        /// The call.
+        session: SessionId,
     },
     /// Answer the call.
     Answer {
@@ -178,6 +223,8 @@ pub struct Belief {
     ended: BTreeMap<ChannelId, Timestamp>,
     touched: BTreeSet<EntityId>,
     rules: Rules,
+    /// Whether the node can be reached just now.
+    reachable: bool,
 }
 
 impl Belief {
@@ -194,7 +241,13 @@ impl Belief {
             ended: BTreeMap::new(),
             touched: BTreeSet::new(),
             rules,
+            reachable: false,
         }
+    }
+
+    /// The node can be reached, or cannot.
+    pub const fn set_reachable(&mut self, reachable: bool) {
+        self.reachable = reachable;
     }
 
     /// From here on these rules hold; what was decided under others stays. Says whether they are other ones.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{ChannelId, MemberId, RoomId, SessionId};
 use crate::room::plan::{Shown, Suspect, plan};
-use crate::room::{Registration, RoomInput, RoomState, Who};
+use crate::room::{Registration, RoomInput, RoomState, RoomStatus, Who};
 use crate::session::{Place, SessionInput, SessionState};
 
 use crate::reconciler::meta;
@@ -36,6 +36,16 @@ impl Belief {
             .chain(shown.keys().copied())
             .collect();
         let before = cx.out.notices.len();
+        // It answers: whatever was made while it could not be reached is placed now.
+        let starting: Vec<RoomId> = self
+            .rooms
+            .values()
+            .filter(|room| room.status() == RoomStatus::Starting)
+            .map(RoomState::id)
+            .collect();
+        for id in starting {
+            self.room_input(id, RoomInput::Placed, cx);
+        }
         for id in ids {
             // Two lives of one name can be listed at once; the list is newest first, and the newest one counts.
             let newest = shown.get(&id).and_then(|lives| lives.first().copied());
@@ -96,7 +106,7 @@ impl Belief {
                     caller_id: identity
                         .map_or_else(|| m.caller_id.clone(), |i| i.caller_id.clone()),
                     did: identity.and_then(|i| i.did.clone()).unwrap_or_default(),
-                    fresh: MemberId::new(cx.ids.uuid()),
+                    fresh: MemberId::fresh(self.node, cx.ids.uuid()),
                     // A held member can do neither, whatever its own settings are: the snapshot says nothing of them.
                     speak: (!m.hold).then_some(m.can_speak),
                     hear: (!m.hold).then_some(m.can_hear),
@@ -110,6 +120,7 @@ impl Belief {
             conference: room.conference,
             locked: room.locked,
             members,
+            recordings: room.recordings.clone(),
         }
     }
 
@@ -140,9 +151,13 @@ impl Belief {
                 {
                     Some(Place::Ringing | Place::Leaving(_)) => true,
                     // One that joins is parked until its transfer takes effect: only its events, or the deadline, tell.
-                    Some(Place::Parked | Place::Joining(_) | Place::InRoom(_) | Place::Ended) => {
-                        false
-                    }
+                    Some(
+                        Place::Parked
+                        | Place::Acting(_)
+                        | Place::Joining(_)
+                        | Place::InRoom(_)
+                        | Place::Ended,
+                    ) => false,
                     None => listed.parked,
                 }
             })
