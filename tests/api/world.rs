@@ -139,6 +139,13 @@ pub fn session_id(node: &str, n: u128) -> SessionId {
     SessionId::new(node_id(node), ChannelId::new(Uuid::from_u128(n)))
 }
 
+/// The stay of a session in the one room that it is ever in.
+pub fn member_id(session: SessionId) -> MemberId {
+    // Above the bits that hold the node.
+    let random = session.channel().uuid().as_u128() << 32;
+    MemberId::fresh(session.node(), Uuid::from_u128(random))
+}
+
 /// Without limits: a test that is not about them asks as fast as it can.
 pub fn settings() -> ApiSettings {
     ApiSettings {
@@ -188,7 +195,8 @@ impl World {
             apps: apps.clone(),
             settings,
             new_id: Arc::new(move || {
-                Uuid::from_u128(counter.fetch_add(1, Ordering::Relaxed).into())
+                let count: u128 = counter.fetch_add(1, Ordering::Relaxed).into();
+                Uuid::from_u128(count << 32)
             }),
         });
         Self {
@@ -348,7 +356,7 @@ pub fn enter(state: &mut RoomState, session: SessionId, speak: bool) {
         session,
         caller_id: "527121102".to_owned(),
         did: "747713001".to_owned(),
-        fresh: MemberId::new(session.channel().uuid()),
+        fresh: member_id(session),
         speak: Some(speak),
         hear: Some(true),
         hold: false,

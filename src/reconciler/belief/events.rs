@@ -351,7 +351,7 @@ impl Belief {
             session: SessionId::new(self.node, channel),
             caller_id: identity.map(|i| i.caller_id.clone()).unwrap_or_default(),
             did: identity.and_then(|i| i.did.clone()).unwrap_or_default(),
-            fresh: MemberId::new(cx.ids.uuid()),
+            fresh: MemberId::fresh(self.node, cx.ids.uuid()),
             speak: Some(block.speak),
             hear: Some(block.hear),
             hold: block.hold,

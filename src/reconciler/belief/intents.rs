@@ -193,7 +193,7 @@ impl Belief {
         }
         let input = RoomInput::Join {
             session,
-            member: MemberId::new(cx.ids.uuid()),
+            member: MemberId::fresh(self.node, cx.ids.uuid()),
             caller_id: call.caller_id().to_owned(),
             did: call.did().to_owned(),
             muted: muted.unwrap_or(target.origin == Origin::Gateway),

@@ -96,7 +96,7 @@ impl Belief {
                     caller_id: identity
                         .map_or_else(|| m.caller_id.clone(), |i| i.caller_id.clone()),
                     did: identity.and_then(|i| i.did.clone()).unwrap_or_default(),
-                    fresh: MemberId::new(cx.ids.uuid()),
+                    fresh: MemberId::fresh(self.node, cx.ids.uuid()),
                     // A held member can do neither, whatever its own settings are: the snapshot says nothing of them.
                     speak: (!m.hold).then_some(m.can_speak),
                     hear: (!m.hold).then_some(m.can_hear),
