@@ -3,6 +3,12 @@
 //! Every id that crosses a border (a URL, a FreeSWITCH header, a stored key) becomes one of these types
 //! there, and only there. What does not parse never gets inside. Ids are made from randomness that the
 //! caller hands in, so that this module stays pure.
+//!
+//! # Located ids
+//!
+//! Where a bare UUID is all that a caller sends, the node must be found from it. So the UUIDs that are made here carry
+//! their node: they are of version 8 (RFC 9562, section 5.8), and their last 30 bits are the node's five characters, read
+//! as a number in base 62 ([`located`], [`locate`]). The other 92 bits are random.
 
 use std::fmt;
 use std::str::FromStr;
@@ -62,6 +68,46 @@ impl FromStr for NodeId {
     }
 }
 
+/// The digits of a node's number, by value.
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// How many nodes there can be: less than fit into [`NODE_BITS`].
+const NODES: u128 = 62_u128.pow(5);
+
+const NODE_BITS: u32 = 30;
+
+/// A UUID that carries this node, and else the bits of `random`. Its last 30 bits are lost: what counts in them only makes
+/// the same id again and again.
+pub fn located(node: NodeId, random: Uuid) -> Uuid {
+    let number = node.0.iter().fold(0_u128, |number, byte| {
+        let digit = (0..).zip(DIGITS).find(|(_, digit)| *digit == byte);
+        number * 62 + digit.map_or(0, |(value, _)| value)
+    });
+    let bits = random.as_u128() >> NODE_BITS << NODE_BITS | number;
+    uuid::Builder::from_custom_bytes(bits.to_be_bytes()).into_uuid()
+}
+
+/// The node that a UUID carries; `None` for one that [`located`] cannot have made.
+pub fn locate(uuid: Uuid) -> Option<NodeId> {
+    let number = uuid.as_u128() & ((1 << NODE_BITS) - 1);
+    let ours = uuid.get_version() == Some(uuid::Version::Custom)
+        && uuid.get_variant() == uuid::Variant::RFC4122
+        && number < NODES;
+    ours.then(|| node_of(number))
+}
+
+/// The node of this number, which is below [`NODES`].
+fn node_of(number: u128) -> NodeId {
+    let mut rest = number;
+    let mut text = [0; 5];
+    for place in text.iter_mut().rev() {
+        let digit = usize::try_from(rest % 62).unwrap_or_default();
+        *place = DIGITS[digit];
+        rest /= 62;
+    }
+    NodeId(text)
+}
+
 /// A room: `<node>-room-<uuid>`. It is also the name of the FreeSWITCH conference, so no tenant's text ever is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId {
@@ -70,7 +116,12 @@ pub struct RoomId {
 }
 
 impl RoomId {
-    /// The room `uuid` on `node`.
+    /// A new room on `node`, whose uuid alone leads there.
+    pub fn fresh(node: NodeId, random: Uuid) -> Self {
+        Self::new(node, located(node, random))
+    }
+
+    /// The room `uuid` on `node`. The uuid can be any: rooms are also heard of, not only made.
     pub const fn new(node: NodeId, uuid: Uuid) -> Self {
         Self { node, uuid }
     }
@@ -226,10 +277,62 @@ macro_rules! text_id {
     };
 }
 
-uuid_id!(
+macro_rules! located_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name {
+            /// Carries the node.
+            uuid: Uuid,
+            node: NodeId,
+        }
+
+        impl $name {
+            /// A new one on `node`.
+            pub fn fresh(node: NodeId, random: Uuid) -> Self {
+                let uuid = located(node, random);
+                Self { uuid, node }
+            }
+
+            /// The node it is on.
+            pub const fn node(&self) -> NodeId {
+                self.node
+            }
+
+            /// The uuid, which is all there is to it.
+            pub const fn uuid(&self) -> Uuid {
+                self.uuid
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.uuid.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                canonical_uuid(text)
+                    .and_then(|uuid| Some(Self { uuid, node: locate(uuid)? }))
+                    .ok_or(invalid($what, "a lower-case hyphenated uuid of version 8 that was made here"))
+            }
+        }
+
+        text_id!($name);
+    };
+}
+
+located_id!(
     /// One stay of one session in one room; the conferencecall id of the VoIPBIN API.
     MemberId,
     "member id"
+);
+located_id!(
+    /// One recording of one room.
+    RecordingId,
+    "recording id"
 );
 uuid_id!(
     /// One accepted command that lasts, such as a playback or an answer.
@@ -356,6 +459,10 @@ mod tests {
         assert!(text.parse::<T>().is_err(), "{text:?} was taken for an id");
     }
 
+    fn node(text: &str) -> NodeId {
+        text.parse().unwrap()
+    }
+
     const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
     #[test]
@@ -368,6 +475,9 @@ mod tests {
         round_trip::<CommandUid>("a.b-c_D9");
         round_trip::<RoomName>("weekly-standup");
         round_trip::<EndpointId>("ep_0af3");
+        let uuid = located(node("acW68"), Uuid::max()).to_string();
+        round_trip::<MemberId>(&uuid);
+        round_trip::<RecordingId>(&uuid);
     }
 
     #[test]
@@ -403,5 +513,74 @@ mod tests {
         assert_eq!(json, format!("\"acW68-room-{UUID}\""));
         assert_eq!(serde_json::from_str::<RoomId>(&json).unwrap(), room);
         assert!(serde_json::from_str::<RoomId>("\"x\"").is_err());
+    }
+
+    #[test]
+    fn a_located_uuid_is_of_version_8_and_ends_with_its_node() {
+        for (text, random, uuid) in [
+            ("00000", 0, "00000000-0000-8000-8000-000000000000"),
+            ("00010", 0, "00000000-0000-8000-8000-00000000003e"),
+            ("0000z", 0, "00000000-0000-8000-8000-00000000003d"),
+            ("zzzzz", 0, "00000000-0000-8000-8000-0000369b13df"),
+            ("zzzzz", u128::MAX, "ffffffff-ffff-8fff-bfff-fffff69b13df"),
+        ] {
+            let made = located(node(text), Uuid::from_u128(random));
+            assert_eq!(made.to_string(), uuid);
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_no_nodes_is_not_located() {
+        let last = located(node("zzzzz"), Uuid::nil()).as_u128();
+        assert_eq!(locate(Uuid::from_u128(last)), Some(node("zzzzz")));
+        for no_node in [last + 1, last | 0x3fff_ffff] {
+            assert_eq!(locate(Uuid::from_u128(no_node)), None);
+        }
+        assert_eq!(locate(Uuid::nil()), None);
+        assert_eq!(locate(Uuid::max()), None);
+        // The right version, in another variant.
+        let other_variant = last ^ (1 << 62);
+        assert_eq!(locate(Uuid::from_u128(other_variant)), None);
+    }
+
+    #[test]
+    fn a_fresh_room_is_found_by_its_uuid() {
+        let room = RoomId::fresh(node("acW68"), Uuid::from_u128(7 << 32));
+        assert_eq!(locate(room.uuid()), Some(room.node()));
+        assert_eq!(room.to_string().parse(), Ok(room));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_located_uuid_leads_to_its_node(text in "[A-Za-z0-9]{5}", random: u128) {
+            let (node, random) = (node(&text), Uuid::from_u128(random));
+            let uuid = located(node, random);
+            proptest::prop_assert_eq!(locate(uuid), Some(node));
+            // All that is random in it is as it was given.
+            let fixed: u128 = 0xf << 76 | 0b11 << 62 | ((1 << NODE_BITS) - 1);
+            proptest::prop_assert_eq!(uuid.as_u128() & !fixed, random.as_u128() & !fixed);
+            proptest::prop_assert_eq!(located(node, uuid), uuid);
+            let member = MemberId::fresh(node, random);
+            proptest::prop_assert_eq!((member.node(), member.uuid()), (node, uuid));
+            proptest::prop_assert_eq!(uuid.to_string().parse(), Ok(member));
+            let json = serde_json::to_string(&member).unwrap();
+            proptest::prop_assert_eq!(serde_json::from_str::<MemberId>(&json).unwrap(), member);
+            let recording = RecordingId::fresh(node, random);
+            proptest::prop_assert_eq!(recording.to_string().parse(), Ok(recording));
+        }
+
+        #[test]
+        fn a_uuid_from_elsewhere_leads_nowhere(random: [u8; 16], version in 0_usize..3) {
+            let uuid = match version {
+                0 => uuid::Builder::from_random_bytes(random).into_uuid(),
+                1 => uuid::Builder::from_sha1_bytes(random).into_uuid(),
+                _ => uuid::Builder::from_bytes(random).with_version(uuid::Version::SortRand).into_uuid(),
+            };
+            proptest::prop_assert_eq!(locate(uuid), None);
+            refused::<MemberId>(&uuid.to_string());
+            refused::<RecordingId>(&uuid.to_string());
+            let json = serde_json::to_string(&uuid).unwrap();
+            proptest::prop_assert!(serde_json::from_str::<MemberId>(&json).is_err());
+        }
     }
 }

@@ -29,7 +29,8 @@ struct Counted(u128);
 impl FreshIds for Counted {
     fn uuid(&mut self) -> Uuid {
         self.0 += 1;
-        Uuid::from_u128(0xAAAA_0000 + self.0)
+        // Above the bits that hold the node in a located id.
+        Uuid::from_u128((0xAAAA_0000 + self.0) << 32)
     }
 }
 

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
 use roomkeeper::esl::{ContentType, EslCodec, Event};
-use roomkeeper::ids::{AppId, NodeId, RoomId};
+use roomkeeper::ids::{AppId, NodeId, OperationId, RoomId};
 use roomkeeper::play_url::PlayUrl;
 use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Rules};
 use roomkeeper::reconciler::intent::Intent;
 use roomkeeper::reconciler::news::{ConferenceChange, What};
 use roomkeeper::reconciler::translate;
-use roomkeeper::room::{Origin, PlayFact, RoomFact, RoomNotice};
+use roomkeeper::room::{Kind, Origin, PlayFact, RoomFact, RoomNotice};
 use roomkeeper::time::Timestamp;
 use tokio_util::codec::Decoder;
 use uuid::Uuid;
@@ -24,8 +24,14 @@ struct Counted(u128);
 impl FreshIds for Counted {
     fn uuid(&mut self) -> Uuid {
         self.0 += 1;
-        Uuid::from_u128(self.0)
+        // Above the bits that hold the node in a located id.
+        Uuid::from_u128(self.0 << 32)
     }
+}
+
+/// Which of the counted ids this is.
+fn number(operation: OperationId) -> u128 {
+    operation.uuid().as_u128() >> 32
 }
 
 /// How the stream is cut.
@@ -222,7 +228,7 @@ fn the_state_is_what_freeswitch_said_at_random_cuts() {
 fn ours(path: &str) -> Option<String> {
     let (params, url) = path.strip_prefix('{')?.split_once('}')?;
     let number = params.strip_prefix("op=op-")?.split(',').next()?;
-    let operation = Uuid::from_u128(number.parse().ok()?);
+    let operation = Counted(number.parse::<u128>().ok()? - 1).uuid();
     let n = u8::from(url.ends_with("two.wav"));
     Some(format!("{{op={operation},n={n},vol=0}}{url}"))
 }
@@ -284,6 +290,8 @@ fn what_a_recorded_server_played_was_played() {
         app: app.clone(),
         name: "n".to_owned(),
         origin: Origin::Gateway,
+        kind: Kind::Conference,
+        details: Box::default(),
     };
     let mut cx = Cx::new(Timestamp::default(), &mut ids);
     belief.intent(create, &mut cx).unwrap();
@@ -305,7 +313,7 @@ fn what_a_recorded_server_played_was_played() {
         } = &news.what
             && wanted
                 .front()
-                .is_some_and(|(op, _)| *op == file.operation.uuid().as_u128())
+                .is_some_and(|(op, _)| *op == number(file.operation))
         {
             let (op, files) = wanted.pop_front().unwrap();
             let mut own = Counted(op - 1);
@@ -336,13 +344,13 @@ fn what_a_recorded_server_played_was_played() {
             {
                 told.push(match fact {
                     PlayFact::Started { operation, .. } => {
-                        format!("started {}", operation.uuid().as_u128())
+                        format!("started {}", number(operation))
                     }
                     PlayFact::Finished { operation, errors } => {
-                        format!("finished {} {}", operation.uuid().as_u128(), errors.len())
+                        format!("finished {} {}", number(operation), errors.len())
                     }
                     PlayFact::Stopped { operation } => {
-                        format!("stopped {}", operation.uuid().as_u128())
+                        format!("stopped {}", number(operation))
                     }
                     other @ (PlayFact::Paused { .. }
                     | PlayFact::Resumed { .. }

@@ -348,7 +348,7 @@ mod tests {
 
     const CALL: &str = "acW68-550e8400-e29b-41d4-a716-446655440000";
     const ROOM: &str = "acW68-room-7c9e6679-7425-40de-944b-e07fc1f90ae7";
-    const MEMBER: &str = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+    const MEMBER: &str = "f47ac10b-58cc-8372-a567-0e02b2c3d479";
 
     fn at() -> Timestamp {
         Timestamp::from_micros(1_778_070_896_672_025)

@@ -38,6 +38,7 @@ async fn join_202_joining() {
     let (world, session, room) = world().await;
     world.script(Ok(Accepted::Joining {
         room: room.parse().unwrap(),
+        member: stay(),
     }));
     let body = json!({"room_id": room, "muted": false, "command_uid": "my.uid-1"});
     let answer = world.post(&path(session, "conference/join"), body).await;
@@ -59,6 +60,7 @@ async fn join_200_already_joined() {
     let (world, session, room) = world().await;
     world.script(Ok(Accepted::AlreadyJoined {
         room: room.parse().unwrap(),
+        member: stay(),
     }));
     let answer = world
         .post(&path(session, "conference/join"), json!({"room_id": room}))

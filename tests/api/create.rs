@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use roomkeeper::ids::RoomName;
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Intent, IntentError, Link};
-use roomkeeper::room::Origin;
+use roomkeeper::room::{Details, Kind, Origin};
 use roomkeeper::store::{EntityId, NameOutcome, Store, StoreError};
 use serde_json::json;
 
@@ -34,6 +34,8 @@ async fn created_201_with_the_room_id() {
             app: owner,
             name: n,
             origin,
+            kind,
+            details,
         },
     ] = &intents[..]
     else {
@@ -43,6 +45,7 @@ async fn created_201_with_the_room_id() {
         (owner.as_str(), n.as_str(), *origin),
         ("demo", "weekly-standup", Origin::Gateway)
     );
+    assert_eq!((*kind, &**details), (Kind::Conference, &Details::default()));
     assert_eq!(answer.json(), json!({"room_id": room.to_string()}));
     // Confirmed: a reservation would be pending.
     let other = room_id("acW68", 1);

@@ -85,7 +85,10 @@ impl Cool {
     fn accepts(&self, command: &str) -> &Self {
         let room = self.room;
         self.world.script(Ok(match command {
-            "conference/join" => Accepted::Joining { room },
+            "conference/join" => Accepted::Joining {
+                room,
+                member: stay(),
+            },
             "conference/leave" => Accepted::Leaving { room },
             "conference/mute" => Accepted::Muted { room },
             _ => Accepted::Unmuted { room },
@@ -186,7 +189,13 @@ async fn what_was_not_carried_out_costs_nothing() {
         (Err(StoreError::Unavailable("x".into()).into()), 503),
         (Err(Refusal::StillJoining.into()), 409),
         (Err(Refusal::RoomNotFound.into()), 404),
-        (Ok(Accepted::AlreadyJoined { room: cool.room }), 200),
+        (
+            Ok(Accepted::AlreadyJoined {
+                room: cool.room,
+                member: stay(),
+            }),
+            200,
+        ),
     ] {
         cool.world.script(outcome);
         let body = cool.body("conference/join");

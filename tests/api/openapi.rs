@@ -156,7 +156,10 @@ async fn real_answers_fit_their_schemas() {
     world.session(call, "demo", 1).await;
     let operation = "a1b2c3d4-e5f6-7890-abcd-ef1234567890".parse().unwrap();
     world
-        .script(Ok(Accepted::Joining { room }))
+        .script(Ok(Accepted::Joining {
+            room,
+            member: stay(),
+        }))
         .script(Ok(Accepted::Leaving { room }))
         .script(Ok(Accepted::Muted { room }))
         .script(Ok(Accepted::Unmuted { room }))

@@ -153,10 +153,11 @@ async fn members_200_shows_those_who_are_in() {
     let deadline = Timestamp::from_millis(10_000);
     let join = RoomInput::Join {
         session: joining,
-        member: roomkeeper::ids::MemberId::new(joining.channel().uuid()),
+        member: member_id(joining),
         caller_id: String::new(),
         did: String::new(),
         muted: true,
+        acts: false,
         command_uid: None,
         deadline,
     };

@@ -16,7 +16,9 @@ use roomkeeper::ids::{
     AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId, SessionId,
 };
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Link, NodeReport};
-use roomkeeper::room::{self, EventStamp, Origin, Registration, RoomInput, RoomState, Who};
+use roomkeeper::room::{
+    self, Details, EventStamp, Kind, Origin, Registration, RoomInput, RoomState, Who,
+};
 use roomkeeper::session::{self, Direction, SessionInput, SessionState};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::record::{encode_room, encode_session};
@@ -68,11 +70,21 @@ impl Controller for Double {
                 app,
                 name,
                 origin,
+                kind,
+                details,
             } => {
                 // The others get their turn while the room is not there yet.
                 tokio::task::yield_now().await;
                 let at = Timestamp::from_millis(1_778_070_896_672);
-                put_room(&self.store, &new_room(room, &app, &name, origin, at)).await;
+                let registration = Registration {
+                    app,
+                    name,
+                    origin,
+                    created_at: at,
+                    kind,
+                    details: *details,
+                };
+                put_room(&self.store, &registered(room, registration)).await;
                 Ok(Accepted::Created)
             }
             Intent::DeleteRoom { room, .. } => {
@@ -80,6 +92,10 @@ impl Controller for Double {
                 Ok(Accepted::Deleted)
             }
             other @ (Intent::Join { .. }
+            | Intent::UpdateRoom { .. }
+            | Intent::Kick { .. }
+            | Intent::RecordStart { .. }
+            | Intent::RecordStop { .. }
             | Intent::Leave { .. }
             | Intent::Mute { .. }
             | Intent::Play { .. }
@@ -110,6 +126,7 @@ pub fn node(id: &str) -> NodeReport {
         synced: true,
         failed_once: false,
         owned_elsewhere: false,
+        speaks: true,
         calls: 0,
         max_calls: 100,
         last_heard: None,
@@ -137,6 +154,13 @@ pub fn room_id(node: &str, n: u128) -> RoomId {
 
 pub fn session_id(node: &str, n: u128) -> SessionId {
     SessionId::new(node_id(node), ChannelId::new(Uuid::from_u128(n)))
+}
+
+/// The stay of a session in the one room that it is ever in.
+pub fn member_id(session: SessionId) -> MemberId {
+    // Above the bits that hold the node.
+    let random = session.channel().uuid().as_u128() << 32;
+    MemberId::fresh(session.node(), Uuid::from_u128(random))
 }
 
 /// Without limits: a test that is not about them asks as fast as it can.
@@ -188,7 +212,8 @@ impl World {
             apps: apps.clone(),
             settings,
             new_id: Arc::new(move || {
-                Uuid::from_u128(counter.fetch_add(1, Ordering::Relaxed).into())
+                let count: u128 = counter.fetch_add(1, Ordering::Relaxed).into();
+                Uuid::from_u128(count << 32)
             }),
         });
         Self {
@@ -325,14 +350,26 @@ impl Answer {
     }
 }
 
+/// A stay.
+pub fn stay() -> MemberId {
+    MemberId::fresh(node_id("acW68"), Uuid::from_u128(0x57a1))
+}
+
 pub fn new_room(id: RoomId, owner: &AppId, name: &str, origin: Origin, at: Timestamp) -> RoomState {
-    let mut state = RoomState::unregistered(id);
     let registration = Registration {
         app: owner.clone(),
         name: name.to_owned(),
         origin,
         created_at: at,
+        kind: Kind::Conference,
+        details: Details::default(),
     };
+    registered(id, registration)
+}
+
+pub fn registered(id: RoomId, registration: Registration) -> RoomState {
+    let mut state = RoomState::unregistered(id);
+    let at = registration.created_at;
     room::apply(&mut state, RoomInput::Created(registration), at);
     state
 }
@@ -348,7 +385,7 @@ pub fn enter(state: &mut RoomState, session: SessionId, speak: bool) {
         session,
         caller_id: "527121102".to_owned(),
         did: "747713001".to_owned(),
-        fresh: MemberId::new(session.channel().uuid()),
+        fresh: member_id(session),
         speak: Some(speak),
         hear: Some(true),
         hold: false,
