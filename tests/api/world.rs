@@ -466,6 +466,7 @@ async fn write(
             listed,
         }],
         outbox: Vec::new(),
+        views: Vec::new(),
     };
     assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
 }
