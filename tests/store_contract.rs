@@ -13,14 +13,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use roomkeeper::ids::{AppId, ChannelId, EndpointId, NodeId, RoomId, RoomName, SessionId};
+use roomkeeper::ids::{
+    AppId, ChannelId, EndpointId, MemberId, NodeId, RecordingId, RoomId, RoomName, SessionId,
+};
 use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
     Backlog, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId, EntityKind, EntityWrite,
-    Lease, LeaseOutcome, Life, Listing, Message, NameOutcome, NewDelivery, OutboxCursor,
-    REMEMBERED_REQUESTS, Scope, Store, Version,
+    Lease, LeaseOutcome, Life, ListOf, Listing, Message, NameOutcome, NewDelivery, OutboxCursor,
+    REMEMBERED_REQUESTS, Scope, Store, Version, ViewId, ViewKind, ViewWrite,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
@@ -145,6 +147,44 @@ impl Subject {
             .into_iter()
             .map(|entry| (entry.position, entry.entity))
             .collect()
+    }
+
+    /// Writes these views, all of one room, with it.
+    async fn put(&self, views: Vec<ViewWrite>) {
+        let entity = EntityId::Room(views[0].room);
+        let mut commit = change(vec![write(entity, self.version(entity).await)]);
+        commit.views = views;
+        self.apply(&commit).await;
+    }
+
+    async fn bodies(&self, views: &[ViewId]) -> Vec<Option<String>> {
+        self.store.read_views(node(), views).await.unwrap()
+    }
+
+    async fn is_there(&self, view: ViewId) -> bool {
+        self.bodies(&[view]).await[0].is_some()
+    }
+
+    async fn page(
+        &self,
+        kind: ViewKind,
+        of: ListOf<'_>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<(String, ViewId)> {
+        self.store
+            .list_views(node(), kind, of, after, limit)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|entry| (entry.position, entry.view))
+            .collect()
+    }
+
+    /// All views of a list.
+    async fn views(&self, kind: ViewKind, of: ListOf<'_>) -> Vec<ViewId> {
+        let rows = self.page(kind, of, None, 10_000).await;
+        rows.into_iter().map(|(_, view)| view).collect()
     }
 
     async fn lease(&self, owner: Uuid, ttl: Duration) -> Lease {
@@ -288,6 +328,7 @@ fn change(entities: Vec<EntityWrite>) -> Commit {
         lease: None,
         entities,
         outbox: Vec::new(),
+        views: Vec::new(),
     }
 }
 
@@ -308,6 +349,46 @@ fn end(entity: EntityId, expected: Version, keep: Duration) -> Commit {
     let mut commit = change(vec![write(entity, expected)]);
     commit.entities[0].life = Life::Ended { keep };
     commit
+}
+
+fn call(n: u128) -> ViewId {
+    // Above the bits that hold the node.
+    ViewId::Call(MemberId::fresh(node(), Uuid::from_u128(n << 32)))
+}
+
+fn recording(n: u128) -> ViewId {
+    ViewId::Recording(RecordingId::fresh(node(), Uuid::from_u128(n << 32)))
+}
+
+fn conference(n: u128) -> ViewId {
+    ViewId::Conference(room_id(n))
+}
+
+/// A view that lives.
+fn view(view: ViewId, of_room: u128, created_ms: u64) -> ViewWrite {
+    let body = match view {
+        ViewId::Conference(_) => String::new(),
+        ViewId::Call(_) | ViewId::Recording(_) => format!("{{\"id\":\"{view}\"}}"),
+    };
+    ViewWrite {
+        view,
+        body,
+        listing: Listing {
+            app: app(),
+            created_at: Timestamp::from_millis(created_ms),
+        },
+        room: room_id(of_room),
+        keep: None,
+    }
+}
+
+/// The same view when it is over.
+fn over(view: &ViewWrite, keep: Duration) -> ViewWrite {
+    ViewWrite {
+        body: format!("over: {}", view.body),
+        keep: Some(keep),
+        ..view.clone()
+    }
 }
 
 fn message(scope: u128, sequence: u64) -> Message {
@@ -712,6 +793,272 @@ async fn what_ended_can_be_written_and_revived(s: Subject) {
     s.pass(A_WHILE).await;
     let record = s.store.read(room(1)).await.unwrap().unwrap();
     assert_eq!((record.version, record.parts.len()), (Version(6), 1));
+}
+
+// Views.
+
+async fn a_view_that_was_never_written_is_absent(s: Subject) {
+    assert_eq!(s.bodies(&[]).await, []);
+    let none = s.bodies(&[call(1), recording(1), conference(1)]).await;
+    assert_eq!(none, [None, None, None]);
+    for kind in [ViewKind::Conference, ViewKind::Call, ViewKind::Recording] {
+        assert_eq!(s.views(kind, ListOf::App(&app())).await, []);
+        assert_eq!(s.views(kind, ListOf::Room(room_id(1))).await, []);
+    }
+}
+
+async fn views_read_back_as_they_were_last_written(s: Subject) {
+    let (mut first, second) = (view(call(1), 1, 5), view(recording(2), 1, 5));
+    s.put(vec![
+        first.clone(),
+        second.clone(),
+        view(conference(1), 1, 5),
+    ])
+    .await;
+    // What could trip an encoding up.
+    first.body = "{\"text\":\"ü\\n\\\" {}\"}\0\n".to_owned();
+    s.put(vec![first.clone()]).await;
+    let ids = [recording(2), call(3), call(1), conference(1), recording(2)];
+    let (first, second) = (Some(first.body), Some(second.body));
+    let read = [second.clone(), None, first, None, second];
+    assert_eq!(s.bodies(&ids).await, read);
+    let mut twice = vec![view(call(1), 1, 5), view(call(1), 1, 5)];
+    twice[1].body = "the last".to_owned();
+    s.put(twice).await;
+    assert_eq!(
+        s.bodies(&[call(1)]).await,
+        [Some("the last".to_owned())],
+        "of two writes in one commit"
+    );
+    assert_eq!(s.views(ViewKind::Call, ListOf::App(&app())).await.len(), 1);
+}
+
+async fn views_are_listed_by_app_and_by_room_in_order_of_time_then_id(s: Subject) {
+    let other_app: AppId = "other".parse().unwrap();
+    // An app can be called what a room's id is.
+    let like_a_room: AppId = room_id(1).uuid().to_string().parse().unwrap();
+    let mut views = vec![
+        view(conference(1), 1, 2),
+        view(recording(1), 1, 3),
+        view(call(3), 1, 5),
+        view(call(1), 1, 10_000_000_000),
+        view(call(2), 1, 5),
+        view(call(9), 1, 1),
+        view(call(8), 1, 1),
+    ];
+    views[5].listing.app = other_app.clone();
+    views[6].listing.app = like_a_room.clone();
+    s.put(views).await;
+    s.put(vec![view(call(4), 2, 4), view(conference(2), 2, 1)])
+        .await;
+    let (mine, one, two) = (app(), room_id(1), room_id(2));
+    for (kind, of, expected) in [
+        (
+            ViewKind::Call,
+            ListOf::App(&mine),
+            vec![call(4), call(2), call(3), call(1)],
+        ),
+        (ViewKind::Call, ListOf::App(&other_app), vec![call(9)]),
+        (ViewKind::Call, ListOf::App(&like_a_room), vec![call(8)]),
+        (
+            ViewKind::Call,
+            ListOf::Room(one),
+            vec![call(8), call(9), call(2), call(3), call(1)],
+        ),
+        (ViewKind::Call, ListOf::Room(two), vec![call(4)]),
+        (ViewKind::Recording, ListOf::App(&mine), vec![recording(1)]),
+        (ViewKind::Recording, ListOf::Room(one), vec![recording(1)]),
+        (ViewKind::Recording, ListOf::Room(two), vec![]),
+        (
+            ViewKind::Conference,
+            ListOf::App(&mine),
+            vec![conference(2), conference(1)],
+        ),
+        // It is listed by its app only.
+        (ViewKind::Conference, ListOf::Room(one), vec![]),
+    ] {
+        assert_eq!(s.views(kind, of).await, expected, "{kind:?} of {of:?}");
+    }
+    let rows = s.page(ViewKind::Call, ListOf::App(&mine), None, 1).await;
+    assert_eq!(rows, [(format!("00000000000004:{}", call(4)), call(4))]);
+    let elsewhere = s
+        .store
+        .list_views(other_node(), ViewKind::Call, ListOf::App(&mine), None, 9);
+    assert_eq!(elsewhere.await.unwrap(), []);
+}
+
+async fn pages_of_views_neither_repeat_nor_miss_what_stays(s: Subject) {
+    let at = |n: u128| view(call(n), 1, 100 + 2 * u64::try_from(n).unwrap());
+    s.put((0..20).map(at).collect()).await;
+    let (mine, room) = (app(), room_id(1));
+    for of in [ListOf::App(&mine), ListOf::Room(room)] {
+        assert_eq!(s.page(ViewKind::Call, of, None, 0).await, []);
+    }
+    let first = s.page(ViewKind::Call, ListOf::App(&mine), None, 7).await;
+    assert_eq!(first.len(), 7);
+    // The row the page ended at goes, as does one after it; one comes before it and one after.
+    s.put(vec![over(&at(6), SHORT), over(&at(9), SHORT)]).await;
+    s.pass(SHORT).await;
+    s.put(vec![view(call(100), 1, 101), view(call(101), 1, 115)])
+        .await;
+    let mut expected: Vec<_> = (0..20).map(call).collect();
+    expected.insert(8, call(101));
+    expected.retain(|view| *view != call(9));
+    for of in [ListOf::App(&mine), ListOf::Room(room)] {
+        let mut seen: Vec<_> = first.iter().map(|(_, view)| *view).collect();
+        let mut after = first.last().unwrap().0.clone();
+        loop {
+            let page = s.page(ViewKind::Call, of, Some(&after), 7).await;
+            let Some((last, _)) = page.last() else { break };
+            after = last.clone();
+            seen.extend(page.iter().map(|(_, view)| *view));
+        }
+        assert_eq!(seen, expected, "{of:?}");
+    }
+}
+
+async fn a_view_that_is_over_is_kept_for_its_time(s: Subject) {
+    let all = [
+        view(conference(1), 1, 1),
+        view(call(1), 1, 2),
+        view(recording(1), 1, 3),
+    ];
+    let other = [
+        view(conference(2), 2, 1),
+        view(call(2), 2, 2),
+        view(recording(2), 2, 3),
+    ];
+    s.put(all.to_vec()).await;
+    s.put(other.to_vec()).await;
+    let ended = |views: &[ViewWrite], keep| views.iter().map(|v| over(v, keep)).collect();
+    s.put(ended(&all, SHORT)).await;
+    s.put(ended(&other, LONG)).await;
+    s.pass(SHORT).await;
+    assert_eq!(
+        s.bodies(&[call(1), recording(1), call(2), recording(2)])
+            .await,
+        [
+            None,
+            None,
+            Some(over(&other[1], LONG).body),
+            Some(over(&other[2], LONG).body)
+        ]
+    );
+    let mine = app();
+    for (kind, left) in [
+        (ViewKind::Conference, conference(2)),
+        (ViewKind::Call, call(2)),
+        (ViewKind::Recording, recording(2)),
+    ] {
+        assert_eq!(s.views(kind, ListOf::App(&mine)).await, [left]);
+        // And once more: looking at a list changes nothing of what it shows.
+        assert_eq!(s.page(kind, ListOf::App(&mine), None, 1).await[0].1, left);
+        assert_eq!(s.views(kind, ListOf::Room(room_id(1))).await, []);
+    }
+    let calls = s.views(ViewKind::Call, ListOf::Room(room_id(2))).await;
+    assert_eq!(calls, [call(2)]);
+}
+
+async fn a_view_that_is_over_can_be_written_again(s: Subject) {
+    let (mine, room) = (app(), room_id(1));
+    let [longer, revived, back] = [1, 2, 3].map(|n| view(call(n), 1, 5));
+    let shown = view(conference(1), 1, 5);
+    s.put(vec![
+        over(&longer, A_WHILE),
+        over(&revived, A_WHILE),
+        over(&shown, A_WHILE),
+        over(&back, SHORT),
+    ])
+    .await;
+    s.put(vec![over(&longer, LONG), revived, shown]).await;
+    s.pass(A_WHILE).await;
+    assert!(!s.is_there(back.view).await);
+    s.put(vec![back]).await;
+    // What ends sweeps up what was over before.
+    s.put(vec![over(&view(call(4), 1, 5), LONG)]).await;
+    let all: Vec<_> = (1..=4).map(call).collect();
+    for of in [ListOf::App(&mine), ListOf::Room(room)] {
+        assert_eq!(s.views(ViewKind::Call, of).await, all);
+    }
+    for view in all {
+        assert!(s.is_there(view).await, "{view}");
+    }
+    let conferences = s.views(ViewKind::Conference, ListOf::App(&mine)).await;
+    assert_eq!(conferences, [conference(1)]);
+}
+
+async fn views_are_written_only_if_the_commit_is_applied(s: Subject) {
+    let (mine, room_1) = (app(), room_id(1));
+    let old = view(call(1), 1, 5);
+    s.put(vec![old.clone()]).await;
+    let mut new = over(&old, SHORT);
+    new.body = "new".to_owned();
+    let mut commit = change(vec![write(room(1), Version(7))]);
+    commit.views = vec![new, view(call(2), 1, 6)];
+    assert_eq!(s.commit(&commit).await, CommitOutcome::Conflict(room(1)));
+    commit.entities[0].expected = Version(1);
+    commit.lease = Some(Lease {
+        node: node(),
+        epoch: 1,
+        owner: Uuid::from_u128(1),
+    });
+    assert_eq!(s.commit(&commit).await, CommitOutcome::LeaseLost);
+    s.pass(SHORT).await;
+    let read = s.bodies(&[call(1), call(2)]).await;
+    assert_eq!(read, [Some(old.body), None]);
+    for of in [ListOf::App(&mine), ListOf::Room(room_1)] {
+        assert_eq!(s.views(ViewKind::Call, of).await, [call(1)]);
+    }
+    // The same request with what is right is not taken for one that was applied.
+    commit.lease = None;
+    commit.views[0].keep = None;
+    s.apply(&commit).await;
+    assert_eq!(s.bodies(&[call(1)]).await, [Some("new".to_owned())]);
+    assert!(s.is_there(call(2)).await);
+}
+
+async fn a_repeated_request_does_not_write_its_views_again(s: Subject) {
+    let mut commit = create(room(1));
+    commit.views = vec![view(call(1), 1, 5)];
+    s.apply(&commit).await;
+    let ended = over(&commit.views[0], LONG);
+    s.put(vec![ended.clone(), over(&view(call(2), 1, 5), SHORT)])
+        .await;
+    s.apply(&commit).await;
+    assert_eq!(s.bodies(&[call(1)]).await, [Some(ended.body)]);
+    s.pass(SHORT).await;
+    let calls = s.views(ViewKind::Call, ListOf::App(&app())).await;
+    assert_eq!(calls, [call(1)]);
+}
+
+async fn a_commit_writes_and_ends_many_views(s: Subject) {
+    const MANY: u128 = 5_000;
+    let (mine, room_1) = (app(), room_id(1));
+    let all: Vec<_> = (0..MANY).map(|n| view(call(n), 1, 5)).collect();
+    s.put(all.clone()).await;
+    let ids: Vec<_> = (0..MANY).map(call).collect();
+    let bodies: Vec<_> = all.iter().map(|view| Some(view.body.clone())).collect();
+    assert_eq!(s.bodies(&ids).await, bodies);
+    for of in [ListOf::App(&mine), ListOf::Room(room_1)] {
+        assert_eq!(s.views(ViewKind::Call, of).await, ids);
+    }
+    // The last of them stays: to be found behind all that is over.
+    let most = &all[..all.len() - 1];
+    s.put(most.iter().map(|view| over(view, SHORT)).collect())
+        .await;
+    s.pass(SHORT).await;
+    let last = call(MANY - 1);
+    let page = s.page(ViewKind::Call, ListOf::App(&mine), None, 1).await;
+    assert_eq!(page[0].1, last);
+    let again: Vec<_> = (MANY..2 * MANY)
+        .map(|n| over(&view(call(n), 1, 1), LONG))
+        .collect();
+    s.put(again).await;
+    let mut expected: Vec<_> = (MANY..2 * MANY).map(call).collect();
+    expected.push(last);
+    for of in [ListOf::App(&mine), ListOf::Room(room_1)] {
+        assert_eq!(s.views(ViewKind::Call, of).await, expected);
+    }
 }
 
 // Leases.
@@ -1422,6 +1769,15 @@ contract! {
     what_ended_is_off_the_lists_and_kept_for_its_time,
     what_is_gone_is_absent_again,
     what_ended_can_be_written_and_revived,
+    a_view_that_was_never_written_is_absent,
+    views_read_back_as_they_were_last_written,
+    views_are_listed_by_app_and_by_room_in_order_of_time_then_id,
+    pages_of_views_neither_repeat_nor_miss_what_stays,
+    a_view_that_is_over_is_kept_for_its_time,
+    a_view_that_is_over_can_be_written_again,
+    views_are_written_only_if_the_commit_is_applied,
+    a_repeated_request_does_not_write_its_views_again,
+    a_commit_writes_and_ends_many_views,
     a_lease_is_one_owners_and_renewed_by_it,
     a_renewal_sets_the_time_anew,
     an_expired_lease_is_anothers_with_a_higher_epoch,

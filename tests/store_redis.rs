@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use roomkeeper::ids::{NodeId, RoomId};
+use roomkeeper::ids::{AppId, MemberId, NodeId, RoomId};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    Commit, CommitOutcome, DeliveryResult, EntityId, EntityWrite, LeaseOutcome, Life, Listing,
-    Message, NameOutcome, NewDelivery, OpenError, Scope, Store, StoreError, Version, keys, open,
+    Commit, CommitOutcome, DeliveryResult, EntityId, EntityWrite, LeaseOutcome, Life, ListOf,
+    Listing, Message, NameOutcome, NewDelivery, OpenError, Scope, Store, StoreError, Version,
+    ViewId, ViewKind, ViewWrite, keys, open,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
@@ -74,6 +75,7 @@ fn change(entity: EntityId, expected: Version) -> Commit {
             event: "conference.member.joined".to_owned(),
             body: "{}".to_owned(),
         }],
+        views: Vec::new(),
     }
 }
 
@@ -309,6 +311,9 @@ async fn what_is_not_ours_is_corrupt_and_not_asked_for_again() {
     put(&["HSET", &keys::entity(room(2)), "#v", "many"]).await;
     put(&["HSET", &keys::entity(room(3)), "hfield", "value"]).await;
     put(&["ZADD", &keys::deadlines(node()), "1", "nonsense"]).await;
+    let calls = |n| keys::view_list(node(), ViewKind::Call, ListOf::Room(room_id(n)));
+    put(&["ZADD", &calls(1), "0", "nonsense"]).await;
+    put(&["SET", &calls(2), "text"]).await;
     let corrupt = |error: StoreError| {
         assert!(!error.is_retryable(), "{error:?}");
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
@@ -321,6 +326,11 @@ async fn what_is_not_ours_is_corrupt_and_not_asked_for_again() {
     corrupt(store.commit(&commit).await.unwrap_err());
     let late = Timestamp::from_millis(1);
     corrupt(store.due(node(), late, 9).await.unwrap_err());
+    for n in 1..=2 {
+        let of = ListOf::Room(room_id(n));
+        let listed = store.list_views(node(), ViewKind::Call, of, None, 9).await;
+        corrupt(listed.unwrap_err());
+    }
     store.ping().await.unwrap();
 }
 
@@ -438,6 +448,75 @@ async fn what_is_over_leaves_nothing_behind() {
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn views_that_are_over_leave_the_lists_though_nobody_reads_them() {
+    const ENDED: usize = 300;
+    let server = RedisServer::start().await;
+    let store = store(&server, Duration::from_secs(5));
+    let app: AppId = "acme".parse().unwrap();
+    let ended = |n: usize, keep| {
+        let random = Uuid::from_u128(u128::try_from(n).unwrap() << 32);
+        ViewWrite {
+            view: ViewId::Call(MemberId::fresh(node(), random)),
+            body: "{}".to_owned(),
+            listing: Listing {
+                app: app.clone(),
+                created_at: Timestamp::from_millis(1),
+            },
+            room: room_id(1),
+            keep: Some(keep),
+        }
+    };
+    let commit = async |version: u64, views| {
+        let mut commit = change(room(1), Version(version));
+        commit.views = views;
+        let outcome = store.commit(&commit).await.unwrap();
+        assert_eq!(outcome, CommitOutcome::Applied);
+    };
+    let mut raw = raw(&server).await;
+    let of_app = keys::view_list(node(), ViewKind::Call, ListOf::App(&app));
+    let of_room = keys::view_list(node(), ViewKind::Call, ListOf::Room(room_id(1)));
+    let over = keys::views_over(node());
+    let mut sizes = async || -> [usize; 3] {
+        let mut pipe = redis::pipe();
+        for key in [&of_app, &of_room, &over] {
+            pipe.cmd("ZCARD").arg(key);
+        }
+        pipe.query_async(&mut raw).await.unwrap()
+    };
+    let soon = Duration::from_millis(1);
+    commit(0, (0..ENDED).map(|n| ended(n, soon)).collect()).await;
+    assert_eq!(sizes().await, [ENDED; 3]);
+    // All bodies are gone, by the server's own clock.
+    let start = Instant::now();
+    let bodies = format!("{}*", keys::view_prefix(node()));
+    let mut raw = self::raw(&server).await;
+    loop {
+        let mut command = redis::cmd("KEYS");
+        let left: Vec<String> = command.arg(&bodies).query_async(&mut raw).await.unwrap();
+        if left.is_empty() {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{left:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut versions = 1..;
+    let mut end_one = async || {
+        let version = versions.next().unwrap();
+        let view = ended(ENDED + usize::try_from(version).unwrap(), LONG);
+        commit(version, vec![view]).await;
+        version
+    };
+    end_one().await;
+    let [left, ..] = sizes().await;
+    assert!(left > ENDED / 2, "one commit does not do all the work");
+    while sizes().await[2] > 20 {
+        assert!(end_one().await < 20, "what is over is not dealt with");
+    }
+    let left = end_one().await;
+    assert_eq!(sizes().await, [usize::try_from(left).unwrap(); 3]);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@
 //! or `:`).
 
 use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomName, SessionId};
-use crate::store::{EntityId, EntityKind, Scope};
+use crate::store::{EntityId, EntityKind, ListOf, Scope, ViewId, ViewKind};
 
 /// The version of the layout, in front of every key.
 pub const LAYOUT: &str = "rk1";
@@ -70,6 +70,52 @@ pub fn list(node: NodeId, kind: EntityKind, app: &AppId) -> String {
         EntityKind::Session => "sessions",
     };
     of_node(node, &format!("list:{kind}:{app}"))
+}
+
+/// What stands before a view's id in the key of its body.
+pub fn view_prefix(node: NodeId) -> String {
+    of_node(node, "view:")
+}
+
+/// String: a view's body. Written by commits; stays while it lives, then for its keeping time. Conferences have none.
+pub fn view(view: ViewId) -> String {
+    view_prefix(view.node()) + &view.to_string()
+}
+
+/// The name of a list of views within its node.
+pub fn view_list_name(kind: ViewKind, of: ListOf<'_>) -> String {
+    let kind = match kind {
+        ViewKind::Conference => "conferences",
+        ViewKind::Call => "calls",
+        ViewKind::Recording => "recordings",
+    };
+    match of {
+        ListOf::App(app) => format!("{kind}:app:{app}"),
+        // The node is in the key.
+        ListOf::Room(room) => format!("{kind}:room:{}", room.uuid()),
+    }
+}
+
+/// What stands before a list's name in its key.
+pub fn view_list_prefix(node: NodeId) -> String {
+    of_node(node, "views:")
+}
+
+/// Sorted set, all scores 0 and so in the order of the texts, of list positions: an app's or a room's views of one kind.
+/// Written by commits; a view leaves it some time after its keeping time is over, by a commit or by whoever comes upon it.
+pub fn view_list(node: NodeId, kind: ViewKind, of: ListOf<'_>) -> String {
+    view_list_prefix(node) + &view_list_name(kind, of)
+}
+
+/// Sorted set of notes by when the keeping time of the view they tell of is over, in milliseconds of the store's clock.
+/// Written by commits: by the one that ends a view, and again by any later one that ends another and finds it over.
+pub fn views_over(node: NodeId) -> String {
+    of_node(node, "views-over")
+}
+
+/// What is noted of a view that is over: which lists show it, and where.
+pub fn view_note(app_list: &str, room_list: &str, position: &str) -> String {
+    format!("{app_list}|{room_list}|{position}")
 }
 
 /// Stream of messages, with ids `0-1`, `0-2`, … without a gap, so that differences of ids are counts. Appended to by
@@ -160,14 +206,17 @@ pub fn apps_version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{MemberId, RecordingId, RoomId};
+    use uuid::Uuid;
 
     #[test]
     fn a_nodes_keys_are_in_one_slot_and_an_apps_in_another() {
         let node: NodeId = "acW68".parse().unwrap();
         let app: AppId = "acme".parse().unwrap();
-        let room: EntityId = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
+        let room_id: RoomId = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
             .parse()
             .unwrap();
+        let room = EntityId::Room(room_id);
         let session: SessionId = "acW68-550e8400-e29b-41d4-a716-446655440000"
             .parse()
             .unwrap();
@@ -179,6 +228,10 @@ mod tests {
             live(node),
             deadlines(node),
             list(node, EntityKind::Room, &app),
+            view(ViewId::Call(MemberId::fresh(node, Uuid::max()))),
+            view_list(node, ViewKind::Call, ListOf::App(&app)),
+            view_list(node, ViewKind::Call, ListOf::Room(room_id)),
+            views_over(node),
             outbox(node),
             cursor(node),
             queue(node, "q"),
@@ -216,5 +269,40 @@ mod tests {
             queue(node, &queue_name(&endpoint, scope)),
             format!("rk1:{{acW68}}:queue:ep_1:{scope}")
         );
+    }
+
+    #[test]
+    fn views_and_their_lists_are_told_apart() {
+        let node: NodeId = "acW68".parse().unwrap();
+        let random = Uuid::from_u128(1 << 32);
+        let room = RoomId::fresh(node, random);
+        // An app can be called what a room's id is.
+        let app: AppId = room.uuid().to_string().parse().unwrap();
+        let mut keys = std::collections::BTreeSet::new();
+        for kind in [ViewKind::Conference, ViewKind::Call, ViewKind::Recording] {
+            for of in [ListOf::App(&app), ListOf::Room(room)] {
+                keys.insert(view_list(node, kind, of));
+            }
+        }
+        for id in [
+            ViewId::Conference(room),
+            ViewId::Call(MemberId::fresh(node, random)),
+            ViewId::Recording(RecordingId::fresh(node, random)),
+        ] {
+            assert_eq!(view(id), format!("rk1:{{acW68}}:view:{id}"));
+            keys.insert(view(id));
+        }
+        assert_eq!(keys.len(), 9, "{keys:?}");
+        let list = view_list(node, ViewKind::Call, ListOf::App(&app));
+        assert_eq!(list, format!("rk1:{{acW68}}:views:calls:app:{app}"));
+    }
+
+    #[test]
+    fn a_note_is_taken_apart_at_its_bars() {
+        let app: AppId = "a_-Z9".parse().unwrap();
+        let list = view_list_name(ViewKind::Conference, ListOf::App(&app));
+        let note = view_note(&list, "", "00000000000001:x");
+        let apart: Vec<_> = note.split('|').collect();
+        assert_eq!(apart, ["conferences:app:a_-Z9", "", "00000000000001:x"]);
     }
 }

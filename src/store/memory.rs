@@ -19,9 +19,9 @@ use super::apps::StoredApps;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
-    EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome,
+    EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry, ListOf, Message, NameOutcome,
     NewDelivery, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Scope, Store, StoreError,
-    Version,
+    Version, ViewEntry, ViewId, ViewKind, ViewWrite,
 };
 use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomId, RoomName, SessionId};
 use crate::telemetry::WEBHOOK_DEAD_DROPPED;
@@ -110,6 +110,10 @@ struct Node {
     ended: BTreeSet<(Duration, EntityId)>,
     deadlines: BTreeSet<(Timestamp, EntityId)>,
     lists: HashMap<(EntityKind, AppId), BTreeMap<String, EntityId>>,
+    views: HashMap<ViewId, View>,
+    view_lists: HashMap<(ViewKind, Whose), BTreeMap<String, ViewId>>,
+    /// Views that are over by the end of their keeping time.
+    views_over: BTreeSet<(Duration, ViewId)>,
     /// What is not yet handed over: nothing reads what is.
     outbox: VecDeque<Message>,
     /// How many messages were ever handed over: the cursor.
@@ -138,6 +142,28 @@ struct Entity {
     listed: Option<(AppId, String)>,
     /// When its keeping time is over, once it has ended.
     kept_until: Option<Duration>,
+}
+
+struct View {
+    written: ViewWrite,
+    /// When its keeping time is over, once it is.
+    kept_until: Option<Duration>,
+}
+
+/// Whose views a list shows.
+#[derive(PartialEq, Eq, Hash)]
+enum Whose {
+    App(AppId),
+    Room(RoomId),
+}
+
+impl From<ListOf<'_>> for Whose {
+    fn from(of: ListOf<'_>) -> Self {
+        match of {
+            ListOf::App(app) => Self::App(app.clone()),
+            ListOf::Room(room) => Self::Room(room),
+        }
+    }
 }
 
 type QueueKey = (EndpointId, Scope);
@@ -173,6 +199,63 @@ impl Node {
         {
             self.ended.pop_first();
             self.entities.remove(&entity);
+        }
+        self.expire_views(now);
+    }
+
+    fn expire_views(&mut self, now: Duration) {
+        while let Some(&(until, view)) = self.views_over.first()
+            && until <= now
+        {
+            self.views_over.pop_first();
+            let Some(View { written, .. }) = self.views.remove(&view) else {
+                continue;
+            };
+            let position = written.position();
+            let (of_app, of_room) = written.lists();
+            for of in std::iter::once(of_app).chain(of_room) {
+                let list = (view.kind(), of.into());
+                if let Some(rows) = self.view_lists.get_mut(&list) {
+                    rows.remove(&position);
+                    if rows.is_empty() {
+                        self.view_lists.remove(&list);
+                    }
+                }
+            }
+        }
+    }
+
+    fn put_view(&mut self, write: &ViewWrite, now: Duration) {
+        let id = write.view;
+        let position = write.position();
+        let (of_app, of_room) = write.lists();
+        for of in std::iter::once(of_app).chain(of_room) {
+            let rows = self.view_lists.entry((id.kind(), of.into())).or_default();
+            rows.insert(position.clone(), id);
+        }
+        let kept_until = write.keep.map(|keep| now.saturating_add(keep));
+        let written = write.clone();
+        let before = self.views.insert(
+            id,
+            View {
+                written,
+                kept_until,
+            },
+        );
+        if let Some(until) = before.and_then(|view| view.kept_until) {
+            self.views_over.remove(&(until, id));
+        }
+        if let Some(until) = kept_until {
+            self.views_over.insert((until, id));
+        }
+    }
+
+    fn view_body(&self, view: ViewId) -> Option<String> {
+        match view {
+            ViewId::Conference(_) => None,
+            ViewId::Call(_) | ViewId::Recording(_) => {
+                self.views.get(&view).map(|v| v.written.body.clone())
+            }
         }
     }
 
@@ -292,6 +375,9 @@ impl Node {
         }
         for write in &commit.entities {
             self.apply(write, commit.request, now);
+        }
+        for write in &commit.views {
+            self.put_view(write, now);
         }
         self.outbox.extend(commit.outbox.iter().cloned());
         CommitOutcome::Applied
@@ -598,6 +684,48 @@ impl Store for MemoryStore {
             .map(|(position, entity)| ListEntry {
                 position: position.clone(),
                 entity: *entity,
+            })
+            .collect())
+    }
+
+    async fn read_views(
+        &self,
+        node: NodeId,
+        views: &[ViewId],
+    ) -> Result<Vec<Option<String>>, StoreError> {
+        debug_assert!(
+            views.iter().all(|view| view.node() == node),
+            "another node's"
+        );
+        let now = self.now();
+        let mut inner = self.lock();
+        let state = inner.node(node);
+        state.expire_views(now);
+        Ok(views.iter().map(|view| state.view_body(*view)).collect())
+    }
+
+    async fn list_views(
+        &self,
+        node: NodeId,
+        kind: ViewKind,
+        of: ListOf<'_>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ViewEntry>, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let state = inner.node(node);
+        state.expire_views(now);
+        let Some(rows) = state.view_lists.get(&(kind, of.into())) else {
+            return Ok(Vec::new());
+        };
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        Ok(rows
+            .range::<str, _>((from, std::ops::Bound::Unbounded))
+            .take(limit)
+            .map(|(position, view)| ViewEntry {
+                position: position.clone(),
+                view: *view,
             })
             .collect())
     }

@@ -15,6 +15,10 @@
 //!
 //! A room or a call is an *entity*: a version, a small *head* of named fields, and *parts* that can be many
 //! (a room's members). A commit names only the fields that changed, so its cost does not grow with the room.
+//!
+//! A *view* is what can be read of a stay or of a recording, also after it is over: one text under an id, and a place in
+//! the lists of its app and of its room. It has no version, because it is only written together with its room, whose
+//! version is checked. There can be many of them, so there is nothing else to it.
 
 pub mod apps;
 pub mod gate;
@@ -29,7 +33,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::ids::{AppId, EndpointId, InvalidId, NodeId, RoomId, RoomName, SessionId};
+use crate::ids::{
+    AppId, EndpointId, InvalidId, MemberId, NodeId, RecordingId, RoomId, RoomName, SessionId,
+};
 use crate::time::Timestamp;
 
 pub mod keys;
@@ -103,6 +109,72 @@ pub enum EntityKind {
     Room,
     /// [`EntityId::Session`].
     Session,
+}
+
+/// What can be read under an id of its own, also after it is over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ViewId {
+    /// A room. It is only listed: what there is to read of it is its entity.
+    Conference(RoomId),
+    /// A stay of a call in a room.
+    Call(MemberId),
+    /// A recording of a room.
+    Recording(RecordingId),
+}
+
+impl ViewId {
+    /// The node whose slot the view is in.
+    pub const fn node(&self) -> NodeId {
+        match self {
+            Self::Conference(id) => id.node(),
+            Self::Call(id) => id.node(),
+            Self::Recording(id) => id.node(),
+        }
+    }
+
+    /// Which kind of view this is.
+    pub const fn kind(&self) -> ViewKind {
+        match self {
+            Self::Conference(_) => ViewKind::Conference,
+            Self::Call(_) => ViewKind::Call,
+            Self::Recording(_) => ViewKind::Recording,
+        }
+    }
+}
+
+impl fmt::Display for ViewId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conference(id) => id.fmt(f),
+            Self::Call(id) => write!(f, "call-{id}"),
+            Self::Recording(id) => write!(f, "recording-{id}"),
+        }
+    }
+}
+
+impl FromStr for ViewId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        // The forms exclude each other: a room's begins with a node's five characters and `-room-`.
+        if let Some(call) = text.strip_prefix("call-") {
+            call.parse().map(Self::Call)
+        } else if let Some(recording) = text.strip_prefix("recording-") {
+            recording.parse().map(Self::Recording)
+        } else {
+            text.parse().map(Self::Conference)
+        }
+    }
+}
+
+/// The kinds of view, for the lists.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ViewKind {
+    /// [`ViewId::Conference`].
+    Conference,
+    /// [`ViewId::Call`].
+    Call,
+    /// [`ViewId::Recording`].
+    Recording,
 }
 
 /// How often an entity was written; 0 means that it does not exist.
@@ -188,8 +260,53 @@ pub struct Listing {
 impl Listing {
     /// Where the lists show `entity`: [`ListEntry::position`].
     pub fn position(&self, entity: EntityId) -> String {
-        format!("{:014}:{entity}", self.created_at.as_millis())
+        self.position_of(&entity)
     }
+
+    fn position_of(&self, id: &dyn fmt::Display) -> String {
+        format!("{:014}:{id}", self.created_at.as_millis())
+    }
+}
+
+/// A view as it is from now on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ViewWrite {
+    /// Which one.
+    pub view: ViewId,
+    /// What is read of it, opaque to the store. Empty for [`ViewId::Conference`], and not stored.
+    pub body: String,
+    /// Where the lists show it: the same at every write.
+    pub listing: Listing,
+    /// The room it is of, which the same commit writes. The same at every write. Calls and recordings are listed by it,
+    /// too.
+    pub room: RoomId,
+    /// `None` while it lives. `Some`: it is over, and still readable and listed for this long on the store's clock.
+    pub keep: Option<Duration>,
+}
+
+impl ViewWrite {
+    /// Where the lists show it: [`ViewEntry::position`].
+    pub fn position(&self) -> String {
+        self.listing.position_of(&self.view)
+    }
+
+    /// The lists that show it: its app's, and its room's unless it is the room.
+    fn lists(&self) -> (ListOf<'_>, Option<ListOf<'_>>) {
+        let of_room = match self.view {
+            ViewId::Conference(_) => None,
+            ViewId::Call(_) | ViewId::Recording(_) => Some(ListOf::Room(self.room)),
+        };
+        (ListOf::App(&self.listing.app), of_room)
+    }
+}
+
+/// Whose views a list shows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ListOf<'a> {
+    /// An app's.
+    App(&'a AppId),
+    /// A room's: its calls, or its recordings.
+    Room(RoomId),
 }
 
 /// Whether an entity lives on after a write.
@@ -265,6 +382,8 @@ pub struct Commit {
     pub entities: Vec<EntityWrite>,
     /// What tells of it, in order.
     pub outbox: Vec<Message>,
+    /// What can be read of it. The last write of a view counts.
+    pub views: Vec<ViewWrite>,
 }
 
 impl Commit {
@@ -282,6 +401,14 @@ impl Commit {
                 .enumerate()
                 .all(|(i, w)| self.entities[..i].iter().all(|v| v.entity != w.entity)),
             "an entity twice in a commit"
+        );
+        debug_assert!(
+            self.views.iter().all(|v| v.view.node() == self.node
+                && self
+                    .entities
+                    .iter()
+                    .any(|w| w.entity == EntityId::Room(v.room))),
+            "a view without its room"
         );
     }
 }
@@ -324,6 +451,15 @@ pub struct ListEntry {
     pub position: String,
     /// What stands there.
     pub entity: EntityId,
+}
+
+/// One row of a list of views.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ViewEntry {
+    /// Where it stands, like [`ListEntry::position`].
+    pub position: String,
+    /// What stands there.
+    pub view: ViewId,
 }
 
 /// A place in a node's outbox: everything up to it has been handed to the delivery queues.
@@ -474,7 +610,8 @@ pub fn open(url: &str, options: &RedisOptions) -> Result<Arc<dyn Store>, OpenErr
 /// State that outlives the program.
 ///
 /// Every method is one step: it is done whole or not at all, whatever happens to the caller. None waits for an answer
-/// for longer than the configured timeout of the store; [`Store::read_node`] may ask more than once.
+/// for longer than the configured timeout of the store; [`Store::read_node`] and [`Store::list_views`] may ask more than
+/// once.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Answers when the store can be written to.
@@ -520,6 +657,25 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListEntry>, StoreError>;
+
+    /// The bodies of these views of one node, in this order: `None` for what does not exist or is over for longer than it
+    /// is kept, and for every [`ViewId::Conference`].
+    async fn read_views(
+        &self,
+        node: NodeId,
+        views: &[ViewId],
+    ) -> Result<Vec<Option<String>>, StoreError>;
+
+    /// An app's or a room's views of one kind on one node, after a position, in the lists' order: those that live and
+    /// those that are kept.
+    async fn list_views(
+        &self,
+        node: NodeId,
+        kind: ViewKind,
+        of: ListOf<'_>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ViewEntry>, StoreError>;
 
     /// Reserves a name within an app for a room that is about to be made; unconfirmed, it is given up after `ttl`
     /// on the store's clock.
@@ -627,4 +783,31 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Takes up to `want` (at least one) tokens out of the app's bucket, which all replicas share. Sent again because an
     /// answer was lost, it may take them twice.
     async fn take_tokens(&self, app: &AppId, rate: Rate, want: u32) -> Result<Tokens, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_of_views_exclude_each_other() {
+        // Nodes that are called what the other forms begin with.
+        for node in ["acW68", "call0", "recor"] {
+            let node: NodeId = node.parse().unwrap();
+            let random = Uuid::from_u128(7 << 32);
+            let room = RoomId::fresh(node, random);
+            let views = [
+                ViewId::Conference(room),
+                ViewId::Call(MemberId::fresh(node, random)),
+                ViewId::Recording(RecordingId::fresh(node, random)),
+            ];
+            for view in views {
+                assert_eq!(view.to_string().parse(), Ok(view));
+                assert_eq!(view.node(), node);
+            }
+            assert!(room.uuid().to_string().parse::<ViewId>().is_err());
+        }
+        let elsewhere = "call-550e8400-e29b-41d4-a716-446655440000";
+        assert!(elsewhere.parse::<ViewId>().is_err());
+    }
 }

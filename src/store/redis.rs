@@ -10,6 +10,8 @@
 //!   lease ── epoch              who may write as the node's reconciler
 //!   entity:<id>, parts:<id>     one room or call: version, last requests, fields; its many parts
 //!   live, deadlines, list:…     which entities there are, by id, by deadline, by app
+//!   view:<id>, views:…          what can be read of a stay or a recording; by app and by room, while they live and after
+//!   views-over                  when those that are over leave the lists; their bodies expire by themselves
 //!   outbox ←─ cursor            the stream every commit appends to, and how far it has been handed over
 //!        │ fan_out (cursor moves and queues grow in one step, or neither)
 //!        ▼
@@ -58,8 +60,9 @@ use super::apps::StoredApps;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
-    EntityKind, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome, NewDelivery, OpenError,
-    OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Store, StoreError, Version, keys,
+    EntityKind, Lease, LeaseOutcome, Life, ListEntry, ListOf, Message, NameOutcome, NewDelivery,
+    OpenError, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Store, StoreError, Version,
+    ViewEntry, ViewId, ViewKind, ViewWrite, keys,
 };
 use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
 use crate::telemetry::WEBHOOK_DEAD_DROPPED;
@@ -97,6 +100,14 @@ const WRITE_QUEUE: usize = 1024;
 
 /// How many entities are read at once when a node is: Redis does nothing else meanwhile, and rooms can be big.
 const READ_BATCH: usize = 32;
+
+/// How many views that are over a commit takes off the lists beside as many as it ends. What has become due while no
+/// commit ended any is made up for by so many each time.
+const SWEPT: usize = 64;
+
+/// How many rows of a list of views are looked at in one go, at least and at most. Those that are over are passed over,
+/// so it can take several, and few rows must not take many.
+const LIST_BATCH: std::ops::RangeInclusive<usize> = 64..=1000;
 
 /// Why a call to Redis came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -421,6 +432,7 @@ scripts! {
     NAME_RESERVE = "name_reserve.lua",
     OUTBOX_READ = "outbox_read.lua",
     TOKENS_TAKE = "tokens_take.lua",
+    VIEWS_LIST = "views_list.lua",
 }
 
 /// Whether the server answered with this code, to a command or to one of a transaction's.
@@ -578,7 +590,8 @@ fn fill_commit(commit: &Commit, command: &mut Cmd) {
         .arg(keys::lease(node))
         .arg(keys::live(node))
         .arg(keys::deadlines(node))
-        .arg(keys::outbox(node));
+        .arg(keys::outbox(node))
+        .arg(keys::views_over(node));
     for write in &commit.entities {
         command
             .arg(keys::entity(write.entity))
@@ -592,7 +605,10 @@ fn fill_commit(commit: &Commit, command: &mut Cmd) {
     command
         .arg(commit.entities.len())
         .arg(commit.outbox.len())
-        .arg(REMEMBERED_REQUESTS * uuid::fmt::Simple::LENGTH);
+        .arg(REMEMBERED_REQUESTS * uuid::fmt::Simple::LENGTH)
+        .arg(commit.views.len())
+        .arg(keys::view_list_prefix(node))
+        .arg(SWEPT);
     for write in &commit.entities {
         let removed = write.parts.iter().filter(|(_, v)| v.is_none()).count();
         command.arg(write.entity.to_string()).arg(write.expected.0);
@@ -637,6 +653,29 @@ fn fill_commit(commit: &Commit, command: &mut Cmd) {
             .arg(&message.event)
             .arg(&message.body);
     }
+    for write in &commit.views {
+        fill_view(write, command);
+    }
+}
+
+fn fill_view(write: &ViewWrite, command: &mut Cmd) {
+    let kind = write.view.kind();
+    match write.view {
+        ViewId::Conference(_) => command.arg("").arg(""),
+        ViewId::Call(_) | ViewId::Recording(_) => {
+            command.arg(keys::view(write.view)).arg(&write.body)
+        }
+    };
+    match write.keep {
+        Some(keep) => command.arg(millis(keep).max(1)),
+        None => command.arg(""),
+    };
+    let (of_app, of_room) = write.lists();
+    let of_app = keys::view_list_name(kind, of_app);
+    let of_room = of_room.map_or_else(String::new, |of| keys::view_list_name(kind, of));
+    let position = write.position();
+    let note = keys::view_note(&of_app, &of_room, &position);
+    command.arg(of_app).arg(of_room).arg(position).arg(note);
 }
 
 #[async_trait]
@@ -722,7 +761,7 @@ impl Store for RedisStore {
         commit.debug_check();
         let what = format!("commit to {}", commit.node);
         let answer: i64 = self
-            .run(&COMMIT, &what, 4 + 2 * commit.entities.len(), |command| {
+            .run(&COMMIT, &what, 5 + 2 * commit.entities.len(), |command| {
                 fill_commit(commit, command);
             })
             .await?;
@@ -782,6 +821,69 @@ impl Store for RedisStore {
                 })
             })
             .collect()
+    }
+
+    async fn read_views(
+        &self,
+        node: NodeId,
+        views: &[ViewId],
+    ) -> Result<Vec<Option<String>>, StoreError> {
+        debug_assert!(
+            views.iter().all(|view| view.node() == node),
+            "another node's"
+        );
+        if views.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut command = redis::cmd("MGET");
+        for view in views {
+            command.arg(keys::view(*view));
+        }
+        self.query(&keys::view_prefix(node), &command).await
+    }
+
+    async fn list_views(
+        &self,
+        node: NodeId,
+        kind: ViewKind,
+        of: ListOf<'_>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ViewEntry>, StoreError> {
+        let key = keys::view_list(node, kind, of);
+        // How the script tells what is over: by the body that is gone, or, where there is none, by the note.
+        let (bodies, notes) = match kind {
+            ViewKind::Conference => {
+                let name = keys::view_list_name(kind, of);
+                (String::new(), keys::view_note(&name, "", ""))
+            }
+            ViewKind::Call | ViewKind::Recording => (keys::view_prefix(node), String::new()),
+        };
+        let mut entries = Vec::new();
+        let mut from = after.map_or_else(|| "-".to_owned(), |position| format!("({position}"));
+        while entries.len() < limit {
+            let wanted = limit - entries.len();
+            let look_at = wanted.clamp(*LIST_BATCH.start(), *LIST_BATCH.end());
+            let (last, positions): (String, Vec<String>) = self
+                .run(&VIEWS_LIST, &key, 2, |command| {
+                    command.arg(&key).arg(keys::views_over(node));
+                    command.arg(&from).arg(wanted).arg(look_at);
+                    command.arg(&bodies).arg(&notes);
+                })
+                .await?;
+            for position in positions {
+                let id = position.split_once(':').map_or("", |(_, id)| id);
+                entries.push(ViewEntry {
+                    view: stored(&key, id)?,
+                    position,
+                });
+            }
+            if last.is_empty() {
+                break;
+            }
+            from = format!("({last}");
+        }
+        Ok(entries)
     }
 
     async fn reserve_name(

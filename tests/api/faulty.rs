@@ -13,8 +13,8 @@ use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Ra
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DeliveryResult, EntityId, EntityKind, Lease,
-    LeaseOutcome, ListEntry, NameOutcome, NewDelivery, OutboxBatch, OutboxCursor, Record, Store,
-    StoreError,
+    LeaseOutcome, ListEntry, ListOf, NameOutcome, NewDelivery, OutboxBatch, OutboxCursor, Record,
+    Store, StoreError, ViewEntry, ViewId, ViewKind,
 };
 use roomkeeper::time::Timestamp;
 use uuid::Uuid;
@@ -82,6 +82,8 @@ passed_on! {
     commit(commit: &Commit) -> CommitOutcome;
     due(node: NodeId, now: Timestamp, limit: usize) -> Vec<EntityId>;
     list(node: NodeId, kind: EntityKind, app: &AppId, after: Option<&str>, limit: usize) -> Vec<ListEntry>;
+    read_views(node: NodeId, views: &[ViewId]) -> Vec<Option<String>>;
+    list_views(node: NodeId, kind: ViewKind, of: ListOf<'_>, after: Option<&str>, limit: usize) -> Vec<ViewEntry>;
     reserve_name(app: &AppId, name: &RoomName, room: RoomId, ttl: Duration) -> NameOutcome;
     confirm_name(app: &AppId, name: &RoomName, room: RoomId) -> bool;
     free_name(app: &AppId, name: &RoomName, room: RoomId) -> ();
@@ -191,6 +193,7 @@ mod tests {
                 listed: None,
             }],
             outbox: Vec::new(),
+            views: Vec::new(),
         };
         world.store.commit(&commit).await.unwrap();
         world.get(&format!("{PATH}/{room}")).await.fails(500);

@@ -495,6 +495,7 @@ async fn write(
             listed,
         }],
         outbox: Vec::new(),
+        views: Vec::new(),
     };
     assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
 }

@@ -114,6 +114,7 @@ impl Actor {
                 lease: self.lease,
                 outbox: self.messages(&applied.out.notices, now),
                 entities: writes,
+                views: Vec::new(),
             };
             let tells = !commit.outbox.is_empty();
             match self.commit(&commit).await {

@@ -1,16 +1,21 @@
 -- One atomic step of a node: checks everything, then changes everything.
 --
--- KEYS  1 lease, 2 live, 3 deadlines, 4 outbox, then for each entity its hash and the hash of its parts
+-- KEYS  1 lease, 2 live, 3 deadlines, 4 outbox, 5 views that are over, then for each entity its hash and the hash of its
+--       parts
 -- ARGV  1 request, 2 epoch ('' for no lease), 3 owner, 4 number of entities, 5 number of messages,
---       6 length of the note of requests; then for each entity
+--       6 length of the note of requests, 7 number of views, 8 what stands before the name of a list of views in its key,
+--       9 how many views that are over to take off the lists beside as many as are ended here; then for each entity
 --         id, expected version, deadline ('' for none), keeping time in ms ('' while it lives),
 --         key of its list ('' to say nothing), position there,
 --         number of head fields, of parts to set, of parts to remove, then these, flat;
---       then for each message its id, app, scope, sequence, event, body
+--       then for each message its id, app, scope, sequence, event, body;
+--       then for each view the key of its body ('' for none), the body, keeping time in ms ('' while it lives),
+--         name of the app's list, name of the room's list ('' for none), position in both, note of it
 -- Answers 0 when it is done (now or by an earlier sending of this request), -1 when the lease is another's,
 -- n when the n-th entity is at another version.
 --
--- The key of the list is also read from the entity, where its creation noted it: it is in the same slot.
+-- The key of the list is also read from the entity, where its creation noted it, and those of views that are over from
+-- their notes: they are in the same slot.
 
 -- Lua's stack takes some 8,000 values at once.
 local CHUNK = 2000
@@ -26,7 +31,7 @@ local entities = tonumber(ARGV[4])
 
 local stored = {}
 for n = 1, entities do
-  local found = redis.call('HMGET', KEYS[3 + 2 * n], '#v', '#q', '#e', '#l', '#p')
+  local found = redis.call('HMGET', KEYS[4 + 2 * n], '#v', '#q', '#e', '#l', '#p')
   if found[2] and string.find(found[2], request, 1, true) then
     return 0
   end
@@ -40,7 +45,7 @@ if ARGV[2] ~= '' then
   end
 end
 
-local at = 7
+local at = 10
 local starts = {}
 for n = 1, entities do
   if (stored[n][1] or '0') ~= ARGV[at + 1] then
@@ -52,7 +57,7 @@ end
 
 for n = 1, entities do
   local i = starts[n]
-  local head, parts = KEYS[3 + 2 * n], KEYS[4 + 2 * n]
+  local head, parts = KEYS[4 + 2 * n], KEYS[5 + 2 * n]
   local id, deadline, keep, list, position = ARGV[i], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local old = stored[n]
 
@@ -109,5 +114,53 @@ for _ = 1, tonumber(ARGV[5]) do
   redis.call('XADD', KEYS[4], '0-*', 'id', ARGV[at], 'app', ARGV[at + 1], 'scope', ARGV[at + 2],
     'sequence', ARGV[at + 3], 'event', ARGV[at + 4], 'body', ARGV[at + 5])
   at = at + 6
+end
+
+local views = tonumber(ARGV[7])
+if views == 0 then
+  return 0
+end
+local prefix = ARGV[8]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local over = 0
+for _ = 1, views do
+  local key, body, keep = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local of_app, of_room, position, note = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+  redis.call('ZADD', prefix .. of_app, 0, position)
+  if of_room ~= '' then
+    redis.call('ZADD', prefix .. of_room, 0, position)
+  end
+  if keep == '' then
+    if key ~= '' then
+      redis.call('SET', key, body)
+    end
+    redis.call('ZREM', KEYS[5], note)
+  else
+    if key ~= '' then
+      redis.call('SET', key, body, 'PX', keep)
+    end
+    redis.call('ZADD', KEYS[5], string.format('%.0f', now + keep), note)
+    over = over + 1
+  end
+  at = at + 7
+end
+
+-- More than were noted now, so that what has piled up becomes less with every commit that ends some.
+if over > 0 then
+  local most = string.format('%.0f', over + ARGV[9])
+  local gone = redis.call('ZRANGE', KEYS[5], '-inf', '(' .. string.format('%.0f', now), 'BYSCORE', 'LIMIT', 0, most)
+  for _, note in ipairs(gone) do
+    local of_app, of_room, position = string.match(note, '^([^|]*)|([^|]*)|(.*)$')
+    if position then
+      redis.call('ZREM', prefix .. of_app, position)
+      if of_room ~= '' then
+        redis.call('ZREM', prefix .. of_room, position)
+      end
+    end
+  end
+  if #gone > 0 then
+    redis.call('ZREMRANGEBYRANK', KEYS[5], 0, #gone - 1)
+  end
 end
 return 0

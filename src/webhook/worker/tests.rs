@@ -26,7 +26,8 @@ use crate::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, T
 use crate::store::memory::MemoryStore;
 use crate::store::{
     Backlog, Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life,
-    ListEntry, Message, NameOutcome, OutboxBatch, OutboxCursor, Record, Version,
+    ListEntry, ListOf, Message, NameOutcome, OutboxBatch, OutboxCursor, Record, Version, ViewEntry,
+    ViewId, ViewKind,
 };
 use crate::time::Timestamp;
 use crate::webhook::guard::Policy;
@@ -209,6 +210,7 @@ impl Bench {
                 listed: None,
             }],
             outbox,
+            views: Vec::new(),
         };
         assert_eq!(
             self.store.commit(&commit).await.unwrap(),
@@ -619,6 +621,23 @@ impl Store for Flaky {
         limit: usize,
     ) -> Result<Vec<ListEntry>, StoreError> {
         self.gate()?.list(node, kind, app, after, limit).await
+    }
+    async fn read_views(
+        &self,
+        node: NodeId,
+        views: &[ViewId],
+    ) -> Result<Vec<Option<String>>, StoreError> {
+        self.gate()?.read_views(node, views).await
+    }
+    async fn list_views(
+        &self,
+        node: NodeId,
+        kind: ViewKind,
+        of: ListOf<'_>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ViewEntry>, StoreError> {
+        self.gate()?.list_views(node, kind, of, after, limit).await
     }
     async fn reserve_name(
         &self,
