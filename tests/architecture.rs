@@ -28,6 +28,8 @@ const PURE: &[&str] = &[
     "reconciler/intent/",
     "store/keys/",
     "store/record/",
+    "store/view/",
+    "action/",
     "webhook/payload/",
     "webhook/sign/",
     "webhook/schedule/",
@@ -74,8 +76,9 @@ const ONLY: &[(&str, &[&str])] = &[
     ("ids.rs", &["ids"]),
     ("time.rs", &["time"]),
     // No sockets, no databases, no headers of FreeSWITCH: ids, times, each other.
-    ("room/", &["ids", "time", "room", "play_url"]),
-    ("session/", &["ids", "time", "room", "session"]),
+    ("room/", &["ids", "time", "room", "play_url", "action"]),
+    ("session/", &["ids", "time", "room", "session", "action"]),
+    ("action.rs", &["play_url"]),
     // The protocol knows nothing of what it is used for.
     // What a tenant may have played is checked text like its own arguments.
     ("esl/", &["esl", "play_url"]),

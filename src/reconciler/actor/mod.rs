@@ -12,6 +12,7 @@ mod ownership;
 mod resyncing;
 mod state;
 mod step;
+mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use crate::room::RoomStatus;
 use crate::store::record::{encode_room, encode_session};
 use crate::store::{
     Commit, CommitOutcome, EntityId, EntityWrite, Life, Listing, Message, StoreError, Version,
+    ViewWrite,
 };
 use crate::telemetry as names;
 use crate::time::Timestamp;
@@ -20,7 +21,14 @@ use crate::reconciler::feed::FromNode;
 use crate::reconciler::intent::{Accepted, Intent, IntentError};
 use crate::reconciler::orders;
 
-use super::{Actor, Applied, CONFLICT_TRIES, Item, Waiting, Work};
+use super::{Actor, Applied, CONFLICT_TRIES, Item, Waiting, Work, views};
+
+/// What a batch writes: rooms and calls, what is shown of stays and recordings, and when each entity wants to be looked at.
+type Writes = (
+    Vec<EntityWrite>,
+    Vec<ViewWrite>,
+    Vec<(EntityId, Option<Timestamp>)>,
+);
 
 impl Actor {
     /// What a replica that does not reconcile the node has to do with: the rest is the owner's, and is counted.
@@ -104,7 +112,7 @@ impl Actor {
                 }
                 continue;
             }
-            let (writes, deadlines) = self.writes(&touched);
+            let (writes, views, deadlines) = self.writes(&touched, now);
             if writes.is_empty() {
                 return self.done(items, applied, &touched, now).await;
             }
@@ -114,7 +122,7 @@ impl Actor {
                 lease: self.lease,
                 outbox: self.messages(&applied.out.notices, now),
                 entities: writes,
-                views: Vec::new(),
+                views,
             };
             let tells = !commit.outbox.is_empty();
             match self.commit(&commit).await {
@@ -269,11 +277,9 @@ impl Actor {
     }
 
     /// What is to be written of what was touched, and the deadlines it then has.
-    pub(super) fn writes(
-        &mut self,
-        touched: &BTreeSet<EntityId>,
-    ) -> (Vec<EntityWrite>, Vec<(EntityId, Option<Timestamp>)>) {
+    pub(super) fn writes(&mut self, touched: &BTreeSet<EntityId>, now: Timestamp) -> Writes {
         let mut writes = Vec::new();
+        let mut shown = Vec::new();
         let mut deadlines = Vec::new();
         for entity in touched.iter().filter(|e| !self.unreadable.contains(e)) {
             let expected = self.versions.get(entity).copied().unwrap_or_default();
@@ -291,6 +297,7 @@ impl Actor {
                         continue;
                     }
                     let (head, parts) = encode_room(room, &changes, created);
+                    shown.extend(views::of_room(room, &changes, created, &self.settings, now));
                     EntityWrite {
                         entity: *entity,
                         expected,
@@ -341,7 +348,7 @@ impl Actor {
             deadlines.push((*entity, write.deadline));
             writes.push(write);
         }
-        (writes, deadlines)
+        (writes, shown, deadlines)
     }
 
     /// What tells of it. The ids are made here, before the commit, and never again for the same change.
