@@ -123,6 +123,28 @@ impl Apps {
     }
 }
 
+impl Apps {
+    /// The app of this key, if exactly one has it: of two, nobody could say whose caller asks. All are compared, whoever
+    /// it is.
+    pub fn of_key(&self, key: &[u8]) -> Option<&App> {
+        let given = KeyDigest::of(key);
+        let mut found = None;
+        let mut many = false;
+        for app in self.0.values() {
+            let has = app
+                .keys
+                .iter()
+                .flatten()
+                .fold(Choice::from(0), |any, held| any | given.same(held));
+            if bool::from(has) {
+                many |= found.is_some();
+                found = Some(app);
+            }
+        }
+        found.filter(|_| !many)
+    }
+}
+
 /// The app that asks: the first extractor of every handler, so that nothing is looked at before.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -182,6 +204,26 @@ mod tests {
         assert!(apps.authenticate(Some(&demo), b"").is_none());
         assert!(apps.authenticate(Some(&other), b"old").is_none());
         assert!(apps.authenticate(None, b"old").is_none());
+    }
+
+    #[test]
+    fn a_key_names_its_app_unless_two_have_it() {
+        let app = |id: &str, keys: [Option<&str>; 2]| App {
+            id: id.parse().unwrap(),
+            customer_id: Uuid::nil(),
+            keys: keys.map(|key| key.map(KeyDigest::of)),
+            dids: Vec::new(),
+        };
+        let apps = Apps::new([
+            app("a", [Some("one"), Some("both")]),
+            app("b", [Some("both"), None]),
+            app("c", [None, None]),
+        ]);
+        let of = |key: &str| apps.of_key(key.as_bytes()).map(|app| app.id.as_str());
+        assert_eq!(of("one"), Some("a"));
+        assert_eq!(of("both"), None);
+        assert_eq!(of(""), None);
+        assert_eq!(of("two"), None);
     }
 
     #[test]

@@ -116,10 +116,28 @@ async fn read(body: Body, limit: usize) -> (Received, bool) {
 #[derive(Debug)]
 pub(crate) struct Fields(Map<String, Value>);
 
+/// The same, whatever the request says of its body: the VoIPBIN API's own examples send JSON as a form's.
+#[derive(Debug)]
+pub(crate) struct AnyFields(pub(crate) Fields);
+
 impl<S: Sync> FromRequestParts<S> for Fields {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Self::read(parts, is_json(&parts.headers))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for AnyFields {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Fields::read(parts, true).map(Self)
+    }
+}
+
+impl Fields {
+    fn read(parts: &Parts, is_json: bool) -> Result<Self, ApiError> {
         let bytes = match parts.extensions.get::<Received>() {
             Some(Received::Whole(bytes)) => bytes,
             Some(Received::TooLarge { limit }) => {
@@ -145,7 +163,7 @@ impl<S: Sync> FromRequestParts<S> for Fields {
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
         }
-        if !is_json(&parts.headers) {
+        if !is_json {
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the Content-Type must be application/json",
@@ -244,6 +262,30 @@ impl Fields {
                 value
                     .as_i64()
                     .ok_or_else(|| ApiError::field(name, "expected a whole number"))
+            })
+            .transpose()
+    }
+
+    /// A list, if it is given.
+    pub(crate) fn list(&self, name: &str) -> Result<Option<Vec<Value>>, ApiError> {
+        self.get(name)
+            .map(|value| {
+                value
+                    .as_array()
+                    .cloned()
+                    .ok_or_else(|| ApiError::field(name, "expected a list"))
+            })
+            .transpose()
+    }
+
+    /// An object, if it is given.
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Map<String, Value>>, ApiError> {
+        self.get(name)
+            .map(|value| {
+                value
+                    .as_object()
+                    .cloned()
+                    .ok_or_else(|| ApiError::field(name, "expected an object"))
             })
             .transpose()
     }

@@ -34,16 +34,20 @@ mod cursor;
 mod error;
 mod gateway;
 pub mod limits;
+mod lists;
 mod observe;
 pub mod openapi;
+mod placement;
+mod play_rules;
 mod registry;
 pub mod replay;
 mod request;
+mod voipbin;
 
 pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
-pub use gateway::PlayRules;
+pub use play_rules::PlayRules;
 pub use registry::{Registry, Tenants};
 
 use std::fmt;
@@ -156,6 +160,7 @@ pub fn router(state: ApiState) -> Router {
     dress(
         Router::new()
             .nest("/api/v1", gateway::routes())
+            .nest("/v1.0", voipbin::routes())
             .merge(openapi::routes())
             .with_state(state),
         limits,

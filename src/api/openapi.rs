@@ -11,13 +11,14 @@ use axum::http::HeaderName;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
     Content, Info, OpenApi, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement,
 };
 use utoipa::{OpenApi as _, PartialSchema, ToSchema};
 
 use super::gateway::{Failure, Paths};
+use super::voipbin;
 
 /// What any operation can be answered.
 const FAILURES: [(&str, &str); 8] = [
@@ -60,6 +61,7 @@ pub fn document() -> Result<String, serde_json::Error> {
 
 fn api() -> OpenApi {
     let mut api = Paths::openapi();
+    api.merge(voipbin::Paths::openapi());
     let mut info = Info::new("Roomkeeper", env!("CARGO_PKG_VERSION"));
     info.description = Some(
         "Conferences on FreeSWITCH: rooms, the calls in them, and what can be asked of both. What happens is told by \
@@ -77,11 +79,20 @@ fn api() -> OpenApi {
             .security_schemes
             .insert(name.to_owned(), RefOr::T(scheme));
     }
+    let bearer = Http::new(HttpAuthScheme::Bearer);
+    let token = ApiKey::Query(ApiKeyValue::new("token"));
+    for (name, scheme) in [
+        ("bearer", SecurityScheme::Http(bearer)),
+        ("token", SecurityScheme::ApiKey(token)),
+    ] {
+        let schemes = &mut components.security_schemes;
+        schemes.insert(name.to_owned(), RefOr::T(scheme));
+    }
     let none: [&str; 0] = [];
     api.security = Some(vec![
         SecurityRequirement::new("app_id", none).add("api_key", none),
     ]);
-    for item in api.paths.paths.values_mut() {
+    for (path, item) in &mut api.paths.paths {
         let operations = [
             &mut item.get,
             &mut item.post,
@@ -90,6 +101,13 @@ fn api() -> OpenApi {
             &mut item.delete,
         ];
         for operation in operations.into_iter().flatten() {
+            if path.starts_with("/v1.0/") {
+                operation.security = Some(vec![
+                    SecurityRequirement::new("app_id", none).add("api_key", none),
+                    SecurityRequirement::new("bearer", none),
+                    SecurityRequirement::new("token", none),
+                ]);
+            }
             for (status, why) in FAILURES {
                 operation
                     .responses

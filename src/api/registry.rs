@@ -157,6 +157,20 @@ impl Registry {
         Ok(self.tenants().authenticate(id, key))
     }
 
+    /// Which app has this key, if exactly one has.
+    ///
+    /// # Errors
+    /// As [`Registry::authenticate`].
+    pub(crate) async fn authenticate_key(&self, key: &[u8]) -> Result<Option<AppId>, StoreError> {
+        let tenants = self.tenants();
+        let found = tenants.apps.of_key(key).map(|app| app.id.clone());
+        if found.is_some() || tenants.loaded {
+            return Ok(found);
+        }
+        self.refresh().await?;
+        Ok(self.tenants().apps.of_key(key).map(|app| app.id.clone()))
+    }
+
     /// Reads what is new in the store.
     ///
     /// # Errors

@@ -5,7 +5,6 @@
 mod commands;
 mod create;
 mod docs;
-mod lists;
 mod playback;
 mod rooms;
 mod sessions;
@@ -15,8 +14,8 @@ use axum::routing::{get, post};
 
 use super::Shared;
 
+pub(crate) use create::release;
 pub(crate) use docs::{Failure, Paths};
-pub use playback::PlayRules;
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()

@@ -13,6 +13,8 @@ use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::cursor::List;
 use crate::api::error::ApiError;
+use crate::api::lists::{self, Listed, Source};
+use crate::api::placement;
 use crate::api::request::{Page, PathId};
 use crate::ids::{NodeId, RoomId, RoomName, SessionId};
 use crate::reconciler::{Accepted, Intent, Refusal};
@@ -20,7 +22,7 @@ use crate::room::Member;
 use crate::store::record::{RoomHead, decode_room};
 use crate::store::{EntityId, EntityKind};
 
-use super::{create, lists, playback};
+use super::{create, playback};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomRef {
@@ -84,7 +86,7 @@ pub(super) async fn create(
     let name: RoomName = fields.required("name")?;
     let node: Option<NodeId> = fields.parsed("node")?;
     let session: Option<SessionId> = fields.parsed("session")?;
-    let node = create::place(&state, &caller, node, session).await?;
+    let node = placement::place(&state, &caller, node, session).await?;
     let room = create::create(&state, &caller.app, &name, node).await?;
     Ok((StatusCode::CREATED, Json(RoomRef::of(room))))
 }
@@ -98,15 +100,15 @@ pub(super) async fn list(
     let limit = page.limit(50, 200);
     let state = &*state;
     let nodes = &Nodes::now(state);
-    let what = (EntityKind::Room, List::Rooms);
+    let what = (Source::Entities(EntityKind::Room), List::Rooms);
     let rows = lists::page(
         state,
         nodes,
         &caller,
         what,
-        (&page, limit),
-        |entry| async move {
-            let EntityId::Room(id) = entry.entity else {
+        (page.cursor.as_deref(), limit),
+        |listed| async move {
+            let Listed::Entity(EntityId::Room(id)) = listed else {
                 return Ok(None);
             };
             let head = state.open_room(id).await?;

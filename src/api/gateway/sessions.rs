@@ -10,12 +10,11 @@ use crate::api::access::Nodes;
 use crate::api::auth::Caller;
 use crate::api::cursor::List;
 use crate::api::error::ApiError;
+use crate::api::lists::{self, Listed, Source};
 use crate::api::request::{Page, PathId};
 use crate::ids::SessionId;
 use crate::session::SessionState;
 use crate::store::{EntityId, EntityKind};
-
-use super::lists;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct SessionList {
@@ -47,15 +46,15 @@ pub(super) async fn list(
     let limit = page.limit(50, 200);
     let state = &*state;
     let nodes = &Nodes::now(state);
-    let what = (EntityKind::Session, List::Sessions);
+    let what = (Source::Entities(EntityKind::Session), List::Sessions);
     let rows = lists::page(
         state,
         nodes,
         &caller,
         what,
-        (&page, limit),
-        |entry| async move {
-            let EntityId::Session(id) = entry.entity else {
+        (page.cursor.as_deref(), limit),
+        |listed| async move {
+            let Listed::Entity(EntityId::Session(id)) = listed else {
                 return Ok(None);
             };
             let call = state.live_session(id).await?;
