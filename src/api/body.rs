@@ -207,6 +207,16 @@ fn is_json(headers: &HeaderMap) -> bool {
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
+/// The whole number that this is, as far as a float tells them apart.
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() != 0.0 || number.abs() > EXACT {
+        return None;
+    }
+    // Written without its fraction, it is one or it is not; a cast would always give one.
+    format!("{number:.0}").parse().ok()
+}
+
 impl Fields {
     /// The same text for the same fields: in order of their names, and without those that are null, for they are as good
     /// as left out.
@@ -255,12 +265,14 @@ impl Fields {
             .map(Some)
     }
 
-    /// A whole number, if it is given.
+    /// A whole number, if it is given. One written with a point, as `2.0`, is one too: to JSON Schema, and to clients that
+    /// have no other numbers.
     pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
         self.get(name)
             .map(|value| {
                 value
                     .as_i64()
+                    .or_else(|| value.as_f64().and_then(whole))
                     .ok_or_else(|| ApiError::field(name, "expected a whole number"))
             })
             .transpose()

@@ -24,11 +24,14 @@ use crate::reconciler::{Accepted, Intent};
 use crate::store::EntityId;
 use crate::store::gate::{Command, CommandAnswer};
 
+use super::docs::RoomIdText;
+
 type Session = PathId<SessionId>;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Status {
     status: &'static str,
+    #[schema(value_type = RoomIdText)]
     room_id: String,
 }
 
@@ -281,7 +284,7 @@ fn answered(code: StatusCode, body: &impl Serialize) -> Result<CommandAnswer, Ap
 }
 
 /// The causes that FreeSWITCH knows by name. One that it does not know it would take for none at all.
-const CAUSES: &[&str] = &[
+pub(super) const CAUSES: &[&str] = &[
     "ACCESS_INFO_DISCARDED",
     "ALLOTTED_TIMEOUT",
     "ATTENDED_TRANSFER",

@@ -6,9 +6,11 @@
 //! against these schemas, and fails for a route that is not here.
 #![allow(dead_code, reason = "what stands here is read by the macros alone")]
 
+use utoipa::openapi::schema::SchemaType;
+use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
-use super::commands::{Operation, Status};
+use super::commands::{CAUSES, Operation, Status};
 use super::playback::{Operation as Playing, Volume as PlayVolume};
 use super::rooms::{MemberList, RoomDetail, RoomList, RoomRef};
 use super::sessions::{SessionList, SessionRow};
@@ -21,6 +23,51 @@ use super::sessions::{SessionList, SessionRow};
 ))]
 pub(crate) struct Paths;
 
+/// A conference: its node, and a UUID in lower case.
+#[derive(ToSchema)]
+#[schema(
+    as = RoomId,
+    pattern = "^[A-Za-z0-9]{5}-room-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+)]
+pub(super) struct RoomIdText(String);
+
+/// A call: its node, and the UUID of its channel in lower case.
+#[derive(ToSchema)]
+#[schema(
+    as = SessionId,
+    pattern = "^[A-Za-z0-9]{5}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+)]
+pub(super) struct SessionIdText(String);
+
+/// Where a call is.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum CallState {
+    Ringing,
+    Parked,
+    Acting,
+    Joining,
+    InRoom,
+    Leaving,
+}
+
+/// Who called whom, as FreeSWITCH sees it.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum CallDirection {
+    Inbound,
+    Outbound,
+}
+
+/// Whether something plays.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum PlaybackStatus {
+    Playing,
+    Paused,
+    Stopped,
+}
+
 /// A conference that is to be made.
 #[derive(ToSchema)]
 struct NewConference {
@@ -31,6 +78,7 @@ struct NewConference {
     #[schema(pattern = "^[A-Za-z0-9]{5}$")]
     node: Option<String>,
     /// The call whose node it is to be on.
+    #[schema(value_type = Option<SessionIdText>)]
     session: Option<String>,
 }
 
@@ -39,10 +87,27 @@ struct NewConference {
 #[into_params(parameter_in = Query)]
 struct PageQuery {
     /// How many rows at most. What is above the most allowed is taken as that.
-    #[param(minimum = 1)]
+    #[param(schema_with = limit)]
     limit: Option<u64>,
     /// The `cursor` of the page before, as it was.
     cursor: Option<String>,
+}
+
+/// Without the format that a number of so many bits would have: any is taken.
+fn limit() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+}
+
+fn cause() -> ObjectBuilder {
+    let causes = CAUSES.iter().map(|cause| Some(*cause)).chain([None]);
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .description(Some(
+            "FreeSWITCH's name of the hang-up cause. Without it, `NORMAL_CLEARING`.",
+        ))
+        .enum_values(Some(causes))
 }
 
 /// What every command can carry.
@@ -57,6 +122,7 @@ struct Command {
 #[derive(ToSchema)]
 struct Join {
     /// The conference.
+    #[schema(value_type = RoomIdText)]
     room_id: String,
     /// Whether the member can be heard. Without it, members of a conference made through this API join muted.
     muted: Option<bool>,
@@ -68,7 +134,7 @@ struct Join {
 /// How to end a call.
 #[derive(ToSchema)]
 struct Hangup {
-    /// FreeSWITCH's name of the hang-up cause. Without it, `NORMAL_CLEARING`.
+    #[schema(schema_with = cause)]
     cause: Option<String>,
     /// The caller's own id of the command.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
@@ -99,6 +165,8 @@ const ROOM: &str = "acW68-room-550e8400-e29b-41d4-a716-446655440000";
     responses(
         (status = 201, description = "It is made.", body = RoomRef,
          example = json!({"room_id": ROOM})),
+        (status = 403, description = "The session is another app's.", body = Failure),
+        (status = 404, description = "There is no such node or session.", body = Failure),
         (status = 409, description = "The name is taken: `detail.room_id` has it. Or session and node are apart.", body = Failure,
          example = json!({"success": false, "error": "Conference name already taken for this application", "detail": {"room_id": ROOM}})),
     )
@@ -118,7 +186,7 @@ fn list() {}
 /// Read a conference
 #[utoipa::path(
     get, path = "/api/v1/conferences/{room_id}", tag = "conferences",
-    params(("room_id" = String, Path, description = "The conference.")),
+    params(("room_id" = RoomIdText, Path, description = "The conference.")),
     responses(
         (status = 200, description = "How it is. `created_at` is in unix seconds here.", body = RoomDetail,
          example = json!({"room_id": ROOM, "name": "weekly-standup", "created_at": "1711036800", "members": 5, "playback_status": "stopped", "playback_volume": 0, "playback_urls": [], "playback_operation_id": ""})),
@@ -133,7 +201,7 @@ fn get() {}
 /// Another app's conference is not found here.
 #[utoipa::path(
     get, path = "/api/v1/conferences/{room_id}/members", tag = "conferences",
-    params(("room_id" = String, Path, description = "The conference."), PageQuery),
+    params(("room_id" = RoomIdText, Path, description = "The conference."), PageQuery),
     responses(
         (status = 200, description = "A page: 50 unless asked otherwise, 1,000 at most.", body = MemberList,
          example = json!({"room_id": ROOM, "members": [{"uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "did": "747713001", "caller_id": "527121102", "muted": false}], "cursor": ""})),
@@ -148,7 +216,7 @@ fn members() {}
 /// conference its `conference.destroyed`, at the latest 10 seconds after the answer.
 #[utoipa::path(
     delete, path = "/api/v1/conferences/{room_id}", tag = "conferences",
-    params(("room_id" = String, Path, description = "The conference.")),
+    params(("room_id" = RoomIdText, Path, description = "The conference.")),
     responses(
         (status = 200, description = "It ends.", body = RoomRef, example = json!({"room_id": ROOM})),
         (status = 403, description = "It is another app's.", body = Failure),
@@ -168,7 +236,7 @@ fn sessions() {}
 /// Read a call
 #[utoipa::path(
     get, path = "/api/v1/sessions/{uuid}", tag = "sessions",
-    params(("uuid" = String, Path, description = "The call.")),
+    params(("uuid" = SessionIdText, Path, description = "The call.")),
     responses(
         (status = 200, description = "How it is. `state` is `ringing`, `parked`, `acting`, `joining`, `in_room` or `leaving`.", body = SessionRow,
          example = json!({"uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "node": "acW68", "did": "747713001", "caller_id": "527121102", "direction": "inbound", "state": "in_room", "room_id": ROOM, "created_at": "2026-05-06T12:34:56Z"})),
@@ -183,8 +251,8 @@ macro_rules! command {
         $(#[$doc])*
         #[utoipa::path(
             post, path = $path, tag = "commands",
-            params(("uuid" = String, Path, description = "The call.")),
-            request_body(content = Option<$body>, example = json!($request)),
+            params(("uuid" = SessionIdText, Path, description = "The call.")),
+            request_body(content = $body, example = json!($request)),
             responses(
                 (status = 202, description = "It is begun; the webhook tells when it is done.", body = $answer, example = json!($example)),
                 (status = 403, description = "The call is another app's.", body = Failure),
@@ -203,7 +271,7 @@ macro_rules! command {
 /// Its webhook is `conference.member.joined`, or `conference.member.join_failed`.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{uuid}/commands/conference/join", tag = "commands",
-    params(("uuid" = String, Path, description = "The call.")),
+    params(("uuid" = SessionIdText, Path, description = "The call.")),
     request_body(content = Join, example = json!({"room_id": ROOM})),
     responses(
         (status = 200, description = "It is in there already.", body = Status, example = json!({"status": "already_joined", "room_id": ROOM})),
@@ -299,7 +367,7 @@ macro_rules! control {
         $(#[$doc])*
         #[utoipa::path(
             post, path = $path, tag = "playback",
-            params(("room_id" = String, Path, description = "The conference.")),
+            params(("room_id" = RoomIdText, Path, description = "The conference.")),
             request_body(content = $body, example = json!($request)),
             responses(
                 (status = 202, description = "It is accepted.", body = $answer, example = json!($example)),

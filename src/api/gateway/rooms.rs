@@ -22,10 +22,12 @@ use crate::room::Member;
 use crate::store::record::{RoomHead, decode_room};
 use crate::store::{EntityId, EntityKind};
 
+use super::docs::{PlaybackStatus, RoomIdText, SessionIdText};
 use super::{create, playback};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomRef {
+    #[schema(value_type = RoomIdText)]
     room_id: String,
 }
 
@@ -37,10 +39,12 @@ pub(super) struct RoomList {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomRow {
+    #[schema(value_type = RoomIdText)]
     room_id: String,
     name: String,
     members: usize,
     /// RFC 3339 here, unix seconds in [`RoomDetail`]: both as documented.
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
@@ -48,10 +52,13 @@ pub(super) struct RoomRow {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomDetail {
+    #[schema(value_type = RoomIdText)]
     room_id: String,
     name: String,
+    #[schema(pattern = "^[0-9]+$")]
     created_at: String,
     members: usize,
+    #[schema(value_type = PlaybackStatus)]
     playback_status: &'static str,
     playback_volume: i8,
     playback_urls: Vec<String>,
@@ -62,6 +69,7 @@ pub(super) struct RoomDetail {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct MemberList {
+    #[schema(value_type = RoomIdText)]
     room_id: String,
     members: Vec<MemberRow>,
     cursor: String,
@@ -71,6 +79,7 @@ pub(super) struct MemberList {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct MemberRow {
+    #[schema(value_type = SessionIdText)]
     uuid: String,
     did: String,
     caller_id: String,

@@ -16,6 +16,8 @@ use crate::ids::SessionId;
 use crate::session::SessionState;
 use crate::store::{EntityId, EntityKind};
 
+use super::docs::{CallDirection, CallState, RoomIdText, SessionIdText};
+
 #[derive(Serialize, ToSchema)]
 pub(super) struct SessionList {
     sessions: Vec<SessionRow>,
@@ -24,14 +26,20 @@ pub(super) struct SessionList {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct SessionRow {
+    #[schema(value_type = SessionIdText)]
     uuid: String,
+    #[schema(pattern = "^[A-Za-z0-9]{5}$")]
     node: String,
     did: String,
     caller_id: String,
+    #[schema(value_type = CallDirection)]
     direction: &'static str,
+    #[schema(value_type = CallState)]
     state: &'static str,
     /// `null` while it is in none.
+    #[schema(value_type = Option<RoomIdText>)]
     room_id: Option<String>,
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,

@@ -120,7 +120,7 @@ pub(super) async fn list(
     }))
 }
 
-/// `GET /conferencecalls/{id}`.
+/// `GET /conferencecalls/{conferencecall_id}`.
 pub(super) async fn get(
     State(state): State<Shared>,
     customer: Customer,
@@ -130,7 +130,7 @@ pub(super) async fn get(
     Ok(Json(Conferencecall::of(id, &view, customer.id)))
 }
 
-/// `DELETE /conferencecalls/{id}`. One that is leaving or has left is answered as it is.
+/// `DELETE /conferencecalls/{conferencecall_id}`. One that is leaving or has left is answered as it is.
 pub(super) async fn delete(
     State(state): State<Shared>,
     customer: Customer,

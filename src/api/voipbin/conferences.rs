@@ -111,7 +111,7 @@ pub(super) async fn list(
     }))
 }
 
-/// `GET /conferences/{id}`.
+/// `GET /conferences/{conference_id}`.
 pub(super) async fn get(
     State(state): State<Shared>,
     customer: Customer,
@@ -121,7 +121,7 @@ pub(super) async fn get(
     form(&state, &room)
 }
 
-/// `PUT /conferences/{id}`.
+/// `PUT /conferences/{conference_id}`.
 pub(super) async fn update(
     State(state): State<Shared>,
     customer: Customer,
@@ -154,7 +154,7 @@ pub(super) async fn update(
     shown(&state, &customer, room.id()).await
 }
 
-/// `DELETE /conferences/{id}`. One that ends already is answered as it is.
+/// `DELETE /conferences/{conference_id}`. One that ends already is answered as it is.
 pub(super) async fn delete(
     State(state): State<Shared>,
     customer: Customer,
@@ -174,7 +174,7 @@ pub(super) async fn delete(
     shown(&state, &customer, room.id()).await
 }
 
-/// `POST /conferences/{id}/recording_start`.
+/// `POST /conferences/{conference_id}/recording_start`.
 pub(super) async fn recording_start(
     State(state): State<Shared>,
     customer: Customer,
@@ -192,7 +192,7 @@ pub(super) async fn recording_start(
     shown(&state, &customer, room).await
 }
 
-/// `POST /conferences/{id}/recording_stop`.
+/// `POST /conferences/{conference_id}/recording_stop`.
 pub(super) async fn recording_stop(
     State(state): State<Shared>,
     customer: Customer,

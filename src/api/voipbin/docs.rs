@@ -224,8 +224,8 @@ fn list_conferences() {}
 
 /// Read a conference
 #[utoipa::path(
-    get, path = "/v1.0/conferences/{id}", tag = "conferences (VoIPBIN)",
-    params(("id" = Uuid, Path, description = "The conference.")),
+    get, path = "/v1.0/conferences/{conference_id}", tag = "conferences (VoIPBIN)",
+    params(("conference_id" = Uuid, Path, description = "The conference.")),
     responses(
         (status = 200, description = "How it is.", body = Conference,
          example = json!(conference())),
@@ -239,8 +239,8 @@ fn get_conference() {}
 ///
 /// Its type does not change. A new timeout counts from its creation. Its webhook is `conference.updated`.
 #[utoipa::path(
-    put, path = "/v1.0/conferences/{id}", tag = "conferences (VoIPBIN)",
-    params(("id" = Uuid, Path, description = "The conference.")),
+    put, path = "/v1.0/conferences/{conference_id}", tag = "conferences (VoIPBIN)",
+    params(("conference_id" = Uuid, Path, description = "The conference.")),
     request_body(content = VoipbinUpdate, example = json!({"name": "another", "timeout": 3600})),
     responses(
         (status = 200, description = "How it is now.", body = Conference, example = json!(conference())),
@@ -255,8 +255,8 @@ fn update_conference() {}
 ///
 /// Its members go back into park, and it is `terminating` until they are out. One that ends already is answered as it is.
 #[utoipa::path(
-    delete, path = "/v1.0/conferences/{id}", tag = "conferences (VoIPBIN)",
-    params(("id" = Uuid, Path, description = "The conference.")),
+    delete, path = "/v1.0/conferences/{conference_id}", tag = "conferences (VoIPBIN)",
+    params(("conference_id" = Uuid, Path, description = "The conference.")),
     responses(
         (status = 200, description = "It ends.", body = Conference, example = json!(conference())),
         (status = 403, description = "It is another app's.", body = Failure),
@@ -269,8 +269,8 @@ fn delete_conference() {}
 ///
 /// One recording at a time. Its webhooks are `conference.recording.started`, or `.failed`.
 #[utoipa::path(
-    post, path = "/v1.0/conferences/{id}/recording_start", tag = "conferences (VoIPBIN)",
-    params(("id" = Uuid, Path, description = "The conference.")),
+    post, path = "/v1.0/conferences/{conference_id}/recording_start", tag = "conferences (VoIPBIN)",
+    params(("conference_id" = Uuid, Path, description = "The conference.")),
     request_body(content = VoipbinCommand, example = json!({})),
     responses(
         (status = 200, description = "It is about to be recorded: `recording_id` says as what.", body = Conference, example = json!(conference())),
@@ -285,8 +285,8 @@ fn recording_start() {}
 ///
 /// Its webhook is `conference.recording.stopped`.
 #[utoipa::path(
-    post, path = "/v1.0/conferences/{id}/recording_stop", tag = "conferences (VoIPBIN)",
-    params(("id" = Uuid, Path, description = "The conference.")),
+    post, path = "/v1.0/conferences/{conference_id}/recording_stop", tag = "conferences (VoIPBIN)",
+    params(("conference_id" = Uuid, Path, description = "The conference.")),
     request_body(content = VoipbinCommand, example = json!({})),
     responses(
         (status = 200, description = "The recording is about to end.", body = Conference, example = json!(conference())),
@@ -325,8 +325,8 @@ fn list_conferencecalls() {}
 
 /// Read a conferencecall
 #[utoipa::path(
-    get, path = "/v1.0/conferencecalls/{id}", tag = "conferencecalls (VoIPBIN)",
-    params(("id" = Uuid, Path, description = "The conferencecall.")),
+    get, path = "/v1.0/conferencecalls/{conferencecall_id}", tag = "conferencecalls (VoIPBIN)",
+    params(("conferencecall_id" = Uuid, Path, description = "The conferencecall.")),
     responses(
         (status = 200, description = "How it is.", body = Conferencecall,
          example = json!(conferencecall())),
@@ -340,8 +340,8 @@ fn get_conferencecall() {}
 ///
 /// One that is `leaving` or `leaved` is answered as it is.
 #[utoipa::path(
-    delete, path = "/v1.0/conferencecalls/{id}", tag = "conferencecalls (VoIPBIN)",
-    params(("id" = Uuid, Path, description = "The conferencecall.")),
+    delete, path = "/v1.0/conferencecalls/{conferencecall_id}", tag = "conferencecalls (VoIPBIN)",
+    params(("conferencecall_id" = Uuid, Path, description = "The conferencecall.")),
     responses(
         (status = 200, description = "It is `leaving`; one that had not come in yet is `leaved`.", body = Conferencecall, example = json!(conferencecall())),
         (status = 403, description = "It is another app's.", body = Failure),
@@ -362,8 +362,8 @@ fn list_recordings() {}
 
 /// Read a recording
 #[utoipa::path(
-    get, path = "/v1.0/recordings/{id}", tag = "recordings (VoIPBIN)",
-    params(("id" = Uuid, Path, description = "The recording.")),
+    get, path = "/v1.0/recordings/{recording_id}", tag = "recordings (VoIPBIN)",
+    params(("recording_id" = Uuid, Path, description = "The recording.")),
     responses(
         (status = 200, description = "How it is. Its file is on the node.", body = Recording,
          example = json!(a_recording())),

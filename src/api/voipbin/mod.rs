@@ -25,24 +25,24 @@ pub(crate) fn routes() -> Router<Shared> {
             get(conferences::list).post(conferences::create),
         )
         .route(
-            "/conferences/{id}",
+            "/conferences/{conference_id}",
             get(conferences::get)
                 .put(conferences::update)
                 .delete(conferences::delete),
         )
         .route(
-            "/conferences/{id}/recording_start",
+            "/conferences/{conference_id}/recording_start",
             post(conferences::recording_start),
         )
         .route(
-            "/conferences/{id}/recording_stop",
+            "/conferences/{conference_id}/recording_stop",
             post(conferences::recording_stop),
         )
         .route("/conferencecalls", get(calls::list).post(calls::create))
         .route(
-            "/conferencecalls/{id}",
+            "/conferencecalls/{conferencecall_id}",
             get(calls::get).delete(calls::delete),
         )
         .route("/recordings", get(recordings::list))
-        .route("/recordings/{id}", get(recordings::get))
+        .route("/recordings/{recording_id}", get(recordings::get))
 }

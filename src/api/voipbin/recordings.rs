@@ -67,7 +67,7 @@ pub(super) async fn list(
     }))
 }
 
-/// `GET /recordings/{id}`.
+/// `GET /recordings/{recording_id}`.
 pub(super) async fn get(
     State(state): State<Shared>,
     customer: Customer,

@@ -18,15 +18,16 @@ impl<S: Send + Sync> FromRequestParts<S> for PathUuid {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let wrong = || ApiError::field("id", "expected a uuid");
         let params = RawPathParams::from_request_parts(parts, state)
             .await
-            .map_err(|_| wrong())?;
-        let (_, text) = params
+            .map_err(|_| ApiError::field("id", "not valid UTF-8"))?;
+        let (name, text) = params
             .iter()
-            .find(|(name, _)| *name == "id")
+            .next()
             .ok_or_else(|| ApiError::internal(&"a route without its id"))?;
-        uuid(text).map(Self).ok_or_else(wrong)
+        uuid(text)
+            .map(Self)
+            .ok_or_else(|| ApiError::field(name, "expected a uuid"))
     }
 }
 
