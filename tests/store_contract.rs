@@ -1339,6 +1339,27 @@ async fn tokens_come_at_their_rate_and_are_an_apps_own(s: Subject) {
     assert_eq!(s.tokens(&fast, rate, 9).await, Tokens::Granted(1));
 }
 
+async fn tokens_that_are_missing_come_at_the_new_rate_once_it_has_changed(s: Subject) {
+    let rate = |every, burst| Rate { every, burst };
+    let (slow, fast) = (rate(LONG, 3), rate(SHORT, 10));
+    assert_eq!(s.tokens(&app(), slow, 9).await, Tokens::Granted(3));
+    let Tokens::Wait(wait) = s.tokens(&app(), fast, 1).await else {
+        panic!("an empty bucket stays empty");
+    };
+    assert!(
+        wait <= SHORT,
+        "it is not waited for at the old rate: {wait:?}"
+    );
+    s.pass(SHORT * 10).await;
+    assert_eq!(s.tokens(&app(), fast, 99).await, Tokens::Granted(10));
+    // What is missing now is little at the slow rate, but it is not nothing.
+    assert_eq!(s.tokens(&app(), slow, 9).await, Tokens::Granted(2));
+    assert!(matches!(
+        s.tokens(&app(), slow, 1).await,
+        Tokens::Wait(wait) if wait <= LONG
+    ));
+}
+
 async fn no_apps_are_stored_at_first(s: Subject) {
     let none = s.store.read_apps(None).await.unwrap().unwrap();
     assert_eq!((none.version, none.records), (0, Vec::new()));
@@ -1462,4 +1483,5 @@ contract! {
     an_answer_that_comes_late_counts_if_nobody_began_anew,
     of_concurrent_requests_one_begins_the_command,
     tokens_come_at_their_rate_and_are_an_apps_own,
+    tokens_that_are_missing_come_at_the_new_rate_once_it_has_changed,
 }
