@@ -1229,7 +1229,7 @@ async fn of_concurrent_takers_one_gets_the_cooldown(s: Subject) {
 
 fn command(uid: &str, fingerprint: &str, token: u128) -> Command {
     Command {
-        session: SessionId::new(node(), ChannelId::new(Uuid::from_u128(1))),
+        about: session(1),
         uid: uid.parse().unwrap(),
         fingerprint: fingerprint.to_owned(),
         token: Uuid::from_u128(token),
@@ -1263,9 +1263,11 @@ async fn a_command_id_is_for_one_command(s: Subject) {
     assert_eq!(s.begin(&other, LONG).await, CommandStart::Different);
     let apart = command("v", "g", 3);
     assert_eq!(s.begin(&apart, LONG).await, CommandStart::First);
-    let mut elsewhere = command("u", "g", 4);
-    elsewhere.session = SessionId::new(node(), ChannelId::new(Uuid::from_u128(2)));
-    assert_eq!(s.begin(&elsewhere, LONG).await, CommandStart::First);
+    for about in [session(2), room(1), room(2)] {
+        let mut elsewhere = command("u", "g", 4);
+        elsewhere.about = about;
+        assert_eq!(s.begin(&elsewhere, LONG).await, CommandStart::First);
+    }
 }
 
 async fn a_forgotten_command_is_first_again(s: Subject) {

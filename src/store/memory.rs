@@ -23,7 +23,7 @@ use super::{
     NewDelivery, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Scope, Store, StoreError,
     Version,
 };
-use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomId, RoomName, SessionId};
+use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomId, RoomName};
 use crate::telemetry::WEBHOOK_DEAD_DROPPED;
 use crate::time::Timestamp;
 
@@ -84,7 +84,7 @@ struct Inner {
 }
 
 type CooldownKey = (EntityId, String);
-type CommandKey = (SessionId, CommandUid);
+type CommandKey = (EntityId, CommandUid);
 
 /// A command that its caller gave an id.
 struct Begun {
@@ -224,7 +224,7 @@ impl Node {
 
     fn begin_command(&mut self, command: &Command, hold: Duration, now: Duration) -> CommandStart {
         self.expire_gates(now);
-        let key = (command.session, command.uid.clone());
+        let key = (command.about, command.uid.clone());
         match self.commands.get(&key) {
             Some(begun) if begun.fingerprint != command.fingerprint => CommandStart::Different,
             Some(Begun {
@@ -788,7 +788,7 @@ impl Store for MemoryStore {
     ) -> Result<CommandStart, StoreError> {
         let now = self.now();
         let mut inner = self.lock();
-        let node = inner.node(command.session.node());
+        let node = inner.node(command.about.node());
         Ok(node.begin_command(command, hold, now))
     }
 
@@ -800,9 +800,9 @@ impl Store for MemoryStore {
     ) -> Result<bool, StoreError> {
         let now = self.now();
         let mut inner = self.lock();
-        let node = inner.node(command.session.node());
+        let node = inner.node(command.about.node());
         node.expire_gates(now);
-        let key = (command.session, command.uid.clone());
+        let key = (command.about, command.uid.clone());
         if node
             .commands
             .get(&key)
@@ -816,9 +816,9 @@ impl Store for MemoryStore {
     }
 
     async fn forget_command(&self, command: &Command) -> Result<(), StoreError> {
-        let key = (command.session, command.uid.clone());
+        let key = (command.about, command.uid.clone());
         let mut inner = self.lock();
-        let commands = &mut inner.node(command.session.node()).commands;
+        let commands = &mut inner.node(command.about.node()).commands;
         if commands
             .get(&key)
             .is_some_and(|begun| begun.token == command.token)

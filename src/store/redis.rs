@@ -1068,7 +1068,7 @@ impl Store for RedisStore {
         command: &Command,
         hold: Duration,
     ) -> Result<CommandStart, StoreError> {
-        let key = keys::command(command.session, &command.uid);
+        let key = keys::command(command.about, &command.uid);
         let (answer, status, body): (u8, u16, String) = self
             .run(&COMMAND_BEGIN, &key, 1, |cmd| {
                 cmd.arg(&key)
@@ -1091,7 +1091,7 @@ impl Store for RedisStore {
         answer: &CommandAnswer,
         keep: Duration,
     ) -> Result<bool, StoreError> {
-        let key = keys::command(command.session, &command.uid);
+        let key = keys::command(command.about, &command.uid);
         self.run(&COMMAND_FINISH, &key, 1, |cmd| {
             cmd.arg(&key)
                 .arg(&command.fingerprint)
@@ -1104,7 +1104,7 @@ impl Store for RedisStore {
     }
 
     async fn forget_command(&self, command: &Command) -> Result<(), StoreError> {
-        let key = keys::command(command.session, &command.uid);
+        let key = keys::command(command.about, &command.uid);
         self.run::<Value>(&COMMAND_FORGET, &key, 1, |cmd| {
             cmd.arg(&key).arg(command.token.to_string());
         })
