@@ -33,6 +33,7 @@ use crate::time::Timestamp;
 
 use super::Settings;
 use super::belief::{Belief, FreshIds, Order, Outcome, Rules};
+use super::dispatch::Dispatch;
 use super::feed::FromNode;
 use super::intent::{Accepted, Intent, IntentError, Refusal};
 use super::news::{Dump, ListedChannel, Snapshot};
@@ -121,7 +122,7 @@ pub(super) enum Work {
 }
 
 /// A caller who is answered later, and what it is told when all goes well.
-type Waiting = (Accepted, oneshot::Sender<Result<Accepted, IntentError>>);
+pub(super) type Waiting = (Accepted, oneshot::Sender<Result<Accepted, IntentError>>);
 
 /// How the actor stands, for those who report it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -166,6 +167,9 @@ pub(super) struct Actor {
     settings: Settings,
     owner: Uuid,
     queue: mpsc::Sender<Work>,
+    dispatch: Dispatch,
+    /// Of orders for which there was no room: it goes before what has queued.
+    own: Vec<Work>,
     standing: watch::Sender<Standing>,
     told: Arc<Notify>,
     tasks: TaskTracker,
@@ -212,6 +216,7 @@ impl Actor {
         settings: Settings,
         owner: Uuid,
         queue: mpsc::Sender<Work>,
+        dispatch: Dispatch,
         standing: watch::Sender<Standing>,
         told: Arc<Notify>,
         tasks: TaskTracker,
@@ -225,6 +230,8 @@ impl Actor {
             settings,
             owner,
             queue,
+            dispatch,
+            own: Vec::new(),
             standing,
             told,
             tasks,
@@ -307,6 +314,7 @@ impl Actor {
             self.keep_lease().await;
             self.read_again().await;
             let mut items: Vec<Item> = fresh.drain(..).map(Item::News).collect();
+            items.extend(self.own.drain(..).map(Item::Work));
             items.extend(asked.drain(..).map(Item::Work));
             self.add_due(&mut items).await;
             if !items.is_empty() {
@@ -349,6 +357,9 @@ impl Actor {
 
     fn next_wake(&self) -> Instant {
         let mut wake = self.next_lease;
+        if !self.own.is_empty() {
+            return Instant::now();
+        }
         if self.lease.is_some() {
             // Each time stands under the conditions under which something is done about it: one that has passed and is not
             // acted on would wake the actor for ever.
