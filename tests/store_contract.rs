@@ -20,7 +20,7 @@ use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
     Backlog, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId, EntityKind, EntityWrite,
     Lease, LeaseOutcome, Life, Listing, Message, NameOutcome, NewDelivery, OutboxCursor,
-    REMEMBERED_REQUESTS, Scope, Store, Version,
+    REMEMBERED_REQUESTS, Record, Scope, Store, Version,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
@@ -110,6 +110,13 @@ impl Subject {
     /// Commits what must be applied.
     async fn apply(&self, commit: &Commit) {
         assert_eq!(self.commit(commit).await, CommitOutcome::Applied);
+    }
+
+    /// The live entities of the node, of which all are readable.
+    async fn live(&self) -> Vec<(EntityId, Record)> {
+        let found = self.store.read_node(node()).await.unwrap();
+        assert!(found.unreadable.is_empty(), "{found:?}");
+        found.records
     }
 
     async fn version(&self, entity: EntityId) -> Version {
@@ -338,7 +345,7 @@ async fn answers_a_ping(s: Subject) {
 async fn what_was_never_written_is_absent(s: Subject) {
     assert_eq!(s.store.read(room(1)).await.unwrap(), None);
     assert_eq!(s.store.read_head(session(1)).await.unwrap(), None);
-    assert_eq!(s.store.read_node(node()).await.unwrap(), Vec::new());
+    assert_eq!(s.live().await, []);
 }
 
 async fn a_created_entity_reads_back_sorted(s: Subject) {
@@ -561,10 +568,8 @@ async fn read_node_finds_what_lives(s: Subject) {
     commit.node = other_node();
     s.apply(&commit).await;
     let found: BTreeSet<_> = s
-        .store
-        .read_node(node())
+        .live()
         .await
-        .unwrap()
         .into_iter()
         .map(|(entity, record)| (entity, record.parts[0].1.clone()))
         .collect();
@@ -674,7 +679,7 @@ async fn what_ended_is_off_the_lists_and_kept_for_its_time(s: Subject) {
     assert_eq!(s.list(None, 10).await, []);
     let late = Timestamp::from_millis(1000);
     assert_eq!(s.store.due(node(), late, 10).await.unwrap(), []);
-    assert_eq!(s.store.read_node(node()).await.unwrap(), []);
+    assert_eq!(s.live().await, []);
     assert_eq!(s.backlog().await.outbox, 1);
     s.pass(SHORT).await;
     assert_eq!(s.store.read(room(1)).await.unwrap(), None);
@@ -702,10 +707,10 @@ async fn what_ended_can_be_written_and_revived(s: Subject) {
     s.apply(&commit).await;
     s.apply(&end(room(1), Version(1), A_WHILE)).await;
     s.apply(&end(room(1), Version(2), LONG)).await;
-    assert_eq!(s.store.read_node(node()).await.unwrap(), []);
+    assert_eq!(s.live().await, []);
     s.pass(A_WHILE).await;
     s.apply(&change(vec![write(room(1), Version(3))])).await;
-    assert_eq!(s.store.read_node(node()).await.unwrap().len(), 1);
+    assert_eq!(s.live().await.len(), 1);
     assert_eq!(s.list(None, 10).await.len(), 1);
     s.apply(&end(room(1), Version(4), A_WHILE)).await;
     s.apply(&change(vec![write(room(1), Version(5))])).await;
@@ -876,8 +881,11 @@ async fn a_name_is_freed_only_by_its_room(s: Subject) {
 async fn ask_again(s: &Subject, wanted: RoomId) -> NameOutcome {
     match s.reserve(wanted, LONG).await {
         NameOutcome::Taken { room } => {
-            let live = s.store.read_node(room.node()).await.unwrap();
-            if live.iter().any(|(id, _)| *id == EntityId::Room(room)) {
+            if s.live()
+                .await
+                .iter()
+                .any(|(id, _)| *id == EntityId::Room(room))
+            {
                 return NameOutcome::Taken { room };
             }
             s.free(room).await;

@@ -20,8 +20,8 @@ use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
     EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry, Message, NameOutcome,
-    NewDelivery, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Scope, Store, StoreError,
-    Version,
+    NewDelivery, NodeRecords, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Scope, Store,
+    StoreError, Version,
 };
 use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomId, RoomName};
 use crate::telemetry::WEBHOOK_DEAD_DROPPED;
@@ -545,15 +545,17 @@ impl Store for MemoryStore {
         Ok(found.map(Entity::head))
     }
 
-    async fn read_node(&self, node: NodeId) -> Result<Vec<(EntityId, Record)>, StoreError> {
+    async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError> {
         let mut inner = self.lock();
-        Ok(inner
+        let live = inner
             .node(node)
             .entities
             .iter()
-            .filter(|(_, entity)| entity.kept_until.is_none())
-            .map(|(id, entity)| (*id, entity.record()))
-            .collect())
+            .filter(|(_, entity)| entity.kept_until.is_none());
+        Ok(NodeRecords {
+            records: live.map(|(id, entity)| (*id, entity.record())).collect(),
+            unreadable: Vec::new(),
+        })
     }
 
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {

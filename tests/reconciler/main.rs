@@ -3,5 +3,9 @@
 // All of it is a test, also what the lint cannot know to be one.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod paced;
+mod quarantine;
 mod world;

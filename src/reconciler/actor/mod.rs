@@ -13,7 +13,7 @@ mod resyncing;
 mod state;
 mod step;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -196,8 +196,8 @@ pub(super) struct Actor {
     resync_not_before: Instant,
     /// The event connection that was last acted on, by its number.
     connection: u64,
-    /// Records that cannot be read: left alone, and not written over.
-    unreadable: HashSet<EntityId>,
+    /// The store's list of deadlines cannot be read, and that was said.
+    due_unreadable: bool,
     next_lease: Instant,
     next_due: Instant,
     next_read: Instant,
@@ -250,7 +250,7 @@ impl Actor {
             next_resync: now,
             resync_not_before: now,
             connection: 0,
-            unreadable: HashSet::new(),
+            due_unreadable: false,
             next_lease: now,
             next_due: now,
             next_read: now,

@@ -273,7 +273,7 @@ impl Actor {
     ) -> (Vec<EntityWrite>, Vec<(EntityId, Option<Timestamp>)>) {
         let mut writes = Vec::new();
         let mut deadlines = Vec::new();
-        for entity in touched.iter().filter(|e| !self.unreadable.contains(e)) {
+        for entity in touched {
             let expected = self.versions.get(entity).copied().unwrap_or_default();
             let created = expected == Version::ABSENT;
             let write = match entity {

@@ -9,6 +9,9 @@ use super::{About, Belief, Cx, Notice, Order};
 
 impl Belief {
     pub(super) fn room_input(&mut self, id: RoomId, input: RoomInput, cx: &mut Cx<'_>) {
+        if self.left_alone.contains(&EntityId::Room(id)) {
+            return;
+        }
         let room = self
             .rooms
             .entry(id)

@@ -177,6 +177,8 @@ pub struct Belief {
     unlisted: BTreeSet<ChannelId>,
     ended: BTreeMap<ChannelId, Timestamp>,
     touched: BTreeSet<EntityId>,
+    /// What is stored of these cannot be read: nothing is believed of them, and nothing makes it.
+    left_alone: BTreeSet<EntityId>,
     rules: Rules,
 }
 
@@ -193,6 +195,7 @@ impl Belief {
             unlisted: BTreeSet::new(),
             ended: BTreeMap::new(),
             touched: BTreeSet::new(),
+            left_alone: BTreeSet::new(),
             rules,
         }
     }
@@ -281,6 +284,20 @@ impl Belief {
             Some(session) => self.sessions.insert(id, session),
             None => self.sessions.remove(&id),
         };
+    }
+
+    /// Believes nothing of this from here on, because what is stored of it cannot be read; `false`: that was so already.
+    pub fn leave_alone(&mut self, entity: EntityId) -> bool {
+        match entity {
+            EntityId::Room(id) => self.put_room(id, None),
+            EntityId::Session(id) => self.put_session(id, None),
+        }
+        self.left_alone.insert(entity)
+    }
+
+    /// It can be read again.
+    pub fn take_up(&mut self, entity: EntityId) {
+        self.left_alone.remove(&entity);
     }
 
     /// Forgets everything but who the channels are: it is loaded anew.
