@@ -18,6 +18,7 @@ use crate::ids::AppId;
 
 use super::Shared;
 use super::error::ApiError;
+use super::registry::Known;
 
 const APP_ID: &str = "x-app-id";
 const API_KEY: &str = "x-api-key";
@@ -65,6 +66,8 @@ pub struct App {
     pub keys: [Option<KeyDigest>; 2],
     /// The numbers whose calls are its own.
     pub dids: Vec<String>,
+    /// How many requests a second it may make, where that is not what every app may.
+    pub rate_limit: Option<u32>,
 }
 
 impl From<&AppConfig> for App {
@@ -81,6 +84,7 @@ impl From<&AppConfig> for App {
             // The configuration takes no more than two.
             keys: [next(), next()],
             dids: config.dids.clone(),
+            rate_limit: config.rate_limit,
         }
     }
 }
@@ -160,16 +164,16 @@ impl FromRequestParts<Shared> for Caller {
             .and_then(|value| std::str::from_utf8(value).ok())
             .and_then(|text| text.parse().ok());
         let key = only(&parts.headers, API_KEY).unwrap_or_default();
-        let app = state.apps.authenticate(id.as_ref(), key).await?;
+        let known = state.apps.authenticate(id.as_ref(), key).await?;
         // What exactly was wrong is not told.
-        let app = app.ok_or_else(|| {
+        let Known { app, rate_limit } = known.ok_or_else(|| {
             ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "missing or invalid X-App-ID or X-API-Key",
             )
         })?;
         // What anybody can send in an app's name costs the app nothing.
-        state.limiter.admit(&app).await?;
+        state.limiter.admit(&app, rate_limit).await?;
         Ok(Self { app })
     }
 }
@@ -192,6 +196,7 @@ mod tests {
             customer_id: Uuid::nil(),
             keys: [Some(KeyDigest::of("old")), Some(KeyDigest::of("new"))],
             dids: Vec::new(),
+            rate_limit: None,
         }])
     }
 
@@ -213,6 +218,7 @@ mod tests {
             customer_id: Uuid::nil(),
             keys: keys.map(|key| key.map(KeyDigest::of)),
             dids: Vec::new(),
+            rate_limit: None,
         };
         let apps = Apps::new([
             app("a", [Some("one"), Some("both")]),
@@ -234,6 +240,7 @@ mod tests {
             customer_id: Uuid::nil(),
             keys: [None, None],
             dids: Vec::new(),
+            rate_limit: None,
         }]);
         assert!(apps.authenticate(Some(&id), b"").is_none());
     }
@@ -245,6 +252,7 @@ mod tests {
             customer_id: Uuid::nil(),
             api_keys: ["old", "new"].map(ApiKeyDigest::of).to_vec(),
             dids: vec!["1".to_owned()],
+            rate_limit: None,
             webhooks: Vec::new(),
         };
         let apps = Apps::configured(std::slice::from_ref(&configured));

@@ -12,7 +12,7 @@
 //! | syntax: path, query, body | 400, 413, 415 | the extractors after it, then the handler's own parsing |
 //! | existence | 404 | `access`: `find_*` |
 //! | ownership | 403 | `access`: `own` |
-//! | replay of a `command_uid` | the first answer, 409 | `replay`, between `own` and `submit` in `gateway::commands` |
+//! | replay of a `command_uid` | the first answer, 409 | `replay`, between `own` and `submit` in `gateway::asked` |
 //! | state | 409 | [`Controller::submit`]; while a cooldown runs, `access`: `answered_by_state` |
 //! | cooldown | 429 | `limits`: `submit_cooled`, around `submit`; why the order holds is said there |
 //! | the command | 404, 502, 503, 504 | [`Controller::submit`] |

@@ -7,6 +7,7 @@ use axum::http::Request;
 use roomkeeper::api::openapi::document;
 use roomkeeper::reconciler::Accepted;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::world::*;
 
@@ -79,9 +80,7 @@ fn it_says_what_it_is() {
 async fn every_documented_operation_is_routed_and_no_other_method_is() {
     let (api, world) = (api(), World::new());
     for (path, item) in api["paths"].as_object().unwrap() {
-        let path = path
-            .replace("{room_id}", &room_id("acW68", 1).to_string())
-            .replace("{uuid}", &session_id("acW68", 1).to_string());
+        let path = with_ids(path);
         for method in METHODS {
             let request = Request::builder()
                 .method(method.to_uppercase().as_str())
@@ -143,12 +142,18 @@ fn examples_fit_their_schemas() {
     assert!(seen >= 20, "{seen}");
 }
 
+/// A documented path, with ids of what there is not.
+fn with_ids(path: &str) -> String {
+    path.replace("{room_id}", &room_id("acW68", 1).to_string())
+        .replace("{uuid}", &session_id("acW68", 1).to_string())
+        .replace("{conference_id}", &Uuid::from_u128(1).to_string())
+        .replace("{conferencecall_id}", &Uuid::from_u128(1).to_string())
+        .replace("{recording_id}", &Uuid::from_u128(1).to_string())
+}
+
 /// The request of a documented operation, its ids put in.
 fn asking(path: &str, method: &str, body: Option<Value>) -> Request<Body> {
-    let path = path
-        .replace("{room_id}", &room_id("acW68", 1).to_string())
-        .replace("{uuid}", &session_id("acW68", 1).to_string());
-    request(DEMO, &method.to_uppercase(), &path, body)
+    request(DEMO, &method.to_uppercase(), &with_ids(path), body)
 }
 
 #[tokio::test]

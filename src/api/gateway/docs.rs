@@ -114,6 +114,8 @@ fn cause() -> ObjectBuilder {
 #[derive(ToSchema)]
 struct Command {
     /// The caller's own id of the command, echoed in the webhook it leads to. Made when not given.
+    /// Given again for the same call or conference within 60 seconds of the answer, that answer is repeated and nothing is
+    /// done; with anything else in the body it is 409.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
     command_uid: Option<String>,
 }
@@ -127,6 +129,8 @@ struct Join {
     /// Whether the member can be heard. Without it, members of a conference made through this API join muted.
     muted: Option<bool>,
     /// The caller's own id of the command, echoed in the webhook it leads to. Made when not given.
+    /// Given again for the same call or conference within 60 seconds of the answer, that answer is repeated and nothing is
+    /// done; with anything else in the body it is 409.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
     command_uid: Option<String>,
 }
@@ -137,6 +141,8 @@ struct Hangup {
     #[schema(schema_with = cause)]
     cause: Option<String>,
     /// The caller's own id of the command.
+    /// Given again for the same call or conference within 60 seconds of the answer, that answer is repeated and nothing is
+    /// done; with anything else in the body it is 409.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
     command_uid: Option<String>,
 }
@@ -278,7 +284,7 @@ macro_rules! command {
         (status = 202, description = "It is begun.", body = Status, example = json!({"status": "joining", "room_id": ROOM})),
         (status = 403, description = "The call or the conference is another app's.", body = Failure),
         (status = 404, description = "There is no such call or conference.", body = Failure),
-        (status = 409, description = "The call is in another conference, still leaving one, or on another node.", body = Failure,
+        (status = 409, description = "The call is in another conference, still leaving one, or on another node. Or the `command_uid` was given to another command.", body = Failure,
          example = json!({"success": false, "error": "Session is already in a different conference room. Use conference/leave first."})),
         (status = 502, description = "FreeSWITCH refused.", body = Failure),
         (status = 504, description = "FreeSWITCH did not answer in time: it may be done or not.", body = Failure),
@@ -293,7 +299,7 @@ command! {
     leave, "/api/v1/sessions/{uuid}/commands/conference/leave",
     Command, {"command_uid": "leave-1"}, Status,
     {"status": "leaving", "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
-    "It is still joining."
+    "It is still joining. Or the `command_uid` was given to another command."
 }
 
 command! {
@@ -303,7 +309,7 @@ command! {
     mute, "/api/v1/sessions/{uuid}/commands/conference/mute",
     Command, {"command_uid": "mute-1"}, Status,
     {"status": "muted", "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
-    "It is muted already, or still joining."
+    "It is muted already, or still joining. Or the `command_uid` was given to another command."
 }
 
 command! {
@@ -313,7 +319,7 @@ command! {
     unmute, "/api/v1/sessions/{uuid}/commands/conference/unmute",
     Command, {"command_uid": "unmute-1"}, Status,
     {"status": "unmuted", "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
-    "It is unmuted already, or still joining."
+    "It is unmuted already, or still joining. Or the `command_uid` was given to another command."
 }
 
 command! {
@@ -323,7 +329,7 @@ command! {
     answer, "/api/v1/sessions/{uuid}/commands/answer",
     Command, {"command_uid": "answer-1"}, Operation,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "in_progress"},
-    "It is answered already."
+    "It is answered already. Or the `command_uid` was given to another command."
 }
 
 command! {
@@ -333,7 +339,7 @@ command! {
     hangup, "/api/v1/sessions/{uuid}/commands/hangup",
     Hangup, {"cause": "NORMAL_CLEARING"}, Operation,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "in_progress"},
-    "It is ending already."
+    "It is ending already. Or the `command_uid` was given to another command."
 }
 
 /// What to play.
@@ -343,6 +349,8 @@ struct Play {
     #[schema(min_items = 1, max_items = 128)]
     urls: Vec<String>,
     /// The caller's own id of the command, echoed in the webhooks it leads to.
+    /// Given again for the same call or conference within 60 seconds of the answer, that answer is repeated and nothing is
+    /// done; with anything else in the body it is 409.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
     command_uid: Option<String>,
 }
@@ -354,6 +362,8 @@ struct NewVolume {
     #[schema(minimum = -50, maximum = 7)]
     volume: i64,
     /// The caller's own id of the command, echoed in the webhook it leads to.
+    /// Given again for the same call or conference within 60 seconds of the answer, that answer is repeated and nothing is
+    /// done; with anything else in the body it is 409.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
     command_uid: Option<String>,
 }
@@ -390,7 +400,7 @@ control! {
     play, "/api/v1/conferences/{room_id}/play",
     Play, {"urls": ["https://cdn.example.com/announcement.wav"]}, Playing,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "in_progress"},
-    "The conference has no members yet, or too much waits to be played."
+    "The conference has no members yet, or too much waits to be played. Or the `command_uid` was given to another command."
 }
 
 control! {
@@ -400,7 +410,7 @@ control! {
     pause, "/api/v1/conferences/{room_id}/pause",
     Command, {"command_uid": "pause-1"}, Playing,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "paused"},
-    "Nothing is playing."
+    "Nothing is playing. Or the `command_uid` was given to another command."
 }
 
 control! {
@@ -410,7 +420,7 @@ control! {
     stop, "/api/v1/conferences/{room_id}/stop",
     Command, {"command_uid": "stop-1"}, Playing,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "stopped"},
-    "Not answered by this command."
+    "The `command_uid` was given to another command."
 }
 
 control! {
@@ -420,5 +430,5 @@ control! {
     volume, "/api/v1/conferences/{room_id}/volume",
     NewVolume, {"volume": 2}, PlayVolume,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "volume": 2},
-    "Not answered by this command."
+    "The `command_uid` was given to another command."
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns its routes, handlers and wire types, which are apart from the domain's so that either can change alone.
 
+mod asked;
 mod commands;
 mod create;
 mod docs;

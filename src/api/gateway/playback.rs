@@ -2,26 +2,26 @@
 //!
 //! Which files may be played is in `play_rules`.
 
-use std::sync::Arc;
-
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
-use crate::api::limits::{CONF_PLAY, CONFERENCE_CONTROL, Group, to_the_end};
+use crate::api::limits::{CONF_PLAY, CONFERENCE_CONTROL};
 use crate::api::request::PathId;
 use crate::api::{ApiState, Shared};
-use crate::ids::{CommandUid, RoomId};
+use crate::ids::{OperationId, RoomId};
 use crate::play_url::PlayUrl;
 use crate::reconciler::{Accepted, Intent};
 use crate::room::Playback;
 use crate::store::EntityId;
+use crate::store::gate::CommandAnswer;
+
+use super::asked::{Asked, answered, given_uid};
 
 /// Files that one operation may have.
 const MOST_FILES: usize = 128;
@@ -64,20 +64,25 @@ pub(super) async fn play(
     let names = rules
         .names(&urls)
         .map_err(|(index, why)| bad_url(index, &why))?;
-    let command_uid = given_uid(&fields)?;
+    let given = given_uid(&fields)?;
     own(&state, &caller, room).await?;
-    // Names are resolved for those only who may play at all.
-    rules
-        .resolve_all(names)
-        .await
-        .map_err(|(index, why)| bad_url(index, &why))?;
     let intent = Intent::Play {
         room,
         app: caller.app,
         urls,
-        command_uid,
+        command_uid: given.clone(),
     };
-    command(&state, &CONF_PLAY, room, intent).await
+    let asked = Asked::new(EntityId::Room(room), "play", given, &fields);
+    // Names are resolved for those only who may play at all, and whose command was not answered already.
+    let rules = rules.clone();
+    let names_are_good = async move {
+        let resolved = rules.resolve_all(names).await;
+        resolved.map_err(|(index, why)| bad_url(index, &why))
+    };
+    asked
+        .of(&CONF_PLAY)
+        .carried_out(&state, names_are_good, intent, render)
+        .await
 }
 
 /// `POST …/pause`.
@@ -87,14 +92,15 @@ pub(super) async fn pause(
     PathId(room): PathId<RoomId>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    let command_uid = given_uid(&fields)?;
+    let given = given_uid(&fields)?;
     own(&state, &caller, room).await?;
     let intent = Intent::Pause {
         room,
         app: caller.app,
-        command_uid,
+        command_uid: given.clone(),
     };
-    command(&state, &CONFERENCE_CONTROL, room, intent).await
+    let asked = Asked::new(EntityId::Room(room), "pause", given, &fields);
+    command(&state, asked.of(&CONFERENCE_CONTROL), intent).await
 }
 
 /// `POST …/stop`.
@@ -104,14 +110,15 @@ pub(super) async fn stop(
     PathId(room): PathId<RoomId>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    let command_uid = given_uid(&fields)?;
+    let given = given_uid(&fields)?;
     own(&state, &caller, room).await?;
     let intent = Intent::Stop {
         room,
         app: caller.app,
-        command_uid,
+        command_uid: given.clone(),
     };
-    command(&state, &CONFERENCE_CONTROL, room, intent).await
+    let asked = Asked::new(EntityId::Room(room), "stop", given, &fields);
+    command(&state, asked.of(&CONFERENCE_CONTROL), intent).await
 }
 
 /// `POST …/volume`.
@@ -128,15 +135,16 @@ pub(super) async fn volume(
         .ok()
         .filter(|v| VOLUMES.contains(&i64::from(*v)))
         .ok_or_else(|| ApiError::field("volume", "expected -50 to 7"))?;
-    let command_uid = given_uid(&fields)?;
+    let given = given_uid(&fields)?;
     own(&state, &caller, room).await?;
     let intent = Intent::Volume {
         room,
         app: caller.app,
         volume,
-        command_uid,
+        command_uid: given.clone(),
     };
-    command(&state, &CONFERENCE_CONTROL, room, intent).await
+    let asked = Asked::new(EntityId::Room(room), "volume", given, &fields);
+    command(&state, asked.of(&CONFERENCE_CONTROL), intent).await
 }
 
 fn urls(fields: &Fields) -> Result<Vec<PlayUrl>, ApiError> {
@@ -160,62 +168,32 @@ fn bad_url(index: usize, why: &impl std::fmt::Display) -> ApiError {
     ApiError::field(&format!("urls[{index}]"), why)
 }
 
-/// The caller's id of the command. A room's operations have ids of their own, so none is made.
-fn given_uid(fields: &Fields) -> Result<Option<CommandUid>, ApiError> {
-    fields.parsed("command_uid")
-}
-
 async fn own(state: &ApiState, caller: &Caller, room: RoomId) -> Result<(), ApiError> {
     let head = state.find_room(room).await?;
     state.own_room(caller, &head)
 }
 
-/// The cooldown, the domain call and its answer.
-async fn command(
-    state: &Shared,
-    group: &'static Group,
-    room: RoomId,
-    intent: Intent,
-) -> Result<Response, ApiError> {
-    let asked = Arc::clone(state);
-    let accepted = to_the_end(async move {
-        asked
-            .submit_cooled(group, EntityId::Room(room), intent)
-            .await
-    })
-    .await?;
-    answer(accepted)
+/// The commands that look at nothing but the state.
+async fn command(state: &Shared, asked: Asked, intent: Intent) -> Result<Response, ApiError> {
+    let nothing = std::future::ready(Ok(()));
+    asked.carried_out(state, nothing, intent, render).await
 }
 
-fn answer(accepted: Accepted) -> Result<Response, ApiError> {
-    let operation = |id: String, status: &'static str| {
-        let body = Operation {
-            operation_id: id,
-            status,
-        };
-        (StatusCode::ACCEPTED, Json(body)).into_response()
-    };
-    Ok(match accepted {
-        Accepted::Playing { operation: id } => operation(id.to_string(), "in_progress"),
-        Accepted::Toggled {
-            operation: id,
-            paused,
-        } => operation(
-            id.to_string(),
+fn render(accepted: Accepted) -> Result<CommandAnswer, ApiError> {
+    let (operation_id, status) = match accepted {
+        Accepted::Playing { operation } => (operation.to_string(), "in_progress"),
+        Accepted::Toggled { operation, paused } => (
+            operation.to_string(),
             if paused { "paused" } else { "in_progress" },
         ),
-        Accepted::Stopped { operation: id } => {
-            operation(id.map_or_else(String::new, |id| id.to_string()), "stopped")
-        }
-        Accepted::VolumeSet {
-            operation: id,
-            volume,
-        } => {
+        Accepted::Stopped { operation } => (or_empty(operation), "stopped"),
+        Accepted::VolumeSet { operation, volume } => {
+            let operation_id = or_empty(operation);
             let body = Volume {
-                operation_id: id.map_or_else(String::new, |id| id.to_string()),
+                operation_id,
                 volume,
             };
-            (StatusCode::ACCEPTED, Json(body)).into_response()
+            return answered(StatusCode::ACCEPTED, &body);
         }
         other @ (Accepted::Created
         | Accepted::Updated
@@ -232,5 +210,15 @@ fn answer(accepted: Accepted) -> Result<Response, ApiError> {
                 "a command about what plays was answered {other:?}"
             )));
         }
-    })
+    };
+    let body = Operation {
+        operation_id,
+        status,
+    };
+    answered(StatusCode::ACCEPTED, &body)
+}
+
+/// The empty text stands for nothing that plays.
+fn or_empty(operation: Option<OperationId>) -> String {
+    operation.map_or_else(String::new, |id| id.to_string())
 }

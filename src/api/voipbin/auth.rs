@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::api::Shared;
 use crate::api::auth::{Caller, only};
 use crate::api::error::ApiError;
+use crate::api::registry::Known;
 use crate::ids::AppId;
 
 /// The app that asks, and its id in this API: the first extractor of every handler.
@@ -29,9 +30,9 @@ impl FromRequestParts<Shared> for Customer {
         let caller = match key(parts) {
             Given::Headers => Caller::from_request_parts(parts, state).await?,
             Given::Key(key) => {
-                let app = state.apps.authenticate_key(&key).await?;
-                let app = app.ok_or_else(unauthorized)?;
-                state.limiter.admit(&app).await?;
+                let known = state.apps.authenticate_key(&key).await?;
+                let Known { app, rate_limit } = known.ok_or_else(unauthorized)?;
+                state.limiter.admit(&app, rate_limit).await?;
                 Caller { app }
             }
             Given::Nothing => return Err(unauthorized()),
