@@ -73,7 +73,7 @@ impl Belief {
                         };
                         Order::Describe {
                             room: id,
-                            registration: registration.clone(),
+                            registration: Box::new(registration.clone()),
                         }
                     }
                 };

@@ -114,8 +114,8 @@ pub enum Order {
     Describe {
         /// The room.
         room: RoomId,
-        /// Whose.
-        registration: Registration,
+        /// Whose, and what it does.
+        registration: Box<Registration>,
     },
     /// About what plays in a room.
     Play {
