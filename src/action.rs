@@ -78,13 +78,32 @@ pub enum Step {
 /// The form on the wire and in the store.
 #[derive(Clone, Serialize, Deserialize)]
 struct Given {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     id: Uuid,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     next_id: Uuid,
     r#type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     option: Map<String, Value>,
+}
+
+/// As everywhere in the APIs: what is null is as good as left out.
+fn null_is_nothing<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// Milliseconds. `2.0` is a whole number, too, to JSON Schema and to clients that know but one kind of number.
+fn milliseconds(value: &Value) -> Option<Duration> {
+    if let Some(whole) = value.as_u64() {
+        return Some(Duration::from_millis(whole));
+    }
+    let number = value.as_f64()?;
+    let time = Duration::try_from_secs_f64(number / 1_000.0).ok()?;
+    (number.fract() == 0.0).then_some(time)
 }
 
 /// Why something is not an action.
@@ -288,8 +307,7 @@ impl TryFrom<Given> for Action {
             }
             "beep" => Task::Beep,
             "sleep" => {
-                let time = option.get("duration").and_then(Value::as_u64);
-                let time = time.map(Duration::from_millis);
+                let time = option.get("duration").and_then(milliseconds);
                 let time = time.filter(|time| *time <= LONGEST_SLEEP);
                 Task::Sleep(time.ok_or_else(|| wrong("needs a duration of 0 to 3600000 ms"))?)
             }
@@ -370,6 +388,15 @@ mod tests {
     }
 
     #[test]
+    fn null_is_as_good_as_left_out_and_a_whole_number_may_have_a_point() {
+        let actions = list(json!([
+            { "id": null, "next_id": null, "type": "beep", "option": null },
+            { "type": "sleep", "option": { "duration": 2.0 } },
+        ]));
+        assert_eq!(steps(&actions.unwrap(), true), [Step::Beep, Step::Sleep(2)]);
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_index() {
         let beep = json!({ "type": "beep" });
         let talk = |text: &str| json!({ "type": "talk", "option": { "text": text } });
@@ -394,6 +421,14 @@ mod tests {
             (json!({ "type": "sleep" }), "needs a duration"),
             (
                 json!({ "type": "sleep", "option": { "duration": 3_600_001 } }),
+                "needs a duration",
+            ),
+            (
+                json!({ "type": "sleep", "option": { "duration": 0.5 } }),
+                "needs a duration",
+            ),
+            (
+                json!({ "type": "sleep", "option": { "duration": -1.0 } }),
                 "needs a duration",
             ),
             (

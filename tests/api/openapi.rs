@@ -204,13 +204,22 @@ async fn what_does_not_exist_is_answered_as_documented() {
 #[tokio::test]
 async fn a_limit_of_any_size_is_documented_and_taken() {
     let (api, world) = (api(), World::new());
+    let mut seen = 0;
     for (path, item) in api["paths"].as_object().unwrap() {
         let parameters = item["get"]["parameters"].as_array().into_iter().flatten();
-        for limit in parameters.filter(|parameter| parameter["name"] == "limit") {
-            let schema = json!({"type": "integer", "minimum": 1});
-            assert_eq!(limit["schema"], schema, "{path}");
+        for limit in parameters.filter(|parameter| {
+            ["limit", "page_size"]
+                .iter()
+                .any(|name| parameter["name"] == *name)
+        }) {
+            let mut schema = limit["schema"].clone();
+            assert!(schema["description"].is_string(), "{path}");
+            schema.as_object_mut().unwrap().remove("description");
+            assert_eq!(schema, json!({"type": "integer", "minimum": 1}), "{path}");
+            seen += 1;
         }
     }
+    assert_eq!(seen, 6);
     let beyond = format!("/api/v1/conferences?limit={}", u128::MAX);
     assert_eq!(world.get(&beyond).await.status.as_u16(), 200);
 }

@@ -28,8 +28,8 @@ FILES = [f"http://127.0.0.1/{name}.wav" for name in ("hello", "music", "a%20b")]
 
 # What these are asked of should be in a room, or have somebody in it; what those end should rather be empty.
 OF_MEMBERS = {"leave", "mute", "unmute"}
-OF_OCCUPIED = {"play", "pause", "stop", "volume"}
-ENDING = {"delete"}
+OF_OCCUPIED = {"play", "pause", "stop", "volume", "recording_start", "recording_stop"}
+ENDING = {"delete", "delete_conference"}
 
 
 class Living:
@@ -43,6 +43,9 @@ class Living:
         self._random = random.Random(seed)
         self._calls: dict[str, str | None] = {}
         self._rooms: dict[str, None] = {}
+        # Of the VoIPBIN API, whose other ids are those of rooms and calls without their nodes.
+        self._stays: dict[str, None] = {}
+        self._recordings: dict[str, None] = {}
         self._cursors: dict[str, str] = {}
 
     def any(self, what: str, operation: str = "") -> str | None:
@@ -50,6 +53,9 @@ class Living:
         with self._lock:
             if self._random.randrange(UNKNOWN) == 0:
                 return None
+            if what in ("conferencecall_id", "recording_id"):
+                known = list(self._stays if what == "conferencecall_id" else self._recordings)
+                return self._random.choice(known) if known else None
             if what == "uuid":
                 known = list(self._calls)
                 fitting = [call for call, room in self._calls.items() if bool(room) == (operation in OF_MEMBERS)]
@@ -58,7 +64,10 @@ class Living:
                 fitting = [room for room in known if room in occupied] if operation in OF_OCCUPIED else known
                 if operation in ENDING:
                     fitting = [room for room in known if room not in occupied]
-            return self._random.choice(fitting or known) if known else None
+            if not known:
+                return None
+            one = self._random.choice(fitting or known)
+            return bare(one) if what == "conference_id" else one
 
     def cursor(self, url: str) -> str | None:
         with self._lock:
@@ -88,6 +97,15 @@ class Living:
                 self._keep(self._rooms, row["room_id"], None)
             for row in answer.get("sessions", []):
                 self._keep(self._calls, row["uuid"], row["room_id"])
+            if operation in ("create_conferencecall", "get_conferencecall"):
+                self._keep(self._stays, answer["id"], None)
+            if operation == "recording_start":
+                self._keep(self._recordings, answer["recording_id"], None)
+            if operation == "list_conferencecalls":
+                for row in answer["result"]:
+                    self._keep(self._stays, row["id"], None)
+            if answer.get("next_page_token"):
+                self._cursors[url] = answer["next_page_token"]
             if answer.get("cursor"):
                 self._cursors[url] = answer["cursor"]
             if operation == "create":
@@ -119,13 +137,14 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if is_good(case, ParameterLocation.PATH) and not is_linked(case):
         for what in case.path_parameters:
             case.path_parameters[what] = LIVING.any(what, operation) or case.path_parameters[what]
-    if is_good(case, ParameterLocation.QUERY) and "cursor" in case.query:
-        # A cursor cannot be made up: that is what it is for.
-        cursor = LIVING.cursor(case.formatted_path)
-        if cursor is None:
-            del case.query["cursor"]
-        else:
-            case.query["cursor"] = cursor
+    if is_good(case, ParameterLocation.QUERY):
+        for what in {"cursor", "page_token"} & set(case.query):
+            # A cursor cannot be made up: that is what it is for.
+            cursor = LIVING.cursor(list_of(case))
+            if cursor is None:
+                del case.query[what]
+            else:
+                case.query[what] = cursor
     if is_good(case, ParameterLocation.BODY) and isinstance(case.body, dict):
         revive(case.body)
 
@@ -140,6 +159,33 @@ def revive(body: dict[str, Any]) -> None:
         body["urls"] = LIVING.some_files()
     if isinstance(body.get("name"), str):
         body["name"] = LIVING.some_name(body["name"])
+    if isinstance(body.get("conference_id"), str):
+        body["conference_id"] = LIVING.any("conference_id") or body["conference_id"]
+    if isinstance(body.get("reference_id"), str):
+        call = LIVING.any("uuid")
+        body["reference_id"] = bare(call) if call else body["reference_id"]
+    for actions in ("pre_actions", "post_actions"):
+        for action in body.get(actions) or []:
+            feasible(action)
+
+
+def feasible(action: dict[str, Any]) -> None:
+    """What may follow what, and may be said or played, cannot all be said in the document."""
+    action.pop("id", None)
+    action.pop("next_id", None)
+    option = action.get("option") or {}
+    if isinstance(option.get("stream_urls"), list):
+        option["stream_urls"] = LIVING.some_files()
+    if isinstance(option.get("text"), str):
+        option["text"] = "Hello, and welcome."
+    if isinstance(option.get("duration"), (int, float)):
+        # Calls that only wait are of no use to anybody.
+        option["duration"] = option["duration"] % 50
+
+
+def bare(one: str) -> str:
+    """The uuid at the end of an id."""
+    return one[-36:]
 
 
 @schemathesis.hook
@@ -148,7 +194,12 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
         answer = response.json()
     except ValueError:
         answer = None
-    LIVING.heard(operation_of(case), case.formatted_path, case.path_parameters, response.status_code, answer)
+    LIVING.heard(operation_of(case), list_of(case), case.path_parameters, response.status_code, answer)
+
+
+def list_of(case: Case[Any]) -> str:
+    """Which list it is a page of: what it is narrowed to belongs to it."""
+    return f"{case.formatted_path} {(case.query or {}).get('conference_id')}"
 
 
 def operation_of(case: Case[Any]) -> str:

@@ -37,7 +37,7 @@ pub(super) struct RoomIdText(String);
     as = SessionId,
     pattern = "^[A-Za-z0-9]{5}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 )]
-pub(super) struct SessionIdText(String);
+pub(crate) struct SessionIdText(String);
 
 /// Where a call is.
 #[derive(ToSchema)]
@@ -79,6 +79,7 @@ struct NewConference {
     node: Option<String>,
     /// The call whose node it is to be on.
     #[schema(value_type = Option<SessionIdText>)]
+    #[schema(value_type = Option<SessionIdText>)]
     session: Option<String>,
 }
 
@@ -94,10 +95,13 @@ struct PageQuery {
 }
 
 /// Without the format that a number of so many bits would have: any is taken.
-fn limit() -> ObjectBuilder {
+pub(crate) fn limit() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::Integer)
         .minimum(Some(1))
+        .description(Some(
+            "How many rows at most. What is above the most allowed is taken as that.",
+        ))
 }
 
 fn cause() -> ObjectBuilder {

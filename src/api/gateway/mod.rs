@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use super::Shared;
 
 pub(crate) use create::release;
-pub(crate) use docs::{Failure, Paths};
+pub(crate) use docs::{Failure, Paths, SessionIdText, limit};
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()

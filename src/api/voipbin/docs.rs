@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use uuid::Uuid;
 
-use crate::api::gateway::Failure;
+use crate::api::gateway::{Failure, SessionIdText, limit};
 
 use super::calls::ConferencecallList;
 use super::conferences::ConferenceList;
@@ -33,19 +33,78 @@ pub(crate) struct Paths;
 
 /// An action: what a call does before it comes in or after it has left.
 #[derive(ToSchema)]
-struct VoipbinAction {
-    /// Its name for others in the list.
-    id: Option<Uuid>,
-    /// The one that follows. Without it, or nil, the next in the list.
-    next_id: Option<Uuid>,
-    /// `talk`, `play`, `beep`, `sleep` or `hangup`.
-    #[schema(pattern = "^(talk|play|beep|sleep|hangup)$")]
-    r#type: String,
-    /// `talk`: `text`, and `language` and `gender` for the record. `play`: `stream_urls`. `sleep`: `duration` in
-    /// milliseconds.
-    #[schema(value_type = Option<Object>)]
-    option: Option<()>,
+#[serde(untagged)]
+enum VoipbinAction {
+    Talk(TalkAction),
+    Play(PlayAction),
+    Sleep(SleepAction),
+    Plain(PlainAction),
 }
+
+/// One of the actions.
+macro_rules! action {
+    ($(#[$of:meta])* $name:ident, $form:literal, $option:ty) => {
+        $(#[$of])*
+        #[derive(ToSchema)]
+        struct $name {
+            /// Its name for others in the list.
+            id: Option<Uuid>,
+            /// The one that follows. Without it, or nil, the next in the list.
+            next_id: Option<Uuid>,
+            #[schema(pattern = $form)]
+            r#type: String,
+            option: $option,
+        }
+    };
+}
+
+action! {
+    /// Speaks a text. Refused where no node has the speech engine.
+    TalkAction, "^talk$", TalkOption
+}
+
+action! {
+    /// Plays files, one after the other.
+    PlayAction, "^play$", PlayOption
+}
+
+action! {
+    /// Waits.
+    SleepAction, "^sleep$", SleepOption
+}
+
+action! {
+    /// A short tone, or the end of the call.
+    PlainAction, "^(beep|hangup)$", Option<PlainOption>
+}
+
+/// What to say. `language` and `gender` are for the record, as is all else: the voice is configured.
+#[derive(ToSchema)]
+struct TalkOption {
+    /// Neither begins with `{` nor has `${` in it.
+    #[schema(min_length = 1, max_length = 4096)]
+    text: String,
+}
+
+/// What to play.
+#[derive(ToSchema)]
+struct PlayOption {
+    /// Files, by http or https, in the order they are played.
+    #[schema(min_items = 1, max_items = 128)]
+    stream_urls: Vec<String>,
+}
+
+/// How long to wait.
+#[derive(ToSchema)]
+struct SleepOption {
+    /// Milliseconds.
+    #[schema(minimum = 0, maximum = 3600000)]
+    duration: u32,
+}
+
+/// Nothing of it counts.
+#[derive(ToSchema)]
+struct PlainOption {}
 
 /// A conference that is to be made.
 #[derive(ToSchema)]
@@ -63,12 +122,15 @@ struct NewVoipbinConference {
     /// Seconds from now until it ends; 0: never.
     #[schema(minimum = 0, maximum = 31536000)]
     timeout: Option<u32>,
+    #[schema(max_items = 64)]
     pre_actions: Option<Vec<VoipbinAction>>,
+    #[schema(max_items = 64)]
     post_actions: Option<Vec<VoipbinAction>>,
     /// The node that it is to be on. Without it, the least loaded that is up.
     #[schema(pattern = "^[A-Za-z0-9]{5}$")]
     node: Option<String>,
     /// The call whose node it is to be on, as the gateway API names it.
+    #[schema(value_type = Option<SessionIdText>)]
     session: Option<String>,
 }
 
@@ -85,7 +147,9 @@ struct VoipbinUpdate {
     /// Seconds since it was made until it ends; 0: never.
     #[schema(minimum = 0, maximum = 31536000)]
     timeout: Option<u32>,
+    #[schema(max_items = 64)]
     pre_actions: Option<Vec<VoipbinAction>>,
+    #[schema(max_items = 64)]
     post_actions: Option<Vec<VoipbinAction>>,
 }
 
@@ -116,7 +180,7 @@ struct VoipbinCommand {
 #[into_params(parameter_in = Query)]
 struct VoipbinPage {
     /// How many rows at most: 100 without it, and no more.
-    #[param(minimum = 1)]
+    #[param(schema_with = limit)]
     page_size: Option<u64>,
     /// The `next_page_token` of the page before, as it was.
     page_token: Option<String>,

@@ -100,7 +100,8 @@ impl Core {
                     "mod_loopback",
                     "mod_sofia",
                 ];
-                known.contains(&first).to_string()
+                let loaded = self.config.modules.iter().any(|name| name == first);
+                (loaded || known.contains(&first)).to_string()
             }
             "create_uuid" => self.ids.next(super::IdKind::Other),
             "global_getvar" => match first {

@@ -275,7 +275,13 @@ impl Core {
                 let length = tone_length(arg).unwrap_or(0);
                 self.wait_until(uuid, self.now + length, None);
             }
-            // No speech engine is loaded.
+            // Whatever it is, it is said without any voice: a millisecond for each byte.
+            "speak" if self.config.modules.iter().any(|name| name == "mod_flite") => {
+                let text = arg.splitn(3, '|').nth(2).unwrap_or(arg);
+                let millis = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                self.wait_until(uuid, self.now + millis.saturating_mul(1000), None);
+            }
+            // Without a speech engine it is over at once.
             "speak"
             | "say"
             | "pre_answer"

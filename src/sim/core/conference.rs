@@ -266,6 +266,8 @@ impl Core {
     fn create_room(&mut self, name: &str, profile: &str) -> String {
         let uid = self.ids.next(IdKind::Room);
         let order = self.serial();
+        let limit = self.config.max_members.get(profile);
+        let max_members = limit.copied().unwrap_or_default();
         let room = Room {
             uid: uid.clone(),
             name: name.to_owned(),
@@ -275,7 +277,7 @@ impl Core {
             members: Vec::new(),
             floor: None,
             locked: false,
-            max_members: 0,
+            max_members,
             pin: String::new(),
             vars: Vec::new(),
             files: std::collections::VecDeque::new(),

@@ -82,6 +82,10 @@ pub struct NodeConfig {
     pub media: BTreeMap<String, Media>,
     /// Media not listed.
     pub default_media: Media,
+    /// The most members of a conference, by its profile; 0, as for one that is not listed: any number.
+    pub max_members: BTreeMap<String, u64>,
+    /// Modules that are loaded besides those that do the work.
+    pub modules: Vec<String>,
     /// The dialplan: by extension, applications and their arguments.
     pub dialplan: BTreeMap<String, Vec<(String, String)>>,
     /// What an extension does that the dialplan does not list; empty: there is no route.
@@ -114,6 +118,8 @@ impl Default for NodeConfig {
                 duration: Some(2_000_000),
                 opening: 0,
             },
+            max_members: BTreeMap::from([("roomkeeper-connect".into(), 2)]),
+            modules: vec!["mod_flite".into()],
             dialplan: BTreeMap::from([
                 (
                     "silence".into(),
