@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::poll;
-use crate::world::{Setup, Store};
+use crate::program::poll;
+use crate::program::world::{Setup, Store};
 
 #[tokio::test]
 async fn a_command_that_comes_too_soon_is_told_when_to_come_back() {
