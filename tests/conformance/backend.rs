@@ -1,7 +1,7 @@
 //! Where rows run: the worlds of a backend, each started when the first row needs it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
 
@@ -25,6 +25,9 @@ pub enum Kind {
     Fleet,
     /// An app may make [`APP_RATE`] requests a second.
     Limited,
+    /// For rows in which FreeSWITCH turns out to know less than was believed: the controller then looks at everything
+    /// anew, and rows of [`Kind::Plain`] hold back what it would see.
+    Amiss,
 }
 
 /// Few enough for a test to reach, enough for what starts the world.
@@ -42,9 +45,21 @@ pub struct Running {
     /// Another app.
     pub other: App,
     second: Option<Switch>,
+    /// Apps that nobody has used. They are configured: one that is made while the program runs makes it look at all calls
+    /// anew.
+    unused: Mutex<Vec<App>>,
 }
 
+/// More than there are rows that want one.
+const APPS: usize = 40;
+
 impl Running {
+    /// An app that nobody else uses.
+    pub fn new_app(&self) -> App {
+        let mut unused = self.unused.lock().unwrap();
+        unused.pop().expect("there are more apps than rows")
+    }
+
     /// The calls of the second node come in here.
     pub fn second(&self) -> &Switch {
         self.second.as_ref().expect("a world with several nodes")
@@ -56,7 +71,7 @@ pub struct Backend {
     store: Store,
     real: Option<RealServer>,
     media: OnceCell<Arc<MediaServer>>,
-    worlds: [OnceCell<Arc<Running>>; 4],
+    worlds: [OnceCell<Arc<Running>>; 5],
 }
 
 impl Backend {
@@ -86,7 +101,7 @@ impl Backend {
     async fn start(&self, kind: Kind) -> Arc<Running> {
         let mut setup = self.setup();
         match kind {
-            Kind::Plain => {}
+            Kind::Plain | Kind::Amiss => {}
             Kind::Cooled => setup.cooldowns = true,
             Kind::Limited => setup.app_rate = APP_RATE,
             Kind::Fleet => setup.play_private = false,
@@ -122,13 +137,19 @@ impl Backend {
         };
         let proxy = Proxy::start(switch.address()).await;
         setup.by_way_of = Some(proxy.address);
-        // One that no other controller on a real server has.
-        let id = format!("other-{}", uuid::Uuid::new_v4().simple());
-        let other = App {
-            id,
-            key: format!("{KEY}-of-another"),
+        // Their names are such as no other controller on a real server has.
+        let app = |what: &str| {
+            let id = format!("{what}-{}", uuid::Uuid::new_v4().simple());
+            let key = format!("{KEY}-of-{id}");
+            App { id, key }
         };
-        setup.more_apps = vec![(other.id.clone(), other.key.clone())];
+        let other = app("other");
+        let unused: Vec<App> = (0..APPS).map(|_| app("app")).collect();
+        setup.more_apps = unused
+            .iter()
+            .chain([&other])
+            .map(|app| (app.id.clone(), app.key.clone()))
+            .collect();
         let world = setup.start_with(switch).await;
         let mut up = vec![world.node.as_str()];
         up.extend(second.is_some().then_some(SECOND));
@@ -145,12 +166,20 @@ impl Backend {
             )
             .await;
         }
+        // It looks a second time after each start, for FreeSWITCH writes its list of calls late.
+        let looks = 2.0 * f64::from(1 + u8::from(second.is_some()));
+        poll::until("it has looked twice", poll::PATIENCE, async || {
+            let name = "roomkeeper_reconciler_resyncs_total";
+            (world.controller.metric(name, "").await >= looks).then_some(())
+        })
+        .await;
         Running {
             world,
             proxy,
             media,
             other,
             second,
+            unused: Mutex::new(unused),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::program::poll;
 use crate::row::{Row, rows};
 use crate::shape::UUID;
 
@@ -28,13 +29,15 @@ rows! {
         room_403_it_belongs_to_another_app,
         session_404_there_is_none,
         session_404_it_has_hung_up,
-        session_404_freeswitch_knows_no_such_call,
         session_403_it_belongs_to_another_app,
         webhook_join_failed_refused_and_the_call_can_join_again,
         webhook_join_failed_hung_up_before_the_join_was_confirmed,
         webhook_join_failed_timeout_not_confirmed_within_10_s,
         freeswitch_504_it_does_not_answer_and_the_join_stands,
         a_call_that_has_left_joins_another_room,
+    ]
+    Amiss: [
+        session_404_freeswitch_knows_no_such_call,
     ]
 }
 

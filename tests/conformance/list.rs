@@ -31,7 +31,7 @@ rows! {
 
 /// So many rooms of an app of their own.
 async fn rooms(row: &Row<'_>, n: usize) -> (App, BTreeSet<String>) {
-    let app = row.new_app().await;
+    let app = row.running.new_app();
     let made = stream::iter(0..n)
         .map(|_| row.room_of(&app))
         .buffer_unordered(8);
@@ -51,7 +51,7 @@ async fn page(row: &Row<'_>, app: &App, query: &str) -> (Vec<String>, String) {
 }
 
 async fn answers_200_with_the_documented_fields_and_no_other(row: &Row<'_>) {
-    let app = row.new_app().await;
+    let app = row.running.new_app();
     let body = json!({ "name": "team-standup", "node": row.node() });
     let made = row.ask(&app, "POST", "/conferences", Some(&body)).await;
     let listed = row.ask(&app, "GET", "/conferences", None).await;
@@ -70,7 +70,7 @@ async fn answers_200_with_the_documented_fields_and_no_other(row: &Row<'_>) {
 }
 
 async fn an_app_without_rooms_has_an_empty_list_and_an_empty_cursor(row: &Row<'_>) {
-    let app = row.new_app().await;
+    let app = row.running.new_app();
     let listed = row.ask(&app, "GET", "/conferences", None).await;
     listed.is(200, json!({ "conferences": [], "cursor": "" }));
 }

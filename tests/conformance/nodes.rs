@@ -138,7 +138,7 @@ async fn join_409_the_session_is_on_another_node_than_the_room(row: &Row<'_>) {
 }
 
 async fn list_goes_over_all_nodes(row: &Row<'_>) {
-    let app = row.new_app().await;
+    let app = row.running.new_app();
     let mut made = Vec::new();
     for node in [row.node(), SECOND, row.node(), SECOND, row.node()] {
         let body = json!({ "name": row.fresh_name(), "node": node });

@@ -109,13 +109,6 @@ impl<'a> Row<'a> {
         &self.running.world.node
     }
 
-    /// An app that nobody else uses.
-    pub async fn new_app(&self) -> App {
-        let id = format!("app-{}", uuid::Uuid::new_v4().simple());
-        let key = self.running.world.controller.add_app(&id).await;
-        App { id, key }
-    }
-
     /// A name that no other room has.
     pub fn fresh_name(&self) -> String {
         format!("r{}", uuid::Uuid::new_v4().simple())
@@ -471,7 +464,7 @@ impl Drop for Row<'_> {
         if std::thread::panicking() {
             let log = world.controller.log_about(|line| {
                 let mut ids = made.scopes.iter().chain(&made.channels);
-                ids.any(|id| line.contains(id))
+                ids.any(|id| line.contains(id)) || line.contains("resync begins")
             });
             eprintln!(
                 "--- the controller's log about what {} made ---\n{log}",

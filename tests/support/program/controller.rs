@@ -151,15 +151,6 @@ impl Controller {
         self.send(self.client.get(url)).await.ok()
     }
 
-    /// Makes an app while the program runs; its key.
-    pub async fn add_app(&self, id: &str) -> String {
-        let url = format!("http://127.0.0.1:{}/admin/apps/{id}", self.admin);
-        let request = self.client.post(url);
-        let answer = self.send(request).await.expect("the operator is answered");
-        assert_eq!(answer.status, 201, "{}", answer.body);
-        answer.body["api_key"].as_str().unwrap().to_owned()
-    }
-
     /// A counter or gauge, summed over its labels that contain `label`; 0 when there is none.
     pub async fn metric(&self, name: &str, label: &str) -> f64 {
         let url = format!("http://127.0.0.1:{}/metrics", self.admin);
