@@ -18,6 +18,7 @@ rows! {
         who_is_still_joining_is_not_listed,
         who_has_left_is_not_listed,
         who_has_hung_up_is_not_listed,
+        who_hangs_up_makes_nobody_look_at_all_calls_anew,
         limit_is_50_when_omitted,
         limit_is_taken,
         limit_400_not_a_positive_integer,
@@ -129,6 +130,31 @@ async fn who_has_hung_up_is_not_listed(row: &Row<'_>) {
     let left = row.told(&room, "conference.member.left").await;
     row.check_webhook(&left, &room, Some(&call), json!({ "reason": "hangup" }));
     assert_eq!(page(row, &room, "").await.0, [stays.id]);
+}
+
+/// FreeSWITCH counts a member until it has taken it out, and tells of the call's end before: nothing was lost.
+async fn who_hangs_up_makes_nobody_look_at_all_calls_anew(row: &Row<'_>) {
+    // In a world of its own: others do make it look.
+    let row = row.elsewhere(row.backend.start_with(row.backend.setup(), None).await);
+    let (room, first) = row.inhabited().await;
+    // The first has the floor, and the second gets it.
+    let second = row.member(&room).await;
+    for call in [&first, &second] {
+        row.fs(&format!("uuid_kill {}", call.channel)).await;
+        row.told(&call.id, "call.hangup").await;
+    }
+    row.nth(&room, "conference.member.left", 2).await;
+    // Its end is the last that is heard of it, and what was to be looked at is said by then.
+    let deleted = row.delete(&room).await;
+    assert_eq!(deleted.status, 200, "{}", deleted.body);
+    row.told(&room, "conference.destroyed").await;
+    let log = row
+        .running
+        .world
+        .controller
+        .log_about(|line| line.contains("Conference-Size disagrees"));
+    assert_eq!(log, "");
+    row.check_story();
 }
 
 async fn limit_is_50_when_omitted(row: &Row<'_>) {

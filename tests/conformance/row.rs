@@ -464,7 +464,9 @@ impl Drop for Row<'_> {
         if std::thread::panicking() {
             let log = world.controller.log_about(|line| {
                 let mut ids = made.scopes.iter().chain(&made.channels);
-                ids.any(|id| line.contains(id)) || line.contains("resync begins")
+                ids.any(|id| line.contains(id))
+                    || line.contains("resync begins")
+                    || line.contains("Conference-Size")
             });
             eprintln!(
                 "--- the controller's log about what {} made ---\n{log}",
