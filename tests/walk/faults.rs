@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::kills::member_id;
-use crate::poll::{self, PATIENCE};
-use crate::switch::DID;
-use crate::world::{PASSWORD, Setup, Store, World};
+use crate::program::poll::{self, PATIENCE};
+use crate::program::switch::DID;
+use crate::program::world::{PASSWORD, Setup, Store, World};
 
 /// A call in a room, muted.
 struct InRoom {

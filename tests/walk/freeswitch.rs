@@ -9,19 +9,14 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use crate::kills;
+use crate::program::switch::{Line, RealServer, Switch};
+use crate::program::world::{PASSWORD, Setup, Store, World};
 use crate::support::process;
-use crate::switch::{Line, RealServer, Switch};
 use crate::walk::{STEPS, Step, Walk};
-use crate::world::{PASSWORD, Setup, Store, World};
 
 fn say(text: &str) {
     // Past the harness, which shows nothing of a test that passes.
     std::io::stdout().write_all(text.as_bytes()).unwrap();
-}
-
-fn line() -> Line {
-    let endpoint = std::env::var("ROOMKEEPER_TEST_ENDPOINT");
-    Line::Originate(endpoint.unwrap_or_else(|_| "loopback/tone/default".to_owned()))
 }
 
 async fn world(server: &RealServer, line: Line, store: Store) -> World {
@@ -63,7 +58,7 @@ async fn walk_on(server: &RealServer, line: Line, store: Store) {
 }
 
 async fn walk_with_kills(server: &RealServer) {
-    let mut world = world(server, line(), Store::Redis).await;
+    let mut world = world(server, Line::given(), Store::Redis).await;
     let mut walk = Walk::new();
     for step in STEPS {
         match step {
@@ -102,7 +97,7 @@ async fn the_walk_on_a_real_server() {
         say("No real FreeSWITCH was given: the walk ran on the simulated node only.\n");
         return;
     };
-    let probe = Switch::real(server.clone(), line());
+    let probe = Switch::real(server.clone(), Line::given());
     let version = probe.api(PASSWORD, "version").await;
     say(&format!(
         "\nAgainst a real FreeSWITCH at {}: {}\n",
@@ -110,10 +105,10 @@ async fn the_walk_on_a_real_server() {
         version.trim()
     ));
     for store in [Store::Memory, Store::Redis] {
-        walk_on(&server, line(), store).await;
+        walk_on(&server, Line::given(), store).await;
     }
     walk_with_kills(&server).await;
-    kills::meanwhile(world(&server, line(), Store::Redis).await).await;
+    kills::meanwhile(world(&server, Line::given(), Store::Redis).await).await;
     say(
         "\nHung up, kicked, unmuted, called in while no controller ran: told after its restart, as synthesized.\n",
     );

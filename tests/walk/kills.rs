@@ -9,10 +9,10 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::poll;
-use crate::switch::{DID, Switch};
+use crate::program::poll;
+use crate::program::switch::{DID, Switch};
+use crate::program::world::{PASSWORD, Setup, Store, World};
 use crate::walk::{STEPS, Step, Walk};
-use crate::world::{PASSWORD, Setup, Store, World};
 
 /// Worlds at a time: each has three processes.
 const WORLDS: usize = 6;

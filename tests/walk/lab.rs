@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::controller::binary;
-use crate::poll::{self, PATIENCE};
+use crate::program::controller::binary;
+use crate::program::poll::{self, PATIENCE};
 use crate::support::process;
 
 /// A process that is killed with the test.

@@ -3,8 +3,8 @@
 use roomkeeper::sim::core::Media;
 use serde_json::{Value, json};
 
-use crate::poll;
-use crate::world::{Setup, Store};
+use crate::program::poll;
+use crate::program::world::{Setup, Store};
 
 #[tokio::test]
 async fn a_command_that_comes_too_soon_is_told_when_to_come_back() {

@@ -6,19 +6,16 @@
 // All of it is a test, also what the lint cannot know to be one.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/program/mod.rs"]
+mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
-mod controller;
 mod faults;
 mod freeswitch;
 mod kills;
 mod lab;
 mod limits;
 mod playback;
-mod poll;
-mod receiver;
 mod stop;
-mod switch;
 mod walk;
-mod world;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use roomkeeper::sim::core::Media;
 use serde_json::{Value, json};
 
-use crate::poll;
-use crate::receiver::Got;
-use crate::world::{Setup, Store, World};
+use crate::program::poll;
+use crate::program::receiver::Got;
+use crate::program::world::{Setup, Store, World};
 
 const FILES: &str = "http://127.0.0.1:9080";
 

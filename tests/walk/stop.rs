@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::poll::{self, PATIENCE};
-use crate::world::{Setup, Store};
+use crate::program::poll::{self, PATIENCE};
+use crate::program::world::{Setup, Store};
 
 /// What the program promises.
 const STOP: Duration = Duration::from_secs(10);

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::controller::Answer;
-use crate::poll;
-use crate::switch::{DID, Placed, Switch};
-use crate::world::{PASSWORD, Setup, Store, World};
+use crate::program::controller::Answer;
+use crate::program::poll;
+use crate::program::switch::{DID, Placed, Switch};
+use crate::program::world::{PASSWORD, Setup, Store, World};
 
 pub const CALLER: &str = "527121100";
 pub const ROOM: &str = "walk";

@@ -198,6 +198,8 @@ impl Belief {
                 sequence,
                 synthesized,
             };
+            let counted = self.still_counted.entry(room).or_default();
+            counted.insert(session.channel());
             self.room_input(
                 room,
                 RoomInput::Gone {

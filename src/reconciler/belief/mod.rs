@@ -225,6 +225,9 @@ pub struct Belief {
     /// Channels that the last list did not have. The list is written late, so one absence means nothing.
     unlisted: BTreeSet<ChannelId>,
     ended: BTreeMap<ChannelId, Timestamp>,
+    /// Who left a room, as the channel has told, and whom the conference has not said to be gone: it counts them still.
+    /// Until the conference ends, for it may never say so.
+    still_counted: BTreeMap<RoomId, BTreeSet<ChannelId>>,
     touched: BTreeSet<EntityId>,
     /// What is stored of these cannot be read: nothing is believed of them, and nothing makes it.
     left_alone: BTreeSet<EntityId>,
@@ -245,6 +248,7 @@ impl Belief {
             identities: HashMap::new(),
             unlisted: BTreeSet::new(),
             ended: BTreeMap::new(),
+            still_counted: BTreeMap::new(),
             touched: BTreeSet::new(),
             left_alone: BTreeSet::new(),
             rules,

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::poll;
+use super::poll;
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -30,6 +30,9 @@ pub struct Got {
     pub at: Instant,
     /// What it was answered.
     pub status: u16,
+    /// As it came, for those who verify it themselves.
+    pub headers: HeaderMap,
+    pub text: String,
 }
 
 impl Got {
@@ -60,9 +63,23 @@ impl Got {
 
 #[derive(Default)]
 struct Shared {
-    got: Mutex<Vec<Got>>,
+    got: Mutex<Arrived>,
     answer: AtomicU16,
     forged: Mutex<Vec<String>>,
+}
+
+#[derive(Default)]
+struct Arrived {
+    all: Vec<Got>,
+    /// Where in `all` those of a room or call are: many tests may wait at one receiver.
+    by_scope: HashMap<String, Vec<usize>>,
+}
+
+impl Arrived {
+    fn of<'a>(&'a self, scope: &str) -> impl Iterator<Item = &'a Got> {
+        let places = self.by_scope.get(scope).map_or(&[][..], Vec::as_slice);
+        places.iter().map(|place| &self.all[*place])
+    }
 }
 
 pub struct Receiver {
@@ -99,17 +116,16 @@ impl Receiver {
 
     /// Everything that arrived, in order.
     pub fn all(&self) -> Vec<Got> {
-        self.shared.got.lock().unwrap().clone()
+        self.shared.got.lock().unwrap().all.clone()
     }
 
     /// The first good delivery of each message about this room or call, in the order of arrival.
     pub fn delivered(&self, scope: &str) -> Vec<Got> {
         let mut seen = BTreeMap::new();
         let mut delivered = Vec::new();
-        for got in self.all() {
-            if got.status < 300 && got.scope() == scope && seen.insert(got.id.clone(), ()).is_none()
-            {
-                delivered.push(got);
+        for got in self.shared.got.lock().unwrap().of(scope) {
+            if got.status < 300 && seen.insert(got.id.clone(), ()).is_none() {
+                delivered.push(got.clone());
             }
         }
         delivered
@@ -117,10 +133,8 @@ impl Receiver {
 
     /// How many requests about this room or call were refused.
     pub fn refused(&self, scope: &str) -> usize {
-        self.all()
-            .iter()
-            .filter(|got| got.status >= 300 && got.scope() == scope)
-            .count()
+        let got = self.shared.got.lock().unwrap();
+        got.of(scope).filter(|got| got.status >= 300).count()
     }
 
     /// Waits for the n-th message (from 1) of this event about this room or call.
@@ -142,13 +156,23 @@ impl Receiver {
     /// What holds of all that ever arrived, whatever happened: each signature is right; one id is one message, and
     /// one place in a sequence is one id; per room and per call the messages arrive in order, from 1, without a gap.
     pub fn check_story(&self) {
+        self.check(self.all());
+    }
+
+    /// The same of what arrived about this room or call.
+    pub fn check_story_of(&self, scope: &str) {
+        let got = self.shared.got.lock().unwrap().of(scope).cloned().collect();
+        self.check(got);
+    }
+
+    fn check(&self, arrived: Vec<Got>) {
         let forged = self.shared.forged.lock().unwrap().clone();
         assert!(forged.is_empty(), "wrong signatures: {forged:?}");
         let mut by_id: HashMap<String, Value> = HashMap::new();
         let mut by_place: HashMap<(String, u64), String> = HashMap::new();
         let mut order: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         let mut refused: HashMap<String, Instant> = HashMap::new();
-        for got in self.all() {
+        for got in arrived {
             let first = by_id
                 .entry(got.id.clone())
                 .or_insert_with(|| got.body.clone());
@@ -193,11 +217,18 @@ async fn arrived(
         return StatusCode::UNAUTHORIZED;
     }
     let status = shared.answer.load(Ordering::SeqCst);
-    shared.got.lock().unwrap().push(Got {
+    let got = Got {
         id,
         body: serde_json::from_str(&body).unwrap(),
         at,
         status,
-    });
+        headers,
+        text: body,
+    };
+    let mut arrived = shared.got.lock().unwrap();
+    let place = arrived.all.len();
+    let places = arrived.by_scope.entry(got.scope().to_owned()).or_default();
+    places.push(place);
+    arrived.all.push(got);
     StatusCode::from_u16(status).unwrap()
 }

@@ -1,11 +1,15 @@
 //! Everything that a test runs: the controller, its store, a node, a receiver.
 
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
 use serde_json::Value;
 
-use crate::controller::{Controller, KEY};
-use crate::receiver::{Receiver, SECRET};
+use super::controller::{Answer, Controller, KEY};
+use super::poll;
+use super::receiver::{Receiver, SECRET};
+use super::switch::{DID, Placed, Switch};
 use crate::support::redis::RedisServer;
-use crate::switch::{DID, Placed, Switch};
 
 /// The simulated node's password.
 pub const PASSWORD: &str = "walk-password";
@@ -30,6 +34,18 @@ pub struct Setup {
     pub command_timeout: u32,
     /// The time between commands: a walk that is not about it goes on at once.
     pub cooldowns: bool,
+    /// Requests a second for each app; 0: no limit.
+    pub app_rate: u32,
+    /// Audio from this machine.
+    pub play_private: bool,
+    /// Whether the app wants webhooks.
+    pub webhooks: bool,
+    /// Where the controller finds the node, if not at its own address.
+    pub by_way_of: Option<SocketAddr>,
+    /// More nodes, by id and address, with the simulated node's password.
+    pub more_nodes: Vec<(String, SocketAddr)>,
+    /// More apps, by id and key.
+    pub more_apps: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -42,6 +58,12 @@ impl Setup {
             resync_interval: 600,
             command_timeout: 5,
             cooldowns: false,
+            app_rate: 0,
+            play_private: true,
+            webhooks: true,
+            by_way_of: None,
+            more_nodes: Vec::new(),
+            more_apps: Vec::new(),
         }
     }
 
@@ -67,7 +89,7 @@ impl Setup {
         let store = redis
             .as_ref()
             .map_or_else(|| "memory:".to_owned(), RedisServer::url);
-        let config = format!(
+        let mut config = format!(
             r#"
 [store]
 url = "{store}"
@@ -75,13 +97,13 @@ url = "{store}"
 allow_http = true
 allow_private = true
 [play]
-allow_private = true
+allow_private = {}
 [fleet]
 lease_ttl = {}
 resync_interval = {}
 command_timeout = {}
 [limits]
-app_rate = 0
+app_rate = {}
 cooldowns = {}
 [[nodes]]
 id = "{node}"
@@ -91,18 +113,33 @@ password = "{password}"
 id = "{app}"
 api_key = "{KEY}"
 dids = ["{DID}"]
-[[apps.webhooks]]
-url = "{}"
-secret = "{SECRET}"
-events = ["*"]
 "#,
+            self.play_private,
             self.lease_ttl,
             self.resync_interval,
             self.command_timeout,
+            self.app_rate,
             self.cooldowns,
-            switch.address(),
-            receiver.url
+            self.by_way_of.unwrap_or_else(|| switch.address()),
         );
+        if self.webhooks {
+            write!(
+                config,
+                "[[apps.webhooks]]\nurl = \"{}\"\nsecret = \"{SECRET}\"\nevents = [\"*\"]\n",
+                receiver.url
+            )
+            .unwrap();
+        }
+        for (id, key) in &self.more_apps {
+            write!(config, "[[apps]]\nid = \"{id}\"\napi_key = \"{key}\"\n").unwrap();
+        }
+        for (id, address) in &self.more_nodes {
+            write!(
+                config,
+                "[[nodes]]\nid = \"{id}\"\naddress = \"{address}\"\npassword = \"{PASSWORD}\"\n"
+            )
+            .unwrap();
+        }
         let controller = Controller::start(&app, &config);
         World {
             controller,
@@ -149,19 +186,13 @@ impl World {
         match placed {
             Placed::Channel(channel) => self.session(channel),
             Placed::Dialled(did) => {
-                crate::poll::until(
-                    "the call that dialled it",
-                    crate::poll::PATIENCE,
-                    async || {
-                        self.receiver
-                            .all()
-                            .iter()
-                            .find(|got| {
-                                got.event() == "call.new" && got.body["data"]["did"] == **did
-                            })
-                            .map(|got| got.scope().to_owned())
-                    },
-                )
+                poll::until("the call that dialled it", poll::PATIENCE, async || {
+                    self.receiver
+                        .all()
+                        .iter()
+                        .find(|got| got.event() == "call.new" && got.body["data"]["did"] == **did)
+                        .map(|got| got.scope().to_owned())
+                })
                 .await
             }
         }
@@ -211,12 +242,7 @@ impl World {
     }
 
     /// A command to a call.
-    pub async fn command(
-        &self,
-        session: &str,
-        what: &str,
-        body: &Value,
-    ) -> crate::controller::Answer {
+    pub async fn command(&self, session: &str, what: &str, body: &Value) -> Answer {
         let path = format!("/sessions/{session}/commands/{what}");
         self.controller.ask("POST", &path, Some(body)).await
     }

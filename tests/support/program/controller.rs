@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use reqwest::header::HeaderMap;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::poll;
+use super::poll;
 use crate::support::process;
 
 pub const KEY: &str = "walk-key";
@@ -36,9 +37,23 @@ pub fn binary() -> Command {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
+    /// Null when it is not JSON.
     pub body: Value,
+    pub headers: HeaderMap,
     pub retry_after: Option<u64>,
     pub took: Duration,
+}
+
+/// A request of the gateway API, to the letter.
+#[derive(Clone, Debug, Default)]
+pub struct Ask<'a> {
+    pub method: &'a str,
+    /// What comes after `/api/v1`.
+    pub path: &'a str,
+    pub app: Option<&'a str>,
+    pub key: Option<&'a str>,
+    pub content_type: Option<&'a str>,
+    pub body: Option<String>,
 }
 
 pub struct Controller {
@@ -161,14 +176,15 @@ impl Controller {
         let begun = Instant::now();
         let answer = request.send().await?;
         let status = answer.status().as_u16();
-        let retry_after = answer
-            .headers()
+        let headers = answer.headers().clone();
+        let retry_after = headers
             .get("retry-after")
             .and_then(|v| v.to_str().ok()?.parse().ok());
         let bytes = answer.bytes().await?;
         Ok(Answer {
             status,
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            headers,
             retry_after,
             took: begun.elapsed(),
         })
@@ -181,16 +197,32 @@ impl Controller {
         path: &str,
         body: Option<&Value>,
     ) -> reqwest::Result<Answer> {
-        let url = format!("http://127.0.0.1:{}/api/v1{path}", self.http);
-        let mut request = self
-            .client
-            .request(method.parse().unwrap(), url)
-            .header("X-App-ID", &self.app)
-            .header("X-API-Key", KEY);
-        if let Some(body) = body {
-            request = request
-                .header("Content-Type", "application/json")
-                .body(body.to_string());
+        self.exactly(Ask {
+            method,
+            path,
+            app: Some(&self.app),
+            key: Some(KEY),
+            content_type: body.map(|_| "application/json"),
+            body: body.map(Value::to_string),
+        })
+        .await
+    }
+
+    /// This request and no other, once.
+    pub async fn exactly(&self, ask: Ask<'_>) -> reqwest::Result<Answer> {
+        let url = format!("http://127.0.0.1:{}/api/v1{}", self.http, ask.path);
+        let mut request = self.client.request(ask.method.parse().unwrap(), url);
+        for (name, value) in [
+            ("X-App-ID", ask.app),
+            ("X-API-Key", ask.key),
+            ("Content-Type", ask.content_type),
+        ] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        if let Some(body) = ask.body {
+            request = request.body(body);
         }
         self.send(request).await
     }
@@ -214,8 +246,13 @@ impl Controller {
     }
 
     fn log_tail(&self) -> String {
+        self.log_about(|_| true)
+    }
+
+    /// The last lines of the log of which this holds.
+    pub fn log_about(&self, wanted: impl Fn(&str) -> bool) -> String {
         let text = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
+        let lines: Vec<&str> = text.lines().filter(|line| wanted(line)).collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 }

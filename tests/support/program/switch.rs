@@ -9,11 +9,12 @@ use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use roomkeeper::sim::core::InboundCall;
 use roomkeeper::sim::{SimConfig, SimNode};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::poll;
+use super::poll;
 use crate::support::process;
 
 /// The number that calls into the simulated node dial.
@@ -54,6 +55,14 @@ pub enum Line {
     Originate(String),
     /// A SIP call to this `host:port`, by `sipp`.
     Sip(String),
+}
+
+impl Line {
+    /// The extension that was given to this run of the tests, or the usual one.
+    pub fn given() -> Self {
+        let endpoint = std::env::var("ROOMKEEPER_TEST_ENDPOINT");
+        Self::Originate(endpoint.unwrap_or_else(|_| "loopback/tone/default".to_owned()))
+    }
 }
 
 pub enum Switch {
@@ -114,23 +123,13 @@ impl Switch {
         match self {
             Self::Sim(sim) => Placed::Channel(sim.call_in(DID, caller, &[])),
             Self::Real {
-                line: Line::Originate(endpoint),
+                line: Line::Originate(_),
                 app,
-                calls,
                 ..
             } => {
-                let channel = Uuid::new_v4().to_string();
-                calls.lock().unwrap().push(channel.clone());
-                let answer = self
-                    .api(
-                        sim_password,
-                        &format!(
-                            "originate {{origination_uuid={channel},roomkeeper_app={app},\
-                             origination_caller_id_number={caller}}}{endpoint} &park"
-                        ),
-                    )
+                let channel = self
+                    .originate(caller, app, ("park", ""), sim_password)
                     .await;
-                assert!(answer.starts_with("+OK"), "originate: {answer}");
                 Placed::Channel(channel)
             }
             Self::Real {
@@ -165,17 +164,83 @@ impl Switch {
         }
     }
 
+    /// A call comes in that belongs to this app, and the dialplan does this with it; its channel.
+    pub async fn place_call_of(
+        &self,
+        app: &str,
+        caller: &str,
+        plan: (&str, &str),
+        sim_password: &str,
+    ) -> String {
+        match self {
+            Self::Sim(sim) => sim.call_in_with(InboundCall {
+                did: DID.to_owned(),
+                caller_name: caller.to_owned(),
+                caller_number: caller.to_owned(),
+                vars: vec![("roomkeeper_app".to_owned(), app.to_owned())],
+                plan: [("answer", ""), plan]
+                    .map(|(name, arg)| (name.to_owned(), arg.to_owned()))
+                    .to_vec(),
+                ..InboundCall::default()
+            }),
+            Self::Real { .. } => self.originate(caller, app, plan, sim_password).await,
+        }
+    }
+
+    async fn originate(
+        &self,
+        caller: &str,
+        app: &str,
+        (plan, arg): (&str, &str),
+        sim_password: &str,
+    ) -> String {
+        let Self::Real {
+            line: Line::Originate(endpoint),
+            calls,
+            ..
+        } = self
+        else {
+            panic!("only a real server is told to originate");
+        };
+        let channel = Uuid::new_v4().to_string();
+        calls.lock().unwrap().push(channel.clone());
+        let answer = self
+            .api(
+                sim_password,
+                &format!(
+                    "originate {{origination_uuid={channel},roomkeeper_app={app},\
+                     origination_caller_id_number={caller}}}{endpoint} &{plan}({arg})"
+                ),
+            )
+            .await;
+        assert!(answer.starts_with("+OK"), "originate: {answer}");
+        channel
+    }
+
     /// Asks the server, as anybody may who knows the password.
     pub async fn api(&self, sim_password: &str, command: &str) -> String {
-        let (address, password) = match self {
-            Self::Sim(sim) => (sim.addr, sim_password.to_owned()),
-            Self::Real { server, .. } => (server.address, server.password.clone()),
-        };
+        let (address, password) = self.door(sim_password);
         let command = command.to_owned();
         tokio::task::spawn_blocking(move || ask(address, &password, &command))
             .await
             .unwrap()
             .expect("the server answers us")
+    }
+
+    /// Ends calls, where nothing can be waited for: at the end of a test.
+    pub fn end_calls(&self, sim_password: &str, channels: &[String]) {
+        let (address, password) = self.door(sim_password);
+        for channel in channels {
+            // It may have ended already, and the server, too.
+            let _ = ask(address, &password, &format!("uuid_kill {channel}"));
+        }
+    }
+
+    fn door(&self, sim_password: &str) -> (SocketAddr, String) {
+        match self {
+            Self::Sim(sim) => (sim.addr, sim_password.to_owned()),
+            Self::Real { server, .. } => (server.address, server.password.clone()),
+        }
     }
 
     /// Who is in the conference, and whether they may speak; `None`: there is no such conference.

@@ -1,0 +1,185 @@
+//! Where rows run: the worlds of a backend, each started when the first row needs it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::OnceCell;
+
+use crate::program::controller::KEY;
+use crate::program::media::MediaServer;
+use crate::program::poll;
+use crate::program::proxy::Proxy;
+use crate::program::switch::{Line, RealServer, Switch};
+use crate::program::world::{PASSWORD, Setup, Store, World};
+use crate::row::{App, Entry, Row};
+use crate::support::process;
+
+/// What rows need to be different.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// No limits: most rows are not about them.
+    Plain,
+    /// With cooldowns, as the program has them unless told otherwise.
+    Cooled,
+    /// Three nodes: the backend's own, a simulated one, one that is down. And audio from public addresses only.
+    Fleet,
+    /// An app may make [`APP_RATE`] requests a second.
+    Limited,
+    /// For rows in which FreeSWITCH turns out to know less than was believed: the controller then looks at everything
+    /// anew, and rows of [`Kind::Plain`] hold back what it would see.
+    Amiss,
+}
+
+/// Few enough for a test to reach, enough for what starts the world.
+pub const APP_RATE: u32 = 8;
+
+/// A second node, which is up, and one that is down.
+pub const SECOND: &str = "2ndup";
+pub const DOWN: &str = "3down";
+
+pub struct Running {
+    pub world: World,
+    /// On the controller's way to the node.
+    pub proxy: Proxy,
+    pub media: Arc<MediaServer>,
+    /// Another app.
+    pub other: App,
+    second: Option<Switch>,
+    /// Apps that nobody has used. They are configured: one that is made while the program runs makes it look at all calls
+    /// anew.
+    unused: Mutex<Vec<App>>,
+}
+
+/// More than there are rows that want one.
+const APPS: usize = 40;
+
+impl Running {
+    /// An app that nobody else uses.
+    pub fn new_app(&self) -> App {
+        let mut unused = self.unused.lock().unwrap();
+        unused.pop().expect("there are more apps than rows")
+    }
+
+    /// The calls of the second node come in here.
+    pub fn second(&self) -> &Switch {
+        self.second.as_ref().expect("a world with several nodes")
+    }
+}
+
+pub struct Backend {
+    pub name: &'static str,
+    store: Store,
+    real: Option<RealServer>,
+    media: OnceCell<Arc<MediaServer>>,
+    worlds: [OnceCell<Arc<Running>>; 5],
+}
+
+impl Backend {
+    pub fn new(name: &'static str, store: Store, real: Option<RealServer>) -> Self {
+        Self {
+            name,
+            store,
+            real,
+            media: OnceCell::new(),
+            worlds: Default::default(),
+        }
+    }
+
+    /// Why this row cannot be produced here.
+    pub fn skips(&self, entry: &Entry) -> Option<&'static str> {
+        self.real.as_ref().and(entry.not_on_a_real_server)
+    }
+
+    pub async fn run(&self, entry: &Entry) {
+        let cell = &self.worlds[entry.kind as usize];
+        let running = cell.get_or_init(|| self.start(entry.kind)).await;
+        let row = Row::new(self, Arc::clone(running), entry.name);
+        (entry.run)(&row).await;
+        row.check_story();
+    }
+
+    async fn start(&self, kind: Kind) -> Arc<Running> {
+        let mut setup = self.setup();
+        match kind {
+            Kind::Plain | Kind::Amiss => {}
+            Kind::Cooled => setup.cooldowns = true,
+            Kind::Limited => setup.app_rate = APP_RATE,
+            Kind::Fleet => setup.play_private = false,
+        }
+        let mut second = None;
+        if kind == Kind::Fleet {
+            let switch = Switch::simulated(PASSWORD).await;
+            let nobody = SocketAddr::from(([127, 0, 0, 1], process::free_port()));
+            setup.more_nodes = vec![
+                (SECOND.to_owned(), switch.address()),
+                (DOWN.to_owned(), nobody),
+            ];
+            second = Some(switch);
+        }
+        let running = self.start_with(setup, second).await;
+        Arc::new(running)
+    }
+
+    /// What all worlds of this backend have in common.
+    pub fn setup(&self) -> Setup {
+        Setup::on(self.store)
+    }
+
+    /// Starts a world and waits until all its nodes that are up can be used.
+    pub async fn start_with(&self, mut setup: Setup, second: Option<Switch>) -> Running {
+        let media = self
+            .media
+            .get_or_init(|| async { Arc::new(MediaServer::start().await) });
+        let media = Arc::clone(media.await);
+        let switch = match &self.real {
+            None => Switch::simulated(PASSWORD).await,
+            Some(server) => Switch::real(server.clone(), Line::given()),
+        };
+        let proxy = Proxy::start(switch.address()).await;
+        setup.by_way_of = Some(proxy.address);
+        // Their names are such as no other controller on a real server has.
+        let app = |what: &str| {
+            let id = format!("{what}-{}", uuid::Uuid::new_v4().simple());
+            let key = format!("{KEY}-of-{id}");
+            App { id, key }
+        };
+        let other = app("other");
+        let unused: Vec<App> = (0..APPS).map(|_| app("app")).collect();
+        setup.more_apps = unused
+            .iter()
+            .chain([&other])
+            .map(|app| (app.id.clone(), app.key.clone()))
+            .collect();
+        let world = setup.start_with(switch).await;
+        let mut up = vec![world.node.as_str()];
+        up.extend(second.is_some().then_some(SECOND));
+        for node in up {
+            poll::until(
+                &format!("node {node} is synced"),
+                poll::PATIENCE,
+                async || {
+                    let answer = world.controller.operator("/admin/nodes").await?.body;
+                    let nodes = answer["nodes"].as_array()?;
+                    let node = nodes.iter().find(|row| row["id"] == node)?;
+                    (node["synced"] == true && node["link"] == "up").then_some(())
+                },
+            )
+            .await;
+        }
+        // It looks a second time after each start, for FreeSWITCH writes its list of calls late.
+        let looks = 2.0 * f64::from(1 + u8::from(second.is_some()));
+        poll::until("it has looked twice", poll::PATIENCE, async || {
+            let name = "roomkeeper_reconciler_resyncs_total";
+            (world.controller.metric(name, "").await >= looks).then_some(())
+        })
+        .await;
+        Running {
+            world,
+            proxy,
+            media,
+            other,
+            second,
+            unused: Mutex::new(unused),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! `POST /api/v1/sessions/{uuid}/commands/conference/join`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::program::poll;
+use crate::row::{Row, rows};
+use crate::shape::UUID;
+
+rows! {
+    Plain: [
+        answers_202_with_status_joining_and_room_id,
+        webhook_member_joined_says_who_and_how,
+        webhook_member_joined_is_deferred_until_freeswitch_confirms,
+        members_join_muted,
+        muted_false_joins_unmuted,
+        muted_400_not_a_boolean,
+        again_200_already_joined_and_no_second_webhook,
+        again_202_joining_while_it_still_joins,
+        other_room_409_with_the_documented_words,
+        other_room_409_while_it_still_joins,
+        room_409_while_the_call_is_still_leaving,
+        room_id_400_missing,
+        room_id_400_malformed,
+        room_404_there_is_none,
+        room_404_it_was_deleted,
+        room_403_it_belongs_to_another_app,
+        session_404_there_is_none,
+        session_404_it_has_hung_up,
+        session_403_it_belongs_to_another_app,
+        webhook_join_failed_refused_and_the_call_can_join_again,
+        webhook_join_failed_hung_up_before_the_join_was_confirmed,
+        webhook_join_failed_timeout_not_confirmed_within_10_s,
+        freeswitch_504_it_does_not_answer_and_the_join_stands,
+        a_call_that_has_left_joins_another_room,
+    ]
+    Amiss: [
+        session_404_freeswitch_knows_no_such_call,
+    ]
+}
+
+async fn answers_202_with_status_joining_and_room_id(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    let answer = row.joins(&call, &room).await;
+    answer.is(202, json!({ "status": "joining", "room_id": room }));
+}
+
+async fn webhook_member_joined_says_who_and_how(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    let data = json!({
+        "caller_id": call.caller,
+        "did": call.did,
+        "muted": true,
+        "conferencecall_id": UUID,
+        // Made, for none was given.
+        "command_uid": UUID,
+    });
+    row.told_exactly(&room, "conference.member.joined", Some(&call), data)
+        .await;
+}
+
+async fn webhook_member_joined_is_deferred_until_freeswitch_confirms(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    let hold = row.hold_room(&room);
+    assert_eq!(row.joins(&call, &room).await.status, 202);
+    hold.until_held("Action: add-member").await;
+    assert_eq!(row.place(&call).await, ("joining".to_owned(), json!(room)));
+    // The next webhook of the room is not that of the join.
+    row.control(&room, "volume", json!({ "volume": 1 })).await;
+    assert_eq!(
+        row.told(&room, "conference.play.volume_changed")
+            .await
+            .sequence(),
+        2
+    );
+    hold.release();
+    assert_eq!(
+        row.told(&room, "conference.member.joined").await.sequence(),
+        3
+    );
+    assert_eq!(row.place(&call).await, ("in_room".to_owned(), json!(room)));
+}
+
+async fn members_join_muted(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    assert_eq!(row.speaks(&room, &call).await, Some(false));
+    assert_eq!(row.members(&room).await.body["members"][0]["muted"], true);
+}
+
+async fn muted_false_joins_unmuted(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    let body = json!({ "room_id": room, "muted": false });
+    let answer = row.command(&call, "join", body).await;
+    answer.is(202, json!({ "status": "joining", "room_id": room }));
+    let joined = row.told(&room, "conference.member.joined").await;
+    assert_eq!(joined.body["data"]["muted"], false);
+    assert_eq!(row.speaks(&room, &call).await, Some(true));
+    assert_eq!(row.members(&room).await.body["members"][0]["muted"], false);
+}
+
+async fn muted_400_not_a_boolean(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    for bad in [json!("false"), json!(0)] {
+        let body = json!({ "room_id": room, "muted": bad });
+        row.command(&call, "join", body).await.blames("muted");
+    }
+}
+
+async fn again_200_already_joined_and_no_second_webhook(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    for _ in 0..2 {
+        let again = row.joins(&call, &room).await;
+        again.is(200, json!({ "status": "already_joined", "room_id": room }));
+    }
+    row.told_only(
+        &room,
+        &["conference.member.joined", "conference.member.left"],
+    )
+    .await;
+}
+
+async fn again_202_joining_while_it_still_joins(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    let hold = row.hold_room(&room);
+    for _ in 0..3 {
+        let answer = row.joins(&call, &room).await;
+        answer.is(202, json!({ "status": "joining", "room_id": room }));
+    }
+    hold.until_held("Action: add-member").await;
+    let answer = row.joins(&call, &room).await;
+    answer.is(202, json!({ "status": "joining", "room_id": room }));
+    hold.release();
+    row.told(&room, "conference.member.joined").await;
+    row.told_only(
+        &room,
+        &["conference.member.joined", "conference.member.left"],
+    )
+    .await;
+}
+
+fn in_a_different_room() -> Value {
+    json!({
+        "success": false,
+        "error": "Session is already in a different conference room. Use conference/leave first.",
+    })
+}
+
+async fn other_room_409_with_the_documented_words(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    let other = row.room().await;
+    row.joins(&call, &other)
+        .await
+        .is(409, in_a_different_room());
+    assert_eq!(row.place(&call).await, ("in_room".to_owned(), json!(room)));
+    row.told_only(&other, &[]).await;
+}
+
+async fn other_room_409_while_it_still_joins(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    let other = row.room().await;
+    let hold = row.hold_room(&room);
+    assert_eq!(row.joins(&call, &room).await.status, 202);
+    row.joins(&call, &other)
+        .await
+        .is(409, in_a_different_room());
+    hold.release();
+    row.told(&room, "conference.member.joined").await;
+    row.told_only(&other, &[]).await;
+}
+
+async fn room_409_while_the_call_is_still_leaving(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    let other = row.room().await;
+    let hold = row.hold_room_and_call(&room, &call);
+    assert_eq!(row.command(&call, "leave", Value::Null).await.status, 202);
+    hold.until_held("Action: del-member").await;
+    for room in [&room, &other] {
+        row.joins(&call, room).await.fails(409);
+    }
+    hold.release();
+    row.told(&room, "conference.member.left").await;
+}
+
+async fn room_id_400_missing(row: &Row<'_>) {
+    let call = row.call().await;
+    for body in [json!({}), json!({ "room_id": null }), Value::Null] {
+        row.command(&call, "join", body).await.blames("room_id");
+    }
+}
+
+async fn room_id_400_malformed(row: &Row<'_>) {
+    let call = row.call().await;
+    let id = Uuid::new_v4();
+    for bad in [
+        json!(""),
+        json!("x"),
+        json!(id.to_string()),
+        json!(format!("room-{id}")),
+        json!(format!("abcd-room-{id}")),
+        json!(format!("abcdef-room-{id}")),
+        json!(format!("abc_e-room-{id}")),
+        json!(format!("abcde-room-{}", id.simple())),
+        json!(format!("abcde-room-{id} ")),
+        json!(7),
+        json!([id.to_string()]),
+    ] {
+        row.command(&call, "join", json!({ "room_id": bad }))
+            .await
+            .blames("room_id");
+    }
+}
+
+async fn room_404_there_is_none(row: &Row<'_>) {
+    let call = row.call().await;
+    let room = format!("{}-room-{}", row.node(), Uuid::new_v4());
+    row.joins(&call, &room).await.fails(404);
+    let nowhere = format!("zzzzz-room-{}", Uuid::new_v4());
+    row.joins(&call, &nowhere).await.fails(404);
+}
+
+async fn room_404_it_was_deleted(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    assert_eq!(row.delete(&room).await.status, 200);
+    row.joins(&call, &room).await.fails(404);
+}
+
+async fn room_403_it_belongs_to_another_app(row: &Row<'_>) {
+    let call = row.call().await;
+    let room = row.room_of(row.other()).await;
+    row.joins(&call, &room).await.fails(403);
+    assert_eq!(row.place(&call).await, ("parked".to_owned(), Value::Null));
+}
+
+async fn session_404_there_is_none(row: &Row<'_>) {
+    let room = row.room().await;
+    let session = format!("{}-{}", row.node(), Uuid::new_v4());
+    let path = format!("/sessions/{session}/commands/conference/join");
+    row.post(&path, json!({ "room_id": room })).await.fails(404);
+}
+
+async fn session_404_it_has_hung_up(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    row.fs(&format!("uuid_kill {}", call.channel)).await;
+    row.told(&call.id, "call.hangup").await;
+    row.joins(&call, &room).await.fails(404);
+}
+
+async fn session_404_freeswitch_knows_no_such_call(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    let hold = row.hold_call(&call);
+    row.fs(&format!("uuid_kill {}", call.channel)).await;
+    hold.until_held("Event-Name: CHANNEL_HANGUP").await;
+    crate::program::poll::until(
+        "the call is gone",
+        crate::program::poll::PATIENCE,
+        async || (!row.exists(&call).await).then_some(()),
+    )
+    .await;
+    row.joins(&call, &room).await.fails(404);
+    assert_eq!(row.members(&room).await.body["members"], json!([]));
+    hold.release();
+    row.told(&call.id, "call.hangup").await;
+}
+
+async fn session_403_it_belongs_to_another_app(row: &Row<'_>) {
+    let room = row.room().await;
+    let call = row.call_of(row.other()).await;
+    row.joins(&call, &room).await.fails(403);
+    row.told_only(&room, &[]).await;
+}
+
+async fn webhook_join_failed_refused_and_the_call_can_join_again(row: &Row<'_>) {
+    let (room, _) = row.inhabited().await;
+    let call = row.call().await;
+    let said = row.fs(&format!("conference {room} lock")).await;
+    assert!(said.contains("locked"), "{said}");
+    let body = json!({ "room_id": room, "command_uid": "locked-out" });
+    let answer = row.command(&call, "join", body).await;
+    answer.is(202, json!({ "status": "joining", "room_id": room }));
+    let reason = json!({ "reason": "refused", "command_uid": "locked-out" });
+    row.told_exactly(&room, "conference.member.join_failed", Some(&call), reason)
+        .await;
+    row.until_parked(&call).await;
+    assert!(row.exists(&call).await, "the call is still up");
+    row.fs(&format!("conference {room} unlock")).await;
+    let answer = row.joins(&call, &room).await;
+    answer.is(202, json!({ "status": "joining", "room_id": room }));
+    row.nth(&room, "conference.member.joined", 2).await;
+}
+
+async fn webhook_join_failed_hung_up_before_the_join_was_confirmed(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    let hold = row.hold_room(&room);
+    let body = json!({ "room_id": room, "command_uid": "hangs-up" });
+    assert_eq!(row.command(&call, "join", body).await.status, 202);
+    hold.until_held("Action: add-member").await;
+    row.fs(&format!("uuid_kill {}", call.channel)).await;
+    let reason = json!({ "reason": "hangup", "command_uid": "hangs-up" });
+    row.told_exactly(&room, "conference.member.join_failed", Some(&call), reason)
+        .await;
+    // As FreeSWITCH loses events.
+    hold.lose();
+    row.told(&call.id, "call.hangup").await;
+    row.told_only(&room, &["conference.member.join_failed"])
+        .await;
+}
+
+async fn webhook_join_failed_timeout_not_confirmed_within_10_s(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    let hold = row.hold_room_and_call(&room, &call);
+    let begun = Instant::now();
+    let body = json!({ "room_id": room, "command_uid": "unheard" });
+    assert_eq!(row.command(&call, "join", body).await.status, 202);
+    let failed = row.told(&room, "conference.member.join_failed").await;
+    let took = failed.at - begun;
+    assert!((10..12).contains(&took.as_secs()), "after {took:?}");
+    assert!(took >= Duration::from_secs(10));
+    let mut data = failed.body["data"].clone();
+    // A deadline reveals it, and no event.
+    data.as_object_mut().unwrap().remove("synthesized");
+    assert_eq!(
+        data,
+        json!({ "reason": "timeout", "command_uid": "unheard" })
+    );
+    assert_eq!(row.place(&call).await, ("parked".to_owned(), Value::Null));
+    hold.lose();
+}
+
+async fn freeswitch_504_it_does_not_answer_and_the_join_stands(row: &Row<'_>) {
+    // In a world of its own: whoever else asks FreeSWITCH would wait, too.
+    let mut setup = row.backend.setup();
+    setup.command_timeout = 1;
+    let row = row.elsewhere(row.backend.start_with(setup, None).await);
+    let (room, call) = (row.room().await, row.call().await);
+    let hold = row.running.proxy.hold_answers();
+    let body = json!({ "room_id": room, "command_uid": "unanswered" });
+    row.command(&call, "join", body.clone()).await.fails(504);
+    hold.until_held("+OK").await;
+    let joined = row.told(&room, "conference.member.joined").await;
+    assert_eq!(joined.body["data"]["command_uid"], "unanswered");
+    hold.release();
+    let again = row.joins(&call, &room).await;
+    again.is(200, json!({ "status": "already_joined", "room_id": room }));
+    row.check_story();
+}
+
+async fn a_call_that_has_left_joins_another_room(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    let other = row.room().await;
+    assert_eq!(row.command(&call, "leave", Value::Null).await.status, 202);
+    row.told(&room, "conference.member.left").await;
+    row.until_parked(&call).await;
+    row.join(&call, &other).await;
+    assert_eq!(row.place(&call).await, ("in_room".to_owned(), json!(other)));
+    assert_eq!(row.speaks(&other, &call).await, Some(false));
+}

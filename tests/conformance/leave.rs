@@ -1,0 +1,129 @@
+//! `POST /api/v1/sessions/{uuid}/commands/conference/leave`.
+
+use serde_json::{Value, json};
+
+use crate::row::{Row, rows};
+use crate::shape::UUID;
+
+rows! {
+    Plain: [
+        answers_202_with_status_leaving_and_room_id,
+        needs_no_body,
+        webhook_member_left_says_why,
+        webhook_member_left_is_deferred_until_freeswitch_confirms,
+        the_call_is_parked_and_still_up,
+        the_room_stays,
+        session_404_it_is_not_in_any_conference,
+        session_404_it_has_left_already,
+        session_409_it_still_joins,
+        session_409_it_still_leaves,
+    ]
+}
+
+async fn leave(row: &Row<'_>, room: &str, call: &crate::row::Call) {
+    let answer = row.command(call, "leave", Value::Null).await;
+    answer.is(202, json!({ "status": "leaving", "room_id": room }));
+}
+
+async fn answers_202_with_status_leaving_and_room_id(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    leave(row, &room, &call).await;
+}
+
+async fn needs_no_body(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    leave(row, &room, &call).await;
+    let (room, call) = row.inhabited().await;
+    let answer = row.command(&call, "leave", json!({})).await;
+    answer.is(202, json!({ "status": "leaving", "room_id": room }));
+}
+
+async fn webhook_member_left_says_why(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    leave(row, &room, &call).await;
+    let data = json!({ "reason": "removed", "command_uid": UUID });
+    row.told_exactly(&room, "conference.member.left", Some(&call), data)
+        .await;
+}
+
+async fn webhook_member_left_is_deferred_until_freeswitch_confirms(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    let hold = row.hold_room_and_call(&room, &call);
+    leave(row, &room, &call).await;
+    hold.until_held("Action: del-member").await;
+    assert_eq!(row.place(&call).await, ("leaving".to_owned(), json!(room)));
+    // The next webhook of the room is not that of the leave.
+    row.control(&room, "volume", json!({ "volume": 1 })).await;
+    assert_eq!(
+        row.told(&room, "conference.play.volume_changed")
+            .await
+            .sequence(),
+        3
+    );
+    hold.release();
+    assert_eq!(
+        row.told(&room, "conference.member.left").await.sequence(),
+        4
+    );
+}
+
+async fn the_call_is_parked_and_still_up(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    leave(row, &room, &call).await;
+    row.told(&room, "conference.member.left").await;
+    row.until_parked(&call).await;
+    row.until_speaks(&room, &call, None).await;
+    assert!(row.exists(&call).await);
+    assert_eq!(row.story(&call.id), ["call.new"]);
+}
+
+async fn the_room_stays(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    leave(row, &room, &call).await;
+    row.told(&room, "conference.member.left").await;
+    row.until_parked(&call).await;
+    assert_eq!(row.status(&room).await.body["members"], 0);
+    row.join(&call, &room).await;
+    assert_eq!(row.status(&room).await.body["members"], 1);
+}
+
+async fn session_404_it_is_not_in_any_conference(row: &Row<'_>) {
+    let call = row.call().await;
+    row.command(&call, "leave", Value::Null).await.fails(404);
+}
+
+async fn session_404_it_has_left_already(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    leave(row, &room, &call).await;
+    row.told(&room, "conference.member.left").await;
+    row.command(&call, "leave", Value::Null).await.fails(404);
+    row.told_only(
+        &room,
+        &["conference.member.joined", "conference.member.left"],
+    )
+    .await;
+}
+
+async fn session_409_it_still_joins(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    let hold = row.hold_room(&room);
+    assert_eq!(row.joins(&call, &room).await.status, 202);
+    row.command(&call, "leave", Value::Null).await.fails(409);
+    hold.release();
+    row.told(&room, "conference.member.joined").await;
+    leave(row, &room, &call).await;
+}
+
+async fn session_409_it_still_leaves(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    let hold = row.hold_room_and_call(&room, &call);
+    leave(row, &room, &call).await;
+    row.command(&call, "leave", Value::Null).await.fails(409);
+    hold.release();
+    row.told(&room, "conference.member.left").await;
+    row.told_only(
+        &room,
+        &["conference.member.joined", "conference.member.left"],
+    )
+    .await;
+}

@@ -1,0 +1,109 @@
+//! The gateway API, held against its document from top to bottom: one test a row, named after the row.
+//!
+//! The rows are in the modules, in the document's order, and each module begins with the list of its own. Every row runs
+//! on each backend: state in memory and on Redis with a simulated node, and on a real FreeSWITCH when one is given
+//! (`ROOMKEEPER_TEST_FREESWITCH=host:port:password`; what it needs there is said in `walk/freeswitch.rs`, and it must
+//! be able to fetch files from this machine's loopback address). So a row is called `memory::join::…`, `redis::join::…`
+//! and `real::join::…`.
+//!
+//! What a row asserts is what a user of the API sees: answers, webhooks, and what FreeSWITCH says of itself. Rows share
+//! running worlds, each with rooms, calls and apps of its own, and run many at a time: mostly they wait. That is also
+//! why this has a `main`: it starts worlds once and ends them when the last row is done.
+// All of it is a test, also what the lint cannot know to be one.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../support/program/mod.rs"]
+mod program;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod backend;
+mod row;
+mod shape;
+
+mod access;
+mod commands;
+mod control;
+mod create;
+mod delete;
+mod join;
+mod leave;
+mod limits;
+mod list;
+mod members;
+mod mute;
+mod nodes;
+mod play;
+mod status;
+mod webhooks;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+use crate::backend::Backend;
+use crate::program::switch::RealServer;
+use crate::program::world::Store;
+use crate::row::Entry;
+
+/// Rows at a time, unless the caller says otherwise. They wait for webhooks more than they work.
+const AT_A_TIME: usize = 16;
+
+fn rows() -> Vec<(&'static str, Vec<Entry>)> {
+    vec![
+        ("access", access::rows()),
+        ("create", create::rows()),
+        ("list", list::rows()),
+        ("status", status::rows()),
+        ("members", members::rows()),
+        ("delete", delete::rows()),
+        ("play", play::rows()),
+        ("control", control::rows()),
+        ("join", join::rows()),
+        ("leave", leave::rows()),
+        ("mute", mute::rows()),
+        ("commands", commands::rows()),
+        ("limits", limits::rows()),
+        ("nodes", nodes::rows()),
+        ("webhooks", webhooks::rows()),
+    ]
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_A_TIME);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut backends = vec![
+        Backend::new("memory", Store::Memory, None),
+        Backend::new("redis", Store::Redis, None),
+    ];
+    let real = RealServer::given();
+    if let Some(server) = &real {
+        backends.push(Backend::new("real", Store::Redis, Some(server.clone())));
+    } else if !arguments.list {
+        println!("No real FreeSWITCH was given: the rows run on the simulated node only.");
+    }
+    let backends: Vec<Arc<Backend>> = backends.into_iter().map(Arc::new).collect();
+    let mut trials = Vec::new();
+    for backend in &backends {
+        for (module, entries) in rows() {
+            for entry in entries {
+                let name = format!("{}::{module}::{}", backend.name, entry.name);
+                let (backend, handle) = (Arc::clone(backend), runtime.handle().clone());
+                trials.push(Trial::ignorable_test(name, move || {
+                    if let Some(reason) = backend.skips(&entry) {
+                        return Ok(Completion::ignored_with(reason));
+                    }
+                    handle.block_on(backend.run(&entry));
+                    Ok(Completion::Completed)
+                }));
+            }
+        }
+    }
+    // Returns when the last row is done; then the worlds end.
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,477 @@
+//! One row: what it asks, what it waits for, and what it leaves behind, which is nothing.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use roomkeeper::sim::core::Media;
+use serde_json::{Value, json};
+
+use crate::backend::{Backend, Kind, Running};
+use crate::program::controller::{Answer, Ask, KEY};
+use crate::program::poll;
+use crate::program::proxy::Hold;
+use crate::program::receiver::Got;
+use crate::program::switch::Switch;
+use crate::program::world::PASSWORD;
+use crate::shape::{self, RFC3339};
+
+type Run = for<'a> fn(&'a Row<'a>) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// A row as it stands in its module's list.
+pub struct Entry {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub not_on_a_real_server: Option<&'static str>,
+    pub run: Run,
+}
+
+/// The list of a module's rows, by the world that they run in.
+macro_rules! rows {
+    ($($kind:ident $(, not on a real server because $why:literal)?: [$($name:ident),* $(,)?])*) => {
+        pub fn rows() -> Vec<crate::row::Entry> {
+            let mut rows = Vec::new();
+            $(
+                let reasons: &[&'static str] = &[$($why)?];
+                $(
+                    rows.push(crate::row::Entry {
+                        name: stringify!($name),
+                        kind: crate::backend::Kind::$kind,
+                        not_on_a_real_server: reasons.first().copied(),
+                        run: |row| Box::pin($name(row)),
+                    });
+                )*
+            )*
+            rows
+        }
+    };
+}
+pub(crate) use rows;
+
+/// An application.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub id: String,
+    pub key: String,
+}
+
+/// A call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The session's uuid.
+    pub id: String,
+    pub channel: String,
+    pub caller: String,
+    pub did: String,
+}
+
+#[derive(Default)]
+struct Made {
+    scopes: Vec<String>,
+    channels: Vec<String>,
+}
+
+pub struct Row<'a> {
+    pub backend: &'a Backend,
+    pub running: Arc<Running>,
+    pub app: App,
+    name: &'static str,
+    made: Mutex<Made>,
+}
+
+static NUMBERS: AtomicU32 = AtomicU32::new(0);
+
+impl<'a> Row<'a> {
+    pub fn new(backend: &'a Backend, running: Arc<Running>, name: &'static str) -> Self {
+        Self {
+            app: App {
+                id: running.world.app.clone(),
+                key: KEY.to_owned(),
+            },
+            backend,
+            running,
+            name,
+            made: Mutex::default(),
+        }
+    }
+
+    /// The same in a world of its own.
+    pub fn elsewhere(&self, running: Running) -> Row<'a> {
+        Row::new(self.backend, Arc::new(running), self.name)
+    }
+
+    pub fn other(&self) -> &App {
+        &self.running.other
+    }
+
+    pub fn node(&self) -> &str {
+        &self.running.world.node
+    }
+
+    /// A name that no other room has.
+    pub fn fresh_name(&self) -> String {
+        format!("r{}", uuid::Uuid::new_v4().simple())
+    }
+
+    // Requests.
+
+    /// This request and no other.
+    pub async fn exactly(&self, ask: Ask<'_>) -> Answer {
+        let sent = self.running.world.controller.exactly(ask);
+        sent.await.expect("every request is answered")
+    }
+
+    pub async fn ask(&self, app: &App, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.exactly(Ask {
+            method,
+            path,
+            app: Some(&app.id),
+            key: Some(&app.key),
+            content_type: body.map(|_| "application/json"),
+            body: body.map(Value::to_string),
+        })
+        .await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(&self.app, "GET", path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.ask(&self.app, "POST", path, Some(&body)).await
+    }
+
+    pub async fn status(&self, room: &str) -> Answer {
+        let answer = self.get(&format!("/conferences/{room}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer
+    }
+
+    pub async fn members(&self, room: &str) -> Answer {
+        let answer = self.get(&format!("/conferences/{room}/members")).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer
+    }
+
+    pub async fn delete(&self, room: &str) -> Answer {
+        let path = format!("/conferences/{room}");
+        self.ask(&self.app, "DELETE", &path, None).await
+    }
+
+    /// `play`, `pause`, `stop` or `volume`; without a body when that is null.
+    pub async fn control(&self, room: &str, what: &str, body: Value) -> Answer {
+        let path = format!("/conferences/{room}/{what}");
+        let body = Some(&body).filter(|body| !body.is_null());
+        self.ask(&self.app, "POST", &path, body).await
+    }
+
+    /// `join`, `leave`, `mute` or `unmute`; without a body when that is null.
+    pub async fn command(&self, call: &Call, what: &str, body: Value) -> Answer {
+        let path = format!("/sessions/{}/commands/conference/{what}", call.id);
+        let body = Some(&body).filter(|body| !body.is_null());
+        self.ask(&self.app, "POST", &path, body).await
+    }
+
+    pub async fn joins(&self, call: &Call, room: &str) -> Answer {
+        self.command(call, "join", json!({ "room_id": room })).await
+    }
+
+    /// `state` and `room_id` of a call.
+    pub async fn place(&self, call: &Call) -> (String, Value) {
+        let answer = self.get(&format!("/sessions/{}", call.id)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        (answer.text("state"), answer.body["room_id"].clone())
+    }
+
+    pub async fn until_parked(&self, call: &Call) {
+        poll::until("the call is parked", poll::PATIENCE, async || {
+            (self.place(call).await == ("parked".to_owned(), Value::Null)).then_some(())
+        })
+        .await;
+    }
+
+    // What there is to ask about.
+
+    pub async fn room(&self) -> String {
+        self.room_of(&self.app).await
+    }
+
+    pub async fn room_of(&self, app: &App) -> String {
+        let body = json!({ "name": self.fresh_name(), "node": self.node() });
+        let answer = self.ask(app, "POST", "/conferences", Some(&body)).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let room = answer.text("room_id");
+        if app.id == self.app.id {
+            self.note(&room);
+        }
+        room
+    }
+
+    /// What was made here is looked at in the end.
+    pub fn note(&self, scope: &str) {
+        self.made.lock().unwrap().scopes.push(scope.to_owned());
+    }
+
+    /// A call that is parked, and that the app was told of.
+    pub async fn call(&self) -> Call {
+        let mut call = self.placed(&self.app, ("park", "")).await;
+        let new = self.told(&call.id, "call.new").await;
+        call.did = new.body["data"]["did"].as_str().unwrap().to_owned();
+        call
+    }
+
+    /// A parked call of another app.
+    pub async fn call_of(&self, app: &App) -> Call {
+        let call = self.placed(app, ("park", "")).await;
+        let path = format!("/sessions/{}", call.id);
+        poll::until("the call is known", poll::PATIENCE, async || {
+            (self.ask(app, "GET", &path, None).await.status == 200).then_some(())
+        })
+        .await;
+        call
+    }
+
+    /// A call that was placed, and with which the dialplan does this. The number that it dialled is not known yet.
+    pub async fn placed(&self, app: &App, plan: (&str, &str)) -> Call {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let caller = format!("5271{number:05}");
+        let world = &self.running.world;
+        let placed = world.switch.place_call_of(&app.id, &caller, plan, PASSWORD);
+        let channel = placed.await;
+        let id = world.session(&channel);
+        let mut made = self.made.lock().unwrap();
+        made.channels.push(channel.clone());
+        if app.id == self.app.id {
+            made.scopes.push(id.clone());
+        }
+        Call {
+            id,
+            channel,
+            caller,
+            did: String::new(),
+        }
+    }
+
+    /// Puts the call into the room, and waits until the app was told.
+    pub async fn join(&self, call: &Call, room: &str) {
+        let before = self.count(room, "conference.member.joined");
+        let answer = self.joins(call, room).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        self.nth(room, "conference.member.joined", before + 1).await;
+    }
+
+    /// A call that has joined the room.
+    pub async fn member(&self, room: &str) -> Call {
+        let call = self.call().await;
+        self.join(&call, room).await;
+        call
+    }
+
+    /// A room with one member.
+    pub async fn inhabited(&self) -> (String, Call) {
+        let room = self.room().await;
+        let call = self.member(&room).await;
+        (room, call)
+    }
+
+    // What plays.
+
+    /// The URL of a file that lasts so long.
+    pub fn sound(&self, ms: u64) -> String {
+        self.file(Some(Duration::from_millis(ms)))
+    }
+
+    /// The URL of a file that there is not.
+    pub fn no_sound(&self) -> String {
+        self.file(None)
+    }
+
+    fn file(&self, lasts: Option<Duration>) -> String {
+        // Under a new name, for FreeSWITCH keeps what it has fetched.
+        let name = format!("{}.wav", uuid::Uuid::new_v4());
+        let url = self.running.media.add(&name, lasts);
+        if let Switch::Sim(sim) = &self.running.world.switch {
+            let micros = |lasts: Duration| u64::try_from(lasts.as_micros()).unwrap();
+            let duration = lasts.map(micros);
+            sim.set_media(
+                &url,
+                Media {
+                    duration,
+                    opening: 0,
+                },
+            );
+        }
+        url
+    }
+
+    /// Plays, and says under which operation.
+    pub async fn play(&self, room: &str, urls: &[&str]) -> String {
+        let answer = self.control(room, "play", json!({ "urls": urls })).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        answer.text("operation_id")
+    }
+
+    /// Waits until FreeSWITCH plays this file; none: nothing.
+    pub async fn until_plays(&self, room: &str, url: Option<&str>) {
+        let wanted = match url {
+            Some(url) => url.rsplit('/').next().unwrap(),
+            None => "Nothing is playing",
+        };
+        let ask = format!("conference {room} play_status");
+        poll::until(
+            &format!("FreeSWITCH says {wanted}"),
+            poll::PATIENCE,
+            async || self.fs(&ask).await.contains(wanted).then_some(()),
+        )
+        .await;
+    }
+
+    // FreeSWITCH, past the controller.
+
+    pub async fn fs(&self, command: &str) -> String {
+        self.running.world.fs(command).await
+    }
+
+    /// Whether the member may speak, says FreeSWITCH; none: it is not in the room.
+    pub async fn speaks(&self, room: &str, call: &Call) -> Option<bool> {
+        let world = &self.running.world;
+        let members = world.switch.members(PASSWORD, room).await?;
+        let member = members
+            .into_iter()
+            .find(|(channel, _)| *channel == call.channel);
+        member.map(|(_, speaks)| speaks)
+    }
+
+    pub async fn until_speaks(&self, room: &str, call: &Call, speaks: Option<bool>) {
+        let what = format!("FreeSWITCH says of {} in {room}: {speaks:?}", call.channel);
+        poll::until(&what, poll::PATIENCE, async || {
+            (self.speaks(room, call).await == speaks).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn exists(&self, call: &Call) -> bool {
+        self.fs(&format!("uuid_exists {}", call.channel)).await == "true"
+    }
+
+    /// FreeSWITCH's conference events of this room do not arrive.
+    pub fn hold_room(&self, room: &str) -> Hold {
+        let room = room.to_owned();
+        self.running
+            .proxy
+            .hold_events(move |event| is_about_room(event, &room))
+    }
+
+    /// Nor does what it says of this call.
+    pub fn hold_room_and_call(&self, room: &str, call: &Call) -> Hold {
+        let (room, call) = (room.to_owned(), call.channel.clone());
+        self.running
+            .proxy
+            .hold_events(move |event| is_about_room(event, &room) || is_about_call(event, &call))
+    }
+
+    pub fn hold_call(&self, call: &Call) -> Hold {
+        let call = call.channel.clone();
+        self.running
+            .proxy
+            .hold_events(move |event| is_about_call(event, &call))
+    }
+
+    // What the app is told.
+
+    pub async fn told(&self, scope: &str, event: &str) -> Got {
+        self.nth(scope, event, 1).await
+    }
+
+    pub async fn nth(&self, scope: &str, event: &str, n: usize) -> Got {
+        self.running.world.receiver.nth(scope, event, n).await
+    }
+
+    pub fn count(&self, scope: &str, event: &str) -> usize {
+        let story = self.story(scope);
+        story.iter().filter(|name| *name == event).count()
+    }
+
+    /// The names of all webhooks about this room or call so far.
+    pub fn story(&self, scope: &str) -> Vec<String> {
+        let delivered = self.running.world.receiver.delivered(scope);
+        delivered.iter().map(|got| got.event().to_owned()).collect()
+    }
+
+    /// Waits for the first webhook of this name about the room, and checks all that it says.
+    pub async fn told_exactly(
+        &self,
+        room: &str,
+        event: &str,
+        about: Option<&Call>,
+        data: Value,
+    ) -> Got {
+        let got = self.told(room, event).await;
+        self.check_webhook(&got, room, about, data);
+        got
+    }
+
+    #[track_caller]
+    pub fn check_webhook(&self, got: &Got, room: &str, about: Option<&Call>, data: Value) {
+        let mut body = json!({
+            "event": got.event(),
+            "timestamp": RFC3339,
+            "app_id": self.app.id,
+            "room_id": room,
+            "sequence": got.sequence(),
+            "data": data,
+        });
+        if let Some(call) = about {
+            body["session_uuid"] = json!(call.id);
+        }
+        shape::check(&got.body, &body);
+    }
+
+    /// Deletes the room and checks that nothing was told of it but this, its making and its end.
+    pub async fn told_only(&self, room: &str, events: &[&str]) {
+        let answer = self.delete(room).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        self.told(room, "conference.destroyed").await;
+        let mut expected = vec!["conference.created"];
+        expected.extend(events);
+        expected.push("conference.destroyed");
+        assert_eq!(self.story(room), expected);
+    }
+
+    /// What holds of all webhooks about what was made here.
+    pub fn check_story(&self) {
+        for scope in &self.made.lock().unwrap().scopes {
+            self.running.world.receiver.check_story_of(scope);
+        }
+    }
+}
+
+fn is_about_room(event: &str, room: &str) -> bool {
+    event.contains("Event-Subclass: conference%3A%3Amaintenance\n")
+        && event.contains(&format!("Conference-Name: {room}\n"))
+}
+
+fn is_about_call(event: &str, channel: &str) -> bool {
+    event.contains(&format!("Unique-ID: {channel}\n"))
+}
+
+impl Drop for Row<'_> {
+    fn drop(&mut self) {
+        let made = self.made.get_mut().unwrap();
+        let world = &self.running.world;
+        world.switch.end_calls(PASSWORD, &made.channels);
+        if std::thread::panicking() {
+            let log = world.controller.log_about(|line| {
+                let mut ids = made.scopes.iter().chain(&made.channels);
+                ids.any(|id| line.contains(id))
+                    || line.contains("resync begins")
+                    || line.contains("Conference-Size")
+            });
+            eprintln!(
+                "--- the controller's log about what {} made ---\n{log}",
+                self.name
+            );
+        }
+    }
+}

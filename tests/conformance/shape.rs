@@ -1,0 +1,124 @@
+//! What an answer or a webhook must be: exact, but for what a test cannot know beforehand, of which it says the form.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::program::controller::Answer;
+
+/// Forms, to be written where a value is expected.
+pub const UUID: &str = "<uuid>";
+pub const ROOM_ID: &str = "<room id>";
+pub const CURSOR: &str = "<cursor>";
+/// RFC 3339 in UTC: to the second as in the document's example, and to any part of one.
+pub const RFC3339_SECONDS: &str = "<2026-05-06T12:34:56Z>";
+pub const RFC3339: &str = "<RFC 3339>";
+pub const UNIX_SECONDS: &str = "<unix seconds>";
+
+fn has_form(form: &str, text: &str) -> bool {
+    let time = || text.parse::<jiff::Timestamp>().is_ok() && text.ends_with('Z');
+    match form {
+        UUID => text.len() == 36 && Uuid::parse_str(text).is_ok(),
+        ROOM_ID => text.split_once("-room-").is_some_and(|(node, id)| {
+            node.len() == 5 && node.bytes().all(|b| b.is_ascii_alphanumeric()) && has_form(UUID, id)
+        }),
+        CURSOR => !text.is_empty(),
+        RFC3339_SECONDS => text.len() == 20 && time(),
+        RFC3339 => time(),
+        UNIX_SECONDS => text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit()),
+        _ => false,
+    }
+}
+
+/// Panics unless the one is as the other says: the same fields and no other, the same types, the same values or forms.
+#[track_caller]
+pub fn check(found: &Value, expected: &Value) {
+    if let Err(at) = fits(found, expected) {
+        panic!("not as expected at {at:?}\n   found {found}\nexpected {expected}");
+    }
+}
+
+fn fits(found: &Value, expected: &Value) -> Result<(), String> {
+    match (found, expected) {
+        (Value::Object(found), Value::Object(expected)) => {
+            for name in found.keys().chain(expected.keys()) {
+                let (Some(found), Some(expected)) = (found.get(name), expected.get(name)) else {
+                    return Err(name.clone());
+                };
+                fits(found, expected).map_err(|at| format!("{name}.{at}"))?;
+            }
+            Ok(())
+        }
+        (Value::Array(found), Value::Array(expected)) if found.len() == expected.len() => {
+            for (n, (found, expected)) in found.iter().zip(expected).enumerate() {
+                fits(found, expected).map_err(|at| format!("{n}.{at}"))?;
+            }
+            Ok(())
+        }
+        (Value::String(text), Value::String(form)) if has_form(form, text) => Ok(()),
+        (found, expected) if found == expected => Ok(()),
+        _ => Err(String::new()),
+    }
+}
+
+impl Answer {
+    /// This status and this body.
+    #[track_caller]
+    pub fn is(&self, status: u16, body: Value) -> &Self {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.content_type(), "application/json");
+        check(&self.body, &body);
+        self
+    }
+
+    /// Not a success, in the one form that all have; its `detail`.
+    #[track_caller]
+    pub fn fails(&self, status: u16) -> &Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.content_type(), "application/json");
+        let fields = self.body.as_object().expect("a JSON object");
+        assert_eq!(fields["success"], false, "{}", self.body);
+        let words = fields["error"].as_str().expect("a text");
+        assert!(!words.is_empty(), "{}", self.body);
+        for name in fields.keys() {
+            let known = ["success", "error", "detail"].contains(&name.as_str());
+            assert!(known, "{}", self.body);
+        }
+        if let Some(detail) = fields.get("detail") {
+            assert!(detail.is_object(), "{}", self.body);
+        }
+        if status == 429 || status == 503 {
+            assert!(self.retry_after.is_some_and(|seconds| seconds >= 1));
+        }
+        &self.body["detail"]
+    }
+
+    /// 400, and the field that is wrong is named.
+    #[track_caller]
+    pub fn blames(&self, field: &str) {
+        assert_eq!(self.fails(400)["field"], field, "{}", self.body);
+    }
+
+    /// 429 of a window that lasts so long; what is to be waited, in milliseconds.
+    #[track_caller]
+    pub fn limited(&self, window_ms: u64) -> u64 {
+        let detail = self.fails(429);
+        let ms = detail["retry_after_ms"].as_u64().expect("milliseconds");
+        assert!((1..=window_ms).contains(&ms), "{}", self.body);
+        check(detail, &serde_json::json!({ "retry_after_ms": ms }));
+        assert_eq!(self.retry_after, Some(ms.div_ceil(1_000)));
+        ms
+    }
+
+    fn content_type(&self) -> &str {
+        let value = self.headers.get("content-type");
+        value.and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn text(&self, field: &str) -> String {
+        let value = self.body[field].as_str();
+        value
+            .unwrap_or_else(|| panic!("no text {field}: {}", self.body))
+            .to_owned()
+    }
+}
