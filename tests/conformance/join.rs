@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::program::poll;
 use crate::row::{Row, rows};
 use crate::shape::UUID;
 
