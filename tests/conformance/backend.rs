@@ -25,8 +25,10 @@ pub enum Kind {
     Fleet,
     /// An app may make [`APP_RATE`] requests a second.
     Limited,
-    /// For rows in which FreeSWITCH turns out to know less than was believed: the controller then looks at everything
-    /// anew, and rows of [`Kind::Plain`] hold back what it would see.
+    /// For rows in which the controller must learn nothing of what FreeSWITCH did. Nothing that runs here gives it a reason
+    /// to look at everything anew, for then it would see.
+    Unheard,
+    /// For rows in which FreeSWITCH turns out to know less than was believed, so that the controller does look.
     Amiss,
 }
 
@@ -71,7 +73,7 @@ pub struct Backend {
     store: Store,
     real: Option<RealServer>,
     media: OnceCell<Arc<MediaServer>>,
-    worlds: [OnceCell<Arc<Running>>; 5],
+    worlds: [OnceCell<Arc<Running>>; 6],
 }
 
 impl Backend {
@@ -101,7 +103,7 @@ impl Backend {
     async fn start(&self, kind: Kind) -> Arc<Running> {
         let mut setup = self.setup();
         match kind {
-            Kind::Plain | Kind::Amiss => {}
+            Kind::Plain | Kind::Unheard | Kind::Amiss => {}
             Kind::Cooled => setup.cooldowns = true,
             Kind::Limited => setup.app_rate = APP_RATE,
             Kind::Fleet => setup.play_private = false,

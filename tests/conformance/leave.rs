@@ -10,11 +10,13 @@ rows! {
         answers_202_with_status_leaving_and_room_id,
         needs_no_body,
         webhook_member_left_says_why,
-        webhook_member_left_is_deferred_until_freeswitch_confirms,
         the_call_is_parked_and_still_up,
         the_room_stays,
         session_404_it_is_not_in_any_conference,
         session_404_it_has_left_already,
+    ]
+    Unheard: [
+        webhook_member_left_is_deferred_until_freeswitch_confirms,
         session_409_it_still_joins,
         session_409_it_still_leaves,
     ]
