@@ -100,6 +100,7 @@ async fn send(row: &Row<'_>, endpoint: &Endpoint, app: Option<&str>, key: Option
         key,
         content_type: endpoint.body.as_ref().map(|_| "application/json"),
         body: endpoint.body.as_ref().map(Value::to_string),
+        ..Ask::default()
     })
     .await
 }
@@ -242,6 +243,7 @@ async fn every_endpoint_with_a_body_400_malformed_json(row: &Row<'_>) {
                     key: Some(&row.app.key),
                     content_type: Some("application/json"),
                     body: Some(bad.to_owned()),
+                    ..Ask::default()
                 })
                 .await;
             answer.fails(400);

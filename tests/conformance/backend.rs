@@ -25,13 +25,22 @@ pub enum Kind {
     Fleet,
     /// An app may make [`APP_RATE`] requests a second.
     Limited,
-    /// For rows in which FreeSWITCH turns out to know less than was believed: the controller then looks at everything
-    /// anew, and rows of [`Kind::Plain`] hold back what it would see.
+    /// For rows in which the controller must learn nothing of what FreeSWITCH did. Nothing that runs here gives it a reason
+    /// to look at everything anew, for then it would see.
+    Unheard,
+    /// For rows in which FreeSWITCH turns out to know less than was believed, so that the controller does look.
     Amiss,
+    /// A file of an action may take a second.
+    Brief,
+    /// Recordings cannot be written.
+    Unwritable,
 }
 
 /// Few enough for a test to reach, enough for what starts the world.
 pub const APP_RATE: u32 = 8;
+
+/// No file can be made there.
+const UNWRITABLE: &str = "/proc/recordings";
 
 /// A second node, which is up, and one that is down.
 pub const SECOND: &str = "2ndup";
@@ -71,7 +80,7 @@ pub struct Backend {
     store: Store,
     real: Option<RealServer>,
     media: OnceCell<Arc<MediaServer>>,
-    worlds: [OnceCell<Arc<Running>>; 5],
+    worlds: [OnceCell<Arc<Running>>; 8],
 }
 
 impl Backend {
@@ -87,7 +96,9 @@ impl Backend {
 
     /// Why this row cannot be produced here.
     pub fn skips(&self, entry: &Entry) -> Option<&'static str> {
-        self.real.as_ref().and(entry.not_on_a_real_server)
+        let real = self.real.as_ref().and(entry.not_on_a_real_server);
+        let volatile = entry.not_in_memory.filter(|_| self.store == Store::Memory);
+        real.or(volatile)
     }
 
     pub async fn run(&self, entry: &Entry) {
@@ -101,10 +112,12 @@ impl Backend {
     async fn start(&self, kind: Kind) -> Arc<Running> {
         let mut setup = self.setup();
         match kind {
-            Kind::Plain | Kind::Amiss => {}
+            Kind::Plain | Kind::Unheard | Kind::Amiss => {}
             Kind::Cooled => setup.cooldowns = true,
             Kind::Limited => setup.app_rate = APP_RATE,
             Kind::Fleet => setup.play_private = false,
+            Kind::Brief => setup.action_timeout = 1,
+            Kind::Unwritable => setup.recordings = Some(UNWRITABLE.into()),
         }
         let mut second = None;
         if kind == Kind::Fleet {

@@ -10,11 +10,14 @@ rows! {
         answers_202_with_status_leaving_and_room_id,
         needs_no_body,
         webhook_member_left_says_why,
-        webhook_member_left_is_deferred_until_freeswitch_confirms,
+        webhook_member_left_of_who_was_transferred_to_another_room,
         the_call_is_parked_and_still_up,
         the_room_stays,
         session_404_it_is_not_in_any_conference,
         session_404_it_has_left_already,
+    ]
+    Unheard: [
+        webhook_member_left_is_deferred_until_freeswitch_confirms,
         session_409_it_still_joins,
         session_409_it_still_leaves,
     ]
@@ -44,6 +47,21 @@ async fn webhook_member_left_says_why(row: &Row<'_>) {
     let data = json!({ "reason": "removed", "command_uid": UUID });
     row.told_exactly(&room, "conference.member.left", Some(&call), data)
         .await;
+}
+
+async fn webhook_member_left_of_who_was_transferred_to_another_room(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    let next = row.room().await;
+    let to = format!("conference:{next}@roomkeeper");
+    row.fs(&format!("uuid_transfer {} {to} inline", call.channel))
+        .await;
+    let left = row.told(&room, "conference.member.left").await;
+    let reason = left.body["data"]["reason"].as_str().unwrap();
+    // Which, says the order in which FreeSWITCH tells of the two rooms.
+    assert!(["removed", "moved"].contains(&reason), "{}", left.body);
+    row.told(&next, "conference.member.joined").await;
+    assert_eq!(row.place(&call).await, ("in_room".to_owned(), json!(next)));
+    assert_eq!(row.members(&room).await.body["members"], json!([]));
 }
 
 async fn webhook_member_left_is_deferred_until_freeswitch_confirms(row: &Row<'_>) {

@@ -1,4 +1,4 @@
-//! The gateway API, held against its document from top to bottom: one test a row, named after the row.
+//! The gateway API and the VoIPBIN API, held against their documents from top to bottom: one test a row, named after the row.
 //!
 //! The rows are in the modules, in the document's order, and each module begins with the list of its own. Every row runs
 //! on each backend: state in memory and on Redis with a simulated node, and on a real FreeSWITCH when one is given
@@ -35,6 +35,7 @@ mod mute;
 mod nodes;
 mod play;
 mod status;
+mod voipbin;
 mod webhooks;
 
 use std::process::ExitCode;
@@ -67,6 +68,13 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
         ("webhooks", webhooks::rows()),
+        ("v_access", voipbin::access::rows()),
+        ("v_conferences", voipbin::conferences::rows()),
+        ("v_calls", voipbin::calls::rows()),
+        ("v_actions", voipbin::actions::rows()),
+        ("v_recordings", voipbin::recordings::rows()),
+        ("v_connect", voipbin::connect::rows()),
+        ("v_timeout", voipbin::timeout::rows()),
     ]
 }
 

@@ -15,7 +15,6 @@ rows! {
         answers_200_with_the_documented_fields_and_no_other,
         an_empty_room_has_an_empty_list_and_an_empty_cursor,
         muted_follows_mute_and_unmute,
-        who_is_still_joining_is_not_listed,
         who_has_left_is_not_listed,
         who_has_hung_up_is_not_listed,
         who_hangs_up_makes_nobody_look_at_all_calls_anew,
@@ -31,6 +30,9 @@ rows! {
     ]
     Plain, not on a real server because "it takes 1,001 calls, twice as many channels, and the server has other users": [
         limit_is_clamped_to_1000,
+    ]
+    Unheard: [
+        who_is_still_joining_is_not_listed,
     ]
 }
 

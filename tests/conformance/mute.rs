@@ -11,22 +11,24 @@ rows! {
         mute_needs_no_body,
         mute_keeps_freeswitch_from_mixing_the_member_in,
         mute_webhook_member_muted_says_who,
-        mute_webhook_is_deferred_until_freeswitch_confirms,
         mute_404_not_in_any_conference,
         mute_409_already_muted,
-        mute_409_it_still_joins,
         unmute_answers_202_with_status_unmuted_and_room_id,
         unmute_needs_no_body,
         unmute_lets_freeswitch_mix_the_member_in,
         unmute_webhook_member_unmuted_says_who,
-        unmute_webhook_is_deferred_until_freeswitch_confirms,
         unmute_404_not_in_any_conference,
         unmute_409_already_unmuted,
-        unmute_409_it_still_joins,
         only_the_member_that_was_named_is_muted,
     ]
     Amiss: [
         mute_404_freeswitch_has_no_such_member,
+    ]
+    Unheard: [
+        mute_webhook_is_deferred_until_freeswitch_confirms,
+        unmute_webhook_is_deferred_until_freeswitch_confirms,
+        mute_409_it_still_joins,
+        unmute_409_it_still_joins,
     ]
 }
 

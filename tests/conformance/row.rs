@@ -14,7 +14,7 @@ use crate::program::poll;
 use crate::program::proxy::Hold;
 use crate::program::receiver::Got;
 use crate::program::switch::Switch;
-use crate::program::world::PASSWORD;
+use crate::program::world::{PASSWORD, Setup, World};
 use crate::shape::{self, RFC3339};
 
 type Run = for<'a> fn(&'a Row<'a>) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
@@ -24,21 +24,24 @@ pub struct Entry {
     pub name: &'static str,
     pub kind: Kind,
     pub not_on_a_real_server: Option<&'static str>,
+    pub not_in_memory: Option<&'static str>,
     pub run: Run,
 }
 
 /// The list of a module's rows, by the world that they run in.
 macro_rules! rows {
-    ($($kind:ident $(, not on a real server because $why:literal)?: [$($name:ident),* $(,)?])*) => {
+    ($($kind:ident $(, not on a real server because $why:literal)? $(, not in memory because $volatile:literal)?: [$($name:ident),* $(,)?])*) => {
         pub fn rows() -> Vec<crate::row::Entry> {
             let mut rows = Vec::new();
             $(
                 let reasons: &[&'static str] = &[$($why)?];
+                let volatile: &[&'static str] = &[$($volatile)?];
                 $(
                     rows.push(crate::row::Entry {
                         name: stringify!($name),
                         kind: crate::backend::Kind::$kind,
                         not_on_a_real_server: reasons.first().copied(),
+                        not_in_memory: volatile.first().copied(),
                         run: |row| Box::pin($name(row)),
                     });
                 )*
@@ -101,6 +104,19 @@ impl<'a> Row<'a> {
         Row::new(self.backend, Arc::new(running), self.name)
     }
 
+    /// The same in a world of its own, with what is different there.
+    pub async fn alone(&self, change: impl FnOnce(&mut Setup)) -> Row<'a> {
+        let mut setup = self.backend.setup();
+        change(&mut setup);
+        self.elsewhere(self.backend.start_with(setup, None).await)
+    }
+
+    /// To kill its controller: of a world that nobody else runs in.
+    pub fn world_mut(&mut self) -> &mut World {
+        let running = Arc::get_mut(&mut self.running);
+        &mut running.expect("a world of its own").world
+    }
+
     pub fn other(&self) -> &App {
         &self.running.other
     }
@@ -130,6 +146,7 @@ impl<'a> Row<'a> {
             key: Some(&app.key),
             content_type: body.map(|_| "application/json"),
             body: body.map(Value::to_string),
+            ..Ask::default()
         })
         .await
     }

@@ -12,6 +12,8 @@ pub const CURSOR: &str = "<cursor>";
 /// RFC 3339 in UTC: to the second as in the document's example, and to any part of one.
 pub const RFC3339_SECONDS: &str = "<2026-05-06T12:34:56Z>";
 pub const RFC3339: &str = "<RFC 3339>";
+/// As the VoIPBIN API has times, in UTC.
+pub const VOIPBIN_TIME: &str = "<2022-02-03 06:08:56.672025>";
 pub const UNIX_SECONDS: &str = "<unix seconds>";
 
 fn has_form(form: &str, text: &str) -> bool {
@@ -24,6 +26,13 @@ fn has_form(form: &str, text: &str) -> bool {
         CURSOR => !text.is_empty(),
         RFC3339_SECONDS => text.len() == 20 && time(),
         RFC3339 => time(),
+        VOIPBIN_TIME => {
+            let year = text.get(..4).unwrap_or_default();
+            text.len() == 26
+                && text.as_bytes()[10] == b' '
+                && text.parse::<jiff::civil::DateTime>().is_ok()
+                && ("2026".."9999").contains(&year)
+        }
         UNIX_SECONDS => text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit()),
         _ => false,
     }

@@ -13,6 +13,7 @@ rows! {
         playback_of_a_room_in_which_something_plays,
         playback_of_a_room_in_which_something_is_paused,
         playback_of_a_room_in_which_it_was_stopped,
+        playback_of_a_room_in_which_it_has_finished,
         playback_volume_is_the_one_that_was_set,
         playback_of_two_operations_is_that_of_the_first,
         is_read_only_and_sends_no_webhooks,
@@ -111,6 +112,13 @@ async fn playback_of_a_room_in_which_it_was_stopped(row: &Row<'_>) {
     row.play(&room, &[&url]).await;
     row.until_plays(&room, Some(&url)).await;
     row.control(&room, "stop", Value::Null).await;
+    shows(row, &room, "stopped", 0, &[], "").await;
+}
+
+async fn playback_of_a_room_in_which_it_has_finished(row: &Row<'_>) {
+    let (room, _) = row.inhabited().await;
+    row.play(&room, &[&row.sound(300)]).await;
+    row.told(&room, "conference.play.finished").await;
     shows(row, &room, "stopped", 0, &[], "").await;
 }
 

@@ -213,7 +213,7 @@ impl Belief {
         let Some(believed) = self.rooms.get(&room) else {
             return;
         };
-        if !believed.conference().is_some_and(|c| c.id == conference) {
+        if believed.conference().is_none_or(|c| c.id != conference) {
             return;
         }
         let least = believed.present();

@@ -200,6 +200,8 @@ impl Core {
             channel.set_var("current_loop", "1");
             channel.set_var("total_loops", "1");
         }
+        // What the one before came to can be part of it (switch_core_session_exec).
+        let expanded = expand(channel, arg);
         if arg.is_empty() {
             channel.unset_var("current_application_data");
         } else {
@@ -210,10 +212,9 @@ impl Core {
         if !sent {
             channel.last_app = Some((app.to_owned(), arg.to_owned()));
         }
-        let arg = expand(channel, arg);
         channel.stack.push(Running {
             app: app.to_owned(),
-            arg: arg.clone(),
+            arg: expanded.clone(),
             uuid: id.clone(),
             wait: Wait::Forever,
             started: now,
@@ -221,12 +222,12 @@ impl Core {
             locked,
         });
         let mut more = vec![("Application", app.to_owned())];
-        if !arg.is_empty() {
-            more.push(("Application-Data", arg.clone()));
+        if !expanded.is_empty() {
+            more.push(("Application-Data", expanded.clone()));
         }
         more.push(("Application-UUID", id));
         self.emit_channel("CHANNEL_EXECUTE", uuid, EXECUTE, &more);
-        self.start(uuid, app, &arg);
+        self.start(uuid, app, &expanded);
     }
 
     fn start(&mut self, uuid: &str, app: &str, arg: &str) {

@@ -44,14 +44,15 @@ pub struct Answer {
     pub took: Duration,
 }
 
-/// A request of the gateway API, to the letter.
+/// A request of an API, to the letter.
 #[derive(Clone, Debug, Default)]
 pub struct Ask<'a> {
     pub method: &'a str,
-    /// What comes after `/api/v1`.
+    /// What comes after `/api/v1`; one that begins with `/v1.0` is the whole path.
     pub path: &'a str,
     pub app: Option<&'a str>,
     pub key: Option<&'a str>,
+    pub authorization: Option<&'a str>,
     pub content_type: Option<&'a str>,
     pub body: Option<String>,
 }
@@ -204,17 +205,24 @@ impl Controller {
             key: Some(KEY),
             content_type: body.map(|_| "application/json"),
             body: body.map(Value::to_string),
+            ..Ask::default()
         })
         .await
     }
 
     /// This request and no other, once.
     pub async fn exactly(&self, ask: Ask<'_>) -> reqwest::Result<Answer> {
-        let url = format!("http://127.0.0.1:{}/api/v1{}", self.http, ask.path);
+        let api = if ask.path.starts_with("/v1.0") {
+            ""
+        } else {
+            "/api/v1"
+        };
+        let url = format!("http://127.0.0.1:{}{api}{}", self.http, ask.path);
         let mut request = self.client.request(ask.method.parse().unwrap(), url);
         for (name, value) in [
             ("X-App-ID", ask.app),
             ("X-API-Key", ask.key),
+            ("Authorization", ask.authorization),
             ("Content-Type", ask.content_type),
         ] {
             if let Some(value) = value {

@@ -1,7 +1,10 @@
 //! Everything that a test runs: the controller, its store, a node, a receiver.
 
 use std::fmt::Write as _;
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -36,6 +39,10 @@ pub struct Setup {
     pub cooldowns: bool,
     /// Requests a second for each app; 0: no limit.
     pub app_rate: u32,
+    /// Seconds that a file of an action may take.
+    pub action_timeout: u32,
+    /// Where recordings go, if not to a directory of the world's own.
+    pub recordings: Option<PathBuf>,
     /// Audio from this machine.
     pub play_private: bool,
     /// Whether the app wants webhooks.
@@ -59,6 +66,8 @@ impl Setup {
             command_timeout: 5,
             cooldowns: false,
             app_rate: 0,
+            action_timeout: 300,
+            recordings: None,
             play_private: true,
             webhooks: true,
             by_way_of: None,
@@ -86,6 +95,12 @@ impl Setup {
             Switch::Sim(_) => ("demo".to_owned(), self.password.clone()),
             Switch::Real { app, server, .. } => (app.clone(), server.password.clone()),
         };
+        let recordings = tempfile::tempdir().unwrap();
+        // A real server may be somebody else.
+        fs::set_permissions(recordings.path(), Permissions::from_mode(0o777)).unwrap();
+        let directory = self
+            .recordings
+            .unwrap_or_else(|| recordings.path().to_owned());
         let store = redis
             .as_ref()
             .map_or_else(|| "memory:".to_owned(), RedisServer::url);
@@ -98,6 +113,10 @@ allow_http = true
 allow_private = true
 [play]
 allow_private = {}
+[conference]
+action_timeout = {}
+[recording]
+directory = "{}"
 [fleet]
 lease_ttl = {}
 resync_interval = {}
@@ -115,6 +134,8 @@ api_key = "{KEY}"
 dids = ["{DID}"]
 "#,
             self.play_private,
+            self.action_timeout,
+            directory.display(),
             self.lease_ttl,
             self.resync_interval,
             self.command_timeout,
@@ -148,6 +169,8 @@ dids = ["{DID}"]
             switch,
             node,
             app,
+            directory,
+            _recordings: recordings,
         }
     }
 }
@@ -160,6 +183,8 @@ pub struct World {
     pub switch: Switch,
     pub node: String,
     pub app: String,
+    directory: PathBuf,
+    _recordings: tempfile::TempDir,
 }
 
 impl World {
@@ -167,6 +192,11 @@ impl World {
     pub fn kill_and_start_again(&mut self) {
         self.controller.kill();
         self.controller.start_again();
+    }
+
+    /// Where a recording is written.
+    pub fn recording(&self, id: &str) -> String {
+        format!("{}/{id}.wav", self.directory.display())
     }
 
     /// The public id of a call.
