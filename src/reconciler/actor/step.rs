@@ -128,7 +128,7 @@ impl Actor {
                         self.set_deadline(entity, at);
                     }
                     if tells {
-                        self.told.notify_one();
+                        self.parts.told.notify_one();
                     }
                     return self.done(items, applied, &touched, now).await;
                 }
@@ -142,8 +142,7 @@ impl Actor {
                     self.belief.believe_run(core, fence);
                 }
                 Ok(CommitOutcome::LeaseLost) => {
-                    self.lose_lease("another replica took it");
-                    self.next_lease = Instant::now();
+                    self.lease_refused();
                     for item in items {
                         self.skip(item);
                     }
@@ -161,9 +160,9 @@ impl Actor {
     /// Commits, and asks once more under the same request id when the answer was lost.
     pub(super) async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
         let begun = Instant::now();
-        let mut outcome = self.store.commit(commit).await;
+        let mut outcome = self.parts.store.commit(commit).await;
         if matches!(outcome, Err(StoreError::Unavailable(_))) {
-            outcome = self.store.commit(commit).await;
+            outcome = self.parts.store.commit(commit).await;
         }
         let result = match &outcome {
             Ok(CommitOutcome::Applied) => "applied",
@@ -297,7 +296,7 @@ impl Actor {
                         deadline: room.next_deadline(),
                         life: match room.status() {
                             RoomStatus::Terminated => Life::Ended {
-                                keep: self.settings.keep_ended_rooms,
+                                keep: self.parts.settings.keep_ended_rooms,
                             },
                             RoomStatus::Progressing | RoomStatus::Terminating { .. } => Life::Live,
                         },
@@ -322,7 +321,7 @@ impl Actor {
                         deadline: None,
                         life: if session.is_over() {
                             Life::Ended {
-                                keep: self.settings.keep_ended_sessions,
+                                keep: self.parts.settings.keep_ended_sessions,
                             }
                         } else {
                             Life::Live
@@ -462,7 +461,7 @@ impl Actor {
         }
         let orders = applied.out.orders.into_iter().enumerate();
         let errands = orders.map(|(index, order)| (order, waiting.remove(&index)));
-        let refused = self.dispatch.give(errands);
+        let refused = self.parts.dispatch.give(errands);
         if !refused.is_empty() {
             let count = refused.len() as u64;
             tracing::error!(node.id = %self.id(), count, "orders were refused: too many are waiting for the node");
