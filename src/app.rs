@@ -5,9 +5,12 @@
 //! API listeners ───→ work (1,024, else 503) ────────────↗   └─→ dispatch (32,768, 32 in flight) ─→ node connections
 //! ```
 //!
-//! Each channel's bound stands, with its reason, where it is made. Stopping goes against the stream: first the
-//! listeners take no new request and finish those in flight, then the actors give their nodes up, and the connections
-//! and the workers end; what a worker has in flight is finished or left to others.
+//! Each channel's bound stands, with its reason, where it is made. Stopping goes in stages, each of which has ended, or had
+//! its time, before the next begins: the listeners take no new request and finish those in flight; the actors finish what
+//! they have at hand, give the orders that are left and hand their nodes over; the connections to the nodes end; what the
+//! workers have in flight is delivered or left to others.
+//!
+//! A task that panics is begun anew ([`crate::supervise`]).
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,8 +22,7 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::limits::AppLimiter;
@@ -34,6 +36,7 @@ use crate::node::{NodeConfig, Timing};
 use crate::reconciler::belief::{Patience, Rules};
 use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings};
 use crate::store::{OpenError, Store};
+use crate::supervise::{Stage, keep};
 use crate::webhook::endpoint::Endpoints;
 use crate::webhook::schedule::Schedule;
 use crate::webhook::sender::{Limits, Sender, SenderError};
@@ -42,8 +45,14 @@ use crate::webhook::worker::{self, Worker};
 /// Requests in flight get this long when the program is stopped; the whole program has 10 s.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Everything together has this long to end.
-const STOP: Duration = Duration::from_secs(9);
+/// The actors get this long to finish what they have at hand, give the orders that are left, and hand their nodes over.
+const HAND_OVER: Duration = Duration::from_secs(3);
+
+/// The connections to the nodes have nothing to finish.
+const HANG_UP: Duration = Duration::from_millis(500);
+
+/// Everything together has this long to end; what the others leave of it is the deliveries'.
+const STOP: Duration = Duration::from_millis(9_500);
 
 /// Calls that are over are remembered this long, so that what comes late does not bring one back.
 const KEEP_ENDED_SESSIONS: Duration = Duration::from_secs(600);
@@ -88,29 +97,51 @@ pub struct Running {
     pub http: SocketAddr,
     /// Where the operator's listener is.
     pub admin: SocketAddr,
-    listening: TaskTracker,
-    tasks: TaskTracker,
-    stop_listening: CancellationToken,
-    stop: CancellationToken,
+    stages: Stages,
+}
+
+/// The stages of stopping, in their order. Each needs those behind it until it has ended.
+#[derive(Clone, Debug, Default)]
+struct Stages {
+    listeners: Stage,
+    actors: Stage,
+    connections: Stage,
+    /// And what all others need to the end.
+    deliveries: Stage,
 }
 
 impl Running {
     /// Stops in order; returns whether everything ended in time.
     pub async fn stop(self) -> bool {
-        let all = async {
-            self.stop_listening.cancel();
-            self.listening.close();
-            if tokio::time::timeout(DRAIN, self.listening.wait())
-                .await
-                .is_err()
-            {
-                tracing::warn!("requests that were still in flight are cut off");
+        let until = Instant::now() + STOP;
+        let Stages {
+            listeners,
+            actors,
+            connections,
+            deliveries,
+        } = self.stages;
+        let mut all = true;
+        for (stage, longest, left) in [
+            (
+                listeners,
+                DRAIN,
+                "requests that were still in flight are cut off",
+            ),
+            (
+                actors,
+                HAND_OVER,
+                "a node could not be handed over: its lease will run out",
+            ),
+            (connections, HANG_UP, "a connection to a node did not end"),
+            (deliveries, STOP, "attempts to deliver are left to others"),
+        ] {
+            let within = longest.min(until.saturating_duration_since(Instant::now()));
+            if !stage.end(within).await {
+                tracing::warn!("{left}");
+                all = false;
             }
-            self.stop.cancel();
-            self.tasks.close();
-            self.tasks.wait().await;
-        };
-        tokio::time::timeout(STOP, all).await.is_ok()
+        }
+        all
     }
 }
 
@@ -142,10 +173,7 @@ pub async fn start(
     store: Arc<dyn Store>,
     metrics: PrometheusHandle,
 ) -> Result<Running, AppError> {
-    let tasks = TaskTracker::new();
-    let listening = TaskTracker::new();
-    let stop = CancellationToken::new();
-    let stop_listening = CancellationToken::new();
+    let stages = Stages::default();
     let http = listen(config.http.listen).await?;
     let admin = listen(config.http.admin_listen).await?;
     let addresses = (local(&http)?, local(&admin)?);
@@ -158,26 +186,26 @@ pub async fn start(
             "the stored apps are not known yet"
         );
     }
-    let (endpoints, rules) = follow_apps(config, &apps, &tasks, &stop);
+    let (endpoints, rules) = follow_apps(config, &apps, &stages.deliveries);
     let told = Arc::new(Notify::new());
     let reconciler = Reconciler::start(
         node_configs(config)?,
         &store,
         &settings(config, rules)?,
         &told,
-        &tasks,
-        &stop,
+        &stages.actors,
+        &stages.connections,
     )
     .map_err(|source| AppError::Unfit {
         what: "Roomkeeper's own constants".to_owned(),
         source,
     })?;
     let controller: Arc<dyn Controller> = Arc::new(reconciler);
-    start_workers(config, &store, &endpoints, &told, &tasks, &stop)?;
+    start_workers(config, &store, &endpoints, &told, &stages.deliveries)?;
 
     let upkeep = metrics.clone();
-    let upkeep_stop = stop.clone();
-    tasks.spawn(async move {
+    let upkeep_stop = stages.deliveries.stop().clone();
+    stages.deliveries.spawn(async move {
         let mut due = tokio::time::interval(METRICS_UPKEEP);
         loop {
             tokio::select! {
@@ -217,8 +245,8 @@ pub async fn start(
         new_id: Arc::new(Uuid::new_v4),
     });
     for (listener, routes) in [(http, routes), (admin, admin_routes)] {
-        let stopping = stop_listening.clone();
-        listening.spawn(async move {
+        let stopping = stages.listeners.stop().clone();
+        stages.listeners.spawn(async move {
             let served =
                 axum::serve(listener, routes).with_graceful_shutdown(stopping.cancelled_owned());
             if let Err(error) = served.await {
@@ -229,10 +257,7 @@ pub async fn start(
     Ok(Running {
         http: addresses.0,
         admin: addresses.1,
-        listening,
-        tasks,
-        stop_listening,
-        stop,
+        stages,
     })
 }
 
@@ -254,8 +279,7 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, AppError> {
 fn follow_apps(
     config: &Config,
     apps: &Arc<Registry>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+    stage: &Stage,
 ) -> (watch::Receiver<Arc<Endpoints>>, watch::Receiver<Rules>) {
     let patience = Patience {
         join: config.conference.join_timeout,
@@ -269,23 +293,35 @@ fn follow_apps(
         patience,
         recordings: recordings.clone(),
     };
-    let mut changes = apps.watch();
+    let changes = apps.watch();
     let (endpoints, told_endpoints) = watch::channel(Arc::new(apps.endpoints()));
     let (rules, told_rules) = watch::channel(rules_of(apps));
-    tasks.spawn(Arc::clone(apps).run(stop.clone()));
-    let (apps, stop) = (Arc::clone(apps), stop.clone());
-    tasks.spawn(async move {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                Ok(()) = changes.changed() => {
+    let (asking, stop) = (Arc::clone(apps), stage.stop().clone());
+    stage.spawn(async move {
+        let state = (asking, stop.clone());
+        keep("apps", "all", &stop, state, |(apps, stop)| {
+            Box::pin(Arc::clone(apps).run(stop.clone()))
+        })
+        .await;
+    });
+    let (apps, stop) = (Arc::clone(apps), stage.stop().clone());
+    stage.spawn(async move {
+        let ends = stop.clone();
+        let state = (changes, endpoints, rules);
+        // A follower that panics is begun anew with the same.
+        let rules_of = Arc::new(rules_of);
+        let follow = stop.run_until_cancelled(keep("apps", "followers", &ends, state, |state| {
+            let (changes, endpoints, rules) = state;
+            let (apps, rules_of) = (Arc::clone(&apps), Arc::clone(&rules_of));
+            Box::pin(async move {
+                while changes.changed().await.is_ok() {
                     changes.mark_unchanged();
                     endpoints.send_replace(Arc::new(apps.endpoints()));
                     rules.send_replace(rules_of(&apps));
                 }
-                else => return,
-            }
-        }
+            })
+        }));
+        follow.await;
     });
     (told_endpoints, told_rules)
 }
@@ -296,8 +332,7 @@ fn start_workers(
     store: &Arc<dyn Store>,
     endpoints: &watch::Receiver<Arc<Endpoints>>,
     told: &Arc<Notify>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+    stage: &Stage,
 ) -> Result<(), AppError> {
     let sender = Sender::new(config.webhooks, Limits::default())?;
     let mut wakes = Vec::new();
@@ -311,12 +346,23 @@ fn start_workers(
             Schedule::default(),
             worker::Settings::default(),
         );
-        tasks.spawn(worker.run(Arc::clone(&wake), stop.clone()));
-        wakes.push(wake);
+        wakes.push(Arc::clone(&wake));
+        let (of, stop) = (node.id.to_string(), stage.stop().clone());
+        stage.spawn(async move {
+            let state = (worker, wake, stop.clone());
+            keep(
+                "webhook_worker",
+                &of,
+                &stop,
+                state,
+                |(worker, wake, stop)| Box::pin(worker.clone().run(Arc::clone(wake), stop.clone())),
+            )
+            .await;
+        });
     }
     // A commit says that there is something to tell, not for which node: a look at an empty outbox is cheap.
-    let (told, stop) = (Arc::clone(told), stop.clone());
-    tasks.spawn(async move {
+    let (told, stop) = (Arc::clone(told), stage.stop().clone());
+    stage.spawn(async move {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -28,6 +28,7 @@ pub mod room;
 pub mod session;
 pub mod sim;
 pub mod store;
+pub mod supervise;
 pub mod telemetry;
 pub mod time;
 pub mod webhook;

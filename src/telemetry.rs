@@ -83,6 +83,7 @@ metrics! {
     WEBHOOK_QUEUES: Gauge = "roomkeeper_webhook_queues", "Delivery queues (one an endpoint and room or call) that are not empty, by node.";
     WEBHOOK_DEAD: Gauge = "roomkeeper_webhook_dead", "Messages given up and kept, by node.";
     WEBHOOK_IN_FLIGHT: Gauge = "roomkeeper_webhook_in_flight", "Attempts under way in this process, by node.";
+    TASK_PANICS: Counter = "roomkeeper_task_panics_total", "Tasks that panicked and were begun anew, by task and what it works for (of).";
     HTTP_REQUESTS: Counter = "roomkeeper_http_requests_total", "Requests answered, by route, method and status.";
     HTTP_REQUEST_SECONDS: Histogram = "roomkeeper_http_request_seconds", "Time a request took, by route.";
 }

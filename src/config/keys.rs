@@ -145,7 +145,7 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "fleet.lease_ttl",
         "10",
-        "seconds after which another replica takes over the nodes of one that is gone",
+        "seconds after which another replica takes over the nodes of one that is gone; at least three times `store.timeout_ms`",
     ),
     doc(
         "fleet.resync_interval",

@@ -21,6 +21,9 @@ use crate::webhook::endpoint::{Endpoint, EventFilter};
 use crate::webhook::guard::Policy;
 use crate::webhook::sign::Secret;
 
+/// A lease is renewed at a third of its life, and a renewal may take the store's whole time, and be lost once.
+const LEASE_TIMEOUTS: u32 = 3;
+
 /// What customer ids are derived in, when none is given.
 const CUSTOMERS: Uuid = Uuid::from_u128(0x9b1d_6a0e_7f3c_5d28_a1c4_0e5b_92f7_46d3);
 
@@ -90,6 +93,16 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
         s.finish();
         fleet
     };
+    if let Some(store) = &store
+        && fleet.lease_ttl < store.timeout * LEASE_TIMEOUTS
+    {
+        root.problem(
+            "fleet.lease_ttl",
+            format!(
+                "is less than {LEASE_TIMEOUTS} times store.timeout_ms: a store that answers slowly would cost this replica its nodes"
+            ),
+        );
+    }
     let limits = {
         let mut s = root.section("limits");
         let app_rate = s.number("app_rate", 50.0, 0.0, 100_000.0);

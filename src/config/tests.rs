@@ -129,6 +129,7 @@ park_timeout = 1.5
 profile = "a@b"
 [fleet]
 lost_after = "soon"
+lease_ttl = 0.02
 [limits]
 app_rate = 0.5
 cooldowns = "no"
@@ -172,6 +173,7 @@ rate_limit = 1.5
     calls.park_timeout: expected whole seconds
     conference.profile: "a@b" is not 1 to 64 characters of A-Z a-z 0-9 _ - .
     fleet.lost_after: expected a number, found a text
+    fleet.lease_ttl: expected a number from 0.1 to 600
     limits.app_rate: expected a whole number
     limits.cooldowns: expected true or false, found a text
     log.format: "xml" is neither "text" nor "json"
@@ -198,6 +200,26 @@ rate_limit = 1.5
     apps[2].rate_limit: expected a whole number
     nodez: unknown key: did you mean nodes?
     "#);
+}
+
+#[test]
+fn a_lease_outlives_three_calls_to_the_store() {
+    let wrong = |ttl: &str, timeout: &str| {
+        let text =
+            format!("[store]\ntimeout_ms = {timeout}\n[fleet]\nlease_ttl = {ttl}\n{MINIMAL}");
+        load(&text, &[]).err().map(|e| e.to_string())
+    };
+    for (ttl, timeout) in [("3", "1000"), ("10", "3333"), ("0.3", "100")] {
+        assert_eq!(wrong(ttl, timeout), None);
+    }
+    for (ttl, timeout) in [("2.9", "1000"), ("10", "3334"), ("0.1", "60000")] {
+        assert_eq!(
+            wrong(ttl, timeout).as_deref(),
+            Some(
+                "fleet.lease_ttl: is less than 3 times store.timeout_ms: a store that answers slowly would cost this replica its nodes"
+            )
+        );
+    }
 }
 
 #[test]
@@ -228,7 +250,7 @@ fn the_environment_wins_and_reaches_into_lists() {
             ("ROOMKEEPER_STORE__URL", "memory:"),
             ("ROOMKEEPER_HTTP__HIDE_FOREIGN", "true"),
             ("ROOMKEEPER_HTTP__ADMIN_KEY", "00123"),
-            ("ROOMKEEPER_FLEET__LEASE_TTL", "0.5"),
+            ("ROOMKEEPER_FLEET__LEASE_TTL", "3.5"),
             ("ROOMKEEPER_PLAY__ALLOW_HOSTS", "[a.example, B.example]"),
             ("ROOMKEEPER_NODES__0__PASSWORD", "[secret"),
             ("ROOMKEEPER_NODES__1__ID", "bbbbb"),
@@ -245,7 +267,7 @@ fn the_environment_wins_and_reaches_into_lists() {
     assert_eq!(config.store.kind, StoreKind::Memory);
     assert!(config.http.hide_foreign);
     assert_eq!(config.http.admin_key.unwrap().expose_secret(), "00123");
-    assert_eq!(config.fleet.lease_ttl, Duration::from_millis(500));
+    assert_eq!(config.fleet.lease_ttl, Duration::from_millis(3_500));
     assert_eq!(config.play.allow_hosts, ["a.example", "b.example"]);
     assert_eq!(config.nodes[0].password.expose_secret(), "[secret");
     assert_eq!(config.nodes[1].address.to_string(), "[::1]:8021");

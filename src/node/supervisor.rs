@@ -6,7 +6,6 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::esl::CONFERENCE_SUBCLASS;
@@ -14,6 +13,7 @@ use crate::esl::command::{
     Api, Command, EventFormat, EventName, JobPrefix, ModuleName, Subclass, Unfit,
 };
 use crate::esl::{Event, EventKind};
+use crate::supervise::{Stage, keep};
 use crate::telemetry as names;
 use crate::time::Timestamp;
 
@@ -44,16 +44,11 @@ const EVENTS: [&str; 8] = [
     "SHUTDOWN",
 ];
 
-/// Starts both supervisors. They end when `stop` is cancelled.
+/// Starts both supervisors. They end with their stage.
 ///
 /// # Errors
 /// When a constant of this file is not fit to be sent, which is a mistake of ours.
-pub fn start(
-    config: NodeConfig,
-    sink: impl EventSink,
-    tasks: &TaskTracker,
-    stop: CancellationToken,
-) -> Result<NodeHandle, Unfit> {
+pub fn start(config: NodeConfig, sink: impl EventSink, stage: &Stage) -> Result<NodeHandle, Unfit> {
     let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
     let (fences, fence_queue) = mpsc::channel(FENCE_QUEUE);
     let (want_events, events_wanted) = watch::channel(false);
@@ -95,37 +90,55 @@ pub fn start(
             Subclass::new(FENCE_SUBCLASS)?,
         ],
     }];
-    tasks.spawn(look_for_speech(
+    stage.spawn(look_for_speech(
         handle.clone(),
         config.speech_module.clone(),
         status.clone(),
-        stop.clone(),
+        stage.stop().clone(),
     ));
-    tasks.spawn(keep_commands(
-        Keeper {
-            config: config.clone(),
-            setup: command_setup,
-            jobs: jobs.clone(),
-            status: status.clone(),
-            stop: stop.clone(),
-        },
-        command_queue,
-    ));
-    tasks.spawn(keep_events(
-        Keeper {
-            config,
-            setup: event_setup,
-            jobs,
-            status,
-            stop,
-        },
-        fence_queue,
-        events_wanted,
-        sink,
-    ));
-    let mut seen = handle.watch();
     let label = handle.id.to_string();
-    tasks.spawn(async move {
+    let commands = Keeper {
+        config: config.clone(),
+        setup: command_setup,
+        jobs: jobs.clone(),
+        status: status.clone(),
+        stop: stage.stop().clone(),
+    };
+    let events = Keeper {
+        config,
+        setup: event_setup,
+        jobs,
+        status,
+        stop: stage.stop().clone(),
+    };
+    let of = label.clone();
+    stage.spawn(async move {
+        let stop = commands.stop.clone();
+        let state = (commands, command_queue);
+        keep(
+            "command_connection",
+            &of,
+            &stop,
+            state,
+            |(keeper, queue)| Box::pin(keep_commands(keeper, queue)),
+        )
+        .await;
+    });
+    let of = label.clone();
+    stage.spawn(async move {
+        let stop = events.stop.clone();
+        let state = (events, fence_queue, events_wanted, sink);
+        keep(
+            "event_connection",
+            &of,
+            &stop,
+            state,
+            |(keeper, fences, wanted, sink)| Box::pin(keep_events(keeper, fences, wanted, sink)),
+        )
+        .await;
+    });
+    let mut seen = handle.watch();
+    stage.spawn(async move {
         // Ends with the supervisors, who hold the other end.
         loop {
             let up = {
@@ -181,8 +194,10 @@ struct Keeper {
     stop: CancellationToken,
 }
 
-async fn keep_commands(keeper: Keeper, mut queue: mpsc::Receiver<Request>) {
+async fn keep_commands(keeper: &Keeper, queue: &mut mpsc::Receiver<Request>) {
     let timing = keeper.config.timing;
+    // Begun anew, there is none yet.
+    keeper.status.send_modify(|s| s.commands = Link::Connecting);
     let mut backoff = Backoff::new(timing.retry_min, timing.retry_max);
     loop {
         let mut since = None;
@@ -204,7 +219,7 @@ async fn keep_commands(keeper: Keeper, mut queue: mpsc::Receiver<Request>) {
             node: keeper.config.id,
             tell: &mut tell,
         };
-        let ended = keeper.connect(purpose, &mut queue, &keeper.stop).await;
+        let ended = keeper.connect(purpose, queue, &keeper.stop).await;
         if since.is_some_and(|s| s.elapsed() > GOOD) {
             backoff.reset();
         }
@@ -218,18 +233,19 @@ async fn keep_commands(keeper: Keeper, mut queue: mpsc::Receiver<Request>) {
                 retry_after: wait,
             };
         });
-        if !keeper.wait_out(wait, &mut queue).await {
+        if !keeper.wait_out(wait, queue).await {
             return;
         }
     }
 }
 
 async fn keep_events(
-    keeper: Keeper,
-    mut fences: mpsc::Receiver<Request>,
-    mut wanted: watch::Receiver<bool>,
-    mut sink: impl EventSink,
+    keeper: &Keeper,
+    fences: &mut mpsc::Receiver<Request>,
+    wanted: &mut watch::Receiver<bool>,
+    sink: &mut impl EventSink,
 ) {
+    keeper.status.send_modify(|s| s.events = None);
     let timing = keeper.config.timing;
     let label = keeper.config.id.to_string();
     let mut backoff = Backoff::new(timing.retry_min, timing.retry_max);
@@ -272,11 +288,11 @@ async fn keep_events(
             tell: &mut tell,
         };
         let ended = {
-            let connection = keeper.connect(purpose, &mut fences, &unwanted);
+            let connection = keeper.connect(purpose, fences, &unwanted);
             tokio::pin!(connection);
             tokio::select! {
                 ended = &mut connection => ended,
-                () = is_unwanted(&mut wanted) => {
+                () = is_unwanted(wanted) => {
                     unwanted.cancel();
                     connection.await
                 }
@@ -302,7 +318,7 @@ async fn keep_events(
                 retry_after: wait,
             });
         });
-        if !keeper.wait_out(wait, &mut fences).await {
+        if !keeper.wait_out(wait, fences).await {
             return;
         }
     }

@@ -99,6 +99,11 @@ impl Backlog {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
+    /// Nothing is in flight any more.
+    pub(super) fn begin_anew(&mut self) {
+        self.in_flight = 0;
+    }
+
     /// What waits about the call that this order is about: it was decided before, so it goes before it.
     pub(super) fn before(&mut self, order: &Order) -> Vec<Order> {
         let Some(session) = session(order) else {

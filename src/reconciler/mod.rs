@@ -25,17 +25,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::esl::command::Unfit;
 use crate::ids::NodeId;
 use crate::node::{self, CommandError, NodeConfig, NodeHandle};
 use crate::store::Store;
+use crate::supervise::{Stage, keep};
 use crate::telemetry as names;
 use crate::time::Timestamp;
 
-use actor::{Actor, Standing, Work};
+use actor::{Actor, Inbox, Keeper, Ownership, Parts, Standing, Work};
 use belief::Rules;
 use dispatch::Dispatch;
 
@@ -120,7 +120,8 @@ struct Desk {
 
 impl Reconciler {
     /// Starts the connections and the actor of every node. `told` is woken whenever a commit has put something into an
-    /// outbox. The connections end with `stop`; the actors hand their nodes over first.
+    /// outbox. The actors' stage is to end first: they give the orders that are left and hand their nodes over, and need
+    /// the connections for it.
     ///
     /// # Errors
     /// When a constant is not fit to be sent to FreeSWITCH, which is a mistake of ours.
@@ -129,8 +130,8 @@ impl Reconciler {
         store: &Arc<dyn Store>,
         settings: &Settings,
         told: &Arc<Notify>,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
+        actors: &Stage,
+        connections: &Stage,
     ) -> Result<Self, Unfit> {
         // A new one each run: an earlier run's lease must not be taken for ours.
         let owner = Uuid::new_v4();
@@ -139,28 +140,27 @@ impl Reconciler {
         for config in nodes {
             let id = config.id;
             let (feed, news, dropped) = feed::feed(id);
-            let handle = node::start(config, feed, tasks, stop.child_token())?;
+            let handle = node::start(config, feed, connections)?;
             let (work, queue) = mpsc::channel(WORK_QUEUE);
             let (standing, seen) = watch::channel(Standing::default());
-            let dispatch = Dispatch::new();
-            tasks.spawn(dispatch.clone().run(
-                handle.clone(),
-                settings.orders.clone(),
-                work.clone(),
-                stop.clone(),
-            ));
-            let actor = Actor::new(
-                handle.clone(),
-                Arc::clone(store),
-                settings.clone(),
-                owner,
-                work.clone(),
-                dispatch,
+            let parts = Parts {
+                node: handle.clone(),
+                store: Arc::clone(store),
+                settings: settings.clone(),
+                queue: work.clone(),
+                dispatch: Dispatch::new(),
+                ownership: Ownership::new(),
                 standing,
-                Arc::clone(told),
-                tasks.clone(),
-            );
-            tasks.spawn(actor.run(news, dropped, queue, stop.clone()));
+                told: Arc::clone(told),
+                tasks: actors.tasks().clone(),
+                stop: actors.stop().clone(),
+            };
+            let inbox = Inbox {
+                news,
+                dropped,
+                work: queue,
+            };
+            reconcile(parts, inbox, owner, actors);
             order.push(id);
             desks.insert(
                 id,
@@ -176,6 +176,55 @@ impl Reconciler {
             nodes: desks,
         })
     }
+}
+
+/// Begins the tasks of one node: its actor, what gives its orders, and what keeps its lease. They end in this order, so
+/// that what the actor decided is carried out, and the node is another's only then.
+fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
+    let of = parts.node.id().to_string();
+    let (no_more_orders, hand_over) = (CancellationToken::new(), CancellationToken::new());
+
+    let keeper = Keeper {
+        node: parts.node.id(),
+        store: Arc::clone(&parts.store),
+        owner,
+        ttl: parts.settings.lease_ttl,
+        ownership: parts.ownership.clone(),
+    };
+    let (stop, label) = (hand_over.clone(), of.clone());
+    stage.spawn(async move {
+        let state = (keeper, stop.clone());
+        keep("lease", &label, &stop, state, |(keeper, stop)| {
+            Box::pin(keeper.run(stop))
+        })
+        .await;
+    });
+
+    let (giving, stop, label) = (parts.clone(), no_more_orders.clone(), of.clone());
+    stage.spawn(async move {
+        let state = (giving, stop.clone());
+        keep("orders", &label, &stop, state, |(parts, stop)| {
+            let Parts {
+                node,
+                settings,
+                queue,
+                dispatch,
+                ..
+            } = parts;
+            Box::pin(dispatch.run(node, &settings.orders, queue, stop))
+        })
+        .await;
+        hand_over.cancel();
+    });
+
+    stage.spawn(async move {
+        let stop = parts.stop.clone();
+        keep("actor", &of, &stop, (parts, inbox), |(parts, inbox)| {
+            Box::pin(Actor::new(parts.clone()).run(inbox))
+        })
+        .await;
+        no_more_orders.cancel();
+    });
 }
 
 #[async_trait]
@@ -198,7 +247,8 @@ impl Controller for Reconciler {
                     .increment(1);
                 IntentError::Busy
             })?;
-        answer.await.map_err(|_| IntentError::Busy)?
+        // Whoever had it is gone, and was refused nothing: it may have been carried out.
+        answer.await.map_err(|_| CommandError::Unknown)?
     }
 
     fn nodes(&self) -> Vec<NodeReport> {

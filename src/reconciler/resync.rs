@@ -44,6 +44,8 @@ pub(super) enum ResyncError {
     NoFence,
     #[error("FreeSWITCH was restarted meanwhile")]
     OtherCore,
+    #[error("it panicked")]
+    Panicked,
     #[error("the reconciler is stopping, or the node is another's now")]
     Stopped,
 }

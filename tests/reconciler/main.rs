@@ -6,6 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod app;
+mod lease;
 mod paced;
+mod panics;
 mod quarantine;
+mod tampered;
 mod world;

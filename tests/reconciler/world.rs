@@ -14,9 +14,8 @@ use roomkeeper::reconciler::{
 use roomkeeper::room::{Kind, Origin};
 use roomkeeper::sim::{SimConfig, SimNode};
 use roomkeeper::store::{Message, Store};
+use roomkeeper::supervise::Stage;
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub const DID: &str = "747713001";
@@ -59,8 +58,8 @@ pub async fn simulated() -> SimNode {
 pub struct World {
     pub store: Arc<dyn Store>,
     pub reconciler: Arc<Reconciler>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    actors: Stage,
+    connections: Stage,
     told: Mutex<Vec<Message>>,
     _rules: watch::Sender<Rules>,
 }
@@ -106,15 +105,22 @@ impl World {
             speech_module: ModuleName::new("mod_flite").unwrap(),
             timing: Timing::default(),
         };
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (actors, connections) = (Stage::new(), Stage::new());
         let told = Arc::new(Notify::new());
-        let reconciler =
-            Reconciler::start(vec![config], &store, &settings, &told, &tasks, &stop).unwrap();
+        let reconciler = Reconciler::start(
+            vec![config],
+            &store,
+            &settings,
+            &told,
+            &actors,
+            &connections,
+        )
+        .unwrap();
         Self {
             store,
             reconciler: Arc::new(reconciler),
-            tasks,
-            stop,
+            actors,
+            connections,
             told: Mutex::default(),
             _rules: rules,
         }
@@ -130,9 +136,8 @@ impl World {
 
     /// Stops it, and waits until everything has ended.
     pub async fn end(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        assert!(self.actors.end(PATIENCE).await);
+        assert!(self.connections.end(PATIENCE).await);
     }
 
     pub async fn ask(&self, intent: Intent) -> Result<Accepted, IntentError> {

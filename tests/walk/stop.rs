@@ -72,3 +72,40 @@ async fn sigterm_ends_an_idle_program_quickly() {
     let status = world.controller.ended(STOP).await;
     assert_eq!(status.code(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_in_time_when_nothing_answers_any_more() {
+    let mut setup = Setup::on(Store::Redis);
+    // Neither the request nor the node's other orders come to an end by themselves.
+    setup.command_timeout = 60;
+    let mut world = setup.start().await;
+    world.controller.until_synced().await;
+    let room = world.room("stuck").await;
+    let session = world.call("1001").await;
+    world.join(&session, &room).await;
+    world.switch.sim().stall(true);
+    let commits = "roomkeeper_store_commits_total";
+    let before = world.controller.metric(commits, "").await;
+    let path = format!("/sessions/{session}/commands/conference/unmute");
+    let request = world.controller.once("POST", &path, None);
+    let stopping = async {
+        poll::until("the request is committed", PATIENCE, async || {
+            (world.controller.metric(commits, "").await > before).then_some(())
+        })
+        .await;
+        let delete = format!("/conferences/{room}");
+        let answer = world.controller.ask("DELETE", &delete, None).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        world.redis.as_ref().unwrap().pause().await;
+        world.controller.terminate();
+        Instant::now()
+    };
+    let (answer, begun) = tokio::join!(request, stopping);
+    // Nothing can be said of it.
+    let said = answer.map_or(504, |answer| answer.status);
+    assert_eq!(said, 504);
+    assert!(world.switch.sim().faults().stalled > 0);
+    let status = world.controller.ended(STOP).await;
+    assert_eq!(status.code(), Some(0));
+    assert!(begun.elapsed() < STOP, "{:?}", begun.elapsed());
+}

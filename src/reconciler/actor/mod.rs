@@ -1,7 +1,8 @@
 //! The actor of one node: everything about the node is applied here, one thing after the other.
 //!
 //! Owns the loop: gather what has queued → apply it to the belief → one commit → orders, answers. Owns, too, the
-//! lease that makes this replica the one that reconciles the node, the deadlines, and when a resync is due.
+//! lease that makes this replica the one that reconciles the node, the deadlines, and when a resync is due. When it
+//! panics, what it believed is gone with it, and the next one begins with what is stored and a snapshot.
 //!
 //! A commit that finds another version than expected changes nothing: what was touched is read again and the batch is
 //! applied once more. When the store does not answer, what is believed is thrown away: callers are refused, news is
@@ -33,6 +34,8 @@ use crate::session::{Mark, StepId};
 use crate::store::{EntityId, Lease, Store, Version};
 use crate::time::Timestamp;
 
+pub(super) use self::ownership::{Keeper, Ownership};
+
 use super::Settings;
 use super::belief::{Belief, FreshIds, Order, Outcome, Rules};
 use super::dispatch::Dispatch;
@@ -63,6 +66,9 @@ const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often the store is asked for deadlines, which another replica may have set.
 const DUE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often an actor with nothing to do comes round.
+const SELDOM: Duration = Duration::from_secs(60);
 
 /// Deadlines taken from the store at once.
 const DUE_BATCH: usize = 256;
@@ -169,18 +175,35 @@ struct Applied {
     silent: HashMap<usize, BTreeSet<(RoomId, FileId)>>,
 }
 
+/// What an actor works with, and leaves to the one that comes after it when it panics.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) node: NodeHandle,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) settings: Settings,
+    /// The actor's own queue, for those who tell it something later.
+    pub(super) queue: mpsc::Sender<Work>,
+    pub(super) dispatch: Dispatch,
+    pub(super) ownership: Ownership,
+    pub(super) standing: watch::Sender<Standing>,
+    pub(super) told: Arc<Notify>,
+    pub(super) tasks: TaskTracker,
+    /// Ends what it has begun.
+    pub(super) stop: CancellationToken,
+}
+
+/// What reaches an actor, and what has not yet reaches the one after it.
+pub(super) struct Inbox {
+    pub(super) news: mpsc::Receiver<FromNode>,
+    /// How much news was dropped because there was too much.
+    pub(super) dropped: Arc<AtomicU64>,
+    pub(super) work: mpsc::Receiver<Work>,
+}
+
 pub(super) struct Actor {
-    node: NodeHandle,
-    store: Arc<dyn Store>,
-    settings: Settings,
-    owner: Uuid,
-    queue: mpsc::Sender<Work>,
-    dispatch: Dispatch,
+    parts: Parts,
     /// Of orders for which there was no room: it goes before what has queued.
     own: Vec<Work>,
-    standing: watch::Sender<Standing>,
-    told: Arc<Notify>,
-    tasks: TaskTracker,
     ids: RandomIds,
 
     belief: Belief,
@@ -190,6 +213,8 @@ pub(super) struct Actor {
     fences: BTreeMap<u64, oneshot::Sender<(CoreId, u64)>>,
 
     lease: Option<Lease>,
+    /// What the store has said is not the lease any more.
+    refused: Option<Lease>,
     /// What is believed is not what is stored: it must be read again before anything is applied.
     stale: bool,
     resyncing: bool,
@@ -206,7 +231,6 @@ pub(super) struct Actor {
     connection: u64,
     /// The store's list of deadlines cannot be read, and that was said.
     due_unreadable: bool,
-    next_lease: Instant,
     next_due: Instant,
     next_read: Instant,
     down_since: Option<Instant>,
@@ -214,35 +238,14 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the composition root hands in each part once"
-    )]
-    pub(super) fn new(
-        node: NodeHandle,
-        store: Arc<dyn Store>,
-        settings: Settings,
-        owner: Uuid,
-        queue: mpsc::Sender<Work>,
-        dispatch: Dispatch,
-        standing: watch::Sender<Standing>,
-        told: Arc<Notify>,
-        tasks: TaskTracker,
-    ) -> Self {
+    /// One that believes nothing yet.
+    pub(super) fn new(parts: Parts) -> Self {
         let now = Instant::now();
-        let rules = settings.rules.borrow().clone();
-        let belief = Belief::new(node.id(), rules);
+        let rules = parts.settings.rules.borrow().clone();
+        let belief = Belief::new(parts.node.id(), rules);
         Self {
-            node,
-            store,
-            settings,
-            owner,
-            queue,
-            dispatch,
+            parts,
             own: Vec::new(),
-            standing,
-            told,
-            tasks,
             ids: RandomIds,
             belief,
             versions: HashMap::new(),
@@ -250,6 +253,7 @@ impl Actor {
             deadline_of: HashMap::new(),
             fences: BTreeMap::new(),
             lease: None,
+            refused: None,
             stale: false,
             resyncing: false,
             missed: true,
@@ -259,7 +263,6 @@ impl Actor {
             resync_not_before: now,
             connection: 0,
             due_unreadable: false,
-            next_lease: now,
             next_due: now,
             next_read: now,
             down_since: Some(now),
@@ -268,25 +271,26 @@ impl Actor {
     }
 
     fn id(&self) -> NodeId {
-        self.node.id()
+        self.parts.node.id()
     }
 
     fn label(&self) -> String {
         self.id().to_string()
     }
 
-    /// Runs until `stop` is cancelled, then gives the node up.
-    pub(super) async fn run(
-        mut self,
-        mut news: mpsc::Receiver<FromNode>,
-        dropped: Arc<AtomicU64>,
-        mut work: mpsc::Receiver<Work>,
-        stop: CancellationToken,
-    ) {
+    /// Runs until it is told to stop.
+    pub(super) async fn run(mut self, inbox: &mut Inbox) {
+        let stop = self.parts.stop.clone();
+        let Inbox {
+            news,
+            dropped,
+            work,
+        } = inbox;
         let mut fresh = Vec::with_capacity(NEWS_BATCH);
         let mut asked = Vec::with_capacity(WORK_BATCH);
-        let mut link = self.node.watch();
-        let mut rules = self.settings.rules.clone();
+        let mut link = self.parts.node.watch();
+        let mut lease = self.parts.ownership.watch();
+        let mut rules = self.parts.settings.rules.clone();
         // What they became since the actor was made is followed at once.
         rules.mark_changed();
         loop {
@@ -298,6 +302,8 @@ impl Actor {
                 () = tokio::time::sleep_until(wake) => {}
                 // Ends with the supervisors, and they with the program.
                 Ok(()) = link.changed() => {}
+                // Ends with this actor, which holds the other end, too.
+                Ok(()) = lease.changed() => {}
                 // Nobody can change them any more: it is waited for the others alone.
                 Ok(()) = rules.changed() => self.follow(&rules.borrow_and_update().clone()),
             }
@@ -318,8 +324,9 @@ impl Actor {
                 self.missed = true;
                 self.want_resync("news was dropped");
             }
+            self.parts.ownership.moves();
+            self.follow_lease();
             self.follow_link();
-            self.keep_lease().await;
             self.read_again().await;
             let mut items: Vec<Item> = fresh.drain(..).map(Item::News).collect();
             items.extend(self.own.drain(..).map(Item::Work));
@@ -331,7 +338,6 @@ impl Actor {
             self.start_resync();
             self.report(news.len(), work.len());
         }
-        self.give_up().await;
         // Whoever still asks is told that nothing was done.
         work.close();
         while let Ok(item) = work.try_recv() {
@@ -342,7 +348,7 @@ impl Actor {
     /// Whether the event connection stands is read where it cannot be lost, unlike news of it. A new connection means that
     /// whatever happened before it may have been missed.
     fn follow_link(&mut self) {
-        let status = self.node.status();
+        let status = self.parts.node.status();
         let up = status.events == Some(Link::Up);
         if up && status.connections != self.connection {
             self.connection = status.connections;
@@ -364,7 +370,7 @@ impl Actor {
     }
 
     fn next_wake(&self) -> Instant {
-        let mut wake = self.next_lease;
+        let mut wake = Instant::now() + SELDOM;
         if !self.own.is_empty() {
             return Instant::now();
         }
@@ -388,7 +394,7 @@ impl Actor {
             if let Some(since) = self.down_since
                 && !self.lost
             {
-                wake = wake.min(since + self.settings.lost_after);
+                wake = wake.min(since + self.parts.settings.lost_after);
             }
         }
         wake

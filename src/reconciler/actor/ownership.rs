@@ -1,59 +1,170 @@
 //! The lease that makes this replica the one that reconciles the node.
+//!
+//! A task of its own takes and renews it, so that it is renewed however long a step of the actor takes; the actor follows
+//! what that task has. A lease is not renewed for an actor that has not moved for long: another replica gets the node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::ids::NodeId;
 use crate::reconciler::Link;
-use crate::store::LeaseOutcome;
+use crate::store::{Lease, LeaseOutcome, Store};
 
-use super::{Actor, STORE_PAUSE};
+use super::{Actor, DUE_PAUSE, STORE_PAUSE};
 
 /// How often a replica looks whether a node has been given up.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-impl Actor {
-    pub(super) async fn keep_lease(&mut self) {
-        if Instant::now() < self.next_lease {
-            return;
+/// An actor that has not come round for so many times the lease's life is not taken to live. Each call to the store ends
+/// within a third of it.
+const HUNG: u32 = 6;
+
+/// However short the lease is: one with nothing to do comes round this seldom.
+const HUNG_AT_LEAST: Duration = DUE_PAUSE.saturating_mul(3);
+
+/// What the keeper and its actor have in common.
+#[derive(Clone, Debug)]
+pub(in crate::reconciler) struct Ownership {
+    /// The lease that the store gave to this replica last, unless it has said since that it is another's.
+    held: watch::Sender<Option<Lease>>,
+    /// Look at once: the store has refused the lease.
+    look: Arc<Notify>,
+    /// When the actor came round last.
+    moved: watch::Sender<Instant>,
+}
+
+impl Ownership {
+    pub(in crate::reconciler) fn new() -> Self {
+        Self {
+            held: watch::Sender::new(None),
+            look: Arc::new(Notify::new()),
+            moved: watch::Sender::new(Instant::now()),
         }
-        let ttl = self.settings.lease_ttl;
-        match self.store.acquire_lease(self.id(), self.owner, ttl).await {
+    }
+
+    /// Told whenever the lease comes or goes.
+    pub(super) fn watch(&self) -> watch::Receiver<Option<Lease>> {
+        self.held.subscribe()
+    }
+
+    /// The actor has come round.
+    pub(super) fn moves(&self) {
+        self.moved.send_replace(Instant::now());
+    }
+
+    fn is_hung(&self, ttl: Duration) -> bool {
+        self.moved.borrow().elapsed() > (ttl * HUNG).max(HUNG_AT_LEAST)
+    }
+}
+
+/// Takes the lease whenever it can be had, and renews it.
+#[derive(Debug)]
+pub(in crate::reconciler) struct Keeper {
+    pub(in crate::reconciler) node: NodeId,
+    pub(in crate::reconciler) store: Arc<dyn Store>,
+    pub(in crate::reconciler) owner: Uuid,
+    pub(in crate::reconciler) ttl: Duration,
+    pub(in crate::reconciler) ownership: Ownership,
+}
+
+impl Keeper {
+    /// Runs until `stop` is cancelled, then gives the lease up.
+    pub(in crate::reconciler) async fn run(&self, stop: &CancellationToken) {
+        loop {
+            let wait = self.round().await;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.ownership.look.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        let held = self.ownership.held.send_replace(None);
+        if let Some(lease) = held
+            && let Err(error) = self.store.release_lease(lease).await
+        {
+            tracing::warn!(node.id = %self.node, %error, "the lease could not be given up and will run out");
+        }
+    }
+
+    /// Asks for the lease; how long until it is asked for again.
+    async fn round(&self) -> Duration {
+        let holds = self.ownership.held.borrow().is_some();
+        if holds && self.ownership.is_hung(self.ttl) {
+            tracing::error!(node.id = %self.node, "the node's reconciler has not moved for long: its lease is not renewed");
+            return self.ttl / 3;
+        }
+        match self
+            .store
+            .acquire_lease(self.node, self.owner, self.ttl)
+            .await
+        {
             Ok(LeaseOutcome::Held(lease)) => {
-                self.next_lease = Instant::now() + ttl / 3;
-                if self.lease != Some(lease) {
-                    tracing::info!(node.id = %self.id(), epoch = lease.epoch, "this replica reconciles the node");
-                    self.lease = Some(lease);
-                    self.stale = true;
-                    self.next_read = Instant::now();
-                    self.node.want_events(true);
-                    // A lease that ran out and is ours again finds the connection as it was: no news will tell of it.
-                    let up = matches!(self.node.status().events, Some(Link::Up));
-                    self.down_since = (!up).then(Instant::now);
-                    self.lost = false;
-                    self.missed = true;
-                    self.want_resync("the node is ours now");
-                }
+                self.tell(Some(lease));
+                self.ttl / 3
             }
             Ok(LeaseOutcome::Other { remaining }) => {
-                self.lose_lease("another replica has it");
+                self.tell(None);
                 // A little late rather than early: the moment it runs out is the store's, not ours.
                 // And soon enough to take over at once what another gives up.
-                let wait = remaining.clamp(Duration::from_millis(20), ttl.min(LOOK_AGAIN));
-                self.next_lease = Instant::now() + wait;
+                remaining.clamp(Duration::from_millis(20), self.ttl.min(LOOK_AGAIN))
             }
             Err(error) => {
                 // The lease may run out, or not; every write is checked against it, so nothing wrong can be written.
-                tracing::warn!(node.id = %self.id(), %error, "the lease could not be renewed");
-                self.next_lease = Instant::now() + STORE_PAUSE;
+                tracing::warn!(node.id = %self.node, %error, "the lease could not be renewed");
+                STORE_PAUSE
             }
         }
     }
 
-    pub(super) fn lose_lease(&mut self, why: &'static str) {
+    fn tell(&self, lease: Option<Lease>) {
+        self.ownership.held.send_if_modified(|held| {
+            let changed = *held != lease;
+            *held = lease;
+            changed
+        });
+    }
+}
+
+impl Actor {
+    /// Takes the node up, or lets go of it, as the keeper has it.
+    pub(super) fn follow_lease(&mut self) {
+        let held = *self.parts.ownership.held.borrow();
+        match held {
+            None => self.lose_lease("another replica has it"),
+            Some(lease) if Some(lease) == self.lease || Some(lease) == self.refused => {}
+            Some(lease) => {
+                tracing::info!(node.id = %self.id(), epoch = lease.epoch, "this replica reconciles the node");
+                self.lease = Some(lease);
+                self.refused = None;
+                self.stale = true;
+                self.next_read = Instant::now();
+                self.parts.node.want_events(true);
+                // A lease that ran out and is ours again finds the connection as it was: no news will tell of it.
+                let up = matches!(self.parts.node.status().events, Some(Link::Up));
+                self.down_since = (!up).then(Instant::now);
+                self.lost = false;
+                self.missed = true;
+                self.want_resync("the node is ours now");
+            }
+        }
+    }
+
+    /// The store has refused the lease: it is not ours, whatever the keeper knows.
+    pub(super) fn lease_refused(&mut self) {
+        self.refused = self.lease;
+        self.lose_lease("another replica took it");
+        self.parts.ownership.look.notify_one();
+    }
+
+    fn lose_lease(&mut self, why: &'static str) {
         if self.lease.take().is_some() {
             tracing::warn!(node.id = %self.id(), why, "this replica does not reconcile the node any more");
-            self.node.want_events(false);
+            self.parts.node.want_events(false);
         }
         self.forget();
     }
@@ -63,13 +174,5 @@ impl Actor {
         self.versions.clear();
         self.deadlines.clear();
         self.deadline_of.clear();
-    }
-
-    pub(super) async fn give_up(&mut self) {
-        if let Some(lease) = self.lease.take()
-            && let Err(error) = self.store.release_lease(lease).await
-        {
-            tracing::warn!(node.id = %self.id(), %error, "the lease could not be given up and will run out");
-        }
     }
 }

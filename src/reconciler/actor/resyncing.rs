@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::supervise::caught;
 use crate::telemetry as names;
 
 use crate::reconciler::resync::{Found, ResyncError, resync};
 
-use super::{Actor, LATE_LIST, RESYNC_PAUSE, Work};
+use super::{Actor, LATE_LIST, Parts, RESYNC_PAUSE, Work};
 
 impl Actor {
     pub(super) fn want_resync(&mut self, why: &'static str) {
@@ -40,9 +41,17 @@ impl Actor {
         self.resyncing = true;
         self.after_gap = std::mem::take(&mut self.missed);
         self.next_resync = now + self.resync_interval();
-        let (node, queue) = (self.node.clone(), self.queue.clone());
-        self.tasks.spawn(async move {
-            let result = resync(&node, &queue).await;
+        let Parts {
+            node, queue, stop, ..
+        } = self.parts.clone();
+        self.parts.tasks.spawn(async move {
+            let of = node.id().to_string();
+            let work = stop.run_until_cancelled(resync(&node, &queue));
+            let result = match caught("resync", &of, work).await {
+                Some(Some(result)) => result,
+                Some(None) => Err(ResyncError::Stopped),
+                None => Err(ResyncError::Panicked),
+            };
             // Without an actor nobody wants to know.
             let _stopping = queue.send(Work::Resynced(result)).await;
         });
@@ -51,7 +60,8 @@ impl Actor {
     /// A third more or less, so that nodes and replicas do not all ask at once.
     pub(super) fn resync_interval(&self) -> Duration {
         let spread: f64 = rand::random();
-        self.settings
+        self.parts
+            .settings
             .resync_interval
             .mul_f64(2.0 / 3.0 + spread * 2.0 / 3.0)
     }
@@ -69,7 +79,7 @@ impl Actor {
                     second_look = found.second_look,
                     "a snapshot of the node is merged"
                 );
-                self.standing.send_if_modified(|s| {
+                self.parts.standing.send_if_modified(|s| {
                     let changed = !s.synced;
                     s.synced = true;
                     changed
@@ -101,7 +111,7 @@ impl Actor {
             metrics::gauge!(names::CALLS, "node" => self.label()).set(calls as f64);
         }
         let owned_elsewhere = self.lease.is_none();
-        self.standing.send_if_modified(|s| {
+        self.parts.standing.send_if_modified(|s| {
             let changed = s.calls != calls || s.owned_elsewhere != owned_elsewhere;
             s.calls = calls;
             s.owned_elsewhere = owned_elsewhere;

@@ -17,7 +17,7 @@ impl Actor {
         if !self.stale || self.lease.is_none() || Instant::now() < self.next_read {
             return;
         }
-        match self.store.read_node(self.id()).await {
+        match self.parts.store.read_node(self.id()).await {
             Ok(found) => {
                 self.forget();
                 let (mut rooms, mut calls) = (0_u64, 0_u64);
@@ -74,7 +74,7 @@ impl Actor {
 
     pub(super) async fn reload(&mut self, entities: &BTreeSet<EntityId>) -> Result<(), StoreError> {
         for entity in entities {
-            let record = match self.store.read(*entity).await {
+            let record = match self.parts.store.read(*entity).await {
                 Err(error) if !error.is_retryable() => {
                     self.leave(*entity, &error);
                     continue;
@@ -147,7 +147,7 @@ impl Actor {
             .collect();
         if Instant::now() >= self.next_due {
             self.next_due = Instant::now() + DUE_PAUSE;
-            match self.store.due(self.id(), now, DUE_BATCH).await {
+            match self.parts.store.due(self.id(), now, DUE_BATCH).await {
                 Ok(stored) => {
                     // One that we do not know to be due was written by another replica: it is read first.
                     let unknown: BTreeSet<EntityId> = stored
@@ -171,7 +171,7 @@ impl Actor {
         items.extend(due.into_iter().map(Item::Due));
         if let Some(since) = self.down_since
             && !self.lost
-            && since.elapsed() >= self.settings.lost_after
+            && since.elapsed() >= self.parts.settings.lost_after
         {
             self.lost = true;
             tracing::error!(node.id = %self.id(), "the node could not be reached for so long that its calls are taken for lost");

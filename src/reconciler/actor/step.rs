@@ -137,7 +137,7 @@ impl Actor {
                         self.set_deadline(entity, at);
                     }
                     if tells {
-                        self.told.notify_one();
+                        self.parts.told.notify_one();
                     }
                     return self.done(items, applied, &touched, now).await;
                 }
@@ -151,8 +151,7 @@ impl Actor {
                     self.belief.believe_run(core, fence);
                 }
                 Ok(CommitOutcome::LeaseLost) => {
-                    self.lose_lease("another replica took it");
-                    self.next_lease = Instant::now();
+                    self.lease_refused();
                     for item in items {
                         self.skip(item);
                     }
@@ -170,9 +169,9 @@ impl Actor {
     /// Commits, and asks once more under the same request id when the answer was lost.
     pub(super) async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
         let begun = Instant::now();
-        let mut outcome = self.store.commit(commit).await;
+        let mut outcome = self.parts.store.commit(commit).await;
         if matches!(outcome, Err(StoreError::Unavailable(_))) {
-            outcome = self.store.commit(commit).await;
+            outcome = self.parts.store.commit(commit).await;
         }
         let result = match &outcome {
             Ok(CommitOutcome::Applied) => "applied",
@@ -208,7 +207,7 @@ impl Actor {
 
     pub(super) fn apply(&mut self, items: &[Item], now: Timestamp) -> Applied {
         let mut applied = Applied::default();
-        let reachable = self.node.status().commands == Link::Up;
+        let reachable = self.parts.node.status().commands == Link::Up;
         self.belief.set_reachable(reachable);
         let mut cx = Cx::new(now, &mut self.ids);
         for (index, item) in items.iter().enumerate() {
@@ -300,7 +299,13 @@ impl Actor {
                         continue;
                     }
                     let (head, parts) = encode_room(room, &changes, created);
-                    shown.extend(views::of_room(room, &changes, created, &self.settings, now));
+                    shown.extend(views::of_room(
+                        room,
+                        &changes,
+                        created,
+                        &self.parts.settings,
+                        now,
+                    ));
                     EntityWrite {
                         entity: *entity,
                         expected,
@@ -309,7 +314,7 @@ impl Actor {
                         deadline: room.next_deadline(),
                         life: match room.status() {
                             RoomStatus::Terminated => Life::Ended {
-                                keep: self.settings.keep_ended_rooms,
+                                keep: self.parts.settings.keep_ended_rooms,
                             },
                             RoomStatus::Starting
                             | RoomStatus::Progressing
@@ -336,7 +341,7 @@ impl Actor {
                         deadline: session.next_deadline(),
                         life: if session.is_over() {
                             Life::Ended {
-                                keep: self.settings.keep_ended_sessions,
+                                keep: self.parts.settings.keep_ended_sessions,
                             }
                         } else {
                             Life::Live
@@ -480,7 +485,7 @@ impl Actor {
         }
         let orders = applied.out.orders.into_iter().enumerate();
         let errands = orders.map(|(index, order)| (order, waiting.remove(&index)));
-        let refused = self.dispatch.give(errands);
+        let refused = self.parts.dispatch.give(errands);
         if !refused.is_empty() {
             let count = refused.len() as u64;
             tracing::error!(node.id = %self.id(), count, "orders were refused: too many are waiting for the node");

@@ -60,7 +60,7 @@ impl Setup {
         Self {
             store,
             password: PASSWORD.to_owned(),
-            lease_ttl: 1,
+            lease_ttl: 2,
             // No test waits for one by accident.
             resync_interval: 600,
             command_timeout: 5,
@@ -108,6 +108,7 @@ impl Setup {
             r#"
 [store]
 url = "{store}"
+timeout_ms = 600
 [webhooks]
 allow_http = true
 allow_private = true

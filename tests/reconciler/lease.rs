@@ -1,0 +1,149 @@
+//! Who reconciles a node: as long as it lives, and no longer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use roomkeeper::reconciler::{Accepted, Controller, IntentError};
+use roomkeeper::store::memory::MemoryStore;
+use roomkeeper::store::{LeaseOutcome, Store};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::tampered::{Act, Tampered};
+use crate::world::{DID, World, node, session, simulated, until};
+
+/// Long enough that a busy machine does not miss a renewal.
+const TTL: Duration = Duration::from_millis(1_500);
+
+/// Nobody waits for such a lease to run out.
+const UNHURRIED: Duration = Duration::from_secs(60);
+
+async fn rival_gets_it(store: &dyn Store) -> bool {
+    let rival = Uuid::from_u128(1);
+    let asked = store.acquire_lease(node(), rival, Duration::from_millis(1));
+    matches!(asked.await.unwrap(), LeaseOutcome::Held(_))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_renewed_while_a_step_takes_long() {
+    let (sim, store) = (simulated().await, Tampered::new());
+    let world = World::with(&sim, store.clone(), |settings, _| settings.lease_ttl = TTL);
+    let world = world.await.synced().await;
+    let room = world.room("walk").await;
+    let call = session(&sim.call_in(DID, "1001", &[]));
+    world.until_told(&call.to_string(), "call.new", 1).await;
+    world.join(call, room).await;
+    let joined = "conference.member.joined";
+    world.until_told(&room.to_string(), joined, 1).await;
+
+    let go = Arc::new(Notify::new());
+    store.will("commit", Act::Hold(go.clone()));
+    let mute = world.mute(call, true);
+    let meanwhile = async {
+        until("the commit hangs", async || {
+            (store.fired() == 1).then_some(())
+        })
+        .await;
+        let begun = Instant::now();
+        while begun.elapsed() < TTL * 2 {
+            assert!(!rival_gets_it(&*store).await, "after {:?}", begun.elapsed());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        store.behaves("commit");
+        go.notify_one();
+    };
+    let (accepted, ()) = tokio::join!(mute, meanwhile);
+    assert_eq!(accepted.unwrap(), Accepted::Muted { room });
+    assert_eq!(store.fired(), 1);
+    let muted = "conference.member.muted";
+    world.until_told(&room.to_string(), muted, 1).await;
+    world.end().await;
+    assert!(rival_gets_it(&*store).await, "it was given up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reconciler_that_does_not_move_any_more_loses_it_and_goes_on_when_it_does() {
+    let (sim, store) = (simulated().await, Tampered::new());
+    let ttl = Duration::from_millis(500);
+    let world = World::with(&sim, store.clone(), |settings, _| settings.lease_ttl = ttl);
+    let world = world.await.synced().await;
+    let go = Arc::new(Notify::new());
+    store.will("due", Act::Hold(go.clone()));
+    until("the reconciler hangs", async || {
+        (store.fired() == 1).then_some(())
+    })
+    .await;
+    until("another one gets the node", async || {
+        rival_gets_it(&*store).await.then_some(())
+    })
+    .await;
+    store.behaves("due");
+    go.notify_one();
+    let call = session(&sim.call_in(DID, "1001", &[]));
+    world.until_told(&call.to_string(), "call.new", 1).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stops_hands_over_what_it_has_decided_first() {
+    let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
+    let one = World::with(&sim, store.clone(), |settings, _| {
+        settings.lease_ttl = UNHURRIED;
+    });
+    let one = one.await.synced().await;
+    let room = one.room("walk").await;
+    let calls: Vec<_> = (0..100)
+        .map(|n| session(&sim.call_in(DID, &format!("1{n}"), &[])))
+        .collect();
+    for call in &calls {
+        one.until_told(&call.to_string(), "call.new", 1).await;
+        one.join(*call, room).await;
+    }
+    let joined = "conference.member.joined";
+    one.until_told(&room.to_string(), joined, calls.len()).await;
+    let two = World::with(&sim, store.clone(), |_, _| {}).await;
+    until(
+        "the second one knows that it is the first one's",
+        async || two.reconciler.nodes()[0].owned_elsewhere.then_some(()),
+    )
+    .await;
+
+    // None is carried out before it is told to stop.
+    sim.stall(true);
+    one.delete(room).await;
+    let stopped = Instant::now();
+    let goes_on = async {
+        until("orders are on their way", async || {
+            (sim.faults().stalled > 0).then_some(())
+        })
+        .await;
+        let inside = sim
+            .snapshot()
+            .room(&room.to_string())
+            .unwrap()
+            .members
+            .len();
+        assert_eq!(inside, calls.len());
+        sim.stall(false);
+    };
+    // It is told first.
+    tokio::join!(one.end(), goes_on);
+    until("all orders were given before it ended", async || {
+        sim.snapshot()
+            .room(&room.to_string())
+            .is_none()
+            .then_some(())
+    })
+    .await;
+    let two = two.synced().await;
+    // It did not have to run out.
+    assert!(stopped.elapsed() < UNHURRIED, "{:?}", stopped.elapsed());
+    let destroyed = "conference.destroyed";
+    two.until_told(&room.to_string(), destroyed, 1).await;
+    let refused = two.mute(calls[0], true).await;
+    assert!(
+        matches!(refused, Err(IntentError::Refused(_))),
+        "{refused:?}"
+    );
+    two.end().await;
+}
