@@ -13,9 +13,11 @@ mod support;
 
 mod faults;
 mod freeswitch;
+mod hostile;
 mod kills;
 mod lab;
 mod limits;
+mod paging;
 mod playback;
 mod stop;
 mod walk;

@@ -94,6 +94,11 @@ impl Controller {
         }
     }
 
+    /// The port of the APIs, on loopback.
+    pub fn http(&self) -> u16 {
+        self.http
+    }
+
     /// SIGKILL, and the proof of it.
     pub fn kill(&mut self) {
         assert!(

@@ -1,0 +1,188 @@
+//! Another app's ids, on every endpoint that takes one.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::http::Raw;
+use super::inbound;
+use super::places::{of_path, operations};
+use super::stage::{DEMO, OTHER, OTHER_DID, Stage};
+
+/// What an app has: a room, a call in it, a call beside it.
+struct Own {
+    room: String,
+    member: String,
+    parked: String,
+}
+
+async fn own(stage: &Stage, app: (&str, &str), did: &str) -> Own {
+    let mut call = inbound("527121100");
+    call.did = did.to_owned();
+    let member = stage.call(app, call.clone()).await;
+    let parked = stage.call(app, call).await;
+    let room = stage.room(app, "own").await;
+    stage.join(app, &member, &room).await;
+    Own {
+        room,
+        member,
+        parked,
+    }
+}
+
+/// What an app sees of what it has.
+async fn seen(stage: &Stage, app: (&str, &str), own: &Own) -> Vec<Value> {
+    let mut all = Vec::new();
+    for path in [
+        "/conferences".to_owned(),
+        "/sessions".to_owned(),
+        format!("/conferences/{}", own.room),
+        format!("/conferences/{}/members", own.room),
+        format!("/sessions/{}", own.member),
+        format!("/sessions/{}", own.parked),
+    ] {
+        all.push(stage.ask(app, "GET", &path, None, 200).await);
+    }
+    all
+}
+
+/// Which fields of a documented body are ids.
+fn ids_in_body(document: &Value, operation: &Value) -> Vec<(String, &'static str)> {
+    let media = &operation["requestBody"]["content"]["application/json"];
+    let Some(name) = media["schema"]["$ref"].as_str() else {
+        return Vec::new();
+    };
+    let name = name.rsplit('/').next().unwrap();
+    let properties = &document["components"]["schemas"][name]["properties"];
+    let mut ids = Vec::new();
+    for (field, schema) in properties.as_object().unwrap() {
+        // One that can be left out is one of two.
+        let text = schema.to_string();
+        for kind in ["RoomId", "SessionId"] {
+            if text.contains(&format!("schemas/{kind}\"")) {
+                ids.push((field.clone(), kind));
+            }
+        }
+    }
+    ids
+}
+
+/// Requests that name what is another's: the operation, the request, the status.
+fn requests(document: &Value, own: &Own, foreign: &Own, hides: bool) -> Vec<(String, Raw, u16)> {
+    let mut all = Vec::new();
+    for (method, path, operation) in operations(document) {
+        let what = format!("{method} {path}");
+        let mut good = operation["requestBody"]["content"]["application/json"]["example"].clone();
+        let ids = ids_in_body(document, operation);
+        for (field, kind) in &ids {
+            let id = if *kind == "RoomId" {
+                &own.room
+            } else {
+                &own.parked
+            };
+            if good.get(field).is_some() {
+                good[field] = json!(id);
+            }
+        }
+        if good.get("urls").is_some() {
+            good["urls"] = json!(["http://127.0.0.1/a.wav"]);
+        }
+        let request = |path: &str, body: &Value| {
+            let request = Raw::new(&method.to_uppercase(), path, OTHER);
+            if body.is_null() {
+                request
+            } else {
+                request.body(body.to_string())
+            }
+        };
+        let put = |room: &str, call: &str| path.replace("{room_id}", room).replace("{uuid}", call);
+        let documented = |status: u16| {
+            assert!(
+                operation["responses"][status.to_string()].is_object(),
+                "{what}: {status}"
+            );
+            status
+        };
+        // One that no answer of 403 is documented for finds nothing.
+        let has_403 = operation["responses"]["403"].is_object();
+        let status = if hides || !has_403 { 404 } else { 403 };
+        if of_path(path).is_some() {
+            for call in [&foreign.member, &foreign.parked] {
+                let request = request(&put(&foreign.room, call), &good);
+                all.push((what.clone(), request, documented(status)));
+            }
+        }
+        for (field, kind) in &ids {
+            let id = if *kind == "RoomId" {
+                &foreign.room
+            } else {
+                &foreign.parked
+            };
+            let mut bad = good.clone();
+            bad[field] = json!(id);
+            let request = request(&put(&own.room, &own.parked), &bad);
+            all.push((format!("{what}, {field}"), request, documented(status)));
+        }
+    }
+    all
+}
+
+async fn opens_nothing(hides: bool) {
+    let stage = Stage::start(hides).await;
+    let foreign = own(&stage, DEMO, crate::program::switch::DID).await;
+    let own = own(&stage, OTHER, OTHER_DID).await;
+    let document = stage.document().await;
+    let before = (
+        seen(&stage, DEMO, &foreign).await,
+        seen(&stage, OTHER, &own).await,
+    );
+    let said = stage.check();
+    let (mut operations_asked, mut words) = (BTreeSet::new(), BTreeSet::new());
+    for (what, request, status) in requests(&document, &own, &foreign, hides) {
+        let answer = stage.send(&request).await;
+        assert_eq!(answer.status, status, "{what}: {}", answer.text);
+        assert!(answer.is_envelope(), "{what}: {}", answer.text);
+        if status == 404 {
+            words.insert(answer.json().to_string());
+        }
+        operations_asked.insert(what);
+    }
+    assert!(operations_asked.len() >= 16, "{operations_asked:?}");
+    // What is another's is not found in the words of what does not exist: one for rooms, one for calls.
+    let nothing = "550e8400-e29b-41d4-a716-446655440000";
+    for path in [
+        format!("/conferences/acW68-room-{nothing}"),
+        format!("/sessions/acW68-{nothing}"),
+    ] {
+        let answer = stage.ask(OTHER, "GET", &path, None, 404).await;
+        words.remove(&answer.to_string());
+    }
+    assert!(words.is_empty(), "{words:?}");
+    // A command of its own goes the same way as what these would have led to, behind them.
+    let own_command = format!("/sessions/{}/commands/conference/unmute", own.member);
+    stage.ask(OTHER, "POST", &own_command, None, 202).await;
+    let channel = own.member.split_once('-').unwrap().1;
+    stage.until_sent(&format!("unmute uuid={channel}")).await;
+    let mut after = stage.check();
+    *after.get_mut(&super::wire::Form::Unmute).unwrap() -= 1;
+    after.retain(|_, count| *count > 0);
+    assert_eq!(after, said, "the node was told something");
+    assert_eq!(seen(&stage, DEMO, &foreign).await, before.0);
+    let own_again = seen(&stage, OTHER, &own).await;
+    assert_eq!(own_again[0], before.1[0], "a room was made");
+    // Nor is anything of the other's in a list.
+    let lists = format!("{} {}", own_again[0], own_again[1]);
+    for id in [&foreign.room, &foreign.member, &foreign.parked] {
+        assert!(!lists.contains(id.as_str()), "{lists}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_apps_ids_open_nothing() {
+    opens_nothing(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_apps_ids_are_not_found_when_they_are_hidden() {
+    opens_nothing(true).await;
+}

@@ -1,0 +1,301 @@
+//! Every place where a tenant can put a text, read off the document: a place of a new endpoint is one of these, too.
+
+use serde_json::{Map, Value};
+
+use super::http::{Raw, encoded};
+use super::stage::{DEMO, NODE};
+
+/// Well-formed, and nothing that there is: for what would end the thing that it is asked of.
+const NOTHING: &str = "550e8400-e29b-41d4-a716-446655440000";
+const ENDING: [&str; 3] = ["delete", "leave", "hangup"];
+
+/// Documented operations of the gateway API.
+pub fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
+    let mut all = Vec::new();
+    let paths = document["paths"].as_object().unwrap();
+    for (path, item) in paths
+        .iter()
+        .filter(|(path, _)| path.starts_with("/api/v1/"))
+    {
+        for (method, operation) in item.as_object().unwrap() {
+            all.push((method.as_str(), path.as_str(), operation));
+        }
+    }
+    all
+}
+
+/// What a parameter of a path is about; a new one must be told what it names.
+pub fn of_path(path: &str) -> Option<&str> {
+    let name = path.split_once('{')?.1.split_once('}')?.0;
+    assert!(
+        ["room_id", "uuid"].contains(&name),
+        "{path}: which id is it?"
+    );
+    assert_eq!(path.matches('{').count(), 1, "{path}");
+    Some(name)
+}
+
+type Build = Box<dyn Fn(&[u8]) -> Raw>;
+type Accepts = Box<dyn Fn(&str) -> bool>;
+
+/// Where a text goes, and what may come of it.
+pub struct Place {
+    pub name: String,
+    /// The request with this text in the place.
+    pub build: Build,
+    /// Whether a text is a good one there, as the document has it.
+    pub accepts: Accepts,
+    /// The statuses of a text that is not.
+    pub refusals: &'static [u16],
+    /// Whether the document says all: else a good text may be refused, too.
+    pub is_exact: bool,
+    /// Whether bytes go there that can be no HTTP: then the answer is that of the server's parser, without a body.
+    pub is_raw: bool,
+}
+
+/// A room and a call in it that texts are tried on.
+pub struct Subjects<'a> {
+    pub room: &'a str,
+    pub call: &'a str,
+}
+
+impl Subjects<'_> {
+    fn path(&self, path: &str, operation: &Value) -> String {
+        let ends = ENDING.contains(&operation["operationId"].as_str().unwrap());
+        let (room, call) = if ends {
+            (
+                format!("{NODE}-room-{NOTHING}"),
+                format!("{NODE}-{NOTHING}"),
+            )
+        } else {
+            (self.room.to_owned(), self.call.to_owned())
+        };
+        path.replace("{room_id}", &room).replace("{uuid}", &call)
+    }
+}
+
+/// The places that are read off the document, and those that every request has.
+pub fn all(document: &Value, subjects: &Subjects<'_>) -> Vec<Place> {
+    let mut places = Vec::new();
+    for (method, path, operation) in operations(document) {
+        let what = format!("{method} {path}");
+        if of_path(path).is_some() {
+            places.extend(in_path(document, &what, method, path, operation));
+        }
+        let asked = subjects.path(path, operation);
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            if parameter["in"] == "query" {
+                places.push(in_query(document, &what, &asked, parameter));
+            }
+        }
+        if let Some(media) = operation["requestBody"]["content"].get("application/json") {
+            places.extend(in_body(document, &what, &asked, media, subjects));
+        }
+    }
+    places.extend(in_urls(&format!(
+        "/api/v1/conferences/{}/play",
+        subjects.room
+    )));
+    places.extend(in_headers());
+    places
+}
+
+fn validator(document: &Value, schema: &Value) -> jsonschema::Validator {
+    let mut schema = schema.clone();
+    schema["components"] = document["components"].clone();
+    jsonschema::draft202012::new(&schema).unwrap()
+}
+
+fn in_path(
+    document: &Value,
+    what: &str,
+    method: &str,
+    path: &str,
+    operation: &Value,
+) -> [Place; 2] {
+    let (front, rest) = path.split_once('{').unwrap();
+    let back = rest.split_once('}').unwrap().1;
+    let parameters = operation["parameters"].as_array().unwrap();
+    let own = parameters.iter().find(|p| p["in"] == "path").unwrap();
+    let validator = validator(document, &own["schema"]);
+    let body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+    let request = {
+        let (method, front, back) = (method.to_uppercase(), front.to_owned(), back.to_owned());
+        move |text: &[u8]| {
+            let target = [front.as_bytes(), text, back.as_bytes()].concat();
+            let request = Raw::new(&method, target, DEMO);
+            if body.is_null() {
+                request
+            } else {
+                request.body(body.to_string())
+            }
+        }
+    };
+    let raw = request.clone();
+    [
+        Place {
+            name: format!("{what}: path"),
+            build: Box::new(move |text| request(encoded(text).as_bytes())),
+            accepts: Box::new(move |text| validator.is_valid(&Value::from(text))),
+            refusals: &[400],
+            is_exact: true,
+            is_raw: false,
+        },
+        Place {
+            name: format!("{what}: path, not encoded"),
+            build: Box::new(raw),
+            accepts: Box::new(|_| false),
+            // A `/` leads to another path, or to none.
+            refusals: &[400, 404, 405],
+            is_exact: true,
+            is_raw: true,
+        },
+    ]
+}
+
+fn in_query(document: &Value, what: &str, asked: &str, parameter: &Value) -> Place {
+    let name = parameter["name"].as_str().unwrap().to_owned();
+    let validator = validator(document, &parameter["schema"]);
+    let target = format!("{asked}?{name}=");
+    let is_number = parameter["schema"]["type"] == "integer";
+    Place {
+        name: format!("{what}: query {name}"),
+        build: Box::new(move |text| Raw::new("GET", format!("{target}{}", encoded(text)), DEMO)),
+        accepts: Box::new(move |text| {
+            if is_number {
+                // Unlike in JSON, no sign and no point.
+                let digits = text.bytes().all(|b| b.is_ascii_digit());
+                let number = text.parse::<u64>().map(Value::from);
+                digits && number.is_ok_and(|number| validator.is_valid(&number))
+            } else {
+                // A cursor that nobody was given is none; without one the list begins.
+                assert_eq!(name, "cursor");
+                text.is_empty()
+            }
+        }),
+        refusals: &[400],
+        is_exact: true,
+        is_raw: false,
+    }
+}
+
+/// Every text of a documented body, as a JSON string and as bytes between quotes.
+fn in_body(
+    document: &Value,
+    what: &str,
+    asked: &str,
+    media: &Value,
+    subjects: &Subjects<'_>,
+) -> Vec<Place> {
+    let name = media["schema"]["$ref"].as_str().unwrap();
+    let name = name.rsplit('/').next().unwrap();
+    let schema = &document["components"]["schemas"][name];
+    let mut good = media["example"].as_object().unwrap().clone();
+    // What else is in it must not be what is refused.
+    for (field, value) in [("room_id", subjects.room), ("session", subjects.call)] {
+        if good.contains_key(field) {
+            good.insert(field.to_owned(), value.into());
+        }
+    }
+    if good.contains_key("urls") {
+        good.insert("urls".to_owned(), vec!["http://127.0.0.1/a.wav"].into());
+    }
+    let mut places = Vec::new();
+    for (field, schema) in schema["properties"].as_object().unwrap() {
+        let is_list = schema["type"] == "array";
+        let validator = validator(document, schema);
+        let (front, back) = around(&good, field, is_list);
+        let target = asked.to_owned();
+        let wrap = move |text: &str| {
+            let text = Value::from(text);
+            if is_list { vec![text].into() } else { text }
+        };
+        places.push(Place {
+            name: format!("{what}: {field}"),
+            build: Box::new(move |text| {
+                let body = [front.as_bytes(), &quoted(text), back.as_bytes()].concat();
+                Raw::new("POST", target.clone(), DEMO).body(body)
+            }),
+            accepts: Box::new(move |text| validator.is_valid(&wrap(text))),
+            refusals: &[400],
+            is_exact: field != "urls",
+            is_raw: false,
+        });
+    }
+    places
+}
+
+/// As a JSON text; what is no text, as it is.
+fn quoted(text: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(text) {
+        Ok(text) => Value::from(text).to_string().into_bytes(),
+        Err(_) => [b"\"", text, b"\""].concat(),
+    }
+}
+
+/// The body before and behind the value of a field.
+fn around(good: &Map<String, Value>, field: &str, is_list: bool) -> (String, String) {
+    const HERE: &str = "here";
+    let mut body = good.clone();
+    let value = Value::from(HERE);
+    let value = if is_list { vec![value].into() } else { value };
+    body.insert(field.to_owned(), value);
+    let text = Value::Object(body).to_string();
+    let (front, back) = text.split_once(&format!("\"{HERE}\"")).unwrap();
+    (front.to_owned(), back.to_owned())
+}
+
+/// A played URL has places of its own.
+fn in_urls(path: &str) -> Vec<Place> {
+    let around = [
+        ("http://127.0.0.1/", ""),
+        ("http://127.0.0.1/", "/a.wav"),
+        ("http://127.0.0.1/a.wav?q=", "&r=1"),
+        ("http://127.0.0.1/a.wav#", ""),
+        ("http://127.0.0.1:", "/a.wav"),
+        ("http://127.0.0.1", "/a.wav"),
+        ("http://", "/a.wav"),
+        ("http://", "@127.0.0.1/a.wav"),
+        ("http:", "//127.0.0.1/a.wav"),
+        ("", "http://127.0.0.1/a.wav"),
+    ];
+    around
+        .into_iter()
+        .map(|(front, back)| {
+            let target = path.to_owned();
+            Place {
+                name: format!("a played URL, {front}…{back}"),
+                build: Box::new(move |text| {
+                    let url = [front.as_bytes(), text, back.as_bytes()].concat();
+                    let body = [b"{\"urls\":[".as_slice(), &quoted(&url), b"]}"].concat();
+                    Raw::new("POST", target.clone(), DEMO).body(body)
+                }),
+                // Carried encoded, or refused: both are good.
+                accepts: Box::new(|_| true),
+                refusals: &[400],
+                is_exact: false,
+                is_raw: false,
+            }
+        })
+        .collect()
+}
+
+fn in_headers() -> Vec<Place> {
+    let place = |name: &str, set: fn(&mut Raw, &[u8])| Place {
+        name: name.to_owned(),
+        build: Box::new(move |text| {
+            let mut request = Raw::new("GET", "/api/v1/sessions", DEMO);
+            set(&mut request, text);
+            request
+        }),
+        accepts: Box::new(|_| false),
+        // 400 is the server's own: with these bytes in it, it is no header.
+        refusals: &[400, 401],
+        is_exact: true,
+        is_raw: true,
+    };
+    vec![
+        place("X-App-ID", |request, text| request.app = text.to_vec()),
+        place("X-API-Key", |request, text| request.key = text.to_vec()),
+    ]
+}

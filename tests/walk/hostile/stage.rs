@@ -1,0 +1,266 @@
+//! What the tests of hostile tenants stand on: the program, and a node behind a recorder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use roomkeeper::sim::core::InboundCall;
+use roomkeeper::sim::{SimConfig, SimNode};
+use serde_json::{Value, json};
+
+use super::http::{Answer, Raw};
+use super::recorder::Recorder;
+use super::wire::{self, Form, Known};
+use crate::program::controller::{Controller, KEY};
+use crate::program::poll;
+use crate::program::switch::DID;
+
+pub const NODE: &str = "acW68";
+pub const DEMO: (&str, &str) = ("demo", KEY);
+pub const OTHER: (&str, &str) = ("other", "other-key");
+pub const OTHER_DID: &str = "747713002";
+const PASSWORD: &str = "hostile-password";
+
+/// Fields are dropped in this order: nobody speaks to what is gone.
+pub struct Stage {
+    controller: Controller,
+    recorder: Recorder,
+    pub sim: SimNode,
+    known: Mutex<Known>,
+}
+
+impl Stage {
+    pub async fn start(hide_foreign: bool) -> Self {
+        let mut config = SimConfig::default();
+        config.node.password = PASSWORD.to_owned();
+        let sim = SimNode::start(config).await.unwrap();
+        let recorder = Recorder::before(sim.addr).await;
+        let (other, other_key) = OTHER;
+        let rest = format!(
+            r#"hide_foreign = {hide_foreign}
+[store]
+url = "memory:"
+[play]
+allow_hosts = ["127.0.0.1"]
+allow_private = true
+[fleet]
+resync_interval = 600
+[limits]
+app_rate = 0
+cooldowns = false
+[[nodes]]
+id = "{NODE}"
+address = "{}"
+password = "{PASSWORD}"
+[[apps]]
+id = "demo"
+api_key = "{KEY}"
+dids = ["{DID}"]
+[[apps]]
+id = "{other}"
+api_key = "{other_key}"
+dids = ["{OTHER_DID}"]
+"#,
+            recorder.address
+        );
+        let controller = Controller::start("demo", &rest);
+        let stage = Self {
+            controller,
+            recorder,
+            sim,
+            known: Mutex::new(Known {
+                password: PASSWORD.to_owned(),
+                ..Known::default()
+            }),
+        };
+        stage.controller.until_synced().await;
+        stage
+    }
+
+    /// What the controller says of itself.
+    pub async fn document(&self) -> Value {
+        let answer = self.send(&Raw::new("GET", "/openapi.json", DEMO)).await;
+        assert_eq!(answer.status, 200);
+        answer.json()
+    }
+
+    /// Asks, and takes note of the ids that the answer gives.
+    pub async fn send(&self, request: &Raw) -> Answer {
+        let answer = request.send(self.controller.http()).await;
+        let json = answer.json();
+        if answer.status < 300 {
+            let mut known = self.known.lock().unwrap();
+            if let Some(operation) = json["operation_id"].as_str() {
+                known.operations.insert(operation.to_owned());
+            }
+            if let (201, Some(room)) = (answer.status, json["room_id"].as_str()) {
+                known.rooms.insert(room.to_owned());
+                let asked: Value =
+                    serde_json::from_slice(request.body.as_deref().unwrap_or_default()).unwrap();
+                let name = asked["name"].as_str().unwrap();
+                known.names.insert(name.to_owned());
+            }
+        }
+        answer
+    }
+
+    /// Asks as an app, and expects this status.
+    pub async fn ask(
+        &self,
+        app: (&str, &str),
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        status: u16,
+    ) -> Value {
+        let mut request = Raw::new(method, format!("/api/v1{path}"), app);
+        request.body = body.map(|body| body.to_string().into_bytes());
+        let answer = self.send(&request).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        answer.json()
+    }
+
+    /// A cause of a hang-up that was asked for.
+    pub fn with_cause(&self, cause: &str) {
+        let mut known = self.known.lock().unwrap();
+        known.causes.insert(cause.to_owned());
+    }
+
+    /// A channel that the node tells of.
+    pub fn with_channel(&self, channel: &str) {
+        let mut known = self.known.lock().unwrap();
+        known.channels.insert(channel.to_owned());
+    }
+
+    /// A call, answered or not, once the app can see it; its session.
+    pub async fn call(&self, app: (&str, &str), call: InboundCall) -> String {
+        let call_is_answered = call.plan.is_empty();
+        let channel = self.sim.call_in_with(call);
+        self.with_channel(&channel);
+        let session = format!("{NODE}-{channel}");
+        let path = format!("/api/v1/sessions/{session}");
+        let state = if call_is_answered {
+            "parked"
+        } else {
+            "ringing"
+        };
+        poll::until("the call is known", poll::PATIENCE, async || {
+            let answer = self.send(&Raw::new("GET", path.clone(), app)).await;
+            (answer.json()["state"] == state).then_some(())
+        })
+        .await;
+        session
+    }
+
+    pub async fn room(&self, app: (&str, &str), name: &str) -> String {
+        let body = json!({ "name": name });
+        let answer = self
+            .ask(app, "POST", "/conferences", Some(&body), 201)
+            .await;
+        answer["room_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Brings the call into the room, and waits until it is there.
+    pub async fn join(&self, app: (&str, &str), session: &str, room: &str) {
+        let body = json!({ "room_id": room });
+        let path = format!("/sessions/{session}/commands/conference/join");
+        self.ask(app, "POST", &path, Some(&body), 202).await;
+        self.until_state(app, session, "in_room").await;
+    }
+
+    pub async fn until_state(&self, app: (&str, &str), session: &str, state: &str) {
+        let path = format!("/sessions/{session}");
+        let what = format!("the call is {state}");
+        poll::until(&what, poll::PATIENCE, async || {
+            let answer = self.ask(app, "GET", &path, None, 200).await;
+            (answer["state"] == state).then_some(())
+        })
+        .await;
+    }
+
+    /// Everything that was said to the node, every command of a form that is known; how often each was.
+    pub fn check(&self) -> BTreeMap<Form, usize> {
+        let known = self.known.lock().unwrap();
+        let mut forms = BTreeMap::new();
+        for sent in self.recorder.sent() {
+            for command in wire::commands(&sent) {
+                *forms.entry(wire::form(&command, &known)).or_default() += 1;
+            }
+        }
+        forms
+    }
+
+    /// Waits until a command with this in it was sent.
+    pub async fn until_sent(&self, text: &str) {
+        poll::until(text, poll::PATIENCE, async || {
+            let sent = self.recorder.sent();
+            let mut commands = sent.iter().flat_map(|sent| wire::commands(sent));
+            commands.any(|command| command.contains(text)).then_some(())
+        })
+        .await;
+    }
+
+    /// One good command of every form that a tenant can lead to: so that what is recorded is not nothing.
+    pub async fn ask_for_everything(&self) {
+        let ringing = InboundCall {
+            did: DID.to_owned(),
+            plan: vec![("park".to_owned(), String::new())],
+            ..InboundCall::default()
+        };
+        let call = self.call(DEMO, ringing).await;
+        let room = self.room(DEMO, "everything").await;
+        let command = async |what: &str, body: Value| {
+            let path = format!("/sessions/{call}/commands/{what}");
+            self.ask(DEMO, "POST", &path, Some(&body), 202).await
+        };
+        let control = async |what: &str, body: Value| {
+            let path = format!("/conferences/{room}/{what}");
+            self.ask(DEMO, "POST", &path, Some(&body), 202).await
+        };
+        command("answer", json!({})).await;
+        self.until_state(DEMO, &call, "parked").await;
+        self.join(DEMO, &call, &room).await;
+        command("conference/unmute", json!({})).await;
+        let path = format!("/conferences/{room}/members");
+        poll::until("the member is unmuted", poll::PATIENCE, async || {
+            let members = self.ask(DEMO, "GET", &path, None, 200).await;
+            (members["members"][0]["muted"] == false).then_some(())
+        })
+        .await;
+        command("conference/mute", json!({})).await;
+        let playing = control("play", json!({"urls": ["http://127.0.0.1/good.wav"]})).await;
+        self.until_sent(playing["operation_id"].as_str().unwrap())
+            .await;
+        control("volume", json!({"volume": -7})).await;
+        control("stop", json!({})).await;
+        let playing = control("play", json!({"urls": ["http://127.0.0.1/good.wav"]})).await;
+        self.until_sent(playing["operation_id"].as_str().unwrap())
+            .await;
+        let path = format!("/api/v1/conferences/{room}/pause");
+        let pause = Raw::new("POST", path, DEMO);
+        poll::until("the file can be paused", poll::PATIENCE, async || {
+            (self.send(&pause).await.status == 202).then_some(())
+        })
+        .await;
+        command("conference/leave", json!({})).await;
+        self.until_state(DEMO, &call, "parked").await;
+        self.with_cause("USER_BUSY");
+        command("hangup", json!({"cause": "USER_BUSY"})).await;
+        let seen: BTreeSet<Form> = self.check().into_keys().collect();
+        for form in [
+            Form::Ours,
+            Form::Enter,
+            Form::Park,
+            Form::Mute,
+            Form::Unmute,
+            Form::Describe,
+            Form::Play,
+            Form::Pause,
+            Form::Stop,
+            Form::Volume,
+            Form::Answer,
+            Form::Kill,
+        ] {
+            assert!(seen.contains(&form), "{form:?} was not recorded");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A reader of what is said to FreeSWITCH: its own, and strict. What is not one of the forms below fails the test.
+//!
+//! Owns the forms, and what may stand in their places: ids that the test knows, numbers, words of ours, URLs in one
+//! alphabet. Shares nothing with the program, whose mistakes it is to find.
+
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+/// What is nobody's invention: whatever else stands in a command is wrong.
+#[derive(Default, Debug)]
+pub struct Known {
+    pub password: String,
+    pub rooms: BTreeSet<String>,
+    pub channels: BTreeSet<String>,
+    pub names: BTreeSet<String>,
+    pub operations: BTreeSet<String>,
+    pub causes: BTreeSet<String>,
+}
+
+/// What a command is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Form {
+    /// Of the connection itself: authentication, subscriptions, pings, snapshots.
+    Ours,
+    Enter,
+    Park,
+    Mute,
+    Unmute,
+    Describe,
+    Play,
+    Pause,
+    Stop,
+    Volume,
+    Answer,
+    Kill,
+}
+
+/// The commands of one connection.
+pub fn commands(sent: &[u8]) -> Vec<String> {
+    for (at, byte) in sent.iter().enumerate() {
+        assert!(
+            *byte == b'\n' || (0x20..0x7f).contains(byte),
+            "byte {byte:#x} was sent, behind {:?}",
+            String::from_utf8_lossy(&sent[at.saturating_sub(200)..at])
+        );
+    }
+    let text = std::str::from_utf8(sent).unwrap();
+    assert!(!text.contains("${"), "an expansion was sent: {text}");
+    let mut commands: Vec<String> = text.split("\n\n").map(str::to_owned).collect();
+    // Behind the last blank line nothing stands, or a command that is still on its way.
+    commands.pop();
+    commands
+}
+
+/// What this command is. Fails when it is none that is known, or has something in it that is not.
+pub fn form(command: &str, known: &Known) -> Form {
+    read(command, known).unwrap_or_else(|| panic!("an unknown command was sent: {command:?}"))
+}
+
+fn read(command: &str, known: &Known) -> Option<Form> {
+    let mut lines = command.split('\n');
+    let (first, headers): (&str, Vec<&str>) = (lines.next()?, lines.collect());
+    let words: Vec<&str> = first.split(' ').collect();
+    match (&words[..], &headers[..]) {
+        (["auth", password], []) => (*password == known.password).then_some(Form::Ours),
+        (["event", "plain", names @ ..], []) => names
+            .iter()
+            .all(|name| {
+                name.bytes()
+                    .all(|b| b.is_ascii_alphabetic() || b"_:".contains(&b))
+            })
+            .then_some(Form::Ours),
+        (["filter", "Job-UUID", pattern], []) => {
+            let run = pattern.strip_prefix("/^rk")?.strip_suffix("-/")?;
+            run.bytes()
+                .all(|b| b.is_ascii_hexdigit())
+                .then_some(Form::Ours)
+        }
+        (["sendevent", "CUSTOM"], ["Event-Subclass: roomkeeper::fence", fence]) => {
+            is_number(fence.strip_prefix("Roomkeeper-Fence: ")?).then_some(Form::Ours)
+        }
+        (["api", api @ ..], []) => read_api(api, known),
+        (["bgapi", api @ ..], [job]) => {
+            let (run, number) = job.strip_prefix("Job-UUID: rk")?.rsplit_once('-')?;
+            (run.bytes().all(|b| b.is_ascii_hexdigit()) && is_number(number)).then_some(())?;
+            read_api(api, known)
+        }
+        _ => None,
+    }
+}
+
+fn read_api(words: &[&str], known: &Known) -> Option<Form> {
+    let channel = |text: &str| known.channels.contains(text);
+    let room = |text: &str| known.rooms.contains(text);
+    let form = match words {
+        ["echo", "roomkeeper"]
+        | ["show", "channels", "as", "json"]
+        | ["module_exists", "mod_flite"] => Form::Ours,
+        ["conference", "json_list", "compact"] => Form::Ours,
+        ["uuid_exists", c] | ["uuid_dump", c, "json"] if channel(c) => Form::Ours,
+        ["uuid_transfer", c, plan, "inline"] if channel(c) => {
+            let (front, seconds) = plan
+                .strip_suffix(",park")?
+                .rsplit_once("set:park_timeout=")?;
+            is_number(seconds).then_some(())?;
+            if front.is_empty() {
+                Form::Park
+            } else {
+                let (name, rest) = front.strip_prefix("conference:")?.split_once('@')?;
+                (room(name) && ["roomkeeper,", "roomkeeper+flags{mute},"].contains(&rest))
+                    .then_some(Form::Enter)?
+            }
+        }
+        ["uuid_answer", c] if channel(c) => Form::Answer,
+        ["uuid_kill", c] if channel(c) => Form::Kill,
+        ["uuid_kill", c, cause] if channel(c) && known.causes.contains(*cause) => Form::Kill,
+        ["conference", name, rest @ ..] if room(name) => match rest {
+            ["mute", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Mute,
+            ["unmute", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Unmute,
+            ["setvar", "roomkeeper_meta", meta] if is_registration(meta, known) => Form::Describe,
+            ["play", path] if is_played(path, known) => Form::Play,
+            ["pause_play"] => Form::Pause,
+            ["stop", "all"] => Form::Stop,
+            ["file-vol", volume] if is_volume(volume) => Form::Volume,
+            ["play_status"] => Form::Ours,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(form)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_volume(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    is_number(digits) && digits.len() <= 2
+}
+
+/// Whose room it is, in an alphabet of its own; inside stand names that were taken.
+fn is_registration(text: &str, known: &Known) -> bool {
+    let Ok(bytes) = BASE64_URL_SAFE_NO_PAD.decode(text) else {
+        return false;
+    };
+    let json: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    json["n"]
+        .as_str()
+        .is_some_and(|name| known.names.contains(name))
+}
+
+/// `{op=…,n=…,vol=…}` and a URL, in which nothing stands for itself but what a URL needs.
+fn is_played(text: &str, known: &Known) -> bool {
+    let Some((parameters, url)) = text.strip_prefix('{').and_then(|t| t.split_once('}')) else {
+        return false;
+    };
+    let parameters: Vec<&str> = parameters.split(',').collect();
+    let [op, n, vol] = parameters[..] else {
+        return false;
+    };
+    let value = |text: &'static str| move |given: &str| given.strip_prefix(text).map(str::to_owned);
+    let ours = value("op=")(op).is_some_and(|op| known.operations.contains(&op))
+        && value("n=")(n).is_some_and(|n| is_number(&n))
+        && value("vol=")(vol).is_some_and(|vol| is_volume(&vol));
+    let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"));
+    ours && url.len() <= 2_048
+        && rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+        && url
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._~:/?@!&()*+=%".contains(&b))
+}

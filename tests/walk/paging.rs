@@ -1,0 +1,140 @@
+//! Lists of 10,000 rooms, read page by page while others come and go.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use crate::program::controller::{Answer, Ask, KEY};
+use crate::program::world::{Setup, Store, World};
+
+/// Rooms that stay, and rooms that are there at first and are deleted meanwhile.
+const STAY: usize = 10_000;
+const GO: usize = 1_000;
+
+/// Requests at the same time.
+const AT_ONCE: usize = 32;
+
+async fn ask(world: &World, method: &str, path: &str, body: Option<Value>) -> Answer {
+    let ask = Ask {
+        method,
+        path,
+        app: Some(&world.app),
+        key: Some(KEY),
+        content_type: body.as_ref().map(|_| "application/json"),
+        body: body.map(|body| body.to_string()),
+        ..Ask::default()
+    };
+    world.controller.exactly(ask).await.unwrap()
+}
+
+async fn made(world: &World, name: String) -> String {
+    let body = json!({ "name": name, "node": world.node });
+    let answer = ask(world, "POST", "/conferences", Some(body)).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.body["room_id"].as_str().unwrap().to_owned()
+}
+
+async fn rooms(world: &World, what: &str, n: usize) -> Vec<String> {
+    stream::iter(0..n)
+        .map(|n| made(world, format!("{what}-{n}")))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await
+}
+
+/// One of the two lists of rooms.
+struct List {
+    path: &'static str,
+    token: &'static str,
+    rows: &'static str,
+    next: &'static str,
+    id: &'static str,
+    most: usize,
+}
+
+const LISTS: [List; 2] = [
+    List {
+        path: "/conferences?limit=200",
+        token: "cursor",
+        rows: "conferences",
+        next: "cursor",
+        id: "room_id",
+        most: 200,
+    },
+    List {
+        path: "/v1.0/conferences?page_size=100",
+        token: "page_token",
+        rows: "result",
+        next: "next_page_token",
+        id: "id",
+        most: 100,
+    },
+];
+
+/// Reads the list to its end; after each page, while nobody waits for the next one, rooms come and go.
+async fn read(world: &World, list: &List, going: &mut Vec<String>) -> HashMap<String, u32> {
+    let mut seen = HashMap::new();
+    let mut path = list.path.to_owned();
+    let (mut pages, mut deleted, mut new) = (0, 0, 0);
+    loop {
+        let page = ask(world, "GET", &path, None).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        let rows = page.body[list.rows].as_array().unwrap();
+        assert!(rows.len() <= list.most);
+        for row in rows {
+            let id = row[list.id].as_str().unwrap();
+            let id = id.rsplit_once("-room-").map_or(id, |(_, uuid)| uuid);
+            *seen.entry(id.to_owned()).or_default() += 1;
+        }
+        pages += 1;
+        let next = page.body[list.next].as_str().unwrap();
+        if next.is_empty() {
+            break;
+        }
+        path = format!("{}&{}={next}", list.path, list.token);
+        for _ in 0..4 {
+            new += 1;
+            made(world, format!("new-{}-{new}", list.rows)).await;
+            let Some(room) = going.pop() else { continue };
+            let path = format!("/conferences/{room}");
+            assert_eq!(ask(world, "DELETE", &path, None).await.status, 200);
+            deleted += 1;
+        }
+    }
+    let least = STAY / list.most;
+    assert!(pages > least && new > least && deleted > least);
+    seen
+}
+
+async fn nothing_twice_and_nothing_missed(store: Store) {
+    let mut setup = Setup::on(store);
+    setup.webhooks = false;
+    let world = setup.start().await;
+    world.controller.until_synced().await;
+    let mut going = rooms(&world, "go", GO).await;
+    let staying = rooms(&world, "stay", STAY).await;
+    // Those that go are everywhere in the list, not at its beginning.
+    going.sort();
+    for list in &LISTS {
+        let seen = read(&world, list, &mut going).await;
+        let twice: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(twice.is_empty(), "{}: twice: {twice:?}", list.path);
+        let missed: BTreeSet<&str> = staying
+            .iter()
+            .map(|room| room.rsplit_once("-room-").unwrap().1)
+            .filter(|id| !seen.contains_key(*id))
+            .collect();
+        assert!(missed.is_empty(), "{}: missed: {missed:?}", list.path);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_10000_page_by_page_while_others_come_and_go_in_memory() {
+    nothing_twice_and_nothing_missed(Store::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_10000_page_by_page_while_others_come_and_go_on_redis() {
+    nothing_twice_and_nothing_missed(Store::Redis).await;
+}
