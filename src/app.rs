@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! node connections ─→ feed (65,536, drops and resyncs) ─→ actor ─→ store ─→ webhook worker ─→ receivers
-//! API listeners ───→ work (1,024, else 503) ────────────↗
+//! API listeners ───→ work (1,024, else 503) ────────────↗   └─→ dispatch (32,768, 32 in flight) ─→ node connections
 //! ```
 //!
 //! Each channel's bound stands, with its reason, where it is made. Stopping goes against the stream: first the

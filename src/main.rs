@@ -114,7 +114,7 @@ enum AppArguments {
         /// Its uuid in the VoIPBIN API; made from its id when not given.
         #[arg(long, value_name = "UUID")]
         customer_id: Option<String>,
-        /// How many requests it may make a second.
+        /// How many requests it may make a second. Without it, as many as every app.
         #[arg(long, value_name = "N")]
         rate_limit: Option<u32>,
         /// Its receiver. The secret that its webhooks are signed with is shown this once.
@@ -127,6 +127,14 @@ enum AppArguments {
     RotateKey {
         /// Which.
         app_id: AppId,
+    },
+    /// Says how many requests a second an app may make.
+    RateLimit {
+        /// Which.
+        app_id: AppId,
+        /// How many. Without it, as many as every app.
+        #[arg(value_name = "N")]
+        rate_limit: Option<u32>,
     },
     /// Closes the API to an app. Its calls stay.
     Disable {
@@ -153,6 +161,10 @@ impl From<AppArguments> for AppCommand {
             },
             AppArguments::List => Self::List,
             AppArguments::RotateKey { app_id: id } => Self::RotateKey { id },
+            AppArguments::RateLimit {
+                app_id: id,
+                rate_limit,
+            } => Self::RateLimit { id, rate_limit },
             AppArguments::Disable { app_id: id } => Self::Disable { id },
         }
     }

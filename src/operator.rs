@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::ids::AppId;
@@ -27,7 +27,7 @@ pub enum AppCommand {
         customer_id: Option<String>,
         /// Its dialled numbers.
         dids: Vec<String>,
-        /// How many requests it may make.
+        /// How many requests a second it may make.
         rate_limit: Option<u32>,
         /// Its receiver.
         webhook_url: Option<String>,
@@ -38,6 +38,13 @@ pub enum AppCommand {
     RotateKey {
         /// Which.
         id: AppId,
+    },
+    /// Say how many requests a second an app may make.
+    RateLimit {
+        /// Which.
+        id: AppId,
+        /// How many; `None`: as many as every app.
+        rate_limit: Option<u32>,
     },
     /// Close the API to an app.
     Disable {
@@ -135,6 +142,11 @@ impl Operator {
                 let path = format!("admin/apps/{id}/rotate-key");
                 self.ask(Method::POST, &path, None).await
             }
+            AppCommand::RateLimit { id, rate_limit } => {
+                let path = format!("admin/apps/{id}/rate-limit");
+                let body = json!({ "rate_limit": rate_limit });
+                self.ask(Method::POST, &path, Some(body)).await
+            }
             AppCommand::Disable { id } => {
                 let path = format!("admin/apps/{id}/disable");
                 self.ask(Method::POST, &path, None).await
@@ -209,6 +221,10 @@ pub fn render(command: &AppCommand, answer: &Value) -> String {
             );
             text
         }
+        AppCommand::RateLimit { id, .. } => match answer["rate_limit"].as_u64() {
+            Some(limit) => format!("The app {id} may make {limit} requests a second.\n"),
+            None => format!("The app {id} may make as many requests as every app.\n"),
+        },
         AppCommand::Disable { id } => {
             format!("The app {id} is disabled: its keys open nothing. Its calls stay.\n")
         }

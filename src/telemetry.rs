@@ -61,6 +61,8 @@ metrics! {
     ESL_LAG_SECONDS: Histogram = "roomkeeper_esl_lag_seconds", "Time between an event in FreeSWITCH and its commit, by node.";
     NODE_COMMANDS: Counter = "roomkeeper_node_commands_total", "Commands sent to FreeSWITCH, by node and outcome (ok, refused, timeout, down).";
     NODE_COMMAND_SECONDS: Histogram = "roomkeeper_node_command_seconds", "Time until FreeSWITCH answered a command, by node.";
+    NODE_BUSY: Counter = "roomkeeper_node_busy_total", "What was refused because too much was waiting for a node, by node and queue (intents: of callers; orders: of what follows from the state; commands, connection: to FreeSWITCH).";
+    ORDERS_WAITING: Gauge = "roomkeeper_node_orders_waiting", "Orders that nobody waits for and that wait for their turn, by node.";
     NODE_UP: Gauge = "roomkeeper_node_up", "1 while both connections to a node stand, by node.";
     COMMITS: Counter = "roomkeeper_store_commits_total", "Commits, by node and outcome (applied, conflict, lease_lost, error).";
     COMMIT_CONFLICTS: Counter = "roomkeeper_store_conflicts_total", "Commits that another writer was faster than, by node.";

@@ -55,6 +55,11 @@ impl Timestamp {
         self.format("%Y-%m-%dT%H:%M:%SZ")
     }
 
+    /// As the VoIPBIN API shows it: `2022-02-03 06:08:56.672025`.
+    pub fn voipbin(self) -> String {
+        self.format("%Y-%m-%d %H:%M:%S.%6f")
+    }
+
     /// RFC 3339 with microseconds, as webhook bodies carry it: `2026-05-06T12:34:56.000000Z`.
     pub fn rfc3339_micros(self) -> String {
         self.format("%Y-%m-%dT%H:%M:%S.%6fZ")

@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "esl/session/",
     "room/",
     "session/",
+    "reconciler/backlog/",
     "reconciler/belief/",
     "reconciler/news/",
     "reconciler/translate/",

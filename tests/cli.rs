@@ -213,6 +213,23 @@ fn an_apps_way_from_its_first_key_to_its_end() {
     for key in &keys {
         assert!(!table.contains(&key[3..]), "{table}");
     }
+    for (args, words, shown) in [
+        (&["rate-limit", "acme", "7"][..], "7 requests", 7.into()),
+        (
+            &["rate-limit", "acme"],
+            "as every app",
+            serde_json::Value::Null,
+        ),
+    ] {
+        let out = controller.app(args);
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        let told = text(&out.stdout);
+        assert!(told.contains(words), "{told}");
+        assert_eq!(
+            controller.app_json(&["list"])["apps"][0]["rate_limit"],
+            shown
+        );
+    }
     let out = controller.app(&["disable", "acme"]);
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     assert_eq!(opens(&keys), [401, 401, 401]);

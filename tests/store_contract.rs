@@ -22,7 +22,7 @@ use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
     Backlog, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId, EntityKind, EntityWrite,
     Lease, LeaseOutcome, Life, ListOf, Listing, Message, NameOutcome, NewDelivery, OutboxCursor,
-    REMEMBERED_REQUESTS, Scope, Store, Version, ViewId, ViewKind, ViewWrite,
+    REMEMBERED_REQUESTS, Record, Scope, Store, Version, ViewId, ViewKind, ViewWrite,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
@@ -112,6 +112,13 @@ impl Subject {
     /// Commits what must be applied.
     async fn apply(&self, commit: &Commit) {
         assert_eq!(self.commit(commit).await, CommitOutcome::Applied);
+    }
+
+    /// The live entities of the node, of which all are readable.
+    async fn live(&self) -> Vec<(EntityId, Record)> {
+        let found = self.store.read_node(node()).await.unwrap();
+        assert!(found.unreadable.is_empty(), "{found:?}");
+        found.records
     }
 
     async fn version(&self, entity: EntityId) -> Version {
@@ -419,7 +426,7 @@ async fn answers_a_ping(s: Subject) {
 async fn what_was_never_written_is_absent(s: Subject) {
     assert_eq!(s.store.read(room(1)).await.unwrap(), None);
     assert_eq!(s.store.read_head(session(1)).await.unwrap(), None);
-    assert_eq!(s.store.read_node(node()).await.unwrap(), Vec::new());
+    assert_eq!(s.live().await, []);
 }
 
 async fn a_created_entity_reads_back_sorted(s: Subject) {
@@ -642,10 +649,8 @@ async fn read_node_finds_what_lives(s: Subject) {
     commit.node = other_node();
     s.apply(&commit).await;
     let found: BTreeSet<_> = s
-        .store
-        .read_node(node())
+        .live()
         .await
-        .unwrap()
         .into_iter()
         .map(|(entity, record)| (entity, record.parts[0].1.clone()))
         .collect();
@@ -755,7 +760,7 @@ async fn what_ended_is_off_the_lists_and_kept_for_its_time(s: Subject) {
     assert_eq!(s.list(None, 10).await, []);
     let late = Timestamp::from_millis(1000);
     assert_eq!(s.store.due(node(), late, 10).await.unwrap(), []);
-    assert_eq!(s.store.read_node(node()).await.unwrap(), []);
+    assert_eq!(s.live().await, []);
     assert_eq!(s.backlog().await.outbox, 1);
     s.pass(SHORT).await;
     assert_eq!(s.store.read(room(1)).await.unwrap(), None);
@@ -783,10 +788,10 @@ async fn what_ended_can_be_written_and_revived(s: Subject) {
     s.apply(&commit).await;
     s.apply(&end(room(1), Version(1), A_WHILE)).await;
     s.apply(&end(room(1), Version(2), LONG)).await;
-    assert_eq!(s.store.read_node(node()).await.unwrap(), []);
+    assert_eq!(s.live().await, []);
     s.pass(A_WHILE).await;
     s.apply(&change(vec![write(room(1), Version(3))])).await;
-    assert_eq!(s.store.read_node(node()).await.unwrap().len(), 1);
+    assert_eq!(s.live().await.len(), 1);
     assert_eq!(s.list(None, 10).await.len(), 1);
     s.apply(&end(room(1), Version(4), A_WHILE)).await;
     s.apply(&change(vec![write(room(1), Version(5))])).await;
@@ -1223,8 +1228,11 @@ async fn a_name_is_freed_only_by_its_room(s: Subject) {
 async fn ask_again(s: &Subject, wanted: RoomId) -> NameOutcome {
     match s.reserve(wanted, LONG).await {
         NameOutcome::Taken { room } => {
-            let live = s.store.read_node(room.node()).await.unwrap();
-            if live.iter().any(|(id, _)| *id == EntityId::Room(room)) {
+            if s.live()
+                .await
+                .iter()
+                .any(|(id, _)| *id == EntityId::Room(room))
+            {
                 return NameOutcome::Taken { room };
             }
             s.free(room).await;
@@ -1576,7 +1584,7 @@ async fn of_concurrent_takers_one_gets_the_cooldown(s: Subject) {
 
 fn command(uid: &str, fingerprint: &str, token: u128) -> Command {
     Command {
-        session: SessionId::new(node(), ChannelId::new(Uuid::from_u128(1))),
+        about: session(1),
         uid: uid.parse().unwrap(),
         fingerprint: fingerprint.to_owned(),
         token: Uuid::from_u128(token),
@@ -1610,9 +1618,11 @@ async fn a_command_id_is_for_one_command(s: Subject) {
     assert_eq!(s.begin(&other, LONG).await, CommandStart::Different);
     let apart = command("v", "g", 3);
     assert_eq!(s.begin(&apart, LONG).await, CommandStart::First);
-    let mut elsewhere = command("u", "g", 4);
-    elsewhere.session = SessionId::new(node(), ChannelId::new(Uuid::from_u128(2)));
-    assert_eq!(s.begin(&elsewhere, LONG).await, CommandStart::First);
+    for about in [session(2), room(1), room(2)] {
+        let mut elsewhere = command("u", "g", 4);
+        elsewhere.about = about;
+        assert_eq!(s.begin(&elsewhere, LONG).await, CommandStart::First);
+    }
 }
 
 async fn a_forgotten_command_is_first_again(s: Subject) {
@@ -1684,6 +1694,27 @@ async fn tokens_come_at_their_rate_and_are_an_apps_own(s: Subject) {
     assert_eq!(s.tokens(&fast, rate, 9).await, Tokens::Granted(1));
     s.pass(SHORT).await;
     assert_eq!(s.tokens(&fast, rate, 9).await, Tokens::Granted(1));
+}
+
+async fn tokens_that_are_missing_come_at_the_new_rate_once_it_has_changed(s: Subject) {
+    let rate = |every, burst| Rate { every, burst };
+    let (slow, fast) = (rate(LONG, 3), rate(SHORT, 10));
+    assert_eq!(s.tokens(&app(), slow, 9).await, Tokens::Granted(3));
+    let Tokens::Wait(wait) = s.tokens(&app(), fast, 1).await else {
+        panic!("an empty bucket stays empty");
+    };
+    assert!(
+        wait <= SHORT,
+        "it is not waited for at the old rate: {wait:?}"
+    );
+    s.pass(SHORT * 10).await;
+    assert_eq!(s.tokens(&app(), fast, 99).await, Tokens::Granted(10));
+    // What is missing now is little at the slow rate, but it is not nothing.
+    assert_eq!(s.tokens(&app(), slow, 9).await, Tokens::Granted(2));
+    assert!(matches!(
+        s.tokens(&app(), slow, 1).await,
+        Tokens::Wait(wait) if wait <= LONG
+    ));
 }
 
 async fn no_apps_are_stored_at_first(s: Subject) {
@@ -1818,4 +1849,5 @@ contract! {
     an_answer_that_comes_late_counts_if_nobody_began_anew,
     of_concurrent_requests_one_begins_the_command,
     tokens_come_at_their_rate_and_are_an_apps_own,
+    tokens_that_are_missing_come_at_the_new_rate_once_it_has_changed,
 }

@@ -335,6 +335,50 @@ async fn what_is_not_ours_is_corrupt_and_not_asked_for_again() {
 }
 
 #[tokio::test]
+async fn one_record_that_is_not_readable_costs_the_node_nothing_else() {
+    let server = RedisServer::start().await;
+    let store = store(&server, Duration::from_secs(5));
+    let mut raw = raw(&server).await;
+    // More than one reading takes.
+    for n in 1..=40 {
+        store
+            .commit(&change(room(n), Version::ABSENT))
+            .await
+            .unwrap();
+    }
+    let mut put = async |command: &[&str]| {
+        let mut cmd = redis::cmd(command[0]);
+        cmd.arg(&command[1..]);
+        cmd.query_async::<()>(&mut raw).await.unwrap();
+    };
+    let (third, fifth) = (keys::entity(room(3)), keys::entity(room(5)));
+    put(&["HDEL", &third, "#v"]).await;
+    put(&["SET", &fifth, "text"]).await;
+    put(&["HSET", &keys::entity(room(7)), "#v", "many"]).await;
+    put(&["SADD", &keys::live(node()), "nonsense"]).await;
+    let found = store.read_node(node()).await.unwrap();
+    let read: BTreeSet<_> = found.records.iter().map(|(entity, _)| *entity).collect();
+    let good: BTreeSet<_> = (1..=40)
+        .filter(|n| ![3, 5, 7].contains(n))
+        .map(room)
+        .collect();
+    assert_eq!(read, good);
+    assert_eq!(found.records.len(), good.len());
+    for (_, error) in &found.unreadable {
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    }
+    let named: Vec<_> = found.unreadable.iter().map(|(entity, _)| *entity).collect();
+    assert_eq!(named.len(), 4);
+    let bad: BTreeSet<_> = named.into_iter().collect();
+    let expected = [None, Some(room(3)), Some(room(5)), Some(room(7))];
+    assert_eq!(bad, BTreeSet::from(expected));
+    // Made good, it is there again.
+    put(&["HSET", &third, "#v", "1"]).await;
+    let found = store.read_node(node()).await.unwrap();
+    assert_eq!((found.records.len(), found.unreadable.len()), (38, 3));
+}
+
+#[tokio::test]
 async fn the_outbox_is_trimmed_behind_its_cursor_only() {
     let server = RedisServer::start().await;
     let store = store(&server, Duration::from_secs(20));

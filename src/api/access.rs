@@ -1,5 +1,7 @@
 //! Existence, then ownership: whether what a request names is there, and is the caller's.
 
+use axum::http::StatusCode;
+
 use crate::ids::{AppId, NodeId, RoomId, SessionId};
 use crate::reconciler::{Accepted, Intent, IntentError, Link, NodeReport, Refusal};
 use crate::room::Member;
@@ -156,6 +158,16 @@ impl ApiState {
         let record = self.store.read(EntityId::Room(room)).await?;
         let room = record.map(|r| decode_room(room, &r)).transpose()?;
         Ok(room.and_then(|room| room.members().get(&session).cloned()))
+    }
+
+    /// What is another's: 403, or as though there were none.
+    pub(crate) fn foreign(&self, what: &str) -> ApiError {
+        if self.settings.hide_foreign {
+            ApiError::new(StatusCode::NOT_FOUND, format!("{what} not found"))
+        } else {
+            let words = format!("the {what} belongs to a different application");
+            ApiError::new(StatusCode::FORBIDDEN, words)
+        }
     }
 
     pub(crate) fn failed(&self, error: IntentError) -> ApiError {

@@ -18,6 +18,7 @@ use crate::ids::AppId;
 
 use super::Shared;
 use super::error::ApiError;
+use super::registry::Known;
 
 const APP_ID: &str = "x-app-id";
 const API_KEY: &str = "x-api-key";
@@ -65,6 +66,8 @@ pub struct App {
     pub keys: [Option<KeyDigest>; 2],
     /// The numbers whose calls are its own.
     pub dids: Vec<String>,
+    /// How many requests a second it may make, where that is not what every app may.
+    pub rate_limit: Option<u32>,
 }
 
 impl From<&AppConfig> for App {
@@ -81,6 +84,7 @@ impl From<&AppConfig> for App {
             // The configuration takes no more than two.
             keys: [next(), next()],
             dids: config.dids.clone(),
+            rate_limit: config.rate_limit,
         }
     }
 }
@@ -123,6 +127,28 @@ impl Apps {
     }
 }
 
+impl Apps {
+    /// The app of this key, if exactly one has it: of two, nobody could say whose caller asks. All are compared, whoever
+    /// it is.
+    pub fn of_key(&self, key: &[u8]) -> Option<&App> {
+        let given = KeyDigest::of(key);
+        let mut found = None;
+        let mut many = false;
+        for app in self.0.values() {
+            let has = app
+                .keys
+                .iter()
+                .flatten()
+                .fold(Choice::from(0), |any, held| any | given.same(held));
+            if bool::from(has) {
+                many |= found.is_some();
+                found = Some(app);
+            }
+        }
+        found.filter(|_| !many)
+    }
+}
+
 /// The app that asks: the first extractor of every handler, so that nothing is looked at before.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -138,16 +164,16 @@ impl FromRequestParts<Shared> for Caller {
             .and_then(|value| std::str::from_utf8(value).ok())
             .and_then(|text| text.parse().ok());
         let key = only(&parts.headers, API_KEY).unwrap_or_default();
-        let app = state.apps.authenticate(id.as_ref(), key).await?;
+        let known = state.apps.authenticate(id.as_ref(), key).await?;
         // What exactly was wrong is not told.
-        let app = app.ok_or_else(|| {
+        let Known { app, rate_limit } = known.ok_or_else(|| {
             ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "missing or invalid X-App-ID or X-API-Key",
             )
         })?;
         // What anybody can send in an app's name costs the app nothing.
-        state.limiter.admit(&app).await?;
+        state.limiter.admit(&app, rate_limit).await?;
         Ok(Self { app })
     }
 }
@@ -170,6 +196,7 @@ mod tests {
             customer_id: Uuid::nil(),
             keys: [Some(KeyDigest::of("old")), Some(KeyDigest::of("new"))],
             dids: Vec::new(),
+            rate_limit: None,
         }])
     }
 
@@ -185,6 +212,27 @@ mod tests {
     }
 
     #[test]
+    fn a_key_names_its_app_unless_two_have_it() {
+        let app = |id: &str, keys: [Option<&str>; 2]| App {
+            id: id.parse().unwrap(),
+            customer_id: Uuid::nil(),
+            keys: keys.map(|key| key.map(KeyDigest::of)),
+            dids: Vec::new(),
+            rate_limit: None,
+        };
+        let apps = Apps::new([
+            app("a", [Some("one"), Some("both")]),
+            app("b", [Some("both"), None]),
+            app("c", [None, None]),
+        ]);
+        let of = |key: &str| apps.of_key(key.as_bytes()).map(|app| app.id.as_str());
+        assert_eq!(of("one"), Some("a"));
+        assert_eq!(of("both"), None);
+        assert_eq!(of(""), None);
+        assert_eq!(of("two"), None);
+    }
+
+    #[test]
     fn an_app_without_keys_lets_nobody_in() {
         let id: AppId = "demo".parse().unwrap();
         let apps = Apps::new([App {
@@ -192,6 +240,7 @@ mod tests {
             customer_id: Uuid::nil(),
             keys: [None, None],
             dids: Vec::new(),
+            rate_limit: None,
         }]);
         assert!(apps.authenticate(Some(&id), b"").is_none());
     }
@@ -203,6 +252,7 @@ mod tests {
             customer_id: Uuid::nil(),
             api_keys: ["old", "new"].map(ApiKeyDigest::of).to_vec(),
             dids: vec!["1".to_owned()],
+            rate_limit: None,
             webhooks: Vec::new(),
         };
         let apps = Apps::configured(std::slice::from_ref(&configured));

@@ -116,10 +116,28 @@ async fn read(body: Body, limit: usize) -> (Received, bool) {
 #[derive(Debug)]
 pub(crate) struct Fields(Map<String, Value>);
 
+/// The same, whatever the request says of its body: the VoIPBIN API's own examples send JSON as a form's.
+#[derive(Debug)]
+pub(crate) struct AnyFields(pub(crate) Fields);
+
 impl<S: Sync> FromRequestParts<S> for Fields {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Self::read(parts, is_json(&parts.headers))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for AnyFields {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Fields::read(parts, true).map(Self)
+    }
+}
+
+impl Fields {
+    fn read(parts: &Parts, is_json: bool) -> Result<Self, ApiError> {
         let bytes = match parts.extensions.get::<Received>() {
             Some(Received::Whole(bytes)) => bytes,
             Some(Received::TooLarge { limit }) => {
@@ -145,7 +163,7 @@ impl<S: Sync> FromRequestParts<S> for Fields {
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
         }
-        if !is_json(&parts.headers) {
+        if !is_json {
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the Content-Type must be application/json",
@@ -187,6 +205,16 @@ fn is_json(headers: &HeaderMap) -> bool {
         .to_ascii_lowercase();
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// The whole number that this is, as far as a float tells them apart.
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() != 0.0 || number.abs() > EXACT {
+        return None;
+    }
+    // Written without its fraction, it is one or it is not; a cast would always give one.
+    format!("{number:.0}").parse().ok()
 }
 
 impl Fields {
@@ -237,13 +265,39 @@ impl Fields {
             .map(Some)
     }
 
-    /// A whole number, if it is given.
+    /// A whole number, if it is given. One written with a point, as `2.0`, is one too: to JSON Schema, and to clients that
+    /// have no other numbers.
     pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
         self.get(name)
             .map(|value| {
                 value
                     .as_i64()
+                    .or_else(|| value.as_f64().and_then(whole))
                     .ok_or_else(|| ApiError::field(name, "expected a whole number"))
+            })
+            .transpose()
+    }
+
+    /// A list, if it is given.
+    pub(crate) fn list(&self, name: &str) -> Result<Option<Vec<Value>>, ApiError> {
+        self.get(name)
+            .map(|value| {
+                value
+                    .as_array()
+                    .cloned()
+                    .ok_or_else(|| ApiError::field(name, "expected a list"))
+            })
+            .transpose()
+    }
+
+    /// An object, if it is given.
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Map<String, Value>>, ApiError> {
+        self.get(name)
+            .map(|value| {
+                value
+                    .as_object()
+                    .cloned()
+                    .ok_or_else(|| ApiError::field(name, "expected an object"))
             })
             .transpose()
     }

@@ -48,8 +48,9 @@ impl CursorKey {
 
     /// The position that a cursor stands for.
     pub(crate) fn open(&self, app: &AppId, list: List, cursor: &str) -> Result<String, ApiError> {
+        let name = list.parameter();
         self.opened(app, list, cursor)
-            .ok_or_else(|| ApiError::field("cursor", "not a cursor of this list"))
+            .ok_or_else(|| ApiError::field(name, format!("not a {name} of this list")))
     }
 
     fn opened(&self, app: &AppId, list: List, cursor: &str) -> Option<String> {
@@ -88,6 +89,19 @@ pub(crate) enum List {
     Rooms,
     Sessions,
     Members(RoomId),
+    Conferences,
+    Calls(Option<RoomId>),
+    Recordings(Option<RoomId>),
+}
+
+impl List {
+    /// What its API calls a cursor.
+    const fn parameter(self) -> &'static str {
+        match self {
+            Self::Rooms | Self::Sessions | Self::Members(_) => "cursor",
+            Self::Conferences | Self::Calls(_) | Self::Recordings(_) => "page_token",
+        }
+    }
 }
 
 impl fmt::Display for List {
@@ -96,6 +110,11 @@ impl fmt::Display for List {
             Self::Rooms => f.write_str("rooms"),
             Self::Sessions => f.write_str("sessions"),
             Self::Members(room) => write!(f, "members/{room}"),
+            Self::Conferences => f.write_str("conferences"),
+            Self::Calls(None) => f.write_str("calls"),
+            Self::Calls(Some(room)) => write!(f, "calls/{room}"),
+            Self::Recordings(None) => f.write_str("recordings"),
+            Self::Recordings(Some(room)) => write!(f, "recordings/{room}"),
         }
     }
 }

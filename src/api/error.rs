@@ -54,6 +54,11 @@ impl ApiError {
             .detail(json!({ "field": name }))
     }
 
+    /// 404.
+    pub(crate) fn not_found(error: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, error)
+    }
+
     /// 503 with what to wait.
     pub(crate) fn unavailable(error: impl Into<Cow<'static, str>>, retry: Duration) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error).retry_after(retry)

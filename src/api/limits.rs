@@ -14,8 +14,9 @@
 //!
 //! # The app's limit
 //!
-//! A bucket of tokens in the store, one second's worth, fills at the app's rate on the store's clock. A request costs a
-//! token. A replica takes tokens in batches, ahead, and spends them without asking anyone: the first batch is one token,
+//! A bucket of tokens in the store, one second's worth, fills at the app's rate on the store's clock. The rate is the
+//! app's own, where it has one, else that of all apps; the registry says so with each request, so that another rate counts
+//! as soon as the registry knows it. A request costs a token. A replica takes tokens in batches, ahead, and spends them without asking anyone: the first batch is one token,
 //! each that is spent within [`LEASE`] is followed by one twice as large, up to an eighth of the rate; what is left after
 //! that time is void. So a quiet app costs no tokens that it does not use however many replicas there are, and a busy one
 //! some ten questions a second, not one a request. When the bucket is empty, the store says when the next token comes,
@@ -89,7 +90,7 @@ pub const ALONE: Duration = Duration::from_secs(1);
 /// What the limits can be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LimitSettings {
-    /// Requests a second that an app may make; 0: as many as it likes.
+    /// Requests a second that an app may make that has no limit of its own; 0: as many as it likes.
     pub app_rate: u32,
     /// Whether there are cooldowns.
     pub cooldowns: bool,
@@ -196,10 +197,8 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
 /// Counts every app's requests.
 pub struct AppLimiter {
     store: Arc<dyn Store>,
-    /// `None`: there is no limit.
-    rate: Option<Rate>,
-    /// The largest batch of tokens.
-    most: u32,
+    /// Requests a second that an app may make that has no limit of its own; 0: as many as it likes.
+    app_rate: u32,
     /// One an app that has asked: only apps whose key was good get here.
     apps: Mutex<HashMap<AppId, Arc<Desk>>>,
 }
@@ -207,7 +206,7 @@ pub struct AppLimiter {
 impl fmt::Debug for AppLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AppLimiter")
-            .field("rate", &self.rate)
+            .field("app_rate", &self.app_rate)
             .finish_non_exhaustive()
     }
 }
@@ -222,19 +221,19 @@ struct Desk {
 impl AppLimiter {
     /// One whose tokens are in this store.
     pub fn new(store: Arc<dyn Store>, settings: &LimitSettings) -> Self {
-        let rate = settings.app_rate;
         Self {
             store,
-            rate: (rate > 0).then(|| Rate::per_second(rate)),
-            most: (rate / 8).max(1),
+            app_rate: settings.app_rate,
             apps: Mutex::default(),
         }
     }
 
-    /// Lets a request pass, or tells it to wait.
-    pub(crate) async fn admit(&self, app: &AppId) -> Result<(), ApiError> {
-        let Some(rate) = self.rate else {
-            return Ok(());
+    /// Lets a request pass, or tells it to wait. `own` is how many a second this app may make, where that is not what
+    /// every app may.
+    pub(crate) async fn admit(&self, app: &AppId, own: Option<u32>) -> Result<(), ApiError> {
+        let rate = match own.unwrap_or(self.app_rate) {
+            0 => return Ok(()),
+            rate => Rate::per_second(rate),
         };
         let desk = self.desk(app);
         let mut verdict = desk.local().spend(rate, Instant::now());
@@ -243,7 +242,7 @@ impl AppLimiter {
             // Whoever leased before this one did it for both.
             verdict = desk.local().spend(rate, Instant::now());
             if verdict == Verdict::Lease {
-                let want = desk.local().next_batch(self.most, Instant::now());
+                let want = desk.local().next_batch(rate, Instant::now());
                 let leased = self.store.take_tokens(app, rate, want).await;
                 if let Err(error) = &leased {
                     metrics::counter!(STORE_ERRORS, "caller" => "api").increment(1);
@@ -290,6 +289,8 @@ enum Verdict {
 /// What one replica knows of one app's tokens. No I/O; the time is handed in.
 #[derive(Default)]
 struct Local {
+    /// The rate that all of it is about.
+    rate: Option<Rate>,
     /// Leased and not spent.
     tokens: u32,
     /// How many the last lease was of.
@@ -305,7 +306,20 @@ struct Local {
 }
 
 impl Local {
+    /// What was leased, and for how long there is nothing, means nothing at another rate. That the store does not answer
+    /// has nothing to do with it.
+    fn follow(&mut self, rate: Rate) {
+        if self.rate != Some(rate) {
+            *self = Self {
+                rate: Some(rate),
+                alone_until: self.alone_until,
+                ..Self::default()
+            };
+        }
+    }
+
     fn spend(&mut self, rate: Rate, now: Instant) -> Verdict {
+        self.follow(rate);
         if self.tokens > 0 && self.lease_ends.is_some_and(|end| now < end) {
             self.tokens -= 1;
             return Verdict::Pass;
@@ -321,8 +335,10 @@ impl Local {
         Verdict::Lease
     }
 
-    /// How many tokens to ask for.
-    fn next_batch(&mut self, most: u32, now: Instant) -> u32 {
+    /// How many tokens to ask for: an eighth of a second's worth at most.
+    fn next_batch(&mut self, rate: Rate, now: Instant) -> u32 {
+        self.follow(rate);
+        let most = (rate.burst / 8).max(1);
         let spent_in_time = self.tokens == 0 && self.lease_ends.is_some_and(|end| now < end);
         self.tokens = 0;
         if spent_in_time {
@@ -334,6 +350,7 @@ impl Local {
 
     /// Takes in what the store answered to the request that asked, which spends the first token; `None`: nothing.
     fn leased(&mut self, rate: Rate, want: u32, answer: Option<Tokens>, now: Instant) -> Verdict {
+        self.follow(rate);
         match answer {
             Some(Tokens::Granted(tokens)) => {
                 self.batch = want;
@@ -378,7 +395,7 @@ mod tests {
         let mut batches = Vec::new();
         for _ in 0..40 {
             if local.spend(rate, begun) == Verdict::Lease {
-                let want = local.next_batch(8, begun);
+                let want = local.next_batch(rate, begun);
                 batches.push(want);
                 let granted = Some(Tokens::Granted(want));
                 assert_eq!(local.leased(rate, want, granted, begun), Verdict::Pass);
@@ -391,7 +408,25 @@ mod tests {
             Verdict::Lease,
             "what is left is void"
         );
-        assert_eq!(local.next_batch(8, later), 1);
+        assert_eq!(local.next_batch(rate, later), 1);
+    }
+
+    #[test]
+    fn another_rate_voids_what_was_leased_at_the_one_before() {
+        let now = Instant::now();
+        let (fast, slow) = (Rate::per_second(1_000), Rate::per_second(1));
+        let mut local = Local::default();
+        let granted = Some(Tokens::Granted(100));
+        assert_eq!(local.leased(fast, 100, granted, now), Verdict::Pass);
+        assert_eq!(local.spend(fast, now), Verdict::Pass);
+        assert_eq!(local.spend(slow, now), Verdict::Lease);
+        assert_eq!(local.next_batch(slow, now), 1);
+        let wait = Some(Tokens::Wait(Duration::from_secs(1)));
+        local.leased(slow, 1, wait, now);
+        assert_eq!(local.spend(fast, now), Verdict::Lease, "the wait, too");
+        // A lease that was asked for before the change does not count after it.
+        local.leased(fast, 100, granted, now);
+        assert_eq!(local.spend(slow, now), Verdict::Lease);
     }
 
     #[test]

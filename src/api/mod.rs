@@ -12,7 +12,7 @@
 //! | syntax: path, query, body | 400, 413, 415 | the extractors after it, then the handler's own parsing |
 //! | existence | 404 | `access`: `find_*` |
 //! | ownership | 403 | `access`: `own` |
-//! | replay of a `command_uid` | the first answer, 409 | `replay`, between `own` and `submit` in `gateway::commands` |
+//! | replay of a `command_uid` | the first answer, 409 | `replay`, between `own` and `submit` in `gateway::asked` |
 //! | state | 409 | [`Controller::submit`]; while a cooldown runs, `access`: `answered_by_state` |
 //! | cooldown | 429 | `limits`: `submit_cooled`, around `submit`; why the order holds is said there |
 //! | the command | 404, 502, 503, 504 | [`Controller::submit`] |
@@ -34,16 +34,20 @@ mod cursor;
 mod error;
 mod gateway;
 pub mod limits;
+mod lists;
 mod observe;
 pub mod openapi;
+mod placement;
+mod play_rules;
 mod registry;
 pub mod replay;
 mod request;
+mod voipbin;
 
 pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
-pub use gateway::PlayRules;
+pub use play_rules::PlayRules;
 pub use registry::{Registry, Tenants};
 
 use std::fmt;
@@ -156,6 +160,7 @@ pub fn router(state: ApiState) -> Router {
     dress(
         Router::new()
             .nest("/api/v1", gateway::routes())
+            .nest("/v1.0", voipbin::routes())
             .merge(openapi::routes())
             .with_state(state),
         limits,

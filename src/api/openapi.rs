@@ -4,6 +4,7 @@
 //! that stands with the routes. Both are open to everybody, for they tell nothing that the documentation does not; the
 //! page asks no other host for anything, and its policy forbids it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use axum::Router;
@@ -11,13 +12,17 @@ use axum::http::HeaderName;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::link::LinkBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    Content, Info, OpenApi, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement,
+    Content, Info, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
+    SecurityRequirement,
 };
 use utoipa::{OpenApi as _, PartialSchema, ToSchema};
 
 use super::gateway::{Failure, Paths};
+use super::voipbin;
 
 /// What any operation can be answered.
 const FAILURES: [(&str, &str); 8] = [
@@ -60,6 +65,7 @@ pub fn document() -> Result<String, serde_json::Error> {
 
 fn api() -> OpenApi {
     let mut api = Paths::openapi();
+    api.merge(voipbin::Paths::openapi());
     let mut info = Info::new("Roomkeeper", env!("CARGO_PKG_VERSION"));
     info.description = Some(
         "Conferences on FreeSWITCH: rooms, the calls in them, and what can be asked of both. What happens is told by \
@@ -77,29 +83,187 @@ fn api() -> OpenApi {
             .security_schemes
             .insert(name.to_owned(), RefOr::T(scheme));
     }
+    let bearer = Http::new(HttpAuthScheme::Bearer);
+    let token = ApiKey::Query(ApiKeyValue::new("token"));
+    for (name, scheme) in [
+        ("bearer", SecurityScheme::Http(bearer)),
+        ("token", SecurityScheme::ApiKey(token)),
+    ] {
+        let schemes = &mut components.security_schemes;
+        schemes.insert(name.to_owned(), RefOr::T(scheme));
+    }
     let none: [&str; 0] = [];
     api.security = Some(vec![
         SecurityRequirement::new("app_id", none).add("api_key", none),
     ]);
-    for item in api.paths.paths.values_mut() {
-        let operations = [
-            &mut item.get,
-            &mut item.post,
-            &mut item.put,
-            &mut item.patch,
-            &mut item.delete,
-        ];
-        for operation in operations.into_iter().flatten() {
-            for (status, why) in FAILURES {
-                operation
-                    .responses
-                    .responses
-                    .entry(status.to_owned())
-                    .or_insert_with(|| RefOr::T(failure(why)));
+    let schemas = components.schemas.clone();
+    for (path, item) in &mut api.paths.paths {
+        if path.starts_with("/v1.0/") {
+            for operation in operations_of(item) {
+                operation.security = Some(vec![
+                    SecurityRequirement::new("app_id", none).add("api_key", none),
+                    SecurityRequirement::new("bearer", none),
+                    SecurityRequirement::new("token", none),
+                ]);
             }
         }
     }
+    for operation in operations(&mut api) {
+        for (status, why) in FAILURES {
+            operation
+                .responses
+                .responses
+                .entry(status.to_owned())
+                .or_insert_with(|| RefOr::T(failure(why)));
+        }
+        if let Some(RefOr::T(body)) = &mut operation.request_body {
+            let needed = body
+                .content
+                .values()
+                .any(|content| has_required(&schemas, content));
+            body.required = Some(if needed {
+                Required::True
+            } else {
+                Required::False
+            });
+        }
+    }
+    link(&mut api);
     api
+}
+
+fn operations(api: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
+    api.paths.paths.values_mut().flat_map(operations_of)
+}
+
+fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.post,
+        &mut item.put,
+        &mut item.patch,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Whether a body must be there: something in it must be.
+fn has_required(schemas: &BTreeMap<String, RefOr<Schema>>, content: &RefOr<Content>) -> bool {
+    let RefOr::T(content) = content else {
+        return false;
+    };
+    let schema = match &content.schema {
+        Some(RefOr::Ref(reference)) => {
+            let name = reference.ref_location.rsplit('/').next();
+            name.and_then(|name| schemas.get(name))
+        }
+        other => other.as_ref(),
+    };
+    matches!(schema, Some(RefOr::T(Schema::Object(object))) if !object.required.is_empty())
+}
+
+/// Where ids come from: an operation, one of its answers, where in the exchange the id stands, and the parameter that it
+/// can be of others.
+const SOURCES: [(&str, &str, &str, &str); 11] = [
+    ("create", "201", "$response.body#/room_id", "room_id"),
+    (
+        "list",
+        "200",
+        "$response.body#/conferences/0/room_id",
+        "room_id",
+    ),
+    ("sessions", "200", "$response.body#/sessions/0/uuid", "uuid"),
+    ("join", "202", "$request.path.uuid", "uuid"),
+    ("join", "202", "$response.body#/room_id", "room_id"),
+    ("play", "202", "$request.path.room_id", "room_id"),
+    (
+        "create_conference",
+        "200",
+        "$response.body#/id",
+        "conference_id",
+    ),
+    (
+        "list_conferences",
+        "200",
+        "$response.body#/result/0/id",
+        "conference_id",
+    ),
+    (
+        "create_conferencecall",
+        "200",
+        "$response.body#/id",
+        "conferencecall_id",
+    ),
+    (
+        "list_conferencecalls",
+        "200",
+        "$response.body#/result/0/id",
+        "conferencecall_id",
+    ),
+    (
+        "list_recordings",
+        "200",
+        "$response.body#/result/0/id",
+        "recording_id",
+    ),
+];
+
+/// Links each source of an id to every operation that takes one, and each list to its next page.
+fn link(api: &mut OpenApi) {
+    let takers: Vec<(String, BTreeSet<String>)> = operations(api)
+        .filter_map(|operation| Some((operation.operation_id.clone()?, parameters(operation))))
+        .collect();
+    for (operation, (id, own)) in operations(api).zip(&takers) {
+        let answers = &mut operation.responses.responses;
+        for (_, status, expression, parameter) in SOURCES.iter().filter(|source| source.0 == id) {
+            for (taker, names) in &takers {
+                if names.contains(*parameter) {
+                    let link = LinkBuilder::new()
+                        .operation_id(taker)
+                        .parameter(*parameter, *expression);
+                    add_link(answers, status, taker, link);
+                }
+            }
+        }
+        if own.contains("cursor") {
+            let link = LinkBuilder::new()
+                .operation_id(id)
+                .parameter("cursor", "$response.body#/cursor");
+            let link = match own.contains("room_id") {
+                true => link.parameter("room_id", "$response.body#/room_id"),
+                false => link,
+            };
+            add_link(answers, "200", "next", link);
+        }
+        if own.contains("page_token") {
+            let link = LinkBuilder::new()
+                .operation_id(id)
+                .parameter("page_token", "$response.body#/next_page_token");
+            add_link(answers, "200", "next", link);
+        }
+    }
+}
+
+fn parameters(operation: &Operation) -> BTreeSet<String> {
+    let parameters = operation.parameters.iter().flatten();
+    parameters
+        .filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter.name.clone()),
+            RefOr::Ref(_) => None,
+        })
+        .collect()
+}
+
+fn add_link(
+    answers: &mut BTreeMap<String, RefOr<Response>>,
+    status: &str,
+    name: &str,
+    link: LinkBuilder,
+) {
+    if let Some(RefOr::T(answer)) = answers.get_mut(status) {
+        answer.links.insert(name.to_owned(), RefOr::T(link.build()));
+    }
 }
 
 fn failure(why: &str) -> Response {

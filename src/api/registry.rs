@@ -80,6 +80,14 @@ pub(crate) struct NewApp {
     pub(crate) webhook_url: Option<Url>,
 }
 
+/// An app that asks, as far as its requests are counted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Known {
+    pub(crate) app: AppId,
+    /// How many requests a second it may make, where that is not what every app may.
+    pub(crate) rate_limit: Option<u32>,
+}
+
 /// An app whose key was just made: the one moment at which the key is known.
 #[derive(Debug)]
 pub(crate) struct Keyed {
@@ -147,7 +155,7 @@ impl Registry {
         &self,
         id: Option<&AppId>,
         key: &[u8],
-    ) -> Result<Option<AppId>, StoreError> {
+    ) -> Result<Option<Known>, StoreError> {
         let tenants = self.tenants();
         let found = tenants.authenticate(id, key);
         if found.is_some() || tenants.loaded {
@@ -155,6 +163,20 @@ impl Registry {
         }
         self.refresh().await?;
         Ok(self.tenants().authenticate(id, key))
+    }
+
+    /// Which app has this key, if exactly one has.
+    ///
+    /// # Errors
+    /// As [`Registry::authenticate`].
+    pub(crate) async fn authenticate_key(&self, key: &[u8]) -> Result<Option<Known>, StoreError> {
+        let tenants = self.tenants();
+        let found = tenants.apps.of_key(key).map(Known::from);
+        if found.is_some() || tenants.loaded {
+            return Ok(found);
+        }
+        self.refresh().await?;
+        Ok(self.tenants().apps.of_key(key).map(Known::from))
     }
 
     /// Reads what is new in the store.
@@ -240,6 +262,20 @@ impl Registry {
         self.change(id, |id, found| {
             let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
             record.disabled = true;
+            Ok(record)
+        })
+        .await
+    }
+
+    /// Says how many requests a second an app may make; `None`: what every app may.
+    pub(crate) async fn limit(
+        &self,
+        id: &AppId,
+        rate_limit: Option<u32>,
+    ) -> Result<AppRecord, ChangeError> {
+        self.change(id, |id, found| {
+            let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
+            record.rate_limit = rate_limit;
             Ok(record)
         })
         .await
@@ -396,8 +432,17 @@ impl Tenants {
         self.apps.get(id)
     }
 
-    fn authenticate(&self, id: Option<&AppId>, key: &[u8]) -> Option<AppId> {
-        self.apps.authenticate(id, key).map(|app| app.id.clone())
+    fn authenticate(&self, id: Option<&AppId>, key: &[u8]) -> Option<Known> {
+        self.apps.authenticate(id, key).map(Known::from)
+    }
+}
+
+impl From<&App> for Known {
+    fn from(app: &App) -> Self {
+        Self {
+            app: app.id.clone(),
+            rate_limit: app.rate_limit,
+        }
     }
 }
 
@@ -413,6 +458,7 @@ impl From<&AppRecord> for App {
             customer_id: record.customer_id,
             keys: [key(0), key(1)],
             dids: record.dids.clone(),
+            rate_limit: record.rate_limit,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Owns which answers are repeated and for how long. Leaves out where they are held, which is the store, so that it does
 //! not matter which replica is asked again.
 //!
-//! The first request with a `command_uid` on a session carries the command out. One that asks for the same while it is
+//! The first request with a `command_uid` on a call or a room carries the command out. One that asks for the same while it is
 //! still under way waits for its answer for a short while and is then 409 with `Retry-After`; one that comes within
 //! [`KEEP`] of the answer gets that answer; one that asks for something else under the same id is 409.
 //!
@@ -24,8 +24,9 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::ids::{CommandUid, SessionId};
+use crate::ids::CommandUid;
 use crate::store::gate::{Command, CommandAnswer, CommandStart};
+use crate::store::{EntityId, EntityKind};
 
 use super::ApiState;
 use super::body::Fields;
@@ -39,17 +40,12 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// A command that was given this id. `route` and `fields` are what a request asks for: the order of fields, spaces and
 /// fields that are null make no difference.
-pub(crate) fn command(
-    session: SessionId,
-    uid: CommandUid,
-    route: &str,
-    fields: &Fields,
-) -> Command {
+pub(crate) fn command(about: EntityId, uid: CommandUid, route: &str, fields: &Fields) -> Command {
     let mut hash = Sha256::new_with_prefix(route);
     hash.update("\n");
     hash.update(fields.canonical());
     Command {
-        session,
+        about,
         uid,
         fingerprint: BASE64_STANDARD_NO_PAD.encode(hash.finalize()),
         token: Uuid::new_v4(),
@@ -67,9 +63,13 @@ impl ApiState {
                 CommandStart::First => return Ok(None),
                 CommandStart::Replay(answer) => return Ok(Some(answer)),
                 CommandStart::Different => {
+                    let on = match command.about.kind() {
+                        EntityKind::Session => "session",
+                        EntityKind::Room => "conference",
+                    };
                     return Err(ApiError::new(
                         StatusCode::CONFLICT,
-                        "command_uid: it was given to another command on this session",
+                        format!("command_uid: it was given to another command on this {on}"),
                     )
                     .detail(serde_json::json!({ "field": "command_uid" })));
                 }
@@ -105,7 +105,7 @@ impl ApiState {
         if let Err(error) = noted {
             tracing::warn!(
                 %error,
-                session.id = %command.session,
+                about = %command.about,
                 "what came of a command could not be noted; asked again, it is first refused and then carried out anew"
             );
         }

@@ -155,7 +155,7 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "limits.app_rate",
         "50",
-        "requests a second that each app may make; 0: any number",
+        "requests a second that an app without a limit of its own may make; 0: any number",
     ),
     doc(
         "limits.cooldowns",
@@ -211,6 +211,11 @@ pub const KEYS: &[KeyDoc] = &[
         "apps[].dids",
         "[]",
         "dialled numbers whose calls are the app's",
+    ),
+    doc(
+        "apps[].rate_limit",
+        "that of `limits.app_rate`",
+        "requests a second that the app may make",
     ),
     doc(
         "apps[].webhooks[].url",

@@ -34,7 +34,7 @@ mod read;
 mod tree;
 
 pub use keys::{KEYS, KeyDoc, key_table_markdown};
-pub use read::{customer_of, is_did};
+pub use read::{MOST_REQUESTS, customer_of, is_did};
 
 /// A complete configuration, with a word on every key.
 pub const EXAMPLE: &str = include_str!("../../fixtures/roomkeeper.example.toml");
@@ -191,7 +191,7 @@ pub struct FleetConfig {
 /// How fast callers may ask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LimitsConfig {
-    /// Requests a second of each app; 0: any number.
+    /// Requests a second of each app that has no limit of its own; 0: any number.
     pub app_rate: u32,
     /// Whether groups of commands have cooldowns.
     pub cooldowns: bool,
@@ -271,6 +271,8 @@ pub struct AppConfig {
     pub api_keys: Vec<ApiKeyDigest>,
     /// Its dialled numbers.
     pub dids: Vec<String>,
+    /// How many requests a second it may make, where that is not [`LimitsConfig::app_rate`].
+    pub rate_limit: Option<u32>,
     /// Its receivers.
     pub webhooks: Vec<Endpoint>,
 }
@@ -490,11 +492,13 @@ impl Config {
         for app in &self.apps {
             writeln!(
                 s,
-                "app {}: customer_id {}, {} active key(s), dids [{}]",
+                "app {}: customer_id {}, {} active key(s), dids [{}]{}",
                 app.id,
                 app.customer_id,
                 app.api_keys.len(),
-                app.dids.join(", ")
+                app.dids.join(", "),
+                app.rate_limit
+                    .map_or_else(String::new, |limit| format!(", rate_limit {limit}"))
             )?;
             for hook in &app.webhooks {
                 let events: Vec<String> = hook.events.iter().map(ToString::to_string).collect();

@@ -311,6 +311,9 @@ fn read_nodes(root: &mut Section<'_>) -> Vec<NodeConfig> {
     nodes
 }
 
+/// The highest limit of requests a second that an app can be given.
+pub const MOST_REQUESTS: u32 = 1_000_000;
+
 /// The uuid of an app that was given none: always the same one.
 pub fn customer_of(id: &AppId) -> Uuid {
     Uuid::new_v5(&CUSTOMERS, id.as_str().as_bytes())
@@ -380,6 +383,14 @@ fn read_app(mut s: Section<'_>, policy: Policy, taken: &mut Taken) -> Option<App
             s.problem(&key, format!("{did} is already one of {other}"));
         }
     }
+    let rate_limit = s.table.contains_key("rate_limit").then(|| {
+        let limit = s.number("rate_limit", 1.0, 1.0, f64::from(MOST_REQUESTS));
+        if limit.fract() != 0.0 {
+            s.problem("rate_limit", "expected a whole number");
+        }
+        // Whole and within bounds, or a problem.
+        limit as u32
+    });
     let webhooks = read_webhooks(&mut s, id.as_ref(), policy);
     s.finish();
     Some(AppConfig {
@@ -387,6 +398,7 @@ fn read_app(mut s: Section<'_>, policy: Policy, taken: &mut Taken) -> Option<App
         customer_id: customer_id?,
         api_keys,
         dids,
+        rate_limit,
         webhooks,
     })
 }

@@ -151,6 +151,7 @@ customer_id = "x"
 id = "a"
 api_key = ["one", "two", "three"]
 dids = ["1", "1", 2]
+rate_limit = 0
 [[apps.webhooks]]
 url = "http://127.0.0.1/"
 secret = "whsec_short"
@@ -158,6 +159,7 @@ events = ["conference.*", "call.never"]
 [[apps]]
 id = "a"
 api_key = "one"
+rate_limit = 1.5
 "#;
     let found = problems(text, &[]);
     insta::assert_snapshot!(found.join("\n"), @r#"
@@ -187,11 +189,13 @@ api_key = "one"
     apps[1].api_key: at most two keys can be active
     apps[1].dids[2]: expected a text, found a number
     apps[1].dids[1]: 1 is already one of apps[1]
+    apps[1].rate_limit: expected a number from 1 to 1000000
     apps[1].webhooks[0].url: the scheme must be https
     apps[1].webhooks[0].secret: not a signing secret: expected whsec_ and 24 to 64 bytes in base64
     apps[1].webhooks[0].events: no event is called "call.never": expected *, a name or a prefix such as conference.member.*
     apps[2].id: a is already the id of another app
     apps[2].api_key: the same key is already one of apps[1]
+    apps[2].rate_limit: expected a whole number
     nodez: unknown key: did you mean nodes?
     "#);
 }
@@ -364,7 +368,7 @@ fn secrets_are_not_shown() {
     limits: app_rate 50, cooldowns true
     log: text, filter info
     node acW68: 127.0.0.1:8021, password set
-    app demo: customer_id 5e4a0680-804e-11ec-8477-2fea5968d85b, 1 active key(s), dids [747713001]
+    app demo: customer_id 5e4a0680-804e-11ec-8477-2fea5968d85b, 1 active key(s), dids [747713001], rate_limit 100
       webhook ep_84b27b87284b51b7a8f35c38c8e8fb53: http://127.0.0.1:9999/hook, 1 secret(s), events [*]
     app other: customer_id 60b0f65c-329e-5b0d-8e77-f0156c7653a4, 1 active key(s), dids []
     ");

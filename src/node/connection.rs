@@ -351,6 +351,9 @@ impl Driver<'_> {
                 );
             }
             Err(_) => {
+                let node = self.purpose.node.to_string();
+                metrics::counter!(names::NODE_BUSY, "node" => node, "queue" => "connection")
+                    .increment(1);
                 let _gone = reply.send(Err(CommandError::Busy));
             }
         }

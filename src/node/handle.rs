@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::esl::command::{Api, Command, HeaderName, Line, Subclass};
 use crate::esl::{ApiFailure, ApiReply, CommandReply};
 use crate::ids::NodeId;
+use crate::telemetry as names;
 use crate::time::Timestamp;
 
 use super::{CommandError, FENCE_HEADER, FENCE_SUBCLASS, Link, Timing};
@@ -110,11 +111,8 @@ impl NodeHandle {
     /// Runs an API command that FreeSWITCH answers at once. It is queued before this returns, so commands are sent in
     /// the order of the calls.
     pub fn api(&self, api: Api) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
-        let sent = Self::send(
-            &self.commands,
-            Ask::Command(Command::Api(api)),
-            self.timing.command,
-        );
+        let ask = Ask::Command(Command::Api(api));
+        let sent = self.send(&self.commands, ask, self.timing.command);
         async move { expect_api(sent?.await) }
     }
 
@@ -123,7 +121,7 @@ impl NodeHandle {
         &self,
         command: Command,
     ) -> impl Future<Output = Result<(), CommandError>> + use<> {
-        let sent = Self::send(&self.commands, Ask::Command(command), self.timing.command);
+        let sent = self.send(&self.commands, Ask::Command(command), self.timing.command);
         async move { expect_command(sent?.await) }
     }
 
@@ -138,7 +136,7 @@ impl NodeHandle {
         api: Api,
         timeout: Duration,
     ) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
-        let sent = Self::send(&self.commands, Ask::Job(api), timeout);
+        let sent = self.send(&self.commands, Ask::Job(api), timeout);
         async move { expect_api(sent?.await) }
     }
 
@@ -146,12 +144,13 @@ impl NodeHandle {
     pub fn fence(&self, token: u64) -> impl Future<Output = Result<(), CommandError>> + use<> {
         let command = fence(token);
         let sent = command.and_then(|command| {
-            Self::send(&self.fences, Ask::Command(command), self.timing.command)
+            self.send(&self.fences, Ask::Command(command), self.timing.command)
         });
         async move { expect_command(sent?.await) }
     }
 
     fn send(
+        &self,
         queue: &mpsc::Sender<Request>,
         ask: Ask,
         timeout: Duration,
@@ -164,7 +163,12 @@ impl NodeHandle {
                 reply,
             })
             .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => CommandError::Busy,
+                mpsc::error::TrySendError::Full(_) => {
+                    let node = self.id.to_string();
+                    metrics::counter!(names::NODE_BUSY, "node" => node, "queue" => "commands")
+                        .increment(1);
+                    CommandError::Busy
+                }
                 // The program is stopping.
                 mpsc::error::TrySendError::Closed(_) => CommandError::Down {
                     retry_after: Duration::from_secs(1),
@@ -243,6 +247,37 @@ mod tests {
             .ok()
             .unwrap_err();
         CommandError::from_failure(failure)
+    }
+
+    #[tokio::test]
+    async fn a_command_too_many_is_refused_and_counted() {
+        let (commands, _queue) = mpsc::channel(1);
+        let (fences, _) = mpsc::channel(1);
+        let (_, status) = watch::channel(NodeStatus {
+            commands: Link::Up,
+            events: None,
+            connections: 0,
+            failed_once: false,
+            speaks: false,
+            vitals: Vitals::default(),
+        });
+        let handle = NodeHandle {
+            id: "acW68".parse().unwrap(),
+            timing: Timing::default(),
+            commands,
+            fences,
+            status,
+            want_events: watch::channel(false).0,
+        };
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let refused = metrics::with_local_recorder(&recorder, || {
+            let _waits = handle.api(Api::ShowChannels);
+            handle.job(Api::ShowChannels)
+        });
+        assert_eq!(refused.await.err(), Some(CommandError::Busy));
+        let page = recorder.handle().render();
+        let counted = "roomkeeper_node_busy_total{node=\"acW68\",queue=\"commands\"} 1";
+        assert!(page.contains(counted), "{page}");
     }
 
     #[test]

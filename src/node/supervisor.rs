@@ -99,6 +99,7 @@ pub fn start(
         handle.clone(),
         config.speech_module.clone(),
         status.clone(),
+        stop.clone(),
     ));
     tasks.spawn(keep_commands(
         Keeper {
@@ -141,7 +142,12 @@ pub fn start(
 }
 
 /// Whether a node can speak is asked of it whenever it is reached: its modules may have changed meanwhile.
-async fn look_for_speech(node: NodeHandle, module: ModuleName, status: watch::Sender<NodeStatus>) {
+async fn look_for_speech(
+    node: NodeHandle,
+    module: ModuleName,
+    status: watch::Sender<NodeStatus>,
+    stop: CancellationToken,
+) {
     let mut seen = node.watch();
     let mut stood = false;
     loop {
@@ -159,10 +165,10 @@ async fn look_for_speech(node: NodeHandle, module: ModuleName, status: watch::Se
             }
         }
         stood = stands;
-        // Ends with the supervisors, who hold the other end.
+        // It holds both ends of the status itself, so only this ends it.
         tokio::select! {
-            changed = seen.changed() => if changed.is_err() { return },
-            () = status.closed() => return,
+            Ok(()) = seen.changed() => {}
+            () = stop.cancelled() => return,
         }
     }
 }

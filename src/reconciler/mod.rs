@@ -7,7 +7,9 @@
 //! way goes into the next one, so that a busy node costs fewer, larger commits, and nothing waits for a timer.
 
 mod actor;
+mod backlog;
 pub mod belief;
+mod dispatch;
 mod feed;
 pub mod intent;
 pub mod meta;
@@ -30,10 +32,12 @@ use crate::esl::command::Unfit;
 use crate::ids::NodeId;
 use crate::node::{self, CommandError, NodeConfig, NodeHandle};
 use crate::store::Store;
+use crate::telemetry as names;
 use crate::time::Timestamp;
 
 use actor::{Actor, Standing, Work};
 use belief::Rules;
+use dispatch::Dispatch;
 
 pub use crate::node::Link;
 pub use intent::{Accepted, Intent, IntentError, Refusal};
@@ -138,12 +142,20 @@ impl Reconciler {
             let handle = node::start(config, feed, tasks, stop.child_token())?;
             let (work, queue) = mpsc::channel(WORK_QUEUE);
             let (standing, seen) = watch::channel(Standing::default());
+            let dispatch = Dispatch::new();
+            tasks.spawn(dispatch.clone().run(
+                handle.clone(),
+                settings.orders.clone(),
+                work.clone(),
+                stop.clone(),
+            ));
             let actor = Actor::new(
                 handle.clone(),
                 Arc::clone(store),
                 settings.clone(),
                 owner,
                 work.clone(),
+                dispatch,
                 standing,
                 Arc::clone(told),
                 tasks.clone(),
@@ -180,7 +192,12 @@ impl Controller for Reconciler {
         let (reply, answer) = oneshot::channel();
         desk.work
             .try_send(Work::Intent { intent, reply })
-            .map_err(|_| IntentError::Busy)?;
+            .map_err(|_| {
+                let label = id.to_string();
+                metrics::counter!(names::NODE_BUSY, "node" => label, "queue" => "intents")
+                    .increment(1);
+                IntentError::Busy
+            })?;
         answer.await.map_err(|_| IntentError::Busy)?
     }
 

@@ -44,9 +44,9 @@ pub(super) fn give(
     node: &NodeHandle,
 ) -> impl Future<Output = Result<String, CommandError>> + use<> {
     let given = match order {
-        Order::Step { session, id, step } => {
-            Either::Left(begin(*session, *id, step, settings, node))
-        }
+        Order::Step {
+            session, id, step, ..
+        } => Either::Left(begin(*session, *id, step, settings, node)),
         Order::Enter { .. }
         | Order::Park { .. }
         | Order::Mute { .. }
@@ -224,7 +224,7 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
                 park_timeout: settings.park_timeout,
             },
         ),
-        Order::Park { session, .. } | Order::Break { session } => Api::Transfer(
+        Order::Park { session, .. } | Order::Break { session, .. } => Api::Transfer(
             channel(*session),
             Destination::Park {
                 park_timeout: settings.park_timeout,
@@ -289,4 +289,88 @@ fn channel(session: SessionId) -> ChannelUuid {
 
 fn name(room: RoomId) -> Result<ConferenceName, Unfit> {
     ConferenceName::new(room.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use crate::ids::OperationId;
+    use crate::play_url::PlayUrl;
+    use crate::room::FileId;
+
+    use super::*;
+
+    fn about_playing() -> [PlayCommand; 4] {
+        [
+            PlayCommand::Start {
+                file: FileId {
+                    operation: OperationId::new(Uuid::nil()),
+                    index: 0,
+                },
+                url: PlayUrl::new("http://1.1.1.1/a").unwrap(),
+                volume: 0,
+            },
+            PlayCommand::Toggle { command_uid: None },
+            PlayCommand::Stop,
+            PlayCommand::Volume { volume: 1 },
+        ]
+    }
+
+    /// What callers are told of these commands when FreeSWITCH answers so: `None` is success.
+    fn told(error: &CommandError) -> Vec<Option<IntentError>> {
+        let room = "acW68-room-550e8400-e29b-41d4-a716-446655440000";
+        about_playing()
+            .into_iter()
+            .map(|command| {
+                let order = Order::Play {
+                    room: room.parse().unwrap(),
+                    command,
+                };
+                assert!(verdict(&order, &Ok(String::new())).is_ok());
+                verdict(&order, &Err(error.clone())).err()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_callers_are_told_of_playing() {
+        let refused = CommandError::Refused("no reply".to_owned());
+        let down = CommandError::Down {
+            retry_after: Duration::from_secs(1),
+        };
+        let nothing = || IntentError::from(Refusal::NothingPlaying);
+        let same = |error: &CommandError| Some(IntentError::from(error.clone()));
+        for (error, expected) in [
+            // FreeSWITCH has no room without members, and no file to pause or turn down: nothing is playing.
+            (
+                CommandError::NoSuchChannel,
+                [
+                    same(&CommandError::NoSuchChannel),
+                    Some(nothing()),
+                    None,
+                    None,
+                ],
+            ),
+            (
+                refused.clone(),
+                [same(&refused), Some(nothing()), same(&refused), None],
+            ),
+            (down.clone(), std::array::from_fn(|_| same(&down))),
+            (
+                CommandError::Busy,
+                std::array::from_fn(|_| same(&CommandError::Busy)),
+            ),
+            (
+                CommandError::Unknown,
+                std::array::from_fn(|_| same(&CommandError::Unknown)),
+            ),
+        ] {
+            // Errors of the store in it cannot be compared, so their words are.
+            let words = |told: &[Option<IntentError>]| format!("{told:?}");
+            assert_eq!(words(&told(&error)), words(&expected), "{error}");
+        }
+    }
 }

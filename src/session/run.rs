@@ -78,8 +78,8 @@ impl FromStr for Mark {
 pub enum Purpose {
     /// The call is on its way into this room.
     Before(RoomId),
-    /// It has left a room.
-    After,
+    /// It has left this room.
+    After(RoomId),
 }
 
 /// The steps of a call, and how far it is.
@@ -126,7 +126,14 @@ impl Run {
     pub const fn room(&self) -> Option<RoomId> {
         match self.purpose {
             Purpose::Before(room) => Some(room),
-            Purpose::After => None,
+            Purpose::After(_) => None,
+        }
+    }
+
+    /// The room whose actions these are.
+    pub const fn of(&self) -> RoomId {
+        match self.purpose {
+            Purpose::Before(room) | Purpose::After(room) => room,
         }
     }
 

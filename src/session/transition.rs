@@ -156,6 +156,8 @@ pub enum SessionEffect {
     },
     /// Tell FreeSWITCH to begin this step.
     Step {
+        /// Whose actions it is one of.
+        room: RoomId,
         /// Which.
         id: StepId,
         /// What to do.
@@ -164,7 +166,10 @@ pub enum SessionEffect {
     /// FreeSWITCH has not heard of the step yet: ask it again in a while.
     AskAgain,
     /// Tell FreeSWITCH to stop whatever the call does, and to park it.
-    Break,
+    Break {
+        /// Whose actions it was busy with.
+        room: RoomId,
+    },
     /// The call has done what it had to do before it goes into that room.
     Ready {
         /// The room.
@@ -277,7 +282,9 @@ fn step(
         }
         SessionInput::Deadline => {
             if state.next_deadline().is_some_and(|at| at <= now) {
-                effects.push(SessionEffect::Break);
+                if let Some(run) = &state.run {
+                    effects.push(SessionEffect::Break { room: run.of() });
+                }
                 give_up(state, effects);
             }
         }
@@ -411,6 +418,7 @@ fn tell_step(state: &SessionState, effects: &mut Vec<SessionEffect>) {
         && let Some(step) = run.step()
     {
         effects.push(SessionEffect::Step {
+            room: run.of(),
             id: run.step_id(),
             step: step.clone(),
         });
@@ -442,7 +450,7 @@ fn step_ended(
             place(state, Place::Joining(room), None);
             effects.push(SessionEffect::Ready { room });
         }
-        Purpose::After => {
+        Purpose::After(_) => {
             state.run = None;
             place(state, state.parked(), None);
         }

@@ -437,6 +437,12 @@ impl SimNode {
         self.shared.with(|core, _| core.drop_next_events(n));
     }
 
+    /// Events about this conference or channel are lost, and nothing tells of it; `None`: no more are.
+    pub fn lose_events_about(&self, what: Option<&str>) {
+        self.shared
+            .with(|core, _| core.lose_events_about(what.map(str::to_owned)));
+    }
+
     /// While stalled, connections are accepted but nothing is read or written.
     pub fn stall(&self, stalled: bool) {
         self.shared.stalled.send_replace(stalled);

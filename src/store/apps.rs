@@ -39,7 +39,7 @@ pub struct AppRecord {
     pub keys: Vec<[u8; 32]>,
     /// Its dialled numbers.
     pub dids: Vec<String>,
-    /// How many requests it may make, if that is limited for it alone.
+    /// How many requests a second it may make, where that is not what every app may.
     pub rate_limit: Option<u32>,
     /// Its receiver.
     pub webhook: Option<AppWebhook>,

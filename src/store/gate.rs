@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::ids::{CommandUid, SessionId};
+use crate::ids::CommandUid;
+use crate::store::EntityId;
 
 /// What came of taking a cooldown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,8 +26,8 @@ pub enum Cooldown {
 /// A command that its caller gave an id, as one request has it in hand.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Command {
-    /// The call it is about.
-    pub session: SessionId,
+    /// The call or the room it is about.
+    pub about: EntityId,
     /// The caller's id of it.
     pub uid: CommandUid,
     /// What is the same for two requests exactly if they ask for the same.

@@ -8,7 +8,7 @@
 //! another, and the apps themselves are in one of their own. No key holds a tenant's text but ids and names that were checked on their way in (none can hold `{`, `}`
 //! or `:`).
 
-use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomName, SessionId};
+use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomName};
 use crate::store::{EntityId, EntityKind, ListOf, Scope, ViewId, ViewKind};
 
 /// The version of the layout, in front of every key.
@@ -175,8 +175,8 @@ pub fn cooldown(about: EntityId, group: &str) -> String {
 
 /// Hash `fingerprint`, `token`, and once it is answered `status`, `body`: a command that its caller gave an id. Written
 /// by the request that carries it out; expires when that should long have ended, or some time after its answer.
-pub fn command(session: SessionId, uid: &CommandUid) -> String {
-    of_node(session.node(), &format!("command:{session}:{uid}"))
+pub fn command(about: EntityId, uid: &CommandUid) -> String {
+    of_node(about.node(), &format!("command:{about}:{uid}"))
 }
 
 /// Number: when the app's bucket of requests will be full, in microseconds of the store's clock. Written by whoever takes
@@ -217,7 +217,7 @@ mod tests {
             .parse()
             .unwrap();
         let room = EntityId::Room(room_id);
-        let session: SessionId = "acW68-550e8400-e29b-41d4-a716-446655440000"
+        let session: EntityId = "acW68-550e8400-e29b-41d4-a716-446655440000"
             .parse()
             .unwrap();
         for key in [

@@ -20,10 +20,10 @@ use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
     EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry, ListOf, Message, NameOutcome,
-    NewDelivery, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Scope, Store, StoreError,
-    Version, ViewEntry, ViewId, ViewKind, ViewWrite,
+    NewDelivery, NodeRecords, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Scope, Store,
+    StoreError, Version, ViewEntry, ViewId, ViewKind, ViewWrite,
 };
-use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomId, RoomName, SessionId};
+use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomId, RoomName};
 use crate::telemetry::WEBHOOK_DEAD_DROPPED;
 use crate::time::Timestamp;
 
@@ -84,7 +84,7 @@ struct Inner {
 }
 
 type CooldownKey = (EntityId, String);
-type CommandKey = (SessionId, CommandUid);
+type CommandKey = (EntityId, CommandUid);
 
 /// A command that its caller gave an id.
 struct Begun {
@@ -307,7 +307,7 @@ impl Node {
 
     fn begin_command(&mut self, command: &Command, hold: Duration, now: Duration) -> CommandStart {
         self.expire_gates(now);
-        let key = (command.session, command.uid.clone());
+        let key = (command.about, command.uid.clone());
         match self.commands.get(&key) {
             Some(begun) if begun.fingerprint != command.fingerprint => CommandStart::Different,
             Some(Begun {
@@ -631,15 +631,17 @@ impl Store for MemoryStore {
         Ok(found.map(Entity::head))
     }
 
-    async fn read_node(&self, node: NodeId) -> Result<Vec<(EntityId, Record)>, StoreError> {
+    async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError> {
         let mut inner = self.lock();
-        Ok(inner
+        let live = inner
             .node(node)
             .entities
             .iter()
-            .filter(|(_, entity)| entity.kept_until.is_none())
-            .map(|(id, entity)| (*id, entity.record()))
-            .collect())
+            .filter(|(_, entity)| entity.kept_until.is_none());
+        Ok(NodeRecords {
+            records: live.map(|(id, entity)| (*id, entity.record())).collect(),
+            unreadable: Vec::new(),
+        })
     }
 
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
@@ -916,7 +918,7 @@ impl Store for MemoryStore {
     ) -> Result<CommandStart, StoreError> {
         let now = self.now();
         let mut inner = self.lock();
-        let node = inner.node(command.session.node());
+        let node = inner.node(command.about.node());
         Ok(node.begin_command(command, hold, now))
     }
 
@@ -928,9 +930,9 @@ impl Store for MemoryStore {
     ) -> Result<bool, StoreError> {
         let now = self.now();
         let mut inner = self.lock();
-        let node = inner.node(command.session.node());
+        let node = inner.node(command.about.node());
         node.expire_gates(now);
-        let key = (command.session, command.uid.clone());
+        let key = (command.about, command.uid.clone());
         if node
             .commands
             .get(&key)
@@ -944,9 +946,9 @@ impl Store for MemoryStore {
     }
 
     async fn forget_command(&self, command: &Command) -> Result<(), StoreError> {
-        let key = (command.session, command.uid.clone());
+        let key = (command.about, command.uid.clone());
         let mut inner = self.lock();
-        let commands = &mut inner.node(command.session.node()).commands;
+        let commands = &mut inner.node(command.about.node()).commands;
         if commands
             .get(&key)
             .is_some_and(|begun| begun.token == command.token)

@@ -203,6 +203,15 @@ pub struct Record {
     pub parts: Vec<(String, String)>,
 }
 
+/// What is stored of a node. One record that is not readable must not cost the others.
+#[derive(Debug, Default)]
+pub struct NodeRecords {
+    /// Every live entity, with parts.
+    pub records: Vec<(EntityId, Record)>,
+    /// What is on the list of the living and is not readable: which entity, unless that is what is not, and why.
+    pub unreadable: Vec<(Option<EntityId>, StoreError)>,
+}
+
 /// Who reconciles a node. `owner` is random for each run of the program, so that a lease cannot be taken for
 /// that of an earlier run; `epoch` grows whenever the lease changes hands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -635,7 +644,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError>;
 
     /// Every live entity of the node, with parts. Each is whole in itself; what is written meanwhile may be seen or not.
-    async fn read_node(&self, node: NodeId) -> Result<Vec<(EntityId, Record)>, StoreError>;
+    async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError>;
 
     /// Makes the changes, if lease and versions are as expected.
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError>;

@@ -61,8 +61,8 @@ use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
     EntityKind, Lease, LeaseOutcome, Life, ListEntry, ListOf, Message, NameOutcome, NewDelivery,
-    OpenError, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Store, StoreError, Version,
-    ViewEntry, ViewId, ViewKind, ViewWrite, keys,
+    NodeRecords, OpenError, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Store,
+    StoreError, Version, ViewEntry, ViewId, ViewKind, ViewWrite, keys,
 };
 use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
 use crate::telemetry::WEBHOOK_DEAD_DROPPED;
@@ -212,34 +212,34 @@ impl RedisStore {
         decode(what, value)
     }
 
+    /// Adds these entities to what was found, all of them or none.
     async fn read_batch(
         &self,
         node: NodeId,
-        ids: &[String],
-    ) -> Result<Vec<(EntityId, Record)>, StoreError> {
+        entities: &[EntityId],
+        found: &mut NodeRecords,
+    ) -> Result<(), StoreError> {
         let live = keys::live(node);
-        let mut entities = Vec::with_capacity(ids.len());
         let mut pipe = redis::pipe();
         pipe.atomic();
-        for id in ids {
-            let entity: EntityId = stored(&live, id)?;
-            entities.push(entity);
-            pipe.cmd("SISMEMBER").arg(&live).arg(id);
-            read_both(&mut pipe, entity);
+        for entity in entities {
+            pipe.cmd("SISMEMBER").arg(&live).arg(entity.to_string());
+            read_both(&mut pipe, *entity);
         }
         type Row = (bool, Fields, Fields);
         let values: Vec<Value> = self.transaction(&live, &pipe).await?;
-        let mut records = Vec::with_capacity(ids.len());
+        let mut records = Vec::with_capacity(entities.len());
         let mut values = values.into_iter();
         for entity in entities {
             let row: Vec<Value> = values.by_ref().take(3).collect();
             let (is_live, parts, head): Row = decode(&live, Ok(Value::Array(row)))?;
             // What ended since the set was read is not live any more.
-            if let (true, Some(record)) = (is_live, record(entity, head, parts)?) {
-                records.push((entity, record));
+            if let (true, Some(record)) = (is_live, record(*entity, head, parts)?) {
+                records.push((*entity, record));
             }
         }
-        Ok(records)
+        found.records.extend(records);
+        Ok(())
     }
 }
 
@@ -745,16 +745,36 @@ impl Store for RedisStore {
         record(entity, head, Vec::new())
     }
 
-    async fn read_node(&self, node: NodeId) -> Result<Vec<(EntityId, Record)>, StoreError> {
+    async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError> {
         let live = keys::live(node);
         let mut command = redis::cmd("SMEMBERS");
         command.arg(&live);
         let ids: Vec<String> = self.query(&live, &command).await?;
-        let mut records = Vec::with_capacity(ids.len());
-        for batch in ids.chunks(READ_BATCH) {
-            records.extend(self.read_batch(node, batch).await?);
+        let mut found = NodeRecords::default();
+        let mut entities = Vec::with_capacity(ids.len());
+        for id in &ids {
+            match stored(&live, id) {
+                Ok(entity) => entities.push(entity),
+                Err(error) => found.unreadable.push((None, error)),
+            }
         }
-        Ok(records)
+        for batch in entities.chunks(READ_BATCH) {
+            match self.read_batch(node, batch, &mut found).await {
+                // What cannot be read with the others can be read without them.
+                Err(StoreError::Corrupt { .. }) => {
+                    for entity in batch {
+                        match self.read_batch(node, &[*entity], &mut found).await {
+                            Err(error @ StoreError::Corrupt { .. }) => {
+                                found.unreadable.push((Some(*entity), error));
+                            }
+                            other => other?,
+                        }
+                    }
+                }
+                other => other?,
+            }
+        }
+        Ok(found)
     }
 
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
@@ -1170,7 +1190,7 @@ impl Store for RedisStore {
         command: &Command,
         hold: Duration,
     ) -> Result<CommandStart, StoreError> {
-        let key = keys::command(command.session, &command.uid);
+        let key = keys::command(command.about, &command.uid);
         let (answer, status, body): (u8, u16, String) = self
             .run(&COMMAND_BEGIN, &key, 1, |cmd| {
                 cmd.arg(&key)
@@ -1193,7 +1213,7 @@ impl Store for RedisStore {
         answer: &CommandAnswer,
         keep: Duration,
     ) -> Result<bool, StoreError> {
-        let key = keys::command(command.session, &command.uid);
+        let key = keys::command(command.about, &command.uid);
         self.run(&COMMAND_FINISH, &key, 1, |cmd| {
             cmd.arg(&key)
                 .arg(&command.fingerprint)
@@ -1206,7 +1226,7 @@ impl Store for RedisStore {
     }
 
     async fn forget_command(&self, command: &Command) -> Result<(), StoreError> {
-        let key = keys::command(command.session, &command.uid);
+        let key = keys::command(command.about, &command.uid);
         self.run::<Value>(&COMMAND_FORGET, &key, 1, |cmd| {
             cmd.arg(&key).arg(command.token.to_string());
         })

@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use roomkeeper::api::Registry;
+use roomkeeper::api::limits::LimitSettings;
+use roomkeeper::api::{ApiSettings, Registry};
 use roomkeeper::store::Store;
+use roomkeeper::store::memory::MemoryStore;
 use serde_json::{Value, json};
 
 use crate::admin::admin;
@@ -230,6 +232,7 @@ async fn nobody_without_the_admin_key_401() {
         ("GET", "/admin/apps/acme"),
         ("POST", "/admin/apps/acme"),
         ("POST", "/admin/apps/acme/rotate-key"),
+        ("POST", "/admin/apps/acme/rate-limit"),
         ("POST", "/admin/apps/acme/disable"),
     ] {
         ask(&router, method, path, None).await.fails(401);
@@ -277,6 +280,101 @@ async fn changes_are_looked_for_every_second_also_after_an_outage() {
     assert!(replica.ids().contains(&app("acme")));
     stop.cancel();
     running.await.unwrap();
+}
+
+/// Apps without a limit of their own may make so many requests a second.
+fn everyones(app_rate: u32) -> ApiSettings {
+    ApiSettings {
+        limits: LimitSettings {
+            app_rate,
+            cooldowns: false,
+        },
+        ..settings()
+    }
+}
+
+/// How many of so many requests at once are let through.
+async fn passes(world: &World, id: &str, key: &str, asked: u32) -> u32 {
+    let mut passed = 0;
+    for _ in 0..asked {
+        match status(world, id, key).await {
+            200 => passed += 1,
+            other => assert_eq!(other, 429),
+        }
+    }
+    passed
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_has_its_own_limit_or_everyones() {
+    for (everyone, of_demo) in [(2, 2), (0, 12)] {
+        let world = World::with(everyones(everyone));
+        let router = admin(&world, Some("secret"));
+        let few = made(&router, "few", json!({"rate_limit": 1})).await;
+        let many = made(&router, "many", json!({"rate_limit": 9})).await;
+        let none = made(&router, "none", json!({})).await;
+        assert_eq!(passes(&world, "few", &few, 12).await, 1);
+        assert_eq!(passes(&world, "many", &many, 12).await, 9);
+        assert_eq!(passes(&world, "none", &none, 12).await, of_demo);
+        assert_eq!(passes(&world, DEMO.0, DEMO.1, 12).await, of_demo);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configured_app_has_its_own_limit_too() {
+    let store = Arc::new(MemoryStore::new());
+    let mut demo = configured(DEMO);
+    demo.rate_limit = Some(3);
+    let world = World::of(&[demo], store.clone(), store, everyones(50));
+    assert_eq!(passes(&world, DEMO.0, DEMO.1, 12).await, 3);
+    let router = admin(&world, Some("secret"));
+    let row = ask(&router, "GET", "/admin/apps/demo", None).await.json();
+    assert_eq!(row["rate_limit"], 3);
+    let path = "/admin/apps/demo/rate-limit";
+    ask(&router, "POST", path, Some(json!({"rate_limit": 1})))
+        .await
+        .fails(409);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_limit_counts_at_once_here_and_with_the_next_look_elsewhere() {
+    let store = Arc::new(MemoryStore::new());
+    let here = World::on(store.clone(), store.clone(), everyones(50));
+    let there = World::on(store.clone(), store, everyones(50));
+    let router = admin(&here, Some("secret"));
+    let key = made(&router, "acme", json!({"rate_limit": 40})).await;
+    let mut changes = there.apps.watch();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(there.apps.clone().run(stop.clone()));
+    changes.changed().await.unwrap();
+    // They share what the app may make, also while each has some of it in hand.
+    let both = passes(&here, "acme", &key, 30).await + passes(&there, "acme", &key, 30).await;
+    assert!((34..=40).contains(&both), "{both}");
+
+    for (limit, shown, passed) in [(Some(2), json!(2), 2), (None, Value::Null, 50)] {
+        let body = json!({ "rate_limit": limit });
+        let answer = ask(&router, "POST", "/admin/apps/acme/rate-limit", Some(body)).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
+        assert_eq!(answer.json()["rate_limit"], shown);
+        let begun = tokio::time::Instant::now();
+        changes.changed().await.unwrap();
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2));
+        for world in [&here, &there] {
+            // The bucket is full again.
+            tokio::time::advance(std::time::Duration::from_secs(1)).await;
+            assert_eq!(passes(world, "acme", &key, 60).await, passed);
+        }
+    }
+    stop.cancel();
+    running.await.unwrap();
+    for (id, body, status) in [
+        ("acme", json!({"rate_limit": 0}), 400),
+        ("acme", json!({"rate_limit": "1"}), 400),
+        ("nobody", json!({"rate_limit": 1}), 404),
+    ] {
+        let path = format!("/admin/apps/{id}/rate-limit");
+        ask(&router, "POST", &path, Some(body)).await.fails(status);
+    }
 }
 
 #[tokio::test]

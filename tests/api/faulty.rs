@@ -13,8 +13,8 @@ use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Ra
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{
     Backlog, ClaimedDelivery, Commit, CommitOutcome, DeliveryResult, EntityId, EntityKind, Lease,
-    LeaseOutcome, ListEntry, ListOf, NameOutcome, NewDelivery, OutboxBatch, OutboxCursor, Record,
-    Store, StoreError, ViewEntry, ViewId, ViewKind,
+    LeaseOutcome, ListEntry, ListOf, NameOutcome, NewDelivery, NodeRecords, OutboxBatch,
+    OutboxCursor, Record, Store, StoreError, ViewEntry, ViewId, ViewKind,
 };
 use roomkeeper::time::Timestamp;
 use uuid::Uuid;
@@ -78,7 +78,7 @@ passed_on! {
     put_app(expected: u64, app: &AppId, record: &str) -> bool;
     read(entity: EntityId) -> Option<Record>;
     read_head(entity: EntityId) -> Option<Record>;
-    read_node(node: NodeId) -> Vec<(EntityId, Record)>;
+    read_node(node: NodeId) -> NodeRecords;
     commit(commit: &Commit) -> CommitOutcome;
     due(node: NodeId, now: Timestamp, limit: usize) -> Vec<EntityId>;
     list(node: NodeId, kind: EntityKind, app: &AppId, after: Option<&str>, limit: usize) -> Vec<ListEntry>;

@@ -13,8 +13,8 @@ use roomkeeper::ids::{RoomId, SessionId};
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, IntentError, Refusal};
 use roomkeeper::session::{self, SessionInput};
-use roomkeeper::store::StoreError;
 use roomkeeper::store::memory::MemoryStore;
+use roomkeeper::store::{EntityId, StoreError};
 use roomkeeper::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -25,7 +25,7 @@ use crate::world::*;
 
 const PATH: &str = "/api/v1/conferences";
 
-fn limited(app_rate: u32, cooldowns: bool) -> ApiSettings {
+pub fn limited(app_rate: u32, cooldowns: bool) -> ApiSettings {
     ApiSettings {
         limits: LimitSettings {
             app_rate,
@@ -321,6 +321,32 @@ async fn a_repeated_command_acts_once_and_costs_no_cooldown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn repeated_answers_and_hang_ups_act_once() {
+    let cool = Cool::new().await;
+    for (command, n) in [("answer", 1), ("hangup", 2)] {
+        let operation = uuid::Uuid::from_u128(n).to_string();
+        let accepted = Accepted::InProgress {
+            operation: operation.parse().unwrap(),
+        };
+        cool.world.script(Ok(accepted));
+        let expected = json!({"operation_id": operation, "status": "in_progress"});
+        let body = json!({ "command_uid": command });
+        for acts in [1, 0] {
+            let answer = cool.ask(call(3), command, body.clone()).await;
+            answer.is(202, expected.clone());
+            assert_eq!(cool.world.intents().len(), acts);
+        }
+    }
+    let with_cause = json!({"command_uid": "hangup", "cause": "USER_BUSY"});
+    cool.ask(call(3), "hangup", with_cause).await.fails(409);
+    // The call is over: there is nothing left to repeat it on.
+    end(&cool.world.store, EntityId::Session(call(3))).await;
+    let body = json!({"command_uid": "hangup"});
+    cool.ask(call(3), "hangup", body).await.fails(404);
+    assert!(cool.world.intents().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_command_id_with_something_else_409() {
     let cool = Cool::new().await;
     let room = cool.room.to_string();
@@ -377,7 +403,7 @@ async fn a_command_that_left_nothing_behind_is_not_repeated_and_one_that_may_hav
 }
 
 /// The next intent waits until it is let go.
-fn hold(world: &World) -> (Arc<Notify>, Arc<Notify>) {
+pub fn hold(world: &World) -> (Arc<Notify>, Arc<Notify>) {
     let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (begins, goes) = (begun.clone(), go.clone());
     *world.controller.during.lock().unwrap() = Some(Box::new(move |_, _| {

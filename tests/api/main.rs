@@ -15,6 +15,7 @@ mod lists;
 mod observed;
 mod openapi;
 mod playback;
+mod playback_limits;
 mod rooms;
 mod wire;
 mod world;

@@ -7,6 +7,7 @@ use axum::http::Request;
 use roomkeeper::api::openapi::document;
 use roomkeeper::reconciler::Accepted;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::world::*;
 
@@ -79,9 +80,7 @@ fn it_says_what_it_is() {
 async fn every_documented_operation_is_routed_and_no_other_method_is() {
     let (api, world) = (api(), World::new());
     for (path, item) in api["paths"].as_object().unwrap() {
-        let path = path
-            .replace("{room_id}", &room_id("acW68", 1).to_string())
-            .replace("{uuid}", &session_id("acW68", 1).to_string());
+        let path = with_ids(path);
         for method in METHODS {
             let request = Request::builder()
                 .method(method.to_uppercase().as_str())
@@ -141,6 +140,157 @@ fn examples_fit_their_schemas() {
         }
     }
     assert!(seen >= 20, "{seen}");
+}
+
+/// A documented path, with ids of what there is not.
+fn with_ids(path: &str) -> String {
+    path.replace("{room_id}", &room_id("acW68", 1).to_string())
+        .replace("{uuid}", &session_id("acW68", 1).to_string())
+        .replace("{conference_id}", &Uuid::from_u128(1).to_string())
+        .replace("{conferencecall_id}", &Uuid::from_u128(1).to_string())
+        .replace("{recording_id}", &Uuid::from_u128(1).to_string())
+}
+
+/// The request of a documented operation, its ids put in.
+fn asking(path: &str, method: &str, body: Option<Value>) -> Request<Body> {
+    request(DEMO, &method.to_uppercase(), &with_ids(path), body)
+}
+
+#[tokio::test]
+async fn a_body_is_required_where_something_of_it_is() {
+    let (api, world) = (api(), World::new());
+    let mut seen = [0, 0];
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let Some(body) = operation.get("requestBody") else {
+                continue;
+            };
+            let what = format!("{method} {path}");
+            let required = body["required"] == true;
+            seen[usize::from(required)] += 1;
+            // What is not named here is there, so what is asked for is not found.
+            let answer = world.send(asking(path, method, None)).await;
+            let missed = answer.status.as_u16() == 400;
+            assert_eq!(required, missed, "{what}: {}", answer.text);
+            // A body that is there is an object.
+            let schema = schema(&api, &body["content"]["application/json"]["schema"]);
+            assert!(!schema.is_valid(&Value::Null), "{what}");
+            let answer = world.send(asking(path, method, Some(Value::Null))).await;
+            answer.fails(400);
+        }
+    }
+    assert!(seen.iter().all(|n| *n > 2), "{seen:?}");
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_answered_as_documented() {
+    let (api, world) = (api(), World::new());
+    let foreign = session_id("acW68", 7);
+    world.session(foreign, "other", 1).await;
+    let documented = &api["paths"]["/api/v1/conferences"]["post"]["responses"];
+    for (body, status) in [
+        (json!({"name": "n", "node": "00000"}), 404),
+        (
+            json!({"name": "n", "session": session_id("acW68", 8).to_string()}),
+            404,
+        ),
+        (json!({"name": "n", "session": foreign.to_string()}), 403),
+    ] {
+        world.post("/api/v1/conferences", body).await.fails(status);
+        assert!(documented[status.to_string()].is_object(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_any_size_is_documented_and_taken() {
+    let (api, world) = (api(), World::new());
+    for (path, item) in api["paths"].as_object().unwrap() {
+        let parameters = item["get"]["parameters"].as_array().into_iter().flatten();
+        for limit in parameters.filter(|parameter| parameter["name"] == "limit") {
+            let schema = json!({"type": "integer", "minimum": 1});
+            assert_eq!(limit["schema"], schema, "{path}");
+        }
+    }
+    let beyond = format!("/api/v1/conferences?limit={}", u128::MAX);
+    assert_eq!(world.get(&beyond).await.status.as_u16(), 200);
+}
+
+#[test]
+fn ids_are_documented_as_they_are_taken() {
+    let api = api();
+    for (name, good, bad) in [
+        (
+            "RoomId",
+            room_id("acW68", 0xabc).to_string(),
+            session_id("acW68", 0xabc).to_string(),
+        ),
+        (
+            "SessionId",
+            session_id("acW68", 0xabc).to_string(),
+            room_id("acW68", 0xabc).to_string(),
+        ),
+    ] {
+        let reference = json!({"$ref": format!("#/components/schemas/{name}")});
+        let schema = schema(&api, &reference);
+        assert!(schema.is_valid(&json!(good)), "{good}");
+        for bad in [bad, format!("{good}0"), good.to_uppercase(), String::new()] {
+            assert!(!schema.is_valid(&json!(bad)), "{bad}");
+        }
+        let param = if name == "RoomId" { "room_id" } else { "uuid" };
+        let mut seen = 0;
+        for (path, item) in api["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let parameters = operation["parameters"].as_array().into_iter().flatten();
+                for found in parameters.filter(|p| p["name"] == param) {
+                    assert_eq!(found["schema"], reference, "{method} {path}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 5, "{seen}");
+    }
+}
+
+#[test]
+fn links_lead_from_each_id_to_every_operation_that_takes_it() {
+    let api = api();
+    let items = api["paths"].as_object().unwrap().values();
+    let operations: Vec<&Value> = items
+        .flat_map(|item| item.as_object().unwrap().values())
+        .collect();
+    let takes = |operation: &Value, name: &str| {
+        let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+        parameters.any(|parameter| parameter["name"] == name)
+    };
+    let mut reached = BTreeSet::new();
+    for source in &operations {
+        for response in source["responses"].as_object().unwrap().values() {
+            let example = &response["content"]["application/json"]["example"];
+            for (name, link) in response["links"].as_object().into_iter().flatten() {
+                let target = operations
+                    .iter()
+                    .find(|o| o["operationId"] == link["operationId"])
+                    .unwrap_or_else(|| panic!("{name} leads nowhere"));
+                for (parameter, expression) in link["parameters"].as_object().unwrap() {
+                    assert!(takes(target, parameter), "{name}: {parameter}");
+                    let expression = expression.as_str().unwrap();
+                    let found = match expression.strip_prefix("$response.body#") {
+                        Some(pointer) => example.pointer(pointer).is_some_and(Value::is_string),
+                        None => takes(source, expression.strip_prefix("$request.path.").unwrap()),
+                    };
+                    assert!(found, "{name}: {expression}");
+                    reached.insert((target["operationId"].as_str().unwrap(), parameter.as_str()));
+                }
+            }
+        }
+    }
+    for operation in &operations {
+        let id = operation["operationId"].as_str().unwrap();
+        for parameter in ["room_id", "uuid", "cursor"] {
+            let is_reached = reached.contains(&(id, parameter));
+            assert_eq!(takes(operation, parameter), is_reached, "{id} {parameter}");
+        }
+    }
 }
 
 #[tokio::test]

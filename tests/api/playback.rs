@@ -175,6 +175,24 @@ async fn pause_stop_volume_202() {
 }
 
 #[tokio::test]
+async fn a_volume_that_is_written_with_a_point_is_a_whole_number_as_in_json_schema() {
+    let (world, room) = world().await;
+    let operation = None;
+    world.script(Ok(Accepted::VolumeSet {
+        operation,
+        volume: -18,
+    }));
+    let body = json!({"volume": -18.0});
+    let answer = world.post(&path(room, "volume"), body).await;
+    answer.is(202, json!({"operation_id": "", "volume": -18}));
+    let intents = world.intents();
+    assert!(
+        matches!(intents[..], [Intent::Volume { volume: -18, .. }]),
+        "{intents:?}"
+    );
+}
+
+#[tokio::test]
 async fn volume_400() {
     let (world, room) = world().await;
     for body in [
@@ -183,6 +201,8 @@ async fn volume_400() {
         json!({"volume": 8}),
         json!({"volume": 1000}),
         json!({"volume": 1.5}),
+        json!({"volume": 1e300}),
+        json!({"volume": u64::MAX}),
         json!({"volume": "2"}),
     ] {
         let answer = world.post(&path(room, "volume"), body.clone()).await;

@@ -175,6 +175,18 @@ pub fn settings() -> ApiSettings {
     }
 }
 
+/// An app of the configuration.
+pub fn configured((id, key): (&str, &str)) -> AppConfig {
+    AppConfig {
+        id: app(id),
+        customer_id: customer_of(&app(id)),
+        api_keys: vec![ApiKeyDigest::of(key)],
+        dids: Vec::new(),
+        rate_limit: None,
+        webhooks: Vec::new(),
+    }
+}
+
 impl World {
     pub fn new() -> Self {
         Self::with(settings())
@@ -187,6 +199,17 @@ impl World {
 
     /// With `seen` between the API and the store.
     pub fn on(seen: Arc<dyn Store>, store: Arc<MemoryStore>, settings: ApiSettings) -> Self {
+        let apps = [configured(DEMO), configured(OTHER)];
+        Self::of(&apps, seen, store, settings)
+    }
+
+    /// With these apps in the configuration.
+    pub fn of(
+        apps: &[AppConfig],
+        seen: Arc<dyn Store>,
+        store: Arc<MemoryStore>,
+        settings: ApiSettings,
+    ) -> Self {
         let controller = Arc::new(Double {
             store: store.clone(),
             nodes: Mutex::new(NODES.iter().map(|id| node(id)).collect()),
@@ -196,15 +219,8 @@ impl World {
             panics: Mutex::default(),
         });
         let counter = Arc::new(AtomicU64::new(0xf00));
-        let keyed = |(id, key): (&str, &str)| AppConfig {
-            id: app(id),
-            customer_id: customer_of(&app(id)),
-            api_keys: vec![ApiKeyDigest::of(key)],
-            dids: Vec::new(),
-            webhooks: Vec::new(),
-        };
         let limiter = AppLimiter::new(seen.clone(), &settings.limits);
-        let apps = Arc::new(Registry::new(seen.clone(), &[keyed(DEMO), keyed(OTHER)]));
+        let apps = Arc::new(Registry::new(seen.clone(), apps));
         let router = roomkeeper::api::router(ApiState {
             limiter: Arc::new(limiter),
             store: seen,

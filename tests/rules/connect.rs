@@ -30,9 +30,12 @@ impl World {
     fn parked_out(&mut self) -> Vec<SessionId> {
         std::mem::take(&mut self.orders)
             .into_iter()
-            .filter_map(|order| match order {
-                Order::Park { session, .. } => Some(session),
-                _ => None,
+            .filter_map(|order| {
+                if let Order::Park { session, .. } = order {
+                    Some(session)
+                } else {
+                    None
+                }
             })
             .collect()
     }

@@ -12,10 +12,10 @@ impl World {
             app: demo(),
             command_uid: Some("r-1".parse().unwrap()),
         })?;
-        match asked {
-            Accepted::Recording { recording } => Ok(recording),
-            other => panic!("{other:?}"),
-        }
+        let Accepted::Recording { recording } = asked else {
+            panic!("{asked:?}");
+        };
+        Ok(recording)
     }
 
     fn stop_recording(&mut self) -> Result<Accepted, Refusal> {

@@ -1,6 +1,7 @@
 //! Commands that come too soon after each other, as a caller sees it with state on Redis.
 
-use serde_json::json;
+use roomkeeper::sim::core::Media;
+use serde_json::{Value, json};
 
 use crate::poll;
 use crate::world::{Setup, Store};
@@ -51,4 +52,86 @@ async fn a_command_that_comes_too_soon_is_told_when_to_come_back() {
         .filter(|got| got.event() == "conference.member.joined")
         .count();
     assert_eq!(joins, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_played_again_under_its_id_is_played_once() {
+    let mut setup = Setup::on(Store::Redis);
+    setup.cooldowns = true;
+    setup.command_timeout = 1;
+    let world = setup.start().await;
+    world.controller.until_synced().await;
+    let session = world.call("527121100").await;
+    let room = world.room("music").await;
+    world.join(&session, &room).await;
+    let url = "http://127.0.0.1:9080/long.wav";
+    let long = Media {
+        duration: Some(60_000_000),
+        opening: 0,
+    };
+    world.switch.sim().set_media(url, long);
+    let path = |what: &str| format!("/conferences/{room}/{what}");
+    let ask = async |what: &str, body: &Value| {
+        let path = path(what);
+        world.controller.ask("POST", &path, Some(body)).await
+    };
+    let play = json!({ "urls": [url], "command_uid": "play-1" });
+    let first = ask("play", &play).await;
+    assert_eq!(first.status, 202, "{}", first.body);
+    let again = ask("play", &play).await;
+    assert_eq!((again.status, &again.body), (202, &first.body));
+    let other = json!({ "urls": [url, url], "command_uid": "play-1" });
+    assert_eq!(ask("play", &other).await.status, 409);
+    let next = ask("play", &json!({ "urls": [url] })).await;
+    assert_eq!(next.status, 429, "{}", next.body);
+    let status = format!("conference {room} play_status");
+    poll::until("the node plays it", poll::PATIENCE, async || {
+        world.fs(&status).await.contains("long.wav").then_some(())
+    })
+    .await;
+
+    // A second toggle would go on with it.
+    let pause = json!({ "command_uid": "pause-1" });
+    for _ in 0..2 {
+        let answer = ask("pause", &pause).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        assert_eq!(answer.body["status"], "paused");
+    }
+    // Not answered in time: it may be done or not, and is not done again.
+    let stop = json!({ "command_uid": "stop-1" });
+    poll::until("the cooldown is over", poll::PATIENCE, async || {
+        let volume = json!({ "volume": 1 });
+        (ask("volume", &volume).await.status == 202).then_some(())
+    })
+    .await;
+    world.switch.sim().stall(true);
+    let stopped = poll::until("the next one is over", poll::PATIENCE, async || {
+        let answer = ask("stop", &stop).await;
+        (answer.status != 429).then_some(answer)
+    })
+    .await;
+    assert_eq!(stopped.status, 504, "{}", stopped.body);
+    let again = ask("stop", &stop).await;
+    assert_eq!((again.status, &again.body), (504, &stopped.body));
+    assert!(world.switch.sim().faults().stalled > 0);
+    world.switch.sim().stall(false);
+    let told = world.receiver.first(&room, "conference.play.stopped").await;
+    assert_eq!(told.body["data"]["command_uid"], "stop-1");
+    let names: Vec<String> = world
+        .receiver
+        .delivered(&room)
+        .iter()
+        .map(|got| got.event().to_owned())
+        .filter(|name| name.starts_with("conference.play."))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "conference.play.started",
+            "conference.play.paused",
+            "conference.play.volume_changed",
+            "conference.play.stopped"
+        ]
+    );
+    world.receiver.check_story();
 }

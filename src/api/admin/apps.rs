@@ -16,7 +16,7 @@ use crate::api::body::Fields;
 use crate::api::error::ApiError;
 use crate::api::registry::{ChangeError, Keyed, MOST_DIDS, NewApp};
 use crate::api::request::{InPath, PathId};
-use crate::config::{AppConfig, is_did};
+use crate::config::{AppConfig, MOST_REQUESTS, is_did};
 use crate::ids::AppId;
 use crate::store::apps::AppRecord;
 
@@ -25,9 +25,6 @@ use super::{Operator, Shared};
 impl InPath for AppId {
     const PARAM: &'static str = "app_id";
 }
-
-/// The highest limit that can be given.
-const MOST_REQUESTS: u64 = 1_000_000;
 
 /// What holds a key is nobody's to keep on the way.
 const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
@@ -146,6 +143,19 @@ pub(super) async fn rotate_key(
     ))
 }
 
+/// `POST /admin/apps/{app_id}/rate-limit`. Without a `rate_limit` it is the one of every app again.
+pub(super) async fn limit(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    fields: Fields,
+) -> Result<Json<AppRow>, ApiError> {
+    let limit = rate_limit(&fields)?;
+    let app = shared.state.apps.limit(&id, limit).await?;
+    tracing::info!(app.id = %app.id, limit, "an app was given another rate limit");
+    Ok(Json(AppRow::stored(&app)))
+}
+
 /// `POST /admin/apps/{app_id}/disable`. Disabling one that is disabled changes nothing.
 pub(super) async fn disable(
     State(shared): State<Shared>,
@@ -197,8 +207,8 @@ fn rate_limit(fields: &Fields) -> Result<Option<u32>, ApiError> {
     };
     value
         .as_u64()
-        .filter(|n| (1..=MOST_REQUESTS).contains(n))
         .and_then(|n| u32::try_from(n).ok())
+        .filter(|n| (1..=MOST_REQUESTS).contains(n))
         .map(Some)
         .ok_or_else(|| {
             ApiError::field(
@@ -241,7 +251,7 @@ impl AppRow {
             app_id: app.id.to_string(),
             customer_id: app.customer_id.to_string(),
             dids: app.dids.clone(),
-            rate_limit: None,
+            rate_limit: app.rate_limit,
             webhook_urls: app
                 .webhooks
                 .iter()

@@ -83,6 +83,7 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
         .route("/admin/apps", get(apps::list))
         .route("/admin/apps/{app_id}", get(apps::get).post(apps::add))
         .route("/admin/apps/{app_id}/rotate-key", post(apps::rotate_key))
+        .route("/admin/apps/{app_id}/rate-limit", post(apps::limit))
         .route("/admin/apps/{app_id}/disable", post(apps::disable))
         .with_state(shared);
     dress(routes, BodyLimits::of(settings))

@@ -1,10 +1,7 @@
 //! `/sessions/{uuid}/commands`: what can be asked of a call.
 //!
-//! Every handler has the same order: syntax, existence of all that is named, ownership of all that is named, the
-//! domain call. What is between ownership and the call (replay of a `command_uid`, cooldowns) is in [`command`], once
-//! for all.
-
-use std::sync::Arc;
+//! Every handler has the same order: syntax, existence of all that is named, ownership of all that is named, then what
+//! [`Asked`] does for all of them.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,20 +12,24 @@ use utoipa::ToSchema;
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
-use crate::api::limits::{CONFERENCE, CONFERENCE_MUTE, Group, to_the_end};
-use crate::api::replay;
+use crate::api::limits::{CONFERENCE, CONFERENCE_MUTE};
 use crate::api::request::PathId;
 use crate::api::{ApiState, Shared};
 use crate::ids::{CommandUid, RoomId, SessionId};
 use crate::reconciler::{Accepted, Intent};
 use crate::store::EntityId;
-use crate::store::gate::{Command, CommandAnswer};
+use crate::store::gate::CommandAnswer;
+
+use super::asked::{Asked, answered, given_uid};
+
+use super::docs::RoomIdText;
 
 type Session = PathId<SessionId>;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Status {
     status: &'static str,
+    #[schema(value_type = RoomIdText)]
     room_id: String,
 }
 
@@ -59,7 +60,12 @@ pub(super) async fn join(
         muted,
         command_uid: Some(made),
     };
-    let asked = Asked::new(session, "conference/join", given, &fields);
+    let asked = Asked::new(
+        EntityId::Session(session),
+        "conference/join",
+        given,
+        &fields,
+    );
     command(&state, asked.of(&CONFERENCE), intent).await
 }
 
@@ -77,7 +83,12 @@ pub(super) async fn leave(
         app: caller.app,
         command_uid: Some(made),
     };
-    let asked = Asked::new(session, "conference/leave", given, &fields);
+    let asked = Asked::new(
+        EntityId::Session(session),
+        "conference/leave",
+        given,
+        &fields,
+    );
     command(&state, asked.of(&CONFERENCE), intent).await
 }
 
@@ -121,7 +132,7 @@ async fn set_mute(
     } else {
         "conference/unmute"
     };
-    let asked = Asked::new(session, route, given, &fields);
+    let asked = Asked::new(EntityId::Session(session), route, given, &fields);
     command(&state, asked.of(&CONFERENCE_MUTE), intent).await
 }
 
@@ -132,13 +143,14 @@ pub(super) async fn answer(
     PathId(session): Session,
     fields: Fields,
 ) -> Result<Response, ApiError> {
+    // What answers and hang-ups lead to does not name it, but it makes them happen once.
     let given = given_uid(&fields)?;
     own(&state, &caller, session).await?;
     let intent = Intent::Answer {
         session,
         app: caller.app,
     };
-    let asked = Asked::new(session, "answer", given, &fields);
+    let asked = Asked::new(EntityId::Session(session), "answer", given, &fields);
     command(&state, asked, intent).await
 }
 
@@ -157,13 +169,8 @@ pub(super) async fn hangup(
         app: caller.app,
         cause: cause.map(str::to_owned),
     };
-    let asked = Asked::new(session, "hangup", given, &fields);
+    let asked = Asked::new(EntityId::Session(session), "hangup", given, &fields);
     command(&state, asked, intent).await
-}
-
-/// The caller's id of the command. What answers and hang-ups lead to does not name it, but it makes them happen once.
-fn given_uid(fields: &Fields) -> Result<Option<CommandUid>, ApiError> {
-    fields.parsed("command_uid")
 }
 
 /// The caller's id of the command, and that or one made for it.
@@ -187,61 +194,13 @@ async fn own(state: &ApiState, caller: &Caller, session: SessionId) -> Result<()
     state.own_session(caller, &call)
 }
 
-/// What of a request decides whether it is carried out.
-struct Asked {
-    session: SessionId,
-    /// Only a caller that knows the id can ask again with it; one that was made here is nobody's to repeat.
-    named: Option<Command>,
-    group: Option<&'static Group>,
-}
-
-impl Asked {
-    fn new(session: SessionId, route: &str, uid: Option<CommandUid>, fields: &Fields) -> Self {
-        Self {
-            session,
-            named: uid.map(|uid| replay::command(session, uid, route, fields)),
-            group: None,
-        }
-    }
-
-    /// It shares a cooldown.
-    fn of(self, group: &'static Group) -> Self {
-        Self {
-            group: Some(group),
-            ..self
-        }
-    }
-}
-
-/// The replay of an earlier answer, or the cooldown, the domain call and its answer.
+/// The commands of calls that look at nothing but the state.
 async fn command(state: &Shared, asked: Asked, intent: Intent) -> Result<Response, ApiError> {
-    let state = Arc::clone(state);
-    to_the_end(async move {
-        let Some(named) = &asked.named else {
-            return replay::respond(carry_out(&state, &asked, intent).await?);
-        };
-        if let Some(answer) = state.begin(named).await? {
-            return replay::respond(answer);
-        }
-        let outcome = carry_out(&state, &asked, intent).await;
-        state.end(named, &outcome).await;
-        replay::respond(outcome?)
-    })
-    .await
+    let nothing = std::future::ready(Ok(()));
+    asked.carried_out(state, nothing, intent, render).await
 }
 
-async fn carry_out(
-    state: &ApiState,
-    asked: &Asked,
-    intent: Intent,
-) -> Result<CommandAnswer, ApiError> {
-    let accepted = match asked.group {
-        Some(group) => {
-            let about = EntityId::Session(asked.session);
-            state.submit_cooled(group, about, intent).await?
-        }
-        None => state.submit(intent).await?,
-    };
+fn render(accepted: Accepted) -> Result<CommandAnswer, ApiError> {
     let (code, status, room) = match accepted {
         Accepted::Joining { room, .. } => (StatusCode::ACCEPTED, "joining", room),
         Accepted::AlreadyJoined { room, .. } => (StatusCode::OK, "already_joined", room),
@@ -273,15 +232,8 @@ async fn carry_out(
     answered(code, &Status { status, room_id })
 }
 
-fn answered(code: StatusCode, body: &impl Serialize) -> Result<CommandAnswer, ApiError> {
-    Ok(CommandAnswer {
-        status: code.as_u16(),
-        body: serde_json::to_string(body).map_err(|e| ApiError::internal(&e))?,
-    })
-}
-
 /// The causes that FreeSWITCH knows by name. One that it does not know it would take for none at all.
-const CAUSES: &[&str] = &[
+pub(super) const CAUSES: &[&str] = &[
     "ACCESS_INFO_DISCARDED",
     "ALLOTTED_TIMEOUT",
     "ATTENDED_TRANSFER",

@@ -12,103 +12,14 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use crate::api::ApiState;
-use crate::api::access::Nodes;
-use crate::api::auth::Caller;
 use crate::api::error::ApiError;
-use crate::ids::{AppId, NodeId, RoomId, RoomName, SessionId};
-use crate::reconciler::{Accepted, Intent, IntentError, Link, NodeReport};
+use crate::ids::{AppId, NodeId, RoomId, RoomName};
+use crate::reconciler::{Accepted, Intent, IntentError};
 use crate::room::{Kind, Origin, Registration};
 use crate::store::{NameOutcome, StoreError};
 
-/// What a caller waits when there is no telling when a node comes up.
-const NODE_RETRY: Duration = Duration::from_secs(5);
-
 /// How often a room is made anew after its name went to another while it was being made.
 const ROUNDS: usize = 3;
-
-/// What `Max-Sessions` is unless configured; for nodes that have not told theirs yet.
-const USUAL_MAX_CALLS: u64 = 1000;
-
-/// The node of a new room: the one asked for, that of the session it is to stand beside, or the least loaded.
-pub(super) async fn place(
-    state: &ApiState,
-    caller: &Caller,
-    node: Option<NodeId>,
-    session: Option<SessionId>,
-) -> Result<NodeId, ApiError> {
-    let beside = match session {
-        Some(id) => Some(state.find_session(id).await?),
-        None => None,
-    };
-    let nodes = Nodes::now(state);
-    if let Some(node) = node
-        && nodes.get(node).is_none()
-    {
-        return Err(state.failed(IntentError::UnknownNode(node)));
-    }
-    if let Some(call) = &beside {
-        state.own_session(caller, call)?;
-    }
-    let beside = beside.map(|call| call.id().node());
-    if let (Some(node), Some(session_node)) = (node, beside)
-        && node != session_node
-    {
-        return Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "the session is on another node than the one asked for",
-        )
-        .detail(json!({
-            "session_node": session_node.as_str(),
-            "room_node": node.as_str(),
-        })));
-    }
-    match node.or(beside) {
-        Some(pinned) => up(&nodes, pinned),
-        None => least_loaded(&nodes, (state.new_id)().as_u128()),
-    }
-}
-
-fn up(nodes: &Nodes, id: NodeId) -> Result<NodeId, ApiError> {
-    let retry = match nodes.get(id).map(|node| &node.link) {
-        Some(Link::Up) => return Ok(id),
-        Some(Link::Down { retry_after, .. }) => *retry_after,
-        Some(Link::Connecting) | None => NODE_RETRY,
-    };
-    let words = format!("node {id} is down");
-    Err(ApiError::unavailable(words, retry))
-}
-
-/// The node with the smallest part of its calls in use. `draw` decides between equals, so that the rooms of one
-/// moment do not all go to the first of them.
-fn least_loaded(nodes: &Nodes, draw: u128) -> Result<NodeId, ApiError> {
-    let load = |node: &NodeReport| {
-        let max = match node.max_calls {
-            0 => USUAL_MAX_CALLS,
-            max => max,
-        };
-        u128::from(node.calls) * 1_000_000 / u128::from(max)
-    };
-    let up: Vec<_> = nodes
-        .iter()
-        .filter(|node| matches!(node.link, Link::Up))
-        .map(|node| (load(node), node.id))
-        .collect();
-    let Some(least) = up.iter().map(|(load, _)| *load).min() else {
-        let retry = nodes
-            .iter()
-            .filter_map(|node| match &node.link {
-                Link::Down { retry_after, .. } => Some(*retry_after),
-                Link::Connecting | Link::Up => None,
-            })
-            .min()
-            .unwrap_or(NODE_RETRY);
-        return Err(ApiError::unavailable("no node is up", retry));
-    };
-    let equals: Vec<_> = up.iter().filter(|(load, _)| *load == least).collect();
-    let count = u128::try_from(equals.len()).unwrap_or(1);
-    let drawn = usize::try_from(draw % count).unwrap_or(0);
-    Ok(equals[drawn].1)
-}
 
 /// Makes a room.
 pub(super) async fn create(
@@ -261,7 +172,7 @@ async fn take_back(state: &ApiState, app: &AppId, room: RoomId) -> Result<(), Ap
 
 /// Frees the name of a room that is ending. Should this fail, the next to ask for the name finds that its room does
 /// not live.
-pub(super) async fn release(state: &ApiState, registration: &Registration, room: RoomId) {
+pub(crate) async fn release(state: &ApiState, registration: &Registration, room: RoomId) {
     let name: RoomName = match (registration.origin, registration.name.parse()) {
         (Origin::Gateway, Ok(name)) => name,
         (Origin::Gateway | Origin::Voipbin, _) => return,

@@ -6,9 +6,11 @@
 //! against these schemas, and fails for a route that is not here.
 #![allow(dead_code, reason = "what stands here is read by the macros alone")]
 
+use utoipa::openapi::schema::SchemaType;
+use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
-use super::commands::{Operation, Status};
+use super::commands::{CAUSES, Operation, Status};
 use super::playback::{Operation as Playing, Volume as PlayVolume};
 use super::rooms::{MemberList, RoomDetail, RoomList, RoomRef};
 use super::sessions::{SessionList, SessionRow};
@@ -21,6 +23,51 @@ use super::sessions::{SessionList, SessionRow};
 ))]
 pub(crate) struct Paths;
 
+/// A conference: its node, and a UUID in lower case.
+#[derive(ToSchema)]
+#[schema(
+    as = RoomId,
+    pattern = "^[A-Za-z0-9]{5}-room-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+)]
+pub(super) struct RoomIdText(String);
+
+/// A call: its node, and the UUID of its channel in lower case.
+#[derive(ToSchema)]
+#[schema(
+    as = SessionId,
+    pattern = "^[A-Za-z0-9]{5}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+)]
+pub(super) struct SessionIdText(String);
+
+/// Where a call is.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum CallState {
+    Ringing,
+    Parked,
+    Acting,
+    Joining,
+    InRoom,
+    Leaving,
+}
+
+/// Who called whom, as FreeSWITCH sees it.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum CallDirection {
+    Inbound,
+    Outbound,
+}
+
+/// Whether something plays.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum PlaybackStatus {
+    Playing,
+    Paused,
+    Stopped,
+}
+
 /// A conference that is to be made.
 #[derive(ToSchema)]
 struct NewConference {
@@ -31,6 +78,7 @@ struct NewConference {
     #[schema(pattern = "^[A-Za-z0-9]{5}$")]
     node: Option<String>,
     /// The call whose node it is to be on.
+    #[schema(value_type = Option<SessionIdText>)]
     session: Option<String>,
 }
 
@@ -39,16 +87,35 @@ struct NewConference {
 #[into_params(parameter_in = Query)]
 struct PageQuery {
     /// How many rows at most. What is above the most allowed is taken as that.
-    #[param(minimum = 1)]
+    #[param(schema_with = limit)]
     limit: Option<u64>,
     /// The `cursor` of the page before, as it was.
     cursor: Option<String>,
+}
+
+/// Without the format that a number of so many bits would have: any is taken.
+fn limit() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+}
+
+fn cause() -> ObjectBuilder {
+    let causes = CAUSES.iter().map(|cause| Some(*cause)).chain([None]);
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .description(Some(
+            "FreeSWITCH's name of the hang-up cause. Without it, `NORMAL_CLEARING`.",
+        ))
+        .enum_values(Some(causes))
 }
 
 /// What every command can carry.
 #[derive(ToSchema)]
 struct Command {
     /// The caller's own id of the command, echoed in the webhook it leads to. Made when not given.
+    /// Given again for the same call or conference within 60 seconds of the answer, that answer is repeated and nothing is
+    /// done; with anything else in the body it is 409.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
     command_uid: Option<String>,
 }
@@ -57,10 +124,13 @@ struct Command {
 #[derive(ToSchema)]
 struct Join {
     /// The conference.
+    #[schema(value_type = RoomIdText)]
     room_id: String,
     /// Whether the member can be heard. Without it, members of a conference made through this API join muted.
     muted: Option<bool>,
     /// The caller's own id of the command, echoed in the webhook it leads to. Made when not given.
+    /// Given again for the same call or conference within 60 seconds of the answer, that answer is repeated and nothing is
+    /// done; with anything else in the body it is 409.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
     command_uid: Option<String>,
 }
@@ -68,9 +138,11 @@ struct Join {
 /// How to end a call.
 #[derive(ToSchema)]
 struct Hangup {
-    /// FreeSWITCH's name of the hang-up cause. Without it, `NORMAL_CLEARING`.
+    #[schema(schema_with = cause)]
     cause: Option<String>,
     /// The caller's own id of the command.
+    /// Given again for the same call or conference within 60 seconds of the answer, that answer is repeated and nothing is
+    /// done; with anything else in the body it is 409.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
     command_uid: Option<String>,
 }
@@ -99,6 +171,8 @@ const ROOM: &str = "acW68-room-550e8400-e29b-41d4-a716-446655440000";
     responses(
         (status = 201, description = "It is made.", body = RoomRef,
          example = json!({"room_id": ROOM})),
+        (status = 403, description = "The session is another app's.", body = Failure),
+        (status = 404, description = "There is no such node or session.", body = Failure),
         (status = 409, description = "The name is taken: `detail.room_id` has it. Or session and node are apart.", body = Failure,
          example = json!({"success": false, "error": "Conference name already taken for this application", "detail": {"room_id": ROOM}})),
     )
@@ -118,7 +192,7 @@ fn list() {}
 /// Read a conference
 #[utoipa::path(
     get, path = "/api/v1/conferences/{room_id}", tag = "conferences",
-    params(("room_id" = String, Path, description = "The conference.")),
+    params(("room_id" = RoomIdText, Path, description = "The conference.")),
     responses(
         (status = 200, description = "How it is. `created_at` is in unix seconds here.", body = RoomDetail,
          example = json!({"room_id": ROOM, "name": "weekly-standup", "created_at": "1711036800", "members": 5, "playback_status": "stopped", "playback_volume": 0, "playback_urls": [], "playback_operation_id": ""})),
@@ -133,7 +207,7 @@ fn get() {}
 /// Another app's conference is not found here.
 #[utoipa::path(
     get, path = "/api/v1/conferences/{room_id}/members", tag = "conferences",
-    params(("room_id" = String, Path, description = "The conference."), PageQuery),
+    params(("room_id" = RoomIdText, Path, description = "The conference."), PageQuery),
     responses(
         (status = 200, description = "A page: 50 unless asked otherwise, 1,000 at most.", body = MemberList,
          example = json!({"room_id": ROOM, "members": [{"uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "did": "747713001", "caller_id": "527121102", "muted": false}], "cursor": ""})),
@@ -148,7 +222,7 @@ fn members() {}
 /// conference its `conference.destroyed`, at the latest 10 seconds after the answer.
 #[utoipa::path(
     delete, path = "/api/v1/conferences/{room_id}", tag = "conferences",
-    params(("room_id" = String, Path, description = "The conference.")),
+    params(("room_id" = RoomIdText, Path, description = "The conference.")),
     responses(
         (status = 200, description = "It ends.", body = RoomRef, example = json!({"room_id": ROOM})),
         (status = 403, description = "It is another app's.", body = Failure),
@@ -168,7 +242,7 @@ fn sessions() {}
 /// Read a call
 #[utoipa::path(
     get, path = "/api/v1/sessions/{uuid}", tag = "sessions",
-    params(("uuid" = String, Path, description = "The call.")),
+    params(("uuid" = SessionIdText, Path, description = "The call.")),
     responses(
         (status = 200, description = "How it is. `state` is `ringing`, `parked`, `acting`, `joining`, `in_room` or `leaving`.", body = SessionRow,
          example = json!({"uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "node": "acW68", "did": "747713001", "caller_id": "527121102", "direction": "inbound", "state": "in_room", "room_id": ROOM, "created_at": "2026-05-06T12:34:56Z"})),
@@ -183,8 +257,8 @@ macro_rules! command {
         $(#[$doc])*
         #[utoipa::path(
             post, path = $path, tag = "commands",
-            params(("uuid" = String, Path, description = "The call.")),
-            request_body(content = Option<$body>, example = json!($request)),
+            params(("uuid" = SessionIdText, Path, description = "The call.")),
+            request_body(content = $body, example = json!($request)),
             responses(
                 (status = 202, description = "It is begun; the webhook tells when it is done.", body = $answer, example = json!($example)),
                 (status = 403, description = "The call is another app's.", body = Failure),
@@ -203,14 +277,14 @@ macro_rules! command {
 /// Its webhook is `conference.member.joined`, or `conference.member.join_failed`.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{uuid}/commands/conference/join", tag = "commands",
-    params(("uuid" = String, Path, description = "The call.")),
+    params(("uuid" = SessionIdText, Path, description = "The call.")),
     request_body(content = Join, example = json!({"room_id": ROOM})),
     responses(
         (status = 200, description = "It is in there already.", body = Status, example = json!({"status": "already_joined", "room_id": ROOM})),
         (status = 202, description = "It is begun.", body = Status, example = json!({"status": "joining", "room_id": ROOM})),
         (status = 403, description = "The call or the conference is another app's.", body = Failure),
         (status = 404, description = "There is no such call or conference.", body = Failure),
-        (status = 409, description = "The call is in another conference, still leaving one, or on another node.", body = Failure,
+        (status = 409, description = "The call is in another conference, still leaving one, or on another node. Or the `command_uid` was given to another command.", body = Failure,
          example = json!({"success": false, "error": "Session is already in a different conference room. Use conference/leave first."})),
         (status = 502, description = "FreeSWITCH refused.", body = Failure),
         (status = 504, description = "FreeSWITCH did not answer in time: it may be done or not.", body = Failure),
@@ -225,7 +299,7 @@ command! {
     leave, "/api/v1/sessions/{uuid}/commands/conference/leave",
     Command, {"command_uid": "leave-1"}, Status,
     {"status": "leaving", "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
-    "It is still joining."
+    "It is still joining. Or the `command_uid` was given to another command."
 }
 
 command! {
@@ -235,7 +309,7 @@ command! {
     mute, "/api/v1/sessions/{uuid}/commands/conference/mute",
     Command, {"command_uid": "mute-1"}, Status,
     {"status": "muted", "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
-    "It is muted already, or still joining."
+    "It is muted already, or still joining. Or the `command_uid` was given to another command."
 }
 
 command! {
@@ -245,7 +319,7 @@ command! {
     unmute, "/api/v1/sessions/{uuid}/commands/conference/unmute",
     Command, {"command_uid": "unmute-1"}, Status,
     {"status": "unmuted", "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
-    "It is unmuted already, or still joining."
+    "It is unmuted already, or still joining. Or the `command_uid` was given to another command."
 }
 
 command! {
@@ -255,7 +329,7 @@ command! {
     answer, "/api/v1/sessions/{uuid}/commands/answer",
     Command, {"command_uid": "answer-1"}, Operation,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "in_progress"},
-    "It is answered already."
+    "It is answered already. Or the `command_uid` was given to another command."
 }
 
 command! {
@@ -265,7 +339,7 @@ command! {
     hangup, "/api/v1/sessions/{uuid}/commands/hangup",
     Hangup, {"cause": "NORMAL_CLEARING"}, Operation,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "in_progress"},
-    "It is ending already."
+    "It is ending already. Or the `command_uid` was given to another command."
 }
 
 /// What to play.
@@ -275,6 +349,8 @@ struct Play {
     #[schema(min_items = 1, max_items = 128)]
     urls: Vec<String>,
     /// The caller's own id of the command, echoed in the webhooks it leads to.
+    /// Given again for the same call or conference within 60 seconds of the answer, that answer is repeated and nothing is
+    /// done; with anything else in the body it is 409.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
     command_uid: Option<String>,
 }
@@ -286,6 +362,8 @@ struct NewVolume {
     #[schema(minimum = -50, maximum = 7)]
     volume: i64,
     /// The caller's own id of the command, echoed in the webhook it leads to.
+    /// Given again for the same call or conference within 60 seconds of the answer, that answer is repeated and nothing is
+    /// done; with anything else in the body it is 409.
     #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
     command_uid: Option<String>,
 }
@@ -299,7 +377,7 @@ macro_rules! control {
         $(#[$doc])*
         #[utoipa::path(
             post, path = $path, tag = "playback",
-            params(("room_id" = String, Path, description = "The conference.")),
+            params(("room_id" = RoomIdText, Path, description = "The conference.")),
             request_body(content = $body, example = json!($request)),
             responses(
                 (status = 202, description = "It is accepted.", body = $answer, example = json!($example)),
@@ -322,7 +400,7 @@ control! {
     play, "/api/v1/conferences/{room_id}/play",
     Play, {"urls": ["https://cdn.example.com/announcement.wav"]}, Playing,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "in_progress"},
-    "The conference has no members yet, or too much waits to be played."
+    "The conference has no members yet, or too much waits to be played. Or the `command_uid` was given to another command."
 }
 
 control! {
@@ -332,7 +410,7 @@ control! {
     pause, "/api/v1/conferences/{room_id}/pause",
     Command, {"command_uid": "pause-1"}, Playing,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "paused"},
-    "Nothing is playing."
+    "Nothing is playing. Or the `command_uid` was given to another command."
 }
 
 control! {
@@ -342,7 +420,7 @@ control! {
     stop, "/api/v1/conferences/{room_id}/stop",
     Command, {"command_uid": "stop-1"}, Playing,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "status": "stopped"},
-    "Not answered by this command."
+    "The `command_uid` was given to another command."
 }
 
 control! {
@@ -352,5 +430,5 @@ control! {
     volume, "/api/v1/conferences/{room_id}/volume",
     NewVolume, {"volume": 2}, PlayVolume,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "volume": 2},
-    "Not answered by this command."
+    "The `command_uid` was given to another command."
 }

@@ -2,10 +2,10 @@
 //!
 //! Owns its routes, handlers and wire types, which are apart from the domain's so that either can change alone.
 
+mod asked;
 mod commands;
 mod create;
 mod docs;
-mod lists;
 mod playback;
 mod rooms;
 mod sessions;
@@ -15,8 +15,8 @@ use axum::routing::{get, post};
 
 use super::Shared;
 
+pub(crate) use create::release;
 pub(crate) use docs::{Failure, Paths};
-pub use playback::PlayRules;
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()

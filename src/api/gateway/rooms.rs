@@ -13,6 +13,8 @@ use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::cursor::List;
 use crate::api::error::ApiError;
+use crate::api::lists::{self, Listed, Source};
+use crate::api::placement;
 use crate::api::request::{Page, PathId};
 use crate::ids::{NodeId, RoomId, RoomName, SessionId};
 use crate::reconciler::{Accepted, Intent, Refusal};
@@ -20,10 +22,12 @@ use crate::room::Member;
 use crate::store::record::{RoomHead, decode_room};
 use crate::store::{EntityId, EntityKind};
 
-use super::{create, lists, playback};
+use super::docs::{PlaybackStatus, RoomIdText, SessionIdText};
+use super::{create, playback};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomRef {
+    #[schema(value_type = RoomIdText)]
     room_id: String,
 }
 
@@ -35,10 +39,12 @@ pub(super) struct RoomList {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomRow {
+    #[schema(value_type = RoomIdText)]
     room_id: String,
     name: String,
     members: usize,
     /// RFC 3339 here, unix seconds in [`RoomDetail`]: both as documented.
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
@@ -46,10 +52,13 @@ pub(super) struct RoomRow {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomDetail {
+    #[schema(value_type = RoomIdText)]
     room_id: String,
     name: String,
+    #[schema(pattern = "^[0-9]+$")]
     created_at: String,
     members: usize,
+    #[schema(value_type = PlaybackStatus)]
     playback_status: &'static str,
     playback_volume: i8,
     playback_urls: Vec<String>,
@@ -60,6 +69,7 @@ pub(super) struct RoomDetail {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct MemberList {
+    #[schema(value_type = RoomIdText)]
     room_id: String,
     members: Vec<MemberRow>,
     cursor: String,
@@ -69,6 +79,7 @@ pub(super) struct MemberList {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct MemberRow {
+    #[schema(value_type = SessionIdText)]
     uuid: String,
     did: String,
     caller_id: String,
@@ -84,7 +95,7 @@ pub(super) async fn create(
     let name: RoomName = fields.required("name")?;
     let node: Option<NodeId> = fields.parsed("node")?;
     let session: Option<SessionId> = fields.parsed("session")?;
-    let node = create::place(&state, &caller, node, session).await?;
+    let node = placement::place(&state, &caller, node, session).await?;
     let room = create::create(&state, &caller.app, &name, node).await?;
     Ok((StatusCode::CREATED, Json(RoomRef::of(room))))
 }
@@ -98,15 +109,15 @@ pub(super) async fn list(
     let limit = page.limit(50, 200);
     let state = &*state;
     let nodes = &Nodes::now(state);
-    let what = (EntityKind::Room, List::Rooms);
+    let what = (Source::Entities(EntityKind::Room), List::Rooms);
     let rows = lists::page(
         state,
         nodes,
         &caller,
         what,
-        (&page, limit),
-        |entry| async move {
-            let EntityId::Room(id) = entry.entity else {
+        (page.cursor.as_deref(), limit),
+        |listed| async move {
+            let Listed::Entity(EntityId::Room(id)) = listed else {
                 return Ok(None);
             };
             let head = state.open_room(id).await?;

@@ -10,12 +10,13 @@ use crate::api::access::Nodes;
 use crate::api::auth::Caller;
 use crate::api::cursor::List;
 use crate::api::error::ApiError;
+use crate::api::lists::{self, Listed, Source};
 use crate::api::request::{Page, PathId};
 use crate::ids::SessionId;
 use crate::session::SessionState;
 use crate::store::{EntityId, EntityKind};
 
-use super::lists;
+use super::docs::{CallDirection, CallState, RoomIdText, SessionIdText};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct SessionList {
@@ -25,14 +26,20 @@ pub(super) struct SessionList {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct SessionRow {
+    #[schema(value_type = SessionIdText)]
     uuid: String,
+    #[schema(pattern = "^[A-Za-z0-9]{5}$")]
     node: String,
     did: String,
     caller_id: String,
+    #[schema(value_type = CallDirection)]
     direction: &'static str,
+    #[schema(value_type = CallState)]
     state: &'static str,
     /// `null` while it is in none.
+    #[schema(value_type = Option<RoomIdText>)]
     room_id: Option<String>,
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
@@ -47,15 +54,15 @@ pub(super) async fn list(
     let limit = page.limit(50, 200);
     let state = &*state;
     let nodes = &Nodes::now(state);
-    let what = (EntityKind::Session, List::Sessions);
+    let what = (Source::Entities(EntityKind::Session), List::Sessions);
     let rows = lists::page(
         state,
         nodes,
         &caller,
         what,
-        (&page, limit),
-        |entry| async move {
-            let EntityId::Session(id) = entry.entity else {
+        (page.cursor.as_deref(), limit),
+        |listed| async move {
+            let Listed::Entity(EntityId::Session(id)) = listed else {
                 return Ok(None);
             };
             let call = state.live_session(id).await?;

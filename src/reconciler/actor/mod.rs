@@ -14,7 +14,7 @@ mod state;
 mod step;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -35,6 +35,7 @@ use crate::time::Timestamp;
 
 use super::Settings;
 use super::belief::{Belief, FreshIds, Order, Outcome, Rules};
+use super::dispatch::Dispatch;
 use super::feed::FromNode;
 use super::intent::{Accepted, Intent, IntentError, Refusal};
 use super::news::{Dump, ListedChannel, Snapshot};
@@ -129,7 +130,7 @@ pub(super) enum Work {
 }
 
 /// A caller who is answered later, and what it is told when all goes well.
-type Waiting = (Accepted, oneshot::Sender<Result<Accepted, IntentError>>);
+pub(super) type Waiting = (Accepted, oneshot::Sender<Result<Accepted, IntentError>>);
 
 /// How the actor stands, for those who report it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -174,6 +175,9 @@ pub(super) struct Actor {
     settings: Settings,
     owner: Uuid,
     queue: mpsc::Sender<Work>,
+    dispatch: Dispatch,
+    /// Of orders for which there was no room: it goes before what has queued.
+    own: Vec<Work>,
     standing: watch::Sender<Standing>,
     told: Arc<Notify>,
     tasks: TaskTracker,
@@ -200,8 +204,8 @@ pub(super) struct Actor {
     resync_not_before: Instant,
     /// The event connection that was last acted on, by its number.
     connection: u64,
-    /// Records that cannot be read: left alone, and not written over.
-    unreadable: HashSet<EntityId>,
+    /// The store's list of deadlines cannot be read, and that was said.
+    due_unreadable: bool,
     next_lease: Instant,
     next_due: Instant,
     next_read: Instant,
@@ -220,6 +224,7 @@ impl Actor {
         settings: Settings,
         owner: Uuid,
         queue: mpsc::Sender<Work>,
+        dispatch: Dispatch,
         standing: watch::Sender<Standing>,
         told: Arc<Notify>,
         tasks: TaskTracker,
@@ -233,6 +238,8 @@ impl Actor {
             settings,
             owner,
             queue,
+            dispatch,
+            own: Vec::new(),
             standing,
             told,
             tasks,
@@ -251,7 +258,7 @@ impl Actor {
             next_resync: now,
             resync_not_before: now,
             connection: 0,
-            unreadable: HashSet::new(),
+            due_unreadable: false,
             next_lease: now,
             next_due: now,
             next_read: now,
@@ -315,6 +322,7 @@ impl Actor {
             self.keep_lease().await;
             self.read_again().await;
             let mut items: Vec<Item> = fresh.drain(..).map(Item::News).collect();
+            items.extend(self.own.drain(..).map(Item::Work));
             items.extend(asked.drain(..).map(Item::Work));
             self.add_due(&mut items).await;
             if !items.is_empty() {
@@ -357,6 +365,9 @@ impl Actor {
 
     fn next_wake(&self) -> Instant {
         let mut wake = self.next_lease;
+        if !self.own.is_empty() {
+            return Instant::now();
+        }
         if self.lease.is_some() {
             // Each time stands under the conditions under which something is done about it: one that has passed and is not
             // acted on would wake the actor for ever.

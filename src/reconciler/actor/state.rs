@@ -18,15 +18,21 @@ impl Actor {
             return;
         }
         match self.store.read_node(self.id()).await {
-            Ok(entities) => {
+            Ok(found) => {
                 self.forget();
                 let (mut rooms, mut calls) = (0_u64, 0_u64);
-                for (entity, record) in entities {
+                for (entity, record) in found.records {
                     match entity {
                         EntityId::Room(_) => rooms += 1,
                         EntityId::Session(_) => calls += 1,
                     }
                     self.believe_or_leave(entity, Some(&record));
+                }
+                for (entity, error) in found.unreadable {
+                    match entity {
+                        Some(entity) => self.leave(entity, &error),
+                        None => self.report_corrupt(&error),
+                    }
                 }
                 self.stale = false;
                 tracing::info!(node.id = %self.id(), rooms, calls, "what is stored of the node is read");
@@ -68,7 +74,13 @@ impl Actor {
 
     pub(super) async fn reload(&mut self, entities: &BTreeSet<EntityId>) -> Result<(), StoreError> {
         for entity in entities {
-            let record = self.store.read(*entity).await?;
+            let record = match self.store.read(*entity).await {
+                Err(error) if !error.is_retryable() => {
+                    self.leave(*entity, &error);
+                    continue;
+                }
+                record => record?,
+            };
             if let EntityId::Room(id) = entity
                 && self
                     .belief
@@ -91,15 +103,24 @@ impl Actor {
     fn believe_or_leave(&mut self, entity: EntityId, record: Option<&crate::store::Record>) {
         match self.believe(entity, record) {
             Ok(()) => {
-                self.unreadable.remove(&entity);
+                self.belief.take_up(entity);
             }
-            Err(error) => {
-                if self.unreadable.insert(entity) {
-                    metrics::counter!(names::STORE_CORRUPT, "node" => self.label()).increment(1);
-                    tracing::error!(node.id = %self.id(), %error, "a stored record is left alone");
-                }
-            }
+            Err(error) => self.leave(entity, &error),
         }
+    }
+
+    /// Believes nothing of an entity whose record cannot be read, and writes nothing over it.
+    fn leave(&mut self, entity: EntityId, error: &StoreError) {
+        self.versions.remove(&entity);
+        self.set_deadline(entity, None);
+        if self.belief.leave_alone(entity) {
+            self.report_corrupt(error);
+        }
+    }
+
+    fn report_corrupt(&self, error: &StoreError) {
+        metrics::counter!(names::STORE_CORRUPT, "node" => self.label()).increment(1);
+        tracing::error!(node.id = %self.id(), %error, "a stored record is left alone");
     }
 
     pub(super) fn set_deadline(&mut self, entity: EntityId, at: Option<Timestamp>) {
@@ -136,6 +157,12 @@ impl Actor {
                     match self.reload(&unknown).await {
                         Ok(()) => due.extend(unknown),
                         Err(error) => self.store_failed(&error),
+                    }
+                }
+                // Not those of this replica: it knows them itself.
+                Err(error) if !error.is_retryable() => {
+                    if !std::mem::replace(&mut self.due_unreadable, true) {
+                        self.report_corrupt(&error);
                     }
                 }
                 Err(error) => self.store_failed(&error),

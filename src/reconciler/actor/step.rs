@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -19,7 +20,6 @@ use crate::webhook::payload;
 use crate::reconciler::belief::{About, Cx, FreshIds, Notice, Order};
 use crate::reconciler::feed::FromNode;
 use crate::reconciler::intent::{Accepted, Intent, IntentError};
-use crate::reconciler::orders;
 
 use super::{Actor, Applied, CONFLICT_TRIES, Item, Waiting, Work, views};
 
@@ -29,6 +29,9 @@ type Writes = (
     Vec<ViewWrite>,
     Vec<(EntityId, Option<Timestamp>)>,
 );
+
+/// Tells a caller what came of its intent.
+type Reply = oneshot::Sender<Result<Accepted, IntentError>>;
 
 impl Actor {
     /// What a replica that does not reconcile the node has to do with: the rest is the owner's, and is counted.
@@ -281,7 +284,7 @@ impl Actor {
         let mut writes = Vec::new();
         let mut shown = Vec::new();
         let mut deadlines = Vec::new();
-        for entity in touched.iter().filter(|e| !self.unreadable.contains(e)) {
+        for entity in touched {
             let expected = self.versions.get(entity).copied().unwrap_or_default();
             let created = expected == Version::ABSENT;
             let write = match entity {
@@ -400,13 +403,8 @@ impl Actor {
         if let Some(why) = applied.out.resync {
             self.want_resync(why);
         }
-        // In the order they were decided, and before anyone is answered.
-        let mut answers: Vec<Option<_>> = applied
-            .out
-            .orders
-            .iter()
-            .map(|order| Some(orders::give(order, &self.settings.orders, &self.node)))
-            .collect();
+        // Callers are answered when all orders are on their way.
+        let mut told: Vec<(Reply, Result<Accepted, IntentError>)> = Vec::new();
         let mut waiting: HashMap<usize, Waiting> = HashMap::new();
         for (index, item) in items.into_iter().enumerate() {
             match item {
@@ -423,25 +421,17 @@ impl Actor {
                     }
                 }
                 Item::News(FromNode::News(_)) | Item::Due(_) | Item::NodeLost => {}
-                Item::Work(Work::Intent { reply, .. }) => {
-                    match applied.verdicts.remove(&index) {
-                        Some((Ok(accepted), Some(order)))
-                            if !matches!(
-                                accepted,
-                                Accepted::Deleted | Accepted::Playing { .. }
-                            ) =>
-                        {
-                            waiting.insert(order, (accepted, reply));
-                        }
-                        Some((verdict, _)) => {
-                            // A caller that hung up has its answer in the state.
-                            let _gone = reply.send(verdict.map_err(IntentError::from));
-                        }
-                        None => {
-                            let _gone = reply.send(Err(IntentError::Busy));
-                        }
+                Item::Work(Work::Intent { reply, .. }) => match applied.verdicts.remove(&index) {
+                    Some((Ok(accepted), Some(order)))
+                        if !matches!(accepted, Accepted::Deleted | Accepted::Playing { .. }) =>
+                    {
+                        waiting.insert(order, (accepted, reply));
                     }
-                }
+                    Some((verdict, _)) => {
+                        told.push((reply, verdict.map_err(IntentError::from)));
+                    }
+                    None => told.push((reply, Err(IntentError::Busy))),
+                },
                 Item::Work(Work::AwaitFence { token, seen }) => {
                     self.fences.retain(|_, waits| !waits.is_closed());
                     self.fences.insert(token, seen);
@@ -461,11 +451,11 @@ impl Actor {
                     caller: Some((accepted, reply)),
                     ..
                 }) => {
-                    let told = match applied.verdicts.remove(&index) {
+                    let accepted = match applied.verdicts.remove(&index) {
                         Some((Ok(told), _)) => told,
                         Some((Err(_), _)) | None => accepted,
                     };
-                    let _gone = reply.send(Ok(told));
+                    told.push((reply, Ok(accepted)));
                 }
                 Item::Work(Work::WhichPlaying { reply }) => {
                     let _gone = reply.send(self.belief.playing_rooms());
@@ -488,46 +478,25 @@ impl Actor {
                 ) => {}
             }
         }
-        for (index, order) in applied.out.orders.into_iter().enumerate() {
-            let Some(answer) = answers.get_mut(index).and_then(Option::take) else {
-                continue;
-            };
-            let caller = waiting.remove(&index);
-            let queue = self.queue.clone();
-            let node = self.id();
-            self.tasks.spawn(async move {
-                let result = answer.await;
-                let verdict = orders::verdict(&order, &result);
-                if let Ok(text) = &result
-                    && orders::is_told(&order)
-                {
-                    let text = text.clone();
-                    // The caller is answered when what it led to is committed. The actor ends only when the program
-                    // does.
-                    let answered = Work::Answered {
-                        order,
-                        text,
-                        caller,
-                    };
-                    let _stopping = queue.send(answered).await;
-                    return;
-                }
-                if let Err(error) = &result {
-                    tracing::info!(node.id = %node, ?order, %error, "FreeSWITCH did not carry an order out");
-                    // Unknown is not refused: what was asked for stands until its deadline.
-                    if *error != CommandError::Unknown {
-                        let failed = Work::Failed {
-                            order,
-                            error: error.clone(),
-                        };
-                        // The actor ends only when the program does, and then the deadline is the next one's.
-                        let _stopping = queue.send(failed).await;
-                    }
-                }
-                if let Some((accepted, reply)) = caller {
-                    let _gone = reply.send(verdict.map(|()| accepted));
-                }
-            });
+        let orders = applied.out.orders.into_iter().enumerate();
+        let errands = orders.map(|(index, order)| (order, waiting.remove(&index)));
+        let refused = self.dispatch.give(errands);
+        if !refused.is_empty() {
+            let count = refused.len() as u64;
+            tracing::error!(node.id = %self.id(), count, "orders were refused: too many are waiting for the node");
+            metrics::counter!(names::NODE_BUSY, "node" => self.label(), "queue" => "orders")
+                .increment(count);
+        }
+        for (order, caller) in refused {
+            if let Some((_, reply)) = caller {
+                told.push((reply, Err(CommandError::Busy.into())));
+            }
+            let error = CommandError::Busy;
+            self.own.push(Work::Failed { order, error });
+        }
+        for (reply, verdict) in told {
+            // A caller that hung up has its answer in the state.
+            let _gone = reply.send(verdict);
         }
         if self.lease.is_none() {
             self.forget();

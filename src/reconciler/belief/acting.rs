@@ -20,9 +20,15 @@ impl Belief {
     }
 
     /// The call has left a room that has something for it to do.
-    pub(super) fn act_after(&mut self, session: SessionId, actions: &[Action], cx: &mut Cx<'_>) {
+    pub(super) fn act_after(
+        &mut self,
+        session: SessionId,
+        room: RoomId,
+        actions: &[Action],
+        cx: &mut Cx<'_>,
+    ) {
         if let Some(call) = self.sessions.get(&session)
-            && let Some(run) = self.make_run(call, Purpose::After, actions, cx)
+            && let Some(run) = self.make_run(call, Purpose::After(room), actions, cx)
         {
             self.session_input(session, SessionInput::ThenAct { run }, cx);
         }

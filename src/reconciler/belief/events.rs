@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, MemberId, RoomId, SessionId};
 use crate::room::{EventStamp, LeftReason, PlayInput, RecordInput, RoomInput, Unplayed, Who};
 use crate::session::{Direction, SessionInput, SessionState};
+use crate::store::EntityId;
 use crate::time::Timestamp;
 
 use crate::reconciler::news::{ChannelChange, ConferenceChange, Identity, MemberBlock, News, What};
@@ -313,6 +314,9 @@ impl Belief {
         cx: &mut Cx<'_>,
     ) {
         let Some(core) = self.core else { return };
+        if self.left_alone.contains(&EntityId::Session(id)) {
+            return;
+        }
         let identity = self.identities.get(&id.channel());
         let answered_at = identity.and_then(|i| i.answered_at);
         if let Some(over) = self.sessions.get_mut(&id) {

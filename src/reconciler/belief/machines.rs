@@ -11,6 +11,9 @@ use super::{About, Belief, Cx, Notice, Order};
 
 impl Belief {
     pub(super) fn room_input(&mut self, id: RoomId, input: RoomInput, cx: &mut Cx<'_>) {
+        if self.left_alone.contains(&EntityId::Room(id)) {
+            return;
+        }
         let room = self
             .rooms
             .entry(id)
@@ -70,7 +73,7 @@ impl Belief {
                         };
                         Order::Describe {
                             room: id,
-                            registration: registration.clone(),
+                            registration: Box::new(registration.clone()),
                         }
                     }
                 };
@@ -110,7 +113,7 @@ impl Belief {
                     .unwrap_or_default();
                 if self.sessions.contains_key(&session) {
                     self.session_input(session, SessionInput::Left { room: id, sequence }, cx);
-                    self.act_after(session, &then, cx);
+                    self.act_after(session, id, &then, cx);
                 }
             }
             RoomEffect::SessionStays { session } => {
@@ -140,15 +143,22 @@ impl Belief {
                     reason,
                     synthesized,
                 } => self.room_gone(room, session, sequence, (reason, synthesized), cx),
-                SessionEffect::Step { id: step_id, step } => cx.out.orders.push(Order::Step {
+                SessionEffect::Step {
+                    room,
+                    id: step_id,
+                    step,
+                } => cx.out.orders.push(Order::Step {
                     session: id,
+                    room,
                     id: step_id,
                     step,
                 }),
                 SessionEffect::AskAgain => {
                     cx.out.resync = Some("a step may not have been begun");
                 }
-                SessionEffect::Break => cx.out.orders.push(Order::Break { session: id }),
+                SessionEffect::Break { room } => {
+                    cx.out.orders.push(Order::Break { session: id, room });
+                }
                 SessionEffect::Ready { room } => {
                     let deadline = cx.now + self.rules.patience.join;
                     let enter = RoomInput::Enter {

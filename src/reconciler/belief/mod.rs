@@ -114,8 +114,8 @@ pub enum Order {
     Describe {
         /// The room.
         room: RoomId,
-        /// Whose.
-        registration: Registration,
+        /// Whose, and what it does.
+        registration: Box<Registration>,
     },
     /// About what plays in a room.
     Play {
@@ -146,6 +146,8 @@ pub enum Order {
     Step {
         /// The call.
         session: SessionId,
+        /// Whose actions it is one of.
+        room: RoomId,
         /// Which step.
         id: StepId,
         /// What to do.
@@ -155,6 +157,8 @@ pub enum Order {
     Break {
         /// The call.
         session: SessionId,
+        /// Whose actions it was busy with.
+        room: RoomId,
     },
     /// Answer the call.
     Answer {
@@ -222,6 +226,8 @@ pub struct Belief {
     unlisted: BTreeSet<ChannelId>,
     ended: BTreeMap<ChannelId, Timestamp>,
     touched: BTreeSet<EntityId>,
+    /// What is stored of these cannot be read: nothing is believed of them, and nothing makes it.
+    left_alone: BTreeSet<EntityId>,
     rules: Rules,
     /// Whether the node can be reached just now.
     reachable: bool,
@@ -240,6 +246,7 @@ impl Belief {
             unlisted: BTreeSet::new(),
             ended: BTreeMap::new(),
             touched: BTreeSet::new(),
+            left_alone: BTreeSet::new(),
             rules,
             reachable: false,
         }
@@ -334,6 +341,20 @@ impl Belief {
             Some(session) => self.sessions.insert(id, session),
             None => self.sessions.remove(&id),
         };
+    }
+
+    /// Believes nothing of this from here on, because what is stored of it cannot be read; `false`: that was so already.
+    pub fn leave_alone(&mut self, entity: EntityId) -> bool {
+        match entity {
+            EntityId::Room(id) => self.put_room(id, None),
+            EntityId::Session(id) => self.put_session(id, None),
+        }
+        self.left_alone.insert(entity)
+    }
+
+    /// It can be read again.
+    pub fn take_up(&mut self, entity: EntityId) {
+        self.left_alone.remove(&entity);
     }
 
     /// Forgets everything but who the channels are: it is loaded anew.

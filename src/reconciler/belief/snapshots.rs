@@ -6,6 +6,7 @@ use crate::ids::{ChannelId, MemberId, RoomId, SessionId};
 use crate::room::plan::{Shown, Suspect, plan};
 use crate::room::{Registration, RoomInput, RoomState, RoomStatus, Who};
 use crate::session::{Place, SessionInput, SessionState};
+use crate::store::EntityId;
 
 use crate::reconciler::meta;
 use crate::reconciler::news::{Dump, ListedChannel, ShownRoom, Snapshot};
@@ -49,7 +50,9 @@ impl Belief {
         for id in ids {
             // Two lives of one name can be listed at once; the list is newest first, and the newest one counts.
             let newest = shown.get(&id).and_then(|lives| lives.first().copied());
-            if newest.is_none() && !self.rooms.contains_key(&id) {
+            if (newest.is_none() && !self.rooms.contains_key(&id))
+                || self.left_alone.contains(&EntityId::Room(id))
+            {
                 continue;
             }
             let view = newest.map(|room| self.shown(room, cx));

@@ -192,7 +192,7 @@ pub struct Counters {
     pub events: u64,
     /// Events that a full queue dropped.
     pub overflowed: u64,
-    /// Events that [`Core::drop_next_events`] dropped.
+    /// Events that [`Core::drop_next_events`] and [`Core::lose_events_about`] dropped.
     pub dropped: u64,
     /// Commands received.
     pub commands: u64,
@@ -227,6 +227,8 @@ pub struct Core {
     originating: BTreeMap<String, originate::Origination>,
     dirty: BTreeSet<String>,
     drop_events: u64,
+    /// Events about this conference or channel are lost.
+    lost: Option<String>,
     shut_down: bool,
     counters: Counters,
 }
@@ -279,6 +281,7 @@ impl Core {
             originating: BTreeMap::new(),
             dirty: BTreeSet::new(),
             drop_events: 0,
+            lost: None,
             shut_down: false,
             counters: Counters::default(),
         };
@@ -311,6 +314,11 @@ impl Core {
     /// The next `n` events are lost to everyone, as if every queue had been full.
     pub fn drop_next_events(&mut self, n: u64) {
         self.drop_events += n;
+    }
+
+    /// Events about this conference or channel are lost to everyone from now on; `None`: no more.
+    pub fn lose_events_about(&mut self, what: Option<String>) {
+        self.lost = what;
     }
 
     /// When there is work to do next.
@@ -571,6 +579,14 @@ impl Core {
     fn emit(&mut self, event: Event) {
         if self.drop_events > 0 {
             self.drop_events -= 1;
+            self.counters.dropped += 1;
+            return;
+        }
+        if let Some(what) = self.lost.as_deref()
+            && ["Conference-Name", "Unique-ID"]
+                .iter()
+                .any(|name| event.get(name).as_deref() == Some(what))
+        {
             self.counters.dropped += 1;
             return;
         }

@@ -10,14 +10,17 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local every, burst, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local whole = every * burst
-local full = tonumber(redis.call('GET', KEYS[1]) or '0')
--- Never further off than an empty bucket, also when the clock was set back.
-full = math.min(math.max(full, now), now + whole)
+local noted = tonumber(redis.call('GET', KEYS[1]) or '0')
+-- Never further off than an empty bucket, also when the clock was set back or the bucket was a larger one.
+local full = math.min(math.max(noted, now), now + whole)
 local there = whole - (full - now)
-local granted = math.min(want, math.floor(there / every))
-if granted <= 0 then
+local granted = math.max(0, math.min(want, math.floor(there / every)))
+local after = full + every * granted
+-- Also when there is no token: what was noted must not keep the bucket empty until then.
+if granted > 0 or noted > full then
+  redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1)
+end
+if granted == 0 then
   return { 0, every - there }
 end
-full = full + every * granted
-redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000) + 1)
 return { granted, 0 }

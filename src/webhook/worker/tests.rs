@@ -26,8 +26,8 @@ use crate::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, T
 use crate::store::memory::MemoryStore;
 use crate::store::{
     Backlog, Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life,
-    ListEntry, ListOf, Message, NameOutcome, OutboxBatch, OutboxCursor, Record, Version, ViewEntry,
-    ViewId, ViewKind,
+    ListEntry, ListOf, Message, NameOutcome, NodeRecords, OutboxBatch, OutboxCursor, Record,
+    Version, ViewEntry, ViewId, ViewKind,
 };
 use crate::time::Timestamp;
 use crate::webhook::guard::Policy;
@@ -598,7 +598,7 @@ impl Store for Flaky {
     async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
         self.gate()?.read_head(entity).await
     }
-    async fn read_node(&self, node: NodeId) -> Result<Vec<(EntityId, Record)>, StoreError> {
+    async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError> {
         self.gate()?.read_node(node).await
     }
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {

@@ -1,0 +1,99 @@
+//! What stands between ownership and the answer of every command: the replay of a `command_uid`, the group's cooldown,
+//! the one domain call.
+//!
+//! Owns their order, once for the commands of calls and of rooms. Leaves out what a command asks for and how its answer
+//! looks, which the handlers hand in.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::api::body::Fields;
+use crate::api::error::ApiError;
+use crate::api::limits::{Group, to_the_end};
+use crate::api::{ApiState, Shared, replay};
+use crate::ids::CommandUid;
+use crate::reconciler::{Accepted, Intent};
+use crate::store::EntityId;
+use crate::store::gate::{Command, CommandAnswer};
+
+/// What of a request decides whether it is carried out.
+pub(super) struct Asked {
+    about: EntityId,
+    /// Only a caller that knows the id can ask again with it; one that was made here is nobody's to repeat.
+    named: Option<Command>,
+    group: Option<&'static Group>,
+}
+
+impl Asked {
+    pub(super) fn new(
+        about: EntityId,
+        route: &str,
+        uid: Option<CommandUid>,
+        fields: &Fields,
+    ) -> Self {
+        Self {
+            about,
+            named: uid.map(|uid| replay::command(about, uid, route, fields)),
+            group: None,
+        }
+    }
+
+    /// It shares a cooldown.
+    pub(super) fn of(self, group: &'static Group) -> Self {
+        Self {
+            group: Some(group),
+            ..self
+        }
+    }
+
+    /// The replay of an earlier answer, or the command and its answer. `check` is what is looked at only when it is not a
+    /// replay, because it may come to another end the second time.
+    pub(super) async fn carried_out(
+        self,
+        state: &Shared,
+        check: impl Future<Output = Result<(), ApiError>> + Send + 'static,
+        intent: Intent,
+        render: fn(Accepted) -> Result<CommandAnswer, ApiError>,
+    ) -> Result<Response, ApiError> {
+        let state = Arc::clone(state);
+        to_the_end(async move {
+            let carry_out = async {
+                check.await?;
+                render(self.submit(&state, intent).await?)
+            };
+            let Some(named) = &self.named else {
+                return replay::respond(carry_out.await?);
+            };
+            if let Some(answer) = state.begin(named).await? {
+                return replay::respond(answer);
+            }
+            let outcome = carry_out.await;
+            state.end(named, &outcome).await;
+            replay::respond(outcome?)
+        })
+        .await
+    }
+
+    async fn submit(&self, state: &ApiState, intent: Intent) -> Result<Accepted, ApiError> {
+        match self.group {
+            Some(group) => state.submit_cooled(group, self.about, intent).await,
+            None => state.submit(intent).await,
+        }
+    }
+}
+
+/// The caller's id of the command.
+pub(super) fn given_uid(fields: &Fields) -> Result<Option<CommandUid>, ApiError> {
+    fields.parsed("command_uid")
+}
+
+/// An answer in a form in which it can be repeated.
+pub(super) fn answered(code: StatusCode, body: &impl Serialize) -> Result<CommandAnswer, ApiError> {
+    Ok(CommandAnswer {
+        status: code.as_u16(),
+        body: serde_json::to_string(body).map_err(|e| ApiError::internal(&e))?,
+    })
+}

@@ -1,0 +1,161 @@
+//! Which files FreeSWITCH may be told to fetch.
+//!
+//! FreeSWITCH resolves names anew and follows redirects without asking us, so this keeps out what a caller asks for
+//! plainly, and no more; a node that can reach what it should not needs a firewall.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use crate::config::PlayConfig;
+use crate::play_url::PlayUrl;
+use crate::webhook::guard::Policy;
+
+/// How long names may take to be resolved.
+const RESOLVE: Duration = Duration::from_secs(2);
+
+/// Which files may be played.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PlayRules {
+    /// Hosts, in lower case; empty: any.
+    pub allow_hosts: Vec<String>,
+    /// Private and loopback addresses too.
+    pub allow_private: bool,
+}
+
+impl PlayRules {
+    /// As configured.
+    pub fn configured(play: &PlayConfig) -> Self {
+        Self {
+            allow_hosts: play.allow_hosts.clone(),
+            allow_private: play.allow_private,
+        }
+    }
+
+    const fn policy(&self) -> Policy {
+        Policy {
+            allow_http: true,
+            allow_private: self.allow_private,
+        }
+    }
+
+    /// What can be said without resolving the host; the name that is to be resolved, if it has one.
+    fn check(&self, url: &PlayUrl) -> Result<Option<String>, String> {
+        let parsed = Url::parse(url.as_str()).map_err(|e| e.to_string())?;
+        self.policy()
+            .check_url(&parsed)
+            .map_err(|e| e.to_string())?;
+        if !self.allow_hosts.is_empty() && !self.allow_hosts.iter().any(|host| host == url.host()) {
+            return Err(format!(
+                "{} is not a host that may be played from",
+                url.host()
+            ));
+        }
+        Ok(match parsed.host() {
+            Some(Host::Domain(name)) => Some(name.to_owned()),
+            Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => None,
+        })
+    }
+
+    /// The names of these files' hosts that are to be resolved, each with the first file that has it.
+    ///
+    /// # Errors
+    /// The index of the first file that may not be played, and why.
+    pub(crate) fn names<'a>(
+        &self,
+        urls: impl IntoIterator<Item = &'a PlayUrl>,
+    ) -> Result<BTreeMap<String, usize>, (usize, String)> {
+        let mut names = BTreeMap::new();
+        for (index, url) in urls.into_iter().enumerate() {
+            if let Some(name) = self.check(url).map_err(|why| (index, why))? {
+                names.entry(name).or_insert(index);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Resolves them all at once.
+    ///
+    /// # Errors
+    /// The index of a file whose host may not be called, and why.
+    pub(crate) async fn resolve_all(
+        &self,
+        names: BTreeMap<String, usize>,
+    ) -> Result<(), (usize, String)> {
+        let looks = names.into_iter().map(|(name, index)| async move {
+            self.resolve(&name).await.map_err(|why| (index, why))
+        });
+        futures_util::future::try_join_all(looks).await?;
+        Ok(())
+    }
+
+    /// Every address of a name must be allowed: which of them FreeSWITCH takes is not ours to say.
+    async fn resolve(&self, name: &str) -> Result<(), String> {
+        let found = tokio::time::timeout(RESOLVE, tokio::net::lookup_host((name, 0)))
+            .await
+            .map_err(|_| format!("{name} was not resolved in time"))?
+            .map_err(|_| format!("{name} cannot be resolved"))?;
+        let mut any = false;
+        for address in found {
+            any = true;
+            self.policy()
+                .check_address(address.ip())
+                .map_err(|_| format!("{name} has an address that may not be called"))?;
+        }
+        if any {
+            Ok(())
+        } else {
+            Err(format!("{name} has no address"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(rules: &PlayRules, url: &str) -> Result<Option<String>, String> {
+        rules.check(&PlayUrl::new(url).unwrap())
+    }
+
+    #[test]
+    fn hosts() {
+        let any = PlayRules::default();
+        assert_eq!(check(&any, "http://1.1.1.1/a"), Ok(None));
+        assert_eq!(
+            check(&any, "https://cdn.example.com/a"),
+            Ok(Some("cdn.example.com".to_owned()))
+        );
+        for inside in ["http://127.0.0.1/a", "http://10.0.0.1/a", "http://0x7f.1/a"] {
+            assert!(check(&any, inside).is_err(), "{inside}");
+        }
+        let private = PlayRules {
+            allow_private: true,
+            ..PlayRules::default()
+        };
+        assert_eq!(check(&private, "http://127.0.0.1:9/a"), Ok(None));
+        assert!(check(&private, "http://169.254.169.254/a").is_err());
+        let listed = PlayRules {
+            allow_hosts: vec!["cdn.example.com".to_owned(), "10.0.0.1".to_owned()],
+            allow_private: false,
+        };
+        assert!(check(&listed, "http://CDN.example.com:81/a").is_ok());
+        assert!(check(&listed, "http://example.com/a").is_err());
+        assert!(
+            check(&listed, "http://10.0.0.1/a").is_err(),
+            "private still"
+        );
+    }
+
+    #[tokio::test]
+    async fn names() {
+        let private = PlayRules {
+            allow_private: true,
+            ..PlayRules::default()
+        };
+        assert_eq!(private.resolve("localhost").await, Ok(()));
+        assert!(PlayRules::default().resolve("localhost").await.is_err());
+        assert!(private.resolve("nowhere.invalid").await.is_err());
+    }
+}

@@ -1,0 +1,48 @@
+//! The VoIPBIN API, `/v1.0`: conferences, the calls in them, and recordings, over the same rooms as the gateway API.
+//!
+//! Owns its routes, handlers, wire types and forms of authentication. A conference is a room: its id is the room's uuid,
+//! which carries the node it is on.
+
+mod auth;
+mod calls;
+mod conferences;
+mod docs;
+mod forms;
+mod recordings;
+mod request;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::Shared;
+
+pub(crate) use docs::Paths;
+
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route(
+            "/conferences",
+            get(conferences::list).post(conferences::create),
+        )
+        .route(
+            "/conferences/{conference_id}",
+            get(conferences::get)
+                .put(conferences::update)
+                .delete(conferences::delete),
+        )
+        .route(
+            "/conferences/{conference_id}/recording_start",
+            post(conferences::recording_start),
+        )
+        .route(
+            "/conferences/{conference_id}/recording_stop",
+            post(conferences::recording_stop),
+        )
+        .route("/conferencecalls", get(calls::list).post(calls::create))
+        .route(
+            "/conferencecalls/{conferencecall_id}",
+            get(calls::get).delete(calls::delete),
+        )
+        .route("/recordings", get(recordings::list))
+        .route("/recordings/{recording_id}", get(recordings::get))
+}

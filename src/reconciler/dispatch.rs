@@ -1,0 +1,313 @@
+//! From the actor to the node: which order is given when, and who is told what came of it.
+//!
+//! What a caller waits for, and what plays, is given at once. What nobody waits for takes its turn in the backlog: a room
+//! of thousands that ends has an order for each of its members, and a caller of another room must not wait for them, nor
+//! may they be refused because they are so many. While the node cannot be reached, or takes no more, they are kept for
+//! a while; what then was not given has failed, and is counted.
+//!
+//! One task a node, beside the actor, so that a slow commit does not hold orders up and a slow node no commit.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::ids::RoomId;
+use crate::node::{CommandError, NodeHandle};
+use crate::telemetry as names;
+
+use super::actor::{Waiting, Work};
+use super::backlog::{Backlog, Waits};
+use super::belief::Order;
+use super::orders::{self, OrderSettings};
+
+/// Orders that are given at once and may be on their way to the task that gives them. It waits for nothing, so they are
+/// a batch of the actor or two; each of them is an intent or about what plays in a room.
+const MOST_PROMPT: usize = 4_096;
+
+/// How long orders are kept that cannot be given. What they were decided for has run out by then: the deadlines of
+/// leaves, and of rooms that end, are as long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the backlog rests when the node took no more.
+const REST: Duration = Duration::from_millis(50);
+
+/// How often orders that cannot be given are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long what is left may take when the program is stopped: FreeSWITCH parks 3,000 calls in half of it.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// An order, and who waits for it.
+pub(super) type Errand = (Order, Option<Waiting>);
+
+/// What the actor holds: it puts orders in, and never waits.
+#[derive(Clone)]
+pub(super) struct Dispatch {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    waiting: Mutex<Orders>,
+    more: Notify,
+    origin: Instant,
+}
+
+#[derive(Default)]
+struct Orders {
+    prompt: VecDeque<Errand>,
+    backlog: Backlog,
+}
+
+/// What became of an order that was given.
+enum Given {
+    /// Whoever had to be told is told.
+    Prompt,
+    Paced,
+    /// It did not reach FreeSWITCH, and can be given again.
+    Again(RoomId, Waits),
+}
+
+/// The room in whose line an order waits; `None`: it does not wait.
+fn line(order: &Order) -> Option<RoomId> {
+    match order {
+        Order::Enter { room, .. }
+        | Order::Park { room, .. }
+        | Order::Mute { room, .. }
+        | Order::Step { room, .. }
+        | Order::Break { room, .. }
+        | Order::Describe { room, .. } => Some(*room),
+        // One a room at most, and neither the next file nor a recording must be late.
+        Order::Play { .. } | Order::RecordStart { .. } | Order::RecordStop { .. } => None,
+        Order::Answer { .. } | Order::Hangup { .. } => None,
+    }
+}
+
+impl Dispatch {
+    pub(super) fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                waiting: Mutex::default(),
+                more: Notify::new(),
+                origin: Instant::now(),
+            }),
+        }
+    }
+
+    /// Takes orders, in the order in which they were decided; returned are those for which there is no room.
+    pub(super) fn give(&self, errands: impl IntoIterator<Item = Errand>) -> Vec<Errand> {
+        let now = self.now();
+        let mut refused = Vec::new();
+        let mut waiting = self.lock();
+        for (order, caller) in errands {
+            match line(&order) {
+                Some(room) if caller.is_none() => {
+                    if let Err(order) = waiting.backlog.put(room, order, now) {
+                        refused.push((order, None));
+                    }
+                }
+                Some(_) | None => {
+                    let before = waiting.backlog.before(&order);
+                    waiting
+                        .prompt
+                        .extend(before.into_iter().map(|order| (order, None)));
+                    if waiting.prompt.len() < MOST_PROMPT {
+                        waiting.prompt.push_back((order, caller));
+                    } else {
+                        refused.push((order, caller));
+                    }
+                }
+            }
+        }
+        drop(waiting);
+        self.shared.more.notify_one();
+        refused
+    }
+
+    /// Gives orders until `stop` is cancelled, and then what is left.
+    pub(super) async fn run(
+        self,
+        node: NodeHandle,
+        settings: OrderSettings,
+        actor: mpsc::Sender<Work>,
+        stop: CancellationToken,
+    ) {
+        let mut desk = Desk {
+            given: FuturesUnordered::new(),
+            rest_until: None,
+            dispatch: self,
+            settings,
+            actor,
+            node,
+        };
+        tokio::select! {
+            () = desk.work(false) => {}
+            () = stop.cancelled() => {}
+        }
+        if tokio::time::timeout(DRAIN, desk.work(true)).await.is_err() {
+            let left = desk.dispatch.lock().backlog.len();
+            tracing::warn!(node.id = %desk.node.id(), left, "orders were left when the program ended; a snapshot will show what they were for");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Orders> {
+        self.shared
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Duration {
+        self.shared.origin.elapsed()
+    }
+}
+
+type Giving = std::pin::Pin<Box<dyn Future<Output = Given> + Send>>;
+
+struct Desk {
+    dispatch: Dispatch,
+    node: NodeHandle,
+    settings: OrderSettings,
+    actor: mpsc::Sender<Work>,
+    given: FuturesUnordered<Giving>,
+    rest_until: Option<Instant>,
+}
+
+impl Desk {
+    /// Gives orders; with `drain` until there are none, else for ever.
+    async fn work(&mut self, drain: bool) {
+        let mut link = self.node.watch();
+        let dispatch = self.dispatch.clone();
+        let label = self.node.id().to_string();
+        loop {
+            self.give_what_can_be();
+            let (waiting, idle) = {
+                let orders = dispatch.lock();
+                (orders.backlog.len(), orders.backlog.is_idle())
+            };
+            metrics::gauge!(names::ORDERS_WAITING, "node" => label.clone()).set(waiting as f64);
+            if drain && idle && self.given.is_empty() {
+                return;
+            }
+            let wake = self.rest_until.unwrap_or_else(|| Instant::now() + LOOK);
+            tokio::select! {
+                Some(given) = self.given.next() => self.ended(given),
+                () = dispatch.shared.more.notified() => {}
+                Ok(()) = link.changed() => {}
+                () = tokio::time::sleep_until(wake), if waiting > 0 => {}
+            }
+        }
+    }
+
+    /// Puts orders into the queue of the connection, in the order in which they are to reach FreeSWITCH.
+    fn give_what_can_be(&mut self) {
+        loop {
+            let errand = self.dispatch.lock().prompt.pop_front();
+            let Some((order, caller)) = errand else {
+                break;
+            };
+            let answer = orders::give(&order, &self.settings, &self.node);
+            let (node, actor) = (self.node.id(), self.actor.clone());
+            self.given.push(Box::pin(async move {
+                let result = answer.await;
+                finish(node, &actor, order, caller, result).await;
+                Given::Prompt
+            }));
+        }
+        if self.rest_until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        self.rest_until = None;
+        if self.node.down_for().is_some() {
+            let expired = {
+                let now = self.dispatch.now();
+                self.dispatch.lock().backlog.expired(now, PATIENCE)
+            };
+            for order in expired {
+                self.fail(order);
+            }
+            return;
+        }
+        loop {
+            let next = self.dispatch.lock().backlog.next();
+            let Some((room, waits)) = next else {
+                return;
+            };
+            let answer = orders::give(&waits.order, &self.settings, &self.node);
+            let (node, actor) = (self.node.id(), self.actor.clone());
+            self.given.push(Box::pin(async move {
+                match answer.await {
+                    Err(CommandError::Busy | CommandError::Down { .. }) => {
+                        Given::Again(room, waits)
+                    }
+                    result => {
+                        finish(node, &actor, waits.order, None, result).await;
+                        Given::Paced
+                    }
+                }
+            }));
+        }
+    }
+
+    fn ended(&mut self, given: Given) {
+        match given {
+            Given::Prompt => {}
+            Given::Paced => self.dispatch.lock().backlog.done(),
+            Given::Again(room, waits) => {
+                self.rest_until = Some(Instant::now() + REST);
+                self.dispatch.lock().backlog.put_back(room, waits);
+            }
+        }
+    }
+
+    /// It could not be given for so long that it is not any more.
+    fn fail(&mut self, order: Order) {
+        let retry_after = self.node.down_for().unwrap_or(LOOK);
+        let (node, actor) = (self.node.id(), self.actor.clone());
+        self.given.push(Box::pin(async move {
+            let result = Err(CommandError::Down { retry_after });
+            finish(node, &actor, order, None, result).await;
+            Given::Prompt
+        }));
+    }
+}
+
+/// Tells the actor and the caller what came of an order.
+async fn finish(
+    node: crate::ids::NodeId,
+    actor: &mpsc::Sender<Work>,
+    order: Order,
+    caller: Option<Waiting>,
+    result: Result<String, CommandError>,
+) {
+    let verdict = orders::verdict(&order, &result);
+    if let Ok(text) = &result
+        && orders::is_told(&order)
+    {
+        let text = text.clone();
+        // The caller is answered when what it led to is committed. The actor ends only when the program does.
+        let answered = Work::Answered {
+            order,
+            text,
+            caller,
+        };
+        let _stopping = actor.send(answered).await;
+        return;
+    }
+    if let Err(error) = result {
+        tracing::info!(node.id = %node, ?order, %error, "FreeSWITCH did not carry an order out");
+        // Unknown is not refused: what was asked for stands until its deadline.
+        if error != CommandError::Unknown {
+            // The actor ends only when the program does, and then the deadline is the next one's.
+            let _stopping = actor.send(Work::Failed { order, error }).await;
+        }
+    }
+    if let Some((accepted, reply)) = caller {
+        let _gone = reply.send(verdict.map(|()| accepted));
+    }
+}

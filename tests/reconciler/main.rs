@@ -1,0 +1,11 @@
+//! The reconciler over a simulated node: its actor, its orders, its lease, in one process, so that a store can be made to
+//! fail where a test says.
+// All of it is a test, also what the lint cannot know to be one.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod paced;
+mod quarantine;
+mod world;

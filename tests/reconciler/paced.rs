@@ -1,0 +1,170 @@
+//! Orders that are many: none is lost, and nobody has to wait for them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, stream};
+use roomkeeper::ids::{RoomId, SessionId};
+use roomkeeper::reconciler::belief::Patience;
+use roomkeeper::reconciler::{Accepted, Settings};
+use roomkeeper::sim::SimNode;
+use roomkeeper::store::EntityId;
+use roomkeeper::store::memory::MemoryStore;
+
+use crate::world::{DID, PATIENCE, World, session, simulated, until};
+
+/// As many as one connection takes in flight, and as many as may queue behind them, and more.
+const MEMBERS: usize = 3_000;
+
+/// A large room with everyone in it, and one with one call.
+struct Rooms {
+    sim: SimNode,
+    world: World,
+    large: RoomId,
+    members: Vec<String>,
+    small: RoomId,
+    other: SessionId,
+}
+
+impl Rooms {
+    async fn of(members: usize, change: impl FnOnce(&mut Settings, &mut Patience)) -> Self {
+        let sim = simulated().await;
+        let world = World::with(&sim, Arc::new(MemoryStore::new()), change)
+            .await
+            .synced()
+            .await;
+        let mut channels: Vec<String> = (0..=members)
+            .map(|n| sim.call_in(DID, &format!("527121{n}"), &[]))
+            .collect();
+        until("all calls are known", async || {
+            let told = world.told().await;
+            let new = told.iter().filter(|m| m.event == "call.new").count();
+            (new == channels.len()).then_some(())
+        })
+        .await;
+        let other = session(&channels.pop().unwrap());
+        let (large, small) = (world.room("large").await, world.room("small").await);
+        stream::iter(&channels)
+            .for_each_concurrent(64, |channel| world.join(session(channel), large))
+            .await;
+        world.join(other, small).await;
+        let joined = "conference.member.joined";
+        world.until_told(&large.to_string(), joined, members).await;
+        world.until_told(&small.to_string(), joined, 1).await;
+        Self {
+            sim,
+            world,
+            large,
+            members: channels,
+            small,
+            other,
+        }
+    }
+
+    /// How many are in the large room, as the node has it.
+    fn inside(&self) -> usize {
+        let truth = self.sim.snapshot();
+        let room = truth.room(&self.large.to_string());
+        room.map_or(0, |room| room.members.len())
+    }
+
+    /// Everyone was told once that they left, then the end of the room.
+    async fn check_end(&self, synthesized: bool) {
+        let id = self.large.to_string();
+        self.world.until_told(&id, "conference.destroyed", 1).await;
+        let told = self.world.told().await;
+        let of_large: Vec<_> = told.iter().filter(|m| m.scope.to_string() == id).collect();
+        let lefts: Vec<String> = of_large
+            .iter()
+            .filter(|m| m.event == "conference.member.left")
+            .map(|m| {
+                let body: serde_json::Value = serde_json::from_str(&m.body).unwrap();
+                assert_eq!(body["data"]["reason"], "room_destroyed", "{body}");
+                assert!(synthesized || body["data"]["synthesized"].is_null());
+                body["session_uuid"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        assert_eq!(lefts.len(), self.members.len(), "one each");
+        let left: BTreeSet<String> = lefts.into_iter().collect();
+        let all = self.members.iter().map(|c| session(c).to_string());
+        assert_eq!(left, all.collect());
+        assert_eq!(of_large.last().unwrap().event, "conference.destroyed");
+    }
+
+    /// They are all still there, and where they should be.
+    fn check_parked(&self) {
+        let truth = self.sim.snapshot();
+        for channel in &self.members {
+            let call = truth.channel(channel).unwrap();
+            assert_eq!(call.application.as_deref(), Some("park"), "{call:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_of_3000_ends_and_a_caller_of_another_room_does_not_wait_for_it() {
+    // A busy machine must not look like a room that did not end in time.
+    let rooms = Rooms::of(MEMBERS, |_, patience| patience.delete = PATIENCE).await;
+    let (world, small) = (&rooms.world, rooms.small);
+    let version = async || {
+        let record = world.store.read_head(EntityId::Room(small)).await.unwrap();
+        record.unwrap().version
+    };
+    // So that it is known what was asked for before what.
+    rooms.sim.stall(true);
+    world.delete(rooms.large).await;
+    let before = version().await;
+    let mute = world.mute(rooms.other, true);
+    let goes_on = async {
+        until("the mute is asked for", async || {
+            let stalled = rooms.sim.faults().stalled > 0;
+            (version().await > before && stalled).then_some(())
+        })
+        .await;
+        assert_eq!(rooms.inside(), MEMBERS);
+        rooms.sim.stall(false);
+    };
+    let (accepted, ()) = tokio::join!(mute, goes_on);
+    // FreeSWITCH does one after the other: those that were in flight, and the mute.
+    let inside = rooms.inside();
+    assert_eq!(accepted.unwrap(), Accepted::Muted { room: small });
+    assert!(inside > MEMBERS - 900, "{inside} were still to be parked");
+    rooms.check_end(false).await;
+    rooms.check_parked();
+    rooms.world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_wait_for_a_connection_that_broke() {
+    let rooms = Rooms::of(600, |settings, patience| {
+        settings.resync_interval = Duration::from_secs(2);
+        patience.delete = Duration::from_secs(12);
+    })
+    .await;
+    // None is carried out before it breaks.
+    rooms.sim.stall(true);
+    rooms.world.delete(rooms.large).await;
+    until("orders are on their way", async || {
+        (rooms.sim.faults().stalled > 0).then_some(())
+    })
+    .await;
+    assert!(rooms.sim.drop_connections(false) >= 2);
+    assert_eq!(rooms.inside(), 600);
+    rooms.sim.stall(false);
+    let broken = Instant::now();
+    // What was in flight may or may not be done. All the others are.
+    until("the others are parked", async || {
+        (rooms.inside() <= 32).then_some(())
+    })
+    .await;
+    let took = broken.elapsed();
+    assert!(took < Duration::from_secs(11), "the room ended: {took:?}");
+    rooms.check_end(true).await;
+    until("a snapshot showed who was left", async || {
+        (rooms.inside() == 0).then_some(())
+    })
+    .await;
+    rooms.check_parked();
+    rooms.world.end().await;
+}

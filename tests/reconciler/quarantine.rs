@@ -1,0 +1,162 @@
+//! A record that cannot be read is left as it is, and costs nothing but itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomkeeper::ids::{RoomId, SessionId};
+use roomkeeper::reconciler::{Accepted, IntentError, Refusal};
+use roomkeeper::sim::SimNode;
+use roomkeeper::store::redis::{RedisOptions, RedisStore};
+use roomkeeper::store::{EntityId, Store, keys};
+
+use crate::support::redis::RedisServer;
+use crate::world::{DID, World, node, session, simulated, until};
+
+struct Two {
+    redis: RedisServer,
+    sim: SimNode,
+    /// Of each room, its one member.
+    good: (RoomId, SessionId),
+    bad: (RoomId, SessionId),
+}
+
+async fn replica(redis: &RedisServer, sim: &SimNode) -> World {
+    let options = RedisOptions {
+        // A busy machine must not look like a broken store.
+        timeout: Duration::from_secs(5),
+        ..RedisOptions::default()
+    };
+    let store: Arc<dyn Store> = Arc::new(RedisStore::connect(&redis.url(), &options).unwrap());
+    World::with(sim, store, |_, _| {}).await.synced().await
+}
+
+async fn raw(redis: &RedisServer) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(redis.url()).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+async fn say<T: redis::FromRedisValue>(redis: &RedisServer, command: &[&str]) -> T {
+    let mut cmd = redis::cmd(command[0]);
+    cmd.arg(&command[1..]);
+    cmd.query_async(&mut raw(redis).await).await.unwrap()
+}
+
+/// How often the server was asked this.
+async fn calls(redis: &RedisServer, command: &str) -> u64 {
+    let stats: String = say(redis, &["INFO", "commandstats"]).await;
+    let line = format!("cmdstat_{command}:calls=");
+    let rest = stats.lines().find_map(|l| l.strip_prefix(&line));
+    rest.map_or(0, |rest| {
+        rest.split(',').next().unwrap().parse::<u64>().unwrap()
+    })
+}
+
+impl Two {
+    /// Two rooms with a member each; nobody reconciles them now.
+    async fn new() -> Self {
+        let (redis, sim) = (RedisServer::start().await, simulated().await);
+        let world = replica(&redis, &sim).await;
+        let mut rooms = Vec::new();
+        for name in ["good", "bad"] {
+            let room = world.room(name).await;
+            let call = session(&sim.call_in(DID, "1001", &[]));
+            world.until_told(&call.to_string(), "call.new", 1).await;
+            world.join(call, room).await;
+            let joined = "conference.member.joined";
+            world.until_told(&room.to_string(), joined, 1).await;
+            rooms.push((room, call));
+        }
+        world.end().await;
+        Self {
+            redis,
+            sim,
+            good: rooms[0],
+            bad: rooms[1],
+        }
+    }
+
+    fn key(&self) -> String {
+        keys::entity(EntityId::Room(self.bad.0))
+    }
+
+    async fn bad_record(&self) -> Vec<(String, String)> {
+        let mut fields: Vec<(String, String)> = say(&self.redis, &["HGETALL", &self.key()]).await;
+        fields.sort();
+        fields
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_without_a_version_is_left_alone_and_the_rest_of_the_node_goes_on() {
+    let two = Two::new().await;
+    let version: String = say(&two.redis, &["HGET", &two.key(), "#v"]).await;
+    assert_eq!(say::<u32>(&two.redis, &["HDEL", &two.key(), "#v"]).await, 1);
+    // Every second it is said to be due, too.
+    let due = keys::deadlines(node());
+    let _: u32 = say(&two.redis, &["ZADD", &due, "1", &two.bad.0.to_string()]).await;
+    let before = two.bad_record().await;
+    let read = calls(&two.redis, "smembers").await;
+
+    let world = replica(&two.redis, &two.sim).await;
+    let (room, call) = two.good;
+    for (mute, accepted, event) in [
+        (true, Accepted::Muted { room }, "conference.member.muted"),
+        (
+            false,
+            Accepted::Unmuted { room },
+            "conference.member.unmuted",
+        ),
+    ] {
+        assert_eq!(world.mute(call, mute).await.unwrap(), accepted);
+        world.until_told(&room.to_string(), event, 1).await;
+    }
+    let third = session(&two.sim.call_in(DID, "1002", &[]));
+    world.until_told(&third.to_string(), "call.new", 1).await;
+    // What is asked about it is refused, and asking costs the others nothing.
+    let refused = world.mute(two.bad.1, true).await;
+    assert!(
+        matches!(refused, Err(IntentError::Refused(Refusal::NotInRoom))),
+        "{refused:?}"
+    );
+    // Its member leaves: that cannot be written, and is not told under numbers that were given already.
+    assert!(
+        two.sim
+            .hang_up(two.bad.1.channel().to_string().as_str(), "NORMAL_CLEARING")
+    );
+    world
+        .until_told(&two.bad.1.to_string(), "call.hangup", 1)
+        .await;
+    // It is said to be due each time that the list of deadlines is read.
+    let looked = calls(&two.redis, "zrange").await;
+    until("the deadlines are read twice more", async || {
+        (calls(&two.redis, "zrange").await >= looked + 2).then_some(())
+    })
+    .await;
+    assert_eq!(
+        calls(&two.redis, "smembers").await,
+        read + 1,
+        "the node is read once, not once a second"
+    );
+    assert_eq!(
+        two.bad_record().await,
+        before,
+        "nothing was written over it"
+    );
+    let bad = two.bad.0.to_string();
+    let told = world.told().await;
+    let of_bad: Vec<_> = told.iter().filter(|m| m.scope.to_string() == bad).collect();
+    assert_eq!(of_bad.len(), 0, "{of_bad:?}");
+    assert_eq!(
+        world.mute(call, true).await.unwrap(),
+        Accepted::Muted { room }
+    );
+
+    // Made good by a person, it is believed by the next who reads it.
+    let _: u32 = say(&two.redis, &["HSET", &two.key(), "#v", &version]).await;
+    world.end().await;
+    let world = replica(&two.redis, &two.sim).await;
+    world.until_told(&bad, "conference.member.left", 1).await;
+    world.delete(two.bad.0).await;
+    world.until_told(&bad, "conference.destroyed", 1).await;
+    world.end().await;
+}

@@ -1,0 +1,214 @@
+//! What the tests stand on: a node, a store, and a reconciler between them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use roomkeeper::esl::command::{ModuleName, Password, ProfileName, Voice};
+use roomkeeper::ids::{AppId, ChannelId, NodeId, RoomId, SessionId};
+use roomkeeper::node::{NodeConfig, Timing};
+use roomkeeper::reconciler::belief::{Patience, Rules};
+use roomkeeper::reconciler::{
+    Accepted, Controller, Intent, IntentError, OrderSettings, Reconciler, Settings,
+};
+use roomkeeper::room::{Kind, Origin};
+use roomkeeper::sim::{SimConfig, SimNode};
+use roomkeeper::store::{Message, Store};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+pub const DID: &str = "747713001";
+
+/// Longer than anything takes that goes well.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+pub fn node() -> NodeId {
+    "acW68".parse().unwrap()
+}
+
+pub fn app() -> AppId {
+    "demo".parse().unwrap()
+}
+
+pub fn session(channel: &str) -> SessionId {
+    SessionId::new(node(), ChannelId::new(channel.parse().unwrap()))
+}
+
+/// Waits until there is something.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A node with room for many calls.
+pub async fn simulated() -> SimNode {
+    let mut config = SimConfig::default();
+    config.node.max_sessions = 100_000;
+    SimNode::start(config).await.unwrap()
+}
+
+/// One replica.
+pub struct World {
+    pub store: Arc<dyn Store>,
+    pub reconciler: Arc<Reconciler>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    told: Mutex<Vec<Message>>,
+    _rules: watch::Sender<Rules>,
+}
+
+pub fn settings(rules: watch::Receiver<Rules>) -> Settings {
+    Settings {
+        rules,
+        orders: OrderSettings {
+            profile: ProfileName::new("roomkeeper").unwrap(),
+            connect_profile: ProfileName::new("roomkeeper-connect").unwrap(),
+            speech_engine: Voice::new("flite").unwrap(),
+            speech_voice: Voice::new("slt").unwrap(),
+            park_timeout: Duration::from_secs(3_600),
+        },
+        lease_ttl: Duration::from_secs(10),
+        // No test waits for one by accident.
+        resync_interval: Duration::from_secs(600),
+        lost_after: Duration::from_secs(120),
+        keep_ended_rooms: Duration::from_secs(600),
+        keep_recordings: Duration::from_secs(600),
+        keep_ended_sessions: Duration::from_secs(600),
+    }
+}
+
+impl World {
+    pub async fn with(
+        sim: &SimNode,
+        store: Arc<dyn Store>,
+        change: impl FnOnce(&mut Settings, &mut Patience),
+    ) -> Self {
+        let (rules, told_rules) = watch::channel(Rules {
+            dids: HashMap::from([(DID.to_owned(), app())]),
+            apps: BTreeSet::from([app()]),
+            patience: Patience::default(),
+            recordings: "/var/lib/freeswitch/recordings".to_owned(),
+        });
+        let mut settings = settings(told_rules);
+        rules.send_modify(|rules| change(&mut settings, &mut rules.patience));
+        let config = NodeConfig {
+            id: node(),
+            address: sim.addr.to_string(),
+            password: Password::new("ClueCon").unwrap(),
+            speech_module: ModuleName::new("mod_flite").unwrap(),
+            timing: Timing::default(),
+        };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let told = Arc::new(Notify::new());
+        let reconciler =
+            Reconciler::start(vec![config], &store, &settings, &told, &tasks, &stop).unwrap();
+        Self {
+            store,
+            reconciler: Arc::new(reconciler),
+            tasks,
+            stop,
+            told: Mutex::default(),
+            _rules: rules,
+        }
+    }
+
+    pub async fn synced(self) -> Self {
+        until("the node is synced", async || {
+            self.reconciler.nodes()[0].synced.then_some(())
+        })
+        .await;
+        self
+    }
+
+    /// Stops it, and waits until everything has ended.
+    pub async fn end(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    pub async fn ask(&self, intent: Intent) -> Result<Accepted, IntentError> {
+        self.reconciler.submit(intent).await
+    }
+
+    pub async fn room(&self, name: &str) -> RoomId {
+        let room = RoomId::new(node(), Uuid::new_v4());
+        let intent = Intent::CreateRoom {
+            room,
+            app: app(),
+            name: name.to_owned(),
+            origin: Origin::Gateway,
+            kind: Kind::Conference,
+            details: Box::default(),
+        };
+        assert_eq!(self.ask(intent).await.unwrap(), Accepted::Created);
+        room
+    }
+
+    pub async fn join(&self, session: SessionId, room: RoomId) {
+        let intent = Intent::Join {
+            session,
+            room,
+            app: app(),
+            muted: Some(false),
+            command_uid: None,
+        };
+        let accepted = self.ask(intent).await.unwrap();
+        assert!(
+            matches!(accepted, Accepted::Joining { room: into, .. } if into == room),
+            "{session}: {accepted:?}"
+        );
+    }
+
+    pub async fn mute(&self, session: SessionId, mute: bool) -> Result<Accepted, IntentError> {
+        let intent = Intent::Mute {
+            session,
+            app: app(),
+            mute,
+            command_uid: None,
+        };
+        self.ask(intent).await
+    }
+
+    pub async fn delete(&self, room: RoomId) {
+        let intent = Intent::DeleteRoom { room, app: app() };
+        assert_eq!(self.ask(intent).await.unwrap(), Accepted::Deleted);
+    }
+
+    /// Everything that apps were told so far, in order.
+    pub async fn told(&self) -> Vec<Message> {
+        loop {
+            let batch = self.store.read_outbox(node(), 1_000).await.unwrap();
+            if batch.messages.is_empty() {
+                return self.told.lock().unwrap().clone();
+            }
+            let moved = self.store.fan_out(node(), &batch.from, &batch.to, &[]);
+            assert!(moved.await.unwrap(), "nobody else reads it");
+            self.told.lock().unwrap().extend(batch.messages);
+        }
+    }
+
+    /// How often a room or a call was told this.
+    pub async fn count(&self, scope: &str, event: &str) -> usize {
+        let told = self.told().await;
+        told.iter()
+            .filter(|m| m.event == event && m.scope.to_string() == scope)
+            .count()
+    }
+
+    pub async fn until_told(&self, scope: &str, event: &str, times: usize) {
+        let what = format!("{event} of {scope}, {times} times");
+        until(&what, async || {
+            (self.count(scope, event).await >= times).then_some(())
+        })
+        .await;
+    }
+}

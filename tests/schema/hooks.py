@@ -1,0 +1,169 @@
+"""Hooks of schemathesis: ids of what lives take the place of ids that were made up.
+
+What lives is known from the answers to schemathesis's own requests alone; nothing is asked besides. Only what was to
+be valid is replaced: a path, query or body that was made wrong on purpose goes out as it was made.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from threading import Lock
+from typing import Any
+
+import schemathesis
+from schemathesis import Case, HookContext, Response
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation import GenerationMode
+from schemathesis.generation.meta import TestPhase
+
+# One in so many keeps the id that was made up: what does not exist is part of what callers ask for.
+UNKNOWN = 10
+
+# The newest that was heard of; what is older is likely gone.
+KEPT = 200
+
+# By address, for there is no name service to rely on; the simulated node plays any file.
+FILES = [f"http://127.0.0.1/{name}.wav" for name in ("hello", "music", "a%20b")]
+
+# What these are asked of should be in a room, or have somebody in it; what those end should rather be empty.
+OF_MEMBERS = {"leave", "mute", "unmute"}
+OF_OCCUPIED = {"play", "pause", "stop", "volume"}
+ENDING = {"delete"}
+
+
+class Living:
+    """Rooms and calls that were in an answer and, as far as answers tell, still are.
+
+    Calls are kept with the room that they are in or were sent to, rooms with whether a call was sent there.
+    """
+
+    def __init__(self, seed: str) -> None:
+        self._lock = Lock()
+        self._random = random.Random(seed)
+        self._calls: dict[str, str | None] = {}
+        self._rooms: dict[str, None] = {}
+        self._cursors: dict[str, str] = {}
+
+    def any(self, what: str, operation: str = "") -> str | None:
+        """One that lives, the likelier one that suits the operation; None: none is known, or one is to be made up."""
+        with self._lock:
+            if self._random.randrange(UNKNOWN) == 0:
+                return None
+            if what == "uuid":
+                known = list(self._calls)
+                fitting = [call for call, room in self._calls.items() if bool(room) == (operation in OF_MEMBERS)]
+            else:
+                known, occupied = list(self._rooms), set(self._calls.values())
+                fitting = [room for room in known if room in occupied] if operation in OF_OCCUPIED else known
+                if operation in ENDING:
+                    fitting = [room for room in known if room not in occupied]
+            return self._random.choice(fitting or known) if known else None
+
+    def cursor(self, url: str) -> str | None:
+        with self._lock:
+            return self._cursors.get(url)
+
+    def some_files(self) -> list[str]:
+        with self._lock:
+            return self._random.choices(FILES, k=self._random.randint(1, 3))
+
+    def some_name(self, made: str) -> str:
+        """A name that is free, mostly: short ones come up again and again."""
+        with self._lock:
+            return made if self._random.randrange(UNKNOWN) == 0 else f"{made[:54]}{self._random.randrange(10**10)}"
+
+    def heard(self, operation: str, url: str, ids: dict[str, Any], status: int, answer: Any) -> None:
+        """Takes note of an answer."""
+        call, room = str(ids.get("uuid")), str(ids.get("room_id"))
+        with self._lock:
+            if status == 404 and operation in OF_MEMBERS and call in self._calls:
+                self._calls[call] = None
+            elif status == 404 and operation != "join":
+                self._calls.pop(call, None)
+                self._rooms.pop(room, None)
+            if status >= 300 or not isinstance(answer, dict):
+                return
+            for row in answer.get("conferences", []):
+                self._keep(self._rooms, row["room_id"], None)
+            for row in answer.get("sessions", []):
+                self._keep(self._calls, row["uuid"], row["room_id"])
+            if answer.get("cursor"):
+                self._cursors[url] = answer["cursor"]
+            if operation == "create":
+                self._keep(self._rooms, answer["room_id"], None)
+            elif operation == "delete":
+                self._rooms.pop(room, None)
+                self._calls = {call: at if at != room else None for call, at in self._calls.items()}
+            elif operation == "hangup":
+                self._calls.pop(call, None)
+            elif operation == "join":
+                self._keep(self._calls, call, answer["room_id"])
+            elif operation == "leave":
+                self._keep(self._calls, call, None)
+
+    @staticmethod
+    def _keep(known: dict[str, Any], one: str, value: str | None) -> None:
+        known.pop(one, None)
+        known[one] = value
+        while len(known) > KEPT:
+            del known[next(iter(known))]
+
+
+LIVING = Living(os.environ["ROOMKEEPER_SCHEMA_SEED"])
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
+    operation = operation_of(case)
+    if is_good(case, ParameterLocation.PATH) and not is_linked(case):
+        for what in case.path_parameters:
+            case.path_parameters[what] = LIVING.any(what, operation) or case.path_parameters[what]
+    if is_good(case, ParameterLocation.QUERY) and "cursor" in case.query:
+        # A cursor cannot be made up: that is what it is for.
+        cursor = LIVING.cursor(case.formatted_path)
+        if cursor is None:
+            del case.query["cursor"]
+        else:
+            case.query["cursor"] = cursor
+    if is_good(case, ParameterLocation.BODY) and isinstance(case.body, dict):
+        revive(case.body)
+
+
+def revive(body: dict[str, Any]) -> None:
+    if isinstance(body.get("room_id"), str):
+        body["room_id"] = LIVING.any("room_id") or body["room_id"]
+    if isinstance(body.get("session"), str):
+        body["session"] = LIVING.any("uuid") or body["session"]
+        body.pop("node", None)
+    if isinstance(body.get("urls"), list):
+        body["urls"] = LIVING.some_files()
+    if isinstance(body.get("name"), str):
+        body["name"] = LIVING.some_name(body["name"])
+
+
+@schemathesis.hook
+def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    LIVING.heard(operation_of(case), case.formatted_path, case.path_parameters, response.status_code, answer)
+
+
+def operation_of(case: Case[Any]) -> str:
+    return str(case.operation.definition.raw.get("operationId", ""))
+
+
+def is_good(case: Case[Any], where: ParameterLocation) -> bool:
+    """Whether this part of a request was to be valid."""
+    if case.meta is None:
+        return False
+    made = case.meta.components.get(where)
+    # What stands in the document as an example was not made.
+    return made.mode == GenerationMode.POSITIVE if made else case.meta.phase.name == TestPhase.EXAMPLES
+
+
+def is_linked(case: Case[Any]) -> bool:
+    """Whether its path comes from an earlier answer already."""
+    return case.meta is not None and case.meta.phase.name == TestPhase.STATEFUL
