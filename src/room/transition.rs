@@ -527,7 +527,7 @@ impl Step<'_> {
 
     fn seen(&mut self, at: EventStamp, who: Who, entered: bool) {
         if matches!(self.room.status, RoomStatus::Terminated) {
-            // A join that was under way when the room ended: the call goes back to park, nobody is told of it.
+            // A join that was under way when the room ended.
             if entered || at.synthesized {
                 self.command(RoomCommand::Park {
                     session: who.session,
@@ -608,6 +608,11 @@ impl Step<'_> {
     }
 
     fn open(&mut self, session: SessionId, stay: Stay, who: &Who, synthesized: bool) {
+        if matches!(self.room.status, RoomStatus::Terminated) {
+            // The end of the stay before, of which nobody was told in time, was the end of the room.
+            self.command(RoomCommand::Park { session });
+            return;
+        }
         let flags = who.flags_over(Flags {
             speak: true,
             hear: true,

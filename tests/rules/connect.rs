@@ -181,3 +181,17 @@ fn a_conference_made_while_its_node_cannot_be_reached_starts_and_goes_on_when_it
     let status = world.belief.room(room(2)).unwrap().status();
     assert_eq!(status, RoomStatus::Progressing);
 }
+
+#[test]
+fn the_only_one_who_comes_in_twice_without_a_leave_between_has_ended_it() {
+    let mut world = World::new();
+    world.create_as(1, Origin::Voipbin, Kind::Connect, Details::default());
+    world.parks(call(1), Some("demo"));
+    world.enters(call(1), 1, 1, true);
+    world.told.clear();
+    world.enters(call(1), 1, 1, true);
+    world.told(&["left removed (synthesized)", "destroyed"]);
+    assert_eq!(world.status(), Some(RoomStatus::Terminated));
+    assert_eq!(world.parked_out(), [call(1)]);
+    assert!(world.belief.room(room(1)).unwrap().members().is_empty());
+}
