@@ -9,6 +9,7 @@ mod places;
 mod recorder;
 mod stage;
 mod texts;
+mod voipbin;
 mod wire;
 
 use proptest::test_runner::{Config, TestRunner};

@@ -92,6 +92,14 @@ dids = ["{OTHER_DID}"]
             if let Some(operation) = json["operation_id"].as_str() {
                 known.operations.insert(operation.to_owned());
             }
+            if let (Some(id), Some(_)) =
+                (json["id"].as_str(), json["conferencecall_ids"].as_array())
+            {
+                known.rooms.insert(format!("{NODE}-room-{id}"));
+                known
+                    .names
+                    .insert(json["name"].as_str().unwrap().to_owned());
+            }
             if let (201, Some(room)) = (answer.status, json["room_id"].as_str()) {
                 known.rooms.insert(room.to_owned());
                 let asked: Value =
@@ -123,6 +131,14 @@ dids = ["{OTHER_DID}"]
     pub fn with_cause(&self, cause: &str) {
         let mut known = self.known.lock().unwrap();
         known.causes.insert(cause.to_owned());
+    }
+
+    /// A text that may be spoken.
+    pub fn with_text(&self, text: &str) {
+        let mut known = self.known.lock().unwrap();
+        known
+            .texts
+            .insert(text.split_whitespace().collect::<Vec<_>>().join(" "));
     }
 
     /// A channel that the node tells of.

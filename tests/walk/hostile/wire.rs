@@ -18,7 +18,12 @@ pub struct Known {
     pub names: BTreeSet<String>,
     pub operations: BTreeSet<String>,
     pub causes: BTreeSet<String>,
+    /// Of what is spoken, in one line.
+    pub texts: BTreeSet<String>,
 }
+
+/// The one thing that FreeSWITCH is to fill in, and where it stands.
+const EXPANSION: &str = "=${current_application_response}\nevent-lock: true";
 
 /// What a command is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -36,22 +41,35 @@ pub enum Form {
     Volume,
     Answer,
     Kill,
+    /// What is written on a call of the step that it is at.
+    Note,
+    Step,
+    /// What is written on it when the step is over.
+    Mark,
 }
 
 /// The commands of one connection.
 pub fn commands(sent: &[u8]) -> Vec<String> {
     for (at, byte) in sent.iter().enumerate() {
         assert!(
-            *byte == b'\n' || (0x20..0x7f).contains(byte),
+            *byte == b'\n' || (*byte >= 0x20 && *byte != 0x7f),
             "byte {byte:#x} was sent, behind {:?}",
             String::from_utf8_lossy(&sent[at.saturating_sub(200)..at])
         );
     }
-    let text = std::str::from_utf8(sent).unwrap();
-    assert!(!text.contains("${"), "an expansion was sent: {text}");
+    // What is still on its way may end within a character.
+    let whole = sent.windows(2).rposition(|two| two == b"\n\n");
+    let text = std::str::from_utf8(&sent[..whole.map_or(0, |at| at + 2)]).unwrap();
     let mut commands: Vec<String> = text.split("\n\n").map(str::to_owned).collect();
-    // Behind the last blank line nothing stands, or a command that is still on its way.
     commands.pop();
+    for command in &commands {
+        let expands = command.contains("${") && !command.ends_with(EXPANSION);
+        assert!(!expands, "an expansion was sent: {command}");
+        assert!(
+            command.is_ascii() || command.contains("\nexecute-app-name: speak\n"),
+            "what is no ASCII was sent: {command}"
+        );
+    }
     commands
 }
 
@@ -88,8 +106,47 @@ fn read(command: &str, known: &Known) -> Option<Form> {
             (run.bytes().all(|b| b.is_ascii_hexdigit()) && is_number(number)).then_some(())?;
             read_api(api, known)
         }
+        (["sendmsg", c], ["call-command: execute", rest @ ..]) if known.channels.contains(*c) => {
+            read_execute(rest, known)
+        }
         _ => None,
     }
+}
+
+/// What a call is told to do, its application first.
+fn read_execute(headers: &[&str], known: &Known) -> Option<Form> {
+    let app = headers.first()?.strip_prefix("execute-app-name: ")?;
+    let arg = headers.get(1)?.strip_prefix("execute-app-arg: ");
+    let rest = &headers[1 + usize::from(arg.is_some())..];
+    let form = match (app, arg, rest) {
+        ("set", Some(arg), ["event-lock: true"]) => {
+            let mark = arg
+                .strip_prefix("roomkeeper_step=")?
+                .strip_suffix("=${current_application_response}")?;
+            return is_step(mark).then_some(Form::Mark);
+        }
+        ("answer", None, rest) => rest,
+        ("playback", Some(url), rest) if is_url(url) => rest,
+        ("playback", Some("tone_stream://%(500,0,640)"), rest) => rest,
+        ("sleep", Some(ms), rest) if is_number(ms) => rest,
+        ("hangup", Some("NORMAL_CLEARING"), rest) => rest,
+        ("speak", Some(arg), rest) => {
+            let text = arg.strip_prefix("flite|kal|")?;
+            known.texts.contains(text).then_some(rest)?
+        }
+        _ => return None,
+    };
+    let [step, "event-lock: true"] = form else {
+        return None;
+    };
+    is_step(step.strip_prefix("event-uuid: ")?).then_some(Form::Step)
+}
+
+/// The uuid of a run and the number of a step.
+fn is_step(text: &str) -> bool {
+    text.split_once('.').is_some_and(|(run, step)| {
+        run.len() == 36 && run.parse::<uuid::Uuid>().is_ok() && is_number(step)
+    })
 }
 
 fn read_api(words: &[&str], known: &Known) -> Option<Form> {
@@ -114,6 +171,8 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
                     .then_some(Form::Enter)?
             }
         }
+        ["uuid_getvar", c, "roomkeeper_step"] if channel(c) => Form::Ours,
+        ["uuid_setvar", c, "roomkeeper_step", step] if channel(c) && is_step(step) => Form::Note,
         ["uuid_answer", c] if channel(c) => Form::Answer,
         ["uuid_kill", c] if channel(c) => Form::Kill,
         ["uuid_kill", c, cause] if channel(c) && known.causes.contains(*cause) => Form::Kill,
@@ -166,8 +225,13 @@ fn is_played(text: &str, known: &Known) -> bool {
     let ours = value("op=")(op).is_some_and(|op| known.operations.contains(&op))
         && value("n=")(n).is_some_and(|n| is_number(&n))
         && value("vol=")(vol).is_some_and(|vol| is_volume(&vol));
+    ours && is_url(url)
+}
+
+/// A URL in which nothing stands for itself but what a URL needs.
+fn is_url(url: &str) -> bool {
     let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"));
-    ours && url.len() <= 2_048
+    url.len() <= 2_048
         && rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
         && url
             .bytes()
