@@ -12,4 +12,5 @@ mod paced;
 mod panics;
 mod quarantine;
 mod tampered;
+mod timeout;
 mod world;

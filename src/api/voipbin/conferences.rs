@@ -234,7 +234,11 @@ async fn said(state: &Shared, fields: &Fields) -> Result<Update, ApiError> {
         data,
         timeout,
         pre_actions: actions(state, fields, "pre_actions").await?,
-        post_actions: actions(state, fields, "post_actions").await?,
+        // The older documents name the field so in one place.
+        post_actions: match actions(state, fields, "post_actions").await? {
+            None => actions(state, fields, "post_action").await?,
+            given => given,
+        },
     })
 }
 

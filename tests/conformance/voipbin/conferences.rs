@@ -12,6 +12,7 @@ rows! {
     Plain: [
         post_answers_200_with_all_sixteen_fields,
         post_keeps_name_detail_data_timeout_and_actions_as_they_were_given,
+        post_takes_post_action_as_the_older_documents_write_it,
         post_type_conference_or_connect_and_no_other,
         post_name_is_free_text_and_may_repeat,
         post_what_cannot_be_read_400_names_the_field,
@@ -65,6 +66,17 @@ async fn post_keeps_name_detail_data_timeout_and_actions_as_they_were_given(row:
     shape::check(&made, &new_conference(&said));
     let read = row.conference_is(made["id"].as_str().unwrap()).await;
     assert_eq!(read, made);
+}
+
+async fn post_takes_post_action_as_the_older_documents_write_it(row: &Row<'_>) {
+    let beep = json!([{ "id": super::NIL, "next_id": super::NIL, "type": "beep", "option": {} }]);
+    let made = row
+        .good("POST", "/conferences", json!({ "post_action": beep }))
+        .await;
+    shape::check(&made, &new_conference(&json!({ "post_actions": beep })));
+    let bad = json!({ "post_action": [{ "type": "dance" }] });
+    let answer = row.v("POST", "/conferences", bad).await;
+    answer.blames("post_action[0]");
 }
 
 async fn post_type_conference_or_connect_and_no_other(row: &Row<'_>) {
