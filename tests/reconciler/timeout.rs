@@ -1,0 +1,67 @@
+//! The time of a conference is over once, whoever reconciles its node then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomkeeper::ids::RoomId;
+use roomkeeper::reconciler::{Accepted, Controller, Intent};
+use roomkeeper::room::{Details, Kind, Origin};
+use roomkeeper::store::memory::MemoryStore;
+use uuid::Uuid;
+
+use crate::world::{DID, World, app, node, session, simulated, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_over_once_also_when_another_replica_has_the_node_by_then() {
+    let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
+    let one = World::with(&sim, store.clone(), |_, _| {}).await;
+    let one = one.synced().await;
+    let room = RoomId::fresh(node(), Uuid::new_v4());
+    let made = one.ask(Intent::CreateRoom {
+        room,
+        app: app(),
+        name: String::new(),
+        origin: Origin::Voipbin,
+        kind: Kind::Conference,
+        details: Box::new(Details {
+            timeout: 5,
+            ..Details::default()
+        }),
+    });
+    assert_eq!(made.await.unwrap(), Accepted::Created);
+    let call = session(&sim.call_in(DID, "1001", &[]));
+    one.until_told(&call.to_string(), "call.new", 1).await;
+    one.join(call, room).await;
+    let id = room.to_string();
+    one.until_told(&id, "conference.member.joined", 1).await;
+    let two = World::with(&sim, store.clone(), |_, _| {}).await;
+    until("it is the first one's", async || {
+        two.reconciler.nodes()[0].owned_elsewhere.then_some(())
+    })
+    .await;
+    one.end().await;
+    let two = two.synced().await;
+    two.until_told(&id, "conference.destroyed", 1).await;
+    until("the call is parked", async || {
+        let truth = sim.snapshot();
+        let channel = truth.channel(&call.channel().to_string())?;
+        (channel.application.as_deref() == Some("park")).then_some(())
+    })
+    .await;
+    assert_eq!(two.count(&id, "conference.destroyed").await, 1);
+    // A third one finds nothing left to do.
+    two.end().await;
+    let three = World::with(&sim, store.clone(), |settings, _| {
+        settings.resync_interval = Duration::from_millis(200);
+    });
+    let three = three.await.synced().await;
+    let again = session(&sim.call_in(DID, "1002", &[]));
+    three.until_told(&again.to_string(), "call.new", 1).await;
+    let told = three.told().await;
+    let destroyed = told
+        .iter()
+        .filter(|message| message.event == "conference.destroyed")
+        .count();
+    assert_eq!(destroyed, 0, "the other one has told it");
+    three.end().await;
+}
