@@ -77,7 +77,7 @@ metrics! {
     CALLS: Gauge = "roomkeeper_reconciler_calls", "Calls that are believed to live, by node.";
     WEBHOOK_ATTEMPTS: Counter = "roomkeeper_webhook_attempts_total", "Attempts to deliver, by node and outcome (ok, status, timeout, refused, connect, error, gone).";
     WEBHOOK_ATTEMPT_SECONDS: Histogram = "roomkeeper_webhook_attempt_seconds", "Time an attempt took, by node.";
-    WEBHOOK_DELIVERIES: Counter = "roomkeeper_webhook_deliveries_total", "Deliveries that came to an end, by node and result (delivered, dead).";
+    WEBHOOK_DELIVERIES: Counter = "roomkeeper_webhook_deliveries_total", "Deliveries that came to an end or must not be waited for any more, by node and result (delivered, dead, parked).";
     WEBHOOK_DEAD_DROPPED: Counter = "roomkeeper_webhook_dead_dropped_total", "Given-up messages that were dropped from a full list of the dead.";
     WEBHOOK_OUTBOX_DEPTH: Gauge = "roomkeeper_webhook_outbox_depth", "Events not yet handed to the delivery queues, by node.";
     WEBHOOK_QUEUES: Gauge = "roomkeeper_webhook_queues", "Delivery queues (one an endpoint and room or call) that are not empty, by node.";

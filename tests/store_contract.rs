@@ -1417,6 +1417,10 @@ async fn an_unfinished_claim_comes_again_and_the_old_one_is_void(s: Subject) {
     for result in [
         DeliveryResult::Delivered,
         DeliveryResult::Retry { after: SHORT },
+        DeliveryResult::Park {
+            after: SHORT,
+            hold: SHORT,
+        },
         DeliveryResult::Dead,
     ] {
         assert!(!s.finish(&lost, result).await);
@@ -1445,6 +1449,90 @@ async fn a_retry_waits_and_so_do_those_behind_it(s: Subject) {
     let wait = s.store.next_delivery(node()).await.unwrap().unwrap();
     assert!(wait <= LONG && wait > LONG / 2, "{wait:?}");
     assert_eq!(s.backlog().await.queues, 1);
+}
+
+async fn a_parked_message_is_tried_again_and_those_behind_it_go_on_without_it(s: Subject) {
+    s.queue(
+        &[endpoint(1)],
+        vec![message(1, 1), message(1, 2), message(1, 3)],
+    )
+    .await;
+    let first = s.claim_one(LONG).await;
+    assert!(!first.parked);
+    assert_eq!(first.failing_for, Duration::ZERO);
+    let after = Duration::ZERO;
+    assert!(s.finish(&first, DeliveryResult::Retry { after }).await);
+    let first = s.claim_one(LONG).await;
+    assert_eq!(first.failed_attempts, 1);
+    let park = DeliveryResult::Park {
+        after: LONG,
+        hold: A_WHILE,
+    };
+    assert!(s.finish(&first, park).await);
+    assert!(!s.finish(&first, park).await, "twice");
+    assert_eq!(s.claim(LONG).await, [], "those behind it are held yet");
+    assert_eq!(s.backlog().await.queues, 2);
+    s.pass(A_WHILE).await;
+    for sequence in [2, 3] {
+        let next = s.claim_one(LONG).await;
+        assert_eq!(
+            (&next.message, next.failed_attempts),
+            (&message(1, sequence), 0)
+        );
+        assert!(!next.parked);
+        assert!(s.finish(&next, DeliveryResult::Delivered).await);
+    }
+    assert_eq!(s.claim(LONG).await, []);
+    assert_eq!(s.backlog().await.queues, 1);
+    let wait = s.store.next_delivery(node()).await.unwrap().unwrap();
+    assert!(wait <= LONG && wait > LONG / 2, "{wait:?}");
+}
+
+async fn a_parked_message_goes_its_own_way_to_its_end(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(2, 1)])
+        .await;
+    let park = |after, hold| DeliveryResult::Park { after, hold };
+    for claim in s.claim(LONG).await {
+        assert!(s.finish(&claim, park(SHORT, Duration::ZERO)).await);
+    }
+    // Nothing was behind them, and what comes now does not wait for them.
+    s.queue(&[endpoint(1)], vec![message(1, 2)]).await;
+    let other = s.claim_one(LONG).await;
+    assert_eq!((&other.message, other.parked), (&message(1, 2), false));
+    assert!(s.finish(&other, DeliveryResult::Delivered).await);
+    s.pass(SHORT).await;
+    let parked = s.claim(LONG).await;
+    assert_eq!(parked.len(), 2);
+    for claim in &parked {
+        assert!(claim.parked);
+        assert_eq!(claim.failed_attempts, 1);
+        assert!(claim.failing_for >= SHORT && claim.failing_for < LONG);
+        // Once more: it stays where it is.
+        assert!(s.finish(claim, park(SHORT, LONG)).await);
+    }
+    s.pass(SHORT).await;
+    let parked = s.claim(LONG).await;
+    assert_eq!(parked.len(), 2);
+    assert!(parked.iter().all(|claim| claim.failed_attempts == 2));
+    assert!(s.finish(&parked[0], DeliveryResult::Delivered).await);
+    assert!(s.finish(&parked[1], DeliveryResult::Dead).await);
+    let backlog = s.backlog().await;
+    assert_eq!((backlog.queues, backlog.dead), (0, 1));
+}
+
+async fn what_comes_while_those_behind_are_held_is_held_too(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1)]).await;
+    let first = s.claim_one(LONG).await;
+    let park = DeliveryResult::Park {
+        after: LONG,
+        hold: A_WHILE,
+    };
+    assert!(s.finish(&first, park).await);
+    s.queue(&[endpoint(1)], vec![message(1, 2)]).await;
+    assert_eq!(s.claim(LONG).await, []);
+    s.pass(A_WHILE).await;
+    let next = s.claim_one(LONG).await;
+    assert_eq!(next.message, message(1, 2));
 }
 
 async fn failures_are_counted_for_one_message(s: Subject) {
@@ -1832,6 +1920,9 @@ contract! {
     queues_do_not_wait_for_each_other,
     an_unfinished_claim_comes_again_and_the_old_one_is_void,
     a_retry_waits_and_so_do_those_behind_it,
+    a_parked_message_is_tried_again_and_those_behind_it_go_on_without_it,
+    a_parked_message_goes_its_own_way_to_its_end,
+    what_comes_while_those_behind_are_held_is_held_too,
     failures_are_counted_for_one_message,
     a_dead_message_goes_and_the_next_comes,
     the_dead_are_bounded,

@@ -134,6 +134,11 @@ pub fn queue_name(endpoint: &EndpointId, scope: Scope) -> String {
     format!("{endpoint}:{scope}")
 }
 
+/// The name of the queue that one message is parked on.
+pub fn parked_name(queue: &str, message: &str) -> String {
+    format!("{queue}#{message}")
+}
+
 /// What stands before a queue's name in the key of its list.
 pub fn queue_prefix(node: NodeId) -> String {
     of_node(node, "queue:")

@@ -166,12 +166,15 @@ impl From<ListOf<'_>> for Whose {
     }
 }
 
-type QueueKey = (EndpointId, Scope);
+/// The last is the message that is parked there, alone.
+type QueueKey = (EndpointId, Scope, Option<String>);
 
 struct Queue {
     messages: VecDeque<Message>,
     /// Of the message at the head.
     failed_attempts: u32,
+    /// When the first of them failed.
+    failing_since: Option<Duration>,
     /// The claim on the head, if there is one.
     token: Option<Uuid>,
     /// When the head is due, or claimable again. Also its place in [`Node::ready`].
@@ -462,7 +465,7 @@ impl Node {
             self.handed_over += 1;
         }
         for delivery in deliveries {
-            let key = (delivery.endpoint.clone(), delivery.message.scope);
+            let key = (delivery.endpoint.clone(), delivery.message.scope, None);
             let ready = &mut self.ready;
             self.queues
                 .entry(key.clone())
@@ -471,6 +474,7 @@ impl Node {
                     Queue {
                         messages: VecDeque::new(),
                         failed_attempts: 0,
+                        failing_since: None,
                         token: None,
                         due: now,
                     }
@@ -495,6 +499,9 @@ impl Node {
                 continue;
             };
             let Some(message) = queue.messages.front().cloned() else {
+                // Its head was parked, and nothing came behind it.
+                self.queues.remove(&place.1);
+                self.ready.remove(&place);
                 continue;
             };
             let token = Uuid::new_v4();
@@ -506,6 +513,11 @@ impl Node {
                 endpoint: place.1.0,
                 message,
                 failed_attempts: queue.failed_attempts,
+                failing_for: queue
+                    .failing_since
+                    .map(|since| now.saturating_sub(since))
+                    .unwrap_or_default(),
+                parked: place.1.2.is_some(),
                 token,
             });
         }
@@ -513,7 +525,8 @@ impl Node {
     }
 
     fn finish(&mut self, claim: &ClaimedDelivery, result: DeliveryResult, now: Duration) -> bool {
-        let key = (claim.endpoint.clone(), claim.message.scope);
+        let parked = claim.parked.then(|| claim.message.id.clone());
+        let key = (claim.endpoint.clone(), claim.message.scope, parked);
         let Some(queue) = self.queues.get_mut(&key) else {
             return false;
         };
@@ -523,13 +536,34 @@ impl Node {
         queue.token = None;
         self.ready.remove(&(queue.due, key.clone()));
         let done = match result {
-            DeliveryResult::Retry { after } => {
+            DeliveryResult::Park { after, hold } if !claim.parked => {
+                let own = Queue {
+                    messages: queue.messages.pop_front().into_iter().collect(),
+                    failed_attempts: queue.failed_attempts + 1,
+                    failing_since: queue.failing_since.or(Some(now)),
+                    token: None,
+                    due: now.saturating_add(after),
+                };
+                queue.failed_attempts = 0;
+                queue.failing_since = None;
+                queue.due = now.saturating_add(hold);
+                // Also when nothing is behind it: what comes until then waits, too.
+                self.ready.insert((queue.due, key.clone()));
+                let parked = (key.0, key.1, Some(claim.message.id.clone()));
+                self.ready.insert((own.due, parked.clone()));
+                self.queues.insert(parked, own);
+                return true;
+            }
+            // It has been on a queue of its own all along.
+            DeliveryResult::Retry { after } | DeliveryResult::Park { after, .. } => {
                 queue.failed_attempts += 1;
+                queue.failing_since = queue.failing_since.or(Some(now));
                 queue.due = now.saturating_add(after);
                 None
             }
             DeliveryResult::Delivered | DeliveryResult::Dead => {
                 queue.failed_attempts = 0;
+                queue.failing_since = None;
                 queue.due = now;
                 queue.messages.pop_front()
             }

@@ -524,6 +524,10 @@ pub struct ClaimedDelivery {
     pub message: Message,
     /// How many attempts have failed before this one.
     pub failed_attempts: u32,
+    /// How long ago the first of them failed, on the store's clock; zero when none has.
+    pub failing_for: Duration,
+    /// It is on a queue of its own: nothing waits for it.
+    pub parked: bool,
     /// Proves the claim when it is finished.
     pub token: Uuid,
 }
@@ -537,6 +541,13 @@ pub enum DeliveryResult {
     Retry {
         /// How long.
         after: Duration,
+    },
+    /// Try it again after this long, on a queue of its own.
+    Park {
+        /// How long.
+        after: Duration,
+        /// Those behind it wait for so long yet, and then no more for it.
+        hold: Duration,
     },
     /// Give it up: it goes to the list of the dead, the next of the queue may go at once.
     Dead,

@@ -1060,17 +1060,26 @@ impl Store for RedisStore {
                     .arg(token.to_string());
             })
             .await?;
-        let (rows, _) = answer.as_chunks::<3>();
+        let (rows, _) = answer.as_chunks::<4>();
         let mut claims = Vec::with_capacity(rows.len());
-        for [queue, failed, head] in rows {
+        for [queue, failed, failing, head] in rows {
             let key = keys::queue(node, queue);
-            match (decode_delivery(&key, head), stored(&key, failed)) {
-                (Ok(delivery), Ok(failed_attempts)) => claims.push(ClaimedDelivery {
-                    endpoint: delivery.endpoint,
-                    message: delivery.message,
-                    failed_attempts,
-                    token,
-                }),
+            let failed = stored(&key, failed).and_then(|failed| {
+                let failing = Duration::from_millis(stored(&key, failing)?);
+                Ok((failed, failing))
+            });
+            match (decode_delivery(&key, head), failed) {
+                (Ok(delivery), Ok((failed_attempts, failing_for))) => {
+                    let own = keys::queue_name(&delivery.endpoint, delivery.message.scope);
+                    claims.push(ClaimedDelivery {
+                        parked: *queue != own,
+                        endpoint: delivery.endpoint,
+                        message: delivery.message,
+                        failed_attempts,
+                        failing_for,
+                        token,
+                    });
+                }
                 (Err(error), _) | (_, Err(error)) => {
                     // The others of the batch are claimed and must go out.
                     tracing::error!(%error, "a delivery cannot be read; its queue waits until it is removed");
@@ -1086,26 +1095,34 @@ impl Store for RedisStore {
         claim: &ClaimedDelivery,
         result: DeliveryResult,
     ) -> Result<bool, StoreError> {
-        let queue = keys::queue_name(&claim.endpoint, claim.message.scope);
-        let key = keys::queue(node, &queue);
-        let (result, after) = match result {
-            DeliveryResult::Delivered => ("delivered", Duration::ZERO),
-            DeliveryResult::Retry { after } => ("retry", after),
-            DeliveryResult::Dead => ("dead", Duration::ZERO),
+        let own = keys::queue_name(&claim.endpoint, claim.message.scope);
+        let parked = keys::parked_name(&own, &claim.message.id);
+        let queue = if claim.parked { &parked } else { &own };
+        let key = keys::queue(node, queue);
+        let (result, after, hold) = match result {
+            DeliveryResult::Delivered => ("delivered", Duration::ZERO, Duration::ZERO),
+            // It has been there all along.
+            DeliveryResult::Park { after, .. } if claim.parked => ("retry", after, Duration::ZERO),
+            DeliveryResult::Retry { after } => ("retry", after, Duration::ZERO),
+            DeliveryResult::Park { after, hold } => ("park", after, hold),
+            DeliveryResult::Dead => ("dead", Duration::ZERO, Duration::ZERO),
         };
         let answer: i64 = self
-            .run(&FINISH, &key, 5, |command| {
+            .run(&FINISH, &key, 6, |command| {
                 command
                     .arg(keys::ready(node))
                     .arg(keys::claims(node))
                     .arg(keys::failed(node))
                     .arg(&key)
                     .arg(keys::dead(node))
-                    .arg(&queue)
+                    .arg(keys::queue(node, &parked))
+                    .arg(queue)
                     .arg(claim.token.to_string())
                     .arg(result)
                     .arg(millis(after))
-                    .arg(DEAD_LIMIT);
+                    .arg(DEAD_LIMIT)
+                    .arg(&parked)
+                    .arg(millis(hold));
             })
             .await?;
         let dropped = u64::try_from(answer);

@@ -10,6 +10,9 @@ use crate::time::Timestamp;
 /// The longest that a receiver's `Retry-After` is listened to.
 pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(3600);
 
+/// While the head of a queue has failed for less than this, those behind it wait.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
 /// What an attempt came to, as far as the next one depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Attempt {
@@ -28,6 +31,7 @@ pub enum Attempt {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Schedule {
     delays: Vec<Duration>,
+    patience: Duration,
 }
 
 impl Default for Schedule {
@@ -43,7 +47,14 @@ impl Schedule {
     pub fn new(delays: impl IntoIterator<Item = Duration>) -> Self {
         Self {
             delays: delays.into_iter().collect(),
+            patience: PATIENCE,
         }
+    }
+
+    /// The same, but that those behind a message which fails wait for so long only.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// How many attempts there are at most.
@@ -51,9 +62,16 @@ impl Schedule {
         self.delays.len() + 1
     }
 
-    /// What becomes of a message after an attempt. `failed_before` attempts had failed before this one; `jitter` is
-    /// within 0 and 1 and moves the delay within ±20 %, so that what failed together does not come back together.
-    pub fn after(&self, attempt: Attempt, failed_before: u32, jitter: f64) -> DeliveryResult {
+    /// What becomes of a message after an attempt. `failed_before` attempts had failed before this one, the first of
+    /// them `failing_for` ago; `jitter` is within 0 and 1 and moves the delay within ±20 %, so that what failed together
+    /// does not come back together.
+    pub fn after(
+        &self,
+        attempt: Attempt,
+        failed_before: u32,
+        failing_for: Duration,
+        jitter: f64,
+    ) -> DeliveryResult {
         match attempt {
             Attempt::Accepted => DeliveryResult::Delivered,
             Attempt::Gone => DeliveryResult::Dead,
@@ -64,8 +82,12 @@ impl Schedule {
                 };
                 let delay = delay.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
                 let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_LIMIT);
-                DeliveryResult::Retry {
-                    after: delay.max(asked),
+                let after = delay.max(asked);
+                let hold = self.patience.saturating_sub(failing_for);
+                if after > hold {
+                    DeliveryResult::Park { after, hold }
+                } else {
+                    DeliveryResult::Retry { after }
                 }
             }
         }
@@ -95,10 +117,14 @@ mod tests {
     fn the_delays_are_those_of_the_documentation() {
         let schedule = Schedule::default();
         let delays: Vec<u64> = (0..)
-            .map_while(|failed| match schedule.after(FAILED, failed, 0.5) {
-                DeliveryResult::Retry { after } => Some(after.as_secs()),
-                DeliveryResult::Dead | DeliveryResult::Delivered => None,
-            })
+            .map_while(
+                |failed| match schedule.after(FAILED, failed, Duration::ZERO, 0.5) {
+                    DeliveryResult::Retry { after } | DeliveryResult::Park { after, .. } => {
+                        Some(after.as_secs())
+                    }
+                    DeliveryResult::Dead | DeliveryResult::Delivered => None,
+                },
+            )
             .collect();
         assert_eq!(
             delays,
@@ -111,11 +137,17 @@ mod tests {
     fn success_ends_it_and_gone_gives_it_up() {
         let schedule = Schedule::default();
         assert_eq!(
-            schedule.after(Attempt::Accepted, 9, 0.0),
+            schedule.after(Attempt::Accepted, 9, Duration::ZERO, 0.0),
             DeliveryResult::Delivered
         );
-        assert_eq!(schedule.after(Attempt::Gone, 0, 0.0), DeliveryResult::Dead);
-        assert_eq!(schedule.after(FAILED, u32::MAX, 0.0), DeliveryResult::Dead);
+        assert_eq!(
+            schedule.after(Attempt::Gone, 0, Duration::ZERO, 0.0),
+            DeliveryResult::Dead
+        );
+        assert_eq!(
+            schedule.after(FAILED, u32::MAX, Duration::ZERO, 0.0),
+            DeliveryResult::Dead
+        );
     }
 
     #[test]
@@ -123,14 +155,41 @@ mod tests {
         let schedule = Schedule::default();
         let after = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
-            schedule.after(Attempt::Failed { retry_after }, 2, 0.5)
+            schedule.after(Attempt::Failed { retry_after }, 2, Duration::ZERO, 0.5)
         };
         let retry = |seconds| DeliveryResult::Retry {
             after: Duration::from_secs(seconds),
         };
         assert_eq!(after(1), retry(30));
         assert_eq!(after(90), retry(90));
-        assert_eq!(after(86_400), retry(3600));
+        let park = DeliveryResult::Park {
+            after: Duration::from_secs(3600),
+            hold: PATIENCE,
+        };
+        assert_eq!(after(86_400), park);
+    }
+
+    #[test]
+    fn those_behind_wait_for_five_minutes_and_no_longer() {
+        let schedule = Schedule::default();
+        let after = |failed, failing| {
+            let failing = Duration::from_secs(failing);
+            schedule.after(FAILED, failed, failing, 0.5)
+        };
+        let park = |after, hold| DeliveryResult::Park {
+            after: Duration::from_secs(after),
+            hold: Duration::from_secs(hold),
+        };
+        let retry = |after| DeliveryResult::Retry {
+            after: Duration::from_secs(after),
+        };
+        assert_eq!(after(3, 36), retry(120));
+        assert_eq!(after(3, 180), retry(120));
+        assert_eq!(after(3, 181), park(120, 119));
+        assert_eq!(after(4, 156), park(600, 144));
+        assert_eq!(after(0, 301), park(1, 0));
+        let never = Schedule::default().with_patience(Duration::MAX);
+        assert_eq!(never.after(FAILED, 4, PATIENCE, 0.5), retry(600));
     }
 
     #[test]
@@ -151,14 +210,14 @@ mod tests {
         #[test]
         fn jitter_stays_within_a_fifth(failed in 0_u32..10, jitter in 0.0..=1.0_f64) {
             let schedule = Schedule::default();
-            let exact = schedule.after(FAILED, failed, 0.5);
-            let moved = schedule.after(FAILED, failed, jitter);
-            match (exact, moved) {
-                (DeliveryResult::Retry { after: exact }, DeliveryResult::Retry { after: moved }) => {
-                    prop_assert!(moved >= exact.mul_f64(0.799) && moved <= exact.mul_f64(1.201));
-                }
-                other => prop_assert!(false, "{other:?}"),
-            }
+            let exact = schedule.after(FAILED, failed, Duration::ZERO, 0.5);
+            let moved = schedule.after(FAILED, failed, Duration::ZERO, jitter);
+            let delay = |result| match result {
+                DeliveryResult::Retry { after } | DeliveryResult::Park { after, .. } => Some(after),
+                DeliveryResult::Delivered | DeliveryResult::Dead => None,
+            };
+            let (exact, moved) = (delay(exact).unwrap(), delay(moved).unwrap());
+            prop_assert!(moved >= exact.mul_f64(0.799) && moved <= exact.mul_f64(1.201));
         }
     }
 }

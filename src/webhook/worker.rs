@@ -265,9 +265,12 @@ impl Worker {
             Some(endpoint) => {
                 let report = self.sender.post(endpoint, &claim.message).await;
                 let jitter = rand::random();
-                let result = self
-                    .schedule
-                    .after(report.attempt(), claim.failed_attempts, jitter);
+                let result = self.schedule.after(
+                    report.attempt(),
+                    claim.failed_attempts,
+                    claim.failing_for,
+                    jitter,
+                );
                 self.tell(endpoint, &claim, &report, result);
                 result
             }
@@ -287,8 +290,12 @@ impl Worker {
             return DeliveryResult::Dead;
         }
         let failed = Attempt::Failed { retry_after: None };
-        self.schedule
-            .after(failed, claim.failed_attempts, rand::random())
+        self.schedule.after(
+            failed,
+            claim.failed_attempts,
+            claim.failing_for,
+            rand::random(),
+        )
     }
 
     fn tell(
@@ -316,6 +323,12 @@ impl Worker {
                 return;
             }
             DeliveryResult::Retry { after } => format!("again in {:.1} s", after.as_secs_f64()),
+            DeliveryResult::Park { after, hold } if !claim.parked => format!(
+                "again in {:.1} s, and those behind it wait for {:.1} s yet",
+                after.as_secs_f64(),
+                hold.as_secs_f64()
+            ),
+            DeliveryResult::Park { after, .. } => format!("again in {:.1} s", after.as_secs_f64()),
             DeliveryResult::Dead => "given up".to_owned(),
         };
         let problem = match &report.result {
@@ -342,7 +355,7 @@ impl Worker {
         for failures in 0..FINISH_ATTEMPTS {
             match self.store.finish_delivery(self.node, claim, result).await {
                 Ok(true) => {
-                    self.count_end(result);
+                    self.count_end(result, claim.parked);
                     return;
                 }
                 Ok(false) => {
@@ -367,11 +380,12 @@ impl Worker {
         }
     }
 
-    fn count_end(&self, result: DeliveryResult) {
+    fn count_end(&self, result: DeliveryResult, parked: bool) {
         let result = match result {
             DeliveryResult::Delivered => "delivered",
             DeliveryResult::Dead => "dead",
-            DeliveryResult::Retry { .. } => return,
+            DeliveryResult::Park { .. } if !parked => "parked",
+            DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => return,
         };
         metrics::counter!(telemetry::WEBHOOK_DELIVERIES, "node" => self.node.to_string(), "result" => result)
             .increment(1);

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 ready, 2 claims, 3 failed
 -- ARGV  1 what stands before a queue's name in the key of its list, 2 visibility in ms, 3 how many at most, 4 token
--- Answers, flat, for each the name of the queue, how often its head has failed, the head.
+-- Answers, flat, for each the name of the queue, how often its head has failed, for how many ms, the head.
 --
 -- The lists' keys follow from what is ready, so they cannot be among KEYS; they are in the same slot.
 local time = redis.call('TIME')
@@ -15,11 +15,14 @@ for _, queue in ipairs(due) do
   if head then
     redis.call('ZADD', KEYS[1], again, queue)
     redis.call('HSET', KEYS[2], queue, ARGV[4])
+    -- How often, and since when; it was only how often once.
+    local times, since = string.match(redis.call('HGET', KEYS[3], queue) or '0', '^(%d+) ?(%d*)$')
     claimed[#claimed + 1] = queue
-    claimed[#claimed + 1] = redis.call('HGET', KEYS[3], queue) or '0'
+    claimed[#claimed + 1] = times or '?'
+    claimed[#claimed + 1] = string.format('%.0f', math.max(now - (tonumber(since) or now), 0))
     claimed[#claimed + 1] = head
   else
-    -- Someone deleted the list by hand.
+    -- Its head was parked and nothing came behind it, or someone deleted the list by hand.
     redis.call('ZREM', KEYS[1], queue)
   end
 end

@@ -1,8 +1,8 @@
 -- Ends a claim.
 --
--- KEYS  1 ready, 2 claims, 3 failed, 4 list of the queue, 5 dead
--- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'dead', 4 ms until it is tried again,
---       5 how many dead to keep
+-- KEYS  1 ready, 2 claims, 3 failed, 4 list of the queue, 5 dead, 6 list of the queue that its head is parked on
+-- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'park' | 'dead', 4 ms until it is tried again,
+--       5 how many dead to keep, 6 name of the queue to park it on, 7 ms until those behind it need not wait any more
 -- Answers -1 when the claim is no longer this one, else how many of the dead were dropped.
 local queue = ARGV[1]
 if redis.call('HGET', KEYS[2], queue) ~= ARGV[2] then
@@ -11,9 +11,24 @@ end
 redis.call('HDEL', KEYS[2], queue)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if ARGV[3] == 'retry' then
-  redis.call('HINCRBY', KEYS[3], queue, 1)
-  redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[4]), queue)
+if ARGV[3] == 'retry' or ARGV[3] == 'park' then
+  local times, since = string.match(redis.call('HGET', KEYS[3], queue) or '0', '^(%d+) ?(%d*)$')
+  local failed = string.format('%.0f %.0f', (tonumber(times) or 0) + 1, tonumber(since) or now)
+  local again = string.format('%.0f', now + ARGV[4])
+  if ARGV[3] == 'retry' then
+    redis.call('HSET', KEYS[3], queue, failed)
+    redis.call('ZADD', KEYS[1], again, queue)
+    return 0
+  end
+  redis.call('HDEL', KEYS[3], queue)
+  local head = redis.call('LPOP', KEYS[4])
+  if head then
+    redis.call('RPUSH', KEYS[6], head)
+    redis.call('HSET', KEYS[3], ARGV[6], failed)
+    redis.call('ZADD', KEYS[1], again, ARGV[6])
+  end
+  -- Also when nothing is behind it: what comes until then waits, too.
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[7]), queue)
   return 0
 end
 redis.call('HDEL', KEYS[3], queue)

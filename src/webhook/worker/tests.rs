@@ -36,6 +36,7 @@ use crate::webhook::sender::{Failure, Limits};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 const OPEN: Policy = Policy {
     allow_http: true,
     allow_private: true,
@@ -161,6 +162,8 @@ struct Bench {
     clock: Arc<Mutex<Duration>>,
     wake: Arc<Notify>,
     versions: Mutex<HashMap<u128, Version>>,
+    /// Those behind a message that fails wait for it so long: for ever, unless a test says otherwise.
+    patience: Duration,
 }
 
 struct Running {
@@ -179,6 +182,7 @@ impl Bench {
             clock,
             wake: Arc::default(),
             versions: Mutex::default(),
+            patience: Duration::MAX,
         }
     }
 
@@ -259,7 +263,7 @@ impl Bench {
             store,
             endpoints,
             Sender::new(OPEN, Limits::default()).unwrap(),
-            Schedule::new([HOUR, HOUR]),
+            Schedule::new([HOUR, HOUR]).with_patience(self.patience),
             settings,
         );
         let stop = CancellationToken::new();
@@ -339,6 +343,43 @@ async fn a_failure_keeps_its_room_waiting_and_no_other() {
     assert_eq!(again.id(), first.id());
     assert_eq!(again.body, first.body);
     assert_eq!(receiver.next().await.place(), (1, 2));
+    bench.until_delivered().await;
+}
+
+#[tokio::test]
+async fn a_failure_that_lasts_is_parked_and_those_behind_it_go_on() {
+    let bench = Bench {
+        patience: MINUTE,
+        ..Bench::new()
+    };
+    let failing = Arc::new(AtomicBool::new(true));
+    let fails = Arc::clone(&failing);
+    let mut receiver = Receiver::start(move |seen| {
+        let status = if seen.place().1 == 1 && fails.load(Ordering::SeqCst) {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else {
+            StatusCode::NO_CONTENT
+        };
+        Box::pin(async move { status.into_response() })
+    })
+    .await;
+    let _running = bench.start([endpoint(&receiver.url, &["*"])]);
+    bench.tell(1, [1, 2, 3]).await;
+    let first = receiver.next().await;
+    assert_eq!(first.place(), (1, 1));
+    // One queue for what is parked, one for those behind it, which wait for a minute.
+    bench.until_queues(2).await;
+    assert!(receiver.seen.try_recv().is_err());
+    bench.pass(MINUTE);
+    for sequence in 2..=3 {
+        assert_eq!(receiver.next().await.place(), (1, sequence));
+    }
+    bench.until_queues(1).await;
+    failing.store(false, Ordering::SeqCst);
+    bench.pass(2 * HOUR);
+    let again = receiver.next().await;
+    assert_eq!(again.id(), first.id());
+    assert_eq!(again.body, first.body);
     bench.until_delivered().await;
 }
 

@@ -7,6 +7,8 @@ use super::stage::{DEMO, NODE};
 
 /// Well-formed, and nothing that there is: for what would end the thing that it is asked of.
 const NOTHING: &str = "550e8400-e29b-41d4-a716-446655440000";
+/// May be played.
+const GOOD_URL: &str = "http://127.0.0.1/a.wav";
 const ENDING: [&str; 3] = ["delete", "leave", "hangup"];
 
 /// Documented operations of the gateway API.
@@ -118,7 +120,10 @@ fn in_path(
     let parameters = operation["parameters"].as_array().unwrap();
     let own = parameters.iter().find(|p| p["in"] == "path").unwrap();
     let validator = validator(document, &own["schema"]);
-    let body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+    let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+    if body.get("urls").is_some() {
+        body["urls"] = vec![GOOD_URL].into();
+    }
     let request = {
         let (method, front, back) = (method.to_uppercase(), front.to_owned(), back.to_owned());
         move |text: &[u8]| {
@@ -198,7 +203,7 @@ fn in_body(
         }
     }
     if good.contains_key("urls") {
-        good.insert("urls".to_owned(), vec!["http://127.0.0.1/a.wav"].into());
+        good.insert("urls".to_owned(), vec![GOOD_URL].into());
     }
     let mut places = Vec::new();
     for (field, schema) in schema["properties"].as_object().unwrap() {

@@ -243,10 +243,14 @@ dids = ["{OTHER_DID}"]
         })
         .await;
         command("conference/mute", json!({})).await;
-        let playing = control("play", json!({"urls": ["http://127.0.0.1/good.wav"]})).await;
-        self.until_sent(playing["operation_id"].as_str().unwrap())
-            .await;
-        control("volume", json!({"volume": -7})).await;
+        let files = vec!["http://127.0.0.1/good.wav"; 60];
+        control("play", json!({ "urls": files })).await;
+        // Before a file is open, its volume goes with it.
+        poll::until("a volume was sent", poll::PATIENCE, async || {
+            control("volume", json!({"volume": -7})).await;
+            self.check().contains_key(&Form::Volume).then_some(())
+        })
+        .await;
         control("stop", json!({})).await;
         let playing = control("play", json!({"urls": ["http://127.0.0.1/good.wav"]})).await;
         self.until_sent(playing["operation_id"].as_str().unwrap())
