@@ -28,7 +28,7 @@ FILES = [f"http://127.0.0.1/{name}.wav" for name in ("hello", "music", "a%20b")]
 
 # What these are asked of should be in a room, or have somebody in it; what those end should rather be empty.
 OF_MEMBERS = {"leave", "mute", "unmute"}
-OF_OCCUPIED = {"play", "pause", "stop", "volume", "recording_start", "recording_stop"}
+OF_OCCUPIED = {"play", "pause", "stop", "volume", "recording_start", "recording_stop", "record_start", "record_stop"}
 ENDING = {"delete", "delete_conference"}
 
 
@@ -99,7 +99,7 @@ class Living:
                 self._keep(self._calls, row["uuid"], row["room_id"])
             if operation in ("create_conferencecall", "get_conferencecall"):
                 self._keep(self._stays, answer["id"], None)
-            if operation == "recording_start":
+            if operation in ("recording_start", "record_start"):
                 self._keep(self._recordings, answer["recording_id"], None)
             if operation == "list_conferencecalls":
                 for row in answer["result"]:

@@ -10,11 +10,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
+use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
 use crate::api::limits::{Group, to_the_end};
 use crate::api::{ApiState, Shared, replay};
-use crate::ids::CommandUid;
+use crate::ids::{CommandUid, RoomId};
 use crate::reconciler::{Accepted, Intent};
 use crate::store::EntityId;
 use crate::store::gate::{Command, CommandAnswer};
@@ -83,6 +84,12 @@ impl Asked {
             None => state.submit(intent).await,
         }
     }
+}
+
+/// Whether the room is the caller's: commands to it are for its owner.
+pub(super) async fn own(state: &ApiState, caller: &Caller, room: RoomId) -> Result<(), ApiError> {
+    let head = state.find_room(room).await?;
+    state.own_room(caller, &head)
 }
 
 /// The caller's id of the command.

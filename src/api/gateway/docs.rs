@@ -12,14 +12,32 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::commands::{CAUSES, Operation, Status};
 use super::playback::{Operation as Playing, Volume as PlayVolume};
+use super::recording::Operation as RecordingOperation;
 use super::rooms::{MemberList, RoomDetail, RoomList, RoomRef};
 use super::sessions::{SessionList, SessionRow};
 
 /// The paths of the gateway API.
 #[derive(OpenApi)]
 #[openapi(paths(
-    create, list, get, members, delete, sessions, session, join, leave, mute, unmute, answer,
-    hangup, play, pause, stop, volume
+    create,
+    list,
+    get,
+    members,
+    delete,
+    sessions,
+    session,
+    join,
+    leave,
+    mute,
+    unmute,
+    answer,
+    hangup,
+    play,
+    pause,
+    stop,
+    volume,
+    record_start,
+    record_stop
 ))]
 pub(crate) struct Paths;
 
@@ -435,4 +453,25 @@ control! {
     NewVolume, {"volume": 2}, PlayVolume,
     {"operation_id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "volume": 2},
     "The `command_uid` was given to another command."
+}
+
+control! {
+    /// Record a conference
+    ///
+    /// Its webhook is `conference.recording.started` when FreeSWITCH writes the file, or `conference.recording.failed`. It
+    /// ends when it is stopped or when nobody is in the conference any more: `conference.recording.stopped`.
+    record_start, "/api/v1/conferences/{room_id}/recording/start",
+    Command, {"command_uid": "record-1"}, RecordingOperation,
+    {"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "starting"},
+    "Nobody is in the conference, or it is recorded already. Or the `command_uid` was given to another command."
+}
+
+control! {
+    /// End the recording of a conference
+    ///
+    /// Its webhook is `conference.recording.stopped`.
+    record_stop, "/api/v1/conferences/{room_id}/recording/stop",
+    Command, {"command_uid": "record-2"}, RecordingOperation,
+    {"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "stopping"},
+    "It is not recorded. Or the `command_uid` was given to another command."
 }

@@ -7,6 +7,7 @@ mod commands;
 mod create;
 mod docs;
 mod playback;
+mod recording;
 mod rooms;
 mod sessions;
 
@@ -30,6 +31,14 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/conferences/{room_id}/pause", post(playback::pause))
         .route("/conferences/{room_id}/stop", post(playback::stop))
         .route("/conferences/{room_id}/volume", post(playback::volume))
+        .route(
+            "/conferences/{room_id}/recording/start",
+            post(recording::start),
+        )
+        .route(
+            "/conferences/{room_id}/recording/stop",
+            post(recording::stop),
+        )
         .route("/sessions", get(sessions::list))
         .route("/sessions/{uuid}", get(sessions::get))
         .nest(

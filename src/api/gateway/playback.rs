@@ -8,12 +8,12 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::Shared;
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
 use crate::api::limits::{CONF_PLAY, CONFERENCE_CONTROL};
 use crate::api::request::PathId;
-use crate::api::{ApiState, Shared};
 use crate::ids::{OperationId, RoomId};
 use crate::play_url::PlayUrl;
 use crate::reconciler::{Accepted, Intent};
@@ -21,7 +21,7 @@ use crate::room::Playback;
 use crate::store::EntityId;
 use crate::store::gate::CommandAnswer;
 
-use super::asked::{Asked, answered, given_uid};
+use super::asked::{Asked, answered, given_uid, own};
 
 /// Files that one operation may have.
 const MOST_FILES: usize = 128;
@@ -166,11 +166,6 @@ fn urls(fields: &Fields) -> Result<Vec<PlayUrl>, ApiError> {
 
 fn bad_url(index: usize, why: &impl std::fmt::Display) -> ApiError {
     ApiError::field(&format!("urls[{index}]"), why)
-}
-
-async fn own(state: &ApiState, caller: &Caller, room: RoomId) -> Result<(), ApiError> {
-    let head = state.find_room(room).await?;
-    state.own_room(caller, &head)
 }
 
 /// The commands that look at nothing but the state.

@@ -22,6 +22,7 @@ rows! {
         ended_when_the_conference_ends,
         webhooks_carry_the_recording_id_and_the_command_uid,
         list_by_conference,
+        the_gateway_starts_and_stops_it_too,
         get_404_there_is_none,
         get_403_it_belongs_to_another_app,
     ]
@@ -211,6 +212,32 @@ async fn webhooks_carry_the_recording_id_and_the_command_uid(row: &Row<'_>) {
     let data = json!({ "recording_id": recording, "command_uid": "rec-2" });
     row.told_exactly(&room, "conference.recording.stopped", None, data)
         .await;
+}
+
+async fn the_gateway_starts_and_stops_it_too(row: &Row<'_>) {
+    let (room, _) = row.inhabited().await;
+    let path = |what: &str| format!("/conferences/{room}/recording/{what}");
+    row.post(&path("stop"), json!({})).await.fails(409);
+    let body = json!({ "command_uid": "rec-1" });
+    let answer = row.post(&path("start"), body.clone()).await;
+    answer.is(202, json!({ "recording_id": UUID, "status": "starting" }));
+    let recording = answer.text("recording_id");
+    until(row, &recording, "recording").await;
+    // Under the same id it is done once; without it, it is another one.
+    assert_eq!(row.post(&path("start"), body).await.body, answer.body);
+    row.post(&path("start"), json!({})).await.fails(409);
+    let data = json!({ "recording_id": recording, "command_uid": "rec-1" });
+    row.told_exactly(&room, "conference.recording.started", None, data)
+        .await;
+    let theirs = row.ask(row.other(), "POST", &path("stop"), None).await;
+    theirs.fails(403);
+    let answer = row.post(&path("stop"), json!({})).await;
+    answer.is(
+        202,
+        json!({ "recording_id": recording, "status": "stopping" }),
+    );
+    until(row, &recording, "ended").await;
+    row.told(&room, "conference.recording.stopped").await;
 }
 
 async fn list_by_conference(row: &Row<'_>) {

@@ -41,6 +41,7 @@ pub enum Form {
     Volume,
     Answer,
     Kill,
+    Record,
     /// What is written on a call of the step that it is at.
     Note,
     Step,
@@ -181,6 +182,7 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
             ["unmute", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Unmute,
             ["setvar", "roomkeeper_meta", meta] if is_registration(meta, known) => Form::Describe,
             ["play", path] if is_played(path, known) => Form::Play,
+            ["recording", "start" | "stop", path] if is_recording(path) => Form::Record,
             ["pause_play"] => Form::Pause,
             ["stop", "all"] => Form::Stop,
             ["file-vol", volume] if is_volume(volume) => Form::Volume,
@@ -194,6 +196,13 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A file of ours, where recordings are.
+fn is_recording(path: &str) -> bool {
+    let name = path.strip_prefix("/var/lib/freeswitch/recordings/");
+    let id = name.and_then(|name| name.strip_suffix(".wav"));
+    id.is_some_and(|id| id.len() == 36 && id.parse::<uuid::Uuid>().is_ok())
 }
 
 fn is_volume(text: &str) -> bool {
