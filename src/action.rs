@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -78,13 +78,22 @@ pub enum Step {
 /// The form on the wire and in the store.
 #[derive(Clone, Serialize, Deserialize)]
 struct Given {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     id: Uuid,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     next_id: Uuid,
     r#type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     option: Map<String, Value>,
+}
+
+/// `null` is as good as left out.
+fn or_default<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de> + Default,
+    D: Deserializer<'de>,
+{
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// Why something is not an action.

@@ -17,5 +17,6 @@ mod openapi;
 mod playback;
 mod playback_limits;
 mod rooms;
+mod voipbin;
 mod wire;
 mod world;

@@ -64,6 +64,7 @@ struct NewVoipbinConference {
     #[schema(minimum = 0, maximum = 31536000)]
     timeout: Option<u32>,
     pre_actions: Option<Vec<VoipbinAction>>,
+    /// Also taken as `post_action`, which an older document calls it.
     post_actions: Option<Vec<VoipbinAction>>,
     /// The node that it is to be on. Without it, the least loaded that is up.
     #[schema(pattern = "^[A-Za-z0-9]{5}$")]
@@ -86,6 +87,7 @@ struct VoipbinUpdate {
     #[schema(minimum = 0, maximum = 31536000)]
     timeout: Option<u32>,
     pre_actions: Option<Vec<VoipbinAction>>,
+    /// Also taken as `post_action`, which an older document calls it.
     post_actions: Option<Vec<VoipbinAction>>,
 }
 
