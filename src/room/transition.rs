@@ -608,6 +608,10 @@ impl Step<'_> {
     }
 
     fn open(&mut self, session: SessionId, stay: Stay, who: &Who, synthesized: bool) {
+        if self.room.status == RoomStatus::Terminated {
+            // The end of its last stay, which was not heard, was the end of a room of two.
+            return self.command(RoomCommand::Park { session });
+        }
         let flags = who.flags_over(Flags {
             speak: true,
             hear: true,
