@@ -6,8 +6,6 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
-#[path = "rules/forward.rs"]
-mod forward;
 #[path = "rules/playback.rs"]
 mod playback;
 #[path = "rules/recording.rs"]

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use roomkeeper::ids::RoomName;
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Intent, IntentError, Link};
-use roomkeeper::room::{Details, Kind, Origin};
+use roomkeeper::room::{Details, Kind, Origin, RoomStatus};
 use roomkeeper::store::{EntityId, NameOutcome, Store, StoreError};
 use serde_json::json;
 
@@ -385,12 +385,6 @@ async fn a_room_that_lost_its_name_meanwhile_is_taken_back() {
         panic!("{intents:?}");
     };
     assert_eq!(made, ended);
-    assert!(
-        world
-            .store
-            .read_head(EntityId::Room(*made))
-            .await
-            .unwrap()
-            .is_none()
-    );
+    let made = stored_room(&world.store, *made).await.unwrap();
+    assert_eq!(made.status(), RoomStatus::Terminated);
 }

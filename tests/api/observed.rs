@@ -27,8 +27,15 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-#[test]
-fn requests_are_logged_and_counted_by_route_and_without_keys() {
+/// What was told of some requests.
+pub struct Told {
+    pub log: String,
+    /// The metrics.
+    pub page: String,
+}
+
+/// Runs these requests and listens, to everything that is said at any level.
+pub fn tell(requests: impl Future<Output = ()>) -> Told {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
@@ -41,25 +48,30 @@ fn requests_are_logged_and_counted_by_route_and_without_keys() {
         .enable_time()
         .build()
         .unwrap();
-    let room = room_id("acW68", 1);
     metrics::with_local_recorder(&recorder, || {
-        tracing::subscriber::with_default(subscriber, || {
-            runtime.block_on(async {
-                let world = World::new();
-                let path = format!("/api/v1/conferences/{room}?token=secret-token");
-                world.get(&path).await.fails(404);
-                world
-                    .send(request(("demo", "wrong-key"), "GET", &path, None))
-                    .await
-                    .fails(401);
-                world
-                    .send(request(DEMO, "BREW", "/odd/path", None))
-                    .await
-                    .fails(404);
-            });
-        });
+        tracing::subscriber::with_default(subscriber, || runtime.block_on(requests));
     });
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let page = metrics.render();
+    Told { log, page }
+}
+
+#[test]
+fn requests_are_logged_and_counted_by_route_and_without_keys() {
+    let room = room_id("acW68", 1);
+    let Told { log, page } = tell(async {
+        let world = World::new();
+        let path = format!("/api/v1/conferences/{room}?token=secret-token");
+        world.get(&path).await.fails(404);
+        world
+            .send(request(("demo", "wrong-key"), "GET", &path, None))
+            .await
+            .fails(401);
+        world
+            .send(request(DEMO, "BREW", "/odd/path", None))
+            .await
+            .fails(404);
+    });
     for line in [
         "roomkeeper_http_requests_total{route=\"/api/v1/conferences/{room_id}\",method=\"GET\",status=\"404\"} 1",
         "roomkeeper_http_requests_total{route=\"/api/v1/conferences/{room_id}\",method=\"GET\",status=\"401\"} 1",
@@ -68,7 +80,6 @@ fn requests_are_logged_and_counted_by_route_and_without_keys() {
         assert!(page.contains(line), "{line} is not in\n{page}");
     }
     assert!(page.contains("roomkeeper_http_request_seconds"));
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     for word in [
         "method=\"GET\"",
         "/api/v1/conferences/{room_id}",

@@ -13,17 +13,20 @@ use roomkeeper::api::limits::{AppLimiter, LimitSettings};
 use roomkeeper::api::{ApiSettings, ApiState, CursorKey, Registry};
 use roomkeeper::config::{ApiKeyDigest, AppConfig, customer_of};
 use roomkeeper::ids::{
-    AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId, SessionId,
+    AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RecordingId, RoomId, SessionId,
 };
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Link, NodeReport};
+use roomkeeper::room::state::Changes;
 use roomkeeper::room::{
-    self, Details, EventStamp, Kind, Origin, Registration, RoomInput, RoomState, Who,
+    self, CallStatus, Details, EventStamp, Kind, LeftReason, MemberStatus, Origin, RecordInput,
+    Registration, RoomInput, RoomState, RoomStatus, Who,
 };
 use roomkeeper::session::{self, Direction, SessionInput, SessionState};
 use roomkeeper::store::memory::MemoryStore;
-use roomkeeper::store::record::{encode_room, encode_session};
+use roomkeeper::store::record::{decode_room, encode_room, encode_session};
+use roomkeeper::store::view::{encode_call, encode_recording};
 use roomkeeper::store::{
-    Commit, CommitOutcome, EntityId, EntityWrite, Life, Listing, Store, Version,
+    Commit, CommitOutcome, EntityId, EntityWrite, Life, Listing, Store, Version, ViewId, ViewWrite,
 };
 use roomkeeper::time::Timestamp;
 use serde_json::Value;
@@ -33,6 +36,12 @@ use uuid::Uuid;
 pub const DEMO: (&str, &str) = ("demo", "demo-key");
 pub const OTHER: (&str, &str) = ("other", "other-key");
 pub const NODES: [&str; 3] = ["acW68", "bbbbb", "ccccc"];
+
+/// When the double makes a room. All else that is asked of it happens a second after what was asked before.
+pub const MADE: Timestamp = Timestamp::from_micros(1_778_070_896_672_025);
+
+/// How long what is over can be read.
+const KEEP: Duration = Duration::from_secs(3_600);
 
 /// What happens in the middle of a submitted intent.
 type During = Box<
@@ -46,6 +55,20 @@ pub struct Double {
     pub script: Mutex<VecDeque<Result<Accepted, IntentError>>>,
     pub during: Mutex<Option<During>>,
     pub panics: Mutex<bool>,
+    /// How much has been asked of it that was not scripted.
+    asked: AtomicU64,
+}
+
+impl Double {
+    /// Does this to a room, as the reconciler would.
+    async fn change(&self, room: RoomId, input: RoomInput) {
+        let at = MADE + Duration::from_secs(1 + self.asked.fetch_add(1, Ordering::Relaxed));
+        change(&self.store, room, input, at).await;
+    }
+
+    fn deadline(&self) -> Timestamp {
+        MADE + Duration::from_secs(10 + self.asked.load(Ordering::Relaxed))
+    }
 }
 
 #[async_trait]
@@ -75,12 +98,11 @@ impl Controller for Double {
             } => {
                 // The others get their turn while the room is not there yet.
                 tokio::task::yield_now().await;
-                let at = Timestamp::from_millis(1_778_070_896_672);
                 let registration = Registration {
                     app,
                     name,
                     origin,
-                    created_at: at,
+                    created_at: MADE,
                     kind,
                     details: *details,
                 };
@@ -88,15 +110,75 @@ impl Controller for Double {
                 Ok(Accepted::Created)
             }
             Intent::DeleteRoom { room, .. } => {
-                end(&self.store, EntityId::Room(room)).await;
+                let deadline = self.deadline();
+                self.change(room, RoomInput::Delete { deadline }).await;
                 Ok(Accepted::Deleted)
             }
-            other @ (Intent::Join { .. }
-            | Intent::UpdateRoom { .. }
-            | Intent::Kick { .. }
-            | Intent::RecordStart { .. }
-            | Intent::RecordStop { .. }
-            | Intent::Leave { .. }
+            Intent::UpdateRoom { room, update, .. } => {
+                self.change(room, RoomInput::Update(*update)).await;
+                Ok(Accepted::Updated)
+            }
+            Intent::Join {
+                session,
+                room,
+                command_uid,
+                ..
+            } => {
+                let member = member_id(session);
+                let join = RoomInput::Join {
+                    session,
+                    member,
+                    caller_id: "527121102".to_owned(),
+                    did: "747713001".to_owned(),
+                    muted: false,
+                    acts: false,
+                    command_uid,
+                    deadline: self.deadline(),
+                };
+                self.change(room, join).await;
+                Ok(Accepted::Joining { room, member })
+            }
+            Intent::Kick { session, room, .. } => {
+                let state = stored_room(&self.store, room).await.unwrap();
+                let input = match state.members()[&session].status {
+                    MemberStatus::Joining { .. } => RoomInput::Cancel { session },
+                    MemberStatus::Joined | MemberStatus::Leaving { .. } => RoomInput::Leave {
+                        session,
+                        command_uid: None,
+                        deadline: self.deadline(),
+                    },
+                };
+                self.change(room, input).await;
+                Ok(Accepted::Leaving { room })
+            }
+            Intent::RecordStart {
+                room, command_uid, ..
+            } => {
+                let count = self.asked.load(Ordering::Relaxed);
+                let random = Uuid::from_u128((0x4ec0_0000 + u128::from(count)) << 32);
+                let id = RecordingId::fresh(room.node(), random);
+                let start = RecordInput::Start {
+                    id,
+                    path: format!("/recordings/{id}.wav"),
+                    command_uid,
+                    deadline: self.deadline(),
+                };
+                self.change(room, RoomInput::Record(start)).await;
+                Ok(Accepted::Recording { recording: id })
+            }
+            Intent::RecordStop {
+                room, command_uid, ..
+            } => {
+                let state = stored_room(&self.store, room).await.unwrap();
+                let recording = state.recording().unwrap().id;
+                let stop = RecordInput::Stop {
+                    command_uid,
+                    deadline: self.deadline(),
+                };
+                self.change(room, RoomInput::Record(stop)).await;
+                Ok(Accepted::RecordingStops { recording })
+            }
+            other @ (Intent::Leave { .. }
             | Intent::Mute { .. }
             | Intent::Play { .. }
             | Intent::Pause { .. }
@@ -152,14 +234,19 @@ pub fn room_id(node: &str, n: u128) -> RoomId {
     RoomId::new(node_id(node), Uuid::from_u128(n))
 }
 
+/// A room whose uuid alone leads to it, as those are that are made here.
+pub fn conference_id(node: &str, n: u128) -> RoomId {
+    RoomId::fresh(node_id(node), Uuid::from_u128(n << 32))
+}
+
 pub fn session_id(node: &str, n: u128) -> SessionId {
     SessionId::new(node_id(node), ChannelId::new(Uuid::from_u128(n)))
 }
 
 /// The stay of a session in the one room that it is ever in.
 pub fn member_id(session: SessionId) -> MemberId {
-    // Above the bits that hold the node.
-    let random = session.channel().uuid().as_u128() << 32;
+    // Above the bits that hold the node, and unlike those of a conference.
+    let random = 0x57a1_u128 << 96 | session.channel().uuid().as_u128() << 32;
     MemberId::fresh(session.node(), Uuid::from_u128(random))
 }
 
@@ -217,6 +304,7 @@ impl World {
             script: Mutex::default(),
             during: Mutex::default(),
             panics: Mutex::default(),
+            asked: AtomicU64::default(),
         });
         let counter = Arc::new(AtomicU64::new(0xf00));
         let limiter = AppLimiter::new(seen.clone(), &settings.limits);
@@ -282,6 +370,11 @@ impl World {
             enter(&mut state, session_id(id.node().as_str(), n), n % 2 == 0);
         }
         put_room(&self.store, &state).await;
+    }
+
+    /// This happens to a room.
+    pub async fn happens(&self, room: RoomId, input: RoomInput, at: Timestamp) {
+        change(&self.store, room, input, at).await;
     }
 
     /// A parked call.
@@ -391,12 +484,21 @@ pub fn registered(id: RoomId, registration: Registration) -> RoomState {
 }
 
 pub fn enter(state: &mut RoomState, session: SessionId, speak: bool) {
-    let at = EventStamp {
+    room::apply(state, entered(session, speak), Timestamp::from_millis(1));
+}
+
+/// Where an event stands in the one life of the one conference that there is.
+fn stamp(sequence: u64) -> EventStamp {
+    EventStamp {
         core: CoreId::new(Uuid::from_u128(1)),
         conference: ConferenceId::new(Uuid::from_u128(2)),
-        sequence: 100,
+        sequence,
         synthesized: false,
-    };
+    }
+}
+
+/// A call comes into a room.
+pub fn entered(session: SessionId, speak: bool) -> RoomInput {
     let who = Who {
         session,
         caller_id: "527121102".to_owned(),
@@ -407,16 +509,20 @@ pub fn enter(state: &mut RoomState, session: SessionId, speak: bool) {
         hold: false,
         talking: false,
     };
-    let now = Timestamp::from_millis(1);
-    room::apply(
-        state,
-        RoomInput::Seen {
-            at,
-            who,
-            entered: true,
-        },
-        now,
-    );
+    RoomInput::Seen {
+        at: stamp(100),
+        who,
+        entered: true,
+    }
+}
+
+/// A call has left a room that it was in.
+pub fn left(session: SessionId) -> RoomInput {
+    RoomInput::Gone {
+        at: stamp(200),
+        session,
+        reason: LeftReason::Removed,
+    }
 }
 
 pub fn new_session(id: SessionId, owner: &str, at_ms: u64) -> SessionState {
@@ -440,6 +546,11 @@ pub fn new_session(id: SessionId, owner: &str, at_ms: u64) -> SessionState {
 }
 
 pub async fn put_room(store: &MemoryStore, state: &RoomState) {
+    put_room_at(store, state, state.updated_at()).await;
+}
+
+/// With what is shown of it, as the reconciler writes it.
+async fn put_room_at(store: &MemoryStore, state: &RoomState, at: Timestamp) {
     let mut state = state.clone();
     let changes = state.take_changes();
     let (head, parts) = encode_room(&state, &changes, true);
@@ -448,15 +559,62 @@ pub async fn put_room(store: &MemoryStore, state: &RoomState) {
         app: registration.app.clone(),
         created_at: registration.created_at,
     };
-    write(
-        store,
-        EntityId::Room(state.id()),
-        head,
-        parts,
-        Life::Live,
-        Some(listed),
-    )
-    .await;
+    let life = match state.status() {
+        RoomStatus::Starting | RoomStatus::Progressing | RoomStatus::Terminating { .. } => {
+            Life::Live
+        }
+        RoomStatus::Terminated => Life::Ended { keep: KEEP },
+    };
+    let entity = EntityId::Room(state.id());
+    let views = views(&state, &changes, at);
+    write(store, entity, head, parts, life, Some(listed), views).await;
+}
+
+fn views(state: &RoomState, changes: &Changes, at: Timestamp) -> Vec<ViewWrite> {
+    let registration = state.registration().unwrap();
+    let (app, room) = (&registration.app, state.id());
+    let view = |view, created_at, body, over: bool| ViewWrite {
+        view,
+        body,
+        listing: Listing {
+            app: app.clone(),
+            created_at,
+        },
+        room,
+        keep: over.then_some(KEEP),
+    };
+    let over = state.status() == RoomStatus::Terminated;
+    let conference = ViewId::Conference(room);
+    let mut views = vec![view(
+        conference,
+        registration.created_at,
+        String::new(),
+        over,
+    )];
+    views.extend(changes.calls.iter().map(|(id, call)| {
+        let body = encode_call(app, room, call, at);
+        let over = call.status == CallStatus::Left;
+        view(ViewId::Call(*id), call.since, body, over)
+    }));
+    views.extend(changes.recordings.iter().map(|(id, recording)| {
+        let body = encode_recording(app, room, recording, at);
+        let over = recording.state.is_over();
+        view(ViewId::Recording(*id), recording.created_at, body, over)
+    }));
+    views
+}
+
+pub async fn stored_room(store: &MemoryStore, id: RoomId) -> Option<RoomState> {
+    let record = store.read(EntityId::Room(id)).await.unwrap();
+    record.map(|record| decode_room(id, &record).unwrap())
+}
+
+/// This happens to a stored room, if there is one.
+pub async fn change(store: &MemoryStore, id: RoomId, input: RoomInput, at: Timestamp) {
+    if let Some(mut state) = stored_room(store, id).await {
+        room::apply(&mut state, input, at);
+        put_room_at(store, &state, at).await;
+    }
 }
 
 pub async fn put_session(store: &MemoryStore, state: &SessionState) {
@@ -472,6 +630,7 @@ pub async fn put_session(store: &MemoryStore, state: &SessionState) {
         Vec::new(),
         Life::Live,
         Some(listed),
+        Vec::new(),
     )
     .await;
 }
@@ -481,7 +640,16 @@ pub async fn end(store: &MemoryStore, entity: EntityId) {
     let life = Life::Ended {
         keep: Duration::ZERO,
     };
-    write(store, entity, Vec::new(), Vec::new(), life, None).await;
+    write(
+        store,
+        entity,
+        Vec::new(),
+        Vec::new(),
+        life,
+        None,
+        Vec::new(),
+    )
+    .await;
 }
 
 async fn write(
@@ -491,6 +659,7 @@ async fn write(
     parts: Vec<(String, Option<String>)>,
     life: Life,
     listed: Option<Listing>,
+    views: Vec<ViewWrite>,
 ) {
     let expected = store
         .read_head(entity)
@@ -511,7 +680,7 @@ async fn write(
             listed,
         }],
         outbox: Vec::new(),
-        views: Vec::new(),
+        views,
     };
     assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
 }

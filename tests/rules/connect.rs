@@ -72,6 +72,21 @@ fn a_third_that_the_dialplan_brings_is_put_out_and_the_two_stay() {
 }
 
 #[test]
+fn one_alone_that_is_back_before_it_was_heard_to_go_finds_it_over_and_is_put_out() {
+    let mut world = World::new();
+    world.create_as(1, Origin::Voipbin, Kind::Connect, Details::default());
+    world.parks(call(1), Some("demo"));
+    world.join(call(1), room(1)).unwrap();
+    world.enters(call(1), 1, 1, true);
+    world.told.clear();
+    world.orders.clear();
+    world.enters(call(1), 1, 1, true);
+    world.told(&["left removed (synthesized)", "destroyed"]);
+    assert_eq!(world.parked_out(), [call(1)]);
+    assert_eq!(world.status(), Some(RoomStatus::Terminated));
+}
+
+#[test]
 fn when_one_goes_the_other_goes_too_and_the_conference_with_them() {
     let mut world = World::connect();
     let cause = "NORMAL_CLEARING".to_owned();
@@ -180,18 +195,4 @@ fn a_conference_made_while_its_node_cannot_be_reached_starts_and_goes_on_when_it
     world.create(2);
     let status = world.belief.room(room(2)).unwrap().status();
     assert_eq!(status, RoomStatus::Progressing);
-}
-
-#[test]
-fn the_only_one_who_comes_in_twice_without_a_leave_between_has_ended_it() {
-    let mut world = World::new();
-    world.create_as(1, Origin::Voipbin, Kind::Connect, Details::default());
-    world.parks(call(1), Some("demo"));
-    world.enters(call(1), 1, 1, true);
-    world.told.clear();
-    world.enters(call(1), 1, 1, true);
-    world.told(&["left removed (synthesized)", "destroyed"]);
-    assert_eq!(world.status(), Some(RoomStatus::Terminated));
-    assert_eq!(world.parked_out(), [call(1)]);
-    assert!(world.belief.room(room(1)).unwrap().members().is_empty());
 }

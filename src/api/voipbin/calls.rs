@@ -1,5 +1,7 @@
 //! `/conferencecalls`: stays of calls in conferences, also those that are over.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -15,6 +17,7 @@ use crate::api::lists::{self, Listed, Source};
 use crate::ids::{ChannelId, MemberId, NodeId, SessionId};
 use crate::reconciler::{Accepted, Intent, IntentError, Refusal};
 use crate::room::CallStatus;
+use crate::session::SessionState;
 use crate::store::view::{CallView, decode_call};
 use crate::store::{StoreError, ViewId, ViewKind};
 
@@ -48,16 +51,19 @@ pub(super) async fn create(
     }
     let channel = ChannelId::new(uuid("reference_id")?);
     let command_uid = fields.parsed("command_uid")?;
-    let room = conferences::find_open(&state, &customer, conference).await?;
-    let session = SessionId::new(find_node(&state, room.id().node(), channel).await?, channel);
+    let room = conferences::existing(&state, conference).await?;
+    let call = find_call(&state, room.id().node(), channel).await?;
+    conferences::check_own(&state, &customer, &room)?;
+    state.own_session(&customer.caller, &call)?;
+    conferences::check_open(&room)?;
     let intent = Intent::Join {
-        session,
+        session: call.id(),
         room: room.id(),
         app: customer.caller.app.clone(),
         muted: None,
         command_uid,
     };
-    let accepted = state.submit(intent).await?;
+    let accepted = conferences::submit(&state, intent).await?;
     let (Accepted::Joining { member, .. } | Accepted::AlreadyJoined { member, .. }) = accepted
     else {
         let why = format!("a join was answered {accepted:?}");
@@ -71,15 +77,18 @@ pub(super) async fn create(
     )))
 }
 
-/// The node that the call is on: that of the conference, unless it is found on another one, which is for the domain to
-/// refuse.
-async fn find_node(state: &Shared, first: NodeId, channel: ChannelId) -> Result<NodeId, ApiError> {
+/// The call, on the node of the conference or else on another one, which is for the domain to refuse.
+async fn find_call(
+    state: &Shared,
+    first: NodeId,
+    channel: ChannelId,
+) -> Result<SessionState, ApiError> {
     let nodes = Nodes::now(state);
     let others = nodes.iter().map(|node| node.id).filter(|id| *id != first);
     for node in std::iter::once(first).chain(others) {
         let session = SessionId::new(node, channel);
-        if state.live_session(session).await?.is_some() {
-            return Ok(node);
+        if let Some(call) = state.live_session(session).await? {
+            return Ok(call);
         }
     }
     Err(state.refuse(&Refusal::SessionNotFound))
@@ -98,6 +107,7 @@ pub(super) async fn list(
         Some(None) => return Ok(Json(ConferencecallList::empty())),
     };
     let (state, customer) = (&state, &customer);
+    let foreign = &AtomicBool::new(false);
     let rows = lists::page(
         state,
         &Nodes::now(state),
@@ -109,14 +119,22 @@ pub(super) async fn list(
                 return Ok(None);
             };
             let view = read(state, id).await?;
+            let there = view.is_some();
             let own = view.filter(|view| view.app == customer.caller.app);
+            foreign.fetch_or(there && own.is_none(), Ordering::Relaxed);
             Ok(own.map(|view| Conferencecall::of(id.uuid(), &view, customer.id)))
         },
     )
     .await?;
+    // Of another's conference there is nothing to see, not even how long its list is.
+    let cursor = if foreign.load(Ordering::Relaxed) {
+        String::new()
+    } else {
+        rows.cursor
+    };
     Ok(Json(ConferencecallList {
         result: rows.rows,
-        next_page_token: rows.cursor,
+        next_page_token: cursor,
     }))
 }
 

@@ -18,7 +18,7 @@ use crate::api::gateway::release;
 use crate::api::lists::{self, Listed, Source};
 use crate::api::placement::place;
 use crate::ids::{NodeId, RoomId, SessionId};
-use crate::reconciler::{Intent, Refusal};
+use crate::reconciler::{Accepted, Intent, IntentError, Refusal};
 use crate::room::{Details, Kind, Origin, RoomState, Update};
 use crate::store::record::decode_room;
 use crate::store::{EntityId, StoreError, ViewId, ViewKind};
@@ -134,12 +134,11 @@ pub(super) async fn update(
     let said = said(&state, &fields).await?;
     let room = find_open(&state, &customer, id).await?;
     // The gateway API finds it by its name, and promises that there is one of it.
-    let named = said.name.is_some();
-    if named
-        && room
-            .registration()
-            .is_some_and(|r| r.origin == Origin::Gateway)
-    {
+    let named = |name: &String| {
+        let registration = room.registration();
+        registration.is_some_and(|r| r.origin == Origin::Gateway && r.name != *name)
+    };
+    if said.name.as_ref().is_some_and(named) {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "the name of a conference that was made through the gateway API does not change",
@@ -150,7 +149,7 @@ pub(super) async fn update(
         app: customer.caller.app.clone(),
         update: Box::new(said),
     };
-    state.submit(intent).await?;
+    submit(&state, intent).await?;
     shown(&state, &customer, room.id()).await
 }
 
@@ -166,7 +165,11 @@ pub(super) async fn delete(
             room: room.id(),
             app: customer.caller.app.clone(),
         };
-        state.submit(intent).await?;
+        match state.controller.submit(intent).await {
+            // It ended meanwhile: its time was over, or another was faster.
+            Ok(_) | Err(IntentError::Refused(Refusal::RoomNotFound)) => {}
+            Err(error) => return Err(state.failed(error)),
+        }
         if let Some(registration) = room.registration() {
             release(&state, registration, room.id()).await;
         }
@@ -188,7 +191,7 @@ pub(super) async fn recording_start(
         app: customer.caller.app.clone(),
         command_uid,
     };
-    state.submit(intent).await?;
+    submit(&state, intent).await?;
     shown(&state, &customer, room).await
 }
 
@@ -206,7 +209,7 @@ pub(super) async fn recording_stop(
         app: customer.caller.app.clone(),
         command_uid,
     };
-    state.submit(intent).await?;
+    submit(&state, intent).await?;
     shown(&state, &customer, room).await
 }
 
@@ -228,17 +231,22 @@ async fn said(state: &Shared, fields: &Fields) -> Result<Update, ApiError> {
         let why = format!("it is larger than {MOST_DATA} bytes");
         return Err(ApiError::field("data", why));
     }
+    // A document has it in both spellings.
+    let post_actions = match (fields.get("post_action"), fields.get("post_actions")) {
+        (Some(_), Some(_)) => {
+            let why = "it is given as post_actions, too";
+            return Err(ApiError::field("post_action", why));
+        }
+        (Some(_), None) => "post_action",
+        (None, _) => "post_actions",
+    };
     Ok(Update {
         name: text(fields, "name", LONGEST_NAME)?,
         detail: text(fields, "detail", LONGEST_DETAIL)?,
         data,
         timeout,
         pre_actions: actions(state, fields, "pre_actions").await?,
-        // The older documents name the field so in one place.
-        post_actions: match actions(state, fields, "post_actions").await? {
-            None => actions(state, fields, "post_action").await?,
-            given => given,
-        },
+        post_actions: actions(state, fields, post_actions).await?,
     })
 }
 
@@ -294,36 +302,66 @@ async fn read(state: &Shared, id: RoomId) -> Result<Option<RoomState>, StoreErro
 }
 
 /// The conference, also when it is over: 404 when there is none, 403 when it is another's.
-pub(super) async fn find(
-    state: &Shared,
-    customer: &Customer,
-    id: Uuid,
-) -> Result<RoomState, ApiError> {
+async fn find(state: &Shared, customer: &Customer, id: Uuid) -> Result<RoomState, ApiError> {
+    let room = existing(state, id).await?;
+    check_own(state, customer, &room)?;
+    Ok(room)
+}
+
+/// The conference, whoever's it is: 404 when there is none.
+pub(super) async fn existing(state: &Shared, id: Uuid) -> Result<RoomState, ApiError> {
     let not_found = || state.refuse(&Refusal::RoomNotFound);
     let id = request::room(id).ok_or_else(not_found)?;
     let room = read(state, id).await?.ok_or_else(not_found)?;
-    let app = room.registration().map(|r| &r.app).ok_or_else(not_found)?;
-    if *app == customer.caller.app {
-        Ok(room)
+    // One that is nobody's is not there for anybody.
+    if room.registration().is_none() {
+        return Err(not_found());
+    }
+    Ok(room)
+}
+
+/// 403 when the conference is another's.
+pub(super) fn check_own(
+    state: &Shared,
+    customer: &Customer,
+    room: &RoomState,
+) -> Result<(), ApiError> {
+    if room
+        .registration()
+        .is_some_and(|r| r.app == customer.caller.app)
+    {
+        Ok(())
     } else {
         Err(state.refuse(&Refusal::ForeignRoom))
     }
 }
 
 /// The conference, which must not be ending: 409.
-pub(super) async fn find_open(
-    state: &Shared,
-    customer: &Customer,
-    id: Uuid,
-) -> Result<RoomState, ApiError> {
+async fn find_open(state: &Shared, customer: &Customer, id: Uuid) -> Result<RoomState, ApiError> {
     let room = find(state, customer, id).await?;
+    check_open(&room)?;
+    Ok(room)
+}
+
+pub(super) fn check_open(room: &RoomState) -> Result<(), ApiError> {
     if room.is_open() {
-        Ok(room)
+        Ok(())
     } else {
-        Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "the conference is ending, or over",
-        ))
+        Err(ending())
+    }
+}
+
+fn ending() -> ApiError {
+    let words = "the conference is ending, or over";
+    ApiError::new(StatusCode::CONFLICT, words)
+}
+
+/// The one domain call, about a conference that was open a moment ago. The domain does not know those that are ending;
+/// here they can still be read.
+pub(super) async fn submit(state: &Shared, intent: Intent) -> Result<Accepted, ApiError> {
+    match state.controller.submit(intent).await {
+        Err(IntentError::Refused(Refusal::RoomNotFound)) => Err(ending()),
+        answer => answer.map_err(|error| state.failed(error)),
     }
 }
 

@@ -124,6 +124,7 @@ struct NewVoipbinConference {
     timeout: Option<u32>,
     #[schema(max_items = 64)]
     pre_actions: Option<Vec<VoipbinAction>>,
+    /// Also taken as `post_action`, which an older document calls it.
     #[schema(max_items = 64)]
     post_actions: Option<Vec<VoipbinAction>>,
     /// The node that it is to be on. Without it, the least loaded that is up.
@@ -149,6 +150,7 @@ struct VoipbinUpdate {
     timeout: Option<u32>,
     #[schema(max_items = 64)]
     pre_actions: Option<Vec<VoipbinAction>>,
+    /// Also taken as `post_action`, which an older document calls it.
     #[schema(max_items = 64)]
     post_actions: Option<Vec<VoipbinAction>>,
 }

@@ -1,5 +1,7 @@
 //! `/recordings`: recordings of conferences. Their files are on the nodes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -42,6 +44,7 @@ pub(super) async fn list(
         }
     };
     let (state, customer) = (&state, &customer);
+    let foreign = &AtomicBool::new(false);
     let rows = lists::page(
         state,
         &Nodes::now(state),
@@ -56,14 +59,22 @@ pub(super) async fn list(
                 return Ok(None);
             };
             let record = read(state, id).await?;
+            let there = record.is_some();
             let own = record.filter(|record| record.app == customer.caller.app);
+            foreign.fetch_or(there && own.is_none(), Ordering::Relaxed);
             Ok(own.map(|record| Recording::of(id.uuid(), &record, customer.id)))
         },
     )
     .await?;
+    // Of another's conference there is nothing to see, not even how long its list is.
+    let cursor = if foreign.load(Ordering::Relaxed) {
+        String::new()
+    } else {
+        rows.cursor
+    };
     Ok(Json(RecordingList {
         result: rows.rows,
-        next_page_token: rows.cursor,
+        next_page_token: cursor,
     }))
 }
 

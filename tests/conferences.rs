@@ -1,0 +1,1007 @@
+//! What a conference never does, whatever is asked of it through either API, whatever FreeSWITCH says, refuses or does not
+//! say, and whoever takes it over: it never goes back, it is not recorded once it is over, and nobody is left on the way
+//! into it or out of it once their time is over.
+//!
+//! Nothing here makes sense of the inputs: they may contradict each other, come late or be about nobody. What is stored
+//! after each is what another replica begins with.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use roomkeeper::action;
+use roomkeeper::ids::{
+    AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RecordingId, RoomId, SessionId,
+};
+use roomkeeper::node::CommandError;
+use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Order, Rules};
+use roomkeeper::reconciler::intent::Intent;
+use roomkeeper::reconciler::news::{
+    ChannelChange, ConferenceChange, Dump, Identity, MemberBlock, News, ShownMember, ShownRoom,
+    Snapshot, What,
+};
+use roomkeeper::room::state::Changes;
+use roomkeeper::room::{
+    CallStatus, Details, Kind, MemberStatus, Origin, RecordingState, RoomFact, RoomState,
+    RoomStatus, Update,
+};
+use roomkeeper::session::{Direction, Place};
+use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
+use roomkeeper::store::{EntityId, Record, Version};
+use roomkeeper::time::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+const ROOMS: usize = 3;
+const CALLS: usize = 4;
+
+struct Counted(u128);
+
+impl FreshIds for Counted {
+    fn uuid(&mut self) -> Uuid {
+        self.0 += 1;
+        // Above the bits that hold the node in a located id.
+        Uuid::from_u128((0xAAAA_0000 + self.0) << 32)
+    }
+}
+
+fn node() -> NodeId {
+    "acW68".parse().unwrap()
+}
+
+fn app() -> AppId {
+    "demo".parse().unwrap()
+}
+
+fn room(n: usize) -> RoomId {
+    RoomId::new(node(), Uuid::from_u128(1 + n as u128))
+}
+
+fn call(n: usize) -> SessionId {
+    SessionId::new(node(), ChannelId::new(Uuid::from_u128(0xCA11 + n as u128)))
+}
+
+fn identity() -> Identity {
+    Identity {
+        caller_id: "527121101".to_owned(),
+        did: Some("747713001".to_owned()),
+        direction: Direction::Inbound,
+        app: Some(app()),
+        created_at: Some(Timestamp::from_millis(1)),
+        answered_at: Some(Timestamp::from_millis(2)),
+    }
+}
+
+fn block(call: SessionId, speak: bool) -> MemberBlock {
+    MemberBlock {
+        channel: call.channel(),
+        speak,
+        hear: true,
+        hold: false,
+        talking: false,
+        identity: identity(),
+    }
+}
+
+// ---- what can happen --------------------------------------------------------------------------------------------------
+
+#[derive(Clone, Debug)]
+enum Happens {
+    Asks(Asks),
+    /// FreeSWITCH says so, in an event that is so many places late.
+    Says(Says, u64),
+    /// FreeSWITCH does what it was told, and says so.
+    Obeys(usize),
+    /// It does not.
+    Refuses(usize, Refuses),
+    /// Two looks at the node, which show this.
+    Looks(Vec<Shown>),
+    /// One channel is asked for.
+    Dumps {
+        call: usize,
+        parked: bool,
+    },
+    /// One channel is not there.
+    Vanishes {
+        call: usize,
+    },
+    Restarts,
+    /// It is given up.
+    Lost,
+    /// Seconds pass.
+    Waits(u64),
+    /// Another replica goes on with what is stored.
+    TakenOver,
+}
+
+#[derive(Clone, Debug)]
+enum Asks {
+    Create {
+        room: usize,
+        origin: Origin,
+        kind: Kind,
+        timeout: u32,
+        acts: bool,
+    },
+    Update {
+        room: usize,
+        timeout: u32,
+    },
+    Delete {
+        room: usize,
+    },
+    Join {
+        call: usize,
+        room: usize,
+    },
+    Leave {
+        call: usize,
+    },
+    Kick {
+        call: usize,
+        room: usize,
+    },
+    Mute {
+        call: usize,
+        mute: bool,
+    },
+    RecordStart {
+        room: usize,
+    },
+    RecordStop {
+        room: usize,
+    },
+    Hangup {
+        call: usize,
+    },
+}
+
+#[derive(Clone, Debug)]
+enum Says {
+    Created {
+        room: usize,
+    },
+    Destroyed {
+        room: usize,
+    },
+    Added {
+        call: usize,
+        room: usize,
+    },
+    Removed {
+        call: usize,
+        room: usize,
+        hung_up: bool,
+    },
+    Moving {
+        call: usize,
+        room: usize,
+    },
+    Flags {
+        call: usize,
+        room: usize,
+        speak: bool,
+    },
+    RecordingStarted {
+        room: usize,
+        failed: bool,
+    },
+    RecordingStopped {
+        room: usize,
+        length: Option<u64>,
+    },
+    Parked {
+        call: usize,
+    },
+    HungUp {
+        call: usize,
+    },
+    Gone {
+        call: usize,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Refuses {
+    Refused,
+    NoSuchChannel,
+    Down,
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+struct Shown {
+    room: usize,
+    calls: BTreeSet<usize>,
+    recorded: bool,
+}
+
+fn timeout() -> impl Strategy<Value = u32> {
+    prop_oneof![3 => Just(0), 1 => 1_u32..200]
+}
+
+fn create() -> impl Strategy<Value = Asks> {
+    let origin = prop_oneof![Just(Origin::Gateway), Just(Origin::Voipbin)];
+    let kind = prop_oneof![2 => Just(Kind::Conference), 1 => Just(Kind::Connect)];
+    (0..ROOMS, origin, kind, timeout(), any::<bool>()).prop_map(
+        |(room, origin, kind, timeout, acts)| Asks::Create {
+            room,
+            origin,
+            kind,
+            timeout,
+            acts,
+        },
+    )
+}
+
+fn asks() -> impl Strategy<Value = Asks> {
+    let (room, call) = (0..ROOMS, 0..CALLS);
+    let both = (call.clone(), room.clone());
+    prop_oneof![
+        3 => create(),
+        1 => (room.clone(), timeout()).prop_map(|(room, timeout)| Asks::Update { room, timeout }),
+        1 => room.clone().prop_map(|room| Asks::Delete { room }),
+        8 => both.clone().prop_map(|(call, room)| Asks::Join { call, room }),
+        2 => call.clone().prop_map(|call| Asks::Leave { call }),
+        2 => both.prop_map(|(call, room)| Asks::Kick { call, room }),
+        1 => (call.clone(), any::<bool>()).prop_map(|(call, mute)| Asks::Mute { call, mute }),
+        6 => room.clone().prop_map(|room| Asks::RecordStart { room }),
+        2 => room.prop_map(|room| Asks::RecordStop { room }),
+        1 => call.prop_map(|call| Asks::Hangup { call }),
+    ]
+}
+
+fn says() -> impl Strategy<Value = Says> {
+    let (room, call) = (0..ROOMS, 0..CALLS);
+    let both = (call.clone(), room.clone());
+    let length = proptest::option::of(0_u64..10_000);
+    prop_oneof![
+        1 => room.clone().prop_map(|room| Says::Created { room }),
+        1 => room.clone().prop_map(|room| Says::Destroyed { room }),
+        3 => both.clone().prop_map(|(call, room)| Says::Added { call, room }),
+        2 => (both.clone(), any::<bool>())
+            .prop_map(|((call, room), hung_up)| Says::Removed { call, room, hung_up }),
+        1 => both.clone().prop_map(|(call, room)| Says::Moving { call, room }),
+        1 => (both, any::<bool>())
+            .prop_map(|((call, room), speak)| Says::Flags { call, room, speak }),
+        2 => (room.clone(), any::<bool>())
+            .prop_map(|(room, failed)| Says::RecordingStarted { room, failed }),
+        2 => (room, length).prop_map(|(room, length)| Says::RecordingStopped { room, length }),
+        5 => call.clone().prop_map(|call| Says::Parked { call }),
+        1 => call.clone().prop_map(|call| Says::HungUp { call }),
+        1 => call.prop_map(|call| Says::Gone { call }),
+    ]
+}
+
+fn shown() -> impl Strategy<Value = Shown> {
+    let calls = proptest::collection::btree_set(0..CALLS, 0..CALLS);
+    (0..ROOMS, calls, any::<bool>()).prop_map(|(room, calls, recorded)| Shown {
+        room,
+        calls,
+        recorded,
+    })
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let refuses = prop_oneof![
+        Just(Refuses::Refused),
+        Just(Refuses::NoSuchChannel),
+        Just(Refuses::Down),
+        Just(Refuses::Unknown),
+    ];
+    let late = prop_oneof![6 => Just(0_u64), 1 => 1_u64..30];
+    let wait = prop_oneof![6 => 0_u64..4, 2 => 4_u64..12, 1 => 12_u64..1_000];
+    prop_oneof![
+        60 => asks().prop_map(Happens::Asks),
+        30 => (says(), late).prop_map(|(says, late)| Happens::Says(says, late)),
+        60 => (0_usize..4).prop_map(Happens::Obeys),
+        8 => (0_usize..4, refuses).prop_map(|(order, why)| Happens::Refuses(order, why)),
+        4 => proptest::collection::vec(shown(), 0..ROOMS).prop_map(Happens::Looks),
+        3 => (0..CALLS, any::<bool>()).prop_map(|(call, parked)| Happens::Dumps { call, parked }),
+        1 => (0..CALLS).prop_map(|call| Happens::Vanishes { call }),
+        1 => Just(Happens::Restarts),
+        1 => Just(Happens::Lost),
+        10 => wait.prop_map(Happens::Waits),
+        4 => Just(Happens::TakenOver),
+    ]
+}
+
+// ---- what comes of it -------------------------------------------------------------------------------------------------
+
+/// How far a conference has come.
+const fn rank(status: RoomStatus) -> u8 {
+    match status {
+        RoomStatus::Starting => 0,
+        RoomStatus::Progressing => 1,
+        RoomStatus::Terminating { .. } => 2,
+        RoomStatus::Terminated => 3,
+    }
+}
+
+/// What was last seen of a conference.
+#[derive(Default)]
+struct Seen {
+    rank: u8,
+    recordings: Vec<RecordingId>,
+    /// How many webhooks it has had.
+    told: u64,
+    destroyed: bool,
+}
+
+struct World {
+    belief: Belief,
+    ids: Counted,
+    now: Timestamp,
+    core: u128,
+    /// The node answers.
+    there: bool,
+    sequence: u64,
+    lives: [u128; ROOMS],
+    /// Events that have not arrived yet, and at which sequence they do.
+    under_way: Vec<(u64, News)>,
+    /// What FreeSWITCH was told and has not answered, the latest last.
+    orders: Vec<Order>,
+    rooms: BTreeMap<RoomId, Record>,
+    calls: BTreeMap<SessionId, Record>,
+    seen: BTreeMap<RoomId, Seen>,
+    /// What readers were last shown of stays and recordings.
+    stays: BTreeMap<MemberId, CallStatus>,
+    recordings: BTreeMap<RecordingId, RecordingState>,
+}
+
+fn rules() -> Rules {
+    Rules {
+        apps: BTreeSet::from([app()]),
+        ..Rules::default()
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            belief: Belief::new(node(), rules()),
+            ids: Counted(0),
+            now: Timestamp::from_millis(1_000_000),
+            core: 1,
+            there: false,
+            sequence: 100,
+            lives: [1; ROOMS],
+            under_way: Vec::new(),
+            orders: Vec::new(),
+            rooms: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            stays: BTreeMap::new(),
+            recordings: BTreeMap::new(),
+        }
+    }
+
+    fn core_id(&self) -> CoreId {
+        CoreId::new(Uuid::from_u128(0xC0DE_0000 + self.core))
+    }
+
+    fn life(&self, n: usize) -> ConferenceId {
+        let life = self.lives[n] + 1_000 * self.core;
+        ConferenceId::new(Uuid::from_u128(0xCF00_0000 + 100_000 * n as u128 + life))
+    }
+
+    /// One input, and its commit.
+    fn with<T>(
+        &mut self,
+        act: impl FnOnce(&mut Belief, &mut Cx<'_>) -> T,
+    ) -> Result<T, TestCaseError> {
+        self.now = self.now + Duration::from_millis(1);
+        self.belief.set_reachable(self.there);
+        let mut cx = Cx::new(self.now, &mut self.ids);
+        let result = act(&mut self.belief, &mut cx);
+        let out = cx.out;
+        self.orders.extend(out.orders);
+        for notice in out.notices {
+            if let About::Room(room, told) = notice.about {
+                let seen = self.seen.entry(room).or_default();
+                prop_assert_eq!(told.sequence, seen.told + 1, "{:?}", told.fact);
+                prop_assert!(!seen.destroyed, "after its end: {:?}", told.fact);
+                seen.told = told.sequence;
+                seen.destroyed = matches!(told.fact, RoomFact::Destroyed);
+            }
+        }
+        for entity in self.belief.take_touched() {
+            match entity {
+                EntityId::Room(id) => self.commit_room(id)?,
+                EntityId::Session(id) => {
+                    if let Some(session) = self.belief.session_mut(id) {
+                        session.take_changed();
+                        let head = encode_session(session);
+                        self.calls.insert(id, record(head, BTreeMap::new()));
+                    }
+                }
+            }
+            self.belief.drop_over(entity, self.now);
+        }
+        Ok(result)
+    }
+
+    fn commit_room(&mut self, id: RoomId) -> Result<(), TestCaseError> {
+        let Some(state) = self.belief.room_mut(id) else {
+            return Ok(());
+        };
+        if state.registration().is_none() {
+            return Ok(());
+        }
+        let changes = state.take_changes();
+        let stored = self.rooms.get(&id);
+        let (head, parts) = encode_room(state, &changes, stored.is_none());
+        let stored = stored.cloned().unwrap_or_default();
+        let mut heads: BTreeMap<_, _> = stored.head.into_iter().collect();
+        heads.extend(head);
+        let mut all: BTreeMap<_, _> = stored.parts.into_iter().collect();
+        for (name, value) in parts {
+            match value {
+                Some(value) => all.insert(name, value),
+                None => all.remove(&name),
+            };
+        }
+        let state = state.clone();
+        let written = record(heads.into_iter().collect(), all);
+        let read = decode_room(id, &written).unwrap();
+        prop_assert_eq!(rank(read.status()), rank(state.status()));
+        let stays = |state: &RoomState| -> Vec<_> {
+            let members = state.members().values();
+            members.map(|m| (m.id, m.status.clone())).collect()
+        };
+        prop_assert_eq!(stays(&read), stays(&state));
+        prop_assert_eq!(read.next_deadline(), state.next_deadline());
+        self.rooms.insert(id, written);
+        self.only_forward(&state)?;
+        self.shows_only_forward(&changes)
+    }
+
+    fn only_forward(&mut self, state: &RoomState) -> Result<(), TestCaseError> {
+        let seen = self.seen.entry(state.id()).or_default();
+        let now = rank(state.status());
+        prop_assert!(seen.rank <= now, "back to {:?}", state.status());
+        seen.rank = now;
+        let over = state.status() == RoomStatus::Terminated;
+        prop_assert_eq!(over, state.ended_at().is_some());
+        prop_assert_eq!(over, seen.destroyed, "its end is told when it is over");
+        if over {
+            prop_assert!(state.recording().is_none(), "recorded after its end");
+            prop_assert!(state.members().is_empty(), "in it after its end");
+        }
+        if let Some(recording) = state.recording() {
+            prop_assert_eq!(state.recordings().last(), Some(&recording.id));
+        }
+        prop_assert!(
+            state.recordings().starts_with(&seen.recordings),
+            "a recording is forgotten"
+        );
+        seen.recordings = state.recordings().to_vec();
+        Ok(())
+    }
+
+    /// What is shown of a stay only moves forward, but for a leave that is taken back; and what is over stays so.
+    fn shows_only_forward(&mut self, changes: &Changes) -> Result<(), TestCaseError> {
+        for (id, change) in &changes.calls {
+            let before = self.stays.insert(*id, change.status);
+            let forward = match (before, change.status) {
+                (None, _)
+                | (Some(CallStatus::Joining), _)
+                | (
+                    Some(CallStatus::Joined | CallStatus::Leaving),
+                    CallStatus::Joined | CallStatus::Leaving | CallStatus::Left,
+                )
+                | (Some(CallStatus::Left), CallStatus::Left) => true,
+                (Some(_), _) => false,
+            };
+            prop_assert!(forward, "stay {id}: {before:?}, then {:?}", change.status);
+        }
+        for (id, view) in &changes.recordings {
+            let before = self.recordings.insert(*id, view.state);
+            let forward = match before {
+                None | Some(RecordingState::Starting) => true,
+                Some(RecordingState::Recording) => view.state != RecordingState::Starting,
+                Some(over) => over == view.state,
+            };
+            prop_assert!(forward, "recording {id}: {before:?}, then {:?}", view.state);
+        }
+        Ok(())
+    }
+
+    /// A room that is not believed in is read from the store when it is named, as the actor does.
+    fn load(&mut self, id: RoomId) {
+        let known = self
+            .belief
+            .room(id)
+            .is_some_and(|r| r.registration().is_some());
+        if let Some(record) = self.rooms.get(&id)
+            && !known
+        {
+            let state = decode_room(id, record).unwrap();
+            self.belief.put_room(id, Some(state));
+        }
+    }
+
+    /// FreeSWITCH makes an event, which arrives so many others later.
+    fn tells(&mut self, late: u64, what: What) -> Result<(), TestCaseError> {
+        self.sequence += 1;
+        let news = News {
+            core: self.core_id(),
+            sequence: self.sequence,
+            at: self.now,
+            what,
+        };
+        self.under_way.push((self.sequence + late, news));
+        let now = self.sequence;
+        let arrived = self.under_way.extract_if(.., |(at, _)| *at <= now);
+        for (_, news) in arrived.collect::<Vec<_>>() {
+            if let What::Conference { room, .. } = &news.what {
+                self.load(*room);
+            }
+            self.with(|belief, cx| belief.news(news, cx))?;
+        }
+        Ok(())
+    }
+
+    fn conference(
+        &mut self,
+        late: u64,
+        n: usize,
+        change: ConferenceChange,
+    ) -> Result<(), TestCaseError> {
+        let what = What::Conference {
+            room: room(n),
+            conference: self.life(n),
+            size: None,
+            change,
+        };
+        self.tells(late, what)
+    }
+
+    fn channel(
+        &mut self,
+        late: u64,
+        call: SessionId,
+        change: ChannelChange,
+    ) -> Result<(), TestCaseError> {
+        let channel = call.channel();
+        self.tells(late, What::Channel { channel, change })
+    }
+
+    fn happens(&mut self, what: Happens) -> Result<(), TestCaseError> {
+        match what {
+            Happens::Asks(asks) => self.asks(&asks),
+            Happens::Says(says, late) => self.says(&says, late),
+            Happens::Obeys(n) => match self.take_order(n) {
+                Some(order) => self.obeys(order),
+                None => Ok(()),
+            },
+            Happens::Refuses(n, why) => {
+                let error = match why {
+                    Refuses::Refused => CommandError::Refused("-ERR".to_owned()),
+                    Refuses::NoSuchChannel => CommandError::NoSuchChannel,
+                    Refuses::Down => CommandError::Down {
+                        retry_after: Duration::from_secs(1),
+                    },
+                    // Then nothing is known, and nothing is said.
+                    Refuses::Unknown => {
+                        self.take_order(n);
+                        return Ok(());
+                    }
+                };
+                match self.take_order(n) {
+                    Some(order) => self.with(|belief, cx| belief.refused(&order, &error, cx)),
+                    None => Ok(()),
+                }
+            }
+            Happens::Looks(shown) => self.looks(&shown),
+            Happens::Dumps { call: n, parked } => {
+                self.sequence += 1;
+                let dump = Dump {
+                    core: self.core_id(),
+                    sequence: self.sequence,
+                    channel: call(n).channel(),
+                    identity: identity(),
+                    parked,
+                };
+                self.with(|belief, cx| belief.dump(dump, cx))
+            }
+            Happens::Vanishes { call: n } => {
+                self.sequence += 1;
+                let (channel, fence) = (call(n).channel(), self.sequence);
+                self.with(|belief, cx| belief.vanished(channel, fence, cx))
+            }
+            Happens::Restarts => {
+                self.core += 1;
+                self.there = true;
+                let core = self.core_id();
+                self.with(|belief, cx| belief.core_changed(Some(core), cx))
+            }
+            Happens::Lost => {
+                self.there = false;
+                self.with(|belief, cx| belief.core_changed(None, cx))
+            }
+            Happens::Waits(seconds) => {
+                self.now = self.now + Duration::from_secs(seconds);
+                self.runs_deadlines()
+            }
+            Happens::TakenOver => {
+                self.belief = Belief::new(node(), rules());
+                for (id, record) in &self.rooms {
+                    let state = decode_room(*id, record).unwrap();
+                    if state.status() != RoomStatus::Terminated {
+                        self.belief.put_room(*id, Some(state));
+                    }
+                }
+                for (id, record) in &self.calls {
+                    let state = decode_session(*id, record).unwrap();
+                    if !state.is_over() {
+                        self.belief.put_session(*id, Some(state));
+                    }
+                }
+                let core = self.there.then(|| self.core_id());
+                match core {
+                    Some(core) => self.with(|belief, cx| belief.core_changed(Some(core), cx)),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn take_order(&mut self, n: usize) -> Option<Order> {
+        // The latest come first: who waits long was not heard.
+        let at = self.orders.len().checked_sub(1 + n)?;
+        Some(self.orders.remove(at))
+    }
+
+    fn asks(&mut self, asks: &Asks) -> Result<(), TestCaseError> {
+        let app = app();
+        let intent = match *asks {
+            Asks::Create {
+                room: n,
+                origin,
+                kind,
+                timeout,
+                acts,
+            } => {
+                // An id is made once.
+                if self.rooms.contains_key(&room(n)) {
+                    return Ok(());
+                }
+                let list = vec![json!({"type": "beep"}), json!({"type": "beep"})];
+                let actions = if acts {
+                    action::read(list).unwrap()
+                } else {
+                    Vec::new()
+                };
+                let details = Details {
+                    timeout,
+                    pre_actions: actions.clone(),
+                    post_actions: actions,
+                    ..Details::default()
+                };
+                Intent::CreateRoom {
+                    room: room(n),
+                    app,
+                    name: format!("room-{n}"),
+                    origin,
+                    kind,
+                    details: Box::new(details),
+                }
+            }
+            Asks::Update { room: n, timeout } => Intent::UpdateRoom {
+                room: room(n),
+                app,
+                update: Box::new(Update {
+                    timeout: Some(timeout),
+                    ..Update::default()
+                }),
+            },
+            Asks::Delete { room: n } => Intent::DeleteRoom { room: room(n), app },
+            Asks::Join { call: c, room: n } => Intent::Join {
+                session: call(c),
+                room: room(n),
+                app,
+                muted: None,
+                command_uid: None,
+            },
+            Asks::Leave { call: c } => Intent::Leave {
+                session: call(c),
+                app,
+                command_uid: None,
+            },
+            Asks::Kick { call: c, room: n } => {
+                let state = self.belief.room(room(n));
+                let stay = state.and_then(|r| r.members().get(&call(c)));
+                let random = Uuid::from_u128(1 << 40);
+                Intent::Kick {
+                    session: call(c),
+                    room: room(n),
+                    member: stay.map_or_else(|| MemberId::fresh(node(), random), |m| m.id),
+                    app,
+                }
+            }
+            Asks::Mute { call: c, mute } => Intent::Mute {
+                session: call(c),
+                app,
+                mute,
+                command_uid: None,
+            },
+            Asks::RecordStart { room: n } => Intent::RecordStart {
+                room: room(n),
+                app,
+                command_uid: None,
+            },
+            Asks::RecordStop { room: n } => Intent::RecordStop {
+                room: room(n),
+                app,
+                command_uid: None,
+            },
+            Asks::Hangup { call: c } => Intent::Hangup {
+                session: call(c),
+                app,
+                cause: None,
+            },
+        };
+        for n in 0..ROOMS {
+            self.load(room(n));
+        }
+        // A refusal is as good an answer as any.
+        self.with(|belief, cx| drop(belief.intent(intent, cx)))
+    }
+
+    /// The recording that an event about the room would name.
+    fn recording(&self, n: usize) -> RecordingId {
+        let state = self.belief.room(room(n));
+        let last = state.and_then(|r| r.recordings().last().copied());
+        last.unwrap_or_else(|| RecordingId::fresh(node(), Uuid::from_u128(1 << 41)))
+    }
+
+    fn says(&mut self, says: &Says, late: u64) -> Result<(), TestCaseError> {
+        let (n, change) = match *says {
+            Says::Created { room } => (room, ConferenceChange::Created),
+            Says::Destroyed { room } => {
+                self.conference(late, room, ConferenceChange::Destroyed)?;
+                self.lives[room] += 1;
+                return Ok(());
+            }
+            Says::Added { call: c, room } => (room, ConferenceChange::Added(block(call(c), true))),
+            Says::Removed {
+                call: c,
+                room,
+                hung_up,
+            } => {
+                let channel = call(c).channel();
+                (room, ConferenceChange::Removed { channel, hung_up })
+            }
+            Says::Moving { call: c, room } => (room, ConferenceChange::Moving(call(c).channel())),
+            Says::Flags {
+                call: c,
+                room,
+                speak,
+            } => (room, ConferenceChange::Flags(block(call(c), speak))),
+            Says::RecordingStarted { room, failed } => {
+                let recording = self.recording(room);
+                (
+                    room,
+                    ConferenceChange::RecordingStarted { recording, failed },
+                )
+            }
+            Says::RecordingStopped { room, length } => {
+                let recording = self.recording(room);
+                let length = length.map(Duration::from_millis);
+                (
+                    room,
+                    ConferenceChange::RecordingStopped { recording, length },
+                )
+            }
+            Says::Parked { call: c } => {
+                return self.channel(late, call(c), ChannelChange::Parked(identity()));
+            }
+            Says::HungUp { call: c } => {
+                let cause = "NORMAL_CLEARING".to_owned();
+                return self.channel(late, call(c), ChannelChange::HungUp { cause });
+            }
+            Says::Gone { call: c } => {
+                let cause = None;
+                return self.channel(late, call(c), ChannelChange::Destroyed { cause });
+            }
+        };
+        self.conference(late, n, change)
+    }
+
+    fn obeys(&mut self, order: Order) -> Result<(), TestCaseError> {
+        let number = |id: RoomId| (0..ROOMS).find(|n| room(*n) == id).unwrap();
+        match order {
+            Order::Enter {
+                session,
+                room,
+                muted,
+                ..
+            } => {
+                let change = ConferenceChange::Added(block(session, !muted));
+                self.conference(0, number(room), change)
+            }
+            Order::Park { session, room } => {
+                let (channel, hung_up) = (session.channel(), false);
+                let change = ConferenceChange::Removed { channel, hung_up };
+                self.conference(0, number(room), change)?;
+                self.channel(0, session, ChannelChange::Parked(identity()))
+            }
+            Order::Break { session, .. } => {
+                self.channel(0, session, ChannelChange::Parked(identity()))
+            }
+            Order::Mute {
+                session,
+                room,
+                mute,
+            } => {
+                let change = ConferenceChange::Flags(block(session, !mute));
+                self.conference(0, number(room), change)
+            }
+            Order::RecordStart {
+                room, recording, ..
+            } => {
+                let failed = false;
+                let change = ConferenceChange::RecordingStarted { recording, failed };
+                self.conference(0, number(room), change)
+            }
+            Order::RecordStop {
+                room, recording, ..
+            } => {
+                let length = Some(Duration::from_secs(1));
+                let change = ConferenceChange::RecordingStopped { recording, length };
+                self.conference(0, number(room), change)
+            }
+            Order::Step { session, id, .. } => {
+                let response = "FILE PLAYED".to_owned();
+                let change = ChannelChange::StepEnded { step: id, response };
+                self.channel(0, session, change)
+            }
+            Order::Answer { session } => {
+                self.channel(0, session, ChannelChange::Answered(identity()))
+            }
+            Order::Hangup { session, .. } => {
+                let cause = "NORMAL_CLEARING".to_owned();
+                self.channel(0, session, ChannelChange::HungUp { cause })?;
+                self.channel(0, session, ChannelChange::Destroyed { cause: None })
+            }
+            Order::Describe { .. } | Order::Play { .. } => Ok(()),
+        }
+    }
+
+    fn looks(&mut self, shown: &[Shown]) -> Result<(), TestCaseError> {
+        let mut confirmed = BTreeSet::new();
+        for _ in 0..2 {
+            self.sequence += 1;
+            let rooms = shown.iter().map(|shown| ShownRoom {
+                room: room(shown.room),
+                conference: self.life(shown.room),
+                locked: false,
+                meta: None,
+                members: shown
+                    .calls
+                    .iter()
+                    .map(|c| ShownMember {
+                        channel: call(*c).channel(),
+                        can_speak: true,
+                        can_hear: true,
+                        hold: false,
+                        talking: false,
+                        has_floor: false,
+                        caller_id: String::new(),
+                    })
+                    .collect(),
+                recordings: shown
+                    .recorded
+                    .then(|| self.recording(shown.room))
+                    .into_iter()
+                    .collect(),
+            });
+            let snapshot = Snapshot {
+                core: self.core_id(),
+                fence: self.sequence,
+                rooms: rooms.collect(),
+            };
+            for shown in shown {
+                self.load(room(shown.room));
+            }
+            confirmed = self.with(|belief, cx| belief.snapshot(&snapshot, &confirmed, cx))?;
+        }
+        Ok(())
+    }
+
+    fn runs_deadlines(&mut self) -> Result<(), TestCaseError> {
+        // One can make another that is due already: a run that fails ends its join.
+        for _ in 0..4 {
+            let now = self.now;
+            let passed = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+            let rooms = self.belief.rooms().filter(|r| r.registration().is_some());
+            let rooms = rooms.filter(|r| passed(r.next_deadline()));
+            let mut due: Vec<EntityId> = rooms.map(|r| EntityId::Room(r.id())).collect();
+            let calls = self.belief.sessions().filter(|s| passed(s.next_deadline()));
+            due.extend(calls.map(|s| EntityId::Session(s.id())));
+            for entity in due {
+                self.with(|belief, cx| belief.deadline(entity, cx))?;
+            }
+            // The inputs took a moment each, which is none of theirs.
+            self.now = now;
+        }
+        self.nobody_is_left_behind()
+    }
+
+    fn nobody_is_left_behind(&self) -> Result<(), TestCaseError> {
+        let now = self.now;
+        for state in self.belief.rooms() {
+            if state.registration().is_none() {
+                continue;
+            }
+            let next = state.next_deadline();
+            prop_assert!(next.is_none_or(|at| at > now), "{} is due", state.id());
+            if let RoomStatus::Terminating { deadline } = state.status() {
+                prop_assert!(deadline > now, "{} does not end", state.id());
+            }
+            for (who, member) in state.members() {
+                match member.status {
+                    MemberStatus::Joining { deadline, .. }
+                    | MemberStatus::Leaving { deadline, .. } => {
+                        prop_assert!(deadline > now, "{who} is {:?}", member.status);
+                    }
+                    MemberStatus::Joined => {}
+                }
+            }
+        }
+        for session in self.belief.sessions() {
+            let next = session.next_deadline();
+            prop_assert!(next.is_none_or(|at| at > now), "{} is due", session.id());
+            if let Place::Joining(room) | Place::Acting(Some(room)) = session.place() {
+                let state = self.belief.room(*room);
+                let stay = state.and_then(|r| r.members().get(&session.id()));
+                prop_assert!(
+                    stay.is_some(),
+                    "{} is {:?}, and nobody waits for it",
+                    session.id(),
+                    session.place()
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn record(head: Vec<(String, String)>, parts: BTreeMap<String, String>) -> Record {
+    Record {
+        version: Version(1),
+        head,
+        parts: parts.into_iter().collect(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_conference_never_goes_back_and_leaves_nobody_behind(
+        reached in proptest::bool::weighted(0.8),
+        conferences in proptest::collection::vec(create(), 0..ROOMS),
+        calls in 0..=CALLS,
+        story in proptest::collection::vec(happens(), 1..100),
+    ) {
+        let mut world = World::new();
+        if reached {
+            world.happens(Happens::Restarts)?;
+        }
+        for made in conferences {
+            world.happens(Happens::Asks(made))?;
+        }
+        for call in 0..calls {
+            world.happens(Happens::Says(Says::Parked { call }, 0))?;
+        }
+        for what in story {
+            world.happens(what)?;
+        }
+        // Whatever it was, in the end it is over.
+        world.happens(Happens::Waits(1_000))?;
+    }
+}
