@@ -32,6 +32,7 @@ use crate::api::{
 };
 use crate::config::Config;
 use crate::esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
+use crate::listen;
 use crate::node::{NodeConfig, Timing};
 use crate::reconciler::belief::{Patience, Rules};
 use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings};
@@ -174,8 +175,8 @@ pub async fn start(
     metrics: PrometheusHandle,
 ) -> Result<Running, AppError> {
     let stages = Stages::default();
-    let http = listen(config.http.listen).await?;
-    let admin = listen(config.http.admin_listen).await?;
+    let http = bind(config.http.listen).await?;
+    let admin = bind(config.http.admin_listen).await?;
     let addresses = (local(&http)?, local(&admin)?);
 
     let apps = Arc::new(Registry::new(Arc::clone(&store), &config.apps));
@@ -244,15 +245,12 @@ pub async fn start(
         settings: api_settings,
         new_id: Arc::new(Uuid::new_v4),
     });
-    for (listener, routes) in [(http, routes), (admin, admin_routes)] {
-        let stopping = stages.listeners.stop().clone();
-        stages.listeners.spawn(async move {
-            let served =
-                axum::serve(listener, routes).with_graceful_shutdown(stopping.cancelled_owned());
-            if let Err(error) = served.await {
-                tracing::error!(%error, "a listener ended");
-            }
-        });
+    for (listener, routes, name) in [(http, routes, "api"), (admin, admin_routes, "admin")] {
+        let stop = stages.listeners.stop().clone();
+        let limits = listen::Limits::default();
+        stages
+            .listeners
+            .spawn(listen::serve(listener, routes, limits, name, stop));
     }
     Ok(Running {
         http: addresses.0,
@@ -261,7 +259,7 @@ pub async fn start(
     })
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| AppError::Listen { address, source })

@@ -20,6 +20,7 @@ pub mod config;
 pub mod esl;
 pub mod ids;
 pub mod lab;
+pub mod listen;
 pub mod node;
 pub mod operator;
 pub mod play_url;

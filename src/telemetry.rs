@@ -85,6 +85,7 @@ metrics! {
     WEBHOOK_IN_FLIGHT: Gauge = "roomkeeper_webhook_in_flight", "Attempts under way in this process, by node.";
     TASK_PANICS: Counter = "roomkeeper_task_panics_total", "Tasks that panicked and were begun anew, by task and what it works for (of).";
     HTTP_REQUESTS: Counter = "roomkeeper_http_requests_total", "Requests answered, by route, method and status.";
+    HTTP_CONNECTIONS: Gauge = "roomkeeper_http_connections", "Connections of clients that are open, by listener (api, admin).";
     HTTP_REQUEST_SECONDS: Histogram = "roomkeeper_http_request_seconds", "Time a request took, by route.";
 }
 

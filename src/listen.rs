@@ -1,0 +1,262 @@
+//! The HTTP listeners: how many may hold a connection, and for how long they may say nothing.
+//!
+//! Owns accepting, and the end: nobody new, those in flight finish. Leaves out what is answered, and the time that a body
+//! may take (`api::body`).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry as names;
+
+/// The pause after a connection could not be accepted: there are no more file descriptors, mostly.
+const REST: Duration = Duration::from_millis(100);
+
+/// What clients may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections at the same time. More wait in the system's queue, and beyond that are refused by it.
+    pub connections: usize,
+    /// How long a connection may take to say what it asks for, also between two requests.
+    pub head: Duration,
+}
+
+impl Default for Limits {
+    /// So many connections that every request in flight can have one and as many again can wait with theirs open; and
+    /// the head's time of the common proxies, so that they give an idle connection up before it is closed under them.
+    fn default() -> Self {
+        Self {
+            connections: 4_096,
+            head: Duration::from_secs(75),
+        }
+    }
+}
+
+/// Serves until it is stopped, and then until what is in flight has been answered.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    limits: Limits,
+    name: &'static str,
+    stop: CancellationToken,
+) {
+    // Not the first bytes alone, for which it waits for ever: they would say which version is spoken.
+    let mut server = Builder::new(TokioExecutor::new()).http1_only();
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head);
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let open = metrics::gauge!(names::HTTP_CONNECTIONS, "listener" => name);
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(listener = name, %error, "a connection could not be accepted");
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(REST) => continue,
+                }
+            }
+        };
+        let service = TowerToHyperService::new(routes.clone());
+        let connection = server
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
+        let connection = graceful.watch(connection);
+        let open = open.clone();
+        open.increment(1.0);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(listener = name, error, "a connection ended in the middle");
+            }
+            open.decrement(1.0);
+            drop(place);
+        });
+    }
+    // Nobody else connects.
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    // An answer is one write, and must not wait for more.
+    stream.set_nodelay(true)?;
+    Ok((stream, place))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    /// Longer than anything takes that goes well.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    struct Served {
+        address: SocketAddr,
+        /// `/slow` was asked for.
+        heard: Arc<Notify>,
+        /// Lets the answer to it go.
+        go: Arc<Notify>,
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+    }
+
+    impl Served {
+        async fn with(limits: Limits) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (heard, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+            let (hears, goes) = (Arc::clone(&heard), Arc::clone(&go));
+            let routes = Router::new().route("/", get(async || "quick")).route(
+                "/slow",
+                get(async move || {
+                    hears.notify_one();
+                    goes.notified().await;
+                    "slow"
+                }),
+            );
+            let stop = CancellationToken::new();
+            let task = tokio::spawn(serve(listener, routes, limits, "test", stop.clone()));
+            Self {
+                address,
+                heard,
+                go,
+                stop,
+                task,
+            }
+        }
+
+        async fn connect(&self) -> TcpStream {
+            TcpStream::connect(self.address).await.unwrap()
+        }
+    }
+
+    async fn within<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(PATIENCE, future)
+            .await
+            .expect("it goes well")
+    }
+
+    async fn ask(stream: &mut TcpStream, path: &str) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+    }
+
+    /// Reads until this was said.
+    async fn until(stream: &mut TcpStream, text: &str) {
+        let mut got = String::new();
+        within(async {
+            while !got.contains(text) {
+                let mut buffer = [0; 1024];
+                let length = stream.read(&mut buffer).await.unwrap();
+                assert!(length > 0, "closed behind {got:?}");
+                got.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+            }
+        })
+        .await;
+    }
+
+    /// Reads to the end, whatever comes.
+    async fn until_closed(stream: &mut TcpStream) {
+        let mut rest = Vec::new();
+        // A reset is an end, too.
+        let _end = within(stream.read_to_end(&mut rest)).await;
+    }
+
+    #[tokio::test]
+    async fn who_does_not_say_what_he_asks_for_is_hung_up_on() {
+        let served = Served::with(Limits {
+            connections: 10,
+            head: Duration::from_millis(200),
+        })
+        .await;
+        let (mut silent, mut half) = (served.connect().await, served.connect().await);
+        half.write_all(b"GET / HTTP/1.1\r\nHost: loc")
+            .await
+            .unwrap();
+        until_closed(&mut silent).await;
+        until_closed(&mut half).await;
+        // An answer may take longer than a question.
+        let mut slow = served.connect().await;
+        ask(&mut slow, "/slow").await;
+        let mut idle = served.connect().await;
+        ask(&mut idle, "/").await;
+        until(&mut idle, "quick").await;
+        until_closed(&mut idle).await;
+        served.go.notify_one();
+        until(&mut slow, "slow").await;
+    }
+
+    #[tokio::test]
+    async fn who_is_one_too_many_waits_for_a_place() {
+        let served = Served::with(Limits {
+            connections: 2,
+            head: Duration::from_secs(600),
+        })
+        .await;
+        let (mut one, two) = (served.connect().await, served.connect().await);
+        ask(&mut one, "/").await;
+        until(&mut one, "quick").await;
+        let mut three = served.connect().await;
+        ask(&mut three, "/").await;
+        // The first two are served as ever while the third one waits.
+        ask(&mut one, "/").await;
+        until(&mut one, "quick").await;
+        let mut byte = [0; 1];
+        let early = three.try_read(&mut byte);
+        assert!(early.is_err(), "{early:?}");
+        drop(two);
+        until(&mut three, "quick").await;
+    }
+
+    #[tokio::test]
+    async fn what_is_in_flight_is_answered_before_it_ends() {
+        let served = Served::with(Limits::default()).await;
+        let (mut slow, mut idle) = (served.connect().await, served.connect().await);
+        ask(&mut idle, "/").await;
+        until(&mut idle, "quick").await;
+        ask(&mut slow, "/slow").await;
+        within(served.heard.notified()).await;
+        served.stop.cancel();
+        until_closed(&mut idle).await;
+        assert!(!served.task.is_finished());
+        assert!(
+            TcpStream::connect(served.address).await.is_err(),
+            "nobody new"
+        );
+        served.go.notify_one();
+        until(&mut slow, "slow").await;
+        within(served.task).await.unwrap();
+    }
+}
