@@ -35,12 +35,23 @@ async fn made(world: &World, name: String) -> String {
     answer.body["room_id"].as_str().unwrap().to_owned()
 }
 
-async fn rooms(world: &World, what: &str, n: usize) -> Vec<String> {
-    stream::iter(0..n)
-        .map(|n| made(world, format!("{what}-{n}")))
+/// Those that stay and those that go, mixed: every eleventh goes.
+async fn rooms(world: &World) -> (Vec<String>, BTreeSet<String>) {
+    let every = STAY / GO + 1;
+    let all: Vec<(usize, String)> = stream::iter(0..STAY + GO)
+        .map(|n| async move { (n, made(world, format!("room-{n}")).await) })
         .buffer_unordered(AT_ONCE)
         .collect()
-        .await
+        .await;
+    let (go, stay): (Vec<_>, Vec<_>) = all.into_iter().partition(|(n, _)| n % every == 0);
+    assert_eq!((stay.len(), go.len()), (STAY, GO));
+    let ids = |rooms: Vec<(usize, String)>| rooms.into_iter().map(|(_, id)| id);
+    (ids(stay).collect(), ids(go).collect())
+}
+
+async fn gone(world: &World, room: &str) {
+    let path = format!("/conferences/{room}");
+    assert_eq!(ask(world, "DELETE", &path, None).await.status, 200);
 }
 
 /// One of the two lists of rooms.
@@ -72,13 +83,34 @@ const LISTS: [List; 2] = [
     },
 ];
 
-/// Reads the list to its end; after each page, while nobody waits for the next one, rooms come and go.
-async fn read(world: &World, list: &List, going: &mut Vec<String>) -> HashMap<String, u32> {
+/// Rooms come and go.
+async fn churn(world: &World, what: &str, going: &mut BTreeSet<String>) -> usize {
+    let mut deleted = 0;
+    for n in 0..2 {
+        made(world, format!("{what}-{n}")).await;
+        // Their ids are random, so the first of them is anywhere in the list.
+        let Some(room) = going.pop_first() else {
+            continue;
+        };
+        gone(world, &room).await;
+        deleted += 1;
+    }
+    deleted
+}
+
+/// Reads the list to its end while rooms come and go, also such at which a page ended; how often there were, too.
+async fn read(
+    world: &World,
+    list: &List,
+    going: &mut BTreeSet<String>,
+) -> (HashMap<String, u32>, usize) {
     let mut seen = HashMap::new();
     let mut path = list.path.to_owned();
-    let (mut pages, mut deleted, mut new) = (0, 0, 0);
+    let (mut pages, mut deleted, mut last_ones) = (0, 0, 0);
     loop {
-        let page = ask(world, "GET", &path, None).await;
+        let what = format!("new-{}-{pages}", list.rows);
+        let (page, went) = tokio::join!(ask(world, "GET", &path, None), churn(world, &what, going));
+        deleted += went;
         assert_eq!(page.status, 200, "{}", page.body);
         let rows = page.body[list.rows].as_array().unwrap();
         assert!(rows.len() <= list.most);
@@ -93,18 +125,20 @@ async fn read(world: &World, list: &List, going: &mut Vec<String>) -> HashMap<St
             break;
         }
         path = format!("{}&{}={next}", list.path, list.token);
-        for _ in 0..4 {
-            new += 1;
-            made(world, format!("new-{}-{new}", list.rows)).await;
-            let Some(room) = going.pop() else { continue };
-            let path = format!("/conferences/{room}");
-            assert_eq!(ask(world, "DELETE", &path, None).await.status, 200);
-            deleted += 1;
+        let last = rows.last().unwrap()[list.id].as_str().unwrap();
+        let last = going.iter().find(|room| room.ends_with(last)).cloned();
+        if let Some(last) = last {
+            gone(world, &last).await;
+            going.remove(&last);
+            last_ones += 1;
         }
     }
     let least = STAY / list.most;
-    assert!(pages > least && new > least && deleted > least);
-    seen
+    assert!(
+        pages > least && deleted > least,
+        "{pages} pages, {deleted} deleted"
+    );
+    (seen, last_ones)
 }
 
 async fn nothing_twice_and_nothing_missed(store: Store) {
@@ -112,12 +146,11 @@ async fn nothing_twice_and_nothing_missed(store: Store) {
     setup.webhooks = false;
     let world = setup.start().await;
     world.controller.until_synced().await;
-    let mut going = rooms(&world, "go", GO).await;
-    let staying = rooms(&world, "stay", STAY).await;
-    // Those that go are everywhere in the list, not at its beginning.
-    going.sort();
+    let (staying, mut going) = rooms(&world).await;
+    let mut last_ones = 0;
     for list in &LISTS {
-        let seen = read(&world, list, &mut going).await;
+        let (seen, last) = read(&world, list, &mut going).await;
+        last_ones += last;
         let twice: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
         assert!(twice.is_empty(), "{}: twice: {twice:?}", list.path);
         let missed: BTreeSet<&str> = staying
@@ -127,6 +160,7 @@ async fn nothing_twice_and_nothing_missed(store: Store) {
             .collect();
         assert!(missed.is_empty(), "{}: missed: {missed:?}", list.path);
     }
+    assert!(last_ones > 0, "no page ended with a room that went");
 }
 
 #[tokio::test(flavor = "multi_thread")]
