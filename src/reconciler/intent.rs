@@ -166,6 +166,24 @@ pub enum Intent {
 }
 
 impl Intent {
+    /// To begin to record a room.
+    pub const fn record_start(room: RoomId, app: AppId, command_uid: Option<CommandUid>) -> Self {
+        Self::RecordStart {
+            room,
+            app,
+            command_uid,
+        }
+    }
+
+    /// To end the recording of a room.
+    pub const fn record_stop(room: RoomId, app: AppId, command_uid: Option<CommandUid>) -> Self {
+        Self::RecordStop {
+            room,
+            app,
+            command_uid,
+        }
+    }
+
     /// The node that has to act.
     pub const fn node(&self) -> NodeId {
         match self {

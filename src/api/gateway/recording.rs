@@ -11,7 +11,7 @@ use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
 use crate::api::request::PathId;
-use crate::ids::RoomId;
+use crate::ids::{AppId, CommandUid, RoomId};
 use crate::reconciler::{Accepted, Intent};
 use crate::store::EntityId;
 use crate::store::gate::CommandAnswer;
@@ -33,7 +33,7 @@ pub(super) async fn start(
     PathId(room): PathId<RoomId>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    command(&state, caller, room, "recording/start", &fields, true).await
+    command(&state, caller, room, "start", &fields, Intent::record_start).await
 }
 
 /// `POST …/recording/stop`.
@@ -43,59 +43,34 @@ pub(super) async fn stop(
     PathId(room): PathId<RoomId>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    command(&state, caller, room, "recording/stop", &fields, false).await
+    command(&state, caller, room, "stop", &fields, Intent::record_stop).await
 }
 
 async fn command(
     state: &Shared,
     caller: Caller,
     room: RoomId,
-    route: &str,
+    what: &str,
     fields: &Fields,
-    start: bool,
+    intent: fn(RoomId, AppId, Option<CommandUid>) -> Intent,
 ) -> Result<Response, ApiError> {
     let given = given_uid(fields)?;
     own(state, &caller, room).await?;
-    let (app, command_uid) = (caller.app, given.clone());
-    let intent = if start {
-        Intent::RecordStart {
-            room,
-            app,
-            command_uid,
-        }
-    } else {
-        Intent::RecordStop {
-            room,
-            app,
-            command_uid,
-        }
-    };
-    let asked = Asked::new(EntityId::Room(room), route, given, fields);
+    let intent = intent(room, caller.app, given.clone());
+    let route = format!("recording/{what}");
+    let asked = Asked::new(EntityId::Room(room), &route, given, fields);
     let nothing = std::future::ready(Ok(()));
     asked.carried_out(state, nothing, intent, render).await
 }
 
 fn render(accepted: Accepted) -> Result<CommandAnswer, ApiError> {
-    let (recording, status) = match accepted {
-        Accepted::Recording { recording } => (recording, "starting"),
-        Accepted::RecordingStops { recording } => (recording, "stopping"),
-        other @ (Accepted::Created
-        | Accepted::Updated
-        | Accepted::Deleted
-        | Accepted::Joining { .. }
-        | Accepted::AlreadyJoined { .. }
-        | Accepted::Leaving { .. }
-        | Accepted::Muted { .. }
-        | Accepted::Unmuted { .. }
-        | Accepted::Playing { .. }
-        | Accepted::Toggled { .. }
-        | Accepted::Stopped { .. }
-        | Accepted::VolumeSet { .. }
-        | Accepted::InProgress { .. }) => {
-            return Err(ApiError::internal(&format!(
-                "a command about a recording was answered {other:?}"
-            )));
-        }
+    let (recording, status) = if let Accepted::Recording { recording } = accepted {
+        (recording, "starting")
+    } else if let Accepted::RecordingStops { recording } = accepted {
+        (recording, "stopping")
+    } else {
+        let why = format!("a command about a recording was answered {accepted:?}");
+        return Err(ApiError::internal(&why));
     };
     let body = Operation {
         recording_id: recording.to_string(),

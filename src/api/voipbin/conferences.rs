@@ -17,7 +17,7 @@ use crate::api::error::ApiError;
 use crate::api::gateway::release;
 use crate::api::lists::{self, Listed, Source};
 use crate::api::placement::place;
-use crate::ids::{NodeId, RoomId, SessionId};
+use crate::ids::{AppId, CommandUid, NodeId, RoomId, SessionId};
 use crate::reconciler::{Accepted, Intent, IntentError, Refusal};
 use crate::room::{Details, Kind, Origin, RoomState, Update};
 use crate::store::record::decode_room;
@@ -184,15 +184,7 @@ pub(super) async fn recording_start(
     PathUuid(id): PathUuid,
     AnyFields(fields): AnyFields,
 ) -> Result<Json<Conference>, ApiError> {
-    let command_uid = fields.parsed("command_uid")?;
-    let room = find_open(&state, &customer, id).await?.id();
-    let intent = Intent::RecordStart {
-        room,
-        app: customer.caller.app.clone(),
-        command_uid,
-    };
-    submit(&state, intent).await?;
-    shown(&state, &customer, room).await
+    record(&state, &customer, id, &fields, Intent::record_start).await
 }
 
 /// `POST /conferences/{conference_id}/recording_stop`.
@@ -202,15 +194,24 @@ pub(super) async fn recording_stop(
     PathUuid(id): PathUuid,
     AnyFields(fields): AnyFields,
 ) -> Result<Json<Conference>, ApiError> {
+    record(&state, &customer, id, &fields, Intent::record_stop).await
+}
+
+async fn record(
+    state: &Shared,
+    customer: &Customer,
+    id: Uuid,
+    fields: &Fields,
+    intent: fn(RoomId, AppId, Option<CommandUid>) -> Intent,
+) -> Result<Json<Conference>, ApiError> {
     let command_uid = fields.parsed("command_uid")?;
-    let room = find_open(&state, &customer, id).await?.id();
-    let intent = Intent::RecordStop {
-        room,
-        app: customer.caller.app.clone(),
-        command_uid,
-    };
-    submit(&state, intent).await?;
-    shown(&state, &customer, room).await
+    let room = find_open(state, customer, id).await?.id();
+    submit(
+        state,
+        intent(room, customer.caller.app.clone(), command_uid),
+    )
+    .await?;
+    shown(state, customer, room).await
 }
 
 // ---- what is said of a conference -------------------------------------------------------------------------------------

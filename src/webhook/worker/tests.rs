@@ -564,15 +564,25 @@ async fn what_an_app_tells_that_is_not_known_yet_waits_for_it() {
     let mut receiver = Receiver::always(StatusCode::OK).await;
     let nobody = Endpoints::new([]).with_apps(BTreeSet::new());
     let (apps, endpoints) = watch::channel(Arc::new(nobody));
-    let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
+    let store = Arc::new(Flaky {
+        inner: Arc::clone(&bench.store),
+        down: AtomicBool::new(false),
+        refused: AtomicUsize::new(0),
+        looks: AtomicUsize::new(0),
+    });
     let settings = Settings {
         idle: Duration::from_millis(20),
         ..Settings::default()
     };
-    let _running = bench.start_following(store, endpoints, settings);
+    let seen = Arc::clone(&store) as Arc<dyn Store>;
+    let _running = bench.start_following(seen, endpoints, settings);
     bench.tell(1, [1]).await;
     // Several looks later it is still where it was.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = store.looks.load(Ordering::SeqCst);
+    until("it was looked for", || async {
+        store.looks.load(Ordering::SeqCst) >= before + 5
+    })
+    .await;
     assert_eq!(bench.store.backlog(node()).await.unwrap().outbox, 1);
     let known = endpoint(&receiver.url, &["*"]);
     let ids = BTreeSet::from([known.app.clone()]);
@@ -605,6 +615,8 @@ struct Flaky {
     inner: Arc<MemoryStore>,
     down: AtomicBool,
     refused: AtomicUsize,
+    /// How often somebody has looked for what is to be told.
+    looks: AtomicUsize,
 }
 
 impl Flaky {
@@ -712,6 +724,7 @@ impl Store for Flaky {
         self.gate()?.put_app(expected, app, record).await
     }
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
         self.gate()?.read_outbox(node, limit).await
     }
     async fn fan_out(
@@ -794,6 +807,7 @@ async fn a_store_that_is_down_is_waited_for() {
         inner: Arc::clone(&bench.store),
         down: AtomicBool::new(true),
         refused: AtomicUsize::new(0),
+        looks: AtomicUsize::new(0),
     });
     let store = Arc::clone(&flaky) as Arc<dyn Store>;
     let running = bench.start_on(store, [endpoint(&receiver.url, &["*"])]);
@@ -818,6 +832,7 @@ async fn an_outage_at_the_end_of_an_attempt_sends_nothing_twice() {
         inner: Arc::clone(&bench.store),
         down: AtomicBool::new(false),
         refused: AtomicUsize::new(0),
+        looks: AtomicUsize::new(0),
     });
     let cut = Arc::clone(&flaky);
     let mut receiver = Receiver::start(move |_| {
