@@ -54,7 +54,7 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "store.url",
         "\"redis://127.0.0.1:6379/0\"",
-        "where state lives; also `memory:`, `redis+sentinel://h1,h2/master/0`, `redis+cluster://h1,h2`",
+        "where state lives; also `memory:`. `redis+sentinel://h1,h2/master/0` and `redis+cluster://h1,h2` are read, but not served yet: the start fails",
     ),
     doc(
         "store.timeout_ms",
