@@ -1,6 +1,6 @@
 //! The store on Redis: what several controllers share, and what outlives them.
 //!
-//! Owns the connection, the scripts and the stored forms of the messages. Leaves out the keys ([`keys`]) and
+//! Owns the scripts and the stored forms of the messages. Leaves out the keys ([`keys`]), the connection (`link`) and
 //! what the records mean. Driven by everything that holds a [`Store`].
 //!
 //! # Structure
@@ -33,29 +33,21 @@
 //! owner, fan-out by the cursor, the end of a claim by its token, cooldowns and commands by theirs. A claim that nobody
 //! heard of runs out.
 //!
-//! # Connection
-//!
-//! One connection for all, pipelined; nothing on it ever blocks. It is made when it is first needed, so that a
-//! controller starts before its Redis does. When it drops, the next call makes a new one, and while there is none to
-//! be had, calls fail at once rather than pile up. A server that no longer answers (three timeouts in a row) or that
-//! was demoted to replica (`READONLY`) keeps the connection open for ever, so it is we who leave it.
-//!
 //! Commands are those of Redis 7.0, which Valkey shares. Scripts rather than functions, because a server that lost
 //! them is handed them again without anyone deploying anything.
 
+mod link;
+
 use std::fmt;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind,
-    Value,
-};
-use tokio::time::Instant;
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, ServerErrorKind, Value};
 use uuid::Uuid;
 
+pub use self::link::RedisOptions;
+use self::link::{Fault, Link, Request, says};
 use super::apps::StoredApps;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
@@ -68,36 +60,6 @@ use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
 use crate::telemetry::WEBHOOK_DEAD_DROPPED;
 use crate::time::Timestamp;
 
-/// How the store talks to Redis.
-#[derive(Clone, Debug)]
-pub struct RedisOptions {
-    /// How long a call may take, waiting for a connection included.
-    pub timeout: Duration,
-    /// How long an attempt to connect may take.
-    pub connect_timeout: Duration,
-}
-
-impl Default for RedisOptions {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(1),
-            // Less than a call may take: an attempt that hangs is over before the call that makes it is.
-            connect_timeout: Duration::from_millis(800),
-        }
-    }
-}
-
-/// How long after a failed attempt to connect calls fail without making another. Much less than the second within which
-/// a Redis that is back must be in use again.
-const BACK_OFF: Duration = Duration::from_millis(100);
-
-/// So many timeouts without an answer between them and the connection is given up.
-const TIMEOUTS_IN_A_ROW: u32 = 3;
-
-/// How many requests may wait to be written. Beyond it callers wait, each within its timeout: enough for every room of
-/// a busy node to commit at once.
-const WRITE_QUEUE: usize = 1024;
-
 /// How many entities are read at once when a node is: Redis does nothing else meanwhile, and rooms can be big.
 const READ_BATCH: usize = 32;
 
@@ -108,23 +70,6 @@ const SWEPT: usize = 64;
 /// How many rows of a list of views are looked at in one go, at least and at most. Those that are over are passed over,
 /// so it can take several, and few rows must not take many.
 const LIST_BATCH: std::ops::RangeInclusive<usize> = 64..=1000;
-
-/// Why a call to Redis came to nothing.
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error("no answer from Redis within {0:?}")]
-    Timeout(Duration),
-    #[error("Redis cannot be reached")]
-    Connect(#[source] RedisError),
-    #[error("Redis answered with an error")]
-    Answer(#[source] RedisError),
-}
-
-impl From<Fault> for StoreError {
-    fn from(fault: Fault) -> Self {
-        Self::Unavailable(Box::new(fault))
-    }
-}
 
 /// The implementation of [`Store`] on Redis or Valkey.
 pub struct RedisStore {
@@ -145,23 +90,8 @@ impl RedisStore {
     ///
     /// When the URL is not one.
     pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
-        let client = redis::Client::open(url).map_err(|error| OpenError::Invalid {
-            // The detail of the error may quote the URL and so the password; its category does not.
-            why: error.category().to_owned(),
-        })?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(options.connect_timeout))
-            // Timeouts are counted by us, once, around all of a call.
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(WRITE_QUEUE);
         Ok(Self {
-            link: Link {
-                client,
-                config,
-                timeout: options.timeout,
-                state: Mutex::default(),
-                connecting: tokio::sync::Mutex::default(),
-            },
+            link: Link::new(url, options)?,
         })
     }
 
@@ -243,153 +173,6 @@ impl RedisStore {
     }
 }
 
-/// The connection, made anew whenever it has to be.
-struct Link {
-    client: redis::Client,
-    config: AsyncConnectionConfig,
-    timeout: Duration,
-    state: Mutex<LinkState>,
-    /// Held by the one call that connects.
-    connecting: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct LinkState {
-    connection: Option<MultiplexedConnection>,
-    /// Counts connections, so that a late complaint about an old one does not cost the new one.
-    generation: u64,
-    timeouts: u32,
-    /// The last failed attempt to connect.
-    refused: Option<(Instant, RedisError)>,
-}
-
-#[derive(Clone, Copy)]
-enum Request<'a> {
-    One(&'a Cmd),
-    Atomic(&'a Pipeline),
-}
-
-impl Link {
-    fn state(&self) -> MutexGuard<'_, LinkState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn send(&self, request: Request<'_>) -> Result<Value, Fault> {
-        match tokio::time::timeout(self.timeout, self.send_until_sent(request)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let mut state = self.state();
-                state.timeouts += 1;
-                if state.timeouts >= TIMEOUTS_IN_A_ROW {
-                    state.drop_connection("it no longer answers");
-                }
-                Err(Fault::Timeout(self.timeout))
-            }
-        }
-    }
-
-    async fn send_until_sent(&self, request: Request<'_>) -> Result<Value, Fault> {
-        let (generation, first) = self.send_once(request).await?;
-        let Err(error) = &first else {
-            return first.map_err(Fault::Answer);
-        };
-        if !self.leave_if_useless(generation, error) || !error.is_connection_dropped() {
-            return first.map_err(Fault::Answer);
-        }
-        // Most often an idle connection of a server that has been restarted since. All we send can be sent twice.
-        let (generation, second) = self.send_once(request).await?;
-        if let Err(error) = &second {
-            self.leave_if_useless(generation, error);
-        }
-        second.map_err(Fault::Answer)
-    }
-
-    async fn send_once(
-        &self,
-        request: Request<'_>,
-    ) -> Result<(u64, Result<Value, RedisError>), Fault> {
-        let (generation, mut connection) = self.connection().await.map_err(Fault::Connect)?;
-        let answer = match request {
-            Request::One(command) => command.query_async(&mut connection).await,
-            Request::Atomic(pipeline) => pipeline.query_async(&mut connection).await,
-        };
-        // Errors are answers too: what counts is that it speaks.
-        self.state().timeouts = 0;
-        Ok((generation, answer))
-    }
-
-    async fn connection(&self) -> Result<(u64, MultiplexedConnection), RedisError> {
-        if let Some(found) = self.state().current() {
-            return Ok(found);
-        }
-        let _only_one = self.connecting.lock().await;
-        {
-            let state = self.state();
-            if let Some(found) = state.current() {
-                return Ok(found);
-            }
-            if let Some((at, error)) = &state.refused
-                && at.elapsed() < BACK_OFF
-            {
-                return Err(error.clone());
-            }
-        }
-        let made = self
-            .client
-            .get_multiplexed_async_connection_with_config(&self.config)
-            .await;
-        let mut state = self.state();
-        match made {
-            Ok(connection) => {
-                state.generation += 1;
-                state.timeouts = 0;
-                state.refused = None;
-                state.connection = Some(connection.clone());
-                tracing::info!(connection = state.generation, "connected to Redis");
-                Ok((state.generation, connection))
-            }
-            Err(error) => {
-                state.refused = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
-        }
-    }
-
-    /// Whether the error means that this connection will never do again; then it is left.
-    fn leave_if_useless(&self, generation: u64, error: &RedisError) -> bool {
-        let demoted = says(error, "READONLY");
-        let useless = demoted || error.is_unrecoverable_error() || error.is_io_error();
-        if useless {
-            let mut state = self.state();
-            if state.generation == generation {
-                state.drop_connection(if demoted {
-                    "the server is read-only"
-                } else {
-                    "it broke"
-                });
-            }
-        }
-        useless
-    }
-}
-
-impl LinkState {
-    fn current(&self) -> Option<(u64, MultiplexedConnection)> {
-        let connection = self.connection.clone()?;
-        Some((self.generation, connection))
-    }
-
-    fn drop_connection(&mut self, why: &str) {
-        self.timeouts = 0;
-        if self.connection.take().is_some() {
-            tracing::warn!(
-                connection = self.generation,
-                "left the connection to Redis: {why}"
-            );
-        }
-    }
-}
-
 /// A script and the name Redis has for it.
 struct Script {
     code: &'static str,
@@ -408,7 +191,7 @@ impl Script {
 macro_rules! scripts {
     ($($name:ident = $file:literal),* $(,)?) => {
         $(static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file))));)*
+            LazyLock::new(|| Script::new(include_str!(concat!("../scripts/", $file))));)*
     };
 }
 
@@ -433,12 +216,6 @@ scripts! {
     OUTBOX_READ = "outbox_read.lua",
     TOKENS_TAKE = "tokens_take.lua",
     VIEWS_LIST = "views_list.lua",
-}
-
-/// Whether the server answered with this code, to a command or to one of a transaction's.
-fn says(error: &RedisError, code: &str) -> bool {
-    let errors = error.clone().into_server_errors();
-    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
 }
 
 /// A hash as Redis answers it.
