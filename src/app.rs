@@ -38,10 +38,11 @@ use crate::reconciler::belief::{Patience, Rules};
 use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings};
 use crate::store::{OpenError, Store};
 use crate::supervise::{Stage, keep};
-use crate::webhook::endpoint::Endpoints;
+use crate::webhook::endpoint::{Disabling, Endpoints};
+use crate::webhook::pressure::Pressure;
 use crate::webhook::schedule::Schedule;
 use crate::webhook::sender::{Limits, Sender, SenderError};
-use crate::webhook::worker::{self, Worker};
+use crate::webhook::worker::{self, Receivers, Worker};
 
 /// Requests in flight get this long when the program is stopped; the whole program has 10 s.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -179,7 +180,11 @@ pub async fn start(
     let admin = bind(config.http.admin_listen).await?;
     let addresses = (local(&http)?, local(&admin)?);
 
-    let apps = Arc::new(Registry::new(Arc::clone(&store), &config.apps));
+    let apps = Arc::new(Registry::new(
+        Arc::clone(&store),
+        &config.apps,
+        config.nodes.iter().map(|node| node.id).collect(),
+    ));
     if let Err(error) = apps.refresh().await {
         // A controller starts before its store does; the registry goes on asking.
         tracing::warn!(
@@ -202,7 +207,13 @@ pub async fn start(
         source,
     })?;
     let controller: Arc<dyn Controller> = Arc::new(reconciler);
-    start_workers(config, &store, &endpoints, &told, &stages.deliveries)?;
+    let pressure = Arc::new(Pressure::new(config.store.queues.pending));
+    let receivers = Receivers {
+        endpoints,
+        disabling: Arc::clone(&apps) as Arc<dyn Disabling>,
+        pressure: Arc::clone(&pressure),
+    };
+    start_workers(config, &store, &receivers, &told, &stages.deliveries)?;
 
     let upkeep = metrics.clone();
     let upkeep_stop = stages.deliveries.stop().clone();
@@ -221,13 +232,13 @@ pub async fn start(
         limits: config.limits.into(),
         command_hold: COMMAND_HOLD + config.fleet.command_timeout * 2,
         play: PlayRules::configured(&config.play),
+        webhooks: config.webhooks,
         ..ApiSettings::configured(&config.http)
     };
     let admin_state = AdminState {
         store: Arc::clone(&store),
         controller: Arc::clone(&controller),
         apps: Arc::clone(&apps),
-        webhooks: config.webhooks,
         key: config
             .http
             .admin_key
@@ -239,6 +250,7 @@ pub async fn start(
     let limiter = AppLimiter::new(Arc::clone(&store), &api_settings.limits);
     let routes = router(ApiState {
         limiter: Arc::new(limiter),
+        pressure,
         store,
         controller,
         apps,
@@ -328,7 +340,7 @@ fn follow_apps(
 fn start_workers(
     config: &Config,
     store: &Arc<dyn Store>,
-    endpoints: &watch::Receiver<Arc<Endpoints>>,
+    receivers: &Receivers,
     told: &Arc<Notify>,
     stage: &Stage,
 ) -> Result<(), AppError> {
@@ -339,7 +351,7 @@ fn start_workers(
         let worker = Worker::new(
             node.id,
             Arc::clone(store),
-            endpoints.clone(),
+            receivers.clone(),
             sender.clone(),
             Schedule::default(),
             worker::Settings::default(),

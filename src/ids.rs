@@ -27,7 +27,7 @@ pub struct InvalidId {
     pub expected: &'static str,
 }
 
-const fn invalid(what: &'static str, expected: &'static str) -> InvalidId {
+pub(crate) const fn invalid(what: &'static str, expected: &'static str) -> InvalidId {
     InvalidId { what, expected }
 }
 

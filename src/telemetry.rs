@@ -77,10 +77,12 @@ metrics! {
     CALLS: Gauge = "roomkeeper_reconciler_calls", "Calls that are believed to live, by node.";
     WEBHOOK_ATTEMPTS: Counter = "roomkeeper_webhook_attempts_total", "Attempts to deliver, by node and outcome (ok, status, timeout, refused, connect, error, gone).";
     WEBHOOK_ATTEMPT_SECONDS: Histogram = "roomkeeper_webhook_attempt_seconds", "Time an attempt took, by node.";
-    WEBHOOK_DELIVERIES: Counter = "roomkeeper_webhook_deliveries_total", "Deliveries that came to an end or must not be waited for any more, by node and result (delivered, dead, parked).";
+    WEBHOOK_DELIVERIES: Counter = "roomkeeper_webhook_deliveries_total", "Deliveries that came to an end or must not be waited for any more, by node and result (delivered, dead, parked, forgotten).";
+    WEBHOOK_LOST: Counter = "roomkeeper_webhook_lost_total", "Messages that were not queued because there were too many already.";
     WEBHOOK_DEAD_DROPPED: Counter = "roomkeeper_webhook_dead_dropped_total", "Given-up messages that were dropped from a full list of the dead.";
     WEBHOOK_OUTBOX_DEPTH: Gauge = "roomkeeper_webhook_outbox_depth", "Events not yet handed to the delivery queues, by node.";
     WEBHOOK_QUEUES: Gauge = "roomkeeper_webhook_queues", "Delivery queues (one an endpoint and room or call) that are not empty, by node.";
+    WEBHOOK_PENDING: Gauge = "roomkeeper_webhook_pending", "Messages that wait for their receivers, by node.";
     WEBHOOK_DEAD: Gauge = "roomkeeper_webhook_dead", "Messages given up and kept, by node.";
     WEBHOOK_IN_FLIGHT: Gauge = "roomkeeper_webhook_in_flight", "Attempts under way in this process, by node.";
     TASK_PANICS: Counter = "roomkeeper_task_panics_total", "Tasks that panicked and were begun anew, by task and what it works for (of).";

@@ -15,8 +15,8 @@ use roomkeeper::config::{self, Config};
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, NodeReport};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::telemetry::METRICS;
-use roomkeeper::webhook::guard::Policy;
 use roomkeeper::webhook::payload;
+use roomkeeper::webhook::pressure::Pressure;
 use tower::ServiceExt;
 use uuid::Uuid;
 use yaml_rust2::{Yaml, YamlLoader};
@@ -100,12 +100,11 @@ impl Controller for Nobody {
 fn routers() -> (Router, Router) {
     let store = Arc::new(MemoryStore::new());
     let settings = ApiSettings::default();
-    let apps = Arc::new(Registry::new(store.clone(), &[]));
+    let apps = Arc::new(Registry::new(store.clone(), &[], Vec::new()));
     let admin = AdminState {
         store: store.clone(),
         controller: Arc::new(Nobody),
         apps: apps.clone(),
-        webhooks: Policy::default(),
         key: None,
         render_metrics: Arc::new(String::new),
     };
@@ -114,6 +113,7 @@ fn routers() -> (Router, Router) {
     let api = router(ApiState {
         store,
         limiter,
+        pressure: Arc::new(Pressure::new(1_000)),
         controller: Arc::new(Nobody),
         apps,
         settings,

@@ -5,6 +5,8 @@
 // All of it is a test, also what the lint cannot know to be one.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "store_contract/deliveries.rs"]
+mod deliveries;
 mod support;
 
 use std::collections::BTreeSet;
@@ -12,17 +14,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use deliveries::*;
 use futures_util::{StreamExt, stream};
 use roomkeeper::ids::{
     AppId, ChannelId, EndpointId, MemberId, NodeId, RecordingId, RoomId, RoomName, SessionId,
+};
+use roomkeeper::store::apps::AppsWrite;
+use roomkeeper::store::deliveries::{
+    Backlog, ClaimedDelivery, DEAD_LIMIT, DeliveryResult, NewDelivery, OutboxCursor, QueueLimits,
 };
 use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    Backlog, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId, EntityKind, EntityWrite,
-    Lease, LeaseOutcome, Life, ListOf, Listing, Message, NameOutcome, NewDelivery, OutboxCursor,
-    REMEMBERED_REQUESTS, Record, Scope, Store, Version, ViewId, ViewKind, ViewWrite,
+    Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListOf,
+    Listing, Message, NameOutcome, REMEMBERED_REQUESTS, Record, Scope, Store, Version, ViewId,
+    ViewKind, ViewWrite,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
@@ -35,8 +42,12 @@ const SHORT: Duration = Duration::from_millis(20);
 /// Long enough for a busy machine to take the next step in, and not longer than a test is patient.
 const A_WHILE: Duration = Duration::from_millis(500);
 
+/// Makes the subject's store with these bounds.
+type Make = Box<dyn Fn(QueueLimits) -> Arc<dyn Store> + Send + Sync>;
+
 struct Subject {
     store: Arc<dyn Store>,
+    make: Make,
     time: Time,
     _server: Option<RedisServer>,
 }
@@ -50,10 +61,14 @@ impl Subject {
     async fn memory() -> Self {
         let micros = Arc::new(AtomicU64::new(0));
         let clock = Arc::clone(&micros);
+        let make: Make = Box::new(move |limits| {
+            let clock = Arc::clone(&clock);
+            let clock = Arc::new(move || Duration::from_micros(clock.load(Ordering::SeqCst)));
+            Arc::new(MemoryStore::with_clock(clock).with_limits(limits))
+        });
         Self {
-            store: Arc::new(MemoryStore::with_clock(Arc::new(move || {
-                Duration::from_micros(clock.load(Ordering::SeqCst))
-            }))),
+            store: make(QueueLimits::default()),
+            make,
             time: Time::Ours(micros),
             _server: None,
         }
@@ -73,11 +88,23 @@ impl Subject {
             timeout: Duration::from_secs(20),
             ..RedisOptions::default()
         };
+        let url = url.to_owned();
+        let make: Make = Box::new(move |limits| {
+            let store = RedisStore::connect(&url, &options).unwrap();
+            Arc::new(store.with_limits(limits))
+        });
         Self {
-            store: Arc::new(RedisStore::connect(url, &options).unwrap()),
+            store: make(QueueLimits::default()),
+            make,
             time: Time::Theirs(client.get_multiplexed_async_connection().await.unwrap()),
             _server: None,
         }
+    }
+
+    /// The same, still empty, with these bounds.
+    fn limited(mut self, limits: QueueLimits) -> Self {
+        self.store = (self.make)(limits);
+        self
     }
 
     /// Lets this much of the store's time pass.
@@ -219,28 +246,28 @@ impl Subject {
         self.store.free_name(&app(), &name(), room).await.unwrap();
     }
 
-    async fn claim(&self, visibility: Duration) -> Vec<roomkeeper::store::ClaimedDelivery> {
+    async fn claim(&self, visibility: Duration) -> Vec<ClaimedDelivery> {
         self.store
             .claim_deliveries(node(), visibility, 100)
             .await
             .unwrap()
     }
 
-    async fn claim_one(&self, visibility: Duration) -> roomkeeper::store::ClaimedDelivery {
+    async fn claim_one(&self, visibility: Duration) -> ClaimedDelivery {
         let mut claims = self.claim(visibility).await;
         assert_eq!(claims.len(), 1, "{claims:?}");
         claims.remove(0)
     }
 
-    async fn finish(
-        &self,
-        claim: &roomkeeper::store::ClaimedDelivery,
-        result: DeliveryResult,
-    ) -> bool {
-        self.store
-            .finish_delivery(node(), claim, result)
-            .await
-            .unwrap()
+    async fn finish(&self, claim: &ClaimedDelivery, result: DeliveryResult) -> bool {
+        let finish = self.store.finish_delivery(node(), claim, result, None);
+        finish.await.unwrap().is_some()
+    }
+
+    /// How many messages of a receiver were given up and are kept.
+    async fn dead(&self, of: u8) -> u64 {
+        let health = self.store.endpoint_health(node(), &[endpoint(of)]).await;
+        health.unwrap()[0].dead
     }
 
     async fn cool(&self, about: EntityId, group: &str, holder: u128, window: Duration) -> Cooldown {
@@ -414,6 +441,7 @@ fn delivery(endpoint: &EndpointId, message: &Message) -> NewDelivery {
     NewDelivery {
         endpoint: endpoint.clone(),
         message: message.clone(),
+        held: false,
     }
 }
 
@@ -1425,7 +1453,7 @@ async fn an_unfinished_claim_comes_again_and_the_old_one_is_void(s: Subject) {
     ] {
         assert!(!s.finish(&lost, result).await);
     }
-    assert_eq!(s.backlog().await.dead, 0);
+    assert_eq!(s.dead(1).await, 0);
     assert!(s.finish(&again, DeliveryResult::Delivered).await);
     assert!(!s.finish(&again, DeliveryResult::Delivered).await, "twice");
     let next = s.claim_one(LONG).await;
@@ -1516,8 +1544,7 @@ async fn a_parked_message_goes_its_own_way_to_its_end(s: Subject) {
     assert!(parked.iter().all(|claim| claim.failed_attempts == 2));
     assert!(s.finish(&parked[0], DeliveryResult::Delivered).await);
     assert!(s.finish(&parked[1], DeliveryResult::Dead).await);
-    let backlog = s.backlog().await;
-    assert_eq!((backlog.queues, backlog.dead), (0, 1));
+    assert_eq!((s.backlog().await.queues, s.dead(1).await), (0, 1));
 }
 
 async fn what_comes_while_those_behind_are_held_is_held_too(s: Subject) {
@@ -1555,17 +1582,15 @@ async fn a_dead_message_goes_and_the_next_comes(s: Subject) {
         .await;
     let claim = s.claim_one(LONG).await;
     assert!(s.finish(&claim, DeliveryResult::Dead).await);
-    let backlog = s.backlog().await;
-    assert_eq!((backlog.queues, backlog.dead), (1, 1));
+    assert_eq!((s.backlog().await.queues, s.dead(1).await), (1, 1));
     let next = s.claim_one(LONG).await;
     assert_eq!(next.message, message(1, 2));
     assert!(s.finish(&next, DeliveryResult::Dead).await);
-    let backlog = s.backlog().await;
-    assert_eq!((backlog.queues, backlog.dead), (0, 2));
+    assert_eq!((s.backlog().await.queues, s.dead(1).await), (0, 2));
 }
 
 async fn the_dead_are_bounded(s: Subject) {
-    let count = DEAD_LIMIT + 2;
+    let count = usize::try_from(DEAD_LIMIT).unwrap() + 2;
     let messages = (1..=count).map(|n| message(u128::try_from(n).unwrap(), 1));
     s.queue(&[endpoint(1)], messages.collect()).await;
     let claims = s.store.claim_deliveries(node(), LONG, count).await.unwrap();
@@ -1575,9 +1600,8 @@ async fn the_dead_are_bounded(s: Subject) {
             assert!(s.finish(claim, DeliveryResult::Dead).await);
         })
         .await;
-    let backlog = s.backlog().await;
-    assert_eq!(backlog.queues, 0);
-    assert_eq!(backlog.dead, u64::try_from(DEAD_LIMIT).unwrap());
+    assert_eq!(s.backlog().await.queues, 0);
+    assert_eq!(s.dead(1).await, DEAD_LIMIT);
 }
 
 async fn the_next_delivery_is_told(s: Subject) {
@@ -1811,14 +1835,18 @@ async fn no_apps_are_stored_at_first(s: Subject) {
     assert_eq!(s.store.read_apps(Some(0)).await.unwrap(), None);
 }
 
+async fn put(s: &Subject, expected: u64, writes: &[AppsWrite<'_>]) -> bool {
+    s.store.put_apps(expected, writes).await.unwrap()
+}
+
 async fn an_app_is_written_from_the_version_it_was_decided_on(s: Subject) {
     let (acme, beta): (AppId, AppId) = (app(), "beta".parse().unwrap());
-    let put =
-        async |expected, id: &AppId, record| s.store.put_app(expected, id, record).await.unwrap();
-    assert!(put(0, &beta, "b1").await);
-    assert!(!put(0, &acme, "a1").await, "decided without beta");
-    assert!(put(1, &acme, "a1").await);
-    assert!(put(2, &beta, "b2").await, "it is replaced");
+    let write =
+        async |expected, id: &AppId, record| put(&s, expected, &[AppsWrite::App(id, record)]).await;
+    assert!(write(0, &beta, "b1").await);
+    assert!(!write(0, &acme, "a1").await, "decided without beta");
+    assert!(write(1, &acme, "a1").await);
+    assert!(write(2, &beta, "b2").await, "it is replaced");
     let all = s.store.read_apps(Some(1)).await.unwrap().unwrap();
     assert_eq!(all.version, 3);
     let (a1, b2) = ("a1".to_owned(), "b2".to_owned());
@@ -1827,9 +1855,9 @@ async fn an_app_is_written_from_the_version_it_was_decided_on(s: Subject) {
 }
 
 async fn an_app_written_twice_is_written_once(s: Subject) {
-    assert!(s.store.put_app(0, &app(), "a1").await.unwrap());
+    assert!(put(&s, 0, &[AppsWrite::App(&app(), "a1")]).await);
     // The answer was lost, and it is sent again.
-    assert!(s.store.put_app(0, &app(), "a1").await.unwrap());
+    assert!(put(&s, 0, &[AppsWrite::App(&app(), "a1")]).await);
     let all = s.store.read_apps(None).await.unwrap().unwrap();
     assert_eq!(all.version, 1);
 }
@@ -1838,7 +1866,10 @@ async fn of_concurrent_writes_of_apps_one_wins_each_version(s: Subject) {
     let writes = (0..20).map(|n| {
         let store = Arc::clone(&s.store);
         let id: AppId = format!("app{n}").parse().unwrap();
-        async move { store.put_app(0, &id, "x").await.unwrap() }
+        async move {
+            let write = [AppsWrite::App(&id, "x")];
+            store.put_apps(0, &write).await.unwrap()
+        }
     });
     let won = stream::iter(writes).buffer_unordered(20);
     assert_eq!(won.filter(|won| std::future::ready(*won)).count().await, 1);
@@ -1927,6 +1958,19 @@ contract! {
     a_dead_message_goes_and_the_next_comes,
     the_dead_are_bounded,
     the_next_delivery_is_told,
+    a_delivery_is_listed_from_its_queueing_to_its_end,
+    the_log_is_read_in_pages_the_latest_first,
+    the_last_attempts_are_kept,
+    what_is_held_is_dead_and_claimed_by_nobody,
+    what_is_enqueued_twice_is_sent_once,
+    what_is_sent_again_waits_for_nobody_and_begins_anew,
+    what_waits_for_its_next_attempt_is_due_at_once_when_asked_for,
+    what_was_given_up_is_recovered_in_its_order,
+    a_receivers_failing_is_told_from_its_first_failure_on,
+    a_forgotten_receiver_leaves_nothing_but_what_is_pending,
+    of_what_was_delivered_the_last_are_kept,
+    beyond_the_bound_nothing_is_queued_and_that_is_counted,
+    a_receiver_is_written_from_the_version_it_was_decided_on,
     a_cooldown_is_one_holders_until_it_is_over,
     a_cooldown_taken_again_by_its_holder_does_not_last_longer,
     cooldowns_of_groups_rooms_and_calls_do_not_mix,

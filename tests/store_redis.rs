@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use roomkeeper::ids::{AppId, MemberId, NodeId, RoomId};
+use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, QueueLimits};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    Commit, CommitOutcome, DeliveryResult, EntityId, EntityWrite, LeaseOutcome, Life, ListOf,
-    Listing, Message, NameOutcome, NewDelivery, OpenError, Scope, Store, StoreError, Version,
-    ViewId, ViewKind, ViewWrite, keys, open,
+    Commit, CommitOutcome, EntityId, EntityWrite, LeaseOutcome, Life, ListOf, Listing, Message,
+    NameOutcome, OpenError, Scope, Store, StoreError, Version, ViewId, ViewKind, ViewWrite, keys,
+    open,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
@@ -446,6 +447,7 @@ async fn what_is_over_leaves_nothing_behind() {
         .map(|message| NewDelivery {
             endpoint: "ep_1".parse().unwrap(),
             message: message.clone(),
+            held: false,
         })
         .collect();
     assert!(
@@ -461,12 +463,8 @@ async fn what_is_over_leaves_nothing_behind() {
         DeliveryResult::Delivered,
     ] {
         let claims = store.claim_deliveries(node(), LONG, 1).await.unwrap();
-        assert!(
-            store
-                .finish_delivery(node(), &claims[0], result)
-                .await
-                .unwrap()
-        );
+        let finish = store.finish_delivery(node(), &claims[0], result, None);
+        assert!(finish.await.unwrap().is_some());
     }
     store.release_lease(lease).await.unwrap();
     let mut raw = raw(&server).await;
@@ -568,11 +566,15 @@ async fn a_url_opens_what_it_names() {
     let server = RedisServer::start().await;
     let options = RedisOptions::default();
     for url in ["memory:".to_owned(), server.url()] {
-        open(&url, &options).unwrap().ping().await.unwrap();
+        open(&url, &options, QueueLimits::default())
+            .unwrap()
+            .ping()
+            .await
+            .unwrap();
     }
     for scheme in ["rediss", "redis+sentinel", "redis+cluster", "postgres"] {
         let url = format!("{scheme}://:secret@127.0.0.1/");
-        let error = open(&url, &options).unwrap_err();
+        let error = open(&url, &options, QueueLimits::default()).unwrap_err();
         assert_eq!(
             error,
             OpenError::Unsupported {
@@ -587,7 +589,7 @@ async fn a_url_opens_what_it_names() {
         "redis://:secret@/x/y",
         "redis://:secret@127.0.0.1/many",
     ] {
-        let error = open(url, &options).unwrap_err();
+        let error = open(url, &options, QueueLimits::default()).unwrap_err();
         assert!(matches!(error, OpenError::Invalid { .. }), "{error:?}");
         assert!(!format!("{error} {error:?}").contains("secret"));
     }

@@ -5,10 +5,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use uuid::Uuid;
@@ -16,12 +19,16 @@ use uuid::Uuid;
 use crate::config::AppConfig;
 use crate::ids::AppId;
 
-use super::Shared;
 use super::error::ApiError;
 use super::registry::Known;
+use super::webhooks::Owner;
+use super::{ApiState, Shared};
 
 const APP_ID: &str = "x-app-id";
 const API_KEY: &str = "x-api-key";
+
+/// When who is told that the queues are full should come back: they are looked at every five seconds.
+const FULL: Duration = Duration::from_secs(5);
 
 /// What is kept of a key: its SHA-256.
 #[derive(Clone, Copy)]
@@ -160,22 +167,59 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
-        let id: Option<AppId> = only(&parts.headers, APP_ID)
+        let Known { app, rate_limit } = Self::known(state, &parts.headers).await?;
+        // What anybody can send in an app's name costs the app nothing.
+        state.admit(&app, rate_limit, &parts.method).await?;
+        Ok(Self { app })
+    }
+}
+
+impl Caller {
+    /// Who asks.
+    async fn known(state: &ApiState, headers: &HeaderMap) -> Result<Known, ApiError> {
+        let id: Option<AppId> = only(headers, APP_ID)
             .and_then(|value| std::str::from_utf8(value).ok())
             .and_then(|text| text.parse().ok());
-        let key = only(&parts.headers, API_KEY).unwrap_or_default();
+        let key = only(headers, API_KEY).unwrap_or_default();
         let known = state.apps.authenticate(id.as_ref(), key).await?;
         // What exactly was wrong is not told.
-        let Known { app, rate_limit } = known.ok_or_else(|| {
+        known.ok_or_else(|| {
             ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "missing or invalid X-App-ID or X-API-Key",
             )
-        })?;
-        // What anybody can send in an app's name costs the app nothing.
-        state.limiter.admit(&app, rate_limit).await?;
-        Ok(Self { app })
+        })
     }
+}
+
+impl ApiState {
+    /// Lets a request of an app in, or says when it may come back. Who asks too fast waits; who would change something
+    /// while the queues are full of what nobody takes waits, too.
+    pub(super) async fn admit(
+        &self,
+        app: &AppId,
+        rate_limit: Option<u32>,
+        method: &Method,
+    ) -> Result<(), ApiError> {
+        self.limiter.admit(app, rate_limit).await?;
+        match self.pressure.refuses(app) {
+            Some(why) if !method.is_safe() => Err(ApiError::unavailable(why, FULL)),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Around the routes of webhooks: they are the caller's own. Its receivers it may always change, also when what waits
+/// for them is too much: that is how there will be less.
+pub(super) async fn own_webhooks(
+    State(state): State<Shared>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let known = Caller::known(&state, request.headers()).await?;
+    state.limiter.admit(&known.app, known.rate_limit).await?;
+    request.extensions_mut().insert(Owner(known.app));
+    Ok(next.run(request).await)
 }
 
 /// The header's value, if it is there exactly once: of two, nobody could say which was checked.

@@ -88,6 +88,7 @@ impl fmt::Debug for CursorKey {
 pub(crate) enum List {
     Rooms,
     Sessions,
+    Deliveries,
     Members(RoomId),
     Conferences,
     Calls(Option<RoomId>),
@@ -98,7 +99,7 @@ impl List {
     /// What its API calls a cursor.
     const fn parameter(self) -> &'static str {
         match self {
-            Self::Rooms | Self::Sessions | Self::Members(_) => "cursor",
+            Self::Rooms | Self::Sessions | Self::Deliveries | Self::Members(_) => "cursor",
             Self::Conferences | Self::Calls(_) | Self::Recordings(_) => "page_token",
         }
     }
@@ -109,6 +110,8 @@ impl fmt::Display for List {
         match self {
             Self::Rooms => f.write_str("rooms"),
             Self::Sessions => f.write_str("sessions"),
+            // Whose they are is looked at anyway, and a position is the same in all of them: a time.
+            Self::Deliveries => f.write_str("deliveries"),
             Self::Members(room) => write!(f, "members/{room}"),
             Self::Conferences => f.write_str("conferences"),
             Self::Calls(None) => f.write_str("calls"),

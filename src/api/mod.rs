@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | authentication | 401 | `auth::Caller`, the first extractor of every handler |
 //! | the app's rate limit | 429 | `limits`: the end of `auth::Caller`, so that it counts every request |
+//! | room for the webhooks of a change | 503 | `ApiState::admit`, after it |
 //! | syntax: path, query, body | 400, 413, 415 | the extractors after it, then the handler's own parsing |
 //! | existence | 404 | `access`: `find_*` |
 //! | ownership | 403 | `access`: `own` |
@@ -43,6 +44,7 @@ mod registry;
 pub mod replay;
 mod request;
 mod voipbin;
+mod webhooks;
 
 pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
@@ -63,6 +65,8 @@ use uuid::Uuid;
 use crate::config::HttpConfig;
 use crate::reconciler::Controller;
 use crate::store::Store;
+use crate::webhook::guard::Policy;
+use crate::webhook::pressure::Pressure;
 
 use body::BodyLimits;
 use error::ApiError;
@@ -94,6 +98,8 @@ pub struct ApiSettings {
     pub command_wait: Duration,
     /// Which files may be played.
     pub play: PlayRules,
+    /// Which receivers an app can be given.
+    pub webhooks: Policy,
 }
 
 impl Default for ApiSettings {
@@ -109,6 +115,7 @@ impl Default for ApiSettings {
             command_hold: Duration::from_secs(15),
             command_wait: Duration::from_secs(2),
             play: PlayRules::default(),
+            webhooks: Policy::default(),
         }
     }
 }
@@ -137,6 +144,8 @@ pub struct ApiState {
     pub settings: ApiSettings,
     /// Counts their requests.
     pub limiter: Arc<AppLimiter>,
+    /// Whether there is room for what their changes lead to.
+    pub pressure: Arc<Pressure>,
     /// Makes the ids of rooms and commands.
     pub new_id: IdSource,
 }
@@ -157,9 +166,15 @@ type Shared = Arc<ApiState>;
 pub fn router(state: ApiState) -> Router {
     let limits = BodyLimits::of(&state.settings);
     let state: Shared = Arc::new(state);
+    let hooks = webhooks::routes(webhooks::Hooks {
+        store: Arc::clone(&state.store),
+        apps: Arc::clone(&state.apps),
+        settings: state.settings.clone(),
+    });
+    let hooks = hooks.route_layer(from_fn_with_state(Arc::clone(&state), auth::own_webhooks));
     dress(
         Router::new()
-            .nest("/api/v1", gateway::routes())
+            .nest("/api/v1", gateway::routes().merge(hooks.with_state(())))
             .nest("/v1.0", voipbin::routes())
             .merge(openapi::routes())
             .with_state(state),

@@ -22,7 +22,7 @@ use utoipa::openapi::{
 use utoipa::{OpenApi as _, PartialSchema, ToSchema};
 
 use super::gateway::{Failure, Paths};
-use super::voipbin;
+use super::{voipbin, webhooks};
 
 /// What any operation can be answered.
 const FAILURES: [(&str, &str); 8] = [
@@ -65,6 +65,7 @@ pub fn document() -> Result<String, serde_json::Error> {
 
 fn api() -> OpenApi {
     let mut api = Paths::openapi();
+    api.merge(webhooks::Paths::openapi());
     api.merge(voipbin::Paths::openapi());
     let mut info = Info::new("Roomkeeper", env!("CARGO_PKG_VERSION"));
     info.description = Some(
@@ -165,7 +166,7 @@ fn has_required(schemas: &BTreeMap<String, RefOr<Schema>>, content: &RefOr<Conte
 
 /// Where ids come from: an operation, one of its answers, where in the exchange the id stands, and the parameter that it
 /// can be of others.
-const SOURCES: [(&str, &str, &str, &str); 11] = [
+const SOURCES: [(&str, &str, &str, &str); 15] = [
     ("create", "201", "$response.body#/room_id", "room_id"),
     (
         "list",
@@ -177,6 +178,10 @@ const SOURCES: [(&str, &str, &str, &str); 11] = [
     ("join", "202", "$request.path.uuid", "uuid"),
     ("join", "202", "$response.body#/room_id", "room_id"),
     ("play", "202", "$request.path.room_id", "room_id"),
+    ("create_webhook", "201", "$response.body#/id", "id"),
+    ("webhooks", "200", "$response.body#/webhooks/0/id", "id"),
+    ("test_webhook", "202", "$response.body#/id", "webhook_id"),
+    ("test_webhook", "202", "$request.path.id", "id"),
     (
         "create_conference",
         "200",

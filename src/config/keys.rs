@@ -72,6 +72,11 @@ pub const KEYS: &[KeyDoc] = &[
         "allow receivers at private and loopback addresses",
     ),
     doc(
+        "webhooks.max_pending",
+        "100000",
+        "how many webhooks may wait for one receiver on one node; near it the app's changes get 503, beyond it events are lost and counted",
+    ),
+    doc(
         "play.allow_hosts",
         "[]",
         "hosts that audio may be played from; empty: any public one",

@@ -24,6 +24,7 @@ use url::Host;
 use uuid::Uuid;
 
 use crate::ids::{AppId, NodeId};
+use crate::store::deliveries::QueueLimits;
 use crate::store::redis::RedisOptions;
 use crate::store::{self, OpenError, Store};
 use crate::webhook::endpoint::{Endpoint, Endpoints};
@@ -94,6 +95,8 @@ pub struct StoreConfig {
     pub url: SecretString,
     /// How long a call may take.
     pub timeout: Duration,
+    /// How much of what is on its way to the receivers there may be.
+    pub queues: QueueLimits,
 }
 
 impl StoreConfig {
@@ -107,7 +110,7 @@ impl StoreConfig {
             // An attempt to connect that hangs is over before the call that makes it is.
             connect_timeout: self.timeout * 4 / 5,
         };
-        store::open(self.url.expose_secret(), &options)
+        store::open(self.url.expose_secret(), &options, self.queues)
     }
 }
 
@@ -438,7 +441,11 @@ impl Config {
             redacted_url(self.store.url.expose_secret()),
             self.store.timeout
         )?;
-        writeln!(s, "webhooks: {}", self.webhooks)?;
+        writeln!(
+            s,
+            "webhooks: {}, at most {} pending",
+            self.webhooks, self.store.queues.pending
+        )?;
         let hosts = match self.play.allow_hosts.as_slice() {
             [] => "any host".to_owned(),
             hosts => hosts.join(", "),

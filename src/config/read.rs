@@ -17,6 +17,7 @@ use super::{
     SpeechConfig, StoreConfig, StoreKind,
 };
 use crate::ids::{AppId, NodeId};
+use crate::store::deliveries::QueueLimits;
 use crate::webhook::endpoint::{Endpoint, EventFilter};
 use crate::webhook::guard::Policy;
 use crate::webhook::sign::Secret;
@@ -30,15 +31,17 @@ const CUSTOMERS: Uuid = Uuid::from_u128(0x9b1d_6a0e_7f3c_5d28_a1c4_0e5b_92f7_46d
 pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config> {
     let mut root = Section::new(String::new(), tree, problems);
     let http = read_http(root.section("http"));
-    let store = read_store(root.section("store"));
-    let webhooks = {
+    let mut store = read_store(root.section("store"));
+    let (webhooks, max_pending) = {
         let mut s = root.section("webhooks");
         let policy = Policy {
             allow_http: s.flag("allow_http"),
             allow_private: s.flag("allow_private"),
         };
+        let default = QueueLimits::default().pending as f64;
+        let max_pending = s.number("max_pending", default, 100.0, 10_000_000.0) as u64;
         s.finish();
-        policy
+        (policy, max_pending)
     };
     let play = read_play(root.section("play"));
     let calls = {
@@ -121,6 +124,15 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
     let nodes = read_nodes(&mut root);
     let apps = read_apps(&mut root, webhooks);
     root.finish();
+    if let Some(store) = &mut store {
+        // What is kept of a receiver is kept on each node.
+        let most = QueueLimits::default().delivered;
+        let nodes_count = u64::try_from(nodes.len()).unwrap_or(u64::MAX);
+        store.queues = QueueLimits {
+            pending: max_pending,
+            delivered: (most / nodes_count.max(1)).max(100),
+        };
+    }
     Some(Config {
         http: http?,
         store: store?,
@@ -201,6 +213,7 @@ fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
         kind,
         url: url.into(),
         timeout,
+        queues: QueueLimits::default(),
     });
     // What has the right form is still of no use when this program cannot open it.
     if let Some(Err(e)) = store.as_ref().map(StoreConfig::open) {

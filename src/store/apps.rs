@@ -1,31 +1,41 @@
 //! Apps that were made while the program ran: what is kept of one, and its stored form.
 //!
-//! Owns [`AppRecord`] and its translation to and from the text that the store keeps. Leaves out who may make one and
-//! what follows from it: the API's registry does that. Pure.
+//! Owns [`AppRecord`] and its translation to and from the text that the store keeps. Leaves out its receivers
+//! ([`EndpointRecord`](super::endpoints::EndpointRecord)), who may make one, and what follows from it: the API's registry
+//! does that. Pure.
 //!
-//! A key is kept as its SHA-256 only. A webhook's secret has to be kept as it is, because bodies are signed with it.
+//! A key is kept as its SHA-256 only.
 
 use std::fmt;
 
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use url::Url;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::ids::AppId;
+use crate::ids::{AppId, EndpointId};
 use crate::time::Timestamp;
 
 /// So many keys of an app are active at most: one, and the one that takes its place.
 pub const ACTIVE_KEYS: usize = 2;
 
-/// All apps that are stored, as of one version.
+/// All apps and receivers that are stored, as of one version.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct StoredApps {
     /// How often any of them was written; 0 when none ever was.
     pub version: u64,
-    /// Their stored forms, in the order of their ids.
+    /// The stored forms of the apps, in the order of their ids.
     pub records: Vec<(AppId, String)>,
+    /// The stored forms of the receivers, in the order of their ids.
+    pub endpoints: Vec<(EndpointId, String)>,
+}
+
+/// A change to what is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AppsWrite<'a> {
+    /// An app is from now on this record.
+    App(&'a AppId, &'a str),
+    /// A receiver is from now on this record; `None`: it is gone.
+    Endpoint(&'a EndpointId, Option<&'a str>),
 }
 
 /// What is kept of an app.
@@ -41,8 +51,6 @@ pub struct AppRecord {
     pub dids: Vec<String>,
     /// How many requests a second it may make, where that is not what every app may.
     pub rate_limit: Option<u32>,
-    /// Its receiver.
-    pub webhook: Option<AppWebhook>,
     /// Its keys open nothing any more.
     pub disabled: bool,
     /// When it was made.
@@ -60,22 +68,6 @@ impl fmt::Debug for AppRecord {
     }
 }
 
-/// The receiver of an app.
-#[derive(Clone)]
-pub struct AppWebhook {
-    /// Where it is.
-    pub url: Url,
-    /// What its webhooks are signed with, as text.
-    pub secret: SecretString,
-}
-
-impl fmt::Debug for AppWebhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A query is where receivers keep their tokens.
-        f.debug_struct("AppWebhook").finish_non_exhaustive()
-    }
-}
-
 /// The stored form, version 1. A field that is added later has a default, so that both forms can be read.
 #[derive(Serialize, Deserialize)]
 struct Form {
@@ -85,17 +77,9 @@ struct Form {
     dids: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate_limit: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    webhook: Option<WebhookForm>,
     #[serde(default)]
     disabled: bool,
     created_at: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WebhookForm {
-    url: Url,
-    secret: String,
 }
 
 const FORM: u32 = 1;
@@ -109,10 +93,6 @@ impl AppRecord {
             keys: self.keys.iter().map(hex).collect(),
             dids: self.dids.clone(),
             rate_limit: self.rate_limit,
-            webhook: self.webhook.as_ref().map(|hook| WebhookForm {
-                url: hook.url.clone(),
-                secret: hook.secret.expose_secret().to_owned(),
-            }),
             disabled: self.disabled,
             created_at: self.created_at.as_micros(),
         };
@@ -147,10 +127,6 @@ impl AppRecord {
             keys,
             dids: form.dids,
             rate_limit: form.rate_limit,
-            webhook: form.webhook.map(|hook| AppWebhook {
-                url: hook.url,
-                secret: hook.secret.into(),
-            }),
             disabled: form.disabled,
             created_at: Timestamp::from_micros(form.created_at),
         })
@@ -188,10 +164,6 @@ mod tests {
             keys: vec![[0xa5; 32]],
             dids: vec!["747713001".to_owned()],
             rate_limit: Some(50),
-            webhook: Some(AppWebhook {
-                url: "https://example.com/hook?token=t".parse().unwrap(),
-                secret: "whsec_QUFB".to_owned().into(),
-            }),
             disabled: true,
             created_at: Timestamp::from_micros(1_778_070_896_672_123),
         }
@@ -207,9 +179,9 @@ mod tests {
     }
 
     #[test]
-    fn neither_keys_nor_secrets_are_shown() {
-        let shown = format!("{:?} {:?}", record(), record().webhook);
-        for secret in ["a5a5", "165", "whsec", "token"] {
+    fn keys_are_not_shown() {
+        let shown = format!("{:?}", record());
+        for secret in ["a5a5", "165"] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
         let broken = record().encode().replace("\"v\":1", "\"v\":\"whsec_x\"");

@@ -9,6 +9,7 @@
 //! or `:`).
 
 use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomName};
+use crate::store::deliveries::DeliveryStatus;
 use crate::store::{EntityId, EntityKind, ListOf, Scope, ViewId, ViewKind};
 
 /// The version of the layout, in front of every key.
@@ -144,10 +145,35 @@ pub fn queue_prefix(node: NodeId) -> String {
     of_node(node, "queue:")
 }
 
-/// List of deliveries, the next one first. Appended to by the fan-out, taken from when one is finished; there while it
-/// is not empty.
+/// List of ids of deliveries, the next one first. Appended to by the fan-out, taken from when one is finished; there
+/// while it is not empty.
 pub fn queue(node: NodeId, name: &str) -> String {
     queue_prefix(node) + name
+}
+
+/// What stands before all keys of a node, for the scripts that make the keys of queues and logs themselves.
+pub fn node_prefix(node: NodeId) -> String {
+    of_node(node, "")
+}
+
+/// Hash: a delivery. `m` the message, `s` its status, `p` its position in the log, `q` the name of its queue, `n` how
+/// often it was tried, `a0`, `a1`, … the last attempts, by `n` modulo how many are kept. Written by fan-out and finish;
+/// stays while it is pending or dead, then for [`DELIVERED_KEPT`](super::deliveries::DELIVERED_KEPT).
+pub fn delivery(node: NodeId, endpoint: &EndpointId, id: &str) -> String {
+    of_node(node, &format!("delivery:{endpoint}:{id}"))
+}
+
+/// Sorted set, all scores 0 and so in the order of the texts, of positions: the log of a receiver by status. Written
+/// with the deliveries, bounded by number.
+pub fn log(node: NodeId, endpoint: &EndpointId, status: DeliveryStatus) -> String {
+    of_node(node, &format!("log:{status}:{endpoint}"))
+}
+
+/// Hash of numbers: `<endpoint>:ok` when a receiver last took something, `<endpoint>:bad` since when it has been failing
+/// (milliseconds of the store's clock), `<endpoint>:lost` how many messages could not be queued for it, and `lost` how
+/// many the outbox had no room for. Written by fan-out, finish and commit; stays.
+pub fn health(node: NodeId) -> String {
+    of_node(node, "health")
 }
 
 /// Sorted set of the names of queues that are not empty, by when their head may be claimed, in milliseconds of the
@@ -164,12 +190,6 @@ pub fn claims(node: NodeId) -> String {
 /// Hash, name of a queue to how often its head has failed. Written by finish; not there for none.
 pub fn failed(node: NodeId) -> String {
     of_node(node, "failed")
-}
-
-/// List of deliveries that were given up, oldest first, bounded by [`DEAD_LIMIT`](super::DEAD_LIMIT). Written by
-/// finish; stays until it is dealt with.
-pub fn dead(node: NodeId) -> String {
-    of_node(node, "dead")
 }
 
 /// String: the holder of the cooldown of a group of commands to a room or a call. Written by who takes it; expires with
@@ -203,7 +223,13 @@ pub fn apps() -> String {
     format!("{LAYOUT}:{{apps}}:records")
 }
 
-/// Number: how often a record of an app was written. Written with the records; stays, so that it only grows.
+/// Hash, receiver to record ([`EndpointRecord`](super::endpoints::EndpointRecord)): the receivers that apps made, and
+/// what is to be said of those of the configuration. Written by apps, the operator, and by who finds that one is gone.
+pub fn endpoints() -> String {
+    format!("{LAYOUT}:{{apps}}:endpoints")
+}
+
+/// Number: how often a record of an app or a receiver was written. Written with them; stays, so that it only grows.
 pub fn apps_version() -> String {
     format!("{LAYOUT}:{{apps}}:version")
 }
@@ -218,6 +244,7 @@ mod tests {
     fn a_nodes_keys_are_in_one_slot_and_an_apps_in_another() {
         let node: NodeId = "acW68".parse().unwrap();
         let app: AppId = "acme".parse().unwrap();
+        let endpoint: EndpointId = "ep_1".parse().unwrap();
         let room_id: RoomId = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
             .parse()
             .unwrap();
@@ -243,7 +270,10 @@ mod tests {
             ready(node),
             claims(node),
             failed(node),
-            dead(node),
+            delivery(node, &endpoint, "msg_1"),
+            log(node, &endpoint, DeliveryStatus::Dead),
+            health(node),
+            node_prefix(node),
             cooldown(room, "conference"),
             command(session, &"u.1".parse().unwrap()),
         ] {
@@ -253,7 +283,7 @@ mod tests {
         assert_eq!(key, "rk1:{app:acme}:name:standup");
         assert_eq!(tokens(&app), "rk1:{app:acme}:tokens");
         // Neither a node's nor an app's: a node's id has five characters, and an app's slot has a prefix.
-        for key in [apps(), apps_version()] {
+        for key in [apps(), apps_version(), endpoints()] {
             assert!(key.starts_with("rk1:{apps}:"), "{key}");
         }
     }

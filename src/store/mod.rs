@@ -21,6 +21,8 @@
 //! version is checked. There can be many of them, so there is nothing else to it.
 
 pub mod apps;
+pub mod deliveries;
+pub mod endpoints;
 pub mod gate;
 pub mod record;
 pub mod view;
@@ -33,23 +35,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::ids::{
-    AppId, EndpointId, InvalidId, MemberId, NodeId, RecordingId, RoomId, RoomName, SessionId,
-};
+use crate::ids::{AppId, InvalidId, MemberId, NodeId, RecordingId, RoomId, RoomName, SessionId};
 use crate::time::Timestamp;
 
 pub mod keys;
 pub mod memory;
 pub mod redis;
 
-use self::apps::StoredApps;
+use self::apps::{AppsWrite, StoredApps};
+use self::deliveries::{Deliveries, QueueLimits};
 use self::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use self::memory::MemoryStore;
 use self::redis::{RedisOptions, RedisStore};
-
-/// How many given-up messages a node's list of the dead holds. Beyond it the oldest is dropped and counted
-/// ([`WEBHOOK_DEAD_DROPPED`](crate::telemetry::WEBHOOK_DEAD_DROPPED)): a receiver that is gone for good must not fill the store.
-pub const DEAD_LIMIT: usize = 10_000;
 
 /// How many request ids each entity remembers, the latest first. A commit whose answer was lost is sent again within
 /// seconds; so many writes of others may come between the two and it is still recognised.
@@ -338,13 +335,19 @@ pub enum Scope {
     Room(RoomId),
     /// Everything named `call.*`.
     Session(SessionId),
+    /// Everything named `webhook.*`: of no room and no call.
+    Webhooks,
 }
+
+/// How [`Scope::Webhooks`] is written.
+const WEBHOOKS: &str = "webhooks";
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Room(id) => id.fmt(f),
             Self::Session(id) => id.fmt(f),
+            Self::Webhooks => f.write_str(WEBHOOKS),
         }
     }
 }
@@ -352,6 +355,9 @@ impl fmt::Display for Scope {
 impl FromStr for Scope {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if text == WEBHOOKS {
+            return Ok(Self::Webhooks);
+        }
         Ok(match text.parse()? {
             EntityId::Room(room) => Self::Room(room),
             EntityId::Session(session) => Self::Session(session),
@@ -368,7 +374,7 @@ pub struct Message {
     pub app: AppId,
     /// What it is ordered by.
     pub scope: Scope,
-    /// Its number within the scope, from 1 without a gap.
+    /// Its number within the scope, from 1 without a gap; 0 for [`Scope::Webhooks`], where nothing counts.
     pub sequence: u64,
     /// Its name, as in `conference.member.joined`.
     pub event: String,
@@ -471,99 +477,6 @@ pub struct ViewEntry {
     pub view: ViewId,
 }
 
-/// A place in a node's outbox: everything up to it has been handed to the delivery queues.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct OutboxCursor(pub String);
-
-impl OutboxCursor {
-    /// The cursor with so many messages at or before it; with none it is the default one.
-    fn at(position: u64) -> Self {
-        match position {
-            0 => Self::default(),
-            n => Self(n.to_string()),
-        }
-    }
-
-    fn position(&self) -> Result<u64, StoreError> {
-        if *self == Self::default() {
-            return Ok(0);
-        }
-        self.0.parse().map_err(|_| StoreError::Corrupt {
-            key: "outbox cursor".to_owned(),
-            why: format!("{:?} is not a number", self.0),
-        })
-    }
-}
-
-/// What the outbox holds after its cursor.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct OutboxBatch {
-    /// The cursor it was read from.
-    pub from: OutboxCursor,
-    /// The cursor after the last of the messages.
-    pub to: OutboxCursor,
-    /// In order of commit.
-    pub messages: Vec<Message>,
-}
-
-/// A message on its way to one endpoint.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NewDelivery {
-    /// The receiver.
-    pub endpoint: EndpointId,
-    /// What it gets.
-    pub message: Message,
-}
-
-/// The head of one delivery queue, claimed by one worker for a time.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ClaimedDelivery {
-    /// The receiver.
-    pub endpoint: EndpointId,
-    /// What it gets.
-    pub message: Message,
-    /// How many attempts have failed before this one.
-    pub failed_attempts: u32,
-    /// How long ago the first of them failed, on the store's clock; zero when none has.
-    pub failing_for: Duration,
-    /// It is on a queue of its own: nothing waits for it.
-    pub parked: bool,
-    /// Proves the claim when it is finished.
-    pub token: Uuid,
-}
-
-/// What came of an attempt.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DeliveryResult {
-    /// The receiver has it: the next of the queue may go at once.
-    Delivered,
-    /// Try the same one again after this long, on the store's clock. Those behind it wait.
-    Retry {
-        /// How long.
-        after: Duration,
-    },
-    /// Try it again after this long, on a queue of its own.
-    Park {
-        /// How long.
-        after: Duration,
-        /// Those behind it wait for so long yet, and then no more for it.
-        hold: Duration,
-    },
-    /// Give it up: it goes to the list of the dead, the next of the queue may go at once.
-    Dead,
-}
-
-/// How much lies in a node's queues.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Backlog {
-    /// In the outbox, not yet handed to the delivery queues.
-    pub outbox: u64,
-    /// Queues (one an endpoint and scope) with something to deliver.
-    pub queues: u64,
-    /// Messages given up.
-    pub dead: u64,
-}
-
 /// Why the store did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -614,13 +527,19 @@ pub enum OpenError {
 /// # Errors
 ///
 /// When the URL is not one, or of a scheme that is not supported.
-pub fn open(url: &str, options: &RedisOptions) -> Result<Arc<dyn Store>, OpenError> {
+pub fn open(
+    url: &str,
+    options: &RedisOptions,
+    limits: QueueLimits,
+) -> Result<Arc<dyn Store>, OpenError> {
     let (scheme, _) = url.split_once(':').ok_or_else(|| OpenError::Invalid {
         why: "it has no scheme".to_owned(),
     })?;
     match scheme {
-        "memory" => Ok(Arc::new(MemoryStore::new())),
-        "redis" => Ok(Arc::new(RedisStore::connect(url, options)?)),
+        "memory" => Ok(Arc::new(MemoryStore::new().with_limits(limits))),
+        "redis" => Ok(Arc::new(
+            RedisStore::connect(url, options)?.with_limits(limits),
+        )),
         _ => Err(OpenError::Unsupported {
             scheme: scheme.to_owned(),
         }),
@@ -633,7 +552,7 @@ pub fn open(url: &str, options: &RedisOptions) -> Result<Arc<dyn Store>, OpenErr
 /// for longer than the configured timeout of the store; [`Store::read_node`] and [`Store::list_views`] may ask more than
 /// once.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug + 'static {
+pub trait Store: Deliveries + Send + Sync + fmt::Debug + 'static {
     /// Answers when the store can be written to.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -719,48 +638,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn free_name(&self, app: &AppId, name: &RoomName, room: RoomId)
     -> Result<(), StoreError>;
 
-    /// The apps that were made at run time, unless they are still at the version `known`: then `None`.
+    /// The apps and receivers that were made at run time, unless they are still at the version `known`: then `None`.
     async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError>;
 
-    /// Writes the record of one app and counts the version up, if no app was written since `expected`. `false`, and
-    /// nothing changed, when one was: read again, and decide again.
-    async fn put_app(&self, expected: u64, app: &AppId, record: &str) -> Result<bool, StoreError>;
-
-    /// What the node's outbox holds after its cursor, at most `limit` messages. Changes nothing.
-    async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError>;
-
-    /// Moves the cursor from `from` to `to` and appends the deliveries to their queues (one an endpoint and scope), in
-    /// one step. `false`, and nothing changed, when the cursor is not at `from`: another has done it.
-    async fn fan_out(
-        &self,
-        node: NodeId,
-        from: &OutboxCursor,
-        to: &OutboxCursor,
-        deliveries: &[NewDelivery],
-    ) -> Result<bool, StoreError>;
-
-    /// Claims up to `limit` heads of queues that are due, each for `visibility` on the store's clock: not finished by
-    /// then, it is claimable again, by whom ever, as the same message.
-    async fn claim_deliveries(
-        &self,
-        node: NodeId,
-        visibility: Duration,
-        limit: usize,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError>;
-
-    /// Ends a claim. `false`, and nothing changed, when the claim was no longer this one.
-    async fn finish_delivery(
-        &self,
-        node: NodeId,
-        claim: &ClaimedDelivery,
-        result: DeliveryResult,
-    ) -> Result<bool, StoreError>;
-
-    /// How long until the next queue is due; `None` when all are empty.
-    async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError>;
-
-    /// What lies in the node's queues.
-    async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError>;
+    /// Makes these changes and counts the version up, if nothing was written since `expected`. `false`, and nothing
+    /// changed, when something was: read again, and decide again.
+    async fn put_apps(&self, expected: u64, writes: &[AppsWrite<'_>]) -> Result<bool, StoreError>;
 
     /// Takes the cooldown of a group of commands to one room or call, for `window`. Of those who ask at once exactly one
     /// gets it; groups do not mix.

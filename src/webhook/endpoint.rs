@@ -1,20 +1,24 @@
 //! Who wants to be told what.
 //!
 //! Owns the receivers of each app and the choice between them. Leaves out how they are reached. An endpoint's id is
-//! made from its app and URL alone, so that its queue is still its own after a restart, on every replica, and after
-//! its secret or filters have changed.
+//! the same after a restart and on every replica, and stays when its secret or filters change: that of one in the
+//! configuration is made from its app and URL alone, that of any other is stored.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use url::Url;
 use uuid::Uuid;
 
 use super::payload::EVENTS;
 use super::sign::Secret;
 use crate::ids::{AppId, EndpointId};
+use crate::store::StoreError;
+use crate::store::endpoints::Disabled;
+use crate::time::Timestamp;
 
 /// What the ids of endpoints are derived in.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5f0d_4a52_3c1e_5b67_9d0a_71c2_8e64_b3f1);
@@ -83,10 +87,16 @@ pub struct Endpoint {
     pub app: AppId,
     /// Where.
     pub url: Url,
-    /// Every body is signed with each of them; two while one is being replaced.
+    /// Every body is signed with each of them.
     pub secrets: Vec<Secret>,
+    /// One that was replaced, and until when bodies are signed with it as well.
+    pub replaced: Option<(Secret, Timestamp)>,
     /// What it gets: what any of these means.
     pub events: Vec<EventFilter>,
+    /// Why it is not called; what it would get is held.
+    pub disabled: Option<Disabled>,
+    /// When it was made; `None` for one of the configuration.
+    pub created_at: Option<Timestamp>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -100,7 +110,8 @@ impl fmt::Debug for Endpoint {
             .field("url", &url.as_str())
             .field("secrets", &self.secrets)
             .field("events", &self.events)
-            .finish()
+            .field("disabled", &self.disabled)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,8 +123,18 @@ impl Endpoint {
             app,
             url,
             secrets,
+            replaced: None,
             events,
+            disabled: None,
+            created_at: None,
         }
+    }
+
+    /// What bodies are signed with at this time.
+    pub fn signing(&self, now: Timestamp) -> Vec<Secret> {
+        let replaced = self.replaced.iter().filter(|(_, until)| now < *until);
+        let replaced = replaced.map(|(secret, _)| secret);
+        replaced.chain(&self.secrets).cloned().collect()
     }
 
     /// Whether it wants to be told of an event with this name.
@@ -134,12 +155,29 @@ pub fn endpoint_id(app: &AppId, url: &Url) -> EndpointId {
     }
 }
 
+/// Whoever can take a receiver out of service.
+#[async_trait]
+pub trait Disabling: Send + Sync + fmt::Debug + 'static {
+    /// The receiver answered that it is gone for good.
+    ///
+    /// # Errors
+    /// When the store does not answer; what follows is found again with the next attempt.
+    async fn gone(&self, id: &EndpointId) -> Result<(), StoreError>;
+
+    /// The receiver took nothing on one node for as long as is waited; on the others it may have.
+    ///
+    /// # Errors
+    /// As [`Disabling::gone`].
+    async fn failing(&self, id: &EndpointId) -> Result<(), StoreError>;
+}
+
 /// The receivers of all apps.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
     by_id: HashMap<EndpointId, Arc<Endpoint>>,
     by_app: BTreeMap<AppId, Vec<Arc<Endpoint>>>,
     apps: Option<BTreeSet<AppId>>,
+    removed: BTreeSet<EndpointId>,
 }
 
 impl Endpoints {
@@ -163,10 +201,27 @@ impl Endpoints {
         self
     }
 
+    /// These are receivers no more.
+    #[must_use]
+    pub fn with_removed(mut self, removed: BTreeSet<EndpointId>) -> Self {
+        self.removed = removed;
+        self
+    }
+
+    /// Whether it was a receiver, and is none any more.
+    pub fn is_removed(&self, id: &EndpointId) -> bool {
+        self.removed.contains(id)
+    }
+
     /// Whether what is said here of an app's receivers can be relied on: another replica may know an app that this one
     /// has yet to learn of.
     pub fn knows(&self, app: &AppId) -> bool {
         self.apps.as_ref().is_none_or(|apps| apps.contains(app))
+    }
+
+    /// All of them, by id.
+    pub fn ids(&self) -> impl Iterator<Item = &EndpointId> {
+        self.by_id.keys()
     }
 
     /// The receiver with this id.

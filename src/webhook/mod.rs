@@ -13,6 +13,7 @@
 pub mod endpoint;
 pub mod guard;
 pub mod payload;
+pub mod pressure;
 pub mod schedule;
 pub mod sender;
 pub mod sign;

@@ -8,12 +8,16 @@
 //! ```
 
 use serde::Serialize;
+use url::Url;
 use uuid::Uuid;
 
-use crate::ids::{AppId, CommandUid, MemberId, OperationId, RecordingId, RoomId, SessionId};
+use crate::ids::{
+    AppId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId, SessionId,
+};
 use crate::play_url::PlayUrl;
 use crate::room::{PlayFact, RoomFact, RoomNotice, Unplayed, Update};
 use crate::session::{SessionFact, SessionNotice};
+use crate::store::endpoints::DisabledWhy;
 use crate::store::{Message, Scope};
 use crate::time::Timestamp;
 
@@ -40,6 +44,7 @@ pub const EVENTS: &[&str] = &[
     "call.answered",
     "call.hangup",
     "webhook.disabled",
+    "webhook.test",
 ];
 
 /// The body. Fields are sent in this order.
@@ -88,6 +93,10 @@ struct Data<'a> {
     volume: Option<i8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_id: Option<RecordingId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint_id: Option<&'a EndpointId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
     /// Empty where nothing plays.
     #[serde(skip_serializing_if = "Option::is_none")]
     operation_id: Option<String>,
@@ -155,6 +164,55 @@ pub fn session_message(
             data: Data {
                 synthesized: notice.synthesized,
                 ..data
+            },
+        },
+    )
+}
+
+/// What happened to a receiver of an app.
+#[derive(Clone, Copy, Debug)]
+pub enum ReceiverFact {
+    /// It is not called any more.
+    Disabled {
+        /// Why.
+        why: DisabledWhy,
+    },
+    /// Its owner wants to see whether it works.
+    Test,
+}
+
+/// The message that tells of a receiver, which is at `url`. It is of no room and no call, so it is not counted: its
+/// sequence is 0.
+pub fn receiver_message(
+    id: Uuid,
+    app: &AppId,
+    endpoint: &EndpointId,
+    url: &Url,
+    fact: ReceiverFact,
+    at: Timestamp,
+) -> Message {
+    let (event, reason) = match fact {
+        ReceiverFact::Disabled { why } => ("webhook.disabled", Some(why.as_str())),
+        ReceiverFact::Test => ("webhook.test", None),
+    };
+    // A query is where receivers keep their tokens, and another of the app's receivers is told.
+    let mut shown = url.clone();
+    shown.set_query(None);
+    message(
+        id,
+        Scope::Webhooks,
+        Body {
+            event,
+            timestamp: at.rfc3339_micros(),
+            app_id: app,
+            room_id: None,
+            session_uuid: None,
+            sequence: 0,
+            data: Data {
+                endpoint_id: Some(endpoint),
+                url: Some(shown.as_str()),
+                reason,
+                ..Data::default()
             },
         },
     )

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::store::DeliveryResult;
+use crate::store::deliveries::DeliveryResult;
 use crate::time::Timestamp;
 
 /// The longest that a receiver's `Retry-After` is listened to.
@@ -12,6 +12,9 @@ pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(3600);
 
 /// While the head of a queue has failed for less than this, those behind it wait.
 pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A receiver that took nothing for so long, though it was tried, is disabled.
+pub const DISABLED_AFTER: Duration = Duration::from_secs(5 * 24 * 3600);
 
 /// What an attempt came to, as far as the next one depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +125,9 @@ mod tests {
                     DeliveryResult::Retry { after } | DeliveryResult::Park { after, .. } => {
                         Some(after.as_secs())
                     }
-                    DeliveryResult::Dead | DeliveryResult::Delivered => None,
+                    DeliveryResult::Dead
+                    | DeliveryResult::Delivered
+                    | DeliveryResult::Forgotten => None,
                 },
             )
             .collect();
@@ -214,7 +219,9 @@ mod tests {
             let moved = schedule.after(FAILED, failed, Duration::ZERO, jitter);
             let delay = |result| match result {
                 DeliveryResult::Retry { after } | DeliveryResult::Park { after, .. } => Some(after),
-                DeliveryResult::Delivered | DeliveryResult::Dead => None,
+                DeliveryResult::Delivered
+                | DeliveryResult::Dead
+                | DeliveryResult::Forgotten => None,
             };
             let (exact, moved) = (delay(exact).unwrap(), delay(moved).unwrap());
             prop_assert!(moved >= exact.mul_f64(0.799) && moved <= exact.mul_f64(1.201));

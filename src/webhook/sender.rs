@@ -19,6 +19,7 @@ use super::guard::{GuardedResolver, Policy, Refused};
 use super::schedule::{Attempt, parse_retry_after};
 use super::sign;
 use crate::store::Message;
+use crate::store::deliveries::Attempted;
 use crate::time::Timestamp;
 
 /// How much of our time and memory a receiver gets.
@@ -127,6 +128,16 @@ impl Report {
         }
     }
 
+    /// What is kept of it; it began `at` this time.
+    pub fn attempted(&self, at: Timestamp) -> Attempted {
+        Attempted {
+            at: at.as_micros(),
+            status: self.result.as_ref().ok().map(StatusCode::as_u16),
+            error: self.result.as_ref().err().map(Failure::to_string),
+            ms: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
     /// For metrics.
     pub fn outcome(&self) -> &'static str {
         match (&self.result, self.attempt()) {
@@ -210,7 +221,7 @@ impl Sender {
             .header(sign::HEADER_TIMESTAMP, now.as_secs())
             .header(
                 sign::HEADER_SIGNATURE,
-                sign::signatures(&endpoint.secrets, &message.id, now, &message.body),
+                sign::signatures(&endpoint.signing(now), &message.id, now, &message.body),
             )
             .body(message.body.clone());
         let response = match tokio::time::timeout_at(end, request.send()).await {

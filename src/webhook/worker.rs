@@ -17,12 +17,17 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::endpoint::{Endpoint, Endpoints};
-use super::schedule::{Attempt, Schedule};
+use super::endpoint::{Disabling, Endpoint, Endpoints};
+use super::pressure::Pressure;
+use super::schedule::{Attempt, DISABLED_AFTER, Schedule};
 use super::sender::{Report, Sender};
 use crate::ids::{AppId, NodeId};
-use crate::store::{ClaimedDelivery, DeliveryResult, Message, NewDelivery, Store, StoreError};
+use crate::store::deliveries::{
+    Attempted, ClaimedDelivery, DeliveryResult, EndpointHealth, Finished, NewDelivery,
+};
+use crate::store::{Message, Store, StoreError};
 use crate::telemetry;
+use crate::time::Timestamp;
 
 /// The bounds of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +40,8 @@ pub struct Settings {
     pub idle: Duration,
     /// How much longer than a request a claim holds, to write down what came of it.
     pub margin: Duration,
+    /// How long a receiver may fail before it is to be disabled.
+    pub disabled_after: Duration,
     /// How long attempts under way get when the worker is stopped; what is not done then is left to others.
     pub drain: Duration,
 }
@@ -46,6 +53,7 @@ impl Default for Settings {
             batch: 256,
             idle: Duration::from_secs(1),
             margin: Duration::from_secs(10),
+            disabled_after: DISABLED_AFTER,
             // The whole program has 10 s.
             drain: Duration::from_secs(8),
         }
@@ -73,12 +81,23 @@ const UNKNOWN_APP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the end of an attempt is written, before the message is left to be sent again.
 const FINISH_ATTEMPTS: u32 = 4;
 
+/// What the workers of all nodes share.
+#[derive(Clone, Debug)]
+pub struct Receivers {
+    /// Who wants what, now and after each change.
+    pub endpoints: watch::Receiver<Arc<Endpoints>>,
+    /// Told of a receiver that will never take anything again.
+    pub disabling: Arc<dyn Disabling>,
+    /// Told how much there is on the way.
+    pub pressure: Arc<Pressure>,
+}
+
 /// Delivers the webhooks of one node.
 #[derive(Clone, Debug)]
 pub struct Worker {
     node: NodeId,
     store: Arc<dyn Store>,
-    endpoints: watch::Receiver<Arc<Endpoints>>,
+    receivers: Receivers,
     sender: Sender,
     schedule: Arc<Schedule>,
     settings: Settings,
@@ -89,7 +108,7 @@ impl Worker {
     pub fn new(
         node: NodeId,
         store: Arc<dyn Store>,
-        endpoints: watch::Receiver<Arc<Endpoints>>,
+        receivers: Receivers,
         sender: Sender,
         schedule: Schedule,
         settings: Settings,
@@ -97,7 +116,7 @@ impl Worker {
         Self {
             node,
             store,
-            endpoints,
+            receivers,
             sender,
             schedule: Arc::new(schedule),
             settings,
@@ -204,7 +223,7 @@ impl Worker {
 
     /// The receivers of this moment: apps come and go.
     fn endpoints(&self) -> Arc<Endpoints> {
-        Arc::clone(&self.endpoints.borrow())
+        Arc::clone(&self.receivers.endpoints.borrow())
     }
 
     /// Moves a batch from the outbox to the queues of those who want it. Says whether there may be more.
@@ -236,6 +255,7 @@ impl Worker {
                 deliveries.push(NewDelivery {
                     endpoint: endpoint.id.clone(),
                     message: message.clone(),
+                    held: endpoint.disabled.is_some(),
                 });
             }
         }
@@ -252,17 +272,38 @@ impl Worker {
         for (name, depth) in [
             (telemetry::WEBHOOK_OUTBOX_DEPTH, backlog.outbox),
             (telemetry::WEBHOOK_QUEUES, backlog.queues),
-            (telemetry::WEBHOOK_DEAD, backlog.dead),
         ] {
             metrics::gauge!(name, "node" => node.clone()).set(depth as f64);
         }
+        let endpoints = self.endpoints();
+        let ids: Vec<_> = endpoints.ids().cloned().collect();
+        let health = self.store.endpoint_health(self.node, &ids).await?;
+        let (mut pending, mut dead) = (0, 0);
+        for health in &health {
+            pending += health.pending;
+            dead += health.dead;
+        }
+        for (name, count) in [
+            (telemetry::WEBHOOK_PENDING, pending),
+            (telemetry::WEBHOOK_DEAD, dead),
+        ] {
+            metrics::gauge!(name, "node" => node.clone()).set(count as f64);
+        }
+        let pressure = &self.receivers.pressure;
+        let full = |health: &EndpointHealth| health.pending >= pressure.tight();
+        let full = ids.iter().zip(&health).filter(|(_, health)| full(health));
+        let apps = full.filter_map(|(id, _)| Some(endpoints.get(id)?.app.clone()));
+        pressure.note(self.node, backlog.outbox, apps.collect());
         Ok(())
     }
 
     async fn deliver(self, claim: ClaimedDelivery) {
         let endpoints = self.endpoints();
-        let result = match endpoints.get(&claim.endpoint) {
+        let (result, attempted) = match endpoints.get(&claim.endpoint) {
+            // What is held is dead until it is asked for.
+            Some(endpoint) if endpoint.disabled.is_some() => (DeliveryResult::Dead, None),
             Some(endpoint) => {
+                let at = Timestamp::now();
                 let report = self.sender.post(endpoint, &claim.message).await;
                 let jitter = rand::random();
                 let result = self.schedule.after(
@@ -272,11 +313,38 @@ impl Worker {
                     jitter,
                 );
                 self.tell(endpoint, &claim, &report, result);
-                result
+                (result, Some((report.attempt(), report.attempted(at))))
             }
-            None => self.unknown(&claim),
+            None if endpoints.is_removed(&claim.endpoint) => (DeliveryResult::Forgotten, None),
+            None => (self.unknown(&claim), None),
         };
-        self.finish(&claim, result).await;
+        let noted = attempted.as_ref().map(|(_, noted)| noted);
+        let finished = self.finish(&claim, result, noted).await;
+        if let (Some((attempt, _)), Some(finished)) = (attempted, finished) {
+            self.judge(&claim, attempt, finished).await;
+        }
+    }
+
+    /// Takes a receiver out of service that will never take anything again.
+    async fn judge(&self, claim: &ClaimedDelivery, attempt: Attempt, finished: Finished) {
+        let failing_for = finished.failing_for.unwrap_or_default();
+        let disabling = &self.receivers.disabling;
+        let done = match attempt {
+            Attempt::Accepted => return,
+            Attempt::Gone => disabling.gone(&claim.endpoint).await,
+            Attempt::Failed { .. } if failing_for >= self.settings.disabled_after => {
+                disabling.failing(&claim.endpoint).await
+            }
+            Attempt::Failed { .. } => return,
+        };
+        if let Err(error) = done {
+            warn!(
+                node.id = %self.node,
+                endpoint.id = %claim.endpoint,
+                error = &error as &dyn std::error::Error,
+                "a receiver could not be disabled; the next attempt will ask for it again"
+            );
+        }
     }
 
     fn unknown(&self, claim: &ClaimedDelivery) -> DeliveryResult {
@@ -329,7 +397,7 @@ impl Worker {
                 hold.as_secs_f64()
             ),
             DeliveryResult::Park { after, .. } => format!("again in {:.1} s", after.as_secs_f64()),
-            DeliveryResult::Dead => "given up".to_owned(),
+            DeliveryResult::Dead | DeliveryResult::Forgotten => "given up".to_owned(),
         };
         let problem = match &report.result {
             Ok(status) => format!("status {}", status.as_u16()),
@@ -351,20 +419,27 @@ impl Worker {
 
     /// Writes down what came of an attempt. When that cannot be done the claim runs out, and the message is sent
     /// again under the same id.
-    async fn finish(&self, claim: &ClaimedDelivery, result: DeliveryResult) {
+    async fn finish(
+        &self,
+        claim: &ClaimedDelivery,
+        result: DeliveryResult,
+        attempted: Option<&Attempted>,
+    ) -> Option<Finished> {
         for failures in 0..FINISH_ATTEMPTS {
-            match self.store.finish_delivery(self.node, claim, result).await {
-                Ok(true) => {
+            let store = &self.store;
+            let finish = store.finish_delivery(self.node, claim, result, attempted);
+            match finish.await {
+                Ok(Some(finished)) => {
                     self.count_end(result, claim.parked);
-                    return;
+                    return Some(finished);
                 }
-                Ok(false) => {
+                Ok(None) => {
                     warn!(
                         node.id = %self.node,
                         webhook.id = claim.message.id,
                         "the claim on a webhook ran out before its attempt was written down"
                     );
-                    return;
+                    return None;
                 }
                 Err(e) => {
                     metrics::counter!(telemetry::STORE_ERRORS, "caller" => "webhook").increment(1);
@@ -378,12 +453,14 @@ impl Worker {
             }
             sleep(back_off(failures)).await;
         }
+        None
     }
 
     fn count_end(&self, result: DeliveryResult, parked: bool) {
         let result = match result {
             DeliveryResult::Delivered => "delivered",
             DeliveryResult::Dead => "dead",
+            DeliveryResult::Forgotten => "forgotten",
             DeliveryResult::Park { .. } if !parked => "parked",
             DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => return,
         };

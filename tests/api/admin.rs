@@ -10,7 +10,6 @@ use axum::http::Request;
 use roomkeeper::api::{AdminState, KeyDigest, admin_router};
 use roomkeeper::reconciler::Link;
 use roomkeeper::time::Timestamp;
-use roomkeeper::webhook::guard::Policy;
 use serde_json::{Value, json};
 
 use crate::faulty::Faulty;
@@ -21,7 +20,6 @@ pub fn admin(world: &World, key: Option<&str>) -> Router {
         store: world.store.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
-        webhooks: Policy::default(),
         key: key.map(KeyDigest::of),
         render_metrics: Arc::new(|| "roomkeeper_up 1\n".to_owned()),
     };
@@ -86,7 +84,6 @@ async fn a_store_that_does_not_answer_503() {
         store: mute.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
-        webhooks: Policy::default(),
         key: None,
         render_metrics: Arc::new(String::new),
     };

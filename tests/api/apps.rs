@@ -9,6 +9,7 @@ use axum::http::Request;
 use roomkeeper::api::limits::LimitSettings;
 use roomkeeper::api::{ApiSettings, Registry};
 use roomkeeper::store::Store;
+use roomkeeper::store::apps::AppsWrite;
 use roomkeeper::store::memory::MemoryStore;
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ use crate::admin::admin;
 use crate::faulty::Faulty;
 use crate::world::*;
 
-async fn ask(router: &Router, method: &str, path: &str, body: Option<Value>) -> Answer {
+pub async fn ask(router: &Router, method: &str, path: &str, body: Option<Value>) -> Answer {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -243,7 +244,7 @@ async fn nobody_without_the_admin_key_401() {
 async fn another_replicas_change_is_found_with_the_next_look() {
     let (here, there) = (World::new(), World::new());
     let store: Arc<dyn Store> = here.store.clone();
-    let replica = Arc::new(Registry::new(store, &[]));
+    let replica = Arc::new(Registry::new(store, &[], Vec::new()));
     let key = made(
         &admin(&here, Some("secret")),
         "acme",
@@ -265,7 +266,7 @@ async fn another_replicas_change_is_found_with_the_next_look() {
 async fn changes_are_looked_for_every_second_also_after_an_outage() {
     let world = World::new();
     let faulty = Faulty::new(world.store.clone(), &["read_apps"]);
-    let replica = Arc::new(Registry::new(faulty.clone(), &[]));
+    let replica = Arc::new(Registry::new(faulty.clone(), &[], Vec::new()));
     let mut changes = replica.watch();
     let stop = tokio_util::sync::CancellationToken::new();
     let running = tokio::spawn(replica.clone().run(stop.clone()));
@@ -421,7 +422,13 @@ async fn replicas_that_make_apps_at_once_never_share_a_number() {
 #[tokio::test]
 async fn one_app_that_cannot_be_read_costs_the_others_nothing() {
     let world = World::new();
-    assert!(world.store.put_app(0, &app("broken"), "{}").await.unwrap());
+    assert!(
+        world
+            .store
+            .put_apps(0, &[AppsWrite::App(&app("broken"), "{}")])
+            .await
+            .unwrap()
+    );
     let router = admin(&world, Some("secret"));
     let key = made(&router, "acme", json!({})).await;
     assert_eq!(status(&world, "acme", &key).await, 200);

@@ -4,20 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use roomkeeper::ids::{AppId, NodeId, RoomId, RoomName};
-use roomkeeper::store::apps::StoredApps;
-use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
+use roomkeeper::store::StoreError;
 use roomkeeper::store::memory::MemoryStore;
-use roomkeeper::store::{
-    Backlog, ClaimedDelivery, Commit, CommitOutcome, DeliveryResult, EntityId, EntityKind, Lease,
-    LeaseOutcome, ListEntry, ListOf, NameOutcome, NewDelivery, NodeRecords, OutboxBatch,
-    OutboxCursor, Record, Store, StoreError, ViewEntry, ViewId, ViewKind,
-};
-use roomkeeper::time::Timestamp;
-use uuid::Uuid;
 
 pub struct Faulty {
     pub inner: Arc<MemoryStore>,
@@ -36,12 +25,15 @@ impl Faulty {
         })
     }
 
-    fn check(&self, method: &'static str) -> Result<(), StoreError> {
+    async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError> {
         if self.broken.lock().unwrap().contains(method) {
             self.fired.fetch_add(1, Ordering::Relaxed);
+            if method == "ping" {
+                std::future::pending::<()>().await;
+            }
             return Err(StoreError::Unavailable("told to fail".into()));
         }
-        Ok(())
+        Ok(&self.inner)
     }
 }
 
@@ -51,60 +43,15 @@ impl fmt::Debug for Faulty {
     }
 }
 
-macro_rules! passed_on {
-    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
-        #[async_trait]
-        impl Store for Faulty {
-            async fn ping(&self) -> Result<(), StoreError> {
-                if self.check("ping").is_err() {
-                    std::future::pending::<()>().await;
-                }
-                self.inner.ping().await
-            }
-            $(
-                async fn $name(&self, $($arg: $type),*) -> Result<$out, StoreError> {
-                    self.check(stringify!($name))?;
-                    self.inner.$name($($arg),*).await
-                }
-            )*
-        }
-    };
-}
-
-passed_on! {
-    acquire_lease(node: NodeId, owner: Uuid, ttl: Duration) -> LeaseOutcome;
-    release_lease(lease: Lease) -> ();
-    read_apps(known: Option<u64>) -> Option<StoredApps>;
-    put_app(expected: u64, app: &AppId, record: &str) -> bool;
-    read(entity: EntityId) -> Option<Record>;
-    read_head(entity: EntityId) -> Option<Record>;
-    read_node(node: NodeId) -> NodeRecords;
-    commit(commit: &Commit) -> CommitOutcome;
-    due(node: NodeId, now: Timestamp, limit: usize) -> Vec<EntityId>;
-    list(node: NodeId, kind: EntityKind, app: &AppId, after: Option<&str>, limit: usize) -> Vec<ListEntry>;
-    read_views(node: NodeId, views: &[ViewId]) -> Vec<Option<String>>;
-    list_views(node: NodeId, kind: ViewKind, of: ListOf<'_>, after: Option<&str>, limit: usize) -> Vec<ViewEntry>;
-    reserve_name(app: &AppId, name: &RoomName, room: RoomId, ttl: Duration) -> NameOutcome;
-    confirm_name(app: &AppId, name: &RoomName, room: RoomId) -> bool;
-    free_name(app: &AppId, name: &RoomName, room: RoomId) -> ();
-    read_outbox(node: NodeId, limit: usize) -> OutboxBatch;
-    fan_out(node: NodeId, from: &OutboxCursor, to: &OutboxCursor, deliveries: &[NewDelivery]) -> bool;
-    claim_deliveries(node: NodeId, visibility: Duration, limit: usize) -> Vec<ClaimedDelivery>;
-    finish_delivery(node: NodeId, claim: &ClaimedDelivery, result: DeliveryResult) -> bool;
-    next_delivery(node: NodeId) -> Option<Duration>;
-    backlog(node: NodeId) -> Backlog;
-    take_cooldown(about: EntityId, group: &str, holder: Uuid, window: Duration) -> Cooldown;
-    refund_cooldown(about: EntityId, group: &str, holder: Uuid) -> ();
-    begin_command(command: &Command, hold: Duration) -> CommandStart;
-    finish_command(command: &Command, answer: &CommandAnswer, keep: Duration) -> bool;
-    forget_command(command: &Command) -> ();
-    take_tokens(app: &AppId, rate: Rate, want: u32) -> Tokens;
-}
+store_behind!(roomkeeper, Faulty);
 
 mod tests {
     use super::*;
     use crate::world::*;
+    use roomkeeper::store::{Commit, EntityId, Store};
     use serde_json::json;
+    use std::time::Duration;
+    use uuid::Uuid;
 
     const PATH: &str = "/api/v1/conferences";
 

@@ -9,6 +9,10 @@ mod apps;
 mod bad_input;
 mod commands;
 mod create;
+#[path = "../support/store_behind.rs"]
+#[macro_use]
+mod store_behind;
+
 mod faulty;
 mod limits;
 mod lists;
@@ -18,5 +22,6 @@ mod playback;
 mod playback_limits;
 mod rooms;
 mod voipbin;
+mod webhooks;
 mod wire;
 mod world;

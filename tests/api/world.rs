@@ -29,6 +29,7 @@ use roomkeeper::store::{
     Commit, CommitOutcome, EntityId, EntityWrite, Life, Listing, Store, Version, ViewId, ViewWrite,
 };
 use roomkeeper::time::Timestamp;
+use roomkeeper::webhook::pressure::Pressure;
 use serde_json::Value;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -198,6 +199,7 @@ pub struct World {
     pub store: Arc<MemoryStore>,
     pub controller: Arc<Double>,
     pub apps: Arc<Registry>,
+    pub pressure: Arc<Pressure>,
     pub router: Router,
 }
 
@@ -308,9 +310,15 @@ impl World {
         });
         let counter = Arc::new(AtomicU64::new(0xf00));
         let limiter = AppLimiter::new(seen.clone(), &settings.limits);
-        let apps = Arc::new(Registry::new(seen.clone(), apps));
+        let apps = Arc::new(Registry::new(
+            seen.clone(),
+            apps,
+            NODES.iter().map(|node| node.parse().unwrap()).collect(),
+        ));
+        let pressure = Arc::new(Pressure::new(100));
         let router = roomkeeper::api::router(ApiState {
             limiter: Arc::new(limiter),
+            pressure: pressure.clone(),
             store: seen,
             controller: controller.clone(),
             apps: apps.clone(),
@@ -324,6 +332,7 @@ impl World {
             store,
             controller,
             apps,
+            pressure,
             router,
         }
     }

@@ -11,6 +11,10 @@ mod lease;
 mod paced;
 mod panics;
 mod quarantine;
+#[path = "../support/store_behind.rs"]
+#[macro_use]
+mod store_behind;
+
 mod tampered;
 mod timeout;
 mod world;

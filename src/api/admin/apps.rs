@@ -3,9 +3,11 @@
 //! A key and a webhook's secret are in one answer only: the one to the request that made them.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,9 +18,11 @@ use crate::api::body::Fields;
 use crate::api::error::ApiError;
 use crate::api::registry::{ChangeError, Keyed, MOST_DIDS, NewApp};
 use crate::api::request::{InPath, PathId};
+use crate::api::webhooks::Owner;
 use crate::config::{AppConfig, MOST_REQUESTS, is_did};
 use crate::ids::AppId;
 use crate::store::apps::AppRecord;
+use crate::webhook::endpoint::Endpoints;
 
 use super::{Operator, Shared};
 
@@ -70,10 +74,15 @@ pub(super) async fn list(
     let tenants = registry.tenants();
     let configured = registry.configured();
     let stored = tenants.stored().values();
+    let endpoints = registry.endpoints();
     let mut apps: Vec<AppRow> = stored
         .filter(|record| !configured.iter().any(|app| app.id == record.id))
-        .map(AppRow::stored)
-        .chain(configured.iter().map(AppRow::configured))
+        .map(|record| AppRow::stored(record, &endpoints))
+        .chain(
+            configured
+                .iter()
+                .map(|app| AppRow::configured(app, &endpoints)),
+        )
         .collect();
     apps.sort_unstable_by(|a, b| a.app_id.cmp(&b.app_id));
     Ok(Json(AppList { apps }))
@@ -87,13 +96,13 @@ pub(super) async fn get(
 ) -> Result<Json<AppRow>, ApiError> {
     let registry = &shared.state.apps;
     if let Some(app) = registry.configured().iter().find(|app| app.id == id) {
-        return Ok(Json(AppRow::configured(app)));
+        return Ok(Json(AppRow::configured(app, &registry.endpoints())));
     }
     registry.refresh().await?;
     let tenants = registry.tenants();
     let record = tenants.stored().get(&id);
     record
-        .map(|record| Json(AppRow::stored(record)))
+        .map(|record| Json(AppRow::stored(record, &registry.endpoints())))
         .ok_or_else(|| ChangeError::Unknown(id).into())
 }
 
@@ -111,15 +120,16 @@ pub(super) async fn add(
         rate_limit: rate_limit(&fields)?,
         webhook_url: webhook_url(&shared, &fields)?,
     };
-    let Keyed { app, key } = shared.state.apps.add(&new).await?;
+    let Keyed {
+        app,
+        key,
+        webhook_secret,
+    } = shared.state.apps.add(&new).await?;
     tracing::info!(app.id = %app.id, "an app was made");
     let made = MadeApp {
-        app: AppRow::stored(&app),
+        app: AppRow::stored(&app, &shared.state.apps.endpoints()),
         api_key: key.expose_secret().to_owned(),
-        webhook_secret: app
-            .webhook
-            .as_ref()
-            .map(|hook| hook.secret.expose_secret().to_owned()),
+        webhook_secret: webhook_secret.map(|secret| secret.expose_secret().to_owned()),
     };
     Ok((StatusCode::CREATED, NO_STORE, Json(made)))
 }
@@ -131,7 +141,7 @@ pub(super) async fn rotate_key(
     PathId(id): PathId<AppId>,
     _: Fields,
 ) -> Result<([(HeaderName, &'static str); 1], Json<Value>), ApiError> {
-    let Keyed { app, key } = shared.state.apps.rotate_key(&id).await?;
+    let Keyed { app, key, .. } = shared.state.apps.rotate_key(&id).await?;
     tracing::info!(app.id = %app.id, "an app was given another key");
     Ok((
         NO_STORE,
@@ -153,7 +163,7 @@ pub(super) async fn limit(
     let limit = rate_limit(&fields)?;
     let app = shared.state.apps.limit(&id, limit).await?;
     tracing::info!(app.id = %app.id, limit, "an app was given another rate limit");
-    Ok(Json(AppRow::stored(&app)))
+    Ok(Json(AppRow::stored(&app, &shared.state.apps.endpoints())))
 }
 
 /// `POST /admin/apps/{app_id}/disable`. Disabling one that is disabled changes nothing.
@@ -165,7 +175,7 @@ pub(super) async fn disable(
 ) -> Result<Json<AppRow>, ApiError> {
     let app = shared.state.apps.disable(&id).await?;
     tracing::info!(app.id = %app.id, "an app was disabled");
-    Ok(Json(AppRow::stored(&app)))
+    Ok(Json(AppRow::stored(&app, &shared.state.apps.endpoints())))
 }
 
 fn customer_id(fields: &Fields) -> Result<Option<Uuid>, ApiError> {
@@ -221,24 +231,20 @@ fn rate_limit(fields: &Fields) -> Result<Option<u32>, ApiError> {
 fn webhook_url(shared: &Shared, fields: &Fields) -> Result<Option<Url>, ApiError> {
     let url: Option<Url> = fields.parsed("webhook_url")?;
     if let Some(url) = &url {
-        let allowed = shared.state.webhooks.check_url(url);
+        let allowed = shared.webhooks.check_url(url);
         allowed.map_err(|e| ApiError::field("webhook_url", e))?;
     }
     Ok(url)
 }
 
 impl AppRow {
-    fn stored(app: &AppRecord) -> Self {
+    fn stored(app: &AppRecord, endpoints: &Endpoints) -> Self {
         Self {
             app_id: app.id.to_string(),
             customer_id: app.customer_id.to_string(),
             dids: app.dids.clone(),
             rate_limit: app.rate_limit,
-            webhook_urls: app
-                .webhook
-                .iter()
-                .map(|hook| hook.url.to_string())
-                .collect(),
+            webhook_urls: urls(endpoints, &app.id),
             active_keys: app.keys.len(),
             disabled: app.disabled,
             configured: false,
@@ -246,23 +252,43 @@ impl AppRow {
         }
     }
 
-    fn configured(app: &AppConfig) -> Self {
+    fn configured(app: &AppConfig, endpoints: &Endpoints) -> Self {
         Self {
             app_id: app.id.to_string(),
             customer_id: app.customer_id.to_string(),
             dids: app.dids.clone(),
             rate_limit: app.rate_limit,
-            webhook_urls: app
-                .webhooks
-                .iter()
-                .map(|hook| hook.url.to_string())
-                .collect(),
+            webhook_urls: urls(endpoints, &app.id),
             active_keys: app.api_keys.len(),
             disabled: false,
             configured: true,
             created_at: None,
         }
     }
+}
+
+fn urls(endpoints: &Endpoints, app: &AppId) -> Vec<String> {
+    let of_app = endpoints.of_app(app).iter();
+    of_app.map(|endpoint| endpoint.url.to_string()).collect()
+}
+
+/// Around the routes of webhooks: they are those of the app in the path, if there is one.
+pub(super) async fn webhooks_of(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let registry = &shared.state.apps;
+    if registry.tenants().get(&id).is_none() {
+        registry.refresh().await?;
+        if registry.tenants().get(&id).is_none() {
+            return Err(ChangeError::Unknown(id).into());
+        }
+    }
+    request.extensions_mut().insert(Owner(id));
+    Ok(next.run(request).await)
 }
 
 impl From<ChangeError> for ApiError {

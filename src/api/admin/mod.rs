@@ -13,6 +13,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -28,7 +29,7 @@ use super::auth::{KeyDigest, only};
 use super::body::BodyLimits;
 use super::error::ApiError;
 use super::registry::Registry;
-use super::{ApiSettings, dress};
+use super::{ApiSettings, dress, webhooks};
 
 const ADMIN_KEY: &str = "x-admin-api-key";
 
@@ -44,8 +45,6 @@ pub struct AdminState {
     pub controller: Arc<dyn Controller>,
     /// The apps, listed and changed.
     pub apps: Arc<Registry>,
-    /// Which receivers an app can be given.
-    pub webhooks: Policy,
     /// What opens it, but for the probes; `None` lets everybody in, which only a loopback listener may.
     pub key: Option<KeyDigest>,
     /// The metrics in Prometheus' text form.
@@ -63,6 +62,8 @@ impl fmt::Debug for AdminState {
 
 struct Inner {
     state: AdminState,
+    /// Which receivers an app can be given.
+    webhooks: Policy,
     /// Nodes that have once been synced or found unreachable: they are not waited for again.
     settled: Mutex<BTreeSet<NodeId>>,
 }
@@ -73,6 +74,7 @@ type Shared = Arc<Inner>;
 pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
     let shared: Shared = Arc::new(Inner {
         state,
+        webhooks: settings.webhooks,
         settled: Mutex::default(),
     });
     let routes = Router::new()
@@ -85,7 +87,14 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
         .route("/admin/apps/{app_id}/rotate-key", post(apps::rotate_key))
         .route("/admin/apps/{app_id}/rate-limit", post(apps::limit))
         .route("/admin/apps/{app_id}/disable", post(apps::disable))
-        .with_state(shared);
+        .with_state(Arc::clone(&shared));
+    let hooks = webhooks::routes(webhooks::Hooks {
+        store: Arc::clone(&shared.state.store),
+        apps: Arc::clone(&shared.state.apps),
+        settings: settings.clone(),
+    });
+    let hooks = hooks.route_layer(from_fn_with_state(shared, apps::webhooks_of));
+    let routes = routes.nest("/admin/apps/{app_id}", hooks);
     dress(routes, BodyLimits::of(settings))
 }
 

@@ -32,7 +32,7 @@ impl FromRequestParts<Shared> for Customer {
             Given::Key(key) => {
                 let known = state.apps.authenticate_key(&key).await?;
                 let Known { app, rate_limit } = known.ok_or_else(unauthorized)?;
-                state.limiter.admit(&app, rate_limit).await?;
+                state.admit(&app, rate_limit, &parts.method).await?;
                 Caller { app }
             }
             Given::Nothing => return Err(unauthorized()),

@@ -1,6 +1,6 @@
 //! The store on Redis: what several controllers share, and what outlives them.
 //!
-//! Owns the scripts and the stored forms of the messages. Leaves out the keys ([`keys`]), the connection (`link`) and
+//! Owns the scripts. Leaves out the keys ([`keys`]), the connection (`link`), the way to the receivers (`deliveries`) and
 //! what the records mean. Driven by everything that holds a [`Store`].
 //!
 //! # Structure
@@ -15,17 +15,19 @@
 //!   outbox ←─ cursor            the stream every commit appends to, and how far it has been handed over
 //!        │ fan_out (cursor moves and queues grow in one step, or neither)
 //!        ▼
-//!   queue:<endpoint>:<scope>    one list for each receiver and room or call: order within, none between
+//!   queue:<endpoint>:<scope>    one list of ids for each receiver and room or call: order within, none between
 //!   ready                       when the head of each may be claimed: now, after a retry, after a claim's visibility
 //!   claims, failed              whose claim it is, how often it failed
-//!        │ finish: delivered → gone, retry → later, dead ▼
-//!   dead                        the last 10,000 given up
+//!   delivery:<endpoint>:<id>    what is sent, what became of it, its attempts
+//!        │ finish: delivered, retry → later, dead ▼
+//!   log:<status>:<endpoint>     which deliveries a receiver has, by when they were queued
+//!   health                      when each receiver last took something, since when it has been failing
 //!   cooldown:…, command:…       what was asked just now, and what was answered
 //! slot {app:<app>}
 //!   name:<name>                 whose a name is, and until when if it is only reserved
 //!   tokens                      how fast it may ask
 //! slot {apps}
-//!   records ── version          the apps made at run time, and how often one of them was written
+//!   records, endpoints ── version   the apps and receivers made at run time, and how often one was written
 //! ```
 //!
 //! Each mutation is one script, so it is done whole or not at all, and none is undone by its caller going away. What
@@ -36,6 +38,7 @@
 //! Commands are those of Redis 7.0, which Valkey shares. Scripts rather than functions, because a server that lost
 //! them is handed them again without anyone deploying anything.
 
+mod deliveries;
 mod link;
 
 use std::fmt;
@@ -48,16 +51,16 @@ use uuid::Uuid;
 
 pub use self::link::RedisOptions;
 use self::link::{Fault, Link, Request, says};
-use super::apps::StoredApps;
+use super::apps::{AppsWrite, StoredApps};
+use super::deliveries::QueueLimits;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
-    Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
-    EntityKind, Lease, LeaseOutcome, Life, ListEntry, ListOf, Message, NameOutcome, NewDelivery,
-    NodeRecords, OpenError, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Store,
-    StoreError, Version, ViewEntry, ViewId, ViewKind, ViewWrite, keys,
+    Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, Life, ListEntry, ListOf,
+    NameOutcome, NodeRecords, OpenError, REMEMBERED_REQUESTS, Record, Store, StoreError, Version,
+    ViewEntry, ViewId, ViewKind, ViewWrite, keys,
 };
-use crate::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
-use crate::telemetry::WEBHOOK_DEAD_DROPPED;
+use crate::ids::{AppId, NodeId, RoomId, RoomName};
+use crate::telemetry::WEBHOOK_LOST;
 use crate::time::Timestamp;
 
 /// How many entities are read at once when a node is: Redis does nothing else meanwhile, and rooms can be big.
@@ -74,6 +77,7 @@ const LIST_BATCH: std::ops::RangeInclusive<usize> = 64..=1000;
 /// The implementation of [`Store`] on Redis or Valkey.
 pub struct RedisStore {
     link: Link,
+    limits: QueueLimits,
 }
 
 impl fmt::Debug for RedisStore {
@@ -92,7 +96,14 @@ impl RedisStore {
     pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
         Ok(Self {
             link: Link::new(url, options)?,
+            limits: QueueLimits::default(),
         })
+    }
+
+    /// The same, with these bounds.
+    #[must_use]
+    pub fn with_limits(self, limits: QueueLimits) -> Self {
+        Self { limits, ..self }
     }
 
     async fn query<T: FromRedisValue>(&self, what: &str, command: &Cmd) -> Result<T, StoreError> {
@@ -196,7 +207,7 @@ macro_rules! scripts {
 }
 
 scripts! {
-    APP_PUT = "app_put.lua",
+    APPS_PUT = "apps_put.lua",
     APPS_READ = "apps_read.lua",
     BACKLOG = "backlog.lua",
     CLAIM = "claim.lua",
@@ -206,14 +217,18 @@ scripts! {
     COMMIT = "commit.lua",
     COOLDOWN_REFUND = "cooldown_refund.lua",
     COOLDOWN_TAKE = "cooldown_take.lua",
+    DELIVERIES_LIST = "deliveries_list.lua",
     FAN_OUT = "fan_out.lua",
     FINISH = "finish.lua",
+    FORGET_ENDPOINT = "forget_endpoint.lua",
     LEASE_ACQUIRE = "lease_acquire.lua",
     LEASE_RELEASE = "lease_release.lua",
     NAME_CONFIRM = "name_confirm.lua",
     NAME_FREE = "name_free.lua",
     NAME_RESERVE = "name_reserve.lua",
     OUTBOX_READ = "outbox_read.lua",
+    RECOVER = "recover.lua",
+    REDELIVER = "redeliver.lua",
     TOKENS_TAKE = "tokens_take.lua",
     VIEWS_LIST = "views_list.lua",
 }
@@ -243,6 +258,20 @@ where
         key: key.to_owned(),
         why: format!("{text:?}: {error}"),
     })
+}
+
+/// A hash of records, in the order of their ids.
+fn by_id<T>(key: &str, fields: Fields) -> Result<Vec<(T, String)>, StoreError>
+where
+    T: std::str::FromStr + Ord,
+    T::Err: fmt::Display,
+{
+    let records = fields
+        .into_iter()
+        .map(|(id, record)| Ok((stored::<T>(key, &id)?, record)));
+    let mut records = records.collect::<Result<Vec<_>, StoreError>>()?;
+    records.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(records)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -286,89 +315,17 @@ fn record(entity: EntityId, head: Fields, parts: Fields) -> Result<Option<Record
     Ok(Some(record))
 }
 
-/// A delivery as it lies in its queue: a JSON array, so that an operator can read it.
-type StoredDelivery<'a> = (
-    EndpointId,
-    std::borrow::Cow<'a, str>,
-    AppId,
-    String,
-    u64,
-    std::borrow::Cow<'a, str>,
-    std::borrow::Cow<'a, str>,
-);
-
-fn encode_delivery(delivery: &NewDelivery) -> String {
-    let message = &delivery.message;
-    let stored: StoredDelivery<'_> = (
-        delivery.endpoint.clone(),
-        message.id.as_str().into(),
-        message.app.clone(),
-        message.scope.to_string(),
-        message.sequence,
-        message.event.as_str().into(),
-        message.body.as_str().into(),
-    );
-    // Strings and a number: there is nothing in it that has no JSON form.
-    serde_json::to_string(&stored).unwrap_or_default()
-}
-
-fn decode_delivery(key: &str, text: &str) -> Result<NewDelivery, StoreError> {
-    let (endpoint, id, app, scope, sequence, event, body): StoredDelivery<'_> =
-        serde_json::from_str(text).map_err(|error| StoreError::Corrupt {
-            key: key.to_owned(),
-            why: error.to_string(),
-        })?;
-    Ok(NewDelivery {
-        endpoint,
-        message: Message {
-            id: id.into_owned(),
-            app,
-            scope: stored(key, &scope)?,
-            sequence,
-            event: event.into_owned(),
-            body: body.into_owned(),
-        },
-    })
-}
-
-fn outbox_message(key: &str, fields: Fields) -> Result<Message, StoreError> {
-    let missing = |field: &str| StoreError::Corrupt {
-        key: key.to_owned(),
-        why: format!("a message without {field}"),
-    };
-    let (mut id, mut app, mut scope, mut sequence, mut event, mut body) =
-        (None, None, None, None, None, None);
-    for (field, value) in fields {
-        match field.as_str() {
-            "id" => id = Some(value),
-            "app" => app = Some(stored(key, &value)?),
-            "scope" => scope = Some(stored(key, &value)?),
-            "sequence" => sequence = Some(stored(key, &value)?),
-            "event" => event = Some(value),
-            "body" => body = Some(value),
-            // A later layout may say more.
-            _ => {}
-        }
-    }
-    Ok(Message {
-        id: id.ok_or_else(|| missing("id"))?,
-        app: app.ok_or_else(|| missing("app"))?,
-        scope: scope.ok_or_else(|| missing("scope"))?,
-        sequence: sequence.ok_or_else(|| missing("sequence"))?,
-        event: event.ok_or_else(|| missing("event"))?,
-        body: body.ok_or_else(|| missing("body"))?,
-    })
-}
-
 /// Adds a commit's keys and arguments, as `commit.lua` lists them.
-fn fill_commit(commit: &Commit, command: &mut Cmd) {
+fn fill_commit(commit: &Commit, limits: QueueLimits, command: &mut Cmd) {
     let node = commit.node;
     command
         .arg(keys::lease(node))
         .arg(keys::live(node))
         .arg(keys::deadlines(node))
         .arg(keys::outbox(node))
-        .arg(keys::views_over(node));
+        .arg(keys::views_over(node))
+        .arg(keys::cursor(node))
+        .arg(keys::health(node));
     for write in &commit.entities {
         command
             .arg(keys::entity(write.entity))
@@ -385,7 +342,8 @@ fn fill_commit(commit: &Commit, command: &mut Cmd) {
         .arg(REMEMBERED_REQUESTS * uuid::fmt::Simple::LENGTH)
         .arg(commit.views.len())
         .arg(keys::view_list_prefix(node))
-        .arg(SWEPT);
+        .arg(SWEPT)
+        .arg(limits.pending);
     for write in &commit.entities {
         let removed = write.parts.iter().filter(|(_, v)| v.is_none()).count();
         command.arg(write.entity.to_string()).arg(write.expected.0);
@@ -558,13 +516,17 @@ impl Store for RedisStore {
         commit.debug_check();
         let what = format!("commit to {}", commit.node);
         let answer: i64 = self
-            .run(&COMMIT, &what, 5 + 2 * commit.entities.len(), |command| {
-                fill_commit(commit, command);
+            .run(&COMMIT, &what, 7 + 2 * commit.entities.len(), |command| {
+                fill_commit(commit, self.limits, command);
             })
             .await?;
         match answer {
             0 => Ok(CommitOutcome::Applied),
             -1 => Ok(CommitOutcome::LeaseLost),
+            n @ ..-1 => {
+                metrics::counter!(WEBHOOK_LOST).increment((n + 1).unsigned_abs());
+                Ok(CommitOutcome::Applied)
+            }
             n => usize::try_from(n - 1)
                 .ok()
                 .and_then(|index| commit.entities.get(index))
@@ -732,10 +694,10 @@ impl Store for RedisStore {
     }
 
     async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError> {
-        let key = keys::apps();
-        let (version, fields): (u64, Fields) = self
-            .run(&APPS_READ, &key, 2, |command| {
-                command.arg(&key).arg(keys::apps_version());
+        let (apps, endpoints) = (keys::apps(), keys::endpoints());
+        let (version, app_fields, endpoint_fields): (u64, Fields, Fields) = self
+            .run(&APPS_READ, &apps, 3, |command| {
+                command.arg(keys::apps_version()).arg(&apps).arg(&endpoints);
                 match known {
                     Some(version) => command.arg(version),
                     None => command.arg(""),
@@ -745,200 +707,32 @@ impl Store for RedisStore {
         if known == Some(version) {
             return Ok(None);
         }
-        let mut records = fields
-            .into_iter()
-            .map(|(id, record)| Ok((stored(&key, &id)?, record)))
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        records.sort_unstable();
-        Ok(Some(StoredApps { version, records }))
+        Ok(Some(StoredApps {
+            version,
+            records: by_id(&apps, app_fields)?,
+            endpoints: by_id(&endpoints, endpoint_fields)?,
+        }))
     }
 
-    async fn put_app(&self, expected: u64, app: &AppId, record: &str) -> Result<bool, StoreError> {
+    async fn put_apps(&self, expected: u64, writes: &[AppsWrite<'_>]) -> Result<bool, StoreError> {
         let key = keys::apps();
-        self.run(&APP_PUT, &key, 2, |command| {
-            command.arg(&key).arg(keys::apps_version());
-            command.arg(expected).arg(app.as_str()).arg(record);
-        })
-        .await
-    }
-
-    async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
-        let key = keys::outbox(node);
-        type Entries = Vec<(String, Fields)>;
-        let (cursor, entries): (u64, Entries) = self
-            .run(&OUTBOX_READ, &key, 2, |command| {
-                command.arg(keys::cursor(node)).arg(&key).arg(limit);
-            })
-            .await?;
-        let mut last = cursor;
-        let mut messages = Vec::with_capacity(entries.len());
-        for (id, fields) in entries {
-            last = stored(&key, id.strip_prefix("0-").unwrap_or(&id))?;
-            messages.push(outbox_message(&key, fields)?);
-        }
-        Ok(OutboxBatch {
-            from: OutboxCursor::at(cursor),
-            to: OutboxCursor::at(last),
-            messages,
-        })
-    }
-
-    async fn fan_out(
-        &self,
-        node: NodeId,
-        from: &OutboxCursor,
-        to: &OutboxCursor,
-        deliveries: &[NewDelivery],
-    ) -> Result<bool, StoreError> {
-        let (from, to) = (from.position()?, to.position()?);
-        let key = keys::cursor(node);
-        let queues: Vec<_> = deliveries
-            .iter()
-            .map(|d| keys::queue_name(&d.endpoint, d.message.scope))
-            .collect();
-        self.run(&FAN_OUT, &key, 3 + queues.len(), |command| {
+        self.run(&APPS_PUT, &key, 3, |command| {
             command
+                .arg(keys::apps_version())
                 .arg(&key)
-                .arg(keys::outbox(node))
-                .arg(keys::ready(node));
-            for queue in &queues {
-                command.arg(keys::queue(node, queue));
-            }
-            command
-                .arg(from)
-                .arg(to)
-                .arg(keys::OUTBOX_KEPT)
-                .arg(queues.len());
-            for (queue, delivery) in queues.iter().zip(deliveries) {
-                command.arg(queue).arg(encode_delivery(delivery));
+                .arg(keys::endpoints())
+                .arg(expected);
+            for write in writes {
+                match write {
+                    AppsWrite::App(id, record) => command.arg(2).arg(id.as_str()).arg(record),
+                    AppsWrite::Endpoint(id, record) => command
+                        .arg(3)
+                        .arg(id.as_str())
+                        .arg(record.unwrap_or_default()),
+                };
             }
         })
         .await
-    }
-
-    async fn claim_deliveries(
-        &self,
-        node: NodeId,
-        visibility: Duration,
-        limit: usize,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        let key = keys::ready(node);
-        // One for all: a claim is proved by its queue and its token.
-        let token = Uuid::new_v4();
-        let answer: Vec<String> = self
-            .run(&CLAIM, &key, 3, |command| {
-                command
-                    .arg(&key)
-                    .arg(keys::claims(node))
-                    .arg(keys::failed(node))
-                    .arg(keys::queue_prefix(node))
-                    .arg(millis(visibility))
-                    .arg(limit)
-                    .arg(token.to_string());
-            })
-            .await?;
-        let (rows, _) = answer.as_chunks::<4>();
-        let mut claims = Vec::with_capacity(rows.len());
-        for [queue, failed, failing, head] in rows {
-            let key = keys::queue(node, queue);
-            let failed = stored(&key, failed).and_then(|failed| {
-                let failing = Duration::from_millis(stored(&key, failing)?);
-                Ok((failed, failing))
-            });
-            match (decode_delivery(&key, head), failed) {
-                (Ok(delivery), Ok((failed_attempts, failing_for))) => {
-                    let own = keys::queue_name(&delivery.endpoint, delivery.message.scope);
-                    claims.push(ClaimedDelivery {
-                        parked: *queue != own,
-                        endpoint: delivery.endpoint,
-                        message: delivery.message,
-                        failed_attempts,
-                        failing_for,
-                        token,
-                    });
-                }
-                (Err(error), _) | (_, Err(error)) => {
-                    // The others of the batch are claimed and must go out.
-                    tracing::error!(%error, "a delivery cannot be read; its queue waits until it is removed");
-                }
-            }
-        }
-        Ok(claims)
-    }
-
-    async fn finish_delivery(
-        &self,
-        node: NodeId,
-        claim: &ClaimedDelivery,
-        result: DeliveryResult,
-    ) -> Result<bool, StoreError> {
-        let own = keys::queue_name(&claim.endpoint, claim.message.scope);
-        let parked = keys::parked_name(&own, &claim.message.id);
-        let queue = if claim.parked { &parked } else { &own };
-        let key = keys::queue(node, queue);
-        let (result, after, hold) = match result {
-            DeliveryResult::Delivered => ("delivered", Duration::ZERO, Duration::ZERO),
-            // It has been there all along.
-            DeliveryResult::Park { after, .. } if claim.parked => ("retry", after, Duration::ZERO),
-            DeliveryResult::Retry { after } => ("retry", after, Duration::ZERO),
-            DeliveryResult::Park { after, hold } => ("park", after, hold),
-            DeliveryResult::Dead => ("dead", Duration::ZERO, Duration::ZERO),
-        };
-        let answer: i64 = self
-            .run(&FINISH, &key, 6, |command| {
-                command
-                    .arg(keys::ready(node))
-                    .arg(keys::claims(node))
-                    .arg(keys::failed(node))
-                    .arg(&key)
-                    .arg(keys::dead(node))
-                    .arg(keys::queue(node, &parked))
-                    .arg(queue)
-                    .arg(claim.token.to_string())
-                    .arg(result)
-                    .arg(millis(after))
-                    .arg(DEAD_LIMIT)
-                    .arg(&parked)
-                    .arg(millis(hold));
-            })
-            .await?;
-        let dropped = u64::try_from(answer);
-        if let Ok(dropped @ 1..) = dropped {
-            metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(dropped);
-        }
-        Ok(dropped.is_ok())
-    }
-
-    async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError> {
-        let key = keys::ready(node);
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        pipe.cmd("TIME");
-        pipe.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
-        let ((secs, micros), first): ((u64, u64), Vec<(String, u64)>) =
-            self.transaction(&key, &pipe).await?;
-        let now = secs * 1000 + micros / 1000;
-        Ok(first
-            .first()
-            .map(|(_, due)| Duration::from_millis(due.saturating_sub(now))))
-    }
-
-    async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
-        let key = keys::outbox(node);
-        let (outbox, queues, dead) = self
-            .run(&BACKLOG, &key, 4, |command| {
-                command
-                    .arg(keys::cursor(node))
-                    .arg(&key)
-                    .arg(keys::ready(node))
-                    .arg(keys::dead(node));
-            })
-            .await?;
-        Ok(Backlog {
-            outbox,
-            queues,
-            dead,
-        })
     }
 
     async fn take_cooldown(

@@ -1,15 +1,8 @@
 -- How much lies in a node's queues.
 --
--- KEYS  1 cursor, 2 outbox, 3 ready, 4 dead
--- Answers {messages after the cursor, queues, dead}.
-local written = 0
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  local info = redis.call('XINFO', 'STREAM', KEYS[2])
-  for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then
-      written = tonumber(string.match(info[i + 1], '-(%d+)$'))
-    end
-  end
-end
+-- KEYS  1 cursor, 2 outbox, 3 ready, 4 health
+-- Answers {messages after the cursor, queues, messages that the outbox had no room for}.
 local cursor = tonumber(redis.call('GET', KEYS[1]) or '0')
-return { math.max(written - cursor, 0), redis.call('ZCARD', KEYS[3]), redis.call('LLEN', KEYS[4]) }
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+local written = last and tonumber(string.match(last[1], '-(%d+)$')) or 0
+return { math.max(written - cursor, 0), redis.call('ZCARD', KEYS[3]), redis.call('HGET', KEYS[4], 'lost') or 0 }

@@ -1,10 +1,11 @@
 -- One atomic step of a node: checks everything, then changes everything.
 --
--- KEYS  1 lease, 2 live, 3 deadlines, 4 outbox, 5 views that are over, then for each entity its hash and the hash of its
---       parts
+-- KEYS  1 lease, 2 live, 3 deadlines, 4 outbox, 5 views that are over, 6 cursor of the outbox, 7 health, then for each
+--       entity its hash and the hash of its parts
 -- ARGV  1 request, 2 epoch ('' for no lease), 3 owner, 4 number of entities, 5 number of messages,
 --       6 length of the note of requests, 7 number of views, 8 what stands before the name of a list of views in its key,
---       9 how many views that are over to take off the lists beside as many as are ended here; then for each entity
+--       9 how many views that are over to take off the lists beside as many as are ended here,
+--       10 how many messages the outbox may hold that are not handed over; then for each entity
 --         id, expected version, deadline ('' for none), keeping time in ms ('' while it lives),
 --         key of its list ('' to say nothing), position there,
 --         number of head fields, of parts to set, of parts to remove, then these, flat;
@@ -12,7 +13,7 @@
 --       then for each view the key of its body ('' for none), the body, keeping time in ms ('' while it lives),
 --         name of the app's list, name of the room's list ('' for none), position in both, note of it
 -- Answers 0 when it is done (now or by an earlier sending of this request), -1 when the lease is another's,
--- n when the n-th entity is at another version.
+-- n when the n-th entity is at another version, -1 - n when it is done but for n messages, for which there was no room.
 --
 -- The key of the list is also read from the entity, where its creation noted it, and those of views that are over from
 -- their notes: they are in the same slot.
@@ -31,7 +32,7 @@ local entities = tonumber(ARGV[4])
 
 local stored = {}
 for n = 1, entities do
-  local found = redis.call('HMGET', KEYS[4 + 2 * n], '#v', '#q', '#e', '#l', '#p')
+  local found = redis.call('HMGET', KEYS[6 + 2 * n], '#v', '#q', '#e', '#l', '#p')
   if found[2] and string.find(found[2], request, 1, true) then
     return 0
   end
@@ -45,7 +46,7 @@ if ARGV[2] ~= '' then
   end
 end
 
-local at = 10
+local at = 11
 local starts = {}
 for n = 1, entities do
   if (stored[n][1] or '0') ~= ARGV[at + 1] then
@@ -57,7 +58,7 @@ end
 
 for n = 1, entities do
   local i = starts[n]
-  local head, parts = KEYS[4 + 2 * n], KEYS[5 + 2 * n]
+  local head, parts = KEYS[6 + 2 * n], KEYS[7 + 2 * n]
   local id, deadline, keep, list, position = ARGV[i], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local old = stored[n]
 
@@ -110,15 +111,31 @@ for n = 1, entities do
   end
 end
 
-for _ = 1, tonumber(ARGV[5]) do
-  redis.call('XADD', KEYS[4], '0-*', 'id', ARGV[at], 'app', ARGV[at + 1], 'scope', ARGV[at + 2],
-    'sequence', ARGV[at + 3], 'event', ARGV[at + 4], 'body', ARGV[at + 5])
+local messages = tonumber(ARGV[5])
+local free, most = messages, tonumber(ARGV[10])
+-- It also holds what was handed over, so it is looked at closely only when it is long.
+if messages > 0 and redis.call('XLEN', KEYS[4]) + messages > most then
+  local cursor = tonumber(redis.call('GET', KEYS[6]) or '0')
+  local last = redis.call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', 1)[1]
+  local written = last and tonumber(string.match(last[1], '-(%d+)$')) or 0
+  free = math.max(most - math.max(written - cursor, 0), 0)
+end
+local lost = math.max(messages - free, 0)
+if lost > 0 then
+  redis.call('HINCRBY', KEYS[7], 'lost', lost)
+end
+for n = 1, messages do
+  if n <= free then
+    redis.call('XADD', KEYS[4], '0-*', 'id', ARGV[at], 'app', ARGV[at + 1], 'scope', ARGV[at + 2],
+      'sequence', ARGV[at + 3], 'event', ARGV[at + 4], 'body', ARGV[at + 5])
+  end
   at = at + 6
 end
 
+local done = lost > 0 and -1 - lost or 0
 local views = tonumber(ARGV[7])
 if views == 0 then
-  return 0
+  return done
 end
 local prefix = ARGV[8]
 local time = redis.call('TIME')
@@ -163,4 +180,4 @@ if over > 0 then
     redis.call('ZREMRANGEBYRANK', KEYS[5], 0, #gone - 1)
   end
 end
-return 0
+return done

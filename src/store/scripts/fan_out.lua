@@ -1,22 +1,57 @@
--- Moves the cursor and queues what was read up to it.
+-- Moves the cursor and queues what was read up to it, or queues without a cursor.
 --
--- KEYS  1 cursor, 2 outbox, 3 ready, then for each delivery the list of its queue
--- ARGV  1 the cursor as it was read, 2 the cursor after, 3 how many messages to keep behind it, 4 number of
---       deliveries; then for each the name of its queue, and the delivery
--- Answers 1 when it is done, 0 when the cursor is elsewhere.
-if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then
-  return 0
+-- KEYS  1 cursor, 2 outbox, 3 ready, 4 health
+-- ARGV  1 the cursor as it was read ('' for none), 2 the cursor after, 3 how many messages to keep behind it,
+--       4 what stands before the node's keys, 5 how many may be pending for a receiver, 6 how many dead to keep,
+--       7 number of deliveries; then for each the receiver, the name of its queue, its id, its place in the outbox,
+--       the message, '1' when it is held
+-- Answers {-1, 0} when the cursor is elsewhere, else how many were not queued and how many of the dead were dropped.
+--
+-- The keys of queues, deliveries and logs are made here: they are in the same slot.
+if ARGV[1] ~= '' and (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then
+  return { -1, 0 }
 end
+local prefix = ARGV[4]
+local most_pending, most_dead = tonumber(ARGV[5]), tonumber(ARGV[6])
 local time = redis.call('TIME')
-local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-for n = 1, tonumber(ARGV[4]) do
-  redis.call('RPUSH', KEYS[3 + n], ARGV[4 + 2 * n])
-  -- A queue that is there already is due when its head is.
-  redis.call('ZADD', KEYS[3], 'NX', now, ARGV[3 + 2 * n])
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local due = string.format('%.0f', now)
+local lost, dropped = 0, 0
+for n = 0, tonumber(ARGV[7]) - 1 do
+  local endpoint, queue, id, place, message, held = unpack(ARGV, 8 + 6 * n, 13 + 6 * n)
+  local record = prefix .. 'delivery:' .. endpoint .. ':' .. id
+  local status = held == '1' and 'dead' or 'pending'
+  local log = prefix .. 'log:' .. status .. ':' .. endpoint
+  if redis.call('EXISTS', record) == 1 then
+    -- Asked for twice: the answer was lost.
+  elseif held ~= '1' and redis.call('ZCARD', log) >= most_pending then
+    redis.call('HINCRBY', KEYS[4], endpoint .. ':lost', 1)
+    lost = lost + 1
+  else
+    local position = string.format('%014.0f:%s:%s', now, place, id)
+    redis.call('HSET', record, 'm', message, 's', status, 'p', position, 'q', queue)
+    redis.call('ZADD', log, 0, position)
+    if held == '1' then
+      local over = redis.call('ZCARD', log) - most_dead
+      if over > 0 then
+        for _, old in ipairs(redis.call('ZRANGE', log, 0, over - 1)) do
+          redis.call('UNLINK', prefix .. 'delivery:' .. endpoint .. ':' .. string.match(old, '^%d+:%d+:(.*)$'))
+        end
+        redis.call('ZREMRANGEBYRANK', log, 0, over - 1)
+        dropped = dropped + over
+      end
+    else
+      redis.call('RPUSH', prefix .. 'queue:' .. queue, id)
+      -- A queue that is there already is due when its head is.
+      redis.call('ZADD', KEYS[3], 'NX', due, queue)
+    end
+  end
 end
-redis.call('SET', KEYS[1], ARGV[2])
-local first_kept = tonumber(ARGV[2]) - tonumber(ARGV[3]) + 1
-if first_kept > 1 then
-  redis.call('XTRIM', KEYS[2], 'MINID', string.format('0-%.0f', first_kept))
+if ARGV[1] ~= '' then
+  redis.call('SET', KEYS[1], ARGV[2])
+  local first_kept = tonumber(ARGV[2]) - tonumber(ARGV[3]) + 1
+  if first_kept > 1 then
+    redis.call('XTRIM', KEYS[2], 'MINID', string.format('0-%.0f', first_kept))
+  end
 end
-return 1
+return { lost, dropped }

@@ -1,49 +1,102 @@
 -- Ends a claim.
 --
--- KEYS  1 ready, 2 claims, 3 failed, 4 list of the queue, 5 dead, 6 list of the queue that its head is parked on
--- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'park' | 'dead', 4 ms until it is tried again,
---       5 how many dead to keep, 6 name of the queue to park it on, 7 ms until those behind it need not wait any more
--- Answers -1 when the claim is no longer this one, else how many of the dead were dropped.
-local queue = ARGV[1]
+-- KEYS  1 ready, 2 claims, 3 failed, 4 health, 5 list of the queue, 6 list of the queue that its head is parked on,
+--       7 the delivery
+-- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'park' | 'dead' | 'forgotten', 4 ms until it is tried
+--       again, 5 ms until those behind it need not wait any more, 6 name of the queue to park it on,
+--       7 what stands before the node's keys, 8 receiver, 9 the attempt ('' for none), 10 how many attempts to keep,
+--       11 how many dead to keep, 12 how many delivered to keep, 13 for how many ms
+-- Answers {-1, 0} when the claim is no longer this one, else how many of the dead were dropped, and for how many ms the
+-- receiver has been failing (-1: it is not).
+--
+-- The keys of the logs, and of what is dropped from them, are made here: they are in the same slot.
+local queue, result, prefix, endpoint = ARGV[1], ARGV[3], ARGV[7], ARGV[8]
+local ready, failed_of, health, list, record = KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[7]
 if redis.call('HGET', KEYS[2], queue) ~= ARGV[2] then
-  return -1
+  return { -1, 0 }
 end
 redis.call('HDEL', KEYS[2], queue)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if ARGV[3] == 'retry' or ARGV[3] == 'park' then
-  local times, since = string.match(redis.call('HGET', KEYS[3], queue) or '0', '^(%d+) ?(%d*)$')
+local at = string.format('%.0f', now)
+
+if ARGV[9] ~= '' then
+  local n = redis.call('HINCRBY', record, 'n', 1)
+  redis.call('HSET', record, 'a' .. (n - 1) % tonumber(ARGV[10]), ARGV[9])
+  if result == 'delivered' then
+    redis.call('HSET', health, endpoint .. ':ok', at)
+    redis.call('HDEL', health, endpoint .. ':bad')
+  else
+    redis.call('HSETNX', health, endpoint .. ':bad', at)
+  end
+end
+local bad = redis.call('HGET', health, endpoint .. ':bad')
+local failing = bad and math.max(now - tonumber(bad), 0) or -1
+
+if result == 'retry' or result == 'park' then
+  local times, since = string.match(redis.call('HGET', failed_of, queue) or '0 ', '^(%d+) (%d*)$')
   local failed = string.format('%.0f %.0f', (tonumber(times) or 0) + 1, tonumber(since) or now)
   local again = string.format('%.0f', now + ARGV[4])
-  if ARGV[3] == 'retry' then
-    redis.call('HSET', KEYS[3], queue, failed)
-    redis.call('ZADD', KEYS[1], again, queue)
-    return 0
+  if result == 'retry' then
+    redis.call('HSET', failed_of, queue, failed)
+    redis.call('ZADD', ready, again, queue)
+    return { 0, failing }
   end
-  redis.call('HDEL', KEYS[3], queue)
-  local head = redis.call('LPOP', KEYS[4])
+  redis.call('HDEL', failed_of, queue)
+  local head = redis.call('LPOP', list)
   if head then
     redis.call('RPUSH', KEYS[6], head)
-    redis.call('HSET', KEYS[3], ARGV[6], failed)
-    redis.call('ZADD', KEYS[1], again, ARGV[6])
+    redis.call('HSET', failed_of, ARGV[6], failed)
+    redis.call('ZADD', ready, again, ARGV[6])
   end
   -- Also when nothing is behind it: what comes until then waits, too.
-  redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[7]), queue)
-  return 0
+  redis.call('ZADD', ready, string.format('%.0f', now + ARGV[5]), queue)
+  return { 0, failing }
 end
-redis.call('HDEL', KEYS[3], queue)
-local head = redis.call('LPOP', KEYS[4])
-if redis.call('LLEN', KEYS[4]) == 0 then
-  redis.call('ZREM', KEYS[1], queue)
+
+redis.call('HDEL', failed_of, queue)
+redis.call('LPOP', list)
+if redis.call('LLEN', list) == 0 then
+  redis.call('ZREM', ready, queue)
 else
-  redis.call('ZADD', KEYS[1], string.format('%.0f', now), queue)
+  redis.call('ZADD', ready, at, queue)
 end
-if ARGV[3] ~= 'dead' or not head then
-  return 0
+
+local position = redis.call('HGET', record, 'p')
+if not position then
+  -- Someone deleted the delivery by hand.
+  redis.call('UNLINK', record)
+  return { 0, failing }
 end
-local dropped = redis.call('RPUSH', KEYS[5], head) - tonumber(ARGV[5])
-if dropped <= 0 then
-  return 0
+redis.call('ZREM', prefix .. 'log:pending:' .. endpoint, position)
+if result == 'forgotten' then
+  redis.call('UNLINK', record)
+  return { 0, failing }
 end
-redis.call('LTRIM', KEYS[5], dropped, -1)
-return dropped
+redis.call('HSET', record, 's', result)
+local log = prefix .. 'log:' .. result .. ':' .. endpoint
+redis.call('ZADD', log, 0, position)
+local most = tonumber(ARGV[11])
+local function delivery_of(old)
+  return prefix .. 'delivery:' .. endpoint .. ':' .. string.match(old, '^%d+:%d+:(.*)$')
+end
+if result == 'delivered' then
+  most = tonumber(ARGV[12])
+  redis.call('PEXPIRE', record, ARGV[13])
+  -- Those that are gone by themselves leave the log two at a time, which is faster than it grows.
+  for _, old in ipairs(redis.call('ZRANGE', log, 0, 1)) do
+    if redis.call('EXISTS', delivery_of(old)) == 0 then
+      redis.call('ZREM', log, old)
+    end
+  end
+  redis.call('PEXPIRE', log, ARGV[13])
+end
+local over = redis.call('ZCARD', log) - most
+if over <= 0 then
+  return { 0, failing }
+end
+for _, old in ipairs(redis.call('ZRANGE', log, 0, over - 1)) do
+  redis.call('UNLINK', delivery_of(old))
+end
+redis.call('ZREMRANGEBYRANK', log, 0, over - 1)
+return { result == 'dead' and over or 0, failing }

@@ -6,7 +6,6 @@ use std::future::Future;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -19,20 +18,19 @@ use url::Url;
 use uuid::Uuid;
 
 use super::*;
-use crate::ids::{AppId, RoomId, RoomName};
+use crate::ids::{AppId, EndpointId, RoomId};
 use crate::room::{RoomFact, RoomNotice};
-use crate::store::apps::StoredApps;
-use crate::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
+use crate::store::deliveries::{Deliveries, Delivery, DeliveryStatus};
+use crate::store::endpoints::{Disabled, DisabledWhy};
 use crate::store::memory::MemoryStore;
-use crate::store::{
-    Backlog, Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life,
-    ListEntry, ListOf, Message, NameOutcome, NodeRecords, OutboxBatch, OutboxCursor, Record,
-    Version, ViewEntry, ViewId, ViewKind,
-};
-use crate::time::Timestamp;
+use crate::store::{Commit, CommitOutcome, EntityId, EntityWrite, Life, Version};
 use crate::webhook::guard::Policy;
 use crate::webhook::payload::room_message;
 use crate::webhook::sender::{Failure, Limits};
+
+#[path = "../../../tests/support/store_behind.rs"]
+#[macro_use]
+mod store_behind;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -162,8 +160,32 @@ struct Bench {
     clock: Arc<Mutex<Duration>>,
     wake: Arc<Notify>,
     versions: Mutex<HashMap<u128, Version>>,
+    disabling: Arc<Judged>,
     /// Those behind a message that fails wait for it so long: for ever, unless a test says otherwise.
     patience: Duration,
+}
+
+/// Which receivers were to be disabled, and why.
+#[derive(Debug, Default)]
+struct Judged(Mutex<Vec<(EndpointId, &'static str)>>);
+
+impl Judged {
+    fn all(&self) -> Vec<(EndpointId, &'static str)> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl Disabling for Judged {
+    async fn gone(&self, id: &EndpointId) -> Result<(), StoreError> {
+        self.0.lock().unwrap().push((id.clone(), "gone"));
+        Ok(())
+    }
+
+    async fn failing(&self, id: &EndpointId) -> Result<(), StoreError> {
+        self.0.lock().unwrap().push((id.clone(), "failing"));
+        Ok(())
+    }
 }
 
 struct Running {
@@ -182,6 +204,7 @@ impl Bench {
             clock,
             wake: Arc::default(),
             versions: Mutex::default(),
+            disabling: Arc::default(),
             patience: Duration::MAX,
         }
     }
@@ -258,10 +281,15 @@ impl Bench {
         endpoints: watch::Receiver<Arc<Endpoints>>,
         settings: Settings,
     ) -> Running {
+        let receivers = Receivers {
+            endpoints,
+            disabling: Arc::clone(&self.disabling) as Arc<dyn Disabling>,
+            pressure: Arc::new(Pressure::new(1_000)),
+        };
         let worker = Worker::new(
             node(),
             store,
-            endpoints,
+            receivers,
             Sender::new(OPEN, Limits::default()).unwrap(),
             Schedule::new([HOUR, HOUR]).with_patience(self.patience),
             settings,
@@ -282,6 +310,15 @@ impl Bench {
             (backlog.outbox, backlog.queues) == (0, left)
         })
         .await;
+    }
+
+    /// What is kept of a receiver's messages that were given up.
+    async fn dead(&self, receiver: &Url) -> Vec<Delivery> {
+        let endpoint = endpoint(receiver, &["*"]).id;
+        let dead = DeliveryStatus::Dead;
+        let store = &self.store;
+        let rows = store.list_deliveries(node(), &endpoint, dead, None, 100);
+        rows.await.unwrap()
     }
 
     /// Until a claim is finished with a failure: its queue is then due in about an hour, no sooner.
@@ -407,7 +444,12 @@ async fn what_exhausts_its_attempts_is_dead_and_the_next_one_flows() {
         assert_eq!(receiver.next().await.place(), (1, sequence));
     }
     bench.until_delivered().await;
-    assert_eq!(bench.store.backlog(node()).await.unwrap().dead, 2);
+    let dead = bench.dead(&receiver.url).await;
+    let attempts: Vec<usize> = dead.iter().map(|row| row.attempts.len()).collect();
+    assert_eq!(attempts, [1, 3], "the latest first");
+    assert_eq!(dead[0].attempts[0].status, Some(410));
+    let id = endpoint(&receiver.url, &["*"]).id;
+    assert_eq!(bench.disabling.all(), [(id, "gone")]);
 }
 
 #[tokio::test]
@@ -540,6 +582,7 @@ async fn a_receiver_that_is_not_configured_here_is_left_to_others() {
     let deliveries = [NewDelivery {
         endpoint: endpoint(&receiver.url, &["*"]).id,
         message: batch.messages[0].clone(),
+        held: false,
     }];
     assert!(
         bench
@@ -620,7 +663,10 @@ struct Flaky {
 }
 
 impl Flaky {
-    fn gate(&self) -> Result<&MemoryStore, StoreError> {
+    async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError> {
+        if method == "read_outbox" {
+            self.looks.fetch_add(1, Ordering::SeqCst);
+        }
         if self.down.load(Ordering::SeqCst) {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(StoreError::Unavailable("down for a test".into()));
@@ -629,175 +675,7 @@ impl Flaky {
     }
 }
 
-#[async_trait]
-impl Store for Flaky {
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.gate()?.ping().await
-    }
-    async fn acquire_lease(
-        &self,
-        node: NodeId,
-        owner: Uuid,
-        ttl: Duration,
-    ) -> Result<LeaseOutcome, StoreError> {
-        self.gate()?.acquire_lease(node, owner, ttl).await
-    }
-    async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
-        self.gate()?.release_lease(lease).await
-    }
-    async fn read(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
-        self.gate()?.read(entity).await
-    }
-    async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
-        self.gate()?.read_head(entity).await
-    }
-    async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError> {
-        self.gate()?.read_node(node).await
-    }
-    async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
-        self.gate()?.commit(commit).await
-    }
-    async fn due(
-        &self,
-        node: NodeId,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<EntityId>, StoreError> {
-        self.gate()?.due(node, now, limit).await
-    }
-    async fn list(
-        &self,
-        node: NodeId,
-        kind: EntityKind,
-        app: &AppId,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<ListEntry>, StoreError> {
-        self.gate()?.list(node, kind, app, after, limit).await
-    }
-    async fn read_views(
-        &self,
-        node: NodeId,
-        views: &[ViewId],
-    ) -> Result<Vec<Option<String>>, StoreError> {
-        self.gate()?.read_views(node, views).await
-    }
-    async fn list_views(
-        &self,
-        node: NodeId,
-        kind: ViewKind,
-        of: ListOf<'_>,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<ViewEntry>, StoreError> {
-        self.gate()?.list_views(node, kind, of, after, limit).await
-    }
-    async fn reserve_name(
-        &self,
-        app: &AppId,
-        name: &RoomName,
-        room: RoomId,
-        ttl: Duration,
-    ) -> Result<NameOutcome, StoreError> {
-        self.gate()?.reserve_name(app, name, room, ttl).await
-    }
-    async fn confirm_name(
-        &self,
-        app: &AppId,
-        name: &RoomName,
-        room: RoomId,
-    ) -> Result<bool, StoreError> {
-        self.gate()?.confirm_name(app, name, room).await
-    }
-    async fn free_name(
-        &self,
-        app: &AppId,
-        name: &RoomName,
-        room: RoomId,
-    ) -> Result<(), StoreError> {
-        self.gate()?.free_name(app, name, room).await
-    }
-    async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError> {
-        self.gate()?.read_apps(known).await
-    }
-    async fn put_app(&self, expected: u64, app: &AppId, record: &str) -> Result<bool, StoreError> {
-        self.gate()?.put_app(expected, app, record).await
-    }
-    async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
-        self.looks.fetch_add(1, Ordering::SeqCst);
-        self.gate()?.read_outbox(node, limit).await
-    }
-    async fn fan_out(
-        &self,
-        node: NodeId,
-        from: &OutboxCursor,
-        to: &OutboxCursor,
-        deliveries: &[NewDelivery],
-    ) -> Result<bool, StoreError> {
-        self.gate()?.fan_out(node, from, to, deliveries).await
-    }
-    async fn claim_deliveries(
-        &self,
-        node: NodeId,
-        visibility: Duration,
-        limit: usize,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        self.gate()?.claim_deliveries(node, visibility, limit).await
-    }
-    async fn finish_delivery(
-        &self,
-        node: NodeId,
-        claim: &ClaimedDelivery,
-        result: DeliveryResult,
-    ) -> Result<bool, StoreError> {
-        self.gate()?.finish_delivery(node, claim, result).await
-    }
-    async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError> {
-        self.gate()?.next_delivery(node).await
-    }
-    async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
-        self.gate()?.backlog(node).await
-    }
-    async fn take_cooldown(
-        &self,
-        about: EntityId,
-        group: &str,
-        holder: Uuid,
-        window: Duration,
-    ) -> Result<Cooldown, StoreError> {
-        let store = self.gate()?;
-        store.take_cooldown(about, group, holder, window).await
-    }
-    async fn refund_cooldown(
-        &self,
-        about: EntityId,
-        group: &str,
-        holder: Uuid,
-    ) -> Result<(), StoreError> {
-        self.gate()?.refund_cooldown(about, group, holder).await
-    }
-    async fn begin_command(
-        &self,
-        command: &Command,
-        hold: Duration,
-    ) -> Result<CommandStart, StoreError> {
-        self.gate()?.begin_command(command, hold).await
-    }
-    async fn finish_command(
-        &self,
-        command: &Command,
-        answer: &CommandAnswer,
-        keep: Duration,
-    ) -> Result<bool, StoreError> {
-        self.gate()?.finish_command(command, answer, keep).await
-    }
-    async fn forget_command(&self, command: &Command) -> Result<(), StoreError> {
-        self.gate()?.forget_command(command).await
-    }
-    async fn take_tokens(&self, app: &AppId, rate: Rate, want: u32) -> Result<Tokens, StoreError> {
-        self.gate()?.take_tokens(app, rate, want).await
-    }
-}
+store_behind!(crate, Flaky);
 
 #[tokio::test]
 async fn a_store_that_is_down_is_waited_for() {
@@ -1018,4 +896,98 @@ async fn nobody_there_says_so_without_the_query() {
     let shown = format!("{report:?} {}", report.result.as_ref().unwrap_err());
     assert!(!shown.contains("geheim"), "{shown}");
     assert!(shown.contains("refused"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_nothing_for_days_is_to_be_disabled() {
+    let bench = Bench::new();
+    let works = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&works);
+    let mut receiver = Receiver::start(move |_| {
+        let status = match now.load(Ordering::SeqCst) {
+            true => StatusCode::OK,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Box::pin(async move { status.into_response() })
+    })
+    .await;
+    let _running = bench.start([endpoint(&receiver.url, &["*"])]);
+    bench.tell(1, [1]).await;
+    receiver.next().await;
+    bench.until_retry_is_set().await;
+    bench.pass(DISABLED_AFTER - HOUR);
+    receiver.next().await;
+    bench.until_retry_is_set().await;
+    assert_eq!(bench.disabling.all(), []);
+    // Once it took something, it begins anew.
+    works.store(true, Ordering::SeqCst);
+    bench.pass(2 * HOUR);
+    receiver.next().await;
+    bench.until_delivered().await;
+    works.store(false, Ordering::SeqCst);
+    bench.tell(1, [2]).await;
+    receiver.next().await;
+    bench.until_retry_is_set().await;
+    assert_eq!(bench.disabling.all(), []);
+    bench.pass(DISABLED_AFTER + HOUR);
+    receiver.next().await;
+    until("it is to be disabled", || async {
+        bench.disabling.all().len() == 1
+    })
+    .await;
+    assert_eq!(bench.disabling.all()[0].1, "failing");
+}
+
+#[tokio::test]
+async fn what_comes_for_a_disabled_receiver_is_held_and_can_be_had_later() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    let enabled = endpoint(&receiver.url, &["*"]);
+    let mut disabled = enabled.clone();
+    disabled.disabled = Some(Disabled {
+        at: Timestamp::now(),
+        why: DisabledWhy::Owner,
+        told: true,
+    });
+    let (change, endpoints) = watch::channel(Arc::new(Endpoints::new([disabled])));
+    let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
+    let _running = bench.start_following(store, endpoints, Settings::default());
+    bench.tell(1, [1, 2, 3]).await;
+    bench.until_delivered().await;
+    let dead = bench.dead(&receiver.url).await;
+    let sequences: Vec<u64> = dead.iter().map(|row| row.message.sequence).collect();
+    assert_eq!(sequences, [3, 2, 1]);
+    assert!(dead.iter().all(|row| row.attempts.is_empty()));
+    let id = enabled.id.clone();
+    change.send_replace(Arc::new(Endpoints::new([enabled])));
+    let (store, from) = (&bench.store, &dead[1].position);
+    let recovered = store.recover(node(), &id, from, 100).await.unwrap();
+    assert_eq!((recovered.count, recovered.next), (2, None));
+    bench.wake.notify_one();
+    assert_eq!(receiver.next().await.place(), (1, 2));
+    assert_eq!(receiver.next().await.place(), (1, 3));
+    bench.until_delivered().await;
+    assert_eq!(bench.dead(&receiver.url).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_receiver_that_was_removed_is_forgotten() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::INTERNAL_SERVER_ERROR).await;
+    let known = endpoint(&receiver.url, &["*"]);
+    let id = known.id.clone();
+    let (change, endpoints) = watch::channel(Arc::new(Endpoints::new([known])));
+    let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
+    let _running = bench.start_following(store, endpoints, Settings::default());
+    bench.tell(1, [1, 2]).await;
+    receiver.next().await;
+    bench.until_retry_is_set().await;
+    let removed = Endpoints::new([]).with_removed(BTreeSet::from([id.clone()]));
+    change.send_replace(Arc::new(removed));
+    bench.pass(2 * HOUR);
+    bench.until_delivered().await;
+    let left = bench.store.forget_endpoint(node(), &id).await.unwrap();
+    assert_eq!(left, 0);
+    assert!(receiver.seen.try_recv().is_err());
+    assert!(bench.dead(&receiver.url).await.is_empty());
 }

@@ -1,12 +1,14 @@
-//! All apps: those of the configuration, which are read-only, and those made while the program runs.
+//! All apps and their receivers: those of the configuration, which are read-only, and those made while the program runs.
 //!
-//! Owns what this replica knows of the stored apps, and the only way to change one. Leaves out who may change it (the
+//! Owns what this replica knows of those that are stored, and the only way to change one (receivers: `endpoints`). Leaves out who may change it (the
 //! admin listener) and who else has to learn of it: the composition root hands [`Tenants`] on.
 //!
 //! Every replica asks the store each second for the version of its apps and reads them when it has changed, so that a
 //! change counts everywhere within two seconds. On the replica that made it, it counts at once. While the store does
 //! not answer, what was known last counts. Each change is decided on all apps and written only if none was written
 //! since, so two replicas never give one number or one id to two apps.
+
+mod endpoints;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -22,13 +24,16 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::config::{AppConfig, customer_of};
-use crate::ids::AppId;
-use crate::store::apps::{AppRecord, AppWebhook};
+use crate::ids::{AppId, EndpointId, NodeId};
+use crate::store::apps::{AppRecord, AppsWrite};
+use crate::store::endpoints::{EndpointRecord, OwnEndpoint, OwnSecret};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
-use crate::webhook::endpoint::{Endpoint, Endpoints, EventFilter};
-use crate::webhook::sign::Secret;
 
+use self::endpoints::fresh_id;
+pub(crate) use self::endpoints::{
+    EndpointChange, EndpointError, MOST_ENDPOINTS, NewEndpoint, Secreted,
+};
 use super::auth::{App, Apps, KeyDigest};
 
 /// How often the store is asked whether there is something new.
@@ -48,6 +53,8 @@ pub struct Tenants {
     stored: BTreeMap<AppId, AppRecord>,
     /// Apps that are stored in a form that this program cannot read. Their ids are taken.
     unreadable: BTreeSet<AppId>,
+    /// What is stored of receivers.
+    endpoints: BTreeMap<EndpointId, EndpointRecord>,
     /// The version of the stored apps; `None` when they are to be read again.
     version: Option<u64>,
     /// They have been read once.
@@ -58,6 +65,8 @@ pub struct Tenants {
 pub struct Registry {
     store: Arc<dyn Store>,
     configured: Vec<AppConfig>,
+    /// Whose queues there are.
+    nodes: Vec<NodeId>,
     tenants: watch::Sender<Arc<Tenants>>,
     /// Held by whoever reads the stored apps or changes one, so that what is older never replaces what is newer.
     reading: Mutex<()>,
@@ -93,6 +102,8 @@ pub(crate) struct Known {
 pub(crate) struct Keyed {
     pub(crate) app: AppRecord,
     pub(crate) key: SecretString,
+    /// What the webhooks of its receiver are signed with, if it was given one.
+    pub(crate) webhook_secret: Option<SecretString>,
 }
 
 /// Why an app was not changed.
@@ -118,7 +129,7 @@ pub(crate) enum ChangeError {
 
 impl Registry {
     /// The apps of the configuration. Those of the store are not read yet.
-    pub fn new(store: Arc<dyn Store>, configured: &[AppConfig]) -> Self {
+    pub fn new(store: Arc<dyn Store>, configured: &[AppConfig], nodes: Vec<NodeId>) -> Self {
         let configured = configured.to_vec();
         let tenants = Tenants {
             apps: Apps::configured(&configured),
@@ -127,6 +138,7 @@ impl Registry {
         Self {
             store,
             configured,
+            nodes,
             tenants: watch::Sender::new(Arc::new(tenants)),
             reading: Mutex::default(),
         }
@@ -196,7 +208,11 @@ impl Registry {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(POLL) => {}
             }
-            match self.refresh().await {
+            let refreshed = self.refresh().await;
+            if refreshed.is_ok() {
+                self.sweep_endpoints().await;
+            }
+            match refreshed {
                 Ok(()) if failing => tracing::info!("the stored apps can be read again"),
                 Err(error) if !failing => {
                     tracing::warn!(
@@ -222,22 +238,38 @@ impl Registry {
             keys: vec![KeyDigest::of(key.expose_secret()).bytes()],
             dids: new.dids.clone(),
             rate_limit: new.rate_limit,
-            webhook: new.webhook_url.clone().map(|url| AppWebhook {
-                url,
-                secret: make_secret(),
-            }),
             disabled: false,
             created_at: Timestamp::now(),
         };
+        let hook = new.webhook_url.clone().map(|url| EndpointRecord {
+            id: fresh_id(),
+            app: new.id.clone(),
+            own: Some(OwnEndpoint {
+                url,
+                events: vec!["*".to_owned()],
+                secrets: vec![OwnSecret {
+                    text: make_secret(),
+                    until: None,
+                }],
+            }),
+            created_at: record.created_at,
+            disabled: None,
+            removed: false,
+        });
         let app = self
-            .change(&new.id, |_, found| {
+            .change(&new.id, hook.as_ref(), |_, found| {
                 if found.is_some() {
                     return Err(ChangeError::Exists(new.id.clone()));
                 }
                 Ok(record.clone())
             })
             .await?;
-        Ok(Keyed { app, key })
+        let webhook_secret = hook.and_then(|hook| Some(hook.own?.secrets.first()?.text.clone()));
+        Ok(Keyed {
+            app,
+            key,
+            webhook_secret,
+        })
     }
 
     /// Gives an app another key. The one before it stays active, any older one does not.
@@ -245,7 +277,7 @@ impl Registry {
         let key = make_key();
         let digest = KeyDigest::of(key.expose_secret()).bytes();
         let app = self
-            .change(id, |id, found| {
+            .change(id, None, |id, found| {
                 let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
                 if record.disabled {
                     return Err(ChangeError::Disabled(id.clone()));
@@ -254,12 +286,16 @@ impl Registry {
                 Ok(record)
             })
             .await?;
-        Ok(Keyed { app, key })
+        Ok(Keyed {
+            app,
+            key,
+            webhook_secret: None,
+        })
     }
 
     /// Closes the API to an app. Its calls, rooms, numbers and webhooks stay.
     pub(crate) async fn disable(&self, id: &AppId) -> Result<AppRecord, ChangeError> {
-        self.change(id, |id, found| {
+        self.change(id, None, |id, found| {
             let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
             record.disabled = true;
             Ok(record)
@@ -273,7 +309,7 @@ impl Registry {
         id: &AppId,
         rate_limit: Option<u32>,
     ) -> Result<AppRecord, ChangeError> {
-        self.change(id, |id, found| {
+        self.change(id, None, |id, found| {
             let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
             record.rate_limit = rate_limit;
             Ok(record)
@@ -281,9 +317,11 @@ impl Registry {
         .await
     }
 
+    /// Writes an app, and with it a receiver of it.
     async fn change(
         &self,
         id: &AppId,
+        hook: Option<&EndpointRecord>,
         decide: impl Fn(&AppId, Option<AppRecord>) -> Result<AppRecord, ChangeError>,
     ) -> Result<AppRecord, ChangeError> {
         let _one = self.reading.lock().await;
@@ -294,7 +332,7 @@ impl Registry {
                 return Err(ChangeError::Exists(id.clone()));
             };
             let found = tenants.stored.get(id).cloned();
-            let is_configured = self.configured.iter().any(|app| app.id == *id);
+            let is_configured = self.is_configured(id);
             let is_new = found.is_none();
             let record = match decide(id, found) {
                 // Whether it is to be made or changed: this one is not made here.
@@ -306,11 +344,19 @@ impl Registry {
             if is_new {
                 self.check_free(&tenants, &record)?;
             }
-            if self.store.put_app(version, id, &record.encode()).await? {
-                let mut stored = tenants.stored.clone();
-                stored.insert(id.clone(), record.clone());
+            let (text, hook_text) = (record.encode(), hook.map(EndpointRecord::encode));
+            let mut writes = vec![AppsWrite::App(id, &text)];
+            if let (Some(hook), Some(text)) = (hook, &hook_text) {
+                writes.push(AppsWrite::Endpoint(&hook.id, Some(text)));
+            }
+            if self.store.put_apps(version, &writes).await? {
+                let mut known = Read::of(&tenants);
+                known.stored.insert(id.clone(), record.clone());
+                if let Some(hook) = hook {
+                    known.endpoints.insert(hook.id.clone(), hook.clone());
+                }
                 // What else has changed is read with the next look.
-                self.publish(stored, tenants.unreadable.clone(), None);
+                self.publish(known, None);
                 return Ok(record);
             }
         }
@@ -349,44 +395,53 @@ impl Registry {
         let Some(read) = self.store.read_apps(known).await? else {
             return Ok(());
         };
-        let (mut stored, mut unreadable) = (BTreeMap::new(), BTreeSet::new());
+        let mut found = Read::default();
         for (id, text) in read.records {
             match AppRecord::decode(&id, &text) {
                 Ok(record) => {
-                    stored.insert(id, record);
+                    found.stored.insert(id, record);
                 }
                 Err(error) => {
                     // The others must not go without their apps for it.
                     tracing::error!(app.id = %id, %error, "a stored app cannot be read; its keys open nothing");
-                    unreadable.insert(id);
+                    found.unreadable.insert(id);
                 }
             }
         }
-        self.publish(stored, unreadable, Some(read.version));
+        for (id, text) in read.endpoints {
+            match EndpointRecord::decode(&id, &text) {
+                Ok(record) => {
+                    found.endpoints.insert(id, record);
+                }
+                Err(error) => {
+                    tracing::error!(endpoint.id = %id, %error, "a stored receiver cannot be read; it is told nothing");
+                }
+            }
+        }
+        self.publish(found, Some(read.version));
         Ok(())
     }
 
-    fn publish(
-        &self,
-        stored: BTreeMap<AppId, AppRecord>,
-        unreadable: BTreeSet<AppId>,
-        version: Option<u64>,
-    ) {
+    fn publish(&self, known: Read, version: Option<u64>) {
         // What the configuration says of an app counts: it may have been moved there.
-        let made = stored
-            .values()
-            .filter(|record| !self.configured.iter().any(|app| app.id == record.id));
+        let stored = known.stored.values();
+        let made = stored.filter(|record| !self.is_configured(&record.id));
         let apps = Apps::new(
             made.map(App::from)
                 .chain(self.configured.iter().map(App::from)),
         );
         self.tenants.send_replace(Arc::new(Tenants {
             apps,
-            stored,
-            unreadable,
+            stored: known.stored,
+            unreadable: known.unreadable,
+            endpoints: known.endpoints,
             version,
             loaded: true,
         }));
+    }
+
+    fn is_configured(&self, id: &AppId) -> bool {
+        self.configured.iter().any(|app| app.id == *id)
     }
 
     /// Whose each number is.
@@ -407,17 +462,23 @@ impl Registry {
         let configured = self.configured.iter().map(|app| app.id.clone());
         tenants.stored.keys().cloned().chain(configured).collect()
     }
+}
 
-    /// The receivers of all apps.
-    pub fn endpoints(&self) -> Endpoints {
-        let tenants = self.tenants();
-        let configured = self.configured.iter().flat_map(|app| app.webhooks.clone());
-        let stored = tenants
-            .stored
-            .values()
-            .filter(|record| !self.configured.iter().any(|app| app.id == record.id))
-            .filter_map(endpoint);
-        Endpoints::new(configured.chain(stored)).with_apps(self.ids())
+/// What is read of the store.
+#[derive(Default)]
+struct Read {
+    stored: BTreeMap<AppId, AppRecord>,
+    unreadable: BTreeSet<AppId>,
+    endpoints: BTreeMap<EndpointId, EndpointRecord>,
+}
+
+impl Read {
+    fn of(tenants: &Tenants) -> Self {
+        Self {
+            stored: tenants.stored.clone(),
+            unreadable: tenants.unreadable.clone(),
+            endpoints: tenants.endpoints.clone(),
+        }
     }
 }
 
@@ -461,20 +522,6 @@ impl From<&AppRecord> for App {
             rate_limit: record.rate_limit,
         }
     }
-}
-
-fn endpoint(record: &AppRecord) -> Option<Endpoint> {
-    let hook = record.webhook.as_ref()?;
-    let Ok(secret) = hook.secret.expose_secret().parse::<Secret>() else {
-        tracing::error!(app.id = %record.id, "a stored webhook's secret is not one; nothing is sent");
-        return None;
-    };
-    Some(Endpoint::new(
-        record.id.clone(),
-        hook.url.clone(),
-        vec![secret],
-        vec![EventFilter::All],
-    ))
 }
 
 /// A key: 256 random bits.

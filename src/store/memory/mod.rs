@@ -1,11 +1,13 @@
 //! The store for one process: everything in memory, gone with it.
 //!
-//! Owns the plain-Rust reading of the contract of [`Store`], which the contract suite holds against the one on Redis.
+//! Owns the plain-Rust reading of the contract of [`Store`] (and, in `deliveries`, of what is on its way), which the contract suite holds against the one on Redis.
 //! Leaves out durability and other replicas. Driven by the lab, by tests, and by a controller told `memory:`.
 //!
 //! One mutex over all of it, never held across an await: a commit changes a handful of maps, and contention is not
 //! what an in-memory store is measured by. Expiry is looked at when something is touched; the clock can be handed in
 //! so that a test moves it.
+
+mod deliveries;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -15,16 +17,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::apps::StoredApps;
+use self::deliveries::Queues;
+use super::apps::{AppsWrite, StoredApps};
+use super::deliveries::QueueLimits;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
-    Backlog, ClaimedDelivery, Commit, CommitOutcome, DEAD_LIMIT, DeliveryResult, EntityId,
-    EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry, ListOf, Message, NameOutcome,
-    NewDelivery, NodeRecords, OutboxBatch, OutboxCursor, REMEMBERED_REQUESTS, Record, Scope, Store,
-    StoreError, Version, ViewEntry, ViewId, ViewKind, ViewWrite,
+    Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry,
+    ListOf, NameOutcome, NodeRecords, REMEMBERED_REQUESTS, Record, Store, StoreError, Version,
+    ViewEntry, ViewId, ViewKind, ViewWrite,
 };
 use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomId, RoomName};
-use crate::telemetry::WEBHOOK_DEAD_DROPPED;
 use crate::time::Timestamp;
 
 /// The store's clock: how long it has been running. Never goes back.
@@ -33,6 +35,9 @@ pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 /// The implementation of [`Store`] in memory.
 pub struct MemoryStore {
     clock: Clock,
+    /// What time it was when the clock began.
+    began: Timestamp,
+    limits: QueueLimits,
     inner: Mutex<Inner>,
 }
 
@@ -47,8 +52,16 @@ impl MemoryStore {
     pub fn with_clock(clock: Clock) -> Self {
         Self {
             clock,
+            began: Timestamp::now(),
+            limits: QueueLimits::default(),
             inner: Mutex::default(),
         }
+    }
+
+    /// The same, with these bounds.
+    #[must_use]
+    pub fn with_limits(self, limits: QueueLimits) -> Self {
+        Self { limits, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -58,6 +71,12 @@ impl MemoryStore {
 
     fn now(&self) -> Duration {
         (self.clock)()
+    }
+
+    /// The time of the log, in milliseconds since the epoch.
+    fn log_time(&self) -> u64 {
+        let since = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
+        self.began.as_millis().saturating_add(since)
     }
 }
 
@@ -80,6 +99,7 @@ struct Inner {
     /// When each app's bucket of requests is full.
     buckets: HashMap<AppId, Duration>,
     apps: BTreeMap<AppId, String>,
+    endpoints: BTreeMap<EndpointId, String>,
     apps_version: u64,
 }
 
@@ -114,13 +134,8 @@ struct Node {
     view_lists: HashMap<(ViewKind, Whose), BTreeMap<String, ViewId>>,
     /// Views that are over by the end of their keeping time.
     views_over: BTreeSet<(Duration, ViewId)>,
-    /// What is not yet handed over: nothing reads what is.
-    outbox: VecDeque<Message>,
-    /// How many messages were ever handed over: the cursor.
-    handed_over: u64,
-    queues: HashMap<QueueKey, Queue>,
-    ready: BTreeSet<(Duration, QueueKey)>,
-    dead: VecDeque<(EndpointId, Message)>,
+    /// The way to the receivers.
+    queues: Queues,
     /// Who holds a cooldown, and until when.
     cooldowns: HashMap<CooldownKey, (Uuid, Duration)>,
     /// The ends of cooldowns, also of those that were given back.
@@ -164,21 +179,6 @@ impl From<ListOf<'_>> for Whose {
             ListOf::Room(room) => Self::Room(room),
         }
     }
-}
-
-/// The last is the message that is parked there, alone.
-type QueueKey = (EndpointId, Scope, Option<String>);
-
-struct Queue {
-    messages: VecDeque<Message>,
-    /// Of the message at the head.
-    failed_attempts: u32,
-    /// When the first of them failed.
-    failing_since: Option<Duration>,
-    /// The claim on the head, if there is one.
-    token: Option<Uuid>,
-    /// When the head is due, or claimable again. Also its place in [`Node::ready`].
-    due: Duration,
 }
 
 impl Inner {
@@ -349,7 +349,7 @@ impl Node {
             .filter(|e| e.kept_until.is_none_or(|until| now < until))
     }
 
-    fn commit(&mut self, commit: &Commit, now: Duration) -> CommitOutcome {
+    fn commit(&mut self, commit: &Commit, now: Duration, limits: QueueLimits) -> CommitOutcome {
         self.expire(now);
         // First of all: a repeated request was accepted under a lease and versions that need not be there any more.
         let repeated = commit.entities.iter().any(|write| {
@@ -382,7 +382,7 @@ impl Node {
         for write in &commit.views {
             self.put_view(write, now);
         }
-        self.outbox.extend(commit.outbox.iter().cloned());
+        self.queues.append(&commit.outbox, limits);
         CommitOutcome::Applied
     }
 
@@ -444,144 +444,6 @@ impl Node {
             }
         }
     }
-
-    fn cursor(&self) -> OutboxCursor {
-        OutboxCursor::at(self.handed_over)
-    }
-
-    fn fan_out(
-        &mut self,
-        from: &OutboxCursor,
-        to: &OutboxCursor,
-        deliveries: &[NewDelivery],
-        now: Duration,
-    ) -> Result<bool, StoreError> {
-        if self.cursor() != *from {
-            return Ok(false);
-        }
-        let target = to.position()?;
-        // A cursor that was read from this outbox lies within it.
-        while self.handed_over < target && self.outbox.pop_front().is_some() {
-            self.handed_over += 1;
-        }
-        for delivery in deliveries {
-            let key = (delivery.endpoint.clone(), delivery.message.scope, None);
-            let ready = &mut self.ready;
-            self.queues
-                .entry(key.clone())
-                .or_insert_with(|| {
-                    ready.insert((now, key));
-                    Queue {
-                        messages: VecDeque::new(),
-                        failed_attempts: 0,
-                        failing_since: None,
-                        token: None,
-                        due: now,
-                    }
-                })
-                .messages
-                .push_back(delivery.message.clone());
-        }
-        Ok(true)
-    }
-
-    fn claim(&mut self, visibility: Duration, limit: usize, now: Duration) -> Vec<ClaimedDelivery> {
-        let due: Vec<_> = self
-            .ready
-            .iter()
-            .take_while(|(due, _)| *due <= now)
-            .take(limit)
-            .cloned()
-            .collect();
-        let mut claims = Vec::with_capacity(due.len());
-        for place in due {
-            let Some(queue) = self.queues.get_mut(&place.1) else {
-                continue;
-            };
-            let Some(message) = queue.messages.front().cloned() else {
-                // Its head was parked, and nothing came behind it.
-                self.queues.remove(&place.1);
-                self.ready.remove(&place);
-                continue;
-            };
-            let token = Uuid::new_v4();
-            queue.token = Some(token);
-            queue.due = now.saturating_add(visibility);
-            self.ready.remove(&place);
-            self.ready.insert((queue.due, place.1.clone()));
-            claims.push(ClaimedDelivery {
-                endpoint: place.1.0,
-                message,
-                failed_attempts: queue.failed_attempts,
-                failing_for: queue
-                    .failing_since
-                    .map(|since| now.saturating_sub(since))
-                    .unwrap_or_default(),
-                parked: place.1.2.is_some(),
-                token,
-            });
-        }
-        claims
-    }
-
-    fn finish(&mut self, claim: &ClaimedDelivery, result: DeliveryResult, now: Duration) -> bool {
-        let parked = claim.parked.then(|| claim.message.id.clone());
-        let key = (claim.endpoint.clone(), claim.message.scope, parked);
-        let Some(queue) = self.queues.get_mut(&key) else {
-            return false;
-        };
-        if queue.token != Some(claim.token) {
-            return false;
-        }
-        queue.token = None;
-        self.ready.remove(&(queue.due, key.clone()));
-        let done = match result {
-            DeliveryResult::Park { after, hold } if !claim.parked => {
-                let own = Queue {
-                    messages: queue.messages.pop_front().into_iter().collect(),
-                    failed_attempts: queue.failed_attempts + 1,
-                    failing_since: queue.failing_since.or(Some(now)),
-                    token: None,
-                    due: now.saturating_add(after),
-                };
-                queue.failed_attempts = 0;
-                queue.failing_since = None;
-                queue.due = now.saturating_add(hold);
-                // Also when nothing is behind it: what comes until then waits, too.
-                self.ready.insert((queue.due, key.clone()));
-                let parked = (key.0, key.1, Some(claim.message.id.clone()));
-                self.ready.insert((own.due, parked.clone()));
-                self.queues.insert(parked, own);
-                return true;
-            }
-            // It has been on a queue of its own all along.
-            DeliveryResult::Retry { after } | DeliveryResult::Park { after, .. } => {
-                queue.failed_attempts += 1;
-                queue.failing_since = queue.failing_since.or(Some(now));
-                queue.due = now.saturating_add(after);
-                None
-            }
-            DeliveryResult::Delivered | DeliveryResult::Dead => {
-                queue.failed_attempts = 0;
-                queue.failing_since = None;
-                queue.due = now;
-                queue.messages.pop_front()
-            }
-        };
-        if queue.messages.is_empty() {
-            self.queues.remove(&key);
-        } else {
-            self.ready.insert((queue.due, key));
-        }
-        if let (DeliveryResult::Dead, Some(message)) = (result, done) {
-            self.dead.push_back((claim.endpoint.clone(), message));
-            if self.dead.len() > DEAD_LIMIT {
-                self.dead.pop_front();
-                metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(1);
-            }
-        }
-        true
-    }
 }
 
 impl Entity {
@@ -599,6 +461,11 @@ impl Entity {
             ..self.head()
         }
     }
+}
+
+fn of_map<T: Clone>(records: &BTreeMap<T, String>) -> Vec<(T, String)> {
+    let record = |(id, record): (&T, &String)| (id.clone(), record.clone());
+    records.iter().map(record).collect()
 }
 
 fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
@@ -681,7 +548,8 @@ impl Store for MemoryStore {
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
         commit.debug_check();
         let now = self.now();
-        Ok(self.lock().node(commit.node).commit(commit, now))
+        let mut inner = self.lock();
+        Ok(inner.node(commit.node).commit(commit, now, self.limits))
     }
 
     async fn due(
@@ -832,88 +700,46 @@ impl Store for MemoryStore {
 
     async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError> {
         let inner = self.lock();
-        Ok((known != Some(inner.apps_version)).then(|| StoredApps {
+        if known == Some(inner.apps_version) {
+            return Ok(None);
+        }
+        Ok(Some(StoredApps {
             version: inner.apps_version,
-            records: inner
-                .apps
-                .iter()
-                .map(|(id, record)| (id.clone(), record.clone()))
-                .collect(),
+            records: of_map(&inner.apps),
+            endpoints: of_map(&inner.endpoints),
         }))
     }
 
-    async fn put_app(&self, expected: u64, app: &AppId, record: &str) -> Result<bool, StoreError> {
+    async fn put_apps(&self, expected: u64, writes: &[AppsWrite<'_>]) -> Result<bool, StoreError> {
         let mut inner = self.lock();
-        if inner.apps.get(app).is_some_and(|stored| stored == record) {
+        // As on Redis: it was this very call, or one that wanted the same.
+        let is_there = |write: &AppsWrite<'_>| match *write {
+            AppsWrite::App(id, record) => inner.apps.get(id).is_some_and(|found| found == record),
+            AppsWrite::Endpoint(id, record) => {
+                inner.endpoints.get(id).map(String::as_str) == record
+            }
+        };
+        if writes.iter().all(is_there) {
             return Ok(true);
         }
         if inner.apps_version != expected {
             return Ok(false);
         }
-        inner.apps.insert(app.clone(), record.to_owned());
         inner.apps_version += 1;
+        for write in writes {
+            match *write {
+                AppsWrite::App(id, record) => {
+                    inner.apps.insert(id.clone(), record.to_owned());
+                }
+                AppsWrite::Endpoint(id, Some(record)) => {
+                    inner.endpoints.insert(id.clone(), record.to_owned());
+                }
+                AppsWrite::Endpoint(id, None) => {
+                    inner.endpoints.remove(id);
+                }
+            }
+        }
         Ok(true)
-    }
-
-    async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
-        let mut inner = self.lock();
-        let state = inner.node(node);
-        let messages: Vec<_> = state.outbox.iter().take(limit).cloned().collect();
-        let read = u64::try_from(messages.len()).unwrap_or(u64::MAX);
-        Ok(OutboxBatch {
-            from: state.cursor(),
-            to: OutboxCursor::at(state.handed_over.saturating_add(read)),
-            messages,
-        })
-    }
-
-    async fn fan_out(
-        &self,
-        node: NodeId,
-        from: &OutboxCursor,
-        to: &OutboxCursor,
-        deliveries: &[NewDelivery],
-    ) -> Result<bool, StoreError> {
-        let now = self.now();
-        self.lock().node(node).fan_out(from, to, deliveries, now)
-    }
-
-    async fn claim_deliveries(
-        &self,
-        node: NodeId,
-        visibility: Duration,
-        limit: usize,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        let now = self.now();
-        Ok(self.lock().node(node).claim(visibility, limit, now))
-    }
-
-    async fn finish_delivery(
-        &self,
-        node: NodeId,
-        claim: &ClaimedDelivery,
-        result: DeliveryResult,
-    ) -> Result<bool, StoreError> {
-        let now = self.now();
-        Ok(self.lock().node(node).finish(claim, result, now))
-    }
-
-    async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError> {
-        let now = self.now();
-        let mut inner = self.lock();
-        let first = inner.node(node).ready.first();
-        Ok(first.map(|(due, _)| due.saturating_sub(now)))
-    }
-
-    async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
-        let mut inner = self.lock();
-        let state = inner.node(node);
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        Ok(Backlog {
-            outbox: count(state.outbox.len()),
-            queues: count(state.queues.len()),
-            dead: count(state.dead.len()),
-        })
     }
 
     async fn take_cooldown(

@@ -1,0 +1,235 @@
+//! What the OpenAPI document says of the receivers: one empty function a route, above which stands what its handler takes
+//! and answers.
+#![allow(dead_code, reason = "what stands here is read by the macros alone")]
+
+use utoipa::{IntoParams, OpenApi, ToSchema};
+
+use super::{
+    DeliveryDetail, DeliveryList, EndpointDetail, EndpointList, EndpointRef, EndpointRow,
+    MadeEndpoint, NewSecret, RecoveredCount, Redelivery,
+};
+use crate::api::gateway::{Failure, limit};
+
+/// The paths of the receivers.
+#[derive(OpenApi)]
+#[openapi(paths(
+    webhooks,
+    create_webhook,
+    webhook,
+    change_webhook,
+    delete_webhook,
+    rotate_webhook_secret,
+    test_webhook,
+    recover_webhook,
+    deliveries,
+    delivery,
+    redeliver
+))]
+pub(crate) struct Paths;
+
+/// What became of an event for a receiver.
+#[derive(ToSchema)]
+#[schema(as = DeliveryStatus, rename_all = "snake_case")]
+pub(super) enum Status {
+    Pending,
+    Delivered,
+    Dead,
+}
+
+/// A receiver that is to be made.
+#[derive(ToSchema)]
+struct WebhookRequest {
+    /// Where events are posted: https to a public address, unless the configuration allows others.
+    #[schema(pattern = "^https?://")]
+    url: String,
+    /// Names of events, prefixes as `conference.member.*`, or `*`. Without it, all.
+    #[schema(min_items = 1)]
+    events: Option<Vec<String>>,
+    /// What bodies are signed with: `whsec_` and 24 to 64 bytes in base64. Made when not given.
+    secret: Option<String>,
+}
+
+/// What is to be changed of a receiver. What is left out stays.
+#[derive(ToSchema)]
+struct WebhookChange {
+    #[schema(pattern = "^https?://")]
+    url: Option<String>,
+    #[schema(min_items = 1)]
+    events: Option<Vec<String>>,
+    /// Whether it is called.
+    enabled: Option<bool>,
+}
+
+#[derive(ToSchema)]
+struct WebhookRotation {
+    /// `whsec_` and 24 to 64 bytes in base64. Made when not given.
+    secret: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct WebhookRecovery {
+    /// What was queued since then.
+    #[schema(format = DateTime)]
+    since: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct DeliveryQuery {
+    /// Only these.
+    #[param(inline)]
+    status: Option<Status>,
+    /// How many rows at most. What is above the most allowed is taken as that.
+    #[param(schema_with = limit)]
+    limit: Option<u64>,
+    /// The `cursor` of the page before, as it was.
+    cursor: Option<String>,
+}
+
+/// List the app's webhook endpoints
+#[utoipa::path(
+    get, path = "/api/v1/webhooks", tag = "webhooks",
+    responses((status = 200, description = "Those of the configuration, then the others by time of creation.", body = EndpointList))
+)]
+fn webhooks() {}
+
+/// Make a webhook endpoint
+///
+/// The answer is the only place that shows its secret.
+#[utoipa::path(
+    post, path = "/api/v1/webhooks", tag = "webhooks",
+    request_body(content = WebhookRequest, example = json!({"url": "https://example.com/hook", "events": ["conference.*"]})),
+    responses(
+        (status = 201, description = "It is made, and gets what happens from now on.", body = MadeEndpoint),
+        (status = 409, description = "The app has one with this URL (`detail.id`), or has 16 already.", body = Failure),
+    )
+)]
+fn create_webhook() {}
+
+/// Read a webhook endpoint
+#[utoipa::path(
+    get, path = "/api/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = String, Path, description = "The endpoint.")),
+    responses(
+        (status = 200, description = "What it is, and how it is.", body = EndpointDetail),
+        (status = 404, description = "The app has no such endpoint.", body = Failure),
+    )
+)]
+fn webhook() {}
+
+/// Change a webhook endpoint
+///
+/// One of the configuration can be disabled and enabled here, and nothing else.
+#[utoipa::path(
+    patch, path = "/api/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = String, Path, description = "The endpoint.")),
+    request_body(content = WebhookChange, example = json!({"enabled": true})),
+    responses(
+        (status = 200, description = "It is changed.", body = EndpointRow),
+        (status = 404, description = "The app has no such endpoint.", body = Failure),
+        (status = 409, description = "It is in the configuration, or the app has another with this URL.", body = Failure),
+    )
+)]
+fn change_webhook() {}
+
+/// Remove a webhook endpoint
+///
+/// With it goes what was not delivered.
+#[utoipa::path(
+    delete, path = "/api/v1/webhooks/{id}", tag = "webhooks",
+    params(("id" = String, Path, description = "The endpoint.")),
+    responses(
+        (status = 200, description = "It gets nothing more.", body = EndpointRef),
+        (status = 404, description = "The app has no such endpoint.", body = Failure),
+        (status = 409, description = "It is in the configuration.", body = Failure),
+    )
+)]
+fn delete_webhook() {}
+
+/// Replace the secret of a webhook endpoint
+///
+/// For 24 hours bodies are signed with both.
+#[utoipa::path(
+    post, path = "/api/v1/webhooks/{id}/rotate-secret", tag = "webhooks",
+    params(("id" = String, Path, description = "The endpoint.")),
+    request_body(content = WebhookRotation, example = json!({})),
+    responses(
+        (status = 200, description = "It has another.", body = NewSecret),
+        (status = 404, description = "The app has no such endpoint.", body = Failure),
+        (status = 409, description = "It is in the configuration.", body = Failure),
+    )
+)]
+fn rotate_webhook_secret() {}
+
+/// Send a webhook endpoint a test event
+///
+/// It is called `webhook.test`, goes to this endpoint alone, and is delivered and logged as any other.
+#[utoipa::path(
+    post, path = "/api/v1/webhooks/{id}/test", tag = "webhooks",
+    params(("id" = String, Path, description = "The endpoint.")),
+    responses(
+        (status = 202, description = "It is on its way.", body = Redelivery),
+        (status = 404, description = "The app has no such endpoint.", body = Failure),
+    )
+)]
+fn test_webhook() {}
+
+/// Send again what was given up
+///
+/// Everything dead that was queued since then, in its order, also what came while the endpoint was disabled.
+#[utoipa::path(
+    post, path = "/api/v1/webhooks/{id}/recover", tag = "webhooks",
+    params(("id" = String, Path, description = "The endpoint.")),
+    request_body(content = WebhookRecovery, example = json!({"since": "2026-05-06T12:00:00Z"})),
+    responses(
+        (status = 202, description = "It is on its way.", body = RecoveredCount),
+        (status = 404, description = "The app has no such endpoint.", body = Failure),
+        (status = 409, description = "It is disabled.", body = Failure),
+    )
+)]
+fn recover_webhook() {}
+
+/// List what an endpoint was sent
+///
+/// The latest first. What was delivered is kept for 72 hours, or as the last 10,000; what was given up until it is sent
+/// again.
+#[utoipa::path(
+    get, path = "/api/v1/webhooks/{id}/deliveries", tag = "webhooks",
+    params(("id" = String, Path, description = "The endpoint."), DeliveryQuery),
+    responses(
+        (status = 200, description = "A page: 50 unless asked otherwise, 200 at most.", body = DeliveryList),
+        (status = 404, description = "The app has no such endpoint.", body = Failure),
+    )
+)]
+fn deliveries() {}
+
+/// Read what an endpoint was sent
+#[utoipa::path(
+    get, path = "/api/v1/webhooks/{id}/deliveries/{webhook_id}", tag = "webhooks",
+    params(
+        ("id" = String, Path, description = "The endpoint."),
+        ("webhook_id" = String, Path, description = "The delivery's `webhook-id`."),
+    ),
+    responses(
+        (status = 200, description = "The delivery with its body.", body = DeliveryDetail),
+        (status = 404, description = "There is no such endpoint or delivery.", body = Failure),
+    )
+)]
+fn delivery() {}
+
+/// Send something again
+///
+/// At once, under the same `webhook-id`, and on a schedule that begins anew; nothing waits for it.
+#[utoipa::path(
+    post, path = "/api/v1/webhooks/{id}/deliveries/{webhook_id}/redeliver", tag = "webhooks",
+    params(
+        ("id" = String, Path, description = "The endpoint."),
+        ("webhook_id" = String, Path, description = "The delivery's `webhook-id`."),
+    ),
+    responses(
+        (status = 202, description = "It is on its way.", body = Redelivery),
+        (status = 404, description = "There is no such endpoint or delivery.", body = Failure),
+        (status = 409, description = "The endpoint is disabled.", body = Failure),
+    )
+)]
+fn redeliver() {}

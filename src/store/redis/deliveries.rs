@@ -1,0 +1,509 @@
+//! The outbox, the queues and the log of deliveries on Redis.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Cmd, Value};
+use uuid::Uuid;
+
+use super::{
+    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, Fields, OUTBOX_READ,
+    RECOVER, REDELIVER, RedisStore, millis, stored,
+};
+use crate::ids::{AppId, EndpointId, NodeId};
+use crate::store::deliveries::{
+    ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DELIVERED_KEPT, Deliveries,
+    Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished, NewDelivery, OutboxBatch,
+    OutboxCursor, Recovered,
+};
+use crate::store::{Message, StoreError, keys};
+use crate::telemetry::{WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
+
+/// A message as it is stored: a JSON array, so that an operator can read it.
+type StoredMessage<'a> = (Cow<'a, str>, AppId, String, u64, Cow<'a, str>, Cow<'a, str>);
+
+fn encode(message: &Message) -> String {
+    let stored: StoredMessage<'_> = (
+        message.id.as_str().into(),
+        message.app.clone(),
+        message.scope.to_string(),
+        message.sequence,
+        message.event.as_str().into(),
+        message.body.as_str().into(),
+    );
+    // Strings and a number: there is nothing in it that has no JSON form.
+    serde_json::to_string(&stored).unwrap_or_default()
+}
+
+fn decode(key: &str, text: &str) -> Result<Message, StoreError> {
+    let (id, app, scope, sequence, event, body): StoredMessage<'_> = serde_json::from_str(text)
+        .map_err(|error| StoreError::Corrupt {
+            key: key.to_owned(),
+            why: error.to_string(),
+        })?;
+    Ok(Message {
+        id: id.into_owned(),
+        app,
+        scope: stored(key, &scope)?,
+        sequence,
+        event: event.into_owned(),
+        body: body.into_owned(),
+    })
+}
+
+fn outbox_message(key: &str, fields: Fields) -> Result<Message, StoreError> {
+    let missing = |field: &str| StoreError::Corrupt {
+        key: key.to_owned(),
+        why: format!("a message without {field}"),
+    };
+    let (mut id, mut app, mut scope, mut sequence, mut event, mut body) =
+        (None, None, None, None, None, None);
+    for (field, value) in fields {
+        match field.as_str() {
+            "id" => id = Some(value),
+            "app" => app = Some(stored(key, &value)?),
+            "scope" => scope = Some(stored(key, &value)?),
+            "sequence" => sequence = Some(stored(key, &value)?),
+            "event" => event = Some(value),
+            "body" => body = Some(value),
+            // A later layout may say more.
+            _ => {}
+        }
+    }
+    Ok(Message {
+        id: id.ok_or_else(|| missing("id"))?,
+        app: app.ok_or_else(|| missing("app"))?,
+        scope: scope.ok_or_else(|| missing("scope"))?,
+        sequence: sequence.ok_or_else(|| missing("sequence"))?,
+        event: event.ok_or_else(|| missing("event"))?,
+        body: body.ok_or_else(|| missing("body"))?,
+    })
+}
+
+/// A delivery as [`keys::delivery`] says it is stored.
+fn delivery(key: &str, fields: Fields) -> Result<Delivery, StoreError> {
+    let missing = |field: &str| StoreError::Corrupt {
+        key: key.to_owned(),
+        why: format!("a delivery without {field}"),
+    };
+    let (mut message, mut status, mut position, mut tried) = (None, None, None, 0);
+    let mut attempts = Vec::new();
+    for (field, value) in fields {
+        match field.as_str() {
+            "m" => message = Some(decode(key, &value)?),
+            "s" => status = Some(stored(key, &value)?),
+            "p" => position = Some(value),
+            "n" => tried = stored(key, &value)?,
+            other => {
+                let Some(place) = other.strip_prefix('a') else {
+                    continue;
+                };
+                let attempt: Attempted =
+                    serde_json::from_str(&value).map_err(|error| StoreError::Corrupt {
+                        key: key.to_owned(),
+                        why: error.to_string(),
+                    })?;
+                attempts.push((stored::<u64>(key, place)?, attempt));
+            }
+        }
+    }
+    // They take turns on the places: the oldest is on the one that comes next.
+    let next: u64 = tried;
+    attempts
+        .sort_by_key(|(place, _)| (place + ATTEMPTS_KEPT - next % ATTEMPTS_KEPT) % ATTEMPTS_KEPT);
+    Ok(Delivery {
+        position: position.ok_or_else(|| missing("position"))?,
+        message: message.ok_or_else(|| missing("message"))?,
+        status: status.ok_or_else(|| missing("status"))?,
+        attempts: attempts.into_iter().map(|(_, attempt)| attempt).collect(),
+    })
+}
+
+impl RedisStore {
+    /// Queues deliveries; `cursor` is where it was and where it goes. Nothing when it was elsewhere.
+    async fn queue(
+        &self,
+        node: NodeId,
+        cursor: Option<(u64, u64)>,
+        deliveries: &[NewDelivery],
+    ) -> Result<bool, StoreError> {
+        let key = keys::cursor(node);
+        let (from, _) = cursor.unwrap_or_default();
+        let (lost, dropped): (i64, u64) = self
+            .run(&FAN_OUT, &key, 4, |command| {
+                command
+                    .arg(&key)
+                    .arg(keys::outbox(node))
+                    .arg(keys::ready(node))
+                    .arg(keys::health(node));
+                match cursor {
+                    Some((from, to)) => command.arg(from).arg(to),
+                    None => command.arg("").arg(""),
+                };
+                command
+                    .arg(keys::OUTBOX_KEPT)
+                    .arg(keys::node_prefix(node))
+                    .arg(self.limits.pending)
+                    .arg(DEAD_LIMIT)
+                    .arg(deliveries.len());
+                for (n, delivery) in deliveries.iter().enumerate() {
+                    command
+                        .arg(delivery.endpoint.as_str())
+                        .arg(keys::queue_name(&delivery.endpoint, delivery.message.scope))
+                        .arg(&delivery.message.id)
+                        .arg(format!("{from:011}{n:05}"))
+                        .arg(encode(&delivery.message))
+                        .arg(u8::from(delivery.held));
+                }
+            })
+            .await?;
+        if let Ok(lost @ 1..) = u64::try_from(lost) {
+            metrics::counter!(WEBHOOK_LOST).increment(lost);
+        }
+        if dropped > 0 {
+            metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(dropped);
+        }
+        Ok(lost >= 0)
+    }
+}
+
+#[async_trait]
+impl Deliveries for RedisStore {
+    async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
+        let key = keys::outbox(node);
+        type Entries = Vec<(String, Fields)>;
+        let (cursor, entries): (u64, Entries) = self
+            .run(&OUTBOX_READ, &key, 2, |command| {
+                command.arg(keys::cursor(node)).arg(&key).arg(limit);
+            })
+            .await?;
+        let mut last = cursor;
+        let mut messages = Vec::with_capacity(entries.len());
+        for (id, fields) in entries {
+            last = stored(&key, id.strip_prefix("0-").unwrap_or(&id))?;
+            messages.push(outbox_message(&key, fields)?);
+        }
+        Ok(OutboxBatch {
+            from: OutboxCursor::at(cursor),
+            to: OutboxCursor::at(last),
+            messages,
+        })
+    }
+
+    async fn fan_out(
+        &self,
+        node: NodeId,
+        from: &OutboxCursor,
+        to: &OutboxCursor,
+        deliveries: &[NewDelivery],
+    ) -> Result<bool, StoreError> {
+        let cursor = (from.position()?, to.position()?);
+        self.queue(node, Some(cursor), deliveries).await
+    }
+
+    async fn enqueue(&self, node: NodeId, delivery: &NewDelivery) -> Result<(), StoreError> {
+        self.queue(node, None, std::slice::from_ref(delivery))
+            .await
+            .map(drop)
+    }
+
+    async fn claim_deliveries(
+        &self,
+        node: NodeId,
+        visibility: Duration,
+        limit: usize,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        let key = keys::ready(node);
+        // One for all: a claim is proved by its queue and its token.
+        let token = Uuid::new_v4();
+        let answer: Vec<String> = self
+            .run(&CLAIM, &key, 3, |command| {
+                command
+                    .arg(&key)
+                    .arg(keys::claims(node))
+                    .arg(keys::failed(node))
+                    .arg(keys::node_prefix(node))
+                    .arg(millis(visibility))
+                    .arg(limit)
+                    .arg(token.to_string());
+            })
+            .await?;
+        let (rows, _) = answer.as_chunks::<4>();
+        let mut claims = Vec::with_capacity(rows.len());
+        for [queue, failed, failing, message] in rows {
+            let key = keys::queue(node, queue);
+            let claim = || {
+                let (endpoint, _) = queue.split_once(':').unwrap_or((queue, ""));
+                let endpoint: EndpointId = stored(&key, endpoint)?;
+                let message = decode(&key, message)?;
+                Ok::<_, StoreError>(ClaimedDelivery {
+                    parked: *queue != keys::queue_name(&endpoint, message.scope),
+                    endpoint,
+                    message,
+                    failed_attempts: stored(&key, failed)?,
+                    failing_for: Duration::from_millis(stored(&key, failing)?),
+                    token,
+                })
+            };
+            match claim() {
+                Ok(claim) => claims.push(claim),
+                Err(error) => {
+                    // The others of the batch are claimed and must go out.
+                    tracing::error!(%error, "a delivery cannot be read; its queue waits until it is removed");
+                }
+            }
+        }
+        Ok(claims)
+    }
+
+    async fn finish_delivery(
+        &self,
+        node: NodeId,
+        claim: &ClaimedDelivery,
+        result: DeliveryResult,
+        attempt: Option<&Attempted>,
+    ) -> Result<Option<Finished>, StoreError> {
+        let own = keys::queue_name(&claim.endpoint, claim.message.scope);
+        let parked = keys::parked_name(&own, &claim.message.id);
+        let queue = if claim.parked { &parked } else { &own };
+        let key = keys::queue(node, queue);
+        let (result, after, hold) = match result {
+            DeliveryResult::Delivered => ("delivered", Duration::ZERO, Duration::ZERO),
+            // It has been there all along.
+            DeliveryResult::Park { after, .. } if claim.parked => ("retry", after, Duration::ZERO),
+            DeliveryResult::Retry { after } => ("retry", after, Duration::ZERO),
+            DeliveryResult::Park { after, hold } => ("park", after, hold),
+            DeliveryResult::Dead => ("dead", Duration::ZERO, Duration::ZERO),
+            DeliveryResult::Forgotten => ("forgotten", Duration::ZERO, Duration::ZERO),
+        };
+        let attempt = attempt.map_or_else(String::new, |attempt| {
+            // Texts and numbers, as above.
+            serde_json::to_string(attempt).unwrap_or_default()
+        });
+        let (dropped, failing): (i64, i64) = self
+            .run(&FINISH, &key, 7, |command| {
+                command
+                    .arg(keys::ready(node))
+                    .arg(keys::claims(node))
+                    .arg(keys::failed(node))
+                    .arg(keys::health(node))
+                    .arg(&key)
+                    .arg(keys::queue(node, &parked))
+                    .arg(keys::delivery(node, &claim.endpoint, &claim.message.id))
+                    .arg(queue)
+                    .arg(claim.token.to_string())
+                    .arg(result)
+                    .arg(millis(after))
+                    .arg(millis(hold))
+                    .arg(&parked)
+                    .arg(keys::node_prefix(node))
+                    .arg(claim.endpoint.as_str())
+                    .arg(&attempt)
+                    .arg(ATTEMPTS_KEPT)
+                    .arg(DEAD_LIMIT)
+                    .arg(self.limits.delivered)
+                    .arg(millis(DELIVERED_KEPT));
+            })
+            .await?;
+        let Ok(dropped) = u64::try_from(dropped) else {
+            return Ok(None);
+        };
+        if dropped > 0 {
+            metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(dropped);
+        }
+        Ok(Some(Finished {
+            failing_for: u64::try_from(failing).ok().map(Duration::from_millis),
+        }))
+    }
+
+    async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError> {
+        let key = keys::ready(node);
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.cmd("TIME");
+        pipe.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
+        let (now, first): ((u64, u64), Vec<(String, u64)>) = self.transaction(&key, &pipe).await?;
+        let now = clock(now);
+        Ok(first
+            .first()
+            .map(|(_, due)| Duration::from_millis(due.saturating_sub(now))))
+    }
+
+    async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
+        let key = keys::outbox(node);
+        let (outbox, queues, lost) = self
+            .run(&BACKLOG, &key, 4, |command| {
+                command
+                    .arg(keys::cursor(node))
+                    .arg(&key)
+                    .arg(keys::ready(node))
+                    .arg(keys::health(node));
+            })
+            .await?;
+        Ok(Backlog {
+            outbox,
+            queues,
+            lost,
+        })
+    }
+
+    async fn endpoint_health(
+        &self,
+        node: NodeId,
+        endpoints: &[EndpointId],
+    ) -> Result<Vec<EndpointHealth>, StoreError> {
+        if endpoints.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = keys::health(node);
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.cmd("TIME");
+        for endpoint in endpoints {
+            pipe.cmd("HMGET").arg(&key);
+            for what in ["ok", "bad", "lost"] {
+                pipe.arg(format!("{endpoint}:{what}"));
+            }
+            for status in [DeliveryStatus::Pending, DeliveryStatus::Dead] {
+                pipe.cmd("ZCARD").arg(keys::log(node, endpoint, status));
+            }
+        }
+        let answer: Vec<Value> = self.transaction(&key, &pipe).await?;
+        let mut answer = answer.into_iter();
+        let now = clock(value(&key, answer.next())?);
+        let ago = |at: Option<u64>| at.map(|at| Duration::from_millis(now.saturating_sub(at)));
+        endpoints
+            .iter()
+            .map(|_| {
+                type Noted = (Option<u64>, Option<u64>, Option<u64>);
+                let (ok, bad, lost): Noted = value(&key, answer.next())?;
+                Ok(EndpointHealth {
+                    delivered_ago: ago(ok),
+                    failing_for: ago(bad),
+                    pending: value(&key, answer.next())?,
+                    dead: value(&key, answer.next())?,
+                    lost: lost.unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    async fn list_deliveries(
+        &self,
+        node: NodeId,
+        endpoint: &EndpointId,
+        status: DeliveryStatus,
+        below: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let key = keys::log(node, endpoint, status);
+        let deliveries = keys::delivery(node, endpoint, "");
+        let mut found = Vec::new();
+        let mut below = below.unwrap_or_default().to_owned();
+        while found.len() < limit {
+            let (last, rows): (String, Vec<Fields>) = self
+                .run(&DELIVERIES_LIST, &key, 1, |command| {
+                    command.arg(&key).arg(&below).arg(limit).arg(&deliveries);
+                })
+                .await?;
+            for fields in rows {
+                found.push(delivery(&deliveries, fields)?);
+            }
+            if last.is_empty() {
+                break;
+            }
+            below = last;
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    async fn read_delivery(
+        &self,
+        node: NodeId,
+        endpoint: &EndpointId,
+        id: &str,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let key = keys::delivery(node, endpoint, id);
+        let mut command: Cmd = redis::cmd("HGETALL");
+        command.arg(&key);
+        let fields: Fields = self.query(&key, &command).await?;
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        delivery(&key, fields).map(Some)
+    }
+
+    async fn redeliver(
+        &self,
+        node: NodeId,
+        endpoint: &EndpointId,
+        id: &str,
+    ) -> Result<bool, StoreError> {
+        let key = keys::delivery(node, endpoint, id);
+        self.run(&REDELIVER, &key, 4, |command| {
+            command
+                .arg(keys::ready(node))
+                .arg(keys::claims(node))
+                .arg(keys::failed(node))
+                .arg(&key)
+                .arg(keys::node_prefix(node))
+                .arg(endpoint.as_str())
+                .arg(id);
+        })
+        .await
+    }
+
+    async fn recover(
+        &self,
+        node: NodeId,
+        endpoint: &EndpointId,
+        from: &str,
+        limit: usize,
+    ) -> Result<Recovered, StoreError> {
+        let key = keys::ready(node);
+        let (count, next): (u64, String) = self
+            .run(&RECOVER, &key, 1, |command| {
+                command
+                    .arg(&key)
+                    .arg(keys::node_prefix(node))
+                    .arg(endpoint.as_str())
+                    .arg(from)
+                    .arg(limit);
+            })
+            .await?;
+        Ok(Recovered {
+            count,
+            next: Some(next).filter(|next| !next.is_empty()),
+        })
+    }
+
+    async fn forget_endpoint(
+        &self,
+        node: NodeId,
+        endpoint: &EndpointId,
+    ) -> Result<u64, StoreError> {
+        let key = keys::health(node);
+        self.run(&FORGET_ENDPOINT, &key, 4, |command| {
+            command.arg(&key);
+            for status in DeliveryStatus::ALL {
+                command.arg(keys::log(node, endpoint, status));
+            }
+            command
+                .arg(endpoint.as_str())
+                .arg(keys::delivery(node, endpoint, ""));
+        })
+        .await
+    }
+}
+
+/// The store's clock in milliseconds, from what `TIME` answers.
+const fn clock((secs, micros): (u64, u64)) -> u64 {
+    secs * 1000 + micros / 1000
+}
+
+/// One of the answers to a transaction.
+fn value<T: redis::FromRedisValue>(key: &str, value: Option<Value>) -> Result<T, StoreError> {
+    super::decode(key, Ok(value.unwrap_or(Value::Nil)))
+}

@@ -1,0 +1,29 @@
+-- Writes records of apps and receivers, if none was written since.
+--
+-- KEYS  1 version, 2 apps, 3 receivers
+-- ARGV  1 the version expected; then for each write the number of its key, the id, the record ('' to remove it)
+-- Answers 1 when it is stored, 0 when the version is another.
+--
+-- What is stored already, word for word, was stored by this very call, whose answer was lost; or by one that wanted the
+-- same.
+local is_there = true
+for n = 2, #ARGV, 3 do
+  if (redis.call('HGET', KEYS[tonumber(ARGV[n])], ARGV[n + 1]) or '') ~= ARGV[n + 2] then
+    is_there = false
+  end
+end
+if is_there then
+  return 1
+end
+if (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then
+  return 0
+end
+for n = 2, #ARGV, 3 do
+  if ARGV[n + 2] == '' then
+    redis.call('HDEL', KEYS[tonumber(ARGV[n])], ARGV[n + 1])
+  else
+    redis.call('HSET', KEYS[tonumber(ARGV[n])], ARGV[n + 1], ARGV[n + 2])
+  end
+end
+redis.call('INCR', KEYS[1])
+return 1

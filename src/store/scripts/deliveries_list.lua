@@ -1,0 +1,18 @@
+-- Rows of the log of a receiver, the latest first.
+--
+-- KEYS  1 log
+-- ARGV  1 below which position ('' from the top), 2 how many to look at, 3 what stands before the id of a delivery in
+--       its key
+-- Answers {the last position that was looked at ('' for none left), {fields and values of each delivery}}.
+local from = ARGV[1] == '' and '+' or '(' .. ARGV[1]
+local positions = redis.call('ZRANGE', KEYS[1], from, '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])
+local rows = {}
+for _, position in ipairs(positions) do
+  local row = redis.call('HGETALL', ARGV[3] .. string.match(position, '^%d+:%d+:(.*)$'))
+  -- Its keeping time is over.
+  if #row > 0 then
+    rows[#rows + 1] = row
+  end
+end
+local last = #positions == tonumber(ARGV[2]) and positions[#positions] or ''
+return { last, rows }

@@ -1,0 +1,28 @@
+-- Makes dead deliveries of a receiver pending again, in their order.
+--
+-- KEYS  1 ready
+-- ARGV  1 what stands before the node's keys, 2 receiver, 3 from which position, 4 how many at most
+-- Answers {how many, where to go on ('' for the end)}.
+local prefix, endpoint = ARGV[1], ARGV[2]
+local dead, pending = prefix .. 'log:dead:' .. endpoint, prefix .. 'log:pending:' .. endpoint
+local most = tonumber(ARGV[4])
+local positions = redis.call('ZRANGE', dead, '[' .. ARGV[3], '+', 'BYLEX', 'LIMIT', 0, most + 1)
+local next = positions[most + 1] or ''
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+local count = 0
+for n = 1, math.min(#positions, most) do
+  local position = positions[n]
+  local id = string.match(position, '^%d+:%d+:(.*)$')
+  local record = prefix .. 'delivery:' .. endpoint .. ':' .. id
+  local queue = redis.call('HGET', record, 'q')
+  redis.call('ZREM', dead, position)
+  if queue then
+    redis.call('HSET', record, 's', 'pending')
+    redis.call('ZADD', pending, 0, position)
+    redis.call('RPUSH', prefix .. 'queue:' .. queue, id)
+    redis.call('ZADD', KEYS[1], 'NX', now, queue)
+    count = count + 1
+  end
+end
+return { count, next }

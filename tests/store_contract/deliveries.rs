@@ -1,0 +1,394 @@
+//! The log of what was sent: what is kept, listed, sent again and forgotten.
+
+use super::*;
+use roomkeeper::store::deliveries::{
+    ATTEMPTS_KEPT, Attempted, Delivery, DeliveryStatus, EndpointHealth, QueueLimits, log_position,
+};
+
+const PENDING: DeliveryStatus = DeliveryStatus::Pending;
+const DELIVERED: DeliveryStatus = DeliveryStatus::Delivered;
+const DEAD: DeliveryStatus = DeliveryStatus::Dead;
+
+fn attempt(at: u64, status: Option<u16>) -> Attempted {
+    let error = status.is_none().then(|| "no answer in time".to_owned());
+    Attempted {
+        at,
+        status,
+        error,
+        ms: 7,
+    }
+}
+
+impl Subject {
+    /// The receiver's answer to a claim.
+    async fn answered(
+        &self,
+        claim: &ClaimedDelivery,
+        result: DeliveryResult,
+        attempt: &Attempted,
+    ) -> Option<Duration> {
+        let store = &self.store;
+        let finish = store.finish_delivery(node(), claim, result, Some(attempt));
+        finish.await.unwrap().expect("the claim holds").failing_for
+    }
+
+    async fn log(&self, of: u8, status: DeliveryStatus) -> Vec<Delivery> {
+        let endpoint = endpoint(of);
+        let rows = self
+            .store
+            .list_deliveries(node(), &endpoint, status, None, 1000);
+        rows.await.unwrap()
+    }
+
+    async fn ids(&self, of: u8, status: DeliveryStatus) -> Vec<String> {
+        let rows = self.log(of, status).await;
+        rows.into_iter().map(|row| row.message.id).collect()
+    }
+
+    async fn one(&self, of: u8, id: &str) -> Option<Delivery> {
+        let endpoint = endpoint(of);
+        let row = self.store.read_delivery(node(), &endpoint, id);
+        row.await.unwrap()
+    }
+
+    async fn health(&self, of: u8) -> EndpointHealth {
+        let of = [endpoint(of)];
+        let health = self.store.endpoint_health(node(), &of);
+        health.await.unwrap()[0]
+    }
+
+    async fn redeliver(&self, of: u8, id: &str) -> bool {
+        self.store
+            .redeliver(node(), &endpoint(of), id)
+            .await
+            .unwrap()
+    }
+}
+
+pub async fn a_delivery_is_listed_from_its_queueing_to_its_end(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(2, 1)])
+        .await;
+    assert_eq!(s.ids(1, PENDING).await, ["msg_2_1", "msg_1_1"]);
+    assert!(s.log(2, PENDING).await.is_empty(), "another receiver");
+    let claims = s.claim(LONG).await;
+    let of = |id: &str| claims.iter().find(|c| c.message.id == id).unwrap();
+    let failed = attempt(1, None);
+    let refused = attempt(2, Some(500));
+    let retry = DeliveryResult::Retry {
+        after: Duration::ZERO,
+    };
+    s.answered(of("msg_1_1"), retry, &failed).await;
+    s.answered(of("msg_2_1"), DeliveryResult::Dead, &refused)
+        .await;
+    let again = s.claim_one(LONG).await;
+    let taken = attempt(3, Some(200));
+    s.answered(&again, DeliveryResult::Delivered, &taken).await;
+    let delivered = s.log(1, DELIVERED).await;
+    assert_eq!(delivered.len(), 1);
+    assert_eq!(delivered[0].message, message(1, 1));
+    assert_eq!(delivered[0].status, DELIVERED);
+    assert_eq!(delivered[0].attempts, [failed, taken]);
+    let dead = s.log(1, DEAD).await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(
+        (&dead[0].message, &dead[0].attempts),
+        (&message(2, 1), &vec![refused])
+    );
+    assert!(s.log(1, PENDING).await.is_empty());
+    assert_eq!(s.one(1, "msg_2_1").await.as_ref(), dead.first());
+    assert_eq!(s.one(1, "msg_3_1").await, None);
+    assert_eq!(s.one(2, "msg_2_1").await, None);
+}
+
+pub async fn the_log_is_read_in_pages_the_latest_first(s: Subject) {
+    for n in 1..=7 {
+        s.queue(&[endpoint(1)], vec![message(n, 1), message(n, 2)])
+            .await;
+    }
+    let mut found = Vec::new();
+    let mut below: Option<String> = None;
+    loop {
+        let endpoint = endpoint(1);
+        let page = s
+            .store
+            .list_deliveries(node(), &endpoint, PENDING, below.as_deref(), 3);
+        let page = page.await.unwrap();
+        let Some(last) = page.last() else { break };
+        below = Some(last.position.clone());
+        found.extend(page.into_iter().map(|row| row.message));
+    }
+    let wanted: Vec<_> = (1..=7)
+        .rev()
+        .flat_map(|n| [message(n, 2), message(n, 1)])
+        .collect();
+    assert_eq!(found, wanted);
+}
+
+pub async fn the_last_attempts_are_kept(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1)]).await;
+    let after = Duration::ZERO;
+    for n in 1..=ATTEMPTS_KEPT + 3 {
+        let claim = s.claim_one(LONG).await;
+        let attempt = attempt(n, Some(500));
+        s.answered(&claim, DeliveryResult::Retry { after }, &attempt)
+            .await;
+    }
+    let kept = s.one(1, "msg_1_1").await.unwrap().attempts;
+    let at: Vec<u64> = kept.iter().map(|attempt| attempt.at).collect();
+    assert_eq!(at, (4..=ATTEMPTS_KEPT + 3).collect::<Vec<_>>());
+}
+
+pub async fn what_is_held_is_dead_and_claimed_by_nobody(s: Subject) {
+    let mut held = delivery(&endpoint(1), &message(1, 1));
+    held.held = true;
+    s.store.enqueue(node(), &held).await.unwrap();
+    assert_eq!(s.claim(LONG).await, []);
+    assert_eq!(s.ids(1, DEAD).await, ["msg_1_1"]);
+    assert_eq!(s.health(1).await.dead, 1);
+    assert_eq!(s.backlog().await.queues, 0);
+}
+
+pub async fn what_is_enqueued_twice_is_sent_once(s: Subject) {
+    let new = delivery(&endpoint(1), &message(1, 1));
+    for _ in 0..2 {
+        s.store.enqueue(node(), &new).await.unwrap();
+    }
+    let claim = s.claim_one(LONG).await;
+    assert_eq!(claim.message, message(1, 1));
+    s.answered(&claim, DeliveryResult::Delivered, &attempt(1, Some(200)))
+        .await;
+    s.store.enqueue(node(), &new).await.unwrap();
+    assert_eq!(s.claim(LONG).await, []);
+}
+
+pub async fn what_is_sent_again_waits_for_nobody_and_begins_anew(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
+        .await;
+    let first = s.claim_one(LONG).await;
+    s.answered(&first, DeliveryResult::Dead, &attempt(1, Some(500)))
+        .await;
+    let second = s.claim_one(LONG).await;
+    s.answered(
+        &second,
+        DeliveryResult::Retry { after: LONG },
+        &attempt(2, None),
+    )
+    .await;
+    assert!(s.redeliver(1, "msg_1_1").await);
+    assert_eq!(s.ids(1, PENDING).await, ["msg_1_2", "msg_1_1"]);
+    let again = s.claim_one(LONG).await;
+    assert_eq!(again.message, message(1, 1));
+    assert_eq!(
+        (again.failed_attempts, again.failing_for),
+        (0, Duration::ZERO)
+    );
+    let taken = attempt(3, Some(200));
+    s.answered(&again, DeliveryResult::Delivered, &taken).await;
+    // What was delivered can be had again, too.
+    assert!(s.redeliver(1, "msg_1_1").await);
+    let again = s.claim_one(LONG).await;
+    s.answered(&again, DeliveryResult::Delivered, &taken).await;
+    assert_eq!(s.one(1, "msg_1_1").await.unwrap().attempts.len(), 3);
+    assert!(!s.redeliver(1, "msg_9_9").await);
+    assert!(!s.redeliver(2, "msg_1_1").await);
+}
+
+pub async fn what_waits_for_its_next_attempt_is_due_at_once_when_asked_for(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
+        .await;
+    let first = s.claim_one(LONG).await;
+    // Under way: it is not sent twice at the same time.
+    assert!(s.redeliver(1, "msg_1_1").await);
+    assert_eq!(s.claim(LONG).await, []);
+    let park = DeliveryResult::Park {
+        after: LONG,
+        hold: LONG,
+    };
+    s.answered(&first, park, &attempt(1, None)).await;
+    assert!(s.redeliver(1, "msg_1_1").await);
+    let parked = s.claim_one(LONG).await;
+    assert_eq!((&parked.message, parked.parked), (&message(1, 1), true));
+    assert_eq!(parked.failed_attempts, 1, "it is the same try");
+    s.answered(&parked, DeliveryResult::Dead, &attempt(2, None))
+        .await;
+    // It is held by the one before it, until it is asked for.
+    assert_eq!(s.claim(LONG).await, []);
+    assert!(s.redeliver(1, "msg_1_2").await);
+    assert_eq!(s.claim_one(LONG).await.message, message(1, 2));
+}
+
+pub async fn what_was_given_up_is_recovered_in_its_order(s: Subject) {
+    let give_up = async |messages: Vec<Message>| {
+        let count = messages.len();
+        s.queue(&[endpoint(1)], messages).await;
+        for _ in 0..count {
+            let claim = s.claim_one(LONG).await;
+            s.answered(&claim, DeliveryResult::Dead, &attempt(1, None))
+                .await;
+        }
+    };
+    give_up(vec![message(1, 1)]).await;
+    let before = s.log(1, DEAD).await[0].position.clone();
+    s.pass(SHORT).await;
+    give_up((2..=6).map(|n| message(1, n)).collect()).await;
+    let since = before.split(':').next().unwrap().parse::<u64>().unwrap() + 1;
+    let mut from = Some(log_position(Timestamp::from_millis(since)));
+    let mut counts = Vec::new();
+    let receiver = endpoint(1);
+    while let Some(position) = from {
+        let recovered = s.store.recover(node(), &receiver, &position, 2);
+        let recovered = recovered.await.unwrap();
+        counts.push(recovered.count);
+        from = recovered.next;
+    }
+    assert_eq!(counts, [2, 2, 1]);
+    assert_eq!(s.ids(1, DEAD).await, ["msg_1_1"], "it is older");
+    for n in 2..=6 {
+        let claim = s.claim_one(LONG).await;
+        assert_eq!(claim.message, message(1, n));
+        s.answered(&claim, DeliveryResult::Delivered, &attempt(2, Some(200)))
+            .await;
+    }
+    let other = endpoint(2);
+    let nobody = s.store.recover(node(), &other, "", 2);
+    assert_eq!(nobody.await.unwrap().count, 0);
+}
+
+pub async fn a_receivers_failing_is_told_from_its_first_failure_on(s: Subject) {
+    assert_eq!(s.health(1).await, EndpointHealth::default());
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(2, 1)])
+        .await;
+    let claims = s.claim(LONG).await;
+    let retry = DeliveryResult::Retry {
+        after: Duration::ZERO,
+    };
+    let failing = s.answered(&claims[0], retry, &attempt(1, None)).await;
+    assert!(failing.unwrap() < LONG);
+    s.pass(SHORT).await;
+    let failing = s.answered(&claims[1], retry, &attempt(2, Some(500))).await;
+    assert!(failing.unwrap() >= SHORT, "{failing:?}");
+    let health = s.health(1).await;
+    assert!(health.failing_for.unwrap() >= SHORT);
+    assert_eq!((health.delivered_ago, health.pending), (None, 2));
+    let claims = s.claim(LONG).await;
+    let taken = attempt(3, Some(200));
+    let after = s.answered(&claims[0], DeliveryResult::Delivered, &taken);
+    assert_eq!(after.await, None);
+    let health = s.health(1).await;
+    assert!(health.delivered_ago.unwrap() < LONG);
+    assert_eq!((health.failing_for, health.pending), (None, 1));
+    // What ends without an attempt says nothing of the receiver.
+    assert!(s.finish(&claims[1], DeliveryResult::Dead).await);
+    let health = s.health(1).await;
+    assert_eq!(
+        (health.failing_for, health.pending, health.dead),
+        (None, 0, 1)
+    );
+    assert_eq!(s.health(2).await, EndpointHealth::default());
+}
+
+pub async fn a_forgotten_receiver_leaves_nothing_but_what_is_pending(s: Subject) {
+    s.queue(
+        &[endpoint(1), endpoint(2)],
+        (1..=3).map(|n| message(n, 1)).collect(),
+    )
+    .await;
+    let mut claims = s.claim(LONG).await;
+    claims.retain(|claim| claim.endpoint == endpoint(1));
+    let taken = attempt(1, Some(200));
+    s.answered(&claims[0], DeliveryResult::Delivered, &taken)
+        .await;
+    s.answered(&claims[1], DeliveryResult::Dead, &attempt(2, None))
+        .await;
+    let forget = async || s.store.forget_endpoint(node(), &endpoint(1)).await.unwrap();
+    assert_eq!(forget().await, 1);
+    assert!(s.log(1, DELIVERED).await.is_empty() && s.log(1, DEAD).await.is_empty());
+    assert!(s.finish(&claims[2], DeliveryResult::Forgotten).await);
+    assert_eq!(forget().await, 0);
+    assert_eq!(s.one(1, &claims[2].message.id).await, None);
+    assert_eq!(s.health(1).await, EndpointHealth::default());
+    assert_eq!(s.log(2, PENDING).await.len(), 3, "the other is as it was");
+}
+
+pub async fn of_what_was_delivered_the_last_are_kept(s: Subject) {
+    let limits = QueueLimits {
+        delivered: 3,
+        ..QueueLimits::default()
+    };
+    let s = s.limited(limits);
+    for n in 1..=5 {
+        s.queue(&[endpoint(1)], vec![message(n, 1)]).await;
+        let claim = s.claim_one(LONG).await;
+        s.answered(&claim, DeliveryResult::Delivered, &attempt(1, Some(200)))
+            .await;
+    }
+    assert_eq!(s.ids(1, DELIVERED).await, ["msg_5_1", "msg_4_1", "msg_3_1"]);
+    assert_eq!(s.one(1, "msg_2_1").await, None);
+}
+
+pub async fn beyond_the_bound_nothing_is_queued_and_that_is_counted(s: Subject) {
+    let limits = QueueLimits {
+        pending: 3,
+        ..QueueLimits::default()
+    };
+    let s = s.limited(limits);
+    for n in 1..=5 {
+        let receivers = [endpoint(1), endpoint(2)];
+        s.queue(
+            &receivers[..if n == 1 { 2 } else { 1 }],
+            vec![message(n, 1)],
+        )
+        .await;
+    }
+    let health = s.health(1).await;
+    assert_eq!((health.pending, health.lost), (3, 2));
+    assert_eq!(s.health(2).await.lost, 0, "others have room");
+    // The outbox has a bound of its own. What is committed is committed all the same.
+    let mut commit = change(vec![write(room(1), Version::ABSENT)]);
+    commit.outbox = (10..=15).map(|n| message(n, 1)).collect();
+    s.apply(&commit).await;
+    s.apply(&commit).await;
+    let batch = s.store.read_outbox(node(), 100).await.unwrap();
+    let ids: Vec<_> = batch.messages.iter().map(|m| m.id.as_str()).collect();
+    assert_eq!(ids, ["msg_10_1", "msg_11_1", "msg_12_1"]);
+    assert_eq!(s.version(room(1)).await, Version(1));
+    let backlog = s.backlog().await;
+    assert_eq!(
+        (backlog.outbox, backlog.lost),
+        (3, 3),
+        "said twice, counted once"
+    );
+    let moved = s.store.fan_out(node(), &batch.from, &batch.to, &[]);
+    assert!(moved.await.unwrap());
+    let mut commit = change(vec![write(room(1), Version(1))]);
+    commit.outbox = vec![message(16, 1)];
+    s.apply(&commit).await;
+    assert_eq!((s.backlog().await.outbox, s.backlog().await.lost), (1, 3));
+}
+
+pub async fn a_receiver_is_written_from_the_version_it_was_decided_on(s: Subject) {
+    let (one, two) = (endpoint(1), endpoint(2));
+    let app = app();
+    let both = [
+        AppsWrite::App(&app, "a1"),
+        AppsWrite::Endpoint(&one, Some("e1")),
+    ];
+    assert!(put(&s, 0, &both).await);
+    assert!(
+        put(&s, 0, &both).await,
+        "sent again, for its answer was lost"
+    );
+    assert!(!put(&s, 0, &[AppsWrite::Endpoint(&two, Some("e2"))]).await);
+    assert!(put(&s, 1, &[AppsWrite::Endpoint(&two, Some("e2"))]).await);
+    let all = s.store.read_apps(Some(1)).await.unwrap().unwrap();
+    let (e1, e2) = ("e1".to_owned(), "e2".to_owned());
+    assert_eq!(all.endpoints, [(one.clone(), e1), (two.clone(), e2)]);
+    assert_eq!(all.records.len(), 1);
+    assert!(put(&s, 2, &[AppsWrite::Endpoint(&one, None)]).await);
+    assert!(
+        put(&s, 2, &[AppsWrite::Endpoint(&one, None)]).await,
+        "it is gone"
+    );
+    let all = s.store.read_apps(None).await.unwrap().unwrap();
+    assert_eq!((all.version, all.endpoints.len()), (3, 1));
+}

@@ -1,0 +1,79 @@
+//! A store behind a gate: what tests need of one that fails, hangs or panics where it is told to.
+//!
+//! `store_behind!(roomkeeper, Gated)` implements the store for `Gated`, whose method
+//! `async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError>` decides over each call by its name.
+//! The first argument is the crate's name as the test has it: the unit tests are inside of it.
+
+macro_rules! store_behind {
+    ($root:ident, $gated:ty) => {
+        const _: () = {
+            use std::time::Duration;
+
+            use $root::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
+            use $root::store::apps::{AppsWrite, StoredApps};
+            use $root::store::deliveries::{
+                Attempted, Backlog, ClaimedDelivery, Deliveries, Delivery, DeliveryResult,
+                DeliveryStatus, EndpointHealth, Finished, NewDelivery, OutboxBatch, OutboxCursor,
+                Recovered,
+            };
+            use $root::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
+            use $root::store::{
+                Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, ListEntry,
+                ListOf, NameOutcome, NodeRecords, Record, Store, StoreError, ViewEntry, ViewId,
+                ViewKind,
+            };
+            use $root::time::Timestamp;
+            use uuid::Uuid;
+
+            store_behind! { @pass Store for $gated:
+                ping() -> ();
+                acquire_lease(node: NodeId, owner: Uuid, ttl: Duration) -> LeaseOutcome;
+                release_lease(lease: Lease) -> ();
+                read_apps(known: Option<u64>) -> Option<StoredApps>;
+                put_apps(expected: u64, writes: &[AppsWrite<'_>]) -> bool;
+                read(entity: EntityId) -> Option<Record>;
+                read_head(entity: EntityId) -> Option<Record>;
+                read_node(node: NodeId) -> NodeRecords;
+                commit(commit: &Commit) -> CommitOutcome;
+                due(node: NodeId, now: Timestamp, limit: usize) -> Vec<EntityId>;
+                list(node: NodeId, kind: EntityKind, app: &AppId, after: Option<&str>, limit: usize) -> Vec<ListEntry>;
+                read_views(node: NodeId, views: &[ViewId]) -> Vec<Option<String>>;
+                list_views(node: NodeId, kind: ViewKind, of: ListOf<'_>, after: Option<&str>, limit: usize) -> Vec<ViewEntry>;
+                reserve_name(app: &AppId, name: &RoomName, room: RoomId, ttl: Duration) -> NameOutcome;
+                confirm_name(app: &AppId, name: &RoomName, room: RoomId) -> bool;
+                free_name(app: &AppId, name: &RoomName, room: RoomId) -> ();
+                take_cooldown(about: EntityId, group: &str, holder: Uuid, window: Duration) -> Cooldown;
+                refund_cooldown(about: EntityId, group: &str, holder: Uuid) -> ();
+                begin_command(command: &Command, hold: Duration) -> CommandStart;
+                finish_command(command: &Command, answer: &CommandAnswer, keep: Duration) -> bool;
+                forget_command(command: &Command) -> ();
+                take_tokens(app: &AppId, rate: Rate, want: u32) -> Tokens;
+            }
+            store_behind! { @pass Deliveries for $gated:
+                read_outbox(node: NodeId, limit: usize) -> OutboxBatch;
+                fan_out(node: NodeId, from: &OutboxCursor, to: &OutboxCursor, deliveries: &[NewDelivery]) -> bool;
+                enqueue(node: NodeId, delivery: &NewDelivery) -> ();
+                claim_deliveries(node: NodeId, visibility: Duration, limit: usize) -> Vec<ClaimedDelivery>;
+                finish_delivery(node: NodeId, claim: &ClaimedDelivery, result: DeliveryResult, attempt: Option<&Attempted>) -> Option<Finished>;
+                next_delivery(node: NodeId) -> Option<Duration>;
+                backlog(node: NodeId) -> Backlog;
+                endpoint_health(node: NodeId, endpoints: &[EndpointId]) -> Vec<EndpointHealth>;
+                list_deliveries(node: NodeId, endpoint: &EndpointId, status: DeliveryStatus, below: Option<&str>, limit: usize) -> Vec<Delivery>;
+                read_delivery(node: NodeId, endpoint: &EndpointId, id: &str) -> Option<Delivery>;
+                redeliver(node: NodeId, endpoint: &EndpointId, id: &str) -> bool;
+                recover(node: NodeId, endpoint: &EndpointId, from: &str, limit: usize) -> Recovered;
+                forget_endpoint(node: NodeId, endpoint: &EndpointId) -> u64;
+            }
+        };
+    };
+    (@pass $trait:ident for $gated:ty: $($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        #[async_trait::async_trait]
+        impl $trait for $gated {
+            $(
+                async fn $name(&self, $($arg: $type),*) -> Result<$out, StoreError> {
+                    $trait::$name(self.gate(stringify!($name)).await?, $($arg),*).await
+                }
+            )*
+        }
+    };
+}
