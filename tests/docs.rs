@@ -204,6 +204,7 @@ fn every_route_is_documented() {
     let documented = documented(&read("README.md"));
     for (file, prefix) in [
         ("src/api/gateway/mod.rs", "/api/v1"),
+        ("src/api/webhooks/mod.rs", "/api/v1"),
         ("src/api/voipbin/mod.rs", "/v1.0"),
         ("src/api/admin/mod.rs", ""),
     ] {

@@ -221,23 +221,31 @@ fn link(api: &mut OpenApi) {
         .collect();
     for (operation, (id, own)) in operations(api).zip(&takers) {
         let answers = &mut operation.responses.responses;
-        for (_, status, expression, parameter) in SOURCES.iter().filter(|source| source.0 == id) {
-            for (taker, names) in &takers {
-                if names.contains(*parameter) {
-                    let link = LinkBuilder::new()
-                        .operation_id(taker)
-                        .parameter(*parameter, *expression);
-                    add_link(answers, status, taker, link);
-                }
+        for (taker, names) in &takers {
+            // One link for all that this answer can say of what the other takes.
+            let mut links: BTreeMap<&str, LinkBuilder> = BTreeMap::new();
+            let sources = SOURCES.iter().filter(|source| source.0 == id);
+            for (_, status, expression, parameter) in
+                sources.filter(|source| names.contains(source.3))
+            {
+                let link = links.remove(status);
+                let link = link.unwrap_or_else(|| LinkBuilder::new().operation_id(taker));
+                links.insert(status, link.parameter(*parameter, *expression));
+            }
+            for (status, link) in links {
+                add_link(answers, status, taker, link);
             }
         }
         if own.contains("cursor") {
             let link = LinkBuilder::new()
                 .operation_id(id)
                 .parameter("cursor", "$response.body#/cursor");
-            let link = match own.contains("room_id") {
-                true => link.parameter("room_id", "$response.body#/room_id"),
-                false => link,
+            let link = if own.contains("room_id") {
+                link.parameter("room_id", "$response.body#/room_id")
+            } else if own.contains("id") {
+                link.parameter("id", "$request.path.id")
+            } else {
+                link
             };
             add_link(answers, "200", "next", link);
         }

@@ -148,6 +148,8 @@ fn with_ids(path: &str) -> String {
         .replace("{uuid}", &session_id("acW68", 1).to_string())
         .replace("{conference_id}", &Uuid::from_u128(1).to_string())
         .replace("{conferencecall_id}", &Uuid::from_u128(1).to_string())
+        .replace("{id}", "ep_0")
+        .replace("{webhook_id}", &format!("msg_{}", "0".repeat(32)))
         .replace("{recording_id}", &Uuid::from_u128(1).to_string())
 }
 
@@ -219,7 +221,7 @@ async fn a_limit_of_any_size_is_documented_and_taken() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 6);
+    assert_eq!(seen, 7);
     let beyond = format!("/api/v1/conferences?limit={}", u128::MAX);
     assert_eq!(world.get(&beyond).await.status.as_u16(), 200);
 }
@@ -295,7 +297,7 @@ fn links_lead_from_each_id_to_every_operation_that_takes_it() {
     }
     for operation in &operations {
         let id = operation["operationId"].as_str().unwrap();
-        for parameter in ["room_id", "uuid", "cursor"] {
+        for parameter in ["room_id", "uuid", "id", "webhook_id", "cursor"] {
             let is_reached = reached.contains(&(id, parameter));
             assert_eq!(takes(operation, parameter), is_reached, "{id} {parameter}");
         }

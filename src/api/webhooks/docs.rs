@@ -27,6 +27,16 @@ use crate::api::gateway::{Failure, limit};
 ))]
 pub(crate) struct Paths;
 
+/// A webhook endpoint.
+#[derive(ToSchema)]
+#[schema(as = WebhookEndpointId, pattern = "^ep_[a-z0-9]{1,64}$")]
+pub(super) struct EndpointIdText(String);
+
+/// The `webhook-id` of an event.
+#[derive(ToSchema)]
+#[schema(as = WebhookId, pattern = "^msg_[0-9a-f]{32}$")]
+pub(super) struct WebhookIdText(String);
+
 /// What became of an event for a receiver.
 #[derive(ToSchema)]
 #[schema(as = DeliveryStatus, rename_all = "snake_case")]
@@ -86,10 +96,14 @@ struct DeliveryQuery {
     cursor: Option<String>,
 }
 
+const ENDPOINT: &str = "ep_b15d4a82272357b381b5eb5e5a2a9a5d";
+const MESSAGE: &str = "msg_018f3c2a9b1d7cc2a3f0b1c2d3e4f5a6";
+
 /// List the app's webhook endpoints
 #[utoipa::path(
     get, path = "/api/v1/webhooks", tag = "webhooks",
-    responses((status = 200, description = "Those of the configuration, then the others by time of creation.", body = EndpointList))
+    responses((status = 200, description = "Those of the configuration, then the others by time of creation.", body = EndpointList,
+         example = json!({"webhooks": [{"id": ENDPOINT, "url": "https://example.com/hook", "events": ["conference.*"], "enabled": true, "disabled_reason": null, "disabled_at": null, "configured": false, "created_at": "2026-05-06T12:34:56Z"}]})))
 )]
 fn webhooks() {}
 
@@ -100,7 +114,8 @@ fn webhooks() {}
     post, path = "/api/v1/webhooks", tag = "webhooks",
     request_body(content = WebhookRequest, example = json!({"url": "https://example.com/hook", "events": ["conference.*"]})),
     responses(
-        (status = 201, description = "It is made, and gets what happens from now on.", body = MadeEndpoint),
+        (status = 201, description = "It is made, and gets what happens from now on.", body = MadeEndpoint,
+         example = json!({"id": ENDPOINT, "url": "https://example.com/hook", "events": ["conference.*"], "enabled": true, "disabled_reason": null, "disabled_at": null, "configured": false, "created_at": "2026-05-06T12:34:56Z", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})),
         (status = 409, description = "The app has one with this URL (`detail.id`), or has 16 already.", body = Failure),
     )
 )]
@@ -109,9 +124,10 @@ fn create_webhook() {}
 /// Read a webhook endpoint
 #[utoipa::path(
     get, path = "/api/v1/webhooks/{id}", tag = "webhooks",
-    params(("id" = String, Path, description = "The endpoint.")),
+    params(("id" = EndpointIdText, Path, description = "The endpoint.")),
     responses(
-        (status = 200, description = "What it is, and how it is.", body = EndpointDetail),
+        (status = 200, description = "What it is, and how it is.", body = EndpointDetail,
+         example = json!({"id": ENDPOINT, "url": "https://example.com/hook", "events": ["conference.*"], "enabled": true, "disabled_reason": null, "disabled_at": null, "configured": false, "created_at": "2026-05-06T12:34:56Z", "pending": 0, "dead": 0, "lost": 0, "last_success_at": "2026-05-06T12:34:56.672025Z", "failing_since": null})),
         (status = 404, description = "The app has no such endpoint.", body = Failure),
     )
 )]
@@ -122,10 +138,11 @@ fn webhook() {}
 /// One of the configuration can be disabled and enabled here, and nothing else.
 #[utoipa::path(
     patch, path = "/api/v1/webhooks/{id}", tag = "webhooks",
-    params(("id" = String, Path, description = "The endpoint.")),
+    params(("id" = EndpointIdText, Path, description = "The endpoint.")),
     request_body(content = WebhookChange, example = json!({"enabled": true})),
     responses(
-        (status = 200, description = "It is changed.", body = EndpointRow),
+        (status = 200, description = "It is changed.", body = EndpointRow,
+         example = json!({"id": ENDPOINT, "url": "https://example.com/hook", "events": ["conference.*"], "enabled": true, "disabled_reason": null, "disabled_at": null, "configured": false, "created_at": "2026-05-06T12:34:56Z"})),
         (status = 404, description = "The app has no such endpoint.", body = Failure),
         (status = 409, description = "It is in the configuration, or the app has another with this URL.", body = Failure),
     )
@@ -137,9 +154,10 @@ fn change_webhook() {}
 /// With it goes what was not delivered.
 #[utoipa::path(
     delete, path = "/api/v1/webhooks/{id}", tag = "webhooks",
-    params(("id" = String, Path, description = "The endpoint.")),
+    params(("id" = EndpointIdText, Path, description = "The endpoint.")),
     responses(
-        (status = 200, description = "It gets nothing more.", body = EndpointRef),
+        (status = 200, description = "It gets nothing more.", body = EndpointRef,
+         example = json!({"id": ENDPOINT})),
         (status = 404, description = "The app has no such endpoint.", body = Failure),
         (status = 409, description = "It is in the configuration.", body = Failure),
     )
@@ -151,10 +169,11 @@ fn delete_webhook() {}
 /// For 24 hours bodies are signed with both.
 #[utoipa::path(
     post, path = "/api/v1/webhooks/{id}/rotate-secret", tag = "webhooks",
-    params(("id" = String, Path, description = "The endpoint.")),
+    params(("id" = EndpointIdText, Path, description = "The endpoint.")),
     request_body(content = WebhookRotation, example = json!({})),
     responses(
-        (status = 200, description = "It has another.", body = NewSecret),
+        (status = 200, description = "It has another.", body = NewSecret,
+         example = json!({"id": ENDPOINT, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "replaced_until": "2026-05-07T12:34:56Z"})),
         (status = 404, description = "The app has no such endpoint.", body = Failure),
         (status = 409, description = "It is in the configuration.", body = Failure),
     )
@@ -166,9 +185,10 @@ fn rotate_webhook_secret() {}
 /// It is called `webhook.test`, goes to this endpoint alone, and is delivered and logged as any other.
 #[utoipa::path(
     post, path = "/api/v1/webhooks/{id}/test", tag = "webhooks",
-    params(("id" = String, Path, description = "The endpoint.")),
+    params(("id" = EndpointIdText, Path, description = "The endpoint.")),
     responses(
-        (status = 202, description = "It is on its way.", body = Redelivery),
+        (status = 202, description = "It is on its way.", body = Redelivery,
+         example = json!({"id": MESSAGE, "status": "pending"})),
         (status = 404, description = "The app has no such endpoint.", body = Failure),
     )
 )]
@@ -179,10 +199,11 @@ fn test_webhook() {}
 /// Everything dead that was queued since then, in its order, also what came while the endpoint was disabled.
 #[utoipa::path(
     post, path = "/api/v1/webhooks/{id}/recover", tag = "webhooks",
-    params(("id" = String, Path, description = "The endpoint.")),
+    params(("id" = EndpointIdText, Path, description = "The endpoint.")),
     request_body(content = WebhookRecovery, example = json!({"since": "2026-05-06T12:00:00Z"})),
     responses(
-        (status = 202, description = "It is on its way.", body = RecoveredCount),
+        (status = 202, description = "It is on its way.", body = RecoveredCount,
+         example = json!({"recovered": 3})),
         (status = 404, description = "The app has no such endpoint.", body = Failure),
         (status = 409, description = "It is disabled.", body = Failure),
     )
@@ -195,9 +216,10 @@ fn recover_webhook() {}
 /// again.
 #[utoipa::path(
     get, path = "/api/v1/webhooks/{id}/deliveries", tag = "webhooks",
-    params(("id" = String, Path, description = "The endpoint."), DeliveryQuery),
+    params(("id" = EndpointIdText, Path, description = "The endpoint."), DeliveryQuery),
     responses(
-        (status = 200, description = "A page: 50 unless asked otherwise, 200 at most.", body = DeliveryList),
+        (status = 200, description = "A page: 50 unless asked otherwise, 200 at most.", body = DeliveryList,
+         example = json!({"deliveries": [{"id": MESSAGE, "event": "call.new", "session_uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "sequence": 1, "status": "dead", "created_at": "2026-05-06T12:34:56.672025Z", "attempts": [{"at": "2026-05-06T12:34:56.680025Z", "status": 500, "error": null, "ms": 12}]}], "cursor": ""})),
         (status = 404, description = "The app has no such endpoint.", body = Failure),
     )
 )]
@@ -207,11 +229,12 @@ fn deliveries() {}
 #[utoipa::path(
     get, path = "/api/v1/webhooks/{id}/deliveries/{webhook_id}", tag = "webhooks",
     params(
-        ("id" = String, Path, description = "The endpoint."),
-        ("webhook_id" = String, Path, description = "The delivery's `webhook-id`."),
+        ("id" = EndpointIdText, Path, description = "The endpoint."),
+        ("webhook_id" = WebhookIdText, Path, description = "The delivery's `webhook-id`."),
     ),
     responses(
-        (status = 200, description = "The delivery with its body.", body = DeliveryDetail),
+        (status = 200, description = "The delivery with its body.", body = DeliveryDetail,
+         example = json!({"id": MESSAGE, "event": "call.new", "session_uuid": "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11", "sequence": 1, "status": "dead", "created_at": "2026-05-06T12:34:56.672025Z", "attempts": [{"at": "2026-05-06T12:34:56.680025Z", "status": 500, "error": null, "ms": 12}], "body": {"event": "call.new"}})),
         (status = 404, description = "There is no such endpoint or delivery.", body = Failure),
     )
 )]
@@ -223,11 +246,12 @@ fn delivery() {}
 #[utoipa::path(
     post, path = "/api/v1/webhooks/{id}/deliveries/{webhook_id}/redeliver", tag = "webhooks",
     params(
-        ("id" = String, Path, description = "The endpoint."),
-        ("webhook_id" = String, Path, description = "The delivery's `webhook-id`."),
+        ("id" = EndpointIdText, Path, description = "The endpoint."),
+        ("webhook_id" = WebhookIdText, Path, description = "The delivery's `webhook-id`."),
     ),
     responses(
-        (status = 202, description = "It is on its way.", body = Redelivery),
+        (status = 202, description = "It is on its way.", body = Redelivery,
+         example = json!({"id": MESSAGE, "status": "pending"})),
         (status = 404, description = "There is no such endpoint or delivery.", body = Failure),
         (status = 409, description = "The endpoint is disabled.", body = Failure),
     )

@@ -114,7 +114,7 @@ pub(super) struct EndpointList {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Webhook)]
 pub(super) struct EndpointRow {
-    #[schema(pattern = "^ep_[a-z0-9]{1,64}$")]
+    #[schema(value_type = docs::EndpointIdText)]
     id: String,
     url: String,
     events: Vec<String>,
@@ -164,6 +164,7 @@ pub(super) struct MadeEndpoint {
 #[derive(Serialize, ToSchema)]
 #[schema(as = WebhookSecret)]
 pub(super) struct NewSecret {
+    #[schema(value_type = docs::EndpointIdText)]
     id: String,
     /// What bodies are signed with: `whsec_` and base64. It is not shown again.
     secret: String,
@@ -175,6 +176,7 @@ pub(super) struct NewSecret {
 #[derive(Serialize, ToSchema)]
 #[schema(as = WebhookRef)]
 pub(super) struct EndpointRef {
+    #[schema(value_type = docs::EndpointIdText)]
     id: String,
 }
 
@@ -198,7 +200,7 @@ pub(super) struct DeliveryList {
 #[schema(as = Delivery)]
 pub(super) struct DeliveryRow {
     /// Its `webhook-id`.
-    #[schema(pattern = "^msg_[0-9a-f]{32}$")]
+    #[schema(value_type = docs::WebhookIdText)]
     id: String,
     event: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -242,6 +244,7 @@ pub(super) struct DeliveryDetail {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Redelivery)]
 pub(super) struct Redelivery {
+    #[schema(value_type = docs::WebhookIdText)]
     id: String,
     #[schema(value_type = docs::Status)]
     status: DeliveryStatus,
