@@ -21,3 +21,4 @@ mod paging;
 mod playback;
 mod stop;
 mod walk;
+mod webhooks;

@@ -46,8 +46,11 @@ impl Got {
             .expect("an event has a sequence")
     }
 
-    /// The room it counts in, or the call.
+    /// The room it counts in, or the call; of what is of neither, the endpoint that it is about.
     pub fn scope(&self) -> &str {
+        if self.event().starts_with("webhook.") {
+            return self.body["data"]["endpoint_id"].as_str().unwrap();
+        }
         let scope = if self.event().starts_with("conference.") {
             "room_id"
         } else {
@@ -172,7 +175,7 @@ impl Receiver {
         let mut by_place: HashMap<(String, u64), String> = HashMap::new();
         let mut order: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         let mut refused: HashMap<String, Instant> = HashMap::new();
-        for got in arrived {
+        for got in arrived.into_iter().filter(|got| got.sequence() > 0) {
             let first = by_id
                 .entry(got.id.clone())
                 .or_insert_with(|| got.body.clone());

@@ -1,0 +1,96 @@
+//! An app sees to its own receivers while the program runs, as the documentation says.
+
+use serde_json::json;
+
+use crate::program::poll;
+use crate::program::receiver::{Receiver, SECRET};
+use crate::program::world::{Setup, Store};
+
+const PATH: &str = "/webhooks";
+
+async fn from_its_making_to_its_removal(store: Store) {
+    let world = Setup::on(store).start().await;
+    let api = &world.controller;
+    api.until_ready().await;
+    let own = Receiver::start().await;
+
+    // Made while the program runs, it gets what happens from now on.
+    let wanted = json!({"url": own.url, "events": ["conference.*"], "secret": SECRET});
+    let made = api.ask("POST", PATH, Some(&wanted)).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let id = made.body["id"].as_str().unwrap().to_owned();
+    let path = format!("{PATH}/{id}");
+    let room = world.room("first").await;
+    own.first(&room, "conference.created").await;
+    let test = api.ask("POST", &format!("{path}/test"), None).await;
+    assert_eq!(test.status, 202, "{}", test.body);
+    let arrived = own.first(&id, "webhook.test").await;
+    assert_eq!(test.body["id"], arrived.id);
+
+    // It says that it is gone: nothing is sent to it, and the other receiver is told.
+    own.answer(410);
+    let second = world.room("second").await;
+    world.receiver.first(&id, "webhook.disabled").await;
+    let held = world.room("third").await;
+    world.receiver.first(&held, "conference.created").await;
+    let shown = api.get(&path).await.body;
+    assert_eq!(
+        (&shown["enabled"], &shown["disabled_reason"]),
+        (&json!(false), &json!("gone"))
+    );
+    let dead = format!("{path}/deliveries?status=dead");
+    let dead = poll::until("both are held", poll::PATIENCE, async || {
+        let rows = api.get(&dead).await.body["deliveries"].as_array().cloned();
+        rows.filter(|rows| rows.len() == 2)
+    })
+    .await;
+    assert_eq!(dead[1]["attempts"][0]["status"], 410);
+    assert_eq!(
+        dead[0]["attempts"],
+        json!([]),
+        "it came when nobody was called"
+    );
+    assert_eq!(own.refused(&second), 1);
+
+    // It is there again, and gets what it missed, in order.
+    own.answer(204);
+    let enable = json!({"enabled": true});
+    let enabled = api.ask("PATCH", &path, Some(&enable)).await;
+    assert_eq!(enabled.body["enabled"], true);
+    let since = json!({"since": shown["created_at"]});
+    let recover = format!("{path}/recover");
+    let recovered = api.ask("POST", &recover, Some(&since)).await;
+    assert_eq!(recovered.body, json!({"recovered": 2}));
+    own.first(&second, "conference.created").await;
+    let late = own.first(&held, "conference.created").await;
+    assert_eq!(dead[0]["id"], late.id);
+    own.check_story();
+
+    // What it has it can have again, under the same id.
+    let one = format!("{path}/deliveries/{}/redeliver", late.id);
+    let again = api.ask("POST", &one, None).await;
+    assert_eq!(again.status, 202, "{}", again.body);
+    poll::until("it comes again", poll::PATIENCE, async || {
+        let all = own.all();
+        (all.iter().filter(|got| got.id == late.id).count() == 2).then_some(())
+    })
+    .await;
+
+    // Removed, it gets nothing: what comes after is only told to the other.
+    let gone = api.ask("DELETE", &path, None).await;
+    assert_eq!(gone.status, 200, "{}", gone.body);
+    let after = world.room("fourth").await;
+    world.receiver.first(&after, "conference.created").await;
+    assert!(own.delivered(&after).is_empty());
+    assert_eq!(api.get(&path).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_its_making_to_its_removal_in_memory() {
+    from_its_making_to_its_removal(Store::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_its_making_to_its_removal_on_redis() {
+    from_its_making_to_its_removal(Store::Redis).await;
+}
