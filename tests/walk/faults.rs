@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::kills::member_id;
 use crate::program::poll::{self, PATIENCE};
 use crate::program::switch::DID;
 use crate::program::world::{PASSWORD, Setup, Store, World};
@@ -34,7 +33,7 @@ impl InRoom {
 
     /// Somebody else than the controller changes the member.
     async fn somebody_says(&self, world: &World, what: &str) {
-        let id = member_id(world, &self.room, &self.channel).await;
+        let id = world.member_id(&self.room, &self.channel).await;
         let said = world
             .fs(&format!("conference {} {what} {id}", self.room))
             .await;
@@ -135,192 +134,6 @@ async fn garbage_from_the_node_costs_the_connection_and_nothing_else() {
         world.controller.operator("/healthz").await.unwrap().status,
         200
     );
-    inside.is_whole(&world).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_cut_in_the_middle_of_a_frame() {
-    let world = Setup::on(Store::Memory).start().await;
-    let inside = InRoom::new(&world).await;
-    let sim = world.switch.sim();
-    let cut = sim.drop_connections(true);
-    assert!(cut >= 2, "both connections were cut");
-    inside.somebody_says(&world, "unmute").await;
-    let begun = Instant::now();
-    world
-        .receiver
-        .first(&inside.room, "conference.member.unmuted")
-        .await;
-    // 3 s from the reconnect, which takes a tenth of a second; the rest is for a machine that is busy.
-    assert!(
-        begun.elapsed() < Duration::from_secs(6),
-        "{:?}",
-        begun.elapsed()
-    );
-    poll::until("the cut is counted", PATIENCE, async || {
-        (sim.faults().torn >= 2).then_some(())
-    })
-    .await;
-    until_metric(&world, RECONNECTS, "connection=\"event\"", 1.0).await;
-    until_metric(&world, RECONNECTS, "connection=\"command\"", 1.0).await;
-    inside.somebody_says(&world, "mute").await;
-    world
-        .receiver
-        .first(&inside.room, "conference.member.muted")
-        .await;
-    inside.is_whole(&world).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_node_dies_and_comes_back() {
-    let world = Setup::on(Store::Redis).start().await;
-    let inside = InRoom::new(&world).await;
-    let parked = world.call("1002").await;
-    let sim = world.switch.sim();
-    let core = sim.snapshot().core_uuid;
-    sim.restart().await.unwrap();
-    assert_eq!(sim.faults().restarts, 1);
-    assert_ne!(sim.snapshot().core_uuid, core, "it is another run");
-
-    let left = world
-        .receiver
-        .first(&inside.room, "conference.member.left")
-        .await;
-    assert_eq!(left.body["data"]["reason"], "orphan", "{}", left.body);
-    assert_eq!(left.body["session_uuid"], *inside.session);
-    for session in [&inside.session, &parked] {
-        world.receiver.first(session, "call.hangup").await;
-        let answer = world.controller.get(&format!("/sessions/{session}")).await;
-        assert_eq!(answer.status, 404, "{}", answer.body);
-    }
-    let path = format!("/conferences/{}", inside.room);
-    let answer = world.controller.get(&path).await;
-    assert_eq!(answer.status, 200, "the room lives on: {}", answer.body);
-    assert_eq!(answer.body["members"], 0);
-
-    // And can be used.
-    world.controller.until_synced().await;
-    let session = world.call("1003").await;
-    world.join(&session, &inside.room).await;
-    world.check_members(&inside.room).await;
-    world.receiver.check_story();
-    let names: Vec<_> = world
-        .receiver
-        .delivered(&inside.room)
-        .iter()
-        .map(|got| got.event().to_owned())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "conference.created",
-            "conference.member.joined",
-            "conference.member.left",
-            "conference.member.joined"
-        ],
-        "joined and left alternate"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn events_that_are_silently_lost_are_found_by_the_next_snapshot() {
-    let mut setup = Setup::on(Store::Memory);
-    setup.resync_interval = 2;
-    let world = setup.start().await;
-    let inside = InRoom::new(&world).await;
-    let hung_up = world.call("1003").await;
-    let sim = world.switch.sim();
-
-    inside.somebody_says(&world, "unmute").await;
-    inside.somebody_says(&world, "mute").await;
-    world
-        .receiver
-        .first(&inside.room, "conference.member.muted")
-        .await;
-    sim.lose_events_about(Some(&inside.room));
-    inside.somebody_says(&world, "unmute").await;
-    let told = world
-        .receiver
-        .nth(&inside.room, "conference.member.unmuted", 2)
-        .await;
-    assert!(told.synthesized(), "{}", told.body);
-    sim.lose_events_about(None);
-    let of_a_change = sim.faults().core.dropped;
-    assert!(of_a_change > 0, "they were lost");
-
-    let channel = world.channel(&hung_up);
-    sim.lose_events_about(Some(channel));
-    assert!(sim.hang_up(channel, "NORMAL_CLEARING"));
-    let told = world.receiver.first(&hung_up, "call.hangup").await;
-    assert!(told.synthesized(), "{}", told.body);
-    sim.lose_events_about(None);
-    assert!(sim.faults().core.dropped > of_a_change, "they were lost");
-    let drift = world
-        .controller
-        .metric("roomkeeper_reconciler_drift_total", "")
-        .await;
-    assert!(drift >= 2.0, "what a snapshot reveals is counted: {drift}");
-    inside.somebody_says(&world, "mute").await;
-    world
-        .receiver
-        .nth(&inside.room, "conference.member.muted", 2)
-        .await;
-    inside.is_whole(&world).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_hangs_costs_its_callers_a_bounded_time() {
-    let mut setup = Setup::on(Store::Memory);
-    setup.command_timeout = 1;
-    let world = setup.start().await;
-    let inside = InRoom::new(&world).await;
-    let sim = world.switch.sim();
-    sim.stall(true);
-    let unmute = format!("/sessions/{}/commands/conference/unmute", inside.session);
-    for attempt in ["the first", "the second"] {
-        let answer = world
-            .controller
-            .once("POST", &unmute, Some(&json!({})))
-            .await
-            .unwrap();
-        assert!(
-            matches!(answer.status, 503 | 504),
-            "{attempt}: {} {}",
-            answer.status,
-            answer.body
-        );
-        assert!(answer.took < Duration::from_secs(4), "{:?}", answer.took);
-        assert_eq!(answer.body["success"], false);
-        if answer.status == 503 {
-            assert!(answer.retry_after.is_some_and(|s| s >= 1));
-        }
-    }
-    let timeouts = world
-        .controller
-        .metric("roomkeeper_node_commands_total", "outcome=\"timeout\"")
-        .await;
-    assert!(timeouts >= 1.0, "the node did not answer: {timeouts}");
-    // What needs no node does not wait for it.
-    let answer = world
-        .controller
-        .once("GET", &format!("/conferences/{}", inside.room), None)
-        .await
-        .unwrap();
-    assert_eq!(answer.status, 200);
-    assert!(answer.took < Duration::from_secs(1), "{:?}", answer.took);
-
-    sim.stall(false);
-    // The command was on its way, and is carried out late: that is told as any other change.
-    world
-        .receiver
-        .first(&inside.room, "conference.member.unmuted")
-        .await;
-    inside.somebody_says(&world, "mute").await;
-    world
-        .receiver
-        .first(&inside.room, "conference.member.muted")
-        .await;
-    assert!(sim.faults().stalled > 0, "it did hang");
     inside.is_whole(&world).await;
 }
 
