@@ -17,6 +17,7 @@ use crate::program::world::{PASSWORD, Setup, World};
 use crate::report::Report;
 
 pub const RECONNECTS: &str = "roomkeeper_esl_reconnects_total";
+pub const RESYNCS: &str = "roomkeeper_reconciler_resyncs_total";
 
 /// How large a row's numbers are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +76,7 @@ impl Stage {
 
     pub async fn scene_on(&self, switch: Switch, mut setup: Setup) -> Scene {
         let proxy = Proxy::start(switch.address()).await;
-        setup.by_way_of = Some(proxy.address);
+        setup.by_way_of.get_or_insert(proxy.address);
         let world = setup.start_with(switch).await;
         world.controller.until_ready().await;
         world.controller.until_synced().await;

@@ -54,6 +54,8 @@ struct Rule {
 struct Rules {
     next: u64,
     rules: Vec<Rule>,
+    /// What the node is asked instead of the next `api` command.
+    instead: Option<String>,
 }
 
 /// Which connections are meant. The one for events is known by its subscription to HEARTBEAT.
@@ -188,6 +190,16 @@ impl Proxy {
             id: self.rules.lock().unwrap().add(act),
             rules: Arc::clone(&self.rules),
         }
+    }
+
+    /// The node is asked this instead of the next command that is sent to it by `api`, on any connection.
+    pub fn replace_command(&self, api: &str) {
+        self.rules.lock().unwrap().instead = Some(format!("api {api}\n\n"));
+    }
+
+    /// Whether the command that was to be replaced has been.
+    pub fn replaced(&self) -> bool {
+        self.rules.lock().unwrap().instead.is_none()
     }
 
     /// Ends these connections at once. Returns how many.
@@ -336,7 +348,18 @@ async fn carry(client: TcpStream, to: SocketAddr, rules: Arc<Mutex<Rules>>, ways
                     ways.lock().unwrap().push(Way { events, fate });
                 }
             }
-            to_node.write_all(&bytes[..n]).await?;
+            // A client writes whole commands.
+            let instead = bytes[..n]
+                .starts_with(b"api ")
+                .then(|| rules.lock().unwrap().instead.take())
+                .flatten();
+            let mut rest = &bytes[..n];
+            if let Some(instead) = instead {
+                to_node.write_all(instead.as_bytes()).await?;
+                let end = rest.windows(2).position(|two| two == b"\n\n");
+                rest = end.map_or(&[], |end| &rest[end + 2..]);
+            }
+            to_node.write_all(rest).await?;
         }
     };
     let reading = read(from_node, line, &rules);
