@@ -60,6 +60,31 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
         until_metric(controller, RECONNECTS, EVENTS, before + 1.0).await;
         slowest = slowest.max(took);
     }
+    // A connection that goes while a snapshot is under way takes the fence along: the snapshot must not wait for it.
+    let fence = scene
+        .proxy
+        .hold_events(|event| event.contains("Event-Subclass: roomkeeper%3A%3Afence\n"));
+    assert_eq!(scene.proxy.cut(Which::Events), 1);
+    fence.until_held("roomkeeper").await;
+    fence.lose();
+    assert_eq!(
+        scene.proxy.cut(Which::Events),
+        1,
+        "the next one was cut, too"
+    );
+    let took = scene
+        .next("conference.member.unmuted", async || {
+            scene.somebody_says("unmute").await
+        })
+        .await;
+    assert!(took < stage.within(Duration::from_secs(3)), "{took:?}");
+    slowest = slowest.max(took);
+    scene
+        .next("conference.member.muted", async || {
+            scene.somebody_says("mute").await
+        })
+        .await;
+
     // What happens while nobody listens is found out as well.
     let cut = scene.proxy.cut(Which::Both);
     assert_eq!(cut, 2, "both connections were cut");
@@ -73,7 +98,7 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
         .await;
     scene
         .report(
-            format!("event torn: {times}, both connections cut: 1"),
+            format!("event torn: {times}, fence lost: 1, both connections cut: 1"),
             "resynced within 3 s; I1 I3 I4",
             Some(slowest),
         )
