@@ -21,6 +21,7 @@ mod server;
 
 mod connection;
 mod node;
+mod store;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ const AT_A_TIME: usize = 4;
 fn rows() -> Vec<Row> {
     let mut rows = connection::rows();
     rows.extend(node::rows());
+    rows.extend(store::rows());
     rows.sort_by_key(|row| row.number);
     rows
 }
