@@ -189,6 +189,11 @@ async fn redis_stopped(stage: &Stage) -> Report {
         .receiver
         .first(&scene.parked, "call.hangup")
         .await;
+    let told = begun.elapsed();
+    assert!(
+        told < stage.within(Duration::from_secs(5)),
+        "told after {told:?}"
+    );
     // Whether a name was reserved is not known to a caller that was told 503: it is free, or frees itself some time later,
     // and there is one room under it at most.
     if stage.form == Form::Long {
