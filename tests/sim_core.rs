@@ -392,3 +392,23 @@ fn consistent(truth: &Snapshot, seed: u64) {
         }
     }
 }
+
+#[test]
+fn a_command_that_sleeps_holds_back_what_follows_on_its_connection_only() {
+    let mut node = Node::new(MediaPace::default());
+    node.core
+        .handle_command(node.conn, "api msleep 500", node.now);
+    node.core
+        .handle_command(node.conn, "api echo later", node.now);
+    assert_eq!(node.output(), "");
+    let call = node.core.call_in(InboundCall::default(), node.now);
+    node.core.advance(node.now + SECOND / 4);
+    assert!(!node.told().is_empty(), "{call} is told of meanwhile");
+    assert_eq!(node.output(), "");
+    node.core.advance(node.now + SECOND / 2);
+    let said = node.output();
+    assert!(
+        said.find("+OK").unwrap() < said.find("later").unwrap(),
+        "{said}"
+    );
+}

@@ -127,8 +127,8 @@ async fn raise_fence(
     node.fence(token).await?;
     match tokio::time::timeout(FENCE_PATIENCE, fence).await {
         Ok(Ok(fence)) => Ok(fence),
-        Ok(Err(_)) => Err(ResyncError::Stopped),
-        Err(_) => Err(ResyncError::NoFence),
+        // Or it is known already that it will not.
+        Ok(Err(_)) | Err(_) => Err(ResyncError::NoFence),
     }
 }
 

@@ -7,6 +7,7 @@
 mod support;
 
 mod app;
+mod fence;
 mod lease;
 mod paced;
 mod panics;

@@ -6,6 +6,12 @@ use std::net::TcpListener;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Longer than a signal takes; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Ports are given out from here on: below the range that connections take theirs from, so that a server that was
 /// killed finds its port free when it comes back.
@@ -64,6 +70,43 @@ pub fn spawn(command: Command) -> Child {
         .recv()
         .expect("the thread lives")
         .expect("setpriv starts")
+}
+
+/// Stops a process: it keeps its connections and does nothing. Returns when it has stopped.
+pub async fn pause(pid: Pid) {
+    kill_process(pid, Signal::STOP).expect("the process runs");
+    until_state(pid, |state| state == 'T').await;
+}
+
+/// Lets a process go on that was stopped.
+pub async fn resume(pid: Pid) {
+    kill_process(pid, Signal::CONT).expect("the process runs");
+    until_state(pid, |state| state != 'T').await;
+}
+
+async fn until_state(pid: Pid, wanted: impl Fn(char) -> bool) {
+    let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let stat = std::fs::read_to_string(&path).expect("the process runs");
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        if state.is_some_and(&wanted) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the signal has no effect");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// How much memory a process has, in KiB.
+pub fn resident(pid: Pid) -> u64 {
+    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let status = std::fs::read_to_string(path).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
+        .expect("a process has memory")
 }
 
 /// Whether a program is found.

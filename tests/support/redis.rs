@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 
 use super::process::{self, free_port, spawn};
 
@@ -105,37 +105,19 @@ impl RedisServer {
 
     /// Stops it: it holds its connections and answers nothing.
     pub async fn pause(&self) {
-        kill_process(self.pid(), Signal::STOP).expect("redis-server was running");
-        self.until_state(|state| state == 'T').await;
+        process::pause(self.pid()).await;
     }
 
     /// Lets it go on.
     pub async fn resume(&self) {
-        kill_process(self.pid(), Signal::CONT).expect("redis-server was running");
-        self.until_state(|state| state != 'T').await;
-    }
-
-    async fn until_state(&self, wanted: impl Fn(char) -> bool) {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let stat = std::fs::read_to_string(&path).expect("redis-server is running");
-            let state = stat
-                .rsplit_once(") ")
-                .and_then(|(_, rest)| rest.chars().next());
-            if state.is_some_and(&wanted) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "the signal has no effect");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        process::resume(self.pid()).await;
     }
 
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 

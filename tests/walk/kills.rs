@@ -139,20 +139,6 @@ async fn killed_while_webhooks_wait() {
     at_every_step(Moment::Undelivered, &TOLD).await;
 }
 
-/// The number that FreeSWITCH knows a member by.
-pub async fn member_id(world: &World, room: &str, channel: &str) -> u64 {
-    let text = world.fs("conference json_list compact").await;
-    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
-    list.as_array()
-        .unwrap()
-        .iter()
-        .filter(|c| c["conference_name"] == room)
-        .flat_map(|c| c["members"].as_array().unwrap())
-        .find(|m| m["uuid"] == channel)
-        .and_then(|m| m["id"].as_u64())
-        .expect("a member")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_in_freeswitch_meanwhile_is_told_after_the_restart() {
     let world = Setup::on(Store::Redis).start().await;
@@ -179,10 +165,10 @@ pub async fn meanwhile(mut world: World) {
     world.controller.kill();
     let said = world.fs(&format!("uuid_kill {gone_channel}")).await;
     assert!(said.contains("OK"), "{said}");
-    let id = member_id(&world, &room, &kicked_channel).await;
+    let id = world.member_id(&room, &kicked_channel).await;
     let said = world.fs(&format!("conference {room} kick {id}")).await;
     assert!(said.contains("OK"), "{said}");
-    let id = member_id(&world, &room, &unmuted_channel).await;
+    let id = world.member_id(&room, &unmuted_channel).await;
     let said = world.fs(&format!("conference {room} unmute {id}")).await;
     assert!(said.contains("OK"), "{said}");
     let new = world.switch.place_call("1004", PASSWORD).await;

@@ -328,9 +328,14 @@ impl Actor {
             self.follow_lease();
             self.follow_link();
             self.read_again().await;
-            let mut items: Vec<Item> = fresh.drain(..).map(Item::News).collect();
+            // A fence and the word that it is waited for come by different ways: the word is heard first.
+            let (waits, asked): (Vec<Work>, Vec<Work>) = asked
+                .drain(..)
+                .partition(|work| matches!(work, Work::AwaitFence { .. }));
+            let mut items: Vec<Item> = waits.into_iter().map(Item::Work).collect();
+            items.extend(fresh.drain(..).map(Item::News));
             items.extend(self.own.drain(..).map(Item::Work));
-            items.extend(asked.drain(..).map(Item::Work));
+            items.extend(asked.into_iter().map(Item::Work));
             self.add_due(&mut items).await;
             if !items.is_empty() {
                 self.step(items).await;

@@ -165,6 +165,8 @@ impl Actor {
         if self.lease.take().is_some() {
             tracing::warn!(node.id = %self.id(), why, "this replica does not reconcile the node any more");
             self.parts.node.want_events(false);
+            // They are not heard any more.
+            self.fences.clear();
         }
         self.forget();
     }

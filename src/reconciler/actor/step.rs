@@ -413,8 +413,10 @@ impl Actor {
         let mut waiting: HashMap<usize, Waiting> = HashMap::new();
         for (index, item) in items.into_iter().enumerate() {
             match item {
-                // They wake the actor; what they tell is read from the connection's own status.
-                Item::News(FromNode::Up | FromNode::Down) => {}
+                // It wakes the actor; what it tells is read from the connection's own status.
+                Item::News(FromNode::Up) => {}
+                // As does this; and a fence that was under way went with the connection.
+                Item::News(FromNode::Down) => self.fences.clear(),
                 Item::News(FromNode::Fence {
                     token,
                     core,
@@ -551,9 +553,12 @@ impl Actor {
     /// Lets go of something that cannot be applied now.
     pub(super) fn skip(&mut self, item: Item) {
         match item {
-            Item::News(FromNode::Up | FromNode::Down) => {}
+            Item::News(FromNode::Up) => {}
+            Item::News(FromNode::Down) => self.fences.clear(),
+            // What was told before it is not known to be applied.
+            Item::News(FromNode::Fence { token, .. }) => drop(self.fences.remove(&token)),
             Item::NodeLost => self.lost = false,
-            Item::News(FromNode::News(_) | FromNode::Fence { .. }) | Item::Due(_) => {}
+            Item::News(FromNode::News(_)) | Item::Due(_) => {}
             Item::Work(Work::Resynced(result)) => self.resynced(result),
             // Dropping a reply tells the one who waits.
             Item::Work(work) => refuse(work, || {

@@ -83,6 +83,12 @@ impl Core {
                 };
                 format!("{}\n", up / divisor)
             }
+            "msleep" => {
+                let millis: u64 = first.parse().unwrap_or(0);
+                let at = self.now.saturating_add(millis.saturating_mul(1_000));
+                self.schedule(at, Task::Done(pending, "+OK\n"));
+                return None;
+            }
             "echo" => arg.to_owned(),
             "version" => match first {
                 "short" => format!(

@@ -175,6 +175,8 @@ enum Task {
     PlayOpened(u64, conference_api::Play),
     Job(u64),
     Sql(String),
+    /// A command that took its time has its answer.
+    Done(u64, &'static str),
     Heartbeat,
     AuthTimeout(ConnId),
     ShutdownNotice,
@@ -525,6 +527,7 @@ impl Core {
             Task::PlayOpened(pending, play) => self.play_opened(pending, &play),
             Task::Job(pending) => self.run_job(pending),
             Task::Sql(uuid) => self.refresh_row(&uuid),
+            Task::Done(pending, body) => self.finish(pending, body.to_owned()),
             Task::Heartbeat => self.heartbeat(),
             Task::AuthTimeout(conn) => {
                 if let Some(state) = self.conns.get_mut(&conn)

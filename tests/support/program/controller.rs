@@ -64,11 +64,17 @@ pub struct Controller {
     admin: u16,
     app: String,
     client: reqwest::Client,
+    environment: Vec<(String, String)>,
 }
 
 impl Controller {
     /// Starts the program. `rest` is the configuration but for the listeners.
     pub fn start(app: &str, rest: &str) -> Self {
+        Self::start_under(app, rest, Vec::new())
+    }
+
+    /// The same, with this in its environment.
+    pub fn start_under(app: &str, rest: &str, environment: Vec<(String, String)>) -> Self {
         // The second of two tests finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
@@ -85,13 +91,18 @@ impl Controller {
             .build()
             .unwrap();
         Self {
-            child: launch(&dir),
+            child: launch(&dir, &environment),
             dir,
             http,
             admin,
             app: app.to_owned(),
             client,
+            environment,
         }
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// The port of the APIs, on loopback.
@@ -116,11 +127,11 @@ impl Controller {
 
     /// Starts it again after a [`Controller::kill`], as it was.
     pub fn start_again(&mut self) {
-        self.child = launch(&self.dir);
+        self.child = launch(&self.dir, &self.environment);
     }
 
     pub fn terminate(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        kill_process(self.pid(), Signal::TERM).unwrap();
     }
 
     /// Waits for its end.
@@ -138,6 +149,12 @@ impl Controller {
             (answer.status == 200).then_some(answer.body)
         })
         .await
+    }
+
+    /// Whether it reconciles its first node.
+    pub async fn owns(&self) -> bool {
+        let nodes = self.operator("/admin/nodes").await;
+        nodes.is_some_and(|nodes| nodes.body["nodes"][0]["owned_elsewhere"] == false)
     }
 
     /// Waits until the node is its own and has been synced.
@@ -270,7 +287,7 @@ impl Controller {
     }
 }
 
-fn launch(dir: &tempfile::TempDir) -> Child {
+fn launch(dir: &tempfile::TempDir, environment: &[(String, String)]) -> Child {
     let log: PathBuf = dir.path().join("log");
     let log: File = OpenOptions::new()
         .create(true)
@@ -282,6 +299,7 @@ fn launch(dir: &tempfile::TempDir) -> Child {
         .args(["serve", "--config"])
         .arg(dir.path().join("roomkeeper.toml"))
         .env("ROOMKEEPER_LOG__FILTER", "info,roomkeeper=debug")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
         .stderr(log);
     process::spawn(command)

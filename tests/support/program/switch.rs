@@ -3,6 +3,7 @@
 //! Owns how calls come in, and what others than the controller do to the server. What is true is asked of the server
 //! itself, over a connection of our own.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::{Child, Stdio};
@@ -225,6 +226,29 @@ impl Switch {
             .await
             .unwrap()
             .expect("the server answers us")
+    }
+
+    /// The channels that there are, of those that came in here.
+    pub async fn channels(&self, sim_password: &str) -> BTreeSet<String> {
+        let text = self.api(sim_password, "show channels as json").await;
+        let list: Value = serde_json::from_str(&text).unwrap_or_default();
+        let rows = list["rows"].as_array().cloned().unwrap_or_default();
+        let all = rows.iter().filter_map(|row| row["uuid"].as_str());
+        match self {
+            Self::Sim(_) => all.map(str::to_owned).collect(),
+            Self::Real { calls, .. } => {
+                let calls = calls.lock().unwrap();
+                let ours = all.filter(|uuid| calls.iter().any(|call| call == uuid));
+                ours.map(str::to_owned).collect()
+            }
+        }
+    }
+
+    /// Whether the server answers us.
+    pub async fn answers(&self, sim_password: &str) -> bool {
+        let (address, password) = self.door(sim_password);
+        let asked = tokio::task::spawn_blocking(move || ask(address, &password, "status"));
+        asked.await.unwrap().is_ok_and(|said| said.contains("UP"))
     }
 
     /// Ends calls, where nothing can be waited for: at the end of a test.

@@ -35,6 +35,7 @@ pub struct Setup {
     pub lease_ttl: u32,
     pub resync_interval: u32,
     pub command_timeout: u32,
+    pub lost_after: u32,
     /// The time between commands: a walk that is not about it goes on at once.
     pub cooldowns: bool,
     /// Requests a second for each app; 0: no limit.
@@ -64,6 +65,7 @@ impl Setup {
             // No test waits for one by accident.
             resync_interval: 600,
             command_timeout: 5,
+            lost_after: 120,
             cooldowns: false,
             app_rate: 0,
             action_timeout: 300,
@@ -122,6 +124,7 @@ directory = "{}"
 lease_ttl = {}
 resync_interval = {}
 command_timeout = {}
+lost_after = {}
 [limits]
 app_rate = {}
 cooldowns = {}
@@ -140,6 +143,7 @@ dids = ["{DID}"]
             self.lease_ttl,
             self.resync_interval,
             self.command_timeout,
+            self.lost_after,
             self.app_rate,
             self.cooldowns,
             self.by_way_of.unwrap_or_else(|| switch.address()),
@@ -170,6 +174,7 @@ dids = ["{DID}"]
             switch,
             node,
             app,
+            config,
             directory,
             _recordings: recordings,
         }
@@ -184,6 +189,7 @@ pub struct World {
     pub switch: Switch,
     pub node: String,
     pub app: String,
+    config: String,
     directory: PathBuf,
     _recordings: tempfile::TempDir,
 }
@@ -193,6 +199,29 @@ impl World {
     pub fn kill_and_start_again(&mut self) {
         self.controller.kill();
         self.controller.start_again();
+    }
+
+    /// One more controller, on the same store and nodes, but for what is changed in its configuration.
+    pub fn replica(
+        &self,
+        change: impl FnOnce(String) -> String,
+        environment: Vec<(String, String)>,
+    ) -> Controller {
+        Controller::start_under(&self.app, &change(self.config.clone()), environment)
+    }
+
+    /// The number that FreeSWITCH knows a member by.
+    pub async fn member_id(&self, room: &str, channel: &str) -> u64 {
+        let text = self.fs("conference json_list compact").await;
+        let list: Value = serde_json::from_str(&text).unwrap();
+        list.as_array()
+            .unwrap()
+            .iter()
+            .filter(|c| c["conference_name"] == room)
+            .flat_map(|c| c["members"].as_array().unwrap())
+            .find(|m| m["uuid"] == channel)
+            .and_then(|m| m["id"].as_u64())
+            .expect("a member")
     }
 
     /// Where a recording is written.
@@ -237,9 +266,9 @@ impl World {
         session
     }
 
-    /// A room of this name.
+    /// A room of this name, on the first node.
     pub async fn room(&self, name: &str) -> String {
-        let body = serde_json::json!({ "name": name });
+        let body = serde_json::json!({ "name": name, "node": self.node });
         let answer = self
             .controller
             .ask("POST", "/conferences", Some(&body))

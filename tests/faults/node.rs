@@ -1,0 +1,487 @@
+//! The node itself: it dies, hangs, blocks, floods.
+
+use std::time::{Duration, Instant};
+
+use roomkeeper::sim::core::Core;
+use roomkeeper::sim::{SimConfig, SimNode};
+use serde_json::json;
+
+use crate::program::poll;
+use crate::program::switch::{DID, Switch};
+use crate::program::world::{PASSWORD, Setup, Store};
+use crate::report::{Report, rows};
+use crate::scene::{Scene, Stage, settles};
+use crate::server::ServerProcess;
+use crate::support::process;
+
+rows![
+    3 node_killed_and_restarted(real),
+    4 node_stopped(real),
+    8 room_recreated_under_the_same_name(real),
+    9 command_blocks(real),
+    10 event_storm,
+];
+
+async fn core(scene: &Scene) -> String {
+    match &scene.world.switch {
+        Switch::Sim(sim) => sim.snapshot().core_uuid,
+        Switch::Real { .. } => scene.world.fs("eval ${core_uuid}").await,
+    }
+}
+
+async fn node_killed_and_restarted(stage: &Stage) -> Report {
+    let scene = stage.scene(Setup::on(Store::Redis)).await;
+    let world = &scene.world;
+    let before = core(&scene).await;
+    match &world.switch {
+        Switch::Sim(sim) => {
+            sim.restart().await.unwrap();
+            assert_eq!(sim.faults().restarts, 1);
+        }
+        Switch::Real { .. } => {
+            let mut server = ServerProcess::of(world).await;
+            server.kill().await;
+            server.start_again(world).await;
+        }
+    }
+    let begun = Instant::now();
+    assert_ne!(core(&scene).await, before, "it is another run");
+    for n in 1..=2 {
+        let left = world
+            .receiver
+            .nth(&scene.room, "conference.member.left", n)
+            .await;
+        assert_eq!(left.body["data"]["reason"], "orphan", "{}", left.body);
+    }
+    for session in [&scene.session, &scene.other, &scene.parked] {
+        world.receiver.first(session, "call.hangup").await;
+        let answer = world.controller.get(&format!("/sessions/{session}")).await;
+        assert_eq!(answer.status, 404, "{}", answer.body);
+    }
+    let recovery = begun.elapsed();
+    let answer = world
+        .controller
+        .get(&format!("/conferences/{}", scene.room))
+        .await;
+    assert_eq!(answer.status, 200, "the room lives on: {}", answer.body);
+    assert_eq!(answer.body["members"], 0);
+
+    // And can be used.
+    world.controller.until_synced().await;
+    let session = world.call("1004").await;
+    world.join(&session, &scene.room).await;
+    let names: Vec<_> = world.receiver.delivered(&scene.room);
+    let names: Vec<&str> = names.iter().map(|got| got.event()).collect();
+    let (joined, left) = ("conference.member.joined", "conference.member.left");
+    assert_eq!(
+        names,
+        ["conference.created", joined, joined, left, left, joined],
+        "one left for each member, and nothing else"
+    );
+    scene
+        .report_quietly(
+            "restarts: 1, another Core-UUID",
+            "one left (orphan) a member, one hangup a call, the room lives on; I1 I3 I4",
+            Some(recovery),
+        )
+        .await
+}
+
+/// Stops the node, and lets it go on also when the row fails.
+enum Stopped<'a> {
+    Sim(&'a Switch),
+    Real(ServerProcess),
+}
+
+impl Stopped<'_> {
+    async fn go_on(&self) {
+        match self {
+            Self::Sim(switch) => switch.sim().stall(false),
+            Self::Real(server) => server.resume().await,
+        }
+    }
+}
+
+async fn node_stopped(stage: &Stage) -> Report {
+    let other = Switch::simulated(PASSWORD).await;
+    let mut setup = Setup::on(Store::Redis);
+    setup.command_timeout = stage.pick(1, 5);
+    setup.more_nodes = vec![("other".to_owned(), other.address())];
+    let scene = stage.scene(setup).await;
+    let world = &scene.world;
+    let (controller, receiver) = (&world.controller, &world.receiver);
+    let room = controller
+        .ask(
+            "POST",
+            "/conferences",
+            Some(&json!({ "name": "beside", "node": "other" })),
+        )
+        .await;
+    assert_eq!(room.status, 201, "{}", room.body);
+    let beside = room.body["room_id"].as_str().unwrap().to_owned();
+
+    let stopped = match &world.switch {
+        switch @ Switch::Sim(sim) => {
+            sim.stall(true);
+            Stopped::Sim(switch)
+        }
+        Switch::Real { .. } => {
+            let server = ServerProcess::of(world).await;
+            server.pause().await;
+            Stopped::Real(server)
+        }
+    };
+    let begun = Instant::now();
+    let span = Duration::from_secs(stage.pick(3, 60));
+    let unmute = format!("/sessions/{}/commands/conference/unmute", scene.session);
+    let bound = Duration::from_secs(stage.pick(1, 5)) + Duration::from_secs(1);
+    let (mut commands, mut slowest, mut slowest_beside) = (0, Duration::ZERO, Duration::ZERO);
+    let mut calls = 0;
+    while begun.elapsed() < span {
+        let answer = controller
+            .once("POST", &unmute, Some(&json!({})))
+            .await
+            .unwrap();
+        // 409: it was given once, and what became of it is not known yet.
+        assert!(
+            matches!(answer.status, 409 | 503 | 504),
+            "{} {}",
+            answer.status,
+            answer.body
+        );
+        assert_eq!(answer.body["success"], false);
+        if answer.status == 503 {
+            assert!(answer.retry_after.is_some_and(|s| s >= 1));
+        }
+        commands += 1;
+        slowest = slowest.max(answer.took);
+        // What needs no node does not wait for it.
+        let read = controller
+            .once("GET", &format!("/conferences/{}", scene.room), None)
+            .await;
+        let read = read.unwrap();
+        assert_eq!(read.status, 200);
+        assert!(read.took < Duration::from_secs(1), "{:?}", read.took);
+        // The other node: a call comes in, joins, and is told of.
+        let at = Instant::now();
+        calls += 1;
+        let session = format!(
+            "other-{}",
+            other.sim().call_in(DID, &format!("2{calls:03}"), &[])
+        );
+        receiver.first(&session, "call.new").await;
+        world.join(&session, &beside).await;
+        slowest_beside = slowest_beside.max(at.elapsed());
+    }
+    assert!(slowest < stage.within(bound), "a command took {slowest:?}");
+    assert!(
+        slowest_beside < stage.within(Duration::from_secs(1)),
+        "the other node's callers waited {slowest_beside:?}"
+    );
+    stopped.go_on().await;
+    let begun = Instant::now();
+    if let Switch::Sim(sim) = &world.switch {
+        assert!(sim.faults().stalled > 0, "it did hang");
+    }
+    controller.until_synced().await;
+    poll::until("the node is up again", poll::PATIENCE, async || {
+        let nodes = controller.operator("/admin/nodes").await?.body;
+        (nodes["nodes"][0]["link"] == "up").then_some(())
+    })
+    .await;
+    // A command that was on its way is carried out late, and told as any other change.
+    receiver
+        .first(&scene.room, "conference.member.unmuted")
+        .await;
+    let recovery = begun.elapsed();
+    assert_eq!(scene.count("conference.member.left"), 0, "nobody left");
+    scene
+        .report(
+            format!("stopped for {span:?}, {commands} commands meanwhile"),
+            format!(
+                "each answered in {slowest:.1?}, calls of another node joined in {slowest_beside:.1?}; I1 I3"
+            ),
+            Some(recovery),
+        )
+        .await
+}
+
+async fn room_recreated_under_the_same_name(stage: &Stage) -> Report {
+    let scene = stage.scene(Setup::on(Store::Redis)).await;
+    let world = &scene.world;
+    let times = stage.pick(2, 10);
+    let begun = Instant::now();
+
+    // FreeSWITCH ends a conference with its last member, and makes another one under the same name for the next.
+    let mut members = vec![scene.session.clone(), scene.other.clone()];
+    for n in 0..times {
+        let old = conference_uuid(&scene).await;
+        let channels: Vec<String> = members
+            .iter()
+            .map(|session| format!("Unique-ID: {}\n", world.channel(session)))
+            .collect();
+        let about_old = format!("Conference-Unique-ID: {old}\n");
+        let held = scene.proxy.hold_events(move |event| {
+            event.contains(&about_old) || channels.iter().any(|id| event.contains(id))
+        });
+        for session in &members {
+            scene.hangs_up(session).await;
+        }
+        poll::until("the old one is gone", poll::PATIENCE, async || {
+            world
+                .switch
+                .members(PASSWORD, &scene.room)
+                .await
+                .is_none()
+                .then_some(())
+        })
+        .await;
+        held.until_held("Action: conference-destroy\n").await;
+        let new = world.call(&format!("4{n:03}")).await;
+        // All of the new one's is told before the old one's end.
+        world.join(&new, &scene.room).await;
+        assert_ne!(conference_uuid(&scene).await, old, "it is another one");
+        held.release();
+        for session in &members {
+            world.receiver.first(session, "call.hangup").await;
+        }
+        assert_eq!(
+            world.place(&new).await,
+            ("in_room".to_owned(), Some(scene.room.clone()))
+        );
+        members = vec![new];
+    }
+
+    // The same for a room that is deleted, and made again under its name.
+    let mut room = scene.room.clone();
+    for n in 0..times {
+        let new = world.call(&format!("5{n:03}")).await;
+        let about_old = format!("Conference-Name: {room}\n");
+        let held = scene
+            .proxy
+            .hold_events(move |event| event.contains(&about_old));
+        let answer = world
+            .controller
+            .ask("DELETE", &format!("/conferences/{room}"), None)
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let recreated = poll::until("the name can be had", poll::PATIENCE, async || {
+            let body = json!({ "name": "faults", "node": world.node });
+            let answer = world
+                .controller
+                .once("POST", "/conferences", Some(&body))
+                .await
+                .ok()?;
+            (answer.status == 201).then(|| answer.body["room_id"].as_str().unwrap().to_owned())
+        })
+        .await;
+        assert_ne!(recreated, room);
+        world.join(&new, &recreated).await;
+        held.release();
+        world.receiver.first(&room, "conference.destroyed").await;
+        assert_eq!(
+            world.place(&new).await,
+            ("in_room".to_owned(), Some(recreated.clone()))
+        );
+        let told = world.receiver.delivered(&recreated);
+        let told: Vec<&str> = told.iter().map(|got| got.event()).collect();
+        assert_eq!(told, ["conference.created", "conference.member.joined"]);
+        room = recreated;
+    }
+    scene
+        .report_quietly(
+            format!("conference ends told late: {times}, rooms deleted and made again: {times}"),
+            "the old one's end leaves the new one alone; I1 I3 I4",
+            Some(begun.elapsed() / (2 * times)),
+        )
+        .await
+}
+
+async fn conference_uuid(scene: &Scene) -> String {
+    let text = scene.world.fs("conference json_list").await;
+    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let rooms = list.as_array().unwrap();
+    let room = rooms.iter().find(|c| c["conference_name"] == *scene.room);
+    room.unwrap()["conference_uuid"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+async fn command_blocks(stage: &Stage) -> Report {
+    let mut setup = Setup::on(Store::Redis);
+    setup.command_timeout = stage.pick(1, 5);
+    let scene = stage.scene(setup).await;
+    let controller = &scene.world.controller;
+    let times = stage.pick(10, 100);
+    let unblocked = latency(&scene, times).await;
+
+    let span = Duration::from_secs(stage.pick(4, 30));
+    scene
+        .proxy
+        .replace_command(&format!("msleep {}", span.as_millis()));
+    let begun = Instant::now();
+    let mute = format!("/sessions/{}/commands/conference/mute", scene.other);
+    let unmute = format!("/sessions/{}/commands/conference/unmute", scene.other);
+    let command = async {
+        let answer = controller
+            .once("POST", &unmute, Some(&json!({})))
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 504, "{}", answer.body);
+        answer.took
+    };
+    let (took, mut blocked) = tokio::join!(command, latency(&scene, times));
+    assert!(scene.proxy.replaced(), "a command blocked");
+    assert!(
+        took < stage.within(Duration::from_secs(stage.pick(2, 6))),
+        "{took:?}"
+    );
+    let mut rounds = 1;
+    while begun.elapsed() < span {
+        blocked = blocked.max(latency(&scene, times).await);
+        rounds += 1;
+    }
+    // One that a busy machine runs late is late in both.
+    let bound = (unblocked * 2).max(Duration::from_millis(stage.pick(1_000, 250)));
+    assert!(
+        blocked < bound,
+        "{unblocked:?} before, {blocked:?} while it blocked"
+    );
+    let recovery = Instant::now();
+    poll::until("commands are taken again", poll::PATIENCE, async || {
+        let answer = controller
+            .once("POST", &unmute, Some(&json!({})))
+            .await
+            .unwrap();
+        let muted = controller
+            .once("POST", &mute, Some(&json!({})))
+            .await
+            .unwrap();
+        (answer.status == 202 || muted.status == 202).then_some(())
+    })
+    .await;
+    let recovery = recovery.elapsed();
+    scene
+        .report(
+            format!(
+                "a command blocked for {span:?}, {} events meanwhile",
+                rounds * times * 2
+            ),
+            format!("slowest event {unblocked:.0?} before, {blocked:.0?} meanwhile; I1 I6"),
+            Some(recovery),
+        )
+        .await
+}
+
+/// The slowest of so many changes, from FreeSWITCH to the receiver.
+async fn latency(scene: &Scene, times: u32) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for _ in 0..times {
+        for (does, told) in [
+            ("unmute", "conference.member.unmuted"),
+            ("mute", "conference.member.muted"),
+        ] {
+            slowest = slowest.max(
+                scene
+                    .next(told, async || scene.somebody_says(does).await)
+                    .await,
+            );
+        }
+    }
+    slowest
+}
+
+async fn event_storm(stage: &Stage) -> Report {
+    const MIB: u64 = 1 << 10;
+    const BACKLOG: usize = 10_000;
+    let storm: u64 = stage.pick(20_000, 200_000);
+    let mut config = SimConfig::default();
+    PASSWORD.clone_into(&mut config.node.password);
+    // All of it is to arrive: the node drops none of it.
+    config.node.max_queued_events = 1_000_000;
+    let switch = Switch::Sim(SimNode::start(config).await.unwrap());
+    let mut setup = Setup::on(Store::Redis);
+    setup.by_way_of = Some(switch.address());
+    let scene = stage.scene_on(switch, setup).await;
+    let world = &scene.world;
+    let (controller, sim) = (&world.controller, world.switch.sim());
+    let id = world.member_id(&scene.room, &scene.channel).await;
+    let resident = process::resident(controller.pid());
+    let events = "roomkeeper_esl_events_total";
+    let before = controller.metric(events, "").await;
+
+    let begun = Instant::now();
+    let listeners = sim.with_core(|core, _| core.listeners());
+    let conn = sim.with_core(|core, now| {
+        let conn = core.connect(now);
+        core.handle_command(conn, &format!("auth {PASSWORD}"), now);
+        conn
+    });
+    let (mut made, mut most, mut longest_stall) = (0, resident, Duration::ZERO);
+    let (mut read, mut at) = (before, Instant::now());
+    poll::until(
+        "the storm has been read",
+        poll::REDELIVERY * 4,
+        async || {
+            let now = controller.metric(events, "").await;
+            if now > read {
+                longest_stall = longest_stall.max(at.elapsed());
+                (read, at) = (now, Instant::now());
+            }
+            most = most.max(process::resident(controller.pid()));
+            let left: usize = sim.with_core(|core, now| {
+                let queued = |core: &Core| listeners.iter().map(|c| core.queued_events(*c)).sum();
+                let left: usize = queued(core);
+                // More wait than can be read meanwhile, and the test has memory for them.
+                if left >= BACKLOG || made >= storm {
+                    return left;
+                }
+                for n in made..made + BACKLOG as u64 {
+                    // One in a hundred is a change; the others only say how a member is.
+                    let what = match n % 100 {
+                        0 => format!("mute {id} quiet"),
+                        50 => format!("unmute {id} quiet"),
+                        level => format!("energy {id} {level}"),
+                    };
+                    core.handle_command(
+                        conn,
+                        &format!("api conference {} {what}", scene.room),
+                        now,
+                    );
+                    core.poll_output(conn);
+                }
+                made += (queued(core) - left) as u64;
+                queued(core)
+            });
+            (left == 0 && made >= storm).then_some(())
+        },
+    )
+    .await;
+    let storm_read = begun.elapsed();
+    settles(world).await;
+    let recovery = begun.elapsed();
+    let dropped = controller
+        .metric("roomkeeper_esl_events_dropped_total", "")
+        .await as u64;
+    let lag = controller
+        .metric("roomkeeper_esl_lag_seconds_count", "")
+        .await;
+    assert!(lag > 0.0, "the lag is measured");
+    let limit = stage.pick(Duration::from_secs(3), Duration::from_secs(1));
+    assert!(
+        longest_stall < limit,
+        "the reader stalled for {longest_stall:?}"
+    );
+    let grown = most.saturating_sub(resident) / MIB;
+    assert!(grown < 128, "{grown} MiB grown");
+    scene
+        .report(
+            format!("events at once: {made}"),
+            format!(
+                "read in {storm_read:.1?}, longest stall {longest_stall:.0?}, {grown} MiB grown, {dropped} dropped and healed, lag measured; I1 I6"
+            ),
+            Some(recovery),
+        )
+        .await
+}

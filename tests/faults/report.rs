@@ -1,0 +1,113 @@
+//! A row, what it reports, and the table of all reports.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::scene::Stage;
+
+type Run = for<'a> fn(&'a Stage) -> Pin<Box<dyn Future<Output = Report> + 'a>>;
+
+/// A row as it stands in its module's list.
+pub struct Row {
+    pub number: u8,
+    pub name: &'static str,
+    pub on_a_real_server: bool,
+    pub run: Run,
+}
+
+/// The list of a module's rows.
+macro_rules! rows {
+    ($($number:literal $name:ident $(($real:ident))?),* $(,)?) => {
+        pub fn rows() -> Vec<crate::report::Row> {
+            vec![$(
+                crate::report::Row {
+                    number: $number,
+                    name: stringify!($name),
+                    on_a_real_server: [$(stringify!($real))?].contains(&"real"),
+                    run: |stage| Box::pin($name(stage)),
+                }
+            ),*]
+        }
+    };
+}
+pub(crate) use rows;
+
+/// What a row found. That there is one says that all held.
+#[derive(Debug)]
+pub struct Report {
+    /// How the fault is known to have happened, with how often.
+    pub fired: String,
+    /// What was asserted.
+    pub held: String,
+    /// From the fault's end, or from its begin where it has none, until what had to hold did.
+    pub recovery: Option<Duration>,
+    /// Changes that no webhook ever told of.
+    pub lost: usize,
+    /// Webhooks that came more than once under their id: at least once is what is promised.
+    pub resent: usize,
+    /// Changes that were told under two ids.
+    pub doubled: usize,
+}
+
+#[derive(Default)]
+pub struct Table {
+    rows: BTreeMap<(&'static str, u8, &'static str), Result<Report, String>>,
+}
+
+impl Table {
+    pub fn add(&mut self, on: &'static str, row: &Row, report: Result<Report, String>) {
+        // The simulated node first.
+        let on = if on == "simulated" { "" } else { on };
+        self.rows.insert((on, row.number, row.name), report);
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "| row | fault | fired | held | recovery | events lost | duplicates (resent, told twice) |\n\
+             |---|---|---|---|---|---|---|"
+        )?;
+        for ((on, number, name), report) in &self.rows {
+            let name = name.replace('_', " ");
+            let on = if on.is_empty() {
+                String::new()
+            } else {
+                format!(" ({on})")
+            };
+            match report {
+                Ok(report) => {
+                    let recovery = report
+                        .recovery
+                        .map_or_else(|| "–".to_owned(), |took| format!("{took:.1?}"));
+                    writeln!(
+                        f,
+                        "| {number} | {name}{on} | {} | yes: {} | {recovery} | {} | {}, {} |",
+                        report.fired, report.held, report.lost, report.resent, report.doubled
+                    )?;
+                }
+                Err(why) => {
+                    let why = why.replace(['\n', '|'], " ");
+                    writeln!(f, "| {number} | {name}{on} | ? | NO: {why} | – | ? | ? |")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a panic said.
+pub fn message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_default()
+}

@@ -1,0 +1,290 @@
+//! Redis dies, forgets everything, or hangs.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::program::poll::{self, PATIENCE};
+use crate::program::world::{Setup, Store};
+use crate::report::{Report, rows};
+use crate::scene::{Form, Scene, Stage, settles, told, truth};
+
+rows![
+    12 redis_killed_and_restarted,
+    13 redis_wiped,
+    14 redis_stopped,
+];
+
+/// What was acknowledged, by the id of the room: `true` made, `false` deleted.
+#[derive(Default)]
+struct Acknowledged {
+    rooms: RefCell<BTreeMap<String, bool>>,
+    refused: RefCell<usize>,
+}
+
+/// Makes rooms and deletes every other one, one request after the other, and remembers what was acknowledged.
+async fn makes_and_deletes(scene: &Scene, acknowledged: &Acknowledged, stop: &CancellationToken) {
+    let controller = &scene.world.controller;
+    let mut n = 0;
+    while !stop.is_cancelled() {
+        n += 1;
+        let body = json!({ "name": format!("load{}", uuid::Uuid::new_v4().simple()) });
+        let made = controller
+            .once("POST", "/conferences", Some(&body))
+            .await
+            .unwrap();
+        if made.status != 201 {
+            // Asked to come back; whether it was made is not known, and nobody relies on it.
+            assert_eq!(made.status, 503, "{}", made.body);
+            assert!(
+                made.retry_after.is_some_and(|s| s >= 1),
+                "503 says when to come back"
+            );
+            *acknowledged.refused.borrow_mut() += 1;
+            continue;
+        }
+        let id = made.body["room_id"].as_str().unwrap().to_owned();
+        acknowledged.rooms.borrow_mut().insert(id.clone(), true);
+        if n % 2 == 0 {
+            let path = format!("/conferences/{id}");
+            let deleted = controller.once("DELETE", &path, None).await.unwrap();
+            let mut rooms = acknowledged.rooms.borrow_mut();
+            match deleted.status {
+                200 => drop(rooms.insert(id, false)),
+                // It may be gone, or not.
+                503 => drop(rooms.remove(&id)),
+                other => panic!("{other} {}", deleted.body),
+            }
+        }
+    }
+}
+
+/// I2.
+async fn all_survived(scene: &Scene, acknowledged: &Acknowledged) -> usize {
+    let rooms = acknowledged.rooms.borrow().clone();
+    for (room, lives) in &rooms {
+        let answer = scene
+            .world
+            .controller
+            .get(&format!("/conferences/{room}"))
+            .await;
+        let expected = if *lives { 200 } else { 404 };
+        assert_eq!(answer.status, expected, "{room}: {}", answer.body);
+    }
+    rooms.len()
+}
+
+async fn redis_killed_and_restarted(stage: &Stage) -> Report {
+    let mut scene = stage.scene(Setup::on(Store::DurableRedis)).await;
+    let acknowledged = Acknowledged::default();
+    let times = stage.pick(2, 8);
+    let mut slowest = Duration::ZERO;
+    let mut unmute = true;
+    for _ in 0..times {
+        let mut redis = scene.world.redis.take().unwrap();
+        let stop = CancellationToken::new();
+        let kill = async {
+            let before = acknowledged.rooms.borrow().len();
+            poll::until("rooms are being made", PATIENCE, async || {
+                (acknowledged.rooms.borrow().len() >= before + 5).then_some(())
+            })
+            .await;
+            redis.kill();
+            poll::until("callers are refused", PATIENCE, async || {
+                (*acknowledged.refused.borrow() > 0).then_some(())
+            })
+            .await;
+            let ready = scene.world.controller.operator("/readyz").await.unwrap();
+            assert_eq!(ready.status, 503, "{}", ready.body);
+            let alive = scene.world.controller.operator("/healthz").await.unwrap();
+            assert_eq!(alive.status, 200);
+            // FreeSWITCH goes on meanwhile.
+            let (does, told) = if unmute {
+                ("unmute", "conference.member.unmuted")
+            } else {
+                ("mute", "conference.member.muted")
+            };
+            let before = scene.count(told);
+            scene.somebody_says(does).await;
+            redis.restart().await;
+            let begun = Instant::now();
+            scene.world.controller.until_ready().await;
+            slowest = slowest.max(begun.elapsed());
+            scene
+                .world
+                .receiver
+                .nth(&scene.room, told, before + 1)
+                .await;
+            stop.cancel();
+        };
+        tokio::join!(makes_and_deletes(&scene, &acknowledged, &stop), kill);
+        unmute = !unmute;
+        scene.world.redis = Some(redis);
+    }
+    assert!(
+        slowest < stage.within(Duration::from_secs(1)),
+        "ready after {slowest:?}"
+    );
+    let survived = all_survived(&scene, &acknowledged).await;
+    let refused = *acknowledged.refused.borrow();
+    scene
+        .report(
+            format!("kills under load: {times}, callers refused: {refused}"),
+            format!("ready in time, {survived} acknowledged rooms as they were; I1 I2 I3"),
+            Some(slowest),
+        )
+        .await
+}
+
+async fn redis_stopped(stage: &Stage) -> Report {
+    let scene = stage.scene(Setup::on(Store::DurableRedis)).await;
+    let controller = &scene.world.controller;
+    let span = Duration::from_secs(stage.pick(3, 10));
+    let redis = scene.world.redis.as_ref().unwrap();
+    redis.pause().await;
+    let begun = Instant::now();
+    let unmute = format!("/sessions/{}/commands/conference/unmute", scene.session);
+    let room = format!("/conferences/{}", scene.room);
+    let (mut names, mut refused, mut slowest) = (Vec::new(), 0, Duration::ZERO);
+    while begun.elapsed() < span {
+        let name = format!("lost{}", names.len());
+        let make = json!({ "name": name });
+        names.push(name);
+        let nothing = json!({});
+        for (method, path, body) in [
+            ("POST", "/conferences", Some(&make)),
+            ("GET", room.as_str(), None),
+            ("POST", unmute.as_str(), Some(&nothing)),
+        ] {
+            let answer = controller.once(method, path, body).await.unwrap();
+            assert_eq!(answer.status, 503, "{method} {path}: {}", answer.body);
+            assert!(
+                answer.retry_after.is_some_and(|s| s >= 1),
+                "{method} {path}"
+            );
+            slowest = slowest.max(answer.took);
+            refused += 1;
+        }
+    }
+    assert!(
+        slowest < stage.within(Duration::from_secs(5)),
+        "{slowest:?}"
+    );
+    let ready = controller.operator("/readyz").await.unwrap();
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    scene.hangs_up(&scene.parked).await;
+    redis.resume().await;
+    let begun = Instant::now();
+    controller.until_ready().await;
+    let recovery = begun.elapsed();
+    assert!(
+        recovery < stage.within(Duration::from_secs(1)),
+        "{recovery:?}"
+    );
+    scene
+        .world
+        .receiver
+        .first(&scene.parked, "call.hangup")
+        .await;
+    let told = begun.elapsed();
+    assert!(
+        told < stage.within(Duration::from_secs(5)),
+        "told after {told:?}"
+    );
+    // Whether a name was reserved is not known to a caller that was told 503: it is free, or frees itself some time later,
+    // and there is one room under it at most.
+    if stage.form == Form::Long {
+        for name in &names {
+            let body = json!({ "name": name });
+            poll::until("the name can be had", poll::REDELIVERY, async || {
+                let answer = controller
+                    .once("POST", "/conferences", Some(&body))
+                    .await
+                    .unwrap();
+                assert!(matches!(answer.status, 201 | 409 | 503), "{}", answer.body);
+                (answer.status != 503).then_some(())
+            })
+            .await;
+        }
+    }
+    settles(&scene.world).await;
+    for name in &names {
+        let made = scene.world.receiver.all();
+        let mut made: Vec<String> = made
+            .into_iter()
+            .filter(|got| got.event() == "conference.created" && got.body["data"]["name"] == **name)
+            .map(|got| got.id)
+            .collect();
+        made.dedup();
+        assert!(made.len() <= 1, "{name} was made once: {made:?}");
+    }
+    assert!(
+        scene.count("conference.member.unmuted") <= 1,
+        "unmuted once at most"
+    );
+    scene
+        .report(
+            format!("stopped for {span:?}, {refused} requests meanwhile"),
+            format!("503 with Retry-After in {slowest:.1?}, nothing done twice; I1 I3"),
+            Some(recovery),
+        )
+        .await
+}
+
+async fn redis_wiped(stage: &Stage) -> Report {
+    let scene = stage.scene(Setup::on(Store::Redis)).await;
+    let world = &scene.world;
+    let times = stage.pick(1, 5);
+    let mut slowest = Duration::ZERO;
+    let mut lost = 0;
+    for n in 1..=times {
+        let empty = world.room("nobody").await;
+        let redis = world.redis.as_ref().unwrap();
+        assert_eq!(redis.say("FLUSHALL").as_deref(), Some("+OK"), "it is wiped");
+        let begun = Instant::now();
+
+        // The room says whose it is, its members are seen in it, and the parked call is parked.
+        let room = format!("/conferences/{}", scene.room);
+        poll::until("the room is there again", PATIENCE, async || {
+            let answer = world.controller.once("GET", &room, None).await.unwrap();
+            (answer.status == 200 && answer.body["members"] == 2).then_some(())
+        })
+        .await;
+        poll::until("the parked call is there again", PATIENCE, async || {
+            let path = format!("/sessions/{}", scene.parked);
+            let answer = world.controller.once("GET", &path, None).await.unwrap();
+            (answer.status == 200 && answer.body["state"] == "parked").then_some(())
+        })
+        .await;
+        for place in [2 * n + 1, 2 * n + 2] {
+            let told = world
+                .receiver
+                .nth(&scene.room, "conference.member.joined", place)
+                .await;
+            assert!(told.synthesized(), "{}", told.body);
+        }
+        let told = world.receiver.nth(&scene.parked, "call.new", n + 1).await;
+        assert!(told.synthesized(), "{}", told.body);
+        slowest = slowest.max(begun.elapsed());
+        // Of a room that nobody was in, FreeSWITCH knows nothing.
+        let answer = world.controller.get(&format!("/conferences/{empty}")).await;
+        assert_eq!(answer.status, 404, "{}", answer.body);
+        lost += 1;
+    }
+    let (real, told) = (truth(world).await, told(world, &world.controller).await.0);
+    assert_eq!(real, told);
+    scene.works().await;
+    Report {
+        fired: format!("wiped: {times}"),
+        held:
+            "rooms with members and calls rebuilt and told anew, empty rooms lost and counted; I1"
+                .to_owned(),
+        recovery: Some(slowest),
+        lost,
+        resent: 0,
+        doubled: 0,
+    }
+}

@@ -1,0 +1,68 @@
+//! The fence of a snapshot is found whenever it comes, also while the reconciler is busy.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::tampered::{Act, Tampered};
+use crate::world::{DID, World, session, simulated, until};
+
+/// A snapshot that missed its fence takes 10 s and a pause to come to nothing.
+const SOON: Duration = Duration::from_secs(8);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_comes_while_a_commit_hangs_is_not_missed() {
+    let (sim, store) = (simulated().await, Tampered::new());
+    let world = World::with(&sim, store.clone(), |settings, _| {
+        settings.resync_interval = Duration::from_secs(1);
+    });
+    let world = world.await.synced().await;
+    let room = world.room("walk").await;
+    let channels = ["1001", "1002", "1003"].map(|caller| sim.call_in(DID, caller, &[]));
+    let calls = channels.each_ref().map(|channel| session(channel));
+    for call in calls {
+        world.until_told(&call.to_string(), "call.new", 1).await;
+        world.join(call, room).await;
+    }
+    let joined = "conference.member.joined";
+    world.until_told(&room.to_string(), joined, 3).await;
+
+    // A snapshot reveals that one is gone, and a second one follows it at once.
+    sim.lose_events_about(Some(&channels[0]));
+    assert!(sim.hang_up(&channels[0], "NORMAL_CLEARING"));
+    world
+        .until_told(&calls[0].to_string(), "call.hangup", 1)
+        .await;
+    assert!(sim.faults().core.dropped > 0);
+    let (go, before) = (Arc::new(Notify::new()), sim.faults().core.commands);
+    store.will("commit", Act::Hold(go.clone()));
+    let meanwhile = async {
+        until("the commit hangs", async || {
+            (store.fired() == 1).then_some(())
+        })
+        .await;
+        // No order is given before its commit, so what is said now is the fence.
+        until("the fence is raised and has come back", async || {
+            let back = sim.with_core(|core, _| {
+                let mut listeners = core.listeners().into_iter();
+                listeners.all(|conn| core.queued_events(conn) == 0)
+            });
+            (back && sim.faults().core.commands > before).then_some(())
+        })
+        .await;
+        store.behaves("commit");
+        go.notify_one();
+    };
+    let (muted, ()) = tokio::join!(world.mute(calls[1], true), meanwhile);
+    muted.unwrap();
+
+    sim.lose_events_about(Some(&channels[2]));
+    assert!(sim.hang_up(&channels[2], "NORMAL_CLEARING"));
+    let begun = Instant::now();
+    world
+        .until_told(&calls[2].to_string(), "call.hangup", 1)
+        .await;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    world.end().await;
+}
