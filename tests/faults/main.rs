@@ -18,6 +18,7 @@ mod support;
 mod report;
 mod scene;
 mod server;
+mod soak;
 
 mod connection;
 mod node;
@@ -94,6 +95,11 @@ fn main() -> ExitCode {
             }));
         }
     }
+    let handle = runtime.handle().clone();
+    trials.push(Trial::test("soak", move || {
+        print!("{}", handle.block_on(soak::soak(soak::Size::given())));
+        Ok(())
+    }));
     let conclusion = libtest_mimic::run(&arguments, trials);
     let table = table.lock().unwrap().to_string();
     print!("{table}");

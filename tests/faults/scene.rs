@@ -175,14 +175,39 @@ impl Heard {
     }
 }
 
+impl View {
+    /// What is different here, in few words.
+    pub fn against(&self, real: &Self, name: &str) -> String {
+        let rooms: BTreeSet<_> = self.rooms.keys().chain(real.rooms.keys()).collect();
+        let differ = rooms
+            .into_iter()
+            .filter(|room| self.rooms.get(*room) != real.rooms.get(*room))
+            .map(|room| {
+                format!(
+                    "{room}: {:?}, really {:?}",
+                    self.rooms.get(room),
+                    real.rooms.get(room)
+                )
+            });
+        let calls: Vec<_> = self.calls.symmetric_difference(&real.calls).collect();
+        let rooms: Vec<_> = differ.take(5).collect();
+        format!("{name}: rooms {rooms:#?}, calls {calls:?}")
+    }
+}
+
 /// What FreeSWITCH has of this world's rooms and calls.
 pub async fn truth(world: &World) -> View {
-    let text = world.fs("conference json_list").await;
+    truth_of(&world.switch, &world.node).await
+}
+
+/// What FreeSWITCH has of a node's rooms and calls.
+pub async fn truth_of(switch: &Switch, node: &str) -> View {
+    let text = switch.api(PASSWORD, "conference json_list").await;
     let list: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let mut view = View::default();
     for conference in list.as_array().into_iter().flatten() {
         let name = conference["conference_name"].as_str().unwrap_or_default();
-        if !name.starts_with(&format!("{}-room-", world.node)) {
+        if !name.starts_with(&format!("{node}-room-")) {
             continue;
         }
         let members = conference["members"].as_array().into_iter().flatten();
@@ -190,17 +215,17 @@ pub async fn truth(world: &World) -> View {
             .filter(|m| m["type"] == "caller")
             .map(|m| {
                 let channel = m["uuid"].as_str().unwrap_or_default();
-                (world.session(channel), m["flags"]["can_speak"] == true)
+                (format!("{node}-{channel}"), m["flags"]["can_speak"] == true)
             })
             .collect();
         if !members.is_empty() {
             view.rooms.insert(name.to_owned(), members);
         }
     }
-    let channels = world.switch.channels(PASSWORD).await;
+    let channels = switch.channels(PASSWORD).await;
     view.calls = channels
         .iter()
-        .map(|channel| world.session(channel))
+        .map(|channel| format!("{node}-{channel}"))
         .collect();
     view
 }
@@ -227,17 +252,23 @@ async fn all(controller: &Controller, path: &str, of: &str) -> Vec<serde_json::V
     }
 }
 
-/// What this controller's API has, and the rooms that there are, also empty ones.
+/// What this controller's API has of the world's node, and the rooms that there are, also empty ones.
 pub async fn told(world: &World, controller: &Controller) -> (View, BTreeSet<String>) {
+    let (mut view, mut rooms) = rooms_and_calls(controller).await;
+    let of_this_node = |id: &String| id.starts_with(&world.node);
+    view.rooms.retain(|id, _| of_this_node(id));
+    view.calls.retain(of_this_node);
+    rooms.retain(of_this_node);
+    (view, rooms)
+}
+
+/// What this controller's API has, and the rooms that there are, also empty ones.
+pub async fn rooms_and_calls(controller: &Controller) -> (View, BTreeSet<String>) {
     let mut view = View::default();
     let mut rooms = BTreeSet::new();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-    let of_this_node = |id: &String| id.starts_with(&world.node);
     for room in all(controller, "/conferences", "conferences").await {
         let id = text(&room["room_id"]);
-        if !of_this_node(&id) {
-            continue;
-        }
         let members = all(controller, &format!("/conferences/{id}/members"), "members").await;
         let members: BTreeMap<String, bool> = members
             .iter()
@@ -250,7 +281,7 @@ pub async fn told(world: &World, controller: &Controller) -> (View, BTreeSet<Str
     }
     let sessions = all(controller, "/sessions", "sessions").await;
     let sessions = sessions.iter().map(|session| text(&session["uuid"]));
-    view.calls = sessions.filter(of_this_node).collect();
+    view.calls = sessions.collect();
     (view, rooms)
 }
 

@@ -79,6 +79,10 @@ impl RedisServer {
         panic!("redis-server does not start");
     }
 
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// Where it is.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
@@ -111,10 +115,6 @@ impl RedisServer {
     /// Lets it go on.
     pub async fn resume(&self) {
         process::resume(self.pid()).await;
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -3,7 +3,7 @@
 //! Owns what arrived and when, and the check of what must hold of every story told by webhooks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,10 @@ impl Got {
 struct Shared {
     got: Mutex<Arrived>,
     answer: AtomicU16,
+    /// One request in so many fails; 0: none.
+    fails: AtomicUsize,
+    requests: AtomicUsize,
+    failed: AtomicUsize,
     forged: Mutex<Vec<String>>,
 }
 
@@ -115,6 +119,21 @@ impl Receiver {
     /// From now on every request is answered with this status.
     pub fn answer(&self, status: u16) {
         self.shared.answer.store(status, Ordering::SeqCst);
+    }
+
+    /// From now on one request in so many is answered 500.
+    pub fn fails_one_in(&self, n: usize) {
+        self.shared.fails.store(n, Ordering::SeqCst);
+    }
+
+    /// How many requests it failed because it was told to fail some.
+    pub fn failed(&self) -> usize {
+        self.shared.failed.load(Ordering::SeqCst)
+    }
+
+    /// How many requests arrived.
+    pub fn count(&self) -> usize {
+        self.shared.got.lock().unwrap().all.len()
     }
 
     /// Everything that arrived, in order.
@@ -219,7 +238,13 @@ async fn arrived(
         shared.forged.lock().unwrap().push(format!("{id}: {error}"));
         return StatusCode::UNAUTHORIZED;
     }
-    let status = shared.answer.load(Ordering::SeqCst);
+    let mut status = shared.answer.load(Ordering::SeqCst);
+    let request = shared.requests.fetch_add(1, Ordering::SeqCst);
+    let one_in = shared.fails.load(Ordering::SeqCst);
+    if one_in > 0 && request % one_in == one_in - 1 {
+        shared.failed.fetch_add(1, Ordering::SeqCst);
+        status = 500;
+    }
     let got = Got {
         id,
         body: serde_json::from_str(&body).unwrap(),

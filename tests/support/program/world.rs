@@ -54,6 +54,8 @@ pub struct Setup {
     pub more_nodes: Vec<(String, SocketAddr)>,
     /// More apps, by id and key.
     pub more_apps: Vec<(String, String)>,
+    /// In the controller's environment.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -75,6 +77,7 @@ impl Setup {
             by_way_of: None,
             more_nodes: Vec::new(),
             more_apps: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -166,7 +169,7 @@ dids = ["{DID}"]
             )
             .unwrap();
         }
-        let controller = Controller::start(&app, &config);
+        let controller = Controller::start_under(&app, &config, self.environment);
         World {
             controller,
             receiver,
