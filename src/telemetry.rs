@@ -70,7 +70,7 @@ metrics! {
     STORE_ERRORS: Counter = "roomkeeper_store_errors_total", "Calls that the store did not answer, by the caller (webhook, reconciler, api).";
     RESYNCS: Counter = "roomkeeper_reconciler_resyncs_total", "Snapshots merged, by node.";
     RESYNCS_FAILED: Counter = "roomkeeper_reconciler_resyncs_failed_total", "Snapshots that failed and changed nothing, by node.";
-    DRIFT: Counter = "roomkeeper_reconciler_drift_total", "Differences that a snapshot revealed, by node.";
+    DRIFT: Counter = "roomkeeper_drift_total", "Differences that a snapshot revealed, by node.";
     FOREIGN_CALLS: Counter = "roomkeeper_reconciler_foreign_calls_total", "Calls that belong to no app and were ignored, by node.";
     RECONCILER_QUEUE_DEPTH: Gauge = "roomkeeper_reconciler_queue_depth", "Inputs that wait to be applied, by node.";
     ROOMS: Gauge = "roomkeeper_reconciler_rooms", "Rooms that are believed to live, by node.";

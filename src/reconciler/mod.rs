@@ -69,6 +69,12 @@ pub struct NodeReport {
     pub link: Link,
     /// A snapshot has been merged since this program started.
     pub synced: bool,
+    /// When the last one was.
+    pub resynced_at: Option<Timestamp>,
+    /// Differences that snapshots have revealed since this program started, and nothing else told of.
+    pub drift: u64,
+    /// When the last of them was found.
+    pub drifted_at: Option<Timestamp>,
     /// An attempt to connect has failed since this program started.
     pub failed_once: bool,
     /// Another replica reconciles it; this one only gives it commands.
@@ -272,6 +278,9 @@ impl Desk {
             id,
             link,
             synced: standing.synced,
+            resynced_at: standing.resynced_at,
+            drift: standing.drift,
+            drifted_at: standing.drifted_at,
             failed_once: status.failed_once,
             owned_elsewhere: standing.owned_elsewhere,
             speaks: status.speaks,

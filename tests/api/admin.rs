@@ -125,6 +125,9 @@ async fn nodes_200() {
     world.controller.nodes.lock().unwrap().truncate(2);
     world.set_node("acW68", |n| {
         n.calls = 3;
+        n.drift = 2;
+        n.resynced_at = Some(Timestamp::from_millis(1_778_070_896_000));
+        n.drifted_at = Some(Timestamp::from_millis(1_778_070_895_000));
         n.last_heard = Some(Timestamp::from_millis(1_778_070_896_672));
     });
     world.set_node("bbbbb", |n| {
@@ -135,11 +138,13 @@ async fn nodes_200() {
         json!({"nodes": [
             {
                 "id": "acW68", "link": "up", "reason": null, "retry_after_ms": null, "synced": true,
+                "resynced_at": "2026-05-06T12:34:56.000000Z", "drift": 2, "drifted_at": "2026-05-06T12:34:55.000000Z",
                 "owned_elsewhere": false, "calls": 3, "max_calls": 100,
                 "last_heard": "2026-05-06T12:34:56.672000Z",
             },
             {
                 "id": "bbbbb", "link": "down", "reason": "connection refused", "retry_after_ms": 1500,
+                "resynced_at": null, "drift": 0, "drifted_at": null,
                 "synced": false, "owned_elsewhere": false, "calls": 0, "max_calls": 100,
                 "last_heard": null,
             },

@@ -179,9 +179,7 @@ async fn events_silently_dropped(stage: &Stage) -> Report {
     setup.resync_interval = interval;
     let scene = stage.scene(setup).await;
     let controller = &scene.world.controller;
-    let before = controller
-        .metric("roomkeeper_reconciler_drift_total", "")
-        .await;
+    let before = controller.metric("roomkeeper_drift_total", "").await;
     let events = stage.pick(60, 300);
     let room = scene.room.clone();
     let channels = [&scene.parked, &scene.other, &scene.session]
@@ -235,13 +233,7 @@ async fn events_silently_dropped(stage: &Stage) -> Report {
     let lost = lost.load(Ordering::SeqCst);
     assert!(lost >= events, "{lost} of {events} events were lost");
     drop(loses);
-    until_metric(
-        controller,
-        "roomkeeper_reconciler_drift_total",
-        "",
-        before + 3.0,
-    )
-    .await;
+    until_metric(controller, "roomkeeper_drift_total", "", before + 3.0).await;
     poll::until(
         "a snapshot that disagrees is followed by a second one",
         poll::PATIENCE,

@@ -190,7 +190,12 @@ impl People {
             let here = known.rooms.iter().filter(|id| id.starts_with(&prefix));
             here.cloned().collect()
         };
-        let calls: Vec<String> = sim.snapshot().channels.into_iter().map(|c| c.uuid).collect();
+        let calls: Vec<String> = sim
+            .snapshot()
+            .channels
+            .into_iter()
+            .map(|c| c.uuid)
+            .collect();
         let per_node = self.size.calls / self.size.nodes;
         let what = rng.random_range(0..100);
         let (Some(room), Some(channel)) = (rooms.choose(rng), calls.choose(rng)) else {

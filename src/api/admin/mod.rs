@@ -131,6 +131,11 @@ struct NodeRow {
     reason: Option<String>,
     retry_after_ms: Option<u64>,
     synced: bool,
+    /// When a snapshot of it was last merged.
+    resynced_at: Option<String>,
+    /// How many differences snapshots have revealed.
+    drift: u64,
+    drifted_at: Option<String>,
     owned_elsewhere: bool,
     calls: u64,
     max_calls: u64,
@@ -278,6 +283,9 @@ impl NodeRow {
             reason,
             retry_after_ms,
             synced: node.synced,
+            resynced_at: node.resynced_at.map(|at| at.rfc3339_micros()),
+            drift: node.drift,
+            drifted_at: node.drifted_at.map(|at| at.rfc3339_micros()),
             owned_elsewhere: node.owned_elsewhere,
             calls: node.calls,
             max_calls: node.max_calls,

@@ -143,6 +143,12 @@ pub(super) type Waiting = (Accepted, oneshot::Sender<Result<Accepted, IntentErro
 pub(super) struct Standing {
     /// A snapshot has been merged.
     pub(super) synced: bool,
+    /// When the last one was.
+    pub(super) resynced_at: Option<Timestamp>,
+    /// Differences that snapshots have revealed.
+    pub(super) drift: u64,
+    /// When the last of them was found.
+    pub(super) drifted_at: Option<Timestamp>,
     /// Another replica reconciles the node.
     pub(super) owned_elsewhere: bool,
     /// Calls that are believed in.

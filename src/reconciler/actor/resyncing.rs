@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::supervise::caught;
 use crate::telemetry as names;
+use crate::time::Timestamp;
 
 use crate::reconciler::resync::{Found, ResyncError, resync};
 
@@ -79,10 +80,9 @@ impl Actor {
                     second_look = found.second_look,
                     "a snapshot of the node is merged"
                 );
-                self.parts.standing.send_if_modified(|s| {
-                    let changed = !s.synced;
+                self.parts.standing.send_modify(|s| {
                     s.synced = true;
-                    changed
+                    s.resynced_at = Some(Timestamp::now());
                 });
                 // What was asked for while this one ran is due, but not at once.
                 if let Some((_, at)) = &mut self.resync_wanted {
@@ -99,6 +99,15 @@ impl Actor {
                 self.resync_wanted = Some(("the last one failed", Instant::now() + RESYNC_PAUSE));
             }
         }
+    }
+
+    /// A snapshot revealed so many differences.
+    pub(super) fn drifted(&self, differences: u64) {
+        metrics::counter!(names::DRIFT, "node" => self.label()).increment(differences);
+        self.parts.standing.send_modify(|s| {
+            s.drift += differences;
+            s.drifted_at = Some(Timestamp::now());
+        });
     }
 
     pub(super) fn report(&self, news: usize, work: usize) {

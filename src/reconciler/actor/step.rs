@@ -394,7 +394,7 @@ impl Actor {
             }
         }
         if applied.out.drift > 0 {
-            metrics::counter!(names::DRIFT, "node" => self.label()).increment(applied.out.drift);
+            self.drifted(applied.out.drift);
         }
         if applied.out.ignored > 0 {
             metrics::counter!(names::EVENTS_IGNORED, "node" => self.label())
