@@ -601,15 +601,17 @@ pub enum OpenError {
         why: String,
     },
     /// Nothing here speaks this scheme.
-    #[error("store URLs begin with redis:// or memory:, and {scheme}: is not supported")]
+    #[error(
+        "store URLs begin with redis://, redis+sentinel://, redis+cluster:// or memory:, and {scheme}: is not supported"
+    )]
     Unsupported {
         /// The scheme.
         scheme: String,
     },
 }
 
-/// The store a URL names: `memory:` for one that is gone with the process, `redis://…` for one on Redis, which need not
-/// be there yet.
+/// The store a URL names: `memory:` for one that is gone with the process; `redis://…`, `redis+sentinel://…` or
+/// `redis+cluster://…` for one on Redis, which need not be there yet.
 ///
 /// # Errors
 ///
@@ -620,7 +622,9 @@ pub fn open(url: &str, options: &RedisOptions) -> Result<Arc<dyn Store>, OpenErr
     })?;
     match scheme {
         "memory" => Ok(Arc::new(MemoryStore::new())),
-        "redis" => Ok(Arc::new(RedisStore::connect(url, options)?)),
+        "redis" | "redis+sentinel" | "redis+cluster" => {
+            Ok(Arc::new(RedisStore::connect(url, options)?))
+        }
         _ => Err(OpenError::Unsupported {
             scheme: scheme.to_owned(),
         }),

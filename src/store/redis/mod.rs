@@ -1,7 +1,8 @@
 //! The store on Redis: what several controllers share, and what outlives them.
 //!
-//! Owns the scripts and the stored forms of the messages. Leaves out the keys ([`keys`]), the connection (`link`) and
-//! what the records mean. Driven by everything that holds a [`Store`].
+//! Owns the scripts and the stored forms of the messages. Leaves out the keys ([`keys`]), the connection (`link`; `sentinel`
+//! knows the master, `cluster` whose a slot is, `address` what a URL says) and what the records mean. Driven by everything
+//! that holds a [`Store`].
 //!
 //! # Structure
 //!
@@ -33,21 +34,33 @@
 //! owner, fan-out by the cursor, the end of a claim by its token, cooldowns and commands by theirs. A claim that nobody
 //! heard of runs out.
 //!
+//! In a cluster a slot can be moved while it is in use, key by key. A script whose keys are all known beforehand is then
+//! refused by Redis itself unless they are all in one place. A script that finds out what else it touches, or that touches
+//! what it may have emptied, asks first whether its slot is being moved, and does nothing if so: Redis would break it off
+//! half-way. It is then asked again until the slot has been moved, or the time is over.
+//!
 //! Commands are those of Redis 7.0, which Valkey shares. Scripts rather than functions, because a server that lost
 //! them is handed them again without anyone deploying anything.
 
+mod address;
+mod cluster;
 mod link;
+mod sentinel;
 
 use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, ServerErrorKind, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, Value};
 use uuid::Uuid;
 
+use self::address::Place;
+pub use self::address::check_url;
+use self::cluster::Cluster;
 pub use self::link::RedisOptions;
 use self::link::{Fault, Link, Request, says};
+use self::sentinel::Sentinels;
 use super::apps::StoredApps;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
@@ -73,7 +86,23 @@ const LIST_BATCH: std::ops::RangeInclusive<usize> = 64..=1000;
 
 /// The implementation of [`Store`] on Redis or Valkey.
 pub struct RedisStore {
-    link: Link,
+    route: Route,
+}
+
+/// The way to the server that has the keys.
+enum Route {
+    /// One server has all of them, for ever or until the sentinels name another.
+    Link(Link),
+    Cluster(Cluster),
+}
+
+impl Route {
+    async fn send(&self, request: Request<'_>) -> Result<Value, Fault> {
+        match self {
+            Self::Link(link) => link.send(request).await,
+            Self::Cluster(cluster) => cluster.send(request).await,
+        }
+    }
 }
 
 impl fmt::Debug for RedisStore {
@@ -84,19 +113,37 @@ impl fmt::Debug for RedisStore {
 }
 
 impl RedisStore {
-    /// The store at this `redis://` URL. Does not connect, so it does not fail when Redis is not there yet.
+    /// The store at this `redis://`, `redis+sentinel://` or `redis+cluster://` URL. Does not connect, so it does not fail
+    /// when Redis is not there yet.
     ///
     /// # Errors
     ///
     /// When the URL is not one.
     pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
-        Ok(Self {
-            link: Link::new(url, options)?,
-        })
+        let route = match Place::parse(url)? {
+            Place::Server(info) => Route::Link(Link::to_server(info, options)?),
+            Place::Sentinel {
+                sentinels,
+                introduction,
+                master,
+                settings,
+            } => {
+                let time = options.connect_timeout;
+                let sentinels = Sentinels::new(&sentinels, &introduction, master, settings, time);
+                let sentinels = sentinels.map_err(|error| OpenError::Invalid {
+                    why: error.category().to_owned(),
+                })?;
+                Route::Link(Link::to_master(sentinels, options))
+            }
+            Place::Cluster { nodes, settings } => {
+                Route::Cluster(Cluster::new(&nodes, settings, options)?)
+            }
+        };
+        Ok(Self { route })
     }
 
     async fn query<T: FromRedisValue>(&self, what: &str, command: &Cmd) -> Result<T, StoreError> {
-        let value = self.link.send(Request::One(command)).await;
+        let value = self.route.send(Request::One(command)).await;
         decode(what, value)
     }
 
@@ -105,7 +152,7 @@ impl RedisStore {
         what: &str,
         commands: &Pipeline,
     ) -> Result<T, StoreError> {
-        let value = self.link.send(Request::Atomic(commands)).await;
+        let value = self.route.send(Request::Atomic(commands)).await;
         decode(what, value)
     }
 
@@ -125,15 +172,13 @@ impl RedisStore {
             command
         };
         let value = self
-            .link
+            .route
             .send(Request::One(&command("EVALSHA", &script.sha)))
             .await;
         let value = match value {
             // A server that was restarted has forgotten the scripts; this also tells it again.
-            Err(Fault::Answer(error))
-                if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
-            {
-                self.link
+            Err(Fault::Answer(error)) if says(&error, "NOSCRIPT") => {
+                self.route
                     .send(Request::One(&command("EVAL", script.code)))
                     .await
             }

@@ -5,6 +5,11 @@
 -- Answers, flat, for each the name of the queue, how often its head has failed, for how many ms, the head.
 --
 -- The lists' keys follow from what is ready, so they cannot be among KEYS; they are in the same slot.
+-- While a cluster moves the slot, a list that is elsewhere already would look empty. Then not all of two keys are
+-- here, one of which never is anywhere, and that is an error.
+if type(redis.pcall('EXISTS', KEYS[1], KEYS[1] .. '#')) == 'table' then
+  return redis.error_reply('TRYAGAIN the slot is being moved')
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local again = string.format('%.0f', now + ARGV[2])

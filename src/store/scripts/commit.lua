@@ -17,6 +17,12 @@
 -- The key of the list is also read from the entity, where its creation noted it, and those of views that are over from
 -- their notes: they are in the same slot.
 
+-- While a cluster moves the slot, what is not among KEYS may be elsewhere, and what is emptied here cannot be touched
+-- again: it would be broken off half-way. Then not all of two keys are here, one of which never is anywhere, and that is
+-- an error.
+if type(redis.pcall('EXISTS', KEYS[1], KEYS[1] .. '#')) == 'table' then
+  return redis.error_reply('TRYAGAIN the slot is being moved')
+end
 -- Lua's stack takes some 8,000 values at once.
 local CHUNK = 2000
 

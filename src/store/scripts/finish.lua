@@ -4,6 +4,11 @@
 -- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'park' | 'dead', 4 ms until it is tried again,
 --       5 how many dead to keep, 6 name of the queue to park it on, 7 ms until those behind it need not wait any more
 -- Answers -1 when the claim is no longer this one, else how many of the dead were dropped.
+-- While a cluster moves the slot, what is emptied here cannot be touched again: it would be broken off half-way.
+-- Then not all of two keys are here, one of which never is anywhere, and that is an error.
+if type(redis.pcall('EXISTS', KEYS[1], KEYS[1] .. '#')) == 'table' then
+  return redis.error_reply('TRYAGAIN the slot is being moved')
+end
 local queue = ARGV[1]
 if redis.call('HGET', KEYS[2], queue) ~= ARGV[2] then
   return -1

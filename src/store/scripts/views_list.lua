@@ -8,6 +8,11 @@
 --
 -- A view whose keeping time is over may still be in its lists: it is taken off this one, for those that list next.
 -- The bodies' keys follow from what is listed, so they cannot be among KEYS; they are in the same slot.
+-- While a cluster moves the slot, a body that is elsewhere already would look gone. Then not all of two keys are
+-- here, one of which never is anywhere, and that is an error.
+if type(redis.pcall('EXISTS', KEYS[1], KEYS[1] .. '#')) == 'table' then
+  return redis.error_reply('TRYAGAIN the slot is being moved')
+end
 local wanted = tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
