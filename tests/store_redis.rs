@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use roomkeeper::ids::{AppId, MemberId, NodeId, RoomId};
+use roomkeeper::ids::{AppId, MemberId};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    Commit, CommitOutcome, DeliveryResult, EntityId, EntityWrite, LeaseOutcome, Life, ListOf,
-    Listing, Message, NameOutcome, NewDelivery, OpenError, Scope, Store, StoreError, Version,
-    ViewId, ViewKind, ViewWrite, keys, open,
+    CommitOutcome, DeliveryResult, LeaseOutcome, Life, ListOf, Listing, NameOutcome, NewDelivery,
+    OpenError, Store, StoreError, Version, ViewId, ViewKind, ViewWrite, keys, open,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
+use support::store::{assert_unavailable, change, node, room, room_id, store_at, until_available};
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(600);
@@ -29,71 +29,12 @@ const BOUND: Duration = Duration::from_millis(1500);
 const BACK_IN: Duration = Duration::from_secs(1);
 
 fn store(server: &RedisServer, timeout: Duration) -> Arc<RedisStore> {
-    let options = RedisOptions {
-        timeout,
-        connect_timeout: timeout,
-    };
-    Arc::new(RedisStore::connect(&server.url(), &options).unwrap())
+    store_at(&server.url(), timeout)
 }
 
 async fn raw(server: &RedisServer) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(server.url()).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
-}
-
-fn node() -> NodeId {
-    "acW68".parse().unwrap()
-}
-
-fn room_id(n: usize) -> RoomId {
-    RoomId::new(node(), Uuid::from_u128(u128::try_from(n).unwrap()))
-}
-
-fn room(n: usize) -> EntityId {
-    EntityId::Room(room_id(n))
-}
-
-fn change(entity: EntityId, expected: Version) -> Commit {
-    Commit {
-        node: node(),
-        request: Uuid::new_v4(),
-        lease: None,
-        entities: vec![EntityWrite {
-            entity,
-            expected,
-            head: vec![("field".to_owned(), "value".to_owned())],
-            parts: vec![("part".to_owned(), Some("value".to_owned()))],
-            deadline: None,
-            life: Life::Live,
-            listed: None,
-        }],
-        outbox: vec![Message {
-            id: format!("msg_{}", expected.0),
-            app: "acme".parse().unwrap(),
-            scope: Scope::Room(room_id(1)),
-            sequence: expected.0 + 1,
-            event: "conference.member.joined".to_owned(),
-            body: "{}".to_owned(),
-        }],
-        views: Vec::new(),
-    }
-}
-
-fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
-    match result {
-        Err(error @ StoreError::Unavailable(_)) => assert!(error.is_retryable()),
-        other => panic!("not unavailable: {other:?}"),
-    }
-}
-
-/// Asks until it is answered; how long that took.
-async fn until_available(store: &RedisStore) -> Duration {
-    let start = Instant::now();
-    while let Err(error) = store.ping().await {
-        assert!(start.elapsed() < Duration::from_secs(20), "{error:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    start.elapsed()
 }
 
 #[tokio::test]

@@ -174,12 +174,18 @@ impl RedisServer {
     /// Sends one command on a connection of its own, with the password.
     pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
         let client = redis::Client::open(self.url())?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
         let (name, args) = command.split_first().expect("a command");
-        redis::cmd(name)
-            .arg(args)
-            .query_async(&mut connection)
-            .await
+        let mut command = redis::cmd(name);
+        command.arg(args);
+        let ask = async || -> RedisResult<T> {
+            let mut connection = client.get_multiplexed_async_connection().await?;
+            command.query_async(&mut connection).await
+        };
+        match ask().await {
+            // Sentinels cut all connections to a server that they demote.
+            Err(error) if error.is_connection_dropped() => ask().await,
+            answer => answer,
+        }
     }
 
     /// Sends one command that must not fail.
@@ -341,9 +347,20 @@ impl Sentinels {
     /// Replaces the first master by its replica, as an operator does. Both live; the old one becomes a replica some time
     /// later.
     pub async fn failover(&self) {
-        self.sentinels[0]
-            .tell(&["SENTINEL", "FAILOVER", MASTER])
-            .await;
+        let [sentinel, ..] = self.sentinels.as_slice() else {
+            unreachable!("there is one");
+        };
+        let old = self.servers[0].port.to_string();
+        until("the master is replaced", async || {
+            let [port, flags] = [sentinel.says("port").await, sentinel.says("flags").await];
+            // It gives up at once when it has not heard of the replica just now, on a busy machine.
+            if port == old && !flags.contains("failover_in_progress") {
+                let failover = ["SENTINEL", "FAILOVER", MASTER];
+                let _: RedisResult<Value> = sentinel.ask(&failover).await;
+            }
+            port != old
+        })
+        .await;
         self.until_master(1).await;
     }
 
@@ -402,10 +419,16 @@ async fn sentinel(master: &RedisServer, quorum: usize, passwords: Passwords) -> 
         vec![path.display().to_string(), "--sentinel".to_owned()]
     })
     .await;
-    // What they would do once in several seconds.
-    let periods = ["ping-period", "ask-period", "info-period", "publish-period"];
-    for period in periods {
-        started.tell(&["SENTINEL", "DEBUG", period, "100"]).await;
+    // What they would do less often. Not much more often: of a replica from which they have not heard for three times the
+    // first they say that it cannot be promoted, and one that was promoted four times the last ago without their having
+    // been told they demote again.
+    for (period, ms) in [
+        ("info-period", "400"),
+        ("ping-period", "200"),
+        ("ask-period", "100"),
+        ("publish-period", "500"),
+    ] {
+        started.tell(&["SENTINEL", "DEBUG", period, ms]).await;
     }
     started
 }
