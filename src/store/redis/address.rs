@@ -1,4 +1,4 @@
-//! What the URL of a store on Redis says: pure.
+//! What the URL of a store on Redis says.
 //!
 //! Owns the grammar of the three forms. Leaves out connecting. Driven by [`RedisStore`](super::RedisStore), and by the
 //! configuration, which wants to know what is wrong before the start.

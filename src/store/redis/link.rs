@@ -12,6 +12,7 @@
 //! Where the server is one that sentinels name, they are asked anew for each connection, and once a second while there
 //! is one: a master that was replaced while nobody could tell it goes on answering, and what is written to it is lost.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, Value,
 };
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::address::Address;
 use super::sentinel::Sentinels;
@@ -81,10 +83,32 @@ pub(super) struct Link {
     source: Source,
     config: AsyncConnectionConfig,
     options: RedisOptions,
-    /// Shared with the watch of the connection, which does not keep it alive.
+    /// Shared with the watch over the master, which does not keep it alive.
     state: Arc<Mutex<LinkState>>,
     /// Held by the one call that connects.
     connecting: tokio::sync::Mutex<()>,
+}
+
+/// A new connection.
+struct Made {
+    connection: MultiplexedConnection,
+    server: Server,
+}
+
+/// Where a connection leads.
+enum Server {
+    Only(String),
+    /// Until these name another.
+    Master(Address, Arc<Sentinels>),
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only(address) => address.fmt(f),
+            Self::Master(address, _) => address.fmt(f),
+        }
+    }
 }
 
 /// Where the server is.
@@ -100,6 +124,8 @@ struct LinkState {
     /// Counts connections, so that a late complaint about an old one does not cost the new one.
     generation: u64,
     timeouts: u32,
+    /// Asks the sentinels of the connection's master; ends with the connection.
+    watch: Option<AbortOnDropHandle<()>>,
     /// The last failed attempt to connect.
     refused: Option<(Instant, RedisError)>,
 }
@@ -261,23 +287,16 @@ impl Link {
         let made = self.connect().await;
         let mut state = self.state();
         match made {
-            Ok((connection, master)) => {
+            Ok(Made { connection, server }) => {
                 state.generation += 1;
                 state.timeouts = 0;
                 state.refused = None;
                 state.connection = Some(connection.clone());
                 let generation = state.generation;
-                match (&self.source, master) {
-                    (Source::Master(sentinels), Some(master)) => {
-                        tracing::info!(connection = generation, %master, "connected to Redis");
-                        tokio::spawn(watch(
-                            Arc::clone(sentinels),
-                            master,
-                            generation,
-                            Arc::downgrade(&self.state),
-                        ));
-                    }
-                    _ => tracing::info!(connection = generation, "connected to Redis"),
+                tracing::info!(connection = generation, %server, "connected to Redis");
+                if let Server::Master(master, sentinels) = server {
+                    let watch = watch(sentinels, master, generation, Arc::downgrade(&self.state));
+                    state.watch = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
                 }
                 Ok((generation, connection))
             }
@@ -288,12 +307,14 @@ impl Link {
         }
     }
 
-    /// A new connection, and to whom if the sentinels said so.
-    async fn connect(&self) -> Result<(MultiplexedConnection, Option<Address>), RedisError> {
+    async fn connect(&self) -> Result<Made, RedisError> {
         let sentinels = match &self.source {
             Source::Server(client) => {
                 let made = client.get_multiplexed_async_connection_with_config(&self.config);
-                return Ok((made.await?, None));
+                return Ok(Made {
+                    connection: made.await?,
+                    server: Server::Only(client.get_connection_info().addr().to_string()),
+                });
             }
             Source::Master(sentinels) => sentinels,
         };
@@ -303,26 +324,26 @@ impl Link {
             let mut connection = client
                 .get_multiplexed_async_connection_with_config(&self.config)
                 .await?;
-            // They can be wrong for a moment, as after a failover that they have not finished.
+            // They can be wrong for a moment, as about a server that was restarted after they last heard of it.
             let role: Vec<Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
-            match role
-                .into_iter()
-                .next()
-                .map(redis::from_redis_value::<String>)
-            {
-                Some(Ok(role)) if role == "master" => Ok((connection, Some(master))),
-                _ => Err(RedisError::from((
+            let role = role.into_iter().next().map(redis::from_redis_value);
+            if !matches!(role, Some(Ok::<String, _>(role)) if role == "master") {
+                return Err(RedisError::from((
                     ErrorKind::Io,
                     "the server that the sentinels name is not a master",
                     master.to_string(),
-                ))),
+                )));
             }
+            Ok(Made {
+                connection,
+                server: Server::Master(master, Arc::clone(sentinels)),
+            })
         };
         match tokio::time::timeout(self.options.connect_timeout, connect).await {
             Ok(made) => made,
             Err(_) => Err(RedisError::from((
                 ErrorKind::Io,
-                "neither sentinels nor master answered in time",
+                "the master that the sentinels name did not answer in time",
             ))),
         }
     }
@@ -353,6 +374,7 @@ impl LinkState {
 
     fn drop_connection(&mut self, why: &str) {
         self.timeouts = 0;
+        self.watch = None;
         if self.connection.take().is_some() {
             tracing::warn!(
                 connection = self.generation,
@@ -366,7 +388,7 @@ fn lock(state: &Mutex<LinkState>) -> MutexGuard<'_, LinkState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Leaves this connection when the sentinels name another master. Ends with the connection, or with the link.
+/// Leaves this connection when the sentinels name another master.
 async fn watch(
     sentinels: Arc<Sentinels>,
     master: Address,
@@ -375,22 +397,12 @@ async fn watch(
 ) {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
-        let is_current =
-            |state: &LinkState| state.generation == generation && state.connection.is_some();
-        match state.upgrade() {
-            Some(state) if is_current(&lock(&state)) => {}
-            _ => return,
-        }
-        // That none answers says nothing of the master.
-        let Ok(named) = sentinels.master().await else {
-            continue;
-        };
-        if named == master {
+        if !sentinels.name_another_than(&master).await {
             continue;
         }
         if let Some(state) = state.upgrade() {
             let mut state = lock(&state);
-            if is_current(&state) {
+            if state.generation == generation {
                 state.drop_connection("the sentinels name another master");
             }
         }

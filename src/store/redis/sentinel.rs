@@ -65,8 +65,9 @@ impl Sentinels {
                 .map(sentinel)
                 .collect::<Result<_, RedisError>>()?,
             config: AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(patience))
-                .set_response_timeout(Some(patience)),
+                // Timeouts are counted by us, once, around all of them.
+                .set_connection_timeout(None)
+                .set_response_timeout(None),
             patience,
             name,
             settings,
@@ -78,12 +79,24 @@ impl Sentinels {
         master.with(&self.settings)
     }
 
-    /// Who the master is.
+    /// Who the master is, as soon as more than half have said so.
     ///
     /// # Errors
     ///
     /// When none of them says: what the last one said instead.
     pub(super) async fn master(&self) -> Result<Address, RedisError> {
+        self.ask(self.sentinels.len() / 2 + 1).await
+    }
+
+    /// Whether the master is another than this one, for someone who is in no hurry: all are waited for, so that those who
+    /// answer last keep their connections. That none answers says nothing of the master.
+    pub(super) async fn name_another_than(&self, master: &Address) -> bool {
+        let named = self.ask(self.sentinels.len()).await;
+        named.is_ok_and(|named| named != *master)
+    }
+
+    /// Who the master is, when so many have said it or the time is over.
+    async fn ask(&self, enough: usize) -> Result<Address, RedisError> {
         let mut asked: FuturesUnordered<_> = self
             .sentinels
             .iter()
@@ -97,7 +110,7 @@ impl Sentinels {
                     Ok(word) => words.push(word),
                     Err(other) => error = other,
                 }
-                if words.len() > self.sentinels.len() / 2 {
+                if words.len() >= enough {
                     break;
                 }
             }
@@ -147,5 +160,107 @@ impl Sentinel {
         self.connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(300);
+
+    /// One that gives this answer to all that it is asked, or none.
+    async fn sentinel(answer: Option<String>) -> Address {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let mut silent = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let Some(answer) = answer.clone() else {
+                    silent.push(stream);
+                    continue;
+                };
+                tokio::spawn(async move {
+                    let mut asked = [0; 1024];
+                    while stream.read(&mut asked).await.is_ok_and(|n| n > 0) {
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        Address {
+            host: "127.0.0.1".to_owned(),
+            port,
+        }
+    }
+
+    fn names(master: &str, epoch: u32) -> Option<String> {
+        let text = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+        let (master, epoch) = (text(master), text(&epoch.to_string()));
+        let (port, field) = (text("6379"), text("config-epoch"));
+        Some(format!("*2\r\n{master}{port}*2\r\n{field}{epoch}"))
+    }
+
+    async fn asked(answers: Vec<Option<String>>) -> Result<String, String> {
+        let mut addresses = Vec::new();
+        for answer in answers {
+            addresses.push(sentinel(answer).await);
+        }
+        let settings = RedisConnectionInfo::default();
+        let introduction = settings.clone().set_skip_set_lib_name();
+        let name = "main".to_owned();
+        let sentinels = Sentinels::new(&addresses, &introduction, name, settings, 2 * PATIENCE);
+        let sentinels = sentinels.unwrap();
+        let mut found = Vec::new();
+        // The second time on the connections of the first.
+        for _ in 0..2 {
+            let start = Instant::now();
+            let found_now = sentinels.master().await;
+            if let Ok(master) = &found_now {
+                assert!(!sentinels.name_another_than(master).await);
+                let other = Address {
+                    port: 1,
+                    ..master.clone()
+                };
+                assert!(sentinels.name_another_than(&other).await);
+            }
+            found.push(found_now);
+            assert!(start.elapsed() < 5 * PATIENCE, "{:?}", start.elapsed());
+        }
+        let found: Vec<_> = found
+            .into_iter()
+            .map(|found| found.map(|a| a.host).map_err(|e| e.to_string()))
+            .collect();
+        assert_eq!(found[0], found[1]);
+        found[0].clone()
+    }
+
+    #[tokio::test]
+    async fn the_latest_election_counts() {
+        let [old, new] = [|| names("old", 2), || names("new", 3)];
+        for answers in [
+            vec![old(), new(), None],
+            vec![None, new(), old()],
+            vec![new(), old()],
+            vec![old(), None, None, new()],
+        ] {
+            assert_eq!(asked(answers).await.as_deref(), Ok("new"));
+        }
+    }
+
+    #[tokio::test]
+    async fn one_who_answers_is_enough_and_one_who_does_not_know_counts_for_nothing() {
+        let unknown = "*-1\r\n-ERR No such master with that name\r\n";
+        let unknown = || Some(unknown.to_owned());
+        let known = vec![None, unknown(), names("new", 0)];
+        assert_eq!(asked(known).await.as_deref(), Ok("new"));
+        let error = asked(vec![unknown()]).await.unwrap_err();
+        assert!(error.contains("No such master"), "{error}");
+        let error = asked(vec![None]).await.unwrap_err();
+        assert!(error.contains("in time"), "{error}");
     }
 }
