@@ -296,8 +296,7 @@ impl Cluster {
     /// Asks for the map; when nobody has it, what the last one said instead.
     async fn learn(&self) -> Result<Map, Fault> {
         let nodes = self.next_to_ask();
-        // Like the sentinels: half of the time that connecting may take, so that there is some left for the request.
-        let patience = self.options.connect_timeout / 2;
+        let patience = self.options.patience();
         let deadline = Instant::now() + patience;
         let mut asked: FuturesUnordered<_> =
             nodes.iter().map(|node| node.describe(deadline)).collect();

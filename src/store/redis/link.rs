@@ -46,6 +46,15 @@ impl Default for RedisOptions {
     }
 }
 
+impl RedisOptions {
+    /// How long those have to answer who know where a server is: of the time that connecting may take half, so that there
+    /// is some left for the server, and never so long that an old master is left too late.
+    pub(super) fn patience(&self) -> Duration {
+        const MOST: Duration = Duration::from_secs(1);
+        MOST.min(self.connect_timeout / 2)
+    }
+}
+
 /// How long after a failed attempt to connect calls fail without making another. Much less than the second within which
 /// a Redis that is back must be in use again.
 pub(super) const BACK_OFF: Duration = Duration::from_millis(100);

@@ -128,8 +128,9 @@ impl RedisStore {
                 master,
                 settings,
             } => {
-                let time = options.connect_timeout;
-                let sentinels = Sentinels::new(&sentinels, &introduction, master, settings, time);
+                let patience = options.patience();
+                let sentinels =
+                    Sentinels::new(&sentinels, &introduction, master, settings, patience);
                 let sentinels = sentinels.map_err(|error| OpenError::Invalid {
                     why: error.category().to_owned(),
                 })?;

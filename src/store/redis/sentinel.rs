@@ -44,15 +44,14 @@ struct Word {
 }
 
 impl Sentinels {
-    /// Nothing connects yet. Of the time that connecting may take, they have half.
+    /// Nothing connects yet.
     pub(super) fn new(
         sentinels: &[Address],
         introduction: &RedisConnectionInfo,
         name: String,
         settings: RedisConnectionInfo,
-        connect_timeout: Duration,
+        patience: Duration,
     ) -> Result<Self, RedisError> {
-        let patience = connect_timeout / 2;
         let sentinel = |address: &Address| {
             Ok(Sentinel {
                 client: Client::open(address.with(introduction)?)?,
@@ -213,7 +212,7 @@ mod tests {
         let settings = RedisConnectionInfo::default();
         let introduction = settings.clone().set_skip_set_lib_name();
         let name = "main".to_owned();
-        let sentinels = Sentinels::new(&addresses, &introduction, name, settings, 2 * PATIENCE);
+        let sentinels = Sentinels::new(&addresses, &introduction, name, settings, PATIENCE);
         let sentinels = sentinels.unwrap();
         let mut found = Vec::new();
         // The second time on the connections of the first.
