@@ -313,11 +313,20 @@ fn what_cannot_be_done_says_why_and_exits_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_controller_changes_the_other_knows_within_two_seconds() {
     let server = support::redis::RedisServer::start().await;
+    two_controllers_share(&server.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_behind_sentinels_and_in_a_cluster() {
+    let sentinels = support::redis::Sentinels::start(1).await;
+    two_controllers_share(&sentinels.url());
+    let cluster = support::redis::Cluster::start().await;
+    two_controllers_share(&cluster.url());
+}
+
+fn two_controllers_share(store: &str) {
     tokio::task::block_in_place(|| {
-        let (one, two) = (
-            Controller::start(&server.url()),
-            Controller::start(&server.url()),
-        );
+        let (one, two) = (Controller::start(store), Controller::start(store));
         let within = |what: &str, look: &mut dyn FnMut() -> bool| {
             let begun = std::time::Instant::now();
             until(what, look);
