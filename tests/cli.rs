@@ -56,6 +56,38 @@ fn a_bad_configuration_exits_64_with_every_error() {
 }
 
 #[test]
+fn the_url_of_a_store_is_checked_before_the_start_and_its_password_never_shown() {
+    for (url, shown) in [
+        (
+            "redis+sentinel://:geheim@h1,h2:7/main/3?sentinel_password=geheim",
+            Ok("h1,h2:7/main/3"),
+        ),
+        ("redis+cluster://ann:geheim@h1,h2:7", Ok("@h1,h2:7")),
+        (
+            "redis+sentinel://:geheim@h1,h2:7",
+            Err("name of the master is missing"),
+        ),
+        (
+            "redis+sentinel://:geheim@h1,h2:x/main",
+            Err("host 2 is not"),
+        ),
+        ("redis+cluster://:geheim@h1,h2/3", Err("has no databases")),
+        ("rediss://:geheim@h1/3", Err("rediss: is not supported")),
+    ] {
+        let env = [("ROOMKEEPER_STORE__URL", url)];
+        let out = roomkeeper(&["check", "--config", EXAMPLE], &env);
+        let all = text(&out.stdout) + &text(&out.stderr);
+        let (code, part) = match shown {
+            Ok(part) => (0, part),
+            Err(part) => (64, part),
+        };
+        assert_eq!(out.status.code(), Some(code), "{all}");
+        assert!(all.contains(part), "{url}: {all}");
+        assert!(!all.contains("geheim"), "{all}");
+    }
+}
+
+#[test]
 fn help_and_version_are_everywhere() {
     for args in [&["--help"][..], &["check", "--help"]] {
         let out = roomkeeper(args, &[]);
@@ -281,11 +313,20 @@ fn what_cannot_be_done_says_why_and_exits_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_controller_changes_the_other_knows_within_two_seconds() {
     let server = support::redis::RedisServer::start().await;
+    two_controllers_share(&server.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_behind_sentinels_and_in_a_cluster() {
+    let sentinels = support::redis::Sentinels::start(1).await;
+    two_controllers_share(&sentinels.url());
+    let cluster = support::redis::Cluster::start().await;
+    two_controllers_share(&cluster.url());
+}
+
+fn two_controllers_share(store: &str) {
     tokio::task::block_in_place(|| {
-        let (one, two) = (
-            Controller::start(&server.url()),
-            Controller::start(&server.url()),
-        );
+        let (one, two) = (Controller::start(store), Controller::start(store));
         let within = |what: &str, look: &mut dyn FnMut() -> bool| {
             let begun = std::time::Instant::now();
             until(what, look);

@@ -32,7 +32,7 @@ use roomkeeper::store::{
     ViewKind, ViewWrite,
 };
 use roomkeeper::time::Timestamp;
-use support::redis::RedisServer;
+use support::redis::{Cluster, RedisServer, Sentinels};
 use uuid::Uuid;
 
 /// Longer than any test: what has this long left has not run out.
@@ -76,13 +76,14 @@ impl Subject {
 
     async fn redis() -> Self {
         let server = RedisServer::start().await;
-        let mut subject = Self::at(&server.url()).await;
+        let mut subject = Self::at(&server.url(), &server).await;
         subject._server = Some(server);
         subject
     }
 
-    async fn at(url: &str) -> Self {
-        let client = redis::Client::open(url).unwrap();
+    /// The store at this URL, with this server's clock.
+    async fn at(url: &str, clock: &RedisServer) -> Self {
+        let client = redis::Client::open(clock.url()).unwrap();
         let options = RedisOptions {
             // A busy machine must not look like a broken store.
             timeout: Duration::from_secs(20),
@@ -1883,14 +1884,25 @@ macro_rules! contract {
         mod redis_server {
             $(#[tokio::test] async fn $case() { super::$case(super::Subject::redis().await).await; })*
         }
-        /// All cases in turn on a server that refuses what touches two slots: it takes seconds to come up.
+        /// All cases in turn on the master that a sentinel names: it takes seconds to come up.
         #[tokio::test]
-        async fn redis_with_slots() {
-            let server = RedisServer::start_with_slots().await;
+        async fn redis_behind_a_sentinel() {
+            let sentinels = Sentinels::start(1).await;
+            sentinels.be_patient().await;
             $(
                 println!(stringify!($case));
-                assert_eq!(server.say("FLUSHALL").as_deref(), Some("+OK"));
-                $case(Subject::at(&server.url()).await).await;
+                sentinels.wipe().await;
+                $case(Subject::at(&sentinels.url(), &sentinels.servers[0]).await).await;
+            )*
+        }
+        /// The same in a cluster, which refuses what touches two slots.
+        #[tokio::test]
+        async fn redis_cluster() {
+            let cluster = Cluster::start().await;
+            $(
+                println!(stringify!($case));
+                cluster.wipe().await;
+                $case(Subject::at(&cluster.url(), &cluster.nodes[0]).await).await;
             )*
         }
     };

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use roomkeeper::ids::{AppId, MemberId, NodeId, RoomId};
+use roomkeeper::ids::{AppId, MemberId};
 use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, QueueLimits};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    Commit, CommitOutcome, EntityId, EntityWrite, LeaseOutcome, Life, ListOf, Listing, Message,
-    NameOutcome, OpenError, Scope, Store, StoreError, Version, ViewId, ViewKind, ViewWrite, keys,
-    open,
+    CommitOutcome, LeaseOutcome, Life, ListOf, Listing, NameOutcome, OpenError, Store, StoreError,
+    Version, ViewId, ViewKind, ViewWrite, keys, open,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
+use support::store::{assert_unavailable, change, node, room, room_id, store_at, until_available};
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(600);
@@ -30,71 +30,12 @@ const BOUND: Duration = Duration::from_millis(1500);
 const BACK_IN: Duration = Duration::from_secs(1);
 
 fn store(server: &RedisServer, timeout: Duration) -> Arc<RedisStore> {
-    let options = RedisOptions {
-        timeout,
-        connect_timeout: timeout,
-    };
-    Arc::new(RedisStore::connect(&server.url(), &options).unwrap())
+    store_at(&server.url(), timeout)
 }
 
 async fn raw(server: &RedisServer) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(server.url()).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
-}
-
-fn node() -> NodeId {
-    "acW68".parse().unwrap()
-}
-
-fn room_id(n: usize) -> RoomId {
-    RoomId::new(node(), Uuid::from_u128(u128::try_from(n).unwrap()))
-}
-
-fn room(n: usize) -> EntityId {
-    EntityId::Room(room_id(n))
-}
-
-fn change(entity: EntityId, expected: Version) -> Commit {
-    Commit {
-        node: node(),
-        request: Uuid::new_v4(),
-        lease: None,
-        entities: vec![EntityWrite {
-            entity,
-            expected,
-            head: vec![("field".to_owned(), "value".to_owned())],
-            parts: vec![("part".to_owned(), Some("value".to_owned()))],
-            deadline: None,
-            life: Life::Live,
-            listed: None,
-        }],
-        outbox: vec![Message {
-            id: format!("msg_{}", expected.0),
-            app: "acme".parse().unwrap(),
-            scope: Scope::Room(room_id(1)),
-            sequence: expected.0 + 1,
-            event: "conference.member.joined".to_owned(),
-            body: "{}".to_owned(),
-        }],
-        views: Vec::new(),
-    }
-}
-
-fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
-    match result {
-        Err(error @ StoreError::Unavailable(_)) => assert!(error.is_retryable()),
-        other => panic!("not unavailable: {other:?}"),
-    }
-}
-
-/// Asks until it is answered; how long that took.
-async fn until_available(store: &RedisStore) -> Duration {
-    let start = Instant::now();
-    while let Err(error) = store.ping().await {
-        assert!(start.elapsed() < Duration::from_secs(20), "{error:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    start.elapsed()
 }
 
 #[tokio::test]
@@ -466,6 +407,8 @@ async fn what_is_over_leaves_nothing_behind() {
         let finish = store.finish_delivery(node(), &claims[0], result, None);
         assert!(finish.await.unwrap().is_some());
     }
+    let endpoint = "ep_1".parse().unwrap();
+    assert_eq!(store.forget_endpoint(node(), &endpoint).await.unwrap(), 0);
     store.release_lease(lease).await.unwrap();
     let mut raw = raw(&server).await;
     let expected: BTreeSet<_> = [
@@ -572,7 +515,7 @@ async fn a_url_opens_what_it_names() {
             .await
             .unwrap();
     }
-    for scheme in ["rediss", "redis+sentinel", "redis+cluster", "postgres"] {
+    for scheme in ["rediss", "redis+unix", "postgres"] {
         let url = format!("{scheme}://:secret@127.0.0.1/");
         let error = open(&url, &options, QueueLimits::default()).unwrap_err();
         assert_eq!(
@@ -588,16 +531,21 @@ async fn a_url_opens_what_it_names() {
         "redis",
         "redis://:secret@/x/y",
         "redis://:secret@127.0.0.1/many",
+        "redis+sentinel://:secret@127.0.0.1",
+        "redis+cluster://:secret@127.0.0.1/1",
     ] {
         let error = open(url, &options, QueueLimits::default()).unwrap_err();
         assert!(matches!(error, OpenError::Invalid { .. }), "{error:?}");
         assert!(!format!("{error} {error:?}").contains("secret"));
     }
-    let debug = format!(
-        "{:?}",
-        RedisStore::connect("redis://:secret@127.0.0.1/", &options)
-    );
-    assert!(!debug.contains("secret"), "{debug}");
+    for url in [
+        "redis://:secret@127.0.0.1/",
+        "redis+sentinel://:secret@127.0.0.1/main?sentinel_password=secret",
+        "redis+cluster://:secret@127.0.0.1",
+    ] {
+        let debug = format!("{:?}", RedisStore::connect(url, &options).unwrap());
+        assert!(!debug.contains("secret"), "{debug}");
+    }
 }
 
 /// Not a check but a number, printed: how many commits a second one connection carries.

@@ -54,7 +54,7 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "store.url",
         "\"redis://127.0.0.1:6379/0\"",
-        "where state lives; also `memory:`. `redis+sentinel://h1,h2/master/0` and `redis+cluster://h1,h2` are read, but not served yet: the start fails",
+        "where state lives; also `redis+sentinel://h1:26379,h2:26379/master/0`, `redis+cluster://h1:6379,h2:6379` and `memory:` (see *Redis*); a user and a password go before the hosts, `user:password@`",
     ),
     doc(
         "store.timeout_ms",

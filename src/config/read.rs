@@ -2,6 +2,7 @@
 //!
 //! Owns the checks, within a key and between keys. Leaves out where the tree comes from (`tree`).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::ids::{AppId, NodeId};
 use crate::store::deliveries::QueueLimits;
+use crate::store::redis::check_url;
 use crate::webhook::endpoint::{Endpoint, EventFilter};
 use crate::webhook::guard::Policy;
 use crate::webhook::sign::Secret;
@@ -205,8 +207,8 @@ fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
         .text("url")
         .unwrap_or_else(|| "redis://127.0.0.1:6379/0".to_owned());
     let kind = store_kind(&url);
-    if let Err(e) = kind {
-        s.problem("url", e);
+    if let Err(e) = &kind {
+        s.problem("url", e.as_ref());
     }
     let timeout = Duration::from_millis(s.number("timeout_ms", 1000.0, 10.0, 60_000.0) as u64);
     let store = kind.ok().map(|kind| StoreConfig {
@@ -224,34 +226,32 @@ fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
 }
 
 /// What kind of store a URL names. Never repeats the URL: it may carry a password.
-pub(super) fn store_kind(url: &str) -> Result<StoreKind, &'static str> {
+pub(super) fn store_kind(url: &str) -> Result<StoreKind, Cow<'static, str>> {
     const FORMS: &str = "expected memory:, redis://host:port/db, redis+sentinel://h1,h2/master/db or redis+cluster://h1,h2";
     if url == "memory:" {
         return Ok(StoreKind::Memory);
     }
     let (scheme, rest) = url.split_once("://").ok_or(FORMS)?;
-    let rest = rest.split('?').next().unwrap_or_default();
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let hosts = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
-    let is_host = |text: &str| {
-        let with_port = text.parse::<NodeAddress>().is_ok();
-        with_port || Host::parse(text).is_ok()
+    let several = |kind| match check_url(url) {
+        Ok(()) => Ok(kind),
+        Err(error) => Err(Cow::Owned(error.to_string())),
     };
-    let is_db = |text: &str| text.is_empty() || text.parse::<u16>().is_ok();
-    let hosts_ok = hosts.split(',').all(is_host);
     match scheme {
-        "redis" | "rediss" => match Url::parse(url) {
-            Ok(parsed) if parsed.has_host() && !hosts.contains(',') && is_db(path) => {
-                Ok(StoreKind::Redis)
+        "redis" | "rediss" => {
+            let rest = rest.split('?').next().unwrap_or_default();
+            let (_, db) = rest.split_once('/').unwrap_or((rest, ""));
+            let db_ok = db.is_empty() || db.parse::<u16>().is_ok();
+            match Url::parse(url) {
+                // A comma would be part of the name.
+                Ok(parsed) if db_ok && parsed.host_str().is_some_and(|h| !h.contains(',')) => {
+                    Ok(StoreKind::Redis)
+                }
+                Ok(_) | Err(_) => Err(FORMS.into()),
             }
-            Ok(_) | Err(_) => Err(FORMS),
-        },
-        "redis+sentinel" => match path.split_once('/').unwrap_or((path, "")) {
-            (master, db) if hosts_ok && !master.is_empty() && is_db(db) => Ok(StoreKind::Sentinel),
-            _ => Err(FORMS),
-        },
-        "redis+cluster" if hosts_ok && path.is_empty() => Ok(StoreKind::Cluster),
-        _ => Err(FORMS),
+        }
+        "redis+sentinel" => several(StoreKind::Sentinel),
+        "redis+cluster" => several(StoreKind::Cluster),
+        _ => Err(FORMS.into()),
     }
 }
 

@@ -168,7 +168,7 @@ rate_limit = 1.5
     http.admin_key: is required unless http.admin_listen is loopback
     http.hide_foreign: expected true or false, found a text
     http.lisen: unknown key: did you mean listen?
-    store.url: expected memory:, redis://host:port/db, redis+sentinel://h1,h2/master/db or redis+cluster://h1,h2
+    store.url: not a valid store URL: the name of the master is missing: redis+sentinel://host,host/master
     store.timeout_ms: expected a number from 10 to 60000
     calls.park_timeout: expected whole seconds
     conference.profile: "a@b" is not 1 to 64 characters of A-Z a-z 0-9 _ - .
@@ -314,6 +314,7 @@ fn stores() {
     for url in [
         "redis+sentinel://h1,h2/master/0",
         "redis+sentinel://u:p@h1:26379,[::1]:1/m",
+        "redis+sentinel://h1/m?sentinel_password=p",
     ] {
         check(url, Some(StoreKind::Sentinel));
     }
@@ -341,7 +342,12 @@ fn a_store_that_cannot_be_opened_is_found_before_the_start() {
     for (url, ok) in [
         ("memory:", true),
         ("redis://:geheim@h:1/3", true),
-        ("redis+cluster://:geheim@h1:1,h2:2", false),
+        ("redis+sentinel://:geheim@h1:1,h2/main/3", true),
+        ("redis+cluster://:geheim@h1:1,h2:2", true),
+        ("rediss://:geheim@h:1/3", false),
+        ("redis+sentinel://:geheim@h1:1,h2", false),
+        ("redis+sentinel://h1/m?password=geheim", false),
+        ("redis+cluster://:geheim@h1:1,h2:2/3", false),
     ] {
         let found = problems("", &[("ROOMKEEPER_STORE__URL", url)]);
         assert_eq!(found.is_empty(), ok, "{url}: {found:?}");

@@ -514,15 +514,17 @@ pub enum OpenError {
         why: String,
     },
     /// Nothing here speaks this scheme.
-    #[error("store URLs begin with redis:// or memory:, and {scheme}: is not supported")]
+    #[error(
+        "store URLs begin with redis://, redis+sentinel://, redis+cluster:// or memory:, and {scheme}: is not supported"
+    )]
     Unsupported {
         /// The scheme.
         scheme: String,
     },
 }
 
-/// The store a URL names: `memory:` for one that is gone with the process, `redis://…` for one on Redis, which need not
-/// be there yet.
+/// The store a URL names: `memory:` for one that is gone with the process; `redis://…`, `redis+sentinel://…` or
+/// `redis+cluster://…` for one on Redis, which need not be there yet.
 ///
 /// # Errors
 ///
@@ -537,7 +539,7 @@ pub fn open(
     })?;
     match scheme {
         "memory" => Ok(Arc::new(MemoryStore::new().with_limits(limits))),
-        "redis" => Ok(Arc::new(
+        "redis" | "redis+sentinel" | "redis+cluster" => Ok(Arc::new(
             RedisStore::connect(url, options)?.with_limits(limits),
         )),
         _ => Err(OpenError::Unsupported {

@@ -1,6 +1,7 @@
-//! A real Redis server of a test's own: started on a free port, killed with the test.
+//! Real Redis servers of a test's own: one, one that sentinels watch over, or a cluster. Started on free ports, killed
+//! with the test.
 //!
-//! Owns the process. Leaves out what is stored in it. Every fault is a method, and each returns only when the fault
+//! Owns the processes. Leaves out what is stored in them. Every fault is a method, and each returns only when the fault
 //! has happened.
 
 use std::io::{BufRead, BufReader, Write};
@@ -9,68 +10,90 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use redis::{FromRedisValue, RedisResult, Value};
 use rustix::process::Pid;
 
 use super::process::{self, free_port, spawn};
 
 /// Longer than any start or stop takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running (or killed, or stopped) server.
 pub struct RedisServer {
     child: Child,
     port: u16,
-    keeps: Keeps,
+    args: Vec<String>,
+    password: Option<&'static str>,
     /// Holds what it has on disk.
-    dir: tempfile::TempDir,
-}
-
-/// What a server has on disk.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keeps {
-    Nothing,
-    EveryWrite,
-    /// Nothing but which slots are its own: all.
-    Slots,
+    _dir: tempfile::TempDir,
 }
 
 impl RedisServer {
     /// A server that keeps nothing on disk.
     pub async fn start() -> Self {
-        Self::start_with(Keeps::Nothing).await
+        Self::start_with(None, &["--appendonly", "no"]).await
     }
 
     /// A server that has every write on disk before it answers.
     pub async fn start_durable() -> Self {
-        Self::start_with(Keeps::EveryWrite).await
+        Self::start_with(None, &["--appendonly", "yes", "--appendfsync", "always"]).await
     }
 
-    /// A cluster of one: it has all slots, and refuses what touches two of them.
-    pub async fn start_with_slots() -> Self {
-        let server = Self::start_with(Keeps::Slots).await;
-        assert_eq!(
-            server.say("CLUSTER ADDSLOTSRANGE 0 16383").as_deref(),
-            Some("+OK"),
-            "the slots are free"
-        );
-        let deadline = Instant::now() + PATIENCE;
-        while server.say("GET key").as_deref() != Some("$-1") {
-            assert!(Instant::now() < deadline, "the cluster does not come up");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        server
+    /// One that can become part of a cluster.
+    async fn start_member(password: Option<&'static str>) -> Self {
+        // The port for other members must be a free one, too; their usual one may be taken.
+        let bus = free_port().to_string();
+        let args = [
+            "--appendonly",
+            "no",
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &bus,
+            "--cluster-node-timeout",
+            "1000",
+            // However long ago a replica last heard of its master, it may take its place.
+            "--cluster-replica-validity-factor",
+            "0",
+        ];
+        Self::start_with(password, &args).await
     }
 
-    async fn start_with(keeps: Keeps) -> Self {
+    async fn start_with(password: Option<&'static str>, args: &[&str]) -> Self {
+        Self::launch(password, |port, dir| {
+            let mut all = vec!["--port".to_owned(), port.to_string()];
+            all.extend(
+                ["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"].map(str::to_owned),
+            );
+            all.extend(["--dir".to_owned(), dir.display().to_string()]);
+            // A replica's first copy need not wait for others that may want one.
+            all.extend(["--repl-diskless-sync-delay", "0"].map(str::to_owned));
+            if let Some(password) = password {
+                all.extend(
+                    ["--requirepass", password, "--masterauth", password].map(str::to_owned),
+                );
+            }
+            all.extend(args.iter().map(|arg| (*arg).to_owned()));
+            all
+        })
+        .await
+    }
+
+    async fn launch(
+        password: Option<&'static str>,
+        args: impl Fn(u16, &Path) -> Vec<String>,
+    ) -> Self {
         // Between our finding a port free and the server's taking it, someone else may.
         for _ in 0..5 {
             let dir = tempfile::tempdir().expect("a directory for the server's files");
             let port = free_port();
+            let args = args(port, dir.path());
             let mut server = Self {
-                child: spawn(command(port, keeps, dir.path())),
+                child: spawn(command(&args)),
                 port,
-                keeps,
-                dir,
+                args,
+                password,
+                _dir: dir,
             };
             if server.answers().await {
                 return server;
@@ -85,7 +108,10 @@ impl RedisServer {
 
     /// Where it is.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        match self.password {
+            None => format!("redis://{}/", self.address()),
+            Some(password) => format!("redis://:{password}@{}/", self.address()),
+        }
     }
 
     /// Kills it at once, as a crash would.
@@ -103,7 +129,7 @@ impl RedisServer {
         if self.child.try_wait().expect("its state").is_none() {
             self.kill();
         }
-        self.child = spawn(command(self.port, self.keeps, self.dir.path()));
+        self.child = spawn(command(&self.args));
         assert!(self.answers().await, "redis-server does not start again");
     }
 
@@ -131,14 +157,50 @@ impl RedisServer {
         Some(line.trim_end().to_owned())
     }
 
-    /// Waits until it answers a ping; `false` when it has ended instead.
+    /// Sends one command on a connection of its own, with the password.
+    pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
+        let client = redis::Client::open(self.url())?;
+        let (name, args) = command.split_first().expect("a command");
+        let mut command = redis::cmd(name);
+        command.arg(args);
+        let ask = async || -> RedisResult<T> {
+            let mut connection = client.get_multiplexed_async_connection().await?;
+            command.query_async(&mut connection).await
+        };
+        match ask().await {
+            // Sentinels cut all connections to a server that they demote.
+            Err(error) if error.is_connection_dropped() => ask().await,
+            answer => answer,
+        }
+    }
+
+    /// Sends one command that must not fail.
+    pub async fn tell(&self, command: &[&str]) {
+        let answer = self.ask::<Value>(command).await;
+        assert!(answer.is_ok(), "{command:?}: {answer:?}");
+    }
+
+    /// The keys it holds itself.
+    pub async fn keys(&self, pattern: &str) -> Vec<String> {
+        self.ask(&["KEYS", pattern]).await.expect("it answers")
+    }
+
+    /// `master` or `slave`.
+    pub async fn role(&self) -> String {
+        let role: Vec<Value> = self.ask(&["ROLE"]).await.expect("it answers");
+        let role = role.into_iter().next().expect("it has one");
+        redis::from_redis_value(role).expect("a name")
+    }
+
+    /// Waits until it answers a ping, if only that it wants a password; `false` when it has ended instead.
     async fn answers(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if self.child.try_wait().expect("its state").is_some() {
                 return false;
             }
-            if self.say("PING").as_deref() == Some("+PONG") {
+            if let Some("+PONG" | "-NOAUTH Authentication required.") = self.say("PING").as_deref()
+            {
                 return true;
             }
             assert!(Instant::now() < deadline, "redis-server does not answer");
@@ -155,25 +217,435 @@ impl Drop for RedisServer {
     }
 }
 
-fn command(port: u16, keeps: Keeps, dir: &Path) -> Command {
+fn command(args: &[String]) -> Command {
     let mut command = process::command("redis-server");
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
-    command.args(["--save", "", "--daemonize", "no", "--dir"]);
-    command.arg(dir);
-    match keeps {
-        Keeps::Nothing => command.args(["--appendonly", "no"]),
-        Keeps::EveryWrite => command.args(["--appendonly", "yes", "--appendfsync", "always"]),
-        // The port for other members is of no use to one alone, but it must have a free one.
-        Keeps::Slots => command.args([
-            "--cluster-enabled",
-            "yes",
-            "--cluster-port",
-            &free_port().to_string(),
-        ]),
-    };
     command
+        .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command
+}
+
+/// Waits until it is so.
+pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The passwords of a test's servers, if they want any.
+#[derive(Clone, Copy, Default)]
+pub struct Passwords {
+    /// Of the servers that hold data.
+    pub servers: Option<&'static str>,
+    /// Of the sentinels.
+    pub sentinels: Option<&'static str>,
+}
+
+/// A master and its replica, and sentinels who watch over them. Servers are known by their numbers: the first master is
+/// 0, its replica 1.
+pub struct Sentinels {
+    /// Each can be killed, paused, asked.
+    pub servers: [RedisServer; 2],
+    /// Each can be, too.
+    pub sentinels: Vec<RedisServer>,
+    passwords: Passwords,
+}
+
+/// What they call the master.
+const MASTER: &str = "main";
+
+impl Sentinels {
+    /// With so many sentinels, more than half of whom must agree. They act within a second or two.
+    pub async fn start(count: usize) -> Self {
+        Self::start_with(count, Passwords::default()).await
+    }
+
+    /// The same with passwords.
+    pub async fn start_with(count: usize, passwords: Passwords) -> Self {
+        let plain = ["--appendonly", "no"];
+        let master = RedisServer::start_with(passwords.servers, &plain).await;
+        let replica = RedisServer::start_with(passwords.servers, &plain).await;
+        replica
+            .tell(&["REPLICAOF", "127.0.0.1", &master.port.to_string()])
+            .await;
+        until("the replica has its first copy", async || {
+            let role: RedisResult<(String, String, u16, String)> =
+                replica.ask_head(&["ROLE"]).await;
+            role.is_ok_and(|(.., state)| state == "connected")
+        })
+        .await;
+        let mut sentinels = Vec::with_capacity(count);
+        for _ in 0..count {
+            sentinels.push(sentinel(&master, count / 2 + 1, passwords).await);
+        }
+        let all = Self {
+            servers: [master, replica],
+            sentinels,
+            passwords,
+        };
+        for sentinel in &all.sentinels {
+            until("the sentinels know each other", async || {
+                let others = (count - 1).to_string();
+                sentinel.says("num-slaves").await == "1"
+                    && sentinel.says("num-other-sentinels").await == others
+            })
+            .await;
+        }
+        all
+    }
+
+    /// Where the store is.
+    pub fn url(&self) -> String {
+        let user = match self.passwords.servers {
+            None => String::new(),
+            Some(password) => format!(":{password}@"),
+        };
+        let hosts: Vec<_> = self
+            .sentinels
+            .iter()
+            .map(|sentinel| sentinel.address().to_string())
+            .collect();
+        let own = match self.passwords.sentinels {
+            None => String::new(),
+            Some(password) => format!("?sentinel_password={password}"),
+        };
+        format!("redis+sentinel://{user}{}/{MASTER}/0{own}", hosts.join(","))
+    }
+
+    /// Waits until all sentinels that run name this server, and it is a master.
+    pub async fn until_master(&self, server: usize) {
+        let server = &self.servers[server];
+        for sentinel in &self.sentinels {
+            until("the sentinels name the new master", async || {
+                let asked = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER];
+                let named: RedisResult<(String, u16)> = sentinel.ask(&asked).await;
+                named.is_ok_and(|(_, port)| port == server.port)
+            })
+            .await;
+        }
+        assert_eq!(server.role().await, "master");
+    }
+
+    /// Replaces the first master by its replica, as an operator does. Both live; the old one becomes a replica some time
+    /// later.
+    pub async fn failover(&self) {
+        let [sentinel, ..] = self.sentinels.as_slice() else {
+            unreachable!("there is one");
+        };
+        let old = self.servers[0].port.to_string();
+        until("the master is replaced", async || {
+            let [port, flags] = [sentinel.says("port").await, sentinel.says("flags").await];
+            // It gives up at once when it has not heard of the replica just now, on a busy machine.
+            if port == old && !flags.contains("failover_in_progress") {
+                let failover = ["SENTINEL", "FAILOVER", MASTER];
+                let _: RedisResult<Value> = sentinel.ask(&failover).await;
+            }
+            port != old
+        })
+        .await;
+        self.until_master(1).await;
+    }
+
+    /// From now on a master that does not answer for a while is no reason for another: on a busy machine it is only slow.
+    pub async fn be_patient(&self) {
+        for sentinel in &self.sentinels {
+            let set = [
+                "SENTINEL",
+                "SET",
+                MASTER,
+                "down-after-milliseconds",
+                "60000",
+            ];
+            sentinel.tell(&set).await;
+        }
+    }
+
+    /// Waits until this server is a replica.
+    pub async fn until_replica(&self, server: usize) {
+        until("the old master is told", async || {
+            self.servers[server].role().await == "slave"
+        })
+        .await;
+    }
+
+    /// Makes the replica a master that the sentinels name, while the first master is not told and goes on as one.
+    pub async fn split(&self) {
+        let [old, new] = &self.servers;
+        new.tell(&["REPLICAOF", "NO", "ONE"]).await;
+        let quorum = (self.sentinels.len() / 2 + 1).to_string();
+        let port = new.port.to_string();
+        for sentinel in &self.sentinels {
+            sentinel.tell(&["SENTINEL", "REMOVE", MASTER]).await;
+            let monitor = ["SENTINEL", "MONITOR", MASTER, "127.0.0.1", &port, &quorum];
+            sentinel.tell(&monitor).await;
+            if let Some(password) = self.passwords.servers {
+                sentinel
+                    .tell(&["SENTINEL", "SET", MASTER, "auth-pass", password])
+                    .await;
+            }
+        }
+        self.until_master(1).await;
+        assert_eq!(old.role().await, "master", "nobody told it");
+    }
+
+    /// Empties the first master.
+    pub async fn wipe(&self) {
+        self.servers[0].tell(&["FLUSHALL"]).await;
+    }
+}
+
+async fn sentinel(master: &RedisServer, quorum: usize, passwords: Passwords) -> RedisServer {
+    let started = RedisServer::launch(passwords.sentinels, |port, dir| {
+        let mut conf = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\n\
+             sentinel monitor {MASTER} 127.0.0.1 {} {quorum}\n\
+             sentinel down-after-milliseconds {MASTER} 500\n\
+             sentinel failover-timeout {MASTER} 5000\n",
+            dir.display(),
+            master.port
+        );
+        if let Some(password) = passwords.servers {
+            conf += &format!("sentinel auth-pass {MASTER} {password}\n");
+        }
+        if let Some(password) = passwords.sentinels {
+            conf += &format!("requirepass {password}\nsentinel sentinel-pass {password}\n");
+        }
+        let path = dir.join("sentinel.conf");
+        std::fs::write(&path, conf).expect("its directory is ours");
+        vec![path.display().to_string(), "--sentinel".to_owned()]
+    })
+    .await;
+    // What they would do less often. Not much more often: of a replica from which they have not heard for three times the
+    // first they say that it cannot be promoted, and one that was promoted four times the last ago without their having
+    // been told they demote again.
+    for (period, ms) in [
+        ("info-period", "400"),
+        ("ping-period", "200"),
+        ("ask-period", "100"),
+        ("publish-period", "500"),
+    ] {
+        started.tell(&["SENTINEL", "DEBUG", period, ms]).await;
+    }
+    started
+}
+
+impl RedisServer {
+    /// A field of what a sentinel knows of the master.
+    async fn says(&self, field: &str) -> String {
+        let fields: Vec<(String, String)> = self
+            .ask(&["SENTINEL", "MASTER", MASTER])
+            .await
+            .expect("it answers");
+        let found = fields.into_iter().find(|(name, _)| name == field);
+        found.map(|(_, value)| value).unwrap_or_default()
+    }
+
+    /// The first values of an answer that has more.
+    async fn ask_head<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
+        let mut values: Vec<Value> = self.ask(command).await?;
+        values.truncate(4);
+        Ok(redis::from_redis_value(Value::Array(values))?)
+    }
+}
+
+/// A cluster of three masters, each with a third of the slots. Nodes are known by their numbers; 0 to 2 are the first
+/// masters.
+pub struct Cluster {
+    /// Each can be killed, paused, asked.
+    pub nodes: Vec<RedisServer>,
+    ids: Vec<String>,
+    password: Option<&'static str>,
+}
+
+/// A slot on its way from one node to another.
+pub struct Move<'a> {
+    cluster: &'a Cluster,
+    slot: String,
+    from: usize,
+    to: usize,
+}
+
+impl Cluster {
+    /// The three alone.
+    pub async fn start() -> Self {
+        Self::start_with(&[], None).await
+    }
+
+    /// With a replica of each of these masters, and a password if they are to want one. Replicas are nodes 3, 4, 5.
+    pub async fn start_with(replicas_of: &[usize], password: Option<&'static str>) -> Self {
+        let mut nodes = Vec::new();
+        let mut ids = Vec::new();
+        for n in 0..3 + replicas_of.len() {
+            let node = RedisServer::start_member(password).await;
+            ids.push(node.ask(&["CLUSTER", "MYID"]).await.expect("it has one"));
+            let epoch = (n + 1).to_string();
+            node.tell(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await;
+            nodes.push(node);
+        }
+        let cluster = Self {
+            nodes,
+            ids,
+            password,
+        };
+        for (n, (from, to)) in [("0", "5460"), ("5461", "10922"), ("10923", "16383")]
+            .into_iter()
+            .enumerate()
+        {
+            let add = ["CLUSTER", "ADDSLOTSRANGE", from, to];
+            cluster.nodes[n].tell(&add).await;
+        }
+        let [first, others @ ..] = cluster.nodes.as_slice() else {
+            unreachable!("there are three");
+        };
+        let bus = |node: &RedisServer| {
+            let mut args = node.args.iter().skip_while(|arg| *arg != "--cluster-port");
+            args.nth(1).cloned().expect("it was given one")
+        };
+        for other in others {
+            let (port, bus) = (other.port.to_string(), bus(other));
+            first
+                .tell(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus])
+                .await;
+        }
+        let known = cluster.nodes.len().to_string();
+        cluster.until_all_say("cluster_known_nodes", &known).await;
+        for (n, master) in replicas_of.iter().enumerate() {
+            let replicate = ["CLUSTER", "REPLICATE", &cluster.ids[*master]];
+            cluster.nodes[3 + n].tell(&replicate).await;
+        }
+        cluster.until_all_say("cluster_state", "ok").await;
+        for n in 0..replicas_of.len() {
+            let replica = &cluster.nodes[3 + n];
+            until("the replica has its first copy", async || {
+                let role: RedisResult<(String, String, u16, String)> =
+                    replica.ask_head(&["ROLE"]).await;
+                role.is_ok_and(|(.., state)| state == "connected")
+            })
+            .await;
+        }
+        cluster
+    }
+
+    /// Waits until every node that runs says this of the cluster.
+    pub async fn until_all_say(&self, field: &str, value: &str) {
+        for node in &self.nodes {
+            until("the nodes agree", async || {
+                let info: String = match node.ask(&["CLUSTER", "INFO"]).await {
+                    Ok(info) => info,
+                    Err(_) => return false,
+                };
+                let line = format!("{field}:{value}");
+                info.lines().any(|l| l.trim_end() == line)
+            })
+            .await;
+        }
+    }
+
+    /// Where the store is: two of its nodes.
+    pub fn url(&self) -> String {
+        let user = match self.password {
+            None => String::new(),
+            Some(password) => format!(":{password}@"),
+        };
+        let [first, second] = [0, 1].map(|n: usize| self.nodes[n].address());
+        format!("redis+cluster://{user}{first},{second}")
+    }
+
+    /// The slot of a key, and which of the first three has it as long as none was moved.
+    pub async fn slot(&self, key: &str) -> (u16, usize) {
+        let slot = self.nodes[0].ask(&["CLUSTER", "KEYSLOT", key]).await;
+        let slot: u16 = slot.expect("it answers");
+        (slot, usize::from(slot > 5460) + usize::from(slot > 10922))
+    }
+
+    /// Begins to move a slot: both ends know, and no key has gone.
+    pub async fn begin_move(&self, slot: u16, from: usize, to: usize) -> Move<'_> {
+        let slot = slot.to_string();
+        let set = ["CLUSTER", "SETSLOT", &slot];
+        let importing = [&set[..], &["IMPORTING", &self.ids[from]]].concat();
+        self.nodes[to].tell(&importing).await;
+        let migrating = [&set[..], &["MIGRATING", &self.ids[to]]].concat();
+        self.nodes[from].tell(&migrating).await;
+        Move {
+            cluster: self,
+            slot,
+            from,
+            to,
+        }
+    }
+
+    /// Moves a slot with all that is in it, key by key.
+    pub async fn move_slot(&self, slot: u16, from: usize, to: usize) {
+        let moving = self.begin_move(slot, from, to).await;
+        while moving.one_key().await {}
+        moving.finish().await;
+    }
+
+    /// Kills all nodes.
+    pub fn kill(&mut self) {
+        for node in &mut self.nodes {
+            node.kill();
+        }
+    }
+
+    /// Starts all again, and waits until they serve.
+    pub async fn restart(&mut self) {
+        for node in &mut self.nodes {
+            node.restart().await;
+        }
+        self.until_all_say("cluster_state", "ok").await;
+    }
+
+    /// Empties it.
+    pub async fn wipe(&self) {
+        for node in &self.nodes {
+            if node.role().await == "master" {
+                node.tell(&["FLUSHALL"]).await;
+            }
+        }
+    }
+}
+
+impl Move<'_> {
+    /// Moves these keys.
+    pub async fn keys(&self, keys: &[&str]) {
+        let port = self.cluster.nodes[self.to].port.to_string();
+        let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000"];
+        if let Some(password) = self.cluster.password {
+            migrate.extend(["AUTH", password]);
+        }
+        migrate.push("KEYS");
+        migrate.extend(keys);
+        self.cluster.nodes[self.from].tell(&migrate).await;
+    }
+
+    /// Moves one key; `false` when none is left.
+    pub async fn one_key(&self) -> bool {
+        let get = ["CLUSTER", "GETKEYSINSLOT", &self.slot, "1"];
+        let keys = self.cluster.nodes[self.from].ask(&get).await;
+        let keys: Vec<String> = keys.expect("it answers");
+        match keys.first() {
+            Some(key) => {
+                self.keys(&[key]).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Says whose the slot is now. No key may be left behind.
+    pub async fn finish(self) {
+        let cluster = self.cluster;
+        let id = &cluster.ids[self.to];
+        let node = ["CLUSTER", "SETSLOT", &self.slot, "NODE", id];
+        cluster.nodes[self.to].tell(&node).await;
+        cluster.nodes[self.from].tell(&node).await;
+        for n in (0..3).filter(|n| ![self.from, self.to].contains(n)) {
+            cluster.nodes[n].tell(&node).await;
+        }
+    }
 }

@@ -1,20 +1,30 @@
 //! The connection to Redis: made when it is first needed, left when it is of no use any more.
 //!
 //! Owns when to connect, how long a call may take, and which errors mean that a server will never do again. Leaves out
-//! what is asked. Driven by [`RedisStore`](super::RedisStore).
+//! what is asked, who the master is ([`sentinel`](super::sentinel)) and whose a slot is ([`cluster`](super::cluster)).
+//! Driven by [`RedisStore`](super::RedisStore), in a cluster once for each node.
 //!
 //! One connection for all, pipelined; nothing on it ever blocks. It is made when it is first needed, so that a
 //! controller starts before its Redis does. When it drops, the next call makes a new one, and while there is none to
 //! be had, calls fail at once rather than pile up. A server that no longer answers (three timeouts in a row) or that
 //! was demoted to replica (`READONLY`) keeps the connection open for ever, so it is we who leave it.
+//!
+//! Where the server is one that sentinels name, they are asked anew for each connection, and once a second while there
+//! is one: a master that was replaced while nobody could tell it goes on answering, and what is written to it is lost.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, Value};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, Value,
+};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::address::Address;
+use super::sentinel::Sentinels;
 use crate::store::{OpenError, StoreError};
 
 /// How the store talks to Redis.
@@ -36,12 +46,25 @@ impl Default for RedisOptions {
     }
 }
 
+impl RedisOptions {
+    /// How long those have to answer who know where a server is: of the time that connecting may take half, so that there
+    /// is some left for the server, and never so long that an old master is left too late.
+    pub(super) fn patience(&self) -> Duration {
+        const MOST: Duration = Duration::from_secs(1);
+        MOST.min(self.connect_timeout / 2)
+    }
+}
+
 /// How long after a failed attempt to connect calls fail without making another. Much less than the second within which
 /// a Redis that is back must be in use again.
-const BACK_OFF: Duration = Duration::from_millis(100);
+pub(super) const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// So many timeouts without an answer between them and the connection is given up.
 const TIMEOUTS_IN_A_ROW: u32 = 3;
+
+/// How often the sentinels are asked whether the master is still the one we are connected to. With the time that they
+/// have to answer, much less than the five seconds within which an old master must be left.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// How many requests may wait to be written. Beyond it callers wait, each within its timeout: enough for every room of
 /// a busy node to commit at once.
@@ -66,12 +89,42 @@ impl From<Fault> for StoreError {
 
 /// The connection, made anew whenever it has to be.
 pub(super) struct Link {
-    client: redis::Client,
+    source: Source,
     config: AsyncConnectionConfig,
-    timeout: Duration,
-    state: Mutex<LinkState>,
+    options: RedisOptions,
+    /// Shared with the watch over the master, which does not keep it alive.
+    state: Arc<Mutex<LinkState>>,
     /// Held by the one call that connects.
     connecting: tokio::sync::Mutex<()>,
+}
+
+/// A new connection.
+struct Made {
+    connection: MultiplexedConnection,
+    server: Server,
+}
+
+/// Where a connection leads.
+enum Server {
+    Only(String),
+    /// Until these name another.
+    Master(Address, Arc<Sentinels>),
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only(address) => address.fmt(f),
+            Self::Master(address, _) => address.fmt(f),
+        }
+    }
+}
+
+/// Where the server is.
+enum Source {
+    Server(Client),
+    /// Where the sentinels say.
+    Master(Arc<Sentinels>),
 }
 
 #[derive(Default)]
@@ -80,6 +133,8 @@ struct LinkState {
     /// Counts connections, so that a late complaint about an old one does not cost the new one.
     generation: u64,
     timeouts: u32,
+    /// Asks the sentinels of the connection's master; ends with the connection.
+    watch: Option<AbortOnDropHandle<()>>,
     /// The last failed attempt to connect.
     refused: Option<(Instant, RedisError)>,
 }
@@ -91,34 +146,94 @@ pub(super) enum Request<'a> {
     Atomic(&'a Pipeline),
 }
 
+impl Request<'_> {
+    async fn query(self, connection: &mut MultiplexedConnection) -> Result<Value, RedisError> {
+        match self {
+            Self::One(command) => command.query_async(connection).await,
+            Self::Atomic(pipeline) => {
+                // What MULTI and the commands answer while they are queued counts only if it is an error.
+                let queued = pipeline.len() + 1;
+                let mut answers = connection.req_packed_commands(pipeline, queued, 1).await?;
+                // Not for the pipeline to read: it takes an error of the whole for an answer it does not know.
+                answers.pop().unwrap_or(Value::Nil).extract_error()
+            }
+        }
+    }
+
+    /// Asks a node of a cluster that a slot is being moved to.
+    async fn ask(self, connection: &mut MultiplexedConnection) -> Result<Value, RedisError> {
+        // `ASKING` holds for the next command, or for the transaction that begins with it.
+        let mut pipe = redis::pipe();
+        pipe.cmd("ASKING");
+        match self {
+            Self::One(command) => {
+                pipe.add_command(command.clone());
+            }
+            Self::Atomic(pipeline) => {
+                pipe.cmd("MULTI");
+                for command in pipeline.cmd_iter() {
+                    pipe.add_command(command.clone());
+                }
+                pipe.cmd("EXEC");
+            }
+        }
+        let mut answers: Vec<Value> = pipe.query_async(connection).await?;
+        // The last one is the command's, or holds those of the transaction.
+        answers.pop().unwrap_or(Value::Nil).extract_error()
+    }
+}
+
 impl Link {
-    /// The connection to this `redis://` URL. Nothing connects yet.
-    pub(super) fn new(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
-        let client = redis::Client::open(url).map_err(|error| OpenError::Invalid {
+    /// The connection to this server. Nothing connects yet.
+    pub(super) fn to_server(
+        info: ConnectionInfo,
+        options: &RedisOptions,
+    ) -> Result<Self, OpenError> {
+        let client = Client::open(info).map_err(|error| OpenError::Invalid {
             // The detail of the error may quote the URL and so the password; its category does not.
             why: error.category().to_owned(),
         })?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(options.connect_timeout))
-            // Timeouts are counted by us, once, around all of a call.
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(WRITE_QUEUE);
-        Ok(Self {
-            client,
-            config,
-            timeout: options.timeout,
-            state: Mutex::default(),
+        Ok(Self::new(Source::Server(client), options))
+    }
+
+    /// The connection to the master that these sentinels name. Nothing connects yet.
+    pub(super) fn to_master(sentinels: Sentinels, options: &RedisOptions) -> Self {
+        Self::new(Source::Master(Arc::new(sentinels)), options)
+    }
+
+    fn new(source: Source, options: &RedisOptions) -> Self {
+        Self {
+            source,
+            config: AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(options.connect_timeout))
+                // Timeouts are counted by us, once, around all of a call.
+                .set_response_timeout(None)
+                .set_pipeline_buffer_size(WRITE_QUEUE),
+            options: options.clone(),
+            state: Arc::default(),
             connecting: tokio::sync::Mutex::default(),
-        })
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, LinkState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Sends it, on a new connection if there is none. What is sent may be sent twice.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Value, Fault> {
-        match tokio::time::timeout(self.timeout, self.send_until_sent(request)).await {
+        let deadline = Instant::now() + self.options.timeout;
+        self.send_by(deadline, request, false).await
+    }
+
+    /// Sends it, on a new connection if there is none, and gives up at the deadline. What is sent may be sent twice.
+    /// `asking` is for a node of a cluster that a slot is being moved to.
+    pub(super) async fn send_by(
+        &self,
+        deadline: Instant,
+        request: Request<'_>,
+        asking: bool,
+    ) -> Result<Value, Fault> {
+        match tokio::time::timeout_at(deadline, self.send_until_sent(request, asking)).await {
             Ok(answer) => answer,
             Err(_) => {
                 let mut state = self.state();
@@ -126,13 +241,13 @@ impl Link {
                 if state.timeouts >= TIMEOUTS_IN_A_ROW {
                     state.drop_connection("it no longer answers");
                 }
-                Err(Fault::Timeout(self.timeout))
+                Err(Fault::Timeout(self.options.timeout))
             }
         }
     }
 
-    async fn send_until_sent(&self, request: Request<'_>) -> Result<Value, Fault> {
-        let (generation, first) = self.send_once(request).await?;
+    async fn send_until_sent(&self, request: Request<'_>, asking: bool) -> Result<Value, Fault> {
+        let (generation, first) = self.send_once(request, asking).await?;
         let Err(error) = &first else {
             return first.map_err(Fault::Answer);
         };
@@ -140,7 +255,7 @@ impl Link {
             return first.map_err(Fault::Answer);
         }
         // Most often an idle connection of a server that has been restarted since. All we send can be sent twice.
-        let (generation, second) = self.send_once(request).await?;
+        let (generation, second) = self.send_once(request, asking).await?;
         if let Err(error) = &second {
             self.leave_if_useless(generation, error);
         }
@@ -150,11 +265,12 @@ impl Link {
     async fn send_once(
         &self,
         request: Request<'_>,
+        asking: bool,
     ) -> Result<(u64, Result<Value, RedisError>), Fault> {
         let (generation, mut connection) = self.connection().await.map_err(Fault::Connect)?;
-        let answer = match request {
-            Request::One(command) => command.query_async(&mut connection).await,
-            Request::Atomic(pipeline) => pipeline.query_async(&mut connection).await,
+        let answer = match asking {
+            false => request.query(&mut connection).await,
+            true => request.ask(&mut connection).await,
         };
         // Errors are answers too: what counts is that it speaks.
         self.state().timeouts = 0;
@@ -177,24 +293,67 @@ impl Link {
                 return Err(error.clone());
             }
         }
-        let made = self
-            .client
-            .get_multiplexed_async_connection_with_config(&self.config)
-            .await;
+        let made = self.connect().await;
         let mut state = self.state();
         match made {
-            Ok(connection) => {
+            Ok(Made { connection, server }) => {
                 state.generation += 1;
                 state.timeouts = 0;
                 state.refused = None;
                 state.connection = Some(connection.clone());
-                tracing::info!(connection = state.generation, "connected to Redis");
-                Ok((state.generation, connection))
+                let generation = state.generation;
+                tracing::info!(connection = generation, %server, "connected to Redis");
+                if let Server::Master(master, sentinels) = server {
+                    let watch = watch(sentinels, master, generation, Arc::downgrade(&self.state));
+                    state.watch = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
+                }
+                Ok((generation, connection))
             }
             Err(error) => {
                 state.refused = Some((Instant::now(), error.clone()));
                 Err(error)
             }
+        }
+    }
+
+    async fn connect(&self) -> Result<Made, RedisError> {
+        let sentinels = match &self.source {
+            Source::Server(client) => {
+                let made = client.get_multiplexed_async_connection_with_config(&self.config);
+                return Ok(Made {
+                    connection: made.await?,
+                    server: Server::Only(client.get_connection_info().addr().to_string()),
+                });
+            }
+            Source::Master(sentinels) => sentinels,
+        };
+        let connect = async {
+            let master = sentinels.master().await?;
+            let client = Client::open(sentinels.server(&master)?)?;
+            let mut connection = client
+                .get_multiplexed_async_connection_with_config(&self.config)
+                .await?;
+            // They can be wrong for a moment, as about a server that was restarted after they last heard of it.
+            let role: Vec<Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
+            let role = role.into_iter().next().map(redis::from_redis_value);
+            if !matches!(role, Some(Ok::<String, _>(role)) if role == "master") {
+                return Err(RedisError::from((
+                    ErrorKind::Io,
+                    "the server that the sentinels name is not a master",
+                    master.to_string(),
+                )));
+            }
+            Ok(Made {
+                connection,
+                server: Server::Master(master, Arc::clone(sentinels)),
+            })
+        };
+        match tokio::time::timeout(self.options.connect_timeout, connect).await {
+            Ok(made) => made,
+            Err(_) => Err(RedisError::from((
+                ErrorKind::Io,
+                "the master that the sentinels name did not answer in time",
+            ))),
         }
     }
 
@@ -224,12 +383,39 @@ impl LinkState {
 
     fn drop_connection(&mut self, why: &str) {
         self.timeouts = 0;
+        self.watch = None;
         if self.connection.take().is_some() {
             tracing::warn!(
                 connection = self.generation,
                 "left the connection to Redis: {why}"
             );
         }
+    }
+}
+
+fn lock(state: &Mutex<LinkState>) -> MutexGuard<'_, LinkState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Leaves this connection when the sentinels name another master.
+async fn watch(
+    sentinels: Arc<Sentinels>,
+    master: Address,
+    generation: u64,
+    state: Weak<Mutex<LinkState>>,
+) {
+    loop {
+        tokio::time::sleep(WATCH_EVERY).await;
+        if !sentinels.name_another_than(&master).await {
+            continue;
+        }
+        if let Some(state) = state.upgrade() {
+            let mut state = lock(&state);
+            if state.generation == generation {
+                state.drop_connection("the sentinels name another master");
+            }
+        }
+        return;
     }
 }
 

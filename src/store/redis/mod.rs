@@ -1,7 +1,8 @@
 //! The store on Redis: what several controllers share, and what outlives them.
 //!
-//! Owns the scripts. Leaves out the keys ([`keys`]), the connection (`link`), the way to the receivers (`deliveries`) and
-//! what the records mean. Driven by everything that holds a [`Store`].
+//! Owns the scripts. Leaves out the keys ([`keys`]), the connection (`link`; `sentinel` knows the master, `cluster` whose a
+//! slot is, `address` what a URL says), the way to the receivers (`deliveries`) and what the records mean. Driven by
+//! everything that holds a [`Store`].
 //!
 //! # Structure
 //!
@@ -35,22 +36,34 @@
 //! owner, fan-out by the cursor, the end of a claim by its token, cooldowns and commands by theirs. A claim that nobody
 //! heard of runs out.
 //!
+//! In a cluster a slot can be moved while it is in use, key by key. A script whose keys are all known beforehand is then
+//! refused by Redis itself unless they are all in one place. A script that finds out what else it touches, or that touches
+//! what it may have emptied, asks first whether its slot is being moved, and does nothing if so: Redis would break it off
+//! half-way. It is then asked again until the slot has been moved, or the time is over.
+//!
 //! Commands are those of Redis 7.0, which Valkey shares. Scripts rather than functions, because a server that lost
 //! them is handed them again without anyone deploying anything.
 
+mod address;
+mod cluster;
 mod deliveries;
 mod link;
+mod sentinel;
 
 use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, ServerErrorKind, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, Value};
 use uuid::Uuid;
 
+use self::address::Place;
+pub use self::address::check_url;
+use self::cluster::Cluster;
 pub use self::link::RedisOptions;
 use self::link::{Fault, Link, Request, says};
+use self::sentinel::Sentinels;
 use super::apps::{AppsWrite, StoredApps};
 use super::deliveries::QueueLimits;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
@@ -76,8 +89,24 @@ const LIST_BATCH: std::ops::RangeInclusive<usize> = 64..=1000;
 
 /// The implementation of [`Store`] on Redis or Valkey.
 pub struct RedisStore {
-    link: Link,
+    route: Route,
     limits: QueueLimits,
+}
+
+/// The way to the server that has the keys.
+enum Route {
+    /// One server has all of them, for ever or until the sentinels name another.
+    Link(Link),
+    Cluster(Cluster),
+}
+
+impl Route {
+    async fn send(&self, request: Request<'_>) -> Result<Value, Fault> {
+        match self {
+            Self::Link(link) => link.send(request).await,
+            Self::Cluster(cluster) => cluster.send(request).await,
+        }
+    }
 }
 
 impl fmt::Debug for RedisStore {
@@ -88,14 +117,35 @@ impl fmt::Debug for RedisStore {
 }
 
 impl RedisStore {
-    /// The store at this `redis://` URL. Does not connect, so it does not fail when Redis is not there yet.
+    /// The store at this `redis://`, `redis+sentinel://` or `redis+cluster://` URL. Does not connect, so it does not fail
+    /// when Redis is not there yet.
     ///
     /// # Errors
     ///
     /// When the URL is not one.
     pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
+        let route = match Place::parse(url)? {
+            Place::Server(info) => Route::Link(Link::to_server(info, options)?),
+            Place::Sentinel {
+                sentinels,
+                introduction,
+                master,
+                settings,
+            } => {
+                let patience = options.patience();
+                let sentinels =
+                    Sentinels::new(&sentinels, &introduction, master, settings, patience);
+                let sentinels = sentinels.map_err(|error| OpenError::Invalid {
+                    why: error.category().to_owned(),
+                })?;
+                Route::Link(Link::to_master(sentinels, options))
+            }
+            Place::Cluster { nodes, settings } => {
+                Route::Cluster(Cluster::new(&nodes, settings, options)?)
+            }
+        };
         Ok(Self {
-            link: Link::new(url, options)?,
+            route,
             limits: QueueLimits::default(),
         })
     }
@@ -107,7 +157,7 @@ impl RedisStore {
     }
 
     async fn query<T: FromRedisValue>(&self, what: &str, command: &Cmd) -> Result<T, StoreError> {
-        let value = self.link.send(Request::One(command)).await;
+        let value = self.route.send(Request::One(command)).await;
         decode(what, value)
     }
 
@@ -116,7 +166,7 @@ impl RedisStore {
         what: &str,
         commands: &Pipeline,
     ) -> Result<T, StoreError> {
-        let value = self.link.send(Request::Atomic(commands)).await;
+        let value = self.route.send(Request::Atomic(commands)).await;
         decode(what, value)
     }
 
@@ -136,15 +186,13 @@ impl RedisStore {
             command
         };
         let value = self
-            .link
+            .route
             .send(Request::One(&command("EVALSHA", &script.sha)))
             .await;
         let value = match value {
             // A server that was restarted has forgotten the scripts; this also tells it again.
-            Err(Fault::Answer(error))
-                if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
-            {
-                self.link
+            Err(Fault::Answer(error)) if says(&error, "NOSCRIPT") => {
+                self.route
                     .send(Request::One(&command("EVAL", script.code)))
                     .await
             }
@@ -200,9 +248,10 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal),* $(,)?) => {
-        $(static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(include_str!(concat!("../scripts/", $file))));)*
+    ($($name:ident = $($file:literal)+),* $(,)?) => {
+        $(static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!($(include_str!(concat!("../scripts/", $file))),+))
+        });)*
     };
 }
 
@@ -210,27 +259,27 @@ scripts! {
     APPS_PUT = "apps_put.lua",
     APPS_READ = "apps_read.lua",
     BACKLOG = "backlog.lua",
-    CLAIM = "claim.lua",
+    CLAIM = "slot.lua" "claim.lua",
     COMMAND_BEGIN = "command_begin.lua",
     COMMAND_FINISH = "command_finish.lua",
     COMMAND_FORGET = "command_forget.lua",
-    COMMIT = "commit.lua",
+    COMMIT = "slot.lua" "commit.lua",
     COOLDOWN_REFUND = "cooldown_refund.lua",
     COOLDOWN_TAKE = "cooldown_take.lua",
-    DELIVERIES_LIST = "deliveries_list.lua",
-    FAN_OUT = "fan_out.lua",
-    FINISH = "finish.lua",
-    FORGET_ENDPOINT = "forget_endpoint.lua",
+    DELIVERIES_LIST = "slot.lua" "deliveries_list.lua",
+    FAN_OUT = "slot.lua" "fan_out.lua",
+    FINISH = "slot.lua" "finish.lua",
+    FORGET_ENDPOINT = "slot.lua" "forget_endpoint.lua",
     LEASE_ACQUIRE = "lease_acquire.lua",
     LEASE_RELEASE = "lease_release.lua",
     NAME_CONFIRM = "name_confirm.lua",
     NAME_FREE = "name_free.lua",
     NAME_RESERVE = "name_reserve.lua",
     OUTBOX_READ = "outbox_read.lua",
-    RECOVER = "recover.lua",
-    REDELIVER = "redeliver.lua",
+    RECOVER = "slot.lua" "recover.lua",
+    REDELIVER = "slot.lua" "redeliver.lua",
     TOKENS_TAKE = "tokens_take.lua",
-    VIEWS_LIST = "views_list.lua",
+    VIEWS_LIST = "slot.lua" "views_list.lua",
 }
 
 /// A hash as Redis answers it.

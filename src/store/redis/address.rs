@@ -1,0 +1,330 @@
+//! What the URL of a store on Redis says.
+//!
+//! Owns the grammar of the three forms. Leaves out connecting. Driven by [`RedisStore`](super::RedisStore), and by the
+//! configuration, which wants to know what is wrong before the start.
+//!
+//! ```text
+//! redis://[user:password@]host[:port][/db]
+//! redis+sentinel://[user:password@]host[:port][,host[:port]…]/master[/db][?sentinel_user=…&sentinel_password=…]
+//! redis+cluster://[user:password@]host[:port][,host[:port]…]
+//! ```
+//!
+//! User and password are those of the servers; the sentinels have their own, or none. Both are percent-encoded where
+//! they hold what has a meaning in a URL. No error repeats a part of a URL that can be a secret. There is no TLS.
+
+use std::fmt;
+
+use redis::{ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError};
+use url::{Host, Url, form_urlencoded};
+
+use crate::store::OpenError;
+
+/// The port of a server, unless the URL says another.
+const SERVER_PORT: u16 = 6379;
+/// The port of a sentinel, unless the URL says another.
+const SENTINEL_PORT: u16 = 26379;
+
+/// Where a server or a sentinel listens.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Address {
+    /// A name or an address, of IPv6 without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Address {
+    /// How to connect to what listens here.
+    pub(super) fn with(
+        &self,
+        settings: &RedisConnectionInfo,
+    ) -> Result<ConnectionInfo, RedisError> {
+        let info = (self.host.clone(), self.port).into_connection_info()?;
+        Ok(info.set_redis_settings(settings.clone()))
+    }
+
+    /// `host:port` as a node of a cluster says it: IPv6 without brackets, and no host when it is its own.
+    pub(super) fn of_redirect(text: &str, from: &Self) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        Some(Self {
+            host: match host {
+                "" => from.host.clone(),
+                host => host.to_owned(),
+            },
+            port: port.parse().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
+}
+
+/// What a URL names. Shown without passwords.
+#[derive(Debug)]
+pub(super) enum Place {
+    Server(ConnectionInfo),
+    Sentinel {
+        /// At least one.
+        sentinels: Vec<Address>,
+        /// How to introduce ourselves to them.
+        introduction: RedisConnectionInfo,
+        /// What they call the master.
+        master: String,
+        /// How to introduce ourselves to it.
+        settings: RedisConnectionInfo,
+    },
+    Cluster {
+        /// At least one node; they know the others.
+        nodes: Vec<Address>,
+        settings: RedisConnectionInfo,
+    },
+}
+
+/// Checks the form of a `redis://`, `redis+sentinel://` or `redis+cluster://` URL.
+///
+/// # Errors
+///
+/// When it is not one; the reason repeats no secret.
+pub fn check_url(url: &str) -> Result<(), OpenError> {
+    Place::parse(url).map(drop)
+}
+
+impl Place {
+    pub(super) fn parse(url: &str) -> Result<Self, OpenError> {
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or_else(|| invalid("it does not begin with a scheme and ://"))?;
+        match scheme {
+            "redis" => Ok(Self::Server(server(url)?)),
+            "redis+sentinel" => Self::sentinel(rest),
+            "redis+cluster" => Self::cluster(rest),
+            _ => Err(OpenError::Unsupported {
+                scheme: scheme.to_owned(),
+            }),
+        }
+    }
+
+    fn sentinel(rest: &str) -> Result<Self, OpenError> {
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, hosts) = user_and_hosts(authority);
+        let (master, db) = path.split_once('/').unwrap_or((path, ""));
+        if master.is_empty() {
+            return Err(invalid(
+                "the name of the master is missing: redis+sentinel://host,host/master",
+            ));
+        }
+        // As Sentinel itself has it.
+        if !master
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        {
+            return Err(invalid(
+                "the name of the master can only hold letters, digits and ._-",
+            ));
+        }
+        if !db.is_empty() && db.parse::<u16>().is_err() {
+            return Err(invalid("the database is not a number"));
+        }
+        let mut introduction = RedisConnectionInfo::default().set_skip_set_lib_name();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            introduction = match name.as_ref() {
+                "sentinel_user" => introduction.set_username(value),
+                "sentinel_password" => introduction.set_password(value),
+                _ => {
+                    return Err(invalid(
+                        "after the ? only sentinel_user and sentinel_password have a meaning",
+                    ));
+                }
+            };
+        }
+        Ok(Self::Sentinel {
+            sentinels: addresses(hosts, SENTINEL_PORT)?,
+            introduction,
+            master: master.to_owned(),
+            settings: settings(user, db)?,
+        })
+    }
+
+    fn cluster(rest: &str) -> Result<Self, OpenError> {
+        let (authority, path) = rest.split_once(['/', '?']).unwrap_or((rest, ""));
+        if !path.is_empty() {
+            return Err(invalid(
+                "nothing follows the hosts of a cluster: it has no databases",
+            ));
+        }
+        let (user, hosts) = user_and_hosts(authority);
+        Ok(Self::Cluster {
+            nodes: addresses(hosts, SERVER_PORT)?,
+            settings: settings(user, "")?,
+        })
+    }
+}
+
+fn invalid(why: &str) -> OpenError {
+    OpenError::Invalid {
+        why: why.to_owned(),
+    }
+}
+
+fn server(url: &str) -> Result<ConnectionInfo, OpenError> {
+    url.into_connection_info().map_err(|error| {
+        // Its detail may quote the URL and so the password; its category does not.
+        invalid(error.category())
+    })
+}
+
+/// What stands before the last `@`, with it, and the rest.
+fn user_and_hosts(authority: &str) -> (&str, &str) {
+    authority.split_at(authority.rfind('@').map_or(0, |at| at + 1))
+}
+
+/// User, password and database as the URL of a single server has them.
+fn settings(user: &str, db: &str) -> Result<RedisConnectionInfo, OpenError> {
+    if user.contains(['/', '?', '#']) {
+        return Err(invalid(
+            "/, ? and # in a user or a password must be percent-encoded",
+        ));
+    }
+    let info = server(&format!("redis://{user}host/{db}"))
+        .map_err(|_| invalid("user and password are not of the form user:password@"))?;
+    Ok(info.redis_settings().clone())
+}
+
+fn addresses(hosts: &str, port: u16) -> Result<Vec<Address>, OpenError> {
+    let mut found: Vec<Address> = Vec::new();
+    for (n, host) in hosts.split(',').enumerate() {
+        let address = address(host, port).ok_or_else(|| OpenError::Invalid {
+            why: format!("host {} is not of the form host or host:port", n + 1),
+        })?;
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    Ok(found)
+}
+
+fn address(text: &str, port: u16) -> Option<Address> {
+    if text.contains(['/', '?', '#', '@', '%']) {
+        return None;
+    }
+    let url = Url::parse(&format!("redis://{text}")).ok()?;
+    let host = match url.host()? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    };
+    (!host.is_empty()).then(|| Address {
+        host,
+        port: url.port().unwrap_or(port),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(url: &str) -> String {
+        let error = Place::parse(url).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("geheim"), "{shown}");
+        error.to_string()
+    }
+
+    fn shown(addresses: &[Address]) -> Vec<String> {
+        addresses.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn sentinels_have_a_master_and_a_password_of_their_own() {
+        let url = "redis+sentinel://ann:ge%2Fheim@h1,[::1]:7,10.0.0.1:8,h1/m-1/3?sentinel_password=auch%20geheim";
+        let place = Place::parse(url).unwrap();
+        let debug = format!("{place:?}");
+        assert!(!debug.contains("heim"), "{debug}");
+        let Place::Sentinel {
+            sentinels,
+            introduction,
+            master,
+            settings,
+        } = place
+        else {
+            panic!("{debug}");
+        };
+        assert_eq!(shown(&sentinels), ["h1:26379", "[::1]:7", "10.0.0.1:8"]);
+        assert_eq!(introduction.password(), Some("auch geheim"));
+        assert_eq!(introduction.username(), None);
+        assert_eq!((master.as_str(), settings.db()), ("m-1", 3));
+        assert_eq!(settings.username(), Some("ann"));
+        assert_eq!(settings.password(), Some("ge/heim"));
+    }
+
+    #[test]
+    fn a_cluster_has_nodes() {
+        let place = Place::parse("redis+cluster://:p@h1,h2:7").unwrap();
+        let Place::Cluster { nodes, settings } = place else {
+            panic!("{place:?}");
+        };
+        assert_eq!(shown(&nodes), ["h1:6379", "h2:7"]);
+        assert_eq!(settings.password(), Some("p"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_password() {
+        for (url, part) in [
+            (
+                "redis+sentinel://:geheim@h1,h2",
+                "name of the master is missing",
+            ),
+            (
+                "redis+sentinel://:geheim@h1,h2/",
+                "name of the master is missing",
+            ),
+            (
+                "redis+sentinel://:geheim@h1,h2/a b",
+                "name of the master can",
+            ),
+            (
+                "redis+sentinel://:geheim@h1,h2/m/x",
+                "database is not a number",
+            ),
+            ("redis+sentinel://:geheim@h1,/m", "host 2 is not"),
+            ("redis+sentinel://:geheim@h1:x/m", "host 1 is not"),
+            ("redis+sentinel://h1/m?password=geheim", "after the ?"),
+            ("redis+cluster://", "host 1 is not"),
+            ("redis+cluster://:geheim@h1,h2/0", "nothing follows"),
+            ("redis+cluster://:geheim@h1?x", "nothing follows"),
+            ("redis+cluster://:geheim/x@h1", "nothing follows"),
+            ("redis+cluster://:geheim#x@h1", "percent-encoded"),
+            ("rediss://:geheim@h1/", "rediss: is not supported"),
+            ("redis", "does not begin"),
+        ] {
+            let why = why(url);
+            assert!(why.contains(part), "{url}: {why}");
+        }
+    }
+
+    #[test]
+    fn redirects_name_a_node_or_its_port() {
+        let from = Address {
+            host: "h1".to_owned(),
+            port: 1,
+        };
+        for (text, expected) in [
+            ("10.0.0.1:7", Some("10.0.0.1:7")),
+            ("::1:7", Some("[::1]:7")),
+            (":7", Some("h1:7")),
+            ("h2", None),
+            ("h2:x", None),
+        ] {
+            let found = Address::of_redirect(text, &from).map(|a| a.to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+    }
+}

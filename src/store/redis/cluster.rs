@@ -1,0 +1,514 @@
+//! A Redis Cluster: whose a slot is, and a connection to each of its nodes.
+//!
+//! Owns the map of the slots and what redirections mean. Leaves out the connections ([`link`](super::link), one a node).
+//! Driven by [`RedisStore`](super::RedisStore).
+//!
+//! All that is sent as one is in one slot, so it goes to one node: the slot's, as the map has it. The map is learned
+//! when it is first needed and when a node fails; else it is set right by what nodes answer:
+//!
+//! - `MOVED`: the slot is another's. It is from now on.
+//! - `ASK`: the slot is being moved, and what was asked for has gone already. This request goes there, the next does not.
+//! - `TRYAGAIN`: the slot is being moved, and what was asked for is at both ends, or we cannot know that it is not. The
+//!   request waits. No script runs then that touches more than the keys it is said to, so none finds a list empty that
+//!   is on its way, and none is broken off half-way.
+//!
+//! The map is learned from the nodes that are known: all are asked at once, and when more than half have answered, or
+//! the time is over, the answer of the latest election counts. A master that is cut off stops by itself (within the
+//! cluster's `cluster-node-timeout`), so nobody needs to watch for one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use redis::{Arg, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
+use tokio::time::Instant;
+
+use super::address::Address;
+use super::link::{BACK_OFF, Fault, Link, RedisOptions, Request, says};
+use crate::store::OpenError;
+
+const SLOTS: u16 = 16384;
+
+/// How long a request waits before it asks again for what is being moved.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// So many redirections at once and a request waits before it follows another: two nodes can for a moment each think
+/// that a slot is the other's.
+const REDIRECTIONS: u32 = 4;
+
+/// How many nodes are asked for the map. More would not know more, in a cluster of any size.
+const ASKED: usize = 9;
+
+/// The connections to a cluster.
+pub(super) struct Cluster {
+    /// Those the URL names, each known under the address it has there.
+    seeds: Vec<Arc<Node>>,
+    settings: RedisConnectionInfo,
+    options: RedisOptions,
+    state: Mutex<State>,
+    /// Held by the one call that learns the map.
+    learning: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    /// Whose each slot is.
+    slots: Vec<Option<Arc<Node>>>,
+    /// Those whose a slot is or was since the map was learned.
+    nodes: HashMap<Address, Arc<Node>>,
+    /// Nodes that failed since the map was learned: before they are asked again, it is learned again.
+    suspects: HashSet<Address>,
+    /// When the map was last asked for, and why it was not learned if it was not.
+    asked: Option<(Instant, Option<RedisError>)>,
+    /// Where among the nodes the next to be asked for the map begin.
+    turn: usize,
+}
+
+struct Node {
+    address: Address,
+    link: Link,
+}
+
+/// Which slots are whose, from the first to the last one.
+type Map = Vec<(u16, u16, Address)>;
+
+/// What a node says of the cluster.
+struct Word {
+    /// Whether it serves; one that is cut off does not.
+    is_up: bool,
+    /// The latest election it knows of.
+    epoch: u64,
+    map: Map,
+}
+
+/// What to do after a failure.
+enum Then {
+    /// Ask this node from now on.
+    Moved(Address),
+    /// Ask this node this once.
+    Ask(Address),
+    /// Ask again in a moment.
+    Wait,
+    /// Ask whoever has the slot now, if that is another.
+    Learn,
+    /// Nothing: it is an answer.
+    Answer,
+}
+
+impl Node {
+    fn new(
+        address: Address,
+        settings: &RedisConnectionInfo,
+        options: &RedisOptions,
+    ) -> Result<Arc<Self>, OpenError> {
+        let info = address.with(settings).map_err(|error| OpenError::Invalid {
+            why: error.category().to_owned(),
+        })?;
+        let link = Link::to_server(info, options)?;
+        Ok(Arc::new(Self { address, link }))
+    }
+
+    /// What it says of the cluster.
+    async fn describe(&self, deadline: Instant) -> Result<Word, Fault> {
+        let mut info = redis::cmd("CLUSTER");
+        info.arg("INFO");
+        let mut slots = redis::cmd("CLUSTER");
+        slots.arg("SLOTS");
+        let (info, slots) = tokio::try_join!(
+            self.link.send_by(deadline, Request::One(&info), false),
+            self.link.send_by(deadline, Request::One(&slots), false),
+        )?;
+        word(info, slots, &self.address).ok_or_else(|| {
+            let error = (ErrorKind::UnexpectedReturnType, "not a node of a cluster");
+            Fault::Answer(RedisError::from(error))
+        })
+    }
+}
+
+impl State {
+    fn owner(&self, slot: u16) -> Option<Arc<Node>> {
+        self.slots.get(usize::from(slot)).cloned().flatten()
+    }
+
+    /// The slot's owner, unless it failed.
+    fn trusted(&self, slot: u16) -> Option<Arc<Node>> {
+        self.owner(slot)
+            .filter(|node| !self.suspects.contains(&node.address))
+    }
+
+    fn give(&mut self, from: u16, to: u16, node: &Arc<Node>) {
+        for slot in from..=to.min(SLOTS - 1) {
+            if let Some(owner) = self.slots.get_mut(usize::from(slot)) {
+                *owner = Some(Arc::clone(node));
+            }
+        }
+    }
+
+    /// The slot's owner as far as it is known, else why it is not.
+    fn known(&self, slot: u16) -> Result<Arc<Node>, Fault> {
+        self.owner(slot).ok_or_else(|| {
+            let error = match &self.asked {
+                Some((_, Some(error))) => error.clone(),
+                _ => RedisError::from((ErrorKind::Io, "the slot is no node's")),
+            };
+            Fault::Connect(error)
+        })
+    }
+}
+
+impl Cluster {
+    /// Nothing connects yet.
+    pub(super) fn new(
+        seeds: &[Address],
+        settings: RedisConnectionInfo,
+        options: &RedisOptions,
+    ) -> Result<Self, OpenError> {
+        Ok(Self {
+            seeds: seeds
+                .iter()
+                .map(|address| Node::new(address.clone(), &settings, options))
+                .collect::<Result<_, _>>()?,
+            settings,
+            options: options.clone(),
+            state: Mutex::new(State {
+                slots: vec![None; usize::from(SLOTS)],
+                nodes: HashMap::new(),
+                suspects: HashSet::new(),
+                asked: None,
+                turn: 0,
+            }),
+            learning: tokio::sync::Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends it to whoever has its slot. What is sent may be sent twice.
+    pub(super) async fn send(&self, request: Request<'_>) -> Result<Value, Fault> {
+        let deadline = Instant::now() + self.options.timeout;
+        let slot = slot_of(request);
+        let mut asked = None;
+        let mut redirections = 0;
+        loop {
+            let (node, asking) = match asked.take() {
+                Some(node) => (node, true),
+                None => (self.owner(slot, deadline).await?, false),
+            };
+            let fault = match node.link.send_by(deadline, request, asking).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => fault,
+            };
+            match then(&fault, &node.address) {
+                Then::Moved(address) => {
+                    let owner = self.node(address)?;
+                    self.state().give(slot, slot, &owner);
+                    redirections += 1;
+                }
+                Then::Ask(address) => {
+                    asked = Some(self.node(address)?);
+                    redirections += 1;
+                }
+                Then::Wait => redirections = REDIRECTIONS,
+                Then::Learn => {
+                    self.state().suspects.insert(node.address.clone());
+                    if Instant::now() >= deadline {
+                        return Err(fault);
+                    }
+                    match self.owner(slot, deadline).await {
+                        Ok(owner) if owner.address != node.address => redirections += 1,
+                        _ => return Err(fault),
+                    }
+                }
+                Then::Answer => return Err(fault),
+            }
+            if redirections >= REDIRECTIONS {
+                redirections = 0;
+                let next = Instant::now() + PAUSE;
+                if next >= deadline {
+                    return Err(fault);
+                }
+                tokio::time::sleep_until(next).await;
+            }
+        }
+    }
+
+    /// The node at this address.
+    fn node(&self, address: Address) -> Result<Arc<Node>, Fault> {
+        let mut state = self.state();
+        if let Some(node) = state.nodes.get(&address) {
+            return Ok(Arc::clone(node));
+        }
+        let seed = self.seeds.iter().find(|seed| seed.address == address);
+        let node = match seed {
+            Some(seed) => Arc::clone(seed),
+            None => {
+                let made = Node::new(address.clone(), &self.settings, &self.options);
+                made.map_err(|_| {
+                    let error = (ErrorKind::Io, "a node of the cluster has no usable address");
+                    Fault::Connect(RedisError::from(error))
+                })?
+            }
+        };
+        state.nodes.insert(address, Arc::clone(&node));
+        Ok(node)
+    }
+
+    /// Whose the slot is. The map is learned before if there is none, or if the node failed.
+    async fn owner(&self, slot: u16, deadline: Instant) -> Result<Arc<Node>, Fault> {
+        if let Some(node) = self.state().trusted(slot) {
+            return Ok(node);
+        }
+        let learn = async {
+            let _only_one = self.learning.lock().await;
+            {
+                let state = self.state();
+                if let Some(node) = state.trusted(slot) {
+                    return Ok(node);
+                }
+                let is_fresh = |at: &Instant| at.elapsed() < BACK_OFF;
+                if state.asked.as_ref().is_some_and(|(at, _)| is_fresh(at)) {
+                    return state.known(slot);
+                }
+            }
+            let error = match self.learn().await {
+                Ok(map) => self.adopt(map).err(),
+                Err(fault) => Some(fault),
+            };
+            let error = error.map(|fault| match fault {
+                Fault::Connect(error) | Fault::Answer(error) => error,
+                Fault::Timeout(_) => {
+                    RedisError::from((ErrorKind::Io, "no node of the cluster answers"))
+                }
+            });
+            let mut state = self.state();
+            state.asked = Some((Instant::now(), error));
+            state.known(slot)
+        };
+        match tokio::time::timeout_at(deadline, learn).await {
+            Ok(owner) => owner,
+            Err(_) => Err(Fault::Timeout(self.options.timeout)),
+        }
+    }
+
+    /// Asks for the map; when nobody has it, what the last one said instead.
+    async fn learn(&self) -> Result<Map, Fault> {
+        let nodes = self.next_to_ask();
+        let patience = self.options.patience();
+        let deadline = Instant::now() + patience;
+        let mut asked: FuturesUnordered<_> =
+            nodes.iter().map(|node| node.describe(deadline)).collect();
+        let mut words: Vec<Word> = Vec::with_capacity(nodes.len());
+        let mut fault = Fault::Timeout(patience);
+        // Each of them gives up at the deadline.
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(word) => words.push(word),
+                Err(other) => fault = other,
+            }
+            if words.len() > nodes.len() / 2 {
+                break;
+            }
+        }
+        let latest = words
+            .into_iter()
+            .max_by_key(|word| (word.is_up, word.epoch));
+        latest.map(|word| word.map).ok_or(fault)
+    }
+
+    fn next_to_ask(&self) -> Vec<Arc<Node>> {
+        let mut state = self.state();
+        let seeds = self.seeds.iter();
+        let unknown = seeds.filter(|seed| !state.nodes.contains_key(&seed.address));
+        let mut nodes: Vec<_> = state.nodes.values().chain(unknown).cloned().collect();
+        let turn = state.turn % nodes.len().max(1);
+        nodes.rotate_left(turn);
+        state.turn = state.turn.wrapping_add(ASKED);
+        nodes.truncate(ASKED);
+        nodes
+    }
+
+    fn adopt(&self, map: Map) -> Result<(), Fault> {
+        let owners = map
+            .into_iter()
+            .map(|(from, to, address)| Ok((from, to, self.node(address)?)))
+            .collect::<Result<Vec<_>, Fault>>()?;
+        let mut state = self.state();
+        state.slots.fill(None);
+        for (from, to, node) in &owners {
+            state.give(*from, *to, node);
+        }
+        let owners: HashSet<_> = owners.iter().map(|(_, _, node)| &node.address).collect();
+        state.nodes.retain(|address, _| owners.contains(address));
+        state.suspects.clear();
+        Ok(())
+    }
+}
+
+fn then(fault: &Fault, from: &Address) -> Then {
+    let error = match fault {
+        Fault::Timeout(_) | Fault::Connect(_) => return Then::Learn,
+        Fault::Answer(error) => error,
+    };
+    if let Some(address) = redirection(error, "MOVED", from) {
+        Then::Moved(address)
+    } else if let Some(address) = redirection(error, "ASK", from) {
+        Then::Ask(address)
+    } else if says(error, "TRYAGAIN") {
+        Then::Wait
+    } else if ["CLUSTERDOWN", "MASTERDOWN", "READONLY", "LOADING"]
+        .iter()
+        .any(|code| says(error, code))
+        || error.is_unrecoverable_error()
+        || error.is_io_error()
+    {
+        Then::Learn
+    } else {
+        Then::Answer
+    }
+}
+
+/// The node that this error sends us to, if it has this code.
+fn redirection(error: &RedisError, code: &str, from: &Address) -> Option<Address> {
+    let errors = error.clone().into_server_errors()?;
+    let (_, error) = errors.iter().find(|(_, error)| error.code() == code)?;
+    let (_slot, address) = error.details()?.split_once(' ')?;
+    Address::of_redirect(address, from)
+}
+
+/// The answers to `CLUSTER INFO` and `CLUSTER SLOTS`.
+fn word(info: Value, slots: Value, from: &Address) -> Option<Word> {
+    let info: String = redis::from_redis_value(info).ok()?;
+    let field = |name: &str| {
+        let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    let ranges: Vec<Vec<Value>> = redis::from_redis_value(slots).ok()?;
+    let map = ranges.into_iter().map(|range| owner_of_range(range, from));
+    Some(Word {
+        is_up: field("cluster_state") == Some("ok"),
+        epoch: field("cluster_current_epoch")?.parse().ok()?,
+        map: map.collect::<Option<_>>()?,
+    })
+}
+
+/// First slot, last slot, the master, replicas.
+fn owner_of_range(range: Vec<Value>, from: &Address) -> Option<(u16, u16, Address)> {
+    let mut range = range.into_iter();
+    let mut next = || range.next();
+    let first = redis::from_redis_value(next()?).ok()?;
+    let last = redis::from_redis_value(next()?).ok()?;
+    let master: Vec<Value> = redis::from_redis_value(next()?).ok()?;
+    let mut master = master.into_iter();
+    let host: Option<String> = redis::from_redis_value(master.next()?).ok()?;
+    let port = redis::from_redis_value(master.next()?).ok()?;
+    // Nodes that do not know what others call them say nothing, or a question mark.
+    let host = host.filter(|host| !host.is_empty() && host != "?");
+    let host = host.unwrap_or_else(|| from.host.clone());
+    Some((first, last, Address { host, port }))
+}
+
+/// The slot of what is sent as one; all of its keys are in it.
+fn slot_of(request: Request<'_>) -> u16 {
+    let key = match request {
+        Request::One(command) => first_key(command),
+        Request::Atomic(pipeline) => pipeline.cmd_iter().find_map(first_key),
+    };
+    // What has no key is for any node.
+    key.map_or(0, slot_of_key)
+}
+
+fn first_key(command: &Cmd) -> Option<&[u8]> {
+    let mut args = command.args_iter().map(|arg| match arg {
+        Arg::Simple(bytes) => bytes,
+        // Only SCAN has one, and nothing here scans.
+        Arg::Cursor | _ => &[],
+    });
+    match args.next()? {
+        // The script and the number of keys are before the first one.
+        b"EVAL" | b"EVALSHA" => args.nth(2),
+        _ => args.next(),
+    }
+}
+
+/// CRC-16/XMODEM of what is in the first braces, or of all if there is nothing.
+fn slot_of_key(key: &[u8]) -> u16 {
+    let tag = memchr::memchr(b'{', key).and_then(|open| {
+        let rest = key.get(open + 1..)?;
+        let close = memchr::memchr(b'}', rest)?;
+        rest.get(..close).filter(|tag| !tag.is_empty())
+    });
+    let crc = tag.unwrap_or(key).iter().fold(0_u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            if crc & 0x8000 == 0 {
+                crc << 1
+            } else {
+                (crc << 1) ^ 0x1021
+            }
+        })
+    });
+    crc % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_that_redis_computes() {
+        for (key, slot) in [
+            ("123456789", 0x31c3),
+            ("rk1:{acW68}:lease", slot_of_key(b"acW68")),
+            ("foo{}{bar}", slot_of_key(b"foo{}{bar}")),
+            ("{user1000}.following", 3443),
+            ("foo{{bar}}zap", slot_of_key(b"{bar")),
+            ("foo", 12182),
+            ("", 0),
+        ] {
+            assert_eq!(slot_of_key(key.as_bytes()), slot, "{key}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_script_comes_after_their_number() {
+        let mut script = redis::cmd("EVALSHA");
+        script
+            .arg("sha")
+            .arg(2)
+            .arg("{user1000}.a")
+            .arg("{user1000}.b");
+        assert_eq!(slot_of(Request::One(&script)), 3443);
+        let mut pipe = redis::pipe();
+        pipe.cmd("TIME").cmd("GET").arg("foo");
+        assert_eq!(slot_of(Request::Atomic(&pipe)), 12182);
+    }
+
+    #[test]
+    fn a_node_without_a_name_is_the_one_that_was_asked() {
+        let from = Address {
+            host: "h1".to_owned(),
+            port: 1,
+        };
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let range = |from, to, host, port| {
+            let node = Value::Array(vec![host, Value::Int(port), text("id")]);
+            Value::Array(vec![Value::Int(from), Value::Int(to), node])
+        };
+        let slots = Value::Array(vec![
+            range(0, 9, text("10.0.0.1"), 7),
+            range(10, 19, Value::Nil, 8),
+            range(20, 29, text("?"), 9),
+        ]);
+        let info = text("cluster_state:ok\r\ncluster_current_epoch:6\r\n");
+        let word = word(info, slots, &from).unwrap();
+        assert!(word.is_up && word.epoch == 6);
+        let map: Vec<_> = word
+            .map
+            .iter()
+            .map(|(from, to, address)| format!("{from}-{to} {address}"))
+            .collect();
+        assert_eq!(map, ["0-9 10.0.0.1:7", "10-19 h1:8", "20-29 h1:9"]);
+    }
+}

@@ -1,0 +1,645 @@
+//! What only a store behind Sentinel or in a cluster can get wrong: masters that change, slots that move.
+// All of it is a test, also what the lint cannot know to be one.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use roomkeeper::ids::{AppId, EndpointId, MemberId};
+use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery};
+use roomkeeper::store::redis::RedisStore;
+use roomkeeper::store::{
+    Commit, CommitOutcome, LeaseOutcome, ListOf, Listing, Message, Scope, Store, StoreError,
+    Version, ViewId, ViewKind, ViewWrite, keys,
+};
+use roomkeeper::time::Timestamp;
+use support::redis::{Cluster, Passwords, RedisServer, Sentinels, until};
+use support::store::{assert_unavailable, change, node, room, room_id, store_at, until_available};
+use uuid::Uuid;
+
+const LONG: Duration = Duration::from_secs(600);
+/// A call's time, as it is configured.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Above what a call may take, for a busy machine.
+const BOUND: Duration = Duration::from_millis(2500);
+/// How soon an old master must be left.
+const LEFT_IN: Duration = Duration::from_secs(5);
+/// How soon what is back must be in use again.
+const BACK_IN: Duration = Duration::from_secs(1);
+
+/// Commits to a new room until that works, not longer than a call may take each time. Which room it was.
+async fn commit_one(store: &RedisStore) -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(1_000);
+    let n = NEXT.fetch_add(1, Ordering::SeqCst);
+    let commit = change(room(n), Version::ABSENT);
+    let start = Instant::now();
+    loop {
+        let asked = Instant::now();
+        let outcome = store.commit(&commit).await;
+        assert!(asked.elapsed() < BOUND, "it answers in bounded time");
+        match outcome {
+            Ok(outcome) => {
+                assert_eq!(outcome, CommitOutcome::Applied);
+                return n;
+            }
+            Err(error) => {
+                assert!(error.is_retryable(), "{error:?}");
+                assert!(start.elapsed() < Duration::from_secs(20), "{error:?}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+}
+
+async fn has(server: &RedisServer, n: usize) -> bool {
+    !server.keys(&keys::entity(room(n))).await.is_empty()
+}
+
+/// Commits until this server gets what is written; how long that took.
+async fn until_used(store: &RedisStore, server: &RedisServer) -> Duration {
+    let start = Instant::now();
+    while !has(server, commit_one(store).await).await {
+        assert!(start.elapsed() < Duration::from_secs(20), "it is not used");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    start.elapsed()
+}
+
+/// How often this server has answered with an error of this code.
+async fn errors(server: &RedisServer, code: &str) -> u64 {
+    let info: String = server.ask(&["INFO", "errorstats"]).await.unwrap();
+    let start = format!("errorstat_{code}:count=");
+    let line = info.lines().find_map(|line| line.strip_prefix(&start));
+    line.map_or(0, |count| count.trim_end().parse().unwrap())
+}
+
+/// The connections to this server on which a script was called last: the store's.
+async fn used_by(server: &RedisServer) -> usize {
+    let list: String = server.ask(&["CLIENT", "LIST"]).await.unwrap();
+    list.lines().filter(|l| l.contains(" cmd=eval")).count()
+}
+
+fn chain(error: &StoreError) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(" {error} {error:?}");
+        source = error.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_failover_with_the_old_master_alive_is_followed() {
+    let sentinels = Sentinels::start(3).await;
+    let [old, new] = &sentinels.servers;
+    let store = store_at(&sentinels.url(), TIMEOUT);
+    assert!(has(old, commit_one(&store).await).await);
+    sentinels.failover().await;
+    let took = until_used(&store, new).await;
+    assert!(took < LEFT_IN, "{took:?}");
+    sentinels.until_replica(0).await;
+    let before = errors(old, "READONLY").await;
+    for _ in 0..20 {
+        let n = commit_one(&store).await;
+        assert!(has(new, n).await, "{n} was acknowledged and is lost");
+    }
+    assert_eq!(errors(old, "READONLY").await, before, "it is not asked");
+    assert_eq!(used_by(old).await, 0);
+}
+
+#[tokio::test]
+async fn a_master_that_is_killed_is_replaced() {
+    let mut sentinels = Sentinels::start(3).await;
+    let store = store_at(&sentinels.url(), TIMEOUT);
+    commit_one(&store).await;
+    sentinels.servers[0].kill();
+    assert_unavailable(store.ping().await);
+    sentinels.until_master(1).await;
+    let took = until_used(&store, &sentinels.servers[1]).await;
+    assert!(took < BACK_IN, "{took:?}");
+    // It comes back as a replica, and nobody asks it.
+    sentinels.servers[0].restart().await;
+    sentinels.until_replica(0).await;
+    let n = commit_one(&store).await;
+    assert!(has(&sentinels.servers[1], n).await);
+    assert_eq!(used_by(&sentinels.servers[0]).await, 0);
+}
+
+#[tokio::test]
+async fn a_master_that_hangs_is_replaced() {
+    let sentinels = Sentinels::start(3).await;
+    let [old, new] = &sentinels.servers;
+    let store = store_at(&sentinels.url(), TIMEOUT);
+    commit_one(&store).await;
+    old.pause().await;
+    let late = change(room(1), Version::ABSENT);
+    let start = Instant::now();
+    assert_unavailable(store.commit(&late).await);
+    assert!(
+        start.elapsed() >= TIMEOUT / 2,
+        "it hangs, it does not refuse"
+    );
+    assert!(start.elapsed() < BOUND);
+    sentinels.until_master(1).await;
+    let took = until_used(&store, new).await;
+    assert!(took < LEFT_IN, "{took:?}");
+    assert_eq!(store.commit(&late).await.unwrap(), CommitOutcome::Applied);
+    old.resume().await;
+    sentinels.until_replica(0).await;
+    let n = commit_one(&store).await;
+    assert!(has(new, n).await);
+    let record = store.read_head(room(1)).await.unwrap().unwrap();
+    assert_eq!(record.version, Version(1));
+}
+
+#[tokio::test]
+async fn an_old_master_that_goes_on_taking_writes_is_left() {
+    let sentinels = Sentinels::start(3).await;
+    let [old, new] = &sentinels.servers;
+    let store = store_at(&sentinels.url(), TIMEOUT);
+    commit_one(&store).await;
+    sentinels.split().await;
+    let took = until_used(&store, new).await;
+    assert!(took < LEFT_IN, "{took:?}");
+    let keys = async || old.keys("*").await.len();
+    let before = keys().await;
+    for _ in 0..20 {
+        let n = commit_one(&store).await;
+        assert!(has(new, n).await, "{n} was acknowledged and is lost");
+    }
+    assert_eq!(keys().await, before, "nothing more is written to it");
+    assert_eq!(old.role().await, "master", "it would have taken it");
+}
+
+#[tokio::test]
+async fn an_old_master_is_left_also_when_nothing_is_asked() {
+    let sentinels = Sentinels::start(3).await;
+    let [old, new] = &sentinels.servers;
+    let store = store_at(&sentinels.url(), TIMEOUT);
+    commit_one(&store).await;
+    assert_eq!(used_by(old).await, 1);
+    sentinels.split().await;
+    let start = Instant::now();
+    until("the old master is left", async || used_by(old).await == 0).await;
+    assert!(start.elapsed() < LEFT_IN, "{:?}", start.elapsed());
+    let n = commit_one(&store).await;
+    assert!(has(new, n).await, "the first call is for the new one");
+    assert!(!has(old, n).await);
+}
+
+#[tokio::test]
+async fn one_sentinel_of_three_is_enough_to_find_the_master() {
+    let mut sentinels = Sentinels::start(3).await;
+    sentinels.sentinels[0].pause().await;
+    sentinels.sentinels[1].kill();
+    let store = store_at(&sentinels.url(), TIMEOUT);
+    store.ping().await.unwrap();
+    // And with none, the one that is connected stays.
+    sentinels.sentinels[2].kill();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(2500) {
+        store.ping().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let lost = store_at(&sentinels.url(), TIMEOUT);
+    let start = Instant::now();
+    assert_unavailable(lost.ping().await);
+    assert!(start.elapsed() < BOUND);
+    sentinels.sentinels[0].resume().await;
+    assert!(until_available(&lost).await < BACK_IN);
+}
+
+#[tokio::test]
+async fn sentinels_and_servers_have_passwords_that_no_error_repeats() {
+    let passwords = Passwords {
+        servers: Some("geheim"),
+        sentinels: Some("verborgen"),
+    };
+    let sentinels = Sentinels::start_with(1, passwords).await;
+    let url = sentinels.url();
+    let store = store_at(&url, TIMEOUT);
+    let n = commit_one(&store).await;
+    assert!(has(&sentinels.servers[0], n).await);
+    for (right, wrong) in [
+        (":geheim@", ":falsch@"),
+        (":geheim@", ""),
+        ("=verborgen", "=falsch"),
+        ("?sentinel_password=verborgen", ""),
+        ("/main/", "/other/"),
+    ] {
+        assert!(url.contains(right));
+        let store = store_at(&url.replace(right, wrong), TIMEOUT);
+        let error = store.ping().await.unwrap_err();
+        let shown = chain(&error);
+        for secret in ["geheim", "verborgen", "falsch"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(error.is_retryable());
+    }
+    sentinels.split().await;
+    let took = until_used(&store, &sentinels.servers[1]).await;
+    assert!(took < LEFT_IN, "{took:?}");
+}
+
+// In a cluster.
+
+/// The node's slot, who has it, and another master.
+async fn places(cluster: &Cluster) -> (u16, usize, usize) {
+    let (slot, owner) = cluster.slot(&keys::lease(node())).await;
+    (slot, owner, (owner + 1) % 3)
+}
+
+fn message(n: usize, sequence: u64) -> Message {
+    Message {
+        id: format!("msg_{n}_{sequence}"),
+        app: "acme".parse().unwrap(),
+        scope: Scope::Room(room_id(n)),
+        sequence,
+        event: "conference.member.joined".to_owned(),
+        body: "{}".to_owned(),
+    }
+}
+
+fn view(n: usize, sequence: u64, keep: Option<Duration>) -> ViewWrite {
+    let random = u128::from(sequence) << 64 | u128::try_from(n).unwrap() << 32;
+    ViewWrite {
+        view: ViewId::Call(MemberId::fresh(node(), Uuid::from_u128(random))),
+        body: format!("{sequence}"),
+        listing: Listing {
+            app: "acme".parse().unwrap(),
+            created_at: Timestamp::from_millis(sequence),
+        },
+        room: room_id(n),
+        keep,
+    }
+}
+
+/// Hands over what is in the outbox, and delivers it to one receiver; what was delivered.
+async fn deliver(store: &RedisStore, endpoint: &EndpointId) -> Result<Vec<Message>, StoreError> {
+    let batch = store.read_outbox(node(), 100).await?;
+    if !batch.messages.is_empty() {
+        let deliveries: Vec<_> = batch
+            .messages
+            .iter()
+            .map(|message| NewDelivery {
+                endpoint: endpoint.clone(),
+                message: message.clone(),
+                held: false,
+            })
+            .collect();
+        store
+            .fan_out(node(), &batch.from, &batch.to, &deliveries)
+            .await?;
+    }
+    let mut delivered = Vec::new();
+    for claim in store.claim_deliveries(node(), LONG, 100).await? {
+        // What has been delivered is said until it is understood.
+        loop {
+            match store
+                .finish_delivery(node(), &claim, DeliveryResult::Delivered, None)
+                .await
+            {
+                Ok(_) => break,
+                Err(error) => assert!(error.is_retryable(), "{error:?}"),
+            }
+        }
+        delivered.push(claim.message);
+    }
+    Ok(delivered)
+}
+
+#[tokio::test]
+async fn a_slot_moves_under_commits_and_deliveries_and_nothing_is_lost_or_done_twice() {
+    const ROOMS: usize = 8;
+    let cluster = Cluster::start().await;
+    let (slot, owner, _) = places(&cluster).await;
+    let store = store_at(&cluster.url(), TIMEOUT);
+    let stop = Arc::new(AtomicBool::new(false));
+    let written = Arc::new(AtomicUsize::new(0));
+    let writers: Vec<_> = (0..ROOMS)
+        .map(|n| {
+            let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
+            let written = Arc::clone(&written);
+            tokio::spawn(async move {
+                let mut version = 0;
+                while !stop.load(Ordering::SeqCst) {
+                    let mut commit = change(room(n), Version(version));
+                    commit.outbox = vec![message(n, version + 1)];
+                    // Some are over at once, so that lists and notes come and go.
+                    let keep = (version % 2 == 0).then_some(Duration::from_millis(20));
+                    commit.views = vec![view(n, version, keep)];
+                    commit_until_applied(&store, &commit).await;
+                    version += 1;
+                    written.fetch_add(1, Ordering::SeqCst);
+                }
+                version
+            })
+        })
+        .collect();
+    let receiver = {
+        let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let endpoint = "ep_1".parse().unwrap();
+            let mut received = Vec::new();
+            loop {
+                let stopped = stop.load(Ordering::SeqCst);
+                match deliver(&store, &endpoint).await {
+                    Ok(messages) if messages.is_empty() && stopped => return received,
+                    Ok(messages) => received.extend(messages),
+                    Err(error) => assert!(error.is_retryable(), "{error:?}"),
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let more = async |count: usize| {
+        let before = written.load(Ordering::SeqCst);
+        until("commits are made", async || {
+            written.load(Ordering::SeqCst) >= before + count
+        })
+        .await;
+    };
+    more(50).await;
+    for step in 0..6 {
+        let (from, to) = ((owner + step) % 3, (owner + step + 1) % 3);
+        cluster.move_slot(slot, from, to).await;
+        let there = cluster.nodes[to].keys("*").await;
+        assert!(there.contains(&keys::outbox(node())), "it has been moved");
+        assert!(
+            cluster.nodes[from].keys("*{acW68}*").await.is_empty(),
+            "and nothing was left behind"
+        );
+        more(50).await;
+    }
+    stop.store(true, Ordering::SeqCst);
+    let mut versions = Vec::new();
+    for writer in writers {
+        versions.push(writer.await.unwrap());
+    }
+    let received = receiver.await.unwrap();
+    let mut by_room: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for message in received {
+        let sequences = by_room.entry(message.scope.to_string()).or_default();
+        sequences.push(message.sequence);
+    }
+    for (n, version) in versions.into_iter().enumerate() {
+        let record = store.read_head(room(n)).await.unwrap().unwrap();
+        assert_eq!(record.version, Version(version), "each was applied once");
+        let told = &by_room[&room_id(n).to_string()];
+        let expected: Vec<u64> = (1..=version).collect();
+        assert_eq!(told, &expected, "each was told once, in order");
+    }
+    let backlog = store.backlog(node()).await.unwrap();
+    assert_eq!((backlog.outbox, backlog.queues), (0, 0));
+    let mut counts = BTreeMap::new();
+    for code in ["MOVED", "TRYAGAIN", "CROSSSLOT"] {
+        let mut count = 0;
+        for node in &cluster.nodes {
+            count += errors(node, code).await;
+        }
+        counts.insert(code, count);
+    }
+    println!("{counts:?}");
+    assert!(
+        counts["MOVED"] >= 6 && counts["TRYAGAIN"] > 0,
+        "it was felt"
+    );
+    assert_eq!(counts["CROSSSLOT"], 0);
+}
+
+/// The same commit under the same id until there is an answer.
+async fn commit_until_applied(store: &RedisStore, commit: &Commit) {
+    loop {
+        match store.commit(commit).await {
+            Ok(outcome) => return assert_eq!(outcome, CommitOutcome::Applied),
+            Err(error) => assert!(error.is_retryable(), "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_into_a_slot_on_its_way_is_done_whole_or_not_at_all() {
+    let cluster = Cluster::start().await;
+    let (slot, from, to) = places(&cluster).await;
+    let store = store_at(&cluster.url(), Duration::from_millis(200));
+    let owner = Uuid::from_u128(1);
+    let LeaseOutcome::Held(_) = store.acquire_lease(node(), owner, LONG).await.unwrap() else {
+        panic!("nobody else is there");
+    };
+    // All that a commit of room 1 is said to touch is there.
+    let mut first = change(room(1), Version::ABSENT);
+    first.entities[0].deadline = Some(Timestamp::from_millis(1));
+    first.views = vec![view(1, 1, Some(LONG))];
+    store.commit(&first).await.unwrap();
+    let moving = cluster.begin_move(slot, from, to).await;
+    // It touches a view as well, which is not.
+    let mut second = change(room(1), Version(1));
+    second.entities[0].deadline = Some(Timestamp::from_millis(1));
+    second.views = vec![view(1, 2, None)];
+    let before = errors(&cluster.nodes[from], "TRYAGAIN").await;
+    assert_unavailable(store.commit(&second).await);
+    assert!(errors(&cluster.nodes[from], "TRYAGAIN").await > before);
+    let version: String = cluster.nodes[from]
+        .ask(&["HGET", &keys::entity(room(1)), "#v"])
+        .await
+        .unwrap();
+    assert_eq!(version, "1", "nothing of it was done");
+    while moving.one_key().await {}
+    moving.finish().await;
+    commit_until_applied(&store, &second).await;
+    let record = store.read_head(room(1)).await.unwrap().unwrap();
+    assert_eq!(record.version, Version(2));
+    assert_eq!(store.backlog(node()).await.unwrap().outbox, 2);
+    let of = ListOf::Room(room_id(1));
+    let listed = store.list_views(node(), ViewKind::Call, of, None, 9).await;
+    assert_eq!(listed.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
+    let cluster = Cluster::start().await;
+    let (slot, from, to) = places(&cluster).await;
+    let store = store_at(&cluster.url(), Duration::from_millis(200));
+    let endpoint: EndpointId = "ep_1".parse().unwrap();
+    let mut commit = change(room(1), Version::ABSENT);
+    commit.outbox = vec![message(1, 1), message(2, 1)];
+    store.commit(&commit).await.unwrap();
+    let batch = store.read_outbox(node(), 9).await.unwrap();
+    let deliveries: Vec<_> = batch
+        .messages
+        .iter()
+        .map(|message| NewDelivery {
+            endpoint: endpoint.clone(),
+            message: message.clone(),
+            held: false,
+        })
+        .collect();
+    assert!(
+        store
+            .fan_out(node(), &batch.from, &batch.to, &deliveries)
+            .await
+            .unwrap()
+    );
+    // One has failed before, the other has been claimed: all that claiming is said to touch is there.
+    let claims = store.claim_deliveries(node(), LONG, 9).await.unwrap();
+    assert_eq!(claims.len(), 2);
+    let after = Duration::ZERO;
+    let retry = DeliveryResult::Retry { after };
+    let finish = store.finish_delivery(node(), &claims[0], retry, None);
+    assert!(finish.await.unwrap().is_some());
+    // It goes ahead of the queues themselves.
+    let moving = cluster.begin_move(slot, from, to).await;
+    let (ready, claimed) = (keys::ready(node()), keys::claims(node()));
+    moving
+        .keys(&[&ready, &claimed, &keys::failed(node())])
+        .await;
+    let queues = format!("{}*", keys::queue_prefix(node()));
+    assert_eq!(cluster.nodes[from].keys(&queues).await.len(), 2);
+    let before = errors(&cluster.nodes[to], "TRYAGAIN").await;
+    assert_unavailable(store.claim_deliveries(node(), LONG, 9).await);
+    assert!(errors(&cluster.nodes[to], "TRYAGAIN").await > before);
+    while moving.one_key().await {}
+    moving.finish().await;
+    let again = store.claim_deliveries(node(), LONG, 9).await.unwrap();
+    assert_eq!(again.len(), 1, "it is still there");
+    assert_eq!(again[0].message, claims[0].message);
+    for claim in [&again[0], &claims[1]] {
+        let done = DeliveryResult::Delivered;
+        let finish = store.finish_delivery(node(), claim, done, None);
+        assert!(finish.await.unwrap().is_some());
+    }
+    assert_eq!(store.backlog(node()).await.unwrap().queues, 0);
+}
+
+#[tokio::test]
+async fn what_is_asked_of_a_slot_on_its_way_is_asked_where_it_is() {
+    let cluster = Cluster::start().await;
+    let app: AppId = "acme".parse().unwrap();
+    let (slot, from) = cluster.slot(&keys::tokens(&app)).await;
+    let to = (from + 1) % 3;
+    let store = store_at(&cluster.url(), TIMEOUT);
+    let name = "standup".parse().unwrap();
+    let other = "retro".parse().unwrap();
+    store
+        .reserve_name(&app, &name, room_id(1), LONG)
+        .await
+        .unwrap();
+    let moving = cluster.begin_move(slot, from, to).await;
+    assert!(moving.one_key().await);
+    // This one has gone, and the other one was never here.
+    assert!(store.confirm_name(&app, &name, room_id(1)).await.unwrap());
+    store
+        .reserve_name(&app, &other, room_id(2), LONG)
+        .await
+        .unwrap();
+    assert!(errors(&cluster.nodes[from], "ASK").await >= 2);
+    assert_eq!(cluster.nodes[to].keys("*{app:acme}*").await.len(), 2);
+    moving.finish().await;
+    assert!(store.confirm_name(&app, &other, room_id(2)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_that_is_killed_is_replaced() {
+    let mut cluster = Cluster::start_with(&[0, 1, 2], None).await;
+    let (_, owner, _) = places(&cluster).await;
+    let store = store_at(&cluster.url(), TIMEOUT);
+    commit_one(&store).await;
+    cluster.nodes[owner].kill();
+    assert_unavailable(store.commit(&change(room(1), Version::ABSENT)).await);
+    let replica = &cluster.nodes[3 + owner];
+    until("the replica takes its place", async || {
+        replica.role().await == "master"
+    })
+    .await;
+    let n = commit_one(&store).await;
+    assert!(has(replica, n).await);
+    // Others' slots are served as soon as the cluster is whole again.
+    assert!(until_available(&store).await < BACK_IN * 2);
+    cluster.nodes[owner].restart().await;
+    let back = &cluster.nodes[owner];
+    until("it comes back as a replica", async || {
+        back.role().await == "slave"
+    })
+    .await;
+    let n = commit_one(&store).await;
+    assert!(has(&cluster.nodes[3 + owner], n).await);
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_that_hangs_is_replaced() {
+    let cluster = Cluster::start_with(&[0, 1, 2], None).await;
+    let (_, owner, _) = places(&cluster).await;
+    let store = store_at(&cluster.url(), TIMEOUT);
+    commit_one(&store).await;
+    cluster.nodes[owner].pause().await;
+    let late = change(room(1), Version::ABSENT);
+    let start = Instant::now();
+    assert_unavailable(store.commit(&late).await);
+    assert!(start.elapsed() >= TIMEOUT, "it hangs, it does not refuse");
+    assert!(start.elapsed() < BOUND);
+    let replica = &cluster.nodes[3 + owner];
+    until("the replica takes its place", async || {
+        replica.role().await == "master"
+    })
+    .await;
+    let took = until_used(&store, replica).await;
+    assert!(took < LEFT_IN, "{took:?}");
+    commit_until_applied(&store, &late).await;
+    cluster.nodes[owner].resume().await;
+    let back = &cluster.nodes[owner];
+    until("it is told", async || back.role().await == "slave").await;
+    let n = commit_one(&store).await;
+    assert!(has(replica, n).await);
+    let record = store.read_head(room(1)).await.unwrap().unwrap();
+    assert_eq!(record.version, Version(1));
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_wholly_down_is_used_again() {
+    let mut cluster = Cluster::start().await;
+    let before = store_at(&cluster.url(), TIMEOUT);
+    commit_one(&before).await;
+    cluster.kill();
+    let anew = store_at(&cluster.url(), TIMEOUT);
+    for store in [&before, &anew] {
+        for _ in 0..5 {
+            let start = Instant::now();
+            assert_unavailable(store.commit(&change(room(1), Version::ABSENT)).await);
+            assert!(start.elapsed() < BOUND);
+        }
+    }
+    cluster.restart().await;
+    for store in [&before, &anew] {
+        assert!(until_available(store).await < BACK_IN);
+        commit_one(store).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_has_a_password_that_no_error_repeats() {
+    let cluster = Cluster::start_with(&[], Some("geheim")).await;
+    let url = cluster.url();
+    let store = store_at(&url, TIMEOUT);
+    let n = commit_one(&store).await;
+    let (slot, from, to) = places(&cluster).await;
+    assert!(has(&cluster.nodes[from], n).await);
+    cluster.move_slot(slot, from, to).await;
+    let n = commit_one(&store).await;
+    assert!(has(&cluster.nodes[to], n).await);
+    for wrong in [":falsch@", ""] {
+        let store = store_at(&url.replace(":geheim@", wrong), TIMEOUT);
+        let error = store.ping().await.unwrap_err();
+        let shown = chain(&error);
+        assert!(
+            !shown.contains("geheim") && !shown.contains("falsch"),
+            "{shown}"
+        );
+        assert!(error.is_retryable());
+    }
+}

@@ -1,0 +1,83 @@
+//! Commits that are as small as they can be, and the patience to make them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use roomkeeper::ids::{NodeId, RoomId};
+use roomkeeper::store::redis::{RedisOptions, RedisStore};
+use roomkeeper::store::{
+    Commit, EntityId, EntityWrite, Life, Message, Scope, Store, StoreError, Version,
+};
+use uuid::Uuid;
+
+/// The store at this URL. Attempts to connect take what they take for a configured one.
+pub fn store_at(url: &str, timeout: Duration) -> Arc<RedisStore> {
+    let options = RedisOptions {
+        timeout,
+        connect_timeout: timeout * 4 / 5,
+    };
+    Arc::new(RedisStore::connect(url, &options).expect("a good URL"))
+}
+
+/// The node of all that is written.
+pub fn node() -> NodeId {
+    "acW68".parse().expect("an id")
+}
+
+/// One of its rooms.
+pub fn room_id(n: usize) -> RoomId {
+    RoomId::new(
+        node(),
+        Uuid::from_u128(u128::try_from(n).expect("a small number")),
+    )
+}
+
+/// The same as an entity.
+pub fn room(n: usize) -> EntityId {
+    EntityId::Room(room_id(n))
+}
+
+/// A commit that writes a field and a part, and tells of it.
+pub fn change(entity: EntityId, expected: Version) -> Commit {
+    Commit {
+        node: node(),
+        request: Uuid::new_v4(),
+        lease: None,
+        entities: vec![EntityWrite {
+            entity,
+            expected,
+            head: vec![("field".to_owned(), "value".to_owned())],
+            parts: vec![("part".to_owned(), Some("value".to_owned()))],
+            deadline: None,
+            life: Life::Live,
+            listed: None,
+        }],
+        outbox: vec![Message {
+            id: format!("msg_{}", expected.0),
+            app: "acme".parse().expect("an id"),
+            scope: Scope::Room(room_id(1)),
+            sequence: expected.0 + 1,
+            event: "conference.member.joined".to_owned(),
+            body: "{}".to_owned(),
+        }],
+        views: Vec::new(),
+    }
+}
+
+/// It failed, and may be asked again.
+pub fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    match result {
+        Err(error @ StoreError::Unavailable(_)) => assert!(error.is_retryable()),
+        other => panic!("not unavailable: {other:?}"),
+    }
+}
+
+/// Asks until it is answered; how long that took.
+pub async fn until_available(store: &RedisStore) -> Duration {
+    let start = Instant::now();
+    while let Err(error) = store.ping().await {
+        assert!(start.elapsed() < Duration::from_secs(20), "{error:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    start.elapsed()
+}
