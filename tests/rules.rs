@@ -6,6 +6,8 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/late.rs"]
+mod late;
 #[path = "rules/playback.rs"]
 mod playback;
 #[path = "rules/recording.rs"]

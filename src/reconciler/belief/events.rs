@@ -101,7 +101,7 @@ impl Belief {
         // The hang-up of a call can be told before its coming: it does not come any more.
         let is_over = change
             .present()
-            .is_some_and(|channel| self.ended.contains_key(&channel));
+            .is_some_and(|channel| self.has_ended(channel, at.sequence));
         if room.node() != self.node || is_over {
             cx.out.ignored += 1;
             return;
@@ -232,7 +232,7 @@ impl Belief {
         change: ChannelChange,
         cx: &mut Cx<'_>,
     ) {
-        if self.ended.contains_key(&channel) {
+        if self.has_ended(channel, sequence) {
             cx.out.ignored += 1;
             return;
         }
@@ -312,6 +312,13 @@ impl Belief {
             self.first_seen(id, app, at, synthesized, cx);
         }
         self.session_input(id, SessionInput::Parked { sequence }, cx);
+    }
+
+    /// Whether a call was over at this sequence: that is remembered once it is committed, and before that it shows.
+    pub(super) fn has_ended(&self, channel: ChannelId, sequence: u64) -> bool {
+        let call = self.sessions.get(&SessionId::new(self.node, channel));
+        self.ended.contains_key(&channel)
+            || call.is_some_and(|call| call.ended_since(self.core, sequence))
     }
 
     pub(super) fn is_alive(&self, id: SessionId) -> bool {
