@@ -12,6 +12,8 @@ mod late;
 mod playback;
 #[path = "rules/recording.rs"]
 mod recording;
+#[path = "rules/replicas.rs"]
+mod replicas;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

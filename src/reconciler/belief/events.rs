@@ -52,6 +52,40 @@ impl Belief {
         }
     }
 
+    /// What an event names that is not known here: another replica may have begun it, or it may be over. What is stored of
+    /// it says more, and is to be read first.
+    pub fn unknown_to(&self, news: &News) -> Option<EntityId> {
+        match &news.what {
+            What::Conference { room, change, .. } => {
+                let is_known = match (self.rooms.get(room), change) {
+                    (None, _) => room.node() != self.node,
+                    (Some(known), _) if known.registration().is_none() => true,
+                    (
+                        Some(known),
+                        ConferenceChange::FileOpened { file, .. }
+                        | ConferenceChange::FileEnded(file),
+                    ) => known.playback().knows(file.operation),
+                    (
+                        Some(known),
+                        ConferenceChange::RecordingStarted { recording, .. }
+                        | ConferenceChange::RecordingStopped { recording, .. },
+                    ) => known.recordings().contains(recording),
+                    (Some(_), _) => true,
+                };
+                (!is_known).then_some(EntityId::Room(*room))
+            }
+            What::Channel {
+                channel,
+                change: ChannelChange::StepEnded { step, .. },
+            } => {
+                let id = SessionId::new(self.node, *channel);
+                let run = self.sessions.get(&id)?.run().map(|run| run.id);
+                (run != Some(step.run)).then_some(EntityId::Session(id))
+            }
+            What::Channel { .. } => None,
+        }
+    }
+
     /// Takes in one event.
     pub fn news(&mut self, news: News, cx: &mut Cx<'_>) {
         if self.core != Some(news.core) {
@@ -153,18 +187,12 @@ impl Belief {
                 }
             }
             ConferenceChange::Locked(locked) => RoomInput::Locked { at, locked },
-            ConferenceChange::FileOpened { file, failed } => {
-                self.heard_of(room, file, cx);
-                RoomInput::Play(if failed {
-                    PlayInput::NotPlayed(file, Unplayed::Refused)
-                } else {
-                    PlayInput::Opened(file)
-                })
-            }
-            ConferenceChange::FileEnded(file) => {
-                self.heard_of(room, file, cx);
-                RoomInput::Play(PlayInput::Ended(file))
-            }
+            ConferenceChange::FileOpened { file, failed } => RoomInput::Play(if failed {
+                PlayInput::NotPlayed(file, Unplayed::Refused)
+            } else {
+                PlayInput::Opened(file)
+            }),
+            ConferenceChange::FileEnded(file) => RoomInput::Play(PlayInput::Ended(file)),
             ConferenceChange::RecordingStarted { recording, failed } => {
                 RoomInput::Record(RecordInput::Started {
                     id: recording,

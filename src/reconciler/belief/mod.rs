@@ -199,8 +199,6 @@ pub struct Outcome {
     pub orders: Vec<Order>,
     /// To be told to apps, in the commit.
     pub notices: Vec<Notice>,
-    /// Rooms of which something was heard that another replica may have begun: what is stored of them may say more.
-    pub unknown: BTreeSet<RoomId>,
     /// Why a snapshot is wanted, if one is.
     pub resync: Option<&'static str>,
     /// Differences that a snapshot revealed.
