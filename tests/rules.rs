@@ -6,10 +6,14 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/late.rs"]
+mod late;
 #[path = "rules/playback.rs"]
 mod playback;
 #[path = "rules/recording.rs"]
 mod recording;
+#[path = "rules/replicas.rs"]
+mod replicas;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

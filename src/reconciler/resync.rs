@@ -68,7 +68,7 @@ pub(super) async fn resync(
     let mut listed = list(node).await?;
     // Who the channels are is learnt first, so that a member that nobody has met has its numbers.
     tell(actor, Work::Listed(listed.clone())).await?;
-    let snapshot = conferences(node, core, fence).await?;
+    let snapshot = conferences(node, actor, core, fence).await?;
     found.rooms = snapshot.rooms.len();
     let suspects = merge(actor, snapshot, BTreeSet::new()).await?;
     // Before the second look, so that a member whose call is gone leaves because it hung up.
@@ -82,7 +82,8 @@ pub(super) async fn resync(
         if again != core {
             return Err(ResyncError::OtherCore);
         }
-        merge(actor, conferences(node, core, fence).await?, suspects).await?;
+        let snapshot = conferences(node, actor, core, fence).await?;
+        merge(actor, snapshot, suspects).await?;
         // Whom it dropped was still believed in its room when the calls were asked for.
         listed = list(node).await?;
         channels(node, actor, core, fence, listed.clone()).await?;
@@ -97,9 +98,30 @@ async fn list(node: &NodeHandle) -> Result<Vec<ListedChannel>, ResyncError> {
     Ok(translate::channels(&json)?)
 }
 
-async fn conferences(node: &NodeHandle, core: CoreId, fence: u64) -> Result<Snapshot, ResyncError> {
+/// What FreeSWITCH has shown is merged once everything is heard that it had told before. Otherwise that would be old news
+/// of something known: whoever came in between would leave and come again, and whoever hung up would have no cause.
+async fn hear_until_now(
+    node: &NodeHandle,
+    actor: &mpsc::Sender<Work>,
+    core: CoreId,
+) -> Result<(), ResyncError> {
+    let (of, _) = raise_fence(node, actor).await?;
+    if of == core {
+        Ok(())
+    } else {
+        Err(ResyncError::OtherCore)
+    }
+}
+
+async fn conferences(
+    node: &NodeHandle,
+    actor: &mpsc::Sender<Work>,
+    core: CoreId,
+    fence: u64,
+) -> Result<Snapshot, ResyncError> {
     let json = node.job(Api::ConferenceList).await?.json()?;
     let rooms = translate::conferences(node.id(), &json)?;
+    hear_until_now(node, actor, core).await?;
     Ok(Snapshot { core, fence, rooms })
 }
 
@@ -167,6 +189,7 @@ async fn channels(
         .collect()
         .await;
     if !channels.is_empty() {
+        hear_until_now(node, actor, core).await?;
         let vanished = Work::Vanished {
             channels,
             core,

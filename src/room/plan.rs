@@ -31,7 +31,7 @@ pub struct Shown {
 pub enum Suspect {
     /// A stay.
     Stay(RoomId, SessionId, ConferenceId),
-    /// A conference without members.
+    /// A conference whose members, if it has any, are lacking too.
     Conference(RoomId, ConferenceId),
     /// A recording.
     Recording(RoomId, RecordingId),
@@ -140,17 +140,24 @@ pub fn plan(
             inhabited.insert(stay.conference);
         }
     }
-    for life in room.lives() {
-        let lacking = life.core == core
-            && life.since < fence
-            && !inhabited.contains(&life.id)
-            && shown.is_none_or(|s| s.conference != life.id);
-        if lacking {
+    let lacking: Vec<ConferenceId> = room
+        .lives()
+        .iter()
+        .filter(|life| life.core == core && life.since < fence)
+        .map(|life| life.id)
+        .filter(|life| shown.is_none_or(|s| s.conference != *life))
+        .collect();
+    for life in &lacking {
+        if !inhabited.contains(life) {
             suspect(
-                Suspect::Conference(room.id(), life.id),
-                RoomInput::ConferenceEnded(stamp(life.id)),
+                Suspect::Conference(room.id(), *life),
+                RoomInput::ConferenceEnded(stamp(*life)),
             );
         }
     }
+    // Whoever is suspected to have left it may be shown in another room: then nobody is left at the second look.
+    let with_members = lacking.into_iter().filter(|life| inhabited.contains(life));
+    plan.suspects
+        .extend(with_members.map(|life| Suspect::Conference(room.id(), life)));
     plan
 }

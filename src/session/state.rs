@@ -218,6 +218,22 @@ impl SessionState {
         matches!(self.place, Place::Ended)
     }
 
+    /// The sequence of the event that put it where it is.
+    pub const fn place_at(&self) -> u64 {
+        self.place_at
+    }
+
+    /// Whether an event above this sequence says that it is not in this room.
+    pub fn is_elsewhere_since(&self, room: RoomId, sequence: u64) -> bool {
+        let there = matches!(self.place, Place::InRoom(r) | Place::Leaving(Some(r)) if r == room);
+        !there && self.place_at > sequence
+    }
+
+    /// Whether it ended, in this run of FreeSWITCH, at this sequence or above it: what is told of that time is late.
+    pub fn ended_since(&self, core: Option<CoreId>, sequence: u64) -> bool {
+        self.is_over() && Some(self.core) == core && sequence <= self.place_at
+    }
+
     /// How many events have been told of it.
     pub const fn sequence(&self) -> u64 {
         self.sequence

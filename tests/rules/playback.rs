@@ -11,6 +11,7 @@ use roomkeeper::reconciler::intent::{Accepted, Intent, Refusal};
 use roomkeeper::reconciler::news::{ConferenceChange, News, Snapshot, What};
 use roomkeeper::room::playback::{FileState, OPENING};
 use roomkeeper::room::{FileId, PlayCommand, PlayFact};
+use roomkeeper::store::EntityId;
 use roomkeeper::store::record::{decode_room, decode_room_head, encode_room};
 use roomkeeper::store::{Record, Version};
 use uuid::Uuid;
@@ -580,10 +581,9 @@ fn what_another_replica_may_have_begun_is_looked_up() {
                 }),
             },
         };
-        world.with(|belief, cx| {
-            belief.news(news, cx);
-            cx.out.unknown.contains(&room(1))
-        })
+        let unknown = world.belief.unknown_to(&news);
+        world.with(|belief, cx| belief.news(news, cx));
+        unknown == Some(EntityId::Room(room(1)))
     };
     assert!(asks(&mut world, OperationId::new(Uuid::from_u128(1))));
     assert!(!asks(&mut world, one));

@@ -72,7 +72,51 @@ impl Actor {
         Ok(())
     }
 
+    /// Reads these again, whatever is believed of them, and what another replica has written together with them.
     pub(super) async fn reload(&mut self, entities: &BTreeSet<EntityId>) -> Result<(), StoreError> {
+        self.read_all(entities, true).await
+    }
+
+    /// The same where nothing has been applied since the last commit: what is believed of what nobody has written since
+    /// says more than what is stored of it.
+    pub(super) async fn catch_up(
+        &mut self,
+        entities: &BTreeSet<EntityId>,
+    ) -> Result<(), StoreError> {
+        self.read_all(entities, false).await
+    }
+
+    async fn read_all(
+        &mut self,
+        entities: &BTreeSet<EntityId>,
+        anew: bool,
+    ) -> Result<(), StoreError> {
+        self.read_each(entities, anew).await?;
+        let with_them: BTreeSet<EntityId> = entities
+            .iter()
+            .flat_map(|entity| self.belief.written_with(*entity))
+            .filter(|entity| !entities.contains(entity))
+            .collect();
+        self.read_each(&with_them, anew).await?;
+        self.forget_all_over(&with_them);
+        Ok(())
+    }
+
+    /// What was read and is over is nothing to be kept.
+    pub(super) fn forget_all_over<'a>(&mut self, read: impl IntoIterator<Item = &'a EntityId>) {
+        for entity in read {
+            if self.belief.forget_over(*entity) {
+                self.versions.remove(entity);
+                self.set_deadline(*entity, None);
+            }
+        }
+    }
+
+    async fn read_each(
+        &mut self,
+        entities: &BTreeSet<EntityId>,
+        anew: bool,
+    ) -> Result<(), StoreError> {
         for entity in entities {
             let record = match self.parts.store.read(*entity).await {
                 Err(error) if !error.is_retryable() => {
@@ -81,6 +125,10 @@ impl Actor {
                 }
                 record => record?,
             };
+            let version = record.as_ref().map(|record| record.version);
+            if !anew && version.is_some() && version == self.versions.get(entity).copied() {
+                continue;
+            }
             if let EntityId::Room(id) = entity
                 && self
                     .belief
@@ -154,7 +202,7 @@ impl Actor {
                         .into_iter()
                         .filter(|entity| !due.contains(entity))
                         .collect();
-                    match self.reload(&unknown).await {
+                    match self.catch_up(&unknown).await {
                         Ok(()) => due.extend(unknown),
                         Err(error) => self.store_failed(&error),
                     }

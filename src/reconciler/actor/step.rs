@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::ids::RoomId;
 use crate::node::{CommandError, Link};
 use crate::room::RoomStatus;
 use crate::store::record::{encode_room, encode_session};
@@ -51,26 +52,42 @@ impl Actor {
         kept
     }
 
-    /// Reads what a caller names and the owner does not know: another replica may have made it.
-    async fn load_unknown(&mut self, items: &[Item]) -> Result<(), StoreError> {
+    /// Reads what a caller names, or FreeSWITCH, and the owner does not know: another replica may have made it, or it is
+    /// over. Returned is what was read.
+    async fn load_unknown(&mut self, items: &[Item]) -> Result<BTreeSet<EntityId>, StoreError> {
         let mut unknown = BTreeSet::new();
+        let unheard_of =
+            |room: &RoomId| room.node() == self.id() && self.belief.room(*room).is_none();
         for item in items {
-            if let Item::Work(Work::Intent { intent, .. }) = item
-                && !matches!(intent, Intent::CreateRoom { .. })
-                && let Item::Work(work) = item
-            {
-                unknown.extend(about(work).into_iter().filter(|entity| {
-                    match entity {
-                        EntityId::Room(id) => self
-                            .belief
-                            .room(*id)
-                            .is_none_or(|room| room.registration().is_none()),
-                        EntityId::Session(id) => self.belief.session(*id).is_none(),
-                    }
-                }));
+            match item {
+                Item::Work(Work::Intent {
+                    intent: Intent::CreateRoom { .. },
+                    ..
+                }) => {}
+                Item::Work(work @ Work::Intent { .. }) => {
+                    unknown.extend(about(work).into_iter().filter(|entity| {
+                        match entity {
+                            EntityId::Room(id) => self
+                                .belief
+                                .room(*id)
+                                .is_none_or(|room| room.registration().is_none()),
+                            EntityId::Session(id) => self.belief.session(*id).is_none(),
+                        }
+                    }));
+                }
+                Item::Work(Work::Snapshot { snapshot, .. }) => {
+                    let shown = snapshot.rooms.iter().map(|shown| shown.room);
+                    unknown.extend(shown.filter(unheard_of).map(EntityId::Room));
+                }
+                Item::News(FromNode::News(news)) => unknown.extend(self.belief.unknown_to(news)),
+                Item::News(FromNode::Up | FromNode::Down | FromNode::Fence { .. })
+                | Item::Work(_)
+                | Item::Due(_)
+                | Item::NodeLost => {}
             }
         }
-        self.reload(&unknown).await
+        self.catch_up(&unknown).await?;
+        Ok(unknown)
     }
 
     pub(super) async fn step(&mut self, items: Vec<Item>) {
@@ -93,11 +110,14 @@ impl Actor {
         if items.is_empty() {
             return;
         }
-        if owner && let Err(error) = self.load_unknown(&items).await {
-            return self.fail(items, error);
+        let mut read = BTreeSet::new();
+        if owner {
+            match self.load_unknown(&items).await {
+                Ok(unknown) => read = unknown,
+                Err(error) => return self.fail(items, error),
+            }
         }
         let (core, fence) = self.belief.run();
-        let mut looked = false;
         for _ in 0..CONFLICT_TRIES {
             if !owner && let Err(error) = self.load_for(&items).await {
                 return self.fail(items, error);
@@ -105,19 +125,10 @@ impl Actor {
             let now = Timestamp::now();
             let applied = self.apply(&items, now);
             let touched = self.belief.take_touched();
-            if owner && !looked && !applied.out.unknown.is_empty() {
-                // Another replica may have begun what is heard of now, and only the store knows.
-                looked = true;
-                let unknown = applied.out.unknown.iter().copied().map(EntityId::Room);
-                let doubtful = touched.into_iter().chain(unknown).collect();
-                if let Err(error) = self.reload(&doubtful).await {
-                    return self.fail(items, error);
-                }
-                continue;
-            }
             let (writes, views, deadlines) = self.writes(&touched, now);
             if writes.is_empty() {
-                return self.done(items, applied, &touched, now).await;
+                self.done(items, applied, &touched, now).await;
+                return self.forget_all_over(&read);
             }
             let commit = Commit {
                 node: self.id(),
@@ -139,9 +150,11 @@ impl Actor {
                     if tells {
                         self.parts.told.notify_one();
                     }
-                    return self.done(items, applied, &touched, now).await;
+                    self.done(items, applied, &touched, now).await;
+                    return self.forget_all_over(&read);
                 }
                 Ok(CommitOutcome::Conflict(entity)) => {
+                    read.extend(&touched);
                     metrics::counter!(names::COMMIT_CONFLICTS, "node" => self.label()).increment(1);
                     tracing::debug!(node.id = %self.id(), %entity, "another has written; applying once more");
                     if let Err(error) = self.reload(&touched).await {
@@ -194,15 +207,7 @@ impl Actor {
                 wanted.extend(about(work));
             }
         }
-        self.reload(&wanted).await?;
-        let rooms: BTreeSet<EntityId> = self
-            .belief
-            .sessions()
-            .filter_map(|s| s.place().room())
-            .map(EntityId::Room)
-            .filter(|room| !wanted.contains(room))
-            .collect();
-        self.reload(&rooms).await
+        self.reload(&wanted).await
     }
 
     pub(super) fn apply(&mut self, items: &[Item], now: Timestamp) -> Applied {

@@ -52,6 +52,40 @@ impl Belief {
         }
     }
 
+    /// What an event names that is not known here: another replica may have begun it, or it may be over. What is stored of
+    /// it says more, and is to be read first.
+    pub fn unknown_to(&self, news: &News) -> Option<EntityId> {
+        match &news.what {
+            What::Conference { room, change, .. } => {
+                let is_known = match (self.rooms.get(room), change) {
+                    (None, _) => room.node() != self.node,
+                    (Some(known), _) if known.registration().is_none() => true,
+                    (
+                        Some(known),
+                        ConferenceChange::FileOpened { file, .. }
+                        | ConferenceChange::FileEnded(file),
+                    ) => known.playback().knows(file.operation),
+                    (
+                        Some(known),
+                        ConferenceChange::RecordingStarted { recording, .. }
+                        | ConferenceChange::RecordingStopped { recording, .. },
+                    ) => known.recordings().contains(recording),
+                    (Some(_), _) => true,
+                };
+                (!is_known).then_some(EntityId::Room(*room))
+            }
+            What::Channel {
+                channel,
+                change: ChannelChange::StepEnded { step, .. },
+            } => {
+                let id = SessionId::new(self.node, *channel);
+                let run = self.sessions.get(&id)?.run().map(|run| run.id);
+                (run != Some(step.run)).then_some(EntityId::Session(id))
+            }
+            What::Channel { .. } => None,
+        }
+    }
+
     /// Takes in one event.
     pub fn news(&mut self, news: News, cx: &mut Cx<'_>) {
         if self.core != Some(news.core) {
@@ -101,7 +135,7 @@ impl Belief {
         // The hang-up of a call can be told before its coming: it does not come any more.
         let is_over = change
             .present()
-            .is_some_and(|channel| self.ended.contains_key(&channel));
+            .is_some_and(|channel| self.has_ended(channel, at.sequence));
         if room.node() != self.node || is_over {
             cx.out.ignored += 1;
             return;
@@ -153,18 +187,12 @@ impl Belief {
                 }
             }
             ConferenceChange::Locked(locked) => RoomInput::Locked { at, locked },
-            ConferenceChange::FileOpened { file, failed } => {
-                self.heard_of(room, file, cx);
-                RoomInput::Play(if failed {
-                    PlayInput::NotPlayed(file, Unplayed::Refused)
-                } else {
-                    PlayInput::Opened(file)
-                })
-            }
-            ConferenceChange::FileEnded(file) => {
-                self.heard_of(room, file, cx);
-                RoomInput::Play(PlayInput::Ended(file))
-            }
+            ConferenceChange::FileOpened { file, failed } => RoomInput::Play(if failed {
+                PlayInput::NotPlayed(file, Unplayed::Refused)
+            } else {
+                PlayInput::Opened(file)
+            }),
+            ConferenceChange::FileEnded(file) => RoomInput::Play(PlayInput::Ended(file)),
             ConferenceChange::RecordingStarted { recording, failed } => {
                 RoomInput::Record(RecordInput::Started {
                     id: recording,
@@ -232,7 +260,7 @@ impl Belief {
         change: ChannelChange,
         cx: &mut Cx<'_>,
     ) {
-        if self.ended.contains_key(&channel) {
+        if self.has_ended(channel, sequence) {
             cx.out.ignored += 1;
             return;
         }
@@ -312,6 +340,13 @@ impl Belief {
             self.first_seen(id, app, at, synthesized, cx);
         }
         self.session_input(id, SessionInput::Parked { sequence }, cx);
+    }
+
+    /// Whether a call was over at this sequence: that is remembered once it is committed, and before that it shows.
+    pub(super) fn has_ended(&self, channel: ChannelId, sequence: u64) -> bool {
+        let call = self.sessions.get(&SessionId::new(self.node, channel));
+        self.ended.contains_key(&channel)
+            || call.is_some_and(|call| call.ended_since(self.core, sequence))
     }
 
     pub(super) fn is_alive(&self, id: SessionId) -> bool {

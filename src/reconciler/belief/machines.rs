@@ -2,14 +2,50 @@
 
 use crate::ids::{RoomId, SessionId};
 use crate::room::{
-    self, EventStamp, Kind, LeftReason, RoomCommand, RoomEffect, RoomInput, RoomState,
+    self, EventStamp, Kind, LeftReason, MemberStatus, RoomCommand, RoomEffect, RoomInput, RoomState,
 };
-use crate::session::{self, SessionEffect, SessionInput};
+use crate::session::{self, Place, SessionEffect, SessionInput, SessionState};
 use crate::store::EntityId;
 
 use super::{About, Belief, Cx, Notice, Order};
 
 impl Belief {
+    /// What another replica has written together with this: the room that it has sent the call into, or the calls that it
+    /// has sent into the room or out of it. Where the one is read again, what is believed of the other is old.
+    pub fn written_with(&self, entity: EntityId) -> Vec<EntityId> {
+        match entity {
+            EntityId::Session(id) => {
+                let room = self.sessions.get(&id).and_then(|call| call.place().room());
+                let room = room.filter(|room| !self.is_member(*room, id));
+                room.map(EntityId::Room).into_iter().collect()
+            }
+            EntityId::Room(id) => {
+                let room = self.rooms.get(&id).filter(|room| room.is_open());
+                room.into_iter()
+                    .flat_map(RoomState::members)
+                    .filter(|(call, member)| {
+                        let place = self.sessions.get(call).map(SessionState::place);
+                        match member.status {
+                            MemberStatus::Joining { .. } => {
+                                !matches!(place, Some(Place::Joining(_) | Place::Acting(_)))
+                            }
+                            MemberStatus::Leaving { .. } => {
+                                !matches!(place, Some(Place::Leaving(_)))
+                            }
+                            MemberStatus::Joined => false,
+                        }
+                    })
+                    .map(|(call, _)| EntityId::Session(*call))
+                    .collect()
+            }
+        }
+    }
+
+    pub(super) fn is_member(&self, room: RoomId, call: SessionId) -> bool {
+        let room = self.rooms.get(&room);
+        room.is_some_and(|room| room.members().contains_key(&call))
+    }
+
     pub(super) fn room_input(&mut self, id: RoomId, input: RoomInput, cx: &mut Cx<'_>) {
         if self.left_alone.contains(&EntityId::Room(id)) {
             return;
@@ -19,8 +55,18 @@ impl Belief {
             .entry(id)
             .or_insert_with(|| RoomState::unregistered(id));
         self.touched.insert(EntityId::Room(id));
+        let mut entered = Vec::new();
         for effect in room::apply(room, input, cx.now) {
+            if let RoomEffect::SessionEntered {
+                session, sequence, ..
+            } = &effect
+            {
+                entered.push((*session, *sequence));
+            }
             self.room_effect(id, effect, cx);
+        }
+        for (session, sequence) in entered {
+            self.was_there_before(id, session, sequence, cx);
         }
         // A conference that came and went without being one of ours leaves nothing behind.
         let forgotten = self.rooms.get(&id).is_some_and(|r| {
@@ -28,6 +74,32 @@ impl Belief {
         });
         if forgotten {
             self.rooms.remove(&id);
+        }
+    }
+
+    /// A call that is seen in a room, and has told of a later place already, has left the room since.
+    fn was_there_before(
+        &mut self,
+        room: RoomId,
+        session: SessionId,
+        sequence: u64,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(call) = self.sessions.get(&session) else {
+            return;
+        };
+        if call.is_elsewhere_since(room, sequence) {
+            let reason = match call.place() {
+                Place::InRoom(_) | Place::Leaving(Some(_)) => LeftReason::Moved,
+                Place::Ringing
+                | Place::Parked
+                | Place::Acting(_)
+                | Place::Joining(_)
+                | Place::Leaving(None)
+                | Place::Ended => LeftReason::Removed,
+            };
+            let since = Some(call.place_at());
+            self.room_gone(room, session, since, (reason, true), cx);
         }
     }
 
@@ -125,7 +197,8 @@ impl Belief {
     }
 
     pub(super) fn session_input(&mut self, id: SessionId, input: SessionInput, cx: &mut Cx<'_>) {
-        let Some(session) = self.sessions.get_mut(&id) else {
+        // One that is over has been let go of, or is read only because somebody named it.
+        let Some(session) = self.sessions.get_mut(&id).filter(|call| !call.is_over()) else {
             return;
         };
         let app = session.app().clone();

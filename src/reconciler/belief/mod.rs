@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::action::Step;
 use crate::ids::{AppId, ChannelId, CoreId, NodeId, RecordingId, RoomId, SessionId};
-use crate::room::{self, Kind, PlayCommand, Registration, RoomNotice, RoomState};
+use crate::room::{Kind, PlayCommand, Registration, RoomNotice, RoomState, RoomStatus};
 use crate::session::{SessionNotice, SessionState, StepId};
 use crate::store::EntityId;
 use crate::time::Timestamp;
@@ -199,8 +199,6 @@ pub struct Outcome {
     pub orders: Vec<Order>,
     /// To be told to apps, in the commit.
     pub notices: Vec<Notice>,
-    /// Rooms of which something was heard that another replica may have begun: what is stored of them may say more.
-    pub unknown: BTreeSet<RoomId>,
     /// Why a snapshot is wanted, if one is.
     pub resync: Option<&'static str>,
     /// Differences that a snapshot revealed.
@@ -377,21 +375,23 @@ impl Belief {
 
     /// Lets go of what is over, once that is committed.
     pub fn drop_over(&mut self, entity: EntityId, now: Timestamp) {
+        if self.forget_over(entity)
+            && let EntityId::Session(id) = entity
+        {
+            self.remember_ended(id.channel(), now);
+        }
+    }
+
+    /// Lets go of what was over already when it was read. Says whether it was.
+    pub fn forget_over(&mut self, entity: EntityId) -> bool {
         match entity {
             EntityId::Room(id) => {
-                if self
-                    .rooms
-                    .get(&id)
-                    .is_some_and(|r| matches!(r.status(), room::RoomStatus::Terminated))
-                {
-                    self.rooms.remove(&id);
-                }
+                let over = |room: &RoomState| matches!(room.status(), RoomStatus::Terminated);
+                self.rooms.get(&id).is_some_and(over) && self.rooms.remove(&id).is_some()
             }
             EntityId::Session(id) => {
-                if self.sessions.get(&id).is_some_and(SessionState::is_over) {
-                    self.sessions.remove(&id);
-                    self.remember_ended(id.channel(), now);
-                }
+                self.sessions.get(&id).is_some_and(SessionState::is_over)
+                    && self.sessions.remove(&id).is_some()
             }
         }
     }

@@ -95,14 +95,6 @@ impl Belief {
         Some(self.rooms.get(&room)?.playback().head()?.id)
     }
 
-    /// An event names an operation that is not known: another replica may have begun it.
-    pub(super) fn heard_of(&self, room: RoomId, file: FileId, cx: &mut Cx<'_>) {
-        let registered = self.rooms.get(&room).filter(|r| r.registration().is_some());
-        if registered.is_some_and(|r| !r.playback().knows(file.operation)) {
-            cx.out.unknown.insert(room);
-        }
-    }
-
     /// FreeSWITCH carried an order out whose answer says something: what the caller is told then, if it says so.
     pub fn answered(&mut self, order: &Order, text: &str, cx: &mut Cx<'_>) -> Option<Accepted> {
         let Order::Play { room, command } = order else {

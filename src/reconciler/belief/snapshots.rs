@@ -55,7 +55,7 @@ impl Belief {
             {
                 continue;
             }
-            let view = newest.map(|room| self.shown(room, cx));
+            let view = newest.map(|room| self.shown(room, snapshot.fence, cx));
             if let Some(registration) = newest.and_then(|room| self.adoptable(room)) {
                 self.room_input(id, RoomInput::Adopted(registration), cx);
             }
@@ -97,11 +97,20 @@ impl Belief {
             .then_some(registration)
     }
 
-    pub(super) fn shown(&self, room: &ShownRoom, cx: &mut Cx<'_>) -> Shown {
+    pub(super) fn shown(&self, room: &ShownRoom, fence: u64, cx: &mut Cx<'_>) -> Shown {
+        // Of a call that has told since the fence where it is, the snapshot may show what was before that, or what came
+        // after it: its next event says so, or another snapshot if that one is lost.
+        let moved = |channel| {
+            let call = self.sessions.get(&SessionId::new(self.node, channel));
+            call.is_some_and(|call| call.is_elsewhere_since(room.room, fence))
+        };
+        if room.members.iter().any(|m| moved(m.channel)) {
+            cx.out.resync = Some("a call has moved since the fence");
+        }
         let members = room
             .members
             .iter()
-            .filter(|m| !self.ended.contains_key(&m.channel))
+            .filter(|m| !self.has_ended(m.channel, fence) && !moved(m.channel))
             .map(|m| {
                 let identity = self.identities.get(&m.channel);
                 let who = Who {
@@ -147,21 +156,15 @@ impl Belief {
                 if self.ended.contains_key(&listed.channel) {
                     return false;
                 }
-                match self
-                    .sessions
-                    .get(&SessionId::new(self.node, listed.channel))
-                    .map(SessionState::place)
-                {
+                let id = SessionId::new(self.node, listed.channel);
+                match self.sessions.get(&id).map(SessionState::place) {
                     Some(Place::Ringing | Place::Leaving(_)) => true,
+                    // In a room that is over or nobody's, which is not stored: no snapshot of the room says that it left.
+                    Some(Place::InRoom(room)) => listed.parked && !self.is_member(*room, id),
                     // One that joins is parked until its transfer takes effect: only its events, or the deadline, tell.
-                    Some(
-                        Place::Parked
-                        | Place::Acting(_)
-                        | Place::Joining(_)
-                        | Place::InRoom(_)
-                        | Place::Ended,
-                    ) => false,
-                    None => listed.parked,
+                    Some(Place::Parked | Place::Acting(_) | Place::Joining(_)) => false,
+                    // One that was given up with its node, and that a caller has asked for since, is back with it.
+                    Some(Place::Ended) | None => listed.parked,
                 }
             })
             .map(|listed| listed.channel)
@@ -193,7 +196,7 @@ impl Belief {
 
     /// Takes in what `uuid_dump` told of a channel.
     pub fn dump(&mut self, dump: Dump, cx: &mut Cx<'_>) {
-        if self.core != Some(dump.core) || self.ended.contains_key(&dump.channel) {
+        if self.core != Some(dump.core) || self.has_ended(dump.channel, dump.sequence) {
             cx.out.ignored += 1;
             return;
         }
@@ -226,7 +229,17 @@ impl Belief {
     /// `uuid_exists` said that a believed call does not exist, at this fence.
     pub fn vanished(&mut self, channel: ChannelId, fence: u64, cx: &mut Cx<'_>) {
         let before = cx.out.notices.len();
-        self.hung_up(channel, "UNKNOWN".to_owned(), cx.now, Some(fence), true, cx);
+        // It was asked by name, so it is over also when something was told of it after the fence.
+        let call = self.sessions.get(&SessionId::new(self.node, channel));
+        let sequence = call.map_or(fence, |call| fence.max(call.place_at().saturating_add(1)));
+        self.hung_up(
+            channel,
+            "UNKNOWN".to_owned(),
+            cx.now,
+            Some(sequence),
+            true,
+            cx,
+        );
         self.identities.remove(&channel);
         cx.out.drift += (cx.out.notices.len() - before) as u64;
     }

@@ -1,0 +1,182 @@
+//! What is heard late, twice, or after a snapshot that knew more.
+
+use std::collections::BTreeSet;
+
+use roomkeeper::reconciler::news::ShownMember;
+use roomkeeper::room::plan::Suspect;
+
+use super::*;
+
+/// A conference as a snapshot shows it.
+pub fn shown(n: u128, life_of: u128, members: &[SessionId]) -> ShownRoom {
+    ShownRoom {
+        room: room(n),
+        conference: life(life_of),
+        locked: false,
+        meta: None,
+        members: members
+            .iter()
+            .map(|session| ShownMember {
+                channel: session.channel(),
+                can_speak: false,
+                can_hear: true,
+                hold: false,
+                talking: false,
+                has_floor: false,
+                caller_id: String::new(),
+            })
+            .collect(),
+        recordings: Vec::new(),
+    }
+}
+
+impl World {
+    fn merges(
+        &mut self,
+        fence: u64,
+        rooms: Vec<ShownRoom>,
+        confirmed: &BTreeSet<Suspect>,
+    ) -> BTreeSet<Suspect> {
+        let snapshot = Snapshot {
+            core: core(),
+            fence,
+            rooms,
+        };
+        self.with(|belief, cx| belief.snapshot(&snapshot, confirmed, cx))
+    }
+
+    fn looks(&mut self, fence: u64, rooms: Vec<ShownRoom>) {
+        self.merges(fence, rooms, &BTreeSet::new());
+    }
+
+    fn news_of(&self, sequence: u64, change: ChannelChange) -> News {
+        News {
+            core: core(),
+            sequence,
+            at: self.now,
+            what: What::Channel {
+                channel: call(1).channel(),
+                change,
+            },
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_does_not_move_a_call_that_has_told_since_its_fence_where_it_is() {
+    let mut world = World::with_room_and_call();
+    let fence = world.sequence - 1;
+    world.looks(fence, vec![shown(1, 1, &[call(1)])]);
+    world.told(&[]);
+    assert!(world.wants_resync, "its next event may be lost");
+    assert_eq!(world.place(), Place::Parked);
+    world.enters(call(1), 1, 1, false);
+    world.told(&["joined 527121101 muted=true"]);
+    assert_eq!(world.place(), Place::InRoom(room(1)));
+}
+
+#[test]
+fn a_call_that_ends_and_is_told_of_again_in_one_batch_is_over() {
+    let mut world = World::new();
+    let cause = "NORMAL_CLEARING".to_owned();
+    let parked = world.news_of(11, ChannelChange::Parked(identity(Some("demo"))));
+    let over = world.news_of(12, ChannelChange::HungUp { cause });
+    // Nothing is committed in between, so the end is not remembered yet.
+    world.with(|belief, cx| {
+        for news in [parked.clone(), over, parked] {
+            belief.news(news, cx);
+        }
+    });
+    world.told(&["call.new 747713001", "call.hangup NORMAL_CLEARING 50ms"]);
+    let entered = News {
+        core: core(),
+        sequence: 11,
+        at: world.now,
+        what: What::Conference {
+            room: room(1),
+            conference: life(1),
+            size: Some(1),
+            change: ConferenceChange::Added(block(call(1), true)),
+        },
+    };
+    world.with(|belief, cx| belief.news(entered, cx));
+    world.told(&[]);
+}
+
+#[test]
+fn a_call_that_does_not_exist_leaves_its_room_first_also_when_it_came_in_after_the_fence() {
+    let mut world = World::joined();
+    let fence = world.sequence - 1;
+    world.with(|belief, cx| belief.vanished(call(1).channel(), fence, cx));
+    world.told(&["left hangup (synthesized)", "call.hangup UNKNOWN 50ms"]);
+}
+
+#[test]
+fn a_call_that_is_seen_in_a_room_after_it_has_gone_elsewhere_has_left_it() {
+    let mut world = World::with_room_and_call();
+    world.create(2);
+    let late = world.sequence + 1;
+    world.sequence = late;
+    world.enters(call(1), 2, 2, true);
+    world.told(&["created room-2", "joined 527121101 muted=false"]);
+    let now = std::mem::replace(&mut world.sequence, late - 1);
+    world.enters(call(1), 1, 1, true);
+    world.sequence = now;
+    world.told(&["joined 527121101 muted=false", "left moved (synthesized)"]);
+    assert_eq!(world.place(), Place::InRoom(room(2)));
+}
+
+#[test]
+fn a_conference_is_over_at_the_second_look_also_when_the_first_one_shows_its_member_elsewhere() {
+    let mut world = World::joined();
+    world.create(2);
+    world.told.clear();
+    let elsewhere = || vec![shown(2, 2, &[call(1)])];
+    let fence = world.sequence + 1;
+    let suspects = world.merges(fence, elsewhere(), &BTreeSet::new());
+    world.told(&["left moved", "joined 527121101 muted=true (synthesized)"]);
+    world.merges(fence + 1, elsewhere(), &suspects);
+    let believed = world.belief.room(room(1)).unwrap();
+    assert!(believed.lives().is_empty(), "{:?}", believed.lives());
+}
+
+#[test]
+fn a_call_in_a_room_that_is_not_stored_is_asked_where_it_is() {
+    let mut world = World::joined();
+    let listed = [ListedChannel {
+        channel: call(1).channel(),
+        identity: identity(None),
+        parked: true,
+    }];
+    assert_eq!(world.belief.wants_dump(&listed), []);
+    // As after a restart: the room was nobody's, and the call was one of ours.
+    world.belief.put_room(room(1), None);
+    assert_eq!(world.belief.wants_dump(&listed), [call(1).channel()]);
+}
+
+#[test]
+fn a_call_that_was_given_up_with_its_node_is_found_again_also_when_it_was_asked_for_meanwhile() {
+    let mut world = World::with_room_and_call();
+    world.with(|belief, cx| belief.core_changed(None, cx));
+    let over = world.belief.session(call(1)).unwrap().clone();
+    let now = world.now;
+    world.belief.drop_over(EntityId::Session(call(1)), now);
+    world.with(|belief, cx| belief.core_changed(Some(core()), cx));
+    world.told.clear();
+    // A caller has named it, so it was read.
+    world.belief.put_session(call(1), Some(over.clone()));
+    let listed = [ListedChannel {
+        channel: call(1).channel(),
+        identity: identity(None),
+        parked: true,
+    }];
+    assert_eq!(world.belief.wants_dump(&listed), [call(1).channel()]);
+    // What is told of it otherwise does not make it one that has just ended.
+    world.belief.take_touched();
+    world.channel(call(1), ChannelChange::Answered(identity(None)));
+    assert!(world.belief.take_touched().is_empty());
+    assert!(world.belief.forget_over(EntityId::Session(call(1))));
+    world.belief.put_session(call(1), Some(over));
+    world.parks(call(1), Some("demo"));
+    world.told(&["call.new 747713001"]);
+}

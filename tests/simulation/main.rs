@@ -1,0 +1,188 @@
+//! Events are hints, the snapshot is truth: whatever goes wrong, when it is quiet again the belief is what the node says,
+//! and what apps were told is one story.
+//!
+//! A schedule follows from a seed: calls, callers, and what goes wrong on the way between a model of FreeSWITCH, two
+//! replicas of the pure core and their store. Many are run; one that breaks a promise is made as short as it goes and
+//! shown. The promises are I1 to I5:
+//!
+//! - **I1** rooms and calls are what the node says of them, one snapshot after all is quiet (two, when the first one or
+//!   what was heard since asks for it);
+//! - **I2** what a caller was told to be made or deleted stays so;
+//! - **I3** each transition is told once, under an id of its own, numbered without a gap;
+//! - **I4** joined and left alternate;
+//! - **I5** no write of an epoch that is over is accepted.
+//!
+//! `ROOMKEEPER_SIMULATION_SCHEDULES` says how many, `ROOMKEEPER_SIMULATION_FROM` from which seed on, and
+//! `ROOMKEEPER_SIMULATION_SEED` runs exactly one.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other steps are another function's"
+)]
+
+mod faults;
+mod node;
+mod replica;
+mod rng;
+mod schedule;
+mod told;
+mod world;
+
+use std::any::Any;
+use std::cell::Cell;
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use faults::{Fault, Faults};
+use schedule::Schedule;
+use world::World;
+
+/// In a run of so many, every kind of fault must have fired.
+const ENOUGH: u64 = 1_000;
+
+const DEFAULT: u64 = 4_000;
+
+thread_local! {
+    /// Panics of the core are found by their message, and not printed one by one.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs it; what went wrong, if something did.
+fn run(schedule: &Schedule, traced: bool) -> (Result<(), String>, Faults, String) {
+    let mut world = World::new(schedule.mood, traced);
+    QUIET.set(true);
+    let ended = catch_unwind(AssertUnwindSafe(|| world.run(schedule)));
+    QUIET.set(false);
+    let result = ended.unwrap_or_else(|panic| Err(format!("it panicked: {}", words(&*panic))));
+    let trace = world.trace();
+    (result, world.shared.faults, trace)
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+        .unwrap_or_default()
+}
+
+/// The same failure from fewer steps: whole pieces are left out, then smaller ones, while it still fails.
+fn shorten(mut schedule: Schedule, why: &str) -> Schedule {
+    // Another failure than the one that was found would be another story.
+    let kind = |why: &str| why.split(':').next().unwrap_or_default().to_owned();
+    let found = kind(why);
+    let mut piece = schedule.steps.len().div_ceil(2);
+    while piece > 0 {
+        let mut at = 0;
+        while at < schedule.steps.len() {
+            let mut shorter = schedule.clone();
+            let end = (at + piece).min(shorter.steps.len());
+            shorter.steps.drain(at..end);
+            match run(&shorter, false).0 {
+                Err(why) if kind(&why) == found => schedule = shorter,
+                _ => at += piece,
+            }
+        }
+        piece = if piece == 1 { 0 } else { piece.div_ceil(2) };
+    }
+    schedule
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
+    )
+}
+
+/// Past the test harness, which keeps what a test prints to itself.
+fn say(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _closed = writeln!(out, "{text}");
+}
+
+fn report(seed: u64, why: &str) -> String {
+    let schedule = Schedule::from_seed(seed);
+    let steps = schedule.steps.len();
+    let short = shorten(schedule, why);
+    let (result, _, trace) = run(&short, true);
+    let why_short = result.err().unwrap_or_default();
+    format!(
+        "seed {seed} ({:?}, {steps} steps): {why}\nthe shortest that still fails, {} steps:\n{trace}{why_short}\n\
+         replay: ROOMKEEPER_SIMULATION_SEED={seed} cargo test --test simulation",
+        short.mood,
+        short.steps.len(),
+    )
+}
+
+#[test]
+fn whatever_goes_wrong_the_belief_becomes_what_the_node_says() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !QUIET.get() {
+            hook(info);
+        }
+    }));
+    let one = number("ROOMKEEPER_SIMULATION_SEED");
+    let first = one
+        .or_else(|| number("ROOMKEEPER_SIMULATION_FROM"))
+        .unwrap_or(0);
+    let count = match one {
+        Some(_) => 1,
+        None => number("ROOMKEEPER_SIMULATION_SCHEDULES").unwrap_or(DEFAULT),
+    };
+    let begun = Instant::now();
+    let next = AtomicU64::new(0);
+    let total: Mutex<Faults> = Mutex::default();
+    let failed: Mutex<Option<(u64, String)>> = Mutex::default();
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                let mut faults = Faults::default();
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= count {
+                        break;
+                    }
+                    let (result, fired, _) = run(&Schedule::from_seed(first + at), false);
+                    faults.add(&fired);
+                    if let Err(why) = result {
+                        let mut failed = failed.lock().unwrap();
+                        if failed.as_ref().is_none_or(|(first, _)| at < *first) {
+                            *failed = Some((at, why));
+                        }
+                        next.store(count, Ordering::Relaxed);
+                        break;
+                    }
+                }
+                total.lock().unwrap().add(&faults);
+            });
+        }
+    });
+    if let Some((at, why)) = failed.into_inner().unwrap() {
+        let text = report(first + at, &why);
+        panic!("found by schedule {} of {count}: {text}", at + 1);
+    }
+    let took = begun.elapsed();
+    let faults = total.into_inner().unwrap();
+    say(&format!(
+        "{count} schedules from seed {first} in {:.1} s, {:.0} a second",
+        took.as_secs_f64(),
+        count as f64 / took.as_secs_f64()
+    ));
+    for fault in Fault::ALL {
+        say(&format!("{:>9} {}", faults.of(*fault), fault.words()));
+    }
+    if count >= ENOUGH {
+        let never: Vec<&str> = Fault::ALL
+            .iter()
+            .filter(|fault| faults.of(**fault) == 0)
+            .map(|fault| fault.words())
+            .collect();
+        assert!(never.is_empty(), "these never happened: {never:?}");
+    }
+}

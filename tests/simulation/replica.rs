@@ -1,0 +1,782 @@
+//! One replica of the controller without its sockets and clocks: the core, what it commits, and what it lets follow.
+//!
+//! Does what `reconciler::actor` does with the core, one call after the other: apply a batch, commit it under the
+//! versions and the lease, and only then let orders go. The store is the real one in memory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use roomkeeper::ids::{AppId, ChannelId, CoreId, RoomId};
+use roomkeeper::node::CommandError;
+use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Notice, Order, Outcome, Rules};
+use roomkeeper::reconciler::intent::{Accepted, Intent, Refusal};
+use roomkeeper::reconciler::news::{Dump, ListedChannel, News, Snapshot};
+use roomkeeper::room::plan::Suspect;
+use roomkeeper::room::{FileId, RoomState, RoomStatus};
+use roomkeeper::session::{Mark, StepId};
+use roomkeeper::store::memory::MemoryStore;
+use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
+use roomkeeper::store::{
+    Commit, CommitOutcome, EntityId, EntityWrite, Lease, LeaseOutcome, Life, Listing, Message,
+    Record, Store, Version,
+};
+use roomkeeper::time::Timestamp;
+use roomkeeper::webhook::payload;
+use uuid::Uuid;
+
+use super::faults::{Fault, Faults};
+use super::node::{app, node_id};
+
+/// How long a lease lives that is not renewed.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// How long what is over stays in the store.
+const KEEP: Duration = Duration::from_secs(3_600);
+
+/// A commit is tried so often against other writers.
+const CONFLICT_TRIES: usize = 16;
+
+/// How the store fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outage {
+    /// It does not answer, and does nothing.
+    Away,
+    /// It does what it is asked; the answer to the next commit is lost.
+    LosesAnswer,
+    /// It does what it is asked, and no answer to a commit arrives.
+    LosesAnswers,
+}
+
+/// The store, how it fails, and what it has accepted.
+pub struct Shared {
+    pub store: MemoryStore,
+    clock: Arc<AtomicU64>,
+    pub outage: Option<Outage>,
+    /// The highest epoch that was ever given out.
+    epoch: u64,
+    pub faults: Faults,
+    /// What must never be, and was.
+    pub broken: Option<String>,
+}
+
+impl Shared {
+    pub fn new() -> Self {
+        let clock = Arc::new(AtomicU64::new(0));
+        let hand = Arc::clone(&clock);
+        let store = MemoryStore::with_clock(Arc::new(move || {
+            Duration::from_millis(hand.load(Ordering::Relaxed))
+        }));
+        Self {
+            store,
+            clock,
+            outage: None,
+            epoch: 0,
+            faults: Faults::default(),
+            broken: None,
+        }
+    }
+
+    pub fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    pub fn pass(&self, ms: u64) {
+        self.clock.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    fn is_away(&self) -> bool {
+        self.outage == Some(Outage::Away)
+    }
+
+    /// Nothing in this store waits, so every answer is there at once.
+    pub fn at_once<T>(answer: impl Future<Output = T>) -> T {
+        answer
+            .now_or_never()
+            .expect("a store in memory never waits")
+    }
+
+    fn read(&mut self, entity: EntityId) -> Result<Option<Record>, Unavailable> {
+        if self.is_away() {
+            return Err(Unavailable);
+        }
+        Ok(Self::at_once(self.store.read(entity)).expect("it is readable"))
+    }
+
+    /// A room as it is stored, also when it is over.
+    pub fn room(&self, id: RoomId) -> Option<RoomState> {
+        let record = Self::at_once(self.store.read(EntityId::Room(id))).expect("it is readable");
+        record.map(|record| decode_room(id, &record).expect("a room reads back"))
+    }
+
+    fn commit_once(&mut self, commit: &Commit) -> Result<CommitOutcome, Unavailable> {
+        if self.is_away() {
+            self.faults.fired(Fault::CommitNotTaken);
+            return Err(Unavailable);
+        }
+        let outcome = Self::at_once(self.store.commit(commit)).expect("it answers");
+        if outcome == CommitOutcome::Applied
+            && let Some(lease) = commit.lease
+            && lease.epoch < self.epoch
+        {
+            self.broken = Some(format!(
+                "I5: a write of epoch {} was accepted after epoch {} had been given out",
+                lease.epoch, self.epoch
+            ));
+        }
+        match self.outage {
+            Some(Outage::LosesAnswer) => {
+                self.outage = None;
+                self.faults.fired(Fault::CommitAnswerLost);
+                Err(Unavailable)
+            }
+            Some(Outage::LosesAnswers) => {
+                self.faults.fired(Fault::CommitTakenUnknown);
+                Err(Unavailable)
+            }
+            Some(Outage::Away) | None => Ok(outcome),
+        }
+    }
+
+    /// Asks once more under the same request id when the answer was lost.
+    fn commit(&mut self, commit: &Commit) -> Result<CommitOutcome, Unavailable> {
+        self.commit_once(commit)
+            .or_else(|_| self.commit_once(commit))
+    }
+}
+
+/// The store did not answer.
+#[derive(Debug)]
+pub struct Unavailable;
+
+struct Counted {
+    incarnation: u128,
+    given: u128,
+}
+
+impl FreshIds for Counted {
+    fn uuid(&mut self) -> Uuid {
+        self.given += 1;
+        // Above the bits that hold the node in a located id.
+        Uuid::from_u128((0xAAAA << 112) | (self.incarnation << 72) | (self.given << 32))
+    }
+}
+
+/// One thing to apply.
+#[derive(Clone, Debug)]
+pub enum Item {
+    News(News),
+    /// A fence came back: this run of FreeSWITCH lives.
+    Fence(CoreId),
+    /// The node could not be reached for so long that it is given up.
+    NodeLost,
+    Due(EntityId),
+    Intent(Intent),
+    Failed(Order, CommandError),
+    Answered(Order, String),
+    Listed(Vec<ListedChannel>),
+    Snapshot(Snapshot, BTreeSet<Suspect>),
+    Dumps(Vec<Dump>),
+    Vanished {
+        channels: Vec<ChannelId>,
+        core: CoreId,
+        fence: u64,
+    },
+    Silent(Vec<RoomId>, BTreeSet<(RoomId, FileId)>),
+    Marked(Vec<(ChannelId, StepId, Option<Mark>)>),
+}
+
+/// What applying a batch came to, once it stands.
+#[derive(Debug, Default)]
+pub struct Applied {
+    pub out: Outcome,
+    /// Of each intent, in order.
+    pub verdicts: Vec<Result<Accepted, Refusal>>,
+    pub suspects: BTreeSet<Suspect>,
+    pub silent: BTreeSet<(RoomId, FileId)>,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub enum Became {
+    /// It is committed, or there was nothing to commit.
+    Done(Applied),
+    /// The store says that the node is another's.
+    LeaseLost,
+    /// The store did not say that it is committed: nobody knows.
+    Unknown,
+    /// What is believed is not what is stored, so nothing was applied.
+    Skipped,
+}
+
+pub struct Replica {
+    owner: Uuid,
+    ids: Counted,
+    pub belief: Belief,
+    versions: HashMap<EntityId, Version>,
+    deadlines: BTreeMap<EntityId, Timestamp>,
+    pub lease: Option<Lease>,
+    /// What the store has said is not the lease any more.
+    refused: Option<Lease>,
+    /// What is stored must be read again before anything is applied.
+    pub stale: bool,
+    /// Events were missed, and no snapshot has been begun since.
+    pub missed: bool,
+    /// Why a snapshot is wanted.
+    pub wants: Option<&'static str>,
+    /// Orders that are on their way, and since when.
+    pub orders: VecDeque<(u64, Order)>,
+}
+
+pub fn rules() -> Rules {
+    Rules {
+        apps: BTreeSet::from([app()]),
+        recordings: "/var/recordings".to_owned(),
+        ..Rules::default()
+    }
+}
+
+impl Replica {
+    /// A run of the program. No two have the same number.
+    pub fn start(incarnation: u128) -> Self {
+        Self {
+            owner: Uuid::from_u128(0x0BBB_0000 + incarnation),
+            ids: Counted {
+                incarnation,
+                given: 0,
+            },
+            belief: Belief::new(node_id(), rules()),
+            versions: HashMap::new(),
+            deadlines: BTreeMap::new(),
+            lease: None,
+            refused: None,
+            stale: false,
+            missed: true,
+            wants: None,
+            orders: VecDeque::new(),
+        }
+    }
+
+    // ---- the lease ----------------------------------------------------------------------------------------------
+
+    /// A round of the keeper: takes the lease, or renews it. Says whether it was got anew.
+    pub fn keep(&mut self, shared: &mut Shared) -> bool {
+        if shared.is_away() {
+            return false;
+        }
+        let asked = shared.store.acquire_lease(node_id(), self.owner, LEASE);
+        match Shared::at_once(asked).expect("it answers") {
+            LeaseOutcome::Held(lease) => {
+                shared.epoch = shared.epoch.max(lease.epoch);
+                if Some(lease) == self.lease || Some(lease) == self.refused {
+                    return false;
+                }
+                self.lease = Some(lease);
+                self.refused = None;
+                self.stale = true;
+                self.missed = true;
+                self.wants = Some("the node is ours now");
+                true
+            }
+            LeaseOutcome::Other { .. } => {
+                self.lose_lease();
+                false
+            }
+        }
+    }
+
+    fn lose_lease(&mut self) {
+        self.lease = None;
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.belief.clear();
+        self.versions.clear();
+        self.deadlines.clear();
+    }
+
+    // ---- the store ----------------------------------------------------------------------------------------------
+
+    /// Reads everything of the node again, if what is believed is not what is stored.
+    pub fn read_again(&mut self, shared: &mut Shared) {
+        if !self.stale || self.lease.is_none() || shared.is_away() {
+            return;
+        }
+        let found = Shared::at_once(shared.store.read_node(node_id())).expect("it answers");
+        assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
+        self.forget();
+        for (entity, record) in found.records {
+            self.believe(entity, Some(&record));
+        }
+        self.stale = false;
+        self.wants = Some("the state was read from the store");
+    }
+
+    fn believe(&mut self, entity: EntityId, record: Option<&Record>) {
+        let deadline = match entity {
+            EntityId::Room(id) => {
+                let room = record.map(|r| decode_room(id, r).expect("a room reads back"));
+                let deadline = room.as_ref().and_then(|r| r.next_deadline());
+                self.belief.put_room(id, room);
+                deadline
+            }
+            EntityId::Session(id) => {
+                let session = record.map(|r| decode_session(id, r).expect("a call reads back"));
+                let deadline = session.as_ref().and_then(|s| s.next_deadline());
+                self.belief.put_session(id, session);
+                deadline
+            }
+        };
+        match record {
+            Some(record) => self.versions.insert(entity, record.version),
+            None => self.versions.remove(&entity),
+        };
+        self.set_deadline(entity, deadline);
+    }
+
+    fn reload(
+        &mut self,
+        entities: &BTreeSet<EntityId>,
+        shared: &mut Shared,
+    ) -> Result<(), Unavailable> {
+        self.read_all(entities, true, shared)
+    }
+
+    fn catch_up(
+        &mut self,
+        entities: &BTreeSet<EntityId>,
+        shared: &mut Shared,
+    ) -> Result<(), Unavailable> {
+        self.read_all(entities, false, shared)
+    }
+
+    fn read_all(
+        &mut self,
+        entities: &BTreeSet<EntityId>,
+        anew: bool,
+        shared: &mut Shared,
+    ) -> Result<(), Unavailable> {
+        self.read_each(entities, anew, shared)?;
+        let with_them: BTreeSet<EntityId> = entities
+            .iter()
+            .flat_map(|entity| self.belief.written_with(*entity))
+            .filter(|entity| !entities.contains(entity))
+            .collect();
+        self.read_each(&with_them, anew, shared)?;
+        self.forget_all_over(&with_them);
+        Ok(())
+    }
+
+    fn forget_all_over<'a>(&mut self, read: impl IntoIterator<Item = &'a EntityId>) {
+        for entity in read {
+            if self.belief.forget_over(*entity) {
+                self.versions.remove(entity);
+                self.set_deadline(*entity, None);
+            }
+        }
+    }
+
+    fn read_each(
+        &mut self,
+        entities: &BTreeSet<EntityId>,
+        anew: bool,
+        shared: &mut Shared,
+    ) -> Result<(), Unavailable> {
+        for entity in entities {
+            let record = shared.read(*entity)?;
+            let version = record.as_ref().map(|record| record.version);
+            if !anew && version.is_some() && version == self.versions.get(entity).copied() {
+                continue;
+            }
+            if let EntityId::Room(id) = entity
+                && self
+                    .belief
+                    .room(*id)
+                    .is_some_and(|r| r.registration().is_none())
+            {
+                if record.is_none() {
+                    continue;
+                }
+                self.wants = Some("a room turned out to be ours");
+            }
+            self.believe(*entity, record.as_ref());
+        }
+        Ok(())
+    }
+
+    fn set_deadline(&mut self, entity: EntityId, at: Option<Timestamp>) {
+        match at {
+            Some(at) => self.deadlines.insert(entity, at),
+            None => self.deadlines.remove(&entity),
+        };
+    }
+
+    /// What wants to be looked at by then, also what another replica has asked for.
+    pub fn due(&mut self, shared: &mut Shared) -> Vec<EntityId> {
+        let now = time(shared);
+        if self.lease.is_none() || self.stale {
+            return Vec::new();
+        }
+        let mut due: BTreeSet<EntityId> = self
+            .deadlines
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(entity, _)| *entity)
+            .collect();
+        if !shared.is_away() {
+            let stored = shared.store.due(node_id(), now, 256);
+            let unknown: BTreeSet<EntityId> = Shared::at_once(stored)
+                .expect("it answers")
+                .into_iter()
+                .filter(|entity| !due.contains(entity))
+                .collect();
+            if self.catch_up(&unknown, shared).is_ok() {
+                due.extend(unknown);
+            }
+        }
+        due.into_iter().collect()
+    }
+
+    /// How long until something wants to be looked at, also what another replica has asked for.
+    pub fn next_deadline(&self, shared: &Shared) -> Option<Duration> {
+        let now = time(shared);
+        let own = self.deadlines.values().min().map(|at| at.since(now));
+        let is_due = |wait: &u64| {
+            let asked = shared
+                .store
+                .due(node_id(), now + Duration::from_secs(*wait), 1);
+            !Shared::at_once(asked).expect("it answers").is_empty()
+        };
+        let stored = [1, 5, 15, 60, 600].into_iter().find(is_due);
+        own.into_iter().chain(stored.map(Duration::from_secs)).min()
+    }
+
+    // ---- one batch ----------------------------------------------------------------------------------------------
+
+    /// Applies a batch and commits it. Orders go on their way only once it stands.
+    pub fn step(&mut self, items: &[Item], reachable: bool, shared: &mut Shared) -> Became {
+        let owner = self.lease.is_some();
+        if owner && self.stale {
+            self.missed = true;
+            self.wants = Some("the store was away");
+            return Became::Skipped;
+        }
+        let mut read = BTreeSet::new();
+        if owner {
+            read = self.names_unknown(items);
+            if self.catch_up(&read, shared).is_err() {
+                return self.fail();
+            }
+        }
+        let (core, fence) = self.belief.run();
+        for _ in 0..CONFLICT_TRIES {
+            if !owner && self.load_for(items, shared).is_err() {
+                return self.fail();
+            }
+            let now = time(shared);
+            self.belief.set_reachable(reachable);
+            let applied = self.apply(items, now);
+            let touched = self.belief.take_touched();
+            let (writes, deadlines) = self.writes(&touched);
+            if writes.is_empty() {
+                let done = self.done(applied, &touched, shared);
+                self.forget_all_over(&read);
+                return done;
+            }
+            let commit = Commit {
+                node: node_id(),
+                request: self.ids.uuid(),
+                lease: self.lease,
+                outbox: self.messages(&applied.out.notices, now),
+                entities: writes,
+                views: Vec::new(),
+            };
+            match shared.commit(&commit) {
+                Ok(CommitOutcome::Applied) => {
+                    for write in &commit.entities {
+                        self.versions.insert(write.entity, write.expected.next());
+                    }
+                    for (entity, at) in deadlines {
+                        self.set_deadline(entity, at);
+                    }
+                    let done = self.done(applied, &touched, shared);
+                    self.forget_all_over(&read);
+                    return done;
+                }
+                Ok(CommitOutcome::Conflict(_)) => {
+                    read.extend(&touched);
+                    shared.faults.fired(Fault::Conflict);
+                    if self.reload(&touched, shared).is_err() {
+                        return self.fail();
+                    }
+                    self.belief.believe_run(core, fence);
+                }
+                Ok(CommitOutcome::LeaseLost) => {
+                    shared.faults.fired(Fault::OldEpochRefused);
+                    self.refused = self.lease;
+                    self.lose_lease();
+                    return Became::LeaseLost;
+                }
+                Err(Unavailable) => return self.fail(),
+            }
+        }
+        self.fail()
+    }
+
+    fn fail(&mut self) -> Became {
+        self.forget();
+        self.stale = true;
+        self.missed = true;
+        self.wants = Some("the store was away");
+        Became::Unknown
+    }
+
+    /// What callers name, or the node, and the owner does not know: another replica may have made it, or it is over.
+    fn names_unknown(&self, items: &[Item]) -> BTreeSet<EntityId> {
+        let unknown = |entity: &EntityId| match entity {
+            EntityId::Room(id) => self
+                .belief
+                .room(*id)
+                .is_none_or(|room| room.registration().is_none()),
+            EntityId::Session(id) => self.belief.session(*id).is_none(),
+        };
+        let unheard_of = |room: &RoomId| self.belief.room(*room).is_none();
+        let mut found = BTreeSet::new();
+        for item in items {
+            match item {
+                Item::Intent(Intent::CreateRoom { .. }) => {}
+                Item::Intent(intent) => found.extend(about(intent).into_iter().filter(unknown)),
+                Item::Snapshot(snapshot, _) => {
+                    let shown = snapshot.rooms.iter().map(|shown| shown.room);
+                    found.extend(shown.filter(unheard_of).map(EntityId::Room));
+                }
+                Item::News(news) => found.extend(self.belief.unknown_to(news)),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// A replica that does not own the node believes nothing between two intents: it reads what they are about.
+    fn load_for(&mut self, items: &[Item], shared: &mut Shared) -> Result<(), Unavailable> {
+        self.forget();
+        let wanted: BTreeSet<EntityId> = items.iter().flat_map(named).collect();
+        self.reload(&wanted, shared)
+    }
+
+    fn apply(&mut self, items: &[Item], now: Timestamp) -> Applied {
+        let mut applied = Applied::default();
+        let mut cx = Cx::new(now, &mut self.ids);
+        for item in items {
+            match item {
+                Item::News(news) => self.belief.news(news.clone(), &mut cx),
+                Item::Fence(core) => self.belief.core_changed(Some(*core), &mut cx),
+                Item::NodeLost => self.belief.core_changed(None, &mut cx),
+                Item::Due(entity) => self.belief.deadline(*entity, &mut cx),
+                Item::Intent(intent) => {
+                    let verdict = self.belief.intent(intent.clone(), &mut cx);
+                    applied.verdicts.push(verdict);
+                }
+                Item::Failed(order, error) => self.belief.refused(order, error, &mut cx),
+                Item::Answered(order, text) => {
+                    self.belief.answered(order, text, &mut cx);
+                }
+                Item::Listed(listed) => self.belief.listed(listed),
+                Item::Snapshot(snapshot, confirmed) => {
+                    applied.suspects = self.belief.snapshot(snapshot, confirmed, &mut cx);
+                }
+                Item::Dumps(dumps) => {
+                    for dump in dumps {
+                        self.belief.dump(dump.clone(), &mut cx);
+                    }
+                }
+                Item::Vanished {
+                    channels,
+                    core,
+                    fence,
+                } => {
+                    if self.belief.core() == Some(*core) {
+                        for channel in channels {
+                            self.belief.vanished(*channel, *fence, &mut cx);
+                        }
+                    }
+                }
+                Item::Silent(rooms, confirmed) => {
+                    applied.silent = self.belief.silent(rooms, confirmed, &mut cx);
+                }
+                Item::Marked(marks) => self.belief.marked(marks.clone(), &mut cx),
+            }
+        }
+        applied.out = cx.out;
+        applied
+    }
+
+    fn writes(
+        &mut self,
+        touched: &BTreeSet<EntityId>,
+    ) -> (Vec<EntityWrite>, Vec<(EntityId, Option<Timestamp>)>) {
+        let mut writes = Vec::new();
+        for entity in touched {
+            let expected = self.versions.get(entity).copied().unwrap_or_default();
+            let write = match entity {
+                EntityId::Room(id) => {
+                    let Some(room) = self.belief.room_mut(*id) else {
+                        continue;
+                    };
+                    let changes = room.take_changes();
+                    let Some(registration) = room.registration() else {
+                        continue;
+                    };
+                    if changes.is_empty() {
+                        continue;
+                    }
+                    let (head, parts) = encode_room(room, &changes, expected == Version::ABSENT);
+                    EntityWrite {
+                        entity: *entity,
+                        expected,
+                        head,
+                        parts,
+                        deadline: room.next_deadline(),
+                        life: life(room.status() == RoomStatus::Terminated),
+                        listed: listing(&registration.app, registration.created_at),
+                    }
+                }
+                EntityId::Session(id) => {
+                    let Some(session) = self.belief.session_mut(*id) else {
+                        continue;
+                    };
+                    if !session.take_changed() {
+                        continue;
+                    }
+                    EntityWrite {
+                        entity: *entity,
+                        expected,
+                        head: encode_session(session),
+                        parts: Vec::new(),
+                        deadline: session.next_deadline(),
+                        life: life(session.is_over()),
+                        listed: listing(session.app(), session.created_at()),
+                    }
+                }
+            };
+            writes.push(write);
+        }
+        let deadlines = writes.iter().map(|w| (w.entity, w.deadline)).collect();
+        (writes, deadlines)
+    }
+
+    fn messages(&mut self, notices: &[Notice], now: Timestamp) -> Vec<Message> {
+        notices
+            .iter()
+            .map(|notice| match &notice.about {
+                About::Room(room, told) => {
+                    payload::room_message(self.ids.uuid(), &notice.app, *room, told, now)
+                }
+                About::Session(session, told) => {
+                    payload::session_message(self.ids.uuid(), &notice.app, *session, told, now)
+                }
+            })
+            .collect()
+    }
+
+    fn done(
+        &mut self,
+        mut applied: Applied,
+        touched: &BTreeSet<EntityId>,
+        shared: &mut Shared,
+    ) -> Became {
+        let now = time(shared);
+        for entity in touched {
+            self.belief.drop_over(*entity, now);
+            let gone = match entity {
+                EntityId::Room(id) => self.belief.room(*id).is_none(),
+                EntityId::Session(id) => self.belief.session(*id).is_none(),
+            };
+            if gone {
+                self.versions.remove(entity);
+                self.set_deadline(*entity, None);
+            }
+        }
+        if let Some(why) = applied.out.resync {
+            self.wants = Some(why);
+        }
+        let at = shared.now();
+        let orders = std::mem::take(&mut applied.out.orders);
+        self.orders
+            .extend(orders.into_iter().map(|order| (at, order)));
+        if self.lease.is_none() {
+            self.forget();
+        }
+        Became::Done(applied)
+    }
+}
+
+pub fn time(shared: &Shared) -> Timestamp {
+    Timestamp::from_millis(1_000_000_000 + shared.now())
+}
+
+const fn life(is_over: bool) -> Life {
+    if is_over {
+        Life::Ended { keep: KEEP }
+    } else {
+        Life::Live
+    }
+}
+
+fn listing(app: &AppId, created_at: Timestamp) -> Option<Listing> {
+    Some(Listing {
+        app: app.clone(),
+        created_at,
+    })
+}
+
+/// What callers and answers name.
+fn named(item: &Item) -> Vec<EntityId> {
+    match item {
+        Item::Intent(intent) => about(intent),
+        Item::Failed(order, _) | Item::Answered(order, _) => about_order(order),
+        _ => Vec::new(),
+    }
+}
+
+fn about(intent: &Intent) -> Vec<EntityId> {
+    match intent {
+        Intent::CreateRoom { room, .. }
+        | Intent::UpdateRoom { room, .. }
+        | Intent::RecordStart { room, .. }
+        | Intent::RecordStop { room, .. }
+        | Intent::DeleteRoom { room, .. }
+        | Intent::Play { room, .. }
+        | Intent::Pause { room, .. }
+        | Intent::Stop { room, .. }
+        | Intent::Volume { room, .. } => vec![EntityId::Room(*room)],
+        Intent::Join { session, room, .. } | Intent::Kick { session, room, .. } => {
+            vec![EntityId::Session(*session), EntityId::Room(*room)]
+        }
+        Intent::Leave { session, .. }
+        | Intent::Mute { session, .. }
+        | Intent::Answer { session, .. }
+        | Intent::Hangup { session, .. } => vec![EntityId::Session(*session)],
+    }
+}
+
+fn about_order(order: &Order) -> Vec<EntityId> {
+    match order {
+        Order::Play { room, .. }
+        | Order::RecordStart { room, .. }
+        | Order::RecordStop { room, .. } => vec![EntityId::Room(*room)],
+        Order::Step { session, .. } => vec![EntityId::Session(*session)],
+        Order::Enter { session, room, .. }
+        | Order::Park { session, room }
+        | Order::Mute { session, room, .. } => {
+            vec![EntityId::Session(*session), EntityId::Room(*room)]
+        }
+        Order::Describe { .. }
+        | Order::Break { .. }
+        | Order::Answer { .. }
+        | Order::Hangup { .. } => Vec::new(),
+    }
+}
