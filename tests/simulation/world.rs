@@ -15,7 +15,7 @@ use roomkeeper::reconciler::news::{Dump, ListedChannel, News, Snapshot};
 use roomkeeper::room::plan::Suspect;
 use roomkeeper::room::{Details, FileId, Kind, Origin, PlayCommand, RoomState, RoomStatus, Update};
 use roomkeeper::session::{Mark, StepId};
-use roomkeeper::store::Store;
+use roomkeeper::store::deliveries::Deliveries;
 use uuid::Uuid;
 
 use super::faults::Fault;
