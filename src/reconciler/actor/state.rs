@@ -118,6 +118,14 @@ impl Actor {
         anew: bool,
     ) -> Result<(), StoreError> {
         for entity in entities {
+            // Members can be many, and mostly nobody has written since.
+            if !anew
+                && let Some(known) = self.versions.get(entity).copied()
+                && let Ok(Some(head)) = self.parts.store.read_head(*entity).await
+                && head.version == known
+            {
+                continue;
+            }
             let record = match self.parts.store.read(*entity).await {
                 Err(error) if !error.is_retryable() => {
                     self.leave(*entity, &error);

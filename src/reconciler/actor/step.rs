@@ -91,6 +91,25 @@ impl Actor {
     }
 
     pub(super) async fn step(&mut self, items: Vec<Item>) {
+        let refused = self.step_once(items, true).await;
+        if refused.is_empty() {
+            return;
+        }
+        // Another replica may have made possible, just now, what the owner refuses by what it believes.
+        let named = refused.iter().filter_map(|item| match item {
+            Item::Work(work) => Some(about(work)),
+            Item::News(_) | Item::Due(_) | Item::NodeLost => None,
+        });
+        let named: BTreeSet<EntityId> = named.flatten().collect();
+        if let Err(error) = self.catch_up(&named).await {
+            return self.fail(refused, error);
+        }
+        self.step_once(refused, false).await;
+        self.forget_all_over(&named);
+    }
+
+    /// Gives back the intents that the owner refuses, if it may think of them a second time.
+    async fn step_once(&mut self, items: Vec<Item>, may_doubt: bool) -> Vec<Item> {
         let owner = self.lease.is_some();
         if owner && self.stale {
             let skipped = items.len() as u64;
@@ -100,7 +119,7 @@ impl Actor {
             }
             self.missed = true;
             self.want_resync("the store was away");
-            return;
+            return Vec::new();
         }
         let items = if owner {
             items
@@ -108,27 +127,31 @@ impl Actor {
             self.without_news(items)
         };
         if items.is_empty() {
-            return;
+            return Vec::new();
         }
         let mut read = BTreeSet::new();
         if owner {
             match self.load_unknown(&items).await {
                 Ok(unknown) => read = unknown,
-                Err(error) => return self.fail(items, error),
+                Err(error) => {
+                    return self.give_up(items, error);
+                }
             }
         }
+        let may_doubt = may_doubt && owner;
         let (core, fence) = self.belief.run();
         for _ in 0..CONFLICT_TRIES {
             if !owner && let Err(error) = self.load_for(&items).await {
-                return self.fail(items, error);
+                return self.give_up(items, error);
             }
             let now = Timestamp::now();
             let applied = self.apply(&items, now);
             let touched = self.belief.take_touched();
             let (writes, views, deadlines) = self.writes(&touched, now);
             if writes.is_empty() {
-                self.done(items, applied, &touched, now).await;
-                return self.forget_all_over(&read);
+                let refused = self.done(items, applied, &touched, now, may_doubt).await;
+                self.forget_all_over(&read);
+                return refused;
             }
             let commit = Commit {
                 node: self.id(),
@@ -150,15 +173,16 @@ impl Actor {
                     if tells {
                         self.parts.told.notify_one();
                     }
-                    self.done(items, applied, &touched, now).await;
-                    return self.forget_all_over(&read);
+                    let refused = self.done(items, applied, &touched, now, may_doubt).await;
+                    self.forget_all_over(&read);
+                    return refused;
                 }
                 Ok(CommitOutcome::Conflict(entity)) => {
                     read.extend(&touched);
                     metrics::counter!(names::COMMIT_CONFLICTS, "node" => self.label()).increment(1);
                     tracing::debug!(node.id = %self.id(), %entity, "another has written; applying once more");
                     if let Err(error) = self.reload(&touched).await {
-                        return self.fail(items, error);
+                        return self.give_up(items, error);
                     }
                     // What the batch said of the run of FreeSWITCH is to be learnt once more, too.
                     self.belief.believe_run(core, fence);
@@ -168,15 +192,19 @@ impl Actor {
                     for item in items {
                         self.skip(item);
                     }
-                    return;
+                    return Vec::new();
                 }
-                Err(error) => return self.fail(items, error),
+                Err(error) => return self.give_up(items, error),
             }
         }
-        self.fail(
-            items,
-            StoreError::Unavailable("too many writers at once".into()),
-        );
+        let error = StoreError::Unavailable("too many writers at once".into());
+        self.give_up(items, error)
+    }
+
+    /// [`Self::fail`], after which nothing is left to think about.
+    fn give_up(&mut self, items: Vec<Item>, error: StoreError) -> Vec<Item> {
+        self.fail(items, error);
+        Vec::new()
     }
 
     /// Commits, and asks once more under the same request id when the answer was lost.
@@ -379,14 +407,16 @@ impl Actor {
             .collect()
     }
 
-    /// The commit stands, or there was nothing to commit: carry out what follows.
+    /// The commit stands, or there was nothing to commit: carry out what follows. Gives back the intents that were refused,
+    /// if they may be thought of again.
     pub(super) async fn done(
         &mut self,
         items: Vec<Item>,
         mut applied: Applied,
         touched: &BTreeSet<EntityId>,
         now: Timestamp,
-    ) {
+        may_doubt: bool,
+    ) -> Vec<Item> {
         for entity in touched {
             self.belief.drop_over(*entity, now);
             let gone = match entity {
@@ -414,6 +444,7 @@ impl Actor {
             self.want_resync(why);
         }
         // Callers are answered when all orders are on their way.
+        let mut doubted = Vec::new();
         let mut told: Vec<(Reply, Result<Accepted, IntentError>)> = Vec::new();
         let mut waiting: HashMap<usize, Waiting> = HashMap::new();
         for (index, item) in items.into_iter().enumerate() {
@@ -433,7 +464,11 @@ impl Actor {
                     }
                 }
                 Item::News(FromNode::News(_)) | Item::Due(_) | Item::NodeLost => {}
-                Item::Work(Work::Intent { reply, .. }) => match applied.verdicts.remove(&index) {
+                Item::Work(Work::Intent { intent, reply }) => match applied.verdicts.remove(&index)
+                {
+                    Some((Err(_), _)) if may_doubt => {
+                        doubted.push(Item::Work(Work::Intent { intent, reply }));
+                    }
                     Some((Ok(accepted), Some(order)))
                         if !matches!(accepted, Accepted::Deleted | Accepted::Playing { .. }) =>
                     {
@@ -513,6 +548,7 @@ impl Actor {
         if self.lease.is_none() {
             self.forget();
         }
+        doubted
     }
 
     /// How old the oldest event of the batch is now that it is committed. FreeSWITCH's clock is up to 20 ms early.
