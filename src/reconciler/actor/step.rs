@@ -73,6 +73,51 @@ impl Actor {
         self.reload(&unknown).await
     }
 
+    /// Reads these again, and the rooms that their calls are in by what is then known: the two are written together.
+    async fn reload_with_rooms(&mut self, entities: &BTreeSet<EntityId>) -> Result<(), StoreError> {
+        self.reload(entities).await?;
+        let rooms: BTreeSet<EntityId> = entities
+            .iter()
+            .filter_map(|entity| match entity {
+                EntityId::Session(id) => self.belief.session(*id)?.place().room(),
+                EntityId::Room(_) => None,
+            })
+            .map(EntityId::Room)
+            .filter(|room| !entities.contains(room))
+            .collect();
+        self.reload(&rooms).await
+    }
+
+    /// What callers ask about who are refused, as far as another replica has written it since it was read. An acceptance
+    /// need not be looked after: it is written, and its commit finds out.
+    async fn outdated(
+        &self,
+        items: &[Item],
+        applied: &Applied,
+    ) -> Result<BTreeSet<EntityId>, StoreError> {
+        let mut asked = BTreeSet::new();
+        for (index, (verdict, _)) in &applied.verdicts {
+            if matches!(verdict, Err(_) | Ok(Accepted::AlreadyJoined { .. }))
+                && let Some(Item::Work(work)) = items.get(*index)
+            {
+                asked.extend(about(work));
+            }
+        }
+        let mut outdated = BTreeSet::new();
+        for entity in asked {
+            let stored = match self.parts.store.read_head(entity).await {
+                Ok(head) => head.map(|head| head.version),
+                // It is left alone, and so is what is believed of it.
+                Err(error) if !error.is_retryable() => continue,
+                Err(error) => return Err(error),
+            };
+            if stored != self.versions.get(&entity).copied() {
+                outdated.insert(entity);
+            }
+        }
+        Ok(outdated)
+    }
+
     pub(super) async fn step(&mut self, items: Vec<Item>) {
         let owner = self.lease.is_some();
         if owner && self.stale {
@@ -105,15 +150,22 @@ impl Actor {
             let now = Timestamp::now();
             let applied = self.apply(&items, now);
             let touched = self.belief.take_touched();
-            if owner && !looked && !applied.out.unknown.is_empty() {
+            if owner && !looked {
                 // Another replica may have begun what is heard of now, and only the store knows.
-                looked = true;
                 let unknown = applied.out.unknown.iter().copied().map(EntityId::Room);
-                let doubtful = touched.into_iter().chain(unknown).collect();
-                if let Err(error) = self.reload(&doubtful).await {
-                    return self.fail(items, error);
+                let mut doubtful: BTreeSet<EntityId> = unknown.collect();
+                match self.outdated(&items, &applied).await {
+                    Ok(outdated) => doubtful.extend(outdated),
+                    Err(error) => return self.fail(items, error),
                 }
-                continue;
+                if !doubtful.is_empty() {
+                    looked = true;
+                    doubtful.extend(touched);
+                    if let Err(error) = self.reload_with_rooms(&doubtful).await {
+                        return self.fail(items, error);
+                    }
+                    continue;
+                }
             }
             let (writes, views, deadlines) = self.writes(&touched, now);
             if writes.is_empty() {
