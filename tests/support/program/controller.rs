@@ -110,6 +110,11 @@ impl Controller {
         self.http
     }
 
+    /// What it listens on, on loopback.
+    pub fn ports(&self) -> [u16; 2] {
+        [self.http, self.admin]
+    }
+
     /// SIGKILL, and the proof of it.
     pub fn kill(&mut self) {
         assert!(
