@@ -21,6 +21,7 @@ mod server;
 
 mod connection;
 mod node;
+mod receivers;
 mod replicas;
 mod store;
 
@@ -47,6 +48,7 @@ fn rows() -> Vec<Row> {
     rows.extend(node::rows());
     rows.extend(store::rows());
     rows.extend(replicas::rows());
+    rows.extend(receivers::rows());
     rows.sort_by_key(|row| row.number);
     rows
 }

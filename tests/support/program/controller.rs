@@ -147,6 +147,17 @@ impl Controller {
         .await
     }
 
+    /// Waits until it listens; `false`: it has ended instead.
+    pub async fn starts(&mut self) -> bool {
+        poll::until("it listens or ends", poll::PATIENCE, async || {
+            if self.child.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            self.operator("/healthz").await.map(|_| true)
+        })
+        .await
+    }
+
     /// Waits until it says that it is ready.
     pub async fn until_ready(&self) -> Value {
         poll::until("the controller is ready", poll::PATIENCE, async || {

@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::poll;
@@ -67,6 +68,8 @@ struct Shared {
     answer: AtomicU16,
     /// How far the clock of whoever sends may be off is not looked at.
     any_time: AtomicBool,
+    /// While held, what has arrived is not answered.
+    holds: watch::Sender<bool>,
     forged: Mutex<Vec<String>>,
 }
 
@@ -114,6 +117,11 @@ impl Receiver {
     /// From now on every request is answered with this status.
     pub fn answer(&self, status: u16) {
         self.shared.answer.store(status, Ordering::SeqCst);
+    }
+
+    /// While held, what arrives is noted and not answered.
+    pub fn hold(&self, holds: bool) {
+        self.shared.holds.send_replace(holds);
     }
 
     /// From now on the time in a signature may be any.
@@ -256,10 +264,15 @@ async fn arrived(
         headers,
         text: body,
     };
-    let mut arrived = shared.got.lock().unwrap();
-    let place = arrived.all.len();
-    let places = arrived.by_scope.entry(got.scope().to_owned()).or_default();
-    places.push(place);
-    arrived.all.push(got);
+    {
+        let mut arrived = shared.got.lock().unwrap();
+        let place = arrived.all.len();
+        let places = arrived.by_scope.entry(got.scope().to_owned()).or_default();
+        places.push(place);
+        arrived.all.push(got);
+    }
+    let mut holds = shared.holds.subscribe();
+    // Whoever is shared by us does not end before us.
+    let _ = holds.wait_for(|holds| !holds).await;
     StatusCode::from_u16(status).unwrap()
 }
