@@ -22,11 +22,14 @@ mod soak;
 
 mod connection;
 mod node;
+mod receivers;
+mod replicas;
 mod store;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
@@ -38,10 +41,15 @@ use crate::scene::{Form, Stage};
 /// measure, so they must not be in each other's way.
 const AT_A_TIME: usize = 4;
 
+/// No row takes longer, in its long form.
+const LONGEST: Duration = Duration::from_secs(360);
+
 fn rows() -> Vec<Row> {
     let mut rows = connection::rows();
     rows.extend(node::rows());
     rows.extend(store::rows());
+    rows.extend(replicas::rows());
+    rows.extend(receivers::rows());
     rows.sort_by_key(|row| row.number);
     rows
 }
@@ -76,11 +84,21 @@ fn main() -> ExitCode {
             let (stage, handle) = (Arc::clone(&stage), runtime.handle().clone());
             let (table, server) = (Arc::clone(&table), Arc::clone(&server));
             trials.push(Trial::ignorable_test(name, move || {
+                if let Some(Err(why)) = row.needs.map(|needs| needs())
+                    && stage.form == Form::Short
+                {
+                    return Ok(Completion::ignored_with(why));
+                }
                 let _alone = stage
                     .server
                     .is_some()
                     .then(|| server.lock().unwrap_or_else(|failed| failed.into_inner()));
-                let run = AssertUnwindSafe(|| handle.block_on((row.run)(&stage)));
+                let limit = stage.pick(LONGEST / 4, LONGEST);
+                let run = AssertUnwindSafe(|| {
+                    let run = async { tokio::time::timeout(limit, (row.run)(&stage)).await };
+                    let report = handle.block_on(run);
+                    report.unwrap_or_else(|_| panic!("it does not end within {limit:?}"))
+                });
                 match catch_unwind(run) {
                     Ok(report) => {
                         table.lock().unwrap().add(stage.name(), &row, Ok(report));

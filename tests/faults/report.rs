@@ -15,18 +15,21 @@ pub struct Row {
     pub number: u8,
     pub name: &'static str,
     pub on_a_real_server: bool,
+    /// What it cannot do without, and what may be missing where `tests/run` has not installed it.
+    pub needs: Option<fn() -> Result<(), &'static str>>,
     pub run: Run,
 }
 
 /// The list of a module's rows.
 macro_rules! rows {
-    ($($number:literal $name:ident $(($real:ident))?),* $(,)?) => {
+    ($($number:literal $name:ident $(($real:ident))? $(needs $needs:path)?),* $(,)?) => {
         pub fn rows() -> Vec<crate::report::Row> {
             vec![$(
                 crate::report::Row {
                     number: $number,
                     name: stringify!($name),
                     on_a_real_server: [$(stringify!($real))?].contains(&"real"),
+                    needs: [$($needs as fn() -> Result<(), &'static str>)?].first().copied(),
                     run: |stage| Box::pin($name(stage)),
                 }
             ),*]

@@ -279,9 +279,7 @@ async fn redis_wiped(stage: &Stage) -> Report {
     scene.works().await;
     Report {
         fired: format!("wiped: {times}"),
-        held:
-            "rooms with members and calls rebuilt and told anew, empty rooms lost and counted; I1"
-                .to_owned(),
+        held: "rooms with members and calls rebuilt and told anew, empty rooms lost; I1".to_owned(),
         recovery: Some(slowest),
         lost,
         resent: 0,

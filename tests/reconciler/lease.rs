@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roomkeeper::reconciler::{Accepted, Controller, IntentError};
+use roomkeeper::reconciler::{Accepted, Controller, IntentError, Refusal};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{LeaseOutcome, Store};
 use tokio::sync::Notify;
@@ -146,4 +146,37 @@ async fn whoever_stops_hands_over_what_it_has_decided_first() {
         "{refused:?}"
     );
     two.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_replica_has_written_is_known_to_the_owner_before_it_refuses() {
+    let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
+    let owner = World::with(&sim, store.clone(), |_, _| {})
+        .await
+        .synced()
+        .await;
+    let other = World::with(&sim, store.clone(), |_, _| {}).await;
+    until("the other one has reached the node", async || {
+        other.reconciler.nodes()[0].owned_elsewhere.then_some(())
+    })
+    .await;
+    let room = owner.room("walk").await;
+    let channel = sim.call_in(DID, "1001", &[]);
+    let call = session(&channel);
+    owner.until_told(&call.to_string(), "call.new", 1).await;
+    // The owner hears nothing of it.
+    sim.lose_events_about(Some(&channel));
+    other.join(call, room).await;
+    // It is in the room, or on its way; by what the owner has heard it would be in none.
+    let refused = owner.mute(call, true).await;
+    assert!(
+        matches!(refused, Err(IntentError::Refused(Refusal::StillJoining))),
+        "{refused:?}"
+    );
+    until("what told of it was lost", async || {
+        (sim.faults().core.dropped > 0).then_some(())
+    })
+    .await;
+    other.end().await;
+    owner.end().await;
 }

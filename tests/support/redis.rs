@@ -192,6 +192,22 @@ impl RedisServer {
         redis::from_redis_value(role).expect("a name")
     }
 
+    /// The text under a key.
+    pub fn get(&self, key: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.address()).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+        stream.write_all(format!("GET {key}\r\n").as_bytes()).ok()?;
+        let mut lines = BufReader::new(stream).lines();
+        // First how long it is.
+        lines
+            .next()?
+            .ok()?
+            .strip_prefix('$')?
+            .parse::<usize>()
+            .ok()?;
+        lines.next()?.ok()
+    }
+
     /// Waits until it answers a ping, if only that it wants a password; `false` when it has ended instead.
     async fn answers(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;

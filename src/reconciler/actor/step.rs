@@ -466,7 +466,7 @@ impl Actor {
                 Item::News(FromNode::News(_)) | Item::Due(_) | Item::NodeLost => {}
                 Item::Work(Work::Intent { intent, reply }) => match applied.verdicts.remove(&index)
                 {
-                    Some((Err(_), _)) if may_doubt => {
+                    Some((Err(_) | Ok(Accepted::AlreadyJoined { .. }), _)) if may_doubt => {
                         doubted.push(Item::Work(Work::Intent { intent, reply }));
                     }
                     Some((Ok(accepted), Some(order)))

@@ -110,6 +110,11 @@ impl Controller {
         self.http
     }
 
+    /// What it listens on, on loopback.
+    pub fn ports(&self) -> [u16; 2] {
+        [self.http, self.admin]
+    }
+
     /// SIGKILL, and the proof of it.
     pub fn kill(&mut self) {
         assert!(
@@ -138,6 +143,17 @@ impl Controller {
     pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
         poll::until("the controller ends", patience, async || {
             self.child.try_wait().unwrap()
+        })
+        .await
+    }
+
+    /// Waits until it listens; `false`: it has ended instead.
+    pub async fn starts(&mut self) -> bool {
+        poll::until("it listens or ends", poll::PATIENCE, async || {
+            if self.child.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            self.operator("/healthz").await.map(|_| true)
         })
         .await
     }

@@ -7,6 +7,7 @@
 
 pub mod controller;
 pub mod media;
+pub mod pipe;
 pub mod poll;
 pub mod proxy;
 pub mod receiver;
