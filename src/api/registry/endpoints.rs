@@ -63,7 +63,7 @@ pub(crate) struct EndpointChange {
 /// Why a receiver was not changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndpointError {
-    #[error("there is no webhook endpoint {0}")]
+    #[error("there is no such webhook endpoint")]
     Unknown(EndpointId),
     #[error("the webhook endpoint {0} is in the configuration, and is changed there")]
     Configured(EndpointId),

@@ -14,6 +14,8 @@ struct Own {
     room: String,
     member: String,
     parked: String,
+    webhook: String,
+    delivery: String,
 }
 
 async fn own(stage: &Stage, app: (&str, &str), did: &str) -> Own {
@@ -23,10 +25,23 @@ async fn own(stage: &Stage, app: (&str, &str), did: &str) -> Own {
     let parked = stage.call(app, call).await;
     let room = stage.room(app, "own").await;
     stage.join(app, &member, &room).await;
+    let wanted = json!({"url": "https://example.com/hook", "events": ["webhook.*"]});
+    let made = stage
+        .ask(app, "POST", "/webhooks", Some(&wanted), 201)
+        .await;
+    let webhook = made["id"].as_str().unwrap().to_owned();
+    // What is disabled is kept and not sent.
+    let path = format!("/webhooks/{webhook}");
+    let disable = json!({"enabled": false});
+    stage.ask(app, "PATCH", &path, Some(&disable), 200).await;
+    let path = format!("{path}/test");
+    let sent = stage.ask(app, "POST", &path, None, 202).await;
     Own {
         room,
         member,
         parked,
+        webhook,
+        delivery: sent["id"].as_str().unwrap().to_owned(),
     }
 }
 
@@ -40,6 +55,9 @@ async fn seen(stage: &Stage, app: (&str, &str), own: &Own) -> Vec<Value> {
         format!("/conferences/{}/members", own.room),
         format!("/sessions/{}", own.member),
         format!("/sessions/{}", own.parked),
+        "/webhooks".to_owned(),
+        format!("/webhooks/{}", own.webhook),
+        format!("/webhooks/{}/deliveries/{}", own.webhook, own.delivery),
     ] {
         all.push(stage.ask(app, "GET", &path, None, 200).await);
     }
@@ -95,7 +113,12 @@ fn requests(document: &Value, own: &Own, foreign: &Own, hides: bool) -> Vec<(Str
                 request.body(body.to_string())
             }
         };
-        let put = |room: &str, call: &str| path.replace("{room_id}", room).replace("{uuid}", call);
+        let put = |room: &str, call: &str| {
+            path.replace("{room_id}", room)
+                .replace("{uuid}", call)
+                .replace("{id}", &foreign.webhook)
+                .replace("{webhook_id}", &foreign.delivery)
+        };
         let documented = |status: u16| {
             assert!(
                 operation["responses"][status.to_string()].is_object(),
@@ -106,7 +129,7 @@ fn requests(document: &Value, own: &Own, foreign: &Own, hides: bool) -> Vec<(Str
         // One that no answer of 403 is documented for finds nothing.
         let has_403 = operation["responses"]["403"].is_object();
         let status = if hides || !has_403 { 404 } else { 403 };
-        if of_path(path).is_some() {
+        if !of_path(path).is_empty() {
             for call in [&foreign.member, &foreign.parked] {
                 let request = request(&put(&foreign.room, call), &good);
                 all.push((what.clone(), request, documented(status)));
@@ -153,6 +176,7 @@ async fn opens_nothing(hides: bool) {
     for path in [
         format!("/conferences/acW68-room-{nothing}"),
         format!("/sessions/acW68-{nothing}"),
+        "/webhooks/ep_0".to_owned(),
     ] {
         let answer = stage.ask(OTHER, "GET", &path, None, 404).await;
         words.remove(&answer.to_string());

@@ -26,15 +26,23 @@ pub fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     all
 }
 
-/// What a parameter of a path is about; a new one must be told what it names.
-pub fn of_path(path: &str) -> Option<&str> {
-    let name = path.split_once('{')?.1.split_once('}')?.0;
-    assert!(
-        ["room_id", "uuid"].contains(&name),
-        "{path}: which id is it?"
-    );
-    assert_eq!(path.matches('{').count(), 1, "{path}");
-    Some(name)
+/// What the parameters of a path are about; a new one must be told what it names.
+pub fn of_path(path: &str) -> Vec<&str> {
+    let parts = path.split('{').skip(1);
+    let names: Vec<&str> = parts
+        .filter_map(|part| Some(part.split_once('}')?.0))
+        .collect();
+    for name in &names {
+        let known = ["room_id", "uuid", "id", "webhook_id"];
+        assert!(known.contains(name), "{path}: which id is {name}?");
+    }
+    names
+}
+
+/// Ids of what there is not, where the path is of webhooks: nothing of these comes to FreeSWITCH.
+fn without_webhooks(path: &str) -> String {
+    path.replace("{id}", "ep_0")
+        .replace("{webhook_id}", &format!("msg_{}", "0".repeat(32)))
 }
 
 type Build = Box<dyn Fn(&[u8]) -> Raw>;
@@ -72,7 +80,9 @@ impl Subjects<'_> {
         } else {
             (self.room.to_owned(), self.call.to_owned())
         };
-        path.replace("{room_id}", &room).replace("{uuid}", &call)
+        without_webhooks(path)
+            .replace("{room_id}", &room)
+            .replace("{uuid}", &call)
     }
 }
 
@@ -81,8 +91,8 @@ pub fn all(document: &Value, subjects: &Subjects<'_>) -> Vec<Place> {
     let mut places = Vec::new();
     for (method, path, operation) in operations(document) {
         let what = format!("{method} {path}");
-        if of_path(path).is_some() {
-            places.extend(in_path(document, &what, method, path, operation));
+        for name in of_path(path) {
+            places.extend(in_path(document, &what, method, (path, name), operation));
         }
         let asked = subjects.path(path, operation);
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
@@ -91,7 +101,7 @@ pub fn all(document: &Value, subjects: &Subjects<'_>) -> Vec<Place> {
             }
         }
         if let Some(media) = operation["requestBody"]["content"].get("application/json") {
-            places.extend(in_body(document, &what, &asked, media, subjects));
+            places.extend(in_body(document, &what, (method, &asked), media, subjects));
         }
     }
     places.extend(in_urls(&format!(
@@ -112,20 +122,20 @@ fn in_path(
     document: &Value,
     what: &str,
     method: &str,
-    path: &str,
+    (path, name): (&str, &str),
     operation: &Value,
 ) -> [Place; 2] {
-    let (front, rest) = path.split_once('{').unwrap();
-    let back = rest.split_once('}').unwrap().1;
+    let (front, back) = path.split_once(&format!("{{{name}}}")).unwrap();
+    let (front, back) = (without_webhooks(front), without_webhooks(back));
     let parameters = operation["parameters"].as_array().unwrap();
-    let own = parameters.iter().find(|p| p["in"] == "path").unwrap();
+    let own = parameters.iter().find(|p| p["name"] == name).unwrap();
     let validator = validator(document, &own["schema"]);
     let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
     if body.get("urls").is_some() {
         body["urls"] = vec![GOOD_URL].into();
     }
     let request = {
-        let (method, front, back) = (method.to_uppercase(), front.to_owned(), back.to_owned());
+        let method = method.to_uppercase();
         move |text: &[u8]| {
             let target = [front.as_bytes(), text, back.as_bytes()].concat();
             let request = Raw::new(&method, target, DEMO);
@@ -139,7 +149,7 @@ fn in_path(
     let raw = request.clone();
     [
         Place {
-            name: format!("{what}: path"),
+            name: format!("{what}: path, {name}"),
             build: Box::new(move |text| request(encoded(text).as_bytes())),
             accepts: Box::new(move |text| validator.is_valid(&Value::from(text))),
             refusals: &[400],
@@ -147,7 +157,7 @@ fn in_path(
             is_raw: false,
         },
         Place {
-            name: format!("{what}: path, not encoded"),
+            name: format!("{what}: path, {name}, not encoded"),
             build: Box::new(raw),
             accepts: Box::new(|_| false),
             // A `/` leads to another path, or to none.
@@ -172,10 +182,11 @@ fn in_query(document: &Value, what: &str, asked: &str, parameter: &Value) -> Pla
                 let digits = text.bytes().all(|b| b.is_ascii_digit());
                 let number = text.parse::<u64>().map(Value::from);
                 digits && number.is_ok_and(|number| validator.is_valid(&number))
-            } else {
-                // A cursor that nobody was given is none; without one the list begins.
-                assert_eq!(name, "cursor");
+            } else if name == "cursor" {
+                // One that nobody was given is none; without one the list begins.
                 text.is_empty()
+            } else {
+                validator.is_valid(&Value::from(text))
             }
         }),
         refusals: &[400],
@@ -188,7 +199,7 @@ fn in_query(document: &Value, what: &str, asked: &str, parameter: &Value) -> Pla
 fn in_body(
     document: &Value,
     what: &str,
-    asked: &str,
+    (method, asked): (&str, &str),
     media: &Value,
     subjects: &Subjects<'_>,
 ) -> Vec<Place> {
@@ -210,7 +221,7 @@ fn in_body(
         let is_list = schema["type"] == "array";
         let validator = validator(document, schema);
         let (front, back) = around(&good, field, is_list);
-        let target = asked.to_owned();
+        let (method, target) = (method.to_uppercase(), asked.to_owned());
         let wrap = move |text: &str| {
             let text = Value::from(text);
             if is_list { vec![text].into() } else { text }
@@ -219,11 +230,12 @@ fn in_body(
             name: format!("{what}: {field}"),
             build: Box::new(move |text| {
                 let body = [front.as_bytes(), &quoted(text), back.as_bytes()].concat();
-                Raw::new("POST", target.clone(), DEMO).body(body)
+                Raw::new(&method, target.clone(), DEMO).body(body)
             }),
             accepts: Box::new(move |text| validator.is_valid(&wrap(text))),
             refusals: &[400],
-            is_exact: field != "urls",
+            // Which addresses may be called, and what a secret is, no schema says; a time is only called one.
+            is_exact: !["urls", "url", "secret", "since"].contains(&field.as_str()),
             is_raw: false,
         });
     }
