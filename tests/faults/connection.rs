@@ -10,7 +10,7 @@ use crate::program::poll;
 use crate::program::proxy::{Change, Which};
 use crate::program::world::{PASSWORD, Setup, Store};
 use crate::report::{Report, rows};
-use crate::scene::{Form, RECONNECTS, RESYNCS, Stage, told, truth, until_metric};
+use crate::scene::{Form, RECONNECTS, RESYNCS, Scene, Stage, told, truth, until_metric};
 use crate::support::process;
 
 rows![
@@ -28,6 +28,15 @@ const COMMANDS: &str = "connection=\"command\"";
 /// The results of jobs are answers: another connection has them.
 fn is_event(message: &str) -> bool {
     message.contains("text/event-plain") && !message.contains("Event-Name: BACKGROUND_JOB\n")
+}
+
+/// When the event connection stands again.
+async fn reconnected(scene: &Scene) -> Instant {
+    poll::until("it has connected again", poll::PATIENCE, async || {
+        (scene.proxy.events_carried() == 1).then_some(())
+    })
+    .await;
+    Instant::now()
 }
 
 async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
@@ -56,7 +65,7 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
         scene.somebody_says(does).await;
         // How long it waits before it connects again grows while connections do not last.
         until_metric(controller, RECONNECTS, EVENTS, before + 1.0).await;
-        let begun = Instant::now();
+        let begun = reconnected(&scene).await;
         let receiver = &scene.world.receiver;
         receiver.nth(&scene.room, told, said + 1).await;
         let took = begun.elapsed();
@@ -80,7 +89,7 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
     let said = scene.count("conference.member.unmuted");
     scene.somebody_says("unmute").await;
     until_metric(controller, RECONNECTS, EVENTS, before + 1.0).await;
-    let begun = Instant::now();
+    let begun = reconnected(&scene).await;
     let receiver = &scene.world.receiver;
     receiver
         .nth(&scene.room, "conference.member.unmuted", said + 1)
