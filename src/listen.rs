@@ -4,22 +4,33 @@
 //! may take (`api::body`).
 
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::FutureExt;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::telemetry as names;
 
 /// The pause after a connection could not be accepted: there are no more file descriptors, mostly.
 const REST: Duration = Duration::from_millis(100);
+
+/// How long a connection that is new when we stop has to say what it asks for: who made it could not know, and is
+/// answered, not hung up on.
+const FIRST_WORD: Duration = Duration::from_millis(250);
+
+/// So many are let in when we stop: as many as the system keeps waiting. Others go on coming.
+const LATE: usize = 1_024;
 
 /// What clients may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,10 +68,19 @@ pub async fn serve(
         .header_read_timeout(limits.head);
     let places = Arc::new(Semaphore::new(limits.connections));
     let open = metrics::gauge!(names::HTTP_CONNECTIONS, "listener" => name);
-    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
+    let mut late = LATE;
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            biased;
+            // Who has connected already is let in yet.
+            () = stop.cancelled() => match accept(&listener, &places).now_or_never() {
+                Some(accepted) if late > 0 => {
+                    late -= 1;
+                    accepted
+                }
+                Some(_) | None => break,
+            },
             accepted = accept(&listener, &places) => accepted,
         };
         let (stream, place) = match accepted {
@@ -74,14 +94,31 @@ pub async fn serve(
             }
         };
         let service = TowerToHyperService::new(routes.clone());
+        let heard = CancellationToken::new();
+        let stream = Listened {
+            stream,
+            heard: heard.clone(),
+        };
         let connection = server
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        let connection = graceful.watch(connection);
-        let open = open.clone();
+        let (open, stop) = (open.clone(), stop.clone());
         open.increment(1.0);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
+        connections.spawn(async move {
+            let mut connection = pin!(connection);
+            let told_to_end = async {
+                stop.cancelled().await;
+                // It may say nothing at all.
+                let _ = tokio::time::timeout(FIRST_WORD, heard.cancelled()).await;
+            };
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = told_to_end => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(listener = name, error, "a connection ended in the middle");
             }
             open.decrement(1.0);
@@ -90,7 +127,61 @@ pub async fn serve(
     }
     // Nobody else connects.
     drop(listener);
-    graceful.shutdown().await;
+    connections.close();
+    connections.wait().await;
+}
+
+/// A connection, and whether anything has been said on it.
+#[derive(Debug)]
+struct Listened {
+    stream: TcpStream,
+    heard: CancellationToken,
+}
+
+impl AsyncRead for Listened {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            this.heard.cancel();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Listened {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
 }
 
 /// The next connection, once there is a place for it.
@@ -192,6 +283,19 @@ mod tests {
         let mut rest = Vec::new();
         // A reset is an end, too.
         let _end = within(stream.read_to_end(&mut rest)).await;
+    }
+
+    #[tokio::test]
+    async fn who_connected_just_before_the_end_is_answered() {
+        let served = Served::with(Limits::default()).await;
+        let mut new = served.connect().await;
+        let mut silent = served.connect().await;
+        served.stop.cancel();
+        ask(&mut new, "/").await;
+        until(&mut new, "quick").await;
+        until_closed(&mut new).await;
+        until_closed(&mut silent).await;
+        within(served.task).await.unwrap();
     }
 
     #[tokio::test]

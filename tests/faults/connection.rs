@@ -10,7 +10,7 @@ use crate::program::poll;
 use crate::program::proxy::{Change, Which};
 use crate::program::world::{PASSWORD, Setup, Store};
 use crate::report::{Report, rows};
-use crate::scene::{Form, RECONNECTS, RESYNCS, Stage, told, truth, until_metric};
+use crate::scene::{Form, RECONNECTS, RESYNCS, Scene, Stage, told, truth, until_metric};
 use crate::support::process;
 
 rows![
@@ -28,6 +28,15 @@ const COMMANDS: &str = "connection=\"command\"";
 /// The results of jobs are answers: another connection has them.
 fn is_event(message: &str) -> bool {
     message.contains("text/event-plain") && !message.contains("Event-Name: BACKGROUND_JOB\n")
+}
+
+/// When the event connection stands again.
+async fn reconnected(scene: &Scene) -> Instant {
+    poll::until("it has connected again", poll::PATIENCE, async || {
+        (scene.proxy.events_carried() == 1).then_some(())
+    })
+    .await;
+    Instant::now()
 }
 
 async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
@@ -52,12 +61,16 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
         } else {
             ("mute", "conference.member.muted")
         };
-        let took = scene
-            .next(told, async || scene.somebody_says(does).await)
-            .await;
+        let said = scene.count(told);
+        scene.somebody_says(does).await;
+        // How long it waits before it connects again grows while connections do not last.
+        until_metric(controller, RECONNECTS, EVENTS, before + 1.0).await;
+        let begun = reconnected(&scene).await;
+        let receiver = &scene.world.receiver;
+        receiver.nth(&scene.room, told, said + 1).await;
+        let took = begun.elapsed();
         assert_eq!(tears.hits(), 1, "one event was torn");
         assert!(took < stage.within(Duration::from_secs(3)), "{took:?}");
-        until_metric(controller, RECONNECTS, EVENTS, before + 1.0).await;
         slowest = slowest.max(took);
     }
     // A connection that goes while a snapshot is under way takes the fence along: the snapshot must not wait for it.
@@ -67,16 +80,21 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
     assert_eq!(scene.proxy.cut(Which::Events), 1);
     fence.until_held("roomkeeper").await;
     fence.lose();
+    let before = controller.metric(RECONNECTS, EVENTS).await;
     assert_eq!(
         scene.proxy.cut(Which::Events),
         1,
         "the next one was cut, too"
     );
-    let took = scene
-        .next("conference.member.unmuted", async || {
-            scene.somebody_says("unmute").await
-        })
+    let said = scene.count("conference.member.unmuted");
+    scene.somebody_says("unmute").await;
+    until_metric(controller, RECONNECTS, EVENTS, before + 1.0).await;
+    let begun = reconnected(&scene).await;
+    let receiver = &scene.world.receiver;
+    receiver
+        .nth(&scene.room, "conference.member.unmuted", said + 1)
         .await;
+    let took = begun.elapsed();
     assert!(took < stage.within(Duration::from_secs(3)), "{took:?}");
     slowest = slowest.max(took);
     scene

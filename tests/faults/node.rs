@@ -314,7 +314,7 @@ async fn command_blocks(stage: &Stage) -> Report {
     let scene = stage.scene(setup).await;
     let controller = &scene.world.controller;
     let times = stage.pick(10, 100);
-    let unblocked = latency(&scene, times).await;
+    let unblocked = most(latency(&scene, times).await);
 
     let span = Duration::from_secs(stage.pick(4, 30));
     scene
@@ -337,17 +337,19 @@ async fn command_blocks(stage: &Stage) -> Report {
         took < stage.within(Duration::from_secs(stage.pick(2, 6))),
         "{took:?}"
     );
-    let mut rounds = 1;
     while begun.elapsed() < span {
-        blocked = blocked.max(latency(&scene, times).await);
-        rounds += 1;
+        blocked.extend(latency(&scene, times).await);
     }
-    // One that a busy machine runs late is late in both.
+    let events = blocked.len();
+    let slowest = *blocked.iter().max().unwrap();
+    let blocked = most(blocked);
     let bound = (unblocked * 2).max(Duration::from_millis(stage.pick(1_000, 250)));
     assert!(
         blocked < bound,
         "{unblocked:?} before, {blocked:?} while it blocked"
     );
+    let limit = stage.within(Duration::from_secs(1));
+    assert!(slowest < limit, "one took {slowest:?}");
     let recovery = Instant::now();
     poll::until("commands are taken again", poll::PATIENCE, async || {
         let answer = controller
@@ -364,37 +366,40 @@ async fn command_blocks(stage: &Stage) -> Report {
     let recovery = recovery.elapsed();
     scene
         .report(
-            format!(
-                "a command blocked for {span:?}, {} events meanwhile",
-                rounds * times * 2
-            ),
-            format!("slowest event {unblocked:.0?} before, {blocked:.0?} meanwhile; I1 I6"),
+            format!("a command blocked for {span:?}, {events} events meanwhile"),
+            format!("95 % of events within {unblocked:.0?} before, {blocked:.0?} meanwhile; I1 I6"),
             Some(recovery),
         )
         .await
 }
 
-/// The slowest of so many changes, from FreeSWITCH to the receiver.
-async fn latency(scene: &Scene, times: u32) -> Duration {
-    let mut slowest = Duration::ZERO;
+/// How long each of so many changes took, from FreeSWITCH to the receiver.
+async fn latency(scene: &Scene, times: u32) -> Vec<Duration> {
+    let mut took = Vec::new();
     for _ in 0..times {
         for (does, told) in [
             ("unmute", "conference.member.unmuted"),
             ("mute", "conference.member.muted"),
         ] {
-            slowest = slowest.max(
+            took.push(
                 scene
                     .next(told, async || scene.somebody_says(does).await)
                     .await,
             );
         }
     }
-    slowest
+    took
+}
+
+/// Nineteen of twenty took no longer: the rest is the machine's.
+fn most(mut took: Vec<Duration>) -> Duration {
+    took.sort();
+    took[took.len() * 19 / 20]
 }
 
 async fn event_storm(stage: &Stage) -> Report {
     const MIB: u64 = 1 << 10;
-    const BACKLOG: usize = 10_000;
+    const BACKLOG: usize = 5_000;
     let storm: u64 = stage.pick(20_000, 200_000);
     let mut config = SimConfig::default();
     PASSWORD.clone_into(&mut config.node.password);
@@ -424,10 +429,13 @@ async fn event_storm(stage: &Stage) -> Report {
         "the storm has been read",
         poll::REDELIVERY * 4,
         async || {
+            let asked = Instant::now();
             let now = controller.metric(events, "").await;
             if now > read {
-                longest_stall = longest_stall.max(at.elapsed());
                 (read, at) = (now, Instant::now());
+            } else {
+                // Between two answers that say the same; how long an answer takes is another matter.
+                longest_stall = longest_stall.max(asked.saturating_duration_since(at));
             }
             most = most.max(process::resident(controller.pid()));
             let left: usize = sim.with_core(|core, now| {

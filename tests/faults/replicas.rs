@@ -1,8 +1,12 @@
 //! Several controllers on one store: one is killed, stopped, cut off, restarted, or has another idea of the time.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::program::controller::Controller;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::program::controller::{Controller, KEY};
 use crate::program::pipe::Pipe;
 use crate::program::poll;
 use crate::program::world::{PASSWORD, Setup, Store, World};
@@ -15,6 +19,7 @@ rows![
     19 owner_stopped_past_its_lease,
     20 replicas_apart_and_one_cut_off_from_redis,
     24 clock_jumps_on_one_replica needs a_clock,
+    25 rolling_restart_under_load,
 ];
 
 const COMMITS: &str = "roomkeeper_store_commits_total";
@@ -400,4 +405,176 @@ async fn told_at(scene: &mut Scene) -> i64 {
         .await;
     let at: jiff::Timestamp = told.body["timestamp"].as_str().unwrap().parse().unwrap();
     at.as_second() - jiff::Timestamp::now().as_second()
+}
+
+/// A caller behind a balancer: whoever refuses the connection is not asked, another one is.
+struct Balanced {
+    client: reqwest::Client,
+    ports: Vec<u16>,
+    app: String,
+}
+
+impl Balanced {
+    async fn ask(
+        &self,
+        first: usize,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        for n in 0..self.ports.len() {
+            let port = self.ports[(first + n) % self.ports.len()];
+            let url = format!("http://127.0.0.1:{port}/api/v1{path}");
+            let mut request = self.client.request(method.parse().unwrap(), url);
+            request = request
+                .header("X-App-ID", &self.app)
+                .header("X-API-Key", KEY);
+            if let Some(body) = &body {
+                request = request
+                    .header("Content-Type", "application/json")
+                    .body(body.to_string());
+            }
+            match request.send().await {
+                Ok(answer) => {
+                    let status = answer.status().as_u16();
+                    let retry_after = answer.headers().contains_key("retry-after");
+                    let text = answer.text().await.unwrap();
+                    assert!(
+                        matches!(status, 200..300 | 409) || (status == 503 && retry_after),
+                        "{method} {path}: {status} {text}"
+                    );
+                    return (status, serde_json::from_str(&text).unwrap_or_default());
+                }
+                Err(error) if error.is_connect() => {}
+                Err(error) => panic!("{method} {path}: {error:?}"),
+            }
+        }
+        panic!("{method} {path}: none of them listens");
+    }
+}
+
+#[derive(Default)]
+struct Load {
+    asked: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+/// One app at work: it makes a room, looks at it, commands its call, and ends the room.
+async fn works(
+    who: usize,
+    session: String,
+    balanced: &Balanced,
+    load: &Load,
+    stop: &CancellationToken,
+) {
+    let mut n = who;
+    let mut ask = async |method: &str, path: String, body: Option<Value>| {
+        n += 1;
+        loop {
+            let (status, answer) = balanced.ask(n, method, &path, body.clone()).await;
+            load.asked.fetch_add(1, Ordering::SeqCst);
+            if status != 503 {
+                return (status, answer);
+            }
+            load.refused.fetch_add(1, Ordering::SeqCst);
+            // It was told when to come back, and is impatient.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    while !stop.is_cancelled() {
+        let name = format!("r{}", uuid::Uuid::new_v4().simple());
+        let body = json!({ "name": name, "session": session });
+        let (status, made) = ask("POST", "/conferences".to_owned(), Some(body)).await;
+        // A name that is taken was taken by the request that was told 503: one more room, and all that was said of it.
+        let room = match status {
+            201 => made["room_id"].as_str().unwrap().to_owned(),
+            _ => made["detail"]["room_id"].as_str().unwrap().to_owned(),
+        };
+        ask("GET", format!("/conferences/{room}"), None).await;
+        let commands = format!("/sessions/{session}/commands/conference");
+        let join = json!({ "room_id": room });
+        ask("POST", format!("{commands}/join"), Some(join)).await;
+        for what in ["unmute", "mute"] {
+            ask("POST", format!("{commands}/{what}"), Some(json!({}))).await;
+        }
+        ask("DELETE", format!("/conferences/{room}"), None).await;
+        let begun = Instant::now();
+        loop {
+            let (_, answer) = ask("GET", format!("/sessions/{session}"), None).await;
+            if answer["state"] == "parked" {
+                break;
+            }
+            assert!(
+                begun.elapsed() < poll::PATIENCE,
+                "{room} is deleted, and its call does not come back: {answer}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+async fn rolling_restart_under_load(stage: &Stage) -> Report {
+    let mut scene = stage.scene(setup(stage)).await;
+    let world = &scene.world;
+    let mut others: Vec<Controller> = (0..stage.pick(1, 2))
+        .map(|_| world.replica(|config| config, Vec::new()))
+        .collect();
+    for other in &others {
+        other.until_ready().await;
+    }
+    let mut sessions = Vec::new();
+    for n in 0..stage.pick(3, 6) {
+        sessions.push(world.call(&format!("6{n:03}")).await);
+    }
+    let ports = std::iter::once(&world.controller).chain(&others);
+    let balanced = Balanced {
+        client: reqwest::Client::builder()
+            .timeout(Duration::from_secs(15))
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .build()
+            .unwrap(),
+        ports: ports.map(Controller::http).collect(),
+        app: world.app.clone(),
+    };
+    let (load, stop) = (Load::default(), CancellationToken::new());
+    let working = sessions.iter().enumerate();
+    let working =
+        working.map(|(who, session)| works(who, session.clone(), &balanced, &load, &stop));
+    let all_work = futures_util::future::join_all(working);
+    let times = stage.pick(1, 3);
+    let mut restarts = 0;
+    let begun = Instant::now();
+    let rolling = async {
+        for _ in 0..times {
+            for controller in std::iter::once(&mut scene.world.controller).chain(&mut others) {
+                let before = load.asked.load(Ordering::SeqCst);
+                poll::until("there is load", poll::PATIENCE, async || {
+                    (load.asked.load(Ordering::SeqCst) > before + 50).then_some(())
+                })
+                .await;
+                controller.terminate();
+                let status = controller.ended(Duration::from_secs(12)).await;
+                assert_eq!(status.code(), Some(0), "it ended in time");
+                controller.start_again();
+                controller.until_ready().await;
+                restarts += 1;
+            }
+        }
+        stop.cancel();
+    };
+    tokio::join!(all_work, rolling);
+    let took = begun.elapsed();
+    let (asked, refused) = (load.asked.into_inner(), load.refused.into_inner());
+    // Whoever reconciles now, all of them answer the same.
+    settles(&scene.world).await;
+    scene
+        .report(
+            format!("restarts under load: {restarts}"),
+            format!(
+                "{asked} requests, {refused} of them 503 with Retry-After, none worse; I1 I3 I4"
+            ),
+            Some(took / restarts),
+        )
+        .await
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roomkeeper::reconciler::{Accepted, Controller, IntentError, Refusal};
+use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Refusal};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{LeaseOutcome, Store};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::tampered::{Act, Tampered};
-use crate::world::{DID, World, node, session, simulated, until};
+use crate::world::{DID, World, app, node, session, simulated, until};
 
 /// Long enough that a busy machine does not miss a renewal.
 const TTL: Duration = Duration::from_millis(1_500);
@@ -175,6 +175,61 @@ async fn what_another_replica_has_written_is_known_to_the_owner_before_it_refuse
     );
     until("what told of it was lost", async || {
         (sim.faults().core.dropped > 0).then_some(())
+    })
+    .await;
+    other.end().await;
+    owner.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_another_replica_deletes_lets_go_of_the_call_that_is_still_joining() {
+    let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
+    let owner = World::with(&sim, store.clone(), |_, _| {})
+        .await
+        .synced()
+        .await;
+    let other = World::with(&sim, store.clone(), |_, _| {}).await;
+    until("the other one has reached the node", async || {
+        other.reconciler.nodes()[0].owned_elsewhere.then_some(())
+    })
+    .await;
+    let room = owner.room("walk").await;
+    let channel = sim.call_in(DID, "1001", &[]);
+    let call = session(&channel);
+    owner.until_told(&call.to_string(), "call.new", 1).await;
+    // That it comes in is heard by nobody.
+    sim.lose_events_about(Some(&channel));
+    other.join(call, room).await;
+    until("it is in the room", async || {
+        let room = room.to_string();
+        sim.snapshot()
+            .room(&room)
+            .is_some_and(|room| !room.members.is_empty())
+            .then_some(())
+    })
+    .await;
+    other.delete(room).await;
+    let failed = "conference.member.join_failed";
+    owner.until_told(&room.to_string(), failed, 1).await;
+    until("it is out again", async || {
+        let room = room.to_string();
+        sim.snapshot().room(&room).is_none().then_some(())
+    })
+    .await;
+    // Nor that it is parked; a snapshot has to tell.
+    sim.drop_connections(false);
+    sim.lose_events_about(None);
+    // It can be sent elsewhere once it is parked.
+    let next = owner.room("next").await;
+    until("the call can join another room", async || {
+        let intent = Intent::Join {
+            session: call,
+            room: next,
+            app: app(),
+            muted: None,
+            command_uid: None,
+        };
+        owner.ask(intent).await.ok()
     })
     .await;
     other.end().await;

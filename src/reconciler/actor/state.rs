@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
+use crate::room::MemberStatus;
 use crate::store::record::{decode_room, decode_session};
 use crate::store::{EntityId, StoreError};
 use crate::telemetry as names;
@@ -151,6 +152,35 @@ impl Actor {
                 self.want_resync("a room turned out to be ours");
             }
             self.believe_or_leave(*entity, record.as_ref());
+        }
+        self.reload_joining(entities).await
+    }
+
+    /// Reads the calls that are on their way into these rooms, where that is not what is believed of them: another replica
+    /// has sent them there, and what becomes of the join is to be said to the call, too.
+    async fn reload_joining(&mut self, rooms: &BTreeSet<EntityId>) -> Result<(), StoreError> {
+        let mut joining = BTreeSet::new();
+        for entity in rooms {
+            let EntityId::Room(id) = entity else {
+                continue;
+            };
+            let members = self.belief.room(*id).into_iter().flat_map(|r| r.members());
+            for (session, member) in members {
+                let believed = self.belief.session(*session);
+                if matches!(member.status, MemberStatus::Joining { .. })
+                    && believed.is_none_or(|call| call.place().room() != Some(*id))
+                    && !rooms.contains(&EntityId::Session(*session))
+                {
+                    joining.insert(EntityId::Session(*session));
+                }
+            }
+        }
+        for entity in joining {
+            match self.parts.store.read(entity).await {
+                Ok(record) => self.believe_or_leave(entity, record.as_ref()),
+                Err(error) if !error.is_retryable() => self.leave(entity, &error),
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -212,6 +212,14 @@ impl Proxy {
         self.doom(which, Fate::Swallowed)
     }
 
+    /// How many connections for events are carried.
+    pub fn events_carried(&self) -> usize {
+        let ways = self.ways.lock().unwrap();
+        let carried =
+            |way: &&Way| way.fate.receiver_count() > 0 && *way.fate.borrow() == Fate::Carried;
+        ways.iter().filter(|way| way.events).filter(carried).count()
+    }
+
     fn doom(&self, which: Which, fate: Fate) -> usize {
         let mut ways = self.ways.lock().unwrap();
         // What was swallowed before stays so; what has ended is gone.
