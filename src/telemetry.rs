@@ -55,6 +55,7 @@ metrics! {
     ESL_BAD_FRAMES: Counter = "roomkeeper_esl_bad_frames_total", "Frames that were not readable, by node; each ends the connection.";
     ESL_BAD_EVENTS: Counter = "roomkeeper_esl_bad_events_total", "Events that were not readable and were skipped, by node.";
     EVENTS_IGNORED: Counter = "roomkeeper_reconciler_events_ignored_total", "News that was about nothing of ours, or too late to mean anything, by node.";
+    STORE_LOST_ROOMS: Counter = "roomkeeper_store_lost_rooms_total", "Rooms that were known and that the store did not have any more after another server took over or it came back, by node.";
     STORE_CORRUPT: Counter = "roomkeeper_store_corrupt_records_total", "Stored records that were not readable and were left alone, by node.";
     ESL_RECONNECTS: Counter = "roomkeeper_esl_reconnects_total", "Connections made again to a node, by node and connection (event, command).";
     ESL_QUEUE_DEPTH: Gauge = "roomkeeper_esl_queue_depth", "Events that wait for the reconciler, by node.";

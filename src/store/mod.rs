@@ -555,6 +555,12 @@ pub fn open(
 /// once.
 #[async_trait]
 pub trait Store: Deliveries + Send + Sync + fmt::Debug + 'static {
+    /// Counts connections. When it has grown, there may be another server behind the store, or one that was restarted, and
+    /// what was written last may be gone: whoever believes something reads it again.
+    fn connections(&self) -> u64 {
+        0
+    }
+
     /// Answers when the store can be written to.
     async fn ping(&self) -> Result<(), StoreError>;
 

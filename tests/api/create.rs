@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use roomkeeper::ids::RoomName;
 use roomkeeper::node::CommandError;
-use roomkeeper::reconciler::{Intent, IntentError, Link};
+use roomkeeper::reconciler::{Accepted, Intent, IntentError, Link, Refusal};
 use roomkeeper::room::{Details, Kind, Origin, RoomStatus};
 use roomkeeper::store::{EntityId, NameOutcome, Store, StoreError};
 use serde_json::json;
@@ -346,6 +346,38 @@ async fn what_the_store_may_have_taken_keeps_the_name() {
         matches!(outcome, NameOutcome::Pending { .. }),
         "{outcome:?}"
     );
+}
+
+#[tokio::test]
+async fn a_room_that_the_store_lost_with_its_name_is_made_anew() {
+    let world = World::new();
+    // Another server has taken over from the one that had both.
+    *world.controller.during.lock().unwrap() = Some(Box::new(move |intent, store| {
+        async move {
+            if let Intent::CreateRoom {
+                room, app, name: n, ..
+            } = intent
+            {
+                store.free_name(&app, &name(&n), room).await.unwrap();
+            }
+        }
+        .boxed()
+    }));
+    world.script(Ok(Accepted::Created));
+    world.script(Err(IntentError::Refused(Refusal::RoomNotFound)));
+    let answer = world.post(PATH, json!({"name": "n"})).await;
+    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text);
+    let intents = world.intents();
+    let [
+        Intent::CreateRoom { room: lost, .. },
+        Intent::DeleteRoom { .. },
+        Intent::CreateRoom { room: made, .. },
+    ] = &intents[..]
+    else {
+        panic!("{intents:?}");
+    };
+    assert_ne!(lost, made);
+    answer.is(201, json!({"room_id": made.to_string()}));
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod server;
 mod soak;
 
 mod connection;
+mod failover;
 mod node;
 mod receivers;
 mod replicas;
@@ -51,6 +52,7 @@ fn rows() -> Vec<Row> {
     let mut rows = connection::rows();
     rows.extend(node::rows());
     rows.extend(store::rows());
+    rows.extend(failover::rows());
     rows.extend(replicas::rows());
     rows.extend(receivers::rows());
     rows.sort_by_key(|row| row.number);

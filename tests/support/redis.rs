@@ -390,10 +390,21 @@ impl Sentinels {
 
     /// Makes the replica a master that the sentinels name, while the first master is not told and goes on as one.
     pub async fn split(&self) {
-        let [old, new] = &self.servers;
-        new.tell(&["REPLICAOF", "NO", "ONE"]).await;
+        self.part().await;
+        self.name_the_other().await;
+        assert_eq!(self.servers[0].role().await, "master", "nobody told it");
+    }
+
+    /// Parts the replica from its master: it has what it has, and gets nothing more. Before long the sentinels would undo
+    /// that.
+    pub async fn part(&self) {
+        self.servers[1].tell(&["REPLICAOF", "NO", "ONE"]).await;
+    }
+
+    /// The sentinels name the second server.
+    pub async fn name_the_other(&self) {
         let quorum = (self.sentinels.len() / 2 + 1).to_string();
-        let port = new.port.to_string();
+        let port = self.servers[1].port.to_string();
         for sentinel in &self.sentinels {
             sentinel.tell(&["SENTINEL", "REMOVE", MASTER]).await;
             let monitor = ["SENTINEL", "MONITOR", MASTER, "127.0.0.1", &port, &quorum];
@@ -405,7 +416,6 @@ impl Sentinels {
             }
         }
         self.until_master(1).await;
-        assert_eq!(old.role().await, "master", "nobody told it");
     }
 
     /// Empties the first master.

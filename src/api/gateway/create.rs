@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::api::ApiState;
 use crate::api::error::ApiError;
 use crate::ids::{AppId, NodeId, RoomId, RoomName};
-use crate::reconciler::{Accepted, Intent, IntentError};
+use crate::reconciler::{Accepted, Intent, IntentError, Refusal};
 use crate::room::{Kind, Origin, Registration};
 use crate::store::{NameOutcome, StoreError};
 
@@ -167,7 +167,11 @@ async fn take_back(state: &ApiState, app: &AppId, room: RoomId) -> Result<(), Ap
         room,
         app: app.clone(),
     };
-    state.submit(intent).await.map(|_| ())
+    match state.controller.submit(intent).await {
+        // The store has lost it together with its name.
+        Ok(_) | Err(IntentError::Refused(Refusal::RoomNotFound)) => Ok(()),
+        Err(error) => Err(state.failed(error)),
+    }
 }
 
 /// Frees the name of a room that is ending. Should this fail, the next to ask for the name finds that its room does

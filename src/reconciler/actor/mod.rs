@@ -223,6 +223,10 @@ pub(super) struct Actor {
     refused: Option<Lease>,
     /// What is believed is not what is stored: it must be read again before anything is applied.
     stale: bool,
+    /// The connections of the store at the time of the last look.
+    store_connections: u64,
+    /// Rooms that were believed in when all was forgotten: the store should have them.
+    remembered: BTreeSet<RoomId>,
     resyncing: bool,
     /// Events were missed, and no snapshot has been begun since.
     missed: bool,
@@ -261,6 +265,8 @@ impl Actor {
             lease: None,
             refused: None,
             stale: false,
+            store_connections: 0,
+            remembered: BTreeSet::new(),
             resyncing: false,
             missed: true,
             after_gap: false,
@@ -333,6 +339,7 @@ impl Actor {
             self.parts.ownership.moves();
             self.follow_lease();
             self.follow_link();
+            self.follow_store();
             self.read_again().await;
             // A fence and the word that it is waited for come by different ways: the word is heard first.
             let (waits, asked): (Vec<Work>, Vec<Work>) = asked

@@ -162,6 +162,7 @@ impl Actor {
     }
 
     fn lose_lease(&mut self, why: &'static str) {
+        self.remember();
         if self.lease.take().is_some() {
             tracing::warn!(node.id = %self.id(), why, "this replica does not reconcile the node any more");
             self.parts.node.want_events(false);

@@ -36,6 +36,7 @@ impl Actor {
                     }
                 }
                 self.stale = false;
+                self.miss_rooms().await;
                 tracing::info!(node.id = %self.id(), rooms, calls, "what is stored of the node is read");
                 self.want_resync("the state was read from the store");
             }
@@ -265,9 +266,58 @@ impl Actor {
         }
     }
 
+    /// Reads everything again when there may be another server behind the store: what was written last may be gone.
+    pub(super) fn follow_store(&mut self) {
+        let connections = self.parts.store.connections();
+        if connections == self.store_connections {
+            return;
+        }
+        self.store_connections = connections;
+        if self.lease.is_some() && !self.stale {
+            tracing::info!(node.id = %self.id(), "the connection to the store is another; what is stored of the node is read again");
+            self.remember();
+            self.stale = true;
+            self.next_read = Instant::now();
+            self.missed = true;
+        }
+    }
+
+    /// Keeps in mind which rooms there are, before all is forgotten.
+    pub(super) fn remember(&mut self) {
+        if self.lease.is_some() && !self.stale {
+            self.remembered = self.belief.live_rooms().collect();
+        }
+    }
+
+    /// Says which rooms the store does not have any more. Those that somebody is in come back with the next snapshot; of
+    /// the others nobody but the callers knows.
+    async fn miss_rooms(&mut self) {
+        let mut lost = Vec::new();
+        for room in std::mem::take(&mut self.remembered) {
+            if self.belief.room(room).is_some() {
+                continue;
+            }
+            // It may have ended meanwhile, through another replica: then that is still stored.
+            if let Ok(None) = self.parts.store.read_head(EntityId::Room(room)).await {
+                lost.push(room.to_string());
+            }
+        }
+        if !lost.is_empty() {
+            let count = lost.len() as u64;
+            metrics::counter!(names::STORE_LOST_ROOMS, "node" => self.label()).increment(count);
+            tracing::error!(
+                node.id = %self.id(),
+                count,
+                rooms = lost.join(" "),
+                "the store has lost rooms; those that nobody is in are gone"
+            );
+        }
+    }
+
     pub(super) fn store_failed(&mut self, error: &StoreError) {
         tracing::warn!(node.id = %self.id(), %error, "the store does not answer; what it missed will be read from FreeSWITCH");
         metrics::counter!(names::STORE_ERRORS, "caller" => "reconciler").increment(1);
+        self.remember();
         self.forget();
         self.stale = true;
         self.next_read = Instant::now() + STORE_PAUSE;

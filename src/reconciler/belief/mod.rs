@@ -292,6 +292,16 @@ impl Belief {
         self.rooms.values()
     }
 
+    /// The rooms of apps that have not ended and are not about to.
+    pub fn live_rooms(&self) -> impl Iterator<Item = RoomId> {
+        let lives = |room: &&RoomState| {
+            let status = room.status();
+            room.registration().is_some()
+                && matches!(status, RoomStatus::Starting | RoomStatus::Progressing)
+        };
+        self.rooms.values().filter(lives).map(RoomState::id)
+    }
+
     /// How many rooms, orphans too.
     pub fn room_count(&self) -> usize {
         self.rooms.len()

@@ -17,6 +17,7 @@
 //! cluster's `cluster-node-timeout`), so nobody needs to watch for one.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub(super) struct Cluster {
     seeds: Vec<Arc<Node>>,
     settings: RedisConnectionInfo,
     options: RedisOptions,
+    /// How many connections there were to any node.
+    made: Arc<AtomicU64>,
     state: Mutex<State>,
     /// Held by the one call that learns the map.
     learning: tokio::sync::Mutex<()>,
@@ -101,11 +104,12 @@ impl Node {
         address: Address,
         settings: &RedisConnectionInfo,
         options: &RedisOptions,
+        made: &Arc<AtomicU64>,
     ) -> Result<Arc<Self>, OpenError> {
         let info = address.with(settings).map_err(|error| OpenError::Invalid {
             why: error.category().to_owned(),
         })?;
-        let link = Link::to_server(info, options)?;
+        let link = Link::to_server(info, options, made)?;
         Ok(Arc::new(Self { address, link }))
     }
 
@@ -163,11 +167,13 @@ impl Cluster {
         seeds: &[Address],
         settings: RedisConnectionInfo,
         options: &RedisOptions,
+        made: &Arc<AtomicU64>,
     ) -> Result<Self, OpenError> {
         Ok(Self {
+            made: Arc::clone(made),
             seeds: seeds
                 .iter()
-                .map(|address| Node::new(address.clone(), &settings, options))
+                .map(|address| Node::new(address.clone(), &settings, options, made))
                 .collect::<Result<_, _>>()?,
             settings,
             options: options.clone(),
@@ -245,7 +251,7 @@ impl Cluster {
         let node = match seed {
             Some(seed) => Arc::clone(seed),
             None => {
-                let made = Node::new(address.clone(), &self.settings, &self.options);
+                let made = Node::new(address.clone(), &self.settings, &self.options, &self.made);
                 made.map_err(|_| {
                     let error = (ErrorKind::Io, "a node of the cluster has no usable address");
                     Fault::Connect(RedisError::from(error))

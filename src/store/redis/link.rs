@@ -13,6 +13,7 @@
 //! is one: a master that was replaced while nobody could tell it goes on answering, and what is written to it is lost.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -96,6 +97,8 @@ pub(super) struct Link {
     state: Arc<Mutex<LinkState>>,
     /// Held by the one call that connects.
     connecting: tokio::sync::Mutex<()>,
+    /// How many connections there were, of all links of a store.
+    made: Arc<AtomicU64>,
 }
 
 /// A new connection.
@@ -188,20 +191,25 @@ impl Link {
     pub(super) fn to_server(
         info: ConnectionInfo,
         options: &RedisOptions,
+        made: &Arc<AtomicU64>,
     ) -> Result<Self, OpenError> {
         let client = Client::open(info).map_err(|error| OpenError::Invalid {
             // The detail of the error may quote the URL and so the password; its category does not.
             why: error.category().to_owned(),
         })?;
-        Ok(Self::new(Source::Server(client), options))
+        Ok(Self::new(Source::Server(client), options, made))
     }
 
     /// The connection to the master that these sentinels name. Nothing connects yet.
-    pub(super) fn to_master(sentinels: Sentinels, options: &RedisOptions) -> Self {
-        Self::new(Source::Master(Arc::new(sentinels)), options)
+    pub(super) fn to_master(
+        sentinels: Sentinels,
+        options: &RedisOptions,
+        made: &Arc<AtomicU64>,
+    ) -> Self {
+        Self::new(Source::Master(Arc::new(sentinels)), options, made)
     }
 
-    fn new(source: Source, options: &RedisOptions) -> Self {
+    fn new(source: Source, options: &RedisOptions, made: &Arc<AtomicU64>) -> Self {
         Self {
             source,
             config: AsyncConnectionConfig::new()
@@ -212,6 +220,7 @@ impl Link {
             options: options.clone(),
             state: Arc::default(),
             connecting: tokio::sync::Mutex::default(),
+            made: Arc::clone(made),
         }
     }
 
@@ -298,6 +307,7 @@ impl Link {
         match made {
             Ok(Made { connection, server }) => {
                 state.generation += 1;
+                self.made.fetch_add(1, Ordering::SeqCst);
                 state.timeouts = 0;
                 state.refused = None;
                 state.connection = Some(connection.clone());

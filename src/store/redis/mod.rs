@@ -51,7 +51,8 @@ mod link;
 mod sentinel;
 
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -90,6 +91,8 @@ const LIST_BATCH: std::ops::RangeInclusive<usize> = 64..=1000;
 /// The implementation of [`Store`] on Redis or Valkey.
 pub struct RedisStore {
     route: Route,
+    /// How many connections there were.
+    made: Arc<AtomicU64>,
     limits: QueueLimits,
 }
 
@@ -124,8 +127,9 @@ impl RedisStore {
     ///
     /// When the URL is not one.
     pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
+        let made = Arc::default();
         let route = match Place::parse(url)? {
-            Place::Server(info) => Route::Link(Link::to_server(info, options)?),
+            Place::Server(info) => Route::Link(Link::to_server(info, options, &made)?),
             Place::Sentinel {
                 sentinels,
                 introduction,
@@ -138,14 +142,15 @@ impl RedisStore {
                 let sentinels = sentinels.map_err(|error| OpenError::Invalid {
                     why: error.category().to_owned(),
                 })?;
-                Route::Link(Link::to_master(sentinels, options))
+                Route::Link(Link::to_master(sentinels, options, &made))
             }
             Place::Cluster { nodes, settings } => {
-                Route::Cluster(Cluster::new(&nodes, settings, options)?)
+                Route::Cluster(Cluster::new(&nodes, settings, options, &made)?)
             }
         };
         Ok(Self {
             route,
+            made,
             limits: QueueLimits::default(),
         })
     }
@@ -464,6 +469,10 @@ fn fill_view(write: &ViewWrite, command: &mut Cmd) {
 
 #[async_trait]
 impl Store for RedisStore {
+    fn connections(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         // PING is answered by a replica and by a server that is out of memory; a write is what has to work.
         let mut command = redis::cmd("SET");

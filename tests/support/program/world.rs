@@ -29,6 +29,8 @@ pub enum Store {
 /// What can be different from test to test.
 pub struct Setup {
     pub store: Store,
+    /// Where the state is, if that is no server of the world's own.
+    pub store_url: Option<String>,
     /// What the controller takes for the node's password.
     pub password: String,
     /// Seconds; so is the next.
@@ -77,6 +79,7 @@ impl Setup {
             by_way_of: None,
             more_nodes: Vec::new(),
             more_apps: Vec::new(),
+            store_url: None,
             environment: Vec::new(),
         }
     }
@@ -106,9 +109,11 @@ impl Setup {
         let directory = self
             .recordings
             .unwrap_or_else(|| recordings.path().to_owned());
-        let store = redis
-            .as_ref()
-            .map_or_else(|| "memory:".to_owned(), RedisServer::url);
+        let store = self.store_url.unwrap_or_else(|| {
+            redis
+                .as_ref()
+                .map_or_else(|| "memory:".to_owned(), RedisServer::url)
+        });
         let mut config = format!(
             r#"
 [store]
