@@ -174,10 +174,6 @@ async fn channels(
         .filter_map(std::future::ready)
         .collect()
         .await;
-    if !dumps.is_empty() {
-        tell(actor, Work::Dumps(dumps)).await?;
-    }
-
     let channels: Vec<ChannelId> = futures_util::stream::iter(missing)
         .map(|channel| {
             let answer = node.api(Api::Exists(ChannelUuid::from(channel.uuid())));
@@ -188,8 +184,14 @@ async fn channels(
         .filter_map(std::future::ready)
         .collect()
         .await;
+    if dumps.is_empty() && channels.is_empty() {
+        return Ok(());
+    }
+    hear_until_now(node, actor, core).await?;
+    if !dumps.is_empty() {
+        tell(actor, Work::Dumps(dumps)).await?;
+    }
     if !channels.is_empty() {
-        hear_until_now(node, actor, core).await?;
         let vanished = Work::Vanished {
             channels,
             core,

@@ -592,7 +592,8 @@ impl Step<'_> {
             return false;
         };
         if end.conference != at.conference {
-            return false;
+            // Of another life than the one that it left last: an older one, when it is told from before that.
+            return at.sequence <= end.sequence;
         }
         let live_since = self
             .room

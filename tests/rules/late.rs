@@ -180,3 +180,20 @@ fn a_call_that_was_given_up_with_its_node_is_found_again_also_when_it_was_asked_
     world.parks(call(1), Some("demo"));
     world.told(&["call.new 747713001"]);
 }
+
+#[test]
+fn an_older_life_told_again_after_a_later_one_was_left_opens_nothing() {
+    let mut world = World::joined();
+    let first = world.sequence;
+    world.enters(call(1), 1, 2, false);
+    world.leaves(call(1), 1, 2, 0);
+    world.told(&[
+        "left removed (synthesized)",
+        "joined 527121101 muted=true",
+        "left removed",
+    ]);
+    let now = std::mem::replace(&mut world.sequence, first - 1);
+    world.enters(call(1), 1, 1, false);
+    world.sequence = now;
+    world.told(&[]);
+}

@@ -208,6 +208,8 @@ pub enum Step {
 pub enum Mood {
     /// Nothing.
     Calm,
+    /// Events come twice and out of order, and none is lost; no snapshot is taken.
+    Shuffled,
     /// Events suffer, and nothing else does.
     Rough,
     /// Everything may.
@@ -223,9 +225,10 @@ pub struct Schedule {
 impl Schedule {
     pub fn from_seed(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let mood = match rng.weighted(&[1, 3, 6]) {
+        let mood = match rng.weighted(&[1, 2, 2, 5]) {
             0 => Mood::Calm,
-            1 => Mood::Rough,
+            1 => Mood::Shuffled,
+            2 => Mood::Rough,
             _ => Mood::Storm,
         };
         let mut steps = vec![];
@@ -253,12 +256,13 @@ fn create(rng: &mut Rng, slot: usize) -> Wish {
 fn step(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
     let faults = match mood {
         Mood::Calm => [0, 0],
+        Mood::Shuffled => [40, 0],
         Mood::Rough => [12, 0],
         Mood::Storm => [8, 12],
     };
     let step = match rng.weighted(&[40, 42, 30, faults[0], faults[1]]) {
         0 => by_itself(rng),
-        1 if rng.one_in(7) => return looks(rng, mood, steps),
+        1 if mood != Mood::Shuffled && rng.one_in(7) => return looks(rng, mood, steps),
         1 => goes_its_way(rng, mood),
         2 => Step::Ask {
             whom: if mood == Mood::Storm && rng.one_in(5) {
@@ -268,15 +272,20 @@ fn step(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
             },
             wish: wish(rng),
         },
-        3 => event_fault(rng),
+        3 => event_fault(rng, mood),
         _ => return fault(rng, steps),
     };
-    steps.push(step);
+    match step {
+        Step::Look { whom, .. } if mood == Mood::Shuffled => {
+            steps.push(Step::Hear { whom, events: 2 });
+        }
+        step => steps.push(step),
+    }
 }
 
 fn by_itself(rng: &mut Rng) -> Step {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[8, 8, 2, 4, 4, 4, 2, 1, 2, 1, 4, 2, 2]) {
+    match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2]) {
         0 => Step::CallIn {
             ours: !rng.one_in(6),
             answered: !rng.one_in(3),
@@ -367,17 +376,28 @@ fn looks(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
             },
             2 => by_itself(rng),
             _ => match mood {
-                Mood::Calm => Step::Look { whom, late },
-                Mood::Rough => event_fault(rng),
+                Mood::Calm | Mood::Shuffled => Step::Look { whom, late },
+                Mood::Rough => event_fault(rng, mood),
                 Mood::Storm => {
                     if rng.one_in(2) {
                         Step::LookFails
                     } else {
-                        event_fault(rng)
+                        event_fault(rng, mood)
                     }
                 }
             },
         });
+    }
+}
+
+/// Somebody leaves and nobody hears of it, so that a resync wants a second look; it is left to what follows.
+fn suspects(rng: &mut Rng, steps: &mut Vec<Step>) {
+    let whom = Whom::Owner;
+    let hears = Step::Hear { whom, events: 50 };
+    steps.extend([hears, Step::Leave { call: rng.below(8) }]);
+    steps.push(Step::Lose { at: 0, events: 6 });
+    for _ in 0..5 {
+        steps.extend([Step::Look { whom, late: 0 }, hears]);
     }
 }
 
@@ -411,8 +431,16 @@ fn wish(rng: &mut Rng) -> Wish {
     }
 }
 
-fn event_fault(rng: &mut Rng) -> Step {
+fn event_fault(rng: &mut Rng, mood: Mood) -> Step {
     let at = rng.below(12);
+    if mood == Mood::Shuffled {
+        let by = rng.within(1, 6);
+        return if rng.one_in(2) {
+            Step::Double { at, by }
+        } else {
+            Step::Late { at, by }
+        };
+    }
     match rng.below(5) {
         3 => Step::Straggle { at },
         4 => Step::Arrive,
@@ -433,7 +461,7 @@ fn event_fault(rng: &mut Rng) -> Step {
 }
 
 fn fault(rng: &mut Rng, steps: &mut Vec<Step>) {
-    let step = match rng.weighted(&[2, 2, 1, 3, 10, 3, 3, 3, 4, 6]) {
+    let step = match rng.weighted(&[2, 2, 1, 3, 10, 4, 3, 3, 4, 6]) {
         0 => Step::Restart,
         1 => Step::Cut,
         2 => Step::NodeLost,
@@ -451,6 +479,7 @@ fn fault(rng: &mut Rng, steps: &mut Vec<Step>) {
             if rng.one_in(2) {
                 Step::LookFails
             } else {
+                suspects(rng, steps);
                 Step::SecondLookFails
             }
         }

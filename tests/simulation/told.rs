@@ -25,8 +25,8 @@ pub struct Told {
     /// What was asked to be played and is not over.
     pub plays: BTreeMap<String, String>,
     played: BTreeSet<String>,
-    /// How often each call was told to have come into each room.
-    pub came_in: BTreeMap<(String, String), usize>,
+    /// How often each call was told to have come into each room; and how often of these by an event of its own.
+    pub came_in: BTreeMap<(String, String), (usize, usize)>,
 }
 
 impl Told {
@@ -98,7 +98,9 @@ impl Told {
                     self.inside.insert(who.clone(), (stay, muted)).is_none(),
                     "I4: joined twice",
                 )?;
-                *self.came_in.entry(who).or_default() += 1;
+                let (times, heard) = self.came_in.entry(who).or_default();
+                *times += 1;
+                *heard += usize::from(data["synthesized"] != true);
             }
             "conference.member.left" => {
                 ensure(

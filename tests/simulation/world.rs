@@ -51,9 +51,11 @@ enum Phase {
         dumps: Vec<Dump>,
         gone: Vec<ChannelId>,
     },
-    /// Until everything is heard that was told before they were said not to exist.
-    HearsOfThem(Vec<ChannelId>),
-    LetsGoOf(Vec<ChannelId>),
+    /// Until everything is heard that was told before they were asked about.
+    HearsOfThem {
+        dumps: Vec<Dump>,
+        gone: Vec<ChannelId>,
+    },
     AsksWhatPlays,
     AsksForMarks,
 }
@@ -117,6 +119,8 @@ pub struct World {
     commands_up: bool,
     revives: bool,
     second_look_fails: bool,
+    /// It has come to rest, and a snapshot was taken since.
+    looked: bool,
     /// What happened, in words, when somebody wants to read it.
     trace: Option<String>,
 }
@@ -155,6 +159,7 @@ impl World {
             commands_up: true,
             revives: false,
             second_look_fails: false,
+            looked: false,
             trace: traced.then(String::new),
         }
     }
@@ -208,6 +213,14 @@ impl World {
     fn call(&self, n: usize) -> Option<ChannelId> {
         let count = self.node.calls.len();
         (count > 0).then(|| self.node.calls.keys().nth(n % count).copied())?
+    }
+
+    /// One of those that are in a conference.
+    fn member(&self, n: usize) -> Option<ChannelId> {
+        let inside = |call: &&ChannelId| matches!(self.node.calls[*call].place, Place::In(_));
+        let members: Vec<_> = self.node.calls.keys().filter(inside).collect();
+        let count = members.len();
+        (count > 0).then(|| *members[n % count])
     }
 
     fn room(&self, slot: usize) -> Option<RoomId> {
@@ -318,17 +331,22 @@ impl World {
                 self.shared.faults.fired(Fault::Restart);
                 self.node.restart();
                 for side in &mut self.sides {
-                    // The connection breaks; what has arrived is still read.
+                    // The connection breaks. What has arrived is still read, and before anything of the next one.
+                    side.wire.retain(|(_, what)| matches!(what, Wire::News(_)));
                     side.replica.missed = true;
                     side.replica.wants = Some("the event connection is up");
                     side.resync = None;
                 }
             }
             Step::Leave { call }
-            | Step::HangUp { call }
             | Step::MuteKey { call, .. }
             | Step::Hold { call, .. }
-            | Step::Floor { call }
+            | Step::Floor { call } => {
+                if let Some(channel) = self.member(call) {
+                    self.happens_to(channel, step);
+                }
+            }
+            Step::HangUp { call }
             | Step::Answers { call }
             | Step::GoesOn { call }
             | Step::ActionEnds { call, .. } => {
@@ -397,7 +415,7 @@ impl World {
                 let next = match std::mem::replace(&mut resync.phase, Phase::AwaitsFence) {
                     Phase::AwaitsFence => Phase::Lists,
                     Phase::Hears(snapshot) => Phase::Merges(snapshot),
-                    Phase::HearsOfThem(gone) => Phase::LetsGoOf(gone),
+                    Phase::HearsOfThem { dumps, gone } => Phase::TakesIn { dumps, gone },
                     other => other,
                 };
                 if stands {
@@ -913,7 +931,7 @@ impl World {
         let changed = resync.core != self.node.core_id();
         let waits = matches!(
             resync.phase,
-            Phase::AwaitsFence | Phase::Hears(_) | Phase::HearsOfThem(_)
+            Phase::AwaitsFence | Phase::Hears(_) | Phase::HearsOfThem { .. }
         );
         if !waits && (changed || !self.commands_up) {
             return self.look_fails(who);
@@ -978,28 +996,18 @@ impl World {
                     .into_iter()
                     .filter(|channel| !self.node.exists(*channel))
                     .collect();
-                Phase::TakesIn { dumps, gone }
+                (resync.token, _, _) = self.raise_fence(who);
+                Phase::HearsOfThem { dumps, gone }
             }
+            Phase::HearsOfThem { dumps, gone } => Phase::HearsOfThem { dumps, gone },
             Phase::TakesIn { dumps, gone } => {
                 note!(self, "          dumps {dumps:?}, gone {gone:?}");
-                if !dumps.is_empty() && self.apply(who, &[Item::Dumps(dumps)]).is_none() {
-                    return self.resync_failed(who);
-                }
-                if gone.is_empty() {
-                    Phase::AsksWhatPlays
-                } else {
-                    (resync.token, _, _) = self.raise_fence(who);
-                    Phase::HearsOfThem(gone)
-                }
-            }
-            Phase::HearsOfThem(gone) => Phase::HearsOfThem(gone),
-            Phase::LetsGoOf(channels) => {
                 let vanished = Item::Vanished {
-                    channels,
+                    channels: gone,
                     core: resync.core,
                     fence: resync.fence,
                 };
-                if self.apply(who, &[vanished]).is_none() {
+                if self.apply(who, &[Item::Dumps(dumps), vanished]).is_none() {
                     return self.resync_failed(who);
                 }
                 Phase::AsksWhatPlays
@@ -1207,10 +1215,11 @@ impl World {
         self.pass(KEEP_ROUND * 4);
         let owner = self.owner();
         self.settles(owner)?;
-        if self.mood == Mood::Calm {
+        if self.mood == Mood::Calm || self.mood == Mood::Shuffled {
             self.agrees()
                 .map_err(|e| format!("from events alone: {e}"))?;
         }
+        self.looked = true;
         self.resync_failed(owner);
         self.whole_resync(owner)?;
         self.settles(owner)?;
@@ -1309,7 +1318,7 @@ impl World {
         self.agrees_on_rooms(&told)?;
         self.agrees_on_calls(&told)?;
         self.keeps_its_word(&told)?;
-        if self.mood == Mood::Calm {
+        if self.mood == Mood::Calm || self.mood == Mood::Shuffled {
             self.told_each_time(&told)?;
         }
         Ok(())
@@ -1350,7 +1359,10 @@ impl World {
             let facts = belief.room(*id).map(|r| (r.locked(), r.floor()));
             let facts_are = truth.map(|t| (t.locked, t.floor)).unwrap_or_default();
             let facts = facts.unwrap_or_default();
-            same("I1: locked, who has the floor", id, &facts, &facts_are)?;
+            // A lock that is told of before its conference is left to the next snapshot.
+            if self.looked || self.mood == Mood::Calm {
+                same("I1: locked, who has the floor", id, &facts, &facts_are)?;
+            }
             let Some(room) = stored else {
                 continue;
             };
@@ -1490,7 +1502,7 @@ impl World {
         Ok(())
     }
 
-    /// When nothing goes wrong, each time that a call comes into a room is told.
+    /// When nothing goes wrong, each time that a call comes into a room is told; and never one that was not.
     fn told_each_time(&self, told: &Told) -> Checked {
         for ((room, channel), times) in &self.node.came_in {
             let lives = self
@@ -1499,17 +1511,19 @@ impl World {
                 .any(|r| r.id == *room && r.ended == Asked::No && r.kind == Kind::Conference);
             if lives {
                 let session = SessionId::new(node_id(), *channel);
-                let heard = told
-                    .came_in
-                    .get(&(room.to_string(), session.to_string()))
-                    .copied()
-                    .unwrap_or_default();
-                same(
-                    "I3: how often it was told to come in",
-                    &session,
-                    &heard,
-                    times,
-                )?;
+                let key = (room.to_string(), session.to_string());
+                let (told, heard) = told.came_in.get(&key).copied().unwrap_or_default();
+                // Out of order, the end of a stay may be all that is heard of it, and what shows one may be of another.
+                let right = if self.mood == Mood::Calm {
+                    told == *times
+                } else {
+                    heard <= *times
+                };
+                if !right {
+                    return Err(format!(
+                        "I3: {session} came into {room} {times} times, and was told to have {told} times"
+                    ));
+                }
             }
         }
         Ok(())
