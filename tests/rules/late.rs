@@ -197,3 +197,18 @@ fn an_older_life_told_again_after_a_later_one_was_left_opens_nothing() {
     world.sequence = now;
     world.told(&[]);
 }
+
+#[test]
+fn a_leave_from_before_the_call_was_parked_does_not_end_the_join_that_came_after() {
+    let mut world = World::with_room_and_call();
+    let parked = world.sequence;
+    world.join(call(1), room(1)).unwrap();
+    let now = std::mem::replace(&mut world.sequence, parked - 2);
+    world.leaves(call(1), 1, 1, 0);
+    world.sequence = now;
+    world.told(&[]);
+    world.enters(call(1), 1, 1, false);
+    world.told(&["joined 527121101 muted=true [c-1]"]);
+    let place = world.belief.session(call(1)).unwrap().place().clone();
+    assert_eq!(place, Place::InRoom(room(1)));
+}

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, MemberId, RoomId, SessionId};
 use crate::room::{EventStamp, LeftReason, PlayInput, RecordInput, RoomInput, Unplayed, Who};
-use crate::session::{Direction, SessionInput, SessionState};
+use crate::session::{Direction, Place, SessionInput, SessionState};
 use crate::store::EntityId;
 use crate::time::Timestamp;
 
@@ -141,6 +141,16 @@ impl Belief {
             return;
         }
         let session = |channel| SessionId::new(room.node(), channel);
+        // A call that is on its way into the room since it was last heard of cannot have left it before.
+        if let ConferenceChange::Removed { channel, .. } = change
+            && let Some(call) = self.sessions.get(&session(channel))
+            && matches!(call.place(), Place::Joining(_) | Place::Acting(Some(_)))
+            && call.place().room() == Some(room)
+            && call.is_elsewhere_since(room, at.sequence)
+        {
+            cx.out.ignored += 1;
+            return;
+        }
         let input = match change {
             ConferenceChange::Created => RoomInput::ConferenceStarted(at),
             ConferenceChange::Destroyed => RoomInput::ConferenceEnded(at),
