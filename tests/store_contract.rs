@@ -22,6 +22,7 @@ use roomkeeper::ids::{
 use roomkeeper::store::apps::AppsWrite;
 use roomkeeper::store::deliveries::{
     Backlog, ClaimedDelivery, DEAD_LIMIT, DeliveryResult, NewDelivery, OutboxCursor, QueueLimits,
+    Share,
 };
 use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use roomkeeper::store::memory::MemoryStore;
@@ -249,7 +250,7 @@ impl Subject {
 
     async fn claim(&self, visibility: Duration) -> Vec<ClaimedDelivery> {
         self.store
-            .claim_deliveries(node(), visibility, 100)
+            .claim_deliveries(node(), visibility, Share::all(100))
             .await
             .unwrap()
     }
@@ -1413,7 +1414,11 @@ async fn queues_do_not_wait_for_each_other(s: Subject) {
     )
     .await;
     assert_eq!(s.backlog().await.queues, 4);
-    let two = s.store.claim_deliveries(node(), LONG, 2).await.unwrap();
+    let two = s
+        .store
+        .claim_deliveries(node(), LONG, Share::all(2))
+        .await
+        .unwrap();
     assert_eq!(two.len(), 2);
     let rest = s.claim(LONG).await;
     assert_eq!(rest.len(), 2);
@@ -1427,7 +1432,7 @@ async fn queues_do_not_wait_for_each_other(s: Subject) {
     assert!(s.finish(&rest[0], DeliveryResult::Delivered).await);
     assert_eq!(
         s.store
-            .claim_deliveries(other_node(), LONG, 9)
+            .claim_deliveries(other_node(), LONG, Share::all(9))
             .await
             .unwrap(),
         []
@@ -1594,7 +1599,11 @@ async fn the_dead_are_bounded(s: Subject) {
     let count = usize::try_from(DEAD_LIMIT).unwrap() + 2;
     let messages = (1..=count).map(|n| message(u128::try_from(n).unwrap(), 1));
     s.queue(&[endpoint(1)], messages.collect()).await;
-    let claims = s.store.claim_deliveries(node(), LONG, count).await.unwrap();
+    let claims = s
+        .store
+        .claim_deliveries(node(), LONG, Share::all(count))
+        .await
+        .unwrap();
     assert_eq!(claims.len(), count);
     stream::iter(&claims)
         .for_each_concurrent(200, async |claim| {
@@ -1974,6 +1983,7 @@ contract! {
     the_log_is_read_in_pages_the_latest_first,
     the_last_attempts_are_kept,
     what_is_held_is_dead_and_claimed_by_nobody,
+    a_receiver_has_its_share_and_the_others_theirs,
     what_is_enqueued_twice_is_sent_once,
     what_is_sent_again_waits_for_nobody_and_begins_anew,
     what_waits_for_its_next_attempt_is_due_at_once_when_asked_for,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use roomkeeper::ids::{AppId, MemberId};
-use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, QueueLimits};
+use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, QueueLimits, Share};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
     CommitOutcome, LeaseOutcome, Life, ListOf, Listing, NameOutcome, OpenError, Store, StoreError,
@@ -403,7 +403,10 @@ async fn what_is_over_leaves_nothing_behind() {
         DeliveryResult::Delivered,
         DeliveryResult::Delivered,
     ] {
-        let claims = store.claim_deliveries(node(), LONG, 1).await.unwrap();
+        let claims = store
+            .claim_deliveries(node(), LONG, Share::all(1))
+            .await
+            .unwrap();
         let finish = store.finish_delivery(node(), &claims[0], result, None);
         assert!(finish.await.unwrap().is_some());
     }

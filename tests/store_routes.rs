@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use roomkeeper::ids::{AppId, EndpointId, MemberId};
-use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery};
+use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, Share};
 use roomkeeper::store::redis::RedisStore;
 use roomkeeper::store::{
     Commit, CommitOutcome, LeaseOutcome, ListOf, Listing, Message, Scope, Store, StoreError,
@@ -298,7 +298,10 @@ async fn deliver(store: &RedisStore, endpoint: &EndpointId) -> Result<Vec<Messag
             .await?;
     }
     let mut delivered = Vec::new();
-    for claim in store.claim_deliveries(node(), LONG, 100).await? {
+    for claim in store
+        .claim_deliveries(node(), LONG, Share::all(100))
+        .await?
+    {
         // What has been delivered is said until it is understood.
         loop {
             match store
@@ -487,7 +490,10 @@ async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
             .unwrap()
     );
     // One has failed before, the other has been claimed: all that claiming is said to touch is there.
-    let claims = store.claim_deliveries(node(), LONG, 9).await.unwrap();
+    let claims = store
+        .claim_deliveries(node(), LONG, Share::all(9))
+        .await
+        .unwrap();
     assert_eq!(claims.len(), 2);
     let after = Duration::ZERO;
     let retry = DeliveryResult::Retry { after };
@@ -502,11 +508,14 @@ async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
     let queues = format!("{}*", keys::queue_prefix(node()));
     assert_eq!(cluster.nodes[from].keys(&queues).await.len(), 2);
     let before = errors(&cluster.nodes[to], "TRYAGAIN").await;
-    assert_unavailable(store.claim_deliveries(node(), LONG, 9).await);
+    assert_unavailable(store.claim_deliveries(node(), LONG, Share::all(9)).await);
     assert!(errors(&cluster.nodes[to], "TRYAGAIN").await > before);
     while moving.one_key().await {}
     moving.finish().await;
-    let again = store.claim_deliveries(node(), LONG, 9).await.unwrap();
+    let again = store
+        .claim_deliveries(node(), LONG, Share::all(9))
+        .await
+        .unwrap();
     assert_eq!(again.len(), 1, "it is still there");
     assert_eq!(again[0].message, claims[0].message);
     for claim in [&again[0], &claims[1]] {

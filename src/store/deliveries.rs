@@ -115,6 +115,35 @@ pub struct ClaimedDelivery {
     pub token: Uuid,
 }
 
+/// How many deliveries are claimed at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Share<'a> {
+    /// All together.
+    pub total: usize,
+    /// Of one receiver, with those of it that are under way: one that hangs must not have all.
+    pub each: usize,
+    /// How many are under way, by receiver.
+    pub under_way: &'a [(EndpointId, usize)],
+}
+
+impl Share<'static> {
+    /// So many, whoever they are for.
+    pub const fn all(total: usize) -> Self {
+        Self {
+            total,
+            each: usize::MAX,
+            under_way: &[],
+        }
+    }
+}
+
+/// How many due queues are looked at for those whose receivers have not their share yet. When all of so many have it,
+/// they are due again after [`DEFERRED`], and others get a look.
+pub const LOOKED_AT: usize = 1_000;
+
+/// See [`LOOKED_AT`].
+pub const DEFERRED: Duration = Duration::from_secs(1);
+
 /// What came of a claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeliveryResult {
@@ -279,13 +308,13 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
     /// is.
     async fn enqueue(&self, node: NodeId, delivery: &NewDelivery) -> Result<(), StoreError>;
 
-    /// Claims up to `limit` heads of queues that are due, each for `visibility` on the store's clock: not finished by
+    /// Claims heads of queues that are due, within this share, each for `visibility` on the store's clock: not finished by
     /// then, it is claimable again, by whom ever, as the same message.
     async fn claim_deliveries(
         &self,
         node: NodeId,
         visibility: Duration,
-        limit: usize,
+        share: Share<'_>,
     ) -> Result<Vec<ClaimedDelivery>, StoreError>;
 
     /// Ends a claim, and notes the attempt if there was one. `None`, and nothing changed, when the claim was no longer

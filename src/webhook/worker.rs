@@ -8,11 +8,12 @@
 //! under way go on meanwhile.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -21,9 +22,9 @@ use super::endpoint::{Disabling, Endpoint, Endpoints};
 use super::pressure::Pressure;
 use super::schedule::{Attempt, DISABLED_AFTER, Schedule};
 use super::sender::{Report, Sender};
-use crate::ids::{AppId, NodeId};
+use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::deliveries::{
-    Attempted, ClaimedDelivery, DeliveryResult, EndpointHealth, Finished, NewDelivery,
+    Attempted, ClaimedDelivery, DeliveryResult, EndpointHealth, Finished, NewDelivery, Share,
 };
 use crate::store::{Message, Store, StoreError};
 use crate::telemetry;
@@ -34,6 +35,8 @@ use crate::time::Timestamp;
 pub struct Settings {
     /// Attempts at the same time. Each holds a body and a socket.
     pub concurrency: usize,
+    /// Attempts at the same time at one receiver: one that hangs must not hold up the others.
+    pub each: usize,
     /// Messages handed over in one step.
     pub batch: usize,
     /// The longest time between two looks at the store.
@@ -49,7 +52,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            concurrency: 64,
+            concurrency: 128,
+            each: 32,
             batch: 256,
             idle: Duration::from_secs(1),
             margin: Duration::from_secs(10),
@@ -66,6 +70,9 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 /// Between two looks when the store says that something is due and yet gives nothing out.
 const SHORTEST: Duration = Duration::from_millis(5);
 
+/// The same while a receiver has its share of the attempts.
+const SHARE_LOOK: Duration = Duration::from_millis(100);
+
 /// How often the depths of the queues are measured.
 const MEASURE: Duration = Duration::from_secs(5);
 
@@ -80,6 +87,61 @@ const UNKNOWN_APP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the end of an attempt is written, before the message is left to be sent again.
 const FINISH_ATTEMPTS: u32 = 4;
+
+/// The attempts that are under way, and whose they are.
+#[derive(Default)]
+struct InFlight {
+    tasks: JoinSet<()>,
+    receivers: HashMap<task::Id, EndpointId>,
+}
+
+impl InFlight {
+    fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    fn spawn(&mut self, endpoint: EndpointId, attempt: impl Future<Output = ()> + Send + 'static) {
+        let id = self.tasks.spawn(attempt).id();
+        self.receivers.insert(id, endpoint);
+    }
+
+    /// The next that ends; `None` when none is under way.
+    async fn next(&mut self) -> Option<Result<(), task::JoinError>> {
+        let done = self.tasks.join_next_with_id().await?;
+        Some(self.forget(done))
+    }
+
+    /// One that has ended.
+    fn ended(&mut self) -> Option<Result<(), task::JoinError>> {
+        let done = self.tasks.try_join_next_with_id()?;
+        Some(self.forget(done))
+    }
+
+    fn forget(
+        &mut self,
+        done: Result<(task::Id, ()), task::JoinError>,
+    ) -> Result<(), task::JoinError> {
+        let id = match &done {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        self.receivers.remove(&id);
+        done.map(|_| ())
+    }
+
+    fn by_receiver(&self) -> Vec<(EndpointId, usize)> {
+        let mut counts: HashMap<&EndpointId, usize> = HashMap::new();
+        for endpoint in self.receivers.values() {
+            *counts.entry(endpoint).or_default() += 1;
+        }
+        let count = |(endpoint, count): (&EndpointId, usize)| (endpoint.clone(), count);
+        counts.into_iter().map(count).collect()
+    }
+
+    fn has_full_share(&self, each: usize) -> bool {
+        self.by_receiver().iter().any(|(_, count)| *count >= each)
+    }
+}
 
 /// What the workers of all nodes share.
 #[derive(Clone, Debug)]
@@ -126,7 +188,7 @@ impl Worker {
     /// Delivers until `stop`, then lets the attempts under way finish. Whoever commits for this node calls
     /// `wake.notify_one()`. Dropped, it leaves what was under way to be claimed again.
     pub async fn run(self, wake: Arc<Notify>, stop: CancellationToken) {
-        let mut in_flight = JoinSet::new();
+        let mut in_flight = InFlight::default();
         let mut look_at_outbox = true;
         let mut strangers = HashMap::new();
         let mut failures: u32 = 0;
@@ -160,18 +222,18 @@ impl Worker {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = wake.notified(), if calm => look_at_outbox = true,
-                Some(done) = in_flight.join_next(), if calm => {
+                Some(done) = in_flight.next(), if calm => {
                     self.ended(done);
                     look_at_outbox = false;
                 }
                 () = sleep(wait) => look_at_outbox = true,
             }
-            while let Some(done) = in_flight.try_join_next() {
+            while let Some(done) = in_flight.ended() {
                 self.ended(done);
             }
         }
         let finish = async {
-            while let Some(done) = in_flight.join_next().await {
+            while let Some(done) = in_flight.next().await {
                 self.ended(done);
             }
         };
@@ -189,7 +251,7 @@ impl Worker {
     /// One look at the store. Says how long until the next.
     async fn round(
         &self,
-        in_flight: &mut JoinSet<()>,
+        in_flight: &mut InFlight,
         look_at_outbox: bool,
         measure: bool,
         strangers: &mut HashMap<AppId, Instant>,
@@ -204,16 +266,28 @@ impl Worker {
         let free = self.settings.concurrency.saturating_sub(in_flight.len());
         if free > 0 {
             let visibility = self.sender.limits().request + self.settings.margin;
+            let under_way = in_flight.by_receiver();
+            let share = Share {
+                total: free,
+                each: self.settings.each,
+                under_way: &under_way,
+            };
             let claims = self
                 .store
-                .claim_deliveries(self.node, visibility, free)
+                .claim_deliveries(self.node, visibility, share)
                 .await?;
             let all_taken = claims.len() < free;
             for claim in claims {
-                in_flight.spawn(self.clone().deliver(claim));
+                let endpoint = claim.endpoint.clone();
+                in_flight.spawn(endpoint, self.clone().deliver(claim));
             }
             if all_taken && let Some(next) = self.store.next_delivery(self.node).await? {
-                wait = wait.min(next.max(SHORTEST));
+                // What is due and was not given is for a receiver that has its share: the end of an attempt wakes.
+                let shortest = match in_flight.has_full_share(self.settings.each) {
+                    true => SHARE_LOOK,
+                    false => SHORTEST,
+                };
+                wait = wait.min(next.max(shortest));
             }
         }
         metrics::gauge!(telemetry::WEBHOOK_IN_FLIGHT, "node" => self.node.to_string())

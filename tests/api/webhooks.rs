@@ -6,7 +6,7 @@ use std::time::Duration;
 use roomkeeper::ids::EndpointId;
 use roomkeeper::store::Store;
 use roomkeeper::store::deliveries::{
-    Attempted, Deliveries, DeliveryResult, DeliveryStatus, NewDelivery,
+    Attempted, Deliveries, DeliveryResult, DeliveryStatus, NewDelivery, Share,
 };
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::time::Timestamp;
@@ -56,7 +56,11 @@ fn with_configured() -> (World, String) {
 /// Carries out what waits for receivers on the first node, with this answer.
 async fn attempt(world: &World, result: DeliveryResult, status: u16) -> usize {
     let node = node_id(NODES[0]);
-    let claims = world.store.claim_deliveries(node, HOUR, 100).await.unwrap();
+    let claims = world
+        .store
+        .claim_deliveries(node, HOUR, Share::all(100))
+        .await
+        .unwrap();
     for claim in &claims {
         let attempt = Attempted {
             at: 1_778_070_896_672_025,
@@ -354,7 +358,11 @@ async fn the_log_of_all_nodes_is_one_in_pages() {
     let template = {
         world.post_empty(&format!("{PATH}/{id}/test")).await;
         let node = node_id(NODES[0]);
-        let claims = world.store.claim_deliveries(node, HOUR, 1).await.unwrap();
+        let claims = world
+            .store
+            .claim_deliveries(node, HOUR, Share::all(1))
+            .await
+            .unwrap();
         let finish = world
             .store
             .finish_delivery(node, &claims[0], DeliveryResult::Forgotten, None);

@@ -2,7 +2,8 @@
 
 use super::*;
 use roomkeeper::store::deliveries::{
-    ATTEMPTS_KEPT, Attempted, Delivery, DeliveryStatus, EndpointHealth, QueueLimits, log_position,
+    ATTEMPTS_KEPT, Attempted, DEFERRED, Delivery, DeliveryStatus, EndpointHealth, LOOKED_AT,
+    QueueLimits, log_position,
 };
 
 const PENDING: DeliveryStatus = DeliveryStatus::Pending;
@@ -391,4 +392,33 @@ pub async fn a_receiver_is_written_from_the_version_it_was_decided_on(s: Subject
     );
     let all = s.store.read_apps(None).await.unwrap().unwrap();
     assert_eq!((all.version, all.endpoints.len()), (3, 1));
+}
+
+pub async fn a_receiver_has_its_share_and_the_others_theirs(s: Subject) {
+    // More of the first than are looked at in one go.
+    let many = u128::try_from(LOOKED_AT).unwrap() + 100;
+    s.queue(&[endpoint(1)], (1..=many).map(|n| message(n, 1)).collect())
+        .await;
+    s.queue(&[endpoint(2)], vec![message(1, 1), message(2, 1)])
+        .await;
+    let claim = async |under_way: &[(EndpointId, usize)]| {
+        let share = Share {
+            total: 10,
+            each: 4,
+            under_way,
+        };
+        let claims = s.store.claim_deliveries(node(), LONG, share).await.unwrap();
+        claims
+            .into_iter()
+            .map(|claim| claim.endpoint)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(claim(&[]).await, vec![endpoint(1); 4]);
+    // It has them all: what of it was looked at is put off, and the second comes to be looked at.
+    let full = [(endpoint(1), 4)];
+    assert_eq!(claim(&full).await, []);
+    assert_eq!(claim(&full).await, vec![endpoint(2); 2]);
+    s.pass(DEFERRED).await;
+    let three = [(endpoint(1), 3), (endpoint(2), 2)];
+    assert_eq!(claim(&three).await, [endpoint(1)]);
 }

@@ -14,7 +14,7 @@ macro_rules! store_behind {
             use $root::store::deliveries::{
                 Attempted, Backlog, ClaimedDelivery, Deliveries, Delivery, DeliveryResult,
                 DeliveryStatus, EndpointHealth, Finished, NewDelivery, OutboxBatch, OutboxCursor,
-                Recovered,
+                Recovered, Share,
             };
             use $root::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
             use $root::store::{
@@ -53,7 +53,7 @@ macro_rules! store_behind {
                 read_outbox(node: NodeId, limit: usize) -> OutboxBatch;
                 fan_out(node: NodeId, from: &OutboxCursor, to: &OutboxCursor, deliveries: &[NewDelivery]) -> bool;
                 enqueue(node: NodeId, delivery: &NewDelivery) -> ();
-                claim_deliveries(node: NodeId, visibility: Duration, limit: usize) -> Vec<ClaimedDelivery>;
+                claim_deliveries(node: NodeId, visibility: Duration, share: Share<'_>) -> Vec<ClaimedDelivery>;
                 finish_delivery(node: NodeId, claim: &ClaimedDelivery, result: DeliveryResult, attempt: Option<&Attempted>) -> Option<Finished>;
                 next_delivery(node: NodeId) -> Option<Duration>;
                 backlog(node: NodeId) -> Backlog;

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::MemoryStore;
 use crate::ids::{EndpointId, NodeId};
 use crate::store::deliveries::{
-    ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DELIVERED_KEPT, Deliveries,
-    Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished, NewDelivery, OutboxBatch,
-    OutboxCursor, QueueLimits, Recovered,
+    ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DEFERRED, DELIVERED_KEPT,
+    Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished, LOOKED_AT,
+    NewDelivery, OutboxBatch, OutboxCursor, QueueLimits, Recovered, Share,
 };
 use crate::store::{Message, Scope, StoreError};
 use crate::telemetry::{WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
@@ -213,16 +213,30 @@ impl Queues {
         Ok(true)
     }
 
-    fn claim(&mut self, visibility: Duration, limit: usize, now: Duration) -> Vec<ClaimedDelivery> {
+    fn claim(
+        &mut self,
+        visibility: Duration,
+        share: Share<'_>,
+        now: Duration,
+    ) -> Vec<ClaimedDelivery> {
         let due: Vec<_> = self
             .ready
             .iter()
             .take_while(|(due, _)| *due <= now)
-            .take(limit)
+            .take(LOOKED_AT.max(share.total))
             .cloned()
             .collect();
-        let mut claims = Vec::with_capacity(due.len());
+        let mut has: HashMap<EndpointId, usize> = share.under_way.iter().cloned().collect();
+        let (mut claims, mut passed) = (Vec::new(), Vec::new());
         for place in due {
+            if claims.len() >= share.total {
+                break;
+            }
+            let endpoint = &place.1.0;
+            if has.get(endpoint).is_some_and(|n| *n >= share.each) {
+                passed.push(place);
+                continue;
+            }
             let Some(queue) = self.queues.get_mut(&place.1) else {
                 continue;
             };
@@ -236,6 +250,7 @@ impl Queues {
                 self.ready.remove(&place);
                 continue;
             };
+            *has.entry(endpoint.clone()).or_default() += 1;
             let token = Uuid::new_v4();
             queue.token = Some(token);
             queue.due = now.saturating_add(visibility);
@@ -252,6 +267,15 @@ impl Queues {
                 parked: place.1.2.is_some(),
                 token,
             });
+        }
+        if passed.len() >= LOOKED_AT {
+            for place in passed {
+                if let Some(queue) = self.queues.get_mut(&place.1) {
+                    queue.due = now.saturating_add(DEFERRED);
+                    self.ready.remove(&place);
+                    self.ready.insert((queue.due, place.1));
+                }
+            }
         }
         claims
     }
@@ -496,10 +520,10 @@ impl Deliveries for MemoryStore {
         &self,
         node: NodeId,
         visibility: Duration,
-        limit: usize,
+        share: Share<'_>,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         let now = self.now();
-        Ok(self.lock().node(node).queues.claim(visibility, limit, now))
+        Ok(self.lock().node(node).queues.claim(visibility, share, now))
     }
 
     async fn finish_delivery(

@@ -13,9 +13,9 @@ use super::{
 };
 use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::deliveries::{
-    ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DELIVERED_KEPT, Deliveries,
-    Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished, NewDelivery, OutboxBatch,
-    OutboxCursor, Recovered,
+    ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DEFERRED, DELIVERED_KEPT,
+    Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished, LOOKED_AT,
+    NewDelivery, OutboxBatch, OutboxCursor, Recovered, Share,
 };
 use crate::store::{Message, StoreError, keys};
 use crate::telemetry::{WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
@@ -212,7 +212,7 @@ impl Deliveries for RedisStore {
         &self,
         node: NodeId,
         visibility: Duration,
-        limit: usize,
+        share: Share<'_>,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         let key = keys::ready(node);
         // One for all: a claim is proved by its queue and its token.
@@ -225,8 +225,15 @@ impl Deliveries for RedisStore {
                     .arg(keys::failed(node))
                     .arg(keys::node_prefix(node))
                     .arg(millis(visibility))
-                    .arg(limit)
-                    .arg(token.to_string());
+                    .arg(share.total)
+                    .arg(token.to_string())
+                    // A double holds it, and nobody has so many.
+                    .arg(share.each.min(1 << 40))
+                    .arg(LOOKED_AT)
+                    .arg(millis(DEFERRED));
+                for (endpoint, count) in share.under_way {
+                    command.arg(endpoint.as_str()).arg(count);
+                }
             })
             .await?;
         let (rows, _) = answer.as_chunks::<4>();

@@ -565,7 +565,7 @@ async fn a_stop_lets_what_is_under_way_finish_and_starts_nothing() {
     // The first is delivered: what is claimed next is the second, at once and for the first time.
     let next = bench
         .store
-        .claim_deliveries(node(), HOUR, 10)
+        .claim_deliveries(node(), HOUR, Share::all(10))
         .await
         .unwrap();
     assert_eq!(next.len(), 1);
