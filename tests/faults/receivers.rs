@@ -18,6 +18,7 @@ use crate::support::process;
 
 rows![
     21 receivers_that_fail_hang_drip_or_flood,
+    21 many_rooms_wait_for_a_receiver_that_hangs,
     22 worker_killed_between_post_and_acknowledgement,
     23 receiver_at_a_private_address,
 ];
@@ -210,6 +211,39 @@ async fn receivers_that_fail_hang_drip_or_flood(stage: &Stage) -> Report {
         .report(
             asked.join(", "),
             format!("a good receiver had {told} messages, the slowest after {slowest:.1?}; {grown} MiB grown ({flooded} MiB were sent at it); I3"),
+            None,
+        )
+        .await
+}
+
+async fn many_rooms_wait_for_a_receiver_that_hangs(stage: &Stage) -> Report {
+    let mut scene = stage.scene(Setup::on(Store::Redis)).await;
+    let hangs = Rude::start(Manner::Hangs).await;
+    let url = hangs.url();
+    let beside = scene.world.replica(|config| also(config, &url), Vec::new());
+    let mut old = std::mem::replace(&mut scene.world.controller, beside);
+    old.terminate();
+    old.ended(poll::PATIENCE).await;
+    scene.world.controller.until_synced().await;
+    // More than there are attempts at a time: each room is a queue of its own, and its head hangs for 10 s.
+    for _ in 0..stage.pick(100, 300) {
+        scene
+            .world
+            .room(&format!("r{}", uuid::Uuid::new_v4().simple()))
+            .await;
+    }
+    let hanging = hangs.asked();
+    let unmutes = async || scene.somebody_says("unmute").await;
+    let took = scene.next("conference.member.unmuted", unmutes).await;
+    let limit = stage.pick(Duration::from_secs(4), Duration::from_secs(2));
+    assert!(
+        took < limit,
+        "with {hanging} attempts hanging, the good receiver waited {took:?}"
+    );
+    scene
+        .report_quietly(
+            format!("attempts that hang: {hanging}"),
+            format!("the good receiver had its message after {took:.1?}; I3"),
             None,
         )
         .await
