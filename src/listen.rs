@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use futures_util::FutureExt;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -28,9 +27,6 @@ const REST: Duration = Duration::from_millis(100);
 /// How long a connection that is new when we stop has to say what it asks for: who made it could not know, and is
 /// answered, not hung up on.
 const FIRST_WORD: Duration = Duration::from_millis(250);
-
-/// So many are let in when we stop: as many as the system keeps waiting. Others go on coming.
-const LATE: usize = 1_024;
 
 /// What clients may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,30 +65,7 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(limits.connections));
     let open = metrics::gauge!(names::HTTP_CONNECTIONS, "listener" => name);
     let connections = TaskTracker::new();
-    let mut late = LATE;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            // Who has connected already is let in yet.
-            () = stop.cancelled() => match accept(&listener, &places).now_or_never() {
-                Some(accepted) if late > 0 => {
-                    late -= 1;
-                    accepted
-                }
-                Some(_) | None => break,
-            },
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let (stream, place) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(listener = name, %error, "a connection could not be accepted");
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = tokio::time::sleep(REST) => continue,
-                }
-            }
-        };
+    let begin = |stream: TcpStream, place: OwnedSemaphorePermit| {
         let service = TowerToHyperService::new(routes.clone());
         let heard = CancellationToken::new();
         let stream = Listened {
@@ -124,9 +97,39 @@ pub async fn serve(
             open.decrement(1.0);
             drop(place);
         });
+    };
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(listener = name, %error, "a connection could not be accepted");
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(REST) => continue,
+                }
+            }
+        };
+        begin(stream, place);
     }
-    // Nobody else connects.
-    drop(listener);
+    // Nobody else connects; but who has already is let in. Who that is the system knows, and the runtime not yet.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok((stream, _)) = listener.accept()
+            && let Ok(place) = Arc::clone(&places).try_acquire_owned()
+        {
+            let ready = stream.set_nonblocking(true).and_then(|()| {
+                stream.set_nodelay(true)?;
+                TcpStream::from_std(stream)
+            });
+            // One that is gone again does not need us.
+            if let Ok(stream) = ready {
+                begin(stream, place);
+            }
+        }
+    }
     connections.close();
     connections.wait().await;
 }

@@ -408,6 +408,8 @@ async fn event_storm(stage: &Stage) -> Report {
     let switch = Switch::Sim(SimNode::start(config).await.unwrap());
     let mut setup = Setup::on(Store::Redis);
     setup.by_way_of = Some(switch.address());
+    // A storm takes all that the machine has, the time to renew a short lease as well.
+    setup.lease_ttl = 10;
     let scene = stage.scene_on(switch, setup).await;
     let world = &scene.world;
     let (controller, sim) = (&world.controller, world.switch.sim());

@@ -175,7 +175,7 @@ async fn receivers_that_fail_hang_drip_or_flood(stage: &Stage) -> Report {
             told += 1;
         }
         // A room of its own is a queue of its own at each receiver. As many as there are attempts at a time are not made.
-        if begun.elapsed() >= Duration::from_secs(rooms) {
+        if begun.elapsed() >= Duration::from_secs(rooms * stage.pick(1, 4)) {
             rooms += 1;
             let room = scene
                 .world
