@@ -11,6 +11,7 @@ mod lease;
 mod paced;
 mod panics;
 mod quarantine;
+mod replicas;
 mod tampered;
 mod timeout;
 mod world;
