@@ -831,3 +831,58 @@ fn a_record_that_is_not_ours_is_an_error_and_names_itself() {
     let error = decode_room(room(1), &record).unwrap_err().to_string();
     assert!(error.contains(&room(1).to_string()), "{error}");
 }
+
+/// Each field can be read, and no room and no call can be so.
+#[test]
+fn a_record_whose_fields_contradict_each_other_is_an_error() {
+    let registration =
+        r#"{"app":"demo","name":"","origin":"gateway","created":1,"kind":"conference"}"#;
+    let who = r#""id":"aaaa0000-0000-8100-8000-00052040f50c","from":"5","did":"7","speak":true,"hear":true,"hold":false,"at":1,"since":1"#;
+    let channel = call(1).channel().to_string();
+    let read = |run: &str, play: &str, member: &str| {
+        let head = [("reg", registration), ("run", run), ("play", play)];
+        let parts = [(channel.clone(), format!("{{{member},{who}}}"))];
+        let record = Record {
+            version: Version(1),
+            head: head.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+            parts: parts.into_iter().filter(|_| !member.is_empty()).collect(),
+        };
+        decode_room(room(1), &record)
+    };
+    let (run, play) = (
+        r#"{"status":"progressing","present":0,"seq":1}"#,
+        r#"{"vol":0}"#,
+    );
+    assert!(read(run, play, "").is_ok());
+    assert!(read(run, play, r#""status":"joining","until":9"#).is_ok());
+    for (run, play, member) in [
+        (run, play, r#""status":"joined""#),
+        (r#"{"status":"terminated","present":0,"seq":1}"#, play, ""),
+        (run, r#"{"vol":0,"paused":true}"#, ""),
+    ] {
+        let error = read(run, play, member).unwrap_err();
+        assert!(!error.is_retryable(), "{run} {play} {member}: {error}");
+    }
+
+    let read = |more: &str| {
+        let core = core();
+        let text = format!(
+            r#"{{"app":"demo","core":"{core}","from":"5","did":"7","inbound":true,"created":1,"at":1{more}}}"#
+        );
+        let record = Record {
+            version: Version(1),
+            head: vec![("call".to_owned(), text)],
+            parts: Vec::new(),
+        };
+        decode_session(call(1), &record)
+    };
+    assert!(read(r#","place":"parked","seq":1"#).is_ok());
+    for more in [
+        r#","place":"parked","seq":0"#,
+        r#","place":"acting","seq":1"#,
+        r#","place":"ringing","answered":5,"seq":1"#,
+        r#","place":"in_room","room":"zzzzz-room-00000000-0000-0000-0000-000000000001","seq":1"#,
+    ] {
+        assert!(read(more).is_err(), "{more}");
+    }
+}

@@ -238,28 +238,24 @@ impl Playback {
         self.opening.map(|o| o.deadline)
     }
 
-    pub(super) fn check_invariants(&self) {
+    pub(super) fn soundness(&self) -> Result<(), String> {
         for op in &self.operations {
-            assert!(
-                op.files.iter().any(|f| !f.state.is_over()),
-                "{} is over and still there",
-                op.id
-            );
+            if op.files.iter().all(|f| f.state.is_over()) {
+                return Err(format!("{} is over and still there", op.id));
+            }
             for (index, file) in op.files.iter().enumerate() {
                 let is_it = self.opening.is_some_and(|o| {
                     o.file.operation == op.id && usize::from(o.file.index) == index
                 });
-                assert_eq!(
-                    is_it,
-                    file.state == FileState::Opening,
-                    "file {index} of {} is being opened, or not",
-                    op.id
-                );
+                if is_it != (file.state == FileState::Opening) {
+                    return Err(format!("file {index} of {} is being opened, or not", op.id));
+                }
             }
         }
-        if self.paused {
-            assert!(self.head().is_some(), "nothing plays and it is paused");
+        if self.paused && self.head().is_none() {
+            return Err("nothing plays and it is paused".to_owned());
         }
+        Ok(())
     }
 
     fn ready(&self) -> impl Iterator<Item = (FileId, i8)> {

@@ -560,83 +560,75 @@ impl RoomState {
         self.changes.members.insert(who);
     }
 
-    /// Everything that must be true of a room between two inputs. Panics on a mistake of ours; called after every
-    /// transition in builds with debug assertions.
+    /// Panics when a room is not sound: a mistake of ours. Called after every transition in builds with debug assertions.
     pub fn check_invariants(&self) {
-        assert_eq!(
-            self.present,
-            self.members.values().filter(|m| m.stay.is_some()).count(),
-            "present is not the number of stays in {}",
-            self.id
-        );
+        if let Err(flaw) = self.soundness() {
+            panic!("{}: {flaw}", self.id);
+        }
+    }
+
+    /// Everything that must be true of a room between two inputs, and when it is read.
+    pub(crate) fn soundness(&self) -> Result<(), String> {
+        let ensure = |holds: bool, flaw: &str| if holds { Ok(()) } else { Err(flaw.to_owned()) };
+        let stays = self.members.values().filter(|m| m.stay.is_some()).count();
+        ensure(
+            self.present == stays,
+            "present is not the number of its stays",
+        )?;
         let deadlines: BTreeSet<_> = self
             .members
             .iter()
             .filter_map(|(who, m)| m.deadline().map(|at| (at, *who)))
             .collect();
-        assert_eq!(self.deadlines, deadlines, "deadlines of {}", self.id);
+        ensure(
+            self.deadlines == deadlines,
+            "its deadlines are not those of its members",
+        )?;
         for (who, member) in &self.members {
-            assert_eq!(
-                who.node(),
-                self.id.node(),
-                "a member of another node in {}",
-                self.id
-            );
+            let of_member = |flaw: &str| format!("its member {who} {flaw}");
+            if who.node() != self.id.node() {
+                return Err(of_member("is of another node"));
+            }
             let joining = matches!(member.status, MemberStatus::Joining { .. });
-            assert_eq!(
-                joining,
-                member.stay.is_none(),
-                "{who} in {} is joining and has a stay, or neither",
-                self.id
-            );
-            if let Some(stay) = member.stay {
-                assert!(
-                    self.lives
-                        .iter()
-                        .any(|c| c.id == stay.conference && c.core == stay.core),
-                    "{who} in {} is in a conference that is over",
-                    self.id
-                );
+            if joining != member.stay.is_none() {
+                return Err(of_member("is joining and has a stay, or neither"));
+            }
+            let lives = |stay: &Stay| {
+                let mut lives = self.lives.iter();
+                lives.any(|c| c.id == stay.conference && c.core == stay.core)
+            };
+            if member.stay.as_ref().is_some_and(|stay| !lives(stay)) {
+                return Err(of_member("is in a conference that is over"));
             }
         }
-        self.playback.check_invariants();
-        if self.lives.is_empty() {
-            assert!(
-                self.playback.operations().is_empty() && self.playback.opening().is_none(),
-                "{} has no conference, and something plays in it",
-                self.id
-            );
-        }
-        assert!(
+        self.playback.soundness()?;
+        let lives = !self.lives.is_empty();
+        let silent = self.playback.operations().is_empty() && self.playback.opening().is_none();
+        ensure(
+            lives || silent,
+            "it has no conference, and something plays in it",
+        )?;
+        ensure(
             self.lives.is_sorted_by_key(|c| c.since),
-            "the lives of {} are not in order",
-            self.id
-        );
-        if self.lives.is_empty() {
-            assert!(
-                self.recording.is_none(),
-                "{} has no conference, and is recorded",
-                self.id
-            );
-        }
+            "its lives are not in order",
+        )?;
+        ensure(
+            lives || self.recording.is_none(),
+            "it has no conference, and is recorded",
+        )?;
         if let Some(recording) = &self.recording {
-            assert!(
+            ensure(
                 self.recordings.contains(&recording.id),
-                "{} does not know its recording",
-                self.id
-            );
+                "it does not know its recording",
+            )?;
         }
         if matches!(self.status, RoomStatus::Terminated) {
-            assert!(
+            ensure(
                 self.ended_at.is_some() && self.recording.is_none(),
-                "{} is over, and is recorded or does not know when it ended",
-                self.id
-            );
-            assert!(
-                self.members.is_empty(),
-                "{} is over and has members",
-                self.id
-            );
+                "it is over, and is recorded or does not know when it ended",
+            )?;
+            ensure(self.members.is_empty(), "it is over and has members")?;
         }
+        Ok(())
     }
 }

@@ -244,36 +244,38 @@ impl SessionState {
         std::mem::take(&mut self.changed)
     }
 
-    /// Everything that must be true of a call between two inputs. Panics on a mistake of ours.
+    /// Panics when a call is not sound: a mistake of ours.
     pub fn check_invariants(&self) {
-        if let Some(room) = self.place.room() {
-            assert_eq!(
-                room.node(),
-                self.id.node(),
-                "{} is in a room of another node",
-                self.id
-            );
+        if let Err(flaw) = self.soundness() {
+            panic!("{}: {flaw}", self.id);
+        }
+    }
+
+    /// Everything that must be true of a call between two inputs, and when it is read.
+    pub(crate) fn soundness(&self) -> Result<(), &'static str> {
+        let room = self.place.room();
+        if room.is_some_and(|room| room.node() != self.id.node()) {
+            return Err("it is in a room of another node");
         }
         match (&self.place, &self.run) {
+            (Place::Acting(_), None) => return Err("it acts without a run"),
             (Place::Acting(room), Some(run)) => {
-                assert_eq!(*room, run.room(), "{} acts for another room", self.id);
-                assert!(run.step().is_some(), "{} has no step to do", self.id);
+                if *room != run.room() {
+                    return Err("it acts for another room");
+                }
+                if run.step().is_none() {
+                    return Err("it has no step to do");
+                }
             }
-            (Place::Acting(_), None) => panic!("{} acts without a run", self.id),
-            (place, Some(_)) => assert!(
-                matches!(place, Place::Leaving(None)),
-                "{} is {place:?} and has a run",
-                self.id
-            ),
-            (_, None) => {}
+            (Place::Leaving(None), Some(_)) | (_, None) => {}
+            (_, Some(_)) => return Err("it has a run, and does not act"),
         }
-        if matches!(self.place, Place::Ringing) {
-            assert!(
-                self.answered_at.is_none(),
-                "{} is answered and rings",
-                self.id
-            );
+        if matches!(self.place, Place::Ringing) && self.answered_at.is_some() {
+            return Err("it is answered and rings");
         }
-        assert!(self.sequence > 0, "nothing was told of {}", self.id);
+        if self.sequence == 0 {
+            return Err("nothing was told of it");
+        }
+        Ok(())
     }
 }

@@ -488,7 +488,7 @@ fn encode_member(member: &Member) -> String {
 /// A room as it was stored.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when a field is missing or is not what [`encode_room`] writes.
+/// [`StoreError::Corrupt`] when a field is missing or is not what [`encode_room`] writes, or when they contradict each other.
 pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError> {
     let run: StoredRun = field(&id, &record.head, RUN)?;
     let mut room = RoomState::unregistered(id);
@@ -527,6 +527,8 @@ pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError>
         room.put_member(SessionId::new(id.node(), channel), member);
     }
     room.take_changes();
+    room.soundness()
+        .map_err(|flaw| corrupt(id.to_string(), flaw))?;
     Ok(room)
 }
 
@@ -670,10 +672,7 @@ pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, St
             return Err(corrupt(id.to_string(), "in a room without its id"));
         }
     };
-    if matches!(place, Place::Acting(_)) && stored.run.as_ref().and_then(Run::step).is_none() {
-        return Err(corrupt(id.to_string(), "busy with nothing"));
-    }
-    Ok(SessionState {
+    let session = SessionState {
         id,
         app: stored.app,
         core: stored.core,
@@ -691,7 +690,11 @@ pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, St
         run: stored.run,
         sequence: stored.seq,
         changed: false,
-    })
+    };
+    session
+        .soundness()
+        .map_err(|flaw| corrupt(id.to_string(), flaw))?;
+    Ok(session)
 }
 
 fn json<T: Serialize>(value: &T) -> String {

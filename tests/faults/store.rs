@@ -274,12 +274,16 @@ async fn redis_wiped(stage: &Stage) -> Report {
         assert_eq!(answer.status, 404, "{}", answer.body);
         lost += 1;
     }
+    let reported = "roomkeeper_store_lost_rooms_total";
+    let reported = world.controller.metric(reported, "").await;
+    assert!(reported >= lost as f64, "{reported} reported");
     let (real, told) = (truth(world).await, told(world, &world.controller).await.0);
     assert_eq!(real, told);
     scene.works().await;
     Report {
         fired: format!("wiped: {times}"),
-        held: "rooms with members and calls rebuilt and told anew, empty rooms lost; I1".to_owned(),
+        held: "rooms with members and calls rebuilt and told anew, the loss of empty ones reported; I1 I2"
+            .to_owned(),
         recovery: Some(slowest),
         lost,
         resent: 0,

@@ -1,6 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the corpus of the fuzz target from the recordings: each kind of message once, alone and with
-the message that follows it, in several cuts. From the repository:
+"""Makes the corpora of the fuzz targets.
+
+- parser: from the recordings, each kind of message once, alone and with the message that follows it, in several cuts
+- snapshot: what FreeSWITCH answered in the recordings when it was asked what there is
+- records: rooms, calls, stays and recordings as they are stored
+
+From the repository:
 
     python3 tests/fuzz/seed.py
     cargo install cargo-fuzz
@@ -9,11 +14,13 @@ the message that follows it, in several cuts. From the repository:
 RUSTC_BOOTSTRAP lets a stable compiler take the sanitizer's flags.
 """
 
+import hashlib
+import itertools
+import json
 import pathlib
 import re
 
 HERE = pathlib.Path(__file__).parent
-CORPUS = HERE / "corpus" / "parser"
 CUTS = [b"\x00", b"\x01\x01", b"\x03\x07\x01\xff", b"\x02\x00\x40"]
 
 
@@ -31,19 +38,137 @@ def kind(message):
     return tuple(re.findall(marks, message)[:6])
 
 
-def main():
-    CORPUS.mkdir(parents=True, exist_ok=True)
+def corpus(target):
+    path = HERE / "corpus" / target
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def recordings(name):
+    return sorted((HERE / "../../fixtures").glob(f"*/*/{name}"))
+
+
+def parser():
+    seeds = corpus("parser")
     seen = set()
-    for path in sorted((HERE / "../../fixtures").glob("*/*/*.esl")):
+    for path in recordings("*.esl"):
         before = b""
         for message in messages(path.read_bytes()):
             if kind(message) not in seen and len(message) < 16_000:
                 seen.add(kind(message))
                 cut = CUTS[len(seen) % len(CUTS)]
-                (CORPUS / f"{len(seen):03}").write_bytes(cut + message)
-                (CORPUS / f"{len(seen):03}-two").write_bytes(cut + before + message)
+                (seeds / f"{len(seen):03}").write_bytes(cut + message)
+                (seeds / f"{len(seen):03}-two").write_bytes(cut + before + message)
             before = message
     print(len(seen), "kinds of messages")
 
 
-main()
+def snapshot():
+    seeds = corpus("snapshot")
+    shapes = set()
+    for path in recordings("commands.esl"):
+        for message in messages(path.read_bytes()):
+            head, _, body = message.partition(b"\n\n")
+            # The result of a job is the body of an event.
+            body = body.rpartition(b"\n\n")[2] if b"event-plain" in head else body
+            try:
+                answer = json.loads(body)
+            except ValueError:
+                continue
+            if b"event-json" in head:
+                body = answer.get("_body", "").encode()
+            if not body.lstrip().startswith((b"[", b"{")):
+                continue
+            # One of each: what differs in ids and times alone is no other shape.
+            shape = hashlib.sha256(re.sub(rb"[0-9a-f-]+", b"", body)).hexdigest()[:12]
+            if shape not in shapes and len(body) < 30_000:
+                shapes.add(shape)
+                (seeds / shape).write_bytes(body)
+    print(len(shapes), "shapes of answers")
+
+
+ROOM = "acW68-room-00000000-0000-0000-0000-000000000001"
+CORE, LIFE = "00000000-0000-0000-0000-000000000007", "00000000-0000-0000-0000-00000000cf01"
+LOCATED = "aaaa0000-0000-8100-8000-00052040f50c"
+OPERATION = "00000000-0000-0000-0000-000000000009"
+
+
+def registrations():
+    for origin, kind in itertools.product(["gateway", "voipbin"], ["conference", "connect"]):
+        yield {"app": "demo", "name": "a room", "origin": origin, "created": 1, "kind": kind}
+    beep, talk = {"type": "beep"}, {"type": "talk", "option": {"text": "hello"}}
+    yield {
+        "app": "demo", "name": "", "origin": "voipbin", "created": 1, "detail": "d", "data": {"a": [1.5, None]},
+        "timeout": 60, "pre_actions": [beep, talk], "post_actions": [{"type": "sleep", "option": {"duration": 9}}],
+    }
+
+
+def runs():
+    alive = {"lives": [[CORE, LIFE, 12]], "present": 1, "seq": 3, "updated": 4}
+    empty = {"present": 0, "seq": 1}
+    recording = {"id": LOCATED, "path": "/r/a.wav", "created": 1, "at": 13}
+    yield {"status": "starting", **empty}
+    yield {"status": "terminating", "deadline": 99, **alive}
+    yield {"status": "terminated", "ended": 5, "recordings": [LOCATED], **empty}
+    yield {"status": "progressing", "locked": True, **alive}
+    for more in [
+        {"status": "starting", "until": 9, "uid": "r-1"},
+        {"status": "active", "started": 2},
+        {"status": "stopping", "until": 9, "started": 2},
+    ]:
+        yield {"status": "progressing", "recording": {**recording, **more}, "recordings": [LOCATED], **alive}
+
+
+def members():
+    who = {"id": LOCATED, "from": "5", "did": "7", "speak": True, "hear": True, "hold": False, "at": 12, "since": 1}
+    stay = [CORE, LIFE, 12, False]
+    yield {"status": "joined", "stay": stay, "pending": [True, "m-1", 9], **who}
+    yield {"status": "joining", "until": 9, "uid": "j-1", **who}
+    for reason in ["hangup", "removed", "moved", "room_destroyed", "timeout", "orphan"]:
+        yield {"status": "leaving", "until": 9, "reason": reason, "stay": stay, **who}
+
+
+def calls():
+    call = {"app": "demo", "core": CORE, "from": "5", "did": "7", "inbound": True, "created": 1, "at": 12, "seq": 2}
+    acts = {
+        "id": OPERATION, "purpose": {"before": ROOM}, "at": 0, "begun_at": 1, "deadline": 9, "patience_ms": 300000,
+        "steps": ["answer", {"talk": "hello"}, {"play": "http://1.1.1.1/a"}, "beep", {"sleep": 9}, "hangup"],
+    }
+    yield {"place": "ringing", **call}
+    yield {"place": "parked", "answered": 2, **call}
+    for place in ["joining", "in_room", "leaving"]:
+        yield {"place": place, "room": ROOM, "answered": 2, **call}
+    yield {"place": "acting", "room": ROOM, "run": acts, **call}
+    yield {"place": "acting", "run": {**acts, "purpose": {"after": ROOM}, "at": 3}, **call}
+    yield {"place": "ended", **call}
+
+
+def records():
+    seeds = corpus("records")
+    files = ["done", {"ready": -3}, "opening", "waiting", "refused", "not_sent", "not_opened", "unconfirmed"]
+    play = {"ops": [[OPERATION, files]], "opening": [OPERATION, 2, 0, 9], "vol": 1, "paused": True}
+    urls = [[OPERATION, [f"http://1.1.1.1/{n}" for n in range(len(files))]]]
+    stays = [
+        {"a": "demo", "r": ROOM, "s": "acW68-" + CORE, "t": state, "c": 1, "u": 2}
+        for state in ["joining", "joined", "leaving", "left"]
+    ]
+    shown = [
+        {"a": "demo", "r": ROOM, "p": "/r/a.wav", "t": state, "c": 1, "u": 2, "b": 3, "e": 4, "l": 5}
+        for state in ["starting", "recording", "ended", "failed"]
+    ]
+    texts = [f"call={json.dumps(call)}" for call in calls()]
+    texts += [f"view={json.dumps(view)}" for view in stays + shown]
+    for registration, run in itertools.product(registrations(), runs()):
+        head = f"reg={json.dumps(registration)}\nrun={json.dumps(run)}"
+        texts.append(head)
+    for member, run in itertools.product(members(), runs()):
+        head = f"reg={json.dumps(next(registrations()))}\nrun={json.dumps(run)}"
+        texts.append(f"{head}\nplay={json.dumps(play)}\nurls={json.dumps(urls)}\n{CORE}={json.dumps(member)}")
+    for n, text in enumerate(texts):
+        (seeds / f"{n:03}").write_text(text)
+    print(len(texts), "records")
+
+
+parser()
+snapshot()
+records()

@@ -12,6 +12,7 @@ mod lease;
 mod paced;
 mod panics;
 mod quarantine;
+mod replicas;
 #[path = "../support/store_behind.rs"]
 #[macro_use]
 mod store_behind;

@@ -139,6 +139,8 @@ impl Actor {
             Some(lease) if Some(lease) == self.lease || Some(lease) == self.refused => {}
             Some(lease) => {
                 tracing::info!(node.id = %self.id(), epoch = lease.epoch, "this replica reconciles the node");
+                // It is ours anew though nobody took it: it had run out, or the store has forgotten it, and what else?
+                self.remember();
                 self.lease = Some(lease);
                 self.refused = None;
                 self.stale = true;

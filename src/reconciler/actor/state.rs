@@ -152,6 +152,9 @@ impl Actor {
                 // It was another replica's to make: who is in it is to be seen anew.
                 self.want_resync("a room turned out to be ours");
             }
+            if record.is_none() && self.versions.contains_key(entity) {
+                self.store_forgot();
+            }
             self.believe_or_leave(*entity, record.as_ref());
         }
         self.reload_joining(entities).await
@@ -275,11 +278,23 @@ impl Actor {
         self.store_connections = connections;
         if self.lease.is_some() && !self.stale {
             tracing::info!(node.id = %self.id(), "the connection to the store is another; what is stored of the node is read again");
-            self.remember();
-            self.stale = true;
-            self.next_read = Instant::now();
-            self.missed = true;
+            self.read_all_again();
         }
+    }
+
+    /// Something that was stored is not there any more, though it has not ended: what else is gone?
+    fn store_forgot(&mut self) {
+        if self.lease.is_some() && !self.stale {
+            tracing::warn!(node.id = %self.id(), "the store has forgotten something; what is stored of the node is read again");
+            self.read_all_again();
+        }
+    }
+
+    fn read_all_again(&mut self) {
+        self.remember();
+        self.stale = true;
+        self.next_read = Instant::now();
+        self.missed = true;
     }
 
     /// Keeps in mind which rooms there are, before all is forgotten.

@@ -8,6 +8,9 @@
 #[allow(dead_code, unused_imports)]
 #[path = "../../../src/esl/mod.rs"]
 mod esl;
+#[allow(dead_code, unused_imports)]
+#[path = "../../../src/play_url.rs"]
+mod play_url;
 
 use bytes::{Bytes, BytesMut};
 use esl::command::Password;

@@ -1,0 +1,6 @@
+//! What of `src/reconciler` the targets need.
+
+#[path = "../../../src/reconciler/news.rs"]
+pub mod news;
+#[path = "../../../src/reconciler/translate.rs"]
+pub mod translate;

@@ -1,0 +1,142 @@
+//! What is stored of rooms, calls, stays and recordings, whatever it says: an error, or a state that is sound, that is
+//! written and read again as it was, and that time can pass for.
+//!
+//! Input: lines of `<field>=<value>`. The fields of a room's and a call's head are named as in the store, any other is a
+//! part of the room; each value is read as a view, too.
+#![no_main]
+#![allow(dead_code, unused_imports)]
+
+#[path = "../../../src/action.rs"]
+mod action;
+#[path = "../../../src/ids.rs"]
+mod ids;
+#[path = "../../../src/play_url.rs"]
+mod play_url;
+#[path = "../../../src/room/mod.rs"]
+mod room;
+#[path = "../../../src/session/mod.rs"]
+mod session;
+#[path = "store.rs"]
+mod store;
+#[path = "../../../src/time.rs"]
+mod time;
+
+use ids::{ChannelId, NodeId, RoomId, SessionId};
+use libfuzzer_sys::fuzz_target;
+use room::state::Changes;
+use room::{CallChange, RoomInput, RoomState};
+use session::{SessionInput, SessionState};
+use store::Record;
+use store::record::{decode_room, decode_room_head, decode_session, encode_room, encode_session};
+use store::view::{decode_call, decode_recording, encode_call, encode_recording};
+use time::Timestamp;
+use uuid::Uuid;
+
+const HEAD: [&str; 5] = ["reg", "run", "play", "urls", "call"];
+
+fuzz_target!(|input: &[u8]| {
+    let text = String::from_utf8_lossy(input);
+    let mut record = Record::default();
+    for line in text.lines() {
+        let Some((name, value)) = line.split_once('=') else {
+            continue;
+        };
+        views(value);
+        let field = (name.to_owned(), value.to_owned());
+        // A store has no field twice.
+        let is_head = HEAD.contains(&name);
+        let fields = if is_head {
+            &mut record.head
+        } else {
+            &mut record.parts
+        };
+        if fields.iter().all(|(n, _)| n != name) {
+            fields.push(field);
+        }
+    }
+    let node: NodeId = "acW68".parse().expect("a node's id");
+    rooms(RoomId::new(node, Uuid::from_u128(1)), &record);
+    calls(
+        SessionId::new(node, ChannelId::new(Uuid::from_u128(2))),
+        &record,
+    );
+});
+
+fn rooms(id: RoomId, record: &Record) {
+    let head = decode_room_head(id, record);
+    let Ok(mut room) = decode_room(id, record) else {
+        return;
+    };
+    let head = head.expect("the head of what can be read");
+    assert_eq!(Some(&head.registration), room.registration());
+    room.check_invariants();
+    let written = write(&room);
+    let read = decode_room(id, &written).expect("what was written");
+    assert_eq!(room.registration(), read.registration());
+    assert_eq!(room.status(), read.status());
+    assert_eq!(room.members(), read.members());
+    assert_eq!(room.lives(), read.lives());
+    assert_eq!(room.playback(), read.playback());
+    assert_eq!(room.recording(), read.recording());
+    assert_eq!(write(&read), written);
+    let _ = (
+        head.updated_at.voipbin(),
+        head.registration.created_at.rfc3339_seconds(),
+    );
+    // Whatever is due is done, and leaves it sound.
+    let now = room.next_deadline().unwrap_or_default();
+    room::apply(&mut room, RoomInput::Deadline, now);
+    room.check_invariants();
+}
+
+/// All of it.
+fn write(room: &RoomState) -> Record {
+    let changes = Changes {
+        head: true,
+        play: true,
+        urls: true,
+        registration: true,
+        members: room.members().keys().copied().collect(),
+        ..Changes::default()
+    };
+    let (head, parts) = encode_room(room, &changes, true);
+    let parts = parts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    Record { head, parts }
+}
+
+fn calls(id: SessionId, record: &Record) {
+    let Ok(mut call) = decode_session(id, record) else {
+        return;
+    };
+    call.check_invariants();
+    let head = encode_session(&call);
+    let parts = Vec::new();
+    let read = decode_session(id, &Record { head, parts }).expect("what was written");
+    assert_eq!(call, read);
+    let now = call.next_deadline().unwrap_or_default();
+    session::apply(&mut call, SessionInput::Deadline, now);
+    call.check_invariants();
+}
+
+fn views(body: &str) {
+    if let Ok(view) = decode_call(&"a stay", body) {
+        let change = CallChange {
+            session: view.session,
+            status: view.status,
+            since: view.created_at,
+        };
+        let again = encode_call(&view.app, view.room, &change, view.updated_at);
+        assert_eq!(
+            decode_call(&"a stay", &again).expect("what was written"),
+            view
+        );
+    }
+    if let Ok(record) = decode_recording(&"a recording", body) {
+        let again = encode_recording(&record.app, record.room, &record.view, record.updated_at);
+        let read = decode_recording(&"a recording", &again).expect("what was written");
+        assert_eq!(read, record);
+    }
+}

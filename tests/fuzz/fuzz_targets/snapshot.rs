@@ -1,0 +1,52 @@
+//! What FreeSWITCH shows of itself (`conference json_list`, `show channels as json`, `uuid_dump json`), whatever it is: no
+//! panic, nothing that is not there, and a text that was cut short is an error, never a shorter truth.
+//!
+//! Input: the text, read in all three ways.
+#![no_main]
+#![allow(dead_code, unused_imports)]
+
+#[path = "../../../src/action.rs"]
+mod action;
+#[path = "../../../src/esl/mod.rs"]
+mod esl;
+#[path = "../../../src/ids.rs"]
+mod ids;
+#[path = "../../../src/play_url.rs"]
+mod play_url;
+#[path = "reconciler.rs"]
+mod reconciler;
+#[path = "../../../src/room/mod.rs"]
+mod room;
+#[path = "../../../src/session/mod.rs"]
+mod session;
+#[path = "../../../src/time.rs"]
+mod time;
+
+use libfuzzer_sys::fuzz_target;
+use reconciler::translate;
+
+fuzz_target!(|input: &[u8]| {
+    let node = "acW68".parse().expect("a node's id");
+    let whole = input.trim_ascii();
+    let cut = &whole[..whole.len().saturating_sub(1)];
+    if let Ok(rooms) = translate::conferences(node, whole) {
+        for room in &rooms {
+            assert_eq!(room.room.node(), node);
+            let members = room.members.len() + room.recordings.len();
+            // The shortest that a member can be told in is its uuid.
+            assert!(members * 36 <= input.len() * 2);
+        }
+        let again = translate::conferences(node, whole).expect("as before");
+        assert_eq!(rooms, again);
+        assert!(translate::conferences(node, cut).is_err());
+    }
+    if let Ok(channels) = translate::channels(whole) {
+        assert!(channels.len() * 32 <= input.len());
+        assert!(translate::channels(cut).is_err());
+    }
+    if let Ok(dump) = translate::dump(whole) {
+        // A byte that is no UTF-8 becomes three.
+        assert!(dump.identity.caller_id.len() <= 3 * input.len());
+        assert!(translate::dump(cut).is_err());
+    }
+});

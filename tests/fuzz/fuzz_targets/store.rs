@@ -1,0 +1,18 @@
+//! What of `src/store` the targets need: its records, and the words of `mod.rs` that those use. The stores themselves would
+//! bring their clients along.
+
+#[path = "../../../src/store/record.rs"]
+pub mod record;
+#[path = "../../../src/store/view.rs"]
+pub mod view;
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Record {
+    pub head: Vec<(String, String)>,
+    pub parts: Vec<(String, String)>,
+}
+
+#[derive(Debug)]
+pub enum StoreError {
+    Corrupt { key: String, why: String },
+}
