@@ -435,6 +435,34 @@ fn sources() -> Vec<(String, String)> {
         .collect()
 }
 
+/// `tests/simulation/broken.sh` needs patches that fit, and runs rarely.
+#[test]
+fn what_the_patches_spoil_is_there_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut patches = 0;
+    for entry in fs::read_dir(root.join("tests/simulation/broken")).unwrap() {
+        let path = entry.unwrap().path();
+        let patch = fs::read_to_string(&path).unwrap();
+        let named = patch.lines().next().and_then(|l| l.strip_prefix("--- a/"));
+        let source = fs::read_to_string(root.join(named.unwrap())).unwrap_or_default();
+        let after = patch.split_once(" @@").unwrap().1;
+        let before: String = after
+            .split_inclusive('\n')
+            .skip(1)
+            .filter(|line| !line.starts_with('+'))
+            .map(|line| line.get(1..).unwrap())
+            .collect();
+        assert_eq!(
+            source.matches(&before).count(),
+            1,
+            "{} is to spoil this:\n{before}",
+            path.display()
+        );
+        patches += 1;
+    }
+    assert!(patches > 0, "there are none");
+}
+
 #[test]
 fn the_sources_keep_to_the_architecture() {
     let found: Vec<String> = sources()
