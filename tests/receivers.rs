@@ -1,0 +1,187 @@
+//! The receivers in `examples/receivers` do what is said of them: each takes what this program signs, each message once,
+//! and nothing else.
+//!
+//! Those in Python and JavaScript need what `tests/run` installs under `target/receivers`; alone they are left out.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "support/process.rs"]
+#[allow(dead_code)]
+mod process;
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+use roomkeeper::time::Timestamp;
+use roomkeeper::webhook::sign::{
+    HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, Secret, signatures,
+};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OTHER: &str = "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
+
+const JOINED: &str = r#"{"event":"conference.member.joined","room_id":"acW68-room-1","session_uuid":"acW68-2","sequence":2,"data":{"caller_id":"Zoë"}}"#;
+
+fn project(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A receiver that runs, and ends with this.
+struct Running {
+    process: Child,
+    printed: BufReader<ChildStdout>,
+    url: String,
+    client: Client,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Running {
+    fn start(program: &str, arguments: &[&str], environment: &[(&str, PathBuf)]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut command = process::command(program);
+        command
+            .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .env("WEBHOOK_SECRET", SECRET)
+            .env("PORT", "0")
+            .stdout(Stdio::piped());
+        let mut process = process::spawn(command);
+        let printed = BufReader::new(process.stdout.take().expect("it is piped"));
+        let client = Client::builder().timeout(Duration::from_secs(10)).build();
+        let mut running = Self {
+            process,
+            printed,
+            url: String::new(),
+            client: client.unwrap(),
+        };
+        let line = running.line();
+        let url = line.strip_prefix("listening on ");
+        running.url = url.unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        running
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.printed.read_line(&mut line).expect("it prints");
+        assert!(line.ends_with('\n'), "it ended after {line:?}");
+        line.trim_end().to_owned()
+    }
+
+    async fn post(&self, headers: [(&str, String); 3], body: &str) -> StatusCode {
+        self.send(headers, body).await.expect("an answer")
+    }
+
+    async fn send(&self, headers: [(&str, String); 3], body: &str) -> reqwest::Result<StatusCode> {
+        let mut request = self.client.post(&self.url).body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let answer = request.header("content-type", "application/json").send();
+        Ok(answer.await?.status())
+    }
+}
+
+fn signed(secrets: &[&str], id: &str, at: Timestamp, body: &str) -> [(&'static str, String); 3] {
+    let secrets: Vec<Secret> = secrets.iter().map(|s| s.parse().unwrap()).collect();
+    [
+        (HEADER_ID, id.to_owned()),
+        (HEADER_TIMESTAMP, at.as_secs().to_string()),
+        (HEADER_SIGNATURE, signatures(&secrets, id, at, body)),
+    ]
+}
+
+/// What every receiver must do.
+async fn holds(mut receiver: Running) {
+    let now = Timestamp::now();
+    let expected = r#""conference.member.joined" acW68-room-1"#;
+
+    // One of ours is taken, and taken again without being handled again.
+    for _ in 0..2 {
+        let status = receiver.post(signed(&[SECRET], "msg_1", now, JOINED), JOINED);
+        assert_eq!(status.await, StatusCode::NO_CONTENT);
+    }
+    // While the secret is replaced there are two signatures; the receiver knows one of them.
+    let headers = signed(&[OTHER, SECRET], "msg_2", now, JOINED);
+    assert_eq!(receiver.post(headers, JOINED).await, StatusCode::NO_CONTENT);
+
+    // What is not signed so is not taken.
+    let forged = JOINED.replace("Zoë", "Zoe");
+    let old = Timestamp::from_millis(now.as_millis() - 600_000);
+    let new = Timestamp::from_millis(now.as_millis() + 600_000);
+    for (what, headers, body) in [
+        ("changed", signed(&[SECRET], "msg_3", now, JOINED), &*forged),
+        ("another's", signed(&[OTHER], "msg_4", now, JOINED), JOINED),
+        ("old", signed(&[SECRET], "msg_5", old, JOINED), JOINED),
+        (
+            "of the future",
+            signed(&[SECRET], "msg_6", new, JOINED),
+            JOINED,
+        ),
+    ] {
+        let status = receiver.post(headers, body).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{what}");
+    }
+    let bare = receiver.client.post(&receiver.url).body(JOINED).send();
+    assert_eq!(bare.await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    // Nor is what is signed and no message, or too long.
+    let headers = signed(&[SECRET], "msg_7", now, "{");
+    assert_eq!(receiver.post(headers, "{").await, StatusCode::BAD_REQUEST);
+    let long = "x".repeat(1024 * 1024 + 1);
+    let headers = signed(&[SECRET], "msg_8", now, &long);
+    // Who refuses before it has read everything may close the connection while we still send.
+    match receiver.send(headers, &long).await {
+        Ok(status) => assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE),
+        Err(error) => assert!(error.is_request(), "{error:?}"),
+    }
+
+    // The last one shows that nothing was printed between.
+    let last = JOINED.replace("acW68-room-1", "acW68-room-9");
+    let headers = signed(&[SECRET], "msg_9", now, &last);
+    assert_eq!(receiver.post(headers, &last).await, StatusCode::NO_CONTENT);
+    for room in ["acW68-room-1", "acW68-room-1", "acW68-room-9"] {
+        let line = receiver.line();
+        let expected = expected.replace("acW68-room-1", room);
+        assert!(line.starts_with(&expected), "{line:?} is not {expected:?}");
+    }
+}
+
+#[tokio::test]
+async fn in_rust() {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--locked", "--example", "receiver"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(built.expect("cargo runs").success());
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.set_file_name("examples");
+    let program = path.join("receiver");
+    holds(Running::start(program.to_str().unwrap(), &[], &[])).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the standardwebhooks package of Python: tests/run installs it"]
+async fn in_python() {
+    let python = project("target/receivers/python/bin/python");
+    let script = project("examples/receivers/receiver.py");
+    let arguments = [script.to_str().unwrap()];
+    holds(Running::start(python.to_str().unwrap(), &arguments, &[])).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the standardwebhooks package of Node.js: tests/run installs it"]
+async fn in_javascript() {
+    // Modules are looked for beside the script: it runs as a copy beside what was installed.
+    let script = project("target/receivers/node/receiver.mjs");
+    std::fs::copy(project("examples/receivers/receiver.mjs"), &script).unwrap();
+    holds(Running::start("node", &[script.to_str().unwrap()], &[])).await;
+}
