@@ -95,6 +95,12 @@ impl Controller for Nobody {
     fn nodes(&self) -> Vec<NodeReport> {
         Vec::new()
     }
+    async fn drain(&self, node: NodeId, _: bool) -> Result<(), IntentError> {
+        Err(IntentError::UnknownNode(node))
+    }
+    async fn resync(&self, node: NodeId) -> Result<(), IntentError> {
+        Err(IntentError::UnknownNode(node))
+    }
 }
 
 fn routers() -> (Router, Router) {

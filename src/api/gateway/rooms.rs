@@ -43,6 +43,7 @@ pub(super) struct RoomRow {
     room_id: String,
     name: String,
     members: usize,
+    locked: bool,
     /// RFC 3339 here, unix seconds in [`RoomDetail`]: both as documented.
     #[schema(format = DateTime)]
     created_at: String,
@@ -58,6 +59,7 @@ pub(super) struct RoomDetail {
     #[schema(pattern = "^[0-9]+$")]
     created_at: String,
     members: usize,
+    locked: bool,
     #[schema(value_type = PlaybackStatus)]
     playback_status: &'static str,
     playback_volume: i8,
@@ -145,6 +147,7 @@ pub(super) async fn get(
         name: head.registration.name,
         created_at: head.registration.created_at.as_secs().to_string(),
         members: head.present,
+        locked: head.locked,
         playback_status: playback::status(&head.playback),
         playback_volume: head.playback.volume(),
         playback_urls: playing
@@ -171,6 +174,8 @@ pub(super) async fn delete(
         Accepted::Deleted => {}
         other @ (Accepted::Created
         | Accepted::Updated
+        | Accepted::Locking
+        | Accepted::Locked { .. }
         | Accepted::Recording { .. }
         | Accepted::RecordingStops { .. }
         | Accepted::Joining { .. }
@@ -258,6 +263,7 @@ impl RoomRow {
             room_id: id.to_string(),
             name: head.registration.name,
             members: head.present,
+            locked: head.locked,
             created_at: head.registration.created_at.rfc3339_seconds(),
             stale,
         }
