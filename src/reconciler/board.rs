@@ -91,7 +91,6 @@ impl Standing {
     pub(super) fn published(&self, node: &NodeHandle) -> NodeStanding {
         let vitals = node.status().vitals;
         NodeStanding {
-            synced: self.synced,
             resynced_at: self.resynced_at,
             drift: self.drift,
             drifted_at: self.drifted_at,

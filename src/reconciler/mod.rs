@@ -81,7 +81,7 @@ pub struct NodeReport {
     pub id: NodeId,
     /// Its connections.
     pub link: Link,
-    /// A snapshot has been merged since this program started.
+    /// A snapshot has been merged by this replica since it started.
     pub synced: bool,
     /// When the last one was.
     pub resynced_at: Option<Timestamp>,
@@ -105,6 +105,13 @@ pub struct NodeReport {
     pub max_calls: u64,
     /// When it was last heard.
     pub last_heard: Option<Timestamp>,
+}
+
+impl NodeReport {
+    /// Whether somebody has compared it with what FreeSWITCH shows: this replica, or the one that reconciles it.
+    pub const fn is_compared(&self) -> bool {
+        self.synced || (self.owned_elsewhere && self.resynced_at.is_some())
+    }
 }
 
 /// What all nodes' actors have in common.
@@ -345,7 +352,7 @@ impl Desk {
         NodeReport {
             id,
             link,
-            synced: told.synced,
+            synced: standing.synced,
             resynced_at: told.resynced_at,
             drift: told.drift,
             drifted_at: told.drifted_at,

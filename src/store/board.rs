@@ -75,9 +75,7 @@ pub trait Boards: Send + Sync + std::fmt::Debug + 'static {
 /// How a node stands, as the replica knows that reconciles it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct NodeStanding {
-    /// A snapshot has been merged since its owner has it.
-    pub synced: bool,
-    /// When the last one was.
+    /// When a snapshot of it was last merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resynced_at: Option<Timestamp>,
     /// Differences that snapshots have revealed to its owner.

@@ -224,7 +224,7 @@ impl NodeRow {
             link: word(&node.link),
             reason,
             retry_after_ms,
-            synced: node.synced,
+            synced: node.is_compared(),
             resynced_at: node.resynced_at.map(Timestamp::rfc3339_micros),
             drift: node.drift,
             drifted_at: node.drifted_at.map(Timestamp::rfc3339_micros),

@@ -222,7 +222,7 @@ fn create() {}
 #[utoipa::path(
     get, path = "/api/v1/conferences", tag = "conferences", params(PageQuery),
     responses((status = 200, description = "A page: 50 unless asked otherwise, 200 at most.", body = RoomList,
-     example = json!({"conferences": [{"room_id": ROOM, "name": "team-standup", "members": 3, "locked": false, "created_at": "2026-05-06T12:34:56Z"}], "cursor": ""})))
+     example = json!({"conferences": [{"room_id": ROOM, "name": "team-standup", "members": 3, "created_at": "2026-05-06T12:34:56Z"}], "cursor": ""})))
 )]
 fn list() {}
 
@@ -232,7 +232,7 @@ fn list() {}
     params(("room_id" = RoomIdText, Path, description = "The conference.")),
     responses(
         (status = 200, description = "How it is. `created_at` is in unix seconds here.", body = RoomDetail,
-         example = json!({"room_id": ROOM, "name": "weekly-standup", "created_at": "1711036800", "members": 5, "locked": false, "playback_status": "stopped", "playback_volume": 0, "playback_urls": [], "playback_operation_id": ""})),
+         example = json!({"room_id": ROOM, "name": "weekly-standup", "created_at": "1711036800", "members": 5, "playback_status": "stopped", "playback_volume": 0, "playback_urls": [], "playback_operation_id": ""})),
         (status = 403, description = "It is another app's.", body = Failure),
         (status = 404, description = "There is none.", body = Failure),
     )

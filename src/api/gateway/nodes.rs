@@ -59,7 +59,7 @@ impl NodeRow {
                 Link::Up => "up",
                 Link::Down { .. } => "down",
             },
-            synced: node.synced,
+            synced: node.is_compared(),
             draining: node.draining,
             calls: node.calls,
             max_calls: node.max_calls,

@@ -43,10 +43,12 @@ pub(super) struct RoomRow {
     room_id: String,
     name: String,
     members: usize,
-    locked: bool,
     /// RFC 3339 here, unix seconds in [`RoomDetail`]: both as documented.
     #[schema(format = DateTime)]
     created_at: String,
+    /// Only there while it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    locked: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -59,12 +61,14 @@ pub(super) struct RoomDetail {
     #[schema(pattern = "^[0-9]+$")]
     created_at: String,
     members: usize,
-    locked: bool,
     #[schema(value_type = PlaybackStatus)]
     playback_status: &'static str,
     playback_volume: i8,
     playback_urls: Vec<String>,
     playback_operation_id: String,
+    /// Only there while it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    locked: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
