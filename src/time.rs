@@ -112,7 +112,10 @@ mod tests {
         let at = Timestamp::from_millis(5);
         assert_eq!(at + Duration::from_millis(2), Timestamp::from_millis(7));
         assert_eq!(at.since(Timestamp::from_millis(9)), Duration::ZERO);
-        assert_eq!(at.before(Duration::from_millis(2)), Timestamp::from_millis(3));
+        assert_eq!(
+            at.before(Duration::from_millis(2)),
+            Timestamp::from_millis(3)
+        );
         assert_eq!(at.before(Duration::from_secs(1)), Timestamp::default());
         assert_eq!(
             Timestamp::from_micros(u64::MAX) + Duration::from_secs(1),

@@ -15,8 +15,8 @@ use crate::session::Direction;
 use crate::time::Timestamp;
 
 use super::news::{
-    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, ListedConference, MemberBlock, News, ShownMember,
-    ShownRoom, What,
+    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, ListedConference, MemberBlock,
+    News, ShownMember, ShownRoom, What,
 };
 
 /// The conference variable that says whose a room is.

@@ -135,9 +135,7 @@ impl Lock {
 
     /// Forgets what was not confirmed in time. Says whether there was such a thing.
     pub(super) fn past_deadline(&mut self, now: Timestamp) -> bool {
-        self.asked
-            .take_if(|asked| asked.deadline <= now)
-            .is_some()
+        self.asked.take_if(|asked| asked.deadline <= now).is_some()
     }
 
     /// When it next wants to be looked at.

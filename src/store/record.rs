@@ -19,8 +19,8 @@ use crate::play_url::PlayUrl;
 use crate::room::playback::{File, FileId, FileState, Opening, Operation, Playback, Unplayed};
 use crate::room::state::Changes;
 use crate::room::{
-    Conference, Details, Flags, Kind, LeftReason, Lock, LockAsked, Member, MemberStatus, Origin, Pending, Recording,
-    RecordingStatus, Registration, RoomState, RoomStatus, Stay,
+    Conference, Details, Flags, Kind, LeftReason, Lock, LockAsked, Member, MemberStatus, Origin,
+    Pending, Recording, RecordingStatus, Registration, RoomState, RoomStatus, Stay,
 };
 use crate::session::{Direction, Place, Run, SessionState};
 use crate::time::Timestamp;

@@ -36,9 +36,7 @@ async fn locked(world: &World, room: RoomId) {
         command_uid: None,
         deadline: Timestamp::from_millis(9),
     };
-    world
-        .happens(room, input, Timestamp::from_millis(5))
-        .await;
+    world.happens(room, input, Timestamp::from_millis(5)).await;
 }
 
 #[tokio::test]
@@ -181,10 +179,7 @@ async fn what_the_reconciler_says_404_502_503_504() {
             (CommandError::Down { retry_after }.into(), 503),
             (CommandError::Busy.into(), 503),
             (IntentError::Busy, 503),
-            (
-                StoreError::Unavailable("told to fail".into()).into(),
-                503,
-            ),
+            (StoreError::Unavailable("told to fail".into()).into(), 503),
             (CommandError::Unknown.into(), 504),
         ] {
             world.script(Err(error));

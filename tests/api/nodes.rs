@@ -248,9 +248,10 @@ async fn orphans_200_as_the_owners_have_found_them() {
         "records": [{"key": "k", "why": "w"}],
         "records_total": 2,
     });
-    ask(&router, "GET", "/admin/orphans", "")
-        .await
-        .is(200, json!({"nodes": [nothing("acW68"), found, nothing("ccccc")]}));
+    ask(&router, "GET", "/admin/orphans", "").await.is(
+        200,
+        json!({"nodes": [nothing("acW68"), found, nothing("ccccc")]}),
+    );
     // What somebody else wrote there is an error, and not nothing.
     let put = world.store.put_notice(lease, Notice::Report, "{}").await;
     assert!(put.unwrap());

@@ -190,7 +190,10 @@ async fn nodes_are_listed_with_how_they_are(row: &Row<'_>) {
             ]
         );
         assert_eq!(node["draining"], false);
-        (node["id"].as_str().unwrap(), node["state"].as_str().unwrap())
+        (
+            node["id"].as_str().unwrap(),
+            node["state"].as_str().unwrap(),
+        )
     });
     let mut states: Vec<_> = states.collect();
     states.sort_unstable();

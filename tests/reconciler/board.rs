@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use roomkeeper::ids::NodeId;
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Controller, IntentError, NodeReport};
@@ -17,24 +16,15 @@ use crate::world::{DID, World, node, session, simulated, until};
 /// As often as a replica looks, and some time to look in.
 const SOON: Duration = Duration::from_secs(10);
 
-#[async_trait]
-trait Seen {
-    fn report(&self) -> NodeReport;
-    async fn until_resynced_after(&self, before: Option<Timestamp>) -> Timestamp;
+fn report(world: &World) -> NodeReport {
+    world.reconciler.nodes().remove(0)
 }
 
-#[async_trait]
-impl Seen for World {
-    fn report(&self) -> NodeReport {
-        self.reconciler.nodes().remove(0)
-    }
-
-    async fn until_resynced_after(&self, before: Option<Timestamp>) -> Timestamp {
-        until("there is a later snapshot", async || {
-            self.report().resynced_at.filter(|at| Some(*at) > before)
-        })
-        .await
-    }
+async fn resynced_after(world: &World, before: Option<Timestamp>) -> Timestamp {
+    until("there is a later snapshot", async || {
+        report(world).resynced_at.filter(|at| Some(*at) > before)
+    })
+    .await
 }
 
 /// One replica that has the node, and one that does not.
@@ -44,7 +34,7 @@ async fn two(sim: &SimNode) -> (World, World, Arc<MemoryStore>) {
     let one = one.synced().await;
     let two = World::with(sim, store.clone(), |_, _| {}).await;
     until("it is the first one's", async || {
-        two.report().owned_elsewhere.then_some(())
+        report(&two).owned_elsewhere.then_some(())
     })
     .await;
     (one, two, store)
@@ -55,14 +45,14 @@ async fn what_drains_is_known_to_all_replicas_and_to_those_that_come_later() {
     let sim = simulated().await;
     let (one, two, store) = two(&sim).await;
     two.reconciler.drain(node(), true).await.unwrap();
-    assert!(two.report().draining, "at once, where it was asked");
+    assert!(report(&two).draining, "at once, where it was asked");
     let seen = until("the other knows", async || {
-        one.report().draining.then_some(())
+        report(&one).draining.then_some(())
     });
     tokio::time::timeout(SOON, seen).await.unwrap();
     let three = World::with(&sim, store.clone(), |_, _| {}).await;
     until("so does one that comes later", async || {
-        three.report().draining.then_some(())
+        report(&three).draining.then_some(())
     })
     .await;
     // What is there goes on.
@@ -75,7 +65,7 @@ async fn what_drains_is_known_to_all_replicas_and_to_those_that_come_later() {
     one.reconciler.drain(node(), false).await.unwrap();
     for world in [&one, &two, &three] {
         until("it takes rooms again", async || {
-            (!world.report().draining).then_some(())
+            (!report(world).draining).then_some(())
         })
         .await;
     }
@@ -85,18 +75,18 @@ async fn what_drains_is_known_to_all_replicas_and_to_those_that_come_later() {
 async fn a_snapshot_is_taken_by_the_owner_whoever_is_asked() {
     let sim = simulated().await;
     let (one, two, _) = two(&sim).await;
-    let first = two.until_resynced_after(None).await;
+    let first = resynced_after(&two, None).await;
     two.reconciler.resync(node()).await.unwrap();
-    let second = one.until_resynced_after(Some(first)).await;
+    let second = resynced_after(&one, Some(first)).await;
     // And the one that was asked says so, too.
-    let second_as_told = two.until_resynced_after(Some(first)).await;
+    let second_as_told = resynced_after(&two, Some(first)).await;
     assert!(second_as_told >= second);
     one.reconciler.resync(node()).await.unwrap();
-    let third = one.until_resynced_after(Some(second_as_told)).await;
-    two.until_resynced_after(Some(second_as_told)).await;
+    let third = resynced_after(&one, Some(second_as_told)).await;
+    resynced_after(&two, Some(second_as_told)).await;
     // Once for each that was asked for: the next one would come in ten minutes.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(one.report().resynced_at, Some(third));
+    assert_eq!(report(&one).resynced_at, Some(third));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +105,10 @@ async fn nothing_is_asked_of_a_node_that_is_not_there() {
         );
     }
     sim.kill();
-    let refused = until("it is down", async || world.reconciler.resync(node()).await.err()).await;
+    let refused = until("it is down", async || {
+        world.reconciler.resync(node()).await.err()
+    })
+    .await;
     assert!(
         matches!(refused, IntentError::Command(CommandError::Down { .. })),
         "{refused:?}"
@@ -127,7 +120,7 @@ async fn nothing_is_asked_of_a_node_that_is_not_there() {
     assert_eq!(board.resyncs, asked);
     // It drains all the same.
     world.reconciler.drain(node(), true).await.unwrap();
-    assert!(world.report().draining);
+    assert!(report(&world).draining);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,17 +131,17 @@ async fn how_a_node_stands_is_told_by_all() {
         let call = session(&sim.call_in(DID, &format!("100{n}"), &[]));
         one.until_told(&call.to_string(), "call.new", 1).await;
     }
-    let lag = until("the lag is known", async || one.report().lag_ms).await;
+    let lag = until("the lag is known", async || report(&one).lag_ms).await;
     assert!(lag < 60_000, "{lag}");
     until("the other says the same", async || {
-        let (own, told) = (one.report(), two.report());
+        let (own, told) = (report(&one), report(&two));
         let same = (own.calls, own.drift, own.lag_ms, own.resynced_at)
             == (told.calls, told.drift, told.lag_ms, told.resynced_at);
         (same && told.calls == 3).then_some(())
     })
     .await;
-    assert!(two.report().is_compared());
-    assert!(!two.report().synced, "it has not compared it itself");
+    assert!(report(&two).is_compared());
+    assert!(!report(&two).synced, "it has not compared it itself");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,10 +151,10 @@ async fn what_belongs_to_nothing_is_reported_by_the_owner() {
     let foreign = session(&sim.call_in("99", "1002", &[]));
     let gone = [("roomkeeper_app", "gone")];
     let of_no_app = session(&sim.call_in(DID, "1003", &gone));
-    let before = two.until_resynced_after(None).await;
+    let before = resynced_after(&two, None).await;
     two.reconciler.resync(node()).await.unwrap();
-    one.until_resynced_after(Some(before)).await;
-    let report = until("the report has both", async || {
+    resynced_after(&one, Some(before)).await;
+    let found = until("the report has both", async || {
         let text = store.read_report(node()).await.unwrap()?;
         let report: board::NodeReport = board::decode(node(), Notice::Report, &text).unwrap();
         (report.at > before && report.calls_total == 2).then_some(report)
@@ -170,7 +163,13 @@ async fn what_belongs_to_nothing_is_reported_by_the_owner() {
     let mut calls: Vec<_> = report
         .calls
         .iter()
-        .map(|c| (c.session, c.did.as_str(), c.app.as_ref().map(ToString::to_string)))
+        .map(|c| {
+            (
+                c.session,
+                c.did.as_str(),
+                c.app.as_ref().map(ToString::to_string),
+            )
+        })
         .collect();
     calls.sort_by_key(|(_, did, _)| did.len());
     assert_eq!(
@@ -180,8 +179,8 @@ async fn what_belongs_to_nothing_is_reported_by_the_owner() {
             (of_no_app, DID, Some("gone".to_owned()))
         ]
     );
-    assert!(report.conferences.is_empty());
-    assert!(report.records.is_empty());
+    assert!(found.conferences.is_empty());
+    assert!(found.records.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,10 +207,10 @@ async fn conferences_that_are_no_room_are_reported() {
         (sim.snapshot().rooms.len() == 3).then_some(())
     })
     .await;
-    let before = world.until_resynced_after(None).await;
+    let before = resynced_after(&world, None).await;
     world.reconciler.resync(node()).await.unwrap();
-    world.until_resynced_after(Some(before)).await;
-    let report = until("the report is written", async || {
+    resynced_after(&world, Some(before)).await;
+    let found = until("the report is written", async || {
         let text = world.store.read_report(node()).await.unwrap()?;
         let report: board::NodeReport = board::decode(node(), Notice::Report, &text).unwrap();
         (report.at > before).then_some(report)
@@ -229,7 +228,7 @@ async fn conferences_that_are_no_room_are_reported() {
             (OrphanKind::Foreign, "3500", 1)
         ]
     );
-    assert_eq!(report.conferences_total, 2);
+    assert_eq!(found.conferences_total, 2);
 }
 
 /// The name of a room of this node that there is not.

@@ -1376,7 +1376,12 @@ impl World {
                 continue;
             };
             let known = told.locked.contains(&id.to_string());
-            same("I3: whether it was told to be locked", id, &known, &room.lock().locked())?;
+            same(
+                "I3: whether it was told to be locked",
+                id,
+                &known,
+                &room.lock().locked(),
+            )?;
             self.agrees_on_files(&room, told)?;
             for (who, member) in room.members() {
                 if member.stay.is_some() {

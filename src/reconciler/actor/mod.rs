@@ -38,8 +38,8 @@ use crate::time::Timestamp;
 pub(super) use self::ownership::{Keeper, Ownership};
 
 use super::Settings;
-use super::board::Seen;
 use super::belief::{Belief, FreshIds, Order, Outcome, Rules};
+use super::board::Seen;
 use super::dispatch::Dispatch;
 use super::feed::FromNode;
 use super::intent::{Accepted, Intent, IntentError, Refusal};

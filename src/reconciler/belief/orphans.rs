@@ -8,9 +8,7 @@ use std::collections::BTreeSet;
 use crate::ids::{ChannelId, SessionId};
 use crate::session::Direction;
 use crate::store::EntityId;
-use crate::store::board::{
-    ForeignCall, MOST_REPORTED, OrphanConference, OrphanKind, shortened,
-};
+use crate::store::board::{ForeignCall, MOST_REPORTED, OrphanConference, OrphanKind, shortened};
 use crate::time::Timestamp;
 
 use crate::reconciler::news::{Identity, ListedConference};
