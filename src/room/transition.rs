@@ -294,7 +294,10 @@ impl Step<'_> {
     }
 
     fn turned(&mut self, turned: Option<Turned>, synthesized: bool) {
-        if let Some((locked, command_uid)) = turned {
+        // Of a room that is over nobody is told any more, whatever is done with a conference of its name.
+        if let Some((locked, command_uid)) = turned
+            && self.room.status != RoomStatus::Terminated
+        {
             self.updated();
             self.notify(RoomFact::Locked { locked }, command_uid, synthesized);
         }
