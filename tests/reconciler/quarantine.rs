@@ -6,7 +6,7 @@ use std::time::Duration;
 use roomkeeper::ids::{RoomId, SessionId};
 use roomkeeper::reconciler::{Accepted, IntentError, Refusal};
 use roomkeeper::sim::SimNode;
-use roomkeeper::store::board::{self, Boards, NodeReport, Notice};
+use roomkeeper::store::board::{self, NodeReport, Notice};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{EntityId, Store, keys};
 

@@ -1,7 +1,7 @@
 //! The board of a node: what the operator wants of it, and what its owner says of it.
 
 use super::*;
-use roomkeeper::store::board::{Board, Boards, Notice};
+use roomkeeper::store::board::{Board, Notice};
 
 pub async fn a_board_that_nobody_wrote_on_is_empty(s: Subject) {
     assert_eq!(s.store.read_board(node()).await.unwrap(), Board::default());
