@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::controller::Answer;
+use crate::program::controller::{Answer, Ask, KEY};
 use crate::program::poll;
 use crate::program::world::{Setup, Store, World};
 
@@ -12,10 +12,19 @@ async fn control(world: &World, room: &str, what: &str) -> Answer {
     world.controller.ask("POST", &path, None).await
 }
 
+/// Asked once: 503 is an answer here.
 async fn create(world: &World, name: &str) -> Answer {
-    let body = json!({ "name": name });
-    let made = world.controller.ask("POST", "/conferences", Some(&body));
-    made.await
+    let body = json!({ "name": name }).to_string();
+    let asked = world.controller.exactly(Ask {
+        method: "POST",
+        path: "/conferences",
+        app: Some(&world.app),
+        key: Some(KEY),
+        content_type: Some("application/json"),
+        body: Some(body),
+        ..Ask::default()
+    });
+    asked.await.expect("an answer")
 }
 
 async fn joins(world: &World, session: &str, room: &str) -> Answer {
