@@ -45,6 +45,12 @@ impl Timestamp {
         self.0 / 1_000_000
     }
 
+    /// The time so long before this, and not before the epoch.
+    pub fn before(self, by: Duration) -> Self {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
@@ -106,6 +112,11 @@ mod tests {
         let at = Timestamp::from_millis(5);
         assert_eq!(at + Duration::from_millis(2), Timestamp::from_millis(7));
         assert_eq!(at.since(Timestamp::from_millis(9)), Duration::ZERO);
+        assert_eq!(
+            at.before(Duration::from_millis(2)),
+            Timestamp::from_millis(3)
+        );
+        assert_eq!(at.before(Duration::from_secs(1)), Timestamp::default());
         assert_eq!(
             Timestamp::from_micros(u64::MAX) + Duration::from_secs(1),
             Timestamp::from_micros(u64::MAX)

@@ -30,6 +30,7 @@ const PURE: &[&str] = &[
     "store/keys/",
     "store/record/",
     "store/view/",
+    "store/board/",
     "action/",
     "webhook/payload/",
     "webhook/sign/",

@@ -718,8 +718,9 @@ impl World {
                 Intent::Kick {
                     session: call(c),
                     room: room(n),
-                    member: stay.map_or_else(|| MemberId::fresh(node(), random), |m| m.id),
+                    member: Some(stay.map_or_else(|| MemberId::fresh(node(), random), |m| m.id)),
                     app,
+                    command_uid: None,
                 }
             }
             Asks::Mute { call: c, mute } => Intent::Mute {

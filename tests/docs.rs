@@ -12,6 +12,7 @@ use axum::http::{Request, StatusCode};
 use roomkeeper::api::limits::AppLimiter;
 use roomkeeper::api::{AdminState, ApiSettings, ApiState, Registry, admin_router, router};
 use roomkeeper::config::{self, Config};
+use roomkeeper::ids::NodeId;
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, NodeReport};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::telemetry::METRICS;
@@ -94,6 +95,12 @@ impl Controller for Nobody {
     }
     fn nodes(&self) -> Vec<NodeReport> {
         Vec::new()
+    }
+    async fn drain(&self, node: NodeId, _: bool) -> Result<(), IntentError> {
+        Err(IntentError::UnknownNode(node))
+    }
+    async fn resync(&self, node: NodeId) -> Result<(), IntentError> {
+        Err(IntentError::UnknownNode(node))
     }
 }
 

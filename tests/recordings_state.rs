@@ -88,7 +88,10 @@ fn believed(belief: &Belief) -> Rooms {
                 })
                 .collect();
             let conference = room.conference().unwrap().id.to_string();
-            (room.id().to_string(), (conference, room.locked(), members))
+            (
+                room.id().to_string(),
+                (conference, room.lock().locked(), members),
+            )
         })
         .collect()
 }

@@ -8,6 +8,10 @@ mod actions;
 mod connect;
 #[path = "rules/late.rs"]
 mod late;
+#[path = "rules/lock.rs"]
+mod lock;
+#[path = "rules/orphans.rs"]
+mod orphans;
 #[path = "rules/playback.rs"]
 mod playback;
 #[path = "rules/recording.rs"]
@@ -166,6 +170,7 @@ impl World {
                         RoomFact::Updated(update) => {
                             format!("updated {}", serde_json::to_string(&update).unwrap())
                         }
+                        RoomFact::Locked { locked } => format!("locked={locked}"),
                         RoomFact::Destroyed => "destroyed".to_owned(),
                         RoomFact::RecordingStarted { .. } => "recording started".to_owned(),
                         RoomFact::RecordingStopped { .. } => "recording stopped".to_owned(),

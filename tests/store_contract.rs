@@ -5,6 +5,8 @@
 // All of it is a test, also what the lint cannot know to be one.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "store_contract/board.rs"]
+mod board;
 #[path = "store_contract/deliveries.rs"]
 mod deliveries;
 mod support;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use board::*;
 use deliveries::*;
 use futures_util::{StreamExt, stream};
 use roomkeeper::ids::{
@@ -1965,6 +1968,11 @@ contract! {
     an_app_is_written_from_the_version_it_was_decided_on,
     an_app_written_twice_is_written_once,
     of_concurrent_writes_of_apps_one_wins_each_version,
+    a_board_that_nobody_wrote_on_is_empty,
+    a_node_drains_until_it_is_said_otherwise,
+    snapshots_that_are_asked_for_are_counted,
+    only_the_owner_writes_what_it_says_of_a_node,
+    a_lease_that_ran_out_writes_nothing_on_the_board,
     the_outbox_is_in_order_of_commit,
     fan_out_happens_once,
     a_long_outbox_is_handed_over_without_loss,

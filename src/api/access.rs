@@ -99,7 +99,12 @@ impl ApiState {
                         refused(Refusal::InOtherRoom { room: *current })
                     }
                     Place::Leaving(_) => refused(Refusal::StillLeaving),
-                    Place::Ringing | Place::Parked | Place::Acting(None) => Ok(None),
+                    Place::Ringing | Place::Parked | Place::Acting(None) => {
+                        match self.find_room(*room).await?.locked {
+                            true => refused(Refusal::RoomLocked),
+                            false => Ok(None),
+                        }
+                    }
                     Place::Ended => refused(Refusal::SessionNotFound),
                 };
             }
@@ -122,6 +127,7 @@ impl ApiState {
             | Intent::UpdateRoom { .. }
             | Intent::DeleteRoom { .. }
             | Intent::Kick { .. }
+            | Intent::Lock { .. }
             | Intent::RecordStart { .. }
             | Intent::RecordStop { .. }
             | Intent::Stop { .. }

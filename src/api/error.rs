@@ -139,6 +139,7 @@ impl ApiError {
             | Refusal::AlreadyUnmuted
             | Refusal::NoMembers
             | Refusal::RoomFull
+            | Refusal::RoomLocked
             | Refusal::AlreadyRecording
             | Refusal::NotRecording
             | Refusal::TooManyRecordings

@@ -153,7 +153,7 @@ impl ApiState {
 /// Whether what came of an intent costs its cooldown: it was, or may have been, carried out.
 fn costs(outcome: &Result<Accepted, IntentError>) -> bool {
     match outcome {
-        Ok(Accepted::AlreadyJoined { .. }) => false,
+        Ok(Accepted::AlreadyJoined { .. } | Accepted::Locked { .. }) => false,
         Ok(
             Accepted::Created
             | Accepted::Updated
@@ -162,6 +162,7 @@ fn costs(outcome: &Result<Accepted, IntentError>) -> bool {
             | Accepted::Deleted
             | Accepted::Joining { .. }
             | Accepted::Leaving { .. }
+            | Accepted::Locking
             | Accepted::Muted { .. }
             | Accepted::Unmuted { .. }
             | Accepted::InProgress { .. }

@@ -1,4 +1,4 @@
-//! On which node a new room is made.
+//! On which node a new room is made. Never on one that is draining: its rooms go on, and none are added.
 
 use std::time::Duration;
 
@@ -53,13 +53,21 @@ pub(crate) async fn place(
         })));
     }
     match node.or(beside) {
-        Some(pinned) => up(&nodes, pinned),
+        Some(pinned) => open(&nodes, pinned),
         None => least_loaded(&nodes, (state.new_id)().as_u128()),
     }
 }
 
-fn up(nodes: &Nodes, id: NodeId) -> Result<NodeId, ApiError> {
-    let retry = match nodes.get(id).map(|node| &node.link) {
+/// The one node that it can be, if it takes new rooms.
+fn open(nodes: &Nodes, id: NodeId) -> Result<NodeId, ApiError> {
+    let node = nodes.get(id);
+    if node.is_some_and(|node| node.draining) {
+        // It does not help to come back: that is over when somebody says so.
+        let words = format!("node {id} is draining: no new conference is made on it");
+        let error = ApiError::new(StatusCode::CONFLICT, words);
+        return Err(error.detail(json!({ "node": id.as_str() })));
+    }
+    let retry = match node.map(|node| &node.link) {
         Some(Link::Up) => return Ok(id),
         Some(Link::Down { retry_after, .. }) => *retry_after,
         Some(Link::Connecting) | None => NODE_RETRY,
@@ -80,7 +88,7 @@ fn least_loaded(nodes: &Nodes, draw: u128) -> Result<NodeId, ApiError> {
     };
     let up: Vec<_> = nodes
         .iter()
-        .filter(|node| matches!(node.link, Link::Up))
+        .filter(|node| matches!(node.link, Link::Up) && !node.draining)
         .map(|node| (load(node), node.id))
         .collect();
     let Some(least) = up.iter().map(|(load, _)| *load).min() else {
@@ -92,7 +100,15 @@ fn least_loaded(nodes: &Nodes, draw: u128) -> Result<NodeId, ApiError> {
             })
             .min()
             .unwrap_or(NODE_RETRY);
-        return Err(ApiError::unavailable("no node is up", retry));
+        let drains = nodes
+            .iter()
+            .any(|node| matches!(node.link, Link::Up) && node.draining);
+        let words = if drains {
+            "every node that is up is draining"
+        } else {
+            "no node is up"
+        };
+        return Err(ApiError::unavailable(words, retry));
     };
     let equals: Vec<_> = up.iter().filter(|(load, _)| *load == least).collect();
     let count = u128::try_from(equals.len()).unwrap_or(1);

@@ -167,6 +167,7 @@ const fn session(order: &Order) -> Option<SessionId> {
         | Order::Answer { session }
         | Order::Hangup { session, .. } => Some(*session),
         Order::Describe { .. }
+        | Order::Lock { .. }
         | Order::Play { .. }
         | Order::RecordStart { .. }
         | Order::RecordStop { .. } => None,

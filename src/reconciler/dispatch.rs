@@ -84,6 +84,8 @@ fn line(order: &Order) -> Option<RoomId> {
         | Order::Describe { room, .. } => Some(*room),
         // One a room at most, and neither the next file nor a recording must be late.
         Order::Play { .. } | Order::RecordStart { .. } | Order::RecordStop { .. } => None,
+        // Nor before an earlier one: the last one counts.
+        Order::Lock { .. } => None,
         Order::Answer { .. } | Order::Hangup { .. } => None,
     }
 }

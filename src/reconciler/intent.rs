@@ -67,16 +67,29 @@ pub enum Intent {
         /// The caller's id of the command.
         command_uid: Option<CommandUid>,
     },
-    /// Take one stay out of its room, also one that has not come about yet.
+    /// Take a call out of one room, also one that has not come in yet.
     Kick {
         /// The call.
         session: SessionId,
         /// The room.
         room: RoomId,
-        /// The stay: another one of the same call is not meant.
-        member: MemberId,
+        /// The stay, when another one of the same call is not meant.
+        member: Option<MemberId>,
         /// Who asks.
         app: AppId,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+    },
+    /// Lock a room, so that nobody else comes in, or unlock it.
+    Lock {
+        /// The room.
+        room: RoomId,
+        /// Who asks.
+        app: AppId,
+        /// Lock, or unlock.
+        lock: bool,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
     },
     /// Record a room.
     RecordStart {
@@ -193,6 +206,7 @@ impl Intent {
             | Self::RecordStop { room, .. }
             | Self::Kick { room, .. }
             | Self::DeleteRoom { room, .. }
+            | Self::Lock { room, .. }
             | Self::Play { room, .. }
             | Self::Pause { room, .. }
             | Self::Stop { room, .. }
@@ -243,6 +257,13 @@ pub enum Accepted {
     Unmuted {
         /// The room.
         room: RoomId,
+    },
+    /// The lock or the unlock is under way.
+    Locking,
+    /// The room is locked or unlocked, and FreeSWITCH need not be told.
+    Locked {
+        /// Locked.
+        locked: bool,
     },
     /// The files are queued; those at the head are on their way to FreeSWITCH.
     Playing {
@@ -338,6 +359,9 @@ pub enum Refusal {
     /// 409.
     #[error("the conference is of two, and has them")]
     RoomFull,
+    /// 409.
+    #[error("the conference is locked")]
+    RoomLocked,
     /// 409.
     #[error("the conference is being recorded already")]
     AlreadyRecording,

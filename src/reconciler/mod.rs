@@ -9,6 +9,7 @@
 mod actor;
 mod backlog;
 pub mod belief;
+mod board;
 mod dispatch;
 mod feed;
 pub mod intent;
@@ -37,6 +38,7 @@ use crate::time::Timestamp;
 
 use actor::{Actor, Inbox, Keeper, Ownership, Parts, Standing, Work};
 use belief::Rules;
+use board::{Clerk, Seen};
 use dispatch::Dispatch;
 
 pub use crate::node::Link;
@@ -58,6 +60,18 @@ pub trait Controller: Send + Sync + 'static {
 
     /// How each configured node is, in the order of the configuration.
     fn nodes(&self) -> Vec<NodeReport>;
+
+    /// Places no new room on the node, or does again: every replica, within a second, until it is said otherwise.
+    ///
+    /// # Errors
+    /// When there is no such node, or the store does not take it.
+    async fn drain(&self, node: NodeId, draining: bool) -> Result<(), IntentError>;
+
+    /// Has the replica that reconciles the node take a snapshot of it.
+    ///
+    /// # Errors
+    /// When there is no such node, it is down, or the store does not take it.
+    async fn resync(&self, node: NodeId) -> Result<(), IntentError>;
 }
 
 /// How a node is.
@@ -67,7 +81,7 @@ pub struct NodeReport {
     pub id: NodeId,
     /// Its connections.
     pub link: Link,
-    /// A snapshot has been merged since this program started.
+    /// A snapshot has been merged by this replica since it started.
     pub synced: bool,
     /// When the last one was.
     pub resynced_at: Option<Timestamp>,
@@ -77,8 +91,12 @@ pub struct NodeReport {
     pub drifted_at: Option<Timestamp>,
     /// An attempt to connect has failed since this program started.
     pub failed_once: bool,
-    /// Another replica reconciles it; this one only gives it commands.
+    /// Another replica reconciles it; this one only gives it commands. What that one says of it is told here.
     pub owned_elsewhere: bool,
+    /// No new room is placed on it.
+    pub draining: bool,
+    /// How long the last events took from FreeSWITCH's clock, which is up to 20 ms early, to the commit, in milliseconds.
+    pub lag_ms: Option<u64>,
     /// It has a module that speaks texts.
     pub speaks: bool,
     /// Calls on it (`Session-Count` of its last HEARTBEAT, else what is believed).
@@ -87,6 +105,13 @@ pub struct NodeReport {
     pub max_calls: u64,
     /// When it was last heard.
     pub last_heard: Option<Timestamp>,
+}
+
+impl NodeReport {
+    /// Whether somebody has compared it with what FreeSWITCH shows: this replica, or the one that reconciles it.
+    pub const fn is_compared(&self) -> bool {
+        self.synced || (self.owned_elsewhere && self.resynced_at.is_some())
+    }
 }
 
 /// What all nodes' actors have in common.
@@ -122,6 +147,8 @@ struct Desk {
     work: mpsc::Sender<Work>,
     handle: NodeHandle,
     standing: watch::Receiver<Standing>,
+    board: Seen,
+    store: Arc<dyn Store>,
 }
 
 impl Reconciler {
@@ -157,10 +184,12 @@ impl Reconciler {
                 dispatch: Dispatch::new(),
                 ownership: Ownership::new(),
                 standing,
+                board: Seen::new(),
                 told: Arc::clone(told),
                 tasks: actors.tasks().clone(),
                 stop: actors.stop().clone(),
             };
+            let board = parts.board.clone();
             let inbox = Inbox {
                 news,
                 dropped,
@@ -174,6 +203,8 @@ impl Reconciler {
                     work,
                     handle,
                     standing: seen,
+                    board,
+                    store: Arc::clone(store),
                 },
             );
         }
@@ -181,6 +212,12 @@ impl Reconciler {
             order,
             nodes: desks,
         })
+    }
+}
+
+impl Reconciler {
+    fn desk(&self, node: NodeId) -> Result<&Desk, IntentError> {
+        self.nodes.get(&node).ok_or(IntentError::UnknownNode(node))
     }
 }
 
@@ -202,6 +239,23 @@ fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
         let state = (keeper, stop.clone());
         keep("lease", &label, &stop, state, |(keeper, stop)| {
             Box::pin(keeper.run(stop))
+        })
+        .await;
+    });
+
+    let clerk = Clerk {
+        node: parts.node.clone(),
+        store: Arc::clone(&parts.store),
+        seen: parts.board.clone(),
+        lease: parts.ownership.watch(),
+        standing: parts.standing.subscribe(),
+        written: None,
+    };
+    let (stop, label) = (parts.stop.clone(), of.clone());
+    stage.spawn(async move {
+        let state = (clerk, stop.clone());
+        keep("board", &label, &stop, state, |(clerk, stop)| {
+            Box::pin(clerk.run(stop))
         })
         .await;
     });
@@ -237,7 +291,7 @@ fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
 impl Controller for Reconciler {
     async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
         let id = intent.node();
-        let desk = self.nodes.get(&id).ok_or(IntentError::UnknownNode(id))?;
+        let desk = self.desk(id)?;
         // Nothing is committed that could not be carried out: a caller that is told to come back finds no trace.
         if !matches!(intent, Intent::CreateRoom { .. })
             && let Some(retry_after) = desk.handle.down_for()
@@ -263,12 +317,33 @@ impl Controller for Reconciler {
             .filter_map(|id| self.nodes.get(id).map(|desk| desk.report(*id)))
             .collect()
     }
+
+    async fn drain(&self, node: NodeId, draining: bool) -> Result<(), IntentError> {
+        let desk = self.desk(node)?;
+        desk.store.set_draining(node, draining).await?;
+        // The others see it at their next look.
+        desk.board.set_draining(draining);
+        Ok(())
+    }
+
+    async fn resync(&self, node: NodeId) -> Result<(), IntentError> {
+        let desk = self.desk(node)?;
+        if let Some(retry_after) = desk.handle.down_for() {
+            return Err(CommandError::Down { retry_after }.into());
+        }
+        desk.store.ask_resync(node).await?;
+        desk.board.look_now();
+        Ok(())
+    }
 }
 
 impl Desk {
     fn report(&self, id: NodeId) -> NodeReport {
         let status = self.handle.status();
         let standing = self.standing.borrow().clone();
+        // What another replica knows of its own node, it says on the board.
+        let told = self.board.standing(id).filter(|_| standing.owned_elsewhere);
+        let told = told.unwrap_or_else(|| standing.published(&self.handle));
         let link = match (&status.commands, &status.events) {
             (Link::Up, None | Some(Link::Up)) => Link::Up,
             (Link::Down { .. }, _) | (Link::Connecting, None) => status.commands.clone(),
@@ -278,14 +353,16 @@ impl Desk {
             id,
             link,
             synced: standing.synced,
-            resynced_at: standing.resynced_at,
-            drift: standing.drift,
-            drifted_at: standing.drifted_at,
+            resynced_at: told.resynced_at,
+            drift: told.drift,
+            drifted_at: told.drifted_at,
             failed_once: status.failed_once,
             owned_elsewhere: standing.owned_elsewhere,
+            draining: self.board.draining(),
+            lag_ms: told.lag_ms,
             speaks: status.speaks,
-            calls: status.vitals.calls.max(standing.calls),
-            max_calls: status.vitals.max_calls,
+            calls: told.calls,
+            max_calls: told.max_calls,
             last_heard: status.vitals.last_heard,
         }
     }

@@ -243,6 +243,21 @@ pub struct ShownRoom {
     pub recordings: Vec<RecordingId>,
 }
 
+/// A conference as the list has it, whosever it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedConference {
+    /// `conference_name`.
+    pub name: String,
+    /// The room of that name, if it is a room's.
+    pub room: Option<RoomId>,
+    /// `conference_uuid`.
+    pub conference: String,
+    /// `member_count`.
+    pub members: u64,
+    /// `run_time`.
+    pub age: Duration,
+}
+
 /// One member in a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ShownMember {

@@ -50,6 +50,7 @@ pub(super) fn give(
         Order::Enter { .. }
         | Order::Park { .. }
         | Order::Mute { .. }
+        | Order::Lock { .. }
         | Order::Describe { .. }
         | Order::Play { .. }
         | Order::RecordStart { .. }
@@ -175,11 +176,19 @@ pub(super) fn verdict(
     let Err(error) = answer else {
         return Ok(());
     };
+    // Its conference has ended: what was asked for holds without it.
+    if matches!(
+        (order, error),
+        (Order::Lock { .. }, CommandError::NoSuchChannel)
+    ) {
+        return Ok(());
+    }
     let command = match order {
         Order::Play { command, .. } => Some(command),
         Order::Enter { .. }
         | Order::Park { .. }
         | Order::Mute { .. }
+        | Order::Lock { .. }
         | Order::Describe { .. }
         | Order::RecordStart { .. }
         | Order::RecordStop { .. }
@@ -244,6 +253,14 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
                 },
                 MemberSelector::Channel(channel(*session)),
             ),
+        ),
+        Order::Lock { room, lock } => Api::Conference(
+            name(*room)?,
+            if *lock {
+                ConferenceCommand::Lock
+            } else {
+                ConferenceCommand::Unlock
+            },
         ),
         Order::Describe { room, registration } => Api::Conference(
             name(*room)?,

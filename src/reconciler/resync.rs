@@ -18,7 +18,7 @@ use crate::room::plan::Suspect;
 use crate::session::{Mark, StepId};
 
 use super::actor::Work;
-use super::news::{Dump, ListedChannel, Snapshot};
+use super::news::{Dump, ListedChannel, ListedConference, Snapshot};
 use super::translate::{self, STEP_VARIABLE, UnreadableSnapshot};
 
 /// How long after a snapshot the second one is taken that has to agree before a member is dropped.
@@ -68,9 +68,10 @@ pub(super) async fn resync(
     let mut listed = list(node).await?;
     // Who the channels are is learnt first, so that a member that nobody has met has its numbers.
     tell(actor, Work::Listed(listed.clone())).await?;
-    let snapshot = conferences(node, actor, core, fence).await?;
+    let (snapshot, all) = conferences(node, actor, core, fence).await?;
     found.rooms = snapshot.rooms.len();
     let suspects = merge(actor, snapshot, BTreeSet::new()).await?;
+    tell(actor, Work::Conferences(all)).await?;
     // Before the second look, so that a member whose call is gone leaves because it hung up.
     channels(node, actor, core, fence, listed.clone()).await?;
     let silent = playback(node, actor, BTreeSet::new()).await?;
@@ -82,8 +83,9 @@ pub(super) async fn resync(
         if again != core {
             return Err(ResyncError::OtherCore);
         }
-        let snapshot = conferences(node, actor, core, fence).await?;
+        let (snapshot, all) = conferences(node, actor, core, fence).await?;
         merge(actor, snapshot, suspects).await?;
+        tell(actor, Work::Conferences(all)).await?;
         // Whom it dropped was still believed in its room when the calls were asked for.
         listed = list(node).await?;
         channels(node, actor, core, fence, listed.clone()).await?;
@@ -118,11 +120,11 @@ async fn conferences(
     actor: &mpsc::Sender<Work>,
     core: CoreId,
     fence: u64,
-) -> Result<Snapshot, ResyncError> {
+) -> Result<(Snapshot, Vec<ListedConference>), ResyncError> {
     let json = node.job(Api::ConferenceList).await?.json()?;
-    let rooms = translate::conferences(node.id(), &json)?;
+    let (rooms, all) = translate::all_conferences(node.id(), &json)?;
     hear_until_now(node, actor, core).await?;
-    Ok(Snapshot { core, fence, rooms })
+    Ok((Snapshot { core, fence, rooms }, all))
 }
 
 async fn merge(

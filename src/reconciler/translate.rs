@@ -15,8 +15,8 @@ use crate::session::Direction;
 use crate::time::Timestamp;
 
 use super::news::{
-    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, MemberBlock, News, ShownMember,
-    ShownRoom, What,
+    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, ListedConference, MemberBlock,
+    News, ShownMember, ShownRoom, What,
 };
 
 /// The conference variable that says whose a room is.
@@ -284,6 +284,10 @@ struct WireRoom {
     conference_name: String,
     conference_uuid: String,
     #[serde(default)]
+    member_count: u64,
+    #[serde(default)]
+    run_time: u64,
+    #[serde(default)]
     locked: bool,
     #[serde(default)]
     variables: serde_json::Map<String, serde_json::Value>,
@@ -316,16 +320,33 @@ struct WireFlags {
 /// # Errors
 /// [`UnreadableSnapshot`]: nothing may be concluded from it.
 pub fn conferences(node: NodeId, json: &[u8]) -> Result<Vec<ShownRoom>, UnreadableSnapshot> {
+    all_conferences(node, json).map(|(shown, _)| shown)
+}
+
+/// The same, and every conference that is listed, whosever it is.
+///
+/// # Errors
+/// [`UnreadableSnapshot`]: nothing may be concluded from it.
+pub fn all_conferences(
+    node: NodeId,
+    json: &[u8],
+) -> Result<(Vec<ShownRoom>, Vec<ListedConference>), UnreadableSnapshot> {
     let text = quirk_lossy(json);
     let rooms: Vec<WireRoom> = serde_json::from_str(&text)?;
     let mut shown = Vec::new();
+    let mut listed = Vec::with_capacity(rooms.len());
     for room in rooms {
-        let Ok(id) = room.conference_name.parse::<RoomId>() else {
+        let id = room.conference_name.parse::<RoomId>().ok();
+        listed.push(ListedConference {
+            name: room.conference_name,
+            room: id,
+            conference: room.conference_uuid.clone(),
+            members: room.member_count,
+            age: Duration::from_secs(room.run_time),
+        });
+        let Some(id) = id.filter(|id| id.node() == node) else {
             continue;
         };
-        if id.node() != node {
-            continue;
-        }
         let conference = room
             .conference_uuid
             .parse()
@@ -365,7 +386,7 @@ pub fn conferences(node: NodeId, json: &[u8]) -> Result<Vec<ShownRoom>, Unreadab
             recordings,
         });
     }
-    Ok(shown)
+    Ok((shown, listed))
 }
 
 /// Names of callers are bytes that nobody checked; one that is not UTF-8 must not cost the snapshot.

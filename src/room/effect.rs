@@ -104,6 +104,11 @@ pub enum RoomCommand {
         /// Mute, or unmute.
         mute: bool,
     },
+    /// Lock its conference, or unlock it.
+    Lock {
+        /// Lock, or unlock.
+        lock: bool,
+    },
     /// Write on the conference whose it is, so that a lost store can be rebuilt from FreeSWITCH.
     Describe,
     /// About what plays in it.
@@ -214,6 +219,11 @@ pub enum RoomFact {
     },
     /// Its owner changed what it says of it.
     Updated(Update),
+    /// It was locked or unlocked.
+    Locked {
+        /// Locked now.
+        locked: bool,
+    },
     /// The room is over.
     Destroyed,
     /// It is being recorded.

@@ -131,6 +131,20 @@ pub enum RoomInput {
         /// Forgotten then.
         deadline: Timestamp,
     },
+    /// The room was asked to be locked or unlocked; the command goes out, if there is a conference.
+    Lock {
+        /// Locked, or unlocked.
+        lock: bool,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+        /// Forgotten then.
+        deadline: Timestamp,
+    },
+    /// FreeSWITCH refused to lock or unlock it.
+    LockRefused {
+        /// What was asked.
+        lock: bool,
+    },
     /// FreeSWITCH refused to take a member out.
     LeaveRefused {
         /// The session.
@@ -179,7 +193,7 @@ pub enum RoomInput {
         /// Who has it now.
         holder: Option<SessionId>,
     },
-    /// The room was locked or unlocked.
+    /// Its conference was locked or unlocked (`lock`, `unlock`), or a snapshot shows whether it is locked.
     Locked {
         /// Where the event stands.
         at: EventStamp,

@@ -8,6 +8,7 @@
 pub mod details;
 pub mod effect;
 pub mod input;
+pub mod lock;
 pub mod plan;
 pub mod playback;
 pub mod recording;
@@ -19,6 +20,7 @@ pub use effect::{
     JoinFailure, LeftReason, PlayCommand, PlayFact, RoomCommand, RoomEffect, RoomFact, RoomNotice,
 };
 pub use input::{EventStamp, RoomInput, Who};
+pub use lock::{Lock, LockAsked};
 pub use playback::{FileId, PlayInput, Playback, Unplayed};
 pub use recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
 pub use state::{

@@ -11,6 +11,7 @@ use crate::ids::{
 use crate::time::Timestamp;
 
 use super::details::{Details, Kind};
+use super::lock::Lock;
 use super::playback::Playback;
 use super::recording::{Recording, RecordingView};
 
@@ -282,8 +283,7 @@ pub struct RoomState {
     /// The lives of its conference that are not known to be over, oldest first. The next life of the same name can be told
     /// of before the end of the last one, so there can be two for a moment.
     pub(crate) lives: Vec<Conference>,
-    pub(crate) locked: bool,
-    pub(crate) locked_at: Sequence,
+    pub(crate) lock: Lock,
     pub(crate) floor: Option<ChannelId>,
     pub(crate) floor_at: Sequence,
     pub(crate) playback: Playback,
@@ -318,8 +318,7 @@ impl RoomState {
             registration: None,
             status: RoomStatus::Progressing,
             lives: Vec::new(),
-            locked: false,
-            locked_at: 0,
+            lock: Lock::default(),
             floor: None,
             floor_at: 0,
             playback: Playback::default(),
@@ -400,9 +399,9 @@ impl RoomState {
         &self.lives
     }
 
-    /// Whether FreeSWITCH lets nobody in.
-    pub const fn locked(&self) -> bool {
-        self.locked
+    /// Whether nobody else gets in.
+    pub const fn lock(&self) -> &Lock {
+        &self.lock
     }
 
     /// Who has the floor.
@@ -442,7 +441,8 @@ impl RoomState {
             RoomStatus::Terminated => None,
         };
         let recording = self.recording.as_ref().and_then(Recording::deadline);
-        [member, room, recording, self.playback.deadline()]
+        let (playback, lock) = (self.playback.deadline(), self.lock.deadline());
+        [member, room, recording, playback, lock]
             .into_iter()
             .flatten()
             .min()
@@ -604,6 +604,7 @@ impl RoomState {
         self.playback.soundness()?;
         let lives = !self.lives.is_empty();
         let silent = self.playback.operations().is_empty() && self.playback.opening().is_none();
+        self.lock.soundness(lives)?;
         ensure(
             lives || silent,
             "it has no conference, and something plays in it",

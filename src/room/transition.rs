@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 use super::effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomFact, RoomNotice};
 use super::input::{EventStamp, RoomInput, Who};
+use super::lock::{Lock, LockAsked, Told, Turned};
 use super::playback::{PlayEffect, PlayInput, Playback};
 use super::recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
 use super::state::{
@@ -185,6 +186,20 @@ impl Step<'_> {
                 });
                 self.command(RoomCommand::Mute { session, mute });
             }
+            RoomInput::Lock {
+                lock,
+                command_uid,
+                deadline,
+            } => self.lock(LockAsked {
+                lock,
+                command_uid,
+                deadline,
+            }),
+            RoomInput::LockRefused { lock } => {
+                if self.room.lock.refused(lock) {
+                    self.room.changes.head = true;
+                }
+            }
             RoomInput::LeaveRefused { session } => self.stays(session),
             RoomInput::MuteRefused { session, mute } => {
                 let asked = |m: &Member| m.pending.as_ref().is_some_and(|p| p.mute == mute);
@@ -220,12 +235,8 @@ impl Step<'_> {
                 }
             }
             RoomInput::Locked { at, locked } => {
-                if self.is_current(at) && at.sequence > self.room.locked_at {
-                    self.room.locked_at = at.sequence;
-                    if self.room.locked != locked {
-                        self.room.locked = locked;
-                        self.room.changes.head = true;
-                    }
+                if self.is_current(at) {
+                    self.told_of_lock(at, locked);
                 }
             }
             RoomInput::CoreChanged { core } => {
@@ -255,6 +266,41 @@ impl Step<'_> {
     fn updated(&mut self) {
         self.room.updated_at = self.now;
         self.room.changes.head = true;
+    }
+
+    // ---- its lock -------------------------------------------------------------------------------------------------
+
+    fn lock(&mut self, asked: LockAsked) {
+        if !self.room.is_open() {
+            return;
+        }
+        if self.room.lives.is_empty() {
+            let turned = self.room.lock.set(asked.lock, asked.command_uid);
+            return self.turned(turned, false);
+        }
+        let lock = asked.lock;
+        self.room.lock.asked = Some(asked);
+        self.room.changes.head = true;
+        self.command(RoomCommand::Lock { lock });
+    }
+
+    fn told_of_lock(&mut self, at: EventStamp, locked: bool) {
+        match self.room.lock.told(at, locked) {
+            Told::Nothing => {}
+            Told::Noted => self.room.changes.head = true,
+            Told::Turned(turned) => self.turned(Some(turned), at.synthesized),
+            Told::Again => self.command(RoomCommand::Lock { lock: true }),
+        }
+    }
+
+    fn turned(&mut self, turned: Option<Turned>, synthesized: bool) {
+        // Of a room that is over nobody is told any more, whatever is done with a conference of its name.
+        if let Some((locked, command_uid)) = turned
+            && self.room.status != RoomStatus::Terminated
+        {
+            self.updated();
+            self.notify(RoomFact::Locked { locked }, command_uid, synthesized);
+        }
     }
 
     // ---- its recording --------------------------------------------------------------------------------------------
@@ -473,8 +519,8 @@ impl Step<'_> {
         }
     }
 
-    /// Changes which lives there are. A conference that is new, or the latest now, is neither locked nor has anyone the
-    /// floor, as far as is known; and it is told whose it is.
+    /// Changes which lives there are. In a conference that is new, or the latest now, nobody has the floor, as far as is
+    /// known; it is told whose it is, and to be locked if its room is.
     fn change_lives(&mut self, change: impl FnOnce(&mut Vec<Conference>)) {
         let before = self.room.lives.clone();
         change(&mut self.room.lives);
@@ -487,8 +533,6 @@ impl Step<'_> {
         if before.last().map(|c| c.id) == latest {
             return;
         }
-        self.room.locked = false;
-        self.room.locked_at = 0;
         self.room.floor = None;
         self.room.floor_at = 0;
         // What played went with the last one, and so did its recording.
@@ -501,6 +545,24 @@ impl Step<'_> {
         let is_new = latest.is_some_and(|id| before.iter().all(|c| c.id != id));
         if is_new && self.room.registration.is_some() && self.room.is_open() {
             self.command(RoomCommand::Describe);
+        }
+        self.another_conference(latest.is_some());
+    }
+
+    /// FreeSWITCH forgets a lock with the conference; the room, if it is anyone's, does not.
+    fn another_conference(&mut self, began: bool) {
+        if self.room.registration.is_none() {
+            self.room.lock = Lock::default();
+        } else if !began {
+            let turned = self.room.lock.conference_over();
+            self.turned(turned, false);
+        } else {
+            self.room.lock.conference_began();
+            if !self.room.is_open() {
+                self.room.lock.room_over();
+            } else if self.room.lock.due() {
+                self.command(RoomCommand::Lock { lock: true });
+            }
         }
     }
 
@@ -749,6 +811,9 @@ impl Step<'_> {
             self.room.show_call(session);
             self.joined(session, opened, None, true, false);
         }
+        if self.room.lock.locked() {
+            self.notify(RoomFact::Locked { locked: true }, None, true);
+        }
     }
 
     fn flags(&mut self, at: EventStamp, who: &Who) {
@@ -978,6 +1043,7 @@ impl Step<'_> {
             return;
         }
         self.room.status = RoomStatus::Terminating { deadline };
+        self.room.lock.room_over();
         self.updated();
         // Before anyone is parked: the last one to go would take the conference along.
         if !self.room.playback.operations().is_empty() {
@@ -1051,6 +1117,9 @@ impl Step<'_> {
             self.end(self.now + ENDING, LeftReason::Timeout);
         }
         self.recording_deadline();
+        if self.room.lock.past_deadline(self.now) {
+            self.room.changes.head = true;
+        }
         let (alive, now) = (self.can_play(), self.now);
         self.play(|playback| playback.past_deadline(alive, now));
         while let Some((at, session)) = self.room.deadlines.first().copied() {

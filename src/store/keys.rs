@@ -204,6 +204,12 @@ pub fn command(about: EntityId, uid: &CommandUid) -> String {
     of_node(about.node(), &format!("command:{about}:{uid}"))
 }
 
+/// Hash: the board of a node. `draining` while no new room is placed there, `resyncs` how often a snapshot was asked for,
+/// both written by the operator's commands; `standing` and `report`, what its owner says of it. Stays.
+pub fn board(node: NodeId) -> String {
+    of_node(node, "board")
+}
+
 /// Number: when the app's bucket of requests will be full, in microseconds of the store's clock. Written by whoever takes
 /// tokens; expires when it is full, which is what a bucket that is not there is.
 pub fn tokens(app: &AppId) -> String {
@@ -273,6 +279,7 @@ mod tests {
             delivery(node, &endpoint, "msg_1"),
             log(node, &endpoint, DeliveryStatus::Dead),
             health(node),
+            board(node),
             node_prefix(node),
             cooldown(room, "conference"),
             command(session, &"u.1".parse().unwrap()),

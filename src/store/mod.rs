@@ -21,6 +21,7 @@
 //! version is checked. There can be many of them, so there is nothing else to it.
 
 pub mod apps;
+pub mod board;
 pub mod deliveries;
 pub mod endpoints;
 pub mod gate;
@@ -43,6 +44,7 @@ pub mod memory;
 pub mod redis;
 
 use self::apps::{AppsWrite, StoredApps};
+use self::board::Boards;
 use self::deliveries::{Deliveries, QueueLimits};
 use self::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use self::memory::MemoryStore;
@@ -554,7 +556,7 @@ pub fn open(
 /// for longer than the configured timeout of the store; [`Store::read_node`] and [`Store::list_views`] may ask more than
 /// once.
 #[async_trait]
-pub trait Store: Deliveries + Send + Sync + fmt::Debug + 'static {
+pub trait Store: Deliveries + Boards + Send + Sync + fmt::Debug + 'static {
     /// Counts connections. When it has grown, there may be another server behind the store, or one that was restarted, and
     /// what was written last may be gone: whoever believes something reads it again.
     fn connections(&self) -> u64 {

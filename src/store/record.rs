@@ -19,8 +19,8 @@ use crate::play_url::PlayUrl;
 use crate::room::playback::{File, FileId, FileState, Opening, Operation, Playback, Unplayed};
 use crate::room::state::Changes;
 use crate::room::{
-    Conference, Details, Flags, Kind, LeftReason, Member, MemberStatus, Origin, Pending, Recording,
-    RecordingStatus, Registration, RoomState, RoomStatus, Stay,
+    Conference, Details, Flags, Kind, LeftReason, Lock, LockAsked, Member, MemberStatus, Origin,
+    Pending, Recording, RecordingStatus, Registration, RoomState, RoomStatus, Stay,
 };
 use crate::session::{Direction, Place, Run, SessionState};
 use crate::time::Timestamp;
@@ -61,6 +61,12 @@ struct StoredRun {
     lives: Vec<(CoreId, ConferenceId, u64)>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     locked: bool,
+    /// Its conference is still to be locked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lock_due: bool,
+    /// Locked or unlocked, by which command, and until when that is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lock_asked: Option<(bool, Option<CommandUid>, Timestamp)>,
     /// Members with a stay, for readers of the head alone.
     present: usize,
     seq: u64,
@@ -220,6 +226,8 @@ pub struct RoomHead {
     pub recordings: Vec<RecordingId>,
     /// How many members FreeSWITCH has shown.
     pub present: usize,
+    /// Nobody else comes in.
+    pub locked: bool,
     /// What plays in it.
     pub playback: Playback,
 }
@@ -268,7 +276,12 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
                 .iter()
                 .map(|c| (c.core, c.id, c.since))
                 .collect(),
-            locked: room.locked(),
+            locked: room.lock().locked(),
+            lock_due: room.lock().due(),
+            lock_asked: room
+                .lock()
+                .asked()
+                .map(|a| (a.lock, a.command_uid.clone(), a.deadline)),
             present: room.present(),
             seq: room.sequence(),
             updated: room.updated_at(),
@@ -515,7 +528,18 @@ pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError>
         .map(|(core, id, since)| Conference { core, id, since })
         .collect();
     room.lives.sort_by_key(|c| c.since);
-    room.locked = run.locked;
+    room.lock = Lock {
+        locked: run.locked,
+        at: 0,
+        due: run.lock_due,
+        asked: run
+            .lock_asked
+            .map(|(lock, command_uid, deadline)| LockAsked {
+                lock,
+                command_uid,
+                deadline,
+            }),
+    };
     room.sequence = run.seq;
     room.playback = decode_playback(id, record)?;
     for (channel, text) in &record.parts {
@@ -608,6 +632,7 @@ pub fn decode_room_head(id: RoomId, record: &Record) -> Result<RoomHead, StoreEr
         recording: run.recording.map(|r| r.id),
         recordings: run.recordings,
         present: run.present,
+        locked: run.locked,
         playback: decode_playback(id, record)?,
     })
 }

@@ -77,6 +77,8 @@ struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     muted: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    locked: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     conferencecall_id: Option<MemberId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -249,6 +251,14 @@ fn room_data(fact: &RoomFact) -> (&'static str, Option<SessionId>, Data<'_>) {
             None,
             Data {
                 update: Some(update),
+                ..Data::default()
+            },
+        ),
+        RoomFact::Locked { locked } => (
+            "conference.updated",
+            None,
+            Data {
+                locked: Some(*locked),
                 ..Data::default()
             },
         ),

@@ -103,7 +103,7 @@ async fn a_store_that_does_not_answer_503() {
 async fn all_but_the_probes_need_the_key() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
-    for path in ["/metrics", "/admin/nodes"] {
+    for path in ["/metrics", "/admin/nodes", "/admin/orphans"] {
         for key in ["", "wrong", "secret2"] {
             get(&router, path, key).await.fails(401);
         }
@@ -129,6 +129,7 @@ async fn nodes_200() {
         n.resynced_at = Some(Timestamp::from_millis(1_778_070_896_000));
         n.drifted_at = Some(Timestamp::from_millis(1_778_070_895_000));
         n.last_heard = Some(Timestamp::from_millis(1_778_070_896_672));
+        (n.draining, n.lag_ms) = (true, Some(23));
     });
     world.set_node("bbbbb", |n| {
         (n.link, n.synced) = (down(Duration::from_millis(1_500)), false)
@@ -139,12 +140,13 @@ async fn nodes_200() {
             {
                 "id": "acW68", "link": "up", "reason": null, "retry_after_ms": null, "synced": true,
                 "resynced_at": "2026-05-06T12:34:56.000000Z", "drift": 2, "drifted_at": "2026-05-06T12:34:55.000000Z",
+                "draining": true, "lag_ms": 23,
                 "owned_elsewhere": false, "calls": 3, "max_calls": 100,
                 "last_heard": "2026-05-06T12:34:56.672000Z",
             },
             {
                 "id": "bbbbb", "link": "down", "reason": "connection refused", "retry_after_ms": 1500,
-                "resynced_at": null, "drift": 0, "drifted_at": null,
+                "resynced_at": null, "drift": 0, "drifted_at": null, "draining": false, "lag_ms": null,
                 "synced": false, "owned_elsewhere": false, "calls": 0, "max_calls": 100,
                 "last_heard": null,
             },

@@ -16,6 +16,8 @@ mod store_behind;
 mod faulty;
 mod limits;
 mod lists;
+mod moderation;
+mod nodes;
 mod observed;
 mod openapi;
 mod playback;

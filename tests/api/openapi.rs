@@ -325,7 +325,10 @@ async fn real_answers_fit_their_schemas() {
         .script(Ok(Accepted::Muted { room }))
         .script(Ok(Accepted::Unmuted { room }))
         .script(Ok(Accepted::InProgress { operation }))
-        .script(Ok(Accepted::InProgress { operation }));
+        .script(Ok(Accepted::InProgress { operation }))
+        .script(Ok(Accepted::Locking))
+        .script(Ok(Accepted::Locked { locked: false }))
+        .script(Ok(Accepted::Leaving { room }));
     let join = json!({"room_id": room.to_string()});
     let empty = json!({});
     let command = |name: &str| {
@@ -346,9 +349,18 @@ async fn real_answers_fit_their_schemas() {
         let (path, documented) = command(name);
         walk.push(("post", path, documented, Some(body)));
     }
+    for (path, documented) in [
+        ("/lock", "/lock"),
+        ("/unlock", "/unlock"),
+        (&*format!("/members/{call}/kick"), "/members/{uuid}/kick"),
+    ] {
+        let documented = format!("/api/v1/conferences/{{room_id}}{documented}");
+        walk.push(("post", format!("{rooms}{path}"), documented, Some(&empty)));
+    }
     let list = |path: &str| ("get", path.to_owned(), path.to_owned(), None);
     walk.push(list("/api/v1/conferences"));
     walk.push(list("/api/v1/sessions"));
+    walk.push(list("/api/v1/nodes"));
     walk.push((
         "get",
         rooms.clone(),
@@ -384,7 +396,7 @@ async fn real_answers_fit_their_schemas() {
     let stale = list("/api/v1/sessions");
     walk.push(stale);
     for (n, (method, path, documented, body)) in walk.into_iter().enumerate() {
-        if n == 13 {
+        if n == 17 {
             world.set_node("acW68", |node| {
                 node.link = down(std::time::Duration::from_secs(1))
             });

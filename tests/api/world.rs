@@ -15,6 +15,7 @@ use roomkeeper::config::{ApiKeyDigest, AppConfig, customer_of};
 use roomkeeper::ids::{
     AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RecordingId, RoomId, SessionId,
 };
+use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Link, NodeReport};
 use roomkeeper::room::state::Changes;
 use roomkeeper::room::{
@@ -22,6 +23,7 @@ use roomkeeper::room::{
     Registration, RoomInput, RoomState, RoomStatus, Who,
 };
 use roomkeeper::session::{self, Direction, SessionInput, SessionState};
+use roomkeeper::store::board::Boards;
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::record::{decode_room, encode_room, encode_session};
 use roomkeeper::store::view::{encode_call, encode_recording};
@@ -65,6 +67,12 @@ impl Double {
     async fn change(&self, room: RoomId, input: RoomInput) {
         let at = MADE + Duration::from_secs(1 + self.asked.fetch_add(1, Ordering::Relaxed));
         change(&self.store, room, input, at).await;
+    }
+
+    fn report(&self, id: NodeId) -> Result<NodeReport, IntentError> {
+        let nodes = self.nodes.lock().unwrap();
+        let report = nodes.iter().find(|node| node.id == id);
+        report.cloned().ok_or(IntentError::UnknownNode(id))
     }
 
     fn deadline(&self) -> Timestamp {
@@ -181,6 +189,7 @@ impl Controller for Double {
             }
             other @ (Intent::Leave { .. }
             | Intent::Mute { .. }
+            | Intent::Lock { .. }
             | Intent::Play { .. }
             | Intent::Pause { .. }
             | Intent::Stop { .. }
@@ -192,6 +201,22 @@ impl Controller for Double {
 
     fn nodes(&self) -> Vec<NodeReport> {
         self.nodes.lock().unwrap().clone()
+    }
+
+    async fn drain(&self, node: NodeId, draining: bool) -> Result<(), IntentError> {
+        self.report(node)?;
+        self.store.set_draining(node, draining).await?;
+        let mut nodes = self.nodes.lock().unwrap();
+        let report = nodes.iter_mut().find(|n| n.id == node).unwrap();
+        report.draining = draining;
+        Ok(())
+    }
+
+    async fn resync(&self, node: NodeId) -> Result<(), IntentError> {
+        if let Link::Down { retry_after, .. } = self.report(node)?.link {
+            return Err(CommandError::Down { retry_after }.into());
+        }
+        Ok(self.store.ask_resync(node).await?)
     }
 }
 
@@ -213,6 +238,8 @@ pub fn node(id: &str) -> NodeReport {
         drifted_at: None,
         failed_once: false,
         owned_elsewhere: false,
+        draining: false,
+        lag_ms: None,
         speaks: true,
         calls: 0,
         max_calls: 100,

@@ -31,6 +31,7 @@ mod leave;
 mod limits;
 mod list;
 mod members;
+mod moderation;
 mod mute;
 mod nodes;
 mod play;
@@ -67,6 +68,7 @@ fn rows() -> Vec<(&'static str, Vec<Entry>)> {
         ("commands", commands::rows()),
         ("limits", limits::rows()),
         ("nodes", nodes::rows()),
+        ("moderation", moderation::rows()),
         ("webhooks", webhooks::rows()),
         ("v_access", voipbin::access::rows()),
         ("v_conferences", voipbin::conferences::rows()),

@@ -22,6 +22,7 @@ rows! {
         create_503_the_node_is_down,
         join_409_the_session_is_on_another_node_than_the_room,
         list_goes_over_all_nodes,
+        nodes_are_listed_with_how_they_are,
     ]
 }
 
@@ -161,4 +162,42 @@ async fn list_goes_over_all_nodes(row: &Row<'_>) {
     listed.sort();
     made.sort();
     assert_eq!(listed, made);
+}
+
+async fn nodes_are_listed_with_how_they_are(row: &Row<'_>) {
+    let seen = poll::until("each node was compared", poll::PATIENCE, async || {
+        let answer = row.get("/nodes").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let nodes = answer.body["nodes"].as_array().unwrap().clone();
+        let compared = nodes.iter().filter(|node| node["synced"] == true);
+        (compared.count() == 2).then_some(nodes)
+    })
+    .await;
+    let states = seen.iter().map(|node| {
+        let fields: Vec<_> = node.as_object().unwrap().keys().collect();
+        assert_eq!(
+            fields,
+            [
+                "calls",
+                "drift",
+                "draining",
+                "id",
+                "lag_ms",
+                "max_calls",
+                "resynced_at",
+                "state",
+                "synced"
+            ]
+        );
+        assert_eq!(node["draining"], false);
+        (
+            node["id"].as_str().unwrap(),
+            node["state"].as_str().unwrap(),
+        )
+    });
+    let mut states: Vec<_> = states.collect();
+    states.sort_unstable();
+    let mut expected = vec![(row.node(), "up"), (SECOND, "up"), (DOWN, "down")];
+    expected.sort_unstable();
+    assert_eq!(states, expected);
 }

@@ -7,6 +7,7 @@
 mod support;
 
 mod app;
+mod board;
 mod fence;
 mod lease;
 mod paced;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use roomkeeper::ids::{RoomId, SessionId};
 use roomkeeper::reconciler::{Accepted, IntentError, Refusal};
 use roomkeeper::sim::SimNode;
+use roomkeeper::store::board::{self, NodeReport, Notice};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{EntityId, Store, keys};
 
@@ -150,6 +151,16 @@ async fn a_record_without_a_version_is_left_alone_and_the_rest_of_the_node_goes_
         world.mute(call, true).await.unwrap(),
         Accepted::Muted { room }
     );
+
+    // The operator is told which it is, and that somebody is in a conference of that name.
+    let report = until("the record is reported", async || {
+        let text = world.store.read_report(node()).await.unwrap()?;
+        let report: NodeReport = board::decode(node(), Notice::Report, &text).unwrap();
+        (report.records_total == 1).then_some(report)
+    })
+    .await;
+    assert_eq!(report.records[0].key, two.key());
+    assert_eq!(report.records[0].why, "it has no version");
 
     // Made good by a person, it is believed by the next who reads it.
     let _: u32 = say(&two.redis, &["HSET", &two.key(), "#v", &version]).await;

@@ -257,8 +257,9 @@ fn one_that_is_kicked_before_it_comes_in_does_not_come_in() {
     let kick = Intent::Kick {
         session: call(1),
         room: room(1),
-        member,
+        member: Some(member),
         app: demo(),
+        command_uid: None,
     };
     world.asks(kick.clone()).unwrap();
     world.told(&["join_failed removed [c-1]"]);

@@ -45,7 +45,7 @@ impl World {
         self.with(|belief, cx| belief.snapshot(&snapshot, confirmed, cx))
     }
 
-    fn looks(&mut self, fence: u64, rooms: Vec<ShownRoom>) {
+    pub fn looks(&mut self, fence: u64, rooms: Vec<ShownRoom>) {
         self.merges(fence, rooms, &BTreeSet::new());
     }
 

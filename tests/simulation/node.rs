@@ -436,11 +436,11 @@ impl Node {
         }
     }
 
-    pub fn lock(&mut self, room: RoomId, locked: bool) {
-        if let Some(conference) = self.conferences.get_mut(&room) {
-            conference.locked = locked;
-            self.tell_room(room, ConferenceChange::Locked(locked));
-        }
+    pub fn lock(&mut self, room: RoomId, locked: bool) -> Result<(), No> {
+        let conference = self.conferences.get_mut(&room).ok_or(No::SuchChannel)?;
+        conference.locked = locked;
+        self.tell_room(room, ConferenceChange::Locked(locked));
+        Ok(())
     }
 
     pub fn takes_floor(&mut self, channel: ChannelId) {

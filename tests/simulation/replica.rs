@@ -749,6 +749,7 @@ fn about(intent: &Intent) -> Vec<EntityId> {
         | Intent::RecordStart { room, .. }
         | Intent::RecordStop { room, .. }
         | Intent::DeleteRoom { room, .. }
+        | Intent::Lock { room, .. }
         | Intent::Play { room, .. }
         | Intent::Pause { room, .. }
         | Intent::Stop { room, .. }
@@ -767,7 +768,8 @@ fn about_order(order: &Order) -> Vec<EntityId> {
     match order {
         Order::Play { room, .. }
         | Order::RecordStart { room, .. }
-        | Order::RecordStop { room, .. } => vec![EntityId::Room(*room)],
+        | Order::RecordStop { room, .. }
+        | Order::Lock { room, .. } => vec![EntityId::Room(*room)],
         Order::Step { session, .. } => vec![EntityId::Session(*session)],
         Order::Enter { session, room, .. }
         | Order::Park { session, room }

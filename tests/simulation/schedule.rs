@@ -75,6 +75,10 @@ pub enum Wish {
     RecordStop {
         slot: usize,
     },
+    Lock {
+        slot: usize,
+        lock: bool,
+    },
     Answer {
         call: usize,
     },
@@ -403,7 +407,7 @@ fn suspects(rng: &mut Rng, steps: &mut Vec<Step>) {
 
 fn wish(rng: &mut Rng) -> Wish {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
-    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1]) {
+    match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 3]) {
         0 => create(rng, slot),
         1 => Wish::Delete { slot },
         2 => Wish::Update { slot },
@@ -427,7 +431,12 @@ fn wish(rng: &mut Rng) -> Wish {
         10 => Wish::Record { slot },
         11 => Wish::RecordStop { slot },
         12 => Wish::Answer { call },
-        _ => Wish::HangUp { call },
+        13 => Wish::HangUp { call },
+        // More often unlocked than locked, or nobody would come in anywhere.
+        _ => Wish::Lock {
+            slot,
+            lock: rng.one_in(3),
+        },
     }
 }
 

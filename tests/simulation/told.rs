@@ -19,6 +19,8 @@ pub struct Told {
     /// Calls that live, and whether they were answered.
     pub calls: BTreeMap<String, bool>,
     over: BTreeSet<String>,
+    /// Rooms that are told to be locked.
+    pub locked: BTreeSet<String>,
     /// The recording that runs in each room.
     pub recordings: BTreeMap<String, String>,
     recorded: BTreeSet<String>,
@@ -177,8 +179,15 @@ impl Told {
                     "hung up before it had left",
                 )?;
             }
-            "conference.updated"
-            | "conference.member.join_failed"
+            "conference.updated" => {
+                let turned = match data["locked"].as_bool() {
+                    Some(true) => self.locked.insert(room),
+                    Some(false) => self.locked.remove(&room),
+                    None => true,
+                };
+                ensure(turned, "I3: locked or unlocked twice")?;
+            }
+            "conference.member.join_failed"
             | "conference.play.paused"
             | "conference.play.resumed"
             | "conference.play.volume_changed" => {}

@@ -316,7 +316,7 @@ impl World {
             }
             Step::Lock { slot, locked } => {
                 if let Some(room) = self.room(slot) {
-                    self.node.lock(room, locked);
+                    let _nobody_is_in = self.node.lock(room, locked);
                 }
             }
             Step::FileEnds { slot } => {
@@ -631,10 +631,17 @@ impl World {
                 Intent::Kick {
                     session,
                     room,
-                    member,
+                    member: Some(member),
                     app,
+                    command_uid,
                 }
             }
+            Wish::Lock { slot, lock } => Intent::Lock {
+                room: self.room(slot)?,
+                app,
+                lock,
+                command_uid,
+            },
             Wish::Mute { call, mute } => Intent::Mute {
                 session: self.session(call)?,
                 app,
@@ -823,6 +830,7 @@ impl World {
                 room,
                 mute,
             } => node.mute(session.channel(), Some(*room), *mute),
+            Order::Lock { room, lock } => node.lock(*room, *lock),
             Order::Describe { room, registration } => {
                 node.describe(*room, meta::encode(registration))
             }
@@ -1356,9 +1364,10 @@ impl World {
             let lives = room.map(|r| r.lives().iter().map(|l| l.id).collect::<Vec<_>>());
             let life: Vec<_> = truth.map(|t| t.life).into_iter().collect();
             same("I1: its conference", id, &lives.unwrap_or_default(), &life)?;
-            let facts = belief.room(*id).map(|r| (r.locked(), r.floor()));
-            let facts_are = truth.map(|t| (t.locked, t.floor)).unwrap_or_default();
+            let facts = belief.room(*id).map(|r| (r.lock().locked(), r.floor()));
             let facts = facts.unwrap_or_default();
+            // FreeSWITCH forgets the lock of a room that nobody is in any more; the room does not.
+            let facts_are = truth.map_or((facts.0, None), |t| (t.locked, t.floor));
             // A lock that is told of before its conference is left to the next snapshot.
             if self.looked || self.mood == Mood::Calm {
                 same("I1: locked, who has the floor", id, &facts, &facts_are)?;
@@ -1366,6 +1375,13 @@ impl World {
             let Some(room) = stored else {
                 continue;
             };
+            let known = told.locked.contains(&id.to_string());
+            same(
+                "I3: whether it was told to be locked",
+                id,
+                &known,
+                &room.lock().locked(),
+            )?;
             self.agrees_on_files(&room, told)?;
             for (who, member) in room.members() {
                 if member.stay.is_some() {
@@ -1558,6 +1574,7 @@ fn subject(order: &Order) -> String {
         | Order::Answer { session }
         | Order::Hangup { session, .. } => session.to_string(),
         Order::Describe { room, .. } => format!("what {room} is"),
+        Order::Lock { room, .. } => format!("the lock of {room}"),
         Order::Play { room, .. } => format!("what plays in {room}"),
         Order::RecordStart { room, .. } | Order::RecordStop { room, .. } => {
             format!("the recording of {room}")

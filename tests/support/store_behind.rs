@@ -11,6 +11,7 @@ macro_rules! store_behind {
 
             use $root::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
             use $root::store::apps::{AppsWrite, StoredApps};
+            use $root::store::board::{Board, Boards, Notice};
             use $root::store::deliveries::{
                 Attempted, Backlog, ClaimedDelivery, Deliveries, Delivery, DeliveryResult,
                 DeliveryStatus, EndpointHealth, Finished, NewDelivery, OutboxBatch, OutboxCursor,
@@ -48,6 +49,13 @@ macro_rules! store_behind {
                 finish_command(command: &Command, answer: &CommandAnswer, keep: Duration) -> bool;
                 forget_command(command: &Command) -> ();
                 take_tokens(app: &AppId, rate: Rate, want: u32) -> Tokens;
+            }
+            store_behind! { @pass Boards for $gated:
+                read_board(node: NodeId) -> Board;
+                set_draining(node: NodeId, draining: bool) -> ();
+                ask_resync(node: NodeId) -> ();
+                put_notice(lease: Lease, notice: Notice, text: &str) -> bool;
+                read_report(node: NodeId) -> Option<String>;
             }
             store_behind! { @pass Deliveries for $gated:
                 read_outbox(node: NodeId, limit: usize) -> OutboxBatch;

@@ -3,6 +3,7 @@
 //! `/healthz` and `/readyz` are for probes, which have no keys; so they tell which node is how, but not why.
 
 mod apps;
+mod nodes;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -81,7 +82,11 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/admin/nodes", get(nodes))
+        .route("/admin/nodes", get(nodes::list))
+        .route("/admin/nodes/{id}/drain", post(nodes::drain))
+        .route("/admin/nodes/{id}/undrain", post(nodes::undrain))
+        .route("/admin/nodes/{id}/resync", post(nodes::resync))
+        .route("/admin/orphans", get(nodes::orphans))
         .route("/admin/apps", get(apps::list))
         .route("/admin/apps/{app_id}", get(apps::get).post(apps::add))
         .route("/admin/apps/{app_id}/rotate-key", post(apps::rotate_key))
@@ -116,30 +121,6 @@ struct NodeHealth {
     link: &'static str,
     synced: bool,
     owned_elsewhere: bool,
-}
-
-#[derive(Serialize)]
-struct NodeList {
-    nodes: Vec<NodeRow>,
-}
-
-#[derive(Serialize)]
-struct NodeRow {
-    id: String,
-    link: &'static str,
-    /// Why it is down.
-    reason: Option<String>,
-    retry_after_ms: Option<u64>,
-    synced: bool,
-    /// When a snapshot of it was last merged.
-    resynced_at: Option<String>,
-    /// How many differences snapshots have revealed.
-    drift: u64,
-    drifted_at: Option<String>,
-    owned_elsewhere: bool,
-    calls: u64,
-    max_calls: u64,
-    last_heard: Option<String>,
 }
 
 /// Whoever may read more than the probes.
@@ -204,13 +185,6 @@ async fn metrics(State(shared): State<Shared>, _: Operator) -> impl IntoResponse
     )
 }
 
-async fn nodes(State(shared): State<Shared>, _: Operator) -> Json<NodeList> {
-    let reports = shared.state.controller.nodes();
-    Json(NodeList {
-        nodes: reports.iter().map(NodeRow::of).collect(),
-    })
-}
-
 impl Inner {
     /// Why nodes are still waited for.
     fn unsettled(&self, reports: &[NodeReport]) -> Vec<String> {
@@ -250,46 +224,9 @@ fn node_health(reports: &[NodeReport]) -> Vec<NodeHealth> {
         .iter()
         .map(|node| NodeHealth {
             id: node.id.to_string(),
-            link: word(&node.link),
+            link: nodes::word(&node.link),
             synced: node.synced,
             owned_elsewhere: node.owned_elsewhere,
         })
         .collect()
-}
-
-const fn word(link: &Link) -> &'static str {
-    match link {
-        Link::Connecting => "connecting",
-        Link::Up => "up",
-        Link::Down { .. } => "down",
-    }
-}
-
-impl NodeRow {
-    fn of(node: &NodeReport) -> Self {
-        let (reason, retry_after_ms) = match &node.link {
-            Link::Down {
-                reason,
-                retry_after,
-            } => (
-                Some(reason.clone()),
-                Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX)),
-            ),
-            Link::Connecting | Link::Up => (None, None),
-        };
-        Self {
-            id: node.id.to_string(),
-            link: word(&node.link),
-            reason,
-            retry_after_ms,
-            synced: node.synced,
-            resynced_at: node.resynced_at.map(|at| at.rfc3339_micros()),
-            drift: node.drift,
-            drifted_at: node.drifted_at.map(|at| at.rfc3339_micros()),
-            owned_elsewhere: node.owned_elsewhere,
-            calls: node.calls,
-            max_calls: node.max_calls,
-            last_heard: node.last_heard.map(|at| at.rfc3339_micros()),
-        }
-    }
 }

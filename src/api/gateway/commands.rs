@@ -174,7 +174,7 @@ pub(super) async fn hangup(
 }
 
 /// The caller's id of the command, and that or one made for it.
-fn command_uid(
+pub(super) fn command_uid(
     state: &ApiState,
     fields: &Fields,
 ) -> Result<(Option<CommandUid>, CommandUid), ApiError> {
@@ -200,7 +200,7 @@ async fn command(state: &Shared, asked: Asked, intent: Intent) -> Result<Respons
     asked.carried_out(state, nothing, intent, render).await
 }
 
-fn render(accepted: Accepted) -> Result<CommandAnswer, ApiError> {
+pub(super) fn render(accepted: Accepted) -> Result<CommandAnswer, ApiError> {
     let (code, status, room) = match accepted {
         Accepted::Joining { room, .. } => (StatusCode::ACCEPTED, "joining", room),
         Accepted::AlreadyJoined { room, .. } => (StatusCode::OK, "already_joined", room),
@@ -216,6 +216,8 @@ fn render(accepted: Accepted) -> Result<CommandAnswer, ApiError> {
         }
         other @ (Accepted::Created
         | Accepted::Updated
+        | Accepted::Locking
+        | Accepted::Locked { .. }
         | Accepted::Deleted
         | Accepted::Recording { .. }
         | Accepted::RecordingStops { .. }

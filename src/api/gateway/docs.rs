@@ -11,6 +11,8 @@ use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::commands::{CAUSES, Operation, Status};
+use super::moderation::Lock;
+use super::nodes::NodeList;
 use super::playback::{Operation as Playing, Volume as PlayVolume};
 use super::recording::Operation as RecordingOperation;
 use super::rooms::{MemberList, RoomDetail, RoomList, RoomRef};
@@ -37,7 +39,11 @@ use super::sessions::{SessionList, SessionRow};
     stop,
     volume,
     record_start,
-    record_stop
+    record_stop,
+    lock,
+    unlock,
+    kick,
+    nodes
 ))]
 pub(crate) struct Paths;
 
@@ -75,6 +81,15 @@ pub(super) enum CallState {
 pub(super) enum CallDirection {
     Inbound,
     Outbound,
+}
+
+/// Whether a node can be reached.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum NodeState {
+    Up,
+    Down,
+    Connecting,
 }
 
 /// Whether something plays.
@@ -195,7 +210,7 @@ const ROOM: &str = "acW68-room-550e8400-e29b-41d4-a716-446655440000";
          example = json!({"room_id": ROOM})),
         (status = 403, description = "The session is another app's.", body = Failure),
         (status = 404, description = "There is no such node or session.", body = Failure),
-        (status = 409, description = "The name is taken: `detail.room_id` has it. Or session and node are apart.", body = Failure,
+        (status = 409, description = "The name is taken: `detail.room_id` has it. Or session and node are apart, or `detail.node` is draining.", body = Failure,
          example = json!({"success": false, "error": "Conference name already taken for this application", "detail": {"room_id": ROOM}})),
     )
 )]
@@ -306,7 +321,7 @@ macro_rules! command {
         (status = 202, description = "It is begun.", body = Status, example = json!({"status": "joining", "room_id": ROOM})),
         (status = 403, description = "The call or the conference is another app's.", body = Failure),
         (status = 404, description = "There is no such call or conference.", body = Failure),
-        (status = 409, description = "The call is in another conference, still leaving one, or on another node. Or the `command_uid` was given to another command.", body = Failure,
+        (status = 409, description = "The call is in another conference, still leaving one, or on another node, or the conference is locked. Or the `command_uid` was given to another command.", body = Failure,
          example = json!({"success": false, "error": "Session is already in a different conference room. Use conference/leave first."})),
         (status = 502, description = "FreeSWITCH refused.", body = Failure),
         (status = 504, description = "FreeSWITCH did not answer in time: it may be done or not.", body = Failure),
@@ -475,3 +490,74 @@ control! {
     {"recording_id": "f1d1c8e2-8e0b-8a3a-9d10-4f3c7a1f6b11", "status": "stopping"},
     "It is not recorded. Or the `command_uid` was given to another command."
 }
+
+macro_rules! locking {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $uid:literal) => {
+        $(#[$doc])*
+        #[utoipa::path(
+            post, path = $path, tag = "conferences",
+            params(("room_id" = RoomIdText, Path, description = "The conference.")),
+            request_body(content = Command, example = json!({"command_uid": $uid})),
+            responses(
+                (status = 202, description = "`in_progress`: FreeSWITCH was told, and the webhook comes when it says so. `locked` or `unlocked`: it is so, because it was, or because nobody is in the conference.", body = Lock, example = json!({"status": "in_progress"})),
+                (status = 403, description = "The conference is another app's.", body = Failure),
+                (status = 404, description = "There is no such conference.", body = Failure),
+                (status = 409, description = "The `command_uid` was given to another command.", body = Failure),
+                (status = 502, description = "FreeSWITCH refused.", body = Failure),
+                (status = 504, description = "FreeSWITCH did not answer in time: it may be done or not.", body = Failure),
+            )
+        )]
+        fn $name() {}
+    };
+}
+
+locking! {
+    /// Lock a conference
+    ///
+    /// From then on nobody comes in: a join is 409, and FreeSWITCH turns away whom the dialplan brings, but not calls that it
+    /// dialled itself. Whoever is in stays. It is locked until it is unlocked, also when everybody has left; the first call
+    /// that the dialplan brings into a locked conference that is empty comes in, and no further one.
+    /// Its webhook is `conference.updated` with `locked`.
+    lock, "/api/v1/conferences/{room_id}/lock", "lock-1"
+}
+
+locking! {
+    /// Unlock a conference
+    ///
+    /// Its webhook is `conference.updated` with `locked`.
+    unlock, "/api/v1/conferences/{room_id}/unlock", "unlock-1"
+}
+
+/// Take a member out of a conference
+///
+/// Like the leave of its call, but it names the conference, and the call may be another app's that the dialplan brought. The
+/// call goes back into park, still up. Its webhook is `conference.member.left` with the reason `removed`. One that is still
+/// joining does not come in: `conference.member.join_failed` with the reason `removed`.
+#[utoipa::path(
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/kick", tag = "conferences",
+    params(
+        ("room_id" = RoomIdText, Path, description = "The conference."),
+        ("uuid" = SessionIdText, Path, description = "The call."),
+    ),
+    request_body(content = Command, example = json!({"command_uid": "kick-1"})),
+    responses(
+        (status = 202, description = "It is begun, or was already; the webhook tells when it is done.", body = Status, example = json!({"status": "leaving", "room_id": ROOM})),
+        (status = 403, description = "The conference is another app's.", body = Failure),
+        (status = 404, description = "There is no such conference, or the call is not in it.", body = Failure),
+        (status = 409, description = "The `command_uid` was given to another command.", body = Failure),
+        (status = 502, description = "FreeSWITCH refused.", body = Failure),
+        (status = 504, description = "FreeSWITCH did not answer in time: it may be done or not.", body = Failure),
+    )
+)]
+fn kick() {}
+
+/// List the nodes
+///
+/// The FreeSWITCH servers that conferences are on: how they are, and whether new conferences are made there. They are the
+/// same for every app. `calls` counts those of all apps.
+#[utoipa::path(
+    get, path = "/api/v1/nodes", tag = "nodes",
+    responses((status = 200, description = "All of them.", body = NodeList,
+     example = json!({"nodes": [{"id": "acW68", "state": "up", "synced": true, "draining": false, "calls": 12, "max_calls": 1000, "lag_ms": 23, "drift": 0, "resynced_at": "2026-05-06T12:34:56.672025Z"}]})))
+)]
+fn nodes() {}

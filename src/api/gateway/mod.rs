@@ -6,6 +6,8 @@ mod asked;
 mod commands;
 mod create;
 mod docs;
+mod moderation;
+mod nodes;
 mod playback;
 mod recording;
 mod rooms;
@@ -39,6 +41,13 @@ pub(crate) fn routes() -> Router<Shared> {
             "/conferences/{room_id}/recording/stop",
             post(recording::stop),
         )
+        .route("/conferences/{room_id}/lock", post(moderation::lock))
+        .route("/conferences/{room_id}/unlock", post(moderation::unlock))
+        .route(
+            "/conferences/{room_id}/members/{uuid}/kick",
+            post(moderation::kick),
+        )
+        .route("/nodes", get(nodes::list))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{uuid}", get(sessions::get))
         .nest(

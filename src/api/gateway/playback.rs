@@ -192,6 +192,8 @@ fn render(accepted: Accepted) -> Result<CommandAnswer, ApiError> {
         }
         other @ (Accepted::Created
         | Accepted::Updated
+        | Accepted::Locking
+        | Accepted::Locked { .. }
         | Accepted::Deleted
         | Accepted::Recording { .. }
         | Accepted::RecordingStops { .. }

@@ -46,6 +46,9 @@ pub(super) struct RoomRow {
     /// RFC 3339 here, unix seconds in [`RoomDetail`]: both as documented.
     #[schema(format = DateTime)]
     created_at: String,
+    /// Only there while it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    locked: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -63,6 +66,9 @@ pub(super) struct RoomDetail {
     playback_volume: i8,
     playback_urls: Vec<String>,
     playback_operation_id: String,
+    /// Only there while it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    locked: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -145,6 +151,7 @@ pub(super) async fn get(
         name: head.registration.name,
         created_at: head.registration.created_at.as_secs().to_string(),
         members: head.present,
+        locked: head.locked,
         playback_status: playback::status(&head.playback),
         playback_volume: head.playback.volume(),
         playback_urls: playing
@@ -171,6 +178,8 @@ pub(super) async fn delete(
         Accepted::Deleted => {}
         other @ (Accepted::Created
         | Accepted::Updated
+        | Accepted::Locking
+        | Accepted::Locked { .. }
         | Accepted::Recording { .. }
         | Accepted::RecordingStops { .. }
         | Accepted::Joining { .. }
@@ -258,6 +267,7 @@ impl RoomRow {
             room_id: id.to_string(),
             name: head.registration.name,
             members: head.present,
+            locked: head.locked,
             created_at: head.registration.created_at.rfc3339_seconds(),
             stale,
         }

@@ -159,8 +159,9 @@ pub(super) async fn delete(
         let intent = Intent::Kick {
             session: view.session,
             room: view.room,
-            member,
+            member: Some(member),
             app: customer.caller.app.clone(),
+            command_uid: None,
         };
         match state.controller.submit(intent).await {
             // It left meanwhile, and maybe its conference with it.

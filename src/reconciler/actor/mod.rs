@@ -31,6 +31,7 @@ use crate::node::{CommandError, Link, NodeHandle};
 use crate::room::FileId;
 use crate::room::plan::Suspect;
 use crate::session::{Mark, StepId};
+use crate::store::board::UnreadableRecord;
 use crate::store::{EntityId, Lease, Store, Version};
 use crate::time::Timestamp;
 
@@ -38,10 +39,11 @@ pub(super) use self::ownership::{Keeper, Ownership};
 
 use super::Settings;
 use super::belief::{Belief, FreshIds, Order, Outcome, Rules};
+use super::board::Seen;
 use super::dispatch::Dispatch;
 use super::feed::FromNode;
 use super::intent::{Accepted, Intent, IntentError, Refusal};
-use super::news::{Dump, ListedChannel, Snapshot};
+use super::news::{Dump, ListedChannel, ListedConference, Snapshot};
 use super::resync::{Found, ResyncError};
 
 /// News applied in one commit at most: enough to keep up with a storm, little enough for a commit of milliseconds.
@@ -104,6 +106,8 @@ pub(super) enum Work {
     },
     /// Who the channels are.
     Listed(Vec<ListedChannel>),
+    /// Which conferences there are, now that a snapshot of them is merged.
+    Conferences(Vec<ListedConference>),
     /// Which of these channels are to be asked about, and which believed ones are not among them.
     WhichChannels {
         listed: Vec<ListedChannel>,
@@ -153,6 +157,8 @@ pub(super) struct Standing {
     pub(super) owned_elsewhere: bool,
     /// Calls that are believed in.
     pub(super) calls: u64,
+    /// How long the last events took from FreeSWITCH's clock to the commit, in milliseconds.
+    pub(super) lag_ms: Option<u64>,
 }
 
 struct RandomIds;
@@ -192,6 +198,8 @@ pub(super) struct Parts {
     pub(super) dispatch: Dispatch,
     pub(super) ownership: Ownership,
     pub(super) standing: watch::Sender<Standing>,
+    /// The node's board, as this replica knows it.
+    pub(super) board: Seen,
     pub(super) told: Arc<Notify>,
     pub(super) tasks: TaskTracker,
     /// Ends what it has begun.
@@ -239,6 +247,12 @@ pub(super) struct Actor {
     resync_not_before: Instant,
     /// The event connection that was last acted on, by its number.
     connection: u64,
+    /// How often a snapshot had been asked for when that was last looked at.
+    resyncs_asked: Option<u64>,
+    /// What is stored and cannot be read: the reports name it.
+    unreadable: BTreeMap<EntityId, UnreadableRecord>,
+    /// What stands among the entities and is none.
+    nameless: BTreeSet<UnreadableRecord>,
     /// The store's list of deadlines cannot be read, and that was said.
     due_unreadable: bool,
     next_due: Instant,
@@ -274,6 +288,9 @@ impl Actor {
             next_resync: now,
             resync_not_before: now,
             connection: 0,
+            resyncs_asked: None,
+            unreadable: BTreeMap::new(),
+            nameless: BTreeSet::new(),
             due_unreadable: false,
             next_due: now,
             next_read: now,
@@ -303,6 +320,7 @@ impl Actor {
         let mut link = self.parts.node.watch();
         let mut lease = self.parts.ownership.watch();
         let mut rules = self.parts.settings.rules.clone();
+        let mut board = self.parts.board.watch();
         // What they became since the actor was made is followed at once.
         rules.mark_changed();
         loop {
@@ -316,6 +334,8 @@ impl Actor {
                 Ok(()) = link.changed() => {}
                 // Ends with this actor, which holds the other end, too.
                 Ok(()) = lease.changed() => {}
+                // Ends with this actor, too.
+                Ok(()) = board.changed() => {}
                 // Nobody can change them any more: it is waited for the others alone.
                 Ok(()) = rules.changed() => self.follow(&rules.borrow_and_update().clone()),
             }
@@ -339,6 +359,7 @@ impl Actor {
             self.parts.ownership.moves();
             self.follow_lease();
             self.follow_link();
+            self.follow_board();
             self.follow_store();
             self.read_again().await;
             // A fence and the word that it is waited for come by different ways: the word is heard first.

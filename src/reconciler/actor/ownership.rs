@@ -48,7 +48,7 @@ impl Ownership {
     }
 
     /// Told whenever the lease comes or goes.
-    pub(super) fn watch(&self) -> watch::Receiver<Option<Lease>> {
+    pub(in crate::reconciler) fn watch(&self) -> watch::Receiver<Option<Lease>> {
         self.held.subscribe()
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::store::board::{self, MOST_REPORTED, NodeReport};
 use crate::supervise::caught;
 use crate::telemetry as names;
 use crate::time::Timestamp;
@@ -16,6 +17,18 @@ impl Actor {
     pub(super) fn want_resync(&mut self, why: &'static str) {
         if self.resync_wanted.is_none() {
             self.resync_wanted = Some((why, Instant::now().max(self.resync_not_before)));
+        }
+    }
+
+    /// Whether somebody asks for a snapshot of the node, through whichever replica.
+    pub(super) fn follow_board(&mut self) {
+        let Some(asked) = self.parts.board.resyncs() else {
+            return;
+        };
+        let before = self.resyncs_asked.replace(asked);
+        // Whoever takes the node over takes a snapshot anyway.
+        if before.is_some_and(|before| before != asked) && self.lease.is_some() {
+            self.want_resync("the operator asks for it");
         }
     }
 
@@ -80,10 +93,12 @@ impl Actor {
                     second_look = found.second_look,
                     "a snapshot of the node is merged"
                 );
+                let now = Timestamp::now();
                 self.parts.standing.send_modify(|s| {
                     s.synced = true;
-                    s.resynced_at = Some(Timestamp::now());
+                    s.resynced_at = Some(now);
                 });
+                self.report_orphans(now);
                 // What was asked for while this one ran is due, but not at once.
                 if let Some((_, at)) = &mut self.resync_wanted {
                     *at = Instant::now() + RESYNC_PAUSE;
@@ -99,6 +114,23 @@ impl Actor {
                 self.resync_wanted = Some(("the last one failed", Instant::now() + RESYNC_PAUSE));
             }
         }
+    }
+
+    /// Tells the operator what belongs to nothing.
+    fn report_orphans(&self, at: Timestamp) {
+        let orphans = self.belief.orphans().clone();
+        let (calls, calls_total) = self.belief.foreign_calls();
+        let unreadable = self.unreadable.values().chain(&self.nameless);
+        let report = NodeReport {
+            at,
+            conferences: orphans.conferences,
+            conferences_total: orphans.total,
+            calls,
+            calls_total,
+            records: unreadable.take(MOST_REPORTED).cloned().collect(),
+            records_total: (self.unreadable.len() + self.nameless.len()) as u64,
+        };
+        self.parts.board.report(board::encode(&report));
     }
 
     /// A snapshot revealed so many differences.

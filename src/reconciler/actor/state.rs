@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 use crate::room::MemberStatus;
+use crate::store::board::{UnreadableRecord, shortened};
 use crate::store::record::{decode_room, decode_session};
 use crate::store::{EntityId, StoreError};
 use crate::telemetry as names;
@@ -21,6 +22,8 @@ impl Actor {
         match self.parts.store.read_node(self.id()).await {
             Ok(found) => {
                 self.forget();
+                self.nameless.clear();
+                self.unreadable.clear();
                 let (mut rooms, mut calls) = (0_u64, 0_u64);
                 for (entity, record) in found.records {
                     match entity {
@@ -32,7 +35,10 @@ impl Actor {
                 for (entity, error) in found.unreadable {
                     match entity {
                         Some(entity) => self.leave(entity, &error),
-                        None => self.report_corrupt(&error),
+                        None => {
+                            self.nameless.insert(described(&error));
+                            self.report_corrupt(&error);
+                        }
                     }
                 }
                 self.stale = false;
@@ -194,6 +200,7 @@ impl Actor {
         match self.believe(entity, record) {
             Ok(()) => {
                 self.belief.take_up(entity);
+                self.unreadable.remove(&entity);
             }
             Err(error) => self.leave(entity, &error),
         }
@@ -203,6 +210,7 @@ impl Actor {
     fn leave(&mut self, entity: EntityId, error: &StoreError) {
         self.versions.remove(&entity);
         self.set_deadline(entity, None);
+        self.unreadable.insert(entity, described(error));
         if self.belief.leave_alone(entity) {
             self.report_corrupt(error);
         }
@@ -336,5 +344,19 @@ impl Actor {
         self.forget();
         self.stale = true;
         self.next_read = Instant::now() + STORE_PAUSE;
+    }
+}
+
+/// An error of a record, as a report has it.
+fn described(error: &StoreError) -> UnreadableRecord {
+    match error {
+        StoreError::Corrupt { key, why } => UnreadableRecord {
+            key: shortened(key),
+            why: shortened(why),
+        },
+        StoreError::Unavailable(_) => UnreadableRecord {
+            key: String::new(),
+            why: error.to_string(),
+        },
     }
 }

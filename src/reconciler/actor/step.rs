@@ -298,6 +298,7 @@ impl Actor {
                         }
                     }
                     Work::Listed(listed) => self.belief.listed(listed),
+                    Work::Conferences(all) => self.belief.conferences_listed(all, now),
                     Work::Marked(marks) => self.belief.marked(marks.clone(), &mut cx),
                     Work::AwaitFence { .. }
                     | Work::WhichChannels { .. }
@@ -439,7 +440,7 @@ impl Actor {
             metrics::counter!(names::FOREIGN_CALLS, "node" => self.label())
                 .increment(applied.out.foreign);
         }
-        self.measure_lag(&items, now);
+        self.measure_lag(&items);
         if let Some(why) = applied.out.resync {
             self.want_resync(why);
         }
@@ -466,7 +467,10 @@ impl Actor {
                 Item::News(FromNode::News(_)) | Item::Due(_) | Item::NodeLost => {}
                 Item::Work(Work::Intent { intent, reply }) => match applied.verdicts.remove(&index)
                 {
-                    Some((Err(_) | Ok(Accepted::AlreadyJoined { .. }), _)) if may_doubt => {
+                    Some((
+                        Err(_) | Ok(Accepted::AlreadyJoined { .. } | Accepted::Locked { .. }),
+                        _,
+                    )) if may_doubt => {
                         doubted.push(Item::Work(Work::Intent { intent, reply }));
                     }
                     Some((Ok(accepted), Some(order)))
@@ -519,6 +523,7 @@ impl Actor {
                     Work::Answered { caller: None, .. }
                     | Work::Failed { .. }
                     | Work::Listed(_)
+                    | Work::Conferences(_)
                     | Work::Dumps(_)
                     | Work::Marked(_)
                     | Work::Vanished { .. },
@@ -552,7 +557,7 @@ impl Actor {
     }
 
     /// How old the oldest event of the batch is now that it is committed. FreeSWITCH's clock is up to 20 ms early.
-    pub(super) fn measure_lag(&self, items: &[Item], now: Timestamp) {
+    pub(super) fn measure_lag(&self, items: &[Item]) {
         let oldest = items
             .iter()
             .filter_map(|item| match item {
@@ -564,8 +569,15 @@ impl Actor {
             })
             .min();
         if let Some(at) = oldest {
+            let lag = Timestamp::now().since(at);
             metrics::histogram!(names::ESL_LAG_SECONDS, "node" => self.label())
-                .record(now.since(at).as_secs_f64());
+                .record(lag.as_secs_f64());
+            let lag_ms = u64::try_from(lag.as_millis()).ok();
+            self.parts.standing.send_if_modified(|s| {
+                let changed = s.lag_ms != lag_ms;
+                s.lag_ms = lag_ms;
+                changed
+            });
         }
     }
 
@@ -618,19 +630,17 @@ fn about(work: &Work) -> Vec<EntityId> {
             | Intent::RecordStart { room, .. }
             | Intent::RecordStop { room, .. }
             | Intent::DeleteRoom { room, .. }
+            | Intent::Lock { room, .. }
             | Intent::Play { room, .. }
             | Intent::Pause { room, .. }
             | Intent::Stop { room, .. }
             | Intent::Volume { room, .. } => vec![EntityId::Room(*room)],
-            Intent::Join { session, room, .. } => {
+            Intent::Join { session, room, .. } | Intent::Kick { session, room, .. } => {
                 let mut about = vec![EntityId::Session(*session)];
                 if room.node() == session.node() {
                     about.push(EntityId::Room(*room));
                 }
                 about
-            }
-            Intent::Kick { session, room, .. } => {
-                vec![EntityId::Session(*session), EntityId::Room(*room)]
             }
             Intent::Leave { session, .. }
             | Intent::Mute { session, .. }
@@ -640,7 +650,8 @@ fn about(work: &Work) -> Vec<EntityId> {
         Work::Failed { order, .. } | Work::Answered { order, .. } => match order {
             Order::Play { room, .. }
             | Order::RecordStart { room, .. }
-            | Order::RecordStop { room, .. } => vec![EntityId::Room(*room)],
+            | Order::RecordStop { room, .. }
+            | Order::Lock { room, .. } => vec![EntityId::Room(*room)],
             Order::Step { session, .. } => vec![EntityId::Session(*session)],
             Order::Enter { session, room, .. }
             | Order::Park { session, room }
@@ -656,6 +667,7 @@ fn about(work: &Work) -> Vec<EntityId> {
         | Work::Snapshot { .. }
         | Work::WhichChannels { .. }
         | Work::Listed(_)
+        | Work::Conferences(_)
         | Work::Dumps(_)
         | Work::Vanished { .. }
         | Work::WhichPlaying { .. }

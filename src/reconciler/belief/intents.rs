@@ -4,7 +4,7 @@
 use crate::ids::{AppId, CommandUid, MemberId, OperationId, RoomId, SessionId};
 use crate::node::CommandError;
 use crate::room::{
-    JoinFailure, MemberStatus, Origin, RecordInput, Registration, RoomInput, RoomState,
+    JoinFailure, Member, MemberStatus, Origin, RecordInput, Registration, RoomInput, RoomState,
 };
 use crate::session::{Place, Run, SessionInput, SessionState};
 use crate::store::EntityId;
@@ -52,7 +52,14 @@ impl Belief {
                 room,
                 member,
                 app,
-            } => self.kick(session, room, member, &app, cx),
+                command_uid,
+            } => self.kick(session, room, member, (&app, command_uid), cx),
+            Intent::Lock {
+                room,
+                app,
+                lock,
+                command_uid,
+            } => self.lock(room, &app, lock, command_uid, cx),
             Intent::RecordStart {
                 room,
                 app,
@@ -223,6 +230,9 @@ impl Belief {
             Place::Leaving(_) => return Err(Refusal::StillLeaving),
             Place::Ended => return Err(Refusal::SessionNotFound),
         }
+        if self.is_locked(room) {
+            return Err(Refusal::RoomLocked);
+        }
         if self.rooms.get(&room).is_some_and(RoomState::is_full) {
             return Err(Refusal::RoomFull);
         }
@@ -269,28 +279,32 @@ impl Belief {
         );
     }
 
-    /// Takes one stay out of its room, also one that has not come about yet.
+    /// Takes a call out of a room, also one that has not come in yet.
     fn kick(
         &mut self,
         session: SessionId,
         room: RoomId,
-        member: MemberId,
-        app: &AppId,
+        member: Option<MemberId>,
+        (app, command_uid): (&AppId, Option<CommandUid>),
         cx: &mut Cx<'_>,
     ) -> Result<Accepted, Refusal> {
         let state = self.rooms.get(&room).ok_or(Refusal::RoomNotFound)?;
         let registration = state.registration().ok_or(Refusal::RoomNotFound)?;
+        if member.is_none() && !state.is_open() {
+            return Err(Refusal::RoomNotFound);
+        }
         if registration.app != *app {
             return Err(Refusal::ForeignRoom);
         }
         // One that is over, or another stay of the same call.
-        let stay = state.members().get(&session).filter(|m| m.id == member);
+        let meant = |m: &&Member| member.is_none_or(|member| m.id == member);
+        let stay = state.members().get(&session).filter(meant);
         match stay.map(|m| &m.status) {
             None => return Err(Refusal::NotInRoom),
             Some(MemberStatus::Joining { .. }) => {
                 self.room_input(room, RoomInput::Cancel { session }, cx);
             }
-            Some(MemberStatus::Joined) => self.leave(session, room, None, cx),
+            Some(MemberStatus::Joined) => self.leave(session, room, command_uid, cx),
             Some(MemberStatus::Leaving { .. }) => {}
         }
         Ok(Accepted::Leaving { room })
@@ -374,6 +388,7 @@ impl Belief {
                 },
                 cx,
             ),
+            Order::Lock { room, lock } => self.lock_refused(*room, *lock, error, cx),
             Order::RecordStart {
                 room, recording, ..
             } => {

@@ -138,6 +138,7 @@ impl Belief {
                         room: id,
                         mute,
                     },
+                    RoomCommand::Lock { lock } => Order::Lock { room: id, lock },
                     RoomCommand::Play(command) => Order::Play { room: id, command },
                     RoomCommand::Describe => {
                         let Some(registration) = registration else {

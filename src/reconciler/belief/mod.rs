@@ -7,7 +7,9 @@
 mod acting;
 mod events;
 mod intents;
+mod locks;
 mod machines;
+mod orphans;
 mod playback;
 mod recording;
 mod snapshots;
@@ -25,6 +27,8 @@ use crate::store::EntityId;
 use crate::time::Timestamp;
 
 use super::news::Identity;
+
+pub use self::orphans::Orphans;
 
 /// Ended calls are remembered this long, so that what comes late does not bring one back. A channel's uuid is never
 /// used again, so this only has to outlive the queues.
@@ -45,6 +49,8 @@ pub struct Patience {
     pub leave: Duration,
     /// A mute to be confirmed.
     pub mute: Duration,
+    /// A lock to be confirmed.
+    pub lock: Duration,
     /// A room to end.
     pub delete: Duration,
     /// A recording to begin or to end.
@@ -60,6 +66,7 @@ impl Default for Patience {
             join: ten,
             leave: ten,
             mute: ten,
+            lock: ten,
             delete: ten,
             record: ten,
             step: Duration::from_secs(300),
@@ -109,6 +116,13 @@ pub enum Order {
         room: RoomId,
         /// Mute, or unmute.
         mute: bool,
+    },
+    /// Lock the conference of a room, or unlock it.
+    Lock {
+        /// The room.
+        room: RoomId,
+        /// Lock, or unlock.
+        lock: bool,
     },
     /// Write on the conference whose it is.
     Describe {
@@ -232,6 +246,7 @@ pub struct Belief {
     rules: Rules,
     /// Whether the node can be reached just now.
     reachable: bool,
+    orphans: Orphans,
 }
 
 impl Belief {
@@ -251,6 +266,7 @@ impl Belief {
             left_alone: BTreeSet::new(),
             rules,
             reachable: false,
+            orphans: Orphans::default(),
         }
     }
 

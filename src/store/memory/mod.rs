@@ -7,6 +7,7 @@
 //! what an in-memory store is measured by. Expiry is looked at when something is touched; the clock can be handed in
 //! so that a test moves it.
 
+mod board;
 mod deliveries;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use self::board::Written;
 use self::deliveries::Queues;
 use super::apps::{AppsWrite, StoredApps};
 use super::deliveries::QueueLimits;
@@ -136,6 +138,7 @@ struct Node {
     views_over: BTreeSet<(Duration, ViewId)>,
     /// The way to the receivers.
     queues: Queues,
+    board: Written,
     /// Who holds a cooldown, and until when.
     cooldowns: HashMap<CooldownKey, (Uuid, Duration)>,
     /// The ends of cooldowns, also of those that were given back.

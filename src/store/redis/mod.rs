@@ -24,6 +24,7 @@
 //!   log:<status>:<endpoint>     which deliveries a receiver has, by when they were queued
 //!   health                      when each receiver last took something, since when it has been failing
 //!   cooldown:…, command:…       what was asked just now, and what was answered
+//!   board                       what the operator wants of the node, how it stands, what belongs to nothing there
 //! slot {app:<app>}
 //!   name:<name>                 whose a name is, and until when if it is only reserved
 //!   tokens                      how fast it may ask
@@ -45,6 +46,7 @@
 //! them is handed them again without anyone deploying anything.
 
 mod address;
+mod board;
 mod cluster;
 mod deliveries;
 mod link;
@@ -280,6 +282,7 @@ scripts! {
     NAME_CONFIRM = "name_confirm.lua",
     NAME_FREE = "name_free.lua",
     NAME_RESERVE = "name_reserve.lua",
+    NOTICE = "notice.lua",
     OUTBOX_READ = "outbox_read.lua",
     RECOVER = "slot.lua" "recover.lua",
     REDELIVER = "slot.lua" "redeliver.lua",

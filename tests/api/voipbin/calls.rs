@@ -385,8 +385,9 @@ async fn delete_in_each_state() {
     let expected = Intent::Kick {
         session,
         room,
-        member,
+        member: Some(member),
         app: app("demo"),
+        command_uid: None,
     };
     assert_eq!(world.intents(), [expected]);
     // Leaved: as it is.

@@ -190,6 +190,13 @@ impl Controller {
         self.send(self.client.get(url)).await.ok()
     }
 
+    /// What the operator asks for there.
+    pub async fn operate(&self, path: &str) -> Answer {
+        let url = format!("http://127.0.0.1:{}{path}", self.admin);
+        let sent = self.send(self.client.post(url)).await;
+        sent.expect("the operator is answered")
+    }
+
     /// A counter or gauge, summed over its labels that contain `label`; 0 when there is none.
     pub async fn metric(&self, name: &str, label: &str) -> f64 {
         let url = format!("http://127.0.0.1:{}/metrics", self.admin);

@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 use super::http::{Raw, encoded};
 use super::stage::{DEMO, NODE};
 
-/// Well-formed, and nothing that there is: for what would end the thing that it is asked of.
+/// Well-formed, and nothing that there is: for what would end the thing that it is asked of, or close it to others.
 const NOTHING: &str = "550e8400-e29b-41d4-a716-446655440000";
 /// May be played.
 const GOOD_URL: &str = "http://127.0.0.1/a.wav";
-const ENDING: [&str; 3] = ["delete", "leave", "hangup"];
+const ENDING: [&str; 6] = ["delete", "leave", "kick", "lock", "unlock", "hangup"];
 
 /// Documented operations of the gateway API.
 pub fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
@@ -126,7 +126,13 @@ fn in_path(
     operation: &Value,
 ) -> [Place; 2] {
     let (front, back) = path.split_once(&format!("{{{name}}}")).unwrap();
-    let (front, back) = (without_webhooks(front), without_webhooks(back));
+    // What else is named there is nothing that there is.
+    let nothing = |part: &str| {
+        without_webhooks(part)
+            .replace("{room_id}", &format!("{NODE}-room-{NOTHING}"))
+            .replace("{uuid}", &format!("{NODE}-{NOTHING}"))
+    };
+    let (front, back) = (nothing(front), nothing(back));
     let parameters = operation["parameters"].as_array().unwrap();
     let own = parameters.iter().find(|p| p["name"] == name).unwrap();
     let validator = validator(document, &own["schema"]);

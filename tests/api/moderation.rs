@@ -1,0 +1,239 @@
+//! `/conferences/{room_id}/lock`, `/unlock` and `/members/{uuid}/kick`.
+
+use std::time::Duration;
+
+use roomkeeper::ids::RoomId;
+use roomkeeper::node::CommandError;
+use roomkeeper::reconciler::{Accepted, Intent, IntentError, Refusal};
+use roomkeeper::room::RoomInput;
+use roomkeeper::store::{EntityId, StoreError};
+use roomkeeper::time::Timestamp;
+use serde_json::{Value, json};
+
+use crate::world::*;
+
+fn path(room: RoomId, what: &str) -> String {
+    format!("/api/v1/conferences/{room}/{what}")
+}
+
+/// The commands to a room of the demo app with one member.
+fn paths(room: RoomId) -> [String; 3] {
+    let kick = format!("members/{}/kick", session_id("acW68", 1));
+    [path(room, "lock"), path(room, "unlock"), path(room, &kick)]
+}
+
+async fn world() -> (World, RoomId) {
+    let world = World::new();
+    let room = room_id("acW68", 1);
+    world.room(room, "demo", "n", 1, 1).await;
+    (world, room)
+}
+
+/// A room that is locked while nobody is in it.
+async fn locked(world: &World, room: RoomId) {
+    let input = RoomInput::Lock {
+        lock: true,
+        command_uid: None,
+        deadline: Timestamp::from_millis(9),
+    };
+    world.happens(room, input, Timestamp::from_millis(5)).await;
+}
+
+#[tokio::test]
+async fn lock_and_unlock_202_say_how_it_stands() {
+    let (world, room) = world().await;
+    for (what, lock) in [("lock", true), ("unlock", false)] {
+        let said = if lock { "locked" } else { "unlocked" };
+        for (accepted, status) in [
+            (Accepted::Locking, "in_progress"),
+            (Accepted::Locked { locked: lock }, said),
+        ] {
+            world.script(Ok(accepted));
+            let answer = world.post_empty(&path(room, what)).await;
+            answer.is(202, json!({ "status": status }));
+            let expected = Intent::Lock {
+                room,
+                app: app("demo"),
+                lock,
+                command_uid: None,
+            };
+            assert_eq!(world.intents(), [expected]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn kick_202_also_with_the_callers_id() {
+    let (world, room) = world().await;
+    let session = session_id("acW68", 1);
+    let leaving = json!({"status": "leaving", "room_id": room.to_string()});
+    world.script(Ok(Accepted::Leaving { room }));
+    let body = json!({"command_uid": "k.1"});
+    let [.., kick] = paths(room);
+    world.post(&kick, body).await.is(202, leaving.clone());
+    let expected = Intent::Kick {
+        session,
+        room,
+        member: None,
+        app: app("demo"),
+        command_uid: Some("k.1".parse().unwrap()),
+    };
+    assert_eq!(world.intents(), [expected]);
+    // Without one, one is made: the webhook has it.
+    world.script(Ok(Accepted::Leaving { room }));
+    world.post_empty(&kick).await.is(202, leaving);
+    assert!(matches!(
+        &world.intents()[..],
+        [Intent::Kick {
+            command_uid: Some(_),
+            ..
+        }]
+    ));
+}
+
+#[tokio::test]
+async fn a_command_uid_is_carried_out_once_and_means_one_thing() {
+    let (world, room) = world().await;
+    let other = room_id("acW68", 2);
+    world.room(other, "demo", "m", 1, 1).await;
+    let [lock, unlock, kick] = paths(room);
+    let body = json!({"command_uid": "u.1"});
+    world.script(Ok(Accepted::Locking));
+    let first = world.post(&lock, body.clone()).await;
+    first.is(202, json!({"status": "in_progress"}));
+    // It is locked by now, and the answer is still the first one.
+    world.post(&lock, body.clone()).await.is(202, first.json());
+    assert_eq!(world.intents().len(), 1);
+    world.post(&unlock, body.clone()).await.fails(409);
+    // Of a call it is another command; and of the same call in another room, a third.
+    world.script(Ok(Accepted::Leaving { room }));
+    assert_eq!(world.post(&kick, body.clone()).await.status.as_u16(), 202);
+    assert_eq!(world.post(&kick, body.clone()).await.status.as_u16(), 202);
+    let [.., elsewhere] = paths(other);
+    world.post(&elsewhere, body).await.fails(409);
+    assert_eq!(world.intents().len(), 1);
+}
+
+#[tokio::test]
+async fn bad_ids_and_bodies_400() {
+    let (world, room) = world().await;
+    for path in [
+        "/api/v1/conferences/standup/lock".to_owned(),
+        "/api/v1/conferences/standup/unlock".to_owned(),
+        path(room, "members/527121101/kick"),
+        format!(
+            "/api/v1/conferences/standup/members/{}/kick",
+            session_id("acW68", 1)
+        ),
+    ] {
+        world.post_empty(&path).await.fails(400);
+    }
+    for path in paths(room) {
+        for body in [json!({"command_uid": "no spaces"}), json!([])] {
+            world.post(&path, body).await.fails(400);
+        }
+        world
+            .send(request(DEMO, "GET", &path, None))
+            .await
+            .fails(405);
+    }
+    assert!(world.intents().is_empty());
+}
+
+#[tokio::test]
+async fn nobody_401_not_there_404_another_apps_403() {
+    let (world, room) = world().await;
+    let theirs = room_id("acW68", 3);
+    world.room(theirs, "other", "n", 1, 1).await;
+    for path in paths(room) {
+        let nobody = request(("demo", "wrong"), "POST", &path, None);
+        world.send(nobody).await.fails(401);
+    }
+    for path in paths(room_id("acW68", 9)) {
+        world.post_empty(&path).await.fails(404);
+    }
+    for path in paths(theirs) {
+        world.post_empty(&path).await.fails(403);
+    }
+    // A call of another node is in no room of this one.
+    let elsewhere = format!("members/{}/kick", session_id("bbbbb", 1));
+    world.post_empty(&path(room, &elsewhere)).await.fails(404);
+    end(&world.store, EntityId::Room(room)).await;
+    for path in paths(room) {
+        world.post_empty(&path).await.fails(404);
+    }
+    assert!(world.intents().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_reconciler_says_404_502_503_504() {
+    let (world, room) = world().await;
+    let retry_after = Duration::from_millis(2_500);
+    for path in paths(room) {
+        for (error, status) in [
+            (Refusal::RoomNotFound.into(), 404),
+            (
+                IntentError::Command(CommandError::Refused("no".to_owned())),
+                502,
+            ),
+            (CommandError::Down { retry_after }.into(), 503),
+            (CommandError::Busy.into(), 503),
+            (IntentError::Busy, 503),
+            (StoreError::Unavailable("told to fail".into()).into(), 503),
+            (CommandError::Unknown.into(), 504),
+        ] {
+            world.script(Err(error));
+            world.post_empty(&path).await.fails(status);
+        }
+    }
+    world.script(Err(Refusal::NotInRoom.into()));
+    let [.., kick] = paths(room);
+    world.post_empty(&kick).await.fails(404);
+}
+
+#[tokio::test]
+async fn a_locked_room_says_so_and_an_unlocked_one_is_as_documented() {
+    let world = World::new();
+    let room = room_id("acW68", 1);
+    world.room(room, "demo", "n", 1, 0).await;
+    let read = async || {
+        let one = world.get(&format!("/api/v1/conferences/{room}")).await;
+        let list = world.get("/api/v1/conferences").await.json();
+        (
+            one.json().get("locked").cloned(),
+            list["conferences"][0].get("locked").cloned(),
+        )
+    };
+    assert_eq!(read().await, (None, None));
+    locked(&world, room).await;
+    let yes = Some(Value::Bool(true));
+    assert_eq!(read().await, (yes.clone(), yes));
+}
+
+#[tokio::test]
+async fn a_join_into_a_locked_room_is_409_also_while_a_cooldown_runs() {
+    let world = World::with(roomkeeper::api::ApiSettings {
+        limits: roomkeeper::api::limits::LimitSettings {
+            app_rate: 0,
+            cooldowns: true,
+        },
+        ..settings()
+    });
+    let room = room_id("acW68", 1);
+    world.room(room, "demo", "n", 1, 0).await;
+    let session = session_id("acW68", 1);
+    world.session(session, "demo", 1).await;
+    let join = format!("/api/v1/sessions/{session}/commands/conference/join");
+    let body = json!({"room_id": room.to_string()});
+    // One that was answered takes the cooldown.
+    world.script(Ok(Accepted::Joining {
+        room,
+        member: stay(),
+    }));
+    assert_eq!(world.post(&join, body.clone()).await.status.as_u16(), 202);
+    world.post(&join, body.clone()).await.fails(429);
+    locked(&world, room).await;
+    let refused = world.post(&join, body).await.fails(409);
+    assert_eq!(refused["error"], "the conference is locked");
+    assert_eq!(world.intents().len(), 1);
+}
