@@ -17,6 +17,7 @@ mod hostile;
 mod kills;
 mod lab;
 mod limits;
+mod node;
 mod paging;
 mod playback;
 mod stop;
