@@ -123,7 +123,10 @@ mod tests {
         assert_eq!(check(NOW, "{}", |s| s), Ok(()));
         assert_eq!(check(NOW, "{}", |s| format!("v1,b3RoZXI= {s}")), Ok(()));
         assert_eq!(check(NOW, "{ }", |s| s), Err("a wrong signature"));
-        assert_eq!(check(NOW, "{}", |_| "v1,".to_owned()), Err("a wrong signature"));
+        assert_eq!(
+            check(NOW, "{}", |_| "v1,".to_owned()),
+            Err("a wrong signature")
+        );
         assert_eq!(check(NOW - 301, "{}", |s| s), Err("a time that is not now"));
         assert_eq!(check(NOW + 301, "{}", |s| s), Err("a time that is not now"));
     }

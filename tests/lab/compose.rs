@@ -156,14 +156,24 @@ fn the_services_are_those_of_an_installation() {
     for (name, service) in &compose.services {
         let profiles = strings(&service.all["profiles"]);
         let asked_for = ["grafana", "prometheus"].contains(&name.as_str());
-        let wanted = if asked_for { vec!["monitoring"] } else { vec![] };
+        let wanted = if asked_for {
+            vec!["monitoring"]
+        } else {
+            vec![]
+        };
         assert_eq!(profiles, wanted, "{name}");
         for other in needed(&service.all["depends_on"]) {
-            assert!(compose.services.contains_key(&other), "{name} needs {other}");
+            assert!(
+                compose.services.contains_key(&other),
+                "{name} needs {other}"
+            );
         }
     }
     // The two of a kind differ in where they are, and in nothing else.
-    for (one, two) in [("roomkeeper-1", "roomkeeper-2"), ("freeswitch-1", "freeswitch-2")] {
+    for (one, two) in [
+        ("roomkeeper-1", "roomkeeper-2"),
+        ("freeswitch-1", "freeswitch-2"),
+    ] {
         let [mut one, mut two] = [one, two].map(|name| compose.service(name).all.clone());
         for service in [&mut one, &mut two] {
             let Yaml::Hash(map) = service else {
@@ -193,9 +203,18 @@ fn every_service_is_watched_and_bounded() {
     for (name, service) in Compose::load().services {
         let all = &service.all;
         assert_eq!(all["restart"].as_str(), Some("unless-stopped"), "{name}");
-        assert!(all["stop_grace_period"].as_str().is_some(), "{name} may be cut off");
-        assert!(all["mem_limit"].as_str().is_some(), "{name} may take everything");
-        assert!(all["logging"]["options"]["max-size"].as_str().is_some(), "{name}");
+        assert!(
+            all["stop_grace_period"].as_str().is_some(),
+            "{name} may be cut off"
+        );
+        assert!(
+            all["mem_limit"].as_str().is_some(),
+            "{name} may take everything"
+        );
+        assert!(
+            all["logging"]["options"]["max-size"].as_str().is_some(),
+            "{name}"
+        );
         let health = &all["healthcheck"];
         if name == "callers" {
             // It listens nowhere.
@@ -210,7 +229,13 @@ fn every_service_is_watched_and_bounded() {
     // A controller may take its time to stop: more than it needs.
     let compose = Compose::load();
     let grace = &compose.service("roomkeeper-1").all["stop_grace_period"];
-    let seconds: u32 = grace.as_str().unwrap().strip_suffix('s').unwrap().parse().unwrap();
+    let seconds: u32 = grace
+        .as_str()
+        .unwrap()
+        .strip_suffix('s')
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!(seconds > 10, "{seconds} s");
 }
 
@@ -224,7 +249,10 @@ fn only_this_machine_can_reach_it() {
                 panic!("{name} publishes {port}");
             };
             assert_eq!(*address, "127.0.0.1", "{name} publishes {port}");
-            assert!(ports.insert((*outside).to_owned()), "{outside} is taken twice");
+            assert!(
+                ports.insert((*outside).to_owned()),
+                "{outside} is taken twice"
+            );
         }
         assert!(service.all["network_mode"].is_badvalue(), "{name}");
         assert!(service.all["privileged"].is_badvalue(), "{name}");
@@ -235,7 +263,9 @@ fn only_this_machine_can_reach_it() {
 #[test]
 fn every_image_is_of_a_version() {
     for (name, service) in Compose::load().services {
-        let image = service.all["image"].as_str().unwrap_or_else(|| panic!("{name} has no image"));
+        let image = service.all["image"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name} has no image"));
         let tag = image.rsplit('/').next().unwrap().split_once(':');
         let (_, tag) = tag.unwrap_or_else(|| panic!("{name}: {image} is whatever is latest"));
         assert_ne!(tag, "latest", "{name}");
@@ -264,7 +294,10 @@ fn what_is_mounted_exists() {
             }
         }
         for config in service.all["configs"].as_vec().into_iter().flatten() {
-            assert!(configs.contains_key(&config["source"]), "{name}: {config:?}");
+            assert!(
+                configs.contains_key(&config["source"]),
+                "{name}: {config:?}"
+            );
         }
     }
 }
@@ -274,14 +307,22 @@ fn every_secret_is_one_of_a_lab_and_can_be_replaced() {
     let compose = Compose::load();
     let text = read("docker-compose.yml");
     for word in ["PASSWORD", "KEY", "SECRET"] {
-        for line in text.lines().filter(|line| line.contains(&format!("{word}: "))) {
+        for line in text
+            .lines()
+            .filter(|line| line.contains(&format!("{word}: ")))
+        {
             let value = line.split_once(": ").unwrap().1;
             let replaceable = value.starts_with("${RK_") && value.contains(":-");
             let lab = value.contains(":-lab-") || value.contains(":-whsec_");
             assert!(replaceable && lab, "{line}");
         }
     }
-    for name in ["RK_ESL_PASSWORD", "RK_ADMIN_KEY", "RK_API_KEY", "RK_WEBHOOK_SECRET"] {
+    for name in [
+        "RK_ESL_PASSWORD",
+        "RK_ADMIN_KEY",
+        "RK_API_KEY",
+        "RK_WEBHOOK_SECRET",
+    ] {
         assert!(compose.variables.iter().any(|v| v == name), "{name}");
     }
     // A variable has one default, wherever it is used.
@@ -310,10 +351,16 @@ fn what_speaks_to_each_other_agrees() {
         );
         // What the container sets is read there.
         for name in theirs.keys() {
-            assert!(vars.contains(&format!("=${name}\"")), "{name} is read by nobody");
+            assert!(
+                vars.contains(&format!("=${name}\"")),
+                "{name} is read by nobody"
+            );
         }
         let callers = compose.service("callers");
-        assert_eq!(callers.environment["RK_ESL_PASSWORD"], theirs["RK_ESL_PASSWORD"]);
+        assert_eq!(
+            callers.environment["RK_ESL_PASSWORD"],
+            theirs["RK_ESL_PASSWORD"]
+        );
         assert!(callers.command.contains(&format!("{node}:8021")));
     }
     let receiver = compose.service("receiver");
@@ -331,7 +378,11 @@ fn what_speaks_to_each_other_agrees() {
         "docker/grafana/provisioning/datasources/prometheus.yml",
         "docker/grafana/provisioning/dashboards/roomkeeper.yml",
     ] {
-        assert_eq!(YamlLoader::load_from_str(&read(yaml)).unwrap().len(), 1, "{yaml}");
+        assert_eq!(
+            YamlLoader::load_from_str(&read(yaml)).unwrap().len(),
+            1,
+            "{yaml}"
+        );
     }
     for service in ["roomkeeper-1", "roomkeeper-2"] {
         assert!(prometheus.contains(&format!("{service}:9090")), "{service}");
@@ -361,7 +412,10 @@ fn the_controllers_take_their_configuration() {
     assert!(good, "{said}");
     // What stands in both is the same in both.
     assert_eq!(said, alone);
-    let bad = [("ROOMKEEPER_NODES__1__ADDRESS".to_owned(), "nowhere".to_owned())];
+    let bad = [(
+        "ROOMKEEPER_NODES__1__ADDRESS".to_owned(),
+        "nowhere".to_owned(),
+    )];
     assert!(!check(&bad.into()).0, "the check can fail");
 }
 

@@ -17,7 +17,10 @@ fn files() -> BTreeMap<String, String> {
             let path: PathBuf = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "xml") {
                 let name = path.strip_prefix(root().join("freeswitch-conf")).unwrap();
-                found.insert(name.display().to_string(), fs::read_to_string(&path).unwrap());
+                found.insert(
+                    name.display().to_string(),
+                    fs::read_to_string(&path).unwrap(),
+                );
             }
         }
     }
@@ -103,8 +106,12 @@ fn every_file_is_xml_and_is_included() {
         let whole = name == "freeswitch.xml";
         let expected = if whole { "document" } else { "include" };
         assert!(document.root_element().has_tag_name(expected), "{name}");
-        let by_folder = name.starts_with("configuration/") && included.contains("configuration/*.xml");
-        assert!(by_folder || included.contains(name), "{name} is not included");
+        let by_folder =
+            name.starts_with("configuration/") && included.contains("configuration/*.xml");
+        assert!(
+            by_folder || included.contains(name),
+            "{name} is not included"
+        );
     });
 }
 
@@ -115,8 +122,14 @@ fn every_setting_is_used_and_documented() {
     let all: String = files().into_values().collect();
     for (name, (_, variable)) in &settings {
         let used = [format!("$${{{name}}}"), format!("${{{name}}}")];
-        assert!(used.iter().any(|used| all.contains(used)), "{name} is not used");
-        assert!(readme.contains(&format!("`{variable}`")), "{variable} is not documented");
+        assert!(
+            used.iter().any(|used| all.contains(used)),
+            "{name} is not used"
+        );
+        assert!(
+            readme.contains(&format!("`{variable}`")),
+            "{variable} is not documented"
+        );
     }
     for rest in all.split("{rk_").skip(1) {
         let name = format!("rk_{}", rest.split('}').next().unwrap());
@@ -162,7 +175,10 @@ fn by_default_nobody_gets_in() {
     });
     document("configuration/sofia.xml", |xml| {
         for profile in elements(xml, "profile") {
-            let (asks, acl) = (param(profile, "auth-calls"), param(profile, "apply-inbound-acl"));
+            let (asks, acl) = (
+                param(profile, "auth-calls"),
+                param(profile, "apply-inbound-acl"),
+            );
             assert!(asks == Some("true") || acl.is_some(), "anybody may call");
             for lax in ["accept-blind-reg", "accept-blind-auth"] {
                 assert_ne!(param(profile, lax), Some("true"), "{lax}");
@@ -177,19 +193,42 @@ fn the_core_does_what_the_controller_relies_on() {
         let core = configuration(xml, "switch.conf");
         assert_eq!(param(core, "api-expansion"), Some("false"));
         // 45 s of silence, and the connection is taken for dead.
-        let beat: u32 = param(core, "event-heartbeat-interval").unwrap().parse().unwrap();
+        let beat: u32 = param(core, "event-heartbeat-interval")
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!(beat <= 20, "{beat}");
         let mut modules = BTreeMap::new();
         for load in elements(xml, "load") {
             let critical = attribute(load, "critical") == "true";
             modules.insert(attribute(load, "module").to_owned(), critical);
         }
-        for critical in ["event_socket", "commands", "conference", "dptools", "dialplan_xml"] {
-            assert_eq!(modules.get(&format!("mod_{critical}")), Some(&true), "{critical}");
+        for critical in [
+            "event_socket",
+            "commands",
+            "conference",
+            "dptools",
+            "dialplan_xml",
+        ] {
+            assert_eq!(
+                modules.get(&format!("mod_{critical}")),
+                Some(&true),
+                "{critical}"
+            );
         }
         let optional = [
-            "sofia", "loopback", "opus", "sndfile", "tone_stream", "local_stream", "httapi", "shout",
-            "say_en", "flite", "console", "logfile",
+            "sofia",
+            "loopback",
+            "opus",
+            "sndfile",
+            "tone_stream",
+            "local_stream",
+            "httapi",
+            "shout",
+            "say_en",
+            "flite",
+            "console",
+            "logfile",
         ];
         for name in optional {
             assert_eq!(modules.get(&format!("mod_{name}")), Some(&false), "{name}");
@@ -205,7 +244,13 @@ fn conferences_hide_nothing() {
         let names: Vec<&str> = profiles.iter().map(|p| attribute(*p, "name")).collect();
         assert_eq!(names, ["roomkeeper", "roomkeeper-connect"]);
         for profile in &profiles {
-            for hides in ["suppress-events", "pin", "moderator-pin", "conference-flags", "member-flags"] {
+            for hides in [
+                "suppress-events",
+                "pin",
+                "moderator-pin",
+                "conference-flags",
+                "member-flags",
+            ] {
                 assert_eq!(param(*profile, hides), None, "{hides}");
             }
             assert_eq!(param(*profile, "caller-controls"), Some("none"));
@@ -222,7 +267,9 @@ fn every_call_ends_up_in_a_park_that_ends() {
         let names: Vec<&str> = contexts.iter().map(|c| attribute(*c, "name")).collect();
         assert_eq!(names, ["inbound"]);
         let extensions = elements(xml, "extension");
-        let ends = extensions.iter().filter(|e| attribute(**e, "continue") != "true");
+        let ends = extensions
+            .iter()
+            .filter(|e| attribute(**e, "continue") != "true");
         let mut rooms = 0;
         for extension in ends {
             let actions: Vec<(&str, &str)> = extension
@@ -232,20 +279,34 @@ fn every_call_ends_up_in_a_park_that_ends() {
                 .collect();
             let at = |app: &str| actions.iter().position(|(name, _)| *name == app);
             let timeout = ("set", "park_timeout=${rk_park_timeout}");
-            let set = actions.iter().position(|action| *action == timeout).unwrap();
+            let set = actions
+                .iter()
+                .position(|action| *action == timeout)
+                .unwrap();
             assert_eq!(at("park"), Some(actions.len() - 1), "{actions:?}");
-            assert!(at("answer").is_some() && set < actions.len() - 1, "{actions:?}");
-            rooms += usize::from(actions.iter().any(|(name, data)| {
-                *name == "conference" && *data == "$1@roomkeeper"
-            }));
+            assert!(
+                at("answer").is_some() && set < actions.len() - 1,
+                "{actions:?}"
+            );
+            rooms += usize::from(
+                actions
+                    .iter()
+                    .any(|(name, data)| *name == "conference" && *data == "$1@roomkeeper"),
+            );
         }
         assert_eq!(rooms, 1);
-        let whose = extensions.iter().find(|e| attribute(**e, "continue") == "true");
+        let whose = extensions
+            .iter()
+            .find(|e| attribute(**e, "continue") == "true");
         let whose = whose.expect("somebody says whose call it is");
-        let says = whose.descendants().any(|node| attribute(node, "data") == "roomkeeper_app=${rk_app}");
+        let says = whose
+            .descendants()
+            .any(|node| attribute(node, "data") == "roomkeeper_app=${rk_app}");
         assert!(says);
         let last = extensions.last().unwrap();
-        let takes_all = last.descendants().any(|node| attribute(node, "expression") == "^.+$");
+        let takes_all = last
+            .descendants()
+            .any(|node| attribute(node, "expression") == "^.+$");
         assert!(takes_all, "some calls are left to themselves");
     });
 }

@@ -99,7 +99,10 @@ async fn upstream(name: &'static str, lines: mpsc::Receiver<String>) -> Upstream
                 let line = lines.recv().await?;
                 Some((Ok::<_, Infallible>(Bytes::from(line)), lines))
             });
-            ([("Content-Type", "text/event-stream")], Body::from_stream(lines))
+            (
+                [("Content-Type", "text/event-stream")],
+                Body::from_stream(lines),
+            )
         }
     };
     let api = Router::new()
@@ -188,7 +191,10 @@ async fn what_is_streamed_arrives_at_once_and_who_is_gone_is_passed_by() {
     })
     .await;
     let body: Value = serde_json::from_str(&nobody.2).unwrap();
-    assert_eq!(body, json!({"success": false, "error": "no controller is ready"}));
+    assert_eq!(
+        body,
+        json!({"success": false, "error": "no controller is ready"})
+    );
     assert_eq!(nobody.1.as_deref(), Some("1"));
 }
 

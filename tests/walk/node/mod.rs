@@ -258,10 +258,7 @@ async fn files_play_are_recorded_and_who_dials_a_room_is_in_it(server: &RealServ
     assert!(file.len() > 8_000, "half a second of sound is more");
 
     // Another caller dials the room itself.
-    world
-        .switch
-        .call_in_to("527121199", &room, PASSWORD)
-        .await;
+    world.switch.call_in_to("527121199", &room, PASSWORD).await;
     let joined = world
         .receiver
         .nth(&room, "conference.member.joined", 2)
@@ -270,9 +267,7 @@ async fn files_play_are_recorded_and_who_dials_a_room_is_in_it(server: &RealServ
     assert_eq!(joined.body["data"]["muted"], false);
     world.check_members(&room).await;
     let second = joined.body["session_uuid"].as_str().unwrap().to_owned();
-    let left = world
-        .command(&second, "conference/leave", &json!({}))
-        .await;
+    let left = world.command(&second, "conference/leave", &json!({})).await;
     assert_eq!(left.status, 202, "{}", left.body);
     poll::until("it is parked, not hung up", poll::PATIENCE, async || {
         let (state, _) = world.place(&second).await;
@@ -325,7 +320,10 @@ async fn phones_register(node: &FreeSwitch) {
     })
     .await;
     assert!(!register(node, "1002", "1002", "another-password").await);
-    assert!(!register(node, "1009", "1009", PHONE_PASSWORD).await, "nobody");
+    assert!(
+        !register(node, "1009", "1009", PHONE_PASSWORD).await,
+        "nobody"
+    );
     assert!(
         !register(node, "1003", "1001", PHONE_PASSWORD).await,
         "under another's name"
