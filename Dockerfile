@@ -5,7 +5,6 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
-COPY benches benches
 COPY fixtures/roomkeeper.example.toml fixtures/roomkeeper.example.toml
 COPY src src
 # What was fetched and compiled before is kept by the builder, and is no part of the image. Line tables are for whoever

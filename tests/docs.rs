@@ -383,3 +383,44 @@ fn what_the_image_copies_exists_and_is_sent_to_the_builder() {
         }
     }
 }
+
+/// Copies a file, or a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+}
+
+#[test]
+fn cargo_can_build_from_what_the_image_copies() {
+    let dir = tempfile::tempdir().unwrap();
+    for line in read("Dockerfile").lines() {
+        let rest = line.strip_prefix("COPY ").unwrap_or("--from");
+        let paths: Vec<&str> = rest.split(' ').collect();
+        if let ([first, ..], Some((_, sources))) = (paths.as_slice(), paths.split_last())
+            && !first.starts_with("--from")
+        {
+            for source in sources {
+                copy(&root().join(source), &dir.path().join(source));
+            }
+        }
+    }
+    // It reads the manifest and the lock file, and then finds nothing to build. A target whose file is not there, and
+    // whose path the manifest does not say, stops it before that.
+    let done = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--locked", "--bin", "nothing"])
+        .current_dir(dir.path())
+        .env("CARGO_TARGET_DIR", dir.path().join("target"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("no bin target named `nothing`"), "{said}");
+    assert!(said.contains("    roomkeeper"), "{said}");
+}
