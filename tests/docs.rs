@@ -385,17 +385,19 @@ fn what_the_image_copies_exists_and_is_sent_to_the_builder() {
 }
 
 /// Copies a file, or a folder with all that is in it.
-fn copy(from: &Path, to: &Path) {
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     if from.is_dir() {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            copy(&entry.path(), &to.join(entry.file_name()));
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
         }
-    } else {
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(from, to).unwrap();
+        return Ok(());
     }
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(from, to).map(|_| ())
 }
 
 #[test]
@@ -408,7 +410,7 @@ fn cargo_can_build_from_what_the_image_copies() {
             && !first.starts_with("--from")
         {
             for source in sources {
-                copy(&root().join(source), &dir.path().join(source));
+                copy(&root().join(source), &dir.path().join(source)).unwrap();
             }
         }
     }

@@ -62,11 +62,9 @@ impl Compose {
 
 /// A scalar as a container gets it.
 fn text(yaml: &Yaml) -> String {
-    match yaml {
-        Yaml::String(text) | Yaml::Real(text) => text.clone(),
-        Yaml::Integer(number) => number.to_string(),
-        other => panic!("{other:?} is not a text: quote it"),
-    }
+    let number = yaml.as_i64().map(|number| number.to_string());
+    let text = yaml.as_str().map(str::to_owned).or(number);
+    text.unwrap_or_else(|| panic!("{yaml:?} is not a text: quote it"))
 }
 
 fn strings(yaml: &Yaml) -> Vec<String> {
@@ -77,25 +75,25 @@ fn strings(yaml: &Yaml) -> Vec<String> {
 
 /// With `<<` merged and variables replaced. What Compose adds to YAML is only this.
 fn resolved(yaml: &Yaml, variables: &mut Vec<String>) -> Yaml {
-    match yaml {
-        Yaml::String(text) => Yaml::String(interpolated(text, variables)),
-        Yaml::Array(list) => {
-            Yaml::Array(list.iter().map(|item| resolved(item, variables)).collect())
-        }
-        Yaml::Hash(map) => {
-            let mut merged = Hash::new();
-            let merge = Yaml::String("<<".to_owned());
-            if let Some(base) = map.get(&merge) {
-                let base = resolved(base, variables);
-                merged.extend(base.into_hash().expect("only maps are merged"));
-            }
-            for (key, value) in map.iter().filter(|(key, _)| **key != merge) {
-                merged.insert(key.clone(), resolved(value, variables));
-            }
-            Yaml::Hash(merged)
-        }
-        other => other.clone(),
+    if let Some(text) = yaml.as_str() {
+        return Yaml::String(interpolated(text, variables));
     }
+    if let Some(list) = yaml.as_vec() {
+        return Yaml::Array(list.iter().map(|item| resolved(item, variables)).collect());
+    }
+    let Some(map) = yaml.as_hash() else {
+        return yaml.clone();
+    };
+    let mut merged = Hash::new();
+    let merge = Yaml::String("<<".to_owned());
+    if let Some(base) = map.get(&merge) {
+        let base = resolved(base, variables);
+        merged.extend(base.into_hash().expect("only maps are merged"));
+    }
+    for (key, value) in map.iter().filter(|(key, _)| **key != merge) {
+        merged.insert(key.clone(), resolved(value, variables));
+    }
+    Yaml::Hash(merged)
 }
 
 /// `${NAME:-default}` by its default, `$$` by `$`. Any other use of `$` is an error.
