@@ -5,15 +5,19 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use roomkeeper::app;
 use roomkeeper::config::{Config, ConfigErrors, LogConfig, LogFormat};
+use roomkeeper::esl::command::{ContextName, Number, Password, Unfit};
 use roomkeeper::ids::AppId;
-use roomkeeper::lab::{self, LabPorts};
+use roomkeeper::lab::callers::{self, CallersConfig};
+use roomkeeper::lab::{self, LabPorts, receiver};
 use roomkeeper::operator::{self, AppCommand, Operator, OperatorError};
 use roomkeeper::sim::{SimConfig, SimNode};
 use roomkeeper::telemetry;
+use roomkeeper::webhook::sign::Secret;
 use secrecy::SecretString;
 use url::Url;
 
@@ -39,6 +43,9 @@ enum Command {
     /// Runs the controller until SIGTERM or SIGINT.
     Serve(ConfigFile),
     /// Runs everything in this process, to be tried: a simulated node, a controller, callers, a receiver that prints.
+    ///
+    /// Or one of its parts alone, beside a controller and nodes that are real.
+    #[command(args_conflicts_with_subcommands = true)]
     Lab {
         /// The API's port on loopback; another one is taken when it is in use.
         #[arg(long, default_value_t = 8080)]
@@ -46,6 +53,8 @@ enum Command {
         /// The operator's port on loopback; another one is taken when it is in use.
         #[arg(long, default_value_t = 9090)]
         admin_port: u16,
+        #[command(subcommand)]
+        part: Option<LabPart>,
     },
     /// Runs only the simulated FreeSWITCH node.
     Sim {
@@ -75,6 +84,46 @@ enum Command {
     },
     /// Validates a configuration, the environment included, and shows what was understood, without its secrets.
     Check(ConfigFile),
+}
+
+#[derive(Subcommand, Debug)]
+enum LabPart {
+    /// Prints each webhook that comes to /hook, once its signature is verified.
+    Receiver {
+        /// Where it listens.
+        #[arg(long, default_value = "127.0.0.1:9999")]
+        listen: SocketAddr,
+        /// What the webhooks are signed with, as in the configuration. In the environment it is not seen in the list of
+        /// processes.
+        #[arg(
+            long,
+            value_name = "WHSEC",
+            env = "ROOMKEEPER_LAB_SECRET",
+            hide_env_values = true
+        )]
+        secret: Secret,
+    },
+    /// Keeps calls coming in on real nodes: through the dialplan, from the node itself.
+    Callers {
+        /// A node's Event Socket; may be given more than once.
+        #[arg(long = "node", value_name = "HOST:PORT", required = true)]
+        nodes: Vec<String>,
+        /// The nodes' password. In the environment it is not seen in the list of processes.
+        #[arg(long, env = "RK_ESL_PASSWORD", hide_env_values = true, value_parser = password)]
+        password: Password,
+        /// The number that is called.
+        #[arg(long, default_value = "747713001", value_parser = |text: &str| Number::new(text))]
+        number: Number,
+        /// The dialplan's context that it is called in.
+        #[arg(long, default_value = "inbound", value_parser = |text: &str| ContextName::new(text))]
+        context: ContextName,
+        /// How many calls each node has.
+        #[arg(long, default_value_t = 3)]
+        calls: usize,
+        /// How long a call lasts, in seconds, up to half more or less.
+        #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+        lasts: u32,
+    },
 }
 
 #[derive(clap::Args, Debug)]
@@ -201,10 +250,17 @@ fn main() -> ExitCode {
             Err(errors) => bad_configuration(&errors),
         },
         Command::App { listener, command } => app_command(listener, &command.into()),
-        Command::Lab { port, admin_port } => run_lab(LabPorts {
+        Command::Lab {
+            port,
+            admin_port,
+            part: None,
+        } => run_lab(LabPorts {
             http: port,
             admin: admin_port,
         }),
+        Command::Lab {
+            part: Some(part), ..
+        } => run_part(part),
         Command::Sim {
             listen,
             password,
@@ -268,6 +324,40 @@ fn run_lab(ports: LabPorts) -> ExitCode {
         Err(error) => return failed(&error),
     };
     run(async { lab::run(ports, metrics).await })
+}
+
+fn run_part(part: LabPart) -> ExitCode {
+    if let Err(error) = telemetry::init_log(&quiet()) {
+        return failed(&error);
+    }
+    match part {
+        LabPart::Receiver { listen, secret } => {
+            run(async move { receiver::run(listen, secret).await })
+        }
+        LabPart::Callers {
+            nodes,
+            password,
+            number,
+            context,
+            calls,
+            lasts,
+        } => run(async move {
+            callers::run(CallersConfig {
+                nodes,
+                password,
+                number,
+                context,
+                calls,
+                lasts: Duration::from_secs(lasts.into()),
+            })
+            .await
+        }),
+    }
+}
+
+/// What is wrong with it is told without it.
+fn password(text: &str) -> Result<Password, Unfit> {
+    Password::new(text)
 }
 
 fn run_sim(listen: SocketAddr, password: String, callers: u32, did: &str) -> ExitCode {

@@ -1,4 +1,4 @@
-//! What the documents say is so: the configuration, the API, the metrics, the files they name, the containers.
+//! What the documents say is so: the configuration, the API, the metrics, the files they name, the image.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,6 @@ use roomkeeper::webhook::payload;
 use roomkeeper::webhook::pressure::Pressure;
 use tower::ServiceExt;
 use uuid::Uuid;
-use yaml_rust2::{Yaml, YamlLoader};
 
 const DOCUMENTS: &[&str] = &[
     "README.md",
@@ -75,13 +74,6 @@ fn the_configurations_that_are_shown_can_be_loaded() {
             panic!("{e}\n{text}");
         }
     }
-    let env = [
-        ("ROOMKEEPER_NODES__0__PASSWORD", "p"),
-        ("ROOMKEEPER_HTTP__ADMIN_KEY", "k"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let composed = Config::from_text(&read("docker/roomkeeper.toml"), env);
-    assert!(composed.is_ok(), "{composed:?}");
 }
 
 // ---- the API --------------------------------------------------------------------------------------------------------
@@ -348,8 +340,15 @@ fn every_link_to_a_file_leads_to_one() {
 #[test]
 fn nothing_of_one_machine_is_named() {
     let mut files: Vec<String> = DOCUMENTS.iter().map(|d| (*d).to_owned()).collect();
-    files.extend(["Dockerfile", "docker-compose.yml", "docker/roomkeeper.toml"].map(str::to_owned));
-    for folder in ["freeswitch-conf", "freeswitch-conf/configuration"] {
+    files.extend(["Dockerfile", "docker-compose.yml", "tests/compose"].map(str::to_owned));
+    for folder in [
+        "docker",
+        "docker/grafana/provisioning/dashboards",
+        "docker/grafana/provisioning/datasources",
+        "docker/prometheus",
+        "freeswitch-conf",
+        "freeswitch-conf/configuration",
+    ] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {
@@ -370,98 +369,7 @@ fn nothing_of_one_machine_is_named() {
     }
 }
 
-// ---- the containers -------------------------------------------------------------------------------------------------
-
-fn strings(yaml: &Yaml) -> Vec<&str> {
-    yaml.as_vec()
-        .map(|list| list.iter().filter_map(Yaml::as_str).collect())
-        .unwrap_or_default()
-}
-
-#[test]
-fn the_compose_file_is_one_and_names_what_exists() {
-    let documents = YamlLoader::load_from_str(&read("docker-compose.yml")).unwrap();
-    let [compose] = documents.as_slice() else {
-        panic!("{} documents", documents.len());
-    };
-    let services = compose["services"].as_hash().unwrap();
-    let names: BTreeSet<&str> = services.keys().filter_map(Yaml::as_str).collect();
-    assert_eq!(names, BTreeSet::from(["freeswitch", "redis", "roomkeeper"]));
-    let volumes = compose["volumes"].as_hash().unwrap();
-    for (name, service) in services {
-        let name = name.as_str().unwrap();
-        assert!(
-            !service["healthcheck"]["test"].is_badvalue(),
-            "{name} is not watched"
-        );
-        for volume in strings(&service["volumes"]) {
-            let source = volume.split(':').next().unwrap();
-            let is_there = match source.strip_prefix("./") {
-                Some(file) => root().join(file).exists(),
-                None => volumes.contains_key(&Yaml::String(source.to_owned())),
-            };
-            assert!(is_there, "{name} mounts {source}");
-        }
-        for port in strings(&service["ports"]) {
-            assert!(port.starts_with("127.0.0.1:"), "{name} publishes {port}");
-        }
-        if let Some(needed) = service["depends_on"].as_hash() {
-            for other in needed.keys() {
-                assert!(services.contains_key(other), "{name} needs {other:?}");
-            }
-        }
-    }
-    assert_eq!(
-        services[&Yaml::from_str("roomkeeper")]["build"].as_str(),
-        Some(".")
-    );
-}
-
-#[test]
-fn the_password_of_the_node_is_the_same_on_both_sides() {
-    let documents = YamlLoader::load_from_str(&read("docker-compose.yml")).unwrap();
-    let services = &documents[0]["services"];
-    let node = &services["freeswitch"]["environment"]["RK_ESL_PASSWORD"];
-    let ours = &services["roomkeeper"]["environment"]["ROOMKEEPER_NODES__0__PASSWORD"];
-    assert!(
-        node.as_str()
-            .is_some_and(|p| p.starts_with("${RK_ESL_PASSWORD:-"))
-    );
-    assert_eq!(node, ours);
-    // What the container sets is read there.
-    let vars = read("freeswitch-conf/vars.xml");
-    for name in services["freeswitch"]["environment"]
-        .as_hash()
-        .unwrap()
-        .keys()
-    {
-        let name = name.as_str().unwrap();
-        assert!(
-            vars.contains(&format!("=${name}\"")),
-            "{name} is read by nobody"
-        );
-    }
-}
-
-#[test]
-fn every_setting_of_the_node_is_documented() {
-    let (vars, readme) = (
-        read("freeswitch-conf/vars.xml"),
-        read("freeswitch-conf/README.md"),
-    );
-    let settings: Vec<&str> = vars
-        .split("cmd=\"env-set\"")
-        .skip(1)
-        .filter_map(|rest| rest.split('$').nth(1)?.split('"').next())
-        .collect();
-    assert!(settings.len() >= 10, "{settings:?}");
-    for name in settings {
-        assert!(
-            readme.contains(&format!("`{name}`")),
-            "{name} is not documented"
-        );
-    }
-}
+// ---- the image ------------------------------------------------------------------------------------------------------
 
 #[test]
 fn what_the_image_copies_exists_and_is_sent_to_the_builder() {
@@ -481,4 +389,47 @@ fn what_the_image_copies_exists_and_is_sent_to_the_builder() {
             assert!(sent, "{path} is kept from the builder");
         }
     }
+}
+
+/// Copies a file, or a folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(from, to).map(|_| ())
+}
+
+#[test]
+fn cargo_can_build_from_what_the_image_copies() {
+    let dir = tempfile::tempdir().unwrap();
+    for line in read("Dockerfile").lines() {
+        let rest = line.strip_prefix("COPY ").unwrap_or("--from");
+        let paths: Vec<&str> = rest.split(' ').collect();
+        if let ([first, ..], Some((_, sources))) = (paths.as_slice(), paths.split_last())
+            && !first.starts_with("--from")
+        {
+            for source in sources {
+                copy(&root().join(source), &dir.path().join(source)).unwrap();
+            }
+        }
+    }
+    // It reads the manifest and the lock file, and then finds nothing to build. A target whose file is not there, and
+    // whose path the manifest does not say, stops it before that.
+    let done = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--locked", "--bin", "nothing"])
+        .current_dir(dir.path())
+        .env("CARGO_TARGET_DIR", dir.path().join("target"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("no bin target named `nothing`"), "{said}");
+    assert!(said.contains("    roomkeeper"), "{said}");
 }

@@ -19,7 +19,7 @@ use crate::esl::command::{ModuleName, Password};
 use crate::ids::NodeId;
 
 pub use handle::{NodeHandle, NodeStatus, Vitals};
-pub use supervisor::start;
+pub use supervisor::{EVENTS, start};
 
 /// Our own subclass of CUSTOM: an event that we send and that comes back with a sequence is a fence.
 pub const FENCE_SUBCLASS: &str = "roomkeeper::fence";

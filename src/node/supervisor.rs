@@ -32,8 +32,8 @@ const FENCE_QUEUE: usize = 8;
 /// A connection that stood this long was a good one: the next one is made without a long wait.
 const GOOD: Duration = Duration::from_secs(10);
 
-/// The events that rooms and calls are known by.
-const EVENTS: [&str; 8] = [
+/// The events that rooms and calls are known by, besides those of conferences and our own.
+pub const EVENTS: [&str; 8] = [
     "CHANNEL_CREATE",
     "CHANNEL_ANSWER",
     "CHANNEL_PARK",

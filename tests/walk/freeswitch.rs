@@ -14,12 +14,12 @@ use crate::program::world::{PASSWORD, Setup, Store, World};
 use crate::support::process;
 use crate::walk::{STEPS, Step, Walk};
 
-fn say(text: &str) {
+pub fn say(text: &str) {
     // Past the harness, which shows nothing of a test that passes.
     std::io::stdout().write_all(text.as_bytes()).unwrap();
 }
 
-async fn world(server: &RealServer, line: Line, store: Store) -> World {
+pub async fn world(server: &RealServer, line: Line, store: Store) -> World {
     let switch = Switch::real(server.clone(), line);
     let world = Setup::on(store).start_with(switch).await;
     world.controller.until_ready().await;
@@ -41,7 +41,7 @@ fn table(walk: &Walk, world: &World, title: &str) -> String {
     text
 }
 
-async fn walk_on(server: &RealServer, line: Line, store: Store) {
+pub async fn walk_on(server: &RealServer, line: Line, store: Store) {
     let world = world(server, line.clone(), store).await;
     let mut walk = Walk::new();
     for step in STEPS {

@@ -17,6 +17,7 @@ mod hostile;
 mod kills;
 mod lab;
 mod limits;
+mod node;
 mod operate;
 mod paging;
 mod playback;

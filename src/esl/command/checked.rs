@@ -315,6 +315,33 @@ checked! {
     }
 }
 
+checked! {
+    /// A telephone number: up to 32 digits, `*` and `#`, and a `+` in front.
+    Number, "a telephone number", |text| {
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        check("a telephone number", digits, 32, |b| {
+            b.is_ascii_digit() || matches!(b, b'*' | b'#')
+        })
+    }
+}
+
+impl Number {
+    /// One that is only digits.
+    #[must_use]
+    pub fn of_digits(number: u64) -> Self {
+        Self(number.to_string())
+    }
+}
+
+checked! {
+    /// The name of a dialplan's context: up to 64 letters, digits, `-`, `_` and `.`.
+    ContextName, "the name of a context", |text| {
+        check("a context's name", text, 64, |b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')
+        })
+    }
+}
+
 fn variable_name(what: &'static str, text: &str) -> Result<(), Unfit> {
     check(what, text, 64, |b| {
         b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'

@@ -29,9 +29,9 @@ mod checked;
 mod reply;
 
 pub use checked::{
-    AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, EventName, ExecutionId,
-    HangupCause, HeaderName, JobPrefix, JobUuid, Line, ModuleName, Password, ProfileName,
-    RecordingPath, Subclass, Unfit, VarName, VarValue, Voice,
+    AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, ContextName, EventName,
+    ExecutionId, HangupCause, HeaderName, JobPrefix, JobUuid, Line, ModuleName, Number, Password,
+    ProfileName, RecordingPath, Subclass, Unfit, VarName, VarValue, Voice,
 };
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 
@@ -184,6 +184,20 @@ pub enum Api {
     Conference(ConferenceName, ConferenceCommand),
     /// `conference json_list compact`: the rooms and who is in them.
     ConferenceList,
+    /// `originate` of a loopback call: one end comes in through the dialplan as a caller's does, the other is a caller who
+    /// makes a little noise for a while and hangs up then. For trying things, without a phone.
+    TestCall {
+        /// The channel of the caller's end.
+        uuid: ChannelUuid,
+        /// The caller's number.
+        from: Number,
+        /// The number dialled.
+        to: Number,
+        /// Where in the dialplan.
+        context: ContextName,
+        /// Until the caller hangs up, in milliseconds.
+        lasts: Duration,
+    },
 }
 
 impl fmt::Display for Api {
@@ -223,6 +237,18 @@ impl fmt::Display for Api {
             Self::Dump(uuid) => write!(f, "uuid_dump {uuid} json"),
             Self::ShowChannels => f.write_str("show channels as json"),
             Self::ConferenceList => f.write_str("conference json_list compact"),
+            Self::TestCall {
+                uuid,
+                from,
+                to,
+                context,
+                lasts,
+            } => write!(
+                f,
+                "originate {{origination_uuid={uuid},origination_caller_id_number={from}}}\
+                 loopback/{to}/{context} &playback(silence_stream://{},1400)",
+                lasts.as_millis()
+            ),
             Self::Conference(room, command) => {
                 write!(f, "conference {room} ")?;
                 match command {

@@ -157,6 +157,19 @@ fn commands_read_as_freeswitch_expects_them() {
              execute-app-arg: roomkeeper_step=f00.1=${{current_application_response}}\nevent-lock: true\n\n"
         ),
     );
+    api(
+        A::TestCall {
+            uuid: uuid(),
+            from: Number::of_digits(527_121_100),
+            to: Number::new("+747713001").unwrap(),
+            context: ContextName::new("inbound").unwrap(),
+            lasts: Duration::from_secs(90),
+        },
+        &format!(
+            "originate {{origination_uuid={UUID},origination_caller_id_number=527121100}}\
+             loopback/+747713001/inbound &playback(silence_stream://90000,1400)"
+        ),
+    );
     shows(Command::NoEvents, "noevents\n\n");
     shows(Command::Exit, "exit\n\n");
     assert_eq!(
@@ -223,6 +236,12 @@ fn what_could_inject_is_refused() {
     }
     for bad in ["", "normal_clearing", "A B", "16"] {
         assert!(HangupCause::new(bad).is_err(), "{bad:?}");
+    }
+    for bad in ["", "+", "1 2", "1,2", "a", "1/2", "++1", "{1}", "1)"] {
+        assert!(Number::new(bad).is_err(), "{bad:?}");
+    }
+    for bad in ["", "a b", "a/b", "a,b", "a)", "${a}"] {
+        assert!(ContextName::new(bad).is_err(), "{bad:?}");
     }
     for bad in ["", "a\n\napi shutdown", " a", "a ", "a\t"] {
         assert!(Password::new(bad).is_err(), "{bad:?}");
@@ -359,6 +378,20 @@ fn commands_with(text: &str) -> Vec<(Command, usize)> {
     }
     if let Ok(module) = ModuleName::new(text) {
         made.push((api(Api::ModuleExists(module)), 1));
+    }
+    let test_call = |to, context| Api::TestCall {
+        uuid: uuid(),
+        from: Number::of_digits(1),
+        to,
+        context,
+        lasts: Duration::from_secs(1),
+    };
+    if let Ok(number) = Number::new(text) {
+        let context = ContextName::new("inbound").unwrap();
+        made.push((api(test_call(number, context)), 1));
+    }
+    if let Ok(context) = ContextName::new(text) {
+        made.push((api(test_call(Number::of_digits(1), context)), 1));
     }
     if let Ok(job) = JobUuid::new(text) {
         made.push((Command::BgApi(Api::Uptime, job), 2));

@@ -47,6 +47,11 @@ impl RealServer {
             password: password.to_owned(),
         })
     }
+
+    /// One `api` command, on a connection of its own.
+    pub fn ask(&self, command: &str) -> io::Result<String> {
+        ask(self.address, &self.password, command)
+    }
 }
 
 /// Where calls on a real server come from.
@@ -54,6 +59,8 @@ impl RealServer {
 pub enum Line {
     /// `originate` of this endpoint; its near leg is parked.
     Originate(String),
+    /// A loopback call through the dialplan's context `inbound`: what comes in is its far leg.
+    Inbound,
     /// A SIP call to this `host:port`, by `sipp`.
     Sip(String),
 }
@@ -134,12 +141,19 @@ impl Switch {
                 Placed::Channel(channel)
             }
             Self::Real {
+                line: Line::Inbound,
+                ..
+            } => {
+                let did = own_number();
+                self.call_in_to(caller, &did, sim_password).await;
+                Placed::Dialled(did)
+            }
+            Self::Real {
                 line: Line::Sip(target),
                 phones,
                 ..
             } => {
-                // A number that nobody else dials, so that the call is known by it.
-                let did = format!("7{:09}", Uuid::new_v4().as_u128() % 1_000_000_000);
+                let did = own_number();
                 let (sip, media) = (process::free_port(), process::free_port());
                 let mut phone = process::command("sipp");
                 phone
@@ -163,6 +177,21 @@ impl Switch {
                 Placed::Dialled(did)
             }
         }
+    }
+
+    /// A call comes in to this number, through the dialplan of a real server. It lasts until somebody ends it.
+    pub async fn call_in_to(&self, caller: &str, number: &str, sim_password: &str) {
+        let Self::Real { calls, .. } = self else {
+            panic!("a simulated node has no dialplan");
+        };
+        let channel = Uuid::new_v4().to_string();
+        calls.lock().unwrap().push(channel.clone());
+        let call = format!(
+            "originate {{origination_uuid={channel},origination_caller_id_number={caller}}}\
+             loopback/{number}/inbound &playback(silence_stream://600000)"
+        );
+        let answer = self.api(sim_password, &call).await;
+        assert!(answer.starts_with("+OK"), "originate: {answer}");
     }
 
     /// A call comes in that belongs to this app, and the dialplan does this with it; its channel.
@@ -332,6 +361,11 @@ impl Drop for Switch {
     }
 }
 
+/// A number that nobody else dials, so that the call is known by it.
+fn own_number() -> String {
+    format!("7{:09}", Uuid::new_v4().as_u128() % 1_000_000_000)
+}
+
 /// The app that calls on the real server belong to.
 pub fn real_app() -> String {
     std::env::var("ROOMKEEPER_TEST_APP").unwrap_or_else(|_| "demo".to_owned())
@@ -352,7 +386,8 @@ fn ask(address: SocketAddr, password: &str, command: &str) -> io::Result<String>
     Ok(read_message(&mut reader)?.1)
 }
 
-fn read_message(reader: &mut impl BufRead) -> io::Result<(String, String)> {
+/// The headers of one message of the Event Socket, and its body.
+pub fn read_message(reader: &mut impl BufRead) -> io::Result<(String, String)> {
     let mut headers = String::new();
     let mut length = 0;
     loop {

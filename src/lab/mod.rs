@@ -3,15 +3,17 @@
 //!
 //! Owns the demo. Leaves out nothing that `serve` runs: the controller is the same, and the demo speaks to it over
 //! HTTP as any app would.
+//!
+//! Two of its parts run alone as well, where the controller and its nodes are real: [`receiver`] and [`callers`].
+
+pub mod callers;
+pub mod receiver;
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::http::StatusCode;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -20,8 +22,9 @@ use tokio::time::Instant;
 
 use crate::app::{self, AppError};
 use crate::config::{Config, ConfigErrors};
+use crate::esl::command::Unfit;
 use crate::sim::{SimConfig, SimNode};
-use crate::webhook::sign::{self, Secret};
+use crate::webhook::sign::Secret;
 
 const APP: &str = "demo";
 const KEY: &str = "lab-key";
@@ -40,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     /// The simulated node or the receiver could not listen.
-    #[error("cannot listen on a loopback port")]
+    #[error("cannot listen")]
     Listen(#[from] io::Error),
     /// The lab's own configuration is wrong, which is a mistake of ours.
     #[error("the lab's configuration is wrong: {0}")]
@@ -48,6 +51,9 @@ pub enum LabError {
     /// The controller could not begin.
     #[error(transparent)]
     App(#[from] AppError),
+    /// A command of ours is not one, which is a mistake of ours.
+    #[error("the lab cannot speak to its nodes")]
+    Unfit(#[from] Unfit),
     /// The demo did not get the answer it expected from the API.
     #[error("the demo got no good answer: {0}")]
     Demo(String),
@@ -79,8 +85,8 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
     let secret: Secret = secret_text
         .parse()
         .map_err(|_| LabError::Demo("the secret is not one".to_owned()))?;
-    let receiver = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let hook = format!("http://{}/hook", receiver.local_addr()?);
+    let hooks = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let hook = format!("http://{}/hook", hooks.local_addr()?);
     let text = configuration(
         free_or_any(ports.http).await?,
         free_or_any(ports.admin).await?,
@@ -90,11 +96,8 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
     );
     let config = Config::from_text(&text, std::iter::empty())?;
     let receiving = tokio::spawn(async move {
-        let routes = Router::new()
-            .route("/hook", post(received))
-            .with_state(secret);
         // It lives as long as the process.
-        let _ended = axum::serve(receiver, routes).await;
+        let _ended = axum::serve(hooks, receiver::routes(secret)).await;
     });
 
     let store = config.store.open().map_err(AppError::from)?;
@@ -310,41 +313,6 @@ impl Api {
         })
         .await
     }
-}
-
-/// A webhook has come: verified as any receiver should, and printed.
-async fn received(State(secret): State<Secret>, headers: HeaderMap, body: String) -> StatusCode {
-    let header = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or_default()
-    };
-    let at = header("webhook-timestamp").parse::<u64>().unwrap_or(0);
-    let expected = sign::signatures(
-        &[secret],
-        header("webhook-id"),
-        crate::time::Timestamp::from_millis(at.saturating_mul(1000)),
-        &body,
-    );
-    if header("webhook-signature") != expected {
-        say("  webhook with a wrong signature, refused\n");
-        return StatusCode::UNAUTHORIZED;
-    }
-    let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-    let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
-    let about = match text("session_uuid") {
-        session if session.is_empty() => text("room_id"),
-        session => session,
-    };
-    let time = text("timestamp");
-    let clock = time.get(11..23).unwrap_or(&time);
-    say(&format!(
-        "  {clock}  {:<28} {about}  {}\n",
-        text("event"),
-        json["data"]
-    ));
-    StatusCode::NO_CONTENT
 }
 
 fn say(text: &str) {

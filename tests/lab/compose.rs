@@ -1,0 +1,440 @@
+//! docker-compose.yml, read as Compose reads it, and what must hold of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
+
+use yaml_rust2::{Yaml, YamlLoader, yaml::Hash};
+
+use super::{read, root, say};
+use crate::program::controller::binary;
+use crate::support::process;
+
+/// One service, with everything merged and every variable at its default.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub command: Vec<String>,
+    pub environment: BTreeMap<String, String>,
+    all: Yaml,
+}
+
+/// The whole file.
+pub struct Compose {
+    pub services: BTreeMap<String, Service>,
+    all: Yaml,
+    /// Each `${…}` that was replaced.
+    variables: Vec<String>,
+}
+
+impl Compose {
+    pub fn load() -> Self {
+        let documents = YamlLoader::load_from_str(&read("docker-compose.yml")).unwrap();
+        let [document] = documents.as_slice() else {
+            panic!("{} documents", documents.len());
+        };
+        let mut variables = Vec::new();
+        let all = resolved(document, &mut variables);
+        let services = all["services"].as_hash().unwrap();
+        let services = services.iter().map(|(name, service)| {
+            let environment = service["environment"].as_hash().cloned();
+            let environment = environment.unwrap_or_default();
+            let service = Service {
+                command: strings(&service["command"]),
+                environment: environment
+                    .iter()
+                    .map(|(name, value)| (text(name), text(value)))
+                    .collect(),
+                all: service.clone(),
+            };
+            (text(name), service)
+        });
+        Self {
+            services: services.collect(),
+            all: all.clone(),
+            variables,
+        }
+    }
+
+    pub fn service(&self, name: &str) -> &Service {
+        let service = self.services.get(name);
+        service.unwrap_or_else(|| panic!("there is no service {name}"))
+    }
+}
+
+/// A scalar as a container gets it.
+fn text(yaml: &Yaml) -> String {
+    let number = yaml.as_i64().map(|number| number.to_string());
+    let text = yaml.as_str().map(str::to_owned).or(number);
+    text.unwrap_or_else(|| panic!("{yaml:?} is not a text: quote it"))
+}
+
+fn strings(yaml: &Yaml) -> Vec<String> {
+    yaml.as_vec()
+        .map(|list| list.iter().map(text).collect())
+        .unwrap_or_default()
+}
+
+/// With `<<` merged and variables replaced. What Compose adds to YAML is only this.
+fn resolved(yaml: &Yaml, variables: &mut Vec<String>) -> Yaml {
+    if let Some(text) = yaml.as_str() {
+        return Yaml::String(interpolated(text, variables));
+    }
+    if let Some(list) = yaml.as_vec() {
+        return Yaml::Array(list.iter().map(|item| resolved(item, variables)).collect());
+    }
+    let Some(map) = yaml.as_hash() else {
+        return yaml.clone();
+    };
+    let mut merged = Hash::new();
+    let merge = Yaml::String("<<".to_owned());
+    if let Some(base) = map.get(&merge) {
+        let base = resolved(base, variables);
+        merged.extend(base.into_hash().expect("only maps are merged"));
+    }
+    for (key, value) in map.iter().filter(|(key, _)| **key != merge) {
+        merged.insert(key.clone(), resolved(value, variables));
+    }
+    Yaml::Hash(merged)
+}
+
+/// `${NAME:-default}` by its default, `$$` by `$`. Any other use of `$` is an error.
+fn interpolated(text: &str, variables: &mut Vec<String>) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let inside = after.strip_prefix('{').and_then(|a| a.split_once('}'));
+        let (inside, after) = inside.unwrap_or_else(|| panic!("{text:?}: $ without braces"));
+        let (name, default) = inside
+            .split_once(":-")
+            .unwrap_or_else(|| panic!("{text:?}: {inside} has no default"));
+        let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        assert!(name.chars().all(is_name), "{text:?}: {name} is not a name");
+        assert!(!default.is_empty(), "{text:?}: {name} is empty by default");
+        variables.push(name.to_owned());
+        out.push_str(default);
+        rest = after;
+    }
+    out + rest
+}
+
+#[test]
+fn variables_are_replaced_as_compose_does() {
+    let mut found = Vec::new();
+    let out = interpolated("a${B:-c:-d}$$e${F_1:-g}", &mut found);
+    assert_eq!(out, "ac:-d$eg");
+    assert_eq!(found, ["B", "F_1"]);
+    for bad in ["$A", "${A}", "${A:-}", "${a:-b}"] {
+        let caught = std::panic::catch_unwind(|| interpolated(bad, &mut Vec::new()));
+        assert!(caught.is_err(), "{bad} was taken");
+    }
+}
+
+#[test]
+fn the_services_are_those_of_an_installation() {
+    let compose = Compose::load();
+    let names: BTreeSet<&str> = compose.services.keys().map(String::as_str).collect();
+    let expected = [
+        "callers",
+        "freeswitch-1",
+        "freeswitch-2",
+        "grafana",
+        "prometheus",
+        "proxy",
+        "receiver",
+        "redis",
+        "roomkeeper-1",
+        "roomkeeper-2",
+    ];
+    assert_eq!(names, BTreeSet::from(expected));
+    for (name, service) in &compose.services {
+        let profiles = strings(&service.all["profiles"]);
+        let asked_for = ["grafana", "prometheus"].contains(&name.as_str());
+        let wanted = if asked_for {
+            vec!["monitoring"]
+        } else {
+            vec![]
+        };
+        assert_eq!(profiles, wanted, "{name}");
+        for other in needed(&service.all["depends_on"]) {
+            assert!(
+                compose.services.contains_key(&other),
+                "{name} needs {other}"
+            );
+        }
+    }
+    // The two of a kind differ in where they are, and in nothing else.
+    for (one, two) in [
+        ("roomkeeper-1", "roomkeeper-2"),
+        ("freeswitch-1", "freeswitch-2"),
+    ] {
+        let [mut one, mut two] = [one, two].map(|name| compose.service(name).all.clone());
+        for service in [&mut one, &mut two] {
+            let Yaml::Hash(map) = service else {
+                panic!("a service is a map");
+            };
+            for place in ["ports", "networks"] {
+                map.remove(&Yaml::String(place.to_owned()));
+            }
+            let environment = map.get_mut(&Yaml::String("environment".to_owned()));
+            if let Some(Yaml::Hash(environment)) = environment {
+                environment.remove(&Yaml::String("RK_SIP_IP".to_owned()));
+            }
+        }
+        assert_eq!(one, two);
+    }
+}
+
+fn needed(yaml: &Yaml) -> Vec<String> {
+    match yaml.as_hash() {
+        Some(map) => map.keys().map(text).collect(),
+        None => strings(yaml),
+    }
+}
+
+#[test]
+fn every_service_is_watched_and_bounded() {
+    for (name, service) in Compose::load().services {
+        let all = &service.all;
+        assert_eq!(all["restart"].as_str(), Some("unless-stopped"), "{name}");
+        assert!(
+            all["stop_grace_period"].as_str().is_some(),
+            "{name} may be cut off"
+        );
+        assert!(
+            all["mem_limit"].as_str().is_some(),
+            "{name} may take everything"
+        );
+        assert!(
+            all["logging"]["options"]["max-size"].as_str().is_some(),
+            "{name}"
+        );
+        let health = &all["healthcheck"];
+        if name == "callers" {
+            // It listens nowhere.
+            assert_eq!(health["disable"].as_bool(), Some(true));
+            continue;
+        }
+        assert!(strings(&health["test"]).len() >= 2, "{name} is not watched");
+        for key in ["interval", "timeout", "retries"] {
+            assert!(!health[key].is_badvalue(), "{name}: no {key}");
+        }
+    }
+    // A controller may take its time to stop: more than it needs.
+    let compose = Compose::load();
+    let grace = &compose.service("roomkeeper-1").all["stop_grace_period"];
+    let seconds: u32 = grace
+        .as_str()
+        .unwrap()
+        .strip_suffix('s')
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(seconds > 10, "{seconds} s");
+}
+
+#[test]
+fn only_this_machine_can_reach_it() {
+    let mut ports = BTreeSet::new();
+    for (name, service) in Compose::load().services {
+        for port in strings(&service.all["ports"]) {
+            let parts: Vec<&str> = port.split(':').collect();
+            let [address, outside, _inside] = parts.as_slice() else {
+                panic!("{name} publishes {port}");
+            };
+            assert_eq!(*address, "127.0.0.1", "{name} publishes {port}");
+            assert!(
+                ports.insert((*outside).to_owned()),
+                "{outside} is taken twice"
+            );
+        }
+        assert!(service.all["network_mode"].is_badvalue(), "{name}");
+        assert!(service.all["privileged"].is_badvalue(), "{name}");
+    }
+    assert!(ports.len() >= 5, "{ports:?}");
+}
+
+#[test]
+fn every_image_is_of_a_version() {
+    for (name, service) in Compose::load().services {
+        let image = service.all["image"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name} has no image"));
+        let tag = image.rsplit('/').next().unwrap().split_once(':');
+        let (_, tag) = tag.unwrap_or_else(|| panic!("{name}: {image} is whatever is latest"));
+        assert_ne!(tag, "latest", "{name}");
+        let ours = service.all["build"].as_str() == Some(".");
+        assert_eq!(ours, image == "roomkeeper:lab", "{name}: {image}");
+    }
+}
+
+#[test]
+fn what_is_mounted_exists() {
+    let compose = Compose::load();
+    let volumes = compose.all["volumes"].as_hash().unwrap();
+    let configs = compose.all["configs"].as_hash().unwrap();
+    for (name, service) in &compose.services {
+        for volume in strings(&service.all["volumes"]) {
+            let (source, inside) = volume.split_once(':').unwrap();
+            match source.strip_prefix("./") {
+                Some(file) => {
+                    assert!(root().join(file).exists(), "{name} mounts {source}");
+                    assert!(inside.ends_with(":ro"), "{name} could change {source}");
+                }
+                None => {
+                    let known = volumes.contains_key(&Yaml::String(source.to_owned()));
+                    assert!(known, "{name} mounts {source}");
+                }
+            }
+        }
+        for config in service.all["configs"].as_vec().into_iter().flatten() {
+            assert!(
+                configs.contains_key(&config["source"]),
+                "{name}: {config:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_secret_is_one_of_a_lab_and_can_be_replaced() {
+    let compose = Compose::load();
+    let text = read("docker-compose.yml");
+    for word in ["PASSWORD", "KEY", "SECRET"] {
+        for line in text
+            .lines()
+            .filter(|line| line.contains(&format!("{word}: ")))
+        {
+            let value = line.split_once(": ").unwrap().1;
+            let replaceable = value.starts_with("${RK_") && value.contains(":-");
+            let lab = value.contains(":-lab-") || value.contains(":-whsec_");
+            assert!(replaceable && lab, "{line}");
+        }
+    }
+    for name in [
+        "RK_ESL_PASSWORD",
+        "RK_ADMIN_KEY",
+        "RK_API_KEY",
+        "RK_WEBHOOK_SECRET",
+    ] {
+        assert!(compose.variables.iter().any(|v| v == name), "{name}");
+    }
+    // A variable has one default, wherever it is used.
+    let mut defaults: BTreeMap<&str, &str> = BTreeMap::new();
+    for rest in text.split("${").skip(1) {
+        let (name, default) = rest.split_once('}').unwrap().0.split_once(":-").unwrap();
+        let first = *defaults.entry(name).or_insert(default);
+        assert_eq!(first, default, "{name}");
+    }
+}
+
+#[test]
+fn what_speaks_to_each_other_agrees() {
+    let compose = Compose::load();
+    let controller = &compose.service("roomkeeper-1").environment;
+    let vars = read("freeswitch-conf/vars.xml");
+    for (n, node) in ["freeswitch-1", "freeswitch-2"].into_iter().enumerate() {
+        let theirs = &compose.service(node).environment;
+        assert_eq!(
+            theirs["RK_ESL_PASSWORD"],
+            controller[&format!("ROOMKEEPER_NODES__{n}__PASSWORD")]
+        );
+        assert_eq!(
+            controller[&format!("ROOMKEEPER_NODES__{n}__ADDRESS")],
+            format!("{node}:8021")
+        );
+        // What the container sets is read there.
+        for name in theirs.keys() {
+            assert!(
+                vars.contains(&format!("=${name}\"")),
+                "{name} is read by nobody"
+            );
+        }
+        let callers = compose.service("callers");
+        assert_eq!(
+            callers.environment["RK_ESL_PASSWORD"],
+            theirs["RK_ESL_PASSWORD"]
+        );
+        assert!(callers.command.contains(&format!("{node}:8021")));
+    }
+    let receiver = compose.service("receiver");
+    assert_eq!(
+        receiver.environment["ROOMKEEPER_LAB_SECRET"],
+        controller["ROOMKEEPER_APPS__0__WEBHOOKS__0__SECRET"]
+    );
+    let key = compose.all["configs"]["admin-key"]["content"].as_str();
+    assert_eq!(key, Some(controller["ROOMKEEPER_HTTP__ADMIN_KEY"].as_str()));
+    let prometheus = read("docker/prometheus/prometheus.yml");
+    let target = &compose.service("prometheus").all["configs"][0]["target"];
+    assert!(prometheus.contains(target.as_str().unwrap()));
+    for yaml in [
+        "docker/prometheus/prometheus.yml",
+        "docker/grafana/provisioning/datasources/prometheus.yml",
+        "docker/grafana/provisioning/dashboards/roomkeeper.yml",
+    ] {
+        assert_eq!(
+            YamlLoader::load_from_str(&read(yaml)).unwrap().len(),
+            1,
+            "{yaml}"
+        );
+    }
+    for service in ["roomkeeper-1", "roomkeeper-2"] {
+        assert!(prometheus.contains(&format!("{service}:9090")), "{service}");
+    }
+}
+
+/// What `roomkeeper check` says of the lab's configuration under this environment.
+fn check(environment: &BTreeMap<String, String>) -> (bool, String) {
+    let mut command = binary();
+    command
+        .args(["check", "--config"])
+        .arg(root().join("docker/roomkeeper.toml"))
+        .envs(environment)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let done = process::spawn(command).wait_with_output().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn the_controllers_take_their_configuration() {
+    let compose = Compose::load();
+    let (good, alone) = check(&BTreeMap::new());
+    assert!(good, "{alone}");
+    let (good, said) = check(&compose.service("roomkeeper-1").environment);
+    assert!(good, "{said}");
+    // What stands in both is the same in both.
+    assert_eq!(said, alone);
+    let bad = [(
+        "ROOMKEEPER_NODES__1__ADDRESS".to_owned(),
+        "nowhere".to_owned(),
+    )];
+    assert!(!check(&bad.into()).0, "the check can fail");
+}
+
+#[test]
+fn compose_itself_takes_the_file() {
+    let compose = |args: &[&str]| {
+        let mut command = Command::new("docker");
+        command.args(["compose", "--file"]);
+        command.arg(root().join("docker-compose.yml")).args(args);
+        command.output()
+    };
+    // Without its plugin, `docker` takes all of it for something else.
+    let there = Command::new("docker").args(["compose", "version"]).output();
+    if !there.is_ok_and(|done| done.status.success()) {
+        say("No docker compose is installed: docker-compose.yml was checked by ourselves only.\n");
+        return;
+    }
+    for profile in [&[][..], &["--profile", "monitoring"]] {
+        let done = compose(&[profile, &["config", "--quiet"]].concat());
+        let done = done.unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{said}");
+    }
+}

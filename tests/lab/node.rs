@@ -1,0 +1,312 @@
+//! freeswitch-conf/: that it is XML, and what must hold of it whoever starts it. That a FreeSWITCH runs on it is shown by
+//! the walk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use roxmltree::{Document, Node};
+
+use super::{read, root};
+
+/// The files, by their names.
+fn files() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for folder in ["freeswitch-conf", "freeswitch-conf/configuration"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "xml") {
+                let name = path.strip_prefix(root().join("freeswitch-conf")).unwrap();
+                found.insert(
+                    name.display().to_string(),
+                    fs::read_to_string(&path).unwrap(),
+                );
+            }
+        }
+    }
+    found
+}
+
+/// Does something with each file's document.
+fn each(mut f: impl FnMut(&str, &Document<'_>)) {
+    let files = files();
+    assert!(files.len() >= 8, "{:?}", files.keys());
+    for (name, text) in &files {
+        let document = Document::parse(text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        f(name, &document);
+    }
+}
+
+fn document(name: &str, f: impl FnOnce(&Document<'_>)) {
+    let text = read(format!("freeswitch-conf/{name}"));
+    f(&Document::parse(&text).unwrap());
+}
+
+fn elements<'a>(document: &'a Document<'_>, tag: &str) -> Vec<Node<'a, 'a>> {
+    document
+        .descendants()
+        .filter(|node| node.has_tag_name(tag))
+        .collect()
+}
+
+fn attribute<'a>(node: Node<'a, '_>, name: &str) -> &'a str {
+    node.attribute(name).unwrap_or_default()
+}
+
+/// The value of a parameter within.
+fn param<'a>(within: Node<'a, 'a>, name: &str) -> Option<&'a str> {
+    within
+        .descendants()
+        .find(|node| node.has_tag_name("param") && attribute(*node, "name") == name)
+        .map(|node| attribute(node, "value"))
+}
+
+fn configuration<'a>(document: &'a Document<'_>, name: &str) -> Node<'a, 'a> {
+    let found = elements(document, "configuration");
+    let found = found.into_iter().find(|c| attribute(*c, "name") == name);
+    found.unwrap_or_else(|| panic!("there is no {name}"))
+}
+
+/// The settings: each with its default, if it has one, and the environment variable that replaces it.
+fn settings() -> BTreeMap<String, (Option<String>, String)> {
+    let mut settings = BTreeMap::new();
+    document("vars.xml", |vars| {
+        let mut defaults = BTreeMap::new();
+        for step in elements(vars, "X-PRE-PROCESS") {
+            let (name, value) = attribute(step, "data").split_once('=').unwrap();
+            match attribute(step, "cmd") {
+                "set" | "exec-set" => {
+                    defaults.insert(name.to_owned(), value.to_owned());
+                }
+                "env-set" => {
+                    let variable = value.strip_prefix('$').unwrap();
+                    assert_eq!(variable, name.to_uppercase(), "{name}");
+                    let setting = (defaults.remove(name), variable.to_owned());
+                    settings.insert(name.to_owned(), setting);
+                }
+                other => panic!("{other}"),
+            }
+        }
+        // What is left cannot be replaced.
+        let fixed: Vec<_> = defaults.into_iter().collect();
+        assert_eq!(fixed, [("domain".to_owned(), "$${rk_sip_ip}".to_owned())]);
+    });
+    settings
+}
+
+#[test]
+fn every_file_is_xml_and_is_included() {
+    let mut included = BTreeSet::from(["freeswitch.xml".to_owned()]);
+    document("freeswitch.xml", |main| {
+        for step in elements(main, "X-PRE-PROCESS") {
+            included.insert(attribute(step, "data").to_owned());
+        }
+    });
+    each(|name, document| {
+        let whole = name == "freeswitch.xml";
+        let expected = if whole { "document" } else { "include" };
+        assert!(document.root_element().has_tag_name(expected), "{name}");
+        let by_folder =
+            name.starts_with("configuration/") && included.contains("configuration/*.xml");
+        assert!(
+            by_folder || included.contains(name),
+            "{name} is not included"
+        );
+    });
+}
+
+#[test]
+fn every_setting_is_used_and_documented() {
+    let (settings, readme) = (settings(), read("freeswitch-conf/README.md"));
+    assert!(settings.len() >= 15, "{settings:?}");
+    let all: String = files().into_values().collect();
+    for (name, (_, variable)) in &settings {
+        let used = [format!("$${{{name}}}"), format!("${{{name}}}")];
+        assert!(
+            used.iter().any(|used| all.contains(used)),
+            "{name} is not used"
+        );
+        assert!(
+            readme.contains(&format!("`{variable}`")),
+            "{variable} is not documented"
+        );
+    }
+    for rest in all.split("{rk_").skip(1) {
+        let name = format!("rk_{}", rest.split('}').next().unwrap());
+        assert!(settings.contains_key(&name), "{name} is set nowhere");
+    }
+    // And nothing else is documented as one.
+    for rest in readme.split("| `RK_").skip(1) {
+        let name = format!("rk_{}", rest.split('`').next().unwrap().to_lowercase());
+        assert!(settings.contains_key(&name), "{name} is documented");
+    }
+}
+
+#[test]
+fn by_default_nobody_gets_in() {
+    let settings = settings();
+    for (name, (default, _)) in &settings {
+        let default = default.as_deref().unwrap_or_default();
+        if name.ends_with("password") {
+            assert_eq!(default, "cat /proc/sys/kernel/random/uuid", "{name}");
+        } else if name.ends_with("_listen") || name.ends_with("_ip") {
+            assert_eq!(default, "127.0.0.1", "{name}");
+        } else if name.ends_with("_acl") {
+            assert_eq!(default, "loopback.auto", "{name}");
+        }
+    }
+    let mut guarded = 0;
+    each(|name, document| {
+        for node in elements(document, "param") {
+            let (key, value) = (attribute(node, "name"), attribute(node, "value"));
+            let is = |words: &[&str]| words.iter().any(|word| key.contains(word));
+            if is(&["password", "port", "-ip", "acl"]) && !key.starts_with("rfc") {
+                assert!(value.starts_with("$${rk_"), "{name}: {key} is {value:?}");
+                guarded += 1;
+            }
+        }
+    });
+    assert!(guarded >= 13, "{guarded}");
+    document("configuration/event_socket.xml", |xml| {
+        let socket = configuration(xml, "event_socket.conf");
+        assert_eq!(param(socket, "password"), Some("$${rk_esl_password}"));
+        assert_eq!(param(socket, "apply-inbound-acl"), Some("$${rk_esl_acl}"));
+        assert_eq!(param(socket, "stop-on-bind-error"), Some("true"));
+    });
+    document("configuration/sofia.xml", |xml| {
+        for profile in elements(xml, "profile") {
+            let (asks, acl) = (
+                param(profile, "auth-calls"),
+                param(profile, "apply-inbound-acl"),
+            );
+            assert!(asks == Some("true") || acl.is_some(), "anybody may call");
+            for lax in ["accept-blind-reg", "accept-blind-auth"] {
+                assert_ne!(param(profile, lax), Some("true"), "{lax}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_core_does_what_the_controller_relies_on() {
+    document("configuration/core.xml", |xml| {
+        let core = configuration(xml, "switch.conf");
+        assert_eq!(param(core, "api-expansion"), Some("false"));
+        // 45 s of silence, and the connection is taken for dead.
+        let beat: u32 = param(core, "event-heartbeat-interval")
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(beat <= 20, "{beat}");
+        let mut modules = BTreeMap::new();
+        for load in elements(xml, "load") {
+            let critical = attribute(load, "critical") == "true";
+            modules.insert(attribute(load, "module").to_owned(), critical);
+        }
+        for critical in [
+            "event_socket",
+            "commands",
+            "conference",
+            "dptools",
+            "dialplan_xml",
+        ] {
+            assert_eq!(
+                modules.get(&format!("mod_{critical}")),
+                Some(&true),
+                "{critical}"
+            );
+        }
+        let optional = [
+            "sofia",
+            "loopback",
+            "opus",
+            "sndfile",
+            "tone_stream",
+            "local_stream",
+            "httapi",
+            "shout",
+            "say_en",
+            "flite",
+            "console",
+            "logfile",
+        ];
+        for name in optional {
+            assert_eq!(modules.get(&format!("mod_{name}")), Some(&false), "{name}");
+        }
+        assert_eq!(modules.len(), 5 + optional.len(), "{modules:?}");
+    });
+}
+
+#[test]
+fn conferences_hide_nothing() {
+    document("configuration/conference.xml", |xml| {
+        let profiles = elements(xml, "profile");
+        let names: Vec<&str> = profiles.iter().map(|p| attribute(*p, "name")).collect();
+        assert_eq!(names, ["roomkeeper", "roomkeeper-connect"]);
+        for profile in &profiles {
+            for hides in [
+                "suppress-events",
+                "pin",
+                "moderator-pin",
+                "conference-flags",
+                "member-flags",
+            ] {
+                assert_eq!(param(*profile, hides), None, "{hides}");
+            }
+            assert_eq!(param(*profile, "caller-controls"), Some("none"));
+        }
+        assert_eq!(param(profiles[0], "max-members"), None);
+        assert_eq!(param(profiles[1], "max-members"), Some("2"));
+    });
+}
+
+#[test]
+fn every_call_ends_up_in_a_park_that_ends() {
+    document("dialplan.xml", |xml| {
+        let contexts = elements(xml, "context");
+        let names: Vec<&str> = contexts.iter().map(|c| attribute(*c, "name")).collect();
+        assert_eq!(names, ["inbound"]);
+        let extensions = elements(xml, "extension");
+        let ends = extensions
+            .iter()
+            .filter(|e| attribute(**e, "continue") != "true");
+        let mut rooms = 0;
+        for extension in ends {
+            let actions: Vec<(&str, &str)> = extension
+                .descendants()
+                .filter(|node| node.has_tag_name("action"))
+                .map(|node| (attribute(node, "application"), attribute(node, "data")))
+                .collect();
+            let at = |app: &str| actions.iter().position(|(name, _)| *name == app);
+            let timeout = ("set", "park_timeout=${rk_park_timeout}");
+            let set = actions
+                .iter()
+                .position(|action| *action == timeout)
+                .unwrap();
+            assert_eq!(at("park"), Some(actions.len() - 1), "{actions:?}");
+            assert!(
+                at("answer").is_some() && set < actions.len() - 1,
+                "{actions:?}"
+            );
+            rooms += usize::from(
+                actions
+                    .iter()
+                    .any(|(name, data)| *name == "conference" && *data == "$1@roomkeeper"),
+            );
+        }
+        assert_eq!(rooms, 1);
+        let whose = extensions
+            .iter()
+            .find(|e| attribute(**e, "continue") == "true");
+        let whose = whose.expect("somebody says whose call it is");
+        let says = whose
+            .descendants()
+            .any(|node| attribute(node, "data") == "roomkeeper_app=${rk_app}");
+        assert!(says);
+        let last = extensions.last().unwrap();
+        let takes_all = last
+            .descendants()
+            .any(|node| attribute(node, "expression") == "^.+$");
+        assert!(takes_all, "some calls are left to themselves");
+    });
+}

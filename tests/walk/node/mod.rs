@@ -1,0 +1,333 @@
+//! The walk on a real FreeSWITCH that runs the configuration which the project brings along, and what else that
+//! configuration promises. Runs wherever a FreeSWITCH is installed; that of [`crate::freeswitch`] is somebody else's.
+
+use std::collections::BTreeSet;
+use std::io::BufReader;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use roomkeeper::esl::CONFERENCE_SUBCLASS;
+use roomkeeper::node::{EVENTS, FENCE_SUBCLASS};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpSocket;
+
+use crate::freeswitch::{say, walk_on, world};
+use crate::program::freeswitch::{Ear, FreeSwitch, configuration, installed};
+use crate::program::media::MediaServer;
+use crate::program::poll;
+use crate::program::switch::{Line, RealServer, read_message, real_app};
+use crate::program::world::{PASSWORD, Store};
+use crate::support::process;
+
+/// What the lab's node is given; the test's own.
+const ESL_PASSWORD: &str = "a-test-of-the-node";
+const PHONE_PASSWORD: &str = "a-test-of-phones";
+
+/// HEARTBEAT comes every 20 s.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// What FreeSWITCH takes for its password when it is given none.
+const KNOWN_TO_ALL: &str = "ClueCon";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_on_our_configuration() {
+    let Some(program) = installed() else {
+        say("No FreeSWITCH is installed: freeswitch-conf/ was checked as text only.\n");
+        return;
+    };
+    let app = real_app();
+    let mut node = FreeSwitch::start(
+        program,
+        &[
+            ("RK_ESL_PASSWORD", ESL_PASSWORD),
+            ("RK_ESL_ACL", "127.0.0.1/32"),
+            ("RK_PHONE_PASSWORD", PHONE_PASSWORD),
+            ("RK_APP", &app),
+        ],
+    )
+    .await;
+    let version = node.api("version").await;
+    say(&format!(
+        "\nfreeswitch-conf/ on a real FreeSWITCH: {}\n",
+        version.trim()
+    ));
+    let subclasses = [CONFERENCE_SUBCLASS, FENCE_SUBCLASS];
+    let ear = Ear::on(&node.server, &EVENTS, &subclasses).await;
+
+    say(&modules(&node).await);
+    only_who_may_gets_in(&node.server).await;
+    nothing_is_called_by_an_expansion(&node).await;
+
+    walk_on(&node.server, Line::Inbound, Store::Redis).await;
+    files_play_are_recorded_and_who_dials_a_room_is_in_it(&node.server).await;
+    if process::installed("sipp") {
+        let sip = node.sip.to_string();
+        walk_on(&node.server, Line::Sip(sip), Store::Memory).await;
+        phones_register(&node).await;
+    } else {
+        say("sipp is not installed: no call came by SIP, no phone registered.\n");
+    }
+
+    for name in EVENTS.iter().filter(|name| **name != "SHUTDOWN") {
+        ear.until_heard(name, HEARTBEAT).await;
+    }
+    for subclass in subclasses {
+        ear.until_heard(subclass, poll::PATIENCE).await;
+    }
+    assert_eq!(ear.heard("SHUTDOWN"), 0);
+    node.terminate().await;
+    ear.until_heard("SHUTDOWN", poll::PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_settings_nobody_gets_in() {
+    let Some(program) = installed() else {
+        return;
+    };
+    let node = FreeSwitch::start_unasked(program, &[]);
+    poll::until(
+        "the Event Socket listens",
+        Duration::from_secs(60),
+        async || TcpStream::connect(node.server.address).ok(),
+    )
+    .await;
+    for guess in [KNOWN_TO_ALL, "", "$${rk_esl_password}", "_undef_"] {
+        let reply = log_in(node.server.address, guess).await;
+        assert_eq!(reply.as_deref(), Some("-ERR invalid"), "with {guess:?}");
+    }
+}
+
+/// What the server says to this password; `None`: it says nothing, or does not let us speak.
+async fn log_in(address: SocketAddr, password: &str) -> Option<String> {
+    let password = password.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).ok()?;
+        let mut reader = BufReader::new(stream.try_clone().ok()?);
+        let (greeting, _) = read_message(&mut reader).ok()?;
+        if !greeting.contains("auth/request") {
+            return None;
+        }
+        write!(stream, "auth {password}\n\n").ok()?;
+        let (reply, _) = read_message(&mut reader).ok()?;
+        let text = reply
+            .lines()
+            .find_map(|line| line.strip_prefix("Reply-Text: "))?;
+        Some(text.to_owned())
+    })
+    .await
+    .unwrap()
+}
+
+async fn only_who_may_gets_in(server: &RealServer) {
+    let reply = log_in(server.address, &server.password).await;
+    assert_eq!(reply.as_deref(), Some("+OK accepted"));
+    let reply = log_in(server.address, "another-password").await;
+    assert_eq!(reply.as_deref(), Some("-ERR invalid"));
+    // From another address of this machine, with the right password.
+    let socket = TcpSocket::new_v4().unwrap();
+    let elsewhere = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0));
+    socket.bind(elsewhere).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let mut said = String::new();
+    // It ends the connection, one way or the other.
+    let _ = stream.read_to_string(&mut said).await;
+    assert!(said.contains("text/rude-rejection"), "{said:?}");
+    assert!(!said.contains("auth/request"), "{said:?}");
+}
+
+/// Each module of the list runs, or is not installed. Returns what to say of that.
+async fn modules(node: &FreeSwitch) -> String {
+    let folder = node.api("global_getvar mod_dir").await;
+    let folder = Path::new(folder.trim());
+    let text = std::fs::read_to_string(configuration().join("configuration/core.xml")).unwrap();
+    let modules: Vec<&str> = text
+        .split("<load module=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(modules.len() >= 15, "{modules:?}");
+    let (mut missing, mut runs) = (Vec::new(), 0);
+    for module in modules {
+        let answer = node.api(&format!("module_exists {module}")).await;
+        if answer.trim() == "true" {
+            runs += 1;
+        } else {
+            let file = folder.join(format!("{module}.so"));
+            assert!(!file.exists(), "{module} is installed and does not run");
+            let log = node.log();
+            assert!(log.contains(module), "the log does not name {module}");
+            missing.push(module);
+        }
+    }
+    match missing.as_slice() {
+        [] => format!("All {runs} modules run.\n"),
+        missing => format!(
+            "{runs} modules run; not installed, and named in the log: {}.\n",
+            missing.join(", ")
+        ),
+    }
+}
+
+/// The value that a channel's variable has after it was set to this text by `sendmsg`.
+async fn set_on_a_channel(node: &FreeSwitch, channel: &str, text: &str) -> String {
+    let (server, message) = (
+        node.server.clone(),
+        format!(
+            "sendmsg {channel}\ncall-command: execute\nexecute-app-name: set\n\
+             execute-app-arg: rk_probe=<{text}>\nevent-lock: true\n\n"
+        ),
+    );
+    node.api(&format!("uuid_setvar {channel} rk_probe")).await;
+    tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        read_message(&mut reader).unwrap();
+        write!(stream, "auth {}\n\n{message}", server.password).unwrap();
+        for _ in 0..2 {
+            let (reply, _) = read_message(&mut reader).unwrap();
+            assert!(reply.contains("+OK"), "{reply}");
+        }
+    })
+    .await
+    .unwrap();
+    let ask = format!("uuid_getvar {channel} rk_probe");
+    poll::until("the variable is set", poll::PATIENCE, async || {
+        let value = node.api(&ask).await;
+        value.starts_with('<').then_some(value)
+    })
+    .await
+}
+
+async fn nothing_is_called_by_an_expansion(node: &FreeSwitch) {
+    let channel = uuid::Uuid::new_v4().to_string();
+    let call = format!("originate {{origination_uuid={channel}}}loopback/1/inbound &park()");
+    assert!(node.api(&call).await.starts_with("+OK"));
+    let probe = "${expr_is_not_here}${uptime(s)}";
+    let digits = |value: &str| value.contains(|c: char| c.is_ascii_digit());
+    let value = set_on_a_channel(node, &channel, probe).await;
+    assert!(!digits(&value), "it was called: {value}");
+    let proof = node.folder("temp").join("called");
+    let touch = format!("${{system(touch {})}}", proof.display());
+    set_on_a_channel(node, &channel, &touch).await;
+    assert!(!proof.exists(), "the machine was told to do something");
+    // Where it is allowed, this shows.
+    node.api("fsctl api_expansion on").await;
+    let value = set_on_a_channel(node, &channel, probe).await;
+    assert!(digits(&value), "the probe is none: {value}");
+    node.api("fsctl api_expansion off").await;
+    node.api(&format!("uuid_kill {channel}")).await;
+}
+
+async fn files_play_are_recorded_and_who_dials_a_room_is_in_it(server: &RealServer) {
+    let world = world(server, Line::Inbound, Store::Memory).await;
+    let media = MediaServer::start().await;
+    let session = world.call("527121100").await;
+    let room = world.room("sounds").await;
+    world.join(&session, &room).await;
+    let path = |what: &str| format!("/conferences/{room}/{what}");
+    let ask = async |what: &str, body| {
+        let answer = world.controller.ask("POST", &path(what), Some(&body)).await;
+        assert_eq!(answer.status, 202, "{what}: {}", answer.body);
+        answer.body
+    };
+
+    let recording = ask("recording/start", json!({})).await;
+    let recording = recording["recording_id"].as_str().unwrap().to_owned();
+    let told = world
+        .receiver
+        .first(&room, "conference.recording.started")
+        .await;
+    assert_eq!(told.body["data"]["recording_id"], *recording);
+    let url = media.add("tone.wav", Some(Duration::from_millis(600)));
+    ask("play", json!({ "urls": [url] })).await;
+    let finished = world
+        .receiver
+        .first(&room, "conference.play.finished")
+        .await;
+    assert_eq!(finished.body["data"]["errors"], json!([]));
+    ask("recording/stop", json!({})).await;
+    world
+        .receiver
+        .first(&room, "conference.recording.stopped")
+        .await;
+    let file = std::fs::metadata(world.recording(&recording)).unwrap();
+    assert!(file.len() > 8_000, "half a second of sound is more");
+
+    // Another caller dials the room itself.
+    world.switch.call_in_to("527121199", &room, PASSWORD).await;
+    let joined = world
+        .receiver
+        .nth(&room, "conference.member.joined", 2)
+        .await;
+    assert_eq!(joined.body["data"]["caller_id"], "527121199");
+    assert_eq!(joined.body["data"]["muted"], false);
+    world.check_members(&room).await;
+    let second = joined.body["session_uuid"].as_str().unwrap().to_owned();
+    let left = world.command(&second, "conference/leave", &json!({})).await;
+    assert_eq!(left.status, 202, "{}", left.body);
+    poll::until("it is parked, not hung up", poll::PATIENCE, async || {
+        let (state, _) = world.place(&second).await;
+        (state == "parked").then_some(())
+    })
+    .await;
+    for call in [&session, &second] {
+        let answer = world.command(call, "hangup", &json!({})).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        world.receiver.first(call, "call.hangup").await;
+    }
+    world.receiver.check_story();
+    say("Files play and are recorded; who dials a room's id is in it.\n");
+}
+
+/// Registers with these names and this password; whether it was taken.
+async fn register(node: &FreeSwitch, user: &str, login: &str, password: &str) -> bool {
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/walk/node/register.xml");
+    let (sip, media) = (process::free_port(), process::free_port());
+    let mut phone = process::command("sipp");
+    phone
+        .arg(node.phones.to_string())
+        .args(["-sf", scenario, "-m", "1", "-nostdin"])
+        .args(["-s", user, "-au", login, "-ap", password])
+        .args(["-i", "127.0.0.1", "-mi", "127.0.0.1"])
+        .args(["-p", &sip.to_string(), "-mp", &media.to_string()])
+        .args(["-timeout", "15s", "-recv_timeout", "10000"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut phone = process::spawn(phone);
+    let status = poll::until("the phone is done", poll::PATIENCE, async || {
+        phone.try_wait().unwrap()
+    })
+    .await;
+    status.success()
+}
+
+async fn phones_register(node: &FreeSwitch) {
+    assert!(register(node, "1001", "1001", PHONE_PASSWORD).await);
+    let users = || async {
+        let text = node.api("show registrations as json").await;
+        let list: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let rows = list["rows"].as_array().cloned().unwrap_or_default();
+        let users = rows.iter().filter_map(|row| row["reg_user"].as_str());
+        users.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    poll::until("the phone is known", poll::PATIENCE, async || {
+        users().await.contains("1001").then_some(())
+    })
+    .await;
+    assert!(!register(node, "1002", "1002", "another-password").await);
+    assert!(
+        !register(node, "1009", "1009", PHONE_PASSWORD).await,
+        "nobody"
+    );
+    assert!(
+        !register(node, "1003", "1001", PHONE_PASSWORD).await,
+        "under another's name"
+    );
+    assert_eq!(users().await, BTreeSet::from(["1001".to_owned()]));
+    say("A phone registers, with its own name and the password alone.\n");
+}
