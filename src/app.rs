@@ -38,6 +38,7 @@ use crate::reconciler::belief::{Patience, Rules};
 use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings};
 use crate::store::{OpenError, Store};
 use crate::supervise::{Stage, keep};
+use crate::telemetry::{self, Chain, Traces};
 use crate::webhook::endpoint::{Disabling, Endpoints};
 use crate::webhook::pressure::Pressure;
 use crate::webhook::schedule::Schedule;
@@ -61,6 +62,12 @@ const KEEP_ENDED_SESSIONS: Duration = Duration::from_secs(600);
 
 /// How long a command may take besides waiting for FreeSWITCH, which it does twice at most.
 const COMMAND_HOLD: Duration = Duration::from_secs(5);
+
+/// From being told to stop to the end of the process.
+const WHOLE_STOP: Duration = Duration::from_millis(9_900);
+
+/// The last spans get this long to be sent, or what is left of the above.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// How often histograms that nobody scrapes are folded.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -151,18 +158,26 @@ impl Running {
 ///
 /// # Errors
 /// [`AppError`] when it cannot begin. What fails later is logged and tried again.
-pub async fn serve(config: Config, metrics: PrometheusHandle) -> Result<(), AppError> {
+pub async fn serve(
+    config: Config,
+    metrics: PrometheusHandle,
+    traces: Traces,
+) -> Result<(), AppError> {
     let told_to_stop = stop_signal();
     let store = config.store.open()?;
     let running = start(&config, store, metrics).await?;
     tracing::info!(http = %running.http, admin = %running.admin, "Roomkeeper is up");
     told_to_stop.await;
+    let told = Instant::now();
     tracing::info!("stopping: no new request is taken, the nodes are handed over");
     if running.stop().await {
         tracing::info!("stopped");
     } else {
         tracing::warn!("stopped, though not everything had ended");
     }
+    let left = WHOLE_STOP.saturating_sub(told.elapsed()).min(FLUSH);
+    // A panic in there is told by its own hook, and there is nothing left to do.
+    let _ = tokio::task::spawn_blocking(move || traces.flush(left)).await;
     Ok(())
 }
 
@@ -175,6 +190,7 @@ pub async fn start(
     store: Arc<dyn Store>,
     metrics: PrometheusHandle,
 ) -> Result<Running, AppError> {
+    telemetry::begin_at_zero(config.nodes.iter().map(|node| node.id.as_str()));
     let stages = Stages::default();
     let http = bind(config.http.listen).await?;
     let admin = bind(config.http.admin_listen).await?;
@@ -188,7 +204,7 @@ pub async fn start(
     if let Err(error) = apps.refresh().await {
         // A controller starts before its store does; the registry goes on asking.
         tracing::warn!(
-            error = &error as &dyn std::error::Error,
+            error = %Chain(&error),
             "the stored apps are not known yet"
         );
     }
@@ -206,6 +222,7 @@ pub async fn start(
         what: "Roomkeeper's own constants".to_owned(),
         source,
     })?;
+    let depths = reconciler.depths();
     let controller: Arc<dyn Controller> = Arc::new(reconciler);
     let pressure = Arc::new(Pressure::new(config.store.queues.pending));
     let receivers = Receivers {
@@ -244,7 +261,12 @@ pub async fn start(
             .admin_key
             .as_ref()
             .map(|key| KeyDigest::of(key.expose_secret())),
-        render_metrics: Arc::new(move || metrics.render()),
+        // What is measured is as it is now, also where whoever else would say it hangs.
+        render_metrics: Arc::new(move || {
+            telemetry::measure_process();
+            depths.measure();
+            metrics.render()
+        }),
     };
     let admin_routes = admin_router(admin_state, &api_settings);
     let limiter = AppLimiter::new(Arc::clone(&store), &api_settings.limits);

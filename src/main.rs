@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use roomkeeper::app;
-use roomkeeper::config::{Config, ConfigErrors, LogConfig, LogFormat};
+use roomkeeper::config::{Config, ConfigErrors, LogConfig, LogFormat, TelemetryConfig};
 use roomkeeper::esl::command::{ContextName, Number, Password, Unfit};
 use roomkeeper::ids::AppId;
 use roomkeeper::lab::callers::{self, CallersConfig};
 use roomkeeper::lab::{self, LabPorts, receiver};
 use roomkeeper::operator::{self, AppCommand, Operator, OperatorError};
 use roomkeeper::sim::{SimConfig, SimNode};
-use roomkeeper::telemetry;
+use roomkeeper::telemetry::{self, TelemetryError};
 use roomkeeper::webhook::sign::Secret;
 use secrecy::SecretString;
 use url::Url;
@@ -271,11 +271,15 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config) -> ExitCode {
-    let metrics = match telemetry::init_log(&config.log).and_then(|()| telemetry::init_metrics()) {
+    let traces = match telemetry::init_log(&config.log, &config.telemetry) {
+        Ok(traces) => traces,
+        Err(error) => return failed(&error),
+    };
+    let metrics = match telemetry::init_metrics() {
         Ok(metrics) => metrics,
         Err(error) => return failed(&error),
     };
-    run(async { app::serve(config, metrics).await })
+    run(async { app::serve(config, metrics, traces).await })
 }
 
 fn app_command(listener: AdminListener, command: &AppCommand) -> ExitCode {
@@ -319,7 +323,7 @@ fn app_command(listener: AdminListener, command: &AppCommand) -> ExitCode {
 
 fn run_lab(ports: LabPorts) -> ExitCode {
     // The webhooks are what there is to see; the log speaks up only when something is wrong.
-    let metrics = match telemetry::init_log(&quiet()).and_then(|()| telemetry::init_metrics()) {
+    let metrics = match init_quietly().and_then(|()| telemetry::init_metrics()) {
         Ok(metrics) => metrics,
         Err(error) => return failed(&error),
     };
@@ -327,7 +331,7 @@ fn run_lab(ports: LabPorts) -> ExitCode {
 }
 
 fn run_part(part: LabPart) -> ExitCode {
-    if let Err(error) = telemetry::init_log(&quiet()) {
+    if let Err(error) = init_quietly() {
         return failed(&error);
     }
     match part {
@@ -361,7 +365,7 @@ fn password(text: &str) -> Result<Password, Unfit> {
 }
 
 fn run_sim(listen: SocketAddr, password: String, callers: u32, did: &str) -> ExitCode {
-    if let Err(error) = telemetry::init_log(&quiet()) {
+    if let Err(error) = init_quietly() {
         return failed(&error);
     }
     run(async {
@@ -385,11 +389,13 @@ fn run_sim(listen: SocketAddr, password: String, callers: u32, did: &str) -> Exi
     })
 }
 
-fn quiet() -> LogConfig {
-    LogConfig {
+/// A log that speaks up only when something is wrong, and no traces.
+fn init_quietly() -> Result<(), TelemetryError> {
+    let log = LogConfig {
         format: LogFormat::Text,
         filter: std::env::var("ROOMKEEPER_LOG__FILTER").unwrap_or_else(|_| "warn".to_owned()),
-    }
+    };
+    telemetry::init_log(&log, &TelemetryConfig::default()).map(|_| ())
 }
 
 fn run<E: Error>(work: impl Future<Output = Result<(), E>>) -> ExitCode {

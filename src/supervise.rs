@@ -80,6 +80,8 @@ pub async fn keep<S: Send>(
     mut run: impl for<'a> FnMut(&'a mut S) -> BoxFuture<'a, ()> + Send,
 ) {
     let mut pause = FIRST;
+    // It begins at zero, so that the first panic is seen to be one more.
+    metrics::counter!(names::TASK_PANICS, "task" => task, "of" => of.to_owned()).increment(0);
     loop {
         let begun = Instant::now();
         let Err(panic) = AssertUnwindSafe(async { run(&mut state).await })

@@ -56,6 +56,12 @@ impl Timestamp {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// What [`Timestamp::rfc3339_micros`] and its like have written; `None` for what is not RFC 3339 or before the epoch.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let at: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(at.as_microsecond()).ok().map(Self)
+    }
+
     /// RFC 3339 with whole seconds, as the gateway API's lists show it: `2026-05-06T12:34:56Z`.
     pub fn rfc3339_seconds(self) -> String {
         self.format("%Y-%m-%dT%H:%M:%SZ")
@@ -105,6 +111,8 @@ mod tests {
         assert_eq!(at.rfc3339_seconds(), "2026-05-06T12:34:56Z");
         assert_eq!(at.rfc3339_micros(), "2026-05-06T12:34:56.672025Z");
         assert_eq!(at.as_secs(), 1_778_070_896);
+        assert_eq!(Timestamp::from_rfc3339(&at.rfc3339_micros()), Some(at));
+        assert_eq!(Timestamp::from_rfc3339("yesterday"), None);
     }
 
     #[test]

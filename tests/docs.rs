@@ -15,7 +15,7 @@ use roomkeeper::config::{self, Config};
 use roomkeeper::ids::NodeId;
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, NodeReport};
 use roomkeeper::store::memory::MemoryStore;
-use roomkeeper::telemetry::METRICS;
+use roomkeeper::telemetry::{self, METRICS};
 use roomkeeper::webhook::payload;
 use roomkeeper::webhook::pressure::Pressure;
 use tower::ServiceExt;
@@ -62,6 +62,14 @@ fn the_table_of_the_configuration_is_the_programs() {
     let start = "<!-- configuration: made by config::key_table_markdown() -->\n";
     let table = between(&readme, start, "<!-- /configuration -->");
     assert_eq!(table, config::key_table_markdown());
+}
+
+#[test]
+fn the_table_of_the_metrics_is_the_programs() {
+    let readme = read("README.md");
+    let start = "<!-- metrics: made by telemetry::metric_table_markdown() -->\n";
+    let table = between(&readme, start, "<!-- /metrics -->");
+    assert_eq!(table, telemetry::metric_table_markdown());
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::node::CommandError;
 use crate::reconciler::{IntentError, Refusal};
 use crate::store::StoreError;
 use crate::store::gate::CommandAnswer;
+use crate::telemetry::{Chain, STORE_ERRORS};
 
 /// What a caller is told to wait where nothing better is known.
 const SOON: Duration = Duration::from_secs(1);
@@ -181,10 +181,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Unavailable(_) => {
-                let cause = error.source().map(ToString::to_string);
+                metrics::counter!(STORE_ERRORS, "caller" => "api").increment(1);
                 tracing::warn!(
-                    error = %error,
-                    cause = cause.as_deref().unwrap_or_default(),
+                    error = %Chain(&error),
                     "a request needs the store, which does not answer"
                 );
                 Self::unavailable(error.to_string(), SOON)

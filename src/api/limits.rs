@@ -42,7 +42,7 @@ use crate::node::CommandError;
 use crate::reconciler::{Accepted, Intent, IntentError};
 use crate::store::gate::{Cooldown, Rate, Tokens};
 use crate::store::{EntityId, Store};
-use crate::telemetry::STORE_ERRORS;
+use crate::telemetry::{Chain, STORE_ERRORS};
 
 use super::ApiState;
 use super::error::ApiError;
@@ -144,7 +144,7 @@ impl ApiState {
         if !costs(&outcome)
             && let Err(error) = self.store.refund_cooldown(about, group.name, holder).await
         {
-            tracing::warn!(%error, %about, "a cooldown could not be given back and runs its time");
+            tracing::warn!(error = %Chain(&error), %about, "a cooldown could not be given back and runs its time");
         }
         outcome.map_err(|error| self.failed(error))
     }
@@ -247,7 +247,7 @@ impl AppLimiter {
                 let leased = self.store.take_tokens(app, rate, want).await;
                 if let Err(error) = &leased {
                     metrics::counter!(STORE_ERRORS, "caller" => "api").increment(1);
-                    tracing::warn!(app.id = %app, %error, "an app's requests are counted here alone: the store does not answer");
+                    tracing::warn!(app.id = %app, error = %Chain(error), "an app's requests are counted here alone: the store does not answer");
                 }
                 verdict = desk.local().leased(rate, want, leased.ok(), Instant::now());
             }

@@ -1,15 +1,23 @@
-//! What the log and the metrics see of a request: never its headers, its query or its body.
+//! What the log, the metrics and the traces see of a request: never its headers, its query or its body, but for two
+//! headers that are for them: `X-Request-Id`, and `traceparent`.
 
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 use tracing::field::Empty;
+use uuid::Uuid;
 
-use crate::telemetry::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
+use crate::telemetry::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS, millis, trace};
+
+/// Names a request in the log and in its answer. A caller may bring one of its own.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longer ones, and those of other characters, are not the caller's to put into the log.
+const MOST_ID: usize = 64;
 
 /// Runs the request in a span of its own and tells what came of it.
 pub(crate) async fn observe(request: Request, next: Next) -> Response {
@@ -19,24 +27,27 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let id = request_id(&request);
     let span = tracing::info_span!(
         "http_request",
+        request.id = id,
         method,
         path = path.as_str(),
         status = Empty,
         duration_ms = Empty
     );
+    trace::accept(&span, request.headers());
     async {
         let started = Instant::now();
-        let response = next.run(request).await;
+        let mut response = next.run(request).await;
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID.clone(), id);
+        }
         let took = started.elapsed();
         let status = response.status().as_u16();
         let span = tracing::Span::current();
         span.record("status", status);
-        span.record(
-            "duration_ms",
-            u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        );
+        span.record("duration_ms", millis(took));
         tracing::info!("answered an HTTP request");
         metrics::counter!(
             HTTP_REQUESTS,
@@ -49,6 +60,17 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await
+}
+
+fn request_id(request: &Request) -> String {
+    let theirs = request.headers().get(&REQUEST_ID);
+    let theirs = theirs.and_then(|id| id.to_str().ok()).filter(|id| {
+        (1..=MOST_ID).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    });
+    theirs.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
 /// The method, as long as it is one that exists: anything else is the caller's own text.

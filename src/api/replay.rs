@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::ids::CommandUid;
 use crate::store::gate::{Command, CommandAnswer, CommandStart};
 use crate::store::{EntityId, EntityKind};
+use crate::telemetry::Chain;
 
 use super::ApiState;
 use super::body::Fields;
@@ -104,7 +105,7 @@ impl ApiState {
         };
         if let Err(error) = noted {
             tracing::warn!(
-                %error,
+                error = %Chain(&error),
                 about = %command.about,
                 "what came of a command could not be noted; asked again, it is first refused and then carried out anew"
             );

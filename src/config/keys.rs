@@ -178,6 +178,16 @@ pub const KEYS: &[KeyDoc] = &[
         "what is logged, as in `info,roomkeeper::webhook=debug`",
     ),
     doc(
+        "telemetry.otlp_endpoint",
+        "none",
+        "collector that traces are sent to by OTLP over HTTP, as in `http://collector:4318`; needs a build with `--features otlp`",
+    ),
+    doc(
+        "telemetry.sample_ratio",
+        "none",
+        "share of the traces that begin here that is sent, 0 to 1; without it as `OTEL_TRACES_SAMPLER` says, else all",
+    ),
+    doc(
         "nodes[].id",
         "required",
         "5 characters of A-Z a-z 0-9; never changes, for it is part of every id",

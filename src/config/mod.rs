@@ -20,7 +20,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use url::Host;
+use url::{Host, Url};
 use uuid::Uuid;
 
 use crate::ids::{AppId, NodeId};
@@ -39,6 +39,12 @@ pub use read::{MOST_REQUESTS, customer_of, is_did};
 
 /// A complete configuration, with a word on every key.
 pub const EXAMPLE: &str = include_str!("../../fixtures/roomkeeper.example.toml");
+
+/// The standard variables that ask for traces.
+const OTLP_VARIABLES: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+];
 
 /// Everything that is configured.
 #[derive(Clone, Debug)]
@@ -65,6 +71,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The log.
     pub log: LogConfig,
+    /// The traces.
+    pub telemetry: TelemetryConfig,
     /// The FreeSWITCH servers, at least one.
     pub nodes: Vec<NodeConfig>,
     /// The tenants that are configured here.
@@ -207,6 +215,17 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// Directives of `tracing_subscriber`'s `EnvFilter`, checked.
     pub filter: String,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug, Default)]
+pub struct TelemetryConfig {
+    /// The OTLP/HTTP collector.
+    pub otlp_endpoint: Option<Url>,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, or the one for traces, is set.
+    pub asked_by_environment: bool,
+    /// Which share of the traces that begin here is kept; `None`: as `OTEL_TRACES_SAMPLER` says, else all.
+    pub sample_ratio: Option<f64>,
 }
 
 /// The form of the log.
@@ -397,8 +416,15 @@ impl Config {
                 return Err(ConfigErrors(problems.0));
             }
         };
+        let mut asked_by_environment = false;
+        let env = env.into_iter().inspect(|(name, value)| {
+            asked_by_environment |= OTLP_VARIABLES.contains(&name.as_str()) && !value.is_empty();
+        });
         let tree = tree::lay_over(tree, env, &mut problems);
-        let config = read::read_config(tree, &mut problems);
+        let mut config = read::read_config(tree, &mut problems);
+        if let Some(config) = &mut config {
+            config.telemetry.asked_by_environment = asked_by_environment;
+        }
         match config {
             Some(config) if problems.0.is_empty() => Ok(config),
             Some(_) | None => Err(ConfigErrors(problems.0)),
@@ -493,6 +519,20 @@ impl Config {
             LogFormat::Json => "json",
         };
         writeln!(s, "log: {format}, filter {}", self.log.filter)?;
+        let TelemetryConfig {
+            otlp_endpoint,
+            asked_by_environment,
+            sample_ratio,
+        } = &self.telemetry;
+        let traces = match (otlp_endpoint, asked_by_environment) {
+            (Some(endpoint), _) => redacted_url(endpoint.as_str()),
+            (None, true) if cfg!(feature = "otlp") => "as OTEL_* says".to_owned(),
+            (None, _) => "none".to_owned(),
+        };
+        match sample_ratio {
+            Some(ratio) if traces != "none" => writeln!(s, "traces: {traces}, share {ratio}")?,
+            Some(_) | None => writeln!(s, "traces: {traces}")?,
+        }
         for node in &self.nodes {
             writeln!(s, "node {}: {}, password set", node.id, node.address)?;
         }

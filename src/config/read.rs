@@ -15,7 +15,7 @@ use super::tree::{Problems, Section, Tree};
 use super::{
     ApiKeyDigest, AppConfig, CallsConfig, ConferenceConfig, Config, FleetConfig, HttpConfig,
     LimitsConfig, LogConfig, LogFormat, NodeAddress, NodeConfig, PlayConfig, RecordingConfig,
-    SpeechConfig, StoreConfig, StoreKind,
+    SpeechConfig, StoreConfig, StoreKind, TelemetryConfig,
 };
 use crate::ids::{AppId, NodeId};
 use crate::store::deliveries::QueueLimits;
@@ -123,6 +123,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
         }
     };
     let log = read_log(root.section("log"));
+    let telemetry = read_telemetry(root.section("telemetry"));
     let nodes = read_nodes(&mut root);
     let apps = read_apps(&mut root, webhooks);
     root.finish();
@@ -147,6 +148,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
         fleet,
         limits,
         log,
+        telemetry,
         nodes,
         apps,
     })
@@ -293,6 +295,35 @@ fn read_log(mut s: Section<'_>) -> LogConfig {
     }
     s.finish();
     LogConfig { format, filter }
+}
+
+fn read_telemetry(mut s: Section<'_>) -> TelemetryConfig {
+    let endpoint = s.text("otlp_endpoint");
+    let mut otlp_endpoint = None;
+    if let Some(text) = &endpoint {
+        otlp_endpoint = Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none()
+        });
+        if otlp_endpoint.is_none() {
+            s.problem(
+                "otlp_endpoint",
+                format!("{text:?} is not an address such as http://collector:4318"),
+            );
+        } else if cfg!(not(feature = "otlp")) {
+            s.problem(
+                "otlp_endpoint",
+                "this program was built without traces; build it with cargo build --release --features otlp",
+            );
+        }
+    }
+    let given = s.table.contains_key("sample_ratio");
+    let ratio = s.number("sample_ratio", 1.0, 0.0, 1.0);
+    s.finish();
+    TelemetryConfig {
+        otlp_endpoint,
+        asked_by_environment: false,
+        sample_ratio: given.then_some(ratio),
+    }
 }
 
 fn read_nodes(root: &mut Section<'_>) -> Vec<NodeConfig> {

@@ -90,7 +90,39 @@ fn the_example_is_valid_and_has_every_key() {
     let mut keys = BTreeSet::new();
     collect("", &parse_file(EXAMPLE).unwrap(), &mut keys);
     let known: BTreeSet<String> = KEYS.iter().map(|doc| doc.key.to_owned()).collect();
+    // That is an error where the program was built without traces, so it is commented out.
+    assert!(EXAMPLE.contains("\n# otlp_endpoint = \""));
+    keys.insert("telemetry.otlp_endpoint".to_owned());
     assert_eq!(keys, known);
+}
+
+#[test]
+fn traces_are_configured_where_they_were_built_in() {
+    let at = |endpoint: &str| format!("[telemetry]\notlp_endpoint = \"{endpoint}\"");
+    for bad in ["collector:4318", "grpc://collector:4317", "http://c/?a=b"] {
+        let said = problems(&at(bad), &[]);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("is not an address such as"), "{said:?}");
+    }
+    let said = problems(&at("http://collector:4318"), &[]);
+    if cfg!(feature = "otlp") {
+        assert!(said.is_empty(), "{said:?}");
+    } else {
+        assert!(
+            said[0].starts_with("telemetry.otlp_endpoint: ") && said[0].contains("--features otlp"),
+            "{said:?}"
+        );
+    }
+    let said = problems("[telemetry]\nsample_ratio = 1.5", &[]);
+    assert!(said[0].contains("from 0 to 1"), "{said:?}");
+    let config = load(MINIMAL, &[]).unwrap();
+    assert!(!config.telemetry.asked_by_environment);
+    assert_eq!(config.telemetry.sample_ratio, None);
+    let config = load(
+        MINIMAL,
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")],
+    );
+    assert!(config.unwrap().telemetry.asked_by_environment);
 }
 
 fn collect(path: &str, tree: &Tree, keys: &mut BTreeSet<String>) {
@@ -395,6 +427,7 @@ fn secrets_are_not_shown() {
     fleet: command_timeout 5s, lost_after 120s, lease_ttl 10s, resync_interval 45s
     limits: app_rate 50, cooldowns true
     log: text, filter info
+    traces: none
     node acW68: 127.0.0.1:8021, password set
     app demo: customer_id 5e4a0680-804e-11ec-8477-2fea5968d85b, 1 active key(s), dids [747713001], rate_limit 100
       webhook ep_84b27b87284b51b7a8f35c38c8e8fb53: http://127.0.0.1:9999/hook, 1 secret(s), events [*]

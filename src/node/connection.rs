@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::codec::Decoder;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::esl::command::{Api, Arg, Command, JobPrefix, Password};
 use crate::esl::{
@@ -20,11 +21,13 @@ use crate::esl::{
     Session, SessionConfig,
 };
 use crate::telemetry as names;
+use crate::telemetry::Chain;
 
 use crate::ids::NodeId;
 
 use super::CommandError;
 use super::handle::{Answer, Ask, Request};
+use super::meters::CommandMeters;
 
 /// Why a connection ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,6 +74,8 @@ enum Waits {
         /// The answer is the job's result, not that it was taken.
         job: bool,
         since: Instant,
+        /// That of the command; it ends with the answer.
+        span: Span,
     },
 }
 
@@ -78,6 +83,7 @@ struct Driver<'a> {
     session: Session,
     purpose: Purpose<'a>,
     waiting: HashMap<CommandId, Waits>,
+    meters: CommandMeters,
     setup_left: usize,
     ready: bool,
     next_job: u64,
@@ -104,6 +110,7 @@ pub(super) async fn run(
     let mut driver = Driver {
         session: Session::new(config, password, Millis(0)),
         waiting: HashMap::new(),
+        meters: CommandMeters::new(purpose.node),
         setup_left: purpose.setup.len(),
         ready: false,
         next_job: 0,
@@ -187,13 +194,7 @@ impl Driver<'_> {
                 Err(error) => {
                     metrics::counter!(names::ESL_BAD_FRAMES, "node" => self.purpose.node.to_string())
                         .increment(1);
-                    let mut text = error.to_string();
-                    let mut source = std::error::Error::source(&error);
-                    while let Some(cause) = source {
-                        text = format!("{text}: {cause}");
-                        source = cause.source();
-                    }
-                    self.ended = Some(Ended::Lost(text));
+                    self.ended = Some(Ended::Lost(Chain(&error).to_string()));
                     return;
                 }
             }
@@ -220,7 +221,7 @@ impl Driver<'_> {
                 Output::BadEvent { error } => {
                     metrics::counter!(names::ESL_BAD_EVENTS, "node" => self.purpose.node.to_string())
                         .increment(1);
-                    tracing::warn!(%error, "an event of FreeSWITCH could not be read and is skipped");
+                    tracing::warn!(node.id = %self.purpose.node, error = %Chain(&error), "an event of FreeSWITCH could not be read and is skipped");
                 }
                 Output::Reply { id, result } => self.replied(id, result),
                 Output::JobDone { id, result } => self.answer(id, Ok(Answer::Api(result))),
@@ -281,8 +282,10 @@ impl Driver<'_> {
 
     fn answer(&mut self, id: CommandId, result: Result<Answer, CommandError>) {
         match self.waiting.remove(&id) {
-            Some(Waits::Caller { reply, since, .. }) => {
-                self.count(&result, since);
+            Some(Waits::Caller {
+                reply, since, span, ..
+            }) => {
+                span.record("outcome", self.meters.count(&result, since.elapsed()));
                 // A caller that gave up does not need to know.
                 let _gone = reply.send(result);
             }
@@ -309,24 +312,12 @@ impl Driver<'_> {
         }
     }
 
-    fn count(&self, result: &Result<Answer, CommandError>, since: Instant) {
-        let outcome = match result {
-            Ok(Answer::Api(ApiReply::Err(_)) | Answer::Command(CommandReply::Err(_))) => "refused",
-            Ok(_) => "ok",
-            Err(CommandError::Unknown) => "timeout",
-            Err(_) => "down",
-        };
-        let node = self.purpose.node.to_string();
-        metrics::histogram!(names::NODE_COMMAND_SECONDS, "node" => node.clone())
-            .record(since.elapsed().as_secs_f64());
-        metrics::counter!(names::NODE_COMMANDS, "node" => node, "outcome" => outcome).increment(1);
-    }
-
     fn request(&mut self, request: Request) {
         let Request {
             ask,
             timeout,
             reply,
+            span,
         } = request;
         let (command, job) = match ask {
             Ask::Command(command) => (command, false),
@@ -347,6 +338,7 @@ impl Driver<'_> {
                         reply,
                         job,
                         since: Instant::now(),
+                        span,
                     },
                 );
             }

@@ -4,11 +4,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::esl::command::{Api, Command, HeaderName, Line, Subclass};
 use crate::esl::{ApiFailure, ApiReply, CommandReply};
 use crate::ids::NodeId;
 use crate::telemetry as names;
+use crate::telemetry::trace::child_span;
 use crate::time::Timestamp;
 
 use super::{CommandError, FENCE_HEADER, FENCE_SUBCLASS, Link, Timing};
@@ -27,12 +30,28 @@ pub(super) enum Ask {
     Job(Api),
 }
 
+impl Ask {
+    /// Its first word, which is ours: the others may be a tenant's.
+    fn name(&self) -> String {
+        let text = match self {
+            Self::Command(Command::Api(api)) | Self::Job(api) => api.to_string(),
+            Self::Command(command) => command.to_string(),
+        };
+        text.split([' ', '\n'])
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
 /// One command on its way to a connection.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) ask: Ask,
     pub(super) timeout: Duration,
     pub(super) reply: oneshot::Sender<Result<Answer, CommandError>>,
+    /// Of what it is given for.
+    pub(super) span: Span,
 }
 
 /// How the connections are.
@@ -78,6 +97,11 @@ impl NodeHandle {
     /// Which node.
     pub const fn id(&self) -> NodeId {
         self.id
+    }
+
+    /// How many commands wait to be sent.
+    pub fn waiting(&self) -> usize {
+        self.commands.max_capacity() - self.commands.capacity()
     }
 
     /// How it is.
@@ -156,11 +180,19 @@ impl NodeHandle {
         timeout: Duration,
     ) -> Result<oneshot::Receiver<Result<Answer, CommandError>>, CommandError> {
         let (reply, answer) = oneshot::channel();
+        let span = child_span!(
+            "command",
+            otel.kind = "client",
+            node.id = %self.id,
+            command = ask.name(),
+            outcome = Empty
+        );
         queue
             .try_send(Request {
                 ask,
                 timeout,
                 reply,
+                span,
             })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => {

@@ -10,6 +10,7 @@
 mod backoff;
 mod connection;
 mod handle;
+mod meters;
 mod supervisor;
 
 use std::time::Duration;

@@ -20,6 +20,7 @@ use crate::time::Timestamp;
 use super::backoff::Backoff;
 use super::connection::{self, Ended, Purpose, Told};
 use super::handle::{NodeHandle, NodeStatus, Request, Vitals};
+use super::meters::EventMeters;
 use super::{CommandError, EventSink, FENCE_SUBCLASS, Link, NodeConfig};
 
 /// Commands that may wait to be written. A connection takes 1,024 in flight; as many again may queue for the
@@ -143,7 +144,7 @@ pub fn start(config: NodeConfig, sink: impl EventSink, stage: &Stage) -> Result<
         loop {
             let up = {
                 let status = seen.borrow_and_update();
-                status.commands == Link::Up && !matches!(status.events, Some(Link::Down { .. }))
+                status.commands == Link::Up && matches!(status.events, None | Some(Link::Up))
             };
             metrics::gauge!(names::NODE_UP, "node" => label.clone()).set(f64::from(u8::from(up)));
             if seen.changed().await.is_err() {
@@ -247,7 +248,7 @@ async fn keep_events(
 ) {
     keeper.status.send_modify(|s| s.events = None);
     let timing = keeper.config.timing;
-    let label = keeper.config.id.to_string();
+    let mut meters = EventMeters::new(keeper.config.id);
     let mut backoff = Backoff::new(timing.retry_min, timing.retry_max);
     loop {
         tokio::select! {
@@ -271,8 +272,9 @@ async fn keep_events(
                 sink.up();
             }
             Told::Event(event) => {
-                metrics::counter!(names::ESL_EVENTS, "node" => label.clone()).increment(1);
-                if event.kind() == EventKind::Heartbeat {
+                let kind = event.kind();
+                meters.count(&kind);
+                if kind == EventKind::Heartbeat {
                     status.send_modify(|s| s.vitals = vitals(event));
                 }
                 sink.event(event);

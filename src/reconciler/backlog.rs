@@ -25,6 +25,13 @@ pub(super) struct Waits {
     since: Duration,
 }
 
+impl Waits {
+    /// For how long, at this time.
+    pub(super) const fn waited(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.since)
+    }
+}
+
 /// The orders of one node that wait.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {

@@ -7,19 +7,23 @@
 //!
 //! One task a node, beside the actor, so that a slow commit does not hold orders up and a slow node no commit.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
+use tracing::field::Empty;
 
-use crate::ids::RoomId;
+use crate::ids::{NodeId, RoomId};
 use crate::node::{CommandError, NodeHandle};
 use crate::telemetry as names;
+use crate::telemetry::trace;
 
 use super::actor::{Waiting, Work};
 use super::backlog::{Backlog, Waits};
@@ -46,6 +50,12 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// An order, and who waits for it.
 pub(super) type Errand = (Order, Option<Waiting>);
 
+/// An order that is given at once.
+struct Prompt {
+    errand: Errand,
+    since: Duration,
+}
+
 /// What the actor holds: it puts orders in, and never waits.
 #[derive(Clone)]
 pub(super) struct Dispatch {
@@ -60,15 +70,15 @@ struct Shared {
 
 #[derive(Default)]
 struct Orders {
-    prompt: VecDeque<Errand>,
+    prompt: VecDeque<Prompt>,
     backlog: Backlog,
 }
 
 /// What became of an order that was given.
 enum Given {
-    /// Whoever had to be told is told.
-    Prompt,
-    Paced,
+    /// Whoever had to be told is told; which order it was, and what came of it.
+    Prompt(&'static str, &'static str),
+    Paced(&'static str, &'static str),
     /// It did not reach FreeSWITCH, and can be given again.
     Again(RoomId, Waits),
 }
@@ -114,12 +124,12 @@ impl Dispatch {
                     }
                 }
                 Some(_) | None => {
+                    let prompt = |errand| Prompt { errand, since: now };
                     let before = waiting.backlog.before(&order);
-                    waiting
-                        .prompt
-                        .extend(before.into_iter().map(|order| (order, None)));
+                    let before = before.into_iter().map(|order| prompt((order, None)));
+                    waiting.prompt.extend(before);
                     if waiting.prompt.len() < MOST_PROMPT {
-                        waiting.prompt.push_back((order, caller));
+                        waiting.prompt.push_back(prompt((order, caller)));
                     } else {
                         refused.push((order, caller));
                     }
@@ -144,6 +154,7 @@ impl Dispatch {
         let mut desk = Desk {
             given: FuturesUnordered::new(),
             rest_until: None,
+            meters: Meters::new(node.id()),
             dispatch: self.clone(),
             settings: settings.clone(),
             actor: actor.clone(),
@@ -173,7 +184,46 @@ impl Dispatch {
 
 type Giving = std::pin::Pin<Box<dyn Future<Output = Given> + Send>>;
 
+struct Meters {
+    node: String,
+    prompt_waited: Histogram,
+    paced_waited: Histogram,
+    prompt_waiting: Gauge,
+    paced_waiting: Gauge,
+    given: HashMap<(&'static str, &'static str), Counter>,
+}
+
+impl Meters {
+    fn new(node: NodeId) -> Self {
+        let node = node.to_string();
+        let waited = |queue: &'static str| metrics::histogram!(names::ORDER_WAIT_SECONDS, "node" => node.clone(), "queue" => queue);
+        let waiting = |queue: &'static str| metrics::gauge!(names::ORDERS_WAITING, "node" => node.clone(), "queue" => queue);
+        Self {
+            prompt_waited: waited("prompt"),
+            paced_waited: waited("paced"),
+            prompt_waiting: waiting("prompt"),
+            paced_waiting: waiting("paced"),
+            given: HashMap::new(),
+            node,
+        }
+    }
+
+    fn given(&mut self, order: &'static str, outcome: &'static str) {
+        let node = &self.node;
+        self.given
+            .entry((order, outcome))
+            .or_insert_with(|| {
+                metrics::counter!(
+                    names::ORDERS,
+                    "node" => node.clone(), "order" => order, "outcome" => outcome
+                )
+            })
+            .increment(1);
+    }
+}
+
 struct Desk {
+    meters: Meters,
     dispatch: Dispatch,
     node: NodeHandle,
     settings: OrderSettings,
@@ -187,14 +237,15 @@ impl Desk {
     async fn work(&mut self, drain: bool) {
         let mut link = self.node.watch();
         let dispatch = self.dispatch.clone();
-        let label = self.node.id().to_string();
         loop {
             self.give_what_can_be();
-            let (waiting, idle) = {
+            let (prompt, waiting, idle) = {
                 let orders = dispatch.lock();
-                (orders.backlog.len(), orders.backlog.is_idle())
+                let backlog = &orders.backlog;
+                (orders.prompt.len(), backlog.len(), backlog.is_idle())
             };
-            metrics::gauge!(names::ORDERS_WAITING, "node" => label.clone()).set(waiting as f64);
+            self.meters.prompt_waiting.set(prompt as f64);
+            self.meters.paced_waiting.set(waiting as f64);
             if drain && idle && self.given.is_empty() {
                 return;
             }
@@ -212,15 +263,23 @@ impl Desk {
     fn give_what_can_be(&mut self) {
         loop {
             let errand = self.dispatch.lock().prompt.pop_front();
-            let Some((order, caller)) = errand else {
+            let Some(Prompt { errand, since }) = errand else {
                 break;
             };
-            let answer = orders::give(&order, &self.settings, &self.node);
+            let now = self.dispatch.now();
+            self.meters.prompt_waited.record(now.saturating_sub(since));
+            let (order, caller) = errand;
+            let span = span(&order, caller.as_ref(), &self.node);
+            // The command is queued, and its span is begun, before this returns.
+            let answer = span.in_scope(|| orders::give(&order, &self.settings, &self.node));
             let (node, actor) = (self.node.id(), self.actor.clone());
             self.given.push(Box::pin(async move {
                 let result = answer.await;
+                let (kind, came) = (order.kind(), outcome(&result));
+                span.record("outcome", came);
+                drop(span);
                 finish(node, &actor, order, caller, result).await;
-                Given::Prompt
+                Given::Prompt(kind, came)
             }));
         }
         if self.rest_until.is_some_and(|until| Instant::now() < until) {
@@ -242,6 +301,8 @@ impl Desk {
             let Some((room, waits)) = next else {
                 return;
             };
+            let waited = waits.waited(self.dispatch.now());
+            self.meters.paced_waited.record(waited);
             let answer = orders::give(&waits.order, &self.settings, &self.node);
             let (node, actor) = (self.node.id(), self.actor.clone());
             self.given.push(Box::pin(async move {
@@ -250,8 +311,9 @@ impl Desk {
                         Given::Again(room, waits)
                     }
                     result => {
+                        let (kind, came) = (waits.order.kind(), outcome(&result));
                         finish(node, &actor, waits.order, None, result).await;
-                        Given::Paced
+                        Given::Paced(kind, came)
                     }
                 }
             }));
@@ -260,8 +322,11 @@ impl Desk {
 
     fn ended(&mut self, given: Given) {
         match given {
-            Given::Prompt => {}
-            Given::Paced => self.dispatch.lock().backlog.done(),
+            Given::Prompt(order, outcome) => self.meters.given(order, outcome),
+            Given::Paced(order, outcome) => {
+                self.meters.given(order, outcome);
+                self.dispatch.lock().backlog.done();
+            }
             Given::Again(room, waits) => {
                 self.rest_until = Some(Instant::now() + REST);
                 self.dispatch.lock().backlog.put_back(room, waits);
@@ -275,15 +340,42 @@ impl Desk {
         let (node, actor) = (self.node.id(), self.actor.clone());
         self.given.push(Box::pin(async move {
             let result = Err(CommandError::Down { retry_after });
+            let (kind, came) = (order.kind(), outcome(&result));
             finish(node, &actor, order, None, result).await;
-            Given::Prompt
+            Given::Prompt(kind, came)
         }));
+    }
+}
+
+/// An order that somebody waits for is part of that caller's trace; what only follows from the state is of none.
+fn span(order: &Order, caller: Option<&Waiting>, node: &NodeHandle) -> Span {
+    caller.map_or_else(Span::none, |(_, reply)| {
+        tracing::info_span!(
+            target: trace::TARGET,
+            parent: reply.span(),
+            "order",
+            node.id = %node.id(),
+            order = order.kind(),
+            outcome = Empty
+        )
+    })
+}
+
+/// What came of an order, as a label.
+const fn outcome(result: &Result<String, CommandError>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(CommandError::Refused(_)) => "refused",
+        Err(CommandError::NoSuchChannel) => "no_such_channel",
+        Err(CommandError::Unknown) => "timeout",
+        Err(CommandError::Down { .. }) => "down",
+        Err(CommandError::Busy) => "busy",
     }
 }
 
 /// Tells the actor and the caller what came of an order.
 async fn finish(
-    node: crate::ids::NodeId,
+    node: NodeId,
     actor: &mpsc::Sender<Work>,
     order: Order,
     caller: Option<Waiting>,
@@ -312,6 +404,6 @@ async fn finish(
         }
     }
     if let Some((accepted, reply)) = caller {
-        let _gone = reply.send(verdict.map(|()| accepted));
+        reply.send(verdict.map(|()| accepted));
     }
 }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::Span;
 
 use crate::esl::{Event, EventKind};
 use crate::ids::{CoreId, NodeId};
 use crate::node::{EventSink, FENCE_HEADER, FENCE_SUBCLASS};
 use crate::telemetry as names;
+use crate::telemetry::trace;
 
 use super::news::News;
 use super::translate;
@@ -20,13 +23,24 @@ use super::translate;
 /// some thousand events a second, so this is seconds of a store that does not answer.
 pub(super) const FEED_QUEUE: usize = 65_536;
 
+/// News, and when it was heard.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) news: News,
+    pub(super) since: Instant,
+    /// Of the event; it ends when what it led to is committed.
+    pub(super) span: Span,
+}
+
 /// What the event connection tells.
-#[derive(Clone, PartialEq, Eq, Debug)]
+// Nearly all of it is news: in a box, each would be an allocation more.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
 pub(super) enum FromNode {
     /// Connected and subscribed.
     Up,
     /// Something happened.
-    News(News),
+    News(Heard),
     /// A fence came back.
     Fence {
         token: u64,
@@ -58,9 +72,14 @@ pub(super) fn feed(node: NodeId) -> (Feed, mpsc::Receiver<FromNode>, Arc<AtomicU
 }
 
 impl Feed {
+    /// The queue, for those who look at it.
+    pub(super) fn queue(&self) -> mpsc::WeakSender<FromNode> {
+        self.queue.downgrade()
+    }
+
     fn put(&self, item: FromNode) {
         if self.queue.try_send(item).is_err() {
-            metrics::counter!(names::ESL_EVENTS_DROPPED, "node" => self.node.to_string())
+            metrics::counter!(names::ESL_EVENTS_DROPPED, "node" => self.node.to_string(), "why" => "queue")
                 .increment(1);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -91,7 +110,20 @@ impl EventSink for Feed {
             return;
         }
         if let Some(news) = translate::news(event) {
-            self.put(FromNode::News(news));
+            let span = tracing::info_span!(
+                target: trace::TARGET,
+                parent: None,
+                "event",
+                otel.kind = "consumer",
+                node.id = %self.node,
+                event = ?event.kind(),
+                sequence = news.sequence
+            );
+            self.put(FromNode::News(Heard {
+                news,
+                since: Instant::now(),
+                span,
+            }));
         }
     }
 

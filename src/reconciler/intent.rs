@@ -197,6 +197,30 @@ impl Intent {
         }
     }
 
+    /// What is wanted, as a label.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::CreateRoom { .. } => "create_room",
+            Self::UpdateRoom { .. } => "update_room",
+            Self::DeleteRoom { .. } => "delete_room",
+            Self::Join { .. } => "join",
+            Self::Leave { .. } => "leave",
+            Self::Kick { .. } => "kick",
+            Self::RecordStart { .. } => "record_start",
+            Self::RecordStop { .. } => "record_stop",
+            Self::Lock { lock: true, .. } => "lock",
+            Self::Lock { lock: false, .. } => "unlock",
+            Self::Mute { mute: true, .. } => "mute",
+            Self::Mute { mute: false, .. } => "unmute",
+            Self::Play { .. } => "play",
+            Self::Pause { .. } => "pause",
+            Self::Stop { .. } => "stop",
+            Self::Volume { .. } => "volume",
+            Self::Answer { .. } => "answer",
+            Self::Hangup { .. } => "hangup",
+        }
+    }
+
     /// The node that has to act.
     pub const fn node(&self) -> NodeId {
         match self {

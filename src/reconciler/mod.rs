@@ -7,9 +7,11 @@
 //! way goes into the next one, so that a busy node costs fewer, larger commits, and nothing waits for a timer.
 
 mod actor;
+mod asked;
 mod backlog;
 pub mod belief;
 mod board;
+mod depths;
 mod dispatch;
 mod feed;
 pub mod intent;
@@ -24,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -37,11 +39,14 @@ use crate::telemetry as names;
 use crate::time::Timestamp;
 
 use actor::{Actor, Inbox, Keeper, Ownership, Parts, Standing, Work};
+use asked::Reply;
 use belief::Rules;
 use board::{Clerk, Seen};
+use depths::OfNode;
 use dispatch::Dispatch;
 
 pub use crate::node::Link;
+pub use depths::Depths;
 pub use intent::{Accepted, Intent, IntentError, Refusal};
 pub use orders::OrderSettings;
 
@@ -140,6 +145,8 @@ pub struct Settings {
 pub struct Reconciler {
     order: Vec<NodeId>,
     nodes: HashMap<NodeId, Desk>,
+    queues: Vec<OfNode>,
+    store: Arc<dyn Store>,
 }
 
 #[derive(Debug)]
@@ -170,9 +177,11 @@ impl Reconciler {
         let owner = Uuid::new_v4();
         let mut order = Vec::new();
         let mut desks = HashMap::new();
+        let mut depths = Vec::new();
         for config in nodes {
             let id = config.id;
             let (feed, news, dropped) = feed::feed(id);
+            let heard = feed.queue();
             let handle = node::start(config, feed, connections)?;
             let (work, queue) = mpsc::channel(WORK_QUEUE);
             let (standing, seen) = watch::channel(Standing::default());
@@ -195,6 +204,7 @@ impl Reconciler {
                 dropped,
                 work: queue,
             };
+            depths.push(OfNode::new(handle.clone(), heard, work.downgrade()));
             reconcile(parts, inbox, owner, actors);
             order.push(id);
             desks.insert(
@@ -211,7 +221,17 @@ impl Reconciler {
         Ok(Self {
             order,
             nodes: desks,
+            queues: depths,
+            store: Arc::clone(store),
         })
+    }
+
+    /// How much waits for the nodes, for whoever shows the metrics.
+    pub fn depths(&self) -> Depths {
+        Depths {
+            nodes: self.queues.clone(),
+            store: Arc::clone(&self.store),
+        }
     }
 }
 
@@ -292,21 +312,17 @@ impl Controller for Reconciler {
     async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
         let id = intent.node();
         let desk = self.desk(id)?;
+        let (reply, answer) = Reply::new(&intent);
         // Nothing is committed that could not be carried out: a caller that is told to come back finds no trace.
         if !matches!(intent, Intent::CreateRoom { .. })
             && let Some(retry_after) = desk.handle.down_for()
         {
-            return Err(CommandError::Down { retry_after }.into());
+            reply.send(Err(CommandError::Down { retry_after }.into()));
+        } else if let Err(full) = desk.work.try_send(Work::Intent { intent, reply }) {
+            metrics::counter!(names::NODE_BUSY, "node" => id.to_string(), "queue" => "intents")
+                .increment(1);
+            actor::refuse(full.into_inner(), || IntentError::Busy);
         }
-        let (reply, answer) = oneshot::channel();
-        desk.work
-            .try_send(Work::Intent { intent, reply })
-            .map_err(|_| {
-                let label = id.to_string();
-                metrics::counter!(names::NODE_BUSY, "node" => label, "queue" => "intents")
-                    .increment(1);
-                IntentError::Busy
-            })?;
         // Whoever had it is gone, and was refused nothing: it may have been carried out.
         answer.await.map_err(|_| CommandError::Unknown)?
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::esl::command::{Api, ChannelUuid, ConferenceCommand, ConferenceName, VarName};
 use crate::esl::{ApiFailure, ApiReply};
@@ -16,6 +17,7 @@ use crate::node::{CommandError, NodeHandle};
 use crate::room::FileId;
 use crate::room::plan::Suspect;
 use crate::session::{Mark, StepId};
+use crate::telemetry as names;
 
 use super::actor::Work;
 use super::news::{Dump, ListedChannel, ListedConference, Snapshot};
@@ -64,35 +66,65 @@ pub(super) async fn resync(
     actor: &mpsc::Sender<Work>,
 ) -> Result<Found, ResyncError> {
     let mut found = Found::default();
-    let (core, fence) = raise_fence(node, actor).await?;
-    let mut listed = list(node).await?;
+    let (core, fence) = timed(node, "fence", raise_fence(node, actor)).await?;
+    let mut listed = timed(node, "list", list(node)).await?;
     // Who the channels are is learnt first, so that a member that nobody has met has its numbers.
     tell(actor, Work::Listed(listed.clone())).await?;
-    let (snapshot, all) = conferences(node, actor, core, fence).await?;
-    found.rooms = snapshot.rooms.len();
-    let suspects = merge(actor, snapshot, BTreeSet::new()).await?;
-    tell(actor, Work::Conferences(all)).await?;
+    let (rooms, suspects) = timed(node, "snapshot", async {
+        let (snapshot, all) = conferences(node, actor, core, fence).await?;
+        let rooms = snapshot.rooms.len();
+        let suspects = merge(actor, snapshot, BTreeSet::new()).await?;
+        tell(actor, Work::Conferences(all)).await?;
+        Ok((rooms, suspects))
+    })
+    .await?;
+    found.rooms = rooms;
     // Before the second look, so that a member whose call is gone leaves because it hung up.
-    channels(node, actor, core, fence, listed.clone()).await?;
-    let silent = playback(node, actor, BTreeSet::new()).await?;
-    marks(node, actor).await?;
+    let asked = channels(node, actor, core, fence, listed.clone());
+    timed(node, "channels", asked).await?;
+    let silent = timed(node, "playback", async {
+        let silent = playback(node, actor, BTreeSet::new()).await?;
+        marks(node, actor).await?;
+        Ok(silent)
+    })
+    .await?;
     if !suspects.is_empty() || !silent.is_empty() {
         found.second_look = true;
-        tokio::time::sleep(SECOND_LOOK).await;
-        let (again, fence) = raise_fence(node, actor).await?;
-        if again != core {
-            return Err(ResyncError::OtherCore);
-        }
-        let (snapshot, all) = conferences(node, actor, core, fence).await?;
-        merge(actor, snapshot, suspects).await?;
-        tell(actor, Work::Conferences(all)).await?;
-        // Whom it dropped was still believed in its room when the calls were asked for.
-        listed = list(node).await?;
-        channels(node, actor, core, fence, listed.clone()).await?;
-        playback(node, actor, silent).await?;
+        listed = timed(node, "second_look", async {
+            tokio::time::sleep(SECOND_LOOK).await;
+            let (again, fence) = raise_fence(node, actor).await?;
+            if again != core {
+                return Err(ResyncError::OtherCore);
+            }
+            let (snapshot, all) = conferences(node, actor, core, fence).await?;
+            merge(actor, snapshot, suspects).await?;
+            tell(actor, Work::Conferences(all)).await?;
+            // Whom it dropped was still believed in its room when the calls were asked for.
+            let listed = list(node).await?;
+            channels(node, actor, core, fence, listed.clone()).await?;
+            playback(node, actor, silent).await?;
+            Ok(listed)
+        })
+        .await?;
     }
     found.channels = listed.len();
     Ok(found)
+}
+
+/// One stage, and how long it took. One that failed has said no time that means anything.
+async fn timed<T>(
+    node: &NodeHandle,
+    stage: &'static str,
+    work: impl Future<Output = Result<T, ResyncError>>,
+) -> Result<T, ResyncError> {
+    let begun = Instant::now();
+    let done = work.await?;
+    metrics::histogram!(
+        names::RESYNC_STAGE_SECONDS,
+        "node" => node.id().to_string(), "stage" => stage
+    )
+    .record(begun.elapsed());
+    Ok(done)
 }
 
 async fn list(node: &NodeHandle) -> Result<Vec<ListedChannel>, ResyncError> {

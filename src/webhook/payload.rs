@@ -7,7 +7,7 @@
 //!  "room_id": "acW68-room-…", "session_uuid": "acW68-…", "sequence": 7, "data": {"reason": "hangup"}}
 //! ```
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
@@ -113,6 +113,16 @@ struct Data<'a> {
 struct PlayError<'a> {
     url: &'a PlayUrl,
     error: &'static str,
+}
+
+/// When what a message tells came to be: just before its commit. `None` for a body of another form.
+pub fn told_at(message: &Message) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Told<'a> {
+        timestamp: &'a str,
+    }
+    let told: Told<'_> = serde_json::from_str(&message.body).ok()?;
+    Timestamp::from_rfc3339(told.timestamp)
 }
 
 /// The message that tells of a room's notice. `id` is new for each notice, made before its commit; `at` is when

@@ -31,6 +31,11 @@ impl Pressure {
         }
     }
 
+    /// The bound.
+    pub const fn most(&self) -> u64 {
+        self.most
+    }
+
     /// From so many on, nine tenths of the bound, changes are refused.
     pub const fn tight(&self) -> u64 {
         self.most - self.most / 10

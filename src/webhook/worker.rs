@@ -16,9 +16,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, error, info_span, warn};
 
 use super::endpoint::{Disabling, Endpoint, Endpoints};
+use super::payload;
 use super::pressure::Pressure;
 use super::schedule::{Attempt, DISABLED_AFTER, Schedule};
 use super::sender::{Report, Sender};
@@ -27,8 +29,11 @@ use crate::store::deliveries::{
     Attempted, ClaimedDelivery, DeliveryResult, EndpointHealth, Finished, NewDelivery, Share,
 };
 use crate::store::{Message, Store, StoreError};
-use crate::telemetry;
+use crate::telemetry::{self, Chain, millis, trace};
 use crate::time::Timestamp;
+
+/// With how many commits a hand-over is linked at most.
+const MOST_LINKS: usize = 32;
 
 /// The bounds of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -210,8 +215,8 @@ impl Worker {
                     metrics::counter!(telemetry::STORE_ERRORS, "caller" => "webhook").increment(1);
                     warn!(
                         node.id = %self.node,
-                        error = &e as &dyn std::error::Error,
-                        retry_ms = wait.as_millis(),
+                        error = %Chain(&e),
+                        retry_ms = millis(wait),
                         "webhooks wait for the store"
                     );
                     wait
@@ -244,7 +249,7 @@ impl Worker {
 
     fn ended(&self, done: Result<(), tokio::task::JoinError>) {
         if let Err(e) = done {
-            error!(node.id = %self.node, error = &e as &dyn std::error::Error, "a webhook attempt ended in a panic");
+            error!(node.id = %self.node, error = %Chain(&e), "a webhook attempt ended in a panic");
         }
     }
 
@@ -324,6 +329,8 @@ impl Worker {
         if batch.messages.iter().any(is_early) {
             return Ok(false);
         }
+        let span = hand_over_span(self.node, &batch.messages);
+        let told: Vec<Option<Timestamp>> = batch.messages.iter().map(payload::told_at).collect();
         for message in batch.messages {
             for endpoint in endpoints.wanting(&message.app, &message.event) {
                 deliveries.push(NewDelivery {
@@ -333,10 +340,22 @@ impl Worker {
                 });
             }
         }
-        // When another worker was faster, it has done the same.
-        self.store
+        // When another worker was faster, it has done the same, and counted it.
+        let done = self
+            .store
             .fan_out(self.node, &batch.from, &batch.to, &deliveries)
+            .instrument(span)
             .await?;
+        if done {
+            let node = self.node.to_string();
+            metrics::counter!(telemetry::WEBHOOK_HANDED_OVER, "node" => node.clone())
+                .increment(told.len() as u64);
+            let took = metrics::histogram!(telemetry::WEBHOOK_HAND_OVER_SECONDS, "node" => node);
+            let now = Timestamp::now();
+            for at in told.into_iter().flatten() {
+                took.record(now.since(at));
+            }
+        }
         Ok(full)
     }
 
@@ -364,6 +383,10 @@ impl Worker {
             metrics::gauge!(name, "node" => node.clone()).set(count as f64);
         }
         let pressure = &self.receivers.pressure;
+        let fullest = health.iter().map(|health| health.pending).max();
+        let fullest = fullest.unwrap_or_default().max(backlog.outbox);
+        metrics::gauge!(telemetry::WEBHOOK_FULL_RATIO, "node" => node)
+            .set(fullest as f64 / pressure.most().max(1) as f64);
         let full = |health: &EndpointHealth| health.pending >= pressure.tight();
         let full = ids.iter().zip(&health).filter(|(_, health)| full(health));
         let apps = full.filter_map(|(id, _)| Some(endpoints.get(id)?.app.clone()));
@@ -378,7 +401,11 @@ impl Worker {
             Some(endpoint) if endpoint.disabled.is_some() => (DeliveryResult::Dead, None),
             Some(endpoint) => {
                 let at = Timestamp::now();
-                let report = self.sender.post(endpoint, &claim.message).await;
+                let span = self.attempt_span(&claim);
+                let post = self.sender.post(endpoint, &claim.message);
+                let report = post.instrument(span.clone()).await;
+                span.record("outcome", report.outcome());
+                drop(span);
                 let jitter = rand::random();
                 let result = self.schedule.after(
                     report.attempt(),
@@ -399,6 +426,26 @@ impl Worker {
         }
     }
 
+    /// An attempt is part of the trace of what it tells.
+    fn attempt_span(&self, claim: &ClaimedDelivery) -> Span {
+        let span = info_span!(
+            target: trace::TARGET,
+            parent: None,
+            "attempt",
+            otel.kind = "client",
+            node.id = %self.node,
+            endpoint.id = %claim.endpoint,
+            webhook.id = claim.message.id,
+            event = claim.message.event,
+            attempt = claim.failed_attempts + 1,
+            outcome = Empty
+        );
+        if !span.is_disabled() {
+            trace::recall(&claim.message.id).adopt(&span);
+        }
+        span
+    }
+
     /// Takes a receiver out of service that will never take anything again.
     async fn judge(&self, claim: &ClaimedDelivery, attempt: Attempt, finished: Finished) {
         let failing_for = finished.failing_for.unwrap_or_default();
@@ -415,7 +462,7 @@ impl Worker {
             warn!(
                 node.id = %self.node,
                 endpoint.id = %claim.endpoint,
-                error = &error as &dyn std::error::Error,
+                error = %Chain(&error),
                 "a receiver could not be disabled; the next attempt will ask for it again"
             );
         }
@@ -459,7 +506,7 @@ impl Worker {
                     endpoint.id = %endpoint.id,
                     webhook.id = claim.message.id,
                     event = claim.message.event,
-                    duration_ms = report.took.as_millis(),
+                    duration_ms = millis(report.took),
                     "webhook delivered"
                 );
                 return;
@@ -484,7 +531,7 @@ impl Worker {
             webhook.id = claim.message.id,
             event = claim.message.event,
             attempt = claim.failed_attempts + 1,
-            duration_ms = report.took.as_millis(),
+            duration_ms = millis(report.took),
             problem,
             next,
             "webhook not delivered"
@@ -504,7 +551,7 @@ impl Worker {
             let finish = store.finish_delivery(self.node, claim, result, attempted);
             match finish.await {
                 Ok(Some(finished)) => {
-                    self.count_end(result, claim.parked);
+                    self.count_end(result, claim);
                     return Some(finished);
                 }
                 Ok(None) => {
@@ -520,7 +567,7 @@ impl Worker {
                     warn!(
                         node.id = %self.node,
                         webhook.id = claim.message.id,
-                        error = &e as &dyn std::error::Error,
+                        error = %Chain(&e),
                         "the end of a webhook attempt could not be written"
                     );
                 }
@@ -530,9 +577,16 @@ impl Worker {
         None
     }
 
-    fn count_end(&self, result: DeliveryResult, parked: bool) {
+    fn count_end(&self, result: DeliveryResult, claim: &ClaimedDelivery) {
+        let parked = claim.parked;
         let result = match result {
-            DeliveryResult::Delivered => "delivered",
+            DeliveryResult::Delivered => {
+                if let Some(at) = payload::told_at(&claim.message) {
+                    metrics::histogram!(telemetry::WEBHOOK_DELIVERED_SECONDS, "node" => self.node.to_string())
+                        .record(Timestamp::now().since(at));
+                }
+                "delivered"
+            }
             DeliveryResult::Dead => "dead",
             DeliveryResult::Forgotten => "forgotten",
             DeliveryResult::Park { .. } if !parked => "parked",
@@ -541,6 +595,23 @@ impl Worker {
         metrics::counter!(telemetry::WEBHOOK_DELIVERIES, "node" => self.node.to_string(), "result" => result)
             .increment(1);
     }
+}
+
+/// Linked with the commits of what is handed over, for it is part of none of them alone.
+fn hand_over_span(node: NodeId, messages: &[Message]) -> Span {
+    let span = info_span!(
+        target: trace::TARGET,
+        parent: None,
+        "hand_over",
+        node.id = %node,
+        messages = messages.len()
+    );
+    if !span.is_disabled() {
+        for message in messages.iter().take(MOST_LINKS) {
+            trace::recall(&message.id).link_from(&span);
+        }
+    }
+    span
 }
 
 fn back_off(failures: u32) -> Duration {

@@ -17,6 +17,7 @@ use crate::ids::{AppId, NodeId, RoomId, RoomName};
 use crate::reconciler::{Accepted, Intent, IntentError, Refusal};
 use crate::room::{Kind, Origin, Registration};
 use crate::store::{NameOutcome, StoreError};
+use crate::telemetry::{Chain, millis};
 
 /// How often a room is made anew after its name went to another while it was being made.
 const ROUNDS: usize = 3;
@@ -43,7 +44,7 @@ pub(super) async fn create(
             Err(error) if reserved.elapsed() < state.settings.name_reservation / 2 => {
                 tracing::warn!(
                     room.id = %room,
-                    error = %error,
+                    error = %Chain(&error),
                     "the name of a new room is not confirmed yet; the next to ask for it will do so"
                 );
                 return Ok(room);
@@ -52,7 +53,7 @@ pub(super) async fn create(
         }
         tracing::warn!(
             app.id = %app,
-            duration_ms = u64::try_from(reserved.elapsed().as_millis()).unwrap_or(u64::MAX),
+            duration_ms = millis(reserved.elapsed()),
             "a room took so long to make that its name went to another"
         );
     }
@@ -103,7 +104,7 @@ async fn reserve(
                 if lives(state, app, holder).await? {
                     // Its maker may have gone before it could. Should this fail, the next one does it.
                     if let Err(error) = state.store.confirm_name(app, name, holder).await {
-                        tracing::debug!(room.id = %holder, error = %error, "a name stays unconfirmed");
+                        tracing::debug!(room.id = %holder, error = %Chain(&error), "a name stays unconfirmed");
                     }
                     return Err(taken(holder));
                 }
@@ -157,7 +158,7 @@ async fn give_up(
         },
     };
     if let Err(error) = freed {
-        tracing::warn!(app.id = %app, error = %error, "the name of a room that was not made stays reserved for a while");
+        tracing::warn!(app.id = %app, error = %Chain(&error), "the name of a room that was not made stays reserved for a while");
     }
 }
 
@@ -182,6 +183,6 @@ pub(crate) async fn release(state: &ApiState, registration: &Registration, room:
         (Origin::Gateway | Origin::Voipbin, _) => return,
     };
     if let Err(error) = state.store.free_name(&registration.app, &name, room).await {
-        tracing::warn!(room.id = %room, error = %error, "the name of an ended room is not free yet");
+        tracing::warn!(room.id = %room, error = %Chain(&error), "the name of an ended room is not free yet");
     }
 }

@@ -19,6 +19,7 @@ use crate::store::StoreError;
 use crate::store::apps::AppsWrite;
 use crate::store::deliveries::NewDelivery;
 use crate::store::endpoints::{Disabled, DisabledWhy, EndpointRecord, OwnEndpoint, OwnSecret};
+use crate::telemetry::Chain;
 use crate::time::Timestamp;
 use crate::webhook::endpoint::{Disabling, Endpoint, Endpoints, EventFilter};
 use crate::webhook::payload::{ReceiverFact, receiver_message};
@@ -390,7 +391,7 @@ impl Registry {
             if let Err(error) = swept {
                 tracing::warn!(
                     endpoint.id = %record.id,
-                    error = &error as &dyn std::error::Error,
+                    error = %Chain(&error),
                     "what follows from a change of a webhook endpoint waits"
                 );
             }

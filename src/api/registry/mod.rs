@@ -28,6 +28,7 @@ use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::apps::{AppRecord, AppsWrite};
 use crate::store::endpoints::{EndpointRecord, OwnEndpoint, OwnSecret};
 use crate::store::{Store, StoreError};
+use crate::telemetry::Chain;
 use crate::time::Timestamp;
 
 use self::endpoints::fresh_id;
@@ -216,7 +217,7 @@ impl Registry {
                 Ok(()) if failing => tracing::info!("the stored apps can be read again"),
                 Err(error) if !failing => {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %Chain(&error),
                         "the stored apps cannot be read; those known last still count"
                     );
                 }

@@ -9,6 +9,7 @@
 //! not kept (its reader must not wait), and when the store is back everything is read again and a snapshot makes it
 //! whole.
 
+mod meters;
 mod ownership;
 mod resyncing;
 mod state;
@@ -35,9 +36,12 @@ use crate::store::board::UnreadableRecord;
 use crate::store::{EntityId, Lease, Store, Version};
 use crate::time::Timestamp;
 
+use self::meters::Meters;
 pub(super) use self::ownership::{Keeper, Ownership};
+pub(super) use self::step::refuse;
 
 use super::Settings;
+use super::asked::Reply;
 use super::belief::{Belief, FreshIds, Order, Outcome, Rules};
 use super::board::Seen;
 use super::dispatch::Dispatch;
@@ -79,10 +83,7 @@ const DUE_BATCH: usize = 256;
 #[derive(Debug)]
 pub(super) enum Work {
     /// A caller wants something.
-    Intent {
-        intent: Intent,
-        reply: oneshot::Sender<Result<Accepted, IntentError>>,
-    },
+    Intent { intent: Intent, reply: Reply },
     /// FreeSWITCH did not carry an order out.
     Failed { order: Order, error: CommandError },
     /// FreeSWITCH carried out an order whose answer says something.
@@ -140,7 +141,7 @@ pub(super) enum Work {
 }
 
 /// A caller who is answered later, and what it is told when all goes well.
-pub(super) type Waiting = (Accepted, oneshot::Sender<Result<Accepted, IntentError>>);
+pub(super) type Waiting = (Accepted, Reply);
 
 /// How the actor stands, for those who report it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -185,6 +186,8 @@ struct Applied {
     verdicts: HashMap<usize, (Result<Accepted, Refusal>, Option<usize>)>,
     suspects: HashMap<usize, BTreeSet<Suspect>>,
     silent: HashMap<usize, BTreeSet<(RoomId, FileId)>>,
+    /// How many notices there were after each item.
+    told: Vec<usize>,
 }
 
 /// What an actor works with, and leaves to the one that comes after it when it panics.
@@ -219,6 +222,7 @@ pub(super) struct Actor {
     /// Of orders for which there was no room: it goes before what has queued.
     own: Vec<Work>,
     ids: RandomIds,
+    meters: Meters,
 
     belief: Belief,
     versions: HashMap<EntityId, Version>,
@@ -268,6 +272,7 @@ impl Actor {
         let rules = parts.settings.rules.borrow().clone();
         let belief = Belief::new(parts.node.id(), rules);
         Self {
+            meters: Meters::new(parts.node.id()),
             parts,
             own: Vec::new(),
             ids: RandomIds,
@@ -375,7 +380,7 @@ impl Actor {
                 self.step(items).await;
             }
             self.start_resync();
-            self.report(news.len(), work.len());
+            self.report();
         }
         // Whoever still asks is told that nothing was done.
         work.close();

@@ -14,6 +14,8 @@ use uuid::Uuid;
 use crate::ids::NodeId;
 use crate::reconciler::Link;
 use crate::store::{Lease, LeaseOutcome, Store};
+use crate::telemetry as names;
+use crate::telemetry::Chain;
 
 use super::{Actor, DUE_PAUSE, STORE_PAUSE};
 
@@ -84,10 +86,11 @@ impl Keeper {
             }
         }
         let held = self.ownership.held.send_replace(None);
+        self.show(None);
         if let Some(lease) = held
             && let Err(error) = self.store.release_lease(lease).await
         {
-            tracing::warn!(node.id = %self.node, %error, "the lease could not be given up and will run out");
+            tracing::warn!(node.id = %self.node, error = %Chain(&error), "the lease could not be given up and will run out");
         }
     }
 
@@ -114,19 +117,35 @@ impl Keeper {
                 remaining.clamp(Duration::from_millis(20), self.ttl.min(LOOK_AGAIN))
             }
             Err(error) => {
+                metrics::counter!(names::STORE_ERRORS, "caller" => "lease").increment(1);
                 // The lease may run out, or not; every write is checked against it, so nothing wrong can be written.
-                tracing::warn!(node.id = %self.node, %error, "the lease could not be renewed");
+                tracing::warn!(node.id = %self.node, error = %Chain(&error), "the lease could not be renewed");
                 STORE_PAUSE
             }
         }
     }
 
     fn tell(&self, lease: Option<Lease>) {
+        let mut before = None;
         self.ownership.held.send_if_modified(|held| {
-            let changed = *held != lease;
+            before = *held;
             *held = lease;
-            changed
+            before != lease
         });
+        let node = self.node.to_string();
+        // One of a later epoch was another's in between, or nobody's.
+        if before.is_some() && before != lease {
+            metrics::counter!(names::LEASES_LOST, "node" => node.clone()).increment(1);
+        }
+        if lease.is_some() && before != lease {
+            metrics::counter!(names::LEASES_TAKEN, "node" => node.clone()).increment(1);
+        }
+        self.show(lease);
+    }
+
+    fn show(&self, lease: Option<Lease>) {
+        let held = f64::from(u8::from(lease.is_some()));
+        metrics::gauge!(names::LEASE_HELD, "node" => self.node.to_string()).set(held);
     }
 }
 

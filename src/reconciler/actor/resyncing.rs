@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::store::board::{self, MOST_REPORTED, NodeReport};
 use crate::supervise::caught;
 use crate::telemetry as names;
+use crate::telemetry::{Chain, trace};
 use crate::time::Timestamp;
 
+use crate::reconciler::belief::Notice;
 use crate::reconciler::resync::{Found, ResyncError, resync};
 
 use super::{Actor, LATE_LIST, Parts, RESYNC_PAUSE, Work};
@@ -58,14 +61,17 @@ impl Actor {
         let Parts {
             node, queue, stop, ..
         } = self.parts.clone();
+        let span = tracing::info_span!(target: trace::TARGET, parent: None, "resync", node.id = %node.id(), why);
         self.parts.tasks.spawn(async move {
             let of = node.id().to_string();
-            let work = stop.run_until_cancelled(resync(&node, &queue));
+            let begun = Instant::now();
+            let work = stop.run_until_cancelled(resync(&node, &queue).instrument(span));
             let result = match caught("resync", &of, work).await {
                 Some(Some(result)) => result,
                 Some(None) => Err(ResyncError::Stopped),
                 None => Err(ResyncError::Panicked),
             };
+            metrics::histogram!(names::RESYNC_SECONDS, "node" => of).record(begun.elapsed());
             // Without an actor nobody wants to know.
             let _stopping = queue.send(Work::Resynced(result)).await;
         });
@@ -109,7 +115,7 @@ impl Actor {
             }
             Err(error) => {
                 metrics::counter!(names::RESYNCS_FAILED, "node" => self.label()).increment(1);
-                tracing::warn!(node.id = %self.id(), %error, "a snapshot of the node came to nothing, and changes nothing");
+                tracing::warn!(node.id = %self.id(), error = %Chain(&error), "a snapshot of the node came to nothing, and changes nothing");
                 self.missed |= self.after_gap;
                 self.resync_wanted = Some(("the last one failed", Instant::now() + RESYNC_PAUSE));
             }
@@ -133,24 +139,21 @@ impl Actor {
         self.parts.board.report(board::encode(&report));
     }
 
-    /// A snapshot revealed so many differences.
-    pub(super) fn drifted(&self, differences: u64) {
-        metrics::counter!(names::DRIFT, "node" => self.label()).increment(differences);
+    /// A snapshot revealed these differences.
+    pub(super) fn drifted(&self, revealed: &[&Notice]) {
+        let differences = revealed.len() as u64;
+        self.meters.drifted(revealed.iter().copied());
         self.parts.standing.send_modify(|s| {
             s.drift += differences;
             s.drifted_at = Some(Timestamp::now());
         });
     }
 
-    pub(super) fn report(&self, news: usize, work: usize) {
-        metrics::gauge!(names::ESL_QUEUE_DEPTH, "node" => self.label()).set(news as f64);
-        metrics::gauge!(names::RECONCILER_QUEUE_DEPTH, "node" => self.label()).set(work as f64);
+    pub(super) fn report(&self) {
         let calls = self.belief.session_count() as u64;
-        if self.lease.is_some() {
-            metrics::gauge!(names::ROOMS, "node" => self.label())
-                .set(self.belief.room_count() as f64);
-            metrics::gauge!(names::CALLS, "node" => self.label()).set(calls as f64);
-        }
+        // Who does not reconcile the node believes nothing: the owner's word is the fleet's.
+        self.meters.rooms.set(self.belief.room_count() as f64);
+        self.meters.calls.set(calls as f64);
         let owned_elsewhere = self.lease.is_none();
         self.parts.standing.send_if_modified(|s| {
             let changed = s.calls != calls || s.owned_elsewhere != owned_elsewhere;

@@ -9,6 +9,7 @@ use crate::store::board::{UnreadableRecord, shortened};
 use crate::store::record::{decode_room, decode_session};
 use crate::store::{EntityId, StoreError};
 use crate::telemetry as names;
+use crate::telemetry::Chain;
 use crate::time::Timestamp;
 
 use super::{Actor, DUE_BATCH, DUE_PAUSE, Item, STORE_PAUSE};
@@ -47,7 +48,7 @@ impl Actor {
                 self.want_resync("the state was read from the store");
             }
             Err(error) => {
-                tracing::warn!(node.id = %self.id(), %error, "what is stored of the node cannot be read yet");
+                tracing::warn!(node.id = %self.id(), error = %Chain(&error), "what is stored of the node cannot be read yet");
                 self.next_read = Instant::now() + STORE_PAUSE;
             }
         }
@@ -218,7 +219,7 @@ impl Actor {
 
     fn report_corrupt(&self, error: &StoreError) {
         metrics::counter!(names::STORE_CORRUPT, "node" => self.label()).increment(1);
-        tracing::error!(node.id = %self.id(), %error, "a stored record is left alone");
+        tracing::error!(node.id = %self.id(), error = %Chain(error), "a stored record is left alone");
     }
 
     pub(super) fn set_deadline(&mut self, entity: EntityId, at: Option<Timestamp>) {
@@ -338,7 +339,7 @@ impl Actor {
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError) {
-        tracing::warn!(node.id = %self.id(), %error, "the store does not answer; what it missed will be read from FreeSWITCH");
+        tracing::warn!(node.id = %self.id(), error = %Chain(error), "the store does not answer; what it missed will be read from FreeSWITCH");
         metrics::counter!(names::STORE_ERRORS, "caller" => "reconciler").increment(1);
         self.remember();
         self.forget();

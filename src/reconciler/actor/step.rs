@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::ids::RoomId;
@@ -15,14 +15,17 @@ use crate::store::{
     ViewWrite,
 };
 use crate::telemetry as names;
+use crate::telemetry::millis;
+use crate::telemetry::trace::{self, Place};
 use crate::time::Timestamp;
 use crate::webhook::payload;
 
+use crate::reconciler::asked::Reply;
 use crate::reconciler::belief::{About, Cx, FreshIds, Notice, Order};
 use crate::reconciler::feed::FromNode;
 use crate::reconciler::intent::{Accepted, Intent, IntentError};
 
-use super::{Actor, Applied, CONFLICT_TRIES, Item, Waiting, Work, views};
+use super::{Actor, Applied, CONFLICT_TRIES, Item, Waiting, Work, meters, views};
 
 /// What a batch writes: rooms and calls, what is shown of stays and recordings, and when each entity wants to be looked at.
 type Writes = (
@@ -31,25 +34,17 @@ type Writes = (
     Vec<(EntityId, Option<Timestamp>)>,
 );
 
-/// Tells a caller what came of its intent.
-type Reply = oneshot::Sender<Result<Accepted, IntentError>>;
-
 impl Actor {
     /// What a replica that does not reconcile the node has to do with: the rest is the owner's, and is counted.
     fn without_news(&self, items: Vec<Item>) -> Vec<Item> {
-        let before = items.len();
-        let kept: Vec<Item> = items
+        self.meters.dropped(&items, "not_owned");
+        items
             .into_iter()
             .filter(|item| match item {
                 Item::Work(_) => true,
                 Item::News(_) | Item::Due(_) | Item::NodeLost => false,
             })
-            .collect();
-        let skipped = (before - kept.len()) as u64;
-        if skipped > 0 {
-            metrics::counter!(names::ESL_EVENTS_DROPPED, "node" => self.label()).increment(skipped);
-        }
-        kept
+            .collect()
     }
 
     /// Reads what a caller names, or FreeSWITCH, and the owner does not know: another replica may have made it, or it is
@@ -79,7 +74,9 @@ impl Actor {
                     let shown = snapshot.rooms.iter().map(|shown| shown.room);
                     unknown.extend(shown.filter(unheard_of).map(EntityId::Room));
                 }
-                Item::News(FromNode::News(news)) => unknown.extend(self.belief.unknown_to(news)),
+                Item::News(FromNode::News(heard)) => {
+                    unknown.extend(self.belief.unknown_to(&heard.news));
+                }
                 Item::News(FromNode::Up | FromNode::Down | FromNode::Fence { .. })
                 | Item::Work(_)
                 | Item::Due(_)
@@ -91,6 +88,11 @@ impl Actor {
     }
 
     pub(super) async fn step(&mut self, items: Vec<Item>) {
+        let now = Instant::now();
+        self.meters.batch.record(items.len() as f64);
+        items
+            .iter()
+            .for_each(|item| self.meters.taken_up(item, now));
         let refused = self.step_once(items, true).await;
         if refused.is_empty() {
             return;
@@ -112,8 +114,7 @@ impl Actor {
     async fn step_once(&mut self, items: Vec<Item>, may_doubt: bool) -> Vec<Item> {
         let owner = self.lease.is_some();
         if owner && self.stale {
-            let skipped = items.len() as u64;
-            metrics::counter!(names::ESL_EVENTS_DROPPED, "node" => self.label()).increment(skipped);
+            self.meters.dropped(&items, "store");
             for item in items {
                 self.skip(item);
             }
@@ -162,8 +163,13 @@ impl Actor {
                 views,
             };
             let tells = !commit.outbox.is_empty();
-            match self.commit(&commit).await {
+            let span = self.meters.commit_span(&items, &commit);
+            let place = Place::of(&span);
+            match self.commit(&commit).instrument(span).await {
                 Ok(CommitOutcome::Applied) => {
+                    for message in &commit.outbox {
+                        trace::remember(&message.id, &place);
+                    }
                     for write in &commit.entities {
                         self.versions.insert(write.entity, write.expected.next());
                     }
@@ -214,15 +220,7 @@ impl Actor {
         if matches!(outcome, Err(StoreError::Unavailable(_))) {
             outcome = self.parts.store.commit(commit).await;
         }
-        let result = match &outcome {
-            Ok(CommitOutcome::Applied) => "applied",
-            Ok(CommitOutcome::Conflict(_)) => "conflict",
-            Ok(CommitOutcome::LeaseLost) => "lease_lost",
-            Err(_) => "error",
-        };
-        metrics::counter!(names::COMMITS, "node" => self.label(), "outcome" => result).increment(1);
-        metrics::histogram!(names::COMMIT_SECONDS, "node" => self.label())
-            .record(begun.elapsed().as_secs_f64());
+        self.meters.committed(&outcome, begun.elapsed());
         outcome
     }
 
@@ -239,6 +237,7 @@ impl Actor {
     }
 
     pub(super) fn apply(&mut self, items: &[Item], now: Timestamp) -> Applied {
+        let begun = Instant::now();
         let mut applied = Applied::default();
         let reachable = self.parts.node.status().commands == Link::Up;
         self.belief.set_reachable(reachable);
@@ -246,7 +245,9 @@ impl Actor {
         for (index, item) in items.iter().enumerate() {
             match item {
                 Item::News(FromNode::Up | FromNode::Down) => {}
-                Item::News(FromNode::News(news)) => self.belief.news(news.clone(), &mut cx),
+                Item::News(FromNode::News(heard)) => {
+                    self.belief.news(heard.news.clone(), &mut cx);
+                }
                 Item::News(FromNode::Fence { core, .. }) => {
                     self.belief.core_changed(Some(*core), &mut cx);
                 }
@@ -307,8 +308,10 @@ impl Actor {
                     | Work::Resynced(_) => {}
                 },
             }
+            applied.told.push(cx.out.notices.len());
         }
         applied.out = cx.out;
+        self.meters.apply.record(begun.elapsed());
         applied
     }
 
@@ -429,17 +432,18 @@ impl Actor {
                 self.set_deadline(*entity, None);
             }
         }
-        if applied.out.drift > 0 {
-            self.drifted(applied.out.drift);
+        if !applied.out.revealed.is_empty() {
+            let notices = &applied.out.notices;
+            let revealed = applied
+                .out
+                .revealed
+                .iter()
+                .filter_map(|at| notices.get(*at));
+            self.drifted(&revealed.collect::<Vec<_>>());
         }
-        if applied.out.ignored > 0 {
-            metrics::counter!(names::EVENTS_IGNORED, "node" => self.label())
-                .increment(applied.out.ignored);
-        }
-        if applied.out.foreign > 0 {
-            metrics::counter!(names::FOREIGN_CALLS, "node" => self.label())
-                .increment(applied.out.foreign);
-        }
+        self.meters.ignored.increment(applied.out.ignored);
+        self.meters.foreign.increment(applied.out.foreign);
+        self.settle(&items, &applied);
         self.measure_lag(&items);
         if let Some(why) = applied.out.resync {
             self.want_resync(why);
@@ -547,8 +551,7 @@ impl Actor {
             self.own.push(Work::Failed { order, error });
         }
         for (reply, verdict) in told {
-            // A caller that hung up has its answer in the state.
-            let _gone = reply.send(verdict);
+            reply.send(verdict);
         }
         if self.lease.is_none() {
             self.forget();
@@ -556,23 +559,35 @@ impl Actor {
         doubted
     }
 
-    /// How old the oldest event of the batch is now that it is committed. FreeSWITCH's clock is up to 20 ms early.
-    pub(super) fn measure_lag(&self, items: &[Item]) {
-        let oldest = items
-            .iter()
-            .filter_map(|item| match item {
-                Item::News(FromNode::News(news)) => Some(news.at),
-                Item::News(FromNode::Up | FromNode::Down | FromNode::Fence { .. })
-                | Item::Work(_)
-                | Item::Due(_)
-                | Item::NodeLost => None,
-            })
-            .min();
-        if let Some(at) = oldest {
-            let lag = Timestamp::now().since(at);
-            metrics::histogram!(names::ESL_LAG_SECONDS, "node" => self.label())
-                .record(lag.as_secs_f64());
-            let lag_ms = u64::try_from(lag.as_millis()).ok();
+    /// What was asked for is waited for from now on, and what was waited for may have come.
+    fn settle(&mut self, items: &[Item], applied: &Applied) {
+        let mut from = 0;
+        for (index, (item, to)) in items.iter().zip(&applied.told).enumerate() {
+            if let Item::Work(Work::Intent { intent, reply }) = item
+                && let Some((Ok(accepted), _)) = applied.verdicts.get(&index)
+            {
+                self.meters.expect(intent, accepted, reply);
+            }
+            for notice in applied.out.notices.get(from..*to).unwrap_or_default() {
+                self.meters.settle(notice, meters::span(item));
+            }
+            from = *to;
+        }
+    }
+
+    /// How old each event of the batch is now that it is committed. FreeSWITCH's clock is up to 20 ms early.
+    fn measure_lag(&self, items: &[Item]) {
+        let now = Timestamp::now();
+        let mut most = None;
+        for item in items {
+            if let Item::News(FromNode::News(heard)) = item {
+                let lag = now.since(heard.news.at);
+                self.meters.lag.record(lag);
+                most = most.max(Some(lag));
+            }
+        }
+        if let Some(lag) = most {
+            let lag_ms = Some(millis(lag));
             self.parts.standing.send_if_modified(|s| {
                 let changed = s.lag_ms != lag_ms;
                 s.lag_ms = lag_ms;
@@ -678,13 +693,13 @@ fn about(work: &Work) -> Vec<EntityId> {
     }
 }
 
-pub(super) fn refuse(work: Work, error: impl FnOnce() -> IntentError) {
+pub(in crate::reconciler) fn refuse(work: Work, error: impl FnOnce() -> IntentError) {
     if let Work::Intent { reply, .. }
     | Work::Answered {
         caller: Some((_, reply)),
         ..
     } = work
     {
-        let _gone = reply.send(Err(error()));
+        reply.send(Err(error()));
     }
 }

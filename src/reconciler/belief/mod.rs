@@ -188,6 +188,26 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// What it is, as a label.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Enter { .. } => "enter",
+            Self::Park { .. } => "park",
+            Self::Mute { .. } => "mute",
+            Self::Lock { .. } => "lock",
+            Self::Describe { .. } => "describe",
+            Self::Play { .. } => "play",
+            Self::RecordStart { .. } => "record_start",
+            Self::RecordStop { .. } => "record_stop",
+            Self::Step { .. } => "step",
+            Self::Break { .. } => "break",
+            Self::Answer { .. } => "answer",
+            Self::Hangup { .. } => "hangup",
+        }
+    }
+}
+
 /// Something an app is to be told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Notice {
@@ -215,8 +235,8 @@ pub struct Outcome {
     pub notices: Vec<Notice>,
     /// Why a snapshot is wanted, if one is.
     pub resync: Option<&'static str>,
-    /// Differences that a snapshot revealed.
-    pub drift: u64,
+    /// Differences that a snapshot revealed: which of the notices tell them.
+    pub revealed: Vec<usize>,
     /// Parked calls that belong to no app.
     pub foreign: u64,
     /// News that was not about a room or call of ours, or too late to mean anything.

@@ -76,7 +76,7 @@ impl Belief {
             }
         }
         self.fence = self.fence.max(snapshot.fence);
-        cx.out.drift += (cx.out.notices.len() - before) as u64;
+        cx.out.revealed.extend(before..cx.out.notices.len());
         suspects
     }
 
@@ -223,7 +223,7 @@ impl Belief {
                 cx,
             );
         }
-        cx.out.drift += (cx.out.notices.len() - before) as u64;
+        cx.out.revealed.extend(before..cx.out.notices.len());
     }
 
     /// `uuid_exists` said that a believed call does not exist, at this fence.
@@ -241,6 +241,6 @@ impl Belief {
             cx,
         );
         self.identities.remove(&channel);
-        cx.out.drift += (cx.out.notices.len() - before) as u64;
+        cx.out.revealed.extend(before..cx.out.notices.len());
     }
 }

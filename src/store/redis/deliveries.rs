@@ -18,7 +18,7 @@ use crate::store::deliveries::{
     NewDelivery, OutboxBatch, OutboxCursor, Recovered, Share,
 };
 use crate::store::{Message, StoreError, keys};
-use crate::telemetry::{WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
+use crate::telemetry::{Chain, WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
 
 /// A message as it is stored: a JSON array, so that an operator can read it.
 type StoredMessage<'a> = (Cow<'a, str>, AppId, String, u64, Cow<'a, str>, Cow<'a, str>);
@@ -257,7 +257,7 @@ impl Deliveries for RedisStore {
                 Ok(claim) => claims.push(claim),
                 Err(error) => {
                     // The others of the batch are claimed and must go out.
-                    tracing::error!(%error, "a delivery cannot be read; its queue waits until it is removed");
+                    tracing::error!(error = %Chain(&error), "a delivery cannot be read; its queue waits until it is removed");
                 }
             }
         }

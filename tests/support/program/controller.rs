@@ -197,18 +197,16 @@ impl Controller {
         sent.expect("the operator is answered")
     }
 
+    /// The page of metrics.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://127.0.0.1:{}/metrics", self.admin);
+        let page = self.client.get(url).send().await.unwrap();
+        page.text().await.unwrap()
+    }
+
     /// A counter or gauge, summed over its labels that contain `label`; 0 when there is none.
     pub async fn metric(&self, name: &str, label: &str) -> f64 {
-        let url = format!("http://127.0.0.1:{}/metrics", self.admin);
-        let text = self
-            .client
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
+        let text = self.metrics().await;
         text.lines()
             .filter(|line| {
                 let rest = line.strip_prefix(name);

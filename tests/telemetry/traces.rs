@@ -1,0 +1,294 @@
+//! Traces, as a collector gets them: a join from the caller's request to the webhook, and what is sent at the end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::program::controller::KEY;
+use crate::program::poll;
+use crate::program::world::{Setup, Store, World};
+
+/// A trace of the caller's, and the span in it that makes the request.
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER: &str = "00f067aa0ba902b7";
+
+type Got = Arc<Mutex<Vec<(String, Bytes)>>>;
+
+/// A collector: takes whatever comes, and keeps it with its content type.
+struct Collector {
+    url: String,
+    got: Got,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Collector {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let got = Got::default();
+        let routes = Router::new()
+            .route("/v1/traces", post(take))
+            .with_state(Arc::clone(&got));
+        let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self { url, got, task }
+    }
+
+    /// What came as JSON.
+    fn spans(&self) -> Vec<Span> {
+        let mut spans = Vec::new();
+        for (_, body) in self.got.lock().unwrap().iter() {
+            let batch: Value = serde_json::from_slice(body).unwrap();
+            for resource in list(&batch["resourceSpans"]) {
+                let service = attributes(&resource["resource"]);
+                assert_eq!(service["service.name"], "roomkeeper");
+                for scope in list(&resource["scopeSpans"]) {
+                    spans.extend(list(&scope["spans"]).iter().map(Span::of));
+                }
+            }
+        }
+        spans
+    }
+
+    /// The span of which this holds, once it is there.
+    async fn span(&self, what: &str, wanted: impl Fn(&Span) -> bool) -> Span {
+        let found = poll::until(what, Duration::from_secs(10), async || {
+            self.spans().into_iter().find(|span| wanted(span))
+        });
+        found.await
+    }
+}
+
+async fn take(State(got): State<Got>, headers: HeaderMap, body: Bytes) {
+    let kind = headers["content-type"].to_str().unwrap().to_owned();
+    got.lock().unwrap().push((kind, body));
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn attributes(of: &Value) -> HashMap<String, String> {
+    let mut found = HashMap::new();
+    for attribute in list(&of["attributes"]) {
+        let value = attribute["value"].as_object().unwrap();
+        let text = match value.values().next() {
+            Some(Value::String(text)) => text.clone(),
+            other => other.map(Value::to_string).unwrap_or_default(),
+        };
+        found.insert(attribute["key"].as_str().unwrap().to_owned(), text);
+    }
+    found
+}
+
+#[derive(Clone, Debug)]
+struct Span {
+    name: String,
+    trace: String,
+    id: String,
+    parent: String,
+    attributes: HashMap<String, String>,
+    /// The spans that it refers to.
+    links: Vec<String>,
+}
+
+impl Span {
+    fn of(value: &Value) -> Self {
+        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        let link = |link: &Value| link["spanId"].as_str().unwrap().to_owned();
+        Self {
+            name: text("name"),
+            trace: text("traceId"),
+            id: text("spanId"),
+            parent: text("parentSpanId"),
+            attributes: attributes(value),
+            links: list(&value["links"]).iter().map(link).collect(),
+        }
+    }
+
+    fn says(&self, name: &str, value: &str) -> bool {
+        self.attributes.get(name).is_some_and(|text| text == value)
+    }
+
+    fn is_child(&self, name: &str, parent: &Self) -> bool {
+        self.name == name && self.parent == parent.id && self.trace == parent.trace
+    }
+}
+
+async fn post_as(world: &World, path: &str, body: &Value) -> u16 {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client
+        .post(format!(
+            "http://127.0.0.1:{}/api/v1{path}",
+            world.controller.http()
+        ))
+        .header("X-App-ID", &world.app)
+        .header("X-API-Key", KEY)
+        .header("Content-Type", "application/json")
+        .header("traceparent", format!("00-{TRACE}-{CALLER}-01"))
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap();
+    answer.status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_leads_from_the_request_to_its_webhook() {
+    let collector = Collector::start().await;
+    let mut setup = Setup::on(Store::Memory);
+    setup.environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    let world = setup.start().await;
+    world.controller.until_synced().await;
+    let room = world.room("traced").await;
+    let session = world.call("527121100").await;
+    let path = format!("/sessions/{session}/commands/conference/join");
+    let status = post_as(&world, &path, &json!({ "room_id": room })).await;
+    assert_eq!(status, 202);
+    let told = world
+        .receiver
+        .first(&room, "conference.member.joined")
+        .await;
+
+    // What waits for something else is part of it, and all of it of the caller's trace.
+    let request = collector
+        .span("the request", |s| {
+            s.name == "http_request" && s.parent == CALLER
+        })
+        .await;
+    assert_eq!(request.trace, TRACE);
+    assert!(request.says("status", "202"), "{request:?}");
+    let intent = collector
+        .span("the intent", |s| s.is_child("intent", &request))
+        .await;
+    assert!(intent.says("intent", "join") && intent.says("outcome", "accepted"));
+    assert!(intent.says("node.id", &world.node));
+    let commit = collector.span("its commit", |s| s.is_child("commit", &intent));
+    commit.await;
+    let order = collector
+        .span("the order", |s| s.is_child("order", &intent))
+        .await;
+    assert!(order.says("order", "enter") && order.says("outcome", "ok"));
+    let command = collector
+        .span("the command", |s| s.is_child("command", &order))
+        .await;
+    assert!(command.says("command", "uuid_transfer") && command.says("outcome", "ok"));
+
+    // What FreeSWITCH tells is a trace of its own, and refers to what it confirms.
+    let event = collector
+        .span("the event", |s| {
+            s.name == "event" && s.links.contains(&intent.id)
+        })
+        .await;
+    assert_eq!(event.parent, "");
+    assert_ne!(event.trace, TRACE);
+    assert!(event.attributes["event"].contains("AddMember"), "{event:?}");
+    let attempt = collector
+        .span("the attempt", |s| {
+            s.name == "attempt" && s.says("webhook.id", &told.id)
+        })
+        .await;
+    assert!(attempt.says("outcome", "ok"), "{attempt:?}");
+    // It tells what was committed: of that event, or of one that came together with it.
+    let commit = collector
+        .span("the commit", |s| {
+            s.name == "commit" && s.id == attempt.parent
+        })
+        .await;
+    assert!(
+        commit.is_child("commit", &event) || commit.links.contains(&event.id),
+        "{commit:?} {event:?}"
+    );
+    collector
+        .span("the hand-over", |s| {
+            s.name == "hand_over" && s.links.contains(&commit.id)
+        })
+        .await;
+    // The receiver is told nothing of it.
+    assert!(told.headers.get("traceparent").is_none());
+    // Nothing in a span is a tenant's secret.
+    for span in collector.spans() {
+        assert!(!format!("{span:?}").contains(KEY), "{span:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_is_sent_at_the_end() {
+    let collector = Collector::start().await;
+    let mut setup = Setup::on(Store::Memory);
+    setup.environment = [
+        (
+            "ROOMKEEPER_TELEMETRY__OTLP_ENDPOINT",
+            collector.url.as_str(),
+        ),
+        // Nothing is sent before.
+        ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    let mut world = setup.start().await;
+    world.controller.until_synced().await;
+    world.room("last").await;
+    assert!(collector.got.lock().unwrap().is_empty());
+    world.controller.terminate();
+    let status = world.controller.ended(Duration::from_secs(10)).await;
+    assert_eq!(status.code(), Some(0));
+    let got = collector.got.lock().unwrap();
+    let kinds: Vec<&str> = got.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["application/x-protobuf"], "in one batch");
+    let text = String::from_utf8_lossy(&got[0].1).into_owned();
+    for name in ["http_request", "create_room", "attempt", "resync"] {
+        assert!(text.contains(name), "{name} was not sent");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_share_that_is_wanted_is_sent() {
+    let collector = Collector::start().await;
+    let mut setup = Setup::on(Store::Memory);
+    setup.environment = [
+        (
+            "ROOMKEEPER_TELEMETRY__OTLP_ENDPOINT",
+            collector.url.as_str(),
+        ),
+        ("ROOMKEEPER_TELEMETRY__SAMPLE_RATIO", "0"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    let mut world = setup.start().await;
+    world.controller.until_synced().await;
+    world.room("left-out").await;
+    // A caller that has decided for its trace is followed.
+    let status = post_as(&world, "/conferences", &json!({ "name": "kept" })).await;
+    assert_eq!(status, 201);
+    world.controller.terminate();
+    let status = world.controller.ended(Duration::from_secs(10)).await;
+    assert_eq!(status.code(), Some(0));
+    let spans = collector.spans();
+    assert!(spans.iter().any(|s| s.name == "intent"), "{spans:?}");
+    for span in spans {
+        // The webhook's attempt is part of the trace of what it tells.
+        assert_eq!(span.trace, TRACE, "{span:?}");
+    }
+}
