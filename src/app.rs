@@ -313,11 +313,7 @@ fn follow_apps(
     apps: &Arc<Registry>,
     stage: &Stage,
 ) -> (watch::Receiver<Arc<Endpoints>>, watch::Receiver<Rules>) {
-    let patience = Patience {
-        join: config.conference.join_timeout,
-        step: config.conference.action_timeout,
-        ..Patience::default()
-    };
+    let patience = patience(config);
     let recordings = config.recording.directory.clone();
     let rules_of = move |apps: &Registry| Rules {
         dids: apps.dids(),
@@ -436,20 +432,38 @@ fn fit<T>(what: &str, made: Result<T, Unfit>) -> Result<T, AppError> {
     })
 }
 
-fn settings(config: &Config, rules: watch::Receiver<Rules>) -> Result<Settings, AppError> {
+/// How long what was asked for may take, as it is configured.
+pub fn patience(config: &Config) -> Patience {
+    Patience {
+        join: config.conference.join_timeout,
+        step: config.conference.action_timeout,
+        ..Patience::default()
+    }
+}
+
+/// What orders need of the configuration.
+///
+/// # Errors
+/// [`AppError::Unfit`].
+pub fn order_settings(config: &Config) -> Result<OrderSettings, AppError> {
     let (conference, speech) = (&config.conference, &config.speech);
+    Ok(OrderSettings {
+        profile: fit("conference.profile", ProfileName::new(&*conference.profile))?,
+        connect_profile: fit(
+            "conference.connect_profile",
+            ProfileName::new(&*conference.connect_profile),
+        )?,
+        speech_engine: fit("speech.engine", Voice::new(&*speech.engine))?,
+        speech_voice: fit("speech.voice", Voice::new(&*speech.voice))?,
+        park_timeout: config.calls.park_timeout,
+    })
+}
+
+fn settings(config: &Config, rules: watch::Receiver<Rules>) -> Result<Settings, AppError> {
+    let conference = &config.conference;
     Ok(Settings {
         rules,
-        orders: OrderSettings {
-            profile: fit("conference.profile", ProfileName::new(&*conference.profile))?,
-            connect_profile: fit(
-                "conference.connect_profile",
-                ProfileName::new(&*conference.connect_profile),
-            )?,
-            speech_engine: fit("speech.engine", Voice::new(&*speech.engine))?,
-            speech_voice: fit("speech.voice", Voice::new(&*speech.voice))?,
-            park_timeout: config.calls.park_timeout,
-        },
+        orders: order_settings(config)?,
         lease_ttl: config.fleet.lease_ttl,
         resync_interval: config.fleet.resync_interval,
         lost_after: config.fleet.lost_after,

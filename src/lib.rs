@@ -16,13 +16,13 @@
 pub mod action;
 pub mod api;
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod esl;
 pub mod ids;
 pub mod lab;
 pub mod listen;
 pub mod node;
-pub mod operator;
 pub mod play_url;
 pub mod reconciler;
 pub mod room;

@@ -48,7 +48,7 @@ use dispatch::Dispatch;
 pub use crate::node::Link;
 pub use depths::Depths;
 pub use intent::{Accepted, Intent, IntentError, Refusal};
-pub use orders::OrderSettings;
+pub use orders::{OrderSettings, text as order_text};
 
 /// Intents and answers that may wait for one node's actor. It takes them in milliseconds; more is a store or a node
 /// that does not keep up, and callers are told so.

@@ -37,6 +37,30 @@ pub struct OrderSettings {
     pub park_timeout: Duration,
 }
 
+/// The command that an order is given as, as text for people; a step is shown by its application.
+///
+/// # Errors
+/// [`Unfit`]: it could not be given.
+pub fn text(order: &Order, settings: &OrderSettings) -> Result<String, Unfit> {
+    match order {
+        Order::Step { session, step, .. } => {
+            let (app, arg) = application(step, settings)?;
+            let arg = arg.map(|arg| format!(" {arg}")).unwrap_or_default();
+            Ok(format!("execute {} {app}{arg}", channel(*session)))
+        }
+        Order::Enter { .. }
+        | Order::Park { .. }
+        | Order::Mute { .. }
+        | Order::Describe { .. }
+        | Order::Play { .. }
+        | Order::RecordStart { .. }
+        | Order::RecordStop { .. }
+        | Order::Break { .. }
+        | Order::Answer { .. }
+        | Order::Hangup { .. } => command(order, settings).map(|api| api.to_string()),
+    }
+}
+
 /// Gives an order. It is queued before this returns, so that orders reach FreeSWITCH as they were decided.
 pub(super) fn give(
     order: &Order,
@@ -87,7 +111,15 @@ fn begin(
     settings: &OrderSettings,
     node: &NodeHandle,
 ) -> impl Future<Output = Result<(), CommandError>> + use<> {
-    let given = application(step, settings, node).and_then(|(app, arg)| {
+    let speaks = !matches!(step, Step::Talk(_)) || node.status().speaks;
+    let fit = if speaks {
+        application(step, settings).map_err(|unfit| refused(&unfit))
+    } else {
+        Err(CommandError::Refused(
+            "the node has no speech engine".to_owned(),
+        ))
+    };
+    let given = fit.and_then(|(app, arg)| {
         let channel = channel(session);
         let variable = VarName::new(STEP_VARIABLE).map_err(|unfit| refused(&unfit))?;
         let mark = ExecutionId::new(id.to_string()).map_err(|unfit| refused(&unfit))?;
@@ -116,18 +148,9 @@ fn begin(
 }
 
 /// The application of a step and its argument.
-fn application(
-    step: &Step,
-    settings: &OrderSettings,
-    node: &NodeHandle,
-) -> Result<(AppName, Option<Line>), CommandError> {
+fn application(step: &Step, settings: &OrderSettings) -> Result<(AppName, Option<Line>), Unfit> {
     let (app, arg) = match step {
         Step::Answer => ("answer", None),
-        Step::Talk(_) if !node.status().speaks => {
-            return Err(CommandError::Refused(
-                "the node has no speech engine".to_owned(),
-            ));
-        }
         Step::Talk(text) => {
             let (engine, voice) = (&settings.speech_engine, &settings.speech_voice);
             ("speak", Some(format!("{engine}|{voice}|{}", text.as_str())))
@@ -138,12 +161,7 @@ fn application(
         Step::Sleep(ms) => ("sleep", Some(ms.to_string())),
         Step::Hangup => ("hangup", Some("NORMAL_CLEARING".to_owned())),
     };
-    let app = AppName::new(app).map_err(|unfit| refused(&unfit))?;
-    let arg = arg
-        .map(Line::new)
-        .transpose()
-        .map_err(|unfit| refused(&unfit))?;
-    Ok((app, arg))
+    Ok((AppName::new(app)?, arg.map(Line::new).transpose()?))
 }
 
 /// Whether FreeSWITCH does it on a thread of its own: a file is fetched before the command is answered.

@@ -1,0 +1,253 @@
+//! `roomkeeper nodes …`: the nodes of a running controller, through its admin listener.
+//!
+//! Owns the requests, how nodes look, and how it is waited for that one is empty or was compared. Leaves out where new
+//! rooms go: the controller decides.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::app;
+use crate::ids::NodeId;
+
+use super::arguments::View;
+use super::client::{Client, ClientError};
+use super::table::{Clock, Fit, Table, plain};
+use super::{Failure, print, terminal};
+
+/// How often it is asked whether what is waited for is so.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NodeCommand {
+    /// Show all nodes.
+    List,
+    /// Make no new room on it.
+    Drain {
+        /// Which.
+        id: NodeId,
+        /// Until nothing is left on it.
+        wait: bool,
+    },
+    /// Make rooms on it again.
+    Undrain {
+        /// Which.
+        id: NodeId,
+    },
+    /// Compare it with a snapshot, now.
+    Resync {
+        /// Which.
+        id: NodeId,
+        /// Until that is done.
+        wait: bool,
+    },
+}
+
+/// Carries a command out and prints what came of it.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn show(admin: &Client, command: NodeCommand, view: View) -> Result<(), Failure> {
+    let answer = run(admin, command).await?;
+    let text = if view.json {
+        format!("{answer:#}\n")
+    } else {
+        render(command, &answer, &Clock::new(view.utc), terminal::width())
+    };
+    Ok(print(&text)?)
+}
+
+/// Carries a command out; its answer as the listener gave it, or, where it was waited for something, the node's row as
+/// it is then.
+///
+/// # Errors
+/// [`Failure`]; [`Failure::Interrupted`] when a signal ends a wait: what was asked for stands.
+pub async fn run(admin: &Client, command: NodeCommand) -> Result<Value, Failure> {
+    match command {
+        NodeCommand::List => Ok(admin.get("admin/nodes", &[]).await?),
+        NodeCommand::Undrain { id } => {
+            let path = format!("admin/nodes/{id}/undrain");
+            Ok(admin.post(&path, None).await?)
+        }
+        NodeCommand::Drain { id, wait } => {
+            let path = format!("admin/nodes/{id}/drain");
+            let answer = admin.post(&path, None).await?;
+            if !wait {
+                return Ok(answer);
+            }
+            let told = format!(
+                "not waited for: {id} still drains; `roomkeeper nodes undrain {id}` takes it back"
+            );
+            until(admin, id, &told, |row| {
+                let left = Left::of(row);
+                (left.is_nothing(), left.to_string())
+            })
+            .await
+        }
+        NodeCommand::Resync { id, wait } => {
+            let path = format!("admin/nodes/{id}/resync");
+            let answer = admin.post(&path, None).await?;
+            if !wait {
+                return Ok(answer);
+            }
+            let before = answer["resynced_at"].clone();
+            let told = format!("not waited for: {id} is still being compared");
+            until(admin, id, &told, |row| {
+                let done = !row["resynced_at"].is_null() && row["resynced_at"] != before;
+                (done, "being compared".to_owned())
+            })
+            .await
+        }
+    }
+}
+
+/// What is still on a node.
+struct Left {
+    calls: u64,
+    /// Only who reconciles the node knows its rooms.
+    rooms: Option<u64>,
+}
+
+impl Left {
+    fn of(row: &Value) -> Self {
+        Self {
+            calls: row["calls"].as_u64().unwrap_or(0),
+            rooms: row["rooms"].as_u64(),
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.calls == 0 && self.rooms.unwrap_or(0) == 0
+    }
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.rooms {
+            Some(rooms) => write!(f, "{rooms} rooms and {} calls left", self.calls),
+            None => write!(f, "{} calls left", self.calls),
+        }
+    }
+}
+
+/// Asks for a node's row until it is as it should be; says how it is whenever that changes.
+async fn until(
+    admin: &Client,
+    id: NodeId,
+    told: &str,
+    done: impl Fn(&Value) -> (bool, String),
+) -> Result<Value, Failure> {
+    let stop = app::stop_signal();
+    tokio::pin!(stop);
+    let progress = terminal::spinner("");
+    let mut said = String::new();
+    loop {
+        let list = admin.get("admin/nodes", &[]).await?;
+        let rows = list["nodes"].as_array().map(Vec::as_slice);
+        let row = rows
+            .unwrap_or_default()
+            .iter()
+            .find(|row| row["id"] == id.to_string());
+        let Some(row) = row else {
+            return Err(ClientError::Refused {
+                status: reqwest::StatusCode::NOT_FOUND,
+                error: format!("the controller has no node {id} any more"),
+                retry_after: None,
+            }
+            .into());
+        };
+        let (is_done, words) = done(row);
+        let words = match row["link"].as_str() {
+            Some("up") | None => format!("{id}: {words}"),
+            Some(link) => format!("{id}: {words}; it is {link}, so this is what was known last"),
+        };
+        // A spinner shows it where there is a terminal; in a log each change is a line.
+        if said != words {
+            if progress.is_hidden() {
+                super::aside(&words);
+            }
+            progress.set_message(words.clone());
+            said = words;
+        }
+        if is_done {
+            progress.finish_and_clear();
+            return Ok(row.clone());
+        }
+        tokio::select! {
+            () = &mut stop => {
+                progress.finish_and_clear();
+                return Err(Failure::Interrupted(told.to_owned()));
+            }
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// An answer as people read it.
+pub fn render(command: NodeCommand, answer: &Value, clock: &Clock, width: Option<usize>) -> String {
+    match command {
+        NodeCommand::List => match answer["nodes"].as_array().map(Vec::as_slice) {
+            Some([]) | None => "There are no nodes.\n".to_owned(),
+            Some(nodes) => table(nodes, clock).render(width),
+        },
+        NodeCommand::Drain { id, wait: false } => {
+            format!("{id} drains: no new room is made on it. What is there stays until it ends.\n")
+        }
+        NodeCommand::Drain { id, wait: true } => format!("{id} is empty.\n"),
+        NodeCommand::Undrain { id } => format!("{id} takes new rooms again.\n"),
+        NodeCommand::Resync { id, wait: false } => format!("{id} is being compared.\n"),
+        NodeCommand::Resync { id, wait: true } => format!(
+            "{id} was compared at {} {}; differences found so far: {}.\n",
+            clock.show(&answer["resynced_at"]),
+            clock.zone(),
+            plain(&answer["drift"])
+        ),
+    }
+}
+
+fn table(nodes: &[Value], clock: &Clock) -> Table {
+    let compared = clock.head("COMPARED");
+    let mut table = Table::new([
+        ("NODE", Fit::Keep),
+        ("STATE", Fit::Keep),
+        ("CALLS", Fit::Keep),
+        ("ROOMS", Fit::Keep),
+        ("LAG", Fit::Keep),
+        ("DRIFT", Fit::Keep),
+        ("REASON", Fit::Cut),
+        (compared.as_str(), Fit::Spare),
+    ]);
+    for node in nodes {
+        let mut state = plain(&node["link"]);
+        for (is_so, word) in [
+            (node["draining"] == true, ", draining"),
+            (node["owned_elsewhere"] == true, ", another's"),
+            (
+                node["link"] == "up" && node["synced"] == false && node["owned_elsewhere"] == false,
+                ", not compared yet",
+            ),
+        ] {
+            state.push_str(if is_so { word } else { "" });
+        }
+        let calls = match node["max_calls"].as_u64() {
+            Some(0) | None => plain(&node["calls"]),
+            Some(most) => format!("{}/{most}", plain(&node["calls"])),
+        };
+        let lag = match &node["lag_ms"] {
+            Value::Null => plain(&json!(null)),
+            ms => format!("{ms} ms"),
+        };
+        table.row([
+            plain(&node["id"]),
+            state,
+            calls,
+            plain(&node["rooms"]),
+            lag,
+            plain(&node["drift"]),
+            plain(&node["reason"]),
+            clock.show(&node["resynced_at"]),
+        ]);
+    }
+    table
+}
