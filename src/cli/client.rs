@@ -203,6 +203,23 @@ impl Client {
         self.json(answer.await?).await
     }
 
+    /// `GET` of something that is text.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn text(&self, path: &str) -> Result<String, ClientError> {
+        let answer = self.send(Method::GET, path, &[], &[], None, Some(PATIENCE));
+        let answer = answer.await?;
+        let status = answer.status();
+        if status.is_success() {
+            return answer.text().await.map_err(|e| self.failed(e));
+        }
+        match self.json(answer).await {
+            Err(error) => Err(error),
+            Ok(_) => Err(self.not_ours(status)),
+        }
+    }
+
     /// `POST`, with this body.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::app;
 use crate::ids::NodeId;
+use crate::telemetry;
 
 use super::arguments::View;
 use super::client::{Client, ClientError};
@@ -65,7 +66,7 @@ pub async fn show(admin: &Client, command: NodeCommand, view: View) -> Result<()
 /// [`Failure`]; [`Failure::Interrupted`] when a signal ends a wait: what was asked for stands.
 pub async fn run(admin: &Client, command: NodeCommand) -> Result<Value, Failure> {
     match command {
-        NodeCommand::List => Ok(admin.get("admin/nodes", &[]).await?),
+        NodeCommand::List => Ok(list(admin).await?),
         NodeCommand::Undrain { id } => {
             let path = format!("admin/nodes/{id}/undrain");
             Ok(admin.post(&path, None).await?)
@@ -100,6 +101,31 @@ pub async fn run(admin: &Client, command: NodeCommand) -> Result<Value, Failure>
             .await
         }
     }
+}
+
+/// All nodes, and how many rooms are on those that this controller reconciles: `rooms`, which its metrics have.
+async fn list(admin: &Client) -> Result<Value, ClientError> {
+    let mut list = admin.get("admin/nodes", &[]).await?;
+    let metrics = admin.text("metrics").await?;
+    let rows = list["nodes"].as_array_mut().map(Vec::as_mut_slice);
+    for row in rows.unwrap_or_default() {
+        let rooms = match (&row["id"], &row["owned_elsewhere"]) {
+            (Value::String(id), Value::Bool(false)) => rooms(&metrics, id),
+            _ => None,
+        };
+        if let Value::Object(row) = row {
+            row.insert("rooms".to_owned(), rooms.into());
+        }
+    }
+    Ok(list)
+}
+
+/// The gauge of a node's rooms.
+fn rooms(metrics: &str, node: &str) -> Option<u64> {
+    let name = format!("{}{{node=\"{node}\"}} ", telemetry::ROOMS);
+    metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(&name)?.trim().parse().ok())
 }
 
 /// What is still on a node.
@@ -143,7 +169,7 @@ async fn until(
     let progress = terminal::spinner("");
     let mut said = String::new();
     loop {
-        let list = admin.get("admin/nodes", &[]).await?;
+        let list = list(admin).await?;
         let rows = list["nodes"].as_array().map(Vec::as_slice);
         let row = rows
             .unwrap_or_default()
@@ -250,4 +276,57 @@ fn table(nodes: &[Value], clock: &Clock) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rooms_of_a_node_are_read_off_the_metrics() {
+        let metrics = "# TYPE roomkeeper_reconciler_rooms gauge\n\
+            roomkeeper_reconciler_rooms{node=\"acW68\"} 3\n\
+            roomkeeper_reconciler_rooms{node=\"bbbbb\"} 0\n";
+        assert_eq!(rooms(metrics, "acW68"), Some(3));
+        assert_eq!(rooms(metrics, "bbbbb"), Some(0));
+        assert_eq!(rooms(metrics, "ccccc"), None);
+    }
+
+    #[test]
+    fn a_table_says_how_each_node_is() {
+        let answer = json!({"nodes": [
+            {"id": "acW68", "link": "up", "synced": true, "owned_elsewhere": false, "draining": true, "calls": 12,
+             "max_calls": 1000, "rooms": 3, "lag_ms": 23, "drift": 0, "reason": null,
+             "resynced_at": "2026-11-21T14:03:20.123456Z"},
+            {"id": "bbbbb", "link": "down", "synced": false, "owned_elsewhere": false, "calls": 0, "max_calls": 0,
+             "rooms": null, "drift": 2, "reason": "connection refused", "resynced_at": null},
+            {"id": "ccccc", "link": "up", "synced": false, "owned_elsewhere": true, "calls": 1, "max_calls": 0,
+             "rooms": null, "drift": 0, "reason": null, "resynced_at": null},
+        ]});
+        let clock = Clock::new(true);
+        assert_eq!(
+            render(NodeCommand::List, &answer, &clock, None),
+            "NODE   STATE          CALLS    ROOMS  LAG    DRIFT  REASON              COMPARED (UTC)\n\
+             acW68  up, draining   12/1000  3      23 ms  0      -                   2026-11-21 14:03:20\n\
+             bbbbb  down           0        -      -      2      connection refused  -\n\
+             ccccc  up, another's  1        -      -      0      -                   -\n"
+        );
+    }
+
+    #[test]
+    fn a_node_is_empty_when_nothing_is_left_on_it() {
+        for (row, words) in [
+            (json!({"calls": 2, "rooms": 1}), Some("1 rooms and 2 calls left")),
+            (json!({"calls": 0, "rooms": 1}), Some("1 rooms and 0 calls left")),
+            (json!({"calls": 2, "rooms": null}), Some("2 calls left")),
+            (json!({"calls": 0, "rooms": 0}), None),
+            (json!({"calls": 0, "rooms": null}), None),
+        ] {
+            let left = Left::of(&row);
+            assert_eq!(left.is_nothing(), words.is_none(), "{row}");
+            if let Some(words) = words {
+                assert_eq!(left.to_string(), words);
+            }
+        }
+    }
 }

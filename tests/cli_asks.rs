@@ -1,0 +1,322 @@
+//! What the command line asks of a running controller, as those who run it do.
+// All of it is a test, also what the lint cannot know to be one.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/program/mod.rs"]
+mod program;
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use clap::CommandFactory;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use program::controller::{KEY, binary};
+use program::poll::{self, PATIENCE};
+use program::world::{Setup, Store, World};
+use support::process;
+
+/// FreeSWITCH says every 20 s how many calls it has.
+const EMPTY: Duration = Duration::from_secs(45);
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The program, with this world and the app's key in its environment.
+fn asking(world: &World) -> Command {
+    let [http, admin] = world.controller.ports();
+    let mut command = binary();
+    command
+        .env("ROOMKEEPER_API", format!("http://127.0.0.1:{http}"))
+        .env("ROOMKEEPER_APP", &world.app)
+        .env("ROOMKEEPER_KEY", KEY)
+        .env("ROOMKEEPER_ADMIN", format!("http://127.0.0.1:{admin}"))
+        .env("TZ", "Europe/Berlin");
+    command
+}
+
+fn run(world: &World, args: &[&str]) -> Output {
+    let mut command = asking(world);
+    command.args(args);
+    tokio::task::block_in_place(|| command.output().unwrap())
+}
+
+fn shown(world: &World, args: &[&str]) -> String {
+    let out = run(world, args);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    text(&out.stdout)
+}
+
+fn document(world: &World, args: &[&str]) -> Value {
+    serde_json::from_str(&shown(world, args)).unwrap()
+}
+
+/// One that goes on, and what it prints.
+struct Going {
+    child: Child,
+    out: Arc<Mutex<Vec<String>>>,
+    aside: Arc<Mutex<Vec<String>>>,
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collected(from: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            seen.lock().unwrap().push(line);
+        }
+    });
+    lines
+}
+
+impl Going {
+    fn start(world: &World, args: &[&str]) -> Self {
+        let mut command = asking(world);
+        command
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = process::spawn(command);
+        let out = collected(child.stdout.take().unwrap());
+        let aside = collected(child.stderr.take().unwrap());
+        Self { child, out, aside }
+    }
+
+    fn printed(&self) -> Vec<String> {
+        self.out.lock().unwrap().clone()
+    }
+
+    fn said(&self) -> String {
+        self.aside.lock().unwrap().join("\n")
+    }
+
+    async fn says(&self, words: &str) {
+        let what = format!("it says {words:?}");
+        poll::until(&what, PATIENCE, async || {
+            self.said().contains(words).then_some(())
+        })
+        .await;
+    }
+
+    async fn prints(&self, words: &str) -> String {
+        let what = format!("it prints {words:?}");
+        poll::until(&what, PATIENCE, async || {
+            let lines = self.printed();
+            lines.into_iter().find(|line| line.contains(words))
+        })
+        .await
+    }
+
+    async fn ends(&mut self) -> Option<i32> {
+        let status = poll::until("it ends", PATIENCE, async || self.child.try_wait().unwrap());
+        status.await.code()
+    }
+
+    /// Ctrl-C.
+    async fn interrupted(&mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        self.ends().await
+    }
+}
+
+/// A time of the API as a table in UTC has it.
+fn in_utc(time: &Value) -> String {
+    time.as_str().unwrap()[..19].replace('T', " ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_and_calls_are_shown_to_people_and_to_programs() {
+    let world = Setup::on(Store::Memory).start().await;
+    world.controller.until_synced().await;
+    assert_eq!(shown(&world, &["rooms"]), "There are no rooms.\n");
+    assert_eq!(shown(&world, &["sessions"]), "There are no calls.\n");
+    let room = world.room("standup").await;
+    let call = world.call("527121101").await;
+    assert!(shown(&world, &["rooms", &room]).ends_with("\nNobody is in it.\n"));
+    world.join(&call, &room).await;
+
+    // To programs: what the API answers, without its cursor.
+    let api = async |path: &str| world.controller.get(path).await.body;
+    let rooms = api("/conferences").await;
+    let (first, calls) = (&rooms["conferences"][0], api("/sessions").await);
+    assert_eq!(
+        document(&world, &["rooms", "--json"]),
+        json!({ "conferences": [first] })
+    );
+    assert_eq!(
+        document(&world, &["sessions", "--json"]),
+        json!({ "sessions": calls["sessions"] })
+    );
+    let members = api(&format!("/conferences/{room}/members")).await;
+    assert_eq!(
+        document(&world, &["rooms", &room, "--json"]),
+        json!({ "room": api(&format!("/conferences/{room}")).await, "members": members["members"] })
+    );
+    assert_eq!(
+        document(&world, &["sessions", &call, "--json"]),
+        calls["sessions"][0]
+    );
+
+    // To people.
+    let made = in_utc(&first["created_at"]);
+    let locked = match first["locked"].as_bool() {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "-",
+    };
+    assert_eq!(
+        shown(&world, &["rooms", "--utc"]),
+        format!(
+            "{:<47}  NAME     MEMBERS  LOCKED  CREATED (UTC)\n{room}  standup  1        {locked:<6}  {made}\n",
+            "ROOM"
+        )
+    );
+    let here = shown(&world, &["rooms"]);
+    assert!(here.contains("CREATED (Europe/Berlin)"), "{here}");
+    assert!(!here.contains(&made), "{here}");
+    let did = calls["sessions"][0]["did"].as_str().unwrap();
+    let begun = in_utc(&calls["sessions"][0]["created_at"]);
+    let widest = did.len().max(7);
+    assert_eq!(
+        shown(&world, &["sessions", "--utc"]),
+        format!(
+            "{:<42}  STATE    CALLER     {:<widest$}  DIRECTION  {:<47}  CREATED (UTC)\n\
+             {call}  in_room  527121101  {did:<widest$}  inbound    {room}  {begun}\n",
+            "CALL", "DIALLED", "ROOM"
+        )
+    );
+    let one = shown(&world, &["rooms", &room, "--utc"]);
+    assert!(
+        one.starts_with(&format!(
+            "room      {room}\nname      standup\ncreated   {made} UTC\nmembers   1\n"
+        )),
+        "{one}"
+    );
+    assert!(
+        one.ends_with(&format!(
+            "\n\n{:<42}  CALLER     {:<widest$}  MUTED\n{call}  527121101  {did:<widest$}  yes\n",
+            "CALL", "DIALLED"
+        )),
+        "{one}"
+    );
+    let one = shown(&world, &["sessions", &call, "--utc"]);
+    assert!(one.starts_with(&format!("call       {call}\n")), "{one}");
+    assert!(one.contains(&format!("\nroom       {room}\n")), "{one}");
+
+    // Again and again.
+    let mut going = Going::start(&world, &["rooms", "--watch=1"]);
+    poll::until("it is shown twice", PATIENCE, async || {
+        let lines = going.printed();
+        let heads = lines.iter().filter(|line| line.starts_with("ROOM "));
+        (heads.count() >= 2).then_some(())
+    })
+    .await;
+    assert_eq!(going.interrupted().await, Some(0), "{}", going.said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_pages_are_one_table_and_one_document() {
+    let world = Setup::on(Store::Memory).start().await;
+    world.controller.until_synced().await;
+    for number in 0..201 {
+        world.room(&format!("room-{number}")).await;
+    }
+    let all = document(&world, &["rooms", "--json"]);
+    let mut names: Vec<&str> = all["conferences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|room| room["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 201);
+    assert!(all.get("cursor").is_none());
+    let table = shown(&world, &["rooms"]);
+    assert_eq!(table.lines().count(), 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_says_why_and_exits_so() {
+    let mut setup = Setup::on(Store::Memory);
+    setup.more_apps = vec![("other".to_owned(), KEY.to_owned())];
+    let world = setup.start().await;
+    world.controller.until_synced().await;
+    let room = world.room("standup").await;
+    let nobody = format!("http://127.0.0.1:{}", process::free_port());
+    let [_, admin] = world.controller.ports();
+    let not_the_api = format!("http://127.0.0.1:{admin}");
+    let gone = format!("{}-room-00000000-0000-0000-0000-000000000000", world.node);
+    for (args, code, words) in [
+        (&["rooms", "--key", "wrong"][..], 77, "ROOMKEEPER_KEY"),
+        (&["rooms", "--app", "nobody"], 77, "ROOMKEEPER_APP"),
+        (&["tail", "--key", "wrong"], 77, "ROOMKEEPER_KEY"),
+        (&["rooms", "--api", &nobody], 69, "nobody answers at"),
+        (&["tail", "--api", &nobody], 69, "nobody answers at"),
+        (&["nodes", "--admin", &nobody], 69, "its admin_listen?"),
+        (&["rooms", "--api", &not_the_api], 1, "404"),
+        (&["rooms", &gone], 1, "room not found (404 Not Found)"),
+        (&["rooms", &room, "--app", "other"], 1, "(403 Forbidden)"),
+        (&["sessions", "acW68-nothing"], 2, "session id"),
+        (&["rooms", "standup"], 2, "room id"),
+        (&["tail", "--since", "a b"], 2, "no spaces"),
+        (&["rooms", "--watch=0"], 2, "--watch"),
+    ] {
+        let out = run(&world, args);
+        let said = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(words), "{args:?}: {said}");
+        assert!(out.stdout.is_empty(), "{args:?}");
+    }
+    for command in ["rooms", "sessions", "tail"] {
+        let help = shown(&world, &[command, "--help"]);
+        assert!(help.contains("ROOMKEEPER_KEY") && !help.contains(KEY), "{help}");
+        assert!(help.contains("69 nobody answers; 77 the key"), "{help}");
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_have_every_command() {
+    let mut commands = roomkeeper::cli::Arguments::command();
+    commands.build();
+    let names: Vec<&str> = commands
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .map(clap::Command::get_name)
+        .collect();
+    assert!(names.len() >= 12, "{names:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let out = binary().args(["completions", shell]).output().unwrap();
+        assert_eq!(out.status.code(), Some(0));
+        let script = text(&out.stdout);
+        for name in &names {
+            assert!(script.contains(name), "{name} is not in that of {shell}");
+        }
+        assert!(script.contains("undrain") && script.contains("--admin-key"));
+    }
+    let out = binary().args(["completions", "dos"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(2));
+
+    let out = binary().arg("man").output().unwrap();
+    assert!(text(&out.stdout).starts_with(".ie"), "{}", text(&out.stdout));
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("man1");
+    let out = binary().args(["man", "--dir"]).arg(&pages).output();
+    assert_eq!(out.unwrap().status.code(), Some(0));
+    for name in names.iter().filter(|name| **name != "help") {
+        let page = std::fs::read_to_string(pages.join(format!("roomkeeper-{name}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
+    }
+}
