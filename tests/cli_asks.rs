@@ -262,7 +262,6 @@ async fn what_cannot_be_done_says_why_and_exits_so() {
     for (args, code, words) in [
         (&["rooms", "--key", "wrong"][..], 77, "ROOMKEEPER_KEY"),
         (&["rooms", "--app", "nobody"], 77, "ROOMKEEPER_APP"),
-        (&["tail", "--key", "wrong"], 77, "ROOMKEEPER_KEY"),
         (&["rooms", "--api", &nobody], 69, "nobody answers at"),
         (&["tail", "--api", &nobody], 69, "nobody answers at"),
         (&["nodes", "--admin", &nobody], 69, "its admin_listen?"),
@@ -282,7 +281,10 @@ async fn what_cannot_be_done_says_why_and_exits_so() {
     }
     for command in ["rooms", "sessions", "tail"] {
         let help = shown(&world, &[command, "--help"]);
-        assert!(help.contains("ROOMKEEPER_KEY") && !help.contains(KEY), "{help}");
+        assert!(
+            help.contains("ROOMKEEPER_KEY") && !help.contains(KEY),
+            "{help}"
+        );
         assert!(help.contains("69 nobody answers; 77 the key"), "{help}");
     }
 }
@@ -310,7 +312,11 @@ fn completions_and_manual_pages_have_every_command() {
     assert_eq!(out.status.code(), Some(2));
 
     let out = binary().arg("man").output().unwrap();
-    assert!(text(&out.stdout).starts_with(".ie"), "{}", text(&out.stdout));
+    assert!(
+        text(&out.stdout).starts_with(".ie"),
+        "{}",
+        text(&out.stdout)
+    );
     let dir = tempfile::tempdir().unwrap();
     let pages = dir.path().join("man1");
     let out = binary().args(["man", "--dir"]).arg(&pages).output();
@@ -318,5 +324,69 @@ fn completions_and_manual_pages_have_every_command() {
     for name in names.iter().filter(|name| **name != "help") {
         let page = std::fs::read_to_string(pages.join(format!("roomkeeper-{name}.1"))).unwrap();
         assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_drained_and_waited_for() {
+    let world = Setup::on(Store::Memory).start().await;
+    world.controller.until_synced().await;
+    let node = world.node.clone();
+    let room = world.room("standup").await;
+    let call = world.call("527121101").await;
+    let row = |list: &Value| list["nodes"][0].clone();
+    let rooms_counted = async || {
+        poll::until("the rooms are counted", PATIENCE, async || {
+            let list = document(&world, &["nodes", "--json"]);
+            (row(&list)["rooms"] == 1 && row(&list)["calls"] == 1).then(|| row(&list))
+        })
+        .await
+    };
+    let before = rooms_counted().await;
+    assert_eq!(
+        (&before["id"], &before["draining"]),
+        (&json!(node), &json!(false))
+    );
+    let table = shown(&world, &["nodes", "--utc"]);
+    assert!(table.starts_with("NODE   STATE  CALLS "), "{table}");
+    assert!(table.contains(&format!("\n{node}  up     1/")), "{table}");
+
+    let told = shown(&world, &["nodes", "drain", &node]);
+    assert!(told.starts_with(&format!("{node} drains: ")), "{told}");
+    let draining = shown(&world, &["nodes"]);
+    assert!(draining.contains("up, draining"), "{draining}");
+    let body = json!({ "name": "another", "node": node });
+    let refused = world
+        .controller
+        .ask("POST", "/conferences", Some(&body))
+        .await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+
+    // Ctrl-C ends the wait; the node drains on.
+    let mut wait = Going::start(&world, &["nodes", "drain", &node, "--wait"]);
+    wait.says("1 rooms and 1 calls left").await;
+    assert_eq!(wait.interrupted().await, Some(130), "{}", wait.said());
+    assert!(wait.said().contains("still drains"), "{}", wait.said());
+    let mut wait = Going::start(&world, &["nodes", "drain", &node, "--wait"]);
+    wait.says("1 rooms and 1 calls left").await;
+    world.command(&call, "hangup", &json!({})).await;
+    let path = format!("/conferences/{room}");
+    world.controller.ask("DELETE", &path, None).await;
+    let status = poll::until("the node is empty", EMPTY, async || {
+        wait.child.try_wait().unwrap()
+    });
+    assert_eq!(status.await.code(), Some(0), "{}", wait.said());
+    wait.prints(&format!("{node} is empty.")).await;
+
+    let told = shown(&world, &["nodes", "undrain", &node]);
+    assert_eq!(told, format!("{node} takes new rooms again.\n"));
+    world.room("another").await;
+
+    let compared = document(&world, &["nodes", "resync", &node, "--wait", "--json"]);
+    assert_ne!(compared["resynced_at"], before["resynced_at"]);
+    for what in ["drain", "undrain", "resync"] {
+        let out = run(&world, &["nodes", what, "zzzzz"]);
+        assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+        assert!(text(&out.stderr).contains("404"), "{}", text(&out.stderr));
     }
 }

@@ -153,7 +153,11 @@ fn what_is_believed_in_the_end_is_what_freeswitch_said_then() {
 
 #[test]
 fn every_recording_is_told_without_a_gap_and_its_calls_end() {
-    for scenario in ["plain/join_mute_leave", "json/join_mute_leave", "plain/burst"] {
+    for scenario in [
+        "plain/join_mute_leave",
+        "json/join_mute_leave",
+        "plain/burst",
+    ] {
         let file = recording(scenario);
         let out = replay(&[file.to_str().unwrap(), "--json"], b"");
         assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
@@ -226,7 +230,10 @@ fn people_get_a_line_for_each_and_tables_in_the_end() {
     assert_eq!(&joined[38..43], "     ", "{joined}");
     assert!(joined[43..].starts_with("nodeA-"), "{joined}");
     assert!(joined.contains("  {\"caller_id\":"), "{joined}");
-    assert!(!shown.contains('\u{1b}'), "no colours where there is no terminal");
+    assert!(
+        !shown.contains('\u{1b}'),
+        "no colours where there is no terminal"
+    );
     assert!(shown.contains("\nBelieved in the end: 1 room, "), "{shown}");
     assert!(shown.contains("\nROOM "), "{shown}");
     assert!(shown.contains("\nMEMBER "), "{shown}");
@@ -268,7 +275,13 @@ fn whose_calls_they_are_is_asked_for_or_configured() {
         );
         std::fs::write(&path, config).unwrap();
         let out = replay(
-            &[file, "--json", "--verbose", "--config", path.to_str().unwrap()],
+            &[
+                file,
+                "--json",
+                "--verbose",
+                "--config",
+                path.to_str().unwrap(),
+            ],
             b"",
         );
         assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
@@ -279,7 +292,9 @@ fn whose_calls_they_are_is_asked_for_or_configured() {
     assert!(of_owned.iter().all(|told| told["body"]["app_id"] == "beta"));
     let names = |told: &[&Value]| -> Vec<String> {
         told.iter()
-            .filter(|told| told["body"]["data"]["did"] == did || told["body"]["data"]["did"].is_null())
+            .filter(|told| {
+                told["body"]["data"]["did"] == did || told["body"]["data"]["did"].is_null()
+            })
             .map(|told| told["body"]["event"].as_str().unwrap().to_owned())
             .collect()
     };
@@ -296,8 +311,14 @@ fn whose_calls_they_are_is_asked_for_or_configured() {
 fn what_is_no_recording_is_said_with_its_place() {
     let greeting = "Content-Type: auth/request\n\n";
     for (input, words) in [
-        ("hello\n\nworld\n", "standard input: the message at byte 0 is not Event Socket: "),
-        ("hello", "standard input: it ends within the message at byte 0, of which there are 5 bytes"),
+        (
+            "hello\n\nworld\n",
+            "standard input: the message at byte 0 is not Event Socket: ",
+        ),
+        (
+            "hello",
+            "standard input: it ends within the message at byte 0, of which there are 5 bytes",
+        ),
         (
             &format!("{greeting}what is this\n\n"),
             "standard input: the message at byte 28 is not Event Socket: ",
@@ -311,7 +332,10 @@ fn what_is_no_recording_is_said_with_its_place() {
     let out = replay(&["/nonexistent/events.esl"], b"");
     assert_eq!(out.status.code(), Some(66));
     let told = text(&out.stderr);
-    assert!(told.contains("/nonexistent/events.esl: cannot be opened"), "{told}");
+    assert!(
+        told.contains("/nonexistent/events.esl: cannot be opened"),
+        "{told}"
+    );
     let out = replay(&[fixtures().to_str().unwrap()], b"");
     assert_eq!(out.status.code(), Some(66));
     let out = replay(&["-"], b"");
@@ -334,7 +358,10 @@ fn it_goes_on_where_a_controller_would() {
     let out = replay(&["-", "--json"], torn);
     assert_eq!(out.status.code(), Some(0));
     let told = text(&out.stderr);
-    assert!(told.contains("it ends within the message at byte "), "{told}");
+    assert!(
+        told.contains("it ends within the message at byte "),
+        "{told}"
+    );
 
     // An event that cannot be read is skipped, and all others are read.
     let nameless = b"Content-Length: 6\nContent-Type: text/event-plain\n\nA: b\n\n";
@@ -383,4 +410,40 @@ fn whoever_reads_only_the_first_lines_is_not_told_of_an_error() {
     let out = child.wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(0));
     assert_eq!(text(&out.stderr), "");
+}
+
+/// Every line of the README's example is printed, in its order; … stands for what is left out.
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = std::fs::read_to_string(fixtures().join("../README.md")).unwrap();
+    let command = "roomkeeper replay fixtures/plain/join_mute_leave/events.esl\n```\n";
+    let behind = readme.split_once(command).unwrap().1;
+    let example = behind.split("```").nth(1).unwrap();
+    let file = recording("plain/join_mute_leave");
+    let out = text(&replay(&[file.to_str().unwrap()], b"").stdout);
+    let mut printed = out.lines();
+    let mut compared = 0;
+    for shown in example
+        .lines()
+        .skip(1)
+        .filter(|line| !line.is_empty() && *line != "…")
+    {
+        let parts: Vec<&str> = shown.split('…').collect();
+        let is_it = |line: &str| {
+            let mut rest = line;
+            parts.iter().all(|part| match rest.find(part) {
+                Some(at) => {
+                    rest = &rest[at + part.len()..];
+                    true
+                }
+                None => false,
+            })
+        };
+        assert!(
+            printed.any(is_it),
+            "{shown:?} is not printed in its place:\n{out}"
+        );
+        compared += 1;
+    }
+    assert!(compared >= 12, "{compared}");
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use clap::CommandFactory;
 use roomkeeper::api::limits::AppLimiter;
 use roomkeeper::api::{AdminState, ApiSettings, ApiState, Registry, admin_router, router};
 use roomkeeper::config::{self, Config};
@@ -227,6 +228,51 @@ fn every_route_is_documented() {
                 .iter()
                 .any(|(_, path)| path.starts_with(prefix) && path.ends_with(route));
             assert!(is_shown, "{route} of {file} is not in README.md");
+        }
+    }
+}
+
+// ---- the command line -----------------------------------------------------------------------------------------------
+
+#[test]
+fn every_command_and_variable_of_the_command_line_is_documented() {
+    let readme = read("README.md");
+    let section = between(&readme, "## Command line\n", "\n## ");
+    let quoted = quoted(section);
+    let mut command = roomkeeper::cli::Arguments::command();
+    command.build();
+    for command in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+        let name = command.get_name();
+        if name == "help" {
+            continue;
+        }
+        let full = format!("roomkeeper {name}");
+        assert!(
+            quoted
+                .iter()
+                .any(|q| *q == full || q.starts_with(&format!("{full} "))),
+            "{full} is not in README.md"
+        );
+        for below in command.get_subcommands().filter(|c| c.get_name() != "help") {
+            let below = below.get_name();
+            assert!(quoted.contains(below), "{full} {below} is not in README.md");
+        }
+        for argument in command.get_arguments() {
+            let Some(variable) = argument.get_env().and_then(|v| v.to_str()) else {
+                continue;
+            };
+            assert!(readme.contains(variable), "{variable} is not in README.md");
+        }
+    }
+    // And what is there can be typed.
+    for typed in quoted.iter().filter_map(|q| q.strip_prefix("roomkeeper ")) {
+        let words = typed
+            .split_whitespace()
+            .filter(|word| !word.starts_with(['[', '-']));
+        let mut at = Some(&command);
+        for word in words.take_while(|word| word.chars().all(|c| c.is_ascii_lowercase())) {
+            at = at.and_then(|command| command.find_subcommand(word));
+            assert!(at.is_some(), "roomkeeper {typed} cannot be typed");
         }
     }
 }

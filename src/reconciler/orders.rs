@@ -55,6 +55,7 @@ pub fn text(order: &Order, settings: &OrderSettings) -> Result<String, Unfit> {
         | Order::Play { .. }
         | Order::RecordStart { .. }
         | Order::RecordStop { .. }
+        | Order::Lock { .. }
         | Order::Break { .. }
         | Order::Answer { .. }
         | Order::Hangup { .. } => command(order, settings).map(|api| api.to_string()),

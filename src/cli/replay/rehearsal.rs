@@ -416,7 +416,7 @@ impl Rehearsal {
                     "room_id": room.id().to_string(),
                     "app_id": room.registration().map(|of| of.app.to_string()),
                     "conference_id": room.conference().map(|of| of.id.to_string()),
-                    "locked": room.locked(),
+                    "locked": room.lock().locked(),
                     "members": members,
                 })
             })
