@@ -119,7 +119,10 @@ const ONLY: &[(&str, &[&str])] = &[
 /// Which modules a module never names.
 const NEVER: &[(&str, &[&str])] = &[
     ("api/", &["esl", "sim", "lab", "app", "cli"]),
-    ("reconciler/", &["api", "sim", "lab", "app", "cli", "config"]),
+    (
+        "reconciler/",
+        &["api", "sim", "lab", "app", "cli", "config"],
+    ),
     // It asks a controller over HTTP, or rehearses with the rules; it is none.
     ("cli/", &["api", "node", "sim", "lab"]),
     (
@@ -594,7 +597,11 @@ fn every_rule_bites() {
             "use crate::node::NodeHandle;",
             "names node",
         ),
-        ("cli/rooms.rs", "use crate::api::ApiState;", "never name api"),
+        (
+            "cli/rooms.rs",
+            "use crate::api::ApiState;",
+            "never name api",
+        ),
         ("api/auth.rs", "use crate::esl::Event;", "never name esl"),
         (
             "api/gateway/rooms.rs",

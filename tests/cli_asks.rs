@@ -364,11 +364,11 @@ async fn a_node_is_drained_and_waited_for() {
 
     // Ctrl-C ends the wait; the node drains on.
     let mut wait = Going::start(&world, &["nodes", "drain", &node, "--wait"]);
-    wait.says("1 rooms and 1 calls left").await;
+    wait.says("rooms left: 1, calls left: 1").await;
     assert_eq!(wait.interrupted().await, Some(130), "{}", wait.said());
     assert!(wait.said().contains("still drains"), "{}", wait.said());
     let mut wait = Going::start(&world, &["nodes", "drain", &node, "--wait"]);
-    wait.says("1 rooms and 1 calls left").await;
+    wait.says("rooms left: 1, calls left: 1").await;
     world.command(&call, "hangup", &json!({})).await;
     let path = format!("/conferences/{room}");
     world.controller.ask("DELETE", &path, None).await;

@@ -13,9 +13,10 @@ pub fn event(body: &Value, colours: bool) -> String {
         "" => text("room_id"),
         session => session,
     };
-    let data = match &body["data"] {
-        Value::Null => String::new(),
-        data => data.to_string(),
+    let data = if body["data"].is_null() {
+        String::new()
+    } else {
+        body["data"].to_string()
     };
     said(
         &clock(text("timestamp")),

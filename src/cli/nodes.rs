@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::app;
 use crate::ids::NodeId;
@@ -151,8 +151,8 @@ impl Left {
 impl std::fmt::Display for Left {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.rooms {
-            Some(rooms) => write!(f, "{rooms} rooms and {} calls left", self.calls),
-            None => write!(f, "{} calls left", self.calls),
+            Some(rooms) => write!(f, "rooms left: {rooms}, calls left: {}", self.calls),
+            None => write!(f, "calls left: {}", self.calls),
         }
     }
 }
@@ -260,9 +260,9 @@ fn table(nodes: &[Value], clock: &Clock) -> Table {
             Some(0) | None => plain(&node["calls"]),
             Some(most) => format!("{}/{most}", plain(&node["calls"])),
         };
-        let lag = match &node["lag_ms"] {
-            Value::Null => plain(&json!(null)),
-            ms => format!("{ms} ms"),
+        let lag = match node["lag_ms"].as_u64() {
+            Some(ms) => format!("{ms} ms"),
+            None => plain(&node["lag_ms"]),
         };
         table.row([
             plain(&node["id"]),
@@ -280,6 +280,8 @@ fn table(nodes: &[Value], clock: &Clock) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -316,9 +318,15 @@ mod tests {
     #[test]
     fn a_node_is_empty_when_nothing_is_left_on_it() {
         for (row, words) in [
-            (json!({"calls": 2, "rooms": 1}), Some("1 rooms and 2 calls left")),
-            (json!({"calls": 0, "rooms": 1}), Some("1 rooms and 0 calls left")),
-            (json!({"calls": 2, "rooms": null}), Some("2 calls left")),
+            (
+                json!({"calls": 2, "rooms": 1}),
+                Some("rooms left: 1, calls left: 2"),
+            ),
+            (
+                json!({"calls": 0, "rooms": 1}),
+                Some("rooms left: 1, calls left: 0"),
+            ),
+            (json!({"calls": 2, "rooms": null}), Some("calls left: 2")),
             (json!({"calls": 0, "rooms": 0}), None),
             (json!({"calls": 0, "rooms": null}), None),
         ] {

@@ -15,7 +15,7 @@ use crate::app;
 use crate::ids::RoomId;
 
 use super::client::{Client, ClientError};
-use super::{Failure, aside, line, print};
+use super::{Failure, aside, chain, line, print};
 
 /// The longest event that is read. Bodies of webhooks are some KiB: names and URLs are bounded.
 const LONGEST: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 20) - 1);
@@ -199,7 +199,10 @@ impl Tail<'_> {
                 Ok(Ok(Some(bytes))) => bytes,
                 Ok(Ok(None)) => return Ok("the controller has ended the stream".to_owned()),
                 Ok(Err(error)) => {
-                    return Ok(format!("the connection is lost: {}", error.without_url()));
+                    return Ok(format!(
+                        "the connection is lost: {}",
+                        chain(&error.without_url())
+                    ));
                 }
                 Err(_) => return Ok(format!("nothing has come for {SILENCE:.0?}")),
             };
