@@ -98,7 +98,8 @@ impl Tail<'_> {
             let wait = match self.open().await {
                 Ok(stream) => {
                     let why = self.read(stream).await?;
-                    if self.is_over {
+                    if self.is_over || self.is_room_gone().await {
+                        self.is_over = true;
                         aside("the room is over");
                         return Ok(());
                     }
@@ -112,6 +113,16 @@ impl Tail<'_> {
             };
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Whether it ended because its room did, which is not shown when other events are asked for.
+    async fn is_room_gone(&self) -> bool {
+        let Some(room) = self.wanted.room else {
+            return false;
+        };
+        let path = format!("api/v1/conferences/{room}");
+        let asked = self.api.get(&path, &[]).await;
+        asked.is_err_and(|error| error.status() == Some(StatusCode::NOT_FOUND))
     }
 
     async fn open(&self) -> Result<Response, ClientError> {
@@ -207,13 +218,9 @@ impl Tail<'_> {
                 Err(_) => return Ok(format!("nothing has come for {SILENCE:.0?}")),
             };
             let mut text = String::new();
-            let mut last = None;
             while let Some(next) = decoder.next(&mut bytes) {
                 match next {
-                    Ok(SseEvent::Message(message)) => {
-                        text.push_str(&self.shown(&message));
-                        last = message.last_event_id.or(last);
-                    }
+                    Ok(SseEvent::Message(message)) => text.push_str(&self.shown(&message)),
                     Ok(SseEvent::Retry(ms)) => self.retry = Duration::from_millis(ms.into()),
                     Err(_) => aside(&format!(
                         "an event of more than {LONGEST} bytes is left out here"
@@ -223,8 +230,8 @@ impl Tail<'_> {
             if !text.is_empty() {
                 print(&text)?;
             }
-            // Not before it is printed: what goes on goes on behind it.
-            if let Some(last) = last {
+            // Not before it is printed: what goes on goes on behind it. An id can come alone, for what is not asked for.
+            if let Some(last) = decoder.last_event_id() {
                 self.last = Some(last.to_string());
             }
         }
