@@ -172,6 +172,7 @@ impl Actor {
                     }
                     if tells {
                         self.parts.told.notify_one();
+                        self.parts.voice.something_is_stored();
                     }
                     let refused = self.done(items, applied, &touched, now, may_doubt).await;
                     self.forget_all_over(&read);
@@ -441,6 +442,7 @@ impl Actor {
                 .increment(applied.out.foreign);
         }
         self.measure_lag(&items);
+        self.parts.voice.say(applied.out.live.drain(..), now);
         if let Some(why) = applied.out.resync {
             self.want_resync(why);
         }
