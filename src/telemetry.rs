@@ -68,7 +68,7 @@ metrics! {
     COMMITS: Counter = "roomkeeper_store_commits_total", "Commits, by node and outcome (applied, conflict, lease_lost, error).";
     COMMIT_CONFLICTS: Counter = "roomkeeper_store_conflicts_total", "Commits that another writer was faster than, by node.";
     COMMIT_SECONDS: Histogram = "roomkeeper_store_commit_seconds", "Time a commit took, by node.";
-    STORE_ERRORS: Counter = "roomkeeper_store_errors_total", "Calls that the store did not answer, by the caller (webhook, reconciler, api).";
+    STORE_ERRORS: Counter = "roomkeeper_store_errors_total", "Calls that the store did not answer, by the caller (webhook, reconciler, api, live, events).";
     RESYNCS: Counter = "roomkeeper_reconciler_resyncs_total", "Snapshots merged, by node.";
     RESYNCS_FAILED: Counter = "roomkeeper_reconciler_resyncs_failed_total", "Snapshots that failed and changed nothing, by node.";
     DRIFT: Counter = "roomkeeper_drift_total", "Differences that a snapshot revealed, by node.";
@@ -89,6 +89,10 @@ metrics! {
     TASK_PANICS: Counter = "roomkeeper_task_panics_total", "Tasks that panicked and were begun anew, by task and what it works for (of).";
     HTTP_REQUESTS: Counter = "roomkeeper_http_requests_total", "Requests answered, by route, method and status.";
     HTTP_CONNECTIONS: Gauge = "roomkeeper_http_connections", "Connections of clients that are open, by listener (api, admin).";
+    EVENT_STREAMS: Gauge = "roomkeeper_events_streams", "Event streams that are open.";
+    EVENTS_SENT: Counter = "roomkeeper_events_sent_total", "Events written to event streams, by kind (stored, live).";
+    EVENT_GAPS: Counter = "roomkeeper_events_gaps_total", "Gaps that event streams were told of: what they had not seen was not kept any more, or the store is not the one that it was.";
+    LIVE_DROPPED: Counter = "roomkeeper_events_live_dropped_total", "Live events that were dropped, by where (queue: the store did not take them in time; say: it refused them; stream: a reader was too slow).";
     HTTP_REQUEST_SECONDS: Histogram = "roomkeeper_http_request_seconds", "Time a request took, by route.";
 }
 
