@@ -27,8 +27,8 @@ use uuid::Uuid;
 
 use crate::api::limits::AppLimiter;
 use crate::api::{
-    AdminState, ApiSettings, ApiState, CursorKey, KeyDigest, PlayRules, Registry, admin_router,
-    router,
+    AdminState, ApiSettings, ApiState, CursorKey, Hub, KeyDigest, PlayRules, Registry,
+    admin_router, router,
 };
 use crate::config::Config;
 use crate::esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
@@ -270,6 +270,13 @@ pub async fn start(
     };
     let admin_routes = admin_router(admin_state, &api_settings);
     let limiter = AppLimiter::new(Arc::clone(&store), &api_settings.limits);
+    // With the listeners, which wait for what is in flight: a stream is, for as long as nobody ends it.
+    let events = Hub::start(
+        Arc::clone(&store),
+        config.nodes.iter().map(|node| node.id).collect(),
+        api_settings.streams,
+        &stages.listeners,
+    );
     let routes = router(ApiState {
         limiter: Arc::new(limiter),
         pressure,
@@ -277,6 +284,7 @@ pub async fn start(
         controller,
         apps,
         settings: api_settings,
+        events,
         new_id: Arc::new(Uuid::new_v4),
     });
     for (listener, routes, name) in [(http, routes, "api"), (admin, admin_routes, "admin")] {

@@ -1,4 +1,4 @@
-//! The HTTP listeners: how many may hold a connection, and for how long they may say nothing.
+//! The HTTP listeners: how many may hold a connection, and for how long they may say nothing, or take nothing.
 //!
 //! Owns accepting, and the end: nobody new, those in flight finish. Leaves out what is answered, and the time that a body
 //! may take (`api::body`).
@@ -15,7 +15,8 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +29,9 @@ const REST: Duration = Duration::from_millis(100);
 /// answered, not hung up on.
 const FIRST_WORD: Duration = Duration::from_millis(250);
 
+/// The same when we stop: what is answered then is little, and who does not take it must not hold up the end.
+const LAST_WRITE: Duration = Duration::from_secs(1);
+
 /// What clients may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -35,15 +39,19 @@ pub struct Limits {
     pub connections: usize,
     /// How long a connection may take to say what it asks for, also between two requests.
     pub head: Duration,
+    /// How long a connection may take nothing of what it is sent.
+    pub write: Duration,
 }
 
 impl Default for Limits {
     /// So many connections that every request in flight can have one and as many again can wait with theirs open; and
-    /// the head's time of the common proxies, so that they give an idle connection up before it is closed under them.
+    /// the head's time of the common proxies, so that they give an idle connection up before it is closed under them. Who
+    /// takes nothing for half a minute hangs, or has gone without a word.
     fn default() -> Self {
         Self {
             connections: 4_096,
             head: Duration::from_secs(75),
+            write: Duration::from_secs(30),
         }
     }
 }
@@ -68,9 +76,13 @@ pub async fn serve(
     let begin = |stream: TcpStream, place: OwnedSemaphorePermit| {
         let service = TowerToHyperService::new(routes.clone());
         let heard = CancellationToken::new();
+        let (stuck, mut is_stuck) = watch::channel(false);
         let stream = Listened {
             stream,
             heard: heard.clone(),
+            patience: limits.write,
+            gives_up: None,
+            stuck,
         };
         let connection = server
             .serve_connection(TokioIo::new(stream), service)
@@ -88,7 +100,10 @@ pub async fn serve(
                 ended = connection.as_mut() => ended,
                 () = told_to_end => {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    tokio::select! {
+                        ended = connection => ended,
+                        () = takes_nothing(&mut is_stuck) => Err(late().into()),
+                    }
                 }
             };
             if let Err(error) = ended {
@@ -134,11 +149,62 @@ pub async fn serve(
     connections.wait().await;
 }
 
-/// A connection, and whether anything has been said on it.
+/// Ends when the other side has taken nothing for [`LAST_WRITE`], though there is something for it.
+async fn takes_nothing(is_stuck: &mut watch::Receiver<bool>) {
+    loop {
+        if is_stuck.wait_for(|stuck| *stuck).await.is_err() {
+            // The connection has ended, and that is heard of otherwise.
+            return std::future::pending().await;
+        }
+        let moves = is_stuck.wait_for(|stuck| !*stuck);
+        if tokio::time::timeout(LAST_WRITE, moves).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn late() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the client does not take what it is sent",
+    )
+}
+
+/// A connection, whether anything has been said on it, and whether it takes what it is sent.
 #[derive(Debug)]
 struct Listened {
     stream: TcpStream,
     heard: CancellationToken,
+    /// How long it may take nothing.
+    patience: Duration,
+    /// While it takes nothing: until when.
+    gives_up: Option<Pin<Box<Sleep>>>,
+    /// The same for others.
+    stuck: watch::Sender<bool>,
+}
+
+impl Listened {
+    /// What came of a write, unless it has been waited for too long.
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            if self.gives_up.take().is_some() {
+                self.stuck.send_replace(false);
+            }
+            return written;
+        }
+        let gives_up = match &mut self.gives_up {
+            Some(gives_up) => gives_up,
+            none @ None => {
+                self.stuck.send_replace(true);
+                none.insert(Box::pin(tokio::time::sleep(self.patience)))
+            }
+        };
+        gives_up.as_mut().poll(cx).map(|()| Err(late()))
+    }
 }
 
 impl AsyncRead for Listened {
@@ -163,7 +229,9 @@ impl AsyncWrite for Listened {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.written(cx, written)
     }
 
     fn poll_write_vectored(
@@ -171,7 +239,9 @@ impl AsyncWrite for Listened {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -240,6 +310,13 @@ mod tests {
                     "slow"
                 }),
             );
+            let routes = routes.route(
+                "/endless",
+                get(async || {
+                    let more = std::iter::repeat_with(|| Ok::<_, io::Error>(vec![b'x'; 64 * 1024]));
+                    axum::body::Body::from_stream(futures_util::stream::iter(more))
+                }),
+            );
             let stop = CancellationToken::new();
             let task = tokio::spawn(serve(listener, routes, limits, "test", stop.clone()));
             Self {
@@ -306,6 +383,7 @@ mod tests {
         let served = Served::with(Limits {
             connections: 10,
             head: Duration::from_millis(200),
+            ..Limits::default()
         })
         .await;
         let (mut silent, mut half) = (served.connect().await, served.connect().await);
@@ -330,6 +408,7 @@ mod tests {
         let served = Served::with(Limits {
             connections: 2,
             head: Duration::from_secs(600),
+            ..Limits::default()
         })
         .await;
         let (mut one, two) = (served.connect().await, served.connect().await);
@@ -365,5 +444,44 @@ mod tests {
         served.go.notify_one();
         until(&mut slow, "slow").await;
         within(served.task).await.unwrap();
+    }
+
+    /// Reads what is left after the other side has given up: a reset, or an end without the last chunk.
+    async fn is_cut_off(mut stream: TcpStream) {
+        let mut rest = Vec::new();
+        if within(stream.read_to_end(&mut rest)).await.is_ok() {
+            assert!(!rest.ends_with(b"0\r\n\r\n"), "it is not a good end");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_hung_up_on() {
+        let served = Served::with(Limits {
+            write: Duration::from_millis(300),
+            connections: 1,
+            ..Limits::default()
+        })
+        .await;
+        let mut stuck = served.connect().await;
+        ask(&mut stuck, "/endless").await;
+        // It has the only place, and loses it.
+        let mut next = served.connect().await;
+        ask(&mut next, "/").await;
+        until(&mut next, "quick").await;
+        is_cut_off(stuck).await;
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_does_not_hold_up_the_end() {
+        let served = Served::with(Limits::default()).await;
+        let mut stuck = served.connect().await;
+        ask(&mut stuck, "/endless").await;
+        until(&mut stuck, "200 OK").await;
+        let begun = tokio::time::Instant::now();
+        served.stop.cancel();
+        within(served.task).await.unwrap();
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        is_cut_off(stuck).await;
     }
 }

@@ -109,7 +109,7 @@ metrics! {
     COMMITS: Counter = "roomkeeper_store_commits_total", ["node", "outcome"], "Commits (`applied`, `conflict`, `lease_lost`, `error`).";
     COMMIT_CONFLICTS: Counter = "roomkeeper_store_conflicts_total", ["node"], "Commits that another writer was faster than.";
     COMMIT_SECONDS: Histogram = "roomkeeper_store_commit_seconds", ["node"], "Time a commit took.";
-    STORE_ERRORS: Counter = "roomkeeper_store_errors_total", ["caller"], "Calls that the store did not answer (`api`, `reconciler`, `lease`, `webhook`).";
+    STORE_ERRORS: Counter = "roomkeeper_store_errors_total", ["caller"], "Calls that the store did not answer (`api`, `reconciler`, `lease`, `webhook`, `board`, `live`, `events`).";
     STORE_CONNECTIONS: Counter = "roomkeeper_store_connections_total", [], "Connections to the store that were made; each after the first is a reconnect. None in memory.";
     STORE_LOST_ROOMS: Counter = "roomkeeper_store_lost_rooms_total", ["node"], "Rooms that were known and that the store did not have any more after another server took over or it came back.";
     STORE_CORRUPT: Counter = "roomkeeper_store_corrupt_records_total", ["node"], "Stored records that were not readable and were left alone.";
@@ -130,6 +130,10 @@ metrics! {
     HTTP_REQUESTS: Counter = "roomkeeper_http_requests_total", ["route", "method", "status"], "Requests answered, by route as it is written in the documentation.";
     HTTP_REQUEST_SECONDS: Histogram = "roomkeeper_http_request_seconds", ["route"], "Time a request took.";
     HTTP_CONNECTIONS: Gauge = "roomkeeper_http_connections", ["listener"], "Connections of clients that are open (`api`, `admin`).";
+    EVENT_STREAMS: Gauge = "roomkeeper_events_streams", [], "Event streams that are open.";
+    EVENTS_SENT: Counter = "roomkeeper_events_sent_total", ["kind"], "Events written to event streams (`stored`, `live`).";
+    EVENT_GAPS: Counter = "roomkeeper_events_gaps_total", [], "Gaps that event streams were told of: what they had not seen was not kept any more, or the store is not the one that it was.";
+    LIVE_DROPPED: Counter = "roomkeeper_events_live_dropped_total", ["where"], "Live events that were dropped (`queue`: the store did not take them in time; `say`: it refused them; `stream`: a reader was too slow).";
     TASK_PANICS: Counter = "roomkeeper_task_panics_total", ["task", "of"], "Tasks that panicked and were begun anew, and what they work for (a node, or `all`).";
     BUILD_INFO: Gauge = "roomkeeper_build_info", ["version", "traces"], "Always 1: which version runs, and whether it was built with traces.";
     PROCESS_CPU_SECONDS: Counter = "process_cpu_seconds_total", [], "CPU time of the process.";
@@ -177,7 +181,15 @@ const FROM_ZERO: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Who [`STORE_ERRORS`] is counted for.
-const STORE_CALLERS: [&str; 4] = ["api", "reconciler", "lease", "webhook"];
+const STORE_CALLERS: [&str; 7] = [
+    "api",
+    "reconciler",
+    "lease",
+    "webhook",
+    "board",
+    "live",
+    "events",
+];
 
 /// [`METRICS`] as a table for the documentation.
 pub fn metric_table_markdown() -> String {
@@ -385,9 +397,16 @@ pub fn begin_at_zero<'a>(nodes: impl IntoIterator<Item = &'a str>) {
     for caller in STORE_CALLERS {
         metrics::counter!(STORE_ERRORS, "caller" => caller).increment(0);
     }
-    for name in [WEBHOOK_LOST, WEBHOOK_DEAD_DROPPED] {
+    for name in [WEBHOOK_LOST, WEBHOOK_DEAD_DROPPED, EVENT_GAPS] {
         metrics::counter!(name).increment(0);
     }
+    for kind in ["stored", "live"] {
+        metrics::counter!(EVENTS_SENT, "kind" => kind).increment(0);
+    }
+    for place in ["queue", "say", "stream"] {
+        metrics::counter!(LIVE_DROPPED, "where" => place).increment(0);
+    }
+    metrics::gauge!(EVENT_STREAMS).set(0.0);
 }
 
 /// Looks at the process: its memory, time and files. For whoever is about to show the metrics.

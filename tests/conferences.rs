@@ -868,7 +868,7 @@ impl World {
                 self.channel(0, session, ChannelChange::HungUp { cause })?;
                 self.channel(0, session, ChannelChange::Destroyed { cause: None })
             }
-            Order::Describe { .. } | Order::Play { .. } => Ok(()),
+            Order::Describe { .. } | Order::Lock { .. } | Order::Play { .. } => Ok(()),
         }
     }
 

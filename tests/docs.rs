@@ -11,11 +11,12 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use clap::CommandFactory;
 use roomkeeper::api::limits::AppLimiter;
-use roomkeeper::api::{AdminState, ApiSettings, ApiState, Registry, admin_router, router};
+use roomkeeper::api::{AdminState, ApiSettings, ApiState, Hub, Registry, admin_router, router};
 use roomkeeper::config::{self, Config};
 use roomkeeper::ids::NodeId;
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, NodeReport};
 use roomkeeper::store::memory::MemoryStore;
+use roomkeeper::supervise::Stage;
 use roomkeeper::telemetry::{self, METRICS};
 use roomkeeper::webhook::payload;
 use roomkeeper::webhook::pressure::Pressure;
@@ -118,7 +119,9 @@ fn routers() -> (Router, Router) {
     };
     let admin = admin_router(admin, &settings);
     let limiter = Arc::new(AppLimiter::new(store.clone(), &settings.limits));
+    let events = Hub::start(store.clone(), Vec::new(), settings.streams, &Stage::new());
     let api = router(ApiState {
+        events,
         store,
         limiter,
         pressure: Arc::new(Pressure::new(1_000)),

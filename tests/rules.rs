@@ -8,6 +8,8 @@ mod actions;
 mod connect;
 #[path = "rules/late.rs"]
 mod late;
+#[path = "rules/live.rs"]
+mod live;
 #[path = "rules/lock.rs"]
 mod lock;
 #[path = "rules/orphans.rs"]
@@ -26,7 +28,7 @@ use roomkeeper::ids::{
     AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId, SessionId,
 };
 use roomkeeper::node::CommandError;
-use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Order, Rules};
+use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, LiveNotice, Order, Rules};
 use roomkeeper::reconciler::intent::{Accepted, Intent, Refusal};
 use roomkeeper::reconciler::meta;
 use roomkeeper::reconciler::news::{
@@ -58,6 +60,7 @@ struct World {
     sequence: u64,
     orders: Vec<Order>,
     told: Vec<String>,
+    live: Vec<LiveNotice>,
     wants_resync: bool,
 }
 
@@ -123,6 +126,7 @@ impl World {
             sequence: 10,
             orders: Vec::new(),
             told: Vec::new(),
+            live: Vec::new(),
             wants_resync: false,
         };
         world.with(|belief, cx| belief.core_changed(Some(core()), cx));
@@ -153,6 +157,7 @@ impl World {
         let result = act(&mut self.belief, &mut cx);
         let out = cx.out;
         self.orders.extend(out.orders);
+        self.live.extend(out.live);
         self.told
             .extend(out.notices.into_iter().map(|n| match n.about {
                 About::Room(_, told) => {

@@ -9,6 +9,8 @@
 mod board;
 #[path = "store_contract/deliveries.rs"]
 mod deliveries;
+#[path = "store_contract/live.rs"]
+mod live;
 mod support;
 
 use std::collections::BTreeSet;
@@ -19,6 +21,7 @@ use std::time::Duration;
 use board::*;
 use deliveries::*;
 use futures_util::{StreamExt, stream};
+use live::*;
 use roomkeeper::ids::{
     AppId, ChannelId, EndpointId, MemberId, NodeId, RecordingId, RoomId, RoomName, SessionId,
 };
@@ -1976,6 +1979,10 @@ contract! {
     the_outbox_is_in_order_of_commit,
     fan_out_happens_once,
     a_long_outbox_is_handed_over_without_loss,
+    an_outbox_is_read_after_any_position,
+    the_webhooks_cursor_is_not_that_of_others,
+    what_was_handed_over_is_kept_for_a_while,
+    what_is_said_is_heard_by_all_who_listen,
     a_queue_is_in_order_and_has_one_claim,
     queues_do_not_wait_for_each_other,
     an_unfinished_claim_comes_again_and_the_old_one_is_void,

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use roomkeeper::ids::{AppId, MemberId};
 use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, QueueLimits, Share};
+use roomkeeper::store::live::{Live, LiveEvent};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
     CommitOutcome, LeaseOutcome, Life, ListOf, Listing, NameOutcome, OpenError, Store, StoreError,
@@ -577,4 +579,95 @@ async fn commit_rate() {
         let rate = f64::from(u32::try_from(COMMITS).unwrap()) / start.elapsed().as_secs_f64();
         println!("{writers} writers: {rate:.0} commits a second");
     }
+}
+
+fn word(n: u32) -> LiveEvent {
+    LiveEvent {
+        app: "acme".parse().unwrap(),
+        room: room_id(1),
+        event: "member.talking".to_owned(),
+        body: format!("{{\"n\":{n}}}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_in_one_database_is_not_heard_in_another() {
+    let server = RedisServer::start().await;
+    let in_database = |n: u32| store_at(&format!("{}{n}", server.url()), LONG);
+    let (zero, one) = (in_database(0), in_database(1));
+    let mut heard = zero.hear(&[node()]).await.unwrap();
+    one.say(node(), &[word(1)]).await.unwrap();
+    zero.say(node(), &[word(2)]).await.unwrap();
+    assert_eq!(heard.next().await, Some((node(), vec![word(2)])));
+}
+
+#[tokio::test]
+async fn listening_goes_on_while_the_server_answers_and_ends_when_it_does_not() {
+    let mut server = RedisServer::start().await;
+    let store = store(&server, TIMEOUT);
+    let mut heard = store.hear(&[node()]).await.unwrap();
+    // What does not have our form is a reason to look, and no more.
+    let channel = keys::said(node(), 0);
+    server.tell(&["PUBLISH", &channel, "nonsense"]).await;
+    assert_eq!(heard.next().await, Some((node(), Vec::new())));
+    // It is asked from time to time whether it is there.
+    let speaker = store_at(&server.url(), LONG);
+    let was_asked = async {
+        loop {
+            let clients: String = server.ask(&["CLIENT", "LIST"]).await.unwrap();
+            if clients.contains("cmd=ping") {
+                return speaker.say(node(), &[word(1)]).await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (said, ()) = tokio::join!(heard.next(), was_asked);
+    assert_eq!(said, Some((node(), vec![word(1)])));
+    server.pause().await;
+    let end = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
+    assert_eq!(end.expect("it ends"), None);
+    assert!(store.hear(&[node()]).await.is_err());
+    server.resume().await;
+    // And at once when it is gone.
+    let mut heard = loop {
+        if let Ok(heard) = store.hear(&[node()]).await {
+            break heard;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    server.kill();
+    let end = tokio::time::timeout(Duration::from_secs(4), heard.next()).await;
+    assert_eq!(end.expect("it ends"), None);
+    assert_unavailable(store.say(node(), &[]).await);
+}
+
+#[tokio::test]
+async fn who_may_not_use_the_channels_can_commit_all_the_same() {
+    let server = RedisServer::start().await;
+    server
+        .tell(&[
+            "ACL",
+            "SETUSER",
+            "mute",
+            "on",
+            ">p",
+            "~rk1:*",
+            "+@all",
+            "resetchannels",
+        ])
+        .await;
+    let url = server.url().replace("redis://", "redis://mute:p@");
+    let store = store_at(&url, LONG);
+    assert!(store.say(node(), &[]).await.is_err());
+    assert!(store.hear(&[node()]).await.is_err());
+    let commit = change(room(1), Version::ABSENT);
+    assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
+    let slice = store.read_outbox_after(node(), Some(0), 10).await.unwrap();
+    assert_eq!(slice.messages.len(), 1);
+    // The channels alone are what it needs.
+    server.tell(&["ACL", "SETUSER", "mute", "&rk1:*"]).await;
+    let store = store_at(&url, LONG);
+    let mut heard = store.hear(&[node()]).await.unwrap();
+    store.say(node(), &[word(1)]).await.unwrap();
+    assert_eq!(heard.next().await, Some((node(), vec![word(1)])));
 }

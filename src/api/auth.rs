@@ -96,6 +96,14 @@ impl From<&AppConfig> for App {
     }
 }
 
+impl App {
+    /// Whether this is one of its keys.
+    pub(crate) fn has(&self, key: &KeyDigest) -> bool {
+        let same = |held: &KeyDigest| bool::from(held.same(key));
+        self.keys.iter().flatten().any(same)
+    }
+}
+
 /// All tenants.
 #[derive(Clone, Debug, Default)]
 pub struct Apps(HashMap<AppId, App>);
@@ -220,6 +228,11 @@ pub(super) async fn own_webhooks(
     state.limiter.admit(&known.app, known.rate_limit).await?;
     request.extensions_mut().insert(Owner(known.app));
     Ok(next.run(request).await)
+}
+
+/// The key that a request gives, as far as it is kept.
+pub(super) fn given_key(headers: &HeaderMap) -> KeyDigest {
+    KeyDigest::of(only(headers, API_KEY).unwrap_or_default())
 }
 
 /// The header's value, if it is there exactly once: of two, nobody could say which was checked.

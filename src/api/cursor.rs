@@ -18,8 +18,11 @@ use super::error::ApiError;
 
 const TAG: usize = 16;
 
-/// The longest cursor that is looked at; ours are below 150.
+/// The longest cursor of a list that is looked at; ours are below 150.
 const LONGEST: usize = 512;
+
+/// The longest id of an event that is looked at: 40 bytes a node at most, and many nodes.
+const LONGEST_EVENT: usize = 16 * 1024;
 
 /// What cursors are signed with.
 #[derive(Clone)]
@@ -50,11 +53,11 @@ impl CursorKey {
     pub(crate) fn open(&self, app: &AppId, list: List, cursor: &str) -> Result<String, ApiError> {
         let name = list.parameter();
         self.opened(app, list, cursor)
-            .ok_or_else(|| ApiError::field(name, format!("not a {name} of this list")))
+            .ok_or_else(|| ApiError::field(name, list.stranger()))
     }
 
     fn opened(&self, app: &AppId, list: List, cursor: &str) -> Option<String> {
-        if cursor.len() > LONGEST {
+        if cursor.len() > list.longest() {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
@@ -93,6 +96,8 @@ pub(crate) enum List {
     Conferences,
     Calls(Option<RoomId>),
     Recordings(Option<RoomId>),
+    /// Not a list: the events of an app, or of a room.
+    Events(Option<RoomId>),
 }
 
 impl List {
@@ -101,6 +106,36 @@ impl List {
         match self {
             Self::Rooms | Self::Sessions | Self::Deliveries | Self::Members(_) => "cursor",
             Self::Conferences | Self::Calls(_) | Self::Recordings(_) => "page_token",
+            Self::Events(_) => "Last-Event-ID",
+        }
+    }
+
+    const fn longest(self) -> usize {
+        match self {
+            Self::Events(_) => LONGEST_EVENT,
+            Self::Rooms
+            | Self::Sessions
+            | Self::Deliveries
+            | Self::Members(_)
+            | Self::Conferences
+            | Self::Calls(_)
+            | Self::Recordings(_) => LONGEST,
+        }
+    }
+
+    /// What who gives a cursor is told that is none of this list.
+    fn stranger(self) -> String {
+        match self {
+            Self::Events(_) => {
+                "not an id of this stream; without it, the stream begins now".to_owned()
+            }
+            Self::Rooms
+            | Self::Sessions
+            | Self::Deliveries
+            | Self::Members(_)
+            | Self::Conferences
+            | Self::Calls(_)
+            | Self::Recordings(_) => format!("not a {} of this list", self.parameter()),
         }
     }
 }
@@ -118,6 +153,8 @@ impl fmt::Display for List {
             Self::Calls(Some(room)) => write!(f, "calls/{room}"),
             Self::Recordings(None) => f.write_str("recordings"),
             Self::Recordings(Some(room)) => write!(f, "recordings/{room}"),
+            Self::Events(None) => f.write_str("events"),
+            Self::Events(Some(room)) => write!(f, "events/{room}"),
         }
     }
 }

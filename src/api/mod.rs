@@ -33,6 +33,7 @@ mod auth;
 mod body;
 mod cursor;
 mod error;
+mod events;
 mod gateway;
 pub mod limits;
 mod lists;
@@ -49,6 +50,7 @@ mod webhooks;
 pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
+pub use events::{Hub, StreamSettings};
 pub use play_rules::PlayRules;
 pub use registry::{Registry, Tenants};
 
@@ -100,6 +102,8 @@ pub struct ApiSettings {
     pub play: PlayRules,
     /// Which receivers an app can be given.
     pub webhooks: Policy,
+    /// How event streams behave.
+    pub streams: StreamSettings,
 }
 
 impl Default for ApiSettings {
@@ -116,6 +120,7 @@ impl Default for ApiSettings {
             command_wait: Duration::from_secs(2),
             play: PlayRules::default(),
             webhooks: Policy::default(),
+            streams: StreamSettings::default(),
         }
     }
 }
@@ -146,6 +151,8 @@ pub struct ApiState {
     pub limiter: Arc<AppLimiter>,
     /// Whether there is room for what their changes lead to.
     pub pressure: Arc<Pressure>,
+    /// What event streams are fed by.
+    pub events: Arc<Hub>,
     /// Makes the ids of rooms and commands.
     pub new_id: IdSource,
 }

@@ -22,7 +22,7 @@ use utoipa::openapi::{
 use utoipa::{OpenApi as _, PartialSchema, ToSchema};
 
 use super::gateway::{Failure, Paths};
-use super::{voipbin, webhooks};
+use super::{events, voipbin, webhooks};
 
 /// What any operation can be answered.
 const FAILURES: [(&str, &str); 8] = [
@@ -65,6 +65,7 @@ pub fn document() -> Result<String, serde_json::Error> {
 
 fn api() -> OpenApi {
     let mut api = Paths::openapi();
+    api.merge(events::Paths::openapi());
     api.merge(webhooks::Paths::openapi());
     api.merge(voipbin::Paths::openapi());
     let mut info = Info::new("Roomkeeper", env!("CARGO_PKG_VERSION"));

@@ -15,6 +15,7 @@ mod depths;
 mod dispatch;
 mod feed;
 pub mod intent;
+mod live;
 pub mod meta;
 pub mod news;
 mod orders;
@@ -44,6 +45,7 @@ use belief::Rules;
 use board::{Clerk, Seen};
 use depths::OfNode;
 use dispatch::Dispatch;
+use live::Voice;
 
 pub use crate::node::Link;
 pub use depths::Depths;
@@ -195,6 +197,7 @@ impl Reconciler {
                 standing,
                 board: Seen::new(),
                 told: Arc::clone(told),
+                voice: Voice::default(),
                 tasks: actors.tasks().clone(),
                 stop: actors.stop().clone(),
             };
@@ -276,6 +279,16 @@ fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
         let state = (clerk, stop.clone());
         keep("board", &label, &stop, state, |(clerk, stop)| {
             Box::pin(clerk.run(stop))
+        })
+        .await;
+    });
+
+    let (voice, store) = (parts.voice.clone(), Arc::clone(&parts.store));
+    let (node, stop, label) = (parts.node.id(), no_more_orders.clone(), of.clone());
+    stage.spawn(async move {
+        let state = (voice, store, stop.clone());
+        keep("live", &label, &stop, state, |(voice, store, stop)| {
+            Box::pin(voice.speak(node, store, stop))
         })
         .await;
     });

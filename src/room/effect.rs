@@ -286,6 +286,27 @@ pub enum RoomFact {
     Play(PlayFact),
 }
 
+/// What is true for the moment: shown to an app that looks, and never stored. It changes with every word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LiveFact {
+    /// A member began to talk, or stopped. One that leaves is not said to stop.
+    Talking {
+        /// The call.
+        session: SessionId,
+        /// The stay.
+        member: MemberId,
+        /// It talks now.
+        talking: bool,
+    },
+    /// The floor changed hands.
+    Floor {
+        /// The call that has it now.
+        holder: Option<SessionId>,
+        /// Its stay, where there is one.
+        member: Option<MemberId>,
+    },
+}
+
 /// What follows from an input.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RoomEffect {
@@ -293,6 +314,8 @@ pub enum RoomEffect {
     Command(RoomCommand),
     /// Tell the app.
     Notify(RoomNotice),
+    /// Tell the app, if it looks just now.
+    Live(LiveFact),
     /// The call is in this room now.
     SessionEntered {
         /// The call.

@@ -17,7 +17,8 @@ mod transition;
 
 pub use details::{Details, Kind, Update};
 pub use effect::{
-    JoinFailure, LeftReason, PlayCommand, PlayFact, RoomCommand, RoomEffect, RoomFact, RoomNotice,
+    JoinFailure, LeftReason, LiveFact, PlayCommand, PlayFact, RoomCommand, RoomEffect, RoomFact,
+    RoomNotice,
 };
 pub use input::{EventStamp, RoomInput, Who};
 pub use lock::{Lock, LockAsked};

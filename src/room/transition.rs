@@ -9,7 +9,9 @@ use std::time::Duration;
 use crate::ids::{CommandUid, RecordingId, SessionId};
 use crate::time::Timestamp;
 
-use super::effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomFact, RoomNotice};
+use super::effect::{
+    JoinFailure, LeftReason, LiveFact, RoomCommand, RoomEffect, RoomFact, RoomNotice,
+};
 use super::input::{EventStamp, RoomInput, Who};
 use super::lock::{Lock, LockAsked, Told, Turned};
 use super::playback::{PlayEffect, PlayInput, Playback};
@@ -230,7 +232,7 @@ impl Step<'_> {
             RoomInput::Floor { at, holder } => {
                 if self.is_current(at) && at.sequence > self.room.floor_at {
                     // The floor is not stored: it changes with every word and a snapshot tells it again.
-                    self.room.floor = holder.map(|h| h.channel());
+                    self.give_floor(holder);
                     self.room.floor_at = at.sequence;
                 }
             }
@@ -300,6 +302,31 @@ impl Step<'_> {
         {
             self.updated();
             self.notify(RoomFact::Locked { locked }, command_uid, synthesized);
+        }
+    }
+
+    /// The floor is this call's from now on, or nobody's.
+    fn give_floor(&mut self, holder: Option<SessionId>) {
+        let channel = holder.map(|call| call.channel());
+        if self.room.floor != channel {
+            self.room.floor = channel;
+            let member = holder.and_then(|call| self.room.members.get(&call));
+            let member = member.map(|member| member.id);
+            self.effects
+                .push(RoomEffect::Live(LiveFact::Floor { holder, member }));
+        }
+    }
+
+    /// Says whether a member talks, if that is news.
+    fn tell_talk(&mut self, session: SessionId, talked: bool) {
+        let member = self.room.members.get(&session);
+        if let Some(member) = member.filter(|member| member.flags.talking != talked) {
+            let fact = LiveFact::Talking {
+                session,
+                member: member.id,
+                talking: member.flags.talking,
+            };
+            self.effects.push(RoomEffect::Live(fact));
         }
     }
 
@@ -533,7 +560,7 @@ impl Step<'_> {
         if before.last().map(|c| c.id) == latest {
             return;
         }
-        self.room.floor = None;
+        self.give_floor(None);
         self.room.floor_at = 0;
         // What played went with the last one, and so did its recording.
         self.play(|playback| playback.conference_over(false));
@@ -776,6 +803,7 @@ impl Step<'_> {
             synthesized,
         });
         self.notify(fact, command_uid, synthesized);
+        self.tell_talk(session, false);
         if ending {
             self.command(RoomCommand::Park { session });
         }
@@ -839,6 +867,7 @@ impl Step<'_> {
             // Who talks right now is not stored: it changes with every word and a snapshot tells it again.
             m.flags = after;
             m.flags_at = at.sequence;
+            self.tell_talk(session, before.talking);
             return;
         }
         let command_uid = self
@@ -858,6 +887,7 @@ impl Step<'_> {
             };
             self.notify(fact, command_uid, at.synthesized);
         }
+        self.tell_talk(session, before.talking);
     }
 
     fn gone(&mut self, at: EventStamp, session: SessionId, reason: LeftReason) {

@@ -125,6 +125,12 @@ pub fn outbox(node: NodeId) -> String {
     of_node(node, "outbox")
 }
 
+/// Channel: what is said of a node to whoever listens ([`say`](super::live::Live::say)). Channels know no databases, so
+/// `db` tells apart what is said in one from what is said in another of the same server.
+pub fn said(node: NodeId, db: i64) -> String {
+    of_node(node, &format!("said:{db}"))
+}
+
 /// Number: how many of the outbox's messages have been handed to the delivery queues. Written by the fan-out; stays.
 pub fn cursor(node: NodeId) -> String {
     of_node(node, "cursor")
@@ -272,6 +278,7 @@ mod tests {
             views_over(node),
             outbox(node),
             cursor(node),
+            said(node, 0),
             queue(node, "q"),
             ready(node),
             claims(node),

@@ -25,6 +25,7 @@ pub mod board;
 pub mod deliveries;
 pub mod endpoints;
 pub mod gate;
+pub mod live;
 pub mod record;
 pub mod view;
 
@@ -47,6 +48,7 @@ use self::apps::{AppsWrite, StoredApps};
 use self::board::Boards;
 use self::deliveries::{Deliveries, QueueLimits};
 use self::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
+use self::live::Live;
 use self::memory::MemoryStore;
 use self::redis::{RedisOptions, RedisStore};
 
@@ -556,7 +558,7 @@ pub fn open(
 /// for longer than the configured timeout of the store; [`Store::read_node`] and [`Store::list_views`] may ask more than
 /// once.
 #[async_trait]
-pub trait Store: Deliveries + Boards + Send + Sync + fmt::Debug + 'static {
+pub trait Store: Deliveries + Boards + Live + Send + Sync + fmt::Debug + 'static {
     /// Counts connections. When it has grown, there may be another server behind the store, or one that was restarted, and
     /// what was written last may be gone: whoever believes something reads it again.
     fn connections(&self) -> u64 {

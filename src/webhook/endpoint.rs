@@ -40,6 +40,26 @@ pub enum EventFilter {
 pub struct UnknownEvent(pub String);
 
 impl EventFilter {
+    /// The filter that this text is, where these are the names of all events there are.
+    ///
+    /// # Errors
+    /// When none of them is meant.
+    pub fn among<'a>(
+        text: &str,
+        mut names: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, UnknownEvent> {
+        let filter = match text.strip_suffix(".*") {
+            _ if text == "*" => Self::All,
+            Some(prefix) => Self::Below(prefix.to_owned()),
+            None => Self::Exact(text.to_owned()),
+        };
+        if names.any(|event| filter.matches(event)) {
+            Ok(filter)
+        } else {
+            Err(UnknownEvent(text.to_owned()))
+        }
+    }
+
     /// Whether an event with this name is meant.
     pub fn matches(&self, event: &str) -> bool {
         match self {
@@ -55,16 +75,7 @@ impl EventFilter {
 impl FromStr for EventFilter {
     type Err = UnknownEvent;
     fn from_str(text: &str) -> Result<Self, UnknownEvent> {
-        let filter = match text.strip_suffix(".*") {
-            _ if text == "*" => Self::All,
-            Some(prefix) => Self::Below(prefix.to_owned()),
-            None => Self::Exact(text.to_owned()),
-        };
-        if EVENTS.iter().any(|event| filter.matches(event)) {
-            Ok(filter)
-        } else {
-            Err(UnknownEvent(text.to_owned()))
-        }
+        Self::among(text, EVENTS.iter().copied())
     }
 }
 

@@ -15,9 +15,10 @@ use crate::ids::{
     AppId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId, SessionId,
 };
 use crate::play_url::PlayUrl;
-use crate::room::{PlayFact, RoomFact, RoomNotice, Unplayed, Update};
+use crate::room::{LiveFact, PlayFact, RoomFact, RoomNotice, Unplayed, Update};
 use crate::session::{SessionFact, SessionNotice};
 use crate::store::endpoints::DisabledWhy;
+use crate::store::live::LiveEvent;
 use crate::store::{Message, Scope};
 use crate::time::Timestamp;
 
@@ -46,6 +47,9 @@ pub const EVENTS: &[&str] = &[
     "webhook.disabled",
     "webhook.test",
 ];
+
+/// What is shown to those who look just now and sent to no receiver: the names of [`live_event`].
+pub const LIVE_EVENTS: &[&str] = &["member.talking", "member.floor"];
 
 /// The body. Fields are sent in this order.
 #[derive(Serialize)]
@@ -230,19 +234,73 @@ pub fn receiver_message(
     )
 }
 
-fn message(id: Uuid, scope: Scope, body: Body<'_>) -> Message {
-    let text = match serde_json::to_string(&body) {
+/// The body of what is not stored. It is like [`Body`], but not counted.
+#[derive(Serialize)]
+struct LiveBody<'a> {
+    event: &'static str,
+    timestamp: String,
+    app_id: &'a AppId,
+    room_id: RoomId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_uuid: Option<SessionId>,
+    data: LiveData,
+}
+
+#[derive(Serialize)]
+struct LiveData {
+    /// Whom it is about, once more: for the floor, that it is nobody's is what is told.
+    session_uuid: Option<SessionId>,
+    conferencecall_id: Option<MemberId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    talking: Option<bool>,
+}
+
+/// What tells of something that is true for the moment; `at` is when it came to be.
+pub fn live_event(app: &AppId, room: RoomId, fact: &LiveFact, at: Timestamp) -> LiveEvent {
+    let (event, session, member, talking) = match *fact {
+        LiveFact::Talking {
+            session,
+            member,
+            talking,
+        } => ("member.talking", Some(session), Some(member), Some(talking)),
+        LiveFact::Floor { holder, member } => ("member.floor", holder, member, None),
+    };
+    let body = LiveBody {
+        event,
+        timestamp: at.rfc3339_micros(),
+        app_id: app,
+        room_id: room,
+        session_uuid: session,
+        data: LiveData {
+            session_uuid: session,
+            conferencecall_id: member,
+            talking,
+        },
+    };
+    LiveEvent {
+        app: app.clone(),
+        room,
+        event: event.to_owned(),
+        body: text(&body),
+    }
+}
+
+fn text(body: &impl Serialize) -> String {
+    match serde_json::to_string(body) {
         Ok(text) => text,
         // Strings, numbers and flags under fixed names.
         Err(e) => unreachable!("a webhook body is always JSON: {e}"),
-    };
+    }
+}
+
+fn message(id: Uuid, scope: Scope, body: Body<'_>) -> Message {
     Message {
         id: format!("msg_{}", id.simple()),
         app: body.app_id.clone(),
         scope,
         sequence: body.sequence,
         event: body.event.to_owned(),
-        body: text,
+        body: text(&body),
     }
 }
 

@@ -13,6 +13,7 @@ mod create;
 #[macro_use]
 mod store_behind;
 
+mod events;
 mod faulty;
 mod limits;
 mod lists;

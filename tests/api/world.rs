@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use roomkeeper::api::limits::{AppLimiter, LimitSettings};
-use roomkeeper::api::{ApiSettings, ApiState, CursorKey, Registry};
+use roomkeeper::api::{ApiSettings, ApiState, CursorKey, Hub, Registry};
 use roomkeeper::config::{ApiKeyDigest, AppConfig, customer_of};
 use roomkeeper::ids::{
     AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RecordingId, RoomId, SessionId,
@@ -30,6 +30,7 @@ use roomkeeper::store::view::{encode_call, encode_recording};
 use roomkeeper::store::{
     Commit, CommitOutcome, EntityId, EntityWrite, Life, Listing, Store, Version, ViewId, ViewWrite,
 };
+use roomkeeper::supervise::Stage;
 use roomkeeper::time::Timestamp;
 use roomkeeper::webhook::pressure::Pressure;
 use serde_json::Value;
@@ -225,6 +226,8 @@ pub struct World {
     pub controller: Arc<Double>,
     pub apps: Arc<Registry>,
     pub pressure: Arc<Pressure>,
+    /// Ends the event streams.
+    pub stage: Stage,
     pub router: Router,
 }
 
@@ -322,6 +325,12 @@ impl World {
         Self::of(&apps, seen, store, settings)
     }
 
+    /// With these nodes.
+    pub fn on_nodes(nodes: &[&str], store: Arc<MemoryStore>, settings: ApiSettings) -> Self {
+        let apps = [configured(DEMO), configured(OTHER)];
+        Self::made(&apps, nodes, store.clone(), store, settings)
+    }
+
     /// With these apps in the configuration.
     pub fn of(
         apps: &[AppConfig],
@@ -329,9 +338,19 @@ impl World {
         store: Arc<MemoryStore>,
         settings: ApiSettings,
     ) -> Self {
+        Self::made(apps, &NODES, seen, store, settings)
+    }
+
+    fn made(
+        apps: &[AppConfig],
+        nodes: &[&str],
+        seen: Arc<dyn Store>,
+        store: Arc<MemoryStore>,
+        settings: ApiSettings,
+    ) -> Self {
         let controller = Arc::new(Double {
             store: store.clone(),
-            nodes: Mutex::new(NODES.iter().map(|id| node(id)).collect()),
+            nodes: Mutex::new(nodes.iter().map(|id| node(id)).collect()),
             intents: Mutex::default(),
             script: Mutex::default(),
             during: Mutex::default(),
@@ -343,10 +362,14 @@ impl World {
         let apps = Arc::new(Registry::new(
             seen.clone(),
             apps,
-            NODES.iter().map(|node| node.parse().unwrap()).collect(),
+            nodes.iter().map(|node| node.parse().unwrap()).collect(),
         ));
         let pressure = Arc::new(Pressure::new(100));
+        let stage = Stage::new();
+        let nodes = nodes.iter().map(|id| node_id(id)).collect();
+        let events = Hub::start(seen.clone(), nodes, settings.streams, &stage);
         let router = roomkeeper::api::router(ApiState {
+            events,
             limiter: Arc::new(limiter),
             pressure: pressure.clone(),
             store: seen,
@@ -363,6 +386,7 @@ impl World {
             controller,
             apps,
             pressure,
+            stage,
             router,
         }
     }

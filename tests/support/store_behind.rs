@@ -18,6 +18,7 @@ macro_rules! store_behind {
                 Recovered, Share,
             };
             use $root::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
+            use $root::store::live::{Heard, Live, LiveEvent, OutboxSlice};
             use $root::store::{
                 Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, ListEntry,
                 ListOf, NameOutcome, NodeRecords, Record, Store, StoreError, ViewEntry, ViewId,
@@ -56,6 +57,11 @@ macro_rules! store_behind {
                 ask_resync(node: NodeId) -> ();
                 put_notice(lease: Lease, notice: Notice, text: &str) -> bool;
                 read_report(node: NodeId) -> Option<String>;
+            }
+            store_behind! { @pass Live for $gated:
+                read_outbox_after(node: NodeId, position: Option<u64>, limit: usize) -> OutboxSlice;
+                say(node: NodeId, live: &[LiveEvent]) -> ();
+                hear(nodes: &[NodeId]) -> Heard;
             }
             store_behind! { @pass Deliveries for $gated:
                 read_outbox(node: NodeId, limit: usize) -> OutboxBatch;

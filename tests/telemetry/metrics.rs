@@ -49,6 +49,9 @@ const AT_ZERO: &[(&str, &str)] = &[
         names::WEBHOOK_DEAD_DROPPED,
         "tests/store_contract, too many dead",
     ),
+    (names::EVENTS_SENT, "tests/walk, events"),
+    (names::EVENT_GAPS, "tests/api, events"),
+    (names::LIVE_DROPPED, "tests/api, events"),
     (names::TASK_PANICS, "tests/reconciler, panics"),
 ];
 
@@ -63,6 +66,7 @@ const MAY_BE_ZERO: &[&str] = &[
     names::WEBHOOK_PENDING,
     names::WEBHOOK_FULL_RATIO,
     names::WEBHOOK_IN_FLIGHT,
+    names::EVENT_STREAMS,
     // Zero is no bound.
     names::PROCESS_VIRTUAL_MAX_BYTES,
     // It counts whole seconds of a program that lived for a few.

@@ -53,7 +53,7 @@ pub(crate) struct Paths;
     as = RoomId,
     pattern = "^[A-Za-z0-9]{5}-room-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 )]
-pub(super) struct RoomIdText(String);
+pub(crate) struct RoomIdText(String);
 
 /// A call: its node, and the UUID of its channel in lower case.
 #[derive(ToSchema)]

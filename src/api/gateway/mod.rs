@@ -16,10 +16,10 @@ mod sessions;
 use axum::Router;
 use axum::routing::{get, post};
 
-use super::Shared;
+use super::{Shared, events};
 
 pub(crate) use create::release;
-pub(crate) use docs::{Failure, Paths, SessionIdText, limit};
+pub(crate) use docs::{Failure, Paths, RoomIdText, SessionIdText, limit};
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
@@ -48,6 +48,7 @@ pub(crate) fn routes() -> Router<Shared> {
             post(moderation::kick),
         )
         .route("/nodes", get(nodes::list))
+        .route("/events", get(events::events))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{uuid}", get(sessions::get))
         .nest(

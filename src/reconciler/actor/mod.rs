@@ -47,6 +47,7 @@ use super::board::Seen;
 use super::dispatch::Dispatch;
 use super::feed::FromNode;
 use super::intent::{Accepted, Intent, IntentError, Refusal};
+use super::live::Voice;
 use super::news::{Dump, ListedChannel, ListedConference, Snapshot};
 use super::resync::{Found, ResyncError};
 
@@ -204,6 +205,7 @@ pub(super) struct Parts {
     /// The node's board, as this replica knows it.
     pub(super) board: Seen,
     pub(super) told: Arc<Notify>,
+    pub(super) voice: Voice,
     pub(super) tasks: TaskTracker,
     /// Ends what it has begun.
     pub(super) stop: CancellationToken,

@@ -178,6 +178,7 @@ impl Actor {
                     }
                     if tells {
                         self.parts.told.notify_one();
+                        self.parts.voice.something_is_stored();
                     }
                     let refused = self.done(items, applied, &touched, now, may_doubt).await;
                     self.forget_all_over(&read);
@@ -445,6 +446,7 @@ impl Actor {
         self.meters.foreign.increment(applied.out.foreign);
         self.settle(&items, &applied);
         self.measure_lag(&items);
+        self.parts.voice.say(applied.out.live.drain(..), now);
         if let Some(why) = applied.out.resync {
             self.want_resync(why);
         }

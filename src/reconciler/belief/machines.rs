@@ -7,7 +7,7 @@ use crate::room::{
 use crate::session::{self, Place, SessionEffect, SessionInput, SessionState};
 use crate::store::EntityId;
 
-use super::{About, Belief, Cx, Notice, Order};
+use super::{About, Belief, Cx, LiveNotice, Notice, Order};
 
 impl Belief {
     /// What another replica has written together with this: the room that it has sent the call into, or the calls that it
@@ -157,6 +157,15 @@ impl Belief {
                     cx.out.notices.push(Notice {
                         app: registration.app.clone(),
                         about: About::Room(id, notice),
+                    });
+                }
+            }
+            RoomEffect::Live(fact) => {
+                if let Some(registration) = registration {
+                    cx.out.live.push(LiveNotice {
+                        app: registration.app.clone(),
+                        room: id,
+                        fact,
                     });
                 }
             }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::action::Step;
 use crate::ids::{AppId, ChannelId, CoreId, NodeId, RecordingId, RoomId, SessionId};
-use crate::room::{Kind, PlayCommand, Registration, RoomNotice, RoomState, RoomStatus};
+use crate::room::{Kind, LiveFact, PlayCommand, Registration, RoomNotice, RoomState, RoomStatus};
 use crate::session::{SessionNotice, SessionState, StepId};
 use crate::store::EntityId;
 use crate::time::Timestamp;
@@ -226,6 +226,17 @@ pub enum About {
     Session(SessionId, SessionNotice),
 }
 
+/// Something an app is shown if it looks just now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LiveNotice {
+    /// Whose.
+    pub app: AppId,
+    /// Where.
+    pub room: RoomId,
+    /// What.
+    pub fact: LiveFact,
+}
+
 /// What follows from inputs, in order. What changed is found in the belief ([`Belief::take_touched`]).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Outcome {
@@ -233,6 +244,8 @@ pub struct Outcome {
     pub orders: Vec<Order>,
     /// To be told to apps, in the commit.
     pub notices: Vec<Notice>,
+    /// To be shown to apps, after the commit, and in none.
+    pub live: Vec<LiveNotice>,
     /// Why a snapshot is wanted, if one is.
     pub resync: Option<&'static str>,
     /// Differences that a snapshot revealed: which of the notices tell them.

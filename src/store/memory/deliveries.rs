@@ -13,14 +13,18 @@ use crate::store::deliveries::{
     Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished, LOOKED_AT,
     NewDelivery, OutboxBatch, OutboxCursor, QueueLimits, Recovered, Share,
 };
+use crate::store::keys::OUTBOX_KEPT;
+use crate::store::live::OutboxSlice;
 use crate::store::{Message, Scope, StoreError};
 use crate::telemetry::{WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
 
 /// What a node has on its way to the receivers.
 #[derive(Default)]
 pub(super) struct Queues {
-    /// What is not yet handed over: nothing reads what is.
+    /// What is not yet handed over.
     outbox: VecDeque<Message>,
+    /// The last of what is, for those who read the outbox themselves.
+    handed: VecDeque<Message>,
     /// How many messages were ever handed over: the cursor.
     handed_over: u64,
     /// How many messages the outbox had no room for.
@@ -133,6 +137,29 @@ impl Queues {
         }
     }
 
+    /// What lies in the outbox after a position, or after the newest.
+    pub(super) fn after(&self, position: Option<u64>, limit: usize) -> OutboxSlice {
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let newest = self.handed_over + count(self.outbox.len());
+        let oldest = self.handed_over - count(self.handed.len()) + 1;
+        let position = position.unwrap_or(newest);
+        let mut at_or_after = (oldest..)
+            .zip(self.handed.iter().chain(&self.outbox))
+            // One that lies before all that is kept has nothing to pass over; one behind it, everything.
+            .skip(usize::try_from(position.saturating_sub(oldest)).unwrap_or(usize::MAX))
+            .peekable();
+        let before = at_or_after.next_if(|(at, _)| *at <= position);
+        OutboxSlice {
+            oldest,
+            newest,
+            before: before.map(|(_, message)| message.id.clone()),
+            messages: at_or_after
+                .take(limit)
+                .map(|(at, message)| (at, message.clone()))
+                .collect(),
+        }
+    }
+
     /// `at` is the time of the log in milliseconds.
     fn queue(
         &mut self,
@@ -204,9 +231,15 @@ impl Queues {
         }
         let (begin, target) = (from.position()?, to.position()?);
         // A cursor that was read from this outbox lies within it.
-        while self.handed_over < target && self.outbox.pop_front().is_some() {
+        while self.handed_over < target
+            && let Some(message) = self.outbox.pop_front()
+        {
             self.handed_over += 1;
+            self.handed.push_back(message);
         }
+        let kept = usize::try_from(OUTBOX_KEPT).unwrap_or(usize::MAX);
+        let over = self.handed.len().saturating_sub(kept);
+        self.handed.drain(..over);
         for (n, delivery) in deliveries.iter().enumerate() {
             self.queue(delivery, &format!("{begin:011}{n:05}"), now, at, limits);
         }

@@ -1,6 +1,7 @@
 //! The store for one process: everything in memory, gone with it.
 //!
-//! Owns the plain-Rust reading of the contract of [`Store`] (and, in `deliveries`, of what is on its way), which the contract suite holds against the one on Redis.
+//! Owns the plain-Rust reading of the contract of [`Store`] (in `deliveries` of what is on its way, in `live` of what can be
+//! listened to), which the contract suite holds against the one on Redis.
 //! Leaves out durability and other replicas. Driven by the lab, by tests, and by a controller told `memory:`.
 //!
 //! One mutex over all of it, never held across an await: a commit changes a handful of maps, and contention is not
@@ -9,6 +10,7 @@
 
 mod board;
 mod deliveries;
+mod live;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -16,10 +18,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use self::board::Written;
 use self::deliveries::Queues;
+use self::live::Said;
 use super::apps::{AppsWrite, StoredApps};
 use super::deliveries::QueueLimits;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
@@ -41,6 +45,8 @@ pub struct MemoryStore {
     began: Timestamp,
     limits: QueueLimits,
     inner: Mutex<Inner>,
+    /// What is said, of any node.
+    said: broadcast::Sender<Said>,
 }
 
 impl MemoryStore {
@@ -57,6 +63,7 @@ impl MemoryStore {
             began: Timestamp::now(),
             limits: QueueLimits::default(),
             inner: Mutex::default(),
+            said: live::channel(),
         }
     }
 

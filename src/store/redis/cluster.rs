@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use redis::{Arg, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
+use redis::{Arg, Client, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
 use tokio::time::Instant;
 
 use super::address::Address;
@@ -239,6 +239,13 @@ impl Cluster {
                 tokio::time::sleep_until(next).await;
             }
         }
+    }
+
+    /// A node to listen at: what is said at one is heard at all of them.
+    pub(super) async fn place(&self) -> Result<Client, Fault> {
+        let deadline = Instant::now() + self.options.timeout;
+        let node = self.owner(0, deadline).await?;
+        node.link.place().await
     }
 
     /// The node at this address.

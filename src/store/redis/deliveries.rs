@@ -52,7 +52,7 @@ fn decode(key: &str, text: &str) -> Result<Message, StoreError> {
     })
 }
 
-fn outbox_message(key: &str, fields: Fields) -> Result<Message, StoreError> {
+pub(super) fn outbox_message(key: &str, fields: Fields) -> Result<Message, StoreError> {
     let missing = |field: &str| StoreError::Corrupt {
         key: key.to_owned(),
         why: format!("a message without {field}"),

@@ -326,6 +326,18 @@ impl Link {
         }
     }
 
+    /// The server, for a connection of its own: who listens on one can ask nothing on it.
+    pub(super) async fn place(&self) -> Result<Client, Fault> {
+        match &self.source {
+            Source::Server(client) => Ok(client.clone()),
+            Source::Master(sentinels) => {
+                let master = sentinels.master().await.map_err(Fault::Connect)?;
+                let server = sentinels.server(&master).map_err(Fault::Connect)?;
+                Client::open(server).map_err(Fault::Connect)
+            }
+        }
+    }
+
     async fn connect(&self) -> Result<Made, RedisError> {
         let sentinels = match &self.source {
             Source::Server(client) => {

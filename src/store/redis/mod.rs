@@ -1,8 +1,8 @@
 //! The store on Redis: what several controllers share, and what outlives them.
 //!
 //! Owns the scripts. Leaves out the keys ([`keys`]), the connection (`link`; `sentinel` knows the master, `cluster` whose a
-//! slot is, `address` what a URL says), the way to the receivers (`deliveries`) and what the records mean. Driven by
-//! everything that holds a [`Store`].
+//! slot is, `address` what a URL says), the way to the receivers (`deliveries`), what can be listened to (`live`) and what
+//! the records mean. Driven by everything that holds a [`Store`].
 //!
 //! # Structure
 //!
@@ -13,7 +13,8 @@
 //!   live, deadlines, list:…     which entities there are, by id, by deadline, by app
 //!   view:<id>, views:…          what can be read of a stay or a recording; by app and by room, while they live and after
 //!   views-over                  when those that are over leave the lists; their bodies expire by themselves
-//!   outbox ←─ cursor            the stream every commit appends to, and how far it has been handed over
+//!   outbox ←─ cursor            the stream every commit appends to, and how far it has been handed over; event streams
+//!        │                      read it from positions of their own
 //!        │ fan_out (cursor moves and queues grow in one step, or neither)
 //!        ▼
 //!   queue:<endpoint>:<scope>    one list of ids for each receiver and room or call: order within, none between
@@ -50,6 +51,7 @@ mod board;
 mod cluster;
 mod deliveries;
 mod link;
+mod live;
 mod sentinel;
 
 use std::fmt;
@@ -58,7 +60,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, FromRedisValue, Pipeline, Value};
+use redis::{Client, Cmd, FromRedisValue, Pipeline, Value};
 use uuid::Uuid;
 
 use self::address::Place;
@@ -96,6 +98,10 @@ pub struct RedisStore {
     /// How many connections there were.
     made: Arc<AtomicU64>,
     limits: QueueLimits,
+    /// The database: channels are those of the whole server.
+    db: i64,
+    /// How long it may take until one can listen.
+    connect_timeout: Duration,
 }
 
 /// The way to the server that has the keys.
@@ -110,6 +116,14 @@ impl Route {
         match self {
             Self::Link(link) => link.send(request).await,
             Self::Cluster(cluster) => cluster.send(request).await,
+        }
+    }
+
+    /// The server to listen at.
+    async fn place(&self) -> Result<Client, Fault> {
+        match self {
+            Self::Link(link) => link.place().await,
+            Self::Cluster(cluster) => cluster.place().await,
         }
     }
 }
@@ -130,14 +144,19 @@ impl RedisStore {
     /// When the URL is not one.
     pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
         let made = Arc::default();
+        let mut db = 0;
         let route = match Place::parse(url)? {
-            Place::Server(info) => Route::Link(Link::to_server(info, options, &made)?),
+            Place::Server(info) => {
+                db = info.redis_settings().db();
+                Route::Link(Link::to_server(info, options, &made)?)
+            }
             Place::Sentinel {
                 sentinels,
                 introduction,
                 master,
                 settings,
             } => {
+                db = settings.db();
                 let patience = options.patience();
                 let sentinels =
                     Sentinels::new(&sentinels, &introduction, master, settings, patience);
@@ -154,6 +173,8 @@ impl RedisStore {
             route,
             made,
             limits: QueueLimits::default(),
+            db,
+            connect_timeout: options.connect_timeout,
         })
     }
 
@@ -283,6 +304,7 @@ scripts! {
     NAME_FREE = "name_free.lua",
     NAME_RESERVE = "name_reserve.lua",
     NOTICE = "notice.lua",
+    OUTBOX_AFTER = "outbox_after.lua",
     OUTBOX_READ = "outbox_read.lua",
     RECOVER = "slot.lua" "recover.lua",
     REDELIVER = "slot.lua" "redeliver.lua",

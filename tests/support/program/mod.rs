@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod controller;
+pub mod events;
 pub mod freeswitch;
 pub mod media;
 pub mod pipe;

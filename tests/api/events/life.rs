@@ -1,0 +1,188 @@
+//! What is not stored, and how a stream lives and ends.
+
+use super::*;
+
+#[tokio::test]
+async fn live_events_have_no_id_and_are_their_apps_alone() {
+    let world = World::new();
+    let (room, other) = (room_id("acW68", 1), room_id("acW68", 2));
+    world.room(room, "demo", "a", 1, 0).await;
+    let mut all = open(&world.router, "").await;
+    let mut of_room = open(&world.router, &format!("?room_id={room}")).await;
+    let mut wanted = open(&world.router, "?event=member.*").await;
+    let mut unwanted = open(&world.router, "?event=call.*").await;
+    let live = vec![
+        talking("other", room, true),
+        talking("demo", other, true),
+        talking("demo", room, false),
+    ];
+    until_heard(&world, &mut all).await;
+    world.store.say(node_id("acW68"), &live).await.unwrap();
+    for (client, count) in [(&mut all, 2), (&mut wanted, 2), (&mut of_room, 1)] {
+        let mut got = Vec::new();
+        while got.len() < count {
+            let event = client.event().await;
+            // What was said until somebody listened.
+            if event.event == "member.talking" {
+                assert_eq!(event.id, None);
+                got.push(event.data);
+            }
+        }
+        let own = live.iter().rev().take(count).rev().map(|live| &live.body);
+        assert_eq!(got.iter().collect::<Vec<_>>(), own.collect::<Vec<_>>());
+    }
+    happens(&*world.store, "acW68", 1..=1).await;
+    assert_eq!(unwanted.event().await.event, "call.answered");
+}
+
+/// Waits until what is said reaches the streams; nobody listens before the first of them is there.
+async fn until_heard(world: &World, client: &mut Client) {
+    let floor = LiveEvent {
+        event: "member.floor".to_owned(),
+        ..talking("demo", room_id("acW68", 9), true)
+    };
+    loop {
+        let said = std::slice::from_ref(&floor);
+        world.store.say(node_id("acW68"), said).await.unwrap();
+        let heard = tokio::time::timeout(Duration::from_millis(50), client.event()).await;
+        if heard.is_ok_and(|event| event.event == "member.floor") {
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_stream_shows_that_it_lives_and_where_it_is() {
+    let world = World::new();
+    let (mut client, first) = opened(&world.router, asks(DEMO, "", None)).await;
+    let begun = tokio::time::Instant::now();
+    let beat = client.next().await;
+    assert_eq!(
+        beat,
+        Block {
+            comments: 1,
+            ..Block::default()
+        }
+    );
+    assert_eq!(begun.elapsed().as_secs(), 15);
+    // What happened to others is not told, but where it is going on from: it is not to be read again.
+    let mut moved = first.id().to_owned();
+    for _ in 0..3 {
+        let theirs = (1..=4_000).map(|n| message("other", about("acW68"), "call.new", n));
+        tell(&*world.store, "acW68", theirs.collect()).await;
+        let beat = client.next().await;
+        assert_eq!((beat.comments, beat.data.as_str()), (1, ""));
+        assert_ne!(beat.id(), moved);
+        moved = beat.id().to_owned();
+        hand_over(&world.store, node_id("acW68")).await;
+    }
+    assert_eq!(client.next().await.id, None, "it has not moved since");
+    happens(&*world.store, "acW68", 1..=1).await;
+    let mut late = resume(&world.router, "", &moved).await;
+    assert_eq!(late.event().await.event, "call.answered", "and no gap");
+    let mut late = resume(&world.router, "", first.id()).await;
+    assert_eq!(late.event().await.event, "stream.gap");
+}
+
+#[tokio::test]
+async fn streams_are_bounded_by_app_and_by_process() {
+    let streams = StreamSettings {
+        each_app: 2,
+        all: 3,
+        ..StreamSettings::default()
+    };
+    let world = World::with(ApiSettings {
+        streams,
+        ..settings()
+    });
+    let one = open(&world.router, "").await;
+    let _two = open(&world.router, "").await;
+    let answer = world.send(asks(DEMO, "", None)).await;
+    assert!(answer.fails(429)["detail"]["retry_after_ms"].is_u64());
+    let _three = opened(&world.router, asks(OTHER, "", None)).await;
+    world.send(asks(OTHER, "", None)).await.fails(503);
+    // Who hangs up makes room, and who is refused for another reason takes none.
+    drop(one);
+    world.send(asks(DEMO, "?event=x", None)).await.fails(400);
+    let _four = open(&world.router, "").await;
+    world.send(asks(DEMO, "", None)).await.fails(503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_streams_end_at_once_when_the_server_stops() {
+    let world = World::new();
+    let mut quiet = open(&world.router, "").await;
+    let mut busy = open(&world.router, "").await;
+    happens(&*world.store, "acW68", 1..=500).await;
+    let seen = busy.events(3).await;
+    let begun = tokio::time::Instant::now();
+    let ended = world.stage.end(Duration::from_secs(5));
+    let (ended, ()) = tokio::join!(ended, async {
+        // What was read and not sent is not sent any more: the client goes on elsewhere.
+        while let Some(block) = busy.try_next().await {
+            assert!(block.json()["sequence"].as_u64().unwrap() > 3);
+        }
+        assert_eq!(quiet.try_next().await.map(|b| b.event), None);
+    });
+    assert!(ended);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    let elsewhere = World::on(world.store.clone(), world.store.clone(), settings());
+    let mut client = resume(&elsewhere.router, "", seen[2].id()).await;
+    assert_eq!(numbers(&client.events(497).await)[0], 4);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_key_that_opened_it() {
+    let world = World::new();
+    let admin = crate::admin::admin(&world, Some("secret"));
+    let change = async |what: &str| {
+        let path = format!("/admin/apps/acme{what}");
+        let answer = crate::apps::ask(&admin, "POST", &path, Some(json!({}))).await;
+        assert!(answer.status.is_success(), "{}", answer.text);
+        answer.json()["api_key"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let first = change("").await;
+    let (mut of_first, _) = opened(&world.router, asks(("acme", &first), "", None)).await;
+    let mut of_demo = open(&world.router, "").await;
+    let second = change("/rotate-key").await;
+    let (mut of_second, _) = opened(&world.router, asks(("acme", &second), "", None)).await;
+    // Both keys are good now.
+    let news = vec![message("acme", about("acW68"), "call.new", 1)];
+    tell(&*world.store, "acW68", news).await;
+    for stream in [&mut of_first, &mut of_second] {
+        assert_eq!(numbers(&[stream.event().await]), [1]);
+    }
+    change("/rotate-key").await;
+    assert_eq!(of_first.try_next().await, None);
+    let news = vec![message("acme", about("acW68"), "call.new", 2)];
+    tell(&*world.store, "acW68", news).await;
+    assert_eq!(numbers(&[of_second.event().await]), [2]);
+    change("/disable").await;
+    assert_eq!(of_second.try_next().await, None);
+    happens(&*world.store, "acW68", 3..=3).await;
+    assert_eq!(numbers(&[of_demo.event().await]), [3]);
+}
+
+#[test]
+fn what_streams_do_is_counted() {
+    let told = crate::observed::tell(async {
+        let world = World::new();
+        let (_, first) = opened(&world.router, asks(DEMO, "", None)).await;
+        happens(&*world.store, "acW68", 1..=10_003).await;
+        hand_over(&world.store, node_id("acW68")).await;
+        let mut client = resume(&world.router, "", first.id()).await;
+        client.events(2).await;
+        let _other = open(&world.router, "").await;
+    });
+    for line in [
+        "roomkeeper_events_gaps_total 1",
+        "roomkeeper_events_sent_total{kind=\"stored\"} 1",
+        "roomkeeper_events_streams 0",
+    ] {
+        assert!(told.page.contains(line), "{line}\n{}", told.page);
+    }
+    assert!(!told.log.contains(DEMO.1));
+}

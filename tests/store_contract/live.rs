@@ -1,0 +1,144 @@
+//! What can be listened to: the outbox by position, and what is said and not kept.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use roomkeeper::store::keys::OUTBOX_KEPT;
+use roomkeeper::store::live::{Heard, LiveEvent, OutboxSlice};
+
+use super::*;
+
+/// Longer than what is said takes to be heard.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Subject {
+    async fn after(&self, position: impl Into<Option<u64>>, limit: usize) -> OutboxSlice {
+        let slice = self
+            .store
+            .read_outbox_after(node(), position.into(), limit)
+            .await;
+        slice.unwrap()
+    }
+
+    /// Appends so many messages to the outbox, in a commit of their own.
+    async fn tells(&self, room_number: u128, numbers: std::ops::RangeInclusive<u64>) {
+        let mut commit = create(room(room_number));
+        commit.outbox = numbers.map(|n| message(1, n)).collect();
+        self.apply(&commit).await;
+    }
+
+    /// Hands all of the outbox over.
+    async fn hands_over(&self) {
+        let batch = self.store.read_outbox(node(), 100_000).await.unwrap();
+        let moved = self.store.fan_out(node(), &batch.from, &batch.to, &[]);
+        assert!(moved.await.unwrap());
+    }
+}
+
+fn positions(slice: &OutboxSlice) -> Vec<u64> {
+    slice.messages.iter().map(|(at, _)| *at).collect()
+}
+
+pub async fn an_outbox_is_read_after_any_position(s: Subject) {
+    let empty = OutboxSlice {
+        oldest: 1,
+        ..OutboxSlice::default()
+    };
+    assert_eq!(s.after(None, 10).await, empty);
+    assert_eq!(s.after(0, 10).await, empty);
+    // What was never there is not, and says so.
+    assert_eq!(s.after(7, 10).await, empty);
+    s.tells(1, 1..=3).await;
+    s.tells(2, 4..=5).await;
+    let all = s.after(0, 10).await;
+    assert_eq!((all.oldest, all.newest, &all.before), (1, 5, &None));
+    let expected: Vec<_> = (1..=5).map(|n| (n, message(1, n))).collect();
+    assert_eq!(all.messages, expected);
+    let page = s.after(2, 2).await;
+    assert_eq!(positions(&page), [3, 4]);
+    assert_eq!(page.before, Some(message(1, 2).id));
+    assert_eq!((page.oldest, page.newest), (1, 5));
+    let newest = s.after(None, 10).await;
+    assert_eq!(newest.messages, []);
+    assert_eq!((newest.newest, newest.before), (5, Some(message(1, 5).id)));
+    assert_eq!(positions(&s.after(1, 0).await), Vec::<u64>::new());
+    let beyond = s.after(6, 10).await;
+    assert_eq!((beyond.newest, beyond.before), (5, None));
+    let elsewhere = s.store.read_outbox_after(other_node(), None, 10).await;
+    assert_eq!(elsewhere.unwrap(), empty);
+}
+
+pub async fn the_webhooks_cursor_is_not_that_of_others(s: Subject) {
+    s.tells(1, 1..=3).await;
+    s.hands_over().await;
+    let all = s.after(0, 10).await;
+    assert_eq!(positions(&all), [1, 2, 3]);
+    s.tells(2, 4..=4).await;
+    let rest = s.after(2, 10).await;
+    assert_eq!(positions(&rest), [3, 4]);
+    assert_eq!(rest.before, Some(message(1, 2).id));
+    // And the other way round.
+    let batch = s.store.read_outbox(node(), 10).await.unwrap();
+    assert_eq!(batch.messages, [message(1, 4)]);
+}
+
+pub async fn what_was_handed_over_is_kept_for_a_while(s: Subject) {
+    let total = OUTBOX_KEPT + 5;
+    s.tells(1, 1..=total).await;
+    assert_eq!(s.after(0, 1).await.oldest, 1, "nobody has it yet");
+    s.hands_over().await;
+    let slice = s.after(0, 2).await;
+    assert_eq!((slice.oldest, slice.newest), (6, total));
+    assert_eq!(positions(&slice), [6, 7], "it begins with what is kept");
+    assert_eq!(slice.before, None);
+    let slice = s.after(6, 1).await;
+    assert_eq!(slice.before, Some(message(1, 6).id));
+    assert_eq!(slice.messages, [(7, message(1, 7))]);
+    // What is not handed over is kept whatever there is.
+    s.tells(2, total + 1..=total + 3).await;
+    let slice = s.after(total, 10).await;
+    assert_eq!((slice.oldest, slice.messages.len()), (6, 3));
+}
+
+fn live(n: u64) -> LiveEvent {
+    LiveEvent {
+        app: app(),
+        room: room_id(1),
+        event: "member.talking".to_owned(),
+        body: format!("{{\"n\": {n}, \"text\": \"ü\\n\"}}"),
+    }
+}
+
+async fn next(heard: &mut Heard) -> (NodeId, Vec<LiveEvent>) {
+    let next = tokio::time::timeout(PATIENCE, heard.next()).await;
+    next.expect("it is heard").expect("it goes on")
+}
+
+pub async fn what_is_said_is_heard_by_all_who_listen(s: Subject) {
+    // Nobody listens, and nobody will hear it.
+    s.store.say(node(), &[live(0)]).await.unwrap();
+    let mut one = s.store.hear(&[node()]).await.unwrap();
+    let another = (s.make)(QueueLimits::default());
+    // In memory there is no other replica.
+    let there = match s.time {
+        Time::Ours(_) => &s.store,
+        Time::Theirs(_) => &another,
+    };
+    let mut both = there.hear(&[node(), other_node()]).await.unwrap();
+    s.store.say(node(), &[live(1), live(2)]).await.unwrap();
+    s.store.say(other_node(), &[live(3)]).await.unwrap();
+    there.say(node(), &[]).await.unwrap();
+    let said = |n: &[u64]| n.iter().map(|n| live(*n)).collect::<Vec<_>>();
+    assert_eq!(next(&mut one).await, (node(), said(&[1, 2])));
+    assert_eq!(next(&mut one).await, (node(), Vec::new()));
+    let mut heard = Vec::new();
+    for _ in 0..3 {
+        heard.push(next(&mut both).await);
+    }
+    // What different nodes say may pass each other.
+    let of = |node: NodeId| heard.iter().filter(move |(of, _)| *of == node);
+    assert!(of(node()).eq([&(node(), said(&[1, 2])), &(node(), Vec::new())]));
+    assert!(of(other_node()).eq([&(other_node(), said(&[3]))]));
+    drop((one, both));
+    s.store.say(node(), &[live(4)]).await.unwrap();
+}
