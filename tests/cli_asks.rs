@@ -394,3 +394,162 @@ async fn a_node_is_drained_and_waited_for() {
         assert!(text(&out.stderr).contains("404"), "{}", text(&out.stderr));
     }
 }
+
+/// The events that it has printed, as programs read them.
+fn events(lines: &[String]) -> Vec<Value> {
+    lines
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Whose order an event is in.
+fn scope(event: &Value) -> String {
+    let of_call = event["event"].as_str().unwrap().starts_with("call.");
+    let scope = &event[if of_call { "session_uuid" } else { "room_id" }];
+    scope.as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_shows_each_event_once_also_when_the_controller_is_killed() {
+    let mut world = Setup::on(Store::Redis).start().await;
+    world.controller.until_synced().await;
+    let mut tail = Going::start(
+        &world,
+        &["tail", "--json", "--event", "conference.*,call.*"],
+    );
+    tail.says("connected to http://127.0.0.1:").await;
+    let room = world.room("standup").await;
+    let call = world.call("527121101").await;
+    world.join(&call, &room).await;
+    let joined = tail.prints("conference.member.joined").await;
+    assert!(joined.contains(&call), "{joined}");
+
+    world.controller.kill();
+    tail.says("connecting again").await;
+    world.controller.start_again();
+    world.controller.until_synced().await;
+    let left = world.command(&call, "conference/leave", &json!({})).await;
+    assert_eq!(left.status, 202, "{}", left.body);
+    tail.prints("conference.member.left").await;
+    tail.says("connected again: what has happened meanwhile follows")
+        .await;
+    let hung_up = world.command(&call, "hangup", &json!({})).await;
+    assert_eq!(hung_up.status, 202, "{}", hung_up.body);
+    tail.prints("call.hangup").await;
+
+    // None is lost and none comes twice: each room and call counts from 1.
+    let lines = tail.printed();
+    let told = events(&lines);
+    for of in [&room, &call] {
+        let of_it: Vec<&Value> = told.iter().filter(|event| scope(event) == **of).collect();
+        let sequences: Vec<u64> = of_it
+            .iter()
+            .map(|event| event["sequence"].as_u64().unwrap())
+            .collect();
+        let counted: Vec<u64> = (1..).take(of_it.len()).collect();
+        assert_eq!(sequences, counted, "{lines:#?}");
+        assert!(of_it.len() >= 3, "{lines:#?}");
+    }
+
+    // Where it ended can be gone on from.
+    assert_eq!(tail.interrupted().await, Some(0), "{}", tail.said());
+    let last = told.last().unwrap()["id"].as_str().unwrap();
+    assert!(
+        tail.said().contains(&format!("--since {last}")),
+        "{}",
+        tail.said()
+    );
+    let first = told[0]["id"].as_str().unwrap();
+    let again = Going::start(
+        &world,
+        &[
+            "tail",
+            "--json",
+            "--event",
+            "conference.*,call.*",
+            "--since",
+            first,
+        ],
+    );
+    again.prints("call.hangup").await;
+    assert_eq!(again.printed(), lines[1..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_of_a_room_shows_lines_and_ends_with_it() {
+    let world = Setup::on(Store::Memory).start().await;
+    world.controller.until_synced().await;
+    let (room, other) = (world.room("standup").await, world.room("other").await);
+    let args = ["tail", "--room", &room, "--event", "conference.member.*"];
+    let mut tail = Going::start(&world, &args);
+    let mut coloured = Going::start(&world, &["tail", "--room", &room, "--color", "always"]);
+    tail.says("times are UTC").await;
+    coloured.says("times are UTC").await;
+    let call = world.call("527121101").await;
+    let elsewhere = world.call("527121102").await;
+    world.join(&elsewhere, &other).await;
+    world.join(&call, &room).await;
+    let joined = tail.prints("conference.member.joined").await;
+    let webhooks = world.receiver.delivered(&room);
+    let webhook = webhooks
+        .iter()
+        .find(|got| got.event() == "conference.member.joined")
+        .unwrap();
+    let clock = &webhook.body["timestamp"].as_str().unwrap()[11..23];
+    assert_eq!(
+        joined,
+        format!(
+            "{clock}  conference.member.joined     {call}  {}",
+            webhook.body["data"]
+        )
+    );
+    let answer = world
+        .controller
+        .ask("DELETE", &format!("/conferences/{room}"), None)
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(tail.ends().await, Some(0), "{}", tail.said());
+    assert_eq!(coloured.ends().await, Some(0), "{}", coloured.said());
+    assert!(tail.said().contains("the room is over"), "{}", tail.said());
+    let names: Vec<String> = tail
+        .printed()
+        .iter()
+        .map(|line| line.split_whitespace().nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        names,
+        ["conference.member.joined", "conference.member.left"]
+    );
+    let coloured = coloured.printed().join("\n");
+    assert!(
+        coloured.contains("\u{1b}[33mconference.destroyed"),
+        "{coloured:?}"
+    );
+    assert!(!coloured.contains(&elsewhere), "{coloured}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_ends_quietly_when_nobody_reads_it_any_more() {
+    let world = Setup::on(Store::Memory).start().await;
+    world.controller.until_synced().await;
+    let refused = run(&world, &["tail", "--key", "wrong"]);
+    assert_eq!(refused.status.code(), Some(77), "{}", text(&refused.stderr));
+    let mut command = asking(&world);
+    command
+        .args(["tail"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = process::spawn(command);
+    drop(child.stdout.take());
+    let aside = collected(child.stderr.take().unwrap());
+    let mut tail = Going {
+        child,
+        out: Arc::default(),
+        aside,
+    };
+    tail.says("connected to").await;
+    world.room("standup").await;
+    assert_eq!(tail.ends().await, Some(0));
+    assert!(!tail.said().contains("cannot write"), "{}", tail.said());
+}
