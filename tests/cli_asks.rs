@@ -449,7 +449,7 @@ async fn tail_shows_each_event_once_also_when_the_controller_is_killed() {
             .collect();
         let counted: Vec<u64> = (1..).take(of_it.len()).collect();
         assert_eq!(sequences, counted, "{lines:#?}");
-        assert!(of_it.len() >= 3, "{lines:#?}");
+        assert!(of_it.len() >= 2, "{lines:#?}");
     }
 
     // Where it ended can be gone on from.
