@@ -181,11 +181,16 @@ fn room_table(rooms: &[Value], clock: &Clock) -> Table {
             plain(&room["room_id"]),
             plain(&room["name"]),
             plain(&room["members"]),
-            plain(&room["locked"]),
+            locked(room),
             clock.show(&room["created_at"]),
         ]);
     }
     table
+}
+
+/// It is said of those that are locked.
+fn locked(room: &Value) -> String {
+    plain(&Value::Bool(room["locked"] == true))
 }
 
 fn room_block(room: &Value, clock: &Clock) -> String {
@@ -206,7 +211,7 @@ fn room_block(room: &Value, clock: &Clock) -> String {
             format!("{} {}", clock.show(&room["created_at"]), clock.zone()),
         ),
         ("members", plain(&room["members"])),
-        ("locked", plain(&room["locked"])),
+        ("locked", locked(room)),
         ("playback", plays),
         ("volume", format!("{} dB", plain(&room["playback_volume"]))),
     ])
