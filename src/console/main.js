@@ -189,7 +189,7 @@ function begin(api, appId) {
         dispatch({ type: "read.done", id, rooms: rooms.rows.map(roomOfRow), calls: calls.rows.map(callOfRow), cut: rooms.cut || calls.cut });
         attempt = 0;
         const { place, id: room } = route();
-        if (place === "rooms" && room) await readMembers(room);
+        if (place === "rooms" && room) await readRoom(room);
       } catch (error) {
         dispatch({ type: "read.failed", id });
         if (failed(error) === null || error.status === 401) break;
@@ -202,18 +202,24 @@ function begin(api, appId) {
     reading = false;
   }
 
-  async function readMembers(room) {
+  /** Reads a room, and who is in it when that is looked at. */
+  async function readRoom(room, looked = true) {
     const id = (readNumber += 1);
     dispatch({ type: "read.begin", id });
     try {
-      const { rows } = await api.all(path`/conferences/${room}/members`, "members", 1000);
-      dispatch({ type: "read.done", id, room, members: rows.map(memberOfRow) });
+      const [detail, members] = await Promise.all([
+        api.get(path`/conferences/${room}`),
+        looked ? api.all(path`/conferences/${room}/members`, "members", 1000) : null,
+      ]);
+      dispatch({ type: "read.done", id, room, detail: roomOfRow(detail), members: members?.rows.map(memberOfRow) });
     } catch (error) {
       // A room that is not there any more is said to have ended.
-      dispatch({ type: "read.failed", id, room: error.status === 404 ? null : room });
-      if (error.status === 404) dispatch({ type: "room.read", id: room, room: null });
-      else failed(error);
+      if (error.status === 404) dispatch({ type: "read.done", id, room, detail: null });
+      else dispatch({ type: "read.failed", id, room: looked ? room : null });
+      failed(error);
+      return error.status === 404 ? null : error;
     }
+    return null;
   }
 
   let settling = false;
@@ -224,16 +230,8 @@ function begin(api, appId) {
     settling = true;
     while (here.state.doubtful.size > 0 && !over.signal.aborted) {
       const [id] = here.state.doubtful;
-      try {
-        dispatch({ type: "room.read", id, room: roomOfRow(await api.get(path`/conferences/${id}`)) });
-      } catch (error) {
-        if (failed(error) === null || error.status === 401) break;
-        if (error.status === 404) {
-          dispatch({ type: "room.read", id, room: null });
-        } else {
-          await new Promise((done) => setTimeout(done, Math.max(1000, error.retryAfterMs ?? 0)));
-        }
-      }
+      const error = await readRoom(id, false);
+      if (error) await new Promise((done) => setTimeout(done, Math.max(1000, error.retryAfterMs ?? 0)));
     }
     settling = false;
   }
@@ -292,7 +290,7 @@ function begin(api, appId) {
 
   function entered() {
     const { place, id } = route();
-    if (place === "rooms" && id && here.state.loaded) readMembers(id);
+    if (place === "rooms" && id && here.state.loaded) readRoom(id);
     for (const room of here.state.members.keys()) {
       if (room !== id) dispatch({ type: "forget.members", room });
     }
@@ -328,7 +326,7 @@ function begin(api, appId) {
     signOut: () => signOut(),
     closeNotice: (id) => dispatch({ type: "notice.close", id }),
     retryNow: () => stream.now(),
-    readMembers,
+    readRoom,
     readNodes,
     readHooks: refreshHooks,
     chooseDeliveries,

@@ -69,7 +69,9 @@ export function roomOfRow(row) {
 function playingOf(row) {
   const status = row.playback_status ?? "stopped";
   if (status === "stopped") return null;
-  return { status, urls: row.playback_urls ?? [], operations: [row.playback_operation_id ?? ""] };
+  // A row of a list does not say what plays.
+  const id = row.playback_operation_id;
+  return { status, urls: row.playback_urls ?? [], operations: id ? [id] : null };
 }
 
 export function callOfRow(row) {
@@ -126,8 +128,6 @@ export function reduce(state, action) {
       return settle(state, [action.key]);
     case "tick":
       return tick(state, action.at);
-    case "room.read":
-      return roomRead(state, action);
     case "notice":
       return notice(state, action.kind, action.text);
     case "notice.close":
@@ -187,7 +187,7 @@ function noLongerReading(state, id) {
 }
 
 /** Takes what was read, then what was heard since the reading began. */
-function read(state, { id, rooms, calls, cut, room, members, epoch }) {
+function read(state, { id, rooms, calls, cut, room, detail, members }) {
   const from = state.reading.get(id);
   // It was thrown away: events are missing that would have to be applied behind it.
   if (from === undefined) return state;
@@ -196,9 +196,17 @@ function read(state, { id, rooms, calls, cut, room, members, epoch }) {
   if (rooms) {
     const known = new Map(rooms.map((one) => [one.id, keepQueue(one, state.rooms.get(one.id))]));
     const there = [...state.members].filter(([one]) => known.has(one));
-    next = { ...next, rooms: known, members: new Map(there), loaded: true, cut: cut === true, epoch: epoch ?? next.epoch };
+    next = { ...next, rooms: known, members: new Map(there), loaded: true, cut: cut === true };
   }
   if (calls) next = { ...next, calls: new Map(calls.map((call) => [call.uuid, call])) };
+  if (detail !== undefined) {
+    const known = without(next.rooms, [room]);
+    // `null`: it is not there any more.
+    if (detail) known.set(room, keepQueue(detail, state.rooms.get(room)));
+    const doubtful = new Set(next.doubtful);
+    doubtful.delete(room);
+    next = { ...next, rooms: known, doubtful };
+  }
   if (members) {
     const before = state.members.get(room) ?? new Map();
     const there = members.map((one) => [one.uuid, { ...one, talking: before.get(one.uuid)?.talking ?? false }]);
@@ -208,22 +216,13 @@ function read(state, { id, rooms, calls, cut, room, members, epoch }) {
   return confirmByState(next);
 }
 
-/** A reading tells what is at the head; what waits behind it is known from events alone. */
+/** A reading tells what is at the head, if that; what waits behind it is known from events alone. */
 function keepQueue(room, before) {
   if (!room.playing || !before?.playing) return room;
-  const head = room.playing.operations[0];
   const queue = before.playing.operations;
-  const from = queue.indexOf(head);
+  if (room.playing.operations === null) return { ...room, playing: { ...before.playing, status: room.playing.status } };
+  const from = queue?.indexOf(room.playing.operations[0]) ?? -1;
   return from < 0 ? room : { ...room, playing: { ...room.playing, operations: queue.slice(from) } };
-}
-
-function roomRead(state, { id, room }) {
-  const doubtful = new Set(state.doubtful);
-  doubtful.delete(id);
-  const rooms = new Map(state.rooms);
-  if (room) rooms.set(id, room);
-  else rooms.delete(id);
-  return confirmByState({ ...state, rooms, doubtful });
 }
 
 // ---- events ---------------------------------------------------------------------------------------------------------
@@ -381,18 +380,20 @@ function left(state, room, session) {
 
 function queued(playing, operation, urls) {
   if (!playing) return { status: "playing", urls, operations: [operation] };
+  if (playing.operations === null) return playing;
   return playing.operations.includes(operation) ? playing : { ...playing, operations: [...playing.operations, operation] };
 }
 
 function ended(state, room, operation) {
   const before = state.rooms.get(room)?.playing;
   if (!before) return settle(state, [`stop:${room}`]);
+  // What was there before this page was, only a reading tells.
+  if (!before.operations?.includes(operation)) return doubt(state, room);
   const rest = before.operations.filter((one) => one !== operation);
-  if (rest.length === before.operations.length) return state;
   const head = before.operations[0] === operation;
   const playing = rest.length === 0 ? null : { ...before, operations: rest };
   const next = withRoom(state, room, (one) => one && { ...one, playing });
-  // What of the queue was there before this page was, and what plays next, only a reading tells.
+  // So it is with what plays next.
   const known = head ? doubt(next, room) : next;
   return playing ? known : settle(known, [`stop:${room}`, `pause:${room}`]);
 }

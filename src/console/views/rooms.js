@@ -99,7 +99,7 @@ function detail({ state, id, now, act, count }) {
     controls(room, state, act, count),
     room.playing && nowPlaying(room.playing),
     h("h3", { id: "members-title" }, count === 1 ? "1 member" : `${count} members`),
-    state.membersError === id && failure("The members could not be read.", () => act.readMembers(id)),
+    state.membersError === id && failure("The members could not be read.", () => act.readRoom(id)),
     !members && state.membersError !== id && empty("Reading …"),
     members?.size === 0 && empty("Nobody is in. ", h("a", { href: "#/calls" }, "Bring a waiting call in.")),
     members && members.size > 0 && memberList(room, members, state, act),
@@ -137,7 +137,7 @@ function controls(room, state, act, count) {
 }
 
 function nowPlaying({ urls, operations, status }) {
-  const rest = operations.length - 1;
+  const rest = (operations?.length ?? 1) - 1;
   return h(
     "p",
     { class: "playing" },
