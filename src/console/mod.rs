@@ -17,6 +17,8 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use axum::routing::get;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 /// Only what this server has, nothing that is written into the page, and nobody may frame it or be sent to from it.
@@ -76,7 +78,10 @@ fn serve<S: Clone + Send + Sync + 'static>(
     text: &'static str,
 ) -> axum::routing::MethodRouter<S> {
     // Another version of the program has another page under the same names: each is asked for again, by its tag.
-    let tag = format!("\"{:x}\"", Sha256::digest(text));
+    let tag = format!(
+        "\"{}\"",
+        BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(text))
+    );
     get(move |headers: HeaderMap| async move { answer(&headers, kind, text, &tag) })
 }
 

@@ -51,10 +51,17 @@ async fn the_page_and_all_that_it_loads_are_served_under_the_policy() {
         assert_eq!(file.header("referrer-policy"), "no-referrer");
         assert_eq!(file.header("cache-control"), "no-cache");
         if path.ends_with(".js") {
-            assert_eq!(file.header("content-type"), "text/javascript; charset=utf-8");
+            assert_eq!(
+                file.header("content-type"),
+                "text/javascript; charset=utf-8"
+            );
             // Modules name what they import by where it is to them.
             let folder = path.rsplit_once('/').unwrap().0;
-            for import in file.text.lines().filter_map(|line| line.split_once(" from \"")) {
+            for import in file
+                .text
+                .lines()
+                .filter_map(|line| line.split_once(" from \""))
+            {
                 let import = import.1.trim_end_matches("\";");
                 let import = match import.strip_prefix("../") {
                     Some(rest) => format!("/console/{rest}"),
@@ -76,11 +83,23 @@ async fn who_has_this_version_is_not_sent_it_again() {
     let first = ask(&world, "GET", "/console/main.js", &[]).await;
     let tag = first.header("etag").to_owned();
     assert!(tag.starts_with('"') && tag.len() > 10, "{tag}");
-    let same = ask(&world, "GET", "/console/main.js", &[("If-None-Match", &tag)]).await;
+    let same = ask(
+        &world,
+        "GET",
+        "/console/main.js",
+        &[("If-None-Match", &tag)],
+    )
+    .await;
     assert_eq!(same.status, 304);
     assert_eq!(same.header("etag"), tag);
     assert_eq!(same.text, "");
-    let other = ask(&world, "GET", "/console/state.js", &[("If-None-Match", &tag)]).await;
+    let other = ask(
+        &world,
+        "GET",
+        "/console/state.js",
+        &[("If-None-Match", &tag)],
+    )
+    .await;
     assert_eq!(other.status, 200, "another file has another tag");
 }
 
