@@ -25,8 +25,10 @@ export function initial(now) {
     rooms: new Map(),
     /** session → {uuid, node, did, callerId, direction, state, roomId, createdAt} */
     calls: new Map(),
-    /** room id → (session → {uuid, callerId, did, muted, talking}), for the rooms that are looked at */
+    /** room id → (session → {uuid, callerId, did, muted}), for the rooms that are looked at */
     members: new Map(),
+    /** sessions of those who talk, whether looked at or not: it is told once, when they begin */
+    talking: new Set(),
     /** room id → session that has the floor */
     floors: new Map(),
     /** The room whose members could not be read. */
@@ -94,8 +96,6 @@ export function memberOfRow(row) {
     callerId: row.caller_id,
     did: row.did,
     muted: row.muted,
-    // Told live only.
-    talking: false,
   };
 }
 
@@ -156,11 +156,7 @@ function link(state, { status, at, retryAt = null, error = null }) {
 }
 
 function silence(state) {
-  const members = new Map();
-  for (const [room, there] of state.members) {
-    members.set(room, new Map([...there].map(([id, member]) => [id, { ...member, talking: false }])));
-  }
-  return { ...state, members, floors: new Map() };
+  return { ...state, talking: new Set(), floors: new Map() };
 }
 
 function heard(state, { event, body, at }) {
@@ -208,9 +204,8 @@ function read(state, { id, rooms, calls, cut, room, detail, members }) {
     next = { ...next, rooms: known, doubtful };
   }
   if (members) {
-    const before = state.members.get(room) ?? new Map();
-    const there = members.map((one) => [one.uuid, { ...one, talking: before.get(one.uuid)?.talking ?? false }]);
-    next = { ...next, members: new Map(next.members).set(room, new Map(there)), membersError: null };
+    const there = new Map(members.map((one) => [one.uuid, one]));
+    next = { ...next, members: new Map(next.members).set(room, there), membersError: null };
   }
   for (const { body, at } of behind) next = apply(next, body, at);
   return confirmByState(next);
@@ -252,8 +247,8 @@ function apply(state, body, at) {
     case "conference.member.muted":
     case "conference.member.unmuted": {
       const muted = event === "conference.member.muted";
-      const next = withMember(state, room, session, { muted, ...(muted && { talking: false }) });
-      return settleIf(next, `mute:${session}`, muted);
+      const next = withMember(state, room, session, { muted });
+      return settleIf(muted ? talks(next, session, false) : next, `mute:${session}`, muted);
     }
     case "conference.play.started":
       return settle(
@@ -298,7 +293,7 @@ function apply(state, body, at) {
       return settle({ ...next, calls: without(next.calls, [session]) }, keysOf(state.pending, session));
     }
     case "member.talking":
-      return withMember(state, room, session, { talking: data.talking === true });
+      return talks(state, session, data.talking === true);
     case "member.floor": {
       const floors = without(state.floors, [room]);
       if (data.session_uuid) floors.set(room, data.session_uuid);
@@ -358,14 +353,7 @@ function joined(state, room, session, data, at) {
   const there = next.members.get(room);
   const settled = settle(next, [`join:${session}`]);
   if (!there) return settled;
-  const before = there.get(session);
-  const member = {
-    uuid: session,
-    callerId: data.caller_id ?? "",
-    did: data.did ?? "",
-    muted: data.muted === true,
-    talking: before?.talking ?? false,
-  };
+  const member = { uuid: session, callerId: data.caller_id ?? "", did: data.did ?? "", muted: data.muted === true };
   return { ...settled, members: new Map(settled.members).set(room, new Map(there).set(session, member)) };
 }
 
@@ -375,7 +363,17 @@ function left(state, room, session) {
   if (there?.has(session)) {
     next = { ...next, members: new Map(next.members).set(room, without(there, [session])) };
   }
+  // Nobody is told that a member who has left talks no more.
+  next = talks(next, session, false);
   return next.floors.get(room) === session ? { ...next, floors: without(next.floors, [room]) } : next;
+}
+
+function talks(state, session, now) {
+  if (state.talking.has(session) === now) return state;
+  const talking = new Set(state.talking);
+  if (now) talking.add(session);
+  else talking.delete(session);
+  return { ...state, talking };
 }
 
 function queued(playing, operation, urls) {

@@ -20,7 +20,7 @@ export function nodesView({ state, now, act }) {
   return h(
     "div",
     { class: "page", key: "nodes" },
-    h("div", { class: "pane-head" }, heading(1, "Nodes"), at && h("span", { class: "muted" }, "as of ", since(at, now, " ago"))),
+    h("div", { class: "pane-head" }, heading(1, "Nodes"), at && h("span", { class: "muted" }, "read ", since(at, now, " ago"))),
     error && failure(error, act.readNodes),
     !rows && !error && empty("Reading …"),
     rows?.length === 0 && empty("No node is configured."),
@@ -60,7 +60,7 @@ function cellsOf(node, own) {
       node.draining && mark("warn", "Draining", { title: "No new room is placed on it" }),
     ),
     load(node),
-    own ? `${own.rooms} with ${own.members}` : "–",
+    own ? `${own.rooms} (${own.members} in)` : "–",
     node.lag_ms === null ? "–" : h("span", { class: late ? "late" : "" }, `${node.lag_ms} ms`),
     String(node.drift),
     node.resynced_at ? clock(node.resynced_at) : "never",

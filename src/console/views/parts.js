@@ -20,10 +20,13 @@ const ICONS = {
   warn: ["M8 2 1.5 13.500h13Z", "M8 6.500v3M8 11.500v.2"],
 };
 
+/** Those that are areas, not lines. */
+const FILLED = new Set(["record", "play", "stop"]);
+
 export function icon(name) {
   return h(
     "svg",
-    { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" },
+    { class: FILLED.has(name) ? "icon filled" : "icon", viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" },
     ICONS[name].map((d) => h("path", { d })),
   );
 }

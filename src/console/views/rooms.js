@@ -160,17 +160,18 @@ function memberList(room, members, state, act) {
 function memberItem(room, member, floor, state, act) {
   const mute = state.pending.get(`mute:${member.uuid}`);
   const kick = state.pending.has(`kick:${member.uuid}`);
+  const talking = state.talking.has(member.uuid);
   const name = member.callerId || "(no caller id)";
   return h(
     "li",
-    { key: member.uuid, class: `member${member.talking ? " talking" : ""}`, "data-session": member.uuid },
+    { key: member.uuid, class: `member${talking ? " talking" : ""}`, "data-session": member.uuid },
     h("span", { class: "voice", "aria-hidden": "true" }, icon(member.muted ? "micOff" : "mic")),
     h("span", { class: "who" }, h("b", { class: "caller" }, name), h("span", { class: "muted" }, member.did && `dialled ${member.did}`)),
     h(
       "span",
       { class: "member-marks" },
       floor && mark("info", "Floor", { key: "floor" }),
-      member.talking && mark("good", "Talking", { key: "talking" }),
+      talking && mark("good", "Talking", { key: "talking" }),
       member.muted && mark("plain", "Muted", { key: "muted" }),
     ),
     h(

@@ -35,7 +35,7 @@ test("a member joins, is counted and listed, and leaves", () => {
   assert.equal(waiting(state).length, 1);
   state = run(state, join(CALL));
   assert.equal(counts(state).get(ROOM), 1);
-  assert.deepEqual(state.members.get(ROOM).get(CALL), { uuid: CALL, callerId: "527", did: "747", muted: true, talking: false });
+  assert.deepEqual(state.members.get(ROOM).get(CALL), { uuid: CALL, callerId: "527", did: "747", muted: true });
   assert.equal(waiting(state).length, 0);
   assert.equal(state.said.text, "527 joined standup");
   state = run(state, told("conference.member.left", { reason: "removed" }, CALL));
@@ -111,12 +111,14 @@ test("what is never confirmed is given up, said, and read again", () => {
 test("the floor and who talks are live, and end with the connection", () => {
   let state = run(room(), join(CALL, false), told("member.talking", { session_uuid: CALL, talking: true }, CALL));
   state = run(state, told("member.floor", { session_uuid: CALL }, CALL));
-  assert.equal(state.members.get(ROOM).get(CALL).talking, true);
+  assert.ok(state.talking.has(CALL));
   assert.equal(state.floors.get(ROOM), CALL);
   assert.equal(run(state, told("member.floor", { session_uuid: null })).floors.size, 0);
-  assert.equal(run(state, told("conference.member.left", {}, CALL)).floors.size, 0);
+  const gone = run(state, told("conference.member.left", {}, CALL));
+  assert.equal(gone.floors.size + gone.talking.size, 0);
+  assert.equal(run(state, told("conference.member.muted", {}, CALL)).talking.size, 0);
   state = run(state, { type: "link", status: "lost", at: 5000, retryAt: 6000 });
-  assert.equal(state.members.get(ROOM).get(CALL).talking, false);
+  assert.equal(state.talking.size, 0);
   assert.equal(state.floors.size, 0);
 });
 
