@@ -500,7 +500,7 @@ function tick(state, at) {
   const next = settle(state, late.map(([key]) => key));
   const text = late.map(([, one]) => one.label).join(", ");
   // Read again, because nobody knows what became of it.
-  return { ...notice(next, "error", `FreeSWITCH has not confirmed: ${text}. What is shown was read again.`), epoch: next.epoch + 1 };
+  return { ...notice(next, "error", `FreeSWITCH has not confirmed: ${text}. What is shown is read again.`), epoch: next.epoch + 1 };
 }
 
 // ---- helpers --------------------------------------------------------------------------------------------------------

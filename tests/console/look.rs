@@ -42,7 +42,7 @@ for (let node = walker.nextNode(); node; node = walker.nextNode()) {
 return { looked, found };
 "#;
 
-/// What is wider than the window, or too small for a finger.
+/// What is wider than the window, or too small for a finger (WCAG 2.2, 2.5.8).
 const TOO_WIDE: &str = "
 const wide = document.documentElement.scrollWidth > innerWidth
   ? [...document.querySelectorAll('body *')].filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 0.5)
@@ -50,7 +50,7 @@ const wide = document.documentElement.scrollWidth > innerWidth
   : [];
 const small = [...document.querySelectorAll('button, a, summary')].filter((one) => one.checkVisibility() && !one.matches('.skip, p a'))
   .map((one) => [one, one.getBoundingClientRect()])
-  .filter(([, box]) => box.height < 18 || box.width < 24)
+  .filter(([, box]) => box.height < 24 || box.width < 24)
   .map(([one, box]) => `${one.outerHTML.slice(0, 80)} is ${box.width} x ${box.height}`);
 return { wide, small };
 ";
@@ -113,6 +113,12 @@ async fn it_fits_a_phone_and_is_legible_in_light_and_dark() {
     for session in &members[..3] {
         desk.unmute(session).await;
     }
+    let expected: Vec<(&str, bool)> = members
+        .iter()
+        .enumerate()
+        .map(|(n, session)| (session.as_str(), n < 3))
+        .collect();
+    desk.until_members(&room, &expected).await;
     let body = json!({ "urls": ["http://127.0.0.1/music-on-hold.wav"] });
     let media = roomkeeper::sim::core::Media {
         duration: None,

@@ -68,9 +68,8 @@ export function ask({ title, text = null, fields = [], submit, danger = false, a
   const opener = document.activeElement;
   dialog.addEventListener("close", () => {
     dialog.remove();
-    // Whoever opened it may be gone by now: a room that was deleted, a member that left.
-    if (opener?.isConnected) opener.focus();
-    else document.querySelector("main h1, main h2")?.focus();
+    // The browser gives the focus back to where it was; but that may be gone by now, as a room that was deleted.
+    if (!opener?.isConnected || document.activeElement === document.body) document.querySelector("main h2, main h1")?.focus();
   });
   document.body.append(dialog);
   dialog.showModal();
