@@ -75,6 +75,7 @@ impl Browser {
         command
             .arg(format!("--port={port_of_driver}"))
             .env("HOME", home.path())
+            .env("TMPDIR", home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -337,6 +338,8 @@ fn chromium(home: &tempfile::TempDir, profile: &Path) -> Child {
             "--no-default-browser-check",
             "--password-store=basic",
             "--force-color-profile=srgb",
+            // A colour that is still changing is neither of the two.
+            "--force-prefers-reduced-motion",
             "--hide-scrollbars",
             "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
             "--proxy-server=direct://",
@@ -345,7 +348,9 @@ fn chromium(home: &tempfile::TempDir, profile: &Path) -> Child {
         .arg(format!("--user-data-dir={}", profile.display()))
         .env("HOME", home.path())
         .env("XDG_CONFIG_HOME", home.path())
-        .env("XDG_CACHE_HOME", home.path());
+        .env("XDG_CACHE_HOME", home.path())
+        // What it leaves when it is killed goes with the rest.
+        .env("TMPDIR", home.path());
     // The sandbox is not for root.
     if rustix::process::geteuid().is_root() {
         command.arg("--no-sandbox");

@@ -114,7 +114,7 @@ async fn a_room_is_made_locked_played_into_recorded_and_deleted() {
         .fill("dialog textarea", "http://127.0.0.1/long.wav")
         .await;
     let media = roomkeeper::sim::core::Media {
-        duration: None,
+        duration: Some(3_600_000_000),
         opening: 0,
     };
     desk.world

@@ -121,7 +121,7 @@ async fn it_fits_a_phone_and_is_legible_in_light_and_dark() {
     desk.until_members(&room, &expected).await;
     let body = json!({ "urls": ["http://127.0.0.1/music-on-hold.wav"] });
     let media = roomkeeper::sim::core::Media {
-        duration: None,
+        duration: Some(3_600_000_000),
         opening: 0,
     };
     desk.world
