@@ -65,6 +65,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
 use crate::config::HttpConfig;
+use crate::console;
 use crate::reconciler::Controller;
 use crate::store::Store;
 use crate::webhook::guard::Policy;
@@ -184,6 +185,7 @@ pub fn router(state: ApiState) -> Router {
             .nest("/api/v1", gateway::routes().merge(hooks.with_state(())))
             .nest("/v1.0", voipbin::routes())
             .merge(openapi::routes())
+            .merge(console::routes())
             .with_state(state),
         limits,
     )

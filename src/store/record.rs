@@ -221,7 +221,7 @@ pub struct RoomHead {
     /// When it was over.
     pub ended_at: Option<Timestamp>,
     /// The recording that is under way.
-    pub recording: Option<RecordingId>,
+    pub recording: Option<Recording>,
     /// All recordings that there have been, oldest first.
     pub recordings: Vec<RecordingId>,
     /// How many members FreeSWITCH has shown.
@@ -629,7 +629,7 @@ pub fn decode_room_head(id: RoomId, record: &Record) -> Result<RoomHead, StoreEr
         status: status(&run),
         updated_at: run.updated,
         ended_at: run.ended,
-        recording: run.recording.map(|r| r.id),
+        recording: run.recording.and_then(decode_recording),
         recordings: run.recordings,
         present: run.present,
         locked: run.locked,

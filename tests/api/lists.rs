@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use roomkeeper::room::Origin;
+use roomkeeper::ids::{OperationId, RecordingId};
+use roomkeeper::play_url::PlayUrl;
+use roomkeeper::room::{Origin, PlayInput, RecordInput, RoomInput};
 use roomkeeper::store::EntityId;
 use roomkeeper::time::Timestamp;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::world::*;
 
@@ -47,6 +50,61 @@ async fn rooms_200_own_ones_over_all_nodes_in_order_of_creation() {
             "cursor": "",
         }),
     );
+}
+
+#[tokio::test]
+async fn a_row_says_what_plays_and_what_is_recorded_and_nothing_where_nothing_is() {
+    let world = World::new();
+    let (id, at) = (room_id("acW68", 1), Timestamp::from_millis(2_000));
+    world.room(id, "demo", "n", 1_000, 1).await;
+    let both = async |name: &str| {
+        let list = world.get(ROOMS).await.json();
+        let detail = world.get(&format!("{ROOMS}/{id}")).await.json();
+        assert_eq!(list["conferences"][0]["room_id"], id.to_string());
+        [list["conferences"][0][name].clone(), detail[name].clone()]
+    };
+    assert_eq!(both("recording_status").await, [Value::Null, Value::Null]);
+    assert_eq!(
+        both("playback_status").await,
+        [json!(null), json!("stopped")]
+    );
+
+    let start = format!("{ROOMS}/{id}/recording/start");
+    let started = world.post(&start, json!({})).await.json();
+    assert_eq!(both("recording_status").await, ["starting", "starting"]);
+    let recording: RecordingId = started["recording_id"].as_str().unwrap().parse().unwrap();
+    let runs = RecordInput::Started {
+        id: recording,
+        failed: false,
+        sequence: 10,
+        synthesized: false,
+    };
+    world.happens(id, RoomInput::Record(runs), at).await;
+    assert_eq!(both("recording_status").await, ["recording", "recording"]);
+    let stop = format!("{ROOMS}/{id}/recording/stop");
+    world.post(&stop, json!({})).await.json();
+    assert_eq!(both("recording_status").await, ["stopping", "stopping"]);
+    let stopped = RecordInput::Stopped {
+        id: recording,
+        length: None,
+        synthesized: false,
+    };
+    world.happens(id, RoomInput::Record(stopped), at).await;
+    assert_eq!(both("recording_status").await, [Value::Null, Value::Null]);
+
+    let play = PlayInput::Start {
+        operation: OperationId::new(Uuid::from_u128(7)),
+        urls: vec![PlayUrl::new("https://example.com/a.wav").unwrap()],
+        command_uid: None,
+    };
+    world.happens(id, RoomInput::Play(play), at).await;
+    assert_eq!(both("playback_status").await, ["playing", "playing"]);
+    let paused = PlayInput::Toggled {
+        paused: true,
+        command_uid: None,
+    };
+    world.happens(id, RoomInput::Play(paused), at).await;
+    assert_eq!(both("playback_status").await, ["paused", "paused"]);
 }
 
 #[tokio::test]

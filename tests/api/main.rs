@@ -8,6 +8,7 @@ mod admin;
 mod apps;
 mod bad_input;
 mod commands;
+mod console;
 mod create;
 #[path = "../support/store_behind.rs"]
 #[macro_use]

@@ -101,6 +101,15 @@ pub(super) enum PlaybackStatus {
     Stopped,
 }
 
+/// Where the recording of a conference stands.
+#[derive(ToSchema)]
+#[schema(as = RecordingStatus, rename_all = "snake_case")]
+pub(super) enum RecordingStatusText {
+    Starting,
+    Recording,
+    Stopping,
+}
+
 /// A conference that is to be made.
 #[derive(ToSchema)]
 struct NewConference {

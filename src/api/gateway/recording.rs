@@ -13,6 +13,7 @@ use crate::api::error::ApiError;
 use crate::api::request::PathId;
 use crate::ids::{AppId, CommandUid, RoomId};
 use crate::reconciler::{Accepted, Intent};
+use crate::room::{Recording, RecordingStatus};
 use crate::store::EntityId;
 use crate::store::gate::CommandAnswer;
 
@@ -24,6 +25,15 @@ pub(super) struct Operation {
     recording_id: String,
     /// `starting` or `stopping`.
     status: &'static str,
+}
+
+/// The word for where a recording stands.
+pub(super) const fn status(recording: &Recording) -> &'static str {
+    match recording.status {
+        RecordingStatus::Starting { .. } => "starting",
+        RecordingStatus::Active => "recording",
+        RecordingStatus::Stopping { .. } => "stopping",
+    }
 }
 
 /// `POST …/recording/start`.

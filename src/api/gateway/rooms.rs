@@ -22,8 +22,8 @@ use crate::room::Member;
 use crate::store::record::{RoomHead, decode_room};
 use crate::store::{EntityId, EntityKind};
 
-use super::docs::{PlaybackStatus, RoomIdText, SessionIdText};
-use super::{create, playback};
+use super::docs::{PlaybackStatus, RecordingStatusText, RoomIdText, SessionIdText};
+use super::{create, playback, recording};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomRef {
@@ -49,6 +49,14 @@ pub(super) struct RoomRow {
     /// Only there while it is.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     locked: bool,
+    /// Left out while nothing plays.
+    #[schema(value_type = Option<PlaybackStatus>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playback_status: Option<&'static str>,
+    /// Left out while it is not recorded.
+    #[schema(value_type = Option<RecordingStatusText>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording_status: Option<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -69,6 +77,10 @@ pub(super) struct RoomDetail {
     /// Only there while it is.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     locked: bool,
+    /// Left out while it is not recorded.
+    #[schema(value_type = Option<RecordingStatusText>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording_status: Option<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -158,6 +170,7 @@ pub(super) async fn get(
             .map(|op| op.files.iter().map(|file| file.url.to_string()).collect())
             .unwrap_or_default(),
         playback_operation_id: playing.map_or_else(String::new, |op| op.id.to_string()),
+        recording_status: head.recording.as_ref().map(recording::status),
         stale: Nodes::now(&state).stale(id.node()),
     }))
 }
@@ -269,6 +282,11 @@ impl RoomRow {
             members: head.present,
             locked: head.locked,
             created_at: head.registration.created_at.rfc3339_seconds(),
+            playback_status: head
+                .playback
+                .head()
+                .map(|_| playback::status(&head.playback)),
+            recording_status: head.recording.as_ref().map(recording::status),
             stale,
         }
     }

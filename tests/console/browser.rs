@@ -1,0 +1,364 @@
+//! A browser of a test's own: Chromium without a window, driven by WebDriver as a person would use it.
+//!
+//! Owns how both are started and ended, and what can be seen and done. It reaches nothing but loopback: whatever else the
+//! page asked for would fail, and be found in the browser's log.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use axum::http::Method;
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::error::CmdError;
+use fantoccini::key::Key;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use url::{ParseError, Url};
+
+use crate::program::poll;
+use crate::support::process;
+
+/// More Tabs than any view has places to stop at.
+const MOST_TABS: usize = 60;
+
+pub struct Browser {
+    pub client: Client,
+    /// The page's origin.
+    pub origin: String,
+    chromium: Child,
+    driver: Child,
+    _home: tempfile::TempDir,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        for child in [&mut self.driver, &mut self.chromium] {
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What WebDriver does not know and this browser does.
+#[derive(Debug)]
+struct Own {
+    path: &'static str,
+    body: Value,
+}
+
+impl WebDriverCompatibleCommand for Own {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/{}", self.path))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.body.to_string()))
+    }
+}
+
+impl Browser {
+    /// Starts one, and looks at the console of the controller at this port of loopback.
+    pub async fn at(port: u16) -> Self {
+        assert!(
+            process::installed("chromium") && process::installed("chromedriver"),
+            "these tests need chromium and chromedriver (chromium-driver) installed; tests/run installs them"
+        );
+        let home = tempfile::tempdir().unwrap();
+        let profile = home.path().join("profile");
+        let chromium = chromium(&home, &profile);
+        let port_of_driver = process::free_port();
+        let mut command = process::command("chromedriver");
+        command
+            .arg(format!("--port={port_of_driver}"))
+            .env("HOME", home.path())
+            .env("TMPDIR", home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let driver = process::spawn(command);
+        // Whatever fails from here on, both are ended.
+        let debugger = poll::until("chromium listens", poll::PATIENCE, async || {
+            let text = fs::read_to_string(profile.join("DevToolsActivePort")).ok()?;
+            let port: u16 = text.lines().next()?.parse().ok()?;
+            Some(format!("127.0.0.1:{port}"))
+        });
+        let mut starting = Starting(vec![driver, chromium]);
+        let capabilities = json!({
+            "goog:chromeOptions": { "debuggerAddress": debugger.await },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let Value::Object(capabilities) = capabilities else {
+            unreachable!("it is one");
+        };
+        let url = format!("http://127.0.0.1:{port_of_driver}");
+        let client = poll::until("chromedriver answers", poll::PATIENCE, async || {
+            let mut builder = ClientBuilder::new(HttpConnector::new());
+            builder.capabilities(capabilities.clone());
+            builder.connect(&url).await.ok()
+        })
+        .await;
+        let chromium = starting.0.pop().expect("both are there");
+        let driver = starting.0.pop().expect("both are there");
+        let browser = Self {
+            client,
+            origin: format!("http://127.0.0.1:{port}"),
+            chromium,
+            driver,
+            _home: home,
+        };
+        browser.size(1280, 860).await;
+        browser.open("/console").await;
+        browser
+    }
+
+    pub async fn open(&self, path: &str) {
+        let url = format!("{}{path}", self.origin);
+        self.client.goto(&url).await.unwrap();
+    }
+
+    /// What this says of the page; `return` gives it.
+    pub async fn js(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    async fn own(&self, path: &'static str, body: Value) -> Value {
+        self.client.issue_cmd(Own { path, body }).await.unwrap()
+    }
+
+    async fn cdp(&self, cmd: &str, params: Value) {
+        let body = json!({ "cmd": cmd, "params": params });
+        self.own("goog/cdp/execute", body).await;
+    }
+
+    /// The window's inside, in CSS pixels: smaller than a window can be, too.
+    pub async fn size(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.cdp("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// What the system says that the person likes: `light` or `dark`.
+    pub async fn prefers(&self, scheme: &str) {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.cdp("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// The texts of all elements that this names, as they are seen.
+    pub async fn texts(&self, css: &str) -> Vec<String> {
+        let script =
+            "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)";
+        let found = self.client.execute(script, vec![json!(css)]).await.unwrap();
+        serde_json::from_value(found).unwrap()
+    }
+
+    /// Waits until one of these elements says this.
+    pub async fn sees(&self, css: &str, text: &str) {
+        let what = format!("{css} says {text:?}");
+        self.until(&what, async || {
+            self.texts(css).await.iter().any(|one| one.contains(text))
+        })
+        .await;
+    }
+
+    /// Waits until none of these elements says this.
+    pub async fn sees_no(&self, css: &str, text: &str) {
+        let what = format!("{css} does not say {text:?}");
+        self.until(&what, async || {
+            !self.texts(css).await.iter().any(|one| one.contains(text))
+        })
+        .await;
+    }
+
+    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        poll::until(what, poll::PATIENCE, async || holds().await.then_some(())).await;
+    }
+
+    /// Clicks where the element is, once it is there.
+    pub async fn click(&self, css: &str) {
+        self.on(css, async |element| element.click().await).await;
+    }
+
+    /// Clicks on the one that says this.
+    pub async fn click_text(&self, css: &str, text: &str) {
+        let script = "return [...document.querySelectorAll(arguments[0])].find((one) => one.innerText.includes(arguments[1]))?.click() === undefined";
+        self.sees(css, text).await;
+        let done = self.client.execute(script, vec![json!(css), json!(text)]);
+        assert_eq!(done.await.unwrap(), true);
+    }
+
+    /// Empties the field and types.
+    pub async fn fill(&self, css: &str, text: &str) {
+        self.on(css, async |element| {
+            element.clear().await?;
+            element.send_keys(text).await
+        })
+        .await;
+    }
+
+    async fn on(
+        &self,
+        css: &str,
+        mut act: impl AsyncFnMut(fantoccini::elements::Element) -> Result<(), CmdError>,
+    ) {
+        let what = format!("{css} is there and can be used");
+        poll::until(&what, poll::PATIENCE, async || {
+            let element = self.client.find(Locator::Css(css)).await.ok()?;
+            // It may have been replaced, or be covered, at just that time.
+            act(element).await.ok()
+        })
+        .await;
+    }
+
+    /// Presses a key, wherever the focus is.
+    pub async fn press(&self, key: Key) {
+        self.press_chars(&[char::from(key)]).await;
+    }
+
+    pub async fn press_space(&self) {
+        self.press_chars(&[' ']).await;
+    }
+
+    pub async fn press_shift_tab(&self) {
+        let (shift, tab) = (char::from(Key::Shift), char::from(Key::Tab));
+        let actions = KeyActions::new("keyboard".to_owned())
+            .then(KeyAction::Down { value: shift })
+            .then(KeyAction::Down { value: tab })
+            .then(KeyAction::Up { value: tab })
+            .then(KeyAction::Up { value: shift });
+        self.client.perform_actions(actions).await.unwrap();
+    }
+
+    /// Types, wherever the focus is.
+    pub async fn type_text(&self, text: &str) {
+        self.press_chars(&text.chars().collect::<Vec<_>>()).await;
+    }
+
+    async fn press_chars(&self, keys: &[char]) {
+        let mut actions = KeyActions::new("keyboard".to_owned());
+        for value in keys {
+            actions = actions
+                .then(KeyAction::Down { value: *value })
+                .then(KeyAction::Up { value: *value });
+        }
+        self.client.perform_actions(actions).await.unwrap();
+    }
+
+    /// Goes on by Tab until the element that this names has the focus; whatever has it on the way can be seen to have it.
+    pub async fn tab_to(&self, css: &str) {
+        for _ in 0..MOST_TABS {
+            self.press(Key::Tab).await;
+            self.focus_is_seen().await;
+            if self.focused(css).await {
+                return;
+            }
+        }
+        panic!("{css} cannot be reached by Tab");
+    }
+
+    /// Whether the element that has the focus is one of these.
+    pub async fn focused(&self, css: &str) -> bool {
+        let script = "return document.activeElement?.matches(arguments[0]) ?? false";
+        let found = self.client.execute(script, vec![json!(css)]);
+        found.await.unwrap() == true
+    }
+
+    async fn focus_is_seen(&self) {
+        let seen = self
+            .js("const one = document.activeElement;
+                 if (one === document.body) return true;
+                 const style = getComputedStyle(one);
+                 return one.matches(':focus-visible') && style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2")
+            .await;
+        assert_eq!(
+            seen,
+            true,
+            "the focus is not seen on {}",
+            self.js("return document.activeElement.outerHTML").await
+        );
+    }
+
+    /// Signs in by mouse.
+    pub async fn sign_in(&self, app: &str, key: &str) {
+        self.fill("#app-id", app).await;
+        self.fill("#api-key", key).await;
+        self.click("form [type=submit]").await;
+    }
+
+    /// What the browser holds against the page: errors of scripts, and what the policy forbade.
+    pub async fn complaints(&self) -> Vec<String> {
+        let log = self.own("se/log", json!({ "type": "browser" })).await;
+        let entries = log.as_array().cloned().unwrap_or_default();
+        entries
+            .iter()
+            .filter(|entry| entry["level"] == "SEVERE" || entry["source"] == "security")
+            // An answer that is no success, or none at all, is told here too.
+            .filter(|entry| entry["source"] != "network")
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    /// A picture of the page, when somebody wants them (`ROOMKEEPER_TEST_SCREENSHOTS=directory`).
+    pub async fn picture(&self, name: &str) {
+        let Some(folder) = std::env::var_os("ROOMKEEPER_TEST_SCREENSHOTS") else {
+            return;
+        };
+        let picture = self.client.screenshot().await.unwrap();
+        fs::write(PathBuf::from(folder).join(format!("{name}.png")), picture).unwrap();
+    }
+}
+
+/// What has been started, until somebody owns it.
+struct Starting(Vec<Child>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn chromium(home: &tempfile::TempDir, profile: &Path) -> Child {
+    let mut command = process::command("chromium");
+    command
+        .args([
+            "--headless=new",
+            "--remote-debugging-port=0",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-default-apps",
+            "--disable-sync",
+            "--no-first-run",
+            "--no-default-browser-check",
+            "--password-store=basic",
+            "--force-color-profile=srgb",
+            // A colour that is still changing is neither of the two.
+            "--force-prefers-reduced-motion",
+            "--hide-scrollbars",
+            "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+            "--proxy-server=direct://",
+            "--window-size=1280,860",
+        ])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .env("HOME", home.path())
+        .env("XDG_CONFIG_HOME", home.path())
+        .env("XDG_CACHE_HOME", home.path())
+        // What it leaves when it is killed goes with the rest.
+        .env("TMPDIR", home.path());
+    // The sandbox is not for root.
+    if rustix::process::geteuid().is_root() {
+        command.arg("--no-sandbox");
+    }
+    command
+        .arg("about:blank")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    process::spawn(command)
+}

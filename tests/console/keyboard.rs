@@ -1,0 +1,109 @@
+//! By keyboard alone: everything can be reached, the focus is always seen, and a dialog keeps it.
+
+use fantoccini::key::Key;
+
+use crate::Desk;
+use crate::browser::Browser;
+use crate::program::controller::KEY;
+use crate::program::world::{Setup, Store};
+
+#[tokio::test]
+async fn signing_in_and_muting_need_no_mouse() {
+    let world = Setup::on(Store::Memory).start().await;
+    world.controller.until_synced().await;
+    let browser = Browser::at(world.controller.http()).await;
+    browser
+        .until("the first field has the focus", async || {
+            browser.focused("#app-id").await
+        })
+        .await;
+    browser.type_text(&world.app).await;
+    browser.press(Key::Tab).await;
+    assert!(browser.focused("#api-key").await);
+    browser.type_text(KEY).await;
+    browser.press(Key::Enter).await;
+    browser.sees(".link", "Live").await;
+    let desk = Desk { browser, world };
+    let browser = &desk.browser;
+    assert!(
+        browser.focused("h1").await,
+        "the view that was entered has the focus"
+    );
+
+    let room = desk.world.room("standup").await;
+    let session = desk.call("527121101").await;
+    desk.world.join(&session, &room).await;
+    browser.sees(".room", "1 member").await;
+    browser.tab_to("a.room").await;
+    browser.press(Key::Enter).await;
+    browser.sees("h2", "standup").await;
+    browser
+        .until("the room has the focus", async || {
+            browser.focused("h2").await
+        })
+        .await;
+    let row = Desk::member(&session);
+    browser.tab_to(&format!("{row} button")).await;
+    browser.press_space().await;
+    browser.sees_no(&format!("{row} .mark"), "Muted").await;
+    // The focus is where it was, so that the same key takes it back.
+    assert!(browser.focused(&format!("{row} button")).await);
+    desk.until_members(&room, &[(&session, true)]).await;
+    browser.press(Key::Enter).await;
+    browser.sees(&format!("{row} .mark"), "Muted").await;
+    desk.until_members(&room, &[(&session, false)]).await;
+    desk.nothing_to_complain().await;
+}
+
+#[tokio::test]
+async fn a_dialog_keeps_the_focus_and_gives_it_back() {
+    let desk = Desk::memory().await;
+    let browser = &desk.browser;
+    browser.tab_to("#new-room").await;
+    browser.press(Key::Enter).await;
+    browser.sees("dialog", "New room").await;
+    assert!(
+        browser.focused("dialog input").await,
+        "it is in the first field"
+    );
+    let mut seen = Vec::new();
+    for _ in 0..8 {
+        browser.press(Key::Tab).await;
+        assert!(browser.focused("dialog *").await, "it has left the dialog");
+        seen.push(
+            browser
+                .js("return document.activeElement.innerText || document.activeElement.tagName")
+                .await,
+        );
+    }
+    // Two fields and two buttons, and round again.
+    assert_eq!(seen[..4], seen[4..], "{seen:?}");
+    browser.press_shift_tab().await;
+    assert!(browser.focused("dialog *").await);
+    browser.press(Key::Escape).await;
+    browser.sees_no("dialog", "New room").await;
+    assert!(
+        browser.focused("#new-room").await,
+        "it is back where it came from"
+    );
+
+    // All of the frame can be reached, and everything that can be has a name.
+    for place in [
+        "a[href='#/calls']",
+        "a[href='#/nodes']",
+        "a[href='#/webhooks']",
+        "#theme",
+        "#sign-out",
+    ] {
+        browser.tab_to(place).await;
+    }
+    let nameless = browser
+        .js("return [...document.querySelectorAll('a, button, input, select, textarea, summary')]
+             .filter((one) => !(one.innerText.trim() || one.getAttribute('aria-label') || one.labels?.length))
+             .map((one) => one.outerHTML)")
+        .await;
+    assert_eq!(nameless, serde_json::json!([]));
+    browser.press(Key::Enter).await;
+    browser.sees("h1", "Sign in").await;
+    desk.nothing_to_complain().await;
+}

@@ -1,0 +1,159 @@
+// What the page knows, and what each event makes of it.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { CONFIRM_MS, counts, initial, reduce, roomOfRow, waiting } from "./console/state.js";
+
+const ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000";
+const CALL = "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11";
+const OTHER = "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a12";
+
+const told = (event, data = {}, session = undefined) => ({
+  type: "event",
+  event,
+  at: 1000,
+  body: { event, room_id: ROOM, session_uuid: session, timestamp: "2026-05-06T12:34:56.000000Z", data },
+});
+const join = (session, muted = true) => told("conference.member.joined", { caller_id: "527", did: "747", muted }, session);
+const run = (state, ...actions) => actions.reduce(reduce, state);
+
+function room() {
+  const rooms = [roomOfRow({ room_id: ROOM, name: "standup", created_at: "2026-05-06T12:34:56Z", locked: false })];
+  return run(
+    initial(0),
+    { type: "link", status: "open", at: 0 },
+    { type: "read.begin", id: 1 },
+    { type: "read.done", id: 1, rooms, calls: [] },
+    { type: "read.begin", id: 2 },
+    { type: "read.done", id: 2, room: ROOM, members: [] },
+  );
+}
+
+test("a member joins, is counted and listed, and leaves", () => {
+  let state = run(room(), told("call.new", { caller_id: "527", did: "747", direction: "inbound" }, CALL));
+  assert.equal(waiting(state).length, 1);
+  state = run(state, join(CALL));
+  assert.equal(counts(state).get(ROOM), 1);
+  assert.deepEqual(state.members.get(ROOM).get(CALL), { uuid: CALL, callerId: "527", did: "747", muted: true });
+  assert.equal(waiting(state).length, 0);
+  assert.equal(state.said.text, "527 joined standup");
+  state = run(state, told("conference.member.left", { reason: "removed" }, CALL));
+  assert.equal(counts(state).get(ROOM), undefined);
+  assert.equal(state.members.get(ROOM).size, 0);
+  assert.equal(waiting(state).length, 1);
+  state = run(state, told("call.hangup", { cause: "NORMAL_CLEARING" }, CALL));
+  assert.equal(state.calls.size, 0);
+});
+
+test("twice is the same as once", () => {
+  const actions = [
+    join(CALL),
+    told("conference.member.unmuted", {}, CALL),
+    told("member.floor", { session_uuid: CALL }, CALL),
+    told("conference.play.started", { operation_id: "a", urls: ["http://a"] }),
+    told("conference.recording.started", { recording_id: "r" }),
+    told("conference.updated", { locked: true }),
+  ];
+  const strip = ({ said, notices, nextNotice, ...rest }) => rest;
+  const once = run(room(), ...actions);
+  assert.deepEqual(strip(run(room(), ...actions.flatMap((one) => [one, one]))), strip(once));
+  assert.deepEqual(strip(run(once, ...actions)), strip(once));
+});
+
+test("what was heard while it was read counts more than what was read", () => {
+  const before = room();
+  const reading = run(before, { type: "read.begin", id: 3 }, join(CALL), join(OTHER), told("conference.member.left", {}, OTHER));
+  const rows = { type: "read.done", id: 3, rooms: [...before.rooms.values()], calls: [] };
+  const state = run(reading, rows);
+  assert.equal(counts(state).get(ROOM), 1);
+  assert.equal(state.calls.get(CALL).state, "in_room");
+  assert.equal(state.replay.length, 0, "nothing is kept when nothing is read");
+});
+
+test("too much while it is read begins the reading anew", () => {
+  let state = run(room(), { type: "read.begin", id: 3 });
+  const epoch = state.epoch;
+  for (let i = 0; i < 5_001; i += 1) state = run(state, told("member.talking", { talking: true }, CALL));
+  assert.equal(state.epoch, epoch + 1);
+  const after = run(state, { type: "read.done", id: 3, rooms: [], calls: [] });
+  assert.equal(after.rooms.size, 1, "what was read too slowly is not believed");
+});
+
+test("a gap and a stream that is not resumed mean reading again, a resumed one does not", () => {
+  const state = room();
+  assert.equal(run(state, told("stream.gap", { nodes: [] })).epoch, state.epoch + 1);
+  assert.equal(run(state, told("stream.open", { resumed: false })).epoch, state.epoch + 1);
+  assert.equal(run(state, told("stream.open", { resumed: true })).epoch, state.epoch);
+});
+
+test("mute is shown when the event has come, and pending until then", () => {
+  let state = run(room(), join(CALL, false));
+  state = run(state, { type: "asked", key: `mute:${CALL}`, want: true, label: "mute 527", at: 1000 });
+  assert.equal(state.members.get(ROOM).get(CALL).muted, false);
+  assert.equal(state.pending.get(`mute:${CALL}`).want, true);
+  const crossed = run(state, told("conference.member.unmuted", {}, CALL));
+  assert.equal(crossed.pending.size, 1, "another's unmute is not what was asked for");
+  state = run(state, told("conference.member.muted", {}, CALL));
+  assert.equal(state.members.get(ROOM).get(CALL).muted, true);
+  assert.equal(state.pending.size, 0);
+});
+
+test("what is never confirmed is given up, said, and read again", () => {
+  let state = run(room(), join(CALL, false), { type: "asked", key: `mute:${CALL}`, want: true, label: "mute 527", at: 1000 });
+  assert.equal(run(state, { type: "tick", at: 1000 + CONFIRM_MS - 1 }), state);
+  state = run(state, { type: "tick", at: 1000 + CONFIRM_MS });
+  assert.equal(state.pending.size, 0);
+  assert.match(state.notices[0].text, /mute 527/);
+  assert.equal(state.epoch, room().epoch + 1);
+});
+
+test("the floor and who talks are live, and end with the connection", () => {
+  let state = run(room(), join(CALL, false), told("member.talking", { session_uuid: CALL, talking: true }, CALL));
+  state = run(state, told("member.floor", { session_uuid: CALL }, CALL));
+  assert.ok(state.talking.has(CALL));
+  assert.equal(state.floors.get(ROOM), CALL);
+  assert.equal(run(state, told("member.floor", { session_uuid: null })).floors.size, 0);
+  const gone = run(state, told("conference.member.left", {}, CALL));
+  assert.equal(gone.floors.size + gone.talking.size, 0);
+  assert.equal(run(state, told("conference.member.muted", {}, CALL)).talking.size, 0);
+  state = run(state, { type: "link", status: "lost", at: 5000, retryAt: 6000 });
+  assert.equal(state.talking.size, 0);
+  assert.equal(state.floors.size, 0);
+});
+
+test("a lost connection has been lost since it was lost, however often it is tried", () => {
+  let state = run(room(), { type: "link", status: "lost", at: 5000, retryAt: 6000, error: "cannot be reached" });
+  state = run(state, { type: "link", status: "connecting", at: 6000 }, { type: "link", status: "lost", at: 7000, retryAt: 9000 });
+  assert.equal(state.link.since, 5000);
+  assert.equal(state.link.lost, true);
+  state = run(state, { type: "link", status: "connecting", at: 9000 }, { type: "link", status: "open", at: 9100 });
+  assert.equal(state.link.lost, false);
+  assert.equal(state.link.since, 9100);
+});
+
+test("what plays is a queue, of which the head plays", () => {
+  const start = (id) => told("conference.play.started", { operation_id: id, urls: [`http://${id}`] });
+  let state = run(room(), start("a"), start("b"), told("conference.play.paused", { operation_id: "a" }));
+  assert.deepEqual(state.rooms.get(ROOM).playing, { status: "paused", urls: ["http://a"], operations: ["a", "b"] });
+  state = run(state, told("conference.play.finished", { operation_id: "a", errors: [] }));
+  assert.deepEqual(state.rooms.get(ROOM).playing.operations, ["b"]);
+  assert.ok(state.doubtful.has(ROOM), "its files are to be read");
+  state = run(state, told("conference.play.finished", { operation_id: "b", errors: [{ url: "http://b", error: "unreadable" }] }));
+  assert.equal(state.rooms.get(ROOM).playing, null);
+  assert.match(state.notices[0].text, /http:\/\/b \(unreadable\)/);
+});
+
+test("a room ends with what was pending of it, its members wait", () => {
+  let state = run(room(), join(CALL), { type: "asked", key: `lock:${ROOM}`, want: true, label: "lock", at: 0 });
+  state = run(state, told("conference.destroyed"));
+  assert.equal(state.rooms.size, 0);
+  assert.equal(state.pending.size, 0);
+  assert.equal(waiting(state).length, 1);
+});
+
+test("events that a newer server tells of change nothing", () => {
+  const state = room();
+  assert.equal(run(state, told("conference.member.danced", {}, CALL)), state);
+  assert.equal(run(state, { type: "event", event: "message", body: null, at: 0 }), state);
+});
