@@ -232,7 +232,7 @@ impl Replay {
                 What::Event(heard) => {
                     events += 1;
                     let event = heard.name.clone();
-                    let told = self.rehearsal.event(message.at, heard);
+                    let told = self.rehearsal.event(message.at, *heard);
                     self.tell(&event, &told, &bar)?;
                 }
                 What::Unreadable(why) => {

@@ -31,7 +31,7 @@ pub(super) struct Message {
 #[derive(Debug)]
 pub(super) enum What {
     /// Something happened.
-    Event(Heard),
+    Event(Box<Heard>),
     /// An event that cannot be read; a controller skips it, and so does this.
     Unreadable(String),
     /// The greeting, or an answer to what was sent.
@@ -186,12 +186,12 @@ fn understand(frame: Frame) -> What {
         name.push(' ');
         name.push_str(&part);
     }
-    What::Event(Heard {
+    What::Event(Box::new(Heard {
         name,
         core: translate::core(&event),
         time: event.timestamp_us().map(Timestamp::from_micros),
         news: translate::news(&event),
-    })
+    }))
 }
 
 #[cfg(test)]
