@@ -10,7 +10,7 @@
 //! | [`client`] | asking the API and the admin listener, pages, who is told what by an exit code |
 //! | [`table`] | tables that fit the terminal, times in a zone that is named |
 //! | [`terminal`] | what there is to write on: its width, colours, progress |
-//! | [`line`] | an event as one line |
+//! | [`line`](mod@line) | an event as one line |
 //! | [`apps`], [`rooms`], [`nodes`] | their commands and how the answers are shown |
 //! | [`tail`] | events as they come |
 //! | [`replay`] | what a recording would do |
