@@ -121,7 +121,8 @@ pub enum Command {
         #[arg(long = "event", value_name = "NAMES", value_delimiter = ',')]
         events: Vec<String>,
         /// Begins behind the event of this id.
-        #[arg(long, value_name = "ID", value_parser = event_id)]
+        // An id can begin with a hyphen.
+        #[arg(long, value_name = "ID", value_parser = event_id, allow_hyphen_values = true)]
         since: Option<String>,
         /// The API that is asked.
         #[command(flatten)]
@@ -472,5 +473,21 @@ fn event_id(text: &str) -> Result<String, &'static str> {
         Ok(text.to_owned())
     } else {
         Err("an event's id has no spaces and only ASCII characters")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_an_event_can_begin_with_a_hyphen() {
+        let typed = ["roomkeeper", "tail", "--since", "-zJ5Yx_Q", "--json"];
+        let Command::Tail { since, json, .. } = Arguments::try_parse_from(typed).unwrap().command
+        else {
+            panic!("it is tail");
+        };
+        assert_eq!(since.as_deref(), Some("-zJ5Yx_Q"));
+        assert!(json);
     }
 }

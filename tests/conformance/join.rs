@@ -276,8 +276,11 @@ async fn session_403_it_belongs_to_another_app(row: &Row<'_>) {
 async fn webhook_join_failed_refused_and_the_call_can_join_again(row: &Row<'_>) {
     let (room, _) = row.inhabited().await;
     let call = row.call().await;
+    // Who knows of the lock refuses the join at once.
+    let hold = row.hold_room(&room);
     let said = row.fs(&format!("conference {room} lock")).await;
     assert!(said.contains("locked"), "{said}");
+    hold.until_held("Action: lock").await;
     // Else it binds no call that FreeSWITCH has placed itself.
     let secure = format!(
         "uuid_setvar {} conference_enforce_security true",
@@ -292,7 +295,9 @@ async fn webhook_join_failed_refused_and_the_call_can_join_again(row: &Row<'_>) 
         .await;
     row.until_parked(&call).await;
     assert!(row.exists(&call).await, "the call is still up");
+    hold.release();
     row.fs(&format!("conference {room} unlock")).await;
+    row.nth(&room, "conference.updated", 2).await;
     let answer = row.joins(&call, &room).await;
     answer.is(202, json!({ "status": "joining", "room_id": room }));
     row.nth(&room, "conference.member.joined", 2).await;

@@ -179,8 +179,8 @@ async fn nodes_are_listed_with_how_they_are(row: &Row<'_>) {
             fields,
             [
                 "calls",
-                "drift",
                 "draining",
+                "drift",
                 "id",
                 "lag_ms",
                 "max_calls",

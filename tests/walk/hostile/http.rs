@@ -79,6 +79,9 @@ impl Raw {
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(length @ 1..) = answers.read(&mut buffer).await {
                 got.extend_from_slice(&buffer[..length]);
+                if is_stream(&got) {
+                    break;
+                }
             }
         };
         tokio::select! {
@@ -96,6 +99,13 @@ impl Raw {
             text: body.to_owned(),
         }
     }
+}
+
+/// Whether it is the beginning of what does not end by itself.
+fn is_stream(got: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(got).to_ascii_lowercase();
+    let head = text.split_once("\r\n\r\n").map(|(head, _)| head);
+    head.is_some_and(|head| head.contains("content-type: text/event-stream"))
 }
 
 /// Every byte as `%XX`: what a client makes of a text in a path.
