@@ -63,6 +63,12 @@ impl Desk {
         setup.by_way_of = Some(proxy.address);
         let world = setup.start_with(switch).await;
         world.controller.until_synced().await;
+        // The last one for long: a snapshot would tell what is held back.
+        let resyncs = "roomkeeper_reconciler_resyncs_total";
+        poll::until("the late list of calls", poll::PATIENCE, async || {
+            (world.controller.metric(resyncs, "").await >= 2.0).then_some(())
+        })
+        .await;
         (Self::of(world).await, proxy)
     }
 
