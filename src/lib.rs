@@ -16,6 +16,7 @@
 pub mod action;
 pub mod api;
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod console;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use roomkeeper::app;
+use roomkeeper::bench::{self, Size};
 use roomkeeper::cli::arguments::{ApiAccess, Command, ConfigFile, LabPart};
 use roomkeeper::cli::client::Client;
 use roomkeeper::cli::rooms::Look;
@@ -51,6 +52,20 @@ fn main() -> ExitCode {
             callers,
             did,
         } => run_sim(listen, password, callers, &did),
+        Command::Bench {
+            scenarios,
+            size,
+            freeswitch,
+            password,
+            json,
+        } => run_bench(
+            &bench::Options {
+                scenarios,
+                size,
+                freeswitch: freeswitch.zip(password),
+            },
+            json,
+        ),
         Command::Rooms {
             room_id,
             api,
@@ -228,6 +243,38 @@ fn run_sim(listen: SocketAddr, password: String, callers: u32, did: &str) -> Exi
         told_to_stop.await;
         Ok::<(), io::Error>(())
     })
+}
+
+fn run_bench(options: &bench::Options, json: bool) -> ExitCode {
+    if let Err(error) = init_quietly() {
+        return failed(&error);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let measured = runtime.map_err(bench::BenchError::system("start a runtime"));
+    let bar = terminal::spinner("starting");
+    let measured = measured.and_then(|runtime| {
+        runtime.block_on(bench::run(options, bar, |section| {
+            if !json {
+                // Whoever has closed it wants no more of it; the exit code still tells.
+                let _ = cli::print(&format!("{section}\n"));
+            }
+        }))
+    });
+    match measured {
+        Ok(report) => {
+            if json {
+                let _ = cli::print(&format!("{}\n", report.json()));
+            }
+            if options.size == Size::Smoke || report.all_reached() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => failed(&error),
+    }
 }
 
 /// A log that speaks up only when something is wrong, and no traces.

@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::bench::{Scenario, Size};
 use crate::config::{Config, ConfigErrors};
 use crate::esl::command::{ContextName, Number, Password, Unfit};
 use crate::ids::{AppId, NodeId, RoomId, SessionId};
@@ -22,6 +23,10 @@ use super::nodes::NodeCommand;
 /// Said in the help of every command that asks a controller.
 const EXIT_CODES: &str = "\
 Exit codes: 0 it was done; 1 the controller refused; 2 the command is not one; 69 nobody answers; 77 the key is missing or wrong.";
+
+/// Said in the help of `bench`.
+const BENCH_EXIT_CODES: &str = "\
+Exit codes: 0 all that is to be reached was, or it was a smoke run; 1 something was not, or nothing could be measured; 2 the command is not one.";
 
 /// Said in the help of waits.
 const EXIT_CODES_OF_WAITS: &str = "\
@@ -76,6 +81,27 @@ pub enum Command {
         /// The number they dial.
         #[arg(long, default_value = "747713001")]
         did: String,
+    },
+    /// Measures this program on this machine: simulated nodes, a redis-server and a controller, all its own.
+    ///
+    /// It needs redis-server and setpriv installed, takes minutes, and keeps the machine busy. The table is Markdown.
+    #[command(after_help = BENCH_EXIT_CODES)]
+    Bench {
+        /// What is measured; without it, everything.
+        #[arg(value_enum)]
+        scenarios: Vec<Scenario>,
+        /// How much of it is done.
+        #[arg(long, value_enum, default_value = "full")]
+        size: Size,
+        /// A real FreeSWITCH's Event Socket, for the scenarios that can use one. Its password is RK_ESL_PASSWORD.
+        #[arg(long, value_name = "HOST:PORT", requires = "password")]
+        freeswitch: Option<SocketAddr>,
+        /// Its password. In the environment it is not seen in the list of processes.
+        #[arg(long, env = "RK_ESL_PASSWORD", hide_env_values = true)]
+        password: Option<String>,
+        /// For programs: JSON instead of the table.
+        #[arg(long)]
+        json: bool,
     },
     /// Shows an app's rooms, or one room and who is in it.
     #[command(after_help = EXIT_CODES)]

@@ -1,0 +1,139 @@
+//! The load harness: simulated nodes, a real `redis-server` and the controller as users run it, measured from outside.
+//!
+//! Owns which scenarios there are and in what order they run. Leaves out the controller: it is a child process that runs
+//! `serve` on a configuration file, so that what is measured is what is run. The nodes and the receivers of webhooks live
+//! in the harness's own process; what they cost is told apart. `main` drives it; the benchmarks under `benches/` use its
+//! table.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`report`] | the table: figures, ratios, what is to be reached |
+//! | [`process`] | child processes, what a process costs |
+//! | [`world`] | Redis, nodes and the controller, started together |
+//! | [`stages`] | what the controller's own metrics say of its stages, between two moments |
+//! | [`idle`] | a fleet on which nothing happens |
+
+pub mod idle;
+pub mod process;
+pub mod report;
+pub mod stages;
+pub mod world;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use indicatif::ProgressBar;
+
+use report::{Report, Section};
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Scenario {
+    /// A hundred nodes on which nothing happens: CPU and memory.
+    Idle,
+}
+
+/// How much is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Size {
+    /// Enough to see that it works: seconds, and no figure means anything.
+    Smoke,
+    /// What the figures are for.
+    Full,
+}
+
+/// How it is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What is measured, in this order; empty for everything.
+    pub scenarios: Vec<Scenario>,
+    /// How much of it.
+    pub size: Size,
+    /// A real FreeSWITCH's Event Socket and its password, for the scenarios that can use one.
+    pub freeswitch: Option<(SocketAddr, String)>,
+}
+
+/// Why nothing could be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A process could not be started or read, or a port not be had.
+    #[error("cannot {0}")]
+    System(String, #[source] io::Error),
+    /// Redis did not do what it was asked.
+    #[error("redis-server failed")]
+    Redis(#[from] redis::RedisError),
+    /// A request did not come to an answer.
+    #[error("a request failed")]
+    Request(#[from] reqwest::Error),
+    /// Something did not become so in time.
+    #[error("{what} did not happen within {within:?}")]
+    Waited {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        within: Duration,
+    },
+    /// Something was not as the scenario needs it.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+impl BenchError {
+    /// Says what was tried when the system refused.
+    pub fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |error| Self::System(what, error)
+    }
+}
+
+/// What a scenario has at hand.
+pub struct Run<'a> {
+    /// How it is run.
+    pub options: &'a Options,
+    /// Progress, on a terminal.
+    pub bar: ProgressBar,
+}
+
+impl Run<'_> {
+    /// This many at full size, and that many to see that it works.
+    pub fn size<T>(&self, full: T, smoke: T) -> T {
+        match self.options.size {
+            Size::Full => full,
+            Size::Smoke => smoke,
+        }
+    }
+
+    /// Says what is under way.
+    pub fn says(&self, what: impl Into<String>) {
+        self.bar.set_message(what.into());
+    }
+}
+
+/// Runs the scenarios one after the other. `bar` shows progress; `each` is told of each section once it is there.
+///
+/// # Errors
+/// The first [`BenchError`]; what was measured before has been told.
+pub async fn run(
+    options: &Options,
+    bar: ProgressBar,
+    mut each: impl FnMut(&Section),
+) -> Result<Report, BenchError> {
+    let all = if options.scenarios.is_empty() {
+        Scenario::value_variants()
+    } else {
+        &options.scenarios
+    };
+    let run = Run { options, bar };
+    let mut report = Report::default();
+    for scenario in all {
+        let section = match scenario {
+            Scenario::Idle => idle::measure(&run).await?,
+        };
+        each(&section);
+        report.add(section);
+    }
+    run.bar.finish_and_clear();
+    Ok(report)
+}
