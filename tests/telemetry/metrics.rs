@@ -115,6 +115,13 @@ async fn everything(world: &mut World) {
         assert_eq!(answer.status, 202, "{}", answer.body);
         world.receiver.first(&room, event).await;
     }
+    for (what, nth) in [("lock", 1), ("unlock", 2)] {
+        let path = format!("/conferences/{room}/{what}");
+        let answer = world.controller.ask("POST", &path, None).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        assert_eq!(answer.body["status"], "in_progress");
+        world.receiver.nth(&room, "conference.updated", nth).await;
+    }
     let url = "http://127.0.0.1:9080/a.wav";
     let media = Media {
         duration: Some(200_000),
@@ -134,6 +141,17 @@ async fn everything(world: &mut World) {
     // It is there already; and a rule refuses it another one.
     let again = json!({ "room_id": room });
     let other = world.room("other").await;
+    // Nobody is in it, and then it is so already: FreeSWITCH is not asked, and there is nothing to wait for.
+    for (what, status) in [
+        ("lock", "locked"),
+        ("lock", "locked"),
+        ("unlock", "unlocked"),
+    ] {
+        let path = format!("/conferences/{other}/{what}");
+        let answer = world.controller.ask("POST", &path, None).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        assert_eq!(answer.body["status"], status);
+    }
     let again_elsewhere = json!({ "room_id": other });
     let answer = world.command(&session, "conference/join", &again).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -314,6 +332,8 @@ fn each_value_makes_sense(page: &[Series], world: &World) {
         "join",
         "mute",
         "unmute",
+        "lock",
+        "unlock",
         "leave",
         "hangup",
         "delete_room",

@@ -140,8 +140,11 @@ impl Meters {
 
     /// An intent stands: its event is waited for from now on.
     pub(super) fn expect(&mut self, intent: &Intent, accepted: &Accepted, reply: &Reply) {
-        // It stands already, and nothing will be told of it again.
-        if matches!(accepted, Accepted::AlreadyJoined { .. }) {
+        // It stands already: nothing will be told of it, or it is told of at once.
+        if matches!(
+            accepted,
+            Accepted::AlreadyJoined { .. } | Accepted::Locked { .. }
+        ) {
             return;
         }
         let Some(key) = awaited(intent) else {
