@@ -60,6 +60,21 @@ impl EventFilter {
         }
     }
 
+    /// Every filter there is among these names, as callers write them: all, what is below each prefix, each name.
+    pub fn all_among<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let mut filters = vec!["*".to_owned()];
+        for name in names {
+            let ends = name.match_indices('.').map(|(end, _)| end);
+            let below = ends.map(|end| format!("{}.*", &name[..end]));
+            for filter in below.chain(std::iter::once(name.to_owned())) {
+                if !filters.contains(&filter) {
+                    filters.push(filter);
+                }
+            }
+        }
+        filters
+    }
+
     /// Whether an event with this name is meant.
     pub fn matches(&self, event: &str) -> bool {
         match self {

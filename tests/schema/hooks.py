@@ -46,6 +46,10 @@ class Living:
         # Of the VoIPBIN API, whose other ids are those of rooms and calls without their nodes.
         self._stays: dict[str, None] = {}
         self._recordings: dict[str, None] = {}
+        self._endpoints: dict[str, None] = {}
+        self._webhooks: dict[str, None] = {}
+        # Places in the event stream, by what it was narrowed to.
+        self._places: dict[str, str] = {}
         self._cursors: dict[str, str] = {}
 
     def any(self, what: str, operation: str = "") -> str | None:
@@ -53,8 +57,8 @@ class Living:
         with self._lock:
             if self._random.randrange(UNKNOWN) == 0:
                 return None
-            if what in ("conferencecall_id", "recording_id"):
-                known = list(self._stays if what == "conferencecall_id" else self._recordings)
+            if what in (others := self._others()):
+                known = list(others[what])
                 return self._random.choice(known) if known else None
             if what == "uuid":
                 known = list(self._calls)
@@ -68,6 +72,26 @@ class Living:
                 return None
             one = self._random.choice(fitting or known)
             return bare(one) if what == "conference_id" else one
+
+    def _others(self) -> dict[str, dict[str, None]]:
+        """What is of no use to one operation more than to another, by the parameter that it can be."""
+        return {
+            "conferencecall_id": self._stays,
+            "recording_id": self._recordings,
+            "id": self._endpoints,
+            "webhook_id": self._webhooks,
+        }
+
+    def place(self, room: str) -> str | None:
+        with self._lock:
+            return self._places.get(room)
+
+    def streamed(self, room: str, text: str) -> None:
+        """Takes note of what a stream has shown."""
+        with self._lock:
+            for line in text.splitlines():
+                if line.startswith("id: "):
+                    self._places[room] = line.removeprefix("id: ")
 
     def cursor(self, url: str) -> str | None:
         with self._lock:
@@ -108,6 +132,14 @@ class Living:
                 self._cursors[url] = answer["next_page_token"]
             if answer.get("cursor"):
                 self._cursors[url] = answer["cursor"]
+            if operation == "create_webhook":
+                self._keep(self._endpoints, answer["id"], None)
+            elif operation == "delete_webhook":
+                self._endpoints.pop(str(ids.get("id")), None)
+            elif operation in ("test_webhook", "redeliver"):
+                self._keep(self._webhooks, answer["id"], None)
+            for row in answer.get("deliveries", []):
+                self._keep(self._webhooks, row["id"], None)
             if operation == "create":
                 self._keep(self._rooms, answer["room_id"], None)
             elif operation == "delete":
@@ -137,6 +169,16 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if is_good(case, ParameterLocation.PATH) and not is_linked(case):
         for what in case.path_parameters:
             case.path_parameters[what] = LIVING.any(what, operation) or case.path_parameters[what]
+    if is_linked(case) and not str(case.path_parameters.get("webhook_id", "msg_")).startswith("msg_"):
+        # It is taken for the id of a webhook's receiver, after the parameter's name.
+        case.path_parameters["webhook_id"] = LIVING.any("webhook_id") or f"msg_{0:032x}"
+    if operation == "events" and is_good(case, ParameterLocation.HEADER):
+        # A place cannot be made up either, and belongs to what the stream is narrowed to.
+        place = LIVING.place(str((case.query or {}).get("room_id")))
+        if place is None or "Last-Event-ID" not in case.headers:
+            case.headers.pop("Last-Event-ID", None)
+        else:
+            case.headers["Last-Event-ID"] = place
     if is_good(case, ParameterLocation.QUERY):
         for what in {"cursor", "page_token"} & set(case.query):
             # A cursor cannot be made up: that is what it is for.
@@ -157,6 +199,9 @@ def revive(body: dict[str, Any]) -> None:
         body.pop("node", None)
     if isinstance(body.get("urls"), list):
         body["urls"] = LIVING.some_files()
+    if isinstance(body.get("url"), str):
+        # Nobody is there; that a name must be a public host's cannot be said in the document.
+        body["url"] = f"https://example.com/{LIVING.some_name('hook')}"
     if isinstance(body.get("name"), str):
         body["name"] = LIVING.some_name(body["name"])
     if isinstance(body.get("conference_id"), str):
@@ -190,6 +235,9 @@ def bare(one: str) -> str:
 
 @schemathesis.hook
 def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
+    if operation_of(case) == "events" and response.status_code == 200:
+        LIVING.streamed(str((case.query or {}).get("room_id")), response.text)
+        return
     try:
         answer = response.json()
     except ValueError:

@@ -2,14 +2,50 @@
 //! answers.
 #![allow(dead_code, reason = "what stands here is read by the macros alone")]
 
-use utoipa::{IntoParams, OpenApi};
+use std::borrow::Cow;
 
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, OpenApi, PartialSchema, ToSchema};
+
+use super::stream_events;
 use crate::api::gateway::{Failure, RoomIdText};
+use crate::webhook::endpoint::EventFilter;
 
 /// The path of the stream.
 #[derive(OpenApi)]
-#[openapi(paths(events))]
+#[openapi(paths(events), components(schemas(StreamFilter, StreamEvent)))]
 pub(crate) struct Paths;
+
+/// Which events of the stream are meant.
+struct StreamFilter;
+
+impl PartialSchema for StreamFilter {
+    fn schema() -> RefOr<Schema> {
+        let texts = EventFilter::all_among(stream_events());
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        text.enum_values(Some(texts)).into()
+    }
+}
+
+impl ToSchema for StreamFilter {
+    fn name() -> Cow<'static, str> {
+        "StreamFilter".into()
+    }
+}
+
+/// One event of the stream, by the names of its fields on the wire.
+#[derive(ToSchema)]
+struct StreamEvent {
+    /// Where the stream goes on behind it; what is not stored has none.
+    id: Option<String>,
+    /// Its name.
+    event: String,
+    /// The body, as a receiver of webhooks gets it: JSON, in one line.
+    data: String,
+    /// With the first: milliseconds until a client that lost the connection comes back.
+    retry: Option<u32>,
+}
 
 /// What is to be seen.
 #[derive(IntoParams)]
@@ -20,7 +56,8 @@ struct EventQuery {
     room_id: Option<String>,
     /// Only these: names of events, prefixes as `conference.member.*` and `member.*`, or `*`; more than one with commas
     /// between, or given more than once. What is told of the stream itself (`stream.*`) always comes.
-    event: Option<String>,
+    #[param(value_type = Vec<StreamFilter>, required = false, explode = true)]
+    event: Vec<String>,
 }
 
 /// Follow what happens
@@ -33,6 +70,17 @@ struct EventQuery {
 /// `Last-Event-ID`. When something behind it is not kept any more, or the store lost it, `stream.gap` says on which nodes,
 /// and how many events of theirs if that is known: read the state again. A comment comes every 15 seconds. The stream of
 /// one conference ends with its `conference.destroyed`; every stream ends when the server stops.
+///
+/// ```text
+/// retry: 2000
+/// id: kzJ5…
+/// event: stream.open
+/// data: {"event":"stream.open","timestamp":"2026-05-06T12:34:56.000000Z","app_id":"demo","data":{"resumed":false}}
+///
+/// id: p0Vx…
+/// event: call.answered
+/// data: {"event":"call.answered","timestamp":"2026-05-06T12:34:57.000000Z","app_id":"demo","session_uuid":"acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11","sequence":2,"data":{}}
+/// ```
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events",
     params(
@@ -40,8 +88,8 @@ struct EventQuery {
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was seen. Without it, the stream begins now."),
     ),
     responses(
-        (status = 200, description = "What happens, for as long as both sides want.", body = String, content_type = "text/event-stream",
-         example = "retry: 2000\nid: kzJ5…\nevent: stream.open\ndata: {\"event\":\"stream.open\",\"timestamp\":\"2026-05-06T12:34:56.000000Z\",\"app_id\":\"demo\",\"data\":{\"resumed\":false}}\n\nid: p0Vx…\nevent: call.answered\ndata: {\"event\":\"call.answered\",\"timestamp\":\"2026-05-06T12:34:57.000000Z\",\"app_id\":\"demo\",\"session_uuid\":\"acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11\",\"sequence\":2,\"data\":{}}\n\n"),
+        (status = 200, description = "What happens, for as long as both sides want.", body = StreamEvent, content_type = "text/event-stream",
+         example = json!({"id": "kzJ5…", "event": "stream.open", "data": "{\"event\":\"stream.open\",\"timestamp\":\"2026-05-06T12:34:56.000000Z\",\"app_id\":\"demo\",\"data\":{\"resumed\":false}}", "retry": 2000})),
         (status = 403, description = "The conference is another app's.", body = Failure),
         (status = 404, description = "There is no such conference, or it has ended and all of it was seen.", body = Failure),
         (status = 429, description = "Too many requests, or the app has too many streams here: `Retry-After` says when to come back.", body = Failure),

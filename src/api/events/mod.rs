@@ -58,7 +58,7 @@ const UNBUFFERED: [(HeaderName, &str); 2] = [
 ];
 
 /// Every name that can come on a stream. What happens to a receiver is told to the others alone.
-fn stream_events() -> impl Iterator<Item = &'static str> {
+pub(super) fn stream_events() -> impl Iterator<Item = &'static str> {
     let stored = EVENTS.iter().filter(|name| !name.starts_with("webhook."));
     stored.chain(LIVE_EVENTS).copied()
 }

@@ -2,13 +2,19 @@
 //! and answers.
 #![allow(dead_code, reason = "what stands here is read by the macros alone")]
 
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use std::borrow::Cow;
+
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, OpenApi, PartialSchema, ToSchema};
 
 use super::{
     DeliveryDetail, DeliveryList, EndpointDetail, EndpointList, EndpointRef, EndpointRow,
     MadeEndpoint, NewSecret, RecoveredCount, Redelivery,
 };
 use crate::api::gateway::{Failure, limit};
+use crate::webhook::endpoint::EventFilter;
+use crate::webhook::payload::EVENTS;
 
 /// The paths of the receivers.
 #[derive(OpenApi)]
@@ -37,6 +43,31 @@ pub(super) struct EndpointIdText(String);
 #[schema(as = WebhookId, pattern = "^msg_[0-9a-f]{32}$")]
 pub(super) struct WebhookIdText(String);
 
+/// What bodies are signed with: `whsec_` and 24 to 64 bytes in base64.
+#[derive(ToSchema)]
+#[schema(
+    as = WebhookSecret,
+    pattern = "^whsec_(([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?|([A-Za-z0-9+/]{4}){21}([A-Za-z0-9+/][AQgw]==)?)$"
+)]
+struct SecretText(String);
+
+/// Which events are meant.
+struct WebhookFilter;
+
+impl PartialSchema for WebhookFilter {
+    fn schema() -> RefOr<Schema> {
+        let texts = EventFilter::all_among(EVENTS.iter().copied());
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        text.enum_values(Some(texts)).into()
+    }
+}
+
+impl ToSchema for WebhookFilter {
+    fn name() -> Cow<'static, str> {
+        "WebhookFilter".into()
+    }
+}
+
 /// What became of an event for a receiver.
 #[derive(ToSchema)]
 #[schema(as = DeliveryStatus, rename_all = "snake_case")]
@@ -54,8 +85,10 @@ struct WebhookRequest {
     url: String,
     /// Names of events, prefixes as `conference.member.*`, or `*`. Without it, all.
     #[schema(min_items = 1)]
+    #[schema(value_type = Vec<WebhookFilter>, required = false)]
     events: Option<Vec<String>>,
     /// What bodies are signed with: `whsec_` and 24 to 64 bytes in base64. Made when not given.
+    #[schema(value_type = SecretText, required = false)]
     secret: Option<String>,
 }
 
@@ -65,6 +98,7 @@ struct WebhookChange {
     #[schema(pattern = "^https?://")]
     url: Option<String>,
     #[schema(min_items = 1)]
+    #[schema(value_type = Vec<WebhookFilter>, required = false)]
     events: Option<Vec<String>>,
     /// Whether it is called.
     enabled: Option<bool>,
@@ -73,6 +107,7 @@ struct WebhookChange {
 #[derive(ToSchema)]
 struct WebhookRotation {
     /// `whsec_` and 24 to 64 bytes in base64. Made when not given.
+    #[schema(value_type = SecretText, required = false)]
     secret: Option<String>,
 }
 
