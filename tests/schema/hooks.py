@@ -93,6 +93,12 @@ class Living:
                 if line.startswith("id: "):
                     self._places[room] = line.removeprefix("id: ")
 
+    def member(self) -> tuple[str, str] | None:
+        """A call and the room that it is in."""
+        with self._lock:
+            inside = [(call, room) for call, room in self._calls.items() if room]
+            return self._random.choice(inside) if inside and self._random.randrange(UNKNOWN) else None
+
     def cursor(self, url: str) -> str | None:
         with self._lock:
             return self._cursors.get(url)
@@ -149,7 +155,7 @@ class Living:
                 self._calls.pop(call, None)
             elif operation == "join":
                 self._keep(self._calls, call, answer["room_id"])
-            elif operation == "leave":
+            elif operation in ("leave", "kick"):
                 self._keep(self._calls, call, None)
 
     @staticmethod
@@ -169,6 +175,8 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if is_good(case, ParameterLocation.PATH) and not is_linked(case):
         for what in case.path_parameters:
             case.path_parameters[what] = LIVING.any(what, operation) or case.path_parameters[what]
+        if operation == "kick" and (member := LIVING.member()):
+            case.path_parameters["uuid"], case.path_parameters["room_id"] = member
     if is_linked(case) and not str(case.path_parameters.get("webhook_id", "msg_")).startswith("msg_"):
         # It is taken for the id of a webhook's receiver, after the parameter's name.
         case.path_parameters["webhook_id"] = LIVING.any("webhook_id") or f"msg_{0:032x}"

@@ -73,11 +73,11 @@ struct EventQuery {
 ///
 /// ```text
 /// retry: 2000
-/// id: kzJ5…
+/// id: kzJ5b0Fj
 /// event: stream.open
 /// data: {"event":"stream.open","timestamp":"2026-05-06T12:34:56.000000Z","app_id":"demo","data":{"resumed":false}}
 ///
-/// id: p0Vx…
+/// id: p0VxYzM2
 /// event: call.answered
 /// data: {"event":"call.answered","timestamp":"2026-05-06T12:34:57.000000Z","app_id":"demo","session_uuid":"acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11","sequence":2,"data":{}}
 /// ```
@@ -89,7 +89,7 @@ struct EventQuery {
     ),
     responses(
         (status = 200, description = "What happens, for as long as both sides want.", body = StreamEvent, content_type = "text/event-stream",
-         example = json!({"id": "kzJ5…", "event": "stream.open", "data": "{\"event\":\"stream.open\",\"timestamp\":\"2026-05-06T12:34:56.000000Z\",\"app_id\":\"demo\",\"data\":{\"resumed\":false}}", "retry": 2000})),
+         example = json!({"id": "kzJ5b0Fj", "event": "stream.open", "data": "{\"event\":\"stream.open\",\"timestamp\":\"2026-05-06T12:34:56.000000Z\",\"app_id\":\"demo\",\"data\":{\"resumed\":false}}", "retry": 2000})),
         (status = 403, description = "The conference is another app's.", body = Failure),
         (status = 404, description = "There is no such conference, or it has ended and all of it was seen.", body = Failure),
         (status = 429, description = "Too many requests, or the app has too many streams here: `Retry-After` says when to come back.", body = Failure),

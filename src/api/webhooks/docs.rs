@@ -46,7 +46,7 @@ pub(super) struct WebhookIdText(String);
 /// What bodies are signed with: `whsec_` and 24 to 64 bytes in base64.
 #[derive(ToSchema)]
 #[schema(
-    as = WebhookSecret,
+    as = SigningSecret,
     pattern = "^whsec_(([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?|([A-Za-z0-9+/]{4}){21}([A-Za-z0-9+/][AQgw]==)?)$"
 )]
 struct SecretText(String);
@@ -85,10 +85,10 @@ struct WebhookRequest {
     url: String,
     /// Names of events, prefixes as `conference.member.*`, or `*`. Without it, all.
     #[schema(min_items = 1)]
-    #[schema(value_type = Vec<WebhookFilter>, required = false)]
+    #[schema(value_type = Option<Vec<WebhookFilter>>)]
     events: Option<Vec<String>>,
     /// What bodies are signed with: `whsec_` and 24 to 64 bytes in base64. Made when not given.
-    #[schema(value_type = SecretText, required = false)]
+    #[schema(value_type = Option<SecretText>)]
     secret: Option<String>,
 }
 
@@ -98,7 +98,7 @@ struct WebhookChange {
     #[schema(pattern = "^https?://")]
     url: Option<String>,
     #[schema(min_items = 1)]
-    #[schema(value_type = Vec<WebhookFilter>, required = false)]
+    #[schema(value_type = Option<Vec<WebhookFilter>>)]
     events: Option<Vec<String>>,
     /// Whether it is called.
     enabled: Option<bool>,
@@ -107,7 +107,7 @@ struct WebhookChange {
 #[derive(ToSchema)]
 struct WebhookRotation {
     /// `whsec_` and 24 to 64 bytes in base64. Made when not given.
-    #[schema(value_type = SecretText, required = false)]
+    #[schema(value_type = Option<SecretText>)]
     secret: Option<String>,
 }
 
