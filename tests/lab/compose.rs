@@ -215,8 +215,9 @@ fn every_service_is_watched_and_bounded() {
         );
         let health = &all["healthcheck"];
         if name == "callers" {
-            // It listens nowhere.
-            assert_eq!(health["disable"].as_bool(), Some(true));
+            // It listens nowhere. Compose 2.26 ends "up --wait" with an error at a service whose check is disabled, and
+            // waits until it runs where there is none.
+            assert!(health.is_badvalue(), "{name}: {health:?}");
             continue;
         }
         assert!(strings(&health["test"]).len() >= 2, "{name} is not watched");
