@@ -177,7 +177,8 @@ fn the_services_are_those_of_an_installation() {
             let Yaml::Hash(map) = service else {
                 panic!("a service is a map");
             };
-            for place in ["ports", "networks"] {
+            // One of all that run our image builds it.
+            for place in ["ports", "networks", "build"] {
                 map.remove(&Yaml::String(place.to_owned()));
             }
             let environment = map.get_mut(&Yaml::String("environment".to_owned()));
@@ -261,6 +262,7 @@ fn only_this_machine_can_reach_it() {
 
 #[test]
 fn every_image_is_of_a_version() {
+    let mut builders = Vec::new();
     for (name, service) in Compose::load().services {
         let image = service.all["image"]
             .as_str()
@@ -268,8 +270,36 @@ fn every_image_is_of_a_version() {
         let tag = image.rsplit('/').next().unwrap().split_once(':');
         let (_, tag) = tag.unwrap_or_else(|| panic!("{name}: {image} is whatever is latest"));
         assert_ne!(tag, "latest", "{name}");
-        let ours = service.all["build"].as_str() == Some(".");
-        assert_eq!(ours, image == "roomkeeper:lab", "{name}: {image}");
+        let ours = image == "roomkeeper:lab";
+        // Ours is in no registry.
+        let pulled = service.all["pull_policy"].as_str() != Some("never");
+        assert_eq!(pulled, !ours, "{name}: {image}");
+        if !service.all["build"].is_badvalue() {
+            assert!(ours, "{name}: {image}");
+            assert_eq!(service.all["build"].as_str(), Some("."), "{name}");
+            builders.push(name);
+        }
+    }
+    // Each that builds gets an image of its own, labelled with its name; the last has the tag, and the next "up" makes the
+    // containers of the others anew.
+    assert_eq!(builders.len(), 1, "{builders:?}");
+}
+
+#[test]
+fn a_node_is_stopped_by_itself_and_logs_where_it_is_looked_for() {
+    for name in ["freeswitch-1", "freeswitch-2"] {
+        let compose = Compose::load();
+        let service = compose.service(name);
+        // The container's first process is FreeSWITCH, so that a stop reaches it and waits until it has hung up its calls,
+        // and it may open the container's output. The images' own scripts end before it, and start it as somebody else.
+        let entrypoint = strings(&service.all["entrypoint"]);
+        assert_eq!(entrypoint, ["freeswitch", "-nonat", "-nf", "-nc"], "{name}");
+        // Nothing is put behind that.
+        assert!(service.command.is_empty(), "{name}: {:?}", service.command);
+        let user = &service.all["user"];
+        assert!(user.is_badvalue(), "{name}: {user:?}");
+        let log = service.environment.get("RK_LOG_FILE").map(String::as_str);
+        assert_eq!(log, Some("/dev/stdout"), "{name}");
     }
 }
 
