@@ -428,6 +428,7 @@ fn node_configs(config: &Config) -> Result<Vec<NodeConfig>, AppError> {
                     command: config.fleet.command_timeout,
                     ..Timing::default()
                 },
+                nudge: node.nudge,
             })
         })
         .collect()

@@ -101,6 +101,7 @@ metrics! {
     NODE_UP: Gauge = "roomkeeper_node_up", ["node"], "1 while the connections to a node stand: the command connection, and where this replica reconciles the node the event connection.";
     NODE_COMMANDS: Counter = "roomkeeper_node_commands_total", ["node", "outcome"], "Commands sent to FreeSWITCH (`ok`, `refused`, `timeout`, `down`: the connection was lost).";
     NODE_COMMAND_SECONDS: Histogram = "roomkeeper_node_command_seconds", ["node"], "Time until FreeSWITCH answered a command; of a job, until it was done.";
+    NODE_NUDGES: Counter = "roomkeeper_node_nudges_total", ["node"], "Bare newlines sent to a node so that it tells at once what has happened (`nodes[].nudge`), on both connections.";
     NODE_COMMANDS_WAITING: Gauge = "roomkeeper_node_commands_waiting", ["node"], "Commands that wait to be sent.";
     NODE_BUSY: Counter = "roomkeeper_node_busy_total", ["node", "queue"], "What was refused because too much was waiting for a node (`intents`: of callers; `orders`: of what follows from the state; `commands`, `connection`: to FreeSWITCH).";
     ORDERS: Counter = "roomkeeper_node_orders_total", ["node", "order", "outcome"], "Orders that were given, and what came of them (`ok`, `refused`, `no_such_channel`, `timeout`, `down`, `busy`).";

@@ -19,6 +19,7 @@ const PURE: &[&str] = &[
     "esl/event/",
     "esl/command/",
     "esl/session/",
+    "node/nudge/",
     "room/",
     "session/",
     "reconciler/backlog/",

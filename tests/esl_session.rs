@@ -450,6 +450,9 @@ fn a_newline_wakes_the_server_only_between_commands() {
     assert!(!talk.session.wake(), "the command wakes it as well");
     talk.client("api echo a\n\n").silent();
     talk.api_response("a").tells("CommandId(1) Other(\"a\")");
+    talk.submit(&Command::Exit, 9_000).unwrap();
+    talk.client("exit\n\n");
+    assert!(!talk.session.wake(), "after the last word");
 }
 
 #[test]

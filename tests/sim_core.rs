@@ -412,3 +412,80 @@ fn a_command_that_sleeps_holds_back_what_follows_on_its_connection_only() {
         "{said}"
     );
 }
+
+#[test]
+fn an_event_waits_for_the_next_look_of_its_connection_which_a_newline_hastens() {
+    let mut node = Node::new(MediaPace::default());
+    let look = NodeConfig::default().poll;
+    // The subscription was the last input, so the thread of that connection has slept since then.
+    let event = |node: &mut Node, at: u64| {
+        node.now = at;
+        node.command("sendevent CUSTOM\nEvent-Subclass: roomkeeper::fence");
+    };
+    node.core.handle_command(
+        node.events,
+        "event plain CUSTOM roomkeeper::fence",
+        node.now,
+    );
+    node.core.poll_output(node.events);
+    let begin = node.now;
+    for n in 0..3 {
+        event(&mut node, begin + n * look + 1_000);
+        node.now = begin + (n + 1) * look - 1;
+        node.core.advance(node.now);
+        assert!(!node.core.has_output(node.events), "it sleeps");
+        assert_eq!(node.told(), Vec::<String>::new());
+        assert_eq!(node.core.queued_events(node.events), 1);
+        node.pass(1);
+        assert_eq!(node.told(), ["CUSTOM"], "it has looked");
+    }
+    // A newline wakes it, and it sleeps from then on.
+    let begin = node.now + 5_000;
+    event(&mut node, begin);
+    node.core.handle_bytes(node.events, b"\n", begin + 100);
+    assert_eq!(node.told(), ["CUSTOM"], "it was woken");
+    event(&mut node, begin + 200);
+    node.now = begin + look + 99;
+    node.core.advance(node.now);
+    assert_eq!(
+        node.told(),
+        Vec::<String>::new(),
+        "it sleeps again, from then on"
+    );
+    node.pass(1);
+    assert_eq!(node.told(), ["CUSTOM"]);
+    // Behind half a command it looks for nothing, and newlines within one are not what they are between two.
+    node.core.handle_bytes(node.events, b"\nfilter ", node.now);
+    event(&mut node, begin + 2 * look);
+    node.pass(SECOND);
+    assert_eq!(node.told(), Vec::<String>::new(), "half a command has come");
+    node.core.handle_bytes(node.events, b"X y\n\n", node.now);
+    let text = String::from_utf8(node.core.poll_output(node.events)).unwrap();
+    let (reply, event) = text.split_once("\n\n").unwrap();
+    assert!(reply.contains("+OK filter added. [X]=[y]"), "{text}");
+    assert!(event.contains("Event-Name: CUSTOM"), "{text}");
+}
+
+#[test]
+fn a_node_can_be_told_to_tell_everything_at_once() {
+    let mut node = Node::new(MediaPace::default());
+    let config = NodeConfig {
+        poll: 0,
+        ..NodeConfig::default()
+    };
+    node.core = Core::new(
+        config,
+        Box::new(SeededIds::new(3)),
+        Box::new(MediaPace::default()),
+        node.now,
+    );
+    (node.conn, node.events) = (node.core.connect(node.now), node.core.connect(node.now));
+    for id in [node.conn, node.events] {
+        node.core.handle_command(id, "auth ClueCon", node.now);
+    }
+    node.core
+        .handle_command(node.events, "event plain CUSTOM a::b", node.now);
+    node.told();
+    node.command("sendevent CUSTOM\nEvent-Subclass: a::b");
+    assert_eq!(node.told(), ["CUSTOM"]);
+}

@@ -158,6 +158,11 @@ pub const KEYS: &[KeyDoc] = &[
         "seconds between two snapshots of a node, a third more or less",
     ),
     doc(
+        "fleet.nudge",
+        "\"adaptive\"",
+        "whether FreeSWITCH is made to tell its events at once (see *Latency of events*): `\"adaptive\"`, while something happens; 1 to 19, every so many milliseconds, always; `\"off\"`",
+    ),
+    doc(
         "limits.app_rate",
         "50",
         "requests a second that an app without a limit of its own may make; 0: any number",
@@ -201,6 +206,11 @@ pub const KEYS: &[KeyDoc] = &[
         "nodes[].password",
         "required",
         "password of its event socket",
+    ),
+    doc(
+        "nodes[].nudge",
+        "that of `fleet.nudge`",
+        "the same for one node",
     ),
     doc(
         "apps[].id",

@@ -24,6 +24,7 @@ use url::{Host, Url};
 use uuid::Uuid;
 
 use crate::ids::{AppId, NodeId};
+use crate::node::Nudge;
 use crate::store::deliveries::QueueLimits;
 use crate::store::redis::RedisOptions;
 use crate::store::{self, OpenError, Store};
@@ -197,6 +198,8 @@ pub struct FleetConfig {
     pub lease_ttl: Duration,
     /// Between two snapshots, on average.
     pub resync_interval: Duration,
+    /// How the nodes are nudged for which nothing else is said.
+    pub nudge: Nudge,
 }
 
 /// How fast callers may ask.
@@ -246,6 +249,8 @@ pub struct NodeConfig {
     pub address: NodeAddress,
     /// Of the event socket.
     pub password: SecretString,
+    /// How it is made to tell its events at once.
+    pub nudge: Nudge,
 }
 
 /// A host, by name or address, and a port.
@@ -503,11 +508,12 @@ impl Config {
         )?;
         writeln!(
             s,
-            "fleet: command_timeout {:?}, lost_after {:?}, lease_ttl {:?}, resync_interval {:?}",
+            "fleet: command_timeout {:?}, lost_after {:?}, lease_ttl {:?}, resync_interval {:?}, nudge {}",
             self.fleet.command_timeout,
             self.fleet.lost_after,
             self.fleet.lease_ttl,
-            self.fleet.resync_interval
+            self.fleet.resync_interval,
+            self.fleet.nudge
         )?;
         writeln!(
             s,
@@ -534,7 +540,11 @@ impl Config {
             Some(_) | None => writeln!(s, "traces: {traces}")?,
         }
         for node in &self.nodes {
-            writeln!(s, "node {}: {}, password set", node.id, node.address)?;
+            write!(s, "node {}: {}, password set", node.id, node.address)?;
+            if node.nudge != self.fleet.nudge {
+                write!(s, ", nudge {}", node.nudge)?;
+            }
+            writeln!(s)?;
         }
         for app in &self.apps {
             writeln!(

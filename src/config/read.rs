@@ -18,6 +18,7 @@ use super::{
     SpeechConfig, StoreConfig, StoreKind, TelemetryConfig,
 };
 use crate::ids::{AppId, NodeId};
+use crate::node::Nudge;
 use crate::store::deliveries::QueueLimits;
 use crate::store::redis::check_url;
 use crate::webhook::endpoint::{Endpoint, EventFilter};
@@ -94,6 +95,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
             lost_after: s.seconds("lost_after", 120.0, 0.1, 86_400.0),
             lease_ttl: s.seconds("lease_ttl", 10.0, 0.1, 600.0),
             resync_interval: s.seconds("resync_interval", 45.0, 0.1, 3600.0),
+            nudge: s.nudge("nudge", Nudge::default()),
         };
         s.finish();
         fleet
@@ -124,7 +126,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
     };
     let log = read_log(root.section("log"));
     let telemetry = read_telemetry(root.section("telemetry"));
-    let nodes = read_nodes(&mut root);
+    let nodes = read_nodes(&mut root, fleet.nudge);
     let apps = read_apps(&mut root, webhooks);
     root.finish();
     if let Some(store) = &mut store {
@@ -326,7 +328,7 @@ fn read_telemetry(mut s: Section<'_>) -> TelemetryConfig {
     }
 }
 
-fn read_nodes(root: &mut Section<'_>) -> Vec<NodeConfig> {
+fn read_nodes(root: &mut Section<'_>, of_fleet: Nudge) -> Vec<NodeConfig> {
     let mut nodes: Vec<NodeConfig> = Vec::new();
     let mut seen = BTreeSet::new();
     let list = root.list("nodes");
@@ -340,6 +342,7 @@ fn read_nodes(root: &mut Section<'_>) -> Vec<NodeConfig> {
             .required("address")
             .and_then(|text| s.parsed("address", &text));
         let password = s.required("password");
+        let nudge = s.nudge("nudge", of_fleet);
         if password
             .as_ref()
             .is_some_and(|p| p.is_empty() || p.contains(|c: char| c.is_control()))
@@ -362,6 +365,7 @@ fn read_nodes(root: &mut Section<'_>) -> Vec<NodeConfig> {
                 id,
                 address,
                 password: password.into(),
+                nudge,
             });
         }
     }

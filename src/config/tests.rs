@@ -50,6 +50,8 @@ fn the_least_configuration_has_the_documented_defaults() {
     assert_eq!(config.fleet.lost_after, Duration::from_secs(120));
     assert_eq!(config.fleet.lease_ttl, Duration::from_secs(10));
     assert_eq!(config.fleet.resync_interval, Duration::from_secs(45));
+    assert_eq!(config.fleet.nudge, Nudge::Adaptive);
+    assert_eq!(config.nodes[0].nudge, Nudge::Adaptive);
     assert_eq!(config.limits.app_rate, 50);
     assert!(config.limits.cooldowns);
     assert_eq!(config.log.format, LogFormat::Text);
@@ -424,7 +426,7 @@ fn secrets_are_not_shown() {
     conference: profile roomkeeper, connect_profile roomkeeper-connect, join_timeout 10s, action_timeout 300s, keep_ended 3600s
     recording: directory /var/lib/freeswitch/recordings, keep 2592000s
     speech: module mod_flite, engine flite, voice kal
-    fleet: command_timeout 5s, lost_after 120s, lease_ttl 10s, resync_interval 45s
+    fleet: command_timeout 5s, lost_after 120s, lease_ttl 10s, resync_interval 45s, nudge adaptive
     limits: app_rate 50, cooldowns true
     log: text, filter info
     traces: none
@@ -433,6 +435,49 @@ fn secrets_are_not_shown() {
       webhook ep_84b27b87284b51b7a8f35c38c8e8fb53: http://127.0.0.1:9999/hook, 1 secret(s), events [*]
     app other: customer_id 60b0f65c-329e-5b0d-8e77-f0156c7653a4, 1 active key(s), dids []
     ");
+}
+
+#[test]
+fn how_nodes_are_nudged_is_said_for_all_or_for_one() {
+    let two = r#"
+[[nodes]]
+id = "bcX79"
+address = "localhost:8022"
+password = "ClueCon"
+nudge = 5
+"#;
+    let nudges = |fleet: &str, env: &[(&str, &str)]| -> Vec<String> {
+        let config = load(&format!("{fleet}\n{MINIMAL}{two}"), env).unwrap();
+        config.nodes.iter().map(|n| n.nudge.to_string()).collect()
+    };
+    assert_eq!(nudges("", &[]), ["adaptive", "5ms"]);
+    assert_eq!(nudges("[fleet]\nnudge = \"off\"", &[]), ["off", "5ms"]);
+    let env = [
+        ("ROOMKEEPER_FLEET__NUDGE", "2"),
+        ("ROOMKEEPER_NODES__1__NUDGE", "off"),
+    ];
+    assert_eq!(nudges("", &env), ["2ms", "off"]);
+    let shown = load(&format!("{MINIMAL}{two}"), &[]).unwrap().summary();
+    assert!(
+        shown.contains("node acW68: localhost:8021, password set\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("node bcX79: localhost:8022, password set, nudge 5ms\n"));
+    for bad in ["0", "20", "2.5", "\"often\""] {
+        let said = problems(&format!("[fleet]\nnudge = {bad}"), &[]);
+        assert_eq!(
+            said,
+            [
+                "fleet.nudge: expected \"adaptive\", \"off\", or whole milliseconds from 1 to 19 (FreeSWITCH looks by itself every 20)"
+            ],
+            "{bad}"
+        );
+    }
+    let said = problems("[fleet]\nnudge = true", &[]);
+    assert_eq!(
+        said,
+        ["fleet.nudge: expected a text or a number, found true or false"]
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ use figment::{Figment, Profile, Provider};
 
 use super::ConfigError;
 use super::keys::KEYS;
+use crate::node::Nudge;
 
 /// What variables start with.
 const ENV_PREFIX: &str = "ROOMKEEPER_";
@@ -342,6 +343,23 @@ impl<'a> Section<'a> {
 
     pub(super) fn seconds(&mut self, key: &str, default: f64, min: f64, max: f64) -> Duration {
         Duration::from_secs_f64(self.number(key, default, min, max))
+    }
+
+    /// A way to nudge a node: a word, or a number.
+    pub(super) fn nudge(&mut self, key: &str, default: Nudge) -> Nudge {
+        let read = match self.take(key) {
+            None => return default,
+            Some(Tree::Number(ms)) => Nudge::every_ms(ms),
+            Some(Tree::Text(text) | Tree::Variable(text)) => text.trim().parse(),
+            Some(other @ (Tree::Flag(_) | Tree::List(_) | Tree::Table(_))) => {
+                self.wrong_kind(key, "a text or a number", &other);
+                return default;
+            }
+        };
+        read.unwrap_or_else(|unfit| {
+            self.problem(key, unfit);
+            default
+        })
     }
 
     /// A setting that names a thing in FreeSWITCH, where much of what a text can hold has a meaning of its own.

@@ -231,6 +231,8 @@ pub struct Session {
     config: SessionConfig,
     password: Password,
     state: State,
+    /// `exit` was accepted.
+    leaving: bool,
     auth_deadline: Millis,
     next_id: u64,
     replies: VecDeque<Waiting>,
@@ -249,6 +251,7 @@ impl Session {
             config,
             password,
             state: State::Greeting,
+            leaving: false,
             next_id: 1,
             replies: VecDeque::new(),
             jobs: BTreeMap::new(),
@@ -313,6 +316,7 @@ impl Session {
                 .insert(job.as_str().to_owned(), Job { id, deadline });
         }
         self.next_id += 1;
+        self.leaving |= matches!(command, Command::Exit);
         self.replies.push_back(Waiting {
             id,
             api: command.is_api(),
@@ -327,9 +331,10 @@ impl Session {
 
     /// Asks for a bare newline to be sent: the server ignores it as a command and looks for events
     /// at once, where it would have slept up to 20 ms. Says no if something is to be written
-    /// anyway, or it is not the time.
+    /// anyway, or it is not the time: before authentication, and after `exit`, where what the
+    /// server has not read when it closes would cost us its last words.
     pub fn wake(&mut self) -> bool {
-        if self.state != State::Ready || !self.transmit.is_empty() {
+        if self.state != State::Ready || self.leaving || !self.transmit.is_empty() {
             return false;
         }
         self.transmit.push_back((None, Bytes::from_static(b"\n")));

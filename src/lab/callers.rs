@@ -14,7 +14,7 @@ use crate::app;
 use crate::esl::Event;
 use crate::esl::command::{Api, ChannelUuid, ContextName, ModuleName, Number, Password};
 use crate::ids::NodeId;
-use crate::node::{self, CommandError, EventSink, NodeConfig, NodeHandle, Timing};
+use crate::node::{self, CommandError, EventSink, NodeConfig, NodeHandle, Nudge, Timing};
 use crate::supervise::Stage;
 
 /// Between two looks at a node's calls. At most one call is made at each, so they do not come all at once.
@@ -66,6 +66,7 @@ pub async fn run(config: CallersConfig) -> Result<(), LabError> {
             password: config.password.clone(),
             speech_module: ModuleName::new("mod_flite")?,
             timing: Timing::default(),
+            nudge: Nudge::default(),
         };
         let line = Line {
             node: node::start(node, Nobody, &connections)?,

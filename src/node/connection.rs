@@ -4,12 +4,13 @@
 //! Reading never waits for writing: a server that stops reading must not keep us from reading it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::codec::Decoder;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +18,8 @@ use tracing::Span;
 
 use crate::esl::command::{Api, Arg, Command, JobPrefix, Password};
 use crate::esl::{
-    ApiReply, CommandId, CommandReply, EslCodec, Event, Limits, Millis, Output, READ_BUFFER, Reply,
-    Session, SessionConfig,
+    ApiReply, CommandId, CommandReply, EslCodec, Event, EventKind, Limits, Millis, Output,
+    READ_BUFFER, Reply, Session, SessionConfig,
 };
 use crate::telemetry as names;
 use crate::telemetry::Chain;
@@ -28,6 +29,11 @@ use crate::ids::NodeId;
 use super::CommandError;
 use super::handle::{Answer, Ask, Request};
 use super::meters::CommandMeters;
+use super::nudge::{Nudge, Pacer};
+
+/// A busy command connection says so this often: often enough for the nudges of the event connection to stay fast, and not
+/// for each of thousands of commands a second.
+const TELL: Duration = Duration::from_millis(10);
 
 /// Why a connection ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,10 +58,22 @@ pub(super) struct Purpose<'a> {
     pub(super) ping: Option<Duration>,
     /// How long a setup command or a ping may take.
     pub(super) patience: Duration,
+    /// How the node is made to tell at once what it has to tell here.
+    pub(super) nudge: Nudge,
+    /// What that is.
+    pub(super) expects: Expects,
     /// Which node, for the metrics.
     pub(super) node: NodeId,
     /// Told of events, and that the connection is ready.
     pub(super) tell: &'a mut (dyn FnMut(Told<'_>) + Send),
+}
+
+/// What comes on a connection besides answers, and would wait for the node's next look.
+pub(super) enum Expects {
+    /// Events, at any time; it is told when a command was given on the other connection, for they follow commands.
+    Events(Arc<Notify>),
+    /// The results of its own jobs; it tells when a command is given.
+    Jobs(Arc<Notify>),
 }
 
 /// What a connection tells.
@@ -89,6 +107,11 @@ struct Driver<'a> {
     next_job: u64,
     origin: Instant,
     last_heard: Instant,
+    pacer: Pacer,
+    /// An event came with the last bytes that says that something happens.
+    eventful: bool,
+    /// When the other connection was last told of a command.
+    told: Option<Instant>,
     ended: Option<Ended>,
 }
 
@@ -111,6 +134,9 @@ pub(super) async fn run(
         session: Session::new(config, password, Millis(0)),
         waiting: HashMap::new(),
         meters: CommandMeters::new(purpose.node),
+        pacer: Pacer::new(purpose.nudge),
+        eventful: false,
+        told: None,
         setup_left: purpose.setup.len(),
         ready: false,
         next_job: 0,
@@ -122,8 +148,15 @@ pub(super) async fn run(
     let mut codec = EslCodec::new(Limits::default());
     let mut input = BytesMut::with_capacity(READ_BUFFER);
     let mut output = BytesMut::new();
+    let other = match &driver.purpose.expects {
+        Expects::Events(commands) => Some(Arc::clone(commands)),
+        Expects::Jobs(_) => None,
+    };
+    // Why nothing can be written any more.
+    let mut broken: Option<String> = None;
     loop {
         driver.settle();
+        driver.nudge(output.is_empty() && broken.is_none());
         while let Some(bytes) = driver.session.poll_transmit() {
             output.extend_from_slice(&bytes);
         }
@@ -138,29 +171,42 @@ pub(super) async fn run(
             () = stop.cancelled() => driver.ended = Some(Ended::Stopped),
             read = reader.read_buf(&mut input) => match read {
                 Ok(0) => {
-                    let lost = match codec.decode_eof(&mut input) {
-                        Ok(_) => "FreeSWITCH closed the connection".to_owned(),
-                        Err(error) => format!("FreeSWITCH closed the connection: {error}"),
+                    let lost = match (codec.decode_eof(&mut input), broken.take()) {
+                        (Ok(_), None) => "FreeSWITCH closed the connection".to_owned(),
+                        (Ok(_), Some(error)) => error,
+                        (Err(error), _) => format!("FreeSWITCH closed the connection: {error}"),
                     };
                     driver.ended.get_or_insert(Ended::Lost(lost));
                 }
                 Ok(_) => {
                     driver.last_heard = Instant::now();
                     driver.frames(&mut codec, &mut input);
+                    driver.heard();
                 }
                 Err(error) => driver.ended = Some(Ended::Lost(error.to_string())),
             },
-            written = writer.write(&output), if !output.is_empty() => match written {
-                Ok(0) => driver.ended = Some(Ended::Lost("the connection takes no more bytes".to_owned())),
+            // Written in the order they came, so a nudge is before a command or behind it and never within.
+            written = writer.write(&output), if !output.is_empty() && broken.is_none() => match written {
+                // What was said before the end is still there to be read, and then the end.
+                Ok(0) => broken = Some("the connection takes no more bytes".to_owned()),
                 Ok(n) => output.advance(n),
-                Err(error) => driver.ended = Some(Ended::Lost(error.to_string())),
+                Err(error) => broken = Some(error.to_string()),
             },
+            () = commanded(other.as_deref()) => driver.stir(),
             request = requests.recv(), if takes_more => match request {
                 Some(request) => driver.request(request),
                 None => driver.ended = Some(Ended::Stopped),
             },
             () = tokio::time::sleep_until(wake) => driver.woken(),
         }
+    }
+}
+
+/// Waits until the other connection gives a command, if that is of interest.
+async fn commanded(other: Option<&Notify>) {
+    match other {
+        Some(other) => other.notified().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -217,7 +263,11 @@ impl Driver<'_> {
                         notice.trim()
                     )));
                 }
-                Output::Event(event) => (self.purpose.tell)(Told::Event(&event)),
+                Output::Event(event) => {
+                    // A node that only says that it lives is idle.
+                    self.eventful = self.eventful || event.kind() != EventKind::Heartbeat;
+                    (self.purpose.tell)(Told::Event(&event));
+                }
                 Output::BadEvent { error } => {
                     metrics::counter!(names::ESL_BAD_EVENTS, "node" => self.purpose.node.to_string())
                         .increment(1);
@@ -312,6 +362,35 @@ impl Driver<'_> {
         }
     }
 
+    /// Something happens on the node, or will.
+    fn stir(&mut self) {
+        self.pacer.stir(self.origin.elapsed());
+    }
+
+    /// Bytes came, and what they say was told.
+    fn heard(&mut self) {
+        self.pacer.heard(self.origin.elapsed());
+        if std::mem::take(&mut self.eventful) {
+            self.stir();
+        }
+    }
+
+    /// Nudges the node if it is time, and of use: there is something to come, and no command on its way that wakes it as well.
+    /// Not while the last bytes are not taken: a node that does not read is not sent more, and in our memory waits one byte at
+    /// most.
+    fn nudge(&mut self, all_written: bool) {
+        if self.pacer.next().is_none() || !self.pacer.due(self.origin.elapsed()) {
+            return;
+        }
+        let expects = match self.purpose.expects {
+            Expects::Events(_) => true,
+            Expects::Jobs(_) => self.session.job_pending(),
+        };
+        if self.ready && expects && all_written && self.session.wake() {
+            self.meters.nudged();
+        }
+    }
+
     fn request(&mut self, request: Request) {
         let Request {
             ask,
@@ -329,7 +408,20 @@ impl Driver<'_> {
                 )
             }
         };
-        let (deadline, now) = (self.deadline(timeout), self.now());
+        let since = Instant::now();
+        match &self.purpose.expects {
+            Expects::Events(_) => self.stir(),
+            Expects::Jobs(other) => {
+                if self.told.is_none_or(|told| since > told + TELL) {
+                    self.told = Some(since);
+                    other.notify_one();
+                }
+                if job {
+                    self.stir();
+                }
+            }
+        }
+        let (deadline, now) = (self.deadline(timeout), self.millis(since));
         match self.session.submit(&command, deadline, now) {
             Ok(id) => {
                 self.waiting.insert(
@@ -337,7 +429,7 @@ impl Driver<'_> {
                     Waits::Caller {
                         reply,
                         job,
-                        since: Instant::now(),
+                        since,
                         span,
                     },
                 );
@@ -359,6 +451,11 @@ impl Driver<'_> {
             .map_or_else(|| Instant::now() + Duration::from_secs(60), at);
         if let Some(stuck) = self.stuck_at() {
             wake = wake.min(stuck);
+        }
+        if self.ready
+            && let Some(next) = self.pacer.next()
+        {
+            wake = wake.min(self.origin + next);
         }
         if let Some(silence) = self.purpose.silence {
             wake = wake.min(self.last_heard + silence);

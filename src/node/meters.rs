@@ -72,6 +72,7 @@ pub(super) struct CommandMeters {
     refused: Counter,
     timeout: Counter,
     down: Counter,
+    nudges: Counter,
 }
 
 impl CommandMeters {
@@ -79,12 +80,18 @@ impl CommandMeters {
         let node = node.to_string();
         let outcome = |outcome: &'static str| metrics::counter!(names::NODE_COMMANDS, "node" => node.clone(), "outcome" => outcome);
         Self {
+            nudges: metrics::counter!(names::NODE_NUDGES, "node" => node.clone()),
             ok: outcome("ok"),
             refused: outcome("refused"),
             timeout: outcome("timeout"),
             down: outcome("down"),
             seconds: metrics::histogram!(names::NODE_COMMAND_SECONDS, "node" => node),
         }
+    }
+
+    /// Counts a nudge.
+    pub(super) fn nudged(&self) {
+        self.nudges.increment(1);
     }
 
     /// Counts one, and says what came of it.

@@ -11,6 +11,7 @@ mod backoff;
 mod connection;
 mod handle;
 mod meters;
+mod nudge;
 mod supervisor;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::esl::command::{ModuleName, Password};
 use crate::ids::NodeId;
 
 pub use handle::{NodeHandle, NodeStatus, Vitals};
+pub use nudge::{Nudge, UnfitNudge};
 pub use supervisor::{EVENTS, start};
 
 /// Our own subclass of CUSTOM: an event that we send and that comes back with a sequence is a fence.
@@ -41,6 +43,8 @@ pub struct NodeConfig {
     pub speech_module: ModuleName,
     /// How patient to be.
     pub timing: Timing,
+    /// How it is made to tell its events at once.
+    pub nudge: Nudge,
 }
 
 /// The state of the connections to a node.

@@ -1,9 +1,10 @@
 //! Keeps the connections of one node up: one task each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -18,7 +19,7 @@ use crate::telemetry as names;
 use crate::time::Timestamp;
 
 use super::backoff::Backoff;
-use super::connection::{self, Ended, Purpose, Told};
+use super::connection::{self, Ended, Expects, Purpose, Told};
 use super::handle::{NodeHandle, NodeStatus, Request, Vitals};
 use super::meters::EventMeters;
 use super::{CommandError, EventSink, FENCE_SUBCLASS, Link, NodeConfig};
@@ -98,8 +99,10 @@ pub fn start(config: NodeConfig, sink: impl EventSink, stage: &Stage) -> Result<
         stage.stop().clone(),
     ));
     let label = handle.id.to_string();
+    let commanded = Arc::new(Notify::new());
     let commands = Keeper {
         config: config.clone(),
+        commanded: Arc::clone(&commanded),
         setup: command_setup,
         jobs: jobs.clone(),
         status: status.clone(),
@@ -107,6 +110,7 @@ pub fn start(config: NodeConfig, sink: impl EventSink, stage: &Stage) -> Result<
     };
     let events = Keeper {
         config,
+        commanded,
         setup: event_setup,
         jobs,
         status,
@@ -189,6 +193,8 @@ async fn look_for_speech(
 
 struct Keeper {
     config: NodeConfig,
+    /// By the command connection to the event connection: events will follow.
+    commanded: Arc<Notify>,
     setup: Vec<Command>,
     jobs: JobPrefix,
     status: watch::Sender<NodeStatus>,
@@ -217,6 +223,8 @@ async fn keep_commands(keeper: &Keeper, queue: &mut mpsc::Receiver<Request>) {
             silence: None,
             ping: Some(timing.ping),
             patience: timing.command,
+            nudge: keeper.config.nudge,
+            expects: Expects::Jobs(Arc::clone(&keeper.commanded)),
             node: keeper.config.id,
             tell: &mut tell,
         };
@@ -286,6 +294,8 @@ async fn keep_events(
             silence: Some(timing.silence),
             ping: None,
             patience: timing.command,
+            nudge: keeper.config.nudge,
+            expects: Expects::Events(Arc::clone(&keeper.commanded)),
             node: keeper.config.id,
             tell: &mut tell,
         };

@@ -105,6 +105,7 @@ async fn an_event_connection_is_made_anew() {
         password: Password::new("ClueCon").unwrap(),
         speech_module: ModuleName::new("mod_flite").unwrap(),
         timing: Timing::default(),
+        nudge: roomkeeper::node::Nudge::default(),
     };
     let sink = Clumsy {
         ups: ups.clone(),

@@ -104,6 +104,7 @@ impl World {
             password: Password::new("ClueCon").unwrap(),
             speech_module: ModuleName::new("mod_flite").unwrap(),
             timing: Timing::default(),
+            nudge: roomkeeper::node::Nudge::default(),
         };
         let (actors, connections) = (Stage::new(), Stage::new());
         let told = Arc::new(Notify::new());

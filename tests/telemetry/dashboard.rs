@@ -12,7 +12,9 @@ use yaml_rust2::{Yaml, YamlLoader};
 const ADDED: [&str; 3] = ["job", "instance", "le"];
 
 /// What says nothing that another panel does not say.
-const NOT_SHOWN: [&str; 3] = [
+const NOT_SHOWN: [&str; 4] = [
+    // Thousands a second among what is looked at.
+    names::NODE_NUDGES,
     names::PROCESS_VIRTUAL_BYTES,
     names::PROCESS_VIRTUAL_MAX_BYTES,
     names::PROCESS_THREADS,

@@ -81,6 +81,15 @@ pub(super) struct Conn {
     pub busy: bool,
     replies: VecDeque<Vec<u8>>,
     events: VecDeque<Arc<Event>>,
+    /// How many of them, from the front, this connection's thread has found and writes. The others it finds when it looks
+    /// again.
+    found: usize,
+    /// For how long that thread sleeps when there is nothing to do, in microseconds; 0: not at all.
+    nap: u64,
+    /// When it last fell asleep.
+    asleep_since: u64,
+    /// When it looks for events by itself; `None`: there are none that it has not found.
+    looks_at: Option<u64>,
     pub max_events: usize,
     /// The start of this connection's output that was rendered but not yet taken.
     pending: Vec<u8>,
@@ -92,9 +101,11 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub fn new(max_events: usize) -> Self {
+    pub fn new(max_events: usize, nap: u64, now: u64) -> Self {
         Self {
             max_events,
+            nap,
+            asleep_since: now,
             ..Self::default()
         }
     }
@@ -102,7 +113,14 @@ impl Conn {
     /// Takes bytes in and moves whole commands to the inbox. False: more than the server would stand.
     pub fn receive(&mut self, bytes: &[u8]) -> bool {
         self.buffer.extend_from_slice(bytes);
-        while let Some((end, skip)) = blank_line(&self.buffer) {
+        loop {
+            // Newlines before a command are nothing.
+            let blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
+            let begin = self.buffer.iter().take_while(|byte| blank(byte)).count();
+            self.buffer.drain(..begin);
+            let Some((end, skip)) = blank_line(&self.buffer) else {
+                break;
+            };
             let head = String::from_utf8_lossy(&self.buffer[..end]).replace("\r\n", "\n");
             let mut command = Command::parse(&head);
             let length = command
@@ -128,6 +146,38 @@ impl Conn {
         self.replies.push_back(bytes);
     }
 
+    /// The thread is awake: input came, a command is done, or it is its time. It writes all events there are, and sleeps
+    /// again. In the middle of a command it looks for no event.
+    pub fn look(&mut self, now: u64) {
+        self.asleep_since = now;
+        if self.buffer.is_empty() {
+            self.found = self.events.len();
+            self.looks_at = None;
+        }
+    }
+
+    /// When to let the thread look for what was just queued; `None`: it does not sleep, or that is settled.
+    pub fn next_look(&mut self, now: u64) -> Option<u64> {
+        if self.found == self.events.len() || self.looks_at.is_some() {
+            return None;
+        }
+        let slept = now.saturating_sub(self.asleep_since);
+        let at = now + self.nap - slept % self.nap;
+        self.looks_at = Some(at);
+        Some(at)
+    }
+
+    /// It is the time that [`Self::next_look`] has said, unless the thread was woken meanwhile. Returns when to come again,
+    /// if a command that has come in part keeps it from looking.
+    pub fn wake(&mut self, now: u64) -> Option<u64> {
+        if self.looks_at != Some(now) {
+            return None;
+        }
+        self.looks_at = None;
+        self.look(now);
+        self.next_look(now)
+    }
+
     /// Queues an event if it is subscribed to and passes the filters. False: the queue was full.
     pub fn offer(&mut self, event: &Arc<Event>) -> bool {
         if !self.wants(event) {
@@ -142,6 +192,10 @@ impl Conn {
             return false;
         }
         self.dropped_in_a_row = 0;
+        // Who still writes finds it without sleeping first.
+        if self.nap == 0 || self.found > 0 {
+            self.found += 1;
+        }
         self.events.push_back(Arc::clone(event));
         true
     }
@@ -204,6 +258,7 @@ impl Conn {
     }
 
     pub fn flush_events(&mut self) {
+        self.found = 0;
         self.events.clear();
     }
 
@@ -212,9 +267,7 @@ impl Conn {
     }
 
     pub fn has_output(&self) -> bool {
-        !self.pending.is_empty()
-            || !self.replies.is_empty()
-            || (!self.busy && !self.events.is_empty())
+        !self.pending.is_empty() || !self.replies.is_empty() || (!self.busy && self.found > 0)
     }
 
     /// Takes up to `limit` bytes; a message may be cut, its rest comes with the next call.
@@ -222,9 +275,10 @@ impl Conn {
         while self.pending.len() < limit {
             if let Some(reply) = self.replies.pop_front() {
                 self.pending.extend_from_slice(&reply);
-            } else if self.busy || self.closing {
+            } else if self.busy || self.closing || self.found == 0 {
                 break;
             } else if let Some(event) = self.events.pop_front() {
+                self.found -= 1;
                 self.pending.extend_from_slice(&event.render(self.format));
             } else {
                 break;
@@ -314,7 +368,7 @@ mod tests {
 
     #[test]
     fn commands_are_cut_at_blank_lines_and_bodies_at_their_length() {
-        let mut conn = Conn::new(10);
+        let mut conn = Conn::new(10, 0, 0);
         assert!(conn.receive(
             b"auth x\n\nsendevent CUSTOM\nEvent-Subclass: a::b\ncontent-length: 4\n\nab\n"
         ));
@@ -332,7 +386,7 @@ mod tests {
             authed: true,
             listening: true,
             all: true,
-            ..Conn::new(10)
+            ..Conn::new(10, 0, 0)
         };
         conn.add_filter("Job-UUID", r"/^rk\-1-/");
         let mut event = Event {
@@ -360,7 +414,7 @@ mod tests {
             authed: true,
             listening: true,
             all: true,
-            ..Conn::new(1)
+            ..Conn::new(1, 0, 0)
         };
         let event = Arc::new(Event {
             name: "X".into(),

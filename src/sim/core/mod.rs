@@ -72,6 +72,9 @@ pub struct NodeConfig {
     pub heartbeat: u64,
     /// How late `show channels` is, in microseconds.
     pub sql_lag: u64,
+    /// How long a connection's thread sleeps before it looks for events again, in microseconds, unless bytes come from its
+    /// client; 0: it tells them at once.
+    pub poll: u64,
     /// How long a client may take to authenticate, in microseconds.
     pub auth_timeout: u64,
     /// How many events wait for one connection before more are dropped.
@@ -110,6 +113,7 @@ impl Default for NodeConfig {
             domain: "127.0.0.1".into(),
             heartbeat: 20_000_000,
             sql_lag: 100_000,
+            poll: 20_000,
             auth_timeout: 25_000_000,
             max_queued_events: MAX_QUEUED_EVENTS,
             max_sessions: 20_000,
@@ -179,6 +183,8 @@ enum Task {
     Done(u64, &'static str),
     Heartbeat,
     AuthTimeout(ConnId),
+    /// The thread of a connection has slept long enough.
+    Look(ConnId),
     ShutdownNotice,
 }
 
@@ -354,7 +360,7 @@ impl Core {
         self.advance(now);
         self.next_conn += 1;
         let id = ConnId(self.next_conn);
-        let mut conn = Conn::new(self.config.max_queued_events);
+        let mut conn = Conn::new(self.config.max_queued_events, self.config.poll, self.now);
         conn.reply(b"Content-Type: auth/request\n\n".to_vec());
         self.conns.insert(id, conn);
         self.schedule(self.now + self.config.auth_timeout, Task::AuthTimeout(id));
@@ -376,6 +382,14 @@ impl Core {
             state.closing = true;
         }
         self.work_inbox(conn);
+        self.look(conn);
+    }
+
+    /// Something has woken the thread of a connection: it goes on to tell events.
+    fn look(&mut self, conn: ConnId) {
+        if let Some(state) = self.conns.get_mut(&conn) {
+            state.look(self.now);
+        }
     }
 
     /// One command came from a client: its lines, and behind a blank line its body.
@@ -386,6 +400,7 @@ impl Core {
         };
         state.inbox.push_back(Command::parse(text));
         self.work_inbox(conn);
+        self.look(conn);
     }
 
     /// Runs the commands of a connection until one blocks its thread.
@@ -473,6 +488,7 @@ impl Core {
         let notice = "The system is being shut down.\n";
         for conn in self.conns.values_mut() {
             // What was queued is told first; the notice comes behind it.
+            conn.look(self.now);
             let mut rest = conn.take(usize::MAX);
             rest.extend_from_slice(disconnect_notice(notice).as_bytes());
             conn.reply(rest);
@@ -534,6 +550,12 @@ impl Core {
                     && !state.authed
                 {
                     state.closing = true;
+                }
+            }
+            Task::Look(conn) => {
+                let again = self.conns.get_mut(&conn).and_then(|c| c.wake(self.now));
+                if let Some(at) = again {
+                    self.schedule(at, Task::Look(conn));
                 }
             }
             Task::ShutdownNotice => self.shutdown_notice(),
@@ -600,7 +622,8 @@ impl Core {
             return;
         }
         let event = Arc::new(event);
-        for conn in self.conns.values_mut() {
+        let mut looks = Vec::new();
+        for (id, conn) in &mut self.conns {
             let was_closing = conn.closing;
             if !conn.offer(&event) {
                 self.counters.overflowed += 1;
@@ -608,6 +631,10 @@ impl Core {
                     self.counters.given_up += 1;
                 }
             }
+            looks.extend(conn.next_look(self.now).map(|at| (at, *id)));
+        }
+        for (at, id) in looks {
+            self.schedule(at, Task::Look(id));
         }
     }
 
@@ -664,6 +691,7 @@ impl Core {
                     state.busy = false;
                 }
                 self.work_inbox(conn);
+                self.look(conn);
             }
             Some(Waiter::Job { uuid, command, arg }) => {
                 let mut event =
