@@ -57,12 +57,7 @@ impl Link {
     }
 
     async fn event(&mut self, name: &str, more: &str) {
-        let body = format!("Event-Name: {name}\nEvent-Sequence: 1\n{more}\n");
-        let length = body.len();
-        self.say(&format!(
-            "Content-Length: {length}\nContent-Type: text/event-plain\n\n{body}"
-        ))
-        .await;
+        self.say(&event(name, more)).await;
     }
 
     /// What is in the buffer and whole. A newline is one where a command could begin; what begins otherwise is a command
@@ -151,6 +146,12 @@ impl Link {
             self.accepted().await;
         }
     }
+}
+
+fn event(name: &str, more: &str) -> String {
+    let body = format!("Event-Name: {name}\nEvent-Sequence: 1\n{more}\n");
+    let length = body.len();
+    format!("Content-Length: {length}\nContent-Type: text/event-plain\n\n{body}")
 }
 
 struct Heard(mpsc::UnboundedSender<String>);
@@ -309,10 +310,10 @@ async fn commands_are_whole_however_many_newlines_there_are() {
             let (line, header) = command.split_once('\n').unwrap();
             assert_eq!(line, format!("bgapi echo {round}-{n}-{text}"));
             pair.commands.accepted().await;
-            let body = format!("Event-Name: BACKGROUND_JOB\n{header}\nContent-Length: 1\n\ny");
-            let length = body.len();
-            results +=
-                &format!("Content-Length: {length}\nContent-Type: text/event-plain\n\n{body}");
+            results += &event(
+                "BACKGROUND_JOB",
+                &format!("{header}\nContent-Length: 1\n\ny"),
+            );
         }
         // Until they have their results, they are waited for.
         assert_eq!(pair.commands.got().await, Got::Newline);
@@ -426,10 +427,10 @@ impl EventSink for Slow {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_before_the_end_is_heard_though_newlines_cannot_be_sent_any_more() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
     // Which of the two is seen first, the broken connection or what is left in it, is chance.
     for _ in 0..8 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
         let stage = Stage::new();
         let (told, mut heard) = mpsc::unbounded_channel();
         let (go, go_on) = std::sync::mpsc::channel();
@@ -445,9 +446,8 @@ async fn what_was_said_before_the_end_is_heard_though_newlines_cannot_be_sent_an
         events.event("CHANNEL_CREATE", "").await;
         let mut hears = async || timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
         assert_eq!(hears().await, "CHANNEL_CREATE");
-        for _ in 0..100 {
-            events.event("CHANNEL_PARK", "").await;
-        }
+        // In one piece, for what is sent and has not come is lost with such an end.
+        events.say(&event("CHANNEL_PARK", "").repeat(100)).await;
         // It has not read all that it was sent, so its end is a sudden one.
         drop(events);
         go.send(()).unwrap();

@@ -20,10 +20,18 @@ struct Node {
 }
 
 impl Node {
+    /// One that tells its events at once.
     fn new(pace: MediaPace) -> Self {
+        Self::with_poll(pace, 0)
+    }
+
+    fn with_poll(pace: MediaPace, poll: u64) -> Self {
         let now = 1_700_000_000 * SECOND;
         let mut core = Core::new(
-            NodeConfig::default(),
+            NodeConfig {
+                poll,
+                ..NodeConfig::default()
+            },
             Box::new(SeededIds::new(3)),
             Box::new(pace),
             now,
@@ -415,8 +423,8 @@ fn a_command_that_sleeps_holds_back_what_follows_on_its_connection_only() {
 
 #[test]
 fn an_event_waits_for_the_next_look_of_its_connection_which_a_newline_hastens() {
-    let mut node = Node::new(MediaPace::default());
     let look = NodeConfig::default().poll;
+    let mut node = Node::with_poll(MediaPace::default(), look);
     // The subscription was the last input, so the thread of that connection has slept since then.
     let event = |node: &mut Node, at: u64| {
         node.now = at;
@@ -464,28 +472,4 @@ fn an_event_waits_for_the_next_look_of_its_connection_which_a_newline_hastens() 
     let (reply, event) = text.split_once("\n\n").unwrap();
     assert!(reply.contains("+OK filter added. [X]=[y]"), "{text}");
     assert!(event.contains("Event-Name: CUSTOM"), "{text}");
-}
-
-#[test]
-fn a_node_can_be_told_to_tell_everything_at_once() {
-    let mut node = Node::new(MediaPace::default());
-    let config = NodeConfig {
-        poll: 0,
-        ..NodeConfig::default()
-    };
-    node.core = Core::new(
-        config,
-        Box::new(SeededIds::new(3)),
-        Box::new(MediaPace::default()),
-        node.now,
-    );
-    (node.conn, node.events) = (node.core.connect(node.now), node.core.connect(node.now));
-    for id in [node.conn, node.events] {
-        node.core.handle_command(id, "auth ClueCon", node.now);
-    }
-    node.core
-        .handle_command(node.events, "event plain CUSTOM a::b", node.now);
-    node.told();
-    node.command("sendevent CUSTOM\nEvent-Subclass: a::b");
-    assert_eq!(node.told(), ["CUSTOM"]);
 }
