@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -34,6 +35,32 @@ use super::nudge::{Nudge, Pacer};
 /// A busy command connection says so this often: often enough for the nudges of the event connection to stay fast, and not
 /// for each of thousands of commands a second.
 const TELL: Duration = Duration::from_millis(10);
+
+/// How many connections of this process are being nudged: what that costs is shared by all nodes.
+static NUDGED: AtomicU32 = AtomicU32::new(0);
+
+/// Whether one connection is among them, until it is dropped.
+#[derive(Default)]
+struct Nudged(bool);
+
+impl Nudged {
+    fn set(&mut self, nudged: bool) {
+        if std::mem::replace(&mut self.0, nudged) == nudged {
+            return;
+        }
+        if nudged {
+            NUDGED.fetch_add(1, Ordering::Relaxed);
+        } else {
+            NUDGED.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Nudged {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
 
 /// Why a connection ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -108,6 +135,7 @@ struct Driver<'a> {
     origin: Instant,
     last_heard: Instant,
     pacer: Pacer,
+    nudged: Nudged,
     /// An event came with the last bytes that says that something happens.
     eventful: bool,
     /// When the other connection was last told of a command.
@@ -135,6 +163,7 @@ pub(super) async fn run(
         waiting: HashMap::new(),
         meters: CommandMeters::new(purpose.node),
         pacer: Pacer::new(purpose.nudge),
+        nudged: Nudged::default(),
         eventful: false,
         told: None,
         setup_left: purpose.setup.len(),
@@ -379,7 +408,13 @@ impl Driver<'_> {
     /// Not while the last bytes are not taken: a node that does not read is not sent more, and in our memory waits one byte at
     /// most.
     fn nudge(&mut self, all_written: bool) {
-        if self.pacer.next().is_none() || !self.pacer.due(self.origin.elapsed()) {
+        if self.pacer.next().is_none() {
+            return;
+        }
+        let busy = NUDGED.load(Ordering::Relaxed).max(1);
+        let due = self.pacer.due(self.origin.elapsed(), busy);
+        self.nudged.set(self.pacer.next().is_some());
+        if !due {
             return;
         }
         let expects = match self.purpose.expects {
