@@ -195,7 +195,8 @@ pub(super) async fn run(
             return ended;
         }
         let wake = driver.next_wake();
-        let takes_more = driver.ready && driver.session.in_flight() < max_in_flight;
+        let takes_more =
+            driver.ready && broken.is_none() && driver.session.in_flight() < max_in_flight;
         tokio::select! {
             () = stop.cancelled() => driver.ended = Some(Ended::Stopped),
             read = reader.read_buf(&mut input) => match read {
@@ -354,7 +355,11 @@ impl Driver<'_> {
         match result {
             Reply::Api(reply) => self.answer(id, Ok(Answer::Api(reply))),
             Reply::Command(CommandReply::Ok(_))
-                if matches!(self.waiting.get(&id), Some(Waits::Caller { job: true, .. })) => {}
+                if matches!(self.waiting.get(&id), Some(Waits::Caller { job: true, .. })) =>
+            {
+                // It runs now, and most are done in a moment.
+                self.stir();
+            }
             Reply::Command(reply) => self.answer(id, Ok(Answer::Command(reply))),
         }
     }

@@ -51,6 +51,15 @@ impl Nudge {
             Err(UnfitNudge)
         }
     }
+
+    /// That of a connection on which nothing comes by itself, only the results of what was begun there.
+    #[must_use]
+    pub(super) const fn for_jobs(self) -> Self {
+        match self {
+            Self::Adaptive | Self::Every(_) => Self::Adaptive,
+            Self::Off => Self::Off,
+        }
+    }
 }
 
 /// What is no way to nudge.

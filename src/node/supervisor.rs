@@ -223,7 +223,7 @@ async fn keep_commands(keeper: &Keeper, queue: &mut mpsc::Receiver<Request>) {
             silence: None,
             ping: Some(timing.ping),
             patience: timing.command,
-            nudge: keeper.config.nudge,
+            nudge: keeper.config.nudge.for_jobs(),
             expects: Expects::Jobs(Arc::clone(&keeper.commanded)),
             node: keeper.config.id,
             tell: &mut tell,
