@@ -15,6 +15,8 @@ const PURE: &[&str] = &[
     "ids.rs",
     "time.rs",
     "esl/frame/",
+    "esl/json/",
+    "esl/lines/",
     "esl/parser/",
     "esl/event/",
     "esl/command/",

@@ -7,6 +7,8 @@
 //! | module | owns | pure |
 //! |---|---|---|
 //! | `parser` | the wire grammar, its bounds | yes |
+//! | `json` | the grammar of an event in JSON | yes |
+//! | `lines` | where lines end, many at a time | yes |
 //! | `frame` | the outer message | yes |
 //! | `event` | the inner message, how values are written | yes |
 //! | [`command`] | the text of commands, the reading of replies | yes |
@@ -17,6 +19,8 @@ mod codec;
 pub mod command;
 mod event;
 mod frame;
+mod json;
+mod lines;
 mod parser;
 mod session;
 

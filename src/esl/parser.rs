@@ -15,22 +15,20 @@
 //! body        = Content-Length octets
 //!
 //! plain event = header-block [ inner-body ]      ; inner-body iff the block has Content-Length
-//! json event  = "{" [ pair *( "," pair ) ] "}"   ; flat: no object inside, see `event`
-//! pair        = string ":" ( string / scalar / "[" [ item *( "," item ) ] "]" )
 //! ```
 //!
-//! A header is found by one comparison of a whole window, and by `memchr` where that is too short: a
-//! `take_while` of one octet at a time halves the speed.
+//! The lines of an event are found some thirty at a time (`lines`), those that are unlike the others
+//! one by one, by `memchr`: a `take_while` of one octet at a time halves the speed.
 
 use std::num::NonZeroUsize;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 use nom::error::ErrorKind;
-use nom::{Err as Stop, IResult, Needed, Parser};
+use nom::{Err as Stop, IResult, Needed};
 use smallvec::SmallVec;
-use wide::u8x16;
 
 use super::frame::ContentType;
+use super::lines::{AHEAD, LINES, Marks};
 
 /// How much one peer may make us hold. All sizes in bytes.
 ///
@@ -135,7 +133,7 @@ impl From<Stop<ParseError>> for Unfinished {
     }
 }
 
-type Step<'a, T> = IResult<&'a [u8], T, ParseError>;
+pub(super) type Step<'a, T> = IResult<&'a [u8], T, ParseError>;
 
 /// How the value of a header is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,16 +155,25 @@ pub(crate) struct HeaderSpan {
     value_at: u32,
     value_len: u32,
     name_len: u16,
-    /// The last byte of the name, to compare before the name itself is looked at.
-    name_last: u8,
+    tag: u8,
     shape: Shape,
 }
 
 impl HeaderSpan {
+    /// No header.
+    const NONE: Self = Self {
+        name_at: 0,
+        value_at: 0,
+        value_len: 0,
+        name_len: 0,
+        tag: 0,
+        shape: Shape::Line,
+    };
+
     /// The header whose name and value stand there. `None` if the name is longer than 65,535 bytes,
     /// or the message than 4 GiB.
     #[inline]
-    fn new(
+    pub(super) fn new(
         name_at: usize,
         name: &[u8],
         value_at: usize,
@@ -178,7 +185,7 @@ impl HeaderSpan {
             value_at: u32::try_from(value_at).ok()?,
             value_len: u32::try_from(value.len()).ok()?,
             name_len: u16::try_from(name.len()).ok()?,
-            name_last: name.last().copied().unwrap_or_default(),
+            tag: tag(name),
             shape,
         })
     }
@@ -204,73 +211,52 @@ impl HeaderSpan {
         self.shape
     }
 
-    /// Compares length and last byte first: of ninety headers that leaves one or two to look at.
+    /// The [`tag`] of the name.
     #[inline]
-    pub(crate) fn is_named(&self, message: &[u8], name: &[u8]) -> bool {
-        usize::from(self.name_len) == name.len()
-            && Some(&self.name_last) == name.last()
-            && self.name(message) == name
+    pub(crate) fn tag(&self) -> u8 {
+        self.tag
     }
+}
+
+/// One byte of a name, to look for before names are compared: of ninety headers it leaves one or two.
+///
+/// Names that begin alike are the rule (`Caller-…`, `variable_…`), so it is made of how long they are
+/// and how they end.
+#[inline]
+pub(crate) fn tag(name: &[u8]) -> u8 {
+    tag_of(name.len(), name.last().copied().unwrap_or_default())
+}
+
+#[inline]
+fn tag_of(len: usize, last: u8) -> u8 {
+    (len as u8)
+        .wrapping_mul(37)
+        .wrapping_add(last.wrapping_mul(5))
 }
 
 // ---- leaves ----
 
-/// How many bytes are compared at once: most headers fit in it.
-const WINDOW: usize = 64;
-
-/// The first line end and the first colon of the input. A line without a colon has it at its end or
-/// behind that.
-///
-/// Lengths of names and values are random to the processor. A search that ends early ends in a
-/// mispredicted jump, which costs more than the search; so a window is compared as a whole, for
-/// both at once, and only then it is asked where.
-#[inline(always)]
-fn line_end_and_colon(input: &[u8]) -> Option<(usize, usize)> {
-    if let Some(window) = input.first_chunk::<WINDOW>() {
-        let (mut ends, mut colons) = (0_u64, 0_u64);
-        for (n, lane) in window.as_chunks::<16>().0.iter().enumerate() {
-            let lane = u8x16::new(*lane);
-            let end = lane.simd_eq(u8x16::splat(b'\n'));
-            let colon = lane.simd_eq(u8x16::splat(b':'));
-            ends |= u64::from(end.to_bitmask()) << (16 * n);
-            colons |= u64::from(colon.to_bitmask()) << (16 * n);
-        }
-        if ends != 0 {
-            return Some((
-                ends.trailing_zeros() as usize,
-                colons.trailing_zeros() as usize,
-            ));
-        }
-    }
-    let end = memchr(b'\n', input)?;
-    Some((end, memchr(b':', &input[..end]).unwrap_or(end)))
-}
-
 /// One header, its line end consumed: the name, and the value with its place.
-#[inline(always)]
 fn header(input: &[u8]) -> Step<'_, (&[u8], usize, &[u8])> {
-    let Some((end, mut colon)) = line_end_and_colon(input) else {
+    let Some(end) = memchr(b'\n', input) else {
         return Err(Stop::Incomplete(Needed::Unknown));
     };
     let text = &input[..end];
     // A name can itself hold colons (a conference variable may be called anything), so the
     // separator is the first `: `, or a colon that ends the line.
-    let value_at = loop {
-        if colon >= end || colon == 0 {
-            return Err(Stop::Failure(ParseError::HeaderLine { at: 0 }));
+    let separator = memchr::memchr_iter(b':', text).find_map(|colon| match input[colon + 1] {
+        b' ' => Some((colon, colon + 2)),
+        b'\n' | b'\r' => Some((colon, colon + 1)),
+        _ => None,
+    });
+    match separator {
+        Some((colon, value_at)) if !text.starts_with(b":") => {
+            let value = &text[value_at..];
+            let value = value.strip_suffix(b"\r").unwrap_or(value);
+            Ok((&input[end + 1..], (&text[..colon], value_at, value)))
         }
-        match input[colon + 1] {
-            b' ' => break colon + 2,
-            b'\n' | b'\r' => break colon + 1,
-            _ => {
-                let after = colon + 1;
-                colon = memchr(b':', &text[after..]).map_or(end, |found| after + found);
-            }
-        }
-    };
-    let value = &text[value_at..];
-    let value = value.strip_suffix(b"\r").unwrap_or(value);
-    Ok((&input[end + 1..], (&text[..colon], value_at, value)))
+        Some(_) | None => Err(Stop::Failure(ParseError::HeaderLine { at: 0 })),
+    }
 }
 
 /// Length of the line end that `input` starts with: 0 when it starts with none.
@@ -323,16 +309,35 @@ pub(crate) fn header_block(
     message: &[u8],
     start: usize,
     limits: &Limits,
-    mut push: impl FnMut(HeaderSpan),
+    out: &mut impl Extend<HeaderSpan>,
 ) -> Result<usize, ParseError> {
-    let mut rest = &message[start..];
+    let within = message.len().min(start.saturating_add(limits.header_bytes));
+    let mut marks = Marks::new();
+    let mut spans = [HeaderSpan::NONE; LINES];
+    let mut at = start;
     let mut count = 0;
     loop {
-        let at = message.len() - rest.len();
+        let rest = &message[at..];
         let end = line_end(rest);
         if end > 0 || rest.is_empty() {
             return Ok(at + end);
         }
+
+        let ahead = message.get(at..within.min(at + AHEAD)).unwrap_or_default();
+        let (taken, len) = common_lines(ahead, at, &mut marks, &mut spans);
+        if taken > limits.headers - count {
+            return Err(ParseError::HeaderCount {
+                limit: limits.headers,
+            });
+        }
+        if taken > 0 {
+            out.extend(spans[..taken].iter().copied());
+            count += taken;
+            at += len;
+            continue;
+        }
+
+        // A line that is written in another way, or is longer than was looked.
         if count == limits.headers {
             return Err(ParseError::HeaderCount {
                 limit: limits.headers,
@@ -346,10 +351,47 @@ pub(crate) fn header_block(
         }
         let span = HeaderSpan::new(at, name, at + value_at, value, Shape::Line)
             .ok_or(ParseError::HeaderLine { at })?;
-        push(span);
+        out.extend([span]);
         count += 1;
-        rest = next;
+        at = message.len() - next.len();
     }
+}
+
+/// The headers that `text`, which lies at `base` in the message, begins with, while they are written as
+/// FreeSWITCH writes them: `Name: value`, no colon in the name. Returns how many, and their length in
+/// bytes.
+///
+/// What comes next may be a header all the same.
+fn common_lines(
+    text: &[u8],
+    base: usize,
+    marks: &mut Marks,
+    spans: &mut [HeaderSpan; LINES],
+) -> (usize, usize) {
+    let Some(base) = u32::try_from(base).ok().filter(|at| *at < u32::MAX / 2) else {
+        return (0, 0);
+    };
+    let (mut taken, mut start) = (0, 0);
+    for (span, [colon, end]) in spans.iter_mut().zip(marks.lines_of(text)) {
+        let (colon, end) = (u32::from(*colon), u32::from(*end));
+        let at = colon as usize;
+        if text.get(at..at + 2) != Some(b": ") || colon <= start {
+            break;
+        }
+        let carriage_return = u32::from(text[end as usize - 1] == b'\r');
+        let name_len = colon - start;
+        *span = HeaderSpan {
+            name_at: base + start,
+            value_at: base + colon + 2,
+            value_len: end - carriage_return - (colon + 2),
+            name_len: name_len as u16,
+            tag: tag_of(name_len as usize, text[at - 1]),
+            shape: Shape::Line,
+        };
+        start = end + 1;
+        taken += 1;
+    }
+    (taken, start as usize)
 }
 
 /// What a leaf says of a line that starts at `at`, in a text that is all there.
@@ -396,7 +438,7 @@ fn head(input: &[u8], end: BlankLine, limits: &Limits) -> Result<(Head, Option<u
     }
     let mut headers = SmallVec::new();
     let block = &input[..end.next];
-    header_block(block, 0, limits, |span| headers.push(span))?;
+    header_block(block, 0, limits, &mut headers)?;
     let mut content_type = None;
     let mut declared = None;
     for span in &headers {
@@ -491,7 +533,14 @@ impl FrameParser {
                     };
                     let (head, declared) =
                         head(input, end, &self.limits).map_err(Unfinished::Failure)?;
-                    self.progress = self.weigh(head, declared)?;
+                    match self.weigh(head, declared)? {
+                        // Most messages are all there when they are looked at.
+                        Progress::Body { head } if head.total() <= input.len() => {
+                            self.progress = Progress::Headers { scanned: 0 };
+                            return Ok(head);
+                        }
+                        unfinished => self.progress = unfinished,
+                    }
                 }
                 Progress::Judging { head, declared } => {
                     let seen = input.get(head.body_at..).unwrap_or_default();
@@ -560,167 +609,6 @@ impl FrameParser {
     }
 }
 
-// ---- JSON events ----
-
-fn skip_space(input: &[u8]) -> &[u8] {
-    let n = input
-        .iter()
-        .take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
-        .count();
-    &input[n..]
-}
-
-fn expect(byte: u8) -> impl Fn(&[u8]) -> Step<'_, ()> {
-    move |input| {
-        let input = skip_space(input);
-        match input.first() {
-            Some(b) if *b == byte => Ok((&input[1..], ())),
-            Some(_) => Err(Stop::Failure(ParseError::Json { at: input.len() })),
-            None => Err(Stop::Failure(ParseError::CutShort)),
-        }
-    }
-}
-
-/// The inside of a JSON string whose opening quote was consumed; the closing one is consumed.
-///
-/// FreeSWITCH writes strings it never validated: control characters and bytes that are no UTF-8
-/// pass, only the quote ends a string.
-#[inline]
-fn quirk_json_string_of_any_bytes(input: &[u8]) -> Step<'_, &[u8]> {
-    let mut from = 0;
-    while let Some(found) = memchr2(b'"', b'\\', input.get(from..).unwrap_or_default()) {
-        let at = from + found;
-        if input[at] == b'"' {
-            return Ok((&input[at + 1..], &input[..at]));
-        }
-        from = at + 2;
-    }
-    Err(Stop::Failure(ParseError::CutShort))
-}
-
-/// A JSON string, as its inside.
-pub(crate) fn json_string(input: &[u8]) -> Step<'_, &[u8]> {
-    nom::sequence::preceded(expect(b'"'), quirk_json_string_of_any_bytes).parse(input)
-}
-
-fn json_scalar(input: &[u8]) -> Step<'_, &[u8]> {
-    let n = input
-        .iter()
-        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
-        .count();
-    if n == 0 {
-        return Err(Stop::Failure(ParseError::Json { at: input.len() }));
-    }
-    Ok((&input[n..], &input[..n]))
-}
-
-/// One element of an array: a string's inside or a scalar.
-fn json_item(input: &[u8]) -> Step<'_, (&[u8], Shape)> {
-    let input = skip_space(input);
-    match input.first() {
-        Some(b'"') => json_string(input).map(|(rest, s)| (rest, (s, Shape::JsonString))),
-        Some(_) => json_scalar(input).map(|(rest, s)| (rest, (s, Shape::JsonScalar))),
-        None => Err(Stop::Failure(ParseError::CutShort)),
-    }
-}
-
-/// The elements of a JSON array, brackets included, handed to `item` one by one.
-pub(crate) fn json_array<'a>(
-    input: &'a [u8],
-    mut item: impl FnMut(&'a [u8], Shape),
-) -> Step<'a, ()> {
-    let (mut rest, ()) = expect(b'[')(input)?;
-    if let Ok((rest, ())) = expect(b']')(rest) {
-        return Ok((rest, ()));
-    }
-    loop {
-        let (next, (text, shape)) = json_item(rest)?;
-        item(text, shape);
-        let next = skip_space(next);
-        match next.first() {
-            Some(b',') => rest = &next[1..],
-            Some(b']') => return Ok((&next[1..], ())),
-            Some(_) => return Err(Stop::Failure(ParseError::Json { at: next.len() })),
-            None => return Err(Stop::Failure(ParseError::CutShort)),
-        }
-    }
-}
-
-fn json_value(input: &[u8]) -> Step<'_, (&[u8], Shape)> {
-    let input = skip_space(input);
-    if input.first() == Some(&b'[') {
-        let (rest, ()) = json_array(input, |_, _| ())?;
-        let len = input.len() - rest.len();
-        return Ok((rest, (&input[..len], Shape::JsonArray)));
-    }
-    json_item(input)
-}
-
-/// Indexes the flat object of an event in JSON that fills `message` from `start`.
-///
-/// Unlike in a plain event the body is a header like any other (`_body`), so the limit on header
-/// bytes does not apply to the block; it applies to every single name.
-pub(crate) fn json_object(
-    message: &[u8],
-    start: usize,
-    limits: &Limits,
-    mut push: impl FnMut(HeaderSpan),
-) -> Result<(), ParseError> {
-    let end = message.len();
-    // Leaves report what was left of the input, which is turned into an offset here.
-    let at = |e: Stop<ParseError>| match e {
-        Stop::Error(ParseError::Json { at: left })
-        | Stop::Failure(ParseError::Json { at: left }) => ParseError::Json { at: end - left },
-        Stop::Error(other) | Stop::Failure(other) => other,
-        Stop::Incomplete(_) => ParseError::CutShort,
-    };
-    let (mut rest, ()) = expect(b'{')(&message[start..]).map_err(at)?;
-    let mut count = 0;
-    if let Ok((after, ())) = expect(b'}')(rest) {
-        rest = after;
-    } else {
-        loop {
-            let (next, (name, (), (value, shape))) = (json_string, expect(b':'), json_value)
-                .parse(rest)
-                .map_err(at)?;
-            if count == limits.headers {
-                return Err(ParseError::HeaderCount {
-                    limit: limits.headers,
-                });
-            }
-            count += 1;
-            // A quote, when there is one, stands between the value and what is left.
-            let value_end = end - next.len() - usize::from(shape == Shape::JsonString);
-            let name_at = end - skip_space(rest).len() + 1;
-            let span = HeaderSpan::new(name_at, name, value_end - value.len(), value, shape)
-                .ok_or(ParseError::Json { at: name_at })?;
-            push(span);
-            let next = skip_space(next);
-            match next.first() {
-                Some(b',') => rest = &next[1..],
-                Some(b'}') => {
-                    rest = &next[1..];
-                    break;
-                }
-                Some(_) => {
-                    return Err(ParseError::Json {
-                        at: end - next.len(),
-                    });
-                }
-                None => return Err(ParseError::CutShort),
-            }
-        }
-    }
-    let rest = skip_space(rest);
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(ParseError::Json {
-            at: end - rest.len(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -730,10 +618,9 @@ mod tests {
 
     fn read(block: &[u8]) -> Read {
         let mut found = Vec::new();
-        header_block(block, 0, &Limits::default(), |span| {
-            found.push((span.name(block).to_vec(), span.value(block).to_vec()));
-        })?;
-        Ok(found)
+        header_block(block, 0, &Limits::default(), &mut found)?;
+        let text = |span: &HeaderSpan| (span.name(block).to_vec(), span.value(block).to_vec());
+        Ok(found.iter().map(text).collect())
     }
 
     /// The grammar again, line by line and byte by byte.
@@ -767,6 +654,21 @@ mod tests {
         fn a_window_finds_what_a_byte_at_a_time_does(
             block in "([a-c:]{1,80}: ?[a-c:% ]{0,90}\r?\n|[a: ]{0,70}\n?){0,6}\n?[a:]{0,70}"
         ) {
+            prop_assert_eq!(read(block.as_bytes()), read_slowly(block.as_bytes()));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        /// More of them than are looked for at once, and longer ones.
+        #[test]
+        fn lines_of_any_length_and_number_are_found(
+            lines in prop::collection::vec(
+                "[a-c]{1,9}: [a-c:]{0,9}\n|[a-c]{1,20}: [a-c]{40}\r?\n|[a-c]{1,9}: [a-c]{760,770}\n|[a:]{0,4}\n?",
+                0..90,
+            )
+        ) {
+            let block = lines.concat();
             prop_assert_eq!(read(block.as_bytes()), read_slowly(block.as_bytes()));
         }
     }

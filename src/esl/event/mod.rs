@@ -17,6 +17,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 
 use super::frame::{ContentType, Frame};
+use super::json;
 use super::parser::{self, HeaderSpan, Limits, ParseError};
 
 mod kind;
@@ -54,6 +55,8 @@ pub enum EventError {
 pub struct Event {
     bytes: Bytes,
     headers: Vec<HeaderSpan>,
+    /// Of each header the tag of its name, in their order.
+    tags: Vec<u8>,
     /// Which header is `Event-Name`, asked for by everybody.
     name: HeaderSpan,
     body: Body,
@@ -109,35 +112,30 @@ impl Event {
         let bytes = frame.bytes;
         let guess = ((bytes.len() - start) / HEADER_GUESS + 8).min(limits.headers);
         let mut headers = Vec::with_capacity(guess);
-        // The two that are needed at once are picked up on the way; of repeated ones, the last.
-        let (mut name, mut length) = (None, None);
-        let push = |span: HeaderSpan| {
-            if span.is_named(&bytes, b"Event-Name") {
-                name = Some(span);
-            } else if span.is_named(&bytes, b"Content-Length") {
-                length = Some(span);
-            }
-            headers.push(span);
-        };
-        let body = if json {
-            parser::json_object(&bytes, start, limits, push).map_err(EventError::Headers)?;
-            Body::Header
+        let end = if json {
+            json::json_object(&bytes, start, limits, |span| headers.push(span)).map(|()| None)
         } else {
-            let end =
-                parser::header_block(&bytes, start, limits, push).map_err(EventError::Headers)?;
-            match length {
-                Some(length) => plain_body(length.value(&bytes), end, bytes.len())?,
-                None => Body::None,
-            }
-        };
+            parser::header_block(&bytes, start, limits, &mut headers).map(Some)
+        }
+        .map_err(EventError::Headers)?;
         // A body of megabytes makes the guess far too high.
         if headers.capacity() > 2 * headers.len() + 64 {
             headers.shrink_to_fit();
         }
+        let tags: Vec<u8> = headers.iter().map(HeaderSpan::tag).collect();
+        let find = |name| quirk_last_of_repeated(&bytes, &headers, &tags, name).copied();
+        let body = match end {
+            None => Body::Header,
+            Some(end) => match find("Content-Length") {
+                Some(length) => plain_body(length.value(&bytes), end, bytes.len())?,
+                None => Body::None,
+            },
+        };
         Ok(Self {
-            name: name.ok_or(EventError::NoName)?,
+            name: find("Event-Name").ok_or(EventError::NoName)?,
             bytes,
             headers,
+            tags,
             body,
         })
     }
@@ -146,7 +144,7 @@ impl Event {
 
     #[inline]
     fn find(&self, name: &str) -> Option<&HeaderSpan> {
-        quirk_last_of_repeated(&self.bytes, &self.headers, name)
+        quirk_last_of_repeated(&self.bytes, &self.headers, &self.tags, name)
     }
 
     /// A header's value as it stands on the wire: percent-encoded, or the inside of a JSON string.
@@ -240,6 +238,7 @@ impl Event {
         Self {
             bytes: Bytes::copy_from_slice(&self.bytes),
             headers: self.headers.clone(),
+            tags: self.tags.clone(),
             name: self.name,
             body: self.body,
         }
@@ -479,12 +478,12 @@ fn plain_body(declared: &[u8], from: usize, to: usize) -> Result<Body, EventErro
 fn quirk_last_of_repeated<'a>(
     message: &[u8],
     headers: &'a [HeaderSpan],
+    tags: &[u8],
     name: &str,
 ) -> Option<&'a HeaderSpan> {
-    headers
-        .iter()
-        .rev()
-        .find(|span| span.is_named(message, name.as_bytes()))
+    memchr::memrchr_iter(parser::tag(name.as_bytes()), tags)
+        .filter_map(|n| headers.get(n))
+        .find(|span| span.name(message) == name.as_bytes())
 }
 
 #[cfg(test)]

@@ -31,6 +31,43 @@ fn the_last_of_repeated_headers_counts() {
 }
 
 #[test]
+fn names_that_are_alike_are_not_the_same() {
+    let e = plain("Track: 1\nSpeak: 2\nEvent-Name: X\nBreak: 3\nEvents-Ame: Y\n\n");
+    assert_eq!(e.name(), "X");
+    for (name, value) in [("Track", "1"), ("Speak", "2"), ("Break", "3")] {
+        assert_eq!(e.get(name).unwrap(), value, "{name}");
+    }
+    assert_eq!(e.get("Steak"), None);
+    assert_eq!(e.get(""), None);
+}
+
+#[test]
+fn too_many_headers_cost_the_event() {
+    let limits = Limits::default();
+    let read = |headers: usize| {
+        let body = format!("Event-Name: X\n{}\n", "A: b\n".repeat(headers - 1));
+        event("text/event-plain", body.as_bytes())
+    };
+    assert_eq!(read(limits.headers).unwrap().header_count(), limits.headers);
+    let limit = limits.headers;
+    let too_many = EventError::Headers(ParseError::HeaderCount { limit });
+    assert_eq!(read(limits.headers + 1).unwrap_err(), too_many);
+}
+
+#[test]
+fn a_header_block_that_is_too_long_costs_the_event() {
+    let limit = Limits::default().header_bytes;
+    let read = |bytes: usize| {
+        let start = "Event-Name: X\nA: ";
+        let value = "b".repeat(bytes - start.len() - 1);
+        event("text/event-plain", format!("{start}{value}\n\n").as_bytes())
+    };
+    assert_eq!(read(limit).unwrap().header_count(), 2);
+    let too_long = EventError::Headers(ParseError::HeaderBytes { limit });
+    assert_eq!(read(limit + 1).unwrap_err(), too_long);
+}
+
+#[test]
 fn undef_is_empty() {
     let e = plain("Event-Name: X\nA: _undef_\nB:\nC: \n\n");
     for name in ["A", "B", "C"] {

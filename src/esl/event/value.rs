@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use crate::esl::parser::{self, Shape};
+use crate::esl::json;
+use crate::esl::parser::Shape;
 
 /// A value as text: bytes that are no UTF-8 replaced, an array as `ARRAY::a|:b`.
 pub(super) fn decode(raw: &[u8], shape: Shape) -> Cow<'_, str> {
@@ -201,7 +202,7 @@ fn unicode_escape(input: &[u8]) -> (char, &[u8]) {
 fn json_items(raw: &[u8]) -> Vec<Cow<'_, str>> {
     let mut items = Vec::new();
     // The array was walked once when the event was indexed, so it parses.
-    let _parsed = parser::json_array(raw, |item, shape| {
+    let _parsed = json::json_array(raw, |item, shape| {
         items.push(match shape {
             Shape::JsonString => quirk_any_bytes(json_unescape(item)),
             Shape::JsonScalar | Shape::JsonArray | Shape::Line => String::from_utf8_lossy(item),
