@@ -43,7 +43,7 @@ impl Marks {
 
     /// The lines that a text of at most [`AHEAD`] bytes begins with: first colon and end of each, as
     /// offsets. A line without a colon puts what follows it out of step.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lines_of(&mut self, text: &[u8]) -> &[[u16; 2]] {
         self.len = 0;
         let (windows, rest) = text.as_chunks::<WINDOW>();
@@ -63,6 +63,7 @@ impl Marks {
         self.lines()
     }
 
+    #[inline(always)]
     fn lines(&self) -> &[[u16; 2]] {
         let len = self.len.min(2 * LINES);
         self.offsets

@@ -25,6 +25,7 @@ use std::num::NonZeroUsize;
 use memchr::memchr;
 use nom::error::ErrorKind;
 use nom::{Err as Stop, IResult, Needed};
+use pulp::{Arch, Simd, WithSimd};
 use smallvec::SmallVec;
 
 use super::frame::ContentType;
@@ -312,6 +313,8 @@ pub(crate) fn header_block(
     out: &mut impl Extend<HeaderSpan>,
 ) -> Result<usize, ParseError> {
     let within = message.len().min(start.saturating_add(limits.header_bytes));
+    // The same code, compiled for the processors that have AVX2, too.
+    let arch = Arch::new();
     let mut marks = Marks::new();
     let mut spans = [HeaderSpan::NONE; LINES];
     let mut at = start;
@@ -324,7 +327,12 @@ pub(crate) fn header_block(
         }
 
         let ahead = message.get(at..within.min(at + AHEAD)).unwrap_or_default();
-        let (taken, len) = common_lines(ahead, at, &mut marks, &mut spans);
+        let (taken, len) = arch.dispatch(CommonLines {
+            text: ahead,
+            base: at,
+            marks: &mut marks,
+            spans: &mut spans,
+        });
         if taken > limits.headers - count {
             return Err(ParseError::HeaderCount {
                 limit: limits.headers,
@@ -358,40 +366,53 @@ pub(crate) fn header_block(
 }
 
 /// The headers that `text`, which lies at `base` in the message, begins with, while they are written as
-/// FreeSWITCH writes them: `Name: value`, no colon in the name. Returns how many, and their length in
-/// bytes.
+/// FreeSWITCH writes them: `Name: value`, no colon in the name. Says how many, and their length in bytes.
 ///
 /// What comes next may be a header all the same.
-fn common_lines(
-    text: &[u8],
+struct CommonLines<'a> {
+    text: &'a [u8],
     base: usize,
-    marks: &mut Marks,
-    spans: &mut [HeaderSpan; LINES],
-) -> (usize, usize) {
-    let Some(base) = u32::try_from(base).ok().filter(|at| *at < u32::MAX / 2) else {
-        return (0, 0);
-    };
-    let (mut taken, mut start) = (0, 0);
-    for (span, [colon, end]) in spans.iter_mut().zip(marks.lines_of(text)) {
-        let (colon, end) = (u32::from(*colon), u32::from(*end));
-        let at = colon as usize;
-        if text.get(at..at + 2) != Some(b": ") || colon <= start {
-            break;
-        }
-        let carriage_return = u32::from(text[end as usize - 1] == b'\r');
-        let name_len = colon - start;
-        *span = HeaderSpan {
-            name_at: base + start,
-            value_at: base + colon + 2,
-            value_len: end - carriage_return - (colon + 2),
-            name_len: name_len as u16,
-            tag: tag_of(name_len as usize, text[at - 1]),
-            shape: Shape::Line,
+    marks: &'a mut Marks,
+    spans: &'a mut [HeaderSpan; LINES],
+}
+
+impl WithSimd for CommonLines<'_> {
+    type Output = (usize, usize);
+
+    // What is not inlined has not the instructions that it is dispatched for.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> (usize, usize) {
+        let Self {
+            text,
+            base,
+            marks,
+            spans,
+        } = self;
+        let Some(base) = u32::try_from(base).ok().filter(|at| *at < u32::MAX / 2) else {
+            return (0, 0);
         };
-        start = end + 1;
-        taken += 1;
+        let (mut taken, mut start) = (0, 0);
+        for (span, [colon, end]) in spans.iter_mut().zip(marks.lines_of(text)) {
+            let (colon, end) = (u32::from(*colon), u32::from(*end));
+            let at = colon as usize;
+            if text.get(at..at + 2) != Some(b": ") || colon <= start {
+                break;
+            }
+            let carriage_return = u32::from(text[end as usize - 1] == b'\r');
+            let name_len = colon - start;
+            *span = HeaderSpan {
+                name_at: base + start,
+                value_at: base + colon + 2,
+                value_len: end - carriage_return - (colon + 2),
+                name_len: name_len as u16,
+                tag: tag_of(name_len as usize, text[at - 1]),
+                shape: Shape::Line,
+            };
+            start = end + 1;
+            taken += 1;
+        }
+        (taken, start as usize)
     }
-    (taken, start as usize)
 }
 
 /// What a leaf says of a line that starts at `at`, in a text that is all there.
@@ -405,10 +426,13 @@ fn placed(stop: &Stop<ParseError>, at: usize) -> ParseError {
 
 /// A `Content-Length`: decimal digits and nothing else.
 pub(crate) fn content_length(value: &[u8]) -> Result<u64, ParseError> {
-    std::str::from_utf8(value)
-        .ok()
-        .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
-        .and_then(|text| text.parse().ok())
+    let number = |so_far: u64, digit: &u8| {
+        let digit = char::from(*digit).to_digit(10)?;
+        so_far.checked_mul(10)?.checked_add(digit.into())
+    };
+    (!value.is_empty())
+        .then_some(value)
+        .and_then(|digits| digits.iter().try_fold(0, number))
         .ok_or(ParseError::ContentLength)
 }
 

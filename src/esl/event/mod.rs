@@ -264,10 +264,17 @@ impl Event {
             "HEARTBEAT" => EventKind::Heartbeat,
             "SHUTDOWN" => EventKind::Shutdown,
             "CUSTOM" => {
-                let subclass = self.get("Event-Subclass").unwrap_or_default();
-                if subclass == CONFERENCE_SUBCLASS {
+                let conference = || {
                     let action = self.get("Action").unwrap_or_default();
                     EventKind::Conference(ConferenceAction::from_wire(action))
+                };
+                // As it always stands in a plain event: to compare it costs less than to decode it.
+                if self.get_raw("Event-Subclass") == Some(b"conference%3A%3Amaintenance") {
+                    return conference();
+                }
+                let subclass = self.get("Event-Subclass").unwrap_or_default();
+                if subclass == CONFERENCE_SUBCLASS {
+                    conference()
                 } else {
                     EventKind::Custom(subclass)
                 }
