@@ -426,7 +426,7 @@ mod tests {
             (per_second(0.5), "0.50/s"),
             (Figure::time(Duration::from_nanos(12_340)), "12.3 µs"),
             (Figure::time(Duration::from_micros(812)), "812 µs"),
-            (Figure::time(Duration::from_micros(2_345)), "2.35 ms"),
+            (Figure::time(Duration::from_micros(2_346)), "2.35 ms"),
             (Figure::time(Duration::from_millis(812)), "812 ms"),
             (Figure::time(Duration::from_secs(3)), "3.0 s"),
             (Figure::bytes(812), "812 B"),
