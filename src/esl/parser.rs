@@ -563,7 +563,9 @@ impl FrameParser {
                             self.progress = Progress::Headers { scanned: 0 };
                             return Ok(head);
                         }
-                        unfinished => self.progress = unfinished,
+                        unfinished @ (Progress::Headers { .. }
+                        | Progress::Judging { .. }
+                        | Progress::Body { .. }) => self.progress = unfinished,
                     }
                 }
                 Progress::Judging { head, declared } => {
