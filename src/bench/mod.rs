@@ -11,12 +11,26 @@
 //! | [`process`] | child processes, what a process costs |
 //! | [`world`] | Redis, nodes and the controller, started together |
 //! | [`stages`] | what the controller's own metrics say of its stages, between two moments |
+//! | [`rooms`] | rooms with members, and an operator who mutes them |
+//! | [`pace`] | a rate that does not depend on what comes of it |
+//! | [`outbox`] | what commits leave in Redis, read from outside |
+//! | [`receiver`] | a receiver of webhooks that notes when each came |
+//! | [`commits`] | events of rooms, as fast as they are committed |
+//! | [`webhooks`] | from an event to its webhook |
+//! | [`large_room`] | one room of ten thousand members |
 //! | [`idle`] | a fleet on which nothing happens |
 
+pub mod commits;
 pub mod idle;
+pub mod large_room;
+pub mod outbox;
+pub mod pace;
 pub mod process;
+pub mod receiver;
 pub mod report;
+pub mod rooms;
 pub mod stages;
+pub mod webhooks;
 pub mod world;
 
 use std::io;
@@ -31,6 +45,12 @@ use report::{Report, Section};
 /// What can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Scenario {
+    /// Events in 1,000 rooms, committed in Redis as fast as they come.
+    Commits,
+    /// 1,000 events a second: the time until an app has the webhook.
+    Webhooks,
+    /// One room of 10,000 members: what an event in it costs.
+    LargeRoom,
     /// A hundred nodes on which nothing happens: CPU and memory.
     Idle,
 }
@@ -129,6 +149,9 @@ pub async fn run(
     let mut report = Report::default();
     for scenario in all {
         let section = match scenario {
+            Scenario::Commits => commits::measure(&run).await?,
+            Scenario::Webhooks => webhooks::measure(&run).await?,
+            Scenario::LargeRoom => large_room::measure(&run).await?,
             Scenario::Idle => idle::measure(&run).await?,
         };
         each(&section);
