@@ -248,6 +248,8 @@ pub struct Finished {
     /// How long the receiver has been failing on this node: since its first failure after the last success, or after
     /// the first attempt ever. `None` after a success.
     pub failing_for: Option<Duration>,
+    /// How many wait behind it and can be claimed now; 0 when it will be tried again itself.
+    pub behind: u64,
 }
 
 /// How a receiver is, on one node.

@@ -3,18 +3,22 @@
 //! Owns the loop and its bounds. Leaves out the order within a queue and the exclusion of other workers (the store's
 //! claims), the request (`sender`) and the next delay (`schedule`).
 //!
-//! It is woken by a commit, by the end of an attempt, by the time of the next delivery, and once a second whatever
-//! happens, because another replica's commits wake nobody here. While the store does not answer it backs off; attempts
-//! under way go on meanwhile.
+//! It is woken by a commit, by the end of an attempt behind which others wait, by the time of the next delivery, and once a
+//! second whatever happens, because another replica's commits wake nobody here. While the store does not answer it backs
+//! off; attempts under way go on meanwhile.
+//!
+//! What is handed over is asked for in the same breath: the store does one after the other, and the way there and back is
+//! gone once.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::Gauge;
 use tokio::sync::{Notify, watch};
 use tokio::task::{self, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, error, info_span, warn};
@@ -26,7 +30,8 @@ use super::schedule::{Attempt, DISABLED_AFTER, Schedule};
 use super::sender::{Report, Sender};
 use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::deliveries::{
-    Attempted, ClaimedDelivery, DeliveryResult, EndpointHealth, Finished, NewDelivery, Share,
+    Attempted, ClaimedDelivery, DeliveryResult, EndpointHealth, Finished, NewDelivery, OutboxBatch,
+    Share,
 };
 use crate::store::{Message, Store, StoreError};
 use crate::telemetry::{self, Chain, millis, trace};
@@ -96,7 +101,8 @@ const FINISH_ATTEMPTS: u32 = 4;
 /// The attempts that are under way, and whose they are.
 #[derive(Default)]
 struct InFlight {
-    tasks: JoinSet<()>,
+    /// Each says whether there is something to claim now that there was not before.
+    tasks: JoinSet<bool>,
     receivers: HashMap<task::Id, EndpointId>,
 }
 
@@ -105,33 +111,37 @@ impl InFlight {
         self.tasks.len()
     }
 
-    fn spawn(&mut self, endpoint: EndpointId, attempt: impl Future<Output = ()> + Send + 'static) {
+    fn spawn(
+        &mut self,
+        endpoint: EndpointId,
+        attempt: impl Future<Output = bool> + Send + 'static,
+    ) {
         let id = self.tasks.spawn(attempt).id();
         self.receivers.insert(id, endpoint);
     }
 
     /// The next that ends; `None` when none is under way.
-    async fn next(&mut self) -> Option<Result<(), task::JoinError>> {
+    async fn next(&mut self) -> Option<Result<bool, task::JoinError>> {
         let done = self.tasks.join_next_with_id().await?;
         Some(self.forget(done))
     }
 
     /// One that has ended.
-    fn ended(&mut self) -> Option<Result<(), task::JoinError>> {
+    fn ended(&mut self) -> Option<Result<bool, task::JoinError>> {
         let done = self.tasks.try_join_next_with_id()?;
         Some(self.forget(done))
     }
 
     fn forget(
         &mut self,
-        done: Result<(task::Id, ()), task::JoinError>,
-    ) -> Result<(), task::JoinError> {
+        done: Result<(task::Id, bool), task::JoinError>,
+    ) -> Result<bool, task::JoinError> {
         let id = match &done {
-            Ok((id, ())) => *id,
+            Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
         self.receivers.remove(&id);
-        done.map(|_| ())
+        done.map(|(_, more)| more)
     }
 
     fn by_receiver(&self) -> Vec<(EndpointId, usize)> {
@@ -146,6 +156,14 @@ impl InFlight {
     fn has_full_share(&self, each: usize) -> bool {
         self.by_receiver().iter().any(|(_, count)| *count >= each)
     }
+}
+
+/// When to look at the store again, if nothing else gives reason to.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    wait: Duration,
+    /// Something may have been left for want of room: each attempt that ends makes some.
+    crowded: bool,
 }
 
 /// What the workers of all nodes share.
@@ -168,6 +186,7 @@ pub struct Worker {
     sender: Sender,
     schedule: Arc<Schedule>,
     settings: Settings,
+    in_flight: Gauge,
 }
 
 impl Worker {
@@ -187,6 +206,7 @@ impl Worker {
             sender,
             schedule: Arc::new(schedule),
             settings,
+            in_flight: metrics::gauge!(telemetry::WEBHOOK_IN_FLIGHT, "node" => node.to_string()),
         }
     }
 
@@ -201,13 +221,13 @@ impl Worker {
         while !stop.is_cancelled() {
             let measure = measured.is_none_or(|at| at.elapsed() >= MEASURE);
             let round = self.round(&mut in_flight, look_at_outbox, measure, &mut strangers);
-            let wait = match round.await {
-                Ok(wait) => {
+            let Next { wait, crowded } = match round.await {
+                Ok(next) => {
                     if measure {
                         measured = Some(Instant::now());
                     }
                     failures = 0;
-                    wait
+                    next
                 }
                 Err(e) => {
                     let wait = back_off(failures);
@@ -219,19 +239,39 @@ impl Worker {
                         retry_ms = millis(wait),
                         "webhooks wait for the store"
                     );
-                    wait
+                    Next {
+                        wait,
+                        crowded: false,
+                    }
                 }
             };
             // Nothing cuts a back-off short, or every event would be one more call to a store that is down.
             let calm = failures == 0;
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = wake.notified(), if calm => look_at_outbox = true,
-                Some(done) = in_flight.next(), if calm => {
-                    self.ended(done);
-                    look_at_outbox = false;
+            let until = Instant::now() + wait;
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = wake.notified(), if calm => {
+                        look_at_outbox = true;
+                        break;
+                    }
+                    Some(done) = in_flight.next(), if calm => {
+                        let mut more = self.ended(done);
+                        while let Some(done) = in_flight.ended() {
+                            more |= self.ended(done);
+                        }
+                        // An end behind which nobody waits leaves the store as it was at the last look.
+                        if more || crowded {
+                            look_at_outbox = false;
+                            break;
+                        }
+                        self.in_flight.set(in_flight.len() as f64);
+                    }
+                    () = sleep_until(until) => {
+                        look_at_outbox = true;
+                        break;
+                    }
                 }
-                () = sleep(wait) => look_at_outbox = true,
             }
             while let Some(done) = in_flight.ended() {
                 self.ended(done);
@@ -247,57 +287,87 @@ impl Worker {
         }
     }
 
-    fn ended(&self, done: Result<(), tokio::task::JoinError>) {
-        if let Err(e) = done {
+    /// Whether there may be something to claim since.
+    fn ended(&self, done: Result<bool, task::JoinError>) -> bool {
+        done.unwrap_or_else(|e| {
             error!(node.id = %self.node, error = %Chain(&e), "a webhook attempt ended in a panic");
-        }
+            true
+        })
     }
 
-    /// One look at the store. Says how long until the next.
+    /// One look at the store. Says when to look again.
     async fn round(
         &self,
         in_flight: &mut InFlight,
         look_at_outbox: bool,
         measure: bool,
         strangers: &mut HashMap<AppId, Instant>,
-    ) -> Result<Duration, StoreError> {
-        let mut wait = self.settings.idle;
-        if look_at_outbox && self.hand_over(strangers).await? {
-            wait = Duration::ZERO;
-        }
+    ) -> Result<Next, StoreError> {
+        let batch = match look_at_outbox {
+            true => self.new_messages(strangers).await?,
+            false => None,
+        };
         if measure {
             self.measure().await?;
         }
         let free = self.settings.concurrency.saturating_sub(in_flight.len());
-        if free > 0 {
-            let visibility = self.sender.limits().request + self.settings.margin;
-            let under_way = in_flight.by_receiver();
-            let share = Share {
-                total: free,
-                each: self.settings.each,
-                under_way: &under_way,
-            };
-            let claims = self
-                .store
-                .claim_deliveries(self.node, visibility, share)
-                .await?;
-            let all_taken = claims.len() < free;
-            for claim in claims {
-                let endpoint = claim.endpoint.clone();
-                in_flight.spawn(endpoint, self.clone().deliver(claim));
-            }
-            if all_taken && let Some(next) = self.store.next_delivery(self.node).await? {
-                // What is due and was not given is for a receiver that has its share: the end of an attempt wakes.
-                let shortest = match in_flight.has_full_share(self.settings.each) {
-                    true => SHARE_LOOK,
-                    false => SHORTEST,
-                };
-                wait = wait.min(next.max(shortest));
-            }
+        // In this order: what is handed over can be claimed at once. Where a store does it the other way round, it says
+        // that something is due.
+        let (handed_over, (claims, due)) = tokio::join!(
+            biased;
+            async {
+                match batch {
+                    Some(batch) => self.hand_over(batch).await,
+                    None => Ok(false),
+                }
+            },
+            self.claim(in_flight.by_receiver(), free),
+        );
+        let claims = claims?;
+        let all_taken = claims.len() < free;
+        for claim in claims {
+            let endpoint = claim.endpoint.clone();
+            in_flight.spawn(endpoint, self.clone().deliver(claim));
         }
-        metrics::gauge!(telemetry::WEBHOOK_IN_FLIGHT, "node" => self.node.to_string())
-            .set(in_flight.len() as f64);
-        Ok(wait)
+        self.in_flight.set(in_flight.len() as f64);
+        let mut next = Next {
+            wait: self.settings.idle,
+            crowded: !all_taken || in_flight.has_full_share(self.settings.each),
+        };
+        if all_taken && let Some(due) = due? {
+            // What is due and was not given is for a receiver that has its share: the end of an attempt wakes.
+            let shortest = if next.crowded { SHARE_LOOK } else { SHORTEST };
+            next.wait = next.wait.min(due.max(shortest));
+        }
+        if handed_over? {
+            next.wait = Duration::ZERO;
+        }
+        Ok(next)
+    }
+
+    /// Claims as many as there is room for, and asks when the next is due.
+    async fn claim(
+        &self,
+        under_way: Vec<(EndpointId, usize)>,
+        free: usize,
+    ) -> (
+        Result<Vec<ClaimedDelivery>, StoreError>,
+        Result<Option<Duration>, StoreError>,
+    ) {
+        if free == 0 {
+            return (Ok(Vec::new()), Ok(None));
+        }
+        let visibility = self.sender.limits().request + self.settings.margin;
+        let share = Share {
+            total: free,
+            each: self.settings.each,
+            under_way: &under_way,
+        };
+        tokio::join!(
+            biased;
+            self.store.claim_deliveries(self.node, visibility, share),
+            self.store.next_delivery(self.node),
+        )
     }
 
     /// The receivers of this moment: apps come and go.
@@ -305,18 +375,16 @@ impl Worker {
         Arc::clone(&self.receivers.endpoints.borrow())
     }
 
-    /// Moves a batch from the outbox to the queues of those who want it. Says whether there may be more.
-    /// `strangers` are the apps that were not known, by when that was first seen.
-    async fn hand_over(&self, strangers: &mut HashMap<AppId, Instant>) -> Result<bool, StoreError> {
+    /// What is in the outbox and can be handed over. `strangers` are the apps that were not known, by when that was first
+    /// seen.
+    async fn new_messages(
+        &self,
+        strangers: &mut HashMap<AppId, Instant>,
+    ) -> Result<Option<OutboxBatch>, StoreError> {
         let batch = self
             .store
             .read_outbox(self.node, self.settings.batch)
             .await?;
-        if batch.from == batch.to {
-            return Ok(false);
-        }
-        let full = batch.messages.len() >= self.settings.batch;
-        let mut deliveries = Vec::with_capacity(batch.messages.len());
         let endpoints = self.endpoints();
         let is_early = |message: &Message| {
             !endpoints.knows(&message.app)
@@ -326,9 +394,15 @@ impl Worker {
                     .elapsed()
                     < UNKNOWN_APP_PATIENCE
         };
-        if batch.messages.iter().any(is_early) {
-            return Ok(false);
-        }
+        let is_none = batch.from == batch.to || batch.messages.iter().any(is_early);
+        Ok((!is_none).then_some(batch))
+    }
+
+    /// Moves a batch from the outbox to the queues of those who want it. Says whether there may be more.
+    async fn hand_over(&self, batch: OutboxBatch) -> Result<bool, StoreError> {
+        let full = batch.messages.len() >= self.settings.batch;
+        let mut deliveries = Vec::with_capacity(batch.messages.len());
+        let endpoints = self.endpoints();
         let span = hand_over_span(self.node, &batch.messages);
         let told: Vec<Option<Timestamp>> = batch.messages.iter().map(payload::told_at).collect();
         for message in batch.messages {
@@ -394,7 +468,8 @@ impl Worker {
         Ok(())
     }
 
-    async fn deliver(self, claim: ClaimedDelivery) {
+    /// Says whether there is something to claim now that there was not before.
+    async fn deliver(self, claim: ClaimedDelivery) -> bool {
         let endpoints = self.endpoints();
         let (result, attempted) = match endpoints.get(&claim.endpoint) {
             // What is held is dead until it is asked for.
@@ -423,6 +498,12 @@ impl Worker {
         let finished = self.finish(&claim, result, noted).await;
         if let (Some((attempt, _)), Some(finished)) = (attempted, finished) {
             self.judge(&claim, attempt, finished).await;
+        }
+        match result {
+            DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => true,
+            DeliveryResult::Delivered | DeliveryResult::Dead | DeliveryResult::Forgotten => {
+                finished.is_none_or(|finished| finished.behind > 0)
+            }
         }
     }
 

@@ -333,10 +333,11 @@ impl Queues {
         if let Some(attempt) = attempt {
             receiver.note(id, attempt, result == DeliveryResult::Delivered, now);
         }
-        let finished = Finished {
+        let mut finished = Finished {
             failing_for: receiver
                 .failing_since
                 .map(|since| now.saturating_sub(since)),
+            behind: 0,
         };
         self.ready.remove(&(queue.due, key.clone()));
         match result {
@@ -372,6 +373,7 @@ impl Queues {
         queue.failing_since = None;
         queue.due = now;
         queue.waiting.pop_front();
+        finished.behind = u64::try_from(queue.waiting.len()).unwrap_or(u64::MAX);
         if queue.waiting.is_empty() {
             self.queues.remove(&key);
         } else {

@@ -288,7 +288,7 @@ impl Deliveries for RedisStore {
             // Texts and numbers, as above.
             serde_json::to_string(attempt).unwrap_or_default()
         });
-        let (dropped, failing): (i64, i64) = self
+        let (dropped, failing, behind): (i64, i64, u64) = self
             .run(&FINISH, &key, 7, |command| {
                 command
                     .arg(keys::ready(node))
@@ -321,6 +321,7 @@ impl Deliveries for RedisStore {
         }
         Ok(Some(Finished {
             failing_for: u64::try_from(failing).ok().map(Duration::from_millis),
+            behind,
         }))
     }
 

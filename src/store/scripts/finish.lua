@@ -6,14 +6,14 @@
 --       again, 5 ms until those behind it need not wait any more, 6 name of the queue to park it on,
 --       7 what stands before the node's keys, 8 receiver, 9 the attempt ('' for none), 10 how many attempts to keep,
 --       11 how many dead to keep, 12 how many delivered to keep, 13 for how many ms
--- Answers {-1, 0} when the claim is no longer this one, else how many of the dead were dropped, and for how many ms the
--- receiver has been failing (-1: it is not).
+-- Answers {-1, 0, 0} when the claim is no longer this one, else how many of the dead were dropped, for how many ms the
+-- receiver has been failing (-1: it is not), and how many wait behind what was ended (0 when it will be tried again).
 --
 -- The keys of the logs, and of what is dropped from them, are made here: they are in the same slot.
 local queue, result, prefix, endpoint = ARGV[1], ARGV[3], ARGV[7], ARGV[8]
 local ready, failed_of, health, list, record = KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[7]
 if redis.call('HGET', KEYS[2], queue) ~= ARGV[2] then
-  return { -1, 0 }
+  return { -1, 0, 0 }
 end
 redis.call('HDEL', KEYS[2], queue)
 local time = redis.call('TIME')
@@ -40,7 +40,7 @@ if result == 'retry' or result == 'park' then
   if result == 'retry' then
     redis.call('HSET', failed_of, queue, failed)
     redis.call('ZADD', ready, again, queue)
-    return { 0, failing }
+    return { 0, failing, 0 }
   end
   redis.call('HDEL', failed_of, queue)
   local head = redis.call('LPOP', list)
@@ -51,12 +51,13 @@ if result == 'retry' or result == 'park' then
   end
   -- Also when nothing is behind it: what comes until then waits, too.
   redis.call('ZADD', ready, string.format('%.0f', now + ARGV[5]), queue)
-  return { 0, failing }
+  return { 0, failing, 0 }
 end
 
 redis.call('HDEL', failed_of, queue)
 redis.call('LPOP', list)
-if redis.call('LLEN', list) == 0 then
+local behind = redis.call('LLEN', list)
+if behind == 0 then
   redis.call('ZREM', ready, queue)
 else
   redis.call('ZADD', ready, at, queue)
@@ -66,12 +67,12 @@ local position = redis.call('HGET', record, 'p')
 if not position then
   -- Someone deleted the delivery by hand.
   redis.call('UNLINK', record)
-  return { 0, failing }
+  return { 0, failing, behind }
 end
 redis.call('ZREM', prefix .. 'log:pending:' .. endpoint, position)
 if result == 'forgotten' then
   redis.call('UNLINK', record)
-  return { 0, failing }
+  return { 0, failing, behind }
 end
 redis.call('HSET', record, 's', result)
 local log = prefix .. 'log:' .. result .. ':' .. endpoint
@@ -93,10 +94,10 @@ if result == 'delivered' then
 end
 local over = redis.call('ZCARD', log) - most
 if over <= 0 then
-  return { 0, failing }
+  return { 0, failing, behind }
 end
 for _, old in ipairs(redis.call('ZRANGE', log, 0, over - 1)) do
   redis.call('UNLINK', delivery_of(old))
 end
 redis.call('ZREMRANGEBYRANK', log, 0, over - 1)
-return { result == 'dead' and over or 0, failing }
+return { result == 'dead' and over or 0, failing, behind }
