@@ -176,17 +176,24 @@ impl Event {
 /// the difference between it and the byte it names.
 fn percent_encode(text: &str, out: &mut String) {
     const UNSAFE: &[u8] = b"\"#%&+:;<=>?@[\\]^`{|}";
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let bytes = text.as_bytes();
+    // What is copied begins and ends beside a byte that is a character.
+    let mut from = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         let escaped_before = byte == b'%'
             && bytes.get(at + 1).is_some_and(u8::is_ascii_hexdigit)
             && bytes.get(at + 2).is_some_and(u8::is_ascii_hexdigit);
         if !escaped_before && (byte <= b' ' || byte > b'~' || UNSAFE.contains(&byte)) {
-            out.push_str(&format!("%{byte:02X}"));
-        } else {
-            out.push(char::from(byte));
+            out.push_str(text.get(from..at).unwrap_or_default());
+            out.push('%');
+            for half in [byte >> 4, byte & 15] {
+                out.push(char::from(HEX[usize::from(half)]));
+            }
+            from = at + 1;
         }
     }
+    out.push_str(text.get(from..).unwrap_or_default());
 }
 
 /// Undoes the encoding.
@@ -252,6 +259,13 @@ mod tests {
         let expected =
             "A: x%3Ay%20%40%7B%7D%2B/(,)%20%41%20%25zz\nB: _undef_\nC: ARRAY%3A%3Aa%7C%3Ab\n\n";
         assert_eq!(event().plain_body(), expected);
+    }
+
+    #[test]
+    fn each_byte_beyond_ascii_is_encoded() {
+        let mut out = String::new();
+        percent_encode("aé\u{10ffff}b\n", &mut out);
+        assert_eq!(out, "a%C3%A9%F4%8F%BF%BFb%0A");
     }
 
     #[test]

@@ -240,6 +240,8 @@ pub struct Core {
     jobs: BTreeMap<u64, (String, String)>,
     originating: BTreeMap<String, originate::Origination>,
     dirty: BTreeSet<String>,
+    /// A second, and how events write it.
+    dates: (u64, (String, String)),
     drop_events: u64,
     /// Events about this conference or channel are lost.
     lost: Option<String>,
@@ -294,6 +296,7 @@ impl Core {
             jobs: BTreeMap::new(),
             originating: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            dates: (0, dates(0)),
             drop_events: 0,
             lost: None,
             shut_down: false,
@@ -580,7 +583,11 @@ impl Core {
     ) -> Event {
         self.sequence += 1;
         self.counters.events += 1;
-        let (local, gmt) = dates(self.now);
+        let second = self.now / 1_000_000;
+        if self.dates.0 != second {
+            self.dates = (second, dates(self.now));
+        }
+        let (local, gmt) = self.dates.1.clone();
         let mut event = Event {
             name: name.clone(),
             subclass,

@@ -1,6 +1,7 @@
 //! The outbox, the queues and the log of deliveries on Redis.
 
 use std::borrow::Cow;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,8 +9,7 @@ use redis::{Cmd, Value};
 use uuid::Uuid;
 
 use super::{
-    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, Fields, OUTBOX_READ,
-    RECOVER, REDELIVER, RedisStore, millis, stored,
+    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, Fields, RECOVER, REDELIVER, RedisStore, millis, stored,
 };
 use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::deliveries::{
@@ -19,6 +19,9 @@ use crate::store::deliveries::{
 };
 use crate::store::{Message, StoreError, keys};
 use crate::telemetry::{Chain, WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
+
+/// How often a cursor is looked for that others move meanwhile. After that there is nothing to hand over just now: they do.
+const CURSOR_TRIES: usize = 4;
 
 /// A message as it is stored: a JSON array, so that an operator can read it.
 type StoredMessage<'a> = (Cow<'a, str>, AppId, String, u64, Cow<'a, str>, Cow<'a, str>);
@@ -164,7 +167,23 @@ impl RedisStore {
         if dropped > 0 {
             metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(dropped);
         }
+        if lost >= 0
+            && let Some((_, to)) = cursor
+        {
+            self.cursor_is(node, to);
+        }
         Ok(lost >= 0)
+    }
+
+    /// Where the node's cursor was when it was last heard of.
+    fn cursor(&self, node: NodeId) -> u64 {
+        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        cursors.get(&node).copied().unwrap_or_default()
+    }
+
+    fn cursor_is(&self, node: NodeId, at: u64) {
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        cursors.insert(node, at);
     }
 }
 
@@ -173,11 +192,27 @@ impl Deliveries for RedisStore {
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
         let key = keys::outbox(node);
         type Entries = Vec<(String, Fields)>;
-        let (cursor, entries): (u64, Entries) = self
-            .run(&OUTBOX_READ, &key, 2, |command| {
-                command.arg(keys::cursor(node)).arg(&key).arg(limit);
-            })
-            .await?;
+        let mut cursor = self.cursor(node);
+        let mut entries = Entries::new();
+        // A script that reads the cursor first would have to take each message apart and put it together again. Mostly the
+        // cursor is where this replica has left it; where it is not, it is asked for again from there.
+        for _ in 0..CURSOR_TRIES {
+            let mut pipe = redis::pipe();
+            pipe.atomic();
+            pipe.cmd("GET").arg(keys::cursor(node));
+            pipe.cmd("XRANGE")
+                .arg(&key)
+                .arg(format!("(0-{cursor}"))
+                .arg(("+", "COUNT", limit));
+            let (found, behind): (Option<u64>, Entries) = self.transaction(&key, &pipe).await?;
+            let is_there = found.unwrap_or_default() == cursor;
+            cursor = found.unwrap_or_default();
+            if is_there {
+                entries = behind;
+                break;
+            }
+        }
+        self.cursor_is(node, cursor);
         let mut last = cursor;
         let mut messages = Vec::with_capacity(entries.len());
         for (id, fields) in entries {

@@ -54,9 +54,10 @@ mod link;
 mod live;
 mod sentinel;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -98,6 +99,8 @@ pub struct RedisStore {
     /// How many connections there were.
     made: Arc<AtomicU64>,
     limits: QueueLimits,
+    /// Where the cursor of each node's outbox was when it was last heard of: a guess, which is checked.
+    cursors: Mutex<HashMap<NodeId, u64>>,
     /// The database: channels are those of the whole server.
     db: i64,
     /// How long it may take until one can listen.
@@ -173,6 +176,7 @@ impl RedisStore {
             route,
             made,
             limits: QueueLimits::default(),
+            cursors: Mutex::default(),
             db,
             connect_timeout: options.connect_timeout,
         })
@@ -305,7 +309,6 @@ scripts! {
     NAME_RESERVE = "name_reserve.lua",
     NOTICE = "notice.lua",
     OUTBOX_AFTER = "outbox_after.lua",
-    OUTBOX_READ = "outbox_read.lua",
     RECOVER = "slot.lua" "recover.lua",
     REDELIVER = "slot.lua" "redeliver.lua",
     TOKENS_TAKE = "tokens_take.lua",

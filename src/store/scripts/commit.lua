@@ -62,15 +62,15 @@ for n = 1, entities do
   local id, deadline, keep, list, position = ARGV[i], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local old = stored[n]
 
-  redis.call('HINCRBY', head, '#v', 1)
   local requests = string.sub(request .. (old[2] or ''), 1, tonumber(ARGV[6]))
-  redis.call('HSET', head, '#q', requests)
+  local version = string.format('%.0f', ARGV[i + 1] + 1)
 
   local fields = i + 9
   local set = fields + 2 * tonumber(ARGV[i + 6])
   local removed = set + 2 * tonumber(ARGV[i + 7])
   local past = removed + tonumber(ARGV[i + 8])
-  each_chunk('HSET', head, fields, set - 1)
+  -- A head has a few fields.
+  redis.call('HSET', head, '#v', version, '#q', requests, unpack(ARGV, fields, set - 1))
   each_chunk('HSET', parts, set, removed - 1)
   each_chunk('HDEL', parts, removed, past - 1)
 
