@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::report::latencies;
+use super::report::{latencies, record};
 
 /// Does something `count` times, `rate` times a second on average: the time between two is random, as between events that
 /// know nothing of each other. It is told the how manieth it is. Returns how late each was begun, in microseconds.
@@ -22,9 +22,7 @@ pub fn open_loop(rate: f64, count: u64, mut act: impl FnMut(u64)) -> Histogram<u
         if let Some(early) = due.checked_sub(begin.elapsed()) {
             thread::sleep(early);
         }
-        let by = begin.elapsed().saturating_sub(due);
-        // What a histogram without an upper bound cannot count is not a time.
-        late.saturating_record(u64::try_from(by.as_micros()).unwrap_or(u64::MAX));
+        record(&mut late, begin.elapsed().saturating_sub(due));
         act(n);
         due += Duration::from_secs_f64(-(1.0 - rand::random::<f64>()).ln() / rate);
     }

@@ -298,6 +298,13 @@ pub fn latencies() -> Histogram<u64> {
     Histogram::new(3).unwrap()
 }
 
+/// Counts one more, of a histogram of [`latencies`].
+pub fn record(latencies: &mut Histogram<u64>, took: Duration) {
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    // It grows with what it is told; only what no machine has the memory for does not fit.
+    let _ = latencies.record(micros);
+}
+
 /// All that was measured in one run.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Report {
@@ -409,6 +416,16 @@ mod tests {
         assert_eq!(row.clone().at_least(10.0).reached(), Some(true));
         assert_eq!(row.clone().at_least(10.1).reached(), Some(false));
         assert_eq!(row.at_most(9.9).reached(), Some(false));
+    }
+
+    #[test]
+    fn a_latency_is_told_as_it_was_recorded() {
+        let mut all = latencies();
+        for ms in [1, 2, 3, 4_000] {
+            record(&mut all, Duration::from_millis(ms));
+        }
+        assert_eq!(quantile(&all, 0.5).to_string(), "2.00 ms");
+        assert_eq!(quantile(&all, 1.0).to_string(), "4.0 s");
     }
 
     #[test]

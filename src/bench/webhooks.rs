@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use super::pace::open_loop;
 use super::process::Usage;
 use super::receiver::{Arrival, Receiver};
-use super::report::{Figure, Row, Section, latencies, quantile};
+use super::report::{Figure, Row, Section, latencies, quantile, record};
 use super::rooms::{self, Operator, Room, Rounds};
 use super::stages::EVENT_STAGES;
 use super::world::{PATIENCE, Setup, World, until};
@@ -146,8 +146,7 @@ fn matched(mut fired: Fired, arrivals: Vec<Arrival>) -> Result<Histogram<u64>, B
     for arrival in &arrivals {
         let event = told(arrival).and_then(|told| fired.remove(&told));
         if let Some(event) = event {
-            let took = arrival.at.saturating_duration_since(event);
-            latency.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            record(&mut latency, arrival.at.saturating_duration_since(event));
         }
     }
     match fired.len() {

@@ -9,7 +9,8 @@ use redis::{Cmd, Value};
 use uuid::Uuid;
 
 use super::{
-    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, Fields, RECOVER, REDELIVER, RedisStore, millis, stored,
+    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, Fields, RECOVER, REDELIVER,
+    RedisStore, millis, stored,
 };
 use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::deliveries::{
