@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use roomkeeper::app;
-use roomkeeper::bench::{self, Size};
+use roomkeeper::bench::{self, Size, bare};
 use roomkeeper::cli::arguments::{ApiAccess, Command, ConfigFile, LabPart};
 use roomkeeper::cli::client::Client;
 use roomkeeper::cli::rooms::Look;
@@ -66,6 +66,11 @@ fn main() -> ExitCode {
             },
             json,
         ),
+        Command::BenchBareHandler {
+            listen,
+            redis,
+            prefix,
+        } => run(bare::serve(listen, &redis, prefix)),
         Command::Rooms {
             room_id,
             api,

@@ -15,17 +15,28 @@
 //! | [`pace`] | a rate that does not depend on what comes of it |
 //! | [`outbox`] | what commits leave in Redis, read from outside |
 //! | [`receiver`] | a receiver of webhooks that notes when each came |
+//! | [`raw`], [`load`] | sockets on which as little is spoken as it takes, and many of them at once |
+//! | [`bare`] | the handler that reads are held against |
 //! | [`commits`] | events of rooms, as fast as they are committed |
 //! | [`webhooks`] | from an event to its webhook |
 //! | [`large_room`] | one room of ten thousand members |
+//! | [`reads`] | a room, asked for |
+//! | [`joins`] | a request to join, until it is accepted |
+//! | [`commands`] | commands in flight on one connection |
 //! | [`idle`] | a fleet on which nothing happens |
 
+pub mod bare;
+pub mod commands;
 pub mod commits;
 pub mod idle;
+pub mod joins;
 pub mod large_room;
+pub mod load;
 pub mod outbox;
 pub mod pace;
 pub mod process;
+pub mod raw;
+pub mod reads;
 pub mod receiver;
 pub mod report;
 pub mod rooms;
@@ -51,6 +62,12 @@ pub enum Scenario {
     Webhooks,
     /// One room of 10,000 members: what an event in it costs.
     LargeRoom,
+    /// A room, asked for, beside a bare handler that asks Redis for one hash.
+    Reads,
+    /// A request to join, until it is accepted, beside what it is made of.
+    Joins,
+    /// Commands in flight on one connection, beside a bare socket that pipelines them.
+    Commands,
     /// A hundred nodes on which nothing happens: CPU and memory.
     Idle,
 }
@@ -152,6 +169,9 @@ pub async fn run(
             Scenario::Commits => commits::measure(&run).await?,
             Scenario::Webhooks => webhooks::measure(&run).await?,
             Scenario::LargeRoom => large_room::measure(&run).await?,
+            Scenario::Reads => reads::measure(&run).await?,
+            Scenario::Joins => joins::measure(&run).await?,
+            Scenario::Commands => commands::measure(&run).await?,
             Scenario::Idle => idle::measure(&run).await?,
         };
         each(&section);

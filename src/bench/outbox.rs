@@ -17,6 +17,11 @@ pub fn key(node: usize) -> String {
     format!("rk1:{{{}}}:outbox", node_id(node))
 }
 
+/// What stands before the id of a room or a call in the key of its hash.
+pub fn entities(node: usize) -> String {
+    format!("rk1:{{{}}}:entity:", node_id(node))
+}
+
 /// The outboxes of the simulated nodes, each watched from outside.
 #[derive(Debug)]
 pub struct Outboxes {

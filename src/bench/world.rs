@@ -48,6 +48,8 @@ pub struct Setup {
     pub more: String,
     /// Seconds between two timed snapshots, if not the default.
     pub resync_interval: Option<u32>,
+    /// Commands have their cooldowns, as they have by default.
+    pub cooldowns: bool,
 }
 
 impl Setup {
@@ -357,9 +359,10 @@ allow_http = true
 allow_private = true
 [limits]
 app_rate = 0
-cooldowns = false
+cooldowns = {}
 "#,
-        redis.url()
+        redis.url(),
+        setup.cooldowns
     );
     if let Some(seconds) = setup.resync_interval {
         put(

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::bench::{Scenario, Size};
+use crate::bench::{Scenario, Size, bare};
 use crate::config::{Config, ConfigErrors};
 use crate::esl::command::{ContextName, Number, Password, Unfit};
 use crate::ids::{AppId, NodeId, RoomId, SessionId};
@@ -102,6 +102,16 @@ pub enum Command {
         /// For programs: JSON instead of the table.
         #[arg(long)]
         json: bool,
+    },
+    /// The bare handler that `bench` holds reads against.
+    #[command(name = bare::COMMAND, hide = true)]
+    BenchBareHandler {
+        /// Where it listens.
+        listen: SocketAddr,
+        /// The URL of its Redis.
+        redis: String,
+        /// What stands before the id in the keys.
+        prefix: String,
     },
     /// Shows an app's rooms, or one room and who is in it.
     #[command(after_help = EXIT_CODES)]
