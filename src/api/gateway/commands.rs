@@ -49,8 +49,9 @@ pub(super) async fn join(
     let room: RoomId = fields.required("room_id")?;
     let muted = fields.boolean("muted")?;
     let (given, made) = command_uid(&state, &fields)?;
-    let call = state.find_session(session).await?;
-    let head = state.find_room(room).await?;
+    // Both are asked for at once, and still looked at in this order.
+    let (call, head) = tokio::join!(state.find_session(session), state.find_room(room));
+    let (call, head) = (call?, head?);
     state.own_session(&caller, &call)?;
     state.own_room(&caller, &head)?;
     let intent = Intent::Join {
