@@ -224,7 +224,19 @@ pub(super) async fn run(
             },
             () = commanded(other.as_deref()) => driver.stir(),
             request = requests.recv(), if takes_more => match request {
-                Some(request) => driver.request(request),
+                Some(request) => {
+                    driver.request(request);
+                    // Where commands are in flight, callers that were just answered are about to ask again: they have
+                    // their turn before this is written. What else has queued by then goes with it into one write.
+                    if driver.session.in_flight() > 1 {
+                        tokio::task::yield_now().await;
+                    }
+                    while driver.session.in_flight() < max_in_flight
+                        && let Ok(request) = requests.try_recv()
+                    {
+                        driver.request(request);
+                    }
+                }
                 None => driver.ended = Some(Ended::Stopped),
             },
             () = tokio::time::sleep_until(wake) => driver.woken(),
