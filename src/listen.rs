@@ -79,7 +79,7 @@ pub async fn serve(
         let (stuck, mut is_stuck) = watch::channel(false);
         let stream = Listened {
             stream,
-            heard: heard.clone(),
+            heard: Some(heard.clone()),
             patience: limits.write,
             gives_up: None,
             stuck,
@@ -174,7 +174,8 @@ fn late() -> io::Error {
 #[derive(Debug)]
 struct Listened {
     stream: TcpStream,
-    heard: CancellationToken,
+    /// Who is told of the first word; `None`: it has been said.
+    heard: Option<CancellationToken>,
     /// How long it may take nothing.
     patience: Duration,
     /// While it takes nothing: until when.
@@ -216,8 +217,10 @@ impl AsyncRead for Listened {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            this.heard.cancel();
+        if buffer.filled().len() > before
+            && let Some(heard) = this.heard.take()
+        {
+            heard.cancel();
         }
         read
     }

@@ -180,6 +180,11 @@ impl ApiState {
         ApiError::intent(error, self.settings.hide_foreign)
     }
 
+    /// Whether what is told of this node's rooms and calls may be out of date, because nobody hears it.
+    pub(crate) fn stale(&self, node: NodeId) -> bool {
+        !matches!(self.controller.link(node), Some(Link::Up))
+    }
+
     /// The one domain call.
     pub(crate) async fn submit(&self, intent: Intent) -> Result<Accepted, ApiError> {
         self.controller
@@ -189,7 +194,7 @@ impl ApiState {
     }
 }
 
-/// How the nodes are, at the moment of a read.
+/// How all nodes are, at the moment of a read; who wants to know of one asks [`ApiState::stale`].
 pub(crate) struct Nodes(Vec<NodeReport>);
 
 impl Nodes {

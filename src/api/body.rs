@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
@@ -72,6 +72,10 @@ pub(crate) async fn receive(
 
 /// What was received, and whether it was read to its end.
 async fn receive_body(headers: &HeaderMap, body: Body, limits: BodyLimits) -> (Received, bool) {
+    // Most requests have none, and nothing is to be waited for.
+    if body.is_end_stream() {
+        return (Received::Whole(Bytes::new()), true);
+    }
     let limit = limits.limit;
     let announced: Option<u64> = headers
         .get(CONTENT_LENGTH)

@@ -60,7 +60,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
@@ -199,7 +199,10 @@ fn dress(routes: Router, limits: BodyLimits) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(limits, body::receive))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn(observe::observe))
+        .layer(from_fn_with_state(
+            observe::Meters::default(),
+            observe::observe,
+        ))
 }
 
 async fn not_found() -> ApiError {

@@ -71,6 +71,17 @@ pub struct NodeStatus {
     pub speaks: bool,
 }
 
+impl NodeStatus {
+    /// Both connections as one: the worse of them.
+    pub fn link(&self) -> Link {
+        match (&self.commands, &self.events) {
+            (Link::Up, None | Some(Link::Up)) => Link::Up,
+            (Link::Down { .. }, _) | (Link::Connecting, None) => self.commands.clone(),
+            (_, Some(events)) => events.clone(),
+        }
+    }
+}
+
 /// What a HEARTBEAT says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Vitals {
@@ -107,6 +118,11 @@ impl NodeHandle {
     /// How it is.
     pub fn status(&self) -> NodeStatus {
         self.status.borrow().clone()
+    }
+
+    /// How its connections are.
+    pub fn link(&self) -> Link {
+        self.status.borrow().link()
     }
 
     /// Told whenever that changes.

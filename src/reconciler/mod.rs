@@ -68,6 +68,14 @@ pub trait Controller: Send + Sync + 'static {
     /// How each configured node is, in the order of the configuration.
     fn nodes(&self) -> Vec<NodeReport>;
 
+    /// How the connections of one node are; `None`: there is no such node. Every read asks this, so it is not to cost a
+    /// report of all of them.
+    fn link(&self, node: NodeId) -> Option<Link> {
+        let reports = self.nodes().into_iter();
+        let mut of = reports.filter(|report| report.id == node);
+        of.next().map(|report| report.link)
+    }
+
     /// Places no new room on the node, or does again: every replica, within a second, until it is said otherwise.
     ///
     /// # Errors
@@ -347,6 +355,10 @@ impl Controller for Reconciler {
             .collect()
     }
 
+    fn link(&self, node: NodeId) -> Option<Link> {
+        self.nodes.get(&node).map(|desk| desk.handle.link())
+    }
+
     async fn drain(&self, node: NodeId, draining: bool) -> Result<(), IntentError> {
         let desk = self.desk(node)?;
         desk.store.set_draining(node, draining).await?;
@@ -373,14 +385,9 @@ impl Desk {
         // What another replica knows of its own node, it says on the board.
         let told = self.board.standing(id).filter(|_| standing.owned_elsewhere);
         let told = told.unwrap_or_else(|| standing.published(&self.handle));
-        let link = match (&status.commands, &status.events) {
-            (Link::Up, None | Some(Link::Up)) => Link::Up,
-            (Link::Down { .. }, _) | (Link::Connecting, None) => status.commands.clone(),
-            (_, Some(events)) => events.clone(),
-        };
         NodeReport {
             id,
-            link,
+            link: status.link(),
             synced: standing.synced,
             resynced_at: told.resynced_at,
             drift: told.drift,

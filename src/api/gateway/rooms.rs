@@ -171,7 +171,7 @@ pub(super) async fn get(
             .unwrap_or_default(),
         playback_operation_id: playing.map_or_else(String::new, |op| op.id.to_string()),
         recording_status: head.recording.as_ref().map(recording::status),
-        stale: Nodes::now(&state).stale(id.node()),
+        stale: state.stale(id.node()),
     }))
 }
 
@@ -262,7 +262,7 @@ pub(super) async fn members(
             .map(|(who, member)| MemberRow::of(*who, member))
             .collect(),
         cursor,
-        stale: Nodes::now(&state).stale(id.node()),
+        stale: state.stale(id.node()),
     }))
 }
 

@@ -84,7 +84,7 @@ pub(super) async fn get(
 ) -> Result<Json<SessionRow>, ApiError> {
     let call = state.find_session(id).await?;
     state.own_session(&caller, &call)?;
-    let stale = Nodes::now(&state).stale(id.node());
+    let stale = state.stale(id.node());
     Ok(Json(SessionRow::of(&call, stale)))
 }
 
