@@ -24,10 +24,12 @@
 //! | [`joins`] | a request to join, until it is accepted |
 //! | [`commands`] | commands in flight on one connection |
 //! | [`idle`] | a fleet on which nothing happens |
+//! | [`fleet`] | a fleet that is full: memory, what a snapshot and a restart take |
 
 pub mod bare;
 pub mod commands;
 pub mod commits;
+pub mod fleet;
 pub mod idle;
 pub mod joins;
 pub mod large_room;
@@ -70,6 +72,8 @@ pub enum Scenario {
     Commands,
     /// A hundred nodes on which nothing happens: CPU and memory.
     Idle,
+    /// A million members on a hundred nodes: memory, and what a snapshot and a restart take.
+    Fleet,
 }
 
 /// How much is done.
@@ -173,6 +177,7 @@ pub async fn run(
             Scenario::Joins => joins::measure(&run).await?,
             Scenario::Commands => commands::measure(&run).await?,
             Scenario::Idle => idle::measure(&run).await?,
+            Scenario::Fleet => fleet::measure(&run).await?,
         };
         each(&section);
         report.add(section);

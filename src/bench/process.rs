@@ -54,6 +54,14 @@ impl Running {
     /// # Errors
     /// When the kernel refuses.
     pub async fn stop(mut self, patience: Duration) -> io::Result<()> {
+        self.end(patience).await
+    }
+
+    /// The same, for one that another is to take the place of.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn end(&mut self, patience: Duration) -> io::Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         let until = Instant::now() + patience;
         while Instant::now() < until {
@@ -62,7 +70,7 @@ impl Running {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        self.child.kill()
+        self.kill()
     }
 
     /// Ends it with SIGKILL, as a crash would, and waits until it has ended.
@@ -99,6 +107,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Bytes in memory now.
     pub resident: u64,
+    /// The most that it has been.
+    pub peak: u64,
     /// When this was read.
     pub at: Instant,
 }
@@ -121,14 +131,18 @@ impl Usage {
             .take(2)
             .map(|field| field.parse::<u64>().unwrap_or(0))
             .sum();
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
-            .and_then(|kib| kib.parse::<u64>().ok())
-            .ok_or_else(unreadable)?;
+        let memory = |what: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(what)?.trim().strip_suffix(" kB"))
+                .and_then(|kib| kib.parse::<u64>().ok())
+                .map(|kib| kib * 1_024)
+                .ok_or_else(unreadable)
+        };
         Ok(Self {
             cpu: Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND),
-            resident: resident * 1_024,
+            resident: memory("VmRSS:")?,
+            peak: memory("VmHWM:")?,
             at: Instant::now(),
         })
     }

@@ -23,8 +23,19 @@ pub struct Moment(BTreeMap<String, f64>);
 impl Moment {
     /// Reads a page in the text format of Prometheus; lines that are none of its series are skipped.
     pub fn read(page: &str) -> Self {
+        Self::sum_of(page, |_| true)
+    }
+
+    /// The same of the series that are of this node.
+    pub fn of_node(page: &str, node: &str) -> Self {
+        let label = format!("node=\"{node}\"");
+        Self::sum_of(page, |line| line.contains(&label))
+    }
+
+    fn sum_of(page: &str, counts: impl Fn(&str) -> bool) -> Self {
         let mut sums = BTreeMap::new();
-        for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let lines = page.lines().filter(|line| !line.starts_with('#'));
+        for line in lines.filter(|line| counts(line)) {
             let Some((series, value)) = line.rsplit_once(' ') else {
                 continue;
             };
@@ -116,6 +127,8 @@ total{node=\"x\"} 7
             Some((Duration::from_millis(100), 20))
         );
         assert_eq!(after.mean(&before, "nothing"), None);
+        let of_one = Moment::of_node(AFTER, "y");
+        assert!((of_one.sum("a_seconds_count") - 10.0).abs() < 1e-9);
         assert_eq!(
             after.stages(
                 &before,

@@ -313,9 +313,60 @@ impl Controller {
     /// # Errors
     /// [`BenchError::Request`] when there is no answer.
     pub async fn moment(&self) -> Result<Moment, BenchError> {
+        Ok(Moment::read(&self.metrics().await?))
+    }
+
+    /// What its metrics say now of one node.
+    ///
+    /// # Errors
+    /// [`BenchError::Request`] when there is no answer.
+    pub async fn moment_of(&self, node: &str) -> Result<Moment, BenchError> {
+        Ok(Moment::of_node(&self.metrics().await?, node))
+    }
+
+    async fn metrics(&self) -> Result<String, BenchError> {
         let url = format!("http://127.0.0.1:{}/metrics", self.admin);
-        let page = self.client.get(url).send().await?.text().await?;
-        Ok(Moment::read(&page))
+        Ok(self.client.get(url).send().await?.text().await?)
+    }
+
+    /// Asks the operator's listener; `path` is all of it.
+    ///
+    /// # Errors
+    /// [`BenchError::Request`] when there is no answer.
+    pub async fn operator(&self, method: Method, path: &str) -> Result<(u16, Value), BenchError> {
+        let url = format!("http://127.0.0.1:{}{path}", self.admin);
+        let answer = self.client.request(method, url).send().await?;
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await?;
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Ok((status, body))
+    }
+
+    /// Waits until `/readyz` says that it is ready.
+    ///
+    /// # Errors
+    /// [`BenchError::Waited`].
+    pub async fn until_ready(&self) -> Result<(), BenchError> {
+        until("it is ready", PATIENCE, async || {
+            // Until it listens there is no answer.
+            let answer = self.operator(Method::GET, "/readyz").await;
+            Ok(matches!(answer, Ok((200, _))).then_some(()))
+        })
+        .await
+    }
+
+    /// Ends it with SIGTERM, as an operator would, and starts it again. Says when the new one was started.
+    ///
+    /// # Errors
+    /// [`BenchError::System`].
+    pub async fn stop_and_start_again(&mut self) -> Result<Instant, BenchError> {
+        self.running
+            .end(Duration::from_secs(12))
+            .await
+            .map_err(BenchError::system("stop the controller"))?;
+        let begun = Instant::now();
+        self.running = launch(&self.dir)?;
+        Ok(begun)
     }
 
     /// Kills it and starts it again; returns at once.

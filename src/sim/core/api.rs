@@ -7,7 +7,6 @@ use super::{
     Core, Origin, Step, Task,
     channel::{Channel, cause},
     command::split_word,
-    json::Json,
     uptime,
 };
 
@@ -237,12 +236,13 @@ impl Core {
         let words: Vec<&str> = arg.split_whitespace().collect();
         match words.as_slice() {
             ["channels" | "calls", "as", "json"] => {
-                let rows: Vec<Json> = self.rows.values().map(|(_, row)| row.clone()).collect();
-                let mut fields = vec![("row_count", Json::Int(i64::try_from(rows.len()).unwrap_or(i64::MAX)))];
-                if !rows.is_empty() {
-                    fields.push(("rows", Json::List(rows)));
+                let mut body = format!("{{\"row_count\":{}", self.rows.len());
+                for (at, (_, row)) in self.rows.values().enumerate() {
+                    body.push_str(if at == 0 { ",\"rows\":[" } else { "," });
+                    body.push_str(row);
                 }
-                Json::Object(fields).compact()
+                body.push_str(if self.rows.is_empty() { "}" } else { "]}" });
+                body
             }
             ["channels" | "calls", "count"] => format!("\n{} total.\n", self.rows.len()),
             ["channels" | "calls", "count", "as", "json"] => format!("{{\"row_count\":{},\"rows\":[]}}", self.rows.len()),

@@ -232,20 +232,11 @@ impl Core {
             top.wait = Wait::Conference(Some(uid.clone()));
         }
         let member = Member {
-            id,
-            uuid: uuid.to_owned(),
             can_speak: !admission.mute,
             can_hear: !admission.deaf,
-            hold: false,
-            talking: false,
             moderator: admission.moderator,
             ghost: admission.ghost,
-            energy_level: 100,
-            volume_in: 0,
-            volume_out: 0,
-            joined: now,
-            kicked: false,
-            files: Vec::new(),
+            ..Member::joined(id, uuid.to_owned(), now)
         };
         if let Some(room) = self.rooms.get_mut(&uid) {
             room.members.insert(0, member);
@@ -266,10 +257,17 @@ impl Core {
     fn create_room(&mut self, name: &str, profile: &str) -> String {
         let uid = self.ids.next(IdKind::Room);
         let order = self.serial();
+        let room = self.new_room(name, profile, uid.clone(), order);
+        self.rooms.insert(uid.clone(), room);
+        self.room_event(&uid, CREATED, "conference-create", &[]);
+        uid
+    }
+
+    /// An empty conference.
+    pub(super) fn new_room(&self, name: &str, profile: &str, uid: String, order: u64) -> Room {
         let limit = self.config.max_members.get(profile);
-        let max_members = limit.copied().unwrap_or_default();
-        let room = Room {
-            uid: uid.clone(),
+        Room {
+            uid,
             name: name.to_owned(),
             profile: profile.to_owned(),
             order,
@@ -277,7 +275,7 @@ impl Core {
             members: Vec::new(),
             floor: None,
             locked: false,
-            max_members,
+            max_members: limit.copied().unwrap_or_default(),
             pin: String::new(),
             vars: Vec::new(),
             files: std::collections::VecDeque::new(),
@@ -286,10 +284,7 @@ impl Core {
             tick_due: None,
             joining: 0,
             gone: false,
-        };
-        self.rooms.insert(uid.clone(), room);
-        self.room_event(&uid, CREATED, "conference-create", &[]);
-        uid
+        }
     }
 
     /// A channel leaves the conference it is in.

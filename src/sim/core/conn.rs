@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use bytes::BytesMut;
+
 use super::event::{Event, Format};
 
 /// A connection of the core.
@@ -92,7 +94,7 @@ pub(super) struct Conn {
     looks_at: Option<u64>,
     pub max_events: usize,
     /// The start of this connection's output that was rendered but not yet taken.
-    pending: Vec<u8>,
+    pending: BytesMut,
     /// To be closed once all replies are written.
     pub closing: bool,
     pub dropped: u64,
@@ -285,10 +287,10 @@ impl Conn {
             }
         }
         if self.pending.len() <= limit {
-            std::mem::take(&mut self.pending)
+            std::mem::take(&mut self.pending).into()
         } else {
-            let rest = self.pending.split_off(limit);
-            std::mem::replace(&mut self.pending, rest)
+            // An answer can have megabytes, which are not to be moved for each piece.
+            self.pending.split_to(limit).into()
         }
     }
 

@@ -11,6 +11,7 @@
 //! other. Each such step is work in a queue ordered by time.
 
 mod api;
+mod bulk;
 mod call;
 mod channel;
 mod command;
@@ -235,7 +236,8 @@ pub struct Core {
     rooms: BTreeMap<String, Room>,
     next_member: u64,
     sessions: u64,
-    rows: BTreeMap<u64, (String, json::Json)>,
+    /// What `show channels` has: by session, the channel and its row as it is printed.
+    rows: BTreeMap<u64, (String, Box<str>)>,
     pending: BTreeMap<u64, Waiter>,
     jobs: BTreeMap<u64, (String, String)>,
     originating: BTreeMap<String, originate::Origination>,
@@ -730,7 +732,7 @@ impl Core {
     fn refresh_row(&mut self, uuid: &str) {
         match self.channels.get(uuid) {
             Some(channel) => {
-                let row = self.row(channel);
+                let row = self.row(channel).compact().into_boxed_str();
                 self.rows.insert(channel.session_id, (uuid.to_owned(), row));
             }
             None => self.rows.retain(|_, (of, _)| of != uuid),

@@ -390,10 +390,22 @@ impl Core {
     /// A call comes in from outside. Returns its UUID.
     pub fn call_in(&mut self, call: InboundCall, now: u64) -> String {
         self.advance(now);
-        let uuid = match call.uuid {
-            Some(uuid) => uuid,
+        let uuid = match &call.uuid {
+            Some(uuid) => uuid.clone(),
             None => self.ids.next(IdKind::Channel),
         };
+        let channel = self.inbound_channel(&uuid, call);
+        self.channels.insert(uuid.clone(), channel);
+        self.step(
+            Step::Create,
+            &uuid,
+            Task::Inbound(LegStep::Create, uuid.clone()),
+        );
+        uuid
+    }
+
+    /// The channel of a call from outside, before it does anything.
+    pub(super) fn inbound_channel(&mut self, uuid: &str, call: InboundCall) -> Channel {
         let name = format!(
             "sofia/internal/{}@{}:5999",
             call.caller_number, self.config.domain
@@ -414,11 +426,11 @@ impl Core {
             created: self.now,
             ..Profile::default()
         };
-        let mut channel = self.new_channel(&uuid, name.clone(), profile);
+        let mut channel = self.new_channel(uuid, name.clone(), profile);
         channel.sip = true;
         channel.set_var("direction", "inbound");
-        channel.set_var("uuid", uuid.clone());
-        channel.set_var("call_uuid", uuid.clone());
+        channel.set_var("uuid", uuid.to_owned());
+        channel.set_var("call_uuid", uuid.to_owned());
         let session = channel.session_id.to_string();
         channel.set_var("session_id", session);
         channel.set_var("sip_from_user", call.caller_number.clone());
@@ -442,13 +454,7 @@ impl Core {
             .into(),
             false => call.plan.into(),
         };
-        self.channels.insert(uuid.clone(), channel);
-        self.step(
-            Step::Create,
-            &uuid,
-            Task::Inbound(LegStep::Create, uuid.clone()),
-        );
-        uuid
+        channel
     }
 
     /// A call from outside is announced, routed, answered, and runs on.

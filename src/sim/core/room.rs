@@ -29,6 +29,28 @@ pub(super) struct Member {
     pub files: Vec<MemberFile>,
 }
 
+impl Member {
+    /// Who comes in with no flags: heard, and hearing.
+    pub fn joined(id: u64, uuid: String, joined: u64) -> Self {
+        Self {
+            id,
+            uuid,
+            can_speak: true,
+            can_hear: true,
+            hold: false,
+            talking: false,
+            moderator: false,
+            ghost: false,
+            energy_level: 100,
+            volume_in: 0,
+            volume_out: 0,
+            joined,
+            kicked: false,
+            files: Vec::new(),
+        }
+    }
+}
+
 /// A file that plays to the whole conference.
 #[derive(Debug, Clone)]
 pub(super) struct FileNode {
