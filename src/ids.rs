@@ -294,6 +294,11 @@ macro_rules! located_id {
                 Self { uuid, node }
             }
 
+            /// The one with this uuid; `None` when it was not made here.
+            pub fn of(uuid: Uuid) -> Option<Self> {
+                Some(Self { uuid, node: locate(uuid)? })
+            }
+
             /// The node it is on.
             pub const fn node(&self) -> NodeId {
                 self.node

@@ -30,7 +30,10 @@ const PURE: &[&str] = &[
     "reconciler/translate/",
     "reconciler/meta/",
     "reconciler/intent/",
+    "store/call/",
     "store/keys/",
+    "store/member/",
+    "store/packed/",
     "store/record/",
     "store/view/",
     "store/board/",
@@ -90,7 +93,8 @@ const ONLY: &[(&str, &[&str])] = &[
     ("esl/", &["esl", "play_url"]),
     // The simulated node must not share our understanding of the real one.
     ("sim/", &["sim"]),
-    ("store/keys.rs", &["ids", "store"]),
+    ("store/keys.rs", &["ids", "store", "time"]),
+    ("store/packed.rs", &[]),
     (
         "store/",
         &[

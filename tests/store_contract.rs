@@ -672,7 +672,10 @@ async fn read_node_finds_what_lives(s: Subject) {
     for n in 0..70 {
         let entity = if n % 2 == 0 { room(n) } else { session(n) };
         let mut commit = create(entity);
-        commit.entities[0].parts = vec![("part".to_owned(), Some(n.to_string()))];
+        commit.entities[0].head = vec![("number".to_owned(), n.to_string())];
+        if n % 2 == 0 {
+            commit.entities[0].parts = vec![("part".to_owned(), Some(n.to_string()))];
+        }
         s.apply(&commit).await;
         if n % 10 == 0 {
             s.apply(&end(entity, Version(1), LONG)).await;
@@ -688,7 +691,18 @@ async fn read_node_finds_what_lives(s: Subject) {
         .live()
         .await
         .into_iter()
-        .map(|(entity, record)| (entity, record.parts[0].1.clone()))
+        .map(|(entity, record)| {
+            let parts: Vec<_> = record.parts.iter().map(|(_, part)| part).collect();
+            let number = &record.head[0].1;
+            assert_eq!(
+                parts,
+                match entity {
+                    EntityId::Room(_) => vec![number],
+                    EntityId::Session(_) => Vec::new(),
+                }
+            );
+            (entity, number.clone())
+        })
         .collect();
     assert_eq!(found, expected);
 }

@@ -299,7 +299,8 @@ async fn one_record_that_is_not_readable_costs_the_node_nothing_else() {
     put(&["HDEL", &third, "#v"]).await;
     put(&["SET", &fifth, "text"]).await;
     put(&["HSET", &keys::entity(room(7)), "#v", "many"]).await;
-    put(&["SADD", &keys::live(node()), "nonsense"]).await;
+    let list = keys::list_prefix(node(), EntityKind::Room);
+    put(&["ZADD", &format!("{list}:"), "0", "nonsense"]).await;
     let found = store.read_node(node()).await.unwrap();
     let read: BTreeSet<_> = found.records.iter().map(|(entity, _)| *entity).collect();
     let good: BTreeSet<_> = (1..=40)
@@ -470,18 +471,23 @@ async fn views_that_are_over_leave_the_lists_though_nobody_reads_them() {
     let of_room = keys::view_list(node(), ViewKind::Call, ListOf::Room(room_id(1)));
     let over = keys::views_over(node());
     let mut sizes = async || -> [usize; 3] {
+        let mut pieces = redis::cmd("ZRANGE");
+        pieces.arg(&of_app).arg(0).arg(-1);
+        let pieces: Vec<String> = pieces.query_async(&mut raw).await.unwrap();
         let mut pipe = redis::pipe();
-        for key in [&of_app, &of_room, &over] {
-            pipe.cmd("ZCARD").arg(key);
+        pipe.cmd("ZCARD").arg(&of_room).cmd("ZCARD").arg(&over);
+        for piece in pieces {
+            pipe.cmd("ZCARD").arg(format!("{of_app}:{piece}"));
         }
-        pipe.query_async(&mut raw).await.unwrap()
+        let sizes: Vec<usize> = pipe.query_async(&mut raw).await.unwrap();
+        [sizes[2..].iter().sum(), sizes[0], sizes[1]]
     };
     let soon = Duration::from_millis(1);
     commit(0, (0..ENDED).map(|n| ended(n, soon)).collect()).await;
     assert_eq!(sizes().await, [ENDED; 3]);
     // All bodies are gone, by the server's own clock.
     let start = Instant::now();
-    let bodies = format!("{}*", keys::view_prefix(node()));
+    let bodies = format!("{}*", keys::view_prefix(node(), ViewKind::Call));
     let mut raw = self::raw(&server).await;
     loop {
         let mut command = redis::cmd("KEYS");

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ids::NodeId;
 use crate::node::NodeHandle;
 use crate::store::board::{self, Board, NodeStanding, Notice};
+use crate::store::looks::next_look;
 use crate::store::{Lease, Store, StoreError};
 use crate::telemetry as names;
 
@@ -129,7 +130,7 @@ impl Clerk {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.seen.now.notified() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep_until(next_look(LOOK)) => {}
             }
         }
     }

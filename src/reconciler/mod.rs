@@ -21,6 +21,7 @@ pub mod news;
 mod orders;
 mod resync;
 pub mod translate;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use board::{Clerk, Seen};
 use depths::OfNode;
 use dispatch::Dispatch;
 use live::Voice;
+use turns::Turns;
 
 pub use crate::node::Link;
 pub use depths::Depths;
@@ -185,6 +187,7 @@ impl Reconciler {
     ) -> Result<Self, Unfit> {
         // A new one each run: an earlier run's lease must not be taken for ours.
         let owner = Uuid::new_v4();
+        let turns = Turns::default();
         let mut order = Vec::new();
         let mut desks = HashMap::new();
         let mut depths = Vec::new();
@@ -200,6 +203,7 @@ impl Reconciler {
                 store: Arc::clone(store),
                 settings: settings.clone(),
                 queue: work.clone(),
+                turns: turns.clone(),
                 dispatch: Dispatch::new(),
                 ownership: Ownership::new(),
                 standing,

@@ -4,6 +4,7 @@
 //! failed or cannot be read ends it: nothing is concluded from it, and the actor tries again.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -20,8 +21,9 @@ use crate::session::{Mark, StepId};
 use crate::telemetry as names;
 
 use super::actor::Work;
-use super::news::{Dump, ListedChannel, ListedConference, Snapshot};
+use super::news::{Dump, ListedChannel, ListedConference, ShownRoom, Snapshot};
 use super::translate::{self, STEP_VARIABLE, UnreadableSnapshot};
+use super::turns::Turns;
 
 /// How long after a snapshot the second one is taken that has to agree before a member is dropped.
 const SECOND_LOOK: Duration = Duration::from_millis(250);
@@ -29,6 +31,12 @@ const SECOND_LOOK: Duration = Duration::from_millis(250);
 /// Dumps and questions in flight at once: enough to fill a round trip, few enough to leave the command connection to
 /// callers.
 const QUESTIONS: usize = 64;
+
+/// Rooms of a snapshot that are merged at once, unless they have many members.
+const ROOMS_AT_ONCE: usize = 256;
+
+/// Members of such rooms: if all of them are new, their commit takes Redis some 50 ms, for which it does nothing else.
+const MEMBERS_AT_ONCE: usize = 1_024;
 
 /// How long the fence may take to come back: it passes through the node's event queue.
 const FENCE_PATIENCE: Duration = Duration::from_secs(10);
@@ -64,8 +72,11 @@ pub(super) struct Found {
 pub(super) async fn resync(
     node: &NodeHandle,
     actor: &mpsc::Sender<Work>,
+    turns: &Turns,
 ) -> Result<Found, ResyncError> {
     let mut found = Found::default();
+    // Until all of it is taken in: a list that waits is no less in memory than one that is read.
+    let turn = turns.take().await;
     let (core, fence) = timed(node, "fence", raise_fence(node, actor)).await?;
     let mut listed = timed(node, "list", list(node)).await?;
     // Who the channels are is learnt first, so that a member that nobody has met has its numbers.
@@ -82,6 +93,7 @@ pub(super) async fn resync(
     // Before the second look, so that a member whose call is gone leaves because it hung up.
     let asked = channels(node, actor, core, fence, listed.clone());
     timed(node, "channels", asked).await?;
+    drop(turn);
     let silent = timed(node, "playback", async {
         let silent = playback(node, actor, BTreeSet::new()).await?;
         marks(node, actor).await?;
@@ -92,6 +104,7 @@ pub(super) async fn resync(
         found.second_look = true;
         listed = timed(node, "second_look", async {
             tokio::time::sleep(SECOND_LOOK).await;
+            let _turn = turns.take().await;
             let (again, fence) = raise_fence(node, actor).await?;
             if again != core {
                 return Err(ResyncError::OtherCore);
@@ -155,21 +168,51 @@ async fn conferences(
 ) -> Result<(Snapshot, Vec<ListedConference>), ResyncError> {
     let json = node.job(Api::ConferenceList).await?.json()?;
     let (rooms, all) = translate::all_conferences(node.id(), &json)?;
+    drop(json);
     hear_until_now(node, actor, core).await?;
     Ok((Snapshot { core, fence, rooms }, all))
 }
 
+/// Merges it, some rooms at a time: each part is a commit, and a node can have thousands of rooms that all are new.
 async fn merge(
     actor: &mpsc::Sender<Work>,
     snapshot: Snapshot,
     confirmed: BTreeSet<Suspect>,
 ) -> Result<BTreeSet<Suspect>, ResyncError> {
-    ask(actor, |reply| Work::Snapshot {
-        snapshot,
-        confirmed,
-        reply,
-    })
-    .await
+    let Snapshot { core, fence, rooms } = snapshot;
+    let confirmed = Arc::new(confirmed);
+    let mut before = BTreeSet::new();
+    let mut part = Vec::new();
+    let mut suspects = BTreeSet::new();
+    let merge_part = async |rooms: Vec<ShownRoom>, before: Option<BTreeSet<RoomId>>| {
+        let confirmed = Arc::clone(&confirmed);
+        ask(actor, |reply| Work::Snapshot {
+            snapshot: Snapshot { core, fence, rooms },
+            confirmed,
+            before,
+            reply,
+        })
+        .await
+    };
+    let mut members = 0;
+    for room in rooms {
+        // Of two lives of one name, the newest is listed first and counts.
+        if !before.insert(room.room) {
+            continue;
+        }
+        members += room.members.len();
+        part.push(room);
+        if part.len() >= ROOMS_AT_ONCE || members >= MEMBERS_AT_ONCE {
+            suspects.extend(merge_part(std::mem::take(&mut part), None).await?);
+            members = 0;
+        }
+    }
+    let shown: Vec<RoomId> = part.iter().map(|room| room.room).collect();
+    for room in &shown {
+        before.remove(room);
+    }
+    suspects.extend(merge_part(part, Some(before)).await?);
+    Ok(suspects)
 }
 
 /// Sends a fence and waits until it has come back through the events: whatever was told before it has been read.
@@ -222,12 +265,17 @@ async fn channels(
         return Ok(());
     }
     hear_until_now(node, actor, core).await?;
-    if !dumps.is_empty() {
-        tell(actor, Work::Dumps(dumps)).await?;
+    let mut dumps = dumps.into_iter();
+    loop {
+        let some: Vec<Dump> = dumps.by_ref().take(MEMBERS_AT_ONCE).collect();
+        if some.is_empty() {
+            break;
+        }
+        tell(actor, Work::Dumps(some)).await?;
     }
-    if !channels.is_empty() {
+    for channels in channels.chunks(MEMBERS_AT_ONCE) {
         let vanished = Work::Vanished {
-            channels,
+            channels: channels.to_vec(),
             core,
             fence,
         };

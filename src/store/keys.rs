@@ -8,9 +8,13 @@
 //! another, and the apps themselves are in one of their own. No key holds a tenant's text but ids and names that were checked on their way in (none can hold `{`, `}`
 //! or `:`).
 
+use uuid::Uuid;
+
 use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomName};
 use crate::store::deliveries::DeliveryStatus;
+use crate::store::packed::{UUID_DIGITS, push_padded, push_uuid};
 use crate::store::{EntityId, EntityKind, ListOf, Scope, ViewId, ViewKind};
+use crate::time::Timestamp;
 
 /// The version of the layout, in front of every key.
 pub const LAYOUT: &str = "rk1";
@@ -39,22 +43,50 @@ pub fn epoch(node: NodeId) -> String {
     of_node(node, "epoch")
 }
 
+/// The digits of a UUID, as ids are written in keys where the node is there already.
+fn digits(uuid: Uuid) -> String {
+    let mut text = String::with_capacity(UUID_DIGITS);
+    push_uuid(&mut text, uuid);
+    text
+}
+
+/// How many of a position's characters say since when.
+pub const SINCE_DIGITS: usize = 8;
+
+/// Where an entity or a view is in a list: since when, in milliseconds, then its UUID, each in digits that are ordered like
+/// what they stand for. With or without one of both, because `None` is before all that has some.
+pub fn place(since: Option<Timestamp>, uuid: Uuid) -> String {
+    let mut text = String::with_capacity(SINCE_DIGITS + UUID_DIGITS);
+    push_padded(
+        &mut text,
+        since.map_or(0, Timestamp::as_millis),
+        SINCE_DIGITS,
+    );
+    push_uuid(&mut text, uuid);
+    text
+}
+
 /// Hash: an entity's head. Written by commits; stays until it has ended, then for its keeping time.
 ///
 /// A head field is under `h` and its name; what the store itself notes is under `#`: `#v` the version, `#q` the last
-/// requests, `#l` and `#p` the key of the list that shows it and its position there, `#e` that it has ended.
+/// requests, `#l` since when it is on the list that shows it, as in [`place`], and whose app's that list is, `#e` that it
+/// has ended. Redis keeps a hash of small values (64 bytes, unless configured) in a third of the room.
 pub fn entity(entity: EntityId) -> String {
-    of_node(entity.node(), &format!("entity:{entity}"))
+    let kind = match entity.kind() {
+        EntityKind::Room => "room",
+        EntityKind::Session => "call",
+    };
+    of_node(entity.node(), &format!("{kind}:{}", digits(entity.uuid())))
 }
 
 /// Hash: an entity's parts, by name. Written by commits, lives as long as the head.
-pub fn parts(entity: EntityId) -> String {
-    of_node(entity.node(), &format!("parts:{entity}"))
+pub fn parts(of: EntityId) -> String {
+    entity(of) + ":parts"
 }
 
-/// Set of entity ids: the node's live entities. Written by commits; an entity leaves it when it ends.
-pub fn live(node: NodeId) -> String {
-    of_node(node, "live")
+/// Set of keys of lists: those that the node's live entities are on, or were. Written by commits, stays.
+pub fn lists(node: NodeId) -> String {
+    of_node(node, "lists")
 }
 
 /// Sorted set of entity ids by deadline, microseconds since the epoch (exact in a double until the year 2255). Written
@@ -63,24 +95,34 @@ pub fn deadlines(node: NodeId) -> String {
     of_node(node, "deadlines")
 }
 
-/// Sorted set, all scores 0 and so in the order of the texts, of list positions: an app's live entities of one kind.
-/// Written by commits; an entity leaves it when it ends.
+/// A list in pieces (`scripts/rope.lua`) of [`place`]s: an app's live entities of one kind. Written by commits; an entity
+/// leaves it when it ends. One that was made without an app is on the list of none.
 pub fn list(node: NodeId, kind: EntityKind, app: &AppId) -> String {
+    list_prefix(node, kind) + app.as_str()
+}
+
+/// What stands before the app in the key of its list.
+pub fn list_prefix(node: NodeId, kind: EntityKind) -> String {
     let kind = match kind {
         EntityKind::Room => "rooms",
         EntityKind::Session => "sessions",
     };
-    of_node(node, &format!("list:{kind}:{app}"))
+    of_node(node, &format!("list:{kind}:"))
 }
 
-/// What stands before a view's id in the key of its body.
-pub fn view_prefix(node: NodeId) -> String {
-    of_node(node, "view:")
+/// What stands before the digits of a view's UUID in the key of its body.
+pub fn view_prefix(node: NodeId, kind: ViewKind) -> String {
+    let kind = match kind {
+        ViewKind::Conference => "conference:",
+        ViewKind::Call => "stay:",
+        ViewKind::Recording => "recording:",
+    };
+    of_node(node, kind)
 }
 
 /// String: a view's body. Written by commits; stays while it lives, then for its keeping time. Conferences have none.
 pub fn view(view: ViewId) -> String {
-    view_prefix(view.node()) + &view.to_string()
+    view_prefix(view.node(), view.kind()) + &digits(view.uuid())
 }
 
 /// The name of a list of views within its node.
@@ -93,7 +135,7 @@ pub fn view_list_name(kind: ViewKind, of: ListOf<'_>) -> String {
     match of {
         ListOf::App(app) => format!("{kind}:app:{app}"),
         // The node is in the key.
-        ListOf::Room(room) => format!("{kind}:room:{}", room.uuid()),
+        ListOf::Room(room) => format!("{kind}:room:{}", digits(room.uuid())),
     }
 }
 
@@ -102,7 +144,8 @@ pub fn view_list_prefix(node: NodeId) -> String {
     of_node(node, "views:")
 }
 
-/// Sorted set, all scores 0 and so in the order of the texts, of list positions: an app's or a room's views of one kind.
+/// Of [`place`]s: an app's or a room's views of one kind. An app's is a list in pieces (`scripts/rope.lua`); a room's, which
+/// is short, a sorted set, all scores 0 and so in the order of the texts.
 /// Written by commits; a view leaves it some time after its keeping time is over, by a commit or by whoever comes upon it.
 pub fn view_list(node: NodeId, kind: ViewKind, of: ListOf<'_>) -> String {
     view_list_prefix(node) + &view_list_name(kind, of)
@@ -115,8 +158,8 @@ pub fn views_over(node: NodeId) -> String {
 }
 
 /// What is noted of a view that is over: which lists show it, and where.
-pub fn view_note(app_list: &str, room_list: &str, position: &str) -> String {
-    format!("{app_list}|{room_list}|{position}")
+pub fn view_note(app_list: &str, room_list: &str, place: &str) -> String {
+    format!("{app_list}|{room_list}|{place}")
 }
 
 /// Stream of messages, with ids `0-1`, `0-2`, … without a gap, so that differences of ids are counts. Appended to by
@@ -269,7 +312,8 @@ mod tests {
             epoch(node),
             entity(room),
             parts(room),
-            live(node),
+            lists(node),
+            list_prefix(node, EntityKind::Room),
             deadlines(node),
             list(node, EntityKind::Room, &app),
             view(ViewId::Call(MemberId::fresh(node, Uuid::max()))),
@@ -326,7 +370,7 @@ mod tests {
         let random = Uuid::from_u128(1 << 32);
         let room = RoomId::fresh(node, random);
         // An app can be called what a room's id is.
-        let app: AppId = room.uuid().to_string().parse().unwrap();
+        let app: AppId = digits(room.uuid()).parse().unwrap();
         let mut keys = std::collections::BTreeSet::new();
         for kind in [ViewKind::Conference, ViewKind::Call, ViewKind::Recording] {
             for of in [ListOf::App(&app), ListOf::Room(room)] {
@@ -338,7 +382,7 @@ mod tests {
             ViewId::Call(MemberId::fresh(node, random)),
             ViewId::Recording(RecordingId::fresh(node, random)),
         ] {
-            assert_eq!(view(id), format!("rk1:{{acW68}}:view:{id}"));
+            assert!(view(id).ends_with(&format!(":{}", digits(id.uuid()))));
             keys.insert(view(id));
         }
         assert_eq!(keys.len(), 9, "{keys:?}");

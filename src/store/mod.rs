@@ -22,10 +22,14 @@
 
 pub mod apps;
 pub mod board;
+pub mod call;
 pub mod deliveries;
 pub mod endpoints;
 pub mod gate;
 pub mod live;
+pub mod looks;
+mod member;
+pub mod packed;
 pub mod record;
 pub mod view;
 
@@ -54,7 +58,7 @@ use self::redis::{RedisOptions, RedisStore};
 
 /// How many request ids each entity remembers, the latest first. A commit whose answer was lost is sent again within
 /// seconds; so many writes of others may come between the two and it is still recognised.
-pub const REMEMBERED_REQUESTS: usize = 8;
+pub const REMEMBERED_REQUESTS: usize = 5;
 
 /// What is stored under a version of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -71,6 +75,14 @@ impl EntityId {
         match self {
             Self::Room(id) => id.node(),
             Self::Session(id) => id.node(),
+        }
+    }
+
+    /// What is of itself in its id, the node apart.
+    pub const fn uuid(&self) -> Uuid {
+        match self {
+            Self::Room(id) => id.uuid(),
+            Self::Session(id) => id.channel().uuid(),
         }
     }
 
@@ -130,6 +142,15 @@ impl ViewId {
             Self::Conference(id) => id.node(),
             Self::Call(id) => id.node(),
             Self::Recording(id) => id.node(),
+        }
+    }
+
+    /// What is of itself in its id, the node apart.
+    pub const fn uuid(&self) -> Uuid {
+        match self {
+            Self::Conference(id) => id.uuid(),
+            Self::Call(id) => id.uuid(),
+            Self::Recording(id) => id.uuid(),
         }
     }
 
@@ -270,12 +291,13 @@ pub struct Listing {
 impl Listing {
     /// Where the lists show `entity`: [`ListEntry::position`].
     pub fn position(&self, entity: EntityId) -> String {
-        self.position_of(&entity)
+        position_of(self.created_at, &entity)
     }
+}
 
-    fn position_of(&self, id: &dyn fmt::Display) -> String {
-        format!("{:014}:{id}", self.created_at.as_millis())
-    }
+/// Where the lists show what is of this id since then.
+fn position_of(since: Timestamp, id: &dyn fmt::Display) -> String {
+    format!("{:014}:{id}", since.as_millis())
 }
 
 /// A view as it is from now on.
@@ -297,7 +319,7 @@ pub struct ViewWrite {
 impl ViewWrite {
     /// Where the lists show it: [`ViewEntry::position`].
     pub fn position(&self) -> String {
-        self.listing.position_of(&self.view)
+        position_of(self.listing.created_at, &self.view)
     }
 
     /// The lists that show it: its app's, and its room's unless it is the room.

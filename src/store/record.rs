@@ -5,33 +5,38 @@
 //!
 //! A room's head has four fields: `reg`, what it was asked for as; `run`, what changes; `play`, what plays in it and how
 //! far, and `urls`, where that is fetched from, which is longer and changes less. The last two are only there once
-//! something has been played. Each member is a part
-//! named by its channel. A call is a head with the one field `call`. All are JSON; unknown fields are ignored, so
-//! that a newer program's records can be read, and a missing field that has no default is an error.
+//! something has been played. These are JSON. What there is of each call is [`packed`](super::packed), and in values of
+//! at most 64 bytes if what the app and the caller are called is not long: so much of a small hash Redis keeps in a third
+//! of the room. In both, unknown fields are ignored, so that a newer program's records can be read, and a missing field
+//! that has no default is an error.
+//!
+//! The stored form of a member is [`super::member`]'s, that of a call [`super::call`]'s.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, OperationId, RecordingId, RoomId,
-    SessionId,
+    AppId, ChannelId, CommandUid, ConferenceId, CoreId, OperationId, RecordingId, RoomId, SessionId,
 };
 use crate::play_url::PlayUrl;
 use crate::room::playback::{File, FileId, FileState, Opening, Operation, Playback, Unplayed};
 use crate::room::state::Changes;
 use crate::room::{
-    Conference, Details, Flags, Kind, LeftReason, Lock, LockAsked, Member, MemberStatus, Origin,
-    Pending, Recording, RecordingStatus, Registration, RoomState, RoomStatus, Stay,
+    Conference, Details, Kind, Lock, LockAsked, Origin, Recording, RecordingStatus, Registration,
+    RoomState, RoomStatus,
 };
-use crate::session::{Direction, Place, Run, SessionState};
 use crate::time::Timestamp;
 
+pub use super::call::{decode_session, encode_session};
+use super::member::{MOVES, decode_member, decode_moves, encode_member, encode_moves};
+use super::packed::{UUID_DIGITS, push_uuid, read_uuid};
 use super::{Record, StoreError};
 
 const REGISTRATION: &str = "reg";
 const RUN: &str = "run";
 const PLAY: &str = "play";
 const URLS: &str = "urls";
-const CALL: &str = "call";
 
 #[derive(Serialize, Deserialize)]
 struct StoredRegistration {
@@ -113,48 +118,6 @@ enum StoredStatus {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredMember {
-    id: MemberId,
-    status: StoredMemberStatus,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<StoredReason>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    uid: Option<CommandUid>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stay: Option<(CoreId, ConferenceId, u64, bool)>,
-    from: String,
-    did: String,
-    speak: bool,
-    hear: bool,
-    hold: bool,
-    at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pending: Option<(bool, Option<CommandUid>, Timestamp)>,
-    since: Timestamp,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredMemberStatus {
-    Joining,
-    Joined,
-    Leaving,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredReason {
-    Hangup,
-    Removed,
-    Moved,
-    RoomDestroyed,
-    Timeout,
-    Orphan,
-}
-
-#[derive(Serialize, Deserialize)]
 struct StoredPlay {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ops: Vec<(OperationId, Vec<StoredFile>)>,
@@ -176,37 +139,6 @@ enum StoredFile {
     NotSent,
     NotOpened,
     Unconfirmed,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredCall {
-    app: AppId,
-    core: CoreId,
-    from: String,
-    did: String,
-    inbound: bool,
-    created: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    answered: Option<Timestamp>,
-    place: StoredPlace,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    room: Option<RoomId>,
-    at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    run: Option<Run>,
-    seq: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredPlace {
-    Ringing,
-    Parked,
-    Acting,
-    Joining,
-    InRoom,
-    Leaving,
-    Ended,
 }
 
 /// What a reader of a room's head alone learns.
@@ -294,14 +226,15 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
     if changes.play {
         encode_playback(room.playback(), changes.urls, &mut head);
     }
-    let parts = changes
-        .members
-        .iter()
-        .map(|who| {
-            let member = room.members().get(who);
-            (who.channel().to_string(), member.map(encode_member))
-        })
-        .collect();
+    let mut parts = Vec::with_capacity(2 * changes.members.len());
+    for who in &changes.members {
+        let member = room.members().get(who);
+        let mut name = String::with_capacity(UUID_DIGITS + 1);
+        push_uuid(&mut name, who.channel().uuid());
+        parts.push((name.clone(), member.map(encode_member)));
+        name.push(MOVES);
+        parts.push((name, member.map(encode_moves)));
+    }
     (head, parts)
 }
 
@@ -445,59 +378,6 @@ fn decode_playback(id: RoomId, record: &Record) -> Result<Playback, StoreError> 
     })
 }
 
-fn encode_member(member: &Member) -> String {
-    let (status, until, reason, uid) = match &member.status {
-        MemberStatus::Joining {
-            deadline,
-            command_uid,
-        } => (
-            StoredMemberStatus::Joining,
-            Some(*deadline),
-            None,
-            command_uid.clone(),
-        ),
-        MemberStatus::Joined => (StoredMemberStatus::Joined, None, None, None),
-        MemberStatus::Leaving {
-            deadline,
-            reason,
-            command_uid,
-        } => (
-            StoredMemberStatus::Leaving,
-            Some(*deadline),
-            Some(match reason {
-                LeftReason::Hangup => StoredReason::Hangup,
-                LeftReason::Removed => StoredReason::Removed,
-                LeftReason::Moved => StoredReason::Moved,
-                LeftReason::RoomDestroyed => StoredReason::RoomDestroyed,
-                LeftReason::Timeout => StoredReason::Timeout,
-                LeftReason::Orphan => StoredReason::Orphan,
-            }),
-            command_uid.clone(),
-        ),
-    };
-    json(&StoredMember {
-        id: member.id,
-        status,
-        until,
-        reason,
-        uid,
-        stay: member
-            .stay
-            .map(|s| (s.core, s.conference, s.opened, s.revealed)),
-        from: member.caller_id.clone(),
-        did: member.did.clone(),
-        speak: member.flags.speak,
-        hear: member.flags.hear,
-        hold: member.flags.hold,
-        at: member.flags_at,
-        pending: member
-            .pending
-            .as_ref()
-            .map(|p| (p.mute, p.command_uid.clone(), p.deadline)),
-        since: member.since,
-    })
-}
-
 /// A room as it was stored.
 ///
 /// # Errors
@@ -542,13 +422,16 @@ pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError>
     };
     room.sequence = run.seq;
     room.playback = decode_playback(id, record)?;
-    for (channel, text) in &record.parts {
-        let key = || format!("{id} part {channel}");
-        let channel: ChannelId = channel.parse().map_err(|e| corrupt(key(), e))?;
-        let stored: StoredMember = serde_json::from_str(text).map_err(|e| corrupt(key(), e))?;
-        let member =
-            decode_member(stored).ok_or_else(|| corrupt(key(), "status without its deadline"))?;
-        room.put_member(SessionId::new(id.node(), channel), member);
+    let mut parts = record.parts.iter().peekable();
+    while let Some((name, text)) = parts.next() {
+        let wrong = |part: &str, why: &dyn fmt::Display| corrupt(format!("{id} part {part}"), why);
+        let channel = read_uuid(name).ok_or_else(|| wrong(name, &"it is no channel"))?;
+        // They are sorted by name, so the one is next to the other.
+        let moves = parts.next_if(|(next, _)| next.strip_suffix(MOVES) == Some(name));
+        let (moving, moves) = moves.ok_or_else(|| wrong(name, &"what changes of it is missing"))?;
+        let mut member = decode_member(text).map_err(|why| wrong(name, &why))?;
+        decode_moves(moves, &mut member).map_err(|why| wrong(moving, &why))?;
+        room.put_member(SessionId::new(id.node(), ChannelId::new(channel)), member);
     }
     room.take_changes();
     room.soundness()
@@ -566,56 +449,6 @@ const fn status(run: &StoredRun) -> RoomStatus {
         },
         (StoredStatus::Terminated, _) => RoomStatus::Terminated,
     }
-}
-
-fn decode_member(stored: StoredMember) -> Option<Member> {
-    let status = match stored.status {
-        StoredMemberStatus::Joining => MemberStatus::Joining {
-            deadline: stored.until?,
-            command_uid: stored.uid,
-        },
-        StoredMemberStatus::Joined => MemberStatus::Joined,
-        StoredMemberStatus::Leaving => MemberStatus::Leaving {
-            deadline: stored.until?,
-            reason: match stored.reason? {
-                StoredReason::Hangup => LeftReason::Hangup,
-                StoredReason::Removed => LeftReason::Removed,
-                StoredReason::Moved => LeftReason::Moved,
-                StoredReason::RoomDestroyed => LeftReason::RoomDestroyed,
-                StoredReason::Timeout => LeftReason::Timeout,
-                StoredReason::Orphan => LeftReason::Orphan,
-            },
-            command_uid: stored.uid,
-        },
-    };
-    Some(Member {
-        id: stored.id,
-        status,
-        stay: stored
-            .stay
-            .map(|(core, conference, opened, revealed)| Stay {
-                core,
-                conference,
-                opened,
-                revealed,
-                confirmed: 0,
-            }),
-        caller_id: stored.from,
-        did: stored.did,
-        flags: Flags {
-            speak: stored.speak,
-            hear: stored.hear,
-            hold: stored.hold,
-            talking: false,
-        },
-        flags_at: stored.at,
-        pending: stored.pending.map(|(mute, command_uid, deadline)| Pending {
-            mute,
-            command_uid,
-            deadline,
-        }),
-        since: stored.since,
-    })
 }
 
 /// What a room's head alone tells.
@@ -652,95 +485,33 @@ fn registration(id: RoomId, record: &Record) -> Result<Registration, StoreError>
     })
 }
 
-/// The head of a call.
-pub fn encode_session(session: &SessionState) -> Vec<(String, String)> {
-    let stored = StoredCall {
-        app: session.app.clone(),
-        core: session.core,
-        from: session.caller_id.clone(),
-        did: session.did.clone(),
-        inbound: session.direction == Direction::Inbound,
-        created: session.created_at,
-        answered: session.answered_at,
-        place: match session.place {
-            Place::Ringing => StoredPlace::Ringing,
-            Place::Parked => StoredPlace::Parked,
-            Place::Acting(_) => StoredPlace::Acting,
-            Place::Joining(_) => StoredPlace::Joining,
-            Place::InRoom(_) => StoredPlace::InRoom,
-            Place::Leaving(_) => StoredPlace::Leaving,
-            Place::Ended => StoredPlace::Ended,
-        },
-        room: session.place.room(),
-        at: session.place_at,
-        run: session.run.clone(),
-        seq: session.sequence,
-    };
-    vec![(CALL.to_owned(), json(&stored))]
-}
-
-/// A call as it was stored.
-///
-/// # Errors
-/// [`StoreError::Corrupt`] when a field is missing or is not what [`encode_session`] writes.
-pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, StoreError> {
-    let stored: StoredCall = field(&id, &record.head, CALL)?;
-    let place = match (stored.place, stored.room) {
-        (StoredPlace::Ringing, _) => Place::Ringing,
-        (StoredPlace::Parked, _) => Place::Parked,
-        (StoredPlace::Acting, room) => Place::Acting(room),
-        (StoredPlace::Joining, Some(room)) => Place::Joining(room),
-        (StoredPlace::InRoom, Some(room)) => Place::InRoom(room),
-        (StoredPlace::Leaving, room) => Place::Leaving(room),
-        (StoredPlace::Ended, _) => Place::Ended,
-        (StoredPlace::Joining | StoredPlace::InRoom, None) => {
-            return Err(corrupt(id.to_string(), "in a room without its id"));
-        }
-    };
-    let session = SessionState {
-        id,
-        app: stored.app,
-        core: stored.core,
-        caller_id: stored.from,
-        did: stored.did,
-        direction: if stored.inbound {
-            Direction::Inbound
-        } else {
-            Direction::Outbound
-        },
-        created_at: stored.created,
-        answered_at: stored.answered,
-        place,
-        place_at: stored.at,
-        run: stored.run,
-        sequence: stored.seq,
-        changed: false,
-    };
-    session
-        .soundness()
-        .map_err(|flaw| corrupt(id.to_string(), flaw))?;
-    Ok(session)
-}
-
-fn json<T: Serialize>(value: &T) -> String {
+pub(super) fn json<T: Serialize>(value: &T) -> String {
     // Types of numbers, booleans and text cannot fail to serialise; an empty field would be told as corrupt.
     serde_json::to_string(value).unwrap_or_default()
 }
 
 fn field<T: serde::de::DeserializeOwned>(
-    id: &dyn std::fmt::Display,
+    id: &dyn fmt::Display,
     fields: &[(String, String)],
     name: &str,
 ) -> Result<T, StoreError> {
-    let key = || format!("{id} field {name}");
+    let text = head(id, fields, name)?;
+    serde_json::from_str(text).map_err(|e| corrupt(format!("{id} field {name}"), e))
+}
+
+pub(super) fn head<'a>(
+    id: &dyn fmt::Display,
+    fields: &'a [(String, String)],
+    name: &str,
+) -> Result<&'a str, StoreError> {
     let (_, text) = fields
         .iter()
         .find(|(n, _)| n == name)
-        .ok_or_else(|| corrupt(key(), "it is missing"))?;
-    serde_json::from_str(text).map_err(|e| corrupt(key(), e))
+        .ok_or_else(|| corrupt(format!("{id} field {name}"), "it is missing"))?;
+    Ok(text)
 }
 
-fn corrupt(key: String, why: impl std::fmt::Display) -> StoreError {
+pub(super) fn corrupt(key: String, why: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt {
         key,
         why: why.to_string(),

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AppId, RoomId, SessionId};
+use crate::ids::{AppId, ChannelId, MemberId, RoomId, SessionId};
 use crate::room::{CallChange, CallStatus, RecordingState, RecordingView};
 use crate::time::Timestamp;
 
 use super::StoreError;
+use super::packed::{Packed, Packer, Unreadable};
 
 /// What can be read of a stay: a conferencecall.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,25 +44,6 @@ pub struct RecordingRecord {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredCall {
-    a: AppId,
-    r: RoomId,
-    s: SessionId,
-    t: StoredCallStatus,
-    c: Timestamp,
-    u: Timestamp,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredCallStatus {
-    Joining,
-    Joined,
-    Leaving,
-    Left,
-}
-
-#[derive(Serialize, Deserialize)]
 struct StoredRecording {
     a: AppId,
     r: RoomId,
@@ -87,41 +69,65 @@ enum StoredState {
     Failed,
 }
 
-/// The body of a stay's view.
+/// The body of a stay's view, [`packed`](super::packed) because there is one for each member of each room: `a` the app, `r`
+/// and `s` the UUIDs of the room and of the call's channel, on the node of the stay; `p` 1 joining, 2 joined, 3 leaving,
+/// 4 left; `c` since when and `u` when that changed, microseconds, the latter only when it is another time.
 pub fn encode_call(app: &AppId, room: RoomId, change: &CallChange, now: Timestamp) -> String {
-    json(&StoredCall {
-        a: app.clone(),
-        r: room,
-        s: change.session,
-        t: match change.status {
-            CallStatus::Joining => StoredCallStatus::Joining,
-            CallStatus::Joined => StoredCallStatus::Joined,
-            CallStatus::Leaving => StoredCallStatus::Leaving,
-            CallStatus::Left => StoredCallStatus::Left,
+    let mut packer = Packer::default();
+    packer.text('a', app.as_str());
+    packer.uuid('r', room.uuid());
+    packer.uuid('s', change.session.channel().uuid());
+    packer.number(
+        'p',
+        match change.status {
+            CallStatus::Joining => 1,
+            CallStatus::Joined => 2,
+            CallStatus::Leaving => 3,
+            CallStatus::Left => 4,
         },
-        c: change.since,
-        u: now,
-    })
+    );
+    packer.number('c', change.since.as_micros());
+    if now != change.since {
+        packer.number('u', now.as_micros());
+    }
+    packer.finish()
 }
 
 /// A stay's view as it was stored.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] when it is not what [`encode_call`] writes.
-pub fn decode_call(key: &dyn std::fmt::Display, body: &str) -> Result<CallView, StoreError> {
-    let stored: StoredCall = read(key, body)?;
+pub fn decode_call(id: MemberId, body: &str) -> Result<CallView, StoreError> {
+    let packed = Packed::new(body);
+    let corrupt = |why: &dyn std::fmt::Display| StoreError::Corrupt {
+        key: id.to_string(),
+        why: why.to_string(),
+    };
+    let read = || -> Result<(RoomId, SessionId, u64, u64, Option<u64>), Unreadable> {
+        let session = ChannelId::new(packed.uuid('s')?);
+        Ok((
+            RoomId::new(id.node(), packed.uuid('r')?),
+            SessionId::new(id.node(), session),
+            packed.number('p')?,
+            packed.number('c')?,
+            packed.some_number('u')?,
+        ))
+    };
+    let (room, session, status, created, updated) = read().map_err(|why| corrupt(&why))?;
+    let app = packed.text('a').map_err(|why| corrupt(&why))?;
     Ok(CallView {
-        app: stored.a,
-        room: stored.r,
-        session: stored.s,
-        status: match stored.t {
-            StoredCallStatus::Joining => CallStatus::Joining,
-            StoredCallStatus::Joined => CallStatus::Joined,
-            StoredCallStatus::Leaving => CallStatus::Leaving,
-            StoredCallStatus::Left => CallStatus::Left,
+        app: app.parse().map_err(|why| corrupt(&why))?,
+        room,
+        session,
+        status: match status {
+            1 => CallStatus::Joining,
+            2 => CallStatus::Joined,
+            3 => CallStatus::Leaving,
+            4 => CallStatus::Left,
+            _ => return Err(corrupt(&"it stands where there is nothing")),
         },
-        created_at: stored.c,
-        updated_at: stored.u,
+        created_at: Timestamp::from_micros(created),
+        updated_at: Timestamp::from_micros(updated.unwrap_or(created)),
     })
 }
 

@@ -33,6 +33,7 @@ use crate::store::deliveries::{
     Attempted, ClaimedDelivery, DeliveryResult, EndpointHealth, Finished, NewDelivery, OutboxBatch,
     Share,
 };
+use crate::store::looks::next_look;
 use crate::store::{Message, Store, StoreError};
 use crate::telemetry::{self, Chain, millis, trace};
 use crate::time::Timestamp;
@@ -245,9 +246,12 @@ impl Worker {
                     }
                 }
             };
+            let until = match wait == self.settings.idle {
+                true => next_look(wait),
+                false => Instant::now() + wait,
+            };
             // Nothing cuts a back-off short, or every event would be one more call to a store that is down.
             let calm = failures == 0;
-            let until = Instant::now() + wait;
             loop {
                 tokio::select! {
                     () = stop.cancelled() => break,

@@ -19,6 +19,7 @@ import itertools
 import json
 import pathlib
 import re
+import string
 
 HERE = pathlib.Path(__file__).parent
 CUTS = [b"\x00", b"\x01\x01", b"\x03\x07\x01\xff", b"\x02\x00\x40"]
@@ -119,28 +120,41 @@ def runs():
         yield {"status": "progressing", "recording": {**recording, **more}, "recordings": [LOCATED], **alive}
 
 
+def digits(text):
+    """A UUID as packed records have it."""
+    number, order = int(text.replace("-", ""), 16), sorted(string.ascii_letters + string.digits + "-_")
+    return "".join(order[number >> 6 * place & 63] for place in reversed(range(22)))
+
+
 def members():
-    who = {"id": LOCATED, "from": "5", "did": "7", "speak": True, "hear": True, "hold": False, "at": 12, "since": 1}
-    stay = [CORE, LIFE, 12, False]
-    yield {"status": "joined", "stay": stay, "pending": [True, "m-1", 9], **who}
-    yield {"status": "joining", "until": 9, "uid": "j-1", **who}
-    for reason in ["hangup", "removed", "moved", "room_destroyed", "timeout", "orphan"]:
-        yield {"status": "leaving", "until": 9, "reason": reason, "stay": stay, **who}
+    """What stays, and what changes."""
+    who, flags = f"m{digits(LOCATED)}|f5|d7|t0", "g2|nB"
+    stay = f"c{digits(CORE)}|k{digits(LIFE)}|oB"
+    yield who, f"p1|{stay}|{flags}|U8|M|Xm-1"
+    yield who, f"p1|{stay}|v|{flags}"
+    yield who, f"p0|u8|xj-1|{flags}"
+    for reason in ["", "0", "1", "2", "3", "4"]:
+        yield who, f"p2|u8|e{reason}|{stay}|{flags}"
 
 
 def calls():
-    call = {"app": "demo", "core": CORE, "from": "5", "did": "7", "inbound": True, "created": 1, "at": 12, "seq": 2}
     acts = {
         "id": OPERATION, "purpose": {"before": ROOM}, "at": 0, "begun_at": 1, "deadline": 9, "patience_ms": 300000,
         "steps": ["answer", {"talk": "hello"}, {"play": "http://1.1.1.1/a"}, "beep", {"sleep": 9}, "hangup"],
     }
-    yield {"place": "ringing", **call}
-    yield {"place": "parked", "answered": 2, **call}
-    for place in ["joining", "in_room", "leaving"]:
-        yield {"place": place, "room": ROOM, "answered": 2, **call}
-    yield {"place": "acting", "room": ROOM, "run": acts, **call}
-    yield {"place": "acting", "run": {**acts, "purpose": {"after": ROOM}, "at": 3}, **call}
-    yield {"place": "ended", **call}
+    room = f"|r{digits(ROOM[11:])}"
+    for answered, place in [
+        ("", "p0"),
+        ("|w1", "p1"),
+        ("|w1", f"p3{room}"),
+        ("|w1", f"p4{room}"),
+        ("|w1", f"p5{room}"),
+        ("|w1", "p5|Rothr1" + ROOM[5:]),
+        ("", f"p2{room}|y{json.dumps(acts)}"),
+        ("", f"p2|y{json.dumps({**acts, 'purpose': {'after': ROOM}, 'at': 3})}"),
+        ("", "p6"),
+    ]:
+        yield f"app=demo\ncall=f5|d7|i|t0{answered}|s1\nplace=c{digits(CORE)}|{place}|nB"
 
 
 def records():
@@ -149,21 +163,21 @@ def records():
     play = {"ops": [[OPERATION, files]], "opening": [OPERATION, 2, 0, 9], "vol": 1, "paused": True}
     urls = [[OPERATION, [f"http://1.1.1.1/{n}" for n in range(len(files))]]]
     stays = [
-        {"a": "demo", "r": ROOM, "s": "acW68-" + CORE, "t": state, "c": 1, "u": 2}
-        for state in ["joining", "joined", "leaving", "left"]
+        f"ademo|r{digits(ROOM[11:])}|s{digits(CORE)}|p{state}|c0{changed}"
+        for state, changed in [("0", ""), ("1", "|u1"), ("2", "|u1"), ("3", "|u1")]
     ]
     shown = [
         {"a": "demo", "r": ROOM, "p": "/r/a.wav", "t": state, "c": 1, "u": 2, "b": 3, "e": 4, "l": 5}
         for state in ["starting", "recording", "ended", "failed"]
     ]
-    texts = [f"call={json.dumps(call)}" for call in calls()]
-    texts += [f"view={json.dumps(view)}" for view in stays + shown]
+    texts = list(calls())
+    texts += [f"view={view}" for view in stays + [json.dumps(view) for view in shown]]
     for registration, run in itertools.product(registrations(), runs()):
         head = f"reg={json.dumps(registration)}\nrun={json.dumps(run)}"
         texts.append(head)
-    for member, run in itertools.product(members(), runs()):
+    for (who, moves), run in itertools.product(members(), runs()):
         head = f"reg={json.dumps(next(registrations()))}\nrun={json.dumps(run)}"
-        texts.append(f"{head}\nplay={json.dumps(play)}\nurls={json.dumps(urls)}\n{CORE}={json.dumps(member)}")
+        texts.append(f"{head}\nplay={json.dumps(play)}\nurls={json.dumps(urls)}\n{digits(CORE)}={who}\n{digits(CORE)}.={moves}")
     for n, text in enumerate(texts):
         (seeds / f"{n:03}").write_text(text)
     print(len(texts), "records")

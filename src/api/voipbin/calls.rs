@@ -179,7 +179,7 @@ async fn read(state: &Shared, id: MemberId) -> Result<Option<CallView>, StoreErr
         .read_views(id.node(), &[ViewId::Call(id)])
         .await?;
     let body = views.into_iter().next().flatten();
-    body.map(|body| decode_call(&id, &body)).transpose()
+    body.map(|body| decode_call(id, &body)).transpose()
 }
 
 async fn find(

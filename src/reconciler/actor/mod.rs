@@ -50,6 +50,7 @@ use super::intent::{Accepted, Intent, IntentError, Refusal};
 use super::live::Voice;
 use super::news::{Dump, ListedChannel, ListedConference, Snapshot};
 use super::resync::{Found, ResyncError};
+use super::turns::Turns;
 
 /// News applied in one commit at most: enough to keep up with a storm, little enough for a commit of milliseconds.
 const NEWS_BATCH: usize = 512;
@@ -103,7 +104,9 @@ pub(super) enum Work {
     /// A snapshot of the conferences.
     Snapshot {
         snapshot: Snapshot,
-        confirmed: BTreeSet<Suspect>,
+        confirmed: Arc<BTreeSet<Suspect>>,
+        /// For the last part of it: which rooms the other parts have shown.
+        before: Option<BTreeSet<RoomId>>,
         reply: oneshot::Sender<BTreeSet<Suspect>>,
     },
     /// Who the channels are.
@@ -200,6 +203,7 @@ pub(super) struct Parts {
     pub(super) settings: Settings,
     /// The actor's own queue, for those who tell it something later.
     pub(super) queue: mpsc::Sender<Work>,
+    pub(super) turns: Turns,
     pub(super) dispatch: Dispatch,
     pub(super) ownership: Ownership,
     pub(super) standing: watch::Sender<Standing>,

@@ -59,13 +59,17 @@ impl Actor {
         self.after_gap = std::mem::take(&mut self.missed);
         self.next_resync = now + self.resync_interval();
         let Parts {
-            node, queue, stop, ..
+            node,
+            queue,
+            stop,
+            turns,
+            ..
         } = self.parts.clone();
         let span = tracing::info_span!(target: trace::TARGET, parent: None, "resync", node.id = %node.id(), why);
         self.parts.tasks.spawn(async move {
             let of = node.id().to_string();
             let begun = Instant::now();
-            let work = stop.run_until_cancelled(resync(&node, &queue).instrument(span));
+            let work = stop.run_until_cancelled(resync(&node, &queue, &turns).instrument(span));
             let result = match caught("resync", &of, work).await {
                 Some(Some(result)) => result,
                 Some(None) => Err(ResyncError::Stopped),

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::room::MemberStatus;
 use crate::store::board::{UnreadableRecord, shortened};
+use crate::store::looks::next_look;
 use crate::store::record::{decode_room, decode_session};
 use crate::store::{EntityId, StoreError};
 use crate::telemetry as names;
@@ -20,6 +21,14 @@ impl Actor {
         if !self.stale || self.lease.is_none() || Instant::now() < self.next_read {
             return;
         }
+        let Some(turn) = self
+            .parts
+            .stop
+            .run_until_cancelled(self.parts.turns.take())
+            .await
+        else {
+            return;
+        };
         match self.parts.store.read_node(self.id()).await {
             Ok(found) => {
                 self.forget();
@@ -42,6 +51,7 @@ impl Actor {
                         }
                     }
                 }
+                drop(turn);
                 self.stale = false;
                 self.miss_rooms().await;
                 tracing::info!(node.id = %self.id(), rooms, calls, "what is stored of the node is read");
@@ -245,7 +255,7 @@ impl Actor {
             .map(|(_, entity)| *entity)
             .collect();
         if Instant::now() >= self.next_due {
-            self.next_due = Instant::now() + DUE_PAUSE;
+            self.next_due = next_look(DUE_PAUSE);
             match self.parts.store.due(self.id(), now, DUE_BATCH).await {
                 Ok(stored) => {
                     // One that we do not know to be due was written by another replica: it is read first.

@@ -278,9 +278,15 @@ impl Actor {
                     Work::Snapshot {
                         snapshot,
                         confirmed,
+                        before,
                         ..
                     } => {
-                        let suspects = self.belief.snapshot(snapshot, confirmed, &mut cx);
+                        let suspects = self.belief.snapshot_part(
+                            snapshot,
+                            confirmed,
+                            before.as_ref(),
+                            &mut cx,
+                        );
                         applied.suspects.insert(index, suspects);
                     }
                     Work::Dumps(dumps) => {

@@ -312,8 +312,11 @@ impl Belief {
         }
     }
 
-    /// Keeps who a channel is as it was at first sight; what was unknown then is filled in.
+    /// Keeps who a channel is as it was at first sight; what was unknown then is filled in. Of a call, its state says so.
     pub(super) fn meet(&mut self, channel: ChannelId, identity: Identity) {
+        if self.is_alive(SessionId::new(self.node, channel)) {
+            return;
+        }
         match self.identities.get_mut(&channel) {
             None => {
                 self.identities.insert(channel, identity);
@@ -403,7 +406,21 @@ impl Belief {
             answered_at,
         );
         self.sessions.insert(id, session);
+        self.identities.remove(&id.channel());
         self.session_input(id, SessionInput::FirstSeen { synthesized }, cx);
+    }
+
+    /// The caller's number and the number dialled, as they were at first sight; `None` for a channel that was not seen.
+    pub(super) fn numbers(&self, channel: ChannelId) -> Option<(&str, &str)> {
+        let call = self.sessions.get(&SessionId::new(self.node, channel));
+        match call.filter(|call| !call.is_over()) {
+            Some(call) => Some((call.caller_id(), call.did())),
+            None => {
+                let identity = self.identities.get(&channel)?;
+                let did = identity.did.as_deref().unwrap_or_default();
+                Some((&identity.caller_id, did))
+            }
+        }
     }
 
     pub(super) fn hung_up(
@@ -437,11 +454,11 @@ impl Belief {
     pub(super) fn who(&mut self, block: MemberBlock, cx: &mut Cx<'_>) -> Who {
         let channel = block.channel;
         self.meet(channel, block.identity);
-        let identity = self.identities.get(&channel);
+        let (caller_id, did) = self.numbers(channel).unwrap_or_default();
         Who {
             session: SessionId::new(self.node, channel),
-            caller_id: identity.map(|i| i.caller_id.clone()).unwrap_or_default(),
-            did: identity.and_then(|i| i.did.clone()).unwrap_or_default(),
+            caller_id: caller_id.to_owned(),
+            did: did.to_owned(),
             fresh: MemberId::fresh(self.node, cx.ids.uuid()),
             speak: Some(block.speak),
             hear: Some(block.hear),

@@ -265,7 +265,7 @@ pub struct Belief {
     fence: u64,
     rooms: HashMap<RoomId, RoomState>,
     sessions: HashMap<SessionId, SessionState>,
-    /// Every live channel of the node at first sight, ours or not: a call that enters a room later is known by it.
+    /// Every live channel of the node at first sight that is no call of ours yet: one that enters a room later is known by it.
     identities: HashMap<ChannelId, Identity>,
     /// Channels that the last list did not have. The list is written late, so one absence means nothing.
     unlisted: BTreeSet<ChannelId>,

@@ -22,6 +22,18 @@ impl Belief {
         confirmed: &BTreeSet<Suspect>,
         cx: &mut Cx<'_>,
     ) -> BTreeSet<Suspect> {
+        self.snapshot_part(snapshot, confirmed, Some(&BTreeSet::new()), cx)
+    }
+
+    /// Merges a part of one. A part that others follow says nothing of rooms that it does not show; the last one has
+    /// `before`, the rooms that the others have shown, and says that there is no other.
+    pub fn snapshot_part(
+        &mut self,
+        snapshot: &Snapshot,
+        confirmed: &BTreeSet<Suspect>,
+        before: Option<&BTreeSet<RoomId>>,
+        cx: &mut Cx<'_>,
+    ) -> BTreeSet<Suspect> {
         let mut suspects = BTreeSet::new();
         if self.core != Some(snapshot.core) {
             return suspects;
@@ -30,18 +42,17 @@ impl Belief {
         for room in &snapshot.rooms {
             shown.entry(room.room).or_default().push(room);
         }
-        let ids: BTreeSet<RoomId> = self
-            .rooms
-            .keys()
-            .copied()
-            .chain(shown.keys().copied())
-            .collect();
-        let before = cx.out.notices.len();
+        let mut ids: BTreeSet<RoomId> = shown.keys().copied().collect();
+        if let Some(before) = before {
+            let believed = self.rooms.keys().copied();
+            ids.extend(believed.filter(|room| !before.contains(room)));
+        }
+        let told = cx.out.notices.len();
         // It answers: whatever was made while it could not be reached is placed now.
         let starting: Vec<RoomId> = self
             .rooms
             .values()
-            .filter(|room| room.status() == RoomStatus::Starting)
+            .filter(|room| room.status() == RoomStatus::Starting && ids.contains(&room.id()))
             .map(RoomState::id)
             .collect();
         for id in starting {
@@ -75,8 +86,10 @@ impl Belief {
                 self.room_input(id, input, cx);
             }
         }
-        self.fence = self.fence.max(snapshot.fence);
-        cx.out.revealed.extend(before..cx.out.notices.len());
+        if before.is_some() {
+            self.fence = self.fence.max(snapshot.fence);
+        }
+        cx.out.revealed.extend(told..cx.out.notices.len());
         suspects
     }
 
@@ -112,12 +125,11 @@ impl Belief {
             .iter()
             .filter(|m| !self.has_ended(m.channel, fence) && !moved(m.channel))
             .map(|m| {
-                let identity = self.identities.get(&m.channel);
+                let (caller_id, did) = self.numbers(m.channel).unwrap_or((&m.caller_id, ""));
                 let who = Who {
                     session: SessionId::new(self.node, m.channel),
-                    caller_id: identity
-                        .map_or_else(|| m.caller_id.clone(), |i| i.caller_id.clone()),
-                    did: identity.and_then(|i| i.did.clone()).unwrap_or_default(),
+                    caller_id: caller_id.to_owned(),
+                    did: did.to_owned(),
                     fresh: MemberId::fresh(self.node, cx.ids.uuid()),
                     // A held member can do neither, whatever its own settings are: the snapshot says nothing of them.
                     speak: (!m.hold).then_some(m.can_speak),
@@ -139,7 +151,8 @@ impl Belief {
     /// Learns who the channels of a list are, where that is not known yet.
     pub fn listed(&mut self, listed: &[ListedChannel]) {
         for channel in listed {
-            if !self.ended.contains_key(&channel.channel) {
+            let is_call = self.is_alive(SessionId::new(self.node, channel.channel));
+            if !is_call && !self.ended.contains_key(&channel.channel) {
                 self.identities
                     .entry(channel.channel)
                     .or_insert_with(|| channel.identity.clone());

@@ -76,14 +76,15 @@ use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, Life, ListEntry, ListOf,
     NameOutcome, NodeRecords, OpenError, REMEMBERED_REQUESTS, Record, Store, StoreError, Version,
-    ViewEntry, ViewId, ViewKind, ViewWrite, keys,
+    ViewEntry, ViewId, ViewKind, ViewWrite, keys, packed, position_of,
 };
-use crate::ids::{AppId, NodeId, RoomId, RoomName};
+use crate::ids::{AppId, ChannelId, MemberId, NodeId, RecordingId, RoomId, RoomName, SessionId};
 use crate::telemetry::WEBHOOK_LOST;
 use crate::time::Timestamp;
 
-/// How many entities are read at once when a node is: Redis does nothing else meanwhile, and rooms can be big.
-const READ_BATCH: usize = 32;
+/// How many entities are read at once when a node is: Redis does nothing else meanwhile, and rooms can be big; of a hundred
+/// of ten members it takes a millisecond.
+const READ_BATCH: usize = 128;
 
 /// How many views that are over a commit takes off the lists beside as many as it ends. What has become due while no
 /// commit ended any is made up for by so many each time.
@@ -240,22 +241,36 @@ impl RedisStore {
         entities: &[EntityId],
         found: &mut NodeRecords,
     ) -> Result<(), StoreError> {
-        let live = keys::live(node);
+        let lists = keys::lists(node);
         let mut pipe = redis::pipe();
         pipe.atomic();
         for entity in entities {
-            pipe.cmd("SISMEMBER").arg(&live).arg(entity.to_string());
-            read_both(&mut pipe, *entity);
+            match entity.kind() {
+                EntityKind::Room => read_both(&mut pipe, *entity),
+                // Calls have no parts.
+                EntityKind::Session => {
+                    pipe.cmd("HGETALL").arg(keys::entity(*entity));
+                }
+            }
         }
-        type Row = (bool, Fields, Fields);
-        let values: Vec<Value> = self.transaction(&live, &pipe).await?;
+        let values: Vec<Value> = self.transaction(&lists, &pipe).await?;
         let mut records = Vec::with_capacity(entities.len());
         let mut values = values.into_iter();
+        let mut next = || -> Result<Fields, StoreError> {
+            let value = values.next().unwrap_or(Value::Nil);
+            decode(&lists, Ok(value))
+        };
         for entity in entities {
-            let row: Vec<Value> = values.by_ref().take(3).collect();
-            let (is_live, parts, head): Row = decode(&live, Ok(Value::Array(row)))?;
-            // What ended since the set was read is not live any more.
-            if let (true, Some(record)) = (is_live, record(*entity, head, parts)?) {
+            let parts = match entity.kind() {
+                EntityKind::Room => next()?,
+                EntityKind::Session => Fields::new(),
+            };
+            let head = next()?;
+            // What ended since the lists were read is not live any more.
+            if head.iter().any(|(field, _)| field == ENDED) {
+                continue;
+            }
+            if let Some(record) = record(*entity, head, parts)? {
                 records.push((*entity, record));
             }
         }
@@ -295,7 +310,7 @@ scripts! {
     COMMAND_BEGIN = "command_begin.lua",
     COMMAND_FINISH = "command_finish.lua",
     COMMAND_FORGET = "command_forget.lua",
-    COMMIT = "slot.lua" "commit.lua",
+    COMMIT = "slot.lua" "rope.lua" "commit.lua",
     COOLDOWN_REFUND = "cooldown_refund.lua",
     COOLDOWN_TAKE = "cooldown_take.lua",
     DELIVERIES_LIST = "slot.lua" "deliveries_list.lua",
@@ -304,6 +319,8 @@ scripts! {
     FORGET_ENDPOINT = "slot.lua" "forget_endpoint.lua",
     LEASE_ACQUIRE = "lease_acquire.lua",
     LEASE_RELEASE = "lease_release.lua",
+    LIST = "rope.lua" "list.lua",
+    LIVE = "live.lua",
     NAME_CONFIRM = "name_confirm.lua",
     NAME_FREE = "name_free.lua",
     NAME_RESERVE = "name_reserve.lua",
@@ -312,8 +329,11 @@ scripts! {
     RECOVER = "slot.lua" "recover.lua",
     REDELIVER = "slot.lua" "redeliver.lua",
     TOKENS_TAKE = "tokens_take.lua",
-    VIEWS_LIST = "slot.lua" "views_list.lua",
+    VIEWS_LIST = "slot.lua" "rope.lua" "views_list.lua",
 }
+
+/// What an entity that has ended notes of itself.
+const ENDED: &str = "#e";
 
 /// A hash as Redis answers it.
 type Fields = Vec<(String, String)>;
@@ -402,7 +422,7 @@ fn fill_commit(commit: &Commit, limits: QueueLimits, command: &mut Cmd) {
     let node = commit.node;
     command
         .arg(keys::lease(node))
-        .arg(keys::live(node))
+        .arg(keys::lists(node))
         .arg(keys::deadlines(node))
         .arg(keys::outbox(node))
         .arg(keys::views_over(node))
@@ -413,7 +433,7 @@ fn fill_commit(commit: &Commit, limits: QueueLimits, command: &mut Cmd) {
             .arg(keys::entity(write.entity))
             .arg(keys::parts(write.entity));
     }
-    command.arg(commit.request.simple().to_string());
+    command.arg(request_note(commit.request));
     match commit.lease {
         Some(lease) => command.arg(lease.epoch).arg(lease.owner.to_string()),
         None => command.arg("").arg(""),
@@ -421,7 +441,7 @@ fn fill_commit(commit: &Commit, limits: QueueLimits, command: &mut Cmd) {
     command
         .arg(commit.entities.len())
         .arg(commit.outbox.len())
-        .arg(REMEMBERED_REQUESTS * uuid::fmt::Simple::LENGTH)
+        .arg(REMEMBERED_REQUESTS * REQUEST_DIGITS)
         .arg(commit.views.len())
         .arg(keys::view_list_prefix(node))
         .arg(SWEPT)
@@ -437,12 +457,14 @@ fn fill_commit(commit: &Commit, limits: QueueLimits, command: &mut Cmd) {
             Life::Live => command.arg(""),
             Life::Ended { keep } => command.arg(millis(keep)),
         };
-        match &write.listed {
-            Some(listing) => command
-                .arg(keys::list(node, write.entity.kind(), &listing.app))
-                .arg(listing.position(write.entity)),
-            None => command.arg("").arg(""),
+        let (app, since) = match &write.listed {
+            Some(listing) => (listing.app.as_str(), Some(listing.created_at)),
+            None => ("", None),
         };
+        command
+            .arg(keys::list_prefix(node, write.entity.kind()))
+            .arg(app)
+            .arg(keys::place(since, write.entity.uuid()));
         command
             .arg(write.head.len())
             .arg(write.parts.len() - removed)
@@ -490,9 +512,77 @@ fn fill_view(write: &ViewWrite, command: &mut Cmd) {
     let (of_app, of_room) = write.lists();
     let of_app = keys::view_list_name(kind, of_app);
     let of_room = of_room.map_or_else(String::new, |of| keys::view_list_name(kind, of));
-    let position = write.position();
-    let note = keys::view_note(&of_app, &of_room, &position);
-    command.arg(of_app).arg(of_room).arg(position).arg(note);
+    let place = keys::place(Some(write.listing.created_at), write.view.uuid());
+    let note = keys::view_note(&of_app, &of_room, &place);
+    command.arg(of_app).arg(of_room).arg(place).arg(note);
+}
+
+/// So many digits of a request's id are remembered: 72 bits, which no two requests of one entity have in common, and so few
+/// that what is remembered is a small value to Redis.
+const REQUEST_DIGITS: usize = 12;
+
+fn request_note(request: Uuid) -> String {
+    let mut text = String::new();
+    packed::push_uuid(&mut text, request);
+    // What is random in it comes last.
+    text.split_off(packed::UUID_DIGITS - REQUEST_DIGITS)
+}
+
+fn since_and_uuid(place: &str) -> Option<(Timestamp, Uuid)> {
+    let (since, uuid) = place.split_at_checked(keys::SINCE_DIGITS)?;
+    let since = Timestamp::from_millis(packed::read_padded(since)?);
+    Some((since, packed::read_uuid(uuid)?))
+}
+
+fn entity_at(node: NodeId, kind: EntityKind, place: &str) -> Option<EntityId> {
+    let (_, uuid) = since_and_uuid(place)?;
+    Some(match kind {
+        EntityKind::Room => EntityId::Room(RoomId::new(node, uuid)),
+        EntityKind::Session => EntityId::Session(SessionId::new(node, ChannelId::new(uuid))),
+    })
+}
+
+fn view_at(node: NodeId, kind: ViewKind, place: &str) -> Option<(Timestamp, ViewId)> {
+    let (since, uuid) = since_and_uuid(place)?;
+    let view = match kind {
+        ViewKind::Conference => ViewId::Conference(RoomId::new(node, uuid)),
+        ViewKind::Call => ViewId::Call(MemberId::of(uuid)?),
+        ViewKind::Recording => ViewId::Recording(RecordingId::of(uuid)?),
+    };
+    (view.node() == node).then_some((since, view))
+}
+
+fn no_place(list: &str, place: &str) -> StoreError {
+    StoreError::Corrupt {
+        key: list.to_owned(),
+        why: format!("{place:?} is no place in a list"),
+    }
+}
+
+/// Where a list goes on after this position, which can be another node's: as BYLEX takes it.
+fn beyond(node: NodeId, key: &str, after: Option<&str>) -> Result<String, StoreError> {
+    let Some(position) = after else {
+        return Ok("-".to_owned());
+    };
+    let parts = position.split_once(':').and_then(|(since, id)| {
+        let since = since.parse().ok()?;
+        // Ids of entities begin with the node and are in that order first; those of most views are UUIDs and no more.
+        let (of, uuid) = match id.parse::<ViewId>() {
+            Ok(ViewId::Conference(room)) => (room.node(), room.uuid()),
+            Ok(view @ (ViewId::Call(_) | ViewId::Recording(_))) => (node, view.uuid()),
+            Err(_) => {
+                let entity: EntityId = id.parse().ok()?;
+                (entity.node(), entity.uuid())
+            }
+        };
+        Some((Timestamp::from_millis(since), of, uuid))
+    });
+    let (since, of, uuid) = parts.ok_or_else(|| no_place(key, position))?;
+    Ok(match of.cmp(&node) {
+        std::cmp::Ordering::Less => format!("[{}", keys::place(Some(since), Uuid::nil())),
+        std::cmp::Ordering::Equal => format!("({}", keys::place(Some(since), uuid)),
+        std::cmp::Ordering::Greater => format!("({}", keys::place(Some(since), Uuid::max())),
+    })
 }
 
 #[async_trait]
@@ -567,16 +657,31 @@ impl Store for RedisStore {
     }
 
     async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError> {
-        let live = keys::live(node);
+        let key = keys::lists(node);
         let mut command = redis::cmd("SMEMBERS");
-        command.arg(&live);
-        let ids: Vec<String> = self.query(&live, &command).await?;
+        command.arg(&key);
+        let lists: Vec<String> = self.query(&key, &command).await?;
         let mut found = NodeRecords::default();
-        let mut entities = Vec::with_capacity(ids.len());
-        for id in &ids {
-            match stored(&live, id) {
-                Ok(entity) => entities.push(entity),
-                Err(error) => found.unreadable.push((None, error)),
+        let mut entities = Vec::new();
+        // All of them at once: what goes from one piece to another meanwhile would be in neither.
+        let listed: Vec<Vec<String>> = if lists.is_empty() {
+            Vec::new()
+        } else {
+            self.run(&LIVE, &key, lists.len(), |command| {
+                command.arg(&lists);
+            })
+            .await?
+        };
+        for (list, places) in lists.iter().zip(listed) {
+            let kind = [EntityKind::Room, EntityKind::Session]
+                .into_iter()
+                .find(|kind| list.starts_with(&keys::list_prefix(node, *kind)));
+            for place in places {
+                let entity = kind.and_then(|kind| entity_at(node, kind, &place));
+                match entity {
+                    Some(entity) => entities.push(entity),
+                    None => found.unreadable.push((None, no_place(list, &place))),
+                }
             }
         }
         for batch in entities.chunks(READ_BATCH) {
@@ -647,23 +752,21 @@ impl Store for RedisStore {
         limit: usize,
     ) -> Result<Vec<ListEntry>, StoreError> {
         let key = keys::list(node, kind, app);
-        let mut command = redis::cmd("ZRANGE");
-        command.arg(&key);
-        match after {
-            Some(position) => command.arg(format!("({position}")),
-            None => command.arg("-"),
-        };
-        command.arg("+");
-        command.arg("BYLEX").arg("LIMIT").arg(0).arg(limit);
-        let positions: Vec<String> = self.query(&key, &command).await?;
-        positions
+        let from = beyond(node, &key, after)?;
+        let places: Vec<String> = self
+            .run(&LIST, &key, 1, |command| {
+                command.arg(&key).arg(&from).arg(limit);
+            })
+            .await?;
+        places
             .into_iter()
-            .map(|position| {
-                let id = position.split_once(':').map_or("", |(_, id)| id);
-                Ok(ListEntry {
-                    entity: stored(&key, id)?,
-                    position,
-                })
+            .map(|place| {
+                let entity = entity_at(node, kind, &place);
+                let (entity, (since, _)) = entity
+                    .zip(since_and_uuid(&place))
+                    .ok_or_else(|| no_place(&key, &place))?;
+                let position = position_of(since, &entity);
+                Ok(ListEntry { entity, position })
             })
             .collect()
     }
@@ -684,7 +787,7 @@ impl Store for RedisStore {
         for view in views {
             command.arg(keys::view(*view));
         }
-        self.query(&keys::view_prefix(node), &command).await
+        self.query(&keys::node_prefix(node), &command).await
     }
 
     async fn list_views(
@@ -702,26 +805,26 @@ impl Store for RedisStore {
                 let name = keys::view_list_name(kind, of);
                 (String::new(), keys::view_note(&name, "", ""))
             }
-            ViewKind::Call | ViewKind::Recording => (keys::view_prefix(node), String::new()),
+            ViewKind::Call | ViewKind::Recording => (keys::view_prefix(node, kind), String::new()),
         };
         let mut entries = Vec::new();
-        let mut from = after.map_or_else(|| "-".to_owned(), |position| format!("({position}"));
+        let mut from = beyond(node, &key, after)?;
+        let in_pieces = matches!(of, ListOf::App(_));
         while entries.len() < limit {
             let wanted = limit - entries.len();
             let look_at = wanted.clamp(*LIST_BATCH.start(), *LIST_BATCH.end());
-            let (last, positions): (String, Vec<String>) = self
+            let (last, places): (String, Vec<String>) = self
                 .run(&VIEWS_LIST, &key, 2, |command| {
                     command.arg(&key).arg(keys::views_over(node));
                     command.arg(&from).arg(wanted).arg(look_at);
-                    command.arg(&bodies).arg(&notes);
+                    command.arg(&bodies).arg(&notes).arg(u8::from(in_pieces));
                 })
                 .await?;
-            for position in positions {
-                let id = position.split_once(':').map_or("", |(_, id)| id);
-                entries.push(ViewEntry {
-                    view: stored(&key, id)?,
-                    position,
-                });
+            for place in places {
+                let (since, view) =
+                    view_at(node, kind, &place).ok_or_else(|| no_place(&key, &place))?;
+                let position = position_of(since, &view);
+                entries.push(ViewEntry { view, position });
             }
             if last.is_empty() {
                 break;

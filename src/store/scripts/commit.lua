@@ -1,13 +1,13 @@
 -- One atomic step of a node: checks everything, then changes everything.
 --
--- KEYS  1 lease, 2 live, 3 deadlines, 4 outbox, 5 views that are over, 6 cursor of the outbox, 7 health, then for each
+-- KEYS  1 lease, 2 lists of the living, 3 deadlines, 4 outbox, 5 views that are over, 6 cursor of the outbox, 7 health, then for each
 --       entity its hash and the hash of its parts
 -- ARGV  1 request, 2 epoch ('' for no lease), 3 owner, 4 number of entities, 5 number of messages,
 --       6 length of the note of requests, 7 number of views, 8 what stands before the name of a list of views in its key,
 --       9 how many views that are over to take off the lists beside as many as are ended here,
 --       10 how many messages the outbox may hold that are not handed over; then for each entity
 --         id, expected version, deadline ('' for none), keeping time in ms ('' while it lives),
---         key of its list ('' to say nothing), position there,
+--         key of its list but for the app, app ('' to say nothing), position there,
 --         number of head fields, of parts to set, of parts to remove, then these, flat;
 --       then for each message its id, app, scope, sequence, event, body;
 --       then for each view the key of its body ('' for none), the body, keeping time in ms ('' while it lives),
@@ -15,8 +15,11 @@
 -- Answers 0 when it is done (now or by an earlier sending of this request), -1 when the lease is another's,
 -- n when the n-th entity is at another version, -1 - n when it is done but for n messages, for which there was no room.
 --
--- The key of the list is also read from the entity, where its creation noted it, and those of views that are over from
--- their notes: they are in the same slot.
+-- An entity notes the app of its list and the first 8 characters of its position (what follows is its id) in `#l`. An app
+-- of none is that of entities that no list shows.
+--
+-- The keys of lists follow from that, and those of views that are over from their notes: they are in the same slot. Lists
+-- of an app's are in pieces.
 
 -- Lua's stack takes some 8,000 values at once.
 local CHUNK = 2000
@@ -32,7 +35,7 @@ local entities = tonumber(ARGV[4])
 
 local stored = {}
 for n = 1, entities do
-  local found = redis.call('HMGET', KEYS[6 + 2 * n], '#v', '#q', '#e', '#l', '#p')
+  local found = redis.call('HMGET', KEYS[6 + 2 * n], '#v', '#q', '#e', '#l')
   if found[2] and string.find(found[2], request, 1, true) then
     return 0
   end
@@ -53,41 +56,46 @@ for n = 1, entities do
     return n
   end
   starts[n] = at
-  at = at + 9 + 2 * tonumber(ARGV[at + 6]) + 2 * tonumber(ARGV[at + 7]) + tonumber(ARGV[at + 8])
+  at = at + 10 + 2 * tonumber(ARGV[at + 7]) + 2 * tonumber(ARGV[at + 8]) + tonumber(ARGV[at + 9])
 end
 
 for n = 1, entities do
   local i = starts[n]
   local head, parts = KEYS[6 + 2 * n], KEYS[7 + 2 * n]
-  local id, deadline, keep, list, position = ARGV[i], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
+  local id, deadline, keep = ARGV[i], ARGV[i + 2], ARGV[i + 3]
+  local lists, app, position = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6]
   local old = stored[n]
 
   local requests = string.sub(request .. (old[2] or ''), 1, tonumber(ARGV[6]))
   local version = string.format('%.0f', ARGV[i + 1] + 1)
 
-  local fields = i + 9
-  local set = fields + 2 * tonumber(ARGV[i + 6])
-  local removed = set + 2 * tonumber(ARGV[i + 7])
-  local past = removed + tonumber(ARGV[i + 8])
+  local fields = i + 10
+  local set = fields + 2 * tonumber(ARGV[i + 7])
+  local removed = set + 2 * tonumber(ARGV[i + 8])
+  local past = removed + tonumber(ARGV[i + 9])
   -- A head has a few fields.
   redis.call('HSET', head, '#v', version, '#q', requests, unpack(ARGV, fields, set - 1))
   each_chunk('HSET', parts, set, removed - 1)
   each_chunk('HDEL', parts, removed, past - 1)
 
-  local created = not old[1]
-  if old[4] then
-    list, position = old[4], old[5]
-  elseif list ~= '' then
-    redis.call('HSET', head, '#l', list, '#p', position)
+  local noted = old[4] or ''
+  local was_listed = #noted > 8
+  local is_new = not old[1] or (app ~= '' and not was_listed)
+  if is_new then
+    if old[1] then
+      rope_remove(lists, string.sub(noted, 1, 8) .. string.sub(position, 9))
+    end
+    redis.call('HSET', head, '#l', string.sub(position, 1, 8) .. app)
+  else
+    app = string.sub(noted, 9)
+    position = string.sub(noted, 1, 8) .. string.sub(position, 9)
   end
-  local newly_listed = list ~= '' and not old[4]
+  local list = lists .. app
 
   if keep == '' then
-    if created or old[3] then
-      redis.call('SADD', KEYS[2], id)
-    end
-    if list ~= '' and (newly_listed or old[3]) then
-      redis.call('ZADD', list, 0, position)
+    if is_new or old[3] then
+      rope_add(list, position)
+      redis.call('SADD', KEYS[2], list)
     end
     if old[3] then
       redis.call('HDEL', head, '#e')
@@ -100,11 +108,8 @@ for n = 1, entities do
       redis.call('ZADD', KEYS[3], deadline, id)
     end
   else
-    redis.call('SREM', KEYS[2], id)
     redis.call('ZREM', KEYS[3], id)
-    if list ~= '' then
-      redis.call('ZREM', list, position)
-    end
+    rope_remove(list, position)
     redis.call('HSET', head, '#e', '1')
     redis.call('PEXPIRE', head, keep)
     redis.call('PEXPIRE', parts, keep)
@@ -144,7 +149,7 @@ local over = 0
 for _ = 1, views do
   local key, body, keep = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local of_app, of_room, position, note = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-  redis.call('ZADD', prefix .. of_app, 0, position)
+  rope_add(prefix .. of_app, position)
   if of_room ~= '' then
     redis.call('ZADD', prefix .. of_room, 0, position)
   end
@@ -170,7 +175,7 @@ if over > 0 then
   for _, note in ipairs(gone) do
     local of_app, of_room, position = string.match(note, '^([^|]*)|([^|]*)|(.*)$')
     if position then
-      redis.call('ZREM', prefix .. of_app, position)
+      rope_remove(prefix .. of_app, position)
       if of_room ~= '' then
         redis.call('ZREM', prefix .. of_room, position)
       end

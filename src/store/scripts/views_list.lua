@@ -3,7 +3,7 @@
 -- KEYS  1 list, 2 views that are over
 -- ARGV  1 where to begin, as BYLEX takes it, 2 how many are wanted, 3 how many to look at,
 --       4 what stands before a view's id in the key of its body; '' when there are no bodies, then
---       5 what stands before a position in the note of a view that is over
+--       5 what stands before a position in the note of a view that is over, 6 '1' when the list is one in pieces
 -- Answers {where to go on after ('' at the end of the list), {position, ...}}.
 --
 -- A view whose keeping time is over may still be in its lists: it is taken off this one, for those that list next.
@@ -14,19 +14,28 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function is_over(position)
   if ARGV[4] ~= '' then
-    -- What is not a position is for the reader to refuse.
-    local id = string.match(position, '^%d+:(.*)$')
-    return id and redis.call('EXISTS', ARGV[4] .. id) == 0
+    -- Eight digits say since when; what is not a position is for the reader to refuse.
+    return #position == 30 and redis.call('EXISTS', ARGV[4] .. string.sub(position, 9)) == 0
   end
   local kept_until = redis.call('ZSCORE', KEYS[2], ARGV[5] .. position)
   return kept_until and tonumber(kept_until) < now
 end
 
-local looked_at = redis.call('ZRANGE', KEYS[1], ARGV[1], '+', 'BYLEX', 'LIMIT', 0, ARGV[3])
+local in_pieces = ARGV[6] == '1'
+local looked_at
+if in_pieces then
+  looked_at = rope_range(KEYS[1], ARGV[1], tonumber(ARGV[3]))
+else
+  looked_at = redis.call('ZRANGE', KEYS[1], ARGV[1], '+', 'BYLEX', 'LIMIT', 0, ARGV[3])
+end
 local found = {}
 for _, position in ipairs(looked_at) do
   if is_over(position) then
-    redis.call('ZREM', KEYS[1], position)
+    if in_pieces then
+      rope_remove(KEYS[1], position)
+    else
+      redis.call('ZREM', KEYS[1], position)
+    end
   else
     found[#found + 1] = position
     if #found == wanted then

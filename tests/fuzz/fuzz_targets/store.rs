@@ -1,6 +1,12 @@
 //! What of `src/store` the targets need: its records, and the words of `mod.rs` that those use. The stores themselves would
 //! bring their clients along.
 
+#[path = "../../../src/store/call.rs"]
+pub mod call;
+#[path = "../../../src/store/member.rs"]
+mod member;
+#[path = "../../../src/store/packed.rs"]
+pub mod packed;
 #[path = "../../../src/store/record.rs"]
 pub mod record;
 #[path = "../../../src/store/view.rs"]

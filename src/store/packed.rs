@@ -1,0 +1,362 @@
+//! Small records as text that takes little room: for each field a letter and its value, and `|` between two fields. Pure.
+//!
+//! Owns the form. Leaves out which fields there are. A reader passes over letters that it does not know, so a newer
+//! program's records can be read. There are a few of these records for each call of the fleet, so their size decides what
+//! the store holds, and how fast a restart has read it.
+//!
+//! A number is written with the digits of [`DIGITS`], without leading zeros, and 0 as nothing at all. A UUID has 22 of
+//! them, which is all of its bits. The digits are in the order of their bytes, so numbers of one length are ordered like
+//! their texts. In text, `|` is written `\p`, and `\` is written `\\`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use uuid::Uuid;
+
+/// The digits, by value.
+const DIGITS: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+
+/// How many digits a UUID has.
+pub const UUID_DIGITS: usize = 22;
+
+/// What a letter that is there twice, or a value that is none, is told as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unreadable(char, &'static str);
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.0, self.1)
+    }
+}
+
+/// Why a packed record cannot be read.
+#[derive(Debug)]
+pub enum Unread {
+    /// A field of it.
+    Field(Unreadable),
+    /// What a field says.
+    Value(&'static str),
+}
+
+impl From<Unreadable> for Unread {
+    fn from(field: Unreadable) -> Self {
+        Self::Field(field)
+    }
+}
+
+impl From<&'static str> for Unread {
+    fn from(what: &'static str) -> Self {
+        Self::Value(what)
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(field) => field.fmt(f),
+            Self::Value(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Writes a record.
+#[derive(Default, Debug)]
+pub struct Packer(String);
+
+impl Packer {
+    fn begin(&mut self, name: char) {
+        if !self.0.is_empty() {
+            self.0.push('|');
+        }
+        self.0.push(name);
+    }
+
+    /// Any text, also an empty one.
+    pub fn text(&mut self, name: char, value: &str) {
+        self.begin(name);
+        if !value.contains(['|', '\\']) {
+            self.0.push_str(value);
+            return;
+        }
+        for c in value.chars() {
+            match c {
+                '|' => self.0.push_str("\\p"),
+                '\\' => self.0.push_str("\\\\"),
+                other => self.0.push(other),
+            }
+        }
+    }
+
+    /// A number.
+    pub fn number(&mut self, name: char, value: u64) {
+        self.begin(name);
+        push_number(&mut self.0, value);
+    }
+
+    /// A number, if there is one.
+    pub fn some_number(&mut self, name: char, value: Option<u64>) {
+        if let Some(value) = value {
+            self.number(name, value);
+        }
+    }
+
+    /// A UUID.
+    pub fn uuid(&mut self, name: char, value: Uuid) {
+        self.begin(name);
+        push_uuid(&mut self.0, value);
+    }
+
+    /// That something is so.
+    pub fn flag(&mut self, name: char, value: bool) {
+        if value {
+            self.begin(name);
+        }
+    }
+
+    /// The record.
+    pub fn finish(self) -> String {
+        self.0
+    }
+}
+
+/// A record that is read. No field is looked at before it is asked for.
+#[derive(Debug)]
+pub struct Packed<'a>(&'a str);
+
+impl<'a> Packed<'a> {
+    /// Any text.
+    pub const fn new(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    fn raw(&self, name: char) -> Result<Option<&'a str>, Unreadable> {
+        let mut found = self
+            .0
+            .split('|')
+            .filter_map(|field| field.strip_prefix(name));
+        let value = found.next();
+        if found.next().is_some() {
+            return Err(Unreadable(name, "is there twice"));
+        }
+        Ok(value)
+    }
+
+    /// Text, if there is any.
+    ///
+    /// # Errors
+    /// [`Unreadable`] like all that follow.
+    pub fn some_text(&self, name: char) -> Result<Option<Cow<'a, str>>, Unreadable> {
+        let Some(raw) = self.raw(name)? else {
+            return Ok(None);
+        };
+        if !raw.contains('\\') {
+            return Ok(Some(Cow::Borrowed(raw)));
+        }
+        let mut text = String::with_capacity(raw.len());
+        let mut rest = raw.chars();
+        while let Some(c) = rest.next() {
+            match c {
+                '\\' => match rest.next() {
+                    Some('p') => text.push('|'),
+                    Some('\\') => text.push('\\'),
+                    Some(_) | None => return Err(Unreadable(name, "is escaped wrongly")),
+                },
+                other => text.push(other),
+            }
+        }
+        Ok(Some(Cow::Owned(text)))
+    }
+
+    /// Text.
+    ///
+    /// # Errors
+    /// Also when there is none.
+    pub fn text(&self, name: char) -> Result<Cow<'a, str>, Unreadable> {
+        self.some_text(name)?.ok_or(Unreadable(name, "is missing"))
+    }
+
+    /// A number, if there is one.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn some_number(&self, name: char) -> Result<Option<u64>, Unreadable> {
+        self.raw(name)?
+            .map(|raw| read_number(raw).ok_or(Unreadable(name, "is not a number")))
+            .transpose()
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// Also when there is none.
+    pub fn number(&self, name: char) -> Result<u64, Unreadable> {
+        self.some_number(name)?
+            .ok_or(Unreadable(name, "is missing"))
+    }
+
+    /// A UUID, if there is one.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn some_uuid(&self, name: char) -> Result<Option<Uuid>, Unreadable> {
+        self.raw(name)?
+            .map(|raw| read_uuid(raw).ok_or(Unreadable(name, "is not a UUID")))
+            .transpose()
+    }
+
+    /// A UUID.
+    ///
+    /// # Errors
+    /// Also when there is none.
+    pub fn uuid(&self, name: char) -> Result<Uuid, Unreadable> {
+        self.some_uuid(name)?.ok_or(Unreadable(name, "is missing"))
+    }
+
+    /// Whether something is so.
+    ///
+    /// # Errors
+    /// When it is said twice, or with a value.
+    pub fn flag(&self, name: char) -> Result<bool, Unreadable> {
+        match self.raw(name)? {
+            None => Ok(false),
+            Some("") => Ok(true),
+            Some(_) => Err(Unreadable(name, "has a value")),
+        }
+    }
+}
+
+fn digit(value: u128) -> char {
+    let at = usize::try_from(value & 63).unwrap_or_default();
+    char::from(DIGITS[at])
+}
+
+fn value_of(digit: u8) -> Option<u8> {
+    Some(match digit {
+        b'-' => 0,
+        b'0'..=b'9' => digit - b'0' + 1,
+        b'A'..=b'Z' => digit - b'A' + 11,
+        b'_' => 37,
+        b'a'..=b'z' => digit - b'a' + 38,
+        _ => return None,
+    })
+}
+
+fn push_number(text: &mut String, value: u64) {
+    let digits = (u64::BITS - value.leading_zeros()).div_ceil(6);
+    for place in (0..digits).rev() {
+        text.push(digit(u128::from(value >> (6 * place))));
+    }
+}
+
+/// Appends the lowest digits of a number, this many of them: of two numbers that have no more, the smaller one's text is
+/// the smaller one, too.
+pub fn push_padded(text: &mut String, value: u64, digits: usize) {
+    for place in (0..digits).rev() {
+        text.push(digit(u128::from(value) >> (6 * place)));
+    }
+}
+
+/// What [`push_padded`] has written.
+pub fn read_padded(text: &str) -> Option<u64> {
+    read_digits(text, u128::from(u64::MAX)).and_then(|number| u64::try_from(number).ok())
+}
+
+fn read_digits(text: &str, most: u128) -> Option<u128> {
+    text.bytes().try_fold(0_u128, |number, byte| {
+        let number = number.checked_mul(64)? | u128::from(value_of(byte)?);
+        (number <= most).then_some(number)
+    })
+}
+
+fn read_number(text: &str) -> Option<u64> {
+    if text.starts_with('-') {
+        return None;
+    }
+    read_padded(text)
+}
+
+/// Appends the digits of a UUID.
+pub fn push_uuid(text: &mut String, uuid: Uuid) {
+    let bits = uuid.as_u128();
+    for place in (0..UUID_DIGITS).rev() {
+        text.push(digit(bits >> (6 * place)));
+    }
+}
+
+/// The UUID with these digits; `None` when they are none.
+pub fn read_uuid(text: &str) -> Option<Uuid> {
+    if text.len() != UUID_DIGITS {
+        return None;
+    }
+    read_digits(text, u128::MAX).map(Uuid::from_u128)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let uuid = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let mut packer = Packer::default();
+        packer.text('a', "x|y\\p\\");
+        packer.text('b', "");
+        packer.number('c', 0);
+        packer.number('d', u64::MAX);
+        packer.some_number('e', None);
+        packer.uuid('f', uuid);
+        packer.uuid('g', Uuid::max());
+        packer.flag('h', true);
+        packer.flag('i', false);
+        let text = packer.finish();
+        let packed = Packed::new(&text);
+        assert_eq!(packed.text('a').unwrap(), "x|y\\p\\");
+        assert_eq!(packed.text('b').unwrap(), "");
+        assert_eq!(packed.number('c'), Ok(0));
+        assert_eq!(packed.number('d'), Ok(u64::MAX));
+        assert_eq!(packed.some_number('e'), Ok(None));
+        assert_eq!(packed.uuid('f'), Ok(uuid));
+        assert_eq!(packed.uuid('g'), Ok(Uuid::max()));
+        assert_eq!((packed.flag('h'), packed.flag('i')), (Ok(true), Ok(false)));
+    }
+
+    #[test]
+    fn what_was_not_written_here_is_refused() {
+        for (text, why) in [
+            ("", "`n` is missing"),
+            ("m1|o", "`n` is missing"),
+            ("n1|n1", "`n` is there twice"),
+            ("n-", "`n` is not a number"),
+            ("n!", "`n` is not a number"),
+            ("nzzzzzzzzzzzz", "`n` is not a number"),
+        ] {
+            let error = Packed::new(text).number('n').unwrap_err();
+            assert_eq!(error.to_string(), why, "{text}");
+        }
+        let uuid = |text| Packed::new(text).uuid('u').is_ok();
+        assert!(uuid("u2222222222222222222222"));
+        assert!(!uuid("u222222222222222222222"));
+        assert!(!uuid("uzzzzzzzzzzzzzzzzzzzzzz"));
+        assert!(Packed::new("t\\x").text('t').is_err());
+        assert!(Packed::new("t\\").text('t').is_err());
+        assert!(Packed::new("f1").flag('f').is_err());
+    }
+
+    #[test]
+    fn digits_are_in_the_order_of_what_they_stand_for() {
+        let digits = |n: u128| {
+            let mut text = String::new();
+            push_uuid(&mut text, Uuid::from_u128(n));
+            text
+        };
+        let numbers = [0, 1, 9, 10, 11, 37, 38, 63, 64, u128::MAX - 1, u128::MAX];
+        assert!(
+            numbers
+                .windows(2)
+                .all(|two| digits(two[0]) < digits(two[1]))
+        );
+        assert!(DIGITS.is_sorted());
+    }
+}

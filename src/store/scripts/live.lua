@@ -1,0 +1,14 @@
+-- All that is on some long lists, as it is at one moment.
+--
+-- KEYS  the lists
+local found = {}
+for n, list in ipairs(KEYS) do
+  local texts = {}
+  for _, start in ipairs(redis.call('ZRANGE', list, 0, -1)) do
+    for _, text in ipairs(redis.call('ZRANGE', list .. ':' .. start, 0, -1)) do
+      texts[#texts + 1] = text
+    end
+  end
+  found[n] = texts
+end
+return found

@@ -1,0 +1,73 @@
+-- A long list of texts in order, in pieces: one large sorted set costs Redis some 140 bytes a text besides the text, a
+-- small one 4.
+--
+-- Under the list's key is a sorted set of where its pieces begin, under `<key>:<beginning>` the piece, a sorted set, too;
+-- all scores are 0. The first piece begins at ''. The keys of the pieces are in the list's slot.
+
+-- One less than Redis keeps together by default (zset-max-listpack-entries): a piece is cut when it has one more.
+local PIECE = 127
+
+-- Where the piece begins that this text is in, or would be; nil when there is none yet.
+local function piece_of(list, text)
+  return redis.call('ZRANGE', list, '[' .. text, '-', 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
+end
+
+local function rope_add(list, text)
+  local start = piece_of(list, text)
+  if not start then
+    start = ''
+    redis.call('ZADD', list, 0, start)
+  end
+  local piece = list .. ':' .. start
+  redis.call('ZADD', piece, 0, text)
+  local length = redis.call('ZCARD', piece)
+  if length <= PIECE then
+    return
+  end
+  local from = math.floor(length / 2)
+  -- What is made is mostly the latest: then the full piece stays full. Lua itself would compare by the server's locale.
+  if redis.call('ZRANGE', piece, -1, -1)[1] == text then
+    from = length - 1
+  end
+  local moved = redis.call('ZRANGE', piece, from, -1)
+  local scored = {}
+  for _, other in ipairs(moved) do
+    scored[#scored + 1] = 0
+    scored[#scored + 1] = other
+  end
+  redis.call('ZREMRANGEBYRANK', piece, from, -1)
+  redis.call('ZADD', list .. ':' .. moved[1], unpack(scored))
+  redis.call('ZADD', list, 0, moved[1])
+end
+
+local function rope_remove(list, text)
+  local start = piece_of(list, text)
+  if not start then
+    return
+  end
+  local piece = list .. ':' .. start
+  local length = redis.call('ZCARD', piece)
+  if redis.call('ZREM', piece, text) == length then
+    redis.call('ZREM', list, start)
+  end
+end
+
+-- At most so many, from where on as BYLEX takes it.
+local function rope_range(list, from, count)
+  local found = {}
+  local start = from ~= '-' and piece_of(list, string.sub(from, 2))
+  local at = start and '[' .. start or '-'
+  while #found < count do
+    start = redis.call('ZRANGE', list, at, '+', 'BYLEX', 'LIMIT', 0, 1)[1]
+    if not start then
+      break
+    end
+    local piece = list .. ':' .. start
+    for _, text in ipairs(redis.call('ZRANGE', piece, from, '+', 'BYLEX', 'LIMIT', 0, count - #found)) do
+      found[#found + 1] = text
+    end
+    at = '(' .. start
+  end
+  return found
+end
+
