@@ -38,6 +38,7 @@ use roomkeeper::reconciler::news::{
 use roomkeeper::room::{Details, Kind, Origin, Registration, RoomFact};
 use roomkeeper::session::{Direction, Place, SessionFact};
 use roomkeeper::store::EntityId;
+use roomkeeper::store::packed::push_uuid;
 use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
 use roomkeeper::store::{Record, Version};
 use roomkeeper::time::Timestamp;
@@ -847,15 +848,24 @@ fn a_record_that_is_not_ours_is_an_error_and_names_itself() {
 fn a_record_whose_fields_contradict_each_other_is_an_error() {
     let registration =
         r#"{"app":"demo","name":"","origin":"gateway","created":1,"kind":"conference"}"#;
-    let who = r#""id":"aaaa0000-0000-8100-8000-00052040f50c","from":"5","did":"7","speak":true,"hear":true,"hold":false,"at":1,"since":1"#;
-    let channel = call(1).channel().to_string();
-    let read = |run: &str, play: &str, member: &str| {
+    let digits = |uuid: Uuid| {
+        let mut text = String::new();
+        push_uuid(&mut text, uuid);
+        text
+    };
+    let who = digits("aaaa0000-0000-8100-8000-00052040f50c".parse().unwrap());
+    let who = format!("m{who}|f5|d7|t0");
+    let channel = digits(call(1).channel().uuid());
+    let read = |run: &str, play: &str, moves: &str| {
         let head = [("reg", registration), ("run", run), ("play", play)];
-        let parts = [(channel.clone(), format!("{{{member},{who}}}"))];
+        let parts = [
+            (channel.clone(), who.clone()),
+            (format!("{channel}."), format!("{moves}|g2|n0")),
+        ];
         let record = Record {
             version: Version(1),
             head: head.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
-            parts: parts.into_iter().filter(|_| !member.is_empty()).collect(),
+            parts: parts.into_iter().filter(|_| !moves.is_empty()).collect(),
         };
         decode_room(room(1), &record)
     };
@@ -864,9 +874,11 @@ fn a_record_whose_fields_contradict_each_other_is_an_error() {
         r#"{"vol":0}"#,
     );
     assert!(read(run, play, "").is_ok());
-    assert!(read(run, play, r#""status":"joining","until":9"#).is_ok());
+    assert!(read(run, play, "p0|u8").is_ok());
     for (run, play, member) in [
-        (run, play, r#""status":"joined""#),
+        (run, play, "p1"),
+        (run, play, "p0"),
+        (run, play, "p9"),
         (r#"{"status":"terminated","present":0,"seq":1}"#, play, ""),
         (run, r#"{"vol":0,"paused":true}"#, ""),
     ] {
@@ -874,25 +886,28 @@ fn a_record_whose_fields_contradict_each_other_is_an_error() {
         assert!(!error.is_retryable(), "{run} {play} {member}: {error}");
     }
 
-    let read = |more: &str| {
-        let core = core();
-        let text = format!(
-            r#"{{"app":"demo","core":"{core}","from":"5","did":"7","inbound":true,"created":1,"at":1{more}}}"#
-        );
+    let read = |call_more: &str, place: &str| {
+        let core = digits(core().uuid());
+        let head = [
+            ("app", "demo".to_owned()),
+            ("call", format!("f5|d7|i|t0{call_more}")),
+            ("place", format!("c{core}|{place}|n0")),
+        ];
         let record = Record {
             version: Version(1),
-            head: vec![("call".to_owned(), text)],
+            head: head.map(|(name, value)| (name.to_owned(), value)).into(),
             parts: Vec::new(),
         };
         decode_session(call(1), &record)
     };
-    assert!(read(r#","place":"parked","seq":1"#).is_ok());
-    for more in [
-        r#","place":"parked","seq":0"#,
-        r#","place":"acting","seq":1"#,
-        r#","place":"ringing","answered":5,"seq":1"#,
-        r#","place":"in_room","room":"zzzzz-room-00000000-0000-0000-0000-000000000001","seq":1"#,
+    assert!(read("|s0", "p1").is_ok());
+    for (call_more, place) in [
+        ("|s", "p1"),
+        ("|s0", "p2"),
+        ("|s0|w4", "p0"),
+        ("|s0", "p4|Rzzzzz-room-00000000-0000-0000-0000-000000000001"),
+        ("|s0", "p4"),
     ] {
-        assert!(read(more).is_err(), "{more}");
+        assert!(read(call_more, place).is_err(), "{call_more} {place}");
     }
 }

@@ -15,8 +15,8 @@ use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, Que
 use roomkeeper::store::live::{Live, LiveEvent};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    CommitOutcome, LeaseOutcome, Life, ListOf, Listing, NameOutcome, OpenError, Store, StoreError,
-    Version, ViewId, ViewKind, ViewWrite, keys, open,
+    CommitOutcome, EntityKind, LeaseOutcome, Life, ListOf, Listing, NameOutcome, OpenError, Store,
+    StoreError, Version, ViewId, ViewKind, ViewWrite, keys, open,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
