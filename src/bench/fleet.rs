@@ -430,7 +430,7 @@ mod tests {
 
     #[test]
     fn keys_of_one_kind_are_told_as_one() {
-        let kind = |key| kind_of(key, "rk1:{bn000}:");
+        let kind = |key: &str| kind_of(key, "rk1:{bn000}:");
         let id = "550e8400-e29b-41d4-a716-446655440000";
         assert_eq!(
             kind(&format!("rk1:{{bn000}}:parts:bn000-room-{id}")),
