@@ -21,7 +21,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -35,7 +35,7 @@ use crate::esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
 use crate::listen;
 use crate::node::{NodeConfig, Timing};
 use crate::reconciler::belief::{Patience, Rules};
-use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings};
+use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings, Told};
 use crate::store::{OpenError, Store};
 use crate::supervise::{Stage, keep};
 use crate::telemetry::{self, Chain, Traces};
@@ -209,7 +209,7 @@ pub async fn start(
         );
     }
     let (endpoints, rules) = follow_apps(config, &apps, &stages.deliveries);
-    let told = Arc::new(Notify::new());
+    let told = Told::of(config.nodes.iter().map(|node| node.id));
     let reconciler = Reconciler::start(
         node_configs(config)?,
         &store,
@@ -362,18 +362,17 @@ fn follow_apps(
     (told_endpoints, told_rules)
 }
 
-/// One worker a node, each woken by its own notice of new messages.
+/// One worker a node, each woken by the commits of its node.
 fn start_workers(
     config: &Config,
     store: &Arc<dyn Store>,
     receivers: &Receivers,
-    told: &Arc<Notify>,
+    told: &Told,
     stage: &Stage,
 ) -> Result<(), AppError> {
     let sender = Sender::new(config.webhooks, Limits::default())?;
-    let mut wakes = Vec::new();
     for node in &config.nodes {
-        let wake = Arc::new(Notify::new());
+        let wake = told.wake(node.id);
         let worker = Worker::new(
             node.id,
             Arc::clone(store),
@@ -382,7 +381,6 @@ fn start_workers(
             Schedule::default(),
             worker::Settings::default(),
         );
-        wakes.push(Arc::clone(&wake));
         let (of, stop) = (node.id.to_string(), stage.stop().clone());
         stage.spawn(async move {
             let state = (worker, wake, stop.clone());
@@ -396,16 +394,6 @@ fn start_workers(
             .await;
         });
     }
-    // A commit says that there is something to tell, not for which node: a look at an empty outbox is cheap.
-    let (told, stop) = (Arc::clone(told), stage.stop().clone());
-    stage.spawn(async move {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = told.notified() => wakes.iter().for_each(|wake| wake.notify_one()),
-            }
-        }
-    });
     Ok(())
 }
 

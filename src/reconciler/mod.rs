@@ -152,6 +152,23 @@ pub struct Settings {
     pub keep_ended_sessions: Duration,
 }
 
+/// Who is woken when a commit has put something into a node's outbox. A commit of another node wakes nobody: each look at
+/// an outbox is a way to the store, and nodes are many.
+#[derive(Clone, Debug, Default)]
+pub struct Told(HashMap<NodeId, Arc<Notify>>);
+
+impl Told {
+    /// For these nodes.
+    pub fn of(nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        Self(nodes.into_iter().map(|id| (id, Arc::default())).collect())
+    }
+
+    /// What is notified for this node; of another than it was made for, nobody is woken.
+    pub fn wake(&self, node: NodeId) -> Arc<Notify> {
+        self.0.get(&node).map(Arc::clone).unwrap_or_default()
+    }
+}
+
 /// All nodes.
 #[derive(Debug)]
 pub struct Reconciler {
@@ -171,8 +188,8 @@ struct Desk {
 }
 
 impl Reconciler {
-    /// Starts the connections and the actor of every node. `told` is woken whenever a commit has put something into an
-    /// outbox. The actors' stage is to end first: they give the orders that are left and hand their nodes over, and need
+    /// Starts the connections and the actor of every node. `told` is woken whenever a commit has put something into a
+    /// node's outbox. The actors' stage is to end first: they give the orders that are left and hand their nodes over, and need
     /// the connections for it.
     ///
     /// # Errors
@@ -181,7 +198,7 @@ impl Reconciler {
         nodes: Vec<NodeConfig>,
         store: &Arc<dyn Store>,
         settings: &Settings,
-        told: &Arc<Notify>,
+        told: &Told,
         actors: &Stage,
         connections: &Stage,
     ) -> Result<Self, Unfit> {
@@ -208,7 +225,7 @@ impl Reconciler {
                 ownership: Ownership::new(),
                 standing,
                 board: Seen::new(),
-                told: Arc::clone(told),
+                told: told.wake(id),
                 voice: Voice::default(),
                 tasks: actors.tasks().clone(),
                 stop: actors.stop().clone(),
@@ -405,5 +422,21 @@ impl Desk {
             max_calls: told.max_calls,
             last_heard: status.vitals.last_heard,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_commit_wakes_who_delivers_for_its_node_alone() {
+        let [one, other, unknown] = ["node1", "node2", "node3"].map(|id| id.parse().unwrap());
+        let told = Told::of([one, other]);
+        assert!(Arc::ptr_eq(&told.wake(one), &told.wake(one)));
+        assert!(!Arc::ptr_eq(&told.wake(one), &told.wake(other)));
+        assert!(!Arc::ptr_eq(&told.wake(unknown), &told.wake(one)));
     }
 }

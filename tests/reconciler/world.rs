@@ -9,13 +9,13 @@ use roomkeeper::ids::{AppId, ChannelId, NodeId, RoomId, SessionId};
 use roomkeeper::node::{NodeConfig, Timing};
 use roomkeeper::reconciler::belief::{Patience, Rules};
 use roomkeeper::reconciler::{
-    Accepted, Controller, Intent, IntentError, OrderSettings, Reconciler, Settings,
+    Accepted, Controller, Intent, IntentError, OrderSettings, Reconciler, Settings, Told,
 };
 use roomkeeper::room::{Kind, Origin};
 use roomkeeper::sim::{SimConfig, SimNode};
 use roomkeeper::store::{Message, Store};
 use roomkeeper::supervise::Stage;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 pub const DID: &str = "747713001";
@@ -107,7 +107,7 @@ impl World {
             nudge: roomkeeper::node::Nudge::default(),
         };
         let (actors, connections) = (Stage::new(), Stage::new());
-        let told = Arc::new(Notify::new());
+        let told = Told::of([node()]);
         let reconciler = Reconciler::start(
             vec![config],
             &store,
