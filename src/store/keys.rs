@@ -84,7 +84,7 @@ pub fn parts(of: EntityId) -> String {
     entity(of) + ":parts"
 }
 
-/// Set of keys of lists: those that the node's live entities are on, or were. Written by commits, stays.
+/// Set of keys of lists: those that the node's live entities are on. Written by commits; a list leaves it when it is empty.
 pub fn lists(node: NodeId) -> String {
     of_node(node, "lists")
 }

@@ -82,8 +82,8 @@ for n = 1, entities do
   local was_listed = #noted > 8
   local is_new = not old[1] or (app ~= '' and not was_listed)
   if is_new then
-    if old[1] then
-      rope_remove(lists, string.sub(noted, 1, 8) .. string.sub(position, 9))
+    if old[1] and rope_remove(lists, string.sub(noted, 1, 8) .. string.sub(position, 9)) then
+      redis.call('SREM', KEYS[2], lists)
     end
     redis.call('HSET', head, '#l', string.sub(position, 1, 8) .. app)
   else
@@ -109,7 +109,9 @@ for n = 1, entities do
     end
   else
     redis.call('ZREM', KEYS[3], id)
-    rope_remove(list, position)
+    if rope_remove(list, position) then
+      redis.call('SREM', KEYS[2], list)
+    end
     redis.call('HSET', head, '#e', '1')
     redis.call('PEXPIRE', head, keep)
     redis.call('PEXPIRE', parts, keep)

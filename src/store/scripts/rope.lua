@@ -40,16 +40,19 @@ local function rope_add(list, text)
   redis.call('ZADD', list, 0, moved[1])
 end
 
+-- Says whether the list is empty by that.
 local function rope_remove(list, text)
   local start = piece_of(list, text)
   if not start then
-    return
+    return false
   end
   local piece = list .. ':' .. start
-  local length = redis.call('ZCARD', piece)
-  if redis.call('ZREM', piece, text) == length then
-    redis.call('ZREM', list, start)
+  local length, pieces = redis.call('ZCARD', piece), redis.call('ZCARD', list)
+  if redis.call('ZREM', piece, text) < length then
+    return false
   end
+  redis.call('ZREM', list, start)
+  return pieces == 1
 end
 
 -- At most so many, from where on as BYLEX takes it.
