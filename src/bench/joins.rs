@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use super::bare::Handler;
 use super::commits::any_version;
-use super::load::{Ends, Load, micros};
+use super::load::{Ends, Load};
 use super::outbox::{Monitor, entities};
-use super::report::{Figure, Row, Section, latencies, quantile};
+use super::report::{Figure, Row, Section, latencies, quantile, record};
 use super::rooms;
 use super::world::{DID, PASSWORD, PATIENCE, Redis, Setup, World, node_id, until};
 use super::{BenchError, Run, raw};
@@ -248,11 +248,11 @@ impl<'a> Joins<'a> {
             tick.tick().await;
             let begin = Instant::now();
             let status = bare.ask(&read).await.map_err(failed())?;
-            parts.bare.saturating_record(micros(begin.elapsed()));
+            record(&mut parts.bare, begin.elapsed());
             commit.ask(&mut parts.commit).await?;
             let begin = Instant::now();
             let parked = esl.ask(park.as_bytes()).await.map_err(failed())?;
-            parts.command.saturating_record(micros(begin.elapsed()));
+            record(&mut parts.command, begin.elapsed());
             if status != 200 || !parked.ends_with(b"+OK\n") {
                 let why = "a part was not answered as it should be";
                 return Err(BenchError::Unexpected(why.to_owned()));
@@ -277,7 +277,7 @@ async fn join(
 ) -> Result<(), BenchError> {
     let begin = Instant::now();
     let status = connection.ask(request).await;
-    latency.saturating_record(micros(begin.elapsed()));
+    record(latency, begin.elapsed());
     match status.map_err(BenchError::system("ask the controller"))? {
         202 => Ok(()),
         other => Err(BenchError::Unexpected(format!("{other} for a join"))),
@@ -341,7 +341,7 @@ impl Commit {
         self.words[request_at(keys)] = Uuid::new_v4().to_string();
         let begin = Instant::now();
         let answer = self.redis.ask(&self.words).await;
-        latency.saturating_record(micros(begin.elapsed()));
+        record(latency, begin.elapsed());
         match answer.map_err(BenchError::system("ask Redis"))?.as_str() {
             ":0" => Ok(()),
             other => Err(BenchError::Unexpected(format!(

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 
-use super::report::{Figure, latencies};
+use super::report::{Figure, latencies, record};
 use super::{BenchError, raw};
 
 /// What is asked, of whom.
@@ -88,7 +88,7 @@ impl Load {
                         let why = format!("{status} instead of {}", self.status);
                         return Err(BenchError::Unexpected(why));
                     }
-                    latency.saturating_record(micros(asked.elapsed()));
+                    record(&mut latency, asked.elapsed());
                 }
                 Ok(latency)
             }
@@ -112,11 +112,6 @@ impl Answered {
     pub fn rate(&self) -> Figure {
         Figure::rate(self.count, self.took)
     }
-}
-
-/// For a histogram.
-pub fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
