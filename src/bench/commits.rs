@@ -213,6 +213,7 @@ impl<'a> Load<'a> {
 /// The script of a commit, as the store runs it.
 const SCRIPT: &str = concat!(
     include_str!("../store/scripts/slot.lua"),
+    include_str!("../store/scripts/rope.lua"),
     include_str!("../store/scripts/commit.lua")
 );
 
@@ -295,7 +296,7 @@ impl Limit {
         let cleared = redis::cmd("DEL").arg(&outbox).to_owned();
         cleared.query_async::<Value>(&mut connection).await?;
         let rate = self.run(commits, rooms)?;
-        // Who names a request that one of the last eight of its room had is told that it is done; that is one in 100,000.
+        // Who names a request that one of the last of its room had is told that it is done; that is one in 100,000.
         let written = Outboxes::of(&self.redis, 1).await?.told().await?;
         if written < commits - commits / 1_000 {
             let why = format!("of {commits} commits by redis-benchmark only {written} were made");
@@ -329,19 +330,34 @@ fn per_second(csv: &str) -> Option<f64> {
 /// The same commit, of this script, for any room and under any request's name.
 fn any_room(mut sent: Vec<String>, sha: String, room: &str) -> Result<Vec<String>, BenchError> {
     let is_one = sent.len() > REQUEST + 10 && sent[0] == "EVALSHA" && sent[2] == ONE_ENTITY;
-    let Some(kept) = room.len().checked_sub(NUMBER.len()).filter(|_| is_one) else {
+    // Keys name it in another way than texts do, and its parts as they name itself.
+    let of_key = sent.get(KEYS + 7).and_then(|key| key.rsplit(':').next());
+    let of_key = of_key.map(str::to_owned).filter(|id| {
+        let parts = sent.get(KEYS + 8);
+        parts.is_some_and(|parts| parts.ends_with(id.as_str()))
+    });
+    let Some(of_key) = of_key.filter(|_| is_one) else {
         let why = format!("this is no commit of one room: {sent:?}");
         return Err(BenchError::Unexpected(why));
     };
-    let any = format!("{}{NUMBER}", &room[..kept]);
-    for word in &mut sent {
-        *word = word.replace(room, &any);
+    for id in [room, &of_key] {
+        let any = any_of(id)?;
+        for word in &mut sent {
+            *word = word.replace(id, &any);
+        }
     }
     sent[1] = sha;
     // Nobody hands over there what the commits tell, and full it would not be written any more.
     sent[REQUEST + 9] = u32::MAX.to_string();
-    sent[REQUEST] = format!("00000000{NUMBER}{NUMBER}");
+    sent[REQUEST] = format!("{NUMBER}{NUMBER}");
     Ok(sent)
+}
+
+/// An id with a number for its end.
+fn any_of(id: &str) -> Result<String, BenchError> {
+    let kept = id.len().checked_sub(NUMBER.len()).map(|kept| &id[..kept]);
+    let kept = kept.ok_or_else(|| BenchError::Unexpected(format!("{id} is too short an id")))?;
+    Ok(format!("{kept}{NUMBER}"))
 }
 
 #[cfg(test)]
@@ -366,15 +382,19 @@ mod tests {
     #[test]
     fn a_commit_becomes_one_of_any_room() {
         let room = "bn000-room-6a0c2f5e-0000-4000-8000-0123456789ab";
+        let of_key = "u2abcdefghijklmnopqrst";
         let mut sent: Vec<String> = ["EVALSHA", "old", "9"].map(str::to_owned).into();
-        sent.extend((0..9).map(|_| format!("key:{room}")));
+        sent.extend((0..7).map(|n| format!("key:{n}")));
+        sent.extend([format!("room:{of_key}"), format!("parts:{of_key}")]);
         sent.extend(["request", "1", "owner"].map(str::to_owned));
         sent.extend((3..20).map(|n| n.to_string()));
+        sent.push(format!("of {room}"));
         let any = any_room(sent.clone(), "new".to_owned(), room).unwrap();
-        let place = "key:bn000-room-6a0c2f5e-0000-4000-8000-__rand_int__";
-        assert_eq!(any[KEYS], place);
+        assert_eq!(any[KEYS + 7], "room:u2abcdefgh__rand_int__");
+        assert_eq!(any[KEYS + 8], "parts:u2abcdefgh__rand_int__");
+        let text = "of bn000-room-6a0c2f5e-0000-4000-8000-__rand_int__";
+        assert_eq!(any.last().map(String::as_str), Some(text));
         assert_eq!(any[1], "new");
-        assert_eq!(any[REQUEST].len(), 32);
         sent[2] = "11".to_owned();
         assert!(any_room(sent, "new".to_owned(), room).is_err());
     }
