@@ -330,13 +330,9 @@ fn per_second(csv: &str) -> Option<f64> {
 /// The same commit, of this script, for any room and under any request's name.
 fn any_room(mut sent: Vec<String>, sha: String, room: &str) -> Result<Vec<String>, BenchError> {
     let is_one = sent.len() > REQUEST + 10 && sent[0] == "EVALSHA" && sent[2] == ONE_ENTITY;
-    // Keys name it in another way than texts do, and its parts as they name itself.
+    // Keys name it in another way than texts do.
     let of_key = sent.get(KEYS + 7).and_then(|key| key.rsplit(':').next());
-    let of_key = of_key.map(str::to_owned).filter(|id| {
-        let parts = sent.get(KEYS + 8);
-        parts.is_some_and(|parts| parts.ends_with(id.as_str()))
-    });
-    let Some(of_key) = of_key.filter(|_| is_one) else {
+    let Some(of_key) = of_key.map(str::to_owned).filter(|_| is_one) else {
         let why = format!("this is no commit of one room: {sent:?}");
         return Err(BenchError::Unexpected(why));
     };
@@ -385,13 +381,13 @@ mod tests {
         let of_key = "u2abcdefghijklmnopqrst";
         let mut sent: Vec<String> = ["EVALSHA", "old", "9"].map(str::to_owned).into();
         sent.extend((0..7).map(|n| format!("key:{n}")));
-        sent.extend([format!("room:{of_key}"), format!("parts:{of_key}")]);
+        sent.extend([format!("room:{of_key}"), format!("room:{of_key}:parts")]);
         sent.extend(["request", "1", "owner"].map(str::to_owned));
         sent.extend((3..20).map(|n| n.to_string()));
         sent.push(format!("of {room}"));
         let any = any_room(sent.clone(), "new".to_owned(), room).unwrap();
         assert_eq!(any[KEYS + 7], "room:u2abcdefgh__rand_int__");
-        assert_eq!(any[KEYS + 8], "parts:u2abcdefgh__rand_int__");
+        assert_eq!(any[KEYS + 8], "room:u2abcdefgh__rand_int__:parts");
         let text = "of bn000-room-6a0c2f5e-0000-4000-8000-__rand_int__";
         assert_eq!(any.last().map(String::as_str), Some(text));
         assert_eq!(any[1], "new");
