@@ -4,7 +4,7 @@
 //! program's records can be read. There are a few of these records for each call of the fleet, so their size decides what
 //! the store holds, and how fast a restart has read it.
 //!
-//! A number is written with the digits of [`DIGITS`], without leading zeros, and 0 as nothing at all. A UUID has 22 of
+//! A number is written with the digits of `DIGITS`, without leading zeros, and 0 as nothing at all. A UUID has 22 of
 //! them, which is all of its bits. The digits are in the order of their bytes, so numbers of one length are ordered like
 //! their texts. In text, `|` is written `\p`, and `\` is written `\\`.
 

@@ -10,7 +10,7 @@
 //! of the room. In both, unknown fields are ignored, so that a newer program's records can be read, and a missing field
 //! that has no default is an error.
 //!
-//! The stored form of a member is [`super::member`]'s, that of a call [`super::call`]'s.
+//! The stored form of a member is `store::member`'s, that of a call `store::call`'s.
 
 use std::fmt;
 
