@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use roomkeeper::store::{EntityId, keys};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -129,7 +130,7 @@ async fn failover_that_loses_the_last_second(stage: &Stage) -> Report {
     sentinels.be_patient().await;
     let scene = scene_on(stage, sentinels.url()).await;
     let kept = scene.world.room("kept").await;
-    let entity = format!("*entity:{kept}");
+    let entity = keys::entity(EntityId::Room(kept.parse().unwrap()));
     until("the replica has it", async || {
         !sentinels.servers[1].keys(&entity).await.is_empty()
     })

@@ -179,8 +179,7 @@ fn in_query(document: &Value, what: &str, asked: &str, parameter: &Value) -> Pla
     let validator = validator(document, &parameter["schema"]);
     let target = format!("{asked}?{name}=");
     let is_number = parameter["schema"]["type"] == "integer";
-    // A schema does not say which events there are.
-    let is_exact = name != "event";
+    let is_list = parameter["schema"]["type"] == "array";
     Place {
         name: format!("{what}: query {name}"),
         build: Box::new(move |text| Raw::new("GET", format!("{target}{}", encoded(text)), DEMO)),
@@ -193,12 +192,15 @@ fn in_query(document: &Value, what: &str, asked: &str, parameter: &Value) -> Pla
             } else if name == "cursor" {
                 // One that nobody was given is none; without one the list begins.
                 text.is_empty()
+            } else if is_list {
+                let items: Vec<&str> = text.split(',').collect();
+                validator.is_valid(&items.into())
             } else {
                 validator.is_valid(&Value::from(text))
             }
         }),
         refusals: &[400],
-        is_exact,
+        is_exact: true,
         is_raw: false,
     }
 }

@@ -60,9 +60,13 @@ pub fn commands(sent: &[u8]) -> Vec<String> {
     }
     // What is still on its way may end within a character.
     let whole = sent.windows(2).rposition(|two| two == b"\n\n");
-    let text = std::str::from_utf8(&sent[..whole.map_or(0, |at| at + 2)]).unwrap();
-    let mut commands: Vec<String> = text.split("\n\n").map(str::to_owned).collect();
-    commands.pop();
+    let mut rest = std::str::from_utf8(&sent[..whole.map_or(0, |at| at + 2)]).unwrap();
+    let mut commands = Vec::new();
+    // Newlines between commands wake the node, and mean nothing.
+    while let Some((command, behind)) = rest.trim_start_matches('\n').split_once("\n\n") {
+        commands.push(command.to_owned());
+        rest = behind;
+    }
     for command in &commands {
         let expands = command.contains("${") && !command.ends_with(EXPANSION);
         assert!(!expands, "an expansion was sent: {command}");
