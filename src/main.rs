@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         Command::Bench {
             scenarios,
             size,
+            nodes,
             freeswitch,
             password,
             json,
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
             &bench::Options {
                 scenarios,
                 size,
+                nodes: nodes.map(usize::from),
                 freeswitch: freeswitch.zip(password),
             },
             json,

@@ -16,6 +16,10 @@ pub const READ_BUFFER: usize = 64 * 1024;
 /// Below this much room, in bytes, a new buffer costs less than another small read.
 const LOW_ROOM: usize = 16 * 1024;
 
+/// The buffer that a larger message needed, in bytes, is not used for what follows it. No event is so large; what follows and
+/// has been read already, which is copied then, is little beside it.
+const LARGE: usize = 4 * READ_BUFFER;
+
 /// Why a connection's bytes cannot be followed any further.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
@@ -70,6 +74,13 @@ impl Decoder for EslCodec {
         match self.parser.parse(src) {
             Ok(head) => {
                 let bytes = src.split_to(head.body_at + head.body_len).freeze();
+                if bytes.len() > LARGE {
+                    // The buffer has grown for this one, and would be filled again once the message is done with: a list of ten
+                    // thousand channels has four megabytes, and each node's connection would keep that for good.
+                    let mut next = BytesMut::with_capacity(READ_BUFFER.max(src.len()));
+                    next.extend_from_slice(src);
+                    *src = next;
+                }
                 Ok(Some(Frame::new(bytes, head)))
             }
             Err(Unfinished::Incomplete(_)) => {

@@ -83,7 +83,7 @@ pub struct SessionState {
     /// The sequence of the event that put it there.
     pub(crate) place_at: u64,
     /// What it is busy with; or what it will be, once it is parked.
-    pub(crate) run: Option<Run>,
+    pub(crate) run: Option<Box<Run>>,
     /// How many events have been told of it.
     pub(crate) sequence: u64,
     pub(crate) changed: bool,
@@ -187,8 +187,8 @@ impl SessionState {
     }
 
     /// What it is busy with, or will be once it is parked.
-    pub const fn run(&self) -> Option<&Run> {
-        self.run.as_ref()
+    pub fn run(&self) -> Option<&Run> {
+        self.run.as_deref()
     }
 
     /// Where it waits when nothing is asked of it.

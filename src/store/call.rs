@@ -111,7 +111,7 @@ pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, St
     Ok(session)
 }
 
-type Placed = (CoreId, Place, u64, Option<Run>);
+type Placed = (CoreId, Place, u64, Option<Box<Run>>);
 
 fn decode_place(id: SessionId, text: &str) -> Result<Placed, Unread> {
     let packed = Packed::new(text);
