@@ -112,3 +112,33 @@ impl Encoder<Bytes> for EslCodec {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_large_message_needed_is_not_kept_for_what_follows_it() {
+        let body = "x".repeat(4_000_000);
+        let next = "Content-Type: command/reply\nReply-Text: +OK\n\n";
+        let text = format!(
+            "Content-Type: api/response\nContent-Length: {}\n\n{body}{next}",
+            body.len()
+        );
+        let (mut codec, mut buffer) = (EslCodec::default(), BytesMut::with_capacity(READ_BUFFER));
+        let mut frames = Vec::new();
+        // As a socket gives it: what there is room for.
+        for piece in text.as_bytes().chunks(READ_BUFFER) {
+            buffer.extend_from_slice(piece);
+            while let Some(frame) = codec.decode(&mut buffer).unwrap() {
+                frames.push(frame);
+            }
+        }
+        assert_eq!(frames.len(), 2);
+        assert_eq!(frames[0].body(), body.as_bytes());
+        assert_eq!(frames[1].header("Reply-Text").as_deref(), Some("+OK"));
+        drop(frames);
+        // Nobody else has it any more: it could be filled again.
+        assert!(!buffer.try_reclaim(2 * LARGE), "it is still there");
+    }
+}

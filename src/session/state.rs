@@ -1,5 +1,7 @@
 //! What is believed of one call.
 
+use smol_str::SmolStr;
+
 use crate::ids::{AppId, CoreId, RoomId, SessionId};
 use crate::time::Timestamp;
 
@@ -74,8 +76,8 @@ pub struct SessionState {
     pub(crate) app: AppId,
     /// The run of FreeSWITCH it lives in.
     pub(crate) core: CoreId,
-    pub(crate) caller_id: String,
-    pub(crate) did: String,
+    pub(crate) caller_id: SmolStr,
+    pub(crate) did: SmolStr,
     pub(crate) direction: Direction,
     pub(crate) created_at: Timestamp,
     pub(crate) answered_at: Option<Timestamp>,
@@ -99,8 +101,8 @@ impl SessionState {
         id: SessionId,
         app: AppId,
         core: CoreId,
-        caller_id: String,
-        did: String,
+        caller_id: SmolStr,
+        did: SmolStr,
         direction: Direction,
         created_at: Timestamp,
         answered_at: Option<Timestamp>,

@@ -207,8 +207,8 @@ fn step(
     match input {
         SessionInput::FirstSeen { synthesized } => {
             let fact = SessionFact::New {
-                caller_id: state.caller_id.clone(),
-                did: state.did.clone(),
+                caller_id: state.caller_id.to_string(),
+                did: state.did.to_string(),
                 direction: state.direction,
             };
             notify(state, fact, synthesized, effects);

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use smol_str::SmolStr;
+
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, MemberId, RoomId, SessionId};
 use crate::room::{EventStamp, LeftReason, PlayInput, RecordInput, RoomInput, Unplayed, Who};
 use crate::session::{Direction, Place, SessionInput, SessionState};
@@ -399,8 +401,8 @@ impl Belief {
             id,
             app,
             core,
-            identity.map(|i| i.caller_id.clone()).unwrap_or_default(),
-            identity.and_then(|i| i.did.clone()).unwrap_or_default(),
+            SmolStr::new(identity.map_or("", |i| &i.caller_id)),
+            SmolStr::new(identity.and_then(|i| i.did.as_deref()).unwrap_or_default()),
             identity.map_or(Direction::Inbound, |i| i.direction),
             identity.and_then(|i| i.created_at).unwrap_or(at),
             answered_at,
