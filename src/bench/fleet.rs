@@ -51,7 +51,7 @@ const REPEATED: usize = 3;
 /// # Errors
 /// [`BenchError`] when the fleet cannot be started, or does not become what it is to be.
 pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
-    let nodes = run.size(100, 3);
+    let nodes = run.nodes();
     let rooms = run.size(1_000, 20);
     let members = nodes * rooms * MEMBERS;
     run.says(format!("fleet: {nodes} nodes connect"));

@@ -12,7 +12,7 @@ use super::{BenchError, Run};
 /// # Errors
 /// [`BenchError`] when the fleet cannot be started.
 pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
-    let nodes = run.size(100, 3);
+    let nodes = run.nodes();
     let lasts = Duration::from_secs(run.size(60, 2));
     run.says(format!("idle: {nodes} nodes connect"));
     let world = World::start(Setup::nodes(nodes)).await?;

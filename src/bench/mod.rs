@@ -92,6 +92,8 @@ pub struct Options {
     pub scenarios: Vec<Scenario>,
     /// How much of it.
     pub size: Size,
+    /// How many nodes the scenarios of a whole fleet have, where that is not what they are for.
+    pub nodes: Option<usize>,
     /// A real FreeSWITCH's Event Socket and its password, for the scenarios that can use one.
     pub freeswitch: Option<(SocketAddr, String)>,
 }
@@ -144,6 +146,11 @@ impl Run<'_> {
             Size::Full => full,
             Size::Smoke => smoke,
         }
+    }
+
+    /// How many nodes a whole fleet has.
+    pub fn nodes(&self) -> usize {
+        self.options.nodes.unwrap_or_else(|| self.size(100, 3))
     }
 
     /// Says what is under way.

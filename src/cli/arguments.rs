@@ -93,6 +93,10 @@ pub enum Command {
         /// How much of it is done.
         #[arg(long, value_enum, default_value = "full")]
         size: Size,
+        /// How many nodes a whole fleet has (`idle`, `fleet`), where it is not the hundred that their figures are for: each of
+        /// `fleet` has 10,000 calls.
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        nodes: Option<u16>,
         /// A real FreeSWITCH's Event Socket, for the scenarios that can use one. Its password is RK_ESL_PASSWORD.
         #[arg(long, value_name = "HOST:PORT", requires = "password")]
         freeswitch: Option<SocketAddr>,

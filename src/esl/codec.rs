@@ -16,6 +16,10 @@ pub const READ_BUFFER: usize = 64 * 1024;
 /// Below this much room, in bytes, a new buffer costs less than another small read.
 const LOW_ROOM: usize = 16 * 1024;
 
+/// The buffer that a larger message needed, in bytes, is not used for what follows it. No event is so large; what follows and
+/// has been read already, which is copied then, is little beside it.
+const LARGE: usize = 4 * READ_BUFFER;
+
 /// Why a connection's bytes cannot be followed any further.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
@@ -70,6 +74,13 @@ impl Decoder for EslCodec {
         match self.parser.parse(src) {
             Ok(head) => {
                 let bytes = src.split_to(head.body_at + head.body_len).freeze();
+                if bytes.len() > LARGE {
+                    // The buffer has grown for this one, and would be filled again once the message is done with: a list of ten
+                    // thousand channels has four megabytes, and each node's connection would keep that for good.
+                    let mut next = BytesMut::with_capacity(READ_BUFFER.max(src.len()));
+                    next.extend_from_slice(src);
+                    *src = next;
+                }
                 Ok(Some(Frame::new(bytes, head)))
             }
             Err(Unfinished::Incomplete(_)) => {
@@ -99,5 +110,35 @@ impl Encoder<Bytes> for EslCodec {
     fn encode(&mut self, command: Bytes, dst: &mut BytesMut) -> Result<(), CodecError> {
         dst.extend_from_slice(&command);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_large_message_needed_is_not_kept_for_what_follows_it() {
+        let body = "x".repeat(4_000_000);
+        let next = "Content-Type: command/reply\nReply-Text: +OK\n\n";
+        let text = format!(
+            "Content-Type: api/response\nContent-Length: {}\n\n{body}{next}",
+            body.len()
+        );
+        let (mut codec, mut buffer) = (EslCodec::default(), BytesMut::with_capacity(READ_BUFFER));
+        let mut frames = Vec::new();
+        // As a socket gives it: what there is room for.
+        for piece in text.as_bytes().chunks(READ_BUFFER) {
+            buffer.extend_from_slice(piece);
+            while let Some(frame) = codec.decode(&mut buffer).unwrap() {
+                frames.push(frame);
+            }
+        }
+        assert_eq!(frames.len(), 2);
+        assert_eq!(frames[0].body(), body.as_bytes());
+        assert_eq!(frames[1].header("Reply-Text").as_deref(), Some("+OK"));
+        drop(frames);
+        // Nobody else has it any more: it could be filled again.
+        assert!(!buffer.try_reclaim(2 * LARGE), "it is still there");
     }
 }

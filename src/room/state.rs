@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use smol_str::SmolStr;
+
 use crate::ids::{
     AppId, ChannelId, CommandUid, ConferenceId, CoreId, MemberId, RecordingId, RoomId, SessionId,
 };
@@ -165,15 +167,15 @@ pub struct Member {
     /// `None` while it is joining.
     pub stay: Option<Stay>,
     /// The caller's number, fixed at first sight of the call.
-    pub caller_id: String,
+    pub caller_id: SmolStr,
     /// The number dialled, fixed at first sight of the call.
-    pub did: String,
+    pub did: SmolStr,
     /// As last told; while joining, as asked for.
     pub flags: Flags,
     /// The sequence the flags are of.
     pub flags_at: Sequence,
     /// What is asked of it.
-    pub pending: Option<Pending>,
+    pub pending: Option<Box<Pending>>,
     /// When it was asked for, or first seen.
     pub since: Timestamp,
 }

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use crate::ids::{CommandUid, RecordingId, SessionId};
 use crate::time::Timestamp;
 
@@ -124,8 +126,8 @@ impl Step<'_> {
                             command_uid,
                         },
                         stay: None,
-                        caller_id,
-                        did,
+                        caller_id: caller_id.into(),
+                        did: did.into(),
                         flags,
                         flags_at: 0,
                         pending: None,
@@ -180,11 +182,11 @@ impl Step<'_> {
                 deadline,
             } => {
                 self.room.with_member(session, |m| {
-                    m.pending = Some(Pending {
+                    m.pending = Some(Box::new(Pending {
                         mute,
                         command_uid,
                         deadline,
-                    });
+                    }));
                 });
                 self.command(RoomCommand::Mute { session, mute });
             }
@@ -716,8 +718,8 @@ impl Step<'_> {
                 id: who.fresh,
                 status: ending.clone().unwrap_or(MemberStatus::Joined),
                 stay: Some(stay),
-                caller_id: who.caller_id.clone(),
-                did: who.did.clone(),
+                caller_id: SmolStr::new(&who.caller_id),
+                did: SmolStr::new(&who.did),
                 flags,
                 flags_at: stay.opened,
                 pending: None,
@@ -793,8 +795,8 @@ impl Step<'_> {
         let fact = RoomFact::MemberJoined {
             session,
             member: m.id,
-            caller_id: m.caller_id.clone(),
-            did: m.did.clone(),
+            caller_id: m.caller_id.to_string(),
+            did: m.did.to_string(),
             muted: !m.flags.speak,
         };
         self.effects.push(RoomEffect::SessionEntered {

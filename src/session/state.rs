@@ -1,5 +1,7 @@
 //! What is believed of one call.
 
+use smol_str::SmolStr;
+
 use crate::ids::{AppId, CoreId, RoomId, SessionId};
 use crate::time::Timestamp;
 
@@ -74,8 +76,8 @@ pub struct SessionState {
     pub(crate) app: AppId,
     /// The run of FreeSWITCH it lives in.
     pub(crate) core: CoreId,
-    pub(crate) caller_id: String,
-    pub(crate) did: String,
+    pub(crate) caller_id: SmolStr,
+    pub(crate) did: SmolStr,
     pub(crate) direction: Direction,
     pub(crate) created_at: Timestamp,
     pub(crate) answered_at: Option<Timestamp>,
@@ -83,7 +85,7 @@ pub struct SessionState {
     /// The sequence of the event that put it there.
     pub(crate) place_at: u64,
     /// What it is busy with; or what it will be, once it is parked.
-    pub(crate) run: Option<Run>,
+    pub(crate) run: Option<Box<Run>>,
     /// How many events have been told of it.
     pub(crate) sequence: u64,
     pub(crate) changed: bool,
@@ -99,8 +101,8 @@ impl SessionState {
         id: SessionId,
         app: AppId,
         core: CoreId,
-        caller_id: String,
-        did: String,
+        caller_id: SmolStr,
+        did: SmolStr,
         direction: Direction,
         created_at: Timestamp,
         answered_at: Option<Timestamp>,
@@ -187,8 +189,8 @@ impl SessionState {
     }
 
     /// What it is busy with, or will be once it is parked.
-    pub const fn run(&self) -> Option<&Run> {
-        self.run.as_ref()
+    pub fn run(&self) -> Option<&Run> {
+        self.run.as_deref()
     }
 
     /// Where it waits when nothing is asked of it.

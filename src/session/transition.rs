@@ -207,8 +207,8 @@ fn step(
     match input {
         SessionInput::FirstSeen { synthesized } => {
             let fact = SessionFact::New {
-                caller_id: state.caller_id.clone(),
-                did: state.did.clone(),
+                caller_id: state.caller_id.to_string(),
+                did: state.did.to_string(),
                 direction: state.direction,
             };
             notify(state, fact, synthesized, effects);
@@ -251,11 +251,11 @@ fn step(
             state.run = None;
             place(state, Place::Joining(room), None);
         }
-        SessionInput::Acting { run } => begin(state, run, now, effects),
+        SessionInput::Acting { run } => begin(state, Box::new(run), now, effects),
         SessionInput::ThenAct { run } => match state.place {
-            Place::Ringing | Place::Parked => begin(state, run, now, effects),
+            Place::Ringing | Place::Parked => begin(state, Box::new(run), now, effects),
             Place::Leaving(None) => {
-                state.run = Some(run);
+                state.run = Some(Box::new(run));
                 state.changed = true;
             }
             // It is elsewhere already, or over.
@@ -405,7 +405,12 @@ fn vacate(
 // ---- the run ----------------------------------------------------------------------------------------------------------
 
 /// Begins a run, in place of the one that was under way, if one was.
-fn begin(state: &mut SessionState, mut run: Run, now: Timestamp, effects: &mut Vec<SessionEffect>) {
+fn begin(
+    state: &mut SessionState,
+    mut run: Box<Run>,
+    now: Timestamp,
+    effects: &mut Vec<SessionEffect>,
+) {
     run.begin(now);
     let room = run.room();
     state.run = Some(run);
@@ -490,7 +495,7 @@ fn marked(
         }
         // It was told of an earlier one at most.
         Some(_) | None => {
-            let run = state.run.as_ref();
+            let run = state.run.as_deref();
             if run.is_some_and(|run| run.may_be_on_its_way(now)) {
                 effects.push(SessionEffect::AskAgain);
             } else {

@@ -88,8 +88,8 @@ pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, St
             id,
             app,
             core,
-            caller_id: call.text('f')?.into_owned(),
-            did: call.text('d')?.into_owned(),
+            caller_id: call.text('f')?.into(),
+            did: call.text('d')?.into(),
             direction: if call.flag('i')? {
                 Direction::Inbound
             } else {
@@ -111,7 +111,7 @@ pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, St
     Ok(session)
 }
 
-type Placed = (CoreId, Place, u64, Option<Run>);
+type Placed = (CoreId, Place, u64, Option<Box<Run>>);
 
 fn decode_place(id: SessionId, text: &str) -> Result<Placed, Unread> {
     let packed = Packed::new(text);

@@ -98,8 +98,8 @@ pub(super) fn decode_member(text: &str) -> Result<Member, Unread> {
         id: MemberId::of(packed.uuid('m')?).ok_or("its id was not made here")?,
         status: MemberStatus::Joined,
         stay: None,
-        caller_id: packed.text('f')?.into_owned(),
-        did: packed.text('d')?.into_owned(),
+        caller_id: packed.text('f')?.into(),
+        did: packed.text('d')?.into(),
         flags: Flags {
             speak: false,
             hear: false,
@@ -161,11 +161,11 @@ pub(super) fn decode_moves(text: &str, member: &mut Member) -> Result<(), Unread
     };
     member.flags_at = packed.number('n')?;
     member.pending = match packed.some_number('U')? {
-        Some(deadline) => Some(Pending {
+        Some(deadline) => Some(Box::new(Pending {
             mute: packed.flag('M')?,
             command_uid: command(&packed, 'X')?,
             deadline: Timestamp::from_micros(deadline),
-        }),
+        })),
         None => None,
     };
     Ok(())

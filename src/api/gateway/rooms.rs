@@ -296,8 +296,8 @@ impl MemberRow {
     fn of(who: SessionId, member: &Member) -> Self {
         Self {
             uuid: who.to_string(),
-            did: member.did.clone(),
-            caller_id: member.caller_id.clone(),
+            did: member.did.to_string(),
+            caller_id: member.caller_id.to_string(),
             muted: !member.flags.speak,
         }
     }

@@ -402,8 +402,8 @@ impl Rehearsal {
                         json!({
                             "uuid": call.to_string(),
                             "status": status,
-                            "caller_id": member.caller_id,
-                            "did": member.did,
+                            "caller_id": member.caller_id.as_str(),
+                            "did": member.did.as_str(),
                             "can_speak": member.flags.can_speak(),
                             "can_hear": member.flags.can_hear(),
                             "hold": member.flags.hold,

@@ -27,7 +27,7 @@ impl Belief {
         actions: &[Action],
         cx: &mut Cx<'_>,
     ) {
-        if let Some(call) = self.sessions.get(&session)
+        if let Some(call) = self.session(session)
             && let Some(run) = self.make_run(call, Purpose::After(room), actions, cx)
         {
             self.session_input(session, SessionInput::ThenAct { run }, cx);

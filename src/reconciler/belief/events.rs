@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use smol_str::SmolStr;
+
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, MemberId, RoomId, SessionId};
 use crate::room::{EventStamp, LeftReason, PlayInput, RecordInput, RoomInput, Unplayed, Who};
 use crate::session::{Direction, Place, SessionInput, SessionState};
@@ -35,7 +37,7 @@ impl Belief {
             .sessions
             .values()
             .filter(|s| Some(s.core()) != core)
-            .map(SessionState::id)
+            .map(|s| s.id())
             .collect();
         for id in over {
             self.session_input(
@@ -57,7 +59,7 @@ impl Belief {
     pub fn unknown_to(&self, news: &News) -> Option<EntityId> {
         match &news.what {
             What::Conference { room, change, .. } => {
-                let is_known = match (self.rooms.get(room), change) {
+                let is_known = match (self.room(*room), change) {
                     (None, _) => room.node() != self.node,
                     (Some(known), _) if known.registration().is_none() => true,
                     (
@@ -79,7 +81,7 @@ impl Belief {
                 change: ChannelChange::StepEnded { step, .. },
             } => {
                 let id = SessionId::new(self.node, *channel);
-                let run = self.sessions.get(&id)?.run().map(|run| run.id);
+                let run = self.session(id)?.run().map(|run| run.id);
                 (run != Some(step.run)).then_some(EntityId::Session(id))
             }
             What::Channel { .. } => None,
@@ -143,7 +145,7 @@ impl Belief {
         let session = |channel| SessionId::new(room.node(), channel);
         // A call that is on its way into the room since it was last heard of cannot have left it before.
         if let ConferenceChange::Removed { channel, .. } = change
-            && let Some(call) = self.sessions.get(&session(channel))
+            && let Some(call) = self.session(session(channel))
             && matches!(call.place(), Place::Joining(_) | Place::Acting(Some(_)))
             && call.place().room() == Some(room)
             && call.is_elsewhere_since(room, at.sequence)
@@ -248,7 +250,7 @@ impl Belief {
         cx: &mut Cx<'_>,
     ) {
         let Some(size) = size else { return };
-        let Some(believed) = self.rooms.get(&room) else {
+        let Some(believed) = self.room(room) else {
             return;
         };
         if believed.conference().is_none_or(|c| c.id != conference) {
@@ -357,13 +359,13 @@ impl Belief {
 
     /// Whether a call was over at this sequence: that is remembered once it is committed, and before that it shows.
     pub(super) fn has_ended(&self, channel: ChannelId, sequence: u64) -> bool {
-        let call = self.sessions.get(&SessionId::new(self.node, channel));
+        let call = self.session(SessionId::new(self.node, channel));
         self.ended.contains_key(&channel)
             || call.is_some_and(|call| call.ended_since(self.core, sequence))
     }
 
     pub(super) fn is_alive(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_some_and(|s| !s.is_over())
+        self.session(id).is_some_and(|s| !s.is_over())
     }
 
     pub(super) fn app_of(&self, channel: ChannelId) -> Option<AppId> {
@@ -399,20 +401,20 @@ impl Belief {
             id,
             app,
             core,
-            identity.map(|i| i.caller_id.clone()).unwrap_or_default(),
-            identity.and_then(|i| i.did.clone()).unwrap_or_default(),
+            SmolStr::new(identity.map_or("", |i| &i.caller_id)),
+            SmolStr::new(identity.and_then(|i| i.did.as_deref()).unwrap_or_default()),
             identity.map_or(Direction::Inbound, |i| i.direction),
             identity.and_then(|i| i.created_at).unwrap_or(at),
             answered_at,
         );
-        self.sessions.insert(id, session);
+        self.sessions.insert(id, Box::new(session));
         self.identities.remove(&id.channel());
         self.session_input(id, SessionInput::FirstSeen { synthesized }, cx);
     }
 
     /// The caller's number and the number dialled, as they were at first sight; `None` for a channel that was not seen.
     pub(super) fn numbers(&self, channel: ChannelId) -> Option<(&str, &str)> {
-        let call = self.sessions.get(&SessionId::new(self.node, channel));
+        let call = self.session(SessionId::new(self.node, channel));
         match call.filter(|call| !call.is_over()) {
             Some(call) => Some((call.caller_id(), call.did())),
             None => {

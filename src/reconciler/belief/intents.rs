@@ -100,8 +100,7 @@ impl Belief {
             } => {
                 let room = self.joined(session, &app)?;
                 let speaks = self
-                    .rooms
-                    .get(&room)
+                    .room(room)
                     .and_then(|r| r.members().get(&session))
                     .is_some_and(|m| m.flags.speak);
                 match (mute, speaks) {
@@ -181,8 +180,7 @@ impl Belief {
         cx: &mut Cx<'_>,
     ) -> Result<Accepted, Refusal> {
         let call = self
-            .sessions
-            .get(&session)
+            .session(session)
             .filter(|s| !s.is_over())
             .ok_or(Refusal::SessionNotFound)?;
         if room.node() != session.node() {
@@ -196,8 +194,7 @@ impl Belief {
             });
         }
         let target = self
-            .rooms
-            .get(&room)
+            .room(room)
             .filter(|r| r.is_open())
             .and_then(|r| r.registration())
             .ok_or(Refusal::RoomNotFound)?;
@@ -216,10 +213,7 @@ impl Belief {
                 return Err(Refusal::InOtherRoom { room: *current });
             }
             Place::Acting(Some(_)) | Place::Joining(_) | Place::InRoom(_) => {
-                let member = self
-                    .rooms
-                    .get(&room)
-                    .and_then(|r| r.members().get(&session));
+                let member = self.room(room).and_then(|r| r.members().get(&session));
                 let member = member.map(|m| m.id).ok_or(Refusal::StillLeaving)?;
                 return Ok(if matches!(call.place(), Place::InRoom(_)) {
                     Accepted::AlreadyJoined { room, member }
@@ -233,7 +227,7 @@ impl Belief {
         if self.is_locked(room) {
             return Err(Refusal::RoomLocked);
         }
-        if self.rooms.get(&room).is_some_and(RoomState::is_full) {
+        if self.room(room).is_some_and(RoomState::is_full) {
             return Err(Refusal::RoomFull);
         }
         let member = MemberId::fresh(room.node(), cx.ids.uuid());
@@ -288,7 +282,7 @@ impl Belief {
         (app, command_uid): (&AppId, Option<CommandUid>),
         cx: &mut Cx<'_>,
     ) -> Result<Accepted, Refusal> {
-        let state = self.rooms.get(&room).ok_or(Refusal::RoomNotFound)?;
+        let state = self.room(room).ok_or(Refusal::RoomNotFound)?;
         let registration = state.registration().ok_or(Refusal::RoomNotFound)?;
         if member.is_none() && !state.is_open() {
             return Err(Refusal::RoomNotFound);
@@ -316,8 +310,7 @@ impl Belief {
         app: &AppId,
     ) -> Result<&SessionState, Refusal> {
         let call = self
-            .sessions
-            .get(&session)
+            .session(session)
             .filter(|s| !s.is_over())
             .ok_or(Refusal::SessionNotFound)?;
         if call.app() == app {
@@ -329,8 +322,7 @@ impl Belief {
 
     pub(super) fn own_room(&self, room: RoomId, app: &AppId) -> Result<&Registration, Refusal> {
         let registration = self
-            .rooms
-            .get(&room)
+            .room(room)
             .filter(|r| r.is_open())
             .and_then(RoomState::registration)
             .ok_or(Refusal::RoomNotFound)?;
@@ -349,8 +341,7 @@ impl Belief {
             .room()
             .ok_or(Refusal::NotInRoom)?;
         let member = self
-            .rooms
-            .get(&room)
+            .room(room)
             .filter(|r| r.registration().is_some())
             .and_then(|r| r.members().get(&session))
             .ok_or(Refusal::NotInRoom)?;

@@ -18,7 +18,7 @@ impl Belief {
         cx: &mut Cx<'_>,
     ) -> Result<Accepted, Refusal> {
         self.own_room(room, app)?;
-        let state = self.rooms.get(&room).ok_or(Refusal::RoomNotFound)?;
+        let state = self.room(room).ok_or(Refusal::RoomNotFound)?;
         if state.lock().is_asked(lock) {
             return Ok(Accepted::Locking);
         }
@@ -42,7 +42,7 @@ impl Belief {
 
     /// Whether a room lets nobody in.
     pub(super) fn is_locked(&self, room: RoomId) -> bool {
-        let room: Option<&RoomState> = self.rooms.get(&room);
+        let room: Option<&RoomState> = self.room(room);
         room.is_some_and(|room| room.lock().locked())
     }
 

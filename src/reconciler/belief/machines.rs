@@ -15,16 +15,16 @@ impl Belief {
     pub fn written_with(&self, entity: EntityId) -> Vec<EntityId> {
         match entity {
             EntityId::Session(id) => {
-                let room = self.sessions.get(&id).and_then(|call| call.place().room());
+                let room = self.session(id).and_then(|call| call.place().room());
                 let room = room.filter(|room| !self.is_member(*room, id));
                 room.map(EntityId::Room).into_iter().collect()
             }
             EntityId::Room(id) => {
-                let room = self.rooms.get(&id).filter(|room| room.is_open());
+                let room = self.room(id).filter(|room| room.is_open());
                 room.into_iter()
                     .flat_map(RoomState::members)
                     .filter(|(call, member)| {
-                        let place = self.sessions.get(call).map(SessionState::place);
+                        let place = self.session(**call).map(SessionState::place);
                         match member.status {
                             MemberStatus::Joining { .. } => {
                                 !matches!(place, Some(Place::Joining(_) | Place::Acting(_)))
@@ -42,7 +42,7 @@ impl Belief {
     }
 
     pub(super) fn is_member(&self, room: RoomId, call: SessionId) -> bool {
-        let room = self.rooms.get(&room);
+        let room = self.room(room);
         room.is_some_and(|room| room.members().contains_key(&call))
     }
 
@@ -53,7 +53,7 @@ impl Belief {
         let room = self
             .rooms
             .entry(id)
-            .or_insert_with(|| RoomState::unregistered(id));
+            .or_insert_with(|| Box::new(RoomState::unregistered(id)));
         self.touched.insert(EntityId::Room(id));
         let mut entered = Vec::new();
         for effect in room::apply(room, input, cx.now) {
@@ -69,7 +69,7 @@ impl Belief {
             self.was_there_before(id, session, sequence, cx);
         }
         // A conference that came and went without being one of ours leaves nothing behind.
-        let forgotten = self.rooms.get(&id).is_some_and(|r| {
+        let forgotten = self.room(id).is_some_and(|r| {
             r.registration().is_none() && r.conference().is_none() && r.members().is_empty()
         });
         if forgotten {
@@ -85,7 +85,7 @@ impl Belief {
         sequence: u64,
         cx: &mut Cx<'_>,
     ) {
-        let Some(call) = self.sessions.get(&session) else {
+        let Some(call) = self.session(session) else {
             return;
         };
         if call.is_elsewhere_since(room, sequence) {
@@ -104,7 +104,7 @@ impl Belief {
     }
 
     pub(super) fn room_effect(&mut self, id: RoomId, effect: RoomEffect, cx: &mut Cx<'_>) {
-        let room = self.rooms.get(&id);
+        let room = self.room(id);
         let kind = room.map_or(Kind::Conference, RoomState::kind);
         let registration = room.and_then(RoomState::registration);
         match effect {
@@ -268,8 +268,7 @@ impl Belief {
         cx: &mut Cx<'_>,
     ) {
         let stay = self
-            .rooms
-            .get(&room)
+            .room(room)
             .and_then(|r| r.members().get(&session))
             .and_then(|m| m.stay);
         // Without a stay there is nothing to end; without a sequence the run of FreeSWITCH is over, and the room has

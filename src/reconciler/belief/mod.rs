@@ -263,8 +263,9 @@ pub struct Belief {
     core: Option<CoreId>,
     /// The fence of the last snapshot that was merged, of this run of FreeSWITCH.
     fence: u64,
-    rooms: HashMap<RoomId, RoomState>,
-    sessions: HashMap<SessionId, SessionState>,
+    /// In boxes, as the calls: a map has up to twice the places that are taken, and there are ten thousands of them.
+    rooms: HashMap<RoomId, Box<RoomState>>,
+    sessions: HashMap<SessionId, Box<SessionState>>,
     /// Every live channel of the node at first sight that is no call of ours yet: one that enters a room later is known by it.
     identities: HashMap<ChannelId, Identity>,
     /// Channels that the last list did not have. The list is written late, so one absence means nothing.
@@ -338,17 +339,17 @@ impl Belief {
 
     /// All rooms, orphans too.
     pub fn rooms(&self) -> impl Iterator<Item = &RoomState> {
-        self.rooms.values()
+        self.rooms.values().map(Box::as_ref)
     }
 
     /// The rooms of apps that have not ended and are not about to.
     pub fn live_rooms(&self) -> impl Iterator<Item = RoomId> {
-        let lives = |room: &&RoomState| {
+        let lives = |room: &&Box<RoomState>| {
             let status = room.status();
             room.registration().is_some()
                 && matches!(status, RoomStatus::Starting | RoomStatus::Progressing)
         };
-        self.rooms.values().filter(lives).map(RoomState::id)
+        self.rooms.values().filter(lives).map(|room| room.id())
     }
 
     /// How many rooms, orphans too.
@@ -363,34 +364,34 @@ impl Belief {
 
     /// One room.
     pub fn room(&self, id: RoomId) -> Option<&RoomState> {
-        self.rooms.get(&id)
+        self.rooms.get(&id).map(Box::as_ref)
     }
 
     /// All live calls.
     pub fn sessions(&self) -> impl Iterator<Item = &SessionState> {
-        self.sessions.values()
+        self.sessions.values().map(Box::as_ref)
     }
 
     /// One call.
     pub fn session(&self, id: SessionId) -> Option<&SessionState> {
-        self.sessions.get(&id)
+        self.sessions.get(&id).map(Box::as_ref)
     }
 
     /// One call, to take its changes.
     pub fn session_mut(&mut self, id: SessionId) -> Option<&mut SessionState> {
-        self.sessions.get_mut(&id)
+        self.sessions.get_mut(&id).map(Box::as_mut)
     }
 
     /// One room, to take its changes.
     pub fn room_mut(&mut self, id: RoomId) -> Option<&mut RoomState> {
-        self.rooms.get_mut(&id)
+        self.rooms.get_mut(&id).map(Box::as_mut)
     }
 
     /// Replaces what is believed of a room by what was stored; `None`: nothing is.
     pub fn put_room(&mut self, id: RoomId, room: Option<RoomState>) {
         self.touched.remove(&EntityId::Room(id));
         match room {
-            Some(room) => self.rooms.insert(id, room),
+            Some(room) => self.rooms.insert(id, Box::new(room)),
             None => self.rooms.remove(&id),
         };
     }
@@ -399,7 +400,7 @@ impl Belief {
     pub fn put_session(&mut self, id: SessionId, session: Option<SessionState>) {
         self.touched.remove(&EntityId::Session(id));
         match session {
-            Some(session) => self.sessions.insert(id, session),
+            Some(session) => self.sessions.insert(id, Box::new(session)),
             None => self.sessions.remove(&id),
         };
     }
@@ -445,11 +446,11 @@ impl Belief {
     pub fn forget_over(&mut self, entity: EntityId) -> bool {
         match entity {
             EntityId::Room(id) => {
-                let over = |room: &RoomState| matches!(room.status(), RoomStatus::Terminated);
+                let over = |room: &Box<RoomState>| matches!(room.status(), RoomStatus::Terminated);
                 self.rooms.get(&id).is_some_and(over) && self.rooms.remove(&id).is_some()
             }
             EntityId::Session(id) => {
-                self.sessions.get(&id).is_some_and(SessionState::is_over)
+                self.sessions.get(&id).is_some_and(|call| call.is_over())
                     && self.sessions.remove(&id).is_some()
             }
         }

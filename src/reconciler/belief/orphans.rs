@@ -56,8 +56,7 @@ impl Belief {
             return Some(OrphanKind::Unreadable);
         }
         let is_known = self
-            .rooms
-            .get(&id)
+            .room(id)
             .is_some_and(|room| room.registration().is_some());
         (!is_known).then_some(OrphanKind::Unknown)
     }

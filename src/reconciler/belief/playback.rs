@@ -21,7 +21,7 @@ impl Belief {
         cx: &mut Cx<'_>,
     ) -> Result<Accepted, Refusal> {
         self.own_room(room, app)?;
-        let state = self.rooms.get(&room).ok_or(Refusal::RoomNotFound)?;
+        let state = self.room(room).ok_or(Refusal::RoomNotFound)?;
         // FreeSWITCH has no conference then to play into.
         if state.present() == 0 {
             return Err(Refusal::NoMembers);
@@ -49,7 +49,7 @@ impl Belief {
     ) -> Result<Accepted, Refusal> {
         self.own_room(room, app)?;
         let operation = self.playing(room).ok_or(Refusal::NothingPlaying)?;
-        let paused = self.rooms.get(&room).is_some_and(|r| r.playback().paused());
+        let paused = self.room(room).is_some_and(|r| r.playback().paused());
         let command = PlayCommand::Toggle { command_uid };
         cx.out.orders.push(Order::Play { room, command });
         Ok(Accepted::Toggled {
@@ -92,7 +92,7 @@ impl Belief {
     }
 
     fn playing(&self, room: RoomId) -> Option<OperationId> {
-        Some(self.rooms.get(&room)?.playback().head()?.id)
+        Some(self.room(room)?.playback().head()?.id)
     }
 
     /// FreeSWITCH carried an order out whose answer says something: what the caller is told then, if it says so.
@@ -174,8 +174,7 @@ impl Belief {
         let mut suspects = BTreeSet::new();
         for room in rooms {
             let believed = self
-                .rooms
-                .get(room)
+                .room(*room)
                 .map(|r| r.playback().at_freeswitch())
                 .unwrap_or_default();
             for file in believed {

@@ -17,7 +17,7 @@ impl Belief {
         cx: &mut Cx<'_>,
     ) -> Result<Accepted, Refusal> {
         self.own_room(room, app)?;
-        let state = self.rooms.get(&room).ok_or(Refusal::RoomNotFound)?;
+        let state = self.room(room).ok_or(Refusal::RoomNotFound)?;
         if state.recording().is_some() {
             return Err(Refusal::AlreadyRecording);
         }
@@ -48,8 +48,7 @@ impl Belief {
     ) -> Result<Accepted, Refusal> {
         self.own_room(room, app)?;
         let recording = self
-            .rooms
-            .get(&room)
+            .room(room)
             .and_then(|state| state.recording())
             .ok_or(Refusal::NotRecording)?;
         let id = recording.id;

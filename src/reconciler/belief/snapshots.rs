@@ -53,7 +53,7 @@ impl Belief {
             .rooms
             .values()
             .filter(|room| room.status() == RoomStatus::Starting && ids.contains(&room.id()))
-            .map(RoomState::id)
+            .map(|room| room.id())
             .collect();
         for id in starting {
             self.room_input(id, RoomInput::Placed, cx);
@@ -73,7 +73,7 @@ impl Belief {
             let room = self
                 .rooms
                 .entry(id)
-                .or_insert_with(|| RoomState::unregistered(id));
+                .or_insert_with(|| Box::new(RoomState::unregistered(id)));
             let planned = plan(
                 room,
                 view.as_ref(),
@@ -97,8 +97,7 @@ impl Belief {
     /// will not go through, and what is remembered counts.
     pub(super) fn adoptable(&self, room: &ShownRoom) -> Option<Registration> {
         if self
-            .rooms
-            .get(&room.room)
+            .room(room.room)
             .is_some_and(|r| r.registration().is_some())
         {
             return None;
@@ -114,7 +113,7 @@ impl Belief {
         // Of a call that has told since the fence where it is, the snapshot may show what was before that, or what came
         // after it: its next event says so, or another snapshot if that one is lost.
         let moved = |channel| {
-            let call = self.sessions.get(&SessionId::new(self.node, channel));
+            let call = self.session(SessionId::new(self.node, channel));
             call.is_some_and(|call| call.is_elsewhere_since(room.room, fence))
         };
         if room.members.iter().any(|m| moved(m.channel)) {
@@ -170,7 +169,7 @@ impl Belief {
                     return false;
                 }
                 let id = SessionId::new(self.node, listed.channel);
-                match self.sessions.get(&id).map(SessionState::place) {
+                match self.session(id).map(SessionState::place) {
                     Some(Place::Ringing | Place::Leaving(_)) => true,
                     // In a room that is over or nobody's, which is not stored: no snapshot of the room says that it left.
                     Some(Place::InRoom(room)) => listed.parked && !self.is_member(*room, id),
@@ -205,6 +204,9 @@ impl Belief {
             self.identities.remove(channel);
         }
         self.unlisted = unlisted;
+        // Of most channels nothing is known but that they are there until a snapshot shows them to be calls: what the first
+        // one needed is not kept.
+        self.identities.shrink_to(2 * self.identities.len());
     }
 
     /// Takes in what `uuid_dump` told of a channel.
@@ -218,8 +220,7 @@ impl Belief {
         let answered_at = dump.identity.answered_at;
         self.meet(dump.channel, dump.identity);
         let joining = self
-            .sessions
-            .get(&id)
+            .session(id)
             .is_some_and(|s| matches!(s.place(), Place::Joining(_)));
         if dump.parked && !joining {
             self.parked(dump.channel, dump.sequence, cx.now, true, cx);
@@ -243,7 +244,7 @@ impl Belief {
     pub fn vanished(&mut self, channel: ChannelId, fence: u64, cx: &mut Cx<'_>) {
         let before = cx.out.notices.len();
         // It was asked by name, so it is over also when something was told of it after the fence.
-        let call = self.sessions.get(&SessionId::new(self.node, channel));
+        let call = self.session(SessionId::new(self.node, channel));
         let sequence = call.map_or(fence, |call| fence.max(call.place_at().saturating_add(1)));
         self.hung_up(
             channel,
