@@ -109,13 +109,17 @@ impl Switch {
     /// [`BenchError`] when it is refused.
     pub fn call(&mut self, from: &str) -> Result<String, BenchError> {
         let channel = Uuid::new_v4().to_string();
+        let calls = Arc::clone(&self.calls);
+        // Whoever ends the calls waits until this one is there, and can be ended.
+        let mut calls = lock(&calls);
         // Before it is there: the answer may be lost.
-        lock(&self.calls).push(channel.clone());
+        calls.push(channel.clone());
+        let life = LIFE.as_secs();
         self.expect(&format!(
-            "originate {{origination_uuid={channel},origination_caller_id_number={from},roomkeeper_app={APP}}}null/{APP} \
-             &park()"
+            "originate {{origination_uuid={channel},origination_caller_id_number={from},roomkeeper_app={APP},\
+             park_timeout={life}}}null/{APP} &park()"
         ))?;
-        self.expect(&format!("sched_hangup +{} {channel}", LIFE.as_secs()))?;
+        self.expect(&format!("sched_hangup +{life} {channel}"))?;
         Ok(channel)
     }
 
@@ -149,7 +153,8 @@ impl Switch {
     /// # Errors
     /// [`BenchError::System`] when they are not.
     pub fn hang_up(&self) -> Result<(), BenchError> {
-        hang_up(&self.door, &self.calls).map_err(BenchError::system("hang up calls on FreeSWITCH"))
+        let failed = BenchError::system("hang up calls on FreeSWITCH");
+        hang_up(&self.door, &mut lock(&self.calls)).map_err(failed)
     }
 
     fn ask(&mut self, command: &str) -> Result<String, BenchError> {
@@ -170,7 +175,7 @@ impl Switch {
 
 impl Drop for Switch {
     fn drop(&mut self) {
-        if let Err(error) = hang_up(&self.door, &self.calls) {
+        if let Err(error) = hang_up(&self.door, &mut lock(&self.calls)) {
             left_behind(&error);
         }
     }
@@ -193,7 +198,9 @@ fn ended_by_signals(door: &Door, calls: &Calls) -> Result<(), BenchError> {
         // nothing by itself any more.
         tokio::spawn(async move {
             signal.recv().await;
-            if let Err(error) = hang_up(&door, &calls) {
+            // Held to the end: no other call is made meanwhile.
+            let mut calls = lock(&calls);
+            if let Err(error) = hang_up(&door, &mut calls) {
                 left_behind(&error);
             }
             // As a shell tells of one that a signal ended. The processes that were started end with this one.
@@ -203,8 +210,7 @@ fn ended_by_signals(door: &Door, calls: &Calls) -> Result<(), BenchError> {
     Ok(())
 }
 
-fn hang_up(door: &Door, calls: &Calls) -> io::Result<()> {
-    let mut calls = lock(calls);
+fn hang_up(door: &Door, calls: &mut Vec<String>) -> io::Result<()> {
     if calls.is_empty() {
         return Ok(());
     }
