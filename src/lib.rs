@@ -34,4 +34,5 @@ pub mod store;
 pub mod supervise;
 pub mod telemetry;
 pub mod time;
+pub mod tls;
 pub mod webhook;

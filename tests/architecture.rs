@@ -118,6 +118,7 @@ const ONLY: &[(&str, &[&str])] = &[
             "webhook",
             "telemetry",
             "play_url",
+            "tls",
         ],
     ),
     ("reconciler/news.rs", &["ids", "time", "room", "session"]),

@@ -24,6 +24,29 @@ use utoipa::{OpenApi as _, PartialSchema, ToSchema};
 use super::gateway::{Failure, Paths};
 use super::{events, voipbin, webhooks};
 
+/// Declares the schema of a text that says which of the events with these names are meant.
+macro_rules! event_filter {
+    ($(#[$doc:meta])* $name:ident, $names:expr) => {
+        $(#[$doc])*
+        struct $name;
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let texts = crate::webhook::endpoint::EventFilter::all_among($names);
+                let text = utoipa::openapi::ObjectBuilder::new();
+                text.schema_type(utoipa::openapi::Type::String).enum_values(Some(texts)).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+        }
+    };
+}
+pub(super) use event_filter;
+
 /// What any operation can be answered.
 const FAILURES: [(&str, &str); 8] = [
     (

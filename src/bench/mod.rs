@@ -14,11 +14,12 @@
 //! | [`rooms`] | rooms with members, and an operator who mutes them |
 //! | [`pace`] | a rate that does not depend on what comes of it |
 //! | [`outbox`] | what commits leave in Redis, read from outside |
+//! | [`switch`] | a real FreeSWITCH: calls of the harness on it, and an operator who mutes them |
 //! | [`receiver`] | a receiver of webhooks that notes when each came |
 //! | [`raw`], [`load`] | sockets on which as little is spoken as it takes, and many of them at once |
 //! | [`bare`] | the handler that reads are held against |
 //! | [`commits`] | events of rooms, as fast as they are committed |
-//! | [`webhooks`] | from an event to its webhook |
+//! | [`webhooks`] | from an event to its webhook, on simulated nodes and on a real one |
 //! | [`large_room`] | one room of ten thousand members |
 //! | [`reads`] | a room, asked for |
 //! | [`joins`] | a request to join, until it is accepted |
@@ -43,6 +44,7 @@ pub mod receiver;
 pub mod report;
 pub mod rooms;
 pub mod stages;
+pub mod switch;
 pub mod webhooks;
 pub mod world;
 
@@ -60,7 +62,7 @@ use report::{Report, Section};
 pub enum Scenario {
     /// Events in 1,000 rooms, committed in Redis as fast as they come.
     Commits,
-    /// 1,000 events a second: the time until an app has the webhook.
+    /// 1,000 events a second: the time until an app has the webhook; with a real FreeSWITCH there, too, nudged and not.
     Webhooks,
     /// One room of 10,000 members: what an event in it costs.
     LargeRoom,
@@ -175,8 +177,16 @@ pub async fn run(
     };
     let run = Run { options, bar };
     let mut report = Report::default();
+    if let Some(node) = &options.freeswitch {
+        // Not only after all that comes before it.
+        switch::may_log_in(node)?;
+    }
+    let mut tell = |section: Section| {
+        each(&section);
+        report.add(section);
+    };
     for scenario in all {
-        let section = match scenario {
+        tell(match scenario {
             Scenario::Commits => commits::measure(&run).await?,
             Scenario::Webhooks => webhooks::measure(&run).await?,
             Scenario::LargeRoom => large_room::measure(&run).await?,
@@ -185,9 +195,10 @@ pub async fn run(
             Scenario::Commands => commands::measure(&run).await?,
             Scenario::Idle => idle::measure(&run).await?,
             Scenario::Fleet => fleet::measure(&run).await?,
-        };
-        each(&section);
-        report.add(section);
+        });
+        if let (Scenario::Webhooks, Some(node)) = (scenario, &options.freeswitch) {
+            tell(webhooks::real::measure(&run, node).await?);
+        }
     }
     run.bar.finish_and_clear();
     Ok(report)

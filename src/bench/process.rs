@@ -4,7 +4,8 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -100,6 +101,52 @@ pub fn free_port() -> io::Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
+/// The process at the other end of a connection; `None` when it does not run on this machine, or may not be looked at.
+pub fn other_end(stream: &TcpStream) -> Option<u32> {
+    let (here, there) = (stream.local_addr().ok()?, stream.peer_addr().ok()?);
+    // The connection has a line of each end; what is looked for is the other's.
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| {
+            let table = fs::read_to_string(table).ok()?;
+            table.lines().find_map(|line| {
+                let mut fields = line.split_whitespace();
+                let local = address(fields.nth(1)?)?;
+                let remote = address(fields.next()?)?;
+                (local == there && remote == here).then(|| fields.nth(6).map(str::to_owned))?
+            })
+        })?;
+    let socket = format!("socket:[{inode}]");
+    let has_it = |process: &Path| {
+        let Ok(files) = fs::read_dir(process.join("fd")) else {
+            return false;
+        };
+        let mut files = files.flatten().map(|file| fs::read_link(file.path()));
+        files.any(|link| link.is_ok_and(|link| link.as_os_str() == socket.as_str()))
+    };
+    fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
+        let pid = process.file_name().to_str()?.parse().ok()?;
+        has_it(&process.path()).then_some(pid)
+    })
+}
+
+/// An address as `/proc/net/tcp` has it: in hexadecimal, each four bytes as one number of this machine's.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let mut bytes = [0; 16];
+    let words = ip.as_bytes().chunks(8);
+    for (word, four) in words.zip(bytes.chunks_mut(4)) {
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
+        four.copy_from_slice(&word.to_ne_bytes());
+    }
+    let ip = match ip.len() {
+        8 => IpAddr::from(*bytes.first_chunk::<4>()?),
+        32 => Ipv6Addr::from(bytes).to_canonical(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
+}
+
 /// What a process has cost since it was started.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
@@ -171,6 +218,26 @@ mod tests {
         }
         assert!(std::hint::black_box(sum) != 1);
         assert!(Usage::own().unwrap().resident > 1 << 20);
+    }
+
+    #[test]
+    fn whose_the_other_end_is_can_be_told() {
+        for listen in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
+            // Not every machine has an IPv6.
+            let Ok(listener) = TcpListener::bind(listen) else {
+                continue;
+            };
+            let port = listener.local_addr().unwrap().port();
+            let host = if listen.starts_with("[::1]") {
+                "[::1]"
+            } else {
+                "127.0.0.1"
+            };
+            let stream = TcpStream::connect(format!("{host}:{port}")).unwrap();
+            let accepted = listener.accept().unwrap();
+            assert_eq!(other_end(&stream), Some(std::process::id()), "{listen}");
+            drop(accepted);
+        }
     }
 
     #[test]

@@ -204,7 +204,8 @@ impl Esl {
     }
 }
 
-fn esl_answer(came: &[u8]) -> io::Result<Option<(usize, Vec<u8>)>> {
+/// The length of an answer of the Event Socket and all of it, once it is whole.
+pub(super) fn esl_answer(came: &[u8]) -> io::Result<Option<(usize, Vec<u8>)>> {
     let Some(end) = memmem::find(came, b"\n\n") else {
         return Ok(None);
     };

@@ -32,7 +32,7 @@ pub struct Member {
 pub struct Room {
     /// Its id, which is the conference's name at the node.
     pub id: String,
-    /// On which simulated node.
+    /// On which simulated node, or 0 on the real one.
     pub node: usize,
     /// Who is in it.
     pub members: Vec<Member>,
@@ -44,30 +44,59 @@ pub struct Room {
 /// # Errors
 /// [`BenchError`] when the API refuses, or it does not come about in time.
 pub async fn fill(run: &Run<'_>, world: &World, sizes: &[usize]) -> Result<Vec<Room>, BenchError> {
-    let controller = &world.controller;
-    let make = |n: usize| async move {
-        let node = n % world.nodes.len();
-        let body = json!({ "name": format!("room-{n}"), "node": node_id(node) });
-        let answer = ask(controller, "/conferences", &body).await?;
-        let id = answer["room_id"].as_str().unwrap_or_default().to_owned();
-        Ok::<_, BenchError>((id, node))
-    };
-    run.says(format!("{} rooms are made", sizes.len()));
-    let made: Vec<(String, usize)> = at_once((0..sizes.len()).map(make)).await?;
+    let on = |n: usize| n % world.nodes.len();
+    let nodes: Vec<String> = (0..sizes.len()).map(|n| node_id(on(n))).collect();
+    let made = make(run, &world.controller, &nodes).await?;
     let wanted = sizes.iter().enumerate();
     let calls: Vec<(usize, String)> = wanted
         .flat_map(|(of, size)| std::iter::repeat_n(of, *size))
         .enumerate()
         .map(|(n, of)| {
-            let node = made[of].1;
             let from = format!("52{n:07}");
-            let call = world.nodes[node].call_in(DID, &from, &[]);
-            (of, format!("{}-{call}", node_id(node)))
+            let call = world.nodes[on(of)].call_in(DID, &from, &[]);
+            (of, format!("{}-{call}", nodes[of]))
         })
         .collect();
+    join(run, &world.controller, &made, &calls).await?;
+    let rooms = made.into_iter().enumerate();
+    let rooms = rooms.map(|(n, id)| (id, on(n))).collect();
+    Ok(numbered(world, rooms, &calls))
+}
+
+/// Makes a room on each of these nodes; their ids, in this order.
+///
+/// # Errors
+/// [`BenchError`] when the API refuses.
+pub async fn make(
+    run: &Run<'_>,
+    controller: &Controller,
+    nodes: &[String],
+) -> Result<Vec<String>, BenchError> {
+    run.says(format!("{} rooms are made", nodes.len()));
+    let make = |(n, node): (usize, &String)| {
+        let body = json!({ "name": format!("room-{n}"), "node": node });
+        async move {
+            let answer = ask(controller, "/conferences", &body).await?;
+            Ok(answer["room_id"].as_str().unwrap_or_default().to_owned())
+        }
+    };
+    at_once(nodes.iter().enumerate().map(make)).await
+}
+
+/// Lets each of these calls, once it is known, into the room whose place in `rooms` it names. Returns when the controller
+/// says of each room that all are in.
+///
+/// # Errors
+/// [`BenchError`] when the API refuses, or it does not come about in time.
+pub async fn join(
+    run: &Run<'_>,
+    controller: &Controller,
+    rooms: &[String],
+    calls: &[(usize, String)],
+) -> Result<(), BenchError> {
     run.says(format!("{} members join", calls.len()));
     let join = |(of, session): &(usize, String)| {
-        let body = json!({ "room_id": made[*of].0, "muted": false });
+        let body = json!({ "room_id": rooms[*of], "muted": false });
         let session = session.clone();
         async move {
             until("a call is known", PATIENCE, async || {
@@ -81,8 +110,12 @@ pub async fn fill(run: &Run<'_>, world: &World, sizes: &[usize]) -> Result<Vec<R
     };
     let _joined: Vec<Value> = at_once(calls.iter().map(join)).await?;
     run.says("all members are in");
-    let full = |((id, _), size): (&(String, usize), &usize)| {
-        let (path, size) = (format!("/conferences/{id}"), *size);
+    let mut sizes = vec![0; rooms.len()];
+    for (of, _) in calls {
+        sizes[*of] += 1;
+    }
+    let full = |(id, size): (&String, usize)| {
+        let path = format!("/conferences/{id}");
         async move {
             until("all members are in", PATIENCE, async || {
                 let (_, body) = get(controller, &path).await?;
@@ -91,8 +124,8 @@ pub async fn fill(run: &Run<'_>, world: &World, sizes: &[usize]) -> Result<Vec<R
             .await
         }
     };
-    let _full: Vec<()> = at_once(made.iter().zip(sizes).map(full)).await?;
-    Ok(numbered(world, made, &calls))
+    let _full: Vec<()> = at_once(rooms.iter().zip(sizes).map(full)).await?;
+    Ok(())
 }
 
 /// Which number each member has at its node.

@@ -4,6 +4,8 @@
 //! harness's own clock. Which webhook is of which event is told by the room and the webhook's sequence, which counts the
 //! room's events.
 
+pub mod real;
+
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -101,7 +103,7 @@ pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
     section.note(format!(
         "{wanted} events over {count} rooms, at random times of {RATE} a second on average, whatever becomes of them. The \
          nodes are simulated, and write an event at once: FreeSWITCH looks for events every 20 ms, or when it is nudged, \
-         which is measured on a real one."
+         which is measured on a real one (`--freeswitch`)."
     ));
     world.stop().await?;
     Ok(section)

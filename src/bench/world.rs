@@ -45,6 +45,8 @@ pub struct Setup {
     pub nodes: usize,
     /// A real one besides.
     pub freeswitch: Option<(SocketAddr, String)>,
+    /// It is not nudged; without this it is, as it is by default.
+    pub unnudged: bool,
     /// Where the app's webhooks go, if it wants any.
     pub hook: Option<String>,
     /// More of the configuration, in TOML: whole tables that are not there yet.
@@ -427,19 +429,26 @@ cooldowns = {}
         );
     }
     put(&mut text, format_args!("{}\n", setup.more));
-    let simulated = nodes
-        .iter()
-        .enumerate()
-        .map(|(n, node)| (node_id(n), node.addr, PASSWORD));
-    let real = setup.freeswitch.iter();
-    let real = real.map(|(address, password)| (REAL_NODE.to_owned(), *address, password.as_str()));
-    for (id, address, password) in simulated.chain(real) {
+    let mut node = |id: &str, address: SocketAddr, password: &str, more: &str| {
+        // A text of JSON is one of TOML.
+        let password = Value::from(password);
         put(
             &mut text,
             format_args!(
-                "[[nodes]]\nid = \"{id}\"\naddress = \"{address}\"\npassword = \"{password}\"\n"
+                "[[nodes]]\nid = \"{id}\"\naddress = \"{address}\"\npassword = {password}\n{more}"
             ),
         );
+    };
+    for (n, simulated) in nodes.iter().enumerate() {
+        node(&node_id(n), simulated.addr, PASSWORD, "");
+    }
+    if let Some((address, password)) = &setup.freeswitch {
+        let nudge = if setup.unnudged {
+            "nudge = \"off\"\n"
+        } else {
+            ""
+        };
+        node(REAL_NODE, *address, password, nudge);
     }
     put(
         &mut text,

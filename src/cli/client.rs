@@ -13,6 +13,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::tls;
+
 /// `EX_UNAVAILABLE` of sysexits.h: nobody answers, or somebody else.
 pub const UNAVAILABLE: u8 = 69;
 
@@ -172,15 +174,15 @@ impl Client {
             value.set_sensitive(true);
             credentials.insert(HeaderName::from_static(name), value);
         }
-        // Whoever was first has installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .connect_timeout(PATIENCE)
-            // The key is for this address and no other.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(ClientError::NoClient)?;
+        let builder = || {
+            reqwest::Client::builder()
+                .connect_timeout(PATIENCE)
+                // The key is for this address and no other.
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+        };
+        // One that trusts nobody says so when https is asked for.
+        let (http, _) = tls::client(builder).map_err(ClientError::NoClient)?;
         Ok(Self {
             http,
             base,

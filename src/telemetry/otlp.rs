@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
 use crate::config::TelemetryConfig;
-use crate::webhook::sender::install_crypto;
+use crate::tls::install_crypto;
 
 use super::trace::TARGET;
 

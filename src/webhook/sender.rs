@@ -20,7 +20,9 @@ use super::schedule::{Attempt, parse_retry_after};
 use super::sign;
 use crate::store::Message;
 use crate::store::deliveries::Attempted;
+use crate::telemetry::Chain;
 use crate::time::Timestamp;
+use crate::tls;
 
 /// How much of our time and memory a receiver gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,23 +165,30 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A client that calls only what the policy allows.
+    /// A client that calls only what the policy allows. Where the system has no CA certificates it fails whoever is
+    /// called over https, and says so in the log.
     ///
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(policy: Policy, limits: Limits) -> Result<Self, SenderError> {
-        install_crypto();
-        let client = Client::builder()
-            .user_agent(concat!("Roomkeeper/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            // A proxy would resolve names and connect for us, past the guard.
-            .no_proxy()
-            .dns_resolver(Arc::new(GuardedResolver::new(policy)))
-            .connect_timeout(limits.connect)
-            .pool_max_idle_per_host(8)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build()
-            .map_err(SenderError)?;
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("Roomkeeper/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                // A proxy would resolve names and connect for us, past the guard.
+                .no_proxy()
+                .dns_resolver(Arc::new(GuardedResolver::new(policy)))
+                .connect_timeout(limits.connect)
+                .pool_max_idle_per_host(8)
+                .pool_idle_timeout(Duration::from_secs(30))
+        };
+        let (client, trusts_nobody) = tls::client(builder).map_err(SenderError)?;
+        if let Some(error) = trusts_nobody {
+            tracing::warn!(
+                    error = %Chain(&error),
+                "CA certificates cannot be loaded from this system: no webhook can be delivered over https"
+            );
+        }
         Ok(Self {
             client,
             policy,
@@ -249,10 +258,4 @@ async fn skim(mut response: Response, limit: usize) {
             Ok(None) | Err(_) => break,
         }
     }
-}
-
-/// Makes ring the cryptography of this process. The one place that does; again, it changes nothing.
-pub fn install_crypto() {
-    // An error means that there is one already, and any will do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -271,9 +271,15 @@ async fn changes_are_looked_for_every_second_also_after_an_outage() {
     let stop = tokio_util::sync::CancellationToken::new();
     let running = tokio::spawn(replica.clone().run(stop.clone()));
     made(&admin(&world, Some("secret")), "acme", json!({})).await;
-    while faulty.fired.load(Ordering::Relaxed) < 3 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    let looked = async {
+        while faulty.fired.load(Ordering::Relaxed) < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    let minute = std::time::Duration::from_secs(60);
+    tokio::time::timeout(minute, looked)
+        .await
+        .expect("it looks again although the store is away");
     faulty.broken.lock().unwrap().clear();
     let begun = tokio::time::Instant::now();
     changes.changed().await.unwrap();

@@ -1,6 +1,6 @@
 //! The walk on a real FreeSWITCH, when one is given: `ROOMKEEPER_TEST_FREESWITCH=host:port:password`.
 //!
-//! Needed there: a conference profile `roomkeeper`, and an extension that answers and makes a sound or silence;
+//! Needed there: a conference profile `roomkeeper`, the endpoint `null` of mod_dptools, and an extension that answers and makes a sound or silence;
 //! `ROOMKEEPER_TEST_ENDPOINT` names it (`loopback/tone/default`), `ROOMKEEPER_TEST_APP` the app that calls are given
 //! (`demo`). With `ROOMKEEPER_TEST_SIP=host:port` a SIP call by `sipp` goes the same way; the dialplan must answer and
 //! park it with `roomkeeper_app` set to that app.
@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use crate::bench;
 use crate::kills;
 use crate::program::switch::{Line, RealServer, Switch};
 use crate::program::world::{PASSWORD, Setup, Store, World};
@@ -112,6 +113,7 @@ async fn the_walk_on_a_real_server() {
     say(
         "\nHung up, kicked, unmuted, called in while no controller ran: told after its restart, as synthesized.\n",
     );
+    bench::measures_and_leaves_nothing_behind(&server).await;
     match std::env::var("ROOMKEEPER_TEST_SIP") {
         Ok(target) => {
             assert!(process::installed("sipp"), "ROOMKEEPER_TEST_SIP needs sipp");

@@ -11,6 +11,7 @@ mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bench;
 mod events;
 mod faults;
 mod freeswitch;

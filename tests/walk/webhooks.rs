@@ -1,5 +1,10 @@
 //! An app sees to its own receivers while the program runs, as the documentation says.
 
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection};
 use serde_json::json;
 
 use crate::program::poll;
@@ -83,6 +88,67 @@ async fn from_its_making_to_its_removal(store: Store) {
     world.receiver.first(&after, "conference.created").await;
     assert!(own.delivered(&after).is_empty());
     assert_eq!(api.get(&path).await.status, 404);
+}
+
+/// Takes connections with a certificate that nobody vouches for, for as long as the test runs; its URL.
+fn self_signed() -> String {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut server = ServerConnection::new(Arc::clone(&config)).unwrap();
+            // The client ends it when it has seen the certificate.
+            while server.is_handshaking() && server.complete_io(&mut stream).is_ok() {}
+        }
+    });
+    format!("https://localhost:{port}/hook")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_are_no_ca_certificates_http_is_delivered_and_https_says_why_not() {
+    let nothing = tempfile::tempdir().unwrap();
+    let missing = nothing.path().join("none.pem");
+    let environment = [
+        ("SSL_CERT_DIR", nothing.path()),
+        ("SSL_CERT_FILE", &missing),
+    ];
+    let world = Setup {
+        environment: environment
+            .map(|(name, path)| (name.to_owned(), path.display().to_string()))
+            .to_vec(),
+        ..Setup::on(Store::Memory)
+    }
+    .start()
+    .await;
+    let api = &world.controller;
+    api.until_ready().await;
+    let warned = api.log_about(|line| line.contains("CA certificates cannot be loaded"));
+    assert!(warned.contains("WARN"), "{warned}");
+
+    let wanted = json!({"url": self_signed(), "events": ["conference.*"], "secret": SECRET});
+    let made = api.ask("POST", PATH, Some(&wanted)).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let id = made.body["id"].as_str().unwrap();
+    let room = world.room("first").await;
+    world.receiver.first(&room, "conference.created").await;
+    let deliveries = format!("{PATH}/{id}/deliveries");
+    let error = poll::until("it is tried", poll::PATIENCE, async || {
+        let rows = api.get(&deliveries).await.body;
+        let error = rows["deliveries"][0]["attempts"][0]["error"].as_str();
+        error.map(str::to_owned)
+    })
+    .await;
+    assert!(error.contains("UnknownIssuer"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

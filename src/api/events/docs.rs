@@ -2,36 +2,20 @@
 //! answers.
 #![allow(dead_code, reason = "what stands here is read by the macros alone")]
 
-use std::borrow::Cow;
-
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::{IntoParams, OpenApi, PartialSchema, ToSchema};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::stream_events;
 use crate::api::gateway::{Failure, RoomIdText};
-use crate::webhook::endpoint::EventFilter;
+use crate::api::openapi::event_filter;
 
 /// The path of the stream.
 #[derive(OpenApi)]
 #[openapi(paths(events), components(schemas(StreamFilter, StreamEvent)))]
 pub(crate) struct Paths;
 
-/// Which events of the stream are meant.
-struct StreamFilter;
-
-impl PartialSchema for StreamFilter {
-    fn schema() -> RefOr<Schema> {
-        let texts = EventFilter::all_among(stream_events());
-        let text = ObjectBuilder::new().schema_type(Type::String);
-        text.enum_values(Some(texts)).into()
-    }
-}
-
-impl ToSchema for StreamFilter {
-    fn name() -> Cow<'static, str> {
-        "StreamFilter".into()
-    }
+event_filter! {
+    /// Which events of the stream are meant.
+    StreamFilter, stream_events()
 }
 
 /// One event of the stream, by the names of its fields on the wire.

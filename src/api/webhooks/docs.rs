@@ -2,18 +2,14 @@
 //! and answers.
 #![allow(dead_code, reason = "what stands here is read by the macros alone")]
 
-use std::borrow::Cow;
-
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::{IntoParams, OpenApi, PartialSchema, ToSchema};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::{
     DeliveryDetail, DeliveryList, EndpointDetail, EndpointList, EndpointRef, EndpointRow,
     MadeEndpoint, NewSecret, RecoveredCount, Redelivery,
 };
 use crate::api::gateway::{Failure, limit};
-use crate::webhook::endpoint::EventFilter;
+use crate::api::openapi::event_filter;
 use crate::webhook::payload::EVENTS;
 
 /// The paths of the receivers.
@@ -51,21 +47,9 @@ pub(super) struct WebhookIdText(String);
 )]
 struct SecretText(String);
 
-/// Which events are meant.
-struct WebhookFilter;
-
-impl PartialSchema for WebhookFilter {
-    fn schema() -> RefOr<Schema> {
-        let texts = EventFilter::all_among(EVENTS.iter().copied());
-        let text = ObjectBuilder::new().schema_type(Type::String);
-        text.enum_values(Some(texts)).into()
-    }
-}
-
-impl ToSchema for WebhookFilter {
-    fn name() -> Cow<'static, str> {
-        "WebhookFilter".into()
-    }
+event_filter! {
+    /// Which events are meant.
+    WebhookFilter, EVENTS.iter().copied()
 }
 
 /// What became of an event for a receiver.

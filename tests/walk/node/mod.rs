@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpSocket;
 
+use crate::bench;
 use crate::freeswitch::{say, walk_on, world};
 use crate::program::freeswitch::{Ear, FreeSwitch, configuration, installed};
 use crate::program::media::MediaServer;
@@ -64,6 +65,7 @@ async fn a_node_on_our_configuration() {
 
     walk_on(&node.server, Line::Inbound, Store::Redis).await;
     files_play_are_recorded_and_who_dials_a_room_is_in_it(&node.server).await;
+    bench::measures_and_leaves_nothing_behind(&node.server).await;
     if process::installed("sipp") {
         let sip = node.sip.to_string();
         walk_on(&node.server, Line::Sip(sip), Store::Memory).await;
