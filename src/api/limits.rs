@@ -45,6 +45,7 @@ use crate::store::{EntityId, Store};
 use crate::telemetry::{Chain, STORE_ERRORS};
 
 use super::ApiState;
+use super::access::LookUp;
 use super::error::ApiError;
 
 /// Commands that share a cooldown. Names and windows are those of the gateway API's documentation ("Rate limit" under
@@ -121,17 +122,21 @@ impl ApiState {
         &self,
         group: &Group,
         about: EntityId,
+        mut look_up: LookUp,
         intent: Intent,
     ) -> Result<Accepted, ApiError> {
         if !self.settings.limits.cooldowns {
-            return self.submit(intent).await;
+            let outcome = self.submit_looked_up(&mut look_up, intent).await?;
+            return outcome.map_err(|error| self.failed(error));
         }
+        look_up.done_or_vouched(self, &intent).await?;
         let holder = Uuid::new_v4();
         let taken = self
             .store
             .take_cooldown(about, group.name, holder, group.window)
             .await?;
         if let Cooldown::Wait { remaining } = taken {
+            look_up.finish().await?;
             return match self.answered_by_state(&intent).await? {
                 Some(accepted) => Ok(accepted),
                 None => Err(ApiError::limited(
@@ -140,13 +145,13 @@ impl ApiState {
                 )),
             };
         }
-        let outcome = self.controller.submit(intent).await;
-        if !costs(&outcome)
+        let outcome = self.submit_looked_up(&mut look_up, intent).await;
+        if !outcome.as_ref().is_ok_and(costs)
             && let Err(error) = self.store.refund_cooldown(about, group.name, holder).await
         {
             tracing::warn!(error = %Chain(&error), %about, "a cooldown could not be given back and runs its time");
         }
-        outcome.map_err(|error| self.failed(error))
+        outcome?.map_err(|error| self.failed(error))
     }
 }
 
