@@ -12,6 +12,9 @@
 //! store whether the state would have answered first. Also what FreeSWITCH refuses is given back. What it did not answer
 //! in time (504) is not: the command may have been carried out.
 //!
+//! Existence and ownership come before that. Where the node's reconciler vouches for them, they are looked up only when the
+//! cooldown is another's: nobody is told of a cooldown of what is not its own.
+//!
 //! # The app's limit
 //!
 //! A bucket of tokens in the store, one second's worth, fills at the app's rate on the store's clock. The rate is the
