@@ -32,9 +32,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -190,16 +194,41 @@ fn may_have_acted(error: &IntentError) -> bool {
 
 /// Does this to its end, also when the caller who waits for it goes away: a command that is under way is counted and
 /// remembered as what came of it.
-pub(crate) async fn to_the_end<T: Send + 'static>(
+///
+/// It is done by whoever waits for it. A task of its own, which each answer has to be handed over to, is made only when
+/// the caller goes away.
+pub(crate) fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::spawn(work.in_current_span()).await {
-        Ok(outcome) => outcome,
-        Err(error) => match error.try_into_panic() {
-            // It is answered and logged like one of the handler's own.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(ApiError::internal(&"a command was cut off")),
-        },
+) -> impl Future<Output = Result<T, ApiError>> + Send {
+    ToTheEnd(Some(Box::pin(work.in_current_span())))
+}
+
+/// Work that goes on by itself when it is dropped before its end. `None`: it is at its end, or has panicked.
+struct ToTheEnd<T: Send + 'static>(Option<BoxFuture<'static, Result<T, ApiError>>>);
+
+impl<T: Send + 'static> Future for ToTheEnd<T> {
+    type Output = Result<T, ApiError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(mut work) = self.0.take() else {
+            return Poll::Ready(Err(ApiError::internal(&"a command was asked for twice")));
+        };
+        let outcome = work.as_mut().poll(cx);
+        if outcome.is_pending() {
+            self.0 = Some(work);
+        }
+        outcome
+    }
+}
+
+impl<T: Send + 'static> Drop for ToTheEnd<T> {
+    fn drop(&mut self) {
+        // Without a runtime the program has ended.
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
     }
 }
 

@@ -146,6 +146,8 @@ struct Driver<'a> {
     eventful: bool,
     /// When the other connection was last told of a command.
     told: Option<Instant>,
+    /// It is to be told, once the command is written: nothing comes of it before.
+    tells: bool,
     ended: Option<Ended>,
 }
 
@@ -174,6 +176,7 @@ pub(super) async fn run(
         nudged: Nudged::default(),
         eventful: false,
         told: None,
+        tells: false,
         setup_left: purpose.setup.len(),
         ready: false,
         next_job: 0,
@@ -206,6 +209,7 @@ pub(super) async fn run(
                 Ok(n) => output.advance(n),
             }
         }
+        driver.tell_other();
         codec.set_job_pending(driver.session.job_pending());
         if let Some(ended) = driver.ended.take() {
             driver.lose_all();
@@ -466,6 +470,15 @@ impl Driver<'_> {
         }
     }
 
+    /// Tells the other connection of commands, if it is to be.
+    fn tell_other(&mut self) {
+        if std::mem::take(&mut self.tells)
+            && let Expects::Jobs(other) = &self.purpose.expects
+        {
+            other.notify_one();
+        }
+    }
+
     /// Something happens on the node, or will.
     fn stir(&mut self) {
         self.pacer.stir(self.age());
@@ -521,10 +534,10 @@ impl Driver<'_> {
         let since = self.now;
         match &self.purpose.expects {
             Expects::Events(_) => self.stir(),
-            Expects::Jobs(other) => {
+            Expects::Jobs(_) => {
                 if self.told.is_none_or(|told| since > told + TELL) {
                     self.told = Some(since);
-                    other.notify_one();
+                    self.tells = true;
                 }
                 if job {
                     self.stir();
