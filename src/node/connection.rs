@@ -425,7 +425,7 @@ impl Driver<'_> {
         match self.waiting.front() {
             Some((first, _)) if *first == id => Some(0),
             // Jobs are done in any order.
-            _ => self.waiting.binary_search_by_key(&id, |(id, _)| *id).ok(),
+            Some(_) | None => self.waiting.binary_search_by_key(&id, |(id, _)| *id).ok(),
         }
     }
 

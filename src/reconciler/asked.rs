@@ -15,7 +15,7 @@ use crate::telemetry::trace;
 
 use super::intent::{Accepted, Intent, IntentError};
 
-pub(super) type Verdict = Result<Accepted, IntentError>;
+type Verdict = Result<Accepted, IntentError>;
 
 /// Tells a caller what came of its intent. Dropped, it counts as unknown, which is what the caller is told then.
 #[derive(Debug)]
