@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use roomkeeper::ids::{RoomId, SessionId};
-use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Refusal};
+use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Link, Refusal};
+use roomkeeper::sim::SimNode;
+use roomkeeper::store::Store;
 use roomkeeper::store::memory::MemoryStore;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -20,6 +22,17 @@ fn join(session: SessionId, room: RoomId, by: &str) -> Intent {
         muted: None,
         command_uid: None,
     }
+}
+
+/// Another replica, which has no lease and can give commands.
+async fn second(sim: &SimNode, store: Arc<dyn Store>) -> World {
+    let two = World::with(sim, store, |_, _| {}).await;
+    until("it is the first one's", async || {
+        let report = two.reconciler.nodes().remove(0);
+        (report.owned_elsewhere && report.link == Link::Up).then_some(())
+    })
+    .await;
+    two
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,11 +110,7 @@ async fn a_replica_that_does_not_have_the_node_believes_nothing() {
     let room = one.room("walk").await;
     let call = session(&sim.call_in(DID, "1001", &[]));
     one.until_told(&call.to_string(), "call.new", 1).await;
-    let two = World::with(&sim, store.clone(), |_, _| {}).await;
-    until("it is the first one's", async || {
-        two.reconciler.nodes()[0].owned_elsewhere.then_some(())
-    })
-    .await;
+    let two = second(&sim, store.clone()).await;
     let intent = join(call, room, "demo");
     assert!(!two.reconciler.vouches_for(&intent).await);
     assert!(two.reconciler.submit_as_believed(&intent).await.is_none());
@@ -120,11 +129,7 @@ async fn a_room_that_another_replica_has_ended_is_not_found() {
     let room = one.room("walk").await;
     let call = session(&sim.call_in(DID, "1001", &[]));
     one.until_told(&call.to_string(), "call.new", 1).await;
-    let two = World::with(&sim, store.clone(), |_, _| {}).await;
-    until("it is the first one's", async || {
-        two.reconciler.nodes()[0].owned_elsewhere.then_some(())
-    })
-    .await;
+    let two = second(&sim, store.clone()).await;
     two.delete(room).await;
     let intent = join(call, room, "demo");
     assert!(one.reconciler.vouches_for(&intent).await, "it was not told");
