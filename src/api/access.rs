@@ -1,6 +1,7 @@
 //! Existence, then ownership: whether what a request names is there, and is the caller's.
 
 use axum::http::StatusCode;
+use futures_util::future::BoxFuture;
 
 use crate::ids::{AppId, NodeId, RoomId, SessionId};
 use crate::reconciler::{Accepted, Intent, IntentError, Link, NodeReport, Refusal};
@@ -12,6 +13,60 @@ use crate::store::{EntityId, StoreError};
 use super::ApiState;
 use super::auth::Caller;
 use super::error::ApiError;
+
+/// What looks up in the store that all that a command names is there and is the caller's: 404 or 403 where it is not.
+pub(crate) struct LookUp {
+    /// `None`: it is done.
+    work: Option<BoxFuture<'static, Result<(), ApiError>>>,
+    vouched: bool,
+}
+
+impl LookUp {
+    /// This does it, where it is needed.
+    pub(crate) fn by(work: impl Future<Output = Result<(), ApiError>> + Send + 'static) -> Self {
+        Self {
+            work: Some(Box::pin(work)),
+            vouched: false,
+        }
+    }
+
+    /// It has been done.
+    pub(crate) const fn done() -> Self {
+        Self {
+            work: None,
+            vouched: false,
+        }
+    }
+
+    const fn is_done(&self) -> bool {
+        self.work.is_none()
+    }
+
+    /// Does it, if it has not been done.
+    pub(crate) async fn finish(&mut self) -> Result<(), ApiError> {
+        match self.work.take() {
+            Some(work) => work.await,
+            None => Ok(()),
+        }
+    }
+
+    /// Does it, unless the controller knows already what would come of it. What is then done in the caller's name is only
+    /// what can be taken back, and nothing is answered until it is done, or the controller has taken the intent.
+    pub(crate) async fn done_or_vouched(
+        &mut self,
+        state: &ApiState,
+        intent: &Intent,
+    ) -> Result<(), ApiError> {
+        if self.is_done() || self.vouched {
+            return Ok(());
+        }
+        self.vouched = state.controller.vouches_for(intent).await;
+        match self.vouched {
+            true => Ok(()),
+            false => self.finish().await,
+        }
+    }
+}
 
 impl ApiState {
     pub(crate) fn refuse(&self, refusal: &Refusal) -> ApiError {
@@ -183,6 +238,24 @@ impl ApiState {
     /// Whether what is told of this node's rooms and calls may be out of date, because nobody hears it.
     pub(crate) fn stale(&self, node: NodeId) -> bool {
         !matches!(self.controller.link(node), Some(Link::Up))
+    }
+
+    /// The one domain call, as [`Controller::submit_as_believed`] where that is enough. The outer error is the look-up's:
+    /// then the controller was asked for nothing.
+    ///
+    /// [`Controller::submit_as_believed`]: crate::reconciler::Controller::submit_as_believed
+    pub(crate) async fn submit_looked_up(
+        &self,
+        look_up: &mut LookUp,
+        intent: Intent,
+    ) -> Result<Result<Accepted, IntentError>, ApiError> {
+        if !look_up.is_done() {
+            if let Some(outcome) = self.controller.submit_as_believed(&intent).await {
+                return Ok(outcome);
+            }
+            look_up.finish().await?;
+        }
+        Ok(self.controller.submit(intent).await)
     }
 
     /// The one domain call.

@@ -12,6 +12,9 @@
 //! store whether the state would have answered first. Also what FreeSWITCH refuses is given back. What it did not answer
 //! in time (504) is not: the command may have been carried out.
 //!
+//! Existence and ownership come before that. Where the node's reconciler vouches for them, they are looked up only when the
+//! cooldown is another's: nobody is told of a cooldown of what is not its own.
+//!
 //! # The app's limit
 //!
 //! A bucket of tokens in the store, one second's worth, fills at the app's rate on the store's clock. The rate is the
@@ -29,9 +32,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -45,6 +52,7 @@ use crate::store::{EntityId, Store};
 use crate::telemetry::{Chain, STORE_ERRORS};
 
 use super::ApiState;
+use super::access::LookUp;
 use super::error::ApiError;
 
 /// Commands that share a cooldown. Names and windows are those of the gateway API's documentation ("Rate limit" under
@@ -121,17 +129,21 @@ impl ApiState {
         &self,
         group: &Group,
         about: EntityId,
+        mut look_up: LookUp,
         intent: Intent,
     ) -> Result<Accepted, ApiError> {
         if !self.settings.limits.cooldowns {
-            return self.submit(intent).await;
+            let outcome = self.submit_looked_up(&mut look_up, intent).await?;
+            return outcome.map_err(|error| self.failed(error));
         }
+        look_up.done_or_vouched(self, &intent).await?;
         let holder = Uuid::new_v4();
         let taken = self
             .store
             .take_cooldown(about, group.name, holder, group.window)
             .await?;
         if let Cooldown::Wait { remaining } = taken {
+            look_up.finish().await?;
             return match self.answered_by_state(&intent).await? {
                 Some(accepted) => Ok(accepted),
                 None => Err(ApiError::limited(
@@ -140,13 +152,13 @@ impl ApiState {
                 )),
             };
         }
-        let outcome = self.controller.submit(intent).await;
-        if !costs(&outcome)
+        let outcome = self.submit_looked_up(&mut look_up, intent).await;
+        if !outcome.as_ref().is_ok_and(costs)
             && let Err(error) = self.store.refund_cooldown(about, group.name, holder).await
         {
             tracing::warn!(error = %Chain(&error), %about, "a cooldown could not be given back and runs its time");
         }
-        outcome.map_err(|error| self.failed(error))
+        outcome?.map_err(|error| self.failed(error))
     }
 }
 
@@ -182,16 +194,41 @@ fn may_have_acted(error: &IntentError) -> bool {
 
 /// Does this to its end, also when the caller who waits for it goes away: a command that is under way is counted and
 /// remembered as what came of it.
-pub(crate) async fn to_the_end<T: Send + 'static>(
+///
+/// It is done by whoever waits for it. A task of its own, which each answer has to be handed over to, is made only when
+/// the caller goes away.
+pub(crate) fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::spawn(work.in_current_span()).await {
-        Ok(outcome) => outcome,
-        Err(error) => match error.try_into_panic() {
-            // It is answered and logged like one of the handler's own.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(ApiError::internal(&"a command was cut off")),
-        },
+) -> impl Future<Output = Result<T, ApiError>> + Send {
+    ToTheEnd(Some(Box::pin(work.in_current_span())))
+}
+
+/// Work that goes on by itself when it is dropped before its end. `None`: it is at its end, or has panicked.
+struct ToTheEnd<T: Send + 'static>(Option<BoxFuture<'static, Result<T, ApiError>>>);
+
+impl<T: Send + 'static> Future for ToTheEnd<T> {
+    type Output = Result<T, ApiError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(mut work) = self.0.take() else {
+            return Poll::Ready(Err(ApiError::internal(&"a command was asked for twice")));
+        };
+        let outcome = work.as_mut().poll(cx);
+        if outcome.is_pending() {
+            self.0 = Some(work);
+        }
+        outcome
+    }
+}
+
+impl<T: Send + 'static> Drop for ToTheEnd<T> {
+    fn drop(&mut self) {
+        // Without a runtime the program has ended.
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
     }
 }
 

@@ -18,6 +18,10 @@
 //! | cooldown | 429 | `limits`: `submit_cooled`, around `submit`; why the order holds is said there |
 //! | the command | 404, 502, 503, 504 | [`Controller::submit`] |
 //!
+//! Existence and ownership of what a join, a leave or a mute names are not looked up where the node's reconciler vouches for
+//! them: what it believes under its lease is what is stored, and the commit fails where it is not. What is answered without
+//! it, a replay or a 429, comes after a look-up all the same (`access::LookUp`).
+//!
 //! Unknown paths and wrong methods are answered (404, 405) before authentication: they tell nothing that the
 //! documentation does not.
 //!

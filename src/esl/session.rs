@@ -9,7 +9,7 @@
 //! a command of someone      → submit(command, deadline, now)
 //! the time of poll_timeout  → handle_timeout(now)
 //! end of the stream         → handle_eof()
-//! after each of them:  poll_transmit until None (write), poll_output until None (tell),
+//! after each of them:  poll_transmit until None or transmit_into (write), poll_output until None (tell),
 //!                      codec.set_job_pending(job_pending()), poll_timeout (sleep until)
 //! ```
 //!
@@ -30,7 +30,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::command::{self, ApiReply, Command, CommandReply, JobUuid, Password};
 use super::event::{Event, EventError, EventKind};
@@ -237,7 +237,11 @@ pub struct Session {
     next_id: u64,
     replies: VecDeque<Waiting>,
     jobs: BTreeMap<String, Job>,
-    transmit: VecDeque<(Option<CommandId>, Bytes)>,
+    /// What is to be written, and how long the command at its head is, and each that follows.
+    unsent: BytesMut,
+    transmit: VecDeque<(Option<CommandId>, usize)>,
+    /// No deadline of a command or a job is before this one; `None`: there is none at all.
+    earliest: Option<Millis>,
     outputs: VecDeque<Output>,
     stats: SessionStats,
 }
@@ -255,7 +259,9 @@ impl Session {
             next_id: 1,
             replies: VecDeque::new(),
             jobs: BTreeMap::new(),
+            unsent: BytesMut::new(),
             transmit: VecDeque::new(),
+            earliest: None,
             outputs: VecDeque::new(),
             stats: SessionStats::default(),
         }
@@ -315,6 +321,10 @@ impl Session {
             self.jobs
                 .insert(job.as_str().to_owned(), Job { id, deadline });
         }
+        self.earliest = match self.earliest {
+            Some(earliest) if self.waits() => Some(earliest.min(deadline)),
+            Some(_) | None => Some(deadline),
+        };
         self.next_id += 1;
         self.leaving |= matches!(command, Command::Exit);
         self.replies.push_back(Waiting {
@@ -324,7 +334,10 @@ impl Session {
             since: now,
             deadline: Some(deadline),
         });
-        self.transmit.push_back((Some(id), command.render()));
+        let before = self.unsent.len();
+        command.render_into(&mut self.unsent);
+        self.transmit
+            .push_back((Some(id), self.unsent.len() - before));
         self.check_invariants(now);
         Ok(id)
     }
@@ -337,7 +350,7 @@ impl Session {
         if self.state != State::Ready || self.leaving || !self.transmit.is_empty() {
             return false;
         }
-        self.transmit.push_back((None, Bytes::from_static(b"\n")));
+        self.send(b"\n");
         true
     }
 
@@ -369,7 +382,15 @@ impl Session {
 
     /// The next bytes to write: one command, whole. To be written before the next one is asked for.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        self.transmit.pop_front().map(|(_, bytes)| bytes)
+        let (_, length) = self.transmit.pop_front()?;
+        Some(self.unsent.split_to(length).freeze())
+    }
+
+    /// All that is to be written, command after command, behind what is in `output`. To be written before more is asked for.
+    pub fn transmit_into(&mut self, output: &mut BytesMut) {
+        output.extend_from_slice(&self.unsent);
+        self.unsent.clear();
+        self.transmit.clear();
     }
 
     /// The next thing to tell.
@@ -378,19 +399,25 @@ impl Session {
     }
 
     /// When [`Session::handle_timeout`] wants to be called; `None`: not before something else
-    /// happens.
+    /// happens. It can be the deadline of what was answered meanwhile: to look for the earliest
+    /// after each answer costs more than to be called once in vain.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Millis> {
         match self.state {
             State::Greeting | State::Authenticating => Some(self.auth_deadline),
-            State::Ready => self
-                .replies
-                .iter()
-                .filter_map(|waiting| waiting.deadline)
-                .chain(self.jobs.values().map(|job| job.deadline))
-                .min(),
+            State::Ready => self.earliest.filter(|_| self.waits()),
             State::Closed => None,
         }
+    }
+
+    /// Whether there may be a deadline.
+    fn waits(&self) -> bool {
+        !(self.replies.is_empty() && self.jobs.is_empty())
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.unsent.extend_from_slice(bytes);
+        self.transmit.push_back((None, bytes.len()));
     }
 
     // ---- what it is like ----
@@ -444,8 +471,8 @@ impl Session {
         match self.state {
             State::Greeting => {
                 self.state = State::Authenticating;
-                self.transmit
-                    .push_back((None, command::auth(&self.password)));
+                let auth = command::auth(&self.password);
+                self.send(&auth);
             }
             State::Authenticating | State::Ready | State::Closed => {
                 self.unexpected(ContentType::AuthRequest);
@@ -580,6 +607,12 @@ impl Session {
             expired.push(job.id);
             false
         });
+        self.earliest = self
+            .replies
+            .iter()
+            .filter_map(|waiting| waiting.deadline)
+            .chain(self.jobs.values().map(|job| job.deadline))
+            .min();
         expired.sort_unstable();
         // A job without its reply is in both lists.
         expired.dedup();
@@ -594,7 +627,12 @@ impl Session {
         let Some(at) = self.transmit.iter().position(|(of, _)| *of == Some(id)) else {
             return false;
         };
-        self.transmit.remove(at);
+        let before: usize = self.transmit.iter().take(at).map(|(_, len)| len).sum();
+        if let Some((_, length)) = self.transmit.remove(at) {
+            let behind = self.unsent.split_off(before + length);
+            self.unsent.truncate(before);
+            self.unsent.unsplit(behind);
+        }
         self.replies.retain(|waiting| waiting.id != id);
         true
     }
@@ -630,6 +668,7 @@ impl Session {
             self.outputs.push_back(Output::Lost { id, sent });
         }
         self.transmit.clear();
+        self.unsent.clear();
     }
 
     fn check_invariants(&self, _now: Millis) {
@@ -646,10 +685,25 @@ impl Session {
             "somebody waits on a session that cannot answer"
         );
         debug_assert!(
-            self.transmit
-                .iter()
-                .all(|(_, bytes)| bytes.ends_with(b"\n")),
+            {
+                let mut end = 0;
+                let whole = self.transmit.iter().all(|(_, length)| {
+                    end += length;
+                    self.unsent[..end].ends_with(b"\n")
+                });
+                whole && end == self.unsent.len()
+            },
             "half a command is to be written"
+        );
+        debug_assert!(
+            self.state != State::Ready
+                || self
+                    .replies
+                    .iter()
+                    .filter_map(|waiting| waiting.deadline)
+                    .chain(self.jobs.values().map(|job| job.deadline))
+                    .all(|deadline| self.earliest.is_some_and(|earliest| earliest <= deadline)),
+            "a deadline would be slept through"
         );
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Reading never waits for writing: a server that stops reading must not keep us from reading it.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -127,7 +128,12 @@ enum Waits {
 struct Driver<'a> {
     session: Session,
     purpose: Purpose<'a>,
-    waiting: HashMap<CommandId, Waits>,
+    /// Who waits for what, in the order in which it was sent, in which it is mostly answered, too.
+    waiting: VecDeque<(CommandId, Waits)>,
+    /// How many callers have been answered since requests were last taken in.
+    answered: usize,
+    /// When the connection last came round: one look at the clock is enough for all that came at once.
+    now: Instant,
     meters: CommandMeters,
     setup_left: usize,
     ready: bool,
@@ -140,6 +146,8 @@ struct Driver<'a> {
     eventful: bool,
     /// When the other connection was last told of a command.
     told: Option<Instant>,
+    /// It is to be told, once the command is written: nothing comes of it before.
+    tells: bool,
     ended: Option<Ended>,
 }
 
@@ -160,12 +168,15 @@ pub(super) async fn run(
     let origin = Instant::now();
     let mut driver = Driver {
         session: Session::new(config, password, Millis(0)),
-        waiting: HashMap::new(),
+        waiting: VecDeque::new(),
+        answered: 0,
+        now: origin,
         meters: CommandMeters::new(purpose.node),
         pacer: Pacer::new(purpose.nudge),
         nudged: Nudged::default(),
         eventful: false,
         told: None,
+        tells: false,
         setup_left: purpose.setup.len(),
         ready: false,
         next_job: 0,
@@ -183,22 +194,36 @@ pub(super) async fn run(
     };
     // Why nothing can be written any more.
     let mut broken: Option<String> = None;
+    let mut fresh = Vec::new();
+    let mut armed = origin;
+    let mut sleep = pin!(tokio::time::sleep_until(armed));
+    let mut stopped = pin!(stop.cancelled());
     loop {
         driver.settle();
         driver.nudge(output.is_empty() && broken.is_none());
-        while let Some(bytes) = driver.session.poll_transmit() {
-            output.extend_from_slice(&bytes);
+        driver.session.transmit_into(&mut output);
+        // Mostly there is room, and nothing to be waited for.
+        if !output.is_empty() && broken.is_none() {
+            match writer.try_write(&output) {
+                Ok(0) | Err(_) => {}
+                Ok(n) => output.advance(n),
+            }
         }
+        driver.tell_other();
         codec.set_job_pending(driver.session.job_pending());
         if let Some(ended) = driver.ended.take() {
             driver.lose_all();
             return ended;
         }
         let wake = driver.next_wake();
-        let takes_more =
-            driver.ready && broken.is_none() && driver.session.in_flight() < max_in_flight;
+        if wake != armed {
+            sleep.as_mut().reset(wake);
+            armed = wake;
+        }
+        let in_flight = driver.session.in_flight();
+        let takes_more = driver.ready && broken.is_none() && in_flight < max_in_flight;
         tokio::select! {
-            () = stop.cancelled() => driver.ended = Some(Ended::Stopped),
+            () = &mut stopped => driver.ended = Some(Ended::Stopped),
             read = reader.read_buf(&mut input) => match read {
                 Ok(0) => {
                     let lost = match (codec.decode_eof(&mut input), broken.take()) {
@@ -209,7 +234,7 @@ pub(super) async fn run(
                     driver.ended.get_or_insert(Ended::Lost(lost));
                 }
                 Ok(_) => {
-                    driver.last_heard = Instant::now();
+                    driver.last_heard = driver.look();
                     driver.frames(&mut codec, &mut input);
                     driver.heard();
                 }
@@ -222,24 +247,35 @@ pub(super) async fn run(
                 Ok(n) => output.advance(n),
                 Err(error) => broken = Some(error.to_string()),
             },
-            () = commanded(other.as_deref()) => driver.stir(),
-            request = requests.recv(), if takes_more => match request {
-                Some(request) => {
-                    driver.request(request);
-                    // Where commands are in flight, callers that were just answered are about to ask again: they have
-                    // their turn before this is written. What else has queued by then goes with it into one write.
-                    if driver.session.in_flight() > 1 {
-                        tokio::task::yield_now().await;
-                    }
-                    while driver.session.in_flight() < max_in_flight
-                        && let Ok(request) = requests.try_recv()
-                    {
-                        driver.request(request);
-                    }
+            () = commanded(other.as_deref()) => {
+                driver.look();
+                driver.stir();
+            }
+            taken = requests.recv_many(&mut fresh, max_in_flight.saturating_sub(in_flight)), if takes_more => {
+                if taken == 0 {
+                    driver.ended = Some(Ended::Stopped);
                 }
-                None => driver.ended = Some(Ended::Stopped),
+                // Callers that were just answered together are about to ask again, and so are those whose commands are in
+                // flight: they have their turn before this is written. What else has queued by then goes with it into one
+                // write.
+                if in_flight + taken > 1 || driver.answered > 1 {
+                    tokio::task::yield_now().await;
+                }
+                driver.answered = 0;
+                driver.look();
+                for request in fresh.drain(..) {
+                    driver.request(request);
+                }
+                while driver.session.in_flight() < max_in_flight
+                    && let Ok(request) = requests.try_recv()
+                {
+                    driver.request(request);
+                }
             },
-            () = tokio::time::sleep_until(wake) => driver.woken(),
+            () = &mut sleep => {
+                driver.look();
+                driver.woken();
+            }
         }
     }
 }
@@ -253,8 +289,19 @@ async fn commanded(other: Option<&Notify>) {
 }
 
 impl Driver<'_> {
+    /// Looks at the clock.
+    fn look(&mut self) -> Instant {
+        self.now = Instant::now();
+        self.now
+    }
+
     fn now(&self) -> Millis {
-        self.millis(Instant::now())
+        self.millis(self.now)
+    }
+
+    /// The time since the connection was made.
+    fn age(&self) -> Duration {
+        self.now.saturating_duration_since(self.origin)
     }
 
     fn millis(&self, at: Instant) -> Millis {
@@ -263,7 +310,7 @@ impl Driver<'_> {
     }
 
     fn deadline(&self, after: Duration) -> Millis {
-        self.millis(Instant::now() + after)
+        self.millis(self.now + after)
     }
 
     fn frames(&mut self, codec: &mut EslCodec, input: &mut BytesMut) {
@@ -347,9 +394,7 @@ impl Driver<'_> {
         let deadline = self.deadline(self.purpose.patience);
         for command in std::mem::take(&mut self.purpose.setup) {
             match self.session.submit(&command, deadline, now) {
-                Ok(id) => {
-                    self.waiting.insert(id, Waits::Setup);
-                }
+                Ok(id) => self.waiting.push_back((id, Waits::Setup)),
                 Err(error) => self.ended = Some(Ended::Lost(error.to_string())),
             }
         }
@@ -367,7 +412,7 @@ impl Driver<'_> {
         match result {
             Reply::Api(reply) => self.answer(id, Ok(Answer::Api(reply))),
             Reply::Command(CommandReply::Ok(_))
-                if matches!(self.waiting.get(&id), Some(Waits::Caller { job: true, .. })) =>
+                if matches!(self.who_waits(id), Some(Waits::Caller { job: true, .. })) =>
             {
                 // It runs now, and most are done in a moment.
                 self.stir();
@@ -376,12 +421,29 @@ impl Driver<'_> {
         }
     }
 
+    fn place_of(&self, id: CommandId) -> Option<usize> {
+        match self.waiting.front() {
+            Some((first, _)) if *first == id => Some(0),
+            // Jobs are done in any order.
+            Some(_) | None => self.waiting.binary_search_by_key(&id, |(id, _)| *id).ok(),
+        }
+    }
+
+    fn who_waits(&self, id: CommandId) -> Option<&Waits> {
+        let place = self.place_of(id)?;
+        self.waiting.get(place).map(|(_, waits)| waits)
+    }
+
     fn answer(&mut self, id: CommandId, result: Result<Answer, CommandError>) {
-        match self.waiting.remove(&id) {
+        let place = self.place_of(id);
+        let waits = place.and_then(|place| self.waiting.remove(place));
+        match waits.map(|(_, waits)| waits) {
             Some(Waits::Caller {
                 reply, since, span, ..
             }) => {
-                span.record("outcome", self.meters.count(&result, since.elapsed()));
+                let took = self.now.saturating_duration_since(since);
+                span.record("outcome", self.meters.count(&result, took));
+                self.answered += 1;
                 // A caller that gave up does not need to know.
                 let _gone = reply.send(result);
             }
@@ -408,14 +470,23 @@ impl Driver<'_> {
         }
     }
 
+    /// Tells the other connection of commands, if it is to be.
+    fn tell_other(&mut self) {
+        if std::mem::take(&mut self.tells)
+            && let Expects::Jobs(other) = &self.purpose.expects
+        {
+            other.notify_one();
+        }
+    }
+
     /// Something happens on the node, or will.
     fn stir(&mut self) {
-        self.pacer.stir(self.origin.elapsed());
+        self.pacer.stir(self.age());
     }
 
     /// Bytes came, and what they say was told.
     fn heard(&mut self) {
-        self.pacer.heard(self.origin.elapsed());
+        self.pacer.heard(self.age());
         if std::mem::take(&mut self.eventful) {
             self.stir();
         }
@@ -429,7 +500,7 @@ impl Driver<'_> {
             return;
         }
         let busy = NUDGED.load(Ordering::Relaxed).max(1);
-        let due = self.pacer.due(self.origin.elapsed(), busy);
+        let due = self.pacer.due(self.age(), busy);
         self.nudged.set(self.pacer.next().is_some());
         if !due {
             return;
@@ -460,13 +531,13 @@ impl Driver<'_> {
                 )
             }
         };
-        let since = Instant::now();
+        let since = self.now;
         match &self.purpose.expects {
             Expects::Events(_) => self.stir(),
-            Expects::Jobs(other) => {
+            Expects::Jobs(_) => {
                 if self.told.is_none_or(|told| since > told + TELL) {
                     self.told = Some(since);
-                    other.notify_one();
+                    self.tells = true;
                 }
                 if job {
                     self.stir();
@@ -476,15 +547,13 @@ impl Driver<'_> {
         let (deadline, now) = (self.deadline(timeout), self.millis(since));
         match self.session.submit(&command, deadline, now) {
             Ok(id) => {
-                self.waiting.insert(
-                    id,
-                    Waits::Caller {
-                        reply,
-                        job,
-                        since,
-                        span,
-                    },
-                );
+                let caller = Waits::Caller {
+                    reply,
+                    job,
+                    since,
+                    span,
+                };
+                self.waiting.push_back((id, caller));
             }
             Err(_) => {
                 let node = self.purpose.node.to_string();
@@ -500,7 +569,7 @@ impl Driver<'_> {
         let mut wake = self
             .session
             .poll_timeout()
-            .map_or_else(|| Instant::now() + Duration::from_secs(60), at);
+            .map_or_else(|| self.now + Duration::from_secs(60), at);
         if let Some(stuck) = self.stuck_at() {
             wake = wake.min(stuck);
         }
@@ -532,12 +601,12 @@ impl Driver<'_> {
     fn woken(&mut self) {
         let now = self.now();
         self.session.handle_timeout(now);
-        let idle = self.last_heard.elapsed();
+        let idle = self.now.saturating_duration_since(self.last_heard);
         if self.purpose.silence.is_some_and(|s| idle >= s) {
             self.ended
                 .get_or_insert(Ended::Lost(format!("nothing came for {idle:.0?}")));
         }
-        if self.stuck_at().is_some_and(|at| Instant::now() >= at) {
+        if self.stuck_at().is_some_and(|at| self.now >= at) {
             self.ended
                 .get_or_insert(Ended::Lost("FreeSWITCH does not answer".to_owned()));
         }
@@ -555,9 +624,7 @@ impl Driver<'_> {
             .session
             .submit(&Command::Api(Api::Echo(word)), deadline, now)
         {
-            Ok(id) => {
-                self.waiting.insert(id, Waits::Ping);
-            }
+            Ok(id) => self.waiting.push_back((id, Waits::Ping)),
             Err(error) => {
                 self.ended.get_or_insert(Ended::Lost(error.to_string()));
             }
@@ -567,7 +634,7 @@ impl Driver<'_> {
     fn lose_all(&mut self) {
         self.session.handle_eof();
         self.settle();
-        for (_, waits) in self.waiting.drain() {
+        for (_, waits) in self.waiting.drain(..) {
             if let Waits::Caller { reply, .. } = waits {
                 let _gone = reply.send(Err(CommandError::Unknown));
             }

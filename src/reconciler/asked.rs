@@ -20,7 +20,7 @@ type Verdict = Result<Accepted, IntentError>;
 /// Tells a caller what came of its intent. Dropped, it counts as unknown, which is what the caller is told then.
 #[derive(Debug)]
 pub(super) struct Reply {
-    sender: Option<oneshot::Sender<Verdict>>,
+    sender: Option<oneshot::Sender<Option<Verdict>>>,
     node: String,
     intent: &'static str,
     since: Instant,
@@ -28,8 +28,9 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// For an intent that is taken up now, as part of what the current span is about.
-    pub(super) fn new(intent: &Intent) -> (Self, oneshot::Receiver<Verdict>) {
+    /// For an intent that is taken up now, as part of what the current span is about. What is received is `None` when it
+    /// was given back ([`Self::give_back`]).
+    pub(super) fn new(intent: &Intent) -> (Self, oneshot::Receiver<Option<Verdict>>) {
         let (sender, answer) = oneshot::channel();
         let (node, intent) = (intent.node().to_string(), intent.kind());
         let span = tracing::info_span!(target: trace::TARGET, "intent", node.id = node, intent, outcome = Empty);
@@ -57,7 +58,15 @@ impl Reply {
         self.count(outcome(&verdict));
         if let Some(sender) = self.sender.take() {
             // A caller that hung up has its answer in the state.
-            let _gone = sender.send(verdict);
+            let _gone = sender.send(Some(verdict));
+        }
+    }
+
+    /// Nothing came of it and nothing is counted: it is to be looked up, and asked again then.
+    pub(super) fn give_back(mut self) {
+        if let Some(sender) = self.sender.take() {
+            // A caller that hung up does not ask again.
+            let _gone = sender.send(None);
         }
     }
 

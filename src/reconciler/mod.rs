@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -66,6 +66,18 @@ pub trait Controller: Send + Sync + 'static {
     /// # Errors
     /// See [`IntentError`].
     async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError>;
+
+    /// The same for an intent of which nobody has looked up whether what it names is there and is of the app that asks, which
+    /// is what [`Controller::submit`] takes for granted. `None`: that is not known here either; nothing was done, and it is
+    /// to be looked up and then submitted.
+    async fn submit_as_believed(&self, _: &Intent) -> Option<Result<Accepted, IntentError>> {
+        None
+    }
+
+    /// Whether what the intent names is known here to be there and to be of the app that asks. `false` says nothing.
+    async fn vouches_for(&self, _: &Intent) -> bool {
+        false
+    }
 
     /// How each configured node is, in the order of the configuration.
     fn nodes(&self) -> Vec<NodeReport>;
@@ -271,6 +283,13 @@ impl Reconciler {
     fn desk(&self, node: NodeId) -> Result<&Desk, IntentError> {
         self.nodes.get(&node).ok_or(IntentError::UnknownNode(node))
     }
+
+    /// That of the intent's node, if this replica may know what the intent is about and can carry it out just now.
+    fn believing_desk(&self, intent: &Intent) -> Option<&Desk> {
+        let desk = self.nodes.get(&intent.node())?;
+        let ours = !desk.standing.borrow().owned_elsewhere;
+        (ours && desk.handle.down_for().is_none()).then_some(desk)
+    }
 }
 
 /// Begins the tasks of one node: its actor, what gives its orders, and what keeps its lease. They end in this order, so
@@ -360,13 +379,46 @@ impl Controller for Reconciler {
             && let Some(retry_after) = desk.handle.down_for()
         {
             reply.send(Err(CommandError::Down { retry_after }.into()));
-        } else if let Err(full) = desk.work.try_send(Work::Intent { intent, reply }) {
+        } else if let Err(full) = desk.work.try_send(Work::Intent {
+            intent,
+            looked_up: true,
+            reply,
+        }) {
             metrics::counter!(names::NODE_BUSY, "node" => id.to_string(), "queue" => "intents")
                 .increment(1);
             actor::refuse(full.into_inner(), || IntentError::Busy);
         }
         // Whoever had it is gone, and was refused nothing: it may have been carried out.
-        answer.await.map_err(|_| CommandError::Unknown)?
+        let verdict = answer.await.ok().flatten();
+        verdict.unwrap_or_else(|| Err(CommandError::Unknown.into()))
+    }
+
+    async fn submit_as_believed(&self, intent: &Intent) -> Option<Result<Accepted, IntentError>> {
+        let desk = self.believing_desk(intent)?;
+        let (reply, answer) = Reply::new(intent);
+        let work = Work::Intent {
+            intent: intent.clone(),
+            looked_up: false,
+            reply,
+        };
+        if let Err(full) = desk.work.try_send(work) {
+            actor::refuse(full.into_inner(), || IntentError::Busy);
+        }
+        match answer.await {
+            Ok(verdict) => verdict,
+            // As in `submit`.
+            Err(_) => Some(Err(CommandError::Unknown.into())),
+        }
+    }
+
+    async fn vouches_for(&self, intent: &Intent) -> bool {
+        let Some(desk) = self.believing_desk(intent) else {
+            return false;
+        };
+        let (reply, answer) = oneshot::channel();
+        let intent = intent.clone();
+        // A queue that is full, or nobody's any more, vouches for nothing.
+        desk.work.try_send(Work::Vouch { intent, reply }).is_ok() && answer.await.unwrap_or(false)
     }
 
     fn nodes(&self) -> Vec<NodeReport> {

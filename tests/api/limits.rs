@@ -291,6 +291,31 @@ async fn all_other_checks_come_before_the_cooldown() {
     );
 }
 
+/// The controller may be wrong about what it vouches for until it has committed something: what is answered without it is
+/// answered to who may know it.
+#[tokio::test(start_paused = true)]
+async fn neither_a_cooldown_nor_a_replay_is_shown_to_others_whatever_is_believed() {
+    let cool = Cool::new().await;
+    cool.world.controller.vouches.store(true, Ordering::Relaxed);
+    let path = format!("/api/v1/sessions/{}/commands/conference/join", call(3));
+    let plain = json!({"room_id": cool.room.to_string()});
+    let named = json!({"room_id": cool.room.to_string(), "command_uid": "u"});
+    let first = cool
+        .accepts("conference/join")
+        .world
+        .post(&path, named.clone())
+        .await;
+    assert_eq!(first.status.as_u16(), 202, "{}", first.text);
+    assert_eq!(cool.world.intents().len(), 1);
+    for body in [plain, named.clone()] {
+        let asked = request(OTHER, "POST", &path, Some(body));
+        cool.world.send(asked).await.fails(403);
+    }
+    let again = cool.world.post(&path, named).await;
+    assert_eq!((again.status, again.text), (first.status, first.text));
+    assert_eq!(cool.world.intents(), [], "it was carried out once");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_repeated_command_acts_once_and_costs_no_cooldown() {
     let cool = Cool::new().await;

@@ -1,7 +1,7 @@
 //! What the tests stand on: a store with rooms and calls in it, and a controller that does as it is told.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub struct Double {
     pub script: Mutex<VecDeque<Result<Accepted, IntentError>>>,
     pub during: Mutex<Option<During>>,
     pub panics: Mutex<bool>,
+    /// Vouches for whatever is named, rightly or not.
+    pub vouches: AtomicBool,
     /// How much has been asked of it that was not scripted.
     asked: AtomicU64,
 }
@@ -83,6 +85,17 @@ impl Double {
 
 #[async_trait]
 impl Controller for Double {
+    async fn submit_as_believed(&self, intent: &Intent) -> Option<Result<Accepted, IntentError>> {
+        match self.vouches.load(Ordering::Relaxed) {
+            true => Some(self.submit(intent.clone()).await),
+            false => None,
+        }
+    }
+
+    async fn vouches_for(&self, _: &Intent) -> bool {
+        self.vouches.load(Ordering::Relaxed)
+    }
+
     async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
         assert!(
             !*self.panics.lock().unwrap(),
@@ -355,6 +368,7 @@ impl World {
             script: Mutex::default(),
             during: Mutex::default(),
             panics: Mutex::default(),
+            vouches: AtomicBool::default(),
             asked: AtomicU64::default(),
         });
         let counter = Arc::new(AtomicU64::new(0xf00));

@@ -20,4 +20,5 @@ mod store_behind;
 
 mod tampered;
 mod timeout;
+mod vouched;
 mod world;

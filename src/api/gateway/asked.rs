@@ -3,6 +3,10 @@
 //!
 //! Owns their order, once for the commands of calls and of rooms. Leaves out what a command asks for and how its answer
 //! looks, which the handlers hand in.
+//!
+//! Whether what a command names is there and is the caller's, the controller can often vouch for, which saves the way to
+//! the store ([`LookUp`]). What is answered without having asked the controller, a replay or a 429, comes after the look-up
+//! as ever.
 
 use std::sync::Arc;
 
@@ -10,6 +14,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
+use crate::api::access::LookUp;
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
@@ -56,32 +61,51 @@ impl Asked {
         self,
         state: &Shared,
         check: impl Future<Output = Result<(), ApiError>> + Send + 'static,
+        mut look_up: LookUp,
         intent: Intent,
         render: fn(Accepted) -> Result<CommandAnswer, ApiError>,
     ) -> Result<Response, ApiError> {
         let state = Arc::clone(state);
         to_the_end(async move {
+            if let Some(named) = &self.named {
+                look_up.done_or_vouched(&state, &intent).await?;
+                let begun = state.begin(named).await;
+                if !matches!(begun, Ok(None)) {
+                    look_up.finish().await?;
+                }
+                if let Some(answer) = begun? {
+                    return replay::respond(answer);
+                }
+            }
             let carry_out = async {
                 check.await?;
-                render(self.submit(&state, intent).await?)
+                render(self.submit(&state, look_up, intent).await?)
             };
-            let Some(named) = &self.named else {
-                return replay::respond(carry_out.await?);
-            };
-            if let Some(answer) = state.begin(named).await? {
-                return replay::respond(answer);
-            }
             let outcome = carry_out.await;
-            state.end(named, &outcome).await;
+            if let Some(named) = &self.named {
+                state.end(named, &outcome).await;
+            }
             replay::respond(outcome?)
         })
         .await
     }
 
-    async fn submit(&self, state: &ApiState, intent: Intent) -> Result<Accepted, ApiError> {
+    async fn submit(
+        &self,
+        state: &ApiState,
+        mut look_up: LookUp,
+        intent: Intent,
+    ) -> Result<Accepted, ApiError> {
         match self.group {
-            Some(group) => state.submit_cooled(group, self.about, intent).await,
-            None => state.submit(intent).await,
+            Some(group) => {
+                state
+                    .submit_cooled(group, self.about, look_up, intent)
+                    .await
+            }
+            None => {
+                let outcome = state.submit_looked_up(&mut look_up, intent).await?;
+                outcome.map_err(|error| state.failed(error))
+            }
         }
     }
 }

@@ -3,12 +3,15 @@
 //! Every handler has the same order: syntax, existence of all that is named, ownership of all that is named, then what
 //! [`Asked`] does for all of them.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::access::LookUp;
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
@@ -49,15 +52,10 @@ pub(super) async fn join(
     let room: RoomId = fields.required("room_id")?;
     let muted = fields.boolean("muted")?;
     let (given, made) = command_uid(&state, &fields)?;
-    // Both are asked for at once, and still looked at in this order.
-    let (call, head) = tokio::join!(state.find_session(session), state.find_room(room));
-    let (call, head) = (call?, head?);
-    state.own_session(&caller, &call)?;
-    state.own_room(&caller, &head)?;
     let intent = Intent::Join {
         session,
         room,
-        app: caller.app,
+        app: caller.app.clone(),
         muted,
         command_uid: Some(made),
     };
@@ -67,7 +65,16 @@ pub(super) async fn join(
         given,
         &fields,
     );
-    command(&state, asked.of(&CONFERENCE), intent).await
+    let looked_up = Arc::clone(&state);
+    let look_up = LookUp::by(async move {
+        let state = looked_up;
+        // Both are asked for at once, and still looked at in this order.
+        let (call, head) = tokio::join!(state.find_session(session), state.find_room(room));
+        let (call, head) = (call?, head?);
+        state.own_session(&caller, &call)?;
+        state.own_room(&caller, &head)
+    });
+    command(&state, asked.of(&CONFERENCE), look_up, intent).await
 }
 
 /// `POST …/conference/leave`.
@@ -78,10 +85,9 @@ pub(super) async fn leave(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let (given, made) = command_uid(&state, &fields)?;
-    own(&state, &caller, session).await?;
     let intent = Intent::Leave {
         session,
-        app: caller.app,
+        app: caller.app.clone(),
         command_uid: Some(made),
     };
     let asked = Asked::new(
@@ -90,7 +96,8 @@ pub(super) async fn leave(
         given,
         &fields,
     );
-    command(&state, asked.of(&CONFERENCE), intent).await
+    let look_up = owned(&state, caller, session);
+    command(&state, asked.of(&CONFERENCE), look_up, intent).await
 }
 
 /// `POST …/conference/mute`.
@@ -121,10 +128,9 @@ async fn set_mute(
     mute: bool,
 ) -> Result<Response, ApiError> {
     let (given, made) = command_uid(&state, &fields)?;
-    own(&state, &caller, session).await?;
     let intent = Intent::Mute {
         session,
-        app: caller.app,
+        app: caller.app.clone(),
         mute,
         command_uid: Some(made),
     };
@@ -134,7 +140,8 @@ async fn set_mute(
         "conference/unmute"
     };
     let asked = Asked::new(EntityId::Session(session), route, given, &fields);
-    command(&state, asked.of(&CONFERENCE_MUTE), intent).await
+    let look_up = owned(&state, caller, session);
+    command(&state, asked.of(&CONFERENCE_MUTE), look_up, intent).await
 }
 
 /// `POST …/answer`.
@@ -152,7 +159,7 @@ pub(super) async fn answer(
         app: caller.app,
     };
     let asked = Asked::new(EntityId::Session(session), "answer", given, &fields);
-    command(&state, asked, intent).await
+    command(&state, asked, LookUp::done(), intent).await
 }
 
 /// `POST …/hangup`.
@@ -171,7 +178,7 @@ pub(super) async fn hangup(
         cause: cause.map(str::to_owned),
     };
     let asked = Asked::new(EntityId::Session(session), "hangup", given, &fields);
-    command(&state, asked, intent).await
+    command(&state, asked, LookUp::done(), intent).await
 }
 
 /// The caller's id of the command, and that or one made for it.
@@ -195,10 +202,23 @@ async fn own(state: &ApiState, caller: &Caller, session: SessionId) -> Result<()
     state.own_session(caller, &call)
 }
 
+/// Whether the call is the caller's, where that has to be looked up.
+fn owned(state: &Shared, caller: Caller, session: SessionId) -> LookUp {
+    let state = Arc::clone(state);
+    LookUp::by(async move { own(&state, &caller, session).await })
+}
+
 /// The commands of calls that look at nothing but the state.
-async fn command(state: &Shared, asked: Asked, intent: Intent) -> Result<Response, ApiError> {
+async fn command(
+    state: &Shared,
+    asked: Asked,
+    look_up: LookUp,
+    intent: Intent,
+) -> Result<Response, ApiError> {
     let nothing = std::future::ready(Ok(()));
-    asked.carried_out(state, nothing, intent, render).await
+    asked
+        .carried_out(state, nothing, look_up, intent, render)
+        .await
 }
 
 pub(super) fn render(accepted: Accepted) -> Result<CommandAnswer, ApiError> {

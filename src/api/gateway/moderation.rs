@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::Shared;
+use crate::api::access::LookUp;
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
@@ -64,7 +65,9 @@ async fn set_lock(
     let route = if lock { "lock" } else { "unlock" };
     let asked = Asked::new(EntityId::Room(room), route, given, fields);
     let nothing = std::future::ready(Ok(()));
-    asked.carried_out(state, nothing, intent, render).await
+    asked
+        .carried_out(state, nothing, LookUp::done(), intent, render)
+        .await
 }
 
 /// `POST …/members/{uuid}/kick`.
@@ -92,7 +95,7 @@ pub(super) async fn kick(
     let asked = Asked::new(EntityId::Session(session), &route, given, &fields);
     let nothing = std::future::ready(Ok(()));
     asked
-        .carried_out(&state, nothing, intent, commands::render)
+        .carried_out(&state, nothing, LookUp::done(), intent, commands::render)
         .await
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::Shared;
+use crate::api::access::LookUp;
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
@@ -81,7 +82,7 @@ pub(super) async fn play(
     };
     asked
         .of(&CONF_PLAY)
-        .carried_out(&state, names_are_good, intent, render)
+        .carried_out(&state, names_are_good, LookUp::done(), intent, render)
         .await
 }
 
@@ -171,7 +172,9 @@ fn bad_url(index: usize, why: &impl std::fmt::Display) -> ApiError {
 /// The commands that look at nothing but the state.
 async fn command(state: &Shared, asked: Asked, intent: Intent) -> Result<Response, ApiError> {
     let nothing = std::future::ready(Ok(()));
-    asked.carried_out(state, nothing, intent, render).await
+    asked
+        .carried_out(state, nothing, LookUp::done(), intent, render)
+        .await
 }
 
 fn render(accepted: Accepted) -> Result<CommandAnswer, ApiError> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::Shared;
+use crate::api::access::LookUp;
 use crate::api::auth::Caller;
 use crate::api::body::Fields;
 use crate::api::error::ApiError;
@@ -70,7 +71,9 @@ async fn command(
     let route = format!("recording/{what}");
     let asked = Asked::new(EntityId::Room(room), &route, given, fields);
     let nothing = std::future::ready(Ok(()));
-    asked.carried_out(state, nothing, intent, render).await
+    asked
+        .carried_out(state, nothing, LookUp::done(), intent, render)
+        .await
 }
 
 fn render(accepted: Accepted) -> Result<CommandAnswer, ApiError> {

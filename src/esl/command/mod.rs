@@ -17,10 +17,10 @@
 //! header  = name ": " value LF
 //! ```
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 use crate::play_url::PlayUrl;
@@ -346,7 +346,15 @@ impl Command {
     /// The whole command in one buffer, its blank line included.
     #[must_use]
     pub fn render(&self) -> Bytes {
-        Bytes::from(format!("{self}\n\n"))
+        let mut bytes = BytesMut::new();
+        self.render_into(&mut bytes);
+        bytes.freeze()
+    }
+
+    /// The same, behind what is to be sent already.
+    pub(crate) fn render_into(&self, bytes: &mut BytesMut) {
+        // To memory this does not fail.
+        let _ = write!(bytes, "{self}\n\n");
     }
 
     /// Whether the answer is an `api/response`, and not a `command/reply`.

@@ -4,6 +4,7 @@
 //! which answer is whose (`session`), and what follows from it.
 
 use bytes::Bytes;
+use memchr::memchr;
 
 /// The answer to an API command, as text tells it: there is nothing else to tell it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +150,14 @@ fn quirk_several_lines(text: &str) -> ApiReply {
         return error;
     }
     let after = |line: &str, mark: &str| line.strip_prefix(mark).map(|rest| rest.trim().to_owned());
+    // As most are.
+    if memchr(b'\n', text.as_bytes()).is_none() {
+        return match (after(text, "-ERR"), after(text, "+OK")) {
+            (Some(error), _) => ApiReply::Err(error),
+            (None, Some(good)) => ApiReply::Ok(good),
+            (None, None) => ApiReply::Other(text.to_owned()),
+        };
+    }
     if let Some(error) = text.lines().find_map(|line| after(line, "-ERR")) {
         return ApiReply::Err(error);
     }

@@ -85,7 +85,18 @@ const DUE_BATCH: usize = 256;
 #[derive(Debug)]
 pub(super) enum Work {
     /// A caller wants something.
-    Intent { intent: Intent, reply: Reply },
+    Intent {
+        intent: Intent,
+        /// Who asks has looked up that what it names is there and is the caller's. What was not looked up is given back
+        /// unless the belief vouches for it.
+        looked_up: bool,
+        reply: Reply,
+    },
+    /// Whether the belief vouches for what an intent names.
+    Vouch {
+        intent: Intent,
+        reply: oneshot::Sender<bool>,
+    },
     /// FreeSWITCH did not carry an order out.
     Failed { order: Order, error: CommandError },
     /// FreeSWITCH carried out an order whose answer says something.

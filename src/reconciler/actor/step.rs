@@ -87,7 +87,56 @@ impl Actor {
         Ok(unknown)
     }
 
-    pub(super) async fn step(&mut self, items: Vec<Item>) {
+    /// Answers what only asks what is believed, and gives back the intents that nobody has looked up and of which nothing is
+    /// known here. The rest is as though it had been looked up: what is believed under the lease is what is stored, and
+    /// where it is not, the commit finds another version.
+    fn vouch(&self, items: &mut Vec<Item>) {
+        let believes = self.lease.is_some() && !self.stale;
+        let asks = |item: &mut Item| {
+            let Item::Work(work) = item else {
+                return false;
+            };
+            match work {
+                Work::Intent {
+                    intent, looked_up, ..
+                } => {
+                    *looked_up = *looked_up || (believes && self.belief.vouches_for(intent));
+                    !*looked_up
+                }
+                Work::Vouch { .. } => true,
+                Work::Failed { .. }
+                | Work::Answered { .. }
+                | Work::AwaitFence { .. }
+                | Work::Snapshot { .. }
+                | Work::Listed(_)
+                | Work::Conferences(_)
+                | Work::WhichChannels { .. }
+                | Work::Dumps(_)
+                | Work::Vanished { .. }
+                | Work::WhichPlaying { .. }
+                | Work::Silent { .. }
+                | Work::WhichActing { .. }
+                | Work::Marked(_)
+                | Work::Resynced(_) => false,
+            }
+        };
+        for item in items.extract_if(.., asks) {
+            match item {
+                Item::Work(Work::Vouch { intent, reply }) => {
+                    // A caller that hung up does not need to know.
+                    let _gone = reply.send(believes && self.belief.vouches_for(&intent));
+                }
+                Item::Work(work) => refuse(work, || IntentError::Busy),
+                Item::News(_) | Item::Due(_) | Item::NodeLost => {}
+            }
+        }
+    }
+
+    pub(super) async fn step(&mut self, mut items: Vec<Item>) {
+        self.vouch(&mut items);
+        if items.is_empty() {
+            return;
+        }
         let now = Instant::now();
         self.meters.batch.record(items.len() as f64);
         items
@@ -309,6 +358,7 @@ impl Actor {
                     Work::Conferences(all) => self.belief.conferences_listed(all, now),
                     Work::Marked(marks) => self.belief.marked(marks.clone(), &mut cx),
                     Work::AwaitFence { .. }
+                    | Work::Vouch { .. }
                     | Work::WhichChannels { .. }
                     | Work::WhichPlaying { .. }
                     | Work::WhichActing { .. }
@@ -477,13 +527,21 @@ impl Actor {
                     }
                 }
                 Item::News(FromNode::News(_)) | Item::Due(_) | Item::NodeLost => {}
-                Item::Work(Work::Intent { intent, reply }) => match applied.verdicts.remove(&index)
-                {
-                    Some((
-                        Err(_) | Ok(Accepted::AlreadyJoined { .. } | Accepted::Locked { .. }),
-                        _,
-                    )) if may_doubt => {
-                        doubted.push(Item::Work(Work::Intent { intent, reply }));
+                Item::Work(Work::Intent {
+                    intent,
+                    looked_up,
+                    reply,
+                }) => match applied.verdicts.remove(&index) {
+                    // What changes nothing is in no commit, so no version has said that it is so.
+                    Some(
+                        (Err(_) | Ok(Accepted::AlreadyJoined { .. } | Accepted::Locked { .. }), _)
+                        | (Ok(Accepted::Joining { .. }), None),
+                    ) if may_doubt => {
+                        doubted.push(Item::Work(Work::Intent {
+                            intent,
+                            looked_up,
+                            reply,
+                        }));
                     }
                     Some((Ok(accepted), Some(order)))
                         if !matches!(accepted, Accepted::Deleted | Accepted::Playing { .. }) =>
@@ -533,6 +591,7 @@ impl Actor {
                 Item::Work(Work::Resynced(result)) => self.resynced(result),
                 Item::Work(
                     Work::Answered { caller: None, .. }
+                    | Work::Vouch { .. }
                     | Work::Failed { .. }
                     | Work::Listed(_)
                     | Work::Conferences(_)
@@ -571,7 +630,7 @@ impl Actor {
     fn settle(&mut self, items: &[Item], applied: &Applied) {
         let mut from = 0;
         for (index, (item, to)) in items.iter().zip(&applied.told).enumerate() {
-            if let Item::Work(Work::Intent { intent, reply }) = item
+            if let Item::Work(Work::Intent { intent, reply, .. }) = item
                 && let Some((Ok(accepted), _)) = applied.verdicts.get(&index)
             {
                 self.meters.expect(intent, accepted, reply);
@@ -687,6 +746,7 @@ fn about(work: &Work) -> Vec<EntityId> {
             | Order::Hangup { .. } => Vec::new(),
         },
         Work::AwaitFence { .. }
+        | Work::Vouch { .. }
         | Work::Snapshot { .. }
         | Work::WhichChannels { .. }
         | Work::Listed(_)
@@ -701,13 +761,34 @@ fn about(work: &Work) -> Vec<EntityId> {
     }
 }
 
+/// Tells a caller that nothing was done. Who has not looked up what it asks about is to do that first: of what is not there, or is
+/// another's, this must not be told.
 pub(in crate::reconciler) fn refuse(work: Work, error: impl FnOnce() -> IntentError) {
-    if let Work::Intent { reply, .. }
-    | Work::Answered {
-        caller: Some((_, reply)),
-        ..
-    } = work
-    {
-        reply.send(Err(error()));
+    match work {
+        Work::Intent {
+            looked_up: false,
+            reply,
+            ..
+        } => reply.give_back(),
+        Work::Intent { reply, .. }
+        | Work::Answered {
+            caller: Some((_, reply)),
+            ..
+        } => reply.send(Err(error())),
+        Work::Answered { caller: None, .. }
+        | Work::Vouch { .. }
+        | Work::Failed { .. }
+        | Work::AwaitFence { .. }
+        | Work::Snapshot { .. }
+        | Work::Listed(_)
+        | Work::Conferences(_)
+        | Work::WhichChannels { .. }
+        | Work::Dumps(_)
+        | Work::Vanished { .. }
+        | Work::WhichPlaying { .. }
+        | Work::Silent { .. }
+        | Work::WhichActing { .. }
+        | Work::Marked(_)
+        | Work::Resynced(_) => {}
     }
 }

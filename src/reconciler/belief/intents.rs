@@ -14,6 +14,32 @@ use crate::reconciler::intent::{Accepted, Intent, Refusal};
 use super::{Belief, Cx, Order};
 
 impl Belief {
+    /// Whether what the intent names is believed to be there and to be of the app that asks, so that it need not be looked
+    /// up. Of intents that are always looked up it says no.
+    pub fn vouches_for(&self, intent: &Intent) -> bool {
+        match intent {
+            Intent::Join {
+                session, room, app, ..
+            } => self.own_session(*session, app).is_ok() && self.own_room(*room, app).is_ok(),
+            Intent::Leave { session, app, .. } | Intent::Mute { session, app, .. } => {
+                self.own_session(*session, app).is_ok()
+            }
+            Intent::CreateRoom { .. }
+            | Intent::UpdateRoom { .. }
+            | Intent::DeleteRoom { .. }
+            | Intent::Kick { .. }
+            | Intent::Lock { .. }
+            | Intent::RecordStart { .. }
+            | Intent::RecordStop { .. }
+            | Intent::Play { .. }
+            | Intent::Pause { .. }
+            | Intent::Stop { .. }
+            | Intent::Volume { .. }
+            | Intent::Answer { .. }
+            | Intent::Hangup { .. } => false,
+        }
+    }
+
     /// Checks an intent and, when it may stand, takes it in.
     ///
     /// # Errors
