@@ -87,7 +87,8 @@ pub async fn serve(
         let connection = server
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        let (open, stop) = (open.clone(), stop.clone());
+        // One of its own: it is asked at each step of the connection, and all connections must not take turns for that.
+        let (open, stop) = (open.clone(), stop.child_token());
         open.increment(1.0);
         connections.spawn(async move {
             let mut connection = pin!(connection);
@@ -97,6 +98,7 @@ pub async fn serve(
                 let _ = tokio::time::timeout(FIRST_WORD, heard.cancelled()).await;
             };
             let ended = tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
                 () = told_to_end => {
                     connection.as_mut().graceful_shutdown();

@@ -53,7 +53,7 @@ const IMPURE: &[&[&str]] = &[
     &["axum"],
     &["reqwest"],
     &["hyper_util"],
-    &["tower_http"],
+    &["tower"],
     &["rand"],
     &["metrics"],
     &["std", "net"],

@@ -11,8 +11,8 @@
 use std::time::Duration;
 
 use roomkeeper::esl::Event;
-use roomkeeper::esl::command::{Api, Arg, ModuleName, Password};
-use roomkeeper::node::{self, EventSink, NodeConfig, NodeHandle, Nudge, Timing};
+use roomkeeper::esl::command::{Api, Arg, ChannelUuid, ModuleName, Password};
+use roomkeeper::node::{self, EventSink, FENCE_SUBCLASS, NodeConfig, NodeHandle, Nudge, Timing};
 use roomkeeper::supervise::Stage;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -262,11 +262,22 @@ async fn what_happens_is_followed_by_newlines_for_a_while() {
 async fn a_command_is_followed_by_newlines_where_its_event_will_come() {
     let mut pair = pair(Nudge::Adaptive).await;
     pair.events.until_quiet(Duration::from_secs(1)).await;
+    // One that only asks has no event to come.
     let answer = pair.handle.api(Api::Echo(Arg::new("x").unwrap()));
     let (command, newlines) = pair.commands.command().await;
     assert_eq!((command.as_str(), newlines), ("api echo x", 0));
-    assert_eq!(pair.events.got().await, Got::Newline);
     pair.commands.answers(&command).await;
+    assert!(answer.await.is_ok());
+    let got = pair.events.until_quiet(Duration::from_millis(100)).await;
+    assert_eq!(got, []);
+    let call = ChannelUuid::from(uuid::Uuid::from_u128(7));
+    let answer = pair.handle.api(Api::Answer(call));
+    let (command, newlines) = pair.commands.command().await;
+    assert!(command.starts_with("api uuid_answer "), "{command}");
+    assert_eq!(newlines, 0);
+    assert_eq!(pair.events.got().await, Got::Newline);
+    let ok = "Content-Type: api/response\nContent-Length: 3\n\n+OK";
+    pair.commands.say(ok).await;
     assert!(answer.await.is_ok());
     // FreeSWITCH answers at once; only the result of a job waits to be found.
     let got = pair.commands.until_quiet(Duration::from_millis(100)).await;
@@ -282,6 +293,25 @@ async fn a_command_is_followed_by_newlines_where_its_event_will_come() {
     // What was on its way when the result came, and no more.
     let got = pair.commands.until_quiet(Duration::from_millis(100)).await;
     assert!(got.len() < 70, "{} newlines", got.len());
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn a_fence_is_followed_by_newlines_until_it_comes_back() {
+    let mut pair = pair(Nudge::Adaptive).await;
+    pair.events.until_quiet(Duration::from_secs(1)).await;
+    let raised = pair.handle.fence(7);
+    let (command, _) = pair.events.command().await;
+    assert!(command.starts_with("sendevent "), "{command}");
+    pair.events.accepted().await;
+    assert!(raised.await.is_ok());
+    assert_eq!(pair.events.got().await, Got::Newline);
+    let fence = format!("Event-Subclass: {FENCE_SUBCLASS}\n");
+    pair.events.event("CUSTOM", &fence).await;
+    pair.hears("CUSTOM").await;
+    // What was on its way when it came, and no more: nothing has happened on the node.
+    let got = pair.events.until_quiet(Duration::from_millis(200)).await;
+    assert!(got.len() < 30, "{} newlines", got.len());
     pair.end().await;
 }
 

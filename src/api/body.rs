@@ -6,15 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::mem;
 use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -51,31 +51,38 @@ enum Received {
     Broken,
 }
 
+/// Whether there is nothing to be received.
+pub(crate) fn is_none(request: &Request) -> bool {
+    request.body().is_end_stream()
+}
+
+/// There was nothing to be received.
+pub(crate) fn received_none(request: &mut Request) {
+    let nothing = Received::Whole(Bytes::new());
+    request.extensions_mut().insert(nothing);
+}
+
 /// Receives the body, then lets the handler answer.
-pub(crate) async fn receive(
-    State(limits): State<BodyLimits>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let version = parts.version;
-    let (received, at_end) = receive_body(&parts.headers, body, limits).await;
-    parts.extensions.insert(received);
-    let mut response = next.run(Request::from_parts(parts, Body::empty())).await;
+pub(crate) async fn received<E, F: Future<Output = Result<Response, E>>>(
+    limits: BodyLimits,
+    mut request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Result<Response, E> {
+    let version = request.version();
+    let body = mem::take(request.body_mut());
+    let (received, at_end) = receive_body(request.headers(), body, limits).await;
+    request.extensions_mut().insert(received);
+    let mut response = answer(request).await?;
     if !at_end && version <= Version::HTTP_11 {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    Ok(response)
 }
 
 /// What was received, and whether it was read to its end.
 async fn receive_body(headers: &HeaderMap, body: Body, limits: BodyLimits) -> (Received, bool) {
-    // Most requests have none, and nothing is to be waited for.
-    if body.is_end_stream() {
-        return (Received::Whole(Bytes::new()), true);
-    }
     let limit = limits.limit;
     let announced: Option<u64> = headers
         .get(CONTENT_LENGTH)

@@ -18,6 +18,8 @@ use crate::store::StoreError;
 use crate::store::gate::CommandAnswer;
 use crate::telemetry::{Chain, STORE_ERRORS};
 
+use super::observe;
+
 /// What a caller is told to wait where nothing better is known.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -101,6 +103,7 @@ impl ApiError {
 
     /// 500. The caller learns nothing of a mistake of ours; the log does.
     pub(crate) fn internal(why: &dyn Display) -> Self {
+        let _named = observe::named();
         tracing::error!(error = %why, "a request failed by a mistake of ours");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
     }
@@ -182,6 +185,7 @@ impl From<StoreError> for ApiError {
         match &error {
             StoreError::Unavailable(_) => {
                 metrics::counter!(STORE_ERRORS, "caller" => "api").increment(1);
+                let _named = observe::named();
                 tracing::warn!(
                     error = %Chain(&error),
                     "a request needs the store, which does not answer"

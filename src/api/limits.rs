@@ -54,6 +54,7 @@ use crate::telemetry::{Chain, STORE_ERRORS};
 use super::ApiState;
 use super::access::LookUp;
 use super::error::ApiError;
+use super::observe;
 
 /// Commands that share a cooldown. Names and windows are those of the gateway API's documentation ("Rate limit" under
 /// each endpoint).
@@ -284,6 +285,7 @@ impl AppLimiter {
                 let leased = self.store.take_tokens(app, rate, want).await;
                 if let Err(error) = &leased {
                     metrics::counter!(STORE_ERRORS, "caller" => "api").increment(1);
+                    let _named = observe::named();
                     tracing::warn!(app.id = %app, error = %Chain(error), "an app's requests are counted here alone: the store does not answer");
                 }
                 verdict = desk.local().leased(rate, want, leased.ok(), Instant::now());

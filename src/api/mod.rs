@@ -33,6 +33,7 @@
 
 mod access;
 mod admin;
+mod around;
 mod auth;
 mod body;
 mod cursor;
@@ -65,7 +66,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
 
 use crate::config::HttpConfig;
@@ -75,6 +75,7 @@ use crate::store::Store;
 use crate::webhook::guard::Policy;
 use crate::webhook::pressure::Pressure;
 
+use around::Around;
 use body::BodyLimits;
 use error::ApiError;
 use limits::{AppLimiter, LimitSettings};
@@ -186,8 +187,9 @@ pub fn router(state: ApiState) -> Router {
     let hooks = hooks.route_layer(from_fn_with_state(Arc::clone(&state), auth::own_webhooks));
     dress(
         Router::new()
-            .nest("/api/v1", gateway::routes().merge(hooks.with_state(())))
-            .nest("/v1.0", voipbin::routes())
+            .merge(gateway::routes())
+            .nest("/api/v1", hooks.with_state(()))
+            .merge(voipbin::routes())
             .merge(openapi::routes())
             .merge(console::routes())
             .with_state(state),
@@ -195,18 +197,12 @@ pub fn router(state: ApiState) -> Router {
     )
 }
 
-/// What every router of ours has around its routes. A body is read before the handler runs, so that no answer leaves
-/// a half-read request behind; a panic anywhere in there is still an answer; and the log sees what was answered.
+/// What every router of ours has around its routes.
 fn dress(routes: Router, limits: BodyLimits) -> Router {
     routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(limits, body::receive))
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn_with_state(
-            observe::Meters::default(),
-            observe::observe,
-        ))
+        .layer(Around::new(limits))
 }
 
 async fn not_found() -> ApiError {

@@ -1,17 +1,23 @@
 //! What the log, the metrics and the traces see of a request: never its headers, its query or its body, but for two
 //! headers that are for them: `X-Request-Id`, and `traceparent`.
+//!
+//! Owns what is said of each request, and at which level: a read that went well is what a busy service is asked all day, and
+//! is said at `debug`; everything else at `info`. Who has to say something of a request where it fails says so
+//! [`named`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method};
-use axum::middleware::Next;
 use axum::response::Response;
+use futures_util::FutureExt;
 use metrics::{Counter, Histogram};
-use tracing::Instrument;
 use tracing::field::Empty;
+use tracing::span::EnteredSpan;
+use tracing::{Instrument, Level, Span};
+use uuid::fmt::Hyphenated;
 
 use crate::telemetry::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS, millis, trace};
 
@@ -70,56 +76,142 @@ impl Route {
     }
 }
 
-/// Runs the request in a span of its own and tells what came of it.
-pub(crate) async fn observe(
-    State(meters): State<Meters>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let method = known(request.method());
-    // The path as it was routed, not as it was asked for: ids are many, and a label must not be the caller's choice.
-    let routed = request.extensions().get::<MatchedPath>().cloned();
-    let path = routed.as_ref().map_or("none", MatchedPath::as_str);
-    let id = request_id(&request);
-    let span = tracing::info_span!(
-        "http_request",
-        request.id = id,
-        method,
-        path,
-        status = Empty,
-        duration_ms = Empty
-    );
-    trace::accept(&span, request.headers());
-    async {
-        let started = Instant::now();
-        let mut response = next.run(request).await;
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert(REQUEST_ID.clone(), id);
-        }
-        let took = started.elapsed();
-        let status = response.status().as_u16();
-        let span = tracing::Span::current();
-        span.record("status", status);
-        span.record("duration_ms", millis(took));
-        tracing::info!("answered an HTTP request");
-        meters.count(path, method, status, took);
-        response
-    }
-    .instrument(span)
-    .await
+tokio::task_local! {
+    /// The request that is answered.
+    static ASKED: Asked;
 }
 
-fn request_id(request: &Request) -> String {
-    let theirs = request.headers().get(&REQUEST_ID);
-    let theirs = theirs.and_then(|id| id.to_str().ok()).filter(|id| {
+/// What the log says of a request. It is put into words only where they are wanted.
+pub(crate) struct Asked {
+    /// What it is answered in.
+    span: Span,
+    id: HeaderValue,
+    method: &'static str,
+    /// The path as it was routed, not as it was asked for: ids are many, and a label must not be the caller's choice.
+    routed: Option<MatchedPath>,
+}
+
+/// The span of a request at this level. The level is part of what is known of a span at compile time.
+macro_rules! request_span {
+    ($level:ident, $asked:expr $(, target: $target:expr)?) => {
+        tracing::$level!(
+            $(target: $target,)?
+            "http_request",
+            request.id = $asked.id(),
+            method = $asked.method,
+            path = $asked.path(),
+            status = Empty,
+            duration_ms = Empty
+        )
+    };
+}
+
+impl Asked {
+    pub(crate) fn of(request: &Request) -> Self {
+        let mut asked = Self {
+            span: Span::none(),
+            id: request_id(request.headers().get(&REQUEST_ID)),
+            method: known(request.method()),
+            routed: request.extensions().get::<MatchedPath>().cloned(),
+        };
+        asked.span = asked.span();
+        trace::accept(&asked.span, request.headers());
+        asked
+    }
+
+    fn id(&self) -> &str {
+        // It is one of ours, or of those that are let into the log.
+        self.id.to_str().unwrap_or_default()
+    }
+
+    fn path(&self) -> &str {
+        self.routed.as_ref().map_or("none", MatchedPath::as_str)
+    }
+
+    fn only_reads(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD")
+    }
+
+    /// The span that it is answered in. Reads are most of what is asked, and a span that nobody will see costs more than
+    /// routing does: theirs is for who looks closely, and for traces.
+    fn span(&self) -> Span {
+        match self.only_reads() {
+            true => request_span!(debug_span, self),
+            false => request_span!(info_span, self),
+        }
+    }
+
+    /// The span for what the log has to say of it after all.
+    fn late_span(&self) -> Span {
+        let has_one = !self.only_reads() || tracing::enabled!(Level::DEBUG);
+        match has_one {
+            true => Span::none(),
+            false => request_span!(info_span, self, target: trace::UNTRACED),
+        }
+    }
+
+    fn answered(&self, status: u16, took: Duration) {
+        let tell = |span: &Span| {
+            span.record("status", status);
+            span.record("duration_ms", millis(took));
+        };
+        tell(&self.span);
+        if self.only_reads() && status < 400 {
+            tracing::debug!("answered an HTTP request");
+            return;
+        }
+        let late = self.late_span();
+        tell(&late);
+        late.in_scope(|| tracing::info!("answered an HTTP request"));
+    }
+}
+
+/// What is said in the log while this lives says of which request it is. For warnings: the request itself need not have a
+/// span that the log sees.
+pub(crate) fn named() -> EnteredSpan {
+    let span = ASKED.try_with(Asked::late_span);
+    // Outside of requests there is nothing to name.
+    span.unwrap_or_else(|_| Span::none()).entered()
+}
+
+/// Waits for the answer in a span of its own, and tells what came of it.
+pub(crate) fn observed(
+    meters: Meters,
+    asked: Asked,
+    answer: impl Future<Output = Response>,
+) -> impl Future<Output = Response> {
+    let started = Instant::now();
+    let span = asked.span.clone();
+    let answered = answer.map(move |mut response| {
+        let took = started.elapsed();
+        let status = response.status().as_u16();
+        ASKED.with(|asked| {
+            asked.answered(status, took);
+            meters.count(asked.path(), asked.method, status, took);
+            let headers = response.headers_mut();
+            headers.insert(REQUEST_ID.clone(), asked.id.clone());
+        });
+        response
+    });
+    ASKED.scope(asked, answered).instrument(span)
+}
+
+fn request_id(theirs: Option<&HeaderValue>) -> HeaderValue {
+    let fits = |id: &&HeaderValue| {
         (1..=MOST_ID).contains(&id.len())
             && id
-                .bytes()
+                .as_bytes()
+                .iter()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-    });
+    };
+    if let Some(theirs) = theirs.filter(fits) {
+        return theirs.clone();
+    }
     // It is a name and no secret: it need not be asked of the system for each request.
-    let ours = || uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-    theirs.map_or_else(|| ours().to_string(), str::to_owned)
+    let ours = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+    let mut text = [0; Hyphenated::LENGTH];
+    let text: &str = ours.hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
 /// The method, as long as it is one that exists: anything else is the caller's own text.

@@ -26,6 +26,18 @@ impl Running {
     /// # Errors
     /// When it cannot be started, or `setpriv` of util-linux cannot.
     pub fn start(program: &str, args: impl IntoIterator<Item = String>) -> io::Result<Self> {
+        Self::start_with_log(program, args, Stdio::inherit())
+    }
+
+    /// The same; what it says on standard error goes there.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub fn start_with_log(
+        program: &str,
+        args: impl IntoIterator<Item = String>,
+        log: impl Into<Stdio>,
+    ) -> io::Result<Self> {
         // The kernel sends the signal when the *thread* that started it ends: the harness starts its processes from the
         // thread that runs as long as it does.
         let child = Command::new("setpriv")
@@ -33,6 +45,7 @@ impl Running {
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(log)
             .spawn()?;
         Ok(Self { child })
     }
@@ -51,14 +64,6 @@ impl Running {
     }
 
     /// Ends it with SIGTERM, and waits; after `patience` with SIGKILL.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub async fn stop(mut self, patience: Duration) -> io::Result<()> {
-        self.end(patience).await
-    }
-
-    /// The same, for one that another is to take the place of.
     ///
     /// # Errors
     /// When the kernel refuses.

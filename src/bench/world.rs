@@ -3,7 +3,8 @@
 //! Owns the processes and the configuration they run on. Leaves out what is done with them.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -34,6 +35,12 @@ const NODE_POLL: u64 = 0;
 
 /// How long one step of getting ready may take.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The controller's log, in its directory. It is as by default: what it costs is part of what is measured.
+const LOG: &str = "roomkeeper.log";
+
+/// How many warnings of a controller are shown.
+const TOLD: usize = 20;
 
 /// How often what is waited for is looked at.
 const LOOKS: Duration = Duration::from_millis(5);
@@ -388,9 +395,24 @@ impl Controller {
         Ok(())
     }
 
-    async fn stop(self) -> Result<(), BenchError> {
-        let stopped = self.running.stop(Duration::from_secs(12)).await;
+    async fn stop(mut self) -> Result<(), BenchError> {
+        let stopped = self.running.end(Duration::from_secs(12)).await;
         stopped.map_err(BenchError::system("stop the controller"))
+    }
+}
+
+impl Drop for Controller {
+    /// Its log has all that is said by default, so it goes to a file; what is wrong is for whoever looks on.
+    fn drop(&mut self) {
+        let log = fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default();
+        let (first, count) = trouble(&log);
+        for line in &first {
+            // When standard error is closed, nobody looks on.
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+        if count > first.len() {
+            let _ = writeln!(io::stderr(), "… and {} more", count - first.len());
+        }
     }
 }
 
@@ -398,8 +420,23 @@ fn launch(dir: &TempDir) -> Result<Running, BenchError> {
     let program = std::env::current_exe().map_err(BenchError::system("find this program"))?;
     let file = dir.path().join("roomkeeper.toml");
     let args = ["serve", "--config", &file.display().to_string()].map(str::to_owned);
-    Running::start(&program.display().to_string(), args)
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(dir.path().join(LOG))
+        .map_err(BenchError::system("write the controller's log"))?;
+    Running::start_with_log(&program.display().to_string(), args, log)
         .map_err(BenchError::system("start the controller"))
+}
+
+/// The warnings and errors of a log, the first of them, and how many there are.
+fn trouble(log: &str) -> (Vec<&str>, usize) {
+    let is_trouble = |line: &&str| {
+        let level = line.split_whitespace().nth(1);
+        matches!(level, Some("WARN" | "ERROR"))
+    };
+    let lines = log.lines().filter(is_trouble);
+    (lines.clone().take(TOLD).collect(), lines.count())
 }
 
 fn configuration(setup: &Setup, nodes: &[SimNode], redis: &Redis, http: u16, admin: u16) -> String {
@@ -408,8 +445,6 @@ fn configuration(setup: &Setup, nodes: &[SimNode], redis: &Redis, http: u16, adm
 [http]
 listen = "127.0.0.1:{http}"
 admin_listen = "127.0.0.1:{admin}"
-[log]
-filter = "warn"
 [store]
 url = "{}"
 [webhooks]
@@ -468,4 +503,22 @@ cooldowns = {}
 fn put(text: &mut String, more: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = text.write_fmt(more);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_log_only_what_is_wrong_is_shown() {
+        let line =
+            |level: &str| format!("2026-01-01T00:00:00.000000Z {level:>5} roomkeeper: said\n");
+        let log = ["INFO", "WARN", "DEBUG", "ERROR"].map(line).concat();
+        let (shown, count) = trouble(&log);
+        assert_eq!(count, 2);
+        assert!(shown[0].contains("WARN") && shown[1].contains("ERROR"));
+        let log = line("WARN").repeat(TOLD + 3);
+        let (shown, count) = trouble(&log);
+        assert_eq!((shown.len(), count), (TOLD, TOLD + 3));
+    }
 }

@@ -28,10 +28,10 @@ use crate::telemetry::Chain;
 
 use crate::ids::NodeId;
 
-use super::CommandError;
 use super::handle::{Answer, Ask, Request};
 use super::meters::CommandMeters;
 use super::nudge::{Nudge, Pacer};
+use super::{CommandError, FENCE_SUBCLASS};
 
 /// A busy command connection says so this often: often enough for the nudges of the event connection to stay fast, and not
 /// for each of thousands of commands a second.
@@ -353,8 +353,13 @@ impl Driver<'_> {
                     )));
                 }
                 Output::Event(event) => {
-                    // A node that only says that it lives is idle.
-                    self.eventful = self.eventful || event.kind() != EventKind::Heartbeat;
+                    let kind = event.kind();
+                    if matches!(&kind, EventKind::Custom(subclass) if subclass == FENCE_SUBCLASS) {
+                        self.pacer.settled();
+                    } else {
+                        // A node that only says that it lives is idle.
+                        self.eventful = self.eventful || kind != EventKind::Heartbeat;
+                    }
                     (self.purpose.tell)(Told::Event(&event));
                 }
                 Output::BadEvent { error } => {
@@ -497,6 +502,7 @@ impl Driver<'_> {
     /// most.
     fn nudge(&mut self, all_written: bool) {
         if self.pacer.next().is_none() {
+            self.nudged.set(false);
             return;
         }
         let busy = NUDGED.load(Ordering::Relaxed).max(1);
@@ -521,6 +527,10 @@ impl Driver<'_> {
             reply,
             span,
         } = request;
+        let changes = match &ask {
+            Ask::Command(Command::Api(api)) | Ask::Job(api) => !api.only_asks(),
+            Ask::Command(_) => true,
+        };
         let (command, job) = match ask {
             Ask::Command(command) => (command, false),
             Ask::Job(api) => {
@@ -533,9 +543,10 @@ impl Driver<'_> {
         };
         let since = self.now;
         match &self.purpose.expects {
-            Expects::Events(_) => self.stir(),
+            // What is asked here is told by an event of our own.
+            Expects::Events(_) => self.pacer.ask(self.age()),
             Expects::Jobs(_) => {
-                if self.told.is_none_or(|told| since > told + TELL) {
+                if changes && self.told.is_none_or(|told| since > told + TELL) {
                     self.told = Some(since);
                     self.tells = true;
                 }

@@ -101,6 +101,8 @@ pub(super) struct Pacer {
     next: Option<Duration>,
     /// Not before that, whatever happens: the other connections' share.
     not_before: Duration,
+    /// Nothing has happened but that we have asked for something that comes as an event.
+    asking: bool,
 }
 
 impl Pacer {
@@ -111,16 +113,33 @@ impl Pacer {
             stirred: Duration::ZERO,
             next: None,
             not_before: Duration::ZERO,
+            asking: false,
         }
     }
 
     /// Something happened that more may follow, or will: an event came, a command was given.
     pub(super) fn stir(&mut self, now: Duration) {
         self.stirred = now;
+        self.asking = false;
         if self.nudge == Nudge::Adaptive {
             // What comes all the time must not put it off for ever.
             let soon = (now + FAST).max(self.not_before);
             self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+        }
+    }
+
+    /// We have asked for something that comes as an event: until it has, nudges are of use.
+    pub(super) fn ask(&mut self, now: Duration) {
+        let is_all = self.asking || self.next.is_none();
+        self.stir(now);
+        self.asking = is_all;
+    }
+
+    /// What was asked for has come. If nothing else has happened, there is nothing to nudge for: an idle fleet that is
+    /// asked for snapshots stays idle.
+    pub(super) fn settled(&mut self) {
+        if std::mem::take(&mut self.asking) && self.nudge == Nudge::Adaptive {
+            self.next = None;
         }
     }
 
@@ -202,6 +221,31 @@ mod tests {
             Some(ms(9_001)),
             "the next event makes it fast again"
         );
+    }
+
+    #[test]
+    fn what_was_asked_for_is_nudged_for_until_it_has_come() {
+        let mut pacer = Pacer::new(Nudge::Adaptive);
+        pacer.ask(ms(0));
+        assert_eq!(nudges(&mut pacer, ms(3), Duration::ZERO).len(), 3);
+        pacer.settled();
+        assert_eq!(pacer.next(), None);
+        // Asked twice, answered once: who still waits has FreeSWITCH's own poll.
+        pacer.ask(ms(10));
+        pacer.ask(ms(11));
+        pacer.settled();
+        assert_eq!(pacer.next(), None);
+        // What happened besides goes on.
+        for (at, asks_first) in [(1_000, true), (2_000, false)] {
+            if asks_first {
+                pacer.ask(ms(at));
+            }
+            pacer.stir(ms(at));
+            pacer.ask(ms(at));
+            pacer.settled();
+            assert_eq!(pacer.next(), Some(ms(at + 1)));
+            nudges(&mut pacer, ms(at + 900), Duration::ZERO);
+        }
     }
 
     #[test]

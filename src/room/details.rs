@@ -38,6 +38,9 @@ impl Kind {
     }
 }
 
+/// What calls do, in this order.
+pub type Actions = Vec<Action>;
+
 /// What the owner of a room says of it, and may change.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Details {
@@ -52,10 +55,10 @@ pub struct Details {
     pub timeout: u32,
     /// What a call does before it comes in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pre_actions: Vec<Action>,
+    pub pre_actions: Actions,
     /// What a call does after it has left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub post_actions: Vec<Action>,
+    pub post_actions: Actions,
 }
 
 #[allow(

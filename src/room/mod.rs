@@ -15,7 +15,7 @@ pub mod recording;
 pub mod state;
 mod transition;
 
-pub use details::{Details, Kind, Update};
+pub use details::{Actions, Details, Kind, Update};
 pub use effect::{
     JoinFailure, LeftReason, LiveFact, PlayCommand, PlayFact, RoomCommand, RoomEffect, RoomFact,
     RoomNotice,

@@ -332,6 +332,17 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
     /// How long until the next queue is due; `None` when all are empty.
     async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError>;
 
+    /// Both [`Self::read_outbox`] and [`Self::next_delivery`], in one question where the store can: what somebody looks at
+    /// again and again who has nothing to do.
+    async fn look(
+        &self,
+        node: NodeId,
+        limit: usize,
+    ) -> Result<(OutboxBatch, Option<Duration>), StoreError> {
+        let batch = self.read_outbox(node, limit).await?;
+        Ok((batch, self.next_delivery(node).await?))
+    }
+
     /// What lies in the node's queues.
     async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError>;
 

@@ -76,7 +76,14 @@ pub fn entity(entity: EntityId) -> String {
         EntityKind::Room => "room",
         EntityKind::Session => "call",
     };
-    of_node(entity.node(), &format!("{kind}:{}", digits(entity.uuid())))
+    // Put together by hand: it is asked for with each read.
+    let node = entity.node();
+    let mut key = String::with_capacity(LAYOUT.len() + 16 + UUID_DIGITS);
+    for part in [LAYOUT, ":{", node.as_str(), "}:", kind, ":"] {
+        key.push_str(part);
+    }
+    push_uuid(&mut key, entity.uuid());
+    key
 }
 
 /// Hash: an entity's parts, by name. Written by commits, lives as long as the head.

@@ -277,10 +277,14 @@ fn read_number(text: &str) -> Option<u64> {
 
 /// Appends the digits of a UUID.
 pub fn push_uuid(text: &mut String, uuid: Uuid) {
-    let bits = uuid.as_u128();
-    for place in (0..UUID_DIGITS).rev() {
-        text.push(digit(bits >> (6 * place)));
+    let mut bits = uuid.as_u128();
+    let mut digits = [0; UUID_DIGITS];
+    for place in digits.iter_mut().rev() {
+        *place = DIGITS[usize::from(bits.to_le_bytes()[0] & 63)];
+        bits >>= 6;
     }
+    // Digits are ASCII.
+    text.extend(digits.map(char::from));
 }
 
 /// The UUID with these digits; `None` when they are none.

@@ -15,6 +15,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::ids::{
     AppId, ChannelId, CommandUid, ConferenceId, CoreId, OperationId, RecordingId, RoomId, SessionId,
@@ -23,8 +24,8 @@ use crate::play_url::PlayUrl;
 use crate::room::playback::{File, FileId, FileState, Opening, Operation, Playback, Unplayed};
 use crate::room::state::Changes;
 use crate::room::{
-    Conference, Details, Kind, Lock, LockAsked, Origin, Recording, RecordingStatus, Registration,
-    RoomState, RoomStatus,
+    Actions, Conference, Details, Kind, Lock, LockAsked, Origin, Recording, RecordingStatus,
+    Registration, RoomState, RoomStatus,
 };
 use crate::time::Timestamp;
 
@@ -46,8 +47,25 @@ struct StoredRegistration {
     created: Timestamp,
     #[serde(default)]
     kind: Kind,
-    #[serde(flatten)]
-    details: Details,
+    // What [`Details`] are, field by field: flattened, all of it would be read into a tree first, for each read of a room.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    detail: String,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    data: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    timeout: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pre_actions: Actions,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    post_actions: Actions,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde calls"
+)]
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -180,6 +198,13 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
     if (created || changes.registration)
         && let Some(r) = room.registration()
     {
+        let Details {
+            detail,
+            data,
+            timeout,
+            pre_actions,
+            post_actions,
+        } = r.details.clone();
         let stored = StoredRegistration {
             app: r.app.clone(),
             name: r.name.clone(),
@@ -189,7 +214,11 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
             },
             created: r.created_at,
             kind: r.kind,
-            details: r.details.clone(),
+            detail,
+            data,
+            timeout,
+            pre_actions,
+            post_actions,
         };
         head.push((REGISTRATION.to_owned(), json(&stored)));
     }
@@ -481,7 +510,13 @@ fn registration(id: RoomId, record: &Record) -> Result<Registration, StoreError>
         },
         created_at: stored.created,
         kind: stored.kind,
-        details: stored.details,
+        details: Details {
+            detail: stored.detail,
+            data: stored.data,
+            timeout: stored.timeout,
+            pre_actions: stored.pre_actions,
+            post_actions: stored.post_actions,
+        },
     })
 }
 

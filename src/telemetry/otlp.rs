@@ -19,7 +19,7 @@ use url::Url;
 use crate::config::TelemetryConfig;
 use crate::tls::install_crypto;
 
-use super::trace::TARGET;
+use super::trace::{TARGET, UNTRACED};
 
 pub(super) type Provider = SdkTracerProvider;
 
@@ -86,7 +86,8 @@ where
         .with_tracked_inactivity(false)
         .with_target(false)
         .with_filter(filter_fn(|meta| {
-            meta.is_span() && (meta.target() == TARGET || meta.name() == REQUEST)
+            let of_a_request = meta.name() == REQUEST && meta.target() != UNTRACED;
+            meta.is_span() && (meta.target() == TARGET || of_a_request)
         }))
 }
 

@@ -21,6 +21,9 @@ use self::unlinked as inner;
 /// The target of spans that are for traces alone. The log leaves them out.
 pub const TARGET: &str = "roomkeeper::trace";
 
+/// The target of spans that are for the log alone: they name a request whose own span the log does not see.
+pub const UNTRACED: &str = "roomkeeper::api::observe::untraced";
+
 /// Where a span is, so that another can refer to it when it is over.
 #[derive(Clone, Debug, Default)]
 pub struct Place(inner::Place);

@@ -159,6 +159,17 @@ impl InFlight {
     }
 }
 
+/// What gives reason to look at the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reason {
+    /// There may be something in the outbox.
+    Told,
+    /// An attempt has ended: something else may be claimed.
+    Ended,
+    /// Time has passed, and that is all.
+    Time,
+}
+
 /// When to look at the store again, if nothing else gives reason to.
 #[derive(Clone, Copy, Debug)]
 struct Next {
@@ -215,13 +226,13 @@ impl Worker {
     /// `wake.notify_one()`. Dropped, it leaves what was under way to be claimed again.
     pub async fn run(self, wake: Arc<Notify>, stop: CancellationToken) {
         let mut in_flight = InFlight::default();
-        let mut look_at_outbox = true;
+        let mut reason = Reason::Told;
         let mut strangers = HashMap::new();
         let mut failures: u32 = 0;
         let mut measured: Option<Instant> = None;
         while !stop.is_cancelled() {
             let measure = measured.is_none_or(|at| at.elapsed() >= MEASURE);
-            let round = self.round(&mut in_flight, look_at_outbox, measure, &mut strangers);
+            let round = self.round(&mut in_flight, reason, measure, &mut strangers);
             let Next { wait, crowded } = match round.await {
                 Ok(next) => {
                     if measure {
@@ -256,7 +267,7 @@ impl Worker {
                 tokio::select! {
                     () = stop.cancelled() => break,
                     () = wake.notified(), if calm => {
-                        look_at_outbox = true;
+                        reason = Reason::Told;
                         break;
                     }
                     Some(done) = in_flight.next(), if calm => {
@@ -266,13 +277,13 @@ impl Worker {
                         }
                         // An end behind which nobody waits leaves the store as it was at the last look.
                         if more || crowded {
-                            look_at_outbox = false;
+                            reason = Reason::Ended;
                             break;
                         }
                         self.in_flight.set(in_flight.len() as f64);
                     }
                     () = sleep_until(until) => {
-                        look_at_outbox = true;
+                        reason = Reason::Time;
                         break;
                     }
                 }
@@ -303,16 +314,41 @@ impl Worker {
     async fn round(
         &self,
         in_flight: &mut InFlight,
-        look_at_outbox: bool,
+        reason: Reason,
         measure: bool,
         strangers: &mut HashMap<AppId, Instant>,
     ) -> Result<Next, StoreError> {
-        let batch = match look_at_outbox {
-            true => self.new_messages(strangers).await?,
-            false => None,
+        let mut due = None;
+        let batch = match reason {
+            Reason::Told => {
+                let batch = self
+                    .store
+                    .read_outbox(self.node, self.settings.batch)
+                    .await?;
+                self.new_messages(batch, strangers)
+            }
+            Reason::Ended => None,
+            Reason::Time => {
+                let (batch, next) = self.store.look(self.node, self.settings.batch).await?;
+                due = Some(next);
+                self.new_messages(batch, strangers)
+            }
         };
         if measure {
             self.measure().await?;
+        }
+        // Nothing to hand over, nothing to claim: so it is on most nodes most of the time, and costs one question.
+        if let Some(due) = due
+            && batch.is_none()
+            && in_flight.len() == 0
+            && due.is_none_or(|due| !due.is_zero())
+        {
+            self.in_flight.set(0.0);
+            let idle = self.settings.idle;
+            return Ok(Next {
+                wait: due.map_or(idle, |due| idle.min(due.max(SHORTEST))),
+                crowded: false,
+            });
         }
         let free = self.settings.concurrency.saturating_sub(in_flight.len());
         // In this order: what is handed over can be claimed at once. Where a store does it the other way round, it says
@@ -379,16 +415,13 @@ impl Worker {
         Arc::clone(&self.receivers.endpoints.borrow())
     }
 
-    /// What is in the outbox and can be handed over. `strangers` are the apps that were not known, by when that was first
+    /// What of it can be handed over. `strangers` are the apps that were not known, by when that was first
     /// seen.
-    async fn new_messages(
+    fn new_messages(
         &self,
+        batch: OutboxBatch,
         strangers: &mut HashMap<AppId, Instant>,
-    ) -> Result<Option<OutboxBatch>, StoreError> {
-        let batch = self
-            .store
-            .read_outbox(self.node, self.settings.batch)
-            .await?;
+    ) -> Option<OutboxBatch> {
         let endpoints = self.endpoints();
         let is_early = |message: &Message| {
             !endpoints.knows(&message.app)
@@ -399,7 +432,7 @@ impl Worker {
                     < UNKNOWN_APP_PATIENCE
         };
         let is_none = batch.from == batch.to || batch.messages.iter().any(is_early);
-        Ok((!is_none).then_some(batch))
+        (!is_none).then_some(batch)
     }
 
     /// Moves a batch from the outbox to the queues of those who want it. Says whether there may be more.

@@ -4,8 +4,12 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use roomkeeper::store::memory::MemoryStore;
+use serde_json::json;
+use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::faulty::Faulty;
 use crate::world::*;
 
 #[derive(Clone, Default)]
@@ -36,9 +40,14 @@ pub struct Told {
 
 /// Runs these requests and listens, to everything that is said at any level.
 pub fn tell(requests: impl Future<Output = ()>) -> Told {
+    tell_at(Level::TRACE, requests)
+}
+
+/// Runs these requests and listens, to what is said at this level or above.
+fn tell_at(level: Level, requests: impl Future<Output = ()>) -> Told {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
+        .with_max_level(level)
         .with_ansi(false)
         .with_writer(log.clone())
         .finish();
@@ -93,5 +102,83 @@ fn requests_are_logged_and_counted_by_route_and_without_keys() {
             !log.contains(secret) && !page.contains(secret),
             "{secret} was told"
         );
+    }
+}
+
+/// The lines that say this.
+fn lines<'a>(log: &'a str, word: &str) -> Vec<&'a str> {
+    log.lines().filter(|line| line.contains(word)).collect()
+}
+
+/// A request with an id of the caller's.
+fn named(id: &str, method: &str, path: &str) -> axum::http::Request<axum::body::Body> {
+    let mut request = request(DEMO, method, path, None);
+    request
+        .headers_mut()
+        .insert("x-request-id", id.parse().unwrap());
+    request
+}
+
+#[test]
+fn a_read_that_goes_well_is_said_to_who_looks_closely() {
+    let asks = async || {
+        let world = World::new();
+        let room = room_id("acW68", 1);
+        world.room(room, "demo", "n", 1, 0).await;
+        let path = format!("/api/v1/conferences/{room}");
+        for (id, method, path, status) in [
+            ("well", "GET", &*path, 200),
+            ("failed", "GET", "/api/v1/conferences/no", 400),
+            ("changed", "DELETE", &*path, 200),
+        ] {
+            let answer = world.send(named(id, method, path)).await;
+            assert_eq!(answer.status.as_u16(), status);
+            assert_eq!(answer.header("x-request-id"), id, "whatever the log says");
+        }
+    };
+    let what = "answered an HTTP request";
+    for (level, expected) in [
+        (Level::INFO, &["failed", "changed"][..]),
+        (Level::DEBUG, &["well", "failed", "changed"]),
+    ] {
+        let Told { log, page } = tell_at(level, asks());
+        let lines = lines(&log, what);
+        assert_eq!(lines.len(), expected.len(), "at {level}:\n{log}");
+        for (line, id) in lines.iter().zip(expected) {
+            for word in [
+                format!("request.id=\"{id}\""),
+                "path=\"/api/v1/conferences/{room_id}\"".to_owned(),
+                "status=".to_owned(),
+                "duration_ms=".to_owned(),
+            ] {
+                assert_eq!(line.matches(&word).count(), 1, "{word} in {line}");
+            }
+        }
+        assert!(page.contains("status=\"200\"} 1"), "{page}");
+    }
+}
+
+#[test]
+fn a_warning_says_of_which_request_it_is_also_of_one_that_only_reads() {
+    for level in [Level::INFO, Level::DEBUG] {
+        let Told { log, .. } = tell_at(level, async {
+            let store = std::sync::Arc::new(MemoryStore::new());
+            let faulty = Faulty::new(store.clone(), &["read_head", "reserve_name"]);
+            let world = World::on(faulty, store, settings());
+            let path = format!("/api/v1/conferences/{}", room_id("acW68", 1));
+            let answer = world.send(named("reads", "GET", &path)).await;
+            assert_eq!(answer.status.as_u16(), 503);
+            let body = Some(json!({"name": "n"}));
+            let mut request = request(DEMO, "POST", "/api/v1/conferences", body);
+            let headers = request.headers_mut();
+            headers.insert("x-request-id", "writes".parse().unwrap());
+            assert_eq!(world.send(request).await.status.as_u16(), 503);
+        });
+        let lines = lines(&log, "which does not answer");
+        assert_eq!(lines.len(), 2, "{log}");
+        for (line, id) in lines.iter().zip(["reads", "writes"]) {
+            let word = format!("request.id=\"{id}\"");
+            assert_eq!(line.matches(&word).count(), 1, "at {level}: {line}");
+        }
     }
 }

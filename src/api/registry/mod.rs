@@ -174,7 +174,8 @@ impl Registry {
         if found.is_some() || tenants.loaded {
             return Ok(found);
         }
-        self.refresh().await?;
+        // Apart: it is hardly ever waited for, and each request would make room for it.
+        Box::pin(self.refresh()).await?;
         Ok(self.tenants().authenticate(id, key))
     }
 
@@ -188,7 +189,7 @@ impl Registry {
         if found.is_some() || tenants.loaded {
             return Ok(found);
         }
-        self.refresh().await?;
+        Box::pin(self.refresh()).await?;
         Ok(self.tenants().apps.of_key(key).map(Known::from))
     }
 

@@ -18,31 +18,35 @@ use super::Shared;
 
 pub(crate) use docs::Paths;
 
+/// Each with its whole path: below a prefix of all, axum would write each request's path anew.
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route(
-            "/conferences",
+            "/v1.0/conferences",
             get(conferences::list).post(conferences::create),
         )
         .route(
-            "/conferences/{conference_id}",
+            "/v1.0/conferences/{conference_id}",
             get(conferences::get)
                 .put(conferences::update)
                 .delete(conferences::delete),
         )
         .route(
-            "/conferences/{conference_id}/recording_start",
+            "/v1.0/conferences/{conference_id}/recording_start",
             post(conferences::recording_start),
         )
         .route(
-            "/conferences/{conference_id}/recording_stop",
+            "/v1.0/conferences/{conference_id}/recording_stop",
             post(conferences::recording_stop),
         )
-        .route("/conferencecalls", get(calls::list).post(calls::create))
         .route(
-            "/conferencecalls/{conferencecall_id}",
+            "/v1.0/conferencecalls",
+            get(calls::list).post(calls::create),
+        )
+        .route(
+            "/v1.0/conferencecalls/{conferencecall_id}",
             get(calls::get).delete(calls::delete),
         )
-        .route("/recordings", get(recordings::list))
-        .route("/recordings/{recording_id}", get(recordings::get))
+        .route("/v1.0/recordings", get(recordings::list))
+        .route("/v1.0/recordings/{recording_id}", get(recordings::get))
 }

@@ -200,6 +200,29 @@ pub enum Api {
     },
 }
 
+impl Api {
+    /// Whether it changes nothing, so that no event will follow it.
+    pub const fn only_asks(&self) -> bool {
+        match self {
+            Self::Echo(_)
+            | Self::Uptime
+            | Self::ModuleExists(_)
+            | Self::GetVar(..)
+            | Self::Exists(_)
+            | Self::Dump(_)
+            | Self::ShowChannels
+            | Self::ConferenceList
+            | Self::Conference(_, ConferenceCommand::PlayStatus) => true,
+            Self::Transfer(..)
+            | Self::Kill(..)
+            | Self::Answer(_)
+            | Self::SetVar(..)
+            | Self::Conference(..)
+            | Self::TestCall { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

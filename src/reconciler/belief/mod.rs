@@ -344,12 +344,12 @@ impl Belief {
 
     /// The rooms of apps that have not ended and are not about to.
     pub fn live_rooms(&self) -> impl Iterator<Item = RoomId> {
-        let lives = |room: &&Box<RoomState>| {
+        let lives = |room: &&RoomState| {
             let status = room.status();
             room.registration().is_some()
                 && matches!(status, RoomStatus::Starting | RoomStatus::Progressing)
         };
-        self.rooms.values().filter(lives).map(|room| room.id())
+        self.rooms().filter(lives).map(RoomState::id)
     }
 
     /// How many rooms, orphans too.
@@ -446,11 +446,11 @@ impl Belief {
     pub fn forget_over(&mut self, entity: EntityId) -> bool {
         match entity {
             EntityId::Room(id) => {
-                let over = |room: &Box<RoomState>| matches!(room.status(), RoomStatus::Terminated);
-                self.rooms.get(&id).is_some_and(over) && self.rooms.remove(&id).is_some()
+                let over = |room: &RoomState| matches!(room.status(), RoomStatus::Terminated);
+                self.room(id).is_some_and(over) && self.rooms.remove(&id).is_some()
             }
             EntityId::Session(id) => {
-                self.sessions.get(&id).is_some_and(|call| call.is_over())
+                self.session(id).is_some_and(SessionState::is_over)
                     && self.sessions.remove(&id).is_some()
             }
         }

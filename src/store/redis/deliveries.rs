@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, Value};
+use redis::{Cmd, Pipeline, Value};
 use uuid::Uuid;
 
 use super::{
@@ -124,6 +124,27 @@ fn delivery(key: &str, fields: Fields) -> Result<Delivery, StoreError> {
     })
 }
 
+/// Entries of a stream.
+type Entries = Vec<(String, Fields)>;
+
+/// The first of a sorted set, if there is one, with its score.
+type First = Vec<(String, u64)>;
+
+/// Asks when the next queue is due, as [`next_of`] reads it.
+fn ask_next(pipe: &mut Pipeline, ready: &str) {
+    pipe.cmd("TIME");
+    pipe.cmd("ZRANGE")
+        .arg(ready)
+        .arg(0)
+        .arg(0)
+        .arg("WITHSCORES");
+}
+
+fn next_of(now: (u64, u64), first: First) -> Option<Duration> {
+    let (_, due) = first.first()?;
+    Some(Duration::from_millis(due.saturating_sub(clock(now))))
+}
+
 impl RedisStore {
     /// Queues deliveries; `cursor` is where it was and where it goes. Nothing when it was elsewhere.
     async fn queue(
@@ -176,6 +197,57 @@ impl RedisStore {
         Ok(lost >= 0)
     }
 
+    /// What the outbox holds; and when the next queue is due, if that is asked for as well.
+    async fn outbox(
+        &self,
+        node: NodeId,
+        limit: usize,
+        and_next: bool,
+    ) -> Result<(OutboxBatch, Option<Duration>), StoreError> {
+        let key = keys::outbox(node);
+        let mut cursor = self.cursor(node);
+        let mut next = None;
+        let mut entries = Entries::new();
+        // A script that reads the cursor first would have to take each message apart and put it together again. Mostly the
+        // cursor is where this replica has left it; where it is not, it is asked for again from there.
+        for _ in 0..CURSOR_TRIES {
+            let mut pipe = redis::pipe();
+            pipe.atomic();
+            pipe.cmd("GET").arg(keys::cursor(node));
+            pipe.cmd("XRANGE")
+                .arg(&key)
+                .arg(format!("(0-{cursor}"))
+                .arg(("+", "COUNT", limit));
+            let (found, behind): (Option<u64>, Entries) = if and_next {
+                ask_next(&mut pipe, &keys::ready(node));
+                let (found, behind, now, first) = self.transaction(&key, &pipe).await?;
+                next = next_of(now, first);
+                (found, behind)
+            } else {
+                self.transaction(&key, &pipe).await?
+            };
+            let is_there = found.unwrap_or_default() == cursor;
+            cursor = found.unwrap_or_default();
+            if is_there {
+                entries = behind;
+                break;
+            }
+        }
+        self.cursor_is(node, cursor);
+        let mut last = cursor;
+        let mut messages = Vec::with_capacity(entries.len());
+        for (id, fields) in entries {
+            last = stored(&key, id.strip_prefix("0-").unwrap_or(&id))?;
+            messages.push(outbox_message(&key, fields)?);
+        }
+        let batch = OutboxBatch {
+            from: OutboxCursor::at(cursor),
+            to: OutboxCursor::at(last),
+            messages,
+        };
+        Ok((batch, next))
+    }
+
     /// Where the node's cursor was when it was last heard of.
     fn cursor(&self, node: NodeId) -> u64 {
         let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -191,40 +263,16 @@ impl RedisStore {
 #[async_trait]
 impl Deliveries for RedisStore {
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
-        let key = keys::outbox(node);
-        type Entries = Vec<(String, Fields)>;
-        let mut cursor = self.cursor(node);
-        let mut entries = Entries::new();
-        // A script that reads the cursor first would have to take each message apart and put it together again. Mostly the
-        // cursor is where this replica has left it; where it is not, it is asked for again from there.
-        for _ in 0..CURSOR_TRIES {
-            let mut pipe = redis::pipe();
-            pipe.atomic();
-            pipe.cmd("GET").arg(keys::cursor(node));
-            pipe.cmd("XRANGE")
-                .arg(&key)
-                .arg(format!("(0-{cursor}"))
-                .arg(("+", "COUNT", limit));
-            let (found, behind): (Option<u64>, Entries) = self.transaction(&key, &pipe).await?;
-            let is_there = found.unwrap_or_default() == cursor;
-            cursor = found.unwrap_or_default();
-            if is_there {
-                entries = behind;
-                break;
-            }
-        }
-        self.cursor_is(node, cursor);
-        let mut last = cursor;
-        let mut messages = Vec::with_capacity(entries.len());
-        for (id, fields) in entries {
-            last = stored(&key, id.strip_prefix("0-").unwrap_or(&id))?;
-            messages.push(outbox_message(&key, fields)?);
-        }
-        Ok(OutboxBatch {
-            from: OutboxCursor::at(cursor),
-            to: OutboxCursor::at(last),
-            messages,
-        })
+        let (batch, _) = self.outbox(node, limit, false).await?;
+        Ok(batch)
+    }
+
+    async fn look(
+        &self,
+        node: NodeId,
+        limit: usize,
+    ) -> Result<(OutboxBatch, Option<Duration>), StoreError> {
+        self.outbox(node, limit, true).await
     }
 
     async fn fan_out(
@@ -365,13 +413,9 @@ impl Deliveries for RedisStore {
         let key = keys::ready(node);
         let mut pipe = redis::pipe();
         pipe.atomic();
-        pipe.cmd("TIME");
-        pipe.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
-        let (now, first): ((u64, u64), Vec<(String, u64)>) = self.transaction(&key, &pipe).await?;
-        let now = clock(now);
-        Ok(first
-            .first()
-            .map(|(_, due)| Duration::from_millis(due.saturating_sub(now))))
+        ask_next(&mut pipe, &key);
+        let (now, first) = self.transaction(&key, &pipe).await?;
+        Ok(next_of(now, first))
     }
 
     async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {

@@ -13,7 +13,7 @@
 //! is one: a master that was replaced while nobody could tell it goes on answering, and what is written to it is lost.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -95,6 +95,8 @@ pub(super) struct Link {
     options: RedisOptions,
     /// Shared with the watch over the master, which does not keep it alive.
     state: Arc<Mutex<LinkState>>,
+    /// How many calls in a row were not answered in time.
+    timeouts: AtomicU32,
     /// Held by the one call that connects.
     connecting: tokio::sync::Mutex<()>,
     /// How many connections there were, of all links of a store.
@@ -135,7 +137,6 @@ struct LinkState {
     connection: Option<MultiplexedConnection>,
     /// Counts connections, so that a late complaint about an old one does not cost the new one.
     generation: u64,
-    timeouts: u32,
     /// Asks the sentinels of the connection's master; ends with the connection.
     watch: Option<AbortOnDropHandle<()>>,
     /// The last failed attempt to connect.
@@ -219,6 +220,7 @@ impl Link {
                 .set_pipeline_buffer_size(WRITE_QUEUE),
             options: options.clone(),
             state: Arc::default(),
+            timeouts: AtomicU32::new(0),
             connecting: tokio::sync::Mutex::default(),
             made: Arc::clone(made),
         }
@@ -245,10 +247,10 @@ impl Link {
         match tokio::time::timeout_at(deadline, self.send_until_sent(request, asking)).await {
             Ok(answer) => answer,
             Err(_) => {
-                let mut state = self.state();
-                state.timeouts += 1;
-                if state.timeouts >= TIMEOUTS_IN_A_ROW {
-                    state.drop_connection("it no longer answers");
+                let timeouts = self.timeouts.fetch_add(1, Ordering::SeqCst) + 1;
+                if timeouts >= TIMEOUTS_IN_A_ROW {
+                    self.timeouts.store(0, Ordering::SeqCst);
+                    self.state().drop_connection("it no longer answers");
                 }
                 Err(Fault::Timeout(self.options.timeout))
             }
@@ -279,10 +281,12 @@ impl Link {
         let (generation, mut connection) = self.connection().await.map_err(Fault::Connect)?;
         let answer = match asking {
             false => request.query(&mut connection).await,
-            true => request.ask(&mut connection).await,
+            true => Box::pin(request.ask(&mut connection)).await,
         };
         // Errors are answers too: what counts is that it speaks.
-        self.state().timeouts = 0;
+        if self.timeouts.load(Ordering::SeqCst) > 0 {
+            self.timeouts.store(0, Ordering::SeqCst);
+        }
         Ok((generation, answer))
     }
 
@@ -302,13 +306,14 @@ impl Link {
                 return Err(error.clone());
             }
         }
-        let made = self.connect().await;
+        // Apart: room for it would have to be made for each call, and most find a connection.
+        let made = Box::pin(self.connect()).await;
         let mut state = self.state();
         match made {
             Ok(Made { connection, server }) => {
                 state.generation += 1;
                 self.made.fetch_add(1, Ordering::SeqCst);
-                state.timeouts = 0;
+                self.timeouts.store(0, Ordering::SeqCst);
                 state.refused = None;
                 state.connection = Some(connection.clone());
                 let generation = state.generation;
@@ -404,7 +409,6 @@ impl LinkState {
     }
 
     fn drop_connection(&mut self, why: &str) {
-        self.timeouts = 0;
         self.watch = None;
         if self.connection.take().is_some() {
             tracing::warn!(

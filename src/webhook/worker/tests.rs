@@ -612,6 +612,7 @@ async fn what_an_app_tells_that_is_not_known_yet_waits_for_it() {
         down: AtomicBool::new(false),
         refused: AtomicUsize::new(0),
         looks: AtomicUsize::new(0),
+        claims: AtomicUsize::new(0),
     });
     let settings = Settings {
         idle: Duration::from_millis(20),
@@ -660,12 +661,17 @@ struct Flaky {
     refused: AtomicUsize,
     /// How often somebody has looked for what is to be told.
     looks: AtomicUsize,
+    /// How often somebody has tried to claim something.
+    claims: AtomicUsize,
 }
 
 impl Flaky {
     async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError> {
         if method == "read_outbox" {
             self.looks.fetch_add(1, Ordering::SeqCst);
+        }
+        if method == "claim_deliveries" {
+            self.claims.fetch_add(1, Ordering::SeqCst);
         }
         if self.down.load(Ordering::SeqCst) {
             self.refused.fetch_add(1, Ordering::SeqCst);
@@ -686,6 +692,7 @@ async fn a_store_that_is_down_is_waited_for() {
         down: AtomicBool::new(true),
         refused: AtomicUsize::new(0),
         looks: AtomicUsize::new(0),
+        claims: AtomicUsize::new(0),
     });
     let store = Arc::clone(&flaky) as Arc<dyn Store>;
     let running = bench.start_on(store, [endpoint(&receiver.url, &["*"])]);
@@ -704,6 +711,47 @@ async fn a_store_that_is_down_is_waited_for() {
 }
 
 #[tokio::test]
+async fn where_nothing_is_due_nothing_is_claimed_and_what_another_replica_queues_is_found() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    let store = Arc::new(Flaky {
+        inner: Arc::clone(&bench.store),
+        down: AtomicBool::new(false),
+        refused: AtomicUsize::new(0),
+        looks: AtomicUsize::new(0),
+        claims: AtomicUsize::new(0),
+    });
+    let endpoint = endpoint(&receiver.url, &["*"]);
+    let (_told, endpoints) = watch::channel(Arc::new(Endpoints::new([endpoint.clone()])));
+    let settings = Settings {
+        idle: Duration::from_millis(20),
+        ..Settings::default()
+    };
+    let seen = Arc::clone(&store) as Arc<dyn Store>;
+    let _running = bench.start_following(seen, endpoints, settings);
+    let looked = async |times: usize| {
+        let before = store.looks.load(Ordering::SeqCst);
+        until("it looked", || async {
+            store.looks.load(Ordering::SeqCst) >= before + times
+        })
+        .await;
+    };
+    // What it does when it begins is behind it.
+    looked(2).await;
+    let claims = store.claims.load(Ordering::SeqCst);
+    looked(5).await;
+    assert_eq!(store.claims.load(Ordering::SeqCst), claims);
+    let delivery = NewDelivery {
+        endpoint: endpoint.id,
+        message: message(1, 1),
+        held: false,
+    };
+    bench.store.enqueue(node(), &delivery).await.unwrap();
+    assert_eq!(receiver.next().await.place(), (1, 1));
+    bench.until_delivered().await;
+}
+
+#[tokio::test]
 async fn an_outage_at_the_end_of_an_attempt_sends_nothing_twice() {
     let bench = Bench::new();
     let flaky = Arc::new(Flaky {
@@ -711,6 +759,7 @@ async fn an_outage_at_the_end_of_an_attempt_sends_nothing_twice() {
         down: AtomicBool::new(false),
         refused: AtomicUsize::new(0),
         looks: AtomicUsize::new(0),
+        claims: AtomicUsize::new(0),
     });
     let cut = Arc::clone(&flaky);
     let mut receiver = Receiver::start(move |_| {
