@@ -30,7 +30,8 @@ struct Bare {
     prefix: String,
 }
 
-/// Serves until the process is ended. `GET /<id>` answers with the hash that lies under `prefix` and the id.
+/// Serves until the process is ended. `GET /<id>` answers with the hash that lies under `prefix` and the id; 404 when there is
+/// none.
 ///
 /// # Errors
 /// When Redis cannot be reached, or the address not be listened on.
@@ -57,11 +58,15 @@ async fn read(
     Path(id): Path<String>,
 ) -> Result<Json<HashMap<String, String>>, StatusCode> {
     let Bare { mut redis, prefix } = bare;
-    let hash = redis::cmd("HGETALL")
+    let hash: Result<HashMap<_, _>, _> = redis::cmd("HGETALL")
         .arg(format!("{prefix}{id}"))
         .query_async(&mut redis)
         .await;
-    hash.map(Json).map_err(|_| StatusCode::BAD_GATEWAY)
+    match hash {
+        Ok(hash) if hash.is_empty() => Err(StatusCode::NOT_FOUND),
+        Ok(hash) => Ok(Json(hash)),
+        Err(_) => Err(StatusCode::BAD_GATEWAY),
+    }
 }
 
 /// The server as a child process.
@@ -70,14 +75,27 @@ pub struct Handler {
     running: Running,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The paths of the keys, in their order.
+    pub paths: Vec<String>,
+}
+
+/// What all keys have in common, and what they have not.
+fn parts(key: &str) -> (&str, &str) {
+    let id = key.rfind(':').map_or(0, |at| at + 1);
+    key.split_at(id)
 }
 
 impl Handler {
-    /// Starts it, and waits until it answers for this id.
+    /// Starts it for these keys, which differ in their last part alone, and waits until it answers for the first.
     ///
     /// # Errors
     /// [`BenchError`] when it does not.
-    pub async fn start(redis: &Redis, prefix: &str, id: &str) -> Result<Self, BenchError> {
+    pub async fn start(redis: &Redis, keys: &[String]) -> Result<Self, BenchError> {
+        let (prefix, _) = parts(keys.first().map_or("", String::as_str));
+        let paths = keys
+            .iter()
+            .map(|key| format!("/{}", parts(key).1))
+            .collect();
         let port = free_port().map_err(BenchError::system("find a free port"))?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let program = std::env::current_exe().map_err(BenchError::system("find this program"))?;
@@ -86,8 +104,10 @@ impl Handler {
         let handler = Self {
             running: running.map_err(BenchError::system("start the bare handler"))?,
             address,
+            paths,
         };
-        let request = raw::get(&format!("/{id}"), raw::BENCH);
+        let first = handler.paths.first().map_or("/", String::as_str);
+        let request = raw::get(first, raw::BENCH);
         until("the bare handler answers", PATIENCE, async || {
             let Ok(mut connection) = raw::Http::to(address).await else {
                 return Ok(None);

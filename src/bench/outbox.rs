@@ -1,25 +1,22 @@
-//! What commits leave in Redis, read from outside: the messages they have written, and a commit as it was sent.
+//! What commits leave in Redis, read from outside: the messages they have written, a commit as it was sent, and which hashes
+//! are read.
 //!
 //! Owns the few keys that the harness knows of the layout. Leaves out what they mean to the controller.
 
 use std::io;
+use std::net::SocketAddr;
 
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::BenchError;
 use super::world::{Redis, node_id};
+use super::{BenchError, raw};
 
 /// The stream that a node's commits append to; one message for each event that is told.
 pub fn key(node: usize) -> String {
     format!("rk1:{{{}}}:outbox", node_id(node))
-}
-
-/// What stands before the id of a room or a call in the key of its hash.
-pub fn entities(node: usize) -> String {
-    format!("rk1:{{{}}}:entity:", node_id(node))
 }
 
 /// The outboxes of the simulated nodes, each watched from outside.
@@ -114,6 +111,38 @@ impl Monitor {
             }
         }
     }
+}
+
+/// The keys of the hashes that a controller reads for these paths of its API, one each, as they are seen to be read.
+///
+/// # Errors
+/// When one is not there, or Redis does not let anybody watch.
+pub async fn read_for(
+    redis: &Redis,
+    controller: SocketAddr,
+    paths: impl IntoIterator<Item = String>,
+) -> Result<Vec<String>, BenchError> {
+    let failed = || BenchError::system("ask the controller");
+    let mut monitor = Monitor::of(redis).await?;
+    let mut http = raw::Http::to(controller).await.map_err(failed())?;
+    let mut keys = Vec::new();
+    for path in paths {
+        let status = http.ask(&raw::get(&path, raw::BENCH)).await;
+        let status = status.map_err(failed())?;
+        if status != 200 {
+            return Err(BenchError::Unexpected(format!("{status} for {path}")));
+        }
+        // Others are read by what goes on besides.
+        let is_of_one = |key: &String| key.contains("}:room:") || key.contains("}:call:");
+        let key = loop {
+            let mut words = monitor.next_with("HGETALL").await?;
+            if let Some(key) = words.pop().filter(is_of_one) {
+                break key;
+            }
+        };
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 /// The words of a line of `MONITOR`: what stands between quotes, with its escapes undone.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::bare::Handler;
 use super::load::{Answered, Ends, Load};
-use super::outbox::entities;
+use super::outbox::read_for;
 use super::process::Usage;
 use super::report::{Figure, Row, Section, quantile};
 use super::rooms;
@@ -43,14 +43,20 @@ pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
     .await?;
     let filled = rooms::fill(run, &world, &vec![MEMBERS; count]).await?;
     let ids: Vec<&str> = filled.iter().map(|room| room.id.as_str()).collect();
-    let handler = Handler::start(&world.redis, &entities(0), ids[0]).await?;
+    let http = world.controller.http();
+    let paths: Vec<String> = ids.iter().map(|id| format!("{API}{id}")).collect();
+    let keys = read_for(&world.redis, http, paths.iter().cloned()).await?;
+    let handler = Handler::start(&world.redis, &keys).await?;
     let limited = limited_room(&world.controller).await?;
 
-    let http = world.controller.http();
-    let paths = |prefix: &str| ids.iter().map(|id| format!("{prefix}{id}")).collect();
     let mut asked = [
-        Asked::of(http, world.controller.pid(), paths(API), raw::BENCH),
-        Asked::of(handler.address, handler.pid(), paths("/"), raw::BENCH),
+        Asked::of(http, world.controller.pid(), paths, raw::BENCH),
+        Asked::of(
+            handler.address,
+            handler.pid(),
+            handler.paths.clone(),
+            raw::BENCH,
+        ),
         Asked::of(http, world.controller.pid(), vec![limited], LIMITED),
     ];
     let lasts = Duration::from_millis(run.size(2_000, 50));
