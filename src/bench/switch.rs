@@ -1,7 +1,7 @@
 //! A real FreeSWITCH: calls of the harness on it, and an operator who mutes them.
 //!
 //! Owns that these calls end: when the harness is done with them, when it fails, when it is interrupted; and if it is
-//! killed, by themselves after [`LIFE`]. Nothing else on the node is touched. Leaves out the rooms, which the controller
+//! killed, by themselves after a quarter of an hour. Nothing else on the node is touched. Leaves out the rooms, which the controller
 //! makes; they end there with their last call.
 //!
 //! It blocks its thread: nothing is asked while something is measured but by [`Operator`], whose answers a thread of its
