@@ -124,6 +124,7 @@ async fn again_200_already_joined_and_no_second_webhook(row: &Row<'_>) {
 }
 
 async fn again_202_joining_while_it_still_joins(row: &Row<'_>) {
+    let row = without_snapshots(row).await;
     let (room, call) = (row.room().await, row.call().await);
     let hold = row.hold_room(&room);
     for _ in 0..3 {
@@ -320,9 +321,9 @@ async fn webhook_join_failed_hung_up_before_the_join_was_confirmed(row: &Row<'_>
         .await;
 }
 
-async fn webhook_join_failed_timeout_not_confirmed_within_10_s(row: &Row<'_>) {
-    // In a world of its own, after the snapshots that follow a connection: one that others' rows lead to would reveal the
-    // member.
+/// The same in a world of its own, after the snapshots that follow a connection: one that others' rows lead to would reveal a
+/// member of whom nothing is heard.
+async fn without_snapshots<'a>(row: &Row<'a>) -> Row<'a> {
     let row = row.alone(|setup| setup.resync_interval = 600).await;
     let resyncs = "roomkeeper_reconciler_resyncs_total";
     poll::until(
@@ -334,6 +335,11 @@ async fn webhook_join_failed_timeout_not_confirmed_within_10_s(row: &Row<'_>) {
         },
     )
     .await;
+    row
+}
+
+async fn webhook_join_failed_timeout_not_confirmed_within_10_s(row: &Row<'_>) {
+    let row = without_snapshots(row).await;
     let (room, call) = (row.room().await, row.call().await);
     let hold = row.hold_room_and_call(&room, &call);
     let begun = Instant::now();
