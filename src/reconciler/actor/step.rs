@@ -96,29 +96,14 @@ impl Actor {
             let Item::Work(work) = item else {
                 return false;
             };
-            match work {
-                Work::Intent {
-                    intent, looked_up, ..
-                } => {
-                    *looked_up = *looked_up || (believes && self.belief.vouches_for(intent));
-                    !*looked_up
-                }
-                Work::Vouch { .. } => true,
-                Work::Failed { .. }
-                | Work::Answered { .. }
-                | Work::AwaitFence { .. }
-                | Work::Snapshot { .. }
-                | Work::Listed(_)
-                | Work::Conferences(_)
-                | Work::WhichChannels { .. }
-                | Work::Dumps(_)
-                | Work::Vanished { .. }
-                | Work::WhichPlaying { .. }
-                | Work::Silent { .. }
-                | Work::WhichActing { .. }
-                | Work::Marked(_)
-                | Work::Resynced(_) => false,
+            if let Work::Intent {
+                intent, looked_up, ..
+            } = work
+            {
+                *looked_up = *looked_up || (believes && self.belief.vouches_for(intent));
+                return !*looked_up;
             }
+            matches!(work, Work::Vouch { .. })
         };
         for item in items.extract_if(.., asks) {
             match item {
@@ -764,31 +749,19 @@ fn about(work: &Work) -> Vec<EntityId> {
 /// Tells a caller that nothing was done. Who has not looked up what it asks about is to do that first: of what is not there, or is
 /// another's, this must not be told.
 pub(in crate::reconciler) fn refuse(work: Work, error: impl FnOnce() -> IntentError) {
-    match work {
-        Work::Intent {
-            looked_up: false,
-            reply,
-            ..
-        } => reply.give_back(),
-        Work::Intent { reply, .. }
-        | Work::Answered {
-            caller: Some((_, reply)),
-            ..
-        } => reply.send(Err(error())),
-        Work::Answered { caller: None, .. }
-        | Work::Vouch { .. }
-        | Work::Failed { .. }
-        | Work::AwaitFence { .. }
-        | Work::Snapshot { .. }
-        | Work::Listed(_)
-        | Work::Conferences(_)
-        | Work::WhichChannels { .. }
-        | Work::Dumps(_)
-        | Work::Vanished { .. }
-        | Work::WhichPlaying { .. }
-        | Work::Silent { .. }
-        | Work::WhichActing { .. }
-        | Work::Marked(_)
-        | Work::Resynced(_) => {}
+    if let Work::Intent {
+        looked_up: false,
+        reply,
+        ..
+    } = work
+    {
+        reply.give_back();
+    } else if let Work::Intent { reply, .. }
+    | Work::Answered {
+        caller: Some((_, reply)),
+        ..
+    } = work
+    {
+        reply.send(Err(error()));
     }
 }
