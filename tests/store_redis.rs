@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +22,10 @@ use roomkeeper::store::{
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
 use support::store::{assert_unavailable, change, node, room, room_id, store_at, until_available};
+use tokio::io::{AsyncReadExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(600);
@@ -164,6 +169,104 @@ async fn a_server_that_hangs_is_left_and_what_it_was_sent_still_takes_effect_onc
         connections(&mut raw).await > before,
         "after three timeouts the connection is another"
     );
+}
+
+/// A way to a server, whose first connection can be made to fall silent.
+struct Way {
+    address: SocketAddr,
+    /// How many bytes were sent on the first connection after it fell silent.
+    swallowed: Arc<AtomicUsize>,
+    silence: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Way {
+    async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let swallowed = Arc::<AtomicUsize>::default();
+        let (silence, silent) = watch::channel(false);
+        let counted = Arc::clone(&swallowed);
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            let (mut first, _) = listener.accept().await.unwrap();
+            connections.spawn(async move {
+                let mut redis = TcpStream::connect(server).await.unwrap();
+                let mut silent = silent;
+                tokio::select! {
+                    _ = copy_bidirectional(&mut first, &mut redis) => return,
+                    _ = silent.wait_for(|silent| *silent) => {}
+                }
+                let mut bytes = [0; 4096];
+                while let Ok(read @ 1..) = first.read(&mut bytes).await {
+                    counted.fetch_add(read, Ordering::SeqCst);
+                }
+            });
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                connections.spawn(async move {
+                    let mut redis = TcpStream::connect(server).await.unwrap();
+                    // However it ends, it ends for both.
+                    let _ = copy_bidirectional(&mut client, &mut redis).await;
+                });
+            }
+        });
+        Self {
+            address,
+            swallowed,
+            silence,
+            task,
+        }
+    }
+
+    /// When more than this was sent in vain.
+    async fn has_swallowed(&self, bytes: usize) {
+        let start = Instant::now();
+        while self.swallowed.load(Ordering::SeqCst) <= bytes {
+            assert!(start.elapsed() < BOUND, "nothing is sent");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn those_whom_an_old_connection_never_answered_do_not_cost_the_new_one() {
+    let server = RedisServer::start().await;
+    let way = Way::to(server.address()).await;
+    let timeout = Duration::from_millis(1000);
+    let store = store_at(&format!("redis://{}/", way.address), timeout);
+    store.ping().await.unwrap();
+    way.silence.send_replace(true);
+    let three = || {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let (a, b, c) = tokio::join!(store.ping(), store.ping(), store.ping());
+            [a, b, c]
+        })
+    };
+    let early = three();
+    way.has_swallowed(0).await;
+    // Long enough for the new connection to be made before these give up.
+    tokio::time::sleep(timeout / 2).await;
+    let sent = way.swallowed.load(Ordering::SeqCst);
+    let late = three();
+    way.has_swallowed(sent).await;
+    early
+        .await
+        .unwrap()
+        .into_iter()
+        .for_each(assert_unavailable);
+    store.ping().await.unwrap();
+    assert_eq!(store.connections(), 2, "the silent one is left");
+    late.await.unwrap().into_iter().for_each(assert_unavailable);
+    store.ping().await.unwrap();
+    assert_eq!(store.connections(), 2, "the new one has always answered");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, Value,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::address::Address;
@@ -95,8 +95,6 @@ pub(super) struct Link {
     options: RedisOptions,
     /// Shared with the watch over the master, which does not keep it alive.
     state: Arc<Mutex<LinkState>>,
-    /// How many calls in a row were not answered in time.
-    timeouts: AtomicU32,
     /// Held by the one call that connects.
     connecting: tokio::sync::Mutex<()>,
     /// How many connections there were, of all links of a store.
@@ -132,10 +130,20 @@ enum Source {
     Master(Arc<Sentinels>),
 }
 
+/// The connection that a call is sent on.
+#[derive(Clone)]
+struct Current {
+    connection: MultiplexedConnection,
+    /// Which one it is, so that a late complaint about an old one does not cost the new one.
+    generation: u64,
+    /// How many calls in a row it did not answer in time.
+    timeouts: Arc<AtomicU32>,
+}
+
 #[derive(Default)]
 struct LinkState {
-    connection: Option<MultiplexedConnection>,
-    /// Counts connections, so that a late complaint about an old one does not cost the new one.
+    current: Option<Current>,
+    /// Counts connections.
     generation: u64,
     /// Asks the sentinels of the connection's master; ends with the connection.
     watch: Option<AbortOnDropHandle<()>>,
@@ -220,7 +228,6 @@ impl Link {
                 .set_pipeline_buffer_size(WRITE_QUEUE),
             options: options.clone(),
             state: Arc::default(),
-            timeouts: AtomicU32::new(0),
             connecting: tokio::sync::Mutex::default(),
             made: Arc::clone(made),
         }
@@ -244,21 +251,7 @@ impl Link {
         request: Request<'_>,
         asking: bool,
     ) -> Result<Value, Fault> {
-        match tokio::time::timeout_at(deadline, self.send_until_sent(request, asking)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let timeouts = self.timeouts.fetch_add(1, Ordering::SeqCst) + 1;
-                if timeouts >= TIMEOUTS_IN_A_ROW {
-                    self.timeouts.store(0, Ordering::SeqCst);
-                    self.state().drop_connection("it no longer answers");
-                }
-                Err(Fault::Timeout(self.options.timeout))
-            }
-        }
-    }
-
-    async fn send_until_sent(&self, request: Request<'_>, asking: bool) -> Result<Value, Fault> {
-        let (generation, first) = self.send_once(request, asking).await?;
+        let (generation, first) = self.send_once(deadline, request, asking).await?;
         let Err(error) = &first else {
             return first.map_err(Fault::Answer);
         };
@@ -266,7 +259,7 @@ impl Link {
             return first.map_err(Fault::Answer);
         }
         // Most often an idle connection of a server that has been restarted since. All we send can be sent twice.
-        let (generation, second) = self.send_once(request, asking).await?;
+        let (generation, second) = self.send_once(deadline, request, asking).await?;
         if let Err(error) = &second {
             self.leave_if_useless(generation, error);
         }
@@ -275,30 +268,46 @@ impl Link {
 
     async fn send_once(
         &self,
+        deadline: Instant,
         request: Request<'_>,
         asking: bool,
     ) -> Result<(u64, Result<Value, RedisError>), Fault> {
-        let (generation, mut connection) = self.connection().await.map_err(Fault::Connect)?;
-        let answer = match asking {
-            false => request.query(&mut connection).await,
-            true => Box::pin(request.ask(&mut connection)).await,
+        let Current {
+            mut connection,
+            generation,
+            timeouts,
+        } = match timeout_at(deadline, self.connection()).await {
+            Ok(made) => made.map_err(Fault::Connect)?,
+            Err(_) => return Err(Fault::Timeout(self.options.timeout)),
+        };
+        let answer = async {
+            match asking {
+                false => request.query(&mut connection).await,
+                true => Box::pin(request.ask(&mut connection)).await,
+            }
+        };
+        let Ok(answer) = timeout_at(deadline, answer).await else {
+            if timeouts.fetch_add(1, Ordering::SeqCst) + 1 >= TIMEOUTS_IN_A_ROW {
+                self.leave(generation, "it no longer answers");
+            }
+            return Err(Fault::Timeout(self.options.timeout));
         };
         // Errors are answers too: what counts is that it speaks.
-        if self.timeouts.load(Ordering::SeqCst) > 0 {
-            self.timeouts.store(0, Ordering::SeqCst);
+        if timeouts.load(Ordering::SeqCst) > 0 {
+            timeouts.store(0, Ordering::SeqCst);
         }
         Ok((generation, answer))
     }
 
-    async fn connection(&self) -> Result<(u64, MultiplexedConnection), RedisError> {
-        if let Some(found) = self.state().current() {
-            return Ok(found);
+    async fn connection(&self) -> Result<Current, RedisError> {
+        if let Some(found) = &self.state().current {
+            return Ok(found.clone());
         }
         let _only_one = self.connecting.lock().await;
         {
             let state = self.state();
-            if let Some(found) = state.current() {
-                return Ok(found);
+            if let Some(found) = &state.current {
+                return Ok(found.clone());
             }
             if let Some((at, error)) = &state.refused
                 && at.elapsed() < BACK_OFF
@@ -313,16 +322,20 @@ impl Link {
             Ok(Made { connection, server }) => {
                 state.generation += 1;
                 self.made.fetch_add(1, Ordering::SeqCst);
-                self.timeouts.store(0, Ordering::SeqCst);
                 state.refused = None;
-                state.connection = Some(connection.clone());
                 let generation = state.generation;
+                let current = Current {
+                    connection,
+                    generation,
+                    timeouts: Arc::default(),
+                };
+                state.current = Some(current.clone());
                 tracing::info!(connection = generation, %server, "connected to Redis");
                 if let Server::Master(master, sentinels) = server {
                     let watch = watch(sentinels, master, generation, Arc::downgrade(&self.state));
                     state.watch = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
                 }
-                Ok((generation, connection))
+                Ok(current)
             }
             Err(error) => {
                 state.refused = Some((Instant::now(), error.clone()));
@@ -389,30 +402,32 @@ impl Link {
         let demoted = says(error, "READONLY");
         let useless = demoted || error.is_unrecoverable_error() || error.is_io_error();
         if useless {
-            let mut state = self.state();
-            if state.generation == generation {
-                state.drop_connection(if demoted {
-                    "the server is read-only"
-                } else {
-                    "it broke"
-                });
-            }
+            let why = if demoted {
+                "the server is read-only"
+            } else {
+                "it broke"
+            };
+            self.leave(generation, why);
         }
         useless
+    }
+
+    fn leave(&self, generation: u64, why: &str) {
+        self.state().leave(generation, why);
     }
 }
 
 impl LinkState {
-    fn current(&self) -> Option<(u64, MultiplexedConnection)> {
-        let connection = self.connection.clone()?;
-        Some((self.generation, connection))
-    }
-
-    fn drop_connection(&mut self, why: &str) {
-        self.watch = None;
-        if self.connection.take().is_some() {
+    /// Leaves this connection, if it is still the one in use.
+    fn leave(&mut self, generation: u64, why: &str) {
+        if self
+            .current
+            .take_if(|current| current.generation == generation)
+            .is_some()
+        {
+            self.watch = None;
             tracing::warn!(
-                connection = self.generation,
+                connection = generation,
                 "left the connection to Redis: {why}"
             );
         }
@@ -436,10 +451,7 @@ async fn watch(
             continue;
         }
         if let Some(state) = state.upgrade() {
-            let mut state = lock(&state);
-            if state.generation == generation {
-                state.drop_connection("the sentinels name another master");
-            }
+            lock(&state).leave(generation, "the sentinels name another master");
         }
         return;
     }
