@@ -18,7 +18,7 @@ use crate::store::looks::next_look;
 use crate::store::{Lease, Store, StoreError};
 use crate::telemetry as names;
 
-use super::actor::Standing;
+use super::actor::{Owner, Standing};
 
 /// How often a replica looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -80,10 +80,12 @@ impl Seen {
         self.now.notify_one();
     }
 
-    /// What the owner has found.
-    pub(super) fn report(&self, text: String) {
+    /// What the owner has found. What is no news is written with the next look: that is what most snapshots find.
+    pub(super) fn report(&self, text: String, is_news: bool) {
         self.report.send_replace(Some(text.into()));
-        self.now.notify_one();
+        if is_news {
+            self.now.notify_one();
+        }
     }
 }
 
@@ -108,7 +110,7 @@ pub(super) struct Clerk {
     pub(super) node: NodeHandle,
     pub(super) store: Arc<dyn Store>,
     pub(super) seen: Seen,
-    pub(super) lease: watch::Receiver<Option<Lease>>,
+    pub(super) owner: watch::Receiver<Owner>,
     pub(super) standing: watch::Receiver<Standing>,
     /// Under which lease what was written last.
     pub(super) written: Option<(Lease, NodeStanding)>,
@@ -147,7 +149,7 @@ impl Clerk {
             *board = Some(read);
             changed
         });
-        let Some(lease) = *self.lease.borrow() else {
+        let Some(lease) = self.owner.borrow().lease() else {
             return Ok(());
         };
         let standing = self.standing.borrow().published(&self.node);

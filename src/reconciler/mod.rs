@@ -318,7 +318,7 @@ fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
         node: parts.node.clone(),
         store: Arc::clone(&parts.store),
         seen: parts.board.clone(),
-        lease: parts.ownership.watch(),
+        owner: parts.ownership.watch(),
         standing: parts.standing.subscribe(),
         written: None,
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Refusal};
+use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Link, Refusal};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{LeaseOutcome, Store};
 use tokio::sync::Notify;
@@ -22,6 +22,29 @@ async fn rival_gets_it(store: &dyn Store) -> bool {
     let rival = Uuid::from_u128(1);
     let asked = store.acquire_lease(node(), rival, Duration::from_millis(1));
     matches!(asked.await.unwrap(), LeaseOutcome::Held(_))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_the_store_has_said_whose_a_node_is_it_is_not_taken_for_anothers() {
+    let (sim, store) = (simulated().await, Tampered::new());
+    let go = Arc::new(Notify::new());
+    store.will("acquire_lease", Act::Hold(go.clone()));
+    let world = World::with(&sim, store.clone(), |_, _| {}).await;
+    until("the node is reached", async || {
+        (world.reconciler.nodes()[0].link == Link::Up).then_some(())
+    })
+    .await;
+    assert_eq!(store.fired(), 1);
+    // The second is answered when the reconciler has come round after the first.
+    for _ in 0..2 {
+        let refused = world.mute(session("00000000-0000-0000-0000-000000000001"), true);
+        assert!(refused.await.is_err());
+    }
+    let report = &world.reconciler.nodes()[0];
+    assert!(!report.synced && !report.owned_elsewhere, "{report:?}");
+    store.behaves("acquire_lease");
+    go.notify_one();
+    world.synced().await.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

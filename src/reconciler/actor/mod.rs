@@ -32,12 +32,12 @@ use crate::node::{CommandError, Link, NodeHandle};
 use crate::room::FileId;
 use crate::room::plan::Suspect;
 use crate::session::{Mark, StepId};
-use crate::store::board::UnreadableRecord;
+use crate::store::board::{NodeReport, UnreadableRecord};
 use crate::store::{EntityId, Lease, Store, Version};
 use crate::time::Timestamp;
 
 use self::meters::Meters;
-pub(super) use self::ownership::{Keeper, Ownership};
+pub(super) use self::ownership::{Keeper, Owner, Ownership};
 pub(super) use self::step::refuse;
 
 use super::Settings;
@@ -271,6 +271,8 @@ pub(super) struct Actor {
     connection: u64,
     /// How often a snapshot had been asked for when that was last looked at.
     resyncs_asked: Option<u64>,
+    /// What was reported last of what belongs to nothing.
+    reported: Option<NodeReport>,
     /// What is stored and cannot be read: the reports name it.
     unreadable: BTreeMap<EntityId, UnreadableRecord>,
     /// What stands among the entities and is none.
@@ -312,6 +314,7 @@ impl Actor {
             resync_not_before: now,
             connection: 0,
             resyncs_asked: None,
+            reported: None,
             unreadable: BTreeMap::new(),
             nameless: BTreeSet::new(),
             due_unreadable: false,

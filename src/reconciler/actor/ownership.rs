@@ -29,11 +29,32 @@ const HUNG: u32 = 6;
 /// However short the lease is: one with nothing to do comes round this seldom.
 const HUNG_AT_LEAST: Duration = DUE_PAUSE.saturating_mul(3);
 
+/// Who reconciles the node, as far as the store has said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::reconciler) enum Owner {
+    /// It has not been heard yet, or this replica has given the node up.
+    Unknown,
+    /// This replica, under this lease.
+    Us(Lease),
+    /// Another one.
+    Another,
+}
+
+impl Owner {
+    /// That of this replica.
+    pub(in crate::reconciler) const fn lease(self) -> Option<Lease> {
+        match self {
+            Self::Us(lease) => Some(lease),
+            Self::Unknown | Self::Another => None,
+        }
+    }
+}
+
 /// What the keeper and its actor have in common.
 #[derive(Clone, Debug)]
 pub(in crate::reconciler) struct Ownership {
-    /// The lease that the store gave to this replica last, unless it has said since that it is another's.
-    held: watch::Sender<Option<Lease>>,
+    /// As the store has said last.
+    owner: watch::Sender<Owner>,
     /// Look at once: the store has refused the lease.
     look: Arc<Notify>,
     /// When the actor came round last.
@@ -43,15 +64,20 @@ pub(in crate::reconciler) struct Ownership {
 impl Ownership {
     pub(in crate::reconciler) fn new() -> Self {
         Self {
-            held: watch::Sender::new(None),
+            owner: watch::Sender::new(Owner::Unknown),
             look: Arc::new(Notify::new()),
             moved: watch::Sender::new(Instant::now()),
         }
     }
 
     /// Told whenever the lease comes or goes.
-    pub(in crate::reconciler) fn watch(&self) -> watch::Receiver<Option<Lease>> {
-        self.held.subscribe()
+    pub(in crate::reconciler) fn watch(&self) -> watch::Receiver<Owner> {
+        self.owner.subscribe()
+    }
+
+    /// Whether the store has said that the node is another's.
+    pub(super) fn is_another(&self) -> bool {
+        *self.owner.borrow() == Owner::Another
     }
 
     /// The actor has come round.
@@ -85,9 +111,9 @@ impl Keeper {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        let held = self.ownership.held.send_replace(None);
+        let owner = self.ownership.owner.send_replace(Owner::Unknown);
         self.show(None);
-        if let Some(lease) = held
+        if let Some(lease) = owner.lease()
             && let Err(error) = self.store.release_lease(lease).await
         {
             tracing::warn!(node.id = %self.node, error = %Chain(&error), "the lease could not be given up and will run out");
@@ -96,7 +122,7 @@ impl Keeper {
 
     /// Asks for the lease; how long until it is asked for again.
     async fn round(&self) -> Duration {
-        let holds = self.ownership.held.borrow().is_some();
+        let holds = self.ownership.owner.borrow().lease().is_some();
         if holds && self.ownership.is_hung(self.ttl) {
             tracing::error!(node.id = %self.node, "the node's reconciler has not moved for long: its lease is not renewed");
             return self.ttl / 3;
@@ -107,11 +133,11 @@ impl Keeper {
             .await
         {
             Ok(LeaseOutcome::Held(lease)) => {
-                self.tell(Some(lease));
+                self.tell(Owner::Us(lease));
                 self.ttl / 3
             }
             Ok(LeaseOutcome::Other { remaining }) => {
-                self.tell(None);
+                self.tell(Owner::Another);
                 // A little late rather than early: the moment it runs out is the store's, not ours.
                 // And soon enough to take over at once what another gives up.
                 remaining.clamp(Duration::from_millis(20), self.ttl.min(LOOK_AGAIN))
@@ -125,13 +151,13 @@ impl Keeper {
         }
     }
 
-    fn tell(&self, lease: Option<Lease>) {
-        let mut before = None;
-        self.ownership.held.send_if_modified(|held| {
-            before = *held;
-            *held = lease;
-            before != lease
+    fn tell(&self, owner: Owner) {
+        let mut before = Owner::Unknown;
+        self.ownership.owner.send_if_modified(|known| {
+            before = std::mem::replace(known, owner);
+            before != owner
         });
+        let (before, lease) = (before.lease(), owner.lease());
         let node = self.node.to_string();
         // One of a later epoch was another's in between, or nobody's.
         if before.is_some() && before != lease {
@@ -152,8 +178,8 @@ impl Keeper {
 impl Actor {
     /// Takes the node up, or lets go of it, as the keeper has it.
     pub(super) fn follow_lease(&mut self) {
-        let held = *self.parts.ownership.held.borrow();
-        match held {
+        let owner = *self.parts.ownership.owner.borrow();
+        match owner.lease() {
             None => self.lose_lease("another replica has it"),
             Some(lease) if Some(lease) == self.lease || Some(lease) == self.refused => {}
             Some(lease) => {

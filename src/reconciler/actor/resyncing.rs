@@ -127,7 +127,7 @@ impl Actor {
     }
 
     /// Tells the operator what belongs to nothing.
-    fn report_orphans(&self, at: Timestamp) {
+    fn report_orphans(&mut self, at: Timestamp) {
         let orphans = self.belief.orphans().clone();
         let (calls, calls_total) = self.belief.foreign_calls();
         let unreadable = self.unreadable.values().chain(&self.nameless);
@@ -140,7 +140,10 @@ impl Actor {
             records: unreadable.take(MOST_REPORTED).cloned().collect(),
             records_total: (self.unreadable.len() + self.nameless.len()) as u64,
         };
-        self.parts.board.report(board::encode(&report));
+        let known = self.reported.take();
+        let is_news = known.is_none_or(|known| NodeReport { at, ..known } != report);
+        self.parts.board.report(board::encode(&report), is_news);
+        self.reported = Some(report);
     }
 
     /// A snapshot revealed these differences.
@@ -158,7 +161,9 @@ impl Actor {
         // Who does not reconcile the node believes nothing: the owner's word is the fleet's.
         self.meters.rooms.set(self.belief.room_count() as f64);
         self.meters.calls.set(calls as f64);
-        let owned_elsewhere = self.lease.is_none();
+        // Until the store has said whose it is, it is nobody's.
+        let is_another = self.refused.is_some() || self.parts.ownership.is_another();
+        let owned_elsewhere = self.lease.is_none() && is_another;
         self.parts.standing.send_if_modified(|s| {
             let changed = s.calls != calls || s.owned_elsewhere != owned_elsewhere;
             s.calls = calls;
