@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 /// The digits, by value.
@@ -119,22 +120,36 @@ impl Packer {
     }
 }
 
-/// A record that is read. No field is looked at before it is asked for.
+/// A record that is read. It is gone through once; what a field says is looked at when it is asked for.
 #[derive(Debug)]
-pub struct Packed<'a>(&'a str);
+pub struct Packed<'a>(SmallVec<[(char, &'a str); FIELDS]>);
+
+/// So many fields a record has at most, or nearly so.
+const FIELDS: usize = 12;
 
 impl<'a> Packed<'a> {
     /// Any text.
-    pub const fn new(text: &'a str) -> Self {
-        Self(text)
+    pub fn new(text: &'a str) -> Self {
+        let mut fields = SmallVec::new();
+        let mut begin = 0;
+        // Texts are short, and so are fields: a search that is made for long ones takes longer to begin than to find.
+        for end in
+            (0..=text.len()).filter(|at| matches!(text.as_bytes().get(*at), None | Some(b'|')))
+        {
+            // Both are where a letter of ASCII stands, or the text ends.
+            let field = text.get(begin..end).unwrap_or_default();
+            let mut chars = field.chars();
+            if let Some(name) = chars.next() {
+                fields.push((name, chars.as_str()));
+            }
+            begin = end + 1;
+        }
+        Self(fields)
     }
 
     fn raw(&self, name: char) -> Result<Option<&'a str>, Unreadable> {
-        let mut found = self
-            .0
-            .split('|')
-            .filter_map(|field| field.strip_prefix(name));
-        let value = found.next();
+        let mut found = self.0.iter().filter(|(letter, _)| *letter == name);
+        let value = found.next().map(|(_, value)| *value);
         if found.next().is_some() {
             return Err(Unreadable(name, "is there twice"));
         }
@@ -230,16 +245,20 @@ fn digit(value: u128) -> char {
     char::from(DIGITS[at])
 }
 
-fn value_of(digit: u8) -> Option<u8> {
-    Some(match digit {
-        b'-' => 0,
-        b'0'..=b'9' => digit - b'0' + 1,
-        b'A'..=b'Z' => digit - b'A' + 11,
-        b'_' => 37,
-        b'a'..=b'z' => digit - b'a' + 38,
-        _ => return None,
-    })
-}
+/// By byte: the value of the digit, or [`NO_DIGIT`].
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        // There are 64 of them.
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
+/// More than any digit's value.
+const NO_DIGIT: u8 = 64;
 
 fn push_number(text: &mut String, value: u64) {
     let digits = (u64::BITS - value.leading_zeros()).div_ceil(6);
@@ -258,13 +277,11 @@ pub fn push_padded(text: &mut String, value: u64, digits: usize) {
 
 /// What [`push_padded`] has written.
 pub fn read_padded(text: &str) -> Option<u64> {
-    read_digits(text, u128::from(u64::MAX)).and_then(|number| u64::try_from(number).ok())
-}
-
-fn read_digits(text: &str, most: u128) -> Option<u128> {
-    text.bytes().try_fold(0_u128, |number, byte| {
-        let number = number.checked_mul(64)? | u128::from(value_of(byte)?);
-        (number <= most).then_some(number)
+    text.bytes().try_fold(0_u64, |number, byte| {
+        let value = VALUES[usize::from(byte)];
+        // A digit is six bits: what is in the highest six would be lost.
+        let fits = value < NO_DIGIT && number >> (u64::BITS - 6) == 0;
+        fits.then(|| number << 6 | u64::from(value))
     })
 }
 
@@ -292,7 +309,13 @@ pub fn read_uuid(text: &str) -> Option<Uuid> {
     if text.len() != UUID_DIGITS {
         return None;
     }
-    read_digits(text, u128::MAX).map(Uuid::from_u128)
+    // Of the first digit there are two bits, of the others 126.
+    let (high, low) = text.split_at_checked(UUID_DIGITS - 10)?;
+    let (first, middle) = high.split_at_checked(2)?;
+    let first = read_padded(first)?;
+    let (middle, low) = (read_padded(middle)?, read_padded(low)?);
+    let number = u128::from(first) << 120 | u128::from(middle) << 60 | u128::from(low);
+    (first >> 8 == 0).then(|| Uuid::from_u128(number))
 }
 
 #[cfg(test)]

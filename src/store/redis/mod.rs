@@ -1,8 +1,8 @@
 //! The store on Redis: what several controllers share, and what outlives them.
 //!
 //! Owns the scripts. Leaves out the keys ([`keys`]), the connection (`link`; `sentinel` knows the master, `cluster` whose a
-//! slot is, `address` what a URL says), the way to the receivers (`deliveries`), what can be listened to (`live`) and what
-//! the records mean. Driven by everything that holds a [`Store`].
+//! slot is, `address` what a URL says), how records are read (`reading`), the way to the receivers (`deliveries`), what can
+//! be listened to (`live`) and what the records mean. Driven by everything that holds a [`Store`].
 //!
 //! # Structure
 //!
@@ -52,6 +52,7 @@ mod cluster;
 mod deliveries;
 mod link;
 mod live;
+mod reading;
 mod sentinel;
 
 use std::collections::HashMap;
@@ -69,22 +70,19 @@ pub use self::address::check_url;
 use self::cluster::Cluster;
 pub use self::link::RedisOptions;
 use self::link::{Fault, Link, Request, says};
+use self::reading::entity_at;
 use self::sentinel::Sentinels;
 use super::apps::{AppsWrite, StoredApps};
 use super::deliveries::QueueLimits;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, Life, ListEntry, ListOf,
-    NameOutcome, NodeRecords, OpenError, REMEMBERED_REQUESTS, Record, Store, StoreError, Version,
-    ViewEntry, ViewId, ViewKind, ViewWrite, keys, packed, position_of,
+    NameOutcome, NodeRecords, OpenError, REMEMBERED_REQUESTS, Record, Store, StoreError, ViewEntry,
+    ViewId, ViewKind, ViewWrite, keys, packed, position_of,
 };
-use crate::ids::{AppId, ChannelId, MemberId, NodeId, RecordingId, RoomId, RoomName, SessionId};
+use crate::ids::{AppId, MemberId, NodeId, RecordingId, RoomId, RoomName};
 use crate::telemetry::WEBHOOK_LOST;
 use crate::time::Timestamp;
-
-/// How many entities are read at once when a node is: Redis does nothing else meanwhile, and rooms can be big; of a hundred
-/// of ten members it takes a millisecond.
-const READ_BATCH: usize = 128;
 
 /// How many views that are over a commit takes off the lists beside as many as it ends. What has become due while no
 /// commit ended any is made up for by so many each time.
@@ -234,50 +232,6 @@ impl RedisStore {
         };
         decode(what, value)
     }
-
-    /// Adds these entities to what was found, all of them or none.
-    async fn read_batch(
-        &self,
-        node: NodeId,
-        entities: &[EntityId],
-        found: &mut NodeRecords,
-    ) -> Result<(), StoreError> {
-        let lists = keys::lists(node);
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        for entity in entities {
-            match entity.kind() {
-                EntityKind::Room => read_both(&mut pipe, *entity),
-                // Calls have no parts.
-                EntityKind::Session => {
-                    pipe.cmd("HGETALL").arg(keys::entity(*entity));
-                }
-            }
-        }
-        let values: Vec<Value> = self.transaction(&lists, &pipe).await?;
-        let mut records = Vec::with_capacity(entities.len());
-        let mut values = values.into_iter();
-        let mut next = || -> Result<Fields, StoreError> {
-            let value = values.next().unwrap_or(Value::Nil);
-            decode(&lists, Ok(value))
-        };
-        for entity in entities {
-            let parts = match entity.kind() {
-                EntityKind::Room => next()?,
-                EntityKind::Session => Fields::new(),
-            };
-            let head = next()?;
-            // What ended since the lists were read is not live any more.
-            if head.iter().any(|(field, _)| field == ENDED) {
-                continue;
-            }
-            if let Some(record) = record(*entity, head, parts)? {
-                records.push((*entity, record));
-            }
-        }
-        found.records.extend(records);
-        Ok(())
-    }
 }
 
 /// A script and the name Redis has for it.
@@ -327,6 +281,7 @@ scripts! {
     NAME_RESERVE = "name_reserve.lua",
     NOTICE = "notice.lua",
     OUTBOX_AFTER = "outbox_after.lua",
+    READ = "read.lua",
     RECOVER = "slot.lua" "recover.lua",
     REDELIVER = "slot.lua" "redeliver.lua",
     TOKENS_TAKE = "tokens_take.lua",
@@ -381,43 +336,6 @@ fn millis(duration: Duration) -> u64 {
     // Lua counts in doubles; ten thousand years are more than any duration here means.
     const MOST: u64 = 1 << 48;
     u64::try_from(duration.as_millis()).map_or(MOST, |ms| ms.min(MOST))
-}
-
-/// Reads an entity in a transaction. The parts first: the two keys expire together, and the clock can step between the
-/// commands, so a head that is still there vouches for the parts that were read before it.
-fn read_both(pipe: &mut Pipeline, entity: EntityId) {
-    pipe.cmd("HGETALL").arg(keys::parts(entity));
-    pipe.cmd("HGETALL").arg(keys::entity(entity));
-}
-
-fn record(entity: EntityId, head: Fields, parts: Fields) -> Result<Option<Record>, StoreError> {
-    if head.is_empty() {
-        return Ok(None);
-    }
-    let key = || keys::entity(entity);
-    let mut record = Record {
-        version: Version::ABSENT,
-        head: Vec::with_capacity(head.len()),
-        parts,
-    };
-    for (mut field, value) in head {
-        if field == "#v" {
-            let version = value.parse().or_else(|_| stored(&key(), &value));
-            record.version = Version(version?);
-        } else if field.starts_with('h') {
-            field.remove(0);
-            record.head.push((field, value));
-        }
-    }
-    if record.version == Version::ABSENT {
-        return Err(StoreError::Corrupt {
-            key: key(),
-            why: "it has no version".to_owned(),
-        });
-    }
-    record.head.sort_unstable();
-    record.parts.sort_unstable();
-    Ok(Some(record))
 }
 
 /// Adds a commit's keys and arguments, as `commit.lua` lists them.
@@ -537,14 +455,6 @@ fn since_and_uuid(place: &str) -> Option<(Timestamp, Uuid)> {
     Some((since, packed::read_uuid(uuid)?))
 }
 
-fn entity_at(node: NodeId, kind: EntityKind, place: &str) -> Option<EntityId> {
-    let (_, uuid) = since_and_uuid(place)?;
-    Some(match kind {
-        EntityKind::Room => EntityId::Room(RoomId::new(node, uuid)),
-        EntityKind::Session => EntityId::Session(SessionId::new(node, ChannelId::new(uuid))),
-    })
-}
-
 fn view_at(node: NodeId, kind: ViewKind, place: &str) -> Option<(Timestamp, ViewId)> {
     let (since, uuid) = since_and_uuid(place)?;
     let view = match kind {
@@ -643,67 +553,15 @@ impl Store for RedisStore {
     }
 
     async fn read(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        read_both(&mut pipe, entity);
-        let (parts, head): (Fields, Fields) =
-            self.transaction(&keys::entity(entity), &pipe).await?;
-        record(entity, head, parts)
+        self.read_whole(entity).await
     }
 
     async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
-        let key = keys::entity(entity);
-        let mut command = redis::cmd("HGETALL");
-        command.arg(&key);
-        let head: Fields = self.query(&key, &command).await?;
-        record(entity, head, Vec::new())
+        self.read_head_of(entity).await
     }
 
     async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError> {
-        let key = keys::lists(node);
-        let mut command = redis::cmd("SMEMBERS");
-        command.arg(&key);
-        let lists: Vec<String> = self.query(&key, &command).await?;
-        let mut found = NodeRecords::default();
-        let mut entities = Vec::new();
-        // All of them at once: what goes from one piece to another meanwhile would be in neither.
-        let listed: Vec<Vec<String>> = if lists.is_empty() {
-            Vec::new()
-        } else {
-            self.run(&LIVE, &key, lists.len(), |command| {
-                command.arg(&lists);
-            })
-            .await?
-        };
-        for (list, places) in lists.iter().zip(listed) {
-            let kind = [EntityKind::Room, EntityKind::Session]
-                .into_iter()
-                .find(|kind| list.starts_with(&keys::list_prefix(node, *kind)));
-            for place in places {
-                let entity = kind.and_then(|kind| entity_at(node, kind, &place));
-                match entity {
-                    Some(entity) => entities.push(entity),
-                    None => found.unreadable.push((None, no_place(list, &place))),
-                }
-            }
-        }
-        for batch in entities.chunks(READ_BATCH) {
-            match self.read_batch(node, batch, &mut found).await {
-                // What cannot be read with the others can be read without them.
-                Err(StoreError::Corrupt { .. }) => {
-                    for entity in batch {
-                        match self.read_batch(node, &[*entity], &mut found).await {
-                            Err(error @ StoreError::Corrupt { .. }) => {
-                                found.unreadable.push((Some(*entity), error));
-                            }
-                            other => other?,
-                        }
-                    }
-                }
-                other => other?,
-            }
-        }
-        Ok(found)
+        self.read_all_of(node).await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
