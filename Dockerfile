@@ -3,8 +3,13 @@
 # image: the configuration is mounted, or comes from the environment.
 
 FROM rust:1.95-slim-bookworm AS build
+# The allocator is C, and is built as such.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY fixtures/roomkeeper.example.toml fixtures/roomkeeper.example.toml
 COPY src src
 # What was fetched and compiled before is kept by the builder, and is no part of the image. Line tables are for whoever

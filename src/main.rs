@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
 use roomkeeper::app;
 use roomkeeper::bench::{self, Size, bare};
 use roomkeeper::cli::arguments::{ApiAccess, Command, ConfigFile, LabPart};
@@ -22,11 +21,12 @@ use roomkeeper::lab::callers::{self, CallersConfig};
 use roomkeeper::lab::{self, LabPorts, receiver};
 use roomkeeper::sim::{SimConfig, SimNode};
 use roomkeeper::telemetry::{self, TelemetryError};
+use tikv_jemallocator::Jemalloc;
 
 /// Millions of small things that live long, beside lists of megabytes that do not: the system's allocator keeps a third more
-/// for them.
+/// for them. How soon this one gives back what is free is said in `.cargo/config.toml`, for it is built in.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong, and starting again will not help.
 const EXIT_CONFIG: u8 = 64;

@@ -259,8 +259,16 @@ async fn restarts(
     section: &mut Section,
 ) -> Result<(), BenchError> {
     run.says("fleet: restart after SIGTERM");
+    let redis = world.redis.pid();
+    let beside = || {
+        let redis = Usage::of(redis).map_err(BenchError::system("read /proc"))?;
+        let own = Usage::own().map_err(BenchError::system("read /proc"))?;
+        Ok::<_, BenchError>((redis.cpu, own.cpu))
+    };
+    let before = beside()?;
     let begun = world.controller.stop_and_start_again().await?;
     let times = comes_back(&world.controller, begun, calls).await?;
+    let after = beside()?;
     section.row(
         Row::new(
             "restart after SIGTERM until ready",
@@ -268,11 +276,17 @@ async fn restarts(
         )
         .up_to(Figure::time(Duration::from_secs(10))),
     );
-    section.row(Row::new(
-        "the same until every node is synced",
-        Figure::time(times.synced),
-    ));
     let usage = Usage::of(world.controller.pid()).map_err(BenchError::system("read /proc"))?;
+    for (what, cpu) in [
+        ("CPU of the controller for it", usage.cpu),
+        ("CPU of Redis for it", after.0.saturating_sub(before.0)),
+        (
+            "CPU of the simulated nodes for it",
+            after.1.saturating_sub(before.1),
+        ),
+    ] {
+        section.row(Row::new(what, Figure::time(cpu)));
+    }
     section.row(
         Row::new("memory after it", Figure::bytes(usage.resident)).up_to(Figure::bytes(1 << 30)),
     );
@@ -290,7 +304,7 @@ async fn restarts(
         Figure::time(times.synced),
     ));
     section.note(
-        "Ready is when /readyz says so, synced when this replica has the lease of every node and has merged a snapshot of it. After a crash the leases are left, for 10 s at most: until then /readyz takes the nodes for another replica's.",
+        "Ready is when /readyz says so: every node is this replica's, all that is stored of it has been read, and a snapshot of it has been merged. After a crash the leases are left, for 10 s at most: until then /readyz takes the nodes for another replica's, so it is waited for the last of them.",
     );
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! connection task drives it through `Framed::with_capacity(io, EslCodec::new(limits),
 //! READ_BUFFER)`; it writes what `session` hands out, each command whole.
 
+use std::num::NonZeroUsize;
+
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -83,11 +85,12 @@ impl Decoder for EslCodec {
                 }
                 Ok(Some(Frame::new(bytes, head)))
             }
-            Err(Unfinished::Incomplete(_)) => {
-                // An announced body is not reserved for: what a peer claims to send must not cost
-                // memory before it comes.
+            Err(Unfinished::Incomplete(missing)) => {
                 if src.capacity() - src.len() < LOW_ROOM {
-                    src.reserve(READ_BUFFER);
+                    // What a peer claims to send must not cost memory before it comes. But a list of megabytes would be
+                    // moved each time that the buffer doubles: there is room for three times what has come of it.
+                    let missing = missing.map_or(0, NonZeroUsize::get);
+                    src.reserve(missing.min(3 * src.len()).max(READ_BUFFER));
                 }
                 Ok(None)
             }

@@ -236,7 +236,9 @@ impl Core {
         let words: Vec<&str> = arg.split_whitespace().collect();
         match words.as_slice() {
             ["channels" | "calls", "as", "json"] => {
-                let mut body = format!("{{\"row_count\":{}", self.rows.len());
+                let rows: usize = self.rows.values().map(|(_, row)| row.len() + 1).sum();
+                let mut body = String::with_capacity(rows + 64);
+                body.push_str(&format!("{{\"row_count\":{}", self.rows.len()));
                 for (at, (_, row)) in self.rows.values().enumerate() {
                     body.push_str(if at == 0 { ",\"rows\":[" } else { "," });
                     body.push_str(row);

@@ -60,8 +60,7 @@ impl Core {
                 .insert(0, Member::joined(id, uuid.clone(), self.now));
             // Nobody waits for the table's usual delay: all of it is long past.
             let row = self.row(&channel).compact();
-            self.rows
-                .insert(channel.session_id, (uuid.clone(), row.into_boxed_str()));
+            self.rows.insert(channel.session_id, (uuid.clone(), row));
             self.channels.insert(uuid, channel);
         }
         self.rooms.insert(room, placed);

@@ -4,7 +4,7 @@
 
 use super::{
     Core,
-    json::Json,
+    json::{Json, write_list},
     room::{Member, Room},
 };
 
@@ -74,20 +74,19 @@ impl Core {
             .filter(|room| !room.gone && only.is_none_or(|uid| uid == room.uid))
             .collect();
         rooms.sort_by_key(|room| std::cmp::Reverse(room.order));
-        let list = Json::List(rooms.into_iter().map(|room| self.room_json(room)).collect());
-        if compact {
-            list.compact()
-        } else {
-            list.pretty()
-        }
+        // One room after the other: a node can have thousands.
+        let mut list = String::new();
+        let rooms = rooms.into_iter().map(|room| self.room_json(room));
+        write_list(rooms, &mut list, (!compact).then_some(0));
+        list
     }
 
-    fn room_json(&self, room: &Room) -> Json {
+    fn room_json<'a>(&'a self, room: &'a Room) -> Json<'a> {
         let int = |number: u64| Json::Int(i64::try_from(number).unwrap_or(i64::MAX));
         let off = || Json::Bool(false);
         let on = || Json::Bool(true);
         let mut fields = vec![
-            ("conference_name", Json::Text(room.name.clone())),
+            ("conference_name", Json::text(&room.name)),
             ("member_count", int(room.size())),
             ("ghost_count", int(room.ghosts())),
             ("rate", int(8000)),
@@ -95,7 +94,7 @@ impl Core {
                 "run_time",
                 int((self.now / 1_000_000).saturating_sub(room.created / 1_000_000)),
             ),
-            ("conference_uuid", Json::Text(room.uid.clone())),
+            ("conference_uuid", Json::text(&room.uid)),
             ("canvas_count", int(0)),
             ("max_bw_in", int(0)),
             ("force_bw_in", int(0)),
@@ -122,14 +121,14 @@ impl Core {
         let vars = room
             .vars
             .iter()
-            .map(|(key, value)| (key.clone(), Json::Text(value.clone())))
+            .map(|(key, value)| (key.as_str(), Json::text(value)))
             .collect();
         fields.push(("variables", Json::Map(vars)));
         let recordings = room.recordings.iter().filter_map(|node| {
             let started = node.started?;
             Some(Json::Object(vec![
-                ("type", Json::Text("recording_node".into())),
-                ("record_path", Json::Text(node.path.clone())),
+                ("type", Json::text("recording_node")),
+                ("record_path", Json::text(&node.path)),
                 ("join_time", int(started / 1_000_000)),
             ]))
         });
@@ -141,14 +140,14 @@ impl Core {
         Json::Object(fields)
     }
 
-    fn member_json(&self, room: &Room, member: &Member) -> Json {
+    fn member_json<'a>(&'a self, room: &Room, member: &'a Member) -> Json<'a> {
         let Some(channel) = self.channels.get(&member.uuid) else {
             return Json::Object(Vec::new());
         };
         let flag = Json::Bool;
         let age = (self.now / 1_000_000).saturating_sub(member.joined / 1_000_000);
         Json::Object(vec![
-            ("type", Json::Text("caller".into())),
+            ("type", Json::text("caller")),
             (
                 "id",
                 Json::Int(i64::try_from(member.id).unwrap_or(i64::MAX)),
@@ -171,12 +170,9 @@ impl Core {
                     ("pass_digits", flag(false)),
                 ]),
             ),
-            ("uuid", Json::Text(member.uuid.clone())),
-            ("caller_id_name", Json::Text(channel.profile.name.clone())),
-            (
-                "caller_id_number",
-                Json::Text(channel.profile.number.clone()),
-            ),
+            ("uuid", Json::text(&member.uuid)),
+            ("caller_id_name", Json::text(&channel.profile.name)),
+            ("caller_id_number", Json::text(&channel.profile.number)),
             (
                 "join_time",
                 Json::Int(i64::try_from(age).unwrap_or(i64::MAX)),

@@ -272,11 +272,15 @@ impl Conn {
         !self.pending.is_empty() || !self.replies.is_empty() || (!self.busy && self.found > 0)
     }
 
-    /// Takes up to `limit` bytes; a message may be cut, its rest comes with the next call.
+    /// Takes up to `limit` bytes; a message may be cut, its rest comes with the next call. An answer is the last of them
+    /// if there is a limit: the server writes each by itself.
     pub fn take(&mut self, limit: usize) -> Vec<u8> {
         while self.pending.len() < limit {
             if let Some(reply) = self.replies.pop_front() {
                 self.pending.extend_from_slice(&reply);
+                if limit < usize::MAX {
+                    break;
+                }
             } else if self.busy || self.closing || self.found == 0 {
                 break;
             } else if let Some(event) = self.events.pop_front() {

@@ -105,16 +105,16 @@ impl Event {
             Format::Plain => (self.plain_body(), "text/event-plain"),
             Format::Json => (self.json_body(), "text/event-json"),
         };
-        let mut out =
-            format!("Content-Length: {}\nContent-Type: {kind}\n\n", body.len()).into_bytes();
-        out.extend_from_slice(body.as_bytes());
-        out
+        let head = format!("Content-Length: {}\nContent-Type: {kind}\n\n", body.len());
+        // The result of a job can have megabytes.
+        [head.as_bytes(), body.as_bytes()].concat()
     }
 
     /// The headers, encoded, then the inner body.
     #[must_use]
     pub fn plain_body(&self) -> String {
-        let mut out = String::with_capacity(64 * self.headers.len());
+        let body = self.body.as_ref().map_or(0, String::len);
+        let mut out = String::with_capacity(64 * (self.headers.len() + 1) + body);
         for (name, value) in &self.headers {
             out.push_str(name);
             out.push_str(": ");
@@ -128,7 +128,8 @@ impl Event {
         }
         match &self.body {
             Some(body) => {
-                out.push_str(&format!("Content-Length: {}\n\n{body}", body.len()));
+                out.push_str(&format!("Content-Length: {}\n\n", body.len()));
+                out.push_str(body);
             }
             None => out.push('\n'),
         }
@@ -221,19 +222,26 @@ pub fn percent_decode(text: &str) -> String {
 /// Appends a JSON string.
 pub(super) fn json_string(text: &str, out: &mut String) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        // What is escaped is ASCII, so both ends are between characters.
+        out.push_str(text.get(plain..at).unwrap_or_default());
+        plain = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            8 => out.push_str("\\b"),
+            12 => out.push_str("\\f"),
+            other => out.push_str(&format!("\\u{other:04x}")),
         }
     }
+    out.push_str(text.get(plain..).unwrap_or_default());
     out.push('"');
 }
 

@@ -3,71 +3,81 @@
 //! Owns an ordered tree and its printing. Leaves out parsing: the model never reads JSON. Command handlers
 //! build trees and print them into replies.
 
+use std::borrow::{Borrow, Cow};
+use std::fmt::Write;
+
 use super::event::json_string;
 
 /// A JSON value whose objects keep their order.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json {
+pub(super) enum Json<'a> {
     /// `true`, `false`.
     Bool(bool),
     /// A number.
     Int(i64),
     /// A string.
-    Text(String),
+    Text(Cow<'a, str>),
     /// An array.
-    List(Vec<Json>),
+    List(Vec<Json<'a>>),
     /// An object.
-    Object(Vec<(&'static str, Json)>),
+    Object(Vec<(&'static str, Json<'a>)>),
     /// An object whose keys are not known beforehand.
-    Map(Vec<(String, Json)>),
+    Map(Vec<(&'a str, Json<'a>)>),
 }
 
-impl Json {
+impl<'a> Json<'a> {
+    /// A string that is somebody else's.
+    pub const fn text(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+
     /// Without any white space.
-    pub fn compact(&self) -> String {
+    pub fn compact(&self) -> Box<str> {
         let mut out = String::new();
         self.write(&mut out, None);
-        out
+        out.into_boxed_str()
     }
 
-    /// With tabs and new lines.
-    pub fn pretty(&self) -> String {
-        let mut out = String::new();
-        self.write(&mut out, Some(0));
-        out
-    }
-
-    fn write(&self, out: &mut String, depth: Option<usize>) {
+    /// Appends it: without any white space, or with tabs and new lines from this depth on.
+    pub fn write(&self, out: &mut String, depth: Option<usize>) {
         match self {
             Json::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-            Json::Int(number) => out.push_str(&number.to_string()),
+            Json::Int(number) => {
+                // A String takes all that is written.
+                let _ = write!(out, "{number}");
+            }
             Json::Text(text) => json_string(text, out),
             Json::List(items) => {
-                out.push('[');
-                for (at, item) in items.iter().enumerate() {
-                    if at > 0 {
-                        out.push_str(if depth.is_some() { ", " } else { "," });
-                    }
-                    item.write(out, depth.map(|deep| deep + 1));
-                }
-                out.push(']');
+                write_list(items.iter(), out, depth);
             }
             Json::Object(fields) => {
                 write_object(fields.iter().map(|(key, value)| (*key, value)), out, depth);
             }
             Json::Map(fields) => {
-                write_object(
-                    fields.iter().map(|(key, value)| (key.as_str(), value)),
-                    out,
-                    depth,
-                );
+                write_object(fields.iter().map(|(key, value)| (*key, value)), out, depth);
             }
         }
     }
 }
 
+/// Appends an array, whose items may be made one after the other.
+pub(super) fn write_list<'a>(
+    items: impl Iterator<Item = impl Borrow<Json<'a>>>,
+    out: &mut String,
+    depth: Option<usize>,
+) {
+    out.push('[');
+    for (at, item) in items.enumerate() {
+        if at > 0 {
+            out.push_str(if depth.is_some() { ", " } else { "," });
+        }
+        item.borrow().write(out, depth.map(|deep| deep + 1));
+    }
+    out.push(']');
+}
+
 fn write_object<'a>(
-    fields: impl Iterator<Item = (&'a str, &'a Json)>,
+    fields: impl Iterator<Item = (&'a str, &'a Json<'a>)>,
     out: &mut String,
     depth: Option<usize>,
 ) {

@@ -732,15 +732,15 @@ impl Core {
     fn refresh_row(&mut self, uuid: &str) {
         match self.channels.get(uuid) {
             Some(channel) => {
-                let row = self.row(channel).compact().into_boxed_str();
+                let row = self.row(channel).compact();
                 self.rows.insert(channel.session_id, (uuid.to_owned(), row));
             }
             None => self.rows.retain(|_, (of, _)| of != uuid),
         }
     }
 
-    fn row(&self, channel: &Channel) -> json::Json {
-        let text = |text: &str| json::Json::Text(text.to_owned());
+    fn row(&self, channel: &Channel) -> json::Json<'static> {
+        let text = |text: &str| json::Json::Text(text.to_owned().into());
         let (profile, first) = (&channel.profile, &channel.first_profile);
         let (app, arg) = channel
             .stack
