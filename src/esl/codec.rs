@@ -144,4 +144,23 @@ mod tests {
         // Nobody else has it any more: it could be filled again.
         assert!(!buffer.try_reclaim(2 * LARGE), "it is still there");
     }
+
+    #[test]
+    fn what_is_announced_costs_no_more_than_three_times_what_has_come() {
+        let announced = "Content-Type: api/response\nContent-Length: 4000000\n\n";
+        let (mut codec, mut buffer) = (EslCodec::default(), BytesMut::from(announced));
+        assert!(codec.decode(&mut buffer).unwrap().is_none());
+        assert!(
+            buffer.capacity() < 2 * READ_BUFFER,
+            "nothing has come of it"
+        );
+        buffer.resize(READ_BUFFER * 4, b'x');
+        buffer.reserve(1);
+        while buffer.capacity() - buffer.len() >= LOW_ROOM {
+            buffer.extend_from_slice(&[b'x'; 1024]);
+        }
+        assert!(codec.decode(&mut buffer).unwrap().is_none());
+        let (has, came) = (buffer.capacity(), buffer.len());
+        assert!((3 * came..=4 * came).contains(&has), "{has} for {came}");
+    }
 }
