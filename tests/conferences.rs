@@ -65,8 +65,8 @@ fn call(n: usize) -> SessionId {
 
 fn identity() -> Identity {
     Identity {
-        caller_id: "527121101".to_owned(),
-        did: Some("747713001".to_owned()),
+        caller_id: "527121101".into(),
+        did: Some("747713001".into()),
         direction: Direction::Inbound,
         app: Some(app()),
         created_at: Some(Timestamp::from_millis(1)),
@@ -891,7 +891,7 @@ impl World {
                         hold: false,
                         talking: false,
                         has_floor: false,
-                        caller_id: String::new(),
+                        caller_id: "".into(),
                     })
                     .collect(),
                 recordings: shown

@@ -91,8 +91,8 @@ fn life(n: u128) -> ConferenceId {
 
 fn identity(app: Option<&str>) -> Identity {
     Identity {
-        caller_id: "527121101".to_owned(),
-        did: Some("747713001".to_owned()),
+        caller_id: "527121101".into(),
+        did: Some("747713001".into()),
         direction: Direction::Inbound,
         app: app.map(|a| a.parse().unwrap()),
         created_at: Some(Timestamp::from_millis(900)),
@@ -343,7 +343,7 @@ fn a_call_is_told_of_once_it_is_parked_and_belongs_to_the_app_of_its_variable() 
 fn a_call_without_a_variable_belongs_to_the_app_that_has_its_number_else_to_nobody() {
     let mut world = World::new();
     let mut dialled = identity(None);
-    dialled.did = Some("747713009".to_owned());
+    dialled.did = Some("747713009".into());
     world.channel(call(1), ChannelChange::Parked(dialled));
     world.told(&["call.new 747713009"]);
     let app = world.belief.session(call(1)).unwrap().app().clone();

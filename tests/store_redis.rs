@@ -382,6 +382,28 @@ async fn what_is_not_ours_is_corrupt_and_not_asked_for_again() {
 }
 
 #[tokio::test]
+async fn all_of_a_node_is_read_in_the_database_that_is_asked_for_however_large_a_room_is() {
+    let server = RedisServer::start().await;
+    let store = store_at(&format!("{}3", server.url()), Duration::from_secs(5));
+    // Of several lengths of what is read at a time.
+    let mut large = change(room(1), Version::ABSENT);
+    let parts = (0..20_000).map(|n| (format!("part{n:06}"), Some(format!("{n:0>40}"))));
+    large.entities[0].parts = parts.collect();
+    store.commit(&large).await.unwrap();
+    for n in 2..=400 {
+        let one = change(room(n), Version::ABSENT);
+        store.commit(&one).await.unwrap();
+    }
+    let mut found = store.read_node(node()).await.unwrap();
+    assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
+    assert_eq!(found.records.len(), 400);
+    found.records.sort_by_key(|(entity, _)| *entity);
+    for (entity, record) in found.records {
+        assert_eq!(store.read(entity).await.unwrap(), Some(record), "{entity}");
+    }
+}
+
+#[tokio::test]
 async fn one_record_that_is_not_readable_costs_the_node_nothing_else() {
     let server = RedisServer::start().await;
     let store = store(&server, Duration::from_secs(5));

@@ -226,6 +226,17 @@ async fn sentinels_and_servers_have_passwords_that_no_error_repeats() {
     let store = store_at(&url, TIMEOUT);
     let n = commit_one(&store).await;
     assert!(has(&sentinels.servers[0], n).await);
+    // That has a connection of its own, which introduces itself, too: otherwise it would be read another way.
+    let strangers = async || {
+        let asked = sentinels.servers[0].ask::<String>(&["INFO", "errorstats"]);
+        let errors = asked.await.unwrap();
+        let of_strangers = errors.lines().find(|line| line.contains("NOAUTH"));
+        of_strangers.unwrap_or_default().to_owned()
+    };
+    let before = strangers().await;
+    let found = store.read_node(node()).await.unwrap();
+    assert_eq!(found.records.len(), 1);
+    assert_eq!(strangers().await, before);
     for (right, wrong) in [
         (":geheim@", ":falsch@"),
         (":geheim@", ""),
@@ -641,6 +652,8 @@ async fn a_cluster_has_a_password_that_no_error_repeats() {
     cluster.move_slot(slot, from, to).await;
     let n = commit_one(&store).await;
     assert!(has(&cluster.nodes[to], n).await);
+    let found = store.read_node(node()).await.unwrap();
+    assert_eq!(found.records.len(), 2);
     for wrong in [":falsch@", ""] {
         let store = store_at(&url.replace(":geheim@", wrong), TIMEOUT);
         let error = store.ping().await.unwrap_err();

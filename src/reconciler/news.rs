@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, RecordingId, RoomId};
 use crate::room::FileId;
 use crate::session::{Direction, StepId};
@@ -202,9 +204,9 @@ pub enum ChannelChange {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
     /// The caller's number.
-    pub caller_id: String,
+    pub caller_id: SmolStr,
     /// The number dialled; `None` when the call was transferred before, so that the event has another in its place.
-    pub did: Option<String>,
+    pub did: Option<SmolStr>,
     /// Which way it was set up.
     pub direction: Direction,
     /// `variable_roomkeeper_app`, where the event carries variables and it is an app's id.
@@ -274,7 +276,7 @@ pub struct ShownMember {
     /// `flags.has_floor`.
     pub has_floor: bool,
     /// `caller_id_number`: of the moment, not of the first sight.
-    pub caller_id: String,
+    pub caller_id: SmolStr,
 }
 
 /// A channel as `show channels` proposes it: written late, and never wholly true.

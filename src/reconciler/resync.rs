@@ -80,7 +80,7 @@ pub(super) async fn resync(
     let (core, fence) = timed(node, "fence", raise_fence(node, actor)).await?;
     let mut listed = timed(node, "list", list(node)).await?;
     // Who the channels are is learnt first, so that a member that nobody has met has its numbers.
-    tell(actor, Work::Listed(listed.clone())).await?;
+    tell(actor, Work::Listed(Arc::clone(&listed))).await?;
     let (rooms, suspects) = timed(node, "snapshot", async {
         let (snapshot, all) = conferences(node, actor, core, fence).await?;
         let rooms = snapshot.rooms.len();
@@ -91,7 +91,7 @@ pub(super) async fn resync(
     .await?;
     found.rooms = rooms;
     // Before the second look, so that a member whose call is gone leaves because it hung up.
-    let asked = channels(node, actor, core, fence, listed.clone());
+    let asked = channels(node, actor, core, fence, Arc::clone(&listed));
     timed(node, "channels", asked).await?;
     drop(turn);
     let silent = timed(node, "playback", async {
@@ -114,7 +114,7 @@ pub(super) async fn resync(
             tell(actor, Work::Conferences(all)).await?;
             // Whom it dropped was still believed in its room when the calls were asked for.
             let listed = list(node).await?;
-            channels(node, actor, core, fence, listed.clone()).await?;
+            channels(node, actor, core, fence, Arc::clone(&listed)).await?;
             playback(node, actor, silent).await?;
             Ok(listed)
         })
@@ -140,9 +140,9 @@ async fn timed<T>(
     Ok(done)
 }
 
-async fn list(node: &NodeHandle) -> Result<Vec<ListedChannel>, ResyncError> {
+async fn list(node: &NodeHandle) -> Result<Arc<[ListedChannel]>, ResyncError> {
     let json = node.job(Api::ShowChannels).await?.json()?;
-    Ok(translate::channels(&json)?)
+    Ok(translate::channels(&json)?.into())
 }
 
 /// What FreeSWITCH has shown is merged once everything is heard that it had told before. Otherwise that would be old news
@@ -238,7 +238,7 @@ async fn channels(
     actor: &mpsc::Sender<Work>,
     core: CoreId,
     fence: u64,
-    listed: Vec<ListedChannel>,
+    listed: Arc<[ListedChannel]>,
 ) -> Result<(), ResyncError> {
     let (wanted, missing) = ask(actor, |reply| Work::WhichChannels { listed, reply }).await?;
     let dumps: Vec<Dump> = futures_util::stream::iter(wanted)

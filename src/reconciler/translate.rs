@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Deserialize;
+use smol_str::SmolStr;
 
 use crate::esl::{ConferenceAction, Event, EventKind};
 use crate::ids::{ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
@@ -219,8 +220,8 @@ fn identity_of(get: impl Fn(&str) -> Option<String>) -> Identity {
     let answered = get("Answer-State").is_some_and(|s| s == "answered");
     let created_at = micros("Caller-Channel-Created-Time");
     Identity {
-        caller_id: quirk_caller_number(&text),
-        did: quirk_number_dialled(&text),
+        caller_id: quirk_caller_number(&text).into(),
+        did: quirk_number_dialled(&text).map(SmolStr::from),
         direction: match get("Call-Direction")
             .or_else(|| get("Caller-Direction"))
             .as_deref()
@@ -280,8 +281,13 @@ pub enum UnreadableSnapshot {
     Field(&'static str),
 }
 
+/// Text that is almost always as it lies in the answer.
+#[derive(Deserialize, Default)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 #[derive(Deserialize)]
-struct WireRoom {
+struct WireRoom<'a> {
     conference_name: String,
     conference_uuid: String,
     #[serde(default)]
@@ -292,15 +298,17 @@ struct WireRoom {
     locked: bool,
     #[serde(default)]
     variables: serde_json::Map<String, serde_json::Value>,
-    members: Vec<WireMember>,
+    #[serde(borrow)]
+    members: Vec<WireMember<'a>>,
 }
 
 #[derive(Deserialize)]
-struct WireMember {
+struct WireMember<'a> {
     /// A recording is a member without a channel.
-    uuid: Option<String>,
-    record_path: Option<String>,
-    caller_id_number: Option<String>,
+    #[serde(borrow)]
+    uuid: Option<Text<'a>>,
+    record_path: Option<Text<'a>>,
+    caller_id_number: Option<Text<'a>>,
     flags: Option<WireFlags>,
 }
 
@@ -333,7 +341,7 @@ pub fn all_conferences(
     json: &[u8],
 ) -> Result<(Vec<ShownRoom>, Vec<ListedConference>), UnreadableSnapshot> {
     let text = quirk_lossy(json);
-    let rooms: Vec<WireRoom> = serde_json::from_str(&text)?;
+    let rooms: Vec<WireRoom<'_>> = serde_json::from_str(&text)?;
     let mut shown = Vec::new();
     let mut listed = Vec::with_capacity(rooms.len());
     for room in rooms {
@@ -355,13 +363,13 @@ pub fn all_conferences(
         let recordings = room
             .members
             .iter()
-            .filter_map(|m| recording(m.record_path.as_deref()?))
+            .filter_map(|m| recording(&m.record_path.as_ref()?.0))
             .collect();
         let members = room
             .members
             .into_iter()
             .filter_map(|m| {
-                let channel: ChannelId = m.uuid?.parse().ok()?;
+                let channel: ChannelId = m.uuid?.0.parse().ok()?;
                 let flags = m.flags?;
                 Some(ShownMember {
                     channel,
@@ -370,7 +378,7 @@ pub fn all_conferences(
                     hold: flags.hold,
                     talking: flags.talking,
                     has_floor: flags.has_floor,
-                    caller_id: m.caller_id_number.unwrap_or_default(),
+                    caller_id: m.caller_id_number.unwrap_or_default().0.into(),
                 })
             })
             .collect();
@@ -397,25 +405,26 @@ fn quirk_lossy(json: &[u8]) -> Cow<'_, str> {
 }
 
 #[derive(Deserialize)]
-struct WireChannels {
+struct WireChannels<'a> {
     row_count: usize,
-    #[serde(default)]
-    rows: Vec<WireChannel>,
+    #[serde(borrow, default)]
+    rows: Vec<WireChannel<'a>>,
 }
 
 #[derive(Deserialize)]
-struct WireChannel {
-    uuid: String,
-    #[serde(default)]
-    initial_cid_num: String,
-    #[serde(default)]
-    initial_dest: String,
-    #[serde(default)]
-    direction: String,
-    #[serde(default)]
-    created_epoch: String,
-    #[serde(default)]
-    application: String,
+struct WireChannel<'a> {
+    #[serde(borrow)]
+    uuid: Cow<'a, str>,
+    #[serde(borrow, default)]
+    initial_cid_num: Cow<'a, str>,
+    #[serde(borrow, default)]
+    initial_dest: Cow<'a, str>,
+    #[serde(borrow, default)]
+    direction: Cow<'a, str>,
+    #[serde(borrow, default)]
+    created_epoch: Cow<'a, str>,
+    #[serde(borrow, default)]
+    application: Cow<'a, str>,
 }
 
 /// Reads `show channels as json`. Without calls it has no rows at all.
@@ -423,7 +432,8 @@ struct WireChannel {
 /// # Errors
 /// [`UnreadableSnapshot`]: nothing may be concluded from it.
 pub fn channels(json: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
-    let listed: WireChannels = serde_json::from_str(&quirk_lossy(json))?;
+    let text = quirk_lossy(json);
+    let listed: WireChannels<'_> = serde_json::from_str(&text)?;
     if listed.row_count != listed.rows.len() {
         return Err(UnreadableSnapshot::Field(
             "row_count is not the number of rows",
@@ -436,8 +446,10 @@ pub fn channels(json: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
             Some(ListedChannel {
                 channel: row.uuid.parse().ok()?,
                 identity: Identity {
-                    caller_id: row.initial_cid_num,
-                    did: Some(row.initial_dest).filter(|did| !did.is_empty()),
+                    caller_id: row.initial_cid_num.into(),
+                    did: Some(row.initial_dest)
+                        .filter(|did| !did.is_empty())
+                        .map(SmolStr::from),
                     direction: direction(Some(&row.direction)),
                     app: None,
                     created_at: row

@@ -1,5 +1,7 @@
 //! What can happen to a room.
 
+use smol_str::SmolStr;
+
 use crate::ids::{CommandUid, ConferenceId, CoreId, MemberId, SessionId};
 use crate::time::Timestamp;
 
@@ -28,9 +30,9 @@ pub struct Who {
     /// Its session.
     pub session: SessionId,
     /// The caller's number, should the member be new.
-    pub caller_id: String,
+    pub caller_id: SmolStr,
     /// The number dialled, should the member be new.
-    pub did: String,
+    pub did: SmolStr,
     /// The id the member gets, should it be new.
     pub fresh: MemberId,
     /// As FreeSWITCH tells them. `None` where the teller cannot know (a snapshot says nothing of the speech of a held

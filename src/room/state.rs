@@ -482,6 +482,17 @@ impl RoomState {
         Some(result)
     }
 
+    /// Has these members as they were stored: that is no change.
+    pub(crate) fn set_members(&mut self, members: Vec<(SessionId, Member)>) {
+        self.members = members.into_iter().collect();
+        self.present = self.members.values().filter(|m| m.stay.is_some()).count();
+        let deadlines = self
+            .members
+            .iter()
+            .filter_map(|(who, m)| m.deadline().map(|at| (at, *who)));
+        self.deadlines = deadlines.collect();
+    }
+
     /// Adds a member, or replaces one.
     pub(crate) fn put_member(&mut self, who: SessionId, member: Member) {
         let after = (member.deadline(), member.stay.is_some());

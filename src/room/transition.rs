@@ -718,8 +718,8 @@ impl Step<'_> {
                 id: who.fresh,
                 status: ending.clone().unwrap_or(MemberStatus::Joined),
                 stay: Some(stay),
-                caller_id: SmolStr::new(&who.caller_id),
-                did: SmolStr::new(&who.did),
+                caller_id: who.caller_id.clone(),
+                did: who.did.clone(),
                 flags,
                 flags_at: stay.opened,
                 pending: None,
@@ -917,8 +917,8 @@ impl Step<'_> {
                 }
                 let muted_as_asked = |m: &Member| Who {
                     session,
-                    caller_id: String::new(),
-                    did: String::new(),
+                    caller_id: SmolStr::default(),
+                    did: SmolStr::default(),
                     fresh: m.id,
                     speak: None,
                     hear: None,

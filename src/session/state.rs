@@ -159,12 +159,12 @@ impl SessionState {
     }
 
     /// The caller's number, fixed at first sight.
-    pub fn caller_id(&self) -> &str {
+    pub const fn caller_id(&self) -> &SmolStr {
         &self.caller_id
     }
 
     /// The number dialled, fixed at first sight.
-    pub fn did(&self) -> &str {
+    pub const fn did(&self) -> &SmolStr {
         &self.did
     }
 

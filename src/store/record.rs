@@ -451,6 +451,7 @@ pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError>
     };
     room.sequence = run.seq;
     room.playback = decode_playback(id, record)?;
+    let mut members = Vec::with_capacity(record.parts.len() / 2);
     let mut parts = record.parts.iter().peekable();
     while let Some((name, text)) = parts.next() {
         let wrong = |part: &str, why: &dyn fmt::Display| corrupt(format!("{id} part {part}"), why);
@@ -460,9 +461,9 @@ pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError>
         let (moving, moves) = moves.ok_or_else(|| wrong(name, &"what changes of it is missing"))?;
         let mut member = decode_member(text).map_err(|why| wrong(name, &why))?;
         decode_moves(moves, &mut member).map_err(|why| wrong(moving, &why))?;
-        room.put_member(SessionId::new(id.node(), ChannelId::new(channel)), member);
+        members.push((SessionId::new(id.node(), ChannelId::new(channel)), member));
     }
-    room.take_changes();
+    room.set_members(members);
     room.soundness()
         .map_err(|flaw| corrupt(id.to_string(), flaw))?;
     Ok(room)

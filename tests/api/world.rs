@@ -578,8 +578,8 @@ fn stamp(sequence: u64) -> EventStamp {
 pub fn entered(session: SessionId, speak: bool) -> RoomInput {
     let who = Who {
         session,
-        caller_id: "527121102".to_owned(),
-        did: "747713001".to_owned(),
+        caller_id: "527121102".into(),
+        did: "747713001".into(),
         fresh: member_id(session),
         speak: Some(speak),
         hear: Some(true),

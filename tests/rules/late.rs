@@ -23,7 +23,7 @@ pub fn shown(n: u128, life_of: u128, members: &[SessionId]) -> ShownRoom {
                 hold: false,
                 talking: false,
                 has_floor: false,
-                caller_id: String::new(),
+                caller_id: "".into(),
             })
             .collect(),
         recordings: Vec::new(),

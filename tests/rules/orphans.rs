@@ -89,7 +89,7 @@ fn calls_of_no_app_are_told_until_they_are_over_or_somebodys() {
     world.parks(call(3), Some("gone"));
     // One that is an app's, by its number or its variable, is nobody's orphan also before it is parked.
     let mut dialled = identity(None);
-    dialled.did = Some("747713009".to_owned());
+    dialled.did = Some("747713009".into());
     world.channel(call(4), ChannelChange::Created(dialled));
     world.channel(call(5), ChannelChange::Created(identity(Some("demo"))));
     let found = world.foreign();

@@ -208,7 +208,7 @@ fn a_snapshot_tells_of_what_was_not_heard() {
                     hold: false,
                     talking: false,
                     has_floor: false,
-                    caller_id: String::new(),
+                    caller_id: "".into(),
                 }],
                 recordings,
             }],

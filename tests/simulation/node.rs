@@ -169,7 +169,7 @@ impl Node {
 
     fn identity(call: &Call) -> Identity {
         Identity {
-            caller_id: "527121101".to_owned(),
+            caller_id: "527121101".into(),
             did: None,
             direction: Direction::Inbound,
             app: call.ours.then(app),
@@ -636,7 +636,7 @@ impl Node {
             hold: call.held,
             talking: false,
             has_floor: conference.floor == Some(channel),
-            caller_id: "somebody else by now".to_owned(),
+            caller_id: "somebody else by now".into(),
         }
     }
 

@@ -93,8 +93,8 @@ impl SessionRow {
         Self {
             uuid: call.id().to_string(),
             node: call.id().node().to_string(),
-            did: call.did().to_owned(),
-            caller_id: call.caller_id().to_owned(),
+            did: call.did().to_string(),
+            caller_id: call.caller_id().to_string(),
             direction: call.direction().as_str(),
             state: call.place().as_str(),
             room_id: call.place().room().map(|room| room.to_string()),

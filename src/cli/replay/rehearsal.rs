@@ -303,7 +303,7 @@ impl Rehearsal {
     fn configured_owner(&self, identity: &Identity) -> Option<AppId> {
         match (&identity.app, identity.direction) {
             (Some(app), _) => self.rules.apps.get(app).cloned(),
-            (None, Direction::Inbound) => self.rules.dids.get(identity.did.as_ref()?).cloned(),
+            (None, Direction::Inbound) => self.rules.dids.get(identity.did.as_deref()?).cloned(),
             (None, Direction::Outbound) => None,
         }
     }
@@ -438,8 +438,8 @@ impl Rehearsal {
                     "app_id": call.app().to_string(),
                     "state": call.place().as_str(),
                     "room_id": call.place().room().map(|room| room.to_string()),
-                    "caller_id": call.caller_id(),
-                    "did": call.did(),
+                    "caller_id": call.caller_id().as_str(),
+                    "did": call.did().as_str(),
                     "direction": call.direction().as_str(),
                 })
             })

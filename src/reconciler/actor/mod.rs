@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::ids::{ChannelId, CoreId, NodeId, RoomId};
+use crate::ids::{ChannelId, CoreId, IdMap, NodeId, RoomId};
 use crate::node::{CommandError, Link, NodeHandle};
 use crate::room::FileId;
 use crate::room::plan::Suspect;
@@ -121,12 +121,12 @@ pub(super) enum Work {
         reply: oneshot::Sender<BTreeSet<Suspect>>,
     },
     /// Who the channels are.
-    Listed(Vec<ListedChannel>),
+    Listed(Arc<[ListedChannel]>),
     /// Which conferences there are, now that a snapshot of them is merged.
     Conferences(Vec<ListedConference>),
     /// Which of these channels are to be asked about, and which believed ones are not among them.
     WhichChannels {
-        listed: Vec<ListedChannel>,
+        listed: Arc<[ListedChannel]>,
         reply: oneshot::Sender<(Vec<ChannelId>, Vec<ChannelId>)>,
     },
     /// What was told about channels.
@@ -243,9 +243,9 @@ pub(super) struct Actor {
     meters: Meters,
 
     belief: Belief,
-    versions: HashMap<EntityId, Version>,
+    versions: IdMap<EntityId, Version>,
     deadlines: BTreeSet<(Timestamp, EntityId)>,
-    deadline_of: HashMap<EntityId, Timestamp>,
+    deadline_of: IdMap<EntityId, Timestamp>,
     fences: BTreeMap<u64, oneshot::Sender<(CoreId, u64)>>,
 
     lease: Option<Lease>,
@@ -297,9 +297,9 @@ impl Actor {
             own: Vec::new(),
             ids: RandomIds,
             belief,
-            versions: HashMap::new(),
+            versions: IdMap::default(),
             deadlines: BTreeSet::new(),
-            deadline_of: HashMap::new(),
+            deadline_of: IdMap::default(),
             fences: BTreeMap::new(),
             lease: None,
             refused: None,

@@ -8,7 +8,7 @@ use crate::room::MemberStatus;
 use crate::store::board::{UnreadableRecord, shortened};
 use crate::store::looks::next_look;
 use crate::store::record::{decode_room, decode_session};
-use crate::store::{EntityId, StoreError};
+use crate::store::{EntityId, EntityKind, StoreError};
 use crate::telemetry as names;
 use crate::telemetry::Chain;
 use crate::time::Timestamp;
@@ -34,12 +34,12 @@ impl Actor {
                 self.forget();
                 self.nameless.clear();
                 self.unreadable.clear();
-                let (mut rooms, mut calls) = (0_u64, 0_u64);
+                let is_room = |(entity, _): &&(EntityId, _)| entity.kind() == EntityKind::Room;
+                let rooms = found.records.iter().filter(is_room).count();
+                let calls = found.records.len() - rooms;
+                self.belief.expect(rooms, calls);
+                self.versions.reserve(found.records.len());
                 for (entity, record) in found.records {
-                    match entity {
-                        EntityId::Room(_) => rooms += 1,
-                        EntityId::Session(_) => calls += 1,
-                    }
                     self.believe_or_leave(entity, Some(&record));
                 }
                 for (entity, error) in found.unreadable {

@@ -373,7 +373,7 @@ impl Belief {
         match &identity.app {
             Some(app) => self.rules.apps.get(app).cloned(),
             None if identity.direction == Direction::Inbound => {
-                self.rules.dids.get(identity.did.as_ref()?).cloned()
+                self.rules.dids.get(identity.did.as_deref()?).cloned()
             }
             None => None,
         }
@@ -401,8 +401,8 @@ impl Belief {
             id,
             app,
             core,
-            SmolStr::new(identity.map_or("", |i| &i.caller_id)),
-            SmolStr::new(identity.and_then(|i| i.did.as_deref()).unwrap_or_default()),
+            identity.map(|i| i.caller_id.clone()).unwrap_or_default(),
+            identity.and_then(|i| i.did.clone()).unwrap_or_default(),
             identity.map_or(Direction::Inbound, |i| i.direction),
             identity.and_then(|i| i.created_at).unwrap_or(at),
             answered_at,
@@ -413,14 +413,22 @@ impl Belief {
     }
 
     /// The caller's number and the number dialled, as they were at first sight; `None` for a channel that was not seen.
-    pub(super) fn numbers(&self, channel: ChannelId) -> Option<(&str, &str)> {
-        let call = self.session(SessionId::new(self.node, channel));
+    pub(super) fn numbers(&self, channel: ChannelId) -> Option<(SmolStr, SmolStr)> {
+        self.numbers_of(self.session(SessionId::new(self.node, channel)), channel)
+    }
+
+    /// The same where what is believed of its call is at hand.
+    pub(super) fn numbers_of(
+        &self,
+        call: Option<&SessionState>,
+        channel: ChannelId,
+    ) -> Option<(SmolStr, SmolStr)> {
         match call.filter(|call| !call.is_over()) {
-            Some(call) => Some((call.caller_id(), call.did())),
+            Some(call) => Some((call.caller_id().clone(), call.did().clone())),
             None => {
                 let identity = self.identities.get(&channel)?;
-                let did = identity.did.as_deref().unwrap_or_default();
-                Some((&identity.caller_id, did))
+                let did = identity.did.clone().unwrap_or_default();
+                Some((identity.caller_id.clone(), did))
             }
         }
     }
@@ -459,8 +467,8 @@ impl Belief {
         let (caller_id, did) = self.numbers(channel).unwrap_or_default();
         Who {
             session: SessionId::new(self.node, channel),
-            caller_id: caller_id.to_owned(),
-            did: did.to_owned(),
+            caller_id,
+            did,
             fresh: MemberId::fresh(self.node, cx.ids.uuid()),
             speak: Some(block.speak),
             hear: Some(block.hear),

@@ -262,8 +262,8 @@ impl Belief {
         let input = RoomInput::Join {
             session,
             member,
-            caller_id: call.caller_id().to_owned(),
-            did: call.did().to_owned(),
+            caller_id: call.caller_id().to_string(),
+            did: call.did().to_string(),
             muted: muted.unwrap_or(target.origin == Origin::Gateway),
             acts: run.is_some(),
             command_uid,

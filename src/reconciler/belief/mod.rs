@@ -20,7 +20,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::action::Step;
-use crate::ids::{AppId, ChannelId, CoreId, NodeId, RecordingId, RoomId, SessionId};
+use crate::ids::{AppId, ChannelId, CoreId, IdMap, NodeId, RecordingId, RoomId, SessionId};
 use crate::room::{Kind, LiveFact, PlayCommand, Registration, RoomNotice, RoomState, RoomStatus};
 use crate::session::{SessionNotice, SessionState, StepId};
 use crate::store::EntityId;
@@ -264,10 +264,10 @@ pub struct Belief {
     /// The fence of the last snapshot that was merged, of this run of FreeSWITCH.
     fence: u64,
     /// In boxes, as the calls: a map has up to twice the places that are taken, and there are ten thousands of them.
-    rooms: HashMap<RoomId, Box<RoomState>>,
-    sessions: HashMap<SessionId, Box<SessionState>>,
+    rooms: IdMap<RoomId, Box<RoomState>>,
+    sessions: IdMap<SessionId, Box<SessionState>>,
     /// Every live channel of the node at first sight that is no call of ours yet: one that enters a room later is known by it.
-    identities: HashMap<ChannelId, Identity>,
+    identities: IdMap<ChannelId, Identity>,
     /// Channels that the last list did not have. The list is written late, so one absence means nothing.
     unlisted: BTreeSet<ChannelId>,
     ended: BTreeMap<ChannelId, Timestamp>,
@@ -290,9 +290,9 @@ impl Belief {
             node,
             core: None,
             fence: 0,
-            rooms: HashMap::new(),
-            sessions: HashMap::new(),
-            identities: HashMap::new(),
+            rooms: IdMap::default(),
+            sessions: IdMap::default(),
+            identities: IdMap::default(),
             unlisted: BTreeSet::new(),
             ended: BTreeMap::new(),
             still_counted: BTreeMap::new(),
@@ -394,6 +394,12 @@ impl Belief {
             Some(room) => self.rooms.insert(id, Box::new(room)),
             None => self.rooms.remove(&id),
         };
+    }
+
+    /// So many rooms and calls are about to be put.
+    pub fn expect(&mut self, rooms: usize, calls: usize) {
+        self.rooms.reserve(rooms);
+        self.sessions.reserve(calls);
     }
 
     /// Replaces what is believed of a call by what was stored; `None`: nothing is.

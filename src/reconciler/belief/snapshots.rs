@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use smol_str::SmolStr;
+
 use crate::ids::{ChannelId, MemberId, RoomId, SessionId};
 use crate::room::plan::{Shown, Suspect, plan};
 use crate::room::{Registration, RoomInput, RoomState, RoomStatus, Who};
@@ -110,35 +112,35 @@ impl Belief {
     }
 
     pub(super) fn shown(&self, room: &ShownRoom, fence: u64, cx: &mut Cx<'_>) -> Shown {
-        // Of a call that has told since the fence where it is, the snapshot may show what was before that, or what came
-        // after it: its next event says so, or another snapshot if that one is lost.
-        let moved = |channel| {
-            let call = self.session(SessionId::new(self.node, channel));
-            call.is_some_and(|call| call.is_elsewhere_since(room.room, fence))
-        };
-        if room.members.iter().any(|m| moved(m.channel)) {
-            cx.out.resync = Some("a call has moved since the fence");
+        let mut members = Vec::with_capacity(room.members.len());
+        for m in &room.members {
+            let session = SessionId::new(self.node, m.channel);
+            let call = self.session(session);
+            // Of a call that has told since the fence where it is, the snapshot may show what was before that, or what came
+            // after it: its next event says so, or another snapshot if that one is lost.
+            if call.is_some_and(|call| call.is_elsewhere_since(room.room, fence)) {
+                cx.out.resync = Some("a call has moved since the fence");
+                continue;
+            }
+            if self.has_ended(m.channel, fence) {
+                continue;
+            }
+            let (caller_id, did) = self
+                .numbers_of(call, m.channel)
+                .unwrap_or_else(|| (m.caller_id.clone(), SmolStr::default()));
+            let who = Who {
+                session,
+                caller_id,
+                did,
+                fresh: MemberId::fresh(self.node, cx.ids.uuid()),
+                // A held member can do neither, whatever its own settings are: the snapshot says nothing of them.
+                speak: (!m.hold).then_some(m.can_speak),
+                hear: (!m.hold).then_some(m.can_hear),
+                hold: m.hold,
+                talking: m.talking,
+            };
+            members.push((who, m.has_floor));
         }
-        let members = room
-            .members
-            .iter()
-            .filter(|m| !self.has_ended(m.channel, fence) && !moved(m.channel))
-            .map(|m| {
-                let (caller_id, did) = self.numbers(m.channel).unwrap_or((&m.caller_id, ""));
-                let who = Who {
-                    session: SessionId::new(self.node, m.channel),
-                    caller_id: caller_id.to_owned(),
-                    did: did.to_owned(),
-                    fresh: MemberId::fresh(self.node, cx.ids.uuid()),
-                    // A held member can do neither, whatever its own settings are: the snapshot says nothing of them.
-                    speak: (!m.hold).then_some(m.can_speak),
-                    hear: (!m.hold).then_some(m.can_hear),
-                    hold: m.hold,
-                    talking: m.talking,
-                };
-                (who, m.has_floor)
-            })
-            .collect();
         Shown {
             conference: room.conference,
             locked: room.locked,

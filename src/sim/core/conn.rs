@@ -285,7 +285,7 @@ impl Conn {
                 break;
             } else if let Some(event) = self.events.pop_front() {
                 self.found -= 1;
-                self.pending.extend_from_slice(&event.render(self.format));
+                event.render(self.format, &mut self.pending);
             } else {
                 break;
             }

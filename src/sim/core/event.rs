@@ -16,6 +16,8 @@
 
 use std::borrow::Cow;
 
+use bytes::BytesMut;
+
 /// A header's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
@@ -98,23 +100,32 @@ impl Event {
             .map(|(_, value)| value.text())
     }
 
-    /// The whole outer message.
-    #[must_use]
-    pub fn render(&self, format: Format) -> Vec<u8> {
-        let (body, kind) = match format {
-            Format::Plain => (self.plain_body(), "text/event-plain"),
-            Format::Json => (self.json_body(), "text/event-json"),
+    /// Appends the whole outer message.
+    pub fn render(&self, format: Format, out: &mut BytesMut) {
+        // The result of a job can have megabytes, which are moved once.
+        let (inner, body, kind) = match format {
+            Format::Plain => {
+                let body = self.body.as_deref().unwrap_or_default();
+                (self.plain_head(), body, "text/event-plain")
+            }
+            Format::Json => (self.json_body(), "", "text/event-json"),
         };
-        let head = format!("Content-Length: {}\nContent-Type: {kind}\n\n", body.len());
-        // The result of a job can have megabytes.
-        [head.as_bytes(), body.as_bytes()].concat()
+        let length = inner.len() + body.len();
+        let outer = format!("Content-Length: {length}\nContent-Type: {kind}\n\n");
+        out.reserve(outer.len() + length);
+        for part in [&outer, inner.as_str(), body] {
+            out.extend_from_slice(part.as_bytes());
+        }
     }
 
     /// The headers, encoded, then the inner body.
     #[must_use]
     pub fn plain_body(&self) -> String {
-        let body = self.body.as_ref().map_or(0, String::len);
-        let mut out = String::with_capacity(64 * (self.headers.len() + 1) + body);
+        self.plain_head() + self.body.as_deref().unwrap_or_default()
+    }
+
+    fn plain_head(&self) -> String {
+        let mut out = String::with_capacity(64 * (self.headers.len() + 1));
         for (name, value) in &self.headers {
             out.push_str(name);
             out.push_str(": ");
@@ -127,10 +138,7 @@ impl Event {
             out.push('\n');
         }
         match &self.body {
-            Some(body) => {
-                out.push_str(&format!("Content-Length: {}\n\n", body.len()));
-                out.push_str(body);
-            }
+            Some(body) => out.push_str(&format!("Content-Length: {}\n\n", body.len())),
             None => out.push('\n'),
         }
         out
@@ -221,10 +229,20 @@ pub fn percent_decode(text: &str) -> String {
 
 /// Appends a JSON string.
 pub(super) fn json_string(text: &str, out: &mut String) {
+    let is_escaped = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
     out.push('"');
+    // Almost nothing is, and all of a text is looked at faster than each of its bytes.
+    if !text
+        .bytes()
+        .fold(false, |found, byte| found | is_escaped(byte))
+    {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     let mut plain = 0;
     for (at, byte) in text.bytes().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+        if !is_escaped(byte) {
             continue;
         }
         // What is escaped is ASCII, so both ends are between characters.

@@ -51,10 +51,12 @@ impl<'a> Json<'a> {
                 write_list(items.iter(), out, depth);
             }
             Json::Object(fields) => {
-                write_object(fields.iter().map(|(key, value)| (*key, value)), out, depth);
+                let fields = fields.iter().map(|(key, value)| (*key, value));
+                write_object(fields, write_name, out, depth);
             }
             Json::Map(fields) => {
-                write_object(fields.iter().map(|(key, value)| (*key, value)), out, depth);
+                let fields = fields.iter().map(|(key, value)| (*key, value));
+                write_object(fields, json_string, out, depth);
             }
         }
     }
@@ -76,8 +78,16 @@ pub(super) fn write_list<'a>(
     out.push(']');
 }
 
+/// Appends a name that is written in this program, and in which nothing is to be escaped.
+fn write_name(name: &str, out: &mut String) {
+    for part in ["\"", name, "\""] {
+        out.push_str(part);
+    }
+}
+
 fn write_object<'a>(
     fields: impl Iterator<Item = (&'a str, &'a Json<'a>)>,
+    write_key: impl Fn(&str, &mut String),
     out: &mut String,
     depth: Option<usize>,
 ) {
@@ -94,7 +104,7 @@ fn write_object<'a>(
         if let Some(deep) = depth {
             out.push_str(&"\t".repeat(deep + 1));
         }
-        json_string(key, out);
+        write_key(key, out);
         out.push_str(if depth.is_some() { ":\t" } else { ":" });
         value.write(out, depth.map(|deep| deep + 1));
     }

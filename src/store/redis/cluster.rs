@@ -241,10 +241,10 @@ impl Cluster {
         }
     }
 
-    /// A node to listen at: what is said at one is heard at all of them.
-    pub(super) async fn place(&self) -> Result<Client, Fault> {
+    /// The node that has this key, for a connection of its own.
+    pub(super) async fn place(&self, key: &str) -> Result<Client, Fault> {
         let deadline = Instant::now() + self.options.timeout;
-        let node = self.owner(0, deadline).await?;
+        let node = self.owner(slot_of_key(key.as_bytes()), deadline).await?;
         node.link.place().await
     }
 

@@ -28,6 +28,9 @@ use crate::store::{StoreError, keys};
 /// just like one that has nothing to say.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
+/// A key for who does not mind which server it is: what is said at one node of a cluster is heard at all of them.
+const ANYWHERE: &str = "";
+
 /// A connection on which we listen.
 struct Ear {
     said: PubSubStream,
@@ -109,13 +112,13 @@ impl Live for RedisStore {
         let nodes: HashMap<String, NodeId> = channels.collect();
         let names: Vec<&String> = nodes.keys().collect();
         let listen = async {
-            let place = self.route.place().await?;
+            let place = self.route.place(ANYWHERE).await?;
             let connection = place.get_async_pubsub().await.map_err(Fault::Connect)?;
             let (mut sink, said) = connection.split();
             sink.subscribe(names).await.map_err(Fault::Answer)?;
             Ok::<_, Fault>((sink, said))
         };
-        let patience = self.connect_timeout;
+        let patience = self.options.connect_timeout;
         let (sink, said) = match timeout(patience, listen).await {
             Ok(listens) => listens?,
             Err(_) => {

@@ -1,7 +1,8 @@
 //! The store on Redis: what several controllers share, and what outlives them.
 //!
 //! Owns the scripts. Leaves out the keys ([`keys`]), the connection (`link`; `sentinel` knows the master, `cluster` whose a
-//! slot is, `address` what a URL says), how records are read (`reading`), the way to the receivers (`deliveries`), what can
+//! slot is, `address` what a URL says), how records are read (`reading`; `bulk`, when there
+//! are many), the way to the receivers (`deliveries`), what can
 //! be listened to (`live`) and what the records mean. Driven by everything that holds a [`Store`].
 //!
 //! # Structure
@@ -48,6 +49,7 @@
 
 mod address;
 mod board;
+mod bulk;
 mod cluster;
 mod deliveries;
 mod link;
@@ -102,8 +104,8 @@ pub struct RedisStore {
     cursors: Mutex<HashMap<NodeId, u64>>,
     /// The database: channels are those of the whole server.
     db: i64,
-    /// How long it may take until one can listen.
-    connect_timeout: Duration,
+    /// For connections of their own.
+    options: RedisOptions,
 }
 
 /// The way to the server that has the keys.
@@ -122,11 +124,11 @@ impl Route {
         }
     }
 
-    /// The server to listen at.
-    async fn place(&self) -> Result<Client, Fault> {
+    /// The server that has this key, for a connection of its own.
+    async fn place(&self, key: &str) -> Result<Client, Fault> {
         match self {
             Self::Link(link) => link.place().await,
-            Self::Cluster(cluster) => cluster.place().await,
+            Self::Cluster(cluster) => cluster.place(key).await,
         }
     }
 }
@@ -178,7 +180,7 @@ impl RedisStore {
             limits: QueueLimits::default(),
             cursors: Mutex::default(),
             db,
-            connect_timeout: options.connect_timeout,
+            options: options.clone(),
         })
     }
 
@@ -281,7 +283,6 @@ scripts! {
     NAME_RESERVE = "name_reserve.lua",
     NOTICE = "notice.lua",
     OUTBOX_AFTER = "outbox_after.lua",
-    READ = "read.lua",
     RECOVER = "slot.lua" "recover.lua",
     REDELIVER = "slot.lua" "redeliver.lua",
     TOKENS_TAKE = "tokens_take.lua",

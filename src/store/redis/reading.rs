@@ -1,18 +1,12 @@
 //! Records as Redis has them: one, and all of a node.
 //!
-//! Owns what becomes of the fields of their hashes. Leaves out what the fields mean, and lists that are read a page at a
-//! time. A restart reads all of a fleet, so that is done in few large answers: packed by a script as MessagePack, of which
-//! every field is a piece of text.
+//! Owns what becomes of the fields of their hashes. Leaves out what the fields mean, lists that are read a page at a time,
+//! and how much is read at a time (`bulk`).
 
-use serde::Deserialize;
-
-use super::{ENDED, Fields, LIVE, READ, RedisStore, no_place, since_and_uuid, stored};
+use super::bulk::{Bulk, Hashes};
+use super::{ENDED, Fields, LIVE, RedisStore, no_place, since_and_uuid, stored};
 use crate::ids::{ChannelId, NodeId, RoomId, SessionId};
 use crate::store::{EntityId, EntityKind, NodeRecords, Record, StoreError, Version, keys};
-
-/// How many entities are read at once when a node is: Redis does nothing else meanwhile, and rooms can be big; of a hundred
-/// of ten members it takes a millisecond.
-const READ_BATCH: usize = 128;
 
 impl RedisStore {
     /// One entity, with its parts. These are read first: the two keys expire together, and the clock can step between the
@@ -46,113 +40,78 @@ impl RedisStore {
         command.arg(&key);
         let lists: Vec<String> = self.query(&key, &command).await?;
         let mut found = NodeRecords::default();
+        if lists.is_empty() {
+            return Ok(found);
+        }
+        let place = self.route.place(&key).await?;
+        let mut bulk = Bulk::open(&place, &self.options).await?;
         let mut entities = Vec::new();
-        // All of them at once: what goes from one piece to another meanwhile would be in neither.
-        let listed: Vec<u8> = if lists.is_empty() {
-            Vec::new()
-        } else {
-            self.run(&LIVE, &key, lists.len(), |command| {
-                command.arg(&lists);
-            })
-            .await?
-        };
-        let listed: Vec<Vec<&str>> = if listed.is_empty() {
-            Vec::new()
-        } else {
-            unpacked(&key, &listed)?
-        };
-        for (list, places) in lists.iter().zip(listed) {
+        let mut meet = |list: &str, place: &str| {
             let kind = [EntityKind::Room, EntityKind::Session]
                 .into_iter()
                 .find(|kind| list.starts_with(&keys::list_prefix(node, *kind)));
-            for place in places {
-                let entity = kind.and_then(|kind| entity_at(node, kind, place));
-                match entity {
-                    Some(entity) => entities.push(entity),
-                    None => found.unreadable.push((None, no_place(list, place))),
-                }
+            match kind.and_then(|kind| entity_at(node, kind, place)) {
+                Some(entity) => entities.push(entity),
+                None => found.unreadable.push((None, no_place(list, place))),
+            }
+        };
+        if !bulk.on_lists(&lists, &mut meet).await? {
+            // The server holds still for it.
+            let listed: Vec<Vec<String>> = self
+                .run(&LIVE, &key, lists.len(), |command| {
+                    command.arg(&lists);
+                })
+                .await?;
+            for (list, places) in lists.iter().zip(listed) {
+                places.iter().for_each(|place| meet(list, place));
             }
         }
-        for batch in entities.chunks(READ_BATCH) {
-            match self.read_batch(node, batch, &mut found).await {
-                // What cannot be read with the others can be read without them.
-                Err(StoreError::Corrupt { .. }) => {
-                    for entity in batch {
-                        match self.read_batch(node, &[*entity], &mut found).await {
-                            Err(error @ StoreError::Corrupt { .. }) => {
-                                found.unreadable.push((Some(*entity), error));
-                            }
-                            other => other?,
-                        }
-                    }
-                }
-                other => other?,
-            }
-        }
+        self.read_many(&mut bulk, &entities, &mut found).await?;
         Ok(found)
     }
 
-    /// Adds these entities to what was found, all of them or none.
-    async fn read_batch(
+    /// Adds these entities to what was found.
+    async fn read_many(
         &self,
-        node: NodeId,
+        bulk: &mut Bulk,
         entities: &[EntityId],
         found: &mut NodeRecords,
     ) -> Result<(), StoreError> {
-        let hashes: Vec<String> = entities
-            .iter()
-            .flat_map(|entity| {
-                let parts = match entity.kind() {
-                    EntityKind::Room => Some(keys::parts(*entity)),
-                    // Calls have no parts.
-                    EntityKind::Session => None,
-                };
-                parts.into_iter().chain([keys::entity(*entity)])
-            })
-            .collect();
-        let lists = keys::lists(node);
-        let packed: Vec<u8> = self
-            .run(&READ, &lists, hashes.len(), |command| {
-                command.arg(&hashes);
-            })
-            .await?;
-        let mut hashes = unpacked::<Vec<Vec<&str>>>(&lists, &packed)?.into_iter();
-        let mut next = || hashes.next().unwrap_or_default();
-        let mut records = Vec::with_capacity(entities.len());
-        for entity in entities {
-            let parts = match entity.kind() {
-                EntityKind::Room => next(),
-                EntityKind::Session => Vec::new(),
-            };
-            let head = next();
-            // What ended since the lists were read is not live any more.
-            if in_twos(&head).any(|(field, _)| field == ENDED) {
-                continue;
+        let mut alone = Vec::new();
+        found.records.reserve(entities.len());
+        let read = bulk.read(entities, |entity, hashes| {
+            match hashes.map(|hashes| whole(entity, &hashes)) {
+                Some(Ok(None)) => {}
+                Some(Ok(Some(record))) => found.records.push((entity, record)),
+                Some(Err(error)) => found.unreadable.push((Some(entity), error)),
+                None => alone.push(entity),
             }
-            if let Some(record) = record(*entity, in_twos(&head), in_twos(&parts))? {
-                records.push((*entity, record));
+        });
+        read.await?;
+        // The server says why it did not hand them out, or that another has them by now.
+        for entity in alone {
+            match self.read_whole(entity).await {
+                Ok(record) => found.records.extend(record.map(|record| (entity, record))),
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    found.unreadable.push((Some(entity), error));
+                }
+                Err(error) => return Err(error),
             }
         }
-        found.records.extend(records);
         Ok(())
     }
 }
 
+/// What has ended since the lists were read is not live any more.
+fn whole(entity: EntityId, hashes: &Hashes<'_>) -> Result<Option<Record>, StoreError> {
+    if hashes.head().any(|(field, _)| field == ENDED) {
+        return Ok(None);
+    }
+    record(entity, hashes.head(), hashes.parts())
+}
+
 fn pairs(fields: &Fields) -> impl ExactSizeIterator<Item = (&str, &str)> {
     fields.iter().map(|(name, value)| (&**name, &**value))
-}
-
-/// Of names and values in turn.
-fn in_twos<'a>(fields: &'a [&'a str]) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
-    fields.chunks_exact(2).map(|two| (two[0], two[1]))
-}
-
-/// What a script has packed.
-fn unpacked<'a, T: Deserialize<'a>>(what: &str, packed: &'a [u8]) -> Result<T, StoreError> {
-    rmp_serde::from_slice(packed).map_err(|error| StoreError::Corrupt {
-        key: what.to_owned(),
-        why: error.to_string(),
-    })
 }
 
 fn record<'a>(

@@ -1,4 +1,4 @@
--- All that is on some long lists, as it is at one moment, packed: that is read several times faster.
+-- All that is on some long lists, as it is at one moment.
 --
 -- KEYS  the lists
 local found = {}
@@ -11,4 +11,4 @@ for n, list in ipairs(KEYS) do
   end
   found[n] = texts
 end
-return cmsgpack.pack(found)
+return found
