@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Enough for the cores that such a fleet's controller has to be busy, while some wait for a node or the store.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// A node that does not answer must not hold up the others for ever: who has waited this long goes on without a turn.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -46,11 +46,12 @@ impl RedisStore {
         let place = self.route.place(&key).await?;
         let mut bulk = Bulk::open(&place, &self.options).await?;
         let mut entities = Vec::new();
+        let kinds = [EntityKind::Room, EntityKind::Session]
+            .map(|kind| (kind, keys::list_prefix(node, kind)));
         let mut meet = |list: &str, place: &str| {
-            let kind = [EntityKind::Room, EntityKind::Session]
-                .into_iter()
-                .find(|kind| list.starts_with(&keys::list_prefix(node, *kind)));
-            match kind.and_then(|kind| entity_at(node, kind, place)) {
+            let mut kinds = kinds.iter();
+            let kind = kinds.find(|(_, prefix)| list.starts_with(prefix));
+            match kind.and_then(|(kind, _)| entity_at(node, *kind, place)) {
                 Some(entity) => entities.push(entity),
                 None => found.unreadable.push((None, no_place(list, place))),
             }
