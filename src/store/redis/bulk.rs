@@ -44,7 +44,7 @@ pub(super) struct Hashes<'a> {
 
 impl<'a> Hashes<'a> {
     /// The head's names and values.
-    pub(super) fn head(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
+    pub(super) fn head(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone {
         pairs(self.answer, &self.head)
     }
 
@@ -57,7 +57,7 @@ impl<'a> Hashes<'a> {
 fn pairs<'a>(
     answer: &'a str,
     hash: &[RangeFrame],
-) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
+) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone {
     let twos = hash.chunks_exact(2);
     twos.map(move |two| (text(answer, &two[0]), text(answer, &two[1])))
 }

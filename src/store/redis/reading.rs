@@ -3,7 +3,7 @@
 //! Owns what becomes of the fields of their hashes. Leaves out what the fields mean, lists that are read a page at a time,
 //! and how much is read at a time (`bulk`).
 
-use super::bulk::{Bulk, Hashes};
+use super::bulk::Bulk;
 use super::{ENDED, Fields, LIVE, RedisStore, no_place, since_and_uuid, stored};
 use crate::ids::{ChannelId, NodeId, RoomId, SessionId};
 use crate::store::{EntityId, EntityKind, NodeRecords, Record, StoreError, Version, keys};
@@ -12,13 +12,17 @@ impl RedisStore {
     /// One entity, with its parts. These are read first: the two keys expire together, and the clock can step between the
     /// commands, so a head that is still there vouches for the parts that were read before it.
     pub(super) async fn read_whole(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
+        let (parts, head) = self.hashes_of(entity).await?;
+        record(entity, pairs(&head), pairs(&parts))
+    }
+
+    /// Its parts and its head, of one moment.
+    async fn hashes_of(&self, entity: EntityId) -> Result<(Fields, Fields), StoreError> {
         let mut pipe = redis::pipe();
         pipe.atomic();
         pipe.cmd("HGETALL").arg(keys::parts(entity));
         pipe.cmd("HGETALL").arg(keys::entity(entity));
-        let (parts, head): (Fields, Fields) =
-            self.transaction(&keys::entity(entity), &pipe).await?;
-        record(entity, pairs(&head), pairs(&parts))
+        self.transaction(&keys::entity(entity), &pipe).await
     }
 
     /// One entity without its parts.
@@ -81,7 +85,7 @@ impl RedisStore {
         let mut alone = Vec::new();
         found.records.reserve(entities.len());
         let read = bulk.read(entities, |entity, hashes| {
-            match hashes.map(|hashes| whole(entity, &hashes)) {
+            match hashes.map(|hashes| live(entity, hashes.head(), hashes.parts())) {
                 Some(Ok(None)) => {}
                 Some(Ok(Some(record))) => found.records.push((entity, record)),
                 Some(Err(error)) => found.unreadable.push((Some(entity), error)),
@@ -91,7 +95,8 @@ impl RedisStore {
         read.await?;
         // The server says why it did not hand them out, or that another has them by now.
         for entity in alone {
-            match self.read_whole(entity).await {
+            let read = self.hashes_of(entity).await;
+            match read.and_then(|(parts, head)| live(entity, pairs(&head), pairs(&parts))) {
                 Ok(record) => found.records.extend(record.map(|record| (entity, record))),
                 Err(error @ StoreError::Corrupt { .. }) => {
                     found.unreadable.push((Some(entity), error));
@@ -104,14 +109,18 @@ impl RedisStore {
 }
 
 /// What has ended since the lists were read is not live any more.
-fn whole(entity: EntityId, hashes: &Hashes<'_>) -> Result<Option<Record>, StoreError> {
-    if hashes.head().any(|(field, _)| field == ENDED) {
+fn live<'a>(
+    entity: EntityId,
+    head: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
+    parts: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+) -> Result<Option<Record>, StoreError> {
+    if head.clone().any(|(field, _)| field == ENDED) {
         return Ok(None);
     }
-    record(entity, hashes.head(), hashes.parts())
+    record(entity, head, parts)
 }
 
-fn pairs(fields: &Fields) -> impl ExactSizeIterator<Item = (&str, &str)> {
+fn pairs(fields: &Fields) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
     fields.iter().map(|(name, value)| (&**name, &**value))
 }
 
@@ -155,4 +164,28 @@ pub(super) fn entity_at(node: NodeId, kind: EntityKind, place: &str) -> Option<E
         EntityKind::Room => EntityId::Room(RoomId::new(node, uuid)),
         EntityKind::Session => EntityId::Session(SessionId::new(node, ChannelId::new(uuid))),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn what_has_ended_is_read_and_is_not_live() {
+        let entity = EntityId::Room(RoomId::new("n0001".parse().unwrap(), Uuid::from_u128(1)));
+        let lives = [("#v", "7"), ("hrun", "{}")];
+        let over = [("#v", "7"), ("hrun", "{}"), (ENDED, "1")];
+        let read = record(entity, over.into_iter(), std::iter::empty()).unwrap();
+        assert_eq!(read.unwrap().version, Version(7));
+        let is_live = |head: &[(&'static str, &'static str)]| {
+            let found = live(entity, head.to_vec().into_iter(), std::iter::empty());
+            found.unwrap().is_some()
+        };
+        assert!(is_live(&lives));
+        assert!(!is_live(&over));
+    }
 }
