@@ -182,7 +182,7 @@ mod tests {
         let read = record(entity, over.into_iter(), std::iter::empty()).unwrap();
         assert_eq!(read.unwrap().version, Version(7));
         let is_live = |head: &[(&'static str, &'static str)]| {
-            let found = live(entity, head.to_vec().into_iter(), std::iter::empty());
+            let found = live(entity, head.iter().copied(), std::iter::empty());
             found.unwrap().is_some()
         };
         assert!(is_live(&lives));
