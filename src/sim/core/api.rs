@@ -231,27 +231,6 @@ impl Core {
             self.step(Step::Notice, uuid, Task::Run(uuid.to_owned()));
         }
     }
-
-    fn show(&self, arg: &str) -> String {
-        let words: Vec<&str> = arg.split_whitespace().collect();
-        match words.as_slice() {
-            ["channels" | "calls", "as", "json"] => {
-                let rows: usize = self.rows.values().map(|(_, row)| row.len() + 1).sum();
-                let mut body = String::with_capacity(rows + 64);
-                body.push_str(&format!("{{\"row_count\":{}", self.rows.len()));
-                for (at, (_, row)) in self.rows.values().enumerate() {
-                    body.push_str(if at == 0 { ",\"rows\":[" } else { "," });
-                    body.push_str(row);
-                }
-                body.push_str(if self.rows.is_empty() { "}" } else { "]}" });
-                body
-            }
-            ["channels" | "calls", "count"] => format!("\n{} total.\n", self.rows.len()),
-            ["channels" | "calls", "count", "as", "json"] => format!("{{\"row_count\":{},\"rows\":[]}}", self.rows.len()),
-            ["channels" | "calls"] => format!("\n{} total.\n", self.rows.len()),
-            _ => "-USAGE: codec|endpoint|application|api|dialplan|file|timer|calls [count]|channels [count|like <match string>]|calls|detailed_calls|bridged_calls|detailed_bridged_calls|aliases|complete|chat|management|modules|nat_map|say|interfaces|interface_types|tasks|limits|status\n".into(),
-        }
-    }
 }
 
 fn set_or_unset(channel: &mut Channel, name: &str, value: &str) {

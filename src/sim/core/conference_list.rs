@@ -2,11 +2,140 @@
 //!
 //! Owns the text form and the JSON form. Leaves out the commands that change what they list.
 
+use serde::{Serialize, Serializer};
+
 use super::{
     Core,
-    json::{Json, write_list},
+    channel::Channel,
+    json::{Style, print},
     room::{Member, Room},
 };
+
+/// About how many bytes there are of a member, and of a conference without its members.
+const LENGTHS: (usize, usize) = (640, 768);
+
+/// A conference, field by field as the server prints it (`json_list` in mod_conference.c).
+#[derive(Serialize)]
+struct RoomRow<'a> {
+    conference_name: &'a str,
+    member_count: u64,
+    ghost_count: u64,
+    rate: u64,
+    /// Seconds.
+    run_time: u64,
+    conference_uuid: &'a str,
+    canvas_count: u64,
+    max_bw_in: u64,
+    force_bw_in: u64,
+    video_floor_packets: u64,
+    locked: bool,
+    destruct: bool,
+    wait_mod: bool,
+    audio_always: bool,
+    running: bool,
+    answered: bool,
+    enforce_min: bool,
+    bridge_to: bool,
+    dynamic: bool,
+    exit_sound: bool,
+    enter_sound: bool,
+    recording: bool,
+    video_bridge: bool,
+    video_floor_only: bool,
+    video_rfc4579: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_members: Option<u64>,
+    variables: Variables<'a>,
+    members: Members<'a>,
+}
+
+/// What was set, in the order in which it was.
+struct Variables<'a>(&'a [(String, String)]);
+
+impl Serialize for Variables<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// All that a conference lists: what records it, and then who is in it.
+struct Members<'a> {
+    core: &'a Core,
+    room: &'a Room,
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let recordings = self.room.recordings.iter().filter_map(|node| {
+            Some(Row::Recording(RecordingRow {
+                r#type: "recording_node",
+                record_path: &node.path,
+                join_time: node.started? / 1_000_000,
+            }))
+        });
+        let members = self.room.members.iter().map(|member| {
+            let channel = self.core.channels.get(&member.uuid);
+            channel.map_or(Row::Nobody {}, |channel| {
+                Row::Member(self.core.member_row(self.room, member, channel))
+            })
+        });
+        serializer.collect_seq(recordings.chain(members))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Row<'a> {
+    Recording(RecordingRow<'a>),
+    Member(MemberRow<'a>),
+    /// A member whose call is not there any more.
+    Nobody {},
+}
+
+#[derive(Serialize)]
+struct RecordingRow<'a> {
+    r#type: &'static str,
+    record_path: &'a str,
+    /// Seconds since the epoch.
+    join_time: u64,
+}
+
+#[derive(Serialize)]
+struct MemberRow<'a> {
+    r#type: &'static str,
+    id: u64,
+    flags: FlagsRow,
+    uuid: &'a str,
+    caller_id_name: &'a str,
+    caller_id_number: &'a str,
+    /// For how many seconds it has been a member.
+    join_time: u64,
+    last_talking: u64,
+    energy: u64,
+    volume_in: i64,
+    volume_out: i64,
+    #[serde(rename = "output-volume")]
+    output_volume: i64,
+    #[serde(rename = "input-volume")]
+    input_volume: i64,
+}
+
+#[derive(Serialize)]
+struct FlagsRow {
+    can_hear: bool,
+    can_see: bool,
+    can_speak: bool,
+    hold: bool,
+    mute_detect: bool,
+    talking: bool,
+    has_video: bool,
+    video_bridge: bool,
+    has_floor: bool,
+    is_moderator: bool,
+    end_conference: bool,
+    mandatory_member_end_conference: bool,
+    pass_digits: bool,
+}
 
 impl Core {
     pub(super) fn list_all(&self) -> String {
@@ -67,125 +196,89 @@ impl Core {
     }
 
     /// All conferences, or one, the newest first.
-    pub(super) fn json_list(&self, only: Option<&str>, compact: bool) -> String {
+    pub(super) fn json_list(&self, only: Option<&str>, style: Style) -> String {
         let mut rooms: Vec<&Room> = self
             .rooms
             .values()
             .filter(|room| !room.gone && only.is_none_or(|uid| uid == room.uid))
             .collect();
         rooms.sort_by_key(|room| std::cmp::Reverse(room.order));
-        // One room after the other: a node can have thousands.
-        let mut list = String::new();
-        let rooms = rooms.into_iter().map(|room| self.room_json(room));
-        write_list(rooms, &mut list, (!compact).then_some(0));
-        list
+        let (member, without) = LENGTHS;
+        let lengths = rooms
+            .iter()
+            .map(|room| without + member * room.members.len());
+        let length = lengths.sum();
+        let rows: Vec<_> = rooms.into_iter().map(|room| self.room_row(room)).collect();
+        print(&rows, style, length)
     }
 
-    fn room_json<'a>(&'a self, room: &'a Room) -> Json<'a> {
-        let int = |number: u64| Json::Int(i64::try_from(number).unwrap_or(i64::MAX));
-        let off = || Json::Bool(false);
-        let on = || Json::Bool(true);
-        let mut fields = vec![
-            ("conference_name", Json::text(&room.name)),
-            ("member_count", int(room.size())),
-            ("ghost_count", int(room.ghosts())),
-            ("rate", int(8000)),
-            (
-                "run_time",
-                int((self.now / 1_000_000).saturating_sub(room.created / 1_000_000)),
-            ),
-            ("conference_uuid", Json::text(&room.uid)),
-            ("canvas_count", int(0)),
-            ("max_bw_in", int(0)),
-            ("force_bw_in", int(0)),
-            ("video_floor_packets", int(0)),
-            ("locked", Json::Bool(room.locked)),
-            ("destruct", off()),
-            ("wait_mod", off()),
-            ("audio_always", off()),
-            ("running", on()),
-            ("answered", on()),
-            ("enforce_min", on()),
-            ("bridge_to", off()),
-            ("dynamic", on()),
-            ("exit_sound", on()),
-            ("enter_sound", on()),
-            ("recording", Json::Bool(!room.recordings.is_empty())),
-            ("video_bridge", off()),
-            ("video_floor_only", off()),
-            ("video_rfc4579", off()),
-        ];
-        if room.max_members > 0 {
-            fields.push(("max_members", int(room.max_members)));
+    fn room_row<'a>(&'a self, room: &'a Room) -> RoomRow<'a> {
+        RoomRow {
+            conference_name: &room.name,
+            member_count: room.size(),
+            ghost_count: room.ghosts(),
+            rate: 8000,
+            run_time: (self.now / 1_000_000).saturating_sub(room.created / 1_000_000),
+            conference_uuid: &room.uid,
+            canvas_count: 0,
+            max_bw_in: 0,
+            force_bw_in: 0,
+            video_floor_packets: 0,
+            locked: room.locked,
+            destruct: false,
+            wait_mod: false,
+            audio_always: false,
+            running: true,
+            answered: true,
+            enforce_min: true,
+            bridge_to: false,
+            dynamic: true,
+            exit_sound: true,
+            enter_sound: true,
+            recording: !room.recordings.is_empty(),
+            video_bridge: false,
+            video_floor_only: false,
+            video_rfc4579: false,
+            max_members: (room.max_members > 0).then_some(room.max_members),
+            variables: Variables(&room.vars),
+            members: Members { core: self, room },
         }
-        let vars = room
-            .vars
-            .iter()
-            .map(|(key, value)| (key.as_str(), Json::text(value)))
-            .collect();
-        fields.push(("variables", Json::Map(vars)));
-        let recordings = room.recordings.iter().filter_map(|node| {
-            let started = node.started?;
-            Some(Json::Object(vec![
-                ("type", Json::text("recording_node")),
-                ("record_path", Json::text(&node.path)),
-                ("join_time", int(started / 1_000_000)),
-            ]))
-        });
-        let members = room
-            .members
-            .iter()
-            .map(|member| self.member_json(room, member));
-        fields.push(("members", Json::List(recordings.chain(members).collect())));
-        Json::Object(fields)
     }
 
-    fn member_json<'a>(&'a self, room: &Room, member: &'a Member) -> Json<'a> {
-        let Some(channel) = self.channels.get(&member.uuid) else {
-            return Json::Object(Vec::new());
-        };
-        let flag = Json::Bool;
-        let age = (self.now / 1_000_000).saturating_sub(member.joined / 1_000_000);
-        Json::Object(vec![
-            ("type", Json::text("caller")),
-            (
-                "id",
-                Json::Int(i64::try_from(member.id).unwrap_or(i64::MAX)),
-            ),
-            (
-                "flags",
-                Json::Object(vec![
-                    ("can_hear", flag(member.can_hear && !member.hold)),
-                    ("can_see", flag(!member.hold)),
-                    ("can_speak", flag(member.can_speak && !member.hold)),
-                    ("hold", flag(member.hold)),
-                    ("mute_detect", flag(false)),
-                    ("talking", flag(member.talking)),
-                    ("has_video", flag(false)),
-                    ("video_bridge", flag(false)),
-                    ("has_floor", flag(room.floor == Some(member.id))),
-                    ("is_moderator", flag(member.moderator)),
-                    ("end_conference", flag(false)),
-                    ("mandatory_member_end_conference", flag(false)),
-                    ("pass_digits", flag(false)),
-                ]),
-            ),
-            ("uuid", Json::text(&member.uuid)),
-            ("caller_id_name", Json::text(&channel.profile.name)),
-            ("caller_id_number", Json::text(&channel.profile.number)),
-            (
-                "join_time",
-                Json::Int(i64::try_from(age).unwrap_or(i64::MAX)),
-            ),
-            ("last_talking", Json::Int(0)),
-            (
-                "energy",
-                Json::Int(i64::try_from(member.energy_level).unwrap_or(i64::MAX)),
-            ),
-            ("volume_in", Json::Int(member.volume_in)),
-            ("volume_out", Json::Int(member.volume_out)),
-            ("output-volume", Json::Int(member.volume_out)),
-            ("input-volume", Json::Int(member.volume_in)),
-        ])
+    fn member_row<'a>(
+        &self,
+        room: &Room,
+        member: &'a Member,
+        channel: &'a Channel,
+    ) -> MemberRow<'a> {
+        MemberRow {
+            r#type: "caller",
+            id: member.id,
+            flags: FlagsRow {
+                can_hear: member.can_hear && !member.hold,
+                can_see: !member.hold,
+                can_speak: member.can_speak && !member.hold,
+                hold: member.hold,
+                mute_detect: false,
+                talking: member.talking,
+                has_video: false,
+                video_bridge: false,
+                has_floor: room.floor == Some(member.id),
+                is_moderator: member.moderator,
+                end_conference: false,
+                mandatory_member_end_conference: false,
+                pass_digits: false,
+            },
+            uuid: &member.uuid,
+            caller_id_name: &channel.profile.name,
+            caller_id_number: &channel.profile.number,
+            join_time: (self.now / 1_000_000).saturating_sub(member.joined / 1_000_000),
+            last_talking: 0,
+            energy: member.energy_level,
+            volume_in: member.volume_in,
+            volume_out: member.volume_out,
+            output_volume: member.volume_out,
+            input_volume: member.volume_in,
+        }
     }
 }

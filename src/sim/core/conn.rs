@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::event::{Event, Format};
 
@@ -95,6 +95,8 @@ pub(super) struct Conn {
     pub max_events: usize,
     /// The start of this connection's output that was rendered but not yet taken.
     pending: BytesMut,
+    /// What follows it.
+    body: Bytes,
     /// To be closed once all replies are written.
     pub closing: bool,
     pub dropped: u64,
@@ -269,13 +271,13 @@ impl Conn {
     }
 
     pub fn has_output(&self) -> bool {
-        !self.pending.is_empty() || !self.replies.is_empty() || (!self.busy && self.found > 0)
+        !self.is_taken() || (!self.busy && self.found > 0)
     }
 
     /// Takes up to `limit` bytes; a message may be cut, its rest comes with the next call. An answer is the last of them
     /// if there is a limit: the server writes each by itself.
-    pub fn take(&mut self, limit: usize) -> Vec<u8> {
-        while self.pending.len() < limit {
+    pub fn take(&mut self, limit: usize) -> Bytes {
+        while self.body.is_empty() && self.pending.len() < limit {
             if let Some(reply) = self.replies.pop_front() {
                 self.pending.extend_from_slice(&reply);
                 if limit < usize::MAX {
@@ -285,22 +287,39 @@ impl Conn {
                 break;
             } else if let Some(event) = self.events.pop_front() {
                 self.found -= 1;
-                event.render(self.format, &mut self.pending);
+                self.body = event.render(self.format, &mut self.pending);
             } else {
                 break;
             }
         }
-        if self.pending.len() <= limit {
-            std::mem::take(&mut self.pending).into()
+        if self.pending.is_empty() {
+            self.body.split_to(limit.min(self.body.len()))
+        } else if self.pending.len() <= limit {
+            std::mem::take(&mut self.pending).freeze()
         } else {
-            // An answer can have megabytes, which are not to be moved for each piece.
-            self.pending.split_to(limit).into()
+            self.pending.split_to(limit).freeze()
         }
+    }
+
+    /// Takes all there is.
+    pub fn take_all(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let piece = self.take(usize::MAX);
+            if piece.is_empty() {
+                return all;
+            }
+            all.extend_from_slice(&piece);
+        }
+    }
+
+    fn is_taken(&self) -> bool {
+        self.pending.is_empty() && self.body.is_empty() && self.replies.is_empty()
     }
 
     /// All was written that will be, and the connection is to be closed.
     pub fn finished(&self) -> bool {
-        self.closing && self.pending.is_empty() && self.replies.is_empty()
+        self.closing && self.is_taken()
     }
 }
 

@@ -15,8 +15,12 @@
 //! ```
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+
+/// From how many bytes on a body is sent from where it lies.
+const LARGE: usize = 64 << 10;
 
 /// A header's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,9 +104,9 @@ impl Event {
             .map(|(_, value)| value.text())
     }
 
-    /// Appends the whole outer message.
-    pub fn render(&self, format: Format, out: &mut BytesMut) {
-        // The result of a job can have megabytes, which are moved once.
+    /// Appends the whole outer message, but for a body that is returned and is to follow: the result of a job can have
+    /// megabytes, which are not to be moved.
+    pub fn render(self: Arc<Self>, format: Format, out: &mut BytesMut) -> Bytes {
         let (inner, body, kind) = match format {
             Format::Plain => {
                 let body = self.body.as_deref().unwrap_or_default();
@@ -112,10 +116,15 @@ impl Event {
         };
         let length = inner.len() + body.len();
         let outer = format!("Content-Length: {length}\nContent-Type: {kind}\n\n");
-        out.reserve(outer.len() + length);
-        for part in [&outer, inner.as_str(), body] {
-            out.extend_from_slice(part.as_bytes());
+        let follows = body.len() >= LARGE;
+        out.reserve(outer.len() + inner.len() + if follows { 0 } else { body.len() });
+        out.extend_from_slice(outer.as_bytes());
+        out.extend_from_slice(inner.as_bytes());
+        if follows {
+            return Bytes::from_owner(Body(self));
         }
+        out.extend_from_slice(body.as_bytes());
+        Bytes::new()
     }
 
     /// The headers, encoded, then the inner body.
@@ -178,6 +187,15 @@ impl Event {
         }
         out.push('}');
         out
+    }
+}
+
+/// The body of an event, where it lies.
+struct Body(Arc<Event>);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        self.0.body.as_deref().unwrap_or_default().as_bytes()
     }
 }
 

@@ -1,118 +1,114 @@
 //! The two ways in which the server prints JSON of its own: indented with tabs, and compact.
 //!
-//! Owns an ordered tree and its printing. Leaves out parsing: the model never reads JSON. Command handlers
-//! build trees and print them into replies.
+//! Owns the indented way, which is that of cJSON (`cJSON_Print`). Leaves out what is printed, and parsing: the model never
+//! reads JSON.
 
-use std::borrow::{Borrow, Cow};
-use std::fmt::Write;
+use std::io;
 
-use super::event::json_string;
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::{CompactFormatter, Formatter};
 
-/// A JSON value whose objects keep their order.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json<'a> {
-    /// `true`, `false`.
-    Bool(bool),
-    /// A number.
-    Int(i64),
-    /// A string.
-    Text(Cow<'a, str>),
-    /// An array.
-    List(Vec<Json<'a>>),
-    /// An object.
-    Object(Vec<(&'static str, Json<'a>)>),
-    /// An object whose keys are not known beforehand.
-    Map(Vec<(&'a str, Json<'a>)>),
-}
-
-impl<'a> Json<'a> {
-    /// A string that is somebody else's.
-    pub const fn text(text: &'a str) -> Self {
-        Self::Text(Cow::Borrowed(text))
-    }
-
+/// How it is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Style {
     /// Without any white space.
-    pub fn compact(&self) -> Box<str> {
-        let mut out = String::new();
-        self.write(&mut out, None);
-        out.into_boxed_str()
-    }
+    Compact,
+    /// With tabs, and a line for each field.
+    Indented,
+}
 
-    /// Appends it: without any white space, or with tabs and new lines from this depth on.
-    pub fn write(&self, out: &mut String, depth: Option<usize>) {
-        match self {
-            Json::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-            Json::Int(number) => {
-                // A String takes all that is written.
-                let _ = write!(out, "{number}");
-            }
-            Json::Text(text) => json_string(text, out),
-            Json::List(items) => {
-                write_list(items.iter(), out, depth);
-            }
-            Json::Object(fields) => {
-                let fields = fields.iter().map(|(key, value)| (*key, value));
-                write_object(fields, write_name, out, depth);
-            }
-            Json::Map(fields) => {
-                let fields = fields.iter().map(|(key, value)| (*key, value));
-                write_object(fields, json_string, out, depth);
-            }
+/// The text of it; `length` is about how long that will be, bytes.
+pub(super) fn print(value: &impl Serialize, style: Style, length: usize) -> String {
+    let mut text = Vec::with_capacity(length);
+    let printed = match style {
+        Style::Compact => {
+            let mut printer = Serializer::with_formatter(&mut text, CompactFormatter);
+            value.serialize(&mut printer)
         }
-    }
-}
-
-/// Appends an array, whose items may be made one after the other.
-pub(super) fn write_list<'a>(
-    items: impl Iterator<Item = impl Borrow<Json<'a>>>,
-    out: &mut String,
-    depth: Option<usize>,
-) {
-    out.push('[');
-    for (at, item) in items.enumerate() {
-        if at > 0 {
-            out.push_str(if depth.is_some() { ", " } else { "," });
+        Style::Indented => {
+            let mut printer = Serializer::with_formatter(&mut text, Indented::default());
+            value.serialize(&mut printer)
         }
-        item.borrow().write(out, depth.map(|deep| deep + 1));
-    }
-    out.push(']');
+    };
+    debug_assert!(printed.is_ok(), "what is printed has names that are texts");
+    // It is UTF-8, for every part of it is.
+    String::from_utf8(text).unwrap_or_default()
 }
 
-/// Appends a name that is written in this program, and in which nothing is to be escaped.
-fn write_name(name: &str, out: &mut String) {
-    for part in ["\"", name, "\""] {
-        out.push_str(part);
+/// An array is on the line where it begins.
+#[derive(Default)]
+struct Indented {
+    depth: usize,
+}
+
+impl Indented {
+    fn new_line<W: ?Sized + io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b"\n")?;
+        (0..self.depth).try_for_each(|_| writer.write_all(b"\t"))
     }
 }
 
-fn write_object<'a>(
-    fields: impl Iterator<Item = (&'a str, &'a Json<'a>)>,
-    write_key: impl Fn(&str, &mut String),
-    out: &mut String,
-    depth: Option<usize>,
-) {
-    out.push('{');
-    if depth.is_some() {
-        out.push('\n');
+impl Formatter for Indented {
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        writer.write_all(b"[")
     }
-    let mut first = true;
-    for (key, value) in fields {
+
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        writer.write_all(b"]")
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        writer.write_all(b"{")
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        // One that is empty ends on a line of its own, too.
+        self.new_line(writer)?;
+        writer.write_all(b"}")
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         if !first {
-            out.push_str(if depth.is_some() { ",\n" } else { "," });
+            writer.write_all(b",")?;
         }
-        first = false;
-        if let Some(deep) = depth {
-            out.push_str(&"\t".repeat(deep + 1));
-        }
-        write_key(key, out);
-        out.push_str(if depth.is_some() { ":\t" } else { ":" });
-        value.write(out, depth.map(|deep| deep + 1));
+        self.new_line(writer)
     }
-    if let Some(deep) = depth {
-        if !first {
-            out.push('\n');
-        }
-        out.push_str(&"\t".repeat(deep));
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b":\t")
     }
-    out.push('}');
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_field_has_a_line_and_an_array_has_none() {
+        let list = json!([{ "a": 1, "b": [true, { "c": "x\ty" }], "d": {}, "e": [] }, {}]);
+        let text = print(&list, Style::Indented, 0);
+        let expected = "[{\n\t\t\"a\":\t1,\n\t\t\"b\":\t[true, {\n\t\t\t\t\"c\":\t\"x\\ty\"\n\t\t\t}],\n\t\t\"d\":\t{\n\t\t},\n\
+                        \t\t\"e\":\t[]\n\t}, {\n\t}]";
+        assert_eq!(text, expected);
+        assert_eq!(print(&list, Style::Compact, 0), list.to_string());
+    }
 }

@@ -24,6 +24,7 @@ mod files;
 mod json;
 mod originate;
 mod room;
+mod show;
 mod snapshot;
 mod timing;
 
@@ -32,7 +33,9 @@ use std::{
     sync::Arc,
 };
 
-use channel::{Channel, bit_rate};
+use bytes::Bytes;
+
+use channel::Channel;
 use conn::{Command, Conn};
 pub use conn::{ConnId, MAX_DROPPED_IN_A_ROW, MAX_QUEUED_EVENTS};
 pub use event::{Event, Format, Value, percent_decode};
@@ -427,7 +430,7 @@ impl Core {
     }
 
     /// Takes what is to be sent to a client, up to `limit` bytes.
-    pub fn poll_output_up_to(&mut self, conn: ConnId, limit: usize) -> Vec<u8> {
+    pub fn poll_output_up_to(&mut self, conn: ConnId, limit: usize) -> Bytes {
         self.conns
             .get_mut(&conn)
             .map(|state| state.take(limit))
@@ -436,7 +439,10 @@ impl Core {
 
     /// Takes all that is to be sent to a client.
     pub fn poll_output(&mut self, conn: ConnId) -> Vec<u8> {
-        self.poll_output_up_to(conn, usize::MAX)
+        self.conns
+            .get_mut(&conn)
+            .map(Conn::take_all)
+            .unwrap_or_default()
     }
 
     /// There is something to be sent to a client.
@@ -494,7 +500,7 @@ impl Core {
         for conn in self.conns.values_mut() {
             // What was queued is told first; the notice comes behind it.
             conn.look(self.now);
-            let mut rest = conn.take(usize::MAX);
+            let mut rest = conn.take_all();
             rest.extend_from_slice(disconnect_notice(notice).as_bytes());
             conn.reply(rest);
             conn.closing = true;
@@ -732,69 +738,11 @@ impl Core {
     fn refresh_row(&mut self, uuid: &str) {
         match self.channels.get(uuid) {
             Some(channel) => {
-                let row = self.row(channel).compact();
+                let row = self.row(channel).into_boxed_str();
                 self.rows.insert(channel.session_id, (uuid.to_owned(), row));
             }
             None => self.rows.retain(|_, (of, _)| of != uuid),
         }
-    }
-
-    fn row(&self, channel: &Channel) -> json::Json<'static> {
-        let text = |text: &str| json::Json::Text(text.to_owned().into());
-        let (profile, first) = (&channel.profile, &channel.first_profile);
-        let (app, arg) = channel
-            .stack
-            .last()
-            .map_or(("", ""), |running| (&running.app, &running.arg));
-        let call_uuid = if channel.flipped {
-            channel.uuid.as_str()
-        } else {
-            ""
-        };
-        let callee_direction = if channel.flipped { "RECV" } else { "" };
-        json::Json::Object(vec![
-            ("uuid", text(&channel.uuid)),
-            ("direction", text(channel.direction())),
-            ("created", text(&dates(channel.created).0)),
-            (
-                "created_epoch",
-                text(&(channel.created / 1_000_000).to_string()),
-            ),
-            ("name", text(&channel.name)),
-            ("state", text(channel.running.name())),
-            ("cid_name", text(&profile.name)),
-            ("cid_num", text(&profile.number)),
-            ("ip_addr", text(&profile.network_addr)),
-            ("dest", text(&channel.routed_destination)),
-            ("application", text(app)),
-            ("application_data", text(arg)),
-            ("dialplan", text(&profile.dialplan)),
-            ("context", text(&profile.context)),
-            ("read_codec", text(channel.read_codec)),
-            ("read_rate", text("8000")),
-            ("read_bit_rate", text(bit_rate(channel.read_codec))),
-            ("write_codec", text(channel.write_codec)),
-            ("write_rate", text("8000")),
-            ("write_bit_rate", text(bit_rate(channel.write_codec))),
-            ("secure", text("")),
-            ("hostname", text(&self.config.switchname)),
-            ("presence_id", text("")),
-            ("presence_data", text("")),
-            ("accountcode", text("")),
-            ("callstate", text(channel.call_state)),
-            ("callee_name", text(&profile.callee_name)),
-            ("callee_num", text(&profile.callee_number)),
-            ("callee_direction", text(callee_direction)),
-            ("call_uuid", text(call_uuid)),
-            ("sent_callee_name", text("")),
-            ("sent_callee_num", text("")),
-            ("initial_cid_name", text(&first.name)),
-            ("initial_cid_num", text(&first.number)),
-            ("initial_ip_addr", text(&first.network_addr)),
-            ("initial_dest", text(&first.destination)),
-            ("initial_dialplan", text(&first.dialplan)),
-            ("initial_context", text(&first.context)),
-        ])
     }
 }
 
