@@ -29,7 +29,7 @@ use roomkeeper::room::{
 };
 use roomkeeper::session::{Direction, Place};
 use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
-use roomkeeper::store::{EntityId, Record, Version};
+use roomkeeper::store::{EntityId, Fields, Record, Version};
 use roomkeeper::time::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
@@ -434,9 +434,9 @@ impl World {
         let stored = self.rooms.get(&id);
         let (head, parts) = encode_room(state, &changes, stored.is_none());
         let stored = stored.cloned().unwrap_or_default();
-        let mut heads: BTreeMap<_, _> = stored.head.into_iter().collect();
+        let mut heads: BTreeMap<String, String> = owned(&stored.head);
         heads.extend(head);
-        let mut all: BTreeMap<_, _> = stored.parts.into_iter().collect();
+        let mut all: BTreeMap<String, String> = owned(&stored.parts);
         for (name, value) in parts {
             match value {
                 Some(value) => all.insert(name, value),
@@ -971,10 +971,17 @@ impl World {
     }
 }
 
-fn record(head: Vec<(String, String)>, parts: BTreeMap<String, String>) -> Record {
+fn owned(fields: &Fields) -> BTreeMap<String, String> {
+    let pairs = fields.iter();
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn record(head: BTreeMap<String, String>, parts: BTreeMap<String, String>) -> Record {
     Record {
         version: Version(1),
-        head,
+        head: head.into_iter().collect(),
         parts: parts.into_iter().collect(),
     }
 }

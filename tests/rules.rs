@@ -40,7 +40,7 @@ use roomkeeper::session::{Direction, Place, SessionFact};
 use roomkeeper::store::EntityId;
 use roomkeeper::store::packed::push_uuid;
 use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
-use roomkeeper::store::{Record, Version};
+use roomkeeper::store::{Fields, Record, Version};
 use roomkeeper::time::Timestamp;
 use uuid::Uuid;
 
@@ -806,7 +806,7 @@ fn what_is_stored_is_read_back() {
     let (head, parts) = encode_room(node_room, &changes, true);
     let record = Record {
         version: Version(1),
-        head,
+        head: head.into_iter().collect(),
         parts: parts
             .into_iter()
             .map(|(name, value)| (name, value.unwrap()))
@@ -825,8 +825,8 @@ fn what_is_stored_is_read_back() {
         session.take_changed();
         let record = Record {
             version: Version(1),
-            head: encode_session(session),
-            parts: Vec::new(),
+            head: encode_session(session).into_iter().collect(),
+            parts: Fields::default(),
         };
         assert_eq!(decode_session(call(n), &record).unwrap(), *session);
     }
@@ -836,8 +836,8 @@ fn what_is_stored_is_read_back() {
 fn a_record_that_is_not_ours_is_an_error_and_names_itself() {
     let record = Record {
         version: Version(1),
-        head: vec![("run".to_owned(), "{\"status\":\"dancing\"}".to_owned())],
-        parts: Vec::new(),
+        head: Fields::from_iter([("run", "{\"status\":\"dancing\"}")]),
+        parts: Fields::default(),
     };
     let error = decode_room(room(1), &record).unwrap_err().to_string();
     assert!(error.contains(&room(1).to_string()), "{error}");
@@ -864,7 +864,7 @@ fn a_record_whose_fields_contradict_each_other_is_an_error() {
         ];
         let record = Record {
             version: Version(1),
-            head: head.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+            head: head.into_iter().collect(),
             parts: parts.into_iter().filter(|_| !moves.is_empty()).collect(),
         };
         decode_room(room(1), &record)
@@ -895,8 +895,8 @@ fn a_record_whose_fields_contradict_each_other_is_an_error() {
         ];
         let record = Record {
             version: Version(1),
-            head: head.map(|(name, value)| (name.to_owned(), value)).into(),
-            parts: Vec::new(),
+            head: head.into_iter().collect(),
+            parts: Fields::default(),
         };
         decode_session(call(1), &record)
     };

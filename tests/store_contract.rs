@@ -34,9 +34,9 @@ use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Ra
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListOf,
-    Listing, Message, NameOutcome, REMEMBERED_REQUESTS, Record, Scope, Store, Version, ViewId,
-    ViewKind, ViewWrite,
+    Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Fields, Lease, LeaseOutcome, Life,
+    ListOf, Listing, Message, NameOutcome, REMEMBERED_REQUESTS, Record, Scope, Store, Version,
+    ViewId, ViewKind, ViewWrite,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::{Cluster, RedisServer, Sentinels};
@@ -350,6 +350,10 @@ fn pair(key: &str, value: &str) -> (String, String) {
     (key.to_owned(), value.to_owned())
 }
 
+fn of(pairs: &[(String, String)]) -> Fields {
+    pairs.iter().cloned().collect()
+}
+
 /// A write that changes one field and nothing else.
 fn write(entity: EntityId, expected: Version) -> EntityWrite {
     EntityWrite {
@@ -486,10 +490,13 @@ async fn a_created_entity_reads_back_sorted(s: Subject) {
         pair("a", ""),
         pair("z", "1"),
     ];
-    assert_eq!(record.head, head);
-    assert_eq!(record.parts, vec![pair("m1", "one"), pair("m2", "zwei\0ü")]);
+    assert_eq!(record.head, of(&head));
+    assert_eq!(
+        record.parts,
+        of(&[pair("m1", "one"), pair("m2", "zwei\0ü")])
+    );
     let record = s.store.read_head(room(1)).await.unwrap().unwrap();
-    assert_eq!((record.head, record.parts), (head, Vec::new()));
+    assert_eq!((record.head, record.parts), (of(&head), of(&[])));
 }
 
 async fn a_write_changes_what_it_names_and_nothing_else(s: Subject) {
@@ -511,11 +518,9 @@ async fn a_write_changes_what_it_names_and_nothing_else(s: Subject) {
     s.apply(&commit).await;
     let record = s.store.read(room(1)).await.unwrap().unwrap();
     assert_eq!(record.version, Version(2));
-    assert_eq!(
-        record.head,
-        vec![pair("a", "1"), pair("b", "2"), pair("c", "2")]
-    );
-    assert_eq!(record.parts, vec![pair("y", "2"), pair("z", "1")]);
+    let head = [pair("a", "1"), pair("b", "2"), pair("c", "2")];
+    assert_eq!(record.head, of(&head));
+    assert_eq!(record.parts, of(&[pair("y", "2"), pair("z", "1")]));
 }
 
 async fn a_write_that_names_nothing_still_counts(s: Subject) {
@@ -523,7 +528,7 @@ async fn a_write_that_names_nothing_still_counts(s: Subject) {
     commit.entities[0].head.clear();
     s.apply(&commit).await;
     let record = s.store.read(room(1)).await.unwrap().unwrap();
-    assert_eq!((record.version, record.head), (Version(1), Vec::new()));
+    assert_eq!((record.version, record.head), (Version(1), of(&[])));
 }
 
 async fn a_write_from_another_version_is_a_conflict(s: Subject) {
@@ -576,9 +581,9 @@ async fn one_commit_writes_several_entities(s: Subject) {
     commit.outbox = vec![message(1, 1)];
     s.apply(&commit).await;
     let room = s.store.read(room(1)).await.unwrap().unwrap();
-    assert_eq!(room.parts, vec![pair("m", "room's")]);
+    assert_eq!(room.parts, of(&[pair("m", "room's")]));
     let call = s.store.read(session(1)).await.unwrap().unwrap();
-    assert_eq!(call.parts, vec![pair("m", "call's")]);
+    assert_eq!(call.parts, of(&[pair("m", "call's")]));
     assert_eq!(s.backlog().await.outbox, 1);
 }
 
@@ -634,8 +639,8 @@ async fn big_records_are_read_and_written_whole(s: Subject) {
     s.apply(&commit).await;
     let record = s.store.read(room(1)).await.unwrap().unwrap();
     assert_eq!(record.parts.len(), 5_000);
-    for (n, found) in record.parts.iter().enumerate() {
-        assert_eq!(*found, (part(2 * n), format!("again {}", 2 * n)));
+    for (n, (name, value)) in record.parts.iter().enumerate() {
+        assert_eq!(pair(name, value), (part(2 * n), format!("again {}", 2 * n)));
     }
 }
 
@@ -693,7 +698,7 @@ async fn read_node_finds_what_lives(s: Subject) {
         .into_iter()
         .map(|(entity, record)| {
             let parts: Vec<_> = record.parts.iter().map(|(_, part)| part).collect();
-            let number = &record.head[0].1;
+            let number = record.head.get("number").unwrap();
             assert_eq!(
                 parts,
                 match entity {
@@ -701,7 +706,7 @@ async fn read_node_finds_what_lives(s: Subject) {
                     EntityId::Session(_) => Vec::new(),
                 }
             );
-            (entity, number.clone())
+            (entity, number.to_owned())
         })
         .collect();
     assert_eq!(found, expected);
@@ -829,7 +834,7 @@ async fn what_is_gone_is_absent_again(s: Subject) {
     assert_eq!(s.commit(&late).await, CommitOutcome::Conflict(room(1)));
     s.apply(&create(room(1))).await;
     let record = s.store.read(room(1)).await.unwrap().unwrap();
-    assert_eq!((record.version, record.parts), (Version(1), Vec::new()));
+    assert_eq!((record.version, record.parts), (Version(1), of(&[])));
 }
 
 async fn what_ended_can_be_written_and_revived(s: Subject) {

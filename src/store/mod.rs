@@ -25,6 +25,7 @@ pub mod board;
 pub mod call;
 pub mod deliveries;
 pub mod endpoints;
+mod fields;
 pub mod gate;
 pub mod live;
 pub mod looks;
@@ -51,6 +52,7 @@ pub mod redis;
 use self::apps::{AppsWrite, StoredApps};
 use self::board::Boards;
 use self::deliveries::{Deliveries, QueueLimits};
+pub use self::fields::Fields;
 use self::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use self::live::Live;
 use self::memory::MemoryStore;
@@ -219,10 +221,10 @@ impl Version {
 pub struct Record {
     /// Its version, never [`Version::ABSENT`].
     pub version: Version,
-    /// The small fields, sorted by name.
-    pub head: Vec<(String, String)>,
-    /// The many fields, sorted by name; empty when only the head was asked for.
-    pub parts: Vec<(String, String)>,
+    /// The small fields.
+    pub head: Fields,
+    /// The many fields; empty when only the head was asked for.
+    pub parts: Fields,
 }
 
 /// What is stored of a node. One record that is not readable must not cost the others.

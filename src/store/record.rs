@@ -32,7 +32,7 @@ use crate::time::Timestamp;
 pub use super::call::{decode_session, encode_session};
 use super::member::{MOVES, decode_member, decode_moves, encode_member, encode_moves};
 use super::packed::{UUID_DIGITS, push_uuid, read_uuid};
-use super::{Record, StoreError};
+use super::{Fields, Record, StoreError};
 
 const REGISTRATION: &str = "reg";
 const RUN: &str = "run";
@@ -356,7 +356,7 @@ fn encode_playback(playback: &Playback, urls: bool, head: &mut Vec<(String, Stri
 }
 
 fn decode_playback(id: RoomId, record: &Record) -> Result<Playback, StoreError> {
-    if record.head.iter().all(|(name, _)| name != PLAY) {
+    if record.head.get(PLAY).is_none() {
         return Ok(Playback::default());
     }
     let stored: StoredPlay = field(&id, &record.head, PLAY)?;
@@ -528,7 +528,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 
 fn field<T: serde::de::DeserializeOwned>(
     id: &dyn fmt::Display,
-    fields: &[(String, String)],
+    fields: &Fields,
     name: &str,
 ) -> Result<T, StoreError> {
     let text = head(id, fields, name)?;
@@ -537,14 +537,12 @@ fn field<T: serde::de::DeserializeOwned>(
 
 pub(super) fn head<'a>(
     id: &dyn fmt::Display,
-    fields: &'a [(String, String)],
+    fields: &'a Fields,
     name: &str,
 ) -> Result<&'a str, StoreError> {
-    let (_, text) = fields
-        .iter()
-        .find(|(n, _)| n == name)
-        .ok_or_else(|| corrupt(format!("{id} field {name}"), "it is missing"))?;
-    Ok(text)
+    fields
+        .get(name)
+        .ok_or_else(|| corrupt(format!("{id} field {name}"), "it is missing"))
 }
 
 pub(super) fn corrupt(key: String, why: impl std::fmt::Display) -> StoreError {

@@ -279,8 +279,10 @@ fn after_a_restart_the_channel_says_where_the_run_is_and_it_goes_on_there() {
         // What a later owner reads.
         let record = Record {
             version: Version(1),
-            head: encode_session(world.belief.session(call(1)).unwrap()),
-            parts: Vec::new(),
+            head: encode_session(world.belief.session(call(1)).unwrap())
+                .into_iter()
+                .collect(),
+            parts: Fields::default(),
         };
         let session = decode_session(call(1), &record).unwrap();
         assert_eq!(

@@ -69,7 +69,7 @@ impl World {
         let (head, parts) = encode_room(state, &all, true);
         let record = Record {
             version: Version(1),
-            head,
+            head: head.into_iter().collect(),
             parts: parts
                 .into_iter()
                 .filter_map(|(name, text)| Some((name, text?)))

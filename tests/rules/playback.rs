@@ -1,6 +1,6 @@
 //! The rules of what plays in a room.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use roomkeeper::ids::{CoreId, OperationId, RoomId};
@@ -13,7 +13,7 @@ use roomkeeper::room::playback::{FileState, OPENING};
 use roomkeeper::room::{FileId, PlayCommand, PlayFact};
 use roomkeeper::store::EntityId;
 use roomkeeper::store::record::{decode_room, decode_room_head, encode_room};
-use roomkeeper::store::{Record, Version};
+use roomkeeper::store::{Fields, Record, Version};
 use uuid::Uuid;
 
 use super::{World, call, core, demo, life, room};
@@ -609,14 +609,9 @@ fn restart(world: &mut World, record: &mut Record) {
     let state = world.belief.room_mut(room(1)).unwrap();
     let changes = state.take_changes();
     let (head, parts) = encode_room(state, &changes, record.head.is_empty());
-    for (name, value) in head {
-        record.head.retain(|(n, _)| *n != name);
-        record.head.push((name, value));
-    }
-    for (name, value) in parts {
-        record.parts.retain(|(n, _)| *n != name);
-        record.parts.extend(value.map(|value| (name, value)));
-    }
+    let head = head.into_iter().map(|(name, value)| (name, Some(value)));
+    record.head = with(&record.head, head);
+    record.parts = with(&record.parts, parts);
     let before = state.clone();
     let read = decode_room(room(1), record).unwrap();
     assert_eq!(read.playback().operations(), before.playback().operations());
@@ -633,9 +628,21 @@ fn restart(world: &mut World, record: &mut Record) {
 fn nothing_stored() -> Record {
     Record {
         version: Version(1),
-        head: Vec::new(),
-        parts: Vec::new(),
+        ..Record::default()
     }
+}
+
+/// What was written is there; `None` removes it.
+fn with(stored: &Fields, written: impl IntoIterator<Item = (String, Option<String>)>) -> Fields {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let mut all: BTreeMap<String, String> = stored.iter().map(owned).collect();
+    for (name, value) in written {
+        match value {
+            Some(value) => all.insert(name, value),
+            None => all.remove(&name),
+        };
+    }
+    all.into_iter().collect()
 }
 
 #[test]

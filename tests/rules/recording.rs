@@ -243,7 +243,7 @@ fn it_is_stored_and_read_back() {
         .collect();
     let record = Record {
         version: Version(1),
-        head,
+        head: head.into_iter().collect(),
         parts,
     };
     let read = decode_room(room(1), &record);

@@ -15,6 +15,10 @@ use crate::time::Timestamp;
 
 use super::{Actor, DUE_BATCH, DUE_PAUSE, Item, STORE_PAUSE};
 
+/// After so many records that were read the others get their turn, for about a millisecond's work: a node can have tens of
+/// thousands, and meanwhile nothing else would be done on this thread.
+const BELIEVED_AT_ONCE: usize = 256;
+
 impl Actor {
     /// Reads everything of the node again, if that is due.
     pub(super) async fn read_again(&mut self) {
@@ -39,7 +43,10 @@ impl Actor {
                 let calls = found.records.len() - rooms;
                 self.belief.expect(rooms, calls);
                 self.versions.reserve(found.records.len());
-                for (entity, record) in found.records {
+                for (n, (entity, record)) in found.records.into_iter().enumerate() {
+                    if n % BELIEVED_AT_ONCE == BELIEVED_AT_ONCE - 1 {
+                        tokio::task::yield_now().await;
+                    }
                     self.believe_or_leave(entity, Some(&record));
                 }
                 for (entity, error) in found.unreadable {

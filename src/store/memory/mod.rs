@@ -28,9 +28,9 @@ use super::apps::{AppsWrite, StoredApps};
 use super::deliveries::QueueLimits;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
-    Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Lease, LeaseOutcome, Life, ListEntry,
-    ListOf, NameOutcome, NodeRecords, REMEMBERED_REQUESTS, Record, Store, StoreError, Version,
-    ViewEntry, ViewId, ViewKind, ViewWrite,
+    Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Fields, Lease, LeaseOutcome, Life,
+    ListEntry, ListOf, NameOutcome, NodeRecords, REMEMBERED_REQUESTS, Record, Store, StoreError,
+    Version, ViewEntry, ViewId, ViewKind, ViewWrite,
 };
 use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomId, RoomName};
 use crate::time::Timestamp;
@@ -460,14 +460,14 @@ impl Entity {
     fn head(&self) -> Record {
         Record {
             version: self.version,
-            head: pairs(&self.head),
-            parts: Vec::new(),
+            head: self.head.iter().collect(),
+            parts: Fields::default(),
         }
     }
 
     fn record(&self) -> Record {
         Record {
-            parts: pairs(&self.parts),
+            parts: self.parts.iter().collect(),
             ..self.head()
         }
     }
@@ -476,10 +476,6 @@ impl Entity {
 fn of_map<T: Clone>(records: &BTreeMap<T, String>) -> Vec<(T, String)> {
     let record = |(id, record): (&T, &String)| (id.clone(), record.clone());
     records.iter().map(record).collect()
-}
-
-fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 #[async_trait]

@@ -49,7 +49,7 @@ impl<'a> Hashes<'a> {
     }
 
     /// The same of the parts.
-    pub(super) fn parts(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
+    pub(super) fn parts(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone {
         pairs(self.answer, &self.parts)
     }
 }

@@ -9,7 +9,7 @@ use redis::{Cmd, Pipeline, Value};
 use uuid::Uuid;
 
 use super::{
-    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, Fields, RECOVER, REDELIVER,
+    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, Pairs, RECOVER, REDELIVER,
     RedisStore, millis, stored,
 };
 use crate::ids::{AppId, EndpointId, NodeId};
@@ -56,7 +56,7 @@ fn decode(key: &str, text: &str) -> Result<Message, StoreError> {
     })
 }
 
-pub(super) fn outbox_message(key: &str, fields: Fields) -> Result<Message, StoreError> {
+pub(super) fn outbox_message(key: &str, fields: Pairs) -> Result<Message, StoreError> {
     let missing = |field: &str| StoreError::Corrupt {
         key: key.to_owned(),
         why: format!("a message without {field}"),
@@ -86,7 +86,7 @@ pub(super) fn outbox_message(key: &str, fields: Fields) -> Result<Message, Store
 }
 
 /// A delivery as [`keys::delivery`] says it is stored.
-fn delivery(key: &str, fields: Fields) -> Result<Delivery, StoreError> {
+fn delivery(key: &str, fields: Pairs) -> Result<Delivery, StoreError> {
     let missing = |field: &str| StoreError::Corrupt {
         key: key.to_owned(),
         why: format!("a delivery without {field}"),
@@ -125,7 +125,7 @@ fn delivery(key: &str, fields: Fields) -> Result<Delivery, StoreError> {
 }
 
 /// Entries of a stream.
-type Entries = Vec<(String, Fields)>;
+type Entries = Vec<(String, Pairs)>;
 
 /// The first of a sorted set, if there is one, with its score.
 type First = Vec<(String, u64)>;
@@ -490,7 +490,7 @@ impl Deliveries for RedisStore {
         let mut found = Vec::new();
         let mut below = below.unwrap_or_default().to_owned();
         while found.len() < limit {
-            let (last, rows): (String, Vec<Fields>) = self
+            let (last, rows): (String, Vec<Pairs>) = self
                 .run(&DELIVERIES_LIST, &key, 1, |command| {
                     command.arg(&key).arg(&below).arg(limit).arg(&deliveries);
                 })
@@ -516,7 +516,7 @@ impl Deliveries for RedisStore {
         let key = keys::delivery(node, endpoint, id);
         let mut command: Cmd = redis::cmd("HGETALL");
         command.arg(&key);
-        let fields: Fields = self.query(&key, &command).await?;
+        let fields: Pairs = self.query(&key, &command).await?;
         if fields.is_empty() {
             return Ok(None);
         }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use super::deliveries::outbox_message;
 use super::link::Fault;
-use super::{Fields, OUTBOX_AFTER, RedisStore, stored};
+use super::{OUTBOX_AFTER, Pairs, RedisStore, stored};
 use crate::ids::NodeId;
 use crate::store::live::{Heard, Live, LiveEvent, OutboxSlice, decode, encode};
 use crate::store::{StoreError, keys};
@@ -77,7 +77,7 @@ impl Live for RedisStore {
         limit: usize,
     ) -> Result<OutboxSlice, StoreError> {
         let key = keys::outbox(node);
-        type Entries = Vec<(String, Fields)>;
+        type Entries = Vec<(String, Pairs)>;
         let (oldest, newest, before, entries): (u64, u64, String, Entries) = self
             .run(&OUTBOX_AFTER, &key, 1, |command| {
                 command.arg(&key);

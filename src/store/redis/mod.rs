@@ -293,7 +293,7 @@ scripts! {
 const ENDED: &str = "#e";
 
 /// A hash as Redis answers it.
-type Fields = Vec<(String, String)>;
+type Pairs = Vec<(String, String)>;
 
 fn decode<T: FromRedisValue>(what: &str, value: Result<Value, Fault>) -> Result<T, StoreError> {
     let corrupt = |why: String| StoreError::Corrupt {
@@ -320,7 +320,7 @@ where
 }
 
 /// A hash of records, in the order of their ids.
-fn by_id<T>(key: &str, fields: Fields) -> Result<Vec<(T, String)>, StoreError>
+fn by_id<T>(key: &str, fields: Pairs) -> Result<Vec<(T, String)>, StoreError>
 where
     T: std::str::FromStr + Ord,
     T::Err: fmt::Display,
@@ -746,7 +746,7 @@ impl Store for RedisStore {
 
     async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError> {
         let (apps, endpoints) = (keys::apps(), keys::endpoints());
-        let (version, app_fields, endpoint_fields): (u64, Fields, Fields) = self
+        let (version, app_fields, endpoint_fields): (u64, Pairs, Pairs) = self
             .run(&APPS_READ, &apps, 3, |command| {
                 command.arg(keys::apps_version()).arg(&apps).arg(&endpoints);
                 match known {

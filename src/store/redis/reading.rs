@@ -4,9 +4,9 @@
 //! and how much is read at a time (`bulk`).
 
 use super::bulk::Bulk;
-use super::{ENDED, Fields, LIVE, RedisStore, no_place, since_and_uuid, stored};
+use super::{ENDED, LIVE, Pairs, RedisStore, no_place, since_and_uuid, stored};
 use crate::ids::{ChannelId, NodeId, RoomId, SessionId};
-use crate::store::{EntityId, EntityKind, NodeRecords, Record, StoreError, Version, keys};
+use crate::store::{EntityId, EntityKind, Fields, NodeRecords, Record, StoreError, Version, keys};
 
 impl RedisStore {
     /// One entity, with its parts. These are read first: the two keys expire together, and the clock can step between the
@@ -17,7 +17,7 @@ impl RedisStore {
     }
 
     /// Its parts and its head, of one moment.
-    async fn hashes_of(&self, entity: EntityId) -> Result<(Fields, Fields), StoreError> {
+    async fn hashes_of(&self, entity: EntityId) -> Result<(Pairs, Pairs), StoreError> {
         let mut pipe = redis::pipe();
         pipe.atomic();
         pipe.cmd("HGETALL").arg(keys::parts(entity));
@@ -33,7 +33,7 @@ impl RedisStore {
         let key = keys::entity(entity);
         let mut command = redis::cmd("HGETALL");
         command.arg(&key);
-        let head: Fields = self.query(&key, &command).await?;
+        let head: Pairs = self.query(&key, &command).await?;
         record(entity, pairs(&head), std::iter::empty())
     }
 
@@ -112,7 +112,7 @@ impl RedisStore {
 fn live<'a>(
     entity: EntityId,
     head: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
-    parts: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+    parts: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
 ) -> Result<Option<Record>, StoreError> {
     if head.clone().any(|(field, _)| field == ENDED) {
         return Ok(None);
@@ -120,42 +120,35 @@ fn live<'a>(
     record(entity, head, parts)
 }
 
-fn pairs(fields: &Fields) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
+fn pairs(fields: &Pairs) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
     fields.iter().map(|(name, value)| (&**name, &**value))
 }
 
 fn record<'a>(
     entity: EntityId,
-    head: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
-    parts: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+    head: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
+    parts: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
 ) -> Result<Option<Record>, StoreError> {
     if head.len() == 0 {
         return Ok(None);
     }
     let key = || keys::entity(entity);
-    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    let mut record = Record {
-        version: Version::ABSENT,
-        head: Vec::with_capacity(head.len()),
-        parts: parts.map(owned).collect(),
+    let version = match head.clone().find(|(field, _)| *field == "#v") {
+        Some((_, value)) => value.parse().or_else(|_| stored(&key(), value))?,
+        None => 0,
     };
-    for (field, value) in head {
-        if field == "#v" {
-            let version = value.parse().or_else(|_| stored(&key(), value));
-            record.version = Version(version?);
-        } else if let Some(name) = field.strip_prefix('h') {
-            record.head.push(owned((name, value)));
-        }
-    }
-    if record.version == Version::ABSENT {
+    if Version(version) == Version::ABSENT {
         return Err(StoreError::Corrupt {
             key: key(),
             why: "it has no version".to_owned(),
         });
     }
-    record.head.sort_unstable();
-    record.parts.sort_unstable();
-    Ok(Some(record))
+    let named = head.filter_map(|(field, value)| Some((field.strip_prefix('h')?, value)));
+    Ok(Some(Record {
+        version: Version(version),
+        head: Fields::of(named),
+        parts: Fields::of(parts),
+    }))
 }
 
 pub(super) fn entity_at(node: NodeId, kind: EntityKind, place: &str) -> Option<EntityId> {

@@ -21,6 +21,8 @@ mod store;
 #[path = "../../../src/time.rs"]
 mod time;
 
+use std::collections::BTreeMap;
+
 use ids::{ChannelId, MemberId, NodeId, RoomId, SessionId};
 use libfuzzer_sys::fuzz_target;
 use room::state::Changes;
@@ -36,26 +38,21 @@ const HEAD: [&str; 7] = ["reg", "run", "play", "urls", "app", "call", "place"];
 
 fuzz_target!(|input: &[u8]| {
     let text = String::from_utf8_lossy(input);
-    let mut record = Record::default();
+    // A store has no field twice.
+    let (mut head, mut parts) = (BTreeMap::new(), BTreeMap::new());
     for line in text.lines() {
         let Some((name, value)) = line.split_once('=') else {
             continue;
         };
         views(value);
-        let field = (name.to_owned(), value.to_owned());
-        // A store has no field twice.
         let is_head = HEAD.contains(&name);
-        let fields = if is_head {
-            &mut record.head
-        } else {
-            &mut record.parts
-        };
-        if fields.iter().all(|(n, _)| n != name) {
-            fields.push(field);
-        }
+        let fields = if is_head { &mut head } else { &mut parts };
+        fields.entry(name).or_insert(value);
     }
-    // Nor is what it reads in another order.
-    record.parts.sort();
+    let record = Record {
+        head: head.into_iter().collect(),
+        parts: parts.into_iter().collect(),
+    };
     let node: NodeId = "acW68".parse().expect("a node's id");
     rooms(RoomId::new(node, Uuid::from_u128(1)), &record);
     calls(
@@ -102,11 +99,13 @@ fn write(room: &RoomState) -> Record {
         ..Changes::default()
     };
     let (head, parts) = encode_room(room, &changes, true);
-    let parts = parts
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect();
-    Record { head, parts }
+    Record {
+        head: head.into_iter().collect(),
+        parts: parts
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect(),
+    }
 }
 
 fn calls(id: SessionId, record: &Record) {
@@ -114,9 +113,11 @@ fn calls(id: SessionId, record: &Record) {
         return;
     };
     call.check_invariants();
-    let head = encode_session(&call);
-    let parts = Vec::new();
-    let read = decode_session(id, &Record { head, parts }).expect("what was written");
+    let written = Record {
+        head: encode_session(&call).into_iter().collect(),
+        ..Record::default()
+    };
+    let read = decode_session(id, &written).expect("what was written");
     assert_eq!(call, read);
     let now = call.next_deadline().unwrap_or_default();
     session::apply(&mut call, SessionInput::Deadline, now);

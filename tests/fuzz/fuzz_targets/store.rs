@@ -3,6 +3,8 @@
 
 #[path = "../../../src/store/call.rs"]
 pub mod call;
+#[path = "../../../src/store/fields.rs"]
+mod fields;
 #[path = "../../../src/store/member.rs"]
 mod member;
 #[path = "../../../src/store/packed.rs"]
@@ -12,10 +14,12 @@ pub mod record;
 #[path = "../../../src/store/view.rs"]
 pub mod view;
 
+pub use fields::Fields;
+
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Record {
-    pub head: Vec<(String, String)>,
-    pub parts: Vec<(String, String)>,
+    pub head: Fields,
+    pub parts: Fields,
 }
 
 #[derive(Debug)]
