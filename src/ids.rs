@@ -10,7 +10,7 @@
 //! their node: they are of version 8 (RFC 9562, section 5.8), and their last 30 bits are the node's five characters, read
 //! as a number in base 62 ([`located`], [`locate`]). The other 92 bits are random.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ use uuid::Uuid;
 /// What is found by an id. Ids are random, so that the hash need not be one that nobody can guess: whoever makes one up
 /// would have to know the seed of this process, too. A fleet's controller looks up millions.
 pub type IdMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// Ids, hashed as those of an [`IdMap`].
+pub type IdSet<T> = HashSet<T, foldhash::fast::RandomState>;
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -91,7 +91,7 @@ metrics! {
     RESYNCS: Counter = "roomkeeper_reconciler_resyncs_total", ["node"], "Snapshots merged.";
     RESYNCS_FAILED: Counter = "roomkeeper_reconciler_resyncs_failed_total", ["node"], "Snapshots that failed and changed nothing.";
     RESYNC_SECONDS: Histogram = "roomkeeper_reconciler_resync_seconds", ["node"], "Time a resync took, from its fence to its end, also one that failed.";
-    RESYNC_STAGE_SECONDS: Histogram = "roomkeeper_reconciler_resync_stage_seconds", ["node", "stage"], "Time of its parts: `fence`, `list` (of channels), `snapshot` (of conferences, merged), `channels` (asked one by one), `playback`, `second_look` (with its pause; only when something was suspected).";
+    RESYNC_STAGE_SECONDS: Histogram = "roomkeeper_reconciler_resync_stage_seconds", ["node", "stage"], "Time of its parts: `fence`, `list` (both: of channels and of conferences), `snapshot` (what was told before them is heard, and they are merged), `channels` (asked one by one), `playback`, `second_look` (with its pause; only when something was suspected).";
     DRIFT: Counter = "roomkeeper_drift_total", ["node", "kind"], "Differences that a snapshot revealed and no event had told, by what they became: the webhook's name without `conference.`, as `member.left`.";
     ROOMS: Gauge = "roomkeeper_reconciler_rooms", ["node"], "Rooms that are believed to live, as the replica that reconciles the node has it.";
     CALLS: Gauge = "roomkeeper_reconciler_calls", ["node"], "Calls that are believed to live, as the replica that reconciles the node has it.";

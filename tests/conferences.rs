@@ -444,7 +444,7 @@ impl World {
             };
         }
         let state = state.clone();
-        let written = record(heads.into_iter().collect(), all);
+        let written = record(heads, all);
         let read = decode_room(id, &written).unwrap();
         prop_assert_eq!(rank(read.status()), rank(state.status()));
         let stays = |state: &RoomState| -> Vec<_> {
@@ -978,7 +978,10 @@ fn owned(fields: &Fields) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn record(head: BTreeMap<String, String>, parts: BTreeMap<String, String>) -> Record {
+fn record(
+    head: impl IntoIterator<Item = (String, String)>,
+    parts: BTreeMap<String, String>,
+) -> Record {
     Record {
         version: Version(1),
         head: head.into_iter().collect(),

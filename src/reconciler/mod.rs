@@ -14,6 +14,7 @@ mod board;
 mod depths;
 mod dispatch;
 mod feed;
+mod fences;
 pub mod intent;
 mod live;
 pub mod meta;
@@ -46,6 +47,7 @@ use belief::Rules;
 use board::{Clerk, Seen};
 use depths::OfNode;
 use dispatch::Dispatch;
+use fences::Fences;
 use live::Voice;
 use turns::Turns;
 
@@ -233,6 +235,7 @@ impl Reconciler {
                 settings: settings.clone(),
                 queue: work.clone(),
                 turns: turns.clone(),
+                fences: Fences::default(),
                 dispatch: Dispatch::new(),
                 ownership: Ownership::new(),
                 standing,

@@ -20,10 +20,11 @@ use crate::room::plan::Suspect;
 use crate::session::{Mark, StepId};
 use crate::telemetry as names;
 
-use super::actor::Work;
+use super::actor::{End, Merged, Part, Work};
+use super::fences::{Fence, Fences};
 use super::news::{Dump, ListedChannel, ListedConference, ShownRoom, Snapshot};
 use super::translate::{self, STEP_VARIABLE, UnreadableSnapshot};
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 
 /// How long after a snapshot the second one is taken that has to agree before a member is dropped.
 const SECOND_LOOK: Duration = Duration::from_millis(250);
@@ -61,292 +62,320 @@ pub(super) enum ResyncError {
 }
 
 /// What one resync found.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) rooms: usize,
     pub(super) channels: usize,
     pub(super) second_look: bool,
 }
 
-/// Makes the belief true. The actor merges as it goes.
+/// What one resync works with.
+struct Resync<'a> {
+    node: &'a NodeHandle,
+    actor: &'a mpsc::Sender<Work>,
+    fences: &'a Fences,
+}
+
+/// Makes the belief true. The actor merges as it goes. It may have a turn already.
 pub(super) async fn resync(
     node: &NodeHandle,
     actor: &mpsc::Sender<Work>,
-    turns: &Turns,
+    (turns, turn): (&Turns, Option<Turn>),
+    fences: &Fences,
 ) -> Result<Found, ResyncError> {
-    let mut found = Found::default();
+    let of = Resync {
+        node,
+        actor,
+        fences,
+    };
     // Until all of it is taken in: a list that waits is no less in memory than one that is read.
-    let turn = turns.take().await;
-    let (core, fence) = timed(node, "fence", raise_fence(node, actor)).await?;
-    let mut listed = timed(node, "list", list(node)).await?;
-    // Who the channels are is learnt first, so that a member that nobody has met has its numbers.
-    tell(actor, Work::Listed(Arc::clone(&listed))).await?;
-    let (rooms, suspects) = timed(node, "snapshot", async {
-        let (snapshot, all) = conferences(node, actor, core, fence).await?;
-        let rooms = snapshot.rooms.len();
-        let suspects = merge(actor, snapshot, BTreeSet::new()).await?;
-        tell(actor, Work::Conferences(all)).await?;
-        Ok((rooms, suspects))
-    })
-    .await?;
-    found.rooms = rooms;
+    let turn = match turn {
+        Some(turn) => Some(turn),
+        None => turns.take().await,
+    };
+    let fence = of.timed("fence", of.raise_fence()).await?;
+    let lists = of.timed("list", of.lists()).await?;
+    let mut found = Found {
+        rooms: lists.rooms.len(),
+        channels: lists.channels.len(),
+        second_look: false,
+    };
+    let Merged { suspects, asks } = of
+        .timed("snapshot", of.snapshot(fence, lists, BTreeSet::new()))
+        .await?;
     // Before the second look, so that a member whose call is gone leaves because it hung up.
-    let asked = channels(node, actor, core, fence, Arc::clone(&listed));
-    timed(node, "channels", asked).await?;
+    let asked = of.channels(fence, asks.wanted, asks.missing);
+    of.timed("channels", asked).await?;
     drop(turn);
-    let silent = timed(node, "playback", async {
-        let silent = playback(node, actor, BTreeSet::new()).await?;
-        marks(node, actor).await?;
-        Ok(silent)
-    })
-    .await?;
-    if !suspects.is_empty() || !silent.is_empty() {
-        found.second_look = true;
-        listed = timed(node, "second_look", async {
-            tokio::time::sleep(SECOND_LOOK).await;
-            let _turn = turns.take().await;
-            let (again, fence) = raise_fence(node, actor).await?;
-            if again != core {
-                return Err(ResyncError::OtherCore);
-            }
-            let (snapshot, all) = conferences(node, actor, core, fence).await?;
-            merge(actor, snapshot, suspects).await?;
-            tell(actor, Work::Conferences(all)).await?;
-            // Whom it dropped was still believed in its room when the calls were asked for.
-            let listed = list(node).await?;
-            channels(node, actor, core, fence, Arc::clone(&listed)).await?;
-            playback(node, actor, silent).await?;
-            Ok(listed)
+    let silent = of
+        .timed("playback", async {
+            let silent = of.playback(asks.playing, BTreeSet::new()).await?;
+            of.marks(asks.acting).await?;
+            Ok(silent)
         })
         .await?;
+    if !suspects.is_empty() || !silent.is_empty() {
+        found.second_look = true;
+        found.channels = of
+            .timed("second_look", async {
+                tokio::time::sleep(SECOND_LOOK).await;
+                let _turn = turns.take().await;
+                let again = of.raise_fence().await?;
+                if again.0 != fence.0 {
+                    return Err(ResyncError::OtherCore);
+                }
+                let lists = of.lists().await?;
+                let channels = lists.channels.len();
+                // Whom it drops is still believed in its room until then: only now is it known which calls to ask for.
+                let Merged { asks, .. } = of.snapshot(again, lists, suspects).await?;
+                of.channels(again, asks.wanted, asks.missing).await?;
+                of.playback(asks.playing, silent).await?;
+                Ok(channels)
+            })
+            .await?;
     }
-    found.channels = listed.len();
     Ok(found)
 }
 
-/// One stage, and how long it took. One that failed has said no time that means anything.
-async fn timed<T>(
-    node: &NodeHandle,
-    stage: &'static str,
-    work: impl Future<Output = Result<T, ResyncError>>,
-) -> Result<T, ResyncError> {
-    let begun = Instant::now();
-    let done = work.await?;
-    metrics::histogram!(
-        names::RESYNC_STAGE_SECONDS,
-        "node" => node.id().to_string(), "stage" => stage
-    )
-    .record(begun.elapsed());
-    Ok(done)
+/// What FreeSWITCH lists: its calls, and its conferences.
+struct Lists {
+    channels: Arc<[ListedChannel]>,
+    /// Those whose names are room ids of this node.
+    rooms: Vec<ShownRoom>,
+    conferences: Vec<ListedConference>,
 }
 
-async fn list(node: &NodeHandle) -> Result<Arc<[ListedChannel]>, ResyncError> {
-    let json = node.job(Api::ShowChannels).await?.json()?;
-    Ok(translate::channels(&json)?.into())
-}
-
-/// What FreeSWITCH has shown is merged once everything is heard that it had told before. Otherwise that would be old news
-/// of something known: whoever came in between would leave and come again, and whoever hung up would have no cause.
-async fn hear_until_now(
-    node: &NodeHandle,
-    actor: &mpsc::Sender<Work>,
-    core: CoreId,
-) -> Result<(), ResyncError> {
-    let (of, _) = raise_fence(node, actor).await?;
-    if of == core {
-        Ok(())
-    } else {
-        Err(ResyncError::OtherCore)
+impl Resync<'_> {
+    /// One stage, and how long it took. One that failed has said no time that means anything.
+    async fn timed<T>(
+        &self,
+        stage: &'static str,
+        work: impl Future<Output = Result<T, ResyncError>>,
+    ) -> Result<T, ResyncError> {
+        let begun = Instant::now();
+        let done = work.await?;
+        metrics::histogram!(
+            names::RESYNC_STAGE_SECONDS,
+            "node" => self.node.id().to_string(), "stage" => stage
+        )
+        .record(begun.elapsed());
+        Ok(done)
     }
-}
 
-async fn conferences(
-    node: &NodeHandle,
-    actor: &mpsc::Sender<Work>,
-    core: CoreId,
-    fence: u64,
-) -> Result<(Snapshot, Vec<ListedConference>), ResyncError> {
-    let json = node.job(Api::ConferenceList).await?.json()?;
-    let (rooms, all) = translate::all_conferences(node.id(), &json)?;
-    drop(json);
-    hear_until_now(node, actor, core).await?;
-    Ok((Snapshot { core, fence, rooms }, all))
-}
+    /// Both lists at once: each is what is so after the fence, and is read as soon as it is there.
+    async fn lists(&self) -> Result<Lists, ResyncError> {
+        let channels = async {
+            let json = self.node.job(Api::ShowChannels).await?.json()?;
+            Ok::<_, ResyncError>(translate::channels(&json)?.into())
+        };
+        let conferences = async {
+            let json = self.node.job(Api::ConferenceList).await?.json()?;
+            Ok(translate::all_conferences(self.node.id(), &json)?)
+        };
+        let (channels, (rooms, conferences)) = tokio::try_join!(channels, conferences)?;
+        Ok(Lists {
+            channels,
+            rooms,
+            conferences,
+        })
+    }
 
-/// Merges it, some rooms at a time: each part is a commit, and a node can have thousands of rooms that all are new.
-async fn merge(
-    actor: &mpsc::Sender<Work>,
-    snapshot: Snapshot,
-    confirmed: BTreeSet<Suspect>,
-) -> Result<BTreeSet<Suspect>, ResyncError> {
-    let Snapshot { core, fence, rooms } = snapshot;
-    let confirmed = Arc::new(confirmed);
-    let mut before = BTreeSet::new();
-    let mut part = Vec::new();
-    let mut suspects = BTreeSet::new();
-    let merge_part = async |rooms: Vec<ShownRoom>, before: Option<BTreeSet<RoomId>>| {
-        let confirmed = Arc::clone(&confirmed);
-        ask(actor, |reply| Work::Snapshot {
+    /// What FreeSWITCH has shown is merged once everything is heard that it had told before. Otherwise that would be old
+    /// news of something known: whoever came in between would leave and come again, and whoever hung up would have no
+    /// cause.
+    async fn hear_until_now(&self, core: CoreId) -> Result<(), ResyncError> {
+        let (of, _) = self.raise_fence().await?;
+        if of == core {
+            Ok(())
+        } else {
+            Err(ResyncError::OtherCore)
+        }
+    }
+
+    /// Merges the lists, some rooms at a time: each part is a commit, and a node can have thousands of rooms that all are
+    /// new. `confirmed` is what the snapshot before lacked, too.
+    async fn snapshot(
+        &self,
+        (core, fence): Fence,
+        lists: Lists,
+        confirmed: BTreeSet<Suspect>,
+    ) -> Result<Merged, ResyncError> {
+        self.hear_until_now(core).await?;
+        let Lists {
+            channels,
+            rooms,
+            conferences,
+        } = lists;
+        let confirmed = Arc::new(confirmed);
+        let mut listed = Some(Arc::clone(&channels));
+        let mut part_of = |rooms: Vec<ShownRoom>, end: Option<End>| Part {
+            listed: listed.take(),
             snapshot: Snapshot { core, fence, rooms },
-            confirmed,
+            confirmed: Arc::clone(&confirmed),
+            end,
+        };
+        let mut before = BTreeSet::new();
+        let mut part = Vec::new();
+        let mut suspects = BTreeSet::new();
+        let mut members = 0;
+        for room in rooms {
+            // Of two lives of one name, the newest is listed first and counts.
+            if !before.insert(room.room) {
+                continue;
+            }
+            members += room.members.len();
+            part.push(room);
+            if part.len() >= ROOMS_AT_ONCE || members >= MEMBERS_AT_ONCE {
+                let part = part_of(std::mem::take(&mut part), None);
+                suspects.extend(self.merge(part).await?.suspects);
+                members = 0;
+            }
+        }
+        for room in &part {
+            before.remove(&room.room);
+        }
+        let end = End {
             before,
+            all: conferences,
+            listed: channels,
+        };
+        let mut merged = self.merge(part_of(part, Some(end))).await?;
+        merged.suspects.append(&mut suspects);
+        Ok(merged)
+    }
+
+    async fn merge(&self, part: Part) -> Result<Merged, ResyncError> {
+        self.ask(|reply| Work::Snapshot(part, reply)).await
+    }
+
+    /// Sends a fence and waits until it has come back through the events: whatever was told before it has been read.
+    async fn raise_fence(&self) -> Result<Fence, ResyncError> {
+        let token: u64 = rand::random();
+        let fence = self.fences.wait(token);
+        self.node.fence(token).await?;
+        match tokio::time::timeout(FENCE_PATIENCE, fence).await {
+            Ok(Ok(fence)) => Ok(fence),
+            // Or it is known already that it will not.
+            Ok(Err(_)) | Err(_) => Err(ResyncError::NoFence),
+        }
+    }
+
+    /// The list of channels is written late, so it only proposes: what it cannot confirm is asked for one by one, and who
+    /// is missing from it is gone only when FreeSWITCH says so by name.
+    async fn channels(
+        &self,
+        (core, fence): Fence,
+        wanted: Vec<ChannelId>,
+        missing: Vec<ChannelId>,
+    ) -> Result<(), ResyncError> {
+        let dumps: Vec<Dump> = futures_util::stream::iter(wanted)
+            .map(|channel| {
+                let answer = self.node.api(Api::Dump(ChannelUuid::from(channel.uuid())));
+                // A channel that has ended meanwhile has nothing to tell; its own events do.
+                async move { translate::dump(&answer.await.ok()?.json().ok()?).ok() }
+            })
+            .buffer_unordered(QUESTIONS)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        let channels: Vec<ChannelId> = futures_util::stream::iter(missing)
+            .map(|channel| {
+                let answer = self
+                    .node
+                    .api(Api::Exists(ChannelUuid::from(channel.uuid())));
+                // Anything but a clear no leaves the call as it is.
+                async move { (answer.await.ok()?.bool() == Ok(false)).then_some(channel) }
+            })
+            .buffer_unordered(QUESTIONS)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        if dumps.is_empty() && channels.is_empty() {
+            return Ok(());
+        }
+        self.hear_until_now(core).await?;
+        let mut dumps = dumps.into_iter();
+        loop {
+            let some: Vec<Dump> = dumps.by_ref().take(MEMBERS_AT_ONCE).collect();
+            if some.is_empty() {
+                break;
+            }
+            self.tell(Work::Dumps(some)).await?;
+        }
+        for channels in channels.chunks(MEMBERS_AT_ONCE) {
+            let vanished = Work::Vanished {
+                channels: channels.to_vec(),
+                core,
+                fence,
+            };
+            self.tell(vanished).await?;
+        }
+        Ok(())
+    }
+
+    /// No list has what plays, so every room that should be playing something is asked. What it is said to lack at two
+    /// looks has ended unheard.
+    async fn playback(
+        &self,
+        playing: Vec<RoomId>,
+        confirmed: BTreeSet<(RoomId, FileId)>,
+    ) -> Result<BTreeSet<(RoomId, FileId)>, ResyncError> {
+        let rooms: Vec<RoomId> = futures_util::stream::iter(playing)
+            .filter_map(|room| async move {
+                let name = ConferenceName::new(room.to_string()).ok()?;
+                let asked = Api::Conference(name, ConferenceCommand::PlayStatus);
+                // Anything but a clear no leaves what is believed as it is.
+                let silent = self.node.api(asked).await.is_ok_and(
+                    |reply| matches!(reply, ApiReply::Err(text) if text == "Nothing is playing"),
+                );
+                silent.then_some(room)
+            })
+            .collect()
+            .await;
+        if rooms.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        self.ask(|reply| Work::Silent {
+            rooms,
+            confirmed,
             reply,
         })
         .await
-    };
-    let mut members = 0;
-    for room in rooms {
-        // Of two lives of one name, the newest is listed first and counts.
-        if !before.insert(room.room) {
-            continue;
-        }
-        members += room.members.len();
-        part.push(room);
-        if part.len() >= ROOMS_AT_ONCE || members >= MEMBERS_AT_ONCE {
-            suspects.extend(merge_part(std::mem::take(&mut part), None).await?);
-            members = 0;
-        }
     }
-    let shown: Vec<RoomId> = part.iter().map(|room| room.room).collect();
-    for room in &shown {
-        before.remove(room);
-    }
-    suspects.extend(merge_part(part, Some(before)).await?);
-    Ok(suspects)
-}
 
-/// Sends a fence and waits until it has come back through the events: whatever was told before it has been read.
-async fn raise_fence(
-    node: &NodeHandle,
-    actor: &mpsc::Sender<Work>,
-) -> Result<(CoreId, u64), ResyncError> {
-    let token: u64 = rand::random();
-    let (seen, fence) = oneshot::channel();
-    tell(actor, Work::AwaitFence { token, seen }).await?;
-    node.fence(token).await?;
-    match tokio::time::timeout(FENCE_PATIENCE, fence).await {
-        Ok(Ok(fence)) => Ok(fence),
-        // Or it is known already that it will not.
-        Ok(Err(_)) | Err(_) => Err(ResyncError::NoFence),
-    }
-}
-
-/// The list of channels is written late, so it only proposes: what it cannot confirm is asked for one by one, and who is
-/// missing from it is gone only when FreeSWITCH says so by name.
-async fn channels(
-    node: &NodeHandle,
-    actor: &mpsc::Sender<Work>,
-    core: CoreId,
-    fence: u64,
-    listed: Arc<[ListedChannel]>,
-) -> Result<(), ResyncError> {
-    let (wanted, missing) = ask(actor, |reply| Work::WhichChannels { listed, reply }).await?;
-    let dumps: Vec<Dump> = futures_util::stream::iter(wanted)
-        .map(|channel| {
-            let answer = node.api(Api::Dump(ChannelUuid::from(channel.uuid())));
-            // A channel that has ended meanwhile has nothing to tell; its own events do.
-            async move { translate::dump(&answer.await.ok()?.json().ok()?).ok() }
-        })
-        .buffer_unordered(QUESTIONS)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
-    let channels: Vec<ChannelId> = futures_util::stream::iter(missing)
-        .map(|channel| {
-            let answer = node.api(Api::Exists(ChannelUuid::from(channel.uuid())));
-            // Anything but a clear no leaves the call as it is.
-            async move { (answer.await.ok()?.bool() == Ok(false)).then_some(channel) }
-        })
-        .buffer_unordered(QUESTIONS)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
-    if dumps.is_empty() && channels.is_empty() {
-        return Ok(());
-    }
-    hear_until_now(node, actor, core).await?;
-    let mut dumps = dumps.into_iter();
-    loop {
-        let some: Vec<Dump> = dumps.by_ref().take(MEMBERS_AT_ONCE).collect();
-        if some.is_empty() {
-            break;
-        }
-        tell(actor, Work::Dumps(some)).await?;
-    }
-    for channels in channels.chunks(MEMBERS_AT_ONCE) {
-        let vanished = Work::Vanished {
-            channels: channels.to_vec(),
-            core,
-            fence,
+    /// No list has how far a call is with what it has to do, so its channel is asked.
+    async fn marks(&self, acting: Vec<(ChannelId, StepId)>) -> Result<(), ResyncError> {
+        let Ok(variable) = VarName::new(STEP_VARIABLE) else {
+            return Ok(());
         };
-        tell(actor, vanished).await?;
+        let marks: Vec<(ChannelId, StepId, Option<Mark>)> = futures_util::stream::iter(acting)
+            .map(|(channel, step)| {
+                let asked = Api::GetVar(ChannelUuid::from(channel.uuid()), variable.clone());
+                let answer = self.node.api(asked);
+                // A channel that has ended meanwhile has nothing to tell; its own events do.
+                async move { Some((channel, step, answer.await.ok()?.text().ok()?.parse().ok())) }
+            })
+            .buffer_unordered(QUESTIONS)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        if marks.is_empty() {
+            return Ok(());
+        }
+        self.tell(Work::Marked(marks)).await
     }
-    Ok(())
-}
 
-/// No list has what plays, so every room that should be playing something is asked. What it is said to lack at two looks
-/// has ended unheard.
-async fn playback(
-    node: &NodeHandle,
-    actor: &mpsc::Sender<Work>,
-    confirmed: BTreeSet<(RoomId, FileId)>,
-) -> Result<BTreeSet<(RoomId, FileId)>, ResyncError> {
-    let playing = ask(actor, |reply| Work::WhichPlaying { reply }).await?;
-    let rooms: Vec<RoomId> = futures_util::stream::iter(playing)
-        .filter_map(|room| async move {
-            let name = ConferenceName::new(room.to_string()).ok()?;
-            let asked = Api::Conference(name, ConferenceCommand::PlayStatus);
-            // Anything but a clear no leaves what is believed as it is.
-            let silent = node.api(asked).await.is_ok_and(
-                |reply| matches!(reply, ApiReply::Err(text) if text == "Nothing is playing"),
-            );
-            silent.then_some(room)
-        })
-        .collect()
-        .await;
-    if rooms.is_empty() {
-        return Ok(BTreeSet::new());
+    async fn tell(&self, work: Work) -> Result<(), ResyncError> {
+        let told = self.actor.send(work).await;
+        told.map_err(|_| ResyncError::Stopped)
     }
-    ask(actor, |reply| Work::Silent {
-        rooms,
-        confirmed,
-        reply,
-    })
-    .await
-}
 
-/// No list has how far a call is with what it has to do, so its channel is asked.
-async fn marks(node: &NodeHandle, actor: &mpsc::Sender<Work>) -> Result<(), ResyncError> {
-    let acting = ask(actor, |reply| Work::WhichActing { reply }).await?;
-    let Ok(variable) = VarName::new(STEP_VARIABLE) else {
-        return Ok(());
-    };
-    let marks: Vec<(ChannelId, StepId, Option<Mark>)> = futures_util::stream::iter(acting)
-        .map(|(channel, step)| {
-            let asked = Api::GetVar(ChannelUuid::from(channel.uuid()), variable.clone());
-            let answer = node.api(asked);
-            // A channel that has ended meanwhile has nothing to tell; its own events do.
-            async move { Some((channel, step, answer.await.ok()?.text().ok()?.parse().ok())) }
-        })
-        .buffer_unordered(QUESTIONS)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
-    if marks.is_empty() {
-        return Ok(());
+    async fn ask<T>(
+        &self,
+        work: impl FnOnce(oneshot::Sender<T>) -> Work,
+    ) -> Result<T, ResyncError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(work(reply)).await?;
+        answer.await.map_err(|_| ResyncError::Stopped)
     }
-    tell(actor, Work::Marked(marks)).await
-}
-
-async fn tell(actor: &mpsc::Sender<Work>, work: Work) -> Result<(), ResyncError> {
-    actor.send(work).await.map_err(|_| ResyncError::Stopped)
-}
-
-async fn ask<T>(
-    actor: &mpsc::Sender<Work>,
-    work: impl FnOnce(oneshot::Sender<T>) -> Work,
-) -> Result<T, ResyncError> {
-    let (reply, answer) = oneshot::channel();
-    tell(actor, work(reply)).await?;
-    answer.await.map_err(|_| ResyncError::Stopped)
 }

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct Turns(Arc<Semaphore>);
 
+/// It is over when this is dropped.
+pub(super) type Turn = OwnedSemaphorePermit;
+
 impl Default for Turns {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(AT_ONCE)))
@@ -26,8 +29,8 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Waits for a turn, which is over when what is returned is dropped.
-    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+    /// Waits for a turn; `None`: for too long.
+    pub(super) async fn take(&self) -> Option<Turn> {
         let turn = Arc::clone(&self.0).acquire_owned();
         tokio::time::timeout(PATIENCE, turn).await.ok()?.ok()
     }

@@ -93,11 +93,12 @@ pub fn plan(
             }));
         }
     }
-    let shown_sessions: BTreeSet<SessionId> = shown
-        .map(|s| s.members.iter().map(|(who, _)| who.session).collect())
-        .unwrap_or_default();
+    let members = shown.into_iter().flat_map(|shown| &shown.members);
+    let mut sessions: Vec<SessionId> = members.map(|(who, _)| who.session).collect();
+    sessions.sort_unstable();
     let is_shown = |session: SessionId, conference: ConferenceId| {
-        shown.is_some_and(|s| s.conference == conference) && shown_sessions.contains(&session)
+        shown.is_some_and(|s| s.conference == conference)
+            && sessions.binary_search(&session).is_ok()
     };
     let mut suspect = |suspect: Suspect, gone: RoomInput| {
         let sure = confirmed.contains(&suspect);
@@ -122,7 +123,8 @@ pub fn plan(
             }),
         );
     }
-    let mut inhabited: BTreeSet<ConferenceId> = BTreeSet::new();
+    // Lives are few.
+    let mut inhabited: Vec<ConferenceId> = Vec::new();
     for (session, member) in room.members() {
         let Some(stay) = member.stay else { continue };
         let lacking =
@@ -136,8 +138,8 @@ pub fn plan(
                     reason: LeftReason::Removed,
                 },
             );
-        if !gone {
-            inhabited.insert(stay.conference);
+        if !gone && !inhabited.contains(&stay.conference) {
+            inhabited.push(stay.conference);
         }
     }
     let lacking: Vec<ConferenceId> = room

@@ -46,11 +46,12 @@ use super::belief::{Belief, FreshIds, Order, Outcome, Rules};
 use super::board::Seen;
 use super::dispatch::Dispatch;
 use super::feed::FromNode;
+use super::fences::Fences;
 use super::intent::{Accepted, Intent, IntentError, Refusal};
 use super::live::Voice;
 use super::news::{Dump, ListedChannel, ListedConference, Snapshot};
 use super::resync::{Found, ResyncError};
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 
 /// News applied in one commit at most: enough to keep up with a storm, little enough for a commit of milliseconds.
 const NEWS_BATCH: usize = 512;
@@ -107,28 +108,8 @@ pub(super) enum Work {
         /// Who waits for it, and what is told unless the answer says otherwise.
         caller: Option<Waiting>,
     },
-    /// Told when this fence comes back.
-    AwaitFence {
-        token: u64,
-        seen: oneshot::Sender<(CoreId, u64)>,
-    },
-    /// A snapshot of the conferences.
-    Snapshot {
-        snapshot: Snapshot,
-        confirmed: Arc<BTreeSet<Suspect>>,
-        /// For the last part of it: which rooms the other parts have shown.
-        before: Option<BTreeSet<RoomId>>,
-        reply: oneshot::Sender<BTreeSet<Suspect>>,
-    },
-    /// Who the channels are.
-    Listed(Arc<[ListedChannel]>),
-    /// Which conferences there are, now that a snapshot of them is merged.
-    Conferences(Vec<ListedConference>),
-    /// Which of these channels are to be asked about, and which believed ones are not among them.
-    WhichChannels {
-        listed: Arc<[ListedChannel]>,
-        reply: oneshot::Sender<(Vec<ChannelId>, Vec<ChannelId>)>,
-    },
+    /// A snapshot of the conferences, or a part of it.
+    Snapshot(Part, oneshot::Sender<Merged>),
     /// What was told about channels.
     Dumps(Vec<Dump>),
     /// Calls that FreeSWITCH says do not exist.
@@ -137,22 +118,60 @@ pub(super) enum Work {
         core: CoreId,
         fence: u64,
     },
-    /// In which rooms FreeSWITCH should be playing something.
-    WhichPlaying { reply: oneshot::Sender<Vec<RoomId>> },
     /// FreeSWITCH plays nothing in these rooms.
     Silent {
         rooms: Vec<RoomId>,
         confirmed: BTreeSet<(RoomId, FileId)>,
         reply: oneshot::Sender<BTreeSet<(RoomId, FileId)>>,
     },
-    /// Which calls should be busy with a step.
-    WhichActing {
-        reply: oneshot::Sender<Vec<(ChannelId, StepId)>>,
-    },
     /// What their channels say of how far they are.
     Marked(Vec<(ChannelId, StepId, Option<Mark>)>),
     /// The resync that was under way has ended.
     Resynced(Result<Found, ResyncError>),
+}
+
+/// A part of a snapshot.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Who the channels are, with the first part: it is learnt before anybody is met in a room.
+    pub(super) listed: Option<Arc<[ListedChannel]>>,
+    pub(super) snapshot: Snapshot,
+    pub(super) confirmed: Arc<BTreeSet<Suspect>>,
+    /// The last part.
+    pub(super) end: Option<End>,
+}
+
+/// What the last part of a snapshot knows.
+#[derive(Debug)]
+pub(super) struct End {
+    /// Which rooms the other parts have shown.
+    pub(super) before: BTreeSet<RoomId>,
+    /// Which conferences there are.
+    pub(super) all: Vec<ListedConference>,
+    /// Which channels there are.
+    pub(super) listed: Arc<[ListedChannel]>,
+}
+
+/// What came of a part.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    /// What it lacks.
+    pub(super) suspects: BTreeSet<Suspect>,
+    /// What no list says; of the last part.
+    pub(super) asks: Asks,
+}
+
+/// What FreeSWITCH is to be asked about by name.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
+    /// Channels of which more is to be known.
+    pub(super) wanted: Vec<ChannelId>,
+    /// Believed calls that are not listed.
+    pub(super) missing: Vec<ChannelId>,
+    /// Rooms in which it should be playing something.
+    pub(super) playing: Vec<RoomId>,
+    /// Calls that should be busy with a step.
+    pub(super) acting: Vec<(ChannelId, StepId)>,
 }
 
 /// A caller who is answered later, and what it is told when all goes well.
@@ -215,6 +234,7 @@ pub(super) struct Parts {
     /// The actor's own queue, for those who tell it something later.
     pub(super) queue: mpsc::Sender<Work>,
     pub(super) turns: Turns,
+    pub(super) fences: Fences,
     pub(super) dispatch: Dispatch,
     pub(super) ownership: Ownership,
     pub(super) standing: watch::Sender<Standing>,
@@ -246,8 +266,6 @@ pub(super) struct Actor {
     versions: IdMap<EntityId, Version>,
     deadlines: BTreeSet<(Timestamp, EntityId)>,
     deadline_of: IdMap<EntityId, Timestamp>,
-    fences: BTreeMap<u64, oneshot::Sender<(CoreId, u64)>>,
-
     lease: Option<Lease>,
     /// What the store has said is not the lease any more.
     refused: Option<Lease>,
@@ -257,6 +275,8 @@ pub(super) struct Actor {
     store_connections: u64,
     /// Rooms that were believed in when all was forgotten: the store should have them.
     remembered: BTreeSet<RoomId>,
+    /// In which all of the node was read just now: its snapshot is taken in the same.
+    turn: Option<Turn>,
     resyncing: bool,
     /// Events were missed, and no snapshot has been begun since.
     missed: bool,
@@ -291,6 +311,8 @@ impl Actor {
         let now = Instant::now();
         let rules = parts.settings.rules.borrow().clone();
         let belief = Belief::new(parts.node.id(), rules);
+        // Of those that the actor before this one would have passed it is not known what came before them.
+        parts.fences.lose_all();
         Self {
             meters: Meters::new(parts.node.id()),
             parts,
@@ -300,12 +322,12 @@ impl Actor {
             versions: IdMap::default(),
             deadlines: BTreeSet::new(),
             deadline_of: IdMap::default(),
-            fences: BTreeMap::new(),
             lease: None,
             refused: None,
             stale: false,
             store_connections: 0,
             remembered: BTreeSet::new(),
+            turn: None,
             resyncing: false,
             missed: true,
             after_gap: false,
@@ -388,19 +410,16 @@ impl Actor {
             self.follow_board();
             self.follow_store();
             self.read_again().await;
-            // A fence and the word that it is waited for come by different ways: the word is heard first.
-            let (waits, asked): (Vec<Work>, Vec<Work>) = asked
-                .drain(..)
-                .partition(|work| matches!(work, Work::AwaitFence { .. }));
-            let mut items: Vec<Item> = waits.into_iter().map(Item::Work).collect();
-            items.extend(fresh.drain(..).map(Item::News));
+            let mut items: Vec<Item> = fresh.drain(..).map(Item::News).collect();
             items.extend(self.own.drain(..).map(Item::Work));
-            items.extend(asked.into_iter().map(Item::Work));
+            items.extend(asked.drain(..).map(Item::Work));
             self.add_due(&mut items).await;
             if !items.is_empty() {
                 self.step(items).await;
             }
             self.start_resync();
+            // A snapshot that does not begin now gets a turn of its own.
+            self.turn = None;
             self.report();
         }
         // Whoever still asks is told that nothing was done.

@@ -214,7 +214,7 @@ impl Actor {
             tracing::warn!(node.id = %self.id(), why, "this replica does not reconcile the node any more");
             self.parts.node.want_events(false);
             // They are not heard any more.
-            self.fences.clear();
+            self.parts.fences.lose_all();
         }
         self.forget();
     }

@@ -63,13 +63,17 @@ impl Actor {
             queue,
             stop,
             turns,
+            fences,
             ..
         } = self.parts.clone();
+        let turn = self.turn.take();
         let span = tracing::info_span!(target: trace::TARGET, parent: None, "resync", node.id = %node.id(), why);
         self.parts.tasks.spawn(async move {
             let of = node.id().to_string();
             let begun = Instant::now();
-            let work = stop.run_until_cancelled(resync(&node, &queue, &turns).instrument(span));
+            let work = stop.run_until_cancelled(
+                resync(&node, &queue, (&turns, turn), &fences).instrument(span),
+            );
             let result = match caught("resync", &of, work).await {
                 Some(Some(result)) => result,
                 Some(None) => Err(ResyncError::Stopped),

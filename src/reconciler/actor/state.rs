@@ -58,7 +58,7 @@ impl Actor {
                         }
                     }
                 }
-                drop(turn);
+                self.turn = turn;
                 self.stale = false;
                 self.miss_rooms().await;
                 tracing::info!(node.id = %self.id(), rooms, calls, "what is stored of the node is read");

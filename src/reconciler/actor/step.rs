@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::ids::RoomId;
+use crate::ids::{ChannelId, IdSet, RoomId};
 use crate::node::{CommandError, Link};
 use crate::room::RoomStatus;
 use crate::store::record::{encode_room, encode_session};
@@ -24,8 +24,9 @@ use crate::reconciler::asked::Reply;
 use crate::reconciler::belief::{About, Cx, FreshIds, Notice, Order};
 use crate::reconciler::feed::FromNode;
 use crate::reconciler::intent::{Accepted, Intent, IntentError};
+use crate::reconciler::news::ListedChannel;
 
-use super::{Actor, Applied, CONFLICT_TRIES, Item, Waiting, Work, meters, views};
+use super::{Actor, Applied, Asks, CONFLICT_TRIES, Item, Merged, Waiting, Work, meters, views};
 
 /// What a batch writes: rooms and calls, what is shown of stays and recordings, and when each entity wants to be looked at.
 type Writes = (
@@ -70,8 +71,8 @@ impl Actor {
                         }
                     }));
                 }
-                Item::Work(Work::Snapshot { snapshot, .. }) => {
-                    let shown = snapshot.rooms.iter().map(|shown| shown.room);
+                Item::Work(Work::Snapshot(part, _)) => {
+                    let shown = part.snapshot.rooms.iter().map(|shown| shown.room);
                     unknown.extend(shown.filter(unheard_of).map(EntityId::Room));
                 }
                 Item::News(FromNode::News(heard)) => {
@@ -309,18 +310,19 @@ impl Actor {
                         let suspects = self.belief.silent(rooms, confirmed, &mut cx);
                         applied.silent.insert(index, suspects);
                     }
-                    Work::Snapshot {
-                        snapshot,
-                        confirmed,
-                        before,
-                        ..
-                    } => {
+                    Work::Snapshot(part, _) => {
+                        if let Some(listed) = &part.listed {
+                            self.belief.listed(listed);
+                        }
                         let suspects = self.belief.snapshot_part(
-                            snapshot,
-                            confirmed,
-                            before.as_ref(),
+                            &part.snapshot,
+                            &part.confirmed,
+                            part.end.as_ref().map(|end| &end.before),
                             &mut cx,
                         );
+                        if let Some(end) = &part.end {
+                            self.belief.conferences_listed(&end.all, now);
+                        }
                         applied.suspects.insert(index, suspects);
                     }
                     Work::Dumps(dumps) => {
@@ -339,15 +341,8 @@ impl Actor {
                             }
                         }
                     }
-                    Work::Listed(listed) => self.belief.listed(listed),
-                    Work::Conferences(all) => self.belief.conferences_listed(all, now),
                     Work::Marked(marks) => self.belief.marked(marks.clone(), &mut cx),
-                    Work::AwaitFence { .. }
-                    | Work::Vouch { .. }
-                    | Work::WhichChannels { .. }
-                    | Work::WhichPlaying { .. }
-                    | Work::WhichActing { .. }
-                    | Work::Resynced(_) => {}
+                    Work::Vouch { .. } | Work::Resynced(_) => {}
                 },
             }
             applied.told.push(cx.out.notices.len());
@@ -500,17 +495,12 @@ impl Actor {
                 // It wakes the actor; what it tells is read from the connection's own status.
                 Item::News(FromNode::Up) => {}
                 // As does this; and a fence that was under way went with the connection.
-                Item::News(FromNode::Down) => self.fences.clear(),
+                Item::News(FromNode::Down) => self.parts.fences.lose_all(),
                 Item::News(FromNode::Fence {
                     token,
                     core,
                     sequence,
-                }) => {
-                    if let Some(seen) = self.fences.remove(&token) {
-                        // A resync that gave up does not need it any more.
-                        let _gone = seen.send((core, sequence));
-                    }
-                }
+                }) => self.parts.fences.pass(token, (core, sequence)),
                 Item::News(FromNode::News(_)) | Item::Due(_) | Item::NodeLost => {}
                 Item::Work(Work::Intent {
                     intent,
@@ -538,20 +528,15 @@ impl Actor {
                     }
                     None => told.push((reply, Err(IntentError::Busy))),
                 },
-                Item::Work(Work::AwaitFence { token, seen }) => {
-                    self.fences.retain(|_, waits| !waits.is_closed());
-                    self.fences.insert(token, seen);
-                }
-                Item::Work(Work::Snapshot { reply, .. }) => {
-                    let suspects = applied.suspects.remove(&index).unwrap_or_default();
-                    let _gone = reply.send(suspects);
-                }
-                Item::Work(Work::WhichChannels { listed, reply }) => {
-                    let wanted = self.belief.wants_dump(&listed);
-                    let known = listed.iter().map(|l| l.channel).collect();
-                    let missing = self.belief.missing_from(&known);
-                    self.belief.keep_identities(&known);
-                    let _gone = reply.send((wanted, missing));
+                Item::Work(Work::Snapshot(part, reply)) => {
+                    let merged = Merged {
+                        suspects: applied.suspects.remove(&index).unwrap_or_default(),
+                        asks: part
+                            .end
+                            .map(|end| self.asks(&end.listed))
+                            .unwrap_or_default(),
+                    };
+                    let _gone = reply.send(merged);
                 }
                 Item::Work(Work::Answered {
                     caller: Some((accepted, reply)),
@@ -563,12 +548,6 @@ impl Actor {
                     };
                     told.push((reply, Ok(accepted)));
                 }
-                Item::Work(Work::WhichPlaying { reply }) => {
-                    let _gone = reply.send(self.belief.playing_rooms());
-                }
-                Item::Work(Work::WhichActing { reply }) => {
-                    let _gone = reply.send(self.belief.acting());
-                }
                 Item::Work(Work::Silent { reply, .. }) => {
                     let suspects = applied.silent.remove(&index).unwrap_or_default();
                     let _gone = reply.send(suspects);
@@ -578,8 +557,6 @@ impl Actor {
                     Work::Answered { caller: None, .. }
                     | Work::Vouch { .. }
                     | Work::Failed { .. }
-                    | Work::Listed(_)
-                    | Work::Conferences(_)
                     | Work::Dumps(_)
                     | Work::Marked(_)
                     | Work::Vanished { .. },
@@ -609,6 +586,19 @@ impl Actor {
             self.forget();
         }
         doubted
+    }
+
+    /// What the lists of a snapshot that is merged leave open.
+    fn asks(&mut self, listed: &[ListedChannel]) -> Asks {
+        let known: IdSet<ChannelId> = listed.iter().map(|listed| listed.channel).collect();
+        let missing = self.belief.missing_from(&known);
+        self.belief.keep_identities(&known);
+        Asks {
+            wanted: self.belief.wants_dump(listed),
+            missing,
+            playing: self.belief.playing_rooms(),
+            acting: self.belief.acting(),
+        }
     }
 
     /// What was asked for is waited for from now on, and what was waited for may have come.
@@ -674,9 +664,9 @@ impl Actor {
     pub(super) fn skip(&mut self, item: Item) {
         match item {
             Item::News(FromNode::Up) => {}
-            Item::News(FromNode::Down) => self.fences.clear(),
+            Item::News(FromNode::Down) => self.parts.fences.lose_all(),
             // What was told before it is not known to be applied.
-            Item::News(FromNode::Fence { token, .. }) => drop(self.fences.remove(&token)),
+            Item::News(FromNode::Fence { token, .. }) => self.parts.fences.lose(token),
             Item::NodeLost => self.lost = false,
             Item::News(FromNode::News(_)) | Item::Due(_) => {}
             Item::Work(Work::Resynced(result)) => self.resynced(result),
@@ -730,16 +720,10 @@ fn about(work: &Work) -> Vec<EntityId> {
             | Order::Answer { .. }
             | Order::Hangup { .. } => Vec::new(),
         },
-        Work::AwaitFence { .. }
-        | Work::Vouch { .. }
-        | Work::Snapshot { .. }
-        | Work::WhichChannels { .. }
-        | Work::Listed(_)
-        | Work::Conferences(_)
+        Work::Vouch { .. }
+        | Work::Snapshot(..)
         | Work::Dumps(_)
         | Work::Vanished { .. }
-        | Work::WhichPlaying { .. }
-        | Work::WhichActing { .. }
         | Work::Marked(_)
         | Work::Silent { .. }
         | Work::Resynced(_) => Vec::new(),

@@ -2,7 +2,8 @@
 
 use crate::ids::{RoomId, SessionId};
 use crate::room::{
-    self, EventStamp, Kind, LeftReason, MemberStatus, RoomCommand, RoomEffect, RoomInput, RoomState,
+    self, EventStamp, Kind, LeftReason, MemberStatus, Registration, RoomCommand, RoomEffect,
+    RoomInput, RoomState,
 };
 use crate::session::{self, Place, SessionEffect, SessionInput, SessionState};
 use crate::store::EntityId;
@@ -56,7 +57,9 @@ impl Belief {
             .or_insert_with(|| Box::new(RoomState::unregistered(id)));
         self.touched.insert(EntityId::Room(id));
         let mut entered = Vec::new();
-        for effect in room::apply(room, input, cx.now) {
+        let effects = room::apply(room, input, cx.now);
+        let is_registered = room.registration().is_some();
+        for effect in effects {
             if let RoomEffect::SessionEntered {
                 session, sequence, ..
             } = &effect
@@ -69,10 +72,12 @@ impl Belief {
             self.was_there_before(id, session, sequence, cx);
         }
         // A conference that came and went without being one of ours leaves nothing behind.
-        let forgotten = self.room(id).is_some_and(|r| {
-            r.registration().is_none() && r.conference().is_none() && r.members().is_empty()
-        });
-        if forgotten {
+        let forgotten = |room: &RoomState| {
+            room.registration().is_none()
+                && room.conference().is_none()
+                && room.members().is_empty()
+        };
+        if !is_registered && self.room(id).is_some_and(forgotten) {
             self.rooms.remove(&id);
         }
     }
@@ -103,12 +108,14 @@ impl Belief {
         }
     }
 
+    fn registration(&self, room: RoomId) -> Option<&Registration> {
+        self.room(room).and_then(RoomState::registration)
+    }
+
     pub(super) fn room_effect(&mut self, id: RoomId, effect: RoomEffect, cx: &mut Cx<'_>) {
-        let room = self.room(id);
-        let kind = room.map_or(Kind::Conference, RoomState::kind);
-        let registration = room.and_then(RoomState::registration);
         match effect {
             RoomEffect::Command(command) => {
+                let kind = self.room(id).map_or(Kind::Conference, RoomState::kind);
                 let order = match command {
                     RoomCommand::Enter { session, muted } => Order::Enter {
                         session,
@@ -141,7 +148,7 @@ impl Belief {
                     RoomCommand::Lock { lock } => Order::Lock { room: id, lock },
                     RoomCommand::Play(command) => Order::Play { room: id, command },
                     RoomCommand::Describe => {
-                        let Some(registration) = registration else {
+                        let Some(registration) = self.registration(id) else {
                             return;
                         };
                         Order::Describe {
@@ -153,7 +160,7 @@ impl Belief {
                 cx.out.orders.push(order);
             }
             RoomEffect::Notify(notice) => {
-                if let Some(registration) = registration {
+                if let Some(registration) = self.registration(id) {
                     cx.out.notices.push(Notice {
                         app: registration.app.clone(),
                         about: About::Room(id, notice),
@@ -161,7 +168,7 @@ impl Belief {
                 }
             }
             RoomEffect::Live(fact) => {
-                if let Some(registration) = registration {
+                if let Some(registration) = self.registration(id) {
                     cx.out.live.push(LiveNotice {
                         app: registration.app.clone(),
                         room: id,
@@ -178,7 +185,7 @@ impl Belief {
                     // The dialplan brought it straight in: it is the app's whose room it is, unless it has one.
                     let app = self
                         .app_of(session.channel())
-                        .or_else(|| registration.map(|r| r.app.clone()));
+                        .or_else(|| self.registration(id).map(|r| r.app.clone()));
                     let Some(app) = app else { return };
                     self.first_seen(session, app, cx.now, synthesized, cx);
                 }
@@ -189,7 +196,8 @@ impl Belief {
                 sequence,
                 was_in,
             } => {
-                let then = registration
+                let then = self
+                    .registration(id)
                     .filter(|_| was_in)
                     .map(|r| r.details.post_actions.clone())
                     .unwrap_or_default();

@@ -20,7 +20,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::action::Step;
-use crate::ids::{AppId, ChannelId, CoreId, IdMap, NodeId, RecordingId, RoomId, SessionId};
+use crate::ids::{AppId, ChannelId, CoreId, IdMap, IdSet, NodeId, RecordingId, RoomId, SessionId};
 use crate::room::{Kind, LiveFact, PlayCommand, Registration, RoomNotice, RoomState, RoomStatus};
 use crate::session::{SessionNotice, SessionState, StepId};
 use crate::store::EntityId;
@@ -274,7 +274,7 @@ pub struct Belief {
     /// Who left a room, as the channel has told, and whom the conference has not said to be gone: it counts them still.
     /// Until the conference ends, for it may never say so.
     still_counted: BTreeMap<RoomId, BTreeSet<ChannelId>>,
-    touched: BTreeSet<EntityId>,
+    touched: IdSet<EntityId>,
     /// What is stored of these cannot be read: nothing is believed of them, and nothing makes it.
     left_alone: BTreeSet<EntityId>,
     rules: Rules,
@@ -296,7 +296,7 @@ impl Belief {
             unlisted: BTreeSet::new(),
             ended: BTreeMap::new(),
             still_counted: BTreeMap::new(),
-            touched: BTreeSet::new(),
+            touched: IdSet::default(),
             left_alone: BTreeSet::new(),
             rules,
             reachable: false,
@@ -436,7 +436,7 @@ impl Belief {
 
     /// Every room and call that an input reached since this was last asked, whether or not it changed.
     pub fn take_touched(&mut self) -> BTreeSet<EntityId> {
-        std::mem::take(&mut self.touched)
+        self.touched.drain().collect()
     }
 
     /// Lets go of what is over, once that is committed.

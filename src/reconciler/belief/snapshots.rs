@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
-use crate::ids::{ChannelId, MemberId, RoomId, SessionId};
+use crate::ids::{ChannelId, IdSet, MemberId, RoomId, SessionId};
 use crate::room::plan::{Shown, Suspect, plan};
 use crate::room::{Registration, RoomInput, RoomState, RoomStatus, Who};
 use crate::session::{Place, SessionInput, SessionState};
@@ -186,7 +186,7 @@ impl Belief {
     }
 
     /// The believed calls that are not among these.
-    pub fn missing_from(&self, listed: &BTreeSet<ChannelId>) -> Vec<ChannelId> {
+    pub fn missing_from(&self, listed: &IdSet<ChannelId>) -> Vec<ChannelId> {
         self.sessions
             .keys()
             .map(SessionId::channel)
@@ -195,7 +195,7 @@ impl Belief {
     }
 
     /// Forgets who the channels are that two lists in a row did not have: their end was lost.
-    pub fn keep_identities(&mut self, listed: &BTreeSet<ChannelId>) {
+    pub fn keep_identities(&mut self, listed: &IdSet<ChannelId>) {
         let unlisted: BTreeSet<ChannelId> = self
             .identities
             .keys()

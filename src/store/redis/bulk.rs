@@ -11,9 +11,11 @@
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use redis::{Client, ConnectionAddr, ErrorKind, Pipeline, RedisError};
+use redis::{Client, ConnectionAddr, ErrorKind, RedisError};
 use redis_protocol::resp2::decode::decode_range;
-use redis_protocol::resp2::types::RangeFrame;
+use redis_protocol::resp2::encode::extend_encode_borrowed;
+use redis_protocol::resp2::types::{BorrowedFrame, RangeFrame};
+use smallvec::SmallVec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -24,6 +26,9 @@ use crate::store::{EntityId, EntityKind, keys};
 /// How many entities are asked for at once: Redis does nothing else meanwhile, and rooms can be big; of a hundred of ten
 /// members it takes half a millisecond.
 const BATCH: usize = 128;
+
+/// About how long the question about one is, bytes.
+const QUESTION: usize = 128;
 
 /// How much room there is for answers at first, bytes: those of a batch of calls, or of rooms of ten.
 const ROOM: usize = 256 << 10;
@@ -116,7 +121,7 @@ impl Bulk {
         if settings.db() != 0 {
             greeting.cmd("SELECT").arg(settings.db());
         }
-        bulk.ask(&greeting).await?;
+        bulk.ask(&greeting.get_packed_pipeline()).await?;
         let deadline = Instant::now() + bulk.patience;
         for _ in 0..greeting.len() {
             let said = bulk.answer(deadline, |answer, frame| {
@@ -148,7 +153,7 @@ impl Bulk {
         for list in lists {
             pipe.cmd("ZRANGE").arg(list).arg(0).arg(-1);
         }
-        self.ask(&pipe).await?;
+        self.ask(&pipe.get_packed_pipeline()).await?;
         let deadline = Instant::now() + self.patience;
         let mut pieces = Vec::with_capacity(lists.len());
         for list in lists {
@@ -167,7 +172,7 @@ impl Bulk {
             }
         }
         pipe.cmd("EXEC");
-        self.ask(&pipe).await?;
+        self.ask(&pipe.get_packed_pipeline()).await?;
         let deadline = Instant::now() + self.patience;
         for _ in 1..pipe.len() {
             self.answer(deadline, |_, _| ()).await?;
@@ -236,10 +241,9 @@ impl Bulk {
         Ok(())
     }
 
-    async fn ask(&mut self, questions: &Pipeline) -> Result<(), Fault> {
+    async fn ask(&mut self, questions: &[u8]) -> Result<(), Fault> {
         let deadline = Instant::now() + self.patience;
-        let packed = questions.get_packed_pipeline();
-        match timeout_at(deadline, self.server.write_all(&packed)).await {
+        match timeout_at(deadline, self.server.write_all(questions)).await {
             Ok(written) => written.map_err(|error| Fault::Answer(error.into())),
             Err(_) => Err(Fault::Timeout(self.patience)),
         }
@@ -305,22 +309,31 @@ fn both(frame: RangeFrame) -> Option<(Vec<RangeFrame>, Vec<RangeFrame>)> {
 
 /// A call is one hash; a room is two, of one moment. The parts are read first, as
 /// [`read_whole`](super::RedisStore::read_whole) does.
-fn questions(entities: &[EntityId]) -> Pipeline {
-    let mut pipe = redis::pipe();
+fn questions(entities: &[EntityId]) -> BytesMut {
+    let mut questions = BytesMut::with_capacity(entities.len() * QUESTION);
     for entity in entities {
+        let head = keys::entity(*entity);
         match entity.kind() {
-            EntityKind::Session => {
-                pipe.cmd("HGETALL").arg(keys::entity(*entity));
-            }
+            EntityKind::Session => say(&mut questions, &["HGETALL", &head]),
             EntityKind::Room => {
-                pipe.cmd("MULTI");
-                pipe.cmd("HGETALL").arg(keys::parts(*entity));
-                pipe.cmd("HGETALL").arg(keys::entity(*entity));
-                pipe.cmd("EXEC");
+                say(&mut questions, &["MULTI"]);
+                say(&mut questions, &["HGETALL", &keys::parts(*entity)]);
+                say(&mut questions, &["HGETALL", &head]);
+                say(&mut questions, &["EXEC"]);
             }
         }
     }
-    pipe
+    questions
+}
+
+/// Appends a command.
+fn say(questions: &mut BytesMut, words: &[&str]) {
+    let words: SmallVec<[BorrowedFrame<'_>; 4]> = words
+        .iter()
+        .map(|word| BorrowedFrame::BulkString(word.as_bytes()))
+        .collect();
+    let said = extend_encode_borrowed(questions, &BorrowedFrame::Array(&words), false);
+    debug_assert!(said.is_ok(), "a buffer grows as it has to");
 }
 
 #[cfg(test)]
@@ -359,7 +372,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_read_whole_however_it_comes() {
         let answers = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n*2\r\n$1\r\na\r\n$6\r\n1\r\n2\u{e9}\r\n*2\r\n$2\r\n#v\r\n$1\r\n7\r\n";
-        let hears = questions(&[room()]).get_packed_pipeline().len();
+        let hears = questions(&[room()]).len();
         let (mut bulk, server) = says(hears, answers).await;
         let mut found = Vec::new();
         let one = [room()];
@@ -383,7 +396,7 @@ mod tests {
                        +OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n*0\r\n-WRONGTYPE no\r\n\
                        +OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n*0\r\n*0\r\n";
         let three = [room(); 3];
-        let hears = questions(&three).get_packed_pipeline().len();
+        let hears = questions(&three).len();
         let (mut bulk, server) = says(hears, answers).await;
         let mut found = Vec::new();
         let read = bulk.read(&three, |_, hashes| found.push(hashes.is_some()));
@@ -394,7 +407,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_hangs_up_within_an_answer_has_said_nothing() {
-        let hears = questions(&[room()]).get_packed_pipeline().len();
+        let hears = questions(&[room()]).len();
         let (mut bulk, server) = says(hears, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n*0\r\n*2").await;
         let mut found = 0;
         let read = bulk.read(&[room()], |_, _| found += 1).await;
