@@ -1,6 +1,7 @@
 //! Between the belief and the store: reading what is stored, again when it may be another's, and finding what is due.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 
 use tokio::time::Instant;
 
@@ -25,13 +26,15 @@ impl Actor {
         if !self.stale || self.lease.is_none() || Instant::now() < self.next_read {
             return;
         }
-        let Some(turn) = self
-            .parts
-            .stop
-            .run_until_cancelled(self.parts.turns.take())
-            .await
-        else {
-            return;
+        let turns = self.parts.turns.clone();
+        let mut turn = pin!(turns.take());
+        let turn = loop {
+            tokio::select! {
+                turn = &mut turn => break turn,
+                () = self.parts.stop.cancelled() => return,
+                // Of a large fleet others are read first; whoever waits for that is not hung, and keeps its node.
+                () = tokio::time::sleep(DUE_PAUSE) => self.parts.ownership.moves(),
+            }
         };
         match self.parts.store.read_node(self.id()).await {
             Ok(found) => {
