@@ -434,6 +434,42 @@ mod tests {
     }
 
     #[test]
+    fn a_large_body_comes_whole_and_between_what_was_told_before_and_after_it() {
+        const LIMIT: usize = 64 << 10;
+        let mut conn = Conn {
+            authed: true,
+            listening: true,
+            all: true,
+            ..Conn::new(10, 0, 0)
+        };
+        let small = Event {
+            name: "X".into(),
+            subclass: None,
+            headers: vec![("Event-Name".into(), "X".into())],
+            body: None,
+        };
+        let large = Event {
+            body: Some("0123456789".repeat(20_000)),
+            ..small.clone()
+        };
+        let mut expected = String::new();
+        for event in [small.clone(), large, small] {
+            let inner = event.plain_body();
+            let length = inner.len();
+            expected +=
+                &format!("Content-Length: {length}\nContent-Type: text/event-plain\n\n{inner}");
+            assert!(conn.offer(&Arc::new(event)));
+        }
+        let mut came = Vec::new();
+        while conn.has_output() {
+            let piece = conn.take(LIMIT);
+            assert!(!piece.is_empty() && piece.len() <= LIMIT);
+            came.extend_from_slice(&piece);
+        }
+        assert!(came == expected.as_bytes());
+    }
+
+    #[test]
     fn a_full_queue_drops_and_at_last_gives_up() {
         let mut conn = Conn {
             authed: true,
