@@ -12,6 +12,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -117,7 +118,7 @@ fn node_of(number: u128) -> NodeId {
 }
 
 /// A room: `<node>-room-<uuid>`. It is also the name of the FreeSWITCH conference, so no tenant's text ever is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RoomId {
     node: NodeId,
     uuid: Uuid,
@@ -166,7 +167,7 @@ impl FromStr for RoomId {
 }
 
 /// A FreeSWITCH channel's `Unique-ID`, in the canonical text form of a UUID.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChannelId(Uuid);
 
 impl ChannelId {
@@ -182,7 +183,7 @@ impl ChannelId {
 }
 
 /// A call on a node: `<node>-<channel uuid>`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionId {
     node: NodeId,
     channel: ChannelId,
@@ -222,6 +223,25 @@ impl FromStr for SessionId {
             node: node.parse().map_err(|_| err())?,
             channel: ChannelId(canonical_uuid(uuid).ok_or_else(err)?),
         })
+    }
+}
+
+/// Hashed is the UUID alone, in one piece: it is what tells one id from another, and there are millions of lookups.
+macro_rules! hashed_by_uuid {
+    ($($name:ident),+) => {$(
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                state.write_u128(self.uuid().as_u128());
+            }
+        }
+    )+};
+}
+
+hashed_by_uuid!(RoomId, ChannelId);
+
+impl Hash for SessionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.channel.hash(state);
     }
 }
 

@@ -27,6 +27,7 @@ const PURE: &[&str] = &[
     "reconciler/backlog/",
     "reconciler/belief/",
     "reconciler/news/",
+    "reconciler/table/",
     "reconciler/translate/",
     "reconciler/meta/",
     "reconciler/intent/",

@@ -374,7 +374,7 @@ async fn off_means_none() {
         assert_eq!(pair.events.command().await.1, 0);
         pair.events.accepted().await;
         assert_eq!(fence.await, Ok(()));
-        let job = pair.handle.job(Api::ShowChannels);
+        let job = pair.handle.job(Api::ConferenceList);
         let (_, newlines) = pair.commands.command().await;
         assert_eq!(newlines, 0);
         pair.commands

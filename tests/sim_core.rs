@@ -237,6 +237,35 @@ fn answers_are_those_of_the_server() {
 }
 
 #[test]
+fn the_table_of_channels_says_what_its_json_says() {
+    let mut node = Node::new(MediaPace::default());
+    assert_eq!(node.api("show channels as delim ;"), "\n0 total.\n");
+    assert_eq!(node.api("show channels as json"), "{\"row_count\": 0}\n");
+    let call = node.call();
+    let count = "\n1 total.\n";
+    let listed: serde_json::Value =
+        serde_json::from_str(&node.api("show channels as json")).unwrap();
+    let row = listed["rows"][0].as_object().unwrap();
+    for (command, delimiter) in [
+        ("show channels", ","),
+        ("show channels as delim ;", ";"),
+        ("show channels as delim \x1f", "\x1f"),
+    ] {
+        let table = node.api(command);
+        let mut lines = table.strip_suffix(count).unwrap().lines();
+        let names = lines.next().unwrap().split(delimiter);
+        let values = lines.next().unwrap().split(delimiter);
+        assert_eq!(lines.next(), None);
+        assert!(values.clone().any(|value| value == call), "{table}");
+        let pairs: Vec<_> = names.zip(values).collect();
+        assert_eq!(pairs.len(), row.len());
+        for (name, value) in pairs {
+            assert_eq!(row[name], value, "{command}");
+        }
+    }
+}
+
+#[test]
 fn a_kicked_call_parks_where_its_plan_says_so_and_ends_where_it_does_not() {
     let mut node = Node::new(MediaPace::default());
     let (kept, lost) = (node.call(), node.call());

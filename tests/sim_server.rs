@@ -313,7 +313,7 @@ async fn a_killed_node_comes_back_empty_on_the_same_port() {
     let mut client = Client::login(&node).await;
     assert_eq!(
         client.api("show channels as json").await,
-        r#"{"row_count":0}"#
+        "{\"row_count\": 0}\n"
     );
     assert_ne!(
         client.api("global_getvar core_uuid").await,

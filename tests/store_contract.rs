@@ -36,7 +36,7 @@ use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
     Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Fields, Lease, LeaseOutcome, Life,
     ListOf, Listing, Message, NameOutcome, REMEMBERED_REQUESTS, Record, Scope, Store, Version,
-    ViewId, ViewKind, ViewWrite,
+    ViewId, ViewKind, ViewWrite, call,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::{Cluster, RedisServer, Sentinels};
@@ -677,7 +677,11 @@ async fn read_node_finds_what_lives(s: Subject) {
     for n in 0..70 {
         let entity = if n % 2 == 0 { room(n) } else { session(n) };
         let mut commit = create(entity);
-        commit.entities[0].head = vec![("number".to_owned(), n.to_string())];
+        let field = match entity {
+            EntityId::Room(_) => "number",
+            EntityId::Session(_) => call::HEAD[1],
+        };
+        commit.entities[0].head = vec![pair(field, &n.to_string())];
         if n % 2 == 0 {
             commit.entities[0].parts = vec![("part".to_owned(), Some(n.to_string()))];
         }
@@ -698,7 +702,7 @@ async fn read_node_finds_what_lives(s: Subject) {
         .into_iter()
         .map(|(entity, record)| {
             let parts: Vec<_> = record.parts.iter().map(|(_, part)| part).collect();
-            let number = record.head.get("number").unwrap();
+            let (_, number) = record.head.iter().next().unwrap();
             assert_eq!(
                 parts,
                 match entity {

@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use roomkeeper::ids::{AppId, MemberId};
+use roomkeeper::ids::{AppId, ChannelId, MemberId, SessionId};
 use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, QueueLimits, Share};
 use roomkeeper::store::live::{Live, LiveEvent};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    CommitOutcome, EntityKind, LeaseOutcome, Life, ListOf, Listing, NameOutcome, OpenError, Store,
-    StoreError, Version, ViewId, ViewKind, ViewWrite, keys, open,
+    CommitOutcome, EntityId, EntityKind, LeaseOutcome, Life, ListOf, Listing, NameOutcome,
+    OpenError, Store, StoreError, Version, ViewId, ViewKind, ViewWrite, call, keys, open,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
@@ -394,9 +394,20 @@ async fn all_of_a_node_is_read_in_the_database_that_is_asked_for_however_large_a
         let one = change(room(n), Version::ABSENT);
         store.commit(&one).await.unwrap();
     }
+    for n in 1..=200 {
+        let call = SessionId::new(node(), ChannelId::new(Uuid::from_u128(n)));
+        let mut one = change(EntityId::Session(call), Version::ABSENT);
+        let value = |field: &str| (field.to_owned(), format!("{field} of {n}"));
+        // An empty value is one, and one that is not there is none.
+        let fields = call::HEAD.into_iter().take(if n % 2 == 0 { 2 } else { 3 });
+        one.entities[0].head = fields.map(value).collect();
+        one.entities[0].head[0].1.clear();
+        one.entities[0].parts.clear();
+        store.commit(&one).await.unwrap();
+    }
     let mut found = store.read_node(node()).await.unwrap();
     assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
-    assert_eq!(found.records.len(), 400);
+    assert_eq!(found.records.len(), 600);
     found.records.sort_by_key(|(entity, _)| *entity);
     for (entity, record) in found.records {
         assert_eq!(store.read(entity).await.unwrap(), Some(record), "{entity}");

@@ -238,7 +238,7 @@ fn rendering(sim: &SimNode) -> Duration {
         core.handle_command(conn, &format!("auth {PASSWORD}"), now);
         let begun = std::time::Instant::now();
         for list in [
-            "api show channels as json",
+            "api show channels as delim \x1f",
             "api conference json_list compact",
         ] {
             core.handle_command(conn, list, now);

@@ -319,8 +319,8 @@ mod tests {
         };
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         let refused = metrics::with_local_recorder(&recorder, || {
-            let _waits = handle.api(Api::ShowChannels);
-            handle.job(Api::ShowChannels)
+            let _waits = handle.api(Api::ConferenceList);
+            handle.job(Api::ConferenceList)
         });
         assert_eq!(refused.await.err(), Some(CommandError::Busy));
         let page = recorder.handle().render();

@@ -20,6 +20,7 @@ use super::news::{
     ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, ListedConference, MemberBlock,
     News, ShownMember, ShownRoom, What,
 };
+use super::table::{self, Unclear};
 
 /// The conference variable that says whose a room is.
 pub const META_VARIABLE: &str = "roomkeeper_meta";
@@ -279,6 +280,9 @@ pub enum UnreadableSnapshot {
     /// A field says what it cannot.
     #[error("{0}")]
     Field(&'static str),
+    /// A table does not tell which value is which.
+    #[error(transparent)]
+    Table(#[from] Unclear),
 }
 
 /// Text that is almost always as it lies in the answer.
@@ -411,6 +415,7 @@ struct WireChannels<'a> {
     rows: Vec<WireChannel<'a>>,
 }
 
+/// Of the columns of the table `channels` (switch_core_sqldb.c) those that are read.
 #[derive(Deserialize)]
 struct WireChannel<'a> {
     #[serde(borrow)]
@@ -427,11 +432,68 @@ struct WireChannel<'a> {
     application: Cow<'a, str>,
 }
 
+impl WireChannel<'_> {
+    /// `None`: its id is none that a channel has.
+    fn listed(self) -> Option<ListedChannel> {
+        let created = self.created_epoch.parse::<u64>().ok();
+        Some(ListedChannel {
+            channel: self.uuid.parse().ok()?,
+            identity: Identity {
+                caller_id: self.initial_cid_num.into(),
+                did: Some(self.initial_dest)
+                    .filter(|did| !did.is_empty())
+                    .map(SmolStr::from),
+                direction: direction(Some(&self.direction)),
+                app: None,
+                created_at: created.map(|s| Timestamp::from_millis(s.saturating_mul(1000))),
+                answered_at: None,
+            },
+            parked: self.application == "park",
+        })
+    }
+}
+
+/// Reads `show channels as delim`.
+///
+/// # Errors
+/// [`UnreadableSnapshot`]: nothing may be concluded from it. [`Unclear::Separator`]: the other form would tell.
+pub fn channels(text: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
+    let columns = [
+        "uuid",
+        "initial_cid_num",
+        "initial_dest",
+        "direction",
+        "created_epoch",
+        "application",
+    ];
+    let mut listed = Vec::new();
+    table::rows(text, columns, |values| {
+        let [
+            uuid,
+            initial_cid_num,
+            initial_dest,
+            direction,
+            created_epoch,
+            application,
+        ] = values.map(quirk_lossy);
+        let channel = WireChannel {
+            uuid,
+            initial_cid_num,
+            initial_dest,
+            direction,
+            created_epoch,
+            application,
+        };
+        listed.extend(channel.listed());
+    })?;
+    Ok(listed)
+}
+
 /// Reads `show channels as json`. Without calls it has no rows at all.
 ///
 /// # Errors
 /// [`UnreadableSnapshot`]: nothing may be concluded from it.
-pub fn channels(json: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
+pub fn channels_as_json(json: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
     let text = quirk_lossy(json);
     let listed: WireChannels<'_> = serde_json::from_str(&text)?;
     if listed.row_count != listed.rows.len() {
@@ -439,30 +501,8 @@ pub fn channels(json: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
             "row_count is not the number of rows",
         ));
     }
-    Ok(listed
-        .rows
-        .into_iter()
-        .filter_map(|row| {
-            Some(ListedChannel {
-                channel: row.uuid.parse().ok()?,
-                identity: Identity {
-                    caller_id: row.initial_cid_num.into(),
-                    did: Some(row.initial_dest)
-                        .filter(|did| !did.is_empty())
-                        .map(SmolStr::from),
-                    direction: direction(Some(&row.direction)),
-                    app: None,
-                    created_at: row
-                        .created_epoch
-                        .parse::<u64>()
-                        .ok()
-                        .map(|s| Timestamp::from_millis(s.saturating_mul(1000))),
-                    answered_at: None,
-                },
-                parked: row.application == "park",
-            })
-        })
-        .collect())
+    let rows = listed.rows.into_iter();
+    Ok(rows.filter_map(WireChannel::listed).collect())
 }
 
 /// Reads `uuid_dump <uuid> json`.

@@ -50,7 +50,7 @@ pub struct Plan {
 /// before this one lacked, too.
 pub fn plan(
     room: &RoomState,
-    shown: Option<&Shown>,
+    shown: Option<Shown>,
     core: CoreId,
     fence: Sequence,
     confirmed: &BTreeSet<Suspect>,
@@ -62,13 +62,23 @@ pub fn plan(
         sequence: fence,
         synthesized: true,
     };
+    let conference = shown.as_ref().map(|shown| shown.conference);
+    let mut sessions: Vec<SessionId> = Vec::new();
+    let mut recorded: Vec<RecordingId> = Vec::new();
     if let Some(shown) = shown {
         let at = stamp(shown.conference);
+        let mut holder = None;
+        sessions.reserve(shown.members.len());
+        plan.inputs.reserve(shown.members.len() + 3);
         plan.inputs.push(RoomInput::ConferenceStarted(at));
-        for (who, _) in &shown.members {
+        for (who, floor) in shown.members {
+            sessions.push(who.session);
+            if floor {
+                holder = holder.or(Some(who.session));
+            }
             plan.inputs.push(RoomInput::Seen {
                 at,
-                who: who.clone(),
+                who,
                 entered: false,
             });
         }
@@ -76,14 +86,7 @@ pub fn plan(
             at,
             locked: shown.locked,
         });
-        plan.inputs.push(RoomInput::Floor {
-            at,
-            holder: shown
-                .members
-                .iter()
-                .find(|(_, floor)| *floor)
-                .map(|(who, _)| who.session),
-        });
+        plan.inputs.push(RoomInput::Floor { at, holder });
         for id in &shown.recordings {
             plan.inputs.push(RoomInput::Record(RecordInput::Started {
                 id: *id,
@@ -92,13 +95,11 @@ pub fn plan(
                 synthesized: true,
             }));
         }
+        recorded = shown.recordings;
     }
-    let members = shown.into_iter().flat_map(|shown| &shown.members);
-    let mut sessions: Vec<SessionId> = members.map(|(who, _)| who.session).collect();
     sessions.sort_unstable();
-    let is_shown = |session: SessionId, conference: ConferenceId| {
-        shown.is_some_and(|s| s.conference == conference)
-            && sessions.binary_search(&session).is_ok()
+    let is_shown = |session: SessionId, life: ConferenceId| {
+        conference == Some(life) && sessions.binary_search(&session).is_ok()
     };
     let mut suspect = |suspect: Suspect, gone: RoomInput| {
         let sure = confirmed.contains(&suspect);
@@ -112,7 +113,7 @@ pub fn plan(
     if let Some(recording) = room.recording()
         && recording.started_at.is_some()
         && recording.since < fence
-        && shown.is_none_or(|s| !s.recordings.contains(&recording.id))
+        && !recorded.contains(&recording.id)
     {
         suspect(
             Suspect::Recording(room.id(), recording.id),
@@ -147,7 +148,7 @@ pub fn plan(
         .iter()
         .filter(|life| life.core == core && life.since < fence)
         .map(|life| life.id)
-        .filter(|life| shown.is_none_or(|s| s.conference != *life))
+        .filter(|life| conference != Some(*life))
         .collect();
     for life in &lacking {
         if !inhabited.contains(life) {

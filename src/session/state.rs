@@ -241,6 +241,11 @@ impl SessionState {
         self.sequence
     }
 
+    /// Whether there is something to commit.
+    pub const fn has_changed(&self) -> bool {
+        self.changed
+    }
+
     /// Whether it changed since this was last asked.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)

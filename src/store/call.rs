@@ -33,6 +33,9 @@ const APP: &str = "app";
 const CALL: &str = "call";
 const PLACE: &str = "place";
 
+/// The fields of a call's head.
+pub const HEAD: [&str; 3] = [APP, CALL, PLACE];
+
 /// The head of a call.
 pub fn encode_session(session: &SessionState) -> Vec<(String, String)> {
     let mut call = Packer::default();
@@ -65,11 +68,12 @@ pub fn encode_session(session: &SessionState) -> Vec<(String, String)> {
     if let Some(run) = &session.run {
         place.text('y', &json(run));
     }
-    vec![
-        (APP.to_owned(), session.app.as_str().to_owned()),
-        (CALL.to_owned(), call.finish()),
-        (PLACE.to_owned(), place.finish()),
-    ]
+    let values = [
+        session.app.as_str().to_owned(),
+        call.finish(),
+        place.finish(),
+    ];
+    HEAD.map(str::to_owned).into_iter().zip(values).collect()
 }
 
 /// A call as it was stored.

@@ -35,6 +35,7 @@ pub mod record;
 pub mod view;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,7 @@ use self::redis::{RedisOptions, RedisStore};
 pub const REMEMBERED_REQUESTS: usize = 5;
 
 /// What is stored under a version of its own.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum EntityId {
     /// A room and its members.
     Room(RoomId),
@@ -93,6 +94,16 @@ impl EntityId {
         match self {
             Self::Room(_) => EntityKind::Room,
             Self::Session(_) => EntityKind::Session,
+        }
+    }
+}
+
+/// As the id of which kind it is: a room and a call hardly ever have the same UUID.
+impl Hash for EntityId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Room(id) => id.hash(state),
+            Self::Session(id) => id.hash(state),
         }
     }
 }
@@ -609,7 +620,8 @@ pub trait Store: Deliveries + Boards + Live + Send + Sync + fmt::Debug + 'static
     /// The entity without its parts.
     async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError>;
 
-    /// Every live entity of the node, with parts. Each is whole in itself; what is written meanwhile may be seen or not.
+    /// Every live entity of the node, with parts. Each is whole in itself; what is written meanwhile may be seen or not. Of a
+    /// call, the fields that a call's head has ([`call::HEAD`]); another's may be left out.
     async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError>;
 
     /// Makes the changes, if lease and versions are as expected.

@@ -18,6 +18,7 @@ mod replicas;
 #[macro_use]
 mod store_behind;
 
+mod table;
 mod tampered;
 mod timeout;
 mod vouched;

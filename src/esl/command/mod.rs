@@ -178,8 +178,8 @@ pub enum Api {
     Exists(ChannelUuid),
     /// `uuid_dump … json`: everything about a channel.
     Dump(ChannelUuid),
-    /// `show channels as json`: written late (77–299 ms seen), so it proposes and does not decide.
-    ShowChannels,
+    /// `show channels`: written late (77–299 ms seen), so it proposes and does not decide.
+    ShowChannels(TableForm),
     /// `conference <name> …`.
     Conference(ConferenceName, ConferenceCommand),
     /// `conference json_list compact`: the rooms and who is in them.
@@ -210,7 +210,7 @@ impl Api {
             | Self::GetVar(..)
             | Self::Exists(_)
             | Self::Dump(_)
-            | Self::ShowChannels
+            | Self::ShowChannels(_)
             | Self::ConferenceList
             | Self::Conference(_, ConferenceCommand::PlayStatus) => true,
             Self::Transfer(..)
@@ -258,7 +258,10 @@ impl fmt::Display for Api {
             Self::GetVar(uuid, name) => write!(f, "uuid_getvar {uuid} {name}"),
             Self::Exists(uuid) => write!(f, "uuid_exists {uuid}"),
             Self::Dump(uuid) => write!(f, "uuid_dump {uuid} json"),
-            Self::ShowChannels => f.write_str("show channels as json"),
+            Self::ShowChannels(TableForm::Delimited) => {
+                write!(f, "show channels as delim {}", char::from(DELIMITER))
+            }
+            Self::ShowChannels(TableForm::Json) => f.write_str("show channels as json"),
             Self::ConferenceList => f.write_str("conference json_list compact"),
             Self::TestCall {
                 uuid,
@@ -297,6 +300,19 @@ impl fmt::Display for Api {
             }
         }
     }
+}
+
+/// What stands between the values of a table: the unit separator, which no telephone types and hardly any header has.
+pub const DELIMITER: u8 = 0x1f;
+
+/// How `show` writes a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableForm {
+    /// A line of names, then a line for each row, its values with [`DELIMITER`] between them: a third of the bytes, and
+    /// read several times faster. Nothing is escaped.
+    Delimited,
+    /// An object for each row, escaped.
+    Json,
 }
 
 /// How events are written.

@@ -20,6 +20,8 @@ pub enum ApiReply {
     Bool(bool),
     /// An object or array, by its first byte; not parsed.
     Json(Bytes),
+    /// A table of `show`, by its last line; not parsed.
+    Table(Bytes),
     /// Anything else: usage, free text. To one who expects `+OK` it is a failure.
     Other(String),
 }
@@ -45,6 +47,9 @@ impl ApiReply {
         if matches!(body.first(), Some(b'{' | b'[')) {
             return Self::Json(body);
         }
+        if body.ends_with(b" total.\n") && !matches!(body.first(), Some(b'+' | b'-')) {
+            return Self::Table(body);
+        }
         let text = String::from_utf8_lossy(&body);
         let text = quirk_trailing_newline(&text);
         match text {
@@ -69,6 +74,7 @@ impl ApiReply {
             | Self::NoReply
             | Self::Bool(_)
             | Self::Json(_)
+            | Self::Table(_)
             | Self::Other(_)) => Err(other.failure()),
         }
     }
@@ -85,6 +91,7 @@ impl ApiReply {
             | Self::Err(_)
             | Self::NoReply
             | Self::Json(_)
+            | Self::Table(_)
             | Self::Other(_)) => Err(other.failure()),
         }
     }
@@ -101,6 +108,24 @@ impl ApiReply {
             | Self::Err(_)
             | Self::NoReply
             | Self::Bool(_)
+            | Self::Table(_)
+            | Self::Other(_)) => Err(other.failure()),
+        }
+    }
+
+    /// A table of `show`, not parsed. A snapshot that is not this says nothing about what exists.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiFailure`] for every other answer.
+    pub fn table(self) -> Result<Bytes, ApiFailure> {
+        match self {
+            Self::Table(body) => Ok(body),
+            other @ (Self::Ok(_)
+            | Self::Err(_)
+            | Self::NoReply
+            | Self::Bool(_)
+            | Self::Json(_)
             | Self::Other(_)) => Err(other.failure()),
         }
     }
@@ -114,7 +139,7 @@ impl ApiReply {
         match self {
             Self::Ok(text) | Self::Other(text) => Ok(text),
             Self::Bool(answer) => Ok(answer.to_string()),
-            Self::Json(body) => Ok(String::from_utf8_lossy(&body).into_owned()),
+            Self::Json(body) | Self::Table(body) => Ok(String::from_utf8_lossy(&body).into_owned()),
             other @ (Self::Err(_) | Self::NoReply) => Err(other.failure()),
         }
     }
@@ -125,7 +150,7 @@ impl ApiReply {
             Self::NoReply => ApiFailure::NoReply,
             Self::Ok(text) | Self::Other(text) => ApiFailure::Unrecognised(text),
             Self::Bool(answer) => ApiFailure::Unrecognised(answer.to_string()),
-            Self::Json(body) => {
+            Self::Json(body) | Self::Table(body) => {
                 let start = body.get(..body.len().min(80)).unwrap_or_default();
                 ApiFailure::Unrecognised(String::from_utf8_lossy(start).into_owned())
             }

@@ -76,7 +76,11 @@ fn commands_read_as_freeswitch_expects_them() {
     );
     api(A::Exists(uuid()), &format!("uuid_exists {UUID}"));
     api(A::Dump(uuid()), &format!("uuid_dump {UUID} json"));
-    api(A::ShowChannels, "show channels as json");
+    api(
+        A::ShowChannels(TableForm::Delimited),
+        "show channels as delim \x1f",
+    );
+    api(A::ShowChannels(TableForm::Json), "show channels as json");
     api(A::ConferenceList, "conference json_list compact");
     api(
         member(MemberAction::Mute, MemberSelector::Number(15)),

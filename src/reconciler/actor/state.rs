@@ -243,7 +243,10 @@ impl Actor {
     }
 
     pub(super) fn set_deadline(&mut self, entity: EntityId, at: Option<Timestamp>) {
-        if let Some(old) = self.deadline_of.remove(&entity) {
+        // Almost nothing has one: a fleet that is read is mostly members that stay.
+        if !self.deadline_of.is_empty()
+            && let Some(old) = self.deadline_of.remove(&entity)
+        {
             self.deadlines.remove(&(old, entity));
         }
         if let Some(at) = at {

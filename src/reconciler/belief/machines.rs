@@ -1,5 +1,7 @@
 //! How rooms and calls move each other: every input to the one that follows from the other.
 
+use smallvec::SmallVec;
+
 use crate::ids::{RoomId, SessionId};
 use crate::room::{
     self, EventStamp, Kind, LeftReason, MemberStatus, Registration, RoomCommand, RoomEffect,
@@ -56,7 +58,7 @@ impl Belief {
             .entry(id)
             .or_insert_with(|| Box::new(RoomState::unregistered(id)));
         self.touched.insert(EntityId::Room(id));
-        let mut entered = Vec::new();
+        let mut entered = SmallVec::<[_; 1]>::new();
         let effects = room::apply(room, input, cx.now);
         let is_registered = room.registration().is_some();
         for effect in effects {
@@ -219,14 +221,22 @@ impl Belief {
         let Some(session) = self.sessions.get_mut(&id).filter(|call| !call.is_over()) else {
             return;
         };
-        let app = session.app().clone();
-        self.touched.insert(EntityId::Session(id));
-        for effect in session::apply(session, input, cx.now) {
+        let effects = session::apply(session, input, cx.now);
+        // Most of what a snapshot shows is as it was believed to be.
+        if session.has_changed() {
+            self.touched.insert(EntityId::Session(id));
+        }
+        for effect in effects {
             match effect {
-                SessionEffect::Notify(notice) => cx.out.notices.push(Notice {
-                    app: app.clone(),
-                    about: About::Session(id, notice),
-                }),
+                SessionEffect::Notify(notice) => {
+                    let Some(session) = self.session(id) else {
+                        continue;
+                    };
+                    cx.out.notices.push(Notice {
+                        app: session.app().clone(),
+                        about: About::Session(id, notice),
+                    });
+                }
                 SessionEffect::RoomGone {
                     room,
                     session,

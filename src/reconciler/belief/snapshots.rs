@@ -76,13 +76,7 @@ impl Belief {
                 .rooms
                 .entry(id)
                 .or_insert_with(|| Box::new(RoomState::unregistered(id)));
-            let planned = plan(
-                room,
-                view.as_ref(),
-                snapshot.core,
-                snapshot.fence,
-                confirmed,
-            );
+            let planned = plan(room, view, snapshot.core, snapshot.fence, confirmed);
             suspects.extend(planned.suspects);
             for input in planned.inputs {
                 self.room_input(id, input, cx);

@@ -59,7 +59,7 @@ impl Core {
                 .members
                 .insert(0, Member::joined(id, uuid.clone(), self.now));
             // Nobody waits for the table's usual delay: all of it is long past.
-            let row = self.row(&channel).into_boxed_str();
+            let row = self.row(&channel);
             self.rows.insert(channel.session_id, (uuid.clone(), row));
             self.channels.insert(uuid, channel);
         }

@@ -2,7 +2,10 @@
 //!
 //! Owns the text form and the JSON form. Leaves out the commands that change what they list.
 
+use std::sync::LazyLock;
+
 use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     Core,
@@ -62,6 +65,7 @@ impl Serialize for Variables<'_> {
 struct Members<'a> {
     core: &'a Core,
     room: &'a Room,
+    style: Style,
 }
 
 impl Serialize for Members<'_> {
@@ -76,7 +80,7 @@ impl Serialize for Members<'_> {
         let members = self.room.members.iter().map(|member| {
             let channel = self.core.channels.get(&member.uuid);
             channel.map_or(Row::Nobody {}, |channel| {
-                Row::Member(self.core.member_row(self.room, member, channel))
+                Row::Member(self.core.member_row(self.room, member, channel, self.style))
             })
         });
         serializer.collect_seq(recordings.chain(members))
@@ -104,7 +108,7 @@ struct RecordingRow<'a> {
 struct MemberRow<'a> {
     r#type: &'static str,
     id: u64,
-    flags: FlagsRow,
+    flags: Flags,
     uuid: &'a str,
     caller_id_name: &'a str,
     caller_id_number: &'a str,
@@ -118,6 +122,89 @@ struct MemberRow<'a> {
     output_volume: i64,
     #[serde(rename = "input-volume")]
     input_volume: i64,
+}
+
+/// What a member is and does.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Flags {
+    Fields(FlagsRow),
+    /// The same in the compact way, printed before: a third of a list is flags, and there are few combinations of them.
+    Printed(&'static RawValue),
+}
+
+impl Flags {
+    fn of(set: FlagsSet, style: Style) -> Self {
+        static PRINTED: LazyLock<Vec<Box<RawValue>>> = LazyLock::new(|| {
+            let all = (0..1 << FlagsSet::COUNT).map(FlagsSet::numbered);
+            let printed = all.map(|set| to_raw_value(&FlagsRow::from(set)).unwrap_or_default());
+            printed.collect()
+        });
+        match style {
+            Style::Indented => Self::Fields(set.into()),
+            Style::Compact => Self::Printed(&PRINTED[set.number()]),
+        }
+    }
+}
+
+/// The flags that the model knows.
+#[derive(Clone, Copy)]
+struct FlagsSet {
+    can_hear: bool,
+    can_speak: bool,
+    hold: bool,
+    talking: bool,
+    has_floor: bool,
+    is_moderator: bool,
+}
+
+impl FlagsSet {
+    const COUNT: usize = 6;
+
+    fn number(self) -> usize {
+        let set = [
+            self.can_hear,
+            self.can_speak,
+            self.hold,
+            self.talking,
+            self.has_floor,
+            self.is_moderator,
+        ];
+        set.into_iter()
+            .fold(0, |number, flag| number << 1 | usize::from(flag))
+    }
+
+    fn numbered(number: usize) -> Self {
+        let flag = |at: usize| number >> (Self::COUNT - 1 - at) & 1 == 1;
+        Self {
+            can_hear: flag(0),
+            can_speak: flag(1),
+            hold: flag(2),
+            talking: flag(3),
+            has_floor: flag(4),
+            is_moderator: flag(5),
+        }
+    }
+}
+
+impl From<FlagsSet> for FlagsRow {
+    fn from(set: FlagsSet) -> Self {
+        Self {
+            can_hear: set.can_hear && !set.hold,
+            can_see: !set.hold,
+            can_speak: set.can_speak && !set.hold,
+            hold: set.hold,
+            mute_detect: false,
+            talking: set.talking,
+            has_video: false,
+            video_bridge: false,
+            has_floor: set.has_floor,
+            is_moderator: set.is_moderator,
+            end_conference: false,
+            mandatory_member_end_conference: false,
+            pass_digits: false,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -208,11 +295,14 @@ impl Core {
             .iter()
             .map(|room| without + member * room.members.len());
         let length = lengths.sum();
-        let rows: Vec<_> = rooms.into_iter().map(|room| self.room_row(room)).collect();
+        let rows: Vec<_> = rooms
+            .into_iter()
+            .map(|room| self.room_row(room, style))
+            .collect();
         print(&rows, style, length)
     }
 
-    fn room_row<'a>(&'a self, room: &'a Room) -> RoomRow<'a> {
+    fn room_row<'a>(&'a self, room: &'a Room, style: Style) -> RoomRow<'a> {
         RoomRow {
             conference_name: &room.name,
             member_count: room.size(),
@@ -241,7 +331,11 @@ impl Core {
             video_rfc4579: false,
             max_members: (room.max_members > 0).then_some(room.max_members),
             variables: Variables(&room.vars),
-            members: Members { core: self, room },
+            members: Members {
+                core: self,
+                room,
+                style,
+            },
         }
     }
 
@@ -250,25 +344,20 @@ impl Core {
         room: &Room,
         member: &'a Member,
         channel: &'a Channel,
+        style: Style,
     ) -> MemberRow<'a> {
+        let set = FlagsSet {
+            can_hear: member.can_hear,
+            can_speak: member.can_speak,
+            hold: member.hold,
+            talking: member.talking,
+            has_floor: room.floor == Some(member.id),
+            is_moderator: member.moderator,
+        };
         MemberRow {
             r#type: "caller",
             id: member.id,
-            flags: FlagsRow {
-                can_hear: member.can_hear && !member.hold,
-                can_see: !member.hold,
-                can_speak: member.can_speak && !member.hold,
-                hold: member.hold,
-                mute_detect: false,
-                talking: member.talking,
-                has_video: false,
-                video_bridge: false,
-                has_floor: room.floor == Some(member.id),
-                is_moderator: member.moderator,
-                end_conference: false,
-                mandatory_member_end_conference: false,
-                pass_digits: false,
-            },
+            flags: Flags::of(set, style),
             uuid: &member.uuid,
             caller_id_name: &channel.profile.name,
             caller_id_number: &channel.profile.number,

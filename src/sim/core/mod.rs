@@ -239,8 +239,8 @@ pub struct Core {
     rooms: BTreeMap<String, Room>,
     next_member: u64,
     sessions: u64,
-    /// What `show channels` has: by session, the channel and its row as it is printed.
-    rows: BTreeMap<u64, (String, Box<str>)>,
+    /// What `show channels` has: by session, the channel and its row.
+    rows: BTreeMap<u64, (String, show::ChannelRow)>,
     pending: BTreeMap<u64, Waiter>,
     jobs: BTreeMap<u64, (String, String)>,
     originating: BTreeMap<String, originate::Origination>,
@@ -738,7 +738,7 @@ impl Core {
     fn refresh_row(&mut self, uuid: &str) {
         match self.channels.get(uuid) {
             Some(channel) => {
-                let row = self.row(channel).into_boxed_str();
+                let row = self.row(channel);
                 self.rows.insert(channel.session_id, (uuid.to_owned(), row));
             }
             None => self.rows.retain(|_, (of, _)| of != uuid),

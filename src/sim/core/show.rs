@@ -2,7 +2,7 @@
 //!
 //! Owns the rows, as the table behind them has them, and their counts. Leaves out when a row is written.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     Core,
@@ -11,55 +11,105 @@ use super::{
     json::{Style, print},
 };
 
-/// About how many bytes a row has.
-const LENGTH: usize = 1280;
+/// About how many bytes a row has as JSON.
+const JSON_LENGTH: usize = 1280;
 
-/// A channel, column by column of the table `channels` (switch_core_sqldb.c).
+/// The columns of the table `channels` (switch_core_sqldb.c).
+const COLUMNS: [&str; 38] = [
+    "uuid",
+    "direction",
+    "created",
+    "created_epoch",
+    "name",
+    "state",
+    "cid_name",
+    "cid_num",
+    "ip_addr",
+    "dest",
+    "application",
+    "application_data",
+    "dialplan",
+    "context",
+    "read_codec",
+    "read_rate",
+    "read_bit_rate",
+    "write_codec",
+    "write_rate",
+    "write_bit_rate",
+    "secure",
+    "hostname",
+    "presence_id",
+    "presence_data",
+    "accountcode",
+    "callstate",
+    "callee_name",
+    "callee_num",
+    "callee_direction",
+    "call_uuid",
+    "sent_callee_name",
+    "sent_callee_num",
+    "initial_cid_name",
+    "initial_cid_num",
+    "initial_ip_addr",
+    "initial_dest",
+    "initial_dialplan",
+    "initial_context",
+];
+
+/// A channel's row: all values in one text, for a full node has as many rows as calls.
+pub(super) struct ChannelRow {
+    values: Box<str>,
+    /// Where each ends.
+    ends: [u32; COLUMNS.len()],
+}
+
+impl ChannelRow {
+    fn of(values: [&str; COLUMNS.len()]) -> Self {
+        let mut ends = [0; COLUMNS.len()];
+        let mut text = String::new();
+        for (value, end) in values.into_iter().zip(&mut ends) {
+            text.push_str(value);
+            *end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        }
+        Self {
+            values: text.into(),
+            ends,
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = &str> {
+        let begins = std::iter::once(0).chain(self.ends);
+        let between = begins.zip(self.ends);
+        between.map(|(begin, end)| &self.values[begin as usize..end as usize])
+    }
+
+    /// A line of a table with this between the values: nothing is escaped (`show_callback`).
+    fn write_delimited(&self, delimiter: &str, body: &mut String) {
+        for (at, value) in self.values().enumerate() {
+            if at > 0 {
+                body.push_str(delimiter);
+            }
+            body.push_str(value);
+        }
+        body.push('\n');
+    }
+}
+
+impl Serialize for ChannelRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(COLUMNS.into_iter().zip(self.values()))
+    }
+}
+
 #[derive(Serialize)]
-struct ChannelRow<'a> {
-    uuid: &'a str,
-    direction: &'a str,
-    created: String,
-    created_epoch: String,
-    name: &'a str,
-    state: &'a str,
-    cid_name: &'a str,
-    cid_num: &'a str,
-    ip_addr: &'a str,
-    dest: &'a str,
-    application: &'a str,
-    application_data: &'a str,
-    dialplan: &'a str,
-    context: &'a str,
-    read_codec: &'a str,
-    read_rate: &'a str,
-    read_bit_rate: &'a str,
-    write_codec: &'a str,
-    write_rate: &'a str,
-    write_bit_rate: &'a str,
-    secure: &'a str,
-    hostname: &'a str,
-    presence_id: &'a str,
-    presence_data: &'a str,
-    accountcode: &'a str,
-    callstate: &'a str,
-    callee_name: &'a str,
-    callee_num: &'a str,
-    callee_direction: &'a str,
-    call_uuid: &'a str,
-    sent_callee_name: &'a str,
-    sent_callee_num: &'a str,
-    initial_cid_name: &'a str,
-    initial_cid_num: &'a str,
-    initial_ip_addr: &'a str,
-    initial_dest: &'a str,
-    initial_dialplan: &'a str,
-    initial_context: &'a str,
+struct Rows<'a> {
+    row_count: usize,
+    rows: Vec<&'a ChannelRow>,
 }
 
 impl Core {
-    /// The row of a channel, printed.
-    pub(super) fn row(&self, channel: &Channel) -> String {
+    /// The row of a channel.
+    pub(super) fn row(&self, channel: &Channel) -> ChannelRow {
         let (profile, first) = (&channel.profile, &channel.first_profile);
         let (application, application_data) = channel
             .stack
@@ -67,68 +117,81 @@ impl Core {
             .map_or(("", ""), |running| (&running.app, &running.arg));
         let call_uuid = if channel.flipped { &channel.uuid } else { "" };
         let callee_direction = if channel.flipped { "RECV" } else { "" };
-        let row = ChannelRow {
-            uuid: &channel.uuid,
-            direction: channel.direction(),
-            created: dates(channel.created).0,
-            created_epoch: (channel.created / 1_000_000).to_string(),
-            name: &channel.name,
-            state: channel.running.name(),
-            cid_name: &profile.name,
-            cid_num: &profile.number,
-            ip_addr: &profile.network_addr,
-            dest: &channel.routed_destination,
+        ChannelRow::of([
+            &channel.uuid,
+            channel.direction(),
+            &dates(channel.created).0,
+            &(channel.created / 1_000_000).to_string(),
+            &channel.name,
+            channel.running.name(),
+            &profile.name,
+            &profile.number,
+            &profile.network_addr,
+            &channel.routed_destination,
             application,
             application_data,
-            dialplan: &profile.dialplan,
-            context: &profile.context,
-            read_codec: channel.read_codec,
-            read_rate: "8000",
-            read_bit_rate: bit_rate(channel.read_codec),
-            write_codec: channel.write_codec,
-            write_rate: "8000",
-            write_bit_rate: bit_rate(channel.write_codec),
-            secure: "",
-            hostname: &self.config.switchname,
-            presence_id: "",
-            presence_data: "",
-            accountcode: "",
-            callstate: channel.call_state,
-            callee_name: &profile.callee_name,
-            callee_num: &profile.callee_number,
+            &profile.dialplan,
+            &profile.context,
+            channel.read_codec,
+            "8000",
+            bit_rate(channel.read_codec),
+            channel.write_codec,
+            "8000",
+            bit_rate(channel.write_codec),
+            "",
+            &self.config.switchname,
+            "",
+            "",
+            "",
+            channel.call_state,
+            &profile.callee_name,
+            &profile.callee_number,
             callee_direction,
             call_uuid,
-            sent_callee_name: "",
-            sent_callee_num: "",
-            initial_cid_name: &first.name,
-            initial_cid_num: &first.number,
-            initial_ip_addr: &first.network_addr,
-            initial_dest: &first.destination,
-            initial_dialplan: &first.dialplan,
-            initial_context: &first.context,
-        };
-        print(&row, Style::Compact, LENGTH)
+            "",
+            "",
+            &first.name,
+            &first.number,
+            &first.network_addr,
+            &first.destination,
+            &first.dialplan,
+            &first.context,
+        ])
     }
 
     /// What `show` answers.
     pub(super) fn show(&self, arg: &str) -> String {
         let words: Vec<&str> = arg.split_whitespace().collect();
         match words.as_slice() {
+            ["channels" | "calls", "as", "json"] if self.rows.is_empty() => "{\"row_count\": 0}\n".into(),
             ["channels" | "calls", "as", "json"] => {
-                let rows: usize = self.rows.values().map(|(_, row)| row.len() + 1).sum();
-                let mut body = String::with_capacity(rows + 64);
-                body.push_str(&format!("{{\"row_count\":{}", self.rows.len()));
-                for (at, (_, row)) in self.rows.values().enumerate() {
-                    body.push_str(if at == 0 { ",\"rows\":[" } else { "," });
-                    body.push_str(row);
-                }
-                body.push_str(if self.rows.is_empty() { "}" } else { "]}" });
-                body
+                let rows: Vec<&ChannelRow> = self.rows.values().map(|(_, row)| row).collect();
+                let listed = Rows {
+                    row_count: rows.len(),
+                    rows,
+                };
+                print(&listed, Style::Compact, self.rows.len() * JSON_LENGTH)
             }
+            ["channels" | "calls", "as", "delim", delimiter] => self.table(delimiter),
+            ["channels" | "calls"] => self.table(","),
             ["channels" | "calls", "count"] => format!("\n{} total.\n", self.rows.len()),
             ["channels" | "calls", "count", "as", "json"] => format!("{{\"row_count\":{},\"rows\":[]}}", self.rows.len()),
-            ["channels" | "calls"] => format!("\n{} total.\n", self.rows.len()),
             _ => "-USAGE: codec|endpoint|application|api|dialplan|file|timer|calls [count]|channels [count|like <match string>]|calls|detailed_calls|bridged_calls|detailed_bridged_calls|aliases|complete|chat|management|modules|nat_map|say|interfaces|interface_types|tasks|limits|status\n".into(),
         }
+    }
+
+    fn table(&self, delimiter: &str) -> String {
+        let rows = self.rows.values().map(|(_, row)| row);
+        let lengths = rows.clone().map(|row| row.values.len() + COLUMNS.len());
+        let mut body = String::with_capacity(lengths.sum::<usize>() + 1024);
+        if !self.rows.is_empty() {
+            body.push_str(&COLUMNS.join(delimiter));
+            body.push('\n');
+        }
+        for row in rows {
+            row.write_delimited(delimiter, &mut body);
+        }
+        body.push_str(&format!("\n{} total.\n", self.rows.len()));
+        body
     }
 }

@@ -8,9 +8,12 @@
 //! and the client that the rest of the store uses needs a hundred times longer for each than it takes to find its end. So
 //! the answers are read here, where they lie. Two batches are under way: Redis has the next one while this one is read.
 
+use std::ops::Range;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use memchr::memmem;
 use redis::{Client, ConnectionAddr, ErrorKind, RedisError};
 use redis_protocol::resp2::decode::decode_range;
 use redis_protocol::resp2::encode::extend_encode_borrowed;
@@ -21,14 +24,22 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::link::{Fault, RedisOptions};
-use crate::store::{EntityId, EntityKind, keys};
+use super::{ENDED, VERSION, head_field};
+use crate::store::{EntityId, EntityKind, call, keys};
 
 /// How many entities are asked for at once: Redis does nothing else meanwhile, and rooms can be big; of a hundred of ten
 /// members it takes half a millisecond.
 const BATCH: usize = 128;
 
 /// About how long the question about one is, bytes.
-const QUESTION: usize = 128;
+const QUESTION: usize = 160;
+
+/// What is read of a call's hash: its version, whether it has ended, and its head. Asking for all would have each name told
+/// again with each of a fleet's calls.
+static OF_A_CALL: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let own = [VERSION, ENDED].map(str::to_owned);
+    own.into_iter().chain(call::HEAD.map(head_field)).collect()
+});
 
 /// How much room there is for answers at first, bytes: those of a batch of calls, or of rooms of ten.
 const ROOM: usize = 256 << 10;
@@ -40,31 +51,29 @@ pub(super) struct Bulk {
     patience: Duration,
 }
 
-/// The hashes of an entity, as they are at one moment: names and values in turn, each where it lies in the answer.
+/// Names and values.
+pub(super) type Named<'a> = SmallVec<[(&'a str, &'a str); 8]>;
+
+/// The hashes of an entity, as they are at one moment: names and values, each where it lies in the answer.
 pub(super) struct Hashes<'a> {
-    answer: &'a str,
-    head: Vec<RangeFrame>,
-    parts: Vec<RangeFrame>,
+    pub(super) head: Named<'a>,
+    pub(super) parts: Named<'a>,
 }
 
-impl<'a> Hashes<'a> {
-    /// The head's names and values.
-    pub(super) fn head(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone {
-        pairs(self.answer, &self.head)
-    }
-
-    /// The same of the parts.
-    pub(super) fn parts(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone {
-        pairs(self.answer, &self.parts)
-    }
-}
-
-fn pairs<'a>(
-    answer: &'a str,
-    hash: &[RangeFrame],
-) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone {
+/// Names and values of a hash, which come in turn.
+fn pairs<'a>(answer: &'a str, hash: &[RangeFrame]) -> Named<'a> {
     let twos = hash.chunks_exact(2);
-    twos.map(move |two| (text(answer, &two[0]), text(answer, &two[1])))
+    twos.map(|two| (text(answer, &two[0]), text(answer, &two[1])))
+        .collect()
+}
+
+/// What there is of the fields that were asked for by their names.
+fn asked<'a>(answer: &'a str, values: &[RangeFrame]) -> Named<'a> {
+    let named = OF_A_CALL.iter().zip(values);
+    let there = named.filter(|(_, value)| matches!(value, RangeFrame::BulkString(_)));
+    there
+        .map(|(name, value)| (name.as_str(), text(answer, value)))
+        .collect()
 }
 
 /// A text of a hash or of a list, which have nothing else.
@@ -225,14 +234,15 @@ impl Bulk {
                 }
                 self.answer(deadline, |answer, frame| {
                     let hashes = match entity.kind() {
-                        EntityKind::Session => items(frame).map(|head| (head, Vec::new())),
-                        EntityKind::Room => both(frame),
+                        EntityKind::Session => items(frame).map(|values| Hashes {
+                            head: asked(answer, &values),
+                            parts: Named::new(),
+                        }),
+                        EntityKind::Room => both(frame).map(|(head, parts)| Hashes {
+                            head: pairs(answer, &head),
+                            parts: pairs(answer, &parts),
+                        }),
                     };
-                    let hashes = hashes.map(|(head, parts)| Hashes {
-                        answer,
-                        head,
-                        parts,
-                    });
                     each(*entity, hashes);
                 })
                 .await?;
@@ -307,14 +317,20 @@ fn both(frame: RangeFrame) -> Option<(Vec<RangeFrame>, Vec<RangeFrame>)> {
     Some((items(head)?, items(parts)?))
 }
 
-/// A call is one hash; a room is two, of one moment. The parts are read first, as
+/// A call is one hash, of which it is known what is in it; a room is two, of one moment. The parts are read first, as
 /// [`read_whole`](super::RedisStore::read_whole) does.
 fn questions(entities: &[EntityId]) -> BytesMut {
     let mut questions = BytesMut::with_capacity(entities.len() * QUESTION);
+    let mut before: Option<AboutCall> = None;
     for entity in entities {
         let head = keys::entity(*entity);
         match entity.kind() {
-            EntityKind::Session => say(&mut questions, &["HGETALL", &head]),
+            EntityKind::Session => {
+                let again = before.as_ref();
+                if !again.is_some_and(|before| before.again(&head, &mut questions)) {
+                    before = Some(AboutCall::first(&head, &mut questions));
+                }
+            }
             EntityKind::Room => {
                 say(&mut questions, &["MULTI"]);
                 say(&mut questions, &["HGETALL", &keys::parts(*entity)]);
@@ -326,9 +342,43 @@ fn questions(entities: &[EntityId]) -> BytesMut {
     questions
 }
 
+/// The question about a call, as it was asked before. Those about others differ in their keys, which are of one length.
+struct AboutCall {
+    question: Vec<u8>,
+    key: Range<usize>,
+}
+
+impl AboutCall {
+    fn first(key: &str, questions: &mut BytesMut) -> Self {
+        let begin = questions.len();
+        let words: SmallVec<[&str; 8]> = ["HMGET", key]
+            .into_iter()
+            .chain(OF_A_CALL.iter().map(String::as_str))
+            .collect();
+        say(questions, &words);
+        let question = questions[begin..].to_vec();
+        let at = memmem::find(&question, key.as_bytes()).unwrap_or_default();
+        Self {
+            question,
+            key: at..at + key.len(),
+        }
+    }
+
+    /// Asks the same about another. `false`: that takes another question.
+    fn again(&self, key: &str, questions: &mut BytesMut) -> bool {
+        if key.len() != self.key.len() {
+            return false;
+        }
+        let begin = questions.len();
+        questions.extend_from_slice(&self.question);
+        questions[begin..][self.key.clone()].copy_from_slice(key.as_bytes());
+        true
+    }
+}
+
 /// Appends a command.
 fn say(questions: &mut BytesMut, words: &[&str]) {
-    let words: SmallVec<[BorrowedFrame<'_>; 4]> = words
+    let words: SmallVec<[BorrowedFrame<'_>; 8]> = words
         .iter()
         .map(|word| BorrowedFrame::BulkString(word.as_bytes()))
         .collect();
@@ -343,7 +393,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::ids::{NodeId, RoomId};
+    use crate::ids::{ChannelId, NodeId, RoomId, SessionId};
     use uuid::Uuid;
 
     /// A server that hears this much and says this, a byte at a time, and then hangs up.
@@ -378,9 +428,9 @@ mod tests {
         let one = [room()];
         let read = bulk.read(&one, |entity, hashes| {
             let hashes = hashes.unwrap();
-            let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-            let head: Vec<_> = hashes.head().map(owned).collect();
-            let parts: Vec<_> = hashes.parts().map(owned).collect();
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let head: Vec<_> = hashes.head.iter().map(owned).collect();
+            let parts: Vec<_> = hashes.parts.iter().map(owned).collect();
             found.push((entity, head, parts));
         });
         read.await.unwrap();
@@ -388,6 +438,50 @@ mod tests {
         let pair = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
         let expected = (room(), pair("#v", "7"), pair("a", "1\r\n2\u{e9}"));
         assert_eq!(found, [expected]);
+    }
+
+    #[test]
+    fn the_question_about_each_call_is_the_same_but_for_its_key() {
+        let node: NodeId = "n0001".parse().unwrap();
+        let call = |n| EntityId::Session(SessionId::new(node, ChannelId::new(Uuid::from_u128(n))));
+        let alone: Vec<u8> = [call(1), room(), call(2), call(3)]
+            .into_iter()
+            .flat_map(|entity| questions(&[entity]))
+            .collect();
+        assert_eq!(questions(&[call(1), room(), call(2), call(3)]), alone);
+        let text = String::from_utf8(alone).unwrap();
+        assert_eq!(text.matches("HMGET").count(), 3);
+        for n in 1..=3 {
+            let key = keys::entity(call(n));
+            assert_eq!(text.matches(&format!("\r\n{key}\r\n")).count(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_field_of_a_call_that_is_not_there_is_no_empty_one() {
+        let node: NodeId = "n0001".parse().unwrap();
+        let call = EntityId::Session(SessionId::new(node, ChannelId::new(Uuid::from_u128(1))));
+        let answers = "*5\r\n$1\r\n7\r\n$-1\r\n$0\r\n\r\n$-1\r\n$2\r\np2\r\n\
+                       *5\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n-WRONGTYPE no\r\n";
+        let three = [call; 3];
+        let (mut bulk, server) = says(questions(&three).len(), answers).await;
+        let mut found = Vec::new();
+        let read = bulk.read(&three, |_, hashes| {
+            found.push(hashes.map(|hashes| {
+                let owned = |(name, value): &(&str, &str)| format!("{name}={value}");
+                hashes.head.iter().map(owned).collect::<Vec<_>>().join(" ")
+            }));
+        });
+        read.await.unwrap();
+        server.await.unwrap();
+        assert_eq!(
+            found,
+            [
+                Some("#v=7 happ= hplace=p2".to_owned()),
+                Some(String::new()),
+                None
+            ]
+        );
     }
 
     #[tokio::test]

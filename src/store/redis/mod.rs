@@ -289,8 +289,19 @@ scripts! {
     VIEWS_LIST = "slot.lua" "rope.lua" "views_list.lua",
 }
 
+/// How often an entity was written.
+const VERSION: &str = "#v";
+
 /// What an entity that has ended notes of itself.
 const ENDED: &str = "#e";
+
+/// What stands before the name of a field of a head: what the scripts note of an entity has names of its own.
+const HEAD: char = 'h';
+
+/// A field of a head, as its hash has it.
+fn head_field(name: &str) -> String {
+    format!("{HEAD}{name}")
+}
 
 /// A hash as Redis answers it.
 type Pairs = Vec<(String, String)>;
@@ -392,7 +403,7 @@ fn fill_commit(commit: &Commit, limits: QueueLimits, command: &mut Cmd) {
             .arg(write.parts.len() - removed)
             .arg(removed);
         for (field, value) in &write.head {
-            command.arg(format!("h{field}")).arg(value);
+            command.arg(head_field(field)).arg(value);
         }
         for (part, value) in &write.parts {
             if let Some(value) = value {

@@ -4,7 +4,7 @@
 //! and how much is read at a time (`bulk`).
 
 use super::bulk::Bulk;
-use super::{ENDED, LIVE, Pairs, RedisStore, no_place, since_and_uuid, stored};
+use super::{ENDED, HEAD, LIVE, Pairs, RedisStore, VERSION, no_place, since_and_uuid, stored};
 use crate::ids::{ChannelId, NodeId, RoomId, SessionId};
 use crate::store::{EntityId, EntityKind, Fields, NodeRecords, Record, StoreError, Version, keys};
 
@@ -85,7 +85,13 @@ impl RedisStore {
         let mut alone = Vec::new();
         found.records.reserve(entities.len());
         let read = bulk.read(entities, |entity, hashes| {
-            match hashes.map(|hashes| live(entity, hashes.head(), hashes.parts())) {
+            match hashes.map(|hashes| {
+                live(
+                    entity,
+                    hashes.head.iter().copied(),
+                    hashes.parts.iter().copied(),
+                )
+            }) {
                 Some(Ok(None)) => {}
                 Some(Ok(Some(record))) => found.records.push((entity, record)),
                 Some(Err(error)) => found.unreadable.push((Some(entity), error)),
@@ -133,7 +139,7 @@ fn record<'a>(
         return Ok(None);
     }
     let key = || keys::entity(entity);
-    let version = match head.clone().find(|(field, _)| *field == "#v") {
+    let version = match head.clone().find(|(field, _)| *field == VERSION) {
         Some((_, value)) => value.parse().or_else(|_| stored(&key(), value))?,
         None => 0,
     };
@@ -143,7 +149,7 @@ fn record<'a>(
             why: "it has no version".to_owned(),
         });
     }
-    let named = head.filter_map(|(field, value)| Some((field.strip_prefix('h')?, value)));
+    let named = head.filter_map(|(field, value)| Some((field.strip_prefix(HEAD)?, value)));
     Ok(Some(Record {
         version: Version(version),
         head: Fields::of(named),

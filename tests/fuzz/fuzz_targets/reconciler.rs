@@ -2,5 +2,7 @@
 
 #[path = "../../../src/reconciler/news.rs"]
 pub mod news;
+#[path = "../../../src/reconciler/table.rs"]
+mod table;
 #[path = "../../../src/reconciler/translate.rs"]
 pub mod translate;

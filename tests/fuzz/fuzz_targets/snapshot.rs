@@ -1,7 +1,7 @@
-//! What FreeSWITCH shows of itself (`conference json_list`, `show channels as json`, `uuid_dump json`), whatever it is: no
-//! panic, nothing that is not there, and a text that was cut short is an error, never a shorter truth.
+//! What FreeSWITCH shows of itself (`conference json_list`, `show channels` as a table and as JSON, `uuid_dump json`),
+//! whatever it is: no panic, nothing that is not there, and a text that was cut short is an error, never a shorter truth.
 //!
-//! Input: the text, read in all three ways.
+//! Input: the text, read in all four ways.
 #![no_main]
 #![allow(dead_code, unused_imports)]
 
@@ -40,9 +40,14 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(rooms, again);
         assert!(translate::conferences(node, cut).is_err());
     }
-    if let Ok(channels) = translate::channels(whole) {
+    if let Ok(channels) = translate::channels_as_json(whole) {
         assert!(channels.len() * 32 <= input.len());
-        assert!(translate::channels(cut).is_err());
+        assert!(translate::channels_as_json(cut).is_err());
+    }
+    // It ends in a newline.
+    if let Ok(channels) = translate::channels(input) {
+        assert!(channels.len() * 32 <= input.len());
+        assert!(translate::channels(&input[..input.len() - 1]).is_err());
     }
     if let Ok(dump) = translate::dump(whole) {
         // A byte that is no UTF-8 becomes three.

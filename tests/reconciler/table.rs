@@ -1,0 +1,52 @@
+//! The list of channels is read as a table, in which nothing is escaped, whatever callers call themselves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomkeeper::esl::command::DELIMITER;
+use roomkeeper::sim::core::InboundCall;
+use roomkeeper::store::memory::MemoryStore;
+use serde_json::Value;
+
+use crate::world::{DID, World, session, simulated};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_name_separates_values_hides_nobody_and_forges_nothing() {
+    let sim = simulated().await;
+    // Nobody hears of these: they are known from the list alone.
+    let between = char::from(DELIMITER);
+    let names = [
+        "Alice".to_owned(),
+        format!("B{between}ob"),
+        format!("x\n{between}{between}park{between}"),
+    ];
+    let calls: Vec<_> = (1_001..)
+        .zip(&names)
+        .map(|(number, name)| {
+            let channel = sim.call_in_with(InboundCall {
+                did: DID.to_owned(),
+                caller_name: name.clone(),
+                caller_number: number.to_string(),
+                ..InboundCall::default()
+            });
+            (session(&channel), number.to_string())
+        })
+        .collect();
+    let world = World::with(&sim, Arc::new(MemoryStore::new()), |settings, _| {
+        settings.resync_interval = Duration::from_secs(1);
+    });
+    let world = world.await.synced().await;
+    for (call, number) in &calls {
+        world.until_told(&call.to_string(), "call.new", 1).await;
+        let told = world.told().await;
+        let new = told
+            .iter()
+            .find(|m| m.scope.to_string() == call.to_string());
+        let body: Value = serde_json::from_str(&new.unwrap().body).unwrap();
+        assert_eq!(body["data"]["caller_id"], **number, "{body}");
+        assert_eq!(body["data"]["did"], DID, "{body}");
+    }
+    let told = world.told().await;
+    assert_eq!(told.iter().filter(|m| m.event == "call.new").count(), 3);
+    world.end().await;
+}
