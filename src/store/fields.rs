@@ -6,22 +6,26 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use smallvec::SmallVec;
+
 /// Names and values, sorted by name. No name is there twice if none was given twice.
 #[derive(Clone, Default)]
 pub struct Fields {
     text: String,
-    places: Vec<Place>,
+    /// Those of a call, of which there are most, beside the text.
+    places: SmallVec<[Place; 4]>,
 }
 
-/// Where in the text a name begins, a value begins, and a value ends.
-type Place = (usize, usize, usize);
+/// Where in the text a name begins, a value begins, and a value ends. A record has some kilobytes; one of more than this
+/// counts to cannot be read.
+type Place = (u32, u32, u32);
 
 impl Fields {
     /// None yet; there is room for so many, of so many bytes.
     fn with_capacity(fields: usize, bytes: usize) -> Self {
         Self {
             text: String::with_capacity(bytes),
-            places: Vec::with_capacity(fields),
+            places: SmallVec::with_capacity(fields),
         }
     }
 
@@ -38,11 +42,15 @@ impl Fields {
     }
 
     fn push(&mut self, name: &str, value: &str) {
-        let begin = self.text.len();
+        let begin = self.here();
         self.text.push_str(name);
-        let middle = self.text.len();
+        let middle = self.here();
         self.text.push_str(value);
-        self.places.push((begin, middle, self.text.len()));
+        self.places.push((begin, middle, self.here()));
+    }
+
+    fn here(&self) -> u32 {
+        u32::try_from(self.text.len()).unwrap_or(u32::MAX)
     }
 
     fn sort(&mut self) {
@@ -54,12 +62,12 @@ impl Fields {
     }
 
     /// How many there are.
-    pub const fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.places.len()
     }
 
     /// Whether there is none.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
@@ -79,11 +87,12 @@ impl Fields {
 
 /// What was put there was text.
 fn name_at(text: &str, (begin, middle, _): Place) -> &str {
-    text.get(begin..middle).unwrap_or_default()
+    text.get(begin as usize..middle as usize)
+        .unwrap_or_default()
 }
 
 fn value_at(text: &str, (_, middle, end): Place) -> &str {
-    text.get(middle..end).unwrap_or_default()
+    text.get(middle as usize..end as usize).unwrap_or_default()
 }
 
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Fields {

@@ -5,7 +5,7 @@
 
 use super::{
     Core, FRAME, Origin, Step, Task,
-    json::Style,
+    json::indented,
     room::{FileNode, MemberFile, Room, file_params},
 };
 
@@ -113,8 +113,8 @@ impl Core {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             [] => return Some("-USAGE: conference help\n".into()),
-            ["json_list"] => return Some(self.json_list(None, Style::Indented)),
-            ["json_list", "compact"] => return Some(self.json_list(None, Style::Compact)),
+            ["json_list"] => return Some(indented(&self.json_list(None))),
+            ["json_list", "compact"] => return Some(self.json_list(None)),
             ["list", ..] => return Some(self.list_all()),
             [_, ..] => {}
         }
@@ -128,8 +128,8 @@ impl Core {
             return Some(self.for_members(&uid, command, &words[2..]));
         }
         let body = match (sub, &words[2..]) {
-            ("json_list", ["compact", ..]) => self.json_list(Some(&uid), Style::Compact),
-            ("json_list", _) => self.json_list(Some(&uid), Style::Indented),
+            ("json_list", ["compact", ..]) => self.json_list(Some(&uid)),
+            ("json_list", _) => indented(&self.json_list(Some(&uid))),
             ("list", _) => self.list_members(&uid),
             ("count", _) => self.rooms.get(&uid).map_or(0, Room::size).to_string(),
             ("lock" | "unlock", _) => self.lock(&uid, sub == "lock"),

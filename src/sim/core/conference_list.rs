@@ -2,22 +2,20 @@
 //!
 //! Owns the text form and the JSON form. Leaves out the commands that change what they list.
 
-use std::sync::LazyLock;
-
 use serde::{Serialize, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     Core,
     channel::Channel,
-    json::{Style, print},
+    json::{compact, push_number, push_text},
     room::{Member, Room},
 };
 
 /// About how many bytes there are of a member, and of a conference without its members.
 const LENGTHS: (usize, usize) = (640, 768);
 
-/// A conference, field by field as the server prints it (`json_list` in mod_conference.c).
+/// A conference, field by field as the server prints it (`json_list` in mod_conference.c), but for its members, which are
+/// what it ends with.
 #[derive(Serialize)]
 struct RoomRow<'a> {
     conference_name: &'a str,
@@ -49,7 +47,6 @@ struct RoomRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_members: Option<u64>,
     variables: Variables<'a>,
-    members: Members<'a>,
 }
 
 /// What was set, in the order in which it was.
@@ -61,167 +58,12 @@ impl Serialize for Variables<'_> {
     }
 }
 
-/// All that a conference lists: what records it, and then who is in it.
-struct Members<'a> {
-    core: &'a Core,
-    room: &'a Room,
-    style: Style,
-}
-
-impl Serialize for Members<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let recordings = self.room.recordings.iter().filter_map(|node| {
-            Some(Row::Recording(RecordingRow {
-                r#type: "recording_node",
-                record_path: &node.path,
-                join_time: node.started? / 1_000_000,
-            }))
-        });
-        let members = self.room.members.iter().map(|member| {
-            let channel = self.core.channels.get(&member.uuid);
-            channel.map_or(Row::Nobody {}, |channel| {
-                Row::Member(self.core.member_row(self.room, member, channel, self.style))
-            })
-        });
-        serializer.collect_seq(recordings.chain(members))
-    }
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Row<'a> {
-    Recording(RecordingRow<'a>),
-    Member(MemberRow<'a>),
-    /// A member whose call is not there any more.
-    Nobody {},
-}
-
 #[derive(Serialize)]
 struct RecordingRow<'a> {
     r#type: &'static str,
     record_path: &'a str,
     /// Seconds since the epoch.
     join_time: u64,
-}
-
-#[derive(Serialize)]
-struct MemberRow<'a> {
-    r#type: &'static str,
-    id: u64,
-    flags: Flags,
-    uuid: &'a str,
-    caller_id_name: &'a str,
-    caller_id_number: &'a str,
-    /// For how many seconds it has been a member.
-    join_time: u64,
-    last_talking: u64,
-    energy: u64,
-    volume_in: i64,
-    volume_out: i64,
-    #[serde(rename = "output-volume")]
-    output_volume: i64,
-    #[serde(rename = "input-volume")]
-    input_volume: i64,
-}
-
-/// What a member is and does.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Flags {
-    Fields(FlagsRow),
-    /// The same in the compact way, printed before: a third of a list is flags, and there are few combinations of them.
-    Printed(&'static RawValue),
-}
-
-impl Flags {
-    fn of(set: FlagsSet, style: Style) -> Self {
-        static PRINTED: LazyLock<Vec<Box<RawValue>>> = LazyLock::new(|| {
-            let all = (0..1 << FlagsSet::COUNT).map(FlagsSet::numbered);
-            let printed = all.map(|set| to_raw_value(&FlagsRow::from(set)).unwrap_or_default());
-            printed.collect()
-        });
-        match style {
-            Style::Indented => Self::Fields(set.into()),
-            Style::Compact => Self::Printed(&PRINTED[set.number()]),
-        }
-    }
-}
-
-/// The flags that the model knows.
-#[derive(Clone, Copy)]
-struct FlagsSet {
-    can_hear: bool,
-    can_speak: bool,
-    hold: bool,
-    talking: bool,
-    has_floor: bool,
-    is_moderator: bool,
-}
-
-impl FlagsSet {
-    const COUNT: usize = 6;
-
-    fn number(self) -> usize {
-        let set = [
-            self.can_hear,
-            self.can_speak,
-            self.hold,
-            self.talking,
-            self.has_floor,
-            self.is_moderator,
-        ];
-        set.into_iter()
-            .fold(0, |number, flag| number << 1 | usize::from(flag))
-    }
-
-    fn numbered(number: usize) -> Self {
-        let flag = |at: usize| number >> (Self::COUNT - 1 - at) & 1 == 1;
-        Self {
-            can_hear: flag(0),
-            can_speak: flag(1),
-            hold: flag(2),
-            talking: flag(3),
-            has_floor: flag(4),
-            is_moderator: flag(5),
-        }
-    }
-}
-
-impl From<FlagsSet> for FlagsRow {
-    fn from(set: FlagsSet) -> Self {
-        Self {
-            can_hear: set.can_hear && !set.hold,
-            can_see: !set.hold,
-            can_speak: set.can_speak && !set.hold,
-            hold: set.hold,
-            mute_detect: false,
-            talking: set.talking,
-            has_video: false,
-            video_bridge: false,
-            has_floor: set.has_floor,
-            is_moderator: set.is_moderator,
-            end_conference: false,
-            mandatory_member_end_conference: false,
-            pass_digits: false,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct FlagsRow {
-    can_hear: bool,
-    can_see: bool,
-    can_speak: bool,
-    hold: bool,
-    mute_detect: bool,
-    talking: bool,
-    has_video: bool,
-    video_bridge: bool,
-    has_floor: bool,
-    is_moderator: bool,
-    end_conference: bool,
-    mandatory_member_end_conference: bool,
-    pass_digits: bool,
 }
 
 impl Core {
@@ -282,8 +124,8 @@ impl Core {
         body
     }
 
-    /// All conferences, or one, the newest first.
-    pub(super) fn json_list(&self, only: Option<&str>, style: Style) -> String {
+    /// All conferences, or one, the newest first; compact.
+    pub(super) fn json_list(&self, only: Option<&str>) -> String {
         let mut rooms: Vec<&Room> = self
             .rooms
             .values()
@@ -294,15 +136,52 @@ impl Core {
         let lengths = rooms
             .iter()
             .map(|room| without + member * room.members.len());
-        let length = lengths.sum();
-        let rows: Vec<_> = rooms
-            .into_iter()
-            .map(|room| self.room_row(room, style))
-            .collect();
-        print(&rows, style, length)
+        let mut body = String::with_capacity(lengths.sum());
+        body.push('[');
+        for (at, room) in rooms.into_iter().enumerate() {
+            if at > 0 {
+                body.push(',');
+            }
+            let row = compact(&self.room_row(room));
+            body.push_str(row.strip_suffix('}').unwrap_or(&row));
+            body.push_str(",\"members\":[");
+            self.push_members(room, &mut body);
+            body.push_str("]}");
+        }
+        body.push(']');
+        body
     }
 
-    fn room_row<'a>(&'a self, room: &'a Room, style: Style) -> RoomRow<'a> {
+    /// All that a conference lists: what records it, and then who is in it.
+    fn push_members(&self, room: &Room, body: &mut String) {
+        let recordings = room.recordings.iter().filter_map(|node| {
+            Some(RecordingRow {
+                r#type: "recording_node",
+                record_path: &node.path,
+                join_time: node.started? / 1_000_000,
+            })
+        });
+        let begin = body.len();
+        let next = |body: &mut String| {
+            if body.len() > begin {
+                body.push(',');
+            }
+        };
+        for recording in recordings {
+            next(body);
+            body.push_str(&compact(&recording));
+        }
+        for member in &room.members {
+            next(body);
+            match self.channels.get(&member.uuid) {
+                Some(channel) => self.push_member(room, member, channel, body),
+                // Its call is not there any more.
+                None => body.push_str("{}"),
+            }
+        }
+    }
+
+    fn room_row<'a>(&self, room: &'a Room) -> RoomRow<'a> {
         RoomRow {
             conference_name: &room.name,
             member_count: room.size(),
@@ -331,43 +210,60 @@ impl Core {
             video_rfc4579: false,
             max_members: (room.max_members > 0).then_some(room.max_members),
             variables: Variables(&room.vars),
-            members: Members {
-                core: self,
-                room,
-                style,
-            },
         }
     }
 
-    fn member_row<'a>(
-        &self,
-        room: &Room,
-        member: &'a Member,
-        channel: &'a Channel,
-        style: Style,
-    ) -> MemberRow<'a> {
-        let set = FlagsSet {
-            can_hear: member.can_hear,
-            can_speak: member.can_speak,
-            hold: member.hold,
-            talking: member.talking,
-            has_floor: room.floor == Some(member.id),
-            is_moderator: member.moderator,
-        };
-        MemberRow {
-            r#type: "caller",
-            id: member.id,
-            flags: Flags::of(set, style),
-            uuid: &member.uuid,
-            caller_id_name: &channel.profile.name,
-            caller_id_number: &channel.profile.number,
-            join_time: (self.now / 1_000_000).saturating_sub(member.joined / 1_000_000),
-            last_talking: 0,
-            energy: member.energy_level,
-            volume_in: member.volume_in,
-            volume_out: member.volume_out,
-            output_volume: member.volume_out,
-            input_volume: member.volume_in,
+    /// By hand, because a full node has ten thousand, and whoever prints their fields one by one would need longer for
+    /// them than those who read them.
+    fn push_member(&self, room: &Room, member: &Member, channel: &Channel, body: &mut String) {
+        body.push_str("{\"type\":\"caller\",\"id\":");
+        push_number(body, member.id);
+        let flags = [
+            (",\"flags\":{\"can_hear\":", member.can_hear && !member.hold),
+            (",\"can_see\":", !member.hold),
+            (",\"can_speak\":", member.can_speak && !member.hold),
+            (",\"hold\":", member.hold),
+            (",\"mute_detect\":false,\"talking\":", member.talking),
+            (
+                ",\"has_video\":false,\"video_bridge\":false,\"has_floor\":",
+                room.floor == Some(member.id),
+            ),
+            (",\"is_moderator\":", member.moderator),
+        ];
+        for (name, is_set) in flags {
+            body.push_str(name);
+            body.push_str(if is_set { "true" } else { "false" });
         }
+        body.push_str(
+            ",\"end_conference\":false,\"mandatory_member_end_conference\":false,\"pass_digits\":false}",
+        );
+        let texts = [
+            (",\"uuid\":", &member.uuid),
+            (",\"caller_id_name\":", &channel.profile.name),
+            (",\"caller_id_number\":", &channel.profile.number),
+        ];
+        for (name, text) in texts {
+            body.push_str(name);
+            push_text(body, text);
+        }
+        // For how many seconds it has been a member.
+        body.push_str(",\"join_time\":");
+        push_number(
+            body,
+            (self.now / 1_000_000).saturating_sub(member.joined / 1_000_000),
+        );
+        body.push_str(",\"last_talking\":0,\"energy\":");
+        push_number(body, member.energy_level);
+        let volumes = [
+            (",\"volume_in\":", member.volume_in),
+            (",\"volume_out\":", member.volume_out),
+            (",\"output-volume\":", member.volume_out),
+            (",\"input-volume\":", member.volume_in),
+        ];
+        for (name, volume) in volumes {
+            body.push_str(name);
+            push_number(body, volume);
+        }
+        body.push('}');
     }
 }

@@ -1,103 +1,102 @@
-//! The two ways in which the server prints JSON of its own: indented with tabs, and compact.
+//! The two ways in which the server prints JSON of its own: compact, and indented with tabs.
 //!
-//! Owns the indented way, which is that of cJSON (`cJSON_Print`). Leaves out what is printed, and parsing: the model never
-//! reads JSON.
+//! Owns how the one becomes the other, which is as cJSON does it (`cJSON_Print`), and the parts of what is printed by hand.
+//! Leaves out what is printed, and parsing: the model never reads JSON.
 
-use std::io;
+use std::fmt::Write as _;
 
 use serde::Serialize;
-use serde_json::Serializer;
-use serde_json::ser::{CompactFormatter, Formatter};
 
-/// How it is printed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Style {
-    /// Without any white space.
-    Compact,
-    /// With tabs, and a line for each field.
-    Indented,
-}
-
-/// The text of it; `length` is about how long that will be, bytes.
-pub(super) fn print(value: &impl Serialize, style: Style, length: usize) -> String {
-    let mut text = Vec::with_capacity(length);
-    let printed = match style {
-        Style::Compact => {
-            let mut printer = Serializer::with_formatter(&mut text, CompactFormatter);
-            value.serialize(&mut printer)
-        }
-        Style::Indented => {
-            let mut printer = Serializer::with_formatter(&mut text, Indented::default());
-            value.serialize(&mut printer)
-        }
-    };
+/// The text of it, compact.
+pub(super) fn compact(value: &impl Serialize) -> String {
+    let printed = serde_json::to_string(value);
     debug_assert!(printed.is_ok(), "what is printed has names that are texts");
-    // It is UTF-8, for every part of it is.
-    String::from_utf8(text).unwrap_or_default()
+    printed.unwrap_or_default()
 }
 
-/// An array is on the line where it begins.
-#[derive(Default)]
-struct Indented {
-    depth: usize,
-}
-
-impl Indented {
-    fn new_line<W: ?Sized + io::Write>(&self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b"\n")?;
-        (0..self.depth).try_for_each(|_| writer.write_all(b"\t"))
+/// Appends a text, as JSON has it.
+pub(super) fn push_text(body: &mut String, text: &str) {
+    // As almost all are.
+    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+        body.push('"');
+        body.push_str(text);
+        body.push('"');
+    } else {
+        body.push_str(&compact(&text));
     }
 }
 
-impl Formatter for Indented {
-    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.depth += 1;
-        writer.write_all(b"[")
-    }
-
-    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.depth -= 1;
-        writer.write_all(b"]")
-    }
-
-    fn begin_array_value<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.depth += 1;
-        writer.write_all(b"{")
-    }
-
-    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.depth -= 1;
-        // One that is empty ends on a line of its own, too.
-        self.new_line(writer)?;
-        writer.write_all(b"}")
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if !first {
-            writer.write_all(b",")?;
+/// Appends a number.
+pub(super) fn push_number(body: &mut String, number: impl Into<i128>) {
+    match number.into() {
+        0 => body.push('0'),
+        other => {
+            // To a text nothing is refused.
+            let _written = write!(body, "{other}");
         }
-        self.new_line(writer)
     }
+}
 
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b":\t")
+/// What is compact, with tabs and a line for each field. An array is on the line where it begins.
+pub(super) fn indented(compact: &str) -> String {
+    let mut text = String::with_capacity(2 * compact.len());
+    // Whether it is an object, of all that is open.
+    let mut open: Vec<bool> = Vec::new();
+    let new_line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n('\t', depth));
+    };
+    let (mut quoted, mut escaped) = (false, false);
+    let mut rest = compact.chars().peekable();
+    while let Some(c) = rest.next() {
+        if quoted {
+            text.push(c);
+            quoted = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
+        }
+        let in_object = open.last() == Some(&true);
+        match c {
+            '{' => {
+                open.push(true);
+                text.push(c);
+                if rest.peek() != Some(&'}') {
+                    new_line(&mut text, open.len());
+                }
+            }
+            '[' => {
+                open.push(false);
+                text.push(c);
+            }
+            '}' => {
+                open.pop();
+                // One that is empty ends on a line of its own, too.
+                new_line(&mut text, open.len());
+                text.push(c);
+            }
+            ']' => {
+                open.pop();
+                text.push(c);
+            }
+            ',' if in_object => {
+                text.push(c);
+                new_line(&mut text, open.len());
+            }
+            ',' => text.push_str(", "),
+            ':' => text.push_str(":\t"),
+            other => {
+                quoted = other == '"';
+                text.push(other);
+            }
+        }
     }
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use serde_json::json;
 
     use super::*;
@@ -105,10 +104,30 @@ mod tests {
     #[test]
     fn a_field_has_a_line_and_an_array_has_none() {
         let list = json!([{ "a": 1, "b": [true, { "c": "x\ty" }], "d": {}, "e": [] }, {}]);
-        let text = print(&list, Style::Indented, 0);
+        let text = indented(&compact(&list));
         let expected = "[{\n\t\t\"a\":\t1,\n\t\t\"b\":\t[true, {\n\t\t\t\t\"c\":\t\"x\\ty\"\n\t\t\t}],\n\t\t\"d\":\t{\n\t\t},\n\
                         \t\t\"e\":\t[]\n\t}, {\n\t}]";
         assert_eq!(text, expected);
-        assert_eq!(print(&list, Style::Compact, 0), list.to_string());
+    }
+
+    #[test]
+    fn what_is_quoted_stays_as_it_is() {
+        let list = json!([{ "a,b": "{[\"x\\\":,]}" }, { "\\": "\\" }]);
+        let text = indented(&compact(&list));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            list
+        );
+        assert_eq!(text.matches('\n').count(), 4);
+        for part in ["", "plain", "a\"b", "a\\b", "a\u{1}b", "\u{fc}\u{7f}"] {
+            let mut body = String::new();
+            push_text(&mut body, part);
+            assert_eq!(body, compact(&part));
+        }
+        let mut body = String::new();
+        for number in [0, 7, -12] {
+            push_number(&mut body, number);
+        }
+        assert_eq!(body, "07-12");
     }
 }

@@ -8,11 +8,8 @@ use super::{
     Core,
     channel::{Channel, bit_rate},
     dates,
-    json::{Style, print},
+    json::compact,
 };
-
-/// About how many bytes a row has as JSON.
-const JSON_LENGTH: usize = 1280;
 
 /// The columns of the table `channels` (switch_core_sqldb.c).
 const COLUMNS: [&str; 38] = [
@@ -56,10 +53,13 @@ const COLUMNS: [&str; 38] = [
     "initial_context",
 ];
 
+/// What stands between the values of a row that is kept.
+const BETWEEN: &str = "\x1f";
+
 /// A channel's row: all values in one text, for a full node has as many rows as calls.
 pub(super) struct ChannelRow {
-    values: Box<str>,
-    /// Where each ends.
+    text: Box<str>,
+    /// Where each value ends.
     ends: [u32; COLUMNS.len()],
 }
 
@@ -67,29 +67,39 @@ impl ChannelRow {
     fn of(values: [&str; COLUMNS.len()]) -> Self {
         let mut ends = [0; COLUMNS.len()];
         let mut text = String::new();
+        let mut first = true;
         for (value, end) in values.into_iter().zip(&mut ends) {
+            if !std::mem::replace(&mut first, false) {
+                text.push_str(BETWEEN);
+            }
             text.push_str(value);
             *end = u32::try_from(text.len()).unwrap_or(u32::MAX);
         }
         Self {
-            values: text.into(),
+            text: text.into(),
             ends,
         }
     }
 
     fn values(&self) -> impl Iterator<Item = &str> {
-        let begins = std::iter::once(0).chain(self.ends);
-        let between = begins.zip(self.ends);
-        between.map(|(begin, end)| &self.values[begin as usize..end as usize])
+        let after = self.ends.map(|end| end as usize + BETWEEN.len());
+        let begins = std::iter::once(0).chain(after);
+        begins
+            .zip(self.ends)
+            .map(|(begin, end)| &self.text[begin..end as usize])
     }
 
     /// A line of a table with this between the values: nothing is escaped (`show_callback`).
     fn write_delimited(&self, delimiter: &str, body: &mut String) {
-        for (at, value) in self.values().enumerate() {
-            if at > 0 {
-                body.push_str(delimiter);
+        if delimiter == BETWEEN {
+            body.push_str(&self.text);
+        } else {
+            for (at, value) in self.values().enumerate() {
+                if at > 0 {
+                    body.push_str(delimiter);
+                }
+                body.push_str(value);
             }
-            body.push_str(value);
         }
         body.push('\n');
     }
@@ -170,7 +180,7 @@ impl Core {
                     row_count: rows.len(),
                     rows,
                 };
-                print(&listed, Style::Compact, self.rows.len() * JSON_LENGTH)
+                compact(&listed)
             }
             ["channels" | "calls", "as", "delim", delimiter] => self.table(delimiter),
             ["channels" | "calls"] => self.table(","),
@@ -182,7 +192,7 @@ impl Core {
 
     fn table(&self, delimiter: &str) -> String {
         let rows = self.rows.values().map(|(_, row)| row);
-        let lengths = rows.clone().map(|row| row.values.len() + COLUMNS.len());
+        let lengths = rows.clone().map(|row| row.text.len() + COLUMNS.len());
         let mut body = String::with_capacity(lengths.sum::<usize>() + 1024);
         if !self.rows.is_empty() {
             body.push_str(&COLUMNS.join(delimiter));
