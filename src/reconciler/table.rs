@@ -115,6 +115,10 @@ fn counted(table: &[u8]) -> Result<(&[u8], u64), Unclear> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(table: &str) -> Result<Vec<(String, String)>, Unclear> {
@@ -169,6 +173,30 @@ mod tests {
             "a\n\n0 total.\n",
         ] {
             assert_eq!(read(forged), Err(Unclear::Separator), "{forged:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever callers put into their values: the rows as they are, or none.
+        #[test]
+        fn a_table_is_read_as_it_was_written_or_not_at_all(
+            rows in prop::collection::vec(["[ax|\n0 total.]{0,8}", "[a|\n]{0,3}", "[a]{0,3}"], 0..5)
+        ) {
+            let mut table = String::new();
+            if !rows.is_empty() {
+                table.push_str("uuid|name|dest\n");
+            }
+            for [uuid, name, dest] in &rows {
+                table.push_str(&format!("{uuid}|{name}|{dest}\n"));
+            }
+            table.push_str(&format!("\n{} total.\n", rows.len()));
+            let separates = |value: &String| value.contains(['|', '\n']);
+            if rows.iter().flatten().any(separates) {
+                prop_assert!(read(&table).is_err());
+            } else {
+                let told: Vec<_> = rows.into_iter().map(|[uuid, _, dest]| (uuid, dest)).collect();
+                prop_assert_eq!(read(&table), Ok(told));
+            }
         }
     }
 

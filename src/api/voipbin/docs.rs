@@ -339,7 +339,7 @@ fn delete_conference() {}
     params(("conference_id" = Uuid, Path, description = "The conference.")),
     request_body(content = VoipbinCommand, example = json!({})),
     responses(
-        (status = 200, description = "It is about to be recorded: `recording_id` says as what.", body = Conference, example = json!(conference())),
+        (status = 200, description = "It is about to be recorded: the last of `recording_ids` says as what, and so does `recording_id` unless that has failed by now.", body = Conference, example = json!(conference())),
         (status = 403, description = "It is another app's.", body = Failure),
         (status = 404, description = "There is none.", body = Failure),
         (status = 409, description = "It has no members, is recorded already, is ending, or over.", body = Failure),

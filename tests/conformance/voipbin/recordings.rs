@@ -276,7 +276,8 @@ async fn get_403_it_belongs_to_another_app(row: &Row<'_>) {
 async fn failed_when_freeswitch_cannot_write_the_file(row: &Row<'_>) {
     let id = row.conference(json!({})).await;
     row.inside(&id).await;
-    let recording = command(row, &id, "start").await["recording_id"].clone();
+    // It can have failed by the time that the conference is shown: then it is not under way any more.
+    let recording = command(row, &id, "start").await["recording_ids"][0].clone();
     let recording = recording.as_str().unwrap();
     until(row, recording, "failed").await;
     let room = row.room_of_conference(&id);
