@@ -21,7 +21,7 @@ pub mod meta;
 pub mod news;
 mod orders;
 mod resync;
-mod table;
+pub mod table;
 pub mod translate;
 mod turns;
 

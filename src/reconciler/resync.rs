@@ -171,8 +171,9 @@ impl Resync<'_> {
             let asked = Api::ShowChannels(TableForm::Delimited);
             let table = self.node.job(asked).await?.table()?;
             let listed = match translate::channels(&table) {
-                // Rare: some caller's name or what an application was given has such a character in it.
-                Err(UnreadableSnapshot::Table(Unclear::Separator)) => {
+                // Rare: some caller's name or what an application was given has such a character in it, or the server is
+                // one whose table is another.
+                Err(UnreadableSnapshot::Table(Unclear::Separator | Unclear::Column(_))) => {
                     let asked = Api::ShowChannels(TableForm::Json);
                     translate::channels_as_json(&self.node.job(asked).await?.json()?)
                 }

@@ -456,7 +456,8 @@ impl WireChannel<'_> {
 /// Reads `show channels as delim`.
 ///
 /// # Errors
-/// [`UnreadableSnapshot`]: nothing may be concluded from it. [`Unclear::Separator`]: the other form would tell.
+/// [`UnreadableSnapshot`]: nothing may be concluded from it. [`Unclear::Separator`] and [`Unclear::Column`]: the other form
+/// would tell.
 pub fn channels(text: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
     let columns = [
         "uuid",

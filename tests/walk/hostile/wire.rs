@@ -52,8 +52,10 @@ pub enum Form {
 /// The commands of one connection.
 pub fn commands(sent: &[u8]) -> Vec<String> {
     for (at, byte) in sent.iter().enumerate() {
+        // The one that we send stands where nothing of anybody else's does.
+        let is_ours = *byte == 0x1f && sent[..at].ends_with(b"bgapi show channels as delim ");
         assert!(
-            *byte == b'\n' || (*byte >= 0x20 && *byte != 0x7f),
+            is_ours || *byte == b'\n' || (*byte >= 0x20 && *byte != 0x7f),
             "byte {byte:#x} was sent, behind {:?}",
             String::from_utf8_lossy(&sent[at.saturating_sub(200)..at])
         );
@@ -160,6 +162,7 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
     let form = match words {
         ["echo", "roomkeeper"]
         | ["show", "channels", "as", "json"]
+        | ["show", "channels", "as", "delim", "\u{1f}"]
         | ["module_exists", "mod_flite"] => Form::Ours,
         ["conference", "json_list", "compact"] => Form::Ours,
         ["uuid_exists", c] | ["uuid_dump", c, "json"] if channel(c) => Form::Ours,
