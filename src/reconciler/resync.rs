@@ -173,7 +173,8 @@ impl Resync<'_> {
             let listed = match translate::channels(&table) {
                 // Rare: some caller's name or what an application was given has such a character in it, or the server is
                 // one whose table is another.
-                Err(UnreadableSnapshot::Table(Unclear::Separator | Unclear::Column(_))) => {
+                Err(UnreadableSnapshot::Table(why @ (Unclear::Separator | Unclear::Column(_)))) => {
+                    tracing::debug!(node.id = %self.node.id(), %why, "the channels are asked for as JSON");
                     let asked = Api::ShowChannels(TableForm::Json);
                     translate::channels_as_json(&self.node.job(asked).await?.json()?)
                 }

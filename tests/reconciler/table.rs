@@ -8,7 +8,7 @@ use roomkeeper::sim::core::InboundCall;
 use roomkeeper::store::memory::MemoryStore;
 use serde_json::Value;
 
-use crate::world::{DID, World, session, simulated};
+use crate::world::{DID, World, session, simulated, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whose_name_separates_values_hides_nobody_and_forges_nothing() {
@@ -32,6 +32,19 @@ async fn a_caller_whose_name_separates_values_hides_nobody_and_forges_nothing() 
             (session(&channel), number.to_string())
         })
         .collect();
+    // The list is written late; then it has the names as they are.
+    until("the names are in the table", async || {
+        let table = sim.with_core(|core, now| {
+            let conn = core.connect(now);
+            core.handle_command(conn, "auth ClueCon", now);
+            core.handle_command(conn, &format!("api show channels as delim {between}"), now);
+            let said = core.poll_output(conn).to_vec();
+            core.disconnect(conn);
+            String::from_utf8(said).unwrap()
+        });
+        names.iter().all(|name| table.contains(name)).then_some(())
+    })
+    .await;
     let world = World::with(&sim, Arc::new(MemoryStore::new()), |settings, _| {
         settings.resync_interval = Duration::from_secs(1);
     });
