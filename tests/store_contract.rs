@@ -11,6 +11,8 @@ mod board;
 mod deliveries;
 #[path = "store_contract/live.rs"]
 mod live;
+#[path = "store_contract/looks.rs"]
+mod looks;
 mod support;
 
 use std::collections::BTreeSet;
@@ -22,6 +24,7 @@ use board::*;
 use deliveries::*;
 use futures_util::{StreamExt, stream};
 use live::*;
+use looks::*;
 use roomkeeper::ids::{
     AppId, ChannelId, EndpointId, MemberId, NodeId, RecordingId, RoomId, RoomName, SessionId,
 };
@@ -1999,6 +2002,9 @@ contract! {
     snapshots_that_are_asked_for_are_counted,
     only_the_owner_writes_what_it_says_of_a_node,
     a_lease_that_ran_out_writes_nothing_on_the_board,
+    each_node_is_seen_as_it_is_alone,
+    a_deadline_that_is_over_is_seen,
+    deliveries_are_seen_where_something_can_be_done_about_them,
     the_outbox_is_in_order_of_commit,
     fan_out_happens_once,
     a_long_outbox_is_handed_over_without_loss,

@@ -11,13 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use roomkeeper::ids::{AppId, ChannelId, MemberId, SessionId};
+use roomkeeper::ids::{AppId, ChannelId, MemberId, NodeId, SessionId};
+use roomkeeper::store::board::Boards;
 use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, QueueLimits, Share};
 use roomkeeper::store::live::{Live, LiveEvent};
+use roomkeeper::store::looks::{Looks, Sight};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    CommitOutcome, EntityId, EntityKind, LeaseOutcome, Life, ListOf, Listing, NameOutcome,
-    OpenError, Store, StoreError, Version, ViewId, ViewKind, ViewWrite, call, keys, open,
+    CommitOutcome, EntityId, EntityKind, LeaseOutcome, Life, ListOf, Listing, Message, NameOutcome,
+    OpenError, Scope, Store, StoreError, Version, ViewId, ViewKind, ViewWrite, call, keys, open,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
@@ -379,6 +381,60 @@ async fn what_is_not_ours_is_corrupt_and_not_asked_for_again() {
         corrupt(listed.unwrap_err());
     }
     store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_of_which_something_is_not_ours_costs_the_others_no_look() {
+    let server = RedisServer::start().await;
+    let store = store(&server, Duration::from_secs(5));
+    let mut raw = raw(&server).await;
+    let nodes: [NodeId; 4] = ["node1", "node2", "node3", "node4"].map(|id| id.parse().unwrap());
+    for key in [keys::board(nodes[0]), keys::ready(nodes[2])] {
+        let mut cmd = redis::cmd("SET");
+        cmd.arg(key).arg("text");
+        cmd.query_async::<()>(&mut raw).await.unwrap();
+    }
+    store.set_draining(nodes[3], true).await.unwrap();
+    let now = Timestamp::from_millis(1);
+    let mut seen = store.look_at(&nodes, now).await.unwrap().into_iter();
+    let mut next = || seen.next().unwrap();
+    let corrupt = |seen| matches!(seen, Err(StoreError::Corrupt { .. }));
+    assert!(corrupt(next()));
+    assert_eq!(next().unwrap(), Sight::default());
+    assert!(corrupt(next()));
+    assert!(next().unwrap().board.draining);
+}
+
+#[tokio::test]
+async fn what_another_replica_hands_over_is_seen_once_and_then_is_nothing_to_do() {
+    let server = RedisServer::start().await;
+    let [one, two] = [0; 2].map(|_| store(&server, Duration::from_secs(5)));
+    let mut commit = change(room(1), Version::ABSENT);
+    commit.outbox = vec![Message {
+        id: "msg_1".to_owned(),
+        app: "acme".parse().unwrap(),
+        scope: Scope::Room(room_id(1)),
+        sequence: 1,
+        event: "conference.created".to_owned(),
+        body: "{}".to_owned(),
+    }];
+    one.commit(&commit).await.unwrap();
+    let batch = one.read_outbox(node(), 9).await.unwrap();
+    assert!(
+        one.fan_out(node(), &batch.from, &batch.to, &[])
+            .await
+            .unwrap()
+    );
+    let has = async |store: &RedisStore| {
+        let seen = store.look_at(&[node()], Timestamp::from_millis(1)).await;
+        seen.unwrap().remove(0).unwrap().deliveries
+    };
+    assert!(!has(&one).await);
+    assert!(
+        has(&two).await,
+        "the cursor is elsewhere: what is behind it?"
+    );
+    assert!(!has(&two).await);
 }
 
 #[tokio::test]

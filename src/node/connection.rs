@@ -497,10 +497,14 @@ impl Driver<'_> {
         }
     }
 
-    /// Nudges the node if it is time, and of use: there is something to come, and no command on its way that wakes it as well.
-    /// Not while the last bytes are not taken: a node that does not read is not sent more, and in our memory waits one byte at
+    /// Nudges the node if it is time, and of use: there may be something to come, and no command is on its way that wakes it as
+    /// well. Not while the last bytes are not taken: a node that does not read is not sent more, and in our memory waits one byte at
     /// most.
     fn nudge(&mut self, all_written: bool) {
+        // Once all jobs are done nothing comes here: the timer is not to wake for it.
+        if matches!(self.purpose.expects, Expects::Jobs(_)) && !self.session.job_pending() {
+            self.pacer.rest();
+        }
         if self.pacer.next().is_none() {
             self.nudged.set(false);
             return;
@@ -511,11 +515,7 @@ impl Driver<'_> {
         if !due {
             return;
         }
-        let expects = match self.purpose.expects {
-            Expects::Events(_) => true,
-            Expects::Jobs(_) => self.session.job_pending(),
-        };
-        if self.ready && expects && all_written && self.session.wake() {
+        if self.ready && all_written && self.session.wake() {
             self.meters.nudged();
         }
     }

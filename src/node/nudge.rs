@@ -138,7 +138,15 @@ impl Pacer {
     /// What was asked for has come. If nothing else has happened, there is nothing to nudge for: an idle fleet that is
     /// asked for snapshots stays idle.
     pub(super) fn settled(&mut self) {
-        if std::mem::take(&mut self.asking) && self.nudge == Nudge::Adaptive {
+        if self.asking {
+            self.rest();
+        }
+    }
+
+    /// Nothing is to come before something else happens.
+    pub(super) fn rest(&mut self) {
+        self.asking = false;
+        if self.nudge == Nudge::Adaptive {
             self.next = None;
         }
     }
@@ -246,6 +254,23 @@ mod tests {
             assert_eq!(pacer.next(), Some(ms(at + 1)));
             nudges(&mut pacer, ms(at + 900), Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn who_knows_that_nothing_is_to_come_is_not_woken_for_nudges() {
+        let mut pacer = Pacer::new(Nudge::Adaptive);
+        pacer.stir(ms(0));
+        assert_eq!(nudges(&mut pacer, ms(3), Duration::ZERO).len(), 3);
+        pacer.rest();
+        assert_eq!(pacer.next(), None);
+        pacer.stir(ms(10));
+        assert_eq!(pacer.next(), Some(ms(11)));
+        // An interval that somebody has asked for goes on.
+        let every = Duration::from_millis(5);
+        let mut pacer = Pacer::new(Nudge::Every(every));
+        pacer.heard(ms(0));
+        pacer.rest();
+        assert_eq!(pacer.next(), Some(every));
     }
 
     #[test]

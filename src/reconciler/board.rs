@@ -1,27 +1,19 @@
 //! What the replicas tell each other of a node, by way of the store.
 //!
-//! Owns the look at the node's board: once a second, and at once when this replica was asked for something. What it reads
-//! is kept for everyone here; what the owner has to say is written when it has changed. Leaves out what a snapshot asked
-//! for leads to, which is the actor's.
+//! Owns what this replica knows of a node's board, and what the owner has to say on it. Leaves out when the store is looked
+//! at (`lookout`), and what a snapshot asked for leads to, which is the actor's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::ids::NodeId;
 use crate::node::NodeHandle;
 use crate::store::board::{self, Board, NodeStanding, Notice};
-use crate::store::looks::next_look;
 use crate::store::{Lease, Store, StoreError};
-use crate::telemetry as names;
 
 use super::actor::{Owner, Standing};
-
-/// How often a replica looks.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// What this replica knows of a node's board.
 #[derive(Clone, Debug)]
@@ -30,17 +22,22 @@ pub(super) struct Seen {
     board: watch::Sender<Option<Board>>,
     /// What the actor has found that belongs to nothing, in its stored form.
     report: watch::Sender<Option<Arc<str>>>,
-    now: Arc<Notify>,
+    /// It is to be looked at without waiting for its time.
+    wanted: Arc<AtomicBool>,
+    /// Who looks.
+    bell: Arc<Notify>,
     /// How often this replica has written on it: what was read meanwhile is old.
     writes: Arc<AtomicU64>,
 }
 
 impl Seen {
-    pub(super) fn new() -> Self {
+    /// Nothing yet. `bell` is rung when it is to be looked at soon.
+    pub(super) fn new(bell: &Arc<Notify>) -> Self {
         Self {
             board: watch::Sender::new(None),
             report: watch::Sender::new(None),
-            now: Arc::new(Notify::new()),
+            wanted: Arc::default(),
+            bell: Arc::clone(bell),
             writes: Arc::default(),
         }
     }
@@ -77,14 +74,38 @@ impl Seen {
 
     /// Somebody has written on it through this replica.
     pub(super) fn look_now(&self) {
-        self.now.notify_one();
+        self.wanted.store(true, Ordering::SeqCst);
+        self.bell.notify_one();
+    }
+
+    /// Whether it is to be looked at at once. Says so once.
+    pub(super) fn take_wanted(&self) -> bool {
+        self.wanted.swap(false, Ordering::SeqCst)
+    }
+
+    /// How often this replica has written on it.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    /// It was read so, after this replica had written on it so often.
+    pub(super) fn read(&self, read: Board, writes: u64) {
+        self.board.send_if_modified(|board| {
+            if self.writes() != writes {
+                self.look_now();
+                return false;
+            }
+            let changed = board.as_ref() != Some(&read);
+            *board = Some(read);
+            changed
+        });
     }
 
     /// What the owner has found. What is no news is written with the next look: that is what most snapshots find.
     pub(super) fn report(&self, text: String, is_news: bool) {
         self.report.send_replace(Some(text.into()));
         if is_news {
-            self.now.notify_one();
+            self.look_now();
         }
     }
 }
@@ -104,78 +125,82 @@ impl Standing {
     }
 }
 
-/// Reads the board, and writes on it for the owner.
+/// Writes on the board of a node what its owner has to say.
 #[derive(Debug)]
 pub(super) struct Clerk {
-    pub(super) node: NodeHandle,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) seen: Seen,
-    pub(super) owner: watch::Receiver<Owner>,
-    pub(super) standing: watch::Receiver<Standing>,
+    node: NodeHandle,
+    seen: Seen,
+    owner: watch::Receiver<Owner>,
+    standing: watch::Receiver<Standing>,
     /// Under which lease what was written last.
-    pub(super) written: Option<(Lease, NodeStanding)>,
+    written: Option<(Lease, NodeStanding)>,
 }
 
 impl Clerk {
-    /// Runs until `stop` is cancelled.
-    pub(super) async fn run(&mut self, stop: &CancellationToken) {
-        let mut was_away = false;
-        loop {
-            let looked = self.look().await;
-            if let Err(error) = &looked
-                && !was_away
-            {
-                metrics::counter!(names::STORE_ERRORS, "caller" => "board").increment(1);
-                tracing::warn!(node.id = %self.node.id(), %error, "the node's board cannot be read or written; what was read last counts");
-            }
-            was_away = looked.is_err();
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.seen.now.notified() => {}
-                () = tokio::time::sleep_until(next_look(LOOK)) => {}
-            }
+    /// Who has written nothing yet.
+    pub(super) const fn new(
+        node: NodeHandle,
+        seen: Seen,
+        owner: watch::Receiver<Owner>,
+        standing: watch::Receiver<Standing>,
+    ) -> Self {
+        Self {
+            node,
+            seen,
+            owner,
+            standing,
+            written: None,
         }
     }
 
-    async fn look(&mut self) -> Result<(), StoreError> {
-        let writes = self.seen.writes.load(Ordering::SeqCst);
-        let read = self.store.read_board(self.node.id()).await?;
-        self.seen.board.send_if_modified(|board| {
-            if self.seen.writes.load(Ordering::SeqCst) != writes {
-                self.seen.look_now();
-                return false;
-            }
-            let changed = board.as_ref() != Some(&read);
-            *board = Some(read);
-            changed
-        });
-        let Some(lease) = self.owner.borrow().lease() else {
+    /// The node, and what is known of its board.
+    pub(super) fn seen(&self) -> (NodeId, &Seen) {
+        (self.node.id(), &self.seen)
+    }
+
+    /// The lease, if this replica reconciles the node.
+    pub(super) fn lease(&self) -> Option<Lease> {
+        self.owner.borrow().lease()
+    }
+
+    /// Whether this replica has something to say.
+    pub(super) fn has_news(&self) -> bool {
+        let Some(lease) = self.lease() else {
+            return false;
+        };
+        self.news_of(lease).is_some() || self.seen.report.borrow().is_some()
+    }
+
+    /// How the node stands, unless that is what is written.
+    fn news_of(&self, lease: Lease) -> Option<NodeStanding> {
+        let standing = self.standing.borrow().published(&self.node);
+        let written = self.written.as_ref();
+        let is_written = written.is_some_and(|(under, said)| *under == lease && *said == standing);
+        (!is_written).then_some(standing)
+    }
+
+    /// Writes what has changed.
+    pub(super) async fn write(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let Some(lease) = self.lease() else {
             return Ok(());
         };
-        let standing = self.standing.borrow().published(&self.node);
-        let is_written = self.written.as_ref();
-        if is_written.is_none_or(|(under, text)| *under != lease || *text != standing) {
+        if let Some(standing) = self.news_of(lease) {
             let text = board::encode(&standing);
-            let is_ours = self
-                .store
-                .put_notice(lease, Notice::Standing, &text)
-                .await?;
-            if is_ours {
+            if store.put_notice(lease, Notice::Standing, &text).await? {
                 self.written = Some((lease, standing));
             }
         }
         let found = self.seen.report.borrow().clone();
-        if let Some(text) = found {
-            let is_ours = self.store.put_notice(lease, Notice::Report, &text).await?;
-            if is_ours {
-                // Unless there is another by now.
-                self.seen.report.send_if_modified(|report| {
-                    if report.as_ref().is_some_and(|now| Arc::ptr_eq(now, &text)) {
-                        *report = None;
-                    }
-                    false
-                });
-            }
+        if let Some(text) = found
+            && store.put_notice(lease, Notice::Report, &text).await?
+        {
+            // Unless there is another by now.
+            self.seen.report.send_if_modified(|report| {
+                if report.as_ref().is_some_and(|now| Arc::ptr_eq(now, &text)) {
+                    *report = None;
+                }
+                false
+            });
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod feed;
 mod fences;
 pub mod intent;
 mod live;
+mod lookout;
 pub mod meta;
 pub mod news;
 mod orders;
@@ -50,6 +51,7 @@ use depths::OfNode;
 use dispatch::Dispatch;
 use fences::Fences;
 use live::Voice;
+use lookout::{Lookout, Post};
 use turns::Turns;
 
 pub use crate::node::Link;
@@ -223,6 +225,8 @@ impl Reconciler {
         let mut order = Vec::new();
         let mut desks = HashMap::new();
         let mut depths = Vec::new();
+        let mut posts = Vec::new();
+        let bell = Arc::new(Notify::new());
         for config in nodes {
             let id = config.id;
             let (feed, news, dropped) = feed::feed(id);
@@ -240,13 +244,15 @@ impl Reconciler {
                 dispatch: Dispatch::new(),
                 ownership: Ownership::new(),
                 standing,
-                board: Seen::new(),
+                board: Seen::new(&bell),
+                look: Arc::default(),
                 told: told.wake(id),
                 voice: Voice::default(),
                 tasks: actors.tasks().clone(),
                 stop: actors.stop().clone(),
             };
             let board = parts.board.clone();
+            posts.push(post(&parts));
             let inbox = Inbox {
                 news,
                 dropped,
@@ -266,6 +272,7 @@ impl Reconciler {
                 },
             );
         }
+        look_out(Lookout::new(Arc::clone(store), posts, bell), actors);
         Ok(Self {
             order,
             nodes: desks,
@@ -296,6 +303,29 @@ impl Reconciler {
     }
 }
 
+/// What is looked for at one node.
+fn post(parts: &Parts) -> Post {
+    let (node, seen) = (parts.node.clone(), parts.board.clone());
+    let standing = parts.standing.subscribe();
+    Post {
+        clerk: Clerk::new(node, seen, parts.ownership.watch(), standing),
+        actor: Arc::clone(&parts.look),
+        told: Arc::clone(&parts.told),
+        failing: false,
+    }
+}
+
+fn look_out(lookout: Lookout, stage: &Stage) {
+    let stop = stage.stop().clone();
+    stage.spawn(async move {
+        let state = (lookout, stop.clone());
+        keep("lookout", "all", &stop, state, |(lookout, stop)| {
+            Box::pin(lookout.run(stop))
+        })
+        .await;
+    });
+}
+
 /// Begins the tasks of one node: its actor, what gives its orders, and what keeps its lease. They end in this order, so
 /// that what the actor decided is carried out, and the node is another's only then.
 fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
@@ -314,23 +344,6 @@ fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
         let state = (keeper, stop.clone());
         keep("lease", &label, &stop, state, |(keeper, stop)| {
             Box::pin(keeper.run(stop))
-        })
-        .await;
-    });
-
-    let clerk = Clerk {
-        node: parts.node.clone(),
-        store: Arc::clone(&parts.store),
-        seen: parts.board.clone(),
-        owner: parts.ownership.watch(),
-        standing: parts.standing.subscribe(),
-        written: None,
-    };
-    let (stop, label) = (parts.stop.clone(), of.clone());
-    stage.spawn(async move {
-        let state = (clerk, stop.clone());
-        keep("board", &label, &stop, state, |(clerk, stop)| {
-            Box::pin(clerk.run(stop))
         })
         .await;
     });

@@ -1,8 +1,8 @@
 //! What is stored of a node itself: what the operator wants of it, how its owner says that it stands, and what its owner
 //! found there that belongs to nothing.
 //!
-//! Owns the words and their stored form. Leaves out what follows: the reconciler reads the board of each node once a
-//! second, on every replica, and writes it where it has the node's lease.
+//! Owns the words and their stored form. Leaves out what follows: the reconciler reads the boards of all nodes once
+//! a second, on every replica, and writes those of which it has the node's lease.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

@@ -56,6 +56,7 @@ use self::deliveries::{Deliveries, QueueLimits};
 pub use self::fields::Fields;
 use self::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use self::live::Live;
+use self::looks::Looks;
 use self::memory::MemoryStore;
 use self::redis::{RedisOptions, RedisStore};
 
@@ -593,7 +594,7 @@ pub fn open(
 /// for longer than the configured timeout of the store; [`Store::read_node`] and [`Store::list_views`] may ask more than
 /// once.
 #[async_trait]
-pub trait Store: Deliveries + Boards + Live + Send + Sync + fmt::Debug + 'static {
+pub trait Store: Deliveries + Boards + Looks + Live + Send + Sync + fmt::Debug + 'static {
     /// Counts connections. When it has grown, there may be another server behind the store, or one that was restarted, and
     /// what was written last may be gone: whoever believes something reads it again.
     fn connections(&self) -> u64 {

@@ -3,9 +3,9 @@
 //! Owns the loop and its bounds. Leaves out the order within a queue and the exclusion of other workers (the store's
 //! claims), the request (`sender`) and the next delay (`schedule`).
 //!
-//! It is woken by a commit, by the end of an attempt behind which others wait, by the time of the next delivery, and once a
-//! second whatever happens, because another replica's commits wake nobody here. While the store does not answer it backs
-//! off; attempts under way go on meanwhile.
+//! It is woken by a commit, by whoever sees that another replica has left something, by the end of an attempt behind which
+//! others wait, and by the time of the next delivery; and seldom, whatever happens. While the store does not answer it
+//! backs off; attempts under way go on meanwhile.
 //!
 //! What is handed over is asked for in the same breath: the store does one after the other, and the way there and back is
 //! gone once.
@@ -50,7 +50,7 @@ pub struct Settings {
     pub each: usize,
     /// Messages handed over in one step.
     pub batch: usize,
-    /// The longest time between two looks at the store.
+    /// The longest time between two looks at the store. Whoever wakes the worker sees sooner what there is to do.
     pub idle: Duration,
     /// How much longer than a request a claim holds, to write down what came of it.
     pub margin: Duration,
@@ -66,7 +66,7 @@ impl Default for Settings {
             concurrency: 128,
             each: 32,
             batch: 256,
-            idle: Duration::from_secs(1),
+            idle: Duration::from_secs(30),
             margin: Duration::from_secs(10),
             disabled_after: DISABLED_AFTER,
             // The whole program has 10 s.
@@ -84,7 +84,7 @@ const SHORTEST: Duration = Duration::from_millis(5);
 /// The same while a receiver has its share of the attempts.
 const SHARE_LOOK: Duration = Duration::from_millis(100);
 
-/// How often the depths of the queues are measured.
+/// How often the depths of the queues are measured, while there is something in them.
 const MEASURE: Duration = Duration::from_secs(5);
 
 /// How often a message for a receiver that is not configured is tried. A replica that has not been restarted yet does
@@ -176,6 +176,8 @@ struct Next {
     wait: Duration,
     /// Something may have been left for want of room: each attempt that ends makes some.
     crowded: bool,
+    /// There is something on its way, so that the depths are other ones soon.
+    busy: bool,
 }
 
 /// What the workers of all nodes share.
@@ -230,13 +232,21 @@ impl Worker {
         let mut strangers = HashMap::new();
         let mut failures: u32 = 0;
         let mut measured: Option<Instant> = None;
+        // What was measured last is not how it is any more.
+        let mut outdated = false;
         while !stop.is_cancelled() {
             let measure = measured.is_none_or(|at| at.elapsed() >= MEASURE);
             let round = self.round(&mut in_flight, reason, measure, &mut strangers);
-            let Next { wait, crowded } = match round.await {
-                Ok(next) => {
+            let Next { wait, crowded, .. } = match round.await {
+                Ok(mut next) => {
+                    let now = Instant::now();
                     if measure {
-                        measured = Some(Instant::now());
+                        measured = Some(now);
+                    }
+                    outdated = next.busy || (outdated && !measure);
+                    if outdated && let Some(at) = measured {
+                        let due = (at + MEASURE).saturating_duration_since(now);
+                        next.wait = next.wait.min(due);
                     }
                     failures = 0;
                     next
@@ -254,6 +264,7 @@ impl Worker {
                     Next {
                         wait,
                         crowded: false,
+                        busy: true,
                     }
                 }
             };
@@ -348,6 +359,7 @@ impl Worker {
             return Ok(Next {
                 wait: due.map_or(idle, |due| idle.min(due.max(SHORTEST))),
                 crowded: false,
+                busy: due.is_some(),
             });
         }
         let free = self.settings.concurrency.saturating_sub(in_flight.len());
@@ -373,6 +385,7 @@ impl Worker {
         let mut next = Next {
             wait: self.settings.idle,
             crowded: !all_taken || in_flight.has_full_share(self.settings.each),
+            busy: true,
         };
         if all_taken && let Some(due) = due? {
             // What is due and was not given is for a receiver that has its share: the end of an attempt wakes.

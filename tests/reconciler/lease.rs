@@ -91,7 +91,8 @@ async fn a_reconciler_that_does_not_move_any_more_loses_it_and_goes_on_when_it_d
     let world = World::with(&sim, store.clone(), |settings, _| settings.lease_ttl = ttl);
     let world = world.await.synced().await;
     let go = Arc::new(Notify::new());
-    store.will("due", Act::Hold(go.clone()));
+    store.will("commit", Act::Hold(go.clone()));
+    let call = session(&sim.call_in(DID, "1001", &[]));
     until("the reconciler hangs", async || {
         (store.fired() == 1).then_some(())
     })
@@ -100,9 +101,8 @@ async fn a_reconciler_that_does_not_move_any_more_loses_it_and_goes_on_when_it_d
         rival_gets_it(&*store).await.then_some(())
     })
     .await;
-    store.behaves("due");
+    store.behaves("commit");
     go.notify_one();
-    let call = session(&sim.call_in(DID, "1001", &[]));
     world.until_told(&call.to_string(), "call.new", 1).await;
     world.end().await;
 }

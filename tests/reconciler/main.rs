@@ -10,6 +10,7 @@ mod app;
 mod board;
 mod fence;
 mod lease;
+mod lookout;
 mod paced;
 mod panics;
 mod quarantine;

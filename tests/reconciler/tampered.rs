@@ -23,6 +23,8 @@ pub struct Tampered {
     acts: Mutex<BTreeMap<&'static str, Act>>,
     /// How often something happened to a call.
     fired: AtomicU64,
+    /// How often each method was called.
+    calls: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Tampered {
@@ -31,6 +33,7 @@ impl Tampered {
             inner: MemoryStore::new(),
             acts: Mutex::default(),
             fired: AtomicU64::new(0),
+            calls: Mutex::default(),
         })
     }
 
@@ -47,7 +50,19 @@ impl Tampered {
         self.fired.load(Ordering::SeqCst)
     }
 
+    /// How often each method was called.
+    pub fn calls(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        self.calls.lock().unwrap().clone().into_iter()
+    }
+
+    pub fn calls_of(&self, method: &str) -> u64 {
+        self.calls()
+            .find(|(name, _)| *name == method)
+            .map_or(0, |(_, calls)| calls)
+    }
+
     async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError> {
+        *self.calls.lock().unwrap().entry(method).or_default() += 1;
         let act = {
             let mut acts = self.acts.lock().unwrap();
             let act = acts.get(method).cloned();

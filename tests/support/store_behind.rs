@@ -19,6 +19,7 @@ macro_rules! store_behind {
             };
             use $root::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
             use $root::store::live::{Heard, Live, LiveEvent, OutboxSlice};
+            use $root::store::looks::{Looks, Sight};
             use $root::store::{
                 Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, ListEntry,
                 ListOf, NameOutcome, NodeRecords, Record, Store, StoreError, ViewEntry, ViewId,
@@ -57,6 +58,9 @@ macro_rules! store_behind {
                 ask_resync(node: NodeId) -> ();
                 put_notice(lease: Lease, notice: Notice, text: &str) -> bool;
                 read_report(node: NodeId) -> Option<String>;
+            }
+            store_behind! { @pass Looks for $gated:
+                look_at(nodes: &[NodeId], now: Timestamp) -> Vec<Result<Sight, StoreError>>;
             }
             store_behind! { @pass Live for $gated:
                 read_outbox_after(node: NodeId, position: Option<u64>, limit: usize) -> OutboxSlice;

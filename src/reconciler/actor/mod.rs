@@ -37,6 +37,7 @@ use crate::store::{EntityId, Lease, Store, Version};
 use crate::time::Timestamp;
 
 use self::meters::Meters;
+use self::ownership::comes_round;
 pub(super) use self::ownership::{Keeper, Owner, Ownership};
 pub(super) use self::step::refuse;
 
@@ -72,12 +73,6 @@ const LATE_LIST: Duration = Duration::from_secs(2);
 
 /// Between two attempts to read everything again from a store that was away.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
-
-/// How often the store is asked for deadlines, which another replica may have set.
-const DUE_PAUSE: Duration = Duration::from_secs(1);
-
-/// How often an actor with nothing to do comes round.
-const SELDOM: Duration = Duration::from_secs(60);
 
 /// Deadlines taken from the store at once.
 const DUE_BATCH: usize = 256;
@@ -240,6 +235,8 @@ pub(super) struct Parts {
     pub(super) standing: watch::Sender<Standing>,
     /// The node's board, as this replica knows it.
     pub(super) board: Seen,
+    /// Told to look for deadlines that another replica has set, and whether the store is the same.
+    pub(super) look: Arc<Notify>,
     pub(super) told: Arc<Notify>,
     pub(super) voice: Voice,
     pub(super) tasks: TaskTracker,
@@ -299,7 +296,8 @@ pub(super) struct Actor {
     nameless: BTreeSet<UnreadableRecord>,
     /// The store's list of deadlines cannot be read, and that was said.
     due_unreadable: bool,
-    next_due: Instant,
+    /// Deadlines are to be looked for that another replica has set.
+    look: bool,
     next_read: Instant,
     down_since: Option<Instant>,
     lost: bool,
@@ -340,7 +338,7 @@ impl Actor {
             unreadable: BTreeMap::new(),
             nameless: BTreeSet::new(),
             due_unreadable: false,
-            next_due: now,
+            look: false,
             next_read: now,
             down_since: Some(now),
             lost: false,
@@ -384,6 +382,7 @@ impl Actor {
                 Ok(()) = lease.changed() => {}
                 // Ends with this actor, too.
                 Ok(()) = board.changed() => {}
+                () = self.parts.look.notified() => self.look = true,
                 // Nobody can change them any more: it is waited for the others alone.
                 Ok(()) = rules.changed() => self.follow(&rules.borrow_and_update().clone()),
             }
@@ -454,7 +453,7 @@ impl Actor {
     }
 
     fn next_wake(&self) -> Instant {
-        let mut wake = Instant::now() + SELDOM;
+        let mut wake = Instant::now() + comes_round(self.parts.settings.lease_ttl);
         if !self.own.is_empty() {
             return Instant::now();
         }
@@ -464,7 +463,6 @@ impl Actor {
             if self.stale {
                 return wake.min(self.next_read);
             }
-            wake = wake.min(self.next_due);
             if self.can_resync() {
                 wake = wake.min(self.next_resync);
                 if let Some((_, at)) = self.resync_wanted {

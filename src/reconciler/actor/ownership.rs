@@ -13,11 +13,12 @@ use uuid::Uuid;
 
 use crate::ids::NodeId;
 use crate::reconciler::Link;
+use crate::store::looks::next_look;
 use crate::store::{Lease, LeaseOutcome, Store};
 use crate::telemetry as names;
 use crate::telemetry::Chain;
 
-use super::{Actor, DUE_PAUSE, STORE_PAUSE};
+use super::{Actor, STORE_PAUSE};
 
 /// How often a replica looks whether a node has been given up.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -26,8 +27,18 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// within a third of it.
 const HUNG: u32 = 6;
 
-/// However short the lease is: one with nothing to do comes round this seldom.
-const HUNG_AT_LEAST: Duration = DUE_PAUSE.saturating_mul(3);
+/// However short the lease is.
+const HUNG_AT_LEAST: Duration = Duration::from_secs(3);
+
+/// An actor that has not come round for so long is not taken to live.
+fn hung_after(ttl: Duration) -> Duration {
+    (ttl * HUNG).max(HUNG_AT_LEAST)
+}
+
+/// How often an actor with nothing to do comes round, to be seen to live.
+pub(super) fn comes_round(ttl: Duration) -> Duration {
+    hung_after(ttl) / 3
+}
 
 /// Who reconciles the node, as far as the store has said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +97,7 @@ impl Ownership {
     }
 
     fn is_hung(&self, ttl: Duration) -> bool {
-        self.moved.borrow().elapsed() > (ttl * HUNG).max(HUNG_AT_LEAST)
+        self.moved.borrow().elapsed() > hung_after(ttl)
     }
 }
 
@@ -104,11 +115,11 @@ impl Keeper {
     /// Runs until `stop` is cancelled, then gives the lease up.
     pub(in crate::reconciler) async fn run(&self, stop: &CancellationToken) {
         loop {
-            let wait = self.round().await;
+            let next = self.round().await;
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.ownership.look.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep_until(next) => {}
             }
         }
         let owner = self.ownership.owner.send_replace(Owner::Unknown);
@@ -120,12 +131,12 @@ impl Keeper {
         }
     }
 
-    /// Asks for the lease; how long until it is asked for again.
-    async fn round(&self) -> Duration {
+    /// Asks for the lease; when it is to be asked for again.
+    async fn round(&self) -> Instant {
         let holds = self.ownership.owner.borrow().lease().is_some();
         if holds && self.ownership.is_hung(self.ttl) {
             tracing::error!(node.id = %self.node, "the node's reconciler has not moved for long: its lease is not renewed");
-            return self.ttl / 3;
+            return next_look(self.ttl / 3);
         }
         match self
             .store
@@ -134,19 +145,20 @@ impl Keeper {
         {
             Ok(LeaseOutcome::Held(lease)) => {
                 self.tell(Owner::Us(lease));
-                self.ttl / 3
+                next_look(self.ttl / 3)
             }
             Ok(LeaseOutcome::Other { remaining }) => {
                 self.tell(Owner::Another);
                 // A little late rather than early: the moment it runs out is the store's, not ours.
                 // And soon enough to take over at once what another gives up.
-                remaining.clamp(Duration::from_millis(20), self.ttl.min(LOOK_AGAIN))
+                Instant::now()
+                    + remaining.clamp(Duration::from_millis(20), self.ttl.min(LOOK_AGAIN))
             }
             Err(error) => {
                 metrics::counter!(names::STORE_ERRORS, "caller" => "lease").increment(1);
                 // The lease may run out, or not; every write is checked against it, so nothing wrong can be written.
                 tracing::warn!(node.id = %self.node, error = %Chain(&error), "the lease could not be renewed");
-                STORE_PAUSE
+                Instant::now() + STORE_PAUSE
             }
         }
     }

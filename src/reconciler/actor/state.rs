@@ -7,14 +7,13 @@ use tokio::time::Instant;
 
 use crate::room::MemberStatus;
 use crate::store::board::{UnreadableRecord, shortened};
-use crate::store::looks::next_look;
 use crate::store::record::{decode_room, decode_session};
 use crate::store::{EntityId, EntityKind, StoreError};
 use crate::telemetry as names;
 use crate::telemetry::Chain;
 use crate::time::Timestamp;
 
-use super::{Actor, DUE_BATCH, DUE_PAUSE, Item, STORE_PAUSE};
+use super::{Actor, DUE_BATCH, Item, STORE_PAUSE, comes_round};
 
 /// After so many records that were read the others get their turn, for about a millisecond's work: a node can have tens of
 /// thousands, and meanwhile nothing else would be done on this thread.
@@ -28,12 +27,13 @@ impl Actor {
         }
         let turns = self.parts.turns.clone();
         let mut turn = pin!(turns.take());
+        let comes_round = comes_round(self.parts.settings.lease_ttl);
         let turn = loop {
             tokio::select! {
                 turn = &mut turn => break turn,
                 () = self.parts.stop.cancelled() => return,
                 // Of a large fleet others are read first; whoever waits for that is not hung, and keeps its node.
-                () = tokio::time::sleep(DUE_PAUSE) => self.parts.ownership.moves(),
+                () = tokio::time::sleep(comes_round) => self.parts.ownership.moves(),
             }
         };
         match self.parts.store.read_node(self.id()).await {
@@ -267,8 +267,7 @@ impl Actor {
             .take(DUE_BATCH)
             .map(|(_, entity)| *entity)
             .collect();
-        if Instant::now() >= self.next_due {
-            self.next_due = next_look(DUE_PAUSE);
+        if std::mem::take(&mut self.look) {
             match self.parts.store.due(self.id(), now, DUE_BATCH).await {
                 Ok(stored) => {
                     // One that we do not know to be due was written by another replica: it is read first.

@@ -14,10 +14,16 @@ pub(super) struct Written {
     report: Option<String>,
 }
 
+impl Written {
+    pub(super) fn board(&self) -> Board {
+        self.board.clone()
+    }
+}
+
 #[async_trait]
 impl Boards for MemoryStore {
     async fn read_board(&self, node: NodeId) -> Result<Board, StoreError> {
-        Ok(self.lock().node(node).board.board.clone())
+        Ok(self.lock().node(node).board.board())
     }
 
     async fn set_draining(&self, node: NodeId, draining: bool) -> Result<(), StoreError> {

@@ -124,6 +124,11 @@ impl Queues {
         OutboxCursor::at(self.handed_over)
     }
 
+    /// Whether there is something to hand over, or to claim.
+    pub(super) fn has_something(&self, now: Duration) -> bool {
+        !self.outbox.is_empty() || self.ready.first().is_some_and(|(due, _)| *due <= now)
+    }
+
     /// Takes the messages of a commit, as far as there is room.
     pub(super) fn append(&mut self, messages: &[Message], limits: QueueLimits) {
         for message in messages {

@@ -11,6 +11,7 @@
 mod board;
 mod deliveries;
 mod live;
+mod looks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;

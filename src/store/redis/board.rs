@@ -1,6 +1,7 @@
 //! The boards of the nodes, on Redis: one hash a node.
 
 use async_trait::async_trait;
+use redis::Cmd;
 
 use super::{NOTICE, RedisStore};
 use crate::ids::NodeId;
@@ -13,20 +14,31 @@ const DRAINING: &str = "draining";
 /// How often a snapshot was asked for.
 const RESYNCS: &str = "resyncs";
 
+/// What [`read`] is answered.
+pub(super) type Fields = (Option<String>, Option<u64>, Option<String>);
+
+/// Asks for what [`written`] reads.
+pub(super) fn read(key: &str) -> Cmd {
+    let mut command = redis::cmd("HMGET");
+    command.arg(key).arg(DRAINING).arg(RESYNCS);
+    command.arg(Notice::Standing.as_str());
+    command
+}
+
+pub(super) fn written((draining, resyncs, standing): Fields) -> Board {
+    Board {
+        draining: draining.is_some(),
+        resyncs: resyncs.unwrap_or_default(),
+        standing,
+    }
+}
+
 #[async_trait]
 impl Boards for RedisStore {
     async fn read_board(&self, node: NodeId) -> Result<Board, StoreError> {
         let key = keys::board(node);
-        let mut command = redis::cmd("HMGET");
-        command.arg(&key).arg(DRAINING).arg(RESYNCS);
-        command.arg(Notice::Standing.as_str());
-        let (draining, resyncs, standing): (Option<String>, Option<u64>, Option<String>) =
-            self.query(&key, &command).await?;
-        Ok(Board {
-            draining: draining.is_some(),
-            resyncs: resyncs.unwrap_or_default(),
-            standing,
-        })
+        let fields = self.query(&key, &read(&key)).await;
+        fields.map(written)
     }
 
     async fn set_draining(&self, node: NodeId, draining: bool) -> Result<(), StoreError> {

@@ -427,7 +427,9 @@ fn owner_of_range(range: Vec<Value>, from: &Address) -> Option<(u16, u16, Addres
 fn slot_of(request: Request<'_>) -> u16 {
     let key = match request {
         Request::One(command) => first_key(command),
-        Request::Atomic(pipeline) => pipeline.cmd_iter().find_map(first_key),
+        Request::Atomic(pipeline) | Request::Several(pipeline) => {
+            pipeline.cmd_iter().find_map(first_key)
+        }
     };
     // What has no key is for any node.
     key.map_or(0, slot_of_key)

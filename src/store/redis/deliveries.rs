@@ -128,11 +128,16 @@ fn delivery(key: &str, fields: Pairs) -> Result<Delivery, StoreError> {
 type Entries = Vec<(String, Pairs)>;
 
 /// The first of a sorted set, if there is one, with its score.
-type First = Vec<(String, u64)>;
+pub(super) type First = Vec<(String, u64)>;
 
 /// Asks when the next queue is due, as [`next_of`] reads it.
 fn ask_next(pipe: &mut Pipeline, ready: &str) {
     pipe.cmd("TIME");
+    ask_first(pipe, ready);
+}
+
+/// Asks for the next queue, as [`next_of`] reads it with the time of the server.
+pub(super) fn ask_first(pipe: &mut Pipeline, ready: &str) {
     pipe.cmd("ZRANGE")
         .arg(ready)
         .arg(0)
@@ -140,7 +145,7 @@ fn ask_next(pipe: &mut Pipeline, ready: &str) {
         .arg("WITHSCORES");
 }
 
-fn next_of(now: (u64, u64), first: First) -> Option<Duration> {
+pub(super) fn next_of(now: (u64, u64), first: First) -> Option<Duration> {
     let (_, due) = first.first()?;
     Some(Duration::from_millis(due.saturating_sub(clock(now))))
 }
@@ -249,12 +254,12 @@ impl RedisStore {
     }
 
     /// Where the node's cursor was when it was last heard of.
-    fn cursor(&self, node: NodeId) -> u64 {
+    pub(super) fn cursor(&self, node: NodeId) -> u64 {
         let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         cursors.get(&node).copied().unwrap_or_default()
     }
 
-    fn cursor_is(&self, node: NodeId, at: u64) {
+    pub(super) fn cursor_is(&self, node: NodeId, at: u64) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         cursors.insert(node, at);
     }

@@ -156,6 +156,8 @@ struct LinkState {
 pub(super) enum Request<'a> {
     One(&'a Cmd),
     Atomic(&'a Pipeline),
+    /// Each for itself, answered all together, also where some are refused.
+    Several(&'a Pipeline),
 }
 
 impl Request<'_> {
@@ -169,6 +171,11 @@ impl Request<'_> {
                 // Not for the pipeline to read: it takes an error of the whole for an answer it does not know.
                 answers.pop().unwrap_or(Value::Nil).extract_error()
             }
+            Self::Several(pipeline) => {
+                let all = pipeline.len();
+                let answers = connection.req_packed_commands(pipeline, 0, all).await?;
+                Ok(Value::Array(answers))
+            }
         }
     }
 
@@ -181,7 +188,7 @@ impl Request<'_> {
             Self::One(command) => {
                 pipe.add_command(command.clone());
             }
-            Self::Atomic(pipeline) => {
+            Self::Atomic(pipeline) | Self::Several(pipeline) => {
                 pipe.cmd("MULTI");
                 for command in pipeline.cmd_iter() {
                     pipe.add_command(command.clone());

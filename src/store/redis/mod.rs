@@ -3,7 +3,7 @@
 //! Owns the scripts. Leaves out the keys ([`keys`]), the connection (`link`; `sentinel` knows the master, `cluster` whose a
 //! slot is, `address` what a URL says), how records are read (`reading`; `bulk`, when there
 //! are many), the way to the receivers (`deliveries`), what can
-//! be listened to (`live`) and what the records mean. Driven by everything that holds a [`Store`].
+//! be listened to (`live`), what is looked at again and again (`looks`) and what the records mean. Driven by everything that holds a [`Store`].
 //!
 //! # Structure
 //!
@@ -54,6 +54,7 @@ mod cluster;
 mod deliveries;
 mod link;
 mod live;
+mod looks;
 mod reading;
 mod sentinel;
 

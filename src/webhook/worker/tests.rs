@@ -641,7 +641,11 @@ async fn an_app_that_does_not_become_known_holds_nobody_up_for_long() {
     let known = BTreeSet::new();
     let (_, endpoints) = watch::channel(Arc::new(Endpoints::new([]).with_apps(known)));
     let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
-    let _running = bench.start_following(store, endpoints, Settings::default());
+    let settings = Settings {
+        idle: Duration::from_millis(20),
+        ..Settings::default()
+    };
+    let _running = bench.start_following(store, endpoints, settings);
     bench.tell(1, [1]).await;
     let handed_over = async {
         while bench.store.backlog(node()).await.unwrap().outbox > 0 {
