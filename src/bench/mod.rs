@@ -55,6 +55,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 
+use process::Machine;
 use report::{Report, Section};
 
 /// What can be measured.
@@ -181,12 +182,20 @@ pub async fn run(
         // Not only after all that comes before it.
         switch::may_log_in(node)?;
     }
-    let mut tell = |section: Section| {
+    let machine = || Machine::now().map_err(BenchError::system("read /proc/stat"));
+    let mut tell = |mut section: Section, begun: Machine| {
+        let stolen = machine()?.stolen_since(&begun);
+        section.note(format!(
+            "Meanwhile the machine's host gave {:.1} % of its CPU time to others.",
+            stolen * 100.0
+        ));
         each(&section);
         report.add(section);
+        Ok::<_, BenchError>(())
     };
     for scenario in all {
-        tell(match scenario {
+        let begun = machine()?;
+        let section = match scenario {
             Scenario::Commits => commits::measure(&run).await?,
             Scenario::Webhooks => webhooks::measure(&run).await?,
             Scenario::LargeRoom => large_room::measure(&run).await?,
@@ -195,9 +204,11 @@ pub async fn run(
             Scenario::Commands => commands::measure(&run).await?,
             Scenario::Idle => idle::measure(&run).await?,
             Scenario::Fleet => fleet::measure(&run).await?,
-        });
+        };
+        tell(section, begun)?;
         if let (Scenario::Webhooks, Some(node)) = (scenario, &options.freeswitch) {
-            tell(webhooks::real::measure(&run, node).await?);
+            let begun = machine()?;
+            tell(webhooks::real::measure(&run, node).await?, begun)?;
         }
     }
     run.bar.finish_and_clear();

@@ -2,8 +2,8 @@
 //!
 //! Owns when that is (once a second, and at once where this replica was asked for something), who is woken for what is seen,
 //! and that the owners' boards are written. Leaves out what those who are woken do: they look for themselves. So a fleet
-//! on which nothing happens costs one question a second, and one that is not answered costs nothing that they would not
-//! have found themselves.
+//! on which nothing happens costs one question a second. One that is not answered wakes nobody: who has no business with the
+//! store believes what it believed, and the next answer says all that this one would have.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,7 +134,6 @@ impl Lookout {
                 }
             }
             Err(error) => {
-                posts.iter().for_each(|post| post.wake());
                 if !was_failing {
                     metrics::counter!(names::STORE_ERRORS, "caller" => "board").increment(1);
                     tracing::warn!(

@@ -29,7 +29,7 @@ mod snapshot;
 mod timing;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -235,7 +235,8 @@ pub struct Core {
     tasks: BTreeMap<(u64, u64), Task>,
     conns: BTreeMap<ConnId, Conn>,
     next_conn: u64,
-    channels: BTreeMap<String, Channel>,
+    /// By id. A node has many, each looked up for each list; whoever goes through all of them puts them in order.
+    channels: HashMap<String, Channel>,
     rooms: BTreeMap<String, Room>,
     next_member: u64,
     sessions: u64,
@@ -292,7 +293,7 @@ impl Core {
             tasks: BTreeMap::new(),
             conns: BTreeMap::new(),
             next_conn: 0,
-            channels: BTreeMap::new(),
+            channels: HashMap::new(),
             rooms: BTreeMap::new(),
             next_member: 1,
             sessions: 0,
