@@ -39,7 +39,7 @@ use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings, Told};
 use crate::store::{OpenError, Store};
 use crate::supervise::{Stage, keep};
 use crate::telemetry::{self, Chain, Traces};
-use crate::webhook::endpoint::{Disabling, Endpoints};
+use crate::webhook::endpoint::Disabling;
 use crate::webhook::pressure::Pressure;
 use crate::webhook::schedule::Schedule;
 use crate::webhook::sender::{Limits, Sender, SenderError};
@@ -209,7 +209,7 @@ pub async fn start(
             "the stored apps are not known yet"
         );
     }
-    let (endpoints, rules) = follow_apps(config, &apps, &stages.deliveries);
+    let rules = follow_apps(config, &apps, &stages.deliveries);
     let told = Told::of(config.nodes.iter().map(|node| node.id));
     let reconciler = Reconciler::start(
         node_configs(config)?,
@@ -227,7 +227,7 @@ pub async fn start(
     let controller: Arc<dyn Controller> = Arc::new(reconciler);
     let pressure = Arc::new(Pressure::new(config.store.queues.pending));
     let receivers = Receivers {
-        endpoints,
+        endpoints: apps.receivers(),
         disabling: Arc::clone(&apps) as Arc<dyn Disabling>,
         pressure: Arc::clone(&pressure),
     };
@@ -315,13 +315,9 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, AppError> {
     })
 }
 
-/// Keeps the registry of apps up to date, and those who are told of it: the workers of the receivers, then the actors of
-/// whose a call is, in this order, so that what an actor commits for a new app finds its receiver.
-fn follow_apps(
-    config: &Config,
-    apps: &Arc<Registry>,
-    stage: &Stage,
-) -> (watch::Receiver<Arc<Endpoints>>, watch::Receiver<Rules>) {
+/// Keeps the registry of apps up to date, and tells the actors whose a call is. Who delivers knows it before, so that what an
+/// actor commits for a new app finds its receiver.
+fn follow_apps(config: &Config, apps: &Arc<Registry>, stage: &Stage) -> watch::Receiver<Rules> {
     let patience = patience(config);
     let recordings = config.recording.directory.clone();
     let rules_of = move |apps: &Registry| Rules {
@@ -331,7 +327,6 @@ fn follow_apps(
         recordings: recordings.clone(),
     };
     let changes = apps.watch();
-    let (endpoints, told_endpoints) = watch::channel(Arc::new(apps.endpoints()));
     let (rules, told_rules) = watch::channel(rules_of(apps));
     let (asking, stop) = (Arc::clone(apps), stage.stop().clone());
     stage.spawn(async move {
@@ -344,23 +339,22 @@ fn follow_apps(
     let (apps, stop) = (Arc::clone(apps), stage.stop().clone());
     stage.spawn(async move {
         let ends = stop.clone();
-        let state = (changes, endpoints, rules);
+        let state = (changes, rules);
         // A follower that panics is begun anew with the same.
         let rules_of = Arc::new(rules_of);
         let follow = stop.run_until_cancelled(keep("apps", "followers", &ends, state, |state| {
-            let (changes, endpoints, rules) = state;
+            let (changes, rules) = state;
             let (apps, rules_of) = (Arc::clone(&apps), Arc::clone(&rules_of));
             Box::pin(async move {
                 while changes.changed().await.is_ok() {
                     changes.mark_unchanged();
-                    endpoints.send_replace(Arc::new(apps.endpoints()));
                     rules.send_replace(rules_of(&apps));
                 }
             })
         }));
         follow.await;
     });
-    (told_endpoints, told_rules)
+    told_rules
 }
 
 /// One worker a node, each woken by the commits of its node.

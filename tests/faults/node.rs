@@ -469,6 +469,16 @@ async fn event_storm(stage: &Stage) -> Report {
     )
     .await;
     let storm_read = begun.elapsed();
+    // What is read waits to be applied, and in the middle of it all may look as if nothing did.
+    poll::until(
+        "what was read is applied",
+        poll::REDELIVERY * 4,
+        async || {
+            let waits = controller.metric("roomkeeper_esl_queue_depth", "").await;
+            (waits < 1.0).then_some(())
+        },
+    )
+    .await;
     settles(world).await;
     let recovery = begun.elapsed();
     let dropped = controller

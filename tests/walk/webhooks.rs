@@ -71,7 +71,15 @@ async fn from_its_making_to_its_removal(store: Store) {
     assert_eq!(dead[0]["id"], late.id);
     own.check_story();
 
-    // What it has it can have again, under the same id.
+    // What it has it can have again, under the same id. Until its answer is noted it is under way, and not sent once more.
+    let delivered = format!("{path}/deliveries?status=delivered");
+    poll::until("its answer is noted", poll::PATIENCE, async || {
+        let rows = api.get(&delivered).await.body["deliveries"]
+            .as_array()
+            .cloned();
+        rows?.iter().any(|row| row["id"] == *late.id).then_some(())
+    })
+    .await;
     let one = format!("{path}/deliveries/{}/redeliver", late.id);
     let again = api.ask("POST", &one, None).await;
     assert_eq!(again.status, 202, "{}", again.body);

@@ -5,14 +5,16 @@
 //! whichever replica looks next. In the same way the app's other receivers are told of one that was disabled.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
 use url::Url;
 use uuid::Uuid;
 
-use super::{ROUNDS, Read, Registry, Tenants, make_secret};
+use super::{ROUNDS, Read, Registry, Tenants, ids_of, make_secret};
 use crate::config::AppConfig;
 use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::StoreError;
@@ -87,34 +89,40 @@ pub(super) fn fresh_id() -> EndpointId {
     }
 }
 
+/// The receivers of these apps and of the configuration.
+pub(super) fn receivers_of(configured: &[AppConfig], tenants: &Tenants) -> Endpoints {
+    let stored = &tenants.endpoints;
+    let removed: BTreeSet<_> = stored
+        .values()
+        .filter(|record| record.removed)
+        .map(|record| record.id.clone())
+        .collect();
+    let all = configured_of(configured, tenants).chain(stored.values().filter_map(made));
+    Endpoints::new(all)
+        .with_apps(ids_of(configured, tenants))
+        .with_removed(removed)
+}
+
+fn configured_of(configured: &[AppConfig], tenants: &Tenants) -> impl Iterator<Item = Endpoint> {
+    let hooks = configured.iter().flat_map(|app| &app.webhooks);
+    hooks.map(|hook| {
+        let stored = tenants.endpoints.get(&hook.id);
+        Endpoint {
+            disabled: stored.and_then(|record| record.disabled),
+            ..hook.clone()
+        }
+    })
+}
+
 impl Registry {
-    /// The receivers of all apps.
-    pub fn endpoints(&self) -> Endpoints {
-        let tenants = self.tenants();
-        let removed: BTreeSet<_> = tenants
-            .endpoints
-            .values()
-            .filter(|record| record.removed)
-            .map(|record| record.id.clone())
-            .collect();
-        let endpoints = self.configured_endpoints(&tenants);
-        let own = tenants.endpoints.values().filter_map(made);
-        Endpoints::new(endpoints.into_iter().chain(own))
-            .with_apps(self.ids())
-            .with_removed(removed)
+    /// The receivers of all apps, now and after each change: as soon as a change is answered for, whoever delivers goes by it.
+    pub fn receivers(&self) -> watch::Receiver<Arc<Endpoints>> {
+        self.receivers.subscribe()
     }
 
-    fn configured_endpoints(&self, tenants: &Tenants) -> Vec<Endpoint> {
-        let hooks = self.configured.iter().flat_map(|app| &app.webhooks);
-        hooks
-            .map(|hook| Endpoint {
-                disabled: tenants
-                    .endpoints
-                    .get(&hook.id)
-                    .and_then(|record| record.disabled),
-                ..hook.clone()
-            })
-            .collect()
+    /// The receivers of all apps, now.
+    pub fn endpoints(&self) -> Arc<Endpoints> {
+        Arc::clone(&self.receivers.borrow())
     }
 
     /// The nodes, each of which has its own queues.
@@ -291,7 +299,7 @@ impl Registry {
     /// The app's receivers, wherever they are from.
     fn of_app(&self, tenants: &Tenants, app: &AppId) -> Vec<Endpoint> {
         let own = tenants.endpoints.values().filter_map(made);
-        let all = self.configured_endpoints(tenants).into_iter().chain(own);
+        let all = configured_of(&self.configured, tenants).chain(own);
         all.filter(|endpoint| endpoint.app == *app).collect()
     }
 

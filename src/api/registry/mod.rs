@@ -30,11 +30,12 @@ use crate::store::endpoints::{EndpointRecord, OwnEndpoint, OwnSecret};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Chain;
 use crate::time::Timestamp;
+use crate::webhook::endpoint::Endpoints;
 
-use self::endpoints::fresh_id;
 pub(crate) use self::endpoints::{
     EndpointChange, EndpointError, MOST_ENDPOINTS, NewEndpoint, Secreted,
 };
+use self::endpoints::{fresh_id, receivers_of};
 use super::auth::{App, Apps, KeyDigest};
 
 /// How often the store is asked whether there is something new.
@@ -69,6 +70,8 @@ pub struct Registry {
     /// Whose queues there are.
     nodes: Vec<NodeId>,
     tenants: watch::Sender<Arc<Tenants>>,
+    /// The receivers of all of them.
+    receivers: watch::Sender<Arc<Endpoints>>,
     /// Held by whoever reads the stored apps or changes one, so that what is older never replaces what is newer.
     reading: Mutex<()>,
 }
@@ -138,6 +141,7 @@ impl Registry {
         };
         Self {
             store,
+            receivers: watch::Sender::new(Arc::new(receivers_of(&configured, &tenants))),
             configured,
             nodes,
             tenants: watch::Sender::new(Arc::new(tenants)),
@@ -432,14 +436,18 @@ impl Registry {
             made.map(App::from)
                 .chain(self.configured.iter().map(App::from)),
         );
-        self.tenants.send_replace(Arc::new(Tenants {
+        let tenants = Tenants {
             apps,
             stored: known.stored,
             unreadable: known.unreadable,
             endpoints: known.endpoints,
             version,
             loaded: true,
-        }));
+        };
+        // First those who deliver: what is told of a new app is to find its receiver.
+        let receivers = receivers_of(&self.configured, &tenants);
+        self.receivers.send_replace(Arc::new(receivers));
+        self.tenants.send_replace(Arc::new(tenants));
     }
 
     fn is_configured(&self, id: &AppId) -> bool {
@@ -460,10 +468,13 @@ impl Registry {
 
     /// Every app there is, the disabled too.
     pub fn ids(&self) -> BTreeSet<AppId> {
-        let tenants = self.tenants();
-        let configured = self.configured.iter().map(|app| app.id.clone());
-        tenants.stored.keys().cloned().chain(configured).collect()
+        ids_of(&self.configured, &self.tenants())
     }
+}
+
+fn ids_of(configured: &[AppConfig], tenants: &Tenants) -> BTreeSet<AppId> {
+    let configured = configured.iter().map(|app| app.id.clone());
+    tenants.stored.keys().cloned().chain(configured).collect()
 }
 
 /// What is read of the store.
