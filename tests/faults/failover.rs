@@ -93,10 +93,16 @@ async fn failover_with_the_old_master_alive(stage: &Stage) -> Report {
     assert_eq!(sentinels.servers[0].role().await, "slave");
     let lost = missing(&scene, &rooms).await;
     let reported = scene.world.controller.metric(LOST_ROOMS, "").await;
+    let of_the_store = |line: &str| {
+        ["Redis", "store", "reconciles"]
+            .iter()
+            .any(|w| line.contains(w))
+    };
     assert!(
         lost.len() as f64 <= reported,
-        "{} lost, {reported} reported",
-        lost.len()
+        "{} lost, {reported} reported\n{}",
+        lost.len(),
+        scene.world.controller.log_about(of_the_store)
     );
     // What the old master had told of and the new one never had is told again, so only the states are compared.
     same_state(&scene).await;

@@ -143,6 +143,8 @@ struct Current {
 #[derive(Default)]
 struct LinkState {
     current: Option<Current>,
+    /// Whom it leads to, where sentinels have named it.
+    master: Option<Address>,
     /// Counts connections.
     generation: u64,
     /// Asks the sentinels of the connection's master; ends with the connection.
@@ -339,6 +341,7 @@ impl Link {
                 state.current = Some(current.clone());
                 tracing::info!(connection = generation, %server, "connected to Redis");
                 if let Server::Master(master, sentinels) = server {
+                    state.master = Some(master.clone());
                     let watch = watch(sentinels, master, generation, Arc::downgrade(&self.state));
                     state.watch = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
                 }
@@ -356,7 +359,14 @@ impl Link {
         match &self.source {
             Source::Server(client) => Ok(client.clone()),
             Source::Master(sentinels) => {
-                let master = sentinels.master().await.map_err(Fault::Connect)?;
+                // The one that is written to: while sentinels change their minds, one that is asked again may name another,
+                // and what is read there would be believed of this one.
+                self.connection().await.map_err(Fault::Connect)?;
+                let master = self.state().master.clone();
+                let master = match master {
+                    Some(master) => master,
+                    None => sentinels.master().await.map_err(Fault::Connect)?,
+                };
                 let server = sentinels.server(&master).map_err(Fault::Connect)?;
                 Client::open(server).map_err(Fault::Connect)
             }
