@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use roomkeeper::ids::{AppId, ChannelId, MemberId, NodeId, SessionId};
 use roomkeeper::store::board::Boards;
 use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, QueueLimits, Share};
-use roomkeeper::store::live::{Live, LiveEvent};
+use roomkeeper::store::live::{Heard, Live, LiveEvent};
 use roomkeeper::store::looks::{Looks, Sight};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
@@ -23,7 +23,10 @@ use roomkeeper::store::{
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
-use support::store::{assert_unavailable, change, node, room, room_id, store_at, until_available};
+use support::store::{
+    assert_unavailable, change, commit_until_applied, node, room, room_id, store_at,
+    until_available,
+};
 use tokio::io::{AsyncReadExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -33,18 +36,20 @@ use uuid::Uuid;
 const LONG: Duration = Duration::from_secs(600);
 /// A call's time in the tests that let it run out.
 const TIMEOUT: Duration = Duration::from_millis(200);
-/// Above what a call may take, for a busy machine.
-const BOUND: Duration = Duration::from_millis(1500);
-/// How soon a server that is back must be in use again.
-const BACK_IN: Duration = Duration::from_secs(1);
+/// A call's time where none is to run out: a busy machine must not look like a broken store.
+const PATIENT: Duration = Duration::from_secs(5);
+/// That a call ends by itself. By far not how soon: this machine may be busy with all other tests, and its host with
+/// other machines; the benchmarks say how long things take.
+const BOUND: Duration = Duration::from_secs(10);
+/// A server that is back must be in use again.
+const BACK_IN: Duration = Duration::from_secs(10);
 
 fn store(server: &RedisServer, timeout: Duration) -> Arc<RedisStore> {
     store_at(&server.url(), timeout)
 }
 
 async fn raw(server: &RedisServer) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(server.url()).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
+    server.connection().await.unwrap()
 }
 
 #[tokio::test]
@@ -120,7 +125,7 @@ async fn a_write_that_timed_out_takes_effect_once() {
     let server = RedisServer::start().await;
     let store = store(&server, TIMEOUT);
     let first = change(room(1), Version::ABSENT);
-    store.commit(&first).await.unwrap();
+    commit_until_applied(&store, &first).await;
     server.pause().await;
     let commit = change(room(1), Version(1));
     for _ in 0..2 {
@@ -130,7 +135,8 @@ async fn a_write_that_timed_out_takes_effect_once() {
         assert!(start.elapsed() < BOUND);
     }
     server.resume().await;
-    assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
+    commit_until_applied(&store, &commit).await;
+    let store = store_at(&server.url(), PATIENT);
     let record = store.read_head(room(1)).await.unwrap().unwrap();
     assert_eq!(record.version, Version(2));
     assert_eq!(store.backlog(node()).await.unwrap().outbox, 2);
@@ -140,7 +146,7 @@ async fn a_write_that_timed_out_takes_effect_once() {
 async fn a_server_that_hangs_is_left_and_what_it_was_sent_still_takes_effect_once() {
     let server = RedisServer::start().await;
     let store = store(&server, TIMEOUT);
-    store.ping().await.unwrap();
+    until_available(&store).await;
     let mut raw = raw(&server).await;
     let connections = async |raw: &mut redis::aio::MultiplexedConnection| -> usize {
         let info: String = redis::cmd("INFO")
@@ -163,14 +169,31 @@ async fn a_server_that_hangs_is_left_and_what_it_was_sent_still_takes_effect_onc
     }
     server.resume().await;
     assert!(until_available(&store).await < BACK_IN);
-    assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
+    commit_until_applied(&store, &commit).await;
+    assert!(
+        connections(&mut raw).await > before,
+        "after a second timeout the connection is another"
+    );
+    let store = store_at(&server.url(), PATIENT);
     let record = store.read_head(room(1)).await.unwrap().unwrap();
     assert_eq!(record.version, Version(1));
     assert_eq!(store.backlog(node()).await.unwrap().outbox, 1);
-    assert!(
-        connections(&mut raw).await > before,
-        "after three timeouts the connection is another"
-    );
+}
+
+#[tokio::test]
+async fn a_server_that_stood_still_while_many_asked_is_not_left() {
+    let server = RedisServer::start().await;
+    let store = store(&server, TIMEOUT * 10);
+    until_available(&store).await;
+    assert_eq!(store.connections(), 1);
+    server.pause().await;
+    futures_util::future::join_all((0..8).map(|_| store.ping()))
+        .await
+        .into_iter()
+        .for_each(assert_unavailable);
+    server.resume().await;
+    until_available(&store).await;
+    assert_eq!(store.connections(), 1, "all of them told of one silence");
 }
 
 /// A way to a server, whose first connection can be made to fall silent.
@@ -252,8 +275,16 @@ async fn those_whom_an_old_connection_never_answered_do_not_cost_the_new_one() {
             [a, b, c]
         })
     };
+    // One silence, of however many calls, is no reason to leave.
+    three()
+        .await
+        .unwrap()
+        .into_iter()
+        .for_each(assert_unavailable);
+    assert_eq!(store.connections(), 1);
+    let sent = way.swallowed.load(Ordering::SeqCst);
     let early = three();
-    way.has_swallowed(0).await;
+    way.has_swallowed(sent).await;
     // Long enough for the new connection to be made before these give up.
     tokio::time::sleep(timeout / 2).await;
     let sent = way.swallowed.load(Ordering::SeqCst);
@@ -264,24 +295,25 @@ async fn those_whom_an_old_connection_never_answered_do_not_cost_the_new_one() {
         .unwrap()
         .into_iter()
         .for_each(assert_unavailable);
-    store.ping().await.unwrap();
+    until_available(&store).await;
     assert_eq!(store.connections(), 2, "the silent one is left");
     late.await.unwrap().into_iter().for_each(assert_unavailable);
-    store.ping().await.unwrap();
+    until_available(&store).await;
     assert_eq!(store.connections(), 2, "the new one has always answered");
 }
 
 #[tokio::test]
 async fn a_late_write_of_one_who_gave_up_is_refused() {
     let server = RedisServer::start().await;
-    let store = store(&server, TIMEOUT);
+    let [store, hasty] = [PATIENT, TIMEOUT].map(|timeout| store(&server, timeout));
     store
         .commit(&change(room(1), Version::ABSENT))
         .await
         .unwrap();
+    until_available(&hasty).await;
     server.pause().await;
     let given_up = change(room(1), Version(1));
-    assert_unavailable(store.commit(&given_up).await);
+    assert_unavailable(hasty.commit(&given_up).await);
     server.resume().await;
     // It either made it or did not: the version tells, and decides between it and what is written instead.
     let found = store.read_head(room(1)).await.unwrap().unwrap().version;
@@ -799,11 +831,21 @@ async fn what_is_said_in_one_database_is_not_heard_in_another() {
     assert_eq!(heard.next().await, Some((node(), vec![word(2)])));
 }
 
+/// What is heard of the node, asked for until it is to be had.
+async fn heard_of(store: &RedisStore) -> Heard {
+    loop {
+        if let Ok(heard) = store.hear(&[node()]).await {
+            return heard;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn listening_goes_on_while_the_server_answers_and_ends_when_it_does_not() {
     let mut server = RedisServer::start().await;
     let store = store(&server, TIMEOUT);
-    let mut heard = store.hear(&[node()]).await.unwrap();
+    let mut heard = heard_of(&store).await;
     // What does not have our form is a reason to look, and no more.
     let channel = keys::said(node(), 0);
     server.tell(&["PUBLISH", &channel, "nonsense"]).await;
@@ -827,14 +869,9 @@ async fn listening_goes_on_while_the_server_answers_and_ends_when_it_does_not() 
     assert!(store.hear(&[node()]).await.is_err());
     server.resume().await;
     // And at once when it is gone.
-    let mut heard = loop {
-        if let Ok(heard) = store.hear(&[node()]).await {
-            break heard;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    let mut heard = heard_of(&store).await;
     server.kill();
-    let end = tokio::time::timeout(Duration::from_secs(4), heard.next()).await;
+    let end = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
     assert_eq!(end.expect("it ends"), None);
     assert_unavailable(store.say(node(), &[]).await);
 }

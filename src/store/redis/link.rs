@@ -6,14 +6,16 @@
 //!
 //! One connection for all, pipelined; nothing on it ever blocks. It is made when it is first needed, so that a
 //! controller starts before its Redis does. When it drops, the next call makes a new one, and while there is none to
-//! be had, calls fail at once rather than pile up. A server that no longer answers (three timeouts in a row) or that
-//! was demoted to replica (`READONLY`) keeps the connection open for ever, so it is we who leave it.
+//! be had, calls fail at once rather than pile up. A server that no longer answers (a call timed out, and one that
+//! was sent after that did, too) or that was demoted to replica (`READONLY`) keeps the connection open for ever, so it is we
+//! who leave it. However many calls wait at the same time, they tell of one silence: a server that only stood still for
+//! a moment, as one does that forks or whose machine is busy, is not left, for whoever leaves one has to read all again.
 //!
 //! Where the server is one that sentinels name, they are asked anew for each connection, and once a second while there
 //! is one: a master that was replaced while nobody could tell it goes on answering, and what is written to it is lost.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -59,9 +61,6 @@ impl RedisOptions {
 /// How long after a failed attempt to connect calls fail without making another. Much less than the second within which
 /// a Redis that is back must be in use again.
 pub(super) const BACK_OFF: Duration = Duration::from_millis(100);
-
-/// So many timeouts without an answer between them and the connection is given up.
-const TIMEOUTS_IN_A_ROW: u32 = 3;
 
 /// How often the sentinels are asked whether the master is still the one we are connected to. With the time that they
 /// have to answer, much less than the five seconds within which an old master must be left.
@@ -136,8 +135,24 @@ struct Current {
     connection: MultiplexedConnection,
     /// Which one it is, so that a late complaint about an old one does not cost the new one.
     generation: u64,
-    /// How many calls in a row it did not answer in time.
-    timeouts: Arc<AtomicU32>,
+    silence: Arc<Silence>,
+}
+
+/// Since when a connection has answered nothing that was asked of it.
+#[derive(Default)]
+struct Silence(Mutex<Option<Instant>>);
+
+impl Silence {
+    /// Takes note of a call that was not answered in time. Whether the connection is no good any more: this call was sent
+    /// after another had been given up, and nothing was answered since.
+    fn goes_on(&self, sent: Instant) -> bool {
+        let mut since = lock(&self.0);
+        sent >= *since.get_or_insert_with(Instant::now)
+    }
+
+    fn ends(&self) {
+        *lock(&self.0) = None;
+    }
 }
 
 #[derive(Default)]
@@ -284,11 +299,12 @@ impl Link {
         let Current {
             mut connection,
             generation,
-            timeouts,
+            silence,
         } = match timeout_at(deadline, self.connection()).await {
             Ok(made) => made.map_err(Fault::Connect)?,
             Err(_) => return Err(Fault::Timeout(self.options.timeout)),
         };
+        let sent = Instant::now();
         let answer = async {
             match asking {
                 false => request.query(&mut connection).await,
@@ -296,15 +312,13 @@ impl Link {
             }
         };
         let Ok(answer) = timeout_at(deadline, answer).await else {
-            if timeouts.fetch_add(1, Ordering::SeqCst) + 1 >= TIMEOUTS_IN_A_ROW {
+            if silence.goes_on(sent) {
                 self.leave(generation, "it no longer answers");
             }
             return Err(Fault::Timeout(self.options.timeout));
         };
         // Errors are answers too: what counts is that it speaks.
-        if timeouts.load(Ordering::SeqCst) > 0 {
-            timeouts.store(0, Ordering::SeqCst);
-        }
+        silence.ends();
         Ok((generation, answer))
     }
 
@@ -336,7 +350,7 @@ impl Link {
                 let current = Current {
                     connection,
                     generation,
-                    timeouts: Arc::default(),
+                    silence: Arc::default(),
                 };
                 state.current = Some(current.clone());
                 tracing::info!(connection = generation, %server, "connected to Redis");
@@ -451,7 +465,7 @@ impl LinkState {
     }
 }
 
-fn lock(state: &Mutex<LinkState>) -> MutexGuard<'_, LinkState> {
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
