@@ -93,11 +93,10 @@ impl Subject {
 
     /// The store at this URL, with this server's clock.
     async fn at(url: &str, clock: &RedisServer) -> Self {
-        let client = redis::Client::open(clock.url()).unwrap();
         let options = RedisOptions {
             // A busy machine must not look like a broken store.
             timeout: Duration::from_secs(20),
-            ..RedisOptions::default()
+            connect_timeout: Duration::from_secs(10),
         };
         let url = url.to_owned();
         let make: Make = Box::new(move |limits| {
@@ -107,7 +106,7 @@ impl Subject {
         Self {
             store: make(QueueLimits::default()),
             make,
-            time: Time::Theirs(client.get_multiplexed_async_connection().await.unwrap()),
+            time: Time::Theirs(clock.connection().await.unwrap()),
             _server: None,
         }
     }

@@ -14,23 +14,29 @@ use roomkeeper::ids::{AppId, EndpointId, MemberId};
 use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, Share};
 use roomkeeper::store::redis::RedisStore;
 use roomkeeper::store::{
-    Commit, CommitOutcome, LeaseOutcome, ListOf, Listing, Message, Scope, Store, StoreError,
-    Version, ViewId, ViewKind, ViewWrite, keys,
+    CommitOutcome, LeaseOutcome, ListOf, Listing, Message, Scope, Store, StoreError, Version,
+    ViewId, ViewKind, ViewWrite, keys,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::{Cluster, Passwords, RedisServer, Sentinels, until};
-use support::store::{assert_unavailable, change, node, room, room_id, store_at, until_available};
+use support::store::{
+    assert_unavailable, change, commit_until_applied, node, room, room_id, store_at,
+    until_available,
+};
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(600);
 /// A call's time, as it is configured.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Above what a call may take, for a busy machine.
-const BOUND: Duration = Duration::from_millis(2500);
-/// How soon an old master must be left.
-const LEFT_IN: Duration = Duration::from_secs(5);
-/// How soon what is back must be in use again.
-const BACK_IN: Duration = Duration::from_secs(1);
+/// A call's time where none is to run out: a busy machine must not look like a broken store.
+const PATIENT: Duration = Duration::from_secs(5);
+/// That a call ends by itself. By far not how soon: this machine may be busy with all other tests, and its host with
+/// other machines; the benchmarks say how long things take.
+const BOUND: Duration = Duration::from_secs(10);
+/// An old master must be left.
+const LEFT_IN: Duration = Duration::from_secs(20);
+/// What is back must be in use again.
+const BACK_IN: Duration = Duration::from_secs(10);
 
 /// Commits to a new room until that works, not longer than a call may take each time. Which room it was.
 async fn commit_one(store: &RedisStore) -> usize {
@@ -49,7 +55,7 @@ async fn commit_one(store: &RedisStore) -> usize {
             }
             Err(error) => {
                 assert!(error.is_retryable(), "{error:?}");
-                assert!(start.elapsed() < Duration::from_secs(20), "{error:?}");
+                assert!(start.elapsed() < LEFT_IN * 2, "{error:?}");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
@@ -64,10 +70,21 @@ async fn has(server: &RedisServer, n: usize) -> bool {
 async fn until_used(store: &RedisStore, server: &RedisServer) -> Duration {
     let start = Instant::now();
     while !has(server, commit_one(store).await).await {
-        assert!(start.elapsed() < Duration::from_secs(20), "it is not used");
+        assert!(start.elapsed() < LEFT_IN * 2, "it is not used");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     start.elapsed()
+}
+
+/// The version that a room has, asked for until it is told.
+async fn version(store: &RedisStore, n: usize) -> Version {
+    let start = Instant::now();
+    loop {
+        match store.read_head(room(n)).await {
+            Ok(record) => return record.unwrap().version,
+            Err(error) => assert!(start.elapsed() < BACK_IN, "{error:?}"),
+        }
+    }
 }
 
 /// How often this server has answered with an error of this code.
@@ -149,13 +166,12 @@ async fn a_master_that_hangs_is_replaced() {
     sentinels.until_master(1).await;
     let took = until_used(&store, new).await;
     assert!(took < LEFT_IN, "{took:?}");
-    assert_eq!(store.commit(&late).await.unwrap(), CommitOutcome::Applied);
+    commit_until_applied(&store, &late).await;
     old.resume().await;
     sentinels.until_replica(0).await;
     let n = commit_one(&store).await;
     assert!(has(new, n).await);
-    let record = store.read_head(room(1)).await.unwrap().unwrap();
-    assert_eq!(record.version, Version(1));
+    assert_eq!(version(&store, 1).await, Version(1));
 }
 
 #[tokio::test]
@@ -198,7 +214,7 @@ async fn one_sentinel_of_three_is_enough_to_find_the_master() {
     let mut sentinels = Sentinels::start(3).await;
     sentinels.sentinels[0].pause().await;
     sentinels.sentinels[1].kill();
-    let store = store_at(&sentinels.url(), TIMEOUT);
+    let store = store_at(&sentinels.url(), PATIENT);
     store.ping().await.unwrap();
     // And with none, the one that is connected stays.
     sentinels.sentinels[2].kill();
@@ -223,7 +239,7 @@ async fn sentinels_and_servers_have_passwords_that_no_error_repeats() {
     };
     let sentinels = Sentinels::start_with(1, passwords).await;
     let url = sentinels.url();
-    let store = store_at(&url, TIMEOUT);
+    let store = store_at(&url, PATIENT);
     let n = commit_one(&store).await;
     assert!(has(&sentinels.servers[0], n).await);
     // That has a connection of its own, which introduces itself, too: otherwise it would be read another way.
@@ -333,7 +349,7 @@ async fn a_slot_moves_under_commits_and_deliveries_and_nothing_is_lost_or_done_t
     const ROOMS: usize = 8;
     let cluster = Cluster::start().await;
     let (slot, owner, _) = places(&cluster).await;
-    let store = store_at(&cluster.url(), TIMEOUT);
+    let store = store_at(&cluster.url(), PATIENT);
     let stop = Arc::new(AtomicBool::new(false));
     let written = Arc::new(AtomicUsize::new(0));
     let writers: Vec<_> = (0..ROOMS)
@@ -402,11 +418,11 @@ async fn a_slot_moves_under_commits_and_deliveries_and_nothing_is_lost_or_done_t
         let sequences = by_room.entry(message.scope.to_string()).or_default();
         sequences.push(message.sequence);
     }
-    for (n, version) in versions.into_iter().enumerate() {
-        let record = store.read_head(room(n)).await.unwrap().unwrap();
-        assert_eq!(record.version, Version(version), "each was applied once");
+    for (n, last) in versions.into_iter().enumerate() {
+        let applied = version(&store, n).await;
+        assert_eq!(applied, Version(last), "each was applied once");
         let told = &by_room[&room_id(n).to_string()];
-        let expected: Vec<u64> = (1..=version).collect();
+        let expected: Vec<u64> = (1..=last).collect();
         assert_eq!(told, &expected, "each was told once, in order");
     }
     let backlog = store.backlog(node()).await.unwrap();
@@ -427,21 +443,11 @@ async fn a_slot_moves_under_commits_and_deliveries_and_nothing_is_lost_or_done_t
     assert_eq!(counts["CROSSSLOT"], 0);
 }
 
-/// The same commit under the same id until there is an answer.
-async fn commit_until_applied(store: &RedisStore, commit: &Commit) {
-    loop {
-        match store.commit(commit).await {
-            Ok(outcome) => return assert_eq!(outcome, CommitOutcome::Applied),
-            Err(error) => assert!(error.is_retryable(), "{error:?}"),
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_commit_into_a_slot_on_its_way_is_done_whole_or_not_at_all() {
     let cluster = Cluster::start().await;
     let (slot, from, to) = places(&cluster).await;
-    let store = store_at(&cluster.url(), Duration::from_millis(200));
+    let [store, hasty] = [PATIENT, TIMEOUT].map(|timeout| store_at(&cluster.url(), timeout));
     let owner = Uuid::from_u128(1);
     let LeaseOutcome::Held(_) = store.acquire_lease(node(), owner, LONG).await.unwrap() else {
         panic!("nobody else is there");
@@ -457,18 +463,20 @@ async fn a_commit_into_a_slot_on_its_way_is_done_whole_or_not_at_all() {
     second.entities[0].deadline = Some(Timestamp::from_millis(1));
     second.views = vec![view(1, 2, None)];
     let before = errors(&cluster.nodes[from], "TRYAGAIN").await;
-    assert_unavailable(store.commit(&second).await);
-    assert!(errors(&cluster.nodes[from], "TRYAGAIN").await > before);
-    let version: String = cluster.nodes[from]
+    until("it is refused for now", async || {
+        assert_unavailable(hasty.commit(&second).await);
+        errors(&cluster.nodes[from], "TRYAGAIN").await > before
+    })
+    .await;
+    let stored: String = cluster.nodes[from]
         .ask(&["HGET", &keys::entity(room(1)), "#v"])
         .await
         .unwrap();
-    assert_eq!(version, "1", "nothing of it was done");
+    assert_eq!(stored, "1", "nothing of it was done");
     while moving.one_key().await {}
     moving.finish().await;
     commit_until_applied(&store, &second).await;
-    let record = store.read_head(room(1)).await.unwrap().unwrap();
-    assert_eq!(record.version, Version(2));
+    assert_eq!(version(&store, 1).await, Version(2));
     assert_eq!(store.backlog(node()).await.unwrap().outbox, 2);
     let of = ListOf::Room(room_id(1));
     let listed = store.list_views(node(), ViewKind::Call, of, None, 9).await;
@@ -479,7 +487,7 @@ async fn a_commit_into_a_slot_on_its_way_is_done_whole_or_not_at_all() {
 async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
     let cluster = Cluster::start().await;
     let (slot, from, to) = places(&cluster).await;
-    let store = store_at(&cluster.url(), Duration::from_millis(200));
+    let [store, hasty] = [PATIENT, TIMEOUT].map(|timeout| store_at(&cluster.url(), timeout));
     let endpoint: EndpointId = "ep_1".parse().unwrap();
     let mut commit = change(room(1), Version::ABSENT);
     commit.outbox = vec![message(1, 1), message(2, 1)];
@@ -519,8 +527,12 @@ async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
     let queues = format!("{}*", keys::queue_prefix(node()));
     assert_eq!(cluster.nodes[from].keys(&queues).await.len(), 2);
     let before = errors(&cluster.nodes[to], "TRYAGAIN").await;
-    assert_unavailable(store.claim_deliveries(node(), LONG, Share::all(9)).await);
-    assert!(errors(&cluster.nodes[to], "TRYAGAIN").await > before);
+    until("it is refused for now", async || {
+        let claimed = hasty.claim_deliveries(node(), LONG, Share::all(9));
+        assert_unavailable(claimed.await);
+        errors(&cluster.nodes[to], "TRYAGAIN").await > before
+    })
+    .await;
     while moving.one_key().await {}
     moving.finish().await;
     let again = store
@@ -543,7 +555,7 @@ async fn what_is_asked_of_a_slot_on_its_way_is_asked_where_it_is() {
     let app: AppId = "acme".parse().unwrap();
     let (slot, from) = cluster.slot(&keys::tokens(&app)).await;
     let to = (from + 1) % 3;
-    let store = store_at(&cluster.url(), TIMEOUT);
+    let store = store_at(&cluster.url(), PATIENT);
     let name = "standup".parse().unwrap();
     let other = "retro".parse().unwrap();
     store
@@ -616,8 +628,7 @@ async fn a_node_of_a_cluster_that_hangs_is_replaced() {
     until("it is told", async || back.role().await == "slave").await;
     let n = commit_one(&store).await;
     assert!(has(replica, n).await);
-    let record = store.read_head(room(1)).await.unwrap().unwrap();
-    assert_eq!(record.version, Version(1));
+    assert_eq!(version(&store, 1).await, Version(1));
 }
 
 #[tokio::test]
@@ -645,7 +656,7 @@ async fn a_cluster_that_was_wholly_down_is_used_again() {
 async fn a_cluster_has_a_password_that_no_error_repeats() {
     let cluster = Cluster::start_with(&[], Some("geheim")).await;
     let url = cluster.url();
-    let store = store_at(&url, TIMEOUT);
+    let store = store_at(&url, PATIENT);
     let n = commit_one(&store).await;
     let (slot, from, to) = places(&cluster).await;
     assert!(has(&cluster.nodes[from], n).await);

@@ -135,7 +135,12 @@ impl Backend {
 
     /// What all worlds of this backend have in common.
     pub fn setup(&self) -> Setup {
-        Setup::on(self.store)
+        Setup {
+            // No row is about a store that is slow, and a busy machine must not look like one.
+            store_timeout: 10_000,
+            lease_ttl: 30,
+            ..Setup::on(self.store)
+        }
     }
 
     /// Starts a world and waits until all its nodes that are up can be used.

@@ -27,7 +27,7 @@ const COMMITS: &str = "roomkeeper_store_commits_total";
 /// Lease and promise are those of the defaults in the long form.
 fn setup(stage: &Stage) -> Setup {
     let mut setup = Setup::on(Store::Redis);
-    setup.lease_ttl = stage.pick(2, 10);
+    setup.lease_ttl = stage.pick(3, 10);
     setup
 }
 
@@ -85,7 +85,7 @@ async fn owner_killed(stage: &Stage) -> Report {
     let new = something_happens(&scene).await;
     until_owns(&other, poll::PATIENCE).await;
     let taken = begun.elapsed();
-    let limit = Duration::from_secs(stage.pick(2, 10) + 2);
+    let limit = Duration::from_secs(stage.pick(3, 10) + 2);
     assert!(taken < stage.within(limit), "taken over after {taken:?}");
     is_told(&scene, &new).await;
     let recovery = begun.elapsed();
@@ -364,7 +364,7 @@ async fn clock_jumps_on_one_replica(stage: &Stage) -> Report {
         assert!(off.abs() < 60, "{jumped} s away, not {hour} h");
         fired.push(format!("{hour:+} h"));
         // Over some lives of the lease it stays where it is, and is renewed.
-        let lives = Duration::from_secs(stage.pick(2, 10) * 2);
+        let lives = Duration::from_secs(stage.pick(3, 10) * 2);
         poll::stays("the lease is renewed", lives, async || {
             scene.world.controller.owns().await && !steady.owns().await
         })
@@ -377,7 +377,7 @@ async fn clock_jumps_on_one_replica(stage: &Stage) -> Report {
     until_owns(&steady, poll::PATIENCE).await;
     let taken = begun.elapsed();
     assert!(
-        taken < stage.within(Duration::from_secs(stage.pick(2, 10) + 2)),
+        taken < stage.within(Duration::from_secs(stage.pick(3, 10) + 2)),
         "{taken:?}"
     );
     scene.world.controller = steady;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use roomkeeper::ids::NodeId;
 use roomkeeper::node::CommandError;
-use roomkeeper::reconciler::{Controller, IntentError, Link, NodeReport};
+use roomkeeper::reconciler::{Controller, IntentError, NodeReport};
 use roomkeeper::sim::SimNode;
 use roomkeeper::store::board::{self, Boards, Notice, OrphanKind};
 use roomkeeper::store::memory::MemoryStore;
@@ -33,15 +33,7 @@ async fn two(sim: &SimNode) -> (World, World, Arc<MemoryStore>) {
     let one = World::with(sim, store.clone(), |_, _| {}).await;
     let one = one.synced().await;
     let two = World::with(sim, store.clone(), |_, _| {}).await;
-    until(
-        "it is the first one's, and the second reaches it",
-        async || {
-            let report = report(&two);
-            (report.owned_elsewhere && report.link == Link::Up).then_some(())
-        },
-    )
-    .await;
-    (one, two, store)
+    (one, two.beside().await, store)
 }
 
 #[tokio::test(flavor = "multi_thread")]

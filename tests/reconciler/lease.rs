@@ -125,11 +125,7 @@ async fn whoever_stops_hands_over_what_it_has_decided_first() {
     let joined = "conference.member.joined";
     one.until_told(&room.to_string(), joined, calls.len()).await;
     let two = World::with(&sim, store.clone(), |_, _| {}).await;
-    until(
-        "the second one knows that it is the first one's",
-        async || two.reconciler.nodes()[0].owned_elsewhere.then_some(()),
-    )
-    .await;
+    let two = two.beside().await;
 
     // None is carried out before it is told to stop.
     sim.stall(true);
@@ -179,10 +175,7 @@ async fn what_another_replica_has_written_is_known_to_the_owner_before_it_refuse
         .synced()
         .await;
     let other = World::with(&sim, store.clone(), |_, _| {}).await;
-    until("the other one has reached the node", async || {
-        other.reconciler.nodes()[0].owned_elsewhere.then_some(())
-    })
-    .await;
+    let other = other.beside().await;
     let room = owner.room("walk").await;
     let channel = sim.call_in(DID, "1001", &[]);
     let call = session(&channel);
@@ -212,10 +205,7 @@ async fn a_room_that_another_replica_deletes_lets_go_of_the_call_that_is_still_j
         .synced()
         .await;
     let other = World::with(&sim, store.clone(), |_, _| {}).await;
-    until("the other one has reached the node", async || {
-        other.reconciler.nodes()[0].owned_elsewhere.then_some(())
-    })
-    .await;
+    let other = other.beside().await;
     let room = owner.room("walk").await;
     let channel = sim.call_in(DID, "1001", &[]);
     let call = session(&channel);

@@ -31,15 +31,11 @@ async fn replica(redis: &RedisServer, sim: &SimNode) -> World {
     World::with(sim, store, |_, _| {}).await.synced().await
 }
 
-async fn raw(redis: &RedisServer) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(redis.url()).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
-}
-
 async fn say<T: redis::FromRedisValue>(redis: &RedisServer, command: &[&str]) -> T {
     let mut cmd = redis::cmd(command[0]);
     cmd.arg(&command[1..]);
-    cmd.query_async(&mut raw(redis).await).await.unwrap()
+    let mut connection = redis.connection().await.unwrap();
+    cmd.query_async(&mut connection).await.unwrap()
 }
 
 /// How often the server was asked this.

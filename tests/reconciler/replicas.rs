@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use roomkeeper::action;
 use roomkeeper::ids::RoomId;
-use roomkeeper::reconciler::{Accepted, Controller, Intent};
+use roomkeeper::reconciler::{Accepted, Intent};
 use roomkeeper::room::{Details, Kind, Origin};
 use roomkeeper::store::memory::MemoryStore;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::{DID, World, app, node, session, simulated, until};
+use crate::world::{DID, World, app, node, session, simulated};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_join_with_actions_before_it_and_a_recording() {
@@ -20,10 +20,7 @@ async fn a_join_with_actions_before_it_and_a_recording() {
     let call = session(&sim.call_in(DID, "1001", &[]));
     one.until_told(&call.to_string(), "call.new", 1).await;
     let two = World::with(&sim, store.clone(), |_, _| {}).await;
-    until("it is the first one's", async || {
-        two.reconciler.nodes()[0].owned_elsewhere.then_some(())
-    })
-    .await;
+    let two = two.beside().await;
     let room = RoomId::fresh(node(), Uuid::new_v4());
     let beep = action::read(vec![json!({"type": "beep"})]).unwrap();
     let made = two.ask(Intent::CreateRoom {
@@ -45,11 +42,15 @@ async fn a_join_with_actions_before_it_and_a_recording() {
         muted: None,
         command_uid: None,
     });
-    assert!(matches!(joins.await, Ok(Accepted::Joining { .. })));
+    let joins = joins.await;
+    assert!(matches!(joins, Ok(Accepted::Joining { .. })), "{joins:?}");
     let id = room.to_string();
     one.until_told(&id, "conference.member.joined", 1).await;
     let recorded = two.ask(Intent::record_start(room, app(), None)).await;
-    assert!(matches!(recorded, Ok(Accepted::Recording { .. })));
+    assert!(
+        matches!(recorded, Ok(Accepted::Recording { .. })),
+        "{recorded:?}"
+    );
     one.until_told(&id, "conference.recording.started", 1).await;
     assert_eq!(one.count(&id, "conference.member.join_failed").await, 0);
     assert_eq!(one.count(&id, "conference.recording.failed").await, 0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomkeeper::ids::RoomId;
-use roomkeeper::reconciler::{Accepted, Controller, Intent};
+use roomkeeper::reconciler::{Accepted, Intent};
 use roomkeeper::room::{Details, Kind, Origin};
 use roomkeeper::store::memory::MemoryStore;
 use uuid::Uuid;
@@ -35,10 +35,7 @@ async fn it_is_over_once_also_when_another_replica_has_the_node_by_then() {
     let id = room.to_string();
     one.until_told(&id, "conference.member.joined", 1).await;
     let two = World::with(&sim, store.clone(), |_, _| {}).await;
-    until("it is the first one's", async || {
-        two.reconciler.nodes()[0].owned_elsewhere.then_some(())
-    })
-    .await;
+    let two = two.beside().await;
     one.end().await;
     let two = two.synced().await;
     two.until_told(&id, "conference.destroyed", 1).await;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use roomkeeper::ids::{RoomId, SessionId};
-use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Link, Refusal};
+use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Refusal};
 use roomkeeper::sim::SimNode;
 use roomkeeper::store::Store;
 use roomkeeper::store::memory::MemoryStore;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::tampered::{Act, Tampered};
-use crate::world::{DID, World, app, node, session, simulated, until};
+use crate::world::{DID, World, app, node, session, simulated};
 
 fn join(session: SessionId, room: RoomId, by: &str) -> Intent {
     Intent::Join {
@@ -26,13 +26,7 @@ fn join(session: SessionId, room: RoomId, by: &str) -> Intent {
 
 /// Another replica, which has no lease and can give commands.
 async fn second(sim: &SimNode, store: Arc<dyn Store>) -> World {
-    let two = World::with(sim, store, |_, _| {}).await;
-    until("it is the first one's", async || {
-        let report = two.reconciler.nodes().remove(0);
-        (report.owned_elsewhere && report.link == Link::Up).then_some(())
-    })
-    .await;
-    two
+    World::with(sim, store, |_, _| {}).await.beside().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use roomkeeper::ids::{AppId, ChannelId, NodeId, RoomId, SessionId};
 use roomkeeper::node::{NodeConfig, Timing};
 use roomkeeper::reconciler::belief::{Patience, Rules};
 use roomkeeper::reconciler::{
-    Accepted, Controller, Intent, IntentError, OrderSettings, Reconciler, Settings, Told,
+    Accepted, Controller, Intent, IntentError, Link, OrderSettings, Reconciler, Settings, Told,
 };
 use roomkeeper::room::{Kind, Origin};
 use roomkeeper::sim::{SimConfig, SimNode};
@@ -130,6 +130,16 @@ impl World {
     pub async fn synced(self) -> Self {
         until("the node is synced", async || {
             self.reconciler.nodes()[0].synced.then_some(())
+        })
+        .await;
+        self
+    }
+
+    /// Waits until it knows that the node is another replica's, and can give it commands all the same.
+    pub async fn beside(self) -> Self {
+        until("it is another's, and reached", async || {
+            let report = self.reconciler.nodes().remove(0);
+            (report.owned_elsewhere && report.link == Link::Up).then_some(())
         })
         .await;
         self

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use redis::{FromRedisValue, RedisResult, Value};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult, Value};
 use rustix::process::Pid;
 
 use super::process::{self, free_port, spawn};
@@ -40,7 +41,7 @@ impl RedisServer {
     }
 
     /// One that can become part of a cluster.
-    async fn start_member(password: Option<&'static str>) -> Self {
+    async fn start_member(password: Option<&'static str>, timeout: Duration) -> Self {
         // The port for other members must be a free one, too; their usual one may be taken.
         let bus = free_port().to_string();
         let args = [
@@ -51,7 +52,7 @@ impl RedisServer {
             "--cluster-port",
             &bus,
             "--cluster-node-timeout",
-            "1000",
+            &timeout.as_millis().to_string(),
             // However long ago a replica last heard of its master, it may take its place.
             "--cluster-replica-validity-factor",
             "0",
@@ -150,21 +151,31 @@ impl RedisServer {
     /// Sends one command on a connection of its own; the first line of the answer, or `None` when there is none.
     pub fn say(&self, command: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.address()).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).ok()?;
         Some(line.trim_end().to_owned())
     }
 
+    /// A connection of a test's own, with the password. The library's own limits are half a second for an answer and one
+    /// for a connection, which is too short for a machine that runs much else.
+    pub async fn connection(&self) -> RedisResult<MultiplexedConnection> {
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        redis::Client::open(self.url())?
+            .get_multiplexed_async_connection_with_config(&patient)
+            .await
+    }
+
     /// Sends one command on a connection of its own, with the password.
     pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
-        let client = redis::Client::open(self.url())?;
         let (name, args) = command.split_first().expect("a command");
         let mut command = redis::cmd(name);
         command.arg(args);
         let ask = async || -> RedisResult<T> {
-            let mut connection = client.get_multiplexed_async_connection().await?;
+            let mut connection = self.connection().await?;
             command.query_async(&mut connection).await
         };
         match ask().await {
@@ -195,7 +206,7 @@ impl RedisServer {
     /// The text under a key.
     pub fn get(&self, key: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.address()).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(format!("GET {key}\r\n").as_bytes()).ok()?;
         let mut lines = BufReader::new(stream).lines();
         // First how long it is.
@@ -503,10 +514,13 @@ impl Cluster {
 
     /// With a replica of each of these masters, and a password if they are to want one. Replicas are nodes 3, 4, 5.
     pub async fn start_with(replicas_of: &[usize], password: Option<&'static str>) -> Self {
+        // Where nobody can take a node's place, nobody is to be in a hurry to give it up: on a busy machine it is only slow.
+        let timeout = if replicas_of.is_empty() { 15 } else { 1 };
+        let timeout = Duration::from_secs(timeout);
         let mut nodes = Vec::new();
         let mut ids = Vec::new();
         for n in 0..3 + replicas_of.len() {
-            let node = RedisServer::start_member(password).await;
+            let node = RedisServer::start_member(password, timeout).await;
             ids.push(node.ask(&["CLUSTER", "MYID"]).await.expect("it has one"));
             let epoch = (n + 1).to_string();
             node.tell(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await;

@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use roomkeeper::ids::{NodeId, RoomId};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    Commit, EntityId, EntityWrite, Life, Message, Scope, Store, StoreError, Version,
+    Commit, CommitOutcome, EntityId, EntityWrite, Life, Message, Scope, Store, StoreError, Version,
 };
 use uuid::Uuid;
+
+/// Longer than a store takes to be there again; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The store at this URL. Attempts to connect take what they take for a configured one.
 pub fn store_at(url: &str, timeout: Duration) -> Arc<RedisStore> {
@@ -72,11 +75,25 @@ pub fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
     }
 }
 
+/// Commits under the same id until there is an answer.
+pub async fn commit_until_applied(store: &RedisStore, commit: &Commit) {
+    let start = Instant::now();
+    loop {
+        match store.commit(commit).await {
+            Ok(outcome) => return assert_eq!(outcome, CommitOutcome::Applied),
+            Err(error) => {
+                assert!(error.is_retryable(), "{error:?}");
+                assert!(start.elapsed() < PATIENCE, "{error:?}");
+            }
+        }
+    }
+}
+
 /// Asks until it is answered; how long that took.
 pub async fn until_available(store: &RedisStore) -> Duration {
     let start = Instant::now();
     while let Err(error) = store.ping().await {
-        assert!(start.elapsed() < Duration::from_secs(20), "{error:?}");
+        assert!(start.elapsed() < PATIENCE, "{error:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     start.elapsed()

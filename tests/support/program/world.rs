@@ -33,6 +33,8 @@ pub struct Setup {
     pub store_url: Option<String>,
     /// What the controller takes for the node's password.
     pub password: String,
+    /// Milliseconds that the store has to answer: a third of the next at most.
+    pub store_timeout: u32,
     /// Seconds; so is the next.
     pub lease_ttl: u32,
     pub resync_interval: u32,
@@ -65,7 +67,8 @@ impl Setup {
         Self {
             store,
             password: PASSWORD.to_owned(),
-            lease_ttl: 2,
+            store_timeout: 1_000,
+            lease_ttl: 3,
             // No test waits for one by accident.
             resync_interval: 600,
             command_timeout: 5,
@@ -118,7 +121,7 @@ impl Setup {
             r#"
 [store]
 url = "{store}"
-timeout_ms = 600
+timeout_ms = {}
 [webhooks]
 allow_http = true
 allow_private = true
@@ -145,6 +148,7 @@ id = "{app}"
 api_key = "{KEY}"
 dids = ["{DID}"]
 "#,
+            self.store_timeout,
             self.play_private,
             self.action_timeout,
             directory.display(),
