@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use roomkeeper::ids::{AppId, ChannelId, MemberId, NodeId, SessionId};
 use roomkeeper::store::board::Boards;
-use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, QueueLimits, Share};
+use roomkeeper::store::deliveries::{
+    Deliveries, DeliveryResult, NewDelivery, OutboxBatch, QueueLimits, Share,
+};
 use roomkeeper::store::live::{Heard, Live, LiveEvent};
 use roomkeeper::store::looks::{Looks, Sight};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
@@ -545,6 +547,109 @@ async fn one_record_that_is_not_readable_costs_the_node_nothing_else() {
     put(&["HSET", &third, "#v", "1"]).await;
     let found = store.read_node(node()).await.unwrap();
     assert_eq!((found.records.len(), found.unreadable.len()), (38, 3));
+}
+
+/// A commit to a room of its own that tells of one thing, under this id.
+fn telling(n: usize, id: &str) -> roomkeeper::store::Commit {
+    let mut commit = change(room(n), Version::ABSENT);
+    commit.outbox[0].id = id.to_owned();
+    commit
+}
+
+async fn commits(store: &RedisStore, n: usize, id: &str) {
+    let outcome = store.commit(&telling(n, id)).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Applied);
+}
+
+/// For one receiver, what a batch holds.
+fn deliveries_of(batch: &OutboxBatch) -> Vec<NewDelivery> {
+    let delivery = |message: &Message| NewDelivery {
+        endpoint: "ep_1".parse().unwrap(),
+        message: message.clone(),
+        held: false,
+    };
+    batch.messages.iter().map(delivery).collect()
+}
+
+async fn hands_over(store: &RedisStore, batch: &OutboxBatch) -> bool {
+    let deliveries = deliveries_of(batch);
+    let done = store.fan_out(node(), &batch.from, &batch.to, &deliveries);
+    done.await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_committed_here_is_handed_over_without_being_read() {
+    let server = RedisServer::start().await;
+    let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
+    assert_eq!(here.fresh_outbox(node(), 9), None);
+    commits(&here, 1, "msg_a").await;
+    commits(&here, 2, "msg_b").await;
+    let fresh = here.fresh_outbox(node(), 9).unwrap();
+    assert_eq!(fresh, here.read_outbox(node(), 9).await.unwrap());
+    assert_eq!(fresh.messages.len(), 2);
+    let fresh = here.fresh_outbox(node(), 9).unwrap();
+    assert!(hands_over(&here, &fresh).await);
+    assert_eq!(here.fresh_outbox(node(), 9), None);
+    assert_eq!(here.backlog(node()).await.unwrap().outbox, 0);
+    assert!(!hands_over(&here, &fresh).await, "once");
+
+    // What another commits in between is not known here, and not passed over.
+    commits(&here, 3, "msg_c").await;
+    commits(&there, 4, "msg_d").await;
+    commits(&here, 5, "msg_e").await;
+    let fresh = here.fresh_outbox(node(), 9).unwrap();
+    assert_eq!(fresh.messages.len(), 1);
+    assert!(hands_over(&here, &fresh).await);
+    assert_eq!(here.fresh_outbox(node(), 9), None);
+    let read = here.read_outbox(node(), 9).await.unwrap();
+    let ids: Vec<_> = read.messages.iter().map(|message| &message.id).collect();
+    assert_eq!(ids, ["msg_d", "msg_e"]);
+
+    assert!(hands_over(&here, &read).await);
+
+    // Nor is what another has handed over meanwhile handed over again.
+    commits(&here, 6, "msg_f").await;
+    assert!(hands_over(&there, &there.read_outbox(node(), 9).await.unwrap()).await);
+    let stale = here.fresh_outbox(node(), 9).unwrap();
+    assert!(!hands_over(&here, &stale).await);
+    assert_eq!(here.fresh_outbox(node(), 9), None);
+    assert!(
+        here.read_outbox(node(), 9)
+            .await
+            .unwrap()
+            .messages
+            .is_empty()
+    );
+    let claims = here.claim_deliveries(node(), LONG, Share::all(9)).await;
+    let claimed: Vec<_> = claims.unwrap().into_iter().map(|c| c.message.id).collect();
+    // All are of one room, so the first of them alone.
+    assert_eq!(claimed, ["msg_a"]);
+    let backlog = here.backlog(node()).await.unwrap();
+    assert_eq!((backlog.outbox, backlog.queues), (0, 1));
+}
+
+/// A server that takes the place of one that was left may never have had its last writes, and have others where they were.
+#[tokio::test]
+async fn what_a_server_that_was_left_had_is_not_handed_over_for_what_its_successor_has() {
+    for is_fresh in [true, false] {
+        let server = RedisServer::start().await;
+        let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
+        commits(&here, 1, "msg_a").await;
+        commits(&here, 2, "msg_b").await;
+        let batch = match is_fresh {
+            true => here.fresh_outbox(node(), 9).unwrap(),
+            false => here.read_outbox(node(), 9).await.unwrap(),
+        };
+        server.tell(&["FLUSHALL"]).await;
+        commits(&there, 3, "msg_x").await;
+        commits(&there, 4, "msg_y").await;
+        assert!(!hands_over(&here, &batch).await);
+        assert_eq!(here.fresh_outbox(node(), 9), None);
+        let read = here.read_outbox(node(), 9).await.unwrap();
+        let ids: Vec<_> = read.messages.iter().map(|message| &message.id).collect();
+        assert_eq!(ids, ["msg_x", "msg_y"], "nothing is passed over");
+        assert!(hands_over(&here, &read).await);
+    }
 }
 
 #[tokio::test]

@@ -295,8 +295,16 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
     /// What the node's outbox holds after its cursor, at most `limit` messages. Changes nothing.
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError>;
 
+    /// What [`Self::read_outbox`] would find, as far as it is known without asking: what was committed through this store
+    /// and, as far as it has heard, not handed over by another. [`Self::fan_out`] finds out whether it is so. Nothing where
+    /// that is not known.
+    fn fresh_outbox(&self, _node: NodeId, _limit: usize) -> Option<OutboxBatch> {
+        None
+    }
+
     /// Moves the cursor from `from` to `to` and appends the deliveries to their queues (one an endpoint and scope), in
-    /// one step. `false`, and nothing changed, when the cursor is not at `from`: another has done it. What the receiver
+    /// one step. `false`, and nothing changed, when the cursor is not at `from`: another has done it; or when the outbox does
+    /// not hold what was read or given out as fresh: the store is another than it was. What the receiver
     /// has too much of already is not queued but counted.
     async fn fan_out(
         &self,

@@ -332,10 +332,14 @@ impl Worker {
         let mut due = None;
         let batch = match reason {
             Reason::Told => {
-                let batch = self
-                    .store
-                    .read_outbox(self.node, self.settings.batch)
-                    .await?;
+                // Mostly it is this replica that has just committed, and it need not ask what.
+                let batch = match self.store.fresh_outbox(self.node, self.settings.batch) {
+                    Some(batch) => batch,
+                    None => {
+                        let read = self.store.read_outbox(self.node, self.settings.batch);
+                        read.await?
+                    }
+                };
                 self.new_messages(batch, strangers)
             }
             Reason::Ended => None,
@@ -464,7 +468,7 @@ impl Worker {
                 });
             }
         }
-        // When another worker was faster, it has done the same, and counted it.
+        // When another worker was faster, it has done the same, and counted it, but perhaps not of all.
         let done = self
             .store
             .fan_out(self.node, &batch.from, &batch.to, &deliveries)
@@ -480,7 +484,7 @@ impl Worker {
                 took.record(now.since(at));
             }
         }
-        Ok(full)
+        Ok(full || !done)
     }
 
     async fn measure(&self) -> Result<(), StoreError> {

@@ -137,8 +137,8 @@ impl Backend {
     pub fn setup(&self) -> Setup {
         Setup {
             // No row is about a store that is slow, and a busy machine must not look like one.
-            store_timeout: 10_000,
-            lease_ttl: 30,
+            store_timeout: 3_000,
+            lease_ttl: 9,
             ..Setup::on(self.store)
         }
     }

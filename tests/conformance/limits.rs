@@ -43,7 +43,9 @@ async fn come_back(ms: u64) {
 
 /// Asks until the answer is 429 of this window; what is to be waited.
 async fn until_limited(what: &str, window: u64, mut ask: impl AsyncFnMut() -> Answer) -> u64 {
-    poll::until(&format!("{what} is too soon"), poll::PATIENCE, async || {
+    let what = format!("{what} is too soon");
+    // A machine may be so slow that hardly any is.
+    poll::until(&what, poll::PATIENCE * 6, async || {
         let answer = ask().await;
         if answer.status == 202 {
             // The machine was so slow that it was not too soon. Then the next one may be.

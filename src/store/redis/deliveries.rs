@@ -1,7 +1,6 @@
 //! The outbox, the queues and the log of deliveries on Redis.
 
 use std::borrow::Cow;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -160,6 +159,8 @@ impl RedisStore {
     ) -> Result<bool, StoreError> {
         let key = keys::cursor(node);
         let (from, _) = cursor.unwrap_or_default();
+        let given = cursor.map(|(_, to)| self.outboxes.given(node, to));
+        let given = given.unwrap_or_default();
         let (lost, dropped): (i64, u64) = self
             .run(&FAN_OUT, &key, 4, |command| {
                 command
@@ -176,7 +177,9 @@ impl RedisStore {
                     .arg(keys::node_prefix(node))
                     .arg(self.limits.pending)
                     .arg(DEAD_LIMIT)
-                    .arg(deliveries.len());
+                    .arg(given.len())
+                    .arg(deliveries.len())
+                    .arg(&given);
                 for (n, delivery) in deliveries.iter().enumerate() {
                     command
                         .arg(delivery.endpoint.as_str())
@@ -194,10 +197,10 @@ impl RedisStore {
         if dropped > 0 {
             metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(dropped);
         }
-        if lost >= 0
-            && let Some((_, to)) = cursor
-        {
-            self.cursor_is(node, to);
+        match cursor {
+            Some(_) if lost < 0 => self.outboxes.forget(node),
+            Some((_, to)) => self.outboxes.cursor_is(node, to),
+            None => {}
         }
         Ok(lost >= 0)
     }
@@ -210,7 +213,7 @@ impl RedisStore {
         and_next: bool,
     ) -> Result<(OutboxBatch, Option<Duration>), StoreError> {
         let key = keys::outbox(node);
-        let mut cursor = self.cursor(node);
+        let mut cursor = self.outboxes.cursor(node);
         let mut next = None;
         let mut entries = Entries::new();
         // A script that reads the cursor first would have to take each message apart and put it together again. Mostly the
@@ -238,30 +241,19 @@ impl RedisStore {
                 break;
             }
         }
-        self.cursor_is(node, cursor);
         let mut last = cursor;
         let mut messages = Vec::with_capacity(entries.len());
         for (id, fields) in entries {
             last = stored(&key, id.strip_prefix("0-").unwrap_or(&id))?;
             messages.push(outbox_message(&key, fields)?);
         }
+        self.outboxes.was_read(node, cursor, last, &messages);
         let batch = OutboxBatch {
             from: OutboxCursor::at(cursor),
             to: OutboxCursor::at(last),
             messages,
         };
         Ok((batch, next))
-    }
-
-    /// Where the node's cursor was when it was last heard of.
-    pub(super) fn cursor(&self, node: NodeId) -> u64 {
-        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        cursors.get(&node).copied().unwrap_or_default()
-    }
-
-    pub(super) fn cursor_is(&self, node: NodeId, at: u64) {
-        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        cursors.insert(node, at);
     }
 }
 
@@ -270,6 +262,10 @@ impl Deliveries for RedisStore {
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
         let (batch, _) = self.outbox(node, limit, false).await?;
         Ok(batch)
+    }
+
+    fn fresh_outbox(&self, node: NodeId, limit: usize) -> Option<OutboxBatch> {
+        self.outboxes.fresh(node, limit)
     }
 
     async fn look(

@@ -55,7 +55,7 @@ impl RedisStore {
         pipe.arg(now.as_micros()).arg(("BYSCORE", "LIMIT", 0, 1));
         pipe.cmd("GET").arg(keys::cursor(node));
         pipe.cmd("XRANGE").arg(keys::outbox(node));
-        pipe.arg(format!("(0-{}", self.cursor(node)));
+        pipe.arg(format!("(0-{}", self.outboxes.cursor(node)));
         pipe.arg(("+", "COUNT", 1));
         ask_first(pipe, &keys::ready(node));
     }
@@ -69,8 +69,8 @@ impl RedisStore {
         let first = answers.take::<First>(&keys::ready(node));
         let cursor = cursor?.unwrap_or_default();
         // Where it is not where it was, what lies behind it is not known yet.
-        let is_there = cursor == self.cursor(node);
-        self.cursor_is(node, cursor);
+        let is_there = cursor == self.outboxes.cursor(node);
+        self.outboxes.cursor_is(node, cursor);
         let next = next_of(answers.now, first?);
         Ok(Sight {
             board: board::written(board?),

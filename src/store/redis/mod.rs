@@ -2,8 +2,8 @@
 //!
 //! Owns the scripts. Leaves out the keys ([`keys`]), the connection (`link`; `sentinel` knows the master, `cluster` whose a
 //! slot is, `address` what a URL says), how records are read (`reading`; `bulk`, when there
-//! are many), the way to the receivers (`deliveries`), what can
-//! be listened to (`live`), what is looked at again and again (`looks`) and what the records mean. Driven by everything that holds a [`Store`].
+//! are many), the way to the receivers (`deliveries`), what is known of
+//! the outboxes without asking (`outbox`), what can be listened to (`live`), what is looked at again and again (`looks`) and what the records mean. Driven by everything that holds a [`Store`].
 //!
 //! # Structure
 //!
@@ -55,13 +55,13 @@ mod deliveries;
 mod link;
 mod live;
 mod looks;
+mod outbox;
 mod reading;
 mod sentinel;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -73,6 +73,7 @@ pub use self::address::check_url;
 use self::cluster::Cluster;
 pub use self::link::RedisOptions;
 use self::link::{Fault, Link, Request, says};
+use self::outbox::Outboxes;
 use self::reading::entity_at;
 use self::sentinel::Sentinels;
 use super::apps::{AppsWrite, StoredApps};
@@ -101,8 +102,8 @@ pub struct RedisStore {
     /// How many connections there were.
     made: Arc<AtomicU64>,
     limits: QueueLimits,
-    /// Where the cursor of each node's outbox was when it was last heard of: a guess, which is checked.
-    cursors: Mutex<HashMap<NodeId, u64>>,
+    /// What is known of them without asking: a guess, which is checked.
+    outboxes: Outboxes,
     /// The database: channels are those of the whole server.
     db: i64,
     /// For connections of their own.
@@ -179,7 +180,7 @@ impl RedisStore {
             route,
             made,
             limits: QueueLimits::default(),
-            cursors: Mutex::default(),
+            outboxes: Outboxes::default(),
             db,
             options: options.clone(),
         })
@@ -580,13 +581,18 @@ impl Store for RedisStore {
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
         commit.debug_check();
         let what = format!("commit to {}", commit.node);
-        let answer: i64 = self
+        let (answer, last): (i64, u64) = self
             .run(&COMMIT, &what, 7 + 2 * commit.entities.len(), |command| {
                 fill_commit(commit, self.limits, command);
             })
             .await?;
         match answer {
-            0 => Ok(CommitOutcome::Applied),
+            0 => {
+                if last > 0 {
+                    self.outboxes.grew(commit.node, last, &commit.outbox);
+                }
+                Ok(CommitOutcome::Applied)
+            }
             -1 => Ok(CommitOutcome::LeaseLost),
             n @ ..-1 => {
                 metrics::counter!(WEBHOOK_LOST).increment((n + 1).unsigned_abs());

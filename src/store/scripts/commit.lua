@@ -12,8 +12,9 @@
 --       then for each message its id, app, scope, sequence, event, body;
 --       then for each view the key of its body ('' for none), the body, keeping time in ms ('' while it lives),
 --         name of the app's list, name of the room's list ('' for none), position in both, note of it
--- Answers 0 when it is done (now or by an earlier sending of this request), -1 when the lease is another's,
--- n when the n-th entity is at another version, -1 - n when it is done but for n messages, for which there was no room.
+-- Answers {outcome, place}. The outcome is 0 when it is done (now or by an earlier sending of this request), -1 when the
+-- lease is another's, n when the n-th entity is at another version, -1 - n when it is done but for n messages, for which
+-- there was no room. The place is that of the last message in the outbox, 0 when none was put there now.
 --
 -- An entity notes the app of its list and the first 8 characters of its position (what follows is its id) in `#l`. An app
 -- of none is that of entities that no list shows.
@@ -37,7 +38,7 @@ local stored = {}
 for n = 1, entities do
   local found = redis.call('HMGET', KEYS[6 + 2 * n], '#v', '#q', '#e', '#l')
   if found[2] and string.find(found[2], request, 1, true) then
-    return 0
+    return { 0, 0 }
   end
   stored[n] = found
 end
@@ -45,7 +46,7 @@ end
 if ARGV[2] ~= '' then
   local lease = redis.call('HMGET', KEYS[1], 'epoch', 'owner')
   if lease[1] ~= ARGV[2] or lease[2] ~= ARGV[3] then
-    return -1
+    return { -1, 0 }
   end
 end
 
@@ -53,7 +54,7 @@ local at = 11
 local starts = {}
 for n = 1, entities do
   if (stored[n][1] or '0') ~= ARGV[at + 1] then
-    return n
+    return { n, 0 }
   end
   starts[n] = at
   at = at + 10 + 2 * tonumber(ARGV[at + 7]) + 2 * tonumber(ARGV[at + 8]) + tonumber(ARGV[at + 9])
@@ -131,15 +132,16 @@ local lost = math.max(messages - free, 0)
 if lost > 0 then
   redis.call('HINCRBY', KEYS[7], 'lost', lost)
 end
+local place
 for n = 1, messages do
   if n <= free then
-    redis.call('XADD', KEYS[4], '0-*', 'id', ARGV[at], 'app', ARGV[at + 1], 'scope', ARGV[at + 2],
+    place = redis.call('XADD', KEYS[4], '0-*', 'id', ARGV[at], 'app', ARGV[at + 1], 'scope', ARGV[at + 2],
       'sequence', ARGV[at + 3], 'event', ARGV[at + 4], 'body', ARGV[at + 5])
   end
   at = at + 6
 end
 
-local done = lost > 0 and -1 - lost or 0
+local done = { lost > 0 and -1 - lost or 0, place and tonumber(string.match(place, '-(%d+)$')) or 0 }
 local views = tonumber(ARGV[7])
 if views == 0 then
   return done

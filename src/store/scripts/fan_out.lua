@@ -3,13 +3,28 @@
 -- KEYS  1 cursor, 2 outbox, 3 ready, 4 health
 -- ARGV  1 the cursor as it was read ('' for none), 2 the cursor after, 3 how many messages to keep behind it,
 --       4 what stands before the node's keys, 5 how many may be pending for a receiver, 6 how many dead to keep,
---       7 number of deliveries; then for each the receiver, the name of its queue, its id, its place in the outbox,
+--       7 how many messages before the cursor after must be these, 8 number of deliveries; then the ids of the former; then
+--       for each delivery the receiver, the name of its queue, its id, its place in the outbox,
 --       the message, '1' when it is held
--- Answers {-1, 0} when the cursor is elsewhere, else how many were not queued and how many of the dead were dropped.
+-- Answers {-1, 0} when the cursor is elsewhere or the outbox holds other messages there, else how many were not queued and how many of the dead were dropped.
 --
 -- The keys of queues, deliveries and logs are made here: they are in the same slot.
 if ARGV[1] ~= '' and (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then
   return { -1, 0 }
+end
+local known = tonumber(ARGV[7])
+if known > 0 then
+  -- Whoever asks may know them from a server that was left since, whose last writes this one never had.
+  local first = string.format('0-%.0f', tonumber(ARGV[2]) - known + 1)
+  local found = redis.call('XRANGE', KEYS[2], first, '0-' .. ARGV[2])
+  if #found ~= known then
+    return { -1, 0 }
+  end
+  for n, entry in ipairs(found) do
+    if entry[2][2] ~= ARGV[8 + n] then
+      return { -1, 0 }
+    end
+  end
 end
 local prefix = ARGV[4]
 local most_pending, most_dead = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -17,8 +32,9 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local due = string.format('%.0f', now)
 local lost, dropped = 0, 0
-for n = 0, tonumber(ARGV[7]) - 1 do
-  local endpoint, queue, id, place, message, held = unpack(ARGV, 8 + 6 * n, 13 + 6 * n)
+for n = 0, tonumber(ARGV[8]) - 1 do
+  local at = 9 + known + 6 * n
+  local endpoint, queue, id, place, message, held = unpack(ARGV, at, at + 5)
   local record = prefix .. 'delivery:' .. endpoint .. ':' .. id
   local status = held == '1' and 'dead' or 'pending'
   local log = prefix .. 'log:' .. status .. ':' .. endpoint

@@ -24,7 +24,7 @@ pub const NEVER: &str = "9999-01-01 00:00:00.000000";
 pub const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
 /// How exact a deadline is met. The machine may be busy, and the answer that shows it takes its time.
-const LATE: Duration = Duration::from_secs(3);
+const LATE: Duration = Duration::from_secs(8);
 
 /// A conference as it is right after it was made with nothing said of it, but for what is put in its place.
 pub fn new_conference(but: &Value) -> Value {
