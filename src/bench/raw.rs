@@ -140,7 +140,7 @@ pub fn post(path: &str, (app, key): (&str, &str), body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Redis, for answers of one line.
+/// Redis, for answers of one line, and of several such in a list.
 #[derive(Debug)]
 pub struct Redis(Socket);
 
@@ -153,7 +153,7 @@ impl Redis {
         Socket::to(address).await.map(Self)
     }
 
-    /// Asks a command whose answer is one line; returned is that line.
+    /// Asks a command whose answer is one line, or a list of such; returned are the lines, with spaces between them.
     ///
     /// # Errors
     /// When the connection ends.
@@ -165,13 +165,27 @@ impl Redis {
             command.extend_from_slice(b"\r\n");
         }
         self.0.say(&command).await?;
-        self.0
-            .answer(|came| {
-                let end = memmem::find(came, b"\r\n");
-                Ok(end.map(|end| (end + 2, String::from_utf8_lossy(&came[..end]).into_owned())))
-            })
-            .await
+        self.0.answer(redis_answer).await
     }
+}
+
+/// The length of an answer of Redis and its lines, once it is whole.
+fn redis_answer(came: &[u8]) -> io::Result<Option<(usize, String)>> {
+    let mut lines = Vec::new();
+    let (mut at, mut missing) = (0, 1);
+    while missing > 0 {
+        let Some(end) = memmem::find(&came[at..], b"\r\n") else {
+            return Ok(None);
+        };
+        let line = String::from_utf8_lossy(&came[at..at + end]);
+        if let Some(count) = line.strip_prefix('*') {
+            missing += count.parse::<usize>().map_err(|_| nonsense("not Redis"))?;
+        }
+        missing -= 1;
+        lines.push(line.into_owned());
+        at += end + 2;
+    }
+    Ok(Some((at, lines.join(" "))))
 }
 
 /// The Event Socket, without events.
@@ -229,6 +243,19 @@ mod tests {
         }
         assert!(http_answer(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
         assert!(http_answer(b"what?\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn an_answer_of_redis_is_whole_with_all_its_lines() {
+        let answer = b"*2\r\n:0\r\n:17\r\n";
+        let lines = "*2 :0 :17".to_owned();
+        assert_eq!(redis_answer(answer).unwrap(), Some((answer.len(), lines)));
+        for cut in 0..answer.len() {
+            assert_eq!(redis_answer(&answer[..cut]).unwrap(), None, "{cut}");
+        }
+        let one = redis_answer(b"+OK\r\n:1").unwrap();
+        assert_eq!(one, Some((5, "+OK".to_owned())));
+        assert!(redis_answer(b"*x\r\n").is_err());
     }
 
     #[test]
