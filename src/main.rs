@@ -64,6 +64,7 @@ fn main() -> ExitCode {
             nodes,
             freeswitch,
             password,
+            tries,
             json,
         } => run_bench(
             &bench::Options {
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
                 size,
                 nodes: nodes.map(usize::from),
                 freeswitch: freeswitch.zip(password),
+                tries: usize::from(tries),
             },
             json,
         ),

@@ -99,7 +99,13 @@ pub struct Options {
     pub nodes: Option<usize>,
     /// A real FreeSWITCH's Event Socket and its password, for the scenarios that can use one.
     pub freeswitch: Option<(SocketAddr, String)>,
+    /// How often each is measured at most, while the machine's host gives much of its CPU time to others.
+    pub tries: usize,
 }
+
+/// Which share of the machine's CPU time its host may give to others while something is measured, without it being measured
+/// again: what is left of a figure's noise then is the program's own.
+const QUIET: f64 = 0.01;
 
 /// Why nothing could be measured.
 #[derive(Debug, thiserror::Error)]
@@ -182,35 +188,70 @@ pub async fn run(
         // Not only after all that comes before it.
         switch::may_log_in(node)?;
     }
-    let machine = || Machine::now().map_err(BenchError::system("read /proc/stat"));
-    let mut tell = |mut section: Section, begun: Machine| {
-        let stolen = machine()?.stolen_since(&begun);
-        section.note(format!(
-            "Meanwhile the machine's host gave {:.1} % of its CPU time to others.",
-            stolen * 100.0
-        ));
-        each(&section);
-        report.add(section);
-        Ok::<_, BenchError>(())
-    };
     for scenario in all {
-        let begun = machine()?;
-        let section = match scenario {
-            Scenario::Commits => commits::measure(&run).await?,
-            Scenario::Webhooks => webhooks::measure(&run).await?,
-            Scenario::LargeRoom => large_room::measure(&run).await?,
-            Scenario::Reads => reads::measure(&run).await?,
-            Scenario::Joins => joins::measure(&run).await?,
-            Scenario::Commands => commands::measure(&run).await?,
-            Scenario::Idle => idle::measure(&run).await?,
-            Scenario::Fleet => fleet::measure(&run).await?,
-        };
-        tell(section, begun)?;
-        if let (Scenario::Webhooks, Some(node)) = (scenario, &options.freeswitch) {
-            let begun = machine()?;
-            tell(webhooks::real::measure(&run, node).await?, begun)?;
+        let real = options.freeswitch.as_ref();
+        let real = real.filter(|_| *scenario == Scenario::Webhooks);
+        for node in std::iter::once(None).chain(real.map(Some)) {
+            let section = in_quiet(&run, *scenario, node).await?;
+            each(&section);
+            report.add(section);
         }
     }
     run.bar.finish_and_clear();
     Ok(report)
+}
+
+/// Measures it, again and again as long as the host takes from the machine what is measured, as often as was asked for. Which
+/// run is shown depends on that alone, not on what came of it.
+async fn in_quiet(
+    run: &Run<'_>,
+    scenario: Scenario,
+    node: Option<&(SocketAddr, String)>,
+) -> Result<Section, BenchError> {
+    let machine = || Machine::now().map_err(BenchError::system("read /proc/stat"));
+    let mut quietest: Option<(f64, Result<Section, BenchError>)> = None;
+    let mut runs = 0;
+    while runs < run.options.tries {
+        runs += 1;
+        let begun = machine()?;
+        let measured = measure(run, scenario, node).await;
+        let stolen = machine()?.stolen_since(&begun);
+        if quietest.as_ref().is_none_or(|(least, _)| stolen < *least) {
+            quietest = Some((stolen, measured));
+        }
+        if stolen <= QUIET {
+            break;
+        }
+    }
+    let Some((stolen, measured)) = quietest else {
+        return Err(BenchError::Unexpected("no run was asked for".to_owned()));
+    };
+    let mut section = measured?;
+    let of_how_many = match runs {
+        1 => String::new(),
+        runs => format!(" It is the run of {runs} in which that was least."),
+    };
+    section.note(format!(
+        "Meanwhile the machine's host gave {:.1} % of its CPU time to others.{of_how_many}",
+        stolen * 100.0
+    ));
+    Ok(section)
+}
+
+async fn measure(
+    run: &Run<'_>,
+    scenario: Scenario,
+    node: Option<&(SocketAddr, String)>,
+) -> Result<Section, BenchError> {
+    match (scenario, node) {
+        (Scenario::Commits, _) => commits::measure(run).await,
+        (Scenario::Webhooks, None) => webhooks::measure(run).await,
+        (Scenario::Webhooks, Some(node)) => webhooks::real::measure(run, node).await,
+        (Scenario::LargeRoom, _) => large_room::measure(run).await,
+        (Scenario::Reads, _) => reads::measure(run).await,
+        (Scenario::Joins, _) => joins::measure(run).await,
+        (Scenario::Commands, _) => commands::measure(run).await,
+        (Scenario::Idle, _) => idle::measure(run).await,
+        (Scenario::Fleet, _) => fleet::measure(run).await,
+    }
 }
