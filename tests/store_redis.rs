@@ -938,9 +938,11 @@ async fn what_is_said_in_one_database_is_not_heard_in_another() {
 
 /// What is heard of the node, asked for until it is to be had.
 async fn heard_of(store: &RedisStore) -> Heard {
+    let start = Instant::now();
     loop {
-        if let Ok(heard) = store.hear(&[node()]).await {
-            return heard;
+        match store.hear(&[node()]).await {
+            Ok(heard) => return heard,
+            Err(error) => assert!(start.elapsed() < BACK_IN, "{error:?}"),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
