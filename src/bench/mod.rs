@@ -209,24 +209,22 @@ async fn in_quiet(
     node: Option<&(SocketAddr, String)>,
 ) -> Result<Section, BenchError> {
     let machine = || Machine::now().map_err(BenchError::system("read /proc/stat"));
-    let mut quietest: Option<(f64, Result<Section, BenchError>)> = None;
     let mut runs = 0;
-    while runs < run.options.tries {
+    let mut quietest: Option<(f64, Section)> = None;
+    let (stolen, mut section) = loop {
         runs += 1;
         let begun = machine()?;
-        let measured = measure(run, scenario, node).await;
+        let section = measure(run, scenario, node).await?;
         let stolen = machine()?.stolen_since(&begun);
-        if quietest.as_ref().is_none_or(|(least, _)| stolen < *least) {
-            quietest = Some((stolen, measured));
+        let best = match quietest.take() {
+            Some(best) if best.0 <= stolen => best,
+            _ => (stolen, section),
+        };
+        if stolen <= QUIET || runs >= run.options.tries {
+            break best;
         }
-        if stolen <= QUIET {
-            break;
-        }
-    }
-    let Some((stolen, measured)) = quietest else {
-        return Err(BenchError::Unexpected("no run was asked for".to_owned()));
+        quietest = Some(best);
     };
-    let mut section = measured?;
     let of_how_many = match runs {
         1 => String::new(),
         runs => format!(" It is the run of {runs} in which that was least."),

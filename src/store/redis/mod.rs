@@ -2,8 +2,9 @@
 //!
 //! Owns the scripts. Leaves out the keys ([`keys`]), the connection (`link`; `sentinel` knows the master, `cluster` whose a
 //! slot is, `address` what a URL says), how records are read (`reading`; `bulk`, when there
-//! are many), the way to the receivers (`deliveries`), what is known of
-//! the outboxes without asking (`outbox`), what can be listened to (`live`), what is looked at again and again (`looks`) and what the records mean. Driven by everything that holds a [`Store`].
+//! are many), the way to the receivers (`deliveries`), what is known of the outboxes without asking (`outbox`), what can
+//! be listened to (`live`), what is looked at again and again (`looks`) and what the records mean. Driven by everything
+//! that holds a [`Store`].
 //!
 //! # Structure
 //!

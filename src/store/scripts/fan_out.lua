@@ -6,7 +6,8 @@
 --       7 how many messages before the cursor after must be these, 8 number of deliveries; then the ids of the former; then
 --       for each delivery the receiver, the name of its queue, its id, its place in the outbox,
 --       the message, '1' when it is held
--- Answers {-1, 0} when the cursor is elsewhere or the outbox holds other messages there, else how many were not queued and how many of the dead were dropped.
+-- Answers {-1, 0} when the cursor is elsewhere or the outbox holds other messages there, else how many were not queued and
+-- how many of the dead were dropped.
 --
 -- The keys of queues, deliveries and logs are made here: they are in the same slot.
 if ARGV[1] ~= '' and (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then
