@@ -13,6 +13,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 use uuid::Uuid;
+use wide::u8x16;
 
 /// The digits, by value.
 const DIGITS: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
@@ -127,23 +128,43 @@ pub struct Packed<'a>(SmallVec<[(char, &'a str); FIELDS]>);
 /// So many fields a record has at most, or nearly so.
 const FIELDS: usize = 12;
 
+/// How many octets are compared at once.
+const WINDOW: usize = 16;
+
+/// Where in a window there are bars, the first octet in the lowest bit.
+fn bars(window: &[u8]) -> u32 {
+    let lane = window.first_chunk().copied().unwrap_or_else(|| {
+        let mut last = [0; WINDOW];
+        last[..window.len()].copy_from_slice(window);
+        last
+    });
+    u8x16::new(lane).simd_eq(u8x16::splat(b'|')).to_bitmask()
+}
+
 impl<'a> Packed<'a> {
     /// Any text.
     pub fn new(text: &'a str) -> Self {
         let mut fields = SmallVec::new();
-        let mut begin = 0;
-        // Texts are short, and so are fields: a search that is made for long ones takes longer to begin than to find.
-        for end in
-            (0..=text.len()).filter(|at| matches!(text.as_bytes().get(*at), None | Some(b'|')))
-        {
+        let mut field = |begin: usize, end: usize| {
             // Both are where a letter of ASCII stands, or the text ends.
             let field = text.get(begin..end).unwrap_or_default();
             let mut chars = field.chars();
             if let Some(name) = chars.next() {
                 fields.push((name, chars.as_str()));
             }
-            begin = end + 1;
+        };
+        let mut begin = 0;
+        // Texts are short, and so are fields: a search for the next bar would take longer to begin than to find it.
+        for (window, at) in text.as_bytes().chunks(WINDOW).zip((0..).step_by(WINDOW)) {
+            let mut bars = bars(window);
+            while bars != 0 {
+                let end = at + bars.trailing_zeros() as usize;
+                bars &= bars - 1;
+                field(begin, end);
+                begin = end + 1;
+            }
         }
+        field(begin, text.len());
         Self(fields)
     }
 
@@ -347,6 +368,23 @@ mod tests {
         assert_eq!(packed.uuid('f'), Ok(uuid));
         assert_eq!(packed.uuid('g'), Ok(Uuid::max()));
         assert_eq!((packed.flag('h'), packed.flag('i')), (Ok(true), Ok(false)));
+    }
+
+    #[test]
+    fn fields_are_found_wherever_a_window_begins() {
+        for length in 0..3 * WINDOW {
+            let mut packer = Packer::default();
+            packer.text('a', &"x".repeat(length));
+            packer.flag('b', true);
+            packer.text('c', &"\u{fc}".repeat(length % 7));
+            packer.number('d', 7);
+            let text = packer.finish();
+            let packed = Packed::new(&text);
+            assert_eq!(packed.text('a').unwrap().len(), length);
+            assert_eq!(packed.flag('b'), Ok(true), "{length}");
+            assert_eq!(packed.text('c').unwrap().len(), length % 7 * 2);
+            assert_eq!(packed.number('d'), Ok(7), "{length}");
+        }
     }
 
     #[test]

@@ -22,5 +22,6 @@ mod store_behind;
 mod table;
 mod tampered;
 mod timeout;
+mod turns;
 mod vouched;
 mod world;

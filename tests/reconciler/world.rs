@@ -90,6 +90,15 @@ impl World {
         store: Arc<dyn Store>,
         change: impl FnOnce(&mut Settings, &mut Patience),
     ) -> Self {
+        Self::of(&[(node(), sim)], store, change).await
+    }
+
+    /// Over these nodes; what it says of one is of the first.
+    pub async fn of(
+        nodes: &[(NodeId, &SimNode)],
+        store: Arc<dyn Store>,
+        change: impl FnOnce(&mut Settings, &mut Patience),
+    ) -> Self {
         let (rules, told_rules) = watch::channel(Rules {
             dids: HashMap::from([(DID.to_owned(), app())]),
             apps: BTreeSet::from([app()]),
@@ -98,8 +107,8 @@ impl World {
         });
         let mut settings = settings(told_rules);
         rules.send_modify(|rules| change(&mut settings, &mut rules.patience));
-        let config = NodeConfig {
-            id: node(),
+        let config = |(id, sim): &(NodeId, &SimNode)| NodeConfig {
+            id: *id,
             address: sim.addr.to_string(),
             password: Password::new("ClueCon").unwrap(),
             speech_module: ModuleName::new("mod_flite").unwrap(),
@@ -107,9 +116,9 @@ impl World {
             nudge: roomkeeper::node::Nudge::default(),
         };
         let (actors, connections) = (Stage::new(), Stage::new());
-        let told = Told::of([node()]);
+        let told = Told::of(nodes.iter().map(|(id, _)| *id));
         let reconciler = Reconciler::start(
-            vec![config],
+            nodes.iter().map(config).collect(),
             &store,
             &settings,
             &told,

@@ -409,6 +409,8 @@ impl Actor {
             self.follow_board();
             self.follow_store();
             self.read_again().await;
+            // Its own connection has come up meanwhile, if it came with the lease.
+            self.follow_link();
             let mut items: Vec<Item> = fresh.drain(..).map(Item::News).collect();
             items.extend(self.own.drain(..).map(Item::Work));
             items.extend(asked.drain(..).map(Item::Work));
