@@ -43,6 +43,7 @@ use roomkeeper::store::{
 };
 use roomkeeper::time::Timestamp;
 use support::redis::{Cluster, RedisServer, Sentinels};
+use support::store::read_node;
 use uuid::Uuid;
 
 /// Longer than any test: what has this long left has not run out.
@@ -153,7 +154,7 @@ impl Subject {
 
     /// The live entities of the node, of which all are readable.
     async fn live(&self) -> Vec<(EntityId, Record)> {
-        let found = self.store.read_node(node()).await.unwrap();
+        let found = read_node(&*self.store).await.unwrap();
         assert!(found.unreadable.is_empty(), "{found:?}");
         found.records
     }

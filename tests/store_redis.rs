@@ -26,7 +26,7 @@ use roomkeeper::store::{
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
 use support::store::{
-    assert_unavailable, change, commit_until_applied, node, room, room_id, store_at,
+    assert_unavailable, change, commit_until_applied, node, read_node, room, room_id, store_at,
     until_available,
 };
 use tokio::io::{AsyncReadExt, copy_bidirectional};
@@ -495,7 +495,7 @@ async fn all_of_a_node_is_read_in_the_database_that_is_asked_for_however_large_a
         one.entities[0].parts.clear();
         store.commit(&one).await.unwrap();
     }
-    let mut found = store.read_node(node()).await.unwrap();
+    let mut found = read_node(&*store).await.unwrap();
     assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
     assert_eq!(found.records.len(), 600);
     found.records.sort_by_key(|(entity, _)| *entity);
@@ -527,7 +527,7 @@ async fn one_record_that_is_not_readable_costs_the_node_nothing_else() {
     put(&["HSET", &keys::entity(room(7)), "#v", "many"]).await;
     let list = keys::list_prefix(node(), EntityKind::Room);
     put(&["ZADD", &format!("{list}:"), "0", "nonsense"]).await;
-    let found = store.read_node(node()).await.unwrap();
+    let found = read_node(&*store).await.unwrap();
     let read: BTreeSet<_> = found.records.iter().map(|(entity, _)| *entity).collect();
     let good: BTreeSet<_> = (1..=40)
         .filter(|n| ![3, 5, 7].contains(n))
@@ -545,7 +545,7 @@ async fn one_record_that_is_not_readable_costs_the_node_nothing_else() {
     assert_eq!(bad, BTreeSet::from(expected));
     // Made good, it is there again.
     put(&["HSET", &third, "#v", "1"]).await;
-    let found = store.read_node(node()).await.unwrap();
+    let found = read_node(&*store).await.unwrap();
     assert_eq!((found.records.len(), found.unreadable.len()), (38, 3));
 }
 

@@ -20,7 +20,7 @@ use roomkeeper::store::{
 use roomkeeper::time::Timestamp;
 use support::redis::{Cluster, Passwords, RedisServer, Sentinels, until};
 use support::store::{
-    assert_unavailable, change, commit_until_applied, node, room, room_id, store_at,
+    assert_unavailable, change, commit_until_applied, node, read_node, room, room_id, store_at,
     until_available,
 };
 use uuid::Uuid;
@@ -250,7 +250,7 @@ async fn sentinels_and_servers_have_passwords_that_no_error_repeats() {
         of_strangers.unwrap_or_default().to_owned()
     };
     let before = strangers().await;
-    let found = store.read_node(node()).await.unwrap();
+    let found = read_node(&*store).await.unwrap();
     assert_eq!(found.records.len(), 1);
     assert_eq!(strangers().await, before);
     for (right, wrong) in [
@@ -663,7 +663,7 @@ async fn a_cluster_has_a_password_that_no_error_repeats() {
     cluster.move_slot(slot, from, to).await;
     let n = commit_one(&store).await;
     assert!(has(&cluster.nodes[to], n).await);
-    let found = store.read_node(node()).await.unwrap();
+    let found = read_node(&*store).await.unwrap();
     assert_eq!(found.records.len(), 2);
     for wrong in [":falsch@", ""] {
         let store = store_at(&url.replace(":geheim@", wrong), TIMEOUT);

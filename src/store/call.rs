@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 
 use super::packed::{Packed, Packer, Unread};
 use super::record::{corrupt, head, json};
-use super::{Record, StoreError};
+use super::{Hashes, StoreError};
 
 const APP: &str = "app";
 const CALL: &str = "call";
@@ -80,9 +80,13 @@ pub fn encode_session(session: &SessionState) -> Vec<(String, String)> {
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] when a field is missing or is not what [`encode_session`] writes.
-pub fn decode_session(id: SessionId, record: &Record) -> Result<SessionState, StoreError> {
+pub fn decode_session<'a>(
+    id: SessionId,
+    record: impl Into<Hashes<'a>>,
+) -> Result<SessionState, StoreError> {
+    let stored = record.into();
     let wrong = |name: &str, why: &dyn fmt::Display| corrupt(format!("{id} field {name}"), why);
-    let text = |name| head(&id, &record.head, name);
+    let text = |name| head(&id, &stored.head, name);
     let app = text(APP)?.parse().map_err(|why| wrong(APP, &why))?;
     let (core, place, place_at, run) =
         decode_place(id, text(PLACE)?).map_err(|why| wrong(PLACE, &why))?;

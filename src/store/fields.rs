@@ -1,7 +1,7 @@
 //! The fields of a hash.
 //!
-//! Owns how they are held: in one text, for a fleet that is read has millions of them, and each would else be two texts of
-//! its own. Leaves out what they mean.
+//! Owns how they are held: in one text, or where they lie, for a fleet that is read has millions of them, and each would
+//! else be two texts of its own. Leaves out what they mean.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -95,6 +95,58 @@ fn value_at(text: &str, (_, middle, end): Place) -> &str {
     text.get(middle as usize..end as usize).unwrap_or_default()
 }
 
+/// Names and values where they lie, sorted by name. No name is there twice if none was given twice.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Named<'a>(SmallVec<[(&'a str, &'a str); 4]>);
+
+impl<'a> Named<'a> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value under this name.
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        // Heads have a few, and the names of those are short.
+        let found = self.0.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| *value)
+    }
+
+    /// All of them, sorted by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl<'a> FromIterator<(&'a str, &'a str)> for Named<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(fields: I) -> Self {
+        let mut all: SmallVec<[(&str, &str); 4]> = fields.into_iter().collect();
+        all.sort_unstable_by_key(|(name, _)| *name);
+        Self(all)
+    }
+}
+
+impl<'a> From<&'a Fields> for Named<'a> {
+    fn from(fields: &'a Fields) -> Self {
+        // They are sorted.
+        Self(fields.iter().collect())
+    }
+}
+
+/// The hashes of an entity where they lie: its small fields, and its many.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Hashes<'a> {
+    /// The small fields.
+    pub head: Named<'a>,
+    /// The many fields.
+    pub parts: Named<'a>,
+}
+
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Fields {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
         let mut all = Self::default();
@@ -133,6 +185,10 @@ mod tests {
             ("r\u{fc}n", "\u{fc}"),
         ];
         let fields = Fields::of(given.into_iter());
+        let lie: Named<'_> = given.into_iter().collect();
+        assert_eq!(lie, Named::from(&fields));
+        assert_eq!((lie.len(), lie.is_empty()), (4, false));
+        assert_eq!((lie.get("run"), lie.get("ru")), (Some("2"), None));
         let sorted = [
             ("", "empty"),
             ("play", ""),

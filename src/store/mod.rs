@@ -53,7 +53,7 @@ pub mod redis;
 use self::apps::{AppsWrite, StoredApps};
 use self::board::Boards;
 use self::deliveries::{Deliveries, QueueLimits};
-pub use self::fields::Fields;
+pub use self::fields::{Fields, Hashes, Named};
 use self::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use self::live::Live;
 use self::looks::Looks;
@@ -239,13 +239,38 @@ pub struct Record {
     pub parts: Fields,
 }
 
-/// What is stored of a node. One record that is not readable must not cost the others.
-#[derive(Debug, Default)]
-pub struct NodeRecords {
-    /// Every live entity, with parts.
-    pub records: Vec<(EntityId, Record)>,
-    /// What is on the list of the living and is not readable: which entity, unless that is what is not, and why.
-    pub unreadable: Vec<(Option<EntityId>, StoreError)>,
+impl Record {
+    /// What lies there, for longer.
+    pub fn of(version: Version, stored: &Hashes<'_>) -> Self {
+        Self {
+            version,
+            head: Fields::of(stored.head.iter()),
+            parts: Fields::of(stored.parts.iter()),
+        }
+    }
+}
+
+impl<'a> From<&'a Record> for Hashes<'a> {
+    fn from(record: &'a Record) -> Self {
+        Self {
+            head: (&record.head).into(),
+            parts: (&record.parts).into(),
+        }
+    }
+}
+
+/// Takes in what is stored of a node, one entity after the other, where it lies: a restart reads a fleet, and what was
+/// copied before it is believed would be as large as what is believed.
+pub trait NodeReader: Send {
+    /// So many are on the lists of the living, and are about to be handed over.
+    fn expect(&mut self, rooms: usize, calls: usize);
+
+    /// One that lives, with its parts.
+    fn entity(&mut self, id: EntityId, version: Version, stored: Hashes<'_>);
+
+    /// One that is on a list of the living and is not readable: which, unless that is what is not, and why. It must not cost
+    /// the others.
+    fn unreadable(&mut self, id: Option<EntityId>, error: StoreError);
 }
 
 /// Who reconciles a node. `owner` is random for each run of the program, so that a lease cannot be taken for
@@ -621,9 +646,10 @@ pub trait Store: Deliveries + Boards + Looks + Live + Send + Sync + fmt::Debug +
     /// The entity without its parts.
     async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError>;
 
-    /// Every live entity of the node, with parts. Each is whole in itself; what is written meanwhile may be seen or not. Of a
-    /// call, the fields that a call's head has ([`call::HEAD`]); another's may be left out.
-    async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError>;
+    /// Hands over every live entity of the node, with parts. Each is whole in itself; what is written meanwhile may be seen or
+    /// not. Of a call, the fields that a call's head has ([`call::HEAD`]); another's may be left out. After an error nothing
+    /// is known of those that were not handed over.
+    async fn read_node(&self, node: NodeId, reader: &mut dyn NodeReader) -> Result<(), StoreError>;
 
     /// Makes the changes, if lease and versions are as expected.
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError>;

@@ -32,7 +32,7 @@ use crate::time::Timestamp;
 pub use super::call::{decode_session, encode_session};
 use super::member::{MOVES, decode_member, decode_moves, encode_member, encode_moves};
 use super::packed::{UUID_DIGITS, push_uuid, read_uuid};
-use super::{Fields, Record, StoreError};
+use super::{Hashes, Named, StoreError};
 
 const REGISTRATION: &str = "reg";
 const RUN: &str = "run";
@@ -355,14 +355,15 @@ fn encode_playback(playback: &Playback, urls: bool, head: &mut Vec<(String, Stri
     }
 }
 
-fn decode_playback(id: RoomId, record: &Record) -> Result<Playback, StoreError> {
-    if record.head.get(PLAY).is_none() {
+fn decode_playback(id: RoomId, stored: &Hashes<'_>) -> Result<Playback, StoreError> {
+    let head = &stored.head;
+    if head.get(PLAY).is_none() {
         return Ok(Playback::default());
     }
-    let stored: StoredPlay = field(&id, &record.head, PLAY)?;
+    let stored: StoredPlay = field(&id, head, PLAY)?;
     let mut operations = std::collections::VecDeque::new();
     if !stored.ops.is_empty() {
-        let urls: Vec<(OperationId, Vec<PlayUrl>)> = field(&id, &record.head, URLS)?;
+        let urls: Vec<(OperationId, Vec<PlayUrl>)> = field(&id, head, URLS)?;
         let mut urls: std::collections::HashMap<_, _> = urls.into_iter().collect();
         for (operation, files) in stored.ops {
             let urls = urls
@@ -411,10 +412,11 @@ fn decode_playback(id: RoomId, record: &Record) -> Result<Playback, StoreError> 
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] when a field is missing or is not what [`encode_room`] writes, or when they contradict each other.
-pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError> {
-    let run: StoredRun = field(&id, &record.head, RUN)?;
+pub fn decode_room<'a>(id: RoomId, record: impl Into<Hashes<'a>>) -> Result<RoomState, StoreError> {
+    let stored = record.into();
+    let run: StoredRun = field(&id, &stored.head, RUN)?;
     let mut room = RoomState::unregistered(id);
-    room.registration = Some(registration(id, record)?);
+    room.registration = Some(registration(id, &stored)?);
     room.status = status(&run);
     room.updated_at = run.updated;
     room.ended_at = run.ended;
@@ -450,9 +452,9 @@ pub fn decode_room(id: RoomId, record: &Record) -> Result<RoomState, StoreError>
             }),
     };
     room.sequence = run.seq;
-    room.playback = decode_playback(id, record)?;
-    let mut members = Vec::with_capacity(record.parts.len() / 2);
-    let mut parts = record.parts.iter().peekable();
+    room.playback = decode_playback(id, &stored)?;
+    let mut members = Vec::with_capacity(stored.parts.len() / 2);
+    let mut parts = stored.parts.iter().peekable();
     while let Some((name, text)) = parts.next() {
         let wrong = |part: &str, why: &dyn fmt::Display| corrupt(format!("{id} part {part}"), why);
         let channel = read_uuid(name).ok_or_else(|| wrong(name, &"it is no channel"))?;
@@ -485,10 +487,14 @@ const fn status(run: &StoredRun) -> RoomStatus {
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] like [`decode_room`].
-pub fn decode_room_head(id: RoomId, record: &Record) -> Result<RoomHead, StoreError> {
-    let run: StoredRun = field(&id, &record.head, RUN)?;
+pub fn decode_room_head<'a>(
+    id: RoomId,
+    record: impl Into<Hashes<'a>>,
+) -> Result<RoomHead, StoreError> {
+    let stored = record.into();
+    let run: StoredRun = field(&id, &stored.head, RUN)?;
     Ok(RoomHead {
-        registration: registration(id, record)?,
+        registration: registration(id, &stored)?,
         status: status(&run),
         updated_at: run.updated,
         ended_at: run.ended,
@@ -496,12 +502,12 @@ pub fn decode_room_head(id: RoomId, record: &Record) -> Result<RoomHead, StoreEr
         recordings: run.recordings,
         present: run.present,
         locked: run.locked,
-        playback: decode_playback(id, record)?,
+        playback: decode_playback(id, &stored)?,
     })
 }
 
-fn registration(id: RoomId, record: &Record) -> Result<Registration, StoreError> {
-    let stored: StoredRegistration = field(&id, &record.head, REGISTRATION)?;
+fn registration(id: RoomId, stored: &Hashes<'_>) -> Result<Registration, StoreError> {
+    let stored: StoredRegistration = field(&id, &stored.head, REGISTRATION)?;
     Ok(Registration {
         app: stored.app,
         name: stored.name,
@@ -528,7 +534,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 
 fn field<T: serde::de::DeserializeOwned>(
     id: &dyn fmt::Display,
-    fields: &Fields,
+    fields: &Named<'_>,
     name: &str,
 ) -> Result<T, StoreError> {
     let text = head(id, fields, name)?;
@@ -537,7 +543,7 @@ fn field<T: serde::de::DeserializeOwned>(
 
 pub(super) fn head<'a>(
     id: &dyn fmt::Display,
-    fields: &'a Fields,
+    fields: &Named<'a>,
     name: &str,
 ) -> Result<&'a str, StoreError> {
     fields

@@ -613,13 +613,13 @@ fn restart(world: &mut World, record: &mut Record) {
     record.head = with(&record.head, head);
     record.parts = with(&record.parts, parts);
     let before = state.clone();
-    let read = decode_room(room(1), record).unwrap();
+    let read = decode_room(room(1), &*record).unwrap();
     assert_eq!(read.playback().operations(), before.playback().operations());
     assert_eq!(read.playback().opening(), before.playback().opening());
     assert_eq!(read.playback().volume(), before.playback().volume());
     assert_eq!(read.playback().paused(), before.playback().paused());
     assert_eq!(read.next_deadline(), before.next_deadline());
-    let head = decode_room_head(room(1), record).unwrap();
+    let head = decode_room_head(room(1), &*record).unwrap();
     assert_eq!(head.playback.operations(), before.playback().operations());
     read.check_invariants();
     world.belief.put_room(room(1), Some(read));

@@ -20,8 +20,8 @@ use roomkeeper::session::{Mark, StepId};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
 use roomkeeper::store::{
-    Commit, CommitOutcome, EntityId, EntityWrite, Lease, LeaseOutcome, Life, Listing, Message,
-    Record, Store, Version,
+    Commit, CommitOutcome, EntityId, EntityWrite, Hashes, Lease, LeaseOutcome, Life, Listing,
+    Message, NodeReader, Record, Store, StoreError, Version,
 };
 use roomkeeper::time::Timestamp;
 use roomkeeper::webhook::payload;
@@ -238,6 +238,18 @@ pub fn rules() -> Rules {
     }
 }
 
+impl NodeReader for Replica {
+    fn expect(&mut self, _: usize, _: usize) {}
+
+    fn entity(&mut self, id: EntityId, version: Version, stored: Hashes<'_>) {
+        self.believe_what_lies(id, Some((version, stored)));
+    }
+
+    fn unreadable(&mut self, id: Option<EntityId>, error: StoreError) {
+        panic!("{id:?}: {error}");
+    }
+}
+
 impl Replica {
     /// A run of the program. No two have the same number.
     pub fn start(incarnation: u128) -> Self {
@@ -305,33 +317,34 @@ impl Replica {
         if !self.stale || self.lease.is_none() || shared.is_away() {
             return;
         }
-        let found = Shared::at_once(shared.store.read_node(node_id())).expect("it answers");
-        assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
         self.forget();
-        for (entity, record) in found.records {
-            self.believe(entity, Some(&record));
-        }
+        Shared::at_once(shared.store.read_node(node_id(), self)).expect("it answers");
         self.stale = false;
         self.wants = Some("the state was read from the store");
     }
 
     fn believe(&mut self, entity: EntityId, record: Option<&Record>) {
+        self.believe_what_lies(entity, record.map(|r| (r.version, r.into())));
+    }
+
+    fn believe_what_lies(&mut self, entity: EntityId, stored: Option<(Version, Hashes<'_>)>) {
+        let (version, stored) = stored.unzip();
         let deadline = match entity {
             EntityId::Room(id) => {
-                let room = record.map(|r| decode_room(id, r).expect("a room reads back"));
+                let room = stored.map(|s| decode_room(id, s).expect("a room reads back"));
                 let deadline = room.as_ref().and_then(|r| r.next_deadline());
                 self.belief.put_room(id, room);
                 deadline
             }
             EntityId::Session(id) => {
-                let session = record.map(|r| decode_session(id, r).expect("a call reads back"));
+                let session = stored.map(|s| decode_session(id, s).expect("a call reads back"));
                 let deadline = session.as_ref().and_then(|s| s.next_deadline());
                 self.belief.put_session(id, session);
                 deadline
             }
         };
-        match record {
-            Some(record) => self.versions.insert(entity, record.version),
+        match version {
+            Some(version) => self.versions.insert(entity, version),
             None => self.versions.remove(&entity),
         };
         self.set_deadline(entity, deadline);

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use roomkeeper::ids::{NodeId, RoomId};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
-    Commit, CommitOutcome, EntityId, EntityWrite, Life, Message, Scope, Store, StoreError, Version,
+    Commit, CommitOutcome, EntityId, EntityWrite, Hashes, Life, Message, NodeReader, Record, Scope,
+    Store, StoreError, Version,
 };
 use uuid::Uuid;
 
@@ -73,6 +74,37 @@ pub fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
         Err(error @ StoreError::Unavailable(_)) => assert!(error.is_retryable()),
         other => panic!("not unavailable: {other:?}"),
     }
+}
+
+/// All that is stored of a node, at once.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// How many rooms and calls were announced.
+    pub expected: Option<(usize, usize)>,
+    pub records: Vec<(EntityId, Record)>,
+    pub unreadable: Vec<(Option<EntityId>, StoreError)>,
+}
+
+impl NodeReader for Stored {
+    fn expect(&mut self, rooms: usize, calls: usize) {
+        assert_eq!(self.expected.replace((rooms, calls)), None, "it comes once");
+    }
+
+    fn entity(&mut self, id: EntityId, version: Version, stored: Hashes<'_>) {
+        assert!(self.expected.is_some(), "what is expected comes first");
+        self.records.push((id, Record::of(version, &stored)));
+    }
+
+    fn unreadable(&mut self, id: Option<EntityId>, error: StoreError) {
+        self.unreadable.push((id, error));
+    }
+}
+
+/// Reads all of a node.
+pub async fn read_node(store: &dyn Store) -> Result<Stored, StoreError> {
+    let mut stored = Stored::default();
+    store.read_node(node(), &mut stored).await?;
+    Ok(stored)
 }
 
 /// Commits under the same id until there is an answer.

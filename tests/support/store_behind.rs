@@ -22,7 +22,7 @@ macro_rules! store_behind {
             use $root::store::looks::{Looks, Sight};
             use $root::store::{
                 Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, ListEntry,
-                ListOf, NameOutcome, NodeRecords, Record, Store, StoreError, ViewEntry, ViewId,
+                ListOf, NameOutcome, NodeReader, Record, Store, StoreError, ViewEntry, ViewId,
                 ViewKind,
             };
             use $root::time::Timestamp;
@@ -36,7 +36,7 @@ macro_rules! store_behind {
                 put_apps(expected: u64, writes: &[AppsWrite<'_>]) -> bool;
                 read(entity: EntityId) -> Option<Record>;
                 read_head(entity: EntityId) -> Option<Record>;
-                read_node(node: NodeId) -> NodeRecords;
+                read_node(node: NodeId, reader: &mut dyn NodeReader) -> ();
                 commit(commit: &Commit) -> CommitOutcome;
                 due(node: NodeId, now: Timestamp, limit: usize) -> Vec<EntityId>;
                 list(node: NodeId, kind: EntityKind, app: &AppId, after: Option<&str>, limit: usize) -> Vec<ListEntry>;

@@ -2,22 +2,51 @@
 
 use std::collections::BTreeSet;
 use std::pin::pin;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::room::MemberStatus;
 use crate::store::board::{UnreadableRecord, shortened};
 use crate::store::record::{decode_room, decode_session};
-use crate::store::{EntityId, EntityKind, StoreError};
+use crate::store::{EntityId, Hashes, NodeReader, Record, StoreError, Version};
 use crate::telemetry as names;
 use crate::telemetry::Chain;
 use crate::time::Timestamp;
 
 use super::{Actor, DUE_BATCH, Item, STORE_PAUSE, comes_round};
 
-/// After so many records that were read the others get their turn, for about a millisecond's work: a node can have tens of
-/// thousands, and meanwhile nothing else would be done on this thread.
-const BELIEVED_AT_ONCE: usize = 256;
+/// What is stored of the node, on its way into the belief.
+struct Taking<'a> {
+    actor: &'a mut Actor,
+    rooms: usize,
+    calls: usize,
+}
+
+impl NodeReader for Taking<'_> {
+    fn expect(&mut self, rooms: usize, calls: usize) {
+        self.actor.belief.expect(rooms, calls);
+        self.actor.versions.reserve(rooms + calls);
+    }
+
+    fn entity(&mut self, id: EntityId, version: Version, stored: Hashes<'_>) {
+        match id {
+            EntityId::Room(_) => self.rooms += 1,
+            EntityId::Session(_) => self.calls += 1,
+        }
+        self.actor.believe_or_leave(id, Some((version, stored)));
+    }
+
+    fn unreadable(&mut self, id: Option<EntityId>, error: StoreError) {
+        match id {
+            Some(entity) => self.actor.leave(entity, &error),
+            None => {
+                self.actor.nameless.insert(described(&error));
+                self.actor.report_corrupt(&error);
+            }
+        }
+    }
+}
 
 impl Actor {
     /// Reads everything of the node again, if that is due.
@@ -36,65 +65,58 @@ impl Actor {
                 () = tokio::time::sleep(comes_round) => self.parts.ownership.moves(),
             }
         };
-        match self.parts.store.read_node(self.id()).await {
-            Ok(found) => {
-                self.forget();
-                self.nameless.clear();
-                self.unreadable.clear();
-                let is_room = |(entity, _): &&(EntityId, _)| entity.kind() == EntityKind::Room;
-                let rooms = found.records.iter().filter(is_room).count();
-                let calls = found.records.len() - rooms;
-                self.belief.expect(rooms, calls);
-                self.versions.reserve(found.records.len());
-                for (n, (entity, record)) in found.records.into_iter().enumerate() {
-                    if n % BELIEVED_AT_ONCE == BELIEVED_AT_ONCE - 1 {
-                        tokio::task::yield_now().await;
-                    }
-                    self.believe_or_leave(entity, Some(&record));
-                }
-                for (entity, error) in found.unreadable {
-                    match entity {
-                        Some(entity) => self.leave(entity, &error),
-                        None => {
-                            self.nameless.insert(described(&error));
-                            self.report_corrupt(&error);
-                        }
-                    }
-                }
+        self.forget();
+        self.nameless.clear();
+        self.unreadable.clear();
+        let (store, node) = (Arc::clone(&self.parts.store), self.id());
+        let mut taking = Taking {
+            actor: self,
+            rooms: 0,
+            calls: 0,
+        };
+        let read = store.read_node(node, &mut taking).await;
+        let Taking { rooms, calls, .. } = taking;
+        match read {
+            Ok(()) => {
                 self.turn = turn;
                 self.stale = false;
                 self.miss_rooms().await;
-                tracing::info!(node.id = %self.id(), rooms, calls, "what is stored of the node is read");
+                tracing::info!(node.id = %node, rooms, calls, "what is stored of the node is read");
                 self.want_resync("the state was read from the store");
             }
             Err(error) => {
                 tracing::warn!(node.id = %self.id(), error = %Chain(&error), "what is stored of the node cannot be read yet");
+                // Half of it is nothing to be believed.
+                self.forget();
                 self.next_read = Instant::now() + STORE_PAUSE;
             }
         }
     }
 
-    pub(super) fn believe(
+    fn believe(
         &mut self,
         entity: EntityId,
-        record: Option<&crate::store::Record>,
+        stored: Option<(Version, Hashes<'_>)>,
     ) -> Result<(), StoreError> {
+        let (version, stored) = stored.unzip();
         let deadline = match entity {
             EntityId::Room(id) => {
-                let room = record.map(|r| decode_room(id, r)).transpose()?;
+                let room = stored.map(|stored| decode_room(id, stored)).transpose()?;
                 let deadline = room.as_ref().and_then(|r| r.next_deadline());
                 self.belief.put_room(id, room);
                 deadline
             }
             EntityId::Session(id) => {
-                let session = record.map(|r| decode_session(id, r)).transpose()?;
+                let session = stored
+                    .map(|stored| decode_session(id, stored))
+                    .transpose()?;
                 let deadline = session.as_ref().and_then(|s| s.next_deadline());
                 self.belief.put_session(id, session);
                 deadline
             }
         };
-        match record {
-            Some(record) => self.versions.insert(entity, record.version),
+        match version {
+            Some(version) => self.versions.insert(entity, version),
             None => self.versions.remove(&entity),
         };
         self.set_deadline(entity, deadline);
@@ -182,7 +204,7 @@ impl Actor {
             if record.is_none() && self.versions.contains_key(entity) {
                 self.store_forgot();
             }
-            self.believe_or_leave(*entity, record.as_ref());
+            self.believe_or_leave(*entity, record.as_ref().map(lies));
         }
         self.reload_joining(entities).await
     }
@@ -208,7 +230,7 @@ impl Actor {
         }
         for entity in joining {
             match self.parts.store.read(entity).await {
-                Ok(record) => self.believe_or_leave(entity, record.as_ref()),
+                Ok(record) => self.believe_or_leave(entity, record.as_ref().map(lies)),
                 Err(error) if !error.is_retryable() => self.leave(entity, &error),
                 Err(error) => return Err(error),
             }
@@ -217,8 +239,8 @@ impl Actor {
     }
 
     /// One unreadable record must not cost the node: it is left as it is, for a person to look at.
-    fn believe_or_leave(&mut self, entity: EntityId, record: Option<&crate::store::Record>) {
-        match self.believe(entity, record) {
+    fn believe_or_leave(&mut self, entity: EntityId, stored: Option<(Version, Hashes<'_>)>) {
+        match self.believe(entity, stored) {
             Ok(()) => {
                 self.belief.take_up(entity);
                 self.unreadable.remove(&entity);
@@ -368,6 +390,11 @@ impl Actor {
         self.stale = true;
         self.next_read = Instant::now() + STORE_PAUSE;
     }
+}
+
+/// The version of a record, and its hashes.
+fn lies(record: &Record) -> (Version, Hashes<'_>) {
+    (record.version, record.into())
 }
 
 /// An error of a record, as a report has it.

@@ -30,7 +30,7 @@ use super::deliveries::QueueLimits;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Commit, CommitOutcome, EntityId, EntityKind, EntityWrite, Fields, Lease, LeaseOutcome, Life,
-    ListEntry, ListOf, NameOutcome, NodeRecords, REMEMBERED_REQUESTS, Record, Store, StoreError,
+    ListEntry, ListOf, NameOutcome, NodeReader, REMEMBERED_REQUESTS, Record, Store, StoreError,
     Version, ViewEntry, ViewId, ViewKind, ViewWrite,
 };
 use crate::ids::{AppId, CommandUid, EndpointId, NodeId, RoomId, RoomName};
@@ -539,17 +539,20 @@ impl Store for MemoryStore {
         Ok(found.map(Entity::head))
     }
 
-    async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError> {
+    async fn read_node(&self, node: NodeId, reader: &mut dyn NodeReader) -> Result<(), StoreError> {
         let mut inner = self.lock();
-        let live = inner
-            .node(node)
-            .entities
-            .iter()
-            .filter(|(_, entity)| entity.kept_until.is_none());
-        Ok(NodeRecords {
-            records: live.map(|(id, entity)| (*id, entity.record())).collect(),
-            unreadable: Vec::new(),
-        })
+        let all = inner.node(node).entities.iter();
+        let live: Vec<_> = all
+            .filter(|(_, entity)| entity.kept_until.is_none())
+            .collect();
+        let rooms = live.iter().filter(|(id, _)| id.kind() == EntityKind::Room);
+        let rooms = rooms.count();
+        reader.expect(rooms, live.len() - rooms);
+        for (id, entity) in live {
+            let record = entity.record();
+            reader.entity(*id, record.version, (&record).into());
+        }
+        Ok(())
     }
 
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {

@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::link::{Fault, RedisOptions};
 use super::{ENDED, VERSION, head_field};
-use crate::store::{EntityId, EntityKind, call, keys};
+use crate::store::{EntityId, EntityKind, Hashes, Named, call, keys};
 
 /// How many entities are asked for at once: Redis does nothing else meanwhile, and rooms can be big; of a hundred of ten
 /// members it takes half a millisecond.
@@ -49,15 +49,6 @@ pub(super) struct Bulk {
     server: TcpStream,
     answers: BytesMut,
     patience: Duration,
-}
-
-/// Names and values.
-pub(super) type Named<'a> = SmallVec<[(&'a str, &'a str); 8]>;
-
-/// The hashes of an entity, as they are at one moment: names and values, each where it lies in the answer.
-pub(super) struct Hashes<'a> {
-    pub(super) head: Named<'a>,
-    pub(super) parts: Named<'a>,
 }
 
 /// Names and values of a hash, which come in turn.
@@ -209,7 +200,8 @@ impl Bulk {
         .await
     }
 
-    /// Reads these, and hands over each, in their order; `None` stands for one that the server did not hand out.
+    /// Reads these, and hands over each, in their order, with its hashes as they are at one moment, where they lie in the
+    /// answer; `None` stands for one that the server did not hand out.
     ///
     /// # Errors
     /// When it cannot be reached any more, or is too late.
@@ -236,7 +228,7 @@ impl Bulk {
                     let hashes = match entity.kind() {
                         EntityKind::Session => items(frame).map(|values| Hashes {
                             head: asked(answer, &values),
-                            parts: Named::new(),
+                            parts: Named::default(),
                         }),
                         EntityKind::Room => both(frame).map(|(head, parts)| Hashes {
                             head: pairs(answer, &head),
@@ -247,6 +239,9 @@ impl Bulk {
                 })
                 .await?;
             }
+            // What came before it was asked for is not waited for: the others on this thread get their turn, for whoever takes
+            // these in may have a millisecond's work with them.
+            tokio::task::yield_now().await;
         }
         Ok(())
     }
@@ -428,7 +423,7 @@ mod tests {
         let one = [room()];
         let read = bulk.read(&one, |entity, hashes| {
             let hashes = hashes.unwrap();
-            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             let head: Vec<_> = hashes.head.iter().map(owned).collect();
             let parts: Vec<_> = hashes.parts.iter().map(owned).collect();
             found.push((entity, head, parts));
@@ -468,7 +463,7 @@ mod tests {
         let mut found = Vec::new();
         let read = bulk.read(&three, |_, hashes| {
             found.push(hashes.map(|hashes| {
-                let owned = |(name, value): &(&str, &str)| format!("{name}={value}");
+                let owned = |(name, value): (&str, &str)| format!("{name}={value}");
                 hashes.head.iter().map(owned).collect::<Vec<_>>().join(" ")
             }));
         });

@@ -82,7 +82,7 @@ use super::deliveries::QueueLimits;
 use super::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
 use super::{
     Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, Life, ListEntry, ListOf,
-    NameOutcome, NodeRecords, OpenError, REMEMBERED_REQUESTS, Record, Store, StoreError, ViewEntry,
+    NameOutcome, NodeReader, OpenError, REMEMBERED_REQUESTS, Record, Store, StoreError, ViewEntry,
     ViewId, ViewKind, ViewWrite, keys, packed, position_of,
 };
 use crate::ids::{AppId, MemberId, NodeId, RecordingId, RoomId, RoomName};
@@ -575,8 +575,8 @@ impl Store for RedisStore {
         self.read_head_of(entity).await
     }
 
-    async fn read_node(&self, node: NodeId) -> Result<NodeRecords, StoreError> {
-        self.read_all_of(node).await
+    async fn read_node(&self, node: NodeId, reader: &mut dyn NodeReader) -> Result<(), StoreError> {
+        self.read_all_of(node, reader).await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {

@@ -6,14 +6,16 @@
 use super::bulk::Bulk;
 use super::{ENDED, HEAD, LIVE, Pairs, RedisStore, VERSION, no_place, since_and_uuid, stored};
 use crate::ids::{ChannelId, NodeId, RoomId, SessionId};
-use crate::store::{EntityId, EntityKind, Fields, NodeRecords, Record, StoreError, Version, keys};
+use crate::store::{
+    EntityId, EntityKind, Hashes, Named, NodeReader, Record, StoreError, Version, keys,
+};
 
 impl RedisStore {
     /// One entity, with its parts. These are read first: the two keys expire together, and the clock can step between the
     /// commands, so a head that is still there vouches for the parts that were read before it.
     pub(super) async fn read_whole(&self, entity: EntityId) -> Result<Option<Record>, StoreError> {
         let (parts, head) = self.hashes_of(entity).await?;
-        record(entity, pairs(&head), pairs(&parts))
+        Ok(record(seen(entity, &fields(&head), fields(&parts))?))
     }
 
     /// Its parts and its head, of one moment.
@@ -34,18 +36,21 @@ impl RedisStore {
         let mut command = redis::cmd("HGETALL");
         command.arg(&key);
         let head: Pairs = self.query(&key, &command).await?;
-        record(entity, pairs(&head), std::iter::empty())
+        Ok(record(seen(entity, &fields(&head), Named::default())?))
     }
 
-    /// Every entity of a node that lives.
-    pub(super) async fn read_all_of(&self, node: NodeId) -> Result<NodeRecords, StoreError> {
+    /// Hands over every entity of a node that lives.
+    pub(super) async fn read_all_of(
+        &self,
+        node: NodeId,
+        reader: &mut dyn NodeReader,
+    ) -> Result<(), StoreError> {
         let key = keys::lists(node);
         let mut command = redis::cmd("SMEMBERS");
         command.arg(&key);
         let lists: Vec<String> = self.query(&key, &command).await?;
-        let mut found = NodeRecords::default();
         if lists.is_empty() {
-            return Ok(found);
+            return Ok(());
         }
         let place = self.route.place(&key).await?;
         let mut bulk = Bulk::open(&place, &self.options).await?;
@@ -57,7 +62,7 @@ impl RedisStore {
             let kind = kinds.find(|(_, prefix)| list.starts_with(prefix));
             match kind.and_then(|(kind, _)| entity_at(node, *kind, place)) {
                 Some(entity) => entities.push(entity),
-                None => found.unreadable.push((None, no_place(list, place))),
+                None => reader.unreadable(None, no_place(list, place)),
             }
         };
         if !bulk.on_lists(&lists, &mut meet).await? {
@@ -71,42 +76,30 @@ impl RedisStore {
                 places.iter().for_each(|place| meet(list, place));
             }
         }
-        self.read_many(&mut bulk, &entities, &mut found).await?;
-        Ok(found)
+        let is_room = |entity: &&EntityId| entity.kind() == EntityKind::Room;
+        let rooms = entities.iter().filter(is_room).count();
+        reader.expect(rooms, entities.len() - rooms);
+        self.read_many(&mut bulk, &entities, reader).await
     }
 
-    /// Adds these entities to what was found.
+    /// Hands over these.
     async fn read_many(
         &self,
         bulk: &mut Bulk,
         entities: &[EntityId],
-        found: &mut NodeRecords,
+        reader: &mut dyn NodeReader,
     ) -> Result<(), StoreError> {
         let mut alone = Vec::new();
-        found.records.reserve(entities.len());
-        let read = bulk.read(entities, |entity, hashes| {
-            match hashes.map(|hashes| {
-                live(
-                    entity,
-                    hashes.head.iter().copied(),
-                    hashes.parts.iter().copied(),
-                )
-            }) {
-                Some(Ok(None)) => {}
-                Some(Ok(Some(record))) => found.records.push((entity, record)),
-                Some(Err(error)) => found.unreadable.push((Some(entity), error)),
-                None => alone.push(entity),
-            }
+        let read = bulk.read(entities, |entity, hashes| match hashes {
+            Some(Hashes { head, parts }) => hand_over(entity, &head, parts, reader),
+            None => alone.push(entity),
         });
         read.await?;
         // The server says why it did not hand them out, or that another has them by now.
         for entity in alone {
-            let read = self.hashes_of(entity).await;
-            match read.and_then(|(parts, head)| live(entity, pairs(&head), pairs(&parts))) {
-                Ok(record) => found.records.extend(record.map(|record| (entity, record))),
-                Err(error @ StoreError::Corrupt { .. }) => {
-                    found.unreadable.push((Some(entity), error));
-                }
+            match self.hashes_of(entity).await {
+                Ok((parts, head)) => hand_over(entity, &fields(&head), fields(&parts), reader),
+                Err(error @ StoreError::Corrupt { .. }) => reader.unreadable(Some(entity), error),
                 Err(error) => return Err(error),
             }
         }
@@ -114,33 +107,40 @@ impl RedisStore {
     }
 }
 
-/// What has ended since the lists were read is not live any more.
-fn live<'a>(
+/// Hands over what lives. What has ended since the lists were read does not any more.
+fn hand_over<'a>(
     entity: EntityId,
-    head: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
-    parts: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
-) -> Result<Option<Record>, StoreError> {
-    if head.clone().any(|(field, _)| field == ENDED) {
-        return Ok(None);
+    head: &Named<'a>,
+    parts: Named<'a>,
+    reader: &mut dyn NodeReader,
+) {
+    if head.get(ENDED).is_some() {
+        return;
     }
-    record(entity, head, parts)
+    match seen(entity, head, parts) {
+        Ok(None) => {}
+        Ok(Some((version, stored))) => reader.entity(entity, version, stored),
+        Err(error) => reader.unreadable(Some(entity), error),
+    }
 }
 
-fn pairs(fields: &Pairs) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-    fields.iter().map(|(name, value)| (&**name, &**value))
+fn fields(pairs: &Pairs) -> Named<'_> {
+    let pairs = pairs.iter();
+    pairs.map(|(name, value)| (&**name, &**value)).collect()
 }
 
-fn record<'a>(
+/// What the hashes of an entity say of it; `None`: there is none.
+fn seen<'a>(
     entity: EntityId,
-    head: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
-    parts: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
-) -> Result<Option<Record>, StoreError> {
-    if head.len() == 0 {
+    head: &Named<'a>,
+    parts: Named<'a>,
+) -> Result<Option<(Version, Hashes<'a>)>, StoreError> {
+    if head.is_empty() {
         return Ok(None);
     }
     let key = || keys::entity(entity);
-    let version = match head.clone().find(|(field, _)| *field == VERSION) {
-        Some((_, value)) => value.parse().or_else(|_| stored(&key(), value))?,
+    let version = match head.get(VERSION) {
+        Some(value) => value.parse().or_else(|_| stored(&key(), value))?,
         None => 0,
     };
     if Version(version) == Version::ABSENT {
@@ -149,12 +149,18 @@ fn record<'a>(
             why: "it has no version".to_owned(),
         });
     }
-    let named = head.filter_map(|(field, value)| Some((field.strip_prefix(HEAD)?, value)));
-    Ok(Some(Record {
-        version: Version(version),
-        head: Fields::of(named),
-        parts: Fields::of(parts),
-    }))
+    let named = head
+        .iter()
+        .filter_map(|(field, value)| Some((field.strip_prefix(HEAD)?, value)));
+    let stored = Hashes {
+        head: named.collect(),
+        parts,
+    };
+    Ok(Some((Version(version), stored)))
+}
+
+fn record(seen: Option<(Version, Hashes<'_>)>) -> Option<Record> {
+    seen.map(|(version, stored)| Record::of(version, &stored))
 }
 
 pub(super) fn entity_at(node: NodeId, kind: EntityKind, place: &str) -> Option<EntityId> {
@@ -173,16 +179,34 @@ mod tests {
 
     use super::*;
 
+    /// How many were handed over.
+    #[derive(Default)]
+    struct Counting(usize);
+
+    impl NodeReader for Counting {
+        fn expect(&mut self, _: usize, _: usize) {}
+
+        fn entity(&mut self, _: EntityId, _: Version, _: Hashes<'_>) {
+            self.0 += 1;
+        }
+
+        fn unreadable(&mut self, _: Option<EntityId>, error: StoreError) {
+            panic!("{error}");
+        }
+    }
+
     #[test]
     fn what_has_ended_is_read_and_is_not_live() {
         let entity = EntityId::Room(RoomId::new("n0001".parse().unwrap(), Uuid::from_u128(1)));
-        let lives = [("#v", "7"), ("hrun", "{}")];
+        let lives: Named<'_> = [("#v", "7"), ("hrun", "{}")].into_iter().collect();
         let over = [("#v", "7"), ("hrun", "{}"), (ENDED, "1")];
-        let read = record(entity, over.into_iter(), std::iter::empty()).unwrap();
+        let over: Named<'_> = over.into_iter().collect();
+        let read = record(seen(entity, &over, Named::default()).unwrap());
         assert_eq!(read.unwrap().version, Version(7));
-        let is_live = |head: &[(&'static str, &'static str)]| {
-            let found = live(entity, head.iter().copied(), std::iter::empty());
-            found.unwrap().is_some()
+        let is_live = |head: &Named<'_>| {
+            let mut handed_over = Counting::default();
+            hand_over(entity, head, Named::default(), &mut handed_over);
+            handed_over.0 == 1
         };
         assert!(is_live(&lives));
         assert!(!is_live(&over));

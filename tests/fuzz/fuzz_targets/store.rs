@@ -14,12 +14,21 @@ pub mod record;
 #[path = "../../../src/store/view.rs"]
 pub mod view;
 
-pub use fields::Fields;
+pub use fields::{Fields, Hashes, Named};
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Record {
     pub head: Fields,
     pub parts: Fields,
+}
+
+impl<'a> From<&'a Record> for Hashes<'a> {
+    fn from(record: &'a Record) -> Self {
+        Self {
+            head: (&record.head).into(),
+            parts: (&record.parts).into(),
+        }
+    }
 }
 
 #[derive(Debug)]
