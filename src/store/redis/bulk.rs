@@ -239,8 +239,8 @@ impl Bulk {
                 })
                 .await?;
             }
-            // What came before it was asked for is not waited for: the others on this thread get their turn, for whoever takes
-            // these in may have a millisecond's work with them.
+            // Answers that are there already are read without waiting, and whoever takes these in may have a millisecond's
+            // work with a batch: between two of them the others on this thread get their turn.
             tokio::task::yield_now().await;
         }
         Ok(())
