@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`report`] | the table: figures, ratios, what is to be reached |
 //! | [`process`] | child processes, what a process costs |
+//! | [`machine`] | what the machine could do meanwhile |
 //! | [`world`] | Redis, nodes and the controller, started together |
 //! | [`stages`] | what the controller's own metrics say of its stages, between two moments |
 //! | [`rooms`] | rooms with members, and an operator who mutes them |
@@ -35,6 +36,7 @@ pub mod idle;
 pub mod joins;
 pub mod large_room;
 pub mod load;
+pub mod machine;
 pub mod outbox;
 pub mod pace;
 pub mod process;
@@ -55,7 +57,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 
-use process::Machine;
+use machine::{Gauge, Meanwhile, Moment};
 use report::{Report, Section};
 
 /// What can be measured.
@@ -99,13 +101,9 @@ pub struct Options {
     pub nodes: Option<usize>,
     /// A real FreeSWITCH's Event Socket and its password, for the scenarios that can use one.
     pub freeswitch: Option<(SocketAddr, String)>,
-    /// How often each is measured at most, while the machine's host gives much of its CPU time to others.
+    /// How often each is measured at most, while the machine is slower than it can be.
     pub tries: usize,
 }
-
-/// Which share of the machine's CPU time its host may give to others while something is measured, without it being measured
-/// again: what is left of a figure's noise then is the program's own.
-const QUIET: f64 = 0.01;
 
 /// Why nothing could be measured.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +144,8 @@ pub struct Run<'a> {
     pub options: &'a Options,
     /// Progress, on a terminal.
     pub bar: ProgressBar,
+    /// What the machine can do.
+    gauge: Gauge,
 }
 
 impl Run<'_> {
@@ -160,6 +160,26 @@ impl Run<'_> {
     /// How many nodes a whole fleet has.
     pub fn nodes(&self) -> usize {
         self.options.nodes.unwrap_or_else(|| self.size(100, 3))
+    }
+
+    /// Now, for [`Run::since`].
+    ///
+    /// # Errors
+    /// When the system does not tell how its time was spent.
+    pub fn moment(&self) -> Result<Moment, BenchError> {
+        self.gauge
+            .now()
+            .map_err(BenchError::system("read /proc/stat"))
+    }
+
+    /// What the machine could do since then.
+    ///
+    /// # Errors
+    /// As [`Run::moment`].
+    pub fn since(&self, then: &Moment) -> Result<Meanwhile, BenchError> {
+        self.gauge
+            .since(then)
+            .map_err(BenchError::system("read /proc/stat"))
     }
 
     /// Says what is under way.
@@ -182,7 +202,12 @@ pub async fn run(
     } else {
         &options.scenarios
     };
-    let run = Run { options, bar };
+    let gauge = Gauge::start().map_err(BenchError::system("start a thread"))?;
+    let run = Run {
+        options,
+        bar,
+        gauge,
+    };
     let mut report = Report::default();
     if let Some(node) = &options.freeswitch {
         // Not only after all that comes before it.
@@ -201,37 +226,41 @@ pub async fn run(
     Ok(report)
 }
 
-/// Measures it, again and again as long as the host takes from the machine what is measured, as often as was asked for. Which
-/// run is shown depends on that alone, not on what came of it.
+/// Measures it, again and again as long as the machine is slower than it can be, as often as was asked for. Which run is
+/// shown depends on that alone, not on what came of it.
 async fn in_quiet(
     run: &Run<'_>,
     scenario: Scenario,
     node: Option<&(SocketAddr, String)>,
 ) -> Result<Section, BenchError> {
-    let machine = || Machine::now().map_err(BenchError::system("read /proc/stat"));
     let mut runs = 0;
-    let mut quietest: Option<(f64, Section)> = None;
-    let (stolen, mut section) = loop {
+    let mut quietest: Option<(Meanwhile, Section)> = None;
+    let (meanwhile, mut section) = loop {
         runs += 1;
-        let begun = machine()?;
+        let begun = run.moment()?;
         let section = measure(run, scenario, node).await?;
-        let stolen = machine()?.stolen_since(&begun);
+        let all = run.since(&begun)?;
+        let meanwhile = section.of_time().unwrap_or(all);
         let best = match quietest.take() {
-            Some(best) if best.0 <= stolen => best,
-            _ => (stolen, section),
+            Some(best) if best.0.speed() >= meanwhile.speed() => best,
+            _ => (meanwhile, section),
         };
-        if stolen <= QUIET || runs >= run.options.tries {
+        if meanwhile.is_quiet(run.gauge.fastest()) || runs >= run.options.tries {
             break best;
         }
         quietest = Some(best);
     };
     let of_how_many = match runs {
         1 => String::new(),
-        runs => format!(" It is the run of {runs} in which that was least."),
+        runs => format!(" It is the one of {runs} runs in which the machine was fastest."),
+    };
+    let when = match section.of_time() {
+        Some(_) => "While that was measured which takes time,",
+        None => "Meanwhile",
     };
     section.note(format!(
-        "Meanwhile the machine's host gave {:.1} % of its CPU time to others.{of_how_many}",
-        stolen * 100.0
+        "{when} {}.{of_how_many}",
+        meanwhile.beside(run.gauge.fastest())
     ));
     Ok(section)
 }

@@ -208,49 +208,6 @@ impl Usage {
     }
 }
 
-/// The CPU time of all of the machine since it was started, in ticks, and how much of it its host gave to others: while that
-/// is much, figures say little of this machine (`steal` in proc_stat(5)).
-#[derive(Clone, Copy, Debug)]
-pub struct Machine {
-    all: u64,
-    stolen: u64,
-}
-
-impl Machine {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn now() -> io::Result<Self> {
-        Self::told(&fs::read_to_string("/proc/stat")?).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                "/proc/stat is not as it should be",
-            )
-        })
-    }
-
-    /// The first line is that of all CPUs: user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in user.
-    fn told(stat: &str) -> Option<Self> {
-        let fields = stat.lines().next()?.strip_prefix("cpu ")?;
-        let fields = fields
-            .split_whitespace()
-            .take(8)
-            .map(|field| field.parse().ok());
-        let fields: Vec<u64> = fields.collect::<Option<_>>()?;
-        Some(Self {
-            all: fields.iter().sum(),
-            stolen: *fields.get(7)?,
-        })
-    }
-
-    /// Which share of its time the host gave to others since `before`: from 0 to 1.
-    pub fn stolen_since(&self, before: &Self) -> f64 {
-        let all = self.all.saturating_sub(before.all).max(1);
-        self.stolen.saturating_sub(before.stolen) as f64 / all as f64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -266,19 +223,6 @@ mod tests {
         }
         assert!(std::hint::black_box(sum) != 1);
         assert!(Usage::own().unwrap().resident > 1 << 20);
-    }
-
-    #[test]
-    fn what_the_host_gave_to_others_is_a_share_of_all() {
-        let told = |line: &str| Machine::told(line).unwrap();
-        let before = told("cpu  100 0 50 800 10 0 20 20 7 0\ncpu0 1 2 3\n");
-        let after = told("cpu  150 0 60 820 10 0 30 60 9 0\ncpu0 1 2 3\n");
-        assert!((after.stolen_since(&before) - 40.0 / 130.0).abs() < 1e-9);
-        assert!(before.stolen_since(&before).abs() < f64::EPSILON);
-        for other in ["", "cpu  1 2 3\n", "cpu0 1 2 3 4 5 6 7 8\n"] {
-            assert!(Machine::told(other).is_none(), "{other}");
-        }
-        Machine::now().unwrap();
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+use super::machine::Meanwhile;
+
 /// What a figure counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unit {
@@ -248,6 +250,7 @@ pub struct Section {
     title: String,
     rows: Vec<Row>,
     notes: Vec<String>,
+    of_time: Option<Meanwhile>,
 }
 
 impl Section {
@@ -257,6 +260,7 @@ impl Section {
             title: title.into(),
             rows: Vec::new(),
             notes: Vec::new(),
+            of_time: None,
         }
     }
 
@@ -275,6 +279,17 @@ impl Section {
     /// Adds a sentence below the table: how it was done, which stage was slowest.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
+    }
+
+    /// Says what the machine could do while the figures were taken that depend on it, when that is but a part of all that
+    /// was done.
+    pub fn took_time(&mut self, meanwhile: Meanwhile) {
+        self.of_time = Some(meanwhile);
+    }
+
+    /// The same, for whoever reads it.
+    pub fn of_time(&self) -> Option<Meanwhile> {
+        self.of_time
     }
 
     /// Its lines.

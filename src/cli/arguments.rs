@@ -103,8 +103,8 @@ pub enum Command {
         /// Its password. In the environment it is not seen in the list of processes.
         #[arg(long, env = "RK_ESL_PASSWORD", hide_env_values = true)]
         password: Option<String>,
-        /// How often each is measured at most: again while the machine's host gave more than 1 % of its CPU time to others.
-        /// Shown is the run in which that was least.
+        /// How often each is measured at most: again while the machine's host gave more than 1 % of its CPU time to others,
+        /// or the machine was more than 15 % slower than at best. Shown is the run in which it was fastest.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
         tries: u16,
         /// For programs: JSON instead of the table.
