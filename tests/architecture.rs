@@ -26,6 +26,8 @@ const PURE: &[&str] = &[
     "session/",
     "reconciler/backlog/",
     "reconciler/belief/",
+    "reconciler/conference_list/",
+    "reconciler/json/",
     "reconciler/news/",
     "reconciler/table/",
     "reconciler/translate/",

@@ -16,6 +16,7 @@ use crate::room::FileId;
 use crate::session::Direction;
 use crate::time::Timestamp;
 
+use super::conference_list::{self, ListedMember};
 use super::news::{
     ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, ListedConference, MemberBlock,
     News, ShownMember, ShownRoom, What,
@@ -285,49 +286,6 @@ pub enum UnreadableSnapshot {
     Table(#[from] Unclear),
 }
 
-/// Text that is almost always as it lies in the answer.
-#[derive(Deserialize, Default)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-#[derive(Deserialize)]
-struct WireRoom<'a> {
-    conference_name: String,
-    conference_uuid: String,
-    #[serde(default)]
-    member_count: u64,
-    #[serde(default)]
-    run_time: u64,
-    #[serde(default)]
-    locked: bool,
-    #[serde(default)]
-    variables: serde_json::Map<String, serde_json::Value>,
-    #[serde(borrow)]
-    members: Vec<WireMember<'a>>,
-}
-
-#[derive(Deserialize)]
-struct WireMember<'a> {
-    /// A recording is a member without a channel.
-    #[serde(borrow)]
-    uuid: Option<Text<'a>>,
-    record_path: Option<Text<'a>>,
-    caller_id_number: Option<Text<'a>>,
-    flags: Option<WireFlags>,
-}
-
-#[derive(Deserialize)]
-struct WireFlags {
-    can_hear: bool,
-    can_speak: bool,
-    #[serde(default)]
-    hold: bool,
-    #[serde(default)]
-    talking: bool,
-    #[serde(default)]
-    has_floor: bool,
-}
-
 /// Reads `conference json_list [compact]`: the conferences of this node whose names are room ids, newest first.
 ///
 /// # Errors
@@ -345,15 +303,15 @@ pub fn all_conferences(
     json: &[u8],
 ) -> Result<(Vec<ShownRoom>, Vec<ListedConference>), UnreadableSnapshot> {
     let text = quirk_lossy(json);
-    let rooms: Vec<WireRoom<'_>> = serde_json::from_str(&text)?;
+    let rooms = conference_list::read(&text)?;
     let mut shown = Vec::new();
     let mut listed = Vec::with_capacity(rooms.len());
     for room in rooms {
         let id = room.conference_name.parse::<RoomId>().ok();
         listed.push(ListedConference {
-            name: room.conference_name,
+            name: room.conference_name.clone().into_owned(),
             room: id,
-            conference: room.conference_uuid.clone(),
+            conference: room.conference_uuid.clone().into_owned(),
             members: room.member_count,
             age: Duration::from_secs(room.run_time),
         });
@@ -364,42 +322,37 @@ pub fn all_conferences(
             .conference_uuid
             .parse()
             .map_err(|_| UnreadableSnapshot::Field("conference_uuid is not a uuid"))?;
-        let recordings = room
-            .members
-            .iter()
-            .filter_map(|m| recording(&m.record_path.as_ref()?.0))
-            .collect();
-        let members = room
-            .members
-            .into_iter()
-            .filter_map(|m| {
-                let channel: ChannelId = m.uuid?.0.parse().ok()?;
-                let flags = m.flags?;
-                Some(ShownMember {
-                    channel,
-                    can_speak: flags.can_speak,
-                    can_hear: flags.can_hear,
-                    hold: flags.hold,
-                    talking: flags.talking,
-                    has_floor: flags.has_floor,
-                    caller_id: m.caller_id_number.unwrap_or_default().0.into(),
-                })
-            })
-            .collect();
+        let mut members = Vec::with_capacity(room.members.len());
+        let mut recordings = Vec::new();
+        for member in room.members {
+            recordings.extend(member.record_path.as_deref().and_then(recording));
+            members.extend(shown_member(member));
+        }
         shown.push(ShownRoom {
             room: id,
             conference,
             locked: room.locked,
-            meta: room
-                .variables
-                .get(META_VARIABLE)
-                .and_then(|v| v.as_str())
-                .map(str::to_owned),
+            meta: room.meta.map(Cow::into_owned),
             members,
             recordings,
         });
     }
     Ok((shown, listed))
+}
+
+/// `None`: a recording, or nobody whom a channel could be found of.
+fn shown_member(member: ListedMember<'_>) -> Option<ShownMember> {
+    let channel: ChannelId = member.uuid?.parse().ok()?;
+    let flags = member.flags?;
+    Some(ShownMember {
+        channel,
+        can_speak: flags.can_speak,
+        can_hear: flags.can_hear,
+        hold: flags.hold,
+        talking: flags.talking,
+        has_floor: flags.has_floor,
+        caller_id: member.caller_id_number.unwrap_or_default().into(),
+    })
 }
 
 /// Names of callers are bytes that nobody checked; one that is not UTF-8 must not cost the snapshot.
