@@ -3,7 +3,7 @@
 //! Owns how the one becomes the other, which is as cJSON does it (`cJSON_Print`), and the parts of what is printed by hand.
 //! Leaves out what is printed, and parsing: the model never reads JSON.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -16,8 +16,9 @@ pub(super) fn compact(value: &impl Serialize) -> String {
 
 /// Appends a text, as JSON has it.
 pub(super) fn push_text(body: &mut String, text: &str) {
-    // As almost all are.
-    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+    // As almost all are. To the end of each, for then many are looked at at once.
+    let as_it_is = |b: u8| b >= b' ' && b != b'"' && b != b'\\';
+    if text.bytes().fold(true, |all, b| all & as_it_is(b)) {
         body.push('"');
         body.push_str(text);
         body.push('"');
@@ -27,13 +28,13 @@ pub(super) fn push_text(body: &mut String, text: &str) {
 }
 
 /// Appends a number.
-pub(super) fn push_number(body: &mut String, number: impl Into<i128>) {
-    match number.into() {
-        0 => body.push('0'),
-        other => {
-            // To a text nothing is refused.
-            let _written = write!(body, "{other}");
-        }
+pub(super) fn push_number<N: fmt::Display + PartialEq + From<u8>>(body: &mut String, number: N) {
+    // As most are.
+    if number == N::from(0) {
+        body.push('0');
+    } else {
+        // To a text nothing is refused.
+        let _written = write!(body, "{number}");
     }
 }
 
