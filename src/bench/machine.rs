@@ -23,8 +23,7 @@ const EVERY: Duration = Duration::from_millis(100);
 /// How often it is done in a row, of which the fastest counts: the first finds the caches full of what is measured.
 const IN_A_ROW: usize = 3;
 
-/// What the host may take, as a share, so that what was measured is the program's own: what is left of a figure's noise then
-/// is.
+/// Which share of the machine's CPU time the host may take: what is left of a figure's noise then is the program's own.
 const LITTLE: f64 = 0.01;
 
 /// How much longer than at best the piece of work may take on average.
@@ -156,7 +155,7 @@ impl Drop for Gauge {
     fn drop(&mut self) {
         drop(self.until.take());
         if let Some(thread) = self.thread.take() {
-            // It has not panicked: that would have been seen as no piece at all.
+            // All that it does is to read a text that can be read: it has not panicked.
             let _ = thread.join();
         }
     }
@@ -250,6 +249,8 @@ fn own_time() -> Duration {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -271,7 +272,9 @@ mod tests {
         let then = gauge.now().unwrap();
         // There is a figure also before the first one in this while.
         assert!(gauge.since(&then).unwrap().piece > Duration::ZERO);
+        let begun = Instant::now();
         while gauge.now().unwrap().pieces.count < then.pieces.count + 2 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does nothing");
             thread::yield_now();
         }
         let meanwhile = gauge.since(&then).unwrap();

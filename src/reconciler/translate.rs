@@ -309,7 +309,7 @@ pub fn all_conferences(
     for room in rooms {
         let id = room.conference_name.parse::<RoomId>().ok();
         listed.push(ListedConference {
-            name: room.conference_name.clone().into_owned(),
+            name: room.conference_name.into_owned(),
             room: id,
             conference: room.conference_uuid.clone().into_owned(),
             members: room.member_count,
