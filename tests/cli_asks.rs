@@ -407,7 +407,7 @@ fn scope(event: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tail_shows_each_event_once_also_when_the_controller_is_killed() {
-    let mut world = Setup::on(Store::Redis).start().await;
+    let mut world = Setup::impatient(Store::Redis).start().await;
     world.controller.until_synced().await;
     let mut tail = Going::start(
         &world,

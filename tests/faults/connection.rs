@@ -40,7 +40,7 @@ async fn reconnected(scene: &Scene) -> Instant {
 }
 
 async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
-    let scene = stage.scene(Setup::on(Store::Redis)).await;
+    let scene = stage.scene(Setup::impatient(Store::Redis)).await;
     let controller = &scene.world.controller;
     let times = stage.pick(2, 10);
     let mut slowest = Duration::ZERO;
@@ -124,7 +124,7 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
 }
 
 async fn event_connection_black_holed(stage: &Stage) -> Report {
-    let mut setup = Setup::on(Store::Redis);
+    let mut setup = Setup::impatient(Store::Redis);
     // In the short form the fence of the next snapshot is missed, in the long one HEARTBEAT.
     setup.resync_interval = stage.pick(3, 600);
     setup.command_timeout = stage.pick(1, 5);
@@ -195,7 +195,7 @@ async fn event_connection_black_holed(stage: &Stage) -> Report {
 
 async fn events_silently_dropped(stage: &Stage) -> Report {
     let interval = stage.pick(3, 15);
-    let mut setup = Setup::on(Store::Redis);
+    let mut setup = Setup::impatient(Store::Redis);
     setup.resync_interval = interval;
     let scene = stage.scene(setup).await;
     let controller = &scene.world.controller;
@@ -286,7 +286,7 @@ impl Dice {
 }
 
 async fn events_reordered_and_duplicated(stage: &Stage) -> Report {
-    let scene = stage.scene(Setup::on(Store::Redis)).await;
+    let scene = stage.scene(Setup::impatient(Store::Redis)).await;
     let world = &scene.world;
     let (late, twice) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (overtaken, doubled) = (Arc::clone(&late), Arc::clone(&twice));
@@ -417,7 +417,7 @@ fn is_snapshot(message: &str) -> bool {
 }
 
 async fn snapshot_fails_or_is_cut_short(stage: &Stage) -> Report {
-    let scene = stage.scene(Setup::on(Store::Redis)).await;
+    let scene = stage.scene(Setup::impatient(Store::Redis)).await;
     let world = &scene.world;
     let controller = &world.controller;
     let mut kinds = vec!["refused", "cut short", "cut off", "empty"];
@@ -482,7 +482,7 @@ async fn snapshot_fails_or_is_cut_short(stage: &Stage) -> Report {
 
 async fn garbage_from_the_node(stage: &Stage) -> Report {
     let switch = stage.switch().await;
-    let mut setup = Setup::on(Store::Redis);
+    let mut setup = Setup::impatient(Store::Redis);
     // A proxy that reads messages would have to live with it, too.
     setup.by_way_of = Some(switch.address());
     let scene = stage.scene_on(switch, setup).await;

@@ -23,7 +23,7 @@ rows![
 const LOST_ROOMS: &str = "roomkeeper_store_lost_rooms_total";
 
 async fn scene_on(stage: &Stage, url: String) -> Scene {
-    let mut setup = Setup::on(Store::Memory);
+    let mut setup = Setup::impatient(Store::Memory);
     setup.store_url = Some(url);
     setup.lease_ttl = 4;
     stage.scene(setup).await

@@ -30,7 +30,7 @@ async fn core(scene: &Scene) -> String {
 }
 
 async fn node_killed_and_restarted(stage: &Stage) -> Report {
-    let scene = stage.scene(Setup::on(Store::Redis)).await;
+    let scene = stage.scene(Setup::impatient(Store::Redis)).await;
     let world = &scene.world;
     let before = core(&scene).await;
     match &world.switch {
@@ -104,7 +104,7 @@ impl Stopped<'_> {
 
 async fn node_stopped(stage: &Stage) -> Report {
     let other = Switch::simulated(PASSWORD).await;
-    let mut setup = Setup::on(Store::Redis);
+    let mut setup = Setup::impatient(Store::Redis);
     setup.command_timeout = stage.pick(1, 5);
     setup.more_nodes = vec![("other".to_owned(), other.address())];
     let scene = stage.scene(setup).await;
@@ -207,7 +207,7 @@ async fn node_stopped(stage: &Stage) -> Report {
 }
 
 async fn room_recreated_under_the_same_name(stage: &Stage) -> Report {
-    let scene = stage.scene(Setup::on(Store::Redis)).await;
+    let scene = stage.scene(Setup::impatient(Store::Redis)).await;
     let world = &scene.world;
     let times = stage.pick(2, 10);
     let begun = Instant::now();
@@ -309,7 +309,7 @@ async fn conference_uuid(scene: &Scene) -> String {
 }
 
 async fn command_blocks(stage: &Stage) -> Report {
-    let mut setup = Setup::on(Store::Redis);
+    let mut setup = Setup::impatient(Store::Redis);
     setup.command_timeout = stage.pick(1, 5);
     let scene = stage.scene(setup).await;
     let controller = &scene.world.controller;
@@ -407,7 +407,7 @@ async fn event_storm(stage: &Stage) -> Report {
     // All of it is to arrive: the node drops none of it.
     config.node.max_queued_events = 1_000_000;
     let switch = Switch::Sim(SimNode::start(config).await.unwrap());
-    let mut setup = Setup::on(Store::Redis);
+    let mut setup = Setup::impatient(Store::Redis);
     setup.by_way_of = Some(switch.address());
     // A storm takes all that the machine has, the time to renew a short lease as well.
     setup.lease_ttl = 10;

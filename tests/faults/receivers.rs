@@ -137,7 +137,7 @@ fn also(config: String, url: &str) -> String {
 }
 
 async fn receivers_that_fail_hang_drip_or_flood(stage: &Stage) -> Report {
-    let mut scene = stage.scene(Setup::on(Store::Redis)).await;
+    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
     let rude = [Manner::Fails, Manner::Hangs, Manner::Drips, Manner::Floods];
     let mut receivers = Vec::new();
     for manner in rude {
@@ -217,7 +217,7 @@ async fn receivers_that_fail_hang_drip_or_flood(stage: &Stage) -> Report {
 }
 
 async fn many_rooms_wait_for_a_receiver_that_hangs(stage: &Stage) -> Report {
-    let mut scene = stage.scene(Setup::on(Store::Redis)).await;
+    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
     let hangs = Rude::start(Manner::Hangs).await;
     let url = hangs.url();
     let beside = scene.world.replica(|config| also(config, &url), Vec::new());
@@ -250,7 +250,7 @@ async fn many_rooms_wait_for_a_receiver_that_hangs(stage: &Stage) -> Report {
 }
 
 async fn worker_killed_between_post_and_acknowledgement(stage: &Stage) -> Report {
-    let mut scene = stage.scene(Setup::on(Store::Redis)).await;
+    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
     let times = stage.pick(1, 3);
     let mut slowest = Duration::ZERO;
     let mut resent = Vec::new();
@@ -298,7 +298,7 @@ async fn worker_killed_between_post_and_acknowledgement(stage: &Stage) -> Report
 }
 
 async fn receiver_at_a_private_address(stage: &Stage) -> Report {
-    let mut scene = stage.scene(Setup::on(Store::Redis)).await;
+    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
     // Where nobody may be led to.
     let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = trap.local_addr().unwrap().port();

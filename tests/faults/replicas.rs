@@ -26,7 +26,7 @@ const COMMITS: &str = "roomkeeper_store_commits_total";
 
 /// Lease and promise are those of the defaults in the long form.
 fn setup(stage: &Stage) -> Setup {
-    let mut setup = Setup::on(Store::Redis);
+    let mut setup = Setup::impatient(Store::Redis);
     setup.lease_ttl = stage.pick(3, 10);
     setup
 }

@@ -292,7 +292,7 @@ impl Series {
 }
 
 pub async fn soak(size: Size) -> String {
-    let mut setup = Setup::on(Store::DurableRedis);
+    let mut setup = Setup::impatient(Store::DurableRedis);
     setup.lease_ttl = 4;
     setup.resync_interval = 10;
     let mut switches = Vec::new();

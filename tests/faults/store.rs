@@ -78,7 +78,7 @@ async fn all_survived(scene: &Scene, acknowledged: &Acknowledged) -> usize {
 }
 
 async fn redis_killed_and_restarted(stage: &Stage) -> Report {
-    let mut scene = stage.scene(Setup::on(Store::DurableRedis)).await;
+    let mut scene = stage.scene(Setup::impatient(Store::DurableRedis)).await;
     let acknowledged = Acknowledged::default();
     let times = stage.pick(2, 8);
     let mut slowest = Duration::ZERO;
@@ -140,7 +140,7 @@ async fn redis_killed_and_restarted(stage: &Stage) -> Report {
 }
 
 async fn redis_stopped(stage: &Stage) -> Report {
-    let scene = stage.scene(Setup::on(Store::DurableRedis)).await;
+    let scene = stage.scene(Setup::impatient(Store::DurableRedis)).await;
     let controller = &scene.world.controller;
     let span = Duration::from_secs(stage.pick(3, 10));
     let redis = scene.world.redis.as_ref().unwrap();
@@ -235,7 +235,7 @@ async fn redis_stopped(stage: &Stage) -> Report {
 }
 
 async fn redis_wiped(stage: &Stage) -> Report {
-    let scene = stage.scene(Setup::on(Store::Redis)).await;
+    let scene = stage.scene(Setup::impatient(Store::Redis)).await;
     let world = &scene.world;
     let times = stage.pick(1, 5);
     let mut slowest = Duration::ZERO;

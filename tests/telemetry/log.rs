@@ -20,7 +20,7 @@ async fn line(world: &World, what: &str, wanted: impl Fn(&Value) -> bool) -> Val
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_line_is_an_object_with_its_fields() {
-    let mut setup = Setup::on(Store::Redis);
+    let mut setup = Setup::impatient(Store::Redis);
     setup.environment = vec![("ROOMKEEPER_LOG__FORMAT".to_owned(), "json".to_owned())];
     let mut world = setup.start().await;
     world.controller.until_synced().await;

@@ -104,8 +104,13 @@ async fn everything(world: &mut World) {
     world.receiver.first(&lost, "call.hangup").await;
 
     let session = world.call("527121101").await;
-    // One of nobody.
-    world.switch.sim().call_in("1000", "527121199", &[]);
+    // One of nobody, in a conference that is named as a room of another node is.
+    let stranger = world.switch.sim().call_in("1000", "527121199", &[]);
+    let elsewhere = format!("conference:other-room-{}@default", uuid::Uuid::new_v4());
+    let said = world
+        .fs(&format!("uuid_transfer {stranger} {elsewhere} inline"))
+        .await;
+    assert!(said.starts_with("+OK"), "{said}");
     world.join(&session, &room).await;
     for (what, event) in [
         ("conference/unmute", "conference.member.unmuted"),
@@ -216,7 +221,7 @@ fn base(name: &str) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_recorded() {
-    let mut setup = Setup::on(Store::Redis);
+    let mut setup = Setup::impatient(Store::Redis);
     setup.resync_interval = 1;
     let mut world = setup.start().await;
     world.controller.until_synced().await;

@@ -156,7 +156,7 @@ async fn something_happens(world: &World, room: &str, caller: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_on_after_the_controller_was_killed() {
-    let mut world = Setup::on(Store::Redis).start().await;
+    let mut world = Setup::impatient(Store::Redis).start().await;
     world.controller.until_synced().await;
     let mut events = stream(&world, "", None).await;
     let room = world.room("killed").await;
@@ -191,7 +191,7 @@ async fn it_goes_on_after_the_controller_was_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_show_the_same_and_one_goes_on_for_the_other() {
-    let mut world = Setup::on(Store::Redis).start().await;
+    let mut world = Setup::impatient(Store::Redis).start().await;
     world.controller.until_synced().await;
     let other = world.replica(|config| config, Vec::new());
     other.until_ready().await;

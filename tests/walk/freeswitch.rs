@@ -22,7 +22,7 @@ pub fn say(text: &str) {
 
 pub async fn world(server: &RealServer, line: Line, store: Store) -> World {
     let switch = Switch::real(server.clone(), line);
-    let world = Setup::on(store).start_with(switch).await;
+    let world = Setup::impatient(store).start_with(switch).await;
     world.controller.until_ready().await;
     world.controller.until_synced().await;
     world

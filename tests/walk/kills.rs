@@ -49,7 +49,7 @@ async fn until_refused(world: &World, walk: &Walk, step: Step) {
 
 /// One walk with one kill. Returns how many webhooks a snapshot had to reveal.
 async fn walk_with_a_kill(step: Step, moment: Moment) -> usize {
-    let mut world = Setup::on(Store::Redis).start().await;
+    let mut world = Setup::impatient(Store::Redis).start().await;
     world.controller.until_ready().await;
     world.controller.until_synced().await;
     let mut walk = Walk::new();
@@ -141,7 +141,7 @@ async fn killed_while_webhooks_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_in_freeswitch_meanwhile_is_told_after_the_restart() {
-    let world = Setup::on(Store::Redis).start().await;
+    let world = Setup::impatient(Store::Redis).start().await;
     meanwhile(world).await;
 }
 

@@ -61,7 +61,7 @@ async fn drain(world: &World, what: &str, draining: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_outlives_the_program_the_last_member_and_the_conference() {
-    let mut world = Setup::on(Store::DurableRedis).start().await;
+    let mut world = Setup::impatient(Store::DurableRedis).start().await;
     world.controller.until_synced().await;
     let (inside, outside) = (world.call("527121100").await, world.call("527121101").await);
     let room = world.room("locked").await;
@@ -108,7 +108,7 @@ async fn a_lock_outlives_the_program_the_last_member_and_the_conference() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_drained_and_what_is_there_goes_on_also_after_a_restart() {
-    let mut world = Setup::on(Store::DurableRedis).start().await;
+    let mut world = Setup::impatient(Store::DurableRedis).start().await;
     world.controller.until_synced().await;
     let call = world.call("527121100").await;
     let room = world.room("before").await;

@@ -1,7 +1,5 @@
 //! What plays in a room, from the API to the receiver, over a node that plays by the clock.
 
-use std::time::Duration;
-
 use roomkeeper::sim::core::Media;
 use serde_json::{Value, json};
 
@@ -17,8 +15,8 @@ struct Room {
 }
 
 impl Room {
-    async fn on(store: Store) -> Self {
-        let world = Setup::on(store).start().await;
+    async fn on(setup: Setup) -> Self {
+        let world = setup.start().await;
         world.controller.until_synced().await;
         let session = world.call("527121100").await;
         let id = world.room("music").await;
@@ -81,7 +79,7 @@ impl Room {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_play_one_after_the_other_and_what_fails_is_listed() {
-    let room = Room::on(Store::Memory).await;
+    let room = Room::on(Setup::on(Store::Memory)).await;
     // The slow one is asked for first, and plays first.
     let slow = room.has("slow.wav", Some(300), 700);
     let fast = room.has("fast.wav", Some(300), 0);
@@ -114,7 +112,7 @@ async fn files_play_one_after_the_other_and_what_fails_is_listed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn paused_turned_down_and_stopped() {
-    let room = Room::on(Store::Memory).await;
+    let room = Room::on(Setup::on(Store::Memory)).await;
     room.ask("pause", json!({}), 409).await;
     let nothing = json!({ "operation_id": "", "status": "stopped" });
     assert_eq!(room.ask("stop", json!({}), 202).await, nothing);
@@ -148,7 +146,7 @@ async fn paused_turned_down_and_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_opens_after_a_stop_is_not_heard() {
-    let room = Room::on(Store::Memory).await;
+    let room = Room::on(Setup::on(Store::Memory)).await;
     let slow = room.has("slow.wav", Some(60_000), 1_000);
     let next = room.has("next.wav", Some(400), 0);
     room.play(&[&slow]).await;
@@ -165,7 +163,7 @@ async fn a_file_that_opens_after_a_stop_is_not_heard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_the_room_stops_it() {
-    let room = Room::on(Store::Memory).await;
+    let room = Room::on(Setup::on(Store::Memory)).await;
     let long = room.has("long.wav", Some(60_000), 0);
     room.play(&[&long]).await;
     room.until_node_plays("long.wav").await;
@@ -196,13 +194,16 @@ async fn the_end_of_the_room_stops_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ended_while_nobody_listened_is_found_out_and_the_rest_plays() {
-    let mut room = Room::on(Store::DurableRedis).await;
+    let mut room = Room::on(Setup::impatient(Store::DurableRedis)).await;
     let short = room.has("short.wav", Some(1_500), 0);
     let other = room.has("other.wav", Some(200), 0);
     let op = room.play(&[&short, &other, &other]).await;
     room.until_node_plays("short.wav").await;
-    // The second is ready, too.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    poll::until("the second is ready, too", poll::PATIENCE, async || {
+        let node = room.world.switch.sim().snapshot();
+        (node.room(&room.id)?.files.len() == 2).then_some(())
+    })
+    .await;
     room.world.controller.kill();
     let ask = format!("conference {} play_status", room.id);
     poll::until("the node is silent", poll::PATIENCE, async || {

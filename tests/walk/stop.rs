@@ -75,7 +75,7 @@ async fn sigterm_ends_an_idle_program_quickly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_in_time_when_nothing_answers_any_more() {
-    let mut setup = Setup::on(Store::Redis);
+    let mut setup = Setup::impatient(Store::Redis);
     // Neither the request nor the node's other orders come to an end by themselves.
     setup.command_timeout = 60;
     let mut world = setup.start().await;

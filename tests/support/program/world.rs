@@ -63,12 +63,13 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// A machine that does nothing else for seconds does not look like a store that is gone.
     pub fn on(store: Store) -> Self {
         Self {
             store,
             password: PASSWORD.to_owned(),
-            store_timeout: 1_000,
-            lease_ttl: 3,
+            store_timeout: 10_000,
+            lease_ttl: 30,
             // No test waits for one by accident.
             resync_interval: 600,
             command_timeout: 5,
@@ -84,6 +85,15 @@ impl Setup {
             more_apps: Vec::new(),
             store_url: None,
             environment: Vec::new(),
+        }
+    }
+
+    /// The same for what is about a store that is gone or a controller that dies: neither is waited for for long.
+    pub fn impatient(store: Store) -> Self {
+        Self {
+            store_timeout: 1_000,
+            lease_ttl: 3,
+            ..Self::on(store)
         }
     }
 
