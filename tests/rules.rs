@@ -641,6 +641,81 @@ fn who_comes_into_a_room_that_is_ending_is_told_and_taken_out_again() {
     assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
 }
 
+/// A call is on its way into a room that is deleted.
+fn turned_away() -> World {
+    let mut world = World::with_room_and_call();
+    world.create(2);
+    world.told.clear();
+    world.join(call(1), room(1)).unwrap();
+    world.orders.clear();
+    world.delete().unwrap();
+    world.told(&["join_failed room_destroyed [c-1]", "destroyed"]);
+    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
+    world
+}
+
+#[test]
+fn who_is_turned_away_is_free_when_freeswitch_says_that_it_is_parked() {
+    let mut world = turned_away();
+    assert_eq!(world.place(), Place::Leaving(None));
+    // The transfer that parks it would end this.
+    assert_eq!(world.join(call(1), room(2)), Err(Refusal::StillLeaving));
+    world.parks(call(1), None);
+    assert_eq!(world.place(), Place::Parked);
+    assert!(world.join(call(1), room(2)).is_ok());
+    world.told(&[]);
+}
+
+#[test]
+fn who_was_parked_before_it_came_into_a_room_that_is_over_is_parked_again() {
+    let mut world = turned_away();
+    world.parks(call(1), None);
+    world.orders.clear();
+    world.enters(call(1), 1, 1, false);
+    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
+    assert_eq!(world.place(), Place::Leaving(None));
+    world.parks(call(1), None);
+    assert_eq!(world.place(), Place::Parked);
+    world.told(&[]);
+}
+
+#[test]
+fn who_a_snapshot_shows_in_a_room_that_is_over_is_parked_again() {
+    let mut world = turned_away();
+    world.orders.clear();
+    let fence = world.sequence + 1;
+    world.looks(fence, vec![late::shown(1, 1, &[call(1)])]);
+    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
+    assert_eq!(world.place(), Place::Leaving(None));
+}
+
+#[test]
+fn where_a_call_that_was_turned_away_is_gets_looked_at_when_it_could_not_be_parked() {
+    let mut world = turned_away();
+    let order = world.orders.pop().unwrap();
+    world.wants_resync = false;
+    let retry_after = Duration::from_secs(1);
+    world.with(|b, cx| b.refused(&order, &CommandError::Down { retry_after }, cx));
+    assert!(world.wants_resync);
+    let listed = [ListedChannel {
+        channel: call(1).channel(),
+        identity: identity(None),
+        parked: true,
+    }];
+    assert_eq!(world.belief.wants_dump(&listed), [call(1).channel()]);
+    world.sequence += 1;
+    let dump = Dump {
+        core: core(),
+        sequence: world.sequence,
+        channel: call(1).channel(),
+        identity: identity(None),
+        parked: true,
+    };
+    world.with(|b, cx| b.dump(dump, cx));
+    assert_eq!(world.place(), Place::Parked);
+    world.told(&[]);
+}
+
 #[test]
 fn an_empty_room_is_deleted_at_once() {
     let mut world = World::with_room_and_call();

@@ -325,14 +325,26 @@ pub enum RoomEffect {
         /// Known from a snapshot, not from an event.
         synthesized: bool,
     },
-    /// The call is not in this room any more, nor on its way into it.
+    /// The call is not in this room any more.
     SessionLeft {
         /// The call.
         session: SessionId,
         /// Since this event; `None` when no event says so.
         sequence: Option<u64>,
-        /// It was in the room, rather than on its way into it.
-        was_in: bool,
+    },
+    /// The call is not on its way into this room any more.
+    SessionNotEntered {
+        /// The call.
+        session: SessionId,
+        /// FreeSWITCH is told to park it, since it may be about to let it in.
+        turned_away: bool,
+    },
+    /// The call has come into this room, which is over: it is to be parked.
+    SessionStrayed {
+        /// The call.
+        session: SessionId,
+        /// Since this event.
+        sequence: u64,
     },
     /// The call is, after all, still in this room.
     SessionStays {

@@ -155,12 +155,10 @@ impl Step<'_> {
             RoomInput::Cancel { session } => {
                 let joining = |m: &Member| matches!(m.status, MemberStatus::Joining { .. });
                 if self.room.members.get(&session).is_some_and(joining) {
-                    self.not_entered(session, JoinFailure::Removed);
-                    // FreeSWITCH may be about to let it in.
-                    self.command(RoomCommand::Park { session });
+                    self.turn_away(session, JoinFailure::Removed);
                 }
             }
-            RoomInput::NotEntered { session, reason } => self.not_entered(session, reason),
+            RoomInput::NotEntered { session, reason } => self.not_entered(session, reason, false),
             RoomInput::Leave {
                 session,
                 command_uid,
@@ -620,9 +618,7 @@ impl Step<'_> {
         if matches!(self.room.status, RoomStatus::Terminated) {
             // A join that was under way when the room ended.
             if entered || at.synthesized {
-                self.command(RoomCommand::Park {
-                    session: who.session,
-                });
+                self.strayed(who.session, at.sequence);
             }
             return;
         }
@@ -702,7 +698,7 @@ impl Step<'_> {
     fn open(&mut self, session: SessionId, stay: Stay, who: &Who, synthesized: bool) {
         if matches!(self.room.status, RoomStatus::Terminated) {
             // The end of the stay before, of which nobody was told in time, was the end of the room.
-            self.command(RoomCommand::Park { session });
+            self.strayed(session, stay.opened);
             return;
         }
         let flags = who.flags_over(Flags {
@@ -975,7 +971,6 @@ impl Step<'_> {
         self.effects.push(RoomEffect::SessionLeft {
             session,
             sequence: at.map(|a| a.sequence),
-            was_in: true,
         });
         self.notify(
             RoomFact::MemberLeft {
@@ -1023,7 +1018,20 @@ impl Step<'_> {
         );
     }
 
-    fn not_entered(&mut self, session: SessionId, reason: JoinFailure) {
+    /// A joining call is not to come in. FreeSWITCH may be about to let it in, so it is told to park it.
+    fn turn_away(&mut self, session: SessionId, reason: JoinFailure) {
+        self.not_entered(session, reason, true);
+        self.command(RoomCommand::Park { session });
+    }
+
+    /// It is in a room that is over, and is parked again.
+    fn strayed(&mut self, session: SessionId, sequence: u64) {
+        self.effects
+            .push(RoomEffect::SessionStrayed { session, sequence });
+        self.command(RoomCommand::Park { session });
+    }
+
+    fn not_entered(&mut self, session: SessionId, reason: JoinFailure, turned_away: bool) {
         let joining = |m: &Member| matches!(m.status, MemberStatus::Joining { .. });
         if !self.room.members.get(&session).is_some_and(joining) {
             return;
@@ -1033,10 +1041,9 @@ impl Step<'_> {
                 MemberStatus::Joining { command_uid, .. } => command_uid,
                 MemberStatus::Joined | MemberStatus::Leaving { .. } => None,
             };
-            self.effects.push(RoomEffect::SessionLeft {
+            self.effects.push(RoomEffect::SessionNotEntered {
                 session,
-                sequence: None,
-                was_in: false,
+                turned_away,
             });
             self.notify(
                 RoomFact::JoinFailed {
@@ -1109,11 +1116,10 @@ impl Step<'_> {
                         command_uid,
                     };
                 });
+                self.command(RoomCommand::Park { session });
             } else {
-                self.not_entered(session, JoinFailure::RoomDestroyed);
+                self.turn_away(session, JoinFailure::RoomDestroyed);
             }
-            // Also for one that was joining: FreeSWITCH may be about to let it in.
-            self.command(RoomCommand::Park { session });
         }
         self.finish_if_empty();
     }
@@ -1137,7 +1143,7 @@ impl Step<'_> {
         {
             let left: Vec<SessionId> = self.room.members.keys().copied().collect();
             for session in left {
-                self.not_entered(session, JoinFailure::RoomDestroyed);
+                self.not_entered(session, JoinFailure::RoomDestroyed, false);
                 self.leave(session, None, LeftReason::RoomDestroyed, true);
             }
             self.recording_over(None, true);
@@ -1169,7 +1175,7 @@ impl Step<'_> {
             });
             match status {
                 MemberStatus::Joining { deadline, .. } if deadline <= now => {
-                    self.not_entered(session, JoinFailure::Timeout);
+                    self.not_entered(session, JoinFailure::Timeout, false);
                 }
                 MemberStatus::Leaving { deadline, .. } if deadline <= now => self.stays(session),
                 MemberStatus::Joining { .. }

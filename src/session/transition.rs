@@ -80,12 +80,24 @@ pub enum SessionInput {
         /// The room.
         room: RoomId,
     },
-    /// It is not in this room any more, nor on its way into it.
+    /// It is not in this room any more.
     Left {
         /// The room.
         room: RoomId,
         /// `Event-Sequence`, when an event said so.
         sequence: Option<u64>,
+    },
+    /// It is not on its way into this room any more.
+    NotEntered {
+        /// The room.
+        room: RoomId,
+        /// FreeSWITCH is told to park it once more.
+        turned_away: bool,
+    },
+    /// It has come into a room that is over, since this event or fence, and is to be parked.
+    Strayed {
+        /// `Event-Sequence`.
+        sequence: u64,
     },
     /// It is over.
     Ended {
@@ -272,7 +284,7 @@ fn step(
         }
         SessionInput::StepRefused { step } => {
             if under_way(state, step) {
-                give_up(state, effects);
+                give_up(state, state.parked(), effects);
             }
         }
         SessionInput::Marked { asked, mark } => {
@@ -285,7 +297,8 @@ fn step(
                 if let Some(run) = &state.run {
                     effects.push(SessionEffect::Break { room: run.of() });
                 }
-                give_up(state, effects);
+                // It is free when FreeSWITCH says that it is parked: the transfer would end what comes before it.
+                give_up(state, Place::Leaving(None), effects);
             }
         }
         SessionInput::Entered { room, sequence } => {
@@ -329,14 +342,41 @@ fn step(
             if state.place.room() != Some(room) || sequence.is_some_and(|s| s < state.place_at) {
                 return;
             }
-            let next = match (&state.place, sequence) {
-                // It never went: it is parked as before.
-                (Place::Joining(_) | Place::Acting(_), None) => state.parked(),
-                // It is out, and FreeSWITCH will say where it goes next.
-                _ => Place::Leaving(None),
-            };
             state.run = None;
-            place(state, next, sequence);
+            // It is out, and FreeSWITCH will say where it goes next.
+            place(state, Place::Leaving(None), sequence);
+        }
+        SessionInput::NotEntered { room, turned_away } => {
+            let was_going =
+                matches!(state.place, Place::Joining(r) | Place::Acting(Some(r)) if r == room);
+            if !was_going {
+                return;
+            }
+            state.run = None;
+            let next = if turned_away {
+                // It is free when FreeSWITCH says so: the transfer that parks it would end what comes before it.
+                Place::Leaving(None)
+            } else {
+                // It never went: it is parked as before.
+                state.parked()
+            };
+            place(state, next, None);
+        }
+        SessionInput::Strayed { sequence } => {
+            if sequence < state.place_at {
+                return;
+            }
+            match state.place {
+                Place::Ringing | Place::Parked | Place::Leaving(None) => {
+                    place(state, Place::Leaving(None), Some(sequence));
+                }
+                // What it was asked for since is told to have failed when it is parked.
+                Place::Acting(_)
+                | Place::Joining(_)
+                | Place::InRoom(_)
+                | Place::Leaving(Some(_))
+                | Place::Ended => {}
+            }
         }
         SessionInput::Ended {
             cause,
@@ -443,7 +483,7 @@ fn step_ended(
 ) {
     let Some(run) = &mut state.run else { return };
     if !run.succeeds_with(response) {
-        return give_up(state, effects);
+        return give_up(state, state.parked(), effects);
     }
     if run.advance(now) {
         state.changed = true;
@@ -463,10 +503,10 @@ fn step_ended(
 }
 
 /// A step failed: the run ends here, and what it was for does not come about.
-fn give_up(state: &mut SessionState, effects: &mut Vec<SessionEffect>) {
+fn give_up(state: &mut SessionState, next: Place, effects: &mut Vec<SessionEffect>) {
     let Some(run) = state.run.take() else { return };
     let session = state.id;
-    place(state, state.parked(), None);
+    place(state, next, None);
     if let Some(room) = run.room() {
         effects.push(SessionEffect::RoomNotEntered {
             room,

@@ -168,6 +168,13 @@ fn a_step_past_its_deadline_is_broken_off() {
     world.orders.clear();
     world.step_ended(step, "PLAYBACK ERROR");
     world.told(&[]);
+    assert_eq!(
+        world.place(),
+        Place::Leaving(None),
+        "the order is on its way"
+    );
+    assert_eq!(world.join(call(1), room(1)), Err(Refusal::StillLeaving));
+    world.parks(call(1), None);
     assert_eq!(world.place(), Place::Parked);
 }
 
@@ -266,6 +273,12 @@ fn one_that_is_kicked_before_it_comes_in_does_not_come_in() {
     assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
     world.orders.clear();
     world.step_ended(step, "PLAYBACK ERROR");
+    assert_eq!(
+        world.place(),
+        Place::Leaving(None),
+        "the order is on its way"
+    );
+    world.parks(call(1), None);
     assert_eq!(world.place(), Place::Parked);
     assert_eq!(world.asks(kick), Err(Refusal::NotInRoom));
 }

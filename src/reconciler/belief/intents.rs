@@ -392,7 +392,9 @@ impl Belief {
             ),
             Order::Park { session, room } => {
                 self.room_input(*room, RoomInput::LeaveRefused { session: *session }, cx);
+                self.not_parked(*session, cx);
             }
+            Order::Break { session, .. } => self.not_parked(*session, cx),
             Order::Mute {
                 session,
                 room,
@@ -433,13 +435,18 @@ impl Belief {
                     self.session_input(*session, refused, cx);
                 }
             }
-            Order::Break { .. }
-            | Order::Describe { .. }
-            | Order::Answer { .. }
-            | Order::Hangup { .. } => {}
+            Order::Describe { .. } | Order::Answer { .. } | Order::Hangup { .. } => {}
         }
         if *error == CommandError::NoSuchChannel {
             cx.out.resync = Some("FreeSWITCH does not know a call");
+        }
+    }
+
+    /// A call that waits to be told of as parked may not be told of.
+    fn not_parked(&self, session: SessionId, cx: &mut Cx<'_>) {
+        let place = self.session(session).map(SessionState::place);
+        if matches!(place, Some(Place::Leaving(None))) {
+            cx.out.resync = Some("a call may not have been parked");
         }
     }
 

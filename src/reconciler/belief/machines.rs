@@ -193,14 +193,22 @@ impl Belief {
                 }
                 self.session_input(session, SessionInput::Entered { room: id, sequence }, cx);
             }
-            RoomEffect::SessionLeft {
+            RoomEffect::SessionNotEntered {
                 session,
-                sequence,
-                was_in,
+                turned_away,
             } => {
+                let not_entered = SessionInput::NotEntered {
+                    room: id,
+                    turned_away,
+                };
+                self.session_input(session, not_entered, cx);
+            }
+            RoomEffect::SessionStrayed { session, sequence } => {
+                self.session_input(session, SessionInput::Strayed { sequence }, cx);
+            }
+            RoomEffect::SessionLeft { session, sequence } => {
                 let then = self
                     .registration(id)
-                    .filter(|_| was_in)
                     .map(|r| r.details.post_actions.clone())
                     .unwrap_or_default();
                 if self.sessions.contains_key(&session) {
