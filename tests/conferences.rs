@@ -27,7 +27,7 @@ use roomkeeper::room::{
     CallStatus, Details, Kind, MemberStatus, Origin, RecordingState, RoomFact, RoomState,
     RoomStatus, Update,
 };
-use roomkeeper::session::{Direction, Place};
+use roomkeeper::session::{Direction, Parking, Place};
 use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
 use roomkeeper::store::{EntityId, Fields, Record, Version};
 use roomkeeper::time::Timestamp;
@@ -604,6 +604,7 @@ impl World {
                     channel: call(n).channel(),
                     identity: identity(),
                     parked,
+                    parked_by: None,
                 };
                 self.with(|belief, cx| belief.dump(dump, cx))
             }
@@ -798,7 +799,9 @@ impl World {
                 )
             }
             Says::Parked { call: c } => {
-                return self.channel(late, call(c), ChannelChange::Parked(identity()));
+                let identity = identity();
+                let by = None;
+                return self.channel(late, call(c), ChannelChange::Parked { identity, by });
             }
             Says::HungUp { call: c } => {
                 let cause = "NORMAL_CLEARING".to_owned();
@@ -810,6 +813,11 @@ impl World {
             }
         };
         self.conference(late, n, change)
+    }
+
+    fn parks(&mut self, session: SessionId, order: Parking) -> Result<(), TestCaseError> {
+        let (identity, by) = (identity(), Some(order));
+        self.channel(0, session, ChannelChange::Parked { identity, by })
     }
 
     fn obeys(&mut self, order: Order) -> Result<(), TestCaseError> {
@@ -824,15 +832,19 @@ impl World {
                 let change = ConferenceChange::Added(block(session, !muted));
                 self.conference(0, number(room), change)
             }
-            Order::Park { session, room } => {
+            Order::Park {
+                session,
+                room,
+                parking,
+            } => {
                 let (channel, hung_up) = (session.channel(), false);
                 let change = ConferenceChange::Removed { channel, hung_up };
                 self.conference(0, number(room), change)?;
-                self.channel(0, session, ChannelChange::Parked(identity()))
+                self.parks(session, parking)
             }
-            Order::Break { session, .. } => {
-                self.channel(0, session, ChannelChange::Parked(identity()))
-            }
+            Order::Break {
+                session, parking, ..
+            } => self.parks(session, parking),
             Order::Mute {
                 session,
                 room,

@@ -36,7 +36,7 @@ use roomkeeper::reconciler::news::{
     Snapshot, What,
 };
 use roomkeeper::room::{Details, Kind, Origin, Registration, RoomFact};
-use roomkeeper::session::{Direction, Place, SessionFact};
+use roomkeeper::session::{Direction, Parking, Place, SessionFact};
 use roomkeeper::store::EntityId;
 use roomkeeper::store::packed::push_uuid;
 use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
@@ -233,8 +233,15 @@ impl World {
         });
     }
 
+    /// By the last order, if there was one.
     fn parks(&mut self, session: SessionId, app: Option<&str>) {
-        self.channel(session, ChannelChange::Parked(identity(app)));
+        let by = self.belief.session(session).and_then(|c| c.parking());
+        self.is_parked(session, app, by);
+    }
+
+    fn is_parked(&mut self, session: SessionId, app: Option<&str>, by: Option<Parking>) {
+        let identity = identity(app);
+        self.channel(session, ChannelChange::Parked { identity, by });
     }
 
     fn enters(&mut self, session: SessionId, n: u128, life_of: u128, speak: bool) {
@@ -344,7 +351,8 @@ fn a_call_without_a_variable_belongs_to_the_app_that_has_its_number_else_to_nobo
     let mut world = World::new();
     let mut dialled = identity(None);
     dialled.did = Some("747713009".into());
-    world.channel(call(1), ChannelChange::Parked(dialled));
+    let (identity, by) = (dialled, None);
+    world.channel(call(1), ChannelChange::Parked { identity, by });
     world.told(&["call.new 747713009"]);
     let app = world.belief.session(call(1)).unwrap().app().clone();
     assert_eq!(app.as_str(), "other");
@@ -437,6 +445,7 @@ fn a_joining_call_that_a_look_still_finds_parked_is_not_taken_for_refused() {
         channel: call(1).channel(),
         identity: identity(Some("demo")),
         parked: true,
+        parked_by: None,
     };
     world.with(|belief, cx| belief.dump(dump, cx));
     world.told(&[]);
@@ -667,6 +676,52 @@ fn who_is_turned_away_is_free_when_freeswitch_says_that_it_is_parked() {
 }
 
 #[test]
+fn who_is_parked_twice_is_free_after_the_second_time() {
+    let mut world = turned_away();
+    world.enters(call(1), 1, 1, false);
+    let parkings = |orders: &[Order]| -> Vec<Parking> {
+        let parking = |order: &Order| {
+            if let Order::Park { parking, .. } = order {
+                Some(*parking)
+            } else {
+                None
+            }
+        };
+        orders.iter().filter_map(parking).collect()
+    };
+    let [first, second] = <[Parking; 2]>::try_from(parkings(&world.orders)).unwrap();
+    world.leaves(call(1), 1, 1, 0);
+    for not_the_last in [None, Some(first)] {
+        world.wants_resync = false;
+        world.is_parked(call(1), None, not_the_last);
+        assert_eq!(world.place(), Place::Leaving(None));
+        assert_eq!(world.join(call(1), room(2)), Err(Refusal::StillLeaving));
+        assert!(world.wants_resync, "the last one may not come");
+    }
+    world.is_parked(call(1), None, Some(second));
+    assert_eq!(world.place(), Place::Parked);
+    world.join(call(1), room(2)).unwrap();
+    world.told(&[]);
+    // A conference that refuses it has it parked, with what its channel said before.
+    world.is_parked(call(1), None, Some(second));
+    world.told(&["join_failed refused [c-1]"]);
+}
+
+#[test]
+fn a_leave_that_freeswitch_refuses_waits_for_no_park() {
+    let mut world = World::joined();
+    world.leave().unwrap();
+    let order = world.orders.pop().unwrap();
+    let refused = CommandError::Refused("no".to_owned());
+    world.with(|b, cx| b.refused(&order, &refused, cx));
+    assert_eq!(world.place(), Place::InRoom(room(1)));
+    // Somebody else parks it.
+    world.is_parked(call(1), None, None);
+    world.told(&["left removed"]);
+    assert_eq!(world.place(), Place::Parked);
+}
+
+#[test]
 fn who_was_parked_before_it_came_into_a_room_that_is_over_is_parked_again() {
     let mut world = turned_away();
     world.parks(call(1), None);
@@ -710,7 +765,14 @@ fn where_a_call_that_was_turned_away_is_gets_looked_at_when_it_could_not_be_park
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
+        parked_by: None,
     };
+    // The order may have been on its way when that was said.
+    world.wants_resync = false;
+    world.with(|b, cx| b.dump(dump.clone(), cx));
+    assert_eq!(world.place(), Place::Leaving(None));
+    assert!(world.wants_resync, "it is asked again");
+    world.now = world.now + Duration::from_secs(5);
     world.with(|b, cx| b.dump(dump, cx));
     assert_eq!(world.place(), Place::Parked);
     world.told(&[]);

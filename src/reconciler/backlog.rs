@@ -186,6 +186,8 @@ mod tests {
     use uuid::Uuid;
 
     use crate::ids::ChannelId;
+    use crate::session::Parking;
+    use crate::time::Timestamp;
 
     use super::*;
 
@@ -204,6 +206,7 @@ mod tests {
         Order::Park {
             session: call(n),
             room: room(of),
+            parking: Parking(Timestamp::from_micros(1)),
         }
     }
 

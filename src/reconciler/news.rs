@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, RecordingId, RoomId};
 use crate::room::FileId;
-use crate::session::{Direction, StepId};
+use crate::session::{Direction, Parking, StepId};
 use crate::time::Timestamp;
 
 /// One event about a conference or a channel.
@@ -180,7 +180,12 @@ pub enum ChannelChange {
     /// `CHANNEL_ANSWER`.
     Answered(Identity),
     /// `CHANNEL_PARK`.
-    Parked(Identity),
+    Parked {
+        /// Who it is.
+        identity: Identity,
+        /// `variable_roomkeeper_park`.
+        by: Option<Parking>,
+    },
     /// `CHANNEL_EXECUTE_COMPLETE` of a step of ours.
     StepEnded {
         /// `Application-UUID`, which was given with it.
@@ -303,4 +308,6 @@ pub struct Dump {
     pub identity: Identity,
     /// It runs `park` (`variable_current_application`).
     pub parked: bool,
+    /// `variable_roomkeeper_park`.
+    pub parked_by: Option<Parking>,
 }

@@ -20,7 +20,7 @@ use crate::session::StepId;
 use super::belief::Order;
 use super::intent::{IntentError, Refusal};
 use super::meta;
-use super::translate::{META_VARIABLE, STEP_VARIABLE};
+use super::translate::{META_VARIABLE, PARK_VARIABLE, STEP_VARIABLE};
 
 /// What orders need besides themselves.
 #[derive(Clone, Debug)]
@@ -252,10 +252,16 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
                 park_timeout: settings.park_timeout,
             },
         ),
-        Order::Park { session, .. } | Order::Break { session, .. } => Api::Transfer(
+        Order::Park {
+            session, parking, ..
+        }
+        | Order::Break {
+            session, parking, ..
+        } => Api::Transfer(
             channel(*session),
             Destination::Park {
                 park_timeout: settings.park_timeout,
+                noted: (VarName::new(PARK_VARIABLE)?, parking.0.as_micros()),
             },
         ),
         Order::Mute {

@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use crate::esl::{ConferenceAction, Event, EventKind};
 use crate::ids::{ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
 use crate::room::FileId;
-use crate::session::Direction;
+use crate::session::{Direction, Parking};
 use crate::time::Timestamp;
 
 use super::conference_list::{self, ListedMember};
@@ -29,6 +29,9 @@ pub const META_VARIABLE: &str = "roomkeeper_meta";
 /// The channel variable that says how far the run of a call is ([`Mark`](crate::session::Mark)).
 pub const STEP_VARIABLE: &str = "roomkeeper_step";
 
+/// The channel variable that says which order parked it ([`Parking`]).
+pub const PARK_VARIABLE: &str = "roomkeeper_park";
+
 /// What an event means for rooms and calls; `None`: nothing.
 pub fn news(event: &Event) -> Option<News> {
     let kind = event.kind();
@@ -36,7 +39,10 @@ pub fn news(event: &Event) -> Option<News> {
         EventKind::Conference(action) => conference(event, action)?,
         EventKind::ChannelCreate => channel(event, |e| ChannelChange::Created(identity(e)))?,
         EventKind::ChannelAnswer => channel(event, |e| ChannelChange::Answered(identity(e)))?,
-        EventKind::ChannelPark => channel(event, |e| ChannelChange::Parked(identity(e)))?,
+        EventKind::ChannelPark => channel(event, |e| ChannelChange::Parked {
+            identity: identity(e),
+            by: parking(e.get("variable_roomkeeper_park").as_deref()),
+        })?,
         EventKind::ChannelHangup | EventKind::ChannelHangupComplete => {
             channel(event, |e| ChannelChange::HungUp {
                 cause: cause(e).unwrap_or_else(|| "UNKNOWN".to_owned()),
@@ -207,6 +213,11 @@ fn member_block(event: &Event) -> Option<MemberBlock> {
 }
 
 /// Who the channel of an event is.
+/// What is no number is somebody else's.
+fn parking(value: Option<&str>) -> Option<Parking> {
+    value?.parse().ok()
+}
+
 fn identity(event: &Event) -> Identity {
     identity_of(|name| event.get(name).map(|v| v.into_owned()))
 }
@@ -481,6 +492,7 @@ pub fn dump(json: &[u8]) -> Result<Dump, UnreadableSnapshot> {
             .parse()
             .map_err(|_| parse_error("Unique-ID"))?,
         identity: identity_of(get),
+        parked_by: parking(get("variable_roomkeeper_park").as_deref()),
         parked: application.as_deref() == Some("park")
             && fields
                 .get("Channel-State")

@@ -970,7 +970,9 @@ impl Step<'_> {
         };
         self.effects.push(RoomEffect::SessionLeft {
             session,
-            sequence: at.map(|a| a.sequence),
+            // What is concluded from something else, such as the end of the conference, does not say since when: the call may
+            // have been parked before that.
+            sequence: at.filter(|_| !synthesized).map(|a| a.sequence),
         });
         self.notify(
             RoomFact::MemberLeft {

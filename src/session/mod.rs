@@ -12,5 +12,5 @@ mod state;
 mod transition;
 
 pub use run::{Mark, Purpose, Run, StepId};
-pub use state::{Direction, Place, SessionState};
+pub use state::{Direction, Parking, Place, SessionState};
 pub use transition::{SessionEffect, SessionFact, SessionInput, SessionNotice, apply};

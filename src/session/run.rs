@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A command can wait this long behind others until FreeSWITCH hears of it.
-const ON_ITS_WAY: Duration = Duration::from_secs(5);
+pub(super) const ON_ITS_WAY: Duration = Duration::from_secs(5);
 
 /// What FreeSWITCH says of a file that it has played to its end (`mod_dptools.c`).
 const PLAYED: &str = "FILE PLAYED";

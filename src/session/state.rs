@@ -1,5 +1,8 @@
 //! What is believed of one call.
 
+use std::fmt;
+use std::str::FromStr;
+
 use smol_str::SmolStr;
 
 use crate::ids::{AppId, CoreId, RoomId, SessionId};
@@ -69,6 +72,25 @@ impl Place {
     }
 }
 
+/// An order that parks a call, by when it was decided. The transfer leaves it on the channel (`roomkeeper_park`,
+/// microseconds since the Unix epoch), where `CHANNEL_PARK` and `uuid_dump` show it: a call can be told to be parked twice,
+/// and be parked without having been told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Parking(pub Timestamp);
+
+impl fmt::Display for Parking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_micros().fmt(f)
+    }
+}
+
+impl FromStr for Parking {
+    type Err = std::num::ParseIntError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Timestamp::from_micros).map(Self)
+    }
+}
+
 /// A call of an app.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionState {
@@ -84,6 +106,8 @@ pub struct SessionState {
     pub(crate) place: Place,
     /// The sequence of the event that put it there.
     pub(crate) place_at: u64,
+    /// The last order to park it, until FreeSWITCH has said that it is carried out.
+    pub(crate) parking: Option<Parking>,
     /// What it is busy with; or what it will be, once it is parked.
     pub(crate) run: Option<Box<Run>>,
     /// How many events have been told of it.
@@ -122,6 +146,7 @@ impl SessionState {
                 Place::Ringing
             },
             place_at: 0,
+            parking: None,
             run: None,
             sequence: 0,
             changed: true,
@@ -139,6 +164,7 @@ impl SessionState {
             Place::Ringing
         };
         self.place_at = 0;
+        self.parking = None;
         self.run = None;
         self.changed = true;
     }
@@ -186,6 +212,11 @@ impl SessionState {
     /// Where it is.
     pub const fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// The order to park it that is not known to be carried out.
+    pub const fn parking(&self) -> Option<Parking> {
+        self.parking
     }
 
     /// What it is busy with, or will be once it is parked.

@@ -7,8 +7,8 @@ use crate::ids::{RoomId, SessionId};
 use crate::room::{JoinFailure, LeftReason};
 use crate::time::Timestamp;
 
-use super::run::{Mark, Purpose, Run, StepId};
-use super::state::{Direction, Place, SessionState};
+use super::run::{Mark, ON_ITS_WAY, Purpose, Run, StepId};
+use super::state::{Direction, Parking, Place, SessionState};
 
 /// What can happen to a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,7 +29,11 @@ pub enum SessionInput {
     Parked {
         /// `Event-Sequence`.
         sequence: u64,
+        /// The last order to park it that was carried out on its channel.
+        by: Option<Parking>,
     },
+    /// It is told to be parked.
+    Parking(Parking),
     /// It was asked to join a room.
     Joining {
         /// The room.
@@ -175,9 +179,9 @@ pub enum SessionEffect {
         /// What to do.
         step: Step,
     },
-    /// FreeSWITCH has not heard of the step yet: ask it again in a while.
+    /// FreeSWITCH has not heard yet of the step, or of the order to park it: ask it again in a while.
     AskAgain,
-    /// Tell FreeSWITCH to stop whatever the call does, and to park it.
+    /// Tell FreeSWITCH to stop whatever the call does, and to park it ([`SessionInput::Parking`]).
     Break {
         /// Whose actions it was busy with.
         room: RoomId,
@@ -235,9 +239,22 @@ fn step(
                 notify(state, SessionFact::Answered, synthesized, effects);
             }
         }
-        SessionInput::Parked { sequence } => {
+        SessionInput::Parking(parking) => {
+            state.parking = Some(parking);
+            state.changed = true;
+        }
+        SessionInput::Parked { sequence, by } => {
             if sequence <= state.place_at {
                 return;
+            }
+            if let Some(parking) = state.parking {
+                if by != Some(parking) && now.since(parking.0) < ON_ITS_WAY {
+                    // It is not free: the transfer that is on its way would end what comes before it.
+                    effects.push(SessionEffect::AskAgain);
+                    return;
+                }
+                state.parking = None;
+                state.changed = true;
             }
             if matches!(state.place, Place::Acting(_)) {
                 // It acts where it is parked.
@@ -321,6 +338,8 @@ fn step(
                 effects,
             );
             state.run = None;
+            // An order to park it may have been given up for this: there may be no end of it to wait for.
+            state.parking = None;
             place(state, Place::InRoom(room), Some(sequence));
             if state.answered_at.is_none() {
                 // A conference answers the call it takes in; its CHANNEL_ANSWER was missed or is on its way.
@@ -335,6 +354,7 @@ fn step(
         }
         SessionInput::Stays { room } => {
             if state.place == Place::Leaving(Some(room)) {
+                state.parking = None;
                 place(state, Place::InRoom(room), None);
             }
         }
@@ -392,6 +412,7 @@ fn step(
             };
             vacate(state, None, sequence, left, failed, synthesized, effects);
             state.run = None;
+            state.parking = None;
             place(state, Place::Ended, sequence);
             let duration = state.answered_at.map_or(Duration::ZERO, |a| at.since(a));
             notify(

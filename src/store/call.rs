@@ -22,7 +22,7 @@
 use std::fmt;
 
 use crate::ids::{CoreId, RoomId, SessionId};
-use crate::session::{Direction, Place, Run, SessionState};
+use crate::session::{Direction, Parking, Place, Run, SessionState};
 use crate::time::Timestamp;
 
 use super::packed::{Packed, Packer, Unread};
@@ -65,6 +65,7 @@ pub fn encode_session(session: &SessionState) -> Vec<(String, String)> {
         None => {}
     }
     place.number('n', session.place_at);
+    place.some_number('q', session.parking.map(|parking| parking.0.as_micros()));
     if let Some(run) = &session.run {
         place.text('y', &json(run));
     }
@@ -88,7 +89,7 @@ pub fn decode_session<'a>(
     let wrong = |name: &str, why: &dyn fmt::Display| corrupt(format!("{id} field {name}"), why);
     let text = |name| head(&id, &stored.head, name);
     let app = text(APP)?.parse().map_err(|why| wrong(APP, &why))?;
-    let (core, place, place_at, run) =
+    let (core, place, place_at, parking, run) =
         decode_place(id, text(PLACE)?).map_err(|why| wrong(PLACE, &why))?;
     let call = Packed::new(text(CALL)?);
     let session = (|| -> Result<SessionState, Unread> {
@@ -107,6 +108,7 @@ pub fn decode_session<'a>(
             answered_at: call.some_number('w')?.map(Timestamp::from_micros),
             place,
             place_at,
+            parking,
             run,
             sequence: call.number('s')?,
             changed: false,
@@ -119,7 +121,7 @@ pub fn decode_session<'a>(
     Ok(session)
 }
 
-type Placed = (CoreId, Place, u64, Option<Box<Run>>);
+type Placed = (CoreId, Place, u64, Option<Parking>, Option<Box<Run>>);
 
 fn decode_place(id: SessionId, text: &str) -> Result<Placed, Unread> {
     let packed = Packed::new(text);
@@ -148,6 +150,9 @@ fn decode_place(id: SessionId, text: &str) -> Result<Placed, Unread> {
         CoreId::new(packed.uuid('c')?),
         place,
         packed.number('n')?,
+        packed
+            .some_number('q')?
+            .map(|at| Parking(Timestamp::from_micros(at))),
         run,
     ))
 }

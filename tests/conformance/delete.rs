@@ -20,6 +20,7 @@ rows! {
     ]
     Unheard: [
         webhook_join_failed_of_who_is_still_joining,
+        who_was_still_joining_is_leaving_until_freeswitch_has_parked_it,
         webhook_comes_within_10_s_also_when_freeswitch_is_silent,
         everything_about_the_room_is_404_afterwards,
     ]
@@ -119,6 +120,25 @@ async fn webhook_join_failed_of_who_is_still_joining(row: &Row<'_>) {
     assert_eq!(row.story(&room), story);
     until_freeswitch_has_none(row, &room).await;
     row.until_parked(&call).await;
+}
+
+async fn who_was_still_joining_is_leaving_until_freeswitch_has_parked_it(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    let other = row.room().await;
+    let hold = row.hold_room_and_call(&room, &call);
+    assert_eq!(row.joins(&call, &room).await.status, 202);
+    hold.until_held("Action: add-member").await;
+    deleted(row, &room).await;
+    row.told(&room, "conference.member.join_failed").await;
+    hold.until_held("Event-Name: CHANNEL_PARK").await;
+    assert_eq!(row.place(&call).await, ("leaving".to_owned(), Value::Null));
+    row.joins(&call, &other).await.fails(409);
+    hold.release();
+    // It was parked once more when it was seen to come in: it is free after the second time, and not before.
+    row.until_parked(&call).await;
+    row.join(&call, &other).await;
+    let story = ["conference.created", "conference.member.joined"];
+    assert_eq!(row.story(&other), story);
 }
 
 async fn webhook_stopped_of_what_plays(row: &Row<'_>) {

@@ -12,6 +12,7 @@ rows! {
         webhook_member_left_says_why,
         webhook_member_left_of_who_was_transferred_to_another_room,
         the_call_is_parked_and_still_up,
+        the_call_says_which_order_has_parked_it,
         the_room_stays,
         session_404_it_is_not_in_any_conference,
         session_404_it_has_left_already,
@@ -93,6 +94,22 @@ async fn the_call_is_parked_and_still_up(row: &Row<'_>) {
     row.until_speaks(&room, &call, None).await;
     assert!(row.exists(&call).await);
     assert_eq!(row.story(&call.id), ["call.new"]);
+}
+
+async fn the_call_says_which_order_has_parked_it(row: &Row<'_>) {
+    // In a world of its own: others do make it look.
+    let row = row.elsewhere(row.backend.start_with(row.backend.setup(), None).await);
+    let (room, call) = row.inhabited().await;
+    leave(&row, &room, &call).await;
+    row.until_parked(&call).await;
+    let noted = row
+        .fs(&format!("uuid_getvar {} roomkeeper_park", call.channel))
+        .await;
+    assert!(noted.trim().parse::<u64>().is_ok(), "{noted}");
+    // What it said was taken for the end of this order.
+    let controller = &row.running.world.controller;
+    let log = controller.log_about(|line| line.contains("an order may not have been carried out"));
+    assert_eq!(log, "");
 }
 
 async fn the_room_stays(row: &Row<'_>) {

@@ -370,6 +370,7 @@ async fn kick_of_one_that_still_joins_ends_the_join(row: &Row<'_>) {
     answer.is(202, json!({ "status": "leaving", "room_id": room }));
     let failed = row.told(&room, "conference.member.join_failed").await;
     assert_eq!(failed.body["data"]["reason"], "removed", "{}", failed.body);
+    assert_eq!(row.place(&call).await, ("leaving".to_owned(), Value::Null));
     hold.release();
     row.until_parked(&call).await;
     row.until_speaks(&room, &call, None).await;

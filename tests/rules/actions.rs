@@ -115,7 +115,8 @@ fn a_call_that_rings_is_answered_first() {
         answered_at: None,
         ..identity(Some("demo"))
     };
-    world.channel(call(1), ChannelChange::Parked(rings));
+    let (identity, by) = (rings, None);
+    world.channel(call(1), ChannelChange::Parked { identity, by });
     world.join(call(1), room(1)).unwrap();
     let answer = world.step(&Step::Answer);
     world.step_ended(answer, "_none_");

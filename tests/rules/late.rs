@@ -79,7 +79,8 @@ fn a_snapshot_does_not_move_a_call_that_has_told_since_its_fence_where_it_is() {
 fn a_call_that_ends_and_is_told_of_again_in_one_batch_is_over() {
     let mut world = World::new();
     let cause = "NORMAL_CLEARING".to_owned();
-    let parked = world.news_of(11, ChannelChange::Parked(identity(Some("demo"))));
+    let (by, identity) = (None, identity(Some("demo")));
+    let parked = world.news_of(11, ChannelChange::Parked { identity, by });
     let over = world.news_of(12, ChannelChange::HungUp { cause });
     // Nothing is committed in between, so the end is not remembered yet.
     world.with(|belief, cx| {
@@ -138,6 +139,21 @@ fn a_conference_is_over_at_the_second_look_also_when_the_first_one_shows_its_mem
     world.merges(fence + 1, elsewhere(), &suspects);
     let believed = world.belief.room(room(1)).unwrap();
     assert!(believed.lives().is_empty(), "{:?}", believed.lives());
+}
+
+#[test]
+fn a_call_that_was_parked_before_its_conference_ended_is_parked_whichever_is_heard_first() {
+    let mut world = World::joined();
+    let parked_at = world.sequence;
+    world.sequence += 1;
+    world.conference(1, 1, 0, ConferenceChange::Destroyed);
+    world.told(&["left removed (synthesized)"]);
+    assert_eq!(world.place(), Place::Leaving(None));
+    let now = std::mem::replace(&mut world.sequence, parked_at);
+    world.parks(call(1), None);
+    world.sequence = now;
+    assert_eq!(world.place(), Place::Parked);
+    world.told(&[]);
 }
 
 #[test]

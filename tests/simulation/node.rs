@@ -11,7 +11,7 @@ use roomkeeper::reconciler::news::{
     ShownRoom, Snapshot, What,
 };
 use roomkeeper::room::FileId;
-use roomkeeper::session::{Direction, StepId};
+use roomkeeper::session::{Direction, Parking, StepId};
 use roomkeeper::time::Timestamp;
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ pub enum Going {
         muted: bool,
         bound: bool,
     },
-    Park,
+    Park(Parking),
 }
 
 #[derive(Clone, Debug)]
@@ -56,12 +56,16 @@ pub struct Call {
     pub answered: bool,
     pub place: Place,
     pub going: Option<Going>,
+    /// Somebody else has sent it into a conference.
+    pub sent_about: bool,
     pub speaks: bool,
     pub held: bool,
     /// The step it is busy with.
     step: Option<StepId>,
     /// What is noted on the channel of its steps.
     mark: Option<String>,
+    /// What is noted there of the last order that parked it.
+    parked_by: Option<Parking>,
 }
 
 /// One life of a conference.
@@ -220,10 +224,12 @@ impl Node {
             answered,
             place: Place::Parked,
             going: None,
+            sent_about: false,
             speaks: true,
             held: false,
             step: None,
             mark: None,
+            parked_by: None,
         };
         let identity = Self::identity(&call);
         self.calls.insert(channel, call);
@@ -231,7 +237,8 @@ impl Node {
         if answered {
             self.tell_channel(channel, ChannelChange::Answered(identity.clone()));
         }
-        self.tell_channel(channel, ChannelChange::Parked(identity));
+        let by = None;
+        self.tell_channel(channel, ChannelChange::Parked { identity, by });
     }
 
     pub fn answer(&mut self, channel: ChannelId) -> Result<(), No> {
@@ -267,7 +274,10 @@ impl Node {
         self.with(channel, |call| call.going = None);
         match going {
             Going::Into { room, muted, bound } => self.put_in(channel, room, muted, bound),
-            Going::Park => self.park(channel),
+            Going::Park(order) => {
+                self.with(channel, |call| call.parked_by = Some(order));
+                self.park(channel);
+            }
         }
         true
     }
@@ -280,8 +290,9 @@ impl Node {
 
     fn park(&mut self, channel: ChannelId) {
         self.with(channel, |call| call.place = Place::Parked);
-        let identity = Self::identity(&self.calls[&channel]);
-        self.tell_channel(channel, ChannelChange::Parked(identity));
+        let call = &self.calls[&channel];
+        let (identity, by) = (Self::identity(call), call.parked_by);
+        self.tell_channel(channel, ChannelChange::Parked { identity, by });
     }
 
     fn put_in(&mut self, channel: ChannelId, room: RoomId, muted: bool, bound: bool) {
@@ -373,7 +384,10 @@ impl Node {
         if self.calls.contains_key(&channel) {
             self.note_list();
             self.break_off(channel);
-            self.with(channel, |call| call.going = None);
+            self.with(channel, |call| {
+                call.going = None;
+                call.sent_about = true;
+            });
             self.take_out(channel, false, lingers);
             self.put_in(channel, room, muted, false);
         }
@@ -393,9 +407,11 @@ impl Node {
     pub fn leave(&mut self, channel: ChannelId) {
         if let Some(Place::In(_)) = self.calls.get(&channel).map(|call| call.place) {
             self.note_list();
-            self.with(channel, |call| call.going = None);
             self.take_out(channel, false, false);
-            self.park(channel);
+            // A transfer that it was told of meanwhile is not lost with the stay.
+            if self.calls[&channel].going.is_none() {
+                self.park(channel);
+            }
         }
     }
 
@@ -673,6 +689,7 @@ impl Node {
             channel,
             identity,
             parked,
+            parked_by: call.parked_by,
         })
     }
 

@@ -697,7 +697,7 @@ impl Replica {
 
     fn done(
         &mut self,
-        mut applied: Applied,
+        applied: Applied,
         touched: &BTreeSet<EntityId>,
         shared: &mut Shared,
     ) -> Became {
@@ -717,9 +717,8 @@ impl Replica {
             self.wants = Some(why);
         }
         let at = shared.now();
-        let orders = std::mem::take(&mut applied.out.orders);
-        self.orders
-            .extend(orders.into_iter().map(|order| (at, order)));
+        let orders = applied.out.orders.iter().cloned();
+        self.orders.extend(orders.map(|order| (at, order)));
         if self.lease.is_none() {
             self.forget();
         }
@@ -785,7 +784,7 @@ fn about_order(order: &Order) -> Vec<EntityId> {
         | Order::Lock { room, .. } => vec![EntityId::Room(*room)],
         Order::Step { session, .. } => vec![EntityId::Session(*session)],
         Order::Enter { session, room, .. }
-        | Order::Park { session, room }
+        | Order::Park { session, room, .. }
         | Order::Mute { session, room, .. } => {
             vec![EntityId::Session(*session), EntityId::Room(*room)]
         }

@@ -501,6 +501,16 @@ impl World {
 
     // ---- a batch ----------------------------------------------------------------------------------------------
 
+    fn follows(&mut self, who: usize, applied: &Applied) {
+        for notice in &applied.out.notices {
+            note!(self, "          {} tells {:?}", name(who), notice.about);
+        }
+        for order in &applied.out.orders {
+            note!(self, "          {} orders {order:?}", name(who));
+        }
+        self.is_ended_by_no_park(who, &applied.out.orders);
+    }
+
     /// Applies, and says what it came to if it stands.
     fn apply(&mut self, who: usize, items: &[Item]) -> Option<Applied> {
         let became = self.sides[who]
@@ -508,12 +518,7 @@ impl World {
             .step(items, self.commands_up, &mut self.shared);
         match became {
             Became::Done(applied) => {
-                for notice in &applied.out.notices {
-                    note!(self, "          {} tells {:?}", name(who), notice.about);
-                }
-                for order in &applied.out.orders {
-                    note!(self, "          {} orders {order:?}", name(who));
-                }
+                self.follows(who, &applied);
                 Some(applied)
             }
             Became::LeaseLost => {
@@ -551,9 +556,7 @@ impl World {
         let asked = match &became {
             Became::Done(applied) => {
                 note!(self, "          {:?}", applied.verdicts);
-                for notice in &applied.out.notices {
-                    note!(self, "          {} tells {:?}", name(who), notice.about);
-                }
+                self.follows(who, applied);
                 match applied.verdicts.first() {
                     Some(Ok(Accepted::Created | Accepted::Deleted)) => Asked::Told,
                     _ => Asked::No,
@@ -727,6 +730,50 @@ impl World {
         })
     }
 
+    /// A call that is sent into a room is free: no order to park it, decided before, is still on its way, whoever is to
+    /// give it. It would end the join. Of a call that somebody else has sent about, nobody can know that much.
+    fn is_ended_by_no_park(&mut self, who: usize, new: &[Order]) {
+        let now = crate::replica::time(&self.shared);
+        let entering = |(_, order): &(u64, Order)| {
+            if let Order::Enter { session, .. } = order {
+                Some(*session)
+            } else {
+                None
+            }
+        };
+        let parks = |(_, order): &(u64, Order), call: SessionId| {
+            if let Order::Park {
+                session, parking, ..
+            }
+            | Order::Break {
+                session, parking, ..
+            } = order
+            {
+                *session == call && now.since(parking.0) < Duration::from_secs(5)
+            } else {
+                false
+            }
+        };
+        let (own, other) = (
+            &self.sides[who].replica.orders,
+            &self.sides[1 - who].replica.orders,
+        );
+        for at in own.len() - new.len()..own.len() {
+            let Some(call) = entering(&own[at]) else {
+                continue;
+            };
+            let here = self.node.calls.get(&call.channel());
+            if here.is_none_or(|call| call.sent_about) {
+                continue;
+            }
+            let mut before = own.iter().take(at).chain(other);
+            if let Some((_, order)) = before.find(|order| parks(order, call)) {
+                let found = format!("{call} is sent into a room, and then: {order:?}");
+                self.shared.broken.get_or_insert(found);
+            }
+        }
+    }
+
     // ---- orders -----------------------------------------------------------------------------------------------
 
     /// One order of those that are on their way comes to the node, or to nothing. Those about one call or one room keep
@@ -822,9 +869,12 @@ impl World {
                     bound: *kind == Kind::Connect,
                 },
             ),
-            Order::Park { session, .. } | Order::Break { session, .. } => {
-                node.send(session.channel(), Going::Park)
+            Order::Park {
+                session, parking, ..
             }
+            | Order::Break {
+                session, parking, ..
+            } => node.send(session.channel(), Going::Park(*parking)),
             Order::Mute {
                 session,
                 room,

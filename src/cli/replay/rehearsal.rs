@@ -270,7 +270,7 @@ impl Rehearsal {
             What::Channel { channel, change } => match change {
                 ChannelChange::Created(identity)
                 | ChannelChange::Answered(identity)
-                | ChannelChange::Parked(identity) => (*channel, identity),
+                | ChannelChange::Parked { identity, .. } => (*channel, identity),
                 ChannelChange::Destroyed { .. } => {
                     self.callers.remove(channel);
                     return;

@@ -152,6 +152,8 @@ pub enum Destination {
     Park {
         /// How long it may be parked, in whole seconds, until the node hangs it up by itself.
         park_timeout: Duration,
+        /// A variable of the channel that is set before, and its value.
+        noted: (VarName, u64),
     },
 }
 
@@ -229,8 +231,14 @@ impl fmt::Display for Api {
             Self::Echo(text) => write!(f, "echo {text}"),
             Self::Uptime => f.write_str("uptime ms"),
             Self::ModuleExists(module) => write!(f, "module_exists {module}"),
-            Self::Transfer(uuid, Destination::Park { park_timeout }) => {
-                write!(f, "uuid_transfer {uuid} ")?;
+            Self::Transfer(
+                uuid,
+                Destination::Park {
+                    park_timeout,
+                    noted: (name, value),
+                },
+            ) => {
+                write!(f, "uuid_transfer {uuid} set:{name}={value},")?;
                 quirk_park_clears_its_timeout(f, *park_timeout)
             }
             Self::Transfer(

@@ -55,10 +55,16 @@ fn commands_read_as_freeswitch_expects_them() {
         A::Transfer(
             uuid(),
             Destination::Park {
+                noted: (
+                    VarName::new("roomkeeper_park").unwrap(),
+                    1_700_000_000_000_000,
+                ),
                 park_timeout: Duration::from_secs(60),
             },
         ),
-        &format!("uuid_transfer {UUID} set:park_timeout=60,park inline"),
+        &format!(
+            "uuid_transfer {UUID} set:roomkeeper_park=1700000000000000,set:park_timeout=60,park inline"
+        ),
     );
     api(A::Kill(uuid(), None), &format!("uuid_kill {UUID}"));
     api(

@@ -711,7 +711,7 @@ fn about(work: &Work) -> Vec<EntityId> {
             | Order::Lock { room, .. } => vec![EntityId::Room(*room)],
             Order::Step { session, .. } => vec![EntityId::Session(*session)],
             Order::Enter { session, room, .. }
-            | Order::Park { session, room }
+            | Order::Park { session, room, .. }
             | Order::Mute { session, room, .. } => {
                 vec![EntityId::Session(*session), EntityId::Room(*room)]
             }

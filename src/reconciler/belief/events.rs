@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, MemberId, RoomId, SessionId};
 use crate::room::{EventStamp, LeftReason, PlayInput, RecordInput, RoomInput, Unplayed, Who};
-use crate::session::{Direction, Place, SessionInput, SessionState};
+use crate::session::{Direction, Parking, Place, SessionInput, SessionState};
 use crate::store::EntityId;
 use crate::time::Timestamp;
 
@@ -292,13 +292,13 @@ impl Belief {
                     );
                 }
             }
-            ChannelChange::Parked(identity) => {
+            ChannelChange::Parked { identity, by } => {
                 if sequence <= self.fence && !self.sessions.contains_key(&id) {
                     // Told late, of a call that the snapshot may have shown to be gone: it is looked for once more.
                     cx.out.resync = Some("a call was told late");
                 }
                 self.meet(channel, identity);
-                self.parked(channel, sequence, at, false, cx);
+                self.parked(channel, (sequence, by), at, false, cx);
             }
             ChannelChange::StepEnded { step, response } => {
                 self.step_ended(channel, step, response, cx);
@@ -340,7 +340,7 @@ impl Belief {
     pub(super) fn parked(
         &mut self,
         channel: ChannelId,
-        sequence: u64,
+        (sequence, by): (u64, Option<Parking>),
         at: Timestamp,
         synthesized: bool,
         cx: &mut Cx<'_>,
@@ -354,7 +354,7 @@ impl Belief {
             };
             self.first_seen(id, app, at, synthesized, cx);
         }
-        self.session_input(id, SessionInput::Parked { sequence }, cx);
+        self.session_input(id, SessionInput::Parked { sequence, by }, cx);
     }
 
     /// Whether a call was over at this sequence: that is remembered once it is committed, and before that it shows.

@@ -390,7 +390,7 @@ impl Belief {
                 },
                 cx,
             ),
-            Order::Park { session, room } => {
+            Order::Park { session, room, .. } => {
                 self.room_input(*room, RoomInput::LeaveRefused { session: *session }, cx);
                 self.not_parked(*session, cx);
             }
@@ -442,10 +442,10 @@ impl Belief {
         }
     }
 
-    /// A call that waits to be told of as parked may not be told of.
+    /// That it is parked may never be told.
     fn not_parked(&self, session: SessionId, cx: &mut Cx<'_>) {
-        let place = self.session(session).map(SessionState::place);
-        if matches!(place, Some(Place::Leaving(None))) {
+        let call = self.session(session);
+        if call.is_some_and(|call| call.parking().is_some()) {
             cx.out.resync = Some("a call may not have been parked");
         }
     }

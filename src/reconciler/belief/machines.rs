@@ -1,5 +1,7 @@
 //! How rooms and calls move each other: every input to the one that follows from the other.
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
 use crate::ids::{RoomId, SessionId};
@@ -7,7 +9,7 @@ use crate::room::{
     self, EventStamp, Kind, LeftReason, MemberStatus, Registration, RoomCommand, RoomEffect,
     RoomInput, RoomState,
 };
-use crate::session::{self, Place, SessionEffect, SessionInput, SessionState};
+use crate::session::{self, Parking, Place, SessionEffect, SessionInput, SessionState};
 use crate::store::EntityId;
 
 use super::{About, Belief, Cx, LiveNotice, Notice, Order};
@@ -141,7 +143,11 @@ impl Belief {
                         recording,
                         path,
                     },
-                    RoomCommand::Park { session } => Order::Park { session, room: id },
+                    RoomCommand::Park { session } => Order::Park {
+                        session,
+                        room: id,
+                        parking: self.parking(session, cx),
+                    },
                     RoomCommand::Mute { session, mute } => Order::Mute {
                         session,
                         room: id,
@@ -263,10 +269,15 @@ impl Belief {
                     step,
                 }),
                 SessionEffect::AskAgain => {
-                    cx.out.resync = Some("a step may not have been begun");
+                    cx.out.resync = Some("an order may not have been carried out");
                 }
                 SessionEffect::Break { room } => {
-                    cx.out.orders.push(Order::Break { session: id, room });
+                    let parking = self.parking(id, cx);
+                    cx.out.orders.push(Order::Break {
+                        session: id,
+                        room,
+                        parking,
+                    });
                 }
                 SessionEffect::Ready { room } => {
                     let deadline = cx.now + self.rules.patience.join;
@@ -283,6 +294,15 @@ impl Belief {
                 } => self.room_input(room, RoomInput::NotEntered { session, reason }, cx),
             }
         }
+    }
+
+    /// The call is to be parked by an order that is decided now, and that is told apart from the one before.
+    fn parking(&mut self, session: SessionId, cx: &mut Cx<'_>) -> Parking {
+        let last = self.session(session).and_then(SessionState::parking);
+        let next = last.map(|last| last.0 + Duration::from_micros(1));
+        let parking = Parking(next.map_or(cx.now, |next| next.max(cx.now)));
+        self.session_input(session, SessionInput::Parking(parking), cx);
+        parking
     }
 
     pub(super) fn room_gone(

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::action::Step;
 use crate::ids::{AppId, ChannelId, CoreId, IdMap, IdSet, NodeId, RecordingId, RoomId, SessionId};
 use crate::room::{Kind, LiveFact, PlayCommand, Registration, RoomNotice, RoomState, RoomStatus};
-use crate::session::{SessionNotice, SessionState, StepId};
+use crate::session::{Parking, SessionNotice, SessionState, StepId};
 use crate::store::EntityId;
 use crate::time::Timestamp;
 
@@ -107,6 +107,8 @@ pub enum Order {
         session: SessionId,
         /// Out of this room.
         room: RoomId,
+        /// What its channel shall say.
+        parking: Parking,
     },
     /// Mute or unmute a member.
     Mute {
@@ -173,6 +175,8 @@ pub enum Order {
         session: SessionId,
         /// Whose actions it was busy with.
         room: RoomId,
+        /// What its channel shall say.
+        parking: Parking,
     },
     /// Answer the call.
     Answer {

@@ -219,7 +219,8 @@ impl Belief {
             .session(id)
             .is_some_and(|s| matches!(s.place(), Place::Joining(_)));
         if dump.parked && !joining {
-            self.parked(dump.channel, dump.sequence, cx.now, true, cx);
+            let since = (dump.sequence, dump.parked_by);
+            self.parked(dump.channel, since, cx.now, true, cx);
         }
         if let Some(at) = answered_at
             && self.sessions.contains_key(&id)
