@@ -628,6 +628,19 @@ fn a_room_that_is_deleted_parks_its_members_and_ends_when_the_last_one_is_out() 
 }
 
 #[test]
+fn a_room_that_is_deleted_is_all_that_is_written_until_its_members_are_out() {
+    let mut world = World::joined();
+    world.belief.take_touched();
+    world.delete().unwrap();
+    let touched = world.belief.take_touched();
+    assert_eq!(touched, BTreeSet::from([EntityId::Room(room(1))]));
+    // Somebody else is faster.
+    world.leaves(call(1), 1, 1, 0);
+    world.is_parked(call(1), None, None);
+    assert_eq!(world.place(), Place::Parked);
+}
+
+#[test]
 fn a_room_that_is_deleted_ends_after_ten_seconds_whatever_freeswitch_says() {
     let mut world = World::joined();
     world.delete().unwrap();

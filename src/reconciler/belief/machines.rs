@@ -301,7 +301,11 @@ impl Belief {
         let last = self.session(session).and_then(SessionState::parking);
         let next = last.map(|last| last.0 + Duration::from_micros(1));
         let parking = Parking(next.map_or(cx.now, |next| next.max(cx.now)));
-        self.session_input(session, SessionInput::Parking(parking), cx);
+        // Of those that are in a room that ends nothing is written until they are heard to be out: there can be thousands,
+        // and they are told once.
+        if self.touched.contains(&EntityId::Session(session)) {
+            self.session_input(session, SessionInput::Parking(parking), cx);
+        }
         parking
     }
 
