@@ -72,7 +72,7 @@ async fn what_happened_while_the_way_was_cut_is_there_afterwards() {
 
 #[tokio::test]
 async fn a_controller_that_was_killed_is_found_again() {
-    let mut desk = Desk::on(Setup::on(Store::Redis)).await;
+    let mut desk = Desk::on(Setup::impatient(Store::Redis)).await;
     let room = desk.room("standup").await;
     let leaves = desk.call("527121101").await;
     let stays = desk.call("527121102").await;

@@ -171,8 +171,8 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
                 .strip_suffix(",park")?
                 .rsplit_once("set:park_timeout=")?;
             is_number(seconds).then_some(())?;
-            if front.is_empty() {
-                Form::Park
+            if let Some(order) = front.strip_prefix("set:roomkeeper_park=") {
+                is_number(order.strip_suffix(',')?).then_some(Form::Park)?
             } else {
                 let (name, rest) = front.strip_prefix("conference:")?.split_once('@')?;
                 (room(name) && ["roomkeeper,", "roomkeeper+flags{mute},"].contains(&rest))
