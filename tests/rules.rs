@@ -721,6 +721,24 @@ fn who_is_parked_twice_is_free_after_the_second_time() {
 }
 
 #[test]
+fn who_is_not_heard_to_be_parked_in_five_seconds_is_looked_at() {
+    let mut world = turned_away();
+    let due = |world: &mut World, seconds| {
+        world.wants_resync = false;
+        world.now = world.now + Duration::from_secs(seconds);
+        world.with(|belief, cx| belief.deadline(EntityId::Session(call(1)), cx));
+        world.wants_resync
+    };
+    assert!(!due(&mut world, 4));
+    assert!(due(&mut world, 1));
+    assert_eq!(world.place(), Place::Leaving(None));
+    assert!(!due(&mut world, 1), "once");
+    world.is_parked(call(1), None, None);
+    assert_eq!(world.place(), Place::Parked);
+    world.told(&[]);
+}
+
+#[test]
 fn a_leave_that_freeswitch_refuses_waits_for_no_park() {
     let mut world = World::joined();
     world.leave().unwrap();

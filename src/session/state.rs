@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use crate::ids::{AppId, CoreId, RoomId, SessionId};
 use crate::time::Timestamp;
 
-use super::run::Run;
+use super::run::{ON_ITS_WAY, Run};
 
 /// Which way a call was set up, seen from FreeSWITCH.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -237,11 +237,12 @@ impl SessionState {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         match self.place {
             Place::Acting(_) => self.run.as_ref().map(|run| run.deadline),
+            Place::Leaving(None) => self.parking.map(|parking| parking.0 + ON_ITS_WAY),
             Place::Ringing
             | Place::Parked
             | Place::Joining(_)
             | Place::InRoom(_)
-            | Place::Leaving(_)
+            | Place::Leaving(Some(_))
             | Place::Ended => None,
         }
     }

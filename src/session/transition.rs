@@ -310,7 +310,13 @@ fn step(
             }
         }
         SessionInput::Deadline => {
-            if state.next_deadline().is_some_and(|at| at <= now) {
+            let is_due = state.next_deadline().is_some_and(|at| at <= now);
+            if is_due && state.place == Place::Leaving(None) {
+                // Whoever listened may not have known yet that there was something to hear.
+                state.parking = None;
+                state.changed = true;
+                effects.push(SessionEffect::AskAgain);
+            } else if is_due {
                 if let Some(run) = &state.run {
                     effects.push(SessionEffect::Break { room: run.of() });
                 }
