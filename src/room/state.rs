@@ -94,6 +94,18 @@ pub struct Flags {
     pub talking: bool,
 }
 
+impl Default for Flags {
+    /// As a member is that nothing is asked for.
+    fn default() -> Self {
+        Self {
+            speak: true,
+            hear: true,
+            hold: false,
+            talking: false,
+        }
+    }
+}
+
 impl Flags {
     /// What `json_list` calls `can_speak`: hold clears it there.
     pub const fn can_speak(self) -> bool {
@@ -116,7 +128,8 @@ pub struct Stay {
     pub conference: ConferenceId,
     /// The sequence of its add-member, or of the fence or event that revealed it.
     pub opened: Sequence,
-    /// Its add-member was not seen (yet): one that comes above `opened` is of this stay, not of a new one.
+    /// A snapshot showed it before its add-member was heard: one that comes above `opened` is of this stay, because
+    /// `mod_conference` tells it before the member is in the list. Any other event of a member is told after it.
     pub revealed: bool,
     /// The fence of the last snapshot that showed it: what was told before that is already in it. Not stored, because a
     /// later owner hears nothing that is older than its own first fence.
@@ -247,6 +260,8 @@ pub struct CallChange {
 pub(crate) struct EndedStay {
     pub(crate) conference: ConferenceId,
     pub(crate) sequence: Sequence,
+    /// What was told of the call in this conference after that, last: since when it may do what.
+    pub(crate) flags_since: Option<(Sequence, Flags)>,
     pub(crate) at: Timestamp,
 }
 

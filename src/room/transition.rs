@@ -113,9 +113,7 @@ impl Step<'_> {
             } => {
                 let flags = Flags {
                     speak: !muted,
-                    hear: true,
-                    hold: false,
-                    talking: false,
+                    ..Flags::default()
                 };
                 self.room.put_member(
                     session,
@@ -622,7 +620,10 @@ impl Step<'_> {
             }
             return;
         }
-        if self.is_late(at, &who, entered) || !self.enter_conference(at) {
+        if self.is_late(at, &who, entered) {
+            return self.remember_flags(at, &who);
+        }
+        if !self.enter_conference(at) {
             return;
         }
         let session = who.session;
@@ -630,7 +631,7 @@ impl Step<'_> {
             core: at.core,
             conference: at.conference,
             opened: at.sequence,
-            revealed: !entered,
+            revealed: at.synthesized && !entered,
             confirmed: 0,
         };
         let synthesized = at.synthesized || !entered;
@@ -646,9 +647,16 @@ impl Step<'_> {
                     if entered && old.revealed && at.sequence >= old.opened {
                         self.room.with_member(session, |m| {
                             m.stay = Some(Stay {
+                                opened: at.sequence,
                                 revealed: false,
                                 ..old
                             });
+                        });
+                        // Its end was told below this, if it is another stay than the one that was shown.
+                        self.effects.push(RoomEffect::SessionEntered {
+                            session,
+                            sequence: at.sequence,
+                            synthesized: true,
                         });
                     }
                     if at.synthesized {
@@ -695,18 +703,37 @@ impl Step<'_> {
         }
     }
 
+    /// What is told of a call above the end of its stay may be of the next one, whose add-member is not heard yet.
+    fn remember_flags(&mut self, at: EventStamp, who: &Who) {
+        let Some(end) = self.room.ended.get_mut(&who.session.channel()) else {
+            return;
+        };
+        let told_before = end.flags_since.map_or(end.sequence, |(at, _)| at);
+        if end.conference == at.conference && at.sequence > told_before {
+            end.flags_since = Some((at.sequence, who.flags_over(Flags::default())));
+        }
+    }
+
+    /// What a stay begins with, and since when: what was told of it before its add-member was heard counts.
+    fn first_flags(&self, stay: Stay, who: &Who, believed: Flags) -> (Flags, u64) {
+        self.room
+            .ended
+            .get(&who.session.channel())
+            .filter(|end| end.conference == stay.conference)
+            .and_then(|end| end.flags_since)
+            .filter(|(at, _)| *at > stay.opened)
+            .map_or((who.flags_over(believed), stay.opened), |(at, flags)| {
+                (flags, at)
+            })
+    }
+
     fn open(&mut self, session: SessionId, stay: Stay, who: &Who, synthesized: bool) {
         if matches!(self.room.status, RoomStatus::Terminated) {
             // The end of the stay before, of which nobody was told in time, was the end of the room.
             self.strayed(session, stay.opened);
             return;
         }
-        let flags = who.flags_over(Flags {
-            speak: true,
-            hear: true,
-            hold: false,
-            talking: false,
-        });
+        let (flags, flags_at) = self.first_flags(stay, who, Flags::default());
         let ending = self.ending_status(session);
         self.room.put_member(
             session,
@@ -717,7 +744,7 @@ impl Step<'_> {
                 caller_id: who.caller_id.clone(),
                 did: who.did.clone(),
                 flags,
-                flags_at: stay.opened,
+                flags_at,
                 pending: None,
                 since: self.now,
             },
@@ -727,11 +754,14 @@ impl Step<'_> {
 
     fn confirm(&mut self, session: SessionId, stay: Stay, who: &Who, synthesized: bool) {
         let ending = self.ending_status(session);
+        let Some(believed) = self.room.members.get(&session).map(|m| m.flags) else {
+            return;
+        };
+        let (flags, flags_at) = self.first_flags(stay, who, believed);
         let command_uid = self
             .room
             .with_member(session, |m| {
-                m.flags = who.flags_over(m.flags);
-                m.flags_at = stay.opened;
+                (m.flags, m.flags_at) = (flags, flags_at);
                 m.stay = Some(stay);
                 let status = ending.clone().unwrap_or(MemberStatus::Joined);
                 match std::mem::replace(&mut m.status, status) {
@@ -1010,14 +1040,22 @@ impl Step<'_> {
                     .forget_ended_before(Timestamp::from_micros(horizon));
             }
         }
-        self.room.ended.insert(
-            session.channel(),
-            EndedStay {
-                conference: at.conference,
-                sequence: at.sequence,
-                at: self.now,
-            },
-        );
+        let end = EndedStay {
+            conference: at.conference,
+            sequence: at.sequence,
+            flags_since: None,
+            at: self.now,
+        };
+        // The end of an older stay that is heard late is not the last one.
+        self.room
+            .ended
+            .entry(session.channel())
+            .and_modify(|last| {
+                if last.sequence <= end.sequence {
+                    *last = end;
+                }
+            })
+            .or_insert(end);
     }
 
     /// A joining call is not to come in. FreeSWITCH may be about to let it in, so it is told to park it.

@@ -49,6 +49,13 @@ impl World {
         self.merges(fence, rooms, &BTreeSet::new());
     }
 
+    /// What happens now is told at that sequence.
+    fn at(&mut self, sequence: u64, happens: impl FnOnce(&mut Self)) {
+        let now = std::mem::replace(&mut self.sequence, sequence - 1);
+        happens(self);
+        self.sequence = now;
+    }
+
     fn news_of(&self, sequence: u64, change: ChannelChange) -> News {
         News {
             core: core(),
@@ -227,4 +234,70 @@ fn a_leave_from_before_the_call_was_parked_does_not_end_the_join_that_came_after
     world.told(&["joined 527121101 muted=true [c-1]"]);
     let place = world.belief.session(call(1)).unwrap().place().clone();
     assert_eq!(place, Place::InRoom(room(1)));
+}
+
+#[test]
+fn a_call_that_left_and_came_back_is_in_the_room_when_its_leave_is_heard_last() {
+    let mut world = World::with_room_and_call();
+    let first = world.sequence;
+    // Of the first stay, whose add-member is told before anything else of it.
+    world.at(first + 2, |world| {
+        let muted_by_key = ConferenceChange::Flags(block(call(1), false));
+        world.conference(1, 1, 2, muted_by_key);
+    });
+    world.told(&["joined 527121101 muted=true (synthesized)"]);
+    world.at(first + 4, |world| world.enters(call(1), 1, 1, true));
+    world.told(&["left removed (synthesized)", "joined 527121101 muted=false"]);
+    world.at(first + 3, |world| world.leaves(call(1), 1, 1, 1));
+    world.at(first + 1, |world| world.enters(call(1), 1, 1, true));
+    world.told(&[]);
+    assert_eq!(world.place(), Place::InRoom(room(1)));
+}
+
+#[test]
+fn a_call_that_a_snapshot_has_shown_and_that_came_back_since_is_in_the_room_when_its_leave_is_heard_last()
+ {
+    let mut world = World::with_room_and_call();
+    let fence = world.sequence + 1;
+    world.looks(fence, vec![shown(1, 1, &[call(1)])]);
+    world.told(&["joined 527121101 muted=true (synthesized)"]);
+    world.at(fence + 3, |world| world.enters(call(1), 1, 1, false));
+    world.at(fence + 1, |world| world.leaves(call(1), 1, 1, 1));
+    world.at(fence + 2, |world| world.parks(call(1), None));
+    world.told(&[]);
+    assert_eq!(world.place(), Place::InRoom(room(1)));
+}
+
+#[test]
+fn the_late_end_of_an_older_life_does_not_make_the_last_end_forgotten() {
+    let mut world = World::joined();
+    let first = world.sequence;
+    world.at(first + 2, |world| world.enters(call(1), 1, 2, false));
+    world.at(first + 3, |world| world.leaves(call(1), 1, 2, 0));
+    world.told(&[
+        "left removed (synthesized)",
+        "joined 527121101 muted=true",
+        "left removed",
+    ]);
+    world.at(first + 1, |world| world.leaves(call(1), 1, 1, 0));
+    // Told twice.
+    world.at(first + 2, |world| world.enters(call(1), 1, 2, false));
+    world.told(&[]);
+    assert_eq!(world.place(), Place::Leaving(None));
+}
+
+#[test]
+fn what_is_told_of_a_member_before_its_coming_back_is_heard_counts() {
+    let mut world = World::joined();
+    let first = world.sequence;
+    world.at(first + 1, |world| world.leaves(call(1), 1, 1, 1));
+    world.told(&["left removed"]);
+    world.at(first + 3, |world| {
+        let unmuted_by_key = ConferenceChange::Flags(block(call(1), true));
+        world.conference(1, 1, 2, unmuted_by_key);
+    });
+    // Alone it does not say that the call is there: a member's last flags can be told after its end.
+    world.told(&[]);
+    world.at(first + 2, |world| world.enters(call(1), 1, 1, false));
+    world.told(&["joined 527121101 muted=false"]);
 }

@@ -92,3 +92,21 @@ fn where_a_call_was_sent_its_room_is_read_with_it_and_the_other_way_round() {
     world.belief.put_room(room(1), Some(state));
     assert_eq!(world.belief.written_with(there), [the_call]);
 }
+
+#[test]
+fn a_call_that_another_replica_has_turned_away_is_one_that_was_on_its_way() {
+    let mut world = World::with_room_and_call();
+    let there = EntityId::Room(room(1));
+    assert_eq!(world.belief.on_their_way_into(there), []);
+    world.join(call(1), room(1)).unwrap();
+    let the_call = EntityId::Session(call(1));
+    assert_eq!(world.belief.on_their_way_into(there), [the_call]);
+
+    // Read again, the room says nothing of the call any more.
+    let other = World::with_room_and_call();
+    let state = other.belief.room(room(1)).unwrap().clone();
+    world.belief.put_room(room(1), Some(state));
+    assert_eq!(world.belief.written_with(there), []);
+    assert_eq!(world.belief.on_their_way_into(there), []);
+    assert_eq!(world.place(), Place::Joining(room(1)), "until it is read");
+}

@@ -372,15 +372,25 @@ impl Replica {
         anew: bool,
         shared: &mut Shared,
     ) -> Result<(), Unavailable> {
+        let coming = self.coming_into(entities);
         self.read_each(entities, anew, shared)?;
+        let still = self.coming_into(entities);
         let with_them: BTreeSet<EntityId> = entities
             .iter()
             .flat_map(|entity| self.belief.written_with(*entity))
+            .chain(coming.difference(&still).copied())
             .filter(|entity| !entities.contains(entity))
             .collect();
         self.read_each(&with_them, anew, shared)?;
         self.forget_all_over(&with_them);
         Ok(())
+    }
+
+    fn coming_into(&self, entities: &BTreeSet<EntityId>) -> BTreeSet<EntityId> {
+        entities
+            .iter()
+            .flat_map(|entity| self.belief.on_their_way_into(*entity))
+            .collect()
     }
 
     fn forget_all_over<'a>(&mut self, read: impl IntoIterator<Item = &'a EntityId>) {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::room::MemberStatus;
 use crate::store::board::{UnreadableRecord, shortened};
 use crate::store::record::{decode_room, decode_session};
 use crate::store::{EntityId, Hashes, NodeReader, Record, StoreError, Version};
@@ -142,10 +141,13 @@ impl Actor {
         entities: &BTreeSet<EntityId>,
         anew: bool,
     ) -> Result<(), StoreError> {
+        let coming = self.coming_into(entities);
         self.read_each(entities, anew).await?;
+        let still = self.coming_into(entities);
         let with_them: BTreeSet<EntityId> = entities
             .iter()
             .flat_map(|entity| self.belief.written_with(*entity))
+            .chain(coming.difference(&still).copied())
             .filter(|entity| !entities.contains(entity))
             .collect();
         self.read_each(&with_them, anew).await?;
@@ -206,36 +208,14 @@ impl Actor {
             }
             self.believe_or_leave(*entity, record.as_ref().map(lies));
         }
-        self.reload_joining(entities).await
+        Ok(())
     }
 
-    /// Reads the calls that are on their way into these rooms, where that is not what is believed of them: another replica
-    /// has sent them there, and what becomes of the join is to be said to the call, too.
-    async fn reload_joining(&mut self, rooms: &BTreeSet<EntityId>) -> Result<(), StoreError> {
-        let mut joining = BTreeSet::new();
-        for entity in rooms {
-            let EntityId::Room(id) = entity else {
-                continue;
-            };
-            let members = self.belief.room(*id).into_iter().flat_map(|r| r.members());
-            for (session, member) in members {
-                let believed = self.belief.session(*session);
-                if matches!(member.status, MemberStatus::Joining { .. })
-                    && believed.is_none_or(|call| call.place().room() != Some(*id))
-                    && !rooms.contains(&EntityId::Session(*session))
-                {
-                    joining.insert(EntityId::Session(*session));
-                }
-            }
-        }
-        for entity in joining {
-            match self.parts.store.read(entity).await {
-                Ok(record) => self.believe_or_leave(entity, record.as_ref().map(lies)),
-                Err(error) if !error.is_retryable() => self.leave(entity, &error),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+    fn coming_into(&self, entities: &BTreeSet<EntityId>) -> BTreeSet<EntityId> {
+        entities
+            .iter()
+            .flat_map(|entity| self.belief.on_their_way_into(*entity))
+            .collect()
     }
 
     /// One unreadable record must not cost the node: it is left as it is, for a person to look at.

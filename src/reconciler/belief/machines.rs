@@ -31,9 +31,10 @@ impl Belief {
                     .filter(|(call, member)| {
                         let place = self.session(**call).map(SessionState::place);
                         match member.status {
-                            MemberStatus::Joining { .. } => {
-                                !matches!(place, Some(Place::Joining(_) | Place::Acting(_)))
-                            }
+                            MemberStatus::Joining { .. } => !matches!(
+                                place,
+                                Some(Place::Joining(to) | Place::Acting(Some(to))) if *to == id
+                            ),
                             MemberStatus::Leaving { .. } => {
                                 !matches!(place, Some(Place::Leaving(_)))
                             }
@@ -44,6 +45,19 @@ impl Belief {
                     .collect()
             }
         }
+    }
+
+    /// The calls that are believed to be on their way into that room. Whichever is not any more when the room is read again,
+    /// another replica has written together with it.
+    pub fn on_their_way_into(&self, entity: EntityId) -> Vec<EntityId> {
+        let EntityId::Room(id) = entity else {
+            return Vec::new();
+        };
+        let members = self.room(id).into_iter().flat_map(RoomState::members);
+        members
+            .filter(|(_, member)| matches!(member.status, MemberStatus::Joining { .. }))
+            .map(|(call, _)| EntityId::Session(*call))
+            .collect()
     }
 
     pub(super) fn is_member(&self, room: RoomId, call: SessionId) -> bool {
