@@ -121,6 +121,8 @@ pub struct World {
     second_look_fails: bool,
     /// It has come to rest, and a snapshot was taken since.
     looked: bool,
+    /// The calls that were ever ordered to be parked.
+    told_to_park: BTreeSet<ChannelId>,
     /// What happened, in words, when somebody wants to read it.
     trace: Option<String>,
 }
@@ -160,6 +162,7 @@ impl World {
             revives: false,
             second_look_fails: false,
             looked: false,
+            told_to_park: BTreeSet::new(),
             trace: traced.then(String::new),
         }
     }
@@ -734,6 +737,11 @@ impl World {
     /// give it. It would end the join. Of a call that somebody else has sent about, nobody can know that much.
     fn is_ended_by_no_park(&mut self, who: usize, new: &[Order]) {
         let now = crate::replica::time(&self.shared);
+        for order in new {
+            if let Order::Park { session, .. } | Order::Break { session, .. } = order {
+                self.told_to_park.insert(session.channel());
+            }
+        }
         let entering = |(_, order): &(u64, Order)| {
             if let Order::Enter { session, .. } = order {
                 Some(*session)
@@ -1492,8 +1500,17 @@ impl World {
 
     fn agrees_on_calls(&self, told: &Told) -> Checked {
         let belief = &self.sides[self.owner()].replica.belief;
+        // Whether its order was carried out before somebody else sent the call about, only a look says; one is asked for.
+        let doubted: BTreeSet<ChannelId> = belief
+            .sessions()
+            .filter(|s| !self.looked && s.place() == &roomkeeper::session::Place::Leaving(None))
+            .map(|s| s.id().channel())
+            .filter(|c| self.told_to_park.contains(c))
+            .filter(|c| self.node.calls.get(c).is_some_and(|call| call.sent_about))
+            .collect();
         let believed: BTreeMap<ChannelId, (String, bool)> = belief
             .sessions()
+            .filter(|s| !doubted.contains(&s.id().channel()))
             .map(|s| {
                 let place = match s.place() {
                     roomkeeper::session::Place::Ringing => "Parked".to_owned(),
@@ -1516,7 +1533,8 @@ impl World {
             // Whose a call is, the dialplan says, or a room of ours that it is in. The dialplan is asked about who is parked.
             .filter(|(channel, call)| {
                 let parked = call.place == Place::Parked;
-                believed.contains_key(channel) || (call.ours && parked) || in_a_room(call.place)
+                let known = believed.contains_key(channel) || (call.ours && parked);
+                !doubted.contains(channel) && (known || in_a_room(call.place))
             })
             .map(|(channel, call)| (*channel, (format!("{:?}", call.place), call.answered)))
             .collect();
