@@ -369,8 +369,15 @@ fn step(
                 return;
             }
             state.run = None;
-            // It is out, and FreeSWITCH will say where it goes next.
-            place(state, Place::Leaving(None), sequence);
+            let was_going = matches!(state.place, Place::Joining(_) | Place::Acting(_));
+            let next = if was_going && sequence.is_none() {
+                // It was in there before it told where it is now.
+                state.parked()
+            } else {
+                // It is out, and FreeSWITCH will say where it goes next.
+                Place::Leaving(None)
+            };
+            place(state, next, sequence);
         }
         SessionInput::NotEntered { room, turned_away } => {
             let was_going =

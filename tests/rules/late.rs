@@ -301,3 +301,18 @@ fn what_is_told_of_a_member_before_its_coming_back_is_heard_counts() {
     world.at(first + 2, |world| world.enters(call(1), 1, 1, false));
     world.told(&["joined 527121101 muted=false"]);
 }
+
+#[test]
+fn a_call_that_is_seen_where_it_was_before_it_was_parked_is_parked_also_when_it_is_to_go_there() {
+    let mut world = World::with_room_and_call();
+    world.sequence += 2;
+    world.parks(call(1), None);
+    let parked = world.sequence;
+    world.join(call(1), room(1)).unwrap();
+    world.at(parked - 2, |world| world.enters(call(1), 1, 1, true));
+    world.told(&[
+        "joined 527121101 muted=false [c-1]",
+        "left removed (synthesized)",
+    ]);
+    assert_eq!(world.place(), Place::Parked);
+}
