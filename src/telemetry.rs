@@ -128,6 +128,7 @@ metrics! {
     WEBHOOK_FULL_RATIO: Gauge = "roomkeeper_webhook_full_ratio", ["node"], "How full the outbox or the fullest receiver's queue is; 1 is the bound (`webhooks.max_pending`).";
     WEBHOOK_DEAD: Gauge = "roomkeeper_webhook_dead", ["node"], "Messages given up and kept.";
     WEBHOOK_IN_FLIGHT: Gauge = "roomkeeper_webhook_in_flight", ["node"], "Attempts under way in this process.";
+    WEBHOOK_LOWERED: Gauge = "roomkeeper_webhook_lowered_endpoints", ["node"], "Endpoints that this process gives fewer places for attempts than others, because they do not answer in time.";
     HTTP_REQUESTS: Counter = "roomkeeper_http_requests_total", ["route", "method", "status"], "Requests answered, by route as it is written in the documentation.";
     HTTP_REQUEST_SECONDS: Histogram = "roomkeeper_http_request_seconds", ["route"], "Time a request took.";
     HTTP_CONNECTIONS: Gauge = "roomkeeper_http_connections", ["listener"], "Connections of clients that are open (`api`, `admin`).";

@@ -423,7 +423,7 @@ async fn a_node_of_which_something_is_not_ours_costs_the_others_no_look() {
     let store = store(&server, Duration::from_secs(5));
     let mut raw = raw(&server).await;
     let nodes: [NodeId; 4] = ["node1", "node2", "node3", "node4"].map(|id| id.parse().unwrap());
-    for key in [keys::board(nodes[0]), keys::ready(nodes[2])] {
+    for key in [keys::board(nodes[0]), keys::due(nodes[2])] {
         let mut cmd = redis::cmd("SET");
         cmd.arg(key).arg("text");
         cmd.query_async::<()>(&mut raw).await.unwrap();
@@ -626,6 +626,47 @@ async fn what_was_committed_here_is_handed_over_without_being_read() {
     assert_eq!(claimed, ["msg_a"]);
     let backlog = here.backlog(node()).await.unwrap();
     assert_eq!((backlog.outbox, backlog.queues), (0, 1));
+}
+
+/// Until all replicas are of this version, and after.
+#[tokio::test]
+async fn queues_of_an_earlier_version_are_claimed() {
+    let server = RedisServer::start().await;
+    let store = store(&server, PATIENT);
+    commits(&store, 1, "msg_a").await;
+    assert!(hands_over(&store, &store.read_outbox(node(), 9).await.unwrap()).await);
+    // An earlier version has one set of all queues.
+    let endpoint = "ep_1".parse().unwrap();
+    let mut raw = raw(&server).await;
+    let due: Vec<(String, u64)> = redis::cmd("ZRANGE")
+        .arg(keys::due_queues(node(), &endpoint))
+        .arg(0)
+        .arg(-1)
+        .arg("WITHSCORES")
+        .query_async(&mut raw)
+        .await
+        .unwrap();
+    let [(queue, at)] = &due[..] else {
+        panic!("{due:?}");
+    };
+    let mut pipe = redis::pipe();
+    pipe.zadd(keys::ready(node()), queue, *at).ignore();
+    // One that is gone.
+    pipe.zadd(keys::ready(node()), "ep_1:nothing", *at).ignore();
+    pipe.del(keys::due(node())).ignore();
+    pipe.del(keys::due_queues(node(), &endpoint)).ignore();
+    pipe.query_async::<()>(&mut raw).await.unwrap();
+    let claims = store.claim_deliveries(node(), LONG, Share::all(9)).await;
+    let claims = claims.unwrap();
+    assert_eq!(claims.len(), 1);
+    assert_eq!(claims[0].message.id, "msg_a");
+    let finish = store.finish_delivery(node(), &claims[0], DeliveryResult::Delivered, None);
+    assert!(finish.await.unwrap().is_some());
+    assert_eq!(store.backlog(node()).await.unwrap().queues, 0);
+    let mut exists = redis::cmd("EXISTS");
+    exists.arg(keys::ready(node()));
+    let left: u64 = exists.query_async(&mut raw).await.unwrap();
+    assert_eq!(left, 0);
 }
 
 /// A server that takes the place of one that was left may never have had its last writes, and have others where they were.

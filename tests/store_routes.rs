@@ -520,10 +520,8 @@ async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
     assert!(finish.await.unwrap().is_some());
     // It goes ahead of the queues themselves.
     let moving = cluster.begin_move(slot, from, to).await;
-    let (ready, claimed) = (keys::ready(node()), keys::claims(node()));
-    moving
-        .keys(&[&ready, &claimed, &keys::failed(node())])
-        .await;
+    let (due, claimed) = (keys::due(node()), keys::claims(node()));
+    moving.keys(&[&due, &claimed, &keys::failed(node())]).await;
     let queues = format!("{}*", keys::queue_prefix(node()));
     assert_eq!(cluster.nodes[from].keys(&queues).await.len(), 2);
     let before = errors(&cluster.nodes[to], "TRYAGAIN").await;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Message, StoreError};
-use crate::ids::{EndpointId, NodeId};
+use crate::ids::{AppId, EndpointId, NodeId};
 use crate::time::Timestamp;
 
 /// How many given-up messages of a receiver are kept on each node. Beyond it the oldest is dropped and counted
@@ -115,15 +115,30 @@ pub struct ClaimedDelivery {
     pub token: Uuid,
 }
 
-/// How many deliveries are claimed at once.
+/// The places that a worker has for attempts, and what may be claimed for them.
+///
+/// A claim gives one place after the other to the app that has the fewest, and within the app to the endpoint that has the
+/// fewest; among equals the one that has been due for longest comes first. Three bounds hold meanwhile:
+///
+/// - An app gets another place only while it has fewer than one in [`APP_PART`] of those that are free. So there are always
+///   free places, however many apps hold theirs, and an app that has none gets one at once.
+/// - An endpoint gets another place only while it has fewer than its app may still get, and fewer than `each`. So the other
+///   endpoints of its app get places, too.
+/// - A lowered endpoint has a smaller bound, and all lowered endpoints together have one.
 #[derive(Clone, Copy, Debug)]
 pub struct Share<'a> {
-    /// All together.
+    /// Deliveries that are claimed at most.
     pub total: usize,
-    /// Of one receiver, with those of it that are under way: one that hangs must not have all.
+    /// Places that are free; at least `total`.
+    pub free: usize,
+    /// Places that one endpoint has at most.
     pub each: usize,
-    /// How many are under way, by receiver.
-    pub under_way: &'a [(EndpointId, usize)],
+    /// Places that lowered endpoints may get, besides those that they have.
+    pub lowered_left: usize,
+    /// Places that are taken, by endpoint; each with its app.
+    pub under_way: &'a [(AppId, EndpointId, usize)],
+    /// The lowered endpoints, and how many places each has at most.
+    pub lowered: &'a [(EndpointId, usize)],
 }
 
 impl Share<'static> {
@@ -131,14 +146,20 @@ impl Share<'static> {
     pub const fn all(total: usize) -> Self {
         Self {
             total,
+            free: usize::MAX,
             each: usize::MAX,
+            lowered_left: usize::MAX,
             under_way: &[],
+            lowered: &[],
         }
     }
 }
 
-/// How many due queues are looked at for those whose receivers have not their share yet. When all of so many have it,
-/// they are due again after [`DEFERRED`], and others get a look.
+/// An app has fewer than one in so many of the free places: alone, it gets a quarter of all. See [`Share`].
+pub const APP_PART: usize = 3;
+
+/// Due endpoints that one claim looks at. Where there are more, those that have their share are put off by [`DEFERRED`], so
+/// that the next claim looks at others.
 pub const LOOKED_AT: usize = 1_000;
 
 /// See [`LOOKED_AT`].

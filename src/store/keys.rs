@@ -232,8 +232,20 @@ pub fn health(node: NodeId) -> String {
     of_node(node, "health")
 }
 
-/// Sorted set of the names of queues that are not empty, by when their head may be claimed, in milliseconds of the
-/// store's clock. Written by fan-out, claim and finish; a queue leaves it when it is empty.
+/// Sorted set of `<app>:<endpoint>` by when the first queue of the endpoint is due, in milliseconds of the store's clock.
+/// Written with [`due_queues`]; an endpoint leaves it when it has no queue left.
+pub fn due(node: NodeId) -> String {
+    of_node(node, "due")
+}
+
+/// Sorted set of the names of an endpoint's queues that are not empty, by when their head may be claimed, in milliseconds
+/// of the store's clock. Written by fan-out, claim and finish; a queue leaves it when it is empty.
+pub fn due_queues(node: NodeId, endpoint: &EndpointId) -> String {
+    of_node(node, &format!("due:{endpoint}"))
+}
+
+/// Sorted set of the names of all queues, as earlier versions had it instead of [`due`]. A claim (`claim.lua`) moves what it
+/// finds here.
 pub fn ready(node: NodeId) -> String {
     of_node(node, "ready")
 }
@@ -331,6 +343,8 @@ mod tests {
             cursor(node),
             said(node, 0),
             queue(node, "q"),
+            due(node),
+            due_queues(node, &endpoint),
             ready(node),
             claims(node),
             failed(node),

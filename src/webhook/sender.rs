@@ -140,6 +140,11 @@ impl Report {
         }
     }
 
+    /// Tells whether there was no answer within the limits.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.result, Err(Failure::Timeout))
+    }
+
     /// For metrics.
     pub fn outcome(&self) -> &'static str {
         match (&self.result, self.attempt()) {

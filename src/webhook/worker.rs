@@ -9,6 +9,26 @@
 //!
 //! What is handed over is asked for in the same breath: the store does one after the other, and the way there and back is
 //! gone once.
+//!
+//! # Fair shares
+//!
+//! An attempt at an endpoint that hangs holds its place for as long as a request may take. So that one app's endpoints do
+//! not hold up another's webhooks, places are shared, and the store claims by these shares ([`Share`]): there is no list of
+//! claimed deliveries here that could fill up with those of one app.
+//!
+//! ```text
+//! places of the node (256)
+//!   app:        fewer than a third of what is free, so alone a quarter of all, and there is always something free
+//!     endpoint: fewer than its app may still get, and at most 32
+//!               halved by each attempt that times out, to 1; doubled by each answer (`breaker`)
+//!                 queue (one a room or call): one attempt at a time, in order
+//!   lowered endpoints, of all apps together: 64
+//! ```
+//!
+//! The app with the fewest places comes first, within it the endpoint with the fewest, within that the queue that has been
+//! due for longest. An endpoint's bound is its weight. A delivery that is due and finds no place is claimed as soon as an
+//! attempt ends. Each replica has places of its own and knows of no other's: a claim is exclusive, so they share the work,
+//! and with n replicas an endpoint has up to n times the bound.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -23,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, error, info_span, warn};
 
+use super::breaker::Breaker;
 use super::endpoint::{Disabling, Endpoint, Endpoints};
 use super::payload;
 use super::pressure::Pressure;
@@ -48,6 +69,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// Attempts at the same time at one receiver: one that hangs must not hold up the others.
     pub each: usize,
+    /// Attempts at the same time at all receivers whose bound is lowered because they did not answer in time.
+    pub lowered: usize,
     /// Messages handed over in one step.
     pub batch: usize,
     /// The longest time between two looks at the store. Whoever wakes the worker sees sooner what there is to do.
@@ -63,8 +86,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            concurrency: 128,
+            concurrency: 256,
             each: 32,
+            lowered: 64,
             batch: 256,
             idle: Duration::from_secs(30),
             margin: Duration::from_secs(10),
@@ -99,29 +123,46 @@ const UNKNOWN_APP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the end of an attempt is written, before the message is left to be sent again.
 const FINISH_ATTEMPTS: u32 = 4;
 
+/// What became of an attempt.
+#[derive(Debug)]
+struct Ended {
+    /// There is something to claim now that there was not before.
+    more: bool,
+    /// The endpoint, and whether it did not answer in time; `None` when it was not asked.
+    timed_out: Option<(EndpointId, bool)>,
+}
+
 /// The attempts that are under way, and whose they are.
-#[derive(Default)]
 struct InFlight {
-    /// Each says whether there is something to claim now that there was not before.
-    tasks: JoinSet<bool>,
-    receivers: HashMap<task::Id, EndpointId>,
+    tasks: JoinSet<Ended>,
+    receivers: HashMap<task::Id, (AppId, EndpointId)>,
+    breaker: Breaker,
 }
 
 impl InFlight {
+    fn new(each: usize) -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            receivers: HashMap::new(),
+            breaker: Breaker::new(each),
+        }
+    }
+
     fn len(&self) -> usize {
         self.tasks.len()
     }
 
     fn spawn(
         &mut self,
+        app: AppId,
         endpoint: EndpointId,
-        attempt: impl Future<Output = bool> + Send + 'static,
+        attempt: impl Future<Output = Ended> + Send + 'static,
     ) {
         let id = self.tasks.spawn(attempt).id();
-        self.receivers.insert(id, endpoint);
+        self.receivers.insert(id, (app, endpoint));
     }
 
-    /// The next that ends; `None` when none is under way.
+    /// The next that ends, and whether there may be something to claim since; `None` when none is under way.
     async fn next(&mut self) -> Option<Result<bool, task::JoinError>> {
         let done = self.tasks.join_next_with_id().await?;
         Some(self.forget(done))
@@ -135,27 +176,38 @@ impl InFlight {
 
     fn forget(
         &mut self,
-        done: Result<(task::Id, bool), task::JoinError>,
+        done: Result<(task::Id, Ended), task::JoinError>,
     ) -> Result<bool, task::JoinError> {
         let id = match &done {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
         self.receivers.remove(&id);
-        done.map(|(_, more)| more)
-    }
-
-    fn by_receiver(&self) -> Vec<(EndpointId, usize)> {
-        let mut counts: HashMap<&EndpointId, usize> = HashMap::new();
-        for endpoint in self.receivers.values() {
-            *counts.entry(endpoint).or_default() += 1;
+        let (_, ended) = done?;
+        if let Some((endpoint, timed_out)) = &ended.timed_out {
+            self.breaker.note(endpoint, *timed_out);
         }
-        let count = |(endpoint, count): (&EndpointId, usize)| (endpoint.clone(), count);
-        counts.into_iter().map(count).collect()
+        Ok(ended.more)
     }
 
-    fn has_full_share(&self, each: usize) -> bool {
-        self.by_receiver().iter().any(|(_, count)| *count >= each)
+    /// The places that are taken, by endpoint.
+    fn by_endpoint(&self) -> Vec<(AppId, EndpointId, usize)> {
+        let mut counts: HashMap<&(AppId, EndpointId), usize> = HashMap::new();
+        for of in self.receivers.values() {
+            *counts.entry(of).or_default() += 1;
+        }
+        let counts = counts.into_iter();
+        counts
+            .map(|((app, id), count)| (app.clone(), id.clone(), count))
+            .collect()
+    }
+
+    /// How many places lowered endpoints hold.
+    fn of_lowered(&self) -> usize {
+        let endpoints = self.receivers.values();
+        endpoints
+            .filter(|(_, endpoint)| self.breaker.is_lowered(endpoint))
+            .count()
     }
 }
 
@@ -227,7 +279,7 @@ impl Worker {
     /// Delivers until `stop`, then lets the attempts under way finish. Whoever commits for this node calls
     /// `wake.notify_one()`. Dropped, it leaves what was under way to be claimed again.
     pub async fn run(self, wake: Arc<Notify>, stop: CancellationToken) {
-        let mut in_flight = InFlight::default();
+        let mut in_flight = InFlight::new(self.settings.each);
         let mut reason = Reason::Told;
         let mut strangers = HashMap::new();
         let mut failures: u32 = 0;
@@ -351,6 +403,11 @@ impl Worker {
         };
         if measure {
             self.measure().await?;
+            let endpoints = self.endpoints();
+            in_flight.breaker.retain(|id| endpoints.get(id).is_some());
+            let lowered = in_flight.breaker.lowered().len();
+            metrics::gauge!(telemetry::WEBHOOK_LOWERED, "node" => self.node.to_string())
+                .set(lowered as f64);
         }
         // Nothing to hand over, nothing to claim: so it is on most nodes most of the time, and costs one question.
         if let Some(due) = due
@@ -377,22 +434,24 @@ impl Worker {
                     None => Ok(false),
                 }
             },
-            self.claim(in_flight.by_receiver(), free),
+            self.claim(in_flight, free),
         );
         let claims = claims?;
         let all_taken = claims.len() < free;
         for claim in claims {
-            let endpoint = claim.endpoint.clone();
-            in_flight.spawn(endpoint, self.clone().deliver(claim));
+            let (app, endpoint) = (claim.message.app.clone(), claim.endpoint.clone());
+            in_flight.spawn(app, endpoint, self.clone().deliver(claim));
         }
         self.in_flight.set(in_flight.len() as f64);
+        let due = due?;
+        // What is due and was not given is for an endpoint that has its share: the end of an attempt wakes.
+        let is_passed = due.is_some_and(|due| due.is_zero()) && in_flight.len() > 0;
         let mut next = Next {
             wait: self.settings.idle,
-            crowded: !all_taken || in_flight.has_full_share(self.settings.each),
+            crowded: !all_taken || is_passed,
             busy: true,
         };
-        if all_taken && let Some(due) = due? {
-            // What is due and was not given is for a receiver that has its share: the end of an attempt wakes.
+        if all_taken && let Some(due) = due {
             let shortest = if next.crowded { SHARE_LOOK } else { SHORTEST };
             next.wait = next.wait.min(due.max(shortest));
         }
@@ -405,7 +464,7 @@ impl Worker {
     /// Claims as many as there is room for, and asks when the next is due.
     async fn claim(
         &self,
-        under_way: Vec<(EndpointId, usize)>,
+        in_flight: &InFlight,
         free: usize,
     ) -> (
         Result<Vec<ClaimedDelivery>, StoreError>,
@@ -417,8 +476,11 @@ impl Worker {
         let visibility = self.sender.limits().request + self.settings.margin;
         let share = Share {
             total: free,
+            free,
             each: self.settings.each,
-            under_way: &under_way,
+            lowered_left: self.settings.lowered.saturating_sub(in_flight.of_lowered()),
+            under_way: &in_flight.by_endpoint(),
+            lowered: &in_flight.breaker.lowered(),
         };
         tokio::join!(
             biased;
@@ -522,8 +584,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Says whether there is something to claim now that there was not before.
-    async fn deliver(self, claim: ClaimedDelivery) -> bool {
+    async fn deliver(self, claim: ClaimedDelivery) -> Ended {
+        let mut timed_out = None;
         let endpoints = self.endpoints();
         let (result, attempted) = match endpoints.get(&claim.endpoint) {
             // What is held is dead until it is asked for.
@@ -543,6 +605,8 @@ impl Worker {
                     jitter,
                 );
                 self.tell(endpoint, &claim, &report, result);
+                let is_late = report.took >= self.sender.limits().request;
+                timed_out = Some((endpoint.id.clone(), is_late || report.is_timeout()));
                 (result, Some((report.attempt(), report.attempted(at))))
             }
             None if endpoints.is_removed(&claim.endpoint) => (DeliveryResult::Forgotten, None),
@@ -553,12 +617,13 @@ impl Worker {
         if let (Some((attempt, _)), Some(finished)) = (attempted, finished) {
             self.judge(&claim, attempt, finished).await;
         }
-        match result {
+        let more = match result {
             DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => true,
             DeliveryResult::Delivered | DeliveryResult::Dead | DeliveryResult::Forgotten => {
                 finished.is_none_or(|finished| finished.behind > 0)
             }
-        }
+        };
+        Ended { more, timed_out }
     }
 
     /// An attempt is part of the trace of what it tells.

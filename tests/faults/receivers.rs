@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::program::controller::{Ask, Controller, KEY};
 use crate::program::poll;
-use crate::program::receiver::SECRET;
+use crate::program::receiver::{Receiver, SECRET};
 use crate::program::world::{Setup, Store};
 use crate::report::{Report, rows};
 use crate::scene::{Heard, Stage, until_metric};
@@ -21,7 +23,11 @@ rows![
     21 many_rooms_wait_for_a_receiver_that_hangs,
     22 worker_killed_between_post_and_acknowledgement,
     23 receiver_at_a_private_address,
+    28 receivers_of_other_apps_hang,
 ];
+
+/// A hanging receiver gets its first attempt after two others have had theirs, of 10 s each, at most.
+const LONGEST_TURN: Duration = Duration::from_secs(45);
 
 const ATTEMPTS: &str = "roomkeeper_webhook_attempts_total";
 
@@ -247,6 +253,132 @@ async fn many_rooms_wait_for_a_receiver_that_hangs(stage: &Stage) -> Report {
             None,
         )
         .await
+}
+
+/// Apps whose receivers all hang, and how many receivers each has.
+const HANGING_APPS: usize = 10;
+const HANGING_RECEIVERS: usize = 16;
+
+/// Makes a room of this app. Other apps than the world's own have their id as their key.
+async fn make_room(controller: &Controller, app: &str, key: &str, node: &str) -> String {
+    let name = format!("r{}", uuid::Uuid::new_v4().simple());
+    let answer = controller
+        .exactly(Ask {
+            method: "POST",
+            path: "/conferences",
+            app: Some(app),
+            key: Some(key),
+            content_type: Some("application/json"),
+            body: Some(json!({ "name": name, "node": node }).to_string()),
+            ..Ask::default()
+        })
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.body["room_id"].as_str().unwrap().to_owned()
+}
+
+async fn receivers_of_other_apps_hang(stage: &Stage) -> Report {
+    /// A webhook that takes longer than this counts as this.
+    const GIVEN_UP: Duration = Duration::from_secs(30);
+
+    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
+    let mut receivers = Vec::new();
+    let mut more = String::new();
+    let hostile: Vec<String> = (0..HANGING_APPS).map(|n| format!("hostile{n}")).collect();
+    for app in &hostile {
+        more += &format!("[[apps]]\nid = \"{app}\"\napi_key = \"{app}\"\n");
+        for _ in 0..HANGING_RECEIVERS {
+            let receiver = Rude::start(Manner::Hangs).await;
+            more = also(more, &receiver.url());
+            receivers.push(receiver);
+        }
+    }
+    // A second app that behaves, with a receiver of its own.
+    let other = Receiver::start().await;
+    more += "[[apps]]\nid = \"other\"\napi_key = \"other\"\n";
+    more = also(more, &other.url);
+    let beside = scene.world.replica(|config| config + &more, Vec::new());
+    let mut old = std::mem::replace(&mut scene.world.controller, beside);
+    old.terminate();
+    old.ended(poll::PATIENCE).await;
+    scene.world.controller.until_synced().await;
+    let (world, node) = (&scene.world, scene.world.node.clone());
+    let controller = &world.controller;
+
+    // Each room is a queue of its own at each receiver of its app.
+    for _ in 0..stage.pick(10, 100) {
+        for app in &hostile {
+            make_room(controller, app, app, &node).await;
+        }
+    }
+    poll::until("receivers hang", poll::PATIENCE, async || {
+        let asked = receivers.iter().filter(|receiver| receiver.asked() > 0);
+        (asked.count() >= HANGING_APPS).then_some(())
+    })
+    .await;
+
+    // The hostile apps go on meanwhile. A hanging attempt ends after 10 s, so this sees several generations of them.
+    let mut made = Vec::new();
+    let begun = Instant::now();
+    let span = Duration::from_secs(stage.pick(13, 40));
+    while begun.elapsed() < span {
+        let app = &hostile[made.len() % hostile.len()];
+        make_room(controller, app, app, &node).await;
+        for (app, key, receiver) in [
+            (world.app.as_str(), KEY, &world.receiver),
+            ("other", "other", &other),
+        ] {
+            let at = Instant::now();
+            made.push((make_room(controller, app, key, &node).await, at, receiver));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut took = Vec::new();
+    for (room, at, receiver) in &made {
+        let arrived = || {
+            let told = receiver.delivered(room);
+            told.first()
+                .map(|got| got.at.saturating_duration_since(*at))
+        };
+        let found = loop {
+            match arrived() {
+                Some(found) => break found.min(GIVEN_UP),
+                None if at.elapsed() >= GIVEN_UP => break GIVEN_UP,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        took.push(found);
+    }
+    took.sort();
+    let p = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)];
+    let asked = receivers.iter().filter(|receiver| receiver.asked() > 0);
+    let (asked, tries) = (
+        asked.count(),
+        receivers.iter().map(Rude::asked).sum::<usize>(),
+    );
+    let waited = format!(
+        "{} webhooks of other apps: p50 {:.1?}, p99 {:.1?}, the slowest {:.1?}",
+        took.len(),
+        p(50),
+        p(99),
+        p(100)
+    );
+    // Each hanging attempt holds its place for 10 s.
+    let limit = stage.pick(Duration::from_secs(4), Duration::from_secs(1));
+    assert!(
+        p(99) < limit,
+        "{asked} receivers hang ({tries} attempts); {waited}"
+    );
+    // Those that hang are tried all the same: each of them, in its turn.
+    poll::until("every receiver is tried", LONGEST_TURN, async || {
+        let asked = receivers.iter().filter(|receiver| receiver.asked() > 0);
+        (asked.count() == receivers.len()).then_some(())
+    })
+    .await;
+    until_metric(controller, ATTEMPTS, "outcome=\"timeout\"", 2.0).await;
+    let fired = format!("{} receivers hang, {tries} attempts", receivers.len());
+    scene.report(fired, format!("{waited}; I3"), None).await
 }
 
 async fn worker_killed_between_post_and_acknowledgement(stage: &Stage) -> Report {

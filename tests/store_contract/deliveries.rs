@@ -1,5 +1,7 @@
 //! The log of what was sent: what is kept, listed, sent again and forgotten.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use roomkeeper::store::deliveries::{
     ATTEMPTS_KEPT, Attempted, DEFERRED, Delivery, DeliveryStatus, EndpointHealth, LOOKED_AT,
@@ -394,31 +396,169 @@ pub async fn a_receiver_is_written_from_the_version_it_was_decided_on(s: Subject
     assert_eq!((all.version, all.endpoints.len()), (3, 1));
 }
 
-pub async fn a_receiver_has_its_share_and_the_others_theirs(s: Subject) {
-    // More of the first than are looked at in one go.
-    let many = u128::try_from(LOOKED_AT).unwrap() + 100;
-    s.queue(&[endpoint(1)], (1..=many).map(|n| message(n, 1)).collect())
-        .await;
-    s.queue(&[endpoint(2)], vec![message(1, 1), message(2, 1)])
-        .await;
-    let claim = async |under_way: &[(EndpointId, usize)]| {
-        let share = Share {
-            total: 10,
-            each: 4,
-            under_way,
-        };
-        let claims = s.store.claim_deliveries(node(), LONG, share).await.unwrap();
-        claims
-            .into_iter()
-            .map(|claim| claim.endpoint)
-            .collect::<Vec<_>>()
+/// A share of `free` places, all of which may be claimed, with nothing under way.
+const fn share(free: usize, each: usize) -> Share<'static> {
+    Share {
+        total: free,
+        free,
+        each,
+        lowered_left: free,
+        under_way: &[],
+        lowered: &[],
+    }
+}
+
+fn app_number(n: usize) -> AppId {
+    format!("app{n}").parse().unwrap()
+}
+
+impl Subject {
+    /// Claims by this share; how many for each endpoint.
+    async fn claims_by(&self, share: Share<'_>) -> BTreeMap<EndpointId, usize> {
+        let claims = self.store.claim_deliveries(node(), LONG, share).await;
+        let mut counts = BTreeMap::new();
+        for claim in claims.unwrap() {
+            *counts.entry(claim.endpoint).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Queues a message of an app in so many rooms, which makes as many queues.
+    async fn queue_of(&self, app: usize, endpoint: &EndpointId, rooms: u128) {
+        let messages = (1..=rooms).map(|n| {
+            let mut message = message(n, 1);
+            message.id = format!("msg_{app}_{endpoint}_{n}");
+            message.app = app_number(app);
+            message
+        });
+        let endpoint = std::slice::from_ref(endpoint);
+        self.queue(endpoint, messages.collect()).await;
+    }
+}
+
+pub async fn an_endpoint_with_its_share_is_passed_over_however_much_is_due(s: Subject) {
+    let (one, two) = (endpoint(1), endpoint(2));
+    s.queue_of(1, &one, 2_500).await;
+    assert_eq!(s.claims_by(share(300, 4)).await, [(one.clone(), 4)].into());
+    // Due for less long than thousands of the first.
+    s.queue_of(1, &two, 2).await;
+    let under_way = [(app_number(1), one.clone(), 4)];
+    let full = Share {
+        under_way: &under_way,
+        ..share(300, 4)
     };
-    assert_eq!(claim(&[]).await, vec![endpoint(1); 4]);
-    // It has them all: what of it was looked at is put off, and the second comes to be looked at.
-    let full = [(endpoint(1), 4)];
-    assert_eq!(claim(&full).await, []);
-    assert_eq!(claim(&full).await, vec![endpoint(2); 2]);
+    assert_eq!(s.claims_by(full).await, [(two.clone(), 2)].into());
+    let under_way = [(app_number(1), one.clone(), 3), (app_number(1), two, 2)];
+    let room_for_one = Share {
+        under_way: &under_way,
+        ..share(300, 4)
+    };
+    assert_eq!(s.claims_by(room_for_one).await, [(one, 1)].into());
+}
+
+pub async fn apps_are_served_in_turn_and_so_are_endpoints_of_an_app(s: Subject) {
+    // The first app has been waiting for longer, with more.
+    s.queue_of(1, &endpoint(1), 100).await;
+    s.queue_of(1, &endpoint(2), 100).await;
+    s.queue_of(2, &endpoint(3), 100).await;
+    let ten = Share {
+        total: 10,
+        ..share(1_000, 100)
+    };
+    let counts = s.claims_by(ten).await;
+    assert_eq!(counts[&endpoint(3)], 5, "{counts:?}");
+    assert!(counts[&endpoint(1)].abs_diff(counts[&endpoint(2)]) <= 1);
+    // The one that has the fewest places comes first.
+    let under_way = [
+        (app_number(1), endpoint(1), 3),
+        (app_number(1), endpoint(2), 2),
+        (app_number(2), endpoint(3), 8),
+    ];
+    let three = Share {
+        total: 4,
+        under_way: &under_way,
+        ..share(1_000, 100)
+    };
+    let counts = s.claims_by(three).await;
+    assert_eq!(counts.get(&endpoint(3)), None, "{counts:?}");
+    assert_eq!(counts[&endpoint(2)], 2, "{counts:?}");
+}
+
+pub async fn no_app_gets_all_places_and_one_without_any_gets_one(s: Subject) {
+    for app in 1..=12 {
+        s.queue_of(app, &endpoint(u8::try_from(app).unwrap()), 200)
+            .await;
+    }
+    // One app after the other takes all that it gets.
+    let mut under_way: Vec<(AppId, EndpointId, usize)> = Vec::new();
+    let mut free = 256;
+    for app in 1..=12 {
+        let id = endpoint(u8::try_from(app).unwrap());
+        let others = (1..=12_u8).filter(|other| usize::from(*other) != app);
+        let held: Vec<_> = others.map(|other| (endpoint(other), 0)).collect();
+        let got = s
+            .claims_by(Share {
+                under_way: &under_way,
+                lowered: &held,
+                ..share(free, 1_000)
+            })
+            .await;
+        let count = got.get(&id).copied().unwrap_or_default();
+        assert_eq!(got.len(), 1, "the others may have none: {got:?}");
+        assert!((1..=64).contains(&count), "app {app} got {count} of {free}");
+        under_way.push((app_number(app), id, count));
+        free -= count;
+    }
+    assert!(free > 0, "{under_way:?}");
+    // Of two endpoints of an app, one cannot have all that the app gets.
+    s.queue_of(20, &endpoint(20), 200).await;
+    s.queue_of(20, &endpoint(21), 200).await;
+    let under_way = [(app_number(20), endpoint(20), 32)];
+    let full = Share {
+        under_way: &under_way,
+        total: 1,
+        ..share(128, 100)
+    };
+    let counts = s.claims_by(full).await;
+    assert!(!counts.contains_key(&endpoint(20)), "{counts:?}");
+}
+
+pub async fn lowered_endpoints_have_a_bound_each_and_one_together(s: Subject) {
+    for n in 1..=4 {
+        s.queue_of(usize::from(n), &endpoint(n), 50).await;
+    }
+    let lowered = [(endpoint(1), 2), (endpoint(2), 2), (endpoint(3), 2)];
+    let counts = s
+        .claims_by(Share {
+            lowered: &lowered,
+            lowered_left: 5,
+            ..share(300, 8)
+        })
+        .await;
+    assert_eq!(counts[&endpoint(4)], 8, "{counts:?}");
+    assert_eq!(counts.values().sum::<usize>(), 13, "{counts:?}");
+    assert!((1..=3).all(|n| counts[&endpoint(n)] <= 2), "{counts:?}");
+}
+
+pub async fn behind_more_endpoints_than_are_looked_at_others_are_found(s: Subject) {
+    let id = |n: usize| -> EndpointId { format!("ep_x{n}").parse().unwrap() };
+    let blocked: Vec<EndpointId> = (0..LOOKED_AT + 50).map(id).collect();
+    s.queue(&blocked, vec![message(1, 1)]).await;
+    s.queue_of(2, &endpoint(2), 1).await;
+    let lowered: Vec<_> = blocked.iter().map(|id| (id.clone(), 1)).collect();
+    let none_left = Share {
+        lowered: &lowered,
+        lowered_left: 0,
+        ..share(100, 8)
+    };
+    let mut found = s.claims_by(none_left).await;
+    found.extend(s.claims_by(none_left).await);
+    assert_eq!(found, [(endpoint(2), 1)].into());
     s.pass(DEFERRED).await;
-    let three = [(endpoint(1), 3), (endpoint(2), 2)];
-    assert_eq!(claim(&three).await, [endpoint(1)]);
+    let three_left = Share {
+        lowered_left: 3,
+        ..none_left
+    };
+    let found = s.claims_by(three_left).await;
+    assert_eq!(found.len(), 3, "{found:?}");
 }

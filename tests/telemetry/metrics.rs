@@ -66,6 +66,7 @@ const MAY_BE_ZERO: &[&str] = &[
     names::WEBHOOK_PENDING,
     names::WEBHOOK_FULL_RATIO,
     names::WEBHOOK_IN_FLIGHT,
+    names::WEBHOOK_LOWERED,
     names::EVENT_STREAMS,
     // Zero is no bound.
     names::PROCESS_VIRTUAL_MAX_BYTES,

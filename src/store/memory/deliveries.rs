@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::MemoryStore;
-use crate::ids::{EndpointId, NodeId};
+use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::deliveries::{
-    ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DEFERRED, DELIVERED_KEPT,
-    Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished, LOOKED_AT,
-    NewDelivery, OutboxBatch, OutboxCursor, QueueLimits, Recovered, Share,
+    APP_PART, ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DELIVERED_KEPT,
+    Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished, NewDelivery,
+    OutboxBatch, OutboxCursor, QueueLimits, Recovered, Share,
 };
 use crate::store::keys::OUTBOX_KEPT;
 use crate::store::live::OutboxSlice;
@@ -30,12 +30,106 @@ pub(super) struct Queues {
     /// How many messages the outbox had no room for.
     lost: u64,
     queues: HashMap<QueueKey, Queue>,
-    ready: BTreeSet<(Duration, QueueKey)>,
+    ready: Ready,
     receivers: HashMap<EndpointId, Receiver>,
 }
 
 /// The last is the message that is parked there, alone.
 type QueueKey = (EndpointId, Scope, Option<String>);
+
+/// The queues that are not empty by when they are due, for each endpoint.
+#[derive(Default)]
+struct Ready(BTreeMap<EndpointId, ReadyEndpoint>);
+
+struct ReadyEndpoint {
+    app: AppId,
+    queues: BTreeSet<(Duration, QueueKey)>,
+}
+
+impl Ready {
+    fn insert(&mut self, app: &AppId, due: Duration, key: QueueKey) {
+        let endpoint = self.0.entry(key.0.clone());
+        let endpoint = endpoint.or_insert_with(|| ReadyEndpoint {
+            app: app.clone(),
+            queues: BTreeSet::new(),
+        });
+        endpoint.queues.insert((due, key));
+    }
+
+    fn remove(&mut self, due: Duration, key: &QueueKey) {
+        if let Some(endpoint) = self.0.get_mut(&key.0) {
+            endpoint.queues.remove(&(due, key.clone()));
+            if endpoint.queues.is_empty() {
+                self.0.remove(&key.0);
+            }
+        }
+    }
+
+    /// When the first queue is due.
+    fn first(&self) -> Option<Duration> {
+        let firsts = self.0.values().filter_map(|endpoint| {
+            let (due, _) = endpoint.queues.first()?;
+            Some(*due)
+        });
+        firsts.min()
+    }
+}
+
+/// What may still be claimed, while a claim goes on: see [`Share`].
+struct Places {
+    free: usize,
+    each: usize,
+    lowered_left: usize,
+    by_app: HashMap<AppId, usize>,
+    by_endpoint: HashMap<EndpointId, usize>,
+    lowered: HashMap<EndpointId, usize>,
+}
+
+impl Places {
+    fn for_share(share: Share<'_>) -> Self {
+        let mut by_app: HashMap<AppId, usize> = HashMap::new();
+        for (app, _, count) in share.under_way {
+            *by_app.entry(app.clone()).or_default() += count;
+        }
+        let under_way = share.under_way.iter();
+        Self {
+            free: share.free,
+            each: share.each,
+            lowered_left: share.lowered_left,
+            by_app,
+            by_endpoint: under_way
+                .map(|(_, id, count)| (id.clone(), *count))
+                .collect(),
+            lowered: share.lowered.iter().cloned().collect(),
+        }
+    }
+
+    fn of_app(&self, app: &AppId) -> usize {
+        self.by_app.get(app).copied().unwrap_or_default()
+    }
+
+    fn of_endpoint(&self, endpoint: &EndpointId) -> usize {
+        self.by_endpoint.get(endpoint).copied().unwrap_or_default()
+    }
+
+    fn allow(&self, app: &AppId, endpoint: &EndpointId) -> bool {
+        let left = (self.free / APP_PART)
+            .max(1)
+            .saturating_sub(self.of_app(app));
+        let lowered = self.lowered.get(endpoint);
+        let most = lowered.copied().unwrap_or(self.each).min(left);
+        self.of_endpoint(endpoint) < most && (lowered.is_none() || self.lowered_left > 0)
+    }
+
+    fn take(&mut self, app: &AppId, endpoint: &EndpointId) {
+        *self.by_app.entry(app.clone()).or_default() += 1;
+        *self.by_endpoint.entry(endpoint.clone()).or_default() += 1;
+        self.free = self.free.saturating_sub(1);
+        if self.lowered.contains_key(endpoint) {
+            self.lowered_left = self.lowered_left.saturating_sub(1);
+        }
+    }
+}
 
 #[derive(Default)]
 struct Queue {
@@ -47,7 +141,7 @@ struct Queue {
     failing_since: Option<Duration>,
     /// The claim on the head, if there is one.
     token: Option<Uuid>,
-    /// When the head is due, or claimable again. Also its place in [`Queues::ready`].
+    /// When the head is due, or claimable again. Also its place in [`Ready`].
     due: Duration,
 }
 
@@ -126,7 +220,7 @@ impl Queues {
 
     /// Whether there is something to hand over, or to claim.
     pub(super) fn has_something(&self, now: Duration) -> bool {
-        !self.outbox.is_empty() || self.ready.first().is_some_and(|(due, _)| *due <= now)
+        !self.outbox.is_empty() || self.ready.first().is_some_and(|due| due <= now)
     }
 
     /// Takes the messages of a commit, as far as there is room.
@@ -205,22 +299,22 @@ impl Queues {
             let dropped = receiver.trim(status, DEAD_LIMIT);
             metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(dropped);
         } else {
-            self.wait(new.endpoint.clone(), new.message.scope, id, now);
+            self.wait(new.endpoint.clone(), &new.message, now);
         }
     }
 
     /// Appends to the queue of a receiver and scope.
-    fn wait(&mut self, endpoint: EndpointId, scope: Scope, id: &str, now: Duration) {
-        let key = (endpoint, scope, None);
+    fn wait(&mut self, endpoint: EndpointId, message: &Message, now: Duration) {
+        let key = (endpoint, message.scope, None);
         let ready = &mut self.ready;
         let queue = self.queues.entry(key.clone()).or_insert_with(|| {
-            ready.insert((now, key));
+            ready.insert(&message.app, now, key);
             Queue {
                 due: now,
                 ..Queue::default()
             }
         });
-        queue.waiting.push_back(id.to_owned());
+        queue.waiting.push_back(message.id.clone());
     }
 
     fn fan_out(
@@ -257,63 +351,60 @@ impl Queues {
         share: Share<'_>,
         now: Duration,
     ) -> Vec<ClaimedDelivery> {
-        let due: Vec<_> = self
-            .ready
-            .iter()
-            .take_while(|(due, _)| *due <= now)
-            .take(LOOKED_AT.max(share.total))
-            .cloned()
-            .collect();
-        let mut has: HashMap<EndpointId, usize> = share.under_way.iter().cloned().collect();
-        let (mut claims, mut passed) = (Vec::new(), Vec::new());
-        for place in due {
-            if claims.len() >= share.total {
+        let mut places = Places::for_share(share);
+        let mut claims = Vec::new();
+        while claims.len() < share.total {
+            let first = |endpoint: &ReadyEndpoint| Some(endpoint.queues.first()?.0);
+            let due = self.ready.0.iter().filter_map(|(id, endpoint)| {
+                let due = first(endpoint).filter(|due| *due <= now)?;
+                let allowed = places.allow(&endpoint.app, id);
+                allowed.then_some((id, endpoint, due))
+            });
+            // An app's place in the order is that of its oldest, also when it is another that is claimed.
+            let mut oldest: HashMap<&AppId, Duration> = HashMap::new();
+            for (_, endpoint, due) in due.clone() {
+                let known = oldest.entry(&endpoint.app).or_insert(due);
+                *known = due.min(*known);
+            }
+            let next = due.min_by_key(|(id, endpoint, due)| {
+                let app = &endpoint.app;
+                let of_app = (places.of_app(app), oldest.get(app), app);
+                (of_app, places.of_endpoint(id), *due)
+            });
+            let Some((app, (due, key))) =
+                next.and_then(|(_, e, _)| Some((e.app.clone(), e.queues.first()?.clone())))
+            else {
                 break;
-            }
-            let endpoint = &place.1.0;
-            if has.get(endpoint).is_some_and(|n| *n >= share.each) {
-                passed.push(place);
-                continue;
-            }
-            let Some(queue) = self.queues.get_mut(&place.1) else {
+            };
+            self.ready.remove(due, &key);
+            let Some(queue) = self.queues.get_mut(&key) else {
                 continue;
             };
             let kept = queue.waiting.front().and_then(|id| {
-                let receiver = self.receivers.get(&place.1.0)?;
+                let receiver = self.receivers.get(&key.0)?;
                 receiver.deliveries.get(id)
             });
             let Some(message) = kept.map(|kept| kept.delivery.message.clone()) else {
                 // Its head was parked, and nothing came behind it.
-                self.queues.remove(&place.1);
-                self.ready.remove(&place);
+                self.queues.remove(&key);
                 continue;
             };
-            *has.entry(endpoint.clone()).or_default() += 1;
+            places.take(&app, &key.0);
             let token = Uuid::new_v4();
             queue.token = Some(token);
             queue.due = now.saturating_add(visibility);
-            self.ready.remove(&place);
-            self.ready.insert((queue.due, place.1.clone()));
+            self.ready.insert(&app, queue.due, key.clone());
             claims.push(ClaimedDelivery {
-                endpoint: place.1.0,
+                endpoint: key.0,
                 message,
                 failed_attempts: queue.failed_attempts,
                 failing_for: queue
                     .failing_since
                     .map(|since| now.saturating_sub(since))
                     .unwrap_or_default(),
-                parked: place.1.2.is_some(),
+                parked: key.2.is_some(),
                 token,
             });
-        }
-        if passed.len() >= LOOKED_AT {
-            for place in passed {
-                if let Some(queue) = self.queues.get_mut(&place.1) {
-                    queue.due = now.saturating_add(DEFERRED);
-                    self.ready.remove(&place);
-                    self.ready.insert((queue.due, place.1));
-                }
-            }
         }
         claims
     }
@@ -344,7 +435,8 @@ impl Queues {
                 .map(|since| now.saturating_sub(since)),
             behind: 0,
         };
-        self.ready.remove(&(queue.due, key.clone()));
+        let app = &claim.message.app;
+        self.ready.remove(queue.due, &key);
         match result {
             DeliveryResult::Park { after, hold } if !claim.parked => {
                 let own = Queue {
@@ -358,9 +450,9 @@ impl Queues {
                 queue.failing_since = None;
                 queue.due = now.saturating_add(hold);
                 // Also when nothing is behind it: what comes until then waits, too.
-                self.ready.insert((queue.due, key.clone()));
+                self.ready.insert(app, queue.due, key.clone());
                 let parked = (key.0, key.1, Some(id.clone()));
-                self.ready.insert((own.due, parked.clone()));
+                self.ready.insert(app, own.due, parked.clone());
                 self.queues.insert(parked, own);
                 return Some(finished);
             }
@@ -369,7 +461,7 @@ impl Queues {
                 queue.failed_attempts += 1;
                 queue.failing_since = queue.failing_since.or(Some(now));
                 queue.due = now.saturating_add(after);
-                self.ready.insert((queue.due, key));
+                self.ready.insert(app, queue.due, key);
                 return Some(finished);
             }
             DeliveryResult::Delivered | DeliveryResult::Dead | DeliveryResult::Forgotten => {}
@@ -382,7 +474,7 @@ impl Queues {
         if queue.waiting.is_empty() {
             self.queues.remove(&key);
         } else {
-            self.ready.insert((queue.due, key));
+            self.ready.insert(app, queue.due, key);
         }
         match result {
             DeliveryResult::Delivered => {
@@ -412,7 +504,7 @@ impl Queues {
         let Some(kept) = receiver.deliveries.get(id) else {
             return false;
         };
-        let scope = kept.delivery.message.scope;
+        let Message { scope, app, .. } = kept.delivery.message.clone();
         let own: QueueKey = (endpoint.clone(), scope, Some(id.to_owned()));
         if kept.delivery.status == DeliveryStatus::Pending {
             // Where it is its turn, it need not wait; under way, it is.
@@ -421,9 +513,9 @@ impl Queues {
                     && queue.waiting.front().is_some_and(|head| head == id)
                     && queue.token.is_none()
                 {
-                    self.ready.remove(&(queue.due, key.clone()));
+                    self.ready.remove(queue.due, &key);
                     queue.due = now;
-                    self.ready.insert((now, key));
+                    self.ready.insert(&app, now, key);
                 }
             }
             return true;
@@ -435,7 +527,7 @@ impl Queues {
             ..Queue::default()
         };
         self.queues.insert(own.clone(), queue);
-        self.ready.insert((now, own));
+        self.ready.insert(&app, now, own);
         true
     }
 
@@ -455,16 +547,16 @@ impl Queues {
             .map(|(position, id)| (position.clone(), id.clone()));
         let first: Vec<_> = rows.by_ref().take(limit).collect();
         let next = rows.next().map(|(position, _)| position);
-        let mut scopes = Vec::with_capacity(first.len());
+        let mut messages = Vec::with_capacity(first.len());
         for (_, id) in &first {
             receiver.put(id, DeliveryStatus::Pending, None);
             if let Some(kept) = receiver.deliveries.get(id) {
-                scopes.push((id.clone(), kept.delivery.message.scope));
+                messages.push(kept.delivery.message.clone());
             }
         }
-        let count = u64::try_from(scopes.len()).unwrap_or(u64::MAX);
-        for (id, scope) in scopes {
-            self.wait(endpoint.clone(), scope, &id, now);
+        let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
+        for message in messages {
+            self.wait(endpoint.clone(), &message, now);
         }
         Recovered { count, next }
     }
@@ -583,7 +675,7 @@ impl Deliveries for MemoryStore {
         let now = self.now();
         let mut inner = self.lock();
         let first = inner.node(node).queues.ready.first();
-        Ok(first.map(|(due, _)| due.saturating_sub(now)))
+        Ok(first.map(|due| due.saturating_sub(now)))
     }
 
     async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {

@@ -13,9 +13,9 @@ use super::{
 };
 use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::deliveries::{
-    ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DEFERRED, DELIVERED_KEPT,
-    Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished, LOOKED_AT,
-    NewDelivery, OutboxBatch, OutboxCursor, Recovered, Share,
+    APP_PART, ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DEFERRED,
+    DELIVERED_KEPT, Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished,
+    LOOKED_AT, NewDelivery, OutboxBatch, OutboxCursor, Recovered, Share,
 };
 use crate::store::{Message, StoreError, keys};
 use crate::telemetry::{Chain, WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
@@ -130,18 +130,14 @@ type Entries = Vec<(String, Pairs)>;
 pub(super) type First = Vec<(String, u64)>;
 
 /// Asks when the next queue is due, as [`next_of`] reads it.
-fn ask_next(pipe: &mut Pipeline, ready: &str) {
+fn ask_next(pipe: &mut Pipeline, due: &str) {
     pipe.cmd("TIME");
-    ask_first(pipe, ready);
+    ask_first(pipe, due);
 }
 
 /// Asks for the next queue, as [`next_of`] reads it with the time of the server.
-pub(super) fn ask_first(pipe: &mut Pipeline, ready: &str) {
-    pipe.cmd("ZRANGE")
-        .arg(ready)
-        .arg(0)
-        .arg(0)
-        .arg("WITHSCORES");
+pub(super) fn ask_first(pipe: &mut Pipeline, due: &str) {
+    pipe.cmd("ZRANGE").arg(due).arg(0).arg(0).arg("WITHSCORES");
 }
 
 pub(super) fn next_of(now: (u64, u64), first: First) -> Option<Duration> {
@@ -166,7 +162,7 @@ impl RedisStore {
                 command
                     .arg(&key)
                     .arg(keys::outbox(node))
-                    .arg(keys::ready(node))
+                    .arg(keys::due(node))
                     .arg(keys::health(node));
                 match cursor {
                     Some((from, to)) => command.arg(from).arg(to),
@@ -187,7 +183,8 @@ impl RedisStore {
                         .arg(&delivery.message.id)
                         .arg(format!("{from:011}{n:05}"))
                         .arg(encode(&delivery.message))
-                        .arg(u8::from(delivery.held));
+                        .arg(u8::from(delivery.held))
+                        .arg(delivery.message.app.as_str());
                 }
             })
             .await?;
@@ -227,7 +224,7 @@ impl RedisStore {
                 .arg(format!("(0-{cursor}"))
                 .arg(("+", "COUNT", limit));
             let (found, behind): (Option<u64>, Entries) = if and_next {
-                ask_next(&mut pipe, &keys::ready(node));
+                ask_next(&mut pipe, &keys::due(node));
                 let (found, behind, now, first) = self.transaction(&key, &pipe).await?;
                 next = next_of(now, first);
                 (found, behind)
@@ -299,9 +296,11 @@ impl Deliveries for RedisStore {
         visibility: Duration,
         share: Share<'_>,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        let key = keys::ready(node);
+        let key = keys::due(node);
         // One for all: a claim is proved by its queue and its token.
         let token = Uuid::new_v4();
+        // A double holds it, and nobody has so many.
+        let bounded = |count: usize| count.min(1 << 40);
         let answer: Vec<String> = self
             .run(&CLAIM, &key, 3, |command| {
                 command
@@ -310,14 +309,20 @@ impl Deliveries for RedisStore {
                     .arg(keys::failed(node))
                     .arg(keys::node_prefix(node))
                     .arg(millis(visibility))
-                    .arg(share.total)
                     .arg(token.to_string())
-                    // A double holds it, and nobody has so many.
-                    .arg(share.each.min(1 << 40))
+                    .arg(share.total)
+                    .arg(bounded(share.free))
+                    .arg(bounded(share.each))
+                    .arg(bounded(share.lowered_left))
                     .arg(LOOKED_AT)
-                    .arg(millis(DEFERRED));
-                for (endpoint, count) in share.under_way {
-                    command.arg(endpoint.as_str()).arg(count);
+                    .arg(millis(DEFERRED))
+                    .arg(APP_PART)
+                    .arg(share.under_way.len());
+                for (app, endpoint, count) in share.under_way {
+                    command.arg(app.as_str()).arg(endpoint.as_str()).arg(count);
+                }
+                for (endpoint, most) in share.lowered {
+                    command.arg(endpoint.as_str()).arg(most);
                 }
             })
             .await?;
@@ -376,7 +381,7 @@ impl Deliveries for RedisStore {
         let (dropped, failing, behind): (i64, i64, u64) = self
             .run(&FINISH, &key, 7, |command| {
                 command
-                    .arg(keys::ready(node))
+                    .arg(keys::due(node))
                     .arg(keys::claims(node))
                     .arg(keys::failed(node))
                     .arg(keys::health(node))
@@ -395,7 +400,8 @@ impl Deliveries for RedisStore {
                     .arg(ATTEMPTS_KEPT)
                     .arg(DEAD_LIMIT)
                     .arg(self.limits.delivered)
-                    .arg(millis(DELIVERED_KEPT));
+                    .arg(millis(DELIVERED_KEPT))
+                    .arg(claim.message.app.as_str());
             })
             .await?;
         let Ok(dropped) = u64::try_from(dropped) else {
@@ -411,7 +417,7 @@ impl Deliveries for RedisStore {
     }
 
     async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError> {
-        let key = keys::ready(node);
+        let key = keys::due(node);
         let mut pipe = redis::pipe();
         pipe.atomic();
         ask_next(&mut pipe, &key);
@@ -426,7 +432,7 @@ impl Deliveries for RedisStore {
                 command
                     .arg(keys::cursor(node))
                     .arg(&key)
-                    .arg(keys::ready(node))
+                    .arg(keys::due(node))
                     .arg(keys::health(node));
             })
             .await?;
@@ -533,7 +539,7 @@ impl Deliveries for RedisStore {
         let key = keys::delivery(node, endpoint, id);
         self.run(&REDELIVER, &key, 4, |command| {
             command
-                .arg(keys::ready(node))
+                .arg(keys::due(node))
                 .arg(keys::claims(node))
                 .arg(keys::failed(node))
                 .arg(&key)
@@ -551,7 +557,7 @@ impl Deliveries for RedisStore {
         from: &str,
         limit: usize,
     ) -> Result<Recovered, StoreError> {
-        let key = keys::ready(node);
+        let key = keys::due(node);
         let (count, next): (u64, String) = self
             .run(&RECOVER, &key, 1, |command| {
                 command

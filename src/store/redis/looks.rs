@@ -57,7 +57,7 @@ impl RedisStore {
         pipe.cmd("XRANGE").arg(keys::outbox(node));
         pipe.arg(format!("(0-{}", self.outboxes.cursor(node)));
         pipe.arg(("+", "COUNT", 1));
-        ask_first(pipe, &keys::ready(node));
+        ask_first(pipe, &keys::due(node));
     }
 
     /// Each answer is taken, also behind one that cannot be read: others come after it.
@@ -66,7 +66,7 @@ impl RedisStore {
         let due = answers.take::<Vec<Value>>(&keys::deadlines(node));
         let cursor = answers.take::<Option<u64>>(&keys::cursor(node));
         let behind = answers.take::<Vec<Value>>(&keys::outbox(node));
-        let first = answers.take::<First>(&keys::ready(node));
+        let first = answers.take::<First>(&keys::due(node));
         let cursor = cursor?.unwrap_or_default();
         // Where it is not where it was, what lies behind it is not known yet.
         let is_there = cursor == self.outboxes.cursor(node);

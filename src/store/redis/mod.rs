@@ -20,7 +20,9 @@
 //!        │ fan_out (cursor moves and queues grow in one step, or neither)
 //!        ▼
 //!   queue:<endpoint>:<scope>    one list of ids for each receiver and room or call: order within, none between
-//!   ready                       when the head of each may be claimed: now, after a retry, after a claim's visibility
+//!   due                         the receivers, each with its app, by when the first of their queues is due
+//!   due:<endpoint>              its queues, by when the head of each may be claimed: now, after a retry, after a claim's
+//!                               visibility
 //!   claims, failed              whose claim it is, how often it failed
 //!   delivery:<endpoint>:<id>    what is sent, what became of it, its attempts
 //!        │ finish: delivered, retry → later, dead ▼
@@ -265,8 +267,8 @@ macro_rules! scripts {
 scripts! {
     APPS_PUT = "apps_put.lua",
     APPS_READ = "apps_read.lua",
-    BACKLOG = "backlog.lua",
-    CLAIM = "slot.lua" "claim.lua",
+    BACKLOG = "slot.lua" "backlog.lua",
+    CLAIM = "slot.lua" "due.lua" "claim.lua",
     COMMAND_BEGIN = "command_begin.lua",
     COMMAND_FINISH = "command_finish.lua",
     COMMAND_FORGET = "command_forget.lua",
@@ -274,8 +276,8 @@ scripts! {
     COOLDOWN_REFUND = "cooldown_refund.lua",
     COOLDOWN_TAKE = "cooldown_take.lua",
     DELIVERIES_LIST = "slot.lua" "deliveries_list.lua",
-    FAN_OUT = "slot.lua" "fan_out.lua",
-    FINISH = "slot.lua" "finish.lua",
+    FAN_OUT = "slot.lua" "due.lua" "fan_out.lua",
+    FINISH = "slot.lua" "due.lua" "finish.lua",
     FORGET_ENDPOINT = "slot.lua" "forget_endpoint.lua",
     LEASE_ACQUIRE = "lease_acquire.lua",
     LEASE_RELEASE = "lease_release.lua",
@@ -286,8 +288,8 @@ scripts! {
     NAME_RESERVE = "name_reserve.lua",
     NOTICE = "notice.lua",
     OUTBOX_AFTER = "outbox_after.lua",
-    RECOVER = "slot.lua" "recover.lua",
-    REDELIVER = "slot.lua" "redeliver.lua",
+    RECOVER = "slot.lua" "due.lua" "recover.lua",
+    REDELIVER = "slot.lua" "due.lua" "redeliver.lua",
     TOKENS_TAKE = "tokens_take.lua",
     VIEWS_LIST = "slot.lua" "rope.lua" "views_list.lua",
 }

@@ -1,33 +1,77 @@
--- Claims the heads of queues that are due.
+-- Claims the heads of queues that are due: of the apps in turn, and within an app of its endpoints in turn, so that each has
+-- its share of the places (see `store::deliveries::Share`).
 --
--- KEYS  1 ready, 2 claims, 3 failed
--- ARGV  1 what stands before the node's keys, 2 visibility in ms, 3 how many at most, 4 token, 5 how many of one receiver
---       at most, 6 how many queues to look at, 7 for how many ms those of receivers that have so many are put off when
---       that was all of them; then receivers, and how many each has already
+-- KEYS  1 due, 2 claims, 3 failed
+-- ARGV  1 what stands before the node's keys, 2 visibility in ms, 3 token, 4 how many at most, 5 how many places are free,
+--       6 how many places an endpoint has at most, 7 how many more places the lowered endpoints have together,
+--       8 how many endpoints to look at, 9 for how many ms those that have their share are put off when that were not all,
+--       10 one in how many of the free places an app has at most, 11 number of endpoints that have places; then for each
+--       of them its app, its id and how many; then for each lowered endpoint its id and how many places it has at most
 -- Answers, flat, for each the name of the queue, how often its head has failed, for how many ms, the message.
 --
--- The keys of queues and deliveries follow from what is ready, so they cannot be among KEYS; they are in the same slot.
+-- The keys of queues and deliveries follow from what is due, so they cannot be among KEYS; they are in the same slot.
 local prefix = ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local at = string.format('%.0f', now)
 local again = string.format('%.0f', now + ARGV[2])
-local most, each, look_at = tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local has = {}
-for n = 8, #ARGV, 2 do
-  has[ARGV[n]] = tonumber(ARGV[n + 1])
-end
-local due = redis.call('ZRANGE', KEYS[1], '-inf', string.format('%.0f', now), 'BYSCORE', 'LIMIT', 0, math.max(look_at, most))
-local claimed, passed = {}, {}
-for _, queue in ipairs(due) do
-  if #claimed >= 4 * most then
-    break
-  end
+local most, free, each, slow = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local look_at, part = tonumber(ARGV[8]), tonumber(ARGV[10])
+
+-- What there was instead of the first key in earlier versions.
+local ready = prefix .. 'ready'
+for _, queue in ipairs(redis.call('ZRANGE', ready, 0, look_at - 1)) do
   local endpoint = string.match(queue, '^[^:]*')
-  if (has[endpoint] or 0) >= each then
-    passed[#passed + 1] = queue
-  else
+  local head = redis.call('LINDEX', prefix .. 'queue:' .. queue, 0)
+  local app = head and app_of(redis.call('HGET', prefix .. 'delivery:' .. endpoint .. ':' .. head, 'm'))
+  if app then
+    set_due_if_new(KEYS[1], app, endpoint, queue, redis.call('ZSCORE', ready, queue))
+  end
+  redis.call('ZREM', ready, queue)
+end
+
+local by_app, by_endpoint, lowered = {}, {}, {}
+local n = 12
+for _ = 1, tonumber(ARGV[11]) do
+  by_app[ARGV[n]] = (by_app[ARGV[n]] or 0) + ARGV[n + 2]
+  by_endpoint[ARGV[n + 1]] = tonumber(ARGV[n + 2])
+  n = n + 3
+end
+for i = n, #ARGV, 2 do
+  lowered[ARGV[i]] = tonumber(ARGV[i + 1])
+end
+
+local found = redis.call('ZRANGE', KEYS[1], '-inf', at, 'BYSCORE', 'LIMIT', 0, look_at)
+local apps, waiting = {}, {}
+for _, member in ipairs(found) do
+  local app, endpoint = string.match(member, '^([^:]*):(.*)$')
+  if not waiting[app] then
+    waiting[app] = {}
+    apps[#apps + 1] = app
+  end
+  table.insert(waiting[app], { id = endpoint, nth = #waiting[app], next = 1 })
+end
+local function has_fewer(a, b)
+  local x, y = by_endpoint[a.id] or 0, by_endpoint[b.id] or 0
+  return x < y or (x == y and a.nth < b.nth)
+end
+for _, app in ipairs(apps) do
+  table.sort(waiting[app], has_fewer)
+end
+
+local claimed, touched, passed = {}, {}, {}
+
+-- The next queue of an endpoint that is due and has a message, with the message; nothing when there is none.
+local function next_of(app, endpoint)
+  if not endpoint.queues then
+    endpoint.queues = redis.call('ZRANGE', KEYS[1] .. ':' .. endpoint.id, '-inf', at, 'BYSCORE', 'LIMIT', 0, most)
+    touched[#touched + 1] = { app, endpoint.id }
+  end
+  local deliveries = prefix .. 'delivery:' .. endpoint.id .. ':'
+  while endpoint.queues[endpoint.next] do
+    local queue = endpoint.queues[endpoint.next]
+    endpoint.next = endpoint.next + 1
     local list = prefix .. 'queue:' .. queue
-    local deliveries = prefix .. 'delivery:' .. endpoint .. ':'
     local head, message
     repeat
       head = redis.call('LINDEX', list, 0)
@@ -39,24 +83,71 @@ for _, queue in ipairs(due) do
       end
     until message or not head
     if head then
-      has[endpoint] = (has[endpoint] or 0) + 1
-      redis.call('ZADD', KEYS[1], again, queue)
-      redis.call('HSET', KEYS[2], queue, ARGV[4])
-      local times, since = string.match(redis.call('HGET', KEYS[3], queue) or '0 ', '^(%d+) (%d*)$')
-      claimed[#claimed + 1] = queue
-      claimed[#claimed + 1] = times or '?'
-      claimed[#claimed + 1] = string.format('%.0f', math.max(now - (tonumber(since) or now), 0))
-      claimed[#claimed + 1] = message
-    else
-      -- Its head was parked and nothing came behind it, or someone deleted the list by hand.
-      redis.call('ZREM', KEYS[1], queue)
+      return queue, message
     end
+    -- Its head was parked and nothing came behind it, or someone deleted the list by hand.
+    redis.call('ZREM', KEYS[1] .. ':' .. endpoint.id, queue)
   end
 end
-if #passed >= look_at then
-  local later = string.format('%.0f', now + ARGV[7])
-  for _, queue in ipairs(passed) do
-    redis.call('ZADD', KEYS[1], later, queue)
+
+-- Claims one for an app; says whether there was one that it may have.
+local function claim_for(app)
+  local endpoints = waiting[app]
+  local left = math.max(math.floor(free / part), 1) - (by_app[app] or 0)
+  while left > 0 and endpoints[1] do
+    local endpoint = table.remove(endpoints, 1)
+    local has, bound = by_endpoint[endpoint.id] or 0, lowered[endpoint.id]
+    if has >= math.min(bound or each, left) or (bound and slow <= 0) then
+      passed[#passed + 1] = { app, endpoint.id }
+    else
+      local queue, message = next_of(app, endpoint)
+      if queue then
+        redis.call('ZADD', KEYS[1] .. ':' .. endpoint.id, again, queue)
+        redis.call('HSET', KEYS[2], queue, ARGV[3])
+        local times, since = string.match(redis.call('HGET', KEYS[3], queue) or '0 ', '^(%d+) (%d*)$')
+        claimed[#claimed + 1] = queue
+        claimed[#claimed + 1] = times or '?'
+        claimed[#claimed + 1] = string.format('%.0f', math.max(now - (tonumber(since) or now), 0))
+        claimed[#claimed + 1] = message
+        by_app[app] = (by_app[app] or 0) + 1
+        by_endpoint[endpoint.id] = has + 1
+        free = free - 1
+        if bound then
+          slow = slow - 1
+        end
+        endpoints[#endpoints + 1] = endpoint
+        return true
+      end
+    end
+  end
+  for _, endpoint in ipairs(endpoints) do
+    passed[#passed + 1] = { app, endpoint.id }
+  end
+  return false
+end
+
+-- Those with the fewest places first; among them the one that has been due the longest.
+while #apps > 0 and #claimed < 4 * most do
+  local fewest = math.huge
+  for _, app in ipairs(apps) do
+    fewest = math.min(fewest, by_app[app] or 0)
+  end
+  local rest = {}
+  for _, app in ipairs(apps) do
+    if (by_app[app] or 0) > fewest or #claimed >= 4 * most or claim_for(app) then
+      rest[#rest + 1] = app
+    end
+  end
+  apps = rest
+end
+
+for _, of in ipairs(touched) do
+  refresh_due(KEYS[1], of[1], of[2])
+end
+if #found >= look_at and #claimed < 4 * most then
+  local later = string.format('%.0f', now + ARGV[9])
+  for _, of in ipairs(passed) do
+    redis.call('ZADD', KEYS[1], 'XX', later, of[1] .. ':' .. of[2])
   end
 end
 return claimed

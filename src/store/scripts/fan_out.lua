@@ -1,11 +1,11 @@
 -- Moves the cursor and queues what was read up to it, or queues without a cursor.
 --
--- KEYS  1 cursor, 2 outbox, 3 ready, 4 health
+-- KEYS  1 cursor, 2 outbox, 3 due, 4 health
 -- ARGV  1 the cursor as it was read ('' for none), 2 the cursor after, 3 how many messages to keep behind it,
 --       4 what stands before the node's keys, 5 how many may be pending for a receiver, 6 how many dead to keep,
 --       7 how many messages before the cursor after must be these, 8 number of deliveries; then the ids of the former; then
 --       for each delivery the receiver, the name of its queue, its id, its place in the outbox,
---       the message, '1' when it is held
+--       the message, '1' when it is held, its app
 -- Answers {-1, 0} when the cursor is elsewhere or the outbox holds other messages there, else how many were not queued and
 -- how many of the dead were dropped.
 --
@@ -34,8 +34,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local due = string.format('%.0f', now)
 local lost, dropped = 0, 0
 for n = 0, tonumber(ARGV[8]) - 1 do
-  local at = 9 + known + 6 * n
-  local endpoint, queue, id, place, message, held = unpack(ARGV, at, at + 5)
+  local at = 9 + known + 7 * n
+  local endpoint, queue, id, place, message, held, app = unpack(ARGV, at, at + 6)
   local record = prefix .. 'delivery:' .. endpoint .. ':' .. id
   local status = held == '1' and 'dead' or 'pending'
   local log = prefix .. 'log:' .. status .. ':' .. endpoint
@@ -59,8 +59,7 @@ for n = 0, tonumber(ARGV[8]) - 1 do
       end
     else
       redis.call('RPUSH', prefix .. 'queue:' .. queue, id)
-      -- A queue that is there already is due when its head is.
-      redis.call('ZADD', KEYS[3], 'NX', due, queue)
+      set_due_if_new(KEYS[3], app, endpoint, queue, due)
     end
   end
 end

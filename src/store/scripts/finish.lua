@@ -1,17 +1,17 @@
 -- Ends a claim.
 --
--- KEYS  1 ready, 2 claims, 3 failed, 4 health, 5 list of the queue, 6 list of the queue that its head is parked on,
+-- KEYS  1 due, 2 claims, 3 failed, 4 health, 5 list of the queue, 6 list of the queue that its head is parked on,
 --       7 the delivery
 -- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'park' | 'dead' | 'forgotten', 4 ms until it is tried
 --       again, 5 ms until those behind it need not wait any more, 6 name of the queue to park it on,
 --       7 what stands before the node's keys, 8 receiver, 9 the attempt ('' for none), 10 how many attempts to keep,
---       11 how many dead to keep, 12 how many delivered to keep, 13 for how many ms
+--       11 how many dead to keep, 12 how many delivered to keep, 13 for how many ms, 14 the receiver's app
 -- Answers {-1, 0, 0} when the claim is no longer this one, else how many of the dead were dropped, for how many ms the
 -- receiver has been failing (-1: it is not), and how many wait behind what was ended (0 when it will be tried again).
 --
 -- The keys of the logs, and of what is dropped from them, are made here: they are in the same slot.
 local queue, result, prefix, endpoint = ARGV[1], ARGV[3], ARGV[7], ARGV[8]
-local ready, failed_of, health, list, record = KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[7]
+local due, app, failed_of, health, list, record = KEYS[1], ARGV[14], KEYS[3], KEYS[4], KEYS[5], KEYS[7]
 if redis.call('HGET', KEYS[2], queue) ~= ARGV[2] then
   return { -1, 0, 0 }
 end
@@ -39,7 +39,7 @@ if result == 'retry' or result == 'park' then
   local again = string.format('%.0f', now + ARGV[4])
   if result == 'retry' then
     redis.call('HSET', failed_of, queue, failed)
-    redis.call('ZADD', ready, again, queue)
+    set_due(due, app, endpoint, queue, again)
     return { 0, failing, 0 }
   end
   redis.call('HDEL', failed_of, queue)
@@ -47,10 +47,10 @@ if result == 'retry' or result == 'park' then
   if head then
     redis.call('RPUSH', KEYS[6], head)
     redis.call('HSET', failed_of, ARGV[6], failed)
-    redis.call('ZADD', ready, again, ARGV[6])
+    set_due(due, app, endpoint, ARGV[6], again)
   end
   -- Also when nothing is behind it: what comes until then waits, too.
-  redis.call('ZADD', ready, string.format('%.0f', now + ARGV[5]), queue)
+  set_due(due, app, endpoint, queue, string.format('%.0f', now + ARGV[5]))
   return { 0, failing, 0 }
 end
 
@@ -58,9 +58,9 @@ redis.call('HDEL', failed_of, queue)
 redis.call('LPOP', list)
 local behind = redis.call('LLEN', list)
 if behind == 0 then
-  redis.call('ZREM', ready, queue)
+  remove_due(due, app, endpoint, queue)
 else
-  redis.call('ZADD', ready, at, queue)
+  set_due(due, app, endpoint, queue, at)
 end
 
 local position = redis.call('HGET', record, 'p')

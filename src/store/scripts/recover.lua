@@ -1,6 +1,6 @@
 -- Makes dead deliveries of a receiver pending again, in their order.
 --
--- KEYS  1 ready
+-- KEYS  1 due
 -- ARGV  1 what stands before the node's keys, 2 receiver, 3 from which position, 4 how many at most
 -- Answers {how many, where to go on ('' for the end)}.
 local prefix, endpoint = ARGV[1], ARGV[2]
@@ -15,13 +15,14 @@ for n = 1, math.min(#positions, most) do
   local position = positions[n]
   local id = string.match(position, '^%d+:%d+:(.*)$')
   local record = prefix .. 'delivery:' .. endpoint .. ':' .. id
-  local queue = redis.call('HGET', record, 'q')
+  local found = redis.call('HMGET', record, 'q', 'm')
+  local queue, app = found[1], app_of(found[2])
   redis.call('ZREM', dead, position)
-  if queue then
+  if queue and app then
     redis.call('HSET', record, 's', 'pending')
     redis.call('ZADD', pending, 0, position)
     redis.call('RPUSH', prefix .. 'queue:' .. queue, id)
-    redis.call('ZADD', KEYS[1], 'NX', now, queue)
+    set_due_if_new(KEYS[1], app, endpoint, queue, now)
     count = count + 1
   end
 end

@@ -1,12 +1,12 @@
 -- Makes a delivery due at once.
 --
--- KEYS  1 ready, 2 claims, 3 failed, 4 the delivery
+-- KEYS  1 due, 2 claims, 3 failed, 4 the delivery
 -- ARGV  1 what stands before the node's keys, 2 receiver, 3 id
 -- Answers 1, or 0 when it is not kept.
 local prefix, endpoint, id = ARGV[1], ARGV[2], ARGV[3]
-local found = redis.call('HMGET', KEYS[4], 's', 'p', 'q')
-local status, position, queue = found[1], found[2], found[3]
-if not status then
+local found = redis.call('HMGET', KEYS[4], 's', 'p', 'q', 'm')
+local status, position, queue, app = found[1], found[2], found[3], app_of(found[4])
+if not status or not app then
   return 0
 end
 local time = redis.call('TIME')
@@ -16,7 +16,7 @@ if status == 'pending' then
   -- Where it is its turn, it need not wait; under way, it is.
   for _, name in ipairs({ queue, own }) do
     if redis.call('LINDEX', prefix .. 'queue:' .. name, 0) == id and redis.call('HEXISTS', KEYS[2], name) == 0 then
-      redis.call('ZADD', KEYS[1], now, name)
+      set_due(KEYS[1], app, endpoint, name, now)
     end
   end
   return 1
@@ -28,5 +28,5 @@ redis.call('PERSIST', KEYS[4])
 -- Nobody waits for it: what came after it has long been sent.
 redis.call('RPUSH', prefix .. 'queue:' .. own, id)
 redis.call('HDEL', KEYS[3], own)
-redis.call('ZADD', KEYS[1], now, own)
+set_due(KEYS[1], app, endpoint, own, now)
 return 1

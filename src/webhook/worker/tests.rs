@@ -492,8 +492,9 @@ async fn attempts_are_bounded_and_long_outboxes_are_handed_over_in_steps() {
     for room in 1..=ROOMS {
         bench.tell(room, [1, 2]).await;
     }
+    // One endpoint of one app gets two or three of so many: the others are for other apps, and for the app's others.
     let settings = Settings {
-        concurrency: 3,
+        concurrency: 12,
         batch: 7,
         ..Settings::default()
     };
@@ -510,6 +511,48 @@ async fn attempts_are_bounded_and_long_outboxes_are_handed_over_in_steps() {
     assert!(last.values().all(|sequence| *sequence == 2));
     // Side by side, and never more than allowed.
     assert!((2..=3).contains(&most.load(Ordering::SeqCst)));
+}
+
+#[tokio::test]
+async fn receivers_that_hang_leave_places_for_other_apps() {
+    const APPS: usize = 10;
+    let bench = Bench::new();
+    let hangs = Receiver::start(|_| Box::pin(std::future::pending())).await;
+    let mut good = Receiver::always(StatusCode::OK).await;
+    let mut endpoints = vec![endpoint(&good.url, &["*"])];
+    let mut events = Vec::new();
+    for n in 0..APPS {
+        let app: AppId = format!("hostile{n}").parse().unwrap();
+        for path in 0..16 {
+            let url = hangs.url.join(&format!("/{path}")).unwrap();
+            let filters = vec!["*".parse().unwrap()];
+            let secrets = vec![SECRET.parse().unwrap()];
+            endpoints.push(Endpoint::new(app.clone(), url, secrets, filters));
+        }
+        events.extend((1..=10).map(|of| Message {
+            app: app.clone(),
+            ..message(of, 1)
+        }));
+    }
+    let settings = Settings {
+        concurrency: 32,
+        ..Settings::default()
+    };
+    let store = Arc::clone(&bench.store) as Arc<dyn Store>;
+    // All that hangs is there first, and due first.
+    bench.commit(999, events).await;
+    let _running = bench.start_within(store, endpoints, settings);
+    until("they hang", || async {
+        bench.store.backlog(node()).await.unwrap().outbox == 0
+    })
+    .await;
+    for n in 1..=3 {
+        let asked = Instant::now();
+        bench.tell(1, [n]).await;
+        assert_eq!(good.next().await.place(), (1, n));
+        // An attempt that hangs ends after 10 s.
+        assert!(asked.elapsed() < Duration::from_secs(5));
+    }
 }
 
 #[tokio::test]
