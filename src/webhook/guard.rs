@@ -6,11 +6,19 @@
 //!
 //! A host that is an address is never resolved, so whoever makes a request calls [`Policy::check_url`] first.
 
+use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::vec;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower::Service;
 use url::{Host, Url};
+
+/// Characters that a URL may have.
+pub const URL_LIMIT: usize = 2_048;
 
 /// What the configuration allows besides `https` to public addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -41,6 +49,9 @@ pub enum Refused {
         /// Whether `http` would have done.
         allow_http: bool,
     },
+    /// It is longer than [`URL_LIMIT`].
+    #[error("the URL is longer than {URL_LIMIT} characters")]
+    TooLong,
     /// There is no host.
     #[error("the URL has no host")]
     NoHost,
@@ -58,6 +69,15 @@ pub enum Refused {
     },
 }
 
+/// A name that cannot be resolved. A tenant reads of it what it reads of [`Refused::NoAddress`], or it would learn which
+/// names there are inside.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{host} has no address that may be called")]
+pub struct Unresolved {
+    /// The name.
+    pub host: String,
+}
+
 impl Policy {
     /// Checks everything about a URL that can be checked without resolving its host.
     ///
@@ -73,6 +93,9 @@ impl Policy {
             return Err(Refused::Scheme {
                 allow_http: self.allow_http,
             });
+        }
+        if url.as_str().len() > URL_LIMIT {
+            return Err(Refused::TooLong);
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refused::Credentials);
@@ -140,6 +163,8 @@ fn reach_v6(ip: Ipv6Addr) -> Reach {
     }
 }
 
+type BoxError = Box<dyn Error + Send + Sync>;
+
 /// A resolver that returns only addresses which may be called.
 #[derive(Clone, Copy, Debug)]
 pub struct GuardedResolver {
@@ -153,14 +178,40 @@ impl GuardedResolver {
     }
 }
 
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let policy = self.policy;
+impl GuardedResolver {
+    async fn resolve(self, host: &str) -> Result<vec::IntoIter<SocketAddr>, BoxError> {
+        match tokio::net::lookup_host((host, 0)).await {
+            Ok(found) => Ok(permitted(self.policy, host, found)?.into_iter()),
+            Err(error) => {
+                tracing::debug!(host, %error, "a host cannot be resolved");
+                let host = host.to_owned();
+                Err(Unresolved { host }.into())
+            }
+        }
+    }
+}
+
+impl Service<Name> for GuardedResolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolver = *self;
+        Box::pin(async move { resolver.resolve(name.as_str()).await })
+    }
+}
+
+impl reqwest::dns::Resolve for GuardedResolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let resolver = *self;
         Box::pin(async move {
-            let host = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let allowed = permitted(policy, &host, found)?;
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            let found = resolver.resolve(name.as_str()).await?;
+            Ok(Box::new(found) as reqwest::dns::Addrs)
         })
     }
 }
@@ -306,6 +357,15 @@ mod tests {
                 Refused::Scheme { allow_http: true }
             );
         }
+        let long = |length: usize| {
+            let begin = "https://example.com/";
+            format!("{begin}{}", "x".repeat(length - begin.len()))
+        };
+        assert_eq!(check(public, &long(URL_LIMIT)), Ok(()));
+        assert_eq!(
+            check(public, &long(URL_LIMIT + 1)).unwrap_err(),
+            Refused::TooLong
+        );
         assert_eq!(
             check(public, "https://u:p@example.com/").unwrap_err(),
             Refused::Credentials

@@ -3,16 +3,35 @@
 //! Owns the HTTP client and its limits. Leaves out what follows from the outcome (`schedule`) and who asks
 //! (`worker`). A receiver is a stranger: it gets a bounded time and a bounded answer, and sends us nowhere else.
 //!
+//! An answer may be preceded by informational responses (1xx), which the HTTP library reads and drops. They are counted, and
+//! the attempt ends when there are too many: a receiver that sent them without an end would keep a core busy until the time
+//! is over. They are counted where they are read as HTTP, so with TLS and without.
+//!
 //! The status decides. What follows it is read only to keep the connection, within the same bounds, so a receiver that
 //! said 200 and then stalls is not sent the same event eleven times.
 
 use std::error::Error;
 use std::fmt;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, redirect};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::ext::on_informational;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Notify;
+use tokio::time::{sleep_until, timeout, timeout_at};
+use tower::Service;
 
 use super::endpoint::Endpoint;
 use super::guard::{GuardedResolver, Policy, Refused};
@@ -23,6 +42,14 @@ use crate::store::deliveries::Attempted;
 use crate::telemetry::Chain;
 use crate::time::Timestamp;
 use crate::tls;
+
+/// How long the head of an answer may be, and as much may precede it in informational responses.
+const HEAD: usize = 64 * 1024;
+
+/// How many informational responses may precede an answer: a `100 Continue`, and some `103 Early Hints`.
+const INFORMATIONAL: usize = 10;
+
+const AGENT: &str = concat!("Roomkeeper/", env!("CARGO_PKG_VERSION"));
 
 /// How much of our time and memory a receiver gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,10 +80,12 @@ pub enum Failure {
     Refused(Refused),
     /// Not within the limits.
     Timeout,
+    /// Too much came before the answer.
+    Informational,
     /// The name, the connection or TLS.
-    Connect(reqwest::Error),
+    Connect(legacy::Error),
     /// Anything else on the way.
-    Other(reqwest::Error),
+    Other(Box<dyn Error + Send + Sync>),
 }
 
 impl Failure {
@@ -66,26 +95,28 @@ impl Failure {
             Self::Refused(_) => "refused",
             Self::Timeout => "timeout",
             Self::Connect(_) => "connect",
-            Self::Other(_) => "error",
+            Self::Informational | Self::Other(_) => "error",
         }
     }
 
-    fn of(error: reqwest::Error) -> Self {
-        // The URL would take its query into the log.
-        let error = error.without_url();
+    fn from_client(error: legacy::Error) -> Self {
         let mut cause = error.source();
         while let Some(inner) = cause {
             if let Some(refused) = inner.downcast_ref::<Refused>() {
                 return Self::Refused(refused.clone());
             }
+            let io = inner.downcast_ref::<io::Error>();
+            if inner.is::<ConnectTimeout>()
+                || io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut)
+            {
+                return Self::Timeout;
+            }
             cause = inner.source();
         }
-        if error.is_timeout() {
-            Self::Timeout
-        } else if error.is_connect() {
+        if error.is_connect() {
             Self::Connect(error)
         } else {
-            Self::Other(error)
+            Self::Other(error.into())
         }
     }
 }
@@ -95,14 +126,78 @@ impl fmt::Display for Failure {
         match self {
             Self::Refused(why) => why.fmt(f),
             Self::Timeout => f.write_str("no answer in time"),
-            Self::Connect(e) | Self::Other(e) => {
-                // The innermost cause is the one that tells: "connection refused", "unknown issuer".
-                let mut cause: &dyn Error = e;
-                while let Some(inner) = cause.source() {
-                    cause = inner;
-                }
-                write!(f, "{cause}")
+            Self::Informational => write!(
+                f,
+                "more than {INFORMATIONAL} informational responses, or {HEAD} bytes of them"
+            ),
+            Self::Connect(error) => write!(f, "{}", innermost(error)),
+            Self::Other(error) => write!(f, "{}", innermost(error.as_ref())),
+        }
+    }
+}
+
+/// The innermost cause is the one that tells: "connection refused", "unknown issuer".
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause
+}
+
+/// A connection that was not made within [`Limits::connect`].
+#[derive(Debug, thiserror::Error)]
+#[error("no connection in time")]
+struct ConnectTimeout;
+
+/// Connects within a time, TLS included.
+#[derive(Clone, Debug)]
+struct Connector {
+    inner: HttpsConnector<HttpConnector<GuardedResolver>>,
+    limit: Duration,
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+type Connection = <HttpsConnector<HttpConnector<GuardedResolver>> as Service<Uri>>::Response;
+
+impl Service<Uri> for Connector {
+    type Response = Connection;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Connection, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connects = timeout(self.limit, self.inner.call(uri));
+        Box::pin(async move {
+            match connects.await {
+                Ok(connected) => connected,
+                Err(_) => Err(ConnectTimeout.into()),
             }
+        })
+    }
+}
+
+/// The informational responses that precede one answer.
+#[derive(Debug, Default)]
+struct Preceding {
+    count: AtomicUsize,
+    bytes: AtomicUsize,
+    too_much: Notify,
+}
+
+impl Preceding {
+    fn add(&self, headers: &HeaderMap) {
+        let fields = headers.iter();
+        let bytes: usize = fields
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let count_before = self.count.fetch_add(1, Ordering::Relaxed);
+        if count_before >= INFORMATIONAL || bytes_before + bytes > HEAD {
+            self.too_much.notify_one();
         }
     }
 }
@@ -159,12 +254,12 @@ impl Report {
 /// The HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client for webhooks could not be made")]
-pub struct SenderError(#[source] reqwest::Error);
+pub struct SenderError(#[source] rustls::Error);
 
 /// Makes attempts. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    client: Client,
+    client: Client<Connector, Full<Bytes>>,
     policy: Policy,
     limits: Limits,
 }
@@ -176,24 +271,28 @@ impl Sender {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(policy: Policy, limits: Limits) -> Result<Self, SenderError> {
-        let builder = || {
-            Client::builder()
-                .user_agent(concat!("Roomkeeper/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::Policy::none())
-                // A proxy would resolve names and connect for us, past the guard.
-                .no_proxy()
-                .dns_resolver(Arc::new(GuardedResolver::new(policy)))
-                .connect_timeout(limits.connect)
-                .pool_max_idle_per_host(8)
-                .pool_idle_timeout(Duration::from_secs(30))
-        };
-        let (client, trusts_nobody) = tls::client(builder).map_err(SenderError)?;
+        let (config, trusts_nobody) = tls::config().map_err(SenderError)?;
         if let Some(error) = trusts_nobody {
             tracing::warn!(
-                    error = %Chain(&error),
+                error = %Chain(&error),
                 "CA certificates cannot be loaded from this system: no webhook can be delivered over https"
             );
         }
+        // No proxy: it would resolve names and connect for us, past the guard.
+        let mut connector = HttpConnector::new_with_resolver(GuardedResolver::new(policy));
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        let connector = Connector {
+            inner: HttpsConnector::from((connector, config)),
+            limit: limits.connect,
+        };
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(8)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .http1_max_buf_size(HEAD)
+            .build(connector);
         Ok(Self {
             client,
             policy,
@@ -227,9 +326,9 @@ impl Sender {
     ) -> (Result<StatusCode, Failure>, Option<Duration>) {
         let now = Timestamp::now();
         let end = tokio::time::Instant::now() + self.limits.request;
-        let request = self
-            .client
-            .post(endpoint.url.clone())
+        let request = Request::post(endpoint.url.as_str())
+            .header(USER_AGENT, AGENT)
+            .header(ACCEPT, "*/*")
             .header(CONTENT_TYPE, "application/json")
             .header(sign::HEADER_ID, &message.id)
             .header(sign::HEADER_TIMESTAMP, now.as_secs())
@@ -237,11 +336,26 @@ impl Sender {
                 sign::HEADER_SIGNATURE,
                 sign::signatures(&endpoint.signing(now), &message.id, now, &message.body),
             )
-            .body(message.body.clone());
-        let response = match tokio::time::timeout_at(end, request.send()).await {
-            Err(_) => return (Err(Failure::Timeout), None),
-            Ok(Err(e)) => return (Err(Failure::of(e)), None),
-            Ok(Ok(response)) => response,
+            .body(Full::new(Bytes::from(message.body.clone())));
+        let mut request = match request {
+            Ok(request) => request,
+            Err(error) => return (Err(Failure::Other(error.into())), None),
+        };
+        let preceding = Arc::<Preceding>::default();
+        let counted = Arc::clone(&preceding);
+        on_informational(&mut request, move |response| {
+            counted.add(response.headers());
+        });
+        // What is dropped here closes its connection.
+        let response = tokio::select! {
+            biased;
+            () = preceding.too_much.notified() => return (Err(Failure::Informational), None),
+            response = self.client.request(request) => response,
+            () = sleep_until(end) => return (Err(Failure::Timeout), None),
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => return (Err(Failure::from_client(error)), None),
         };
         let status = response.status();
         let retry_after = response
@@ -249,18 +363,19 @@ impl Sender {
             .get(RETRY_AFTER)
             .and_then(|value| parse_retry_after(value.to_str().ok()?, now));
         // Whatever comes of it: an answer that was not read to its end costs its connection, no more.
-        let _ = tokio::time::timeout_at(end, skim(response, self.limits.answer)).await;
+        let _ = timeout_at(end, skim(response, self.limits.answer)).await;
         (Ok(status), retry_after)
     }
 }
 
 /// Reads the body as far as the limit, and drops it.
-async fn skim(mut response: Response, limit: usize) {
+async fn skim(response: Response<Incoming>, limit: usize) {
+    let mut body = response.into_body();
     let mut read = 0;
     while read < limit {
-        match response.chunk().await {
-            Ok(Some(chunk)) => read += chunk.len(),
-            Ok(None) | Err(_) => break,
+        match body.frame().await {
+            Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
+            Some(Err(_)) | None => break,
         }
     }
 }

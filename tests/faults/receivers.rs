@@ -1,10 +1,14 @@
 //! Receivers that answer badly or not at all, and those that must not be called.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +28,7 @@ rows![
     22 worker_killed_between_post_and_acknowledgement,
     23 receiver_at_a_private_address,
     28 receivers_of_other_apps_hang,
+    29 receivers_that_send_informational_responses_without_end,
 ];
 
 /// A hanging receiver gets its first attempt after two others have had theirs, of 10 s each, at most.
@@ -42,9 +47,13 @@ enum Manner {
     Drips,
     /// 500, and a body of 10 GB.
     Floods,
+    /// Informational responses at line rate, without an end.
+    Hints,
     /// Sends whoever asks elsewhere.
     Redirects(u16),
 }
+
+const HINT: &[u8] = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
 
 /// A receiver that does not behave.
 struct Rude {
@@ -125,6 +134,10 @@ async fn answer(
                     sent.fetch_add(bytes.len(), Ordering::SeqCst);
                 }
             }
+            Manner::Hints => loop {
+                stream.write_all(HINT).await?;
+                sent.fetch_add(HINT.len(), Ordering::SeqCst);
+            },
             Manner::Redirects(port) => {
                 let answer = format!(
                     "HTTP/1.1 307 Elsewhere\r\nLocation: http://127.0.0.1:{port}/hook\r\nContent-Length: 0\r\n\r\n"
@@ -379,6 +392,133 @@ async fn receivers_of_other_apps_hang(stage: &Stage) -> Report {
     until_metric(controller, ATTEMPTS, "outcome=\"timeout\"", 2.0).await;
     let fired = format!("{} receivers hang, {tries} attempts", receivers.len());
     scene.report(fired, format!("{waited}; I3"), None).await
+}
+
+/// A receiver with TLS that sends informational responses without an end, for as long as the test runs: its URL, its
+/// certificate, and how many bytes it has sent.
+fn hints_with_tls() -> (String, String, Arc<AtomicUsize>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sent = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&sent);
+    std::thread::spawn(move || {
+        for mut tcp in listener.incoming().flatten() {
+            let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = rustls::Stream::new(&mut connection, &mut tcp);
+            let mut request = [0; 4096];
+            if !stream.read(&mut request).is_ok_and(|read| read > 0) {
+                continue;
+            }
+            while stream.write_all(HINT).is_ok() {
+                count.fetch_add(HINT.len(), Ordering::SeqCst);
+            }
+        }
+    });
+    let encoded = base64::engine::general_purpose::STANDARD.encode(made.cert.der());
+    let lines = encoded.as_bytes().chunks(64);
+    let lines: Vec<&str> = lines.map(|line| str::from_utf8(line).unwrap()).collect();
+    let certificate = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        lines.join("\n")
+    );
+    (format!("https://localhost:{port}/hook"), certificate, sent)
+}
+
+/// How long the API takes to answer: the median of so many requests.
+async fn median_answer(controller: &Controller, count: usize) -> Duration {
+    let mut took = Vec::with_capacity(count);
+    for _ in 0..count {
+        let answer = controller.get("/conferences?limit=1").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        took.push(answer.took);
+    }
+    took.sort();
+    took[count / 2]
+}
+
+async fn receivers_that_send_informational_responses_without_end(stage: &Stage) -> Report {
+    const PLAIN: usize = 4;
+
+    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
+    let mut receivers = Vec::new();
+    for _ in 0..PLAIN {
+        receivers.push(Rude::start(Manner::Hints).await);
+    }
+    let (tls, certificate, sent_with_tls) = hints_with_tls();
+    let directory = tempfile::tempdir().unwrap();
+    let trusted = directory.path().join("certificate.pem");
+    std::fs::write(&trusted, certificate).unwrap();
+    let urls: Vec<String> = receivers.iter().map(Rude::url).chain([tls]).collect();
+    let beside = scene.world.replica(
+        |config| urls.iter().fold(config, |config, url| also(config, url)),
+        vec![("SSL_CERT_FILE".to_owned(), trusted.display().to_string())],
+    );
+    let mut old = std::mem::replace(&mut scene.world.controller, beside);
+    old.terminate();
+    old.ended(poll::PATIENCE).await;
+    scene.world.controller.until_synced().await;
+    let controller = &scene.world.controller;
+    let requests = stage.pick(100, 500);
+    let quiet = median_answer(controller, requests).await;
+
+    let rooms = stage.pick(3, 10);
+    for _ in 0..rooms {
+        let name = format!("r{}", uuid::Uuid::new_v4().simple());
+        scene.world.room(&name).await;
+    }
+    let busy = median_answer(controller, requests).await;
+    // Each receiver has answered for each room, as far as it was let.
+    let attempts = (rooms * (PLAIN + 1)) as f64;
+    until_metric(controller, ATTEMPTS, "outcome=\"error\"", attempts).await;
+    let limit = stage.pick(quiet * 2 + Duration::from_secs(1), quiet * 2);
+    assert!(busy < limit, "an answer took {busy:?}, before {quiet:?}");
+
+    // Every attempt is in the log with its reason, and took less than a request may.
+    let listed = controller.get("/webhooks").await.body;
+    let mut reasons = 0;
+    for hook in listed["webhooks"].as_array().unwrap() {
+        if !urls.iter().any(|url| hook["url"] == **url) {
+            continue;
+        }
+        let path = format!("/webhooks/{}/deliveries", hook["id"].as_str().unwrap());
+        let rows = controller.get(&path).await.body;
+        for row in rows["deliveries"].as_array().unwrap() {
+            for attempt in row["attempts"].as_array().unwrap() {
+                let error = attempt["error"].as_str().unwrap_or_default();
+                assert!(error.contains("informational responses"), "{attempt}");
+                assert!(attempt["ms"].as_u64().unwrap() < 10_000, "{attempt}");
+                reasons += 1;
+            }
+        }
+    }
+    assert!(reasons > 0, "{listed}");
+    let plain: usize = receivers
+        .iter()
+        .map(|receiver| receiver.sent.load(Ordering::SeqCst))
+        .sum();
+    let with_tls = sent_with_tls.load(Ordering::SeqCst);
+    assert!(plain > 0 && with_tls > 0, "{plain} {with_tls}");
+    scene
+        .report(
+            format!(
+                "{reasons} attempts, {} KiB without TLS, {} KiB with it",
+                plain >> 10,
+                with_tls >> 10
+            ),
+            format!("each attempt ended at once; an answer of the API took {busy:.1?}, before {quiet:.1?}; I3"),
+            None,
+        )
+        .await
 }
 
 async fn worker_killed_between_post_and_acknowledgement(stage: &Stage) -> Report {

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -896,6 +897,106 @@ async fn of_an_endless_answer_only_the_beginning_is_read() {
     receiver.next().await;
     // What the sockets of both sides hold, and no more.
     assert!(produced.load(Ordering::SeqCst) < 64 * 1024 * 1024);
+}
+
+/// A receiver that answers each request by writing these bytes, the second again and again for as long as it is read, and
+/// how many bytes it has written.
+async fn writes(first: &'static [u8], then: &'static [u8]) -> (Url, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let written = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&written);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    if stream.write_all(first).await.is_err() {
+                        return;
+                    }
+                    while !then.is_empty() && stream.write_all(then).await.is_ok() {
+                        count.fetch_add(then.len(), Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    (Url::parse(&url).unwrap(), written)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endless_informational_responses_end_the_attempt() {
+    const HINTS: &[u8] = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+    let long: &[u8] = format!(
+        "HTTP/1.1 103 Early Hints\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(50_000)
+    )
+    .leak()
+    .as_bytes();
+    // A head that never ends is none that is counted.
+    let endless: &[u8] = b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    for (first, then) in [
+        (HINTS, HINTS),
+        (HINTS, long),
+        (&b"HTTP/1.1 103 Early Hints\r\nX-Long: "[..], endless),
+    ] {
+        let (url, written) = writes(first, then).await;
+        let report = attempt(OPEN, PATIENT, &url).await;
+        assert!(report.took < PATIENT / 2, "{report:?}");
+        assert_eq!(report.outcome(), "error", "{report:?}");
+        // The connection is closed: what was written is in the buffers of the sockets, and no more follows.
+        soon("the receiver cannot write any more", async {
+            let mut looks = tokio::time::interval(Duration::from_millis(100));
+            let mut before = usize::MAX;
+            loop {
+                looks.tick().await;
+                let now = written.load(Ordering::SeqCst);
+                if now == std::mem::replace(&mut before, now) {
+                    break;
+                }
+            }
+        })
+        .await;
+        let written = written.load(Ordering::SeqCst);
+        assert!(written < 64 * 1024 * 1024, "{written} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_few_informational_responses_precede_an_answer() {
+    let answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
+    let (url, _) = writes(answer, b"").await;
+    let limits = Limits::default();
+    let sender = Sender::new(OPEN, limits).unwrap();
+    let endpoint = endpoint(&url, &["*"]);
+    // Each attempt begins to count anew, also on the same connection.
+    for _ in 0..20 {
+        let report = soon("an attempt", sender.post(&endpoint, &message(1, 1))).await;
+        assert_eq!(report.attempt(), Attempt::Accepted, "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_says_no_more_than_one_that_is_refused() {
+    let public = Policy {
+        allow_http: true,
+        allow_private: false,
+    };
+    let told = async |host: &str| {
+        let url = Url::parse(&format!("http://{host}/hook")).unwrap();
+        let report = attempt(public, PATIENT, &url).await;
+        let error = report.attempted(Timestamp::now()).error.unwrap();
+        (error.replace(host, "HOST"), report.outcome())
+    };
+    let (refused, outcome) = told("localhost").await;
+    assert_eq!(outcome, "refused");
+    // No label is so long: nobody has to be asked.
+    let (unknown, outcome) = told(&format!("{}.invalid", "x".repeat(64))).await;
+    // The operator sees the difference.
+    assert_eq!(outcome, "connect");
+    assert_eq!(unknown, refused);
 }
 
 #[tokio::test]
