@@ -127,6 +127,24 @@ async fn a_receiver_is_made_read_changed_and_removed() {
 }
 
 #[tokio::test]
+async fn an_app_makes_sixteen_endpoints_besides_those_of_the_configuration() {
+    let (world, _) = with_configured();
+    for n in 0..16 {
+        made(&world, &format!("{n}"), json!({})).await;
+    }
+    let many = world.post(PATH, json!({"url": "https://example.com/17"}));
+    assert_eq!(many.await.fails(409)["detail"]["most"], 16);
+    // One that is removed makes room.
+    let list = world.get(PATH).await.json();
+    let rows = list["webhooks"].as_array().unwrap();
+    assert_eq!(rows.len(), 17);
+    let own = rows.iter().find(|row| row["configured"] == false).unwrap();
+    let path = format!("{PATH}/{}", own["id"].as_str().unwrap());
+    assert_eq!(world.delete(&path).await.status.as_u16(), 200);
+    made(&world, "17", json!({})).await;
+}
+
+#[tokio::test]
 async fn what_is_no_receiver_is_refused_by_its_field() {
     let world = World::new();
     let url = "https://example.com/hook";
@@ -136,6 +154,14 @@ async fn what_is_no_receiver_is_refused_by_its_field() {
         (json!({"url": "nothing"}), "url"),
         (json!({"url": "http://example.com/hook"}), "url"),
         (json!({"url": "https://127.0.0.1/hook"}), "url"),
+        (
+            json!({"url": format!("{url}?{}", "x".repeat(60_000))}),
+            "url",
+        ),
+        (
+            json!({"url": format!("{url}?{}", "x".repeat(2_048))}),
+            "url",
+        ),
         (json!({"url": url, "events": "*"}), "events"),
         (json!({"url": url, "events": []}), "events"),
         (json!({"url": url, "events": ["*", 7]}), "events[1]"),

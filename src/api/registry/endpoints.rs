@@ -72,7 +72,7 @@ pub(crate) enum EndpointError {
     Configured(EndpointId),
     #[error("there is already a webhook endpoint with this URL")]
     UrlTaken(EndpointId),
-    #[error("an app can have {MOST_ENDPOINTS} webhook endpoints")]
+    #[error("an app can make {MOST_ENDPOINTS} webhook endpoints")]
     TooMany,
     #[error("others are changing webhook endpoints at the same time; try again")]
     Busy,
@@ -165,7 +165,9 @@ impl Registry {
             if let Some(other) = others.iter().find(|other| other.url == new.url) {
                 return Err(EndpointError::UrlTaken(other.id.clone()));
             }
-            if others.len() >= MOST_ENDPOINTS {
+            // Those of the configuration are the operator's.
+            let made = others.iter().filter(|other| other.created_at.is_some());
+            if made.count() >= MOST_ENDPOINTS {
                 return Err(EndpointError::TooMany);
             }
             Ok(record.clone())

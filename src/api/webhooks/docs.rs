@@ -65,7 +65,7 @@ pub(super) enum Status {
 #[derive(ToSchema)]
 struct WebhookRequest {
     /// Where events are posted: https to a public address, unless the configuration allows others.
-    #[schema(pattern = "^https?://")]
+    #[schema(pattern = "^https?://", max_length = 2048)]
     url: String,
     /// Names of events, prefixes as `conference.member.*`, or `*`. Without it, all.
     #[schema(min_items = 1)]
@@ -79,7 +79,7 @@ struct WebhookRequest {
 /// What is to be changed of a receiver. What is left out stays.
 #[derive(ToSchema)]
 struct WebhookChange {
-    #[schema(pattern = "^https?://")]
+    #[schema(pattern = "^https?://", max_length = 2048)]
     url: Option<String>,
     #[schema(min_items = 1)]
     #[schema(value_type = Option<Vec<WebhookFilter>>)]
@@ -135,7 +135,7 @@ fn webhooks() {}
     responses(
         (status = 201, description = "It is made, and gets what happens from now on.", body = MadeEndpoint,
          example = json!({"id": ENDPOINT, "url": "https://example.com/hook", "events": ["conference.*"], "enabled": true, "disabled_reason": null, "disabled_at": null, "configured": false, "created_at": "2026-05-06T12:34:56Z", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})),
-        (status = 409, description = "The app has one with this URL (`detail.id`), or has 16 already.", body = Failure),
+        (status = 409, description = "The app has one with this URL (`detail.id`), or has made 16 already: those of the configuration do not count.", body = Failure),
     )
 )]
 fn create_webhook() {}
