@@ -123,6 +123,8 @@ metrics! {
     WEBHOOK_LOST: Counter = "roomkeeper_webhook_lost_total", [], "Messages that were not queued because there were too many already.";
     WEBHOOK_DEAD_DROPPED: Counter = "roomkeeper_webhook_dead_dropped_total", [], "Given-up messages that were dropped from a full list of the dead.";
     WEBHOOK_OUTBOX_DEPTH: Gauge = "roomkeeper_webhook_outbox_depth", ["node"], "Events not yet handed to the delivery queues.";
+    WEBHOOK_OUTBOX_MISSING: Counter = "roomkeeper_webhook_outbox_missing_total", ["node"], "Events that somebody deleted from the outbox before they were handed over. Every replica counts them.";
+    WEBHOOK_OUTBOX_UNREADABLE: Counter = "roomkeeper_webhook_outbox_unreadable_total", ["node"], "Entries of the outbox that this program did not write, and that were passed over. Every replica counts them.";
     WEBHOOK_QUEUES: Gauge = "roomkeeper_webhook_queues", ["node"], "Delivery queues (one an endpoint and room or call) that are not empty.";
     WEBHOOK_PENDING: Gauge = "roomkeeper_webhook_pending", ["node"], "Messages that wait for their receivers.";
     WEBHOOK_FULL_RATIO: Gauge = "roomkeeper_webhook_full_ratio", ["node"], "How full the outbox or the fullest receiver's queue is; 1 is the bound (`webhooks.max_pending`).";

@@ -2040,6 +2040,7 @@ contract! {
     a_forgotten_receiver_leaves_nothing_but_what_is_pending,
     of_what_was_delivered_the_last_are_kept,
     beyond_the_bound_nothing_is_queued_and_that_is_counted,
+    what_is_found_of_an_outbox_is_noted,
     a_receiver_is_written_from_the_version_it_was_decided_on,
     a_cooldown_is_one_holders_until_it_is_over,
     a_cooldown_taken_again_by_its_holder_does_not_last_longer,

@@ -16,7 +16,7 @@ use roomkeeper::store::board::Boards;
 use roomkeeper::store::deliveries::{
     Deliveries, DeliveryResult, NewDelivery, OutboxBatch, QueueLimits, Share,
 };
-use roomkeeper::store::live::{Heard, Live, LiveEvent};
+use roomkeeper::store::live::{Heard, Live, LiveEvent, OutboxSlice};
 use roomkeeper::store::looks::{Looks, Sight};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
@@ -628,6 +628,168 @@ async fn what_was_committed_here_is_handed_over_without_being_read() {
     assert_eq!((backlog.outbox, backlog.queues), (0, 1));
 }
 
+/// The ids of what is read of the outbox, which is handed over, and what was found besides.
+async fn reads_on(store: &RedisStore) -> (Vec<String>, u64, u64) {
+    let mut found = (Vec::new(), 0, 0);
+    loop {
+        let batch = store.read_outbox(node(), 2).await.unwrap();
+        if batch.from == batch.to {
+            return found;
+        }
+        found.0.extend(batch.messages.iter().map(|m| m.id.clone()));
+        found.1 += batch.missing;
+        found.2 += batch.unreadable;
+        assert!(hands_over(store, &batch).await, "{batch:?}");
+    }
+}
+
+fn ids(slice: &OutboxSlice) -> Vec<(u64, &str)> {
+    let messages = slice.messages.iter();
+    messages
+        .map(|(at, message)| (*at, message.id.as_str()))
+        .collect()
+}
+
+#[tokio::test]
+async fn positions_go_on_when_the_outbox_is_deleted() {
+    let server = RedisServer::start().await;
+    let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
+    for n in 1..=3 {
+        commits(&here, n, &format!("msg_{n}")).await;
+    }
+    assert_eq!(reads_on(&here).await.0, ["msg_1", "msg_2", "msg_3"]);
+    let outbox = keys::outbox(node());
+    server.tell(&["DEL", &outbox]).await;
+    // All of it was handed over: nothing is lost, and what comes is found, by whoever wrote it.
+    assert_eq!(reads_on(&here).await, (Vec::new(), 0, 0));
+    let before = here.read_outbox_after(node(), Some(3), 9).await.unwrap();
+    assert_eq!((before.oldest, before.newest), (4, 3));
+    commits(&there, 4, "msg_4").await;
+    commits(&here, 5, "msg_5").await;
+    let found = reads_on(&here).await;
+    assert_eq!(found, (vec!["msg_4".to_owned(), "msg_5".to_owned()], 0, 0));
+    // So do event streams go on from where they were.
+    let slice = here.read_outbox_after(node(), Some(3), 9).await.unwrap();
+    assert_eq!((slice.oldest, slice.newest), (4, 5));
+    assert_eq!(ids(&slice), [(4, "msg_4"), (5, "msg_5")]);
+}
+
+#[tokio::test]
+async fn what_was_deleted_from_the_outbox_is_counted_and_the_rest_is_handed_over() {
+    let server = RedisServer::start().await;
+    let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
+    commits(&here, 1, "msg_1").await;
+    assert_eq!(reads_on(&here).await.0, ["msg_1"]);
+    for n in 2..=4 {
+        commits(&here, n, &format!("msg_{n}")).await;
+    }
+    let outbox = keys::outbox(node());
+    server.tell(&["DEL", &outbox]).await;
+    // This replica still knows what it committed, but the store does not have it.
+    let fresh = here.fresh_outbox(node(), 9).unwrap();
+    assert!(!hands_over(&here, &fresh).await);
+    // Somebody who looks is woken though there is nothing to read.
+    let seen = there.look_at(&[node()], Timestamp::from_millis(1)).await;
+    drop(seen);
+    let seen = there.look_at(&[node()], Timestamp::from_millis(1)).await;
+    assert!(seen.unwrap().remove(0).unwrap().deliveries);
+    assert_eq!(here.backlog(node()).await.unwrap().outbox, 3);
+    assert_eq!(reads_on(&there).await, (Vec::new(), 3, 0));
+    assert_eq!(here.backlog(node()).await.unwrap().outbox, 0);
+    commits(&here, 5, "msg_5").await;
+    assert_eq!(reads_on(&here).await, (vec!["msg_5".to_owned()], 0, 0));
+    let slice = here.read_outbox_after(node(), Some(1), 9).await.unwrap();
+    assert_eq!((slice.oldest, slice.newest), (5, 5), "three are missing");
+
+    // One in the middle, and those at the end.
+    for n in 6..=10 {
+        commits(&there, n, &format!("msg_{n}")).await;
+    }
+    server.tell(&["XDEL", &outbox, "0-7", "0-9", "0-10"]).await;
+    let found = reads_on(&here).await;
+    assert_eq!(found, (vec!["msg_6".to_owned(), "msg_8".to_owned()], 3, 0));
+    commits(&here, 11, "msg_11").await;
+    assert_eq!(reads_on(&here).await, (vec!["msg_11".to_owned()], 0, 0));
+}
+
+#[tokio::test]
+async fn what_is_no_message_of_the_outbox_is_passed_over_and_counted() {
+    let outbox = keys::outbox(node());
+    let spoils: [(&str, &[&str]); 6] = [
+        (
+            "a position that is ours",
+            &["XADD", &outbox, "0-*", "some", "thing"],
+        ),
+        (
+            "far ahead",
+            &["XADD", &outbox, "0-900", "id", "msg_x", "app", "no app!"],
+        ),
+        ("an id of its own", &["XADD", &outbox, "*", "some", "thing"]),
+        ("a list", &["RPUSH", &outbox, "some", "thing"]),
+        ("a text", &["SET", &outbox, "some"]),
+        ("a hash", &["HSET", &outbox, "some", "thing"]),
+    ];
+    for (what, spoil) in spoils {
+        // Found by who reads, or by who commits.
+        for reads_first in [true, false] {
+            let server = RedisServer::start().await;
+            let store = store(&server, PATIENT);
+            commits(&store, 1, "msg_1").await;
+            assert_eq!(reads_on(&store).await.0, ["msg_1"]);
+            let is_stream = spoil[0] == "XADD";
+            if is_stream {
+                commits(&store, 2, "msg_2").await;
+            } else {
+                server.tell(&["DEL", &outbox]).await;
+            }
+            server.tell(spoil).await;
+            let mut found = (Vec::new(), 0, 0);
+            if reads_first {
+                found = reads_on(&store).await;
+            }
+            commits(&store, 3, "msg_3").await;
+            let then = reads_on(&store).await;
+            found.0.extend(then.0);
+            let expected: &[&str] = match is_stream {
+                true => &["msg_2", "msg_3"],
+                false => &["msg_3"],
+            };
+            assert_eq!(found.0, expected, "{what} {reads_first}");
+            let far = what == "far ahead";
+            let missing = if far { 897 } else { 0 };
+            assert_eq!(found.1 + then.1, missing, "{what} {reads_first}");
+            let noted = store.backlog(node()).await.unwrap().unreadable;
+            let passed = found.2 + then.2;
+            assert_eq!(noted + passed, 1, "{what} {reads_first}");
+            // Event streams pass it over, too.
+            let page = store.read_outbox_after(node(), Some(0), 9).await.unwrap();
+            let (_, last) = page.messages.last().unwrap();
+            assert_eq!(last.id, "msg_3", "{what} {reads_first}");
+            assert_eq!(page.newest, page.messages.last().unwrap().0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_none_hands_over_again_what_is_kept() {
+    for spoil in [&["SET", "", "some"][..], &["LPUSH", "", "some"]] {
+        let server = RedisServer::start().await;
+        let store = store(&server, PATIENT);
+        commits(&store, 1, "msg_1").await;
+        assert_eq!(reads_on(&store).await.0, ["msg_1"]);
+        commits(&store, 2, "msg_2").await;
+        let cursor = keys::cursor(node());
+        server.tell(&["DEL", &cursor]).await;
+        server.tell(&[spoil[0], &cursor, spoil[2]]).await;
+        assert_eq!(reads_on(&store).await.0, ["msg_1", "msg_2"]);
+        let claims = store.claim_deliveries(node(), LONG, Share::all(9)).await;
+        assert_eq!(claims.unwrap()[0].message.id, "msg_1");
+        let endpoints = ["ep_1".parse().unwrap()];
+        let log = store.endpoint_health(node(), &endpoints);
+        assert_eq!(log.await.unwrap()[0].pending, 2, "none is queued twice");
+    }
+}
+
 /// Until all replicas are of this version, and after.
 #[tokio::test]
 async fn queues_of_an_earlier_version_are_claimed() {
@@ -791,6 +953,7 @@ async fn what_is_over_leaves_nothing_behind() {
         keys::epoch(node()),
         keys::cursor(node()),
         keys::outbox(node()),
+        keys::outbox_last(node()),
     ]
     .into();
     let start = Instant::now();

@@ -85,6 +85,12 @@ pub struct OutboxBatch {
     pub to: OutboxCursor,
     /// In order of commit.
     pub messages: Vec<Message>,
+    /// How many messages between the two cursors are not there: somebody has deleted them.
+    pub missing: u64,
+    /// How many entries between the two cursors are not messages of this program.
+    pub unreadable: u64,
+    /// The outbox was not one, and was mended just now. It is noted already.
+    pub mended: bool,
 }
 
 /// A message on its way to one endpoint.
@@ -306,6 +312,12 @@ pub struct Backlog {
     pub queues: u64,
     /// Messages that the outbox had no room for, ever.
     pub lost: u64,
+    /// Messages that were deleted from the outbox before they were handed over, ever.
+    pub missing: u64,
+    /// Entries of the outbox that were not messages of this program, ever.
+    pub unreadable: u64,
+    /// How long ago one of the last two has grown.
+    pub noticed_ago: Option<Duration>,
 }
 
 /// The outbox, the queues and the log of each node.
@@ -313,7 +325,9 @@ pub struct Backlog {
 /// As with [`Store`](super::Store), every method is one step.
 #[async_trait]
 pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
-    /// What the node's outbox holds after its cursor, at most `limit` messages. Changes nothing.
+    /// What the node's outbox holds after its cursor, at most `limit` messages. Changes nothing, unless the outbox is not
+    /// one: then it is mended. What is missing or cannot be read is passed over and counted in the batch; whoever hands the
+    /// batch over notes it ([`Self::note_outbox`]).
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError>;
 
     /// What [`Self::read_outbox`] would find, as far as it is known without asking: what was committed through this store
@@ -334,6 +348,14 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
         to: &OutboxCursor,
         deliveries: &[NewDelivery],
     ) -> Result<bool, StoreError>;
+
+    /// Notes what a batch that was handed over was found to lack, for the operator ([`Backlog`]).
+    async fn note_outbox(
+        &self,
+        node: NodeId,
+        missing: u64,
+        unreadable: u64,
+    ) -> Result<(), StoreError>;
 
     /// Appends a delivery to its queue that is of no commit. One with this id that is known for this receiver stays as it
     /// is.

@@ -170,9 +170,16 @@ pub fn view_note(app_list: &str, room_list: &str, place: &str) -> String {
 }
 
 /// Stream of messages, with ids `0-1`, `0-2`, … without a gap, so that differences of ids are counts. Appended to by
-/// commits, trimmed by the fan-out: never what is after the cursor, and to [`OUTBOX_KEPT`] before it.
+/// commits, trimmed by the fan-out: never what is after the cursor, and to [`OUTBOX_KEPT`] before it. What is no such
+/// stream is set aside for a day under `outbox:aside` (`outbox.lua`).
 pub fn outbox(node: NodeId) -> String {
     of_node(node, "outbox")
+}
+
+/// Number: the position of the newest message that the outbox ever had. Written by commits; stays, so that positions go on
+/// when the outbox is deleted, and what is missing then can be counted.
+pub fn outbox_last(node: NodeId) -> String {
+    of_node(node, "outbox:last")
 }
 
 /// Channel: what is said of a node to whoever listens ([`say`](super::live::Live::say)). Channels know no databases, so
@@ -227,7 +234,8 @@ pub fn log(node: NodeId, endpoint: &EndpointId, status: DeliveryStatus) -> Strin
 
 /// Hash of numbers: `<endpoint>:ok` when a receiver last took something, `<endpoint>:bad` since when it has been failing
 /// (milliseconds of the store's clock), `<endpoint>:lost` how many messages could not be queued for it, and `lost` how
-/// many the outbox had no room for. Written by fan-out, finish and commit; stays.
+/// many the outbox had no room for; `outbox:missing`, `outbox:unreadable` and `outbox:at`, what was found of the outbox and
+/// when. Written by fan-out, finish and commit; stays.
 pub fn health(node: NodeId) -> String {
     of_node(node, "health")
 }
@@ -340,6 +348,7 @@ mod tests {
             view_list(node, ViewKind::Call, ListOf::Room(room_id)),
             views_over(node),
             outbox(node),
+            outbox_last(node),
             cursor(node),
             said(node, 0),
             queue(node, "q"),

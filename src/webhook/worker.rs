@@ -51,8 +51,8 @@ use super::schedule::{Attempt, DISABLED_AFTER, Schedule};
 use super::sender::{Report, Sender};
 use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::deliveries::{
-    Attempted, ClaimedDelivery, DeliveryResult, EndpointHealth, Finished, NewDelivery, OutboxBatch,
-    Share,
+    Attempted, Backlog, ClaimedDelivery, DeliveryResult, EndpointHealth, Finished, NewDelivery,
+    OutboxBatch, Share,
 };
 use crate::store::looks::next_look;
 use crate::store::{Message, Store, StoreError};
@@ -230,6 +230,8 @@ struct Next {
     crowded: bool,
     /// There is something on its way, so that the depths are other ones soon.
     busy: bool,
+    /// The outbox was found to lack something, which is to be told at once.
+    spoilt: bool,
 }
 
 /// What the workers of all nodes share.
@@ -286,9 +288,19 @@ impl Worker {
         let mut measured: Option<Instant> = None;
         // What was measured last is not how it is any more.
         let mut outdated = false;
+        let mut seen = None;
         while !stop.is_cancelled() {
             let measure = measured.is_none_or(|at| at.elapsed() >= MEASURE);
-            let round = self.round(&mut in_flight, reason, measure, &mut strangers);
+            let round = async {
+                if measure {
+                    self.measure(&mut in_flight, &mut seen).await?;
+                }
+                let next = self.round(&mut in_flight, reason, &mut strangers).await?;
+                if next.spoilt {
+                    self.measure(&mut in_flight, &mut seen).await?;
+                }
+                Ok::<_, StoreError>(next)
+            };
             let Next { wait, crowded, .. } = match round.await {
                 Ok(mut next) => {
                     let now = Instant::now();
@@ -317,6 +329,7 @@ impl Worker {
                         wait,
                         crowded: false,
                         busy: true,
+                        spoilt: false,
                     }
                 }
             };
@@ -378,10 +391,14 @@ impl Worker {
         &self,
         in_flight: &mut InFlight,
         reason: Reason,
-        measure: bool,
         strangers: &mut HashMap<AppId, Instant>,
     ) -> Result<Next, StoreError> {
         let mut due = None;
+        let mut spoilt = false;
+        let mut look_into = |batch: OutboxBatch| {
+            spoilt |= batch.mended || batch.missing + batch.unreadable > 0;
+            self.new_messages(batch, strangers)
+        };
         let batch = match reason {
             Reason::Told => {
                 // Mostly it is this replica that has just committed, and it need not ask what.
@@ -392,23 +409,15 @@ impl Worker {
                         read.await?
                     }
                 };
-                self.new_messages(batch, strangers)
+                look_into(batch)
             }
             Reason::Ended => None,
             Reason::Time => {
                 let (batch, next) = self.store.look(self.node, self.settings.batch).await?;
                 due = Some(next);
-                self.new_messages(batch, strangers)
+                look_into(batch)
             }
         };
-        if measure {
-            self.measure().await?;
-            let endpoints = self.endpoints();
-            in_flight.breaker.retain(|id| endpoints.get(id).is_some());
-            let lowered = in_flight.breaker.lowered().len();
-            metrics::gauge!(telemetry::WEBHOOK_LOWERED, "node" => self.node.to_string())
-                .set(lowered as f64);
-        }
         // Nothing to hand over, nothing to claim: so it is on most nodes most of the time, and costs one question.
         if let Some(due) = due
             && batch.is_none()
@@ -421,6 +430,7 @@ impl Worker {
                 wait: due.map_or(idle, |due| idle.min(due.max(SHORTEST))),
                 crowded: false,
                 busy: due.is_some(),
+                spoilt,
             });
         }
         let free = self.settings.concurrency.saturating_sub(in_flight.len());
@@ -450,6 +460,7 @@ impl Worker {
             wait: self.settings.idle,
             crowded: !all_taken || is_passed,
             busy: true,
+            spoilt,
         };
         if all_taken && let Some(due) = due {
             let shortest = if next.crowded { SHARE_LOOK } else { SHORTEST };
@@ -520,6 +531,7 @@ impl Worker {
         let mut deliveries = Vec::with_capacity(batch.messages.len());
         let endpoints = self.endpoints();
         let span = hand_over_span(self.node, &batch.messages);
+        let (missing, unreadable) = (batch.missing, batch.unreadable);
         let told: Vec<Option<Timestamp>> = batch.messages.iter().map(payload::told_at).collect();
         for message in batch.messages {
             for endpoint in endpoints.wanting(&message.app, &message.event) {
@@ -536,6 +548,10 @@ impl Worker {
             .fan_out(self.node, &batch.from, &batch.to, &deliveries)
             .instrument(span)
             .await?;
+        if done && missing + unreadable > 0 {
+            let noted = self.store.note_outbox(self.node, missing, unreadable);
+            noted.await?;
+        }
         if done {
             let node = self.node.to_string();
             metrics::counter!(telemetry::WEBHOOK_HANDED_OVER, "node" => node.clone())
@@ -549,9 +565,15 @@ impl Worker {
         Ok(full || !done)
     }
 
-    async fn measure(&self) -> Result<(), StoreError> {
+    /// Measures the depths. `seen` is what the outbox was known to lack.
+    async fn measure(
+        &self,
+        in_flight: &mut InFlight,
+        seen: &mut Option<(u64, u64)>,
+    ) -> Result<(), StoreError> {
         let backlog = self.store.backlog(self.node).await?;
         let node = self.node.to_string();
+        self.tell_outbox(&backlog, seen);
         for (name, depth) in [
             (telemetry::WEBHOOK_OUTBOX_DEPTH, backlog.outbox),
             (telemetry::WEBHOOK_QUEUES, backlog.queues),
@@ -559,6 +581,9 @@ impl Worker {
             metrics::gauge!(name, "node" => node.clone()).set(depth as f64);
         }
         let endpoints = self.endpoints();
+        in_flight.breaker.retain(|id| endpoints.get(id).is_some());
+        let lowered = in_flight.breaker.lowered().len();
+        metrics::gauge!(telemetry::WEBHOOK_LOWERED, "node" => node.clone()).set(lowered as f64);
         let ids: Vec<_> = endpoints.ids().cloned().collect();
         let health = self.store.endpoint_health(self.node, &ids).await?;
         let (mut pending, mut dead) = (0, 0);
@@ -582,6 +607,29 @@ impl Worker {
         let apps = full.filter_map(|(id, _)| Some(endpoints.get(id)?.app.clone()));
         pressure.note(self.node, backlog.outbox, apps.collect());
         Ok(())
+    }
+
+    /// Counts what the outbox has been found to lack since the last time, by whichever replica.
+    fn tell_outbox(&self, backlog: &Backlog, seen: &mut Option<(u64, u64)>) {
+        let now = (backlog.missing, backlog.unreadable);
+        let (missing, unreadable) = seen.replace(now).unwrap_or(now);
+        let missing = now.0.saturating_sub(missing);
+        let unreadable = now.1.saturating_sub(unreadable);
+        if missing + unreadable == 0 {
+            return;
+        }
+        for (name, count) in [
+            (telemetry::WEBHOOK_OUTBOX_MISSING, missing),
+            (telemetry::WEBHOOK_OUTBOX_UNREADABLE, unreadable),
+        ] {
+            metrics::counter!(name, "node" => self.node.to_string()).increment(count);
+        }
+        error!(
+            node.id = %self.node,
+            missing,
+            unreadable,
+            "somebody has deleted or spoilt entries of the outbox: their webhooks are lost, all others are sent"
+        );
     }
 
     async fn deliver(self, claim: ClaimedDelivery) -> Ended {

@@ -16,6 +16,7 @@ rows![
     12 redis_killed_and_restarted,
     13 redis_wiped,
     14 redis_stopped,
+    32 outbox_deleted_or_spoilt,
 ];
 
 /// What was acknowledged, by the id of the room: `true` made, `false` deleted.
@@ -75,6 +76,109 @@ async fn all_survived(scene: &Scene, acknowledged: &Acknowledged) -> usize {
         assert_eq!(answer.status, expected, "{room}: {}", answer.body);
     }
     rooms.len()
+}
+
+/// Each fault is told by these.
+const MISSING: &str = "roomkeeper_webhook_outbox_missing_total";
+const UNREADABLE: &str = "roomkeeper_webhook_outbox_unreadable_total";
+
+async fn outbox_deleted_or_spoilt(stage: &Stage) -> Report {
+    let scene = stage.scene(Setup::impatient(Store::Redis)).await;
+    let node = &scene.world.node;
+    let redis = scene.world.redis.as_ref().unwrap();
+    let controller = &scene.world.controller;
+    let (outbox, cursor) = (
+        format!("rk1:{{{node}}}:outbox"),
+        format!("rk1:{{{node}}}:cursor"),
+    );
+    let handed_over = async || {
+        poll::until("all is handed over", PATIENCE, async || {
+            let depth = controller
+                .metric("roomkeeper_webhook_outbox_depth", "")
+                .await;
+            (depth == 0.0).then_some(())
+        })
+        .await;
+    };
+    // The last is not the number of a position; the first are of messages that nobody has been told of yet.
+    let faults: [(&str, Vec<&str>, &str, f64); 5] = [
+        ("deleted", vec!["DEL", &outbox], MISSING, 0.0),
+        (
+            "deleted with three messages that wait",
+            vec![
+                "EVAL",
+                "redis.call('DECRBY', KEYS[2], 3) return redis.call('DEL', KEYS[1])",
+                "2",
+                &outbox,
+                &cursor,
+            ],
+            MISSING,
+            3.0,
+        ),
+        (
+            "an entry of somebody else",
+            vec!["XADD", &outbox, "0-*", "some", "thing"],
+            UNREADABLE,
+            1.0,
+        ),
+        (
+            "an entry with an id of its own",
+            vec!["XADD", &outbox, "*", "some", "thing"],
+            UNREADABLE,
+            1.0,
+        ),
+        (
+            "a list in its place",
+            vec![
+                "EVAL",
+                "redis.call('DEL', KEYS[1]) return redis.call('RPUSH', KEYS[1], 'some', 'thing')",
+                "1",
+                &outbox,
+            ],
+            UNREADABLE,
+            1.0,
+        ),
+    ];
+    let mut slowest = Duration::ZERO;
+    for (fault, command, metric, count) in &faults {
+        handed_over().await;
+        let before = controller.metric(metric, "").await;
+        redis.tell(command).await;
+        let begun = Instant::now();
+        poll::until(&format!("{fault} is told"), PATIENCE, async || {
+            let now = controller.metric(metric, "").await;
+            (now - before >= *count).then_some(())
+        })
+        .await;
+        slowest = slowest.max(begun.elapsed());
+        // What happens from now on is told.
+        for (does, told) in [
+            ("unmute", "conference.member.unmuted"),
+            ("mute", "conference.member.muted"),
+        ] {
+            scene
+                .next(told, async || scene.somebody_says(does).await)
+                .await;
+        }
+        let now = controller.metric(metric, "").await;
+        assert_eq!(now - before, *count, "{fault} is counted once");
+    }
+    let limit = stage.within(Duration::from_secs(1));
+    assert!(slowest < limit, "told after {slowest:?}");
+    let orphans = controller.operator("/admin/orphans").await.unwrap().body;
+    let record = &orphans["nodes"][0]["records"][0];
+    let why = record["why"].as_str().unwrap_or_default();
+    assert_eq!(record["key"], *outbox, "{orphans}");
+    assert!(why.contains("3 missing, 3 not readable"), "{why}");
+    let ready = controller.operator("/readyz").await.unwrap();
+    assert_eq!(ready.status, 200, "{}", ready.body);
+    scene
+        .report(
+            format!("{} faults of the outbox", faults.len()),
+            "told, each counted once; everything after was told; I3",
+            Some(slowest),
+        )
+        .await
 }
 
 async fn redis_killed_and_restarted(stage: &Stage) -> Report {

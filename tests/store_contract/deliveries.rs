@@ -369,6 +369,28 @@ pub async fn beyond_the_bound_nothing_is_queued_and_that_is_counted(s: Subject) 
     assert_eq!((s.backlog().await.outbox, s.backlog().await.lost), (1, 3));
 }
 
+pub async fn what_is_found_of_an_outbox_is_noted(s: Subject) {
+    s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
+        .await;
+    let batch = s.store.read_outbox(node(), 10).await.unwrap();
+    assert_eq!((batch.missing, batch.unreadable), (0, 0));
+    assert!(!batch.mended);
+    let backlog = s.backlog().await;
+    assert_eq!(
+        (backlog.missing, backlog.unreadable, backlog.noticed_ago),
+        (0, 0, None)
+    );
+    s.store.note_outbox(node(), 3, 0).await.unwrap();
+    s.pass(SHORT).await;
+    s.store.note_outbox(node(), 0, 2).await.unwrap();
+    s.store.note_outbox(node(), 0, 0).await.unwrap();
+    s.pass(SHORT).await;
+    let backlog = s.backlog().await;
+    assert_eq!((backlog.missing, backlog.unreadable), (3, 2));
+    let ago = backlog.noticed_ago.unwrap();
+    assert!((SHORT..LONG).contains(&ago), "{ago:?}");
+}
+
 pub async fn a_receiver_is_written_from_the_version_it_was_decided_on(s: Subject) {
     let (one, two) = (endpoint(1), endpoint(2));
     let app = app();

@@ -71,6 +71,7 @@ macro_rules! store_behind {
                 read_outbox(node: NodeId, limit: usize) -> OutboxBatch;
                 fan_out(node: NodeId, from: &OutboxCursor, to: &OutboxCursor, deliveries: &[NewDelivery]) -> bool;
                 enqueue(node: NodeId, delivery: &NewDelivery) -> ();
+                note_outbox(node: NodeId, missing: u64, unreadable: u64) -> ();
                 claim_deliveries(node: NodeId, visibility: Duration, share: Share<'_>) -> Vec<ClaimedDelivery>;
                 finish_delivery(node: NodeId, claim: &ClaimedDelivery, result: DeliveryResult, attempt: Option<&Attempted>) -> Option<Finished>;
                 next_delivery(node: NodeId) -> Option<Duration>;

@@ -49,6 +49,14 @@ const AT_ZERO: &[(&str, &str)] = &[
         names::WEBHOOK_DEAD_DROPPED,
         "tests/store_contract, too many dead",
     ),
+    (
+        names::WEBHOOK_OUTBOX_MISSING,
+        "tests/faults, an outbox that is deleted",
+    ),
+    (
+        names::WEBHOOK_OUTBOX_UNREADABLE,
+        "tests/faults, an outbox that is spoilt",
+    ),
     (names::EVENTS_SENT, "tests/walk, events"),
     (names::EVENT_GAPS, "tests/api, events"),
     (names::LIVE_DROPPED, "tests/api, events"),

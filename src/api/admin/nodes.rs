@@ -1,5 +1,7 @@
 //! `/admin/nodes` and `/admin/orphans`: how the nodes are, which take new rooms, and what is on them that is nobody's.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,6 +13,7 @@ use crate::api::request::{InPath, PathId};
 use crate::ids::NodeId;
 use crate::reconciler::{Controller, Link, NodeReport};
 use crate::store::board::{self, ForeignCall, Notice, OrphanConference, UnreadableRecord};
+use crate::store::keys;
 use crate::time::Timestamp;
 
 use super::{Operator, Shared};
@@ -187,6 +190,10 @@ async fn orphans_of(shared: &Shared, id: NodeId) -> Result<NodeOrphans, ApiError
         .transpose()?;
     let at = report.as_ref().map(|report| report.at.rfc3339_micros());
     let report = report.unwrap_or_default();
+    let outbox = outbox_of(shared, id).await?;
+    let mut records: Vec<RecordRow> = report.records.into_iter().map(Into::into).collect();
+    let records_total = report.records_total + u64::from(outbox.is_some());
+    records.extend(outbox);
     Ok(NodeOrphans {
         id: id.to_string(),
         at,
@@ -194,9 +201,23 @@ async fn orphans_of(shared: &Shared, id: NodeId) -> Result<NodeOrphans, ApiError
         conferences_total: report.conferences_total,
         calls: report.calls.into_iter().map(Into::into).collect(),
         calls_total: report.calls_total,
-        records: report.records.into_iter().map(Into::into).collect(),
-        records_total: report.records_total,
+        records,
+        records_total,
     })
+}
+
+/// What was found of the node's outbox within a day: somebody has deleted or spoilt entries.
+async fn outbox_of(shared: &Shared, id: NodeId) -> Result<Option<RecordRow>, ApiError> {
+    const SHOWN: Duration = Duration::from_secs(24 * 3600);
+    let backlog = shared.state.store.backlog(id).await?;
+    let is_recent = backlog.noticed_ago.is_some_and(|ago| ago < SHOWN);
+    Ok(is_recent.then(|| RecordRow {
+        key: keys::outbox(id),
+        why: format!(
+            "somebody has deleted or spoilt entries: {} missing, {} not readable",
+            backlog.missing, backlog.unreadable
+        ),
+    }))
 }
 
 pub(super) const fn word(link: &Link) -> &'static str {

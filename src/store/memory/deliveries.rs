@@ -29,6 +29,10 @@ pub(super) struct Queues {
     handed_over: u64,
     /// How many messages the outbox had no room for.
     lost: u64,
+    /// What was noted of the outbox: here nobody deletes or spoils anything.
+    missing: u64,
+    unreadable: u64,
+    noticed_at: Option<Duration>,
     queues: HashMap<QueueKey, Queue>,
     ready: Ready,
     receivers: HashMap<EndpointId, Receiver>,
@@ -623,6 +627,7 @@ impl Deliveries for MemoryStore {
             from: state.cursor(),
             to: OutboxCursor::at(state.handed_over.saturating_add(read)),
             messages,
+            ..OutboxBatch::default()
         })
     }
 
@@ -637,6 +642,23 @@ impl Deliveries for MemoryStore {
         let mut inner = self.lock();
         let queues = &mut inner.node(node).queues;
         queues.fan_out(from, to, deliveries, times, self.limits)
+    }
+
+    async fn note_outbox(
+        &self,
+        node: NodeId,
+        missing: u64,
+        unreadable: u64,
+    ) -> Result<(), StoreError> {
+        if missing + unreadable > 0 {
+            let now = self.now();
+            let mut inner = self.lock();
+            let queues = &mut inner.node(node).queues;
+            queues.missing += missing;
+            queues.unreadable += unreadable;
+            queues.noticed_at = Some(now);
+        }
+        Ok(())
     }
 
     async fn enqueue(&self, node: NodeId, delivery: &NewDelivery) -> Result<(), StoreError> {
@@ -679,6 +701,7 @@ impl Deliveries for MemoryStore {
     }
 
     async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
+        let now = self.now();
         let mut inner = self.lock();
         let queues = &inner.node(node).queues;
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
@@ -686,6 +709,9 @@ impl Deliveries for MemoryStore {
             outbox: count(queues.outbox.len()),
             queues: count(queues.queues.len()),
             lost: queues.lost,
+            missing: queues.missing,
+            unreadable: queues.unreadable,
+            noticed_ago: queues.noticed_at.map(|at| now.saturating_sub(at)),
         })
     }
 

@@ -8,8 +8,8 @@ use redis::{Cmd, Pipeline, Value};
 use uuid::Uuid;
 
 use super::{
-    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, Pairs, RECOVER, REDELIVER,
-    RedisStore, millis, stored,
+    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, OUTBOX_MEND, OUTBOX_NOTE,
+    Pairs, RECOVER, REDELIVER, RedisStore, millis, stored,
 };
 use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::deliveries::{
@@ -126,6 +126,14 @@ fn delivery(key: &str, fields: Pairs) -> Result<Delivery, StoreError> {
 /// Entries of a stream.
 type Entries = Vec<(String, Pairs)>;
 
+/// The cursor, the newest position, and what is behind the cursor.
+type Found = (Option<u64>, Option<u64>, Entries);
+
+/// The position of an entry of the outbox; `None` for an id that is none of this program's.
+pub(super) fn position_of_entry(id: &str) -> Option<u64> {
+    id.strip_prefix("0-")?.parse().ok()
+}
+
 /// The first of a sorted set, if there is one, with its score.
 pub(super) type First = Vec<(String, u64)>;
 
@@ -212,6 +220,8 @@ impl RedisStore {
         let key = keys::outbox(node);
         let mut cursor = self.outboxes.cursor(node);
         let mut next = None;
+        let mut mended = false;
+        let (mut is_known, mut newest) = (false, 0);
         let mut entries = Entries::new();
         // A script that reads the cursor first would have to take each message apart and put it together again. Mostly the
         // cursor is where this replica has left it; where it is not, it is asked for again from there.
@@ -219,38 +229,109 @@ impl RedisStore {
             let mut pipe = redis::pipe();
             pipe.atomic();
             pipe.cmd("GET").arg(keys::cursor(node));
+            pipe.cmd("GET").arg(keys::outbox_last(node));
             pipe.cmd("XRANGE")
                 .arg(&key)
                 .arg(format!("(0-{cursor}"))
                 .arg(("+", "COUNT", limit));
-            let (found, behind): (Option<u64>, Entries) = if and_next {
+            if and_next {
                 ask_next(&mut pipe, &keys::due(node));
-                let (found, behind, now, first) = self.transaction(&key, &pipe).await?;
-                next = next_of(now, first);
-                (found, behind)
+            }
+            let found: Result<Found, StoreError> = if and_next {
+                let found = self.transaction(&key, &pipe).await;
+                found.map(|(cursor, last, behind, now, first)| {
+                    next = next_of(now, first);
+                    (cursor, last, behind)
+                })
             } else {
-                self.transaction(&key, &pipe).await?
+                self.transaction(&key, &pipe).await
+            };
+            let (found, last, behind) = match found {
+                Ok(found)
+                    if found
+                        .2
+                        .iter()
+                        .all(|(id, _)| position_of_entry(id).is_some()) =>
+                {
+                    found
+                }
+                // Not what this program writes.
+                Ok(_) | Err(StoreError::Corrupt { .. }) if self.mend_outbox(node).await? > 0 => {
+                    mended = true;
+                    continue;
+                }
+                found => found?,
             };
             let is_there = found.unwrap_or_default() == cursor;
             cursor = found.unwrap_or_default();
             if is_there {
+                (is_known, newest) = (found.is_some(), last.unwrap_or_default());
                 entries = behind;
                 break;
             }
         }
-        let mut last = cursor;
-        let mut messages = Vec::with_capacity(entries.len());
-        for (id, fields) in entries {
-            last = stored(&key, id.strip_prefix("0-").unwrap_or(&id))?;
-            messages.push(outbox_message(&key, fields)?);
-        }
-        self.outboxes.was_read(node, cursor, last, &messages);
-        let batch = OutboxBatch {
+        let mut batch = OutboxBatch {
             from: OutboxCursor::at(cursor),
-            to: OutboxCursor::at(last),
-            messages,
+            mended,
+            ..OutboxBatch::default()
         };
+        let is_all = entries.len() < limit;
+        let (mut last, mut last_message) = (cursor, cursor);
+        for (id, fields) in entries {
+            let Some(position) = position_of_entry(&id) else {
+                break;
+            };
+            batch.missing += position.saturating_sub(last + 1);
+            last = position;
+            match outbox_message(&key, fields) {
+                Ok(message) => {
+                    last_message = position;
+                    batch.messages.push(message);
+                }
+                Err(error) => {
+                    batch.unreadable += 1;
+                    tracing::error!(node.id = %node, entry = id, error = %Chain(&error), "an entry of the outbox is not a message and is passed over");
+                }
+            }
+        }
+        if is_all && newest > last {
+            batch.missing += newest - last;
+            last = newest;
+        }
+        if !is_known {
+            // There has been none yet, or it was deleted: then what is not there was handed over.
+            batch.missing = 0;
+        }
+        batch.to = OutboxCursor::at(last);
+        // What is handed over is checked by the message at its end, if there is one.
+        let checked = match last_message == last {
+            true => &batch.messages[..],
+            false => &[],
+        };
+        self.outboxes.was_read(node, cursor, last, checked);
         Ok((batch, next))
+    }
+
+    /// Mends an outbox that is not one; how many entries were set aside.
+    async fn mend_outbox(&self, node: NodeId) -> Result<u64, StoreError> {
+        let key = keys::outbox(node);
+        let spoilt: u64 = self
+            .run(&OUTBOX_MEND, &key, 3, |command| {
+                command
+                    .arg(keys::cursor(node))
+                    .arg(&key)
+                    .arg(keys::health(node));
+            })
+            .await?;
+        if spoilt > 0 {
+            tracing::error!(
+                node.id = %node,
+                key,
+                entries = spoilt,
+                "the outbox held what this program does not write, which was set aside"
+            );
+        }
+        Ok(spoilt)
     }
 }
 
@@ -282,6 +363,20 @@ impl Deliveries for RedisStore {
     ) -> Result<bool, StoreError> {
         let cursor = (from.position()?, to.position()?);
         self.queue(node, Some(cursor), deliveries).await
+    }
+
+    async fn note_outbox(
+        &self,
+        node: NodeId,
+        missing: u64,
+        unreadable: u64,
+    ) -> Result<(), StoreError> {
+        let key = keys::health(node);
+        self.run::<Value>(&OUTBOX_NOTE, &key, 1, |command| {
+            command.arg(&key).arg(missing).arg(unreadable);
+        })
+        .await
+        .map(drop)
     }
 
     async fn enqueue(&self, node: NodeId, delivery: &NewDelivery) -> Result<(), StoreError> {
@@ -427,7 +522,8 @@ impl Deliveries for RedisStore {
 
     async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
         let key = keys::outbox(node);
-        let (outbox, queues, lost) = self
+        type Answer = (u64, u64, u64, u64, u64, i64);
+        let (outbox, queues, lost, missing, unreadable, ago): Answer = self
             .run(&BACKLOG, &key, 4, |command| {
                 command
                     .arg(keys::cursor(node))
@@ -440,6 +536,9 @@ impl Deliveries for RedisStore {
             outbox,
             queues,
             lost,
+            missing,
+            unreadable,
+            noticed_ago: u64::try_from(ago).ok().map(Duration::from_millis),
         })
     }
 

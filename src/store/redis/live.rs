@@ -17,9 +17,9 @@ use redis::aio::{PubSubSink, PubSubStream};
 use redis::{ErrorKind, RedisError};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
-use super::deliveries::outbox_message;
+use super::deliveries::{outbox_message, position_of_entry};
 use super::link::Fault;
-use super::{OUTBOX_AFTER, Pairs, RedisStore, stored};
+use super::{OUTBOX_AFTER, Pairs, RedisStore};
 use crate::ids::NodeId;
 use crate::store::live::{Heard, Live, LiveEvent, OutboxSlice, decode, encode};
 use crate::store::{StoreError, keys};
@@ -78,26 +78,38 @@ impl Live for RedisStore {
     ) -> Result<OutboxSlice, StoreError> {
         let key = keys::outbox(node);
         type Entries = Vec<(String, Pairs)>;
-        let (oldest, newest, before, entries): (u64, u64, String, Entries) = self
-            .run(&OUTBOX_AFTER, &key, 1, |command| {
-                command.arg(&key);
-                match position {
-                    Some(position) => command.arg(position),
-                    None => command.arg(""),
-                };
-                command.arg(limit);
-            })
-            .await?;
-        let messages = entries.into_iter().map(|(id, fields)| {
-            let position = stored(&key, id.strip_prefix("0-").unwrap_or(&id))?;
-            Ok((position, outbox_message(&key, fields)?))
-        });
-        Ok(OutboxSlice {
-            oldest: oldest.max(1),
-            newest,
-            before: (!before.is_empty()).then_some(before),
-            messages: messages.collect::<Result<_, StoreError>>()?,
-        })
+        let mut slice = OutboxSlice::default();
+        let mut from = position;
+        loop {
+            let (oldest, newest, before, entries): (u64, u64, String, Entries) = self
+                .run(&OUTBOX_AFTER, &key, 1, |command| {
+                    command.arg(&key);
+                    match from {
+                        Some(position) => command.arg(position),
+                        None => command.arg(""),
+                    };
+                    command.arg(limit);
+                })
+                .await?;
+            if from == position {
+                slice.oldest = oldest.max(1);
+                slice.newest = newest;
+                slice.before = (!before.is_empty()).then_some(before);
+            }
+            let is_full = limit > 0 && entries.len() == limit;
+            let last = entries.last().and_then(|(id, _)| position_of_entry(id));
+            // What cannot be read is passed over here as it is by the webhooks, where that is told.
+            let messages = entries.into_iter().filter_map(|(id, fields)| {
+                let position = position_of_entry(&id)?;
+                Some((position, outbox_message(&key, fields).ok()?))
+            });
+            slice.messages.extend(messages);
+            // Whoever reads takes an empty page for the last.
+            if !slice.messages.is_empty() || !is_full {
+                return Ok(slice);
+            }
+            from = last;
+        }
     }
 
     async fn say(&self, node: NodeId, live: &[LiveEvent]) -> Result<(), StoreError> {

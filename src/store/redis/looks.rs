@@ -54,6 +54,7 @@ impl RedisStore {
         pipe.cmd("ZRANGE").arg(keys::deadlines(node)).arg("-inf");
         pipe.arg(now.as_micros()).arg(("BYSCORE", "LIMIT", 0, 1));
         pipe.cmd("GET").arg(keys::cursor(node));
+        pipe.cmd("GET").arg(keys::outbox_last(node));
         pipe.cmd("XRANGE").arg(keys::outbox(node));
         pipe.arg(format!("(0-{}", self.outboxes.cursor(node)));
         pipe.arg(("+", "COUNT", 1));
@@ -65,6 +66,7 @@ impl RedisStore {
         let board = answers.take(&keys::board(node));
         let due = answers.take::<Vec<Value>>(&keys::deadlines(node));
         let cursor = answers.take::<Option<u64>>(&keys::cursor(node));
+        let last = answers.take::<Option<u64>>(&keys::outbox_last(node));
         let behind = answers.take::<Vec<Value>>(&keys::outbox(node));
         let first = answers.take::<First>(&keys::due(node));
         let cursor = cursor?.unwrap_or_default();
@@ -72,10 +74,13 @@ impl RedisStore {
         let is_there = cursor == self.outboxes.cursor(node);
         self.outboxes.cursor_is(node, cursor);
         let next = next_of(answers.now, first?);
+        // Also when it is gone, or not readable: whoever hands it over finds out.
+        let has_more = last.is_ok_and(|last| last.is_some_and(|last| last > cursor))
+            || behind.map_or(true, |behind| !behind.is_empty());
         Ok(Sight {
             board: board::written(board?),
             due: !due?.is_empty(),
-            deliveries: !is_there || !behind?.is_empty() || next.is_some_and(|next| next.is_zero()),
+            deliveries: !is_there || has_more || next.is_some_and(|next| next.is_zero()),
         })
     }
 

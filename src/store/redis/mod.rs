@@ -17,6 +17,8 @@
 //!   views-over                  when those that are over leave the lists; their bodies expire by themselves
 //!   outbox ←─ cursor            the stream every commit appends to, and how far it has been handed over; event streams
 //!        │                      read it from positions of their own
+//!        │                      outbox:last, the newest position there ever was: positions go on also when the stream is
+//!        │                      deleted; outbox:aside, for a day: what was no outbox
 //!        │ fan_out (cursor moves and queues grow in one step, or neither)
 //!        ▼
 //!   queue:<endpoint>:<scope>    one list of ids for each receiver and room or call: order within, none between
@@ -267,12 +269,12 @@ macro_rules! scripts {
 scripts! {
     APPS_PUT = "apps_put.lua",
     APPS_READ = "apps_read.lua",
-    BACKLOG = "slot.lua" "backlog.lua",
+    BACKLOG = "slot.lua" "outbox.lua" "backlog.lua",
     CLAIM = "slot.lua" "due.lua" "claim.lua",
     COMMAND_BEGIN = "command_begin.lua",
     COMMAND_FINISH = "command_finish.lua",
     COMMAND_FORGET = "command_forget.lua",
-    COMMIT = "slot.lua" "rope.lua" "commit.lua",
+    COMMIT = "slot.lua" "rope.lua" "outbox.lua" "commit.lua",
     COOLDOWN_REFUND = "cooldown_refund.lua",
     COOLDOWN_TAKE = "cooldown_take.lua",
     DELIVERIES_LIST = "slot.lua" "deliveries_list.lua",
@@ -287,7 +289,9 @@ scripts! {
     NAME_FREE = "name_free.lua",
     NAME_RESERVE = "name_reserve.lua",
     NOTICE = "notice.lua",
-    OUTBOX_AFTER = "outbox_after.lua",
+    OUTBOX_AFTER = "slot.lua" "outbox.lua" "outbox_after.lua",
+    OUTBOX_MEND = "slot.lua" "outbox.lua" "outbox_mend.lua",
+    OUTBOX_NOTE = "outbox.lua" "outbox_note.lua",
     RECOVER = "slot.lua" "due.lua" "recover.lua",
     REDELIVER = "slot.lua" "due.lua" "redeliver.lua",
     TOKENS_TAKE = "tokens_take.lua",

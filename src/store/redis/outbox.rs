@@ -91,6 +91,7 @@ impl Outboxes {
             from: OutboxCursor::at(known.cursor),
             to: OutboxCursor::at(to),
             messages,
+            ..OutboxBatch::default()
         })
     }
 

@@ -1,12 +1,16 @@
 -- How much lies in a node's queues.
 --
 -- KEYS  1 cursor, 2 outbox, 3 due, 4 health
--- Answers {messages after the cursor, queues, messages that the outbox had no room for}.
-local cursor = tonumber(redis.call('GET', KEYS[1]) or '0')
-local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-local written = last and tonumber(string.match(last[1], '-(%d+)$')) or 0
+-- Answers {messages after the cursor, queues, messages that the outbox had no room for, messages that were missing of it,
+-- entries that could not be read, for how many ms one of both has been known (-1: there was none)}.
+local cursor = cursor_at(KEYS[1]) or 0
+local last = last_position(KEYS[2], cursor)
 local queues = 0
 for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
   queues = queues + redis.call('ZCARD', KEYS[3] .. ':' .. string.match(member, ':(.*)$'))
 end
-return { math.max(written - cursor, 0), queues, redis.call('HGET', KEYS[4], 'lost') or 0 }
+local noted = redis.call('HMGET', KEYS[4], 'lost', 'outbox:missing', 'outbox:unreadable', 'outbox:at')
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ago = noted[4] and math.max(now - tonumber(noted[4]), 0) or -1
+return { math.max(last - cursor, 0), queues, noted[1] or 0, noted[2] or 0, noted[3] or 0, ago }

@@ -120,28 +120,28 @@ for n = 1, entities do
 end
 
 local messages = tonumber(ARGV[5])
-local free, most = messages, tonumber(ARGV[10])
--- It also holds what was handed over, so it is looked at closely only when it is long.
-if messages > 0 and redis.call('XLEN', KEYS[4]) + messages > most then
-  local cursor = tonumber(redis.call('GET', KEYS[6]) or '0')
-  local last = redis.call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', 1)[1]
-  local written = last and tonumber(string.match(last[1], '-(%d+)$')) or 0
-  free = math.max(most - math.max(written - cursor, 0), 0)
+local free, last, place = messages, nil, nil
+if messages > 0 then
+  local cursor = cursor_at(KEYS[6])
+  last = last_position(KEYS[4], cursor)
+  free = math.max(tonumber(ARGV[10]) - math.max(last - (cursor or 0), 0), 0)
 end
 local lost = math.max(messages - free, 0)
 if lost > 0 then
   redis.call('HINCRBY', KEYS[7], 'lost', lost)
 end
-local place
 for n = 1, messages do
   if n <= free then
-    place = redis.call('XADD', KEYS[4], '0-*', 'id', ARGV[at], 'app', ARGV[at + 1], 'scope', ARGV[at + 2],
-      'sequence', ARGV[at + 3], 'event', ARGV[at + 4], 'body', ARGV[at + 5])
+    place = append_to_outbox(KEYS[4], KEYS[7], (place or last) + 1, { 'id', ARGV[at], 'app', ARGV[at + 1],
+      'scope', ARGV[at + 2], 'sequence', ARGV[at + 3], 'event', ARGV[at + 4], 'body', ARGV[at + 5] })
   end
   at = at + 6
 end
+if place then
+  redis.call('SET', KEYS[4] .. ':last', string.format('%.0f', place))
+end
 
-local done = { lost > 0 and -1 - lost or 0, place and tonumber(string.match(place, '-(%d+)$')) or 0 }
+local done = { lost > 0 and -1 - lost or 0, place or 0 }
 local views = tonumber(ARGV[7])
 if views == 0 then
   return done

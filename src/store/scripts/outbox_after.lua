@@ -2,14 +2,17 @@
 --
 -- KEYS  1 outbox
 -- ARGV  1 the position ('' for the newest), 2 how many at most
--- Answers {position of the oldest, of the newest (both 0 when none is kept), id of the message at the position ('' when it
+-- Answers {position of the oldest that is kept (one above the newest when none is), of the newest that there ever was, id of the message at the position ('' when it
 -- is not kept), entries as XRANGE answers them}.
 local function position(entry)
   return entry and tonumber(string.match(entry[1], '-(%d+)$')) or 0
 end
 
-local oldest = position(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1])
-local newest = position(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1])
+local newest = math.max(newest_entry(KEYS[1]), last_position(KEYS[1]))
+local oldest = position(redis.call('XRANGE', KEYS[1], OUTBOX_FIRST, OUTBOX_LAST, 'COUNT', 1)[1])
+if oldest == 0 then
+  oldest = newest + 1
+end
 local from = ARGV[1]
 if from == '' then
   from = string.format('%.0f', newest)
@@ -27,6 +30,6 @@ end
 
 local entries = {}
 if tonumber(ARGV[2]) > 0 then
-  entries = redis.call('XRANGE', KEYS[1], '(0-' .. from, '+', 'COUNT', ARGV[2])
+  entries = redis.call('XRANGE', KEYS[1], '(0-' .. from, OUTBOX_LAST, 'COUNT', ARGV[2])
 end
 return { oldest, newest, id, entries }
