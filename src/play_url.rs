@@ -12,11 +12,27 @@ use url::{Host, Url};
 /// The longest URL, as it was given and as it is written.
 pub const LONGEST: usize = 2_048;
 
+/// The longest URL that is read back from the store. A URL that an earlier version stored can be longer once it is
+/// written with today's alphabet: each of its characters becomes three at most.
+const LONGEST_STORED: usize = 3 * LONGEST;
+
 /// The `http` or `https` URL of an audio file.
 ///
-/// FreeSWITCH reaches other file formats by other schemes, splits the command at spaces, takes `'`, `"` and `\` for
-/// quotes, a leading `{` or `[` for parameters, and expands `${`. So the URL is parsed and written anew, and what is not
-/// in the alphabet below is percent-encoded: letters, digits and `-._~:/?@!&()*+=%`.
+/// FreeSWITCH is several parsers, one behind the other. It splits the command at spaces, takes `'`, `"` and `\` for quotes
+/// and a leading `{` or `[` for parameters, expands `${`, reaches other file formats by other schemes, splits a list of
+/// files at the channel's `playback_delimiter` (often `!`), and takes what follows the last dot for the format. Its HTTP
+/// module takes everything before the first `@`, wherever that is, for a user name and a password, and connects to the host
+/// behind it; a leading `(` begins parameters of its own.
+///
+/// So the URL is parsed and written again, with an alphabet for each part. Any other byte is percent-encoded, which a server
+/// reads as the same byte:
+///
+/// | part | written as it is |
+/// |---|---|
+/// | host | letters, digits, `-._` |
+/// | port | digits, after the only `:` |
+/// | path | letters, digits, `-._~/&+=`, and `%` before two hexadecimal digits |
+/// | query | letters, digits, `-_~&+=`, and `%` before two hexadecimal digits |
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PlayUrl(String);
@@ -42,38 +58,58 @@ pub enum InvalidPlayUrl {
 }
 
 impl PlayUrl {
-    /// Parses a URL and writes it as FreeSWITCH can take it.
+    /// Parses a URL that a caller gave and writes it as FreeSWITCH can take it.
     ///
     /// # Errors
     /// [`InvalidPlayUrl`] says why it cannot.
     pub fn new(text: &str) -> Result<Self, InvalidPlayUrl> {
-        if text.len() > LONGEST {
+        Self::within(LONGEST, text)
+    }
+
+    /// Parses a URL that was accepted before and stored, maybe by an earlier version.
+    ///
+    /// # Errors
+    /// [`InvalidPlayUrl`] says why it is not one.
+    pub fn from_stored(text: &str) -> Result<Self, InvalidPlayUrl> {
+        Self::within(LONGEST_STORED, text)
+    }
+
+    fn within(longest: usize, text: &str) -> Result<Self, InvalidPlayUrl> {
+        if text.len() > longest {
             return Err(InvalidPlayUrl::Long);
         }
-        let mut url = Url::parse(text).map_err(|_| InvalidPlayUrl::Url)?;
+        let url = Url::parse(text).map_err(|_| InvalidPlayUrl::Url)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(InvalidPlayUrl::Scheme);
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(InvalidPlayUrl::Credentials);
         }
-        // Nobody sends it to a server.
-        url.set_fragment(None);
-        quirk_format_of_the_last_dot(&mut url);
-        let host_ok = match url.host() {
-            // The parser lets more into a name than any name has, `{` and `$` among it.
-            Some(Host::Domain(name)) => name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
-            Some(Host::Ipv4(_)) => true,
-            // In brackets, which FreeSWITCH would take for parameters.
-            Some(Host::Ipv6(_)) | None => false,
+        let host = match url.host() {
+            // The parser accepts more than host names, `{` and `$` among it.
+            Some(Host::Domain(name))
+                if name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) =>
+            {
+                name.to_owned()
+            }
+            Some(Host::Ipv4(ip)) => ip.to_string(),
+            // IPv6 is written in brackets, which FreeSWITCH would take for parameters.
+            Some(Host::Domain(_) | Host::Ipv6(_)) | None => return Err(InvalidPlayUrl::Host),
         };
-        if !host_ok {
-            return Err(InvalidPlayUrl::Host);
+        let mut written = format!("{}://{host}", url.scheme());
+        if let Some(port) = url.port() {
+            // Writing to a String does not fail.
+            let _written = write!(written, ":{port}");
         }
-        let written = encoded(url.as_str());
-        if written.len() > LONGEST {
+        encode(&mut written, url.path(), b"-._~/&+=");
+        // The fragment is left out: clients do not send it.
+        if let Some(query) = url.query() {
+            written.push('?');
+            encode(&mut written, query, QUIRK_QUERY);
+        }
+        if written.len() > longest {
             return Err(InvalidPlayUrl::Long);
         }
         Ok(Self(written))
@@ -92,29 +128,30 @@ impl PlayUrl {
     }
 }
 
-/// What stands behind the last dot of a URL, up to a `?`, FreeSWITCH takes for the format of the file, also where that dot
-/// is in the query: such a file, as that of many a signed URL, could not be played (seen on 1.11.2). To a server the
-/// encoded dot is the same.
-fn quirk_format_of_the_last_dot(url: &mut Url) {
-    if let Some(query) = url.query()
-        && query.contains('.')
-    {
-        let query = query.replace('.', "%2E");
-        url.set_query(Some(&query));
-    }
-}
+/// The punctuation of a query. FreeSWITCH takes everything between the last dot of a URL and a `?` for the file's format,
+/// also where that dot is in the query, and looks no further back than the last `/` (seen on 1.11): without `.` and `/` here
+/// it finds the format in the path.
+const QUIRK_QUERY: &[u8] = b"-_~&+=";
 
-fn encoded(text: &str) -> String {
-    let mut written = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:/?@!&()*+=%".contains(&byte) {
+/// Writes a part of a URL. Letters, digits, the given punctuation and encoded bytes stay as they are.
+fn encode(written: &mut String, part: &str, punctuation: &[u8]) {
+    let bytes = part.as_bytes();
+    for (at, &byte) in bytes.iter().enumerate() {
+        let is_encoded = || {
+            bytes
+                .get(at + 1..at + 3)
+                .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        };
+        if byte.is_ascii_alphanumeric()
+            || punctuation.contains(&byte)
+            || (byte == b'%' && is_encoded())
+        {
             written.push(char::from(byte));
         } else {
             // Writing to a String does not fail.
             let _written = write!(written, "%{byte:02X}");
         }
     }
-    written
 }
 
 impl FromStr for PlayUrl {
@@ -127,7 +164,7 @@ impl FromStr for PlayUrl {
 impl TryFrom<String> for PlayUrl {
     type Error = InvalidPlayUrl;
     fn try_from(text: String) -> Result<Self, InvalidPlayUrl> {
-        Self::new(&text)
+        Self::from_stored(&text)
     }
 }
 
@@ -172,6 +209,18 @@ mod tests {
             ("http://h/ü", "http://h/%C3%BC"),
             ("http://h/?q=${uptime}", "http://h/?q=%24%7Buptime%7D"),
             ("http://h/a.wav?sig=a.b.c", "http://h/a.wav?sig=a%2Eb%2Ec"),
+            ("http://h/greeting@2x.wav", "http://h/greeting%402x.wav"),
+            ("http://h/a%40b%2540.wav", "http://h/a%40b%2540.wav"),
+            ("http://h/50%.wav?100%25%", "http://h/50%25.wav?100%25%25"),
+            ("http://h/a!b(c)*:d.wav", "http://h/a%21b%28c%29%2A%3Ad.wav"),
+            ("http://h/a+b=c&d~.wav", "http://h/a+b=c&d~.wav"),
+            (
+                "http://h/a.wav?u=http://i/?b+c&d=\\",
+                "http://h/a.wav?u=http%3A%2F%2Fi%2F%3Fb+c&d=%5C",
+            ),
+            ("http://h:8080", "http://h:8080/"),
+            ("http://h?a", "http://h/?a"),
+            ("http://１２７．０．０．１/a", "http://127.0.0.1/a"),
         ] {
             assert_eq!(PlayUrl::new(given).unwrap().as_str(), written, "{given}");
         }
@@ -190,6 +239,9 @@ mod tests {
             ("file:///etc/passwd", E::Scheme),
             ("say:hello", E::Scheme),
             ("http://u:p@h/a.wav", E::Credentials),
+            ("http://u@h/a.wav", E::Credentials),
+            ("http://:p@h/a.wav", E::Credentials),
+            ("http://h%40i/a.wav", E::Url),
             ("http://[::1]/a.wav", E::Host),
             ("http://h{x}/a.wav", E::Host),
             ("http://h$x/a.wav", E::Host),
@@ -214,15 +266,97 @@ mod tests {
         }
     }
 
+    #[test]
+    fn url_stored_by_an_earlier_version_is_written_with_the_new_alphabet() {
+        let read =
+            |text: &str| serde_json::from_value::<PlayUrl>(serde_json::Value::from(text)).unwrap();
+        assert_eq!(
+            read("http://h/@127.0.0.1/x.wav").as_str(),
+            "http://h/%40127.0.0.1/x.wav"
+        );
+        let longest = format!("http://h/{}", "@".repeat(LONGEST - 9));
+        assert_eq!(PlayUrl::new(&longest), Err(InvalidPlayUrl::Long));
+        assert_eq!(read(&longest).as_str().matches("%40").count(), LONGEST - 9);
+    }
+
+    /// The host that mod_httapi connects to: what precedes the first `@` is taken for credentials, wherever it is.
+    fn host_for_mod_httapi(url: &str) -> String {
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let rest = url.split_once('@').map_or(rest, |(_, rest)| rest);
+        // The rest is curl's: `\` separates as `/` does, and the last `@` of the authority ends the credentials.
+        assert!(["http", "https"].contains(&scheme));
+        let authority = rest.split(['/', '\\', '?', '#']).next().unwrap();
+        let host = authority.rsplit('@').next().unwrap();
+        host.split(':').next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn mod_httapi_connects_to_the_host_that_was_checked() {
+        let inside = "127.0.0.1:6380";
+        let mut accepted = 0;
+        for text in [
+            format!("http://allowed.host/@{inside}/x.wav"),
+            format!("http://allowed.host/x@{inside}/x.wav"),
+            format!("http://allowed.host/a/b@{inside}/x.wav"),
+            format!("http://allowed.host/?x=@{inside}/x.wav"),
+            format!("http://allowed.host/x.wav?x=1&y=@{inside}"),
+            format!("http://allowed.host/user:pass@{inside}/x.wav"),
+            "http://allowed.host/@localhost:6380/x.wav".to_owned(),
+            format!("https://allowed.host/@{inside}/x.wav"),
+            format!("http://allowed.host/\\@{inside}/x.wav"),
+            format!("http://allowed.host\\@{inside}/x.wav"),
+            format!("http://allowed.host/@@{inside}/x.wav"),
+            format!("http://allowed.host//@{inside}/x.wav"),
+            format!("http://allowed.host/;@{inside}/x.wav"),
+            format!("http://allowed.host/@{inside}"),
+            format!("http://allowed.host?@{inside}/x.wav"),
+            format!("http://allowed.host/#@{inside}/x.wav"),
+            format!("http://allowed.host:80/:@{inside}/x.wav"),
+            format!("http://allowed.host/＠{inside}/x.wav"),
+            format!("http://allowed.host/%40{inside}/x.wav"),
+            format!("http://allowed.host/%2540{inside}/x.wav"),
+            format!("http://allowed.host/%5C@{inside}/x.wav"),
+            format!("http://allowed.host/http://{inside}/x.wav"),
+            format!("http://allowed.host/!http://{inside}/x.wav"),
+            format!("http://allowed.host@{inside}/x.wav"),
+            format!("http://allowed.host:80@{inside}/x.wav"),
+            format!("http://allowed.host%40{inside}/x.wav"),
+        ] {
+            let Ok(url) = PlayUrl::new(&text) else {
+                continue;
+            };
+            accepted += 1;
+            assert_eq!(url.host(), "allowed.host", "{text}");
+            assert_eq!(
+                host_for_mod_httapi(url.as_str()),
+                "allowed.host",
+                "{text} as {url}"
+            );
+            assert_eq!(url.as_str().matches("://").count(), 1, "{text} as {url}");
+        }
+        assert!(accepted >= 20, "{accepted} were accepted");
+    }
+
     fn fits(url: &PlayUrl) {
         let text = url.as_str();
         assert!(text.len() <= LONGEST);
-        assert!(text.starts_with("http://") || text.starts_with("https://"));
-        assert!(
-            text.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-._~:/?@!&()*+=%".contains(&b)),
-            "{text}"
-        );
+        let rest = text.strip_prefix("http").unwrap();
+        let rest = rest.strip_prefix('s').unwrap_or(rest);
+        let (authority, rest) = rest.strip_prefix("://").unwrap().split_once('/').unwrap();
+        let (host, port) = authority.split_once(':').unwrap_or((authority, "1"));
+        let only = |part: &str, punctuation: &str| {
+            assert!(
+                part.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || punctuation.contains(c)),
+                "{part:?} in {text}"
+            );
+        };
+        assert!(!host.is_empty() && port.parse::<u16>().is_ok(), "{text}");
+        only(host, "-._");
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        only(path, "-._~/&+=%");
+        only(query, "-_~&+=%");
+        assert_eq!(host_for_mod_httapi(text), url.host());
         assert_eq!(PlayUrl::new(text).as_ref(), Ok(url), "written twice");
         let parsed = Url::parse(text).unwrap();
         assert_eq!(parsed.host_str(), Some(url.host()));

@@ -22,6 +22,7 @@ mod limits;
 mod node;
 mod operate;
 mod paging;
+mod play_urls;
 mod playback;
 mod stop;
 mod walk;

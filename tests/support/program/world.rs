@@ -50,6 +50,8 @@ pub struct Setup {
     pub recordings: Option<PathBuf>,
     /// Audio from this machine.
     pub play_private: bool,
+    /// More lines of `[play]`.
+    pub play: String,
     /// Whether the app wants webhooks.
     pub webhooks: bool,
     /// Where the controller finds the node, if not at its own address.
@@ -79,6 +81,7 @@ impl Setup {
             action_timeout: 300,
             recordings: None,
             play_private: true,
+            play: String::new(),
             webhooks: true,
             by_way_of: None,
             more_nodes: Vec::new(),
@@ -137,6 +140,7 @@ allow_http = true
 allow_private = true
 [play]
 allow_private = {}
+{}
 [conference]
 action_timeout = {}
 [recording]
@@ -160,6 +164,7 @@ dids = ["{DID}"]
 "#,
             self.store_timeout,
             self.play_private,
+            self.play,
             self.action_timeout,
             directory.display(),
             self.lease_ttl,

@@ -244,12 +244,22 @@ fn is_played(text: &str, known: &Known) -> bool {
     ours && is_url(url)
 }
 
-/// A URL in which nothing stands for itself but what a URL needs.
+/// A URL in which each part has only characters that no parser of FreeSWITCH takes for something else.
 fn is_url(url: &str) -> bool {
     let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"));
+    let Some((authority, rest)) = rest.and_then(|rest| rest.split_once('/')) else {
+        return false;
+    };
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "80"));
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let only = |part: &str, punctuation: &[u8]| {
+        part.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || punctuation.contains(&b))
+    };
     url.len() <= 2_048
-        && rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
-        && url
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~:/?@!&()*+=%".contains(&b))
+        && host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && only(host, b"-._")
+        && is_number(port)
+        && only(path, b"-._~/&+=%")
+        && only(query, b"-_~&+=%")
 }

@@ -1,0 +1,245 @@
+//! Where a real FreeSWITCH connects to for a play URL: to the host that was checked, and to no other.
+//!
+//! FreeSWITCH reads a URL with several parsers. The table holds URLs that two parsers read differently.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+use crate::freeswitch::say;
+use crate::program::freeswitch::{FreeSwitch, installed};
+use crate::program::media::Origin;
+use crate::program::poll;
+use crate::program::switch::{Line, Switch, real_app};
+use crate::program::world::{Setup, Store, World};
+
+/// The host that may be played from; all other addresses of this machine stand for those inside.
+const ALLOWED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// URLs with `ALLOWED` for the allowed `host:port`, `HOST` for its host, `INSIDE` for the forbidden `host:port` and `PORT`
+/// for its port.
+const DIFFERENTIALS: &[&str] = &[
+    "http://ALLOWED/@INSIDE/x.wav",
+    "http://ALLOWED/x@INSIDE/x.wav",
+    "http://ALLOWED/a/b@INSIDE/x.wav",
+    "http://ALLOWED/?x=@INSIDE/x.wav",
+    "http://ALLOWED/x.wav?a=1&b=@INSIDE/x.wav",
+    "http://ALLOWED/user:pass@INSIDE/x.wav",
+    "http://ALLOWED/@localhost:PORT/x.wav",
+    "https://ALLOWED/@INSIDE/x.wav",
+    "http://ALLOWED/\\@INSIDE/x.wav",
+    "http://ALLOWED\\@INSIDE/x.wav",
+    "http://ALLOWED/@@INSIDE/x.wav",
+    "http://ALLOWED/@2130706433:PORT/x.wav",
+    "http://ALLOWED/@0x7f.1:PORT/x.wav",
+    "http://ALLOWED/@INSIDE",
+    "http://ALLOWED//@INSIDE/x.wav",
+    "http://ALLOWED/;@INSIDE/x.wav",
+    "http://ALLOWED/:@INSIDE/x.wav",
+    "http://ALLOWED/a%2F@INSIDE/x.wav",
+    "http://ALLOWED/a%5C@INSIDE/x.wav",
+    "http://ALLOWED/%40INSIDE/x.wav",
+    "http://ALLOWED/%2540INSIDE/x.wav",
+    "http://ALLOWED/\u{ff20}INSIDE/x.wav",
+    "http://ALLOWED/\u{fe6b}INSIDE/x.wav",
+    "http://ALLOWED/x.wav#@INSIDE/x.wav",
+    "http://ALLOWED?@INSIDE/x.wav",
+    "http://ALLOWED/??x=@INSIDE/x.wav",
+    "http://ALLOWED/http://INSIDE/x.wav",
+    "http://ALLOWED/x.wav?u=http://INSIDE/x.wav",
+    "http://ALLOWED/x.wav!http://INSIDE/x.wav",
+    "http://ALLOWED/x.wav,http://INSIDE/x.wav",
+    "http://ALLOWED/x.wav;http://INSIDE/x.wav",
+    "http://ALLOWED/x.wav http://INSIDE/x.wav",
+    "http://ALLOWED/x.wav\thttp://INSIDE/x.wav",
+    "http://ALLOWED/x.wav'http://INSIDE/x.wav",
+    "http://ALLOWED/(x=1)INSIDE/x.wav",
+    "http://ALLOWED/{x=1}http://INSIDE/x.wav",
+    "http://ALLOWED/${expr(1)}@INSIDE/x.wav",
+    "http://ALLOWED/~/*/+/&/=/@INSIDE/x.wav",
+    "http://ALLOWED/../../@INSIDE/x.wav",
+    "http://ALLOWED/%2e%2e/@INSIDE/x.wav",
+    "http://ALLOWED@INSIDE/x.wav",
+    "http://HOST:80@INSIDE/x.wav",
+    "http://HOST%40INSIDE/x.wav",
+    "http://HOST%00@INSIDE/x.wav",
+    "http://INSIDE/x.wav",
+    "http://INSIDE\\@ALLOWED/x.wav",
+    "http://INSIDE#@ALLOWED/x.wav",
+    "http://INSIDE?@ALLOWED/x.wav",
+    "http://127.0.0.1.:PORT/x.wav",
+    "http://127.0.0.1..:PORT/x.wav",
+    "http://127.1:PORT/x.wav",
+    "http://0177.0.0.1:PORT/x.wav",
+    "http://0x7f000001:PORT/x.wav",
+    "http://2130706433:PORT/x.wav",
+    "http://\u{ff11}27.0.0.1:PORT/x.wav",
+    "http://127\u{3002}0\u{3002}0\u{3002}1:PORT/x.wav",
+    "http://localhost:PORT/x.wav",
+    "http://localhost.:PORT/x.wav",
+    "http://[::ffff:127.0.0.1]:PORT/x.wav",
+    "http:ALLOWED/@INSIDE/x.wav",
+    "http:///ALLOWED/@INSIDE/x.wav",
+    "(x=1)http://INSIDE/x.wav",
+];
+
+/// URLs of an honest caller, and the path that their server is asked for.
+const HONEST: &[(&str, &str)] = &[
+    ("http://ALLOWED/greeting@2x.wav", "/greeting%402x.wav"),
+    ("http://ALLOWED/a%20b.wav", "/a%20b.wav"),
+    ("http://ALLOWED/a+b=c.wav", "/a+b=c.wav"),
+    (
+        "http://ALLOWED/a.wav?sig=a.b/c&x=+~",
+        "/a.wav?sig=a%2Eb%2Fc&x=+~",
+    ),
+];
+
+struct Stage {
+    world: World,
+    allowed: Origin,
+    inside: Origin,
+}
+
+impl Stage {
+    fn url(&self, form: &str) -> String {
+        form.replace("ALLOWED", &self.allowed.address.to_string())
+            .replace("HOST", &self.allowed.address.ip().to_string())
+            .replace("INSIDE", &self.inside.address.to_string())
+            .replace("PORT", &self.inside.address.port().to_string())
+    }
+
+    /// What became of a URL: refused, or where FreeSWITCH connected to.
+    async fn reached(&self, play: impl AsyncFnOnce() -> bool) -> String {
+        let before = (self.allowed.connections(), self.inside.connections());
+        if !play().await {
+            return "refused".to_owned();
+        }
+        match (
+            self.allowed.connections() > before.0,
+            self.inside.connections() > before.1,
+        ) {
+            (true, false) => "allowed",
+            (false, true) => "INSIDE",
+            (true, true) => "allowed, INSIDE",
+            (false, false) => "nobody",
+        }
+        .to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn freeswitch_fetches_only_from_the_host_that_was_checked() {
+    let Some(program) = installed() else {
+        say("No FreeSWITCH is installed: no play URL was fetched by one.\n");
+        return;
+    };
+    let app = real_app();
+    let settings = [
+        ("RK_ESL_PASSWORD", "a-test-of-play-urls"),
+        ("RK_ESL_ACL", "127.0.0.1/32"),
+        ("RK_APP", app.as_str()),
+    ];
+    let node = FreeSwitch::start(program, &settings).await;
+    let setup = Setup {
+        play: format!("allow_hosts = [\"{ALLOWED}\"]"),
+        ..Setup::on(Store::Memory)
+    };
+    let switch = Switch::real(node.server.clone(), Line::Inbound);
+    let stage = Stage {
+        world: setup.start_with(switch).await,
+        allowed: Origin::of_sounds(ALLOWED).await,
+        inside: Origin::of_sounds(Ipv4Addr::LOCALHOST).await,
+    };
+    let world = &stage.world;
+    world.controller.until_ready().await;
+    world.controller.until_synced().await;
+    let session = world.call("527121100").await;
+    let room = world.room("urls").await;
+    world.join(&session, &room).await;
+
+    let path = format!("/conferences/{room}/play");
+    let mut finished = 0;
+    let mut play = async |url: &str| -> Option<Value> {
+        let body = json!({ "urls": [url] });
+        let answer = world.controller.ask("POST", &path, Some(&body)).await;
+        if answer.status == 400 {
+            return None;
+        }
+        assert_eq!(answer.status, 202, "{url}: {}", answer.body);
+        finished += 1;
+        let event = "conference.play.finished";
+        let told = world.receiver.nth(&room, event, finished).await;
+        Some(told.body["data"]["errors"].clone())
+    };
+
+    let mut table = String::from("\n| play URL | in a room | before a room |\n|---|---|---|\n");
+    let mut reached = Vec::new();
+    for form in DIFFERENTIALS {
+        let url = stage.url(form);
+        let in_room = stage.reached(async || play(&url).await.is_some()).await;
+        let before_room = stage
+            .reached(async || plays_before_a_room(world, &url).await)
+            .await;
+        let shown = form.escape_debug();
+        writeln!(table, "| `{shown}` | {in_room} | {before_room} |").unwrap();
+        reached.extend([(form, in_room), (form, before_room)]);
+    }
+    say(&table);
+    let allowed = reached.iter().filter(|(_, to)| to == "allowed").count();
+    assert!(allowed >= 60, "{allowed} reached their own server");
+    for (form, to) in reached {
+        assert!(
+            ["allowed", "refused"].contains(&to.as_str()),
+            "{form} reached {to}"
+        );
+    }
+    assert_eq!(stage.inside.connections(), 0);
+
+    for (form, path) in HONEST {
+        let errors = play(&stage.url(form)).await;
+        assert_eq!(errors, Some(json!([])), "{form}");
+        let requests = stage.allowed.requests();
+        assert_eq!(requests.last(), Some(&format!("GET {path}")), "{form}");
+    }
+}
+
+/// Plays the file to a call before it comes into a room; false: it is refused.
+async fn plays_before_a_room(world: &World, url: &str) -> bool {
+    let actions = json!([{ "type": "play", "option": { "stream_urls": [url] } }]);
+    let body = json!({ "node": world.node, "pre_actions": actions });
+    let made = world
+        .controller
+        .ask("POST", "/v1.0/conferences", Some(&body))
+        .await;
+    if made.status == 400 {
+        return false;
+    }
+    assert_eq!(made.status, 200, "{url}: {}", made.body);
+    let id = made.body["id"].as_str().unwrap();
+    let session = world.call("527121101").await;
+    let body = json!({
+        "conference_id": id,
+        "reference_type": "call",
+        "reference_id": world.channel(&session),
+    });
+    let answer = world
+        .controller
+        .ask("POST", "/v1.0/conferencecalls", Some(&body))
+        .await;
+    assert_eq!(answer.status, 200, "{url}: {}", answer.body);
+    let room = format!("{}-room-{id}", world.node);
+    // A call whose file cannot be played does not come in.
+    poll::until("the file is over", poll::PATIENCE, async || {
+        let told = world.receiver.delivered(&room);
+        told.iter()
+            .any(|got| {
+                ["conference.member.joined", "conference.member.join_failed"].contains(&got.event())
+            })
+            .then_some(())
+    })
+    .await;
+    let answer = world.command(&session, "hangup", &json!({})).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    true
+}
