@@ -33,6 +33,10 @@ use crate::api::{
 use crate::config::Config;
 use crate::esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
 use crate::listen;
+use crate::media;
+use crate::media::fetch::{FetchLimits, Fetcher, FetcherError};
+use crate::media::link::{LinkKey, Links};
+use crate::media::proxy::{Proxy, ProxyLimits};
 use crate::node::{NodeConfig, Timing};
 use crate::reconciler::belief::{Patience, Rules};
 use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings, Told};
@@ -40,6 +44,7 @@ use crate::store::{OpenError, Store};
 use crate::supervise::{Stage, keep};
 use crate::telemetry::{self, Chain, Traces};
 use crate::webhook::endpoint::Disabling;
+use crate::webhook::guard::system_lookup;
 use crate::webhook::pressure::Pressure;
 use crate::webhook::schedule::Schedule;
 use crate::webhook::sender::{Limits, Sender, SenderError};
@@ -90,6 +95,9 @@ pub enum AppError {
     /// The client that calls receivers could not be made.
     #[error("webhooks cannot be sent")]
     Webhooks(#[from] SenderError),
+    /// The client of the media proxy could not be made.
+    #[error("audio cannot be fetched")]
+    Media(#[from] FetcherError),
     /// Something of the configuration cannot be sent to FreeSWITCH.
     #[error("the configuration of {what} cannot be sent to FreeSWITCH")]
     Unfit {
@@ -107,6 +115,8 @@ pub struct Running {
     pub http: SocketAddr,
     /// Where the operator's listener is.
     pub admin: SocketAddr,
+    /// Where the media proxy listens, if there is one.
+    pub media: Option<SocketAddr>,
     stages: Stages,
 }
 
@@ -196,6 +206,17 @@ pub async fn start(
     let http = bind(config.http.listen).await?;
     let admin = bind(config.http.admin_listen).await?;
     let addresses = (local(&http)?, local(&admin)?);
+    let media = match &config.play.proxy {
+        Some(proxy) => Some(bind(proxy.listen).await?),
+        None => {
+            tracing::warn!(
+                "play.proxy_url is not set: FreeSWITCH fetches audio itself, follows redirects and does not verify TLS; \
+                 it needs an egress rule that keeps it off private addresses"
+            );
+            None
+        }
+    };
+    let media_address = media.as_ref().map(local).transpose()?;
 
     let apps = Arc::new(Registry::new(
         Arc::clone(&store),
@@ -288,7 +309,12 @@ pub async fn start(
         events,
         new_id: Arc::new(Uuid::new_v4),
     });
-    for (listener, routes, name) in [(http, routes, "api"), (admin, admin_routes, "admin")] {
+    let media = match media {
+        Some(listener) => Some((listener, media_routes(config)?, "media")),
+        None => None,
+    };
+    let listeners = [(http, routes, "api"), (admin, admin_routes, "admin")];
+    for (listener, routes, name) in listeners.into_iter().chain(media) {
         let stop = stages.listeners.stop().clone();
         let limits = listen::Limits::default();
         stages
@@ -298,6 +324,7 @@ pub async fn start(
     Ok(Running {
         http: addresses.0,
         admin: addresses.1,
+        media: media_address,
         stages,
     })
 }
@@ -448,6 +475,7 @@ pub fn order_settings(config: &Config) -> Result<OrderSettings, AppError> {
         speech_engine: fit("speech.engine", Voice::new(&*speech.engine))?,
         speech_voice: fit("speech.voice", Voice::new(&*speech.voice))?,
         park_timeout: config.calls.park_timeout,
+        links: None,
     })
 }
 
@@ -455,7 +483,10 @@ fn settings(config: &Config, rules: watch::Receiver<Rules>) -> Result<Settings, 
     let conference = &config.conference;
     Ok(Settings {
         rules,
-        orders: order_settings(config)?,
+        orders: OrderSettings {
+            links: media_links(config),
+            ..order_settings(config)?
+        },
         lease_ttl: config.fleet.lease_ttl,
         resync_interval: config.fleet.resync_interval,
         lost_after: config.fleet.lost_after,
@@ -463,6 +494,50 @@ fn settings(config: &Config, rules: watch::Receiver<Rules>) -> Result<Settings, 
         keep_recordings: config.recording.keep,
         keep_ended_sessions: KEEP_ENDED_SESSIONS,
     })
+}
+
+/// The links to the media proxy. Replicas sign and open each other's, so the key comes from what they have in common and
+/// no tenant has: the nodes' passwords.
+fn media_links(config: &Config) -> Option<Links> {
+    let proxy = config.play.proxy.as_ref()?;
+    if config.nodes.is_empty() {
+        // Nothing plays, and there is no secret to sign with.
+        return None;
+    }
+    let mut digests: Vec<[u8; 32]> = config
+        .nodes
+        .iter()
+        .map(|node| Sha256::digest(node.password.expose_secret()).into())
+        .collect();
+    digests.sort_unstable();
+    let mut hash = Sha256::new_with_prefix(b"roomkeeper media links");
+    for digest in digests {
+        hash.update(digest);
+    }
+    Some(Links::new(
+        proxy.url.clone(),
+        LinkKey::new(hash.finalize().into()),
+    ))
+}
+
+/// The routes of the media proxy.
+fn media_routes(config: &Config) -> Result<axum::Router, AppError> {
+    let Some((proxy, links)) = config.play.proxy.as_ref().zip(media_links(config)) else {
+        return Ok(axum::Router::new());
+    };
+    let limits = FetchLimits {
+        file: proxy.bytes / 4,
+        ..FetchLimits::default()
+    };
+    let rules = PlayRules::configured(&config.play);
+    let fetcher = Fetcher::new(rules, limits, &system_lookup())?;
+    let limits = ProxyLimits {
+        bytes: proxy.bytes,
+        ..ProxyLimits::default()
+    };
+    Ok(media::proxy::router(Arc::new(Proxy::new(
+        links, fetcher, limits,
+    ))))
 }
 
 /// Replicas that serve the same callers must read each other's cursors, so the key comes from what they have in common

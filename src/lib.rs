@@ -24,6 +24,7 @@ pub mod esl;
 pub mod ids;
 pub mod lab;
 pub mod listen;
+pub mod media;
 pub mod node;
 pub mod play_url;
 pub mod reconciler;

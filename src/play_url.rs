@@ -103,7 +103,7 @@ impl PlayUrl {
             // Writing to a String does not fail.
             let _written = write!(written, ":{port}");
         }
-        encode(&mut written, url.path(), b"-._~/&+=");
+        encode(&mut written, url.path(), PATH);
         // The fragment is left out: clients do not send it.
         if let Some(query) = url.query() {
             written.push('?');
@@ -120,6 +120,15 @@ impl PlayUrl {
         &self.0
     }
 
+    /// A URL on the same server with this path.
+    pub(crate) fn with_path(&self, path: &str) -> Self {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
+        let authority = rest.split('/').next().unwrap_or_default();
+        let mut written = format!("{scheme}://{authority}");
+        encode(&mut written, path, PATH);
+        Self(written)
+    }
+
     /// Its host: a name, or an IPv4 address.
     pub fn host(&self) -> &str {
         let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
@@ -127,6 +136,9 @@ impl PlayUrl {
         authority.split(':').next().unwrap_or_default()
     }
 }
+
+/// The punctuation of a path.
+const PATH: &[u8] = b"-._~/&+=";
 
 /// The punctuation of a query. FreeSWITCH takes everything between the last dot of a URL and a `?` for the file's format,
 /// also where that dot is in the query, and looks no further back than the last `/` (seen on 1.11): without `.` and `/` here

@@ -133,11 +133,15 @@ metrics! {
     WEBHOOK_LOWERED: Gauge = "roomkeeper_webhook_lowered_endpoints", ["node"], "Endpoints that this process gives fewer places for attempts than others, because they do not answer in time.";
     HTTP_REQUESTS: Counter = "roomkeeper_http_requests_total", ["route", "method", "status"], "Requests answered, by route as it is written in the documentation.";
     HTTP_REQUEST_SECONDS: Histogram = "roomkeeper_http_request_seconds", ["route"], "Time a request took.";
-    HTTP_CONNECTIONS: Gauge = "roomkeeper_http_connections", ["listener"], "Connections of clients that are open (`api`, `admin`).";
+    HTTP_CONNECTIONS: Gauge = "roomkeeper_http_connections", ["listener"], "Connections of clients that are open (`api`, `admin`, `media`).";
     EVENT_STREAMS: Gauge = "roomkeeper_events_streams", [], "Event streams that are open.";
     EVENTS_SENT: Counter = "roomkeeper_events_sent_total", ["kind"], "Events written to event streams (`stored`, `live`).";
     EVENT_GAPS: Counter = "roomkeeper_events_gaps_total", [], "Gaps that event streams were told of: what they had not seen was not kept any more, or the store is not the one that it was.";
     LIVE_DROPPED: Counter = "roomkeeper_events_live_dropped_total", ["where"], "Live events that were dropped (`queue`: the store did not take them in time; `say`: it refused them; `stream`: a reader was too slow).";
+    MEDIA_REQUESTS: Counter = "roomkeeper_media_requests_total", ["outcome"], "Requests of the media proxy (`held`: answered without a fetch, `fetched`, `failed`, `invalid_link`).";
+    MEDIA_FETCHES: Counter = "roomkeeper_media_fetches_total", ["outcome"], "Audio files fetched by the media proxy (`ok`, `forbidden`: it or a redirect leads where nothing may be played from, `not_found`, `status`, `redirects`: too many, `too_large`, `timeout`, `connect`, `error`, `busy`: too many at the same time, `full`: no space, `disk`).";
+    MEDIA_FETCHED_BYTES: Counter = "roomkeeper_media_fetched_bytes_total", [], "Bytes of the audio files that the media proxy fetched.";
+    MEDIA_STORED_BYTES: Gauge = "roomkeeper_media_stored_bytes", [], "Bytes that the media proxy holds on disk; the bound is `play.proxy_bytes`.";
     TASK_PANICS: Counter = "roomkeeper_task_panics_total", ["task", "of"], "Tasks that panicked and were begun anew, and what they work for (a node, or `all`).";
     BUILD_INFO: Gauge = "roomkeeper_build_info", ["version", "traces"], "Always 1: which version runs, and whether it was built with traces.";
     PROCESS_CPU_SECONDS: Counter = "process_cpu_seconds_total", [], "CPU time of the process.";
@@ -193,6 +197,22 @@ const STORE_CALLERS: [&str; 7] = [
     "board",
     "live",
     "events",
+];
+
+/// What can come of a fetch of the media proxy.
+const MEDIA_OUTCOMES: [&str; 12] = [
+    "ok",
+    "forbidden",
+    "not_found",
+    "status",
+    "redirects",
+    "too_large",
+    "timeout",
+    "connect",
+    "error",
+    "busy",
+    "full",
+    "disk",
 ];
 
 /// [`METRICS`] as a table for the documentation.
@@ -411,6 +431,14 @@ pub fn begin_at_zero<'a>(nodes: impl IntoIterator<Item = &'a str>) {
         metrics::counter!(LIVE_DROPPED, "where" => place).increment(0);
     }
     metrics::gauge!(EVENT_STREAMS).set(0.0);
+    for outcome in MEDIA_OUTCOMES {
+        metrics::counter!(MEDIA_FETCHES, "outcome" => outcome).increment(0);
+    }
+    for outcome in ["held", "fetched", "failed", "invalid_link"] {
+        metrics::counter!(MEDIA_REQUESTS, "outcome" => outcome).increment(0);
+    }
+    metrics::counter!(MEDIA_FETCHED_BYTES).increment(0);
+    metrics::gauge!(MEDIA_STORED_BYTES).set(0.0);
 }
 
 /// Looks at the process: its memory, time and files. For whoever is about to show the metrics.

@@ -41,6 +41,7 @@ const PURE: &[&str] = &[
     "store/view/",
     "store/board/",
     "action/",
+    "media/link/",
     "webhook/payload/",
     "webhook/sign/",
     "webhook/breaker/",

@@ -45,18 +45,17 @@ mod lists;
 mod observe;
 pub mod openapi;
 mod placement;
-mod play_rules;
 mod registry;
 pub mod replay;
 mod request;
 mod voipbin;
 mod webhooks;
 
+pub use crate::media::PlayRules;
 pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
 pub use events::{Hub, StreamSettings};
-pub use play_rules::PlayRules;
 pub use registry::{Registry, Tenants};
 
 use std::fmt;

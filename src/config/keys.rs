@@ -87,6 +87,21 @@ pub const KEYS: &[KeyDoc] = &[
         "allow audio from private and loopback addresses",
     ),
     doc(
+        "play.proxy_url",
+        "none",
+        "base URL by which the nodes reach `play.proxy_listen` of any replica, as in `http://10.0.0.5:8082`; with it FreeSWITCH fetches audio from Roomkeeper alone (see *Media proxy*), without it from the server itself",
+    ),
+    doc(
+        "play.proxy_listen",
+        "\"127.0.0.1:8082\"",
+        "address of the media proxy; for the nodes, and for nobody else",
+    ),
+    doc(
+        "play.proxy_bytes",
+        "268435456",
+        "how many bytes of audio the media proxy may hold on disk, in the folder for temporary files; one file has a quarter of it at most",
+    ),
+    doc(
         "calls.park_timeout",
         "3600",
         "after so many seconds in park a call is hung up, by the node itself",

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use crate::ids::{AppId, NodeId};
 use crate::node::Nudge;
+use crate::play_url::PlayUrl;
 use crate::store::deliveries::QueueLimits;
 use crate::store::redis::RedisOptions;
 use crate::store::{self, OpenError, Store};
@@ -143,6 +144,19 @@ pub struct PlayConfig {
     pub allow_hosts: Vec<String>,
     /// Private and loopback addresses too.
     pub allow_private: bool,
+    /// The media proxy; without it the nodes fetch files themselves.
+    pub proxy: Option<MediaProxyConfig>,
+}
+
+/// The media proxy.
+#[derive(Clone, Debug)]
+pub struct MediaProxyConfig {
+    /// By which the nodes reach it.
+    pub url: PlayUrl,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How much it may hold on disk.
+    pub bytes: u64,
 }
 
 /// Calls outside of rooms.
@@ -481,9 +495,16 @@ impl Config {
             [] => "any host".to_owned(),
             hosts => hosts.join(", "),
         };
+        let proxy = match &self.play.proxy {
+            Some(proxy) => format!(
+                "proxy {} at {}, at most {} bytes",
+                proxy.url, proxy.listen, proxy.bytes
+            ),
+            None => "no proxy".to_owned(),
+        };
         writeln!(
             s,
-            "play: {hosts}, allow_private {}",
+            "play: {hosts}, allow_private {}, {proxy}",
             self.play.allow_private
         )?;
         writeln!(s, "calls: park_timeout {:?}", self.calls.park_timeout)?;

@@ -14,11 +14,12 @@ use uuid::Uuid;
 use super::tree::{Problems, Section, Tree};
 use super::{
     ApiKeyDigest, AppConfig, CallsConfig, ConferenceConfig, Config, FleetConfig, HttpConfig,
-    LimitsConfig, LogConfig, LogFormat, NodeAddress, NodeConfig, PlayConfig, RecordingConfig,
-    SpeechConfig, StoreConfig, StoreKind, TelemetryConfig,
+    LimitsConfig, LogConfig, LogFormat, MediaProxyConfig, NodeAddress, NodeConfig, PlayConfig,
+    RecordingConfig, SpeechConfig, StoreConfig, StoreKind, TelemetryConfig,
 };
 use crate::ids::{AppId, NodeId};
 use crate::node::Nudge;
+use crate::play_url::PlayUrl;
 use crate::store::deliveries::QueueLimits;
 use crate::store::redis::check_url;
 use crate::webhook::endpoint::{Endpoint, EventFilter};
@@ -272,10 +273,35 @@ fn read_play(mut s: Section<'_>) -> PlayConfig {
         }
     }
     let allow_private = s.flag("allow_private");
+    let proxy_url = s.text("proxy_url");
+    let listen = s
+        .text("proxy_listen")
+        .unwrap_or_else(|| "127.0.0.1:8082".to_owned());
+    let bytes = s.number("proxy_bytes", 268_435_456.0, 1_048_576.0, 1e13) as u64;
+    let url = proxy_url.as_deref().and_then(|text| {
+        let url = PlayUrl::new(text).map_err(|why| why.to_string());
+        let url = url.and_then(|url| {
+            let is_base = url.as_str().matches('/').count() == 3 && url.as_str().ends_with('/');
+            is_base
+                .then_some(url)
+                .ok_or_else(|| "it has a path or a query".to_owned())
+        });
+        url.map_err(|why| s.problem("proxy_url", format!("{text:?} is not a base URL: {why}")))
+            .ok()
+    });
+    let listen = listen.parse().map_err(|_| {
+        s.problem(
+            "proxy_listen",
+            format!("{listen:?} is not an address and port such as 127.0.0.1:8082"),
+        );
+    });
     s.finish();
     PlayConfig {
         allow_hosts,
         allow_private,
+        proxy: url
+            .zip(listen.ok())
+            .map(|(url, listen)| MediaProxyConfig { url, listen, bytes }),
     }
 }
 

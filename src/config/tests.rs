@@ -421,7 +421,7 @@ fn secrets_are_not_shown() {
     http: 127.0.0.1:8080, admin 127.0.0.1:9090 (key: set), hide_foreign false, body_limit 262144
     store: redis://[REDACTED]@127.0.0.1:6379/0, timeout 1s
     webhooks: http and https to public, private and loopback addresses, at most 100000 pending
-    play: media.example.com, allow_private false
+    play: media.example.com, allow_private false, proxy http://127.0.0.1:8082/ at 127.0.0.1:8082, at most 268435456 bytes
     calls: park_timeout 3600s
     conference: profile roomkeeper, connect_profile roomkeeper-connect, join_timeout 10s, action_timeout 300s, keep_ended 3600s
     recording: directory /var/lib/freeswitch/recordings, keep 2592000s

@@ -90,6 +90,7 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
     let text = configuration(
         free_or_any(ports.http).await?,
         free_or_any(ports.admin).await?,
+        free_or_any(0).await?,
         sim.addr,
         &hook,
         &secret_text,
@@ -142,7 +143,14 @@ async fn free_or_any(port: u16) -> io::Result<u16> {
     }
 }
 
-fn configuration(http: u16, admin: u16, node: SocketAddr, hook: &str, secret: &str) -> String {
+fn configuration(
+    http: u16,
+    admin: u16,
+    media: u16,
+    node: SocketAddr,
+    hook: &str,
+    secret: &str,
+) -> String {
     format!(
         r#"
 [http]
@@ -154,7 +162,8 @@ url = "memory:"
 allow_http = true
 allow_private = true
 [play]
-allow_private = true
+proxy_url = "http://127.0.0.1:{media}"
+proxy_listen = "127.0.0.1:{media}"
 [[nodes]]
 id = "{NODE}"
 address = "{node}"
@@ -185,9 +194,9 @@ fn walk(api: &SocketAddr, room: &str, inside: &str, parked: &str, took: Duration
          # bring the parked caller in\n\
          curl -X POST {base}/sessions/{parked}/commands/conference/join {auth} \\\n     \
               -H 'Content-Type: application/json' -d '{{\"room_id\": \"{room}\"}}'\n\n\
-         # play a file (the simulated node plays any), then pause it, and stop it\n\
+         # play a file of a public server (the simulated node does not fetch it), then pause it, and stop it\n\
          curl -X POST {base}/conferences/{room}/play {auth} \\\n     \
-              -H 'Content-Type: application/json' -d '{{\"urls\": [\"http://127.0.0.1/hello.wav\"]}}'\n\
+              -H 'Content-Type: application/json' -d '{{\"urls\": [\"https://example.com/hello.wav\"]}}'\n\
          curl -X POST {base}/conferences/{room}/pause {auth}\n\
          curl -X POST {base}/conferences/{room}/stop {auth}\n\n\
          # take a caller out, end a call, end the room\n\

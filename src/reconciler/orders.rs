@@ -12,10 +12,13 @@ use crate::esl::command::{
     RecordingPath, Unfit, VarName, VarValue, Voice,
 };
 use crate::ids::{RoomId, SessionId};
+use crate::media::link::Links;
 use crate::node::{CommandError, NodeHandle};
+use crate::play_url::PlayUrl;
 use crate::room::playback::OPENING;
 use crate::room::{Kind, PlayCommand};
 use crate::session::StepId;
+use crate::time::Timestamp;
 
 use super::belief::Order;
 use super::intent::{IntentError, Refusal};
@@ -35,6 +38,8 @@ pub struct OrderSettings {
     pub speech_voice: Voice,
     /// A parked call hangs up after this long, by the node itself.
     pub park_timeout: Duration,
+    /// The links to the media proxy; without them FreeSWITCH fetches files from their own servers.
+    pub links: Option<Links>,
 }
 
 /// The command that an order is given as, as text for people; a step is shown by its application.
@@ -156,7 +161,7 @@ fn application(step: &Step, settings: &OrderSettings) -> Result<(AppName, Option
             let (engine, voice) = (&settings.speech_engine, &settings.speech_voice);
             ("speak", Some(format!("{engine}|{voice}|{}", text.as_str())))
         }
-        Step::Play(url) => ("playback", Some(url.to_string())),
+        Step::Play(url) => ("playback", Some(location(url, settings).to_string())),
         // Half a second of 640 Hz.
         Step::Beep => ("playback", Some("tone_stream://%(500,0,640)".to_owned())),
         Step::Sleep(ms) => ("sleep", Some(ms.to_string())),
@@ -301,7 +306,7 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
                     operation: file.operation.uuid(),
                     index: file.index,
                     volume: *volume,
-                    url: url.clone(),
+                    url: location(url, settings),
                 },
                 PlayCommand::Toggle { .. } => ConferenceCommand::PausePlay,
                 PlayCommand::Stop => ConferenceCommand::StopPlay,
@@ -325,6 +330,14 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
     })
 }
 
+/// Where FreeSWITCH fetches a file from.
+fn location(url: &PlayUrl, settings: &OrderSettings) -> PlayUrl {
+    match &settings.links {
+        Some(links) => links.link(url, Timestamp::now(), rand::random()),
+        None => url.clone(),
+    }
+}
+
 fn channel(session: SessionId) -> ChannelUuid {
     ChannelUuid::from(session.channel().uuid())
 }
@@ -340,7 +353,6 @@ mod tests {
     use uuid::Uuid;
 
     use crate::ids::OperationId;
-    use crate::play_url::PlayUrl;
     use crate::room::FileId;
 
     use super::*;

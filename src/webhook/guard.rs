@@ -8,11 +8,14 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::vec;
 
+use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::dns::Name;
 use tower::Service;
 use url::{Host, Url};
@@ -165,23 +168,38 @@ fn reach_v6(ip: Ipv6Addr) -> Reach {
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
+/// Looks up the addresses of a host name.
+pub type Lookup =
+    Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
+
+/// The resolver of the system.
+pub fn system_lookup() -> Lookup {
+    Arc::new(|host| {
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, 0)).await?.collect()) })
+    })
+}
+
 /// A resolver that returns only addresses which may be called.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct GuardedResolver {
     policy: Policy,
+    lookup: Lookup,
 }
 
 impl GuardedResolver {
     /// A resolver under this policy, on the resolver of the system.
-    pub const fn new(policy: Policy) -> Self {
-        Self { policy }
+    pub fn new(policy: Policy) -> Self {
+        Self::with_lookup(policy, system_lookup())
     }
-}
 
-impl GuardedResolver {
+    /// A resolver under this policy, on another one.
+    pub fn with_lookup(policy: Policy, lookup: Lookup) -> Self {
+        Self { policy, lookup }
+    }
+
     async fn resolve(self, host: &str) -> Result<vec::IntoIter<SocketAddr>, BoxError> {
-        match tokio::net::lookup_host((host, 0)).await {
-            Ok(found) => Ok(permitted(self.policy, host, found)?.into_iter()),
+        match (self.lookup)(host.to_owned()).await {
+            Ok(found) => Ok(permitted(self.policy, host, found.into_iter())?.into_iter()),
             Err(error) => {
                 tracing::debug!(host, %error, "a host cannot be resolved");
                 let host = host.to_owned();
@@ -201,14 +219,14 @@ impl Service<Name> for GuardedResolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let resolver = *self;
+        let resolver = self.clone();
         Box::pin(async move { resolver.resolve(name.as_str()).await })
     }
 }
 
 impl reqwest::dns::Resolve for GuardedResolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let resolver = *self;
+        let resolver = self.clone();
         Box::pin(async move {
             let found = resolver.resolve(name.as_str()).await?;
             Ok(Box::new(found) as reqwest::dns::Addrs)

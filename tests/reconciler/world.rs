@@ -73,6 +73,7 @@ pub fn settings(rules: watch::Receiver<Rules>) -> Settings {
             speech_engine: Voice::new("flite").unwrap(),
             speech_voice: Voice::new("slt").unwrap(),
             park_timeout: Duration::from_secs(3_600),
+            links: None,
         },
         lease_ttl: Duration::from_secs(10),
         // No test waits for one by accident.

@@ -61,6 +61,10 @@ const AT_ZERO: &[(&str, &str)] = &[
     (names::EVENT_GAPS, "tests/api, events"),
     (names::LIVE_DROPPED, "tests/api, events"),
     (names::TASK_PANICS, "tests/reconciler, panics"),
+    // Not by a fault, but by a node that fetches files; the simulated one does not.
+    (names::MEDIA_REQUESTS, "tests/faults, play URLs"),
+    (names::MEDIA_FETCHES, "tests/faults, play URLs"),
+    (names::MEDIA_FETCHED_BYTES, "tests/faults, play URLs"),
 ];
 
 /// Gauges that are zero when nothing waits.
@@ -76,6 +80,7 @@ const MAY_BE_ZERO: &[&str] = &[
     names::WEBHOOK_IN_FLIGHT,
     names::WEBHOOK_LOWERED,
     names::EVENT_STREAMS,
+    names::MEDIA_STORED_BYTES,
     // Zero is no bound.
     names::PROCESS_VIRTUAL_MAX_BYTES,
     // It counts whole seconds of a program that lived for a few.

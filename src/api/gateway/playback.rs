@@ -1,6 +1,6 @@
 //! `/conferences/{room_id}/play`, `/pause`, `/stop`, `/volume`: what plays in a room.
 //!
-//! Which files may be played is in `play_rules`.
+//! Which files may be played is in `media::rules`.
 
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,7 +1,8 @@
-//! Which files FreeSWITCH may be told to fetch.
+//! Which files may be played.
 //!
-//! FreeSWITCH resolves names anew and follows redirects without asking us, so this keeps out what a caller asks for
-//! plainly, and no more; a node that can reach what it should not needs a firewall.
+//! The API checks each URL by these rules. Where the media proxy fetches, it checks the URL and every redirect again.
+//! Where FreeSWITCH fetches, it resolves names again and follows redirects without asking: then these rules keep out only
+//! what a caller asks for plainly, and the nodes need a firewall.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,25 +34,27 @@ impl PlayRules {
         }
     }
 
-    const fn policy(&self) -> Policy {
+    pub(super) const fn policy(&self) -> Policy {
         Policy {
             allow_http: true,
             allow_private: self.allow_private,
         }
     }
 
+    /// Checks everything about a URL that can be checked without resolving its host.
+    pub(super) fn check_url(&self, url: &Url) -> Result<(), String> {
+        self.policy().check_url(url).map_err(|e| e.to_string())?;
+        let host = url.host_str().unwrap_or_default();
+        if !self.allow_hosts.is_empty() && !self.allow_hosts.iter().any(|allowed| allowed == host) {
+            return Err(format!("{host} is not a host that may be played from"));
+        }
+        Ok(())
+    }
+
     /// What can be said without resolving the host; the name that is to be resolved, if it has one.
     fn check(&self, url: &PlayUrl) -> Result<Option<String>, String> {
         let parsed = Url::parse(url.as_str()).map_err(|e| e.to_string())?;
-        self.policy()
-            .check_url(&parsed)
-            .map_err(|e| e.to_string())?;
-        if !self.allow_hosts.is_empty() && !self.allow_hosts.iter().any(|host| host == url.host()) {
-            return Err(format!(
-                "{} is not a host that may be played from",
-                url.host()
-            ));
-        }
+        self.check_url(&parsed)?;
         Ok(match parsed.host() {
             Some(Host::Domain(name)) => Some(name.to_owned()),
             Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => None,

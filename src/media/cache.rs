@@ -1,0 +1,233 @@
+//! The files that the media proxy holds: bounded in bytes and in number, each fetched once for all who ask at the same time.
+//!
+//! A file is on disk in the system's folder for temporary files, without a name: it is gone with the process. Its bytes count
+//! from the moment they are written until nobody holds the file, so that fetches under way are bounded, too. When there is no
+//! space left, the files that were used least recently make room.
+//!
+//! Owns what is held and for how long. Leaves out the fetch.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::fetch::FetchError;
+use crate::play_url::PlayUrl;
+
+/// FreeSWITCH asks for a file twice, HEAD and GET: whatever its server says, it is held for so long.
+const FRESH_AT_LEAST: Duration = Duration::from_secs(10);
+
+/// A file is fetched again after this long at the latest.
+const FRESH_AT_MOST: Duration = Duration::from_secs(300);
+
+/// What came of a fetch.
+pub type Outcome = Result<Arc<StoredFile>, FetchError>;
+
+/// The files, and the fetches under way.
+#[derive(Debug)]
+pub struct Cache {
+    slots: Mutex<HashMap<PlayUrl, Slot>>,
+    used: Arc<AtomicU64>,
+    bytes: u64,
+    files: usize,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Fetching(watch::Receiver<Option<Outcome>>),
+    Ready {
+        file: Arc<StoredFile>,
+        fresh_until: Instant,
+        last_used: Instant,
+    },
+}
+
+/// Where a requested file is.
+#[derive(Debug)]
+pub enum Found {
+    /// It is held.
+    Ready(Arc<StoredFile>),
+    /// Somebody fetches it.
+    Fetching(watch::Receiver<Option<Outcome>>),
+    /// It is to be fetched by the caller, who gives the outcome to [`Cache::finish`] with this.
+    Missing(Ticket),
+}
+
+/// The duty to fetch a file. Dropped without an outcome, it lets the next caller fetch.
+#[derive(Debug)]
+pub struct Ticket {
+    sender: watch::Sender<Option<Outcome>>,
+    receiver: watch::Receiver<Option<Outcome>>,
+}
+
+impl Ticket {
+    /// The outcome, for those who wait.
+    pub fn outcome(&self) -> watch::Receiver<Option<Outcome>> {
+        self.receiver.clone()
+    }
+}
+
+/// Space on disk that is taken, until it is dropped.
+#[derive(Debug)]
+pub struct Space {
+    used: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A whole file on disk.
+#[derive(Debug)]
+pub struct StoredFile {
+    /// Its bytes.
+    pub file: File,
+    /// How many there are.
+    pub length: u64,
+    /// What its server says it is, if that is sound.
+    pub content_type: String,
+    /// A digest of its bytes, quoted.
+    pub etag: String,
+    /// For how long its server lets it be held.
+    pub max_age: Duration,
+    /// The space that it takes.
+    pub space: Space,
+}
+
+impl StoredFile {
+    /// Reads up to this many bytes from this offset; fewer at the end. Blocks.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn read(&self, offset: u64, at_most: usize) -> io::Result<Vec<u8>> {
+        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; at_most.min(left)];
+        self.file.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+}
+
+impl Cache {
+    /// An empty cache for so many bytes and files.
+    pub fn new(bytes: u64, files: usize) -> Self {
+        Self {
+            slots: Mutex::default(),
+            used: Arc::default(),
+            bytes,
+            files,
+        }
+    }
+
+    /// How many bytes are taken.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Looks a file up. Without one, the caller has to fetch it.
+    pub fn find(&self, url: &PlayUrl) -> Found {
+        let now = Instant::now();
+        let mut slots = self.slots();
+        match slots.get_mut(url) {
+            Some(Slot::Ready {
+                file,
+                fresh_until,
+                last_used,
+            }) if *fresh_until > now => {
+                *last_used = now;
+                return Found::Ready(Arc::clone(file));
+            }
+            // A closed channel is that of a fetch that ended without an outcome.
+            Some(Slot::Fetching(outcome)) if outcome.has_changed().is_ok() => {
+                return Found::Fetching(outcome.clone());
+            }
+            Some(Slot::Ready { .. } | Slot::Fetching(_)) | None => {}
+        }
+        let (sender, receiver) = watch::channel(None);
+        slots.insert(url.clone(), Slot::Fetching(receiver.clone()));
+        Found::Missing(Ticket { sender, receiver })
+    }
+
+    /// Ends a fetch: the file is held, a failure is not.
+    pub fn finish(&self, url: &PlayUrl, ticket: Ticket, outcome: Outcome) {
+        {
+            let mut slots = self.slots();
+            match &outcome {
+                Ok(file) => {
+                    let now = Instant::now();
+                    let fresh = file.max_age.clamp(FRESH_AT_LEAST, FRESH_AT_MOST);
+                    let slot = Slot::Ready {
+                        file: Arc::clone(file),
+                        fresh_until: now + fresh,
+                        last_used: now,
+                    };
+                    slots.insert(url.clone(), slot);
+                    while ready(&slots) > self.files && evict(&mut slots) {}
+                }
+                Err(_) => {
+                    slots.remove(url);
+                }
+            }
+        }
+        ticket.sender.send_replace(Some(outcome));
+    }
+
+    /// Takes space for a file that is being fetched.
+    pub fn space(&self) -> Space {
+        Space {
+            used: Arc::clone(&self.used),
+            bytes: 0,
+        }
+    }
+
+    /// Takes this much more; false: there is none, and nothing that could make room.
+    pub fn grow(&self, space: &mut Space, bytes: u64) -> bool {
+        loop {
+            let taken = self
+                .used
+                .try_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                    used.checked_add(bytes).filter(|used| *used <= self.bytes)
+                });
+            if taken.is_ok() {
+                space.bytes += bytes;
+                return true;
+            }
+            if !evict(&mut self.slots()) {
+                return false;
+            }
+        }
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<PlayUrl, Slot>> {
+        // No code that holds the lock panics.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ready(slots: &HashMap<PlayUrl, Slot>) -> usize {
+    slots
+        .values()
+        .filter(|slot| matches!(slot, Slot::Ready { .. }))
+        .count()
+}
+
+/// Lets go of the file that was used least recently; false: there is none.
+fn evict(slots: &mut HashMap<PlayUrl, Slot>) -> bool {
+    let oldest = slots
+        .iter()
+        .filter_map(|(url, slot)| match slot {
+            Slot::Ready { last_used, .. } => Some((*last_used, url)),
+            Slot::Fetching(_) => None,
+        })
+        .min()
+        .map(|(_, url)| url.clone());
+    oldest.is_some_and(|url| slots.remove(&url).is_some())
+}

@@ -1,0 +1,363 @@
+//! One fetch of a file from its server, within bounds.
+//!
+//! Owns the HTTP client, the redirects and the limits. The server is a stranger: it gets a bounded time and a bounded number
+//! of bytes, and leads nowhere that a caller could not name. The client connects to the addresses that the guard returned and
+//! resolves no name a second time.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::{Client, Response, StatusCode, redirect};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::cache::{Cache, StoredFile};
+use super::rules::PlayRules;
+use crate::play_url::PlayUrl;
+use crate::telemetry::Chain;
+use crate::tls;
+use crate::webhook::guard::{GuardedResolver, Lookup, Refused};
+
+/// What a server gets of our time and space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FetchLimits {
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// For everything, redirects and body included. FreeSWITCH has 30 s to open a file.
+    pub time: Duration,
+    /// The largest file, in bytes.
+    pub file: u64,
+    /// Redirects that are followed.
+    pub redirects: usize,
+}
+
+impl Default for FetchLimits {
+    /// 3 s, 20 s, 64 MiB, 5.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            time: Duration::from_secs(20),
+            file: 64 << 20,
+            redirects: 5,
+        }
+    }
+}
+
+/// Why a file could not be fetched.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FetchError {
+    /// It, or a redirect, leads where nothing may be played from; nobody was called there.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Its server does not have it.
+    #[error("the server answered 404")]
+    NotFound,
+    /// Its server answered with another status.
+    #[error("the server answered {0}")]
+    Status(u16),
+    /// One redirect too many.
+    #[error("too many redirects")]
+    Redirects,
+    /// It is larger than a file may be.
+    #[error("the file is too large")]
+    TooLarge,
+    /// It did not come in time.
+    #[error("the file did not come in time")]
+    Timeout,
+    /// The name, the connection or TLS failed.
+    #[error("the server cannot be reached: {0}")]
+    Connect(String),
+    /// Another failure on the way.
+    #[error("the fetch failed: {0}")]
+    Failed(String),
+    /// As many files are being fetched as may be, from all servers or from this one.
+    #[error("too many fetches at the same time")]
+    Busy,
+    /// There is no space for it.
+    #[error("no space for the file")]
+    Full,
+    /// The disk failed.
+    #[error("the file cannot be stored: {0}")]
+    Disk(String),
+}
+
+impl FetchError {
+    /// For metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Forbidden(_) => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Status(_) => "status",
+            Self::Redirects => "redirects",
+            Self::TooLarge => "too_large",
+            Self::Timeout => "timeout",
+            Self::Connect(_) => "connect",
+            Self::Failed(_) => "error",
+            Self::Busy => "busy",
+            Self::Full => "full",
+            Self::Disk(_) => "disk",
+        }
+    }
+
+    /// The status that FreeSWITCH is answered.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Status(_)
+            | Self::Redirects
+            | Self::TooLarge
+            | Self::Connect(_)
+            | Self::Failed(_) => StatusCode::BAD_GATEWAY,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Busy | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Disk(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<reqwest::Error> for FetchError {
+    fn from(error: reqwest::Error) -> Self {
+        // The URL would take its query into the log.
+        let error = error.without_url();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            if let Some(refused) = inner.downcast_ref::<Refused>() {
+                return Self::Forbidden(refused.to_string());
+            }
+            cause = inner.source();
+        }
+        let text = Chain(&error).to_string();
+        if error.is_timeout() {
+            Self::Timeout
+        } else if error.is_connect() {
+            Self::Connect(text)
+        } else {
+            Self::Failed(text)
+        }
+    }
+}
+
+impl From<io::Error> for FetchError {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error.to_string())
+    }
+}
+
+/// The HTTP client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client of the media proxy could not be made")]
+pub struct FetcherError(#[source] reqwest::Error);
+
+/// Fetches files. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    client: Client,
+    rules: PlayRules,
+    limits: FetchLimits,
+}
+
+impl Fetcher {
+    /// A client that fetches what these rules allow, and looks names up by this.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(
+        rules: PlayRules,
+        limits: FetchLimits,
+        lookup: &Lookup,
+    ) -> Result<Self, FetcherError> {
+        let resolver = GuardedResolver::with_lookup(rules.policy(), Arc::clone(lookup));
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("Roomkeeper/", env!("CARGO_PKG_VERSION")))
+                // Each is checked before it is followed.
+                .redirect(redirect::Policy::none())
+                // A proxy would resolve names and connect for us, past the guard.
+                .no_proxy()
+                .dns_resolver(Arc::new(resolver.clone()))
+                .connect_timeout(limits.connect)
+                .pool_max_idle_per_host(2)
+                .pool_idle_timeout(Duration::from_secs(10))
+        };
+        let (client, trusts_nobody) = tls::client(builder).map_err(FetcherError)?;
+        if let Some(error) = trusts_nobody {
+            tracing::warn!(
+                error = %Chain(&error),
+                "CA certificates cannot be loaded from this system: no file can be played from https"
+            );
+        }
+        Ok(Self {
+            client,
+            rules,
+            limits,
+        })
+    }
+
+    /// Fetches a file into the cache's space.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn fetch(&self, url: &PlayUrl, cache: &Cache) -> Result<StoredFile, FetchError> {
+        let fetched = tokio::time::timeout(self.limits.time, async {
+            let response = self.follow(url).await?;
+            self.store(response, cache).await
+        });
+        fetched.await.unwrap_or(Err(FetchError::Timeout))
+    }
+
+    /// The first answer that leads nowhere else.
+    async fn follow(&self, url: &PlayUrl) -> Result<Response, FetchError> {
+        let mut url =
+            Url::parse(url.as_str()).map_err(|error| FetchError::Failed(error.to_string()))?;
+        for _ in 0..=self.limits.redirects {
+            // A host that is an address is never resolved, so the guard does not see it.
+            self.rules.check_url(&url).map_err(FetchError::Forbidden)?;
+            let response = self.client.get(url.clone()).send().await?;
+            let Some(location) = location(&response) else {
+                return match response.status() {
+                    StatusCode::OK => Ok(response),
+                    StatusCode::NOT_FOUND | StatusCode::GONE => Err(FetchError::NotFound),
+                    other => Err(FetchError::Status(other.as_u16())),
+                };
+            };
+            url = url.join(&location).map_err(|_| {
+                FetchError::Forbidden("a redirect leads to what is not a URL".to_owned())
+            })?;
+        }
+        Err(FetchError::Redirects)
+    }
+
+    async fn store(&self, mut response: Response, cache: &Cache) -> Result<StoredFile, FetchError> {
+        if response
+            .content_length()
+            .is_some_and(|length| length > self.limits.file)
+        {
+            return Err(FetchError::TooLarge);
+        }
+        let content_type = content_type(response.headers());
+        let max_age = max_age(response.headers());
+        let mut space = cache.space();
+        let mut digest = Sha256::new();
+        let mut length = 0;
+        let mut file = blocking(tempfile::tempfile).await?;
+        while let Some(chunk) = response.chunk().await? {
+            let bytes = chunk.len() as u64;
+            length += bytes;
+            if length > self.limits.file {
+                return Err(FetchError::TooLarge);
+            }
+            if !cache.grow(&mut space, bytes) {
+                return Err(FetchError::Full);
+            }
+            digest.update(&chunk);
+            file = blocking(move || file.write_all(&chunk).map(|()| file)).await?;
+        }
+        let digest: String = digest.finalize()[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Ok(StoredFile {
+            file,
+            length,
+            content_type,
+            etag: format!("\"{digest}\""),
+            max_age,
+            space,
+        })
+    }
+}
+
+/// Runs what touches the disk off the tasks' threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
+}
+
+fn location(response: &Response) -> Option<String> {
+    let leads = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = response.headers().get(LOCATION).filter(|_| leads)?;
+    Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
+}
+
+/// The type of a sound. FreeSWITCH makes a file's extension of it where the URL has none, so no other type passes.
+fn content_type(headers: &HeaderMap) -> String {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| {
+            let essence = value.split(';').next().unwrap_or_default();
+            essence.trim().to_ascii_lowercase()
+        })
+        .filter(|essence| {
+            let is_sound = essence.starts_with("audio/")
+                || essence.starts_with("video/")
+                || essence == "application/ogg";
+            let is_token = |b: u8| b.is_ascii_alphanumeric() || b"/-+.".contains(&b);
+            is_sound && essence.matches('/').count() == 1 && essence.bytes().all(is_token)
+        })
+        .unwrap_or_else(|| "application/octet-stream".to_owned())
+}
+
+/// For how long a server lets a file be held; nothing said: as long as we like.
+fn max_age(headers: &HeaderMap) -> Duration {
+    let mut longest = Duration::MAX;
+    for value in headers.get_all(CACHE_CONTROL) {
+        let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        for directive in text.split(',').map(str::trim) {
+            if matches!(directive, "no-store" | "no-cache") {
+                longest = Duration::ZERO;
+            } else if let Some(seconds) = directive.strip_prefix("max-age=") {
+                let seconds = seconds.trim_matches('"').parse().unwrap_or(0);
+                longest = longest.min(Duration::from_secs(seconds));
+            }
+        }
+    }
+    longest
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn headers(name: reqwest::header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn content_type_of_a_sound_passes_and_no_other() {
+        for (given, passed) in [
+            ("audio/mpeg", "audio/mpeg"),
+            ("Audio/X-Wav; charset=binary", "audio/x-wav"),
+            ("application/ogg", "application/ogg"),
+            ("text/html", "application/octet-stream"),
+            ("audio/../x", "application/octet-stream"),
+            ("audio/a b", "application/octet-stream"),
+            ("", "application/octet-stream"),
+        ] {
+            assert_eq!(content_type(&headers(CONTENT_TYPE, given)), passed);
+        }
+    }
+
+    #[test]
+    fn max_age_is_the_shortest_that_the_server_says() {
+        for (given, seconds) in [
+            ("max-age=60", Some(60)),
+            ("public, max-age=60, no-cache", Some(0)),
+            ("no-store", Some(0)),
+            ("max-age=never", Some(0)),
+            ("public", None),
+        ] {
+            let expected = seconds.map_or(Duration::MAX, Duration::from_secs);
+            assert_eq!(max_age(&headers(CACHE_CONTROL, given)), expected, "{given}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The listener that FreeSWITCH fetches from.
+//!
+//! Owns the answers, how many files are fetched at a time, and what is counted and logged. Leaves out the fetch itself.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::cache::{Cache, Found, Outcome, StoredFile, Ticket};
+use super::fetch::{FetchError, Fetcher, blocking};
+use super::link::Links;
+use crate::play_url::PlayUrl;
+use crate::telemetry as names;
+use crate::time::Timestamp;
+
+/// A file is read from disk and sent in pieces of this size.
+const PIECE: usize = 64 * 1024;
+
+/// What the proxy may hold and do at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProxyLimits {
+    /// Bytes on disk: those of files that are held, and of those that are being fetched.
+    pub bytes: u64,
+    /// Files that are held.
+    pub files: usize,
+    /// Files that are fetched at the same time.
+    pub fetches: usize,
+    /// The same from one host, so that one that hangs leaves places to the others.
+    pub fetches_from_host: usize,
+}
+
+impl Default for ProxyLimits {
+    /// 256 MiB, 512, 256 and 16. A fetch costs a socket and an open file, a file that is held an open file.
+    fn default() -> Self {
+        Self {
+            bytes: 256 << 20,
+            files: 512,
+            fetches: 256,
+            fetches_from_host: 16,
+        }
+    }
+}
+
+/// Fetches, holds and serves files.
+#[derive(Debug)]
+pub struct Proxy {
+    links: Links,
+    fetcher: Fetcher,
+    cache: Cache,
+    places: Arc<Semaphore>,
+    hosts: Mutex<HashMap<String, usize>>,
+    limits: ProxyLimits,
+}
+
+impl Proxy {
+    /// A proxy without files.
+    pub fn new(links: Links, fetcher: Fetcher, limits: ProxyLimits) -> Self {
+        Self {
+            links,
+            fetcher,
+            cache: Cache::new(limits.bytes, limits.files),
+            places: Arc::new(Semaphore::new(limits.fetches)),
+            hosts: Mutex::default(),
+            limits,
+        }
+    }
+
+    /// The file at this URL, and whether it was held already.
+    async fn file(self: &Arc<Self>, url: &PlayUrl) -> (Outcome, bool) {
+        let mut outcome = match self.cache.find(url) {
+            Found::Ready(file) => return (Ok(file), true),
+            Found::Fetching(outcome) => outcome,
+            Found::Missing(ticket) => {
+                let outcome = ticket.outcome();
+                match Place::take(self, url.host()) {
+                    // On a task of its own: others wait for the file, too, when this caller goes away.
+                    Some(place) => {
+                        tokio::spawn(Arc::clone(self).fetch(url.clone(), ticket, place));
+                    }
+                    None => self.finish(url, ticket, Err(FetchError::Busy)),
+                }
+                outcome
+            }
+        };
+        let outcome = match outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone(),
+            Err(_) => None,
+        };
+        let ended = || Err(FetchError::Failed("the fetch ended early".to_owned()));
+        (outcome.unwrap_or_else(ended), false)
+    }
+
+    async fn fetch(self: Arc<Self>, url: PlayUrl, ticket: Ticket, place: Place) {
+        let outcome = self.fetcher.fetch(&url, &self.cache).await;
+        drop(place);
+        self.finish(&url, ticket, outcome.map(Arc::new));
+    }
+
+    /// Counts and logs what came of a fetch, and tells those who wait.
+    fn finish(&self, url: &PlayUrl, ticket: Ticket, outcome: Outcome) {
+        let label = match &outcome {
+            Ok(file) => {
+                metrics::counter!(names::MEDIA_FETCHED_BYTES).increment(file.length);
+                "ok"
+            }
+            Err(error @ FetchError::Forbidden(_)) => {
+                tracing::warn!(host = url.host(), %error, "play URL leads where it must not");
+                error.as_str()
+            }
+            Err(error) => {
+                tracing::info!(host = url.host(), %error, "media file cannot be fetched");
+                error.as_str()
+            }
+        };
+        metrics::counter!(names::MEDIA_FETCHES, "outcome" => label).increment(1);
+        self.cache.finish(url, ticket, outcome);
+        metrics::gauge!(names::MEDIA_STORED_BYTES).set(self.cache.used() as f64);
+    }
+
+    fn hosts(&self) -> std::sync::MutexGuard<'_, HashMap<String, usize>> {
+        // No code that holds the lock panics.
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to fetch one file, until it is dropped.
+struct Place {
+    proxy: Arc<Proxy>,
+    host: String,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(proxy: &Arc<Proxy>, host: &str) -> Option<Self> {
+        let permit = Arc::clone(&proxy.places).try_acquire_owned().ok()?;
+        let mut hosts = proxy.hosts();
+        let fetches = hosts.entry(host.to_owned()).or_default();
+        if *fetches >= proxy.limits.fetches_from_host {
+            return None;
+        }
+        *fetches += 1;
+        drop(hosts);
+        Some(Self {
+            proxy: Arc::clone(proxy),
+            host: host.to_owned(),
+            _permit: permit,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut hosts = self.proxy.hosts();
+        if let Some(fetches) = hosts.get_mut(&self.host) {
+            *fetches -= 1;
+            if *fetches == 0 {
+                hosts.remove(&self.host);
+            }
+        }
+    }
+}
+
+/// The routes of the listener.
+pub fn router(proxy: Arc<Proxy>) -> Router {
+    Router::new()
+        // GET answers HEAD, too.
+        .route("/media/{token}/{file}", get(serve))
+        .with_state(proxy)
+}
+
+async fn serve(
+    State(proxy): State<Arc<Proxy>>,
+    Path((token, _)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let counted = |outcome: &'static str| {
+        metrics::counter!(names::MEDIA_REQUESTS, "outcome" => outcome).increment(1);
+    };
+    let url = match proxy.links.open(&token, Timestamp::now()) {
+        Ok(url) => url,
+        Err(error) => {
+            counted("invalid_link");
+            tracing::warn!(%error, "request of the media proxy is refused");
+            return refusal(StatusCode::FORBIDDEN, &error.to_string());
+        }
+    };
+    match proxy.file(&url).await {
+        (Ok(file), was_held) => {
+            counted(if was_held { "held" } else { "fetched" });
+            answer(file, &headers)
+        }
+        (Err(error), _) => {
+            counted("failed");
+            refusal(error.status(), error.as_str())
+        }
+    }
+}
+
+fn refusal(status: StatusCode, why: &str) -> Response {
+    (status, sealed(), why.to_owned()).into_response()
+}
+
+/// The headers of every answer. FreeSWITCH deletes what must not be stored once it has played it; a link is never
+/// played twice.
+fn sealed() -> [(HeaderName, &'static str); 2] {
+    [
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ]
+}
+
+fn answer(file: Arc<StoredFile>, request: &HeaderMap) -> Response {
+    let has_it = request
+        .get(IF_NONE_MATCH)
+        .is_some_and(|known| known.as_bytes() == file.etag.as_bytes());
+    if has_it {
+        return (
+            StatusCode::NOT_MODIFIED,
+            sealed(),
+            [(ETAG, file.etag.clone())],
+        )
+            .into_response();
+    }
+    let headers = [
+        (CONTENT_TYPE, file.content_type.clone()),
+        (CONTENT_LENGTH, file.length.to_string()),
+        (ETAG, file.etag.clone()),
+        (ACCEPT_RANGES, "none".to_owned()),
+    ];
+    let pieces = futures_util::stream::try_unfold((file, 0), |(file, offset)| async move {
+        if offset >= file.length {
+            return Ok::<_, io::Error>(None);
+        }
+        let (bytes, file) = blocking(move || Ok((file.read(offset, PIECE)?, file))).await?;
+        let next = offset + bytes.len() as u64;
+        Ok(Some((Bytes::from(bytes), (file, next))))
+    });
+    (sealed(), headers, Body::from_stream(pieces)).into_response()
+}
