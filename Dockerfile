@@ -28,8 +28,8 @@ RUN apt-get update \
 COPY --from=build /roomkeeper /usr/local/bin/roomkeeper
 # Nobody: it writes no file, and listens on no port that is reserved.
 USER 10001:10001
-# The APIs, and the operator's listener.
-EXPOSE 8080 9090
+# The APIs, the media proxy, and the operator's listener.
+EXPOSE 8080 8082 9090
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["roomkeeper"]
 CMD ["serve", "--config", "/etc/roomkeeper/roomkeeper.toml"]

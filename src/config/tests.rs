@@ -438,6 +438,30 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn media_proxy_needs_a_base_url_that_freeswitch_can_fetch_from() {
+    let with = |play: &str| load(&format!("[play]\n{play}\n{MINIMAL}"), &[]);
+    assert!(with("").unwrap().play.proxy.is_none());
+    let proxy = with("proxy_url = \"http://10.0.0.5:8082\"").unwrap();
+    let proxy = proxy.play.proxy.unwrap();
+    assert_eq!(proxy.url.as_str(), "http://10.0.0.5:8082/");
+    assert_eq!(proxy.listen.to_string(), "127.0.0.1:8082");
+    assert_eq!(proxy.bytes, 256 << 20);
+    for (play, key) in [
+        ("proxy_url = \"ftp://10.0.0.5\"", "play.proxy_url"),
+        ("proxy_url = \"http://10.0.0.5/media\"", "play.proxy_url"),
+        ("proxy_url = \"http://10.0.0.5/?a\"", "play.proxy_url"),
+        ("proxy_url = \"http://u:p@10.0.0.5/\"", "play.proxy_url"),
+        ("proxy_url = \"http://[::1]:8082\"", "play.proxy_url"),
+        ("proxy_listen = \"8082\"", "play.proxy_listen"),
+        ("proxy_bytes = 1", "play.proxy_bytes"),
+    ] {
+        let errors = with(play).unwrap_err();
+        assert_eq!(errors.0.len(), 1, "{errors}");
+        assert_eq!(errors.0[0].key, key, "{errors}");
+    }
+}
+
+#[test]
 fn how_nodes_are_nudged_is_said_for_all_or_for_one() {
     let two = r#"
 [[nodes]]

@@ -22,6 +22,7 @@ mod soak;
 
 mod connection;
 mod failover;
+mod media;
 mod node;
 mod receivers;
 mod replicas;
@@ -55,6 +56,7 @@ fn rows() -> Vec<Row> {
     rows.extend(failover::rows());
     rows.extend(replicas::rows());
     rows.extend(receivers::rows());
+    rows.extend(media::rows());
     rows.sort_by_key(|row| row.number);
     rows
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
+use roomkeeper::config::Config;
 use yaml_rust2::{Yaml, YamlLoader, yaml::Hash};
 
 use super::{read, root, say};
@@ -258,6 +259,30 @@ fn only_this_machine_can_reach_it() {
         assert!(service.all["privileged"].is_badvalue(), "{name}");
     }
     assert!(ports.len() >= 5, "{ports:?}");
+}
+
+#[test]
+fn nodes_fetch_audio_from_the_controllers_alone() {
+    let path = root().join("docker/roomkeeper.toml");
+    let config = Config::load(&path, std::iter::empty()).unwrap();
+    assert!(!config.play.allow_private);
+    let proxy = config.play.proxy.expect("the proxy is used");
+    let compose = Compose::load();
+    for name in ["roomkeeper-1", "roomkeeper-2"] {
+        let service = &compose.service(name).all;
+        let aliases = strings(&service["networks"]["rooms"]["aliases"]);
+        assert_eq!(aliases, [proxy.url.host()], "{name}");
+        // Its own files are read-only, so the audio needs a place.
+        let [folder] = strings(&service["tmpfs"]).try_into().unwrap();
+        let (folder, options) = folder.split_once(':').unwrap();
+        assert_eq!(folder, "/tmp", "{name}");
+        let size = options.strip_prefix("size=").unwrap();
+        let size: u64 = size.split_once('m').unwrap().0.parse().unwrap();
+        assert!(size << 20 > proxy.bytes, "{name}: {size} MiB");
+    }
+    assert!(proxy.listen.ip().is_unspecified());
+    let port = format!(":{}/", proxy.listen.port());
+    assert!(proxy.url.as_str().ends_with(&port), "{}", proxy.url);
 }
 
 #[test]

@@ -65,8 +65,10 @@ impl Lab {
             "redis:6379",
             "receiver:9999",
             "roomkeeper-1:8080",
+            "roomkeeper-1:8082",
             "roomkeeper-1:9090",
             "roomkeeper-2:8080",
+            "roomkeeper-2:8082",
             "roomkeeper-2:9090",
         ];
         Self {
@@ -144,7 +146,8 @@ impl Lab {
 
     fn start_controller(&mut self, name: &'static str) {
         let mut environment = self.environment(name);
-        let [api, admin] = [8080, 9090].map(|port| self.port(&format!("{name}:{port}")));
+        let [api, media, admin] =
+            [8080, 8082, 9090].map(|port| self.port(&format!("{name}:{port}")));
         environment.extend([
             (
                 "ROOMKEEPER_HTTP__LISTEN".to_owned(),
@@ -153,6 +156,14 @@ impl Lab {
             (
                 "ROOMKEEPER_HTTP__ADMIN_LISTEN".to_owned(),
                 format!("127.0.0.1:{admin}"),
+            ),
+            (
+                "ROOMKEEPER_PLAY__PROXY_LISTEN".to_owned(),
+                format!("127.0.0.1:{media}"),
+            ),
+            (
+                "ROOMKEEPER_PLAY__PROXY_URL".to_owned(),
+                format!("http://127.0.0.1:{media}"),
             ),
             // The store answers at once here, and the test need not wait for more.
             ("ROOMKEEPER_FLEET__LEASE_TTL".to_owned(), "3".to_owned()),

@@ -194,6 +194,7 @@ fn the_dashboard_shows_every_metric_that_matters() {
             "API",
             "Webhooks",
             "Process",
+            "Media proxy",
         ]
     );
 }

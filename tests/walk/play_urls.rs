@@ -4,15 +4,17 @@
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::freeswitch::say;
 use crate::program::freeswitch::{FreeSwitch, installed};
-use crate::program::media::Origin;
+use crate::program::media::{Origin, redirect, sound, wav};
 use crate::program::poll;
 use crate::program::switch::{Line, Switch, real_app};
 use crate::program::world::{Setup, Store, World};
+use crate::support::process;
 
 /// The host that may be played from; all other addresses of this machine stand for those inside.
 const ALLOWED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -128,11 +130,11 @@ impl Stage {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn freeswitch_fetches_only_from_the_host_that_was_checked() {
+/// A real FreeSWITCH, where one is installed.
+async fn node() -> Option<FreeSwitch> {
     let Some(program) = installed() else {
         say("No FreeSWITCH is installed: no play URL was fetched by one.\n");
-        return;
+        return None;
     };
     let app = real_app();
     let settings = [
@@ -140,7 +142,14 @@ async fn freeswitch_fetches_only_from_the_host_that_was_checked() {
         ("RK_ESL_ACL", "127.0.0.1/32"),
         ("RK_APP", app.as_str()),
     ];
-    let node = FreeSwitch::start(program, &settings).await;
+    Some(FreeSwitch::start(program, &settings).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn freeswitch_fetches_only_from_the_host_that_was_checked() {
+    let Some(node) = node().await else {
+        return;
+    };
     let setup = Setup {
         play: format!("allow_hosts = [\"{ALLOWED}\"]"),
         ..Setup::on(Store::Memory)
@@ -201,6 +210,117 @@ async fn freeswitch_fetches_only_from_the_host_that_was_checked() {
         assert_eq!(errors, Some(json!([])), "{form}");
         let requests = stage.allowed.requests();
         assert_eq!(requests.last(), Some(&format!("GET {path}")), "{form}");
+    }
+}
+
+/// An allowed server that redirects `/inward…` inside.
+async fn redirecting(inside: &Origin) -> Origin {
+    let inward = format!("http://{}/secret.wav", inside.address);
+    Origin::start(ALLOWED, move |path| {
+        Some(match path {
+            "/missing.wav" => b"HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            inwards if inwards.starts_with("/inward") => redirect(&inward),
+            _ => sound("audio/x-wav", &wav(Duration::from_millis(200))),
+        })
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redirect_inward_is_refused_by_the_media_proxy_and_told_as_an_error() {
+    let Some(node) = node().await else {
+        return;
+    };
+    for is_proxied in [false, true] {
+        let inside = Origin::of_sounds(Ipv4Addr::LOCALHOST).await;
+        let allowed = redirecting(&inside).await;
+        let proxy = format!("127.0.0.1:{}", process::free_port());
+        let mut play = format!("allow_hosts = [\"{ALLOWED}\"]\n");
+        if is_proxied {
+            write!(
+                play,
+                "proxy_url = \"http://{proxy}\"\nproxy_listen = \"{proxy}\""
+            )
+            .unwrap();
+        }
+        let setup = Setup {
+            play,
+            ..Setup::on(Store::Memory)
+        };
+        let switch = Switch::real(node.server.clone(), Line::Inbound);
+        let world = setup.start_with(switch).await;
+        world.controller.until_ready().await;
+        world.controller.until_synced().await;
+        let session = world.call("527121100").await;
+        let room = world.room("proxied").await;
+        world.join(&session, &room).await;
+
+        let at = |path: &str| format!("http://{}{path}", allowed.address);
+        let long = at(&format!("/{}.wav", "x".repeat(1_900)));
+        let urls = [
+            at("/greeting%402x.wav"),
+            at("/inward.wav"),
+            at("/missing.wav"),
+            at("/greeting%402x.wav"),
+            long.clone(),
+            long,
+        ];
+        let path = format!("/conferences/{room}/play");
+        let body = json!({ "urls": urls });
+        let answer = world.controller.ask("POST", &path, Some(&body)).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        let event = "conference.play.started";
+        let started = world.receiver.first(&room, event).await;
+        assert_eq!(started.body["data"]["urls"], json!(urls));
+        let event = "conference.play.finished";
+        let finished = world.receiver.first(&room, event).await;
+        let errors = finished.body["data"]["errors"].as_array().unwrap().clone();
+        let failed: Vec<&str> = errors.iter().map(|e| e["url"].as_str().unwrap()).collect();
+        assert!(plays_before_a_room(&world, &at("/before.wav")).await);
+        assert!(plays_before_a_room(&world, &at("/inward-before.wav")).await);
+
+        let requests = allowed.requests();
+        let count = |line: &str| requests.iter().filter(|request| *request == line).count();
+        assert!(count("GET /inward.wav") > 0, "it redirected: {requests:?}");
+        assert!(count("GET /before.wav") > 0, "{requests:?}");
+        if is_proxied {
+            assert_eq!(failed, [urls[1].as_str(), urls[2].as_str()]);
+            assert_eq!(errors[0]["error"], "the file could not be played");
+            assert_eq!(inside.requests(), Vec::<String>::new());
+            assert_eq!(
+                count("GET /greeting%402x.wav"),
+                1,
+                "it was held: {requests:?}"
+            );
+            assert!(!requests.iter().any(|line| line.starts_with("HEAD")));
+            let fetches = "roomkeeper_media_fetches_total";
+            let forbidden = world.controller.metric(fetches, "outcome=\"forbidden\"");
+            assert_eq!(forbidden.await, 2.0);
+            // It leaves nothing behind on the node.
+            let folder = node.folder("storage").join("http_file_cache");
+            poll::until(
+                "FreeSWITCH has deleted its copies",
+                poll::PATIENCE,
+                async || {
+                    let files = std::fs::read_dir(&folder).unwrap();
+                    let files =
+                        files.map(|file| std::fs::read(file.unwrap().path()).unwrap_or_default());
+                    let ours = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).contains("/media/");
+                    (!files.into_iter().any(ours)).then_some(())
+                },
+            )
+            .await;
+        } else {
+            // What the proxy is for.
+            assert!(
+                !inside.requests().is_empty(),
+                "FreeSWITCH follows redirects"
+            );
+        }
+        let (asked, refused) = (inside.requests().len(), failed.len());
+        say(&format!(
+            "Redirected inward, by the media proxy: {is_proxied}; requests inside: {asked}; files refused: {refused} of 6.\n"
+        ));
     }
 }
 
