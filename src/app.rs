@@ -177,7 +177,8 @@ pub async fn serve(
     let told_to_stop = stop_signal();
     let store = config.store.open()?;
     let running = start(&config, store, metrics).await?;
-    tracing::info!(http = %running.http, admin = %running.admin, "Roomkeeper is up");
+    let media = running.media.map(tracing::field::display);
+    tracing::info!(http = %running.http, admin = %running.admin, media, "Roomkeeper is up");
     told_to_stop.await;
     let told = Instant::now();
     tracing::info!("stopping: no new request is taken, the nodes are handed over");

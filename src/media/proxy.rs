@@ -193,7 +193,7 @@ async fn serve(
         Ok(url) => url,
         Err(error) => {
             counted("invalid_link");
-            tracing::warn!(%error, "request of the media proxy is refused");
+            tracing::info!(%error, "request of the media proxy is refused");
             return refusal(StatusCode::FORBIDDEN, &error.to_string());
         }
     };

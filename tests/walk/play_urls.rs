@@ -324,6 +324,24 @@ async fn redirect_inward_is_refused_by_the_media_proxy_and_told_as_an_error() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_warns_where_nodes_fetch_audio_themselves() {
+    let proxy = format!("127.0.0.1:{}", process::free_port());
+    let with = format!("proxy_url = \"http://{proxy}\"\nproxy_listen = \"{proxy}\"");
+    for (play, warnings) in [(String::new(), 1), (with, 0)] {
+        let setup = Setup {
+            play,
+            ..Setup::on(Store::Memory)
+        };
+        let world = setup.start().await;
+        world.controller.until_ready().await;
+        let log = world
+            .controller
+            .log_about(|line| line.contains("WARN") && line.contains("play.proxy_url is not set"));
+        assert_eq!(log.lines().count(), warnings, "{log}");
+    }
+}
+
 /// Plays the file to a call before it comes into a room; false: it is refused.
 async fn plays_before_a_room(world: &World, url: &str) -> bool {
     let actions = json!([{ "type": "play", "option": { "stream_urls": [url] } }]);
