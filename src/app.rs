@@ -14,23 +14,25 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::admin_key;
 use crate::api::limits::AppLimiter;
 use crate::api::{
-    AdminState, ApiSettings, ApiState, CursorKey, Hub, KeyDigest, PlayRules, Registry,
-    admin_router, router,
+    AdminState, AllowedHosts, ApiSettings, ApiState, CursorKey, Hub, KeyDigest, PlayRules,
+    Registry, admin_router, router,
 };
-use crate::config::Config;
+use crate::config::{Config, HttpConfig};
 use crate::esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
 use crate::listen;
 use crate::media;
@@ -92,6 +94,14 @@ pub enum AppError {
     /// The store's URL is not one that can be opened.
     #[error("the store cannot be opened")]
     Store(#[from] OpenError),
+    /// The configured file of the admin key can neither be read nor made.
+    #[error("cannot use {path} as http.admin_key_file")]
+    AdminKey {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The client that calls receivers could not be made.
     #[error("webhooks cannot be sent")]
     Webhooks(#[from] SenderError),
@@ -279,11 +289,12 @@ pub async fn start(
         store: Arc::clone(&store),
         controller: Arc::clone(&controller),
         apps: Arc::clone(&apps),
-        key: config
-            .http
-            .admin_key
-            .as_ref()
-            .map(|key| KeyDigest::of(key.expose_secret())),
+        key: KeyDigest::of(admin_key(&config.http)?.expose_secret()),
+        metrics_are_open: config.http.admin_key.is_none() && config.http.admin_key_file.is_none(),
+        hosts: match addresses.1.ip().is_loopback() {
+            true => AllowedHosts::only(&config.http.allowed_hosts),
+            false => AllowedHosts::Any,
+        },
         // What is measured is as it is now, also where whoever else would say it hangs.
         render_metrics: Arc::new(move || {
             telemetry::measure_process();
@@ -317,10 +328,14 @@ pub async fn start(
     let listeners = [(http, routes, "api"), (admin, admin_routes, "admin")];
     for (listener, routes, name) in listeners.into_iter().chain(media) {
         let stop = stages.listeners.stop().clone();
-        let limits = listen::Limits::default();
+        let limits = listen::Limits {
+            per_address: config.http.connections_per_address,
+            ..listen::Limits::default()
+        };
+        let proxies = listen::TrustedProxies::new(config.http.trusted_proxies.clone());
         stages
             .listeners
-            .spawn(listen::serve(listener, routes, limits, name, stop));
+            .spawn(listen::serve(listener, routes, limits, proxies, name, stop));
     }
     Ok(Running {
         http: addresses.0,
@@ -328,6 +343,35 @@ pub async fn start(
         media: media_address,
         stages,
     })
+}
+
+/// The admin key: the configured one, that of the configured file, or that of this user.
+fn admin_key(http: &HttpConfig) -> Result<SecretString, AppError> {
+    if let Some(key) = &http.admin_key {
+        return Ok(key.clone());
+    }
+    if let Some(path) = &http.admin_key_file {
+        return admin_key::load_or_make(path).map_err(|source| AppError::AdminKey {
+            path: path.clone(),
+            source,
+        });
+    }
+    let path = admin_key::default_path(|name| std::env::var_os(name));
+    let made = match &path {
+        Some(path) => admin_key::load_or_make(path),
+        None => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set",
+        )),
+    };
+    Ok(made.unwrap_or_else(|error| {
+        tracing::warn!(
+            path = path.as_deref().map(|path| tracing::field::display(path.display())),
+            %error,
+            "admin key cannot be kept, so /admin is closed: set http.admin_key or http.admin_key_file"
+        );
+        admin_key::random_key()
+    }))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {

@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 pub mod action;
+pub mod admin_key;
 pub mod api;
 pub mod app;
 pub mod bench;

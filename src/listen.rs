@@ -1,26 +1,43 @@
 //! The HTTP listeners: how many may hold a connection, and for how long they may say nothing, or take nothing.
 //!
-//! Owns accepting, and the end: nobody new, those in flight finish. Leaves out what is answered, and the time that a body
-//! may take (`api::body`).
+//! Owns accepting, which heads pass (`head`, `stream`), which connection gives way to a new one (`connections`), and the end:
+//! nobody new, those in flight finish. Leaves out what is answered, and the time that a body may take (`api::body`).
 
+mod attempts;
+mod connections;
+mod head;
+mod stream;
+
+use std::convert::Infallible;
 use std::io;
-use std::pin::{Pin, pin};
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Service;
 
 use crate::telemetry as names;
+
+pub use attempts::{Attempts, Outcome};
+pub use connections::{Connection, TrustedProxies};
+pub use head::{MAX_FIELDS, MAX_HEAD, MAX_TARGET, RefusedHead};
+
+use connections::{Budget, Charge, Connections, Entry};
+use stream::{CheckedStream, late};
 
 /// The pause after a connection could not be accepted: there are no more file descriptors, mostly.
 const REST: Duration = Duration::from_millis(100);
@@ -32,13 +49,24 @@ const FIRST_WORD: Duration = Duration::from_millis(250);
 /// The same when we stop: what is answered then is little, and who does not take it must not hold up the end.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
+/// The library checks what is checked already, and must not be the stricter one.
+const LIBRARY_BUFFER: usize = 2 * MAX_HEAD;
+
+/// How often a full listener looks for a connection that gives way.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What clients may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Connections at the same time. More wait in the system's queue, and beyond that are refused by it.
+    /// Connections at the same time. For one more, the oldest that waits for a request and has never carried a valid key is
+    /// closed; without one, it waits.
     pub connections: usize,
+    /// The same for one address, except a trusted proxy's. Without one that can be closed, one more is refused.
+    pub per_address: usize,
     /// How long a connection may take to say what it asks for, also between two requests.
     pub head: Duration,
+    /// How long a head may take from its first byte to its last.
+    pub begun_head: Duration,
     /// How long a connection may take nothing of what it is sent.
     pub write: Duration,
 }
@@ -50,48 +78,64 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4_096,
+            per_address: 1_024,
             head: Duration::from_secs(75),
+            begun_head: Duration::from_secs(10),
             write: Duration::from_secs(30),
         }
     }
 }
 
 /// Serves until it is stopped, and then until what is in flight has been answered.
+///
+/// Each request has its [`Connection`] as an extension. One that stands for a head that was refused has a [`RefusedHead`].
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
     limits: Limits,
+    trusted_proxies: TrustedProxies,
     name: &'static str,
     stop: CancellationToken,
 ) {
-    // Not the first bytes alone, for which it waits for ever: they would say which version is spoken.
-    let mut server = Builder::new(TokioExecutor::new()).http1_only();
+    let mut server = http1::Builder::new();
     server
-        .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head);
+        .header_read_timeout(limits.head)
+        .max_buf_size(LIBRARY_BUFFER);
     let places = Arc::new(Semaphore::new(limits.connections));
+    let connections = Arc::new(Connections::new(
+        limits.per_address,
+        trusted_proxies,
+        Attempts::new(name),
+    ));
+    let budget = Arc::<Budget>::default();
     let open = metrics::gauge!(names::HTTP_CONNECTIONS, "listener" => name);
-    let connections = TaskTracker::new();
-    let begin = |stream: TcpStream, place: OwnedSemaphorePermit| {
-        let service = TowerToHyperService::new(routes.clone());
+    let closed = |why: &'static str| metrics::counter!(names::HTTP_CONNECTIONS_CLOSED, "listener" => name, "why" => why);
+    let (replaced, refused) = (closed("replaced"), closed("address"));
+    let tasks = TaskTracker::new();
+    let begin = |stream: TcpStream, entry: Entry, place: OwnedSemaphorePermit| {
         let heard = CancellationToken::new();
         let (stuck, mut is_stuck) = watch::channel(false);
-        let stream = Listened {
+        let stream = CheckedStream::new(
             stream,
-            heard: Some(heard.clone()),
-            patience: limits.write,
-            gives_up: None,
+            Arc::clone(&entry.connection),
+            Charge::new(Arc::clone(&budget)),
+            limits,
+            heard.clone(),
             stuck,
-        };
-        let connection = server
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
+        );
+        let (routes, connection) = (routes.clone(), Arc::clone(&entry.connection));
+        let service = service_fn(move |request: Request<Incoming>| {
+            // At once: what has been read ahead may be refused later.
+            let refused = connection.take_refusal();
+            answer(routes.clone(), Arc::clone(&connection), refused, request)
+        });
+        let served = server.serve_connection(TokioIo::new(stream), service);
         // One of its own: it is asked at each step of the connection, and all connections must not take turns for that.
         let (open, stop) = (open.clone(), stop.child_token());
         open.increment(1.0);
-        connections.spawn(async move {
-            let mut connection = pin!(connection);
+        tasks.spawn(async move {
+            let mut served = pin!(served);
             let told_to_end = async {
                 stop.cancelled().await;
                 // It may say nothing at all.
@@ -99,28 +143,45 @@ pub async fn serve(
             };
             let ended = tokio::select! {
                 biased;
-                ended = connection.as_mut() => ended,
+                ended = served.as_mut() => ended.map_err(Into::into),
+                () = entry.connection.closed.cancelled() => Ok(()),
                 () = told_to_end => {
-                    connection.as_mut().graceful_shutdown();
+                    served.as_mut().graceful_shutdown();
                     tokio::select! {
-                        ended = connection => ended,
+                        ended = served => ended.map_err(Into::into),
                         () = takes_nothing(&mut is_stuck) => Err(late().into()),
                     }
                 }
             };
+            let ended: Result<(), Box<dyn std::error::Error + Send + Sync>> = ended;
             if let Err(error) = ended {
                 tracing::debug!(listener = name, error, "a connection ended in the middle");
             }
             open.decrement(1.0);
-            drop(place);
+            drop((entry, place));
         });
+    };
+    let enter = |stream: TcpStream, peer: SocketAddr| {
+        let Some((entry, has_replaced)) = connections.enter(peer.ip()) else {
+            refused.increment(1);
+            tracing::debug!(
+                listener = name,
+                address = %peer.ip(),
+                "connection refused: its address has as many as it may"
+            );
+            return None;
+        };
+        if has_replaced {
+            replaced.increment(1);
+        }
+        Some((stream, entry))
     };
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener) => accepted,
         };
-        let (stream, place) = match accepted {
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(listener = name, %error, "a connection could not be accepted");
@@ -130,11 +191,24 @@ pub async fn serve(
                 }
             }
         };
-        begin(stream, place);
+        let Some((stream, entry)) = enter(stream, peer) else {
+            continue;
+        };
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = find_place(&places, || {
+                if connections.make_place(&entry) {
+                    replaced.increment(1);
+                }
+            }) => place,
+        };
+        if let Some(place) = place {
+            begin(stream, entry, place);
+        }
     }
     // Nobody else connects; but who has already is let in. Who that is the system knows, and the runtime not yet.
     if let Ok(listener) = listener.into_std() {
-        while let Ok((stream, _)) = listener.accept()
+        while let Ok((stream, peer)) = listener.accept()
             && let Ok(place) = Arc::clone(&places).try_acquire_owned()
         {
             let ready = stream.set_nonblocking(true).and_then(|()| {
@@ -142,13 +216,58 @@ pub async fn serve(
                 TcpStream::from_std(stream)
             });
             // One that is gone again does not need us.
-            if let Ok(stream) = ready {
-                begin(stream, place);
+            if let Ok(stream) = ready
+                && let Some((stream, entry)) = enter(stream, peer)
+            {
+                begin(stream, entry, place);
             }
         }
     }
-    connections.close();
-    connections.wait().await;
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Answers one request of a connection.
+async fn answer(
+    mut routes: Router,
+    connection: Arc<Connection>,
+    refused: Option<RefusedHead>,
+    request: Request<Incoming>,
+) -> Result<axum::response::Response, Infallible> {
+    // Behind chunks nothing is checked any more.
+    let is_last = request.headers().contains_key(TRANSFER_ENCODING);
+    let mut request = request.map(Body::new);
+    if let Some(refusal) = refused {
+        request.extensions_mut().insert(refusal);
+    }
+    request.extensions_mut().insert(Arc::clone(&connection));
+    connection.set_busy(true);
+    let answered = routes.call(request).await;
+    connection.set_busy(false);
+    answered.map(|mut response| {
+        if is_last {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        response
+    })
+}
+
+/// A place, as soon as there is one; while there is none, others are made to give way.
+async fn find_place(
+    places: &Arc<Semaphore>,
+    mut make_place: impl FnMut(),
+) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Some(place);
+    }
+    loop {
+        make_place();
+        let place = Arc::clone(places).acquire_owned();
+        if let Ok(place) = tokio::time::timeout(LOOK, place).await {
+            return place.ok();
+        }
+    }
 }
 
 /// Ends when the other side has taken nothing for [`LAST_WRITE`], though there is something for it.
@@ -165,122 +284,16 @@ async fn takes_nothing(is_stuck: &mut watch::Receiver<bool>) {
     }
 }
 
-fn late() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::TimedOut,
-        "the client does not take what it is sent",
-    )
-}
-
-/// A connection, whether anything has been said on it, and whether it takes what it is sent.
-#[derive(Debug)]
-struct Listened {
-    stream: TcpStream,
-    /// Who is told of the first word; `None`: it has been said.
-    heard: Option<CancellationToken>,
-    /// How long it may take nothing.
-    patience: Duration,
-    /// While it takes nothing: until when.
-    gives_up: Option<Pin<Box<Sleep>>>,
-    /// The same for others.
-    stuck: watch::Sender<bool>,
-}
-
-impl Listened {
-    /// What came of a write, unless it has been waited for too long.
-    fn written(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            if self.gives_up.take().is_some() {
-                self.stuck.send_replace(false);
-            }
-            return written;
-        }
-        let gives_up = match &mut self.gives_up {
-            Some(gives_up) => gives_up,
-            none @ None => {
-                self.stuck.send_replace(true);
-                none.insert(Box::pin(tokio::time::sleep(self.patience)))
-            }
-        };
-        gives_up.as_mut().poll(cx).map(|()| Err(late()))
-    }
-}
-
-impl AsyncRead for Listened {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before
-            && let Some(heard) = this.heard.take()
-        {
-            heard.cancel();
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Listened {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.written(cx, written)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        this.written(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-}
-
-/// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+/// The next connection.
+async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept().await?;
     // An answer is one write, and must not wait for more.
     stream.set_nodelay(true)?;
-    Ok((stream, place))
+    Ok((stream, peer))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;
@@ -323,7 +336,14 @@ mod tests {
                 }),
             );
             let stop = CancellationToken::new();
-            let task = tokio::spawn(serve(listener, routes, limits, "test", stop.clone()));
+            let task = tokio::spawn(serve(
+                listener,
+                routes,
+                limits,
+                TrustedProxies::default(),
+                "test",
+                stop.clone(),
+            ));
             Self {
                 address,
                 heard,
@@ -409,26 +429,59 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_one_too_many_waits_for_a_place() {
+    async fn idle_connection_gives_way_when_all_places_are_taken() {
         let served = Served::with(Limits {
             connections: 2,
-            head: Duration::from_secs(600),
             ..Limits::default()
         })
         .await;
-        let (mut one, two) = (served.connect().await, served.connect().await);
-        ask(&mut one, "/").await;
-        until(&mut one, "quick").await;
-        let mut three = served.connect().await;
-        ask(&mut three, "/").await;
-        // The first two are served as ever while the third one waits.
-        ask(&mut one, "/").await;
-        until(&mut one, "quick").await;
+        let (mut oldest, mut newer) = (served.connect().await, served.connect().await);
+        ask(&mut newer, "/").await;
+        until(&mut newer, "quick").await;
+        let mut third = served.connect().await;
+        ask(&mut third, "/").await;
+        until(&mut third, "quick").await;
+        until_closed(&mut oldest).await;
+        ask(&mut newer, "/").await;
+        until(&mut newer, "quick").await;
+    }
+
+    #[tokio::test]
+    async fn new_connection_waits_while_all_others_are_in_use() {
+        let served = Served::with(Limits {
+            connections: 1,
+            ..Limits::default()
+        })
+        .await;
+        let mut busy = served.connect().await;
+        ask(&mut busy, "/slow").await;
+        within(served.heard.notified()).await;
+        let mut next = served.connect().await;
+        ask(&mut next, "/").await;
         let mut byte = [0; 1];
-        let early = three.try_read(&mut byte);
+        let early = tokio::time::timeout(3 * LOOK, next.read(&mut byte)).await;
         assert!(early.is_err(), "{early:?}");
-        drop(two);
-        until(&mut three, "quick").await;
+        served.go.notify_one();
+        until(&mut busy, "slow").await;
+        until(&mut next, "quick").await;
+    }
+
+    #[tokio::test]
+    async fn head_that_has_begun_must_end_in_time() {
+        let served = Served::with(Limits {
+            begun_head: Duration::from_millis(200),
+            ..Limits::default()
+        })
+        .await;
+        let (mut idle, mut half) = (served.connect().await, served.connect().await);
+        half.write_all(b"GET / HTTP/1.1\r\nHost: loc")
+            .await
+            .unwrap();
+        // The routes of this test know nothing of refusals; the request that stands for it is answered.
+        until(&mut half, "404").await;
+        until_closed(&mut half).await;
+        ask(&mut idle, "/").await;
+        until(&mut idle, "quick").await;
     }
 
     #[tokio::test]

@@ -120,7 +120,7 @@ fn main() -> ExitCode {
             view,
             command,
         } => ask(async {
-            let admin = Client::admin(listener.admin, listener.admin_key.as_ref())?;
+            let admin = Client::admin(listener)?;
             nodes::show(&admin, command.into(), view).await
         }),
         Command::App {
@@ -128,7 +128,7 @@ fn main() -> ExitCode {
             view,
             command,
         } => ask(async {
-            let admin = Client::admin(listener.admin, listener.admin_key.as_ref())?;
+            let admin = Client::admin(listener)?;
             apps::show(&admin, &command.into(), view).await
         }),
         Command::Replay {

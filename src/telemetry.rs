@@ -134,6 +134,8 @@ metrics! {
     HTTP_REQUESTS: Counter = "roomkeeper_http_requests_total", ["route", "method", "status"], "Requests answered, by route as it is written in the documentation.";
     HTTP_REQUEST_SECONDS: Histogram = "roomkeeper_http_request_seconds", ["route"], "Time a request took.";
     HTTP_CONNECTIONS: Gauge = "roomkeeper_http_connections", ["listener"], "Connections of clients that are open (`api`, `admin`, `media`).";
+    HTTP_CONNECTIONS_CLOSED: Counter = "roomkeeper_http_connections_closed_total", ["listener", "why"], "Connections closed because there were as many as there may be: an idle one without a key gave way to a new one (`replaced`), or a new one was refused because all of its address are in use (`address`).";
+    HTTP_UNAUTHORIZED: Counter = "roomkeeper_http_unauthorized_total", ["listener", "outcome"], "Requests without a valid key (`missing`, `wrong`), and those that were not looked at because their address sent too many wrong keys (`throttled`).";
     EVENT_STREAMS: Gauge = "roomkeeper_events_streams", [], "Event streams that are open.";
     EVENTS_SENT: Counter = "roomkeeper_events_sent_total", ["kind"], "Events written to event streams (`stored`, `live`).";
     EVENT_GAPS: Counter = "roomkeeper_events_gaps_total", [], "Gaps that event streams were told of: what they had not seen was not kept any more, or the store is not the one that it was.";
@@ -429,6 +431,16 @@ pub fn begin_at_zero<'a>(nodes: impl IntoIterator<Item = &'a str>) {
     }
     for place in ["queue", "say", "stream"] {
         metrics::counter!(LIVE_DROPPED, "where" => place).increment(0);
+    }
+    for listener in ["api", "admin"] {
+        for why in ["replaced", "address"] {
+            metrics::counter!(HTTP_CONNECTIONS_CLOSED, "listener" => listener, "why" => why)
+                .increment(0);
+        }
+        for outcome in ["missing", "wrong", "throttled"] {
+            metrics::counter!(HTTP_UNAUTHORIZED, "listener" => listener, "outcome" => outcome)
+                .increment(0);
+        }
     }
     metrics::gauge!(EVENT_STREAMS).set(0.0);
     for outcome in MEDIA_OUTCOMES {

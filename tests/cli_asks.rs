@@ -36,6 +36,7 @@ fn asking(world: &World) -> Command {
         .env("ROOMKEEPER_APP", &world.app)
         .env("ROOMKEEPER_KEY", KEY)
         .env("ROOMKEEPER_ADMIN", format!("http://127.0.0.1:{admin}"))
+        .env("XDG_STATE_HOME", world.controller.state_dir())
         .env("TZ", "Europe/Berlin");
     command
 }

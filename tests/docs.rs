@@ -11,7 +11,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use clap::CommandFactory;
 use roomkeeper::api::limits::AppLimiter;
-use roomkeeper::api::{AdminState, ApiSettings, ApiState, Hub, Registry, admin_router, router};
+use roomkeeper::api::{
+    AdminState, AllowedHosts, ApiSettings, ApiState, Hub, KeyDigest, Registry, admin_router, router,
+};
 use roomkeeper::config::{self, Config};
 use roomkeeper::ids::NodeId;
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, NodeReport};
@@ -114,7 +116,9 @@ fn routers() -> (Router, Router) {
         store: store.clone(),
         controller: Arc::new(Nobody),
         apps: apps.clone(),
-        key: None,
+        key: KeyDigest::of("k"),
+        metrics_are_open: false,
+        hosts: AllowedHosts::Any,
         render_metrics: Arc::new(String::new),
     };
     let admin = admin_router(admin, &settings);

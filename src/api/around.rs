@@ -1,5 +1,6 @@
-//! What is around every route: the body is received before the handler runs, so that no answer leaves a half-read request
-//! behind; a panic anywhere in there is still an answer; and the log, the metrics and the traces see what was answered.
+//! What is around every route: a head that was refused is answered; what no handler has read of a body is thrown away, so
+//! that no answer leaves a half-read request behind; a panic anywhere in there is still an answer; and the log, the metrics
+//! and the traces see what was answered.
 //!
 //! Owns the order of these, and that they are one service with one future: as layers of their own each would box the
 //! request's future once more, which for a short read was a sixth of what it costs. Leaves out what each of them does
@@ -11,14 +12,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::extract::Request;
-use axum::response::Response;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Version};
+use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use futures_util::FutureExt;
 use tower::{Layer, Service};
 
-use super::body::{self, BodyLimits};
-use super::error;
+use super::body::{self, Announced, BodyLimits, UnreadBody};
+use super::error::{self, ApiError};
 use super::observe::{self, Asked, Meters};
+use crate::listen::RefusedHead;
 
 /// What every route of a router is put into.
 #[derive(Clone)]
@@ -67,6 +71,11 @@ impl Service<Request> for Surrounded {
     fn call(&mut self, mut request: Request) -> Self::Future {
         let asked = Asked::of(&request);
         let Around { limits, meters } = self.around.clone();
+        if let Some(refusal) = request.extensions().get::<RefusedHead>() {
+            let answer = ApiError::from(*refusal).into_response();
+            let answer = std::future::ready(answer);
+            return Box::pin(observe::observed(meters, asked, answer).map(Ok));
+        }
         // Most requests have no body. What is boxed for one is kept small: beyond a kilobyte an allocator of the system
         // takes its slow way.
         if body::is_none(&request) {
@@ -74,9 +83,19 @@ impl Service<Request> for Surrounded {
             let answer = self.route.call(request);
             return Box::pin(observe::observed(meters, asked, caught(answer)).map(Ok));
         }
-        let mut route = self.route.clone();
-        let answer = body::received(limits, request, move |request| route.call(request));
-        Box::pin(observe::observed(meters, asked, caught(Box::pin(answer))).map(Ok))
+        let version = request.version();
+        let announced = Announced::from_headers(request.headers());
+        let unread = UnreadBody::take(limits, &mut request);
+        let answer = caught(self.route.call(request));
+        let answer = Box::pin(async move {
+            let mut response = answer.await;
+            if !unread.finish(announced).await && version <= Version::HTTP_11 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            response
+        });
+        Box::pin(observe::observed(meters, asked, answer).map(Ok))
     }
 }
 

@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest, Sha256};
@@ -18,6 +20,7 @@ use uuid::Uuid;
 
 use crate::config::AppConfig;
 use crate::ids::AppId;
+use crate::listen::{Connection, Outcome};
 
 use super::error::ApiError;
 use super::registry::Known;
@@ -175,7 +178,8 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, ApiError> {
-        let Known { app, rate_limit } = Self::known(state, &parts.headers).await?;
+        let Known { app, rate_limit } =
+            Self::known(state, &parts.headers, &parts.extensions).await?;
         // What anybody can send in an app's name costs the app nothing.
         state.admit(&app, rate_limit, &parts.method).await?;
         Ok(Self { app })
@@ -184,19 +188,68 @@ impl FromRequestParts<Shared> for Caller {
 
 impl Caller {
     /// Who asks.
-    async fn known(state: &ApiState, headers: &HeaderMap) -> Result<Known, ApiError> {
+    async fn known(
+        state: &ApiState,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Known, ApiError> {
         let id: Option<AppId> = only(headers, APP_ID)
             .and_then(|value| std::str::from_utf8(value).ok())
             .and_then(|text| text.parse().ok());
         let key = only(headers, API_KEY).unwrap_or_default();
+        let attempt = Attempt::begin(headers, extensions, key)?;
         let known = state.apps.authenticate(id.as_ref(), key).await?;
         // What exactly was wrong is not told.
-        known.ok_or_else(|| {
-            ApiError::new(
-                StatusCode::UNAUTHORIZED,
-                "missing or invalid X-App-ID or X-API-Key",
-            )
-        })
+        attempt.end(known, "missing or invalid X-App-ID or X-API-Key")
+    }
+}
+
+/// A request's key while it is looked at: an address that sends wrong ones is throttled.
+pub(super) struct Attempt<'a> {
+    /// `None`: the request did not come by a listener.
+    connection: Option<(&'a Connection, IpAddr)>,
+    key: &'a [u8],
+}
+
+impl<'a> Attempt<'a> {
+    /// To be called before the key is looked at.
+    ///
+    /// # Errors
+    /// 429, when the address has sent too many wrong keys.
+    pub(super) fn begin(
+        headers: &HeaderMap,
+        extensions: &'a Extensions,
+        key: &'a [u8],
+    ) -> Result<Self, ApiError> {
+        let connection = extensions.get::<Arc<Connection>>();
+        let connection = connection.map(|one| (one.as_ref(), one.client(headers)));
+        if let Some((connection, client)) = connection
+            && !key.is_empty()
+            && let Err(wait) = connection.attempts().admit(client, key)
+        {
+            let error = "too many requests with a wrong key from this address";
+            return Err(ApiError::limited(error, wait).unlogged());
+        }
+        Ok(Self { connection, key })
+    }
+
+    /// The owner of the key that was found.
+    ///
+    /// # Errors
+    /// 401 with this text, when there is none.
+    pub(super) fn end<T>(self, owner: Option<T>, error: &'static str) -> Result<T, ApiError> {
+        let outcome = match &owner {
+            Some(_) => Outcome::Valid,
+            None if self.key.is_empty() => Outcome::Missing,
+            None => Outcome::Wrong,
+        };
+        if let Some((connection, client)) = self.connection {
+            connection.attempts().settle(client, self.key, outcome);
+            if outcome == Outcome::Valid {
+                connection.keep();
+            }
+        }
+        owner.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, error).unlogged())
     }
 }
 
@@ -224,7 +277,7 @@ pub(super) async fn own_webhooks(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let known = Caller::known(&state, request.headers()).await?;
+    let known = Caller::known(&state, request.headers(), request.extensions()).await?;
     state.limiter.admit(&known.app, known.rate_limit).await?;
     request.extensions_mut().insert(Owner(known.app));
     Ok(next.run(request).await)

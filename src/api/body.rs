@@ -1,21 +1,23 @@
-//! Bodies: received whole before a handler runs, then read field by field.
+//! Bodies: received whole when a handler asks for the fields, then read field by field.
 //!
-//! A server that answers before it has read the request must close the connection, and a close with bytes unread
-//! destroys the answer on its way. So a body is received up to the limit, and what is above it is read and thrown
-//! away up to a bound. Only beyond that, or when it comes too slowly, is the connection closed after the answer.
+//! A handler asks only after it knows who asks, so nothing is kept of a body whose sender has no valid key.
+//!
+//! A server that answers before it has read the request must close the connection. So a body is received up to the limit,
+//! and what is above it is read and thrown away up to a bound; and what nobody asked for is thrown away, too, as far as it
+//! comes soon. Only beyond that, or when it comes too slowly, is the connection closed after the answer.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::mem;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequestParts, Request};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
@@ -42,13 +44,118 @@ impl BodyLimits {
     }
 }
 
-/// What came of receiving a body; the handlers find it among the request's extensions.
-#[derive(Clone, Debug)]
+/// How long a body is waited for that nobody asked for.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// The outcome of receiving a body.
+#[derive(Debug)]
 enum Received {
     Whole(Bytes),
     TooLarge { limit: usize },
     TooSlow,
     Broken,
+}
+
+/// The body of a request; the handlers find it among the request's extensions.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestBody {
+    /// There is none.
+    None,
+    /// There is one, to be received once.
+    Unread(UnreadBody),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct UnreadBody {
+    limits: BodyLimits,
+    state: Arc<Mutex<BodyState>>,
+}
+
+#[derive(Debug)]
+enum BodyState {
+    Unread(Body),
+    /// Received, or being received, and whether to its end.
+    Taken {
+        at_end: bool,
+    },
+}
+
+impl UnreadBody {
+    /// Takes the body out of a request; in its place stands where to ask for it.
+    pub(crate) fn take(limits: BodyLimits, request: &mut Request) -> Self {
+        let body = mem::take(request.body_mut());
+        let unread = Self {
+            limits,
+            state: Arc::new(Mutex::new(BodyState::Unread(body))),
+        };
+        let extension = RequestBody::Unread(unread.clone());
+        request.extensions_mut().insert(extension);
+        unread
+    }
+
+    fn state(&self) -> MutexGuard<'_, BodyState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_body(&self) -> Result<Body, bool> {
+        match mem::replace(&mut *self.state(), BodyState::Taken { at_end: false }) {
+            BodyState::Unread(body) => Ok(body),
+            BodyState::Taken { at_end } => Err(at_end),
+        }
+    }
+
+    async fn receive(&self, headers: &HeaderMap) -> Received {
+        let Ok(body) = self.take_body() else {
+            return Received::Broken;
+        };
+        let (received, at_end) = receive_body(headers, body, self.limits).await;
+        *self.state() = BodyState::Taken { at_end };
+        received
+    }
+
+    /// Reads what nobody asked for, as far as it comes soon. `false`: the connection cannot be used again.
+    pub(crate) async fn finish(&self, announced: Announced) -> bool {
+        let body = match self.take_body() {
+            Ok(body) => body,
+            Err(at_end) => return at_end,
+        };
+        if !announced.may_come() {
+            return false;
+        }
+        let drained = tokio::time::timeout(DRAIN_TIME, read(body, 0)).await;
+        drained.is_ok_and(|(_, at_end)| at_end)
+    }
+}
+
+/// What a head says of the body behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Announced {
+    length: Option<u64>,
+    /// The client waits to be told to send it.
+    asks_first: bool,
+}
+
+impl Announced {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
+        let length = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.parse().ok());
+        Self {
+            length,
+            asks_first: headers.contains_key(EXPECT),
+        }
+    }
+
+    fn fits(self, bound: usize) -> bool {
+        self.length
+            .is_none_or(|n| usize::try_from(n).is_ok_and(|n| n <= bound))
+    }
+
+    /// Whether it comes without being asked for, and is not more than is thrown away.
+    fn may_come(self) -> bool {
+        !self.asks_first && self.fits(DRAIN)
+    }
 }
 
 /// Whether there is nothing to be received.
@@ -58,41 +165,16 @@ pub(crate) fn is_none(request: &Request) -> bool {
 
 /// There was nothing to be received.
 pub(crate) fn received_none(request: &mut Request) {
-    let nothing = Received::Whole(Bytes::new());
-    request.extensions_mut().insert(nothing);
-}
-
-/// Receives the body, then lets the handler answer.
-pub(crate) async fn received<E, F: Future<Output = Result<Response, E>>>(
-    limits: BodyLimits,
-    mut request: Request,
-    answer: impl FnOnce(Request) -> F,
-) -> Result<Response, E> {
-    let version = request.version();
-    let body = mem::take(request.body_mut());
-    let (received, at_end) = receive_body(request.headers(), body, limits).await;
-    request.extensions_mut().insert(received);
-    let mut response = answer(request).await?;
-    if !at_end && version <= Version::HTTP_11 {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response)
+    request.extensions_mut().insert(RequestBody::None);
 }
 
 /// What was received, and whether it was read to its end.
 async fn receive_body(headers: &HeaderMap, body: Body, limits: BodyLimits) -> (Received, bool) {
     let limit = limits.limit;
-    let announced: Option<u64> = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse().ok());
-    let fits =
-        |bound: usize| announced.is_none_or(|n| usize::try_from(n).is_ok_and(|n| n <= bound));
+    let announced = Announced::from_headers(headers);
     // A client that asks first has not sent it yet, and need not; one that sends more than is thrown away is not
     // waited for.
-    if !fits(limit) && (headers.contains_key(EXPECT) || !fits(DRAIN)) {
+    if !announced.fits(limit) && !announced.may_come() {
         return (Received::TooLarge { limit }, false);
     }
     match tokio::time::timeout(limits.timeout, read(body, limit)).await {
@@ -135,7 +217,7 @@ impl<S: Sync> FromRequestParts<S> for Fields {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Self::read(parts, is_json(&parts.headers))
+        Self::receive(parts, is_json(&parts.headers)).await
     }
 }
 
@@ -143,33 +225,38 @@ impl<S: Sync> FromRequestParts<S> for AnyFields {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Fields::read(parts, true).map(Self)
+        Fields::receive(parts, true).await.map(Self)
     }
 }
 
 impl Fields {
-    fn read(parts: &Parts, is_json: bool) -> Result<Self, ApiError> {
-        let bytes = match parts.extensions.get::<Received>() {
-            Some(Received::Whole(bytes)) => bytes,
-            Some(Received::TooLarge { limit }) => {
+    async fn receive(parts: &Parts, is_json: bool) -> Result<Self, ApiError> {
+        let received = match parts.extensions.get::<RequestBody>() {
+            Some(RequestBody::None) => return Ok(Self(Map::new())),
+            // Apart: most requests have none, and each would make room for it.
+            Some(RequestBody::Unread(body)) => Box::pin(body.receive(&parts.headers)).await,
+            None => return Err(ApiError::internal(&"a handler without its body")),
+        };
+        let bytes = match received {
+            Received::Whole(bytes) => bytes,
+            Received::TooLarge { limit } => {
                 return Err(ApiError::new(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     format!("the body is larger than {limit} bytes"),
                 ));
             }
-            Some(Received::TooSlow) => {
+            Received::TooSlow => {
                 return Err(ApiError::new(
                     StatusCode::REQUEST_TIMEOUT,
                     "the body did not arrive in time",
                 ));
             }
-            Some(Received::Broken) => {
+            Received::Broken => {
                 return Err(ApiError::new(
                     StatusCode::BAD_REQUEST,
                     "the body could not be received",
                 ));
             }
-            None => return Err(ApiError::internal(&"a handler without its body")),
         };
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
@@ -180,7 +267,7 @@ impl Fields {
                 "the Content-Type must be application/json",
             ));
         }
-        match serde_json::from_slice(bytes) {
+        match serde_json::from_slice(&bytes) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(
                 Value::Null
@@ -201,7 +288,7 @@ impl Fields {
 }
 
 /// Whether the body says it is JSON, or does not say what it is.
-fn is_json(headers: &HeaderMap) -> bool {
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return true;
     };

@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::listen::RefusedHead;
 use crate::node::CommandError;
 use crate::reconciler::{IntentError, Refusal};
 use crate::store::StoreError;
@@ -30,6 +31,8 @@ pub(crate) struct ApiError {
     error: Cow<'static, str>,
     detail: Option<Value>,
     retry_after: Option<Duration>,
+    /// It is counted and need not have a line of its own in the log: anybody can have it as often as they like.
+    is_unlogged: bool,
 }
 
 #[derive(Serialize)]
@@ -47,7 +50,14 @@ impl ApiError {
             error: error.into(),
             detail: None,
             retry_after: None,
+            is_unlogged: false,
         }
+    }
+
+    /// The same, without a line of its own in the log.
+    pub(crate) fn unlogged(mut self) -> Self {
+        self.is_unlogged = true;
+        self
     }
 
     /// 400, about this field, parameter or part of the path.
@@ -197,6 +207,12 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<RefusedHead> for ApiError {
+    fn from(refusal: RefusedHead) -> Self {
+        Self::new(refusal.status, refusal.error).unlogged()
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> axum::response::Response {
         let mut response = (self.status, Json(self.envelope())).into_response();
@@ -204,6 +220,10 @@ impl IntoResponse for ApiError {
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
+        if self.is_unlogged {
+            response.extensions_mut().insert(observe::Unlogged);
+        }
+        let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("X-API-Key"));
         }

@@ -48,6 +48,7 @@ mod placement;
 mod registry;
 pub mod replay;
 mod request;
+mod site;
 mod voipbin;
 mod webhooks;
 
@@ -57,6 +58,7 @@ pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
 pub use events::{Hub, StreamSettings};
 pub use registry::{Registry, Tenants};
+pub use site::AllowedHosts;
 
 use std::fmt;
 use std::sync::Arc;
@@ -109,6 +111,8 @@ pub struct ApiSettings {
     pub webhooks: Policy,
     /// How event streams behave.
     pub streams: StreamSettings,
+    /// The names that the pages may be called by.
+    pub page_hosts: AllowedHosts,
 }
 
 impl Default for ApiSettings {
@@ -126,6 +130,7 @@ impl Default for ApiSettings {
             play: PlayRules::default(),
             webhooks: Policy::default(),
             streams: StreamSettings::default(),
+            page_hosts: AllowedHosts::Any,
         }
     }
 }
@@ -136,6 +141,10 @@ impl ApiSettings {
         Self {
             hide_foreign: http.hide_foreign,
             body_limit: http.body_limit,
+            page_hosts: match http.listen.ip().is_loopback() || !http.allowed_hosts.is_empty() {
+                true => AllowedHosts::only(&http.allowed_hosts),
+                false => AllowedHosts::Any,
+            },
             ..Self::default()
         }
     }
@@ -184,13 +193,15 @@ pub fn router(state: ApiState) -> Router {
         settings: state.settings.clone(),
     });
     let hooks = hooks.route_layer(from_fn_with_state(Arc::clone(&state), auth::own_webhooks));
+    let pages = openapi::routes().merge(console::routes());
+    let hosts = state.settings.page_hosts.clone();
+    let pages = pages.route_layer(from_fn_with_state(hosts, site::guard_pages));
     dress(
         Router::new()
             .merge(gateway::routes())
             .nest("/api/v1", hooks.with_state(()))
             .merge(voipbin::routes())
-            .merge(openapi::routes())
-            .merge(console::routes())
+            .merge(pages)
             .with_state(state),
         limits,
     )

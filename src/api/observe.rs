@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use futures_util::FutureExt;
@@ -20,6 +21,10 @@ use tracing::{Instrument, Level, Span};
 use uuid::fmt::Hyphenated;
 
 use crate::telemetry::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS, millis, trace};
+
+/// Marks an answer that the log has at `debug` only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unlogged;
 
 /// Names a request in the log and in its answer. A caller may bring one of its own.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -150,13 +155,13 @@ impl Asked {
         }
     }
 
-    fn answered(&self, status: u16, took: Duration) {
+    fn answered(&self, status: u16, took: Duration, is_unlogged: bool) {
         let tell = |span: &Span| {
             span.record("status", status);
             span.record("duration_ms", millis(took));
         };
         tell(&self.span);
-        if self.only_reads() && status < 400 {
+        if is_unlogged || self.only_reads() && status < 400 {
             tracing::debug!("answered an HTTP request");
             return;
         }
@@ -186,10 +191,12 @@ pub(crate) fn observed(
         let took = started.elapsed();
         let status = response.status().as_u16();
         ASKED.with(|asked| {
-            asked.answered(status, took);
+            let is_unlogged = response.extensions().get::<Unlogged>().is_some();
+            asked.answered(status, took, is_unlogged);
             meters.count(asked.path(), asked.method, status, took);
             let headers = response.headers_mut();
             headers.insert(REQUEST_ID.clone(), asked.id.clone());
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         });
         response
     });

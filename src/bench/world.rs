@@ -23,6 +23,9 @@ use super::stages::Moment;
 pub const APP: &str = "bench";
 /// Its key.
 pub const KEY: &str = "bench-key";
+
+const ADMIN_HEADER: &str = "X-Admin-API-Key";
+const ADMIN_KEY: &str = "bench-admin-key";
 /// The number that its callers dial.
 pub const DID: &str = "747713001";
 /// The secret its webhooks are signed with.
@@ -278,7 +281,8 @@ impl Controller {
     pub async fn until_synced(&self) -> Result<(), BenchError> {
         until("every node is synced", PATIENCE, async || {
             let url = format!("http://127.0.0.1:{}/admin/nodes", self.admin);
-            let Ok(answer) = self.client.get(url).send().await else {
+            let request = self.client.get(url).header(ADMIN_HEADER, ADMIN_KEY);
+            let Ok(answer) = request.send().await else {
                 return Ok(None);
             };
             let bytes = answer.bytes().await?;
@@ -340,7 +344,8 @@ impl Controller {
 
     async fn metrics(&self) -> Result<String, BenchError> {
         let url = format!("http://127.0.0.1:{}/metrics", self.admin);
-        Ok(self.client.get(url).send().await?.text().await?)
+        let request = self.client.get(url).header(ADMIN_HEADER, ADMIN_KEY);
+        Ok(request.send().await?.text().await?)
     }
 
     /// Asks the operator's listener; `path` is all of it.
@@ -349,7 +354,8 @@ impl Controller {
     /// [`BenchError::Request`] when there is no answer.
     pub async fn operator(&self, method: Method, path: &str) -> Result<(u16, Value), BenchError> {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);
-        let answer = self.client.request(method, url).send().await?;
+        let request = self.client.request(method, url);
+        let answer = request.header(ADMIN_HEADER, ADMIN_KEY).send().await?;
         let status = answer.status().as_u16();
         let bytes = answer.bytes().await?;
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -445,6 +451,7 @@ fn configuration(setup: &Setup, nodes: &[SimNode], redis: &Redis, http: u16, adm
 [http]
 listen = "127.0.0.1:{http}"
 admin_listen = "127.0.0.1:{admin}"
+admin_key = "{ADMIN_KEY}"
 [store]
 url = "{}"
 [webhooks]

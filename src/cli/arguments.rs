@@ -366,6 +366,14 @@ pub struct AdminListener {
         hide_env_values = true
     )]
     pub admin_key: Option<SecretString>,
+    /// A file with its key. Without both, that of a controller of this user is used, for a listener on loopback.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "ROOMKEEPER_ADMIN_KEY_FILE"
+    )]
+    pub admin_key_file: Option<PathBuf>,
 }
 
 /// How an answer is shown.

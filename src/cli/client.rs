@@ -4,6 +4,8 @@
 //! is asked.
 
 use std::error::Error;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -11,9 +13,10 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use url::Url;
+use url::{Host, Url};
 
-use crate::tls;
+use super::arguments::AdminListener;
+use crate::{admin_key, tls};
 
 /// `EX_UNAVAILABLE` of sysexits.h: nobody answers, or somebody else.
 pub const UNAVAILABLE: u8 = 69;
@@ -55,7 +58,9 @@ impl Listener {
             Self::Api => {
                 "give the app with --app or ROOMKEEPER_APP, and its key with --key or ROOMKEEPER_KEY"
             }
-            Self::Admin => "give the admin key with --admin-key or ROOMKEEPER_ADMIN_KEY",
+            Self::Admin => {
+                "give the admin key with --admin-key or ROOMKEEPER_ADMIN_KEY, or its file with --admin-key-file"
+            }
         }
     }
 }
@@ -101,6 +106,14 @@ pub enum ClientError {
         /// What it answered.
         status: StatusCode,
     },
+    /// The file with the key could not be read.
+    #[error("cannot read the admin key in {path}")]
+    KeyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// No client could be made.
     #[error("no HTTP client can be made")]
     NoClient(#[source] reqwest::Error),
@@ -112,7 +125,7 @@ impl ClientError {
         match self {
             Self::Refused { .. } | Self::NoClient(_) => 1,
             Self::Unreachable { .. } | Self::NotOurs { .. } => UNAVAILABLE,
-            Self::Unauthorized { .. } => NO_PERMISSION,
+            Self::Unauthorized { .. } | Self::KeyFile { .. } => NO_PERMISSION,
         }
     }
 
@@ -121,8 +134,20 @@ impl ClientError {
         match self {
             Self::Refused { status, .. } => Some(*status),
             Self::Unauthorized { .. } => Some(StatusCode::UNAUTHORIZED),
-            Self::Unreachable { .. } | Self::NotOurs { .. } | Self::NoClient(_) => None,
+            Self::Unreachable { .. }
+            | Self::NotOurs { .. }
+            | Self::KeyFile { .. }
+            | Self::NoClient(_) => None,
         }
+    }
+}
+
+fn is_loopback(base: &Url) -> bool {
+    match base.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -149,12 +174,22 @@ impl Client {
         Self::new(base, Listener::Api, [("x-app-id", app), ("x-api-key", key)])
     }
 
-    /// The admin listener at this URL.
+    /// The admin listener. Without a key or its file, the key that a controller of this user has made.
     ///
     /// # Errors
-    /// As for [`Client::api`].
-    pub fn admin(base: Url, key: Option<&SecretString>) -> Result<Self, ClientError> {
-        let key = key.map(ExposeSecret::expose_secret);
+    /// As for [`Client::api`], and when the file that was named cannot be read.
+    pub fn admin(listener: AdminListener) -> Result<Self, ClientError> {
+        let base = listener.admin;
+        let found = match (listener.admin_key, listener.admin_key_file) {
+            (Some(key), _) => Some(key),
+            (None, Some(path)) => Some(
+                admin_key::load(&path).map_err(|source| ClientError::KeyFile { path, source })?,
+            ),
+            // A key of this machine is for this machine.
+            (None, None) if is_loopback(&base) => admin_key::find(|name| std::env::var_os(name)),
+            (None, None) => None,
+        };
+        let key = found.as_ref().map(ExposeSecret::expose_secret);
         Self::new(base, Listener::Admin, [("x-admin-api-key", key)])
     }
 

@@ -149,6 +149,7 @@ impl Tail<'_> {
             ClientError::Unreachable { .. }
             | ClientError::Unauthorized { .. }
             | ClientError::NotOurs { .. }
+            | ClientError::KeyFile { .. }
             | ClientError::NoClient(_) => None,
         };
         match (&error, error.status()) {

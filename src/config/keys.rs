@@ -39,7 +39,27 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "http.admin_key",
         "none",
-        "`X-Admin-API-Key`; required unless `admin_listen` is loopback",
+        "`X-Admin-API-Key`; this or `admin_key_file` is required unless `admin_listen` is loopback, where a key is made if none is given",
+    ),
+    doc(
+        "http.admin_key_file",
+        "none",
+        "file with the admin key; made with a random one if it is not there. For the one without both keys see *The operator's listener*",
+    ),
+    doc(
+        "http.allowed_hosts",
+        "[]",
+        "names that a listener on loopback, and the pages of `http.listen`, may be called by, besides addresses and `localhost`",
+    ),
+    doc(
+        "http.trusted_proxies",
+        "[]",
+        "addresses or networks (`10.0.0.0/8`) of proxies: their connections are not limited by address, and their `X-Forwarded-For` names the client",
+    ),
+    doc(
+        "http.connections_per_address",
+        "1024",
+        "connections that one address may have to a listener; for one more, its oldest idle one that never carried a valid key is closed",
     ),
     doc(
         "http.hide_foreign",

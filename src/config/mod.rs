@@ -12,11 +12,12 @@
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -88,8 +89,16 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// For the operator.
     pub admin_listen: SocketAddr,
-    /// There always is one unless [`Self::admin_listen`] is loopback.
+    /// This or [`Self::admin_key_file`] is given unless [`Self::admin_listen`] is loopback.
     pub admin_key: Option<SecretString>,
+    /// File with the admin key.
+    pub admin_key_file: Option<PathBuf>,
+    /// Names that a listener may be called by, in lower case.
+    pub allowed_hosts: Vec<String>,
+    /// Networks of proxies.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections that one address may have to a listener.
+    pub connections_per_address: usize,
     /// Another app's things are always 404.
     pub hide_foreign: bool,
     /// Longest body of a request, in bytes.
@@ -472,13 +481,28 @@ impl Config {
             listen,
             admin_listen,
             admin_key,
+            admin_key_file,
+            allowed_hosts,
+            trusted_proxies,
+            connections_per_address,
             hide_foreign,
             body_limit,
         } = &self.http;
-        let key = if admin_key.is_some() { "set" } else { "none" };
+        let key = match (admin_key, admin_key_file) {
+            (Some(_), _) => "set".to_owned(),
+            (None, Some(file)) => format!("in {}", file.display()),
+            (None, None) => "made at start".to_owned(),
+        };
         writeln!(
             s,
             "http: {listen}, admin {admin_listen} (key: {key}), hide_foreign {hide_foreign}, body_limit {body_limit}"
+        )?;
+        let proxies: Vec<String> = trusted_proxies.iter().map(ToString::to_string).collect();
+        writeln!(
+            s,
+            "http: allowed_hosts [{}], trusted_proxies [{}], connections_per_address {connections_per_address}",
+            allowed_hosts.join(", "),
+            proxies.join(", ")
         )?;
         writeln!(
             s,

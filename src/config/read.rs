@@ -4,9 +4,11 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::{Host, Url};
 use uuid::Uuid;
@@ -17,6 +19,7 @@ use super::{
     LimitsConfig, LogConfig, LogFormat, MediaProxyConfig, NodeAddress, NodeConfig, PlayConfig,
     RecordingConfig, SpeechConfig, StoreConfig, StoreKind, TelemetryConfig,
 };
+use crate::admin_key::is_key;
 use crate::ids::{AppId, NodeId};
 use crate::node::Nudge;
 use crate::play_url::PlayUrl;
@@ -173,9 +176,13 @@ fn read_http(mut s: Section<'_>) -> Option<HttpConfig> {
     let admin_listen = address(&mut s, "admin_listen", "127.0.0.1:9090");
     let has_key = s.table.contains_key("admin_key");
     let admin_key = s.text("admin_key");
+    let admin_key_file = s.text("admin_key_file").map(PathBuf::from);
     match (&admin_key, admin_listen) {
         (Some(key), _) if !is_key(key) => s.problem("admin_key", KEY_FORM),
-        (None, Some(at)) if !has_key && !at.ip().is_loopback() => {
+        (Some(_), _) if admin_key_file.is_some() => {
+            s.problem("admin_key_file", "is given besides http.admin_key");
+        }
+        (None, Some(at)) if !has_key && admin_key_file.is_none() && !at.ip().is_loopback() => {
             s.problem(
                 "admin_key",
                 "is required unless http.admin_listen is loopback",
@@ -183,6 +190,19 @@ fn read_http(mut s: Section<'_>) -> Option<HttpConfig> {
         }
         (Some(_) | None, _) => {}
     }
+    let allowed_hosts = read_hosts(&mut s, "allowed_hosts");
+    let mut trusted_proxies = Vec::new();
+    for (i, text) in s.texts("trusted_proxies").into_iter().enumerate() {
+        let network = text.parse::<IpNet>().ok();
+        match network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)) {
+            Some(network) => trusted_proxies.push(network),
+            None => s.problem(
+                &format!("trusted_proxies[{i}]"),
+                format!("{text:?} is not an address or a network such as 10.0.0.0/8"),
+            ),
+        }
+    }
+    let connections_per_address = s.number("connections_per_address", 1024.0, 1.0, 4096.0) as usize;
     if let (Some(a), Some(b)) = (listen, admin_listen)
         && a == b
         && a.port() != 0
@@ -196,16 +216,16 @@ fn read_http(mut s: Section<'_>) -> Option<HttpConfig> {
         listen: listen?,
         admin_listen: admin_listen?,
         admin_key: admin_key.map(SecretString::from),
+        admin_key_file,
+        allowed_hosts,
+        trusted_proxies,
+        connections_per_address,
         hide_foreign,
         body_limit,
     })
 }
 
 const KEY_FORM: &str = "expected 1 to 256 visible ASCII characters, as a header can carry them";
-
-fn is_key(key: &str) -> bool {
-    (1..=256).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
-}
 
 fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
     let url = s
@@ -260,18 +280,23 @@ pub(super) fn store_kind(url: &str) -> Result<StoreKind, Cow<'static, str>> {
     }
 }
 
-fn read_play(mut s: Section<'_>) -> PlayConfig {
-    let mut allow_hosts = Vec::new();
-    for (i, text) in s.texts("allow_hosts").into_iter().enumerate() {
+fn read_hosts(s: &mut Section<'_>, key: &str) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for (i, text) in s.texts(key).into_iter().enumerate() {
         match Host::parse(&text) {
             // As `Url` writes them, so that they can be compared with its hosts.
-            Ok(host) => allow_hosts.push(host.to_string()),
+            Ok(host) => hosts.push(host.to_string()),
             Err(_) => s.problem(
-                &format!("allow_hosts[{i}]"),
+                &format!("{key}[{i}]"),
                 format!("{text:?} is not a host name or address"),
             ),
         }
     }
+    hosts
+}
+
+fn read_play(mut s: Section<'_>) -> PlayConfig {
+    let allow_hosts = read_hosts(&mut s, "allow_hosts");
     let allow_private = s.flag("allow_private");
     let proxy_url = s.text("proxy_url");
     let listen = s

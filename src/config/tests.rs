@@ -95,7 +95,37 @@ fn the_example_is_valid_and_has_every_key() {
     // That is an error where the program was built without traces, so it is commented out.
     assert!(EXAMPLE.contains("\n# otlp_endpoint = \""));
     keys.insert("telemetry.otlp_endpoint".to_owned());
+    // One of two.
+    assert!(EXAMPLE.contains("\n# admin_key_file = \""));
+    keys.insert("http.admin_key_file".to_owned());
     assert_eq!(keys, known);
+}
+
+#[test]
+fn listeners_admin_key_and_proxies_are_checked() {
+    let shown = |http: &str| {
+        let config = load(&format!("[http]\n{http}\n{MINIMAL}"), &[]).unwrap();
+        config.summary()
+    };
+    assert!(shown("").contains("(key: made at start)"));
+    let file = "admin_listen = \"0.0.0.0:9090\"\nadmin_key_file = \"/k\"";
+    assert!(shown(file).contains("(key: in /k)"));
+    let proxies = "trusted_proxies = [\"10.0.0.0/8\", \"::1\"]";
+    assert!(shown(proxies).contains("trusted_proxies [10.0.0.0/8, ::1/128]"));
+    let said = problems(
+        "[http]\nadmin_key = \"k\"\nadmin_key_file = \"/k\"\nallowed_hosts = [\"a b\"]\n\
+         trusted_proxies = [\"proxy\"]\nconnections_per_address = 0",
+        &[],
+    );
+    assert_eq!(
+        said,
+        [
+            "http.admin_key_file: is given besides http.admin_key",
+            "http.allowed_hosts[0]: \"a b\" is not a host name or address",
+            "http.trusted_proxies[0]: \"proxy\" is not an address or a network such as 10.0.0.0/8",
+            "http.connections_per_address: expected a number from 1 to 4096",
+        ]
+    );
 }
 
 #[test]
@@ -419,6 +449,7 @@ fn secrets_are_not_shown() {
     }
     insta::assert_snapshot!(shown, @"
     http: 127.0.0.1:8080, admin 127.0.0.1:9090 (key: set), hide_foreign false, body_limit 262144
+    http: allowed_hosts [], trusted_proxies [], connections_per_address 1024
     store: redis://[REDACTED]@127.0.0.1:6379/0, timeout 1s
     webhooks: http and https to public, private and loopback addresses, at most 100000 pending
     play: media.example.com, allow_private false, proxy http://127.0.0.1:8082/ at 127.0.0.1:8082, at most 268435456 bytes

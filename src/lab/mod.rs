@@ -106,11 +106,15 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
     let api = Api::new(running.http)?;
     say(&format!(
         "Roomkeeper lab: one simulated FreeSWITCH node ({}), one controller, a store in memory, the app \"{APP}\".\n\
-         \n  console  http://{http}/console   app {APP}, key {KEY}\n  API      http://{http}   X-App-ID: {APP}   X-API-Key: {KEY}\n  admin    http://{}/readyz   /metrics   /admin/nodes\n\n\
+         \n  console  http://{http}/console   app {APP}, key {KEY}\n  API      http://{http}   X-App-ID: {APP}   X-API-Key: {KEY}\n  admin    http://{}/readyz   /metrics; /admin/nodes with X-Admin-API-Key, as: roomkeeper nodes{nodes}\n\n\
          The app's webhooks are printed as they arrive:\n",
         sim.addr,
         running.admin,
         http = running.http,
+        nodes = match running.admin.port() {
+            9090 => String::new(),
+            port => format!(" --admin http://127.0.0.1:{port}"),
+        },
     ));
 
     let calls = api.callers(&sim, CALLERS).await?;

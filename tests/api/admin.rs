@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use roomkeeper::api::{AdminState, KeyDigest, admin_router};
+use roomkeeper::api::{AdminState, AllowedHosts, KeyDigest, admin_router};
 use roomkeeper::reconciler::Link;
 use roomkeeper::time::Timestamp;
 use serde_json::{Value, json};
@@ -15,12 +15,17 @@ use serde_json::{Value, json};
 use crate::faulty::Faulty;
 use crate::world::*;
 
+/// The key where none is configured.
+pub const MADE: &str = "made";
+
 pub fn admin(world: &World, key: Option<&str>) -> Router {
     let state = AdminState {
         store: world.store.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
-        key: key.map(KeyDigest::of),
+        key: KeyDigest::of(key.unwrap_or(MADE)),
+        metrics_are_open: key.is_none(),
+        hosts: AllowedHosts::only(&[]),
         render_metrics: Arc::new(|| "roomkeeper_up 1\n".to_owned()),
     };
     admin_router(state, &settings())
@@ -84,7 +89,9 @@ async fn a_store_that_does_not_answer_503() {
         store: mute.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
-        key: None,
+        key: KeyDigest::of(MADE),
+        metrics_are_open: true,
+        hosts: AllowedHosts::only(&[]),
         render_metrics: Arc::new(String::new),
     };
     let router = admin_router(state, &settings());
@@ -134,7 +141,7 @@ async fn nodes_200() {
     world.set_node("bbbbb", |n| {
         (n.link, n.synced) = (down(Duration::from_millis(1_500)), false)
     });
-    get(&admin(&world, None), "/admin/nodes", "").await.is(
+    get(&admin(&world, None), "/admin/nodes", MADE).await.is(
         200,
         json!({"nodes": [
             {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use roomkeeper::api::{AdminState, KeyDigest, admin_router};
+use roomkeeper::api::{AdminState, AllowedHosts, KeyDigest, admin_router};
 use roomkeeper::reconciler::Link;
 use roomkeeper::store::board::{
     self, Boards, ForeignCall, NodeReport, Notice, OrphanConference, OrphanKind, UnreadableRecord,
@@ -17,7 +17,7 @@ use roomkeeper::time::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::admin::admin;
+use crate::admin::{MADE, admin};
 use crate::faulty::Faulty;
 use crate::world::*;
 
@@ -75,7 +75,7 @@ async fn no_new_room_is_made_on_a_node_that_drains() {
         // Said twice is the same.
         for _ in 0..2 {
             let path = format!("/admin/nodes/acW68/{what}");
-            let answer = ask(&router, "POST", &path, "").await;
+            let answer = ask(&router, "POST", &path, MADE).await;
             answer.is(200, json!({"id": "acW68", "draining": draining}));
             let board = world.store.read_board(node_id("acW68")).await.unwrap();
             assert_eq!(board.draining, draining, "it outlives the program");
@@ -129,20 +129,20 @@ async fn resync_202_says_which_was_the_last_one() {
     let world = World::new();
     let router = admin(&world, None);
     let path = "/admin/nodes/acW68/resync";
-    let first = ask(&router, "POST", path, "").await;
+    let first = ask(&router, "POST", path, MADE).await;
     first.is(
         202,
         json!({"id": "acW68", "status": "in_progress", "resynced_at": null}),
     );
     let at = Timestamp::from_millis(1_778_070_896_672);
     world.set_node("acW68", |n| n.resynced_at = Some(at));
-    let again = ask(&router, "POST", path, "").await.json();
+    let again = ask(&router, "POST", path, MADE).await.json();
     assert_eq!(again["resynced_at"], "2026-05-06T12:34:56.672000Z");
     let board = world.store.read_board(node_id("acW68")).await.unwrap();
     assert_eq!(board.resyncs, 2);
     let down_for = Duration::from_millis(2_500);
     world.set_node("acW68", |n| n.link = down(down_for));
-    let refused = ask(&router, "POST", path, "").await;
+    let refused = ask(&router, "POST", path, MADE).await;
     refused.fails(503);
     assert_eq!(refused.header("retry-after"), "3");
 }
@@ -156,7 +156,9 @@ async fn the_operators_key_a_known_node_and_a_store_are_needed() {
         store: faulty.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
-        key: Some(KeyDigest::of("secret")),
+        key: KeyDigest::of("secret"),
+        metrics_are_open: false,
+        hosts: AllowedHosts::only(&[]),
         render_metrics: Arc::new(String::new),
     };
     let router = admin_router(state, &settings());
@@ -194,7 +196,7 @@ async fn orphans_200_as_the_owners_have_found_them() {
         row["id"] = json!(id);
         row
     };
-    ask(&router, "GET", "/admin/orphans", "")
+    ask(&router, "GET", "/admin/orphans", MADE)
         .await
         .is(200, json!({"nodes": NODES.map(nothing)}));
     let report = NodeReport {
@@ -248,12 +250,12 @@ async fn orphans_200_as_the_owners_have_found_them() {
         "records": [{"key": "k", "why": "w"}],
         "records_total": 2,
     });
-    ask(&router, "GET", "/admin/orphans", "").await.is(
+    ask(&router, "GET", "/admin/orphans", MADE).await.is(
         200,
         json!({"nodes": [nothing("acW68"), found, nothing("ccccc")]}),
     );
     // What somebody else wrote there is an error, and not nothing.
     let put = world.store.put_notice(lease, Notice::Report, "{}").await;
     assert!(put.unwrap());
-    ask(&router, "GET", "/admin/orphans", "").await.fails(500);
+    ask(&router, "GET", "/admin/orphans", MADE).await.fails(500);
 }

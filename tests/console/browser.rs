@@ -341,7 +341,8 @@ fn chromium(home: &tempfile::TempDir, profile: &Path) -> Child {
             // A colour that is still changing is neither of the two.
             "--force-prefers-reduced-motion",
             "--hide-scrollbars",
-            "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+            // One name leads to loopback, as after DNS rebinding.
+            "--host-resolver-rules=MAP evil.example 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
             "--proxy-server=direct://",
             "--window-size=1280,860",
         ])

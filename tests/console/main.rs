@@ -11,6 +11,7 @@ mod program;
 mod support;
 
 mod browser;
+mod foreign;
 mod gate;
 
 mod keyboard;

@@ -20,6 +20,7 @@ mod scene;
 mod server;
 mod soak;
 
+mod clients;
 mod connection;
 mod failover;
 mod media;
@@ -51,6 +52,7 @@ const LONGEST: Duration = Duration::from_secs(360);
 
 fn rows() -> Vec<Row> {
     let mut rows = connection::rows();
+    rows.extend(clients::rows());
     rows.extend(node::rows());
     rows.extend(store::rows());
     rows.extend(failover::rows());

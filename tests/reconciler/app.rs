@@ -37,6 +37,7 @@ async fn start(sim: &SimNode, hook: &str, store: Arc<Tampered>) -> Running {
 [http]
 listen = "127.0.0.1:0"
 admin_listen = "127.0.0.1:0"
+admin_key = "admin"
 [store]
 url = "memory:"
 [webhooks]

@@ -29,6 +29,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 NODE, PASSWORD = "acW68", "schema-node"
+ADMIN_KEY = "schema-admin-key"
 APP, KEY = "demo", "schema-key"
 CALLS = 100
 PATIENCE = 20.0
@@ -39,6 +40,7 @@ CONFIGURATION = """
 [http]
 listen = "127.0.0.1:{http}"
 admin_listen = "127.0.0.1:{admin}"
+admin_key = "{admin_key}"
 [store]
 url = "memory:"
 [limits]
@@ -135,7 +137,8 @@ def free_port() -> int:
 
 
 def ask(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+    request = urllib.request.Request(url, headers={"X-Admin-API-Key": ADMIN_KEY})
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         text: str = answer.read().decode()
         return text
 
@@ -212,7 +215,14 @@ def main() -> int:
         configuration = scratch / "roomkeeper.toml"
         configuration.write_text(
             CONFIGURATION.format(
-                http=http, admin=admin_port, node=NODE, address=address, password=PASSWORD, app=APP, key=KEY
+                http=http,
+                admin=admin_port,
+                admin_key=ADMIN_KEY,
+                node=NODE,
+                address=address,
+                password=PASSWORD,
+                app=APP,
+                key=KEY,
             )
         )
         log = scratch / "log"

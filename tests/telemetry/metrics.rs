@@ -57,6 +57,11 @@ const AT_ZERO: &[(&str, &str)] = &[
         names::WEBHOOK_OUTBOX_UNREADABLE,
         "tests/faults, an outbox that is spoilt",
     ),
+    (
+        names::HTTP_CONNECTIONS_CLOSED,
+        "tests/clients, idle connections",
+    ),
+    (names::HTTP_UNAUTHORIZED, "tests/clients, wrong keys"),
     (names::EVENTS_SENT, "tests/walk, events"),
     (names::EVENT_GAPS, "tests/api, events"),
     (names::LIVE_DROPPED, "tests/api, events"),

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
@@ -26,10 +25,11 @@ use crate::reconciler::{Controller, Link, NodeReport};
 use crate::store::Store;
 use crate::webhook::guard::Policy;
 
-use super::auth::{KeyDigest, only};
+use super::auth::{Attempt, KeyDigest, only};
 use super::body::BodyLimits;
 use super::error::ApiError;
 use super::registry::Registry;
+use super::site::{self, AllowedHosts};
 use super::{ApiSettings, dress, webhooks};
 
 const ADMIN_KEY: &str = "x-admin-api-key";
@@ -46,8 +46,12 @@ pub struct AdminState {
     pub controller: Arc<dyn Controller>,
     /// The apps, listed and changed.
     pub apps: Arc<Registry>,
-    /// What opens it, but for the probes; `None` lets everybody in, which only a loopback listener may.
-    pub key: Option<KeyDigest>,
+    /// What opens it, but for the probes.
+    pub key: KeyDigest,
+    /// Metrics need no key.
+    pub metrics_are_open: bool,
+    /// The names that it may be called by.
+    pub hosts: AllowedHosts,
     /// The metrics in Prometheus' text form.
     pub render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -73,6 +77,7 @@ type Shared = Arc<Inner>;
 
 /// The operator's API.
 pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
+    let hosts = state.hosts.clone();
     let shared: Shared = Arc::new(Inner {
         state,
         webhooks: settings.webhooks,
@@ -99,7 +104,9 @@ pub fn admin_router(state: AdminState, settings: &ApiSettings) -> Router {
         settings: settings.clone(),
     });
     let hooks = hooks.route_layer(from_fn_with_state(shared, apps::webhooks_of));
-    let routes = routes.nest("/admin/apps/{app_id}", hooks);
+    let routes = routes
+        .nest("/admin/apps/{app_id}", hooks)
+        .route_layer(from_fn_with_state(hosts, site::guard_admin));
     dress(routes, BodyLimits::of(settings))
 }
 
@@ -130,18 +137,11 @@ impl FromRequestParts<Shared> for Operator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
-        let Some(key) = &shared.state.key else {
-            return Ok(Self);
-        };
+        let key = &shared.state.key;
         let given = only(&parts.headers, ADMIN_KEY).unwrap_or_default();
-        if bool::from(KeyDigest::of(given).same(key)) {
-            Ok(Self)
-        } else {
-            Err(ApiError::new(
-                StatusCode::UNAUTHORIZED,
-                "missing or invalid X-Admin-API-Key",
-            ))
-        }
+        let attempt = Attempt::begin(&parts.headers, &parts.extensions, given)?;
+        let is_key = bool::from(KeyDigest::of(given).same(key));
+        attempt.end(is_key.then_some(Self), "missing or invalid X-Admin-API-Key")
     }
 }
 
@@ -177,7 +177,21 @@ async fn readyz(State(shared): State<Shared>) -> Result<Json<Health>, ApiError> 
     )
 }
 
-async fn metrics(State(shared): State<Shared>, _: Operator) -> impl IntoResponse {
+/// Whoever may read the metrics.
+struct Reader;
+
+impl FromRequestParts<Shared> for Reader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
+        if !shared.state.metrics_are_open {
+            Operator::from_request_parts(parts, shared).await?;
+        }
+        Ok(Self)
+    }
+}
+
+async fn metrics(State(shared): State<Shared>, _: Reader) -> impl IntoResponse {
     let text = (shared.state.render_metrics)();
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],

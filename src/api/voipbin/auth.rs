@@ -3,13 +3,12 @@
 //! The token of a query is never logged: the log has the route, not what was asked for.
 
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use uuid::Uuid;
 
 use crate::api::Shared;
-use crate::api::auth::{Caller, only};
+use crate::api::auth::{Attempt, Caller, only};
 use crate::api::error::ApiError;
 use crate::api::registry::Known;
 use crate::ids::AppId;
@@ -30,12 +29,16 @@ impl FromRequestParts<Shared> for Customer {
         let caller = match key(parts) {
             Given::Headers => Caller::from_request_parts(parts, state).await?,
             Given::Key(key) => {
+                let attempt = Attempt::begin(&parts.headers, &parts.extensions, &key)?;
                 let known = state.apps.authenticate_key(&key).await?;
-                let Known { app, rate_limit } = known.ok_or_else(unauthorized)?;
+                let Known { app, rate_limit } = attempt.end(known, UNAUTHORIZED)?;
                 state.admit(&app, rate_limit, &parts.method).await?;
                 Caller { app }
             }
-            Given::Nothing => return Err(unauthorized()),
+            Given::Nothing => {
+                let attempt = Attempt::begin(&parts.headers, &parts.extensions, b"")?;
+                return attempt.end(None, UNAUTHORIZED);
+            }
         };
         let id = customer_id(state, &caller.app);
         Ok(Self { caller, id })
@@ -82,9 +85,5 @@ fn key(parts: &Parts) -> Given {
 }
 
 /// What exactly was wrong is not told.
-fn unauthorized() -> ApiError {
-    ApiError::new(
-        StatusCode::UNAUTHORIZED,
-        "missing or invalid key: X-App-ID with X-API-Key, Authorization: Bearer, or token",
-    )
-}
+const UNAUTHORIZED: &str =
+    "missing or invalid key: X-App-ID with X-API-Key, Authorization: Bearer, or token";

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -115,6 +115,18 @@ impl Controller {
         [self.http, self.admin]
     }
 
+    /// Where it keeps the admin key that it has made.
+    pub fn state_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The admin key that it has made; `None`: not yet.
+    pub fn admin_key(&self) -> Option<String> {
+        let path = self.state_dir().join("roomkeeper/admin-key");
+        let text = fs::read_to_string(path).ok()?;
+        Some(text.trim().to_owned())
+    }
+
     /// SIGKILL, and the proof of it.
     pub fn kill(&mut self) {
         assert!(
@@ -187,13 +199,21 @@ impl Controller {
     /// What the operator's listener answers; `None`: it does not.
     pub async fn operator(&self, path: &str) -> Option<Answer> {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);
-        self.send(self.client.get(url)).await.ok()
+        let request = self.with_admin_key(self.client.get(url));
+        self.send(request).await.ok()
+    }
+
+    fn with_admin_key(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self.admin_key() {
+            Some(key) => request.header("X-Admin-API-Key", key),
+            None => request,
+        }
     }
 
     /// What the operator asks for there.
     pub async fn operate(&self, path: &str) -> Answer {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);
-        let sent = self.send(self.client.post(url)).await;
+        let sent = self.send(self.with_admin_key(self.client.post(url))).await;
         sent.expect("the operator is answered")
     }
 
@@ -320,6 +340,8 @@ fn launch(dir: &tempfile::TempDir, environment: &[(String, String)]) -> Child {
         .args(["serve", "--config"])
         .arg(dir.path().join("roomkeeper.toml"))
         .env("ROOMKEEPER_LOG__FILTER", "info,roomkeeper=debug")
+        .env("XDG_STATE_HOME", dir.path())
+        .env_remove("STATE_DIRECTORY")
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
         .stderr(log);

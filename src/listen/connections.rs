@@ -1,0 +1,390 @@
+//! The open connections of a listener: how many each address may have, and which one gives way to a new one.
+//!
+//! A new connection is hardly ever turned away. When its address, or the whole listener, has as many as it may, the oldest
+//! connection that waits for a request and has never carried a valid key is closed instead. So clients that open
+//! connections and say nothing close each other's, and a client with a key keeps its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper::HeaderMap;
+use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
+
+use super::attempts::Attempts;
+use super::head::RefusedHead;
+
+/// The addresses that a request came by, as proxies write them: the client first, each proxy's own peer behind it.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// One connection, as its requests see it: an extension of each.
+#[derive(Debug)]
+pub struct Connection {
+    peer: IpAddr,
+    is_trusted_proxy: bool,
+    connections: Arc<Connections>,
+    /// A request on it had a valid key.
+    has_key: AtomicBool,
+    /// A request on it is being answered.
+    is_busy: AtomicBool,
+    /// The request that stands for a refused head comes next.
+    refused: Mutex<Option<RefusedHead>>,
+    pub(super) closed: CancellationToken,
+}
+
+impl Connection {
+    fn new(peer: IpAddr, is_trusted_proxy: bool, connections: Arc<Connections>) -> Self {
+        Self {
+            peer,
+            is_trusted_proxy,
+            connections,
+            has_key: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
+            refused: Mutex::default(),
+            closed: CancellationToken::new(),
+        }
+    }
+
+    /// The address of the client that a request with these headers is from. Of a trusted proxy, the last address of
+    /// `X-Forwarded-For` that is not a trusted proxy's itself.
+    pub fn client(&self, headers: &HeaderMap) -> IpAddr {
+        if !self.is_trusted_proxy {
+            return self.peer;
+        }
+        let forwarded = headers.get_all(FORWARDED_FOR);
+        let forwarded: Vec<&str> = forwarded
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .collect();
+        let proxies = &self.connections.trusted_proxies;
+        let mut client = self.peer;
+        for text in forwarded.into_iter().rev() {
+            // What cannot be read was not written by a proxy that is trusted.
+            let Ok(address) = text.trim().parse() else {
+                break;
+            };
+            client = address;
+            if !proxies.contains(address) {
+                break;
+            }
+        }
+        client
+    }
+
+    /// What the addresses of its listener have sent.
+    pub fn attempts(&self) -> &Attempts {
+        &self.connections.attempts
+    }
+
+    /// Keeps the connection from being closed for a new one: a request on it had a valid key.
+    pub fn keep(&self) {
+        self.has_key.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_busy(&self, is_busy: bool) {
+        self.is_busy.store(is_busy, Ordering::Relaxed);
+    }
+
+    pub(super) fn refuse_next(&self, refusal: RefusedHead) {
+        *self.refused() = Some(refusal);
+    }
+
+    pub(super) fn take_refusal(&self) -> Option<RefusedHead> {
+        self.refused().take()
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<RefusedHead>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gives_way(&self) -> bool {
+        !self.has_key.load(Ordering::Relaxed) && !self.is_busy.load(Ordering::Relaxed)
+    }
+}
+
+/// Networks that trusted proxies are in.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// These networks.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    /// Whether this address is a trusted proxy's.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// What one client is known by: its IPv4 address, or the /64 of its IPv6 address, which is what one client gets.
+pub fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// All connections of a listener.
+#[derive(Debug)]
+pub(super) struct Connections {
+    per_address: usize,
+    trusted_proxies: TrustedProxies,
+    attempts: Attempts,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    /// In the order in which they were made.
+    all: BTreeMap<u64, Arc<Connection>>,
+    by_client: HashMap<IpAddr, BTreeSet<u64>>,
+}
+
+/// A connection in the table; dropped, it leaves.
+#[derive(Debug)]
+pub(super) struct Entry {
+    id: u64,
+    pub(super) connection: Arc<Connection>,
+    connections: Arc<Connections>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.connections.table().remove(self.id);
+    }
+}
+
+impl Connections {
+    pub(super) fn new(
+        per_address: usize,
+        trusted_proxies: TrustedProxies,
+        attempts: Attempts,
+    ) -> Self {
+        Self {
+            per_address,
+            trusted_proxies,
+            attempts,
+            table: Mutex::default(),
+        }
+    }
+
+    /// Enters a new connection, and says whether another one of its address gave way to it. `None`: its address has as
+    /// many as it may, and all of them are in use.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<(Entry, bool)> {
+        let is_trusted_proxy = self.trusted_proxies.contains(peer);
+        let mut table = self.table();
+        let client = client_of(peer);
+        let count = table.by_client.get(&client).map_or(0, BTreeSet::len);
+        let is_full = !is_trusted_proxy && count >= self.per_address;
+        if is_full && !table.close_oldest(Some(client)) {
+            return None;
+        }
+        let id = table.next;
+        table.next += 1;
+        let connection = Arc::new(Connection::new(peer, is_trusted_proxy, Arc::clone(self)));
+        table.all.insert(id, Arc::clone(&connection));
+        if !is_trusted_proxy {
+            table.by_client.entry(client).or_default().insert(id);
+        }
+        let entry = Entry {
+            id,
+            connection,
+            connections: Arc::clone(self),
+        };
+        Some((entry, is_full))
+    }
+
+    /// Closes the oldest connection of all that gives way, but not this one. `false`: there is none.
+    pub(super) fn make_place(&self, except: &Entry) -> bool {
+        // It has not been told of a request, so it would be a candidate.
+        except.connection.set_busy(true);
+        let made = self.table().close_oldest(None);
+        except.connection.set_busy(false);
+        made
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn close_oldest(&mut self, client: Option<IpAddr>) -> bool {
+        let gives_way = |id: &u64| self.all.get(id).is_some_and(|one| one.gives_way());
+        let oldest = match client {
+            Some(client) => {
+                let ids = self.by_client.get(&client);
+                ids.and_then(|ids| ids.iter().copied().find(gives_way))
+            }
+            None => self.all.keys().copied().find(gives_way),
+        };
+        let Some(id) = oldest else {
+            return false;
+        };
+        // It does not count any more, though its task may take a moment to end.
+        if let Some(connection) = self.remove(id) {
+            connection.closed.cancel();
+        }
+        true
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Arc<Connection>> {
+        let connection = self.all.remove(&id)?;
+        let client = client_of(connection.peer);
+        if let Some(ids) = self.by_client.get_mut(&client) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_client.remove(&client);
+            }
+        }
+        Some(connection)
+    }
+}
+
+/// Memory for incomplete heads, shared by all connections of a listener.
+#[derive(Debug, Default)]
+pub(super) struct Budget(AtomicUsize);
+
+/// How much incomplete heads may hold beyond what each may hold anyway, in bytes. Ordinary heads need none of it.
+const BUDGET: usize = 16 * 1024 * 1024;
+
+/// How much an incomplete head may hold anyway, in bytes.
+const FREE: usize = 4 * 1024;
+
+/// A connection's part of the budget; dropped, it is given back.
+#[derive(Debug)]
+pub(super) struct Charge {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.reset();
+    }
+}
+
+impl Charge {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, bytes: 0 }
+    }
+
+    /// Takes what a head of this length needs. `false`: there is not so much.
+    pub(super) fn cover(&mut self, length: usize) -> bool {
+        let more = length.saturating_sub(FREE).saturating_sub(self.bytes);
+        if more == 0 {
+            return true;
+        }
+        let before = self.budget.0.fetch_add(more, Ordering::Relaxed);
+        if before + more > BUDGET {
+            self.budget.0.fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes += more;
+        true
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn reset(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.budget.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(per_address: usize) -> Arc<Connections> {
+        let proxies = TrustedProxies::new(vec!["10.9.0.0/16".parse().unwrap()]);
+        Arc::new(Connections::new(
+            per_address,
+            proxies,
+            Attempts::new("test"),
+        ))
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn oldest_idle_connection_of_the_same_address_gives_way() {
+        let connections = connections(2);
+        let (a, b) = (address("192.0.2.1"), address("192.0.2.2"));
+        let (other, _) = connections.enter(b).unwrap();
+        let (with_key, _) = connections.enter(a).unwrap();
+        with_key.connection.keep();
+        let (idle, closed) = connections.enter(a).unwrap();
+        assert!(!closed);
+        let (busy, closed) = connections.enter(a).unwrap();
+        assert!(closed);
+        assert!(idle.connection.closed.is_cancelled());
+        busy.connection.set_busy(true);
+        assert!(connections.enter(a).is_none(), "both are in use");
+        for kept in [&other, &with_key, &busy] {
+            assert!(!kept.connection.closed.is_cancelled());
+        }
+        drop(busy);
+        assert!(connections.enter(a).is_some());
+    }
+
+    #[test]
+    fn proxies_are_not_limited_by_address() {
+        let connections = connections(1);
+        let proxy = address("::ffff:10.9.1.1");
+        let entries: Vec<_> = (0..3).map(|_| connections.enter(proxy).unwrap()).collect();
+        assert!(entries.iter().all(|(_, closed)| !closed));
+        let connection = &entries[0].0.connection;
+        let client = |forwarded: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(FORWARDED_FOR, forwarded.parse().unwrap());
+            connection.client(&headers).to_string()
+        };
+        assert_eq!(
+            client("198.51.100.1, 192.0.2.7, 10.9.2.2"),
+            "192.0.2.7",
+            "a client can write what stands before its own address"
+        );
+        assert_eq!(client("nonsense, 10.9.2.2"), "10.9.2.2");
+        assert_eq!(client("nonsense"), proxy.to_string());
+        // They give way like others when the listener is full.
+        assert!(connections.make_place(&entries[2].0));
+        assert!(entries[0].0.connection.closed.is_cancelled());
+    }
+
+    #[test]
+    fn one_client_has_one_ipv6_network() {
+        assert_eq!(
+            client_of(address("2001:db8::1")),
+            client_of(address("2001:db8::ffff:1"))
+        );
+        assert_ne!(
+            client_of(address("2001:db8::1")),
+            client_of(address("2001:db8:0:1::1"))
+        );
+        assert_eq!(client_of(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+    }
+
+    #[test]
+    fn budget_is_given_back() {
+        let budget = Arc::<Budget>::default();
+        let mut all = Charge::new(Arc::clone(&budget));
+        assert!(all.cover(BUDGET + FREE));
+        let mut other = Charge::new(Arc::clone(&budget));
+        assert!(other.cover(FREE));
+        assert!(!other.cover(FREE + 1));
+        drop(all);
+        assert!(other.cover(FREE + 1));
+    }
+}

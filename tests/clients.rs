@@ -1,0 +1,460 @@
+//! What clients without a key can do to the program: bad heads, many connections, wrong keys, pages of other sites.
+// All of it is a test, also what the lint cannot know to be one.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/program/mod.rs"]
+mod program;
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use program::controller::{Ask, Controller, KEY};
+use program::poll::{self, PATIENCE};
+
+/// A controller whose node is never there. `http` is more of the listeners' configuration.
+async fn controller(http: &str) -> Controller {
+    let rest = format!(
+        "{http}\n[store]\nurl = \"memory:\"\n\
+         [[nodes]]\nid = \"acW68\"\naddress = \"127.0.0.1:1\"\npassword = \"x\"\n\
+         [[apps]]\nid = \"demo\"\napi_key = \"{KEY}\"\n"
+    );
+    let controller = Controller::start("demo", &rest);
+    controller.until_ready().await;
+    controller
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+struct Raw {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Raw {
+    /// Checks the one form of errors.
+    fn fails(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+        assert_eq!(body["success"], false, "{self:?}");
+        assert!(
+            body["error"].as_str().is_some_and(|e| !e.is_empty()),
+            "{self:?}"
+        );
+        body
+    }
+}
+
+async fn connect(port: u16) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", port)).await.unwrap()
+}
+
+/// A connection from another address of loopback.
+async fn connect_from(last: u8, port: u16) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind(SocketAddr::from(([127, 0, 0, last], 0)))
+        .unwrap();
+    let to = SocketAddr::from(([127, 0, 0, 1], port));
+    socket.connect(to).await.unwrap()
+}
+
+/// Reads one answer; what has come behind it stays in `seen`.
+async fn next_answer(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Raw {
+    let read = async {
+        let end = loop {
+            if let Some(at) = seen.windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+            let read = stream.read_buf(seen).await.unwrap();
+            assert_ne!(read, 0, "closed without an answer");
+        };
+        let head = String::from_utf8(seen[..end].to_vec()).unwrap();
+        let head = head.to_ascii_lowercase();
+        let length: usize = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |n| n.parse().unwrap());
+        while seen.len() < end + length {
+            let read = stream.read_buf(seen).await.unwrap();
+            assert_ne!(read, 0, "closed within an answer");
+        }
+        let rest = seen.split_off(end + length);
+        let body = seen[end..].to_vec();
+        *seen = rest;
+        Raw {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            body,
+            head,
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.unwrap()
+}
+
+/// Reads the only answer that is to come.
+async fn answer(stream: &mut TcpStream) -> Raw {
+    next_answer(stream, &mut Vec::new()).await
+}
+
+/// Sends these bytes on a connection of its own, and reads the answer.
+async fn exchange(port: u16, bytes: &[u8]) -> Raw {
+    let mut stream = connect(port).await;
+    // It may be answered before all of it is sent.
+    let _ = stream.write_all(bytes).await;
+    answer(&mut stream).await
+}
+
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    // A reset is an end, too.
+    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+    end.is_ok() && rest.is_empty()
+}
+
+#[tokio::test]
+async fn every_refused_head_is_answered_in_the_form_of_errors() {
+    let controller = controller("").await;
+    let long = "x".repeat(70_000);
+    let fields = "a: b\r\n".repeat(101);
+    let large = format!("a: {long}\r\n");
+    for port in controller.ports() {
+        for (head, status) in [
+            ("nonsense\r\n\r\n".to_owned(), 400),
+            ("\u{16}\u{3}\u{1}\u{2}".to_owned(), 400),
+            (
+                "GET / HTTP/1.1\r\nHost: localhost\r\na b: c\r\n\r\n".to_owned(),
+                400,
+            ),
+            (
+                format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+                414,
+            ),
+            (
+                format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"),
+                431,
+            ),
+            (
+                format!("GET / HTTP/1.1\r\nHost: localhost\r\n{large}\r\n"),
+                431,
+            ),
+        ] {
+            let raw = exchange(port, head.as_bytes()).await;
+            raw.fails(status);
+            assert!(raw.head.contains("connection: close"), "{raw:?}");
+            assert!(
+                raw.head.contains("content-type: application/json"),
+                "{raw:?}"
+            );
+        }
+    }
+    let metrics = controller.metrics().await;
+    assert!(
+        metrics.contains(
+            "roomkeeper_http_requests_total{route=\"none\",method=\"GET\",status=\"431\"}"
+        ),
+        "refused heads are counted"
+    );
+}
+
+#[tokio::test]
+async fn ambiguous_requests_are_refused() {
+    let controller = controller("").await;
+    let credentials = format!("X-App-ID: demo\r\nX-API-Key: {KEY}\r\n");
+    let path = "/api/v1/conferences";
+    for fields in [
+        "",
+        "Host: localhost\r\nHost: localhost\r\n",
+        "Host: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        "Host: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+    ] {
+        let head =
+            format!("POST {path} HTTP/1.1\r\n{credentials}{fields}\r\n2\r\n{{}}\r\n0\r\n\r\n");
+        let raw = exchange(controller.http(), head.as_bytes()).await;
+        let body = raw.fails(400);
+        let error = body["error"].as_str().unwrap();
+        assert!(
+            error.contains("Host") || error.contains("Transfer-Encoding"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn requests_behind_each_other_are_answered_in_order_up_to_the_refused_one() {
+    let controller = controller("").await;
+    let good = format!(
+        "GET /api/v1/conferences HTTP/1.1\r\nHost: a\r\nX-App-ID: demo\r\nX-API-Key: {KEY}\r\n\r\n"
+    );
+    let made = |name: &str| {
+        let body = format!("{{\"name\":\"{name}\"}}");
+        format!(
+            "POST /api/v1/conferences HTTP/1.1\r\nHost: a\r\nX-App-ID: demo\r\nX-API-Key: {KEY}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let mut stream = connect(controller.http()).await;
+    let all = format!(
+        "{good}{}\r\n{}{good}bad\r\n\r\n{good}",
+        made("a"),
+        made("b")
+    );
+    // In pieces of all lengths.
+    for (at, piece) in all.as_bytes().chunks(97).enumerate() {
+        stream.write_all(piece).await.unwrap();
+        if at % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // The node is not there, so rooms are refused.
+    let mut seen = Vec::new();
+    for status in [200, 503, 503, 200, 400] {
+        assert_eq!(next_answer(&mut stream, &mut seen).await.status, status);
+    }
+    assert!(seen.is_empty());
+    assert!(is_closed(&mut stream).await);
+    // A chunked body is read, and is the last of its connection.
+    let chunked = format!(
+        "POST /api/v1/conferences HTTP/1.1\r\nHost: a\r\nX-App-ID: demo\r\nX-API-Key: {KEY}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n7\r\n{{\"name\"\r\n5\r\n:\"c\"}}\r\n0\r\n\r\n"
+    );
+    let raw = exchange(controller.http(), chunked.as_bytes()).await;
+    raw.fails(503);
+    assert!(raw.head.contains("connection: close"), "{raw:?}");
+}
+
+#[tokio::test]
+async fn request_without_a_key_is_answered_before_its_body_has_come() {
+    let controller = controller("").await;
+    let [http, admin] = controller.ports();
+    for (port, path) in [
+        (http, "/api/v1/conferences"),
+        (http, "/v1.0/conferences"),
+        (http, "/api/v1/webhooks"),
+        (admin, "/admin/apps/acme"),
+    ] {
+        let mut stream = connect(port).await;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: 262144\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; 262_143]).await.unwrap();
+        // Far sooner than a body that somebody wants is waited for.
+        let raw = tokio::time::timeout(Duration::from_secs(8), answer(&mut stream)).await;
+        let raw = raw.expect("it is answered without its last byte");
+        raw.fails(401);
+        assert!(raw.head.contains("connection: close"), "{raw:?}");
+    }
+}
+
+#[tokio::test]
+async fn idle_connections_of_one_address_give_way() {
+    let controller = controller("connections_per_address = 8").await;
+    let port = controller.http();
+    let request = format!(
+        "GET /api/v1/conferences HTTP/1.1\r\nHost: a\r\nX-App-ID: demo\r\nX-API-Key: {KEY}\r\n\r\n"
+    );
+    let mut with_key = connect_from(9, port).await;
+    with_key.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(answer(&mut with_key).await.status, 200);
+    let mut elsewhere = connect_from(10, port).await;
+    elsewhere.write_all(b"GET").await.unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(connect_from(9, port).await);
+    }
+    poll::until("idle connections were replaced", PATIENCE, async || {
+        let name = "roomkeeper_http_connections_closed_total";
+        let replaced = controller.metric(name, "why=\"replaced\"").await;
+        (replaced == 13.0).then_some(())
+    })
+    .await;
+    assert!(is_closed(&mut idle[0]).await, "the oldest is closed");
+    // The others go on: the one with a key, the newest, and that of another address.
+    for stream in [&mut with_key, idle.last_mut().unwrap()] {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(answer(stream).await.status, 200);
+    }
+    elsewhere.write_all(&request.as_bytes()[3..]).await.unwrap();
+    assert_eq!(answer(&mut elsewhere).await.status, 200);
+}
+
+#[tokio::test]
+async fn proxies_are_not_limited_by_address() {
+    let http = "connections_per_address = 4\ntrusted_proxies = [\"127.0.0.9\"]";
+    let controller = controller(http).await;
+    let mut of_proxy = Vec::new();
+    for _ in 0..12 {
+        of_proxy.push(connect_from(9, controller.http()).await);
+    }
+    for stream in &mut of_proxy {
+        let head = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        answer(stream).await.fails(404);
+    }
+}
+
+async fn with_key(controller: &Controller, key: &str) -> u16 {
+    let ask = Ask {
+        method: "GET",
+        path: "/conferences",
+        app: Some("demo"),
+        key: Some(key),
+        ..Ask::default()
+    };
+    controller.exactly(ask).await.unwrap().status
+}
+
+#[tokio::test]
+async fn wrong_keys_are_throttled_and_logged_once() {
+    let controller = controller("").await;
+    assert_eq!(with_key(&controller, KEY).await, 200);
+    let mut throttled = 0;
+    for at in 0..400 {
+        match with_key(&controller, &format!("guess-{at}")).await {
+            401 => {}
+            429 => throttled += 1,
+            status => panic!("{status}"),
+        }
+        // Whoever has the right one goes on.
+        if at % 50 == 0 {
+            assert_eq!(with_key(&controller, KEY).await, 200);
+        }
+    }
+    assert!(throttled > 0, "no guess was throttled");
+    let name = "roomkeeper_http_unauthorized_total";
+    let counted = controller.metric(name, "outcome=\"throttled\"").await;
+    assert_eq!(counted, f64::from(throttled));
+    let wrong = controller.metric(name, "outcome=\"wrong\"").await;
+    assert_eq!(wrong, f64::from(400 - throttled));
+    let lines = controller.log_about(|line| {
+        line.contains("without a valid key") || (line.contains("INFO") && line.contains("=401"))
+    });
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+}
+
+#[tokio::test]
+async fn pages_are_not_sniffed() {
+    let controller = controller("").await;
+    let [http, admin] = controller.ports();
+    for (port, path) in [
+        (http, "/docs"),
+        (http, "/openapi.json"),
+        (http, "/console"),
+        (http, "/nothing"),
+        (admin, "/metrics"),
+        (admin, "/healthz"),
+    ] {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let raw = exchange(port, head.as_bytes()).await;
+        assert!(
+            raw.head.contains("x-content-type-options: nosniff"),
+            "{path}: {}",
+            raw.head
+        );
+    }
+}
+
+/// A request of the admin listener with these fields; the body, if any, is JSON.
+async fn operate(controller: &Controller, method: &str, path: &str, fields: &str) -> Raw {
+    let [_, port] = controller.ports();
+    let head = format!("{method} {path} HTTP/1.1\r\n{fields}\r\n");
+    exchange(port, head.as_bytes()).await
+}
+
+#[tokio::test]
+async fn admin_listener_is_closed_without_the_key_that_was_made() {
+    let controller = controller("").await;
+    let [_, port] = controller.ports();
+    let host = format!("Host: 127.0.0.1:{port}\r\n");
+    let with_key = format!(
+        "{host}X-Admin-API-Key: {}\r\n",
+        controller.admin_key().unwrap_or_default()
+    );
+    for (method, path) in [
+        ("GET", "/admin/nodes"),
+        ("GET", "/admin/apps"),
+        ("POST", "/admin/apps/acme"),
+        ("POST", "/admin/nodes/acW68/drain"),
+    ] {
+        operate(&controller, method, path, &host).await.fails(401);
+        let raw = operate(&controller, method, path, &with_key).await;
+        assert!(raw.status < 300, "{raw:?}");
+    }
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let raw = operate(&controller, "GET", path, &host).await;
+        assert_eq!(raw.status, 200, "{raw:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_of_other_sites_pages_are_refused() {
+    let controller = controller("allowed_hosts = [\"rk.example.com\"]").await;
+    let [http, port] = controller.ports();
+    let key = format!(
+        "X-Admin-API-Key: {}\r\n",
+        controller.admin_key().unwrap_or_default()
+    );
+    let own = format!("Host: localhost:{port}\r\n{key}");
+    for (fields, status) in [
+        // A name that was rebound.
+        (format!("Host: evil.example:{port}\r\n{key}"), 421),
+        (
+            format!("Host: evil.example:{port}\r\nOrigin: http://evil.example:{port}\r\n{key}"),
+            421,
+        ),
+        // A page of another origin.
+        (format!("{own}Origin: http://evil.example\r\n"), 403),
+        (format!("{own}Origin: null\r\n"), 403),
+        (format!("{own}Sec-Fetch-Site: cross-site\r\n"), 403),
+        (format!("{own}Sec-Fetch-Site: same-site\r\n"), 403),
+        // A body that a page can send without asking first.
+        (format!("{own}Content-Length: 2\r\n"), 415),
+        (
+            format!("{own}Content-Length: 2\r\nContent-Type: text/plain\r\n"),
+            415,
+        ),
+        // Programs, and pages of its own.
+        (own.clone(), 201),
+        (format!("{own}Origin: http://localhost:{port}\r\n"), 409),
+        (format!("{own}Sec-Fetch-Site: same-origin\r\n"), 409),
+        (format!("Host: rk.example.com\r\n{key}"), 409),
+        (format!("Host: [::1]:{port}\r\n{key}"), 409),
+    ] {
+        let fields = match fields.contains("Content-Length") {
+            true => format!("{fields}\r\n{{}}"),
+            false => fields,
+        };
+        let raw = operate(&controller, "POST", "/admin/apps/acme", &fields).await;
+        assert_eq!(raw.status, status, "{fields}: {raw:?}");
+    }
+    for (host, fields, status) in [
+        ("evil.example", "", 421),
+        ("localhost", "Sec-Fetch-Site: cross-site\r\n", 403),
+        (
+            "localhost",
+            "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n",
+            200,
+        ),
+        ("localhost", "Sec-Fetch-Site: none\r\n", 200),
+        ("127.0.0.1", "", 200),
+        ("rk.example.com", "", 200),
+    ] {
+        for path in ["/console", "/docs", "/openapi.json"] {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
+            let raw = exchange(http, head.as_bytes()).await;
+            assert_eq!(raw.status, status, "{path} {host} {fields}: {}", raw.head);
+        }
+    }
+    // Who has a key calls the API by any name.
+    let head = format!(
+        "GET /api/v1/conferences HTTP/1.1\r\nHost: evil.example\r\nX-App-ID: demo\r\nX-API-Key: {KEY}\r\n\r\n"
+    );
+    assert_eq!(exchange(http, head.as_bytes()).await.status, 200);
+}

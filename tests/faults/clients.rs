@@ -1,0 +1,201 @@
+//! Clients without a key: those that hold the controller's memory, and pages of other sites in a browser inside.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::program::poll;
+use crate::program::world::{Setup, Store};
+use crate::report::{Report, rows};
+use crate::scene::Stage;
+
+rows![
+    30 connections_without_a_key_hold_heads_and_bodies needs enough_files,
+    34 pages_of_other_sites_call_the_admin_listener,
+];
+
+/// Files that the tests and the controller may each have open, in the long form.
+const FILES: u64 = 6_000;
+
+/// The most memory that the controller may ever have had.
+const MOST_MB: u64 = 200;
+
+/// A caller with a key is answered within this, whatever the others do.
+const ANSWER: Duration = Duration::from_secs(5);
+
+fn enough_files() -> Result<(), &'static str> {
+    let limit = getrlimit(Resource::Nofile);
+    match limit.maximum.is_none_or(|most| most >= FILES) {
+        true => Ok(()),
+        false => Err("it needs 6,000 open files (ulimit -Hn)"),
+    }
+}
+
+/// Raises what this process, and the controllers that it starts from now on, may have open.
+fn open_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_some_and(|now| now < FILES) {
+        let raised = Rlimit {
+            current: maximum.map_or(Some(FILES), |most| Some(most.min(FILES))),
+            maximum,
+        };
+        setrlimit(Resource::Nofile, raised).unwrap();
+    }
+}
+
+/// The most memory that a process has had so far, in megabytes.
+fn peak_mb(pid: rustix::process::Pid) -> u64 {
+    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let text = std::fs::read_to_string(path).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kb: u64 = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kb / 1024
+}
+
+/// Opens a connection from the `nth` of forty addresses, and sends as much of a request as is taken.
+async fn hold(nth: usize, port: u16) -> (TcpStream, usize) {
+    let head = "POST /api/v1/conferences HTTP/1.1\r\nHost: localhost\r\n\
+                Content-Type: application/json\r\n";
+    let request = match nth % 3 {
+        // A body that lacks its last byte.
+        0 => format!(
+            "{head}Content-Length: 262144\r\n\r\n{}",
+            " ".repeat(262_143)
+        ),
+        // A head without an end, and one that is just short enough to be one.
+        1 => format!("{head}a: {}", "x".repeat(390_000)),
+        _ => format!("{head}a: {}", "x".repeat(65_000)),
+    };
+    let socket = TcpSocket::new_v4().unwrap();
+    let last = u8::try_from(2 + nth % 40).unwrap();
+    socket
+        .bind(SocketAddr::from(([127, 0, 0, last], 0)))
+        .unwrap();
+    let to = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = socket.connect(to).await.unwrap();
+    let mut sent = 0;
+    while sent < request.len() {
+        match stream.write(&request.as_bytes()[sent..]).await {
+            Ok(written) => sent += written,
+            // It has been answered and closed.
+            Err(_) => break,
+        }
+    }
+    (stream, sent)
+}
+
+async fn connections_without_a_key_hold_heads_and_bodies(stage: &Stage) -> Report {
+    open_files();
+    let scene = stage.scene(Setup::on(Store::Memory)).await;
+    let controller = &scene.world.controller;
+    let count = stage.pick(1_200, 4_000);
+    let before = peak_mb(controller.pid());
+    let begun = Instant::now();
+    let mut holding = JoinSet::new();
+    for nth in 0..count {
+        holding.spawn(hold(nth, controller.http()));
+    }
+    let mut slowest = Duration::ZERO;
+    let mut held = Vec::new();
+    while let Some(one) = holding.join_next().await {
+        held.push(one.unwrap());
+        if held.len().is_multiple_of(100) {
+            let answer = controller.once("GET", "/conferences", None).await.unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            slowest = slowest.max(answer.took);
+        }
+    }
+    let sent: usize = held.iter().map(|(_, sent)| sent).sum();
+    assert_eq!(held.len(), count);
+    assert!(sent > count * 60_000, "{sent} bytes of {count} connections");
+    // New callers, too, while all of these are open.
+    for _ in 0..10 {
+        let answer = controller.once("GET", "/conferences", None).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        slowest = slowest.max(answer.took);
+    }
+    assert!(slowest < stage.within(ANSWER), "{slowest:?}");
+    let peak = peak_mb(controller.pid());
+    assert!(peak < MOST_MB, "{peak} MB, {before} MB before");
+    // Each is answered, without the byte that would have made its request whole.
+    let mut answered = 0;
+    for (mut stream, _) in held {
+        let mut bytes = [0; 64];
+        let read = tokio::time::timeout(poll::PATIENCE, stream.read(&mut bytes)).await;
+        if let Ok(read) = read.expect("it is answered or closed")
+            && let Some(line) = bytes[..read].strip_prefix(b"HTTP/1.1 ")
+        {
+            assert!(line.starts_with(b"4") || line.starts_with(b"503"));
+            answered += 1;
+        }
+    }
+    assert!(answered > 0, "none was answered");
+    let took = begun.elapsed();
+    scene
+        .report(
+            format!("{count} connections, {} MB sent", sent / 1_000_000),
+            format!("at most {peak} MB ({before} before), a caller with a key waits {slowest:.1?} at most"),
+            Some(took),
+        )
+        .await
+}
+
+async fn pages_of_other_sites_call_the_admin_listener(stage: &Stage) -> Report {
+    let scene = stage.scene(Setup::on(Store::Memory)).await;
+    let controller = &scene.world.controller;
+    let [_, port] = controller.ports();
+    let mut refused = 0;
+    for (host, fields) in [
+        (
+            format!("127.0.0.1:{port}"),
+            "Origin: http://evil.example\r\nSec-Fetch-Site: cross-site\r\n",
+        ),
+        (
+            format!("localhost:{port}"),
+            "Origin: http://localhost:1\r\nSec-Fetch-Site: same-site\r\n",
+        ),
+        (format!("127.0.0.1:{port}"), "Origin: null\r\n"),
+        (
+            format!("evil.example:{port}"),
+            "Sec-Fetch-Site: same-origin\r\n",
+        ),
+        (format!("127.0.0.1:{port}"), ""),
+    ] {
+        for (method, path) in [
+            ("POST", "/admin/apps/evil".to_owned()),
+            ("POST", format!("/admin/nodes/{}/drain", scene.world.node)),
+            ("GET", "/admin/apps".to_owned()),
+        ] {
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n"
+            );
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            let status = answer.split(' ').nth(1).unwrap_or_default();
+            assert!(
+                ["401", "403", "421"].contains(&status),
+                "{method} {path} of {host} {fields:?}: {answer}"
+            );
+            refused += 1;
+        }
+    }
+    // Nothing came of any of them.
+    let apps = controller.operator("/admin/apps").await.unwrap();
+    assert!(!apps.body.to_string().contains("evil"), "{}", apps.body);
+    let nodes = controller.operator("/admin/nodes").await.unwrap();
+    assert_eq!(nodes.body["nodes"][0]["draining"], false);
+    scene
+        .report(format!("{refused} requests"), "all refused", None)
+        .await
+}
