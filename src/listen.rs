@@ -19,7 +19,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderValue;
-use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, TRANSFER_ENCODING};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -58,10 +58,10 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What clients may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Connections at the same time. For one more, the oldest that waits for a request and has never carried a valid key is
-    /// closed; without one, it waits.
+    /// Connections at the same time. For one more, one that waits for a request is closed, first of all the oldest that has
+    /// never carried a valid key. While all are in use, it waits.
     pub connections: usize,
-    /// The same for one address, except a trusted proxy's. Without one that can be closed, one more is refused.
+    /// The same for one address, except a trusted proxy's. While all of them are in use, one more is refused.
     pub per_address: usize,
     /// How long a connection may take to say what it asks for, also between two requests.
     pub head: Duration,
@@ -243,8 +243,12 @@ async fn answer(
     request.extensions_mut().insert(Arc::clone(&connection));
     connection.set_busy(true);
     let answered = routes.call(request).await;
-    connection.set_busy(false);
     answered.map(|mut response| {
+        // A stream of events goes on; nothing else that is still to be sent keeps a connection from giving way.
+        let kind = response.headers().get(CONTENT_TYPE);
+        if kind.is_none_or(|kind| kind != "text/event-stream") {
+            connection.set_busy(false);
+        }
         if is_last {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);

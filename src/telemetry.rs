@@ -134,7 +134,7 @@ metrics! {
     HTTP_REQUESTS: Counter = "roomkeeper_http_requests_total", ["route", "method", "status"], "Requests answered, by route as it is written in the documentation.";
     HTTP_REQUEST_SECONDS: Histogram = "roomkeeper_http_request_seconds", ["route"], "Time a request took.";
     HTTP_CONNECTIONS: Gauge = "roomkeeper_http_connections", ["listener"], "Connections of clients that are open (`api`, `admin`, `media`).";
-    HTTP_CONNECTIONS_CLOSED: Counter = "roomkeeper_http_connections_closed_total", ["listener", "why"], "Connections closed because there were as many as there may be: an idle one without a key gave way to a new one (`replaced`), or a new one was refused because all of its address are in use (`address`).";
+    HTTP_CONNECTIONS_CLOSED: Counter = "roomkeeper_http_connections_closed_total", ["listener", "why"], "Connections closed because there were as many as there may be: an idle one gave way to a new one (`replaced`), or a new one was refused because all of its address are in use (`address`).";
     HTTP_UNAUTHORIZED: Counter = "roomkeeper_http_unauthorized_total", ["listener", "outcome"], "Requests without a valid key (`missing`, `wrong`), and those that were not looked at because their address sent too many wrong keys (`throttled`).";
     EVENT_STREAMS: Gauge = "roomkeeper_events_streams", [], "Event streams that are open.";
     EVENTS_SENT: Counter = "roomkeeper_events_sent_total", ["kind"], "Events written to event streams (`stored`, `live`).";

@@ -245,6 +245,32 @@ async fn all_pages_are_one_table_and_one_document() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn admin_key_is_read_where_the_controller_keeps_it() {
+    let world = Setup::on(Store::Memory).start().await;
+    world.controller.until_synced().await;
+    // As the one who runs the controller, without a word about a key.
+    shown(&world, &["nodes"]);
+    shown(&world, &["app", "list"]);
+    let nowhere = tempfile::tempdir().unwrap();
+    let as_another = |args: &[&str]| {
+        let mut command = asking(&world);
+        command.env("XDG_STATE_HOME", nowhere.path()).args(args);
+        tokio::task::block_in_place(|| command.output().unwrap())
+    };
+    let out = as_another(&["nodes"]);
+    assert_eq!(out.status.code(), Some(77), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("--admin-key-file"));
+    let file = world.controller.state_dir().join("roomkeeper/admin-key");
+    let file = file.display().to_string();
+    let out = as_another(&["nodes", "--admin-key-file", &file]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let missing = nowhere.path().join("missing").display().to_string();
+    let out = as_another(&["nodes", "--admin-key-file", &missing]);
+    assert_eq!(out.status.code(), Some(77), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("cannot read the admin key in"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_says_why_and_exits_so() {
     let mut setup = Setup::on(Store::Memory);
     setup.more_apps = vec![("other".to_owned(), "other-key".to_owned())];

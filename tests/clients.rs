@@ -316,7 +316,7 @@ async fn wrong_keys_are_throttled_and_logged_once() {
     let controller = controller("").await;
     assert_eq!(with_key(&controller, KEY).await, 200);
     let mut throttled = 0;
-    for at in 0..400 {
+    for at in 0..600 {
         match with_key(&controller, &format!("guess-{at}")).await {
             401 => {}
             429 => throttled += 1,
@@ -332,7 +332,7 @@ async fn wrong_keys_are_throttled_and_logged_once() {
     let counted = controller.metric(name, "outcome=\"throttled\"").await;
     assert_eq!(counted, f64::from(throttled));
     let wrong = controller.metric(name, "outcome=\"wrong\"").await;
-    assert_eq!(wrong, f64::from(400 - throttled));
+    assert_eq!(wrong, f64::from(600 - throttled));
     let lines = controller.log_about(|line| {
         line.contains("without a valid key") || (line.contains("INFO") && line.contains("=401"))
     });

@@ -453,3 +453,29 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_of_this_machine_is_sent_to_this_machine_only() {
+        let is_sent = |url: &str| is_loopback(&url.parse().unwrap());
+        for here in [
+            "http://127.0.0.1:9090",
+            "http://127.0.0.2",
+            "http://[::1]:9090",
+            "http://localhost:9090",
+        ] {
+            assert!(is_sent(here), "{here}");
+        }
+        for elsewhere in [
+            "http://10.0.0.1:9090",
+            "http://127.0.0.1.example.com",
+            "http://127.0.0.1@example.com",
+            "https://localhost.example.com",
+        ] {
+            assert!(!is_sent(elsewhere), "{elsewhere}");
+        }
+    }
+}

@@ -59,7 +59,7 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "http.connections_per_address",
         "1024",
-        "connections that one address may have to a listener; for one more, its oldest idle one that never carried a valid key is closed",
+        "connections that one address may have to a listener; for one more, its oldest idle one is closed, first of all one that never carried a valid key",
     ),
     doc(
         "http.hide_foreign",

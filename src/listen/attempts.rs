@@ -17,7 +17,7 @@ use super::connections::client_of;
 use crate::telemetry::HTTP_UNAUTHORIZED;
 
 /// How many wrong keys an address may send at once.
-pub const BURST: f64 = 100.0;
+pub const BURST: f64 = 200.0;
 
 /// How many a second it may send after that.
 pub const RATE: f64 = 10.0;

@@ -2,7 +2,8 @@
 //!
 //! A new connection is hardly ever turned away. When its address, or the whole listener, has as many as it may, the oldest
 //! connection that waits for a request and has never carried a valid key is closed instead. So clients that open
-//! connections and say nothing close each other's, and a client with a key keeps its own.
+//! connections and say nothing close each other's, and a client with a key keeps its own. Only where all have carried one,
+//! the oldest that waits is closed, on a full listener that of the address with the most.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -100,8 +101,12 @@ impl Connection {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn gives_way(&self) -> bool {
-        !self.has_key.load(Ordering::Relaxed) && !self.is_busy.load(Ordering::Relaxed)
+    fn is_idle(&self) -> bool {
+        !self.is_busy.load(Ordering::Relaxed)
+    }
+
+    fn has_key(&self) -> bool {
+        self.has_key.load(Ordering::Relaxed)
     }
 }
 
@@ -204,7 +209,7 @@ impl Connections {
         Some((entry, is_full))
     }
 
-    /// Closes the oldest connection of all that gives way, but not this one. `false`: there is none.
+    /// Closes one connection that gives way, but not this one. `false`: all are in use.
     pub(super) fn make_place(&self, except: &Entry) -> bool {
         // It has not been told of a request, so it would be a candidate.
         except.connection.set_busy(true);
@@ -220,13 +225,22 @@ impl Connections {
 
 impl Table {
     fn close_oldest(&mut self, client: Option<IpAddr>) -> bool {
-        let gives_way = |id: &u64| self.all.get(id).is_some_and(|one| one.gives_way());
+        let is_idle = |id: &u64| self.all.get(id).is_some_and(|one| one.is_idle());
+        let is_stranger =
+            |id: &u64| is_idle(id) && self.all.get(id).is_some_and(|one| !one.has_key());
+        let of_client = |client: IpAddr| self.by_client.get(&client).into_iter().flatten().copied();
         let oldest = match client {
-            Some(client) => {
-                let ids = self.by_client.get(&client);
-                ids.and_then(|ids| ids.iter().copied().find(gives_way))
-            }
-            None => self.all.keys().copied().find(gives_way),
+            Some(client) => of_client(client)
+                .find(is_stranger)
+                .or_else(|| of_client(client).find(is_idle)),
+            None => self.all.keys().copied().find(is_stranger).or_else(|| {
+                let idle = |client: &IpAddr| of_client(*client).filter(is_idle).count();
+                let largest = self.by_client.keys().copied().max_by_key(idle);
+                largest
+                    .and_then(|client| of_client(client).find(is_idle))
+                    // All are proxies'.
+                    .or_else(|| self.all.keys().copied().find(is_idle))
+            }),
         };
         let Some(id) = oldest else {
             return false;
@@ -331,12 +345,37 @@ mod tests {
         assert!(closed);
         assert!(idle.connection.closed.is_cancelled());
         busy.connection.set_busy(true);
-        assert!(connections.enter(a).is_none(), "both are in use");
         for kept in [&other, &with_key, &busy] {
             assert!(!kept.connection.closed.is_cancelled());
         }
+        // Nobody else is left to give way.
+        let (last, closed) = connections.enter(a).unwrap();
+        assert!(closed);
+        assert!(with_key.connection.closed.is_cancelled());
+        last.connection.set_busy(true);
+        assert!(connections.enter(a).is_none(), "both are in use");
+        assert!(!other.connection.closed.is_cancelled());
         drop(busy);
         assert!(connections.enter(a).is_some());
+    }
+
+    #[test]
+    fn on_a_full_listener_the_address_with_the_most_gives_way() {
+        let connections = connections(10);
+        let enter = |last: u8| {
+            let (entry, _) = connections.enter(IpAddr::from([192, 0, 2, last])).unwrap();
+            entry.connection.keep();
+            entry
+        };
+        let (first, many) = (enter(1), [enter(2), enter(2), enter(2)]);
+        let newest = enter(3);
+        assert!(connections.make_place(&newest));
+        assert!(many[0].connection.closed.is_cancelled());
+        let stranger = enter(1);
+        stranger.connection.has_key.store(false, Ordering::Relaxed);
+        assert!(connections.make_place(&newest));
+        assert!(stranger.connection.closed.is_cancelled());
+        assert!(!first.connection.closed.is_cancelled());
     }
 
     #[test]

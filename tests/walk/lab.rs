@@ -15,6 +15,8 @@ use crate::support::process;
 struct Lab {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    /// Where it keeps its admin key.
+    _state: tempfile::TempDir,
 }
 
 impl Drop for Lab {
@@ -26,8 +28,10 @@ impl Drop for Lab {
 
 impl Lab {
     fn start() -> Self {
+        let state = tempfile::tempdir().unwrap();
         let mut command = binary();
         command
+            .env("XDG_STATE_HOME", state.path())
             .args(["lab", "--port", "0", "--admin-port", "0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit());
@@ -40,7 +44,11 @@ impl Lab {
                 seen.lock().unwrap().push(line);
             }
         });
-        Self { child, lines }
+        Self {
+            child,
+            lines,
+            _state: state,
+        }
     }
 
     async fn line(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {

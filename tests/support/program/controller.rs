@@ -29,6 +29,7 @@ pub fn binary() -> Command {
             command.env_remove(name);
         }
     }
+    command.env_remove("STATE_DIRECTORY");
     command.stdin(Stdio::null());
     command
 }
@@ -341,7 +342,6 @@ fn launch(dir: &tempfile::TempDir, environment: &[(String, String)]) -> Child {
         .arg(dir.path().join("roomkeeper.toml"))
         .env("ROOMKEEPER_LOG__FILTER", "info,roomkeeper=debug")
         .env("XDG_STATE_HOME", dir.path())
-        .env_remove("STATE_DIRECTORY")
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
         .stderr(log);
