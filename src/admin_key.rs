@@ -26,7 +26,7 @@ const SERVICE: &str = "/var/lib/roomkeeper/admin-key";
 /// The longest key, in bytes.
 const MAX_KEY: usize = 256;
 
-/// Whether a text can be a key: 1 to 256 visible ASCII characters, as a header can carry them.
+/// Tells whether a text can be a key: 1 to 256 visible ASCII characters, as a header can carry them.
 pub fn is_key(text: &str) -> bool {
     (1..=MAX_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,4 +1,4 @@
-//! What clients without a key can do to the program: bad heads, many connections, wrong keys, pages of other sites.
+//! Clients without a key against the program: bad heads, many connections, wrong keys, pages of other sites.
 // All of it is a test, also what the lint cannot know to be one.
 #![allow(clippy::unwrap_used)]
 

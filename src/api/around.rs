@@ -1,6 +1,6 @@
-//! What is around every route: a head that was refused is answered; what no handler has read of a body is thrown away, so
-//! that no answer leaves a half-read request behind; a panic anywhere in there is still an answer; and the log, the metrics
-//! and the traces see what was answered.
+//! The middleware of every route: it answers a refused head, throws away the part of a body that no handler has read, so that
+//! no answer leaves a half-read request behind, turns a panic into an answer, and shows the answer to the log, the metrics
+//! and the traces.
 //!
 //! Owns the order of these, and that they are one service with one future: as layers of their own each would box the
 //! request's future once more, which for a short read was a sixth of what it costs. Leaves out what each of them does

@@ -1,10 +1,11 @@
 //! Bodies: received whole when a handler asks for the fields, then read field by field.
 //!
-//! A handler asks only after it knows who asks, so nothing is kept of a body whose sender has no valid key.
+//! A handler authenticates its caller before it asks for the fields, so the body of a caller without a valid key is never
+//! stored.
 //!
 //! A server that answers before it has read the request must close the connection. So a body is received up to the limit,
-//! and what is above it is read and thrown away up to a bound; and what nobody asked for is thrown away, too, as far as it
-//! comes soon. Only beyond that, or when it comes too slowly, is the connection closed after the answer.
+//! and the part above it is read and thrown away up to a bound. A body that no handler asks for is thrown away for
+//! [`DRAIN_TIME`]. Only beyond that, or when it comes too slowly, is the connection closed after the answer.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -44,7 +45,7 @@ impl BodyLimits {
     }
 }
 
-/// How long a body is waited for that nobody asked for.
+/// How long a body that no handler asks for is thrown away.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// The outcome of receiving a body.
@@ -61,7 +62,7 @@ enum Received {
 pub(crate) enum RequestBody {
     /// There is none.
     None,
-    /// There is one, to be received once.
+    /// There is one. It can be received once.
     Unread(UnreadBody),
 }
 
@@ -81,7 +82,7 @@ enum BodyState {
 }
 
 impl UnreadBody {
-    /// Takes the body out of a request; in its place stands where to ask for it.
+    /// Takes the body out of a request and leaves a handle to it among the extensions.
     pub(crate) fn take(limits: BodyLimits, request: &mut Request) -> Self {
         let body = mem::take(request.body_mut());
         let unread = Self {
@@ -113,7 +114,7 @@ impl UnreadBody {
         received
     }
 
-    /// Reads what nobody asked for, as far as it comes soon. `false`: the connection cannot be used again.
+    /// Throws the body away if no handler has read it. `false`: the connection cannot be used again.
     pub(crate) async fn finish(&self, announced: Announced) -> bool {
         let body = match self.take_body() {
             Ok(body) => body,
@@ -127,7 +128,7 @@ impl UnreadBody {
     }
 }
 
-/// What a head says of the body behind it.
+/// The body as its head announces it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Announced {
     length: Option<u64>,
@@ -152,7 +153,7 @@ impl Announced {
             .is_none_or(|n| usize::try_from(n).is_ok_and(|n| n <= bound))
     }
 
-    /// Whether it comes without being asked for, and is not more than is thrown away.
+    /// Tells whether the body comes unasked and is small enough to be thrown away.
     fn may_come(self) -> bool {
         !self.asks_first && self.fits(DRAIN)
     }

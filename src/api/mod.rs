@@ -7,7 +7,9 @@
 //!
 //! | check | answer | where |
 //! |---|---|---|
-//! | authentication | 401 | `auth::Caller`, the first extractor of every handler |
+//! | form of the head | 400, 408, 414, 431 | `listen`; answered by `around` |
+//! | too many wrong keys from an address | 429 | `auth::Attempt`; a key that was valid from there before passes |
+//! | authentication | 401 | `auth::Caller`, the first extractor of every handler, before the body is received |
 //! | the app's rate limit | 429 | `limits`: the end of `auth::Caller`, so that it counts every request |
 //! | room for the webhooks of a change | 503 | `ApiState::admit`, after it |
 //! | syntax: path, query, body | 400, 413, 415 | the extractors after it, then the handler's own parsing |

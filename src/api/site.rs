@@ -1,11 +1,11 @@
 //! Requests that a page of another site makes a browser send.
 //!
 //! A browser sends them from inside: to loopback, and to networks that the page's own server does not reach. Three headers
-//! tell: `Origin` and `Sec-Fetch-Site` name a page of another origin; `Host` has the name that the browser resolved, which
-//! after DNS rebinding is the other site's. A program that is no browser sends neither of the first two, and calls a loopback
-//! listener by a loopback name or an address.
+//! reveal this: `Origin` and `Sec-Fetch-Site` name a page of another origin; `Host` has the name that the browser resolved,
+//! which after DNS rebinding is the other site's. A program that is no browser sends neither of the first two, and calls a
+//! loopback listener by a loopback name or an address.
 //!
-//! Owns which of these requests are refused. Leaves out keys: a page that has one is its caller.
+//! Owns which of these requests are refused. Leaves out keys.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Wrong keys, by the address that sends them: throttled, counted, and logged once in a while.
 //!
-//! An address may send [`BURST`] wrong keys at once and [`RATE`] a second after that. Beyond, a key from it is not looked at,
-//! except one that was valid from there before: whoever shares an address with a guesser goes on. The table is bounded; when
-//! it is full, the address that was not seen for longest is forgotten.
+//! An address may send [`BURST`] wrong keys at once and [`RATE`] a second after that. Beyond, its keys are refused unchecked,
+//! except those that were valid from that address before: a caller who shares an address with a guesser goes on. The table is
+//! bounded. When it is full, it forgets the address with the oldest request.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -34,7 +34,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How many lines are logged in that time about all addresses together.
 const LOG_LINES: u32 = 60;
 
-/// The outcome of looking at a request's key.
+/// The outcome of checking a request's key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// The key is valid.
@@ -45,7 +45,7 @@ pub enum Outcome {
     Wrong,
 }
 
-/// What the addresses of one listener have sent.
+/// The attempts of all addresses on one listener.
 #[derive(Debug)]
 pub struct Attempts {
     listener: &'static str,
@@ -57,19 +57,19 @@ pub struct Attempts {
 #[derive(Debug)]
 struct Table {
     addresses: HashMap<IpAddr, Address>,
-    /// When the lines of the log began to be counted, and how many there were since.
+    /// The start of the current log interval, and the lines logged in it.
     lines: (Instant, u32),
 }
 
 #[derive(Debug)]
 struct Address {
-    /// Wrong keys that it may still send.
+    /// Wrong keys that it may send now.
     tokens: f64,
     seen: Instant,
     /// The keys that were valid last.
     valid: Vec<u64>,
     logged: Option<Instant>,
-    /// Refused since then.
+    /// Requests refused since then.
     unlogged: u64,
 }
 
@@ -85,7 +85,7 @@ impl Attempts {
         }
     }
 
-    /// Lets a key be looked at, or says how long its address must wait.
+    /// Admits a key to be checked.
     ///
     /// # Errors
     /// The wait, when the address has sent too many wrong keys.

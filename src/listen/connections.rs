@@ -30,7 +30,7 @@ pub struct Connection {
     has_key: AtomicBool,
     /// A request on it is being answered.
     is_busy: AtomicBool,
-    /// The request that stands for a refused head comes next.
+    /// The next request stands for a head that was refused for this reason.
     refused: Mutex<Option<RefusedHead>>,
     pub(super) closed: CancellationToken,
 }
@@ -75,7 +75,7 @@ impl Connection {
         client
     }
 
-    /// What the addresses of its listener have sent.
+    /// The attempts of all addresses on its listener.
     pub fn attempts(&self) -> &Attempts {
         &self.connections.attempts
     }
@@ -120,14 +120,14 @@ impl TrustedProxies {
         Self(networks)
     }
 
-    /// Whether this address is a trusted proxy's.
+    /// Tells whether this address is a trusted proxy's.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 }
 
-/// What one client is known by: its IPv4 address, or the /64 of its IPv6 address, which is what one client gets.
+/// Identifies a client by its IPv4 address, or by the /64 of its IPv6 address, which is the least that a client gets.
 pub fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -211,7 +211,7 @@ impl Connections {
 
     /// Closes one connection that gives way, but not this one. `false`: all are in use.
     pub(super) fn make_place(&self, except: &Entry) -> bool {
-        // It has not been told of a request, so it would be a candidate.
+        // Without a request it would be a candidate itself.
         except.connection.set_busy(true);
         let made = self.table().close_oldest(None);
         except.connection.set_busy(false);

@@ -1,8 +1,8 @@
 //! Request heads: checked before the HTTP library reads them.
 //!
-//! The library answers a head that it cannot read by itself, without the one form of errors; it takes requests with no
-//! `Host` or two; and it drops `Content-Length` where there is a `Transfer-Encoding`, so nobody behind it can tell. So a
-//! head is checked here first, on the same parser.
+//! The library answers an unreadable head by itself, without the API's form of errors. It accepts requests with no `Host` or
+//! two, and it removes `Content-Length` beside `Transfer-Encoding`, so a handler cannot detect both. So a head is checked here
+//! first, with the parser that the library uses.
 //!
 //! Owns which heads pass, and how long the body behind one is. Leaves out reading bytes and answering.
 
@@ -93,7 +93,7 @@ pub(super) struct Head {
     pub(super) body: BodyLength,
 }
 
-/// Whether a head may end within these bytes, of which the first `seen` have been searched already.
+/// Tells whether a head may end within these bytes, of which the first `seen` have been searched already.
 pub(super) fn may_end(bytes: &[u8], seen: usize) -> bool {
     // An end is at most three bytes after its first line feed.
     let start = seen.saturating_sub(3);

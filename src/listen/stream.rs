@@ -4,8 +4,8 @@
 //! turn, counted, and in the one form of errors. Behind a chunked body nothing is checked any more: that request is the last
 //! of its connection.
 //!
-//! A connection that is closed with bytes unread resets, and the reset can destroy the answer on its way. So after an
-//! answer to a request that was not read to its end, what still comes is thrown away for a while.
+//! Closing a connection with unread bytes resets it, and the reset can destroy the answer on its way. So after the answer to
+//! a request that was not read to its end, the rest is thrown away for a while.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -31,7 +31,7 @@ const SUBSTITUTE: &[u8] =
 /// How much the HTTP library is given at a time. Its buffer grows when a read fills it, and it begins with twice as much.
 const PIECE: usize = 4 * 1024;
 
-/// For how long, and how much, is thrown away after an answer.
+/// How long, and how many bytes, are thrown away after an answer.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
@@ -42,12 +42,12 @@ pub(super) fn late() -> io::Error {
     )
 }
 
-/// What comes next on the connection.
+/// The next part of the byte stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
-    /// A head, of which so many bytes have been searched for its end.
+    /// A head. This number of its bytes has been searched for its end.
     Head { searched: usize },
-    /// So many bytes of a body.
+    /// The rest of a body, in bytes.
     Body { left: u64 },
     /// Nothing that is checked.
     Unchecked,
@@ -55,7 +55,7 @@ enum Next {
     Nothing,
 }
 
-/// A connection, whether anything has been said on it, and whether it takes what it is sent.
+/// A connection whose request heads are checked on their way to the HTTP library.
 #[derive(Debug)]
 pub(super) struct CheckedStream {
     stream: TcpStream,
@@ -63,19 +63,19 @@ pub(super) struct CheckedStream {
     next: Next,
     /// Read and not handed over.
     held: BytesMut,
-    /// How many of them can be handed over.
+    /// The number of them that can be handed over.
     passed: usize,
     charge: Charge,
-    /// How long a head may take that has begun.
+    /// How long a head may take after its first byte.
     head_timeout: Duration,
     head_due: Option<Pin<Box<Sleep>>>,
-    /// Who is told of the first byte; `None`: it has come.
+    /// Cancelled with the first byte; `None`: it has come.
     heard: Option<CancellationToken>,
-    /// How long it may take nothing.
+    /// How long a write may wait.
     write_timeout: Duration,
-    /// While it takes nothing: until when.
+    /// The end of that time, while a write waits.
     write_due: Option<Pin<Box<Sleep>>>,
-    /// The same for others.
+    /// Tells others that a write waits.
     stuck: watch::Sender<bool>,
     linger: Linger,
 }
@@ -115,7 +115,7 @@ impl CheckedStream {
         }
     }
 
-    /// Checks what is held of the next head, once it may have ended.
+    /// Checks the held part of the next head, once it may have ended.
     fn advance_head(&mut self, searched: usize) {
         // Empty lines before a request line mean nothing.
         let empty = self.held.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
@@ -126,7 +126,7 @@ impl CheckedStream {
             self.next = Next::Head { searched: 0 };
             return;
         }
-        // What is no request at all is told by its first bytes.
+        // The first bytes already show that something is no request.
         let is_checked = searched == 0 || head::may_end(&self.held, searched);
         let checked = match is_checked {
             true => head::check_head(&self.held),
@@ -157,7 +157,7 @@ impl CheckedStream {
         self.next = Next::Nothing;
     }
 
-    /// Hands over what has passed.
+    /// Hands over the bytes that passed.
     fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) {
         let length = self.passed.min(buffer.remaining()).min(PIECE);
         buffer.put_slice(&self.held[..length]);
@@ -188,7 +188,7 @@ impl CheckedStream {
         }
     }
 
-    /// The outcome of a write, unless it has been waited for too long.
+    /// Passes the outcome of a write on, and fails it when it has waited too long.
     fn written(
         &mut self,
         cx: &mut Context<'_>,

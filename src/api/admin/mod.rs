@@ -46,7 +46,7 @@ pub struct AdminState {
     pub controller: Arc<dyn Controller>,
     /// The apps, listed and changed.
     pub apps: Arc<Registry>,
-    /// What opens it, but for the probes.
+    /// The key of every route but the probes.
     pub key: KeyDigest,
     /// Metrics need no key.
     pub metrics_are_open: bool,
@@ -177,7 +177,7 @@ async fn readyz(State(shared): State<Shared>) -> Result<Json<Health>, ApiError> 
     )
 }
 
-/// Whoever may read the metrics.
+/// A request that may read the metrics.
 struct Reader;
 
 impl FromRequestParts<Shared> for Reader {
