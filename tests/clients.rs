@@ -229,6 +229,30 @@ async fn requests_behind_each_other_are_answered_in_order_up_to_the_refused_one(
 }
 
 #[tokio::test]
+async fn connection_goes_on_behind_large_bodies() {
+    let controller = controller("").await;
+    let mut stream = connect(controller.http()).await;
+    let name = "\"name\":\"large\"";
+    let large = format!("{{\"pad\":\"{}\",{name}}}", "x".repeat(200_000));
+    for (key, body, status) in [
+        (KEY, large.as_str(), 503),
+        ("wrong", &large, 401),
+        (KEY, "{\"name\":", 400),
+        (KEY, "", 400),
+        (KEY, &large, 503),
+    ] {
+        let head = format!(
+            "POST /api/v1/conferences HTTP/1.1\r\nHost: a\r\nX-App-ID: demo\r\nX-API-Key: {key}\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        answer(&mut stream).await.fails(status);
+    }
+}
+
+#[tokio::test]
 async fn request_without_a_key_is_answered_before_its_body_has_come() {
     let controller = controller("").await;
     let [http, admin] = controller.ports();

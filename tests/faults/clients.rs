@@ -1,6 +1,7 @@
 //! Clients without a key: those that hold the controller's memory, and pages of other sites in a browser inside.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -61,20 +62,22 @@ fn peak_mb(pid: rustix::process::Pid) -> u64 {
     kb / 1024
 }
 
-/// Opens a connection from the `nth` of forty addresses, and sends as much of a request as is taken.
-async fn hold(nth: usize, port: u16) -> (TcpStream, usize) {
+/// Requests that are almost complete.
+fn requests() -> [Arc<str>; 3] {
     let head = "POST /api/v1/conferences HTTP/1.1\r\nHost: localhost\r\n\
                 Content-Type: application/json\r\n";
-    let request = match nth % 3 {
+    let body = " ".repeat(262_143);
+    [
         // A body that lacks its last byte.
-        0 => format!(
-            "{head}Content-Length: 262144\r\n\r\n{}",
-            " ".repeat(262_143)
-        ),
+        format!("{head}Content-Length: 262144\r\n\r\n{body}").into(),
         // A head without an end, and one that is just short enough to be one.
-        1 => format!("{head}a: {}", "x".repeat(390_000)),
-        _ => format!("{head}a: {}", "x".repeat(65_000)),
-    };
+        format!("{head}a: {}", "x".repeat(390_000)).into(),
+        format!("{head}a: {}", "x".repeat(65_000)).into(),
+    ]
+}
+
+/// Opens a connection from the `nth` of forty addresses, and sends as much of the request as is taken.
+async fn hold(nth: usize, port: u16, request: Arc<str>) -> (TcpStream, usize) {
     let socket = TcpSocket::new_v4().unwrap();
     let last = u8::try_from(2 + nth % 40).unwrap();
     socket
@@ -101,8 +104,8 @@ async fn connections_without_a_key_hold_heads_and_bodies(stage: &Stage) -> Repor
     let before = peak_mb(controller.pid());
     let begun = Instant::now();
     let mut holding = JoinSet::new();
-    for nth in 0..count {
-        holding.spawn(hold(nth, controller.http()));
+    for (nth, request) in requests().iter().cycle().take(count).enumerate() {
+        holding.spawn(hold(nth, controller.http(), Arc::clone(request)));
     }
     let mut slowest = Duration::ZERO;
     let mut held = Vec::new();
