@@ -70,6 +70,9 @@ const KEEP_ENDED_SESSIONS: Duration = Duration::from_secs(600);
 /// How long a command may take besides waiting for FreeSWITCH, which it does twice at most.
 const COMMAND_HOLD: Duration = Duration::from_secs(5);
 
+/// The media proxy's space holds this many of the largest files: twice as many as it fetches from one host.
+const LARGEST_FILE: u64 = 16;
+
 /// From being told to stop to the end of the process.
 const WHOLE_STOP: Duration = Duration::from_millis(9_900);
 
@@ -571,7 +574,7 @@ fn media_routes(config: &Config) -> Result<axum::Router, AppError> {
         return Ok(axum::Router::new());
     };
     let limits = FetchLimits {
-        file: proxy.bytes / 4,
+        file: proxy.bytes / LARGEST_FILE,
         ..FetchLimits::default()
     };
     let rules = PlayRules::configured(&config.play);

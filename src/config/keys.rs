@@ -118,8 +118,8 @@ pub const KEYS: &[KeyDoc] = &[
     ),
     doc(
         "play.proxy_bytes",
-        "268435456",
-        "how many bytes of audio the media proxy may hold on disk, in the folder for temporary files; one file has a quarter of it at most",
+        "536870912",
+        "how many bytes of audio the media proxy may hold on disk, in the folder for temporary files; one file has a sixteenth of it at most",
     ),
     doc(
         "calls.park_timeout",

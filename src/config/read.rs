@@ -302,7 +302,7 @@ fn read_play(mut s: Section<'_>) -> PlayConfig {
     let listen = s
         .text("proxy_listen")
         .unwrap_or_else(|| "127.0.0.1:8082".to_owned());
-    let bytes = s.number("proxy_bytes", 268_435_456.0, 1_048_576.0, 1e13) as u64;
+    let bytes = s.number("proxy_bytes", 536_870_912.0, 1_048_576.0, 1e13) as u64;
     let url = proxy_url.as_deref().and_then(|text| {
         let url = PlayUrl::new(text).map_err(|why| why.to_string());
         let url = url.and_then(|url| {

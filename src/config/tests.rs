@@ -452,7 +452,7 @@ fn secrets_are_not_shown() {
     http: allowed_hosts [], trusted_proxies [], connections_per_address 1024
     store: redis://[REDACTED]@127.0.0.1:6379/0, timeout 1s
     webhooks: http and https to public, private and loopback addresses, at most 100000 pending
-    play: media.example.com, allow_private false, proxy http://127.0.0.1:8082/ at 127.0.0.1:8082, at most 268435456 bytes
+    play: media.example.com, allow_private false, proxy http://127.0.0.1:8082/ at 127.0.0.1:8082, at most 536870912 bytes
     calls: park_timeout 3600s
     conference: profile roomkeeper, connect_profile roomkeeper-connect, join_timeout 10s, action_timeout 300s, keep_ended 3600s
     recording: directory /var/lib/freeswitch/recordings, keep 2592000s
@@ -476,7 +476,7 @@ fn media_proxy_needs_a_base_url_that_freeswitch_can_fetch_from() {
     let proxy = proxy.play.proxy.unwrap();
     assert_eq!(proxy.url.as_str(), "http://10.0.0.5:8082/");
     assert_eq!(proxy.listen.to_string(), "127.0.0.1:8082");
-    assert_eq!(proxy.bytes, 256 << 20);
+    assert_eq!(proxy.bytes, 512 << 20);
     for (play, key) in [
         ("proxy_url = \"ftp://10.0.0.5\"", "play.proxy_url"),
         ("proxy_url = \"http://10.0.0.5/media\"", "play.proxy_url"),

@@ -1,8 +1,8 @@
 //! The files that the media proxy holds: bounded in bytes and in number, each fetched once for all who ask at the same time.
 //!
 //! A file is on disk in the system's folder for temporary files, without a name: it is gone with the process. Its bytes count
-//! from the moment they are written until nobody holds the file, so that fetches under way are bounded, too. When there is no
-//! space left, the files that were used least recently make room.
+//! from the moment they are written until nobody holds the file, so that fetches under way are bounded, too. A file that is not
+//! fresh any more goes with the next fetch; when there is no space left, the files that were used least recently make room.
 //!
 //! Owns what is held and for how long. Leaves out the fetch.
 
@@ -160,9 +160,14 @@ impl Cache {
     pub fn finish(&self, url: &PlayUrl, ticket: Ticket, outcome: Outcome) {
         {
             let mut slots = self.slots();
+            let now = Instant::now();
+            slots.retain(|_, slot| match slot {
+                Slot::Ready { fresh_until, .. } => *fresh_until > now,
+                // One whose channel is closed has ended without an outcome.
+                Slot::Fetching(outcome) => outcome.has_changed().is_ok(),
+            });
             match &outcome {
                 Ok(file) => {
-                    let now = Instant::now();
                     let fresh = file.max_age.clamp(FRESH_AT_LEAST, FRESH_AT_MOST);
                     let slot = Slot::Ready {
                         file: Arc::clone(file),

@@ -35,12 +35,12 @@ pub struct FetchLimits {
 }
 
 impl Default for FetchLimits {
-    /// 3 s, 20 s, 64 MiB, 5.
+    /// 3 s, 20 s, 32 MiB, 5.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
             time: Duration::from_secs(20),
-            file: 64 << 20,
+            file: 32 << 20,
             redirects: 5,
         }
     }

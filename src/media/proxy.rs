@@ -43,13 +43,13 @@ pub struct ProxyLimits {
 }
 
 impl Default for ProxyLimits {
-    /// 256 MiB, 512, 256 and 16. A fetch costs a socket and an open file, a file that is held an open file.
+    /// 512 MiB, 512, 256 and 8. A fetch costs a socket and an open file, a file that is held an open file.
     fn default() -> Self {
         Self {
-            bytes: 256 << 20,
+            bytes: 512 << 20,
             files: 512,
             fetches: 256,
-            fetches_from_host: 16,
+            fetches_from_host: 8,
         }
     }
 }
