@@ -3,9 +3,9 @@
 //! Owns the HTTP client and its limits. Leaves out what follows from the outcome (`schedule`) and who asks
 //! (`worker`). A receiver is a stranger: it gets a bounded time and a bounded answer, and sends us nowhere else.
 //!
-//! An answer may be preceded by informational responses (1xx), which the HTTP library reads and drops. They are counted, and
-//! the attempt ends when there are too many: a receiver that sent them without an end would keep a core busy until the time
-//! is over. They are counted where they are read as HTTP, so with TLS and without.
+//! An answer may be preceded by informational responses (1xx), which the HTTP library reads and drops: a receiver that sends
+//! them without an end would keep a core busy until the time is over. So they are counted, and so are the bytes that a
+//! connection brings for one request (`bounded`). Both are counted where they are read as HTTP, so with TLS and without.
 //!
 //! The status decides. What follows it is read only to keep the connection, within the same bounds, so a receiver that
 //! said 200 and then stalls is not sent the same event eleven times.
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::ext::on_informational;
@@ -33,6 +33,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout, timeout_at};
 use tower::Service;
 
+use super::bounded::{Bounded, TooMuch};
 use super::endpoint::Endpoint;
 use super::guard::{GuardedResolver, Policy, Refused};
 use super::schedule::{Attempt, parse_retry_after};
@@ -43,8 +44,11 @@ use crate::telemetry::Chain;
 use crate::time::Timestamp;
 use crate::tls;
 
-/// How long the head of an answer may be, and as much may precede it in informational responses.
+/// How long one head may be, of an answer or of an informational response.
 const HEAD: usize = 64 * 1024;
+
+/// How many bytes are read for one request: informational responses, the head, and a beginning of the body.
+const READ: usize = 128 * 1024;
 
 /// How many informational responses may precede an answer: a `100 Continue`, and some `103 Early Hints`.
 const INFORMATIONAL: usize = 10;
@@ -81,7 +85,7 @@ pub enum Failure {
     /// Not within the limits.
     Timeout,
     /// Too much came before the answer.
-    Informational,
+    Preceding,
     /// The name, the connection or TLS.
     Connect(legacy::Error),
     /// Anything else on the way.
@@ -95,7 +99,7 @@ impl Failure {
             Self::Refused(_) => "refused",
             Self::Timeout => "timeout",
             Self::Connect(_) => "connect",
-            Self::Informational | Self::Other(_) => "error",
+            Self::Preceding | Self::Other(_) => "error",
         }
     }
 
@@ -110,6 +114,10 @@ impl Failure {
                 || io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut)
             {
                 return Self::Timeout;
+            }
+            let is_too_much = |io: &io::Error| io.get_ref().is_some_and(|e| e.is::<TooMuch>());
+            if io.is_some_and(is_too_much) {
+                return Self::Preceding;
             }
             cause = inner.source();
         }
@@ -126,9 +134,9 @@ impl fmt::Display for Failure {
         match self {
             Self::Refused(why) => why.fmt(f),
             Self::Timeout => f.write_str("no answer in time"),
-            Self::Informational => write!(
+            Self::Preceding => write!(
                 f,
-                "more than {INFORMATIONAL} informational responses, or {HEAD} bytes of them"
+                "more than {INFORMATIONAL} informational responses, or {READ} bytes, before the answer"
             ),
             Self::Connect(error) => write!(f, "{}", innermost(error)),
             Self::Other(error) => write!(f, "{}", innermost(error.as_ref())),
@@ -158,7 +166,8 @@ struct Connector {
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
-type Connection = <HttpsConnector<HttpConnector<GuardedResolver>> as Service<Uri>>::Response;
+type Connection =
+    Bounded<<HttpsConnector<HttpConnector<GuardedResolver>> as Service<Uri>>::Response>;
 
 impl Service<Uri> for Connector {
     type Response = Connection;
@@ -173,7 +182,7 @@ impl Service<Uri> for Connector {
         let connects = timeout(self.limit, self.inner.call(uri));
         Box::pin(async move {
             match connects.await {
-                Ok(connected) => connected,
+                Ok(connected) => Ok(Bounded::new(connected?, READ)),
                 Err(_) => Err(ConnectTimeout.into()),
             }
         })
@@ -184,20 +193,13 @@ impl Service<Uri> for Connector {
 #[derive(Debug, Default)]
 struct Preceding {
     count: AtomicUsize,
-    bytes: AtomicUsize,
-    too_much: Notify,
+    too_many: Notify,
 }
 
 impl Preceding {
-    fn add(&self, headers: &HeaderMap) {
-        let fields = headers.iter();
-        let bytes: usize = fields
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum();
-        let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let count_before = self.count.fetch_add(1, Ordering::Relaxed);
-        if count_before >= INFORMATIONAL || bytes_before + bytes > HEAD {
-            self.too_much.notify_one();
+    fn add(&self) {
+        if self.count.fetch_add(1, Ordering::Relaxed) >= INFORMATIONAL {
+            self.too_many.notify_one();
         }
     }
 }
@@ -343,13 +345,11 @@ impl Sender {
         };
         let preceding = Arc::<Preceding>::default();
         let counted = Arc::clone(&preceding);
-        on_informational(&mut request, move |response| {
-            counted.add(response.headers());
-        });
+        on_informational(&mut request, move |_| counted.add());
         // What is dropped here closes its connection.
         let response = tokio::select! {
             biased;
-            () = preceding.too_much.notified() => return (Err(Failure::Informational), None),
+            () = preceding.too_many.notified() => return (Err(Failure::Preceding), None),
             response = self.client.request(request) => response,
             () = sleep_until(end) => return (Err(Failure::Timeout), None),
         };
