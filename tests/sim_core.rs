@@ -369,6 +369,153 @@ fn a_join_that_is_followed_at_once_by_a_park_tells_nothing_of_the_conference() {
     assert!(!node.told().iter().any(|action| action.contains("member")));
 }
 
+#[test]
+fn answer_to_a_transfer_precedes_the_move() {
+    let mut node = Node::new(MediaPace::default());
+    let uuid = node.call();
+    node.join(&uuid, "conference:one@default,park");
+    let listed = |node: &mut Node, name: &str| {
+        let list = node.api("conference json_list");
+        let list = list.replace([' ', '\t'], "");
+        list.contains(&format!("\"conference_name\":\"{name}\""))
+    };
+    let answer = node.api(&format!(
+        "uuid_transfer {uuid} conference:two@default,park inline"
+    ));
+    assert_eq!(answer, "+OK\n");
+    assert!(listed(&mut node, "one") && !listed(&mut node, "two"));
+    node.pass(SECOND);
+    assert!(!listed(&mut node, "one") && listed(&mut node, "two"));
+}
+
+#[test]
+fn call_hangs_up_when_its_forwards_are_used_up() {
+    // A SIP caller comes with 70.
+    for (set, transfers) in [("", 69), ("max_forwards 3", 2), ("max_forwards 1", 0)] {
+        let mut node = Node::new(MediaPace::default());
+        let uuid = node.call();
+        if !set.is_empty() {
+            node.api(&format!("uuid_setvar {uuid} {set}"));
+        }
+        for _ in 0..transfers {
+            node.join(&uuid, "park");
+        }
+        node.told();
+        let answer = node.api(&format!("uuid_transfer {uuid} park inline"));
+        assert_eq!(answer, "-ERR\n", "{set}");
+        node.pass(SECOND);
+        assert_eq!(node.told()[0], "CHANNEL_HANGUP", "{set}");
+        assert_eq!(node.core.counters().out_of_forwards, 1);
+        assert_eq!(node.core.snapshot().channel(&uuid), None);
+    }
+}
+
+#[test]
+fn max_session_transfers_restores_the_forwards_of_a_call() {
+    let mut node = Node::new(MediaPace::default());
+    let uuid = node.call();
+    node.api(&format!("uuid_setvar {uuid} max_forwards 1"));
+    node.api(&format!("uuid_setvar {uuid} max_session_transfers 2"));
+    let history = |node: &mut Node| node.api(&format!("uuid_getvar {uuid} transfer_history"));
+    for _ in 0..100 {
+        node.join(&uuid, "set:max_session_transfers=2,park");
+    }
+    assert_eq!(history(&mut node).matches("bl_xfer").count(), 100);
+    node.join(
+        &uuid,
+        "multiset:^^;max_session_transfers=70;transfer_history=,park",
+    );
+    assert_eq!(history(&mut node), "_undef_");
+    let left = node.api(&format!("uuid_getvar {uuid} max_session_transfers"));
+    assert_eq!(left, "70");
+}
+
+/// One joins while the last member leaves: returns what is told of it, and whether its call is up.
+fn joins_an_ending_conference(hangup: &str) -> (Vec<String>, bool) {
+    let mut node = Node::new(MediaPace::default());
+    let (first, second) = (node.call(), node.call());
+    node.join(&first, "conference:r@default,park");
+    node.core.config_mut().admission = 15_000;
+    node.api(&format!(
+        "uuid_setvar {second} hangup_after_conference {hangup}"
+    ));
+    node.told();
+    let plan = "conference:r@default,park inline";
+    node.core.handle_command(
+        node.conn,
+        &format!("api uuid_transfer {second} {plan}"),
+        node.now,
+    );
+    node.pass(5_000);
+    node.core.handle_command(
+        node.conn,
+        &format!("api uuid_transfer {first} park inline"),
+        node.now,
+    );
+    node.pass(SECOND);
+    assert_eq!(node.core.counters().put_out, 1);
+    let up = node.core.snapshot().channel(&second).is_some();
+    assert!(node.core.snapshot().rooms.is_empty());
+    (node.told(), up)
+}
+
+#[test]
+fn conference_that_ends_puts_out_who_still_comes_in() {
+    let told_of_the_first = [
+        "park _none_",
+        "del-member",
+        "conference _none_",
+        "CHANNEL_PARK",
+        "add-member",
+    ];
+    let (told, up) = joins_an_ending_conference("false");
+    let told: Vec<&str> = told
+        .iter()
+        .map(String::as_str)
+        .filter(|t| *t != "floor-change")
+        .collect();
+    assert_eq!(told[..5], told_of_the_first);
+    assert_eq!(
+        told[5..],
+        [
+            "del-member",
+            "conference _none_",
+            "CHANNEL_PARK",
+            "conference-destroy"
+        ]
+    );
+    assert!(up, "its channel asks not to be hung up");
+    let (told, up) = joins_an_ending_conference("");
+    let told: Vec<&str> = told
+        .iter()
+        .map(String::as_str)
+        .filter(|t| *t != "floor-change")
+        .collect();
+    assert_eq!(told[..5], told_of_the_first);
+    assert_eq!(told[5], "CHANNEL_HANGUP");
+    assert!(!up);
+}
+
+#[test]
+fn max_members_binds_calls_that_freeswitch_dialled_and_lock_does_not() {
+    let mut node = Node::new(MediaPace::default());
+    let inside = node.call();
+    node.join(&inside, "conference:r@default,park");
+    let dialled = |node: &mut Node| {
+        let answer = node.api("originate loopback/silence/default &park()");
+        let uuid = answer.trim_start_matches("+OK ").trim().to_owned();
+        node.pass(SECOND);
+        node.join(&uuid, "conference:r@default,park");
+        let of_it = node.core.snapshot().channel(&uuid).unwrap().room.clone();
+        of_it.is_some()
+    };
+    node.api("conference r set max_members 1");
+    assert!(!dialled(&mut node), "full");
+    node.api("conference r set max_members 0");
+    node.api("conference r lock");
+    assert!(dialled(&mut node), "the lock lets it in");
+}
+
 /// Everything that depends on the pace of threads differs from seed to seed; this does not.
 #[test]
 fn every_pace_ends_in_a_consistent_state() {

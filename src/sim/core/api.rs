@@ -5,6 +5,7 @@
 
 use super::{
     Core, Origin, Step, Task,
+    call::Untransferred,
     channel::{Channel, cause},
     command::split_word,
     uptime,
@@ -21,10 +22,7 @@ impl Core {
             "conference" => return self.conference(arg, pending),
             "originate" => return self.originate(arg, pending),
             "uuid_transfer" => self.uuid_transfer(first, rest),
-            "uuid_park" => match self.transfer(first, "park", "inline", None) {
-                true => "+OK\n".into(),
-                false => NO_CHANNEL.into(),
-            },
+            "uuid_park" => told_of_transfer(self.transfer(first, "park", "inline", None)),
             "uuid_kill" => {
                 if first.is_empty() {
                     "-USAGE: <uuid> [cause]\n".into()
@@ -148,12 +146,10 @@ impl Core {
             return "-USAGE: <uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]\n".into();
         };
         let (dialplan, context) = (words.next().unwrap_or("XML"), words.next());
-        match target {
-            Some(target) if self.transfer(&target, destination, dialplan, context) => {
-                "+OK\n".into()
-            }
-            Some(_) | None => NO_CHANNEL.into(),
-        }
+        let Some(target) = target else {
+            return NO_CHANNEL.into();
+        };
+        told_of_transfer(self.transfer(&target, destination, dialplan, context))
     }
 
     fn uuid_dump(&mut self, uuid: &str, format: &str) -> String {
@@ -233,7 +229,16 @@ impl Core {
     }
 }
 
-fn set_or_unset(channel: &mut Channel, name: &str, value: &str) {
+/// The answer to a command that transfers.
+fn told_of_transfer(transferred: Result<(), Untransferred>) -> String {
+    match transferred {
+        Ok(()) => "+OK\n".into(),
+        Err(Untransferred::NoForwardLeft) => "-ERR\n".into(),
+        Err(Untransferred::NoChannel) => NO_CHANNEL.into(),
+    }
+}
+
+pub(super) fn set_or_unset(channel: &mut Channel, name: &str, value: &str) {
     if value.is_empty() {
         channel.unset_var(name);
     } else {

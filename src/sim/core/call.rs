@@ -5,6 +5,7 @@
 
 use super::{
     Core, IdKind, Origin, Step, Task,
+    api::set_or_unset,
     channel::{Channel, Message, Running, State, Transfer, Wait, cause, q850},
     dates,
     event::Value,
@@ -121,14 +122,14 @@ impl Core {
         }
     }
 
-    /// Sends a channel elsewhere. It goes at its next frame.
+    /// Sends a channel elsewhere. It goes at its next frame, so the answer to the command precedes the move.
     pub(super) fn transfer(
         &mut self,
         uuid: &str,
         destination: &str,
         dialplan: &str,
         context: Option<&str>,
-    ) -> bool {
+    ) -> Result<(), Untransferred> {
         let plan = match dialplan {
             "inline" => parse_inline(destination),
             _ => self.plan_for(destination),
@@ -136,24 +137,22 @@ impl Core {
         let id = self.ids.next(IdKind::Other);
         let now = self.now;
         let Some(channel) = self.channels.get_mut(uuid) else {
-            return false;
+            return Err(Untransferred::NoChannel);
         };
         if !channel.is_up() {
-            return false;
+            return Err(Untransferred::NoChannel);
         }
         let context = context.unwrap_or(&channel.profile.context).to_owned();
         let source = format!(
             "{}:{id}:bl_xfer:{destination}/{context}/{dialplan}",
             now / 1_000_000
         );
-        let forwards = match channel
-            .var("max_forwards")
-            .and_then(|text| text.parse::<u64>().ok())
-        {
-            Some(left) => left.saturating_sub(1),
-            None => 70,
+        let Some((name, left)) = forwards_left(channel) else {
+            self.counters.out_of_forwards += 1;
+            self.hang_up(uuid, "EXCHANGE_ROUTING_ERROR");
+            return Err(Untransferred::NoForwardLeft);
         };
-        channel.set_var("max_forwards", forwards.to_string());
+        channel.set_var(name, left.to_string());
         channel.push_var("transfer_history", source.clone());
         channel.set_var("transfer_source", source.clone());
         let profile = &mut channel.profile;
@@ -172,7 +171,7 @@ impl Core {
         channel.transfer = Some(Transfer { plan });
         self.dirty.insert(uuid.to_owned());
         self.step(Step::Notice, uuid, Task::Run(uuid.to_owned()));
-        true
+        Ok(())
     }
 
     /// What the dialplan has for an extension.
@@ -262,6 +261,14 @@ impl Core {
                     (self.channels.get_mut(uuid), arg.split_once('='))
                 {
                     channel.set_var(name, value.to_owned());
+                }
+                self.complete(uuid, None);
+            }
+            "multiset" => {
+                if let Some(channel) = self.channels.get_mut(uuid) {
+                    for (name, value) in assignments(arg) {
+                        set_or_unset(channel, name, value);
+                    }
                 }
                 self.complete(uuid, None);
             }
@@ -575,6 +582,39 @@ impl Core {
             self.hang_up(&uuid, cause);
         }
     }
+}
+
+/// Why a channel is not sent elsewhere.
+pub(super) enum Untransferred {
+    /// There is none, or it has hung up.
+    NoChannel,
+    /// It was transferred too often, and hangs up.
+    NoForwardLeft,
+}
+
+/// The variable that counts a channel's transfers, and its value after one more (`switch_ivr_session_transfer`).
+fn forwards_left(channel: &Channel) -> Option<(&'static str, i64)> {
+    let value = |name: &'static str| {
+        let text = channel.var(name).filter(|text| !text.is_empty())?;
+        Some((name, text.parse().unwrap_or(0)))
+    };
+    let (name, left) = value("max_session_transfers")
+        .or_else(|| value("max_forwards"))
+        .map_or(("max_forwards", 70), |(name, left): (_, i64)| {
+            (name, left.saturating_sub(1))
+        });
+    (left > 0).then_some((name, left))
+}
+
+/// `name=value`, separated by spaces, or by `X` after `^^X`: what `multiset` takes.
+fn assignments(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let marked = text.strip_prefix("^^").and_then(|rest| {
+        let separator = rest.chars().next()?;
+        Some((separator, &rest[separator.len_utf8()..]))
+    });
+    let (separator, rest) = marked.unwrap_or((' ', text));
+    rest.split(separator)
+        .filter_map(|pair| pair.split_once('='))
 }
 
 /// The variables that tell how much was played.

@@ -305,7 +305,7 @@ pub(super) fn bit_rate(codec: &str) -> &'static str {
 }
 
 /// The hangup causes that commands name, with their Q.850 numbers.
-const CAUSES: [(&str, u64); 20] = [
+const CAUSES: [(&str, u64); 21] = [
     ("NORMAL_CLEARING", 16),
     ("MANAGER_REQUEST", 16),
     ("SYSTEM_SHUTDOWN", 16),
@@ -313,6 +313,7 @@ const CAUSES: [(&str, u64); 20] = [
     ("NO_USER_RESPONSE", 18),
     ("NO_ANSWER", 19),
     ("CALL_REJECTED", 21),
+    ("EXCHANGE_ROUTING_ERROR", 25),
     ("DESTINATION_OUT_OF_ORDER", 27),
     ("NORMAL_UNSPECIFIED", 31),
     ("NO_ROUTE_DESTINATION", 3),

@@ -123,7 +123,7 @@ impl Core {
     pub(super) fn room_named(&self, name: &str) -> Option<&Room> {
         self.rooms
             .values()
-            .find(|room| room.name == name && !room.gone)
+            .find(|room| room.name == name && !room.ending)
     }
 
     /// A channel enters the conference it was sent to, unless it was sent on meanwhile.
@@ -191,7 +191,7 @@ impl Core {
             ghost: has("ghost"),
             call_key,
         };
-        let at = self.timing.at(Step::Add, uuid, self.now);
+        let at = self.timing.at(Step::Add, uuid, self.now) + self.config.admission;
         if at <= self.now {
             self.add(uuid, app, &admission);
         } else {
@@ -238,10 +238,14 @@ impl Core {
             ghost: admission.ghost,
             ..Member::joined(id, uuid.to_owned(), now)
         };
-        if let Some(room) = self.rooms.get_mut(&uid) {
+        let ending = self.rooms.get_mut(&uid).is_some_and(|room| {
             room.members.insert(0, member);
-        }
+            room.ending
+        });
         self.member_event(&uid, id, ADDED, "add-member", &[]);
+        if ending {
+            self.step(Step::RoomEnd, &uid, Task::RoomEnd(uid.clone()));
+        }
         if let Some(channel) = self.channels.get_mut(uuid) {
             channel.set_var("conference_call_key", admission.call_key.clone());
         }
@@ -283,6 +287,7 @@ impl Core {
             recordings: Vec::new(),
             tick_due: None,
             joining: 0,
+            ending: false,
             gone: false,
         }
     }
@@ -348,23 +353,30 @@ impl Core {
         self.end_if_empty(&uid);
     }
 
+    /// A conference that has no member ends from now on, also if somebody else was let in already. Its name is free.
     fn end_if_empty(&mut self, uid: &str) {
-        if self
+        let empty = self
             .rooms
-            .get(uid)
-            .is_some_and(|room| room.members.is_empty() && room.joining == 0 && !room.gone)
-        {
-            self.step(Step::RoomEnd, uid, Task::RoomEnd(uid.to_owned()));
+            .get_mut(uid)
+            .filter(|room| room.members.is_empty() && !room.gone);
+        if let Some(room) = empty {
+            room.ending = true;
+            if room.joining == 0 {
+                self.step(Step::RoomEnd, uid, Task::RoomEnd(uid.to_owned()));
+            }
         }
     }
 
-    /// The conference finds itself empty: from now on its name is free.
+    /// The thread of a conference that ends puts out whoever is in it. It is over once everybody is out.
     pub(super) fn room_end(&mut self, uid: &str) {
         let Some(room) = self.rooms.get_mut(uid) else {
             return;
         };
-        if !room.members.is_empty() || room.joining > 0 || room.gone {
+        if room.joining > 0 || room.gone {
             return;
+        }
+        if !room.members.is_empty() {
+            return self.put_all_out(uid);
         }
         room.gone = true;
         let at = self.timing.at(Step::RoomGone, uid, self.now);
@@ -372,6 +384,31 @@ impl Core {
             self.room_gone(uid);
         } else {
             self.schedule(at, Task::RoomGone(uid.to_owned()));
+        }
+    }
+
+    /// FreeSWITCH hangs the members up, unless their channels say otherwise: those go on with their plans.
+    fn put_all_out(&mut self, uid: &str) {
+        let Some(room) = self.rooms.get_mut(uid) else {
+            return;
+        };
+        let mut members = Vec::new();
+        for member in &mut room.members {
+            member.kicked = true;
+            members.push(member.uuid.clone());
+        }
+        for uuid in members {
+            self.counters.put_out += 1;
+            let stays_up = self
+                .channels
+                .get(&uuid)
+                .and_then(|channel| channel.var("hangup_after_conference"))
+                .is_some_and(|value| value == "false");
+            if stays_up {
+                self.step(Step::Notice, &uuid, Task::Run(uuid.clone()));
+            } else {
+                self.hang_up(&uuid, "NORMAL_CLEARING");
+            }
         }
     }
 

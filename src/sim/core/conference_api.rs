@@ -377,7 +377,8 @@ file-vol <vol#>".into(),
                 else {
                     continue;
                 };
-                self.transfer(&uuid, &format!("conference:{target}"), "inline", None);
+                // A member that has hung up meanwhile goes nowhere.
+                let _ = self.transfer(&uuid, &format!("conference:{target}"), "inline", None);
                 let more = [
                     ("Old-Conference-Name", old.clone()),
                     ("New-Conference-Name", target.to_owned()),

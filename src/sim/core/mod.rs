@@ -81,6 +81,9 @@ pub struct NodeConfig {
     pub poll: u64,
     /// How long a client may take to authenticate, in microseconds.
     pub auth_timeout: u64,
+    /// How long a channel that found its conference takes to become a member, in microseconds. A conference that loses
+    /// its last member meanwhile takes the channel in and puts it out.
+    pub admission: u64,
     /// How many events wait for one connection before more are dropped.
     pub max_queued_events: usize,
     /// `Max-Sessions`; calls beyond are refused.
@@ -119,6 +122,7 @@ impl Default for NodeConfig {
             sql_lag: 100_000,
             poll: 20_000,
             auth_timeout: 25_000_000,
+            admission: 0,
             max_queued_events: MAX_QUEUED_EVENTS,
             max_sessions: 20_000,
             media: BTreeMap::new(),
@@ -220,6 +224,10 @@ pub struct Counters {
     pub refused: u64,
     /// Refused joins.
     pub joins_refused: u64,
+    /// Members that a conference put out because it ended.
+    pub put_out: u64,
+    /// Calls that hung up because they were transferred too often.
+    pub out_of_forwards: u64,
 }
 
 /// The node.

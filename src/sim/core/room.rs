@@ -109,7 +109,9 @@ pub(super) struct Room {
     pub tick_due: Option<u64>,
     /// Let in, but not yet members.
     pub joining: u64,
-    /// No longer to be found by its name.
+    /// It has lost its last member, so it ends, and puts out whoever is still let in. No longer to be found by its name.
+    pub ending: bool,
+    /// Its thread has ended.
     pub gone: bool,
 }
 
