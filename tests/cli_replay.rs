@@ -193,9 +193,14 @@ fn every_recording_is_told_without_a_gap_and_its_calls_end() {
         let end = lines.last().unwrap();
         assert_eq!(end["sessions"], serde_json::json!([]), "{scenario}");
         assert_eq!(end["webhooks"], webhooks.len(), "{scenario}");
-        // Whose a conference is, is written on it when it begins.
+        // Each call's channel is prepared, and whose a conference is, is written on it when it begins.
         let orders = of_kind(&lines, "order");
-        let described = orders[0]["command"].as_str().unwrap();
+        let (prepared, others): (Vec<&str>, Vec<&str>) = orders
+            .iter()
+            .map(|order| order["command"].as_str().unwrap())
+            .partition(|command| command.starts_with("uuid_setvar_multi "));
+        assert_eq!(prepared.len(), count("call.new"), "{scenario}");
+        let described = others[0];
         assert!(
             described.starts_with("conference nodeA-room-")
                 && described.contains(" setvar roomkeeper_meta "),

@@ -174,6 +174,7 @@ enum Says {
         call: usize,
         room: usize,
         hung_up: bool,
+        last: bool,
     },
     Moving {
         call: usize,
@@ -261,8 +262,8 @@ fn says() -> impl Strategy<Value = Says> {
         1 => room.clone().prop_map(|room| Says::Created { room }),
         1 => room.clone().prop_map(|room| Says::Destroyed { room }),
         3 => both.clone().prop_map(|(call, room)| Says::Added { call, room }),
-        2 => (both.clone(), any::<bool>())
-            .prop_map(|((call, room), hung_up)| Says::Removed { call, room, hung_up }),
+        2 => (both.clone(), any::<bool>(), any::<bool>())
+            .prop_map(|((call, room), hung_up, last)| Says::Removed { call, room, hung_up, last }),
         1 => both.clone().prop_map(|(call, room)| Says::Moving { call, room }),
         1 => (both, any::<bool>())
             .prop_map(|((call, room), speak)| Says::Flags { call, room, speak }),
@@ -773,9 +774,14 @@ impl World {
                 call: c,
                 room,
                 hung_up,
+                last,
             } => {
-                let channel = call(c).channel();
-                (room, ConferenceChange::Removed { channel, hung_up })
+                let removed = ConferenceChange::Removed {
+                    channel: call(c).channel(),
+                    hung_up,
+                    last,
+                };
+                (room, removed)
             }
             Says::Moving { call: c, room } => (room, ConferenceChange::Moving(call(c).channel())),
             Says::Flags {
@@ -837,8 +843,11 @@ impl World {
                 room,
                 parking,
             } => {
-                let (channel, hung_up) = (session.channel(), false);
-                let change = ConferenceChange::Removed { channel, hung_up };
+                let change = ConferenceChange::Removed {
+                    channel: session.channel(),
+                    hung_up: false,
+                    last: false,
+                };
                 self.conference(0, number(room), change)?;
                 self.parks(session, parking)
             }
@@ -880,7 +889,10 @@ impl World {
                 self.channel(0, session, ChannelChange::HungUp { cause })?;
                 self.channel(0, session, ChannelChange::Destroyed { cause: None })
             }
-            Order::Describe { .. } | Order::Lock { .. } | Order::Play { .. } => Ok(()),
+            Order::Prepare { .. }
+            | Order::Describe { .. }
+            | Order::Lock { .. }
+            | Order::Play { .. } => Ok(()),
         }
     }
 

@@ -6,6 +6,8 @@
 mod actions;
 #[path = "rules/connect.rs"]
 mod connect;
+#[path = "rules/interrupted.rs"]
+mod interrupted;
 #[path = "rules/late.rs"]
 mod late;
 #[path = "rules/live.rs"]
@@ -60,6 +62,8 @@ struct World {
     now: Timestamp,
     sequence: u64,
     orders: Vec<Order>,
+    /// The calls whose channels were prepared.
+    prepared: Vec<SessionId>,
     told: Vec<String>,
     live: Vec<LiveNotice>,
     wants_resync: bool,
@@ -126,6 +130,7 @@ impl World {
             now: Timestamp::from_millis(1_000),
             sequence: 10,
             orders: Vec::new(),
+            prepared: Vec::new(),
             told: Vec::new(),
             live: Vec::new(),
             wants_resync: false,
@@ -157,7 +162,12 @@ impl World {
         let mut cx = Cx::new(self.now, &mut self.ids);
         let result = act(&mut self.belief, &mut cx);
         let out = cx.out;
-        self.orders.extend(out.orders);
+        for order in out.orders {
+            match order {
+                Order::Prepare { session } => self.prepared.push(session),
+                order => self.orders.push(order),
+            }
+        }
         self.live.extend(out.live);
         self.told
             .extend(out.notices.into_iter().map(|n| match n.about {
@@ -271,8 +281,11 @@ impl World {
 
     fn leaves(&mut self, session: SessionId, n: u128, life_of: u128, size: usize) {
         let channel = session.channel();
-        let hung_up = false;
-        let gone = ConferenceChange::Removed { channel, hung_up };
+        let gone = ConferenceChange::Removed {
+            channel,
+            hung_up: false,
+            last: size == 0,
+        };
         self.conference(n, life_of, size, gone);
     }
 
@@ -562,6 +575,7 @@ fn a_leave_ends_in_park_and_is_told_as_removed() {
     let removed = ConferenceChange::Removed {
         channel: call(1).channel(),
         hung_up: false,
+        last: false,
     };
     world.conference(1, 1, 0, removed.clone());
     world.told(&["left removed [c-3]"]);
@@ -595,6 +609,7 @@ fn a_hang_up_is_told_as_left_first_whichever_event_comes_first() {
     let removed = || ConferenceChange::Removed {
         channel: call(1).channel(),
         hung_up: true,
+        last: false,
     };
     let expected = ["left hangup", "call.hangup NORMAL_CLEARING 50ms"];
     let mut world = World::joined();
@@ -622,6 +637,7 @@ fn a_room_that_is_deleted_parks_its_members_and_ends_when_the_last_one_is_out() 
     let removed = ConferenceChange::Removed {
         channel: call(1).channel(),
         hung_up: false,
+        last: false,
     };
     world.conference(1, 1, 0, removed);
     world.told(&["left room_destroyed", "destroyed"]);
@@ -841,6 +857,7 @@ fn an_orphan_is_watched_and_told_to_nobody() {
         ConferenceChange::Removed {
             channel: call(1).channel(),
             hung_up: false,
+            last: false,
         },
     );
     world.conference(8, 1, 0, ConferenceChange::Destroyed);
@@ -887,6 +904,7 @@ fn who_was_seen_in_a_room_before_it_was_known_whose_it_is_is_told_of_then() {
         ConferenceChange::Removed {
             channel: call(1).channel(),
             hung_up: false,
+            last: false,
         },
     );
 }
@@ -942,6 +960,7 @@ fn the_old_lifes_end_leaves_the_new_one_alone() {
         ConferenceChange::Removed {
             channel: call(1).channel(),
             hung_up: false,
+            last: false,
         },
     );
     world.conference(1, 1, 0, ConferenceChange::Destroyed);

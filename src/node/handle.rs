@@ -329,6 +329,14 @@ mod tests {
     }
 
     #[test]
+    fn refusal_without_text_says_so() {
+        let refused = sorted("-ERR\n").to_string();
+        assert_eq!(refused, "FreeSWITCH refused without a reason");
+        let refused = sorted("-ERR Locked\n").to_string();
+        assert_eq!(refused, "FreeSWITCH refused: Locked");
+    }
+
+    #[test]
     fn a_call_that_is_not_there_is_told_from_other_refusals() {
         for body in [
             "-ERR No such channel!\n",

@@ -123,7 +123,7 @@ pub enum CommandError {
     #[error("FreeSWITCH knows no such channel")]
     NoSuchChannel,
     /// FreeSWITCH refused, in its own words.
-    #[error("FreeSWITCH refused: {0}")]
+    #[error("FreeSWITCH refused{}", crate::esl::command::quirk_error_without_text(.0))]
     Refused(String),
     /// No answer came in time, or the connection was lost before it: whether it was carried out is unknown.
     #[error("FreeSWITCH did not answer in time")]

@@ -171,6 +171,7 @@ const fn session(order: &Order) -> Option<SessionId> {
         | Order::Mute { session, .. }
         | Order::Step { session, .. }
         | Order::Break { session, .. }
+        | Order::Prepare { session }
         | Order::Answer { session }
         | Order::Hangup { session, .. } => Some(*session),
         Order::Describe { .. }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 use tracing::field::Empty;
+use uuid::Uuid;
 
 use crate::ids::{NodeId, RoomId};
 use crate::node::{CommandError, NodeHandle};
@@ -96,6 +97,8 @@ fn line(order: &Order) -> Option<RoomId> {
         Order::Play { .. } | Order::RecordStart { .. } | Order::RecordStop { .. } => None,
         // Nor before an earlier one: the last one counts.
         Order::Lock { .. } => None,
+        // A snapshot can show thousands of calls for the first time. They share one line, in which no room waits.
+        Order::Prepare { session } => Some(RoomId::new(session.node(), Uuid::nil())),
         Order::Answer { .. } | Order::Hangup { .. } => None,
     }
 }

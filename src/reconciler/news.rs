@@ -61,6 +61,8 @@ pub enum ConferenceChange {
         channel: ChannelId,
         /// It carries a `Hangup-Cause`.
         hung_up: bool,
+        /// The conference has no member left, nor a ghost: FreeSWITCH ends it.
+        last: bool,
     },
     /// `transfer`: the member is about to leave for another conference.
     Moving(ChannelId),

@@ -62,6 +62,7 @@ pub fn text(order: &Order, settings: &OrderSettings) -> Result<String, Unfit> {
         | Order::RecordStop { .. }
         | Order::Lock { .. }
         | Order::Break { .. }
+        | Order::Prepare { .. }
         | Order::Answer { .. }
         | Order::Hangup { .. } => command(order, settings).map(|api| api.to_string()),
     }
@@ -86,6 +87,7 @@ pub(super) fn give(
         | Order::RecordStart { .. }
         | Order::RecordStop { .. }
         | Order::Break { .. }
+        | Order::Prepare { .. }
         | Order::Answer { .. }
         | Order::Hangup { .. } => Either::Right(command(order, settings).map(|api| {
             if is_slow(order) {
@@ -218,6 +220,7 @@ pub(super) fn verdict(
         | Order::RecordStop { .. }
         | Order::Step { .. }
         | Order::Break { .. }
+        | Order::Prepare { .. }
         | Order::Answer { .. }
         | Order::Hangup { .. } => None,
     };
@@ -322,6 +325,7 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
             ConferenceCommand::RecordStop(RecordingPath::new(path)?),
         ),
         Order::Step { .. } => return Err(Unfit::Reserved { what: "a step" }),
+        Order::Prepare { session } => Api::Prepare(channel(*session)),
         Order::Answer { session } => Api::Answer(channel(*session)),
         Order::Hangup { session, cause } => Api::Kill(
             channel(*session),

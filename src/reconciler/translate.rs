@@ -108,6 +108,8 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<What> {
         ConferenceAction::DelMember => ConferenceChange::Removed {
             channel: event.unique_id()?.parse().ok()?,
             hung_up: event.hangup_cause().is_some_and(|c| !c.is_empty()),
+            last: event.conference_size() == Some(0)
+                && event.get("Conference-Ghosts").is_none_or(|n| n == "0"),
         },
         ConferenceAction::Transfer => ConferenceChange::Moving(event.unique_id()?.parse().ok()?),
         ConferenceAction::FloorChange => ConferenceChange::Floor { holder: block() },

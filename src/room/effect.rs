@@ -339,6 +339,11 @@ pub enum RoomEffect {
         /// FreeSWITCH is told to park it, since it may be about to let it in.
         turned_away: bool,
     },
+    /// The call is parked again, and FreeSWITCH is told once more to let it into this room.
+    SessionReenters {
+        /// The call.
+        session: SessionId,
+    },
     /// The call has come into this room, which is over: it is to be parked.
     SessionStrayed {
         /// The call.

@@ -163,6 +163,8 @@ pub enum RoomInput {
     ConferenceStarted(EventStamp),
     /// The conference is over (`conference-destroy`, or a snapshot lacks it).
     ConferenceEnded(EventStamp),
+    /// The last member left the conference: FreeSWITCH is ending it.
+    ConferenceEmptied(EventStamp),
     /// A channel is in the conference, with these flags: `add-member`, any event with a member block, a snapshot.
     Seen {
         /// Where the event stands.

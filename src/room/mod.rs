@@ -25,7 +25,7 @@ pub use lock::{Lock, LockAsked};
 pub use playback::{FileId, PlayInput, Playback, Unplayed};
 pub use recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
 pub use state::{
-    CallChange, CallStatus, Conference, Flags, Member, MemberStatus, Origin, Pending, Registration,
-    RoomState, RoomStatus, Stay,
+    CallChange, CallStatus, Conference, Flags, JoinAttempt, Member, MemberStatus, Origin, Pending,
+    Registration, RoomState, RoomStatus, Stay,
 };
 pub use transition::apply;

@@ -79,6 +79,9 @@ pub struct Conference {
     pub id: ConferenceId,
     /// The sequence of its `conference-create`, or the first that revealed it.
     pub since: Sequence,
+    /// The sequence at which its last member left. From there on FreeSWITCH is ending it, and puts out whoever still
+    /// comes in.
+    pub emptied: Option<Sequence>,
 }
 
 /// What a member may do and does, as FreeSWITCH last told it.
@@ -147,6 +150,19 @@ pub struct Pending {
     pub deadline: Timestamp,
 }
 
+/// How often FreeSWITCH was told to let a joining call in. A conference that is ending can take a call in and put it out
+/// again; that join is repeated once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum JoinAttempt {
+    /// Once, with nothing against it.
+    #[default]
+    First,
+    /// Once, and a conference that is ending took the call in. FreeSWITCH parks the call, then the second attempt follows.
+    Interrupted,
+    /// Twice.
+    Second,
+}
+
 /// Where a member stands. It only moves forward, but for a leave that was not confirmed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MemberStatus {
@@ -156,6 +172,8 @@ pub enum MemberStatus {
         deadline: Timestamp,
         /// The caller's id of the join.
         command_uid: Option<CommandUid>,
+        /// How often it was tried.
+        attempt: JoinAttempt,
     },
     /// In the room.
     Joined,

@@ -19,7 +19,8 @@ use super::lock::{Lock, LockAsked, Told, Turned};
 use super::playback::{PlayEffect, PlayInput, Playback};
 use super::recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
 use super::state::{
-    Conference, EndedStay, Flags, Member, MemberStatus, Pending, RoomState, RoomStatus, Stay,
+    Conference, EndedStay, Flags, JoinAttempt, Member, MemberStatus, Pending, RoomState,
+    RoomStatus, Stay,
 };
 
 /// Ends of stays are remembered this long. Events were seen up to 30 places late, which is milliseconds; a minute
@@ -122,6 +123,7 @@ impl Step<'_> {
                         status: MemberStatus::Joining {
                             deadline,
                             command_uid,
+                            attempt: JoinAttempt::First,
                         },
                         stay: None,
                         caller_id: caller_id.into(),
@@ -156,7 +158,11 @@ impl Step<'_> {
                     self.turn_away(session, JoinFailure::Removed);
                 }
             }
-            RoomInput::NotEntered { session, reason } => self.not_entered(session, reason, false),
+            RoomInput::NotEntered { session, reason } => {
+                if reason != JoinFailure::Refused || !self.enters_again(session) {
+                    self.not_entered(session, reason, false);
+                }
+            }
             RoomInput::Leave {
                 session,
                 command_uid,
@@ -209,6 +215,7 @@ impl Step<'_> {
             }
             RoomInput::ConferenceStarted(at) => self.conference_started(at),
             RoomInput::ConferenceEnded(at) => self.conference_ended(at),
+            RoomInput::ConferenceEmptied(at) => self.conference_emptied(at),
             RoomInput::Seen { at, who, entered } => self.seen(at, who, entered),
             RoomInput::Gone {
                 at,
@@ -528,6 +535,7 @@ impl Step<'_> {
                 core: at.core,
                 id: at.conference,
                 since: at.sequence,
+                emptied: None,
             });
         });
         true
@@ -610,7 +618,62 @@ impl Step<'_> {
         self.finish_if_empty();
     }
 
+    /// FreeSWITCH ends a conference that has lost its last member, whoever comes in meanwhile. The first such event counts:
+    /// the others are of those who came in meanwhile.
+    fn conference_emptied(&mut self, at: EventStamp) {
+        self.change_lives(|lives| {
+            for life in lives.iter_mut().filter(|life| life.id == at.conference) {
+                life.emptied = life.emptied.or(Some(at.sequence));
+            }
+        });
+    }
+
+    /// Whether an event is of a time at which its conference had lost its last member.
+    fn is_of_emptied(&self, at: EventStamp) -> bool {
+        let life = self.room.lives.iter().find(|c| c.id == at.conference);
+        life.and_then(|life| life.emptied)
+            .is_some_and(|emptied| emptied < at.sequence)
+    }
+
     // ---- members --------------------------------------------------------------------------------------------------
+
+    /// Whether a joining call came into a conference that is ending: FreeSWITCH puts it out again, so it has not joined.
+    fn is_interrupted(&mut self, at: EventStamp, session: SessionId) -> bool {
+        let joining = |m: &Member| matches!(m.status, MemberStatus::Joining { .. });
+        if !self.is_of_emptied(at) || !self.room.members.get(&session).is_some_and(joining) {
+            return false;
+        }
+        self.room.with_member(session, |m| {
+            if let MemberStatus::Joining { attempt, .. } = &mut m.status
+                && *attempt == JoinAttempt::First
+            {
+                *attempt = JoinAttempt::Interrupted;
+            }
+        });
+        true
+    }
+
+    /// Repeats a join that a conference's end interrupted; says whether it does. The deadline stays.
+    fn enters_again(&mut self, session: SessionId) -> bool {
+        let (now, is_open) = (self.now, self.room.is_open());
+        let again = self.room.with_member(session, |m| match &mut m.status {
+            MemberStatus::Joining {
+                deadline, attempt, ..
+            } if is_open && *attempt == JoinAttempt::Interrupted && now < *deadline => {
+                *attempt = JoinAttempt::Second;
+                Some(!m.flags.speak)
+            }
+            MemberStatus::Joining { .. } | MemberStatus::Joined | MemberStatus::Leaving { .. } => {
+                None
+            }
+        });
+        let Some(muted) = again.flatten() else {
+            return false;
+        };
+        self.effects.push(RoomEffect::SessionReenters { session });
+        self.command(RoomCommand::Enter { session, muted });
+        true
+    }
 
     fn seen(&mut self, at: EventStamp, who: Who, entered: bool) {
         if matches!(self.room.status, RoomStatus::Terminated) {
@@ -623,7 +686,7 @@ impl Step<'_> {
         if self.is_late(at, &who, entered) {
             return self.remember_flags(at, &who);
         }
-        if !self.enter_conference(at) {
+        if !self.enter_conference(at) || self.is_interrupted(at, who.session) {
             return;
         }
         let session = who.session;
@@ -929,6 +992,7 @@ impl Step<'_> {
         }
         match self.room.members.get(&session).map(|m| m.stay) {
             None => self.remember_end(session, at),
+            Some(None) if self.is_interrupted(at, session) => {}
             Some(None) => {
                 // It came and went, and its coming was not seen.
                 let stay = Stay {
@@ -1214,6 +1278,12 @@ impl Step<'_> {
                 }
             });
             match status {
+                // It was in a conference that was ending, and nobody said that it is out: it may be there for ever.
+                MemberStatus::Joining {
+                    deadline,
+                    attempt: JoinAttempt::Interrupted,
+                    ..
+                } if deadline <= now => self.turn_away(session, JoinFailure::Timeout),
                 MemberStatus::Joining { deadline, .. } if deadline <= now => {
                     self.not_entered(session, JoinFailure::Timeout, false);
                 }

@@ -14,13 +14,14 @@
 //! |---|---|
 //! | `p` | 1 joining, 2 joined, 3 leaving |
 //! | `u`, `x` | until when, and by which command, for 1 and 3 |
+//! | `a` | for 1, unless it is the first attempt: 1 interrupted, 2 the second one |
 //! | `e` | why, for 3: 0 hang-up, 1 removed, 2 moved, 3 room destroyed, 4 timeout, 5 orphan |
 //! | `c`, `k`, `o`, `v` | its stay, if it has one: core, conference, sequence, and whether it was revealed |
 //! | `g`, `n` | 1 speaks, 2 hears, 4 on hold, added; the sequence that is of |
 //! | `U`, `M`, `X` | what is asked of it, if anything: until when, whether to be mute, by which command |
 
 use crate::ids::{CommandUid, ConferenceId, CoreId, MemberId};
-use crate::room::{Flags, LeftReason, Member, MemberStatus, Pending, Stay};
+use crate::room::{Flags, JoinAttempt, LeftReason, Member, MemberStatus, Pending, Stay};
 use crate::time::Timestamp;
 
 use super::packed::{Packed, Packer, Unread};
@@ -45,6 +46,7 @@ pub(super) fn encode_moves(member: &Member) -> String {
         MemberStatus::Joining {
             deadline,
             command_uid,
+            ..
         } => (1, Some(deadline), None, command_uid.as_ref()),
         MemberStatus::Joined => (2, None, None, None),
         MemberStatus::Leaving {
@@ -66,6 +68,14 @@ pub(super) fn encode_moves(member: &Member) -> String {
     packer.number('p', status);
     packer.some_number('u', until.map(|until| until.as_micros()));
     packer.some_number('e', reason);
+    if let MemberStatus::Joining { attempt, .. } = &member.status {
+        let attempt = match attempt {
+            JoinAttempt::First => None,
+            JoinAttempt::Interrupted => Some(1),
+            JoinAttempt::Second => Some(2),
+        };
+        packer.some_number('a', attempt);
+    }
     if let Some(uid) = uid {
         packer.text('x', uid.as_str());
     }
@@ -122,6 +132,12 @@ pub(super) fn decode_moves(text: &str, member: &mut Member) -> Result<(), Unread
         1 => MemberStatus::Joining {
             deadline: deadline()?,
             command_uid,
+            attempt: match packed.some_number('a')? {
+                None => JoinAttempt::First,
+                Some(1) => JoinAttempt::Interrupted,
+                Some(2) => JoinAttempt::Second,
+                Some(_) => return Err("its join was tried as never is".into()),
+            },
         },
         2 => MemberStatus::Joined,
         3 => MemberStatus::Leaving {

@@ -82,6 +82,9 @@ struct StoredRun {
     deadline: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lives: Vec<(CoreId, ConferenceId, u64)>,
+    /// Which of them have lost their last member, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    emptied: Vec<(ConferenceId, u64)>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     locked: bool,
     /// Its conference is still to be locked.
@@ -236,6 +239,11 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
                 .lives()
                 .iter()
                 .map(|c| (c.core, c.id, c.since))
+                .collect(),
+            emptied: room
+                .lives()
+                .iter()
+                .filter_map(|c| Some((c.id, c.emptied?)))
                 .collect(),
             locked: room.lock().locked(),
             lock_due: room.lock().due(),
@@ -436,7 +444,16 @@ pub fn decode_room<'a>(id: RoomId, record: impl Into<Hashes<'a>>) -> Result<Room
     room.lives = run
         .lives
         .into_iter()
-        .map(|(core, id, since)| Conference { core, id, since })
+        .map(|(core, id, since)| Conference {
+            core,
+            id,
+            since,
+            emptied: run
+                .emptied
+                .iter()
+                .find(|(emptied, _)| *emptied == id)
+                .map(|(_, sequence)| *sequence),
+        })
         .collect();
     room.lives.sort_by_key(|c| c.since);
     room.lock = Lock {

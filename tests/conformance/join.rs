@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::program::poll;
-use crate::row::{Row, rows};
+use crate::row::{Call, Row, rows};
 use crate::shape::UUID;
 
 rows! {
@@ -26,6 +26,7 @@ rows! {
         session_404_there_is_none,
         session_404_it_has_hung_up,
         session_403_it_belongs_to_another_app,
+        freeswitch_502_refuses_without_a_reason_and_says_so,
         webhook_join_failed_refused_and_the_call_can_join_again,
         freeswitch_504_it_does_not_answer_and_the_join_stands,
         a_call_that_has_left_joins_another_room,
@@ -272,6 +273,36 @@ async fn session_403_it_belongs_to_another_app(row: &Row<'_>) {
     let call = row.call_of(row.other()).await;
     row.joins(&call, &room).await.fails(403);
     row.told_only(&room, &[]).await;
+}
+
+async fn freeswitch_502_refuses_without_a_reason_and_says_so(row: &Row<'_>) {
+    let (room, call) = (row.room().await, row.call().await);
+    // Somebody else has used up what the call can be transferred.
+    until_prepared(row, &call).await;
+    row.fs(&format!(
+        "uuid_setvar {} max_session_transfers 1",
+        call.channel
+    ))
+    .await;
+    let answer = row.joins(&call, &room).await;
+    answer.fails(502);
+    assert_eq!(answer.body["error"], "FreeSWITCH refused without a reason");
+    row.told_exactly(
+        &room,
+        "conference.member.join_failed",
+        Some(&call),
+        json!({ "reason": "refused" }),
+    )
+    .await;
+}
+
+/// A channel is prepared soon after its call is told of.
+async fn until_prepared(row: &Row<'_>, call: &Call) {
+    let ask = format!("uuid_getvar {} max_session_transfers", call.channel);
+    poll::until("its channel is prepared", poll::PATIENCE, async || {
+        (row.fs(&ask).await.trim() == "70").then_some(())
+    })
+    .await;
 }
 
 async fn webhook_join_failed_refused_and_the_call_can_join_again(row: &Row<'_>) {

@@ -453,6 +453,7 @@ fn deleting_the_room_stops_it_before_anyone_is_parked() {
     let removed = ConferenceChange::Removed {
         channel: call(1).channel(),
         hung_up: false,
+        last: false,
     };
     world.conference(1, 1, 0, removed);
     world.told(&["left room_destroyed", "destroyed"]);
@@ -467,6 +468,7 @@ fn the_end_of_the_conference_stops_it() {
     let removed = ConferenceChange::Removed {
         channel: call(1).channel(),
         hung_up: false,
+        last: false,
     };
     world.conference(1, 1, 0, removed);
     world.conference(1, 1, 0, ConferenceChange::Destroyed);

@@ -31,6 +31,7 @@ faults! {
     Outrun: "snapshots that show what was told after their fence",
     TwoLives: "snapshots with two lives of one room",
     Recreated: "room's conference ended and begun anew, the end told late",
+    Interrupted: "joins that a conference's end interrupted",
     SnapshotFailed: "snapshots that failed or were cut short",
     SecondLookFailed: "second looks that failed",
     SecondLook: "second looks",

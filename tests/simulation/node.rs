@@ -45,9 +45,34 @@ pub enum Going {
         room: RoomId,
         muted: bool,
         bound: bool,
+        plan: Plan,
     },
-    Park(Parking),
+    Park(Parking, Plan),
 }
+
+/// What the text of a transfer's plan says besides where the call goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// It restores what transfers use up.
+    pub restores: bool,
+    /// The call stays up when its conference ends by itself.
+    pub stays_up: bool,
+    /// A park stands behind the rest.
+    pub parks: bool,
+}
+
+impl Plan {
+    pub fn from_text(text: &str) -> Self {
+        Self {
+            restores: text.contains("max_session_transfers="),
+            stays_up: text.contains("hangup_after_conference=false"),
+            parks: text.ends_with(",park inline"),
+        }
+    }
+}
+
+/// How many transfers a call survives unless a plan restores them. FreeSWITCH's 70, made small.
+const FORWARDS: u32 = 4;
 
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -58,6 +83,8 @@ pub struct Call {
     pub going: Option<Going>,
     /// Somebody else has sent it into a conference.
     pub sent_about: bool,
+    /// Somebody else has taken it out of a conference.
+    pub taken_out: bool,
     pub speaks: bool,
     pub held: bool,
     /// The step it is busy with.
@@ -66,6 +93,8 @@ pub struct Call {
     mark: Option<String>,
     /// What is noted there of the last order that parked it.
     parked_by: Option<Parking>,
+    /// How many transfers it survives.
+    forwards: u32,
 }
 
 /// One life of a conference.
@@ -105,6 +134,10 @@ pub struct Node {
     lists: VecDeque<Vec<ListedChannel>>,
     /// How often each call came into each conference.
     pub came_in: BTreeMap<(RoomId, ChannelId), usize>,
+    /// How often each call came into each conference that was ending.
+    pub interrupted: BTreeMap<(RoomId, ChannelId), usize>,
+    /// Calls that FreeSWITCH hung up although nobody wanted that, and why.
+    pub hung_up_unasked: Option<&'static str>,
 }
 
 impl Node {
@@ -119,6 +152,8 @@ impl Node {
             told: Vec::new(),
             lists: VecDeque::new(),
             came_in: BTreeMap::new(),
+            interrupted: BTreeMap::new(),
+            hung_up_unasked: None,
         }
     }
 
@@ -157,6 +192,16 @@ impl Node {
         } else {
             0
         };
+        self.tell_size(room, life, size, change);
+    }
+
+    fn tell_size(
+        &mut self,
+        room: RoomId,
+        life: ConferenceId,
+        size: usize,
+        change: ConferenceChange,
+    ) {
         self.tell(What::Conference {
             room,
             conference: life,
@@ -225,11 +270,13 @@ impl Node {
             place: Place::Parked,
             going: None,
             sent_about: false,
+            taken_out: false,
             speaks: true,
             held: false,
             step: None,
             mark: None,
             parked_by: None,
+            forwards: FORWARDS,
         };
         let identity = Self::identity(&call);
         self.calls.insert(channel, call);
@@ -271,13 +318,97 @@ impl Node {
             self.take_out(channel, false, false);
             return true;
         }
+        let (Going::Into { plan, .. } | Going::Park(_, plan)) = going;
+        if !self.uses_a_forward(channel, plan) {
+            return true;
+        }
         self.with(channel, |call| call.going = None);
         match going {
-            Going::Into { room, muted, bound } => self.put_in(channel, room, muted, bound),
-            Going::Park(order) => {
+            Going::Into {
+                room, muted, bound, ..
+            } => self.put_in(channel, room, muted, bound),
+            Going::Park(order, _) => {
                 self.with(channel, |call| call.parked_by = Some(order));
                 self.park(channel);
             }
+        }
+        true
+    }
+
+    /// A transfer that is carried out uses up a forward of the call. The last one hangs it up.
+    fn uses_a_forward(&mut self, channel: ChannelId, plan: Plan) -> bool {
+        let Some(call) = self.calls.get_mut(&channel) else {
+            return false;
+        };
+        call.forwards -= 1;
+        if call.forwards == 0 {
+            self.hung_up_unasked = Some("its forwards were used up");
+            let _it_is_there = self.hang_up(channel);
+            return false;
+        }
+        if plan.restores {
+            call.forwards = FORWARDS;
+        }
+        true
+    }
+
+    /// A call that was told to go into a conference comes in while all others leave. FreeSWITCH ends the conference, and the
+    /// call is put out again.
+    pub fn is_interrupted(&mut self, channel: ChannelId, lingers: bool) -> bool {
+        let call = self.calls.get(&channel);
+        let Some(Going::Into {
+            room, muted, plan, ..
+        }) = call.and_then(|call| call.going)
+        else {
+            return false;
+        };
+        let place = call.map(|call| call.place);
+        let members = self.members(room);
+        if members.is_empty() || !matches!(place, Some(Place::Parked | Place::Between)) {
+            return false;
+        }
+        self.note_list();
+        self.break_off(channel);
+        if !self.uses_a_forward(channel, plan) {
+            return false;
+        }
+        let _known = self.answer(channel);
+        for member in members {
+            self.with(member, |call| call.taken_out = true);
+            self.take_out(member, false, true);
+            let between = self.calls[&member].place == Place::Between;
+            if between && self.calls[&member].going.is_none() {
+                self.park(member);
+            }
+        }
+        let Some(life) = self.dying.last().map(|(_, conference)| conference.life) else {
+            return false;
+        };
+        self.with(channel, |call| {
+            call.going = None;
+            call.place = Place::Between;
+            call.speaks = !muted;
+            call.held = false;
+        });
+        *self.interrupted.entry((room, channel)).or_default() += 1;
+        let block = self.block(channel);
+        self.tell_size(room, life, 1, ConferenceChange::Added(block));
+        if !plan.stays_up {
+            self.hung_up_unasked = Some("its conference ended by itself");
+        }
+        let removed = ConferenceChange::Removed {
+            channel,
+            hung_up: false,
+            last: true,
+        };
+        self.tell_size(room, life, 0, removed);
+        if plan.stays_up && plan.parks {
+            self.park(channel);
+        } else {
+            let _it_is_there = self.hang_up(channel);
+        }
+        if !lingers {
+            self.tell_ends();
         }
         true
     }
@@ -331,7 +462,12 @@ impl Node {
             return;
         };
         self.with(channel, |call| call.place = Place::Between);
-        self.tell_room(room, ConferenceChange::Removed { channel, hung_up });
+        let removed = ConferenceChange::Removed {
+            channel,
+            hung_up,
+            last: self.members(room).is_empty(),
+        };
+        self.tell_room(room, removed);
         let had_floor = self
             .conferences
             .get(&room)
@@ -407,6 +543,7 @@ impl Node {
     pub fn leave(&mut self, channel: ChannelId) {
         if let Some(Place::In(_)) = self.calls.get(&channel).map(|call| call.place) {
             self.note_list();
+            self.with(channel, |call| call.taken_out = true);
             self.take_out(channel, false, false);
             // A transfer that it was told of meanwhile is not lost with the stay.
             if self.calls[&channel].going.is_none() {
@@ -530,6 +667,13 @@ impl Node {
         self.conferences
             .get(&room)
             .is_some_and(|conference| conference.playing.is_empty())
+    }
+
+    /// What is set on a channel that is seen for the first time.
+    pub fn prepare(&mut self, channel: ChannelId) -> Result<(), No> {
+        let call = self.calls.get_mut(&channel).ok_or(No::SuchChannel)?;
+        call.forwards = FORWARDS;
+        Ok(())
     }
 
     pub fn describe(&mut self, room: RoomId, meta: String) -> Result<(), No> {

@@ -800,6 +800,7 @@ fn about_order(order: &Order) -> Vec<EntityId> {
         }
         Order::Describe { .. }
         | Order::Break { .. }
+        | Order::Prepare { .. }
         | Order::Answer { .. }
         | Order::Hangup { .. } => Vec::new(),
     }

@@ -133,6 +133,11 @@ pub enum Step {
     GoesOn {
         call: usize,
     },
+    /// One that goes into a conference comes in while the only member leaves.
+    Interrupted {
+        call: usize,
+        lingers: bool,
+    },
     FileEnds {
         slot: usize,
     },
@@ -265,6 +270,7 @@ fn step(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
         Mood::Storm => [8, 12],
     };
     let step = match rng.weighted(&[40, 42, 30, faults[0], faults[1]]) {
+        0 if rng.one_in(8) => return races(rng, steps),
         0 => by_itself(rng),
         1 if mood != Mood::Shuffled && rng.one_in(7) => return looks(rng, mood, steps),
         1 => goes_its_way(rng, mood),
@@ -343,6 +349,10 @@ fn goes_its_way(rng: &mut Rng, mood: Mood) -> Step {
             at: rng.below(4),
             fate: Fate::Well,
         },
+        2 if rng.one_in(3) => Step::Interrupted {
+            call: rng.below(8),
+            lingers: rng.one_in(2),
+        },
         2 => Step::GoesOn { call: rng.below(8) },
         3 => Step::Answered { whom },
         4 => Step::Look {
@@ -391,6 +401,26 @@ fn looks(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
                 }
             },
         });
+    }
+}
+
+/// Two calls, of which the second joins while the first is alone in the room and leaves it.
+fn races(rng: &mut Rng, steps: &mut Vec<Step>) {
+    let (whom, slot, call) = (Whom::Owner, rng.below(ROOMS), rng.below(8));
+    let hears = Step::Hear { whom, events: 50 };
+    let carries = Step::Carry {
+        whom,
+        at: 0,
+        fate: Fate::Well,
+    };
+    for call in [call, call + 1] {
+        let muted = rng.one_in(2);
+        let wish = Wish::Join { call, slot, muted };
+        steps.extend([hears, Step::Ask { whom, wish }]);
+        steps.extend([carries; 4]);
+        let lingers = rng.one_in(2);
+        steps.push(Step::Interrupted { call, lingers });
+        steps.push(Step::GoesOn { call });
     }
 }
 

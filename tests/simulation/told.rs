@@ -29,6 +29,8 @@ pub struct Told {
     played: BTreeSet<String>,
     /// How often each call was told to have come into each room; and how often of these by an event of its own.
     pub came_in: BTreeMap<(String, String), (usize, usize)>,
+    /// How often each call's join into each room was told to be refused.
+    pub refused: BTreeMap<(String, String), usize>,
 }
 
 impl Told {
@@ -187,8 +189,12 @@ impl Told {
                 };
                 ensure(turned, "I3: locked or unlocked twice")?;
             }
-            "conference.member.join_failed"
-            | "conference.play.paused"
+            "conference.member.join_failed" => {
+                if data["reason"] == "refused" {
+                    *self.refused.entry(who).or_default() += 1;
+                }
+            }
+            "conference.play.paused"
             | "conference.play.resumed"
             | "conference.play.volume_changed" => {}
             other => return Err(format!("an event that nobody knows: {other}")),

@@ -33,6 +33,7 @@ pub use checked::{
     ExecutionId, HangupCause, HeaderName, JobPrefix, JobUuid, Line, ModuleName, Number, Password,
     ProfileName, RecordingPath, Subclass, Unfit, VarName, VarValue, Voice,
 };
+pub(crate) use reply::quirk_error_without_text;
 pub use reply::{ApiFailure, ApiReply, CommandReply};
 
 /// Whom a conference command is about.
@@ -143,7 +144,7 @@ pub enum Destination {
         profile: ProfileName,
         /// Whether the member starts muted.
         muted: bool,
-        /// Whether the room's own limits bind the call also when FreeSWITCH dialled it out.
+        /// Whether the conference's lock binds the call also when FreeSWITCH dialled it.
         bound: bool,
         /// How long the call may be parked behind it, in whole seconds, until the node hangs it up by itself.
         park_timeout: Duration,
@@ -172,6 +173,9 @@ pub enum Api {
     Kill(ChannelUuid, Option<HangupCause>),
     /// `uuid_answer`.
     Answer(ChannelUuid),
+    /// `uuid_setvar_multi`: gives a call that is seen for the first time what each plan gives it later: transfers
+    /// without limit, and a conference's end that does not hang it up.
+    Prepare(ChannelUuid),
     /// `uuid_setvar`: sets a variable of a channel.
     SetVar(ChannelUuid, VarName, VarValue),
     /// `uuid_getvar`: the value of a variable of a channel, or `_undef_`.
@@ -218,6 +222,7 @@ impl Api {
             Self::Transfer(..)
             | Self::Kill(..)
             | Self::Answer(_)
+            | Self::Prepare(_)
             | Self::SetVar(..)
             | Self::Conference(..)
             | Self::TestCall { .. } => false,
@@ -238,8 +243,9 @@ impl fmt::Display for Api {
                     noted: (name, value),
                 },
             ) => {
-                write!(f, "uuid_transfer {uuid} set:{name}={value},")?;
-                quirk_park_clears_its_timeout(f, *park_timeout)
+                write!(f, "uuid_transfer {uuid} ")?;
+                write_plan_variables(f, *park_timeout)?;
+                write!(f, ";{name}={value},park inline")
             }
             Self::Transfer(
                 uuid,
@@ -252,16 +258,20 @@ impl fmt::Display for Api {
                 },
             ) => {
                 let flags = if *muted { "+flags{mute}" } else { "" };
-                let bound = quirk_limits_bind_no_call_that_was_dialled_out(*bound);
-                write!(
-                    f,
-                    "uuid_transfer {uuid} {bound}conference:{room}@{profile}{flags},"
-                )?;
-                quirk_park_clears_its_timeout(f, *park_timeout)
+                let bound = quirk_lock_does_not_bind_dialled_calls(*bound);
+                write!(f, "uuid_transfer {uuid} ")?;
+                write_plan_variables(f, *park_timeout)?;
+                write!(f, "{bound},conference:{room}@{profile}{flags},park inline")
             }
             Self::Kill(uuid, None) => write!(f, "uuid_kill {uuid}"),
             Self::Kill(uuid, Some(cause)) => write!(f, "uuid_kill {uuid} {cause}"),
             Self::Answer(uuid) => write!(f, "uuid_answer {uuid}"),
+            Self::Prepare(uuid) => write!(
+                f,
+                "uuid_setvar_multi {uuid} {};{}",
+                quirk_each_transfer_uses_up_a_forward(),
+                quirk_conference_end_hangs_up()
+            ),
             Self::SetVar(uuid, name, value) => write!(f, "uuid_setvar {uuid} {name} {value}"),
             Self::GetVar(uuid, name) => write!(f, "uuid_getvar {uuid} {name}"),
             Self::Exists(uuid) => write!(f, "uuid_exists {uuid}"),
@@ -502,23 +512,49 @@ impl fmt::Display for Command {
     }
 }
 
-/// `park_timeout` is cleared by each park, so it is set right before it, in the same plan: seen on 1.11.2, where a call
-/// that was kicked out of its room ended by itself after that time.
-fn quirk_park_clears_its_timeout(
-    f: &mut fmt::Formatter<'_>,
-    park_timeout: Duration,
-) -> fmt::Result {
+/// Writes the variables that every plan sets first. One application sets them all, since each application of a plan
+/// sends two events. `;` separates them: none of their values contains one.
+fn write_plan_variables(f: &mut fmt::Formatter<'_>, park_timeout: Duration) -> fmt::Result {
     write!(
         f,
-        "set:park_timeout={},park inline",
-        park_timeout.as_secs().max(1)
+        "multiset:^^;{};{};{};{}",
+        quirk_each_transfer_uses_up_a_forward(),
+        quirk_each_transfer_is_remembered(),
+        quirk_conference_end_hangs_up(),
+        quirk_park_clears_its_timeout(park_timeout)
     )
 }
 
-/// `lock` and `max-members` do not bind a call that FreeSWITCH dialled out (mod_conference.c), unless it says so itself.
-const fn quirk_limits_bind_no_call_that_was_dialled_out(bound: bool) -> &'static str {
+/// Each transfer uses up one of the channel's `max_session_transfers`, or else of its `max_forwards`: 70, or the
+/// `Max-Forwards` of the SIP caller. The last one hangs the call up with `EXCHANGE_ROUTING_ERROR` (`switch_ivr.c`). The
+/// value is FreeSWITCH's own default.
+const fn quirk_each_transfer_uses_up_a_forward() -> &'static str {
+    "max_session_transfers=70"
+}
+
+/// Each transfer appends its plan to `transfer_history`, which every dump and every event with variables carries.
+/// An empty value removes the variable.
+const fn quirk_each_transfer_is_remembered() -> &'static str {
+    "transfer_history="
+}
+
+/// A conference that ends by itself hangs up its members, whatever their plan has next (`mod_conference.c`): by
+/// `endconf`, by its silence timeout, or because the last member left while another one came in.
+const fn quirk_conference_end_hangs_up() -> &'static str {
+    "hangup_after_conference=false"
+}
+
+/// Each park clears `park_timeout`, so every plan sets it: seen on 1.11.2, where a call that was kicked out of its room
+/// hung up by itself after that time.
+fn quirk_park_clears_its_timeout(park_timeout: Duration) -> impl fmt::Display {
+    format!("park_timeout={}", park_timeout.as_secs().max(1))
+}
+
+/// `lock` does not bind a call that FreeSWITCH dialled, unless the channel says so itself. `max-members` binds every call
+/// (`mod_conference.c`).
+const fn quirk_lock_does_not_bind_dialled_calls(bound: bool) -> &'static str {
     if bound {
-        "set:conference_enforce_security=true,"
+        ";conference_enforce_security=true"
     } else {
         ""
     }

@@ -3,6 +3,8 @@
 //! Owns the forms of answers, and each oddity in them as a function named `quirk_*`. Leaves out
 //! which answer is whose (`session`), and what follows from it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use memchr::memchr;
 
@@ -30,7 +32,7 @@ pub enum ApiReply {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiFailure {
     /// FreeSWITCH says no.
-    #[error("FreeSWITCH refused: {0}")]
+    #[error("FreeSWITCH refused{}", quirk_error_without_text(.0))]
     Refused(String),
     /// FreeSWITCH says nothing.
     #[error("FreeSWITCH wrote no reply")]
@@ -201,6 +203,16 @@ fn quirk_several_lines(text: &str) -> ApiReply {
 /// `uuid_answer` of an unknown channel says `-ERROR`, and nothing more (seen on 1.11.2).
 fn quirk_error_in_full(text: &str) -> Option<ApiReply> {
     (text == "-ERROR").then(|| ApiReply::Err("ERROR".to_owned()))
+}
+
+/// A transfer that FreeSWITCH refuses answers `-ERR` and nothing more. This is what follows "FreeSWITCH refused" in a
+/// message: the text, or that there is none.
+pub(crate) fn quirk_error_without_text(text: &str) -> Cow<'static, str> {
+    if text.is_empty() {
+        Cow::Borrowed(" without a reason")
+    } else {
+        Cow::Owned(format!(": {text}"))
+    }
 }
 
 /// The answer to anything but `api`: its `Reply-Text`.

@@ -19,6 +19,9 @@ fn shows(command: Command, expected: &str) {
     assert_eq!(command.render(), expected.as_bytes());
 }
 
+/// What every plan sets first.
+const VARIABLES: &str = "multiset:^^;max_session_transfers=70;transfer_history=;hangup_after_conference=false;park_timeout=60";
+
 #[test]
 fn commands_read_as_freeswitch_expects_them() {
     use Api as A;
@@ -42,14 +45,33 @@ fn commands_read_as_freeswitch_expects_them() {
     api(
         A::Transfer(uuid(), to_room(true)),
         &format!(
-            "uuid_transfer {UUID} conference:nodeA-room-77afd03e@default+flags{{mute}},set:park_timeout=60,park inline"
+            "uuid_transfer {UUID} {VARIABLES},conference:nodeA-room-77afd03e@default+flags{{mute}},park inline"
         ),
     );
     api(
         A::Transfer(uuid(), to_room(false)),
         &format!(
-            "uuid_transfer {UUID} conference:nodeA-room-77afd03e@default,set:park_timeout=60,park inline"
+            "uuid_transfer {UUID} {VARIABLES},conference:nodeA-room-77afd03e@default,park inline"
         ),
+    );
+    api(
+        A::Transfer(
+            uuid(),
+            Destination::Conference {
+                room: room(),
+                profile: ProfileName::new("default").unwrap(),
+                muted: false,
+                bound: true,
+                park_timeout: Duration::from_secs(60),
+            },
+        ),
+        &format!(
+            "uuid_transfer {UUID} {VARIABLES};conference_enforce_security=true,conference:nodeA-room-77afd03e@default,park inline"
+        ),
+    );
+    api(
+        A::Prepare(uuid()),
+        &format!("uuid_setvar_multi {UUID} max_session_transfers=70;hangup_after_conference=false"),
     );
     api(
         A::Transfer(
@@ -62,9 +84,7 @@ fn commands_read_as_freeswitch_expects_them() {
                 park_timeout: Duration::from_secs(60),
             },
         ),
-        &format!(
-            "uuid_transfer {UUID} set:roomkeeper_park=1700000000000000,set:park_timeout=60,park inline"
-        ),
+        &format!("uuid_transfer {UUID} {VARIABLES};roomkeeper_park=1700000000000000,park inline"),
     );
     api(A::Kill(uuid(), None), &format!("uuid_kill {UUID}"));
     api(
@@ -267,6 +287,17 @@ fn a_password_does_not_show() {
 
 fn reply(body: &str) -> ApiReply {
     ApiReply::parse(Bytes::copy_from_slice(body.as_bytes()))
+}
+
+#[test]
+fn error_without_text_says_so() {
+    for (body, expected) in [
+        ("-ERR\n", "FreeSWITCH refused without a reason"),
+        ("-ERR Locked\n", "FreeSWITCH refused: Locked"),
+    ] {
+        let failure = reply(body).ok().unwrap_err();
+        assert_eq!(failure.to_string(), expected);
+    }
 }
 
 #[test]

@@ -717,6 +717,7 @@ fn about(work: &Work) -> Vec<EntityId> {
             }
             Order::Describe { .. }
             | Order::Break { .. }
+            | Order::Prepare { .. }
             | Order::Answer { .. }
             | Order::Hangup { .. } => Vec::new(),
         },

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 use crate::reconciler::news::{ChannelChange, ConferenceChange, Identity, MemberBlock, News, What};
 
-use super::{Belief, Cx};
+use super::{Belief, Cx, Order};
 
 impl Belief {
     /// Learns which run of FreeSWITCH lives (`None`: the node is lost). What lived in another is over.
@@ -143,6 +143,14 @@ impl Belief {
             return;
         }
         let session = |channel| SessionId::new(room.node(), channel);
+        if let ConferenceChange::Removed { last: true, .. } = change {
+            let is_known = self
+                .room(room)
+                .is_some_and(|known| known.lives().iter().any(|life| life.id == at.conference));
+            if is_known {
+                self.room_input(room, RoomInput::ConferenceEmptied(at), cx);
+            }
+        }
         // A call that is on its way into the room since it was last heard of cannot have left it before.
         if let ConferenceChange::Removed { channel, .. } = change
             && let Some(call) = self.session(session(channel))
@@ -166,7 +174,9 @@ impl Belief {
                 who: self.who(block, cx),
                 entered: false,
             },
-            ConferenceChange::Removed { channel, hung_up } => RoomInput::Gone {
+            ConferenceChange::Removed {
+                channel, hung_up, ..
+            } => RoomInput::Gone {
                 at,
                 session: session(channel),
                 reason: if hung_up {
@@ -253,7 +263,11 @@ impl Belief {
         let Some(believed) = self.room(room) else {
             return;
         };
-        if believed.conference().is_none_or(|c| c.id != conference) {
+        // Whoever comes into one that is ending is counted, and has not joined.
+        if believed
+            .conference()
+            .is_none_or(|c| c.id != conference || c.emptied.is_some())
+        {
             return;
         }
         let least = believed.present();
@@ -393,6 +407,7 @@ impl Belief {
         }
         let identity = self.identities.get(&id.channel());
         let answered_at = identity.and_then(|i| i.answered_at);
+        cx.out.orders.push(Order::Prepare { session: id });
         if let Some(over) = self.sessions.get_mut(&id) {
             over.revive(core, answered_at);
             return self.session_input(id, SessionInput::FirstSeen { synthesized }, cx);

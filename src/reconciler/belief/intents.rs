@@ -435,6 +435,8 @@ impl Belief {
                     self.session_input(*session, refused, cx);
                 }
             }
+            // A call that is gone already needs nothing. The plan of its first transfer sets the same.
+            Order::Prepare { .. } => return,
             Order::Describe { .. } | Order::Answer { .. } | Order::Hangup { .. } => {}
         }
         if *error == CommandError::NoSuchChannel {

@@ -223,6 +223,9 @@ impl Belief {
                 };
                 self.session_input(session, not_entered, cx);
             }
+            RoomEffect::SessionReenters { session } => {
+                self.session_input(session, SessionInput::Joining { room: id }, cx);
+            }
             RoomEffect::SessionStrayed { session, sequence } => {
                 self.session_input(session, SessionInput::Strayed { sequence }, cx);
             }

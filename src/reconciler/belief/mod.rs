@@ -178,6 +178,12 @@ pub enum Order {
         /// What its channel shall say.
         parking: Parking,
     },
+    /// Prepare the channel of a call that is seen for the first time: it can be transferred without limit, and stays up
+    /// when a conference ends around it.
+    Prepare {
+        /// The call.
+        session: SessionId,
+    },
     /// Answer the call.
     Answer {
         /// The call.
@@ -206,6 +212,7 @@ impl Order {
             Self::RecordStop { .. } => "record_stop",
             Self::Step { .. } => "step",
             Self::Break { .. } => "break",
+            Self::Prepare { .. } => "prepare",
             Self::Answer { .. } => "answer",
             Self::Hangup { .. } => "hangup",
         }

@@ -268,6 +268,7 @@ dids = ["{OTHER_DID}"]
         let seen: BTreeSet<Form> = self.check().into_keys().collect();
         for form in [
             Form::Ours,
+            Form::Prepare,
             Form::Enter,
             Form::Park,
             Form::Mute,

@@ -30,6 +30,7 @@ const EXPANSION: &str = "=${current_application_response}\nevent-lock: true";
 pub enum Form {
     /// Of the connection itself: authentication, subscriptions, pings, snapshots.
     Ours,
+    Prepare,
     Enter,
     Park,
     Mute,
@@ -156,6 +157,9 @@ fn is_step(text: &str) -> bool {
     })
 }
 
+/// How every plan of a transfer begins.
+const PLAN: &str = "multiset:^^;max_session_transfers=70;transfer_history=;hangup_after_conference=false;park_timeout=";
+
 fn read_api(words: &[&str], known: &Known) -> Option<Form> {
     let channel = |text: &str| known.channels.contains(text);
     let room = |text: &str| known.rooms.contains(text);
@@ -167,18 +171,25 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         ["conference", "json_list", "compact"] => Form::Ours,
         ["uuid_exists", c] | ["uuid_dump", c, "json"] if channel(c) => Form::Ours,
         ["uuid_transfer", c, plan, "inline"] if channel(c) => {
-            let (front, seconds) = plan
-                .strip_suffix(",park")?
-                .rsplit_once("set:park_timeout=")?;
-            is_number(seconds).then_some(())?;
-            if let Some(order) = front.strip_prefix("set:roomkeeper_park=") {
-                is_number(order.strip_suffix(',')?).then_some(Form::Park)?
-            } else {
-                let (name, rest) = front.strip_prefix("conference:")?.split_once('@')?;
-                (room(name) && ["roomkeeper,", "roomkeeper+flags{mute},"].contains(&rest))
-                    .then_some(Form::Enter)?
+            let rest = plan.strip_prefix(PLAN)?.strip_suffix(",park")?;
+            match rest.split_once(',') {
+                None => {
+                    let (seconds, order) = rest.split_once(";roomkeeper_park=")?;
+                    (is_number(seconds) && is_number(order)).then_some(Form::Park)?
+                }
+                Some((seconds, rest)) => {
+                    is_number(seconds).then_some(())?;
+                    let (name, rest) = rest.strip_prefix("conference:")?.split_once('@')?;
+                    (room(name) && ["roomkeeper", "roomkeeper+flags{mute}"].contains(&rest))
+                        .then_some(Form::Enter)?
+                }
             }
         }
+        [
+            "uuid_setvar_multi",
+            c,
+            "max_session_transfers=70;hangup_after_conference=false",
+        ] if channel(c) => Form::Prepare,
         ["uuid_getvar", c, "roomkeeper_step"] if channel(c) => Form::Ours,
         ["uuid_setvar", c, "roomkeeper_step", step] if channel(c) && is_step(step) => Form::Note,
         ["uuid_answer", c] if channel(c) => Form::Answer,

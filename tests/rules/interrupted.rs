@@ -1,0 +1,208 @@
+//! Joins that the end of a conference interrupts: FreeSWITCH takes the call in and puts it out again.
+
+use super::*;
+
+/// A call joins while the last member leaves. The join's order has been given.
+fn racing() -> World {
+    let mut world = World::joined();
+    world.parks(call(2), Some("demo"));
+    world.told.clear();
+    world.join(call(2), room(1)).unwrap();
+    world.leave().unwrap();
+    world.orders.clear();
+    world.leaves(call(1), 1, 1, 0);
+    world.told(&["left removed [c-3]"]);
+    world
+}
+
+fn place(world: &World) -> Place {
+    world.belief.session(call(2)).unwrap().place().clone()
+}
+
+#[test]
+fn interrupted_join_is_repeated_once_the_call_is_parked() {
+    let mut world = racing();
+    world.wants_resync = false;
+    world.enters(call(2), 1, 1, false);
+    world.told(&[]);
+    world.leaves(call(2), 1, 1, 0);
+    world.told(&[]);
+    assert_eq!(world.orders, [], "it is not parked yet");
+    world.parks(call(2), None);
+    world.told(&[]);
+    let [order] = world.orders.as_slice() else {
+        panic!("{:?}", world.orders);
+    };
+    assert!(
+        matches!(order, Order::Enter { session, muted: true, .. } if *session == call(2)),
+        "{order:?}"
+    );
+    assert_eq!(place(&world), Place::Joining(room(1)));
+    world.conference(1, 1, 0, ConferenceChange::Destroyed);
+    world.enters(call(2), 1, 2, false);
+    world.told(&["joined 527121101 muted=true [c-1]"]);
+    assert_eq!(place(&world), Place::InRoom(room(1)));
+    assert!(!world.wants_resync, "every event was expected");
+}
+
+#[test]
+fn repeated_join_that_is_interrupted_again_fails() {
+    let mut world = racing();
+    world.enters(call(2), 1, 1, false);
+    world.leaves(call(2), 1, 1, 0);
+    world.parks(call(2), None);
+    world.orders.clear();
+    world.enters(call(2), 1, 1, false);
+    world.leaves(call(2), 1, 1, 0);
+    world.told(&[]);
+    world.parks(call(2), None);
+    world.told(&["join_failed refused [c-1]"]);
+    assert_eq!(world.orders, []);
+    assert_eq!(place(&world), Place::Parked);
+}
+
+#[test]
+fn repeated_join_that_is_refused_fails() {
+    let mut world = racing();
+    world.enters(call(2), 1, 1, false);
+    world.parks(call(2), None);
+    world.told(&[]);
+    world.parks(call(2), None);
+    world.told(&["join_failed refused [c-1]"]);
+}
+
+#[test]
+fn interrupted_join_is_recognised_by_its_end_alone() {
+    let mut world = racing();
+    world.leaves(call(2), 1, 1, 0);
+    world.parks(call(2), None);
+    world.told(&[]);
+    assert!(matches!(world.orders.as_slice(), [Order::Enter { .. }]));
+}
+
+#[test]
+fn call_that_hangs_up_while_its_join_is_interrupted_has_not_joined() {
+    let mut world = racing();
+    world.enters(call(2), 1, 1, false);
+    let cause = "NORMAL_CLEARING".to_owned();
+    world.channel(call(2), ChannelChange::HungUp { cause });
+    world.told(&[
+        "join_failed hangup [c-1]",
+        "call.hangup NORMAL_CLEARING 50ms",
+    ]);
+    assert_eq!(world.orders, []);
+}
+
+#[test]
+fn interrupted_join_keeps_its_deadline_and_then_parks_the_call() {
+    let mut world = racing();
+    world.enters(call(2), 1, 1, false);
+    world.waits(9);
+    world.told(&[]);
+    world.waits(2);
+    world.told(&["join_failed timeout [c-1]"]);
+    assert!(
+        matches!(world.orders.as_slice(), [Order::Park { session, .. }] if *session == call(2)),
+        "{:?}",
+        world.orders
+    );
+    assert_eq!(place(&world), Place::Leaving(None));
+    world.parks(call(2), None);
+    assert_eq!(place(&world), Place::Parked);
+}
+
+#[test]
+fn interrupted_join_is_not_repeated_when_its_room_has_ended() {
+    let mut world = racing();
+    world.enters(call(2), 1, 1, false);
+    world.delete().unwrap();
+    world.told(&["join_failed room_destroyed [c-1]", "destroyed"]);
+    world.parks(call(2), None);
+    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
+}
+
+#[test]
+fn call_that_came_in_before_the_last_member_left_has_joined() {
+    let mut world = World::joined();
+    world.parks(call(2), Some("demo"));
+    world.told.clear();
+    world.join(call(2), room(1)).unwrap();
+    world.sequence += 1;
+    let added_at = world.sequence;
+    world.leaves(call(1), 1, 1, 0);
+    world.told(&["left removed"]);
+    // Told late: it came in first, and went before the other one.
+    let news = News {
+        core: core(),
+        sequence: added_at,
+        at: world.now,
+        what: What::Conference {
+            room: room(1),
+            conference: life(1),
+            size: Some(2),
+            change: ConferenceChange::Added(block(call(2), false)),
+        },
+    };
+    world.with(|belief, cx| belief.news(news, cx));
+    world.told(&["joined 527121101 muted=true [c-1]"]);
+}
+
+#[test]
+fn call_that_the_dialplan_brings_into_an_ending_conference_came_and_went() {
+    let mut world = World::joined();
+    world.leaves(call(1), 1, 1, 0);
+    world.told.clear();
+    world.orders.clear();
+    world.enters(call(2), 1, 1, false);
+    world.leaves(call(2), 1, 1, 0);
+    world.told(&[
+        "call.new 747713001",
+        "joined 527121101 muted=true",
+        "left removed",
+    ]);
+    assert_eq!(world.orders, []);
+}
+
+#[test]
+fn state_of_an_interrupted_join_is_stored() {
+    for repeated in [false, true] {
+        let mut world = racing();
+        world.enters(call(2), 1, 1, false);
+        if repeated {
+            world.parks(call(2), None);
+        }
+        let state = world.belief.room_mut(room(1)).unwrap();
+        let mut changes = state.take_changes();
+        changes.head = true;
+        changes.members = state.members().keys().copied().collect();
+        let (head, parts) = encode_room(state, &changes, true);
+        let record = Record {
+            version: Version(1),
+            head: head.into_iter().collect(),
+            parts: parts
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
+        };
+        let read = decode_room(room(1), &record).unwrap();
+        assert_eq!(read.members(), state.members());
+        assert_eq!(read.lives(), state.lives());
+        assert!(read.lives()[0].emptied.is_some());
+    }
+}
+
+#[test]
+fn channel_is_prepared_when_its_call_is_first_seen() {
+    let mut world = World::new();
+    world.parks(call(1), Some("demo"));
+    assert_eq!(world.prepared, [call(1)]);
+    world.parks(call(1), Some("demo"));
+    assert_eq!(world.prepared, [call(1)], "once");
+    // Parked, and of nobody: it is left as it is.
+    world.parks(call(2), None);
+    assert_eq!(world.prepared, [call(1)]);
+    // Brought into a room by the dialplan.
+    world.create(1);
+    world.enters(call(3), 1, 1, true);
+    assert_eq!(world.prepared, [call(1), call(3)]);
+}
