@@ -20,6 +20,7 @@ mod scene;
 mod server;
 mod soak;
 
+mod calls;
 mod clients;
 mod connection;
 mod failover;
@@ -51,8 +52,9 @@ const MEASURE: [u8; 4] = [9, 10, 28, 29];
 const LONGEST: Duration = Duration::from_secs(360);
 
 fn rows() -> Vec<Row> {
-    let mut rows = connection::rows();
+    let mut rows = calls::rows();
     rows.extend(clients::rows());
+    rows.extend(connection::rows());
     rows.extend(node::rows());
     rows.extend(store::rows());
     rows.extend(failover::rows());

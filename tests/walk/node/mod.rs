@@ -20,7 +20,7 @@ use crate::freeswitch::{say, walk_on, world};
 use crate::program::freeswitch::{Ear, FreeSwitch, configuration, installed};
 use crate::program::media::MediaServer;
 use crate::program::poll;
-use crate::program::switch::{Line, RealServer, read_message, real_app};
+use crate::program::switch::{Line, Placed, RealServer, read_message, real_app};
 use crate::program::world::{PASSWORD, Store};
 use crate::support::process;
 
@@ -70,6 +70,7 @@ async fn a_node_on_our_configuration() {
         let sip = node.sip.to_string();
         walk_on(&node.server, Line::Sip(sip), Store::Memory).await;
         phones_register(&node).await;
+        caller_with_few_forwards_stays(&node).await;
     } else {
         say("sipp is not installed: no call came by SIP, no phone registered.\n");
     }
@@ -283,6 +284,57 @@ async fn files_play_are_recorded_and_who_dials_a_room_is_in_it(server: &RealServ
     }
     world.receiver.check_story();
     say("Files play and are recorded; who dials a room's id is in it.\n");
+}
+
+/// A SIP caller with `Max-Forwards: 3` joins and leaves far more often than that, and hangs up only when it is told to.
+async fn caller_with_few_forwards_stays(node: &FreeSwitch) {
+    const ROUNDS: usize = 20;
+    let world = world(&node.server, Line::Inbound, Store::Memory).await;
+    let room = world.room("few").await;
+    let scenario = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/walk/node/few_forwards.xml"
+    );
+    let did = "7555000003".to_owned();
+    let (sip, media) = (process::free_port(), process::free_port());
+    let mut phone = process::command("sipp");
+    phone
+        .arg(node.sip.to_string())
+        .args(["-sf", scenario, "-m", "1", "-nostdin", "-s", &did])
+        .args(["-i", "127.0.0.1", "-mi", "127.0.0.1"])
+        .args(["-p", &sip.to_string(), "-mp", &media.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut phone = process::spawn(phone);
+    let session = world.placed(&Placed::Dialled(did)).await;
+    let channel = world.channel(&session).to_owned();
+    let forwards = node
+        .api(&format!("uuid_getvar {channel} max_forwards"))
+        .await;
+    assert_eq!(forwards.trim(), "3", "FreeSWITCH took the header");
+    for n in 1..=ROUNDS {
+        world.join(&session, &room).await;
+        let left = world
+            .command(&session, "conference/leave", &json!({}))
+            .await;
+        assert_eq!(left.status, 202, "{}", left.body);
+        world.receiver.nth(&room, "conference.member.left", n).await;
+        poll::until("it is parked", poll::PATIENCE, async || {
+            let (state, _) = world.place(&session).await;
+            (state == "parked").then_some(())
+        })
+        .await;
+    }
+    let answer = world.command(&session, "hangup", &json!({})).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    world.receiver.first(&session, "call.hangup").await;
+    let status = poll::until("the phone is done", poll::PATIENCE, async || {
+        phone.try_wait().unwrap()
+    })
+    .await;
+    assert!(status.success(), "it was hung up by BYE");
+    say("A SIP caller with Max-Forwards: 3 joined and left 20 times.\n");
 }
 
 /// Registers with these names and this password; whether it was taken.
