@@ -287,13 +287,10 @@ async fn freeswitch_502_refuses_without_a_reason_and_says_so(row: &Row<'_>) {
     let answer = row.joins(&call, &room).await;
     answer.fails(502);
     assert_eq!(answer.body["error"], "FreeSWITCH refused without a reason");
-    row.told_exactly(
-        &room,
-        "conference.member.join_failed",
-        Some(&call),
-        json!({ "reason": "refused" }),
-    )
-    .await;
+    // FreeSWITCH hangs it up besides, and either can be heard first.
+    let told = row.nth(&room, "conference.member.join_failed", 1).await;
+    let reason = told.body["data"]["reason"].as_str();
+    assert!(matches!(reason, Some("refused" | "hangup")), "{reason:?}");
 }
 
 /// A channel is prepared soon after its call is told of.
