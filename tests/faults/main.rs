@@ -15,6 +15,7 @@ mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod calls_soak;
 mod report;
 mod scene;
 mod server;
@@ -133,6 +134,14 @@ fn main() -> ExitCode {
     trials.push(Trial::test("soak", move || {
         print!("{}", handle.block_on(soak::soak(soak::Size::given())));
         Ok(())
+    }));
+    let handle = runtime.handle().clone();
+    trials.push(Trial::ignorable_test("soak_of_calls", move || {
+        if let Some(why) = calls_soak::missing() {
+            return Ok(Completion::ignored_with(why));
+        }
+        print!("{}", handle.block_on(calls_soak::soak()));
+        Ok(Completion::Completed)
     }));
     let conclusion = libtest_mimic::run(&arguments, trials);
     let table = table.lock().unwrap().to_string();
