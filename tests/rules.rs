@@ -163,9 +163,10 @@ impl World {
         let result = act(&mut self.belief, &mut cx);
         let out = cx.out;
         for order in out.orders {
-            match order {
-                Order::Prepare { session } => self.prepared.push(session),
-                order => self.orders.push(order),
+            if let Order::Prepare { session } = order {
+                self.prepared.push(session);
+            } else {
+                self.orders.push(order);
             }
         }
         self.live.extend(out.live);
