@@ -158,11 +158,11 @@ impl Step<'_> {
                     self.turn_away(session, JoinFailure::Removed);
                 }
             }
-            RoomInput::NotEntered { session, reason } => {
-                if reason != JoinFailure::Refused || !self.enters_again(session) {
-                    self.not_entered(session, reason, false);
-                }
-            }
+            RoomInput::NotEntered {
+                session,
+                reason: JoinFailure::Refused,
+            } => self.refused(session),
+            RoomInput::NotEntered { session, reason } => self.not_entered(session, reason, false),
             RoomInput::Leave {
                 session,
                 command_uid,
@@ -653,26 +653,38 @@ impl Step<'_> {
         true
     }
 
-    /// Repeats a join that a conference's end interrupted; says whether it does. The deadline stays.
-    fn enters_again(&mut self, session: SessionId) -> bool {
-        let (now, is_open) = (self.now, self.room.is_open());
-        let again = self.room.with_member(session, |m| match &mut m.status {
-            MemberStatus::Joining {
-                deadline, attempt, ..
-            } if is_open && *attempt == JoinAttempt::Interrupted && now < *deadline => {
+    /// FreeSWITCH did not let a joining call in. A join that a conference's end interrupted is repeated, within its deadline.
+    fn refused(&mut self, session: SessionId) {
+        let Some(member) = self.room.members.get(&session) else {
+            return;
+        };
+        let MemberStatus::Joining {
+            deadline, attempt, ..
+        } = &member.status
+        else {
+            return;
+        };
+        let (deadline, attempt) = (*deadline, *attempt);
+        let muted = !member.flags.speak;
+        let is_interrupted = match attempt {
+            // The park can be told before the events of the conference that took the call in.
+            JoinAttempt::First => self.room.lives.iter().any(|life| life.emptied.is_some()),
+            JoinAttempt::Interrupted => true,
+            JoinAttempt::Second => false,
+        };
+        if !is_interrupted || !self.room.is_open() {
+            return self.not_entered(session, JoinFailure::Refused, false);
+        }
+        if deadline <= self.now {
+            return self.not_entered(session, JoinFailure::Timeout, false);
+        }
+        self.room.with_member(session, |m| {
+            if let MemberStatus::Joining { attempt, .. } = &mut m.status {
                 *attempt = JoinAttempt::Second;
-                Some(!m.flags.speak)
-            }
-            MemberStatus::Joining { .. } | MemberStatus::Joined | MemberStatus::Leaving { .. } => {
-                None
             }
         });
-        let Some(muted) = again.flatten() else {
-            return false;
-        };
         self.effects.push(RoomEffect::SessionReenters { session });
         self.command(RoomCommand::Enter { session, muted });
-        true
     }
 
     fn seen(&mut self, at: EventStamp, who: Who, entered: bool) {

@@ -81,6 +81,41 @@ fn interrupted_join_is_recognised_by_its_end_alone() {
 }
 
 #[test]
+fn interrupted_join_is_repeated_when_its_park_is_told_first() {
+    let mut world = racing();
+    world.sequence += 2;
+    world.parks(call(2), None);
+    world.told(&[]);
+    assert!(matches!(world.orders.as_slice(), [Order::Enter { .. }]));
+    // The events of the first attempt, late.
+    let parked_at = world.sequence;
+    let removed = ConferenceChange::Removed {
+        channel: call(2).channel(),
+        hung_up: false,
+        last: true,
+    };
+    let late = [ConferenceChange::Added(block(call(2), false)), removed];
+    for (sequence, change) in (parked_at - 2..).zip(late) {
+        let news = News {
+            core: core(),
+            sequence,
+            at: world.now,
+            what: What::Conference {
+                room: room(1),
+                conference: life(1),
+                size: None,
+                change,
+            },
+        };
+        world.with(|belief, cx| belief.news(news, cx));
+    }
+    world.told(&[]);
+    assert_eq!(place(&world), Place::Joining(room(1)));
+    world.enters(call(2), 1, 2, false);
+    world.told(&["joined 527121101 muted=true [c-1]"]);
+}
+
+#[test]
 fn call_that_hangs_up_while_its_join_is_interrupted_has_not_joined() {
     let mut world = racing();
     world.enters(call(2), 1, 1, false);
@@ -108,6 +143,18 @@ fn interrupted_join_keeps_its_deadline_and_then_parks_the_call() {
     );
     assert_eq!(place(&world), Place::Leaving(None));
     world.parks(call(2), None);
+    assert_eq!(place(&world), Place::Parked);
+}
+
+#[test]
+fn interrupted_join_that_is_parked_after_its_deadline_fails() {
+    let mut world = racing();
+    world.enters(call(2), 1, 1, false);
+    // Nobody has looked at its deadline yet.
+    world.now = world.now + Duration::from_secs(11);
+    world.parks(call(2), None);
+    world.told(&["join_failed timeout [c-1]"]);
+    assert_eq!(world.orders, []);
     assert_eq!(place(&world), Place::Parked);
 }
 

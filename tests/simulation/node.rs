@@ -83,7 +83,7 @@ pub struct Call {
     pub going: Option<Going>,
     /// Somebody else has sent it into a conference.
     pub sent_about: bool,
-    /// Somebody else has taken it out of a conference.
+    /// Somebody else has taken it out of a conference, or the conference's end has.
     pub taken_out: bool,
     pub speaks: bool,
     pub held: bool,
@@ -386,6 +386,7 @@ impl Node {
         };
         self.with(channel, |call| {
             call.going = None;
+            call.taken_out = true;
             call.place = Place::Between;
             call.speaks = !muted;
             call.held = false;
