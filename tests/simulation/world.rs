@@ -1677,6 +1677,7 @@ fn settings() -> OrderSettings {
         connect_profile: ProfileName::new("roomkeeper-connect").unwrap(),
         speech_engine: Voice::new("flite").unwrap(),
         speech_voice: Voice::new("kal").unwrap(),
+        links: None,
         park_timeout: Duration::from_secs(3_600),
     }
 }
