@@ -6,9 +6,9 @@
 //!
 //! Owns which heads pass, and how long the body behind one is. Leaves out reading bytes and answering.
 
-use hyper::StatusCode;
-use hyper::http::Uri;
-use hyper::http::uri::Authority;
+use http::StatusCode;
+use http::Uri;
+use http::uri::Authority;
 
 /// The longest head, with its request line, in bytes.
 pub const MAX_HEAD: usize = 64 * 1024;

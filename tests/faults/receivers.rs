@@ -377,10 +377,12 @@ async fn receivers_of_other_apps_hang(stage: &Stage) -> Report {
         p(99),
         p(100)
     );
-    // Each hanging attempt holds its place for 10 s.
-    let limit = stage.pick(Duration::from_secs(4), Duration::from_secs(1));
+    // Each hanging attempt holds its place for 10 s, so without fair shares most webhooks wait for that long. The short
+    // form runs beside other rows: a few of its webhooks may wait for the machine.
+    let (percentile, limit) =
+        stage.pick((50, Duration::from_secs(4)), (99, Duration::from_secs(1)));
     assert!(
-        p(99) < limit,
+        p(percentile) < limit,
         "{asked} receivers hang ({tries} attempts); {waited}"
     );
     // Those that hang are tried all the same: each of them, in its turn.
