@@ -110,3 +110,21 @@ fn a_call_that_another_replica_has_turned_away_is_one_that_was_on_its_way() {
     assert_eq!(world.belief.on_their_way_into(there), []);
     assert_eq!(world.place(), Place::Joining(room(1)), "until it is read");
 }
+
+#[test]
+fn old_copy_of_a_leaving_call_stays_in_the_room_that_has_it_joined() {
+    let mut world = World::joined();
+    world.leave().unwrap();
+    let leaving = world.belief.session(call(1)).cloned();
+    assert_eq!(world.place(), Place::Leaving(Some(room(1))));
+    // Another replica takes the leave back in room and call. Here only the room is read again.
+    let order = world.orders.pop().unwrap();
+    let refused = CommandError::Refused("no".to_owned());
+    world.with(|belief, cx| belief.refused(&order, &refused, cx));
+    world.belief.put_session(call(1), leaving);
+    assert_eq!(world.place(), Place::Leaving(Some(room(1))));
+    world.sequence += 1;
+    world.looks(world.sequence, vec![late::shown(1, 1, &[call(1)])]);
+    assert_eq!(world.place(), Place::InRoom(room(1)));
+    world.told(&[]);
+}

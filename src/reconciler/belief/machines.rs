@@ -88,6 +88,7 @@ impl Belief {
         }
         for (session, sequence) in entered {
             self.was_there_before(id, session, sequence, cx);
+            self.stays_as_its_room_says(id, session, cx);
         }
         // A conference that came and went without being one of ours leaves nothing behind.
         let forgotten = |room: &RoomState| {
@@ -123,6 +124,22 @@ impl Belief {
             };
             let since = Some(call.place_at());
             self.room_gone(room, session, since, (reason, true), cx);
+        }
+    }
+
+    /// Takes back that a call is leaving when its room has it as a joined member. A call and its member begin and stop
+    /// leaving in one commit, so the call is an old copy: another replica wrote both, and only the room was read again.
+    /// The commit of this change then finds another version, and the call is read again, too.
+    fn stays_as_its_room_says(&mut self, room: RoomId, session: SessionId, cx: &mut Cx<'_>) {
+        let member = self
+            .room(room)
+            .and_then(|room| room.members().get(&session));
+        let is_joined = member.is_some_and(|member| member.status == MemberStatus::Joined);
+        let is_leaving = self
+            .session(session)
+            .is_some_and(|call| *call.place() == Place::Leaving(Some(room)));
+        if is_joined && is_leaving {
+            self.session_input(session, SessionInput::Stays { room }, cx);
         }
     }
 
