@@ -29,7 +29,7 @@ use uuid::Uuid;
 use crate::admin_key;
 use crate::api::limits::AppLimiter;
 use crate::api::{
-    AdminState, AllowedHosts, ApiSettings, ApiState, CursorKey, Hub, KeyDigest, PlayRules,
+    AdminState, AllowedHosts, ApiSettings, ApiState, CursorKey, Hub, KeyDigest, PlayRules, Quota,
     Registry, admin_router, router,
 };
 use crate::config::{Config, HttpConfig};
@@ -314,7 +314,15 @@ pub async fn start(
         api_settings.streams,
         &stages.listeners,
     );
+    let quota = Arc::new(Quota::new(
+        Arc::clone(&store),
+        config.nodes.iter().map(|node| node.id).collect(),
+        apps.receivers(),
+        config.limits.app_bytes,
+    ));
+    follow_usage(&quota, &stages.listeners);
     let routes = router(ApiState {
+        quota,
         limiter: Arc::new(limiter),
         pressure,
         store,
@@ -388,6 +396,19 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, AppError> {
         address: SocketAddr::from(([0, 0, 0, 0], 0)),
         source,
     })
+}
+
+/// Keeps what apps have stored up to date.
+fn follow_usage(quota: &Arc<Quota>, stage: &Stage) {
+    let (quota, stop) = (Arc::clone(quota), stage.stop().clone());
+    stage.spawn(async move {
+        let state = (quota, stop.clone());
+        keep("quota", "all", &stop, state, |(quota, stop)| {
+            let (quota, stop) = (Arc::clone(quota), stop.clone());
+            Box::pin(async move { quota.run(&stop).await })
+        })
+        .await;
+    });
 }
 
 /// Keeps the registry of apps up to date, and tells the actors whose a call is. Who delivers knows it before, so that what an

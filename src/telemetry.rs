@@ -110,10 +110,13 @@ metrics! {
     COMMITS: Counter = "roomkeeper_store_commits_total", ["node", "outcome"], "Commits (`applied`, `conflict`, `lease_lost`, `error`).";
     COMMIT_CONFLICTS: Counter = "roomkeeper_store_conflicts_total", ["node"], "Commits that another writer was faster than.";
     COMMIT_SECONDS: Histogram = "roomkeeper_store_commit_seconds", ["node"], "Time a commit took.";
-    STORE_ERRORS: Counter = "roomkeeper_store_errors_total", ["caller"], "Calls that the store did not answer (`api`, `reconciler`, `lease`, `webhook`, `board`, `live`, `events`).";
+    STORE_ERRORS: Counter = "roomkeeper_store_errors_total", ["caller"], "Calls that the store did not answer (`api`, `reconciler`, `lease`, `webhook`, `board`, `live`, `events`, `quota`).";
     STORE_CONNECTIONS: Counter = "roomkeeper_store_connections_total", [], "Connections to the store that were made; each after the first is a reconnect. None in memory.";
     STORE_LOST_ROOMS: Counter = "roomkeeper_store_lost_rooms_total", ["node"], "Rooms that were known and that the store did not have any more after another server took over or it came back.";
-    STORE_CORRUPT: Counter = "roomkeeper_store_corrupt_records_total", ["node"], "Stored records that were not readable and were left alone.";
+    STORE_CORRUPT: Counter = "roomkeeper_store_corrupt_records_total", ["node"], "Stored values that were not readable and were left alone, once a key: a node's, or `none` for what is no node's.";
+    APP_BYTES_MOST: Gauge = "roomkeeper_store_app_bytes_most", [], "Bytes in the store of the app that has most (`limits.app_bytes`), as this replica last read them.";
+    APPS_AT_QUOTA: Gauge = "roomkeeper_store_apps_at_quota", [], "Apps that have as many bytes in the store as they may; the log names them.";
+    QUOTA_REFUSED: Counter = "roomkeeper_http_quota_refused_total", [], "Requests that were refused (413, 429) because of their app's quota of bytes.";
     WEBHOOK_HANDED_OVER: Counter = "roomkeeper_webhook_handed_over_total", ["node"], "Events that were moved from the outbox to the queues of those who want them.";
     WEBHOOK_HAND_OVER_SECONDS: Histogram = "roomkeeper_webhook_hand_over_seconds", ["node"], "Time from the commit of an event until it was in the queues.";
     WEBHOOK_DELIVERED_SECONDS: Histogram = "roomkeeper_webhook_delivered_seconds", ["node"], "Time from the commit of an event until a receiver had taken it, with all attempts and pauses, also of what was sent again later.";
@@ -191,7 +194,7 @@ const FROM_ZERO: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Who [`STORE_ERRORS`] is counted for.
-const STORE_CALLERS: [&str; 7] = [
+const STORE_CALLERS: [&str; 8] = [
     "api",
     "reconciler",
     "lease",
@@ -199,6 +202,7 @@ const STORE_CALLERS: [&str; 7] = [
     "board",
     "live",
     "events",
+    "quota",
 ];
 
 /// What can come of a fetch of the media proxy.
@@ -423,9 +427,15 @@ pub fn begin_at_zero<'a>(nodes: impl IntoIterator<Item = &'a str>) {
     for caller in STORE_CALLERS {
         metrics::counter!(STORE_ERRORS, "caller" => caller).increment(0);
     }
-    for name in [WEBHOOK_LOST, WEBHOOK_DEAD_DROPPED, EVENT_GAPS] {
+    for name in [
+        WEBHOOK_LOST,
+        WEBHOOK_DEAD_DROPPED,
+        EVENT_GAPS,
+        QUOTA_REFUSED,
+    ] {
         metrics::counter!(name).increment(0);
     }
+    metrics::counter!(STORE_CORRUPT, "node" => "none").increment(0);
     for kind in ["stored", "live"] {
         metrics::counter!(EVENTS_SENT, "kind" => kind).increment(0);
     }

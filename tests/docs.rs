@@ -12,7 +12,8 @@ use axum::http::{Request, StatusCode};
 use clap::CommandFactory;
 use roomkeeper::api::limits::AppLimiter;
 use roomkeeper::api::{
-    AdminState, AllowedHosts, ApiSettings, ApiState, Hub, KeyDigest, Registry, admin_router, router,
+    AdminState, AllowedHosts, ApiSettings, ApiState, Hub, KeyDigest, Quota, Registry, admin_router,
+    router,
 };
 use roomkeeper::config::{self, Config};
 use roomkeeper::ids::NodeId;
@@ -124,8 +125,10 @@ fn routers() -> (Router, Router) {
     let admin = admin_router(admin, &settings);
     let limiter = Arc::new(AppLimiter::new(store.clone(), &settings.limits));
     let events = Hub::start(store.clone(), Vec::new(), settings.streams, &Stage::new());
+    let quota = Quota::new(store.clone(), Vec::new(), apps.receivers(), 0);
     let api = router(ApiState {
         events,
+        quota: Arc::new(quota),
         store,
         limiter,
         pressure: Arc::new(Pressure::new(1_000)),

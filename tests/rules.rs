@@ -42,7 +42,7 @@ use roomkeeper::session::{Direction, Parking, Place, SessionFact};
 use roomkeeper::store::EntityId;
 use roomkeeper::store::packed::push_uuid;
 use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
-use roomkeeper::store::{Fields, Record, Version};
+use roomkeeper::store::{Fields, Record, Version, keys};
 use roomkeeper::time::Timestamp;
 use uuid::Uuid;
 
@@ -1028,7 +1028,8 @@ fn a_record_that_is_not_ours_is_an_error_and_names_itself() {
         parts: Fields::default(),
     };
     let error = decode_room(room(1), &record).unwrap_err().to_string();
-    assert!(error.contains(&room(1).to_string()), "{error}");
+    let key = keys::entity(EntityId::Room(room(1)));
+    assert!(error.contains(&key), "{error}");
 }
 
 /// Each field can be read, and no room and no call can be so.

@@ -14,6 +14,8 @@ mod live;
 #[path = "store_contract/looks.rs"]
 mod looks;
 mod support;
+#[path = "store_contract/usage.rs"]
+mod usage;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ use roomkeeper::store::{
 use roomkeeper::time::Timestamp;
 use support::redis::{Cluster, RedisServer, Sentinels};
 use support::store::read_node;
+use usage::*;
 use uuid::Uuid;
 
 /// Longer than any test: what has this long left has not run out.
@@ -2056,4 +2059,11 @@ contract! {
     of_concurrent_requests_one_begins_the_command,
     tokens_come_at_their_rate_and_are_an_apps_own,
     tokens_that_are_missing_come_at_the_new_rate_once_it_has_changed,
+    an_entity_counts_for_its_large_values_until_its_keeping_time_is_over,
+    what_is_on_no_list_counts_for_nobody,
+    a_view_counts_while_it_is_kept,
+    a_message_counts_until_it_is_handed_over,
+    a_delivery_counts_until_it_is_delivered_or_forgotten,
+    of_what_was_delivered_as_many_bytes_are_kept_as_the_bound,
+    of_what_was_handed_over_as_many_bytes_are_kept_as_the_bound,
 }

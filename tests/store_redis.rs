@@ -12,16 +12,18 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use roomkeeper::ids::{AppId, ChannelId, MemberId, NodeId, SessionId};
-use roomkeeper::store::board::Boards;
+use roomkeeper::store::board::{Board, Boards};
 use roomkeeper::store::deliveries::{
     Deliveries, DeliveryResult, NewDelivery, OutboxBatch, QueueLimits, Share,
 };
 use roomkeeper::store::live::{Heard, Live, LiveEvent, OutboxSlice};
 use roomkeeper::store::looks::{Looks, Sight};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
+use roomkeeper::store::usage::Usage;
 use roomkeeper::store::{
     CommitOutcome, EntityId, EntityKind, LeaseOutcome, Life, ListOf, Listing, Message, NameOutcome,
     OpenError, Scope, Store, StoreError, Version, ViewId, ViewKind, ViewWrite, call, keys, open,
+    unreadable,
 };
 use roomkeeper::time::Timestamp;
 use support::redis::RedisServer;
@@ -405,14 +407,25 @@ async fn what_is_not_ours_is_corrupt_and_not_asked_for_again() {
         corrupt(store.read(room(n)).await.unwrap_err());
         corrupt(store.read_head(room(n)).await.unwrap_err());
     }
+    // Whoever reads it again finds out.
     let commit = change(room(1), Version::ABSENT);
-    corrupt(store.commit(&commit).await.unwrap_err());
+    let outcome = store.commit(&commit).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Conflict(room(1)));
     let late = Timestamp::from_millis(1);
     corrupt(store.due(node(), late, 9).await.unwrap_err());
     for n in 1..=2 {
         let of = ListOf::Room(room_id(n));
         let listed = store.list_views(node(), ViewKind::Call, of, None, 9).await;
-        corrupt(listed.unwrap_err());
+        assert_eq!(listed.unwrap(), [], "it costs the other rows nothing");
+    }
+    // Scripts note what they come upon, and whoever looks at the node has it.
+    store.look_at(&[node()], late).await.unwrap();
+    let noted: BTreeSet<String> = unreadable::of_node(node())
+        .into_iter()
+        .map(|f| f.key)
+        .collect();
+    for key in [keys::entity(room(1)), calls(1), calls(2)] {
+        assert!(noted.contains(&key), "{key}: {noted:?}");
     }
     store.ping().await.unwrap();
 }
@@ -432,11 +445,21 @@ async fn a_node_of_which_something_is_not_ours_costs_the_others_no_look() {
     let now = Timestamp::from_millis(1);
     let mut seen = store.look_at(&nodes, now).await.unwrap().into_iter();
     let mut next = || seen.next().unwrap();
-    let corrupt = |seen| matches!(seen, Err(StoreError::Corrupt { .. }));
-    assert!(corrupt(next()));
-    assert_eq!(next().unwrap(), Sight::default());
-    assert!(corrupt(next()));
-    assert!(next().unwrap().board.draining);
+    let nothing = Sight {
+        board: Some(Board::default()),
+        ..Sight::default()
+    };
+    assert_eq!(next().unwrap().board, None);
+    assert_eq!(next().unwrap(), nothing);
+    assert!(next().unwrap().deliveries, "somebody is to look");
+    assert!(next().unwrap().board.unwrap().draining);
+    for (node, key) in [
+        (nodes[0], keys::board(nodes[0])),
+        (nodes[2], keys::due(nodes[2])),
+    ] {
+        let noted = unreadable::of_node(node);
+        assert!(noted.iter().any(|found| found.key == key), "{noted:?}");
+    }
 }
 
 #[tokio::test]
@@ -790,6 +813,85 @@ async fn a_cursor_that_is_none_hands_over_again_what_is_kept() {
     }
 }
 
+#[tokio::test]
+async fn due_times_of_another_type_are_set_aside_and_made_anew() {
+    let endpoint = "ep_1".parse().unwrap();
+    let (due, queues) = (keys::due(node()), keys::due_queues(node(), &endpoint));
+    let spoilt: [&[&str]; 3] = [&[&due], &[&queues], &[&due, &queues]];
+    for spoilt in spoilt {
+        for found_by in ["a claim", "a question", "a commit", "the first commit"] {
+            let server = RedisServer::start().await;
+            let store = store(&server, PATIENT);
+            let mut expected = Vec::new();
+            if found_by != "the first commit" {
+                commits(&store, 1, "msg_1").await;
+                assert_eq!(reads_on(&store).await.0, ["msg_1"]);
+                expected.push("msg_1");
+            }
+            for key in spoilt {
+                server.tell(&["DEL", key]).await;
+                server.tell(&["RPUSH", key, "some", "thing"]).await;
+            }
+            match found_by {
+                "a question" => {
+                    let next = store.next_delivery(node()).await.unwrap();
+                    assert_eq!(next, Some(Duration::ZERO), "{spoilt:?}");
+                }
+                "a commit" | "the first commit" => {
+                    commits(&store, 2, "msg_2").await;
+                    assert_eq!(reads_on(&store).await.0, ["msg_2"]);
+                    expected.push("msg_2");
+                }
+                _ => {}
+            }
+            // Both are in one queue.
+            for id in expected {
+                let claims = store.claim_deliveries(node(), LONG, Share::all(9)).await;
+                let claims = claims.unwrap();
+                assert_eq!(claims.len(), 1, "{spoilt:?} {found_by}");
+                assert_eq!(claims[0].message.id, id, "{spoilt:?} {found_by}");
+                let delivered = DeliveryResult::Delivered;
+                let finish = store.finish_delivery(node(), &claims[0], delivered, None);
+                assert!(finish.await.unwrap().is_some(), "{spoilt:?} {found_by}");
+            }
+            assert_eq!(store.backlog(node()).await.unwrap().queues, 0);
+            for key in spoilt {
+                let noted = &["HEXISTS", &keys::unreadable(node()), key];
+                assert_eq!(server.ask::<u64>(noted).await.unwrap(), 1, "{key}");
+                let aside = &["LLEN", &format!("{key}:unreadable")];
+                assert_eq!(server.ask::<u64>(aside).await.unwrap(), 2, "{key}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_newest_position_that_is_none_is_set_aside_and_read_from_the_outbox() {
+    let last = keys::outbox_last(node());
+    for spoil in [&["SET", &last, "some"][..], &["LPUSH", &last, "some"]] {
+        for reads_first in [true, false] {
+            let server = RedisServer::start().await;
+            let store = store(&server, PATIENT);
+            commits(&store, 1, "msg_1").await;
+            server.tell(&["DEL", &last]).await;
+            server.tell(spoil).await;
+            let mut found = Vec::new();
+            if reads_first {
+                found = reads_on(&store).await.0;
+            }
+            commits(&store, 2, "msg_2").await;
+            let (then, missing, unreadable) = reads_on(&store).await;
+            found.extend(then);
+            assert_eq!(found, ["msg_1", "msg_2"], "{spoil:?} {reads_first}");
+            assert_eq!((missing, unreadable), (0, 0), "{spoil:?} {reads_first}");
+            let noted = &["HEXISTS", &keys::unreadable(node()), &last];
+            assert_eq!(server.ask::<u64>(noted).await.unwrap(), 1);
+            let aside = &["EXISTS", &format!("{last}:unreadable")];
+            assert_eq!(server.ask::<u64>(aside).await.unwrap(), 1);
+        }
+    }
+}
+
 /// Until all replicas are of this version, and after.
 #[tokio::test]
 async fn queues_of_an_earlier_version_are_claimed() {
@@ -954,6 +1056,7 @@ async fn what_is_over_leaves_nothing_behind() {
         keys::cursor(node()),
         keys::outbox(node()),
         keys::outbox_last(node()),
+        keys::live_bytes(node()),
     ]
     .into();
     let start = Instant::now();
@@ -966,6 +1069,8 @@ async fn what_is_over_leaves_nothing_behind() {
         if left == expected {
             break;
         }
+        // Whoever reads what is counted removes what has expired.
+        store.read_usage(node()).await.unwrap();
         assert!(
             start.elapsed() < Duration::from_secs(10),
             "still there: {left:?}"

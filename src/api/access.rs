@@ -8,7 +8,7 @@ use crate::reconciler::{Accepted, Intent, IntentError, Link, NodeReport, Refusal
 use crate::room::Member;
 use crate::session::{Place, SessionState};
 use crate::store::record::{RoomHead, decode_room, decode_room_head, decode_session};
-use crate::store::{EntityId, StoreError};
+use crate::store::{EntityId, StoreError, keys, unreadable};
 
 use super::ApiState;
 use super::auth::Caller;
@@ -77,6 +77,7 @@ impl ApiState {
     pub(crate) async fn open_room(&self, id: RoomId) -> Result<Option<RoomHead>, StoreError> {
         let record = self.store.read_head(EntityId::Room(id)).await?;
         let head = record.map(|r| decode_room_head(id, &r)).transpose()?;
+        unreadable::clear(|| keys::entity(EntityId::Room(id)));
         Ok(head.filter(|head| head.is_open()))
     }
 
@@ -87,6 +88,7 @@ impl ApiState {
     ) -> Result<Option<SessionState>, StoreError> {
         let record = self.store.read_head(EntityId::Session(id)).await?;
         let call = record.map(|r| decode_session(id, &r)).transpose()?;
+        unreadable::clear(|| keys::entity(EntityId::Session(id)));
         Ok(call.filter(|call| !call.is_over()))
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, Method, StatusCode};
+use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest, Sha256};
@@ -181,7 +181,7 @@ impl FromRequestParts<Shared> for Caller {
         let Known { app, rate_limit } =
             Self::known(state, &parts.headers, &parts.extensions).await?;
         // What anybody can send in an app's name costs the app nothing.
-        state.admit(&app, rate_limit, &parts.method).await?;
+        state.admit(&app, rate_limit, parts).await?;
         Ok(Self { app })
     }
 }
@@ -260,13 +260,15 @@ impl ApiState {
         &self,
         app: &AppId,
         rate_limit: Option<u32>,
-        method: &Method,
+        request: &mut Parts,
     ) -> Result<(), ApiError> {
         self.limiter.admit(app, rate_limit).await?;
-        match self.pressure.refuses(app) {
-            Some(why) if !method.is_safe() => Err(ApiError::unavailable(why, FULL)),
-            Some(_) | None => Ok(()),
+        if let Some(why) = self.pressure.refuses(app)
+            && !request.method.is_safe()
+        {
+            return Err(ApiError::unavailable(why, FULL));
         }
+        self.quota.admit(app, request)
     }
 }
 

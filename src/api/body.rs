@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 
 use super::ApiSettings;
 use super::error::ApiError;
+use super::quota::UnannouncedBody;
 
 /// How much of a body above the limit is read only to be thrown away.
 const DRAIN: usize = 8 * 1024 * 1024;
@@ -159,6 +160,17 @@ impl Announced {
     }
 }
 
+/// The bytes of a body that will be received, as its head announces them. `None`: the head does not say. A body above the
+/// limit is refused and counts as nothing.
+pub(super) fn announced_bytes(request: &Parts) -> Option<usize> {
+    let Some(RequestBody::Unread(body)) = request.extensions.get::<RequestBody>() else {
+        return Some(0);
+    };
+    let announced = Announced::from_headers(&request.headers);
+    let bytes = usize::try_from(announced.length?).unwrap_or(usize::MAX);
+    Some(if bytes <= body.limits.limit { bytes } else { 0 })
+}
+
 /// Whether there is nothing to be received.
 pub(crate) fn is_none(request: &Request) -> bool {
     request.body().is_end_stream()
@@ -261,6 +273,9 @@ impl Fields {
         };
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
+        }
+        if let Some(body) = parts.extensions.get::<UnannouncedBody>() {
+            body.admit(bytes.len())?;
         }
         if !is_json {
             return Err(ApiError::new(

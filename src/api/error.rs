@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use crate::listen::RefusedHead;
 use crate::node::CommandError;
 use crate::reconciler::{IntentError, Refusal};
-use crate::store::StoreError;
 use crate::store::gate::CommandAnswer;
+use crate::store::{StoreError, unreadable};
 use crate::telemetry::{Chain, STORE_ERRORS};
 
 use super::observe;
@@ -202,7 +202,10 @@ impl From<StoreError> for ApiError {
                 );
                 Self::unavailable(error.to_string(), SOON)
             }
-            StoreError::Corrupt { .. } => Self::internal(&error),
+            StoreError::Corrupt { .. } => {
+                unreadable::note_error(&error);
+                Self::internal(&error)
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::ids::{AppId, NodeId, RoomId};
-use crate::store::{EntityId, EntityKind, ListOf, Store, StoreError, ViewId, ViewKind};
+use crate::store::{EntityId, EntityKind, ListOf, Store, StoreError, ViewId, ViewKind, unreadable};
 
 use super::ApiState;
 use super::access::Nodes;
@@ -111,11 +111,11 @@ where
         if let Some((position, _)) = entries.last() {
             after = Some(position.clone());
         }
-        let read: Vec<Option<T>> =
-            stream::iter(entries.into_iter().map(|(_, listed)| read(listed)))
-                .buffered(READS)
-                .try_collect()
-                .await?;
+        let reads = entries.into_iter().map(|(_, listed)| {
+            let row = read(listed);
+            async { or_nothing(row.await) }
+        });
+        let read: Vec<Option<T>> = stream::iter(reads).buffered(READS).try_collect().await?;
         rows.extend(read.into_iter().flatten());
         if !more {
             let cursor = String::new();
@@ -127,6 +127,17 @@ where
     }
     let cursor = after.map_or_else(String::new, |at| key.seal(&caller.app, list, &at));
     Ok(Rows { rows, cursor })
+}
+
+/// One unreadable record or list must not cost the others: it is noted and left out.
+fn or_nothing<T>(read: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(error @ StoreError::Corrupt { .. }) => {
+            unreadable::note_error(&error);
+            Ok(None)
+        }
+        read => read,
+    }
 }
 
 /// The first `limit` entries after a position, over all nodes.
@@ -141,7 +152,10 @@ async fn merged(
     let lists: Vec<_> = nodes
         .iter()
         .filter(|node| source.is_on(node.id))
-        .map(|node| source.read(&*state.store, node.id, &caller.app, after, limit))
+        .map(async |node| {
+            let list = source.read(&*state.store, node.id, &caller.app, after, limit);
+            or_nothing(list.await.map(Some)).map(Option::unwrap_or_default)
+        })
         .collect();
     let mut entries: Vec<Entry> = stream::iter(lists)
         .buffer_unordered(READS)

@@ -12,6 +12,7 @@
 //! | authentication | 401 | `auth::Caller`, the first extractor of every handler, before the body is received |
 //! | the app's rate limit | 429 | `limits`: the end of `auth::Caller`, so that it counts every request |
 //! | room for the webhooks of a change | 503 | `ApiState::admit`, after it |
+//! | the app's quota of bytes | 413, 429 | `quota`, after it, for requests that add something |
 //! | syntax: path, query, body | 400, 413, 415 | the extractors after it, then the handler's own parsing |
 //! | existence | 404 | `access`: `find_*` |
 //! | ownership | 403 | `access`: `own` |
@@ -47,6 +48,7 @@ mod lists;
 mod observe;
 pub mod openapi;
 mod placement;
+mod quota;
 mod registry;
 pub mod replay;
 mod request;
@@ -59,6 +61,7 @@ pub use admin::{AdminState, admin_router};
 pub use auth::{App, Apps, KeyDigest};
 pub use cursor::CursorKey;
 pub use events::{Hub, StreamSettings};
+pub use quota::Quota;
 pub use registry::{Registry, Tenants};
 pub use site::AllowedHosts;
 
@@ -167,6 +170,8 @@ pub struct ApiState {
     pub limiter: Arc<AppLimiter>,
     /// Whether there is room for what their changes lead to.
     pub pressure: Arc<Pressure>,
+    /// What apps may have in the store.
+    pub quota: Arc<Quota>,
     /// What event streams are fed by.
     pub events: Arc<Hub>,
     /// Makes the ids of rooms and commands.

@@ -208,6 +208,11 @@ pub const KEYS: &[KeyDoc] = &[
         "keep the documented time between two commands of a group to the same room or session",
     ),
     doc(
+        "limits.app_bytes",
+        "268435456",
+        "bytes that an app may have in the store (see *Quotas*): rooms and calls, alive or kept, and webhooks that wait or were given up; beyond it its changes get 429; 0: any number",
+    ),
+    doc(
         "log.format",
         "\"text\"",
         "`text`, or `json` with one object a line",

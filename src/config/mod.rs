@@ -225,13 +225,15 @@ pub struct FleetConfig {
     pub nudge: Nudge,
 }
 
-/// How fast callers may ask.
+/// How fast callers may ask, and how much they may store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LimitsConfig {
     /// Requests a second of each app that has no limit of its own; 0: any number.
     pub app_rate: u32,
     /// Whether groups of commands have cooldowns.
     pub cooldowns: bool,
+    /// Bytes that an app may have in the store; 0: any number.
+    pub app_bytes: u64,
 }
 
 /// The log.
@@ -562,8 +564,8 @@ impl Config {
         )?;
         writeln!(
             s,
-            "limits: app_rate {}, cooldowns {}",
-            self.limits.app_rate, self.limits.cooldowns
+            "limits: app_rate {}, cooldowns {}, app_bytes {}",
+            self.limits.app_rate, self.limits.cooldowns, self.limits.app_bytes
         )?;
         let format = match self.log.format {
             LogFormat::Text => "text",

@@ -32,6 +32,9 @@ use crate::webhook::sign::Secret;
 /// A lease is renewed at a third of its life, and a renewal may take the store's whole time, and be lost once.
 const LEASE_TIMEOUTS: u32 = 3;
 
+/// The most that an app's quota can be, in bytes: a pebibyte.
+const MOST_APP_BYTES: f64 = 1_125_899_906_842_624.0;
+
 /// What customer ids are derived in, when none is given.
 const CUSTOMERS: Uuid = Uuid::from_u128(0x9b1d_6a0e_7f3c_5d28_a1c4_0e5b_92f7_46d3);
 
@@ -121,11 +124,16 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
             s.problem("app_rate", "expected a whole number");
         }
         let cooldowns = s.flag_or("cooldowns", true);
+        let app_bytes = s.number("app_bytes", 268_435_456.0, 0.0, MOST_APP_BYTES);
+        if app_bytes.fract() != 0.0 {
+            s.problem("app_bytes", "expected a whole number");
+        }
         s.finish();
         LimitsConfig {
             // Whole and within bounds, or a problem.
             app_rate: app_rate as u32,
             cooldowns,
+            app_bytes: app_bytes as u64,
         }
     };
     let log = read_log(root.section("log"));

@@ -54,6 +54,7 @@ fn the_least_configuration_has_the_documented_defaults() {
     assert_eq!(config.nodes[0].nudge, Nudge::Adaptive);
     assert_eq!(config.limits.app_rate, 50);
     assert!(config.limits.cooldowns);
+    assert_eq!(config.limits.app_bytes, 256 << 20);
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.nodes[0].address.to_string(), "localhost:8021");
     assert!(config.apps.is_empty());
@@ -458,7 +459,7 @@ fn secrets_are_not_shown() {
     recording: directory /var/lib/freeswitch/recordings, keep 2592000s
     speech: module mod_flite, engine flite, voice kal
     fleet: command_timeout 5s, lost_after 120s, lease_ttl 10s, resync_interval 45s, nudge adaptive
-    limits: app_rate 50, cooldowns true
+    limits: app_rate 50, cooldowns true, app_bytes 268435456
     log: text, filter info
     traces: none
     node acW68: 127.0.0.1:8021, password set

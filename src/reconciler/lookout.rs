@@ -44,7 +44,9 @@ impl Post {
 
     fn take_in(&self, sight: Sight, writes: u64) {
         let (_, seen) = self.clerk.seen();
-        seen.read(sight.board, writes);
+        if let Some(board) = sight.board {
+            seen.read(board, writes);
+        }
         if sight.due && self.clerk.lease().is_some() {
             self.actor.notify_one();
         }

@@ -27,9 +27,10 @@ use crate::time::Timestamp;
 
 use super::packed::{Packed, Packer, Unread};
 use super::record::{corrupt, head, json};
-use super::{Hashes, StoreError};
+use super::{EntityId, Hashes, StoreError};
 
-const APP: &str = "app";
+/// The head field that names the app.
+pub const APP: &str = "app";
 const CALL: &str = "call";
 const PLACE: &str = "place";
 
@@ -86,8 +87,9 @@ pub fn decode_session<'a>(
     record: impl Into<Hashes<'a>>,
 ) -> Result<SessionState, StoreError> {
     let stored = record.into();
-    let wrong = |name: &str, why: &dyn fmt::Display| corrupt(format!("{id} field {name}"), why);
-    let text = |name| head(&id, &stored.head, name);
+    let entity = EntityId::Session(id);
+    let wrong = |name: &str, why: &dyn fmt::Display| corrupt(entity, &format!("field {name}"), why);
+    let text = |name| head(entity, &stored.head, name);
     let app = text(APP)?.parse().map_err(|why| wrong(APP, &why))?;
     let (core, place, place_at, parking, run) =
         decode_place(id, text(PLACE)?).map_err(|why| wrong(PLACE, &why))?;
@@ -117,7 +119,7 @@ pub fn decode_session<'a>(
     .map_err(|why| wrong(CALL, &why))?;
     session
         .soundness()
-        .map_err(|flaw| corrupt(id.to_string(), flaw))?;
+        .map_err(|flaw| corrupt(entity, "the whole", flaw))?;
     Ok(session)
 }
 

@@ -24,6 +24,10 @@ pub const LAYOUT: &str = "rk1";
 /// many are 10 MB a node.
 pub const OUTBOX_KEPT: u64 = 10_000;
 
+/// How many bytes of messages the outbox keeps behind its cursor, whatever their number. What comes for one app may be large;
+/// that the other nodes' and apps' readers find fewer messages then is what it costs.
+pub const OUTBOX_KEPT_BYTES: u64 = 16 * 1024 * 1024;
+
 /// String: what is written to see whether the store can be written to. Expires after seconds.
 pub fn ping() -> String {
     format!("{LAYOUT}:ping")
@@ -286,6 +290,39 @@ pub fn board(node: NodeId) -> String {
     of_node(node, "board")
 }
 
+/// Hash: the bytes of what lives, by app; `#w` how often that changed, `#t` the bytes of all messages ever. Written by commits;
+/// stays.
+pub fn live_bytes(node: NodeId) -> String {
+    of_node(node, "bytes")
+}
+
+/// Hash, `<second at which it expires>:<app>` to the bytes of what is over and kept. Written by commits; an entry leaves when
+/// the hash is read later than that second.
+pub fn ended_bytes(node: NodeId) -> String {
+    of_node(node, "bytes-ended")
+}
+
+/// Hash, app to the bytes of its messages behind the cursor. Written by commits and the fan-out; there while there are any.
+pub fn outbox_bytes(node: NodeId) -> String {
+    of_node(node, "bytes-outbox")
+}
+
+/// Hash, receiver to the bytes of what is pending or dead for it. Written with the deliveries.
+pub fn delivery_bytes(node: NodeId) -> String {
+    of_node(node, "bytes-deliveries")
+}
+
+/// Hash, receiver to the bytes of what it has taken and is kept. Written with the deliveries.
+pub fn history_bytes(node: NodeId) -> String {
+    of_node(node, "bytes-history")
+}
+
+/// Hash, key to what is wrong with it: keys of another type that scripts came upon. Written by scripts; expires ten minutes
+/// after the last entry.
+pub fn unreadable(node: NodeId) -> String {
+    of_node(node, "unreadable")
+}
+
 /// Number: when the app's bucket of requests will be full, in microseconds of the store's clock. Written by whoever takes
 /// tokens; expires when it is full, which is what a bucket that is not there is.
 pub fn tokens(app: &AppId) -> String {
@@ -361,6 +398,12 @@ mod tests {
             log(node, &endpoint, DeliveryStatus::Dead),
             health(node),
             board(node),
+            live_bytes(node),
+            ended_bytes(node),
+            outbox_bytes(node),
+            delivery_bytes(node),
+            history_bytes(node),
+            unreadable(node),
             node_prefix(node),
             cooldown(room, "conference"),
             command(session, &"u.1".parse().unwrap()),

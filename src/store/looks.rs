@@ -32,8 +32,8 @@ pub fn next_look(period: Duration) -> Instant {
 /// What is to be seen of a node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Sight {
-    /// Its board, as [`Boards::read_board`](super::board::Boards::read_board) has it.
-    pub board: Board,
+    /// Its board, as [`Boards::read_board`](super::board::Boards::read_board) has it; `None` while it is unreadable.
+    pub board: Option<Board>,
     /// [`Store::due`](super::Store::due) has something.
     pub due: bool,
     /// There may be something to hand over to the queues, or to claim from them: it is not said when there is nothing for

@@ -32,6 +32,8 @@ pub mod looks;
 mod member;
 pub mod packed;
 pub mod record;
+pub mod unreadable;
+pub mod usage;
 pub mod view;
 
 use std::fmt;
@@ -59,6 +61,7 @@ use self::live::Live;
 use self::looks::Looks;
 use self::memory::MemoryStore;
 use self::redis::{RedisOptions, RedisStore};
+use self::usage::Usage;
 
 /// How many request ids each entity remembers, the latest first. A commit whose answer was lost is sent again within
 /// seconds; so many writes of others may come between the two and it is still recognised.
@@ -619,7 +622,9 @@ pub fn open(
 /// for longer than the configured timeout of the store; [`Store::read_node`] and [`Store::list_views`] may ask more than
 /// once.
 #[async_trait]
-pub trait Store: Deliveries + Boards + Looks + Live + Send + Sync + fmt::Debug + 'static {
+pub trait Store:
+    Deliveries + Boards + Looks + Live + Usage + Send + Sync + fmt::Debug + 'static
+{
     /// Counts connections. When it has grown, there may be another server behind the store, or one that was restarted, and
     /// what was written last may be gone: whoever believes something reads it again.
     fn connections(&self) -> u64 {

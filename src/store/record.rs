@@ -32,7 +32,7 @@ use crate::time::Timestamp;
 pub use super::call::{decode_session, encode_session};
 use super::member::{MOVES, decode_member, decode_moves, encode_member, encode_moves};
 use super::packed::{UUID_DIGITS, push_uuid, read_uuid};
-use super::{Hashes, Named, StoreError};
+use super::{EntityId, Hashes, Named, StoreError, keys};
 
 const REGISTRATION: &str = "reg";
 const RUN: &str = "run";
@@ -368,16 +368,22 @@ fn decode_playback(id: RoomId, stored: &Hashes<'_>) -> Result<Playback, StoreErr
     if head.get(PLAY).is_none() {
         return Ok(Playback::default());
     }
-    let stored: StoredPlay = field(&id, head, PLAY)?;
+    let stored: StoredPlay = field(EntityId::Room(id), head, PLAY)?;
     let mut operations = std::collections::VecDeque::new();
     if !stored.ops.is_empty() {
-        let urls: Vec<(OperationId, Vec<PlayUrl>)> = field(&id, head, URLS)?;
+        let urls: Vec<(OperationId, Vec<PlayUrl>)> = field(EntityId::Room(id), head, URLS)?;
         let mut urls: std::collections::HashMap<_, _> = urls.into_iter().collect();
         for (operation, files) in stored.ops {
             let urls = urls
                 .remove(&operation)
                 .filter(|urls| urls.len() == files.len())
-                .ok_or_else(|| corrupt(format!("{id} field {URLS}"), "not those of its files"))?;
+                .ok_or_else(|| {
+                    corrupt(
+                        EntityId::Room(id),
+                        &format!("field {URLS}"),
+                        "not those of its files",
+                    )
+                })?;
             let files = urls
                 .into_iter()
                 .zip(files)
@@ -422,7 +428,7 @@ fn decode_playback(id: RoomId, stored: &Hashes<'_>) -> Result<Playback, StoreErr
 /// [`StoreError::Corrupt`] when a field is missing or is not what [`encode_room`] writes, or when they contradict each other.
 pub fn decode_room<'a>(id: RoomId, record: impl Into<Hashes<'a>>) -> Result<RoomState, StoreError> {
     let stored = record.into();
-    let run: StoredRun = field(&id, &stored.head, RUN)?;
+    let run: StoredRun = field(EntityId::Room(id), &stored.head, RUN)?;
     let mut room = RoomState::unregistered(id);
     room.registration = Some(registration(id, &stored)?);
     room.status = status(&run);
@@ -434,7 +440,8 @@ pub fn decode_room<'a>(id: RoomId, record: impl Into<Hashes<'a>>) -> Result<Room
         .map(|stored| {
             let wrong = || {
                 corrupt(
-                    format!("{id} field {RUN}"),
+                    EntityId::Room(id),
+                    &format!("field {RUN}"),
                     "a recording without its deadline",
                 )
             };
@@ -473,7 +480,9 @@ pub fn decode_room<'a>(id: RoomId, record: impl Into<Hashes<'a>>) -> Result<Room
     let mut members = Vec::with_capacity(stored.parts.len() / 2);
     let mut parts = stored.parts.iter().peekable();
     while let Some((name, text)) = parts.next() {
-        let wrong = |part: &str, why: &dyn fmt::Display| corrupt(format!("{id} part {part}"), why);
+        let wrong = |part: &str, why: &dyn fmt::Display| {
+            corrupt(EntityId::Room(id), &format!("part {part}"), why)
+        };
         let channel = read_uuid(name).ok_or_else(|| wrong(name, &"it is no channel"))?;
         // They are sorted by name, so the one is next to the other.
         let moves = parts.next_if(|(next, _)| next.strip_suffix(MOVES) == Some(name));
@@ -484,7 +493,7 @@ pub fn decode_room<'a>(id: RoomId, record: impl Into<Hashes<'a>>) -> Result<Room
     }
     room.set_members(members);
     room.soundness()
-        .map_err(|flaw| corrupt(id.to_string(), flaw))?;
+        .map_err(|flaw| corrupt(EntityId::Room(id), "the whole", flaw))?;
     Ok(room)
 }
 
@@ -509,7 +518,7 @@ pub fn decode_room_head<'a>(
     record: impl Into<Hashes<'a>>,
 ) -> Result<RoomHead, StoreError> {
     let stored = record.into();
-    let run: StoredRun = field(&id, &stored.head, RUN)?;
+    let run: StoredRun = field(EntityId::Room(id), &stored.head, RUN)?;
     Ok(RoomHead {
         registration: registration(id, &stored)?,
         status: status(&run),
@@ -524,7 +533,7 @@ pub fn decode_room_head<'a>(
 }
 
 fn registration(id: RoomId, stored: &Hashes<'_>) -> Result<Registration, StoreError> {
-    let stored: StoredRegistration = field(&id, &stored.head, REGISTRATION)?;
+    let stored: StoredRegistration = field(EntityId::Room(id), &stored.head, REGISTRATION)?;
     Ok(Registration {
         app: stored.app,
         name: stored.name,
@@ -550,27 +559,28 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 }
 
 fn field<T: serde::de::DeserializeOwned>(
-    id: &dyn fmt::Display,
+    id: EntityId,
     fields: &Named<'_>,
     name: &str,
 ) -> Result<T, StoreError> {
     let text = head(id, fields, name)?;
-    serde_json::from_str(text).map_err(|e| corrupt(format!("{id} field {name}"), e))
+    serde_json::from_str(text).map_err(|e| corrupt(id, &format!("field {name}"), e))
 }
 
 pub(super) fn head<'a>(
-    id: &dyn fmt::Display,
+    id: EntityId,
     fields: &Named<'a>,
     name: &str,
 ) -> Result<&'a str, StoreError> {
     fields
         .get(name)
-        .ok_or_else(|| corrupt(format!("{id} field {name}"), "it is missing"))
+        .ok_or_else(|| corrupt(id, &format!("field {name}"), "it is missing"))
 }
 
-pub(super) fn corrupt(key: String, why: impl std::fmt::Display) -> StoreError {
+/// The error of a record: its key, and which part of it is wrong.
+pub(super) fn corrupt(id: EntityId, part: &str, why: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt {
-        key,
-        why: why.to_string(),
+        key: keys::entity(id),
+        why: format!("{part}: {why}"),
     }
 }

@@ -10,8 +10,8 @@ use crate::ids::{AppId, ChannelId, MemberId, RoomId, SessionId};
 use crate::room::{CallChange, CallStatus, RecordingState, RecordingView};
 use crate::time::Timestamp;
 
-use super::StoreError;
 use super::packed::{Packed, Packer, Unreadable};
+use super::{StoreError, ViewId, keys};
 
 /// What can be read of a stay: a conferencecall.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,7 +100,7 @@ pub fn encode_call(app: &AppId, room: RoomId, change: &CallChange, now: Timestam
 pub fn decode_call(id: MemberId, body: &str) -> Result<CallView, StoreError> {
     let packed = Packed::new(body);
     let corrupt = |why: &dyn std::fmt::Display| StoreError::Corrupt {
-        key: id.to_string(),
+        key: keys::view(ViewId::Call(id)),
         why: why.to_string(),
     };
     let read = || -> Result<(RoomId, SessionId, u64, u64, Option<u64>), Unreadable> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use axum::body::Body;
+use axum::http::header::CONTENT_LENGTH;
+use futures_util::{FutureExt, stream};
 use roomkeeper::api::ApiSettings;
 use roomkeeper::api::limits::{
     CONF_PLAY, CONFERENCE, CONFERENCE_CONTROL, CONFERENCE_MUTE, LimitSettings,
@@ -12,13 +14,17 @@ use roomkeeper::api::limits::{
 use roomkeeper::ids::{RoomId, SessionId};
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, IntentError, Refusal};
+use roomkeeper::room::Origin;
 use roomkeeper::session::{self, SessionInput};
 use roomkeeper::store::memory::MemoryStore;
-use roomkeeper::store::{EntityId, StoreError};
+use roomkeeper::store::{
+    Commit, CommitOutcome, EntityId, EntityWrite, Life, Store, StoreError, Version,
+};
 use roomkeeper::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::advance;
+use uuid::Uuid;
 
 use crate::faulty::Faulty;
 use crate::world::*;
@@ -575,4 +581,125 @@ async fn a_store_that_does_not_answer_is_not_asked_by_each_request_and_the_limit
     faulty.broken.lock().unwrap().clear();
     advance(Duration::from_secs(1)).await;
     assert_eq!(world.get(PATH).await.status.as_u16(), 200);
+}
+
+/// What an app has in the store is at its quota.
+async fn fills_up(world: &World) {
+    let room = new_room(
+        room_id("acW68", 1),
+        &app("demo"),
+        "full",
+        Origin::Voipbin,
+        Timestamp::from_millis(1_000),
+    );
+    put_room(&world.store, &room).await;
+    // A value as large as the quota.
+    let full = "x".repeat(usize::try_from(QUOTA).unwrap());
+    let mut commit = Commit {
+        node: node_id("acW68"),
+        request: Uuid::new_v4(),
+        lease: None,
+        entities: Vec::new(),
+        outbox: Vec::new(),
+        views: Vec::new(),
+    };
+    commit.entities.push(EntityWrite {
+        entity: EntityId::Room(room.id()),
+        expected: Version(1),
+        head: vec![("something".to_owned(), full)],
+        parts: Vec::new(),
+        deadline: None,
+        life: Life::Live,
+        listed: None,
+    });
+    let outcome = world.store.commit(&commit).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Applied);
+    world.quota.refresh().await;
+}
+
+#[tokio::test]
+async fn an_app_at_its_quota_adds_nothing_and_may_make_room() {
+    let world = World::new();
+    fills_up(&world).await;
+    let conference = json!({ "type": "conference" });
+    for (path, body) in [
+        ("/api/v1/conferences", json!({ "name": "standup" })),
+        ("/v1.0/conferences", conference),
+    ] {
+        let refused = world.post(path, body).await;
+        let error = refused.fails(429);
+        assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+        assert_eq!(error["detail"]["quota_bytes"], QUOTA);
+        let used = error["detail"]["used_bytes"].as_u64().unwrap();
+        assert!((QUOTA..QUOTA + 4_096).contains(&used), "{error}");
+        assert!(error["detail"]["retry_after_ms"].as_u64().unwrap() > 0);
+    }
+    assert!(world.intents().is_empty());
+    // Reading is free, others have quotas of their own, and what ends something is let through.
+    assert_eq!(world.get("/api/v1/conferences").await.status.as_u16(), 200);
+    let other = request(
+        OTHER,
+        "POST",
+        "/api/v1/conferences",
+        Some(json!({ "name": "standup" })),
+    );
+    assert_ne!(world.send(other).await.status.as_u16(), 429);
+    let call = session_id("acW68", 1);
+    world.session(call, "demo", 1_000).await;
+    let path = format!("/api/v1/sessions/{call}/commands/hangup");
+    assert_ne!(world.post(&path, json!({})).await.status.as_u16(), 429);
+    let path = format!("/api/v1/conferences/{}", room_id("acW68", 1));
+    assert_eq!(world.delete(&path).await.status.as_u16(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_larger_than_the_quota_is_refused_before_it_is_received_or_after() {
+    let world = World::with(ApiSettings {
+        body_limit: 4 << 20,
+        ..settings()
+    });
+    let bytes = usize::try_from(QUOTA).unwrap() + 1;
+    // The announced one never comes.
+    let announced = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let unannounced = Body::from(" ".repeat(bytes));
+    for (body, length) in [(announced, Some(bytes)), (unannounced, None)] {
+        let mut request = request(DEMO, "POST", "/v1.0/conferences", None);
+        *request.body_mut() = body;
+        if let Some(length) = length {
+            let headers = request.headers_mut();
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        let error = world.send(request).await.fails(413);
+        assert_eq!(error["detail"]["quota_bytes"], QUOTA, "{length:?}: {error}");
+        assert_eq!(error["detail"]["request_bytes"], bytes as u64);
+    }
+    // Neither counts.
+    let answer = world
+        .post("/v1.0/conferences", json!({ "type": "conference" }))
+        .await;
+    assert_ne!(answer.status.as_u16(), 429);
+}
+
+#[tokio::test]
+async fn what_is_admitted_between_two_readings_counts() {
+    let world = World::new();
+    let detail = "x".repeat(4_000);
+    let body = json!({ "type": "conference", "detail": detail });
+    let mut admitted = 0_u64;
+    let refused = loop {
+        let answer = world.post("/v1.0/conferences", body.clone()).await;
+        if answer.status.as_u16() == 429 {
+            break answer;
+        }
+        admitted += 1;
+        assert!(admitted < 1_000, "it is never refused");
+    };
+    refused.fails(429);
+    // Once for the record and once for the outbox: the app has no receiver.
+    let each = 2 * u64::try_from(body.to_string().len()).unwrap();
+    assert_eq!(admitted, QUOTA.div_ceil(each));
+    // Read again, only what is stored counts, and what was admitted meanwhile.
+    world.quota.refresh().await;
+    let answer = world.post("/v1.0/conferences", body).await;
+    assert_ne!(answer.status.as_u16(), 429);
 }

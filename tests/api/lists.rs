@@ -1,11 +1,15 @@
 //! Lists: pages, limits, cursors, and that what stays is told once, whatever comes and goes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use roomkeeper::ids::{OperationId, RecordingId};
 use roomkeeper::play_url::PlayUrl;
 use roomkeeper::room::{Origin, PlayInput, RecordInput, RoomInput};
-use roomkeeper::store::EntityId;
+use roomkeeper::store::memory::MemoryStore;
+use roomkeeper::store::{
+    Commit, CommitOutcome, EntityId, EntityWrite, Life, Store, keys, unreadable,
+};
 use roomkeeper::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -300,4 +304,59 @@ async fn sessions_200_page_by_page() {
         .collect();
     assert_eq!(all, expected);
     assert_eq!(second["cursor"], "");
+}
+
+#[tokio::test]
+async fn an_unreadable_record_costs_a_list_its_own_row_only() {
+    // A node of its own: the list of what is unreadable is the process's.
+    let store = Arc::new(MemoryStore::new());
+    let world = World::on_nodes(&["spoil"], store, settings());
+    let (good, bad) = (room_id("spoil", 1), room_id("spoil", 2));
+    for (room, at) in [(good, 1_000), (bad, 2_000)] {
+        world.room(room, "demo", &format!("r{at}"), at, 1).await;
+    }
+    let (good_call, bad_call) = (session_id("spoil", 11), session_id("spoil", 12));
+    for call in [good_call, bad_call] {
+        world.session(call, "demo", 1_000).await;
+    }
+    for entity in [EntityId::Room(bad), EntityId::Session(bad_call)] {
+        spoil(&world.store, entity).await;
+    }
+    let rooms = world.get(ROOMS).await.json();
+    assert_eq!(ids(&rooms, "conferences", "room_id"), [good.to_string()]);
+    let calls = world.get("/api/v1/sessions").await.json();
+    assert_eq!(ids(&calls, "sessions", "uuid"), [good_call.to_string()]);
+    let conferences = world.get("/v1.0/conferences").await.json();
+    assert_eq!(ids(&conferences, "result", "id"), [good.uuid().to_string()]);
+    world.get(&format!("{ROOMS}/{bad}")).await.fails(500);
+    let node = good.node();
+    let unreadable = unreadable::of_node(node);
+    let noted: Vec<_> = unreadable.iter().map(|found| found.key.clone()).collect();
+    let spoilt = [EntityId::Session(bad_call), EntityId::Room(bad)].map(keys::entity);
+    assert_eq!(noted, spoilt);
+}
+
+/// Writes over the fields of a record what nobody can read.
+async fn spoil(store: &MemoryStore, entity: EntityId) {
+    let record = store.read_head(entity).await.unwrap().unwrap();
+    let fields = record.head.iter();
+    let spoilt = fields.map(|(name, _)| (name.to_owned(), "spoilt".to_owned()));
+    let commit = Commit {
+        node: entity.node(),
+        request: Uuid::new_v4(),
+        lease: None,
+        entities: vec![EntityWrite {
+            entity,
+            expected: record.version,
+            head: spoilt.collect(),
+            parts: Vec::new(),
+            deadline: None,
+            life: Life::Live,
+            listed: None,
+        }],
+        outbox: Vec::new(),
+        views: Vec::new(),
+    };
+    let outcome = store.commit(&commit).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Applied);
 }

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use roomkeeper::api::limits::{AppLimiter, LimitSettings};
-use roomkeeper::api::{ApiSettings, ApiState, CursorKey, Hub, Registry};
+use roomkeeper::api::{ApiSettings, ApiState, CursorKey, Hub, Quota, Registry};
 use roomkeeper::config::{ApiKeyDigest, AppConfig, customer_of};
 use roomkeeper::ids::{
     AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RecordingId, RoomId, SessionId,
@@ -36,6 +36,9 @@ use roomkeeper::webhook::pressure::Pressure;
 use serde_json::Value;
 use tower::ServiceExt;
 use uuid::Uuid;
+
+/// Bytes that each app may have.
+pub const QUOTA: u64 = 1 << 20;
 
 pub const DEMO: (&str, &str) = ("demo", "demo-key");
 pub const OTHER: (&str, &str) = ("other", "other-key");
@@ -239,6 +242,7 @@ pub struct World {
     pub controller: Arc<Double>,
     pub apps: Arc<Registry>,
     pub pressure: Arc<Pressure>,
+    pub quota: Arc<Quota>,
     /// Ends the event streams.
     pub stage: Stage,
     pub router: Router,
@@ -380,12 +384,15 @@ impl World {
         ));
         let pressure = Arc::new(Pressure::new(100));
         let stage = Stage::new();
-        let nodes = nodes.iter().map(|id| node_id(id)).collect();
+        let nodes: Vec<_> = nodes.iter().map(|id| node_id(id)).collect();
+        let quota = Quota::new(seen.clone(), nodes.clone(), apps.receivers(), QUOTA);
+        let quota = Arc::new(quota);
         let events = Hub::start(seen.clone(), nodes, settings.streams, &stage);
         let router = roomkeeper::api::router(ApiState {
             events,
             limiter: Arc::new(limiter),
             pressure: pressure.clone(),
+            quota: quota.clone(),
             store: seen,
             controller: controller.clone(),
             apps: apps.clone(),
@@ -400,6 +407,7 @@ impl World {
             controller,
             apps,
             pressure,
+            quota,
             stage,
             router,
         }

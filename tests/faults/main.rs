@@ -30,6 +30,7 @@ mod node;
 mod receivers;
 mod replicas;
 mod store;
+mod stored;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ fn rows() -> Vec<Row> {
     rows.extend(connection::rows());
     rows.extend(node::rows());
     rows.extend(store::rows());
+    rows.extend(stored::rows());
     rows.extend(failover::rows());
     rows.extend(replicas::rows());
     rows.extend(receivers::rows());

@@ -1,6 +1,7 @@
 //! What is to be seen of many nodes at once.
 
 use super::*;
+use roomkeeper::store::board::Board;
 use roomkeeper::store::board::Notice;
 use roomkeeper::store::looks::Sight;
 
@@ -28,7 +29,10 @@ impl Subject {
 }
 
 pub async fn each_node_is_seen_as_it_is_alone(s: Subject) {
-    let nothing = Sight::default();
+    let nothing = Sight {
+        board: Some(Board::default()),
+        ..Sight::default()
+    };
     let nodes = [other_node(), node()];
     assert_eq!(
         s.sights(&nodes, NOW).await,
@@ -45,7 +49,7 @@ pub async fn each_node_is_seen_as_it_is_alone(s: Subject) {
     let board = s.store.read_board(node()).await.unwrap();
     assert!(board.draining && board.resyncs == 1 && board.standing.is_some());
     let seen = Sight {
-        board,
+        board: Some(board),
         ..Sight::default()
     };
     assert_eq!(s.sights(&nodes, NOW).await, [nothing, seen.clone()]);

@@ -20,6 +20,7 @@ macro_rules! store_behind {
             use $root::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
             use $root::store::live::{Heard, Live, LiveEvent, OutboxSlice};
             use $root::store::looks::{Looks, Sight};
+            use $root::store::usage::{NodeUsage, Usage};
             use $root::store::{
                 Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, ListEntry,
                 ListOf, NameOutcome, NodeReader, Record, Store, StoreError, ViewEntry, ViewId,
@@ -61,6 +62,9 @@ macro_rules! store_behind {
             }
             store_behind! { @pass Looks for $gated:
                 look_at(nodes: &[NodeId], now: Timestamp) -> Vec<Result<Sight, StoreError>>;
+            }
+            store_behind! { @pass Usage for $gated:
+                read_usage(node: NodeId) -> NodeUsage;
             }
             store_behind! { @pass Live for $gated:
                 read_outbox_after(node: NodeId, position: Option<u64>, limit: usize) -> OutboxSlice;

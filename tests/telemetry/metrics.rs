@@ -62,6 +62,10 @@ const AT_ZERO: &[(&str, &str)] = &[
         "tests/clients, idle connections",
     ),
     (names::HTTP_UNAUTHORIZED, "tests/clients, wrong keys"),
+    (
+        names::QUOTA_REFUSED,
+        "tests/faults, an app that writes as much as it can",
+    ),
     (names::EVENTS_SENT, "tests/walk, events"),
     (names::EVENT_GAPS, "tests/api, events"),
     (names::LIVE_DROPPED, "tests/api, events"),
@@ -86,6 +90,7 @@ const MAY_BE_ZERO: &[&str] = &[
     names::WEBHOOK_LOWERED,
     names::EVENT_STREAMS,
     names::MEDIA_STORED_BYTES,
+    names::APPS_AT_QUOTA,
     // Zero is no bound.
     names::PROCESS_VIRTUAL_MAX_BYTES,
     // It counts whole seconds of a program that lived for a few.

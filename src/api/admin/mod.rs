@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::ids::NodeId;
 use crate::reconciler::{Controller, Link, NodeReport};
-use crate::store::Store;
+use crate::store::{Store, unreadable};
 use crate::webhook::guard::Policy;
 
 use super::auth::{Attempt, KeyDigest, only};
@@ -120,6 +120,15 @@ struct Health {
 #[derive(Serialize)]
 struct StoreHealth {
     ok: bool,
+    /// How many stored values that are no node's cannot be read.
+    #[serde(skip_serializing_if = "is_zero")]
+    unreadable: usize,
+}
+
+// As serde calls it.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]
@@ -128,6 +137,9 @@ struct NodeHealth {
     link: &'static str,
     synced: bool,
     owned_elsewhere: bool,
+    /// How many stored values of it cannot be read; `/admin/orphans` names them.
+    #[serde(skip_serializing_if = "is_zero")]
+    unreadable: usize,
 }
 
 /// Whoever may read more than the probes.
@@ -230,6 +242,7 @@ async fn store_health(shared: &Inner) -> StoreHealth {
     let ping = tokio::time::timeout(STORE_PATIENCE, shared.state.store.ping()).await;
     StoreHealth {
         ok: matches!(ping, Ok(Ok(()))),
+        unreadable: unreadable::of_no_node().len(),
     }
 }
 
@@ -241,6 +254,7 @@ fn node_health(reports: &[NodeReport]) -> Vec<NodeHealth> {
             link: nodes::word(&node.link),
             synced: node.synced,
             owned_elsewhere: node.owned_elsewhere,
+            unreadable: unreadable::of_node(node.id).len(),
         })
         .collect()
 }

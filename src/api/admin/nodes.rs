@@ -13,7 +13,7 @@ use crate::api::request::{InPath, PathId};
 use crate::ids::NodeId;
 use crate::reconciler::{Controller, Link, NodeReport};
 use crate::store::board::{self, ForeignCall, Notice, OrphanConference, UnreadableRecord};
-use crate::store::keys;
+use crate::store::{StoreError, keys, unreadable};
 use crate::time::Timestamp;
 
 use super::{Operator, Shared};
@@ -67,6 +67,9 @@ pub(super) struct Resyncing {
 #[derive(Serialize)]
 pub(super) struct OrphanList {
     nodes: Vec<NodeOrphans>,
+    /// Stored values that are no node's and that this replica could not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    records: Vec<RecordRow>,
 }
 
 #[derive(Serialize)]
@@ -178,22 +181,49 @@ pub(super) async fn orphans(
 ) -> Result<Json<OrphanList>, ApiError> {
     let nodes = shared.state.controller.nodes();
     let found = nodes.iter().map(|node| orphans_of(&shared, node.id));
+    let nodes = try_join_all(found).await?;
+    let records = unreadable::of_no_node();
     Ok(Json(OrphanList {
-        nodes: try_join_all(found).await?,
+        nodes,
+        records: records.into_iter().map(Into::into).collect(),
     }))
 }
 
 async fn orphans_of(shared: &Shared, id: NodeId) -> Result<NodeOrphans, ApiError> {
-    let text = shared.state.store.read_report(id).await?;
-    let report = text
-        .map(|text| board::decode::<board::NodeReport>(id, Notice::Report, &text))
-        .transpose()?;
+    let text = shared.state.store.read_report(id).await;
+    let report = text.and_then(|text| {
+        text.map(|text| board::decode::<board::NodeReport>(id, Notice::Report, &text))
+            .transpose()
+    });
+    // The others are told all the same.
+    let mut unread = None;
+    let report = match report {
+        Err(StoreError::Corrupt { why, .. }) => {
+            let key = keys::board(id);
+            tracing::error!(store.key = key, why, "the report of a node cannot be read");
+            unread = Some(UnreadableRecord { key, why });
+            None
+        }
+        report => report?,
+    };
     let at = report.as_ref().map(|report| report.at.rfc3339_micros());
-    let report = report.unwrap_or_default();
-    let outbox = outbox_of(shared, id).await?;
+    let mut report = report.unwrap_or_default();
+    // What this replica has found since, or the owner could not report.
+    for found in unread.into_iter().chain(unreadable::of_node(id)) {
+        if !report.records.iter().any(|known| known.key == found.key) {
+            report.records.push(found);
+            report.records_total += 1;
+        }
+    }
     let mut records: Vec<RecordRow> = report.records.into_iter().map(Into::into).collect();
-    let records_total = report.records_total + u64::from(outbox.is_some());
-    records.extend(outbox);
+    let mut records_total = report.records_total;
+    if let Some(outbox) = outbox_of(shared, id).await? {
+        // Its counts tell more than that its key held another type.
+        let others = records.len();
+        records.retain(|record| record.key != outbox.key);
+        records_total = records_total - (others - records.len()) as u64 + 1;
+        records.push(outbox);
+    }
     Ok(NodeOrphans {
         id: id.to_string(),
         at,

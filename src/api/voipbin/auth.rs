@@ -32,7 +32,7 @@ impl FromRequestParts<Shared> for Customer {
                 let attempt = Attempt::begin(&parts.headers, &parts.extensions, &key)?;
                 let known = state.apps.authenticate_key(&key).await?;
                 let Known { app, rate_limit } = attempt.end(known, UNAUTHORIZED)?;
-                state.admit(&app, rate_limit, &parts.method).await?;
+                state.admit(&app, rate_limit, parts).await?;
                 Caller { app }
             }
             Given::Nothing => {

@@ -14,7 +14,7 @@ use crate::api::error::ApiError;
 use crate::api::lists::{self, Listed, Source};
 use crate::ids::RecordingId;
 use crate::store::view::{RecordingRecord, decode_recording};
-use crate::store::{StoreError, ViewId, ViewKind};
+use crate::store::{StoreError, ViewId, ViewKind, keys};
 
 use super::auth::Customer;
 use super::forms::Recording;
@@ -99,5 +99,6 @@ async fn read(state: &Shared, id: RecordingId) -> Result<Option<RecordingRecord>
         .read_views(id.node(), &[ViewId::Recording(id)])
         .await?;
     let body = views.into_iter().next().flatten();
-    body.map(|body| decode_recording(&id, &body)).transpose()
+    body.map(|body| decode_recording(&keys::view(ViewId::Recording(id)), &body))
+        .transpose()
 }

@@ -294,8 +294,6 @@ pub(super) struct Actor {
     unreadable: BTreeMap<EntityId, UnreadableRecord>,
     /// What stands among the entities and is none.
     nameless: BTreeSet<UnreadableRecord>,
-    /// The store's list of deadlines cannot be read, and that was said.
-    due_unreadable: bool,
     /// Deadlines are to be looked for that another replica has set.
     look: bool,
     next_read: Instant,
@@ -337,7 +335,6 @@ impl Actor {
             reported: None,
             unreadable: BTreeMap::new(),
             nameless: BTreeSet::new(),
-            due_unreadable: false,
             look: false,
             next_read: now,
             down_since: Some(now),

@@ -1,11 +1,13 @@
 //! When a resync is due, and what its end means.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::store::board::{self, MOST_REPORTED, NodeReport};
+use crate::store::board::{self, MOST_REPORTED, NodeReport, UnreadableRecord};
+use crate::store::unreadable;
 use crate::supervise::caught;
 use crate::telemetry as names;
 use crate::telemetry::{Chain, trace};
@@ -134,15 +136,25 @@ impl Actor {
     fn report_orphans(&mut self, at: Timestamp) {
         let orphans = self.belief.orphans().clone();
         let (calls, calls_total) = self.belief.foreign_calls();
-        let unreadable = self.unreadable.values().chain(&self.nameless);
+        let mut unreadable: BTreeSet<UnreadableRecord> = self
+            .unreadable
+            .values()
+            .chain(&self.nameless)
+            .cloned()
+            .collect();
+        for found in unreadable::of_node(self.id()) {
+            if !unreadable.iter().any(|known| known.key == found.key) {
+                unreadable.insert(found);
+            }
+        }
         let report = NodeReport {
             at,
             conferences: orphans.conferences,
             conferences_total: orphans.total,
             calls,
             calls_total,
-            records: unreadable.take(MOST_REPORTED).cloned().collect(),
-            records_total: (self.unreadable.len() + self.nameless.len()) as u64,
+            records_total: unreadable.len() as u64,
+            records: unreadable.into_iter().take(MOST_REPORTED).collect(),
         };
         let known = self.reported.take();
         let is_news = known.is_none_or(|known| NodeReport { at, ..known } != report);

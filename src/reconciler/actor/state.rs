@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::store::board::{UnreadableRecord, shortened};
 use crate::store::record::{decode_room, decode_session};
-use crate::store::{EntityId, Hashes, NodeReader, Record, StoreError, Version};
+use crate::store::{EntityId, Hashes, NodeReader, Record, StoreError, Version, keys, unreadable};
 use crate::telemetry as names;
 use crate::telemetry::Chain;
 use crate::time::Timestamp;
@@ -41,7 +41,7 @@ impl NodeReader for Taking<'_> {
             Some(entity) => self.actor.leave(entity, &error),
             None => {
                 self.actor.nameless.insert(described(&error));
-                self.actor.report_corrupt(&error);
+                unreadable::note_error(&error);
             }
         }
     }
@@ -224,6 +224,7 @@ impl Actor {
             Ok(()) => {
                 self.belief.take_up(entity);
                 self.unreadable.remove(&entity);
+                unreadable::clear(|| keys::entity(entity));
             }
             Err(error) => self.leave(entity, &error),
         }
@@ -234,14 +235,8 @@ impl Actor {
         self.versions.remove(&entity);
         self.set_deadline(entity, None);
         self.unreadable.insert(entity, described(error));
-        if self.belief.leave_alone(entity) {
-            self.report_corrupt(error);
-        }
-    }
-
-    fn report_corrupt(&self, error: &StoreError) {
-        metrics::counter!(names::STORE_CORRUPT, "node" => self.label()).increment(1);
-        tracing::error!(node.id = %self.id(), error = %Chain(error), "a stored record is left alone");
+        self.belief.leave_alone(entity);
+        unreadable::note_error(error);
     }
 
     pub(super) fn set_deadline(&mut self, entity: EntityId, at: Option<Timestamp>) {
@@ -283,11 +278,7 @@ impl Actor {
                     }
                 }
                 // Not those of this replica: it knows them itself.
-                Err(error) if !error.is_retryable() => {
-                    if !std::mem::replace(&mut self.due_unreadable, true) {
-                        self.report_corrupt(&error);
-                    }
-                }
+                Err(error) if !error.is_retryable() => unreadable::note_error(&error),
                 Err(error) => self.store_failed(&error),
             }
         }

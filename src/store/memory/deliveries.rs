@@ -13,8 +13,9 @@ use crate::store::deliveries::{
     Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished, NewDelivery,
     OutboxBatch, OutboxCursor, QueueLimits, Recovered, Share,
 };
-use crate::store::keys::OUTBOX_KEPT;
+use crate::store::keys::{OUTBOX_KEPT, OUTBOX_KEPT_BYTES};
 use crate::store::live::OutboxSlice;
+use crate::store::usage::{MESSAGE_BYTES, MOST_HISTORY};
 use crate::store::{Message, Scope, StoreError};
 use crate::telemetry::{WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
 
@@ -166,7 +167,31 @@ struct Kept {
     until: Option<Duration>,
 }
 
+/// What a message counts for in the outbox.
+fn message_bytes(message: &Message) -> u64 {
+    MESSAGE_BYTES + u64::try_from(message.body.len()).unwrap_or(u64::MAX)
+}
+
+impl Kept {
+    fn bytes(&self) -> u64 {
+        u64::try_from(self.delivery.message.body.len()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Receiver {
+    /// Drops the oldest of what was delivered while there are too many bytes of it. Keeps the newest.
+    fn trim_history(&mut self) {
+        let delivered = self.deliveries.values();
+        let delivered = delivered.filter(|kept| kept.delivery.status == DeliveryStatus::Delivered);
+        let mut bytes: u64 = delivered.map(Kept::bytes).sum();
+        while bytes > MOST_HISTORY && self.count(DeliveryStatus::Delivered) > 1 {
+            let Some((_, id)) = self.log(DeliveryStatus::Delivered).pop_first() else {
+                break;
+            };
+            bytes -= self.deliveries.remove(&id).map_or(0, |kept| kept.bytes());
+        }
+    }
+
     fn log(&mut self, status: DeliveryStatus) -> &mut BTreeMap<String, String> {
         self.log.entry(status).or_default()
     }
@@ -220,6 +245,22 @@ impl Receiver {
 impl Queues {
     fn cursor(&self) -> OutboxCursor {
         OutboxCursor::at(self.handed_over)
+    }
+
+    /// What is not yet handed over.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Message> {
+        self.outbox.iter()
+    }
+
+    /// The bytes of the deliveries of these statuses, by receiver.
+    pub(super) fn bytes(&self, statuses: &[DeliveryStatus]) -> BTreeMap<EndpointId, u64> {
+        let receivers = self.receivers.iter();
+        let bytes = receivers.map(|(id, receiver)| {
+            let kept = receiver.deliveries.values();
+            let counted = kept.filter(|kept| statuses.contains(&kept.delivery.status));
+            (id.clone(), counted.map(Kept::bytes).sum())
+        });
+        bytes.filter(|(_, bytes)| *bytes > 0).collect()
     }
 
     /// Whether there is something to hand over, or to claim.
@@ -343,6 +384,13 @@ impl Queues {
         let kept = usize::try_from(OUTBOX_KEPT).unwrap_or(usize::MAX);
         let over = self.handed.len().saturating_sub(kept);
         self.handed.drain(..over);
+        let mut bytes: u64 = self.handed.iter().map(message_bytes).sum();
+        while bytes > OUTBOX_KEPT_BYTES
+            && self.handed.len() > 1
+            && let Some(oldest) = self.handed.pop_front()
+        {
+            bytes -= message_bytes(&oldest);
+        }
         for (n, delivery) in deliveries.iter().enumerate() {
             self.queue(delivery, &format!("{begin:011}{n:05}"), now, at, limits);
         }
@@ -485,6 +533,7 @@ impl Queues {
                 let until = now.saturating_add(DELIVERED_KEPT);
                 receiver.put(id, DeliveryStatus::Delivered, Some(until));
                 receiver.trim(DeliveryStatus::Delivered, limits.delivered);
+                receiver.trim_history();
             }
             DeliveryResult::Dead => {
                 receiver.put(id, DeliveryStatus::Dead, None);

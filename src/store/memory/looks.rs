@@ -20,7 +20,7 @@ impl Looks for MemoryStore {
         let seen = nodes.iter().map(|node| {
             let node = inner.node(*node);
             Ok(Sight {
-                board: node.board.board(),
+                board: Some(node.board.board()),
                 due: node.deadlines.first().is_some_and(|(at, _)| *at <= now),
                 deliveries: node.queues.has_something(time),
             })

@@ -12,6 +12,7 @@ mod board;
 mod deliveries;
 mod live;
 mod looks;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;

@@ -8,8 +8,8 @@ use redis::{Cmd, Pipeline, Value};
 use uuid::Uuid;
 
 use super::{
-    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, OUTBOX_MEND, OUTBOX_NOTE,
-    Pairs, RECOVER, REDELIVER, RedisStore, millis, stored,
+    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, HEALTH, OUTBOX_MEND,
+    OUTBOX_NOTE, Pairs, RECOVER, REDELIVER, RedisStore, millis, readable, stored,
 };
 use crate::ids::{AppId, EndpointId, NodeId};
 use crate::store::deliveries::{
@@ -17,7 +17,7 @@ use crate::store::deliveries::{
     DELIVERED_KEPT, Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished,
     LOOKED_AT, NewDelivery, OutboxBatch, OutboxCursor, Recovered, Share,
 };
-use crate::store::{Message, StoreError, keys};
+use crate::store::{Message, StoreError, keys, unreadable};
 use crate::telemetry::{Chain, WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
 
 /// How often a cursor is looked for that others move meanwhile. After that there is nothing to hand over just now: they do.
@@ -129,6 +129,20 @@ type Entries = Vec<(String, Pairs)>;
 /// The cursor, the newest position, and what is behind the cursor.
 type Found = (Option<u64>, Option<u64>, Entries);
 
+/// What was not readable and was made anew.
+struct Mended {
+    /// Entries of the outbox that were set aside, the cursor included.
+    spoilt: u64,
+    /// Other keys.
+    others: u64,
+}
+
+impl Mended {
+    const fn is_nothing(&self) -> bool {
+        self.spoilt == 0 && self.others == 0
+    }
+}
+
 /// The position of an entry of the outbox; `None` for an id that is none of this program's.
 pub(super) fn position_of_entry(id: &str) -> Option<u64> {
     id.strip_prefix("0-")?.parse().ok()
@@ -165,6 +179,8 @@ impl RedisStore {
         let (from, _) = cursor.unwrap_or_default();
         let given = cursor.map(|(_, to)| self.outboxes.given(node, to));
         let given = given.unwrap_or_default();
+        let handed_over = cursor.map(|(_, to)| self.outboxes.given_bytes(node, to));
+        let handed_over = handed_over.unwrap_or_default();
         let (lost, dropped): (i64, u64) = self
             .run(&FAN_OUT, &key, 4, |command| {
                 command
@@ -193,6 +209,10 @@ impl RedisStore {
                         .arg(encode(&delivery.message))
                         .arg(u8::from(delivery.held))
                         .arg(delivery.message.app.as_str());
+                }
+                command.arg(keys::OUTBOX_KEPT_BYTES);
+                for (app, bytes) in &handed_over {
+                    command.arg(app.as_str()).arg(bytes);
                 }
             })
             .await?;
@@ -256,9 +276,14 @@ impl RedisStore {
                     found
                 }
                 // Not what this program writes.
-                Ok(_) | Err(StoreError::Corrupt { .. }) if self.mend_outbox(node).await? > 0 => {
-                    mended = true;
-                    continue;
+                Ok(_) | Err(StoreError::Corrupt { .. }) => {
+                    let done = self.mend_outbox(node).await?;
+                    mended |= done.spoilt > 0;
+                    if done.is_nothing() {
+                        found?
+                    } else {
+                        continue;
+                    }
                 }
                 found => found?,
             };
@@ -304,23 +329,22 @@ impl RedisStore {
         }
         batch.to = OutboxCursor::at(last);
         // What is handed over is checked by the message at its end, if there is one.
-        let checked = match last_message == last {
-            true => &batch.messages[..],
-            false => &[],
-        };
-        self.outboxes.was_read(node, cursor, last, checked);
+        let at_end = batch.messages.last().filter(|_| last_message == last);
+        self.outboxes
+            .was_read(node, cursor, last, &batch.messages, at_end);
         Ok((batch, next))
     }
 
-    /// Mends an outbox that is not one; how many entries were set aside.
-    async fn mend_outbox(&self, node: NodeId) -> Result<u64, StoreError> {
+    /// Mends an outbox that is not one, and due times that are none.
+    async fn mend_outbox(&self, node: NodeId) -> Result<Mended, StoreError> {
         let key = keys::outbox(node);
-        let spoilt: u64 = self
-            .run(&OUTBOX_MEND, &key, 3, |command| {
+        let (spoilt, others): (u64, u64) = self
+            .run(&OUTBOX_MEND, &key, 4, |command| {
                 command
                     .arg(keys::cursor(node))
                     .arg(&key)
-                    .arg(keys::health(node));
+                    .arg(keys::health(node))
+                    .arg(keys::due(node));
             })
             .await?;
         if spoilt > 0 {
@@ -331,7 +355,7 @@ impl RedisStore {
                 "the outbox held what this program does not write, which was set aside"
             );
         }
-        Ok(spoilt)
+        Ok(Mended { spoilt, others })
     }
 }
 
@@ -441,6 +465,7 @@ impl Deliveries for RedisStore {
             match claim() {
                 Ok(claim) => claims.push(claim),
                 Err(error) => {
+                    unreadable::note(&key, &error.to_string());
                     // The others of the batch are claimed and must go out.
                     tracing::error!(error = %Chain(&error), "a delivery cannot be read; its queue waits until it is removed");
                 }
@@ -516,7 +541,13 @@ impl Deliveries for RedisStore {
         let mut pipe = redis::pipe();
         pipe.atomic();
         ask_next(&mut pipe, &key);
-        let (now, first) = self.transaction(&key, &pipe).await?;
+        let mut answer = self.transaction(&key, &pipe).await;
+        if let Err(StoreError::Corrupt { .. }) = answer
+            && !self.mend_outbox(node).await?.is_nothing()
+        {
+            answer = self.transaction(&key, &pipe).await;
+        }
+        let (now, first) = answer?;
         Ok(next_of(now, first))
     }
 
@@ -551,36 +582,31 @@ impl Deliveries for RedisStore {
             return Ok(Vec::new());
         }
         let key = keys::health(node);
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        pipe.cmd("TIME");
-        for endpoint in endpoints {
-            pipe.cmd("HMGET").arg(&key);
-            for what in ["ok", "bad", "lost"] {
-                pipe.arg(format!("{endpoint}:{what}"));
-            }
-            for status in [DeliveryStatus::Pending, DeliveryStatus::Dead] {
-                pipe.cmd("ZCARD").arg(keys::log(node, endpoint, status));
-            }
-        }
-        let answer: Vec<Value> = self.transaction(&key, &pipe).await?;
-        let mut answer = answer.into_iter();
-        let now = clock(value(&key, answer.next())?);
-        let ago = |at: Option<u64>| at.map(|at| Duration::from_millis(now.saturating_sub(at)));
-        endpoints
-            .iter()
-            .map(|_| {
-                type Noted = (Option<u64>, Option<u64>, Option<u64>);
-                let (ok, bad, lost): Noted = value(&key, answer.next())?;
-                Ok(EndpointHealth {
-                    delivered_ago: ago(ok),
-                    failing_for: ago(bad),
-                    pending: value(&key, answer.next())?,
-                    dead: value(&key, answer.next())?,
-                    lost: lost.unwrap_or_default(),
-                })
+        let answer: Vec<String> = self
+            .run(&HEALTH, &key, 1 + 2 * endpoints.len(), |command| {
+                command.arg(&key);
+                for endpoint in endpoints {
+                    for status in [DeliveryStatus::Pending, DeliveryStatus::Dead] {
+                        command.arg(keys::log(node, endpoint, status));
+                    }
+                }
+                for endpoint in endpoints {
+                    command.arg(endpoint.as_str());
+                }
             })
-            .collect()
+            .await?;
+        let mut numbers = answer.iter().map(|text| text.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten();
+        let now = next().unwrap_or_default();
+        let ago = |at: Option<u64>| at.map(|at| Duration::from_millis(now.saturating_sub(at)));
+        let health = endpoints.iter().map(|_| EndpointHealth {
+            delivered_ago: ago(next()),
+            failing_for: ago(next()),
+            lost: next().unwrap_or_default(),
+            pending: next().unwrap_or_default(),
+            dead: next().unwrap_or_default(),
+        });
+        Ok(health.collect())
     }
 
     async fn list_deliveries(
@@ -602,7 +628,7 @@ impl Deliveries for RedisStore {
                 })
                 .await?;
             for fields in rows {
-                found.push(delivery(&deliveries, fields)?);
+                found.extend(readable(delivery(&deliveries, fields)));
             }
             if last.is_empty() {
                 break;
@@ -695,9 +721,4 @@ impl Deliveries for RedisStore {
 /// The store's clock in milliseconds, from what `TIME` answers.
 const fn clock((secs, micros): (u64, u64)) -> u64 {
     secs * 1000 + micros / 1000
-}
-
-/// One of the answers to a transaction.
-fn value<T: redis::FromRedisValue>(key: &str, value: Option<Value>) -> Result<T, StoreError> {
-    super::decode(key, Ok(value.unwrap_or(Value::Nil)))
 }

@@ -8,36 +8,49 @@ use redis::{FromRedisValue, Pipeline, Value};
 
 use super::deliveries::{First, ask_first, next_of};
 use super::link::{Fault, Request};
-use super::{RedisStore, Route, board, decode};
+use super::{Pairs, RedisStore, Route, board, decode};
 use crate::ids::NodeId;
 use crate::store::looks::{Looks, Sight};
-use crate::store::{StoreError, keys};
+use crate::store::{StoreError, keys, unreadable};
 use crate::time::Timestamp;
 
 /// The answers to what is asked of the nodes, the next one first.
 struct Answers {
     /// The time of the server.
     now: (u64, u64),
-    rest: std::vec::IntoIter<Value>,
+    rest: std::vec::IntoIter<Result<Value, Fault>>,
 }
 
 impl Answers {
     /// Of a question that begins with [`begin`].
     fn of(what: &str, answers: Result<Value, Fault>) -> Result<Self, StoreError> {
-        let mut rest = decode::<Vec<Value>>(what, answers)?.into_iter();
-        let now = taken(what, rest.next())?;
+        let answers = decode::<Vec<Value>>(what, answers)?.into_iter();
+        let each = answers.map(|answer| answer.extract_error().map_err(Fault::Answer));
+        Self::of_each(what, each.collect())
+    }
+
+    /// The same, of commands that were sent one by one.
+    fn of_each(what: &str, answers: Vec<Result<Value, Fault>>) -> Result<Self, StoreError> {
+        let mut rest = answers.into_iter();
+        let now = decode(what, rest.next().unwrap_or(Ok(Value::Nil)))?;
         Ok(Self { now, rest })
     }
 
     /// `what` it is about.
     fn take<T: FromRedisValue>(&mut self, what: &str) -> Result<T, StoreError> {
-        taken(what, self.rest.next())
+        decode(what, self.rest.next().unwrap_or(Ok(Value::Nil)))
     }
 }
 
-fn taken<T: FromRedisValue>(what: &str, answer: Option<Value>) -> Result<T, StoreError> {
-    let answer = answer.unwrap_or(Value::Nil).extract_error();
-    decode(what, answer.map_err(Fault::Answer))
+/// An answer, unless its key is unreadable, which is noted.
+fn present<T>(answer: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match answer {
+        Err(error @ StoreError::Corrupt { .. }) => {
+            unreadable::note_error(&error);
+            Ok(None)
+        }
+        answer => answer.map(Some),
+    }
 }
 
 /// A question in which nodes are asked about.
@@ -59,6 +72,7 @@ impl RedisStore {
         pipe.arg(format!("(0-{}", self.outboxes.cursor(node)));
         pipe.arg(("+", "COUNT", 1));
         ask_first(pipe, &keys::due(node));
+        pipe.cmd("HGETALL").arg(keys::unreadable(node));
     }
 
     /// Each answer is taken, also behind one that cannot be read: others come after it.
@@ -69,18 +83,31 @@ impl RedisStore {
         let last = answers.take::<Option<u64>>(&keys::outbox_last(node));
         let behind = answers.take::<Vec<Value>>(&keys::outbox(node));
         let first = answers.take::<First>(&keys::due(node));
-        let cursor = cursor?.unwrap_or_default();
-        // Where it is not where it was, what lies behind it is not known yet.
-        let is_there = cursor == self.outboxes.cursor(node);
-        self.outboxes.cursor_is(node, cursor);
-        let next = next_of(answers.now, first?);
-        // Also when it is gone, or not readable: whoever hands it over finds out.
-        let has_more = last.is_ok_and(|last| last.is_some_and(|last| last > cursor))
-            || behind.map_or(true, |behind| !behind.is_empty());
+        let noted = answers.take::<Pairs>(&keys::unreadable(node));
+        for (key, why) in present(noted)?.unwrap_or_default() {
+            unreadable::note(&key, &why);
+        }
+        // What is unreadable here is for those who are woken: they make it anew, or pass it over.
+        let due = present(due)?.is_none_or(|due| !due.is_empty());
+        let (cursor, last) = (present(cursor)?, present(last)?);
+        let (behind, first) = (present(behind)?, present(first)?);
+        let deliveries = match (cursor, last, behind, first) {
+            (Some(cursor), Some(last), Some(behind), Some(first)) => {
+                let cursor = cursor.unwrap_or_default();
+                // Where it is not where it was, what lies behind it is not known yet.
+                let is_there = cursor == self.outboxes.cursor(node);
+                self.outboxes.cursor_is(node, cursor);
+                // Also when it is gone: whoever hands it over finds out.
+                let has_more = last.is_some_and(|last| last > cursor) || !behind.is_empty();
+                let next = next_of(answers.now, first);
+                !is_there || has_more || next.is_some_and(|next| next.is_zero())
+            }
+            _ => true,
+        };
         Ok(Sight {
-            board: board::written(board?),
-            due: !due?.is_empty(),
-            deliveries: !is_there || has_more || next.is_some_and(|next| next.is_zero()),
+            board: present(board)?.map(board::written),
+            due,
+            deliveries,
         })
     }
 
@@ -105,7 +132,17 @@ impl RedisStore {
         pipe.atomic();
         self.ask(&mut pipe, node, now);
         let answers = self.route.send(Request::Atomic(&pipe)).await;
-        self.seen(&mut Answers::of(&keys::node_prefix(node), answers)?, node)
+        let what = keys::node_prefix(node);
+        let answers = Answers::of(&what, answers);
+        if !matches!(answers, Err(StoreError::Corrupt { .. })) {
+            return self.seen(&mut answers?, node);
+        }
+        // One of them is unreadable, and the transaction does not say which.
+        let mut each = Vec::new();
+        for command in pipe.cmd_iter() {
+            each.push(self.route.send(Request::One(command)).await);
+        }
+        self.seen(&mut Answers::of_each(&what, each)?, node)
     }
 }
 

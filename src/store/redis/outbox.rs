@@ -9,13 +9,24 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::ids::NodeId;
+use crate::ids::{AppId, NodeId};
 use crate::store::Message;
 use crate::store::deliveries::{OutboxBatch, OutboxCursor};
+use crate::store::usage::MESSAGE_BYTES;
 
 /// How many messages of a node are kept to be handed over as they are. Where more of them wait, reading them takes no
 /// longer than what is waited for.
 const KEPT: usize = 64;
+
+/// What messages count for in the outbox.
+fn bytes_by_app(messages: &[Message]) -> BTreeMap<AppId, u64> {
+    let mut bytes = BTreeMap::new();
+    for message in messages {
+        let length = u64::try_from(message.body.len()).unwrap_or(u64::MAX);
+        *bytes.entry(message.app.clone()).or_default() += MESSAGE_BYTES + length;
+    }
+    bytes
+}
 
 /// All nodes' outboxes, as far as they are known.
 #[derive(Default)]
@@ -29,6 +40,8 @@ struct Known {
     fresh: BTreeMap<u64, Message>,
     /// What was given out last to be handed over: up to which position, and the ids of the last of it.
     given: Option<(u64, Vec<String>)>,
+    /// The bytes of all messages that were given out last, by app, and up to which position.
+    given_bytes: (u64, BTreeMap<AppId, u64>),
 }
 
 impl Outboxes {
@@ -87,6 +100,7 @@ impl Outboxes {
         }
         let ids = messages.iter().map(|message| message.id.clone());
         known.given = Some((to, ids.collect()));
+        known.given_bytes = (to, bytes_by_app(&messages));
         Some(OutboxBatch {
             from: OutboxCursor::at(known.cursor),
             to: OutboxCursor::at(to),
@@ -95,13 +109,22 @@ impl Outboxes {
         })
     }
 
-    /// What lies behind the cursor was read, up to this position.
-    pub(super) fn was_read(&self, node: NodeId, cursor: u64, to: u64, messages: &[Message]) {
+    /// These messages behind the cursor were read, up to this position. `last` is the one at this position, if there is one.
+    pub(super) fn was_read(
+        &self,
+        node: NodeId,
+        cursor: u64,
+        to: u64,
+        messages: &[Message],
+        last: Option<&Message>,
+    ) {
         self.cursor_is(node, cursor);
         // What is at one position of one history has all before it behind it.
-        let last = messages.last().map(|message| message.id.clone());
+        let last = last.map(|message| message.id.clone());
         let mut nodes = self.nodes();
-        nodes.entry(node).or_default().given = last.map(|last| (to, vec![last]));
+        let known = nodes.entry(node).or_default();
+        known.given = last.map(|last| (to, vec![last]));
+        known.given_bytes = (to, bytes_by_app(messages));
     }
 
     /// The ids of the last messages up to there, as they were given out.
@@ -114,11 +137,22 @@ impl Outboxes {
             .unwrap_or_default()
     }
 
+    /// The bytes of all that was given out last, by app, if it went up to there.
+    pub(super) fn given_bytes(&self, node: NodeId, to: u64) -> BTreeMap<AppId, u64> {
+        let nodes = self.nodes();
+        let given = nodes.get(&node).map(|known| &known.given_bytes);
+        given
+            .filter(|(position, _)| *position == to)
+            .map(|(_, bytes)| bytes.clone())
+            .unwrap_or_default()
+    }
+
     /// What was known of it was not so.
     pub(super) fn forget(&self, node: NodeId) {
         if let Some(known) = self.nodes().get_mut(&node) {
             known.fresh.clear();
             known.given = None;
+            known.given_bytes = (0, BTreeMap::new());
         }
     }
 }
@@ -183,7 +217,7 @@ mod tests {
     #[test]
     fn what_is_not_so_any_more_is_not_given_out() {
         let outboxes = Outboxes::default();
-        outboxes.was_read(node(), 7, 7, &[]);
+        outboxes.was_read(node(), 7, 7, &[], None);
         outboxes.grew(node(), 8, &messages(&["h"]));
         outboxes.forget(node());
         assert_eq!(given(&outboxes), None);
@@ -191,11 +225,23 @@ mod tests {
         // It began anew.
         outboxes.grew(node(), 1, &messages(&["a"]));
         assert_eq!(given(&outboxes), None);
-        outboxes.was_read(node(), 0, 1, &messages(&["a"]));
+        let read = messages(&["a"]);
+        outboxes.was_read(node(), 0, 1, &read, read.last());
         assert_eq!(outboxes.given(node(), 1), ["a"]);
         assert!(outboxes.given(node(), 2).is_empty());
         outboxes.grew(node(), 1, &messages(&["a"]));
         assert_eq!(given(&outboxes), Some((0, 1, "a".to_owned())));
+    }
+
+    #[test]
+    fn bytes_are_known_when_no_message_is_at_the_end_of_what_was_read() {
+        let outboxes = Outboxes::default();
+        let read = messages(&["a"]);
+        outboxes.was_read(node(), 0, 3, &read, None);
+        assert!(outboxes.given(node(), 3).is_empty());
+        assert_eq!(outboxes.given_bytes(node(), 3), bytes_by_app(&read));
+        assert!(!outboxes.given_bytes(node(), 3).is_empty());
+        assert!(outboxes.given_bytes(node(), 1).is_empty());
     }
 
     #[test]

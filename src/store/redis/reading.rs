@@ -3,12 +3,30 @@
 //! Owns what becomes of the fields of their hashes. Leaves out what the fields mean, lists that are read a page at a time,
 //! and how much is read at a time (`bulk`).
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::timeout;
+
 use super::bulk::Bulk;
-use super::{ENDED, HEAD, LIVE, Pairs, RedisStore, VERSION, no_place, since_and_uuid, stored};
-use crate::ids::{ChannelId, NodeId, RoomId, SessionId};
-use crate::store::{
-    EntityId, EntityKind, Hashes, Named, NodeReader, Record, StoreError, Version, keys,
+use super::link::Fault;
+use super::{
+    ENDED, HEAD, LIVE, Pairs, RedisStore, VERSION, head_field, no_place, since_and_uuid, stored,
 };
+use crate::ids::{ChannelId, NodeId, RoomId, SessionId};
+use crate::store::usage::ENTITY_BYTES;
+use crate::store::{
+    EntityId, EntityKind, Hashes, Named, NodeReader, Record, StoreError, Version, call, keys,
+    unreadable,
+};
+
+/// Which list an entity is on: 8 digits, and the app.
+const LISTED: &str = "#l";
+
+/// The bytes of an entity's large values.
+const LARGE_BYTES: &str = "#b";
+
+/// How many keys are looked through at a time.
+const SCANNED: usize = 1_000;
 
 impl RedisStore {
     /// One entity, with its parts. These are read first: the two keys expire together, and the clock can step between the
@@ -48,8 +66,23 @@ impl RedisStore {
         let key = keys::lists(node);
         let mut command = redis::cmd("SMEMBERS");
         command.arg(&key);
-        let lists: Vec<String> = self.query(&key, &command).await?;
+        let changes = match self.count_changes(node).await {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                unreadable::note_error(&error);
+                Ok(0)
+            }
+            changes => changes,
+        }?;
+        let mut sums = BTreeMap::new();
+        let lists: Vec<String> = match self.query(&key, &command).await {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                unreadable::note_error(&error);
+                self.find_lists(node).await?
+            }
+            lists => lists?,
+        };
         if lists.is_empty() {
+            self.recount(node, changes, &sums).await?;
             return Ok(());
         }
         let place = self.route.place(&key).await?;
@@ -79,7 +112,50 @@ impl RedisStore {
         let is_room = |entity: &&EntityId| entity.kind() == EntityKind::Room;
         let rooms = entities.iter().filter(is_room).count();
         reader.expect(rooms, entities.len() - rooms);
-        self.read_many(&mut bulk, &entities, reader).await
+        self.read_many(&mut bulk, &entities, reader, &mut sums)
+            .await?;
+        self.recount(node, changes, &sums).await
+    }
+
+    /// Finds the lists of a node's live entities without the set of them, among all keys, and makes the set anew.
+    async fn find_lists(&self, node: NodeId) -> Result<Vec<String>, StoreError> {
+        let key = keys::lists(node);
+        let place = self.route.place(&key).await?;
+        let connect = place.get_multiplexed_async_connection();
+        let mut server = connect.await.map_err(Fault::Connect)?;
+        let prefixes =
+            [EntityKind::Room, EntityKind::Session].map(|kind| keys::list_prefix(node, kind));
+        let mut found = BTreeSet::new();
+        for prefix in prefixes {
+            let mut cursor = 0_u64;
+            loop {
+                let mut command = redis::cmd("SCAN");
+                command.arg(cursor).arg("MATCH").arg(format!("{prefix}*"));
+                command.arg("COUNT").arg(SCANNED);
+                let answer = timeout(self.options.timeout, command.query_async(&mut server)).await;
+                let (next, keys): (u64, Vec<String>) = match answer {
+                    Ok(answer) => answer.map_err(Fault::Answer)?,
+                    Err(_) => return Err(Fault::Timeout(self.options.timeout).into()),
+                };
+                // The pieces of a list have one more colon.
+                let lists = keys.into_iter();
+                found.extend(lists.filter(|list| !list[prefix.len()..].contains(':')));
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.cmd("RENAME")
+            .arg(&key)
+            .arg(format!("{key}:unreadable"));
+        if !found.is_empty() {
+            pipe.cmd("SADD").arg(&key).arg(&found);
+        }
+        self.transaction::<redis::Value>(&key, &pipe).await?;
+        Ok(found.into_iter().collect())
     }
 
     /// Hands over these.
@@ -88,22 +164,49 @@ impl RedisStore {
         bulk: &mut Bulk,
         entities: &[EntityId],
         reader: &mut dyn NodeReader,
+        sums: &mut BTreeMap<String, u64>,
     ) -> Result<(), StoreError> {
         let mut alone = Vec::new();
         let read = bulk.read(entities, |entity, hashes| match hashes {
-            Some(Hashes { head, parts }) => hand_over(entity, &head, parts, reader),
+            Some(Hashes { head, parts }) => {
+                count(entity, &head, sums);
+                hand_over(entity, &head, parts, reader);
+            }
             None => alone.push(entity),
         });
         read.await?;
         // The server says why it did not hand them out, or that another has them by now.
         for entity in alone {
             match self.hashes_of(entity).await {
-                Ok((parts, head)) => hand_over(entity, &fields(&head), fields(&parts), reader),
+                Ok((parts, head)) => {
+                    let head = fields(&head);
+                    count(entity, &head, sums);
+                    hand_over(entity, &head, fields(&parts), reader);
+                }
                 Err(error @ StoreError::Corrupt { .. }) => reader.unreadable(Some(entity), error),
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+}
+
+/// Adds what an entity that lives counts for to the sum of its app.
+fn count(entity: EntityId, head: &Named<'_>, sums: &mut BTreeMap<String, u64>) {
+    if head.get(ENDED).is_some() {
+        return;
+    }
+    let app = match entity.kind() {
+        EntityKind::Room => head.get(LISTED).and_then(|at| at.get(keys::SINCE_DIGITS..)),
+        // What is read of a call has its app as a field.
+        EntityKind::Session => head.get(&head_field(call::APP)),
+    };
+    let large: u64 = head
+        .get(LARGE_BYTES)
+        .and_then(|bytes| bytes.parse().ok())
+        .unwrap_or_default();
+    if let Some(app) = app.filter(|app| !app.is_empty()) {
+        *sums.entry(app.to_owned()).or_default() += ENTITY_BYTES + large;
     }
 }
 

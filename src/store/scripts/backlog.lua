@@ -6,11 +6,11 @@
 local cursor = cursor_at(KEYS[1]) or 0
 local last = last_position(KEYS[2], cursor)
 local queues = 0
-for _, member in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
-  queues = queues + redis.call('ZCARD', KEYS[3] .. ':' .. string.match(member, ':(.*)$'))
+for _, member in ipairs(attempt('ZRANGE', KEYS[3], 0, -1) or {}) do
+  queues = queues + (attempt('ZCARD', KEYS[3] .. ':' .. (string.match(member, ':(.*)$') or '')) or 0)
 end
-local noted = redis.call('HMGET', KEYS[4], 'lost', 'outbox:missing', 'outbox:unreadable', 'outbox:at')
+local noted = attempt('HMGET', KEYS[4], 'lost', 'outbox:missing', 'outbox:unreadable', 'outbox:at') or {}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local ago = noted[4] and math.max(now - tonumber(noted[4]), 0) or -1
+local ago = noted[4] and math.max(now - (tonumber(noted[4]) or now), 0) or -1
 return { math.max(last - cursor, 0), queues, noted[1] or 0, noted[2] or 0, noted[3] or 0, ago }

@@ -20,10 +20,10 @@ local look_at, part = tonumber(ARGV[8]), tonumber(ARGV[10])
 
 -- What there was instead of the first key in earlier versions.
 local ready = prefix .. 'ready'
-for _, queue in ipairs(redis.call('ZRANGE', ready, 0, look_at - 1)) do
+for _, queue in ipairs(attempt('ZRANGE', ready, 0, look_at - 1) or {}) do
   local endpoint = string.match(queue, '^[^:]*')
-  local head = redis.call('LINDEX', prefix .. 'queue:' .. queue, 0)
-  local app = head and app_of(redis.call('HGET', prefix .. 'delivery:' .. endpoint .. ':' .. head, 'm'))
+  local head = attempt('LINDEX', prefix .. 'queue:' .. queue, 0)
+  local app = head and app_of(attempt('HGET', prefix .. 'delivery:' .. endpoint .. ':' .. head, 'm'))
   if app then
     set_due_if_new(KEYS[1], app, endpoint, queue, redis.call('ZSCORE', ready, queue))
   end
@@ -41,15 +41,20 @@ for i = n, #ARGV, 2 do
   lowered[ARGV[i]] = tonumber(ARGV[i + 1])
 end
 
-local found = redis.call('ZRANGE', KEYS[1], '-inf', at, 'BYSCORE', 'LIMIT', 0, look_at)
+local found = on_due(KEYS[1], 'ZRANGE', '-inf', at, 'BYSCORE', 'LIMIT', 0, look_at)
 local apps, waiting = {}, {}
 for _, member in ipairs(found) do
   local app, endpoint = string.match(member, '^([^:]*):(.*)$')
-  if not waiting[app] then
-    waiting[app] = {}
-    apps[#apps + 1] = app
+  if not app then
+    note_foreign(KEYS[1], 'a member was no endpoint and was removed')
+    redis.call('ZREM', KEYS[1], member)
+  else
+    if not waiting[app] then
+      waiting[app] = {}
+      apps[#apps + 1] = app
+    end
+    table.insert(waiting[app], { id = endpoint, nth = #waiting[app], next = 1 })
   end
-  table.insert(waiting[app], { id = endpoint, nth = #waiting[app], next = 1 })
 end
 local function has_fewer(a, b)
   local x, y = by_endpoint[a.id] or 0, by_endpoint[b.id] or 0
@@ -64,7 +69,7 @@ local claimed, touched, passed = {}, {}, {}
 -- The next queue of an endpoint that is due and has a message, with the message; nothing when there is none.
 local function next_of(app, endpoint)
   if not endpoint.queues then
-    endpoint.queues = redis.call('ZRANGE', KEYS[1] .. ':' .. endpoint.id, '-inf', at, 'BYSCORE', 'LIMIT', 0, most)
+    endpoint.queues = on_queues(KEYS[1], endpoint.id, 'ZRANGE', '-inf', at, 'BYSCORE', 'LIMIT', 0, most)
     touched[#touched + 1] = { app, endpoint.id }
   end
   local deliveries = prefix .. 'delivery:' .. endpoint.id .. ':'
@@ -74,12 +79,12 @@ local function next_of(app, endpoint)
     local list = prefix .. 'queue:' .. queue
     local head, message
     repeat
-      head = redis.call('LINDEX', list, 0)
-      message = head and redis.call('HGET', deliveries .. head, 'm')
+      head = attempt('LINDEX', list, 0)
+      message = head and attempt('HGET', deliveries .. head, 'm')
       if head and not message then
-        -- Someone deleted the delivery by hand.
+        -- Someone deleted the delivery by hand, or wrote something else there.
         redis.call('LPOP', list)
-        redis.call('HDEL', KEYS[3], queue)
+        replace('HDEL', KEYS[3], queue)
       end
     until message or not head
     if head then
@@ -103,8 +108,8 @@ local function claim_for(app)
       local queue, message = next_of(app, endpoint)
       if queue then
         redis.call('ZADD', KEYS[1] .. ':' .. endpoint.id, again, queue)
-        redis.call('HSET', KEYS[2], queue, ARGV[3])
-        local times, since = string.match(redis.call('HGET', KEYS[3], queue) or '0 ', '^(%d+) (%d*)$')
+        replace('HSET', KEYS[2], queue, ARGV[3])
+        local times, since = string.match(replace('HGET', KEYS[3], queue) or '0 ', '^(%d+) (%d*)$')
         claimed[#claimed + 1] = queue
         claimed[#claimed + 1] = times or '?'
         claimed[#claimed + 1] = string.format('%.0f', math.max(now - (tonumber(since) or now), 0))

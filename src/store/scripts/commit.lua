@@ -21,6 +21,12 @@
 --
 -- The keys of lists follow from that, and those of views that are over from their notes: they are in the same slot. Lists
 -- of an app's are in pieces.
+--
+-- A key of another type (`foreign.lua`) costs only itself. An entity of another type is a conflict: who reads it again finds
+-- out. A lease of another type is not this one. What only indexes or counts is noted and passed over.
+--
+-- Bytes are counted by app (`bytes.lua`). `#b` of an entity is the sum of its values of 256 bytes and more, in its head and
+-- its parts; the others are in what each entity counts for.
 
 -- Lua's stack takes some 8,000 values at once.
 local CHUNK = 2000
@@ -36,7 +42,7 @@ local entities = tonumber(ARGV[4])
 
 local stored = {}
 for n = 1, entities do
-  local found = redis.call('HMGET', KEYS[6 + 2 * n], '#v', '#q', '#e', '#l')
+  local found = attempt('HMGET', KEYS[6 + 2 * n], '#v', '#q', '#e', '#l', '#b') or { 'unreadable' }
   if found[2] and string.find(found[2], request, 1, true) then
     return { 0, 0 }
   end
@@ -44,7 +50,7 @@ for n = 1, entities do
 end
 
 if ARGV[2] ~= '' then
-  local lease = redis.call('HMGET', KEYS[1], 'epoch', 'owner')
+  local lease = attempt('HMGET', KEYS[1], 'epoch', 'owner') or {}
   if lease[1] ~= ARGV[2] or lease[2] ~= ARGV[3] then
     return { -1, 0 }
   end
@@ -54,6 +60,9 @@ local at = 11
 local starts = {}
 for n = 1, entities do
   if (stored[n][1] or '0') ~= ARGV[at + 1] then
+    return { n, 0 }
+  end
+  if tonumber(ARGV[at + 8]) + tonumber(ARGV[at + 9]) > 0 and not attempt('HLEN', KEYS[7 + 2 * n]) then
     return { n, 0 }
   end
   starts[n] = at
@@ -74,6 +83,12 @@ for n = 1, entities do
   local set = fields + 2 * tonumber(ARGV[i + 7])
   local removed = set + 2 * tonumber(ARGV[i + 8])
   local past = removed + tonumber(ARGV[i + 9])
+  local large_before = tonumber(old[5] or '0') or 0
+  local large = large_before + large_in(head, fields, set - 1, large_before) + large_in(parts, set, removed - 1, large_before)
+    - large_of(parts, removed, past - 1, large_before)
+  if large ~= large_before then
+    redis.call('HSET', head, '#b', string.format('%.0f', large))
+  end
   -- A head has a few fields.
   redis.call('HSET', head, '#v', version, '#q', requests, unpack(ARGV, fields, set - 1))
   each_chunk('HSET', parts, set, removed - 1)
@@ -84,7 +99,7 @@ for n = 1, entities do
   local is_new = not old[1] or (app ~= '' and not was_listed)
   if is_new then
     if old[1] and rope_remove(lists, string.sub(noted, 1, 8) .. string.sub(position, 9)) then
-      redis.call('SREM', KEYS[2], lists)
+      attempt('SREM', KEYS[2], lists)
     end
     redis.call('HSET', head, '#l', string.sub(position, 1, 8) .. app)
   else
@@ -92,11 +107,18 @@ for n = 1, entities do
     position = string.sub(noted, 1, 8) .. string.sub(position, 9)
   end
   local list = lists .. app
+  local counted = old[1] and was_listed and not old[3] and ENTITY_BYTES + large_before or 0
+  if app ~= '' then
+    count_live(app, (keep == '' and ENTITY_BYTES + large or 0) - counted)
+    if keep ~= '' and not old[3] then
+      count_ended(app, tonumber(keep), ENTITY_BYTES + large)
+    end
+  end
 
   if keep == '' then
     if is_new or old[3] then
       rope_add(list, position)
-      redis.call('SADD', KEYS[2], list)
+      attempt('SADD', KEYS[2], list)
     end
     if old[3] then
       redis.call('HDEL', head, '#e')
@@ -104,14 +126,14 @@ for n = 1, entities do
       redis.call('PERSIST', parts)
     end
     if deadline == '' then
-      redis.call('ZREM', KEYS[3], id)
+      replace('ZREM', KEYS[3], id)
     else
-      redis.call('ZADD', KEYS[3], deadline, id)
+      replace('ZADD', KEYS[3], deadline, id)
     end
   else
-    redis.call('ZREM', KEYS[3], id)
+    replace('ZREM', KEYS[3], id)
     if rope_remove(list, position) then
-      redis.call('SREM', KEYS[2], list)
+      attempt('SREM', KEYS[2], list)
     end
     redis.call('HSET', head, '#e', '1')
     redis.call('PEXPIRE', head, keep)
@@ -128,12 +150,13 @@ if messages > 0 then
 end
 local lost = math.max(messages - free, 0)
 if lost > 0 then
-  redis.call('HINCRBY', KEYS[7], 'lost', lost)
+  attempt('HINCRBY', KEYS[7], 'lost', lost)
 end
 for n = 1, messages do
   if n <= free then
+    local total = count_message(ARGV[at + 1], #ARGV[at + 5])
     place = append_to_outbox(KEYS[4], KEYS[7], (place or last) + 1, { 'id', ARGV[at], 'app', ARGV[at + 1],
-      'scope', ARGV[at + 2], 'sequence', ARGV[at + 3], 'event', ARGV[at + 4], 'body', ARGV[at + 5] })
+      'scope', ARGV[at + 2], 'sequence', ARGV[at + 3], 'event', ARGV[at + 4], 'body', ARGV[at + 5], 't', total })
   end
   at = at + 6
 end
@@ -144,6 +167,7 @@ end
 local done = { lost > 0 and -1 - lost or 0, place or 0 }
 local views = tonumber(ARGV[7])
 if views == 0 then
+  count_all()
   return done
 end
 local prefix = ARGV[8]
@@ -155,18 +179,19 @@ for _ = 1, views do
   local of_app, of_room, position, note = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
   rope_add(prefix .. of_app, position)
   if of_room ~= '' then
-    redis.call('ZADD', prefix .. of_room, 0, position)
+    attempt('ZADD', prefix .. of_room, 0, position)
   end
   if keep == '' then
     if key ~= '' then
       redis.call('SET', key, body)
     end
-    redis.call('ZREM', KEYS[5], note)
+    replace('ZREM', KEYS[5], note)
   else
     if key ~= '' then
       redis.call('SET', key, body, 'PX', keep)
+      count_ended(string.match(of_app, ':app:(.*)$'), tonumber(keep), VIEW_BYTES + #body)
     end
-    redis.call('ZADD', KEYS[5], string.format('%.0f', now + keep), note)
+    replace('ZADD', KEYS[5], string.format('%.0f', now + keep), note)
     over = over + 1
   end
   at = at + 7
@@ -181,7 +206,7 @@ if over > 0 then
     if position then
       rope_remove(prefix .. of_app, position)
       if of_room ~= '' then
-        redis.call('ZREM', prefix .. of_room, position)
+        attempt('ZREM', prefix .. of_room, position)
       end
     end
   end
@@ -189,4 +214,5 @@ if over > 0 then
     redis.call('ZREMRANGEBYRANK', KEYS[5], 0, #gone - 1)
   end
 end
+count_all()
 return done

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 cooldown
 -- ARGV  1 holder
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+if attempt('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
 end
 return 0

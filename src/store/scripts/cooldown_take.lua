@@ -3,7 +3,7 @@
 -- KEYS  1 cooldown
 -- ARGV  1 holder, 2 window in ms
 -- Answers -1 when it is the holder's, now or by an earlier sending of this; else the ms left.
-local holder = redis.call('GET', KEYS[1])
+local holder = replace('GET', KEYS[1])
 if not holder then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return -1

@@ -5,10 +5,11 @@
 --       its key
 -- Answers {the last position that was looked at ('' for none left), {fields and values of each delivery}}.
 local from = ARGV[1] == '' and '+' or '(' .. ARGV[1]
-local positions = redis.call('ZRANGE', KEYS[1], from, '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])
+local positions = attempt('ZRANGE', KEYS[1], from, '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2]) or {}
 local rows = {}
 for _, position in ipairs(positions) do
-  local row = redis.call('HGETALL', ARGV[3] .. string.match(position, '^%d+:%d+:(.*)$'))
+  local id = string.match(position, '^%d+:%d+:(.*)$')
+  local row = id and attempt('HGETALL', ARGV[3] .. id) or {}
   -- Its keeping time is over.
   if #row > 0 then
     rows[#rows + 1] = row

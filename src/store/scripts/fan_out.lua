@@ -5,19 +5,20 @@
 --       4 what stands before the node's keys, 5 how many may be pending for a receiver, 6 how many dead to keep,
 --       7 how many messages before the cursor after must be these, 8 number of deliveries; then the ids of the former; then
 --       for each delivery the receiver, the name of its queue, its id, its place in the outbox,
---       the message, '1' when it is held, its app
+--       the message, '1' when it is held, its app; then how many bytes of messages to keep behind the cursor, and apps with
+--       the bytes of their messages that are handed over
 -- Answers {-1, 0} when the cursor is elsewhere or the outbox holds other messages there, else how many were not queued and
 -- how many of the dead were dropped.
 --
 -- The keys of queues, deliveries and logs are made here: they are in the same slot.
-if ARGV[1] ~= '' and (redis.call('GET', KEYS[1]) or '0') ~= ARGV[1] then
+if ARGV[1] ~= '' and (attempt('GET', KEYS[1]) or '0') ~= ARGV[1] then
   return { -1, 0 }
 end
 local known = tonumber(ARGV[7])
 if known > 0 then
   -- Whoever asks may know them from a server that was left since, whose last writes this one never had.
   local first = string.format('0-%.0f', tonumber(ARGV[2]) - known + 1)
-  local found = redis.call('XRANGE', KEYS[2], first, '0-' .. ARGV[2])
+  local found = attempt('XRANGE', KEYS[2], first, '0-' .. ARGV[2]) or {}
   if #found ~= known then
     return { -1, 0 }
   end
@@ -39,12 +40,15 @@ for n = 0, tonumber(ARGV[8]) - 1 do
   local record = prefix .. 'delivery:' .. endpoint .. ':' .. id
   local status = held == '1' and 'dead' or 'pending'
   local log = prefix .. 'log:' .. status .. ':' .. endpoint
+  -- A log or a queue of another type takes nothing.
+  local logged, list = attempt('ZCARD', log), prefix .. 'queue:' .. queue
   if redis.call('EXISTS', record) == 1 then
     -- Asked for twice: the answer was lost.
-  elseif held ~= '1' and redis.call('ZCARD', log) >= most_pending then
-    redis.call('HINCRBY', KEYS[4], endpoint .. ':lost', 1)
+  elseif not logged or not attempt('LLEN', list) or (held ~= '1' and logged >= most_pending) then
+    attempt('HINCRBY', KEYS[4], endpoint .. ':lost', 1)
     lost = lost + 1
   else
+    count_delivery(prefix, endpoint, #message)
     local position = string.format('%014.0f:%s:%s', now, place, id)
     redis.call('HSET', record, 'm', message, 's', status, 'p', position, 'q', queue)
     redis.call('ZADD', log, 0, position)
@@ -52,13 +56,15 @@ for n = 0, tonumber(ARGV[8]) - 1 do
       local over = redis.call('ZCARD', log) - most_dead
       if over > 0 then
         for _, old in ipairs(redis.call('ZRANGE', log, 0, over - 1)) do
-          redis.call('UNLINK', prefix .. 'delivery:' .. endpoint .. ':' .. string.match(old, '^%d+:%d+:(.*)$'))
+          local dropped_record = prefix .. 'delivery:' .. endpoint .. ':' .. string.match(old, '^%d+:%d+:(.*)$')
+          count_delivery(prefix, endpoint, -bytes_of_delivery(dropped_record))
+          redis.call('UNLINK', dropped_record)
         end
         redis.call('ZREMRANGEBYRANK', log, 0, over - 1)
         dropped = dropped + over
       end
     else
-      redis.call('RPUSH', prefix .. 'queue:' .. queue, id)
+      redis.call('RPUSH', list, id)
       set_due_if_new(KEYS[3], app, endpoint, queue, due)
     end
   end
@@ -69,5 +75,8 @@ if ARGV[1] ~= '' then
   if first_kept > 1 then
     redis.call('XTRIM', KEYS[2], 'MINID', string.format('0-%.0f', first_kept))
   end
+  local after = 9 + known + 7 * tonumber(ARGV[8])
+  trim_handed_over(KEYS[2], ARGV[2], tonumber(ARGV[after]))
+  count_handed_over(prefix, KEYS[2], ARGV[2], after + 1)
 end
 return { lost, dropped }

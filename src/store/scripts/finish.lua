@@ -12,7 +12,7 @@
 -- The keys of the logs, and of what is dropped from them, are made here: they are in the same slot.
 local queue, result, prefix, endpoint = ARGV[1], ARGV[3], ARGV[7], ARGV[8]
 local due, app, failed_of, health, list, record = KEYS[1], ARGV[14], KEYS[3], KEYS[4], KEYS[5], KEYS[7]
-if redis.call('HGET', KEYS[2], queue) ~= ARGV[2] then
+if replace('HGET', KEYS[2], queue) ~= ARGV[2] then
   return { -1, 0, 0 }
 end
 redis.call('HDEL', KEYS[2], queue)
@@ -21,20 +21,22 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local at = string.format('%.0f', now)
 
 if ARGV[9] ~= '' then
-  local n = redis.call('HINCRBY', record, 'n', 1)
-  redis.call('HSET', record, 'a' .. (n - 1) % tonumber(ARGV[10]), ARGV[9])
+  local n = attempt('HINCRBY', record, 'n', 1)
+  if n then
+    redis.call('HSET', record, 'a' .. (n - 1) % tonumber(ARGV[10]), ARGV[9])
+  end
   if result == 'delivered' then
-    redis.call('HSET', health, endpoint .. ':ok', at)
-    redis.call('HDEL', health, endpoint .. ':bad')
+    attempt('HSET', health, endpoint .. ':ok', at)
+    attempt('HDEL', health, endpoint .. ':bad')
   else
-    redis.call('HSETNX', health, endpoint .. ':bad', at)
+    attempt('HSETNX', health, endpoint .. ':bad', at)
   end
 end
-local bad = redis.call('HGET', health, endpoint .. ':bad')
+local bad = tonumber(attempt('HGET', health, endpoint .. ':bad') or nil)
 local failing = bad and math.max(now - tonumber(bad), 0) or -1
 
 if result == 'retry' or result == 'park' then
-  local times, since = string.match(redis.call('HGET', failed_of, queue) or '0 ', '^(%d+) (%d*)$')
+  local times, since = string.match(replace('HGET', failed_of, queue) or '0 ', '^(%d+) (%d*)$')
   local failed = string.format('%.0f %.0f', (tonumber(times) or 0) + 1, tonumber(since) or now)
   local again = string.format('%.0f', now + ARGV[4])
   if result == 'retry' then
@@ -43,9 +45,8 @@ if result == 'retry' or result == 'park' then
     return { 0, failing, 0 }
   end
   redis.call('HDEL', failed_of, queue)
-  local head = redis.call('LPOP', list)
-  if head then
-    redis.call('RPUSH', KEYS[6], head)
+  local head = attempt('LPOP', list)
+  if head and attempt('RPUSH', KEYS[6], head) then
     redis.call('HSET', failed_of, ARGV[6], failed)
     set_due(due, app, endpoint, ARGV[6], again)
   end
@@ -54,29 +55,36 @@ if result == 'retry' or result == 'park' then
   return { 0, failing, 0 }
 end
 
-redis.call('HDEL', failed_of, queue)
-redis.call('LPOP', list)
-local behind = redis.call('LLEN', list)
+replace('HDEL', failed_of, queue)
+attempt('LPOP', list)
+local behind = attempt('LLEN', list) or 0
 if behind == 0 then
   remove_due(due, app, endpoint, queue)
 else
   set_due(due, app, endpoint, queue, at)
 end
 
-local position = redis.call('HGET', record, 'p')
+local position, bytes = attempt('HGET', record, 'p'), bytes_of_delivery(record)
 if not position then
-  -- Someone deleted the delivery by hand.
-  redis.call('UNLINK', record)
+  -- Someone deleted the delivery by hand, or wrote something else there.
+  if position ~= nil then
+    redis.call('UNLINK', record)
+  end
   return { 0, failing, behind }
 end
-redis.call('ZREM', prefix .. 'log:pending:' .. endpoint, position)
+attempt('ZREM', prefix .. 'log:pending:' .. endpoint, position)
+if result ~= 'dead' then
+  count_delivery(prefix, endpoint, -bytes)
+end
 if result == 'forgotten' then
   redis.call('UNLINK', record)
   return { 0, failing, behind }
 end
 redis.call('HSET', record, 's', result)
 local log = prefix .. 'log:' .. result .. ':' .. endpoint
-redis.call('ZADD', log, 0, position)
+if not attempt('ZADD', log, 0, position) then
+  return { 0, failing, behind }
+end
 local most = tonumber(ARGV[11])
 local function delivery_of(old)
   return prefix .. 'delivery:' .. endpoint .. ':' .. string.match(old, '^%d+:%d+:(.*)$')
@@ -87,16 +95,23 @@ if result == 'delivered' then
   -- Those that are gone by themselves leave the log two at a time, which is faster than it grows.
   for _, old in ipairs(redis.call('ZRANGE', log, 0, 1)) do
     if redis.call('EXISTS', delivery_of(old)) == 0 then
+      forget_average(prefix, endpoint, log)
       redis.call('ZREM', log, old)
     end
   end
   redis.call('PEXPIRE', log, ARGV[13])
+  keep_history(prefix, endpoint, log, bytes, delivery_of)
 end
 local over = redis.call('ZCARD', log) - most
 if over <= 0 then
   return { 0, failing, behind }
 end
 for _, old in ipairs(redis.call('ZRANGE', log, 0, over - 1)) do
+  if result == 'dead' then
+    count_delivery(prefix, endpoint, -bytes_of_delivery(delivery_of(old)))
+  else
+    count_history(prefix, endpoint, -bytes_of_delivery(delivery_of(old)))
+  end
   redis.call('UNLINK', delivery_of(old))
 end
 redis.call('ZREMRANGEBYRANK', log, 0, over - 1)

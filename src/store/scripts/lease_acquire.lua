@@ -6,14 +6,22 @@
 --
 -- The epoch is counted apart from the lease because it must outlive it. The first one is the time in ms, so that a
 -- store that lost everything does not count the same epochs again: its owner would take the lease for the one it had.
-local owner = redis.call('HGET', KEYS[1], 'owner')
-local epoch
-if owner == ARGV[1] then
-  epoch = redis.call('HGET', KEYS[1], 'epoch')
-elseif owner then
-  return { 0, redis.call('PTTL', KEYS[1]) }
-else
-  epoch = redis.call('INCR', KEYS[2])
+--
+-- A lease that this script cannot have written (another type, no expiry, no epoch) is nobody's. An epoch of another type
+-- begins at the time again: epochs grow by less than one a millisecond, so the time is above every earlier one.
+local lease = replace('HMGET', KEYS[1], 'owner', 'epoch')
+local owner, epoch = lease[1], lease[2]
+local left = owner and redis.call('PTTL', KEYS[1]) or 0
+if owner and (left < 0 or not string.match(epoch or '', '^%d+$')) then
+  note_foreign(KEYS[1], 'the lease had no expiry or no epoch and was replaced')
+  redis.call('DEL', KEYS[1])
+  owner = nil
+end
+if owner and owner ~= ARGV[1] then
+  return { 0, left }
+end
+if not owner then
+  epoch = replace('INCR', KEYS[2])
   if epoch == 1 then
     local time = redis.call('TIME')
     epoch = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -4,8 +4,8 @@
 local found = {}
 for n, list in ipairs(KEYS) do
   local texts = {}
-  for _, start in ipairs(redis.call('ZRANGE', list, 0, -1)) do
-    for _, text in ipairs(redis.call('ZRANGE', list .. ':' .. start, 0, -1)) do
+  for _, start in ipairs(attempt('ZRANGE', list, 0, -1) or {}) do
+    for _, text in ipairs(attempt('ZRANGE', list .. ':' .. start, 0, -1) or {}) do
       texts[#texts + 1] = text
     end
   end

@@ -3,7 +3,7 @@
 -- KEYS  1 lease, 2 board
 -- ARGV  1 epoch, 2 owner, 3 field, 4 text
 -- Answers 1 when it is written, 0 when the lease is another's.
-local lease = redis.call('HMGET', KEYS[1], 'epoch', 'owner')
+local lease = attempt('HMGET', KEYS[1], 'epoch', 'owner') or {}
 if lease[1] ~= ARGV[1] or lease[2] ~= ARGV[2] then
   return 0
 end

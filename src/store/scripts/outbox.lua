@@ -15,21 +15,25 @@ local function newest_entry(outbox)
   return tonumber(string.match(found[1][1], '-(%d+)$'))
 end
 
--- The cursor: nil when what is there is none.
+-- The cursor: nil when what is there is none, which whoever reads the outbox mends.
 local function cursor_at(key)
-  local cursor = redis.pcall('GET', key)
-  if type(cursor) == 'table' then
-    return nil
+  local cursor = attempt('GET', key)
+  if cursor == false then
+    return 0
   end
-  return tonumber(cursor or '0')
+  return cursor and string.match(cursor, '^%d+$') and tonumber(cursor)
 end
 
 -- The position of the newest message that there ever was.
 local function last_position(outbox, cursor)
-  local last = redis.pcall('GET', outbox .. ':last')
-  last = type(last) == 'string' and tonumber(last)
+  local key = outbox .. ':last'
+  local last = replace('GET', key)
+  if last and not string.match(last, '^%d+$') then
+    move_aside(key, 'the position was no number')
+    last = false
+  end
   -- Earlier versions did not write it, and may still append.
-  return last or math.max(newest_entry(outbox), cursor or 0)
+  return last and tonumber(last) or math.max(newest_entry(outbox), cursor or 0)
 end
 
 -- Sets an outbox aside that cannot be appended to: another type, or ids that are no positions. Its messages are put into a
@@ -48,6 +52,7 @@ local function mend_outbox(outbox)
     end
   end
   local aside = outbox .. ':aside'
+  note_foreign(outbox, 'the key held no outbox; the value is at ' .. aside .. ' for a day')
   redis.call('DEL', aside)
   redis.call('RENAME', outbox, aside)
   redis.call('PEXPIRE', aside, ASIDE_MS)
@@ -74,9 +79,9 @@ local function note_outbox(health, missing, unreadable)
     return
   end
   local time = redis.call('TIME')
-  redis.call('HINCRBY', health, 'outbox:missing', missing)
-  redis.call('HINCRBY', health, 'outbox:unreadable', unreadable)
-  redis.call('HSET', health, 'outbox:at', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
+  attempt('HINCRBY', health, 'outbox:missing', missing)
+  attempt('HINCRBY', health, 'outbox:unreadable', unreadable)
+  attempt('HSET', health, 'outbox:at', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
 end
 
 -- Appends a message at a position, or behind what somebody else has put there. Says where it is.

@@ -23,6 +23,11 @@ if status == 'pending' then
 end
 redis.call('ZREM', prefix .. 'log:' .. status .. ':' .. endpoint, position)
 redis.call('ZADD', prefix .. 'log:pending:' .. endpoint, 0, position)
+if status == 'delivered' then
+  local bytes = bytes_of_delivery(KEYS[4])
+  count_delivery(prefix, endpoint, bytes)
+  count_history(prefix, endpoint, -bytes)
+end
 redis.call('HSET', KEYS[4], 's', 'pending')
 redis.call('PERSIST', KEYS[4])
 -- Nobody waits for it: what came after it has long been sent.

@@ -7,19 +7,31 @@
 -- One less than Redis keeps together by default (zset-max-listpack-entries): a piece is cut when it has one more.
 local PIECE = 127
 
--- Where the piece begins that this text is in, or would be; nil when there is none yet.
+-- A list or a piece of another type is left as it is and noted (`foreign.lua`).
+
+-- Where the piece begins that this text is in, or would be; nil when there is none yet. The second answer says whether the
+-- list is readable.
 local function piece_of(list, text)
-  return redis.call('ZRANGE', list, '[' .. text, '-', 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
+  local found = attempt('ZRANGE', list, '[' .. text, '-', 'BYLEX', 'REV', 'LIMIT', 0, 1)
+  if not found then
+    return nil, false
+  end
+  return found[1], true
 end
 
 local function rope_add(list, text)
-  local start = piece_of(list, text)
+  local start, is_readable = piece_of(list, text)
+  if not is_readable then
+    return
+  end
   if not start then
     start = ''
     redis.call('ZADD', list, 0, start)
   end
   local piece = list .. ':' .. start
-  redis.call('ZADD', piece, 0, text)
+  if not attempt('ZADD', piece, 0, text) then
+    return
+  end
   local length = redis.call('ZCARD', piece)
   if length <= PIECE then
     return
@@ -47,7 +59,10 @@ local function rope_remove(list, text)
     return false
   end
   local piece = list .. ':' .. start
-  local length, pieces = redis.call('ZCARD', piece), redis.call('ZCARD', list)
+  local length, pieces = attempt('ZCARD', piece), redis.call('ZCARD', list)
+  if not length then
+    return false
+  end
   if redis.call('ZREM', piece, text) < length then
     return false
   end
@@ -61,12 +76,13 @@ local function rope_range(list, from, count)
   local start = from ~= '-' and piece_of(list, string.sub(from, 2))
   local at = start and '[' .. start or '-'
   while #found < count do
-    start = redis.call('ZRANGE', list, at, '+', 'BYLEX', 'LIMIT', 0, 1)[1]
+    local pieces = attempt('ZRANGE', list, at, '+', 'BYLEX', 'LIMIT', 0, 1)
+    start = pieces and pieces[1]
     if not start then
       break
     end
     local piece = list .. ':' .. start
-    for _, text in ipairs(redis.call('ZRANGE', piece, from, '+', 'BYLEX', 'LIMIT', 0, count - #found)) do
+    for _, text in ipairs(attempt('ZRANGE', piece, from, '+', 'BYLEX', 'LIMIT', 0, count - #found) or {}) do
       found[#found + 1] = text
     end
     at = '(' .. start

@@ -10,7 +10,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local every, burst, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local whole = every * burst
-local noted = tonumber(redis.call('GET', KEYS[1]) or '0')
+local noted = tonumber(replace('GET', KEYS[1]) or '0') or 0
 -- Never further off than an empty bucket, also when the clock was set back or the bucket was a larger one.
 local full = math.min(math.max(noted, now), now + whole)
 local there = whole - (full - now)

@@ -17,7 +17,7 @@ local function is_over(position)
     -- Eight digits say since when; what is not a position is for the reader to refuse.
     return #position == 30 and redis.call('EXISTS', ARGV[4] .. string.sub(position, 9)) == 0
   end
-  local kept_until = redis.call('ZSCORE', KEYS[2], ARGV[5] .. position)
+  local kept_until = attempt('ZSCORE', KEYS[2], ARGV[5] .. position)
   return kept_until and tonumber(kept_until) < now
 end
 
@@ -26,7 +26,7 @@ local looked_at
 if in_pieces then
   looked_at = rope_range(KEYS[1], ARGV[1], tonumber(ARGV[3]))
 else
-  looked_at = redis.call('ZRANGE', KEYS[1], ARGV[1], '+', 'BYLEX', 'LIMIT', 0, ARGV[3])
+  looked_at = attempt('ZRANGE', KEYS[1], ARGV[1], '+', 'BYLEX', 'LIMIT', 0, ARGV[3]) or {}
 end
 local found = {}
 for _, position in ipairs(looked_at) do

@@ -16,6 +16,32 @@ pub mod view;
 
 pub use fields::{Fields, Hashes, Named};
 
+use crate::ids::{MemberId, RoomId, SessionId};
+
+#[derive(Clone, Copy, Debug)]
+pub enum EntityId {
+    Room(RoomId),
+    Session(SessionId),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum ViewId {
+    Call(MemberId),
+}
+
+/// The names in errors. The real keys would bring deliveries along.
+pub mod keys {
+    use super::{EntityId, ViewId};
+
+    pub fn entity(id: EntityId) -> String {
+        format!("{id:?}")
+    }
+
+    pub fn view(id: ViewId) -> String {
+        format!("{id:?}")
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Record {
     pub head: Fields,

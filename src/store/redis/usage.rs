@@ -1,0 +1,75 @@
+//! How many bytes each app has, on Redis: counters in the node's slot, which the scripts keep that write.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+
+use super::{Pairs, RECOUNT, RedisStore, USAGE};
+use crate::ids::NodeId;
+use crate::store::usage::{NodeUsage, Usage};
+use crate::store::{StoreError, keys};
+
+#[async_trait]
+impl Usage for RedisStore {
+    async fn read_usage(&self, node: NodeId) -> Result<NodeUsage, StoreError> {
+        let key = keys::live_bytes(node);
+        let (apps, receivers): (Pairs, Pairs) = self
+            .run(&USAGE, &key, 4, |command| {
+                command
+                    .arg(&key)
+                    .arg(keys::ended_bytes(node))
+                    .arg(keys::outbox_bytes(node))
+                    .arg(keys::delivery_bytes(node));
+            })
+            .await?;
+        Ok(NodeUsage {
+            apps: summed(apps),
+            receivers: summed(receivers),
+        })
+    }
+}
+
+/// Sums by name. A counter below zero is one that began late, and counts nothing.
+fn summed<T: FromStr + Ord>(pairs: Pairs) -> BTreeMap<T, u64> {
+    let mut sums: BTreeMap<T, i64> = BTreeMap::new();
+    for (name, bytes) in pairs {
+        if let (Ok(name), Ok(bytes)) = (name.parse(), bytes.parse::<i64>()) {
+            let sum = sums.entry(name).or_default();
+            *sum = sum.saturating_add(bytes);
+        }
+    }
+    let positive = sums.into_iter();
+    positive
+        .filter_map(|(name, bytes)| Some((name, u64::try_from(bytes).ok().filter(|b| *b > 0)?)))
+        .collect()
+}
+
+impl RedisStore {
+    /// How often the count of what lives has changed.
+    pub(super) async fn count_changes(&self, node: NodeId) -> Result<u64, StoreError> {
+        let key = keys::live_bytes(node);
+        let mut command = redis::cmd("HGET");
+        command.arg(&key).arg("#w");
+        let changes: Option<u64> = self.query(&key, &command).await?;
+        Ok(changes.unwrap_or_default())
+    }
+
+    /// Replaces the count of what lives by what reading the node found, unless it has changed since.
+    pub(super) async fn recount(
+        &self,
+        node: NodeId,
+        changes: u64,
+        found: &BTreeMap<String, u64>,
+    ) -> Result<(), StoreError> {
+        let key = keys::live_bytes(node);
+        self.run::<redis::Value>(&RECOUNT, &key, 1, |command| {
+            command.arg(&key).arg(changes);
+            for (app, bytes) in found {
+                command.arg(app).arg(bytes);
+            }
+        })
+        .await
+        .map(drop)
+    }
+}

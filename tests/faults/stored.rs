@@ -1,0 +1,487 @@
+//! What is stored is too much, or is not what the controller wrote.
+
+use std::time::{Duration, Instant};
+
+use roomkeeper::ids::{AppId, EndpointId, NodeId, RoomId, SessionId};
+use roomkeeper::store::deliveries::DeliveryStatus;
+use roomkeeper::store::{EntityId, EntityKind, ListOf, Scope, ViewKind, keys};
+use serde_json::{Value, json};
+
+use crate::program::controller::{Answer, Ask};
+use crate::program::poll::{self, PATIENCE};
+use crate::program::world::{Setup, Store};
+use crate::report::{Report, rows};
+use crate::scene::{Scene, Stage};
+use crate::support::process;
+use crate::support::redis::RedisServer;
+
+rows![
+    31 app_that_writes_as_much_as_it_can,
+    33 stored_value_of_another_type,
+];
+
+const GREEDY: (&str, &str) = ("greedy", "greedy-key");
+
+async fn ask_as_greedy(scene: &Scene, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    let ask = Ask {
+        method,
+        path,
+        app: Some(GREEDY.0),
+        key: Some(GREEDY.1),
+        content_type: body.map(|_| "application/json"),
+        body: body.map(Value::to_string),
+        ..Ask::default()
+    };
+    scene.world.controller.exactly(ask).await.unwrap()
+}
+
+async fn used_memory(redis: &RedisServer) -> u64 {
+    let info: String = redis.ask(&["INFO", "memory"]).await.unwrap();
+    let line = info.lines().find_map(|l| l.strip_prefix("used_memory:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+/// A conference with about 140 KB of data and actions.
+fn large_conference() -> Value {
+    let text = "x".repeat(2_000);
+    let actions: Vec<Value> = (0..30)
+        .map(|n| json!({ "type": "play", "option": { "stream_urls": [format!("http://127.0.0.1/{n}/{}.wav", &text[..1_900])] } }))
+        .collect();
+    json!({
+        "type": "conference",
+        "data": { "text": "y".repeat(16_000) },
+        "pre_actions": actions,
+        "post_actions": actions,
+    })
+}
+
+/// A port at which nobody listens.
+fn closed_port() -> u16 {
+    process::free_port()
+}
+
+async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
+    const QUOTA: u64 = 16 << 20;
+    let mut setup = Setup::impatient(Store::Redis);
+    setup.more_apps = vec![(GREEDY.0.to_owned(), GREEDY.1.to_owned())];
+    let mut scene = stage.scene(setup).await;
+    let limited = scene.world.replica(
+        |config| {
+            config
+                .replace("[limits]\n", &format!("[limits]\napp_bytes = {QUOTA}\n"))
+                .replace("[conference]\n", "[conference]\nkeep_ended = 4\n")
+        },
+        Vec::new(),
+    );
+    let mut old = std::mem::replace(&mut scene.world.controller, limited);
+    old.terminate();
+    old.ended(PATIENCE).await;
+    scene.world.controller.until_synced().await;
+    scene.works().await;
+
+    // A receiver that takes nothing.
+    let hook =
+        json!({ "url": format!("http://127.0.0.1:{}/hook", closed_port()), "events": ["*"] });
+    let made = ask_as_greedy(&scene, "POST", "/webhooks", Some(&hook)).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let hook = made.body["id"].as_str().unwrap().to_owned();
+    let redis = scene.world.redis.as_ref().unwrap();
+    let before = used_memory(redis).await;
+
+    let large = large_conference();
+    let mut update = large.clone();
+    update.as_object_mut().unwrap().remove("type");
+    let mut updated = 0;
+    let (mut rooms, mut refused, mut highest, mut slowest) =
+        (Vec::new(), None, before, Duration::ZERO);
+    let begun = Instant::now();
+    let mut written = 0_u64;
+    while begun.elapsed() < stage.pick(Duration::from_secs(20), Duration::from_secs(60)) {
+        // A room, and then an event that holds all that was said of the room.
+        let (method, path) = match rooms.last() {
+            Some(room) if updated < rooms.len() => ("PUT", format!("/v1.0/conferences/{room}")),
+            Some(_) | None => ("POST", "/v1.0/conferences".to_owned()),
+        };
+        let body = if method == "PUT" { &update } else { &large };
+        let answer = ask_as_greedy(&scene, method, &path, Some(body)).await;
+        match answer.status {
+            200 => {
+                written += body.to_string().len() as u64;
+                match method {
+                    "PUT" => updated += 1,
+                    _ => rooms.push(answer.body["id"].as_str().unwrap().to_owned()),
+                }
+            }
+            429 => {
+                refused.get_or_insert(answer);
+            }
+            other => panic!("{other}: {}", answer.body),
+        }
+        highest = highest.max(used_memory(redis).await);
+        if rooms.len() % 10 == 0 {
+            // The others notice nothing.
+            let begun = Instant::now();
+            scene.works().await;
+            slowest = slowest.max(begun.elapsed());
+        }
+        if refused.is_some() && begun.elapsed() > Duration::from_secs(8) {
+            break;
+        }
+    }
+    let refused = refused.expect("it is refused at its quota");
+    assert!(
+        refused.retry_after.is_some_and(|s| s >= 1),
+        "429 says when to come back"
+    );
+    assert_eq!(
+        refused.body["detail"]["quota_bytes"], QUOTA,
+        "{}",
+        refused.body
+    );
+    let used = refused.body["detail"]["used_bytes"].as_u64().unwrap();
+    assert!(used >= QUOTA, "{}", refused.body);
+    // What is admitted until the counters are read, and what Redis needs besides.
+    let grown = highest.saturating_sub(before);
+    assert!(grown < 8 * QUOTA, "{grown} bytes grown");
+    let metric = "roomkeeper_http_quota_refused_total";
+    assert!(scene.world.controller.metric(metric, "").await >= 1.0);
+    let alone = json!({ "data": { "text": "z".repeat(200_000) } });
+    let too_large = ask_as_greedy(&scene, "POST", "/v1.0/conferences", Some(&alone)).await;
+    assert_eq!(
+        too_large.status, 429,
+        "it is at its quota: {}",
+        too_large.body
+    );
+
+    // Reading and deleting are not refused, and give the bytes back.
+    let listed = ask_as_greedy(&scene, "GET", "/v1.0/conferences", None).await;
+    assert_eq!(listed.status, 200);
+    for room in &rooms {
+        let path = format!("/v1.0/conferences/{room}");
+        let deleted = ask_as_greedy(&scene, "DELETE", &path, None).await;
+        assert_eq!(deleted.status, 200, "{}", deleted.body);
+    }
+    let path = format!("/webhooks/{hook}");
+    let removed = ask_as_greedy(&scene, "DELETE", &path, None).await;
+    assert!(removed.status < 300, "{}", removed.body);
+    let freed = Instant::now();
+    let small = json!({ "type": "conference" });
+    poll::until("it may write again", Duration::from_secs(60), async || {
+        let answer = ask_as_greedy(&scene, "POST", "/v1.0/conferences", Some(&small)).await;
+        assert!(matches!(answer.status, 200 | 429), "{}", answer.body);
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let redis = scene.world.redis.as_ref().unwrap();
+    // But for the messages that event streams may still read.
+    let bound = (before + keys::OUTBOX_KEPT_BYTES).min(highest - QUOTA / 2);
+    poll::until("memory comes back", Duration::from_secs(60), async || {
+        (used_memory(redis).await < bound).then_some(())
+    })
+    .await;
+    let after = used_memory(redis).await;
+    let recovery = freed.elapsed();
+    let mib = |bytes: u64| bytes >> 20;
+    scene
+        .report(
+            format!("{} rooms, {} MiB written until it was refused at {} MiB", rooms.len(), mib(written), mib(used)),
+            format!(
+                "Redis {} MiB, {} at most, {} after; the others waited {slowest:.1?} at most; I1 I3",
+                mib(before), mib(highest), mib(after)
+            ),
+            Some(recovery),
+        )
+        .await
+}
+
+/// What is to be spoilt, by its ids.
+struct Spoilt {
+    room: String,
+    call: String,
+    stay: String,
+    recording: String,
+    hook: EndpointId,
+    /// A message that waits for the receiver.
+    message: String,
+}
+
+/// The keys of each family, of a room that is to be spoilt. The outbox has a row of its own (32).
+fn families(scene: &Scene, spoilt: &Spoilt) -> Vec<String> {
+    let node: NodeId = scene.world.node.parse().unwrap();
+    let app: AppId = scene.world.app.parse().unwrap();
+    let (room, hook): (RoomId, _) = (spoilt.room.parse().unwrap(), &spoilt.hook);
+    let call: SessionId = spoilt.call.parse().unwrap();
+    let [stay, recording] = [&spoilt.stay, &spoilt.recording].map(|view| view.parse().unwrap());
+    let queue = keys::queue_name(hook, Scope::Room(room));
+    let mut families = vec![
+        keys::entity(EntityId::Room(room)),
+        keys::lease(node),
+        keys::epoch(node),
+        keys::parts(EntityId::Room(room)),
+        keys::entity(EntityId::Session(call)),
+        keys::lists(node),
+        keys::deadlines(node),
+        keys::list(node, EntityKind::Room, &app),
+        format!("{}:", keys::list(node, EntityKind::Room, &app)),
+        keys::list(node, EntityKind::Session, &app),
+        keys::view(stay),
+        keys::view(recording),
+        keys::view_list(node, ViewKind::Conference, ListOf::App(&app)),
+        keys::view_list(node, ViewKind::Call, ListOf::App(&app)),
+        keys::view_list(node, ViewKind::Recording, ListOf::App(&app)),
+        keys::view_list(node, ViewKind::Call, ListOf::Room(room)),
+        keys::views_over(node),
+        keys::cursor(node),
+        keys::queue(node, &queue),
+        keys::delivery(node, hook, &spoilt.message),
+        keys::health(node),
+        keys::outbox_last(node),
+        keys::due(node),
+        keys::due_queues(node, hook),
+        keys::ready(node),
+        keys::claims(node),
+        keys::failed(node),
+        keys::board(node),
+        keys::live_bytes(node),
+        keys::ended_bytes(node),
+        keys::outbox_bytes(node),
+        keys::delivery_bytes(node),
+        keys::history_bytes(node),
+        keys::name(&app, &"spoilt".parse().unwrap()),
+        keys::command(EntityId::Session(call), &"spoilt.1".parse().unwrap()),
+        keys::apps(),
+        keys::endpoints(),
+        keys::apps_version(),
+    ];
+    families.extend(DeliveryStatus::ALL.map(|status| keys::log(node, hook, status)));
+    families
+}
+
+async fn stored_value_of_another_type(stage: &Stage) -> Report {
+    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
+    let hook =
+        json!({ "url": format!("http://127.0.0.1:{}/hook", closed_port()), "events": ["*"] });
+    let made = scene
+        .world
+        .controller
+        .ask("POST", "/webhooks", Some(&hook))
+        .await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let hook: EndpointId = made.body["id"].as_str().unwrap().parse().unwrap();
+    let room = scene.world.room("spoilt").await;
+    let call = scene.world.call("1004").await;
+    scene.world.join(&call, &room).await;
+    let recording = scene
+        .world
+        .controller
+        .ask(
+            "POST",
+            &format!("/conferences/{room}/recording/start"),
+            Some(&json!({})),
+        )
+        .await;
+    assert_eq!(recording.status, 202, "{}", recording.body);
+    let joined = scene
+        .world
+        .receiver
+        .first(&room, "conference.member.joined")
+        .await;
+    let stay = format!(
+        "call-{}",
+        joined.body["data"]["conferencecall_id"].as_str().unwrap()
+    );
+    let recording = format!(
+        "recording-{}",
+        recording.body["recording_id"].as_str().unwrap()
+    );
+    let spoilt = Spoilt {
+        room,
+        call,
+        stay,
+        recording,
+        hook,
+        message: joined.id,
+    };
+    let families = families(&scene, &spoilt);
+    let mut slowest = Duration::ZERO;
+    for key in &families {
+        let begun = Instant::now();
+        println!("spoils {key}");
+        spoil(&mut scene, key, &spoilt).await;
+        slowest = slowest.max(begun.elapsed());
+    }
+    scene
+        .report(
+            format!("{} keys, one of each family", families.len()),
+            "each is reported; lists, commands and webhooks of the others go on; I1 I3",
+            Some(slowest),
+        )
+        .await
+}
+
+/// Spoils one key, and expects that it is reported and that the others go on.
+async fn spoil(scene: &mut Scene, key: &str, spoilt: &Spoilt) {
+    let saved = format!("{key}~saved");
+    let redis = scene.world.redis.as_ref().unwrap();
+    // At once, for the controller writes meanwhile.
+    let write = match key.contains("}:queue:") {
+        true => "SET",
+        false => "RPUSH",
+    };
+    let script = format!(
+        "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end redis.call('{write}', KEYS[1], 'spoilt')"
+    );
+    redis.tell(&["EVAL", &script, "2", key, &saved]).await;
+    // These are read when a node is taken over.
+    if key.ends_with("}:lists") || key.ends_with("}:epoch") {
+        scene.world.kill_and_start_again();
+        scene.world.controller.until_synced().await;
+    }
+    touch(scene, spoilt).await;
+    lists_go_on(scene, key).await;
+    let controller = &scene.world.controller;
+    poll::until(&format!("{key} is reported"), PATIENCE, async || {
+        touch(scene, spoilt).await;
+        let found = controller.operator("/admin/orphans").await?;
+        let nodes = found.body["nodes"].as_array()?.iter();
+        let records = nodes.flat_map(|node| node["records"].as_array().into_iter().flatten());
+        let mut records = records.chain(found.body["records"].as_array().into_iter().flatten());
+        records.any(|record| record["key"] == key).then_some(())
+    })
+    .await;
+    let ready = controller.operator("/readyz").await.unwrap();
+    assert_eq!(ready.status, 200, "{key}: {}", ready.body);
+    let nodes = ready.body["nodes"].as_array().unwrap().iter();
+    let unreadable = nodes
+        .filter_map(|node| node["unreadable"].as_u64())
+        .sum::<u64>()
+        + ready.body["store"]["unreadable"]
+            .as_u64()
+            .unwrap_or_default();
+    assert!(unreadable >= 1, "{key}: {}", ready.body);
+    lists_go_on(scene, key).await;
+    scene.works().await;
+
+    let redis = scene.world.redis.as_ref().unwrap();
+    let kind: String = redis.ask(&["TYPE", key]).await.unwrap();
+    let wrong = if key.contains("}:queue:") {
+        "string"
+    } else {
+        "list"
+    };
+    if kind == wrong {
+        redis.tell(&["DEL", key]).await;
+    }
+    let _ignored: u32 = redis
+        .ask(&["DEL", &format!("{key}:unreadable")])
+        .await
+        .unwrap();
+    let is_there: u32 = redis.ask(&["EXISTS", key]).await.unwrap();
+    let has_saved: u32 = redis.ask(&["EXISTS", &saved]).await.unwrap();
+    if is_there == 0 && has_saved == 1 {
+        redis.tell(&["RENAME", &saved, key]).await;
+    } else if has_saved == 1 {
+        redis.tell(&["DEL", &saved]).await;
+    }
+}
+
+/// Uses what may be spoilt, whatever the answer is.
+async fn touch(scene: &Scene, spoilt: &Spoilt) {
+    let Spoilt {
+        room,
+        call,
+        hook,
+        message,
+        ..
+    } = spoilt;
+    let controller = &scene.world.controller;
+    for path in [
+        format!("/conferences/{room}"),
+        format!("/conferences/{room}/members"),
+        format!("/webhooks/{hook}/deliveries?status=pending"),
+        format!("/webhooks/{hook}/deliveries?status=dead"),
+        format!("/webhooks/{hook}/deliveries?status=delivered"),
+        format!("/webhooks/{hook}/deliveries/{message}"),
+        "/conferences".to_owned(),
+        "/sessions".to_owned(),
+        "/v1.0/conferences".to_owned(),
+        "/v1.0/conferencecalls".to_owned(),
+        format!(
+            "/v1.0/conferencecalls?conference_id={}",
+            &room[room.len() - 36..]
+        ),
+        "/v1.0/recordings".to_owned(),
+    ] {
+        let answer = controller.once("GET", &path, None).await.unwrap();
+        assert!(answer.status < 600, "{path}");
+    }
+    let name = json!({ "name": "spoilt" });
+    let command = json!({ "command_uid": "spoilt.1" });
+    let mute = format!("/sessions/{call}/commands/conference/mute");
+    let throwaway = json!({ "name": format!("t{}", uuid::Uuid::new_v4().simple()) });
+    controller
+        .once("POST", "/conferences", Some(&name))
+        .await
+        .unwrap();
+    controller
+        .once("POST", &mute, Some(&command))
+        .await
+        .unwrap();
+    let made = controller
+        .once("POST", "/conferences", Some(&throwaway))
+        .await
+        .unwrap();
+    if let Some(made) = made.body["room_id"].as_str() {
+        controller
+            .once("DELETE", &format!("/conferences/{made}"), None)
+            .await
+            .unwrap();
+    }
+    // Somebody changes the member of the spoilt room.
+    let members = scene.world.fs(&format!("conference {room} list")).await;
+    if let Some(id) = members.split(';').next() {
+        for does in ["mute", "unmute"] {
+            scene
+                .world
+                .fs(&format!("conference {room} {does} {id}"))
+                .await;
+        }
+    }
+}
+
+/// All lists are answered, with the good ones unless the list itself is spoilt.
+async fn lists_go_on(scene: &Scene, key: &str) {
+    let controller = &scene.world.controller;
+    let uuid = &scene.room[scene.room.len() - 36..];
+    for (path, of, list, good) in [
+        (
+            "/conferences?limit=200",
+            "conferences",
+            "}:list:rooms:",
+            scene.room.as_str(),
+        ),
+        (
+            "/sessions?limit=200",
+            "sessions",
+            "}:list:sessions:",
+            scene.session.as_str(),
+        ),
+        ("/v1.0/conferences", "result", "}:views:conferences:", uuid),
+        (
+            "/v1.0/conferencecalls",
+            "result",
+            "}:views:calls:app:",
+            scene.channel.as_str(),
+        ),
+        ("/v1.0/recordings", "result", "", ""),
+    ] {
+        let answer = controller.once("GET", path, None).await.unwrap();
+        assert_eq!(answer.status, 200, "{key}: {path}: {}", answer.body);
+        let text = answer.body[of].to_string();
+        let is_spoilt = !list.is_empty() && key.contains(list);
+        assert!(
+            is_spoilt || text.contains(good),
+            "{key}: {path} lacks {good}: {text}"
+        );
+    }
+}
