@@ -113,7 +113,8 @@ metrics! {
     STORE_ERRORS: Counter = "roomkeeper_store_errors_total", ["caller"], "Calls that the store did not answer (`api`, `reconciler`, `lease`, `webhook`, `board`, `live`, `events`, `quota`).";
     STORE_CONNECTIONS: Counter = "roomkeeper_store_connections_total", [], "Connections to the store that were made; each after the first is a reconnect. None in memory.";
     STORE_LOST_ROOMS: Counter = "roomkeeper_store_lost_rooms_total", ["node"], "Rooms that were known and that the store did not have any more after another server took over or it came back.";
-    STORE_CORRUPT: Counter = "roomkeeper_store_corrupt_records_total", ["node"], "Stored values that were not readable and were left alone, once a key: a node's, or `none` for what is no node's.";
+    STORE_CORRUPT: Counter = "roomkeeper_store_corrupt_records_total", ["node"], "Stored values of a node that were not readable and were left alone, once a key.";
+    STORE_CORRUPT_OTHER: Counter = "roomkeeper_store_corrupt_other_total", [], "Stored values that are no node's and were not readable, once a key.";
     APP_BYTES_MOST: Gauge = "roomkeeper_store_app_bytes_most", [], "Bytes in the store of the app that has most (`limits.app_bytes`), as this replica last read them.";
     APPS_AT_QUOTA: Gauge = "roomkeeper_store_apps_at_quota", [], "Apps that have as many bytes in the store as they may; the log names them.";
     QUOTA_REFUSED: Counter = "roomkeeper_http_quota_refused_total", [], "Requests that were refused (413, 429) because of their app's quota of bytes.";
@@ -432,10 +433,10 @@ pub fn begin_at_zero<'a>(nodes: impl IntoIterator<Item = &'a str>) {
         WEBHOOK_DEAD_DROPPED,
         EVENT_GAPS,
         QUOTA_REFUSED,
+        STORE_CORRUPT_OTHER,
     ] {
         metrics::counter!(name).increment(0);
     }
-    metrics::counter!(STORE_CORRUPT, "node" => "none").increment(0);
     for kind in ["stored", "live"] {
         metrics::counter!(EVENTS_SENT, "kind" => kind).increment(0);
     }

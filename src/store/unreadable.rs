@@ -15,16 +15,13 @@ use super::StoreError;
 use super::board::{UnreadableRecord, shortened};
 use super::keys;
 use crate::ids::NodeId;
-use crate::telemetry::STORE_CORRUPT;
+use crate::telemetry::{STORE_CORRUPT, STORE_CORRUPT_OTHER};
 
 /// For how long an entry lasts.
 pub const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// How many keys the list holds. It is for a person to read; beyond it the log has them.
 const MOST: usize = 1_000;
-
-/// The label of keys that are no node's.
-const NO_NODE: &str = "none";
 
 struct Found {
     why: String,
@@ -57,8 +54,10 @@ pub fn note(key: &str, why: &str) {
         };
         return;
     }
-    let node = node_of(key).unwrap_or(NO_NODE).to_owned();
-    metrics::counter!(STORE_CORRUPT, "node" => node).increment(1);
+    match node_of(key) {
+        Some(node) => metrics::counter!(STORE_CORRUPT, "node" => node.to_owned()).increment(1),
+        None => metrics::counter!(STORE_CORRUPT_OTHER).increment(1),
+    }
     tracing::error!(
         store.key = key,
         why,

@@ -42,14 +42,14 @@ async fn used_memory(redis: &RedisServer) -> u64 {
 }
 
 /// A conference with about 140 KB of data and actions.
-fn large_conference() -> Value {
-    let text = "x".repeat(2_000);
+fn large_conference(letter: &str) -> Value {
+    let text = letter.repeat(2_000);
     let actions: Vec<Value> = (0..30)
         .map(|n| json!({ "type": "play", "option": { "stream_urls": [format!("http://127.0.0.1/{n}/{}.wav", &text[..1_900])] } }))
         .collect();
     json!({
         "type": "conference",
-        "data": { "text": "y".repeat(16_000) },
+        "data": { "text": letter.repeat(16_000) },
         "pre_actions": actions,
         "post_actions": actions,
     })
@@ -88,8 +88,8 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
     let redis = scene.world.redis.as_ref().unwrap();
     let before = used_memory(redis).await;
 
-    let large = large_conference();
-    let mut update = large.clone();
+    let large = large_conference("x");
+    let mut update = large_conference("y");
     update.as_object_mut().unwrap().remove("type");
     let mut updated = 0;
     let (mut rooms, mut refused, mut highest, mut slowest) =

@@ -63,6 +63,10 @@ const AT_ZERO: &[(&str, &str)] = &[
     ),
     (names::HTTP_UNAUTHORIZED, "tests/clients, wrong keys"),
     (
+        names::STORE_CORRUPT_OTHER,
+        "tests/faults, a stored value of another type",
+    ),
+    (
         names::QUOTA_REFUSED,
         "tests/faults, an app that writes as much as it can",
     ),
