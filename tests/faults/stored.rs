@@ -91,12 +91,12 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
     let large = large_conference("x");
     let mut update = large_conference("y");
     update.as_object_mut().unwrap().remove("type");
-    let mut updated = 0;
+    let (mut updated, mut in_a_row) = (0, 0);
     let (mut rooms, mut refused, mut highest, mut slowest) =
         (Vec::new(), None, before, Duration::ZERO);
     let begun = Instant::now();
     let mut written = 0_u64;
-    while begun.elapsed() < stage.pick(Duration::from_secs(20), Duration::from_secs(60)) {
+    while begun.elapsed() < stage.pick(Duration::from_secs(45), Duration::from_secs(120)) {
         // A room, and then an event that holds all that was said of the room.
         let (method, path) = match rooms.last() {
             Some(room) if updated < rooms.len() => ("PUT", format!("/v1.0/conferences/{room}")),
@@ -106,6 +106,7 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
         let answer = ask_as_greedy(&scene, method, &path, Some(body)).await;
         match answer.status {
             200 => {
+                in_a_row = 0;
                 written += body.to_string().len() as u64;
                 match method {
                     "PUT" => updated += 1,
@@ -113,21 +114,26 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
                 }
             }
             429 => {
-                refused.get_or_insert(answer);
+                in_a_row += 1;
+                refused = Some(answer);
+                // A caller that does not heed Retry-After, and does not keep the machine busy either.
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             other => panic!("{other}: {}", answer.body),
         }
         highest = highest.max(used_memory(redis).await);
-        if rooms.len() % 10 == 0 {
+        if rooms.len() % 10 == 0 && in_a_row == 0 {
             // The others notice nothing.
             let begun = Instant::now();
             scene.works().await;
             slowest = slowest.max(begun.elapsed());
         }
-        if refused.is_some() && begun.elapsed() > Duration::from_secs(8) {
+        // The counters have been read since, and it stays refused.
+        if in_a_row >= 30 {
             break;
         }
     }
+    assert!(in_a_row >= 30, "it stays refused");
     let refused = refused.expect("it is refused at its quota");
     assert!(
         refused.retry_after.is_some_and(|s| s >= 1),
@@ -145,14 +151,6 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
     assert!(grown < 8 * QUOTA, "{grown} bytes grown");
     let metric = "roomkeeper_http_quota_refused_total";
     assert!(scene.world.controller.metric(metric, "").await >= 1.0);
-    let alone = json!({ "data": { "text": "z".repeat(200_000) } });
-    let too_large = ask_as_greedy(&scene, "POST", "/v1.0/conferences", Some(&alone)).await;
-    assert_eq!(
-        too_large.status, 429,
-        "it is at its quota: {}",
-        too_large.body
-    );
-
     // Reading and deleting are not refused, and give the bytes back.
     let listed = ask_as_greedy(&scene, "GET", "/v1.0/conferences", None).await;
     assert_eq!(listed.status, 200);
