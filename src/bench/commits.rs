@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use redis::Value;
 
+use crate::store::redis::COMMIT_SOURCE;
 use crate::telemetry as names;
 
 use super::outbox::{self, Monitor, Outboxes};
@@ -210,13 +211,6 @@ impl<'a> Load<'a> {
     }
 }
 
-/// The script of a commit, as the store runs it.
-const SCRIPT: &str = concat!(
-    include_str!("../store/scripts/slot.lua"),
-    include_str!("../store/scripts/rope.lua"),
-    include_str!("../store/scripts/commit.lua")
-);
-
 /// The limit is measured with so many rooms at least: a request is named by two of the numbers of rooms, and one that was
 /// just named so is not made again.
 const LEAST_ROOMS: usize = 1_000;
@@ -233,8 +227,8 @@ const COMPARES: (&str, &str) = (
 /// When the script does not compare them as it did.
 pub fn any_version() -> Result<String, BenchError> {
     let (compares, never) = COMPARES;
-    let script = SCRIPT.replace(compares, never);
-    if script == SCRIPT {
+    let script = COMMIT_SOURCE.replace(compares, never);
+    if script == COMMIT_SOURCE {
         let why = "the script of a commit compares versions in another way";
         return Err(BenchError::Unexpected(why.to_owned()));
     }
@@ -293,7 +287,9 @@ impl Limit {
         let outbox = outbox::key(0);
         // The first commit of each room makes it, which costs more: those are made before.
         self.run(20 * rooms as u64, rooms)?;
-        let cleared = redis::cmd("DEL").arg(&outbox).to_owned();
+        // The position of its last message is kept beside it.
+        let last = format!("{outbox}:last");
+        let cleared = redis::cmd("DEL").arg((&outbox, last)).to_owned();
         cleared.query_async::<Value>(&mut connection).await?;
         let rate = self.run(commits, rooms)?;
         // Who names a request that one of the last of its room had is told that it is done; that is one in 100,000.
