@@ -72,7 +72,8 @@ fn the_url_of_a_store_is_checked_before_the_start_and_its_password_never_shown()
             Err("host 2 is not"),
         ),
         ("redis+cluster://:geheim@h1,h2/3", Err("has no databases")),
-        ("rediss://:geheim@h1/3", Err("rediss: is not supported")),
+        ("rediss://:geheim@h1/3#insecure", Err("no #insecure")),
+        ("rediss+x://:geheim@h1/3", Err("expected memory:, ")),
     ] {
         let env = [("ROOMKEEPER_STORE__URL", url)];
         let out = roomkeeper(&["check", "--config", EXAMPLE], &env);

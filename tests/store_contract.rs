@@ -44,9 +44,10 @@ use roomkeeper::store::{
     ViewId, ViewKind, ViewWrite, call,
 };
 use roomkeeper::time::Timestamp;
-use support::redis::{Cluster, RedisServer, Sentinels};
+use support::redis::{Cluster, Passwords, RedisServer, Sentinels};
 use support::store::read_node;
 use usage::*;
+use support::tls::{Authority, LOCAL, ServerTls};
 use uuid::Uuid;
 
 /// Longer than any test: what has this long left has not run out.
@@ -101,6 +102,7 @@ impl Subject {
             // A busy machine must not look like a broken store.
             timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
+            tls: clock.tls().map(ServerTls::client),
         };
         let url = url.to_owned();
         let make: Make = Box::new(move |limits| {
@@ -1948,6 +1950,43 @@ macro_rules! contract {
                 cluster.wipe().await;
                 $case(Subject::at(&cluster.url(), &cluster.nodes[0]).await).await;
             )*
+        }
+        /// All cases in turn on servers that have no port without TLS and require a client certificate: a connection
+        /// in clear would fail.
+        mod over_tls {
+            use super::*;
+
+            #[tokio::test]
+            async fn redis_server() {
+                let tls = Authority::new().server(LOCAL);
+                let server = RedisServer::start_tls(None, &tls).await;
+                $(
+                    println!(stringify!($case));
+                    server.tell(&["FLUSHALL"]).await;
+                    super::$case(Subject::at(&server.url(), &server).await).await;
+                )*
+            }
+            #[tokio::test]
+            async fn redis_behind_a_sentinel() {
+                let tls = Authority::new().server(LOCAL);
+                let sentinels = Sentinels::start_tls(1, Passwords::default(), &tls, &tls).await;
+                sentinels.be_patient().await;
+                $(
+                    println!(stringify!($case));
+                    sentinels.wipe().await;
+                    super::$case(Subject::at(&sentinels.url(), &sentinels.servers[0]).await).await;
+                )*
+            }
+            #[tokio::test]
+            async fn redis_cluster() {
+                let tls = Authority::new().server(LOCAL);
+                let cluster = Cluster::start_tls(None, &tls).await;
+                $(
+                    println!(stringify!($case));
+                    cluster.wipe().await;
+                    super::$case(Subject::at(&cluster.url(), &cluster.nodes[0]).await).await;
+                )*
+            }
         }
     };
 }

@@ -1164,7 +1164,7 @@ async fn a_url_opens_what_it_names() {
             .await
             .unwrap();
     }
-    for scheme in ["rediss", "redis+unix", "postgres"] {
+    for scheme in ["rediss+unix", "redis+unix", "postgres"] {
         let url = format!("{scheme}://:secret@127.0.0.1/");
         let error = open(&url, &options, QueueLimits::default()).unwrap_err();
         assert_eq!(
@@ -1182,6 +1182,8 @@ async fn a_url_opens_what_it_names() {
         "redis://:secret@127.0.0.1/many",
         "redis+sentinel://:secret@127.0.0.1",
         "redis+cluster://:secret@127.0.0.1/1",
+        // Without TLS settings.
+        "rediss://:secret@127.0.0.1/1",
     ] {
         let error = open(url, &options, QueueLimits::default()).unwrap_err();
         assert!(matches!(error, OpenError::Invalid { .. }), "{error:?}");

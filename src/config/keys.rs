@@ -74,12 +74,27 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "store.url",
         "\"redis://127.0.0.1:6379/0\"",
-        "where state lives; also `redis+sentinel://h1:26379,h2:26379/master/0`, `redis+cluster://h1:6379,h2:6379` and `memory:` (see *Redis*); a user and a password go before the hosts, `user:password@`",
+        "where state lives; also `redis+sentinel://h1:26379,h2:26379/master/0`, `redis+cluster://h1:6379,h2:6379` and `memory:`, and with TLS `rediss` instead of `redis` (see *Redis*); a user and a password go before the hosts, `user:password@`",
     ),
     doc(
         "store.timeout_ms",
         "1000",
         "how long the store has to answer, in milliseconds",
+    ),
+    doc(
+        "store.tls_ca",
+        "none",
+        "PEM file of the authorities that sign the certificates of Redis; without it the system's. Only with TLS, like the next two",
+    ),
+    doc(
+        "store.tls_cert",
+        "none",
+        "PEM file of the certificate that identifies this client to Redis, with its intermediates; only with `store.tls_key`",
+    ),
+    doc(
+        "store.tls_key",
+        "none",
+        "PEM file of the private key of `store.tls_cert`, not encrypted",
     ),
     doc(
         "webhooks.allow_http",

@@ -2,7 +2,7 @@
 //! is wrong with them.
 //!
 //! Here are the types, [`Config::load`] and the operator's summary; `keys` lists every key, `tree` lays the
-//! environment over the file, `read` has the defaults and the checks. Leaves out what they lead to. The tree is read
+//! environment over the file, `read` has the defaults and the checks, `store_tls` reads the files of certificates. Leaves out what they lead to. The tree is read
 //! by hand rather than by a derive, because a derive stops at the first mistake and an operator wants to see all of
 //! them.
 //!
@@ -35,10 +35,12 @@ use crate::webhook::guard::Policy;
 
 mod keys;
 mod read;
+mod store_tls;
 mod tree;
 
 pub use keys::{KEYS, KeyDoc, key_table_markdown};
 pub use read::{MOST_REQUESTS, customer_of, is_did};
+pub use store_tls::StoreTls;
 
 /// A complete configuration, with a word on every key.
 pub const EXAMPLE: &str = include_str!("../../fixtures/roomkeeper.example.toml");
@@ -114,6 +116,8 @@ pub struct StoreConfig {
     pub url: SecretString,
     /// How long a call may take.
     pub timeout: Duration,
+    /// TLS, where the URL has it.
+    pub tls: Option<StoreTls>,
     /// How much of what is on its way to the receivers there may be.
     pub queues: QueueLimits,
 }
@@ -128,17 +132,18 @@ impl StoreConfig {
             timeout: self.timeout,
             // An attempt to connect that hangs is over before the call that makes it is.
             connect_timeout: self.timeout * 4 / 5,
+            tls: self.tls.as_ref().map(|tls| tls.config.clone()),
         };
         store::open(self.url.expose_secret(), &options, self.queues)
     }
 }
 
-/// The kinds of store that a URL can name.
+/// The kinds of store that a URL can name. All but `memory:` can have TLS, with `rediss` instead of `redis`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreKind {
     /// `memory:`
     Memory,
-    /// `redis://` or `rediss://`
+    /// `redis://`
     Redis,
     /// `redis+sentinel://`
     Sentinel,
@@ -506,12 +511,16 @@ impl Config {
             allowed_hosts.join(", "),
             proxies.join(", ")
         )?;
-        writeln!(
+        write!(
             s,
             "store: {}, timeout {:?}",
             redacted_url(self.store.url.expose_secret()),
             self.store.timeout
         )?;
+        match &self.store.tls {
+            Some(tls) => writeln!(s, ", {tls}")?,
+            None => writeln!(s)?,
+        }
         writeln!(
             s,
             "webhooks: {}, at most {} pending",

@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use url::{Host, Url};
 use uuid::Uuid;
 
+use super::store_tls::read_tls;
 use super::tree::{Problems, Section, Tree};
 use super::{
     ApiKeyDigest, AppConfig, CallsConfig, ConferenceConfig, Config, FleetConfig, HttpConfig,
@@ -24,7 +25,7 @@ use crate::ids::{AppId, NodeId};
 use crate::node::Nudge;
 use crate::play_url::PlayUrl;
 use crate::store::deliveries::QueueLimits;
-use crate::store::redis::check_url;
+use crate::store::redis::{check_url, uses_tls};
 use crate::webhook::endpoint::{Endpoint, EventFilter};
 use crate::webhook::guard::Policy;
 use crate::webhook::sign::Secret;
@@ -244,10 +245,12 @@ fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
         s.problem("url", e.as_ref());
     }
     let timeout = Duration::from_millis(s.number("timeout_ms", 1000.0, 10.0, 60_000.0) as u64);
-    let store = kind.ok().map(|kind| StoreConfig {
+    let tls = read_tls(&mut s, uses_tls(&url));
+    let store = kind.ok().zip(tls.ok()).map(|(kind, tls)| StoreConfig {
         kind,
         url: url.into(),
         timeout,
+        tls,
         queues: QueueLimits::default(),
     });
     // What has the right form is still of no use when this program cannot open it.
@@ -260,16 +263,18 @@ fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
 
 /// What kind of store a URL names. Never repeats the URL: it may carry a password.
 pub(super) fn store_kind(url: &str) -> Result<StoreKind, Cow<'static, str>> {
-    const FORMS: &str = "expected memory:, redis://host:port/db, redis+sentinel://h1,h2/master/db or redis+cluster://h1,h2";
+    const FORMS: &str = "expected memory:, redis://host:port/db, redis+sentinel://h1,h2/master/db or redis+cluster://h1,h2; with TLS, rediss instead of redis";
     if url == "memory:" {
         return Ok(StoreKind::Memory);
     }
     let (scheme, rest) = url.split_once("://").ok_or(FORMS)?;
-    let several = |kind| match check_url(url) {
+    let checked = |kind| match check_url(url) {
         Ok(()) => Ok(kind),
         Err(error) => Err(Cow::Owned(error.to_string())),
     };
     match scheme {
+        // Refused, and the reason is a better one than the form.
+        "rediss" if rest.contains('#') => checked(StoreKind::Redis),
         "redis" | "rediss" => {
             let rest = rest.split('?').next().unwrap_or_default();
             let (_, db) = rest.split_once('/').unwrap_or((rest, ""));
@@ -282,8 +287,8 @@ pub(super) fn store_kind(url: &str) -> Result<StoreKind, Cow<'static, str>> {
                 Ok(_) | Err(_) => Err(FORMS.into()),
             }
         }
-        "redis+sentinel" => several(StoreKind::Sentinel),
-        "redis+cluster" => several(StoreKind::Cluster),
+        "redis+sentinel" | "rediss+sentinel" => checked(StoreKind::Sentinel),
+        "redis+cluster" | "rediss+cluster" => checked(StoreKind::Cluster),
         _ => Err(FORMS.into()),
     }
 }

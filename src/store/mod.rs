@@ -583,7 +583,7 @@ pub enum OpenError {
     },
     /// Nothing here speaks this scheme.
     #[error(
-        "store URLs begin with redis://, redis+sentinel://, redis+cluster:// or memory:, and {scheme}: is not supported"
+        "store URLs begin with redis://, redis+sentinel://, redis+cluster:// (with TLS: rediss) or memory:, and {scheme}: is not supported"
     )]
     Unsupported {
         /// The scheme.
@@ -592,7 +592,7 @@ pub enum OpenError {
 }
 
 /// The store a URL names: `memory:` for one that is gone with the process; `redis://…`, `redis+sentinel://…` or
-/// `redis+cluster://…` for one on Redis, which need not be there yet.
+/// `redis+cluster://…` for one on Redis, which need not be there yet; with `rediss` instead of `redis`, over TLS.
 ///
 /// # Errors
 ///
@@ -607,7 +607,8 @@ pub fn open(
     })?;
     match scheme {
         "memory" => Ok(Arc::new(MemoryStore::new().with_limits(limits))),
-        "redis" | "redis+sentinel" | "redis+cluster" => Ok(Arc::new(
+        "redis" | "redis+sentinel" | "redis+cluster" | "rediss" | "rediss+sentinel"
+        | "rediss+cluster" => Ok(Arc::new(
             RedisStore::connect(url, options)?.with_limits(limits),
         )),
         _ => Err(OpenError::Unsupported {

@@ -4,3 +4,4 @@
 pub mod process;
 pub mod redis;
 pub mod store;
+pub mod tls;

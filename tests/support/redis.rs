@@ -11,10 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult, Value};
+use redis::{AsyncConnectionConfig, FromRedisValue, IntoConnectionInfo, RedisResult, Value};
 use rustix::process::Pid;
 
 use super::process::{self, free_port, spawn};
+use super::tls::ServerTls;
 
 /// Longer than any start or stop takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,6 +26,7 @@ pub struct RedisServer {
     port: u16,
     args: Vec<String>,
     password: Option<&'static str>,
+    tls: Option<ServerTls>,
     /// Holds what it has on disk.
     _dir: tempfile::TempDir,
 }
@@ -40,8 +42,17 @@ impl RedisServer {
         Self::start_with(None, &["--appendonly", "yes", "--appendfsync", "always"]).await
     }
 
+    /// A server that has no port without TLS, and keeps nothing on disk.
+    pub async fn start_tls(password: Option<&'static str>, tls: &ServerTls) -> Self {
+        Self::start_with_tls(password, Some(tls), &["--appendonly", "no"]).await
+    }
+
     /// One that can become part of a cluster.
-    async fn start_member(password: Option<&'static str>, timeout: Duration) -> Self {
+    async fn start_member(
+        password: Option<&'static str>,
+        tls: Option<&ServerTls>,
+        timeout: Duration,
+    ) -> Self {
         // The port for other members must be a free one, too; their usual one may be taken.
         let bus = free_port().to_string();
         let args = [
@@ -56,13 +67,26 @@ impl RedisServer {
             // However long ago a replica last heard of its master, it may take its place.
             "--cluster-replica-validity-factor",
             "0",
+            "--tls-cluster",
+            if tls.is_some() { "yes" } else { "no" },
         ];
-        Self::start_with(password, &args).await
+        Self::start_with_tls(password, tls, &args).await
     }
 
     async fn start_with(password: Option<&'static str>, args: &[&str]) -> Self {
-        Self::launch(password, |port, dir| {
-            let mut all = vec!["--port".to_owned(), port.to_string()];
+        Self::start_with_tls(password, None, args).await
+    }
+
+    async fn start_with_tls(
+        password: Option<&'static str>,
+        tls: Option<&ServerTls>,
+        args: &[&str],
+    ) -> Self {
+        Self::launch(password, tls, |port, dir| {
+            let mut all = Vec::new();
+            for (name, value) in listen_settings(port, tls) {
+                all.extend([format!("--{name}"), value]);
+            }
             all.extend(
                 ["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"].map(str::to_owned),
             );
@@ -82,6 +106,7 @@ impl RedisServer {
 
     async fn launch(
         password: Option<&'static str>,
+        tls: Option<&ServerTls>,
         args: impl Fn(u16, &Path) -> Vec<String>,
     ) -> Self {
         // Between our finding a port free and the server's taking it, someone else may.
@@ -94,6 +119,7 @@ impl RedisServer {
                 port,
                 args,
                 password,
+                tls: tls.cloned(),
                 _dir: dir,
             };
             if server.answers().await {
@@ -109,10 +135,16 @@ impl RedisServer {
 
     /// Where it is.
     pub fn url(&self) -> String {
+        let scheme = scheme(self.tls());
         match self.password {
-            None => format!("redis://{}/", self.address()),
-            Some(password) => format!("redis://:{password}@{}/", self.address()),
+            None => format!("{scheme}://{}/", self.address()),
+            Some(password) => format!("{scheme}://:{password}@{}/", self.address()),
         }
+    }
+
+    /// Its TLS settings, if it has TLS.
+    pub const fn tls(&self) -> Option<&ServerTls> {
+        self.tls.as_ref()
     }
 
     /// Kills it at once, as a crash would.
@@ -164,9 +196,22 @@ impl RedisServer {
         let patient = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
-        redis::Client::open(self.url())?
-            .get_multiplexed_async_connection_with_config(&patient)
-            .await
+        let Some(tls) = &self.tls else {
+            return redis::Client::open(self.url())?
+                .get_multiplexed_async_connection_with_config(&patient)
+                .await;
+        };
+        let stream = tls.connect(self.address()).await?;
+        let info = self
+            .url()
+            .replacen("rediss", "redis", 1)
+            .into_connection_info()?;
+        let settings = info.redis_settings();
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(settings, stream, patient).await?;
+        // It ends with the connection.
+        tokio::spawn(driver);
+        Ok(connection)
     }
 
     /// Sends one command on a connection of its own, with the password.
@@ -226,8 +271,14 @@ impl RedisServer {
             if self.child.try_wait().expect("its state").is_some() {
                 return false;
             }
-            if let Some("+PONG" | "-NOAUTH Authentication required.") = self.say("PING").as_deref()
-            {
+            let answers = match self.tls {
+                None => matches!(
+                    self.say("PING").as_deref(),
+                    Some("+PONG" | "-NOAUTH Authentication required.")
+                ),
+                Some(_) => self.ask::<String>(&["PING"]).await.is_ok(),
+            };
+            if answers {
                 return true;
             }
             assert!(Instant::now() < deadline, "redis-server does not answer");
@@ -241,6 +292,25 @@ impl Drop for RedisServer {
         // It may have been killed already; a stopped one can be killed too.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn scheme(tls: Option<&ServerTls>) -> &'static str {
+    match tls {
+        None => "redis",
+        Some(_) => "rediss",
+    }
+}
+
+/// Where a server listens: on one port, with TLS or without.
+fn listen_settings(port: u16, tls: Option<&ServerTls>) -> Vec<(&'static str, String)> {
+    match tls {
+        None => vec![("port", port.to_string())],
+        Some(tls) => {
+            let mut all = vec![("port", "0".to_owned()), ("tls-port", port.to_string())];
+            all.extend(tls.settings());
+            all
+        }
     }
 }
 
@@ -293,9 +363,29 @@ impl Sentinels {
 
     /// The same with passwords.
     pub async fn start_with(count: usize, passwords: Passwords) -> Self {
+        Self::start_all(count, passwords, None, None).await
+    }
+
+    /// The same, and nobody has a port without TLS.
+    pub async fn start_tls(
+        count: usize,
+        passwords: Passwords,
+        servers: &ServerTls,
+        sentinels: &ServerTls,
+    ) -> Self {
+        Self::start_all(count, passwords, Some(servers), Some(sentinels)).await
+    }
+
+    async fn start_all(
+        count: usize,
+        passwords: Passwords,
+        servers: Option<&ServerTls>,
+        tls: Option<&ServerTls>,
+    ) -> Self {
         let plain = ["--appendonly", "no"];
-        let master = RedisServer::start_with(passwords.servers, &plain).await;
-        let replica = RedisServer::start_with(passwords.servers, &plain).await;
+        let start = || RedisServer::start_with_tls(passwords.servers, servers, &plain);
+        let master = start().await;
+        let replica = start().await;
         replica
             .tell(&["REPLICAOF", "127.0.0.1", &master.port.to_string()])
             .await;
@@ -307,7 +397,7 @@ impl Sentinels {
         .await;
         let mut sentinels = Vec::with_capacity(count);
         for _ in 0..count {
-            sentinels.push(sentinel(&master, count / 2 + 1, passwords).await);
+            sentinels.push(sentinel(&master, count / 2 + 1, passwords, tls).await);
         }
         let all = Self {
             servers: [master, replica],
@@ -340,7 +430,9 @@ impl Sentinels {
             None => String::new(),
             Some(password) => format!("?sentinel_password={password}"),
         };
-        format!("redis+sentinel://{user}{}/{MASTER}/0{own}", hosts.join(","))
+        let scheme = scheme(self.sentinels.first().and_then(RedisServer::tls));
+        let hosts = hosts.join(",");
+        format!("{scheme}+sentinel://{user}{hosts}/{MASTER}/0{own}")
     }
 
     /// Waits until all sentinels that run name this server, and it is a master.
@@ -435,10 +527,19 @@ impl Sentinels {
     }
 }
 
-async fn sentinel(master: &RedisServer, quorum: usize, passwords: Passwords) -> RedisServer {
-    let started = RedisServer::launch(passwords.sentinels, |port, dir| {
-        let mut conf = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\n\
+async fn sentinel(
+    master: &RedisServer,
+    quorum: usize,
+    passwords: Passwords,
+    tls: Option<&ServerTls>,
+) -> RedisServer {
+    let started = RedisServer::launch(passwords.sentinels, tls, |port, dir| {
+        let mut conf = String::new();
+        for (name, value) in listen_settings(port, tls) {
+            conf += &format!("{name} {value}\n");
+        }
+        conf += &format!(
+            "bind 127.0.0.1\ndir {}\n\
              sentinel monitor {MASTER} 127.0.0.1 {} {quorum}\n\
              sentinel down-after-milliseconds {MASTER} 500\n\
              sentinel failover-timeout {MASTER} 5000\n",
@@ -514,13 +615,26 @@ impl Cluster {
 
     /// With a replica of each of these masters, and a password if they are to want one. Replicas are nodes 3, 4, 5.
     pub async fn start_with(replicas_of: &[usize], password: Option<&'static str>) -> Self {
+        Self::start_all(replicas_of, password, None).await
+    }
+
+    /// The three alone, and none has a port without TLS.
+    pub async fn start_tls(password: Option<&'static str>, tls: &ServerTls) -> Self {
+        Self::start_all(&[], password, Some(tls)).await
+    }
+
+    async fn start_all(
+        replicas_of: &[usize],
+        password: Option<&'static str>,
+        tls: Option<&ServerTls>,
+    ) -> Self {
         // Where nobody can take a node's place, nobody is to be in a hurry to give it up: on a busy machine it is only slow.
         let timeout = if replicas_of.is_empty() { 15 } else { 1 };
         let timeout = Duration::from_secs(timeout);
         let mut nodes = Vec::new();
         let mut ids = Vec::new();
         for n in 0..3 + replicas_of.len() {
-            let node = RedisServer::start_member(password, timeout).await;
+            let node = RedisServer::start_member(password, tls, timeout).await;
             ids.push(node.ask(&["CLUSTER", "MYID"]).await.expect("it has one"));
             let epoch = (n + 1).to_string();
             node.tell(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await;
@@ -592,7 +706,8 @@ impl Cluster {
             Some(password) => format!(":{password}@"),
         };
         let [first, second] = [0, 1].map(|n: usize| self.nodes[n].address());
-        format!("redis+cluster://{user}{first},{second}")
+        let scheme = scheme(self.nodes[0].tls());
+        format!("{scheme}+cluster://{user}{first},{second}")
     }
 
     /// The slot of a key, and which of the first three has it as long as none was moved.

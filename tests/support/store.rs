@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use roomkeeper::ids::{NodeId, RoomId};
-use roomkeeper::store::redis::{RedisOptions, RedisStore};
+use roomkeeper::store::redis::{RedisOptions, RedisStore, TlsConfig};
 use roomkeeper::store::{
     Commit, CommitOutcome, EntityId, EntityWrite, Hashes, Life, Message, NodeReader, Record, Scope,
     Store, StoreError, Version,
@@ -16,9 +16,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The store at this URL. Attempts to connect take what they take for a configured one.
 pub fn store_at(url: &str, timeout: Duration) -> Arc<RedisStore> {
+    store_with(url, timeout, None)
+}
+
+/// The same with these TLS settings.
+pub fn store_with(url: &str, timeout: Duration, tls: Option<TlsConfig>) -> Arc<RedisStore> {
     let options = RedisOptions {
         timeout,
         connect_timeout: timeout * 4 / 5,
+        tls,
     };
     Arc::new(RedisStore::connect(url, &options).expect("a good URL"))
 }

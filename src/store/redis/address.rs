@@ -9,12 +9,15 @@
 //! redis+cluster://[user:password@]host[:port][,host[:port]…]
 //! ```
 //!
+//! With `rediss` instead of `redis`, every connection uses TLS: to servers, to sentinels, and to the addresses that they
+//! return. Certificates are always checked; `#insecure` is refused.
+//!
 //! User and password are those of the servers; the sentinels have their own, or none. Both are percent-encoded where
-//! they hold what has a meaning in a URL. No error repeats a part of a URL that can be a secret. There is no TLS.
+//! they hold what has a meaning in a URL. No error repeats a part of a URL that can be a secret.
 
 use std::fmt;
 
-use redis::{ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use url::{Host, Url, form_urlencoded};
 
 use crate::store::OpenError;
@@ -23,6 +26,8 @@ use crate::store::OpenError;
 const SERVER_PORT: u16 = 6379;
 /// The port of a sentinel, unless the URL says another.
 const SENTINEL_PORT: u16 = 26379;
+/// The schemes of URLs with TLS.
+const TLS_SCHEMES: [&str; 3] = ["rediss", "rediss+sentinel", "rediss+cluster"];
 
 /// Where a server or a sentinel listens.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,15 +38,6 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// How to connect to what listens here.
-    pub(super) fn with(
-        &self,
-        settings: &RedisConnectionInfo,
-    ) -> Result<ConnectionInfo, RedisError> {
-        let info = (self.host.clone(), self.port).into_connection_info()?;
-        Ok(info.set_redis_settings(settings.clone()))
-    }
-
     /// `host:port` as a node of a cluster says it: IPv6 without brackets, and no host when it is its own.
     pub(super) fn of_redirect(text: &str, from: &Self) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
@@ -66,10 +62,20 @@ impl fmt::Display for Address {
     }
 }
 
+/// A URL, read. Its debug output has no passwords.
+#[derive(Debug)]
+pub(super) struct StoreUrl {
+    pub(super) uses_tls: bool,
+    pub(super) place: Place,
+}
+
 /// What a URL names. Shown without passwords.
 #[derive(Debug)]
 pub(super) enum Place {
-    Server(ConnectionInfo),
+    Server {
+        address: Address,
+        settings: RedisConnectionInfo,
+    },
     Sentinel {
         /// At least one.
         sentinels: Vec<Address>,
@@ -87,28 +93,62 @@ pub(super) enum Place {
     },
 }
 
-/// Checks the form of a `redis://`, `redis+sentinel://` or `redis+cluster://` URL.
+/// Checks the form of a `redis://`, `redis+sentinel://` or `redis+cluster://` URL, or of one of them with TLS.
 ///
 /// # Errors
 ///
 /// When it is not one; the reason repeats no secret.
 pub fn check_url(url: &str) -> Result<(), OpenError> {
-    Place::parse(url).map(drop)
+    StoreUrl::parse(url).map(drop)
 }
 
-impl Place {
+/// True if connections to this URL use TLS.
+pub fn uses_tls(url: &str) -> bool {
+    TLS_SCHEMES.iter().any(|scheme| {
+        let rest = url.strip_prefix(scheme);
+        rest.is_some_and(|rest| rest.starts_with("://"))
+    })
+}
+
+impl StoreUrl {
     pub(super) fn parse(url: &str) -> Result<Self, OpenError> {
         let (scheme, rest) = url
             .split_once("://")
             .ok_or_else(|| invalid("it does not begin with a scheme and ://"))?;
-        match scheme {
-            "redis" => Ok(Self::Server(server(url)?)),
-            "redis+sentinel" => Self::sentinel(rest),
-            "redis+cluster" => Self::cluster(rest),
+        let uses_tls = uses_tls(url);
+        if uses_tls && rest.contains('#') {
+            return Err(invalid(
+                "# is not allowed: certificates are always checked (no #insecure), and # in a user or a password must be percent-encoded",
+            ));
+        }
+        let place = match scheme {
+            "redis" | "rediss" => Place::server(rest),
+            "redis+sentinel" | "rediss+sentinel" => Place::sentinel(rest),
+            "redis+cluster" | "rediss+cluster" => Place::cluster(rest),
             _ => Err(OpenError::Unsupported {
                 scheme: scheme.to_owned(),
             }),
-        }
+        };
+        Ok(Self {
+            uses_tls,
+            place: place?,
+        })
+    }
+}
+
+impl Place {
+    fn server(rest: &str) -> Result<Self, OpenError> {
+        let info = server(&format!("redis://{rest}"))?;
+        let ConnectionAddr::Tcp(host, port) = info.addr() else {
+            return Err(invalid("it names no host"));
+        };
+        Ok(Self::Server {
+            address: Address {
+                host: host.clone(),
+                port: *port,
+            },
+            settings: info.redis_settings().clone(),
+        })
     }
 
     fn sentinel(rest: &str) -> Result<Self, OpenError> {
@@ -232,7 +272,7 @@ mod tests {
     use super::*;
 
     fn why(url: &str) -> String {
-        let error = Place::parse(url).unwrap_err();
+        let error = StoreUrl::parse(url).unwrap_err();
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("geheim"), "{shown}");
         error.to_string()
@@ -245,7 +285,8 @@ mod tests {
     #[test]
     fn sentinels_have_a_master_and_a_password_of_their_own() {
         let url = "redis+sentinel://ann:ge%2Fheim@h1,[::1]:7,10.0.0.1:8,h1/m-1/3?sentinel_password=auch%20geheim";
-        let place = Place::parse(url).unwrap();
+        let StoreUrl { uses_tls, place } = StoreUrl::parse(url).unwrap();
+        assert!(!uses_tls);
         let debug = format!("{place:?}");
         assert!(!debug.contains("heim"), "{debug}");
         let Place::Sentinel {
@@ -267,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_cluster_has_nodes() {
-        let place = Place::parse("redis+cluster://:p@h1,h2:7").unwrap();
+        let StoreUrl { place, .. } = StoreUrl::parse("redis+cluster://:p@h1,h2:7").unwrap();
         let Place::Cluster { nodes, settings } = place else {
             panic!("{place:?}");
         };
@@ -302,11 +343,47 @@ mod tests {
             ("redis+cluster://:geheim@h1?x", "nothing follows"),
             ("redis+cluster://:geheim/x@h1", "nothing follows"),
             ("redis+cluster://:geheim#x@h1", "percent-encoded"),
-            ("rediss://:geheim@h1/", "rediss: is not supported"),
+            ("rediss://:geheim@h1/#insecure", "no #insecure"),
+            ("rediss+sentinel://:geheim@h1/m#insecure", "no #insecure"),
+            ("rediss+cluster://:geheim@h1#insecure", "no #insecure"),
+            ("rediss+cluster://:geheim#x@h1", "percent-encoded"),
+            ("rediss://:geheim@h1/x", "invalid client config"),
+            (
+                "rediss+sentinel://:geheim@h1,h2",
+                "name of the master is missing",
+            ),
+            ("rediss+x://:geheim@h1/", "rediss+x: is not supported"),
             ("redis", "does not begin"),
         ] {
             let why = why(url);
             assert!(why.contains(part), "{url}: {why}");
+        }
+    }
+
+    #[test]
+    fn schemes_with_tls_name_the_same_places() {
+        for (plain, port) in [
+            ("redis://ann:ge%2Fheim@h1/3", ":6379"),
+            ("redis://ann:ge%2Fheim@[::1]:7/3", ":7"),
+            ("redis+sentinel://ann:ge%2Fheim@h1/m/3", ":26379"),
+            ("redis+cluster://ann:ge%2Fheim@h1", ":6379"),
+        ] {
+            let with_tls = plain.replacen("redis", "rediss", 1);
+            assert!(uses_tls(&with_tls) && !uses_tls(plain), "{plain}");
+            let [plain, tls] = [plain, &with_tls].map(|url| StoreUrl::parse(url).unwrap());
+            assert!(tls.uses_tls && !plain.uses_tls);
+            assert_eq!(format!("{:?}", tls.place), format!("{:?}", plain.place));
+            let (address, settings) = match tls.place {
+                Place::Server { address, settings } => (address, settings),
+                Place::Sentinel {
+                    sentinels,
+                    settings,
+                    ..
+                } => (sentinels[0].clone(), settings),
+                Place::Cluster { nodes, settings } => (nodes[0].clone(), settings),
+            };
+            assert!(address.to_string().ends_with(port), "{address}");
+            assert_eq!(settings.password(), Some("ge/heim"));
         }
     }
 

@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use memchr::memmem;
-use redis::{Client, ConnectionAddr, ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError};
 use redis_protocol::resp2::decode::decode_range;
 use redis_protocol::resp2::encode::extend_encode_borrowed;
 use redis_protocol::resp2::types::{BorrowedFrame, RangeFrame};
 use smallvec::SmallVec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::connect::{Stream, Target};
 use super::link::{Fault, RedisOptions};
 use super::{ENDED, VERSION, head_field};
 use crate::store::{EntityId, EntityKind, Hashes, Named, call, keys};
@@ -46,7 +46,7 @@ const ROOM: usize = 256 << 10;
 
 /// A connection that reads.
 pub(super) struct Bulk {
-    server: TcpStream,
+    server: Stream,
     answers: BytesMut,
     patience: Duration,
 }
@@ -88,19 +88,9 @@ impl Bulk {
     ///
     /// # Errors
     /// When it cannot be reached, or does not want us.
-    pub(super) async fn open(place: &Client, options: &RedisOptions) -> Result<Self, Fault> {
-        let info = place.get_connection_info();
-        let ConnectionAddr::Tcp(host, port) = info.addr() else {
-            let other = (ErrorKind::InvalidClientConfig, "not an address of TCP");
-            return Err(Fault::Connect(RedisError::from(other)));
-        };
+    pub(super) async fn open(place: &Target, options: &RedisOptions) -> Result<Self, Fault> {
         let deadline = Instant::now() + options.connect_timeout;
-        let connect = async {
-            let server = TcpStream::connect((host.as_str(), *port)).await?;
-            server.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(server)
-        };
-        let server = match timeout_at(deadline, connect).await {
+        let server = match timeout_at(deadline, place.open_stream()).await {
             Ok(made) => made.map_err(|error| Fault::Connect(error.into()))?,
             Err(_) => return Err(Fault::Timeout(options.connect_timeout)),
         };
@@ -109,7 +99,7 @@ impl Bulk {
             answers: BytesMut::with_capacity(ROOM),
             patience: options.timeout,
         };
-        let settings = info.redis_settings();
+        let settings = place.login();
         let mut greeting = redis::pipe();
         if let Some(password) = settings.password() {
             let auth = greeting.cmd("AUTH");
@@ -248,7 +238,12 @@ impl Bulk {
 
     async fn ask(&mut self, questions: &[u8]) -> Result<(), Fault> {
         let deadline = Instant::now() + self.patience;
-        match timeout_at(deadline, self.server.write_all(questions)).await {
+        let write = async {
+            self.server.write_all(questions).await?;
+            // TLS buffers what the socket does not take at once.
+            self.server.flush().await
+        };
+        match timeout_at(deadline, write).await {
             Ok(written) => written.map_err(|error| Fault::Answer(error.into())),
             Err(_) => Err(Fault::Timeout(self.patience)),
         }
@@ -385,8 +380,11 @@ fn say(questions: &mut BytesMut, words: &[&str]) {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use redis::RedisConnectionInfo;
     use tokio::net::TcpListener;
 
+    use super::super::address::Address;
+    use super::super::connect::{Access, Transport};
     use super::*;
     use crate::ids::{ChannelId, NodeId, RoomId, SessionId};
     use uuid::Uuid;
@@ -394,7 +392,10 @@ mod tests {
     /// A server that hears this much and says this, a byte at a time, and then hangs up.
     async fn says(hears: usize, answers: &'static str) -> (Bulk, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let address = Address {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+        };
         let server = tokio::spawn(async move {
             let (mut client, _) = listener.accept().await.unwrap();
             client.set_nodelay(true).unwrap();
@@ -404,8 +405,11 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        let client = Client::open(url).unwrap();
-        let bulk = Bulk::open(&client, &RedisOptions::default()).await;
+        let access = Access {
+            transport: Transport::plain(),
+            login: RedisConnectionInfo::default(),
+        };
+        let bulk = Bulk::open(&access.target(address), &RedisOptions::default()).await;
         (bulk.unwrap(), server)
     }
 

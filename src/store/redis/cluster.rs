@@ -23,12 +23,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use redis::{Arg, Client, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
+use redis::{Arg, Cmd, ErrorKind, RedisError, Value};
 use tokio::time::Instant;
 
 use super::address::Address;
+use super::connect::{Access, Target};
 use super::link::{BACK_OFF, Fault, Link, RedisOptions, Request, says};
-use crate::store::OpenError;
 
 const SLOTS: u16 = 16384;
 
@@ -46,7 +46,8 @@ const ASKED: usize = 9;
 pub(super) struct Cluster {
     /// Those the URL names, each known under the address it has there.
     seeds: Vec<Arc<Node>>,
-    settings: RedisConnectionInfo,
+    /// How to connect to all nodes.
+    access: Access,
     options: RedisOptions,
     /// How many connections there were to any node.
     made: Arc<AtomicU64>,
@@ -102,15 +103,12 @@ enum Then {
 impl Node {
     fn new(
         address: Address,
-        settings: &RedisConnectionInfo,
+        access: &Access,
         options: &RedisOptions,
         made: &Arc<AtomicU64>,
-    ) -> Result<Arc<Self>, OpenError> {
-        let info = address.with(settings).map_err(|error| OpenError::Invalid {
-            why: error.category().to_owned(),
-        })?;
-        let link = Link::to_server(info, options, made)?;
-        Ok(Arc::new(Self { address, link }))
+    ) -> Arc<Self> {
+        let link = Link::to_server(access.target(address.clone()), options, made);
+        Arc::new(Self { address, link })
     }
 
     /// What it says of the cluster.
@@ -164,18 +162,18 @@ impl State {
 impl Cluster {
     /// Nothing connects yet.
     pub(super) fn new(
-        seeds: &[Address],
-        settings: RedisConnectionInfo,
+        seeds: Vec<Address>,
+        access: Access,
         options: &RedisOptions,
         made: &Arc<AtomicU64>,
-    ) -> Result<Self, OpenError> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             made: Arc::clone(made),
             seeds: seeds
-                .iter()
-                .map(|address| Node::new(address.clone(), &settings, options, made))
-                .collect::<Result<_, _>>()?,
-            settings,
+                .into_iter()
+                .map(|address| Node::new(address, &access, options, made))
+                .collect(),
+            access,
             options: options.clone(),
             state: Mutex::new(State {
                 slots: vec![None; usize::from(SLOTS)],
@@ -185,7 +183,7 @@ impl Cluster {
                 turn: 0,
             }),
             learning: tokio::sync::Mutex::default(),
-        })
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -209,12 +207,12 @@ impl Cluster {
             };
             match then(&fault, &node.address) {
                 Then::Moved(address) => {
-                    let owner = self.node(address)?;
+                    let owner = self.node(address);
                     self.state().give(slot, slot, &owner);
                     redirections += 1;
                 }
                 Then::Ask(address) => {
-                    asked = Some(self.node(address)?);
+                    asked = Some(self.node(address));
                     redirections += 1;
                 }
                 Then::Wait => redirections = REDIRECTIONS,
@@ -242,31 +240,25 @@ impl Cluster {
     }
 
     /// The node that has this key, for a connection of its own.
-    pub(super) async fn place(&self, key: &str) -> Result<Client, Fault> {
+    pub(super) async fn place(&self, key: &str) -> Result<Target, Fault> {
         let deadline = Instant::now() + self.options.timeout;
         let node = self.owner(slot_of_key(key.as_bytes()), deadline).await?;
         node.link.place().await
     }
 
     /// The node at this address.
-    fn node(&self, address: Address) -> Result<Arc<Node>, Fault> {
+    fn node(&self, address: Address) -> Arc<Node> {
         let mut state = self.state();
         if let Some(node) = state.nodes.get(&address) {
-            return Ok(Arc::clone(node));
+            return Arc::clone(node);
         }
         let seed = self.seeds.iter().find(|seed| seed.address == address);
         let node = match seed {
             Some(seed) => Arc::clone(seed),
-            None => {
-                let made = Node::new(address.clone(), &self.settings, &self.options, &self.made);
-                made.map_err(|_| {
-                    let error = (ErrorKind::Io, "a node of the cluster has no usable address");
-                    Fault::Connect(RedisError::from(error))
-                })?
-            }
+            None => Node::new(address.clone(), &self.access, &self.options, &self.made),
         };
         state.nodes.insert(address, Arc::clone(&node));
-        Ok(node)
+        node
     }
 
     /// Whose the slot is. The map is learned before if there is none, or if the node failed.
@@ -287,7 +279,10 @@ impl Cluster {
                 }
             }
             let error = match self.learn().await {
-                Ok(map) => self.adopt(map).err(),
+                Ok(map) => {
+                    self.adopt(map);
+                    None
+                }
                 Err(fault) => Some(fault),
             };
             let error = error.map(|fault| match fault {
@@ -343,11 +338,11 @@ impl Cluster {
         nodes
     }
 
-    fn adopt(&self, map: Map) -> Result<(), Fault> {
-        let owners = map
+    fn adopt(&self, map: Map) {
+        let owners: Vec<_> = map
             .into_iter()
-            .map(|(from, to, address)| Ok((from, to, self.node(address)?)))
-            .collect::<Result<Vec<_>, Fault>>()?;
+            .map(|(from, to, address)| (from, to, self.node(address)))
+            .collect();
         let mut state = self.state();
         state.slots.fill(None);
         for (from, to, node) in &owners {
@@ -356,7 +351,6 @@ impl Cluster {
         let owners: HashSet<_> = owners.iter().map(|(_, _, node)| &node.address).collect();
         state.nodes.retain(|address, _| owners.contains(address));
         state.suspects.clear();
-        Ok(())
     }
 }
 

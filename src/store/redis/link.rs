@@ -20,15 +20,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, Value,
-};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, Value};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::address::Address;
+use super::connect::{Connection, Target, TlsConfig};
 use super::sentinel::Sentinels;
-use crate::store::{OpenError, StoreError};
+use crate::store::StoreError;
 
 /// How the store talks to Redis.
 #[derive(Clone, Debug)]
@@ -37,6 +36,8 @@ pub struct RedisOptions {
     pub timeout: Duration,
     /// How long an attempt to connect may take.
     pub connect_timeout: Duration,
+    /// Required by a URL with TLS, refused by one without.
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for RedisOptions {
@@ -45,6 +46,7 @@ impl Default for RedisOptions {
             timeout: Duration::from_secs(1),
             // Less than a call may take: an attempt that hangs is over before the call that makes it is.
             connect_timeout: Duration::from_millis(800),
+            tls: None,
         }
     }
 }
@@ -102,13 +104,13 @@ pub(super) struct Link {
 
 /// A new connection.
 struct Made {
-    connection: MultiplexedConnection,
+    connection: Connection,
     server: Server,
 }
 
 /// Where a connection leads.
 enum Server {
-    Only(String),
+    Only(Address),
     /// Until these name another.
     Master(Address, Arc<Sentinels>),
 }
@@ -124,7 +126,7 @@ impl fmt::Display for Server {
 
 /// Where the server is.
 enum Source {
-    Server(Client),
+    Server(Target),
     /// Where the sentinels say.
     Master(Arc<Sentinels>),
 }
@@ -132,7 +134,7 @@ enum Source {
 /// The connection that a call is sent on.
 #[derive(Clone)]
 struct Current {
-    connection: MultiplexedConnection,
+    connection: Connection,
     /// Which one it is, so that a late complaint about an old one does not cost the new one.
     generation: u64,
     silence: Arc<Silence>,
@@ -221,16 +223,8 @@ impl Request<'_> {
 
 impl Link {
     /// The connection to this server. Nothing connects yet.
-    pub(super) fn to_server(
-        info: ConnectionInfo,
-        options: &RedisOptions,
-        made: &Arc<AtomicU64>,
-    ) -> Result<Self, OpenError> {
-        let client = Client::open(info).map_err(|error| OpenError::Invalid {
-            // The detail of the error may quote the URL and so the password; its category does not.
-            why: error.category().to_owned(),
-        })?;
-        Ok(Self::new(Source::Server(client), options, made))
+    pub(super) fn to_server(target: Target, options: &RedisOptions, made: &Arc<AtomicU64>) -> Self {
+        Self::new(Source::Server(target), options, made)
     }
 
     /// The connection to the master that these sentinels name. Nothing connects yet.
@@ -246,7 +240,6 @@ impl Link {
         Self {
             source,
             config: AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(options.connect_timeout))
                 // Timeouts are counted by us, once, around all of a call.
                 .set_response_timeout(None)
                 .set_pipeline_buffer_size(WRITE_QUEUE),
@@ -307,8 +300,8 @@ impl Link {
         let sent = Instant::now();
         let answer = async {
             match asking {
-                false => request.query(&mut connection).await,
-                true => Box::pin(request.ask(&mut connection)).await,
+                false => request.query(&mut connection.commands).await,
+                true => Box::pin(request.ask(&mut connection.commands)).await,
             }
         };
         let Ok(answer) = timeout_at(deadline, answer).await else {
@@ -369,9 +362,9 @@ impl Link {
     }
 
     /// The server, for a connection of its own: who listens on one can ask nothing on it.
-    pub(super) async fn place(&self) -> Result<Client, Fault> {
+    pub(super) async fn place(&self) -> Result<Target, Fault> {
         match &self.source {
-            Source::Server(client) => Ok(client.clone()),
+            Source::Server(target) => Ok(target.clone()),
             Source::Master(sentinels) => {
                 // The one that is written to: while sentinels change their minds, one that is asked again may name another,
                 // and what is read there would be believed of this one.
@@ -381,51 +374,53 @@ impl Link {
                     Some(master) => master,
                     None => sentinels.master().await.map_err(Fault::Connect)?,
                 };
-                let server = sentinels.server(&master).map_err(Fault::Connect)?;
-                Client::open(server).map_err(Fault::Connect)
+                Ok(sentinels.server(master))
             }
         }
     }
 
     async fn connect(&self) -> Result<Made, RedisError> {
-        let sentinels = match &self.source {
-            Source::Server(client) => {
-                let made = client.get_multiplexed_async_connection_with_config(&self.config);
-                return Ok(Made {
-                    connection: made.await?,
-                    server: Server::Only(client.get_connection_info().addr().to_string()),
-                });
-            }
-            Source::Master(sentinels) => sentinels,
-        };
-        let connect = async {
-            let master = sentinels.master().await?;
-            let client = Client::open(sentinels.server(&master)?)?;
-            let mut connection = client
-                .get_multiplexed_async_connection_with_config(&self.config)
-                .await?;
-            // They can be wrong for a moment, as about a server that was restarted after they last heard of it.
-            let role: Vec<Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
-            let role = role.into_iter().next().map(redis::from_redis_value);
-            if !matches!(role, Some(Ok::<String, _>(role)) if role == "master") {
-                return Err(RedisError::from((
-                    ErrorKind::Io,
-                    "the server that the sentinels name is not a master",
-                    master.to_string(),
-                )));
-            }
-            Ok(Made {
-                connection,
-                server: Server::Master(master, Arc::clone(sentinels)),
-            })
-        };
-        match tokio::time::timeout(self.options.connect_timeout, connect).await {
-            Ok(made) => made,
-            Err(_) => Err(RedisError::from((
-                ErrorKind::Io,
+        let limit = self.options.connect_timeout;
+        let (made, late) = match &self.source {
+            Source::Server(target) => (
+                tokio::time::timeout(limit, self.connect_to_server(target)).await,
+                "the server did not answer in time",
+            ),
+            Source::Master(sentinels) => (
+                tokio::time::timeout(limit, self.connect_to_master(sentinels)).await,
                 "the master that the sentinels name did not answer in time",
-            ))),
+            ),
+        };
+        made.unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, late))))
+    }
+
+    async fn connect_to_server(&self, target: &Target) -> Result<Made, RedisError> {
+        Ok(Made {
+            connection: target.open_commands(&self.config).await?,
+            server: Server::Only(target.address.clone()),
+        })
+    }
+
+    async fn connect_to_master(&self, sentinels: &Arc<Sentinels>) -> Result<Made, RedisError> {
+        let master = sentinels.master().await?;
+        let target = sentinels.server(master.clone());
+        let mut connection = target.open_commands(&self.config).await?;
+        // They can be wrong for a moment, as about a server that was restarted after they last heard of it.
+        let role: Vec<Value> = redis::cmd("ROLE")
+            .query_async(&mut connection.commands)
+            .await?;
+        let role = role.into_iter().next().map(redis::from_redis_value);
+        if !matches!(role, Some(Ok::<String, _>(role)) if role == "master") {
+            return Err(RedisError::from((
+                ErrorKind::Io,
+                "the server that the sentinels name is not a master",
+                master.to_string(),
+            )));
         }
+        Ok(Made {
+            connection,
+            server: Server::Master(master, Arc::clone(sentinels)),
+        })
     }
 
     /// Whether the error means that this connection will never do again; then it is left.

@@ -125,7 +125,7 @@ impl Live for RedisStore {
         let names: Vec<&String> = nodes.keys().collect();
         let listen = async {
             let place = self.route.place(ANYWHERE).await?;
-            let connection = place.get_async_pubsub().await.map_err(Fault::Connect)?;
+            let connection = place.open_pubsub().await.map_err(Fault::Connect)?;
             let (mut sink, said) = connection.split();
             sink.subscribe(names).await.map_err(Fault::Answer)?;
             Ok::<_, Fault>((sink, said))

@@ -1,7 +1,7 @@
 //! The store on Redis: what several controllers share, and what outlives them.
 //!
 //! Owns the scripts. Leaves out the keys ([`keys`]), the connection (`link`; `sentinel` knows the master, `cluster` whose a
-//! slot is, `address` what a URL says), how records are read (`reading`; `bulk`, when there
+//! slot is, `address` what a URL says, `connect` opens sockets), how records are read (`reading`; `bulk`, when there
 //! are many), the way to the receivers (`deliveries`), what is known of the outboxes without asking (`outbox`), what can
 //! be listened to (`live`), what is looked at again and again (`looks`) and what the records mean. Driven by everything
 //! that holds a [`Store`].
@@ -58,6 +58,7 @@ mod address;
 mod board;
 mod bulk;
 mod cluster;
+mod connect;
 mod deliveries;
 mod link;
 mod live;
@@ -73,12 +74,14 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Client, Cmd, FromRedisValue, Pipeline, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, Value};
 use uuid::Uuid;
 
-use self::address::Place;
-pub use self::address::check_url;
+use self::address::{Place, StoreUrl};
+pub use self::address::{check_url, uses_tls};
 use self::cluster::Cluster;
+pub use self::connect::TlsConfig;
+use self::connect::{Access, Target, Transport};
 pub use self::link::RedisOptions;
 use self::link::{Fault, Link, Request, says};
 use self::outbox::Outboxes;
@@ -135,7 +138,7 @@ impl Route {
     }
 
     /// The server that has this key, for a connection of its own.
-    async fn place(&self, key: &str) -> Result<Client, Fault> {
+    async fn place(&self, key: &str) -> Result<Target, Fault> {
         match self {
             Self::Link(link) => link.place().await,
             Self::Cluster(cluster) => cluster.place(key).await,
@@ -151,19 +154,26 @@ impl fmt::Debug for RedisStore {
 }
 
 impl RedisStore {
-    /// The store at this `redis://`, `redis+sentinel://` or `redis+cluster://` URL. Does not connect, so it does not fail
-    /// when Redis is not there yet.
+    /// The store at this `redis://`, `redis+sentinel://` or `redis+cluster://` URL, or at one of them with TLS. Does not
+    /// connect, so it does not fail when Redis is not there yet.
     ///
     /// # Errors
     ///
-    /// When the URL is not one.
+    /// When the URL is not one, or when it has TLS and the options have no TLS settings, or the reverse.
     pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
         let made = Arc::default();
         let mut db = 0;
-        let route = match Place::parse(url)? {
-            Place::Server(info) => {
-                db = info.redis_settings().db();
-                Route::Link(Link::to_server(info, options, &made)?)
+        let StoreUrl { uses_tls, place } = StoreUrl::parse(url)?;
+        let transport = Transport::new(uses_tls, options.tls.as_ref())?;
+        let access = |login| Access {
+            transport: transport.clone(),
+            login,
+        };
+        let route = match place {
+            Place::Server { address, settings } => {
+                db = settings.db();
+                let target = access(settings).target(address);
+                Route::Link(Link::to_server(target, options, &made))
             }
             Place::Sentinel {
                 sentinels,
@@ -172,16 +182,14 @@ impl RedisStore {
                 settings,
             } => {
                 db = settings.db();
-                let patience = options.patience();
+                let own = access(introduction);
+                let sentinels = sentinels.into_iter().map(|at| own.target(at)).collect();
                 let sentinels =
-                    Sentinels::new(&sentinels, &introduction, master, settings, patience);
-                let sentinels = sentinels.map_err(|error| OpenError::Invalid {
-                    why: error.category().to_owned(),
-                })?;
+                    Sentinels::new(sentinels, master, access(settings), options.patience());
                 Route::Link(Link::to_master(sentinels, options, &made))
             }
             Place::Cluster { nodes, settings } => {
-                Route::Cluster(Cluster::new(&nodes, settings, options, &made)?)
+                Route::Cluster(Cluster::new(nodes, access(settings), options, &made))
             }
         };
         Ok(Self {

@@ -12,12 +12,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisConnectionInfo, RedisError,
-};
+use redis::{AsyncConnectionConfig, ErrorKind, RedisError};
 
 use super::address::Address;
+use super::connect::{Access, Connection, Target};
 
 /// Those that know a master.
 pub(super) struct Sentinels {
@@ -27,14 +25,14 @@ pub(super) struct Sentinels {
     patience: Duration,
     /// What they call the master.
     name: String,
-    /// How to introduce ourselves to it.
-    settings: RedisConnectionInfo,
+    /// How to connect to it.
+    servers: Access,
 }
 
 struct Sentinel {
-    client: Client,
+    target: Target,
     /// Not here while one asks, so that who gives up on the answer does not leave it to the next who asks.
-    connection: Mutex<Option<MultiplexedConnection>>,
+    connection: Mutex<Option<Connection>>,
 }
 
 /// What one of them says.
@@ -46,36 +44,28 @@ struct Word {
 impl Sentinels {
     /// Nothing connects yet.
     pub(super) fn new(
-        sentinels: &[Address],
-        introduction: &RedisConnectionInfo,
+        sentinels: Vec<Target>,
         name: String,
-        settings: RedisConnectionInfo,
+        servers: Access,
         patience: Duration,
-    ) -> Result<Self, RedisError> {
-        let sentinel = |address: &Address| {
-            Ok(Sentinel {
-                client: Client::open(address.with(introduction)?)?,
-                connection: Mutex::default(),
-            })
+    ) -> Self {
+        let sentinel = |target| Sentinel {
+            target,
+            connection: Mutex::default(),
         };
-        Ok(Self {
-            sentinels: sentinels
-                .iter()
-                .map(sentinel)
-                .collect::<Result<_, RedisError>>()?,
-            config: AsyncConnectionConfig::new()
-                // Timeouts are counted by us, once, around all of them.
-                .set_connection_timeout(None)
-                .set_response_timeout(None),
+        Self {
+            sentinels: sentinels.into_iter().map(sentinel).collect(),
+            // Timeouts are counted by us, once, around all of them.
+            config: AsyncConnectionConfig::new().set_response_timeout(None),
             patience,
             name,
-            settings,
-        })
+            servers,
+        }
     }
 
     /// How to connect to a master they named.
-    pub(super) fn server(&self, master: &Address) -> Result<ConnectionInfo, RedisError> {
-        master.with(&self.settings)
+    pub(super) fn server(&self, master: Address) -> Target {
+        self.servers.target(master)
     }
 
     /// Who the master is, as soon as more than half have said so.
@@ -126,11 +116,7 @@ impl Sentinel {
         let kept = self.connection().take();
         let mut connection = match kept {
             Some(connection) => connection,
-            None => {
-                self.client
-                    .get_multiplexed_async_connection_with_config(config)
-                    .await?
-            }
+            None => self.target.open_commands(config).await?,
         };
         let mut pipe = redis::pipe();
         // The address is that of the promoted replica as soon as there is one; the fields follow a little later.
@@ -139,7 +125,7 @@ impl Sentinel {
             .arg(name);
         pipe.cmd("SENTINEL").arg("MASTER").arg(name);
         type Answers = (Option<(String, u16)>, Vec<(String, String)>);
-        let (address, fields): Answers = pipe.query_async(&mut connection).await?;
+        let (address, fields): Answers = pipe.query_async(&mut connection.commands).await?;
         // It answered, so it is of use again.
         *self.connection() = Some(connection);
         let epoch = fields.iter().find(|(field, _)| field == "config-epoch");
@@ -155,7 +141,7 @@ impl Sentinel {
         }
     }
 
-    fn connection(&self) -> std::sync::MutexGuard<'_, Option<MultiplexedConnection>> {
+    fn connection(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
         self.connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -165,10 +151,12 @@ impl Sentinel {
 #[cfg(test)]
 mod tests {
     use futures_util::future::join_all;
+    use redis::RedisConnectionInfo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::time::Instant;
 
+    use super::super::connect::Transport;
     use super::*;
 
     // More than a machine does nothing for that has others to serve.
@@ -211,11 +199,12 @@ mod tests {
         for answer in answers {
             addresses.push(sentinel(answer).await);
         }
-        let settings = RedisConnectionInfo::default();
-        let introduction = settings.clone().set_skip_set_lib_name();
-        let name = "main".to_owned();
-        let sentinels = Sentinels::new(&addresses, &introduction, name, settings, PATIENCE);
-        let sentinels = sentinels.unwrap();
+        let servers = Access {
+            transport: Transport::plain(),
+            login: RedisConnectionInfo::default().set_skip_set_lib_name(),
+        };
+        let targets = addresses.into_iter().map(|at| servers.target(at)).collect();
+        let sentinels = Sentinels::new(targets, "main".to_owned(), servers, PATIENCE);
         let mut found = Vec::new();
         // The second time on the connections of the first.
         for _ in 0..2 {
