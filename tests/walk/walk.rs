@@ -10,6 +10,8 @@ use crate::program::controller::Answer;
 use crate::program::poll;
 use crate::program::switch::{DID, Placed, Switch};
 use crate::program::world::{PASSWORD, Setup, Store, World};
+use crate::support::redis::{Cluster, Passwords, RedisServer, Sentinels};
+use crate::support::tls::{Authority, LOCAL, ServerTls};
 
 pub const CALLER: &str = "527121100";
 pub const ROOM: &str = "walk";
@@ -358,7 +360,11 @@ fn merged(mut a: Value, b: Value) -> Value {
 }
 
 async fn on(store: Store) {
-    let world = Setup::on(store).start().await;
+    take(Setup::on(store)).await;
+}
+
+async fn take(setup: Setup) {
+    let world = setup.start().await;
     let ready = world.controller.until_ready().await;
     assert_eq!(ready["status"], "ready");
     world.controller.until_synced().await;
@@ -379,4 +385,27 @@ async fn the_walk_in_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_walk_on_redis() {
     on(Store::Redis).await;
+}
+
+/// The servers have no port without TLS, so a controller that connects in clear stands still.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walk_over_tls() {
+    let tls = Authority::new().server(LOCAL);
+    let server = RedisServer::start_tls(None, &tls).await;
+    over_tls(server.url(), &tls).await;
+    let sentinels = Sentinels::start_tls(1, Passwords::default(), &tls, &tls).await;
+    sentinels.be_patient().await;
+    over_tls(sentinels.url(), &tls).await;
+    let cluster = Cluster::start_tls(None, &tls).await;
+    over_tls(cluster.url(), &tls).await;
+}
+
+async fn over_tls(url: String, tls: &ServerTls) {
+    assert!(url.starts_with("rediss"), "{url}");
+    take(Setup {
+        store_url: Some(url),
+        environment: tls.environment(),
+        ..Setup::on(Store::Memory)
+    })
+    .await;
 }
