@@ -89,6 +89,34 @@ fn the_url_of_a_store_is_checked_before_the_start_and_its_password_never_shown()
 }
 
 #[test]
+fn authorities_of_the_store_are_those_named_else_the_systems() {
+    let authority = support::tls::Authority::new();
+    let ca = authority.file("ca.pem").display().to_string();
+    let url = ("ROOMKEEPER_STORE__URL", "rediss://:geheim@h1/3");
+    let (system, none) = (("SSL_CERT_FILE", ca.as_str()), ("SSL_CERT_FILE", "/none"));
+    let named = ("ROOMKEEPER_STORE__TLS_CA", ca.as_str());
+    for (env, code, part) in [
+        (
+            &[url, system][..],
+            0,
+            "trusts the system's authorities, no client".to_owned(),
+        ),
+        (&[url, none, named], 0, format!("trusts {ca}, no client")),
+        (
+            &[url, none],
+            64,
+            "store.tls_ca: is required: the system has no CA certificates".to_owned(),
+        ),
+    ] {
+        let out = roomkeeper(&["check", "--config", EXAMPLE], env);
+        let all = text(&out.stdout) + &text(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{all}");
+        assert!(all.contains(&part), "{all}");
+        assert!(!all.contains("geheim"), "{all}");
+    }
+}
+
+#[test]
 fn help_and_version_are_everywhere() {
     for args in [&["--help"][..], &["check", "--help"]] {
         let out = roomkeeper(args, &[]);
