@@ -39,7 +39,7 @@ pub fn client(
 ///
 /// # Errors
 /// When it cannot be made in any case.
-pub fn config() -> Result<(ClientConfig, Option<rustls::Error>), rustls::Error> {
+pub fn platform_config() -> Result<(ClientConfig, Option<rustls::Error>), rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;

@@ -273,7 +273,7 @@ impl Sender {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(policy: Policy, limits: Limits) -> Result<Self, SenderError> {
-        let (config, trusts_nobody) = tls::config().map_err(SenderError)?;
+        let (config, trusts_nobody) = tls::platform_config().map_err(SenderError)?;
         if let Some(error) = trusts_nobody {
             tracing::warn!(
                 error = %Chain(&error),
