@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn the_script_is_as_the_limit_needs_it() {
-        assert_eq!(SCRIPT.matches(COMPARES.0).count(), 1);
+        assert_eq!(COMMIT_SOURCE.matches(COMPARES.0).count(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use redis::AsyncConnectionConfig;
 use tokio::time::timeout;
 
 use super::bulk::Bulk;
@@ -121,8 +122,11 @@ impl RedisStore {
     async fn find_lists(&self, node: NodeId) -> Result<Vec<String>, StoreError> {
         let key = keys::lists(node);
         let place = self.route.place(&key).await?;
-        let connect = place.get_multiplexed_async_connection();
-        let mut server = connect.await.map_err(Fault::Connect)?;
+        let config = AsyncConnectionConfig::new();
+        let limit = self.options.connect_timeout;
+        let opened = timeout(limit, place.open_commands(&config)).await;
+        let opened = opened.map_err(|_| Fault::Timeout(limit))?;
+        let mut server = opened.map_err(Fault::Connect)?;
         let prefixes =
             [EntityKind::Room, EntityKind::Session].map(|kind| keys::list_prefix(node, kind));
         let mut found = BTreeSet::new();
@@ -132,7 +136,11 @@ impl RedisStore {
                 let mut command = redis::cmd("SCAN");
                 command.arg(cursor).arg("MATCH").arg(format!("{prefix}*"));
                 command.arg("COUNT").arg(SCANNED);
-                let answer = timeout(self.options.timeout, command.query_async(&mut server)).await;
+                let answer = timeout(
+                    self.options.timeout,
+                    command.query_async(&mut server.commands),
+                )
+                .await;
                 let (next, keys): (u64, Vec<String>) = match answer {
                     Ok(answer) => answer.map_err(Fault::Answer)?,
                     Err(_) => return Err(Fault::Timeout(self.options.timeout).into()),
