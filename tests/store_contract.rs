@@ -46,8 +46,8 @@ use roomkeeper::store::{
 use roomkeeper::time::Timestamp;
 use support::redis::{Cluster, Passwords, RedisServer, Sentinels};
 use support::store::read_node;
-use usage::*;
 use support::tls::{Authority, LOCAL, ServerTls};
+use usage::*;
 use uuid::Uuid;
 
 /// Longer than any test: what has this long left has not run out.
