@@ -430,6 +430,32 @@ fn max_session_transfers_restores_the_forwards_of_a_call() {
     assert_eq!(left, "70");
 }
 
+#[test]
+fn conference_copies_the_confvars_of_the_channel_that_creates_it() {
+    let mut node = Node::new(MediaPace::default());
+    let (first, second) = (node.call(), node.call());
+    let plan = |value: &str| {
+        format!("multiset:^^;confvar_some_thing={value};other_thing=x,conference:r@default,park")
+    };
+    node.join(&first, &plan("one"));
+    let vars = |node: &Node| node.core.snapshot().room("r").unwrap().vars.clone();
+    let one = [("some_thing".to_owned(), "one".to_owned())];
+    assert_eq!(vars(&node), one);
+    let listed = node.api("conference json_list compact");
+    assert!(
+        listed.contains(r#""variables":{"some_thing":"one"}"#),
+        "{listed}"
+    );
+    // A later member changes nothing.
+    node.join(&second, &plan("two"));
+    assert_eq!(vars(&node), one);
+    // A cleared variable reaches no later conference.
+    node.join(&first, "park");
+    node.join(&second, "multiset:^^;confvar_some_thing=,park");
+    node.join(&second, "conference:r@default,park");
+    assert_eq!(vars(&node), []);
+}
+
 /// One joins while the last member leaves: returns what is told of it, and whether its call is up.
 fn joins_an_ending_conference(hangup: &str) -> (Vec<String>, bool) {
     let mut node = Node::new(MediaPace::default());

@@ -16,7 +16,7 @@ use crate::media::link::Links;
 use crate::node::{CommandError, NodeHandle};
 use crate::play_url::PlayUrl;
 use crate::room::playback::OPENING;
-use crate::room::{Kind, PlayCommand};
+use crate::room::{Kind, PlayCommand, Registration};
 use crate::session::StepId;
 use crate::time::Timestamp;
 
@@ -247,6 +247,7 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
             room,
             kind,
             muted,
+            registration,
         } => Api::Transfer(
             channel(*session),
             Destination::Conference {
@@ -258,6 +259,10 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
                 muted: *muted,
                 bound: *kind == Kind::Connect,
                 park_timeout: settings.park_timeout,
+                variable: (
+                    ConferenceVarName::new(META_VARIABLE)?,
+                    registration.as_deref().map(meta_value).transpose()?,
+                ),
             },
         ),
         Order::Park {
@@ -270,6 +275,7 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
             Destination::Park {
                 park_timeout: settings.park_timeout,
                 noted: (VarName::new(PARK_VARIABLE)?, parking.0.as_micros()),
+                cleared: ConferenceVarName::new(META_VARIABLE)?,
             },
         ),
         Order::Mute {
@@ -299,7 +305,7 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
             name(*room)?,
             ConferenceCommand::SetVar(
                 ConferenceVarName::new(META_VARIABLE)?,
-                VarValue::new(meta::encode(registration))?,
+                meta_value(registration)?,
             ),
         ),
         Order::Play { room, command } => Api::Conference(
@@ -340,6 +346,11 @@ fn location(url: &PlayUrl, settings: &OrderSettings) -> PlayUrl {
         Some(links) => links.link(url, Timestamp::now(), rand::random()),
         None => url.clone(),
     }
+}
+
+/// Encodes a registration as the value of [`META_VARIABLE`].
+fn meta_value(registration: &Registration) -> Result<VarValue, Unfit> {
+    VarValue::new(meta::encode(registration))
 }
 
 fn channel(session: SessionId) -> ChannelUuid {

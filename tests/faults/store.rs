@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use roomkeeper::sim::SimNode;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::program::poll::{self, PATIENCE};
+use crate::program::switch::Switch;
 use crate::program::world::{Setup, Store};
 use crate::report::{Report, rows};
 use crate::scene::{Form, Scene, Stage, settles, told, truth};
@@ -338,6 +340,40 @@ async fn redis_stopped(stage: &Stage) -> Report {
         .await
 }
 
+/// Wipes the store while a call joins: its conference exists, and its creation was not reported.
+async fn redis_wiped_during_join(scene: &Scene, sim: &SimNode) {
+    let world = &scene.world;
+    let session = world.call("1004").await;
+    let room = world.room("joining").await;
+    let dropped = sim.faults().core.dropped;
+    sim.lose_events_about(Some(&room));
+    let muted = json!({ "room_id": room, "muted": false });
+    let answer = world.command(&session, "conference/join", &muted).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    poll::until("the call is in the conference", PATIENCE, async || {
+        let snapshot = sim.snapshot();
+        (snapshot.room(&room)?.members.len() == 1).then_some(())
+    })
+    .await;
+    let redis = world.redis.as_ref().unwrap();
+    assert_eq!(redis.say("FLUSHALL").as_deref(), Some("+OK"), "it is wiped");
+    assert!(sim.faults().core.dropped > dropped, "events were lost");
+    sim.lose_events_about(None);
+    for (path, expected) in [
+        (format!("/conferences/{room}"), ("members", json!(1))),
+        (
+            format!("/sessions/{session}"),
+            ("uuid", json!(session.as_str())),
+        ),
+    ] {
+        poll::until(&format!("{path} is there again"), PATIENCE, async || {
+            let answer = world.controller.once("GET", &path, None).await.unwrap();
+            (answer.status == 200 && answer.body[expected.0] == expected.1).then_some(())
+        })
+        .await;
+    }
+}
+
 async fn redis_wiped(stage: &Stage) -> Report {
     let scene = stage.scene(Setup::impatient(Store::Redis)).await;
     let world = &scene.world;
@@ -377,6 +413,9 @@ async fn redis_wiped(stage: &Stage) -> Report {
         let answer = world.controller.get(&format!("/conferences/{empty}")).await;
         assert_eq!(answer.status, 404, "{}", answer.body);
         lost += 1;
+    }
+    if let Switch::Sim(sim) = &world.switch {
+        redis_wiped_during_join(&scene, sim).await;
     }
     let reported = "roomkeeper_store_lost_rooms_total";
     let reported = world.controller.metric(reported, "").await;

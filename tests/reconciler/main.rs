@@ -24,4 +24,5 @@ mod tampered;
 mod timeout;
 mod turns;
 mod vouched;
+mod wiped;
 mod world;

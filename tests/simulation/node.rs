@@ -39,7 +39,7 @@ pub enum Place {
 }
 
 /// Where a call was told to go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Going {
     Into {
         room: RoomId,
@@ -51,7 +51,7 @@ pub enum Going {
 }
 
 /// What the text of a transfer's plan says besides where the call goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan {
     /// It restores what transfers use up.
     pub restores: bool,
@@ -59,6 +59,8 @@ pub struct Plan {
     pub stays_up: bool,
     /// A park stands behind the rest.
     pub parks: bool,
+    /// The registration that a conference has from its creation by this call.
+    pub meta: Option<String>,
 }
 
 impl Plan {
@@ -67,6 +69,11 @@ impl Plan {
             restores: text.contains("max_session_transfers="),
             stays_up: text.contains("hangup_after_conference=false"),
             parks: text.ends_with(",park inline"),
+            meta: text
+                .split([';', ','])
+                .find_map(|word| word.strip_prefix("confvar_roomkeeper_meta="))
+                .filter(|meta| !meta.is_empty())
+                .map(str::to_owned),
         }
     }
 }
@@ -309,7 +316,7 @@ impl Node {
         let Some(call) = self.calls.get(&channel) else {
             return false;
         };
-        let Some(going) = call.going else {
+        let Some(going) = call.going.clone() else {
             return false;
         };
         self.note_list();
@@ -318,15 +325,18 @@ impl Node {
             self.take_out(channel, false, false);
             return true;
         }
-        let (Going::Into { plan, .. } | Going::Park(_, plan)) = going;
+        let (Going::Into { plan, .. } | Going::Park(_, plan)) = &going;
         if !self.uses_a_forward(channel, plan) {
             return true;
         }
         self.with(channel, |call| call.going = None);
         match going {
             Going::Into {
-                room, muted, bound, ..
-            } => self.put_in(channel, room, muted, bound),
+                room,
+                muted,
+                bound,
+                plan,
+            } => self.put_in(channel, room, muted, bound, plan.meta),
             Going::Park(order, _) => {
                 self.with(channel, |call| call.parked_by = Some(order));
                 self.park(channel);
@@ -336,7 +346,7 @@ impl Node {
     }
 
     /// A transfer that is carried out uses up a forward of the call. The last one hangs it up.
-    fn uses_a_forward(&mut self, channel: ChannelId, plan: Plan) -> bool {
+    fn uses_a_forward(&mut self, channel: ChannelId, plan: &Plan) -> bool {
         let Some(call) = self.calls.get_mut(&channel) else {
             return false;
         };
@@ -358,7 +368,7 @@ impl Node {
         let call = self.calls.get(&channel);
         let Some(Going::Into {
             room, muted, plan, ..
-        }) = call.and_then(|call| call.going)
+        }) = call.and_then(|call| call.going.clone())
         else {
             return false;
         };
@@ -369,7 +379,7 @@ impl Node {
         }
         self.note_list();
         self.break_off(channel);
-        if !self.uses_a_forward(channel, plan) {
+        if !self.uses_a_forward(channel, &plan) {
             return false;
         }
         let _known = self.answer(channel);
@@ -427,7 +437,14 @@ impl Node {
         self.tell_channel(channel, ChannelChange::Parked { identity, by });
     }
 
-    fn put_in(&mut self, channel: ChannelId, room: RoomId, muted: bool, bound: bool) {
+    fn put_in(
+        &mut self,
+        channel: ChannelId,
+        room: RoomId,
+        muted: bool,
+        bound: bool,
+        meta: Option<String>,
+    ) {
         // A conference answers the call that it takes in.
         let _known = self.answer(channel);
         if !self.conferences.contains_key(&room) {
@@ -439,7 +456,7 @@ impl Node {
                     locked: false,
                     floor: None,
                     bound,
-                    meta: None,
+                    meta,
                     recordings: BTreeSet::new(),
                     playing: VecDeque::new(),
                     paused: false,
@@ -526,7 +543,7 @@ impl Node {
                 call.sent_about = true;
             });
             self.take_out(channel, false, lingers);
-            self.put_in(channel, room, muted, false);
+            self.put_in(channel, room, muted, false, None);
         }
     }
 

@@ -887,6 +887,7 @@ impl World {
                 room,
                 kind,
                 muted,
+                ..
             } => node.send(
                 session.channel(),
                 Going::Into {

@@ -148,6 +148,9 @@ pub enum Destination {
         bound: bool,
         /// How long the call may be parked behind it, in whole seconds, until the node hangs it up by itself.
         park_timeout: Duration,
+        /// A variable that the conference has from its creation, if the call creates it. A conference that exists keeps its
+        /// own value.
+        variable: (ConferenceVarName, Option<VarValue>),
     },
     /// Into the park, out of whatever it is in.
     Park {
@@ -155,6 +158,8 @@ pub enum Destination {
         park_timeout: Duration,
         /// A variable of the channel that is set before, and its value.
         noted: (VarName, u64),
+        /// The `variable` of the conference plan before, which is cleared.
+        cleared: ConferenceVarName,
     },
 }
 
@@ -241,10 +246,11 @@ impl fmt::Display for Api {
                 Destination::Park {
                     park_timeout,
                     noted: (name, value),
+                    cleared,
                 },
             ) => {
                 write!(f, "uuid_transfer {uuid} ")?;
-                write_plan_variables(f, *park_timeout)?;
+                write_plan_variables(f, *park_timeout, cleared, None)?;
                 write!(f, ";{name}={value},park inline")
             }
             Self::Transfer(
@@ -255,12 +261,13 @@ impl fmt::Display for Api {
                     muted,
                     bound,
                     park_timeout,
+                    variable: (name, value),
                 },
             ) => {
                 let flags = if *muted { "+flags{mute}" } else { "" };
                 let bound = quirk_lock_does_not_bind_dialled_calls(*bound);
                 write!(f, "uuid_transfer {uuid} ")?;
-                write_plan_variables(f, *park_timeout)?;
+                write_plan_variables(f, *park_timeout, name, value.as_ref())?;
                 write!(f, "{bound},conference:{room}@{profile}{flags},park inline")
             }
             Self::Kill(uuid, None) => write!(f, "uuid_kill {uuid}"),
@@ -514,15 +521,24 @@ impl fmt::Display for Command {
 
 /// Writes the variables that every plan sets first. One application sets them all, since each application of a plan
 /// sends two events. `;` separates them: none of their values contains one.
-fn write_plan_variables(f: &mut fmt::Formatter<'_>, park_timeout: Duration) -> fmt::Result {
+///
+/// `mod_conference` copies each channel variable `confvar_X` into variable `X` of a conference that the channel creates,
+/// before it sends `conference-create`. Every plan sets this one, so that no conference gets the value of an earlier one.
+fn write_plan_variables(
+    f: &mut fmt::Formatter<'_>,
+    park_timeout: Duration,
+    name: &ConferenceVarName,
+    value: Option<&VarValue>,
+) -> fmt::Result {
     write!(
         f,
-        "multiset:^^;{};{};{};{}",
+        "multiset:^^;{};{};{};{};confvar_{name}=",
         quirk_each_transfer_uses_up_a_forward(),
         quirk_each_transfer_is_remembered(),
         quirk_conference_end_hangs_up(),
         quirk_park_clears_its_timeout(park_timeout)
-    )
+    )?;
+    value.map_or(Ok(()), |value| write!(f, "{value}"))
 }
 
 /// Each transfer uses up one of the channel's `max_session_transfers`, or else of its `max_forwards`: 70, or the

@@ -19,8 +19,12 @@ fn shows(command: Command, expected: &str) {
     assert_eq!(command.render(), expected.as_bytes());
 }
 
+fn meta() -> ConferenceVarName {
+    ConferenceVarName::new("roomkeeper_meta").unwrap()
+}
+
 /// What every plan sets first.
-const VARIABLES: &str = "multiset:^^;max_session_transfers=70;transfer_history=;hangup_after_conference=false;park_timeout=60";
+const VARIABLES: &str = "multiset:^^;max_session_transfers=70;transfer_history=;hangup_after_conference=false;park_timeout=60;confvar_roomkeeper_meta=";
 
 #[test]
 fn commands_read_as_freeswitch_expects_them() {
@@ -32,6 +36,7 @@ fn commands_read_as_freeswitch_expects_them() {
         muted,
         bound: false,
         park_timeout: Duration::from_secs(60),
+        variable: (meta(), Some(VarValue::new("eyJhIjoxfQ").unwrap())),
     };
     let conference = |c| A::Conference(room(), c);
     let member = |a, m| conference(ConferenceCommand::Member(a, m));
@@ -45,13 +50,13 @@ fn commands_read_as_freeswitch_expects_them() {
     api(
         A::Transfer(uuid(), to_room(true)),
         &format!(
-            "uuid_transfer {UUID} {VARIABLES},conference:nodeA-room-77afd03e@default+flags{{mute}},park inline"
+            "uuid_transfer {UUID} {VARIABLES}eyJhIjoxfQ,conference:nodeA-room-77afd03e@default+flags{{mute}},park inline"
         ),
     );
     api(
         A::Transfer(uuid(), to_room(false)),
         &format!(
-            "uuid_transfer {UUID} {VARIABLES},conference:nodeA-room-77afd03e@default,park inline"
+            "uuid_transfer {UUID} {VARIABLES}eyJhIjoxfQ,conference:nodeA-room-77afd03e@default,park inline"
         ),
     );
     api(
@@ -63,6 +68,7 @@ fn commands_read_as_freeswitch_expects_them() {
                 muted: false,
                 bound: true,
                 park_timeout: Duration::from_secs(60),
+                variable: (meta(), None),
             },
         ),
         &format!(
@@ -82,6 +88,7 @@ fn commands_read_as_freeswitch_expects_them() {
                     1_700_000_000_000_000,
                 ),
                 park_timeout: Duration::from_secs(60),
+                cleared: meta(),
             },
         ),
         &format!("uuid_transfer {UUID} {VARIABLES};roomkeeper_park=1700000000000000,park inline"),
@@ -382,6 +389,7 @@ fn commands_with(text: &str) -> Vec<(Command, usize)> {
             muted: true,
             bound: false,
             park_timeout: Duration::from_secs(60),
+            variable: (meta(), None),
         };
         made.push((api(Api::Transfer(uuid(), room)), 1));
     }
@@ -392,6 +400,7 @@ fn commands_with(text: &str) -> Vec<(Command, usize)> {
             muted: false,
             bound: false,
             park_timeout: Duration::from_secs(60),
+            variable: (meta(), None),
         };
         made.push((api(Api::Transfer(uuid(), room)), 1));
     }

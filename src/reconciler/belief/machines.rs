@@ -157,6 +157,7 @@ impl Belief {
                         room: id,
                         kind,
                         muted,
+                        registration: self.registration(id).cloned().map(Box::new),
                     },
                     RoomCommand::RecordStart {
                         id: recording,

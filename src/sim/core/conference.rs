@@ -62,6 +62,20 @@ pub(super) struct Admission {
     call_key: String,
 }
 
+/// The variables of a conference that this channel creates: its own `confvar_*`, without that prefix.
+fn conference_vars(channel: &Channel) -> Vec<(String, String)> {
+    const PREFIX: &str = "confvar_";
+    channel
+        .vars
+        .iter()
+        .filter_map(|(name, value)| {
+            let (prefix, name) = name.split_at_checked(PREFIX.len())?;
+            let is_for_conference = prefix.eq_ignore_ascii_case(PREFIX);
+            is_for_conference.then(|| (name.to_owned(), value.text().into_owned()))
+        })
+        .collect()
+}
+
 impl Core {
     /// An event about a conference.
     pub(super) fn room_event(
@@ -149,7 +163,10 @@ impl Core {
         };
         let uid = match self.room_named(request.name) {
             Some(room) => room.uid.clone(),
-            None => self.create_room(request.name, request.profile),
+            None => {
+                let vars = conference_vars(channel);
+                self.create_room(request.name, request.profile, vars)
+            }
         };
         let Some(room) = self.rooms.get(&uid) else {
             return;
@@ -258,10 +275,13 @@ impl Core {
         self.run_channel(uuid);
     }
 
-    fn create_room(&mut self, name: &str, profile: &str) -> String {
+    fn create_room(&mut self, name: &str, profile: &str, vars: Vec<(String, String)>) -> String {
         let uid = self.ids.next(IdKind::Room);
         let order = self.serial();
-        let room = self.new_room(name, profile, uid.clone(), order);
+        let room = Room {
+            vars,
+            ..self.new_room(name, profile, uid.clone(), order)
+        };
         self.rooms.insert(uid.clone(), room);
         self.room_event(&uid, CREATED, "conference-create", &[]);
         uid

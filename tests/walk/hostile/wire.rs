@@ -174,11 +174,13 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
             let rest = plan.strip_prefix(PLAN)?.strip_suffix(",park")?;
             match rest.split_once(',') {
                 None => {
-                    let (seconds, order) = rest.split_once(";roomkeeper_park=")?;
+                    let (seconds, order) =
+                        rest.split_once(";confvar_roomkeeper_meta=;roomkeeper_park=")?;
                     (is_number(seconds) && is_number(order)).then_some(Form::Park)?
                 }
-                Some((seconds, rest)) => {
-                    is_number(seconds).then_some(())?;
+                Some((variables, rest)) => {
+                    let (seconds, meta) = variables.split_once(";confvar_roomkeeper_meta=")?;
+                    (is_number(seconds) && is_registration(meta, known)).then_some(())?;
                     let (name, rest) = rest.strip_prefix("conference:")?.split_once('@')?;
                     (room(name) && ["roomkeeper", "roomkeeper+flags{mute}"].contains(&rest))
                         .then_some(Form::Enter)?
