@@ -30,8 +30,21 @@ struct Written {
 /// What a conference's variable holds, in base64.
 const LONGEST: usize = 2_048;
 
-/// The text to write.
+/// The longest text in a plan. Every event of the call carries the plan while it is in the conference, and FreeSWITCH's own
+/// tables of calls have 1,024 characters for it.
+const LONGEST_IN_PLAN: usize = 512;
+
+/// Encodes a registration as the value of a conference's variable.
 pub fn encode(registration: &Registration) -> String {
+    encode_within(registration, LONGEST)
+}
+
+/// The same in short, for the plan that creates the conference: without what its owner says of it, if that is long.
+pub fn encode_for_plan(registration: &Registration) -> String {
+    encode_within(registration, LONGEST_IN_PLAN)
+}
+
+fn encode_within(registration: &Registration, longest: usize) -> String {
     let some = registration.details != Details::default();
     let mut written = Written {
         a: registration.app.clone(),
@@ -43,12 +56,12 @@ pub fn encode(registration: &Registration) -> String {
         d: some.then(|| registration.details.clone()),
     };
     let text = text(&written);
-    if text.len() <= LONGEST {
+    if text.len() <= longest {
         return text;
     }
     written.d = None;
     let text = self::text(&written);
-    if text.len() <= LONGEST {
+    if text.len() <= longest {
         return text;
     }
     // What is left is the name: any text, in the VoIPBIN API.
@@ -115,8 +128,12 @@ mod tests {
             (less.name, less.details.detail),
             (long.name.clone(), String::new())
         );
+        assert!(encode_for_plan(&long).len() <= LONGEST_IN_PLAN);
+        let short = decode(&encode_for_plan(&long)).unwrap();
+        assert_eq!((&short.name, short.details.timeout), (&long.name, 60));
         long.name = "x".repeat(2_000);
         assert!(encode(&long).len() <= LONGEST);
+        assert!(encode_for_plan(&long).len() <= LONGEST_IN_PLAN);
         assert_eq!(decode("nonsense"), None);
         assert_eq!(decode("%%%"), None);
     }

@@ -16,7 +16,7 @@ use crate::media::link::Links;
 use crate::node::{CommandError, NodeHandle};
 use crate::play_url::PlayUrl;
 use crate::room::playback::OPENING;
-use crate::room::{Kind, PlayCommand, Registration};
+use crate::room::{Kind, PlayCommand};
 use crate::session::StepId;
 use crate::time::Timestamp;
 
@@ -261,7 +261,10 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
                 park_timeout: settings.park_timeout,
                 variable: (
                     ConferenceVarName::new(META_VARIABLE)?,
-                    registration.as_deref().map(meta_value).transpose()?,
+                    registration
+                        .as_deref()
+                        .map(|registration| VarValue::new(meta::encode_for_plan(registration)))
+                        .transpose()?,
                 ),
             },
         ),
@@ -305,7 +308,7 @@ fn command(order: &Order, settings: &OrderSettings) -> Result<Api, Unfit> {
             name(*room)?,
             ConferenceCommand::SetVar(
                 ConferenceVarName::new(META_VARIABLE)?,
-                meta_value(registration)?,
+                VarValue::new(meta::encode(registration))?,
             ),
         ),
         Order::Play { room, command } => Api::Conference(
@@ -346,11 +349,6 @@ fn location(url: &PlayUrl, settings: &OrderSettings) -> PlayUrl {
         Some(links) => links.link(url, Timestamp::now(), rand::random()),
         None => url.clone(),
     }
-}
-
-/// Encodes a registration as the value of [`META_VARIABLE`].
-fn meta_value(registration: &Registration) -> Result<VarValue, Unfit> {
-    VarValue::new(meta::encode(registration))
 }
 
 fn channel(session: SessionId) -> ChannelUuid {

@@ -143,6 +143,13 @@ impl Belief {
         }
     }
 
+    /// The registration of a room that has no conference yet: whoever enters creates it.
+    fn creates_conference(&self, room: RoomId) -> Option<Registration> {
+        let room = self.room(room)?;
+        let is_first = room.conference().is_none();
+        room.registration().filter(|_| is_first).cloned()
+    }
+
     fn registration(&self, room: RoomId) -> Option<&Registration> {
         self.room(room).and_then(RoomState::registration)
     }
@@ -157,7 +164,7 @@ impl Belief {
                         room: id,
                         kind,
                         muted,
-                        registration: self.registration(id).cloned().map(Box::new),
+                        registration: self.creates_conference(id).map(Box::new),
                     },
                     RoomCommand::RecordStart {
                         id: recording,

@@ -100,8 +100,8 @@ pub enum Order {
         kind: Kind,
         /// Muted.
         muted: bool,
-        /// The room's registration, which the conference carries from its creation. A store that is wiped before
-        /// [`Self::Describe`] can then still be rebuilt.
+        /// The room's registration, if the room has no conference yet: the conference carries it from its creation. A
+        /// store that is wiped before [`Self::Describe`] can then still be rebuilt.
         registration: Option<Box<Registration>>,
     },
     /// Put the call back into park.

@@ -180,7 +180,9 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
                 }
                 Some((variables, rest)) => {
                     let (seconds, meta) = variables.split_once(";confvar_roomkeeper_meta=")?;
-                    (is_number(seconds) && is_registration(meta, known)).then_some(())?;
+                    // It is empty where the room has a conference.
+                    let is_ours = meta.is_empty() || is_registration(meta, known);
+                    (is_number(seconds) && is_ours).then_some(())?;
                     let (name, rest) = rest.strip_prefix("conference:")?.split_once('@')?;
                     (room(name) && ["roomkeeper", "roomkeeper+flags{mute}"].contains(&rest))
                         .then_some(Form::Enter)?
