@@ -283,12 +283,9 @@ impl Script {
 
 macro_rules! scripts {
     ($($name:ident = $($file:literal)+),* $(,)?) => {
-        /// The scripts as they are loaded, each behind the functions that it uses.
-        mod source {
-            $(pub(super) const $name: &str =
-                concat!($(include_str!(concat!("../scripts/", $file))),+);)*
-        }
-        $(static $name: LazyLock<Script> = LazyLock::new(|| Script::new(source::$name));)*
+        $(static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!($(include_str!(concat!("../scripts/", $file))),+))
+        });)*
     };
 }
 
@@ -326,9 +323,6 @@ scripts! {
     USAGE = "foreign.lua" "usage.lua",
     VIEWS_LIST = "slot.lua" "foreign.lua" "rope.lua" "views_list.lua",
 }
-
-/// The script of a commit, for the harness that measures it alone.
-pub const COMMIT_SOURCE: &str = source::COMMIT;
 
 /// How often an entity was written.
 const VERSION: &str = "#v";
