@@ -28,7 +28,6 @@ const PURE: &[&str] = &[
     "reconciler/backlog/",
     "reconciler/belief/",
     "reconciler/conference_list/",
-    "reconciler/json/",
     "reconciler/news/",
     "reconciler/table/",
     "reconciler/translate/",

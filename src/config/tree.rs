@@ -424,7 +424,7 @@ impl<'a> Section<'a> {
                 rest.split(['.', '[']).next()
             });
             let nearest = siblings
-                .map(|name| (edit_distance(name, key), name))
+                .map(|name| (strsim::levenshtein(name, key), name))
                 .min()
                 .filter(|(distance, name)| *distance <= 2.max(name.len() / 3));
             match nearest {
@@ -441,20 +441,4 @@ impl<'a> Section<'a> {
 /// `apps[3].webhooks[0]` as [`KEYS`] names it: `apps[].webhooks[]`.
 fn generic(path: &str) -> String {
     path.chars().filter(|c| !c.is_ascii_digit()).collect()
-}
-
-/// How many characters must be inserted, deleted or replaced to make one text of the other.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

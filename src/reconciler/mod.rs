@@ -17,7 +17,6 @@ mod dispatch;
 mod feed;
 mod fences;
 pub mod intent;
-mod json;
 mod live;
 mod lookout;
 pub mod meta;
