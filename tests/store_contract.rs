@@ -18,6 +18,7 @@ mod support;
 mod usage;
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -1922,6 +1923,18 @@ async fn of_concurrent_writes_of_apps_one_wins_each_version(s: Subject) {
     assert_eq!(won.filter(|won| std::future::ready(*won)).count().await, 1);
 }
 
+/// A case on a server, on the heap: in one function that awaits all cases their futures would need more stack than a test has.
+fn on_server<'a, Case>(
+    case: impl FnOnce(Subject) -> Case + 'a,
+    url: String,
+    server: &'a RedisServer,
+) -> Pin<Box<dyn Future<Output = ()> + 'a>>
+where
+    Case: Future<Output = ()> + 'a,
+{
+    Box::pin(async move { case(Subject::at(&url, server).await).await })
+}
+
 macro_rules! contract {
     ($($case:ident),* $(,)?) => {
         mod memory {
@@ -1938,7 +1951,7 @@ macro_rules! contract {
             $(
                 println!(stringify!($case));
                 sentinels.wipe().await;
-                $case(Subject::at(&sentinels.url(), &sentinels.servers[0]).await).await;
+                on_server($case, sentinels.url(), &sentinels.servers[0]).await;
             )*
         }
         /// The same in a cluster, which refuses what touches two slots.
@@ -1948,7 +1961,7 @@ macro_rules! contract {
             $(
                 println!(stringify!($case));
                 cluster.wipe().await;
-                $case(Subject::at(&cluster.url(), &cluster.nodes[0]).await).await;
+                on_server($case, cluster.url(), &cluster.nodes[0]).await;
             )*
         }
         /// All cases in turn on servers that have no port without TLS and require a client certificate: a connection
@@ -1963,7 +1976,7 @@ macro_rules! contract {
                 $(
                     println!(stringify!($case));
                     server.tell(&["FLUSHALL"]).await;
-                    super::$case(Subject::at(&server.url(), &server).await).await;
+                    on_server(super::$case, server.url(), &server).await;
                 )*
             }
             #[tokio::test]
@@ -1974,7 +1987,7 @@ macro_rules! contract {
                 $(
                     println!(stringify!($case));
                     sentinels.wipe().await;
-                    super::$case(Subject::at(&sentinels.url(), &sentinels.servers[0]).await).await;
+                    on_server(super::$case, sentinels.url(), &sentinels.servers[0]).await;
                 )*
             }
             #[tokio::test]
@@ -1984,7 +1997,7 @@ macro_rules! contract {
                 $(
                     println!(stringify!($case));
                     cluster.wipe().await;
-                    super::$case(Subject::at(&cluster.url(), &cluster.nodes[0]).await).await;
+                    on_server(super::$case, cluster.url(), &cluster.nodes[0]).await;
                 )*
             }
         }
