@@ -27,7 +27,7 @@ rows![
     21 many_rooms_wait_for_a_receiver_that_hangs,
     22 worker_killed_between_post_and_acknowledgement,
     23 receiver_at_a_private_address,
-    28 receivers_of_other_apps_hang,
+    28 receivers_of_other_apps_hang(real),
     29 receivers_that_send_informational_responses_without_end,
 ];
 
