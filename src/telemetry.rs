@@ -206,7 +206,7 @@ const STORE_CALLERS: [&str; 8] = [
     "quota",
 ];
 
-/// What can come of a fetch of the media proxy.
+/// The outcomes of a fetch of the media proxy.
 const MEDIA_OUTCOMES: [&str; 12] = [
     "ok",
     "forbidden",

@@ -92,14 +92,14 @@ impl Media {
         }
     }
 
-    /// What FreeSWITCH gets for this link.
+    /// The answer that FreeSWITCH gets for this link.
     async fn follow(&self, method: &str, link: &str) -> Answer {
         let path = link.strip_prefix(BASE).unwrap();
         let request = Request::builder().method(method).uri(path);
         self.request(request.body(Body::empty()).unwrap()).await
     }
 
-    /// What FreeSWITCH gets for a new link to this URL.
+    /// The answer that FreeSWITCH gets for a new link to this URL.
     async fn get(&self, url: &str) -> Answer {
         self.follow("GET", &link(url)).await
     }

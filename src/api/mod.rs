@@ -170,7 +170,7 @@ pub struct ApiState {
     pub limiter: Arc<AppLimiter>,
     /// Whether there is room for what their changes lead to.
     pub pressure: Arc<Pressure>,
-    /// What apps may have in the store.
+    /// The bytes that apps may have in the store.
     pub quota: Arc<Quota>,
     /// What event streams are fed by.
     pub events: Arc<Hub>,

@@ -55,7 +55,7 @@ const MAKES_ROOM: [&str; 6] = [
     "unlock",
 ];
 
-/// What apps have, as far as this replica knows.
+/// The bytes of each app, as far as this replica knows.
 pub struct Quota {
     store: Arc<dyn Store>,
     nodes: Vec<NodeId>,

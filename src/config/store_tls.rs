@@ -24,7 +24,7 @@ pub struct StoreTls {
     pub ca: Option<String>,
     /// The file of the client certificate.
     pub cert: Option<String>,
-    /// What the files hold.
+    /// The contents of the files.
     pub config: TlsConfig,
 }
 

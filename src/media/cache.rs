@@ -26,7 +26,7 @@ const FRESH_AT_LEAST: Duration = Duration::from_secs(10);
 /// A file is fetched again after this long at the latest.
 const FRESH_AT_MOST: Duration = Duration::from_secs(300);
 
-/// What came of a fetch.
+/// The outcome of a fetch.
 pub type Outcome = Result<Arc<StoredFile>, FetchError>;
 
 /// The files, and the fetches under way.
@@ -93,7 +93,7 @@ pub struct StoredFile {
     pub file: File,
     /// How many there are.
     pub length: u64,
-    /// What its server says it is, if that is sound.
+    /// The type that its server names, if that is a type of sound.
     pub content_type: String,
     /// A digest of its bytes, quoted.
     pub etag: String,

@@ -21,7 +21,7 @@ use crate::telemetry::Chain;
 use crate::tls;
 use crate::webhook::guard::{GuardedResolver, Lookup, Refused};
 
-/// What a server gets of our time and space.
+/// The time and space that a server gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FetchLimits {
     /// To connect, TLS included.

@@ -29,7 +29,7 @@ use crate::time::Timestamp;
 /// A file is read from disk and sent in pieces of this size.
 const PIECE: usize = 64 * 1024;
 
-/// What the proxy may hold and do at a time.
+/// The bounds of the proxy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProxyLimits {
     /// Bytes on disk: those of files that are held, and of those that are being fetched.

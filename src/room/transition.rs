@@ -628,7 +628,7 @@ impl Step<'_> {
         });
     }
 
-    /// Whether an event is of a time at which its conference had lost its last member.
+    /// Returns true if an event is of a time at which its conference had lost its last member.
     fn is_of_emptied(&self, at: EventStamp) -> bool {
         let life = self.room.lives.iter().find(|c| c.id == at.conference);
         life.and_then(|life| life.emptied)
@@ -637,7 +637,7 @@ impl Step<'_> {
 
     // ---- members --------------------------------------------------------------------------------------------------
 
-    /// Whether a joining call came into a conference that is ending: FreeSWITCH puts it out again, so it has not joined.
+    /// Returns true if a joining call came into a conference that is ending: FreeSWITCH puts it out again, so it has not joined.
     fn is_interrupted(&mut self, at: EventStamp, session: SessionId) -> bool {
         let joining = |m: &Member| matches!(m.status, MemberStatus::Joining { .. });
         if !self.is_of_emptied(at) || !self.room.members.get(&session).is_some_and(joining) {

@@ -325,7 +325,7 @@ pub struct Backlog {
 /// As with [`Store`](super::Store), every method is one step.
 #[async_trait]
 pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
-    /// What the node's outbox holds after its cursor, at most `limit` messages. Changes nothing, unless the outbox is not
+    /// Reads the node's outbox after its cursor, at most `limit` messages. Changes nothing, unless the outbox is not
     /// one: then it is mended. What is missing or cannot be read is passed over and counted in the batch; whoever hands the
     /// batch over notes it ([`Self::note_outbox`]).
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError>;

@@ -14,13 +14,13 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::ids::{AppId, EndpointId, NodeId};
 
-/// What a room or a call counts for besides its large values.
+/// The bytes that a room or a call counts for besides its large values.
 pub const ENTITY_BYTES: u64 = 512;
 
-/// What a view counts for besides its body.
+/// The bytes that a view counts for besides its body.
 pub const VIEW_BYTES: u64 = 256;
 
-/// What a message in the outbox counts for besides its body.
+/// The bytes that a message in the outbox counts for besides its body.
 pub const MESSAGE_BYTES: u64 = 256;
 
 /// From this length on a value counts by itself.
@@ -30,7 +30,7 @@ pub const LARGE: usize = 256;
 /// messages of 800 bytes.
 pub const MOST_HISTORY: u64 = 8 * 1024 * 1024;
 
-/// What is stored on one node.
+/// The bytes stored on one node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeUsage {
     /// Bytes of rooms, calls, views and messages in the outbox, by app.

@@ -123,7 +123,7 @@ const UNKNOWN_APP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the end of an attempt is written, before the message is left to be sent again.
 const FINISH_ATTEMPTS: u32 = 4;
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug)]
 struct Ended {
     /// There is something to claim now that there was not before.

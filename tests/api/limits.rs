@@ -583,7 +583,7 @@ async fn a_store_that_does_not_answer_is_not_asked_by_each_request_and_the_limit
     assert_eq!(world.get(PATH).await.status.as_u16(), 200);
 }
 
-/// What an app has in the store is at its quota.
+/// The app is at its quota of bytes in the store.
 async fn fills_up(world: &World) {
     let room = new_room(
         room_id("acW68", 1),

@@ -1,4 +1,4 @@
-//! What is stored is too much, or is not what the controller wrote.
+//! Stored data that is too much, or that the controller did not write.
 
 use std::time::{Duration, Instant};
 
@@ -192,7 +192,7 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
         .await
 }
 
-/// What is to be spoilt, by its ids.
+/// The ids of the keys to spoil.
 struct Spoilt {
     room: String,
     call: String,

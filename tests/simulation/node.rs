@@ -50,7 +50,7 @@ pub enum Going {
     Park(Parking, Plan),
 }
 
-/// What the text of a transfer's plan says besides where the call goes.
+/// The variables that the text of a transfer's plan sets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan {
     /// It restores what transfers use up.
@@ -687,7 +687,7 @@ impl Node {
             .is_some_and(|conference| conference.playing.is_empty())
     }
 
-    /// What is set on a channel that is seen for the first time.
+    /// The variables set on a channel that is seen for the first time.
     pub fn prepare(&mut self, channel: ChannelId) -> Result<(), No> {
         let call = self.calls.get_mut(&channel).ok_or(No::SuchChannel)?;
         call.forwards = FORWARDS;

@@ -111,7 +111,7 @@ impl Stage {
             .replace("PORT", &self.inside.address.port().to_string())
     }
 
-    /// What became of a URL: refused, or where FreeSWITCH connected to.
+    /// The fate of a URL: refused, or where FreeSWITCH connected to.
     async fn reached(&self, play: impl AsyncFnOnce() -> bool) -> String {
         let before = (self.allowed.connections(), self.inside.connections());
         if !play().await {

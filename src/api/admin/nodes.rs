@@ -236,7 +236,7 @@ async fn orphans_of(shared: &Shared, id: NodeId) -> Result<NodeOrphans, ApiError
     })
 }
 
-/// What was found of the node's outbox within a day: somebody has deleted or spoilt entries.
+/// The damage found in the node's outbox within a day: somebody has deleted or spoilt entries.
 async fn outbox_of(shared: &Shared, id: NodeId) -> Result<Option<RecordRow>, ApiError> {
     const SHOWN: Duration = Duration::from_secs(24 * 3600);
     let backlog = shared.state.store.backlog(id).await?;

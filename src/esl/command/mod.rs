@@ -144,7 +144,7 @@ pub enum Destination {
         profile: ProfileName,
         /// Whether the member starts muted.
         muted: bool,
-        /// Whether the conference's lock binds the call also when FreeSWITCH dialled it.
+        /// True if the conference's lock binds the call also when FreeSWITCH dialled it.
         bound: bool,
         /// How long the call may be parked behind it, in whole seconds, until the node hangs it up by itself.
         park_timeout: Duration,

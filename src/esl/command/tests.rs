@@ -23,7 +23,7 @@ fn meta() -> ConferenceVarName {
     ConferenceVarName::new("roomkeeper_meta").unwrap()
 }
 
-/// What every plan sets first.
+/// The variables that every plan sets first.
 const VARIABLES: &str = "multiset:^^;max_session_transfers=70;transfer_history=;hangup_after_conference=false;park_timeout=60;confvar_roomkeeper_meta=";
 
 #[test]

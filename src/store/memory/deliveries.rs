@@ -22,7 +22,7 @@ use crate::telemetry::{WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
 /// What a node has on its way to the receivers.
 #[derive(Default)]
 pub(super) struct Queues {
-    /// What is not yet handed over.
+    /// The messages that are not handed over yet.
     outbox: VecDeque<Message>,
     /// The last of what is, for those who read the outbox themselves.
     handed: VecDeque<Message>,
@@ -30,7 +30,7 @@ pub(super) struct Queues {
     handed_over: u64,
     /// How many messages the outbox had no room for.
     lost: u64,
-    /// What was noted of the outbox: here nobody deletes or spoils anything.
+    /// The notes on the outbox: here nobody deletes or spoils anything.
     missing: u64,
     unreadable: u64,
     noticed_at: Option<Duration>,
@@ -80,7 +80,7 @@ impl Ready {
     }
 }
 
-/// What may still be claimed, while a claim goes on: see [`Share`].
+/// The places that are left while a claim goes on: see [`Share`].
 struct Places {
     free: usize,
     each: usize,
@@ -167,7 +167,7 @@ struct Kept {
     until: Option<Duration>,
 }
 
-/// What a message counts for in the outbox.
+/// The bytes that a message counts for in the outbox.
 fn message_bytes(message: &Message) -> u64 {
     MESSAGE_BYTES + u64::try_from(message.body.len()).unwrap_or(u64::MAX)
 }
@@ -247,7 +247,7 @@ impl Queues {
         OutboxCursor::at(self.handed_over)
     }
 
-    /// What is not yet handed over.
+    /// The messages that are not handed over yet.
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Message> {
         self.outbox.iter()
     }

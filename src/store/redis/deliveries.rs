@@ -129,7 +129,7 @@ type Entries = Vec<(String, Pairs)>;
 /// The cursor, the newest position, and what is behind the cursor.
 type Found = (Option<u64>, Option<u64>, Entries);
 
-/// What was not readable and was made anew.
+/// The unreadable values that were rebuilt.
 struct Mended {
     /// Entries of the outbox that were set aside, the cursor included.
     spoilt: u64,

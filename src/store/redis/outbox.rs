@@ -18,7 +18,7 @@ use crate::store::usage::MESSAGE_BYTES;
 /// longer than what is waited for.
 const KEPT: usize = 64;
 
-/// What messages count for in the outbox.
+/// The bytes that messages count for in the outbox.
 fn bytes_by_app(messages: &[Message]) -> BTreeMap<AppId, u64> {
     let mut bytes = BTreeMap::new();
     for message in messages {
