@@ -1,16 +1,18 @@
-//! The composition root: what runs, what it is connected by, and in which order it stops.
+//! The composition root: starts all tasks, connects them, and stops them in order.
 //!
 //! ```text
 //! node connections ─→ feed (65,536, drops and resyncs) ─→ actor ─→ store ─→ webhook worker ─→ receivers
 //! API listeners ───→ work (1,024, else 503) ────────────↗   └─→ dispatch (32,768, 32 in flight) ─→ node connections
 //! ```
 //!
-//! Each channel's bound stands, with its reason, where it is made. Stopping goes in stages, each of which has ended, or had
-//! its time, before the next begins: the listeners take no new request and finish those in flight; the actors finish what
-//! they have at hand, give the orders that are left and hand their nodes over; the connections to the nodes end; what the
-//! workers have in flight is delivered or left to others.
+//! Each channel documents its limit where it is created. The shutdown has phases, and each one starts when the previous one
+//! has ended or exceeded its time limit: the listeners accept no new request and finish those in flight; the actors finish
+//! their batch, send the remaining commands and hand their nodes over; the connections to the nodes end; the workers finish
+//! the deliveries in flight, or leave them to other replicas.
 //!
-//! A task that panics is begun anew ([`crate::supervise`]).
+//! A task restarts after a panic ([`crate::supervise`]).
+
+mod audio;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -27,66 +30,52 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::admin_key;
-use crate::api::limits::AppLimiter;
-use crate::api::{
-    AdminState, AllowedHosts, ApiSettings, ApiState, CursorKey, Hub, KeyDigest, PlayRules, Quota,
-    Registry, admin_router, router,
+use crate::config::{Config, HttpConfig, StoreConfig};
+use crate::http::listen;
+use crate::http::rate_limit::AppLimiter;
+use crate::http::{
+    AdminState, AllowedHosts, ApiSettings, ApiState, CursorKey, Hub, PlayRules, Quota,
+    admin_router, router,
 };
-use crate::config::{Config, HttpConfig};
-use crate::esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
-use crate::listen;
-use crate::media;
-use crate::media::fetch::{FetchLimits, Fetcher, FetcherError};
-use crate::media::link::{LinkKey, Links};
-use crate::media::proxy::{Proxy, ProxyLimits};
+use crate::media::fetch::FetcherError;
 use crate::node::{NodeConfig, Timing};
-use crate::reconciler::belief::{Patience, Rules};
-use crate::reconciler::{Controller, OrderSettings, Reconciler, Settings, Told};
-use crate::store::{OpenError, Store};
-use crate::supervise::{Stage, keep};
+use crate::reconciler::{CommandSettings, Controller, OutboxSignals, Reconciler, Settings};
+use crate::shutdown::{ShutdownPhases, stop_signal};
+use crate::store::redis::RedisOptions;
+use crate::store::{self, OpenError, Store};
+use crate::supervise::{ShutdownPhase, supervise};
 use crate::telemetry::{self, Chain, Traces};
+use crate::tenants::{KeyDigest, Registry};
+use crate::webhook::backpressure::Backpressure;
 use crate::webhook::endpoint::Disabling;
-use crate::webhook::guard::system_lookup;
-use crate::webhook::pressure::Pressure;
 use crate::webhook::schedule::Schedule;
 use crate::webhook::sender::{Limits, Sender, SenderError};
 use crate::webhook::worker::{self, Receivers, Worker};
+use freeswitch_esl::command::{ModuleName, Password, ProfileName, Unfit, Voice};
+use roomkeeper_core::node_state::{Rules, Timeouts};
 
-/// Requests in flight get this long when the program is stopped; the whole program has 10 s.
-const DRAIN: Duration = Duration::from_secs(5);
+use audio::{media_links, media_routes};
 
-/// The actors get this long to finish what they have at hand, give the orders that are left, and hand their nodes over.
-const HAND_OVER: Duration = Duration::from_secs(3);
-
-/// The connections to the nodes have nothing to finish.
-const HANG_UP: Duration = Duration::from_millis(500);
-
-/// Everything together has this long to end; what the others leave of it is the deliveries'.
-const STOP: Duration = Duration::from_millis(9_500);
-
-/// Calls that are over are remembered this long, so that what comes late does not bring one back.
+/// Ended calls are remembered this long, so that late events do not revive them.
 const KEEP_ENDED_SESSIONS: Duration = Duration::from_secs(600);
 
-/// How long a command may take besides waiting for FreeSWITCH, which it does twice at most.
+/// Time limit of a command besides its waits for FreeSWITCH, of which it has at most two.
 const COMMAND_HOLD: Duration = Duration::from_secs(5);
 
-/// The media proxy's space holds this many of the largest files: twice as many as it fetches from one host.
-const LARGEST_FILE: u64 = 16;
-
-/// From being told to stop to the end of the process.
+/// Time from the signal to the end of the process.
 const WHOLE_STOP: Duration = Duration::from_millis(9_900);
 
-/// The last spans get this long to be sent, or what is left of the above.
+/// Time to send the last spans, at most the rest of [`WHOLE_STOP`].
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// How often histograms that nobody scrapes are folded. It costs as much for one that has nothing new; what comes in that
-/// time is a few bytes for each event.
+/// The interval at which unscraped histograms are folded. It costs the same without new values, and new values take a few
+/// bytes for each event.
 const METRICS_UPKEEP: Duration = Duration::from_secs(10);
 
-/// Why the program could not run.
+/// The reason why the program cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// An address could not be listened on.
+    /// A listener cannot be opened.
     #[error("cannot listen on {address}")]
     Listen {
         /// Which.
@@ -94,10 +83,10 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
-    /// The store's URL is not one that can be opened.
+    /// The store's URL is invalid.
     #[error("the store cannot be opened")]
     Store(#[from] OpenError),
-    /// The configured file of the admin key can neither be read nor made.
+    /// The configured file of the admin key can neither be read nor created.
     #[error("cannot use {path} as http.admin_key_file")]
     AdminKey {
         /// Which.
@@ -105,105 +94,81 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
-    /// The client that calls receivers could not be made.
+    /// The HTTP client for webhooks cannot be created.
     #[error("webhooks cannot be sent")]
     Webhooks(#[from] SenderError),
-    /// The client of the media proxy could not be made.
+    /// The HTTP client of the media proxy cannot be created.
     #[error("audio cannot be fetched")]
     Media(#[from] FetcherError),
-    /// Something of the configuration cannot be sent to FreeSWITCH.
+    /// A configured value cannot be sent to FreeSWITCH.
     #[error("the configuration of {what} cannot be sent to FreeSWITCH")]
     Unfit {
-        /// What.
+        /// The key.
         what: String,
         /// Why.
         source: Unfit,
     },
 }
 
-/// A controller that runs.
+/// A running controller.
 #[derive(Debug)]
 pub struct Running {
-    /// Where the API listens.
+    /// The API's address.
     pub http: SocketAddr,
-    /// Where the operator's listener is.
+    /// The admin listener's address.
     pub admin: SocketAddr,
-    /// Where the media proxy listens, if there is one.
+    /// The media proxy's address, if there is one.
     pub media: Option<SocketAddr>,
-    stages: Stages,
-}
-
-/// The stages of stopping, in their order. Each needs those behind it until it has ended.
-#[derive(Clone, Debug, Default)]
-struct Stages {
-    listeners: Stage,
-    actors: Stage,
-    connections: Stage,
-    /// And what all others need to the end.
-    deliveries: Stage,
+    phases: ShutdownPhases,
 }
 
 impl Running {
     /// Stops in order; returns whether everything ended in time.
     pub async fn stop(self) -> bool {
-        let until = Instant::now() + STOP;
-        let Stages {
-            listeners,
-            actors,
-            connections,
-            deliveries,
-        } = self.stages;
-        let mut all = true;
-        for (stage, longest, left) in [
-            (
-                listeners,
-                DRAIN,
-                "requests that were still in flight are cut off",
-            ),
-            (
-                actors,
-                HAND_OVER,
-                "a node could not be handed over: its lease will run out",
-            ),
-            (connections, HANG_UP, "a connection to a node did not end"),
-            (deliveries, STOP, "attempts to deliver are left to others"),
-        ] {
-            let within = longest.min(until.saturating_duration_since(Instant::now()));
-            if !stage.end(within).await {
-                tracing::warn!("{left}");
-                all = false;
-            }
-        }
-        all
+        self.phases.stop().await
     }
 }
 
-/// Runs a controller until the process is told to stop (SIGTERM or SIGINT).
+/// Runs a controller until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`AppError`] when it cannot begin. What fails later is logged and tried again.
+/// Fails with [`AppError`] if it cannot start. Later failures are logged and retried.
 pub async fn serve(
     config: Config,
     metrics: PrometheusHandle,
     traces: Traces,
 ) -> Result<(), AppError> {
     let told_to_stop = stop_signal();
-    let store = config.store.open()?;
+    let store = open_store(&config.store)?;
     let running = start(&config, store, metrics).await?;
     let media = running.media.map(tracing::field::display);
     tracing::info!(http = %running.http, admin = %running.admin, media, "Roomkeeper is up");
     told_to_stop.await;
     let told = Instant::now();
-    tracing::info!("stopping: no new request is taken, the nodes are handed over");
+    tracing::info!("stopping: refusing new requests and handing the nodes over");
     if running.stop().await {
         tracing::info!("stopped");
     } else {
-        tracing::warn!("stopped, though not everything had ended");
+        tracing::warn!("stopped before all tasks had ended");
     }
     let left = WHOLE_STOP.saturating_sub(told.elapsed()).min(FLUSH);
-    // A panic in there is told by its own hook, and there is nothing left to do.
+    // The panic hook reports a panic in it.
     let _ = tokio::task::spawn_blocking(move || traces.flush(left)).await;
     Ok(())
+}
+
+/// Opens the configured store. It connects on first use.
+///
+/// # Errors
+/// Fails if the URL is invalid.
+pub fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, OpenError> {
+    let options = RedisOptions {
+        timeout: config.timeout,
+        // A connection attempt must end before the call that makes it.
+        connect_timeout: config.timeout * 4 / 5,
+        tls: config.tls.as_ref().map(|tls| tls.config.clone()),
+    };
+    store::open(config.url.expose_secret(), &options, config.queues)
 }
 
 /// Starts a controller on this store and returns once it listens.
@@ -216,43 +181,23 @@ pub async fn start(
     metrics: PrometheusHandle,
 ) -> Result<Running, AppError> {
     telemetry::begin_at_zero(config.nodes.iter().map(|node| node.id.as_str()));
-    let stages = Stages::default();
+    let phases = ShutdownPhases::default();
     let http = bind(config.http.listen).await?;
     let admin = bind(config.http.admin_listen).await?;
     let addresses = (local(&http)?, local(&admin)?);
-    let media = match &config.play.proxy {
-        Some(proxy) => Some(bind(proxy.listen).await?),
-        None => {
-            tracing::warn!(
-                "play.proxy_url is not set: FreeSWITCH fetches audio itself, follows redirects and does not verify TLS; \
-                 it needs an egress rule that keeps it off private addresses"
-            );
-            None
-        }
-    };
+    let media = bind_media(config).await?;
     let media_address = media.as_ref().map(local).transpose()?;
 
-    let apps = Arc::new(Registry::new(
-        Arc::clone(&store),
-        &config.apps,
-        config.nodes.iter().map(|node| node.id).collect(),
-    ));
-    if let Err(error) = apps.refresh().await {
-        // A controller starts before its store does; the registry goes on asking.
-        tracing::warn!(
-            error = %Chain(&error),
-            "the stored apps are not known yet"
-        );
-    }
-    let rules = follow_apps(config, &apps, &stages.deliveries);
-    let told = Told::of(config.nodes.iter().map(|node| node.id));
+    let apps = known_apps(config, &store).await;
+    let rules = follow_apps(config, &apps, &phases.deliveries);
+    let signals = OutboxSignals::for_nodes(config.nodes.iter().map(|node| node.id));
     let reconciler = Reconciler::start(
         node_configs(config)?,
         &store,
         &settings(config, rules)?,
-        &told,
-        &stages.actors,
-        &stages.connections,
+        &signals,
+        &phases.actors,
+        &phases.connections,
     )
     .map_err(|source| AppError::Unfit {
         what: "Roomkeeper's own constants".to_owned(),
@@ -260,71 +205,34 @@ pub async fn start(
     })?;
     let depths = reconciler.depths();
     let controller: Arc<dyn Controller> = Arc::new(reconciler);
-    let pressure = Arc::new(Pressure::new(config.store.queues.pending));
+    let backpressure = Arc::new(Backpressure::new(config.store.queues.pending));
     let receivers = Receivers {
         endpoints: apps.receivers(),
         disabling: Arc::clone(&apps) as Arc<dyn Disabling>,
-        pressure: Arc::clone(&pressure),
+        backpressure: Arc::clone(&backpressure),
     };
-    start_workers(config, &store, &receivers, &told, &stages.deliveries)?;
-
-    let upkeep = metrics.clone();
-    let upkeep_stop = stages.deliveries.stop().clone();
-    stages.deliveries.spawn(async move {
-        let mut due = tokio::time::interval(METRICS_UPKEEP);
-        loop {
-            tokio::select! {
-                () = upkeep_stop.cancelled() => return,
-                _ = due.tick() => upkeep.run_upkeep(),
-            }
-        }
-    });
-
-    let api_settings = ApiSettings {
-        cursor_key: cursor_key(config),
-        limits: config.limits.into(),
-        command_hold: COMMAND_HOLD + config.fleet.command_timeout * 2,
-        play: PlayRules::configured(&config.play),
-        webhooks: config.webhooks,
-        ..ApiSettings::configured(&config.http)
-    };
-    let admin_state = AdminState {
-        store: Arc::clone(&store),
-        controller: Arc::clone(&controller),
-        apps: Arc::clone(&apps),
-        key: KeyDigest::of(admin_key(&config.http)?.expose_secret()),
-        metrics_are_open: config.http.admin_key.is_none() && config.http.admin_key_file.is_none(),
-        hosts: match addresses.1.ip().is_loopback() {
-            true => AllowedHosts::only(&config.http.allowed_hosts),
-            false => AllowedHosts::Any,
-        },
-        // What is measured is as it is now, also where whoever else would say it hangs.
-        render_metrics: Arc::new(move || {
-            telemetry::measure_process();
-            depths.measure();
-            metrics.render()
-        }),
-    };
+    start_workers(config, &store, &receivers, &signals, &phases.deliveries)?;
+    keep_up_metrics(metrics.clone(), &phases.deliveries);
+    let api_settings = api_settings(config);
+    let admin_state = admin_state(config, addresses.1, &store, &controller, &apps, move || {
+        telemetry::measure_process();
+        depths.measure();
+        metrics.render()
+    })?;
     let admin_routes = admin_router(admin_state, &api_settings);
     let limiter = AppLimiter::new(Arc::clone(&store), &api_settings.limits);
-    // With the listeners, which wait for what is in flight: a stream is, for as long as nobody ends it.
+    // In the listeners' phase, which waits for requests in flight: an event stream is one until it is ended.
     let events = Hub::start(
         Arc::clone(&store),
         config.nodes.iter().map(|node| node.id).collect(),
         api_settings.streams,
-        &stages.listeners,
+        &phases.listeners,
     );
-    let quota = Arc::new(Quota::new(
-        Arc::clone(&store),
-        config.nodes.iter().map(|node| node.id).collect(),
-        apps.receivers(),
-        config.limits.app_bytes,
-    ));
-    follow_usage(&quota, &stages.listeners);
+    let quota = follow_usage(config, &store, &apps, &phases.listeners);
     let routes = router(ApiState {
         quota,
         limiter: Arc::new(limiter),
-        pressure,
+        backpressure,
         store,
         controller,
         apps,
@@ -338,22 +246,106 @@ pub async fn start(
     };
     let listeners = [(http, routes, "api"), (admin, admin_routes, "admin")];
     for (listener, routes, name) in listeners.into_iter().chain(media) {
-        let stop = stages.listeners.stop().clone();
-        let limits = listen::Limits {
-            per_address: config.http.connections_per_address,
-            ..listen::Limits::default()
-        };
-        let proxies = listen::TrustedProxies::new(config.http.trusted_proxies.clone());
-        stages
-            .listeners
-            .spawn(listen::serve(listener, routes, limits, proxies, name, stop));
+        listen_on(config, listener, routes, name, &phases.listeners);
     }
     Ok(Running {
         http: addresses.0,
         admin: addresses.1,
         media: media_address,
-        stages,
+        phases,
     })
+}
+
+/// Binds the listener of the media proxy, if one is configured.
+async fn bind_media(config: &Config) -> Result<Option<TcpListener>, AppError> {
+    if let Some(proxy) = &config.play.proxy {
+        return bind(proxy.listen).await.map(Some);
+    }
+    tracing::warn!(
+        "play.proxy_url is not set: FreeSWITCH fetches audio itself, follows redirects and does not verify TLS; \
+         it needs an egress rule that keeps it off private addresses"
+    );
+    Ok(None)
+}
+
+/// The apps of the configuration, and those of the store if it answers.
+async fn known_apps(config: &Config, store: &Arc<dyn Store>) -> Arc<Registry> {
+    let apps = Registry::new(
+        Arc::clone(store),
+        &config.apps,
+        config.nodes.iter().map(|node| node.id).collect(),
+    );
+    if let Err(error) = apps.refresh().await {
+        // A controller can start before its store; the registry keeps asking.
+        tracing::warn!(error = %Chain(&error), "the stored apps are not known yet");
+    }
+    Arc::new(apps)
+}
+
+fn api_settings(config: &Config) -> ApiSettings {
+    ApiSettings {
+        cursor_key: cursor_key(config),
+        limits: config.limits.into(),
+        command_hold: COMMAND_HOLD + config.fleet.command_timeout * 2,
+        play: PlayRules::configured(&config.play),
+        webhooks: config.webhooks,
+        ..ApiSettings::configured(&config.http)
+    }
+}
+
+/// The state of the operator's listener. `render_metrics` measures on each call, so that the values are current even if
+/// the task that would report them hangs.
+fn admin_state(
+    config: &Config,
+    address: SocketAddr,
+    store: &Arc<dyn Store>,
+    controller: &Arc<dyn Controller>,
+    apps: &Arc<Registry>,
+    render_metrics: impl Fn() -> String + Send + Sync + 'static,
+) -> Result<AdminState, AppError> {
+    Ok(AdminState {
+        store: Arc::clone(store),
+        controller: Arc::clone(controller),
+        apps: Arc::clone(apps),
+        key: KeyDigest::for_key(admin_key(&config.http)?.expose_secret()),
+        metrics_are_open: config.http.admin_key.is_none() && config.http.admin_key_file.is_none(),
+        hosts: match address.ip().is_loopback() {
+            true => AllowedHosts::only(&config.http.allowed_hosts),
+            false => AllowedHosts::Any,
+        },
+        render_metrics: Arc::new(render_metrics),
+    })
+}
+
+/// Folds the histograms regularly, which otherwise happens only when the metrics are read.
+fn keep_up_metrics(metrics: PrometheusHandle, phase: &ShutdownPhase) {
+    let stop = phase.stop().clone();
+    phase.spawn(async move {
+        let mut due = tokio::time::interval(METRICS_UPKEEP);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = due.tick() => metrics.run_upkeep(),
+            }
+        }
+    });
+}
+
+/// Serves these routes on a listener until its phase stops.
+fn listen_on(
+    config: &Config,
+    listener: TcpListener,
+    routes: Router,
+    name: &'static str,
+    phase: &ShutdownPhase,
+) {
+    let limits = listen::Limits {
+        per_address: config.http.connections_per_address,
+        ..listen::Limits::default()
+    };
+    let proxies = listen::TrustedProxies::new(config.http.trusted_proxies.clone());
+    let stop = phase.stop().clone();
+    phase.spawn(listen::serve(listener, routes, limits, proxies, name, stop));
 }
 
 /// The admin key: the configured one, that of the configured file, or that of this user.
@@ -398,72 +390,89 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, AppError> {
     })
 }
 
-/// Keeps what apps have stored up to date.
-fn follow_usage(quota: &Arc<Quota>, stage: &Stage) {
-    let (quota, stop) = (Arc::clone(quota), stage.stop().clone());
-    stage.spawn(async move {
-        let state = (quota, stop.clone());
-        keep("quota", "all", &stop, state, |(quota, stop)| {
-            let (quota, stop) = (Arc::clone(quota), stop.clone());
-            Box::pin(async move { quota.run(&stop).await })
+/// Creates the quota of all apps, and keeps its count of bytes up to date.
+fn follow_usage(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    apps: &Registry,
+    phase: &ShutdownPhase,
+) -> Arc<Quota> {
+    let quota = Arc::new(Quota::new(
+        Arc::clone(store),
+        config.nodes.iter().map(|node| node.id).collect(),
+        apps.receivers(),
+        config.limits.app_bytes,
+    ));
+    let (counted, stop) = (Arc::clone(&quota), phase.stop().clone());
+    phase.spawn(async move {
+        let state = (counted, stop.clone());
+        supervise("quota", "all", &stop, state, |(counted, stop)| {
+            let (counted, stop) = (Arc::clone(counted), stop.clone());
+            Box::pin(async move { counted.run(&stop).await })
         })
         .await;
     });
+    quota
 }
 
-/// Keeps the registry of apps up to date, and tells the actors whose a call is. Who delivers knows it before, so that what an
-/// actor commits for a new app finds its receiver.
-fn follow_apps(config: &Config, apps: &Arc<Registry>, stage: &Stage) -> watch::Receiver<Rules> {
-    let patience = patience(config);
+/// Keeps the registry of apps up to date, and sends the actors their rules. Webhook workers know a new app first, so that an
+/// actor's first commit for it finds its receiver.
+fn follow_apps(
+    config: &Config,
+    apps: &Arc<Registry>,
+    phase: &ShutdownPhase,
+) -> watch::Receiver<Rules> {
+    let timeouts = timeouts(config);
     let recordings = config.recording.directory.clone();
     let rules_of = move |apps: &Registry| Rules {
         dids: apps.dids(),
         apps: apps.ids(),
-        patience,
+        timeouts,
         recordings: recordings.clone(),
     };
     let changes = apps.watch();
     let (rules, told_rules) = watch::channel(rules_of(apps));
-    let (asking, stop) = (Arc::clone(apps), stage.stop().clone());
-    stage.spawn(async move {
+    let (asking, stop) = (Arc::clone(apps), phase.stop().clone());
+    phase.spawn(async move {
         let state = (asking, stop.clone());
-        keep("apps", "all", &stop, state, |(apps, stop)| {
+        supervise("apps", "all", &stop, state, |(apps, stop)| {
             Box::pin(Arc::clone(apps).run(stop.clone()))
         })
         .await;
     });
-    let (apps, stop) = (Arc::clone(apps), stage.stop().clone());
-    stage.spawn(async move {
+    let (apps, stop) = (Arc::clone(apps), phase.stop().clone());
+    phase.spawn(async move {
         let ends = stop.clone();
         let state = (changes, rules);
-        // A follower that panics is begun anew with the same.
+        // A follower restarts after a panic with the same state.
         let rules_of = Arc::new(rules_of);
-        let follow = stop.run_until_cancelled(keep("apps", "followers", &ends, state, |state| {
-            let (changes, rules) = state;
-            let (apps, rules_of) = (Arc::clone(&apps), Arc::clone(&rules_of));
-            Box::pin(async move {
-                while changes.changed().await.is_ok() {
-                    changes.mark_unchanged();
-                    rules.send_replace(rules_of(&apps));
-                }
-            })
-        }));
+        let follow =
+            stop.run_until_cancelled(supervise("apps", "followers", &ends, state, |state| {
+                let (changes, rules) = state;
+                let (apps, rules_of) = (Arc::clone(&apps), Arc::clone(&rules_of));
+                Box::pin(async move {
+                    while changes.changed().await.is_ok() {
+                        changes.mark_unchanged();
+                        rules.send_replace(rules_of(&apps));
+                    }
+                })
+            }));
         follow.await;
     });
     told_rules
 }
 
-/// One worker a node, each woken by the commits of its node.
+/// Starts one worker per node, each woken by the commits of its node.
 fn start_workers(
     config: &Config,
     store: &Arc<dyn Store>,
     receivers: &Receivers,
-    told: &Told,
-    stage: &Stage,
+    signals: &OutboxSignals,
+    phase: &ShutdownPhase,
 ) -> Result<(), AppError> {
     let sender = Sender::new(config.webhooks, Limits::default())?;
     for node in &config.nodes {
-        let wake = told.wake(node.id);
+        let wake = signals.signal(node.id);
         let worker = Worker::new(
             node.id,
             Arc::clone(store),
@@ -472,10 +481,10 @@ fn start_workers(
             Schedule::default(),
             worker::Settings::default(),
         );
-        let (of, stop) = (node.id.to_string(), stage.stop().clone());
-        stage.spawn(async move {
+        let (of, stop) = (node.id.to_string(), phase.stop().clone());
+        phase.spawn(async move {
             let state = (worker, wake, stop.clone());
-            keep(
+            supervise(
                 "webhook_worker",
                 &of,
                 &stop,
@@ -520,22 +529,22 @@ fn fit<T>(what: &str, made: Result<T, Unfit>) -> Result<T, AppError> {
     })
 }
 
-/// How long what was asked for may take, as it is configured.
-pub fn patience(config: &Config) -> Patience {
-    Patience {
+/// The configured timeouts.
+pub fn timeouts(config: &Config) -> Timeouts {
+    Timeouts {
         join: config.conference.join_timeout,
         step: config.conference.action_timeout,
-        ..Patience::default()
+        ..Timeouts::default()
     }
 }
 
-/// What orders need of the configuration.
+/// The configured settings of switch commands.
 ///
 /// # Errors
 /// [`AppError::Unfit`].
-pub fn order_settings(config: &Config) -> Result<OrderSettings, AppError> {
+pub fn command_settings(config: &Config) -> Result<CommandSettings, AppError> {
     let (conference, speech) = (&config.conference, &config.speech);
-    Ok(OrderSettings {
+    Ok(CommandSettings {
         profile: fit("conference.profile", ProfileName::new(&*conference.profile))?,
         connect_profile: fit(
             "conference.connect_profile",
@@ -552,9 +561,9 @@ fn settings(config: &Config, rules: watch::Receiver<Rules>) -> Result<Settings, 
     let conference = &config.conference;
     Ok(Settings {
         rules,
-        orders: OrderSettings {
+        commands: CommandSettings {
             links: media_links(config),
-            ..order_settings(config)?
+            ..command_settings(config)?
         },
         lease_ttl: config.fleet.lease_ttl,
         resync_interval: config.fleet.resync_interval,
@@ -565,59 +574,15 @@ fn settings(config: &Config, rules: watch::Receiver<Rules>) -> Result<Settings, 
     })
 }
 
-/// The links to the media proxy. Replicas sign and open each other's, so the key comes from what they have in common and
-/// no tenant has: the nodes' passwords.
-fn media_links(config: &Config) -> Option<Links> {
-    let proxy = config.play.proxy.as_ref()?;
-    if config.nodes.is_empty() {
-        // Nothing plays, and there is no secret to sign with.
-        return None;
-    }
-    let mut digests: Vec<[u8; 32]> = config
-        .nodes
-        .iter()
-        .map(|node| Sha256::digest(node.password.expose_secret()).into())
-        .collect();
-    digests.sort_unstable();
-    let mut hash = Sha256::new_with_prefix(b"roomkeeper media links");
-    for digest in digests {
-        hash.update(digest);
-    }
-    Some(Links::new(
-        proxy.url.clone(),
-        LinkKey::new(hash.finalize().into()),
-    ))
-}
-
-/// The routes of the media proxy.
-fn media_routes(config: &Config) -> Result<axum::Router, AppError> {
-    let Some((proxy, links)) = config.play.proxy.as_ref().zip(media_links(config)) else {
-        return Ok(axum::Router::new());
-    };
-    let limits = FetchLimits {
-        file: proxy.bytes / LARGEST_FILE,
-        ..FetchLimits::default()
-    };
-    let rules = PlayRules::configured(&config.play);
-    let fetcher = Fetcher::new(rules, limits, &system_lookup())?;
-    let limits = ProxyLimits {
-        bytes: proxy.bytes,
-        ..ProxyLimits::default()
-    };
-    Ok(media::proxy::router(Arc::new(Proxy::new(
-        links, fetcher, limits,
-    ))))
-}
-
-/// Replicas that serve the same callers must read each other's cursors, so the key comes from what they have in common
-/// and nobody else has: the digests of the apps' keys.
+/// Replicas that serve the same callers must accept each other's cursors, so the key is derived from a shared secret: the
+/// digests of the apps' keys.
 fn cursor_key(config: &Config) -> CursorKey {
     let mut digests: Vec<[u8; 32]> = config
         .apps
         .iter()
         .flat_map(|app| app.api_keys.iter().map(|key| *key.as_bytes()))
         .collect();
-    // With no app in the configuration, what else they have in common: the operator's key.
+    // Without a configured app, the shared secret is the admin key.
     if let Some(key) = config.http.admin_key.as_ref()
         && digests.is_empty()
     {
@@ -632,28 +597,4 @@ fn cursor_key(config: &Config) -> CursorKey {
         hash.update(digest);
     }
     CursorKey::new(hash.finalize().into())
-}
-
-/// Hears SIGTERM and SIGINT from this call on; what is returned ends with the first of them. So it is called before
-/// anybody can be told that the program is up. Needs a runtime.
-pub fn stop_signal() -> impl Future<Output = ()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let hear = |kind| {
-        signal(kind)
-            .inspect_err(|error| tracing::warn!(%error, "a signal cannot be heard: it ends the program at once"))
-            .ok()
-    };
-    let mut terminated = hear(SignalKind::terminate());
-    let mut interrupted = hear(SignalKind::interrupt());
-    async move {
-        tokio::select! {
-            Some(_) = heard(&mut terminated) => {}
-            Some(_) = heard(&mut interrupted) => {}
-            else => std::future::pending().await,
-        }
-    }
-}
-
-async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
-    signal.as_mut()?.recv().await
 }

@@ -2,31 +2,33 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use freeswitch_sim::{SimConfig, SimNode};
 use roomkeeper::app;
-use roomkeeper::bench::{self, Size, bare};
-use roomkeeper::cli::arguments::{ApiAccess, Command, ConfigFile, LabPart};
+use roomkeeper::cli::arguments::{
+    ApiAccess, Command, ConfigFile, LabPart, ReplayOptions, RoomsOptions, SessionsOptions,
+    SimOptions, TailOptions,
+};
 use roomkeeper::cli::client::Client;
-use roomkeeper::cli::rooms::Look;
-use roomkeeper::cli::tail::{Form, Wanted};
+use roomkeeper::cli::rooms::RoomsQuery;
+use roomkeeper::cli::tail::{EventQuery, Format};
 use roomkeeper::cli::{
     self, Arguments, Failure, apps, nodes, pages, replay, rooms, tail, terminal,
 };
-use roomkeeper::config::{Config, ConfigErrors, LogConfig, LogFormat, TelemetryConfig};
+use roomkeeper::config::{Config, ConfigErrors};
 use roomkeeper::lab::callers::{self, CallersConfig};
 use roomkeeper::lab::{self, LabPorts, receiver};
-use roomkeeper::sim::{SimConfig, SimNode};
-use roomkeeper::telemetry::{self, TelemetryError};
-use tikv_jemallocator::Jemalloc;
+use roomkeeper::shutdown::stop_signal;
+use roomkeeper::telemetry::{self, LogConfig, LogFormat, TelemetryConfig, TelemetryError};
 
-/// Millions of small things that live long, beside lists of megabytes that do not: the system's allocator keeps a third more
-/// for them. How soon this one gives back what is free is said in `.cargo/config.toml`, for it is built in.
+/// The state is millions of small values that live long, beside lists of megabytes that do not. `Cargo.toml` has the
+/// measurement, `.cargo/config.toml` the settings, which are compiled in.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong, and starting again will not help.
 const EXIT_CONFIG: u8 = 64;
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
             Err(errors) => bad_configuration(&errors),
         },
         Command::Lab {
+            part: Some(part), ..
+        } => run_part(part),
+        Command::Lab {
             port,
             admin_port,
             part: None,
@@ -49,113 +54,62 @@ fn main() -> ExitCode {
             http: port,
             admin: admin_port,
         }),
-        Command::Lab {
-            part: Some(part), ..
-        } => run_part(part),
-        Command::Sim {
-            listen,
-            password,
-            callers,
-            did,
-        } => run_sim(listen, password, callers, &did),
-        Command::Bench {
-            scenarios,
-            size,
-            nodes,
-            freeswitch,
-            password,
-            tries,
-            json,
-        } => run_bench(
-            &bench::Options {
-                scenarios,
-                size,
-                nodes: nodes.map(usize::from),
-                freeswitch: freeswitch.zip(password),
-                tries: usize::from(tries),
-            },
-            json,
-        ),
-        Command::BenchBareHandler {
-            listen,
-            redis,
-            prefix,
-        } => run(bare::serve(listen, &redis, prefix)),
-        Command::Rooms {
-            room_id,
-            api,
-            view,
-            watch,
-        } => ask(async {
-            let what = room_id.map_or(Look::Rooms, Look::Room);
-            rooms::show(&client(api)?, what, view, watch.interval()).await
+        Command::Sim(options) => run_sim(options),
+        Command::Rooms(options) => ask(show_rooms(options)),
+        Command::Sessions(options) => ask(show_sessions(options)),
+        Command::Tail(options) => ask(show_events(options)),
+        Command::Nodes(options) => ask(async {
+            let admin = Client::admin(options.listener)?;
+            nodes::show(&admin, options.command.into(), options.view).await
         }),
-        Command::Sessions {
-            session,
-            api,
-            view,
-            watch,
-        } => ask(async {
-            let what = session.map_or(Look::Sessions, Look::Session);
-            rooms::show(&client(api)?, what, view, watch.interval()).await
+        Command::App(options) => ask(async {
+            let admin = Client::admin(options.listener)?;
+            apps::show(&admin, &options.command.into(), options.view).await
         }),
-        Command::Tail {
-            room,
-            events,
-            since,
-            api,
-            json,
-            color,
-        } => ask(async {
-            let wanted = Wanted {
-                room,
-                events,
-                since,
-            };
-            let colours = terminal::colours(color);
-            tail::run(&client(api)?, wanted, Form { json, colours }).await
-        }),
-        Command::Nodes {
-            listener,
-            view,
-            command,
-        } => ask(async {
-            let admin = Client::admin(listener)?;
-            nodes::show(&admin, command.into(), view).await
-        }),
-        Command::App {
-            listener,
-            view,
-            command,
-        } => ask(async {
-            let admin = Client::admin(listener)?;
-            apps::show(&admin, &command.into(), view).await
-        }),
-        Command::Replay {
-            files,
-            app,
-            config,
-            node,
-            verbose,
-            json,
-            color,
-        } => {
-            let config = config.map(|path| ConfigFile { path }.load()).transpose();
-            ended(config.map_err(Failure::from).and_then(|config| {
-                replay::run(replay::Options {
-                    files,
-                    app,
-                    config,
-                    node,
-                    json,
-                    verbose,
-                    colours: terminal::colours(color),
-                })
-            }))
-        }
+        Command::Replay(options) => ended(replay_recordings(options)),
         Command::Completions { shell } => ended(pages::completions(shell)),
         Command::Man { dir } => ended(pages::manual(dir.as_deref())),
     }
+}
+
+async fn show_rooms(options: RoomsOptions) -> Result<(), Failure> {
+    let query = options.room_id.map_or(RoomsQuery::Rooms, RoomsQuery::Room);
+    let api = client(options.api)?;
+    rooms::show(&api, query, options.view, options.watch.interval()).await
+}
+
+async fn show_sessions(options: SessionsOptions) -> Result<(), Failure> {
+    let query = options
+        .session
+        .map_or(RoomsQuery::Sessions, RoomsQuery::Session);
+    let api = client(options.api)?;
+    rooms::show(&api, query, options.view, options.watch.interval()).await
+}
+
+async fn show_events(options: TailOptions) -> Result<(), Failure> {
+    let query = EventQuery {
+        room: options.room,
+        events: options.events,
+        since: options.since,
+    };
+    let format = Format {
+        json: options.json,
+        colours: terminal::colours(options.color),
+    };
+    tail::run(&client(options.api)?, query, format).await
+}
+
+fn replay_recordings(options: ReplayOptions) -> Result<(), Failure> {
+    let load = |path| ConfigFile { path }.load();
+    replay::run(replay::Options {
+        files: options.files,
+        app: options.app,
+        config: options.config.map(load).transpose()?,
+        node: options.node,
+        json: options.json,
+        verbose: options.verbose,
+        colours: terminal::colours(options.color),
+    })
 }
 
 fn client(access: ApiAccess) -> Result<Client, Failure> {
@@ -235,20 +189,20 @@ fn run_part(part: LabPart) -> ExitCode {
     }
 }
 
-fn run_sim(listen: SocketAddr, password: String, callers: u32, did: &str) -> ExitCode {
+fn run_sim(options: SimOptions) -> ExitCode {
     if let Err(error) = init_quietly() {
         return failed(&error);
     }
     run(async {
-        let told_to_stop = app::stop_signal();
+        let told_to_stop = stop_signal();
         let mut config = SimConfig {
-            listen,
+            listen: options.listen,
             ..SimConfig::default()
         };
-        config.node.password = password;
+        config.node.password = options.password;
         let sim = SimNode::start(config).await?;
-        for caller in 1..=callers {
-            sim.call_in(did, &format!("5271211{caller:02}"), &[]);
+        for caller in 1..=options.callers {
+            sim.call_in(&options.did, &format!("5271211{caller:02}"), &[]);
         }
         writeln!(
             io::stdout(),
@@ -258,38 +212,6 @@ fn run_sim(listen: SocketAddr, password: String, callers: u32, did: &str) -> Exi
         told_to_stop.await;
         Ok::<(), io::Error>(())
     })
-}
-
-fn run_bench(options: &bench::Options, json: bool) -> ExitCode {
-    if let Err(error) = init_quietly() {
-        return failed(&error);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let measured = runtime.map_err(bench::BenchError::system("start a runtime"));
-    let bar = terminal::spinner("starting");
-    let measured = measured.and_then(|runtime| {
-        runtime.block_on(bench::run(options, bar, |section| {
-            if !json {
-                // Whoever has closed it wants no more of it; the exit code still tells.
-                let _ = cli::print(&format!("{section}\n"));
-            }
-        }))
-    });
-    match measured {
-        Ok(report) => {
-            if json {
-                let _ = cli::print(&format!("{}\n", report.json()));
-            }
-            if options.size == Size::Smoke || report.all_reached() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
-        }
-        Err(error) => failed(&error),
-    }
 }
 
 /// A log that speaks up only when something is wrong, and no traces.

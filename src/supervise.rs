@@ -1,11 +1,10 @@
-//! Tasks that go on: a panic in one is a mistake of ours, which must cost what it was doing and no more.
+//! Restarts tasks after a panic, and groups tasks into the phases of a shutdown.
 //!
-//! Owns what happens then (it is logged, counted, and the task is begun anew after a pause that grows while it goes on),
-//! and the stages in which the program stops. Leaves out what a task keeps from one beginning to the next: whoever
-//! begins it hands it in each time.
+//! A panic is a bug that must cost only the current work of its task. It is logged and counted, and the task restarts after
+//! a pause that grows with repeated panics. The caller provides the state that a task keeps across restarts.
 //!
-//! Begun anew rather than the process ended: one node's actor that cannot get over what it is told must not take the
-//! other nodes' calls along, nor those of the replicas that would get its nodes next and fail over the same.
+//! The process does not end: an input that makes one node's actor panic must not end the other nodes' calls, nor those of
+//! the replicas that would get its nodes next and panic over the same input.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -20,39 +19,39 @@ use tokio_util::task::TaskTracker;
 
 use crate::telemetry as names;
 
-/// The first pause before a task is begun anew; it doubles up to [`LONGEST`].
+/// The first pause before a restart; it doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(100);
 
-/// The longest pause before a task is begun anew.
+/// The longest pause before a restart.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A task that went on for so long has got over it.
+/// After this time without a panic, the pause is short again.
 const CALM: Duration = Duration::from_secs(60);
 
-/// A part of the program that is stopped as a whole.
+/// A group of tasks that stop together.
 #[derive(Clone, Debug, Default)]
-pub struct Stage {
+pub struct ShutdownPhase {
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-impl Stage {
-    /// One without tasks.
+impl ShutdownPhase {
+    /// A phase without tasks.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Cancelled when the stage is to end.
+    /// Cancelled when the tasks must end.
     pub const fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 
-    /// The tasks that are waited for.
+    /// The tasks of this phase.
     pub const fn tasks(&self) -> &TaskTracker {
         &self.tasks
     }
 
-    /// Begins a task of this stage.
+    /// Starts a task of this phase.
     pub fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
@@ -60,7 +59,7 @@ impl Stage {
         self.tasks.spawn(task)
     }
 
-    /// Tells all tasks to end and waits until they have; `false`: some have not in this time.
+    /// Stops all tasks and waits for their end. Returns false if some have not ended within this time.
     pub async fn end(&self, within: Duration) -> bool {
         self.stop.cancel();
         self.tasks.close();
@@ -70,9 +69,9 @@ impl Stage {
     }
 }
 
-/// Runs a task until it ends by itself, again and again after each panic. `of` is what it works for, a node in most cases;
-/// `state` is what it keeps from one beginning to the next.
-pub async fn keep<S: Send>(
+/// Runs a task until it ends by itself, and restarts it after each panic. `of` is the node that it works for, or another
+/// label; `state` survives restarts.
+pub async fn supervise<S: Send>(
     task: &'static str,
     of: &str,
     stop: &CancellationToken,
@@ -80,7 +79,7 @@ pub async fn keep<S: Send>(
     mut run: impl for<'a> FnMut(&'a mut S) -> BoxFuture<'a, ()> + Send,
 ) {
     let mut pause = FIRST;
-    // It begins at zero, so that the first panic is seen to be one more.
+    // The counter starts at zero, so that the first panic is an increase.
     metrics::counter!(names::TASK_PANICS, "task" => task, "of" => of.to_owned()).increment(0);
     loop {
         let begun = Instant::now();
@@ -102,8 +101,12 @@ pub async fn keep<S: Send>(
     }
 }
 
-/// Runs something to its end; `None`: it panicked, and that was reported.
-pub async fn caught<T>(task: &'static str, of: &str, work: impl Future<Output = T>) -> Option<T> {
+/// Runs a future to its end. Returns `None` after a panic, which it reports.
+pub async fn catch_panic<T>(
+    task: &'static str,
+    of: &str,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(done) => Some(done),
         Err(panic) => {
@@ -118,13 +121,13 @@ fn report(task: &'static str, of: &str, panic: &(dyn Any + Send)) {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without words");
+        .unwrap_or("a panic without a message");
     metrics::counter!(names::TASK_PANICS, "task" => task, "of" => of.to_owned()).increment(1);
     tracing::error!(
         task,
         of,
         panic = words,
-        "a task panicked and is begun anew: this is a mistake in Roomkeeper"
+        "a task panicked and restarts: this is a bug in Roomkeeper"
     );
 }
 
@@ -136,7 +139,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_begun_anew_with_what_it_is_handed() {
+    async fn panicked_task_restarts_with_its_state() {
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         let _local = metrics::set_default_local_recorder(&recorder);
         let (send, mut receive) = tokio::sync::mpsc::channel(8);
@@ -147,7 +150,7 @@ mod tests {
         let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
         let begun = Instant::now();
         let state = (&mut receive, Arc::clone(&seen));
-        keep("test", "acW68", &CancellationToken::new(), state, |state| {
+        supervise("test", "acW68", &CancellationToken::new(), state, |state| {
             Box::pin(async move {
                 while let Some(n) = state.0.recv().await {
                     state.1.lock().unwrap().push(n);
@@ -169,12 +172,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_goes_on_panicking_is_begun_seldom_and_not_after_the_stop() {
+    async fn repeated_panics_restart_rarely_and_never_after_stop() {
         let stop = CancellationToken::new();
         let times = Arc::new(AtomicU32::new(0));
         let (count, ends) = (Arc::clone(&times), stop.clone());
         let kept = tokio::spawn(async move {
-            keep("test", "acW68", &ends, count, |count| {
+            supervise("test", "acW68", &ends, count, |count| {
                 count.fetch_add(1, Ordering::Relaxed);
                 Box::pin(async { panic!("{}", "again") })
             })
@@ -189,14 +192,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stage_waits_for_its_tasks_but_not_for_ever() {
-        let stage = Stage::new();
-        let stop = stage.stop().clone();
-        let task = stage.spawn(async move { stop.cancelled().await });
-        assert!(stage.end(Duration::from_secs(1)).await);
+    async fn phase_waits_for_its_tasks_within_time_limit() {
+        let phase = ShutdownPhase::new();
+        let stop = phase.stop().clone();
+        let task = phase.spawn(async move { stop.cancelled().await });
+        assert!(phase.end(Duration::from_secs(1)).await);
         task.await.unwrap();
-        let stage = Stage::new();
-        stage.spawn(std::future::pending::<()>());
-        assert!(!stage.end(Duration::from_secs(1)).await);
+        let phase = ShutdownPhase::new();
+        phase.spawn(std::future::pending::<()>());
+        assert!(!phase.end(Duration::from_secs(1)).await);
     }
 }

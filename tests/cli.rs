@@ -1,4 +1,4 @@
-//! The program as an operator runs it.
+//! The program as an operator runs it: exit codes, configuration checks, apps.
 
 mod support;
 
@@ -23,7 +23,7 @@ const EXAMPLE: &str = concat!(
 );
 
 #[test]
-fn check_shows_what_was_understood_without_secrets() {
+fn check_shows_configuration_without_secrets() {
     let out = roomkeeper(
         &["check", "--config", EXAMPLE],
         &[("ROOMKEEPER_STORE__URL", "memory:")],
@@ -38,7 +38,7 @@ fn check_shows_what_was_understood_without_secrets() {
 }
 
 #[test]
-fn a_bad_configuration_exits_64_with_every_error() {
+fn bad_configuration_exits_with_64_and_all_errors() {
     let env = [
         ("ROOMKEEPER_STORE__URL", "mongo://h"),
         ("ROOMKEEPER_LOG__FORMAT", "xml"),
@@ -56,7 +56,7 @@ fn a_bad_configuration_exits_64_with_every_error() {
 }
 
 #[test]
-fn the_url_of_a_store_is_checked_before_the_start_and_its_password_never_shown() {
+fn store_url_is_checked_and_its_password_never_shown() {
     for (url, shown) in [
         (
             "redis+sentinel://:geheim@h1,h2:7/main/3?sentinel_password=geheim",
@@ -89,7 +89,7 @@ fn the_url_of_a_store_is_checked_before_the_start_and_its_password_never_shown()
 }
 
 #[test]
-fn authorities_of_the_store_are_those_named_else_the_systems() {
+fn store_trusts_configured_authorities_or_those_of_system() {
     let authority = support::tls::Authority::new();
     let ca = authority.file("ca.pem").display().to_string();
     let url = ("ROOMKEEPER_STORE__URL", "rediss://:geheim@h1/3");
@@ -117,7 +117,7 @@ fn authorities_of_the_store_are_those_named_else_the_systems() {
 }
 
 #[test]
-fn help_and_version_are_everywhere() {
+fn help_and_version_are_printed() {
     for args in [&["--help"][..], &["check", "--help"]] {
         let out = roomkeeper(args, &[]);
         assert_eq!(out.status.code(), Some(0));
@@ -130,7 +130,7 @@ fn help_and_version_are_everywhere() {
     );
 }
 
-/// A controller on this store; its API, its admin listener, and how the command line asks it.
+/// A controller process with its ports; commands run against it.
 struct Controller {
     child: std::process::Child,
     _dir: tempfile::TempDir,
@@ -140,7 +140,7 @@ struct Controller {
 
 impl Drop for Controller {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -150,7 +150,7 @@ const NODE_PASSWORD: &str = "node-password-of-the-test";
 const ADMIN_KEY: &str = "operator-key-of-the-test";
 
 impl Controller {
-    /// With a node that nobody listens at.
+    /// Starts a controller whose node is down.
     fn start(store: &str) -> Self {
         Self::start_with(
             store,
@@ -194,7 +194,7 @@ impl Controller {
         roomkeeper(&all, &[("ROOMKEEPER_ADMIN_KEY", ADMIN_KEY)])
     }
 
-    /// What a program reads of a command that was carried out.
+    /// Runs a successful command and parses its JSON.
     fn app_json(&self, args: &[&str]) -> serde_json::Value {
         let mut all = args.to_vec();
         all.push("--json");
@@ -203,14 +203,14 @@ impl Controller {
         serde_json::from_slice(&out.stdout).expect("JSON")
     }
 
-    /// The status of the API's answer to a key.
+    /// The API's status for a key.
     fn status(&self, app: &str, key: &str) -> u16 {
         self.get("conferences", app, key)[9..12]
             .parse()
             .expect("a status")
     }
 
-    /// The API's answer, head and body.
+    /// The API's response, head and body.
     fn get(&self, what: &str, app: &str, key: &str) -> String {
         use std::io::{Read, Write};
         let mut stream =
@@ -230,7 +230,7 @@ fn until(what: &str, mut look: impl FnMut() -> bool) {
     while !look() {
         assert!(
             begun.elapsed() < std::time::Duration::from_secs(20),
-            "waited in vain: {what}"
+            "timed out: {what}"
         );
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
@@ -241,7 +241,7 @@ fn key(answer: &serde_json::Value) -> String {
 }
 
 #[test]
-fn an_apps_way_from_its_first_key_to_its_end() {
+fn app_keys_rotate_and_end_with_disable() {
     let controller = Controller::start("memory:");
     let opens = |keys: &[String]| -> Vec<u16> {
         keys.iter()
@@ -260,9 +260,13 @@ fn an_apps_way_from_its_first_key_to_its_end() {
     )];
     assert_eq!(opens(&keys), [200]);
     keys.push(key(&controller.app_json(&["rotate-key", "acme"])));
-    assert_eq!(opens(&keys), [200, 200], "the one before stays active");
+    assert_eq!(opens(&keys), [200, 200], "the previous key stays active");
     keys.push(key(&controller.app_json(&["rotate-key", "acme"])));
-    assert_eq!(opens(&keys), [401, 200, 200], "the oldest is dropped");
+    assert_eq!(
+        opens(&keys),
+        [401, 200, 200],
+        "the oldest key is no longer valid"
+    );
 
     let out = controller.app(&["list"]);
     let table = text(&out.stdout);
@@ -274,21 +278,25 @@ fn an_apps_way_from_its_first_key_to_its_end() {
     for key in &keys {
         assert!(!table.contains(&key[3..]), "{table}");
     }
-    for (args, words, shown) in [
-        (&["rate-limit", "acme", "7"][..], "7 requests", 7.into()),
+    for (args, words, limit) in [
+        (
+            &["rate-limit", "acme", "7"][..],
+            "7 requests per second",
+            7.into(),
+        ),
         (
             &["rate-limit", "acme"],
-            "as every app",
+            "configured default",
             serde_json::Value::Null,
         ),
     ] {
         let out = controller.app(args);
         assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
-        let told = text(&out.stdout);
-        assert!(told.contains(words), "{told}");
+        let shown = text(&out.stdout);
+        assert!(shown.contains(words), "{shown}");
         assert_eq!(
             controller.app_json(&["list"])["apps"][0]["rate_limit"],
-            shown
+            limit
         );
     }
     let out = controller.app(&["disable", "acme"]);
@@ -298,7 +306,7 @@ fn an_apps_way_from_its_first_key_to_its_end() {
 }
 
 #[test]
-fn what_cannot_be_done_says_why_and_exits_so() {
+fn failures_have_reason_and_exit_code() {
     let controller = Controller::start("memory:");
     let out = controller.app(&["add", "acme", "--webhook-url", "http://127.0.0.1/"]);
     assert_eq!(out.status.code(), Some(1));
@@ -327,26 +335,26 @@ fn what_cannot_be_done_says_why_and_exits_so() {
     let out = roomkeeper(&["app", "list", "--admin", &admin], &wrong);
     assert_eq!(out.status.code(), Some(77), "{}", text(&out.stderr));
     assert!(text(&out.stderr).contains("--admin-key"));
-    // The API's own listener is not the admin's.
+    // The API listener does not serve admin requests.
     let api = format!("http://127.0.0.1:{}", controller.http);
     let out = roomkeeper(&["app", "list", "--admin", &api], &[]);
     assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
     let nobody = format!("http://127.0.0.1:{}", support::process::free_port());
     let out = roomkeeper(&["app", "list", "--admin", &nobody], &[]);
     assert_eq!(out.status.code(), Some(69), "{}", text(&out.stderr));
-    assert!(text(&out.stderr).contains("nobody answers at"));
+    assert!(text(&out.stderr).contains("no response from"));
     let out = roomkeeper(&["app", "add", "not an id"], &[]);
     assert_eq!(out.status.code(), Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_controller_changes_the_other_knows_within_two_seconds() {
+async fn controllers_share_app_changes_through_redis() {
     let server = support::redis::RedisServer::start().await;
     two_controllers_share(&server.url());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_behind_sentinels_and_in_a_cluster() {
+async fn controllers_share_app_changes_through_sentinels_and_cluster() {
     let sentinels = support::redis::Sentinels::start(1).await;
     two_controllers_share(&sentinels.url());
     let cluster = support::redis::Cluster::start().await;
@@ -360,14 +368,18 @@ fn two_controllers_share(store: &str) {
             let begun = std::time::Instant::now();
             until(what, look);
             let took = begun.elapsed();
-            // A second is said; a busy machine may be late.
+            // The documented time is a second; a busy machine may take longer.
             assert!(
                 took < std::time::Duration::from_secs(10),
                 "{what}: {took:?}"
             );
         };
         let first = key(&one.app_json(&["add", "acme", "--did", "100"]));
-        assert_eq!(one.status("acme", &first), 200, "at once where it was made");
+        assert_eq!(
+            one.status("acme", &first),
+            200,
+            "valid at once on the controller that created it"
+        );
         within("the app is known", &mut || {
             two.status("acme", &first) == 200
         });
@@ -376,30 +388,30 @@ fn two_controllers_share(store: &str) {
             one.status("acme", &second) == 200
         });
         let out = two.app(&["add", "beta", "--did", "100"]);
-        assert_eq!(out.status.code(), Some(1), "the number is acme's");
+        assert_eq!(out.status.code(), Some(1), "the number belongs to acme");
         one.app_json(&["disable", "acme"]);
         within("it is closed", &mut || two.status("acme", &second) == 401);
     });
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_number_is_the_apps_from_the_moment_it_is_made() {
-    let mut config = roomkeeper::sim::SimConfig::default();
+async fn number_belongs_to_app_from_its_creation() {
+    let mut config = freeswitch_sim::SimConfig::default();
     config.node.password = NODE_PASSWORD.to_owned();
-    let sim = roomkeeper::sim::SimNode::start(config)
+    let sim = freeswitch_sim::SimNode::start(config)
         .await
         .expect("the node listens");
     tokio::task::block_in_place(|| {
         let controller = Controller::start_with("memory:", &sim.addr.to_string());
         let before = key(&controller.app_json(&["add", "before"]));
-        // A call that is nobody's yet: it is up, and no app's.
+        // A call without an owner.
         sim.call_in("100", "527121101", &[]);
         let added = key(&controller.app_json(&["add", "acme", "--did", "100"]));
         let calls = |app: &str, key: &str| {
             let answer = controller.get("sessions", app, key);
             answer.matches("\"did\":\"100\"").count()
         };
-        until("the call that was there is the app's", || {
+        until("the app owns the earlier call", || {
             calls("acme", &added) == 1
         });
         sim.call_in("100", "527121102", &[]);

@@ -1,5 +1,5 @@
-//! What the command line asks of a running controller, as those who run it do.
-// All of it is a test, also what the lint cannot know to be one.
+//! Commands that talk to a running controller, as an operator runs them.
+// The whole file is a test, but the lint does not recognize helpers as such.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/program/mod.rs"]
@@ -20,15 +20,15 @@ use program::poll::{self, PATIENCE};
 use program::world::{Setup, Store, World};
 use support::process;
 
-/// FreeSWITCH says every 20 s how many calls it has.
-const EMPTY: Duration = Duration::from_secs(45);
+/// The time within which a drained node reports no calls: FreeSWITCH sends its number of calls every 20 s.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(45);
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The program, with this world and the app's key in its environment.
-fn asking(world: &World) -> Command {
+/// The program with the ports and keys of this world in its environment.
+fn roomkeeper(world: &World) -> Command {
     let [http, admin] = world.controller.ports();
     let mut command = binary();
     command
@@ -42,7 +42,7 @@ fn asking(world: &World) -> Command {
 }
 
 fn run(world: &World, args: &[&str]) -> Output {
-    let mut command = asking(world);
+    let mut command = roomkeeper(world);
     command.args(args);
     tokio::task::block_in_place(|| command.output().unwrap())
 }
@@ -57,56 +57,60 @@ fn document(world: &World, args: &[&str]) -> Value {
     serde_json::from_str(&shown(world, args)).unwrap()
 }
 
-/// One that goes on, and what it prints.
-struct Going {
+/// A running command with its output so far.
+struct RunningCommand {
     child: Child,
-    out: Arc<Mutex<Vec<String>>>,
-    aside: Arc<Mutex<Vec<String>>>,
+    stdout: Arc<Mutex<Vec<String>>>,
+    stderr: Arc<Mutex<Vec<String>>>,
 }
 
-impl Drop for Going {
+impl Drop for RunningCommand {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn collected(from: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+fn collect_lines(from: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     let lines = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&lines);
+    let collected = Arc::clone(&lines);
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
-            seen.lock().unwrap().push(line);
+            collected.lock().unwrap().push(line);
         }
     });
     lines
 }
 
-impl Going {
+impl RunningCommand {
     fn start(world: &World, args: &[&str]) -> Self {
-        let mut command = asking(world);
+        let mut command = roomkeeper(world);
         command
             .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = process::spawn(command);
-        let out = collected(child.stdout.take().unwrap());
-        let aside = collected(child.stderr.take().unwrap());
-        Self { child, out, aside }
+        let stdout = collect_lines(child.stdout.take().unwrap());
+        let stderr = collect_lines(child.stderr.take().unwrap());
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
     }
 
     fn printed(&self) -> Vec<String> {
-        self.out.lock().unwrap().clone()
+        self.stdout.lock().unwrap().clone()
     }
 
-    fn said(&self) -> String {
-        self.aside.lock().unwrap().join("\n")
+    fn errors(&self) -> String {
+        self.stderr.lock().unwrap().join("\n")
     }
 
-    async fn says(&self, words: &str) {
-        let what = format!("it says {words:?}");
+    async fn reports(&self, words: &str) {
+        let what = format!("it reports {words:?}");
         poll::until(&what, PATIENCE, async || {
-            self.said().contains(words).then_some(())
+            self.errors().contains(words).then_some(())
         })
         .await;
     }
@@ -125,30 +129,30 @@ impl Going {
         status.await.code()
     }
 
-    /// Ctrl-C.
-    async fn interrupted(&mut self) -> Option<i32> {
+    /// Sends SIGINT, as Ctrl-C does, and waits for the end.
+    async fn interrupt(&mut self) -> Option<i32> {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
         self.ends().await
     }
 }
 
-/// A time of the API as a table in UTC has it.
+/// Converts a time of the API to its form in a table in UTC.
 fn in_utc(time: &Value) -> String {
     time.as_str().unwrap()[..19].replace('T', " ")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rooms_and_calls_are_shown_to_people_and_to_programs() {
+async fn rooms_and_calls_are_shown_as_tables_and_as_json() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     assert_eq!(shown(&world, &["rooms"]), "There are no rooms.\n");
     assert_eq!(shown(&world, &["sessions"]), "There are no calls.\n");
     let room = world.room("standup").await;
     let call = world.call("527121101").await;
-    assert!(shown(&world, &["rooms", &room]).ends_with("\nNobody is in it.\n"));
+    assert!(shown(&world, &["rooms", &room]).ends_with("\nThe room is empty.\n"));
     world.join(&call, &room).await;
 
-    // To programs: what the API answers, without its cursor.
+    // JSON: the API's response without its cursor.
     let api = async |path: &str| world.controller.get(path).await.body;
     let rooms = api("/conferences").await;
     let (first, calls) = (&rooms["conferences"][0], api("/sessions").await);
@@ -170,7 +174,7 @@ async fn rooms_and_calls_are_shown_to_people_and_to_programs() {
         calls["sessions"][0]
     );
 
-    // To people.
+    // Tables.
     let made = in_utc(&first["created_at"]);
     assert_eq!(
         shown(&world, &["rooms", "--utc"]),
@@ -211,19 +215,19 @@ async fn rooms_and_calls_are_shown_to_people_and_to_programs() {
     assert!(one.starts_with(&format!("call       {call}\n")), "{one}");
     assert!(one.contains(&format!("\nroom       {room}\n")), "{one}");
 
-    // Again and again.
-    let mut going = Going::start(&world, &["rooms", "--watch=1"]);
-    poll::until("it is shown twice", PATIENCE, async || {
-        let lines = going.printed();
+    // `--watch` repeats the output.
+    let mut watching = RunningCommand::start(&world, &["rooms", "--watch=1"]);
+    poll::until("the table is shown twice", PATIENCE, async || {
+        let lines = watching.printed();
         let heads = lines.iter().filter(|line| line.starts_with("ROOM "));
         (heads.count() >= 2).then_some(())
     })
     .await;
-    assert_eq!(going.interrupted().await, Some(0), "{}", going.said());
+    assert_eq!(watching.interrupt().await, Some(0), "{}", watching.errors());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_pages_are_one_table_and_one_document() {
+async fn all_pages_form_one_table_and_one_document() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     for number in 0..201 {
@@ -245,33 +249,33 @@ async fn all_pages_are_one_table_and_one_document() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn admin_key_is_read_where_the_controller_keeps_it() {
+async fn admin_key_is_read_from_controllers_state_directory() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
-    // As the one who runs the controller, without a word about a key.
+    // The user that runs the controller needs no key option.
     shown(&world, &["nodes"]);
     shown(&world, &["app", "list"]);
     let nowhere = tempfile::tempdir().unwrap();
-    let as_another = |args: &[&str]| {
-        let mut command = asking(&world);
+    let as_other_user = |args: &[&str]| {
+        let mut command = roomkeeper(&world);
         command.env("XDG_STATE_HOME", nowhere.path()).args(args);
         tokio::task::block_in_place(|| command.output().unwrap())
     };
-    let out = as_another(&["nodes"]);
+    let out = as_other_user(&["nodes"]);
     assert_eq!(out.status.code(), Some(77), "{}", text(&out.stderr));
     assert!(text(&out.stderr).contains("--admin-key-file"));
     let file = world.controller.state_dir().join("roomkeeper/admin-key");
     let file = file.display().to_string();
-    let out = as_another(&["nodes", "--admin-key-file", &file]);
+    let out = as_other_user(&["nodes", "--admin-key-file", &file]);
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     let missing = nowhere.path().join("missing").display().to_string();
-    let out = as_another(&["nodes", "--admin-key-file", &missing]);
+    let out = as_other_user(&["nodes", "--admin-key-file", &missing]);
     assert_eq!(out.status.code(), Some(77), "{}", text(&out.stderr));
     assert!(text(&out.stderr).contains("cannot read the admin key in"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_done_says_why_and_exits_so() {
+async fn failures_have_reason_and_exit_code() {
     let mut setup = Setup::on(Store::Memory);
     setup.more_apps = vec![("other".to_owned(), "other-key".to_owned())];
     let world = setup.start().await;
@@ -284,8 +288,8 @@ async fn what_cannot_be_done_says_why_and_exits_so() {
     for (args, code, words) in [
         (&["rooms", "--key", "wrong"][..], 77, "ROOMKEEPER_KEY"),
         (&["rooms", "--app", "nobody"], 77, "ROOMKEEPER_APP"),
-        (&["rooms", "--api", &nobody], 69, "nobody answers at"),
-        (&["tail", "--api", &nobody], 69, "nobody answers at"),
+        (&["rooms", "--api", &nobody], 69, "no response from"),
+        (&["tail", "--api", &nobody], 69, "no response from"),
         (&["nodes", "--admin", &nobody], 69, "its admin_listen?"),
         (&["rooms", "--api", &not_the_api], 1, "404"),
         (&["rooms", &gone], 1, "room not found (404 Not Found)"),
@@ -300,9 +304,9 @@ async fn what_cannot_be_done_says_why_and_exits_so() {
         (&["rooms", "--watch=0"], 2, "--watch"),
     ] {
         let out = run(&world, args);
-        let said = text(&out.stderr);
-        assert_eq!(out.status.code(), Some(code), "{args:?}: {said}");
-        assert!(said.contains(words), "{args:?}: {said}");
+        let errors = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {errors}");
+        assert!(errors.contains(words), "{args:?}: {errors}");
         assert!(out.stdout.is_empty(), "{args:?}");
     }
     for command in ["rooms", "sessions", "tail"] {
@@ -311,12 +315,15 @@ async fn what_cannot_be_done_says_why_and_exits_so() {
             help.contains("ROOMKEEPER_KEY") && !help.contains(KEY),
             "{help}"
         );
-        assert!(help.contains("69 nobody answers; 77 the key"), "{help}");
+        assert!(
+            help.contains("69 no controller answers; 77 the key"),
+            "{help}"
+        );
     }
 }
 
 #[test]
-fn completions_and_manual_pages_have_every_command() {
+fn completions_and_manual_pages_contain_every_command() {
     let mut commands = roomkeeper::cli::Arguments::command();
     commands.build();
     let names: Vec<&str> = commands
@@ -330,7 +337,10 @@ fn completions_and_manual_pages_have_every_command() {
         assert_eq!(out.status.code(), Some(0));
         let script = text(&out.stdout);
         for name in &names {
-            assert!(script.contains(name), "{name} is not in that of {shell}");
+            assert!(
+                script.contains(name),
+                "{name} is missing from the script for {shell}"
+            );
         }
         assert!(script.contains("undrain") && script.contains("admin-key"));
     }
@@ -354,7 +364,7 @@ fn completions_and_manual_pages_have_every_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_is_drained_and_waited_for() {
+async fn drain_with_wait_ends_when_node_is_empty() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     let node = world.node.clone();
@@ -377,8 +387,8 @@ async fn a_node_is_drained_and_waited_for() {
     assert!(table.starts_with("NODE   STATE  CALLS "), "{table}");
     assert!(table.contains(&format!("\n{node}  up     1")), "{table}");
 
-    let told = shown(&world, &["nodes", "drain", &node]);
-    assert!(told.starts_with(&format!("{node} drains: ")), "{told}");
+    let output = shown(&world, &["nodes", "drain", &node]);
+    assert!(output.starts_with(&format!("{node} drains: ")), "{output}");
     let draining = shown(&world, &["nodes"]);
     assert!(draining.contains("up, draining"), "{draining}");
     let body = json!({ "name": "another", "node": node });
@@ -388,24 +398,24 @@ async fn a_node_is_drained_and_waited_for() {
         .await;
     assert_eq!(refused.status, 409, "{}", refused.body);
 
-    // Ctrl-C ends the wait; the node drains on.
-    let mut wait = Going::start(&world, &["nodes", "drain", &node, "--wait"]);
-    wait.says("rooms left: 1, calls left: 1").await;
-    assert_eq!(wait.interrupted().await, Some(130), "{}", wait.said());
-    assert!(wait.said().contains("still drains"), "{}", wait.said());
-    let mut wait = Going::start(&world, &["nodes", "drain", &node, "--wait"]);
-    wait.says("rooms left: 1, calls left: 1").await;
+    // Ctrl-C ends the wait, but not the drain.
+    let mut wait = RunningCommand::start(&world, &["nodes", "drain", &node, "--wait"]);
+    wait.reports("rooms left: 1, calls left: 1").await;
+    assert_eq!(wait.interrupt().await, Some(130), "{}", wait.errors());
+    assert!(wait.errors().contains("still drains"), "{}", wait.errors());
+    let mut wait = RunningCommand::start(&world, &["nodes", "drain", &node, "--wait"]);
+    wait.reports("rooms left: 1, calls left: 1").await;
     world.command(&call, "hangup", &json!({})).await;
     let path = format!("/conferences/{room}");
     world.controller.ask("DELETE", &path, None).await;
-    let status = poll::until("the node is empty", EMPTY, async || {
+    let status = poll::until("the node is empty", DRAIN_TIMEOUT, async || {
         wait.child.try_wait().unwrap()
     });
-    assert_eq!(status.await.code(), Some(0), "{}", wait.said());
+    assert_eq!(status.await.code(), Some(0), "{}", wait.errors());
     wait.prints(&format!("{node} is empty.")).await;
 
-    let told = shown(&world, &["nodes", "undrain", &node]);
-    assert_eq!(told, format!("{node} takes new rooms again.\n"));
+    let output = shown(&world, &["nodes", "undrain", &node]);
+    assert_eq!(output, format!("{node} gets new rooms again.\n"));
     world.room("another").await;
 
     let compared = document(&world, &["nodes", "resync", &node, "--wait", "--json"]);
@@ -417,7 +427,7 @@ async fn a_node_is_drained_and_waited_for() {
     }
 }
 
-/// The events that it has printed, as programs read them.
+/// Parses printed lines as events.
 fn events(lines: &[String]) -> Vec<Value> {
     lines
         .iter()
@@ -425,22 +435,22 @@ fn events(lines: &[String]) -> Vec<Value> {
         .collect()
 }
 
-/// Whose order an event is in.
+/// The scope of an event's sequence.
 fn scope(event: &Value) -> String {
-    let of_call = event["event"].as_str().unwrap().starts_with("call.");
-    let scope = &event[if of_call { "session_uuid" } else { "room_id" }];
+    let is_call = event["event"].as_str().unwrap().starts_with("call.");
+    let scope = &event[if is_call { "session_uuid" } else { "room_id" }];
     scope.as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tail_shows_each_event_once_also_when_the_controller_is_killed() {
+async fn tail_shows_each_event_once_after_controller_is_killed() {
     let mut world = Setup::impatient(Store::Redis).start().await;
     world.controller.until_synced().await;
-    let mut tail = Going::start(
+    let mut tail = RunningCommand::start(
         &world,
         &["tail", "--json", "--event", "conference.*,call.*"],
     );
-    tail.says("connected to http://127.0.0.1:").await;
+    tail.reports("connected to http://127.0.0.1:").await;
     let room = world.room("standup").await;
     let call = world.call("527121101").await;
     world.join(&call, &room).await;
@@ -448,42 +458,45 @@ async fn tail_shows_each_event_once_also_when_the_controller_is_killed() {
     assert!(joined.contains(&call), "{joined}");
 
     world.controller.kill();
-    tail.says("connecting again").await;
+    tail.reports("reconnecting").await;
     world.controller.start_again();
     world.controller.until_synced().await;
     let left = world.command(&call, "conference/leave", &json!({})).await;
     assert_eq!(left.status, 202, "{}", left.body);
     tail.prints("conference.member.left").await;
-    tail.says("connected again: what has happened meanwhile follows")
+    tail.reports("reconnected: the events in between follow")
         .await;
     let hung_up = world.command(&call, "hangup", &json!({})).await;
     assert_eq!(hung_up.status, 202, "{}", hung_up.body);
     tail.prints("call.hangup").await;
 
-    // None is lost and none comes twice: each room and call counts from 1.
+    // No event is lost or repeated: each room and call counts from 1.
     let lines = tail.printed();
-    let told = events(&lines);
-    for of in [&room, &call] {
-        let of_it: Vec<&Value> = told.iter().filter(|event| scope(event) == **of).collect();
-        let sequences: Vec<u64> = of_it
+    let events = events(&lines);
+    for expected in [&room, &call] {
+        let in_scope: Vec<&Value> = events
+            .iter()
+            .filter(|event| scope(event) == **expected)
+            .collect();
+        let sequences: Vec<u64> = in_scope
             .iter()
             .map(|event| event["sequence"].as_u64().unwrap())
             .collect();
-        let counted: Vec<u64> = (1..).take(of_it.len()).collect();
+        let counted: Vec<u64> = (1..).take(in_scope.len()).collect();
         assert_eq!(sequences, counted, "{lines:#?}");
-        assert!(of_it.len() >= 2, "{lines:#?}");
+        assert!(in_scope.len() >= 2, "{lines:#?}");
     }
 
-    // Where it ended can be gone on from.
-    assert_eq!(tail.interrupted().await, Some(0), "{}", tail.said());
-    let last = told.last().unwrap()["id"].as_str().unwrap();
+    // The last id is a resume position.
+    assert_eq!(tail.interrupt().await, Some(0), "{}", tail.errors());
+    let last = events.last().unwrap()["id"].as_str().unwrap();
     assert!(
-        tail.said().contains(&format!("--since {last}")),
+        tail.errors().contains(&format!("--since {last}")),
         "{}",
-        tail.said()
+        tail.errors()
     );
-    let first = told[0]["id"].as_str().unwrap();
-    let again = Going::start(
+    let first = events[0]["id"].as_str().unwrap();
+    let again = RunningCommand::start(
         &world,
         &[
             "tail",
@@ -499,15 +512,16 @@ async fn tail_shows_each_event_once_also_when_the_controller_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tail_of_a_room_shows_lines_and_ends_with_it() {
+async fn tail_of_room_shows_lines_and_ends_with_room() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     let (room, other) = (world.room("standup").await, world.room("other").await);
     let args = ["tail", "--room", &room, "--event", "conference.member.*"];
-    let mut tail = Going::start(&world, &args);
-    let mut coloured = Going::start(&world, &["tail", "--room", &room, "--color", "always"]);
-    tail.says("times are UTC").await;
-    coloured.says("times are UTC").await;
+    let mut tail = RunningCommand::start(&world, &args);
+    let mut coloured =
+        RunningCommand::start(&world, &["tail", "--room", &room, "--color", "always"]);
+    tail.reports("times are UTC").await;
+    coloured.reports("times are UTC").await;
     let call = world.call("527121101").await;
     let elsewhere = world.call("527121102").await;
     world.join(&elsewhere, &other).await;
@@ -531,9 +545,13 @@ async fn tail_of_a_room_shows_lines_and_ends_with_it() {
         .ask("DELETE", &format!("/conferences/{room}"), None)
         .await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    assert_eq!(tail.ends().await, Some(0), "{}", tail.said());
-    assert_eq!(coloured.ends().await, Some(0), "{}", coloured.said());
-    assert!(tail.said().contains("the room is over"), "{}", tail.said());
+    assert_eq!(tail.ends().await, Some(0), "{}", tail.errors());
+    assert_eq!(coloured.ends().await, Some(0), "{}", coloured.errors());
+    assert!(
+        tail.errors().contains("the room has ended"),
+        "{}",
+        tail.errors()
+    );
     let names: Vec<String> = tail
         .printed()
         .iter()
@@ -552,26 +570,26 @@ async fn tail_of_a_room_shows_lines_and_ends_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tail_ends_quietly_when_nobody_reads_it_any_more() {
+async fn tail_ends_quietly_when_output_is_closed() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     let refused = run(&world, &["tail", "--key", "wrong"]);
     assert_eq!(refused.status.code(), Some(77), "{}", text(&refused.stderr));
-    let mut command = asking(&world);
+    let mut command = roomkeeper(&world);
     command
         .args(["tail"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = process::spawn(command);
     drop(child.stdout.take());
-    let aside = collected(child.stderr.take().unwrap());
-    let mut tail = Going {
+    let stderr = collect_lines(child.stderr.take().unwrap());
+    let mut tail = RunningCommand {
         child,
-        out: Arc::default(),
-        aside,
+        stdout: Arc::default(),
+        stderr,
     };
-    tail.says("connected to").await;
+    tail.reports("connected to").await;
     world.room("standup").await;
     assert_eq!(tail.ends().await, Some(0));
-    assert!(!tail.said().contains("cannot write"), "{}", tail.said());
+    assert!(!tail.errors().contains("cannot write"), "{}", tail.errors());
 }

@@ -1,5 +1,5 @@
-//! `roomkeeper replay`, as it is run: what a recording of a real server would have done.
-// All of it is a test, also what the lint cannot know to be one.
+//! `roomkeeper replay` on recordings of a real server.
+// The whole file is a test, but the lint does not recognize helpers as such.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ fn recording(scenario: &str) -> PathBuf {
     fixtures().join(scenario).join("events.esl")
 }
 
-/// Runs it with this as its standard input.
+/// Runs `roomkeeper replay` with this standard input.
 fn replay(args: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_roomkeeper"))
         .arg("replay")
@@ -30,9 +30,9 @@ fn replay(args: &[&str], input: &[u8]) -> Output {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // What it prints has to be read while it is written to.
+    // The output must be read while the input is written.
     let writer = std::thread::spawn(move || {
-        // It may have ended before it has read all.
+        // The program may end before it has read everything.
         let _ = stdin.write_all(&input);
     });
     let out = child.wait_with_output().unwrap();
@@ -44,7 +44,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Its lines as programs read them.
+/// Parses the output as lines of JSON.
 fn lines(out: &Output) -> Vec<Value> {
     text(&out.stdout)
         .lines()
@@ -56,10 +56,10 @@ fn of_kind<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["kind"] == kind).collect()
 }
 
-/// Who is in which conference, and what they may do: the same of what is believed and of what FreeSWITCH said.
+/// The members of each conference and their flags, comparable between a replay and FreeSWITCH's list.
 type Rooms = BTreeMap<String, (String, bool, BTreeMap<String, [bool; 5]>)>;
 
-fn believed(end: &Value) -> Rooms {
+fn rooms_of_replay(end: &Value) -> Rooms {
     let list = |value: &Value| value.as_array().unwrap().clone();
     list(&end["rooms"])
         .iter()
@@ -86,7 +86,7 @@ fn believed(end: &Value) -> Rooms {
         .collect()
 }
 
-fn said(json_list: &Value) -> Rooms {
+fn rooms_of_freeswitch(json_list: &Value) -> Rooms {
     let rooms = json_list.as_array().unwrap();
     rooms
         .iter()
@@ -117,7 +117,7 @@ fn said(json_list: &Value) -> Rooms {
 }
 
 #[test]
-fn what_is_believed_in_the_end_is_what_freeswitch_said_then() {
+fn final_state_matches_freeswitch_list_at_each_checkpoint() {
     let mut compared = 0;
     let mut scenarios = 0;
     for format in ["plain", "json"] {
@@ -138,8 +138,8 @@ fn what_is_believed_in_the_end_is_what_freeswitch_said_then() {
                 let end = lines.last().unwrap();
                 assert_eq!(end["kind"], "end");
                 assert_eq!(
-                    believed(end),
-                    said(&step["json_list"]),
+                    rooms_of_replay(end),
+                    rooms_of_freeswitch(&step["json_list"]),
                     "{} after {at} bytes",
                     scenario.display()
                 );
@@ -152,7 +152,7 @@ fn what_is_believed_in_the_end_is_what_freeswitch_said_then() {
 }
 
 #[test]
-fn every_recording_is_told_without_a_gap_and_its_calls_end() {
+fn replay_sends_webhooks_without_gaps_and_ends_all_calls() {
     for scenario in [
         "plain/join_mute_leave",
         "json/join_mute_leave",
@@ -165,8 +165,8 @@ fn every_recording_is_told_without_a_gap_and_its_calls_end() {
         let webhooks = of_kind(&lines, "webhook");
         assert!(webhooks.len() > 10, "{scenario}: {}", webhooks.len());
         let mut sequences: BTreeMap<String, u64> = BTreeMap::new();
-        for told in &webhooks {
-            let body = &told["body"];
+        for webhook in &webhooks {
+            let body = &webhook["body"];
             let name = body["event"].as_str().unwrap();
             let scope = if name.starts_with("call.") {
                 &body["session_uuid"]
@@ -183,7 +183,7 @@ fn every_recording_is_told_without_a_gap_and_its_calls_end() {
         let count = |name: &str| {
             webhooks
                 .iter()
-                .filter(|told| told["body"]["event"] == name)
+                .filter(|webhook| webhook["body"]["event"] == name)
                 .count()
         };
         let joined = count("conference.member.joined");
@@ -193,11 +193,11 @@ fn every_recording_is_told_without_a_gap_and_its_calls_end() {
         let end = lines.last().unwrap();
         assert_eq!(end["sessions"], serde_json::json!([]), "{scenario}");
         assert_eq!(end["webhooks"], webhooks.len(), "{scenario}");
-        // Each call's channel is prepared, and whose a conference is, is written on it when it begins.
-        let orders = of_kind(&lines, "order");
-        let (prepared, others): (Vec<&str>, Vec<&str>) = orders
+        // Each call's channel is prepared, and a new conference gets a variable with its owner.
+        let commands = of_kind(&lines, "order");
+        let (prepared, others): (Vec<&str>, Vec<&str>) = commands
             .iter()
-            .map(|order| order["command"].as_str().unwrap())
+            .map(|line| line["command"].as_str().unwrap())
             .partition(|command| command.starts_with("uuid_setvar_multi "));
         assert_eq!(prepared.len(), count("call.new"), "{scenario}");
         let described = others[0];
@@ -210,14 +210,14 @@ fn every_recording_is_told_without_a_gap_and_its_calls_end() {
 }
 
 #[test]
-fn people_get_a_line_for_each_and_tables_in_the_end() {
+fn text_output_has_line_per_outcome_and_final_tables() {
     let bytes = std::fs::read(recording("plain/join_mute_leave")).unwrap();
     let script =
         std::fs::read_to_string(fixtures().join("plain/join_mute_leave/script.jsonl")).unwrap();
     let steps = script
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    // The first moment with somebody in the room.
+    // The first checkpoint with a member in the room.
     let at = steps
         .filter(|step| step["json_list"][0]["members"].is_array())
         .find_map(|step| step["checkpoint"].as_u64())
@@ -235,11 +235,8 @@ fn people_get_a_line_for_each_and_tables_in_the_end() {
     assert_eq!(&joined[38..43], "     ", "{joined}");
     assert!(joined[43..].starts_with("nodeA-"), "{joined}");
     assert!(joined.contains("  {\"caller_id\":"), "{joined}");
-    assert!(
-        !shown.contains('\u{1b}'),
-        "no colours where there is no terminal"
-    );
-    assert!(shown.contains("\nBelieved in the end: 1 room, "), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "no colours without a terminal");
+    assert!(shown.contains("\nFinal state: 1 room, "), "{shown}");
     assert!(shown.contains("\nROOM "), "{shown}");
     assert!(shown.contains("\nMEMBER "), "{shown}");
     assert!(shown.contains(&format!("({at} bytes)")), "{shown}");
@@ -256,16 +253,20 @@ fn people_get_a_line_for_each_and_tables_in_the_end() {
 }
 
 #[test]
-fn whose_calls_they_are_is_asked_for_or_configured() {
+fn owner_of_calls_comes_from_option_or_configuration() {
     let file = recording("plain/sip_inbound");
     let file = file.to_str().unwrap();
     let named = replay(&[file, "--json", "--app", "acme"], b"");
     let named = lines(&named);
     let webhooks = of_kind(&named, "webhook");
-    assert!(webhooks.iter().all(|told| told["body"]["app_id"] == "acme"));
+    assert!(
+        webhooks
+            .iter()
+            .all(|webhook| webhook["body"]["app_id"] == "acme")
+    );
     let new: Vec<&&Value> = webhooks
         .iter()
-        .filter(|told| told["body"]["event"] == "call.new")
+        .filter(|webhook| webhook["body"]["event"] == "call.new")
         .collect();
     assert_eq!(new.len(), 3, "three calls came in");
     let did = new[0]["body"]["data"]["did"].as_str().unwrap();
@@ -294,18 +295,23 @@ fn whose_calls_they_are_is_asked_for_or_configured() {
     };
     let owned = configured(&format!("\"{did}\""));
     let of_owned = of_kind(&owned, "webhook");
-    assert!(of_owned.iter().all(|told| told["body"]["app_id"] == "beta"));
-    let names = |told: &[&Value]| -> Vec<String> {
-        told.iter()
-            .filter(|told| {
-                told["body"]["data"]["did"] == did || told["body"]["data"]["did"].is_null()
+    assert!(
+        of_owned
+            .iter()
+            .all(|webhook| webhook["body"]["app_id"] == "beta")
+    );
+    let names = |webhooks: &[&Value]| -> Vec<String> {
+        webhooks
+            .iter()
+            .filter(|webhook| {
+                webhook["body"]["data"]["did"] == did || webhook["body"]["data"]["did"].is_null()
             })
-            .map(|told| told["body"]["event"].as_str().unwrap().to_owned())
+            .map(|webhook| webhook["body"]["event"].as_str().unwrap().to_owned())
             .collect()
     };
     assert!(names(&of_owned).contains(&"call.new".to_owned()));
 
-    // Nobody's calls are left alone, and their room with them.
+    // Calls without an owner are ignored, and so is their room.
     let foreign = configured("\"0\"");
     assert!(of_kind(&foreign, "webhook").is_empty(), "{foreign:?}");
     assert!(!of_kind(&foreign, "foreign").is_empty());
@@ -313,7 +319,7 @@ fn whose_calls_they_are_is_asked_for_or_configured() {
 }
 
 #[test]
-fn what_is_no_recording_is_said_with_its_place() {
+fn invalid_recording_is_reported_with_byte_position() {
     let greeting = "Content-Type: auth/request\n\n";
     for (input, words) in [
         (
@@ -322,7 +328,7 @@ fn what_is_no_recording_is_said_with_its_place() {
         ),
         (
             "hello",
-            "standard input: it ends within the message at byte 0, of which there are 5 bytes",
+            "standard input: the message at byte 0 is incomplete: the recording ends after 5 of its bytes",
         ),
         (
             &format!("{greeting}what is this\n\n"),
@@ -330,60 +336,63 @@ fn what_is_no_recording_is_said_with_its_place() {
         ),
     ] {
         let out = replay(&["-"], input.as_bytes());
-        let told = text(&out.stderr);
-        assert_eq!(out.status.code(), Some(65), "{told}");
-        assert!(told.contains(words), "{told}");
+        let errors = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(65), "{errors}");
+        assert!(errors.contains(words), "{errors}");
     }
     let out = replay(&["/nonexistent/events.esl"], b"");
     assert_eq!(out.status.code(), Some(66));
-    let told = text(&out.stderr);
+    let errors = text(&out.stderr);
     assert!(
-        told.contains("/nonexistent/events.esl: cannot be opened"),
-        "{told}"
+        errors.contains("/nonexistent/events.esl: cannot open"),
+        "{errors}"
     );
     let out = replay(&[fixtures().to_str().unwrap()], b"");
     assert_eq!(out.status.code(), Some(66));
     let out = replay(&["-"], b"");
     assert_eq!(out.status.code(), Some(0));
-    assert!(text(&out.stderr).contains("standard input: is empty"));
+    assert!(text(&out.stderr).contains("standard input: the recording is empty"));
     let out = replay(&[], b"");
     assert_eq!(out.status.code(), Some(2));
     let commands = fixtures().join("plain/burst/commands.esl");
     let out = replay(&[commands.to_str().unwrap()], b"");
     assert_eq!(out.status.code(), Some(0));
-    let told = text(&out.stderr);
-    assert!(told.contains("is it of an event connection?"), "{told}");
+    let errors = text(&out.stderr);
+    assert!(
+        errors.contains("was it made on an event connection?"),
+        "{errors}"
+    );
 }
 
-/// A recorder is stopped within a message; what was before it counts, and so does the file behind it.
+/// An incomplete last message, an undecodable event or a broken file does not stop the replay of the rest.
 #[test]
-fn it_goes_on_where_a_controller_would() {
+fn replay_continues_where_controller_would() {
     let bytes = std::fs::read(recording("plain/burst")).unwrap();
     let torn = &bytes[..bytes.len() - 1];
     let out = replay(&["-", "--json"], torn);
     assert_eq!(out.status.code(), Some(0));
-    let told = text(&out.stderr);
+    let errors = text(&out.stderr);
     assert!(
-        told.contains("it ends within the message at byte "),
-        "{told}"
+        errors.contains(" is incomplete: the recording ends after "),
+        "{errors}"
     );
 
-    // An event that cannot be read is skipped, and all others are read.
+    // An event that cannot be decoded is skipped, all others are applied.
     let nameless = b"Content-Length: 6\nContent-Type: text/event-plain\n\nA: b\n\n";
     let at = text(&bytes).find("Content-Length: ").unwrap();
     let odd = [&bytes[..at], nameless, &bytes[at..]].concat();
     let whole = lines(&replay(&["-", "--json"], &bytes));
     let out = replay(&["-", "--json"], &odd);
     assert_eq!(out.status.code(), Some(0));
-    let told = text(&out.stderr);
-    let words = format!("the event at byte {at} is skipped: an event without Event-Name");
-    assert!(told.contains(&words), "{told}");
+    let errors = text(&out.stderr);
+    let words = format!("skipped the event at byte {at}: event has no Event-Name");
+    assert!(errors.contains(&words), "{errors}");
     let end = lines(&out);
     let end = end.last().unwrap();
     assert_eq!(end["unreadable"], 1);
     assert_eq!(end["webhooks"], whole.last().unwrap()["webhooks"]);
 
-    // Behind bytes that are not of Event Socket a controller connects again: the next file.
+    // After bytes that are not Event Socket a controller reconnects: the replay continues with the next file.
     let dir = tempfile::tempdir().unwrap();
     let garbage = dir.path().join("garbage.esl");
     std::fs::write(&garbage, "no header\n\n").unwrap();
@@ -402,7 +411,7 @@ fn it_goes_on_where_a_controller_would() {
 }
 
 #[test]
-fn whoever_reads_only_the_first_lines_is_not_told_of_an_error() {
+fn closed_output_is_not_an_error() {
     let file = recording("plain/burst");
     let mut child = Command::new(env!("CARGO_BIN_EXE_roomkeeper"))
         .args(["replay", file.to_str().unwrap(), "--verbose"])
@@ -417,12 +426,12 @@ fn whoever_reads_only_the_first_lines_is_not_told_of_an_error() {
     assert_eq!(text(&out.stderr), "");
 }
 
-/// Every line of the README's example is printed, in its order; … stands for what is left out.
+/// Every line of the example in docs/cli.md is printed, in its order; … stands for what is left out.
 #[test]
-fn the_readme_shows_what_is_printed() {
-    let readme = std::fs::read_to_string(fixtures().join("../README.md")).unwrap();
+fn documented_example_is_printed() {
+    let page = std::fs::read_to_string(fixtures().join("../docs/cli.md")).unwrap();
     let command = "roomkeeper replay fixtures/plain/join_mute_leave/events.esl\n```\n";
-    let behind = readme.split_once(command).unwrap().1;
+    let behind = page.split_once(command).unwrap().1;
     let example = behind.split("```").nth(1).unwrap();
     let file = recording("plain/join_mute_leave");
     let out = text(&replay(&[file.to_str().unwrap()], b"").stdout);
@@ -446,7 +455,7 @@ fn the_readme_shows_what_is_printed() {
         };
         assert!(
             printed.any(is_it),
-            "{shown:?} is not printed in its place:\n{out}"
+            "{shown:?} is missing from the output or out of order:\n{out}"
         );
         compared += 1;
     }

@@ -229,7 +229,7 @@ async fn requests_behind_each_other_are_answered_in_order_up_to_the_refused_one(
 }
 
 #[tokio::test]
-async fn connection_goes_on_behind_large_bodies() {
+async fn connection_continues_after_large_bodies() {
     let controller = controller("").await;
     let mut stream = connect(controller.http()).await;
     let name = "\"name\":\"large\"";
@@ -253,7 +253,7 @@ async fn connection_goes_on_behind_large_bodies() {
 }
 
 #[tokio::test]
-async fn request_without_a_key_is_answered_before_its_body_has_come() {
+async fn request_without_key_is_answered_before_its_body() {
     let controller = controller("").await;
     let [http, admin] = controller.ports();
     for (port, path) in [
@@ -364,6 +364,18 @@ async fn wrong_keys_are_throttled_and_logged_once() {
 }
 
 #[tokio::test]
+async fn answer_to_refused_head_has_the_headers_of_every_answer() {
+    let controller = controller("").await;
+    for port in controller.ports() {
+        let raw = exchange(port, b"GET / HTTP/1.1\r\nno colon\r\n\r\n").await;
+        assert_eq!(raw.status, 400, "{}", raw.head);
+        for header in ["x-content-type-options: nosniff", "x-request-id: "] {
+            assert!(raw.head.contains(header), "{header}: {}", raw.head);
+        }
+    }
+}
+
+#[tokio::test]
 async fn pages_are_not_sniffed() {
     let controller = controller("").await;
     let [http, admin] = controller.ports();
@@ -393,7 +405,7 @@ async fn operate(controller: &Controller, method: &str, path: &str, fields: &str
 }
 
 #[tokio::test]
-async fn admin_listener_is_closed_without_the_key_that_was_made() {
+async fn admin_listener_requires_generated_key() {
     let controller = controller("").await;
     let [_, port] = controller.ports();
     let host = format!("Host: 127.0.0.1:{port}\r\n");

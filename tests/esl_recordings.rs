@@ -1,7 +1,7 @@
-//! What a real server sent, read whatever way it is cut into pieces.
+//! Decodes recordings of a real server, cut into pieces in various ways.
 //!
-//! Each recording has its `expected_events.txt`: a line per message of both connections, written by
-//! the code and checked once by another reader of the format. `UPDATE_EXPECTED=1` writes it anew.
+//! Each recording has its `expected_events.txt`: a line per message of both connections, written by this code and
+//! checked once with another parser of the format. `UPDATE_EXPECTED=1` rewrites it.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
@@ -13,11 +13,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
-use proptest::prelude::*;
-use roomkeeper::esl::{
+use freeswitch_esl::{
     CodecError, ConferenceAction, ContentType, EslCodec, Event, EventKind, Frame, FrameParser,
     Limits, ParseError, Unfinished,
 };
+use proptest::prelude::*;
 use tokio_util::codec::Decoder;
 
 fn scenarios() -> Vec<PathBuf> {
@@ -41,8 +41,7 @@ fn recordings() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// Feeds the pieces one after another. Returns the frames as they stood on the wire, and what was
-/// left at the end.
+/// Feeds the pieces one after another. Returns the frames as on the wire, and the number of bytes left at the end.
 fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Frame>, usize) {
     let mut codec = EslCodec::default();
     let mut buffer = BytesMut::new();
@@ -69,7 +68,7 @@ fn is_event(frame: &Frame) -> bool {
     )
 }
 
-/// One line that says enough to notice a misreading.
+/// Formats a frame as one line, with enough detail to notice a decoding error.
 fn line(frame: &Frame) -> String {
     if !is_event(frame) {
         let text = frame.reply_text();
@@ -131,7 +130,7 @@ fn summary(dir: &Path) -> String {
 }
 
 #[test]
-fn every_recording_reads_as_expected() {
+fn every_recording_decodes_as_expected() {
     for dir in scenarios() {
         let path = dir.join("expected_events.txt");
         let read = summary(&dir);
@@ -146,7 +145,7 @@ fn every_recording_reads_as_expected() {
     }
 }
 
-/// A small generator of our own: a test that fails must fail again.
+/// A small deterministic generator: a failure must be reproducible.
 struct Seeded(u64);
 
 impl Seeded {
@@ -172,7 +171,7 @@ fn random_pieces(bytes: &[u8], seed: u64) -> Vec<&[u8]> {
 }
 
 #[test]
-fn it_does_not_matter_how_the_bytes_are_cut() {
+fn decoding_is_independent_of_cuts() {
     for (name, bytes) in recordings() {
         let (whole, left) = feed([bytes.as_slice()]);
         let wire: Vec<&[u8]> = whole.iter().map(Frame::wire).collect();
@@ -196,7 +195,7 @@ fn it_does_not_matter_how_the_bytes_are_cut() {
 }
 
 #[test]
-fn a_buffer_reads_as_a_stream_does() {
+fn buffer_decodes_like_a_stream() {
     for (name, bytes) in recordings() {
         let (streamed, _) = feed([bytes.as_slice()]);
         let mut rest = Bytes::from(bytes);
@@ -233,16 +232,15 @@ fn conference_actions(events: &[Event]) -> Vec<String> {
         .collect()
 }
 
-/// Two runs of one script: ids and times differ, and some events trade places, but what is told
-/// is the same.
+/// Two runs of one script: ids and times differ, and some events change places, but the content is the same.
 #[test]
-fn both_formats_tell_the_same() {
+fn both_formats_decode_to_the_same_events() {
     for scenario in ["join_mute_leave", "playback", "talk_floor"] {
         let plain = events(&format!("plain/{scenario}"));
         let json = events(&format!("json/{scenario}"));
         let sorted = |events: &[Event]| {
             let mut actions = conference_actions(events);
-            // How often somebody talks, and who has the floor, is not in the script.
+            // The script does not determine talking and the floor.
             actions.retain(|a| !a.contains("talking") && a != "floor-change");
             actions.sort();
             actions
@@ -262,10 +260,10 @@ fn both_formats_tell_the_same() {
                         (
                             e.flag(speak),
                             e.conference_size(),
-                            e.member_type().map(String::from),
+                            e.text("Member-Type").map(String::from),
                             e.caller_name().map(String::from),
                             e.caller_number().map(String::from),
-                            e.conference_profile().map(String::from),
+                            e.text("Conference-Profile-Name").map(String::from),
                         )
                     })
                     .collect();
@@ -280,7 +278,7 @@ fn both_formats_tell_the_same() {
                 .filter(|e| e.kind() == EventKind::BackgroundJob)
                 .map(|e| {
                     let text = String::from_utf8(e.body().unwrap().into_owned()).unwrap();
-                    // A member's number is the node's to choose.
+                    // The node chooses a member's number.
                     match text.split_once(" to member ") {
                         Some((before, _)) => before.to_owned(),
                         None => text,
@@ -303,7 +301,7 @@ fn both_formats_tell_the_same() {
 }
 
 #[test]
-fn a_detached_event_is_the_same() {
+fn detached_event_equals_the_original() {
     for event in events("plain/playback") {
         let copy = event.detached();
         assert!(event.headers().eq(copy.headers()));
@@ -330,7 +328,7 @@ fn refuses(pieces: impl Iterator<Item = Vec<u8>>, limit: usize) -> ParseError {
 }
 
 #[test]
-fn endless_headers_are_refused() {
+fn header_block_longer_than_limit_is_refused() {
     let limit = 256 * 1024;
     let error = refuses(std::iter::repeat(b"A: b\n".to_vec()), limit + 10);
     assert_eq!(error, ParseError::HeaderBytes { limit });
@@ -347,7 +345,7 @@ fn too_many_headers_are_refused() {
 }
 
 #[test]
-fn a_body_that_is_too_large_is_refused_before_it_comes() {
+fn body_larger_than_limit_is_refused_before_it_arrives() {
     let head =
         |kind: &str, n: u64| format!("Content-Length: {n}\nContent-Type: {kind}\n\n").into_bytes();
     let limit = 4 * 1024 * 1024;
@@ -363,7 +361,7 @@ fn a_body_that_is_too_large_is_refused_before_it_comes() {
 }
 
 #[test]
-fn a_pending_job_may_be_larger() {
+fn pending_job_allows_a_larger_body() {
     let size = 7 * 1024 * 1024;
     let event = format!(
         "Event-Name: BACKGROUND_JOB\nJob-UUID: rk-1\nContent-Length: {size}\n\n{}",
@@ -388,7 +386,7 @@ fn a_pending_job_may_be_larger() {
     let event = Event::from_frame(frames.pop().unwrap()).unwrap();
     assert_eq!(event.body().unwrap().len(), size);
 
-    // Another event of that size is none of it, and is refused at its first bytes.
+    // Another event of that size is refused at its first bytes.
     let other = "Content-Length: 7000000\nContent-Type: text/event-plain\n\n\
                  Event-Name: CHANNEL_CREATE\nCore-UUID: x\n";
     let mut codec = EslCodec::default();
@@ -398,7 +396,7 @@ fn a_pending_job_may_be_larger() {
         codec.decode(&mut buffer),
         Err(CodecError::Parse(ParseError::BodyTooLarge { .. }))
     ));
-    // And 33 MiB is too much even for a job.
+    // A body of 33 MiB exceeds even the limit of a job.
     let huge = "Content-Length: 34603008\nContent-Type: text/event-json\n\n";
     let mut codec = EslCodec::default();
     codec.set_job_pending(true);
@@ -406,7 +404,7 @@ fn a_pending_job_may_be_larger() {
 }
 
 #[test]
-fn what_breaks_the_grammar_is_a_typed_error() {
+fn grammar_violation_is_a_typed_error() {
     let check = |wire: &[u8], expected: ParseError| {
         let error = refuses(std::iter::once(wire.to_vec()), 1_000);
         assert_eq!(error, expected, "{:?}", String::from_utf8_lossy(wire));
@@ -450,7 +448,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_cut_gives_the_same(cuts in prop::collection::vec(1..400usize, 1..200)) {
+    fn any_cut_yields_the_same_events(cuts in prop::collection::vec(1..400usize, 1..200)) {
         let bytes = include_bytes!("../fixtures/plain/crash/events.esl");
         let (whole, left) = feed([bytes.as_slice()]);
         let mut pieces = Vec::new();
@@ -467,7 +465,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_never_worse_than_an_error(
+    fn garbage_causes_at_most_an_error(
         pieces in prop::collection::vec(prop_oneof![
             prop::collection::vec(any::<u8>(), 0..200),
             Just(b"Content-Type: text/event-plain\n".to_vec()),
@@ -494,7 +492,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_recording_is_never_worse_than_an_error(
+    fn damaged_recording_causes_at_most_an_error(
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)
     ) {
         let mut bytes = include_bytes!("../fixtures/json/playback/events.esl")[..30_000].to_vec();

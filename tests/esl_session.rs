@@ -1,4 +1,4 @@
-//! Conversations with a server, written down: what it says, what we say, what the driver is told.
+//! Conversations with a server as scripts: messages of the server, commands, and outputs for the driver.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
@@ -6,8 +6,8 @@
 )]
 
 use bytes::Bytes;
-use roomkeeper::esl::command::{Arg, ChannelUuid, JobPrefix, Password};
-use roomkeeper::esl::{
+use freeswitch_esl::command::{Arg, ChannelUuid, JobPrefix, Password};
+use freeswitch_esl::{
     ApiReply, Command, CommandReply, Frame, FrameParser, Limits, Millis, Output, Reply, Session,
     SessionConfig, SessionError, SubmitError, command::Api,
 };
@@ -16,7 +16,7 @@ const GREETING: &str = "Content-Type: auth/request\n\n";
 const ACCEPTED: &str = "Content-Type: command/reply\nReply-Text: +OK accepted\n\n";
 const UUID: &str = "75cdcc5c-a757-4d44-80d5-95d9e74567a2";
 
-/// A session and the clock it is told.
+/// A session and its clock.
 struct Talk {
     session: Session,
     now: Millis,
@@ -42,7 +42,7 @@ impl Talk {
         talk
     }
 
-    /// The server sends these messages.
+    /// Delivers messages of the server.
     fn server(&mut self, wire: &str) -> &mut Self {
         let mut input = Bytes::copy_from_slice(wire.as_bytes());
         let mut parser = FrameParser::new(Limits::default());
@@ -77,7 +77,7 @@ impl Talk {
         ))
     }
 
-    /// Exactly this is written next.
+    /// Checks the next bytes to write.
     fn client(&mut self, wire: &str) -> &mut Self {
         let sent = self.session.poll_transmit().expect("something to write");
         assert_eq!(std::str::from_utf8(&sent).unwrap(), wire);
@@ -89,7 +89,7 @@ impl Talk {
         self
     }
 
-    /// Exactly this is told next, in short.
+    /// Checks the next output, in short form.
     fn tells(&mut self, expected: &str) -> &mut Self {
         let output = self.session.poll_output().map(|o| short(&o));
         assert_eq!(output.as_deref(), Some(expected));
@@ -149,7 +149,7 @@ fn short(output: &Output) -> String {
 }
 
 #[test]
-fn a_good_password() {
+fn correct_password_authenticates() {
     let mut talk = Talk::new();
     assert_eq!(talk.echo("early", 9_000), Err(SubmitError::NotReady));
     talk.silent().tells_nothing();
@@ -165,7 +165,7 @@ fn a_good_password() {
 }
 
 #[test]
-fn a_bad_password() {
+fn wrong_password_is_refused() {
     let mut talk = Talk::new();
     talk.server(GREETING).client("auth ClueCon\n\n");
     talk.server(
@@ -180,7 +180,7 @@ fn a_bad_password() {
 }
 
 #[test]
-fn an_address_that_is_refused() {
+fn refused_address_ends_the_session() {
     let mut talk = Talk::new();
     talk.server(
         "Content-Type: text/rude-rejection\nContent-Length: 24\n\nAccess Denied, go away.\n",
@@ -192,7 +192,7 @@ fn an_address_that_is_refused() {
 }
 
 #[test]
-fn a_server_that_does_not_greet() {
+fn missing_greeting_times_out() {
     let mut talk = Talk::new();
     talk.at(25_999).tells_nothing();
     talk.at(26_000)
@@ -220,7 +220,7 @@ fn many_commands_in_flight_are_answered_in_order() {
 }
 
 #[test]
-fn an_event_between_replies_does_not_disturb_them() {
+fn event_between_replies_does_not_affect_them() {
     let mut talk = Talk::ready();
     talk.echo("a", 9_000).unwrap();
     talk.server("Content-Length: 23\nContent-Type: text/event-plain\n\nEvent-Name: HEARTBEAT\n\n")
@@ -230,7 +230,7 @@ fn an_event_between_replies_does_not_disturb_them() {
 }
 
 #[test]
-fn a_late_answer_is_not_taken_for_the_next_one() {
+fn late_answer_is_not_assigned_to_the_next_command() {
     let mut talk = Talk::ready();
     talk.echo("slow", 2_000).unwrap();
     talk.echo("next", 9_000).unwrap();
@@ -249,7 +249,7 @@ fn a_late_answer_is_not_taken_for_the_next_one() {
 }
 
 #[test]
-fn a_command_that_was_not_written_is_taken_back() {
+fn unwritten_command_is_removed_at_its_deadline() {
     let mut talk = Talk::ready();
     talk.echo("slow", 5_000).unwrap();
     talk.echo("stuck", 2_000).unwrap();
@@ -264,7 +264,7 @@ fn a_command_that_was_not_written_is_taken_back() {
 }
 
 #[test]
-fn a_job_is_answered_and_then_done() {
+fn job_gets_a_reply_and_then_its_result() {
     let mut talk = Talk::ready();
     talk.job(1, 9_000).unwrap();
     assert!(talk.session.job_pending());
@@ -284,7 +284,7 @@ fn a_job_is_answered_and_then_done() {
 }
 
 #[test]
-fn a_job_that_never_comes_times_out_once() {
+fn job_without_result_times_out_once() {
     let mut talk = Talk::ready();
     talk.job(1, 3_000).unwrap();
     talk.job(2, 4_000).unwrap();
@@ -305,7 +305,7 @@ fn a_job_that_never_comes_times_out_once() {
 }
 
 #[test]
-fn a_job_that_is_refused() {
+fn refused_job_ends_with_its_reply() {
     let mut talk = Talk::ready();
     talk.job(1, 3_000).unwrap();
     talk.server("Content-Type: command/reply\nReply-Text: -ERR permission denied\n\n")
@@ -314,7 +314,7 @@ fn a_job_that_is_refused() {
 }
 
 #[test]
-fn a_job_that_the_server_renames() {
+fn renamed_job_is_found_by_its_new_id() {
     let mut talk = Talk::ready();
     talk.job(1, 3_000).unwrap();
     talk.job_started("theirs")
@@ -324,7 +324,7 @@ fn a_job_that_the_server_renames() {
 }
 
 #[test]
-fn a_result_that_overtakes_its_reply() {
+fn result_before_the_reply_is_accepted() {
     let mut talk = Talk::ready();
     talk.job(1, 3_000).unwrap();
     talk.job_done("rk-1", "+OK\n")
@@ -334,7 +334,7 @@ fn a_result_that_overtakes_its_reply() {
 }
 
 #[test]
-fn what_is_in_flight_is_bounded() {
+fn commands_in_flight_are_bounded() {
     let mut talk = Talk::with(SessionConfig {
         max_in_flight: 2,
         ..SessionConfig::default()
@@ -356,17 +356,17 @@ fn what_is_in_flight_is_bounded() {
 }
 
 #[test]
-fn a_bad_event_costs_nothing_else() {
+fn undecodable_event_does_not_end_the_session() {
     let mut talk = Talk::ready();
     talk.server("Content-Length: 3\nContent-Type: text/event-json\n\n{\"a")
         .server("Content-Length: 23\nContent-Type: text/event-plain\n\nEvent-Name: HEARTBEAT\n\n")
-        .tells("BadEvent the headers of an event cannot be read")
+        .tells("BadEvent event headers cannot be parsed")
         .tells("Event HEARTBEAT");
     assert!(talk.session.is_ready());
 }
 
 #[test]
-fn a_server_that_shuts_down() {
+fn server_shutdown_ends_the_session() {
     let mut talk = Talk::ready();
     talk.echo("a", 9_000).unwrap();
     talk.job(1, 9_000).unwrap();
@@ -385,7 +385,7 @@ fn a_server_that_shuts_down() {
 }
 
 #[test]
-fn a_stream_that_just_ends() {
+fn end_of_stream_loses_waiting_commands() {
     let mut talk = Talk::ready();
     talk.job(1, 9_000).unwrap();
     talk.client("bgapi conference json_list compact\nJob-UUID: rk-1\n\n");
@@ -397,7 +397,7 @@ fn a_stream_that_just_ends() {
 }
 
 #[test]
-fn answers_that_nothing_asked_for_are_fatal() {
+fn answer_without_command_is_fatal() {
     for wire in [GREETING, ACCEPTED, "Content-Type: api/response\n\n"] {
         let mut talk = Talk::ready();
         talk.server(wire);
@@ -409,26 +409,26 @@ fn answers_that_nothing_asked_for_are_fatal() {
     }
     let mut talk = Talk::new();
     talk.server("Content-Length: 23\nContent-Type: text/event-plain\n\nEvent-Name: HEARTBEAT\n\n")
-        .tells("Fatal text/event-plain came where it cannot");
+        .tells("Fatal unexpected text/event-plain");
 }
 
 #[test]
-fn an_answer_of_the_wrong_kind_is_fatal() {
+fn answer_of_wrong_kind_is_fatal() {
     let mut talk = Talk::ready();
     talk.echo("a", 9_000).unwrap();
     talk.server("Content-Type: command/reply\nReply-Text: +OK\n\n")
-        .tells("Fatal command/reply came in answer to a command that is not answered so")
+        .tells("Fatal command/reply is no answer to the command")
         .tells("CommandId(1) lost, sent false");
     let mut talk = Talk::ready();
     talk.submit(&Command::NoEvents, 9_000).unwrap();
     talk.client("noevents\n\n");
     talk.api_response("+OK\n")
-        .tells("Fatal api/response came in answer to a command that is not answered so")
+        .tells("Fatal api/response is no answer to the command")
         .tells("CommandId(1) lost, sent true");
 }
 
 #[test]
-fn an_api_command_that_is_not_permitted() {
+fn api_command_without_permission_is_refused() {
     let mut talk = Talk::ready();
     let exists = Api::Exists(ChannelUuid::new(UUID).unwrap());
     talk.submit(&Command::Api(exists), 9_000).unwrap();
@@ -439,7 +439,7 @@ fn an_api_command_that_is_not_permitted() {
 }
 
 #[test]
-fn a_newline_wakes_the_server_only_between_commands() {
+fn wake_up_is_sent_only_between_commands() {
     let mut talk = Talk::new();
     assert!(!talk.session.wake(), "before authentication");
     let mut talk = Talk::ready();
@@ -456,7 +456,7 @@ fn a_newline_wakes_the_server_only_between_commands() {
 }
 
 #[test]
-fn what_we_do_not_use_is_counted() {
+fn unused_messages_are_counted() {
     let mut talk = Talk::ready();
     talk.server("Content-Type: log/data\nContent-Length: 2\n\nhi")
         .server("Content-Type: text/new-thing\n\n")

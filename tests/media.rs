@@ -17,13 +17,13 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use origin::{Origin, redirect, sound};
+use roomkeeper::clock;
 use roomkeeper::media::PlayRules;
 use roomkeeper::media::fetch::{FetchLimits, Fetcher};
 use roomkeeper::media::link::{LinkKey, Links};
 use roomkeeper::media::proxy::{Proxy, ProxyLimits, router};
-use roomkeeper::play_url::PlayUrl;
-use roomkeeper::time::Timestamp;
 use roomkeeper::webhook::guard::{Lookup, system_lookup};
+use roomkeeper_core::play_url::PlayUrl;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
@@ -108,7 +108,7 @@ impl Media {
 fn link(url: &str) -> String {
     let url = PlayUrl::new(url).unwrap();
     links(1)
-        .link(&url, Timestamp::now(), rand::random())
+        .link(&url, clock::now(), rand::random())
         .to_string()
 }
 
@@ -260,7 +260,7 @@ async fn name_is_connected_to_at_the_address_that_was_checked() {
 }
 
 #[tokio::test]
-async fn stored_url_is_checked_by_the_rules_of_today() {
+async fn stored_url_is_checked_by_current_rules() {
     let origin = of_bytes(3).await;
     let media = Media::with(Setup {
         rules: PlayRules::default(),
@@ -276,8 +276,8 @@ async fn forged_and_expired_links_fetch_nothing() {
     let origin = of_bytes(3).await;
     let media = Media::with(Setup::default());
     let url = PlayUrl::new(&format!("http://{}/x.wav", origin.address)).unwrap();
-    let forged = links(2).link(&url, Timestamp::now(), 1).to_string();
-    let long_ago = Timestamp::now().before(Duration::from_secs(86_400));
+    let forged = links(2).link(&url, clock::now(), 1).to_string();
+    let long_ago = clock::now().before(Duration::from_secs(86_400));
     let expired = links(1).link(&url, long_ago, 1).to_string();
     for (bad, why) in [
         (forged, "link is not signed by this fleet"),
@@ -309,7 +309,7 @@ async fn forged_and_expired_links_fetch_nothing() {
 }
 
 #[tokio::test]
-async fn file_that_is_too_large_is_not_held() {
+async fn too_large_file_is_not_cached() {
     let setup = || Setup {
         fetch: FetchLimits {
             file: 1_000,
@@ -347,7 +347,7 @@ async fn file_that_is_too_large_is_not_held() {
 }
 
 #[tokio::test]
-async fn server_that_drips_or_hangs_is_given_up() {
+async fn slow_or_hanging_server_times_out() {
     // One byte every few milliseconds: each of them in time, all of them for ever.
     let listener = TcpListener::bind((ALLOWED, 0)).await.unwrap();
     let drips = listener.local_addr().unwrap();
@@ -467,7 +467,7 @@ async fn requests_at_the_same_time_share_one_fetch() {
 }
 
 #[tokio::test]
-async fn files_that_are_held_are_bounded_in_bytes_and_number() {
+async fn cached_files_are_bounded_in_bytes_and_number() {
     for limits in [
         ProxyLimits {
             bytes: 3_500,
@@ -509,7 +509,7 @@ async fn files_that_are_held_are_bounded_in_bytes_and_number() {
 }
 
 #[tokio::test]
-async fn failures_of_the_server_are_told_apart() {
+async fn server_failures_are_distinguished() {
     for (status, answered, why) in [
         (404, StatusCode::NOT_FOUND, "not_found"),
         (410, StatusCode::NOT_FOUND, "not_found"),

@@ -1,4 +1,4 @@
-//! What a node is sent to make it tell its events at once: newlines that stand between commands and never in one, only
+//! Newlines sent to a node to make it send its events at once: they stand between commands and never in one, only
 //! while that is of use, and never many that are not read.
 //!
 //! The node is a server that knows commands from newlines and nothing else.
@@ -10,10 +10,10 @@
 
 use std::time::Duration;
 
-use roomkeeper::esl::Event;
-use roomkeeper::esl::command::{Api, Arg, ChannelUuid, ModuleName, Password};
+use freeswitch_esl::Event;
+use freeswitch_esl::command::{Api, Arg, ChannelUuid, ModuleName, Password};
 use roomkeeper::node::{self, EventSink, FENCE_SUBCLASS, NodeConfig, NodeHandle, Nudge, Timing};
-use roomkeeper::supervise::Stage;
+use roomkeeper::supervise::ShutdownPhase;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket};
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const EVERY_MS: Nudge = Nudge::Every(Duration::from_millis(1));
 
-/// What came from the client.
+/// An item that came from the client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Got {
     Newline,
@@ -60,7 +60,7 @@ impl Link {
         self.say(&event(name, more)).await;
     }
 
-    /// What is in the buffer and whole. A newline is one where a command could begin; what begins otherwise is a command
+    /// Cuts a whole item from the buffer. A newline is one where a command could begin; anything else begins a command
     /// until its blank line, and everything in it must look like one.
     fn cut(&mut self) -> Option<Got> {
         if *self.buffer.first()? == b'\n' {
@@ -92,7 +92,7 @@ impl Link {
         }
     }
 
-    /// What has come until nothing comes for so long.
+    /// Collects the items until none comes for the duration.
     async fn until_quiet(&mut self, quiet: Duration) -> Vec<Got> {
         let mut all = Vec::new();
         while let Ok(got) = timeout(quiet, self.got_any_time()).await {
@@ -174,7 +174,7 @@ struct Pair {
     commands: Link,
     events: Link,
     heard: mpsc::UnboundedReceiver<String>,
-    stage: Stage,
+    stage: ShutdownPhase,
 }
 
 impl Pair {
@@ -202,7 +202,7 @@ fn config(address: String, nudge: Nudge) -> NodeConfig {
 fn start(
     address: String,
     nudge: Nudge,
-    stage: &Stage,
+    stage: &ShutdownPhase,
 ) -> (NodeHandle, mpsc::UnboundedReceiver<String>) {
     let (told, heard) = mpsc::unbounded_channel();
     let handle = node::start(config(address, nudge), Heard(told), stage).unwrap();
@@ -210,7 +210,7 @@ fn start(
 }
 
 async fn pair_on(listener: TcpListener, nudge: Nudge) -> Pair {
-    let stage = Stage::new();
+    let stage = ShutdownPhase::new();
     let (handle, heard) = start(listener.local_addr().unwrap().to_string(), nudge, &stage);
     let mut commands = Link::accept(&listener).await;
     assert!(!commands.set_up().await);
@@ -391,7 +391,7 @@ async fn off_means_none() {
 #[tokio::test]
 async fn none_before_authentication_is_over() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let stage = Stage::new();
+    let stage = ShutdownPhase::new();
     let (handle, _heard) = start(listener.local_addr().unwrap().to_string(), EVERY_MS, &stage);
     handle.want_events(true);
     let mut links = [Link::accept(&listener).await, Link::accept(&listener).await];
@@ -461,7 +461,7 @@ async fn what_was_said_before_the_end_is_heard_though_newlines_cannot_be_sent_an
     for _ in 0..8 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let stage = Stage::new();
+        let stage = ShutdownPhase::new();
         let (told, mut heard) = mpsc::unbounded_channel();
         let (go, go_on) = std::sync::mpsc::channel();
         let sink = Slow {

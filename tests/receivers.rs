@@ -15,10 +15,11 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
-use roomkeeper::time::Timestamp;
+use roomkeeper::clock;
 use roomkeeper::webhook::sign::{
     HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, Secret, signatures,
 };
+use roomkeeper_core::time::Timestamp;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER: &str = "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
@@ -99,9 +100,9 @@ fn signed(secrets: &[&str], id: &str, at: Timestamp, body: &str) -> [(&'static s
     ]
 }
 
-/// What every receiver must do.
+/// Checks the duties of every receiver.
 async fn holds(mut receiver: Running) {
-    let now = Timestamp::now();
+    let now = clock::now();
     let expected = r#""conference.member.joined" acW68-room-1"#;
 
     // One of ours is taken, and taken again without being handled again.

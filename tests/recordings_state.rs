@@ -1,5 +1,5 @@
-//! Every recording of a real server, read by our own parser, cut in every way a network may cut it: the state
-//! rebuilt from its first `checkpoint` bytes is what FreeSWITCH itself said of its rooms at that moment.
+//! Replays every recording of a real server through the parser, cut in every way a network may cut it: the state
+//! rebuilt from the first `checkpoint` bytes matches FreeSWITCH's own report of its rooms at that moment.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -7,15 +7,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
-use roomkeeper::esl::{ContentType, EslCodec, Event};
-use roomkeeper::ids::{AppId, NodeId, OperationId, RoomId};
-use roomkeeper::play_url::PlayUrl;
-use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Rules};
-use roomkeeper::reconciler::intent::Intent;
-use roomkeeper::reconciler::news::{ConferenceChange, What};
+use freeswitch_esl::{ContentType, EslCodec, Event};
 use roomkeeper::reconciler::translate;
-use roomkeeper::room::{Kind, Origin, PlayFact, RoomFact, RoomNotice};
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{AppId, NodeId, OperationId, RoomId};
+use roomkeeper_core::intent::Intent;
+use roomkeeper_core::intent::{CreateRoom, Play};
+use roomkeeper_core::node_state::{Context, FreshIds, NodeState, Rules, Subject};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::{Kind, Origin, PlayEvent, RoomEvent, RoomNotification};
+use roomkeeper_core::switch_event::{ConferenceChange, SwitchEventKind};
+use roomkeeper_core::time::Timestamp;
 use tokio_util::codec::Decoder;
 use uuid::Uuid;
 
@@ -29,15 +31,15 @@ impl FreshIds for Counted {
     }
 }
 
-/// Which of the counted ids this is.
+/// Returns the counter behind an id.
 fn number(operation: OperationId) -> u128 {
     operation.uuid().as_u128() >> 32
 }
 
-/// How the stream is cut.
+/// The way in which the stream is cut.
 enum Cut {
     Every(usize),
-    /// At places drawn from a seed, so that a failure can be had again.
+    /// At positions drawn from a seed, so that a failure can be reproduced.
     Random(u64),
 }
 
@@ -46,7 +48,7 @@ impl Cut {
         match self {
             Self::Every(n) => *n,
             Self::Random(state) => {
-                // xorshift64: any spread of sizes from 1 to 5,000 does.
+                // xorshift64: any distribution of sizes from 1 to 5,000 is good enough.
                 *state ^= *state << 13;
                 *state ^= *state >> 7;
                 *state ^= *state << 17;
@@ -56,7 +58,7 @@ impl Cut {
     }
 }
 
-/// A member as both sides can tell it.
+/// A member, in the form that both sides can produce.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     can_speak: bool,
@@ -68,8 +70,8 @@ struct Seen {
 
 type Rooms = BTreeMap<String, (String, bool, BTreeMap<String, Seen>)>;
 
-fn believed(belief: &Belief) -> Rooms {
-    belief
+fn believed(node_state: &NodeState) -> Rooms {
+    node_state
         .rooms()
         .filter(|r| r.present() > 0)
         .map(|room| {
@@ -132,7 +134,7 @@ fn said(json_list: &serde_json::Value) -> Rooms {
         .collect()
 }
 
-/// Feeds a recording and compares at every checkpoint. Returns how many there were.
+/// Replays a recording and compares the state at every checkpoint. Returns the number of checkpoints.
 fn replay(scenario: &Path, mut cut: Cut) -> usize {
     let bytes = std::fs::read(scenario.join("events.esl")).unwrap();
     let script = std::fs::read_to_string(scenario.join("script.jsonl")).unwrap();
@@ -147,7 +149,7 @@ fn replay(scenario: &Path, mut cut: Cut) -> usize {
     checkpoints.sort_by_key(|(at, _)| *at);
 
     let node: NodeId = "nodeA".parse().unwrap();
-    let mut belief = Belief::new(node, Rules::default());
+    let mut node_state = NodeState::new(node, Rules::default());
     let mut ids = Counted(0);
     let mut codec = EslCodec::default();
     let mut buffer = BytesMut::new();
@@ -168,15 +170,15 @@ fn replay(scenario: &Path, mut cut: Cut) -> usize {
                 let event = Event::from_frame(frame).unwrap();
                 let now = Timestamp::from_micros(event.timestamp_us().unwrap());
                 let core = translate::core(&event).unwrap();
-                let mut cx = Cx::new(now, &mut ids);
-                belief.core_changed(Some(core), &mut cx);
-                if let Some(news) = translate::news(&event) {
-                    belief.news(news, &mut cx);
+                let mut cx = Context::new(now, &mut ids);
+                node_state.core_changed(Some(core), &mut cx);
+                if let Some(news) = translate::switch_event(&event) {
+                    node_state.apply_event(news, &mut cx);
                 }
             }
         }
         assert_eq!(
-            believed(&belief),
+            believed(&node_state),
             said(json_list),
             "{} after {at} bytes",
             scenario.display()
@@ -205,29 +207,29 @@ fn every_recording(cut: impl Fn() -> Cut) {
 }
 
 #[test]
-fn the_state_is_what_freeswitch_said_byte_by_byte() {
+fn replayed_state_matches_snapshots_byte_by_byte() {
     every_recording(|| Cut::Every(1));
 }
 
 #[test]
-fn the_state_is_what_freeswitch_said_in_chunks_of_7() {
+fn replayed_state_matches_snapshots_in_chunks_of_7() {
     every_recording(|| Cut::Every(7));
 }
 
 #[test]
-fn the_state_is_what_freeswitch_said_in_chunks_of_64_kib() {
+fn replayed_state_matches_snapshots_in_chunks_of_64_kib() {
     every_recording(|| Cut::Every(65_536));
 }
 
 #[test]
-fn the_state_is_what_freeswitch_said_at_random_cuts() {
+fn replayed_state_matches_snapshots_at_random_cuts() {
     for seed in 1..=8 {
         every_recording(|| Cut::Random(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed)));
     }
 }
 
-/// The recording plays by names of its own; here they are ours: `op-<o>` is operation `o`, and a file's number within it
-/// is its place among those of that operation.
+/// Translates a path of the recording, which has its own file names, into our form: `op-<o>` is operation `o`, and the
+/// index of a file is its position among those of that operation.
 fn ours(path: &str) -> Option<String> {
     let (params, url) = path.strip_prefix('{')?.split_once('}')?;
     let number = params.strip_prefix("op=op-")?.split(',').next()?;
@@ -236,7 +238,7 @@ fn ours(path: &str) -> Option<String> {
     Some(format!("{{op={operation},n={n},vol=0}}{url}"))
 }
 
-/// The event as the server would have sent it had it been asked in our way.
+/// Returns the event as the server would have sent it for one of our commands.
 fn in_our_words(event: &Event) -> Event {
     let mut text = String::new();
     for (name, value) in event.headers() {
@@ -266,9 +268,9 @@ fn in_our_words(event: &Event) -> Event {
     Event::from_frame(frame).unwrap()
 }
 
-/// What a recorded server told of files, in the order in which it did, leads each operation to its end.
+/// The file events of a recorded server, in their order, lead each operation to its end.
 #[test]
-fn what_a_recorded_server_played_was_played() {
+fn recorded_playback_leads_every_operation_to_its_end() {
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plain/playback");
     let bytes = std::fs::read(scenario.join("events.esl")).unwrap();
     let node: NodeId = "nodeA".parse().unwrap();
@@ -276,8 +278,8 @@ fn what_a_recorded_server_played_was_played() {
     let room: RoomId = "nodeA-room-71def97f-0b13-40d6-a0cc-7888449ef4f5"
         .parse()
         .unwrap();
-    let mut belief = Belief::new(node, Rules::default());
-    // The ids that operations get: the ones of the recording.
+    let mut node_state = NodeState::new(node, Rules::default());
+    // The ids of the operations are those of the recording.
     let mut ids = Counted(1_000);
     let mut codec = EslCodec::default();
     let mut buffer = BytesMut::from(&bytes[..]);
@@ -288,76 +290,73 @@ fn what_a_recorded_server_played_was_played() {
         (3, vec!["missing.wav"]),
         (5, vec!["long.wav"]),
     ]);
-    let create = Intent::CreateRoom {
-        room,
-        app: app.clone(),
-        name: "n".to_owned(),
-        origin: Origin::Gateway,
-        kind: Kind::Conference,
-        details: Box::default(),
-    };
-    let mut cx = Cx::new(Timestamp::default(), &mut ids);
-    belief.intent(create, &mut cx).unwrap();
+    let create = Intent::new(
+        Target::Room(room),
+        app.clone(),
+        CreateRoom {
+            name: "n".to_owned(),
+            origin: Origin::Gateway,
+            kind: Kind::Conference,
+            details: Box::default(),
+        },
+    );
+    let mut cx = Context::new(Timestamp::default(), &mut ids);
+    node_state.intent(create, &mut cx).unwrap();
     while let Some(frame) = codec.decode(&mut buffer).unwrap() {
         if !matches!(frame.content_type(), ContentType::EventPlain) {
             continue;
         }
         let event = in_our_words(&Event::from_frame(frame).unwrap());
         let now = Timestamp::from_micros(event.timestamp_us().unwrap());
-        let mut cx = Cx::new(now, &mut ids);
-        belief.core_changed(translate::core(&event), &mut cx);
-        let Some(news) = translate::news(&event) else {
+        let mut cx = Context::new(now, &mut ids);
+        node_state.core_changed(translate::core(&event), &mut cx);
+        let Some(news) = translate::switch_event(&event) else {
             continue;
         };
-        // Each operation is asked for just before it is first heard of.
-        if let What::Conference {
+        // Each operation is requested just before its first event.
+        if let SwitchEventKind::Conference {
             change: ConferenceChange::FileOpened { file, .. },
             ..
-        } = &news.what
+        } = &news.kind
             && wanted
                 .front()
                 .is_some_and(|(op, _)| *op == number(file.operation))
         {
             let (op, files) = wanted.pop_front().unwrap();
             let mut own = Counted(op - 1);
-            let mut asked = Cx::new(now, &mut own);
+            let mut asked = Context::new(now, &mut own);
             let urls = files
                 .iter()
                 .map(|f| PlayUrl::new(&format!("http://127.0.0.1:9080/{f}")).unwrap())
                 .collect();
-            let play = Intent::Play {
-                room,
-                app: app.clone(),
-                urls,
-                command_uid: None,
-            };
-            belief.intent(play, &mut asked).unwrap();
-            cx.out.notices.append(&mut asked.out.notices);
+            let play = Intent::new(Target::Room(room), app.clone(), Play { urls });
+            node_state.intent(play, &mut asked).unwrap();
+            cx.out.notifications.append(&mut asked.out.notifications);
         }
-        assert_eq!(belief.unknown_to(&news), None);
-        belief.news(news, &mut cx);
-        for notice in cx.out.notices {
-            if let About::Room(
+        assert_eq!(node_state.unknown_entity(&news), None);
+        node_state.apply_event(news, &mut cx);
+        for notice in cx.out.notifications {
+            if let Subject::Room(
                 _,
-                RoomNotice {
-                    fact: RoomFact::Play(fact),
+                RoomNotification {
+                    event: RoomEvent::Play(fact),
                     ..
                 },
             ) = notice.about
             {
                 told.push(match fact {
-                    PlayFact::Started { operation, .. } => {
+                    PlayEvent::Started { operation, .. } => {
                         format!("started {}", number(operation))
                     }
-                    PlayFact::Finished { operation, errors } => {
+                    PlayEvent::Finished { operation, errors } => {
                         format!("finished {} {}", number(operation), errors.len())
                     }
-                    PlayFact::Stopped { operation } => {
+                    PlayEvent::Stopped { operation } => {
                         format!("stopped {}", number(operation))
                     }
-                    other @ (PlayFact::Paused { .. }
-                    | PlayFact::Resumed { .. }
-                    | PlayFact::VolumeChanged { .. }) => format!("{other:?}"),
+                    other @ (PlayEvent::Paused { .. }
+                    | PlayEvent::Resumed { .. }
+                    | PlayEvent::VolumeChanged { .. }) => format!("{other:?}"),
                 });
             }
         }

@@ -1,4 +1,4 @@
-//! The rules of rooms and calls, one by one: what is asked, what FreeSWITCH says, and what the app is told.
+//! The rules of rooms and calls, one by one: requests, FreeSWITCH's events, and the resulting notifications.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -26,24 +26,31 @@ mod replicas;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use roomkeeper::ids::{
-    AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId, SessionId,
-};
 use roomkeeper::node::CommandError;
-use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, LiveNotice, Order, Rules};
-use roomkeeper::reconciler::intent::{Accepted, Intent, Refusal};
-use roomkeeper::reconciler::meta;
-use roomkeeper::reconciler::news::{
-    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, MemberBlock, News, ShownRoom,
-    Snapshot, What,
-};
-use roomkeeper::room::{Details, Kind, Origin, Registration, RoomFact};
-use roomkeeper::session::{Direction, Parking, Place, SessionFact};
 use roomkeeper::store::EntityId;
+use roomkeeper::store::call::{decode_session, encode_session};
 use roomkeeper::store::packed::push_uuid;
-use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
+use roomkeeper::store::room::{decode_room, encode_room};
 use roomkeeper::store::{Fields, Record, Version, keys};
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::call::{CallEvent, Direction, Parking, Place};
+use roomkeeper_core::conference_meta;
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{
+    AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RoomId,
+};
+use roomkeeper_core::intent::{Accepted, Intent, Refusal};
+use roomkeeper_core::intent::{
+    CreateRoom, DeleteRoom, FlagAccepted, Join, JoinAccepted, Leave, LeaveAccepted, SetFlag,
+};
+use roomkeeper_core::node_state::{Context, FreshIds, LiveNotification, NodeState, Rules, Subject};
+use roomkeeper_core::room::MemberFlag;
+use roomkeeper_core::room::{Details, Kind, Origin, Registration, RoomEvent};
+use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
+use roomkeeper_core::switch_event::{
+    ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
+    SnapshotRoom, SwitchEvent, SwitchEventKind,
+};
+use roomkeeper_core::time::Timestamp;
 use uuid::Uuid;
 
 struct Counted(u128);
@@ -57,15 +64,15 @@ impl FreshIds for Counted {
 }
 
 struct World {
-    belief: Belief,
+    node_state: NodeState,
     ids: Counted,
     now: Timestamp,
     sequence: u64,
-    orders: Vec<Order>,
+    commands: Vec<SwitchCommand>,
     /// The calls whose channels were prepared.
-    prepared: Vec<SessionId>,
+    prepared: Vec<CallId>,
     told: Vec<String>,
-    live: Vec<LiveNotice>,
+    live: Vec<LiveNotification>,
     wants_resync: bool,
 }
 
@@ -85,8 +92,8 @@ fn room(n: u128) -> RoomId {
     RoomId::new(node(), Uuid::from_u128(n))
 }
 
-fn call(n: u128) -> SessionId {
-    SessionId::new(node(), ChannelId::new(Uuid::from_u128(100 + n)))
+fn call(n: u128) -> CallId {
+    CallId::new(node(), ChannelId::new(Uuid::from_u128(100 + n)))
 }
 
 fn life(n: u128) -> ConferenceId {
@@ -104,7 +111,7 @@ fn identity(app: Option<&str>) -> Identity {
     }
 }
 
-fn block(call: SessionId, speak: bool) -> MemberBlock {
+fn block(call: CallId, speak: bool) -> MemberBlock {
     MemberBlock {
         channel: call.channel(),
         speak,
@@ -118,7 +125,7 @@ fn block(call: SessionId, speak: bool) -> MemberBlock {
 impl World {
     fn new() -> Self {
         let mut world = Self {
-            belief: Belief::new(
+            node_state: NodeState::new(
                 node(),
                 Rules {
                     dids: HashMap::from([("747713009".to_owned(), "other".parse().unwrap())]),
@@ -129,17 +136,17 @@ impl World {
             ids: Counted(0),
             now: Timestamp::from_millis(1_000),
             sequence: 10,
-            orders: Vec::new(),
+            commands: Vec::new(),
             prepared: Vec::new(),
             told: Vec::new(),
             live: Vec::new(),
             wants_resync: false,
         };
-        world.with(|belief, cx| belief.core_changed(Some(core()), cx));
+        world.with(|node_state, cx| node_state.core_changed(Some(core()), cx));
         world
     }
 
-    /// A room of the gateway and a parked call of the same app, both already told of.
+    /// A room of the gateway API and a parked call of the same app, both already reported.
     fn with_room_and_call() -> Self {
         let mut world = Self::new();
         world.create(1);
@@ -148,31 +155,36 @@ impl World {
         world
     }
 
-    /// The call is in the room, muted.
+    /// A room with the call in it, muted.
     fn joined() -> Self {
         let mut world = Self::with_room_and_call();
         world.join(call(1), room(1)).unwrap();
         world.enters(call(1), 1, 1, false);
         world.told.clear();
-        world.orders.clear();
+        world.commands.clear();
         world
     }
 
-    fn with<T>(&mut self, act: impl FnOnce(&mut Belief, &mut Cx<'_>) -> T) -> T {
-        let mut cx = Cx::new(self.now, &mut self.ids);
-        let result = act(&mut self.belief, &mut cx);
+    fn with<T>(&mut self, act: impl FnOnce(&mut NodeState, &mut Context<'_>) -> T) -> T {
+        let mut cx = Context::new(self.now, &mut self.ids);
+        let result = act(&mut self.node_state, &mut cx);
         let out = cx.out;
-        for order in out.orders {
-            if let Order::Prepare { session } = order {
+        for command in out.commands {
+            if let SwitchCommand {
+                target: Target::Call(session),
+                action: SwitchAction::Prepare,
+                ..
+            } = command
+            {
                 self.prepared.push(session);
             } else {
-                self.orders.push(order);
+                self.commands.push(command);
             }
         }
         self.live.extend(out.live);
         self.told
-            .extend(out.notices.into_iter().map(|n| match n.about {
-                About::Room(_, told) => {
+            .extend(out.notifications.into_iter().map(|n| match n.about {
+                Subject::Room(_, told) => {
                     let uid = told
                         .command_uid
                         .map(|uid| format!(" [{uid}]"))
@@ -182,33 +194,32 @@ impl World {
                     } else {
                         ""
                     };
-                    let text = match told.fact {
-                        RoomFact::Created { name } => format!("created {name}"),
-                        RoomFact::Updated(update) => {
+                    let text = match told.event {
+                        RoomEvent::Created { name } => format!("created {name}"),
+                        RoomEvent::Updated(update) => {
                             format!("updated {}", serde_json::to_string(&update).unwrap())
                         }
-                        RoomFact::Locked { locked } => format!("locked={locked}"),
-                        RoomFact::Destroyed => "destroyed".to_owned(),
-                        RoomFact::RecordingStarted { .. } => "recording started".to_owned(),
-                        RoomFact::RecordingStopped { .. } => "recording stopped".to_owned(),
-                        RoomFact::RecordingFailed { .. } => "recording failed".to_owned(),
-                        RoomFact::MemberJoined {
+                        RoomEvent::Locked { locked } => format!("locked={locked}"),
+                        RoomEvent::Destroyed => "destroyed".to_owned(),
+                        RoomEvent::RecordingStarted { .. } => "recording started".to_owned(),
+                        RoomEvent::RecordingStopped { .. } => "recording stopped".to_owned(),
+                        RoomEvent::RecordingFailed { .. } => "recording failed".to_owned(),
+                        RoomEvent::MemberJoined {
                             muted, caller_id, ..
                         } => format!("joined {caller_id} muted={muted}"),
-                        RoomFact::MemberLeft { reason, .. } => format!("left {reason}"),
-                        RoomFact::JoinFailed { reason, .. } => {
+                        RoomEvent::MemberLeft { reason, .. } => format!("left {reason}"),
+                        RoomEvent::JoinFailed { reason, .. } => {
                             format!("join_failed {}", reason.as_str())
                         }
-                        RoomFact::MemberMuted { .. } => "muted".to_owned(),
-                        RoomFact::MemberUnmuted { .. } => "unmuted".to_owned(),
-                        RoomFact::Play(fact) => playback::words(&fact),
+                        RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
+                        RoomEvent::Play(fact) => playback::words(&fact),
                     };
                     format!("{text}{uid}{synthesized}")
                 }
-                About::Session(_, told) => match told.fact {
-                    SessionFact::New { did, .. } => format!("call.new {did}"),
-                    SessionFact::Answered => "call.answered".to_owned(),
-                    SessionFact::Hangup { cause, duration } => {
+                Subject::Call(_, told) => match told.event {
+                    CallEvent::New { did, .. } => format!("call.new {did}"),
+                    CallEvent::Answered => "call.answered".to_owned(),
+                    CallEvent::Hangup { cause, duration } => {
                         format!("call.hangup {cause} {}ms", duration.as_millis())
                     }
                 },
@@ -217,26 +228,26 @@ impl World {
         result
     }
 
-    fn tells(&mut self, what: What) {
+    fn tells(&mut self, what: SwitchEventKind) {
         self.sequence += 1;
-        let news = News {
+        let news = SwitchEvent {
             core: core(),
             sequence: self.sequence,
             at: self.now,
-            what,
+            kind: what,
         };
-        self.with(|belief, cx| belief.news(news, cx));
+        self.with(|node_state, cx| node_state.apply_event(news, cx));
     }
 
-    fn channel(&mut self, session: SessionId, change: ChannelChange) {
-        self.tells(What::Channel {
+    fn channel(&mut self, session: CallId, change: ChannelChange) {
+        self.tells(SwitchEventKind::Channel {
             channel: session.channel(),
             change,
         });
     }
 
     fn conference(&mut self, n: u128, life_of: u128, size: usize, change: ConferenceChange) {
-        self.tells(What::Conference {
+        self.tells(SwitchEventKind::Conference {
             room: room(n),
             conference: life(life_of),
             size: Some(size),
@@ -244,18 +255,18 @@ impl World {
         });
     }
 
-    /// By the last order, if there was one.
-    fn parks(&mut self, session: SessionId, app: Option<&str>) {
-        let by = self.belief.session(session).and_then(|c| c.parking());
+    /// Parks the call by the last park command, if there was one.
+    fn parks(&mut self, session: CallId, app: Option<&str>) {
+        let by = self.node_state.call(session).and_then(|c| c.parking());
         self.is_parked(session, app, by);
     }
 
-    fn is_parked(&mut self, session: SessionId, app: Option<&str>, by: Option<Parking>) {
+    fn is_parked(&mut self, session: CallId, app: Option<&str>, by: Option<Parking>) {
         let identity = identity(app);
         self.channel(session, ChannelChange::Parked { identity, by });
     }
 
-    fn enters(&mut self, session: SessionId, n: u128, life_of: u128, speak: bool) {
+    fn enters(&mut self, session: CallId, n: u128, life_of: u128, speak: bool) {
         self.conference(
             n,
             life_of,
@@ -269,18 +280,20 @@ impl World {
     }
 
     fn create_as(&mut self, n: u128, origin: Origin, kind: Kind, details: Details) {
-        let intent = Intent::CreateRoom {
-            room: room(n),
-            app: demo(),
-            name: format!("room-{n}"),
-            origin,
-            kind,
-            details: Box::new(details),
-        };
+        let intent = Intent::new(
+            Target::Room(room(n)),
+            demo(),
+            CreateRoom {
+                name: format!("room-{n}"),
+                origin,
+                kind,
+                details: Box::new(details),
+            },
+        );
         self.asks(intent).unwrap();
     }
 
-    fn leaves(&mut self, session: SessionId, n: u128, life_of: u128, size: usize) {
+    fn leaves(&mut self, session: CallId, n: u128, life_of: u128, size: usize) {
         let channel = session.channel();
         let gone = ConferenceChange::Removed {
             channel,
@@ -290,57 +303,62 @@ impl World {
         self.conference(n, life_of, size, gone);
     }
 
-    /// The stay that a call has in a room.
-    fn member(&self, session: SessionId) -> MemberId {
-        self.belief.room(room(1)).unwrap().members()[&session].id
+    /// Returns the membership of a call.
+    fn member(&self, session: CallId) -> MemberId {
+        self.node_state.room(room(1)).unwrap().members()[&session].id
     }
 
     fn asks(&mut self, intent: Intent) -> Result<Accepted, Refusal> {
-        self.with(|belief, cx| belief.intent(intent, cx))
+        self.with(|node_state, cx| node_state.intent(intent, cx))
     }
 
-    fn join(&mut self, session: SessionId, to: RoomId) -> Result<Accepted, Refusal> {
-        self.asks(Intent::Join {
-            session,
-            room: to,
-            app: demo(),
-            muted: None,
-            command_uid: Some("c-1".parse().unwrap()),
-        })
+    fn join(&mut self, session: CallId, to: RoomId) -> Result<Accepted, Refusal> {
+        self.asks(
+            Intent::new(
+                Target::Member {
+                    room: to,
+                    call: session,
+                },
+                demo(),
+                Join { muted: None },
+            )
+            .with_uid(Some("c-1".parse().unwrap())),
+        )
     }
 
     fn mute(&mut self, mute: bool) -> Result<Accepted, Refusal> {
-        self.asks(Intent::Mute {
-            session: call(1),
-            app: demo(),
-            mute,
-            command_uid: Some("c-2".parse().unwrap()),
-        })
+        self.asks(
+            Intent::new(
+                Target::Call(call(1)),
+                demo(),
+                SetFlag {
+                    flag: MemberFlag::Speak,
+                    on: !mute,
+                },
+            )
+            .with_uid(Some("c-2".parse().unwrap())),
+        )
     }
 
     fn leave(&mut self) -> Result<Accepted, Refusal> {
-        self.asks(Intent::Leave {
-            session: call(1),
-            app: demo(),
-            command_uid: Some("c-3".parse().unwrap()),
-        })
+        self.asks(
+            Intent::new(Target::Call(call(1)), demo(), Leave)
+                .with_uid(Some("c-3".parse().unwrap())),
+        )
     }
 
     fn delete(&mut self) -> Result<Accepted, Refusal> {
-        self.asks(Intent::DeleteRoom {
-            room: room(1),
-            app: demo(),
-        })
+        self.asks(Intent::new(Target::Room(room(1)), demo(), DeleteRoom))
     }
 
     fn waits(&mut self, seconds: u64) {
         self.now = self.now + Duration::from_secs(seconds);
         let entity = EntityId::Room(room(1));
-        self.with(|belief, cx| belief.deadline(entity, cx));
+        self.with(|node_state, cx| node_state.deadline(entity, cx));
     }
 
     fn place(&self) -> Place {
-        self.belief.session(call(1)).unwrap().place().clone()
+        self.node_state.call(call(1)).unwrap().place().clone()
     }
 
     #[track_caller]
@@ -350,7 +368,7 @@ impl World {
 }
 
 #[test]
-fn a_call_is_told_of_once_it_is_parked_and_belongs_to_the_app_of_its_variable() {
+fn parked_call_is_reported_to_the_app_in_its_variable() {
     let mut world = World::new();
     world.channel(call(1), ChannelChange::Created(identity(None)));
     world.told(&[]);
@@ -361,14 +379,14 @@ fn a_call_is_told_of_once_it_is_parked_and_belongs_to_the_app_of_its_variable() 
 }
 
 #[test]
-fn a_call_without_a_variable_belongs_to_the_app_that_has_its_number_else_to_nobody() {
+fn call_without_variable_belongs_to_the_app_of_its_number() {
     let mut world = World::new();
     let mut dialled = identity(None);
     dialled.did = Some("747713009".into());
     let (identity, by) = (dialled, None);
     world.channel(call(1), ChannelChange::Parked { identity, by });
     world.told(&["call.new 747713009"]);
-    let app = world.belief.session(call(1)).unwrap().app().clone();
+    let app = world.node_state.call(call(1)).unwrap().app().clone();
     assert_eq!(app.as_str(), "other");
     world.parks(call(2), None);
     world.parks(call(3), Some("nobody-knows-it"));
@@ -376,26 +394,29 @@ fn a_call_without_a_variable_belongs_to_the_app_that_has_its_number_else_to_nobo
 }
 
 #[test]
-fn joined_is_told_when_freeswitch_confirms_it_and_carries_the_command() {
+fn join_is_reported_once_freeswitch_confirms_it() {
     let mut world = World::with_room_and_call();
     assert!(matches!(
         world.join(call(1), room(1)),
-        Ok(Accepted::Joining { room: r, .. }) if r == room(1)
+        Ok(Accepted::Join(JoinAccepted::Joining { room: r, .. })) if r == room(1)
     ));
     let stay = world.member(call(1));
     world.told(&[]);
     assert!(matches!(
-        world.orders.as_slice(),
-        [Order::Enter { muted: true, .. }]
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Enter { muted: true, .. },
+            ..
+        }]
     ));
     assert_eq!(world.place(), Place::Joining(room(1)));
     assert_eq!(
         world.join(call(1), room(1)),
-        Ok(Accepted::Joining {
+        Ok(Accepted::Join(JoinAccepted::Joining {
             room: room(1),
             member: stay
-        }),
-        "again while it joins"
+        })),
+        "the room is loaded again while the call joins"
     );
     assert_eq!(world.mute(true), Err(Refusal::StillJoining));
     assert_eq!(world.leave(), Err(Refusal::StillJoining));
@@ -404,15 +425,15 @@ fn joined_is_told_when_freeswitch_confirms_it_and_carries_the_command() {
     assert_eq!(world.place(), Place::InRoom(room(1)));
     assert_eq!(
         world.join(call(1), room(1)),
-        Ok(Accepted::AlreadyJoined {
+        Ok(Accepted::Join(JoinAccepted::AlreadyJoined {
             room: room(1),
             member: stay
-        })
+        }))
     );
 }
 
 #[test]
-fn a_join_that_is_not_confirmed_in_time_fails_and_the_call_is_free_again() {
+fn join_without_confirmation_fails_at_its_deadline() {
     let mut world = World::with_room_and_call();
     world.join(call(1), room(1)).unwrap();
     world.waits(9);
@@ -424,7 +445,7 @@ fn a_join_that_is_not_confirmed_in_time_fails_and_the_call_is_free_again() {
 }
 
 #[test]
-fn a_join_that_freeswitch_refuses_by_parking_the_call_again_fails() {
+fn join_fails_when_freeswitch_parks_the_call_again() {
     let mut world = World::with_room_and_call();
     world.join(call(1), room(1)).unwrap();
     world.parks(call(1), Some("demo"));
@@ -433,17 +454,22 @@ fn a_join_that_freeswitch_refuses_by_parking_the_call_again_fails() {
 }
 
 #[test]
-fn an_order_that_freeswitch_refuses_takes_the_join_back() {
+fn join_fails_when_freeswitch_refuses_the_command() {
     let mut world = World::with_room_and_call();
     world.join(call(1), room(1)).unwrap();
-    let order = world.orders.pop().unwrap();
-    world.with(|belief, cx| belief.refused(&order, &CommandError::NoSuchChannel, cx));
+    let command = world.commands.pop().unwrap();
+    world.with(|node_state, cx| {
+        node_state.revert_command(&command, &CommandError::NoSuchChannel, cx)
+    });
     world.told(&["join_failed refused [c-1]"]);
-    assert!(world.wants_resync, "the call may be gone");
+    assert!(
+        world.wants_resync,
+        "the call may have ended, so a snapshot is needed"
+    );
 }
 
 #[test]
-fn a_joining_call_that_a_look_still_finds_parked_is_not_taken_for_refused() {
+fn joining_call_that_is_still_parked_is_not_refused() {
     let mut world = World::with_room_and_call();
     world.join(call(1), room(1)).unwrap();
     let listed = ListedChannel {
@@ -451,9 +477,9 @@ fn a_joining_call_that_a_look_still_finds_parked_is_not_taken_for_refused() {
         identity: identity(None),
         parked: true,
     };
-    assert!(world.belief.wants_dump(&[listed]).is_empty());
+    assert!(world.node_state.channels_to_dump(&[listed]).is_empty());
     world.sequence += 1;
-    let dump = Dump {
+    let dump = ChannelDump {
         core: core(),
         sequence: world.sequence,
         channel: call(1).channel(),
@@ -461,29 +487,29 @@ fn a_joining_call_that_a_look_still_finds_parked_is_not_taken_for_refused() {
         parked: true,
         parked_by: None,
     };
-    world.with(|belief, cx| belief.dump(dump, cx));
+    world.with(|node_state, cx| node_state.apply_dump(dump, cx));
     world.told(&[]);
     world.enters(call(1), 1, 1, false);
     world.told(&["joined 527121101 muted=true [c-1]"]);
 }
 
 #[test]
-fn what_a_batch_said_of_the_run_can_be_said_once_more() {
+fn core_change_in_a_batch_can_be_applied_again() {
     let mut world = World::joined();
-    let (before, fence) = world.belief.run();
-    let stored = world.belief.room(room(1)).unwrap().clone();
+    let (before, fence) = world.node_state.run();
+    let stored = world.node_state.room(room(1)).unwrap().clone();
     let next = CoreId::new(Uuid::from_u128(8));
-    world.with(|belief, cx| belief.core_changed(Some(next), cx));
+    world.with(|node_state, cx| node_state.core_changed(Some(next), cx));
     world.told.clear();
-    // Another had written: what was stored is believed again, and the batch is applied once more.
-    world.belief.put_room(room(1), Some(stored));
-    world.belief.believe_run(before, fence);
-    world.with(|belief, cx| belief.core_changed(Some(next), cx));
+    // Another replica had written: the stored state is loaded, and the batch is applied again.
+    world.node_state.put_room(room(1), Some(stored));
+    world.node_state.restore_core(before, fence);
+    world.with(|node_state, cx| node_state.core_changed(Some(next), cx));
     world.told(&["left orphan (synthesized)"]);
 }
 
 #[test]
-fn a_call_that_hangs_up_while_it_joins_fails_the_join_before_its_end_is_told() {
+fn hang_up_of_a_joining_call_fails_the_join_first() {
     let mut world = World::with_room_and_call();
     world.join(call(1), room(1)).unwrap();
     world.channel(
@@ -493,11 +519,11 @@ fn a_call_that_hangs_up_while_it_joins_fails_the_join_before_its_end_is_told() {
         },
     );
     world.told(&["join_failed hangup [c-1]", "call.hangup USER_BUSY 50ms"]);
-    assert_eq!(world.leave(), Err(Refusal::SessionNotFound));
+    assert_eq!(world.leave(), Err(Refusal::CallNotFound));
 }
 
 #[test]
-fn a_call_can_be_in_one_room_only() {
+fn call_can_be_in_one_room_only() {
     let mut world = World::joined();
     world.create(2);
     assert_eq!(
@@ -505,50 +531,110 @@ fn a_call_can_be_in_one_room_only() {
         Err(Refusal::InOtherRoom { room: room(1) })
     );
     let far = RoomId::new("zzzzz".parse().unwrap(), Uuid::from_u128(1));
+    assert_eq!(world.join(call(1), far), Err(Refusal::RoomNotFound));
+    let other = "other".parse().unwrap();
+    world.node_state.set_foreign_room(far, Some(other));
+    assert_eq!(world.join(call(1), far), Err(Refusal::ForeignRoom));
+    world.node_state.set_foreign_room(far, Some(demo()));
     assert!(matches!(
         world.join(call(1), far),
         Err(Refusal::OtherNode { .. })
     ));
-    assert_eq!(world.join(call(9), room(1)), Err(Refusal::SessionNotFound));
+    assert_eq!(world.join(call(9), room(1)), Err(Refusal::CallNotFound));
     assert_eq!(world.join(call(1), room(9)), Err(Refusal::RoomNotFound));
 }
 
 #[test]
-fn another_apps_things_are_refused() {
+fn entities_of_another_app_are_refused() {
     let mut world = World::joined();
     let other: AppId = "other".parse().unwrap();
-    let intent = Intent::Leave {
-        session: call(1),
-        app: other.clone(),
-        command_uid: None,
-    };
-    assert_eq!(world.asks(intent), Err(Refusal::ForeignSession));
-    let intent = Intent::DeleteRoom {
-        room: room(1),
-        app: other,
-    };
+    let intent = Intent::new(Target::Call(call(1)), other.clone(), Leave);
+    assert_eq!(world.asks(intent), Err(Refusal::ForeignCall));
+    let intent = Intent::new(Target::Room(room(1)), other, DeleteRoom);
     assert_eq!(world.asks(intent), Err(Refusal::ForeignRoom));
 }
 
 #[test]
-fn mute_and_unmute_are_told_once_each_with_the_command_that_led_to_them() {
+fn mute_and_unmute_are_reported_once_with_their_command() {
     let mut world = World::joined();
-    assert_eq!(world.mute(true), Err(Refusal::AlreadyMuted));
-    assert_eq!(world.mute(false), Ok(Accepted::Unmuted { room: room(1) }));
+    assert_eq!(
+        world.mute(true),
+        Err(Refusal::FlagAlreadySet {
+            flag: MemberFlag::Speak,
+            on: false
+        })
+    );
+    assert_eq!(
+        world.mute(false),
+        Ok(Accepted::SetFlag(FlagAccepted {
+            room: room(1),
+            flag: MemberFlag::Speak,
+            on: true
+        }))
+    );
     world.told(&[]);
     world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), true)));
     world.told(&["unmuted [c-2]"]);
     // FreeSWITCH repeats the event of a repeated command.
     world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), true)));
     world.told(&[]);
-    assert_eq!(world.mute(false), Err(Refusal::AlreadyUnmuted));
-    // Muted by somebody else: no command of ours led to it.
+    assert_eq!(
+        world.mute(false),
+        Err(Refusal::FlagAlreadySet {
+            flag: MemberFlag::Speak,
+            on: true
+        })
+    );
+    // FreeSWITCH's console muted the member: no command of ours caused it.
     world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), false)));
     world.told(&["muted"]);
 }
 
 #[test]
-fn a_mute_that_is_not_confirmed_is_forgotten_and_does_not_claim_a_later_one() {
+fn mute_acts_while_unmute_is_unconfirmed() {
+    let mut world = World::joined();
+    world.mute(false).unwrap();
+    world.commands.clear();
+    // The member still has the flag, but FreeSWITCH is about to clear it.
+    let muted = world.mute(true);
+    let accepted = FlagAccepted {
+        room: room(1),
+        flag: MemberFlag::Speak,
+        on: false,
+    };
+    assert_eq!(muted, Ok(Accepted::SetFlag(accepted)));
+    assert_eq!(world.commands.len(), 1);
+    world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), true)));
+    world.told(&["unmuted"]);
+    world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), false)));
+    world.told(&["muted [c-2]"]);
+}
+
+#[test]
+fn flag_is_set_in_the_named_room() {
+    let mut world = World::joined();
+    world.create(2);
+    let call = call(1);
+    let unmute = |room| {
+        let action = SetFlag {
+            flag: MemberFlag::Speak,
+            on: true,
+        };
+        Intent::new(Target::Member { room, call }, demo(), action)
+    };
+    world.commands.clear();
+    assert_eq!(world.asks(unmute(room(2))), Err(Refusal::NotInRoom));
+    assert!(world.commands.is_empty());
+    let accepted = FlagAccepted {
+        room: room(1),
+        flag: MemberFlag::Speak,
+        on: true,
+    };
+    assert_eq!(world.asks(unmute(room(1))), Ok(Accepted::SetFlag(accepted)));
+}
+
+#[test]
+fn unconfirmed_mute_expires_and_claims_no_later_event() {
     let mut world = World::joined();
     world.mute(false).unwrap();
     world.waits(11);
@@ -566,10 +652,19 @@ fn hold_is_not_mute() {
 }
 
 #[test]
-fn a_leave_ends_in_park_and_is_told_as_removed() {
+fn leave_parks_the_call_and_is_reported_as_removed() {
     let mut world = World::joined();
-    assert_eq!(world.leave(), Ok(Accepted::Leaving { room: room(1) }));
-    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
+    assert_eq!(
+        world.leave(),
+        Ok(Accepted::Leave(LeaveAccepted { room: room(1) }))
+    );
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Park { .. },
+            ..
+        }]
+    ));
     assert_eq!(world.place(), Place::Leaving(Some(room(1))));
     assert_eq!(world.join(call(1), room(1)), Err(Refusal::StillLeaving));
     assert_eq!(world.leave(), Err(Refusal::StillLeaving));
@@ -586,14 +681,14 @@ fn a_leave_ends_in_park_and_is_told_as_removed() {
     world.parks(call(1), Some("demo"));
     assert_eq!(world.place(), Place::Parked);
     world.told(&[]);
-    // The same life of the conference is over; the next join begins another one.
+    // That conference instance is over; the next join begins another one.
     world.join(call(1), room(1)).unwrap();
     world.enters(call(1), 1, 2, false);
     world.told(&["joined 527121101 muted=true [c-1]"]);
 }
 
 #[test]
-fn a_leave_that_is_not_confirmed_leaves_the_member_where_it_is() {
+fn unconfirmed_leave_is_reverted() {
     let mut world = World::joined();
     world.leave().unwrap();
     world.waits(11);
@@ -603,7 +698,7 @@ fn a_leave_that_is_not_confirmed_leaves_the_member_where_it_is() {
 }
 
 #[test]
-fn a_hang_up_is_told_as_left_first_whichever_event_comes_first() {
+fn hang_up_is_reported_as_left_first_in_any_event_order() {
     let hung_up = || ChannelChange::HungUp {
         cause: "NORMAL_CLEARING".to_owned(),
     };
@@ -624,17 +719,17 @@ fn a_hang_up_is_told_as_left_first_whichever_event_comes_first() {
 }
 
 #[test]
-fn a_room_that_is_deleted_parks_its_members_and_ends_when_the_last_one_is_out() {
+fn deleted_room_parks_its_members_and_ends_with_the_last() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
     world.join(call(2), room(1)).unwrap();
     world.told.clear();
-    world.orders.clear();
-    assert_eq!(world.delete(), Ok(Accepted::Deleted));
+    world.commands.clear();
+    assert!(matches!(world.delete(), Ok(Accepted::DeleteRoom(_))));
     assert_eq!(world.delete(), Err(Refusal::RoomNotFound));
     assert_eq!(world.join(call(1), room(1)), Err(Refusal::RoomNotFound));
     world.told(&["join_failed room_destroyed [c-1]"]);
-    assert_eq!(world.orders.len(), 2, "{:?}", world.orders);
+    assert_eq!(world.commands.len(), 2, "{:?}", world.commands);
     let removed = ConferenceChange::Removed {
         channel: call(1).channel(),
         hung_up: false,
@@ -645,20 +740,20 @@ fn a_room_that_is_deleted_parks_its_members_and_ends_when_the_last_one_is_out() 
 }
 
 #[test]
-fn a_room_that_is_deleted_is_all_that_is_written_until_its_members_are_out() {
+fn deletion_writes_only_the_room_until_its_members_leave() {
     let mut world = World::joined();
-    world.belief.take_touched();
+    world.node_state.take_touched();
     world.delete().unwrap();
-    let touched = world.belief.take_touched();
+    let touched = world.node_state.take_touched();
     assert_eq!(touched, BTreeSet::from([EntityId::Room(room(1))]));
-    // Somebody else is faster.
+    // The member leaves before the park command takes effect.
     world.leaves(call(1), 1, 1, 0);
     world.is_parked(call(1), None, None);
     assert_eq!(world.place(), Place::Parked);
 }
 
 #[test]
-fn a_room_that_is_deleted_ends_after_ten_seconds_whatever_freeswitch_says() {
+fn deleted_room_ends_after_ten_seconds_at_the_latest() {
     let mut world = World::joined();
     world.delete().unwrap();
     world.waits(9);
@@ -668,36 +763,48 @@ fn a_room_that_is_deleted_ends_after_ten_seconds_whatever_freeswitch_says() {
 }
 
 #[test]
-fn who_comes_into_a_room_that_is_ending_is_told_and_taken_out_again() {
+fn member_that_enters_an_ending_room_is_removed() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
     world.join(call(2), room(1)).unwrap();
     world.delete().unwrap();
     world.told.clear();
-    world.orders.clear();
+    world.commands.clear();
     world.conference(1, 1, 2, ConferenceChange::Added(block(call(2), false)));
     world.told(&["joined 527121101 muted=true"]);
-    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Park { .. },
+            ..
+        }]
+    ));
 }
 
-/// A call is on its way into a room that is deleted.
+/// Returns a world with a call on its way into a room that is deleted.
 fn turned_away() -> World {
     let mut world = World::with_room_and_call();
     world.create(2);
     world.told.clear();
     world.join(call(1), room(1)).unwrap();
-    world.orders.clear();
+    world.commands.clear();
     world.delete().unwrap();
     world.told(&["join_failed room_destroyed [c-1]", "destroyed"]);
-    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Park { .. },
+            ..
+        }]
+    ));
     world
 }
 
 #[test]
-fn who_is_turned_away_is_free_when_freeswitch_says_that_it_is_parked() {
+fn turned_away_call_is_free_once_freeswitch_reports_its_park() {
     let mut world = turned_away();
     assert_eq!(world.place(), Place::Leaving(None));
-    // The transfer that parks it would end this.
+    // The transfer that parks the call would end this join.
     assert_eq!(world.join(call(1), room(2)), Err(Refusal::StillLeaving));
     world.parks(call(1), None);
     assert_eq!(world.place(), Place::Parked);
@@ -706,44 +813,48 @@ fn who_is_turned_away_is_free_when_freeswitch_says_that_it_is_parked() {
 }
 
 #[test]
-fn who_is_parked_twice_is_free_after_the_second_time() {
+fn call_with_two_park_commands_is_free_after_the_second() {
     let mut world = turned_away();
     world.enters(call(1), 1, 1, false);
-    let parkings = |orders: &[Order]| -> Vec<Parking> {
-        let parking = |order: &Order| {
-            if let Order::Park { parking, .. } = order {
+    let parkings = |commands: &[SwitchCommand]| -> Vec<Parking> {
+        let parking = |command: &SwitchCommand| {
+            if let SwitchCommand {
+                action: SwitchAction::Park { parking, .. },
+                ..
+            } = command
+            {
                 Some(*parking)
             } else {
                 None
             }
         };
-        orders.iter().filter_map(parking).collect()
+        commands.iter().filter_map(parking).collect()
     };
-    let [first, second] = <[Parking; 2]>::try_from(parkings(&world.orders)).unwrap();
+    let [first, second] = <[Parking; 2]>::try_from(parkings(&world.commands)).unwrap();
     world.leaves(call(1), 1, 1, 0);
     for not_the_last in [None, Some(first)] {
         world.wants_resync = false;
         world.is_parked(call(1), None, not_the_last);
         assert_eq!(world.place(), Place::Leaving(None));
         assert_eq!(world.join(call(1), room(2)), Err(Refusal::StillLeaving));
-        assert!(world.wants_resync, "the last one may not come");
+        assert!(world.wants_resync, "the last park event may be lost");
     }
     world.is_parked(call(1), None, Some(second));
     assert_eq!(world.place(), Place::Parked);
     world.join(call(1), room(2)).unwrap();
     world.told(&[]);
-    // A conference that refuses it has it parked, with what its channel said before.
+    // A conference that refuses the call has it parked, with the park id that its channel had before.
     world.is_parked(call(1), None, Some(second));
     world.told(&["join_failed refused [c-1]"]);
 }
 
 #[test]
-fn who_is_not_heard_to_be_parked_in_five_seconds_is_looked_at() {
+fn call_without_park_event_is_checked_after_five_seconds() {
     let mut world = turned_away();
     let due = |world: &mut World, seconds| {
         world.wants_resync = false;
         world.now = world.now + Duration::from_secs(seconds);
-        world.with(|belief, cx| belief.deadline(EntityId::Session(call(1)), cx));
+        world.with(|node_state, cx| node_state.deadline(EntityId::Call(call(1)), cx));
         world.wants_resync
     };
     assert!(!due(&mut world, 4));
@@ -756,26 +867,32 @@ fn who_is_not_heard_to_be_parked_in_five_seconds_is_looked_at() {
 }
 
 #[test]
-fn a_leave_that_freeswitch_refuses_waits_for_no_park() {
+fn refused_leave_waits_for_no_park() {
     let mut world = World::joined();
     world.leave().unwrap();
-    let order = world.orders.pop().unwrap();
+    let command = world.commands.pop().unwrap();
     let refused = CommandError::Refused("no".to_owned());
-    world.with(|b, cx| b.refused(&order, &refused, cx));
+    world.with(|b, cx| b.revert_command(&command, &refused, cx));
     assert_eq!(world.place(), Place::InRoom(room(1)));
-    // Somebody else parks it.
+    // Another client parks it.
     world.is_parked(call(1), None, None);
     world.told(&["left removed"]);
     assert_eq!(world.place(), Place::Parked);
 }
 
 #[test]
-fn who_was_parked_before_it_came_into_a_room_that_is_over_is_parked_again() {
+fn parked_call_that_enters_an_ended_room_is_parked_again() {
     let mut world = turned_away();
     world.parks(call(1), None);
-    world.orders.clear();
+    world.commands.clear();
     world.enters(call(1), 1, 1, false);
-    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Park { .. },
+            ..
+        }]
+    ));
     assert_eq!(world.place(), Place::Leaving(None));
     world.parks(call(1), None);
     assert_eq!(world.place(), Place::Parked);
@@ -783,31 +900,40 @@ fn who_was_parked_before_it_came_into_a_room_that_is_over_is_parked_again() {
 }
 
 #[test]
-fn who_a_snapshot_shows_in_a_room_that_is_over_is_parked_again() {
+fn call_that_a_snapshot_shows_in_an_ended_room_is_parked_again() {
     let mut world = turned_away();
-    world.orders.clear();
+    world.commands.clear();
     let fence = world.sequence + 1;
     world.looks(fence, vec![late::shown(1, 1, &[call(1)])]);
-    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Park { .. },
+            ..
+        }]
+    ));
     assert_eq!(world.place(), Place::Leaving(None));
 }
 
 #[test]
-fn where_a_call_that_was_turned_away_is_gets_looked_at_when_it_could_not_be_parked() {
+fn turned_away_call_is_checked_when_its_park_fails() {
     let mut world = turned_away();
-    let order = world.orders.pop().unwrap();
+    let command = world.commands.pop().unwrap();
     world.wants_resync = false;
     let retry_after = Duration::from_secs(1);
-    world.with(|b, cx| b.refused(&order, &CommandError::Down { retry_after }, cx));
+    world.with(|b, cx| b.revert_command(&command, &CommandError::Down { retry_after }, cx));
     assert!(world.wants_resync);
     let listed = [ListedChannel {
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
     }];
-    assert_eq!(world.belief.wants_dump(&listed), [call(1).channel()]);
+    assert_eq!(
+        world.node_state.channels_to_dump(&listed),
+        [call(1).channel()]
+    );
     world.sequence += 1;
-    let dump = Dump {
+    let dump = ChannelDump {
         core: core(),
         sequence: world.sequence,
         channel: call(1).channel(),
@@ -815,42 +941,49 @@ fn where_a_call_that_was_turned_away_is_gets_looked_at_when_it_could_not_be_park
         parked: true,
         parked_by: None,
     };
-    // The order may have been on its way when that was said.
+    // The command may have been on its way at that time.
     world.wants_resync = false;
-    world.with(|b, cx| b.dump(dump.clone(), cx));
+    world.with(|b, cx| b.apply_dump(dump.clone(), cx));
     assert_eq!(world.place(), Place::Leaving(None));
-    assert!(world.wants_resync, "it is asked again");
+    assert!(world.wants_resync, "the call must be checked again");
     world.now = world.now + Duration::from_secs(5);
-    world.with(|b, cx| b.dump(dump, cx));
+    world.with(|b, cx| b.apply_dump(dump, cx));
     assert_eq!(world.place(), Place::Parked);
     world.told(&[]);
 }
 
 #[test]
-fn an_empty_room_is_deleted_at_once() {
+fn empty_room_ends_at_once_when_deleted() {
     let mut world = World::with_room_and_call();
     world.delete().unwrap();
     world.told(&["destroyed"]);
 }
 
 #[test]
-fn a_call_that_the_dialplan_brings_in_belongs_to_the_rooms_app_and_is_told_first() {
+fn call_from_the_dialplan_belongs_to_the_app_of_its_room() {
     let mut world = World::new();
     world.create(1);
     world.told.clear();
     world.enters(call(5), 1, 1, true);
     world.told(&["call.new 747713001", "joined 527121101 muted=false"]);
-    assert_eq!(*world.belief.session(call(5)).unwrap().app(), demo());
+    assert_eq!(*world.node_state.call(call(5)).unwrap().app(), demo());
 }
 
 #[test]
-fn an_orphan_is_watched_and_told_to_nobody() {
+fn orphan_room_is_tracked_without_notifications() {
     let mut world = World::new();
     world.parks(call(1), Some("demo"));
     world.told.clear();
     world.enters(call(1), 8, 1, true);
     world.told(&[]);
-    assert!(world.belief.room(room(8)).unwrap().registration().is_none());
+    assert!(
+        world
+            .node_state
+            .room(room(8))
+            .unwrap()
+            .registration()
+            .is_none()
+    );
     world.conference(
         8,
         1,
@@ -863,13 +996,13 @@ fn an_orphan_is_watched_and_told_to_nobody() {
     );
     world.conference(8, 1, 0, ConferenceChange::Destroyed);
     assert!(
-        world.belief.room(room(8)).is_none(),
-        "nothing is kept of it"
+        world.node_state.room(room(8)).is_none(),
+        "the orphan must be dropped"
     );
 }
 
 #[test]
-fn who_was_seen_in_a_room_before_it_was_known_whose_it_is_is_told_of_then() {
+fn members_of_an_adopted_room_are_reported() {
     let registration = Registration {
         app: demo(),
         name: "lost and found".to_owned(),
@@ -884,16 +1017,16 @@ fn who_was_seen_in_a_room_before_it_was_known_whose_it_is_is_told_of_then() {
     let snapshot = Snapshot {
         core: core(),
         fence: world.sequence + 1,
-        rooms: vec![ShownRoom {
+        rooms: vec![SnapshotRoom {
             room: room(8),
             conference: life(1),
             locked: false,
-            meta: Some(meta::encode(&registration)),
+            meta: Some(conference_meta::encode(&registration)),
             members: Vec::new(),
             recordings: Vec::new(),
         }],
     };
-    world.with(|belief, cx| belief.snapshot(&snapshot, &BTreeSet::new(), cx));
+    world.with(|node_state, cx| node_state.merge_snapshot(&snapshot, &BTreeSet::new(), cx));
     world.told(&[
         "call.new 747713001",
         "joined 527121101 muted=true (synthesized)",
@@ -911,46 +1044,46 @@ fn who_was_seen_in_a_room_before_it_was_known_whose_it_is_is_told_of_then() {
 }
 
 #[test]
-fn a_restart_of_freeswitch_ends_calls_and_stays_and_leaves_the_rooms() {
+fn freeswitch_restart_ends_calls_and_memberships_but_no_rooms() {
     let mut world = World::joined();
     let next = CoreId::new(Uuid::from_u128(8));
-    world.with(|belief, cx| belief.core_changed(Some(next), cx));
+    world.with(|node_state, cx| node_state.core_changed(Some(next), cx));
     world.told(&[
         "left orphan (synthesized)",
         "call.hangup NORMAL_TEMPORARY_FAILURE 50ms",
     ]);
-    let room = world.belief.room(room(1)).unwrap();
+    let room = world.node_state.room(room(1)).unwrap();
     assert!(room.is_open() && room.members().is_empty());
 }
 
 #[test]
-fn a_node_that_was_given_up_comes_back_with_its_calls_and_goes_on_counting() {
+fn returned_node_revives_its_calls_and_continues_their_sequence() {
     let mut world = World::joined();
-    world.with(|belief, cx| belief.core_changed(None, cx));
+    world.with(|node_state, cx| node_state.core_changed(None, cx));
     world.told(&[
         "left orphan (synthesized)",
         "call.hangup NORMAL_TEMPORARY_FAILURE 50ms",
     ]);
-    // What is over is let go of, and found again in the store when the same call is written anew.
-    let over = world.belief.session(call(1)).unwrap().clone();
+    // An ended call is dropped, and found in the store when the same call returns.
+    let over = world.node_state.call(call(1)).unwrap().clone();
     assert_eq!(over.sequence(), 2);
     let now = world.now;
-    world.belief.drop_over(EntityId::Session(call(1)), now);
-    world.with(|belief, cx| belief.core_changed(Some(core()), cx));
-    world.belief.put_session(call(1), Some(over));
+    world.node_state.drop_over(EntityId::Call(call(1)), now);
+    world.with(|node_state, cx| node_state.core_changed(Some(core()), cx));
+    world.node_state.put_call(call(1), Some(over));
     world.enters(call(1), 1, 1, false);
     world.told(&["call.new 747713001", "joined 527121101 muted=true"]);
-    let session = world.belief.session(call(1)).unwrap();
+    let session = world.node_state.call(call(1)).unwrap();
     assert_eq!(session.sequence(), 3);
     assert_eq!(*session.place(), Place::InRoom(room(1)));
 }
 
 #[test]
-fn the_old_lifes_end_leaves_the_new_one_alone() {
+fn late_end_of_an_instance_does_not_affect_the_next() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
     world.told.clear();
-    // The next life of the same name is told of before the end of the last one.
+    // The next instance of the same name is reported before the end of the last one.
     world.conference(1, 2, 0, ConferenceChange::Created);
     world.conference(1, 2, 1, ConferenceChange::Added(block(call(2), false)));
     world.told(&["joined 527121101 muted=true"]);
@@ -966,15 +1099,21 @@ fn the_old_lifes_end_leaves_the_new_one_alone() {
     );
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
     world.told(&["left removed"]);
-    assert_eq!(world.belief.room(room(1)).unwrap().present(), 1);
+    assert_eq!(world.node_state.room(room(1)).unwrap().present(), 1);
     assert_eq!(
-        world.belief.room(room(1)).unwrap().conference().unwrap().id,
+        world
+            .node_state
+            .room(room(1))
+            .unwrap()
+            .conference()
+            .unwrap()
+            .id,
         life(2)
     );
 }
 
 #[test]
-fn a_conference_that_says_its_size_is_another_is_looked_at() {
+fn conference_size_mismatch_requests_a_snapshot() {
     let mut world = World::joined();
     assert!(!world.wants_resync);
     world.conference(1, 1, 3, ConferenceChange::Other);
@@ -982,12 +1121,12 @@ fn a_conference_that_says_its_size_is_another_is_looked_at() {
 }
 
 #[test]
-fn what_is_stored_is_read_back() {
+fn stored_room_and_call_are_restored_unchanged() {
     let mut world = World::joined();
     world.leave().unwrap();
     world.parks(call(2), Some("demo"));
     world.join(call(2), room(1)).unwrap();
-    let node_room = world.belief.room_mut(room(1)).unwrap();
+    let node_room = world.node_state.room_mut(room(1)).unwrap();
     let mut changes = node_room.take_changes();
     changes.head = true;
     changes.members = node_room.members().keys().copied().collect();
@@ -1009,7 +1148,7 @@ fn what_is_stored_is_read_back() {
     assert_eq!(read.next_deadline(), node_room.next_deadline());
 
     for n in [1, 2] {
-        let session = world.belief.session_mut(call(n)).unwrap();
+        let session = world.node_state.call_mut(call(n)).unwrap();
         session.take_changed();
         let record = Record {
             version: Version(1),
@@ -1021,7 +1160,7 @@ fn what_is_stored_is_read_back() {
 }
 
 #[test]
-fn a_record_that_is_not_ours_is_an_error_and_names_itself() {
+fn foreign_record_is_an_error_that_names_it() {
     let record = Record {
         version: Version(1),
         head: Fields::from_iter([("run", "{\"status\":\"dancing\"}")]),
@@ -1032,9 +1171,9 @@ fn a_record_that_is_not_ours_is_an_error_and_names_itself() {
     assert!(error.contains(&key), "{error}");
 }
 
-/// Each field can be read, and no room and no call can be so.
+/// Each field can be decoded, but the combination is invalid for a room or a call.
 #[test]
-fn a_record_whose_fields_contradict_each_other_is_an_error() {
+fn record_with_contradicting_fields_is_an_error() {
     let registration =
         r#"{"app":"demo","name":"","origin":"gateway","created":1,"kind":"conference"}"#;
     let digits = |uuid: Uuid| {

@@ -1,12 +1,12 @@
-//! The model alone, in virtual time: the answers of a real server word by word where no recording has them,
-//! and what must hold whatever the pace of threads is.
+//! The model alone, in virtual time: a real server's answers verbatim where no recording has them, and invariants under
+//! any timing of threads.
 
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests may panic as tests may"
 )]
 
-use roomkeeper::sim::core::{
+use freeswitch_sim::core::{
     ConnId, Core, InboundCall, Media, MediaPace, NodeConfig, SeededIds, Snapshot,
 };
 
@@ -20,7 +20,7 @@ struct Node {
 }
 
 impl Node {
-    /// One that tells its events at once.
+    /// Creates a node whose connections deliver events at once.
     fn new(pace: MediaPace) -> Self {
         Self::with_poll(pace, 0)
     }
@@ -60,7 +60,7 @@ impl Node {
         String::from_utf8(self.core.poll_output(self.conn)).unwrap()
     }
 
-    /// `Event-Name`, or `Action`, or application and response, of the events since last asked.
+    /// Returns `Event-Name`, or `Action`, or application and response, of the events since the last call.
     fn told(&mut self) -> Vec<String> {
         let text = String::from_utf8(self.core.poll_output(self.events)).unwrap();
         text.split("Content-Type: text/event-plain\n\n")
@@ -89,7 +89,7 @@ impl Node {
         self.core.advance(self.now);
     }
 
-    /// The whole answer to a command, in one second at most.
+    /// Returns the complete answer to a command, within one second.
     fn command(&mut self, text: &str) -> String {
         self.output();
         self.core.handle_command(self.conn, text, self.now);
@@ -138,7 +138,7 @@ impl Node {
 }
 
 #[test]
-fn answers_are_those_of_the_server() {
+fn answers_match_recorded_answers() {
     let mut node = Node::new(MediaPace::default());
     for (command, reply) in [
         (
@@ -237,7 +237,7 @@ fn answers_are_those_of_the_server() {
 }
 
 #[test]
-fn the_table_of_channels_says_what_its_json_says() {
+fn channel_table_matches_its_json() {
     let mut node = Node::new(MediaPace::default());
     assert_eq!(node.api("show channels as delim ;"), "\n0 total.\n");
     assert_eq!(node.api("show channels as json"), "{\"row_count\": 0}\n");
@@ -266,7 +266,7 @@ fn the_table_of_channels_says_what_its_json_says() {
 }
 
 #[test]
-fn a_kicked_call_parks_where_its_plan_says_so_and_ends_where_it_does_not() {
+fn kicked_call_follows_its_plan_or_hangs_up() {
     let mut node = Node::new(MediaPace::default());
     let (kept, lost) = (node.call(), node.call());
     node.join(&kept, "conference:r@default,park");
@@ -283,7 +283,7 @@ fn a_kicked_call_parks_where_its_plan_says_so_and_ends_where_it_does_not() {
 }
 
 #[test]
-fn refused_joins_tell_nothing_of_the_conference() {
+fn refused_joins_emit_no_conference_events() {
     let mut node = Node::new(MediaPace::default());
     let (first, second) = (node.call(), node.call());
     node.join(&first, "conference:r@default,park");
@@ -306,7 +306,7 @@ fn refused_joins_tell_nothing_of_the_conference() {
 }
 
 #[test]
-fn messages_nest_unless_they_lock() {
+fn messages_nest_unless_locked() {
     let mut node = Node::new(MediaPace::default());
     node.core.config_mut().media.insert(
         "/long.wav".into(),
@@ -339,7 +339,7 @@ fn messages_nest_unless_they_lock() {
 }
 
 #[test]
-fn a_parked_call_ends_at_its_timeout_and_the_timeout_holds_for_one_park() {
+fn park_timeout_ends_the_call_and_applies_to_one_park() {
     let mut node = Node::new(MediaPace::default());
     let uuid = node.call();
     node.api(&format!("uuid_setvar {uuid} park_timeout 5"));
@@ -357,7 +357,7 @@ fn a_parked_call_ends_at_its_timeout_and_the_timeout_holds_for_one_park() {
 }
 
 #[test]
-fn a_join_that_is_followed_at_once_by_a_park_tells_nothing_of_the_conference() {
+fn join_replaced_by_a_park_emits_no_conference_events() {
     let mut node = Node::new(MediaPace::default());
     let uuid = node.call();
     node.told();
@@ -389,8 +389,8 @@ fn answer_to_a_transfer_precedes_the_move() {
 }
 
 #[test]
-fn call_hangs_up_when_its_forwards_are_used_up() {
-    // A SIP caller comes with 70.
+fn call_hangs_up_after_too_many_transfers() {
+    // A SIP caller starts with 70.
     for (set, transfers) in [("", 69), ("max_forwards 3", 2), ("max_forwards 1", 0)] {
         let mut node = Node::new(MediaPace::default());
         let uuid = node.call();
@@ -411,7 +411,7 @@ fn call_hangs_up_when_its_forwards_are_used_up() {
 }
 
 #[test]
-fn max_session_transfers_restores_the_forwards_of_a_call() {
+fn max_session_transfers_restores_the_transfer_count() {
     let mut node = Node::new(MediaPace::default());
     let uuid = node.call();
     node.api(&format!("uuid_setvar {uuid} max_forwards 1"));
@@ -449,14 +449,14 @@ fn conference_copies_the_confvars_of_the_channel_that_creates_it() {
     // A later member changes nothing.
     node.join(&second, &plan("two"));
     assert_eq!(vars(&node), one);
-    // A cleared variable reaches no later conference.
+    // A later conference does not get a cleared variable.
     node.join(&first, "park");
     node.join(&second, "multiset:^^;confvar_some_thing=,park");
     node.join(&second, "conference:r@default,park");
     assert_eq!(vars(&node), []);
 }
 
-/// One joins while the last member leaves: returns what is told of it, and whether its call is up.
+/// Lets a call join while the last member leaves. Returns the events about it, and whether its call is up.
 fn joins_an_ending_conference(hangup: &str) -> (Vec<String>, bool) {
     let mut node = Node::new(MediaPace::default());
     let (first, second) = (node.call(), node.call());
@@ -486,7 +486,7 @@ fn joins_an_ending_conference(hangup: &str) -> (Vec<String>, bool) {
 }
 
 #[test]
-fn conference_that_ends_puts_out_who_still_comes_in() {
+fn ending_conference_removes_calls_that_still_enter() {
     let told_of_the_first = [
         "park _none_",
         "del-member",
@@ -523,7 +523,7 @@ fn conference_that_ends_puts_out_who_still_comes_in() {
 }
 
 #[test]
-fn max_members_binds_calls_that_freeswitch_dialled_and_lock_does_not() {
+fn dialled_calls_obey_max_members_but_not_the_lock() {
     let mut node = Node::new(MediaPace::default());
     let inside = node.call();
     node.join(&inside, "conference:r@default,park");
@@ -542,9 +542,9 @@ fn max_members_binds_calls_that_freeswitch_dialled_and_lock_does_not() {
     assert!(dialled(&mut node), "the lock lets it in");
 }
 
-/// Everything that depends on the pace of threads differs from seed to seed; this does not.
+/// Checks what does not depend on the timing of threads, which differs from seed to seed.
 #[test]
-fn every_pace_ends_in_a_consistent_state() {
+fn every_timing_ends_in_a_consistent_state() {
     for seed in 0..64 {
         let mut node = Node::new(MediaPace::jittered(seed));
         let calls: Vec<String> = (0..6).map(|_| node.call()).collect();
@@ -604,7 +604,7 @@ fn consistent(truth: &Snapshot, seed: u64) {
 }
 
 #[test]
-fn a_command_that_sleeps_holds_back_what_follows_on_its_connection_only() {
+fn sleeping_command_delays_only_its_own_connection() {
     let mut node = Node::new(MediaPace::default());
     node.core
         .handle_command(node.conn, "api msleep 500", node.now);
@@ -624,7 +624,7 @@ fn a_command_that_sleeps_holds_back_what_follows_on_its_connection_only() {
 }
 
 #[test]
-fn an_event_waits_for_the_next_look_of_its_connection_which_a_newline_hastens() {
+fn event_waits_for_the_next_poll_or_a_newline() {
     let look = NodeConfig::default().poll;
     let mut node = Node::with_poll(MediaPace::default(), look);
     // The subscription was the last input, so the thread of that connection has slept since then.
@@ -649,7 +649,7 @@ fn an_event_waits_for_the_next_look_of_its_connection_which_a_newline_hastens() 
         node.pass(1);
         assert_eq!(node.told(), ["CUSTOM"], "it has looked");
     }
-    // A newline wakes it, and it sleeps from then on.
+    // A newline wakes the thread, and it sleeps from then on.
     let begin = node.now + 5_000;
     event(&mut node, begin);
     node.core.handle_bytes(node.events, b"\n", begin + 100);
@@ -664,7 +664,8 @@ fn an_event_waits_for_the_next_look_of_its_connection_which_a_newline_hastens() 
     );
     node.pass(1);
     assert_eq!(node.told(), ["CUSTOM"]);
-    // Behind half a command it looks for nothing, and newlines within one are not what they are between two.
+    // In the middle of a command the thread looks for no events, and newlines within a command differ from those
+    // between two.
     node.core.handle_bytes(node.events, b"\nfilter ", node.now);
     event(&mut node, begin + 2 * look);
     node.pass(SECOND);

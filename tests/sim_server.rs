@@ -1,4 +1,4 @@
-//! The simulated node over real sockets: the protocol's edges, and that every fault fires and is counted.
+//! The simulated node over real sockets: limits of the protocol, and every fault with its counter.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use roomkeeper::sim::{
+use freeswitch_sim::{
     SimConfig, SimNode,
     core::{InboundCall, Media},
 };
@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-/// A client that knows just enough of the wire: messages of headers, a blank line, and a body.
+/// A minimal client: messages of headers, a blank line, and a body.
 struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -37,7 +37,7 @@ impl Message {
             .map_or("", |(_, value)| value)
     }
 
-    /// A header of the event in the body, still encoded.
+    /// Returns a header of the event in the body, still encoded.
     fn event(&self, name: &str) -> &str {
         self.body
             .lines()
@@ -75,7 +75,7 @@ impl Client {
             .unwrap();
     }
 
-    /// Sends a command and takes its reply, passing over events.
+    /// Sends a command and returns its reply, skipping events.
     async fn command(&mut self, text: &str) -> Message {
         self.send(text).await;
         loop {
@@ -90,7 +90,7 @@ impl Client {
         self.command(&format!("api {text}")).await.body
     }
 
-    /// The next message; none at the end of the connection.
+    /// Returns the next message; none at the end of the connection.
     async fn next(&mut self) -> Option<Message> {
         timeout(Duration::from_secs(10), self.read_message())
             .await
@@ -130,7 +130,7 @@ impl Client {
         })
     }
 
-    /// The next event for which `wanted` holds.
+    /// Returns the next event that satisfies `wanted`.
     async fn event(&mut self, wanted: impl Fn(&Message) -> bool) -> Message {
         loop {
             let message = self.next().await.expect("an event");
@@ -148,7 +148,7 @@ async fn node() -> SimNode {
 const EVENTS: &str = "event plain CHANNEL_PARK CHANNEL_HANGUP BACKGROUND_JOB HEARTBEAT SHUTDOWN CUSTOM conference::maintenance roomkeeper::fence";
 
 #[tokio::test]
-async fn a_good_password_is_accepted_and_a_bad_one_ends_the_connection() {
+async fn correct_password_is_accepted_and_wrong_one_ends_the_connection() {
     let node = node().await;
     Client::login(&node).await;
     let mut client = Client::connect(&node).await;
@@ -169,11 +169,11 @@ async fn a_good_password_is_accepted_and_a_bad_one_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn replies_come_in_the_order_of_commands() {
+async fn replies_arrive_in_the_order_of_commands() {
     let node = node().await;
     let mut client = Client::login(&node).await;
     let many: Vec<String> = (0..50).map(|n| format!("api echo {n}\n\n")).collect();
-    // One that takes its time stands in the middle: those behind it wait.
+    // The command in the middle takes time: those behind it wait.
     let slow = "api originate loopback/silence/default &park()\n\n";
     client
         .stream
@@ -190,7 +190,7 @@ async fn replies_come_in_the_order_of_commands() {
 }
 
 #[tokio::test]
-async fn a_call_joins_a_room_is_muted_and_parks_again() {
+async fn call_joins_a_room_is_muted_and_parks_again() {
     let node = node().await;
     let mut client = Client::login(&node).await;
     client.command(EVENTS).await;
@@ -251,7 +251,7 @@ async fn a_call_joins_a_room_is_muted_and_parks_again() {
 }
 
 #[tokio::test]
-async fn a_fence_comes_back_to_those_who_subscribed_and_jobs_to_those_who_filtered_for_them() {
+async fn fences_reach_subscribers_and_jobs_reach_matching_filters() {
     let node = node().await;
     let mut events = Client::login(&node).await;
     events.command(EVENTS).await;
@@ -282,7 +282,7 @@ async fn a_fence_comes_back_to_those_who_subscribed_and_jobs_to_those_who_filter
 }
 
 #[tokio::test]
-async fn connections_are_cut_and_calls_live_on() {
+async fn calls_survive_cut_connections() {
     let node = node().await;
     let uuid = node.call_in("1", "2", &[]);
     let mut client = Client::login(&node).await;
@@ -301,7 +301,7 @@ async fn connections_are_cut_and_calls_live_on() {
 }
 
 #[tokio::test]
-async fn a_killed_node_comes_back_empty_on_the_same_port() {
+async fn killed_node_restarts_empty_on_the_same_port() {
     let node = node().await;
     node.call_in("1", "2", &[]);
     let before = node.snapshot();
@@ -323,7 +323,7 @@ async fn a_killed_node_comes_back_empty_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn a_graceful_shutdown_tells_everything_before_the_end() {
+async fn graceful_shutdown_reports_everything_first() {
     let node = node().await;
     let mut client = Client::login(&node).await;
     client.command(EVENTS).await;
@@ -348,7 +348,7 @@ async fn a_graceful_shutdown_tells_everything_before_the_end() {
 }
 
 #[tokio::test]
-async fn garbage_and_lost_events_are_injected_and_counted() {
+async fn garbage_and_lost_events_are_counted() {
     let node = node().await;
     let mut client = Client::login(&node).await;
     client.command(EVENTS).await;
@@ -376,7 +376,7 @@ async fn garbage_and_lost_events_are_injected_and_counted() {
 }
 
 #[tokio::test]
-async fn a_stalled_node_accepts_and_says_nothing() {
+async fn stalled_node_accepts_connections_without_a_greeting() {
     let node = node().await;
     node.stall(true);
     let mut client = Client::connect(&node).await;
@@ -391,7 +391,7 @@ async fn a_stalled_node_accepts_and_says_nothing() {
 }
 
 #[tokio::test]
-async fn a_refused_address_is_told_so() {
+async fn refused_address_gets_a_rejection() {
     let node = node().await;
     node.refuse_acl(true);
     let mut client = Client::connect(&node).await;
@@ -404,13 +404,13 @@ async fn a_refused_address_is_told_so() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_loses_events_and_is_given_up() {
+async fn client_that_does_not_read_loses_events_and_its_connection() {
     let mut config = SimConfig::default();
     config.node.max_queued_events = 20;
     let node = SimNode::start(config).await.unwrap();
     let mut client = Client::login(&node).await;
     client.command("event plain ALL").await;
-    // Stalled, nothing leaves the queue.
+    // While the node is stalled, nothing leaves the queue.
     node.stall(true);
     node.with_core(|core, now| {
         for _ in 0..200 {
@@ -429,7 +429,7 @@ async fn who_does_not_read_loses_events_and_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_slow_url_holds_its_own_connection_up_and_no_other() {
+async fn slow_url_delays_only_its_own_connection() {
     let node = node().await;
     node.set_media(
         "http://h/slow.wav",
@@ -471,7 +471,7 @@ async fn a_slow_url_holds_its_own_connection_up_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_dropped_handle_ends_the_node() {
+async fn dropped_handle_stops_the_node() {
     let node = node().await;
     let mut client = Client::login(&node).await;
     let addr = node.addr;

@@ -1,18 +1,18 @@
-//! The contract of the store, one case a sentence of it, held against every implementation.
+//! The contract of the store: one case for each of its rules, run against every implementation.
 //!
-//! A case gets a [`Subject`]: a store that holds nothing, and a way to let the store's time pass. In memory the clock is
-//! ours and is moved; Redis has its own, so times are short and the test waits until that clock has moved.
-// All of it is a test, also what the lint cannot know to be one.
+//! A case gets a [`Subject`]: an empty store, and a way to let the store's time pass. In memory the test moves the clock;
+//! Redis has its own clock, so times are short and the test waits.
+// The whole crate is test code, which the lint cannot know.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-#[path = "store_contract/board.rs"]
-mod board;
 #[path = "store_contract/deliveries.rs"]
 mod deliveries;
 #[path = "store_contract/live.rs"]
 mod live;
-#[path = "store_contract/looks.rs"]
-mod looks;
+#[path = "store_contract/node_status.rs"]
+mod node_status;
+#[path = "store_contract/polls.rs"]
+mod polls;
 mod support;
 #[path = "store_contract/usage.rs"]
 mod usage;
@@ -23,20 +23,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use board::*;
 use deliveries::*;
 use futures_util::{StreamExt, stream};
 use live::*;
-use looks::*;
-use roomkeeper::ids::{
-    AppId, ChannelId, EndpointId, MemberId, NodeId, RecordingId, RoomId, RoomName, SessionId,
-};
-use roomkeeper::store::apps::AppsWrite;
+use node_status::*;
+use polls::*;
+use roomkeeper::store::AppsWrite;
 use roomkeeper::store::deliveries::{
     Backlog, ClaimedDelivery, DEAD_LIMIT, DeliveryResult, NewDelivery, OutboxCursor, QueueLimits,
     Share,
 };
-use roomkeeper::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
+use roomkeeper::store::limits::{
+    CommandStart, Cooldown, IdempotentCommand, Rate, StoredAnswer, Tokens,
+};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{
@@ -44,21 +43,24 @@ use roomkeeper::store::{
     ListOf, Listing, Message, NameOutcome, REMEMBERED_REQUESTS, Record, Scope, Store, Version,
     ViewId, ViewKind, ViewWrite, call,
 };
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::ids::{
+    AppId, CallId, ChannelId, EndpointId, MemberId, NodeId, RecordingId, RoomId, RoomName,
+};
+use roomkeeper_core::time::Timestamp;
 use support::redis::{Cluster, Passwords, RedisServer, Sentinels};
 use support::store::read_node;
 use support::tls::{Authority, LOCAL, ServerTls};
 use usage::*;
 use uuid::Uuid;
 
-/// Longer than any test: what has this long left has not run out.
+/// Longer than any test, for times that must not expire.
 const LONG: Duration = Duration::from_secs(600);
-/// Shorter than a test is patient. A case says with it what is over, never what is not over yet.
+/// Short enough to wait for. A case uses it only for expired times, never for times that must not have expired yet.
 const SHORT: Duration = Duration::from_millis(20);
-/// Long enough for a busy machine to take the next step in, and not longer than a test is patient.
+/// Long enough for the next step on a busy machine, and short enough to wait for.
 const A_WHILE: Duration = Duration::from_millis(500);
 
-/// Makes the subject's store with these bounds.
+/// Creates the subject's store with these limits.
 type Make = Box<dyn Fn(QueueLimits) -> Arc<dyn Store> + Send + Sync>;
 
 struct Subject {
@@ -118,7 +120,7 @@ impl Subject {
         }
     }
 
-    /// The same, still empty, with these bounds.
+    /// The same empty store with these limits.
     fn limited(mut self, limits: QueueLimits) -> Self {
         self.store = (self.make)(limits);
         self
@@ -153,7 +155,7 @@ impl Subject {
         self.store.commit(commit).await.unwrap()
     }
 
-    /// Commits what must be applied.
+    /// Commits, and expects success.
     async fn apply(&self, commit: &Commit) {
         assert_eq!(self.commit(commit).await, CommitOutcome::Applied);
     }
@@ -281,7 +283,7 @@ impl Subject {
         finish.await.unwrap().is_some()
     }
 
-    /// How many messages of a receiver were given up and are kept.
+    /// The number of dead deliveries of a receiver.
     async fn dead(&self, of: u8) -> u64 {
         let health = self.store.endpoint_health(node(), &[endpoint(of)]).await;
         health.unwrap()[0].dead
@@ -303,11 +305,11 @@ impl Subject {
             .unwrap();
     }
 
-    async fn begin(&self, command: &Command, hold: Duration) -> CommandStart {
+    async fn begin(&self, command: &IdempotentCommand, hold: Duration) -> CommandStart {
         self.store.begin_command(command, hold).await.unwrap()
     }
 
-    async fn answer(&self, command: &Command, status: u16, keep: Duration) -> bool {
+    async fn answer(&self, command: &IdempotentCommand, status: u16, keep: Duration) -> bool {
         self.store
             .finish_command(command, &answered(status), keep)
             .await
@@ -352,14 +354,14 @@ fn room(n: u128) -> EntityId {
 }
 
 fn session(n: u128) -> EntityId {
-    EntityId::Session(SessionId::new(node(), ChannelId::new(Uuid::from_u128(n))))
+    EntityId::Call(CallId::new(node(), ChannelId::new(Uuid::from_u128(n))))
 }
 
 fn pair(key: &str, value: &str) -> (String, String) {
     (key.to_owned(), value.to_owned())
 }
 
-fn of(pairs: &[(String, String)]) -> Fields {
+fn fields_from(pairs: &[(String, String)]) -> Fields {
     pairs.iter().cloned().collect()
 }
 
@@ -419,7 +421,7 @@ fn conference(n: u128) -> ViewId {
     ViewId::Conference(room_id(n))
 }
 
-/// A view that lives.
+/// A live view.
 fn view(view: ViewId, of_room: u128, created_ms: u64) -> ViewWrite {
     let body = match view {
         ViewId::Conference(_) => String::new(),
@@ -437,7 +439,7 @@ fn view(view: ViewId, of_room: u128, created_ms: u64) -> ViewWrite {
     }
 }
 
-/// The same view when it is over.
+/// The same view after its end.
 fn over(view: &ViewWrite, keep: Duration) -> ViewWrite {
     ViewWrite {
         body: format!("over: {}", view.body),
@@ -466,19 +468,19 @@ fn delivery(endpoint: &EndpointId, message: &Message) -> NewDelivery {
     }
 }
 
-// What is stored, and its versions.
+// Entities and their versions.
 
 async fn answers_a_ping(s: Subject) {
     s.store.ping().await.unwrap();
 }
 
-async fn what_was_never_written_is_absent(s: Subject) {
+async fn unwritten_entity_is_absent(s: Subject) {
     assert_eq!(s.store.read(room(1)).await.unwrap(), None);
     assert_eq!(s.store.read_head(session(1)).await.unwrap(), None);
     assert_eq!(s.live().await, []);
 }
 
-async fn a_created_entity_reads_back_sorted(s: Subject) {
+async fn created_entity_reads_back_sorted(s: Subject) {
     let mut commit = create(room(1));
     commit.entities[0].head = vec![
         pair("z", "1"),
@@ -499,16 +501,19 @@ async fn a_created_entity_reads_back_sorted(s: Subject) {
         pair("a", ""),
         pair("z", "1"),
     ];
-    assert_eq!(record.head, of(&head));
+    assert_eq!(record.head, fields_from(&head));
     assert_eq!(
         record.parts,
-        of(&[pair("m1", "one"), pair("m2", "zwei\0ü")])
+        fields_from(&[pair("m1", "one"), pair("m2", "zwei\0ü")])
     );
     let record = s.store.read_head(room(1)).await.unwrap().unwrap();
-    assert_eq!((record.head, record.parts), (of(&head), of(&[])));
+    assert_eq!(
+        (record.head, record.parts),
+        (fields_from(&head), fields_from(&[]))
+    );
 }
 
-async fn a_write_changes_what_it_names_and_nothing_else(s: Subject) {
+async fn write_changes_only_named_fields(s: Subject) {
     let mut commit = create(room(1));
     commit.entities[0].head = vec![pair("a", "1"), pair("b", "1")];
     commit.entities[0].parts = vec![
@@ -528,19 +533,22 @@ async fn a_write_changes_what_it_names_and_nothing_else(s: Subject) {
     let record = s.store.read(room(1)).await.unwrap().unwrap();
     assert_eq!(record.version, Version(2));
     let head = [pair("a", "1"), pair("b", "2"), pair("c", "2")];
-    assert_eq!(record.head, of(&head));
-    assert_eq!(record.parts, of(&[pair("y", "2"), pair("z", "1")]));
+    assert_eq!(record.head, fields_from(&head));
+    assert_eq!(record.parts, fields_from(&[pair("y", "2"), pair("z", "1")]));
 }
 
-async fn a_write_that_names_nothing_still_counts(s: Subject) {
+async fn empty_write_increments_version(s: Subject) {
     let mut commit = create(room(1));
     commit.entities[0].head.clear();
     s.apply(&commit).await;
     let record = s.store.read(room(1)).await.unwrap().unwrap();
-    assert_eq!((record.version, record.head), (Version(1), of(&[])));
+    assert_eq!(
+        (record.version, record.head),
+        (Version(1), fields_from(&[]))
+    );
 }
 
-async fn a_write_from_another_version_is_a_conflict(s: Subject) {
+async fn write_from_other_version_is_a_conflict(s: Subject) {
     assert_eq!(
         s.commit(&change(vec![write(room(1), Version(1))])).await,
         CommitOutcome::Conflict(room(1)),
@@ -560,7 +568,7 @@ async fn a_write_from_another_version_is_a_conflict(s: Subject) {
     assert_eq!(s.version(room(1)).await, Version(2));
 }
 
-async fn a_conflict_in_one_entity_changes_none(s: Subject) {
+async fn conflict_in_one_entity_changes_none(s: Subject) {
     s.apply(&create(room(2))).await;
     let mut commit = change(vec![
         write(room(1), Version::ABSENT),
@@ -576,7 +584,7 @@ async fn a_conflict_in_one_entity_changes_none(s: Subject) {
     let due = s.store.due(node(), Timestamp::from_millis(9), 10).await;
     assert_eq!(due.unwrap(), Vec::new());
     assert_eq!(s.backlog().await, Backlog::default());
-    // The same request with what is right is not taken for one that was applied.
+    // The refused request id is not remembered as applied.
     commit.entities[1].expected = Version(1);
     s.apply(&commit).await;
     assert_eq!(s.version(room(2)).await, Version(2));
@@ -590,13 +598,13 @@ async fn one_commit_writes_several_entities(s: Subject) {
     commit.outbox = vec![message(1, 1)];
     s.apply(&commit).await;
     let room = s.store.read(room(1)).await.unwrap().unwrap();
-    assert_eq!(room.parts, of(&[pair("m", "room's")]));
+    assert_eq!(room.parts, fields_from(&[pair("m", "room's")]));
     let call = s.store.read(session(1)).await.unwrap().unwrap();
-    assert_eq!(call.parts, of(&[pair("m", "call's")]));
+    assert_eq!(call.parts, fields_from(&[pair("m", "call's")]));
     assert_eq!(s.backlog().await.outbox, 1);
 }
 
-async fn a_repeated_request_is_applied_once(s: Subject) {
+async fn repeated_request_is_applied_once(s: Subject) {
     let mut commit = create(room(1));
     commit.outbox = vec![message(1, 1)];
     s.apply(&commit).await;
@@ -605,7 +613,7 @@ async fn a_repeated_request_is_applied_once(s: Subject) {
     assert_eq!(s.backlog().await.outbox, 1);
 }
 
-async fn a_repeated_request_is_known_after_other_writes(s: Subject) {
+async fn repeated_request_is_recognized_after_other_writes(s: Subject) {
     let mut commit = create(room(1));
     commit.outbox = vec![message(1, 1)];
     s.apply(&commit).await;
@@ -624,7 +632,7 @@ async fn a_repeated_request_is_known_after_other_writes(s: Subject) {
     assert_eq!(s.backlog().await.outbox, 1);
 }
 
-async fn a_repeated_request_is_known_after_the_lease_went(s: Subject) {
+async fn repeated_request_is_recognized_after_lease_loss(s: Subject) {
     let lease = s.lease(Uuid::from_u128(1), LONG).await;
     let mut commit = create(room(1));
     commit.lease = Some(lease);
@@ -653,7 +661,7 @@ async fn big_records_are_read_and_written_whole(s: Subject) {
     }
 }
 
-async fn of_concurrent_writes_one_wins_each_version(s: Subject) {
+async fn one_of_concurrent_writes_wins_each_version(s: Subject) {
     s.apply(&create(room(1))).await;
     let mut won = 0;
     for version in 1..=5 {
@@ -680,7 +688,7 @@ async fn of_concurrent_writes_one_wins_each_version(s: Subject) {
 
 // Lists, deadlines, ends.
 
-async fn read_node_finds_what_lives(s: Subject) {
+async fn read_node_returns_live_entities(s: Subject) {
     // More than one reading takes, and some that do not live here, or no more.
     let mut expected = BTreeSet::new();
     for n in 0..70 {
@@ -688,7 +696,7 @@ async fn read_node_finds_what_lives(s: Subject) {
         let mut commit = create(entity);
         let field = match entity {
             EntityId::Room(_) => "number",
-            EntityId::Session(_) => call::HEAD[1],
+            EntityId::Call(_) => call::HEAD[1],
         };
         commit.entities[0].head = vec![pair(field, &n.to_string())];
         if n % 2 == 0 {
@@ -716,7 +724,7 @@ async fn read_node_finds_what_lives(s: Subject) {
                 parts,
                 match entity {
                     EntityId::Room(_) => vec![number],
-                    EntityId::Session(_) => Vec::new(),
+                    EntityId::Call(_) => Vec::new(),
                 }
             );
             (entity, number.to_owned())
@@ -742,7 +750,7 @@ async fn deadlines_are_due_earliest_first(s: Subject) {
     assert_eq!(due(1000, 0).await, []);
 }
 
-async fn a_write_moves_or_removes_the_deadline(s: Subject) {
+async fn write_moves_or_removes_deadline(s: Subject) {
     let exact = Timestamp::from_micros(1_778_070_896_672_025);
     let mut commit = create(room(1));
     commit.entities[0].deadline = Some(Timestamp::from_millis(1));
@@ -774,14 +782,14 @@ async fn lists_are_by_time_then_id_of_one_app_and_kind(s: Subject) {
     assert_eq!(rows[0].0, format!("00000000000005:{}", room(2)));
     let sessions = s
         .store
-        .list(node(), EntityKind::Session, &app(), None, 10)
+        .list(node(), EntityKind::Call, &app(), None, 10)
         .await
         .unwrap();
     assert_eq!(sessions.len(), 1);
     assert_eq!(sessions[0].entity, session(6));
 }
 
-async fn pages_neither_repeat_nor_miss_what_stays(s: Subject) {
+async fn pages_neither_repeat_nor_miss_entries(s: Subject) {
     for n in 0..20 {
         s.apply(&listed(room(n), 100 + 2 * u64::try_from(n).unwrap()))
             .await;
@@ -805,7 +813,7 @@ async fn pages_neither_repeat_nor_miss_what_stays(s: Subject) {
     assert_eq!(seen, expected);
 }
 
-async fn a_listing_is_said_once(s: Subject) {
+async fn listing_is_set_only_at_creation(s: Subject) {
     s.apply(&listed(room(1), 5)).await;
     s.apply(&change(vec![write(room(1), Version(1))])).await;
     assert_eq!(s.list(None, 10).await.len(), 1);
@@ -813,7 +821,7 @@ async fn a_listing_is_said_once(s: Subject) {
     assert_eq!(s.list(None, 10).await, []);
 }
 
-async fn what_ended_is_off_the_lists_and_kept_for_its_time(s: Subject) {
+async fn ended_entity_leaves_lists_and_is_kept_for_its_time(s: Subject) {
     for n in [1, 2] {
         let mut commit = listed(room(n), 5);
         commit.entities[0].deadline = Some(Timestamp::from_millis(1));
@@ -837,7 +845,7 @@ async fn what_ended_is_off_the_lists_and_kept_for_its_time(s: Subject) {
     assert_eq!((kept.version, kept.parts.len()), (Version(2), 1));
 }
 
-async fn what_is_gone_is_absent_again(s: Subject) {
+async fn expired_entity_is_absent(s: Subject) {
     let mut commit = create(room(1));
     commit.entities[0].parts = vec![("m".to_owned(), Some("1".to_owned()))];
     s.apply(&commit).await;
@@ -847,10 +855,13 @@ async fn what_is_gone_is_absent_again(s: Subject) {
     assert_eq!(s.commit(&late).await, CommitOutcome::Conflict(room(1)));
     s.apply(&create(room(1))).await;
     let record = s.store.read(room(1)).await.unwrap().unwrap();
-    assert_eq!((record.version, record.parts), (Version(1), of(&[])));
+    assert_eq!(
+        (record.version, record.parts),
+        (Version(1), fields_from(&[]))
+    );
 }
 
-async fn what_ended_can_be_written_and_revived(s: Subject) {
+async fn ended_entity_can_be_written_and_revived(s: Subject) {
     let mut commit = listed(room(1), 5);
     commit.entities[0].parts = vec![("m".to_owned(), Some("1".to_owned()))];
     s.apply(&commit).await;
@@ -870,7 +881,7 @@ async fn what_ended_can_be_written_and_revived(s: Subject) {
 
 // Views.
 
-async fn a_view_that_was_never_written_is_absent(s: Subject) {
+async fn unwritten_view_is_absent(s: Subject) {
     assert_eq!(s.bodies(&[]).await, []);
     let none = s.bodies(&[call(1), recording(1), conference(1)]).await;
     assert_eq!(none, [None, None, None]);
@@ -880,7 +891,7 @@ async fn a_view_that_was_never_written_is_absent(s: Subject) {
     }
 }
 
-async fn views_read_back_as_they_were_last_written(s: Subject) {
+async fn views_read_back_as_last_written(s: Subject) {
     let (mut first, second) = (view(call(1), 1, 5), view(recording(2), 1, 5));
     s.put(vec![
         first.clone(),
@@ -960,7 +971,7 @@ async fn views_are_listed_by_app_and_by_room_in_order_of_time_then_id(s: Subject
     assert_eq!(elsewhere.await.unwrap(), []);
 }
 
-async fn pages_of_views_neither_repeat_nor_miss_what_stays(s: Subject) {
+async fn pages_of_views_neither_repeat_nor_miss_entries(s: Subject) {
     let at = |n: u128| view(call(n), 1, 100 + 2 * u64::try_from(n).unwrap());
     s.put((0..20).map(at).collect()).await;
     let (mine, room) = (app(), room_id(1));
@@ -990,7 +1001,7 @@ async fn pages_of_views_neither_repeat_nor_miss_what_stays(s: Subject) {
     }
 }
 
-async fn a_view_that_is_over_is_kept_for_its_time(s: Subject) {
+async fn ended_view_is_kept_for_its_time(s: Subject) {
     let all = [
         view(conference(1), 1, 1),
         view(call(1), 1, 2),
@@ -1032,7 +1043,7 @@ async fn a_view_that_is_over_is_kept_for_its_time(s: Subject) {
     assert_eq!(calls, [call(2)]);
 }
 
-async fn a_view_that_is_over_can_be_written_again(s: Subject) {
+async fn ended_view_can_be_written_again(s: Subject) {
     let (mine, room) = (app(), room_id(1));
     let [longer, revived, back] = [1, 2, 3].map(|n| view(call(n), 1, 5));
     let shown = view(conference(1), 1, 5);
@@ -1082,7 +1093,7 @@ async fn views_are_written_only_if_the_commit_is_applied(s: Subject) {
     for of in [ListOf::App(&mine), ListOf::Room(room_1)] {
         assert_eq!(s.views(ViewKind::Call, of).await, [call(1)]);
     }
-    // The same request with what is right is not taken for one that was applied.
+    // The refused request id is not remembered as applied.
     commit.lease = None;
     commit.views[0].keep = None;
     s.apply(&commit).await;
@@ -1090,7 +1101,7 @@ async fn views_are_written_only_if_the_commit_is_applied(s: Subject) {
     assert!(s.is_there(call(2)).await);
 }
 
-async fn a_repeated_request_does_not_write_its_views_again(s: Subject) {
+async fn repeated_request_does_not_rewrite_views(s: Subject) {
     let mut commit = create(room(1));
     commit.views = vec![view(call(1), 1, 5)];
     s.apply(&commit).await;
@@ -1104,7 +1115,7 @@ async fn a_repeated_request_does_not_write_its_views_again(s: Subject) {
     assert_eq!(calls, [call(1)]);
 }
 
-async fn a_commit_writes_and_ends_many_views(s: Subject) {
+async fn commit_writes_and_ends_many_views(s: Subject) {
     const MANY: u128 = 5_000;
     let (mine, room_1) = (app(), room_id(1));
     let all: Vec<_> = (0..MANY).map(|n| view(call(n), 1, 5)).collect();
@@ -1136,7 +1147,7 @@ async fn a_commit_writes_and_ends_many_views(s: Subject) {
 
 // Leases.
 
-async fn a_lease_is_one_owners_and_renewed_by_it(s: Subject) {
+async fn lease_has_one_owner_who_renews_it(s: Subject) {
     let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let lease = s.lease(one, LONG).await;
     assert_eq!((lease.node, lease.owner), (node(), one));
@@ -1153,7 +1164,7 @@ async fn a_lease_is_one_owners_and_renewed_by_it(s: Subject) {
     assert!(matches!(elsewhere.unwrap(), LeaseOutcome::Held(_)));
 }
 
-async fn a_renewal_sets_the_time_anew(s: Subject) {
+async fn renewal_restarts_the_lifetime(s: Subject) {
     let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
     s.lease(one, SHORT).await;
     let lease = s.lease(one, LONG).await;
@@ -1165,7 +1176,7 @@ async fn a_renewal_sets_the_time_anew(s: Subject) {
     s.apply(&commit).await;
 }
 
-async fn an_expired_lease_is_anothers_with_a_higher_epoch(s: Subject) {
+async fn expired_lease_goes_to_other_owner_with_higher_epoch(s: Subject) {
     let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let old = s.lease(one, SHORT).await;
     s.pass(SHORT).await;
@@ -1177,7 +1188,7 @@ async fn an_expired_lease_is_anothers_with_a_higher_epoch(s: Subject) {
     assert!(matches!(refused, LeaseOutcome::Other { .. }));
 }
 
-async fn a_released_lease_can_be_taken_at_once_and_the_epoch_grows(s: Subject) {
+async fn released_lease_is_free_at_once_and_epoch_grows(s: Subject) {
     let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let mut epochs = Vec::new();
     for owner in [one, two, two, one] {
@@ -1190,7 +1201,7 @@ async fn a_released_lease_can_be_taken_at_once_and_the_epoch_grows(s: Subject) {
     assert_eq!(epochs, grown);
 }
 
-async fn a_commit_under_a_lease_needs_it(s: Subject) {
+async fn commit_requires_its_lease(s: Subject) {
     let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let mut commit = create(room(1));
     commit.outbox = vec![message(1, 1)];
@@ -1228,13 +1239,13 @@ async fn a_commit_under_a_lease_needs_it(s: Subject) {
     assert_eq!(s.backlog().await.outbox, 0);
     commit.lease = Some(new);
     s.apply(&commit).await;
-    // Who does not reconcile writes by version alone.
+    // A replica without the lease writes by version only.
     s.apply(&change(vec![write(room(1), Version(1))])).await;
 }
 
-// Names, and making a room: reserve, commit, confirm.
+// Names and the creation of a room: reserve, commit, confirm.
 
-async fn a_name_is_reserved_for_one_room(s: Subject) {
+async fn name_is_reserved_for_one_room(s: Subject) {
     assert_eq!(s.reserve(room_id(1), LONG).await, NameOutcome::Reserved);
     assert_eq!(s.reserve(room_id(1), LONG).await, NameOutcome::Reserved);
     let pending = NameOutcome::Pending { room: room_id(1) };
@@ -1258,7 +1269,7 @@ async fn a_name_is_reserved_for_one_room(s: Subject) {
     assert_eq!(outcome, NameOutcome::Reserved);
 }
 
-async fn a_confirmed_name_lasts(s: Subject) {
+async fn confirmed_name_is_permanent(s: Subject) {
     assert!(!s.confirm(room_id(1)).await, "never reserved");
     s.reserve(room_id(1), SHORT).await;
     assert!(!s.confirm(room_id(2)).await, "another's");
@@ -1275,13 +1286,13 @@ async fn a_confirmed_name_lasts(s: Subject) {
     );
 }
 
-async fn a_late_confirmation_holds_if_nobody_freed_the_name(s: Subject) {
+async fn late_confirmation_holds_unless_name_was_freed(s: Subject) {
     s.reserve(room_id(1), SHORT).await;
     s.pass(SHORT).await;
     assert!(s.confirm(room_id(1)).await);
 }
 
-async fn a_name_is_freed_only_by_its_room(s: Subject) {
+async fn name_is_freed_only_by_its_room(s: Subject) {
     s.reserve(room_id(1), LONG).await;
     s.free(room_id(2)).await;
     let pending = NameOutcome::Pending { room: room_id(1) };
@@ -1292,7 +1303,7 @@ async fn a_name_is_freed_only_by_its_room(s: Subject) {
     assert!(!s.confirm(room_id(1)).await);
 }
 
-/// What whoever wants a name does on finding it taken: look whether its room lives; if not, free it and ask again.
+/// Handles a taken name like a caller: if its room is not alive, frees it and reserves again.
 async fn ask_again(s: &Subject, wanted: RoomId) -> NameOutcome {
     match s.reserve(wanted, LONG).await {
         NameOutcome::Taken { room } => {
@@ -1310,26 +1321,26 @@ async fn ask_again(s: &Subject, wanted: RoomId) -> NameOutcome {
     }
 }
 
-async fn making_stopped_after_the_reservation_gives_the_name_up(s: Subject) {
+async fn creation_aborted_after_reservation_frees_name(s: Subject) {
     s.reserve(room_id(1), SHORT).await;
     s.pass(SHORT).await;
     assert_eq!(ask_again(&s, room_id(2)).await, NameOutcome::Reserved);
-    // The one that stopped goes on: it must not believe that the name is its own.
+    // The aborted creation continues: it must not take the name for its own.
     s.apply(&listed(room(1), 5)).await;
     assert!(!s.confirm(room_id(1)).await);
 }
 
-async fn making_stopped_after_the_commit_keeps_the_name(s: Subject) {
+async fn creation_aborted_after_commit_keeps_name(s: Subject) {
     s.reserve(room_id(1), SHORT).await;
     s.apply(&listed(room(1), 5)).await;
     s.pass(SHORT).await;
     let taken = NameOutcome::Taken { room: room_id(1) };
     assert_eq!(ask_again(&s, room_id(2)).await, taken);
-    // Whoever finds it so finishes it.
+    // The next request that finds it completes it.
     assert!(s.confirm(room_id(1)).await);
 }
 
-async fn an_ended_room_that_kept_its_name_loses_it(s: Subject) {
+async fn ended_room_loses_its_name(s: Subject) {
     s.reserve(room_id(1), LONG).await;
     s.apply(&listed(room(1), 5)).await;
     assert!(s.confirm(room_id(1)).await);
@@ -1341,7 +1352,7 @@ async fn an_ended_room_that_kept_its_name_loses_it(s: Subject) {
 
 // The outbox and the queues.
 
-async fn the_outbox_is_in_order_of_commit(s: Subject) {
+async fn outbox_is_in_commit_order(s: Subject) {
     let empty = s.store.read_outbox(node(), 10).await.unwrap();
     assert_eq!(empty.from, OutboxCursor::default());
     assert_eq!((&empty.to, empty.messages.len()), (&empty.from, 0));
@@ -1393,7 +1404,7 @@ async fn fan_out_happens_once(s: Subject) {
     assert_eq!(s.backlog().await, Backlog::default());
 }
 
-async fn a_long_outbox_is_handed_over_without_loss(s: Subject) {
+async fn long_outbox_is_queued_without_loss(s: Subject) {
     // More than is kept behind the cursor, in pages, with more coming in between.
     let total: u64 = 10_500;
     let mut written = 0;
@@ -1426,7 +1437,7 @@ async fn a_long_outbox_is_handed_over_without_loss(s: Subject) {
     assert_eq!(read, (1..=total).collect::<Vec<_>>());
 }
 
-async fn a_queue_is_in_order_and_has_one_claim(s: Subject) {
+async fn queue_is_in_order_and_has_one_claim(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
         .await;
     let first = s.claim_one(LONG).await;
@@ -1477,7 +1488,7 @@ async fn queues_do_not_wait_for_each_other(s: Subject) {
     );
 }
 
-async fn an_unfinished_claim_comes_again_and_the_old_one_is_void(s: Subject) {
+async fn unfinished_claim_expires_and_can_be_claimed_again(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
         .await;
     let lost = s.claim_one(SHORT).await;
@@ -1504,7 +1515,7 @@ async fn an_unfinished_claim_comes_again_and_the_old_one_is_void(s: Subject) {
     assert_eq!(next.message, message(1, 2));
 }
 
-async fn a_retry_waits_and_so_do_those_behind_it(s: Subject) {
+async fn retry_delays_its_queue(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
         .await;
     let retry = |after| DeliveryResult::Retry { after };
@@ -1523,7 +1534,7 @@ async fn a_retry_waits_and_so_do_those_behind_it(s: Subject) {
     assert_eq!(s.backlog().await.queues, 1);
 }
 
-async fn a_parked_message_is_tried_again_and_those_behind_it_go_on_without_it(s: Subject) {
+async fn parked_delivery_is_retried_beside_its_queue(s: Subject) {
     s.queue(
         &[endpoint(1)],
         vec![message(1, 1), message(1, 2), message(1, 3)],
@@ -1560,7 +1571,7 @@ async fn a_parked_message_is_tried_again_and_those_behind_it_go_on_without_it(s:
     assert!(wait <= LONG && wait > LONG / 2, "{wait:?}");
 }
 
-async fn a_parked_message_goes_its_own_way_to_its_end(s: Subject) {
+async fn parked_delivery_ends_beside_its_queue(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(2, 1)])
         .await;
     let park = |after, hold| DeliveryResult::Park { after, hold };
@@ -1591,7 +1602,7 @@ async fn a_parked_message_goes_its_own_way_to_its_end(s: Subject) {
     assert_eq!((s.backlog().await.queues, s.dead(1).await), (0, 1));
 }
 
-async fn what_comes_while_those_behind_are_held_is_held_too(s: Subject) {
+async fn new_delivery_waits_while_its_queue_is_held(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1)]).await;
     let first = s.claim_one(LONG).await;
     let park = DeliveryResult::Park {
@@ -1606,7 +1617,7 @@ async fn what_comes_while_those_behind_are_held_is_held_too(s: Subject) {
     assert_eq!(next.message, message(1, 2));
 }
 
-async fn failures_are_counted_for_one_message(s: Subject) {
+async fn failures_are_counted_per_delivery(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
         .await;
     for failed in 0..3 {
@@ -1621,7 +1632,7 @@ async fn failures_are_counted_for_one_message(s: Subject) {
     assert_eq!((next.message.sequence, next.failed_attempts), (2, 0));
 }
 
-async fn a_dead_message_goes_and_the_next_comes(s: Subject) {
+async fn dead_delivery_unblocks_its_queue(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
         .await;
     let claim = s.claim_one(LONG).await;
@@ -1633,7 +1644,7 @@ async fn a_dead_message_goes_and_the_next_comes(s: Subject) {
     assert_eq!((s.backlog().await.queues, s.dead(1).await), (0, 2));
 }
 
-async fn the_dead_are_bounded(s: Subject) {
+async fn dead_deliveries_are_bounded(s: Subject) {
     let count = usize::try_from(DEAD_LIMIT).unwrap() + 2;
     let messages = (1..=count).map(|n| message(u128::try_from(n).unwrap(), 1));
     s.queue(&[endpoint(1)], messages.collect()).await;
@@ -1652,7 +1663,7 @@ async fn the_dead_are_bounded(s: Subject) {
     assert_eq!(s.dead(1).await, DEAD_LIMIT);
 }
 
-async fn the_next_delivery_is_told(s: Subject) {
+async fn next_delivery_time_is_reported(s: Subject) {
     assert_eq!(s.store.next_delivery(node()).await.unwrap(), None);
     s.queue(&[endpoint(1)], vec![message(1, 1)]).await;
     let now = s.store.next_delivery(node()).await.unwrap();
@@ -1673,9 +1684,9 @@ async fn the_next_delivery_is_told(s: Subject) {
     assert_eq!(s.store.next_delivery(node()).await.unwrap(), None);
 }
 
-// What every replica agrees on: cooldowns, commands with an id, an app's requests.
+// Shared limits: cooldowns, idempotent commands, rate limits.
 
-async fn a_cooldown_is_one_holders_until_it_is_over(s: Subject) {
+async fn cooldown_belongs_to_one_holder_until_it_ends(s: Subject) {
     assert_eq!(s.cool(room(1), "play", 1, LONG).await, Cooldown::Taken);
     let Cooldown::Wait { remaining } = s.cool(room(1), "play", 2, SHORT).await else {
         panic!("taken twice");
@@ -1686,14 +1697,14 @@ async fn a_cooldown_is_one_holders_until_it_is_over(s: Subject) {
     assert_eq!(s.cool(room(2), "play", 4, LONG).await, Cooldown::Taken);
 }
 
-async fn a_cooldown_taken_again_by_its_holder_does_not_last_longer(s: Subject) {
+async fn cooldown_taken_again_by_its_holder_is_not_extended(s: Subject) {
     assert_eq!(s.cool(room(1), "play", 1, A_WHILE).await, Cooldown::Taken);
     assert_eq!(s.cool(room(1), "play", 1, LONG).await, Cooldown::Taken);
     s.pass(A_WHILE).await;
     assert_eq!(s.cool(room(1), "play", 2, LONG).await, Cooldown::Taken);
 }
 
-async fn cooldowns_of_groups_rooms_and_calls_do_not_mix(s: Subject) {
+async fn cooldowns_of_groups_rooms_and_calls_are_independent(s: Subject) {
     for about in [room(1), room(2), session(1), session(2)] {
         for group in ["conference", "conference_mute"] {
             assert_eq!(s.cool(about, group, 1, LONG).await, Cooldown::Taken);
@@ -1703,7 +1714,7 @@ async fn cooldowns_of_groups_rooms_and_calls_do_not_mix(s: Subject) {
     }
 }
 
-async fn a_cooldown_is_refunded_by_its_holder_only(s: Subject) {
+async fn cooldown_is_refunded_by_its_holder_only(s: Subject) {
     s.cool(room(1), "play", 1, LONG).await;
     s.refund(room(1), "play", 2).await;
     s.refund(room(1), "other", 1).await;
@@ -1718,7 +1729,7 @@ async fn a_cooldown_is_refunded_by_its_holder_only(s: Subject) {
     assert!(matches!(still, Cooldown::Wait { .. }), "{still:?}");
 }
 
-async fn a_cooldown_taken_after_a_refund_has_its_own_end(s: Subject) {
+async fn cooldown_after_refund_has_its_own_end(s: Subject) {
     s.cool(room(1), "play", 1, SHORT).await;
     s.refund(room(1), "play", 1).await;
     s.cool(room(1), "play", 2, LONG).await;
@@ -1727,7 +1738,7 @@ async fn a_cooldown_taken_after_a_refund_has_its_own_end(s: Subject) {
     assert!(matches!(still, Cooldown::Wait { .. }), "{still:?}");
 }
 
-async fn of_concurrent_takers_one_gets_the_cooldown(s: Subject) {
+async fn one_of_concurrent_requests_gets_the_cooldown(s: Subject) {
     let store = &s.store;
     let taken = stream::iter(1..=50)
         .map(|n| async move {
@@ -1742,8 +1753,8 @@ async fn of_concurrent_takers_one_gets_the_cooldown(s: Subject) {
     assert_eq!(taken, 1);
 }
 
-fn command(uid: &str, fingerprint: &str, token: u128) -> Command {
-    Command {
+fn command(uid: &str, fingerprint: &str, token: u128) -> IdempotentCommand {
+    IdempotentCommand {
         about: session(1),
         uid: uid.parse().unwrap(),
         fingerprint: fingerprint.to_owned(),
@@ -1751,14 +1762,14 @@ fn command(uid: &str, fingerprint: &str, token: u128) -> Command {
     }
 }
 
-fn answered(status: u16) -> CommandAnswer {
-    CommandAnswer {
+fn answered(status: u16) -> StoredAnswer {
+    StoredAnswer {
         status,
         body: format!("{{\"status\":\"ü\\n{status}\"}}"),
     }
 }
 
-async fn a_command_is_begun_once_and_its_answer_repeated(s: Subject) {
+async fn command_is_executed_once_and_its_answer_repeated(s: Subject) {
     let (first, second) = (command("u", "f", 1), command("u", "f", 2));
     assert_eq!(s.begin(&first, LONG).await, CommandStart::First);
     assert_eq!(s.begin(&first, LONG).await, CommandStart::First, "resent");
@@ -1769,7 +1780,7 @@ async fn a_command_is_begun_once_and_its_answer_repeated(s: Subject) {
     assert_eq!(s.begin(&first, LONG).await, replay);
 }
 
-async fn a_command_id_is_for_one_command(s: Subject) {
+async fn idempotency_key_belongs_to_one_command(s: Subject) {
     let first = command("u", "f", 1);
     assert_eq!(s.begin(&first, LONG).await, CommandStart::First);
     let other = command("u", "g", 2);
@@ -1785,7 +1796,7 @@ async fn a_command_id_is_for_one_command(s: Subject) {
     }
 }
 
-async fn a_forgotten_command_is_first_again(s: Subject) {
+async fn forgotten_command_counts_as_first(s: Subject) {
     let (first, second) = (command("u", "f", 1), command("u", "f", 2));
     s.begin(&first, LONG).await;
     s.store.forget_command(&second).await.unwrap();
@@ -1799,7 +1810,7 @@ async fn a_forgotten_command_is_first_again(s: Subject) {
     );
 }
 
-async fn a_command_and_its_answer_run_out(s: Subject) {
+async fn command_and_its_answer_expire(s: Subject) {
     let (first, second) = (command("u", "f", 1), command("u", "f", 2));
     s.begin(&first, SHORT).await;
     s.pass(SHORT).await;
@@ -1810,7 +1821,7 @@ async fn a_command_and_its_answer_run_out(s: Subject) {
     assert_eq!(s.begin(&first, LONG).await, CommandStart::First);
 }
 
-async fn an_answer_that_comes_late_counts_if_nobody_began_anew(s: Subject) {
+async fn late_answer_counts_unless_command_restarted(s: Subject) {
     let (first, second) = (command("u", "f", 1), command("u", "f", 2));
     s.begin(&first, SHORT).await;
     s.pass(SHORT).await;
@@ -1819,7 +1830,7 @@ async fn an_answer_that_comes_late_counts_if_nobody_began_anew(s: Subject) {
     assert_eq!(s.begin(&second, LONG).await, replay);
 }
 
-async fn of_concurrent_requests_one_begins_the_command(s: Subject) {
+async fn one_of_concurrent_requests_begins_the_command(s: Subject) {
     let store = &s.store;
     let begun = stream::iter(1..=50)
         .map(|n| async move {
@@ -1833,7 +1844,7 @@ async fn of_concurrent_requests_one_begins_the_command(s: Subject) {
     assert_eq!(begun, 1);
 }
 
-async fn tokens_come_at_their_rate_and_are_an_apps_own(s: Subject) {
+async fn tokens_follow_rate_and_belong_to_one_app(s: Subject) {
     let slow = Rate {
         every: LONG,
         burst: 3,
@@ -1856,7 +1867,7 @@ async fn tokens_come_at_their_rate_and_are_an_apps_own(s: Subject) {
     assert_eq!(s.tokens(&fast, rate, 9).await, Tokens::Granted(1));
 }
 
-async fn tokens_that_are_missing_come_at_the_new_rate_once_it_has_changed(s: Subject) {
+async fn missing_tokens_follow_changed_rate(s: Subject) {
     let rate = |every, burst| Rate { every, burst };
     let (slow, fast) = (rate(LONG, 3), rate(SHORT, 10));
     assert_eq!(s.tokens(&app(), slow, 9).await, Tokens::Granted(3));
@@ -1887,7 +1898,7 @@ async fn put(s: &Subject, expected: u64, writes: &[AppsWrite<'_>]) -> bool {
     s.store.put_apps(expected, writes).await.unwrap()
 }
 
-async fn an_app_is_written_from_the_version_it_was_decided_on(s: Subject) {
+async fn app_write_requires_its_version(s: Subject) {
     let (acme, beta): (AppId, AppId) = (app(), "beta".parse().unwrap());
     let write =
         async |expected, id: &AppId, record| put(&s, expected, &[AppsWrite::App(id, record)]).await;
@@ -1902,7 +1913,7 @@ async fn an_app_is_written_from_the_version_it_was_decided_on(s: Subject) {
     assert_eq!(s.store.read_apps(Some(3)).await.unwrap(), None);
 }
 
-async fn an_app_written_twice_is_written_once(s: Subject) {
+async fn repeated_app_write_is_applied_once(s: Subject) {
     assert!(put(&s, 0, &[AppsWrite::App(&app(), "a1")]).await);
     // The answer was lost, and it is sent again.
     assert!(put(&s, 0, &[AppsWrite::App(&app(), "a1")]).await);
@@ -1910,7 +1921,7 @@ async fn an_app_written_twice_is_written_once(s: Subject) {
     assert_eq!(all.version, 1);
 }
 
-async fn of_concurrent_writes_of_apps_one_wins_each_version(s: Subject) {
+async fn one_of_concurrent_app_writes_wins_each_version(s: Subject) {
     let writes = (0..20).map(|n| {
         let store = Arc::clone(&s.store);
         let id: AppId = format!("app{n}").parse().unwrap();
@@ -2006,52 +2017,52 @@ macro_rules! contract {
 
 contract! {
     answers_a_ping,
-    what_was_never_written_is_absent,
-    a_created_entity_reads_back_sorted,
-    a_write_changes_what_it_names_and_nothing_else,
-    a_write_that_names_nothing_still_counts,
-    a_write_from_another_version_is_a_conflict,
-    a_conflict_in_one_entity_changes_none,
+    unwritten_entity_is_absent,
+    created_entity_reads_back_sorted,
+    write_changes_only_named_fields,
+    empty_write_increments_version,
+    write_from_other_version_is_a_conflict,
+    conflict_in_one_entity_changes_none,
     one_commit_writes_several_entities,
-    a_repeated_request_is_applied_once,
-    a_repeated_request_is_known_after_other_writes,
-    a_repeated_request_is_known_after_the_lease_went,
+    repeated_request_is_applied_once,
+    repeated_request_is_recognized_after_other_writes,
+    repeated_request_is_recognized_after_lease_loss,
     big_records_are_read_and_written_whole,
-    of_concurrent_writes_one_wins_each_version,
-    read_node_finds_what_lives,
+    one_of_concurrent_writes_wins_each_version,
+    read_node_returns_live_entities,
     deadlines_are_due_earliest_first,
-    a_write_moves_or_removes_the_deadline,
+    write_moves_or_removes_deadline,
     lists_are_by_time_then_id_of_one_app_and_kind,
-    pages_neither_repeat_nor_miss_what_stays,
-    a_listing_is_said_once,
-    what_ended_is_off_the_lists_and_kept_for_its_time,
-    what_is_gone_is_absent_again,
-    what_ended_can_be_written_and_revived,
-    a_view_that_was_never_written_is_absent,
-    views_read_back_as_they_were_last_written,
+    pages_neither_repeat_nor_miss_entries,
+    listing_is_set_only_at_creation,
+    ended_entity_leaves_lists_and_is_kept_for_its_time,
+    expired_entity_is_absent,
+    ended_entity_can_be_written_and_revived,
+    unwritten_view_is_absent,
+    views_read_back_as_last_written,
     views_are_listed_by_app_and_by_room_in_order_of_time_then_id,
-    pages_of_views_neither_repeat_nor_miss_what_stays,
-    a_view_that_is_over_is_kept_for_its_time,
-    a_view_that_is_over_can_be_written_again,
+    pages_of_views_neither_repeat_nor_miss_entries,
+    ended_view_is_kept_for_its_time,
+    ended_view_can_be_written_again,
     views_are_written_only_if_the_commit_is_applied,
-    a_repeated_request_does_not_write_its_views_again,
-    a_commit_writes_and_ends_many_views,
-    a_lease_is_one_owners_and_renewed_by_it,
-    a_renewal_sets_the_time_anew,
-    an_expired_lease_is_anothers_with_a_higher_epoch,
-    a_released_lease_can_be_taken_at_once_and_the_epoch_grows,
-    a_commit_under_a_lease_needs_it,
-    a_name_is_reserved_for_one_room,
-    a_confirmed_name_lasts,
-    a_late_confirmation_holds_if_nobody_freed_the_name,
-    a_name_is_freed_only_by_its_room,
-    making_stopped_after_the_reservation_gives_the_name_up,
-    making_stopped_after_the_commit_keeps_the_name,
-    an_ended_room_that_kept_its_name_loses_it,
+    repeated_request_does_not_rewrite_views,
+    commit_writes_and_ends_many_views,
+    lease_has_one_owner_who_renews_it,
+    renewal_restarts_the_lifetime,
+    expired_lease_goes_to_other_owner_with_higher_epoch,
+    released_lease_is_free_at_once_and_epoch_grows,
+    commit_requires_its_lease,
+    name_is_reserved_for_one_room,
+    confirmed_name_is_permanent,
+    late_confirmation_holds_unless_name_was_freed,
+    name_is_freed_only_by_its_room,
+    creation_aborted_after_reservation_frees_name,
+    creation_aborted_after_commit_keeps_name,
+    ended_room_loses_its_name,
     no_apps_are_stored_at_first,
-    an_app_is_written_from_the_version_it_was_decided_on,
-    an_app_written_twice_is_written_once,
-    of_concurrent_writes_of_apps_one_wins_each_version,
+    app_write_requires_its_version,
+    repeated_app_write_is_applied_once,
+    one_of_concurrent_app_writes_wins_each_version,
     a_board_that_nobody_wrote_on_is_empty,
     a_node_drains_until_it_is_said_otherwise,
     snapshots_that_are_asked_for_are_counted,
@@ -2060,27 +2071,27 @@ contract! {
     each_node_is_seen_as_it_is_alone,
     a_deadline_that_is_over_is_seen,
     deliveries_are_seen_where_something_can_be_done_about_them,
-    the_outbox_is_in_order_of_commit,
+    outbox_is_in_commit_order,
     fan_out_happens_once,
-    a_long_outbox_is_handed_over_without_loss,
+    long_outbox_is_queued_without_loss,
     an_outbox_is_read_after_any_position,
     the_webhooks_cursor_is_not_that_of_others,
-    what_was_handed_over_is_kept_for_a_while,
+    queued_messages_are_kept_for_a_while,
     what_is_said_is_heard_by_all_who_listen,
-    a_queue_is_in_order_and_has_one_claim,
+    queue_is_in_order_and_has_one_claim,
     queues_do_not_wait_for_each_other,
-    an_unfinished_claim_comes_again_and_the_old_one_is_void,
-    a_retry_waits_and_so_do_those_behind_it,
-    a_parked_message_is_tried_again_and_those_behind_it_go_on_without_it,
-    a_parked_message_goes_its_own_way_to_its_end,
-    what_comes_while_those_behind_are_held_is_held_too,
-    failures_are_counted_for_one_message,
-    a_dead_message_goes_and_the_next_comes,
-    the_dead_are_bounded,
-    the_next_delivery_is_told,
-    a_delivery_is_listed_from_its_queueing_to_its_end,
-    the_log_is_read_in_pages_the_latest_first,
-    the_last_attempts_are_kept,
+    unfinished_claim_expires_and_can_be_claimed_again,
+    retry_delays_its_queue,
+    parked_delivery_is_retried_beside_its_queue,
+    parked_delivery_ends_beside_its_queue,
+    new_delivery_waits_while_its_queue_is_held,
+    failures_are_counted_per_delivery,
+    dead_delivery_unblocks_its_queue,
+    dead_deliveries_are_bounded,
+    next_delivery_time_is_reported,
+    delivery_is_listed_from_queueing_to_end,
+    log_is_paged_latest_first,
+    last_attempts_are_kept,
     what_is_held_is_dead_and_claimed_by_nobody,
     an_endpoint_with_its_share_is_passed_over_however_much_is_due,
     apps_are_served_in_turn_and_so_are_endpoints_of_an_app,
@@ -2090,27 +2101,27 @@ contract! {
     what_is_enqueued_twice_is_sent_once,
     what_is_sent_again_waits_for_nobody_and_begins_anew,
     what_waits_for_its_next_attempt_is_due_at_once_when_asked_for,
-    what_was_given_up_is_recovered_in_its_order,
+    dead_deliveries_are_recovered_in_order,
     a_receivers_failing_is_told_from_its_first_failure_on,
     a_forgotten_receiver_leaves_nothing_but_what_is_pending,
     of_what_was_delivered_the_last_are_kept,
     beyond_the_bound_nothing_is_queued_and_that_is_counted,
     what_is_found_of_an_outbox_is_noted,
     a_receiver_is_written_from_the_version_it_was_decided_on,
-    a_cooldown_is_one_holders_until_it_is_over,
-    a_cooldown_taken_again_by_its_holder_does_not_last_longer,
-    cooldowns_of_groups_rooms_and_calls_do_not_mix,
-    a_cooldown_is_refunded_by_its_holder_only,
-    a_cooldown_taken_after_a_refund_has_its_own_end,
-    of_concurrent_takers_one_gets_the_cooldown,
-    a_command_is_begun_once_and_its_answer_repeated,
-    a_command_id_is_for_one_command,
-    a_forgotten_command_is_first_again,
-    a_command_and_its_answer_run_out,
-    an_answer_that_comes_late_counts_if_nobody_began_anew,
-    of_concurrent_requests_one_begins_the_command,
-    tokens_come_at_their_rate_and_are_an_apps_own,
-    tokens_that_are_missing_come_at_the_new_rate_once_it_has_changed,
+    cooldown_belongs_to_one_holder_until_it_ends,
+    cooldown_taken_again_by_its_holder_is_not_extended,
+    cooldowns_of_groups_rooms_and_calls_are_independent,
+    cooldown_is_refunded_by_its_holder_only,
+    cooldown_after_refund_has_its_own_end,
+    one_of_concurrent_requests_gets_the_cooldown,
+    command_is_executed_once_and_its_answer_repeated,
+    idempotency_key_belongs_to_one_command,
+    forgotten_command_counts_as_first,
+    command_and_its_answer_expire,
+    late_answer_counts_unless_command_restarted,
+    one_of_concurrent_requests_begins_the_command,
+    tokens_follow_rate_and_belong_to_one_app,
+    missing_tokens_follow_changed_rate,
     an_entity_counts_for_its_large_values_until_its_keeping_time_is_over,
     what_is_on_no_list_counts_for_nobody,
     a_view_counts_while_it_is_kept,

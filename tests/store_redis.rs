@@ -1,4 +1,4 @@
-//! What only the store on Redis can get wrong: a server that dies, hangs, is demoted, or holds what is not ours.
+//! Faults of the store on Redis only: a server that dies, hangs, is demoted, or holds data that is not ours.
 // All of it is a test, also what the lint cannot know to be one.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -11,13 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use roomkeeper::ids::{AppId, ChannelId, MemberId, NodeId, SessionId};
-use roomkeeper::store::board::{Board, Boards};
 use roomkeeper::store::deliveries::{
     Deliveries, DeliveryResult, NewDelivery, OutboxBatch, QueueLimits, Share,
 };
-use roomkeeper::store::live::{Heard, Live, LiveEvent, OutboxSlice};
-use roomkeeper::store::looks::{Looks, Sight};
+use roomkeeper::store::live::{Live, LiveEvent, LiveStream, OutboxSlice};
+use roomkeeper::store::node_status::{NodeStatus, NodeStatusStore};
+use roomkeeper::store::polls::{NodePoll, NodePolls};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::usage::Usage;
 use roomkeeper::store::{
@@ -25,7 +24,8 @@ use roomkeeper::store::{
     OpenError, Scope, Store, StoreError, Version, ViewId, ViewKind, ViewWrite, call, keys, open,
     unreadable,
 };
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::ids::{AppId, CallId, ChannelId, MemberId, NodeId};
+use roomkeeper_core::time::Timestamp;
 use support::redis::RedisServer;
 use support::store::{
     assert_unavailable, change, commit_until_applied, node, read_node, room, room_id, store_at,
@@ -67,7 +67,7 @@ async fn starts_before_its_server_does() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_killed_and_restarted_is_used_again_and_nothing_acknowledged_is_lost() {
+async fn restarted_server_is_used_again_without_loss() {
     let mut server = RedisServer::start_durable().await;
     let store = store(&server, Duration::from_secs(1));
     let stop = Arc::new(AtomicBool::new(false));
@@ -125,7 +125,7 @@ async fn a_server_that_was_killed_and_restarted_is_used_again_and_nothing_acknow
 }
 
 #[tokio::test]
-async fn a_write_that_timed_out_takes_effect_once() {
+async fn timed_out_write_applies_once() {
     let server = RedisServer::start().await;
     let store = store(&server, TIMEOUT);
     let first = change(room(1), Version::ABSENT);
@@ -147,7 +147,7 @@ async fn a_write_that_timed_out_takes_effect_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_left_and_what_it_was_sent_still_takes_effect_once() {
+async fn hanging_server_is_left_and_its_writes_apply_once() {
     let server = RedisServer::start().await;
     let store = store(&server, TIMEOUT);
     until_available(&store).await;
@@ -185,7 +185,7 @@ async fn a_server_that_hangs_is_left_and_what_it_was_sent_still_takes_effect_onc
 }
 
 #[tokio::test]
-async fn a_server_that_stood_still_while_many_asked_is_not_left() {
+async fn paused_server_is_not_left_after_concurrent_timeouts() {
     let server = RedisServer::start().await;
     let store = store(&server, TIMEOUT * 10);
     until_available(&store).await;
@@ -265,7 +265,7 @@ impl Way {
 }
 
 #[tokio::test]
-async fn those_whom_an_old_connection_never_answered_do_not_cost_the_new_one() {
+async fn unanswered_requests_of_old_connection_keep_new_one() {
     let server = RedisServer::start().await;
     let way = Way::to(server.address()).await;
     let timeout = Duration::from_millis(1000);
@@ -332,7 +332,7 @@ async fn a_late_write_of_one_who_gave_up_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_demoted_is_left() {
+async fn demoted_server_is_left() {
     let server = RedisServer::start().await;
     let store = store(&server, Duration::from_secs(5));
     let mut raw = raw(&server).await;
@@ -369,7 +369,7 @@ async fn a_server_that_was_demoted_is_left() {
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_the_scripts_is_told_again() {
+async fn scripts_are_reloaded_after_script_flush() {
     let server = RedisServer::start().await;
     let store = store(&server, Duration::from_secs(5));
     store
@@ -383,7 +383,7 @@ async fn a_server_that_forgot_the_scripts_is_told_again() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_is_corrupt_and_not_asked_for_again() {
+async fn foreign_value_is_corrupt_and_not_retried() {
     let server = RedisServer::start().await;
     let store = store(&server, Duration::from_secs(5));
     let mut raw = raw(&server).await;
@@ -419,7 +419,7 @@ async fn what_is_not_ours_is_corrupt_and_not_asked_for_again() {
         assert_eq!(listed.unwrap(), [], "it costs the other rows nothing");
     }
     // Scripts note what they come upon, and whoever looks at the node has it.
-    store.look_at(&[node()], late).await.unwrap();
+    store.poll_nodes(&[node()], late).await.unwrap();
     let noted: BTreeSet<String> = unreadable::of_node(node())
         .into_iter()
         .map(|f| f.key)
@@ -431,30 +431,30 @@ async fn what_is_not_ours_is_corrupt_and_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_node_of_which_something_is_not_ours_costs_the_others_no_look() {
+async fn foreign_value_of_one_node_does_not_affect_polls_of_others() {
     let server = RedisServer::start().await;
     let store = store(&server, Duration::from_secs(5));
     let mut raw = raw(&server).await;
     let nodes: [NodeId; 4] = ["node1", "node2", "node3", "node4"].map(|id| id.parse().unwrap());
-    for key in [keys::board(nodes[0]), keys::due(nodes[2])] {
+    for key in [keys::node_status(nodes[0]), keys::due(nodes[2])] {
         let mut cmd = redis::cmd("SET");
         cmd.arg(key).arg("text");
         cmd.query_async::<()>(&mut raw).await.unwrap();
     }
     store.set_draining(nodes[3], true).await.unwrap();
     let now = Timestamp::from_millis(1);
-    let mut seen = store.look_at(&nodes, now).await.unwrap().into_iter();
+    let mut seen = store.poll_nodes(&nodes, now).await.unwrap().into_iter();
     let mut next = || seen.next().unwrap();
-    let nothing = Sight {
-        board: Some(Board::default()),
-        ..Sight::default()
+    let nothing = NodePoll {
+        status: Some(NodeStatus::default()),
+        ..NodePoll::default()
     };
-    assert_eq!(next().unwrap().board, None);
+    assert_eq!(next().unwrap().status, None);
     assert_eq!(next().unwrap(), nothing);
     assert!(next().unwrap().deliveries, "somebody is to look");
-    assert!(next().unwrap().board.unwrap().draining);
+    assert!(next().unwrap().status.unwrap().draining);
     for (node, key) in [
-        (nodes[0], keys::board(nodes[0])),
+        (nodes[0], keys::node_status(nodes[0])),
         (nodes[2], keys::due(nodes[2])),
     ] {
         let noted = unreadable::of_node(node);
@@ -463,7 +463,7 @@ async fn a_node_of_which_something_is_not_ours_costs_the_others_no_look() {
 }
 
 #[tokio::test]
-async fn what_another_replica_hands_over_is_seen_once_and_then_is_nothing_to_do() {
+async fn messages_queued_by_other_replica_are_noticed_once() {
     let server = RedisServer::start().await;
     let [one, two] = [0; 2].map(|_| store(&server, Duration::from_secs(5)));
     let mut commit = change(room(1), Version::ABSENT);
@@ -483,7 +483,7 @@ async fn what_another_replica_hands_over_is_seen_once_and_then_is_nothing_to_do(
             .unwrap()
     );
     let has = async |store: &RedisStore| {
-        let seen = store.look_at(&[node()], Timestamp::from_millis(1)).await;
+        let seen = store.poll_nodes(&[node()], Timestamp::from_millis(1)).await;
         seen.unwrap().remove(0).unwrap().deliveries
     };
     assert!(!has(&one).await);
@@ -495,7 +495,7 @@ async fn what_another_replica_hands_over_is_seen_once_and_then_is_nothing_to_do(
 }
 
 #[tokio::test]
-async fn all_of_a_node_is_read_in_the_database_that_is_asked_for_however_large_a_room_is() {
+async fn whole_node_is_read_from_its_database() {
     let server = RedisServer::start().await;
     let store = store_at(&format!("{}3", server.url()), Duration::from_secs(5));
     // Of several lengths of what is read at a time.
@@ -508,8 +508,8 @@ async fn all_of_a_node_is_read_in_the_database_that_is_asked_for_however_large_a
         store.commit(&one).await.unwrap();
     }
     for n in 1..=200 {
-        let call = SessionId::new(node(), ChannelId::new(Uuid::from_u128(n)));
-        let mut one = change(EntityId::Session(call), Version::ABSENT);
+        let call = CallId::new(node(), ChannelId::new(Uuid::from_u128(n)));
+        let mut one = change(EntityId::Call(call), Version::ABSENT);
         let value = |field: &str| (field.to_owned(), format!("{field} of {n}"));
         // An empty value is one, and one that is not there is none.
         let fields = call::HEAD.into_iter().take(if n % 2 == 0 { 2 } else { 3 });
@@ -601,7 +601,7 @@ async fn hands_over(store: &RedisStore, batch: &OutboxBatch) -> bool {
 }
 
 #[tokio::test]
-async fn what_was_committed_here_is_handed_over_without_being_read() {
+async fn own_commits_are_queued_without_read() {
     let server = RedisServer::start().await;
     let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
     assert_eq!(here.fresh_outbox(node(), 9), None);
@@ -674,7 +674,7 @@ fn ids(slice: &OutboxSlice) -> Vec<(u64, &str)> {
 }
 
 #[tokio::test]
-async fn positions_go_on_when_the_outbox_is_deleted() {
+async fn positions_continue_after_outbox_is_deleted() {
     let server = RedisServer::start().await;
     let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
     for n in 1..=3 {
@@ -698,7 +698,7 @@ async fn positions_go_on_when_the_outbox_is_deleted() {
 }
 
 #[tokio::test]
-async fn what_was_deleted_from_the_outbox_is_counted_and_the_rest_is_handed_over() {
+async fn deleted_outbox_messages_are_counted_and_others_queued() {
     let server = RedisServer::start().await;
     let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
     commits(&here, 1, "msg_1").await;
@@ -712,9 +712,9 @@ async fn what_was_deleted_from_the_outbox_is_counted_and_the_rest_is_handed_over
     let fresh = here.fresh_outbox(node(), 9).unwrap();
     assert!(!hands_over(&here, &fresh).await);
     // Somebody who looks is woken though there is nothing to read.
-    let seen = there.look_at(&[node()], Timestamp::from_millis(1)).await;
+    let seen = there.poll_nodes(&[node()], Timestamp::from_millis(1)).await;
     drop(seen);
-    let seen = there.look_at(&[node()], Timestamp::from_millis(1)).await;
+    let seen = there.poll_nodes(&[node()], Timestamp::from_millis(1)).await;
     assert!(seen.unwrap().remove(0).unwrap().deliveries);
     assert_eq!(here.backlog(node()).await.unwrap().outbox, 3);
     assert_eq!(reads_on(&there).await, (Vec::new(), 3, 0));
@@ -736,7 +736,7 @@ async fn what_was_deleted_from_the_outbox_is_counted_and_the_rest_is_handed_over
 }
 
 #[tokio::test]
-async fn what_is_no_message_of_the_outbox_is_passed_over_and_counted() {
+async fn foreign_outbox_entries_are_skipped_and_counted() {
     let outbox = keys::outbox(node());
     let spoils: [(&str, &[&str]); 6] = [
         (
@@ -794,7 +794,7 @@ async fn what_is_no_message_of_the_outbox_is_passed_over_and_counted() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_none_hands_over_again_what_is_kept() {
+async fn invalid_cursor_requeues_kept_messages() {
     for spoil in [&["SET", "", "some"][..], &["LPUSH", "", "some"]] {
         let server = RedisServer::start().await;
         let store = store(&server, PATIENT);
@@ -814,7 +814,7 @@ async fn a_cursor_that_is_none_hands_over_again_what_is_kept() {
 }
 
 #[tokio::test]
-async fn due_times_of_another_type_are_set_aside_and_made_anew() {
+async fn due_times_of_other_type_are_rebuilt() {
     let endpoint = "ep_1".parse().unwrap();
     let (due, queues) = (keys::due(node()), keys::due_queues(node(), &endpoint));
     let spoilt: [&[&str]; 3] = [&[&due], &[&queues], &[&due, &queues]];
@@ -866,7 +866,7 @@ async fn due_times_of_another_type_are_set_aside_and_made_anew() {
 }
 
 #[tokio::test]
-async fn a_newest_position_that_is_none_is_set_aside_and_read_from_the_outbox() {
+async fn invalid_newest_position_is_rebuilt_from_outbox() {
     let last = keys::outbox_last(node());
     for spoil in [&["SET", &last, "some"][..], &["LPUSH", &last, "some"]] {
         for reads_first in [true, false] {
@@ -935,7 +935,7 @@ async fn queues_of_an_earlier_version_are_claimed() {
 
 /// A server that takes the place of one that was left may never have had its last writes, and have others where they were.
 #[tokio::test]
-async fn what_a_server_that_was_left_had_is_not_handed_over_for_what_its_successor_has() {
+async fn cached_outbox_of_old_server_is_not_queued() {
     for is_fresh in [true, false] {
         let server = RedisServer::start().await;
         let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
@@ -958,7 +958,7 @@ async fn what_a_server_that_was_left_had_is_not_handed_over_for_what_its_success
 }
 
 #[tokio::test]
-async fn the_outbox_is_trimmed_behind_its_cursor_only() {
+async fn outbox_is_trimmed_only_behind_its_cursor() {
     let server = RedisServer::start().await;
     let store = store(&server, Duration::from_secs(20));
     let mut raw = raw(&server).await;
@@ -992,7 +992,7 @@ async fn the_outbox_is_trimmed_behind_its_cursor_only() {
 }
 
 #[tokio::test]
-async fn what_is_over_leaves_nothing_behind() {
+async fn ended_data_leaves_no_keys() {
     let server = RedisServer::start().await;
     let store = store(&server, Duration::from_secs(5));
     let app = "acme".parse().unwrap();
@@ -1080,7 +1080,7 @@ async fn what_is_over_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn views_that_are_over_leave_the_lists_though_nobody_reads_them() {
+async fn expired_views_leave_lists_without_reads() {
     const ENDED: usize = 300;
     let server = RedisServer::start().await;
     let store = store(&server, Duration::from_secs(5));
@@ -1154,7 +1154,7 @@ async fn views_that_are_over_leave_the_lists_though_nobody_reads_them() {
 }
 
 #[tokio::test]
-async fn a_url_opens_what_it_names() {
+async fn url_selects_the_store() {
     let server = RedisServer::start().await;
     let options = RedisOptions::default();
     for url in ["memory:".to_owned(), server.url()] {
@@ -1237,21 +1237,21 @@ fn word(n: u32) -> LiveEvent {
 }
 
 #[tokio::test]
-async fn what_is_said_in_one_database_is_not_heard_in_another() {
+async fn live_events_stay_within_their_database() {
     let server = RedisServer::start().await;
     let in_database = |n: u32| store_at(&format!("{}{n}", server.url()), LONG);
     let (zero, one) = (in_database(0), in_database(1));
-    let mut heard = zero.hear(&[node()]).await.unwrap();
-    one.say(node(), &[word(1)]).await.unwrap();
-    zero.say(node(), &[word(2)]).await.unwrap();
+    let mut heard = zero.subscribe_live(&[node()]).await.unwrap();
+    one.publish_live(node(), &[word(1)]).await.unwrap();
+    zero.publish_live(node(), &[word(2)]).await.unwrap();
     assert_eq!(heard.next().await, Some((node(), vec![word(2)])));
 }
 
-/// What is heard of the node, asked for until it is to be had.
-async fn heard_of(store: &RedisStore) -> Heard {
+/// Subscribes to the node's live stream, retrying until it succeeds.
+async fn heard_of(store: &RedisStore) -> LiveStream {
     let start = Instant::now();
     loop {
-        match store.hear(&[node()]).await {
+        match store.subscribe_live(&[node()]).await {
             Ok(heard) => return heard,
             Err(error) => assert!(start.elapsed() < BACK_IN, "{error:?}"),
         }
@@ -1260,7 +1260,7 @@ async fn heard_of(store: &RedisStore) -> Heard {
 }
 
 #[tokio::test]
-async fn listening_goes_on_while_the_server_answers_and_ends_when_it_does_not() {
+async fn subscription_ends_when_server_stops_answering() {
     let mut server = RedisServer::start().await;
     let store = store(&server, TIMEOUT);
     let mut heard = heard_of(&store).await;
@@ -1274,7 +1274,7 @@ async fn listening_goes_on_while_the_server_answers_and_ends_when_it_does_not() 
         loop {
             let clients: String = server.ask(&["CLIENT", "LIST"]).await.unwrap();
             if clients.contains("cmd=ping") {
-                return speaker.say(node(), &[word(1)]).await.unwrap();
+                return speaker.publish_live(node(), &[word(1)]).await.unwrap();
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -1284,18 +1284,18 @@ async fn listening_goes_on_while_the_server_answers_and_ends_when_it_does_not() 
     server.pause().await;
     let end = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
     assert_eq!(end.expect("it ends"), None);
-    assert!(store.hear(&[node()]).await.is_err());
+    assert!(store.subscribe_live(&[node()]).await.is_err());
     server.resume().await;
     // And at once when it is gone.
     let mut heard = heard_of(&store).await;
     server.kill();
     let end = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
     assert_eq!(end.expect("it ends"), None);
-    assert_unavailable(store.say(node(), &[]).await);
+    assert_unavailable(store.publish_live(node(), &[]).await);
 }
 
 #[tokio::test]
-async fn who_may_not_use_the_channels_can_commit_all_the_same() {
+async fn commits_work_without_channel_permission() {
     let server = RedisServer::start().await;
     server
         .tell(&[
@@ -1311,8 +1311,8 @@ async fn who_may_not_use_the_channels_can_commit_all_the_same() {
         .await;
     let url = server.url().replace("redis://", "redis://mute:p@");
     let store = store_at(&url, LONG);
-    assert!(store.say(node(), &[]).await.is_err());
-    assert!(store.hear(&[node()]).await.is_err());
+    assert!(store.publish_live(node(), &[]).await.is_err());
+    assert!(store.subscribe_live(&[node()]).await.is_err());
     let commit = change(room(1), Version::ABSENT);
     assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
     let slice = store.read_outbox_after(node(), Some(0), 10).await.unwrap();
@@ -1320,7 +1320,7 @@ async fn who_may_not_use_the_channels_can_commit_all_the_same() {
     // The channels alone are what it needs.
     server.tell(&["ACL", "SETUSER", "mute", "&rk1:*"]).await;
     let store = store_at(&url, LONG);
-    let mut heard = store.hear(&[node()]).await.unwrap();
-    store.say(node(), &[word(1)]).await.unwrap();
+    let mut heard = store.subscribe_live(&[node()]).await.unwrap();
+    store.publish_live(node(), &[word(1)]).await.unwrap();
     assert_eq!(heard.next().await, Some((node(), vec![word(1)])));
 }

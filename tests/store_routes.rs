@@ -1,4 +1,4 @@
-//! What only a store behind Sentinel or in a cluster can get wrong: masters that change, slots that move.
+//! Faults of a store behind Sentinel or in a cluster only: masters that change, slots that move.
 // All of it is a test, also what the lint cannot know to be one.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use roomkeeper::ids::{AppId, EndpointId, MemberId};
 use roomkeeper::store::deliveries::{Deliveries, DeliveryResult, NewDelivery, Share};
 use roomkeeper::store::redis::RedisStore;
 use roomkeeper::store::{
     CommitOutcome, LeaseOutcome, ListOf, Listing, Message, Scope, Store, StoreError, Version,
     ViewId, ViewKind, ViewWrite, keys,
 };
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::ids::{AppId, EndpointId, MemberId};
+use roomkeeper_core::time::Timestamp;
 use support::redis::{Cluster, Passwords, RedisServer, Sentinels, until};
 use support::store::{
     assert_unavailable, change, commit_until_applied, node, read_node, room, room_id, store_at,
@@ -35,7 +35,7 @@ const PATIENT: Duration = Duration::from_secs(5);
 const BOUND: Duration = Duration::from_secs(10);
 /// An old master must be left.
 const LEFT_IN: Duration = Duration::from_secs(20);
-/// What is back must be in use again.
+/// The time within which a returned server must be in use again.
 const BACK_IN: Duration = Duration::from_secs(10);
 
 /// Commits to a new room until that works, not longer than a call may take each time. Which room it was.
@@ -112,7 +112,7 @@ fn chain(error: &StoreError) -> String {
 }
 
 #[tokio::test]
-async fn a_failover_with_the_old_master_alive_is_followed() {
+async fn failover_is_followed_while_old_master_lives() {
     let sentinels = Sentinels::start(3).await;
     let [old, new] = &sentinels.servers;
     let store = store_at(&sentinels.url(), TIMEOUT);
@@ -131,7 +131,7 @@ async fn a_failover_with_the_old_master_alive_is_followed() {
 }
 
 #[tokio::test]
-async fn a_master_that_is_killed_is_replaced() {
+async fn killed_master_is_replaced() {
     let mut sentinels = Sentinels::start(3).await;
     let store = store_at(&sentinels.url(), TIMEOUT);
     commit_one(&store).await;
@@ -149,7 +149,7 @@ async fn a_master_that_is_killed_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_master_that_hangs_is_replaced() {
+async fn hanging_master_is_replaced() {
     let sentinels = Sentinels::start(3).await;
     let [old, new] = &sentinels.servers;
     let store = store_at(&sentinels.url(), TIMEOUT);
@@ -175,7 +175,7 @@ async fn a_master_that_hangs_is_replaced() {
 }
 
 #[tokio::test]
-async fn an_old_master_that_goes_on_taking_writes_is_left() {
+async fn old_master_that_accepts_writes_is_left() {
     let sentinels = Sentinels::start(3).await;
     let [old, new] = &sentinels.servers;
     let store = store_at(&sentinels.url(), TIMEOUT);
@@ -194,7 +194,7 @@ async fn an_old_master_that_goes_on_taking_writes_is_left() {
 }
 
 #[tokio::test]
-async fn an_old_master_is_left_also_when_nothing_is_asked() {
+async fn old_master_is_left_without_requests() {
     let sentinels = Sentinels::start(3).await;
     let [old, new] = &sentinels.servers;
     let store = store_at(&sentinels.url(), TIMEOUT);
@@ -345,7 +345,7 @@ async fn deliver(store: &RedisStore, endpoint: &EndpointId) -> Result<Vec<Messag
 }
 
 #[tokio::test]
-async fn a_slot_moves_under_commits_and_deliveries_and_nothing_is_lost_or_done_twice() {
+async fn slot_migration_neither_loses_nor_repeats_writes() {
     const ROOMS: usize = 8;
     let cluster = Cluster::start().await;
     let (slot, owner, _) = places(&cluster).await;
@@ -444,7 +444,7 @@ async fn a_slot_moves_under_commits_and_deliveries_and_nothing_is_lost_or_done_t
 }
 
 #[tokio::test]
-async fn a_commit_into_a_slot_on_its_way_is_done_whole_or_not_at_all() {
+async fn commit_into_migrating_slot_is_atomic() {
     let cluster = Cluster::start().await;
     let (slot, from, to) = places(&cluster).await;
     let [store, hasty] = [PATIENT, TIMEOUT].map(|timeout| store_at(&cluster.url(), timeout));
@@ -548,7 +548,7 @@ async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
 }
 
 #[tokio::test]
-async fn what_is_asked_of_a_slot_on_its_way_is_asked_where_it_is() {
+async fn request_for_migrating_slot_follows_ask() {
     let cluster = Cluster::start().await;
     let app: AppId = "acme".parse().unwrap();
     let (slot, from) = cluster.slot(&keys::tokens(&app)).await;
@@ -575,7 +575,7 @@ async fn what_is_asked_of_a_slot_on_its_way_is_asked_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_node_of_a_cluster_that_is_killed_is_replaced() {
+async fn killed_cluster_node_is_replaced() {
     let mut cluster = Cluster::start_with(&[0, 1, 2], None).await;
     let (_, owner, _) = places(&cluster).await;
     let store = store_at(&cluster.url(), TIMEOUT);
@@ -602,7 +602,7 @@ async fn a_node_of_a_cluster_that_is_killed_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_node_of_a_cluster_that_hangs_is_replaced() {
+async fn hanging_cluster_node_is_replaced() {
     let cluster = Cluster::start_with(&[0, 1, 2], None).await;
     let (_, owner, _) = places(&cluster).await;
     let store = store_at(&cluster.url(), TIMEOUT);
@@ -630,7 +630,7 @@ async fn a_node_of_a_cluster_that_hangs_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_was_wholly_down_is_used_again() {
+async fn cluster_is_used_again_after_full_outage() {
     let mut cluster = Cluster::start().await;
     let before = store_at(&cluster.url(), TIMEOUT);
     commit_one(&before).await;
@@ -651,7 +651,7 @@ async fn a_cluster_that_was_wholly_down_is_used_again() {
 }
 
 #[tokio::test]
-async fn a_cluster_has_a_password_that_no_error_repeats() {
+async fn errors_hide_password_of_cluster() {
     let cluster = Cluster::start_with(&[], Some("geheim")).await;
     let url = cluster.url();
     let store = store_at(&url, PATIENT);

@@ -118,14 +118,14 @@ async fn use_all_connections(store: &Arc<RedisStore>, n: usize) {
     commit_until_applied(store, &change(room(n), Version::ABSENT)).await;
     let found = read_node(&**store).await.unwrap();
     assert!(found.records.iter().any(|(id, _)| *id == room(n)));
-    let mut heard = store.hear(&[node()]).await.unwrap();
+    let mut heard = store.subscribe_live(&[node()]).await.unwrap();
     let said = LiveEvent {
         app: "acme".parse().unwrap(),
         room: room_id(n),
         event: "member.talking".to_owned(),
         body: "{}".to_owned(),
     };
-    store.say(node(), &[said]).await.unwrap();
+    store.publish_live(node(), &[said]).await.unwrap();
     let next = tokio::time::timeout(BOUND, heard.next()).await.unwrap();
     assert_eq!(next.unwrap().0, node());
 }

@@ -3,14 +3,13 @@
 //     npm install
 //     WEBHOOK_SECRET=whsec_… PORT=9999 node receiver.mjs
 //
-// It verifies each message with the official library of Standard Webhooks, takes each once, and prints it.
+// It verifies each message with the official library of Standard Webhooks, handles each once, and prints it.
 
 import { createServer } from "node:http";
 import { Webhook, WebhookVerificationError } from "standardwebhooks";
 
 const LONGEST = 1024 * 1024;
-// Ids that are remembered. An application remembers them where it keeps what it does about the messages, in the same
-// transaction.
+// Number of remembered ids. An application stores the id in the same transaction as the effect of the message.
 const REMEMBERED = 10_000;
 
 if (!process.env.WEBHOOK_SECRET) {
@@ -23,7 +22,7 @@ const seen = new Set();
 function isNew(id) {
   if (seen.has(id)) return false;
   seen.add(id);
-  // A set is in the order of insertion: the first is the oldest.
+  // A set keeps the order of insertion: the first is the oldest.
   if (seen.size > REMEMBERED) seen.delete(seen.values().next().value);
   return true;
 }
@@ -33,7 +32,7 @@ async function read(request) {
   let length = 0;
   for await (const piece of request) {
     length += piece.length;
-    // What is too long is read to its end and not kept, so that the answer is seen.
+    // Reads a body that is too long to its end without keeping it, so that the sender sees the answer.
     if (length <= LONGEST) pieces.push(piece);
   }
   return length <= LONGEST ? Buffer.concat(pieces) : null;
@@ -45,19 +44,19 @@ async function receive(request) {
   if (body === null) return 413;
   let message;
   try {
-    // The bytes as they came: what is parsed and written again has another signature. A message older than five minutes
-    // is refused, too.
+    // Verifies the bytes as received: parsed and serialized JSON has another signature. Also refuses a message older
+    // than five minutes.
     message = webhook.verify(body, request.headers);
   } catch (error) {
-    // What is signed and no JSON is another error.
+    // A valid signature over a body that is not JSON is another error.
     return error instanceof WebhookVerificationError ? 401 : 400;
   }
-  // The same id is the same message, sent again because our answer was lost.
+  // The same id is the same message, sent again because the answer was lost.
   if (isNew(request.headers["webhook-id"])) {
     const about = message.room_id ?? message.session_uuid ?? "-";
     console.log(JSON.stringify(message.event), about, JSON.stringify(message.data));
   }
-  // Answered at once: what takes longer than some seconds is done after the answer.
+  // Answers at once: work that takes more than a few seconds follows the answer.
   return 204;
 }
 

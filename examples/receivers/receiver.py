@@ -3,7 +3,7 @@
     pip install -r requirements.txt
     WEBHOOK_SECRET=whsec_… PORT=9999 python receiver.py
 
-It verifies each message with the official library of Standard Webhooks, takes each once, and prints it.
+It verifies each message with the official library of Standard Webhooks, handles each once, and prints it.
 """
 
 import json
@@ -16,8 +16,7 @@ from threading import Lock
 from standardwebhooks import Webhook, WebhookVerificationError
 
 LONGEST = 1024 * 1024
-# Ids that are remembered. An application remembers them where it keeps what it does about the messages, in the same
-# transaction.
+# Number of remembered ids. An application stores the id in the same transaction as the effect of the message.
 REMEMBERED = 10_000
 
 
@@ -54,20 +53,20 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(413)
         body = self.rfile.read(int(length))
         try:
-            # The bytes as they came: what is parsed and written again has another signature. A message older than five
-            # minutes is refused, too.
+            # Verifies the bytes as received: parsed and serialized JSON has another signature. Also refuses a message
+            # older than five minutes.
             self.server.webhook.verify(body, {name.lower(): value for name, value in self.headers.items()})
         except WebhookVerificationError:
             return self.answer(401)
         except ValueError:
-            # It is signed, and no JSON.
+            # The signature is valid, but the body is not JSON.
             return self.answer(400)
         message = json.loads(body)
-        # The same id is the same message, sent again because our answer was lost.
+        # The same id is the same message, sent again because the answer was lost.
         if self.server.is_new(self.headers["webhook-id"]):
             about = message.get("room_id") or message.get("session_uuid") or "-"
             print(json.dumps(message["event"]), about, json.dumps(message["data"]), flush=True)
-        # Answered at once: what takes longer than some seconds is done after the answer.
+        # Answers at once: work that takes more than a few seconds follows the answer.
         return self.answer(204)
 
     def answer(self, status):

@@ -1,6 +1,6 @@
 //! A receiver of Roomkeeper's webhooks, in Rust: `WEBHOOK_SECRET=whsec_… PORT=9999 cargo run --example receiver`.
 //!
-//! It verifies each message with the official library of Standard Webhooks, takes each once, and prints it.
+//! It verifies each message with the official library of Standard Webhooks, handles each once, and prints it.
 #![allow(clippy::print_stdout)]
 
 use std::collections::{HashSet, VecDeque};
@@ -17,8 +17,7 @@ use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 
-/// Ids that are remembered. An application remembers them where it keeps what it does about the messages, in the same
-/// transaction.
+/// Number of remembered ids. An application stores the id in the same transaction as the effect of the message.
 const REMEMBERED: usize = 10_000;
 
 struct Receiver {
@@ -27,7 +26,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Says whether this id is new.
+    /// Remembers the id and returns whether it is new.
     fn is_new(&self, id: &str) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if !seen.0.insert(id.to_owned()) {
@@ -48,8 +47,8 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    // The bytes as they came: what is parsed and written again has another signature. A message older than five minutes
-    // is refused, too.
+    // Verifies the bytes as received: parsed and serialized JSON has another signature. Also refuses a message older
+    // than five minutes.
     if receiver.webhook.verify(&body, &headers).is_err() {
         return StatusCode::UNAUTHORIZED;
     }
@@ -58,13 +57,13 @@ async fn receive(
     let (Some(id), Some(message)) = (id, message) else {
         return StatusCode::BAD_REQUEST;
     };
-    // The same id is the same message, sent again because our answer was lost.
+    // The same id is the same message, sent again because the answer was lost.
     if receiver.is_new(id) {
         let about = message.get("room_id").or(message.get("session_uuid"));
         let about = about.and_then(Value::as_str).unwrap_or("-");
         println!("{} {about} {}", message["event"], message["data"]);
     }
-    // Answered at once: what takes longer than some seconds is done after the answer.
+    // Answers at once: work that takes more than a few seconds follows the answer.
     StatusCode::NO_CONTENT
 }
 

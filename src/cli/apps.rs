@@ -1,66 +1,93 @@
 //! `roomkeeper app …`: apps of a running controller, through its admin listener.
 //!
-//! Owns the requests and how the answers look. Leaves out what they do: the listener decides.
+//! Owns the requests and the rendering of the responses. Leaves out the effect of a command: the controller decides.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::ids::AppId;
+use roomkeeper_core::ids::AppId;
 
-use super::arguments::View;
+use super::arguments::{AppArguments, View};
 use super::client::{Client, ClientError};
 use super::table::{Clock, Fit, Table, plain};
 use super::{Failure, print, terminal};
 
-/// What is asked for.
+/// A command for apps.
 #[derive(Clone, Debug)]
 pub enum AppCommand {
-    /// Make an app.
+    /// Create an app.
     Add {
         /// Its id.
         id: AppId,
-        /// Its uuid in the VoIPBIN API.
+        /// Its UUID in the VoIPBIN API.
         customer_id: Option<String>,
         /// Its dialled numbers.
         dids: Vec<String>,
-        /// How many requests a second it may make.
+        /// Its rate limit in requests per second.
         rate_limit: Option<u32>,
-        /// Its receiver.
+        /// The URL of its webhook endpoint.
         webhook_url: Option<String>,
     },
     /// Show all apps.
     List,
-    /// Give an app another key.
+    /// Create another key for an app.
     RotateKey {
-        /// Which.
+        /// The app's id.
         id: AppId,
     },
-    /// Say how many requests a second an app may make.
+    /// Set an app's rate limit.
     RateLimit {
-        /// Which.
+        /// The app's id.
         id: AppId,
-        /// How many; `None`: as many as every app.
+        /// Requests per second; `None`: the configured default.
         rate_limit: Option<u32>,
     },
-    /// Close the API to an app.
+    /// Disable an app's keys.
     Disable {
-        /// Which.
+        /// The app's id.
         id: AppId,
     },
 }
 
 impl AppCommand {
-    /// Whether the answer shows a secret, this once.
-    pub const fn tells_secret(&self) -> bool {
+    /// True if the response contains a secret that is shown only once.
+    pub const fn returns_secret(&self) -> bool {
         matches!(self, Self::Add { .. } | Self::RotateKey { .. })
     }
 }
 
-/// Carries a command out and prints what came of it.
+impl From<AppArguments> for AppCommand {
+    fn from(arguments: AppArguments) -> Self {
+        match arguments {
+            AppArguments::Add {
+                app_id: id,
+                dids,
+                customer_id,
+                rate_limit,
+                webhook_url,
+            } => Self::Add {
+                id,
+                customer_id,
+                dids,
+                rate_limit,
+                webhook_url,
+            },
+            AppArguments::List => Self::List,
+            AppArguments::RotateKey { app_id: id } => Self::RotateKey { id },
+            AppArguments::RateLimit {
+                app_id: id,
+                rate_limit,
+            } => Self::RateLimit { id, rate_limit },
+            AppArguments::Disable { app_id: id } => Self::Disable { id },
+        }
+    }
+}
+
+/// Executes a command and prints the response.
 ///
 /// # Errors
-/// [`Failure`]; also when a key that is shown only once could not be written anywhere.
+/// [`Failure`], also when a key that is shown only once could not be printed.
 pub async fn show(admin: &Client, command: &AppCommand, view: View) -> Result<(), Failure> {
     let answer = run(admin, command).await?;
     let text = if view.json {
@@ -69,13 +96,13 @@ pub async fn show(admin: &Client, command: &AppCommand, view: View) -> Result<()
         render(command, &answer, &Clock::new(view.utc), terminal::width())
     };
     match print(&text) {
-        // A key that nobody has seen is lost, and whoever asked must know.
-        Err(error) if command.tells_secret() => Err(Failure::Unseen(error)),
+        // A key that was not printed is lost, and the user must know.
+        Err(error) if command.returns_secret() => Err(Failure::SecretNotShown(error)),
         printed => Ok(printed?),
     }
 }
 
-/// Carries a command out; its answer as the listener gave it.
+/// Executes a command and returns the response unchanged.
 ///
 /// # Errors
 /// [`ClientError`].
@@ -119,44 +146,46 @@ pub async fn run(admin: &Client, command: &AppCommand) -> Result<Value, ClientEr
     }
 }
 
-/// An answer as people read it.
+/// Renders a response as text.
 pub fn render(command: &AppCommand, answer: &Value, clock: &Clock, width: Option<usize>) -> String {
     match command {
         AppCommand::Add { .. } => {
             let mut text = table(std::slice::from_ref(answer), clock).render(width);
             text.push('\n');
-            secret(&mut text, "API key", &answer["api_key"]);
-            secret(&mut text, "webhook secret", &answer["webhook_secret"]);
-            text.push_str("Keep what is shown here: it is not shown again.\n");
+            push_secret(&mut text, "API key", &answer["api_key"]);
+            push_secret(&mut text, "webhook secret", &answer["webhook_secret"]);
+            text.push_str("Store these secrets now: they are not shown again.\n");
             text
         }
         AppCommand::List => match answer["apps"].as_array().map(Vec::as_slice) {
-            Some([]) | None => "There are no apps yet: roomkeeper app add\n".to_owned(),
+            Some([]) | None => {
+                "There are no apps yet. Create one with: roomkeeper app add\n".to_owned()
+            }
             Some(apps) => table(apps, clock).render(width),
         },
         AppCommand::RotateKey { id } => {
             let mut text = String::new();
-            secret(&mut text, "API key", &answer["api_key"]);
-            text.push_str("Keep what is shown here: it is not shown again.\n");
+            push_secret(&mut text, "API key", &answer["api_key"]);
+            text.push_str("Store these secrets now: they are not shown again.\n");
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
-                "{} key(s) of {id} are active. The one before stays active until the next rotation.",
+                "{} key(s) of {id} are active. The previous key stays active until the next rotation.",
                 answer["active_keys"]
             );
             text
         }
         AppCommand::RateLimit { id, .. } => match answer["rate_limit"].as_u64() {
-            Some(limit) => format!("The app {id} may make {limit} requests a second.\n"),
-            None => format!("The app {id} may make as many requests as every app.\n"),
+            Some(limit) => format!("The rate limit of app {id} is {limit} requests per second.\n"),
+            None => format!("The rate limit of app {id} is the configured default.\n"),
         },
         AppCommand::Disable { id } => {
-            format!("The app {id} is disabled: its keys open nothing. Its calls stay.\n")
+            format!("The app {id} is disabled: its keys are no longer valid. Its calls stay up.\n")
         }
     }
 }
 
-fn secret(text: &mut String, what: &str, value: &Value) {
+fn push_secret(text: &mut String, what: &str, value: &Value) {
     if let Some(value) = value.as_str() {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{what}: {value}");
@@ -172,8 +201,8 @@ fn table(apps: &[Value], clock: &Clock) -> Table {
         ("NUMBERS", Fit::Cut),
         ("LIMIT", Fit::Keep),
         ("WEBHOOKS", Fit::Cut),
-        ("CUSTOMER", Fit::Spare),
-        (created.as_str(), Fit::Spare),
+        ("CUSTOMER", Fit::Omit),
+        (created.as_str(), Fit::Omit),
     ]);
     for app in apps {
         let state = match (app["disabled"] == true, app["configured"] == true) {

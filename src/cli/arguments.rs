@@ -1,6 +1,6 @@
-//! What can be typed, and its help.
+//! The arguments of the command line and their help.
 //!
-//! Owns the names of commands and options, and which variables stand for them. Leaves out what they do.
+//! Owns the names of commands, options and environment variables. Leaves out their effect.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,256 +11,235 @@ use clap_complete::Shell;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::bench::{Scenario, Size, bare};
 use crate::config::{Config, ConfigErrors};
-use crate::esl::command::{ContextName, Number, Password, Unfit};
-use crate::ids::{AppId, NodeId, RoomId, SessionId};
 use crate::webhook::sign::Secret;
+use freeswitch_esl::command::{ContextName, Number, Password, Unfit};
+use roomkeeper_core::ids::{AppId, CallId, NodeId, RoomId};
 
-use super::apps::AppCommand;
-use super::nodes::NodeCommand;
-
-/// Said in the help of every command that asks a controller.
+/// Help text of every command that sends requests to a controller.
 const EXIT_CODES: &str = "\
-Exit codes: 0 it was done; 1 the controller refused; 2 the command is not one; 69 nobody answers; 77 the key is missing or wrong.";
+Exit codes: 0 success; 1 the controller refused; 2 invalid arguments; 69 no controller answers; 77 the key is missing or wrong.";
 
-/// Said in the help of `bench`.
-const BENCH_EXIT_CODES: &str = "\
-Exit codes: 0 all that is to be reached was, or it was a smoke run; 1 something was not, or nothing could be measured; 2 the command is not one.";
+/// Help text of commands that can wait.
+const EXIT_CODES_WITH_WAIT: &str = "\
+Exit codes: 0 success; 1 the controller refused; 2 invalid arguments; 69 no controller answers; 77 the key is missing or wrong; \
+130 a signal ended --wait early.";
 
-/// Said in the help of waits.
-const EXIT_CODES_OF_WAITS: &str = "\
-Exit codes: 0 it was done; 1 the controller refused; 2 the command is not one; 69 nobody answers; 77 the key is missing or wrong; \
-130 ended by a signal before what --wait waits for was so.";
-
-/// Said in the help of `replay`.
-const EXIT_CODES_OF_REPLAY: &str = "\
-Exit codes: 0 all was replayed, or up to a last message that is not whole; 2 the command is not one; 64 the configuration is wrong; \
-65 a recording is not of Event Socket; 66 one cannot be read.";
+/// Help text of `replay`.
+const EXIT_CODES_REPLAY: &str = "\
+Exit codes: 0 success, also if the last message is incomplete; 2 invalid arguments; 64 the configuration is invalid; \
+65 a file is not an Event Socket recording; 66 a file cannot be read.";
 
 /// Roomkeeper, a conference controller for FreeSWITCH.
 #[derive(Parser, Debug)]
 #[command(name = "roomkeeper", version, about, arg_required_else_help = true)]
 pub struct Arguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The command.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Runs the controller until SIGTERM or SIGINT.
     Serve(ConfigFile),
-    /// Runs everything in this process, to be tried: a simulated node, a controller, callers, a receiver that prints.
+    /// Runs a demo in one process: a simulated node, a controller, callers, and a webhook receiver that prints.
     ///
-    /// Or one of its parts alone, beside a controller and nodes that are real.
+    /// A subcommand runs one part alone, next to a real controller and real nodes.
     #[command(args_conflicts_with_subcommands = true)]
     Lab {
-        /// The API's port on loopback; another one is taken when it is in use.
+        /// The API's port on loopback; another free port if it is in use.
         #[arg(long, default_value_t = 8080)]
         port: u16,
-        /// The operator's port on loopback; another one is taken when it is in use.
+        /// The admin listener's port on loopback; another free port if it is in use.
         #[arg(long, default_value_t = 9090)]
         admin_port: u16,
-        /// Only this.
+        /// The part to run alone.
         #[command(subcommand)]
         part: Option<LabPart>,
     },
     /// Runs only the simulated FreeSWITCH node.
-    Sim {
-        /// Where its Event Socket listens.
-        #[arg(long, default_value = "127.0.0.1:8021")]
-        listen: SocketAddr,
-        /// The Event Socket's password.
-        #[arg(long, default_value = "ClueCon")]
-        password: String,
-        /// Calls that come in at the start, and are answered and parked.
-        #[arg(long, default_value_t = 0)]
-        callers: u32,
-        /// The number they dial.
-        #[arg(long, default_value = "747713001")]
-        did: String,
-    },
-    /// Measures this program on this machine: simulated nodes, a redis-server and a controller, all its own.
+    Sim(SimOptions),
+    /// Shows an app's rooms, or one room and its members.
+    #[command(after_help = EXIT_CODES)]
+    Rooms(RoomsOptions),
+    /// Shows an app's calls, or one call.
+    #[command(after_help = EXIT_CODES)]
+    Sessions(SessionsOptions),
+    /// Follows an app's events until Ctrl-C.
     ///
-    /// It needs redis-server and setpriv installed, takes minutes, and keeps the machine busy. The table is Markdown.
-    #[command(after_help = BENCH_EXIT_CODES)]
-    Bench {
-        /// What is measured; without it, everything.
-        #[arg(value_enum)]
-        scenarios: Vec<Scenario>,
-        /// How much of it is done.
-        #[arg(long, value_enum, default_value = "full")]
-        size: Size,
-        /// How many nodes a whole fleet has (`idle`, `fleet`), where it is not the hundred that their figures are for: each of
-        /// `fleet` has 10,000 calls.
-        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
-        nodes: Option<u16>,
-        /// A real FreeSWITCH's Event Socket, for the scenarios that can use one. Its password is RK_ESL_PASSWORD.
-        #[arg(long, value_name = "HOST:PORT", requires = "password")]
-        freeswitch: Option<SocketAddr>,
-        /// Its password. In the environment it is not seen in the list of processes.
-        #[arg(long, env = "RK_ESL_PASSWORD", hide_env_values = true)]
-        password: Option<String>,
-        /// How often each is measured at most: again while the machine's host gave more than 1 % of its CPU time to others,
-        /// or the machine was more than 15 % slower than at best. Shown is the run in which it was fastest.
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
-        tries: u16,
-        /// For programs: JSON instead of the table.
-        #[arg(long)]
-        json: bool,
-    },
-    /// The bare handler that `bench` holds reads against.
-    #[command(name = bare::COMMAND, hide = true)]
-    BenchBareHandler {
-        /// Where it listens.
-        listen: SocketAddr,
-        /// The URL of its Redis.
-        redis: String,
-        /// What stands before the id in the keys.
-        prefix: String,
-    },
-    /// Shows an app's rooms, or one room and who is in it.
+    /// When the connection ends, it reconnects and shows the events in between; if some are no longer stored, it shows
+    /// stream.gap. Messages about the connection go to standard error.
     #[command(after_help = EXIT_CODES)]
-    Rooms {
-        /// The room; without it, all.
-        room_id: Option<RoomId>,
-        /// The API that is asked.
-        #[command(flatten)]
-        api: ApiAccess,
-        /// How it is shown.
-        #[command(flatten)]
-        view: View,
-        /// How often it is shown.
-        #[command(flatten)]
-        watch: Watch,
-    },
-    /// Shows an app's calls, or one of them.
+    Tail(TailOptions),
+    /// Shows the nodes of a running controller, drains them, or resyncs them with a snapshot.
     #[command(after_help = EXIT_CODES)]
-    Sessions {
-        /// The call, as `acW68-` and its channel's uuid; without it, all.
-        #[arg(value_name = "UUID")]
-        session: Option<SessionId>,
-        /// The API that is asked.
-        #[command(flatten)]
-        api: ApiAccess,
-        /// How it is shown.
-        #[command(flatten)]
-        view: View,
-        /// How often it is shown.
-        #[command(flatten)]
-        watch: Watch,
-    },
-    /// Shows an app's events as they come, until Ctrl-C.
-    ///
-    /// When the connection ends it is made again, and what happened meanwhile is shown; what cannot be is told as
-    /// stream.gap. What is said of the connection goes to standard error.
-    #[command(after_help = EXIT_CODES)]
-    Tail {
-        /// Only what is of this room, until it is over.
-        #[arg(long, value_name = "ROOM_ID")]
-        room: Option<RoomId>,
-        /// Only events of these names, or that begin so: `conference.member.*,call.*`; may be given more than once.
-        #[arg(long = "event", value_name = "NAMES", value_delimiter = ',')]
-        events: Vec<String>,
-        /// Begins behind the event of this id.
-        // An id can begin with a hyphen.
-        #[arg(long, value_name = "ID", value_parser = event_id, allow_hyphen_values = true)]
-        since: Option<String>,
-        /// The API that is asked.
-        #[command(flatten)]
-        api: ApiAccess,
-        /// Prints one JSON object a line: the event, with its id.
-        #[arg(long)]
-        json: bool,
-        /// Whether to use colours.
-        #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
-        color: ColorChoice,
-    },
-    /// Shows the nodes of a running controller, drains them, or compares them with a snapshot.
-    #[command(after_help = EXIT_CODES)]
-    Nodes {
-        /// The listener that is asked.
-        #[command(flatten)]
-        listener: AdminListener,
-        /// How it is shown.
-        #[command(flatten)]
-        view: View,
-        /// What to do.
-        #[command(subcommand)]
-        command: Option<NodeArguments>,
-    },
-    /// Makes, lists and closes apps of a running controller, through its admin listener.
+    Nodes(NodesOptions),
+    /// Creates, lists and disables apps of a running controller, through its admin listener.
     #[command(arg_required_else_help = true, after_help = EXIT_CODES)]
-    App {
-        /// The listener that is asked.
-        #[command(flatten)]
-        listener: AdminListener,
-        /// How it is shown.
-        #[command(flatten)]
-        view: View,
-        /// What to do.
-        #[command(subcommand)]
-        command: AppArguments,
-    },
-    /// Says what a recording of an Event Socket stream would do: each webhook, each order, and what is believed in the
-    /// end.
+    App(AppOptions),
+    /// Replays a recorded Event Socket stream and shows each webhook, each command, and the final state.
     ///
-    /// A recording is every byte that FreeSWITCH sent on a connection with events. It goes through the parser and the
-    /// rules of the controller; nothing is stored, nobody is asked or told. Rooms are taken to have been made before,
-    /// under the app of their first member. Several recordings are taken one after the other, as the connections of one
-    /// node.
-    #[command(after_help = EXIT_CODES_OF_REPLAY)]
-    Replay {
-        /// The recordings; - is standard input.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// All calls and rooms are this app's. Without it and --config: whose their channel variable roomkeeper_app
-        /// says, else of an app `replay`.
-        #[arg(long, value_name = "APP_ID")]
-        app: Option<AppId>,
-        /// Whose the calls are is decided as with this configuration; what is nobody's is left alone.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// The node that it is of; without it, that of the first room in it.
-        #[arg(long, value_name = "NODE_ID")]
-        node: Option<NodeId>,
-        /// Also shows what means nothing, is nobody's, or would have a snapshot taken.
-        #[arg(long, short)]
-        verbose: bool,
-        /// Prints one JSON object a line; the last one, of the kind `end`, is what is believed in the end.
-        #[arg(long)]
-        json: bool,
-        /// Whether to use colours.
-        #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
-        color: ColorChoice,
-    },
-    /// Validates a configuration, the environment included, and shows what was understood, without its secrets.
+    /// A recording contains every byte that FreeSWITCH sent on an event connection. It goes through the controller's
+    /// parser and rules; nothing is stored or sent. Rooms are assumed to exist before the recording and to belong to
+    /// the app of their first member. Several recordings are replayed in order, as successive connections of one node.
+    #[command(after_help = EXIT_CODES_REPLAY)]
+    Replay(ReplayOptions),
+    /// Validates a configuration, including the environment, and shows the result without secrets.
     Check(ConfigFile),
-    /// Prints what makes a shell complete commands and options.
+    /// Prints a shell's completion script.
     Completions {
-        /// Which shell.
+        /// The shell.
         shell: Shell,
     },
-    /// Prints the manual page, or writes one for each command.
+    /// Prints the manual page, or writes one page for each command.
     Man {
-        /// Writes them into this folder.
+        /// Writes the pages to this folder.
         #[arg(long, value_name = "FOLDER")]
         dir: Option<PathBuf>,
     },
 }
 
+/// The settings of the simulated node.
+#[derive(clap::Args, Debug)]
+pub struct SimOptions {
+    /// The address that its Event Socket listens on.
+    #[arg(long, default_value = "127.0.0.1:8021")]
+    pub listen: SocketAddr,
+    /// The Event Socket's password.
+    #[arg(long, default_value = "ClueCon")]
+    pub password: String,
+    /// The number of calls that come in at the start and are answered and parked.
+    #[arg(long, default_value_t = 0)]
+    pub callers: u32,
+    /// The dialled number of these calls.
+    #[arg(long, default_value = "747713001")]
+    pub did: String,
+}
+
+/// The rooms to show.
+#[derive(clap::Args, Debug)]
+pub struct RoomsOptions {
+    /// The room; all rooms if omitted.
+    pub room_id: Option<RoomId>,
+    /// The API and the caller's credentials.
+    #[command(flatten)]
+    pub api: ApiAccess,
+    /// The output format.
+    #[command(flatten)]
+    pub view: View,
+    /// The refresh interval.
+    #[command(flatten)]
+    pub watch: Watch,
+}
+
+/// The calls to show.
+#[derive(clap::Args, Debug)]
+pub struct SessionsOptions {
+    /// The call, as `acW68-` and its channel's UUID; all calls if omitted.
+    #[arg(value_name = "UUID")]
+    pub session: Option<CallId>,
+    /// The API and the caller's credentials.
+    #[command(flatten)]
+    pub api: ApiAccess,
+    /// The output format.
+    #[command(flatten)]
+    pub view: View,
+    /// The refresh interval.
+    #[command(flatten)]
+    pub watch: Watch,
+}
+
+/// The events to show.
+#[derive(clap::Args, Debug)]
+pub struct TailOptions {
+    /// Only events of this room, until it ends.
+    #[arg(long, value_name = "ROOM_ID")]
+    pub room: Option<RoomId>,
+    /// Only events with these names or prefixes: `conference.member.*,call.*`; can be repeated.
+    #[arg(long = "event", value_name = "NAMES", value_delimiter = ',')]
+    pub events: Vec<String>,
+    /// Starts behind the event with this id.
+    // An id can start with a hyphen.
+    #[arg(long, value_name = "ID", value_parser = event_id, allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// The API and the caller's credentials.
+    #[command(flatten)]
+    pub api: ApiAccess,
+    /// Prints one JSON object per line: the event with its id.
+    #[arg(long)]
+    pub json: bool,
+    /// Colours in the output.
+    #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+}
+
+/// The command for nodes.
+#[derive(clap::Args, Debug)]
+pub struct NodesOptions {
+    /// The admin listener and its key.
+    #[command(flatten)]
+    pub listener: AdminListener,
+    /// The output format.
+    #[command(flatten)]
+    pub view: View,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Option<NodeArguments>,
+}
+
+/// The command for apps.
+#[derive(clap::Args, Debug)]
+pub struct AppOptions {
+    /// The admin listener and its key.
+    #[command(flatten)]
+    pub listener: AdminListener,
+    /// The output format.
+    #[command(flatten)]
+    pub view: View,
+    /// The command.
+    #[command(subcommand)]
+    pub command: AppArguments,
+}
+
+/// The recordings to replay.
+#[derive(clap::Args, Debug)]
+pub struct ReplayOptions {
+    /// The recordings; - means standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The app that owns all calls and rooms. Without it and --config, the channel variable roomkeeper_app decides;
+    /// calls without it belong to an app `replay`.
+    #[arg(long, value_name = "APP_ID")]
+    pub app: Option<AppId>,
+    /// Determines the owners of calls with this configuration; calls without an owner are ignored.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The recorded node; if omitted, the node of the first room in the recording.
+    #[arg(long, value_name = "NODE_ID")]
+    pub node: Option<NodeId>,
+    /// Also shows ignored events, calls without an owner, and requests for a snapshot.
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Prints one JSON object per line; the last one, of the kind `end`, is the final state.
+    #[arg(long)]
+    pub json: bool,
+    /// Colours in the output.
+    #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+}
+
 /// A part of the lab alone.
 #[derive(Subcommand, Debug)]
 pub enum LabPart {
-    /// Prints each webhook that comes to /hook, once its signature is verified.
+    /// Prints each webhook that arrives at /hook, after verifying its signature.
     Receiver {
-        /// Where it listens.
+        /// The address to listen on.
         #[arg(long, default_value = "127.0.0.1:9999")]
         listen: SocketAddr,
-        /// What the webhooks are signed with, as in the configuration. In the environment it is not seen in the list of
-        /// processes.
+        /// The signing secret of the webhooks, as in the configuration. Pass it in the environment to keep it out of
+        /// the process list.
         #[arg(
             long,
             value_name = "WHSEC",
@@ -269,30 +248,30 @@ pub enum LabPart {
         )]
         secret: Secret,
     },
-    /// Keeps calls coming in on real nodes: through the dialplan, from the node itself.
+    /// Keeps calls coming in on real nodes, originated by the nodes through their dialplan.
     Callers {
-        /// A node's Event Socket; may be given more than once.
+        /// A node's Event Socket; can be repeated.
         #[arg(long = "node", value_name = "HOST:PORT", required = true)]
         nodes: Vec<String>,
-        /// The nodes' password. In the environment it is not seen in the list of processes.
+        /// The nodes' password. Pass it in the environment to keep it out of the process list.
         #[arg(long, env = "RK_ESL_PASSWORD", hide_env_values = true, value_parser = password)]
         password: Password,
-        /// The number that is called.
+        /// The dialled number.
         #[arg(long, default_value = "747713001", value_parser = |text: &str| Number::new(text))]
         number: Number,
-        /// The dialplan's context that it is called in.
+        /// The dialplan context of the number.
         #[arg(long, default_value = "inbound", value_parser = |text: &str| ContextName::new(text))]
         context: ContextName,
-        /// How many calls each node has.
+        /// The number of concurrent calls on each node.
         #[arg(long, default_value_t = 3)]
         calls: usize,
-        /// How long a call lasts, in seconds, up to half more or less.
+        /// The average duration of a call in seconds; actual calls vary by up to half of it.
         #[arg(long, value_name = "SECONDS", default_value_t = 180)]
         lasts: u32,
     },
 }
 
-/// What is wrong with it is told without it.
+/// Parses a password; the error does not contain it.
 fn password(text: &str) -> Result<Password, Unfit> {
     Password::new(text)
 }
@@ -300,18 +279,18 @@ fn password(text: &str) -> Result<Password, Unfit> {
 /// A configuration.
 #[derive(clap::Args, Debug)]
 pub struct ConfigFile {
-    /// The configuration, in TOML. Variables such as ROOMKEEPER_STORE__URL win over it.
+    /// The configuration in TOML. Environment variables such as ROOMKEEPER_STORE__URL override it.
     #[arg(long = "config", value_name = "FILE", env = "ROOMKEEPER_CONFIG")]
     pub path: PathBuf,
 }
 
 impl ConfigFile {
-    /// Reads it, and the environment.
+    /// Reads the file and the environment.
     ///
     /// # Errors
-    /// Everything that is wrong.
+    /// All errors of the configuration.
     pub fn load(&self) -> Result<Config, ConfigErrors> {
-        // What is not Unicode is not a setting of ours, or an error that its absence will show.
+        // A variable that is not Unicode is no setting, or its absence is reported as an error.
         let env = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
@@ -319,7 +298,7 @@ impl ConfigFile {
     }
 }
 
-/// The API, and who asks it.
+/// The API and the caller's credentials.
 #[derive(clap::Args, Debug)]
 pub struct ApiAccess {
     /// The controller's API.
@@ -331,10 +310,10 @@ pub struct ApiAccess {
         default_value = "http://127.0.0.1:8080"
     )]
     pub api: Url,
-    /// The app that asks.
+    /// The calling app.
     #[arg(long, global = true, value_name = "APP_ID", env = "ROOMKEEPER_APP")]
     pub app: Option<AppId>,
-    /// Its key. In the environment it is not seen in the list of processes.
+    /// The key. Pass it in the environment to keep it out of the process list.
     #[arg(
         long,
         global = true,
@@ -345,7 +324,7 @@ pub struct ApiAccess {
     pub key: Option<SecretString>,
 }
 
-/// The admin listener, and its key.
+/// The admin listener and its key.
 #[derive(clap::Args, Debug)]
 pub struct AdminListener {
     /// The controller's admin listener.
@@ -357,7 +336,7 @@ pub struct AdminListener {
         default_value = "http://127.0.0.1:9090"
     )]
     pub admin: Url,
-    /// Its key. In the environment it is not seen in the list of processes.
+    /// The key. Pass it in the environment to keep it out of the process list.
     #[arg(
         long,
         global = true,
@@ -366,7 +345,7 @@ pub struct AdminListener {
         hide_env_values = true
     )]
     pub admin_key: Option<SecretString>,
-    /// A file with its key. Without both, that of a controller of this user is used, for a listener on loopback.
+    /// A file with the key. Without both, a listener on loopback gets the generated key of this user's controller.
     #[arg(
         long,
         global = true,
@@ -376,21 +355,21 @@ pub struct AdminListener {
     pub admin_key_file: Option<PathBuf>,
 }
 
-/// How an answer is shown.
+/// The output format.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct View {
-    /// Prints the answer as JSON, all pages in one document.
+    /// Prints the response as JSON, all pages in one document.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Shows times in UTC; without it, in the zone of this machine.
+    /// Shows times in UTC instead of the local time zone.
     #[arg(long, global = true)]
     pub utc: bool,
 }
 
-/// How often it is shown.
+/// The refresh interval.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct Watch {
-    /// Shows it again every so many seconds (2), until Ctrl-C.
+    /// Refreshes the output every SECONDS (default 2) until Ctrl-C.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -404,127 +383,89 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Between two times.
+    /// The time between two refreshes.
     pub fn interval(self) -> Option<Duration> {
         self.watch
             .map(|seconds| Duration::from_secs(seconds.into()))
     }
 }
 
-/// What to do with nodes.
+/// A command for a node.
 #[derive(Subcommand, Clone, Copy, Debug)]
 pub enum NodeArguments {
-    /// Makes no new room on a node. What is there stays until it ends.
-    #[command(after_help = EXIT_CODES_OF_WAITS)]
+    /// Stops creating rooms on a node. Present rooms and calls stay until they end.
+    #[command(after_help = EXIT_CODES_WITH_WAIT)]
     Drain {
-        /// Which.
+        /// The node's id.
         node_id: NodeId,
-        /// Waits until nothing is left on it, and shows how much is; Ctrl-C ends the wait, and the node drains on.
+        /// Waits until the node is empty and shows the progress; Ctrl-C ends the wait, but not the drain.
         #[arg(long, action = ArgAction::SetTrue)]
         wait: bool,
     },
-    /// Makes new rooms on a node again.
+    /// Creates rooms on a node again.
     Undrain {
-        /// Which.
+        /// The node's id.
         node_id: NodeId,
     },
-    /// Compares a node with a snapshot, now.
-    #[command(after_help = EXIT_CODES_OF_WAITS)]
+    /// Compares a node with a snapshot now.
+    #[command(after_help = EXIT_CODES_WITH_WAIT)]
     Resync {
-        /// Which.
+        /// The node's id.
         node_id: NodeId,
-        /// Waits until it was compared.
+        /// Waits until the comparison is complete.
         #[arg(long, action = ArgAction::SetTrue)]
         wait: bool,
     },
 }
 
-impl From<Option<NodeArguments>> for NodeCommand {
-    fn from(arguments: Option<NodeArguments>) -> Self {
-        match arguments {
-            None => Self::List,
-            Some(NodeArguments::Drain { node_id: id, wait }) => Self::Drain { id, wait },
-            Some(NodeArguments::Undrain { node_id: id }) => Self::Undrain { id },
-            Some(NodeArguments::Resync { node_id: id, wait }) => Self::Resync { id, wait },
-        }
-    }
-}
-
-/// What to do with apps.
+/// A command for apps.
 #[derive(Subcommand, Debug)]
 pub enum AppArguments {
-    /// Makes an app and shows its key, this once.
+    /// Creates an app and shows its key, only this once.
     Add {
         /// 1 to 64 characters of A-Z a-z 0-9 _ -
         app_id: AppId,
-        /// A dialled number whose calls are the app's; may be given more than once.
+        /// A dialled number whose calls belong to the app; can be repeated.
         #[arg(long = "did", value_name = "NUMBER")]
         dids: Vec<String>,
-        /// Its uuid in the VoIPBIN API; made from its id when not given.
+        /// The app's UUID in the VoIPBIN API; derived from its id if omitted.
         #[arg(long, value_name = "UUID")]
         customer_id: Option<String>,
-        /// How many requests it may make a second. Without it, as many as every app.
+        /// The app's rate limit in requests per second; the configured default if omitted.
         #[arg(long, value_name = "N")]
         rate_limit: Option<u32>,
-        /// Its receiver. The secret that its webhooks are signed with is shown this once.
+        /// The URL of its webhook endpoint. The signing secret is shown only this once.
         #[arg(long, value_name = "URL")]
         webhook_url: Option<String>,
     },
     /// Shows all apps, without their keys.
     List,
-    /// Gives an app another key and shows it, this once. The one before stays active, any older one does not.
+    /// Creates another key for an app and shows it, only this once. The previous key stays valid, older ones do not.
     RotateKey {
-        /// Which.
+        /// The app's id.
         app_id: AppId,
     },
-    /// Says how many requests a second an app may make.
+    /// Sets an app's rate limit in requests per second.
     RateLimit {
-        /// Which.
+        /// The app's id.
         app_id: AppId,
-        /// How many. Without it, as many as every app.
+        /// The rate limit; the configured default if omitted.
         #[arg(value_name = "N")]
         rate_limit: Option<u32>,
     },
-    /// Closes the API to an app. Its calls stay.
+    /// Disables an app's keys. Its calls stay up.
     Disable {
-        /// Which.
+        /// The app's id.
         app_id: AppId,
     },
 }
 
-impl From<AppArguments> for AppCommand {
-    fn from(arguments: AppArguments) -> Self {
-        match arguments {
-            AppArguments::Add {
-                app_id: id,
-                dids,
-                customer_id,
-                rate_limit,
-                webhook_url,
-            } => Self::Add {
-                id,
-                customer_id,
-                dids,
-                rate_limit,
-                webhook_url,
-            },
-            AppArguments::List => Self::List,
-            AppArguments::RotateKey { app_id: id } => Self::RotateKey { id },
-            AppArguments::RateLimit {
-                app_id: id,
-                rate_limit,
-            } => Self::RateLimit { id, rate_limit },
-            AppArguments::Disable { app_id: id } => Self::Disable { id },
-        }
-    }
-}
-
-/// An id of an event, which is sent as a header.
+/// Parses an event id, which is sent as a header.
 fn event_id(text: &str) -> Result<String, &'static str> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text.to_owned())
     } else {
-        Err("an event's id has no spaces and only ASCII characters")
+        Err("an event id has only ASCII characters and no spaces")
     }
 }
 
@@ -533,11 +474,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_of_an_event_can_begin_with_a_hyphen() {
+    fn event_id_can_start_with_hyphen() {
         let typed = ["roomkeeper", "tail", "--since", "-zJ5Yx_Q", "--json"];
-        let Command::Tail { since, json, .. } = Arguments::try_parse_from(typed).unwrap().command
+        let Command::Tail(TailOptions { since, json, .. }) =
+            Arguments::try_parse_from(typed).unwrap().command
         else {
-            panic!("it is tail");
+            panic!("the command is not tail");
         };
         assert_eq!(since.as_deref(), Some("-zJ5Yx_Q"));
         assert!(json);

@@ -1,7 +1,8 @@
-//! Asking a running controller over HTTP: the API as one of its apps, or the admin listener as its operator.
+//! The HTTP client for a running controller: its API on behalf of an app, or its admin listener on behalf of the
+//! operator.
 //!
-//! Owns the credentials, how an answer is told from a failure, pages, and what a failure's exit code is. Leaves out what
-//! is asked.
+//! Owns credentials, the distinction of responses and failures, pagination, and the exit codes of failures. Leaves out
+//! the requests.
 
 use std::error::Error;
 use std::io;
@@ -18,20 +19,22 @@ use url::{Host, Url};
 use super::arguments::AdminListener;
 use crate::{admin_key, tls};
 
-/// `EX_UNAVAILABLE` of sysexits.h: nobody answers, or somebody else.
+/// `EX_UNAVAILABLE` of sysexits.h: nothing answers, or something other than Roomkeeper.
 pub const UNAVAILABLE: u8 = 69;
 
 /// `EX_NOPERM`: the key is missing or wrong.
 pub const NO_PERMISSION: u8 = 77;
 
-/// Both listeners answer within the store's timeout and FreeSWITCH's.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// The timeout of a request: longer than the store's and FreeSWITCH's timeouts, within which both listeners respond.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often one page is asked for again where the controller says to wait, and how long it may say.
-const TRIES: usize = 10;
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The maximum number of requests for one page when the controller sends `Retry-After`.
+const MAX_TRIES: usize = 10;
 
-/// Which listener is asked.
+/// The longest `Retry-After` that is obeyed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// The listener that a client talks to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Listener {
     Api,
@@ -65,77 +68,77 @@ impl Listener {
     }
 }
 
-/// Why a controller did not do what it was asked.
+/// The failure of a request to a controller.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody answered at this address.
-    #[error("nobody answers at {url}: is the controller running, and is this its {listener}?")]
+    /// No response from this address.
+    #[error("no response from {url}: is the controller running, and is this its {listener}?")]
     Unreachable {
-        /// Which.
+        /// The address.
         url: String,
-        /// What it should be.
+        /// The configuration key of the expected listener.
         listener: &'static str,
-        /// Why.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The key is missing or wrong.
     #[error("{error}: {hint}")]
     Unauthorized {
-        /// In the controller's words.
+        /// The controller's error.
         error: String,
-        /// How to give one.
+        /// How to pass a key.
         hint: &'static str,
     },
-    /// The controller refused.
+    /// The controller refused the request.
     #[error("{error} ({status})")]
     Refused {
-        /// With this status.
+        /// The HTTP status.
         status: StatusCode,
-        /// In these words.
+        /// The controller's error.
         error: String,
-        /// When to ask again.
+        /// The time after which to retry.
         retry_after: Option<Duration>,
     },
-    /// The answer is not one of a controller.
-    #[error("{url} does not answer as Roomkeeper's {what} does ({status})")]
-    NotOurs {
-        /// Which.
+    /// The response is not from Roomkeeper.
+    #[error("the response of {url} is not from Roomkeeper's {what} ({status})")]
+    NotRoomkeeper {
+        /// The address.
         url: String,
-        /// What it should be.
+        /// The name of the expected listener.
         what: &'static str,
-        /// What it answered.
+        /// The HTTP status of the response.
         status: StatusCode,
     },
     /// The file with the key could not be read.
     #[error("cannot read the admin key in {path}")]
     KeyFile {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// No client could be made.
-    #[error("no HTTP client can be made")]
+    /// The HTTP client could not be created.
+    #[error("cannot create an HTTP client")]
     NoClient(#[source] reqwest::Error),
 }
 
 impl ClientError {
-    /// What the process ends with, after sysexits.h.
+    /// The exit code of the process, after sysexits.h.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Refused { .. } | Self::NoClient(_) => 1,
-            Self::Unreachable { .. } | Self::NotOurs { .. } => UNAVAILABLE,
+            Self::Unreachable { .. } | Self::NotRoomkeeper { .. } => UNAVAILABLE,
             Self::Unauthorized { .. } | Self::KeyFile { .. } => NO_PERMISSION,
         }
     }
 
-    /// The status of a refusal.
+    /// The HTTP status of a refusal.
     pub const fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused { status, .. } => Some(*status),
             Self::Unauthorized { .. } => Some(StatusCode::UNAUTHORIZED),
             Self::Unreachable { .. }
-            | Self::NotOurs { .. }
+            | Self::NotRoomkeeper { .. }
             | Self::KeyFile { .. }
             | Self::NoClient(_) => None,
         }
@@ -151,7 +154,7 @@ fn is_loopback(base: &Url) -> bool {
     }
 }
 
-/// A listener of a running controller.
+/// A client of one listener of a running controller.
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -161,10 +164,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// The API at this URL, as this app.
+    /// Creates a client of the API at this URL for an app.
     ///
     /// # Errors
-    /// When no client can be made, or what was given cannot be a key.
+    /// If the client cannot be created, or the app or key has invalid characters.
     pub fn api(
         base: Url,
         app: Option<&str>,
@@ -174,10 +177,11 @@ impl Client {
         Self::new(base, Listener::Api, [("x-app-id", app), ("x-api-key", key)])
     }
 
-    /// The admin listener. Without a key or its file, the key that a controller of this user has made.
+    /// Creates a client of the admin listener. Without a key or file it uses the key that this user's controller
+    /// generated.
     ///
     /// # Errors
-    /// As for [`Client::api`], and when the file that was named cannot be read.
+    /// As for [`Client::api`], and if the key file cannot be read.
     pub fn admin(listener: AdminListener) -> Result<Self, ClientError> {
         let base = listener.admin;
         let found = match (listener.admin_key, listener.admin_key_file) {
@@ -185,7 +189,7 @@ impl Client {
             (None, Some(path)) => Some(
                 admin_key::load(&path).map_err(|source| ClientError::KeyFile { path, source })?,
             ),
-            // A key of this machine is for this machine.
+            // The generated key of this machine is never sent to another one.
             (None, None) if is_loopback(&base) => admin_key::find(|name| std::env::var_os(name)),
             (None, None) => None,
         };
@@ -196,14 +200,14 @@ impl Client {
     fn new<const N: usize>(
         base: Url,
         listener: Listener,
-        given: [(&'static str, Option<&str>); N],
+        headers: [(&'static str, Option<&str>); N],
     ) -> Result<Self, ClientError> {
         let mut credentials = HeaderMap::new();
-        for (name, value) in given {
+        for (name, value) in headers {
             let Some(value) = value else { continue };
             let mut value =
                 HeaderValue::from_str(value).map_err(|_| ClientError::Unauthorized {
-                    error: "what was given has characters that no key has".to_owned(),
+                    error: "the app or key has characters that no header can contain".to_owned(),
                     hint: listener.credentials(),
                 })?;
             value.set_sensitive(true);
@@ -211,12 +215,12 @@ impl Client {
         }
         let builder = || {
             reqwest::Client::builder()
-                .connect_timeout(PATIENCE)
-                // The key is for this address and no other.
+                .connect_timeout(REQUEST_TIMEOUT)
+                // The key is for this address only.
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
         };
-        // One that trusts nobody says so when https is asked for.
+        // Without CA certificates the client fails only on https.
         let (http, _) = tls::client(builder).map_err(ClientError::NoClient)?;
         Ok(Self {
             http,
@@ -226,26 +230,26 @@ impl Client {
         })
     }
 
-    /// Whom it asks, as people may see it.
-    pub fn shown(&self) -> String {
+    /// The listener's origin, without credentials.
+    pub fn origin(&self) -> String {
         self.base.origin().ascii_serialization()
     }
 
-    /// `GET`, with these parameters; the answer as it was given.
+    /// Sends a `GET` with these parameters and returns the JSON response.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
-        let answer = self.send(Method::GET, path, query, &[], None, Some(PATIENCE));
+        let answer = self.send(Method::GET, path, query, &[], None, Some(REQUEST_TIMEOUT));
         self.json(answer.await?).await
     }
 
-    /// `GET` of something that is text.
+    /// Sends a `GET` and returns the response as text.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn text(&self, path: &str) -> Result<String, ClientError> {
-        let answer = self.send(Method::GET, path, &[], &[], None, Some(PATIENCE));
+        let answer = self.send(Method::GET, path, &[], &[], None, Some(REQUEST_TIMEOUT));
         let answer = answer.await?;
         let status = answer.status();
         if status.is_success() {
@@ -253,40 +257,40 @@ impl Client {
         }
         match self.json(answer).await {
             Err(error) => Err(error),
-            Ok(_) => Err(self.not_ours(status)),
+            Ok(_) => Err(self.not_roomkeeper(status)),
         }
     }
 
-    /// `POST`, with this body.
+    /// Sends a `POST` with this body.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
-        let answer = self.send(Method::POST, path, &[], &[], body, Some(PATIENCE));
+        let answer = self.send(Method::POST, path, &[], &[], body, Some(REQUEST_TIMEOUT));
         self.json(answer.await?).await
     }
 
-    /// `DELETE`.
+    /// Sends a `DELETE`.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn delete(&self, path: &str) -> Result<Value, ClientError> {
-        let answer = self.send(Method::DELETE, path, &[], &[], None, Some(PATIENCE));
+        let answer = self.send(Method::DELETE, path, &[], &[], None, Some(REQUEST_TIMEOUT));
         self.json(answer.await?).await
     }
 
-    /// `GET` of something that goes on: what has begun, to be read as it comes.
+    /// Sends a `GET` for a stream and returns the response before its body.
     ///
     /// # Errors
-    /// [`ClientError`], also where it begins with anything but 200.
+    /// [`ClientError`], also for any status other than 200.
     pub async fn stream(
         &self,
         path: &str,
         query: &[(&str, &str)],
         headers: &[(&'static str, &str)],
     ) -> Result<Response, ClientError> {
-        let begun = self.send(Method::GET, path, query, headers, None, None);
-        let answer = tokio::time::timeout(PATIENCE, begun)
+        let response = self.send(Method::GET, path, query, headers, None, None);
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, response)
             .await
             .map_err(|elapsed| self.unreachable(Box::new(elapsed)))??;
         if answer.status() == StatusCode::OK {
@@ -295,16 +299,16 @@ impl Client {
         let status = answer.status();
         match self.json(answer).await {
             Err(error) => Err(error),
-            Ok(_) => Err(self.not_ours(status)),
+            Ok(_) => Err(self.not_roomkeeper(status)),
         }
     }
 
-    /// A list to its end, all of its pages in one: `{<list>: […]}` and what else stood in the first, without its cursor.
-    /// Where the controller says to wait, that is done.
+    /// Fetches all pages of a list as one: `{<list>: […]}` with the other fields of the first page, without the cursor.
+    /// Obeys `Retry-After`.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn all(
+    pub async fn get_all(
         &self,
         path: &str,
         list: &str,
@@ -314,44 +318,44 @@ impl Client {
         let limit = limit.to_string();
         let mut rows: Vec<Value> = Vec::new();
         let mut cursor = String::new();
-        let mut whole: Option<Map<String, Value>> = None;
+        let mut document: Option<Map<String, Value>> = None;
         loop {
             let mut query = vec![("limit", limit.as_str())];
             if !cursor.is_empty() {
                 query.push(("cursor", &cursor));
             }
-            let page = self.get_patiently(path, &query, progress).await?;
+            let page = self.get_with_retries(path, &query, progress).await?;
             let (Some(more), Some(next)) = (page[list].as_array(), page["cursor"].as_str()) else {
-                return Err(self.not_ours(StatusCode::OK));
+                return Err(self.not_roomkeeper(StatusCode::OK));
             };
             rows.extend(more.iter().cloned());
             progress.set_message(format!("{list}: {}", rows.len()));
             let next = next.to_owned();
             if !next.is_empty() && next == cursor {
-                // It would never end.
-                return Err(self.not_ours(StatusCode::OK));
+                // The same cursor again would repeat the page forever.
+                return Err(self.not_roomkeeper(StatusCode::OK));
             }
             let stale = page["stale"] == true;
-            if whole.is_none() {
-                whole = page.as_object().cloned();
+            if document.is_none() {
+                document = page.as_object().cloned();
             }
-            if let Some(whole) = &mut whole
+            if let Some(document) = &mut document
                 && stale
             {
-                whole.insert("stale".to_owned(), true.into());
+                document.insert("stale".to_owned(), true.into());
             }
             cursor = next;
             if cursor.is_empty() {
                 break;
             }
         }
-        let mut whole = whole.unwrap_or_default();
-        whole.remove("cursor");
-        whole.insert(list.to_owned(), rows.into());
-        Ok(whole.into())
+        let mut document = document.unwrap_or_default();
+        document.remove("cursor");
+        document.insert(list.to_owned(), rows.into());
+        Ok(document.into())
     }
 
-    async fn get_patiently(
+    async fn get_with_retries(
         &self,
         path: &str,
         query: &[(&str, &str)],
@@ -364,7 +368,7 @@ impl Client {
                     status: StatusCode::TOO_MANY_REQUESTS,
                     retry_after: Some(wait),
                     ..
-                }) if tries < TRIES && wait <= LONGEST_WAIT => {
+                }) if tries < MAX_TRIES && wait <= MAX_RETRY_AFTER => {
                     progress.println(format!("too many requests: waiting for {wait:.0?}"));
                     tries += 1;
                     tokio::time::sleep(wait).await;
@@ -381,10 +385,10 @@ impl Client {
         query: &[(&str, &str)],
         headers: &[(&'static str, &str)],
         body: Option<&Value>,
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> Result<Response, ClientError> {
         let url = format!("{}/{path}", self.base.as_str().trim_end_matches('/'));
-        let mut url = Url::parse(&url).map_err(|_| self.not_ours(StatusCode::NOT_FOUND))?;
+        let mut url = Url::parse(&url).map_err(|_| self.not_roomkeeper(StatusCode::NOT_FOUND))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -392,8 +396,8 @@ impl Client {
             .http
             .request(method, url)
             .headers(self.credentials.clone());
-        if let Some(patience) = patience {
-            request = request.timeout(patience);
+        if let Some(timeout) = timeout {
+            request = request.timeout(timeout);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -429,7 +433,7 @@ impl Client {
                 retry_after,
             }),
             (Some(json), None) if status.is_success() => Ok(json.clone()),
-            (Some(_) | None, _) => Err(self.not_ours(status)),
+            (Some(_) | None, _) => Err(self.not_roomkeeper(status)),
         }
     }
 
@@ -439,15 +443,15 @@ impl Client {
 
     fn unreachable(&self, source: Box<dyn Error + Send + Sync>) -> ClientError {
         ClientError::Unreachable {
-            url: self.shown(),
+            url: self.origin(),
             listener: self.listener.key(),
             source,
         }
     }
 
-    fn not_ours(&self, status: StatusCode) -> ClientError {
-        ClientError::NotOurs {
-            url: self.shown(),
+    fn not_roomkeeper(&self, status: StatusCode) -> ClientError {
+        ClientError::NotRoomkeeper {
+            url: self.origin(),
             what: self.listener.name(),
             status,
         }
@@ -459,23 +463,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_of_this_machine_is_sent_to_this_machine_only() {
+    fn generated_key_is_sent_to_loopback_only() {
         let is_sent = |url: &str| is_loopback(&url.parse().unwrap());
-        for here in [
+        for local in [
             "http://127.0.0.1:9090",
             "http://127.0.0.2",
             "http://[::1]:9090",
             "http://localhost:9090",
         ] {
-            assert!(is_sent(here), "{here}");
+            assert!(is_sent(local), "{local}");
         }
-        for elsewhere in [
+        for remote in [
             "http://10.0.0.1:9090",
             "http://127.0.0.1.example.com",
             "http://127.0.0.1@example.com",
             "https://localhost.example.com",
         ] {
-            assert!(!is_sent(elsewhere), "{elsewhere}");
+            assert!(!is_sent(remote), "{remote}");
         }
     }
 }

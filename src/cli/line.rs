@@ -1,11 +1,11 @@
-//! An event as one line: when, what, of whom, and its data. The times are UTC, as they stand in the event.
+//! An event as one line: time, name, room or call, and data. Times are UTC, as in the event.
 
 use console::Style;
 use serde_json::Value;
 
-use super::table::harmless;
+use super::table::sanitize;
 
-/// The line, with its end.
+/// Renders an event as a line with its line feed.
 pub fn event(body: &Value, colours: bool) -> String {
     let text = |name: &str| body[name].as_str().unwrap_or_default();
     let name = text("event");
@@ -18,7 +18,7 @@ pub fn event(body: &Value, colours: bool) -> String {
     } else {
         body["data"].to_string()
     };
-    said(
+    other(
         &clock(text("timestamp")),
         name,
         &[about, &data],
@@ -26,25 +26,25 @@ pub fn event(body: &Value, colours: bool) -> String {
     )
 }
 
-/// A line of the same form for what is no event.
-pub fn said(clock: &str, name: &str, rest: &[&str], style: &Style) -> String {
-    let name = format!("{:<28}", harmless(name));
-    let rest: Vec<String> = rest.iter().map(|part| harmless(part)).collect();
+/// Renders a line of the same form for something other than an event.
+pub fn other(clock: &str, name: &str, rest: &[&str], style: &Style) -> String {
+    let name = format!("{:<28}", sanitize(name));
+    let rest: Vec<String> = rest.iter().map(|part| sanitize(part)).collect();
     let line = format!(
         "{}  {} {}",
-        harmless(clock),
+        sanitize(clock),
         style.apply_to(name),
         rest.join("  ")
     );
     format!("{}\n", line.trim_end())
 }
 
-/// The time of day in a time such as `2026-05-06T12:34:56.672025Z`, to the millisecond.
+/// The time of day of a timestamp such as `2026-05-06T12:34:56.672025Z`, in milliseconds.
 pub fn clock(timestamp: &str) -> String {
     timestamp.get(11..23).unwrap_or(timestamp).to_owned()
 }
 
-/// What goes well is calm, what ends is not.
+/// The colour of an event: green to blue for progress, yellow for endings, red for failures.
 fn style(event: &str) -> Style {
     let style = Style::new();
     match event {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_one_line_and_has_colours_only_when_asked() {
+    fn event_is_one_line_with_colours_on_request() {
         let body = json!({
             "event": "conference.member.joined",
             "timestamp": "2026-05-06T12:34:56.672025Z",
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_left_out() {
+    fn line_omits_missing_fields() {
         let body = json!({"event": "conference.destroyed", "timestamp": "soon", "room_id": "acW68-room-1", "data": {}});
         assert_eq!(
             event(&body, false),

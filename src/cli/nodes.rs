@@ -1,51 +1,62 @@
 //! `roomkeeper nodes …`: the nodes of a running controller, through its admin listener.
 //!
-//! Owns the requests, how nodes look, and how it is waited for that one is empty or was compared. Leaves out where new
-//! rooms go: the controller decides.
+//! Owns the requests, the rendering of nodes, and the waits until one is empty or resynced. Leaves out the placement of
+//! rooms: the controller decides.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::app;
-use crate::ids::NodeId;
+use crate::shutdown::stop_signal;
 use crate::telemetry;
+use roomkeeper_core::ids::NodeId;
 
-use super::arguments::View;
+use super::arguments::{NodeArguments, View};
 use super::client::{Client, ClientError};
 use super::table::{Clock, Fit, Table, plain};
-use super::{Failure, print, terminal};
+use super::{Failure, print, print_to_stderr, terminal};
 
-/// How often it is asked whether what is waited for is so.
-const LOOK: Duration = Duration::from_millis(500);
+/// The poll interval of a wait.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What is asked for.
+/// A command for nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NodeCommand {
     /// Show all nodes.
     List,
-    /// Make no new room on it.
+    /// Stop creating rooms on a node.
     Drain {
-        /// Which.
+        /// The node's id.
         id: NodeId,
-        /// Until nothing is left on it.
+        /// Waits until the node is empty.
         wait: bool,
     },
-    /// Make rooms on it again.
+    /// Create rooms on a node again.
     Undrain {
-        /// Which.
+        /// The node's id.
         id: NodeId,
     },
-    /// Compare it with a snapshot, now.
+    /// Compare a node with a snapshot now.
     Resync {
-        /// Which.
+        /// The node's id.
         id: NodeId,
-        /// Until that is done.
+        /// Waits until the comparison is complete.
         wait: bool,
     },
 }
 
-/// Carries a command out and prints what came of it.
+impl From<Option<NodeArguments>> for NodeCommand {
+    fn from(arguments: Option<NodeArguments>) -> Self {
+        match arguments {
+            None => Self::List,
+            Some(NodeArguments::Drain { node_id: id, wait }) => Self::Drain { id, wait },
+            Some(NodeArguments::Undrain { node_id: id }) => Self::Undrain { id },
+            Some(NodeArguments::Resync { node_id: id, wait }) => Self::Resync { id, wait },
+        }
+    }
+}
+
+/// Executes a command and prints the response.
 ///
 /// # Errors
 /// As for [`run`].
@@ -59,11 +70,10 @@ pub async fn show(admin: &Client, command: NodeCommand, view: View) -> Result<()
     Ok(print(&text)?)
 }
 
-/// Carries a command out; its answer as the listener gave it, or, where it was waited for something, the node's row as
-/// it is then.
+/// Executes a command and returns the response unchanged, or after a wait the node's row.
 ///
 /// # Errors
-/// [`Failure`]; [`Failure::Interrupted`] when a signal ends a wait: what was asked for stands.
+/// [`Failure`]; [`Failure::Interrupted`] if a signal ends a wait, which does not undo the command.
 pub async fn run(admin: &Client, command: NodeCommand) -> Result<Value, Failure> {
     match command {
         NodeCommand::List => Ok(list(admin).await?),
@@ -77,12 +87,12 @@ pub async fn run(admin: &Client, command: NodeCommand) -> Result<Value, Failure>
             if !wait {
                 return Ok(answer);
             }
-            let told = format!(
-                "not waited for: {id} still drains; `roomkeeper nodes undrain {id}` takes it back"
+            let interrupted = format!(
+                "stopped waiting: {id} still drains; `roomkeeper nodes undrain {id}` cancels that"
             );
-            until(admin, id, &told, |row| {
-                let left = Left::of(row);
-                (left.is_nothing(), left.to_string())
+            wait_until(admin, id, &interrupted, |row| {
+                let remaining = Remaining::from_row(row);
+                (remaining.is_empty(), remaining.to_string())
             })
             .await
         }
@@ -93,17 +103,18 @@ pub async fn run(admin: &Client, command: NodeCommand) -> Result<Value, Failure>
                 return Ok(answer);
             }
             let before = answer["resynced_at"].clone();
-            let told = format!("not waited for: {id} is still being compared");
-            until(admin, id, &told, |row| {
+            let interrupted = format!("stopped waiting: the resync of {id} continues");
+            wait_until(admin, id, &interrupted, |row| {
                 let done = !row["resynced_at"].is_null() && row["resynced_at"] != before;
-                (done, "being compared".to_owned())
+                (done, "resync in progress".to_owned())
             })
             .await
         }
     }
 }
 
-/// All nodes, and how many rooms are on those that this controller reconciles: `rooms`, which its metrics have.
+/// Fetches all nodes and adds `rooms`, the number of rooms, to those that this controller reconciles. It comes from
+/// metrics.
 async fn list(admin: &Client) -> Result<Value, ClientError> {
     let mut list = admin.get("admin/nodes", &[]).await?;
     let metrics = admin.text("metrics").await?;
@@ -120,7 +131,7 @@ async fn list(admin: &Client) -> Result<Value, ClientError> {
     Ok(list)
 }
 
-/// The gauge of a node's rooms.
+/// Reads the gauge of a node's rooms.
 fn rooms(metrics: &str, node: &str) -> Option<u64> {
     let name = format!("{}{{node=\"{node}\"}} ", telemetry::ROOMS);
     metrics
@@ -128,27 +139,27 @@ fn rooms(metrics: &str, node: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix(&name)?.trim().parse().ok())
 }
 
-/// What is still on a node.
-struct Left {
+/// The rooms and calls that are still on a node.
+struct Remaining {
     calls: u64,
-    /// Only who reconciles the node knows its rooms.
+    /// Only the controller that reconciles the node knows its rooms.
     rooms: Option<u64>,
 }
 
-impl Left {
-    fn of(row: &Value) -> Self {
+impl Remaining {
+    fn from_row(row: &Value) -> Self {
         Self {
             calls: row["calls"].as_u64().unwrap_or(0),
             rooms: row["rooms"].as_u64(),
         }
     }
 
-    fn is_nothing(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.calls == 0 && self.rooms.unwrap_or(0) == 0
     }
 }
 
-impl std::fmt::Display for Left {
+impl std::fmt::Display for Remaining {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.rooms {
             Some(rooms) => write!(f, "rooms left: {rooms}, calls left: {}", self.calls),
@@ -157,17 +168,17 @@ impl std::fmt::Display for Left {
     }
 }
 
-/// Asks for a node's row until it is as it should be; says how it is whenever that changes.
-async fn until(
+/// Polls a node's row until `done` and reports each change.
+async fn wait_until(
     admin: &Client,
     id: NodeId,
-    told: &str,
+    interrupted: &str,
     done: impl Fn(&Value) -> (bool, String),
 ) -> Result<Value, Failure> {
-    let stop = app::stop_signal();
+    let stop = stop_signal();
     tokio::pin!(stop);
     let progress = terminal::spinner("");
-    let mut said = String::new();
+    let mut reported = String::new();
     loop {
         let list = list(admin).await?;
         let rows = list["nodes"].as_array().map(Vec::as_slice);
@@ -186,15 +197,17 @@ async fn until(
         let (is_done, words) = done(row);
         let words = match row["link"].as_str() {
             Some("up") | None => format!("{id}: {words}"),
-            Some(link) => format!("{id}: {words}; it is {link}, so this is what was known last"),
+            Some(link) => {
+                format!("{id}: {words}; the node is {link}, so this is the last known state")
+            }
         };
-        // A spinner shows it where there is a terminal; in a log each change is a line.
-        if said != words {
+        // On a terminal the spinner shows it; in a log each change is a line.
+        if reported != words {
             if progress.is_hidden() {
-                super::aside(&words);
+                print_to_stderr(&words);
             }
             progress.set_message(words.clone());
-            said = words;
+            reported = words;
         }
         if is_done {
             progress.finish_and_clear();
@@ -203,14 +216,14 @@ async fn until(
         tokio::select! {
             () = &mut stop => {
                 progress.finish_and_clear();
-                return Err(Failure::Interrupted(told.to_owned()));
+                return Err(Failure::Interrupted(interrupted.to_owned()));
             }
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }
 
-/// An answer as people read it.
+/// Renders a response as text.
 pub fn render(command: NodeCommand, answer: &Value, clock: &Clock, width: Option<usize>) -> String {
     match command {
         NodeCommand::List => match answer["nodes"].as_array().map(Vec::as_slice) {
@@ -218,13 +231,15 @@ pub fn render(command: NodeCommand, answer: &Value, clock: &Clock, width: Option
             Some(nodes) => table(nodes, clock).render(width),
         },
         NodeCommand::Drain { id, wait: false } => {
-            format!("{id} drains: no new room is made on it. What is there stays until it ends.\n")
+            format!(
+                "{id} drains: it gets no new rooms. Present rooms and calls stay until they end.\n"
+            )
         }
         NodeCommand::Drain { id, wait: true } => format!("{id} is empty.\n"),
-        NodeCommand::Undrain { id } => format!("{id} takes new rooms again.\n"),
-        NodeCommand::Resync { id, wait: false } => format!("{id} is being compared.\n"),
+        NodeCommand::Undrain { id } => format!("{id} gets new rooms again.\n"),
+        NodeCommand::Resync { id, wait: false } => format!("The resync of {id} has started.\n"),
         NodeCommand::Resync { id, wait: true } => format!(
-            "{id} was compared at {} {}; differences found so far: {}.\n",
+            "{id} was resynced at {} {}; total differences found: {}.\n",
             clock.show(&answer["resynced_at"]),
             clock.zone(),
             plain(&answer["drift"])
@@ -233,7 +248,7 @@ pub fn render(command: NodeCommand, answer: &Value, clock: &Clock, width: Option
 }
 
 fn table(nodes: &[Value], clock: &Clock) -> Table {
-    let compared = clock.head("COMPARED");
+    let resynced = clock.head("RESYNCED");
     let mut table = Table::new([
         ("NODE", Fit::Keep),
         ("STATE", Fit::Keep),
@@ -242,16 +257,16 @@ fn table(nodes: &[Value], clock: &Clock) -> Table {
         ("LAG", Fit::Keep),
         ("DRIFT", Fit::Keep),
         ("REASON", Fit::Cut),
-        (compared.as_str(), Fit::Spare),
+        (resynced.as_str(), Fit::Omit),
     ]);
     for node in nodes {
         let mut state = plain(&node["link"]);
         for (is_so, word) in [
             (node["draining"] == true, ", draining"),
-            (node["owned_elsewhere"] == true, ", another's"),
+            (node["owned_elsewhere"] == true, ", other owner"),
             (
                 node["link"] == "up" && node["synced"] == false && node["owned_elsewhere"] == false,
-                ", not compared yet",
+                ", not resynced yet",
             ),
         ] {
             state.push_str(if is_so { word } else { "" });
@@ -285,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rooms_of_a_node_are_read_off_the_metrics() {
+    fn room_count_comes_from_metrics() {
         let metrics = "# TYPE roomkeeper_reconciler_rooms gauge\n\
             roomkeeper_reconciler_rooms{node=\"acW68\"} 3\n\
             roomkeeper_reconciler_rooms{node=\"bbbbb\"} 0\n";
@@ -295,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_says_how_each_node_is() {
+    fn table_shows_state_of_each_node() {
         let answer = json!({"nodes": [
             {"id": "acW68", "link": "up", "synced": true, "owned_elsewhere": false, "draining": true, "calls": 12,
              "max_calls": 1000, "rooms": 3, "lag_ms": 23, "drift": 0, "reason": null,
@@ -308,15 +323,15 @@ mod tests {
         let clock = Clock::new(true);
         assert_eq!(
             render(NodeCommand::List, &answer, &clock, None),
-            "NODE   STATE          CALLS    ROOMS  LAG    DRIFT  REASON              COMPARED (UTC)\n\
-             acW68  up, draining   12/1000  3      23 ms  0      -                   2026-11-21 14:03:20\n\
-             bbbbb  down           0        -      -      2      connection refused  -\n\
-             ccccc  up, another's  1        -      -      0      -                   -\n"
+            "NODE   STATE            CALLS    ROOMS  LAG    DRIFT  REASON              RESYNCED (UTC)\n\
+             acW68  up, draining     12/1000  3      23 ms  0      -                   2026-11-21 14:03:20\n\
+             bbbbb  down             0        -      -      2      connection refused  -\n\
+             ccccc  up, other owner  1        -      -      0      -                   -\n"
         );
     }
 
     #[test]
-    fn a_node_is_empty_when_nothing_is_left_on_it() {
+    fn node_is_empty_without_rooms_and_calls() {
         for (row, words) in [
             (
                 json!({"calls": 2, "rooms": 1}),
@@ -330,10 +345,10 @@ mod tests {
             (json!({"calls": 0, "rooms": 0}), None),
             (json!({"calls": 0, "rooms": null}), None),
         ] {
-            let left = Left::of(&row);
-            assert_eq!(left.is_nothing(), words.is_none(), "{row}");
+            let remaining = Remaining::from_row(&row);
+            assert_eq!(remaining.is_empty(), words.is_none(), "{row}");
             if let Some(words) = words {
-                assert_eq!(left.to_string(), words);
+                assert_eq!(remaining.to_string(), words);
             }
         }
     }

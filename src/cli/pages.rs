@@ -1,4 +1,4 @@
-//! What is made from the arguments themselves: completions for shells, manual pages.
+//! Shell completions and manual pages, generated from the arguments.
 
 use std::io;
 use std::path::Path;
@@ -8,31 +8,31 @@ use clap_complete::Shell;
 
 use super::{Arguments, Failure, print};
 
-/// Prints what makes a shell complete commands and options.
+/// Prints a shell's completion script.
 ///
 /// # Errors
-/// When standard output takes no more.
+/// If standard output is not writable.
 pub fn completions(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "roomkeeper", &mut script);
     Ok(print(&String::from_utf8_lossy(&script))?)
 }
 
-/// Prints the manual page, or writes one for each command into a folder that is made where it is missing.
+/// Prints the manual page, or writes one page for each command to a folder, which is created if missing.
 ///
 /// # Errors
-/// When they cannot be written.
+/// If the pages cannot be written.
 pub fn manual(folder: Option<&Path>) -> Result<(), Failure> {
     let Some(folder) = folder else {
         let mut page = Vec::new();
         clap_mangen::Man::new(Arguments::command()).render(&mut page)?;
         return Ok(print(&String::from_utf8_lossy(&page))?);
     };
-    let named = |error: io::Error| {
+    let with_path = |error: io::Error| {
         let kind = error.kind();
         io::Error::new(kind, format!("{}: {error}", folder.display()))
     };
-    std::fs::create_dir_all(folder).map_err(named)?;
-    clap_mangen::generate_to(Arguments::command(), folder).map_err(named)?;
+    std::fs::create_dir_all(folder).map_err(with_path)?;
+    clap_mangen::generate_to(Arguments::command(), folder).map_err(with_path)?;
     Ok(())
 }

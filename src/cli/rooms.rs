@@ -1,6 +1,6 @@
 //! `roomkeeper rooms`, `roomkeeper sessions`: an app's rooms and calls, through the API.
 //!
-//! Owns the requests, and how rooms, members and calls look. Leaves out what is asked of them: the API decides.
+//! Owns the requests and the rendering of rooms, members and calls. Leaves out commands to them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,52 +8,52 @@ use std::time::Duration;
 use console::Term;
 use serde_json::{Value, json};
 
-use crate::app;
-use crate::ids::{RoomId, SessionId};
+use crate::shutdown::stop_signal;
+use roomkeeper_core::ids::{CallId, RoomId};
 
 use super::arguments::View;
 use super::client::{Client, ClientError, UNAVAILABLE};
 use super::table::{Clock, Fit, Table, plain};
-use super::{Failure, aside, print, terminal};
+use super::{Failure, print, print_to_stderr, terminal};
 
-/// The most that one page may have.
+/// The maximum page size of the API.
 const PAGE: u32 = 200;
 const PAGE_OF_MEMBERS: u32 = 1_000;
 
-/// What is looked at.
+/// The rooms or calls to show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Look {
+pub enum RoomsQuery {
     /// All rooms.
     Rooms,
-    /// A room and who is in it.
+    /// A room and its members.
     Room(RoomId),
     /// All calls.
     Sessions,
     /// A call.
-    Session(SessionId),
+    Session(CallId),
 }
 
-/// Asks for it and prints it, once or until a signal comes.
+/// Fetches and prints rooms or calls, once or until a signal comes.
 ///
 /// # Errors
-/// [`Failure`]. While it is watched, a controller that is away for a while is said and asked again.
+/// [`Failure`]. While watching, an unavailable controller is reported and asked again.
 pub async fn show(
     api: &Client,
-    what: Look,
+    query: RoomsQuery,
     view: View,
     every: Option<Duration>,
 ) -> Result<(), Failure> {
     let clock = Clock::new(view.utc);
-    let shown = |answer: &Value| {
+    let text = |answer: &Value| {
         if view.json {
             format!("{answer:#}\n")
         } else {
-            render(what, answer, &clock, terminal::width())
+            render(query, answer, &clock, terminal::width())
         }
     };
-    let answer = look(api, what).await?;
+    let answer = fetch(api, query).await?;
     let Some(every) = every else {
-        return Ok(print(&shown(&answer))?);
+        return Ok(print(&text(&answer))?);
     };
     let watching = async {
         let mut answer: Result<Value, ClientError> = Ok(answer);
@@ -64,12 +64,12 @@ pub async fn show(
                     if screen.is_term() {
                         screen.clear_screen()?;
                     }
-                    print(&shown(answer))?;
+                    print(&text(answer))?;
                 }
-                Err(error) => aside(&error.to_string()),
+                Err(error) => print_to_stderr(&error.to_string()),
             }
             tokio::time::sleep(every).await;
-            answer = look(api, what).await;
+            answer = fetch(api, query).await;
             if let Err(error) = &answer
                 && error.exit_code() != UNAVAILABLE
             {
@@ -79,52 +79,54 @@ pub async fn show(
     };
     tokio::select! {
         ended = watching => ended,
-        () = app::stop_signal() => Ok(()),
+        () = stop_signal() => Ok(()),
     }
 }
 
-/// Asks for it, all pages: `{"conferences": […]}`, `{"room": {…}, "members": […]}`, `{"sessions": […]}`, or a session.
+/// Fetches all pages: `{"conferences": […]}`, `{"room": {…}, "members": […]}`, `{"sessions": […]}`, or a session.
 ///
 /// # Errors
 /// [`ClientError`].
-pub async fn look(api: &Client, what: Look) -> Result<Value, ClientError> {
-    let progress = terminal::spinner("asking");
-    let answer = match what {
-        Look::Rooms => {
+pub async fn fetch(api: &Client, query: RoomsQuery) -> Result<Value, ClientError> {
+    let progress = terminal::spinner("loading");
+    let answer = match query {
+        RoomsQuery::Rooms => {
             let path = "api/v1/conferences";
-            api.all(path, "conferences", PAGE, &progress).await
+            api.get_all(path, "conferences", PAGE, &progress).await
         }
-        Look::Room(id) => {
+        RoomsQuery::Room(id) => {
             let path = format!("api/v1/conferences/{id}");
             match api.get(&path, &[]).await {
                 Ok(room) => {
                     let path = format!("{path}/members");
-                    let members = api.all(&path, "members", PAGE_OF_MEMBERS, &progress).await;
+                    let members = api
+                        .get_all(&path, "members", PAGE_OF_MEMBERS, &progress)
+                        .await;
                     members.map(|members| json!({ "room": room, "members": members["members"] }))
                 }
                 Err(error) => Err(error),
             }
         }
-        Look::Sessions => {
+        RoomsQuery::Sessions => {
             let path = "api/v1/sessions";
-            api.all(path, "sessions", PAGE, &progress).await
+            api.get_all(path, "sessions", PAGE, &progress).await
         }
-        Look::Session(id) => api.get(&format!("api/v1/sessions/{id}"), &[]).await,
+        RoomsQuery::Session(id) => api.get(&format!("api/v1/sessions/{id}"), &[]).await,
     };
     progress.finish_and_clear();
     answer
 }
 
-/// An answer of [`look`] as people read it.
-pub fn render(what: Look, answer: &Value, clock: &Clock, width: Option<usize>) -> String {
+/// Renders a response of [`fetch`] as text.
+pub fn render(query: RoomsQuery, answer: &Value, clock: &Clock, width: Option<usize>) -> String {
     let list = |name: &str| {
         answer[name]
             .as_array()
             .map(Vec::as_slice)
             .unwrap_or_default()
     };
-    match what {
-        Look::Rooms => match list("conferences") {
+    match query {
+        RoomsQuery::Rooms => match list("conferences") {
             [] => "There are no rooms.\n".to_owned(),
             rooms => {
                 let mut text = room_table(rooms, clock).render(width);
@@ -132,17 +134,17 @@ pub fn render(what: Look, answer: &Value, clock: &Clock, width: Option<usize>) -
                 text
             }
         },
-        Look::Room(_) => {
+        RoomsQuery::Room(_) => {
             let mut text = room_block(&answer["room"], clock);
             text.push('\n');
             match list("members") {
-                [] => text.push_str("Nobody is in it.\n"),
+                [] => text.push_str("The room is empty.\n"),
                 members => text.push_str(&member_table(members).render(width)),
             }
             text.push_str(stale(std::slice::from_ref(&answer["room"])));
             text
         }
-        Look::Sessions => match list("sessions") {
+        RoomsQuery::Sessions => match list("sessions") {
             [] => "There are no calls.\n".to_owned(),
             calls => {
                 let mut text = call_table(calls, clock).render(width);
@@ -150,7 +152,7 @@ pub fn render(what: Look, answer: &Value, clock: &Clock, width: Option<usize>) -
                 text
             }
         },
-        Look::Session(_) => {
+        RoomsQuery::Session(_) => {
             let mut text = call_block(answer, clock);
             text.push_str(stale(std::slice::from_ref(answer)));
             text
@@ -158,10 +160,10 @@ pub fn render(what: Look, answer: &Value, clock: &Clock, width: Option<usize>) -
     }
 }
 
-/// What is to be said below rows of a node that cannot be heard.
+/// The note below rows whose node is not connected.
 fn stale(rows: &[Value]) -> &'static str {
     if rows.iter().any(|row| row["stale"] == true) {
-        "(a node cannot be heard right now: this is what was known of it last)\n"
+        "(a node is not connected: its rows show the last known state)\n"
     } else {
         ""
     }
@@ -173,8 +175,8 @@ fn room_table(rooms: &[Value], clock: &Clock) -> Table {
         ("ROOM", Fit::Keep),
         ("NAME", Fit::Cut),
         ("MEMBERS", Fit::Keep),
-        ("LOCKED", Fit::Spare),
-        (created.as_str(), Fit::Spare),
+        ("LOCKED", Fit::Omit),
+        (created.as_str(), Fit::Omit),
     ]);
     for room in rooms {
         table.row([
@@ -188,16 +190,16 @@ fn room_table(rooms: &[Value], clock: &Clock) -> Table {
     table
 }
 
-/// It is said of those that are locked.
+/// The API contains `locked` only if it is true.
 fn locked(room: &Value) -> String {
     plain(&Value::Bool(room["locked"] == true))
 }
 
 fn room_block(room: &Value, clock: &Clock) -> String {
-    let mut plays = plain(&room["playback_status"]);
+    let mut playback = plain(&room["playback_status"]);
     if room["playback_status"] != "stopped" {
         let _ = write!(
-            plays,
+            playback,
             ", operation {}, {}",
             plain(&room["playback_operation_id"]),
             plain(&room["playback_urls"])
@@ -212,7 +214,7 @@ fn room_block(room: &Value, clock: &Clock) -> String {
         ),
         ("members", plain(&room["members"])),
         ("locked", locked(room)),
-        ("playback", plays),
+        ("playback", playback),
         ("volume", format!("{} dB", plain(&room["playback_volume"]))),
     ])
 }
@@ -242,9 +244,9 @@ fn call_table(calls: &[Value], clock: &Clock) -> Table {
         ("STATE", Fit::Keep),
         ("CALLER", Fit::Cut),
         ("DIALLED", Fit::Cut),
-        ("DIRECTION", Fit::Spare),
-        ("ROOM", Fit::Spare),
-        (created.as_str(), Fit::Spare),
+        ("DIRECTION", Fit::Omit),
+        ("ROOM", Fit::Omit),
+        (created.as_str(), Fit::Omit),
     ]);
     for call in calls {
         table.row([
@@ -277,11 +279,11 @@ fn call_block(call: &Value, clock: &Clock) -> String {
 }
 
 fn block<const N: usize>(lines: [(&str, String); N]) -> String {
-    let widest = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, value) in lines {
         // Writing to a String does not fail.
-        let _ = writeln!(text, "{name:widest$}  {value}");
+        let _ = writeln!(text, "{name:width$}  {value}");
     }
     text
 }

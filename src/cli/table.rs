@@ -1,28 +1,29 @@
-//! Tables that fit the terminal, and times in a zone that is named.
+//! Tables that fit the terminal, and times with a named zone.
 //!
-//! An id is never cut: it is there to be copied. Where a row is too long, texts that may be cut are, and then columns
-//! that can be spared are left out and named below.
+//! comfy-table computes the layout. This module adds the rules for narrow terminals: ids are never cut, because users
+//! copy them. Long texts are cut first; then whole columns are omitted, and a line below names them.
 
-use console::{measure_text_width, pad_str, truncate_str};
+use comfy_table::{ColumnConstraint, ContentArrangement, Row, Width, presets};
+use console::measure_text_width;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-/// Between two columns.
-const GAP: usize = 2;
+/// Spaces between two columns.
+const GAP: u16 = 2;
 
-/// No text is cut to less.
-const SHORTEST: usize = 8;
+/// The minimum width of a cut text, in terminal columns.
+const MIN_CUT_WIDTH: usize = 8;
 
-/// What may be done to a column when there is too little room.
+/// The behaviour of a column in a narrow terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fit {
-    /// Nothing: an id.
+    /// Never shortened, such as an id.
     Keep,
-    /// Its longest texts are cut.
+    /// Long texts are cut.
     Cut,
-    /// It is left out; the last one first.
-    Spare,
+    /// Omitted, the last such column first.
+    Omit,
 }
 
 /// A table of texts.
@@ -44,121 +45,130 @@ impl Table {
         }
     }
 
-    /// Adds a row, a text for each column.
+    /// Adds a row with one text per column.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells: Vec<String> = cells.into_iter().collect();
-        debug_assert_eq!(cells.len(), self.head.len(), "a text for each column");
+        debug_assert_eq!(cells.len(), self.head.len(), "one text per column");
         self.rows.push(cells);
     }
 
-    /// The table in lines of at most `width` columns, if that can be; `None`: as wide as it is.
+    /// Renders the table in lines of at most `width` columns where possible; `None` means without a limit.
     pub fn render(&self, width: Option<usize>) -> String {
-        let natural: Vec<usize> = (0..self.head.len())
-            .map(|column| {
-                let texts = self.rows.iter().filter_map(|row| row.get(column));
-                let head = measure_text_width(&self.head[column].0);
-                texts
-                    .map(|text| measure_text_width(text))
-                    .max()
-                    .unwrap_or(0)
-                    .max(head)
-            })
-            .collect();
-        let mut widths: Vec<Option<usize>> = natural.iter().copied().map(Some).collect();
-        let mut left_out = Vec::new();
-        if let Some(width) = width {
-            self.cut(&mut widths, width);
-            while total(&widths) > width {
-                let spare = (0..widths.len())
-                    .rev()
-                    .find(|at| self.head[*at].1 == Fit::Spare && widths[*at].is_some());
-                let Some(spare) = spare else { break };
-                widths[spare] = None;
-                left_out.push(self.head[spare].0.as_str());
-                // What was cut for it may be longer again.
-                for (at, kept) in widths.iter_mut().enumerate() {
-                    if kept.is_some() {
-                        *kept = Some(natural[at]);
+        let mut visible: Vec<usize> = (0..self.head.len()).collect();
+        while width.is_some_and(|width| self.least_width(&visible) > width) {
+            let spare = visible
+                .iter()
+                .rposition(|column| self.head[*column].1 == Fit::Omit);
+            let Some(spare) = spare else { break };
+            visible.remove(spare);
+        }
+        self.render_columns(&visible, width) + &self.name_missing(&visible)
+    }
+
+    /// The width of these columns with texts cut as far as possible.
+    fn least_width(&self, visible: &[usize]) -> usize {
+        let gaps = usize::from(GAP) * visible.len().saturating_sub(1);
+        let widths = visible.iter().map(|column| {
+            let (name, fit) = &self.head[*column];
+            let texts = self
+                .rows
+                .iter()
+                .map(|row| measure_text_width(&row[*column]));
+            let name = measure_text_width(name);
+            let natural = texts.max().unwrap_or(0).max(name);
+            match fit {
+                Fit::Keep | Fit::Omit => natural,
+                Fit::Cut => natural.min(MIN_CUT_WIDTH.max(name)),
+            }
+        });
+        widths.sum::<usize>() + gaps
+    }
+
+    /// Renders these columns, with texts cut as far as necessary.
+    fn render_columns(&self, visible: &[usize], width: Option<usize>) -> String {
+        let cells = |row: &[String]| {
+            let texts: Vec<&str> = visible.iter().map(|column| row[*column].as_str()).collect();
+            let mut cells = Row::from(texts);
+            cells.max_height(1);
+            cells
+        };
+        let names: Vec<String> = self.head.iter().map(|(name, _)| name.clone()).collect();
+        let mut table = comfy_table::Table::new();
+        table
+            .load_style(presets::NOTHING)
+            .set_truncation_indicator("…")
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(cells(&names))
+            .add_rows(self.rows.iter().map(|row| cells(row)));
+        if let Some(width) = width.and_then(|width| u16::try_from(width).ok()) {
+            table
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(width);
+        }
+        let is_narrow = width.is_some_and(|width| self.least_width(visible) > width);
+        let natural = table.column_max_content_widths();
+        for (at, column) in table.column_iter_mut().enumerate() {
+            let (name, fit) = &self.head[visible[at]];
+            let shortest = MIN_CUT_WIDTH.max(measure_text_width(name));
+            let shortest = u16::try_from(shortest).unwrap_or(u16::MAX).min(natural[at]);
+            let gap = if at + 1 < visible.len() { GAP } else { 0 };
+            column
+                // No cell contains NUL, so texts are cut anywhere and not at words.
+                .set_delimiter('\0')
+                .set_padding((0, gap))
+                .set_constraint(match fit {
+                    Fit::Keep | Fit::Omit => ColumnConstraint::ContentWidth,
+                    Fit::Cut if is_narrow => {
+                        ColumnConstraint::Absolute(Width::Fixed(shortest + gap))
                     }
-                }
-                self.cut(&mut widths, width);
-            }
+                    Fit::Cut => ColumnConstraint::LowerBoundary(Width::Fixed(shortest)),
+                });
         }
-        let mut text = String::new();
-        let head: Vec<String> = self.head.iter().map(|(name, _)| name.clone()).collect();
-        for row in std::iter::once(&head).chain(&self.rows) {
-            let cells = row.iter().zip(&widths).filter_map(|(cell, width)| {
-                let width = (*width)?;
-                let cut = truncate_str(cell, width, "…");
-                Some(pad_str(&cut, width, console::Alignment::Left, None).into_owned())
-            });
-            let line: Vec<String> = cells.collect();
-            text.push_str(line.join(&" ".repeat(GAP)).trim_end());
-            text.push('\n');
-        }
-        if !left_out.is_empty() {
-            left_out.reverse();
-            text.push_str(&format!(
-                "(left out for want of room: {}; --json has all)\n",
-                left_out.join(", ")
-            ));
-        }
-        text
+        table.trim_fmt() + "\n"
     }
 
-    /// Cuts the longest of the columns that may be cut, until all fit or none is left to cut.
-    fn cut(&self, widths: &mut [Option<usize>], width: usize) {
-        while total(widths) > width {
-            let longest = widths
-                .iter_mut()
-                .zip(&self.head)
-                .filter(|(_, (_, fit))| *fit == Fit::Cut)
-                .filter_map(|(kept, (name, _))| {
-                    let least = SHORTEST.max(measure_text_width(name));
-                    kept.as_mut().filter(|kept| **kept > least)
-                })
-                .max_by_key(|kept| **kept);
-            match longest {
-                Some(kept) => *kept -= 1,
-                None => break,
-            }
+    /// A line that names the omitted columns, if there are any.
+    fn name_missing(&self, visible: &[usize]) -> String {
+        let missing: Vec<&str> = (0..self.head.len())
+            .filter(|column| !visible.contains(column))
+            .map(|column| self.head[column].0.as_str())
+            .collect();
+        if missing.is_empty() {
+            return String::new();
         }
+        let missing = missing.join(", ");
+        format!("(columns omitted to fit the terminal: {missing}; --json shows all)\n")
     }
 }
 
-fn total(widths: &[Option<usize>]) -> usize {
-    let kept: Vec<usize> = widths.iter().flatten().copied().collect();
-    kept.iter().sum::<usize>() + GAP * kept.len().saturating_sub(1)
-}
-
-/// A value in a cell; `-` for none.
+/// Renders a value for a cell; `-` for an empty one.
 pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => harmless(text),
+        Value::String(text) => sanitize(text),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Array(list) if list.is_empty() => "-".to_owned(),
         Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(","),
-        other @ (Value::Number(_) | Value::Object(_)) => other.to_string(),
+        other => other.to_string(),
     }
 }
 
-/// A text without what a terminal would act on: callers choose their names and numbers.
-pub fn harmless(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+/// Removes terminal control characters and bidirectional overrides: callers choose their names and numbers.
+pub fn sanitize(text: &str) -> String {
+    let is_bidi = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()
-        .filter(|c| !c.is_control() && !turns(*c))
+        .filter(|c| !c.is_control() && !is_bidi(*c))
         .collect()
 }
 
-/// In which zone times are shown.
+/// The time zone of shown times.
 #[derive(Clone, Debug)]
 pub struct Clock(TimeZone);
 
 impl Clock {
-    /// UTC, or where this machine is.
+    /// UTC, or the zone of this machine.
     pub fn new(utc: bool) -> Self {
         Self(if utc {
             TimeZone::UTC
@@ -172,7 +182,7 @@ impl Clock {
         match self.0.iana_name() {
             Some("Etc/UTC" | "Etc/UCT" | "UTC" | "Zulu") => "UTC".to_owned(),
             Some(name) => name.to_owned(),
-            // A machine that does not know where it is counts in UTC; a zone without a name is the machine's own.
+            // A machine without a configured zone uses UTC; a zone without a name is a local one.
             None if self.0.is_unknown() => "UTC".to_owned(),
             None => "local".to_owned(),
         }
@@ -183,7 +193,7 @@ impl Clock {
         format!("{name} ({})", self.zone())
     }
 
-    /// A time of the API, which is RFC 3339 or a text of unix seconds; what is neither is shown as it is.
+    /// Renders a time of the API, which is RFC 3339 or Unix seconds as text; other values are shown unchanged.
     pub fn show(&self, value: &Value) -> String {
         let text = value.as_str().unwrap_or_default();
         let at = match text.parse::<i64>() {
@@ -211,8 +221,8 @@ mod tests {
             ("ID", Fit::Keep),
             ("NAME", Fit::Cut),
             ("N", Fit::Keep),
-            ("MADE", Fit::Spare),
-            ("BY", Fit::Spare),
+            ("MADE", Fit::Omit),
+            ("BY", Fit::Omit),
         ]);
         table.row(
             [
@@ -229,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_gets_all_of_it() {
+    fn table_without_width_is_complete() {
         assert_eq!(
             table().render(None),
             "ID             NAME                        N   MADE        BY\n\
@@ -239,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_cut_before_columns_are_left_out_and_ids_never() {
+    fn texts_are_cut_before_columns_are_omitted_and_ids_never() {
         assert_eq!(
             table().render(Some(50)),
             "ID             NAME            N   MADE        BY\n\
@@ -251,19 +261,19 @@ mod tests {
             "ID             NAME       N   MADE\n\
              acW68-room-1   a name t…  2   2026-11-21\n\
              acW68-room-22  -          11  -\n\
-             (left out for want of room: BY; --json has all)\n"
+             (columns omitted to fit the terminal: BY; --json shows all)\n"
         );
         assert_eq!(
             table().render(Some(5)),
             "ID             NAME      N\n\
              acW68-room-1   a name …  2\n\
              acW68-room-22  -         11\n\
-             (left out for want of room: MADE, BY; --json has all)\n"
+             (columns omitted to fit the terminal: MADE, BY; --json shows all)\n"
         );
     }
 
     #[test]
-    fn what_a_terminal_would_act_on_is_not_shown_to_it() {
+    fn control_characters_are_removed() {
         assert_eq!(plain(&json!("a\u{1b}[2Jb\u{9b}c\u{202e}d\ne")), "a[2Jbcde");
         assert_eq!(plain(&json!(["a", null])), "a,-");
         assert_eq!(plain(&json!("")), "-");
@@ -271,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_in_the_zone_that_the_head_names() {
+    fn times_are_in_zone_of_column_head() {
         let utc = Clock::new(true);
         assert_eq!(utc.head("CREATED"), "CREATED (UTC)");
         assert_eq!(
@@ -281,8 +291,8 @@ mod tests {
         assert_eq!(utc.show(&json!("1778070896")), "2026-05-06 12:34:56");
         assert_eq!(utc.show(&Value::Null), "-");
         assert_eq!(utc.show(&json!("soon")), "soon");
-        let there = Clock(TimeZone::fixed(jiff::tz::offset(2)));
-        assert_eq!(there.head("CREATED"), "CREATED (local)");
-        assert_eq!(there.show(&json!("1778070896")), "2026-05-06 14:34:56");
+        let other = Clock(TimeZone::fixed(jiff::tz::offset(2)));
+        assert_eq!(other.head("CREATED"), "CREATED (local)");
+        assert_eq!(other.show(&json!("1778070896")), "2026-05-06 14:34:56");
     }
 }

@@ -1,8 +1,7 @@
-//! `roomkeeper tail`: an app's events as they come, from the API's stream of them.
+//! `roomkeeper tail`: follows an app's events through the API's event stream.
 //!
-//! Owns the connection: it is made again when it ends, from behind the last event, so that none is lost or shown twice;
-//! what was missed for good is told. The bytes of the stream are read by `sse-core`, within a bound. Leaves out which
-//! events there are.
+//! Owns the connection: it reconnects behind the last event, so that no event is lost or shown twice, and reports gaps.
+//! `sse-core` decodes the stream, with a limit on the size of an event. Leaves out the events themselves.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -11,53 +10,55 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use sse_core::{MessageEvent, SseDecoder, SseEvent};
 
-use crate::app;
-use crate::ids::RoomId;
+use crate::shutdown::stop_signal;
+use roomkeeper_core::ids::RoomId;
 
 use super::client::{Client, ClientError};
-use super::{Failure, aside, chain, line, print};
+use super::{Failure, chain, line, print, print_to_stderr};
 
-/// The longest event that is read. Bodies of webhooks are some KiB: names and URLs are bounded.
-const LONGEST: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 20) - 1);
+/// The maximum size of an event in bytes. Webhook bodies have a few KiB, because names and URLs are bounded.
+const MAX_EVENT_BYTES: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 20) - 1);
 
-/// A stream says something every 15 s; one that has been silent for this long is dead.
-const SILENCE: Duration = Duration::from_secs(45);
+/// The time without any bytes after which a stream counts as dead. A healthy one sends something every 15 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Between two attempts to connect, until the controller says otherwise; it doubles while they fail.
+/// The pause between two attempts to connect, unless the controller sends another; it doubles with each failure.
 const RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(15);
 
-/// Which events.
+/// The longest pause between two attempts.
+const MAX_RETRY: Duration = Duration::from_secs(15);
+
+/// The events to follow.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// Of this room alone.
+pub struct EventQuery {
+    /// Only events of this room.
     pub room: Option<RoomId>,
-    /// Names and prefixes; none: all.
+    /// Names and prefixes; all events if empty.
     pub events: Vec<String>,
-    /// Behind the event of this id.
+    /// Start behind the event with this id.
     pub since: Option<String>,
 }
 
-/// How they are shown.
+/// The output format.
 #[derive(Clone, Copy, Debug)]
-pub struct Form {
-    /// One JSON object a line, the event's body with its `id`.
+pub struct Format {
+    /// One JSON object per line: the event's body with its `id`.
     pub json: bool,
-    /// With colours.
+    /// Use colours.
     pub colours: bool,
 }
 
-/// Prints events until a signal comes, the room is over, or the output is closed.
+/// Prints events until a signal comes, the room ends, or the output is closed.
 ///
 /// # Errors
-/// [`Failure`]: the controller was never reached, or refuses.
-pub async fn run(api: &Client, wanted: Wanted, form: Form) -> Result<(), Failure> {
-    let stop = app::stop_signal();
+/// [`Failure`]: the controller was never reached, or it refuses.
+pub async fn run(api: &Client, query: EventQuery, format: Format) -> Result<(), Failure> {
+    let stop = stop_signal();
     let mut tail = Tail {
         api,
-        last: wanted.since.clone(),
-        wanted,
-        form,
+        last: query.since.clone(),
+        query,
+        format,
         retry: RETRY,
         failures: 0,
         was_connected: false,
@@ -71,24 +72,26 @@ pub async fn run(api: &Client, wanted: Wanted, form: Form) -> Result<(), Failure
     if let Some(last) = tail.last
         && !tail.is_over
     {
-        aside(&format!("to go on behind the last event: --since {last}"));
+        print_to_stderr(&format!(
+            "continue behind the last event with: --since {last}"
+        ));
     }
     ended
 }
 
 struct Tail<'a> {
     api: &'a Client,
-    wanted: Wanted,
-    form: Form,
-    /// The id of the last event that was printed, or where to begin.
+    query: EventQuery,
+    format: Format,
+    /// The id of the last printed event, or the start position.
     last: Option<String>,
     retry: Duration,
-    /// Attempts to connect that have failed since the last one that did not.
+    /// Consecutive failed attempts to connect.
     failures: u32,
     was_connected: bool,
-    /// It was said that the connection is gone.
+    /// The loss of the connection has been reported.
     is_lost: bool,
-    /// The room's last event was printed.
+    /// The room's last event has been printed.
     is_over: bool,
 }
 
@@ -100,13 +103,13 @@ impl Tail<'_> {
                     let why = self.read(stream).await?;
                     if self.is_over || self.is_room_gone().await {
                         self.is_over = true;
-                        aside("the room is over");
+                        print_to_stderr("the room has ended");
                         return Ok(());
                     }
-                    self.lost(&why);
-                    self.pause()
+                    self.report_loss(&why);
+                    self.next_pause()
                 }
-                Err(error) => match self.judge(error)? {
+                Err(error) => match self.handle_error(error)? {
                     Some(wait) => wait,
                     None => return Ok(()),
                 },
@@ -115,19 +118,19 @@ impl Tail<'_> {
         }
     }
 
-    /// Whether it ended because its room did, which is not shown when other events are asked for.
+    /// True if the stream ended because its room did. A filter can hide the room's last event.
     async fn is_room_gone(&self) -> bool {
-        let Some(room) = self.wanted.room else {
+        let Some(room) = self.query.room else {
             return false;
         };
         let path = format!("api/v1/conferences/{room}");
-        let asked = self.api.get(&path, &[]).await;
-        asked.is_err_and(|error| error.status() == Some(StatusCode::NOT_FOUND))
+        let answer = self.api.get(&path, &[]).await;
+        answer.is_err_and(|error| error.status() == Some(StatusCode::NOT_FOUND))
     }
 
     async fn open(&self) -> Result<Response, ClientError> {
-        let room = self.wanted.room.map(|room| room.to_string());
-        let events = self.wanted.events.join(",");
+        let room = self.query.room.map(|room| room.to_string());
+        let events = self.query.events.join(",");
         let mut query = Vec::new();
         if let Some(room) = &room {
             query.push(("room_id", room.as_str()));
@@ -142,117 +145,115 @@ impl Tail<'_> {
         self.api.stream("api/v1/events", &query, &headers).await
     }
 
-    /// What to do when the stream does not begin: wait so long and try again; `None`: there is nothing more to come.
-    fn judge(&mut self, error: ClientError) -> Result<Option<Duration>, Failure> {
+    /// The pause before the next attempt after a failed one; `None` if no more events can come.
+    fn handle_error(&mut self, error: ClientError) -> Result<Option<Duration>, Failure> {
         let retry_after = match &error {
             ClientError::Refused { retry_after, .. } => *retry_after,
             ClientError::Unreachable { .. }
             | ClientError::Unauthorized { .. }
-            | ClientError::NotOurs { .. }
+            | ClientError::NotRoomkeeper { .. }
             | ClientError::KeyFile { .. }
             | ClientError::NoClient(_) => None,
         };
         match (&error, error.status()) {
             (ClientError::Unauthorized { .. } | ClientError::NoClient(_), _) => Err(error.into()),
-            (_, Some(StatusCode::NOT_FOUND))
-                if self.was_connected && self.wanted.room.is_some() =>
-            {
+            (_, Some(StatusCode::NOT_FOUND)) if self.was_connected && self.query.room.is_some() => {
                 self.is_over = true;
-                aside("the room is over");
+                print_to_stderr("the room has ended");
                 Ok(None)
             }
-            // It was taken before, so what is not taken now is the place in the stream.
+            // The same request was accepted before, so the controller rejects the stream position.
             (_, Some(StatusCode::BAD_REQUEST)) if self.was_connected && self.last.is_some() => {
                 self.last = None;
-                aside(
-                    "the controller does not know the last event any more: events may be missing here",
+                print_to_stderr(
+                    "the controller no longer knows the last event: events may be missing here",
                 );
                 Ok(Some(Duration::ZERO))
             }
             (_, Some(status))
                 if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() =>
             {
-                self.lost(&error.to_string());
-                let pause = self.pause();
+                self.report_loss(&error.to_string());
+                let pause = self.next_pause();
                 Ok(Some(retry_after.unwrap_or(pause)))
             }
             (ClientError::Refused { .. }, _) => Err(error.into()),
             (_, _) if self.was_connected => {
-                self.lost(&error.to_string());
-                Ok(Some(self.pause()))
+                self.report_loss(&error.to_string());
+                Ok(Some(self.next_pause()))
             }
             (_, _) => Err(error.into()),
         }
     }
 
-    /// Says it once, however often it is tried.
-    fn lost(&mut self, why: &str) {
+    /// Reports the loss of the connection once, not for each attempt.
+    fn report_loss(&mut self, why: &str) {
         if !self.is_lost {
             self.is_lost = true;
-            aside(&format!("{why}; connecting again"));
+            print_to_stderr(&format!("{why}; reconnecting"));
         }
     }
 
-    /// How long to wait before the next attempt: a half to a whole of what doubles with each that fails.
-    fn pause(&mut self) -> Duration {
+    /// The pause before the next attempt: a random half to all of a time that doubles with each failure.
+    fn next_pause(&mut self) -> Duration {
         let longest = self
             .retry
             .saturating_mul(1 << self.failures.min(10))
-            .min(LONGEST_RETRY.max(self.retry));
+            .min(MAX_RETRY.max(self.retry));
         self.failures += 1;
         longest.mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// Prints what comes, until it ends: why it did.
+    /// Prints events until the stream ends, and returns the reason.
     async fn read(&mut self, mut stream: Response) -> Result<String, Failure> {
-        let mut decoder = SseDecoder::with_limit(LONGEST);
+        let mut decoder = SseDecoder::with_limit(MAX_EVENT_BYTES);
         loop {
-            let mut bytes = match tokio::time::timeout(SILENCE, stream.chunk()).await {
+            let mut bytes = match tokio::time::timeout(IDLE_TIMEOUT, stream.chunk()).await {
                 Ok(Ok(Some(bytes))) => bytes,
-                Ok(Ok(None)) => return Ok("the controller has ended the stream".to_owned()),
+                Ok(Ok(None)) => return Ok("the controller ended the stream".to_owned()),
                 Ok(Err(error)) => {
                     return Ok(format!(
-                        "the connection is lost: {}",
+                        "the connection was lost: {}",
                         chain(&error.without_url())
                     ));
                 }
-                Err(_) => return Ok(format!("nothing has come for {SILENCE:.0?}")),
+                Err(_) => return Ok(format!("the stream was silent for {IDLE_TIMEOUT:.0?}")),
             };
             let mut text = String::new();
             while let Some(next) = decoder.next(&mut bytes) {
                 match next {
-                    Ok(SseEvent::Message(message)) => text.push_str(&self.shown(&message)),
+                    Ok(SseEvent::Message(message)) => text.push_str(&self.render(&message)),
                     Ok(SseEvent::Retry(ms)) => self.retry = Duration::from_millis(ms.into()),
-                    Err(_) => aside(&format!(
-                        "an event of more than {LONGEST} bytes is left out here"
+                    Err(_) => print_to_stderr(&format!(
+                        "skipped an event of more than {MAX_EVENT_BYTES} bytes"
                     )),
                 }
             }
             if !text.is_empty() {
                 print(&text)?;
             }
-            // Not before it is printed: what goes on goes on behind it. An id can come alone, for what is not asked for.
+            // Set after printing, because the stream resumes behind it. Filtered events can send their id alone.
             if let Some(last) = decoder.last_event_id() {
                 self.last = Some(last.to_string());
             }
         }
     }
 
-    /// A message of the stream as it is printed; nothing for what is said beside the output.
-    fn shown(&mut self, message: &MessageEvent) -> String {
+    /// Renders a message of the stream; empty for one that is reported on standard error.
+    fn render(&mut self, message: &MessageEvent) -> String {
         let Ok(body) = serde_json::from_str::<Value>(&message.data) else {
-            aside("something that is no event is left out here");
+            print_to_stderr("skipped a message that is not an event");
             return String::new();
         };
         if message.event == "stream.open" {
-            self.opened(body["data"]["resumed"] == true);
+            self.handle_open(body["data"]["resumed"] == true);
             return String::new();
         }
-        self.is_over |= message.event == "conference.destroyed" && self.wanted.room.is_some();
-        if self.form.json {
+        self.is_over |= message.event == "conference.destroyed" && self.query.room.is_some();
+        if self.format.json {
             let rest = message.data.trim_start().strip_prefix('{');
             return match (&message.last_event_id, rest) {
-                // What is not stored has the id of what was before it, and cannot be gone on from.
+                // An event that is not stored carries the id of its predecessor and is no resume position.
                 (Some(id), Some(rest)) if self.is_stored(&message.event) => {
                     format!("{{\"id\":{},{rest}\n", Value::from(&**id))
                 }
@@ -260,21 +261,21 @@ impl Tail<'_> {
             };
         }
         if message.event == "stream.gap" {
-            return gap(&body, self.form.colours);
+            return gap(&body, self.format.colours);
         }
-        line::event(&body, self.form.colours)
+        line::event(&body, self.format.colours)
     }
 
     fn is_stored(&self, event: &str) -> bool {
         !event.starts_with("member.")
     }
 
-    fn opened(&mut self, resumed: bool) {
-        let url = self.api.shown();
+    fn handle_open(&mut self, resumed: bool) {
+        let url = self.api.origin();
         match (self.was_connected, self.last.is_some(), resumed) {
-            (false, _, _) => aside(&format!("connected to {url}; times are UTC")),
-            (true, true, true) => aside("connected again: what has happened meanwhile follows"),
-            (true, _, _) => aside("connected again: what has happened meanwhile is not shown"),
+            (false, _, _) => print_to_stderr(&format!("connected to {url}; times are UTC")),
+            (true, true, true) => print_to_stderr("reconnected: the events in between follow"),
+            (true, _, _) => print_to_stderr("reconnected: the events in between are not shown"),
         }
         self.was_connected = true;
         self.is_lost = false;
@@ -282,7 +283,7 @@ impl Tail<'_> {
     }
 }
 
-/// That events were missed for good, in words.
+/// Renders a `stream.gap`: events that can no longer be read.
 fn gap(body: &Value, colours: bool) -> String {
     let nodes = body["data"]["nodes"].as_array().map(Vec::as_slice);
     let missing: Vec<String> = nodes
@@ -296,11 +297,11 @@ fn gap(body: &Value, colours: bool) -> String {
             }
         })
         .collect();
-    line::said(
+    line::other(
         &line::clock(body["timestamp"].as_str().unwrap_or_default()),
         "stream.gap",
         &[&format!(
-            "events were missed for good: {}; look at the rooms again",
+            "events are missing: {}; read the rooms again",
             missing.join(", ")
         )],
         &console::Style::new().red().bold().force_styling(colours),
@@ -314,23 +315,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_says_how_much_is_missing_where() {
+    fn gap_names_missing_events_of_each_node() {
         let body = json!({"event": "stream.gap", "timestamp": "2026-05-06T12:34:56.000000Z", "app_id": "demo",
             "data": {"nodes": [{"node": "acW68", "missing": 12}, {"node": "bbbbb", "missing": null}]}});
         assert_eq!(
             gap(&body, false),
-            "12:34:56.000  stream.gap                   events were missed for good: 12 of acW68, some of bbbbb; \
-             look at the rooms again\n"
+            "12:34:56.000  stream.gap                   events are missing: 12 of acW68, some of bbbbb; \
+             read the rooms again\n"
         );
     }
 
     #[test]
-    fn attempts_come_ever_more_slowly_and_not_all_at_once() {
+    fn pause_doubles_with_each_failure_and_is_random() {
         let api = Client::api("http://127.0.0.1:9".parse().unwrap(), None, None).unwrap();
         let mut tail = Tail {
             api: &api,
-            wanted: Wanted::default(),
-            form: Form {
+            query: EventQuery::default(),
+            format: Format {
                 json: false,
                 colours: false,
             },
@@ -342,20 +343,20 @@ mod tests {
             is_over: false,
         };
         for longest in [2.0, 4.0, 8.0, 15.0, 15.0] {
-            let pause = tail.pause().as_secs_f64();
+            let pause = tail.next_pause().as_secs_f64();
             assert!((longest / 2.0..=longest).contains(&pause), "{pause}");
         }
-        tail.opened(false);
-        assert!(tail.pause() <= Duration::from_secs(2));
+        tail.handle_open(false);
+        assert!(tail.next_pause() <= Duration::from_secs(2));
     }
 
     #[test]
-    fn an_id_is_shown_to_programs_with_what_can_be_gone_on_from() {
+    fn json_has_id_of_stored_events_only() {
         let api = Client::api("http://127.0.0.1:9".parse().unwrap(), None, None).unwrap();
         let mut tail = Tail {
             api: &api,
-            wanted: Wanted::default(),
-            form: Form {
+            query: EventQuery::default(),
+            format: Format {
                 json: true,
                 colours: false,
             },
@@ -372,11 +373,11 @@ mod tests {
             last_event_id: Some("a\"b".into()),
         };
         assert_eq!(
-            tail.shown(&message("call.new")),
+            tail.render(&message("call.new")),
             "{\"id\":\"a\\\"b\",\"event\":\"call.new\"}\n"
         );
         assert_eq!(
-            tail.shown(&message("member.talking")),
+            tail.render(&message("member.talking")),
             "{\"event\":\"member.talking\"}\n"
         );
     }

@@ -1,4 +1,4 @@
-//! What there is to write on: how wide it is, whether it shows colours, and progress for whatever lasts.
+//! The terminal: its width, its colours, and progress bars.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use clap::ColorChoice;
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How many columns standard output has; `None` when it is no terminal, so that nothing is cut for a program.
+/// The number of columns of standard output; `None` if it is no terminal, so that nothing is cut for a program.
 pub fn width() -> Option<usize> {
     let out = Term::stdout();
     if !out.is_term() {
@@ -15,8 +15,7 @@ pub fn width() -> Option<usize> {
     out.size_checked().map(|(_, columns)| usize::from(columns))
 }
 
-/// Whether what is written to standard output may have colours. `auto` heeds `NO_COLOR`, `CLICOLOR` and `TERM`, and
-/// that it is a terminal.
+/// True if standard output may have colours. `auto` requires a terminal and obeys `NO_COLOR`, `CLICOLOR` and `TERM`.
 pub fn colours(choice: ColorChoice) -> bool {
     match choice {
         ColorChoice::Always => true,
@@ -29,7 +28,7 @@ pub fn colours(choice: ColorChoice) -> bool {
     }
 }
 
-/// Progress of something whose end is not known, on standard error; nothing is shown where that is no terminal.
+/// A progress indicator without a known end, on standard error; hidden if that is no terminal.
 pub fn spinner(what: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_message(what.to_owned());
@@ -37,7 +36,7 @@ pub fn spinner(what: &str) -> ProgressBar {
     bar
 }
 
-/// Progress through so many bytes, on standard error; nothing is shown where that is no terminal.
+/// A progress bar over `total` bytes, on standard error; hidden if that is no terminal.
 pub fn bytes(total: u64, what: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
     let form = "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left";

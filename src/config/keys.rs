@@ -1,18 +1,18 @@
-//! Every key of the configuration with its default and its meaning: what the documentation shows,
-//! and what an unknown key is compared with.
+//! Every key of the configuration with its default and its meaning, for the documentation and for suggestions for unknown
+//! keys.
 //!
-//! Leaves out the reading of a key and the checks on it (`read`); that the two agree is tested.
+//! `read` parses and checks the keys; tests ensure that both agree.
 
 use std::fmt::Write;
 
-/// One key, for the documentation and for telling known keys from unknown ones.
+/// The documentation of one key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeyDoc {
-    /// Its path; `[]` stands for each element of a list.
+    /// The path; `[]` stands for each element of a list.
     pub key: &'static str,
-    /// What holds without it, as it would be written, or in words.
+    /// The default, as a value or in words.
     pub default: &'static str,
-    /// What it means.
+    /// The meaning.
     pub meaning: &'static str,
 }
 
@@ -24,7 +24,7 @@ const fn doc(key: &'static str, default: &'static str, meaning: &'static str) ->
     }
 }
 
-/// Every key there is.
+/// All keys.
 pub const KEYS: &[KeyDoc] = &[
     doc(
         "http.listen",
@@ -39,17 +39,17 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "http.admin_key",
         "none",
-        "`X-Admin-API-Key`; this or `admin_key_file` is required unless `admin_listen` is loopback, where a key is made if none is given",
+        "`X-Admin-API-Key`; this or `admin_key_file` is required unless `admin_listen` is loopback, where a key is generated if none is configured",
     ),
     doc(
         "http.admin_key_file",
         "none",
-        "file with the admin key; made with a random one if it is not there. For the one without both keys see *The operator's listener*",
+        "file with the admin key; if it does not exist, it is created with a random key. Without both keys see *The operator's listener*",
     ),
     doc(
         "http.allowed_hosts",
         "[]",
-        "names that a listener on loopback, and the pages of `http.listen`, may be called by, besides addresses and `localhost`",
+        "host names accepted by loopback listeners and by the pages of `http.listen`, besides addresses and `localhost`",
     ),
     doc(
         "http.trusted_proxies",
@@ -59,12 +59,12 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "http.connections_per_address",
         "1024",
-        "connections that one address may have to a listener; for one more, its oldest idle one is closed, first of all one that never carried a valid key",
+        "connections of one address to a listener; at the limit, a new connection closes the address's oldest idle one, preferably one that never carried a valid key",
     ),
     doc(
         "http.hide_foreign",
         "false",
-        "answer 404 for another app's rooms and sessions, always",
+        "always answer 404 for another app's rooms and sessions",
     ),
     doc(
         "http.body_limit",
@@ -74,17 +74,17 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "store.url",
         "\"redis://127.0.0.1:6379/0\"",
-        "where state lives; also `redis+sentinel://h1:26379,h2:26379/master/0`, `redis+cluster://h1:6379,h2:6379` and `memory:`, and with TLS `rediss` instead of `redis` (see *Redis*); a user and a password go before the hosts, `user:password@`",
+        "URL of the store; also `redis+sentinel://h1:26379,h2:26379/master/0`, `redis+cluster://h1:6379,h2:6379` and `memory:`, and with TLS `rediss` instead of `redis` (see *Redis*); user and password precede the hosts, `user:password@`",
     ),
     doc(
         "store.timeout_ms",
         "1000",
-        "how long the store has to answer, in milliseconds",
+        "time limit of the store's answers, in milliseconds",
     ),
     doc(
         "store.tls_ca",
         "none",
-        "PEM file of the authorities that sign the certificates of Redis; without it the system's. Only with TLS, like the next two",
+        "PEM file of the CAs that sign the certificates of Redis; by default those of the system. Only with TLS, like the next two",
     ),
     doc(
         "store.tls_cert",
@@ -109,12 +109,12 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "webhooks.max_pending",
         "100000",
-        "how many webhooks may wait for one receiver on one node; near it the app's changes get 503, beyond it events are lost and counted",
+        "webhooks that may wait for one receiver on one node; near the limit the app's changes get 503, beyond it events are lost and counted",
     ),
     doc(
         "play.allow_hosts",
         "[]",
-        "hosts that audio may be played from; empty: any public one",
+        "hosts that audio may be played from; empty: any public host",
     ),
     doc(
         "play.allow_private",
@@ -124,22 +124,22 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "play.proxy_url",
         "none",
-        "base URL by which the nodes reach `play.proxy_listen` of any replica, as in `http://10.0.0.5:8082`; with it FreeSWITCH fetches audio from Roomkeeper alone (see *Media proxy*), without it from the server itself",
+        "base URL by which the nodes reach `play.proxy_listen` of any replica, as in `http://10.0.0.5:8082`; with it FreeSWITCH fetches audio only from Roomkeeper (see *Media proxy*), without it from the audio's own server",
     ),
     doc(
         "play.proxy_listen",
         "\"127.0.0.1:8082\"",
-        "address of the media proxy; for the nodes, and for nobody else",
+        "address of the media proxy, for the nodes only",
     ),
     doc(
         "play.proxy_bytes",
         "536870912",
-        "how many bytes of audio the media proxy may hold on disk, in the folder for temporary files; one file has a sixteenth of it at most",
+        "bytes of audio that the media proxy may hold on disk, in the folder for temporary files; a single file may have a sixteenth of it",
     ),
     doc(
         "calls.park_timeout",
         "3600",
-        "after so many seconds in park a call is hung up, by the node itself",
+        "seconds after which the node itself hangs up a parked call",
     ),
     doc(
         "conference.profile",
@@ -154,7 +154,7 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "conference.join_timeout",
         "10",
-        "seconds in which FreeSWITCH must confirm a join",
+        "seconds within which FreeSWITCH must confirm a join",
     ),
     doc(
         "conference.action_timeout",
@@ -164,33 +164,29 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "conference.keep_ended",
         "3600",
-        "seconds for which conferences and their calls can be read after they are over",
+        "seconds for which conferences and their calls can be read after their end",
     ),
     doc(
         "recording.directory",
         "\"/var/lib/freeswitch/recordings\"",
-        "where the nodes write recordings, an absolute path there",
+        "directory of recordings, an absolute path on the nodes",
     ),
     doc(
         "recording.keep",
         "2592000",
-        "seconds for which a recording is listed after its end; its file is not touched",
+        "seconds for which a recording is listed after its end; its file is not deleted",
     ),
     doc(
         "speech.module",
         "\"mod_flite\"",
-        "module that must be loaded on a node for it to speak texts",
+        "module that a node must have loaded to speak texts",
     ),
-    doc(
-        "speech.engine",
-        "\"flite\"",
-        "name of the engine that speaks",
-    ),
-    doc("speech.voice", "\"kal\"", "voice of the engine that speaks"),
+    doc("speech.engine", "\"flite\"", "name of the speech engine"),
+    doc("speech.voice", "\"kal\"", "voice of the speech engine"),
     doc(
         "fleet.command_timeout",
         "5",
-        "seconds in which FreeSWITCH must answer a command",
+        "seconds within which FreeSWITCH must answer a command",
     ),
     doc(
         "fleet.lost_after",
@@ -200,7 +196,7 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "fleet.lease_ttl",
         "10",
-        "seconds after which another replica takes over the nodes of one that is gone; at least three times `store.timeout_ms`",
+        "seconds after which another replica takes over the nodes of a dead one; at least three times `store.timeout_ms`",
     ),
     doc(
         "fleet.resync_interval",
@@ -210,22 +206,22 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "fleet.nudge",
         "\"adaptive\"",
-        "whether FreeSWITCH is made to tell its events at once (see *Latency of events*): `\"adaptive\"`, while something happens; 1 to 19, every so many milliseconds, always; `\"off\"`",
+        "wake-ups that make FreeSWITCH send its events at once (see *Latency of events*): `\"adaptive\"`, only during activity; 1 to 19, always at this interval in milliseconds; `\"off\"`",
     ),
     doc(
         "limits.app_rate",
         "50",
-        "requests a second that an app without a limit of its own may make; 0: any number",
+        "requests per second of an app without its own limit; 0: unlimited",
     ),
     doc(
         "limits.cooldowns",
         "true",
-        "keep the documented time between two commands of a group to the same room or session",
+        "enforce the documented pause between two commands of a group to the same room or session",
     ),
     doc(
         "limits.app_bytes",
         "268435456",
-        "bytes that an app may have in the store (see *Quotas*): rooms and calls, alive or kept, and webhooks that wait or were given up; beyond it its changes get 429; 0: any number",
+        "bytes that an app may have in the store (see *Quotas*): rooms and calls, alive or kept, and webhooks that wait or were given up; beyond it its changes get 429; 0: unlimited",
     ),
     doc(
         "log.format",
@@ -235,22 +231,22 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "log.filter",
         "\"info\"",
-        "what is logged, as in `info,roomkeeper::webhook=debug`",
+        "filter of log messages, as in `info,roomkeeper::webhook=debug`",
     ),
     doc(
         "telemetry.otlp_endpoint",
         "none",
-        "collector that traces are sent to by OTLP over HTTP, as in `http://collector:4318`; needs a build with `--features otlp`",
+        "collector of traces, OTLP over HTTP, as in `http://collector:4318`; needs a build with `--features otlp`",
     ),
     doc(
         "telemetry.sample_ratio",
         "none",
-        "share of the traces that begin here that is sent, 0 to 1; without it as `OTEL_TRACES_SAMPLER` says, else all",
+        "share of the traces started here that is sent, 0 to 1; by default `OTEL_TRACES_SAMPLER` decides, else all",
     ),
     doc(
         "nodes[].id",
         "required",
-        "5 characters of A-Z a-z 0-9; never changes, for it is part of every id",
+        "5 characters of A-Z a-z 0-9; must never change, because it is part of every id",
     ),
     doc(
         "nodes[].address",
@@ -265,7 +261,7 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "nodes[].nudge",
         "that of `fleet.nudge`",
-        "the same for one node",
+        "`fleet.nudge` for this node",
     ),
     doc(
         "apps[].id",
@@ -280,27 +276,27 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "apps[].api_key",
         "none",
-        "its key, or a list of two while one is being replaced; one here or in `api_key_sha256` is required",
+        "API key, or a list of two while one is being replaced; one here or in `api_key_sha256` is required",
     ),
     doc(
         "apps[].api_key_sha256",
         "none",
-        "the same as SHA-256 in hexadecimal, so that the file holds no key",
+        "SHA-256 of the API key in hexadecimal, so that the file contains no key",
     ),
     doc(
         "apps[].dids",
         "[]",
-        "dialled numbers whose calls are the app's",
+        "dialled numbers whose calls belong to the app",
     ),
     doc(
         "apps[].rate_limit",
         "that of `limits.app_rate`",
-        "requests a second that the app may make",
+        "requests per second of the app",
     ),
     doc(
         "apps[].webhooks[].url",
         "required",
-        "a receiver of the app's events",
+        "URL of a receiver of the app's events",
     ),
     doc(
         "apps[].webhooks[].secret",
@@ -310,7 +306,7 @@ pub const KEYS: &[KeyDoc] = &[
     doc(
         "apps[].webhooks[].events",
         "[\"*\"]",
-        "names and prefixes of the events it gets, as in `conference.member.*`",
+        "names and prefixes of the events for this receiver, as in `conference.member.*`",
     ),
 ];
 

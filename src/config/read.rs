@@ -1,9 +1,7 @@
-//! The tree becomes a [`Config`]: the default of each key, and what its value has to be.
-//!
-//! Owns the checks, within a key and between keys. Leaves out where the tree comes from (`tree`).
+//! Converts the tree into a [`Config`]: defaults, and checks of each key and between keys. `tree` provides the tree.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,139 +9,59 @@ use std::time::Duration;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use url::{Host, Url};
-use uuid::Uuid;
 
+use super::read_apps::read_apps;
 use super::store_tls::read_tls;
 use super::tree::{Problems, Section, Tree};
+use super::values::KEY_FORM;
 use super::{
-    ApiKeyDigest, AppConfig, CallsConfig, ConferenceConfig, Config, FleetConfig, HttpConfig,
-    LimitsConfig, LogConfig, LogFormat, MediaProxyConfig, NodeAddress, NodeConfig, PlayConfig,
-    RecordingConfig, SpeechConfig, StoreConfig, StoreKind, TelemetryConfig,
+    CallsConfig, ConferenceConfig, Config, FleetConfig, HttpConfig, LimitsConfig, MediaProxyConfig,
+    NodeAddress, NodeConfig, PlayConfig, RecordingConfig, SpeechConfig, StoreConfig, StoreKind,
 };
 use crate::admin_key::is_key;
-use crate::ids::{AppId, NodeId};
 use crate::node::Nudge;
-use crate::play_url::PlayUrl;
 use crate::store::deliveries::QueueLimits;
 use crate::store::redis::{check_url, uses_tls};
-use crate::webhook::endpoint::{Endpoint, EventFilter};
+use crate::telemetry::{LogConfig, LogFormat, TelemetryConfig};
 use crate::webhook::guard::Policy;
-use crate::webhook::sign::Secret;
+use roomkeeper_core::ids::NodeId;
+use roomkeeper_core::play_url::PlayUrl;
 
-/// A lease is renewed at a third of its life, and a renewal may take the store's whole time, and be lost once.
+/// A lease is renewed at a third of its lifetime, and a renewal may take the store's whole timeout and fail once.
 const LEASE_TIMEOUTS: u32 = 3;
 
-/// The most that an app's quota can be, in bytes: a pebibyte.
+/// The largest quota of an app in bytes: a pebibyte.
 const MOST_APP_BYTES: f64 = 1_125_899_906_842_624.0;
-
-/// What customer ids are derived in, when none is given.
-const CUSTOMERS: Uuid = Uuid::from_u128(0x9b1d_6a0e_7f3c_5d28_a1c4_0e5b_92f7_46d3);
 
 pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config> {
     let mut root = Section::new(String::new(), tree, problems);
     let http = read_http(root.section("http"));
     let mut store = read_store(root.section("store"));
-    let (webhooks, max_pending) = {
-        let mut s = root.section("webhooks");
-        let policy = Policy {
-            allow_http: s.flag("allow_http"),
-            allow_private: s.flag("allow_private"),
-        };
-        let default = QueueLimits::default().pending as f64;
-        let max_pending = s.number("max_pending", default, 100.0, 10_000_000.0) as u64;
-        s.finish();
-        (policy, max_pending)
-    };
+    let (webhooks, max_pending) = read_webhook_policy(root.section("webhooks"));
     let play = read_play(root.section("play"));
-    let calls = {
-        let mut s = root.section("calls");
-        let park_timeout = s.seconds("park_timeout", 3600.0, 1.0, 604_800.0);
-        if park_timeout.subsec_nanos() != 0 {
-            // FreeSWITCH counts them.
-            s.problem("park_timeout", "expected whole seconds");
-        }
-        s.finish();
-        CallsConfig { park_timeout }
-    };
-    let conference = {
-        let mut s = root.section("conference");
-        let conference = ConferenceConfig {
-            profile: s.profile("profile", "roomkeeper"),
-            connect_profile: s.profile("connect_profile", "roomkeeper-connect"),
-            join_timeout: s.seconds("join_timeout", 10.0, 0.1, 600.0),
-            action_timeout: s.seconds("action_timeout", 300.0, 1.0, 86_400.0),
-            keep_ended: s.seconds("keep_ended", 3_600.0, 1.0, 2_592_000.0),
-        };
-        s.finish();
-        conference
-    };
-    let recording = {
-        let mut s = root.section("recording");
-        let recording = RecordingConfig {
-            directory: s.directory("directory", "/var/lib/freeswitch/recordings"),
-            keep: s.seconds("keep", 2_592_000.0, 1.0, 31_536_000.0),
-        };
-        s.finish();
-        recording
-    };
-    let speech = {
-        let mut s = root.section("speech");
-        let speech = SpeechConfig {
-            module: s.module("module", "mod_flite"),
-            engine: s.profile("engine", "flite"),
-            voice: s.profile("voice", "kal"),
-        };
-        s.finish();
-        speech
-    };
-    let fleet = {
-        let mut s = root.section("fleet");
-        let fleet = FleetConfig {
-            command_timeout: s.seconds("command_timeout", 5.0, 0.1, 600.0),
-            lost_after: s.seconds("lost_after", 120.0, 0.1, 86_400.0),
-            lease_ttl: s.seconds("lease_ttl", 10.0, 0.1, 600.0),
-            resync_interval: s.seconds("resync_interval", 45.0, 0.1, 3600.0),
-            nudge: s.nudge("nudge", Nudge::default()),
-        };
-        s.finish();
-        fleet
-    };
+    let calls = read_calls(root.section("calls"));
+    let conference = read_conference(root.section("conference"));
+    let recording = read_recording(root.section("recording"));
+    let speech = read_speech(root.section("speech"));
+    let fleet = read_fleet(root.section("fleet"));
     if let Some(store) = &store
         && fleet.lease_ttl < store.timeout * LEASE_TIMEOUTS
     {
         root.problem(
             "fleet.lease_ttl",
             format!(
-                "is less than {LEASE_TIMEOUTS} times store.timeout_ms: a store that answers slowly would cost this replica its nodes"
+                "is less than {LEASE_TIMEOUTS} times store.timeout_ms: a slow store would make this replica lose its nodes"
             ),
         );
     }
-    let limits = {
-        let mut s = root.section("limits");
-        let app_rate = s.number("app_rate", 50.0, 0.0, 100_000.0);
-        if app_rate.fract() != 0.0 {
-            s.problem("app_rate", "expected a whole number");
-        }
-        let cooldowns = s.flag_or("cooldowns", true);
-        let app_bytes = s.number("app_bytes", 268_435_456.0, 0.0, MOST_APP_BYTES);
-        if app_bytes.fract() != 0.0 {
-            s.problem("app_bytes", "expected a whole number");
-        }
-        s.finish();
-        LimitsConfig {
-            // Whole and within bounds, or a problem.
-            app_rate: app_rate as u32,
-            cooldowns,
-            app_bytes: app_bytes as u64,
-        }
-    };
+    let limits = read_limits(root.section("limits"));
     let log = read_log(root.section("log"));
     let telemetry = read_telemetry(root.section("telemetry"));
     let nodes = read_nodes(&mut root, fleet.nudge);
     let apps = read_apps(&mut root, webhooks);
     root.finish();
     if let Some(store) = &mut store {
-        // What is kept of a receiver is kept on each node.
+        // Each node keeps its part of a receiver's deliveries.
         let most = QueueLimits::default().delivered;
         let nodes_count = u64::try_from(nodes.len()).unwrap_or(u64::MAX);
         store.queues = QueueLimits {
@@ -169,6 +87,90 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
     })
 }
 
+/// Reads the policy and the limit of pending deliveries.
+fn read_webhook_policy(mut s: Section<'_>) -> (Policy, u64) {
+    let policy = Policy {
+        allow_http: s.flag("allow_http"),
+        allow_private: s.flag("allow_private"),
+    };
+    let default = QueueLimits::default().pending as f64;
+    let max_pending = s.number("max_pending", default, 100.0, 10_000_000.0) as u64;
+    s.finish();
+    (policy, max_pending)
+}
+
+fn read_calls(mut s: Section<'_>) -> CallsConfig {
+    let park_timeout = s.seconds("park_timeout", 3600.0, 1.0, 604_800.0);
+    if park_timeout.subsec_nanos() != 0 {
+        // FreeSWITCH counts them.
+        s.problem("park_timeout", "expected whole seconds");
+    }
+    s.finish();
+    CallsConfig { park_timeout }
+}
+
+fn read_conference(mut s: Section<'_>) -> ConferenceConfig {
+    let conference = ConferenceConfig {
+        profile: s.profile("profile", "roomkeeper"),
+        connect_profile: s.profile("connect_profile", "roomkeeper-connect"),
+        join_timeout: s.seconds("join_timeout", 10.0, 0.1, 600.0),
+        action_timeout: s.seconds("action_timeout", 300.0, 1.0, 86_400.0),
+        keep_ended: s.seconds("keep_ended", 3_600.0, 1.0, 2_592_000.0),
+    };
+    s.finish();
+    conference
+}
+
+fn read_recording(mut s: Section<'_>) -> RecordingConfig {
+    let recording = RecordingConfig {
+        directory: s.directory("directory", "/var/lib/freeswitch/recordings"),
+        keep: s.seconds("keep", 2_592_000.0, 1.0, 31_536_000.0),
+    };
+    s.finish();
+    recording
+}
+
+fn read_speech(mut s: Section<'_>) -> SpeechConfig {
+    let speech = SpeechConfig {
+        module: s.module("module", "mod_flite"),
+        engine: s.profile("engine", "flite"),
+        voice: s.profile("voice", "kal"),
+    };
+    s.finish();
+    speech
+}
+
+fn read_fleet(mut s: Section<'_>) -> FleetConfig {
+    let fleet = FleetConfig {
+        command_timeout: s.seconds("command_timeout", 5.0, 0.1, 600.0),
+        lost_after: s.seconds("lost_after", 120.0, 0.1, 86_400.0),
+        lease_ttl: s.seconds("lease_ttl", 10.0, 0.1, 600.0),
+        resync_interval: s.seconds("resync_interval", 45.0, 0.1, 3600.0),
+        nudge: s.nudge("nudge", Nudge::default()),
+    };
+    s.finish();
+    fleet
+}
+
+fn read_limits(mut s: Section<'_>) -> LimitsConfig {
+    let app_rate = s.number("app_rate", 50.0, 0.0, 100_000.0);
+    if app_rate.fract() != 0.0 {
+        s.problem("app_rate", "expected a whole number");
+    }
+    let cooldowns = s.flag_or("cooldowns", true);
+    let app_bytes = s.number("app_bytes", 268_435_456.0, 0.0, MOST_APP_BYTES);
+    if app_bytes.fract() != 0.0 {
+        s.problem("app_bytes", "expected a whole number");
+    }
+    s.finish();
+    LimitsConfig {
+        // Whole and within bounds, or a problem.
+        app_rate: app_rate as u32,
+        cooldowns,
+        app_bytes: app_bytes as u64,
+    }
+}
+
 fn read_http(mut s: Section<'_>) -> Option<HttpConfig> {
     let address = |s: &mut Section<'_>, key: &str, default: &str| -> Option<SocketAddr> {
         let text = s.text(key).unwrap_or_else(|| default.to_owned());
@@ -189,7 +191,7 @@ fn read_http(mut s: Section<'_>) -> Option<HttpConfig> {
     match (&admin_key, admin_listen) {
         (Some(key), _) if !is_key(key) => s.problem("admin_key", KEY_FORM),
         (Some(_), _) if admin_key_file.is_some() => {
-            s.problem("admin_key_file", "is given besides http.admin_key");
+            s.problem("admin_key_file", "cannot be combined with http.admin_key");
         }
         (None, Some(at)) if !has_key && admin_key_file.is_none() && !at.ip().is_loopback() => {
             s.problem(
@@ -234,8 +236,6 @@ fn read_http(mut s: Section<'_>) -> Option<HttpConfig> {
     })
 }
 
-const KEY_FORM: &str = "expected 1 to 256 visible ASCII characters, as a header can carry them";
-
 fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
     let url = s
         .text("url")
@@ -253,15 +253,11 @@ fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
         tls,
         queues: QueueLimits::default(),
     });
-    // What has the right form is still of no use when this program cannot open it.
-    if let Some(Err(e)) = store.as_ref().map(StoreConfig::open) {
-        s.problem("url", e);
-    }
     s.finish();
     store
 }
 
-/// What kind of store a URL names. Never repeats the URL: it may carry a password.
+/// The kind of store of a URL. The error never repeats the URL, which may contain a password.
 pub(super) fn store_kind(url: &str) -> Result<StoreKind, Cow<'static, str>> {
     const FORMS: &str = "expected memory:, redis://host:port/db, redis+sentinel://h1,h2/master/db or redis+cluster://h1,h2; with TLS, rediss instead of redis";
     if url == "memory:" {
@@ -273,7 +269,7 @@ pub(super) fn store_kind(url: &str) -> Result<StoreKind, Cow<'static, str>> {
         Err(error) => Err(Cow::Owned(error.to_string())),
     };
     match scheme {
-        // Refused, and the reason is a better one than the form.
+        // Refused with a more specific reason than the form.
         "rediss" if rest.contains('#') => checked(StoreKind::Redis),
         "redis" | "rediss" => {
             let rest = rest.split('?').next().unwrap_or_default();
@@ -378,7 +374,7 @@ fn read_telemetry(mut s: Section<'_>) -> TelemetryConfig {
         } else if cfg!(not(feature = "otlp")) {
             s.problem(
                 "otlp_endpoint",
-                "this program was built without traces; build it with cargo build --release --features otlp",
+                "this build does not support traces; build with cargo build --release --features otlp",
             );
         }
     }
@@ -411,7 +407,10 @@ fn read_nodes(root: &mut Section<'_>, of_fleet: Nudge) -> Vec<NodeConfig> {
             .as_ref()
             .is_some_and(|p| p.is_empty() || p.contains(|c: char| c.is_control()))
         {
-            s.problem("password", "must not be empty nor hold control characters");
+            s.problem(
+                "password",
+                "must not be empty or contain control characters",
+            );
         }
         if let Some(id) = id
             && !seen.insert(id)
@@ -434,173 +433,4 @@ fn read_nodes(root: &mut Section<'_>, of_fleet: Nudge) -> Vec<NodeConfig> {
         }
     }
     nodes
-}
-
-/// The highest limit of requests a second that an app can be given.
-pub const MOST_REQUESTS: u32 = 1_000_000;
-
-/// The uuid of an app that was given none: always the same one.
-pub fn customer_of(id: &AppId) -> Uuid {
-    Uuid::new_v5(&CUSTOMERS, id.as_str().as_bytes())
-}
-
-/// Whether a text can be a dialled number: 1 to 64 visible characters.
-pub fn is_did(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-}
-
-/// What must not be in two apps, with the app that has it.
-#[derive(Default)]
-struct Taken {
-    ids: BTreeSet<AppId>,
-    customers: BTreeMap<Uuid, String>,
-    keys: BTreeMap<[u8; 32], String>,
-    dids: BTreeMap<String, String>,
-}
-
-fn read_apps(root: &mut Section<'_>, policy: Policy) -> Vec<AppConfig> {
-    let mut taken = Taken::default();
-    let list = root.list("apps");
-    let mut apps = Vec::new();
-    for (i, tree) in list.into_iter().enumerate() {
-        let s = Section::new(format!("apps[{i}]"), tree, root.problems);
-        apps.extend(read_app(s, policy, &mut taken));
-    }
-    apps
-}
-
-fn read_app(mut s: Section<'_>, policy: Policy, taken: &mut Taken) -> Option<AppConfig> {
-    let path = s.path.clone();
-    let id: Option<AppId> = s.required("id").and_then(|text| s.parsed("id", &text));
-    let repeated = id.as_ref().is_some_and(|id| !taken.ids.insert(id.clone()));
-    if let Some(id) = &id
-        && repeated
-    {
-        s.problem("id", format!("{id} is already the id of another app"));
-    }
-    let given = s.text("customer_id");
-    let derived = given.is_none();
-    let customer_id: Option<Uuid> = match (given, &id) {
-        (Some(text), _) => {
-            let parsed = Uuid::try_parse(&text).ok().filter(|uuid| !uuid.is_nil());
-            if parsed.is_none() {
-                s.problem("customer_id", format!("{text:?} is not a uuid"));
-            }
-            parsed
-        }
-        (None, Some(id)) => Some(customer_of(id)),
-        (None, None) => None,
-    };
-    // That the same id leads to the same uuid has been said.
-    if let Some(uuid) = customer_id
-        && let Some(other) = taken.customers.insert(uuid, path.clone())
-        && !(derived && repeated)
-    {
-        s.problem("customer_id", format!("{uuid} is already that of {other}"));
-    }
-    let api_keys = read_api_keys(&mut s, taken);
-    let dids = s.texts("dids");
-    for (i, did) in dids.iter().enumerate() {
-        let key = format!("dids[{i}]");
-        if !is_did(did) {
-            s.problem(&key, format!("{did:?} is not 1 to 64 visible characters"));
-        } else if let Some(other) = taken.dids.insert(did.clone(), path.clone()) {
-            s.problem(&key, format!("{did} is already one of {other}"));
-        }
-    }
-    let rate_limit = s.table.contains_key("rate_limit").then(|| {
-        let limit = s.number("rate_limit", 1.0, 1.0, f64::from(MOST_REQUESTS));
-        if limit.fract() != 0.0 {
-            s.problem("rate_limit", "expected a whole number");
-        }
-        // Whole and within bounds, or a problem.
-        limit as u32
-    });
-    let webhooks = read_webhooks(&mut s, id.as_ref(), policy);
-    s.finish();
-    Some(AppConfig {
-        id: id?,
-        customer_id: customer_id?,
-        api_keys,
-        dids,
-        rate_limit,
-        webhooks,
-    })
-}
-
-fn read_api_keys(s: &mut Section<'_>, taken: &mut Taken) -> Vec<ApiKeyDigest> {
-    let given = s.table.contains_key("api_key") || s.table.contains_key("api_key_sha256");
-    let mut digests = Vec::new();
-    for key in s.text_or_texts("api_key") {
-        if is_key(&key) {
-            digests.push(("api_key", ApiKeyDigest::of(&key)));
-        } else {
-            s.problem("api_key", KEY_FORM);
-        }
-    }
-    for text in s.text_or_texts("api_key_sha256") {
-        if let Some(digest) = s.parsed("api_key_sha256", &text) {
-            digests.push(("api_key_sha256", digest));
-        }
-    }
-    if !given {
-        s.problem(
-            "api_key",
-            "is missing: api_key or api_key_sha256 is required",
-        );
-    }
-    if digests.len() > 2 {
-        s.problem("api_key", "at most two keys can be active");
-    }
-    for (key, digest) in &digests {
-        let path = s.path.clone();
-        if let Some(other) = taken.keys.insert(*digest.as_bytes(), path) {
-            s.problem(key, format!("the same key is already one of {other}"));
-        }
-    }
-    digests.into_iter().map(|(_, digest)| digest).collect()
-}
-
-fn read_webhooks(s: &mut Section<'_>, app: Option<&AppId>, policy: Policy) -> Vec<Endpoint> {
-    let mut webhooks: Vec<Endpoint> = Vec::new();
-    let parent = s.key("webhooks");
-    let list = s.list("webhooks");
-    for (i, tree) in list.into_iter().enumerate() {
-        let mut w = Section::new(format!("{parent}[{i}]"), tree, s.problems);
-        let url: Option<Url> = w.required("url").and_then(|text| w.parsed("url", &text));
-        if let Some(url) = &url
-            && let Err(e) = policy.check_url(url)
-        {
-            w.problem("url", e);
-        }
-        let missing = !w.table.contains_key("secret");
-        let texts = w.text_or_texts("secret");
-        if missing {
-            w.problem("secret", "is missing");
-        } else if texts.len() > 2 {
-            w.problem("secret", "at most two secrets can be active");
-        }
-        let secrets: Vec<Secret> = texts
-            .iter()
-            .filter_map(|text| w.parsed("secret", text))
-            .collect();
-        let events = if w.table.contains_key("events") {
-            w.texts("events")
-        } else {
-            vec!["*".to_owned()]
-        };
-        let events: Vec<EventFilter> = events
-            .iter()
-            .filter_map(|text| w.parsed("events", text))
-            .collect();
-        if let (Some(app), Some(url)) = (app, url) {
-            let endpoint = Endpoint::new(app.clone(), url, secrets, events);
-            if webhooks.iter().any(|other| other.id == endpoint.id) {
-                w.problem("url", "is already that of another webhook of the app");
-            }
-            webhooks.push(endpoint);
-        }
-        w.finish();
-    }
-    webhooks
 }

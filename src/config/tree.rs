@@ -1,8 +1,7 @@
-//! The file and the environment as one tree, and the reading of its tables.
+//! The tree of values from file and environment, and the parsing of its tables.
 //!
-//! Owns how the two sources are laid over each other, the kinds of values, and what is said about a
-//! key that is unknown or of the wrong kind. Leaves out which keys there are (`keys`) and what they
-//! mean (`read`).
+//! Overlays the two sources, and reports unknown keys and values of the wrong kind. `keys` lists the keys; `read` interprets
+//! them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,10 +16,10 @@ use super::ConfigError;
 use super::keys::KEYS;
 use crate::node::Nudge;
 
-/// What variables start with.
+/// The prefix of variables.
 const ENV_PREFIX: &str = "ROOMKEEPER_";
 
-/// What is wrong, as far as it has been read.
+/// The errors found so far.
 #[derive(Default)]
 pub(super) struct Problems(pub(super) Vec<ConfigError>);
 
@@ -33,7 +32,7 @@ impl Problems {
     }
 }
 
-/// A value of either source. A variable has only text, and what it means depends on what is expected.
+/// A value of either source. A variable is text, and the expected type determines its meaning.
 #[derive(Clone)]
 pub(super) enum Tree {
     Variable(String),
@@ -67,7 +66,7 @@ impl From<Value> for Tree {
 impl Tree {
     const fn kind(&self) -> &'static str {
         match self {
-            Self::Variable(_) | Self::Text(_) => "a text",
+            Self::Variable(_) | Self::Text(_) => "a string",
             Self::Flag(_) => "true or false",
             Self::Number(_) => "a number",
             Self::List(_) => "a list",
@@ -75,18 +74,14 @@ impl Tree {
         }
     }
 
-    /// A variable that stands where a list or a table is expected, read in figment's way of writing them.
+    /// Parses a variable in place of a list or a table, in figment's syntax.
     fn structured(self) -> Self {
         match self {
             Self::Variable(text) => match text.parse::<Value>() {
                 Ok(value @ (Value::Array(..) | Value::Dict(..))) => value.into(),
                 Ok(_) | Err(_) => Self::Text(text),
             },
-            other @ (Self::Text(_)
-            | Self::Flag(_)
-            | Self::Number(_)
-            | Self::List(_)
-            | Self::Table(_)) => other,
+            other => other,
         }
     }
 }
@@ -116,13 +111,13 @@ pub(super) fn lay_over(
     for (name, value) in variables {
         let path = name[ENV_PREFIX.len()..].to_ascii_lowercase();
         if !path.contains("__") {
-            // `ROOMKEEPER_STORE_URL` would otherwise be ignored without a word.
+            // `ROOMKEEPER_STORE_URL` would otherwise be ignored silently.
             let meant = KEYS.iter().find(|k| k.key.replace('.', "_") == path);
             if let Some(meant) = meant {
                 let variable = meant.key.to_ascii_uppercase().replace('.', "__");
                 problems.add(
                     &name,
-                    format!("is not read: did you mean {ENV_PREFIX}{variable}?"),
+                    format!("is not read (did you mean {ENV_PREFIX}{variable}?)"),
                 );
             }
             continue;
@@ -135,7 +130,7 @@ pub(super) fn lay_over(
     tree
 }
 
-/// Puts a variable's value where the steps lead. `false` when they lead nowhere.
+/// Sets a variable's value at a path. Returns false if the path is invalid.
 fn put(tree: &mut Tree, steps: &[&str], value: String) -> bool {
     let Some((step, rest)) = steps.split_first() else {
         *tree = Tree::Variable(value);
@@ -157,7 +152,7 @@ fn put(tree: &mut Tree, steps: &[&str], value: String) -> bool {
         return put(child, rest, value);
     }
     if let (Tree::List(list), Some(index)) = (tree, index) {
-        // One more than there are is a new element; a gap is a mistake.
+        // The index after the last one adds an element; a gap is an error.
         if index == list.len() {
             list.push(Tree::Table(BTreeMap::new()));
         }
@@ -168,7 +163,7 @@ fn put(tree: &mut Tree, steps: &[&str], value: String) -> bool {
     false
 }
 
-/// A table that is being read: what is taken is known, what is left over is not.
+/// A table that is being parsed. Known keys are taken out; the remaining ones are unknown.
 pub(super) struct Section<'a> {
     pub(super) path: String,
     pub(super) table: BTreeMap<String, Tree>,
@@ -179,11 +174,7 @@ impl<'a> Section<'a> {
     pub(super) fn new(path: String, tree: Tree, problems: &'a mut Problems) -> Self {
         let table = match tree.structured() {
             Tree::Table(table) => table,
-            other @ (Tree::Variable(_)
-            | Tree::Text(_)
-            | Tree::Flag(_)
-            | Tree::Number(_)
-            | Tree::List(_)) => {
+            other => {
                 problems.add(&path, format!("expected a table, found {}", other.kind()));
                 BTreeMap::new()
             }
@@ -228,13 +219,7 @@ impl<'a> Section<'a> {
         match self.take(key).map(Tree::structured) {
             None => Vec::new(),
             Some(Tree::List(list)) => list,
-            Some(
-                other @ (Tree::Variable(_)
-                | Tree::Text(_)
-                | Tree::Flag(_)
-                | Tree::Number(_)
-                | Tree::Table(_)),
-            ) => {
+            Some(other) => {
                 self.wrong_kind(key, "a list", &other);
                 Vec::new()
             }
@@ -244,14 +229,14 @@ impl<'a> Section<'a> {
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         match self.take(key)? {
             Tree::Text(text) | Tree::Variable(text) => Some(text),
-            other @ (Tree::Flag(_) | Tree::Number(_) | Tree::List(_) | Tree::Table(_)) => {
-                self.wrong_kind(key, "a text", &other);
+            other => {
+                self.wrong_kind(key, "a string", &other);
                 None
             }
         }
     }
 
-    /// A text that must be there.
+    /// A required string.
     pub(super) fn required(&mut self, key: &str) -> Option<String> {
         if !self.table.contains_key(key) {
             self.problem(key, "is missing");
@@ -264,15 +249,15 @@ impl<'a> Section<'a> {
         for (i, item) in self.list(key).into_iter().enumerate() {
             match item {
                 Tree::Text(text) | Tree::Variable(text) => texts.push(text),
-                other @ (Tree::Flag(_) | Tree::Number(_) | Tree::List(_) | Tree::Table(_)) => {
-                    self.wrong_kind(&format!("{key}[{i}]"), "a text", &other);
+                other => {
+                    self.wrong_kind(&format!("{key}[{i}]"), "a string", &other);
                 }
             }
         }
         texts
     }
 
-    /// One text, or a list of them.
+    /// One string, or a list of them.
     pub(super) fn text_or_texts(&mut self, key: &str) -> Vec<String> {
         let is_list = match self.table.get(key) {
             Some(Tree::List(_)) => true,
@@ -316,7 +301,7 @@ impl<'a> Section<'a> {
                     false
                 }
             },
-            Some(other @ (Tree::Text(_) | Tree::Number(_) | Tree::List(_) | Tree::Table(_))) => {
+            Some(other) => {
                 self.wrong_kind(key, "true or false", &other);
                 false
             }
@@ -328,7 +313,7 @@ impl<'a> Section<'a> {
             None => return default,
             Some(Tree::Number(number)) => number,
             Some(Tree::Variable(text)) => text.trim().parse().unwrap_or(f64::NAN),
-            Some(other @ (Tree::Text(_) | Tree::Flag(_) | Tree::List(_) | Tree::Table(_))) => {
+            Some(other) => {
                 self.wrong_kind(key, "a number", &other);
                 return default;
             }
@@ -345,14 +330,14 @@ impl<'a> Section<'a> {
         Duration::from_secs_f64(self.number(key, default, min, max))
     }
 
-    /// A way to nudge a node: a word, or a number.
+    /// The wake-ups of a node: a keyword or a number.
     pub(super) fn nudge(&mut self, key: &str, default: Nudge) -> Nudge {
         let read = match self.take(key) {
             None => return default,
             Some(Tree::Number(ms)) => Nudge::every_ms(ms),
             Some(Tree::Text(text) | Tree::Variable(text)) => text.trim().parse(),
-            Some(other @ (Tree::Flag(_) | Tree::List(_) | Tree::Table(_))) => {
-                self.wrong_kind(key, "a text or a number", &other);
+            Some(other) => {
+                self.wrong_kind(key, "a string or a number", &other);
                 return default;
             }
         };
@@ -362,7 +347,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A setting that names a thing in FreeSWITCH, where much of what a text can hold has a meaning of its own.
+    /// A name in FreeSWITCH, restricted to characters without a special meaning there.
     pub(super) fn profile(&mut self, key: &str, default: &str) -> String {
         let name = self.text(key).unwrap_or_else(|| default.to_owned());
         let ok = (1..=64).contains(&name.len())
@@ -378,7 +363,7 @@ impl<'a> Section<'a> {
         name
     }
 
-    /// An absolute path on the nodes, of characters that mean nothing else in a command there.
+    /// An absolute path on the nodes, restricted to characters without a special meaning in a command.
     pub(super) fn directory(&mut self, key: &str, default: &str) -> String {
         let path = self.text(key).unwrap_or_else(|| default.to_owned());
         let ok = path.starts_with('/')
@@ -411,7 +396,7 @@ impl<'a> Section<'a> {
         name
     }
 
-    /// Whatever is left over is a mistake.
+    /// Reports the remaining keys as unknown.
     pub(super) fn finish(self) {
         for key in self.table.keys() {
             let path = self.key(key);
@@ -430,7 +415,7 @@ impl<'a> Section<'a> {
             match nearest {
                 Some((_, name)) => {
                     self.problems
-                        .add(path, format!("unknown key: did you mean {name}?"));
+                        .add(path, format!("unknown key (did you mean {name:?}?)"));
                 }
                 None => self.problems.add(path, "unknown key"),
             }

@@ -9,21 +9,22 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{LabError, say};
-use crate::app;
-use crate::esl::Event;
-use crate::esl::command::{Api, ChannelUuid, ContextName, ModuleName, Number, Password};
-use crate::ids::NodeId;
+use super::error::LabError;
+use super::output::say;
 use crate::node::{self, CommandError, EventSink, NodeConfig, NodeHandle, Nudge, Timing};
-use crate::supervise::Stage;
+use crate::shutdown::stop_signal;
+use crate::supervise::ShutdownPhase;
+use freeswitch_esl::Event;
+use freeswitch_esl::command::{Api, ChannelUuid, ContextName, ModuleName, Number, Password};
+use roomkeeper_core::ids::NodeId;
 
 /// Between two looks at a node's calls. At most one call is made at each, so they do not come all at once.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long hanging up may take at the end.
+/// The time for hanging up at the end.
 const STOPPING: Duration = Duration::from_secs(3);
 
-/// What callers there are to be.
+/// The settings of the callers.
 #[derive(Clone, Debug)]
 pub struct CallersConfig {
     /// `host:port` of each node's Event Socket.
@@ -34,9 +35,9 @@ pub struct CallersConfig {
     pub number: Number,
     /// The dialplan's context that it is called in.
     pub context: ContextName,
-    /// How many calls each node has.
+    /// The number of concurrent calls on each node.
     pub calls: usize,
-    /// How long a call lasts, up to half more or less.
+    /// The average duration of a call; actual calls vary by up to half of it.
     pub lasts: Duration,
 }
 
@@ -49,13 +50,13 @@ impl EventSink for Nobody {
     fn down(&mut self) {}
 }
 
-/// Keeps the calls up until the process is told to stop; then hangs them up.
+/// Keeps calls up until a stop signal; then hangs them up.
 ///
 /// # Errors
-/// [`LabError`] when there are more nodes than can be told apart.
+/// [`LabError`] if there are too many nodes.
 pub async fn run(config: CallersConfig) -> Result<(), LabError> {
-    let told_to_stop = app::stop_signal();
-    let (connections, callers) = (Stage::new(), Stage::new());
+    let stop = stop_signal();
+    let (connections, callers) = (ShutdownPhase::new(), ShutdownPhase::new());
     for (n, address) in config.nodes.iter().enumerate() {
         let id: NodeId = format!("lab{:02}", n + 1)
             .parse()
@@ -84,7 +85,7 @@ pub async fn run(config: CallersConfig) -> Result<(), LabError> {
         config.number,
         config.nodes.join(", ")
     ));
-    told_to_stop.await;
+    stop.await;
     callers.end(STOPPING).await;
     connections.end(STOPPING).await;
     Ok(())
@@ -96,9 +97,9 @@ struct Line {
     address: String,
     config: CallersConfig,
     calls: Vec<ChannelUuid>,
-    /// How many calls there have been.
+    /// The number of calls so far.
     placed: u32,
-    /// What was last printed of what went wrong: said once, not every second.
+    /// The last printed error, which is not repeated every second.
     complaint: Option<String>,
 }
 

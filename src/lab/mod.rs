@@ -7,9 +7,14 @@
 //! Two of its parts run alone as well, where the controller and its nodes are real: [`receiver`] and [`callers`].
 
 pub mod callers;
+mod error;
+mod output;
 pub mod receiver;
 
-use std::io::{self, Write};
+pub use error::LabError;
+use output::say;
+
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -21,10 +26,10 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::app::{self, AppError};
-use crate::config::{Config, ConfigErrors};
-use crate::esl::command::Unfit;
-use crate::sim::{SimConfig, SimNode};
+use crate::config::Config;
+use crate::shutdown::stop_signal;
 use crate::webhook::sign::Secret;
+use freeswitch_sim::{SimConfig, SimNode};
 
 const APP: &str = "demo";
 const KEY: &str = "lab-key";
@@ -36,30 +41,13 @@ const ROOM: &str = "lobby";
 /// Callers that are kept on the line.
 const CALLERS: usize = 3;
 
-/// How long one step of the demo may take; each takes milliseconds.
+/// Pause between two counts of the calls.
+const CALLER_PAUSE: Duration = Duration::from_millis(250);
+
+/// The timeout of one step of the demo, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why the lab could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum LabError {
-    /// The simulated node or the receiver could not listen.
-    #[error("cannot listen")]
-    Listen(#[from] io::Error),
-    /// The lab's own configuration is wrong, which is a mistake of ours.
-    #[error("the lab's configuration is wrong: {0}")]
-    Config(#[from] ConfigErrors),
-    /// The controller could not begin.
-    #[error(transparent)]
-    App(#[from] AppError),
-    /// A command of ours is not one, which is a mistake of ours.
-    #[error("the lab cannot speak to its nodes")]
-    Unfit(#[from] Unfit),
-    /// The demo did not get the answer it expected from the API.
-    #[error("the demo got no good answer: {0}")]
-    Demo(String),
-}
-
-/// Where the lab listens.
+/// The ports of the lab.
 #[derive(Clone, Copy, Debug)]
 pub struct LabPorts {
     /// The API's port on loopback; another one is taken when it is in use.
@@ -68,13 +56,13 @@ pub struct LabPorts {
     pub admin: u16,
 }
 
-/// Runs the lab until the process is told to stop.
+/// Runs the lab until a stop signal.
 ///
 /// # Errors
 /// [`LabError`] when it cannot begin.
 pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabError> {
     let begun = Instant::now();
-    let told_to_stop = app::stop_signal();
+    let stop = stop_signal();
     let mut sim_config = SimConfig::default();
     sim_config.node.password = PASSWORD.to_owned();
     let sim = SimNode::start(sim_config).await?;
@@ -101,7 +89,7 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
         let _ended = axum::serve(hooks, receiver::routes(secret)).await;
     });
 
-    let store = config.store.open().map_err(AppError::from)?;
+    let store = app::open_store(&config.store).map_err(AppError::from)?;
     let running = app::start(&config, store, metrics).await?;
     let api = Api::new(running.http)?;
     say(&format!(
@@ -129,10 +117,28 @@ pub async fn run(ports: LabPorts, metrics: PrometheusHandle) -> Result<(), LabEr
     api.wait_for_members(&room, 2).await?;
     say(&walk(&running.http, &room, first, third, begun.elapsed()));
 
-    told_to_stop.await;
+    tokio::select! {
+        () = stop => {}
+        () = replace_callers(&sim) => {}
+    }
     running.stop().await;
     receiving.abort();
     Ok(())
+}
+
+/// Places a new call whenever one has ended. Never returns.
+async fn replace_callers(sim: &SimNode) {
+    for placed in CALLERS + 1.. {
+        while sim.snapshot().channels.len() >= CALLERS {
+            tokio::time::sleep(CALLER_PAUSE).await;
+        }
+        place_call(sim, placed);
+    }
+}
+
+/// Calls the app's number as the caller with this index.
+fn place_call(sim: &SimNode, caller: usize) {
+    sim.call_in(DID, &format!("5271211{:02}", caller % 100), &[]);
 }
 
 /// The wanted port if it is free, else any.
@@ -203,7 +209,7 @@ fn walk(api: &SocketAddr, room: &str, inside: &str, parked: &str, took: Duration
               -H 'Content-Type: application/json' -d '{{\"urls\": [\"https://example.com/hello.wav\"]}}'\n\
          curl -X POST {base}/conferences/{room}/pause {auth}\n\
          curl -X POST {base}/conferences/{room}/stop {auth}\n\n\
-         # take a caller out, end a call, end the room\n\
+         # take a caller out, end a call (a new caller then calls in), end the room\n\
          curl -X POST {base}/sessions/{inside}/commands/conference/leave {auth}\n\
          curl -X POST {base}/sessions/{inside}/commands/hangup {auth}\n\
          curl -X DELETE {base}/conferences/{room} {auth}\n\n\
@@ -285,8 +291,8 @@ impl Api {
         })
         .await?;
         for i in 1..=n {
-            // The number dialled says whose call it is: it is one of the app's.
-            sim.call_in(DID, &format!("5271211{i:02}"), &[]);
+            // The dialled number is one of the app's, so the call is the app's.
+            place_call(sim, i);
         }
         self.until("/sessions", |json| {
             let sessions = json["sessions"].as_array()?;
@@ -328,10 +334,4 @@ impl Api {
         })
         .await
     }
-}
-
-fn say(text: &str) {
-    // A closed terminal must not end the lab.
-    let mut out = io::stdout().lock();
-    let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

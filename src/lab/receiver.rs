@@ -1,7 +1,7 @@
 //! A receiver of webhooks that prints them: part of the lab, and a program of its own where an app has none yet.
 //!
-//! Owns the check of the signature, as any receiver should make it, and the line that is printed. Leaves out what an app
-//! would do with them.
+//! Owns the check of the signature, as any receiver should make it, and the line that is printed. Leaves out what an
+//! app would do with them.
 
 use std::net::SocketAddr;
 
@@ -11,15 +11,17 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
-use super::{LabError, say};
-use crate::app;
-use crate::time::Timestamp;
+use super::error::LabError;
+use super::output::say;
+use crate::clock;
+use crate::shutdown::stop_signal;
 use crate::webhook::sign::{self, Secret};
+use roomkeeper_core::time::Timestamp;
 
-/// How far the time in a signature may be off, in seconds: an older request may be somebody's who has overheard it.
+/// The tolerance of a signature's time in seconds, against replayed requests.
 const TOLERANCE: u64 = 300;
 
-/// What is served: `POST /hook` for the webhooks, `GET /` for whoever asks whether it lives.
+/// The routes: `POST /hook` for webhooks, `GET /` for health checks.
 pub(super) fn routes(secret: Secret) -> Router {
     Router::new()
         .route("/", get(|| async { StatusCode::NO_CONTENT }))
@@ -27,26 +29,26 @@ pub(super) fn routes(secret: Secret) -> Router {
         .with_state(secret)
 }
 
-/// Prints each webhook, until the process is told to stop.
+/// Prints each webhook until a stop signal.
 ///
 /// # Errors
 /// [`LabError::Listen`] when the address cannot be listened on.
 pub async fn run(listen: SocketAddr, secret: Secret) -> Result<(), LabError> {
-    let told_to_stop = app::stop_signal();
+    let stop = stop_signal();
     let listener = TcpListener::bind(listen).await?;
     say(&format!(
         "Webhooks that come to http://{}/hook are printed here:\n\n",
         listener.local_addr()?
     ));
     axum::serve(listener, routes(secret))
-        .with_graceful_shutdown(told_to_stop)
+        .with_graceful_shutdown(stop)
         .await?;
     Ok(())
 }
 
 /// A webhook has come: verified as any receiver should, and printed.
 async fn received(State(secret): State<Secret>, headers: HeaderMap, body: String) -> StatusCode {
-    if let Err(why) = verify(secret, &headers, &body, Timestamp::now().as_secs()) {
+    if let Err(why) = verify(secret, &headers, &body, clock::now().as_secs()) {
         say(&format!("  webhook with {why}, refused\n"));
         return StatusCode::UNAUTHORIZED;
     }

@@ -1,8 +1,10 @@
-//! The files that the media proxy holds: bounded in bytes and in number, each fetched once for all who ask at the same time.
+//! The files that the media proxy holds: bounded in bytes and in number, each fetched once for all who ask at the same
+//! time.
 //!
-//! A file is on disk in the system's folder for temporary files, without a name: it is gone with the process. Its bytes count
-//! from the moment they are written until nobody holds the file, so that fetches under way are bounded, too. A file that is not
-//! fresh any more goes with the next fetch; when there is no space left, the files that were used least recently make room.
+//! A file is on disk in the system's folder for temporary files, without a name: it is gone with the process. Its bytes
+//! count from the moment they are written until nobody holds the file, so that fetches under way are bounded, too. A
+//! file that is not fresh any more goes with the next fetch; when there is no space left, the files that were used
+//! least recently make room.
 //!
 //! Owns what is held and for how long. Leaves out the fetch.
 
@@ -17,13 +19,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::fetch::FetchError;
-use crate::play_url::PlayUrl;
+use super::fetch_error::FetchError;
+use roomkeeper_core::play_url::PlayUrl;
 
-/// FreeSWITCH asks for a file twice, HEAD and GET: whatever its server says, it is held for so long.
+/// The minimum lifetime of a cached file, whatever its server says: FreeSWITCH requests a file twice, HEAD and GET.
 const FRESH_AT_LEAST: Duration = Duration::from_secs(10);
 
-/// A file is fetched again after this long at the latest.
+/// The maximum lifetime of a cached file.
 const FRESH_AT_MOST: Duration = Duration::from_secs(300);
 
 /// The outcome of a fetch.
@@ -48,14 +50,14 @@ enum Slot {
     },
 }
 
-/// Where a requested file is.
+/// The result of a lookup.
 #[derive(Debug)]
-pub enum Found {
-    /// It is held.
+pub enum CacheEntry {
+    /// The file is cached.
     Ready(Arc<StoredFile>),
-    /// Somebody fetches it.
+    /// A fetch is running.
     Fetching(watch::Receiver<Option<Outcome>>),
-    /// It is to be fetched by the caller, who gives the outcome to [`Cache::finish`] with this.
+    /// The caller must fetch the file and pass the outcome to [`Cache::finish`] with this ticket.
     Missing(Ticket),
 }
 
@@ -73,7 +75,7 @@ impl Ticket {
     }
 }
 
-/// Space on disk that is taken, until it is dropped.
+/// Reserved space on disk, released when dropped.
 #[derive(Debug)]
 pub struct Space {
     used: Arc<AtomicU64>,
@@ -89,17 +91,17 @@ impl Drop for Space {
 /// A whole file on disk.
 #[derive(Debug)]
 pub struct StoredFile {
-    /// Its bytes.
+    /// The file.
     pub file: File,
-    /// How many there are.
+    /// The size in bytes.
     pub length: u64,
-    /// The type that its server names, if that is a type of sound.
+    /// The content type of its server, if it is an audio type.
     pub content_type: String,
     /// A digest of its bytes, quoted.
     pub etag: String,
-    /// For how long its server lets it be held.
+    /// The cache lifetime that its server allows.
     pub max_age: Duration,
-    /// The space that it takes.
+    /// Its space on disk.
     pub space: Space,
 }
 
@@ -117,7 +119,7 @@ impl StoredFile {
 }
 
 impl Cache {
-    /// An empty cache for so many bytes and files.
+    /// Creates an empty cache with limits in bytes and files.
     pub fn new(bytes: u64, files: usize) -> Self {
         Self {
             slots: Mutex::default(),
@@ -127,13 +129,13 @@ impl Cache {
         }
     }
 
-    /// How many bytes are taken.
+    /// The number of reserved bytes.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Looks a file up. Without one, the caller has to fetch it.
-    pub fn find(&self, url: &PlayUrl) -> Found {
+    /// Looks up a file. If it is missing, the caller must fetch it.
+    pub fn find(&self, url: &PlayUrl) -> CacheEntry {
         let now = Instant::now();
         let mut slots = self.slots();
         match slots.get_mut(url) {
@@ -143,20 +145,20 @@ impl Cache {
                 last_used,
             }) if *fresh_until > now => {
                 *last_used = now;
-                return Found::Ready(Arc::clone(file));
+                return CacheEntry::Ready(Arc::clone(file));
             }
-            // A closed channel is that of a fetch that ended without an outcome.
+            // A closed channel belongs to a fetch that ended without an outcome.
             Some(Slot::Fetching(outcome)) if outcome.has_changed().is_ok() => {
-                return Found::Fetching(outcome.clone());
+                return CacheEntry::Fetching(outcome.clone());
             }
             Some(Slot::Ready { .. } | Slot::Fetching(_)) | None => {}
         }
         let (sender, receiver) = watch::channel(None);
         slots.insert(url.clone(), Slot::Fetching(receiver.clone()));
-        Found::Missing(Ticket { sender, receiver })
+        CacheEntry::Missing(Ticket { sender, receiver })
     }
 
-    /// Ends a fetch: the file is held, a failure is not.
+    /// Ends a fetch: a file is cached, a failure is not.
     pub fn finish(&self, url: &PlayUrl, ticket: Ticket, outcome: Outcome) {
         {
             let mut slots = self.slots();
@@ -185,7 +187,7 @@ impl Cache {
         ticket.sender.send_replace(Some(outcome));
     }
 
-    /// Takes space for a file that is being fetched.
+    /// Starts a reservation for a file that is being fetched.
     pub fn space(&self) -> Space {
         Space {
             used: Arc::clone(&self.used),
@@ -193,7 +195,7 @@ impl Cache {
         }
     }
 
-    /// Takes this much more; false: there is none, and nothing that could make room.
+    /// Extends a reservation; `false` if there is no space and no file to evict.
     pub fn grow(&self, space: &mut Space, bytes: u64) -> bool {
         loop {
             let taken = self
@@ -224,7 +226,7 @@ fn ready(slots: &HashMap<PlayUrl, Slot>) -> usize {
         .count()
 }
 
-/// Lets go of the file that was used least recently; false: there is none.
+/// Evicts the least recently used file; `false` if there is none.
 fn evict(slots: &mut HashMap<PlayUrl, Slot>) -> bool {
     let oldest = slots
         .iter()

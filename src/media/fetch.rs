@@ -1,10 +1,9 @@
 //! One fetch of a file from its server, within bounds.
 //!
-//! Owns the HTTP client, the redirects and the limits. The server is a stranger: it gets a bounded time and a bounded number
-//! of bytes, and leads nowhere that a caller could not name. The client connects to the addresses that the guard returned and
-//! resolves no name a second time.
+//! Owns the HTTP client, the redirects and the limits. The server is a stranger: it gets a bounded time and a bounded
+//! number of bytes, and leads nowhere that a caller could not name. The client connects to the addresses that the guard
+//! returned and resolves no name a second time.
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +14,12 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::cache::{Cache, StoredFile};
+use super::fetch_error::FetchError;
 use super::rules::PlayRules;
-use crate::play_url::PlayUrl;
 use crate::telemetry::Chain;
 use crate::tls;
-use crate::webhook::guard::{GuardedResolver, Lookup, Refused};
+use crate::webhook::guard::{GuardedResolver, Lookup};
+use roomkeeper_core::play_url::PlayUrl;
 
 /// The time and space that a server gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,107 +43,6 @@ impl Default for FetchLimits {
             file: 32 << 20,
             redirects: 5,
         }
-    }
-}
-
-/// Why a file could not be fetched.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum FetchError {
-    /// It, or a redirect, leads where nothing may be played from; nobody was called there.
-    #[error("{0}")]
-    Forbidden(String),
-    /// Its server does not have it.
-    #[error("the server answered 404")]
-    NotFound,
-    /// Its server answered with another status.
-    #[error("the server answered {0}")]
-    Status(u16),
-    /// One redirect too many.
-    #[error("too many redirects")]
-    Redirects,
-    /// It is larger than a file may be.
-    #[error("the file is too large")]
-    TooLarge,
-    /// It did not come in time.
-    #[error("the file did not come in time")]
-    Timeout,
-    /// The name, the connection or TLS failed.
-    #[error("the server cannot be reached: {0}")]
-    Connect(String),
-    /// Another failure on the way.
-    #[error("the fetch failed: {0}")]
-    Failed(String),
-    /// As many files are being fetched as may be, from all servers or from this one.
-    #[error("too many fetches at the same time")]
-    Busy,
-    /// There is no space for it.
-    #[error("no space for the file")]
-    Full,
-    /// The disk failed.
-    #[error("the file cannot be stored: {0}")]
-    Disk(String),
-}
-
-impl FetchError {
-    /// For metrics.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Forbidden(_) => "forbidden",
-            Self::NotFound => "not_found",
-            Self::Status(_) => "status",
-            Self::Redirects => "redirects",
-            Self::TooLarge => "too_large",
-            Self::Timeout => "timeout",
-            Self::Connect(_) => "connect",
-            Self::Failed(_) => "error",
-            Self::Busy => "busy",
-            Self::Full => "full",
-            Self::Disk(_) => "disk",
-        }
-    }
-
-    /// The status that FreeSWITCH is answered.
-    pub const fn status(&self) -> StatusCode {
-        match self {
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Status(_)
-            | Self::Redirects
-            | Self::TooLarge
-            | Self::Connect(_)
-            | Self::Failed(_) => StatusCode::BAD_GATEWAY,
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Disk(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-}
-
-impl From<reqwest::Error> for FetchError {
-    fn from(error: reqwest::Error) -> Self {
-        // The URL would take its query into the log.
-        let error = error.without_url();
-        let mut cause = error.source();
-        while let Some(inner) = cause {
-            if let Some(refused) = inner.downcast_ref::<Refused>() {
-                return Self::Forbidden(refused.to_string());
-            }
-            cause = inner.source();
-        }
-        let text = Chain(&error).to_string();
-        if error.is_timeout() {
-            Self::Timeout
-        } else if error.is_connect() {
-            Self::Connect(text)
-        } else {
-            Self::Failed(text)
-        }
-    }
-}
-
-impl From<io::Error> for FetchError {
-    fn from(error: io::Error) -> Self {
-        Self::Disk(error.to_string())
     }
 }
 
@@ -183,8 +82,8 @@ impl Fetcher {
                 .pool_max_idle_per_host(2)
                 .pool_idle_timeout(Duration::from_secs(10))
         };
-        let (client, trusts_nobody) = tls::client(builder).map_err(FetcherError)?;
-        if let Some(error) = trusts_nobody {
+        let (client, no_authorities) = tls::client(builder).map_err(FetcherError)?;
+        if let Some(error) = no_authorities {
             tracing::warn!(
                 error = %Chain(&error),
                 "CA certificates cannot be loaded from this system: no file can be played from https"

@@ -15,8 +15,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::play_url::PlayUrl;
-use crate::time::Timestamp;
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::time::Timestamp;
 
 /// The path that all links begin with.
 pub const PATH: &str = "/media/";

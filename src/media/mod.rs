@@ -11,6 +11,7 @@
 
 pub mod cache;
 pub mod fetch;
+pub mod fetch_error;
 pub mod link;
 pub mod proxy;
 mod rules;

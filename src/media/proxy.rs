@@ -1,6 +1,6 @@
-//! The listener that FreeSWITCH fetches from.
+//! The listener that FreeSWITCH fetches audio from.
 //!
-//! Owns the answers, how many files are fetched at a time, and what is counted and logged. Leaves out the fetch itself.
+//! Owns the responses, the limits on concurrent fetches, metrics and logs. Leaves out the fetch itself.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,31 +19,32 @@ use axum::routing::get;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::cache::{Cache, Found, Outcome, StoredFile, Ticket};
-use super::fetch::{FetchError, Fetcher, blocking};
+use super::cache::{Cache, CacheEntry, Outcome, StoredFile, Ticket};
+use super::fetch::{Fetcher, blocking};
+use super::fetch_error::FetchError;
 use super::link::Links;
-use crate::play_url::PlayUrl;
+use crate::clock;
 use crate::telemetry as names;
-use crate::time::Timestamp;
+use roomkeeper_core::play_url::PlayUrl;
 
-/// A file is read from disk and sent in pieces of this size.
+/// The size of the pieces in which a file is read and sent.
 const PIECE: usize = 64 * 1024;
 
 /// The bounds of the proxy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProxyLimits {
-    /// Bytes on disk: those of files that are held, and of those that are being fetched.
+    /// Bytes on disk: of cached files and of running fetches.
     pub bytes: u64,
-    /// Files that are held.
+    /// Cached files.
     pub files: usize,
-    /// Files that are fetched at the same time.
+    /// Concurrent fetches.
     pub fetches: usize,
-    /// The same from one host, so that one that hangs leaves places to the others.
+    /// Concurrent fetches from one host, so that one that hangs leaves permits to the others.
     pub fetches_from_host: usize,
 }
 
 impl Default for ProxyLimits {
-    /// 512 MiB, 512, 256 and 8. A fetch costs a socket and an open file, a file that is held an open file.
+    /// 512 MiB, 512, 256 and 8. A fetch costs a socket and an open file, a cached file costs an open file.
     fn default() -> Self {
         Self {
             bytes: 512 << 20,
@@ -54,41 +55,41 @@ impl Default for ProxyLimits {
     }
 }
 
-/// Fetches, holds and serves files.
+/// Fetches, caches and serves files.
 #[derive(Debug)]
 pub struct Proxy {
     links: Links,
     fetcher: Fetcher,
     cache: Cache,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     hosts: Mutex<HashMap<String, usize>>,
     limits: ProxyLimits,
 }
 
 impl Proxy {
-    /// A proxy without files.
+    /// Creates a proxy with an empty cache.
     pub fn new(links: Links, fetcher: Fetcher, limits: ProxyLimits) -> Self {
         Self {
             links,
             fetcher,
             cache: Cache::new(limits.bytes, limits.files),
-            places: Arc::new(Semaphore::new(limits.fetches)),
+            permits: Arc::new(Semaphore::new(limits.fetches)),
             hosts: Mutex::default(),
             limits,
         }
     }
 
-    /// The file at this URL, and whether it was held already.
+    /// Returns the file at this URL, and whether it came from the cache.
     async fn file(self: &Arc<Self>, url: &PlayUrl) -> (Outcome, bool) {
         let mut outcome = match self.cache.find(url) {
-            Found::Ready(file) => return (Ok(file), true),
-            Found::Fetching(outcome) => outcome,
-            Found::Missing(ticket) => {
+            CacheEntry::Ready(file) => return (Ok(file), true),
+            CacheEntry::Fetching(outcome) => outcome,
+            CacheEntry::Missing(ticket) => {
                 let outcome = ticket.outcome();
-                match Place::take(self, url.host()) {
-                    // On a task of its own: others wait for the file, too, when this caller goes away.
-                    Some(place) => {
-                        tokio::spawn(Arc::clone(self).fetch(url.clone(), ticket, place));
+                match FetchPermit::acquire(self, url.host()) {
+                    // In its own task, because others may wait for the file after this caller disconnects.
+                    Some(permit) => {
+                        tokio::spawn(Arc::clone(self).fetch(url.clone(), ticket, permit));
                     }
                     None => self.finish(url, ticket, Err(FetchError::Busy)),
                 }
@@ -103,13 +104,13 @@ impl Proxy {
         (outcome.unwrap_or_else(ended), false)
     }
 
-    async fn fetch(self: Arc<Self>, url: PlayUrl, ticket: Ticket, place: Place) {
+    async fn fetch(self: Arc<Self>, url: PlayUrl, ticket: Ticket, permit: FetchPermit) {
         let outcome = self.fetcher.fetch(&url, &self.cache).await;
-        drop(place);
+        drop(permit);
         self.finish(&url, ticket, outcome.map(Arc::new));
     }
 
-    /// Counts and logs what came of a fetch, and tells those who wait.
+    /// Counts and logs the outcome of a fetch, and wakes the waiting requests.
     fn finish(&self, url: &PlayUrl, ticket: Ticket, outcome: Outcome) {
         let label = match &outcome {
             Ok(file) => {
@@ -117,11 +118,11 @@ impl Proxy {
                 "ok"
             }
             Err(error @ FetchError::Forbidden(_)) => {
-                tracing::warn!(host = url.host(), %error, "play URL leads where it must not");
+                tracing::warn!(host = url.host(), %error, "a play URL leads to a forbidden address");
                 error.as_str()
             }
             Err(error) => {
-                tracing::info!(host = url.host(), %error, "media file cannot be fetched");
+                tracing::info!(host = url.host(), %error, "cannot fetch a media file");
                 error.as_str()
             }
         };
@@ -136,16 +137,16 @@ impl Proxy {
     }
 }
 
-/// The right to fetch one file, until it is dropped.
-struct Place {
+/// The permit to fetch one file, released when dropped.
+struct FetchPermit {
     proxy: Arc<Proxy>,
     host: String,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
-    fn take(proxy: &Arc<Proxy>, host: &str) -> Option<Self> {
-        let permit = Arc::clone(&proxy.places).try_acquire_owned().ok()?;
+impl FetchPermit {
+    fn acquire(proxy: &Arc<Proxy>, host: &str) -> Option<Self> {
+        let permit = Arc::clone(&proxy.permits).try_acquire_owned().ok()?;
         let mut hosts = proxy.hosts();
         let fetches = hosts.entry(host.to_owned()).or_default();
         if *fetches >= proxy.limits.fetches_from_host {
@@ -161,7 +162,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for FetchPermit {
     fn drop(&mut self) {
         let mut hosts = self.proxy.hosts();
         if let Some(fetches) = hosts.get_mut(&self.host) {
@@ -189,7 +190,7 @@ async fn serve(
     let counted = |outcome: &'static str| {
         metrics::counter!(names::MEDIA_REQUESTS, "outcome" => outcome).increment(1);
     };
-    let url = match proxy.links.open(&token, Timestamp::now()) {
+    let url = match proxy.links.open(&token, clock::now()) {
         Ok(url) => url,
         Err(error) => {
             counted("invalid_link");

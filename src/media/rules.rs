@@ -1,8 +1,8 @@
-//! Which files may be played.
+//! The rules for files that may be played.
 //!
 //! The API checks each URL by these rules. Where the media proxy fetches, it checks the URL and every redirect again.
-//! Where FreeSWITCH fetches, it resolves names again and follows redirects without asking: then these rules keep out only
-//! what a caller asks for plainly, and the nodes need a firewall.
+//! Where FreeSWITCH fetches, it resolves names again and follows redirects without asking: then these rules keep out
+//! only what a caller asks for plainly, and the nodes need a firewall.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use crate::config::PlayConfig;
-use crate::play_url::PlayUrl;
 use crate::webhook::guard::Policy;
+use roomkeeper_core::play_url::PlayUrl;
 
-/// How long names may take to be resolved.
+/// The timeout for resolving names.
 const RESOLVE: Duration = Duration::from_secs(2);
 
-/// Which files may be played.
+/// The rules for files that may be played.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PlayRules {
     /// Hosts, in lower case; empty: any.
@@ -51,7 +51,7 @@ impl PlayRules {
         Ok(())
     }
 
-    /// What can be said without resolving the host; the name that is to be resolved, if it has one.
+    /// Checks a URL without resolving its host, and returns the name that must be resolved, if any.
     fn check(&self, url: &PlayUrl) -> Result<Option<String>, String> {
         let parsed = Url::parse(url.as_str()).map_err(|e| e.to_string())?;
         self.check_url(&parsed)?;

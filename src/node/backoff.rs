@@ -1,8 +1,8 @@
-//! How long to wait before connecting again.
+//! The growing pause between attempts to connect.
 
 use std::time::Duration;
 
-/// Doubling waits with jitter, so that replicas that lost a node together do not come back together.
+/// Doubling pauses with jitter, so that replicas that lost a node together do not reconnect together.
 #[derive(Debug)]
 pub(super) struct Backoff {
     min: Duration,
@@ -19,14 +19,14 @@ impl Backoff {
         }
     }
 
-    /// The next wait: between half of the present step and the whole of it. `jitter` is from 0 to 1.
+    /// The next pause, between half of the current step and the whole step. `jitter` is from 0 to 1.
     pub(super) fn next(&mut self, jitter: f64) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(self.max);
         step.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
     }
 
-    /// The connection stood for a while: begin with short waits again.
+    /// Starts with the shortest pause again, after a connection that lasted.
     pub(super) fn reset(&mut self) {
         self.next = self.min;
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest_and_start_anew() {
+    fn pauses_double_up_to_the_longest_and_reset() {
         let ms = Duration::from_millis;
         let mut backoff = Backoff::new(ms(100), ms(350));
         let waits: Vec<_> = (0..4).map(|_| backoff.next(1.0)).collect();

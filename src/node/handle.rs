@@ -1,4 +1,4 @@
-//! What others hold of a node: a clonable handle that gives it commands and tells how it is.
+//! The handle of a node, through which other modules send commands and read its status.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,31 +7,31 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::esl::command::{Api, Command, HeaderName, Line, Subclass};
-use crate::esl::{ApiFailure, ApiReply, CommandReply};
-use crate::ids::NodeId;
 use crate::telemetry as names;
 use crate::telemetry::trace::child_span;
-use crate::time::Timestamp;
+use freeswitch_esl::command::{Api, Command, HeaderName, Line, Subclass};
+use freeswitch_esl::{ApiFailure, ApiReply, CommandReply};
+use roomkeeper_core::ids::NodeId;
+use roomkeeper_core::time::Timestamp;
 
 use super::{CommandError, FENCE_HEADER, FENCE_SUBCLASS, Link, Timing};
 
-/// What came back for a command.
+/// The answer to a command.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Api(ApiReply),
     Command(CommandReply),
 }
 
-/// What to send: the job's id is the connection's to choose.
+/// A command to send. The connection chooses the id of a job.
 #[derive(Clone, Debug)]
-pub(super) enum Ask {
+pub(super) enum OutgoingCommand {
     Command(Command),
     Job(Api),
 }
 
-impl Ask {
-    /// Its first word, which is ours: the others may be a tenant's.
+impl OutgoingCommand {
+    /// The command's first word, which never contains a tenant's data.
     fn name(&self) -> String {
         let text = match self {
             Self::Command(Command::Api(api)) | Self::Job(api) => api.to_string(),
@@ -47,32 +47,32 @@ impl Ask {
 /// One command on its way to a connection.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) ask: Ask,
+    pub(super) ask: OutgoingCommand,
     pub(super) timeout: Duration,
     pub(super) reply: oneshot::Sender<Result<Answer, CommandError>>,
-    /// Of what it is given for.
+    /// The span of the request that caused the command.
     pub(super) span: Span,
 }
 
-/// How the connections are.
+/// The status of the connections.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NodeStatus {
+pub struct ConnectionStatus {
     /// The command connection.
     pub commands: Link,
-    /// The event connection; `None` while this replica does not want it.
+    /// The event connection; `None` while this replica does not need it.
     pub events: Option<Link>,
-    /// How many event connections have stood so far.
+    /// The number of event connections so far.
     pub connections: u64,
-    /// Some attempt of a first connection has failed.
+    /// An attempt to connect has failed.
     pub failed_once: bool,
-    /// What the last HEARTBEAT said.
+    /// The values of the last HEARTBEAT.
     pub vitals: Vitals,
-    /// It has a module that speaks texts.
+    /// The node has a module that speaks texts.
     pub speaks: bool,
 }
 
-impl NodeStatus {
-    /// Both connections as one: the worse of them.
+impl ConnectionStatus {
+    /// The status of the worse connection.
     pub fn link(&self) -> Link {
         match (&self.commands, &self.events) {
             (Link::Up, None | Some(Link::Up)) => Link::Up,
@@ -82,55 +82,55 @@ impl NodeStatus {
     }
 }
 
-/// What a HEARTBEAT says.
+/// The values of a HEARTBEAT.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Vitals {
     /// `Session-Count`.
     pub calls: u64,
     /// `Max-Sessions`.
     pub max_calls: u64,
-    /// When anything was last heard on the event connection.
+    /// The time of the last HEARTBEAT.
     pub last_heard: Option<Timestamp>,
 }
 
-/// A node, to those who use it.
+/// A node's handle.
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
     pub(super) id: NodeId,
     pub(super) timing: Timing,
     pub(super) commands: mpsc::Sender<Request>,
     pub(super) fences: mpsc::Sender<Request>,
-    pub(super) status: watch::Receiver<NodeStatus>,
+    pub(super) status: watch::Receiver<ConnectionStatus>,
     pub(super) want_events: watch::Sender<bool>,
 }
 
 impl NodeHandle {
-    /// Which node.
+    /// The node.
     pub const fn id(&self) -> NodeId {
         self.id
     }
 
-    /// How many commands wait to be sent.
+    /// The number of commands that wait to be sent.
     pub fn waiting(&self) -> usize {
         self.commands.max_capacity() - self.commands.capacity()
     }
 
-    /// How it is.
-    pub fn status(&self) -> NodeStatus {
+    /// The status of its connections.
+    pub fn status(&self) -> ConnectionStatus {
         self.status.borrow().clone()
     }
 
-    /// How its connections are.
+    /// The status of its worse connection.
     pub fn link(&self) -> Link {
         self.status.borrow().link()
     }
 
-    /// Told whenever that changes.
-    pub fn watch(&self) -> watch::Receiver<NodeStatus> {
+    /// ConnectionEvent whenever that changes.
+    pub fn watch(&self) -> watch::Receiver<ConnectionStatus> {
         self.status.clone()
     }
 
-    /// Says whether this replica reconciles the node, and so needs its events.
+    /// Opens or closes the event connection, which only the node's owner needs.
     pub fn want_events(&self, wanted: bool) {
         self.want_events.send_if_modified(|w| {
             let changed = *w != wanted;
@@ -139,7 +139,7 @@ impl NodeHandle {
         });
     }
 
-    /// The wait to tell a caller, when commands cannot be given now.
+    /// The time until the next attempt to connect, if commands cannot be sent now.
     pub fn down_for(&self) -> Option<Duration> {
         match &self.status.borrow().commands {
             Link::Up => None,
@@ -148,35 +148,39 @@ impl NodeHandle {
         }
     }
 
-    /// Runs an API command that FreeSWITCH answers at once. It is queued before this returns, so commands are sent in
+    /// Runs an API command that FreeSWITCH answers immediately. It is queued before this returns, so commands are sent in
     /// the order of the calls.
     pub fn api(&self, api: Api) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
-        let ask = Ask::Command(Command::Api(api));
+        let ask = OutgoingCommand::Command(Command::Api(api));
         let sent = self.send(&self.commands, ask, self.timing.command);
         async move { expect_api(sent?.await) }
     }
 
-    /// Gives a command that is answered by words alone. It is queued before this returns, like [`NodeHandle::api`].
+    /// Sends a command whose answer has no content. It is queued before this returns, like [`NodeHandle::api`].
     pub fn command(
         &self,
         command: Command,
     ) -> impl Future<Output = Result<(), CommandError>> + use<> {
-        let sent = self.send(&self.commands, Ask::Command(command), self.timing.command);
+        let sent = self.send(
+            &self.commands,
+            OutgoingCommand::Command(command),
+            self.timing.command,
+        );
         async move { expect_command(sent?.await) }
     }
 
-    /// Runs an API command that may take its time, beside others; the answer is the job's result.
+    /// Runs a slow API command in the background; the answer is the job's result.
     pub fn job(&self, api: Api) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
         self.job_within(api, self.timing.job)
     }
 
-    /// As [`NodeHandle::job`], with a time of its own.
+    /// Runs a background job like [`NodeHandle::job`], with another timeout.
     pub fn job_within(
         &self,
         api: Api,
         timeout: Duration,
     ) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
-        let sent = self.send(&self.commands, Ask::Job(api), timeout);
+        let sent = self.send(&self.commands, OutgoingCommand::Job(api), timeout);
         async move { expect_api(sent?.await) }
     }
 
@@ -184,7 +188,11 @@ impl NodeHandle {
     pub fn fence(&self, token: u64) -> impl Future<Output = Result<(), CommandError>> + use<> {
         let command = fence(token);
         let sent = command.and_then(|command| {
-            self.send(&self.fences, Ask::Command(command), self.timing.command)
+            self.send(
+                &self.fences,
+                OutgoingCommand::Command(command),
+                self.timing.command,
+            )
         });
         async move { expect_command(sent?.await) }
     }
@@ -192,7 +200,7 @@ impl NodeHandle {
     fn send(
         &self,
         queue: &mpsc::Sender<Request>,
-        ask: Ask,
+        ask: OutgoingCommand,
         timeout: Duration,
     ) -> Result<oneshot::Receiver<Result<Answer, CommandError>>, CommandError> {
         let (reply, answer) = oneshot::channel();
@@ -227,7 +235,7 @@ impl NodeHandle {
 }
 
 fn fence(token: u64) -> Result<Command, CommandError> {
-    let unfit = |e: crate::esl::command::Unfit| CommandError::Refused(e.to_string());
+    let unfit = |e: freeswitch_esl::command::Unfit| CommandError::Refused(e.to_string());
     Ok(Command::SendEvent {
         subclass: Subclass::new(FENCE_SUBCLASS).map_err(unfit)?,
         headers: vec![(
@@ -243,7 +251,7 @@ fn expect_command(
     match answer {
         Ok(Ok(Answer::Command(CommandReply::Ok(_)))) => Ok(()),
         Ok(Ok(Answer::Command(CommandReply::Err(text)))) => {
-            Err(CommandError::from_failure(ApiFailure::Refused(text)))
+            Err(command_error(ApiFailure::Refused(text)))
         }
         Ok(Ok(Answer::Api(_))) | Err(_) => Err(CommandError::Unknown),
         Ok(Err(error)) => Err(error),
@@ -264,23 +272,21 @@ fn expect_api(
     }
 }
 
-impl CommandError {
-    /// Sorts FreeSWITCH's refusals: a call that it does not know, or not there, is a case of its own. The words are of
-    /// 1.11.2: `uuid_transfer`, `uuid_kill`; `uuid_answer`; a member; the conference of a member; `sendmsg`.
-    pub fn from_failure(failure: ApiFailure) -> Self {
-        match failure {
-            ApiFailure::Refused(text)
-                if text.starts_with("No such channel")
-                    || text.starts_with("invalid session id")
-                    || text == "ERROR"
-                    || text.starts_with("Non-Existant")
-                    || (text.starts_with("Conference ") && text.ends_with(" not found")) =>
-            {
-                Self::NoSuchChannel
-            }
-            ApiFailure::Refused(text) | ApiFailure::Unrecognised(text) => Self::Refused(text),
-            ApiFailure::NoReply => Self::Refused("no reply".to_owned()),
+/// Classifies FreeSWITCH's refusals and recognizes an unknown call or member. The texts are those of 1.11.2, from
+/// `uuid_transfer`, `uuid_kill`; `uuid_answer`; a member; the conference of a member; `sendmsg`.
+pub fn command_error(failure: ApiFailure) -> CommandError {
+    match failure {
+        ApiFailure::Refused(text)
+            if text.starts_with("No such channel")
+                || text.starts_with("invalid session id")
+                || text == "ERROR"
+                || text.starts_with("Non-Existant")
+                || (text.starts_with("Conference ") && text.ends_with(" not found")) =>
+        {
+            CommandError::NoSuchChannel
         }
+        ApiFailure::Refused(text) | ApiFailure::Unrecognised(text) => CommandError::Refused(text),
+        ApiFailure::NoReply => CommandError::Refused("no reply".to_owned()),
     }
 }
 
@@ -294,14 +300,14 @@ mod tests {
         let failure = ApiReply::parse(Bytes::from_static(body.as_bytes()))
             .ok()
             .unwrap_err();
-        CommandError::from_failure(failure)
+        command_error(failure)
     }
 
     #[tokio::test]
-    async fn a_command_too_many_is_refused_and_counted() {
+    async fn command_beyond_queue_limit_is_refused_and_counted() {
         let (commands, _queue) = mpsc::channel(1);
         let (fences, _) = mpsc::channel(1);
-        let (_, status) = watch::channel(NodeStatus {
+        let (_, status) = watch::channel(ConnectionStatus {
             commands: Link::Up,
             events: None,
             connections: 0,
@@ -337,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_is_not_there_is_told_from_other_refusals() {
+    fn unknown_call_is_distinguished_from_other_refusals() {
         for body in [
             "-ERR No such channel!\n",
             "-ERROR\n",

@@ -1,22 +1,22 @@
-//! What is counted for every event and every command of a node: handles that are made once, so that counting one costs an
-//! addition and no label is put together.
+//! Metrics of every event and command of a node. Their handles are created once, so that counting costs an addition and
+//! builds no label.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use metrics::{Counter, Histogram};
 
-use crate::esl::{ApiReply, CommandReply, ConferenceAction, EventKind};
-use crate::ids::NodeId;
 use crate::telemetry as names;
+use freeswitch_esl::{ApiReply, CommandReply, ConferenceAction, EventKind};
+use roomkeeper_core::ids::NodeId;
 
 use super::CommandError;
 use super::handle::Answer;
 
-/// What is counted under its own name: everything else is `other`, for a node may tell anything.
+/// The label of unknown events: a node may send any name.
 const OTHER: &str = "other";
 
-/// Counts events by what they are.
+/// Counts events by kind.
 pub(super) struct EventMeters {
     node: String,
     seen: HashMap<&'static str, Counter>,
@@ -65,7 +65,7 @@ fn event(kind: &EventKind<'_>) -> &'static str {
     }
 }
 
-/// Counts commands by what came of them.
+/// Counts commands by outcome.
 pub(super) struct CommandMeters {
     seconds: Histogram,
     ok: Counter,
@@ -89,12 +89,12 @@ impl CommandMeters {
         }
     }
 
-    /// Counts a nudge.
+    /// Counts a wake-up.
     pub(super) fn nudged(&self) {
         self.nudges.increment(1);
     }
 
-    /// Counts one, and says what came of it.
+    /// Counts a command, and returns its outcome.
     pub(super) fn count(
         &self,
         result: &Result<Answer, CommandError>,
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_node_calls_an_event_is_no_label() {
+    fn unknown_event_name_is_no_label() {
         let action = |name: &'static str| {
             event(&EventKind::Conference(ConferenceAction::from_wire(
                 Cow::Borrowed(name),

@@ -1,11 +1,11 @@
-//! The connections to one FreeSWITCH node, kept up for ever.
+//! The connections to one FreeSWITCH node, reconnected whenever they end.
 //!
-//! Two connections a node, because FreeSWITCH runs `api` on the thread that would deliver events: one for events, which
-//! only the reconciling replica has, one for commands, which every replica has. Each is supervised by a task of its own:
+//! Each node has two connections, because FreeSWITCH runs `api` on the thread that delivers events: one for events, which
+//! only the node's owner opens, and one for commands, which every replica opens. A separate task supervises each of them:
 //! connect, authenticate, subscribe, stream, back off with jitter.
 //!
-//! Owns reconnecting, deadlines and who is told of a lost command. Leaves out what events mean: they go, as they are,
-//! to an [`EventSink`] of the reconciler, which must never wait.
+//! This module reconnects, enforces deadlines and reports lost commands to their callers. It passes events unchanged to an
+//! [`EventSink`] of the reconciler, which must never wait.
 
 mod backoff;
 mod connection;
@@ -16,34 +16,35 @@ mod supervisor;
 
 use std::time::Duration;
 
-use crate::esl::Event;
-use crate::esl::command::{ModuleName, Password};
-use crate::ids::NodeId;
+use freeswitch_esl::Event;
+use freeswitch_esl::command::{ModuleName, Password};
+use roomkeeper_core::ids::NodeId;
 
-pub use handle::{NodeHandle, NodeStatus, Vitals};
+pub use handle::{ConnectionStatus, NodeHandle, Vitals, command_error};
 pub use nudge::{Nudge, UnfitNudge};
+pub use roomkeeper_core::command_error::CommandError;
 pub use supervisor::{EVENTS, start};
 
-/// Our own subclass of CUSTOM: an event that we send and that comes back with a sequence is a fence.
+/// Our own subclass of CUSTOM for fences: events that we send and that come back with a sequence.
 pub const FENCE_SUBCLASS: &str = "roomkeeper::fence";
 
-/// The header of a fence that says which one it is.
+/// The header of a fence with its token.
 pub const FENCE_HEADER: &str = "Roomkeeper-Fence";
 
 /// How to reach a node.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
-    /// Its id.
+    /// The id.
     pub id: NodeId,
     /// `host:port` of its Event Socket.
     pub address: String,
     /// The Event Socket's password.
     pub password: Password,
-    /// The module that speaks texts, where the node has it.
+    /// The module that speaks texts, if the node has it.
     pub speech_module: ModuleName,
-    /// How patient to be.
+    /// The timeouts.
     pub timing: Timing,
-    /// How it is made to tell its events at once.
+    /// The wake-ups that make the node send its events at once.
     pub nudge: Nudge,
 }
 
@@ -52,35 +53,35 @@ pub struct NodeConfig {
 pub enum Link {
     /// The first connection is being made.
     Connecting,
-    /// Both connections stand.
+    /// Both connections are up.
     Up,
-    /// They do not, and are tried again.
+    /// A connection is down and will be opened again.
     Down {
-        /// What went wrong, in words for the operator (a refused password or address is told plainly).
+        /// The reason, for the operator; it names a refused password or address.
         reason: String,
-        /// When it is tried again.
+        /// The time until the next attempt.
         retry_after: Duration,
     },
 }
 
-/// How patient to be with a node.
+/// Timeouts and pauses for a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
-    /// To connect.
+    /// Timeout to connect.
     pub connect: Duration,
-    /// To answer a command.
+    /// Timeout of a command's answer.
     pub command: Duration,
-    /// To finish a background job.
+    /// Timeout of a background job.
     pub job: Duration,
-    /// The event connection is dead when nothing comes for this long: HEARTBEAT comes every 20 s.
+    /// The event connection is dead after this long without data: HEARTBEAT arrives every 20 s.
     pub silence: Duration,
-    /// The command connection is asked whether it lives when it has been idle for this long.
+    /// The command connection is pinged after this long without data.
     pub ping: Duration,
-    /// The first wait before connecting again; it doubles up to `retry_max`.
+    /// The first pause before reconnecting; it doubles up to `retry_max`.
     pub retry_min: Duration,
-    /// The longest wait before connecting again.
+    /// The longest pause before reconnecting.
     pub retry_max: Duration,
-    /// The wait after a refused password or address: to ask again at once does not help.
+    /// The pause after a refused password or address, when an immediate attempt does not help.
     pub retry_refused: Duration,
 }
 
@@ -99,36 +100,12 @@ impl Default for Timing {
     }
 }
 
-/// Where the event connection tells what happens. Its methods are called by the reader of the connection, so none may
-/// wait for anything.
+/// Receives the events of a connection. The connection's reader calls these methods, so none may wait.
 pub trait EventSink: Send + 'static {
-    /// The connection is up and subscribed: events that are made from now on will be told.
+    /// The connection is up and subscribed: all later events will arrive.
     fn up(&mut self);
-    /// Something happened.
+    /// An event arrived.
     fn event(&mut self, event: &Event);
-    /// The connection is gone, and so may be any event.
+    /// The connection ended, and events may be lost.
     fn down(&mut self);
-}
-
-/// Why a command got no good answer.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum CommandError {
-    /// The node cannot be reached now: the command was not sent.
-    #[error("the node is down")]
-    Down {
-        /// When it is tried again, as far as that is known.
-        retry_after: Duration,
-    },
-    /// FreeSWITCH knows no such channel.
-    #[error("FreeSWITCH knows no such channel")]
-    NoSuchChannel,
-    /// FreeSWITCH refused, in its own words.
-    #[error("FreeSWITCH refused{}", crate::esl::command::quirk_error_without_text(.0))]
-    Refused(String),
-    /// No answer came in time, or the connection was lost before it: whether it was carried out is unknown.
-    #[error("FreeSWITCH did not answer in time")]
-    Unknown,
-    /// Too many commands wait for this node.
-    #[error("too many commands are waiting for the node")]
-    Busy,
 }

@@ -1,36 +1,36 @@
-//! When a node is nudged: a bare newline, which FreeSWITCH ignores as a command and which ends its sleep.
+//! Schedules wake-ups of a node: newlines, which FreeSWITCH ignores as commands and which end its sleep.
 //!
-//! mod_event_socket looks for events of a connection every 20 ms (`read_packet` in `mod_event_socket.c` of 1.11.2), and one
-//! that has queued does not wake it; bytes that arrive do. Owns how often that is worth it. Leaves out the clock, which is
-//! an argument, and the writing: the connection asks [`Pacer::due`] and sends a newline only between whole commands.
+//! mod_event_socket checks a connection for events every 20 ms (`read_packet` in `mod_event_socket.c` of 1.11.2). A queued
+//! event does not wake it, but received bytes do. Time is an argument. The connection calls [`WakeUpScheduler::due`] and
+//! sends a newline only between whole commands.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How often FreeSWITCH looks by itself: to nudge it more seldom is of no use.
+/// FreeSWITCH's own interval: rarer wake-ups are useless.
 const POLL: Duration = Duration::from_millis(20);
 
-/// The shortest time between two nudges, that of the timers of tokio.
+/// The shortest interval, which is the resolution of tokio's timers.
 const FAST: Duration = Duration::from_millis(1);
 
-/// Nudges are as far apart as a sixteenth of the time for which nothing has happened, so they become rarer and rarer and
-/// end after 320 ms, when they are no better than the poll. What comes n ms after the last thing waits n/32 ms on average.
-/// They number 16 + 16 ln 20: about 64.
+/// The interval is a sixteenth of the time without activity, so wake-ups become rarer and end after 320 ms, when they are
+/// no better than the poll. An event n ms after the last activity waits n/32 ms on average. A series has 16 + 16 ln 20,
+/// about 64, wake-ups.
 const SHARE: u32 = 16;
 
-/// Nudges of all connections together are no closer than this, so that a large fleet costs a bounded share of a core:
-/// 20,000 a second. Up to 20 busy connections it makes no difference; 100 are nudged every 5 ms.
+/// The shortest interval between wake-ups of all connections together, so that a large fleet costs a bounded share of a
+/// core: 20,000 a second. Up to 20 busy connections it has no effect; 100 are woken every 5 ms.
 const SHARED: Duration = Duration::from_micros(50);
 
-/// A fixed interval ends, too, when nothing at all has come for so long, not even a HEARTBEAT (every 20 s): the node does
-/// not read, and must not find a heap of newlines when it does again.
+/// Wake-ups at a fixed interval pause after this long without any data, not even a HEARTBEAT (every 20 s): the node does
+/// not read, and must not find thousands of newlines when it reads again.
 const HEARTBEATS: Duration = Duration::from_secs(30);
 
-/// How a node is nudged.
+/// The configured wake-ups of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Nudge {
-    /// Every millisecond after something has happened, then less and less, and not at all while nothing happens.
+    /// Every millisecond after an activity, then more and more rarely, and none without activity.
     #[default]
     Adaptive,
     /// At this interval, always. From 1 to 19 ms.
@@ -40,10 +40,10 @@ pub enum Nudge {
 }
 
 impl Nudge {
-    /// At this interval, if it is one.
+    /// Wake-ups at an interval in milliseconds.
     ///
     /// # Errors
-    /// When it is no whole number of milliseconds from 1 to 19.
+    /// Fails unless it is a whole number from 1 to 19.
     pub fn every_ms(ms: f64) -> Result<Self, UnfitNudge> {
         if ms.fract() == 0.0 && (1.0..POLL.as_secs_f64() * 1_000.0).contains(&ms) {
             Ok(Self::Every(Duration::from_secs_f64(ms / 1_000.0)))
@@ -52,7 +52,7 @@ impl Nudge {
         }
     }
 
-    /// That of a connection on which nothing comes by itself, only the results of what was begun there.
+    /// The wake-ups of a connection that receives only the results of its own jobs.
     #[must_use]
     pub(super) const fn for_jobs(self) -> Self {
         match self {
@@ -62,10 +62,10 @@ impl Nudge {
     }
 }
 
-/// What is no way to nudge.
+/// An invalid configuration of wake-ups.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "expected \"adaptive\", \"off\", or whole milliseconds from 1 to 19 (FreeSWITCH looks by itself every 20)"
+    "expected \"adaptive\", \"off\", or whole milliseconds from 1 to 19 (FreeSWITCH checks by itself every 20)"
 )]
 pub struct UnfitNudge;
 
@@ -91,59 +91,59 @@ impl fmt::Display for Nudge {
     }
 }
 
-/// Says when to nudge one connection. Times are since an origin of the caller's.
+/// Schedules the wake-ups of one connection. Times count from the caller's origin.
 #[derive(Debug)]
-pub(super) struct Pacer {
+pub(super) struct WakeUpScheduler {
     nudge: Nudge,
-    /// When something happened last.
-    stirred: Duration,
-    /// When to nudge next; `None` until something happens.
+    /// The time of the last activity.
+    last_activity: Duration,
+    /// The next wake-up; `None` until the next activity.
     next: Option<Duration>,
-    /// Not before that, whatever happens: the other connections' share.
+    /// The earliest next wake-up, because other connections have their share.
     not_before: Duration,
-    /// Nothing has happened but that we have asked for something that comes as an event.
+    /// The only activity is our own request, whose answer arrives as an event.
     asking: bool,
 }
 
-impl Pacer {
-    /// One for a connection that is not ready yet.
+impl WakeUpScheduler {
+    /// A scheduler for a connection that is not ready yet.
     pub(super) const fn new(nudge: Nudge) -> Self {
         Self {
             nudge,
-            stirred: Duration::ZERO,
+            last_activity: Duration::ZERO,
             next: None,
             not_before: Duration::ZERO,
             asking: false,
         }
     }
 
-    /// Something happened that more may follow, or will: an event came, a command was given.
-    pub(super) fn stir(&mut self, now: Duration) {
-        self.stirred = now;
+    /// Notes an activity that other events follow: an event or a command.
+    pub(super) fn on_activity(&mut self, now: Duration) {
+        self.last_activity = now;
         self.asking = false;
         if self.nudge == Nudge::Adaptive {
-            // What comes all the time must not put it off for ever.
+            // Continuous activity must not delay the next wake-up for ever.
             let soon = (now + FAST).max(self.not_before);
             self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
         }
     }
 
-    /// We have asked for something that comes as an event: until it has, nudges are of use.
-    pub(super) fn ask(&mut self, now: Duration) {
+    /// Notes our own request, whose answer arrives as an event: wake-ups help until then.
+    pub(super) fn on_request(&mut self, now: Duration) {
         let is_all = self.asking || self.next.is_none();
-        self.stir(now);
+        self.on_activity(now);
         self.asking = is_all;
     }
 
-    /// What was asked for has come. If nothing else has happened, there is nothing to nudge for: an idle fleet that is
-    /// asked for snapshots stays idle.
-    pub(super) fn settled(&mut self) {
+    /// Notes the answer to our own request. Without other activity, wake-ups stop, so that an idle fleet stays idle while
+    /// snapshots are taken.
+    pub(super) fn on_reply(&mut self) {
         if self.asking {
             self.rest();
         }
     }
 
-    /// Nothing is to come before something else happens.
+    /// Stops wake-ups until the next activity.
     pub(super) fn rest(&mut self) {
         self.asking = false;
         if self.nudge == Nudge::Adaptive {
@@ -151,26 +151,26 @@ impl Pacer {
         }
     }
 
-    /// The node lives: whatever came.
-    pub(super) fn heard(&mut self, now: Duration) {
+    /// Notes that the node sent any data.
+    pub(super) fn on_input(&mut self, now: Duration) {
         if let Nudge::Every(interval) = self.nudge {
-            self.stirred = now;
+            self.last_activity = now;
             self.next.get_or_insert(now + interval);
         }
     }
 
-    /// When to ask [`Self::due`]; `None`: not before something happens.
+    /// The time to call [`Self::due`]; `None` until the next activity.
     pub(super) const fn next(&self) -> Option<Duration> {
         self.next
     }
 
-    /// Whether to nudge now; if so, the next time is settled as well. Times that were missed are not made up for. `busy` is how
-    /// many connections are being nudged, this one included.
+    /// Returns true if a wake-up is due, and then schedules the next one. Missed wake-ups are not made up for. `busy` is the
+    /// number of connections with scheduled wake-ups, this one included.
     pub(super) fn due(&mut self, now: Duration, busy: u32) -> bool {
         if self.next.is_none_or(|next| now < next) {
             return false;
         }
-        let quiet = now.saturating_sub(self.stirred);
+        let quiet = now.saturating_sub(self.last_activity);
         let interval = match self.nudge {
             Nudge::Adaptive => {
                 let interval = (quiet / SHARE).max(FAST).max(SHARED * busy);
@@ -180,7 +180,7 @@ impl Pacer {
             Nudge::Off => None,
         };
         self.not_before = now + SHARED * busy;
-        // From the time it was due, not from now: a timer that fires late must not make all of them later.
+        // From the scheduled time, not from now: a late timer must not delay all later wake-ups.
         self.next = interval.map(|interval| {
             let due = self.next.unwrap_or(now) + interval;
             if due > now { due } else { now + interval }
@@ -197,11 +197,11 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// When it nudges until `end`, asked only when it wants to be, `late` after that.
-    fn nudges(pacer: &mut Pacer, end: Duration, late: Duration) -> Vec<Duration> {
+    /// The wake-ups until `end`, with `due` called `late` after each scheduled time.
+    fn nudges(wake_ups: &mut WakeUpScheduler, end: Duration, late: Duration) -> Vec<Duration> {
         let mut at = Vec::new();
-        while let Some(next) = pacer.next().filter(|next| *next <= end) {
-            if pacer.due(next + late, 1) {
+        while let Some(next) = wake_ups.next().filter(|next| *next <= end) {
+            if wake_ups.due(next + late, 1) {
                 at.push(next + late);
             }
         }
@@ -209,12 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn after_something_happened_nudges_come_fast_then_less_and_less_and_end() {
-        let mut pacer = Pacer::new(Nudge::Adaptive);
-        assert_eq!(pacer.next(), None, "nothing has happened");
-        pacer.stir(ms(1_000));
-        let at = nudges(&mut pacer, ms(100_000), Duration::ZERO);
-        assert_eq!(pacer.next(), None, "it ends, and no timer is left");
+    fn wake_ups_after_activity_become_rarer_and_end() {
+        let mut wake_ups = WakeUpScheduler::new(Nudge::Adaptive);
+        assert_eq!(wake_ups.next(), None, "nothing has happened");
+        wake_ups.on_activity(ms(1_000));
+        let at = nudges(&mut wake_ups, ms(100_000), Duration::ZERO);
+        assert_eq!(wake_ups.next(), None, "it ends, and no timer is left");
         let first: Vec<Duration> = (1_001..=1_016).map(ms).collect();
         assert_eq!(at[..16], first);
         let gaps: Vec<Duration> = at.windows(2).map(|two| two[1] - two[0]).collect();
@@ -223,136 +223,147 @@ mod tests {
         // This is also the most that a node which does not read is ever sent.
         assert!((50..=70).contains(&at.len()), "{}", at.len());
         assert!(*at.last().unwrap() < ms(1_330), "{at:?}");
-        pacer.stir(ms(9_000));
+        wake_ups.on_activity(ms(9_000));
         assert_eq!(
-            pacer.next(),
+            wake_ups.next(),
             Some(ms(9_001)),
             "the next event makes it fast again"
         );
     }
 
     #[test]
-    fn what_was_asked_for_is_nudged_for_until_it_has_come() {
-        let mut pacer = Pacer::new(Nudge::Adaptive);
-        pacer.ask(ms(0));
-        assert_eq!(nudges(&mut pacer, ms(3), Duration::ZERO).len(), 3);
-        pacer.settled();
-        assert_eq!(pacer.next(), None);
+    fn wake_ups_continue_until_requested_event() {
+        let mut wake_ups = WakeUpScheduler::new(Nudge::Adaptive);
+        wake_ups.on_request(ms(0));
+        assert_eq!(nudges(&mut wake_ups, ms(3), Duration::ZERO).len(), 3);
+        wake_ups.on_reply();
+        assert_eq!(wake_ups.next(), None);
         // Asked twice, answered once: who still waits has FreeSWITCH's own poll.
-        pacer.ask(ms(10));
-        pacer.ask(ms(11));
-        pacer.settled();
-        assert_eq!(pacer.next(), None);
-        // What happened besides goes on.
+        wake_ups.on_request(ms(10));
+        wake_ups.on_request(ms(11));
+        wake_ups.on_reply();
+        assert_eq!(wake_ups.next(), None);
+        // Other activity continues.
         for (at, asks_first) in [(1_000, true), (2_000, false)] {
             if asks_first {
-                pacer.ask(ms(at));
+                wake_ups.on_request(ms(at));
             }
-            pacer.stir(ms(at));
-            pacer.ask(ms(at));
-            pacer.settled();
-            assert_eq!(pacer.next(), Some(ms(at + 1)));
-            nudges(&mut pacer, ms(at + 900), Duration::ZERO);
+            wake_ups.on_activity(ms(at));
+            wake_ups.on_request(ms(at));
+            wake_ups.on_reply();
+            assert_eq!(wake_ups.next(), Some(ms(at + 1)));
+            nudges(&mut wake_ups, ms(at + 900), Duration::ZERO);
         }
     }
 
     #[test]
-    fn who_knows_that_nothing_is_to_come_is_not_woken_for_nudges() {
-        let mut pacer = Pacer::new(Nudge::Adaptive);
-        pacer.stir(ms(0));
-        assert_eq!(nudges(&mut pacer, ms(3), Duration::ZERO).len(), 3);
-        pacer.rest();
-        assert_eq!(pacer.next(), None);
-        pacer.stir(ms(10));
-        assert_eq!(pacer.next(), Some(ms(11)));
+    fn idle_connection_has_no_wake_up_timer() {
+        let mut wake_ups = WakeUpScheduler::new(Nudge::Adaptive);
+        wake_ups.on_activity(ms(0));
+        assert_eq!(nudges(&mut wake_ups, ms(3), Duration::ZERO).len(), 3);
+        wake_ups.rest();
+        assert_eq!(wake_ups.next(), None);
+        wake_ups.on_activity(ms(10));
+        assert_eq!(wake_ups.next(), Some(ms(11)));
         // An interval that somebody has asked for goes on.
         let every = Duration::from_millis(5);
-        let mut pacer = Pacer::new(Nudge::Every(every));
-        pacer.heard(ms(0));
-        pacer.rest();
-        assert_eq!(pacer.next(), Some(every));
+        let mut wake_ups = WakeUpScheduler::new(Nudge::Every(every));
+        wake_ups.on_input(ms(0));
+        wake_ups.rest();
+        assert_eq!(wake_ups.next(), Some(every));
     }
 
     #[test]
-    fn what_happens_all_the_time_neither_puts_it_off_nor_takes_the_share_of_others() {
+    fn continuous_activity_neither_delays_nor_multiplies_wake_ups() {
         for (busy, nudges) in [(1, 999), (100, 200)] {
-            let mut pacer = Pacer::new(Nudge::Adaptive);
+            let mut wake_ups = WakeUpScheduler::new(Nudge::Adaptive);
             let mut seen = 0;
             for step in 0..10_000u32 {
                 let now = Duration::from_micros(100) * step;
-                pacer.stir(now);
-                seen += u32::from(pacer.due(now, busy));
+                wake_ups.on_activity(now);
+                seen += u32::from(wake_ups.due(now, busy));
             }
             assert_eq!(seen, nudges, "in a second, {busy} connections");
         }
     }
 
     #[test]
-    fn while_events_come_they_wait_for_a_fraction_of_the_time_between_them() {
+    fn events_during_activity_wait_briefly() {
         for gap in [5, 20, 50, 100, 200] {
-            let mut pacer = Pacer::new(Nudge::Adaptive);
-            pacer.stir(ms(0));
-            let at = nudges(&mut pacer, ms(gap + 20), Duration::ZERO);
+            let mut wake_ups = WakeUpScheduler::new(Nudge::Adaptive);
+            wake_ups.on_activity(ms(0));
+            let at = nudges(&mut wake_ups, ms(gap + 20), Duration::ZERO);
             let wait = at.into_iter().find(|at| *at >= ms(gap)).unwrap() - ms(gap);
             assert!(wait <= ms(1).max(ms(gap) / SHARE), "{gap} ms: {wait:?}");
         }
     }
 
     #[test]
-    fn a_late_timer_neither_makes_them_all_later_nor_makes_a_burst() {
-        let mut pacer = Pacer::new(Nudge::Every(ms(5)));
-        pacer.heard(ms(0));
+    fn late_timer_causes_neither_delay_nor_burst() {
+        let mut wake_ups = WakeUpScheduler::new(Nudge::Every(ms(5)));
+        wake_ups.on_input(ms(0));
         let late = Duration::from_micros(900);
-        let at = nudges(&mut pacer, ms(100), late);
+        let at = nudges(&mut wake_ups, ms(100), late);
         assert_eq!(at[..3], [ms(5) + late, ms(10) + late, ms(15) + late]);
         // The task was not run for a while: one nudge, not those it has missed.
-        assert!(pacer.due(ms(1_000), 1));
-        assert!(!pacer.due(ms(1_004), 1));
-        assert!(pacer.due(ms(1_005), 1));
+        assert!(wake_ups.due(ms(1_000), 1));
+        assert!(!wake_ups.due(ms(1_004), 1));
+        assert!(wake_ups.due(ms(1_005), 1));
     }
 
     #[test]
-    fn a_fixed_interval_is_kept_while_the_node_lives() {
-        let mut pacer = Pacer::new(Nudge::Every(ms(10)));
-        pacer.stir(ms(0));
-        assert_eq!(pacer.next(), None, "not before the node has said something");
-        pacer.heard(ms(0));
-        assert_eq!(nudges(&mut pacer, ms(20_000), Duration::ZERO).len(), 2_000);
-        pacer.heard(ms(20_000));
-        let at = nudges(&mut pacer, ms(600_000), Duration::ZERO);
+    fn fixed_interval_continues_while_node_sends_data() {
+        let mut wake_ups = WakeUpScheduler::new(Nudge::Every(ms(10)));
+        wake_ups.on_activity(ms(0));
+        assert_eq!(
+            wake_ups.next(),
+            None,
+            "not before the node has said something"
+        );
+        wake_ups.on_input(ms(0));
+        assert_eq!(
+            nudges(&mut wake_ups, ms(20_000), Duration::ZERO).len(),
+            2_000
+        );
+        wake_ups.on_input(ms(20_000));
+        let at = nudges(&mut wake_ups, ms(600_000), Duration::ZERO);
         assert!(*at.last().unwrap() < ms(50_000), "it says nothing any more");
-        assert_eq!(pacer.next(), None);
-        pacer.heard(ms(600_000));
-        assert_eq!(pacer.next(), Some(ms(600_010)));
+        assert_eq!(wake_ups.next(), None);
+        wake_ups.on_input(ms(600_000));
+        assert_eq!(wake_ups.next(), Some(ms(600_010)));
     }
 
     #[test]
-    fn a_large_fleet_is_nudged_less_often() {
+    fn large_fleet_has_rarer_wake_ups() {
         for (busy, interval) in [(1, 1), (20, 1), (100, 5), (300, 15)] {
-            let mut pacer = Pacer::new(Nudge::Adaptive);
-            pacer.stir(ms(0));
-            assert!(pacer.due(ms(1), busy));
-            assert_eq!(pacer.next(), Some(ms(1 + interval)), "{busy} connections");
+            let mut wake_ups = WakeUpScheduler::new(Nudge::Adaptive);
+            wake_ups.on_activity(ms(0));
+            assert!(wake_ups.due(ms(1), busy));
+            assert_eq!(
+                wake_ups.next(),
+                Some(ms(1 + interval)),
+                "{busy} connections"
+            );
         }
         // It would be no better than the poll.
-        let mut pacer = Pacer::new(Nudge::Adaptive);
-        pacer.stir(ms(0));
-        assert!(!pacer.due(ms(1), 400));
-        assert_eq!(pacer.next(), None);
-        // Whoever asks for an interval has it.
-        let mut pacer = Pacer::new(Nudge::Every(ms(2)));
-        pacer.heard(ms(0));
-        assert!(pacer.due(ms(2), 400));
-        assert_eq!(pacer.next(), Some(ms(4)));
+        let mut wake_ups = WakeUpScheduler::new(Nudge::Adaptive);
+        wake_ups.on_activity(ms(0));
+        assert!(!wake_ups.due(ms(1), 400));
+        assert_eq!(wake_ups.next(), None);
+        // A configured interval applies.
+        let mut wake_ups = WakeUpScheduler::new(Nudge::Every(ms(2)));
+        wake_ups.on_input(ms(0));
+        assert!(wake_ups.due(ms(2), 400));
+        assert_eq!(wake_ups.next(), Some(ms(4)));
     }
 
     #[test]
-    fn off_is_never() {
-        let mut pacer = Pacer::new(Nudge::Off);
-        pacer.heard(ms(1));
-        pacer.stir(ms(1));
-        assert_eq!(pacer.next(), None);
-        assert!(!pacer.due(ms(1_000), 1));
+    fn off_schedules_no_wake_ups() {
+        let mut wake_ups = WakeUpScheduler::new(Nudge::Off);
+        wake_ups.on_input(ms(1));
+        wake_ups.on_activity(ms(1));
+        assert_eq!(wake_ups.next(), None);
+        assert!(!wake_ups.due(ms(1_000), 1));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Keeps the connections of one node up: one task each.
+//! Supervises the connections of one node, each in its own task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,32 +9,33 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::esl::CONFERENCE_SUBCLASS;
-use crate::esl::command::{
+use crate::clock;
+use crate::supervise::{ShutdownPhase, supervise};
+use crate::telemetry as names;
+use freeswitch_esl::CONFERENCE_SUBCLASS;
+use freeswitch_esl::command::{
     Api, Command, EventFormat, EventName, JobPrefix, ModuleName, Subclass, Unfit,
 };
-use crate::esl::{Event, EventKind};
-use crate::supervise::{Stage, keep};
-use crate::telemetry as names;
-use crate::time::Timestamp;
+use freeswitch_esl::{Event, EventKind};
+use roomkeeper_core::ids::NodeId;
 
 use super::backoff::Backoff;
-use super::connection::{self, Ended, Expects, Purpose, Told};
-use super::handle::{NodeHandle, NodeStatus, Request, Vitals};
+use super::connection::{self, ConnectionEvent, ConnectionSettings, EndReason, Expects};
+use super::handle::{ConnectionStatus, NodeHandle, Request, Vitals};
 use super::meters::EventMeters;
 use super::{CommandError, EventSink, FENCE_SUBCLASS, Link, NodeConfig};
 
-/// Commands that may wait to be written. A connection takes 1,024 in flight; as many again may queue for the
-/// milliseconds until one is answered, more is a node that does not keep up.
+/// Commands that may wait to be written. A connection has 1,024 in flight; as many again may queue for the milliseconds
+/// until one is answered. If more wait, the node does not keep up.
 const COMMAND_QUEUE: usize = 1_024;
 
 /// Fences that may wait: a resync has one at a time.
 const FENCE_QUEUE: usize = 8;
 
-/// A connection that stood this long was a good one: the next one is made without a long wait.
-const GOOD: Duration = Duration::from_secs(10);
+/// After a connection of this duration, the next one is opened without a long pause.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
 
-/// The events that rooms and calls are known by, besides those of conferences and our own.
+/// The subscribed events, besides those of conferences and fences.
 pub const EVENTS: [&str; 8] = [
     "CHANNEL_CREATE",
     "CHANNEL_ANSWER",
@@ -46,15 +47,19 @@ pub const EVENTS: [&str; 8] = [
     "SHUTDOWN",
 ];
 
-/// Starts both supervisors. They end with their stage.
+/// Starts both supervisors. They end with their phase.
 ///
 /// # Errors
-/// When a constant of this file is not fit to be sent, which is a mistake of ours.
-pub fn start(config: NodeConfig, sink: impl EventSink, stage: &Stage) -> Result<NodeHandle, Unfit> {
+/// Fails if a constant of this file cannot be sent, which is a bug.
+pub fn start(
+    config: NodeConfig,
+    sink: impl EventSink,
+    phase: &ShutdownPhase,
+) -> Result<NodeHandle, Unfit> {
     let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
     let (fences, fence_queue) = mpsc::channel(FENCE_QUEUE);
     let (want_events, events_wanted) = watch::channel(false);
-    let (status, status_seen) = watch::channel(NodeStatus {
+    let (status, status_seen) = watch::channel(ConnectionStatus {
         commands: Link::Connecting,
         events: None,
         connections: 0,
@@ -70,100 +75,102 @@ pub fn start(config: NodeConfig, sink: impl EventSink, stage: &Stage) -> Result<
         status: status_seen,
         want_events,
     };
-    // Unguessable enough to tell this run's jobs from another's; it is no secret.
+    // Unique for each run, so that results of another run's jobs are not taken for ours. It is no secret.
     let run = Uuid::new_v4().simple().to_string();
     let jobs = JobPrefix::new(format!("rk{}", run.get(..12).unwrap_or(&run)))?;
-    let command_setup = vec![
+    let commanded = Arc::new(Notify::new());
+    let supervisor = |setup: Vec<Command>| ConnectionSupervisor {
+        config: config.clone(),
+        commanded: Arc::clone(&commanded),
+        setup,
+        jobs: jobs.clone(),
+        status: status.clone(),
+        stop: phase.stop().clone(),
+    };
+    let commands = supervisor(command_setup(&jobs)?);
+    let events = supervisor(event_setup()?);
+    phase.spawn(look_for_speech(
+        handle.clone(),
+        config.speech_module.clone(),
+        status.clone(),
+        phase.stop().clone(),
+    ));
+    let node = handle.id.to_string();
+    phase.spawn(async move {
+        let stop = commands.stop.clone();
+        let state = (commands, command_queue);
+        supervise(
+            "command_connection",
+            &node,
+            &stop,
+            state,
+            |(supervisor, queue)| Box::pin(run_command_connection(supervisor, queue)),
+        )
+        .await;
+    });
+    let node = handle.id.to_string();
+    phase.spawn(async move {
+        let stop = events.stop.clone();
+        let state = (events, fence_queue, events_wanted, sink);
+        supervise(
+            "event_connection",
+            &node,
+            &stop,
+            state,
+            |(supervisor, fences, wanted, sink)| {
+                Box::pin(run_event_connection(supervisor, fences, wanted, sink))
+            },
+        )
+        .await;
+    });
+    phase.spawn(report_status(handle.id, handle.watch()));
+    Ok(handle)
+}
+
+/// The subscription of the command connection: the results of its own jobs.
+fn command_setup(jobs: &JobPrefix) -> Result<Vec<Command>, Unfit> {
+    Ok(vec![
         Command::Subscribe {
             format: EventFormat::Plain,
             names: vec![EventName::new("BACKGROUND_JOB")?],
             subclasses: Vec::new(),
         },
         Command::FilterJobs(jobs.clone()),
-    ];
-    let event_setup = vec![Command::Subscribe {
+    ])
+}
+
+/// The subscription of the event connection.
+fn event_setup() -> Result<Vec<Command>, Unfit> {
+    let names = EVENTS.iter().map(|name| EventName::new(*name));
+    Ok(vec![Command::Subscribe {
         format: EventFormat::Plain,
-        names: EVENTS
-            .iter()
-            .map(|name| EventName::new(*name))
-            .collect::<Result<_, _>>()?,
+        names: names.collect::<Result<_, _>>()?,
         subclasses: vec![
             Subclass::new(CONFERENCE_SUBCLASS)?,
             Subclass::new(FENCE_SUBCLASS)?,
         ],
-    }];
-    stage.spawn(look_for_speech(
-        handle.clone(),
-        config.speech_module.clone(),
-        status.clone(),
-        stage.stop().clone(),
-    ));
-    let label = handle.id.to_string();
-    let commanded = Arc::new(Notify::new());
-    let commands = Keeper {
-        config: config.clone(),
-        commanded: Arc::clone(&commanded),
-        setup: command_setup,
-        jobs: jobs.clone(),
-        status: status.clone(),
-        stop: stage.stop().clone(),
-    };
-    let events = Keeper {
-        config,
-        commanded,
-        setup: event_setup,
-        jobs,
-        status,
-        stop: stage.stop().clone(),
-    };
-    let of = label.clone();
-    stage.spawn(async move {
-        let stop = commands.stop.clone();
-        let state = (commands, command_queue);
-        keep(
-            "command_connection",
-            &of,
-            &stop,
-            state,
-            |(keeper, queue)| Box::pin(keep_commands(keeper, queue)),
-        )
-        .await;
-    });
-    let of = label.clone();
-    stage.spawn(async move {
-        let stop = events.stop.clone();
-        let state = (events, fence_queue, events_wanted, sink);
-        keep(
-            "event_connection",
-            &of,
-            &stop,
-            state,
-            |(keeper, fences, wanted, sink)| Box::pin(keep_events(keeper, fences, wanted, sink)),
-        )
-        .await;
-    });
-    let mut seen = handle.watch();
-    stage.spawn(async move {
-        // Ends with the supervisors, who hold the other end.
-        loop {
-            let up = {
-                let status = seen.borrow_and_update();
-                status.commands == Link::Up && matches!(status.events, None | Some(Link::Up))
-            };
-            metrics::gauge!(names::NODE_UP, "node" => label.clone()).set(f64::from(u8::from(up)));
-            if seen.changed().await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(handle)
+    }])
 }
 
-/// Whether a node can speak is asked of it whenever it is reached: its modules may have changed meanwhile.
+/// Updates the metric of the node's connections. Ends with the supervisors, which hold the sender.
+async fn report_status(node: NodeId, mut status: watch::Receiver<ConnectionStatus>) {
+    loop {
+        let is_up = {
+            let status = status.borrow_and_update();
+            status.commands == Link::Up && matches!(status.events, None | Some(Link::Up))
+        };
+        metrics::gauge!(names::NODE_UP, "node" => node.to_string()).set(f64::from(u8::from(is_up)));
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Checks after each connect for the speech module, because the node's modules may have changed.
 async fn look_for_speech(
     node: NodeHandle,
     module: ModuleName,
-    status: watch::Sender<NodeStatus>,
+    status: watch::Sender<ConnectionStatus>,
     stop: CancellationToken,
 ) {
     let mut seen = node.watch();
@@ -176,14 +183,14 @@ async fn look_for_speech(
                     let speaks = answer.bool() == Ok(true);
                     status.send_if_modified(|s| std::mem::replace(&mut s.speaks, speaks) != speaks);
                 }
-                // It is gone again, and is asked when it is back.
+                // The connection ended; the next one checks again.
                 Err(error) => {
-                    tracing::debug!(node.id = %node.id(), %error, "whether the node can speak is not known");
+                    tracing::debug!(node.id = %node.id(), %error, "cannot check for the node's speech module");
                 }
             }
         }
         stood = stands;
-        // It holds both ends of the status itself, so only this ends it.
+        // This task holds both ends of the status, so only `stop` ends it.
         tokio::select! {
             Ok(()) = seen.changed() => {}
             () = stop.cancelled() => return,
@@ -191,152 +198,170 @@ async fn look_for_speech(
     }
 }
 
-struct Keeper {
+struct ConnectionSupervisor {
     config: NodeConfig,
-    /// By the command connection to the event connection: events will follow.
+    /// The command connection's notification to the event connection that events will follow.
     commanded: Arc<Notify>,
     setup: Vec<Command>,
     jobs: JobPrefix,
-    status: watch::Sender<NodeStatus>,
+    status: watch::Sender<ConnectionStatus>,
     stop: CancellationToken,
 }
 
-async fn keep_commands(keeper: &Keeper, queue: &mut mpsc::Receiver<Request>) {
-    let timing = keeper.config.timing;
-    // Begun anew, there is none yet.
-    keeper.status.send_modify(|s| s.commands = Link::Connecting);
+async fn run_command_connection(
+    supervisor: &ConnectionSupervisor,
+    queue: &mut mpsc::Receiver<Request>,
+) {
+    let timing = supervisor.config.timing;
+    // After a restart of this task there is no connection yet.
+    supervisor
+        .status
+        .send_modify(|s| s.commands = Link::Connecting);
     let mut backoff = Backoff::new(timing.retry_min, timing.retry_max);
     loop {
         let mut since = None;
-        let status = keeper.status.clone();
-        let mut tell = |told: Told<'_>| match told {
-            Told::Ready => {
+        let status = supervisor.status.clone();
+        let mut tell = |told: ConnectionEvent<'_>| match told {
+            ConnectionEvent::Ready => {
                 since = Some(Instant::now());
                 status.send_modify(|s| s.commands = Link::Up);
-                tracing::info!(node.id = %keeper.config.id, "the command connection is up");
+                tracing::info!(node.id = %supervisor.config.id, "the command connection is up");
             }
-            Told::Event(_) => {}
+            ConnectionEvent::Event(_) => {}
         };
-        let purpose = Purpose {
-            setup: keeper.setup.clone(),
-            jobs: keeper.jobs.clone(),
+        let settings = ConnectionSettings {
+            setup: supervisor.setup.clone(),
+            jobs: supervisor.jobs.clone(),
             silence: None,
             ping: Some(timing.ping),
-            patience: timing.command,
-            nudge: keeper.config.nudge.for_jobs(),
-            expects: Expects::Jobs(Arc::clone(&keeper.commanded)),
-            node: keeper.config.id,
+            timeout: timing.command,
+            nudge: supervisor.config.nudge.for_jobs(),
+            expects: Expects::Jobs(Arc::clone(&supervisor.commanded)),
+            node: supervisor.config.id,
             tell: &mut tell,
         };
-        let ended = keeper.connect(purpose, queue, &keeper.stop).await;
-        if since.is_some_and(|s| s.elapsed() > GOOD) {
+        let ended = supervisor.connect(settings, queue, &supervisor.stop).await;
+        if since.is_some_and(|s| s.elapsed() > STABLE_AFTER) {
             backoff.reset();
         }
-        let Some((reason, wait)) = keeper.after(ended, &mut backoff, "command") else {
+        let Some((reason, wait)) = supervisor.after(ended, &mut backoff, "command") else {
             return;
         };
-        keeper.status.send_modify(|s| {
+        supervisor.status.send_modify(|s| {
             s.failed_once = true;
             s.commands = Link::Down {
                 reason,
                 retry_after: wait,
             };
         });
-        if !keeper.wait_out(wait, queue).await {
+        if !supervisor.wait_out(wait, queue).await {
             return;
         }
     }
 }
 
-async fn keep_events(
-    keeper: &Keeper,
+async fn run_event_connection(
+    supervisor: &ConnectionSupervisor,
     fences: &mut mpsc::Receiver<Request>,
     wanted: &mut watch::Receiver<bool>,
     sink: &mut impl EventSink,
 ) {
-    keeper.status.send_modify(|s| s.events = None);
-    let timing = keeper.config.timing;
-    let mut meters = EventMeters::new(keeper.config.id);
+    supervisor.status.send_modify(|s| s.events = None);
+    let timing = supervisor.config.timing;
+    let mut meters = EventMeters::new(supervisor.config.id);
     let mut backoff = Backoff::new(timing.retry_min, timing.retry_max);
     loop {
         tokio::select! {
-            () = keeper.stop.cancelled() => return,
+            () = supervisor.stop.cancelled() => return,
             changed = wanted.wait_for(|w| *w) => if changed.is_err() { return },
         }
-        keeper
+        supervisor
             .status
             .send_modify(|s| _ = s.events.get_or_insert(Link::Connecting));
-        let unwanted = keeper.stop.child_token();
-        let mut since = None;
-        let status = keeper.status.clone();
-        let mut tell = |told: Told<'_>| match told {
-            Told::Ready => {
-                since = Some(Instant::now());
-                status.send_modify(|s| {
-                    s.events = Some(Link::Up);
-                    s.connections += 1;
-                });
-                tracing::info!(node.id = %keeper.config.id, "the event connection is up");
-                sink.up();
-            }
-            Told::Event(event) => {
-                let kind = event.kind();
-                meters.count(&kind);
-                if kind == EventKind::Heartbeat {
-                    status.send_modify(|s| s.vitals = vitals(event));
-                }
-                sink.event(event);
-            }
-        };
-        let purpose = Purpose {
-            setup: keeper.setup.clone(),
-            jobs: keeper.jobs.clone(),
-            silence: Some(timing.silence),
-            ping: None,
-            patience: timing.command,
-            nudge: keeper.config.nudge,
-            expects: Expects::Events(Arc::clone(&keeper.commanded)),
-            node: keeper.config.id,
-            tell: &mut tell,
-        };
-        let ended = {
-            let connection = keeper.connect(purpose, fences, &unwanted);
-            tokio::pin!(connection);
-            tokio::select! {
-                ended = &mut connection => ended,
-                () = is_unwanted(wanted) => {
-                    unwanted.cancel();
-                    connection.await
-                }
-            }
-        };
-        if since.is_some() {
-            sink.down();
-        }
-        if since.is_some_and(|s| s.elapsed() > GOOD) {
+        let (ended, since) = receive_events(supervisor, fences, wanted, sink, &mut meters).await;
+        if since.is_some_and(|s| s.elapsed() > STABLE_AFTER) {
             backoff.reset();
         }
-        if ended == Ended::Stopped && !keeper.stop.is_cancelled() {
-            keeper.status.send_modify(|s| s.events = None);
+        if ended == EndReason::Stopped && !supervisor.stop.is_cancelled() {
+            supervisor.status.send_modify(|s| s.events = None);
             continue;
         }
-        let Some((reason, wait)) = keeper.after(ended, &mut backoff, "event") else {
+        let Some((reason, wait)) = supervisor.after(ended, &mut backoff, "event") else {
             return;
         };
-        keeper.status.send_modify(|s| {
+        supervisor.status.send_modify(|s| {
             s.failed_once = true;
             s.events = Some(Link::Down {
                 reason,
                 retry_after: wait,
             });
         });
-        if !keeper.wait_out(wait, fences).await {
+        if !supervisor.wait_out(wait, fences).await {
             return;
         }
     }
 }
 
-/// Waits until the events are not wanted any more, or nobody is left to want them.
+/// Runs one event connection until it ends or is no longer wanted. Returns why it ended, and since when it was up.
+async fn receive_events(
+    supervisor: &ConnectionSupervisor,
+    fences: &mut mpsc::Receiver<Request>,
+    wanted: &mut watch::Receiver<bool>,
+    sink: &mut impl EventSink,
+    meters: &mut EventMeters,
+) -> (EndReason, Option<Instant>) {
+    let unwanted = supervisor.stop.child_token();
+    let mut since = None;
+    let status = supervisor.status.clone();
+    let mut tell = |told: ConnectionEvent<'_>| match told {
+        ConnectionEvent::Ready => {
+            since = Some(Instant::now());
+            status.send_modify(|s| {
+                s.events = Some(Link::Up);
+                s.connections += 1;
+            });
+            tracing::info!(node.id = %supervisor.config.id, "the event connection is up");
+            sink.up();
+        }
+        ConnectionEvent::Event(event) => {
+            let kind = event.kind();
+            meters.count(&kind);
+            if kind == EventKind::Heartbeat {
+                status.send_modify(|s| s.vitals = vitals(event));
+            }
+            sink.event(event);
+        }
+    };
+    let timing = supervisor.config.timing;
+    let settings = ConnectionSettings {
+        setup: supervisor.setup.clone(),
+        jobs: supervisor.jobs.clone(),
+        silence: Some(timing.silence),
+        ping: None,
+        timeout: timing.command,
+        nudge: supervisor.config.nudge,
+        expects: Expects::Events(Arc::clone(&supervisor.commanded)),
+        node: supervisor.config.id,
+        tell: &mut tell,
+    };
+    let ended = {
+        let connection = supervisor.connect(settings, fences, &unwanted);
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = &mut connection => ended,
+            () = is_unwanted(wanted) => {
+                unwanted.cancel();
+                connection.await
+            }
+        }
+    };
+    if since.is_some() {
+        sink.down();
+    }
+    (ended, since)
+}
+
+/// Waits until the events are no longer needed, or the node's handles are gone.
 async fn is_unwanted(wanted: &mut watch::Receiver<bool>) {
     let _end = wanted.wait_for(|w| !*w).await;
 }
@@ -345,36 +370,37 @@ fn vitals(event: &Event) -> Vitals {
     Vitals {
         calls: event.session_count().map_or(0, u64::from),
         max_calls: event.max_sessions().map_or(0, u64::from),
-        last_heard: Some(Timestamp::now()),
+        last_heard: Some(clock::now()),
     }
 }
 
-impl Keeper {
+impl ConnectionSupervisor {
     async fn connect(
         &self,
-        purpose: Purpose<'_>,
+        settings: ConnectionSettings<'_>,
         queue: &mut mpsc::Receiver<Request>,
         stop: &CancellationToken,
-    ) -> Ended {
+    ) -> EndReason {
         let connecting = tokio::time::timeout(
             self.config.timing.connect,
             TcpStream::connect(&self.config.address),
         );
         let stream = tokio::select! {
-            () = stop.cancelled() => return Ended::Stopped,
+            () = stop.cancelled() => return EndReason::Stopped,
             connected = connecting => match connected {
                 Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return Ended::Lost(error.to_string()),
-                Err(_) => return Ended::Lost(format!(
+                Ok(Err(error)) => return EndReason::Lost(error.to_string()),
+                Err(_) => return EndReason::Lost(format!(
                     "no connection within {:?}",
                     self.config.timing.connect
                 )),
             },
         };
-        connection::run(stream, self.config.password.clone(), purpose, queue, stop).await
+        connection::run(stream, self.config.password.clone(), settings, queue, stop).await
     }
 
-    /// Waits before connecting again; whoever asks meanwhile is told for how long. `false`: we are stopping.
+    /// Waits before reconnecting. Callers in the meantime receive an error with the remaining time. Returns false if the
+    /// program stops.
     async fn wait_out(&self, wait: Duration, queue: &mut mpsc::Receiver<Request>) -> bool {
         let until = Instant::now() + wait;
         loop {
@@ -392,17 +418,17 @@ impl Keeper {
         }
     }
 
-    /// What to say of an end, and how long to wait after it; `None`: not at all, we are stopping.
+    /// Logs the end of a connection. Returns the reason and the pause before reconnecting; `None` if the program stops.
     fn after(
         &self,
-        ended: Ended,
+        ended: EndReason,
         backoff: &mut Backoff,
         which: &'static str,
     ) -> Option<(String, Duration)> {
         let (reason, wait) = match ended {
-            Ended::Stopped => return None,
-            Ended::Lost(reason) => (reason, backoff.next(rand::random())),
-            Ended::Refused(reason) => (reason, self.config.timing.retry_refused),
+            EndReason::Stopped => return None,
+            EndReason::Lost(reason) => (reason, backoff.next(rand::random())),
+            EndReason::Refused(reason) => (reason, self.config.timing.retry_refused),
         };
         metrics::counter!(names::ESL_RECONNECTS, "node" => self.config.id.to_string(), "connection" => which)
             .increment(1);

@@ -1,184 +1,172 @@
-//! Orders that nobody waits for, and whose turn it is.
+//! The queue of switch commands that no caller waits for.
 //!
-//! Owns the queue of one node: one line a room, the rooms in turn, so many in flight at once. Leaves out which orders
-//! wait here, and their giving: `dispatch` does that. Pure; the time is handed in, as time since any one moment.
+//! Each room of a node has a line; the rooms take turns, and a limited number of commands is in flight. `dispatch` decides
+//! which commands are queued here, and sends them. Pure; time is an argument, counted from any fixed moment.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use crate::ids::{RoomId, SessionId};
+use roomkeeper_core::ids::{CallId, RoomId};
 
-use super::belief::Order;
+use roomkeeper_core::switch_command::SwitchCommand;
 
-/// Orders in flight at once that nobody waits for. FreeSWITCH carries one out after the other and takes half a
-/// millisecond for each, so these are what a caller's command can find before it. And they fill a round trip.
-const PACE: usize = 32;
+/// Paced commands in flight. FreeSWITCH executes one after the other and takes half a millisecond for each, so a caller's
+/// command waits for at most these. They fill a round trip.
+const MAX_IN_FLIGHT: usize = 32;
 
-/// Orders that may wait: three rooms of 10,000 that end at once, at some hundred bytes an order. More than that FreeSWITCH
-/// would take half a minute for.
-const MOST: usize = 32_768;
+/// Commands that may wait: three rooms of 10,000 that end at once, at some hundred bytes each. FreeSWITCH would need half
+/// a minute for more.
+const MAX_WAITING: usize = 32_768;
 
-/// An order that waits.
+/// A queued command.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Waits {
-    pub(super) order: Order,
+pub(super) struct QueuedItem {
+    pub(super) command: SwitchCommand,
     since: Duration,
 }
 
-impl Waits {
-    /// For how long, at this time.
+impl QueuedItem {
+    /// How long it has waited.
     pub(super) const fn waited(&self, now: Duration) -> Duration {
         now.saturating_sub(self.since)
     }
 }
 
-/// The orders of one node that wait.
+/// The waiting commands of one node.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    lines: HashMap<RoomId, VecDeque<Waits>>,
-    /// The rooms that have a line; the first one's turn it is.
+    lines: HashMap<RoomId, VecDeque<QueuedItem>>,
+    /// The rooms that have a line; the first is next.
     turns: VecDeque<RoomId>,
-    /// How many orders about each call wait.
-    sessions: HashMap<SessionId, usize>,
+    /// The number of waiting commands for each call.
+    by_call: HashMap<CallId, usize>,
     waiting: usize,
     in_flight: usize,
 }
 
 impl Backlog {
-    /// How many wait.
+    /// The number of waiting commands.
     pub(super) const fn len(&self) -> usize {
         self.waiting
     }
 
-    /// Whether nothing waits and nothing is in flight.
+    /// Returns true if nothing waits and nothing is in flight.
     pub(super) const fn is_idle(&self) -> bool {
         self.waiting == 0 && self.in_flight == 0
     }
 
-    /// Lets an order about this room wait for its turn; refused when too many do.
-    pub(super) fn put(&mut self, room: RoomId, order: Order, now: Duration) -> Result<(), Order> {
-        if self.waiting >= MOST {
-            return Err(order);
+    /// Adds a command to the line of a room. Returns it if too many wait.
+    pub(super) fn put(
+        &mut self,
+        room: RoomId,
+        command: SwitchCommand,
+        now: Duration,
+    ) -> Result<(), SwitchCommand> {
+        if self.waiting >= MAX_WAITING {
+            return Err(command);
         }
-        self.count(&order, true);
-        let waits = Waits { order, since: now };
+        self.count(&command, true);
+        let queued = QueuedItem {
+            command,
+            since: now,
+        };
         let line = self.lines.entry(room).or_default();
         if line.is_empty() {
             self.turns.push_back(room);
         }
-        line.push_back(waits);
+        line.push_back(queued);
         Ok(())
     }
 
-    /// One that was taken and could not be given: it is the first of its room again. Nothing can have been put in its
-    /// place, so there is no bound to check.
-    pub(super) fn put_back(&mut self, room: RoomId, waits: Waits) {
+    /// Puts back a command that could not be sent, as the first of its room. It was counted before, so the limit does not
+    /// apply.
+    pub(super) fn put_back(&mut self, room: RoomId, queued: QueuedItem) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.count(&waits.order, true);
+        self.count(&queued.command, true);
         let line = self.lines.entry(room).or_default();
         if line.is_empty() {
             self.turns.push_back(room);
         }
-        line.push_front(waits);
+        line.push_front(queued);
     }
 
-    /// The next one, unless enough are in flight. Each is to be followed by [`Backlog::done`] or
-    /// [`Backlog::put_back`].
-    pub(super) fn next(&mut self) -> Option<(RoomId, Waits)> {
-        if self.in_flight >= PACE {
+    /// Takes the next command, unless enough are in flight. [`Backlog::done`] or [`Backlog::put_back`] must follow.
+    pub(super) fn next(&mut self) -> Option<(RoomId, QueuedItem)> {
+        if self.in_flight >= MAX_IN_FLIGHT {
             return None;
         }
         let room = self.turns.pop_front()?;
         let line = self.lines.get_mut(&room)?;
-        let waits = line.pop_front()?;
+        let queued = line.pop_front()?;
         if line.is_empty() {
             self.lines.remove(&room);
         } else {
             self.turns.push_back(room);
         }
-        self.count(&waits.order, false);
+        self.count(&queued.command, false);
         self.in_flight += 1;
-        Some((room, waits))
+        Some((room, queued))
     }
 
-    /// One that was taken has been answered.
+    /// Notes that a command in flight was answered.
     pub(super) fn done(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Nothing is in flight any more.
-    pub(super) fn begin_anew(&mut self) {
+    /// Forgets the commands in flight, whose answers nobody awaits any more.
+    pub(super) fn reset_in_flight(&mut self) {
         self.in_flight = 0;
     }
 
-    /// What waits about the call that this order is about: it was decided before, so it goes before it.
-    pub(super) fn before(&mut self, order: &Order) -> Vec<Order> {
-        let Some(session) = session(order) else {
+    /// Takes the waiting commands for this command's call: they were decided first, so they are sent first.
+    pub(super) fn before(&mut self, command: &SwitchCommand) -> Vec<SwitchCommand> {
+        let Some(call_id) = command.target.call() else {
             return Vec::new();
         };
-        if !self.sessions.contains_key(&session) {
+        if !self.by_call.contains_key(&call_id) {
             return Vec::new();
         }
-        self.take(|waits| self::session(&waits.order) == Some(session))
+        self.take(|queued| queued.command.target.call() == Some(call_id))
     }
 
-    /// What has waited for longer than this.
-    pub(super) fn expired(&mut self, now: Duration, patience: Duration) -> Vec<Order> {
-        self.take(|waits| now.saturating_sub(waits.since) >= patience)
+    /// Takes the commands that have waited for this long.
+    pub(super) fn expired(&mut self, now: Duration, limit: Duration) -> Vec<SwitchCommand> {
+        self.take(|queued| now.saturating_sub(queued.since) >= limit)
     }
 
-    fn take(&mut self, which: impl Fn(&Waits) -> bool) -> Vec<Order> {
+    fn take(&mut self, which: impl Fn(&QueuedItem) -> bool) -> Vec<SwitchCommand> {
         let mut taken = Vec::new();
         for line in self.lines.values_mut() {
             let (out, stays) = std::mem::take(line).into_iter().partition(&which);
             *line = stays;
-            taken.extend::<VecDeque<Waits>>(out);
+            taken.extend::<VecDeque<QueuedItem>>(out);
         }
         self.lines.retain(|_, line| !line.is_empty());
         self.turns.retain(|room| self.lines.contains_key(room));
-        for waits in &taken {
-            self.count(&waits.order, false);
+        for queued in &taken {
+            self.count(&queued.command, false);
         }
-        taken.into_iter().map(|waits| waits.order).collect()
+        taken.into_iter().map(|queued| queued.command).collect()
     }
 
-    fn count(&mut self, order: &Order, comes: bool) {
+    fn count(&mut self, command: &SwitchCommand, comes: bool) {
         if comes {
             self.waiting += 1;
         } else {
             self.waiting = self.waiting.saturating_sub(1);
         }
-        let Some(session) = session(order) else {
+        let Some(call_id) = command.target.call() else {
             return;
         };
-        let about = self.sessions.entry(session).or_default();
+        let about = self.by_call.entry(call_id).or_default();
         *about = if comes {
             *about + 1
         } else {
             about.saturating_sub(1)
         };
         if *about == 0 {
-            self.sessions.remove(&session);
+            self.by_call.remove(&call_id);
         }
-    }
-}
-
-/// The call that an order is about.
-const fn session(order: &Order) -> Option<SessionId> {
-    match order {
-        Order::Enter { session, .. }
-        | Order::Park { session, .. }
-        | Order::Mute { session, .. }
-        | Order::Step { session, .. }
-        | Order::Break { session, .. }
-        | Order::Prepare { session }
-        | Order::Answer { session }
-        | Order::Hangup { session, .. } => Some(*session),
-        Order::Describe { .. }
-        | Order::Lock { .. }
-        | Order::Play { .. }
-        | Order::RecordStart { .. }
-        | Order::RecordStop { .. } => None,
     }
 }
 
@@ -186,9 +174,11 @@ const fn session(order: &Order) -> Option<SessionId> {
 mod tests {
     use uuid::Uuid;
 
-    use crate::ids::ChannelId;
-    use crate::session::Parking;
-    use crate::time::Timestamp;
+    use roomkeeper_core::call::Parking;
+    use roomkeeper_core::entity::Target;
+    use roomkeeper_core::ids::ChannelId;
+    use roomkeeper_core::switch_command::SwitchAction;
+    use roomkeeper_core::time::Timestamp;
 
     use super::*;
 
@@ -198,20 +188,21 @@ mod tests {
         RoomId::new("acW68".parse().unwrap(), Uuid::from_u128(n))
     }
 
-    fn call(n: u128) -> SessionId {
+    fn call(n: u128) -> CallId {
         let channel = ChannelId::new(Uuid::from_u128(n));
-        SessionId::new("acW68".parse().unwrap(), channel)
+        CallId::new("acW68".parse().unwrap(), channel)
     }
 
-    fn park(of: u128, n: u128) -> Order {
-        Order::Park {
-            session: call(n),
+    fn park(of: u128, n: u128) -> SwitchCommand {
+        let target = Target::Member {
             room: room(of),
-            parking: Parking(Timestamp::from_micros(1)),
-        }
+            call: call(n),
+        };
+        let parking = Parking(Timestamp::from_micros(1));
+        SwitchCommand::new(target, SwitchAction::Park { parking })
     }
 
-    /// A backlog with so many orders for each of these rooms.
+    /// A backlog with this number of commands for each room.
     fn with(lines: &[(u128, u128)]) -> Backlog {
         let mut backlog = Backlog::default();
         for (of, orders) in lines {
@@ -223,11 +214,11 @@ mod tests {
         backlog
     }
 
-    fn all(backlog: &mut Backlog) -> Vec<Order> {
+    fn all(backlog: &mut Backlog) -> Vec<SwitchCommand> {
         let mut taken = Vec::new();
-        while let Some((_, waits)) = backlog.next() {
+        while let Some((_, queued)) = backlog.next() {
             backlog.done();
-            taken.push(waits.order);
+            taken.push(queued.command);
         }
         taken
     }
@@ -235,33 +226,36 @@ mod tests {
     #[test]
     fn rooms_take_turns_and_each_keeps_its_order() {
         let mut backlog = with(&[(1, 5), (2, 2)]);
-        let rooms: Vec<Order> = [(1, 0), (2, 0), (1, 1), (2, 1), (1, 2), (1, 3), (1, 4)]
+        let rooms: Vec<SwitchCommand> = [(1, 0), (2, 0), (1, 1), (2, 1), (1, 2), (1, 3), (1, 4)]
             .map(|(of, n)| park(of, of * 100_000 + n))
             .to_vec();
         assert_eq!(all(&mut backlog), rooms);
         assert!(backlog.is_idle());
-        assert_eq!((backlog.len(), backlog.sessions.len()), (0, 0));
+        assert_eq!((backlog.len(), backlog.by_call.len()), (0, 0));
     }
 
     #[test]
-    fn few_are_in_flight() {
+    fn commands_in_flight_are_limited() {
         let mut backlog = with(&[(1, 3_000)]);
         let taken = std::iter::from_fn(|| backlog.next()).count();
-        assert_eq!((taken, backlog.len()), (PACE, 3_000 - PACE));
+        assert_eq!(
+            (taken, backlog.len()),
+            (MAX_IN_FLIGHT, 3_000 - MAX_IN_FLIGHT)
+        );
         backlog.done();
         assert!(backlog.next().is_some() && backlog.next().is_none());
         assert!(!backlog.is_idle());
     }
 
     #[test]
-    fn one_that_could_not_be_given_is_the_first_again() {
+    fn unsent_command_is_first_of_its_room_again() {
         let mut backlog = with(&[(1, 3)]);
         let (of, first) = backlog.next().unwrap();
         backlog.put_back(of, first);
         assert_eq!(backlog.len(), 3);
-        let order: Vec<Order> = (0..3).map(|n| park(1, 100_000 + n)).collect();
+        let order: Vec<SwitchCommand> = (0..3).map(|n| park(1, 100_000 + n)).collect();
         assert_eq!(all(&mut backlog), order);
-        // Also when its room has no line any more.
+        // Also if its room has no line any more.
         let mut backlog = with(&[(1, 1)]);
         let (of, only) = backlog.next().unwrap();
         assert_eq!(backlog.len(), 0);
@@ -271,11 +265,11 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_about_a_call_goes_before_what_is_given_at_once() {
+    fn waiting_commands_of_a_call_precede_its_prompt_command() {
         let mut backlog = with(&[(1, 3), (2, 2)]);
-        let hangup = |n| Order::Hangup {
-            session: call(n),
-            cause: None,
+        let hangup = |n| {
+            let hangup = SwitchAction::Hangup { cause: None };
+            SwitchCommand::new(Target::Call(call(n)), hangup)
         };
         assert_eq!(backlog.before(&hangup(9)), []);
         assert_eq!(backlog.before(&hangup(100_001)), [park(1, 100_001)]);
@@ -290,8 +284,8 @@ mod tests {
     }
 
     #[test]
-    fn more_than_may_wait_are_refused() {
-        let mut backlog = with(&[(1, MOST as u128)]);
+    fn commands_beyond_the_limit_are_refused() {
+        let mut backlog = with(&[(1, MAX_WAITING as u128)]);
         let order = park(2, 1);
         assert_eq!(backlog.put(room(2), order.clone(), NOW), Err(order.clone()));
         assert!(backlog.next().is_some());
@@ -299,13 +293,13 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_too_long_is_taken_out() {
+    fn commands_that_waited_too_long_are_removed() {
         let mut backlog = with(&[(1, 2)]);
         let later = Duration::from_secs(9);
         backlog.put(room(1), park(1, 1), later).unwrap();
-        let patience = Duration::from_secs(10);
-        assert_eq!(backlog.expired(later, patience), []);
-        let old = backlog.expired(patience, patience);
+        let limit = Duration::from_secs(10);
+        assert_eq!(backlog.expired(later, limit), []);
+        let old = backlog.expired(limit, limit);
         assert_eq!(old, [park(1, 100_000), park(1, 100_001)]);
         assert_eq!(all(&mut backlog), [park(1, 1)]);
     }

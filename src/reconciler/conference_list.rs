@@ -1,36 +1,34 @@
-//! Reads `conference json_list` (`conference_api_sub_json_list` and `conference_jlist` in mod_conference): each conference
-//! with its members. Hardly a third of each is needed.
-//!
-//! Owns the fields that are read. Leaves out their meaning.
+//! Parses `conference json_list` (`conference_api_sub_json_list` and `conference_jlist` in mod_conference): each conference
+//! with its members. Only the fields that are needed are parsed, hardly a third of them.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
 
-use super::translate::META_VARIABLE;
+use super::variables::META_VARIABLE;
 
 /// A conference.
 #[derive(Deserialize, PartialEq, Debug)]
 pub struct ListedRoom<'a> {
-    /// Its name.
+    /// The name.
     #[serde(borrow)]
     pub conference_name: Cow<'a, str>,
-    /// This life of it.
+    /// The conference instance.
     #[serde(borrow)]
     pub conference_uuid: Cow<'a, str>,
-    /// How many are in it, recordings not counted.
+    /// The number of members without recordings.
     #[serde(default)]
     pub member_count: u64,
-    /// How old it is, seconds.
+    /// The age in seconds.
     #[serde(default)]
     pub run_time: u64,
-    /// Nobody is let in.
+    /// The conference is locked.
     #[serde(default)]
     pub locked: bool,
-    /// What the variable [`META_VARIABLE`] has been set to.
+    /// The value of the variable [`META_VARIABLE`].
     #[serde(borrow, default, rename = "variables", deserialize_with = "meta")]
     pub meta: Option<Cow<'a, str>>,
-    /// Who is in it, and what records it.
+    /// The members, recordings included.
     #[serde(borrow)]
     pub members: Vec<ListedMember<'a>>,
 }
@@ -38,20 +36,20 @@ pub struct ListedRoom<'a> {
 /// A member.
 #[derive(Deserialize, PartialEq, Debug, Default)]
 pub struct ListedMember<'a> {
-    /// Its channel; a recording is a member without one.
+    /// The channel; a recording has none.
     #[serde(borrow, default, deserialize_with = "text")]
     pub uuid: Option<Cow<'a, str>>,
-    /// Of a recording.
+    /// The file of a recording.
     #[serde(borrow, default, deserialize_with = "text")]
     pub record_path: Option<Cow<'a, str>>,
     /// The caller's number.
     #[serde(borrow, default, deserialize_with = "text")]
     pub caller_id_number: Option<Cow<'a, str>>,
-    /// What it may, and does.
+    /// The flags.
     pub flags: Option<Flags>,
 }
 
-/// What a member may, and does.
+/// Permissions and state of a member.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Flags {
     /// Not deafened, and not on hold.
@@ -61,7 +59,7 @@ pub struct Flags {
     /// On hold.
     #[serde(default)]
     pub hold: bool,
-    /// Heard just now.
+    /// Talking now.
     #[serde(default)]
     pub talking: bool,
     /// Has the floor.
@@ -69,7 +67,7 @@ pub struct Flags {
     pub has_floor: bool,
 }
 
-/// Text that is almost always as it lies in the answer.
+/// Text that is borrowed from the answer unless it contains escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -79,7 +77,7 @@ fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'de, str>>, D::
     Ok(text.map(|Text(text)| text))
 }
 
-/// Of all variables the one that is ours. Others have set theirs to whatever they like.
+/// Extracts our variable. The variables of others can have any value.
 fn meta<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'de, str>>, D::Error> {
     let mut variables = serde_json::Map::deserialize(from)?;
     Ok(match variables.remove(META_VARIABLE) {
@@ -88,10 +86,10 @@ fn meta<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'de, str>>, D::
     })
 }
 
-/// Reads a whole list.
+/// Parses a whole list.
 ///
 /// # Errors
-/// The text is not such a list, or not all of one.
+/// Fails if the text is not a complete list.
 pub fn read(list: &str) -> Result<Vec<ListedRoom<'_>>, serde_json::Error> {
     serde_json::from_str(list)
 }
@@ -105,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    /// A list like FreeSWITCH's, of which names and numbers are what callers and others have given it.
+    /// A list like FreeSWITCH's, with names and numbers chosen by callers and others.
     fn list(given: &[[String; 3]]) -> Value {
         let room = |(n, [name, number, meta]): (usize, &[String; 3])| {
             json!({
@@ -130,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_a_list_are_read() {
+    fn compact_and_pretty_lists_are_parsed() {
         let list = list(&[
             plain("김철수"),
             plain("Max \"M\" \\ Mustermann\n"),
@@ -181,7 +179,7 @@ mod tests {
     proptest! {
         /// Callers choose names and numbers.
         #[test]
-        fn any_text_of_a_caller_is_read(
+        fn any_caller_text_is_parsed(
             given in prop::collection::vec(["\\PC{0,6}", "\\PC{0,6}", "[a-z]{0,3}"], 0..4),
         ) {
             let text = list(&given).to_string();
@@ -194,7 +192,7 @@ mod tests {
         }
 
         #[test]
-        fn a_list_that_is_cut_is_refused(length in any::<prop::sample::Index>()) {
+        fn truncated_list_is_refused(length in any::<prop::sample::Index>()) {
             let text = list(&[plain("a"), plain("b")]).to_string();
             let cut = &text[..length.index(text.len())];
             prop_assert!(read(cut).is_err(), "{}", cut);

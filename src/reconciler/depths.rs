@@ -1,5 +1,5 @@
-//! How much waits for the nodes, and how often the store was connected to: looked at when somebody wants to know, because
-//! whoever takes from a queue may be the one that hangs.
+//! Measures queue depths and store connections. It does so when the metrics are read, because the task that takes from a
+//! queue may be the one that hangs.
 
 use std::sync::Arc;
 
@@ -10,47 +10,49 @@ use crate::node::NodeHandle;
 use crate::store::Store;
 use crate::telemetry as names;
 
-use super::actor::Work;
-use super::feed::FromNode;
+use super::feed::NodeInput;
+use super::messages::ActorMessage;
 
-/// See the module.
+/// The queues of all nodes.
 #[derive(Debug)]
 pub struct Depths {
-    pub(super) nodes: Vec<OfNode>,
+    pub(super) nodes: Vec<NodeQueues>,
     pub(super) store: Arc<dyn Store>,
 }
 
 /// The queues of one node.
 #[derive(Clone)]
-pub(super) struct OfNode {
+pub(super) struct NodeQueues {
     handle: NodeHandle,
-    news: mpsc::WeakSender<FromNode>,
-    work: mpsc::WeakSender<Work>,
-    news_depth: Gauge,
+    events: mpsc::WeakSender<NodeInput>,
+    work: mpsc::WeakSender<ActorMessage>,
+    events_depth: Gauge,
     work_depth: Gauge,
     commands_depth: Gauge,
 }
 
-impl std::fmt::Debug for OfNode {
+impl std::fmt::Debug for NodeQueues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("OfNode").field(&self.handle.id()).finish()
+        f.debug_tuple("NodeQueues")
+            .field(&self.handle.id())
+            .finish()
     }
 }
 
-impl OfNode {
+impl NodeQueues {
     pub(super) fn new(
         handle: NodeHandle,
-        news: mpsc::WeakSender<FromNode>,
-        work: mpsc::WeakSender<Work>,
+        events: mpsc::WeakSender<NodeInput>,
+        work: mpsc::WeakSender<ActorMessage>,
     ) -> Self {
         let node = handle.id().to_string();
         let depth = |name: &'static str| metrics::gauge!(name, "node" => node.clone());
         Self {
-            news_depth: depth(names::ESL_QUEUE_DEPTH),
+            events_depth: depth(names::ESL_QUEUE_DEPTH),
             work_depth: depth(names::RECONCILER_QUEUE_DEPTH),
             commands_depth: depth(names::NODE_COMMANDS_WAITING),
             handle,
-            news,
+            events,
             work,
         }
     }
@@ -60,7 +62,7 @@ impl Depths {
     /// Sets the gauges.
     pub fn measure(&self) {
         for node in &self.nodes {
-            node.news_depth.set(depth(&node.news));
+            node.events_depth.set(depth(&node.events));
             node.work_depth.set(depth(&node.work));
             node.commands_depth.set(node.handle.waiting() as f64);
         }
@@ -68,7 +70,7 @@ impl Depths {
     }
 }
 
-/// Nothing waits in what nobody puts anything into any more.
+/// The number of waiting items; 0 if the queue has no senders any more.
 fn depth<T>(queue: &mpsc::WeakSender<T>) -> f64 {
     queue
         .upgrade()

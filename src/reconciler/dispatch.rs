@@ -1,11 +1,10 @@
-//! From the actor to the node: which order is given when, and who is told what came of it.
+//! Sends the switch commands of one node, and reports their results to the actor and to callers.
 //!
-//! What a caller waits for, and what plays, is given at once. What nobody waits for takes its turn in the backlog: a room
-//! of thousands that ends has an order for each of its members, and a caller of another room must not wait for them, nor
-//! may they be refused because they are so many. While the node cannot be reached, or takes no more, they are kept for
-//! a while; what then was not given has failed, and is counted.
+//! A prompt command is sent at once. A paced command waits in the backlog: a room of thousands that ends needs one for each
+//! member, a caller of another room must not wait for them, and none may be refused for their number. While the node is not
+//! connected or accepts no more commands, the backlog is kept for a while; then its commands fail and are counted.
 //!
-//! One task a node, beside the actor, so that a slow commit does not hold orders up and a slow node no commit.
+//! This is a separate task beside the actor, so that a slow commit delays no command and a slow node delays no commit.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,86 +20,74 @@ use tracing::Span;
 use tracing::field::Empty;
 use uuid::Uuid;
 
-use crate::ids::{NodeId, RoomId};
 use crate::node::{CommandError, NodeHandle};
 use crate::telemetry as names;
 use crate::telemetry::trace;
+use roomkeeper_core::ids::{NodeId, RoomId};
 
-use super::actor::{Waiting, Work};
-use super::backlog::{Backlog, Waits};
-use super::belief::Order;
-use super::orders::{self, OrderSettings};
+use super::backlog::{Backlog, QueuedItem};
+use super::messages::{ActorMessage, Waiting};
+use super::render::CommandSettings;
+use super::send::{answer_has_content, caller_result, send};
+use roomkeeper_core::switch_command::{Priority, SwitchCommand};
 
-/// Orders that are given at once and may be on their way to the task that gives them. It waits for nothing, so they are
-/// a batch of the actor or two; each of them is an intent or about what plays in a room.
+/// The most prompt commands that wait for the sending task. It never blocks, so one or two batches of the actor are enough;
+/// each command belongs to an intent or to what plays in a room.
 const MOST_PROMPT: usize = 4_096;
 
-/// How long orders are kept that cannot be given. What they were decided for has run out by then: the deadlines of
-/// leaves, and of rooms that end, are as long.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Commands that cannot be sent are kept for this long. The deadlines of leaves and of rooms that end are as long.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the backlog rests when the node took no more.
-const REST: Duration = Duration::from_millis(50);
+/// The pause of the backlog when the node accepts no more commands.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often orders that cannot be given are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// The interval between attempts to send waiting commands.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long what is left may take when the program is stopped: FreeSWITCH parks 3,000 calls in less.
+/// The time for the remaining commands when the program stops: FreeSWITCH parks 3,000 calls in less.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// An order, and who waits for it.
-pub(super) type Errand = (Order, Option<Waiting>);
+/// A command, and the caller who waits for it.
+pub(super) type Pending = (SwitchCommand, Option<Waiting>);
 
-/// An order that is given at once.
+/// A command that is sent at once.
 struct Prompt {
-    errand: Errand,
+    pending: Pending,
     since: Duration,
 }
 
-/// What the actor holds: it puts orders in, and never waits.
+/// The actor's end: it adds commands and never waits.
 #[derive(Clone)]
 pub(super) struct Dispatch {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    waiting: Mutex<Orders>,
+    waiting: Mutex<Queues>,
     more: Notify,
     origin: Instant,
 }
 
 #[derive(Default)]
-struct Orders {
+struct Queues {
     prompt: VecDeque<Prompt>,
     backlog: Backlog,
 }
 
-/// What became of an order that was given.
-enum Given {
-    /// Whoever had to be told is told; which order it was, and what came of it.
+/// The outcome of a command that was sent.
+enum SendOutcome {
+    /// The actor and the caller have their answer. The labels of the command and its outcome.
     Prompt(&'static str, &'static str),
     Paced(&'static str, &'static str),
-    /// It did not reach FreeSWITCH, and can be given again.
-    Again(RoomId, Waits),
+    /// It did not reach FreeSWITCH and can be sent again.
+    Retry(RoomId, QueuedItem),
 }
 
-/// The room in whose line an order waits; `None`: it does not wait.
-fn line(order: &Order) -> Option<RoomId> {
-    match order {
-        Order::Enter { room, .. }
-        | Order::Park { room, .. }
-        | Order::Mute { room, .. }
-        | Order::Step { room, .. }
-        | Order::Break { room, .. }
-        | Order::Describe { room, .. } => Some(*room),
-        // One a room at most, and neither the next file nor a recording must be late.
-        Order::Play { .. } | Order::RecordStart { .. } | Order::RecordStop { .. } => None,
-        // Nor before an earlier one: the last one counts.
-        Order::Lock { .. } => None,
-        // A snapshot can show thousands of calls for the first time. They share one line, in which no room waits.
-        Order::Prepare { session } => Some(RoomId::new(session.node(), Uuid::nil())),
-        Order::Answer { .. } | Order::Hangup { .. } => None,
-    }
+/// The line in which a paced command waits: that of its room. New calls without a room share one, in which no room waits,
+/// because a snapshot can show thousands of them at once.
+fn line(command: &SwitchCommand) -> RoomId {
+    let no_room = || RoomId::new(command.target.node(), Uuid::nil());
+    command.target.room().unwrap_or_else(no_room)
 }
 
 impl Dispatch {
@@ -114,27 +101,30 @@ impl Dispatch {
         }
     }
 
-    /// Takes orders, in the order in which they were decided; returned are those for which there is no room.
-    pub(super) fn give(&self, errands: impl IntoIterator<Item = Errand>) -> Vec<Errand> {
+    /// Adds commands in the order of the decisions. Returns those that find no place.
+    pub(super) fn give(&self, commands: impl IntoIterator<Item = Pending>) -> Vec<Pending> {
         let now = self.now();
         let mut refused = Vec::new();
         let mut waiting = self.lock();
-        for (order, caller) in errands {
-            match line(&order) {
-                Some(room) if caller.is_none() => {
-                    if let Err(order) = waiting.backlog.put(room, order, now) {
-                        refused.push((order, None));
+        for (command, caller) in commands {
+            match command.priority {
+                Priority::Paced => {
+                    if let Err(command) = waiting.backlog.put(line(&command), command, now) {
+                        refused.push((command, None));
                     }
                 }
-                Some(_) | None => {
-                    let prompt = |errand| Prompt { errand, since: now };
-                    let before = waiting.backlog.before(&order);
-                    let before = before.into_iter().map(|order| prompt((order, None)));
+                Priority::Prompt => {
+                    let prompt = |pending| Prompt {
+                        pending,
+                        since: now,
+                    };
+                    let before = waiting.backlog.before(&command);
+                    let before = before.into_iter().map(|command| prompt((command, None)));
                     waiting.prompt.extend(before);
                     if waiting.prompt.len() < MOST_PROMPT {
-                        waiting.prompt.push_back(prompt((order, caller)));
+                        waiting.prompt.push_back(prompt((command, caller)));
                     } else {
-                        refused.push((order, caller));
+                        refused.push((command, caller));
                     }
                 }
             }
@@ -144,19 +134,19 @@ impl Dispatch {
         refused
     }
 
-    /// Gives orders until `stop` is cancelled, and then what is left.
+    /// Sends commands until `stop` is cancelled, and then the remaining ones.
     pub(super) async fn run(
         &self,
         node: &NodeHandle,
-        settings: &OrderSettings,
-        actor: &mpsc::Sender<Work>,
+        settings: &CommandSettings,
+        actor: &mpsc::Sender<ActorMessage>,
         stop: &CancellationToken,
     ) {
-        // What was in flight when the one before it panicked is nobody's any more.
-        self.lock().backlog.begin_anew();
-        let mut desk = Desk {
-            given: FuturesUnordered::new(),
-            rest_until: None,
+        // After a panic, nobody waits any more for the commands that were in flight.
+        self.lock().backlog.reset_in_flight();
+        let mut sender = Sender {
+            in_flight: FuturesUnordered::new(),
+            paused_until: None,
             meters: Meters::new(node.id()),
             dispatch: self.clone(),
             settings: settings.clone(),
@@ -164,16 +154,16 @@ impl Dispatch {
             node: node.clone(),
         };
         tokio::select! {
-            () = desk.work(false) => {}
+            () = sender.run(false) => {}
             () = stop.cancelled() => {}
         }
-        if tokio::time::timeout(DRAIN, desk.work(true)).await.is_err() {
+        if tokio::time::timeout(DRAIN, sender.run(true)).await.is_err() {
             let left = self.lock().backlog.len();
-            tracing::warn!(node.id = %node.id(), left, "orders were left when the program ended; a snapshot will show what they were for");
+            tracing::warn!(node.id = %node.id(), left, "switch commands were not sent before the program ended; the next snapshot will show their rooms and calls");
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Orders> {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
         self.shared
             .waiting
             .lock()
@@ -185,7 +175,7 @@ impl Dispatch {
     }
 }
 
-type Giving = std::pin::Pin<Box<dyn Future<Output = Given> + Send>>;
+type SendFuture = std::pin::Pin<Box<dyn Future<Output = SendOutcome> + Send>>;
 
 struct Meters {
     node: String,
@@ -193,7 +183,7 @@ struct Meters {
     paced_waited: Histogram,
     prompt_waiting: Gauge,
     paced_waiting: Gauge,
-    given: HashMap<(&'static str, &'static str), Counter>,
+    outcomes: HashMap<(&'static str, &'static str), Counter>,
 }
 
 impl Meters {
@@ -206,14 +196,14 @@ impl Meters {
             paced_waited: waited("paced"),
             prompt_waiting: waiting("prompt"),
             paced_waiting: waiting("paced"),
-            given: HashMap::new(),
+            outcomes: HashMap::new(),
             node,
         }
     }
 
-    fn given(&mut self, order: &'static str, outcome: &'static str) {
+    fn count(&mut self, order: &'static str, outcome: &'static str) {
         let node = &self.node;
-        self.given
+        self.outcomes
             .entry((order, outcome))
             .or_insert_with(|| {
                 metrics::counter!(
@@ -225,23 +215,23 @@ impl Meters {
     }
 }
 
-struct Desk {
+struct Sender {
     meters: Meters,
     dispatch: Dispatch,
     node: NodeHandle,
-    settings: OrderSettings,
-    actor: mpsc::Sender<Work>,
-    given: FuturesUnordered<Giving>,
-    rest_until: Option<Instant>,
+    settings: CommandSettings,
+    actor: mpsc::Sender<ActorMessage>,
+    in_flight: FuturesUnordered<SendFuture>,
+    paused_until: Option<Instant>,
 }
 
-impl Desk {
-    /// Gives orders; with `drain` until there are none, else for ever.
-    async fn work(&mut self, drain: bool) {
+impl Sender {
+    /// Sends commands: with `drain` until none is left, else for ever.
+    async fn run(&mut self, drain: bool) {
         let mut link = self.node.watch();
         let dispatch = self.dispatch.clone();
         loop {
-            self.give_what_can_be();
+            self.send_queued();
             let (prompt, waiting, idle) = {
                 let orders = dispatch.lock();
                 let backlog = &orders.backlog;
@@ -249,12 +239,14 @@ impl Desk {
             };
             self.meters.prompt_waiting.set(prompt as f64);
             self.meters.paced_waiting.set(waiting as f64);
-            if drain && idle && self.given.is_empty() {
+            if drain && idle && self.in_flight.is_empty() {
                 return;
             }
-            let wake = self.rest_until.unwrap_or_else(|| Instant::now() + LOOK);
+            let wake = self
+                .paused_until
+                .unwrap_or_else(|| Instant::now() + RETRY_INTERVAL);
             tokio::select! {
-                Some(given) = self.given.next() => self.ended(given),
+                Some(outcome) = self.in_flight.next() => self.record_outcome(outcome),
                 () = dispatch.shared.more.notified() => {}
                 Ok(()) = link.changed() => {}
                 () = tokio::time::sleep_until(wake), if waiting > 0 => {}
@@ -262,109 +254,112 @@ impl Desk {
         }
     }
 
-    /// Puts orders into the queue of the connection, in the order in which they are to reach FreeSWITCH.
-    fn give_what_can_be(&mut self) {
+    /// Puts commands into the queue of the connection, in the order in which FreeSWITCH must receive them.
+    fn send_queued(&mut self) {
         loop {
-            let errand = self.dispatch.lock().prompt.pop_front();
-            let Some(Prompt { errand, since }) = errand else {
+            let next = self.dispatch.lock().prompt.pop_front();
+            let Some(Prompt { pending, since }) = next else {
                 break;
             };
             let now = self.dispatch.now();
             self.meters.prompt_waited.record(now.saturating_sub(since));
-            let (order, caller) = errand;
-            let span = span(&order, caller.as_ref(), &self.node);
-            // The command is queued, and its span is begun, before this returns.
-            let answer = span.in_scope(|| orders::give(&order, &self.settings, &self.node));
+            let (command, caller) = pending;
+            let span = span(&command, caller.as_ref(), &self.node);
+            // This queues the command, and starts its span, before it returns.
+            let answer = span.in_scope(|| send(&command, &self.settings, &self.node));
             let (node, actor) = (self.node.id(), self.actor.clone());
-            self.given.push(Box::pin(async move {
+            self.in_flight.push(Box::pin(async move {
                 let result = answer.await;
-                let (kind, came) = (order.kind(), outcome(&result));
+                let (kind, came) = (command.name(), outcome(&result));
                 span.record("outcome", came);
                 drop(span);
-                finish(node, &actor, order, caller, result).await;
-                Given::Prompt(kind, came)
+                finish(node, &actor, command, caller, result).await;
+                SendOutcome::Prompt(kind, came)
             }));
         }
-        if self.rest_until.is_some_and(|until| Instant::now() < until) {
+        if self
+            .paused_until
+            .is_some_and(|until| Instant::now() < until)
+        {
             return;
         }
-        self.rest_until = None;
+        self.paused_until = None;
         if self.node.down_for().is_some() {
             let expired = {
                 let now = self.dispatch.now();
-                self.dispatch.lock().backlog.expired(now, PATIENCE)
+                self.dispatch.lock().backlog.expired(now, SEND_TIMEOUT)
             };
-            for order in expired {
-                self.fail(order);
+            for command in expired {
+                self.fail(command);
             }
             return;
         }
         loop {
             let next = self.dispatch.lock().backlog.next();
-            let Some((room, waits)) = next else {
+            let Some((room, queued)) = next else {
                 return;
             };
-            let waited = waits.waited(self.dispatch.now());
+            let waited = queued.waited(self.dispatch.now());
             self.meters.paced_waited.record(waited);
-            let answer = orders::give(&waits.order, &self.settings, &self.node);
+            let answer = send(&queued.command, &self.settings, &self.node);
             let (node, actor) = (self.node.id(), self.actor.clone());
-            self.given.push(Box::pin(async move {
+            self.in_flight.push(Box::pin(async move {
                 match answer.await {
                     Err(CommandError::Busy | CommandError::Down { .. }) => {
-                        Given::Again(room, waits)
+                        SendOutcome::Retry(room, queued)
                     }
                     result => {
-                        let (kind, came) = (waits.order.kind(), outcome(&result));
-                        finish(node, &actor, waits.order, None, result).await;
-                        Given::Paced(kind, came)
+                        let (kind, came) = (queued.command.name(), outcome(&result));
+                        finish(node, &actor, queued.command, None, result).await;
+                        SendOutcome::Paced(kind, came)
                     }
                 }
             }));
         }
     }
 
-    fn ended(&mut self, given: Given) {
-        match given {
-            Given::Prompt(order, outcome) => self.meters.given(order, outcome),
-            Given::Paced(order, outcome) => {
-                self.meters.given(order, outcome);
+    fn record_outcome(&mut self, outcome: SendOutcome) {
+        match outcome {
+            SendOutcome::Prompt(order, outcome) => self.meters.count(order, outcome),
+            SendOutcome::Paced(order, outcome) => {
+                self.meters.count(order, outcome);
                 self.dispatch.lock().backlog.done();
             }
-            Given::Again(room, waits) => {
-                self.rest_until = Some(Instant::now() + REST);
-                self.dispatch.lock().backlog.put_back(room, waits);
+            SendOutcome::Retry(room, queued) => {
+                self.paused_until = Some(Instant::now() + BUSY_PAUSE);
+                self.dispatch.lock().backlog.put_back(room, queued);
             }
         }
     }
 
-    /// It could not be given for so long that it is not any more.
-    fn fail(&mut self, order: Order) {
-        let retry_after = self.node.down_for().unwrap_or(LOOK);
+    /// Fails a command that could not be sent in time.
+    fn fail(&mut self, command: SwitchCommand) {
+        let retry_after = self.node.down_for().unwrap_or(RETRY_INTERVAL);
         let (node, actor) = (self.node.id(), self.actor.clone());
-        self.given.push(Box::pin(async move {
+        self.in_flight.push(Box::pin(async move {
             let result = Err(CommandError::Down { retry_after });
-            let (kind, came) = (order.kind(), outcome(&result));
-            finish(node, &actor, order, None, result).await;
-            Given::Prompt(kind, came)
+            let (kind, came) = (command.name(), outcome(&result));
+            finish(node, &actor, command, None, result).await;
+            SendOutcome::Prompt(kind, came)
         }));
     }
 }
 
-/// An order that somebody waits for is part of that caller's trace; what only follows from the state is of none.
-fn span(order: &Order, caller: Option<&Waiting>, node: &NodeHandle) -> Span {
+/// The span of a command: part of the caller's trace if a caller waits for it, otherwise disabled.
+fn span(command: &SwitchCommand, caller: Option<&Waiting>, node: &NodeHandle) -> Span {
     caller.map_or_else(Span::none, |(_, reply)| {
         tracing::info_span!(
             target: trace::TARGET,
             parent: reply.span(),
             "order",
             node.id = %node.id(),
-            order = order.kind(),
+            order = command.name(),
             outcome = Empty
         )
     })
 }
 
-/// What came of an order, as a label.
+/// The outcome of a command, as a label.
 const fn outcome(result: &Result<String, CommandError>) -> &'static str {
     match result {
         Ok(_) => "ok",
@@ -376,22 +371,22 @@ const fn outcome(result: &Result<String, CommandError>) -> &'static str {
     }
 }
 
-/// Tells the actor and the caller what came of an order.
+/// Reports the outcome of a command to the actor and to the caller.
 async fn finish(
     node: NodeId,
-    actor: &mpsc::Sender<Work>,
-    order: Order,
+    actor: &mpsc::Sender<ActorMessage>,
+    command: SwitchCommand,
     caller: Option<Waiting>,
     result: Result<String, CommandError>,
 ) {
-    let verdict = orders::verdict(&order, &result);
+    let verdict = caller_result(&command, &result);
     if let Ok(text) = &result
-        && orders::is_told(&order)
+        && answer_has_content(&command)
     {
         let text = text.clone();
-        // The caller is answered when what it led to is committed. The actor ends only when the program does.
-        let answered = Work::Answered {
-            order,
+        // The caller is answered after the commit of the result. The actor ends only with the program.
+        let answered = ActorMessage::Answered {
+            command,
             text,
             caller,
         };
@@ -399,11 +394,11 @@ async fn finish(
         return;
     }
     if let Err(error) = result {
-        tracing::info!(node.id = %node, ?order, %error, "FreeSWITCH did not carry an order out");
-        // Unknown is not refused: what was asked for stands until its deadline.
+        tracing::info!(node.id = %node, ?command, %error, "FreeSWITCH did not carry out a command");
+        // Unknown is not refused: the request stands until its deadline.
         if error != CommandError::Unknown {
-            // The actor ends only when the program does, and then the deadline is the next one's.
-            let _stopping = actor.send(Work::Failed { order, error }).await;
+            // The actor ends only with the program; then the next owner handles the deadline.
+            let _stopping = actor.send(ActorMessage::Failed { command, error }).await;
         }
     }
     if let Some((accepted, reply)) = caller {

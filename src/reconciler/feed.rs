@@ -1,7 +1,7 @@
-//! From the event connection to the reconciler, without ever waiting.
+//! The queue from the event connection to the actor. Its writer never waits.
 //!
-//! Owns the one bounded queue between them and what happens when it is full: news is dropped and counted, and the
-//! actor takes a snapshot, which heals whatever the news would have told.
+//! The queue is bounded. When it is full, events are dropped and counted, and the actor takes a snapshot, which makes up
+//! for the dropped events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,57 +10,57 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::esl::{Event, EventKind};
-use crate::ids::{CoreId, NodeId};
 use crate::node::{EventSink, FENCE_HEADER, FENCE_SUBCLASS};
 use crate::telemetry as names;
 use crate::telemetry::trace;
+use freeswitch_esl::{Event, EventKind};
+use roomkeeper_core::ids::{CoreId, NodeId};
 
-use super::news::News;
 use super::translate;
+use roomkeeper_core::switch_event::SwitchEvent;
 
-/// News that may wait. A storm of 200,000 events leaves at most this much in memory (about 40 MiB); a busy node makes
-/// some thousand events a second, so this is seconds of a store that does not answer.
+/// Events that may wait. A storm of 200,000 events leaves at most this many in memory (about 40 MiB). A busy node sends
+/// some thousand events a second, so the queue covers seconds without an answer of the store.
 pub(super) const FEED_QUEUE: usize = 65_536;
 
-/// News, and when it was heard.
+/// A switch event, and the time at which it was received.
 #[derive(Debug)]
-pub(super) struct Heard {
-    pub(super) news: News,
+pub(super) struct ReceivedEvent {
+    pub(super) event: SwitchEvent,
     pub(super) since: Instant,
-    /// Of the event; it ends when what it led to is committed.
+    /// The event's span. It ends with the commit of the event's changes.
     pub(super) span: Span,
 }
 
-/// What the event connection tells.
-// Nearly all of it is news: in a box, each would be an allocation more.
+/// An input from the event connection.
+// Nearly all are events: a box would cost an allocation for each.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
-pub(super) enum FromNode {
+pub(super) enum NodeInput {
     /// Connected and subscribed.
     Up,
-    /// Something happened.
-    News(Heard),
+    /// FreeSWITCH reported something.
+    SwitchEvent(ReceivedEvent),
     /// A fence came back.
     Fence {
         token: u64,
         core: CoreId,
         sequence: u64,
     },
-    /// The connection is gone.
+    /// The connection ended.
     Down,
 }
 
-/// The reader's end.
+/// The connection's end of the queue.
 #[derive(Debug)]
 pub(super) struct Feed {
     node: NodeId,
-    queue: mpsc::Sender<FromNode>,
+    queue: mpsc::Sender<NodeInput>,
     dropped: Arc<AtomicU64>,
 }
 
-/// A feed, the actor's end of it, and the count of what it dropped.
-pub(super) fn feed(node: NodeId) -> (Feed, mpsc::Receiver<FromNode>, Arc<AtomicU64>) {
+/// Creates a feed. Returns it with the actor's end and the number of dropped events.
+pub(super) fn feed(node: NodeId) -> (Feed, mpsc::Receiver<NodeInput>, Arc<AtomicU64>) {
     let (sender, queue) = mpsc::channel(FEED_QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
     let feed = Feed {
@@ -72,12 +72,12 @@ pub(super) fn feed(node: NodeId) -> (Feed, mpsc::Receiver<FromNode>, Arc<AtomicU
 }
 
 impl Feed {
-    /// The queue, for those who look at it.
-    pub(super) fn queue(&self) -> mpsc::WeakSender<FromNode> {
+    /// The queue, to measure its depth.
+    pub(super) fn queue(&self) -> mpsc::WeakSender<NodeInput> {
         self.queue.downgrade()
     }
 
-    fn put(&self, item: FromNode) {
+    fn put(&self, item: NodeInput) {
         if self.queue.try_send(item).is_err() {
             metrics::counter!(names::ESL_EVENTS_DROPPED, "node" => self.node.to_string(), "why" => "queue")
                 .increment(1);
@@ -88,7 +88,7 @@ impl Feed {
 
 impl EventSink for Feed {
     fn up(&mut self) {
-        self.put(FromNode::Up);
+        self.put(NodeInput::Up);
     }
 
     fn event(&mut self, event: &Event) {
@@ -101,7 +101,7 @@ impl EventSink for Feed {
                 event.sequence(),
             );
             if let (Some(token), Some(core), Some(sequence)) = fence {
-                self.put(FromNode::Fence {
+                self.put(NodeInput::Fence {
                     token,
                     core,
                     sequence,
@@ -109,7 +109,7 @@ impl EventSink for Feed {
             }
             return;
         }
-        if let Some(news) = translate::news(event) {
+        if let Some(received) = translate::switch_event(event) {
             let span = tracing::info_span!(
                 target: trace::TARGET,
                 parent: None,
@@ -117,10 +117,10 @@ impl EventSink for Feed {
                 otel.kind = "consumer",
                 node.id = %self.node,
                 event = ?event.kind(),
-                sequence = news.sequence
+                sequence = received.sequence
             );
-            self.put(FromNode::News(Heard {
-                news,
+            self.put(NodeInput::SwitchEvent(ReceivedEvent {
+                event: received,
                 since: Instant::now(),
                 span,
             }));
@@ -128,6 +128,6 @@ impl EventSink for Feed {
     }
 
     fn down(&mut self) {
-        self.put(FromNode::Down);
+        self.put(NodeInput::Down);
     }
 }

@@ -1,54 +1,54 @@
-//! The fences of a node that are under way.
+//! The fences of a node that are in flight.
 //!
-//! Owns who waits for which. Leaves out how a fence is sent, which is the node's, and that all that was told before it has
-//! been applied when it is passed, which is the actor's.
+//! Knows which task waits for which fence. `node` sends a fence, and the actor applies all earlier events before it passes
+//! one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::ids::CoreId;
-use crate::room::state::Sequence;
+use roomkeeper_core::ids::CoreId;
+use roomkeeper_core::room::Sequence;
 
-/// Where a fence stands: in which run of FreeSWITCH, and behind which of its events.
+/// The position of a fence: the run of FreeSWITCH, and the sequence of the event before it.
 pub(super) type Fence = (CoreId, Sequence);
 
-/// Who waits, by the token of the fence.
+/// The waiting tasks, by the token of their fence.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Fences(Arc<Mutex<HashMap<u64, oneshot::Sender<Fence>>>>);
 
 impl Fences {
-    /// Waits for this one, which is to be sent only then. Nothing comes when it is known that it will not come back.
+    /// Waits for the fence with this token. Call it before sending the fence. The channel closes if the fence is lost.
     pub(super) fn wait(&self, token: u64) -> oneshot::Receiver<Fence> {
         let (seen, fence) = oneshot::channel();
         let mut waiting = self.lock();
-        // Whoever gave up does not need it any more.
+        // Tasks that gave up are removed.
         waiting.retain(|_, waits| !waits.is_closed());
         waiting.insert(token, seen);
         fence
     }
 
-    /// It has come back, and everything before it is applied.
+    /// Reports that a fence came back and that all earlier events are applied.
     pub(super) fn pass(&self, token: u64, fence: Fence) {
         if let Some(seen) = self.lock().remove(&token) {
-            // A resync that gave up does not need it any more.
+            // The resync may have given up.
             let _gone = seen.send(fence);
         }
     }
 
-    /// It has come back, and what was told before it may not be applied.
+    /// Reports that a fence came back but that earlier events may not be applied.
     pub(super) fn lose(&self, token: u64) {
         self.lock().remove(&token);
     }
 
-    /// None of those that are under way will come back.
+    /// Reports that no fence in flight will come back.
     pub(super) fn lose_all(&self) {
         self.lock().clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Fence>>> {
-        // Nothing that is done under it panics half-way.
+        // No code under this lock panics half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_waits_is_told_where_its_own_fence_stands_or_that_it_is_lost() {
+    async fn waiting_task_receives_its_fence_or_its_loss() {
         let fences = Fences::default();
         let [first, second, third, fourth] = [1, 2, 3, 4].map(|token| fences.wait(token));
         let core = CoreId::new(Uuid::from_u128(9));
@@ -72,7 +72,7 @@ mod tests {
         assert!(first.await.is_err());
         drop(third);
         let fifth = fences.wait(5);
-        assert_eq!(fences.lock().len(), 2, "who gave up is forgotten");
+        assert_eq!(fences.lock().len(), 2, "a task that gave up is removed");
         fences.lose_all();
         assert!(fourth.await.is_err() && fifth.await.is_err());
         fences.pass(4, (core, 8));

@@ -1,8 +1,8 @@
-//! What a node's actor says to whoever listens: that there is something new in the outbox, and what is not stored.
+//! Publishes live events of a node to all replicas: that the outbox has grown, and events that are not stored.
 //!
-//! Owns the queue between the actor and the store, so that the actor never waits and a storm of words costs it nothing.
-//! Leaves out who listens ([`crate::store::live`]). What is lost on this way is looked for (the outbox) or was true for a
-//! moment only (the rest), so it is counted and not said again.
+//! A queue between the actor and the store keeps the actor from waiting, also in a storm of events.
+//! [`crate::store::live`] distributes the events. A lost announcement only delays the readers of the outbox, and other live
+//! events matter for a moment only, so losses are counted and not repeated.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,24 +10,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::belief::LiveNotice;
-use crate::ids::NodeId;
 use crate::store::Store;
 use crate::store::live::LiveEvent;
 use crate::telemetry as names;
-use crate::time::Timestamp;
 use crate::webhook::payload;
+use roomkeeper_core::ids::NodeId;
+use roomkeeper_core::node_state::LiveNotification;
+use roomkeeper_core::time::Timestamp;
 
-/// Words that may wait to be said. The store takes a batch in a millisecond; so many in that time is a storm, and of a
-/// storm the end is what counts: the oldest go.
+/// Live events that may wait. The store takes a batch in a millisecond, so more than this is a storm; the oldest are
+/// dropped, because only the latest state counts.
 const WAITING: usize = 1_024;
 
-/// Words said at once: with 300 bytes each, one message of some 40 KB.
+/// Live events in one message: with 300 bytes each, some 40 KB.
 const BATCH: usize = 128;
 
-/// An actor's voice, and what it has to say.
+/// An actor's publisher of live events, with its queue.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Voice(Arc<Inner>);
+pub(super) struct LivePublisher(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -39,11 +39,11 @@ struct Inner {
 struct Waiting {
     stored: bool,
     live: VecDeque<LiveEvent>,
-    /// How many had no room since this was last said.
+    /// The number of events dropped since the last batch.
     dropped: u64,
 }
 
-impl Voice {
+impl LivePublisher {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0
             .waiting
@@ -51,19 +51,28 @@ impl Voice {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A commit has put something into the outbox. However many do before it is said, it is said once.
-    pub(super) fn something_is_stored(&self) {
+    /// Notes that a commit wrote to the outbox. Several commits before the next message count as one.
+    pub(super) fn outbox_changed(&self) {
         self.waiting().stored = true;
         self.0.wake.notify_one();
     }
 
-    /// This is true since `at`.
-    pub(super) fn say(&self, live: impl ExactSizeIterator<Item = LiveNotice>, at: Timestamp) {
+    /// Queues live events that happened at `at`.
+    pub(super) fn publish(
+        &self,
+        live: impl ExactSizeIterator<Item = LiveNotification>,
+        at: Timestamp,
+    ) {
         if live.len() == 0 {
             return;
         }
         let mut waiting = self.waiting();
-        for LiveNotice { app, room, fact } in live {
+        for LiveNotification {
+            app,
+            room,
+            change: fact,
+        } in live
+        {
             if waiting.live.len() >= WAITING {
                 waiting.live.pop_front();
                 waiting.dropped += 1;
@@ -75,8 +84,8 @@ impl Voice {
         self.0.wake.notify_one();
     }
 
-    /// What is to be said next, if anything is.
-    fn next(&self) -> Option<Vec<LiveEvent>> {
+    /// Takes the next batch, if there is anything to publish. An empty batch only announces outbox messages.
+    fn next_batch(&self) -> Option<Vec<LiveEvent>> {
         let mut waiting = self.waiting();
         let dropped = std::mem::take(&mut waiting.dropped);
         if dropped > 0 {
@@ -87,38 +96,33 @@ impl Voice {
         (stored || count > 0).then(|| waiting.live.drain(..count).collect())
     }
 
-    /// Says what there is to say until it is told to stop.
-    pub(super) async fn speak(
-        &self,
-        node: NodeId,
-        store: &Arc<dyn Store>,
-        stop: &CancellationToken,
-    ) {
+    /// Publishes batches until `stop` is cancelled.
+    pub(super) async fn run(&self, node: NodeId, store: &Arc<dyn Store>, stop: &CancellationToken) {
         let mut refused = false;
         loop {
-            let Some(live) = self.next() else {
+            let Some(live) = self.next_batch() else {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = self.0.wake.notified() => continue,
                 }
             };
-            let said = tokio::select! {
+            let sent = tokio::select! {
                 () = stop.cancelled() => return,
-                said = store.say(node, &live) => said,
+                sent = store.publish_live(node, &live) => sent,
             };
-            match said {
+            match sent {
                 Ok(()) => refused = false,
                 Err(error) => {
                     let count = u64::try_from(live.len()).unwrap_or(u64::MAX);
                     metrics::counter!(names::LIVE_DROPPED, "where" => "say").increment(count);
                     metrics::counter!(names::STORE_ERRORS, "caller" => "live").increment(1);
-                    // Once, until it goes well again: it may be forbidden for good, and nothing stored is lost by it.
+                    // Logged once per outage: publishing may be forbidden permanently, and no stored event is lost.
                     if !std::mem::replace(&mut refused, true) {
                         tracing::warn!(
                             node.id = %node,
                             error = &error as &dyn std::error::Error,
-                            "what happens cannot be said to the other replicas: event streams are up to a second late, \
-                             and who talks is not shown"
+                            "cannot publish live events to other replicas: event streams are up to a second late, \
+                             and talking members are not shown"
                         );
                     }
                 }
@@ -130,15 +134,15 @@ impl Voice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::LiveFact;
+    use roomkeeper_core::room::LiveChange;
 
-    fn floors(count: usize) -> Vec<LiveNotice> {
-        let notice = LiveNotice {
+    fn floors(count: usize) -> Vec<LiveNotification> {
+        let notice = LiveNotification {
             app: "demo".parse().unwrap(),
             room: "acW68-room-550e8400-e29b-41d4-a716-446655440000"
                 .parse()
                 .unwrap(),
-            fact: LiveFact::Floor {
+            change: LiveChange::Floor {
                 holder: None,
                 member: None,
             },
@@ -147,36 +151,36 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_is_bounded_and_its_end_is_what_is_said() {
-        let voice = Voice::default();
+    fn storm_of_live_events_keeps_the_latest() {
+        let publisher = LivePublisher::default();
         let at = |n: u64| Timestamp::from_millis(1_000 + n);
         for n in 0..2_000 {
-            voice.say(floors(1).into_iter(), at(n));
+            publisher.publish(floors(1).into_iter(), at(n));
         }
-        voice.something_is_stored();
+        publisher.outbox_changed();
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-        let mut said = Vec::new();
+        let mut sent = Vec::new();
         metrics::with_local_recorder(&recorder, || {
-            while let Some(batch) = voice.next() {
+            while let Some(batch) = publisher.next_batch() {
                 assert!(batch.len() <= BATCH);
-                said.extend(batch);
+                sent.extend(batch);
             }
         });
-        assert_eq!(said.len(), WAITING);
+        assert_eq!(sent.len(), WAITING);
         let last = at(1_999).rfc3339_micros();
-        assert!(said.last().unwrap().body.contains(&last));
+        assert!(sent.last().unwrap().body.contains(&last));
         let page = recorder.handle().render();
         let counted = "roomkeeper_events_live_dropped_total{where=\"queue\"} 976";
         assert!(page.contains(counted), "{page}");
     }
 
     #[test]
-    fn what_is_stored_is_said_once_and_nothing_is_not_said() {
-        let voice = Voice::default();
-        assert_eq!(voice.next(), None);
-        voice.something_is_stored();
-        voice.something_is_stored();
-        assert_eq!(voice.next(), Some(Vec::new()));
-        assert_eq!(voice.next(), None);
+    fn outbox_change_is_published_once() {
+        let publisher = LivePublisher::default();
+        assert_eq!(publisher.next_batch(), None);
+        publisher.outbox_changed();
+        publisher.outbox_changed();
+        assert_eq!(publisher.next_batch(), Some(Vec::new()));
+        assert_eq!(publisher.next_batch(), None);
     }
 }

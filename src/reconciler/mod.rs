@@ -1,288 +1,270 @@
-//! Where what FreeSWITCH says meets what callers want.
+//! Reconciles the events of FreeSWITCH with the intents of callers.
 //!
-//! Owns the belief about each node and the one order in which it changes: inputs → belief → one commit → effects.
-//! Leaves out the sockets (`node`), the rules (`room`, `session`) and the database (`store`).
+//! Keeps the state of each node and the one order in which it changes: inputs → node state → one commit → effects.
+//! The connections are in `node`, the rules in `roomkeeper-core`, the database in `store`.
 //!
-//! One actor a node applies everything that is about that node, serially: what has queued while a commit was under
-//! way goes into the next one, so that a busy node costs fewer, larger commits, and nothing waits for a timer.
+//! One actor per node applies all inputs of that node serially. Inputs that arrive during a commit go into the next one,
+//! so that a busy node costs fewer and larger commits, and nothing waits for a timer.
 
 mod actor;
-mod asked;
 mod backlog;
-pub mod belief;
-mod board;
 mod conference_list;
 mod depths;
 mod dispatch;
 mod feed;
 mod fences;
-pub mod intent;
 mod live;
-mod lookout;
-pub mod meta;
-pub mod news;
-mod orders;
+mod messages;
+mod node_status;
+mod ownership;
+mod plans;
+mod render;
+mod reply;
 mod resync;
+mod resync_error;
+mod resync_limiter;
+mod send;
+mod settings;
+mod store_poller;
 pub mod table;
 pub mod translate;
-mod turns;
+mod variables;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::esl::command::Unfit;
-use crate::ids::NodeId;
 use crate::node::{self, CommandError, NodeConfig, NodeHandle};
 use crate::store::Store;
-use crate::supervise::{Stage, keep};
+use crate::supervise::{ShutdownPhase, supervise};
 use crate::telemetry as names;
-use crate::time::Timestamp;
+use freeswitch_esl::command::Unfit;
+use roomkeeper_core::ids::NodeId;
+use roomkeeper_core::time::Timestamp;
 
-use actor::{Actor, Inbox, Keeper, Ownership, Parts, Standing, Work};
-use asked::Reply;
-use belief::Rules;
-use board::{Clerk, Seen};
-use depths::OfNode;
+use actor::{Actor, Inbox, Parts};
+use depths::NodeQueues;
 use dispatch::Dispatch;
 use fences::Fences;
-use live::Voice;
-use lookout::{Lookout, Post};
-use turns::Turns;
+use live::LivePublisher;
+use messages::{ActorMessage, ActorStatus};
+use node_status::{SharedStatus, StatusPublisher};
+use ownership::{LeaseKeeper, Ownership};
+use reply::{Answer, Reply};
+use resync_limiter::ResyncLimiter;
+use roomkeeper_core::intent::Action;
+use store_poller::{PollTarget, StorePoller};
 
 pub use crate::node::Link;
 pub use depths::Depths;
-pub use intent::{Accepted, Intent, IntentError, Refusal};
-pub use orders::{OrderSettings, text as order_text};
+pub use render::{CommandSettings, text as command_text};
+pub use reply::IntentError;
+pub use roomkeeper_core::intent::{Accepted, Decision, Depth, Intent, Refusal};
+pub use settings::Settings;
 
-/// Intents and answers that may wait for one node's actor. It takes them in milliseconds; more is a store or a node
-/// that does not keep up, and callers are told so.
+/// Messages that may wait for a node's actor, which takes them in milliseconds. If more wait, the store or the node does
+/// not keep up, and callers receive an error.
 const WORK_QUEUE: usize = 1_024;
 
-/// What the API needs of the reconciler.
+/// The reconciler's interface for the API.
 #[async_trait]
 pub trait Controller: Send + Sync + 'static {
-    /// Commits an intent and tells FreeSWITCH, in this order; answers when FreeSWITCH has answered.
+    /// Decides about an intent without carrying it out: existence and ownership, and with [`Depth::State`] also the rules
+    /// about the state and whether its node can be reached.
+    ///
+    /// # Errors
+    /// See [`IntentError`].
+    async fn check(&self, intent: &Intent, depth: Depth) -> Result<Decision, IntentError>;
+
+    /// Checks an intent with [`Depth::State`], commits it and sends the switch commands, in this order; returns after
+    /// FreeSWITCH's answer.
     ///
     /// # Errors
     /// See [`IntentError`].
     async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError>;
 
-    /// The same for an intent of which nobody has looked up whether what it names is there and is of the app that asks, which
-    /// is what [`Controller::submit`] takes for granted. `None`: that is not known here either; nothing was done, and it is
-    /// to be looked up and then submitted.
-    async fn submit_as_believed(&self, _: &Intent) -> Option<Result<Accepted, IntentError>> {
-        None
-    }
-
-    /// Whether what the intent names is known here to be there and to be of the app that asks. `false` says nothing.
-    async fn vouches_for(&self, _: &Intent) -> bool {
-        false
-    }
-
-    /// How each configured node is, in the order of the configuration.
+    /// The status of each configured node, in the order of the configuration.
     fn nodes(&self) -> Vec<NodeReport>;
 
-    /// How the connections of one node are; `None`: there is no such node. Every read asks this, so it is not to cost a
-    /// report of all of them.
+    /// The connections of one node; `None` if there is no such node. Every read calls this, so it must not cost a report
+    /// of all nodes.
     fn link(&self, node: NodeId) -> Option<Link> {
         let reports = self.nodes().into_iter();
         let mut of = reports.filter(|report| report.id == node);
         of.next().map(|report| report.link)
     }
 
-    /// Places no new room on the node, or does again: every replica, within a second, until it is said otherwise.
+    /// Sets whether new rooms are placed on the node. Every replica follows within a second, until the next change.
     ///
     /// # Errors
-    /// When there is no such node, or the store does not take it.
+    /// Fails if there is no such node or the store cannot write it.
     async fn drain(&self, node: NodeId, draining: bool) -> Result<(), IntentError>;
 
-    /// Has the replica that reconciles the node take a snapshot of it.
+    /// Requests a snapshot from the node's owner.
     ///
     /// # Errors
-    /// When there is no such node, it is down, or the store does not take it.
+    /// Fails if there is no such node, it is down, or the store cannot write the request.
     async fn resync(&self, node: NodeId) -> Result<(), IntentError>;
 }
 
-/// How a node is.
+/// The status of a node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeReport {
-    /// Which one.
+    /// The node.
     pub id: NodeId,
     /// Its connections.
     pub link: Link,
     /// A snapshot has been merged by this replica since it started.
     pub synced: bool,
-    /// When the last one was.
+    /// The time of the last one.
     pub resynced_at: Option<Timestamp>,
-    /// Differences that snapshots have revealed since this program started, and nothing else told of.
+    /// Differences that snapshots have revealed since this program started and that no event had reported.
     pub drift: u64,
-    /// When the last of them was found.
+    /// The time of the last difference.
     pub drifted_at: Option<Timestamp>,
     /// An attempt to connect has failed since this program started.
     pub failed_once: bool,
-    /// Another replica reconciles it; this one only gives it commands. What that one says of it is told here.
+    /// Another replica owns the node; this one only sends commands. Its fields come from the owner's published status.
     pub owned_elsewhere: bool,
     /// No new room is placed on it.
     pub draining: bool,
-    /// How long the last events took from FreeSWITCH's clock, which is up to 20 ms early, to the commit, in milliseconds.
+    /// The time from FreeSWITCH's clock, which is up to 20 ms early, to the commit of the last events, in milliseconds.
     pub lag_ms: Option<u64>,
     /// It has a module that speaks texts.
     pub speaks: bool,
-    /// Calls on it (`Session-Count` of its last HEARTBEAT, else what is believed).
+    /// Calls on the node (`Session-Count` of its last HEARTBEAT, else those of the node state).
     pub calls: u64,
-    /// `Max-Sessions` of its last HEARTBEAT; 0 when not known.
+    /// `Max-Sessions` of its last HEARTBEAT; 0 if unknown.
     pub max_calls: u64,
-    /// When it was last heard.
+    /// The time of the last message on its event connection.
     pub last_heard: Option<Timestamp>,
 }
 
 impl NodeReport {
-    /// Whether somebody has compared it with what FreeSWITCH shows: this replica, or the one that reconciles it.
+    /// Returns true if this replica or the owner has merged a snapshot of the node.
     pub const fn is_compared(&self) -> bool {
         self.synced || (self.owned_elsewhere && self.resynced_at.is_some())
     }
 }
 
-/// What all nodes' actors have in common.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Who numbers belong to, and how long what was asked for may take; apps come and go while the actors run.
-    pub rules: watch::Receiver<Rules>,
-    /// How orders are put.
-    pub orders: OrderSettings,
-    /// How long the right to reconcile a node lasts without being renewed.
-    pub lease_ttl: Duration,
-    /// A snapshot is taken this often, give or take a third.
-    pub resync_interval: Duration,
-    /// A node that cannot be reached for this long is lost: its members leave, its calls end.
-    pub lost_after: Duration,
-    /// Rooms and stays that are over can be read by their id for this long.
-    pub keep_ended_rooms: Duration,
-    /// Recordings that are over, for this long.
-    pub keep_recordings: Duration,
-    /// Calls that are over are remembered for this long.
-    pub keep_ended_sessions: Duration,
-}
-
-/// Who is woken when a commit has put something into a node's outbox. A commit of another node wakes nobody: each look at
-/// an outbox is a way to the store, and nodes are many.
+/// Wakes the webhook worker of a node when a commit has written to the node's outbox. Workers of other nodes are not
+/// woken: each read of an outbox is a request to the store, and there are many nodes.
 #[derive(Clone, Debug, Default)]
-pub struct Told(HashMap<NodeId, Arc<Notify>>);
+pub struct OutboxSignals(HashMap<NodeId, Arc<Notify>>);
 
-impl Told {
-    /// For these nodes.
-    pub fn of(nodes: impl IntoIterator<Item = NodeId>) -> Self {
+impl OutboxSignals {
+    /// Creates a signal for each of these nodes.
+    pub fn for_nodes(nodes: impl IntoIterator<Item = NodeId>) -> Self {
         Self(nodes.into_iter().map(|id| (id, Arc::default())).collect())
     }
 
-    /// What is notified for this node; of another than it was made for, nobody is woken.
-    pub fn wake(&self, node: NodeId) -> Arc<Notify> {
+    /// The signal of this node; for an unknown node, one that nobody notifies.
+    pub fn signal(&self, node: NodeId) -> Arc<Notify> {
         self.0.get(&node).map(Arc::clone).unwrap_or_default()
     }
 }
 
-/// All nodes.
+/// The actors and connections of all nodes.
 #[derive(Debug)]
 pub struct Reconciler {
     order: Vec<NodeId>,
-    nodes: HashMap<NodeId, Desk>,
-    queues: Vec<OfNode>,
+    nodes: HashMap<NodeId, ManagedNode>,
+    queues: Vec<NodeQueues>,
     store: Arc<dyn Store>,
 }
 
 #[derive(Debug)]
-struct Desk {
-    work: mpsc::Sender<Work>,
+struct ManagedNode {
+    work: mpsc::Sender<ActorMessage>,
     handle: NodeHandle,
-    standing: watch::Receiver<Standing>,
-    board: Seen,
+    actor_status: watch::Receiver<ActorStatus>,
+    status: SharedStatus,
     store: Arc<dyn Store>,
 }
 
 impl Reconciler {
-    /// Starts the connections and the actor of every node. `told` is woken whenever a commit has put something into a
-    /// node's outbox. The actors' stage is to end first: they give the orders that are left and hand their nodes over, and need
-    /// the connections for it.
+    /// Starts the connections and the actor of every node. `signals` is notified after each commit that writes to a node's
+    /// outbox. The actors' phase must end first: actors need the connections to send the remaining commands and to hand
+    /// their nodes over.
     ///
     /// # Errors
-    /// When a constant is not fit to be sent to FreeSWITCH, which is a mistake of ours.
+    /// Fails if a constant cannot be sent to FreeSWITCH, which is a bug.
     pub fn start(
         nodes: Vec<NodeConfig>,
         store: &Arc<dyn Store>,
         settings: &Settings,
-        told: &Told,
-        actors: &Stage,
-        connections: &Stage,
+        signals: &OutboxSignals,
+        actors: &ShutdownPhase,
+        connections: &ShutdownPhase,
     ) -> Result<Self, Unfit> {
-        // A new one each run: an earlier run's lease must not be taken for ours.
+        // Random for each run, so that an earlier run's lease is not taken for ours.
         let owner = Uuid::new_v4();
-        let turns = Turns::default();
+        let limiter = ResyncLimiter::default();
         let mut order = Vec::new();
-        let mut desks = HashMap::new();
+        let mut managed = HashMap::new();
         let mut depths = Vec::new();
-        let mut posts = Vec::new();
-        let bell = Arc::new(Notify::new());
+        let mut targets = Vec::new();
+        let poll_now = Arc::new(Notify::new());
         for config in nodes {
             let id = config.id;
-            let (feed, news, dropped) = feed::feed(id);
+            let (feed, events, dropped) = feed::feed(id);
             let heard = feed.queue();
             let handle = node::start(config, feed, connections)?;
             let (work, queue) = mpsc::channel(WORK_QUEUE);
-            let (standing, seen) = watch::channel(Standing::default());
+            let (actor_status, seen) = watch::channel(ActorStatus::default());
             let parts = Parts {
                 node: handle.clone(),
                 store: Arc::clone(store),
                 settings: settings.clone(),
                 queue: work.clone(),
-                turns: turns.clone(),
+                limiter: limiter.clone(),
                 fences: Fences::default(),
                 dispatch: Dispatch::new(),
                 ownership: Ownership::new(),
-                standing,
-                board: Seen::new(&bell),
-                look: Arc::default(),
-                told: told.wake(id),
-                voice: Voice::default(),
+                actor_status,
+                status: SharedStatus::new(&poll_now),
+                store_changed: Arc::default(),
+                outbox_signal: signals.signal(id),
+                live: LivePublisher::default(),
                 tasks: actors.tasks().clone(),
                 stop: actors.stop().clone(),
             };
-            let board = parts.board.clone();
-            posts.push(post(&parts));
+            let status = parts.status.clone();
+            targets.push(poll_target(&parts));
             let inbox = Inbox {
-                news,
+                events,
                 dropped,
                 work: queue,
             };
-            depths.push(OfNode::new(handle.clone(), heard, work.downgrade()));
+            depths.push(NodeQueues::new(handle.clone(), heard, work.downgrade()));
             reconcile(parts, inbox, owner, actors);
             order.push(id);
-            desks.insert(
+            managed.insert(
                 id,
-                Desk {
+                ManagedNode {
                     work,
                     handle,
-                    standing: seen,
-                    board,
+                    actor_status: seen,
+                    status,
                     store: Arc::clone(store),
                 },
             );
         }
-        look_out(Lookout::new(Arc::clone(store), posts, bell), actors);
+        let poller = StorePoller::new(Arc::clone(store), targets, poll_now);
+        start_poller(poller, actors);
         Ok(Self {
             order,
-            nodes: desks,
+            nodes: managed,
             queues: depths,
             store: Arc::clone(store),
         })
     }
 
-    /// How much waits for the nodes, for whoever shows the metrics.
+    /// The queue depths of the nodes, for the metrics.
     pub fn depths(&self) -> Depths {
         Depths {
             nodes: self.queues.clone(),
@@ -292,48 +274,70 @@ impl Reconciler {
 }
 
 impl Reconciler {
-    fn desk(&self, node: NodeId) -> Result<&Desk, IntentError> {
+    fn managed(&self, node: NodeId) -> Result<&ManagedNode, IntentError> {
         self.nodes.get(&node).ok_or(IntentError::UnknownNode(node))
     }
 
-    /// That of the intent's node, if this replica may know what the intent is about and can carry it out just now.
-    fn believing_desk(&self, intent: &Intent) -> Option<&Desk> {
-        let desk = self.nodes.get(&intent.node())?;
-        let ours = !desk.standing.borrow().owned_elsewhere;
-        (ours && desk.handle.down_for().is_none()).then_some(desk)
+    /// The queue of the actor that decides about an intent.
+    fn work_for(&self, intent: &Intent) -> Result<&mpsc::Sender<ActorMessage>, IntentError> {
+        let node = intent.node();
+        match (self.nodes.get(&node), &intent.action) {
+            (Some(managed), _) => Ok(&managed.work),
+            (None, Action::CreateRoom(_)) => Err(IntentError::UnknownNode(node)),
+            (None, _) => Err(intent.not_found().into()),
+        }
+    }
+
+    /// Queues work for an actor and waits for its answer.
+    async fn ask<T>(
+        queue: &mpsc::Sender<ActorMessage>,
+        node: NodeId,
+        work: ActorMessage,
+        answer: Answer<T>,
+    ) -> Result<T, IntentError> {
+        if let Err(full) = queue.try_send(work) {
+            metrics::counter!(names::NODE_BUSY, "node" => node.to_string(), "queue" => "intents")
+                .increment(1);
+            full.into_inner().refuse(|| IntentError::Busy);
+        }
+        // A dropped reply refused nothing: the intent may have been carried out.
+        answer
+            .await
+            .unwrap_or_else(|_| Err(CommandError::Unknown.into()))
     }
 }
 
-/// What is looked for at one node.
-fn post(parts: &Parts) -> Post {
-    let (node, seen) = (parts.node.clone(), parts.board.clone());
-    let standing = parts.standing.subscribe();
-    Post {
-        clerk: Clerk::new(node, seen, parts.ownership.watch(), standing),
-        actor: Arc::clone(&parts.look),
-        told: Arc::clone(&parts.told),
-        failing: false,
+/// Describes a node to the poller.
+fn poll_target(parts: &Parts) -> PollTarget {
+    let (node, shared) = (parts.node.clone(), parts.status.clone());
+    let actor_status = parts.actor_status.subscribe();
+    PollTarget {
+        status: StatusPublisher::new(node, shared, parts.ownership.watch(), actor_status),
+        actor: Arc::clone(&parts.store_changed),
+        worker: Arc::clone(&parts.outbox_signal),
+        is_failing: false,
     }
 }
 
-fn look_out(lookout: Lookout, stage: &Stage) {
-    let stop = stage.stop().clone();
-    stage.spawn(async move {
-        let state = (lookout, stop.clone());
-        keep("lookout", "all", &stop, state, |(lookout, stop)| {
-            Box::pin(lookout.run(stop))
+fn start_poller(poller: StorePoller, phase: &ShutdownPhase) {
+    let stop = phase.stop().clone();
+    phase.spawn(async move {
+        let state = (poller, stop.clone());
+        // Metrics and the log know the task by this name.
+        supervise("lookout", "all", &stop, state, |(poller, stop)| {
+            Box::pin(poller.run(stop))
         })
         .await;
     });
 }
 
-/// Begins the tasks of one node: its actor, what gives its orders, and what keeps its lease. They end in this order, so
-/// that what the actor decided is carried out, and the node is another's only then.
-fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
+/// Starts the tasks of one node: the actor, the sender of its commands, and the lease keeper. They end in this order, so
+/// that the actor's decisions are carried out before another replica can take the node over.
+fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, phase: &ShutdownPhase) {
     let of = parts.node.id().to_string();
     let (no_more_orders, hand_over) = (CancellationToken::new(), CancellationToken::new());
 
-    let keeper = Keeper {
+    let keeper = LeaseKeeper {
         node: parts.node.id(),
         store: Arc::clone(&parts.store),
         owner,
@@ -341,28 +345,28 @@ fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
         ownership: parts.ownership.clone(),
     };
     let (stop, label) = (hand_over.clone(), of.clone());
-    stage.spawn(async move {
+    phase.spawn(async move {
         let state = (keeper, stop.clone());
-        keep("lease", &label, &stop, state, |(keeper, stop)| {
+        supervise("lease", &label, &stop, state, |(keeper, stop)| {
             Box::pin(keeper.run(stop))
         })
         .await;
     });
 
-    let (voice, store) = (parts.voice.clone(), Arc::clone(&parts.store));
+    let (live, store) = (parts.live.clone(), Arc::clone(&parts.store));
     let (node, stop, label) = (parts.node.id(), no_more_orders.clone(), of.clone());
-    stage.spawn(async move {
-        let state = (voice, store, stop.clone());
-        keep("live", &label, &stop, state, |(voice, store, stop)| {
-            Box::pin(voice.speak(node, store, stop))
+    phase.spawn(async move {
+        let state = (live, store, stop.clone());
+        supervise("live", &label, &stop, state, |(live, store, stop)| {
+            Box::pin(live.run(node, store, stop))
         })
         .await;
     });
 
     let (giving, stop, label) = (parts.clone(), no_more_orders.clone(), of.clone());
-    stage.spawn(async move {
+    phase.spawn(async move {
         let state = (giving, stop.clone());
-        keep("orders", &label, &stop, state, |(parts, stop)| {
+        supervise("orders", &label, &stop, state, |(parts, stop)| {
             let Parts {
                 node,
                 settings,
@@ -370,15 +374,15 @@ fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
                 dispatch,
                 ..
             } = parts;
-            Box::pin(dispatch.run(node, &settings.orders, queue, stop))
+            Box::pin(dispatch.run(node, &settings.commands, queue, stop))
         })
         .await;
         hand_over.cancel();
     });
 
-    stage.spawn(async move {
+    phase.spawn(async move {
         let stop = parts.stop.clone();
-        keep("actor", &of, &stop, (parts, inbox), |(parts, inbox)| {
+        supervise("actor", &of, &stop, (parts, inbox), |(parts, inbox)| {
             Box::pin(Actor::new(parts.clone()).run(inbox))
         })
         .await;
@@ -388,108 +392,77 @@ fn reconcile(parts: Parts, inbox: Inbox, owner: Uuid, stage: &Stage) {
 
 #[async_trait]
 impl Controller for Reconciler {
-    async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
-        let id = intent.node();
-        let desk = self.desk(id)?;
-        let (reply, answer) = Reply::new(&intent);
-        // Nothing is committed that could not be carried out: a caller that is told to come back finds no trace.
-        if !matches!(intent, Intent::CreateRoom { .. })
-            && let Some(retry_after) = desk.handle.down_for()
-        {
-            reply.send(Err(CommandError::Down { retry_after }.into()));
-        } else if let Err(full) = desk.work.try_send(Work::Intent {
-            intent,
-            looked_up: true,
-            reply,
-        }) {
-            metrics::counter!(names::NODE_BUSY, "node" => id.to_string(), "queue" => "intents")
-                .increment(1);
-            actor::refuse(full.into_inner(), || IntentError::Busy);
-        }
-        // Whoever had it is gone, and was refused nothing: it may have been carried out.
-        let verdict = answer.await.ok().flatten();
-        verdict.unwrap_or_else(|| Err(CommandError::Unknown.into()))
-    }
-
-    async fn submit_as_believed(&self, intent: &Intent) -> Option<Result<Accepted, IntentError>> {
-        let desk = self.believing_desk(intent)?;
-        let (reply, answer) = Reply::new(intent);
-        let work = Work::Intent {
+    async fn check(&self, intent: &Intent, depth: Depth) -> Result<Decision, IntentError> {
+        let queue = self.work_for(intent)?;
+        let (reply, answer) = Reply::to_check(intent);
+        let work = ActorMessage::Check {
             intent: intent.clone(),
-            looked_up: false,
+            depth,
             reply,
         };
-        if let Err(full) = desk.work.try_send(work) {
-            actor::refuse(full.into_inner(), || IntentError::Busy);
-        }
-        match answer.await {
-            Ok(verdict) => verdict,
-            // As in `submit`.
-            Err(_) => Some(Err(CommandError::Unknown.into())),
-        }
+        Self::ask(queue, intent.node(), work, answer).await
     }
 
-    async fn vouches_for(&self, intent: &Intent) -> bool {
-        let Some(desk) = self.believing_desk(intent) else {
-            return false;
-        };
-        let (reply, answer) = oneshot::channel();
-        let intent = intent.clone();
-        // A queue that is full, or nobody's any more, vouches for nothing.
-        desk.work.try_send(Work::Vouch { intent, reply }).is_ok() && answer.await.unwrap_or(false)
+    async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
+        let (queue, node) = (self.work_for(&intent)?, intent.node());
+        let (reply, answer) = Reply::to_submit(&intent);
+        Self::ask(queue, node, ActorMessage::Submit { intent, reply }, answer).await
     }
 
     fn nodes(&self) -> Vec<NodeReport> {
         self.order
             .iter()
-            .filter_map(|id| self.nodes.get(id).map(|desk| desk.report(*id)))
+            .filter_map(|id| self.nodes.get(id).map(|managed| managed.report(*id)))
             .collect()
     }
 
     fn link(&self, node: NodeId) -> Option<Link> {
-        self.nodes.get(&node).map(|desk| desk.handle.link())
+        self.nodes.get(&node).map(|managed| managed.handle.link())
     }
 
     async fn drain(&self, node: NodeId, draining: bool) -> Result<(), IntentError> {
-        let desk = self.desk(node)?;
-        desk.store.set_draining(node, draining).await?;
-        // The others see it at their next look.
-        desk.board.set_draining(draining);
+        let managed = self.managed(node)?;
+        managed.store.set_draining(node, draining).await?;
+        // Other replicas read it with their next poll.
+        managed.status.set_draining(draining);
         Ok(())
     }
 
     async fn resync(&self, node: NodeId) -> Result<(), IntentError> {
-        let desk = self.desk(node)?;
-        if let Some(retry_after) = desk.handle.down_for() {
+        let managed = self.managed(node)?;
+        if let Some(retry_after) = managed.handle.down_for() {
             return Err(CommandError::Down { retry_after }.into());
         }
-        desk.store.ask_resync(node).await?;
-        desk.board.look_now();
+        managed.store.request_resync(node).await?;
+        managed.status.request_poll();
         Ok(())
     }
 }
 
-impl Desk {
+impl ManagedNode {
     fn report(&self, id: NodeId) -> NodeReport {
         let status = self.handle.status();
-        let standing = self.standing.borrow().clone();
-        // What another replica knows of its own node, it says on the board.
-        let told = self.board.standing(id).filter(|_| standing.owned_elsewhere);
-        let told = told.unwrap_or_else(|| standing.published(&self.handle));
+        let actor_status = self.actor_status.borrow().clone();
+        // The owner publishes the status of its node.
+        let published = self
+            .status
+            .owner_status(id)
+            .filter(|_| actor_status.owned_elsewhere);
+        let published = published.unwrap_or_else(|| actor_status.published(&self.handle));
         NodeReport {
             id,
             link: status.link(),
-            synced: standing.synced,
-            resynced_at: told.resynced_at,
-            drift: told.drift,
-            drifted_at: told.drifted_at,
+            synced: actor_status.synced,
+            resynced_at: published.resynced_at,
+            drift: published.drift,
+            drifted_at: published.drifted_at,
             failed_once: status.failed_once,
-            owned_elsewhere: standing.owned_elsewhere,
-            draining: self.board.draining(),
-            lag_ms: told.lag_ms,
+            owned_elsewhere: actor_status.owned_elsewhere,
+            draining: self.status.is_draining(),
+            lag_ms: published.lag_ms,
             speaks: status.speaks,
-            calls: told.calls,
-            max_calls: told.max_calls,
+            calls: published.calls,
+            max_calls: published.max_calls,
             last_heard: status.vitals.last_heard,
         }
     }
@@ -502,11 +475,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_wakes_who_delivers_for_its_node_alone() {
+    fn commit_wakes_only_the_worker_of_its_node() {
         let [one, other, unknown] = ["node1", "node2", "node3"].map(|id| id.parse().unwrap());
-        let told = Told::of([one, other]);
-        assert!(Arc::ptr_eq(&told.wake(one), &told.wake(one)));
-        assert!(!Arc::ptr_eq(&told.wake(one), &told.wake(other)));
-        assert!(!Arc::ptr_eq(&told.wake(unknown), &told.wake(one)));
+        let published = OutboxSignals::for_nodes([one, other]);
+        assert!(Arc::ptr_eq(&published.signal(one), &published.signal(one)));
+        assert!(!Arc::ptr_eq(
+            &published.signal(one),
+            &published.signal(other)
+        ));
+        assert!(!Arc::ptr_eq(
+            &published.signal(unknown),
+            &published.signal(one)
+        ));
     }
 }

@@ -1,7 +1,7 @@
-//! One resync of a node: fence, snapshot, merge, and a second look at what the snapshot lacks.
+//! One resync of a node: fence, snapshot, merge, and a second look at members that the snapshot lacks.
 //!
-//! Runs beside the actor and speaks to it by messages, so that a slow snapshot holds nothing back. A snapshot that
-//! failed or cannot be read ends it: nothing is concluded from it, and the actor tries again.
+//! It runs beside the actor and sends it messages, so that a slow snapshot delays nothing. A snapshot that fails or cannot
+//! be parsed ends the resync without any conclusion, and the actor tries again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,128 +11,111 @@ use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::esl::command::{
+use crate::node::NodeHandle;
+use crate::telemetry as names;
+use freeswitch_esl::ApiReply;
+use freeswitch_esl::command::{
     Api, ChannelUuid, ConferenceCommand, ConferenceName, TableForm, VarName,
 };
-use crate::esl::{ApiFailure, ApiReply};
-use crate::ids::{ChannelId, CoreId, RoomId};
-use crate::node::{CommandError, NodeHandle};
-use crate::room::FileId;
-use crate::room::plan::Suspect;
-use crate::session::{Mark, StepId};
-use crate::telemetry as names;
+use roomkeeper_core::call::{Checkpoint, StepId};
+use roomkeeper_core::ids::{ChannelId, CoreId, RoomId};
+use roomkeeper_core::room::FileId;
+use roomkeeper_core::room::plan::Suspect;
 
-use super::actor::{End, Merged, Part, Work};
 use super::fences::{Fence, Fences};
-use super::news::{Dump, ListedChannel, ListedConference, ShownRoom, Snapshot};
-use super::table::Unclear;
-use super::translate::{self, STEP_VARIABLE, UnreadableSnapshot};
-use super::turns::{Turn, Turns};
+use super::messages::{ActorMessage, End, Merged, Part, ResyncSummary};
+use super::resync_error::ResyncError;
+use super::resync_limiter::{ResyncLimiter, ResyncPermit};
+use super::table::TableError;
+use super::translate::{self, UnreadableSnapshot};
+use super::variables::STEP_VARIABLE;
+use roomkeeper_core::switch_event::{
+    ChannelDump, ListedChannel, ListedConference, Snapshot, SnapshotRoom,
+};
 
-/// How long after a snapshot the second one is taken that has to agree before a member is dropped.
+/// The pause before the second snapshot, which must agree before a member is dropped.
 const SECOND_LOOK: Duration = Duration::from_millis(250);
 
-/// Dumps and questions in flight at once: enough to fill a round trip, few enough to leave the command connection to
-/// callers.
-const QUESTIONS: usize = 64;
+/// Dumps and other queries in flight: enough to fill a round trip, few enough to leave the command connection to callers.
+const MAX_QUERIES: usize = 64;
 
-/// Rooms of a snapshot that are merged at once, unless they have many members.
+/// Rooms of a snapshot that are merged together, unless they have many members.
 const ROOMS_AT_ONCE: usize = 256;
 
-/// Members of such rooms: if all of them are new, their commit takes Redis some 50 ms, for which it does nothing else.
+/// Members of such rooms: if all of them are new, their commit occupies Redis for some 50 ms.
 const MEMBERS_AT_ONCE: usize = 1_024;
 
-/// How long the fence may take to come back: it passes through the node's event queue.
-const FENCE_PATIENCE: Duration = Duration::from_secs(10);
+/// The time for the fence to come back through the node's event queue.
+const FENCE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a resync came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ResyncError {
-    #[error("FreeSWITCH was not asked: {0}")]
-    Command(#[from] CommandError),
-    #[error("FreeSWITCH did not give the list: {0}")]
-    Failure(#[from] ApiFailure),
-    #[error("the list could not be read: {0}")]
-    Unreadable(#[from] UnreadableSnapshot),
-    #[error("the fence did not come back")]
-    NoFence,
-    #[error("FreeSWITCH was restarted meanwhile")]
-    OtherCore,
-    #[error("it panicked")]
-    Panicked,
-    #[error("the reconciler is stopping, or the node is another's now")]
-    Stopped,
-}
-
-/// What one resync found.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
-    pub(super) rooms: usize,
-    pub(super) channels: usize,
-    pub(super) second_look: bool,
-}
-
-/// What one resync works with.
+/// The environment of one resync.
 struct Resync<'a> {
     node: &'a NodeHandle,
-    actor: &'a mpsc::Sender<Work>,
+    actor: &'a mpsc::Sender<ActorMessage>,
     fences: &'a Fences,
 }
 
-/// Makes the belief true. The actor merges as it goes. It may have a turn already.
+/// Runs one resync. The actor merges the parts as they arrive. `permit` is one that the actor holds already.
 pub(super) async fn resync(
     node: &NodeHandle,
-    actor: &mpsc::Sender<Work>,
-    (turns, turn): (&Turns, Option<Turn>),
+    actor: &mpsc::Sender<ActorMessage>,
+    (limiter, permit): (&ResyncLimiter, Option<ResyncPermit>),
     fences: &Fences,
-) -> Result<Found, ResyncError> {
-    let of = Resync {
+) -> Result<ResyncSummary, ResyncError> {
+    let resync = Resync {
         node,
         actor,
         fences,
     };
-    // Until all of it is taken in: a list that waits is no less in memory than one that is read.
-    let turn = match turn {
-        Some(turn) => Some(turn),
-        None => turns.take().await,
+    // Held until the lists, which stay in memory, are merged.
+    let permit = match permit {
+        Some(permit) => Some(permit),
+        None => limiter.acquire().await,
     };
-    let fence = of.timed("fence", of.raise_fence()).await?;
-    let lists = of.timed("list", of.lists()).await?;
-    let mut found = Found {
+    let fence = resync.timed("fence", resync.send_fence()).await?;
+    let lists = resync.timed("list", resync.lists()).await?;
+    let mut found = ResyncSummary {
         rooms: lists.rooms.len(),
         channels: lists.channels.len(),
         second_look: false,
     };
-    let Merged { suspects, asks } = of
-        .timed("snapshot", of.snapshot(fence, lists, BTreeSet::new()))
+    let Merged {
+        suspects,
+        open_questions,
+    } = resync
+        .timed("snapshot", resync.snapshot(fence, lists, BTreeSet::new()))
         .await?;
-    // Before the second look, so that a member whose call is gone leaves because it hung up.
-    let asked = of.channels(fence, asks.wanted, asks.missing);
-    of.timed("channels", asked).await?;
-    drop(turn);
-    let silent = of
+    // Before the second look, so that a member whose call has ended leaves with the hang-up as its cause.
+    let asked = resync.channels(fence, open_questions.wanted, open_questions.missing);
+    resync.timed("channels", asked).await?;
+    drop(permit);
+    let silent = resync
         .timed("playback", async {
-            let silent = of.playback(asks.playing, BTreeSet::new()).await?;
-            of.marks(asks.acting).await?;
+            let silent = resync
+                .playback(open_questions.playing, BTreeSet::new())
+                .await?;
+            resync.marks(open_questions.acting).await?;
             Ok(silent)
         })
         .await?;
     if !suspects.is_empty() || !silent.is_empty() {
         found.second_look = true;
-        found.channels = of
+        found.channels = resync
             .timed("second_look", async {
                 tokio::time::sleep(SECOND_LOOK).await;
-                let _turn = turns.take().await;
-                let again = of.raise_fence().await?;
+                let _permit = limiter.acquire().await;
+                let again = resync.send_fence().await?;
                 if again.0 != fence.0 {
                     return Err(ResyncError::OtherCore);
                 }
-                let lists = of.lists().await?;
+                let lists = resync.lists().await?;
                 let channels = lists.channels.len();
-                // Whom it drops is still believed in its room until then: only now is it known which calls to ask for.
-                let Merged { asks, .. } = of.snapshot(again, lists, suspects).await?;
-                of.channels(again, asks.wanted, asks.missing).await?;
-                of.playback(asks.playing, silent).await?;
+                // A member that this snapshot drops was in its room until now, so only now are the calls to query known.
+                let Merged { open_questions, .. } = resync.snapshot(again, lists, suspects).await?;
+                resync
+                    .channels(again, open_questions.wanted, open_questions.missing)
+                    .await?;
+                resync.playback(open_questions.playing, silent).await?;
                 Ok(channels)
             })
             .await?;
@@ -140,16 +123,16 @@ pub(super) async fn resync(
     Ok(found)
 }
 
-/// What FreeSWITCH lists: its calls, and its conferences.
+/// FreeSWITCH's lists of channels and conferences.
 struct Lists {
     channels: Arc<[ListedChannel]>,
     /// Those whose names are room ids of this node.
-    rooms: Vec<ShownRoom>,
+    rooms: Vec<SnapshotRoom>,
     conferences: Vec<ListedConference>,
 }
 
 impl Resync<'_> {
-    /// One stage, and how long it took. One that failed has said no time that means anything.
+    /// Runs one stage and records its duration. The duration of a failed stage means nothing, so it is not recorded.
     async fn timed<T>(
         &self,
         stage: &'static str,
@@ -165,16 +148,18 @@ impl Resync<'_> {
         Ok(done)
     }
 
-    /// Both lists at once: each is what is so after the fence, and is read as soon as it is there.
+    /// Fetches both lists at once. Both describe the state after the fence, and each is parsed when it arrives.
     async fn lists(&self) -> Result<Lists, ResyncError> {
         let channels = async {
             let asked = Api::ShowChannels(TableForm::Delimited);
             let table = self.node.job(asked).await?.table()?;
             let listed = match translate::channels(&table) {
-                // Rare: some caller's name or what an application was given has such a character in it, or the server is
-                // one whose table is another.
-                Err(UnreadableSnapshot::Table(why @ (Unclear::Separator | Unclear::Column(_)))) => {
-                    tracing::debug!(node.id = %self.node.id(), %why, "the channels are asked for as JSON");
+                // Rare: a caller's name or an application's argument contains the separator, or the server's table
+                // differs.
+                Err(UnreadableSnapshot::Table(
+                    why @ (TableError::Separator | TableError::Column(_)),
+                )) => {
+                    tracing::debug!(node.id = %self.node.id(), %why, "the table of channels is ambiguous; requesting it as JSON");
                     let asked = Api::ShowChannels(TableForm::Json);
                     translate::channels_as_json(&self.node.job(asked).await?.json()?)
                 }
@@ -194,27 +179,26 @@ impl Resync<'_> {
         })
     }
 
-    /// What FreeSWITCH has shown is merged once everything is heard that it had told before. Otherwise that would be old
-    /// news of something known: whoever came in between would leave and come again, and whoever hung up would have no
-    /// cause.
-    async fn hear_until_now(&self, core: CoreId) -> Result<(), ResyncError> {
-        let (of, _) = self.raise_fence().await?;
-        if of == core {
+    /// Waits until all events before the lists are received. Otherwise they would arrive after the merge, as old events: a
+    /// member that joined in between would leave and join again, and a call that hung up would have no cause.
+    async fn wait_for_events(&self, core: CoreId) -> Result<(), ResyncError> {
+        let (reached, _) = self.send_fence().await?;
+        if reached == core {
             Ok(())
         } else {
             Err(ResyncError::OtherCore)
         }
     }
 
-    /// Merges the lists, some rooms at a time: each part is a commit, and a node can have thousands of rooms that all are
-    /// new. `confirmed` is what the snapshot before lacked, too.
+    /// Merges the lists in parts of some rooms: each part is a commit, and all of thousands of rooms can be new.
+    /// `confirmed` are the memberships that the previous snapshot lacked, too.
     async fn snapshot(
         &self,
         (core, fence): Fence,
         lists: Lists,
         confirmed: BTreeSet<Suspect>,
     ) -> Result<Merged, ResyncError> {
-        self.hear_until_now(core).await?;
+        self.wait_for_events(core).await?;
         let Lists {
             channels,
             rooms,
@@ -222,7 +206,7 @@ impl Resync<'_> {
         } = lists;
         let confirmed = Arc::new(confirmed);
         let mut listed = Some(Arc::clone(&channels));
-        let mut part_of = |rooms: Vec<ShownRoom>, end: Option<End>| Part {
+        let mut new_part = |rooms: Vec<SnapshotRoom>, end: Option<End>| Part {
             listed: listed.take(),
             snapshot: Snapshot { core, fence, rooms },
             confirmed: Arc::clone(&confirmed),
@@ -233,14 +217,14 @@ impl Resync<'_> {
         let mut suspects = BTreeSet::new();
         let mut members = 0;
         for room in rooms {
-            // Of two lives of one name, the newest is listed first and counts.
+            // Of two conference instances with one name, the newest is listed first and counts.
             if !before.insert(room.room) {
                 continue;
             }
             members += room.members.len();
             part.push(room);
             if part.len() >= ROOMS_AT_ONCE || members >= MEMBERS_AT_ONCE {
-                let part = part_of(std::mem::take(&mut part), None);
+                let part = new_part(std::mem::take(&mut part), None);
                 suspects.extend(self.merge(part).await?.suspects);
                 members = 0;
             }
@@ -253,42 +237,42 @@ impl Resync<'_> {
             all: conferences,
             listed: channels,
         };
-        let mut merged = self.merge(part_of(part, Some(end))).await?;
+        let mut merged = self.merge(new_part(part, Some(end))).await?;
         merged.suspects.append(&mut suspects);
         Ok(merged)
     }
 
     async fn merge(&self, part: Part) -> Result<Merged, ResyncError> {
-        self.ask(|reply| Work::Snapshot(part, reply)).await
+        self.ask(|reply| ActorMessage::Snapshot(part, reply)).await
     }
 
-    /// Sends a fence and waits until it has come back through the events: whatever was told before it has been read.
-    async fn raise_fence(&self) -> Result<Fence, ResyncError> {
+    /// Sends a fence and waits until it comes back among the events: all earlier events have then been received.
+    async fn send_fence(&self) -> Result<Fence, ResyncError> {
         let token: u64 = rand::random();
         let fence = self.fences.wait(token);
         self.node.fence(token).await?;
-        match tokio::time::timeout(FENCE_PATIENCE, fence).await {
+        match tokio::time::timeout(FENCE_TIMEOUT, fence).await {
             Ok(Ok(fence)) => Ok(fence),
-            // Or it is known already that it will not.
+            // A closed channel means that the fence is lost.
             Ok(Err(_)) | Err(_) => Err(ResyncError::NoFence),
         }
     }
 
-    /// The list of channels is written late, so it only proposes: what it cannot confirm is asked for one by one, and who
-    /// is missing from it is gone only when FreeSWITCH says so by name.
+    /// Queries single channels. FreeSWITCH writes the list of channels late, so channels that it cannot confirm are queried
+    /// one by one, and a missing channel has ended only if FreeSWITCH says so by name.
     async fn channels(
         &self,
         (core, fence): Fence,
         wanted: Vec<ChannelId>,
         missing: Vec<ChannelId>,
     ) -> Result<(), ResyncError> {
-        let dumps: Vec<Dump> = futures_util::stream::iter(wanted)
+        let dumps: Vec<ChannelDump> = futures_util::stream::iter(wanted)
             .map(|channel| {
                 let answer = self.node.api(Api::Dump(ChannelUuid::from(channel.uuid())));
-                // A channel that has ended meanwhile has nothing to tell; its own events do.
+                // A channel that has ended meanwhile is reported by its own events.
                 async move { translate::dump(&answer.await.ok()?.json().ok()?).ok() }
             })
-            .buffer_unordered(QUESTIONS)
+            .buffer_unordered(MAX_QUERIES)
             .filter_map(std::future::ready)
             .collect()
             .await;
@@ -300,24 +284,24 @@ impl Resync<'_> {
                 // Anything but a clear no leaves the call as it is.
                 async move { (answer.await.ok()?.bool() == Ok(false)).then_some(channel) }
             })
-            .buffer_unordered(QUESTIONS)
+            .buffer_unordered(MAX_QUERIES)
             .filter_map(std::future::ready)
             .collect()
             .await;
         if dumps.is_empty() && channels.is_empty() {
             return Ok(());
         }
-        self.hear_until_now(core).await?;
+        self.wait_for_events(core).await?;
         let mut dumps = dumps.into_iter();
         loop {
-            let some: Vec<Dump> = dumps.by_ref().take(MEMBERS_AT_ONCE).collect();
+            let some: Vec<ChannelDump> = dumps.by_ref().take(MEMBERS_AT_ONCE).collect();
             if some.is_empty() {
                 break;
             }
-            self.tell(Work::Dumps(some)).await?;
+            self.tell(ActorMessage::Dumps(some)).await?;
         }
         for channels in channels.chunks(MEMBERS_AT_ONCE) {
-            let vanished = Work::Vanished {
+            let vanished = ActorMessage::Vanished {
                 channels: channels.to_vec(),
                 core,
                 fence,
@@ -327,8 +311,8 @@ impl Resync<'_> {
         Ok(())
     }
 
-    /// No list has what plays, so every room that should be playing something is asked. What it is said to lack at two
-    /// looks has ended unheard.
+    /// Queries playback for every room in which something should play, because no list shows it. A file that two looks
+    /// lack has ended without an event.
     async fn playback(
         &self,
         playing: Vec<RoomId>,
@@ -338,7 +322,7 @@ impl Resync<'_> {
             .filter_map(|room| async move {
                 let name = ConferenceName::new(room.to_string()).ok()?;
                 let asked = Api::Conference(name, ConferenceCommand::PlayStatus);
-                // Anything but a clear no leaves what is believed as it is.
+                // Anything but a clear no leaves the node state unchanged.
                 let silent = self.node.api(asked).await.is_ok_and(
                     |reply| matches!(reply, ApiReply::Err(text) if text == "Nothing is playing"),
                 );
@@ -349,7 +333,7 @@ impl Resync<'_> {
         if rooms.is_empty() {
             return Ok(BTreeSet::new());
         }
-        self.ask(|reply| Work::Silent {
+        self.ask(|reply| ActorMessage::Silent {
             rooms,
             confirmed,
             reply,
@@ -357,36 +341,38 @@ impl Resync<'_> {
         .await
     }
 
-    /// No list has how far a call is with what it has to do, so its channel is asked.
+    /// Queries the checkpoints of calls that run actions, because no list shows them.
     async fn marks(&self, acting: Vec<(ChannelId, StepId)>) -> Result<(), ResyncError> {
         let Ok(variable) = VarName::new(STEP_VARIABLE) else {
             return Ok(());
         };
-        let marks: Vec<(ChannelId, StepId, Option<Mark>)> = futures_util::stream::iter(acting)
-            .map(|(channel, step)| {
-                let asked = Api::GetVar(ChannelUuid::from(channel.uuid()), variable.clone());
-                let answer = self.node.api(asked);
-                // A channel that has ended meanwhile has nothing to tell; its own events do.
-                async move { Some((channel, step, answer.await.ok()?.text().ok()?.parse().ok())) }
-            })
-            .buffer_unordered(QUESTIONS)
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
+        let marks: Vec<(ChannelId, StepId, Option<Checkpoint>)> = futures_util::stream::iter(
+            acting,
+        )
+        .map(|(channel, step)| {
+            let asked = Api::GetVar(ChannelUuid::from(channel.uuid()), variable.clone());
+            let answer = self.node.api(asked);
+            // A channel that has ended meanwhile is reported by its own events.
+            async move { Some((channel, step, answer.await.ok()?.text().ok()?.parse().ok())) }
+        })
+        .buffer_unordered(MAX_QUERIES)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
         if marks.is_empty() {
             return Ok(());
         }
-        self.tell(Work::Marked(marks)).await
+        self.tell(ActorMessage::Marked(marks)).await
     }
 
-    async fn tell(&self, work: Work) -> Result<(), ResyncError> {
-        let told = self.actor.send(work).await;
-        told.map_err(|_| ResyncError::Stopped)
+    async fn tell(&self, work: ActorMessage) -> Result<(), ResyncError> {
+        let sent = self.actor.send(work).await;
+        sent.map_err(|_| ResyncError::Stopped)
     }
 
     async fn ask<T>(
         &self,
-        work: impl FnOnce(oneshot::Sender<T>) -> Work,
+        work: impl FnOnce(oneshot::Sender<T>) -> ActorMessage,
     ) -> Result<T, ResyncError> {
         let (reply, answer) = oneshot::channel();
         self.tell(work(reply)).await?;

@@ -1,67 +1,67 @@
-//! A table as `show … as delim` writes it (`show_callback` in mod_commands.c): a line of names, a line for each row, and
-//! how many rows there were.
+//! Parses tables of `show … as delim` (`show_callback` in mod_commands.c): a line of column names, a line for each row, and
+//! the number of rows.
 //!
-//! Owns that no value is taken for another one. FreeSWITCH escapes nothing, and values come from callers: so what separates
-//! values is a character that hardly any has, and a table that has one more of them, or one more line, is refused. That is
-//! certain, because the count at its end is FreeSWITCH's own.
+//! No value is taken for another one. FreeSWITCH escapes nothing, and values come from callers. So the separator is a
+//! character that hardly any value contains, and a table with an extra separator or line is refused. That is reliable,
+//! because FreeSWITCH itself writes the count at the end.
 
 use memchr::{memchr, memchr2_iter, memrchr};
 
-use crate::esl::command::DELIMITER;
+use freeswitch_esl::command::DELIMITER;
 
-/// Why nothing is concluded from a table.
+/// The reason why a table is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Unclear {
-    /// It is not a table, or not all of one.
-    #[error("not a table, or not all of it")]
+pub enum TableError {
+    /// It is not a complete table.
+    #[error("not a complete table")]
     Cut,
-    /// It has no such column.
-    #[error("the table has no {0}")]
+    /// It lacks a column.
+    #[error("the table has no column {0}")]
     Column(&'static str),
-    /// A value holds what separates values or rows, so it cannot be told what is what.
-    #[error("a value of the table holds what separates values")]
+    /// A value contains a separator of values or rows, so the table is ambiguous.
+    #[error("a value of the table contains a separator")]
     Separator,
 }
 
-/// Reads the values of these columns, row by row, as they are written.
+/// Parses the values of these columns, row by row.
 ///
 /// # Errors
-/// [`Unclear`]: rows may have been read before, of which nothing is to be concluded.
+/// Fails with a [`TableError`], possibly after some rows, which the caller must then ignore.
 pub fn rows<const N: usize>(
     table: &[u8],
     columns: [&'static str; N],
     mut row: impl FnMut([&[u8]; N]),
-) -> Result<(), Unclear> {
+) -> Result<(), TableError> {
     let (lines, count) = counted(table)?;
     if count == 0 {
         return if lines.is_empty() {
             Ok(())
         } else {
-            Err(Unclear::Separator)
+            Err(TableError::Separator)
         };
     }
-    let head = memchr(b'\n', lines).ok_or(Unclear::Cut)?;
+    let head = memchr(b'\n', lines).ok_or(TableError::Cut)?;
     let (head, lines) = (&lines[..head], &lines[head + 1..]);
     let names = head.split(|byte| *byte == DELIMITER);
-    // Which of the columns asked for stands at which place.
+    // The requested column at each position.
     let places: Vec<Option<usize>> = names
         .map(|name| columns.iter().position(|c| c.as_bytes() == name))
         .collect();
     if let Some(missing) = (0..N).find(|column| !places.contains(&Some(*column))) {
-        return Err(Unclear::Column(columns[missing]));
+        return Err(TableError::Column(columns[missing]));
     }
     let mut left = count;
     let (mut begin, mut place) = (0, 0);
     let mut values = [&[][..]; N];
     for end in memchr2_iter(DELIMITER, b'\n', lines) {
-        if let Some(column) = places.get(place).ok_or(Unclear::Separator)? {
+        if let Some(column) = places.get(place).ok_or(TableError::Separator)? {
             values[*column] = &lines[begin..end];
         }
         begin = end + 1;
         place += 1;
         if lines[end] == b'\n' {
             if place != places.len() || left == 0 {
-                return Err(Unclear::Separator);
+                return Err(TableError::Separator);
             }
             left -= 1;
             place = 0;
@@ -71,17 +71,17 @@ pub fn rows<const N: usize>(
     if left == 0 && begin == lines.len() {
         Ok(())
     } else {
-        Err(Unclear::Cut)
+        Err(TableError::Cut)
     }
 }
 
-/// The lines of a table, and how many rows it says they are: `\n<count> total.\n` ends it.
-fn counted(table: &[u8]) -> Result<(&[u8], u64), Unclear> {
-    let rest = table.strip_suffix(b" total.\n").ok_or(Unclear::Cut)?;
-    let at = memrchr(b'\n', rest).ok_or(Unclear::Cut)?;
+/// Splits a table into its lines and its number of rows: `\n<count> total.\n` ends it.
+fn counted(table: &[u8]) -> Result<(&[u8], u64), TableError> {
+    let rest = table.strip_suffix(b" total.\n").ok_or(TableError::Cut)?;
+    let at = memrchr(b'\n', rest).ok_or(TableError::Cut)?;
     let (lines, count) = rest.split_at(at);
-    let count = std::str::from_utf8(&count[1..]).map_err(|_| Unclear::Cut)?;
-    Ok((lines, count.parse().map_err(|_| Unclear::Cut)?))
+    let count = std::str::from_utf8(&count[1..]).map_err(|_| TableError::Cut)?;
+    Ok((lines, count.parse().map_err(|_| TableError::Cut)?))
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    fn read(table: &str) -> Result<Vec<(String, String)>, Unclear> {
+    fn read(table: &str) -> Result<Vec<(String, String)>, TableError> {
         let mut read = Vec::new();
         let table = table.replace('|', "\x1f");
         rows(table.as_bytes(), ["dest", "uuid"], |[dest, uuid]| {
@@ -102,22 +102,22 @@ mod tests {
         Ok(read)
     }
 
-    fn pairs(pairs: &[(&str, &str)]) -> Result<Vec<(String, String)>, Unclear> {
+    fn pairs(pairs: &[(&str, &str)]) -> Result<Vec<(String, String)>, TableError> {
         let owned = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
         Ok(pairs.iter().map(owned).collect())
     }
 
     #[test]
-    fn values_are_found_by_the_names_of_their_columns() {
+    fn values_are_found_by_column_name() {
         let table = "uuid|name|dest\na|x, \"y\"|1\nb|||\n\n2 total.\n";
-        assert_eq!(read(table), Err(Unclear::Separator));
+        assert_eq!(read(table), Err(TableError::Separator));
         let table = "uuid|name|dest\na|x, \"y\"|1\nb||\n\n2 total.\n";
         assert_eq!(read(table), pairs(&[("a", "1"), ("b", "")]));
         assert_eq!(read("\n0 total.\n"), pairs(&[]));
     }
 
     #[test]
-    fn values_are_found_wherever_a_window_begins() {
+    fn values_are_found_at_any_alignment() {
         for length in 0..192 {
             let (long, short) = ("x".repeat(length), "y".repeat(length % 7));
             let table = format!("uuid|name|dest\n{short}|{long}|{long}\n|{short}|z\n\n2 total.\n");
@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_is_not_there_is_no_empty_value() {
+    fn missing_column_is_an_error() {
         let table = "uuid|name\na|x\n\n1 total.\n";
-        assert_eq!(read(table), Err(Unclear::Column("dest")));
+        assert_eq!(read(table), Err(TableError::Column("dest")));
     }
 
     #[test]
-    fn what_a_caller_forges_is_refused() {
-        // A whole row of their own; one that takes the end of the row before with it; values that move the others.
+    fn forged_values_are_refused() {
+        // A whole forged row; a row that swallows the end of the previous one; values that shift the others.
         for forged in [
             "uuid|name|dest\na|x|1\nb|forged|2\nc|y|3\n\n2 total.\n",
             "uuid|name|dest\na|x|1\nb|forged|3\n\n1 total.\n",
@@ -143,7 +143,7 @@ mod tests {
             "uuid|name|dest\na|x\n\n9 total.\n|1\n\n1 total.\n",
             "a\n\n0 total.\n",
         ] {
-            assert_eq!(read(forged), Err(Unclear::Separator), "{forged:?}");
+            assert_eq!(read(forged), Err(TableError::Separator), "{forged:?}");
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
             table.push_str(&format!("\n{} total.\n", rows.len()));
             let separates = |value: &String| value.contains(['|', '\n']);
             if rows.iter().flatten().any(separates) {
-                prop_assert_eq!(read(&table), Err(Unclear::Separator));
+                prop_assert_eq!(read(&table), Err(TableError::Separator));
             } else {
                 let told: Vec<_> = rows.into_iter().map(|[uuid, _, dest]| (uuid, dest)).collect();
                 prop_assert_eq!(read(&table), Ok(told));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_no_shorter_table() {
+    fn truncated_table_is_refused() {
         let table = "uuid|name|dest\na|x|1\nb|y|2\n\n2 total.\n";
         for length in 0..table.len() {
             assert!(read(&table[..length]).is_err(), "{length}");
@@ -184,7 +184,7 @@ mod tests {
         }
         assert_eq!(
             read("uuid|name|dest\na|x|1\n\n x total.\n"),
-            Err(Unclear::Cut)
+            Err(TableError::Cut)
         );
     }
 }

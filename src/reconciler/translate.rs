@@ -1,8 +1,7 @@
-//! The only place where the Event Socket meets rooms: events, snapshots and dumps become [`News`], [`ShownRoom`]s and
-//! [`Dump`]s.
+//! Translates FreeSWITCH's events, lists and dumps into [`SwitchEvent`]s, [`SnapshotRoom`]s and [`ChannelDump`]s.
 //!
-//! Pure. What it cannot make sense of it leaves out (a conference of another name than a room id of ours, a channel
-//! whose id is not a uuid): the caller counts it. A snapshot that is not whole is an error, never an empty one.
+//! Pure. It leaves out objects that are not ours (a conference whose name is no room id, a channel whose id is no UUID);
+//! the caller counts them. An incomplete snapshot is an error, never an empty snapshot.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,30 +9,21 @@ use std::time::Duration;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use crate::esl::{ConferenceAction, Event, EventKind};
-use crate::ids::{ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
-use crate::room::FileId;
-use crate::session::{Direction, Parking};
-use crate::time::Timestamp;
+use freeswitch_esl::{ConferenceAction, Event, EventKind};
+use roomkeeper_core::call::{Direction, Parking};
+use roomkeeper_core::ids::{ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
+use roomkeeper_core::room::FileId;
+use roomkeeper_core::time::Timestamp;
 
 use super::conference_list::{self, ListedMember};
-use super::news::{
-    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, ListedConference, MemberBlock,
-    News, ShownMember, ShownRoom, What,
+use super::table::{self, TableError};
+use roomkeeper_core::switch_event::{
+    ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, ListedConference,
+    MemberBlock, SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
 };
-use super::table::{self, Unclear};
 
-/// The conference variable that says whose a room is.
-pub const META_VARIABLE: &str = "roomkeeper_meta";
-
-/// The channel variable that says how far the run of a call is ([`Mark`](crate::session::Mark)).
-pub const STEP_VARIABLE: &str = "roomkeeper_step";
-
-/// The channel variable that says which order parked it ([`Parking`]).
-pub const PARK_VARIABLE: &str = "roomkeeper_park";
-
-/// What an event means for rooms and calls; `None`: nothing.
-pub fn news(event: &Event) -> Option<News> {
+/// Translates an event; `None` if it concerns neither rooms nor calls.
+pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
     let kind = event.kind();
     let what = match &kind {
         EventKind::Conference(action) => conference(event, action)?,
@@ -70,11 +60,11 @@ pub fn news(event: &Event) -> Option<News> {
         | EventKind::Custom(_)
         | EventKind::Other(_) => return None,
     };
-    Some(News {
+    Some(SwitchEvent {
         core: core(event)?,
         sequence: event.sequence()?,
         at: Timestamp::from_micros(event.timestamp_us().unwrap_or(0)),
-        what,
+        kind: what,
     })
 }
 
@@ -83,8 +73,8 @@ pub fn core(event: &Event) -> Option<CoreId> {
     event.core_uuid()?.parse().ok()
 }
 
-fn channel(event: &Event, change: impl FnOnce(&Event) -> ChannelChange) -> Option<What> {
-    Some(What::Channel {
+fn channel(event: &Event, change: impl FnOnce(&Event) -> ChannelChange) -> Option<SwitchEventKind> {
+    Some(SwitchEventKind::Channel {
         channel: event.unique_id()?.parse().ok()?,
         change: change(event),
     })
@@ -97,7 +87,7 @@ fn cause(event: &Event) -> Option<String> {
         .map(|c| c.into_owned())
 }
 
-fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<What> {
+fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<SwitchEventKind> {
     let room: RoomId = event.conference_name()?.parse().ok()?;
     let conference: ConferenceId = event.conference_uuid()?.parse().ok()?;
     let block = || member_block(event);
@@ -154,7 +144,7 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<What> {
             },
             None => ConferenceChange::Other,
         },
-        // These can be told of a member that is already on its way out, so they say nothing of its presence.
+        // These can arrive for a member that is already leaving, so they do not confirm its presence.
         ConferenceAction::KickMember
         | ConferenceAction::HupMember
         | ConferenceAction::PlayFileMember
@@ -165,7 +155,7 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<What> {
         | ConferenceAction::RejectedJoinOnly
         | ConferenceAction::Other(_) => ConferenceChange::Other,
     };
-    Some(What::Conference {
+    Some(SwitchEventKind::Conference {
         room,
         conference,
         size: event
@@ -175,20 +165,19 @@ fn conference(event: &Event, action: &ConferenceAction<'_>) -> Option<What> {
     })
 }
 
-/// Which of our recordings a path is of; `None` for one that was not asked for by us.
+/// The id of our recording at this path; `None` for a recording of others.
 fn recording(path: &str) -> Option<RecordingId> {
     let (_, file) = path.rsplit_once('/')?;
     file.strip_suffix(".wav")?.parse().ok()
 }
 
-/// Which of our files an event is about; `None` for a file that was not asked for by us, such as the sound of someone
-/// coming in.
+/// The id of our file that an event concerns; `None` for other files, such as the sound that announces a member.
 fn played_file(event: &Event) -> Option<FileId> {
     quirk_file_of_its_path(&event.get("File")?)
 }
 
-/// The parameters that stand beside the path are in `play-file` those of the file that plays, whichever was opened; so
-/// they are read off the path itself: `{op=<uuid>,n=<index>,vol=<decibels>}<url>`.
+/// In `play-file`, the parameters beside the path belong to the file that plays, not to the opened one. So they are parsed
+/// from the path itself: `{op=<uuid>,n=<index>,vol=<decibels>}<url>`.
 fn quirk_file_of_its_path(path: &str) -> Option<FileId> {
     let (params, _) = path.strip_prefix('{')?.split_once('}')?;
     let param = |name: &str| {
@@ -214,17 +203,17 @@ fn member_block(event: &Event) -> Option<MemberBlock> {
     })
 }
 
-/// Who the channel of an event is.
-/// What is no number is somebody else's.
+/// The id of the command that parked a call. Another program's value is no number.
 fn parking(value: Option<&str>) -> Option<Parking> {
     value?.parse().ok()
 }
 
+/// The identity of an event's channel.
 fn identity(event: &Event) -> Identity {
-    identity_of(|name| event.get(name).map(|v| v.into_owned()))
+    identity_from(|name| event.get(name).map(|v| v.into_owned()))
 }
 
-fn identity_of(get: impl Fn(&str) -> Option<String>) -> Identity {
+fn identity_from(get: impl Fn(&str) -> Option<String>) -> Identity {
     let text = |name: &str| get(name).filter(|v| !v.is_empty());
     let micros = |name: &str| {
         get(name)
@@ -246,7 +235,7 @@ fn identity_of(get: impl Fn(&str) -> Option<String>) -> Identity {
         },
         app: text("variable_roomkeeper_app").and_then(|v| v.parse().ok()),
         created_at,
-        // The time is zero in an event that is made at the very moment of the answer.
+        // The time is zero in the event of the answer itself.
         answered_at: micros("Caller-Channel-Answered-Time").or(if answered {
             micros("Event-Date-Timestamp")
         } else {
@@ -262,8 +251,7 @@ fn direction(text: Option<&str>) -> Direction {
     }
 }
 
-/// A transfer makes a new caller profile whose destination is the transfer's; only the first one has the number that
-/// was dialled.
+/// A transfer creates a new caller profile with the transfer's destination; only the first profile has the dialled number.
 fn quirk_number_dialled(text: &impl Fn(&str) -> Option<String>) -> Option<String> {
     match text("Caller-Profile-Index").as_deref() {
         None | Some("1") => text("Caller-Destination-Number"),
@@ -271,8 +259,8 @@ fn quirk_number_dialled(text: &impl Fn(&str) -> Option<String>) -> Option<String
     }
 }
 
-/// The callee of an originated call has the caller and the callee swapped: its `Caller-Caller-ID-Number` names the
-/// dial string's context, the number that was given for it stands as the callee's.
+/// The callee's channel of an originated call has caller and callee swapped: its `Caller-Caller-ID-Number` is the dial
+/// string's context, and the given number is the callee's.
 fn quirk_caller_number(text: &impl Fn(&str) -> Option<String>) -> String {
     let outbound = text("Caller-Direction").is_some_and(|d| d == "outbound");
     let callee = if outbound {
@@ -285,36 +273,36 @@ fn quirk_caller_number(text: &impl Fn(&str) -> Option<String>) -> String {
         .unwrap_or_default()
 }
 
-/// Why an answer is not a snapshot.
+/// The reason why an answer is not a snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableSnapshot {
-    /// It is not the JSON that FreeSWITCH writes, or not all of it.
-    #[error("not the JSON that was asked for")]
+    /// It is not complete JSON of the expected form.
+    #[error("not the expected JSON")]
     Json(#[from] serde_json::Error),
-    /// A field says what it cannot.
+    /// A field is missing or invalid.
     #[error("{0}")]
     Field(&'static str),
-    /// A table does not tell which value is which.
+    /// The table is refused.
     #[error(transparent)]
-    Table(#[from] Unclear),
+    Table(#[from] TableError),
 }
 
-/// Reads `conference json_list [compact]`: the conferences of this node whose names are room ids, newest first.
+/// Parses `conference json_list [compact]`: the conferences of this node whose names are room ids, newest first.
 ///
 /// # Errors
-/// [`UnreadableSnapshot`]: nothing may be concluded from it.
-pub fn conferences(node: NodeId, json: &[u8]) -> Result<Vec<ShownRoom>, UnreadableSnapshot> {
+/// Fails with [`UnreadableSnapshot`]; nothing may be concluded from it.
+pub fn conferences(node: NodeId, json: &[u8]) -> Result<Vec<SnapshotRoom>, UnreadableSnapshot> {
     all_conferences(node, json).map(|(shown, _)| shown)
 }
 
-/// The same, and every conference that is listed, whosever it is.
+/// Parses the same list, and also returns every listed conference, whether or not it is a room.
 ///
 /// # Errors
-/// [`UnreadableSnapshot`]: nothing may be concluded from it.
+/// Fails with [`UnreadableSnapshot`]; nothing may be concluded from it.
 pub fn all_conferences(
     node: NodeId,
     json: &[u8],
-) -> Result<(Vec<ShownRoom>, Vec<ListedConference>), UnreadableSnapshot> {
+) -> Result<(Vec<SnapshotRoom>, Vec<ListedConference>), UnreadableSnapshot> {
     let text = quirk_lossy(json);
     let rooms = conference_list::read(&text)?;
     let mut shown = Vec::new();
@@ -341,7 +329,7 @@ pub fn all_conferences(
             recordings.extend(member.record_path.as_deref().and_then(recording));
             members.extend(shown_member(member));
         }
-        shown.push(ShownRoom {
+        shown.push(SnapshotRoom {
             room: id,
             conference,
             locked: room.locked,
@@ -353,11 +341,11 @@ pub fn all_conferences(
     Ok((shown, listed))
 }
 
-/// `None`: a recording, or nobody whom a channel could be found of.
-fn shown_member(member: ListedMember<'_>) -> Option<ShownMember> {
+/// A listed member; `None` for a recording, or without a valid channel.
+fn shown_member(member: ListedMember<'_>) -> Option<SnapshotMember> {
     let channel: ChannelId = member.uuid?.parse().ok()?;
     let flags = member.flags?;
-    Some(ShownMember {
+    Some(SnapshotMember {
         channel,
         can_speak: flags.can_speak,
         can_hear: flags.can_hear,
@@ -368,9 +356,9 @@ fn shown_member(member: ListedMember<'_>) -> Option<ShownMember> {
     })
 }
 
-/// Names of callers are bytes that nobody checked; one that is not UTF-8 must not cost the snapshot.
+/// FreeSWITCH does not check callers' names; a name that is not UTF-8 must not make the snapshot fail.
 fn quirk_lossy(json: &[u8]) -> Cow<'_, str> {
-    // Almost all of them are, and that is found out faster than where one is not.
+    // Almost all are UTF-8, and this check is faster than the lossy conversion.
     std::str::from_utf8(json).map_or_else(|_| String::from_utf8_lossy(json), Cow::Borrowed)
 }
 
@@ -381,7 +369,7 @@ struct WireChannels<'a> {
     rows: Vec<WireChannel<'a>>,
 }
 
-/// Of the columns of the table `channels` (switch_core_sqldb.c) those that are read.
+/// The required columns of the table `channels` (switch_core_sqldb.c).
 #[derive(Deserialize)]
 struct WireChannel<'a> {
     #[serde(borrow)]
@@ -399,7 +387,7 @@ struct WireChannel<'a> {
 }
 
 impl WireChannel<'_> {
-    /// `None`: its id is none that a channel has.
+    /// The listed channel; `None` if its id is invalid.
     fn listed(self) -> Option<ListedChannel> {
         let created = self.created_epoch.parse::<u64>().ok();
         Some(ListedChannel {
@@ -419,11 +407,11 @@ impl WireChannel<'_> {
     }
 }
 
-/// Reads `show channels as delim`.
+/// Parses `show channels as delim`.
 ///
 /// # Errors
-/// [`UnreadableSnapshot`]: nothing may be concluded from it. [`Unclear::Separator`] and [`Unclear::Column`]: the other form
-/// would tell.
+/// Fails with [`UnreadableSnapshot`]; nothing may be concluded from it. After [`TableError::Separator`] and
+/// [`TableError::Column`], the JSON form can still succeed.
 pub fn channels(text: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
     let columns = [
         "uuid",
@@ -456,10 +444,10 @@ pub fn channels(text: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
     Ok(listed)
 }
 
-/// Reads `show channels as json`. Without calls it has no rows at all.
+/// Parses `show channels as json`. Without calls it has no field `rows`.
 ///
 /// # Errors
-/// [`UnreadableSnapshot`]: nothing may be concluded from it.
+/// Fails with [`UnreadableSnapshot`]; nothing may be concluded from it.
 pub fn channels_as_json(json: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSnapshot> {
     let text = quirk_lossy(json);
     let listed: WireChannels<'_> = serde_json::from_str(&text)?;
@@ -472,18 +460,18 @@ pub fn channels_as_json(json: &[u8]) -> Result<Vec<ListedChannel>, UnreadableSna
     Ok(rows.filter_map(WireChannel::listed).collect())
 }
 
-/// Reads `uuid_dump <uuid> json`.
+/// Parses `uuid_dump <uuid> json`.
 ///
 /// # Errors
-/// [`UnreadableSnapshot`].
-pub fn dump(json: &[u8]) -> Result<Dump, UnreadableSnapshot> {
+/// Fails with [`UnreadableSnapshot`].
+pub fn dump(json: &[u8]) -> Result<ChannelDump, UnreadableSnapshot> {
     let fields: std::collections::HashMap<String, serde_json::Value> =
         serde_json::from_str(&quirk_lossy(json))?;
     let get = |name: &str| fields.get(name).and_then(|v| v.as_str()).map(str::to_owned);
     let field = |name: &'static str| get(name).ok_or(UnreadableSnapshot::Field(name));
     let parse_error = UnreadableSnapshot::Field;
     let application = get("variable_current_application");
-    Ok(Dump {
+    Ok(ChannelDump {
         core: field("Core-UUID")?
             .parse()
             .map_err(|_| parse_error("Core-UUID"))?,
@@ -493,7 +481,7 @@ pub fn dump(json: &[u8]) -> Result<Dump, UnreadableSnapshot> {
         channel: field("Unique-ID")?
             .parse()
             .map_err(|_| parse_error("Unique-ID"))?,
-        identity: identity_of(get),
+        identity: identity_from(get),
         parked_by: parking(get("variable_roomkeeper_park").as_deref()),
         parked: application.as_deref() == Some("park")
             && fields

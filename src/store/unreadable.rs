@@ -1,9 +1,9 @@
-//! Stored values that this program cannot read: which keys, and why.
+//! The process-wide list of stored values that cannot be decoded, with their keys and reasons.
 //!
-//! Owns the list of the process. Leaves out the values, which stay as they are, and who reports the list: the probes, the
-//! operator's listener and the owner's report of a node read it. Whoever reads a stored value enters a failure here.
+//! The values stay as they are. All code that decodes stored values enters failures here; the probes, the operator's
+//! listener and the owner's report of a node read the list.
 //!
-//! An entry lasts for [`REMEMBERED`] after the value was last found unreadable. The log and the metric have each key once.
+//! An entry lasts for [`REMEMBERED`] after the last failure. The log and the metric have each key once.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,15 +12,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::StoreError;
-use super::board::{UnreadableRecord, shortened};
 use super::keys;
-use crate::ids::NodeId;
+use super::node_status::{UnreadableRecord, shortened};
 use crate::telemetry::{STORE_CORRUPT, STORE_CORRUPT_OTHER};
+use roomkeeper_core::ids::NodeId;
 
-/// For how long an entry lasts.
+/// The lifetime of an entry.
 pub const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// How many keys the list holds. It is for a person to read; beyond it the log has them.
+/// The limit of the list, which a person reads; the log has all keys.
 const MOST: usize = 1_000;
 
 struct Found {
@@ -36,7 +36,7 @@ fn found() -> MutexGuard<'static, BTreeMap<String, Found>> {
     found
 }
 
-/// Enters what this error names, if it is an unreadable value.
+/// Enters the value of this error, if it is unreadable.
 pub fn note_error(error: &StoreError) {
     if let StoreError::Corrupt { key, why } = error {
         note(key, why);
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_entry_lasts_until_its_value_is_readable_or_time_has_passed() {
+    async fn entry_lasts_until_value_is_readable_or_expires() {
         let node: NodeId = "unre1".parse().unwrap();
         let key = |name: &str| format!("rk1:{{{node}}}:{name}");
         let names = || -> Vec<String> { of_node(node).into_iter().map(|f| f.key).collect() };

@@ -1,8 +1,8 @@
-//! Sending traces: OTLP over HTTP, in batches, from a thread of its own.
+//! Trace export: OTLP over HTTP, in batches, from its own thread.
 //!
-//! The standard variables hold where the configuration says nothing: `OTEL_EXPORTER_OTLP_ENDPOINT` and its kind,
-//! `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`. A queue of 2,048 spans
-//! (`OTEL_BSP_MAX_QUEUE_SIZE`) waits for the collector; what comes beyond is dropped and said in the log.
+//! The standard variables apply unless the configuration overrides them: `OTEL_EXPORTER_OTLP_ENDPOINT` and its kind,
+//! `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`. Up to 2,048 spans
+//! (`OTEL_BSP_MAX_QUEUE_SIZE`) wait for the collector; more are dropped, and the log reports it.
 
 use std::error::Error;
 
@@ -16,27 +16,27 @@ use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
-use crate::config::TelemetryConfig;
+use super::config::TelemetryConfig;
 use crate::tls::install_crypto;
 
 use super::trace::{TARGET, UNTRACED};
 
 pub(super) type Provider = SdkTracerProvider;
 
-/// Where spans go below the collector's address.
+/// The path of spans below the collector's address.
 const PATH: &str = "v1/traces";
 
-/// The variables that say how spans are written.
+/// The variables that select the encoding of spans.
 const PROTOCOLS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_PROTOCOL",
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
 ];
 
-/// The span that is in the log, too.
+/// The span that the log shows, too.
 const REQUEST: &str = "http_request";
 
 pub(super) fn provider(config: &TelemetryConfig) -> Result<Provider, Box<dyn Error + Send + Sync>> {
-    // A collector may be asked by TLS.
+    // The collector's URL may be https.
     install_crypto();
     let mut exporter = SpanExporter::builder().with_http();
     if let Some(endpoint) = &config.otlp_endpoint {
@@ -46,11 +46,11 @@ pub(super) fn provider(config: &TelemetryConfig) -> Result<Provider, Box<dyn Err
         .iter()
         .all(|name| std::env::var_os(name).is_none())
     {
-        // What the specification has for a default; the library takes the other one that is built in.
+        // The specification's default; the library would choose the other encoding that is built in.
         exporter = exporter.with_protocol(Protocol::HttpBinary);
     }
     let mut resource = Resource::builder();
-    // What the variable says stands in the resource already.
+    // The resource contains the variable's value already.
     if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
         resource = resource.with_service_name("roomkeeper");
     }
@@ -58,7 +58,7 @@ pub(super) fn provider(config: &TelemetryConfig) -> Result<Provider, Box<dyn Err
         .with_batch_exporter(exporter.build()?)
         .with_resource(resource.build());
     if let Some(ratio) = config.sample_ratio {
-        // A caller that has decided already is followed, so that no trace has holes.
+        // Follow the caller's sampling decision, so that no trace has holes.
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio)));
         provider = provider.with_sampler(sampler);
     }
@@ -80,14 +80,14 @@ where
 {
     tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("roomkeeper"))
-        // Which line of ours and which thread began a span tells an operator nothing.
+        // Source lines and threads do not help an operator.
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_target(false)
         .with_filter(filter_fn(|meta| {
-            let of_a_request = meta.name() == REQUEST && meta.target() != UNTRACED;
-            meta.is_span() && (meta.target() == TARGET || of_a_request)
+            let is_request = meta.name() == REQUEST && meta.target() != UNTRACED;
+            meta.is_span() && (meta.target() == TARGET || is_request)
         }))
 }
 
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_go_below_the_address_that_is_given() {
+    fn spans_are_sent_below_the_given_address() {
         for (given, sent) in [
             ("http://collector:4318", "http://collector:4318/v1/traces"),
             ("http://collector:4318/", "http://collector:4318/v1/traces"),

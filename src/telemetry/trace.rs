@@ -1,8 +1,8 @@
-//! Traces: the spans of one request through every task that has to do with it.
+//! Traces: the spans of one request across all tasks that handle it.
 //!
-//! Owns the target that marks these spans, and how they are joined where one task hands over to another: as parent and
-//! child where the one waits for the other, by a link where one only follows from the other. Leaves out where they are
-//! sent. Without the feature `otlp`, and without a collector, the spans are disabled at the cost of one comparison each.
+//! Defines the target that marks these spans, and how spans of different tasks are connected: as parent and child if one
+//! task waits for the other, by a link if one only follows from the other. `otlp` exports them. Without the feature
+//! `otlp` or without a collector, the spans are disabled and cost one comparison each.
 //!
 //! ```text
 //! http_request → intent → order → command          event ┈link┈> intent
@@ -18,50 +18,50 @@ use self::linked as inner;
 #[cfg(not(feature = "otlp"))]
 use self::unlinked as inner;
 
-/// The target of spans that are for traces alone. The log leaves them out.
+/// The target of spans that exist for traces only. The log leaves them out.
 pub const TARGET: &str = "roomkeeper::trace";
 
-/// The target of spans that are for the log alone: they name a request whose own span the log does not see.
-pub const UNTRACED: &str = "roomkeeper::api::observe::untraced";
+/// The target of spans that exist for the log only: they name a request whose own span the log does not show.
+pub const UNTRACED: &str = "roomkeeper::http::middleware::observe::untraced";
 
-/// Where a span is, so that another can refer to it when it is over.
+/// A reference to a span that stays valid after the span has ended.
 #[derive(Clone, Debug, Default)]
-pub struct Place(inner::Place);
+pub struct SpanRef(inner::SpanRef);
 
-impl Place {
-    /// That of this span; nowhere when it is disabled.
-    pub fn of(span: &Span) -> Self {
-        Self(inner::of(span))
+impl SpanRef {
+    /// Refers to this span; empty if the span is disabled.
+    pub fn from_span(span: &Span) -> Self {
+        Self(inner::span_ref(span))
     }
 
-    /// The span follows from what happened here.
+    /// Links `span` to this one, which caused it.
     pub fn link_from(&self, span: &Span) {
         inner::link(&self.0, span);
     }
 
-    /// The span is part of what happened here. Before anything else is done with it.
+    /// Makes `span` a child of this one. Call it before any other use of `span`.
     pub fn adopt(&self, span: &Span) {
         inner::adopt(&self.0, span);
     }
 }
 
-/// The span is part of the caller's trace, if the request says that it has one (`traceparent`, W3C Trace Context).
+/// Makes the span part of the caller's trace if the request names one (`traceparent`, W3C Trace Context).
 pub fn accept(span: &Span, headers: &HeaderMap) {
     inner::accept(span, headers);
 }
 
-/// Keeps in mind what led to a webhook, by its id, for whoever delivers it: it lies in the store meanwhile. Another
-/// replica does not know; it has the id.
-pub fn remember(webhook: &str, place: &Place) {
-    inner::remember(webhook, &place.0);
+/// Remembers the span that caused a webhook, by the webhook's id, until this process delivers it. Other replicas do
+/// not know the span.
+pub fn remember(webhook: &str, span_ref: &SpanRef) {
+    inner::remember(webhook, &span_ref.0);
 }
 
-/// See [`remember`].
-pub fn recall(webhook: &str) -> Place {
-    Place(inner::recall(webhook))
+/// Returns the span stored by [`remember`].
+pub fn recall(webhook: &str) -> SpanRef {
+    SpanRef(inner::recall(webhook))
 }
 
-/// A child of the current span; none where there is no current one, so that what nobody asked for is no trace.
+/// A child of the current span; disabled without a current span, so that internal work does not start traces.
 macro_rules! child_span {
     ($($fields:tt)*) => {
         if ::tracing::Span::current().is_none() {
@@ -75,20 +75,21 @@ pub(crate) use child_span;
 
 #[cfg(not(feature = "otlp"))]
 mod unlinked {
-    use super::{HeaderMap, Span};
+    use axum::http::HeaderMap;
+    use tracing::Span;
 
     #[derive(Clone, Debug, Default)]
-    pub(super) struct Place;
+    pub(super) struct SpanRef;
 
-    pub(super) const fn of(_: &Span) -> Place {
-        Place
+    pub(super) const fn span_ref(_: &Span) -> SpanRef {
+        SpanRef
     }
-    pub(super) const fn link(_: &Place, _: &Span) {}
-    pub(super) const fn adopt(_: &Place, _: &Span) {}
+    pub(super) const fn link(_: &SpanRef, _: &Span) {}
+    pub(super) const fn adopt(_: &SpanRef, _: &Span) {}
     pub(super) const fn accept(_: &Span, _: &HeaderMap) {}
-    pub(super) const fn remember(_: &str, _: &Place) {}
-    pub(super) const fn recall(_: &str) -> Place {
-        Place
+    pub(super) const fn remember(_: &str, _: &SpanRef) {}
+    pub(super) const fn recall(_: &str) -> SpanRef {
+        SpanRef
     }
 }
 
@@ -103,21 +104,22 @@ mod linked {
     use opentelemetry_sdk::propagation::TraceContextPropagator;
     use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-    use super::{HeaderMap, Span};
+    use axum::http::HeaderMap;
+    use tracing::Span;
 
-    /// Webhooks whose commit is kept in mind: those of some seconds of a storm, at some hundred bytes each. What is older
-    /// is delivered without its trace.
+    /// Webhooks whose commit span is remembered: a few seconds of peak load, at some hundred bytes each. Older ones are
+    /// delivered without their trace.
     const REMEMBERED: usize = 16_384;
 
-    pub(super) type Place = Option<SpanContext>;
+    pub(super) type SpanRef = Option<SpanContext>;
 
     #[derive(Default)]
-    struct Memory {
-        places: HashMap<String, SpanContext>,
+    struct SpanMemory {
+        spans: HashMap<String, SpanContext>,
         order: VecDeque<String>,
     }
 
-    static MEMORY: LazyLock<Mutex<Memory>> = LazyLock::new(Mutex::default);
+    static MEMORY: LazyLock<Mutex<SpanMemory>> = LazyLock::new(Mutex::default);
 
     struct Headers<'a>(&'a HeaderMap);
 
@@ -130,25 +132,25 @@ mod linked {
         }
     }
 
-    pub(super) fn of(span: &Span) -> Place {
+    pub(super) fn span_ref(span: &Span) -> SpanRef {
         if span.is_disabled() {
             return None;
         }
-        let place = span.context().span().span_context().clone();
-        // What is not sampled is not sent either: a link to it leads nowhere.
-        place.is_sampled().then_some(place)
+        let span_ref = span.context().span().span_context().clone();
+        // An unsampled span is not exported, so a link to it would lead nowhere.
+        span_ref.is_sampled().then_some(span_ref)
     }
 
-    pub(super) fn link(place: &Place, span: &Span) {
-        if let Some(place) = place {
-            span.add_link(place.clone());
+    pub(super) fn link(span_ref: &SpanRef, span: &Span) {
+        if let Some(span_ref) = span_ref {
+            span.add_link(span_ref.clone());
         }
     }
 
-    pub(super) fn adopt(place: &Place, span: &Span) {
-        if let Some(place) = place {
-            // It fails where there are no traces, and then nothing is lost.
-            let _ = span.set_parent(Context::new().with_remote_span_context(place.clone()));
+    pub(super) fn adopt(span_ref: &SpanRef, span: &Span) {
+        if let Some(span_ref) = span_ref {
+            // It fails only if traces are off, and then nothing is lost.
+            let _ = span.set_parent(Context::new().with_remote_span_context(span_ref.clone()));
         }
     }
 
@@ -162,22 +164,22 @@ mod linked {
         }
     }
 
-    pub(super) fn remember(webhook: &str, place: &Place) {
-        let Some(place) = place else {
+    pub(super) fn remember(webhook: &str, span_ref: &SpanRef) {
+        let Some(span_ref) = span_ref else {
             return;
         };
         let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.order.len() >= REMEMBERED
             && let Some(oldest) = memory.order.pop_front()
         {
-            memory.places.remove(&oldest);
+            memory.spans.remove(&oldest);
         }
-        memory.places.insert(webhook.to_owned(), place.clone());
+        memory.spans.insert(webhook.to_owned(), span_ref.clone());
         memory.order.push_back(webhook.to_owned());
     }
 
-    pub(super) fn recall(webhook: &str) -> Place {
+    pub(super) fn recall(webhook: &str) -> SpanRef {
         let memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.places.get(webhook).cloned()
+        memory.spans.get(webhook).cloned()
     }
 }

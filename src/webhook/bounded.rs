@@ -1,8 +1,8 @@
-//! A connection that brings so many bytes for each request and no more.
+//! A connection with a limit on the bytes of each response.
 //!
-//! Owns the count. Leaves out what the bytes mean, so the bound holds for whatever the HTTP library reads before it has an
-//! answer: a head, and informational responses, of which it reads any number without yielding. TLS is below, so what is
-//! counted is what is read as HTTP. Driven by `sender`.
+//! Owns the count. Leaves out what the bytes mean, so the bound holds for whatever the HTTP library reads before it has
+//! an answer: a head, and informational responses, of which it reads any number without yielding. TLS is below, so what
+//! is counted is what is read as HTTP. Driven by `sender`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,16 +1,17 @@
 //! The circuit breaker of endpoints: how many places each may have.
 //!
-//! Pure: the outcome of each attempt comes in, a bound comes out. Owns the bound of endpoints that do not answer in time.
-//! Leaves out who gets a free place ([`Share`](crate::store::deliveries::Share)) and when a delivery is tried again
-//! (`schedule`). Driven by `worker`, which has one for its node: what one replica learns, another learns for itself.
+//! Pure: the outcome of each attempt comes in, a bound comes out. Owns the bound of endpoints that do not answer in
+//! time. Leaves out who gets a free place ([`Share`](crate::store::deliveries::Share)) and when a delivery is tried
+//! again (`schedule`). Driven by `worker`, which has one for its node: what one replica learns, another learns for
+//! itself.
 //!
-//! Each attempt that times out halves the bound of its endpoint, to one place at least. Each answer doubles it, up to the
-//! full bound. So an endpoint that hangs is tried all the time, but holds one place, and gets the others back after a few
-//! answers. An answer restores the bound whatever its status: an endpoint that fails at once holds up nobody.
+//! Each attempt that times out halves the bound of its endpoint, to one place at least. Each answer doubles it, up to
+//! the full bound. So an endpoint that hangs is tried all the time, but holds one place, and gets the others back after
+//! a few answers. A response of any status restores the limit: an endpoint that fails at once delays no other.
 
 use std::collections::HashMap;
 
-use crate::ids::EndpointId;
+use roomkeeper_core::ids::EndpointId;
 
 /// The bounds of all endpoints of a node.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Who wants to be told what.
+//! Webhook endpoints and their event filters.
 //!
 //! Owns the receivers of each app and the choice between them. Leaves out how they are reached. An endpoint's id is
 //! the same after a restart and on every replica, and stays when its secret or filters change: that of one in the
@@ -13,17 +13,17 @@ use async_trait::async_trait;
 use url::Url;
 use uuid::Uuid;
 
-use super::payload::EVENTS;
+use super::payload::event_names;
 use super::sign::Secret;
-use crate::ids::{AppId, EndpointId};
 use crate::store::StoreError;
 use crate::store::endpoints::Disabled;
-use crate::time::Timestamp;
+use roomkeeper_core::ids::{AppId, EndpointId};
+use roomkeeper_core::time::Timestamp;
 
-/// What the ids of endpoints are derived in.
+/// The UUID namespace of endpoint ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5f0d_4a52_3c1e_5b67_9d0a_71c2_8e64_b3f1);
 
-/// Which events an endpoint gets.
+/// A filter of events.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EventFilter {
     /// `*`.
@@ -75,7 +75,7 @@ impl EventFilter {
         filters
     }
 
-    /// Whether an event with this name is meant.
+    /// True if the filter matches this event name.
     pub fn matches(&self, event: &str) -> bool {
         match self {
             Self::All => true,
@@ -90,7 +90,7 @@ impl EventFilter {
 impl FromStr for EventFilter {
     type Err = UnknownEvent;
     fn from_str(text: &str) -> Result<Self, UnknownEvent> {
-        Self::among(text, EVENTS.iter().copied())
+        Self::among(text, event_names())
     }
 }
 
@@ -109,7 +109,7 @@ impl fmt::Display for EventFilter {
 pub struct Endpoint {
     /// Stable: see [`endpoint_id`].
     pub id: EndpointId,
-    /// Whose.
+    /// The owner.
     pub app: AppId,
     /// Where.
     pub url: Url,
@@ -117,7 +117,7 @@ pub struct Endpoint {
     pub secrets: Vec<Secret>,
     /// One that was replaced, and until when bodies are signed with it as well.
     pub replaced: Option<(Secret, Timestamp)>,
-    /// What it gets: what any of these means.
+    /// The filters. It gets events that match any of them.
     pub events: Vec<EventFilter>,
     /// Why it is not called; what it would get is held.
     pub disabled: Option<Disabled>,
@@ -156,14 +156,14 @@ impl Endpoint {
         }
     }
 
-    /// What bodies are signed with at this time.
+    /// The secrets that sign bodies at this time.
     pub fn signing(&self, now: Timestamp) -> Vec<Secret> {
         let replaced = self.replaced.iter().filter(|(_, until)| now < *until);
         let replaced = replaced.map(|(secret, _)| secret);
         replaced.chain(&self.secrets).cloned().collect()
     }
 
-    /// Whether it wants to be told of an event with this name.
+    /// True if one of its filters matches this event name.
     pub fn wants(&self, event: &str) -> bool {
         self.events.iter().any(|filter| filter.matches(event))
     }
@@ -181,7 +181,7 @@ pub fn endpoint_id(app: &AppId, url: &Url) -> EndpointId {
     }
 }
 
-/// Whoever can take a receiver out of service.
+/// Disables endpoints.
 #[async_trait]
 pub trait Disabling: Send + Sync + fmt::Debug + 'static {
     /// The receiver answered that it is gone for good.
@@ -234,13 +234,12 @@ impl Endpoints {
         self
     }
 
-    /// Whether it was a receiver, and is none any more.
+    /// True if this endpoint was removed.
     pub fn is_removed(&self, id: &EndpointId) -> bool {
         self.removed.contains(id)
     }
 
-    /// Whether what is said here of an app's receivers can be relied on: another replica may know an app that this one
-    /// has yet to learn of.
+    /// True if the app's endpoints are known here. Another replica may know a new app earlier.
     pub fn knows(&self, app: &AppId) -> bool {
         self.apps.as_ref().is_none_or(|apps| apps.contains(app))
     }
@@ -256,13 +255,13 @@ impl Endpoints {
     }
 
     /// The receivers of an app, in the order of the configuration.
-    pub fn of_app(&self, app: &AppId) -> &[Arc<Endpoint>] {
+    pub fn for_app(&self, app: &AppId) -> &[Arc<Endpoint>] {
         self.by_app.get(app).map_or(&[], Vec::as_slice)
     }
 
     /// The receivers that want an app's event.
     pub fn wanting(&self, app: &AppId, event: &str) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.of_app(app).iter().filter(move |e| e.wants(event))
+        self.for_app(app).iter().filter(move |e| e.wants(event))
     }
 }
 

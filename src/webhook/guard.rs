@@ -1,7 +1,7 @@
-//! Which addresses may be called on a tenant's word.
+//! The rules for addresses that tenants may have called.
 //!
 //! Owns the classes of addresses and the resolver that hands out only the allowed ones. Leaves out the request
-//! itself. The HTTP client connects to what this resolver returned and asks nobody else, so that an answer of the
+//! itself. The HTTP client connects only to addresses from this resolver, so that an answer of the
 //! DNS which changes between the check and the connection changes nothing.
 //!
 //! A host that is an address is never resolved, so whoever makes a request calls [`Policy::check_url`] first.
@@ -23,7 +23,7 @@ use url::{Host, Url};
 /// Characters that a URL may have.
 pub const URL_LIMIT: usize = 2_048;
 
-/// What the configuration allows besides `https` to public addresses.
+/// The configured exceptions to `https` at public addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Policy {
     /// Plain `http`.
@@ -32,7 +32,7 @@ pub struct Policy {
     pub allow_private: bool,
 }
 
-/// What kind of address it is, seen from the outside.
+/// The reach of an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach {
     /// Anybody's.
@@ -49,7 +49,7 @@ pub enum Refused {
     /// Not `https`, nor an allowed `http`.
     #[error("the scheme must be https{}", if *.allow_http { " or http" } else { "" })]
     Scheme {
-        /// Whether `http` would have done.
+        /// True if `http` would be allowed.
         allow_http: bool,
     },
     /// It is longer than [`URL_LIMIT`].
@@ -72,8 +72,8 @@ pub enum Refused {
     },
 }
 
-/// A name that cannot be resolved. A tenant reads of it what it reads of [`Refused::NoAddress`], or it would learn which
-/// names there are inside.
+/// A name that cannot be resolved. A tenant reads of it what it reads of [`Refused::NoAddress`], or it would learn
+/// which names there are inside.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{host} has no address that may be called")]
 pub struct Unresolved {
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_nobody_is_behind_and_forms_that_hide_another() {
+    fn special_and_embedded_addresses_are_classified() {
         check(
             &[
                 "0.0.0.0",

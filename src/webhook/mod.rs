@@ -10,12 +10,12 @@
 //! Delivery is at least once, under an id that never changes, in order within a queue and side by side between
 //! queues. Both steps are safe to repeat, so any number of replicas may run a worker for the same node.
 
+pub mod backpressure;
 mod bounded;
 mod breaker;
 pub mod endpoint;
 pub mod guard;
 pub mod payload;
-pub mod pressure;
 pub mod schedule;
 pub mod sender;
 pub mod sign;

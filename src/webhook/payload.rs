@@ -1,55 +1,33 @@
-//! What an app is told: facts of the pure core as the JSON of the contract.
+//! Webhook bodies: domain events of the pure core as the JSON of the contract.
 //!
-//! Pure: the id and the time come in. Owns the names of the events and the form of the body. Leaves out who gets it.
+//! Pure: the id and the time come in. Owns the event names and the form of the body. Leaves out the recipients.
 //!
 //! ```json
 //! {"event": "conference.member.left", "timestamp": "2026-05-06T12:34:56.000000Z", "app_id": "demo",
 //!  "room_id": "acW68-room-…", "session_uuid": "acW68-…", "sequence": 7, "data": {"reason": "hangup"}}
 //! ```
 
+mod data;
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use crate::ids::{
-    AppId, CommandUid, EndpointId, MemberId, OperationId, RecordingId, RoomId, SessionId,
-};
-use crate::play_url::PlayUrl;
-use crate::room::{LiveFact, PlayFact, RoomFact, RoomNotice, Unplayed, Update};
-use crate::session::{SessionFact, SessionNotice};
 use crate::store::endpoints::DisabledWhy;
 use crate::store::live::LiveEvent;
 use crate::store::{Message, Scope};
-use crate::time::Timestamp;
+use roomkeeper_core::call::{CallEvent, CallNotification};
+use roomkeeper_core::ids::{AppId, CallId, EndpointId, MemberId, RoomId};
+use roomkeeper_core::room::{LiveChange, RoomEvent, RoomNotification};
+use roomkeeper_core::time::Timestamp;
 
-/// Every event of the contract, in its order. Endpoints choose among these.
-pub const EVENTS: &[&str] = &[
-    "conference.created",
-    "conference.updated",
-    "conference.destroyed",
-    "conference.member.joined",
-    "conference.member.left",
-    "conference.member.muted",
-    "conference.member.unmuted",
-    "conference.member.join_failed",
-    "conference.play.started",
-    "conference.play.finished",
-    "conference.play.paused",
-    "conference.play.resumed",
-    "conference.play.stopped",
-    "conference.play.volume_changed",
-    "conference.recording.started",
-    "conference.recording.stopped",
-    "conference.recording.failed",
-    "call.new",
-    "call.answered",
-    "call.hangup",
-    "webhook.disabled",
-    "webhook.test",
-];
+use self::data::{Data, room_data, session_data};
 
-/// What is shown to those who look just now and sent to no receiver: the names of [`live_event`].
-pub const LIVE_EVENTS: &[&str] = &["member.talking", "member.floor"];
+/// The names of all events in the order of the documentation. Endpoints choose among these.
+pub fn event_names() -> impl Iterator<Item = &'static str> + Clone {
+    let of_things = RoomEvent::NAMES.iter().chain(CallEvent::NAMES);
+    of_things.chain(&EndpointEvent::NAMES).copied()
+}
 
 /// The body. Fields are sent in this order.
 #[derive(Serialize)]
@@ -60,94 +38,40 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     room_id: Option<RoomId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    session_uuid: Option<SessionId>,
+    session_uuid: Option<CallId>,
     sequence: u64,
     data: Data<'a>,
 }
 
-/// What is specific to an event; what it does not have is left out.
-#[derive(Serialize, Default)]
-struct Data<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(flatten)]
-    update: Option<&'a Update>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caller_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    did: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    direction: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    muted: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    locked: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    conferencecall_id: Option<MemberId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'a str>,
-    /// Whole seconds since the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duration: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    urls: Option<&'a [PlayUrl]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    errors: Option<Vec<PlayError<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    volume: Option<i8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recording_id: Option<RecordingId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    endpoint_id: Option<&'a EndpointId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<&'a str>,
-    /// Empty where nothing plays.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operation_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command_uid: Option<&'a CommandUid>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    synthesized: bool,
-}
-
-/// A file that was not played.
-#[derive(Serialize)]
-struct PlayError<'a> {
-    url: &'a PlayUrl,
-    error: &'static str,
-}
-
-/// When what a message tells came to be: just before its commit. `None` for a body of another form.
-pub fn told_at(message: &Message) -> Option<Timestamp> {
+/// The time of a message's event, just before its commit; `None` for a body of another form.
+pub fn event_time(message: &Message) -> Option<Timestamp> {
     #[derive(Deserialize)]
-    struct Told<'a> {
+    struct Timestamped<'a> {
         timestamp: &'a str,
     }
-    let told: Told<'_> = serde_json::from_str(&message.body).ok()?;
-    Timestamp::from_rfc3339(told.timestamp)
+    let body: Timestamped<'_> = serde_json::from_str(&message.body).ok()?;
+    Timestamp::from_rfc3339(body.timestamp)
 }
 
-/// The message that tells of a room's notice. `id` is new for each notice, made before its commit; `at` is when
-/// the notice came to be.
+/// Creates the message of a room's notification. `id` is unique and generated before the commit; `at` is the time of
+/// the event.
 pub fn room_message(
     id: Uuid,
     app: &AppId,
     room: RoomId,
-    notice: &RoomNotice,
+    notice: &RoomNotification,
     at: Timestamp,
 ) -> Message {
-    let (event, session, data) = room_data(&notice.fact);
+    let data = room_data(&notice.event);
     message(
         id,
         Scope::Room(room),
         Body {
-            event,
+            event: notice.event.name(),
             timestamp: at.rfc3339_micros(),
             app_id: app,
             room_id: Some(room),
-            session_uuid: session,
+            session_uuid: notice.event.call(),
             sequence: notice.sequence,
             data: Data {
                 command_uid: notice.command_uid.as_ref(),
@@ -158,20 +82,20 @@ pub fn room_message(
     )
 }
 
-/// The message that tells of a call's notice; the arguments are as those of [`room_message`].
+/// Creates the message of a call's notification; the arguments are those of [`room_message`].
 pub fn session_message(
     id: Uuid,
     app: &AppId,
-    session: SessionId,
-    notice: &SessionNotice,
+    session: CallId,
+    notice: &CallNotification,
     at: Timestamp,
 ) -> Message {
-    let (event, data) = session_data(&notice.fact);
+    let data = session_data(&notice.event);
     message(
         id,
         Scope::Session(session),
         Body {
-            event,
+            event: notice.event.name(),
             timestamp: at.rfc3339_micros(),
             app_id: app,
             room_id: None,
@@ -185,9 +109,9 @@ pub fn session_message(
     )
 }
 
-/// What happened to a receiver of an app.
+/// An event about a webhook endpoint.
 #[derive(Clone, Copy, Debug)]
-pub enum ReceiverFact {
+pub enum EndpointEvent {
     /// It is not called any more.
     Disabled {
         /// Why.
@@ -197,6 +121,19 @@ pub enum ReceiverFact {
     Test,
 }
 
+impl EndpointEvent {
+    /// Every name.
+    pub const NAMES: [&str; 2] = ["webhook.disabled", "webhook.test"];
+
+    /// The name of the event that reports it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Disabled { .. } => Self::NAMES[0],
+            Self::Test => Self::NAMES[1],
+        }
+    }
+}
+
 /// The message that tells of a receiver, which is at `url`. It is of no room and no call, so it is not counted: its
 /// sequence is 0.
 pub fn receiver_message(
@@ -204,21 +141,21 @@ pub fn receiver_message(
     app: &AppId,
     endpoint: &EndpointId,
     url: &Url,
-    fact: ReceiverFact,
+    fact: EndpointEvent,
     at: Timestamp,
 ) -> Message {
-    let (event, reason) = match fact {
-        ReceiverFact::Disabled { why } => ("webhook.disabled", Some(why.as_str())),
-        ReceiverFact::Test => ("webhook.test", None),
+    let reason = match fact {
+        EndpointEvent::Disabled { why } => Some(why.as_str()),
+        EndpointEvent::Test => None,
     };
-    // A query is where receivers keep their tokens, and another of the app's receivers is told.
+    // The query may contain a token, and other endpoints of the app get this message.
     let mut shown = url.clone();
     shown.set_query(None);
     message(
         id,
         Scope::Webhooks,
         Body {
-            event,
+            event: fact.name(),
             timestamp: at.rfc3339_micros(),
             app_id: app,
             room_id: None,
@@ -242,29 +179,30 @@ struct LiveBody<'a> {
     app_id: &'a AppId,
     room_id: RoomId,
     #[serde(skip_serializing_if = "Option::is_none")]
-    session_uuid: Option<SessionId>,
+    session_uuid: Option<CallId>,
     data: LiveData,
 }
 
 #[derive(Serialize)]
 struct LiveData {
-    /// Whom it is about, once more: for the floor, that it is nobody's is what is told.
-    session_uuid: Option<SessionId>,
+    /// The call, also in `data`: for the floor, `null` means that no call has it.
+    session_uuid: Option<CallId>,
     conferencecall_id: Option<MemberId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     talking: Option<bool>,
 }
 
-/// What tells of something that is true for the moment; `at` is when it came to be.
-pub fn live_event(app: &AppId, room: RoomId, fact: &LiveFact, at: Timestamp) -> LiveEvent {
-    let (event, session, member, talking) = match *fact {
-        LiveFact::Talking {
-            session,
+/// Creates a live event; `at` is its time.
+pub fn live_event(app: &AppId, room: RoomId, fact: &LiveChange, at: Timestamp) -> LiveEvent {
+    let (session, member, talking) = match *fact {
+        LiveChange::Talking {
+            call: session,
             member,
             talking,
-        } => ("member.talking", Some(session), Some(member), Some(talking)),
-        LiveFact::Floor { holder, member } => ("member.floor", holder, member, None),
+        } => (Some(session), Some(member), Some(talking)),
+        LiveChange::Floor { holder, member } => (holder, member, None),
     };
+    let event = fact.name();
     let body = LiveBody {
         event,
         timestamp: at.rfc3339_micros(),
@@ -304,183 +242,15 @@ fn message(id: Uuid, scope: Scope, body: Body<'_>) -> Message {
     }
 }
 
-fn room_data(fact: &RoomFact) -> (&'static str, Option<SessionId>, Data<'_>) {
-    match fact {
-        RoomFact::Created { name } => (
-            "conference.created",
-            None,
-            Data {
-                name: Some(name),
-                ..Data::default()
-            },
-        ),
-        RoomFact::Updated(update) => (
-            "conference.updated",
-            None,
-            Data {
-                update: Some(update),
-                ..Data::default()
-            },
-        ),
-        RoomFact::Locked { locked } => (
-            "conference.updated",
-            None,
-            Data {
-                locked: Some(*locked),
-                ..Data::default()
-            },
-        ),
-        RoomFact::Destroyed => ("conference.destroyed", None, Data::default()),
-        RoomFact::RecordingStarted { recording } => {
-            recording_data("conference.recording.started", *recording)
-        }
-        RoomFact::RecordingStopped { recording } => {
-            recording_data("conference.recording.stopped", *recording)
-        }
-        RoomFact::RecordingFailed { recording } => {
-            recording_data("conference.recording.failed", *recording)
-        }
-        RoomFact::MemberJoined {
-            session,
-            member,
-            caller_id,
-            did,
-            muted,
-        } => (
-            "conference.member.joined",
-            Some(*session),
-            Data {
-                caller_id: Some(caller_id),
-                did: Some(did),
-                muted: Some(*muted),
-                conferencecall_id: Some(*member),
-                ..Data::default()
-            },
-        ),
-        RoomFact::MemberLeft {
-            session,
-            member: _,
-            reason,
-        } => (
-            "conference.member.left",
-            Some(*session),
-            Data {
-                reason: Some(reason.as_str()),
-                ..Data::default()
-            },
-        ),
-        RoomFact::JoinFailed {
-            session,
-            member: _,
-            reason,
-        } => (
-            "conference.member.join_failed",
-            Some(*session),
-            Data {
-                reason: Some(reason.as_str()),
-                ..Data::default()
-            },
-        ),
-        RoomFact::MemberMuted { session } => {
-            ("conference.member.muted", Some(*session), Data::default())
-        }
-        RoomFact::MemberUnmuted { session } => {
-            ("conference.member.unmuted", Some(*session), Data::default())
-        }
-        RoomFact::Play(fact) => {
-            let (event, data) = play_data(fact);
-            (event, None, data)
-        }
-    }
-}
-
-fn recording_data<'a>(
-    event: &'static str,
-    recording: RecordingId,
-) -> (&'static str, Option<SessionId>, Data<'a>) {
-    let data = Data {
-        recording_id: Some(recording),
-        ..Data::default()
-    };
-    (event, None, data)
-}
-
-fn play_data(fact: &PlayFact) -> (&'static str, Data<'_>) {
-    let of = |operation: &OperationId| Data {
-        operation_id: Some(operation.to_string()),
-        ..Data::default()
-    };
-    match fact {
-        PlayFact::Started { operation, urls } => (
-            "conference.play.started",
-            Data {
-                urls: Some(urls),
-                ..of(operation)
-            },
-        ),
-        PlayFact::Finished { operation, errors } => (
-            "conference.play.finished",
-            Data {
-                errors: Some(
-                    errors
-                        .iter()
-                        .map(|(url, why): &(PlayUrl, Unplayed)| PlayError {
-                            url,
-                            error: why.as_str(),
-                        })
-                        .collect(),
-                ),
-                ..of(operation)
-            },
-        ),
-        PlayFact::Paused { operation } => ("conference.play.paused", of(operation)),
-        PlayFact::Resumed { operation } => ("conference.play.resumed", of(operation)),
-        PlayFact::Stopped { operation } => ("conference.play.stopped", of(operation)),
-        PlayFact::VolumeChanged { operation, volume } => (
-            "conference.play.volume_changed",
-            Data {
-                volume: Some(*volume),
-                operation_id: Some(operation.map_or_else(String::new, |op| op.to_string())),
-                ..Data::default()
-            },
-        ),
-    }
-}
-
-fn session_data(fact: &SessionFact) -> (&'static str, Data<'_>) {
-    match fact {
-        SessionFact::New {
-            caller_id,
-            did,
-            direction,
-        } => (
-            "call.new",
-            Data {
-                caller_id: Some(caller_id),
-                did: Some(did),
-                direction: Some(direction.as_str()),
-                ..Data::default()
-            },
-        ),
-        SessionFact::Answered => ("call.answered", Data::default()),
-        SessionFact::Hangup { cause, duration } => (
-            "call.hangup",
-            Data {
-                cause: Some(cause),
-                duration: Some(duration.as_secs()),
-                ..Data::default()
-            },
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::room::{JoinFailure, LeftReason};
-    use crate::session::Direction;
+    use roomkeeper_core::call::Direction;
+    use roomkeeper_core::ids::OperationId;
+    use roomkeeper_core::play_url::PlayUrl;
+    use roomkeeper_core::room::{JoinFailure, LeftReason, MemberFlag, PlayEvent, PlayFailure};
 
     const CALL: &str = "acW68-550e8400-e29b-41d4-a716-446655440000";
     const ROOM: &str = "acW68-room-7c9e6679-7425-40de-944b-e07fc1f90ae7";
@@ -490,10 +260,10 @@ mod tests {
         Timestamp::from_micros(1_778_070_896_672_025)
     }
 
-    fn of_room(fact: RoomFact, command_uid: Option<&str>, synthesized: bool) -> Message {
-        let notice = RoomNotice {
+    fn room_message_with(fact: RoomEvent, command_uid: Option<&str>, synthesized: bool) -> Message {
+        let notice = RoomNotification {
             sequence: 7,
-            fact,
+            event: fact,
             command_uid: command_uid.map(|uid| uid.parse().unwrap()),
             synthesized,
         };
@@ -508,10 +278,10 @@ mod tests {
         message
     }
 
-    fn of_call(fact: SessionFact, synthesized: bool) -> Message {
-        let notice = SessionNotice {
+    fn call_message_with(fact: CallEvent, synthesized: bool) -> Message {
+        let notice = CallNotification {
             sequence: 3,
-            fact,
+            event: fact,
             synthesized,
         };
         let message = session_message(
@@ -535,15 +305,27 @@ mod tests {
         assert_eq!(message.event, event);
         assert_eq!(message.app.as_str(), "demo");
         assert_eq!(message.id, "msg_00000000000000000000000000000001");
-        assert!(EVENTS.contains(&event), "{event} is not in the list");
+        assert!(
+            event_names().any(|name| name == event),
+            "{event} is not in the list"
+        );
+    }
+
+    fn flag_changed(session: CallId, on: bool) -> RoomEvent {
+        let flag = MemberFlag::Speak;
+        RoomEvent::FlagChanged {
+            call: session,
+            flag,
+            on,
+        }
     }
 
     #[test]
     fn events_of_a_room() {
         let ids = format!(r#""room_id":"{ROOM}""#);
         check(
-            of_room(
-                RoomFact::Created {
+            room_message_with(
+                RoomEvent::Created {
                     name: "weekly \"standup\"".into(),
                 },
                 None,
@@ -554,7 +336,7 @@ mod tests {
             r#"{"name":"weekly \"standup\""}"#,
         );
         check(
-            of_room(RoomFact::Destroyed, None, false),
+            room_message_with(RoomEvent::Destroyed, None, false),
             "conference.destroyed",
             &ids,
             "{}",
@@ -563,18 +345,18 @@ mod tests {
 
     #[test]
     fn events_of_a_member() {
-        let session: SessionId = CALL.parse().unwrap();
+        let session: CallId = CALL.parse().unwrap();
         let member: MemberId = MEMBER.parse().unwrap();
         let ids = format!(r#""room_id":"{ROOM}","session_uuid":"{CALL}""#);
-        let joined = |muted| RoomFact::MemberJoined {
-            session,
+        let joined = |muted| RoomEvent::MemberJoined {
+            call: session,
             member,
             caller_id: "+15551234".into(),
             did: "747713001".into(),
             muted,
         };
         check(
-            of_room(joined(true), Some("join-1"), false),
+            room_message_with(joined(true), Some("join-1"), false),
             "conference.member.joined",
             &ids,
             &format!(
@@ -582,7 +364,7 @@ mod tests {
             ),
         );
         check(
-            of_room(joined(false), None, true),
+            room_message_with(joined(false), None, true),
             "conference.member.joined",
             &ids,
             &format!(
@@ -597,37 +379,37 @@ mod tests {
             LeftReason::Timeout,
             LeftReason::Orphan,
         ] {
-            let fact = RoomFact::MemberLeft {
-                session,
+            let fact = RoomEvent::MemberLeft {
+                call: session,
                 member,
                 reason,
             };
             check(
-                of_room(fact, Some("leave-1"), false),
+                room_message_with(fact, Some("leave-1"), false),
                 "conference.member.left",
                 &ids,
                 &format!(r#"{{"reason":"{reason}","command_uid":"leave-1"}}"#),
             );
         }
-        let failed = RoomFact::JoinFailed {
-            session,
+        let failed = RoomEvent::JoinFailed {
+            call: session,
             member,
             reason: JoinFailure::Refused,
         };
         check(
-            of_room(failed, None, false),
+            room_message_with(failed, None, false),
             "conference.member.join_failed",
             &ids,
             r#"{"reason":"refused"}"#,
         );
         check(
-            of_room(RoomFact::MemberMuted { session }, Some("m.1"), false),
+            room_message_with(flag_changed(session, false), Some("m.1"), false),
             "conference.member.muted",
             &ids,
             r#"{"command_uid":"m.1"}"#,
         );
         check(
-            of_room(RoomFact::MemberUnmuted { session }, None, true),
+            room_message_with(flag_changed(session, true), None, true),
             "conference.member.unmuted",
             &ids,
             r#"{"synthesized":true}"#,
@@ -641,10 +423,15 @@ mod tests {
         let url = PlayUrl::new("https://cdn.example.com/a b.wav").unwrap();
         let op = format!(r#""operation_id":"{MEMBER}""#);
         let tells = |fact, uid, event, data: &str| {
-            check(of_room(RoomFact::Play(fact), uid, false), event, &ids, data);
+            check(
+                room_message_with(RoomEvent::Play(fact), uid, false),
+                event,
+                &ids,
+                data,
+            );
         };
         tells(
-            PlayFact::Started {
+            PlayEvent::Started {
                 operation,
                 urls: vec![url.clone()],
             },
@@ -655,7 +442,7 @@ mod tests {
             ),
         );
         tells(
-            PlayFact::Finished {
+            PlayEvent::Finished {
                 operation,
                 errors: Vec::new(),
             },
@@ -664,9 +451,9 @@ mod tests {
             &format!(r#"{{"errors":[],{op}}}"#),
         );
         tells(
-            PlayFact::Finished {
+            PlayEvent::Finished {
                 operation,
-                errors: vec![(url, Unplayed::Refused)],
+                errors: vec![(url, PlayFailure::Refused)],
             },
             None,
             "conference.play.finished",
@@ -675,14 +462,14 @@ mod tests {
             ),
         );
         for (fact, event) in [
-            (PlayFact::Paused { operation }, "conference.play.paused"),
-            (PlayFact::Resumed { operation }, "conference.play.resumed"),
-            (PlayFact::Stopped { operation }, "conference.play.stopped"),
+            (PlayEvent::Paused { operation }, "conference.play.paused"),
+            (PlayEvent::Resumed { operation }, "conference.play.resumed"),
+            (PlayEvent::Stopped { operation }, "conference.play.stopped"),
         ] {
             tells(fact, None, event, &format!("{{{op}}}"));
         }
         for (operation, id) in [(Some(operation), MEMBER), (None, "")] {
-            let fact = PlayFact::VolumeChanged {
+            let fact = PlayEvent::VolumeChanged {
                 operation,
                 volume: -50,
             };
@@ -694,35 +481,35 @@ mod tests {
     #[test]
     fn events_of_a_call() {
         let ids = format!(r#""session_uuid":"{CALL}""#);
-        let new = |direction| SessionFact::New {
+        let new = |direction| CallEvent::New {
             caller_id: "anonymous".into(),
             did: "747713001".into(),
             direction,
         };
         check(
-            of_call(new(Direction::Inbound), false),
+            call_message_with(new(Direction::Inbound), false),
             "call.new",
             &ids,
             r#"{"caller_id":"anonymous","did":"747713001","direction":"inbound"}"#,
         );
         check(
-            of_call(new(Direction::Outbound), true),
+            call_message_with(new(Direction::Outbound), true),
             "call.new",
             &ids,
             r#"{"caller_id":"anonymous","did":"747713001","direction":"outbound","synthesized":true}"#,
         );
         check(
-            of_call(SessionFact::Answered, false),
+            call_message_with(CallEvent::Answered, false),
             "call.answered",
             &ids,
             "{}",
         );
-        let hangup = SessionFact::Hangup {
+        let hangup = CallEvent::Hangup {
             cause: "NORMAL_CLEARING".into(),
             duration: Duration::from_millis(61_900),
         };
         check(
-            of_call(hangup, false),
+            call_message_with(hangup, false),
             "call.hangup",
             &ids,
             r#"{"cause":"NORMAL_CLEARING","duration":61}"#,

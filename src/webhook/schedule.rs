@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::store::deliveries::DeliveryResult;
-use crate::time::Timestamp;
+use roomkeeper_core::time::Timestamp;
 
 /// The longest that a receiver's `Retry-After` is listened to.
 pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(3600);
@@ -16,14 +16,14 @@ pub const PATIENCE: Duration = Duration::from_secs(300);
 /// A receiver that took nothing for so long, though it was tried, is disabled.
 pub const DISABLED_AFTER: Duration = Duration::from_secs(5 * 24 * 3600);
 
-/// What an attempt came to, as far as the next one depends on it.
+/// The result of an attempt, as far as it affects the next one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Attempt {
     /// The receiver has it.
     Accepted,
     /// It may have it later.
     Failed {
-        /// What it asked for.
+        /// The requested delay.
         retry_after: Option<Duration>,
     },
     /// It says that it will never take it (410).
@@ -60,14 +60,14 @@ impl Schedule {
         Self { patience, ..self }
     }
 
-    /// How many attempts there are at most.
+    /// The maximum number of attempts.
     pub fn attempts(&self) -> usize {
         self.delays.len() + 1
     }
 
-    /// What becomes of a message after an attempt. `failed_before` attempts had failed before this one, the first of
-    /// them `failing_for` ago; `jitter` is within 0 and 1 and moves the delay within ±20 %, so that what failed together
-    /// does not come back together.
+    /// The next step of a delivery after an attempt. `failed_before` attempts had failed before this one, the first of
+    /// them `failing_for` ago; `jitter` is within 0 and 1 and moves the delay within ±20 %, so that what failed
+    /// together does not come back together.
     pub fn after(
         &self,
         attempt: Attempt,

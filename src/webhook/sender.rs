@@ -3,9 +3,10 @@
 //! Owns the HTTP client and its limits. Leaves out what follows from the outcome (`schedule`) and who asks
 //! (`worker`). A receiver is a stranger: it gets a bounded time and a bounded answer, and sends us nowhere else.
 //!
-//! An answer may be preceded by informational responses (1xx), which the HTTP library reads and drops: a receiver that sends
-//! them without an end would keep a core busy until the time is over. So they are counted, and so are the bytes that a
-//! connection brings for one request (`bounded`). Both are counted where they are read as HTTP, so with TLS and without.
+//! An answer may be preceded by informational responses (1xx), which the HTTP library reads and drops: a receiver that
+//! sends them without an end would keep a core busy until the time is over. So they are counted, and so are the bytes
+//! that a connection brings for one request (`bounded`). Both are counted where they are read as HTTP, so with TLS and
+//! without.
 //!
 //! The status decides. What follows it is read only to keep the connection, within the same bounds, so a receiver that
 //! said 200 and then stalls is not sent the same event eleven times.
@@ -38,31 +39,32 @@ use super::endpoint::Endpoint;
 use super::guard::{GuardedResolver, Policy, Refused};
 use super::schedule::{Attempt, parse_retry_after};
 use super::sign;
+use crate::clock;
 use crate::store::Message;
 use crate::store::deliveries::Attempted;
 use crate::telemetry::Chain;
-use crate::time::Timestamp;
 use crate::tls;
+use roomkeeper_core::time::Timestamp;
 
-/// How long one head may be, of an answer or of an informational response.
+/// The maximum size of one head, of a response or an informational response.
 const HEAD: usize = 64 * 1024;
 
-/// How many bytes are read for one request: informational responses, the head, and a beginning of the body.
+/// The maximum bytes read for one request: informational responses, the head, and the start of the body.
 const READ: usize = 128 * 1024;
 
-/// How many informational responses may precede an answer: a `100 Continue`, and some `103 Early Hints`.
+/// The maximum number of informational responses before a response: a `100 Continue`, and some `103 Early Hints`.
 const INFORMATIONAL: usize = 10;
 
 const AGENT: &str = concat!("Roomkeeper/", env!("CARGO_PKG_VERSION"));
 
-/// How much of our time and memory a receiver gets.
+/// The limits of time and memory for one request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// To connect, TLS included.
     pub connect: Duration,
     /// For everything: name, connection, request, and answer with its body.
     pub request: Duration,
-    /// How much of the answer's body is read, in bytes.
+    /// The maximum bytes read of the response's body.
     pub answer: usize,
 }
 
@@ -80,7 +82,7 @@ impl Default for Limits {
 /// Why no status came back.
 #[derive(Debug)]
 pub enum Failure {
-    /// The address may not be called; nobody was.
+    /// The address is forbidden; no request was sent.
     Refused(Refused),
     /// Not within the limits.
     Timeout,
@@ -204,19 +206,19 @@ impl Preceding {
     }
 }
 
-/// What came of an attempt.
+/// The report of an attempt.
 #[derive(Debug)]
 pub struct Report {
     /// The status, or why there is none.
     pub result: Result<StatusCode, Failure>,
-    /// What the receiver asked for.
+    /// The endpoint's `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
 }
 
 impl Report {
-    /// What it means for the next attempt.
+    /// Its effect on the next attempt.
     pub fn attempt(&self) -> Attempt {
         match &self.result {
             Ok(status) if status.is_success() => Attempt::Accepted,
@@ -227,7 +229,7 @@ impl Report {
         }
     }
 
-    /// What is kept of it; it began `at` this time.
+    /// Converts to the stored form of an attempt that began at `at`.
     pub fn attempted(&self, at: Timestamp) -> Attempted {
         Attempted {
             at: at.as_micros(),
@@ -273,8 +275,8 @@ impl Sender {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(policy: Policy, limits: Limits) -> Result<Self, SenderError> {
-        let (config, trusts_nobody) = tls::platform_config().map_err(SenderError)?;
-        if let Some(error) = trusts_nobody {
+        let (config, no_authorities) = tls::platform_config().map_err(SenderError)?;
+        if let Some(error) = no_authorities {
             tracing::warn!(
                 error = %Chain(&error),
                 "CA certificates cannot be loaded from this system: no webhook can be delivered over https"
@@ -326,7 +328,7 @@ impl Sender {
         endpoint: &Endpoint,
         message: &Message,
     ) -> (Result<StatusCode, Failure>, Option<Duration>) {
-        let now = Timestamp::now();
+        let now = clock::now();
         let end = tokio::time::Instant::now() + self.limits.request;
         let request = Request::post(endpoint.url.as_str())
             .header(USER_AGENT, AGENT)
@@ -346,7 +348,7 @@ impl Sender {
         let preceding = Arc::<Preceding>::default();
         let counted = Arc::clone(&preceding);
         on_informational(&mut request, move |_| counted.add());
-        // What is dropped here closes its connection.
+        // Dropping it closes the connection.
         let response = tokio::select! {
             biased;
             () = preceding.too_many.notified() => return (Err(Failure::Preceding), None),

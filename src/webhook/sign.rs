@@ -10,7 +10,7 @@ use sha2::Sha256;
 use std::fmt::Write;
 use std::str::FromStr;
 
-use crate::time::Timestamp;
+use roomkeeper_core::time::Timestamp;
 
 /// Names the message: the same for every attempt.
 pub const HEADER_ID: &str = "webhook-id";
@@ -19,7 +19,7 @@ pub const HEADER_TIMESTAMP: &str = "webhook-timestamp";
 /// The signatures, separated by spaces.
 pub const HEADER_SIGNATURE: &str = "webhook-signature";
 
-/// What bodies are signed with: `whsec_` and 24 to 64 bytes in base64.
+/// The signing secret: `whsec_` and 24 to 64 bytes in base64.
 #[derive(Clone, Debug)]
 pub struct Secret(SecretSlice<u8>);
 
@@ -68,6 +68,7 @@ pub fn signatures(secrets: &[Secret], id: &str, at: Timestamp, body: &str) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use axum::http::{HeaderMap, HeaderValue};
 
     const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_official_library_accepts_either_secret_while_one_is_replaced() {
-        let now = Timestamp::now();
+        let now = clock::now();
         let body = r#"{"event":"call.new","data":{"caller_id":"Zoë"}}"#;
         let mut headers = HeaderMap::new();
         let value = signatures(&[secret(OLD), secret(NEW)], "msg_1", now, body);

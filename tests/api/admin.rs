@@ -7,9 +7,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use roomkeeper::api::{AdminState, AllowedHosts, KeyDigest, admin_router};
+use roomkeeper::http::{AdminState, AllowedHosts, admin_router};
 use roomkeeper::reconciler::Link;
-use roomkeeper::time::Timestamp;
+use roomkeeper::tenants::KeyDigest;
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::faulty::Faulty;
@@ -23,7 +24,7 @@ pub fn admin(world: &World, key: Option<&str>) -> Router {
         store: world.store.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
-        key: KeyDigest::of(key.unwrap_or(MADE)),
+        key: KeyDigest::for_key(key.unwrap_or(MADE)),
         metrics_are_open: key.is_none(),
         hosts: AllowedHosts::only(&[]),
         render_metrics: Arc::new(|| "roomkeeper_up 1\n".to_owned()),
@@ -66,10 +67,7 @@ async fn not_ready_503_until_every_node_was_synced_or_failed_once() {
     let envelope = get(&router, "/readyz", "").await.fails(503);
     assert_eq!(
         envelope["detail"]["reasons"],
-        json!([
-            "node acW68 is being connected to",
-            "node bbbbb is not synced yet"
-        ])
+        json!(["node acW68 is connecting", "node bbbbb is not synced yet"])
     );
     assert_eq!(envelope["detail"]["store"], json!({"ok": true}));
     assert_eq!(get(&router, "/healthz", "").await.status.as_u16(), 200);
@@ -82,14 +80,14 @@ async fn not_ready_503_until_every_node_was_synced_or_failed_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_503() {
+async fn unresponsive_store_gives_503() {
     let world = World::new();
     let mute = Faulty::new(world.store.clone(), &["ping"]);
     let state = AdminState {
         store: mute.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
-        key: KeyDigest::of(MADE),
+        key: KeyDigest::for_key(MADE),
         metrics_are_open: true,
         hosts: AllowedHosts::only(&[]),
         render_metrics: Arc::new(String::new),
@@ -98,7 +96,7 @@ async fn a_store_that_does_not_answer_503() {
     let envelope = get(&router, "/readyz", "").await.fails(503);
     assert_eq!(
         envelope["detail"]["reasons"],
-        json!(["the store does not answer"])
+        json!(["the store does not respond"])
     );
     let alive = get(&router, "/healthz", "").await;
     assert_eq!(alive.status.as_u16(), 200);
@@ -107,7 +105,7 @@ async fn a_store_that_does_not_answer_503() {
 }
 
 #[tokio::test]
-async fn all_but_the_probes_need_the_key() {
+async fn all_routes_except_probes_need_key() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
     for path in ["/metrics", "/admin/nodes", "/admin/orphans"] {

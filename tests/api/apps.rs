@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use roomkeeper::api::limits::LimitSettings;
-use roomkeeper::api::{ApiSettings, Registry};
+use roomkeeper::http::ApiSettings;
+use roomkeeper::http::rate_limit::LimitSettings;
+use roomkeeper::store::AppsWrite;
 use roomkeeper::store::Store;
-use roomkeeper::store::apps::AppsWrite;
 use roomkeeper::store::memory::MemoryStore;
+use roomkeeper::tenants::Registry;
 use serde_json::{Value, json};
 
 use crate::admin::admin;
@@ -42,14 +43,14 @@ async fn made(router: &Router, id: &str, body: Value) -> String {
     answer.json()["api_key"].as_str().unwrap().to_owned()
 }
 
-/// What the API answers to this key.
+/// The status that the API returns for this key.
 async fn status(world: &World, id: &str, key: &str) -> u16 {
     let request = request((id, key), "GET", "/api/v1/conferences", None);
     world.send(request).await.status.as_u16()
 }
 
 #[tokio::test]
-async fn an_app_is_made_and_its_key_opens_at_once() {
+async fn new_app_can_use_its_key_at_once() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
     let body = json!({
@@ -95,12 +96,13 @@ async fn an_app_is_made_and_its_key_opens_at_once() {
 }
 
 #[tokio::test]
-async fn calls_and_receivers_follow_the_apps() {
+async fn calls_and_endpoints_follow_app_changes() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
     let mut changes = world.apps.watch();
     changes.mark_unchanged();
-    // What those who deliver go by: it is known to them when the answer comes, and needs no other task to be told of it.
+    // What those who deliver go by: it is known to them when the answer comes, and needs no other task to be told of
+    // it.
     let receivers = world.apps.receivers();
     made(
         &router,
@@ -108,18 +110,18 @@ async fn calls_and_receivers_follow_the_apps() {
         json!({"dids": ["100"], "webhook_url": "https://example.com/h"}),
     )
     .await;
-    assert_eq!(receivers.borrow().of_app(&app("acme")).len(), 1);
+    assert_eq!(receivers.borrow().for_app(&app("acme")).len(), 1);
     assert!(changes.has_changed().unwrap());
     assert_eq!(world.apps.dids()["100"], app("acme"));
     assert!(world.apps.ids().contains(&app("acme")) && world.apps.ids().contains(&app("demo")));
     // Disabled, its calls are still its own and are told of.
     ask(&router, "POST", "/admin/apps/acme/disable", None).await;
     assert_eq!(world.apps.dids()["100"], app("acme"));
-    assert_eq!(receivers.borrow().of_app(&app("acme")).len(), 1);
+    assert_eq!(receivers.borrow().for_app(&app("acme")).len(), 1);
 }
 
 #[tokio::test]
-async fn two_keys_are_active_and_the_third_drops_the_oldest() {
+async fn third_key_replaces_oldest_of_two() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
     let mut keys = vec![made(&router, "acme", json!({})).await];
@@ -138,7 +140,7 @@ async fn two_keys_are_active_and_the_third_drops_the_oldest() {
 }
 
 #[tokio::test]
-async fn a_disabled_app_is_401_and_gets_no_key() {
+async fn disabled_app_gets_401_and_no_new_key() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
     let key = made(&router, "acme", json!({"dids": ["100"]})).await;
@@ -158,7 +160,7 @@ async fn a_disabled_app_is_401_and_gets_no_key() {
 }
 
 #[tokio::test]
-async fn what_only_one_app_can_have_409() {
+async fn value_of_another_app_gives_409() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
     let customer = "5e4a0680-804e-11ec-8477-2fea5968d85b";
@@ -196,7 +198,7 @@ async fn what_only_one_app_can_have_409() {
 }
 
 #[tokio::test]
-async fn bad_fields_400_and_named() {
+async fn bad_field_gives_400_with_its_name() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
     for (field, bad) in [
@@ -227,7 +229,7 @@ async fn bad_fields_400_and_named() {
 }
 
 #[tokio::test]
-async fn nobody_without_the_admin_key_401() {
+async fn missing_admin_key_gives_401() {
     let world = World::new();
     let router = admin(&world, Some("other"));
     for (method, path) in [
@@ -243,7 +245,7 @@ async fn nobody_without_the_admin_key_401() {
 }
 
 #[tokio::test]
-async fn another_replicas_change_is_found_with_the_next_look() {
+async fn change_of_another_replica_is_found_with_next_poll() {
     let (here, there) = (World::new(), World::new());
     let store: Arc<dyn Store> = here.store.clone();
     let replica = Arc::new(Registry::new(store, &[], Vec::new()));
@@ -265,7 +267,7 @@ async fn another_replicas_change_is_found_with_the_next_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_are_looked_for_every_second_also_after_an_outage() {
+async fn changes_are_polled_every_second_also_after_outage() {
     let world = World::new();
     let faulty = Faulty::new(world.store.clone(), &["read_apps"]);
     let replica = Arc::new(Registry::new(faulty.clone(), &[], Vec::new()));
@@ -315,7 +317,7 @@ async fn passes(world: &World, id: &str, key: &str, asked: u32) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_app_has_its_own_limit_or_everyones() {
+async fn app_has_own_limit_or_default() {
     for (everyone, of_demo) in [(2, 2), (0, 12)] {
         let world = World::with(everyones(everyone));
         let router = admin(&world, Some("secret"));
@@ -330,7 +332,7 @@ async fn an_app_has_its_own_limit_or_everyones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configured_app_has_its_own_limit_too() {
+async fn configured_app_can_have_own_limit() {
     let store = Arc::new(MemoryStore::new());
     let mut demo = configured(DEMO);
     demo.rate_limit = Some(3);
@@ -346,7 +348,7 @@ async fn a_configured_app_has_its_own_limit_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_limit_counts_at_once_here_and_with_the_next_look_elsewhere() {
+async fn new_limit_applies_at_once_here_and_with_next_poll_elsewhere() {
     let store = Arc::new(MemoryStore::new());
     let here = World::on(store.clone(), store.clone(), everyones(50));
     let there = World::on(store.clone(), store, everyones(50));
@@ -387,7 +389,7 @@ async fn another_limit_counts_at_once_here_and_with_the_next_look_elsewhere() {
 }
 
 #[tokio::test]
-async fn as_long_as_the_stored_apps_are_not_known_503_rather_than_401() {
+async fn unread_stored_apps_give_503_instead_of_401() {
     let store = Arc::new(roomkeeper::store::memory::MemoryStore::new());
     let faulty = Faulty::new(store.clone(), &["read_apps"]);
     let world = World::on(faulty.clone(), store, settings());
@@ -406,7 +408,7 @@ async fn as_long_as_the_stored_apps_are_not_known_503_rather_than_401() {
 }
 
 #[tokio::test]
-async fn replicas_that_make_apps_at_once_never_share_a_number() {
+async fn concurrent_app_creation_never_shares_number() {
     let world = World::new();
     let replicas: Vec<_> = (0..8)
         .map(|_| world.store.clone() as Arc<dyn Store>)
@@ -428,7 +430,7 @@ async fn replicas_that_make_apps_at_once_never_share_a_number() {
 }
 
 #[tokio::test]
-async fn one_app_that_cannot_be_read_costs_the_others_nothing() {
+async fn unreadable_app_does_not_affect_others() {
     let world = World::new();
     assert!(
         world

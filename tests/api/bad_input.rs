@@ -1,9 +1,9 @@
-//! What is wrong with a request before it is looked at closely: every status has the envelope.
+//! Faults of a request found before a closer look: every status has the envelope.
 
 use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
-use roomkeeper::api::ApiSettings;
+use roomkeeper::http::ApiSettings;
 use serde_json::json;
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ async fn too_large_413() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_400() {
+async fn truncated_body_gives_400() {
     let world = World::new();
     let chunks = [
         Ok(Bytes::from_static(b"{")),
@@ -103,7 +103,7 @@ async fn a_body_that_breaks_off_400() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_408_and_the_connection_is_not_used_again() {
+async fn missing_body_gives_408_and_closes_connection() {
     let world = World::with(ApiSettings {
         body_timeout: Duration::from_secs(3),
         ..settings()

@@ -2,23 +2,29 @@
 
 use std::time::Duration;
 
-use roomkeeper::ids::{OperationId, SessionId};
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, Intent, IntentError, Refusal};
-use roomkeeper::session::{self, SessionInput};
 use roomkeeper::store::StoreError;
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::call::{self, CallInput};
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{CallId, OperationId};
+use roomkeeper_core::intent::{
+    Answer, FlagAccepted, Hangup, Join, JoinAccepted, Leave, LeaveAccepted, OperationAccepted,
+    SetFlag,
+};
+use roomkeeper_core::room::MemberFlag;
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::world::*;
 
-fn path(session: SessionId, command: &str) -> String {
+fn path(session: CallId, command: &str) -> String {
     format!("/api/v1/sessions/{session}/commands/{command}")
 }
 
 /// One room and one call of the demo app, and the call.
-async fn world() -> (World, SessionId, String) {
+async fn world() -> (World, CallId, String) {
     let world = World::new();
     let session = session_id("acW68", 1);
     world.session(session, "demo", 1).await;
@@ -27,8 +33,8 @@ async fn world() -> (World, SessionId, String) {
     (world, session, room.to_string())
 }
 
-fn operation() -> Accepted {
-    Accepted::InProgress {
+fn operation() -> OperationAccepted {
+    OperationAccepted {
         operation: OperationId::new(Uuid::from_u128(7)),
     }
 }
@@ -36,49 +42,43 @@ fn operation() -> Accepted {
 #[tokio::test]
 async fn join_202_joining() {
     let (world, session, room) = world().await;
-    world.script(Ok(Accepted::Joining {
+    world.script(Ok(Accepted::Join(JoinAccepted::Joining {
         room: room.parse().unwrap(),
         member: stay(),
-    }));
+    })));
     let body = json!({"room_id": room, "muted": false, "command_uid": "my.uid-1"});
     let answer = world.post(&path(session, "conference/join"), body).await;
     answer.is(202, json!({"status": "joining", "room_id": room}));
     assert_eq!(
         world.intents(),
-        [Intent::Join {
-            session,
-            room: room.parse().unwrap(),
-            app: app("demo"),
-            muted: Some(false),
-            command_uid: Some("my.uid-1".parse().unwrap()),
-        }]
+        [Intent::new(
+            Target::Member {
+                room: room.parse().unwrap(),
+                call: session
+            },
+            app("demo"),
+            Join { muted: Some(false) }
+        )
+        .with_uid(Some("my.uid-1".parse().unwrap()))]
     );
 }
 
 #[tokio::test]
 async fn join_200_already_joined() {
     let (world, session, room) = world().await;
-    world.script(Ok(Accepted::AlreadyJoined {
+    world.script(Ok(Accepted::Join(JoinAccepted::AlreadyJoined {
         room: room.parse().unwrap(),
         member: stay(),
-    }));
+    })));
     let answer = world
         .post(&path(session, "conference/join"), json!({"room_id": room}))
         .await;
     answer.is(200, json!({"status": "already_joined", "room_id": room}));
     // Made here, since none was given.
     let intents = world.intents();
-    assert!(
-        matches!(
-            &intents[..],
-            [Intent::Join {
-                command_uid: Some(_),
-                muted: None,
-                ..
-            }]
-        ),
-        "{intents:?}"
-    );
+    assert_eq!(names(&intents), ["join"]);
+    assert!(intents[0].command_uid.is_some());
+    assert_eq!(intents[0].action, Join { muted: None }.into());
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn join_409_in_a_different_room() {
 async fn join_409_on_another_node() {
     let (world, session, room) = world().await;
     world.script(Err(Refusal::OtherNode {
-        session_node: node_id("acW68"),
+        call_node: node_id("acW68"),
         room_node: node_id("bbbbb"),
     }
     .into()));
@@ -148,9 +148,29 @@ async fn leave_mute_unmute_202() {
     let (world, session, room) = world().await;
     let id = room.parse().unwrap();
     for (command, accepted, status) in [
-        ("leave", Accepted::Leaving { room: id }, "leaving"),
-        ("mute", Accepted::Muted { room: id }, "muted"),
-        ("unmute", Accepted::Unmuted { room: id }, "unmuted"),
+        (
+            "leave",
+            Accepted::Leave(LeaveAccepted { room: id }),
+            "leaving",
+        ),
+        (
+            "mute",
+            Accepted::SetFlag(FlagAccepted {
+                room: id,
+                flag: MemberFlag::Speak,
+                on: false,
+            }),
+            "muted",
+        ),
+        (
+            "unmute",
+            Accepted::SetFlag(FlagAccepted {
+                room: id,
+                flag: MemberFlag::Speak,
+                on: true,
+            }),
+            "unmuted",
+        ),
     ] {
         world.script(Ok(accepted));
         let path = path(session, &format!("conference/{command}"));
@@ -163,23 +183,25 @@ async fn leave_mute_unmute_202() {
     assert_eq!(
         world.intents(),
         [
-            Intent::Leave {
-                session,
-                app: demo.clone(),
-                command_uid: uid("leave")
-            },
-            Intent::Mute {
-                session,
-                app: demo.clone(),
-                mute: true,
-                command_uid: uid("mute")
-            },
-            Intent::Mute {
-                session,
-                app: demo,
-                mute: false,
-                command_uid: uid("unmute")
-            },
+            Intent::new(Target::Call(session), demo.clone(), Leave).with_uid(uid("leave")),
+            Intent::new(
+                Target::Call(session),
+                demo.clone(),
+                SetFlag {
+                    flag: MemberFlag::Speak,
+                    on: false
+                }
+            )
+            .with_uid(uid("mute")),
+            Intent::new(
+                Target::Call(session),
+                demo,
+                SetFlag {
+                    flag: MemberFlag::Speak,
+                    on: true
+                }
+            )
+            .with_uid(uid("unmute")),
         ]
     );
 }
@@ -192,13 +214,27 @@ async fn leave_mute_unmute_404_and_409() {
         ("leave", Refusal::StillJoining, 409),
         ("leave", Refusal::StillLeaving, 409),
         ("mute", Refusal::NotInRoom, 404),
-        ("mute", Refusal::AlreadyMuted, 409),
+        (
+            "mute",
+            Refusal::FlagAlreadySet {
+                flag: MemberFlag::Speak,
+                on: false,
+            },
+            409,
+        ),
         ("mute", Refusal::StillJoining, 409),
         ("unmute", Refusal::NotInRoom, 404),
-        ("unmute", Refusal::AlreadyUnmuted, 409),
+        (
+            "unmute",
+            Refusal::FlagAlreadySet {
+                flag: MemberFlag::Speak,
+                on: true,
+            },
+            409,
+        ),
         ("unmute", Refusal::StillJoining, 409),
-        ("mute", Refusal::SessionNotFound, 404),
-        ("mute", Refusal::ForeignSession, 403),
+        ("mute", Refusal::CallNotFound, 404),
+        ("mute", Refusal::ForeignCall, 403),
         ("mute", Refusal::ForeignRoom, 403),
         ("mute", Refusal::RoomNotFound, 404),
     ] {
@@ -215,18 +251,18 @@ async fn answer_and_hangup_202_in_progress() {
     let (world, session, _) = world().await;
     let body = json!({"operation_id": Uuid::from_u128(7).to_string(), "status": "in_progress"});
     world
-        .script(Ok(operation()))
+        .script(Ok(Accepted::Answer(operation())))
         .post_empty(&path(session, "answer"))
         .await
         .is(202, body.clone());
     world
-        .script(Ok(operation()))
+        .script(Ok(Accepted::Hangup(operation())))
         .post_empty(&path(session, "hangup"))
         .await
         .is(202, body.clone());
     let cause = json!({"cause": "USER_BUSY"});
     world
-        .script(Ok(operation()))
+        .script(Ok(Accepted::Hangup(operation())))
         .post(&path(session, "hangup"), cause)
         .await
         .is(202, body);
@@ -234,20 +270,15 @@ async fn answer_and_hangup_202_in_progress() {
     assert_eq!(
         world.intents(),
         [
-            Intent::Answer {
-                session,
-                app: demo.clone()
-            },
-            Intent::Hangup {
-                session,
-                app: demo.clone(),
-                cause: None
-            },
-            Intent::Hangup {
-                session,
-                app: demo,
-                cause: Some("USER_BUSY".to_owned())
-            },
+            Intent::new(Target::Call(session), demo.clone(), Answer),
+            Intent::new(Target::Call(session), demo.clone(), Hangup { cause: None }),
+            Intent::new(
+                Target::Call(session),
+                demo,
+                Hangup {
+                    cause: Some("USER_BUSY".to_owned())
+                }
+            ),
         ]
     );
     for bad in [
@@ -266,7 +297,7 @@ async fn answer_and_hangup_202_in_progress() {
 }
 
 #[tokio::test]
-async fn every_command_of_a_session_that_is_not_there_404_or_anothers_403() {
+async fn session_commands_give_404_for_missing_and_403_for_foreign() {
     let (world, _, _) = world().await;
     let (missing, theirs) = (session_id("acW68", 9), session_id("acW68", 2));
     world.session(theirs, "other", 1).await;
@@ -286,7 +317,7 @@ async fn every_command_of_a_session_that_is_not_there_404_or_anothers_403() {
 }
 
 #[tokio::test]
-async fn what_freeswitch_and_the_store_do_has_a_status() {
+async fn failures_of_freeswitch_and_store_have_status() {
     let (world, session, _) = world().await;
     let down = CommandError::Down {
         retry_after: Duration::from_millis(1_200),
@@ -325,16 +356,16 @@ async fn what_freeswitch_and_the_store_do_has_a_status() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_fit_the_question_500() {
+async fn mismatched_result_gives_500() {
     let (world, session, _) = world().await;
     world
-        .script(Ok(Accepted::Created))
+        .script(Ok(Accepted::CreateRoom(())))
         .post_empty(&path(session, "answer"))
         .await
         .fails(500);
     let room = format!("/api/v1/conferences/{}", room_id("acW68", 1));
     world
-        .script(Ok(Accepted::Created))
+        .script(Ok(Accepted::CreateRoom(())))
         .delete(&room)
         .await
         .fails(500);
@@ -360,29 +391,29 @@ async fn session_200_in_every_state() {
     };
     let at = |n| Timestamp::from_millis(n);
     let path = format!("/api/v1/sessions/{id}");
-    put_session(&world.store, &state).await;
+    put_call(&world.store, &state).await;
     world.get(&path).await.is(200, row("parked", Value::Null));
     for (input, word) in [
-        (SessionInput::Joining { room }, "joining"),
-        (SessionInput::Entered { room, sequence: 5 }, "in_room"),
-        (SessionInput::Leaving, "leaving"),
+        (CallInput::Joining { room }, "joining"),
+        (CallInput::Entered { room, sequence: 5 }, "in_room"),
+        (CallInput::Leaving, "leaving"),
     ] {
-        session::apply(&mut state, input, at(1));
-        put_session(&world.store, &state).await;
+        call::apply(&mut state, input, at(1));
+        put_call(&world.store, &state).await;
         world
             .get(&path)
             .await
             .is(200, row(word, json!(room.to_string())));
     }
-    let ended = SessionInput::Ended {
+    let ended = CallInput::Ended {
         cause: "NORMAL_CLEARING".to_owned(),
         at: at(2),
         sequence: Some(9),
         orphan: false,
         synthesized: false,
     };
-    session::apply(&mut state, ended, at(2));
-    put_session(&world.store, &state).await;
+    call::apply(&mut state, ended, at(2));
+    put_call(&world.store, &state).await;
     world.get(&path).await.fails(404);
     world
         .get("/api/v1/sessions")

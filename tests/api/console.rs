@@ -13,7 +13,7 @@ async fn ask(world: &World, method: &str, path: &str, headers: &[(&str, &str)]) 
     world.send(request.body(Body::empty()).unwrap()).await
 }
 
-/// What the page loads, and what that loads: by what is written in it.
+/// The files that the page loads, and those that they load: by the names written in the text.
 fn named(text: &str) -> Vec<String> {
     text.split(['"', '\''])
         .filter(|part| part.starts_with("/console/"))
@@ -22,7 +22,7 @@ fn named(text: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_page_and_all_that_it_loads_are_served_under_the_policy() {
+async fn page_and_its_files_have_security_policy() {
     let world = World::new();
     let page = ask(&world, "GET", "/console", &[]).await;
     assert_eq!(page.status, 200);
@@ -78,7 +78,7 @@ async fn the_page_and_all_that_it_loads_are_served_under_the_policy() {
 }
 
 #[tokio::test]
-async fn who_has_this_version_is_not_sent_it_again() {
+async fn known_etag_gives_304() {
     let world = World::new();
     let first = ask(&world, "GET", "/console/main.js", &[]).await;
     let tag = first.header("etag").to_owned();
@@ -104,7 +104,7 @@ async fn who_has_this_version_is_not_sent_it_again() {
 }
 
 #[tokio::test]
-async fn head_is_answered_and_nothing_else_is_there() {
+async fn only_get_and_head_are_allowed() {
     let world = World::new();
     let head = ask(&world, "HEAD", "/console", &[]).await;
     assert_eq!(head.status, 200);

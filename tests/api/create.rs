@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use roomkeeper::ids::RoomName;
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, Intent, IntentError, Link, Refusal};
-use roomkeeper::room::{Details, Kind, Origin, RoomStatus};
 use roomkeeper::store::{EntityId, NameOutcome, Store, StoreError};
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::RoomName;
+use roomkeeper_core::intent::{Action, CreateRoom};
+use roomkeeper_core::room::{Details, Kind, Origin, RoomStatus};
 use serde_json::json;
 
 use crate::world::*;
@@ -29,13 +31,17 @@ async fn created_201_with_the_room_id() {
     assert_eq!(answer.status.as_u16(), 201);
     let intents = world.intents();
     let [
-        Intent::CreateRoom {
-            room,
+        Intent {
+            target: Target::Room(room),
             app: owner,
-            name: n,
-            origin,
-            kind,
-            details,
+            action:
+                Action::CreateRoom(CreateRoom {
+                    name: n,
+                    origin,
+                    kind,
+                    details,
+                }),
+            ..
         },
     ] = &intents[..]
     else {
@@ -108,7 +114,7 @@ async fn taken_409_with_the_existing_room_id() {
 }
 
 #[tokio::test]
-async fn of_many_at_once_one_is_created_and_all_are_told_of_it() {
+async fn concurrent_creates_make_one_room_and_all_get_its_id() {
     let world = World::new();
     let answers = join_all((0..20).map(|_| world.post(PATH, json!({"name": "n"})))).await;
     let (created, taken): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a.status.as_u16() == 201);
@@ -157,7 +163,7 @@ async fn equally_loaded_nodes_share() {
 }
 
 #[tokio::test]
-async fn node_and_session_decide_the_place() {
+async fn node_and_session_determine_placement() {
     let world = World::new();
     world.session(session_id("bbbbb", 1), "demo", 1).await;
     let beside = session_id("bbbbb", 1).to_string();
@@ -223,7 +229,7 @@ async fn no_node_up_503_with_retry_after() {
 }
 
 #[tokio::test]
-async fn a_name_whose_room_is_gone_is_free() {
+async fn name_of_ended_room_is_free() {
     let world = World::new();
     let gone = room_id("acW68", 1);
     let n = name("n");
@@ -246,7 +252,7 @@ async fn a_name_whose_room_is_gone_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_reservation_is_freed_or_finished() {
+async fn expired_reservation_is_freed_or_finished() {
     let world = World::new();
     let (dead, alive) = (room_id("acW68", 1), room_id("acW68", 2));
     for (text, room) in [("dead", dead), ("alive", alive)] {
@@ -274,7 +280,7 @@ async fn an_expired_reservation_is_freed_or_finished() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_being_made_is_waited_for() {
+async fn create_waits_for_concurrent_create() {
     let world = World::new();
     let maker = room_id("acW68", 1);
     world
@@ -309,7 +315,7 @@ async fn a_room_being_made_is_waited_for() {
 }
 
 #[tokio::test]
-async fn what_was_refused_leaves_the_name_free() {
+async fn refused_create_frees_name() {
     let world = World::new();
     for error in [
         IntentError::Busy,
@@ -328,7 +334,7 @@ async fn what_was_refused_leaves_the_name_free() {
 }
 
 #[tokio::test]
-async fn what_the_store_may_have_taken_keeps_the_name() {
+async fn uncertain_create_keeps_name() {
     let world = World::new();
     let unavailable = StoreError::Unavailable("timed out".into());
     world
@@ -349,57 +355,55 @@ async fn what_the_store_may_have_taken_keeps_the_name() {
 }
 
 #[tokio::test]
-async fn a_room_that_the_store_lost_with_its_name_is_made_anew() {
+async fn room_lost_by_store_is_created_again() {
     let world = World::new();
     // Another server has taken over from the one that had both.
     *world.controller.during.lock().unwrap() = Some(Box::new(move |intent, store| {
         async move {
-            if let Intent::CreateRoom {
-                room, app, name: n, ..
-            } = intent
-            {
-                store.free_name(&app, &name(&n), room).await.unwrap();
-            }
+            let (Target::Room(room), Action::CreateRoom(create)) = (intent.target, intent.action)
+            else {
+                return;
+            };
+            let named = name(&create.name);
+            store.free_name(&intent.app, &named, room).await.unwrap();
         }
         .boxed()
     }));
-    world.script(Ok(Accepted::Created));
+    world.script(Ok(Accepted::CreateRoom(())));
     world.script(Err(IntentError::Refused(Refusal::RoomNotFound)));
     let answer = world.post(PATH, json!({"name": "n"})).await;
     assert_eq!(answer.status.as_u16(), 201, "{}", answer.text);
     let intents = world.intents();
-    let [
-        Intent::CreateRoom { room: lost, .. },
-        Intent::DeleteRoom { .. },
-        Intent::CreateRoom { room: made, .. },
-    ] = &intents[..]
-    else {
-        panic!("{intents:?}");
-    };
-    assert_ne!(lost, made);
+    assert_eq!(
+        names(&intents),
+        ["create_room", "delete_room", "create_room"]
+    );
+    assert_ne!(intents[0].target, intents[2].target);
+    let made = intents[2].target.room().unwrap();
     answer.is(201, json!({"room_id": made.to_string()}));
 }
 
 #[tokio::test]
-async fn a_room_that_lost_its_name_meanwhile_is_taken_back() {
+async fn room_that_lost_its_name_is_deleted() {
     let world = World::new();
     let winner = room_id("bbbbb", 1);
     *world.controller.during.lock().unwrap() = Some(Box::new(move |intent, store| {
         async move {
-            let Intent::CreateRoom {
-                room, app, name: n, ..
-            } = intent
+            let (Target::Room(room), Action::CreateRoom(create)) = (intent.target, intent.action)
             else {
-                panic!("{intent:?}");
+                panic!("another intent than to create a room");
             };
-            store.free_name(&app, &name(&n), room).await.unwrap();
-            store
-                .reserve_name(&app, &name(&n), winner, TTL)
-                .await
-                .unwrap();
-            store.confirm_name(&app, &name(&n), winner).await.unwrap();
-            let at = roomkeeper::time::Timestamp::from_millis(1);
-            put_room(&store, &new_room(winner, &app, &n, Origin::Gateway, at)).await;
+            let (app, named) = (intent.app, name(&create.name));
+            store.free_name(&app, &named, room).await.unwrap();
+            let reserved = store.reserve_name(&app, &named, winner, TTL).await;
+            reserved.unwrap();
+            store.confirm_name(&app, &named, winner).await.unwrap();
+            let at = roomkeeper_core::time::Timestamp::from_millis(1);
+            put_room(
+                &store,
+                &new_room(winner, &app, &create.name, Origin::Gateway, at),
+            )
+            .await;
         }
         .boxed()
     }));
@@ -409,14 +413,9 @@ async fn a_room_that_lost_its_name_meanwhile_is_taken_back() {
         json!({"room_id": winner.to_string()})
     );
     let intents = world.intents();
-    let [
-        Intent::CreateRoom { room: made, .. },
-        Intent::DeleteRoom { room: ended, .. },
-    ] = &intents[..]
-    else {
-        panic!("{intents:?}");
-    };
-    assert_eq!(made, ended);
-    let made = stored_room(&world.store, *made).await.unwrap();
+    assert_eq!(names(&intents), ["create_room", "delete_room"]);
+    assert_eq!(intents[0].target, intents[1].target);
+    let made = intents[0].target.room().unwrap();
+    let made = stored_room(&world.store, made).await.unwrap();
     assert_eq!(made.status(), RoomStatus::Terminated);
 }

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_room_whose_name_could_not_be_confirmed_is_created_all_the_same() {
+    async fn room_with_unconfirmed_name_is_created() {
         let (world, faulty) = world(&["confirm_name"]);
         let made = world.post(PATH, json!({"name": "n"})).await;
         assert_eq!(made.status.as_u16(), 201);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_could_not_be_freed_is_freed_by_the_next() {
+    async fn name_is_freed_by_next_request() {
         let (world, faulty) = world(&["free_name"]);
         let made = world.post(PATH, json!({"name": "n"})).await.json();
         let path = format!("{PATH}/{}", made["room_id"].as_str().unwrap());
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unreadable_record_500() {
+    async fn unreadable_record_gives_500() {
         let (world, _) = world(&[]);
         let room = room_id("acW68", 1);
         world.room(room, "demo", "n", 1, 0).await;

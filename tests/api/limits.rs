@@ -7,20 +7,25 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
 use futures_util::{FutureExt, stream};
-use roomkeeper::api::ApiSettings;
-use roomkeeper::api::limits::{
-    CONF_PLAY, CONFERENCE, CONFERENCE_CONTROL, CONFERENCE_MUTE, LimitSettings,
+use roomkeeper::http::ApiSettings;
+use roomkeeper::http::cooldown::{
+    CONF_PLAY, CONFERENCE, CONFERENCE_CONTROL, CONFERENCE_MUTE, Group,
 };
-use roomkeeper::ids::{RoomId, SessionId};
+use roomkeeper::http::rate_limit::LimitSettings;
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, IntentError, Refusal};
-use roomkeeper::room::Origin;
-use roomkeeper::session::{self, SessionInput};
+use roomkeeper::store::limits::Cooldown;
+use roomkeeper::store::limits::RequestLimits as _;
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{
     Commit, CommitOutcome, EntityId, EntityWrite, Life, Store, StoreError, Version,
 };
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::call::{self, CallInput};
+use roomkeeper_core::ids::{CallId, RoomId};
+use roomkeeper_core::intent::{FlagAccepted, JoinAccepted, LeaveAccepted, OperationAccepted};
+use roomkeeper_core::room::MemberFlag;
+use roomkeeper_core::room::{Details, Kind, Origin, Registration, RoomInput};
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::advance;
@@ -62,21 +67,26 @@ impl Cool {
     }
 
     /// The call is in this room, or parked.
-    async fn place(&self, call: SessionId, room: Option<RoomId>) {
+    async fn place(&self, call: CallId, room: Option<RoomId>) {
         let mut state = new_session(call, "demo", 1);
         if let Some(room) = room {
             let at = Timestamp::from_millis(1);
             for input in [
-                SessionInput::Joining { room },
-                SessionInput::Entered { room, sequence: 5 },
+                CallInput::Joining { room },
+                CallInput::Entered { room, sequence: 5 },
             ] {
-                session::apply(&mut state, input, at);
+                call::apply(&mut state, input, at);
             }
         }
-        put_session(&self.world.store, &state).await;
+        put_call(&self.world.store, &state).await;
+        let input = match room {
+            Some(_) => entered(call, true),
+            None => left(call),
+        };
+        self.world.happens(self.room, input, MADE).await;
     }
 
-    async fn ask(&self, call: SessionId, command: &str, body: Value) -> Answer {
+    async fn ask(&self, call: CallId, command: &str, body: Value) -> Answer {
         let path = format!("/api/v1/sessions/{call}/commands/{command}");
         self.world.post(&path, body).await
     }
@@ -91,24 +101,32 @@ impl Cool {
     fn accepts(&self, command: &str) -> &Self {
         let room = self.room;
         self.world.script(Ok(match command {
-            "conference/join" => Accepted::Joining {
+            "conference/join" => Accepted::Join(JoinAccepted::Joining {
                 room,
                 member: stay(),
-            },
-            "conference/leave" => Accepted::Leaving { room },
-            "conference/mute" => Accepted::Muted { room },
-            _ => Accepted::Unmuted { room },
+            }),
+            "conference/leave" => Accepted::Leave(LeaveAccepted { room }),
+            "conference/mute" => Accepted::SetFlag(FlagAccepted {
+                room,
+                flag: MemberFlag::Speak,
+                on: false,
+            }),
+            _ => Accepted::SetFlag(FlagAccepted {
+                room,
+                flag: MemberFlag::Speak,
+                on: true,
+            }),
         }));
         self
     }
 
-    async fn accepted(&self, call: SessionId, command: &str) {
+    async fn accepted(&self, call: CallId, command: &str) {
         let body = self.body(command);
         let answer = self.accepts(command).ask(call, command, body).await;
         assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
     }
 
-    async fn too_soon(&self, call: SessionId, command: &str, wait_ms: u64) {
+    async fn too_soon(&self, call: CallId, command: &str, wait_ms: u64) {
         let acted = self.world.controller.intents.lock().unwrap().len();
         let answer = self.ask(call, command, self.body(command)).await;
         let detail = json!({"retry_after_ms": wait_ms});
@@ -119,13 +137,13 @@ impl Cool {
     }
 }
 
-fn call(n: u128) -> SessionId {
+fn call(n: u128) -> CallId {
     session_id("acW68", n)
 }
 
 #[test]
-fn the_groups_are_as_documented() {
-    let ms = |group: roomkeeper::api::limits::Group| (group.name, group.window.as_millis());
+fn cooldown_groups_match_documentation() {
+    let ms = |group: roomkeeper::http::cooldown::Group| (group.name, group.window.as_millis());
     assert_eq!(ms(CONF_PLAY), ("conf_play", 2_000));
     assert_eq!(ms(CONFERENCE_CONTROL), ("conference_control", 200));
     assert_eq!(ms(CONFERENCE), ("conference", 2_000));
@@ -161,7 +179,7 @@ async fn mute_and_unmute_share_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn groups_and_sessions_do_not_share() {
+async fn groups_and_sessions_have_separate_cooldowns() {
     let cool = Cool::new().await;
     cool.accepted(call(1), "conference/unmute").await;
     cool.accepted(call(1), "conference/leave").await;
@@ -174,14 +192,18 @@ async fn answers_and_hang_ups_have_no_cooldown() {
     let cool = Cool::new().await;
     for command in ["answer", "answer", "hangup", "hangup"] {
         let operation = uuid::Uuid::nil().to_string().parse().unwrap();
-        cool.world.script(Ok(Accepted::InProgress { operation }));
+        let accepted = OperationAccepted { operation };
+        cool.world.script(Ok(match command {
+            "answer" => Accepted::Answer(accepted),
+            _ => Accepted::Hangup(accepted),
+        }));
         let answer = cool.ask(call(3), command, json!({})).await;
         assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_carried_out_costs_nothing() {
+async fn command_without_effect_costs_no_cooldown() {
     let cool = Cool::new().await;
     let down = CommandError::Down {
         retry_after: Duration::from_secs(1),
@@ -196,10 +218,10 @@ async fn what_was_not_carried_out_costs_nothing() {
         (Err(Refusal::StillJoining.into()), 409),
         (Err(Refusal::RoomNotFound.into()), 404),
         (
-            Ok(Accepted::AlreadyJoined {
+            Ok(Accepted::Join(JoinAccepted::AlreadyJoined {
                 room: cool.room,
                 member: stay(),
-            }),
+            })),
             200,
         ),
     ] {
@@ -212,7 +234,7 @@ async fn what_was_not_carried_out_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_been_carried_out_costs_the_cooldown() {
+async fn uncertain_command_costs_cooldown() {
     let cool = Cool::new().await;
     cool.world.script(Err(CommandError::Unknown.into()));
     let body = cool.body("conference/join");
@@ -232,8 +254,8 @@ async fn all_other_checks_come_before_the_cooldown() {
     let in_room = json!({"room_id": cool.room.to_string()});
     // Every cooldown there is runs.
     for n in [1, 2, 3] {
-        cool.accepted(call(n), "conference/leave").await;
-        cool.accepted(call(n), "conference/mute").await;
+        start_cooldown(&cool.world, call(n), CONFERENCE).await;
+        start_cooldown(&cool.world, call(n), CONFERENCE_MUTE).await;
     }
     for (n, command, body, status) in [
         (1, "conference/join", in_room.clone(), 200),
@@ -277,32 +299,111 @@ async fn all_other_checks_come_before_the_cooldown() {
     }
     let mut state = new_session(call(3), "demo", 1);
     let room = cool.room;
-    for (input, command, status) in [
-        (SessionInput::Joining { room }, "conference/leave", 409),
+    for (input, happens, command, status) in [
         (
-            SessionInput::Entered { room, sequence: 5 },
+            CallInput::Joining { room },
+            joining(call(3)),
+            "conference/leave",
+            409,
+        ),
+        (
+            CallInput::Entered { room, sequence: 5 },
+            entered(call(3), true),
             "conference/leave",
             429,
         ),
-        (SessionInput::Leaving, "conference/mute", 409),
+        (
+            CallInput::Leaving,
+            RoomInput::Leave {
+                call: call(3),
+                command_uid: None,
+                deadline: MADE + Duration::from_secs(10),
+            },
+            "conference/mute",
+            409,
+        ),
     ] {
-        session::apply(&mut state, input, Timestamp::from_millis(1));
-        put_session(&cool.world.store, &state).await;
+        call::apply(&mut state, input, Timestamp::from_millis(1));
+        put_call(&cool.world.store, &state).await;
+        cool.world.happens(room, happens, MADE).await;
         cool.ask(call(3), command, json!({})).await.fails(status);
     }
-    assert_eq!(
-        cool.world.intents().len(),
-        6,
-        "nothing of it was carried out"
-    );
+    assert_eq!(cool.world.intents(), [], "nothing of it was carried out");
 }
 
-/// The controller may be wrong about what it vouches for until it has committed something: what is answered without it is
-/// answered to who may know it.
+/// A call is asked to join a room.
+fn joining(session: CallId) -> RoomInput {
+    RoomInput::Join {
+        call: session,
+        member: member_id(session),
+        caller_id: "527121102".to_owned(),
+        did: "747713001".to_owned(),
+        muted: false,
+        acts: false,
+        command_uid: None,
+        deadline: MADE + Duration::from_secs(10),
+    }
+}
+
+/// Starts the cooldown of a group for a call, as an earlier command would.
+async fn start_cooldown(world: &World, call: CallId, group: Group) {
+    let taken = world
+        .store
+        .take_cooldown(
+            EntityId::Call(call),
+            group.name,
+            Uuid::from_u128(7),
+            group.window,
+        )
+        .await;
+    assert_eq!(taken.unwrap(), Cooldown::Taken);
+}
+
 #[tokio::test(start_paused = true)]
-async fn neither_a_cooldown_nor_a_replay_is_shown_to_others_whatever_is_believed() {
+async fn join_of_a_full_room_is_409_while_its_cooldown_runs() {
     let cool = Cool::new().await;
-    cool.world.controller.vouches.store(true, Ordering::Relaxed);
+    let full = room_id("acW68", 6);
+    let registration = Registration {
+        app: app("demo"),
+        name: "pair".to_owned(),
+        origin: Origin::Voipbin,
+        created_at: MADE,
+        kind: Kind::Connect,
+        details: Details::default(),
+    };
+    let mut state = registered(full, registration);
+    enter(&mut state, call(1), true);
+    enter(&mut state, call(2), true);
+    put_room(&cool.world.store, &state).await;
+    start_cooldown(&cool.world, call(3), CONFERENCE).await;
+    let body = json!({"room_id": full.to_string()});
+    let answer = cool.ask(call(3), "conference/join", body).await;
+    let error = answer.fails(409)["error"].clone();
+    assert_eq!(error, Refusal::RoomFull.to_string());
+    assert_eq!(cool.world.intents(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn join_of_a_joining_call_is_202_while_its_cooldown_runs() {
+    let cool = Cool::new().await;
+    let room = cool.room;
+    cool.world.happens(room, joining(call(3)), MADE).await;
+    let mut state = new_session(call(3), "demo", 1);
+    call::apply(&mut state, CallInput::Joining { room }, MADE);
+    put_call(&cool.world.store, &state).await;
+    start_cooldown(&cool.world, call(3), CONFERENCE).await;
+    let body = json!({"room_id": room.to_string()});
+    let answer = cool.ask(call(3), "conference/join", body).await;
+    answer.is(
+        202,
+        json!({"status": "joining", "room_id": room.to_string()}),
+    );
+    assert_eq!(cool.world.intents(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_app_sees_neither_cooldown_nor_repeated_response() {
+    let cool = Cool::new().await;
     let path = format!("/api/v1/sessions/{}/commands/conference/join", call(3));
     let plain = json!({"room_id": cool.room.to_string()});
     let named = json!({"room_id": cool.room.to_string(), "command_uid": "u"});
@@ -323,7 +424,7 @@ async fn neither_a_cooldown_nor_a_replay_is_shown_to_others_whatever_is_believed
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeated_command_acts_once_and_costs_no_cooldown() {
+async fn repeated_command_acts_once_and_costs_no_cooldown() {
     let cool = Cool::new().await;
     let room = cool.room.to_string();
     let body = json!({"room_id": room, "muted": true, "command_uid": "u"});
@@ -333,7 +434,9 @@ async fn a_repeated_command_acts_once_and_costs_no_cooldown() {
         .await;
     first.is(202, json!({"status": "joining", "room_id": room}));
     advance(Duration::from_millis(59_999)).await;
+    cool.place(call(3), Some(cool.room)).await;
     cool.accepted(call(3), "conference/leave").await;
+    cool.place(call(3), None).await;
     assert_eq!(cool.world.intents().len(), 2);
     let nulls = json!({"command_uid": "u", "other": null, "muted": true, "room_id": room});
     for body in [body.clone(), nulls] {
@@ -356,10 +459,13 @@ async fn repeated_answers_and_hang_ups_act_once() {
     let cool = Cool::new().await;
     for (command, n) in [("answer", 1), ("hangup", 2)] {
         let operation = uuid::Uuid::from_u128(n).to_string();
-        let accepted = Accepted::InProgress {
+        let accepted = OperationAccepted {
             operation: operation.parse().unwrap(),
         };
-        cool.world.script(Ok(accepted));
+        cool.world.script(Ok(match command {
+            "answer" => Accepted::Answer(accepted),
+            _ => Accepted::Hangup(accepted),
+        }));
         let expected = json!({"operation_id": operation, "status": "in_progress"});
         let body = json!({ "command_uid": command });
         for acts in [1, 0] {
@@ -371,14 +477,14 @@ async fn repeated_answers_and_hang_ups_act_once() {
     let with_cause = json!({"command_uid": "hangup", "cause": "USER_BUSY"});
     cool.ask(call(3), "hangup", with_cause).await.fails(409);
     // The call is over: there is nothing left to repeat it on.
-    end(&cool.world.store, EntityId::Session(call(3))).await;
+    end(&cool.world.store, EntityId::Call(call(3))).await;
     let body = json!({"command_uid": "hangup"});
     cool.ask(call(3), "hangup", body).await.fails(404);
     assert!(cool.world.intents().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_id_with_something_else_409() {
+async fn reused_command_uid_with_other_request_gives_409() {
     let cool = Cool::new().await;
     let room = cool.room.to_string();
     let body = json!({"room_id": room, "command_uid": "u"});
@@ -404,7 +510,7 @@ async fn a_command_id_with_something_else_409() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_left_nothing_behind_is_not_repeated_and_one_that_may_have_is() {
+async fn response_is_repeated_only_if_command_may_have_acted() {
     let cool = Cool::new().await;
     let body = json!({"room_id": cool.room.to_string(), "command_uid": "u"});
     for (error, status) in [
@@ -448,7 +554,7 @@ pub fn hold(world: &World) -> (Arc<Notify>, Arc<Notify>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_under_way_is_waited_for_and_then_409() {
+async fn repeat_of_running_command_waits_and_then_gives_409() {
     let cool = Cool::new().await;
     let body = json!({"room_id": cool.room.to_string(), "command_uid": "u"});
     let (begun, go) = hold(&cool.world);
@@ -473,7 +579,7 @@ async fn a_command_under_way_is_waited_for_and_then_409() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_goes_away_finds_its_answer() {
+async fn disconnected_caller_gets_response_on_repeat() {
     let cool = Cool::new().await;
     let body = json!({"room_id": cool.room.to_string(), "command_uid": "u"});
     let (begun, go) = hold(&cool.world);
@@ -489,23 +595,24 @@ async fn a_caller_that_goes_away_finds_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_hold_cooldowns_503() {
+async fn store_failure_of_cooldowns_gives_503() {
     let store = Arc::new(MemoryStore::new());
     let faulty = Faulty::new(store.clone(), &["take_cooldown", "begin_command"]);
     let world = World::on(faulty.clone(), store, limited(0, true));
     world.session(call(1), "demo", 1).await;
-    let path = format!("/api/v1/sessions/{}/commands/conference/leave", call(1));
-    world.post_empty(&path).await.fails(503);
-    world
-        .post(&path, json!({"command_uid": "u"}))
-        .await
-        .fails(503);
+    let room = room_id("acW68", 1);
+    world.room(room, "demo", "n", 1, 0).await;
+    let path = format!("/api/v1/sessions/{}/commands/conference/join", call(1));
+    for mut body in [json!({}), json!({"command_uid": "u"})] {
+        body["room_id"] = json!(room.to_string());
+        world.post(&path, body).await.fails(503);
+    }
     assert_eq!(faulty.fired.load(Ordering::Relaxed), 2);
     assert!(world.intents().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_apps_requests_are_limited_whatever_comes_of_them() {
+async fn rate_limit_counts_all_requests_of_app() {
     let world = World::with(limited(4, false));
     world
         .get(PATH)
@@ -538,7 +645,7 @@ async fn an_apps_requests_are_limited_whatever_comes_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_authenticated_does_not_count() {
+async fn unauthenticated_requests_do_not_count() {
     let world = World::with(limited(2, false));
     for _ in 0..10 {
         let wrong = ("demo", "wrong-key");
@@ -553,7 +660,7 @@ async fn what_is_not_authenticated_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replicas_share_an_apps_limit() {
+async fn replicas_share_rate_limit() {
     let store = Arc::new(MemoryStore::new());
     let replicas: Vec<_> = (0..3)
         .map(|_| World::on(store.clone(), store.clone(), limited(40, false)))
@@ -568,7 +675,7 @@ async fn replicas_share_an_apps_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_is_not_asked_by_each_request_and_the_limit_holds() {
+async fn rate_limit_holds_without_store() {
     let store = Arc::new(MemoryStore::new());
     let faulty = Faulty::new(store.clone(), &["take_tokens"]);
     let world = World::on(faulty.clone(), store, limited(10, false));
@@ -618,7 +725,7 @@ async fn fills_up(world: &World) {
 }
 
 #[tokio::test]
-async fn an_app_at_its_quota_adds_nothing_and_may_make_room() {
+async fn app_at_quota_can_only_free_space() {
     let world = World::new();
     fills_up(&world).await;
     let conference = json!({ "type": "conference" });
@@ -653,7 +760,7 @@ async fn an_app_at_its_quota_adds_nothing_and_may_make_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_larger_than_the_quota_is_refused_before_it_is_received_or_after() {
+async fn body_above_quota_is_refused() {
     let world = World::with(ApiSettings {
         body_limit: 4 << 20,
         ..settings()
@@ -681,7 +788,7 @@ async fn a_body_larger_than_the_quota_is_refused_before_it_is_received_or_after(
 }
 
 #[tokio::test]
-async fn what_is_admitted_between_two_readings_counts() {
+async fn admitted_requests_count_between_reads() {
     let world = World::new();
     let detail = "x".repeat(4_000);
     let body = json!({ "type": "conference", "detail": detail });

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use roomkeeper::ids::{OperationId, RecordingId};
-use roomkeeper::play_url::PlayUrl;
-use roomkeeper::room::{Origin, PlayInput, RecordInput, RoomInput};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{
     Commit, CommitOutcome, EntityId, EntityWrite, Life, Store, keys, unreadable,
 };
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::ids::{OperationId, RecordingId};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::{Origin, PlayInput, RecordInput, RoomInput};
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -57,7 +57,7 @@ async fn rooms_200_own_ones_over_all_nodes_in_order_of_creation() {
 }
 
 #[tokio::test]
-async fn a_row_says_what_plays_and_what_is_recorded_and_nothing_where_nothing_is() {
+async fn row_has_playback_and_recording_status_only_if_active() {
     let world = World::new();
     let (id, at) = (room_id("acW68", 1), Timestamp::from_millis(2_000));
     world.room(id, "demo", "n", 1_000, 1).await;
@@ -307,7 +307,7 @@ async fn sessions_200_page_by_page() {
 }
 
 #[tokio::test]
-async fn an_unreadable_record_costs_a_list_its_own_row_only() {
+async fn unreadable_record_omits_only_its_row() {
     // A node of its own: the list of what is unreadable is the process's.
     let store = Arc::new(MemoryStore::new());
     let world = World::on_nodes(&["spoil"], store, settings());
@@ -319,7 +319,7 @@ async fn an_unreadable_record_costs_a_list_its_own_row_only() {
     for call in [good_call, bad_call] {
         world.session(call, "demo", 1_000).await;
     }
-    for entity in [EntityId::Room(bad), EntityId::Session(bad_call)] {
+    for entity in [EntityId::Room(bad), EntityId::Call(bad_call)] {
         spoil(&world.store, entity).await;
     }
     let rooms = world.get(ROOMS).await.json();
@@ -332,7 +332,7 @@ async fn an_unreadable_record_costs_a_list_its_own_row_only() {
     let node = good.node();
     let unreadable = unreadable::of_node(node);
     let noted: Vec<_> = unreadable.iter().map(|found| found.key.clone()).collect();
-    let spoilt = [EntityId::Session(bad_call), EntityId::Room(bad)].map(keys::entity);
+    let spoilt = [EntityId::Call(bad_call), EntityId::Room(bad)].map(keys::entity);
     assert_eq!(noted, spoilt);
 }
 

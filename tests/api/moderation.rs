@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use roomkeeper::ids::RoomId;
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, Intent, IntentError, Refusal};
-use roomkeeper::room::RoomInput;
 use roomkeeper::store::{EntityId, StoreError};
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::RoomId;
+use roomkeeper_core::intent::{JoinAccepted, Kick, LeaveAccepted, LockAccepted, SetLock};
+use roomkeeper_core::room::RoomInput;
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::world::*;
@@ -40,65 +42,61 @@ async fn locked(world: &World, room: RoomId) {
 }
 
 #[tokio::test]
-async fn lock_and_unlock_202_say_how_it_stands() {
+async fn lock_and_unlock_give_202_with_status() {
     let (world, room) = world().await;
     for (what, lock) in [("lock", true), ("unlock", false)] {
         let said = if lock { "locked" } else { "unlocked" };
         for (accepted, status) in [
-            (Accepted::Locking, "in_progress"),
-            (Accepted::Locked { locked: lock }, said),
+            (Accepted::SetLock(LockAccepted::InProgress), "in_progress"),
+            (
+                Accepted::SetLock(LockAccepted::Locked { locked: lock }),
+                said,
+            ),
         ] {
             world.script(Ok(accepted));
             let answer = world.post_empty(&path(room, what)).await;
             answer.is(202, json!({ "status": status }));
-            let expected = Intent::Lock {
-                room,
-                app: app("demo"),
-                lock,
-                command_uid: None,
-            };
+            let expected = Intent::new(Target::Room(room), app("demo"), SetLock { locked: lock });
             assert_eq!(world.intents(), [expected]);
         }
     }
 }
 
 #[tokio::test]
-async fn kick_202_also_with_the_callers_id() {
+async fn kick_gives_202_also_with_command_uid() {
     let (world, room) = world().await;
     let session = session_id("acW68", 1);
     let leaving = json!({"status": "leaving", "room_id": room.to_string()});
-    world.script(Ok(Accepted::Leaving { room }));
+    world.script(Ok(Accepted::Kick(LeaveAccepted { room })));
     let body = json!({"command_uid": "k.1"});
     let [.., kick] = paths(room);
     world.post(&kick, body).await.is(202, leaving.clone());
-    let expected = Intent::Kick {
-        session,
-        room,
-        member: None,
-        app: app("demo"),
-        command_uid: Some("k.1".parse().unwrap()),
-    };
+    let expected = Intent::new(
+        Target::Member {
+            room,
+            call: session,
+        },
+        app("demo"),
+        Kick { member: None },
+    )
+    .with_uid(Some("k.1".parse().unwrap()));
     assert_eq!(world.intents(), [expected]);
     // Without one, one is made: the webhook has it.
-    world.script(Ok(Accepted::Leaving { room }));
+    world.script(Ok(Accepted::Kick(LeaveAccepted { room })));
     world.post_empty(&kick).await.is(202, leaving);
-    assert!(matches!(
-        &world.intents()[..],
-        [Intent::Kick {
-            command_uid: Some(_),
-            ..
-        }]
-    ));
+    let intents = world.intents();
+    assert_eq!(names(&intents), ["kick"]);
+    assert!(intents[0].command_uid.is_some());
 }
 
 #[tokio::test]
-async fn a_command_uid_is_carried_out_once_and_means_one_thing() {
+async fn command_uid_executes_once_for_one_request() {
     let (world, room) = world().await;
     let other = room_id("acW68", 2);
     world.room(other, "demo", "m", 1, 1).await;
     let [lock, unlock, kick] = paths(room);
     let body = json!({"command_uid": "u.1"});
-    world.script(Ok(Accepted::Locking));
+    world.script(Ok(Accepted::SetLock(LockAccepted::InProgress)));
     let first = world.post(&lock, body.clone()).await;
     first.is(202, json!({"status": "in_progress"}));
     // It is locked by now, and the answer is still the first one.
@@ -106,7 +104,7 @@ async fn a_command_uid_is_carried_out_once_and_means_one_thing() {
     assert_eq!(world.intents().len(), 1);
     world.post(&unlock, body.clone()).await.fails(409);
     // Of a call it is another command; and of the same call in another room, a third.
-    world.script(Ok(Accepted::Leaving { room }));
+    world.script(Ok(Accepted::Kick(LeaveAccepted { room })));
     assert_eq!(world.post(&kick, body.clone()).await.status.as_u16(), 202);
     assert_eq!(world.post(&kick, body.clone()).await.status.as_u16(), 202);
     let [.., elsewhere] = paths(other);
@@ -141,7 +139,7 @@ async fn bad_ids_and_bodies_400() {
 }
 
 #[tokio::test]
-async fn nobody_401_not_there_404_another_apps_403() {
+async fn missing_key_401_missing_room_404_foreign_room_403() {
     let (world, room) = world().await;
     let theirs = room_id("acW68", 3);
     world.room(theirs, "other", "n", 1, 1).await;
@@ -166,7 +164,7 @@ async fn nobody_401_not_there_404_another_apps_403() {
 }
 
 #[tokio::test]
-async fn what_the_reconciler_says_404_502_503_504() {
+async fn reconciler_errors_give_404_502_503_504() {
     let (world, room) = world().await;
     let retry_after = Duration::from_millis(2_500);
     for path in paths(room) {
@@ -192,7 +190,7 @@ async fn what_the_reconciler_says_404_502_503_504() {
 }
 
 #[tokio::test]
-async fn a_locked_room_says_so_and_an_unlocked_one_is_as_documented() {
+async fn locked_field_is_present_only_while_locked() {
     let world = World::new();
     let room = room_id("acW68", 1);
     world.room(room, "demo", "n", 1, 0).await;
@@ -211,9 +209,9 @@ async fn a_locked_room_says_so_and_an_unlocked_one_is_as_documented() {
 }
 
 #[tokio::test]
-async fn a_join_into_a_locked_room_is_409_also_while_a_cooldown_runs() {
-    let world = World::with(roomkeeper::api::ApiSettings {
-        limits: roomkeeper::api::limits::LimitSettings {
+async fn join_fails_with_409_when_room_is_locked_also_during_cooldown() {
+    let world = World::with(roomkeeper::http::ApiSettings {
+        limits: roomkeeper::http::rate_limit::LimitSettings {
             app_rate: 0,
             cooldowns: true,
         },
@@ -226,10 +224,10 @@ async fn a_join_into_a_locked_room_is_409_also_while_a_cooldown_runs() {
     let join = format!("/api/v1/sessions/{session}/commands/conference/join");
     let body = json!({"room_id": room.to_string()});
     // One that was answered takes the cooldown.
-    world.script(Ok(Accepted::Joining {
+    world.script(Ok(Accepted::Join(JoinAccepted::Joining {
         room,
         member: stay(),
-    }));
+    })));
     assert_eq!(world.post(&join, body.clone()).await.status.as_u16(), 202);
     world.post(&join, body.clone()).await.fails(429);
     locked(&world, room).await;

@@ -7,13 +7,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use roomkeeper::api::{AdminState, AllowedHosts, KeyDigest, admin_router};
+use roomkeeper::http::{AdminState, AllowedHosts, admin_router};
 use roomkeeper::reconciler::Link;
-use roomkeeper::store::board::{
-    self, Boards, ForeignCall, NodeReport, Notice, OrphanConference, OrphanKind, UnreadableRecord,
+use roomkeeper::store::node_status::{
+    self, ForeignCall, NodeStatusStore, OrphanConference, OrphanKind, OrphanReport, StatusField,
+    UnreadableRecord,
 };
 use roomkeeper::store::{LeaseOutcome, Store, keys};
-use roomkeeper::time::Timestamp;
+use roomkeeper::tenants::KeyDigest;
+use roomkeeper_core::time::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -30,7 +32,7 @@ async fn ask(router: &Router, method: &str, path: &str, key: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn apps_see_how_the_nodes_are_and_nothing_of_where() {
+async fn apps_see_node_states_without_addresses() {
     let world = World::new();
     world.set_node("acW68", |n| {
         (n.calls, n.drift, n.lag_ms) = (12, 3, Some(23));
@@ -68,7 +70,7 @@ async fn apps_see_how_the_nodes_are_and_nothing_of_where() {
 }
 
 #[tokio::test]
-async fn no_new_room_is_made_on_a_node_that_drains() {
+async fn draining_node_gets_no_new_rooms() {
     let world = World::new();
     let router = admin(&world, None);
     let drains = async |what: &str, draining: bool| {
@@ -77,7 +79,11 @@ async fn no_new_room_is_made_on_a_node_that_drains() {
             let path = format!("/admin/nodes/acW68/{what}");
             let answer = ask(&router, "POST", &path, MADE).await;
             answer.is(200, json!({"id": "acW68", "draining": draining}));
-            let board = world.store.read_board(node_id("acW68")).await.unwrap();
+            let board = world
+                .store
+                .read_node_status(node_id("acW68"))
+                .await
+                .unwrap();
             assert_eq!(board.draining, draining, "it outlives the program");
         }
     };
@@ -94,7 +100,7 @@ async fn no_new_room_is_made_on_a_node_that_drains() {
         assert_eq!(refused["detail"], json!({"node": "acW68"}));
         assert_eq!(
             refused["error"],
-            "node acW68 is draining: no new conference is made on it"
+            "node acW68 is draining and gets no new conferences"
         );
         // In the other API too.
         let body = json!({"node": body["node"], "session": body["session"]});
@@ -125,7 +131,7 @@ async fn no_new_room_is_made_on_a_node_that_drains() {
 }
 
 #[tokio::test]
-async fn resync_202_says_which_was_the_last_one() {
+async fn resync_gives_202_with_previous_time() {
     let world = World::new();
     let router = admin(&world, None);
     let path = "/admin/nodes/acW68/resync";
@@ -138,7 +144,11 @@ async fn resync_202_says_which_was_the_last_one() {
     world.set_node("acW68", |n| n.resynced_at = Some(at));
     let again = ask(&router, "POST", path, MADE).await.json();
     assert_eq!(again["resynced_at"], "2026-05-06T12:34:56.672000Z");
-    let board = world.store.read_board(node_id("acW68")).await.unwrap();
+    let board = world
+        .store
+        .read_node_status(node_id("acW68"))
+        .await
+        .unwrap();
     assert_eq!(board.resyncs, 2);
     let down_for = Duration::from_millis(2_500);
     world.set_node("acW68", |n| n.link = down(down_for));
@@ -148,15 +158,15 @@ async fn resync_202_says_which_was_the_last_one() {
 }
 
 #[tokio::test]
-async fn the_operators_key_a_known_node_and_a_store_are_needed() {
+async fn node_commands_need_admin_key_known_node_and_store() {
     let world = World::new();
-    let broken = ["set_draining", "ask_resync", "read_report"];
+    let broken = ["set_draining", "request_resync", "read_report"];
     let faulty = Faulty::new(world.store.clone(), &[]);
     let state = AdminState {
         store: faulty.clone(),
         controller: world.controller.clone(),
         apps: world.apps.clone(),
-        key: KeyDigest::of("secret"),
+        key: KeyDigest::for_key("secret"),
         metrics_are_open: false,
         hosts: AllowedHosts::only(&[]),
         render_metrics: Arc::new(String::new),
@@ -184,7 +194,7 @@ async fn the_operators_key_a_known_node_and_a_store_are_needed() {
 }
 
 #[tokio::test]
-async fn orphans_200_as_the_owners_have_found_them() {
+async fn orphans_gives_200_with_owners_reports() {
     let world = World::new();
     let router = admin(&world, None);
     let none = json!({
@@ -199,7 +209,7 @@ async fn orphans_200_as_the_owners_have_found_them() {
     ask(&router, "GET", "/admin/orphans", MADE)
         .await
         .is(200, json!({"nodes": NODES.map(nothing)}));
-    let report = NodeReport {
+    let report = OrphanReport {
         at: Timestamp::from_millis(1_778_070_896_672),
         conferences: vec![OrphanConference {
             kind: OrphanKind::Foreign,
@@ -210,7 +220,7 @@ async fn orphans_200_as_the_owners_have_found_them() {
         }],
         conferences_total: 1,
         calls: vec![ForeignCall {
-            session: session_id("bbbbb", 7),
+            call: session_id("bbbbb", 7),
             caller_id: "527121101".to_owned(),
             did: "99".to_owned(),
             inbound: true,
@@ -231,8 +241,11 @@ async fn orphans_200_as_the_owners_have_found_them() {
     let LeaseOutcome::Held(lease) = lease.await.unwrap() else {
         panic!("it is nobody's");
     };
-    let text = board::encode(&report);
-    let put = world.store.put_notice(lease, Notice::Report, &text).await;
+    let text = node_status::encode(&report);
+    let put = world
+        .store
+        .write_status(lease, StatusField::Orphans, &text)
+        .await;
     assert!(put.unwrap());
     let found = json!({
         "id": "bbbbb",
@@ -255,12 +268,15 @@ async fn orphans_200_as_the_owners_have_found_them() {
         json!({"nodes": [nothing("acW68"), found, nothing("ccccc")]}),
     );
     // What somebody else wrote there is named, and not nothing; the other nodes are told all the same.
-    let put = world.store.put_notice(lease, Notice::Report, "{}").await;
+    let put = world
+        .store
+        .write_status(lease, StatusField::Orphans, "{}")
+        .await;
     assert!(put.unwrap());
     let answer = ask(&router, "GET", "/admin/orphans", MADE).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
     let nodes = &answer.json()["nodes"];
     assert_eq!(nodes[0], nothing("acW68"));
     let unreadable = &nodes[1]["records"][0]["key"];
-    assert_eq!(*unreadable, keys::board(node_id("bbbbb")));
+    assert_eq!(*unreadable, keys::node_status(node_id("bbbbb")));
 }

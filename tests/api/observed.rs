@@ -1,4 +1,4 @@
-//! What the log and the metrics tell of a request, and what they must not.
+//! The content of the log and the metrics about a request, and what they must not contain.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// What was told of some requests.
+/// The log and the metrics of some requests.
 pub struct Told {
     pub log: String,
     /// The metrics.
@@ -120,7 +120,7 @@ fn named(id: &str, method: &str, path: &str) -> axum::http::Request<axum::body::
 }
 
 #[test]
-fn a_read_that_goes_well_is_said_to_who_looks_closely() {
+fn successful_read_is_logged_at_debug() {
     let asks = async || {
         let world = World::new();
         let room = room_id("acW68", 1);
@@ -159,7 +159,7 @@ fn a_read_that_goes_well_is_said_to_who_looks_closely() {
 }
 
 #[test]
-fn a_warning_says_of_which_request_it_is_also_of_one_that_only_reads() {
+fn warning_names_its_request_also_for_reads() {
     for level in [Level::INFO, Level::DEBUG] {
         let Told { log, .. } = tell_at(level, async {
             let store = std::sync::Arc::new(MemoryStore::new());
@@ -174,7 +174,7 @@ fn a_warning_says_of_which_request_it_is_also_of_one_that_only_reads() {
             headers.insert("x-request-id", "writes".parse().unwrap());
             assert_eq!(world.send(request).await.status.as_u16(), 503);
         });
-        let lines = lines(&log, "which does not answer");
+        let lines = lines(&log, "the store does not respond");
         assert_eq!(lines.len(), 2, "{log}");
         for (line, id) in lines.iter().zip(["reads", "writes"]) {
             let word = format!("request.id=\"{id}\"");

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use roomkeeper::api::{ApiSettings, PlayRules};
-use roomkeeper::ids::{OperationId, RoomId};
+use roomkeeper::http::{ApiSettings, PlayRules};
 use roomkeeper::node::CommandError;
-use roomkeeper::play_url::PlayUrl;
 use roomkeeper::reconciler::{Accepted, Intent, IntentError, Refusal};
-use roomkeeper::room::{self, FileId, Origin, PlayInput, RoomInput};
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{OperationId, RoomId};
+use roomkeeper_core::intent::{
+    OperationAccepted, PauseAccepted, Play, SetVolume, StopAccepted, VolumeAccepted,
+};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::{self, FileId, Origin, PlayInput, RoomInput};
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -35,7 +39,7 @@ async fn world() -> (World, RoomId) {
 async fn play_202_in_progress() {
     let (world, room) = world().await;
     let operation = operation();
-    world.script(Ok(Accepted::Playing { operation }));
+    world.script(Ok(Accepted::Play(OperationAccepted { operation })));
     let body = json!({"urls": [FILE, "HTTP://1.1.1.1/b c.wav"], "command_uid": "p.1"});
     let answer = world.post(&path(room, "play"), body).await;
     answer.is(
@@ -45,12 +49,14 @@ async fn play_202_in_progress() {
     let urls = [FILE, "http://1.1.1.1/b%20c.wav"].map(|url| PlayUrl::new(url).unwrap());
     assert_eq!(
         world.intents(),
-        [Intent::Play {
-            room,
-            app: app("demo"),
-            urls: urls.to_vec(),
-            command_uid: Some("p.1".parse().unwrap()),
-        }]
+        [Intent::new(
+            Target::Room(room),
+            app("demo"),
+            Play {
+                urls: urls.to_vec()
+            }
+        )
+        .with_uid(Some("p.1".parse().unwrap()))]
     );
 }
 
@@ -85,7 +91,7 @@ async fn play_400_names_the_file() {
 }
 
 #[tokio::test]
-async fn only_the_hosts_of_the_configuration_are_played_from() {
+async fn only_configured_hosts_can_be_played() {
     let settings = ApiSettings {
         play: PlayRules {
             allow_hosts: vec!["1.1.1.1".to_owned(), "127.0.0.1".to_owned()],
@@ -97,7 +103,7 @@ async fn only_the_hosts_of_the_configuration_are_played_from() {
     let room = room_id("acW68", 1);
     world.room(room, "demo", "n", 1, 1).await;
     let operation = operation();
-    world.script(Ok(Accepted::Playing { operation }));
+    world.script(Ok(Accepted::Play(OperationAccepted { operation })));
     let good = json!({"urls": [FILE, "http://127.0.0.1:8080/a"]});
     let answer = world.post(&path(room, "play"), good).await;
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
@@ -115,51 +121,51 @@ async fn pause_stop_volume_202() {
         (
             "pause",
             Value::Null,
-            Accepted::Toggled {
+            Accepted::Pause(PauseAccepted {
                 operation,
                 paused: true,
-            },
+            }),
             json!({"operation_id": id, "status": "paused"}),
         ),
         (
             "pause",
             Value::Null,
-            Accepted::Toggled {
+            Accepted::Pause(PauseAccepted {
                 operation,
                 paused: false,
-            },
+            }),
             json!({"operation_id": id, "status": "in_progress"}),
         ),
         (
             "stop",
             Value::Null,
-            Accepted::Stopped {
+            Accepted::Stop(StopAccepted {
                 operation: Some(operation),
-            },
+            }),
             json!({"operation_id": id, "status": "stopped"}),
         ),
         (
             "stop",
             Value::Null,
-            Accepted::Stopped { operation: None },
+            Accepted::Stop(StopAccepted { operation: None }),
             json!({"operation_id": "", "status": "stopped"}),
         ),
         (
             "volume",
             json!({"volume": -50}),
-            Accepted::VolumeSet {
+            Accepted::SetVolume(VolumeAccepted {
                 operation: Some(operation),
                 volume: -50,
-            },
+            }),
             json!({"operation_id": id, "volume": -50}),
         ),
         (
             "volume",
             json!({"volume": 7}),
-            Accepted::VolumeSet {
+            Accepted::SetVolume(VolumeAccepted {
                 operation: None,
                 volume: 7,
-            },
+            }),
             json!({"operation_id": "", "volume": 7}),
         ),
     ] {
@@ -175,21 +181,19 @@ async fn pause_stop_volume_202() {
 }
 
 #[tokio::test]
-async fn a_volume_that_is_written_with_a_point_is_a_whole_number_as_in_json_schema() {
+async fn volume_with_zero_fraction_is_an_integer_as_in_json_schema() {
     let (world, room) = world().await;
     let operation = None;
-    world.script(Ok(Accepted::VolumeSet {
+    world.script(Ok(Accepted::SetVolume(VolumeAccepted {
         operation,
         volume: -18,
-    }));
+    })));
     let body = json!({"volume": -18.0});
     let answer = world.post(&path(room, "volume"), body).await;
     answer.is(202, json!({"operation_id": "", "volume": -18}));
     let intents = world.intents();
-    assert!(
-        matches!(intents[..], [Intent::Volume { volume: -18, .. }]),
-        "{intents:?}"
-    );
+    let actions: Vec<_> = intents.into_iter().map(|intent| intent.action).collect();
+    assert_eq!(actions, [SetVolume { volume: -18 }.into()]);
 }
 
 #[tokio::test]
@@ -211,7 +215,7 @@ async fn volume_400() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_is_409_and_what_freeswitch_does_has_a_status() {
+async fn playback_conflicts_and_freeswitch_failures_have_status() {
     let (world, room) = world().await;
     let down = CommandError::Down {
         retry_after: Duration::from_secs(3),
@@ -228,12 +232,12 @@ async fn what_may_not_be_is_409_and_what_freeswitch_does_has_a_status() {
         let body = json!({"urls": [FILE]});
         world.post(&path(room, what), body).await.fails(status);
     }
-    world.script(Ok(Accepted::Created));
+    world.script(Ok(Accepted::CreateRoom(())));
     world.post_empty(&path(room, "stop")).await.fails(500);
 }
 
 #[tokio::test]
-async fn every_command_of_a_room_that_is_not_there_404_or_anothers_403() {
+async fn room_commands_give_404_for_missing_and_403_for_foreign() {
     let (world, _) = world().await;
     let foreign = room_id("acW68", 2);
     world.room(foreign, "other", "n", 1, 1).await;

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use roomkeeper::api::{ApiSettings, PlayRules};
-use roomkeeper::ids::{OperationId, RoomId};
+use roomkeeper::http::{ApiSettings, PlayRules};
 use roomkeeper::node::CommandError;
-use roomkeeper::play_url::PlayUrl;
 use roomkeeper::reconciler::{Accepted, IntentError, Refusal};
-use roomkeeper::room::{self, Origin, PlayInput, RoomInput};
 use roomkeeper::store::StoreError;
 use roomkeeper::store::memory::MemoryStore;
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::ids::{OperationId, RoomId};
+use roomkeeper_core::intent::{OperationAccepted, PauseAccepted, StopAccepted, VolumeAccepted};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::{self, Origin, PlayInput, RoomInput};
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::advance;
 use uuid::Uuid;
@@ -106,18 +107,18 @@ fn named(what: &str, uid: &str) -> Value {
 fn accepted(what: &str) -> Accepted {
     let operation = operation();
     match what {
-        "play" => Accepted::Playing { operation },
-        "pause" => Accepted::Toggled {
+        "play" => Accepted::Play(OperationAccepted { operation }),
+        "pause" => Accepted::Pause(PauseAccepted {
             operation,
             paused: true,
-        },
-        "stop" => Accepted::Stopped {
+        }),
+        "stop" => Accepted::Stop(StopAccepted {
             operation: Some(operation),
-        },
-        _ => Accepted::VolumeSet {
+        }),
+        _ => Accepted::SetVolume(VolumeAccepted {
             operation: Some(operation),
             volume: 1,
-        },
+        }),
     }
 }
 
@@ -174,7 +175,7 @@ fn failures() -> Vec<(IntentError, u16)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_carried_out_costs_nothing_and_is_not_remembered() {
+async fn command_without_effect_costs_nothing_and_is_forgotten() {
     for what in COMMANDS {
         let loud = Loud::new().await;
         for (error, status) in failures() {
@@ -190,7 +191,7 @@ async fn what_was_not_carried_out_costs_nothing_and_is_not_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_been_carried_out_costs_the_cooldown_and_is_repeated() {
+async fn uncertain_command_costs_cooldown_and_is_repeated() {
     for (what, wait) in [
         ("play", 2_000),
         ("pause", 200),
@@ -209,7 +210,7 @@ async fn what_may_have_been_carried_out_costs_the_cooldown_and_is_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeated_command_acts_once_and_costs_no_cooldown() {
+async fn repeated_command_acts_once_and_costs_no_cooldown() {
     for what in COMMANDS {
         let loud = Loud::new().await;
         let first = loud.accepts(what).ask(room(1), what, named(what, "u"));
@@ -238,7 +239,7 @@ async fn a_repeated_command_acts_once_and_costs_no_cooldown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_id_with_something_else_409() {
+async fn reused_command_uid_with_other_request_gives_409() {
     let loud = Loud::new().await;
     let asked = loud.accepts("play");
     asked.ask(room(1), "play", named("play", "u")).await;
@@ -252,7 +253,7 @@ async fn a_command_id_with_something_else_409() {
         assert_eq!(answer["detail"], json!({"field": "command_uid"}));
         assert_eq!(
             answer["error"],
-            "command_uid: it was given to another command on this conference"
+            "command_uid: it belongs to another command on this conference"
         );
     }
     assert!(loud.world.intents().is_empty());
@@ -262,7 +263,8 @@ async fn a_command_id_with_something_else_409() {
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
     loud.world.session(session_id("acW68", 1), "demo", 1).await;
     let operation = operation();
-    loud.world.script(Ok(Accepted::InProgress { operation }));
+    loud.world
+        .script(Ok(Accepted::Answer(OperationAccepted { operation })));
     let path = format!(
         "/api/v1/sessions/{}/commands/answer",
         session_id("acW68", 1)
@@ -272,7 +274,7 @@ async fn a_command_id_with_something_else_409() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_at_once_one_acts_and_both_are_answered() {
+async fn concurrent_repeats_act_once_and_get_same_response() {
     let loud = Loud::new().await;
     let (begun, go) = hold(&loud.world);
     loud.accepts("play");
@@ -298,7 +300,7 @@ async fn of_two_at_once_one_acts_and_both_are_answered() {
 async fn all_other_checks_come_before_the_cooldown() {
     let loud = Loud::new().await;
     let (empty, theirs, missing) = (room(3), room(8), room(9));
-    put_playing(&loud.world.store, empty, "demo", false).await;
+    put_playing(&loud.world.store, empty, "demo", true).await;
     put_playing(&loud.world.store, theirs, "other", true).await;
     // Every cooldown there is runs.
     for id in [room(1), empty] {
@@ -309,6 +311,8 @@ async fn all_other_checks_come_before_the_cooldown() {
         }
     }
     loud.world.intents();
+    let left = left(session_id("acW68", 1));
+    loud.world.happens(empty, left, MADE).await;
     for (id, what, body, status) in [
         // Syntax, also where there is no such room.
         (room(1), "play", json!({"urls": []}), 400),
@@ -352,7 +356,7 @@ async fn all_other_checks_come_before_the_cooldown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_does_not_ask_for_names_again() {
+async fn repeated_command_does_not_resolve_names_again() {
     let store = Arc::new(MemoryStore::new());
     let private = |allow_private| ApiSettings {
         play: PlayRules {
@@ -382,7 +386,7 @@ async fn a_replay_does_not_ask_for_names_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_holds_neither_cooldowns_nor_commands_503() {
+async fn store_failure_of_cooldowns_and_commands_gives_503() {
     let store = Arc::new(MemoryStore::new());
     let faulty = Faulty::new(store.clone(), &["take_cooldown", "begin_command"]);
     let world = World::on(faulty.clone(), store.clone(), limited(0, true));

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomkeeper::ids::EndpointId;
+use roomkeeper::clock;
 use roomkeeper::store::Store;
 use roomkeeper::store::deliveries::{
     Attempted, Deliveries, DeliveryResult, DeliveryStatus, NewDelivery, Share,
 };
 use roomkeeper::store::memory::MemoryStore;
-use roomkeeper::time::Timestamp;
 use roomkeeper::webhook::endpoint::{Disabling, Endpoint};
 use roomkeeper::webhook::sign::Secret;
+use roomkeeper_core::ids::EndpointId;
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::admin::admin;
@@ -77,7 +78,7 @@ async fn attempt(world: &World, result: DeliveryResult, status: u16) -> usize {
 }
 
 #[tokio::test]
-async fn a_receiver_is_made_read_changed_and_removed() {
+async fn endpoint_is_created_read_changed_and_removed() {
     let world = World::new();
     let body = json!({"url": "https://example.com/hook?token=t", "events": ["call.*", "call.*", "conference.created"]});
     let answer = world.post(PATH, body).await;
@@ -127,7 +128,7 @@ async fn a_receiver_is_made_read_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn an_app_makes_sixteen_endpoints_besides_those_of_the_configuration() {
+async fn app_can_create_sixteen_endpoints_besides_configured_ones() {
     let (world, _) = with_configured();
     for n in 0..16 {
         made(&world, &format!("{n}"), json!({})).await;
@@ -145,7 +146,7 @@ async fn an_app_makes_sixteen_endpoints_besides_those_of_the_configuration() {
 }
 
 #[tokio::test]
-async fn what_is_no_receiver_is_refused_by_its_field() {
+async fn invalid_endpoint_gives_400_with_field() {
     let world = World::new();
     let url = "https://example.com/hook";
     for (body, field) in [
@@ -199,7 +200,7 @@ async fn what_is_no_receiver_is_refused_by_its_field() {
 }
 
 #[tokio::test]
-async fn another_apps_receivers_are_not_there() {
+async fn foreign_endpoints_give_404() {
     let world = World::new();
     let id = made(&world, "hook", json!({})).await;
     let as_other = async |method: &str, path: &str, body| {
@@ -239,7 +240,7 @@ async fn another_apps_receivers_are_not_there() {
 }
 
 #[tokio::test]
-async fn a_secret_is_replaced_and_the_one_before_holds_for_a_day() {
+async fn replaced_secret_signs_for_a_day() {
     let world = World::new();
     let id = made(&world, "hook", json!({"secret": SECRET})).await;
     let path = format!("{PATH}/{id}/rotate-secret");
@@ -260,7 +261,7 @@ async fn a_secret_is_replaced_and_the_one_before_holds_for_a_day() {
         let secret: Secret = secret.parse().unwrap();
         roomkeeper::webhook::sign::signatures(&[secret], "msg_1", now, "{}")
     };
-    let now = Timestamp::now();
+    let now = clock::now();
     assert_eq!(
         signatures(now),
         format!("{} {}", by(SECRET, now), by(&new, now))
@@ -272,7 +273,7 @@ async fn a_secret_is_replaced_and_the_one_before_holds_for_a_day() {
 }
 
 #[tokio::test]
-async fn one_of_the_configuration_is_only_taken_out_of_service_and_back() {
+async fn configured_endpoint_can_only_be_disabled_and_enabled() {
     let (world, id) = with_configured();
     let path = format!("{PATH}/{id}");
     let row = world.get(PATH).await.json()["webhooks"][0].clone();
@@ -310,7 +311,7 @@ async fn one_of_the_configuration_is_only_taken_out_of_service_and_back() {
 }
 
 #[tokio::test]
-async fn what_was_sent_is_listed_with_its_attempts_and_sent_again() {
+async fn deliveries_are_listed_with_attempts_and_sent_again() {
     let world = World::new();
     let id = made(&world, "hook?token=t", json!({})).await;
     let path = format!("{PATH}/{id}");
@@ -377,7 +378,7 @@ async fn what_was_sent_is_listed_with_its_attempts_and_sent_again() {
 }
 
 #[tokio::test]
-async fn the_log_of_all_nodes_is_one_in_pages() {
+async fn deliveries_of_all_nodes_form_one_paged_list() {
     let world = World::new();
     let id = made(&world, "hook", json!({})).await;
     let path = format!("{PATH}/{id}/deliveries");
@@ -454,7 +455,7 @@ async fn the_log_of_all_nodes_is_one_in_pages() {
 }
 
 #[tokio::test]
-async fn one_that_is_gone_is_disabled_and_the_others_are_told_once() {
+async fn gone_endpoint_is_disabled_and_others_are_notified_once() {
     let world = World::new();
     let gone = made(&world, "gone", json!({})).await;
     let told = made(&world, "told", json!({"events": ["webhook.*"]})).await;
@@ -486,7 +487,7 @@ async fn one_that_is_gone_is_disabled_and_the_others_are_told_once() {
 }
 
 #[tokio::test]
-async fn one_that_takes_something_on_another_node_is_not_failing() {
+async fn endpoint_with_success_on_another_node_is_not_failing() {
     let world = World::new();
     let id = made(&world, "hook", json!({})).await;
     world.post_empty(&format!("{PATH}/{id}/test")).await;
@@ -503,7 +504,7 @@ async fn one_that_takes_something_on_another_node_is_not_failing() {
 }
 
 #[tokio::test]
-async fn what_is_kept_of_a_removed_receiver_goes_with_it() {
+async fn removed_endpoint_loses_its_deliveries() {
     let world = World::new();
     let id = made(&world, "hook", json!({})).await;
     world.post_empty(&format!("{PATH}/{id}/test")).await;
@@ -532,17 +533,17 @@ async fn what_is_kept_of_a_removed_receiver_goes_with_it() {
 }
 
 #[tokio::test]
-async fn while_too_much_waits_for_a_receiver_its_app_changes_nothing_else() {
+async fn backpressure_refuses_changes_of_app() {
     let world = World::new();
     let id = made(&world, "hook", json!({})).await;
     let full = std::collections::BTreeSet::from([app("demo")]);
-    world.pressure.note(node_id(NODES[1]), 0, full);
+    world.backpressure.update(node_id(NODES[1]), 0, full);
     let room = json!({"name": "standup"});
     let refused = world.post("/api/v1/conferences", room.clone()).await;
     let error = refused.fails(503);
     assert_eq!(
         error["error"],
-        "too many webhooks wait for a receiver of this app"
+        "too many webhooks wait for an endpoint of this app"
     );
     let conference = json!({"type": "conference"});
     world.post("/v1.0/conferences", conference).await.fails(503);
@@ -557,7 +558,7 @@ async fn while_too_much_waits_for_a_receiver_its_app_changes_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_operator_manages_the_receivers_of_all() {
+async fn operator_manages_endpoints_of_all_apps() {
     let world = World::new();
     let router = admin(&world, Some("secret"));
     let path = "/admin/apps/demo/webhooks";

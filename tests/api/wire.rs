@@ -69,7 +69,7 @@ async fn exchange(stream: &mut TcpStream, body: &[u8]) -> (u16, String, String) 
 }
 
 #[tokio::test]
-async fn a_kept_alive_connection_survives_bad_bodies() {
+async fn keep_alive_connection_survives_bad_bodies() {
     let mut stream = TcpStream::connect(serve().await).await.unwrap();
     let large = vec![b'x'; 3_000_000];
     for (body, status) in [
@@ -93,7 +93,7 @@ async fn a_kept_alive_connection_survives_bad_bodies() {
 }
 
 #[tokio::test]
-async fn an_unauthenticated_body_does_not_cost_the_connection() {
+async fn unauthenticated_body_keeps_connection() {
     let mut stream = TcpStream::connect(serve().await).await.unwrap();
     let body = vec![b'x'; 500_000];
     for _ in 0..2 {
@@ -105,7 +105,7 @@ async fn an_unauthenticated_body_does_not_cost_the_connection() {
 }
 
 #[tokio::test]
-async fn far_too_large_is_answered_at_once_and_then_closed() {
+async fn far_too_large_body_is_answered_at_once_and_closes_connection() {
     let mut stream = TcpStream::connect(serve().await).await.unwrap();
     stream
         .write_all(head(1 << 40, "").as_bytes())
@@ -119,7 +119,7 @@ async fn far_too_large_is_answered_at_once_and_then_closed() {
 }
 
 #[tokio::test]
-async fn who_asks_before_sending_too_much_is_told_not_to() {
+async fn expect_continue_is_refused_for_too_large_body() {
     let mut stream = TcpStream::connect(serve().await).await.unwrap();
     let head = head(1_000_000, "Expect: 100-continue\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();

@@ -1,7 +1,7 @@
-//! What the tests stand on: a store with rooms and calls in it, and a controller that does as it is told.
+//! The setup of the tests: a store with rooms and calls in it, and a controller that does as it is told.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,30 +9,40 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use roomkeeper::api::limits::{AppLimiter, LimitSettings};
-use roomkeeper::api::{ApiSettings, ApiState, CursorKey, Hub, Quota, Registry};
 use roomkeeper::config::{ApiKeyDigest, AppConfig, customer_of};
-use roomkeeper::ids::{
-    AppId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RecordingId, RoomId, SessionId,
-};
+use roomkeeper::http::rate_limit::{AppLimiter, LimitSettings};
+use roomkeeper::http::{ApiSettings, ApiState, CursorKey, Hub, Quota};
 use roomkeeper::node::CommandError;
-use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Link, NodeReport};
-use roomkeeper::room::state::Changes;
-use roomkeeper::room::{
-    self, CallStatus, Details, EventStamp, Kind, LeftReason, MemberStatus, Origin, RecordInput,
-    Registration, RoomInput, RoomState, RoomStatus, Who,
+use roomkeeper::reconciler::{
+    Accepted, Controller, Decision, Depth, Intent, IntentError, Link, NodeReport,
 };
-use roomkeeper::session::{self, Direction, SessionInput, SessionState};
-use roomkeeper::store::board::Boards;
+use roomkeeper::store::call::{decode_session, encode_session};
 use roomkeeper::store::memory::MemoryStore;
-use roomkeeper::store::record::{decode_room, encode_room, encode_session};
+use roomkeeper::store::node_status::NodeStatusStore;
+use roomkeeper::store::room::{decode_room, encode_room};
 use roomkeeper::store::view::{encode_call, encode_recording};
 use roomkeeper::store::{
-    Commit, CommitOutcome, EntityId, EntityWrite, Life, Listing, Store, Version, ViewId, ViewWrite,
+    Commit, CommitOutcome, EntityId, EntityWrite, Life, Listing, Store, StoreError, Version,
+    ViewId, ViewWrite,
 };
-use roomkeeper::supervise::Stage;
-use roomkeeper::time::Timestamp;
-use roomkeeper::webhook::pressure::Pressure;
+use roomkeeper::supervise::ShutdownPhase;
+use roomkeeper::tenants::Registry;
+use roomkeeper::webhook::backpressure::Backpressure;
+use roomkeeper_core::call::{self, CallInput, CallState, Direction};
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{
+    AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RecordingId, RoomId,
+};
+use roomkeeper_core::intent::{
+    Action, DeleteAccepted, JoinAccepted, LeaveAccepted, RecordingAccepted,
+};
+use roomkeeper_core::node_state::{NodeState, Rules};
+use roomkeeper_core::room::state::Changes;
+use roomkeeper_core::room::{
+    self, CallStatus, Details, EventStamp, Kind, LeftReason, MemberStatus, Origin, RecordInput,
+    Registration, ReportedFlags, ReportedMember, RoomInput, RoomState, RoomStatus,
+};
+use roomkeeper_core::time::Timestamp;
 use serde_json::Value;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -50,20 +60,20 @@ pub const MADE: Timestamp = Timestamp::from_micros(1_778_070_896_672_025);
 /// How long what is over can be read.
 const KEEP: Duration = Duration::from_secs(3_600);
 
-/// What happens in the middle of a submitted intent.
+/// An action in the middle of a submitted intent.
 type During = Box<
     dyn FnOnce(Intent, Arc<MemoryStore>) -> futures_util::future::BoxFuture<'static, ()> + Send,
 >;
 
 pub struct Double {
     pub store: Arc<MemoryStore>,
+    /// The store that it decides by.
+    seen: Arc<dyn Store>,
     pub nodes: Mutex<Vec<NodeReport>>,
     pub intents: Mutex<Vec<Intent>>,
     pub script: Mutex<VecDeque<Result<Accepted, IntentError>>>,
     pub during: Mutex<Option<During>>,
     pub panics: Mutex<bool>,
-    /// Vouches for whatever is named, rightly or not.
-    pub vouches: AtomicBool,
     /// How much has been asked of it that was not scripted.
     asked: AtomicU64,
 }
@@ -86,73 +96,81 @@ impl Double {
     }
 }
 
-#[async_trait]
-impl Controller for Double {
-    async fn submit_as_believed(&self, intent: &Intent) -> Option<Result<Accepted, IntentError>> {
-        match self.vouches.load(Ordering::Relaxed) {
-            true => Some(self.submit(intent.clone()).await),
-            false => None,
+impl Double {
+    /// The decision of the rules about an intent in the stored state.
+    async fn decide(&self, intent: &Intent, depth: Depth) -> Result<Decision, IntentError> {
+        self.report(intent.node()).map_err(|_| intent.not_found())?;
+        let mut node_state = NodeState::new(intent.node(), Rules::default());
+        for entity in intent.target.entities() {
+            match entity {
+                EntityId::Room(id) if id.node() == intent.node() => {
+                    node_state.put_room(id, self.read_room(id).await?);
+                }
+                EntityId::Room(id) => {
+                    let room = self.read_room(id).await?;
+                    let open = room.filter(RoomState::is_open);
+                    let owner = open.and_then(|room| Some(room.registration()?.app.clone()));
+                    node_state.set_foreign_room(id, owner);
+                }
+                EntityId::Call(id) => {
+                    let record = self.seen.read_head(entity).await?;
+                    let call = record.map(|record| decode_session(id, &record).unwrap());
+                    if let Some(room) = call.as_ref().and_then(|call| call.place().room()) {
+                        node_state.put_room(room, self.read_room(room).await?);
+                    }
+                    node_state.put_call(id, call);
+                }
+            }
         }
+        Ok(node_state.check(intent, depth)?)
     }
 
-    async fn vouches_for(&self, _: &Intent) -> bool {
-        self.vouches.load(Ordering::Relaxed)
+    async fn read_room(&self, id: RoomId) -> Result<Option<RoomState>, StoreError> {
+        let record = self.seen.read(EntityId::Room(id)).await?;
+        Ok(record.map(|record| decode_room(id, &record).unwrap()))
     }
 
-    async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
-        assert!(
-            !*self.panics.lock().unwrap(),
-            "the double was told to panic"
-        );
-        self.intents.lock().unwrap().push(intent.clone());
-        let during = self.during.lock().unwrap().take();
-        if let Some(during) = during {
-            during(intent.clone(), self.store.clone()).await;
-        }
-        let scripted = self.script.lock().unwrap().pop_front();
-        if let Some(answer) = scripted {
-            return answer;
-        }
-        match intent {
-            Intent::CreateRoom {
-                room,
-                app,
-                name,
-                origin,
-                kind,
-                details,
-            } => {
+    /// Does what an intent wants, as far as tests read it back.
+    async fn carry_out(&self, intent: Intent) -> Accepted {
+        let Intent {
+            target,
+            app,
+            command_uid,
+            action,
+        } = intent;
+        match (action, target) {
+            (Action::CreateRoom(create), Target::Room(room)) => {
                 // The others get their turn while the room is not there yet.
                 tokio::task::yield_now().await;
                 let registration = Registration {
                     app,
-                    name,
-                    origin,
+                    name: create.name,
+                    origin: create.origin,
                     created_at: MADE,
-                    kind,
-                    details: *details,
+                    kind: create.kind,
+                    details: *create.details,
                 };
                 put_room(&self.store, &registered(room, registration)).await;
-                Ok(Accepted::Created)
+                Accepted::CreateRoom(())
             }
-            Intent::DeleteRoom { room, .. } => {
+            (Action::DeleteRoom(_), Target::Room(room)) => {
+                let state = stored_room(&self.store, room).await.unwrap();
+                let registration = state.registration().unwrap();
                 let deadline = self.deadline();
                 self.change(room, RoomInput::Delete { deadline }).await;
-                Ok(Accepted::Deleted)
+                Accepted::DeleteRoom(DeleteAccepted {
+                    name: registration.name.clone(),
+                    origin: registration.origin,
+                })
             }
-            Intent::UpdateRoom { room, update, .. } => {
-                self.change(room, RoomInput::Update(*update)).await;
-                Ok(Accepted::Updated)
+            (Action::UpdateRoom(update), Target::Room(room)) => {
+                self.change(room, RoomInput::Update(*update.update)).await;
+                Accepted::UpdateRoom(())
             }
-            Intent::Join {
-                session,
-                room,
-                command_uid,
-                ..
-            } => {
-                let member = member_id(session);
+            (Action::Join(_), Target::Member { room, call }) => {
+                let member = member_id(call);
                 let join = RoomInput::Join {
-                    session,
+                    call,
                     member,
                     caller_id: "527121102".to_owned(),
                     did: "747713001".to_owned(),
@@ -162,24 +180,22 @@ impl Controller for Double {
                     deadline: self.deadline(),
                 };
                 self.change(room, join).await;
-                Ok(Accepted::Joining { room, member })
+                Accepted::Join(JoinAccepted::Joining { room, member })
             }
-            Intent::Kick { session, room, .. } => {
+            (Action::Kick(_), Target::Member { room, call }) => {
                 let state = stored_room(&self.store, room).await.unwrap();
-                let input = match state.members()[&session].status {
-                    MemberStatus::Joining { .. } => RoomInput::Cancel { session },
+                let input = match state.members()[&call].status {
+                    MemberStatus::Joining { .. } => RoomInput::Cancel { call },
                     MemberStatus::Joined | MemberStatus::Leaving { .. } => RoomInput::Leave {
-                        session,
+                        call,
                         command_uid: None,
                         deadline: self.deadline(),
                     },
                 };
                 self.change(room, input).await;
-                Ok(Accepted::Leaving { room })
+                Accepted::Kick(LeaveAccepted { room })
             }
-            Intent::RecordStart {
-                room, command_uid, ..
-            } => {
+            (Action::StartRecording(_), Target::Room(room)) => {
                 let count = self.asked.load(Ordering::Relaxed);
                 let random = Uuid::from_u128((0x4ec0_0000 + u128::from(count)) << 32);
                 let id = RecordingId::fresh(room.node(), random);
@@ -190,11 +206,9 @@ impl Controller for Double {
                     deadline: self.deadline(),
                 };
                 self.change(room, RoomInput::Record(start)).await;
-                Ok(Accepted::Recording { recording: id })
+                Accepted::StartRecording(RecordingAccepted { recording: id })
             }
-            Intent::RecordStop {
-                room, command_uid, ..
-            } => {
+            (Action::StopRecording(_), Target::Room(room)) => {
                 let state = stored_room(&self.store, room).await.unwrap();
                 let recording = state.recording().unwrap().id;
                 let stop = RecordInput::Stop {
@@ -202,18 +216,41 @@ impl Controller for Double {
                     deadline: self.deadline(),
                 };
                 self.change(room, RoomInput::Record(stop)).await;
-                Ok(Accepted::RecordingStops { recording })
+                Accepted::StopRecording(RecordingAccepted { recording })
             }
-            other @ (Intent::Leave { .. }
-            | Intent::Mute { .. }
-            | Intent::Lock { .. }
-            | Intent::Play { .. }
-            | Intent::Pause { .. }
-            | Intent::Stop { .. }
-            | Intent::Volume { .. }
-            | Intent::Answer { .. }
-            | Intent::Hangup { .. }) => panic!("nothing is scripted for {other:?}"),
+            (action, _) => panic!("nothing is scripted for {action:?}"),
         }
+    }
+}
+
+#[async_trait]
+impl Controller for Double {
+    async fn check(&self, intent: &Intent, depth: Depth) -> Result<Decision, IntentError> {
+        self.decide(intent, depth).await
+    }
+
+    /// Answers as scripted, else by the rules.
+    async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
+        assert!(
+            !*self.panics.lock().unwrap(),
+            "the double was told to panic"
+        );
+        let during = self.during.lock().unwrap().take();
+        let is_scripted = !self.script.lock().unwrap().is_empty();
+        if !is_scripted
+            && let Decision::Holds(accepted) = self.decide(&intent, Depth::State).await?
+        {
+            return Ok(accepted);
+        }
+        self.intents.lock().unwrap().push(intent.clone());
+        if let Some(during) = during {
+            during(intent.clone(), self.store.clone()).await;
+        }
+        let scripted = self.script.lock().unwrap().pop_front();
+        if let Some(answer) = scripted {
+            return answer;
+        }
+        Ok(self.carry_out(intent).await)
     }
 
     fn nodes(&self) -> Vec<NodeReport> {
@@ -233,7 +270,7 @@ impl Controller for Double {
         if let Link::Down { retry_after, .. } = self.report(node)?.link {
             return Err(CommandError::Down { retry_after }.into());
         }
-        Ok(self.store.ask_resync(node).await?)
+        Ok(self.store.request_resync(node).await?)
     }
 }
 
@@ -241,11 +278,16 @@ pub struct World {
     pub store: Arc<MemoryStore>,
     pub controller: Arc<Double>,
     pub apps: Arc<Registry>,
-    pub pressure: Arc<Pressure>,
+    pub backpressure: Arc<Backpressure>,
     pub quota: Arc<Quota>,
     /// Ends the event streams.
-    pub stage: Stage,
+    pub stage: ShutdownPhase,
     pub router: Router,
+}
+
+/// The names of the wanted actions.
+pub fn names(intents: &[Intent]) -> Vec<&'static str> {
+    intents.iter().map(|intent| intent.action.name()).collect()
 }
 
 pub fn node(id: &str) -> NodeReport {
@@ -291,12 +333,12 @@ pub fn conference_id(node: &str, n: u128) -> RoomId {
     RoomId::fresh(node_id(node), Uuid::from_u128(n << 32))
 }
 
-pub fn session_id(node: &str, n: u128) -> SessionId {
-    SessionId::new(node_id(node), ChannelId::new(Uuid::from_u128(n)))
+pub fn session_id(node: &str, n: u128) -> CallId {
+    CallId::new(node_id(node), ChannelId::new(Uuid::from_u128(n)))
 }
 
 /// The stay of a session in the one room that it is ever in.
-pub fn member_id(session: SessionId) -> MemberId {
+pub fn member_id(session: CallId) -> MemberId {
     // Above the bits that hold the node, and unlike those of a conference.
     let random = 0x57a1_u128 << 96 | session.channel().uuid().as_u128() << 32;
     MemberId::fresh(session.node(), Uuid::from_u128(random))
@@ -319,7 +361,7 @@ pub fn configured((id, key): (&str, &str)) -> AppConfig {
     AppConfig {
         id: app(id),
         customer_id: customer_of(&app(id)),
-        api_keys: vec![ApiKeyDigest::of(key)],
+        api_keys: vec![ApiKeyDigest::from_key(key)],
         dids: Vec::new(),
         rate_limit: None,
         webhooks: Vec::new(),
@@ -367,12 +409,12 @@ impl World {
     ) -> Self {
         let controller = Arc::new(Double {
             store: store.clone(),
+            seen: seen.clone(),
             nodes: Mutex::new(nodes.iter().map(|id| node(id)).collect()),
             intents: Mutex::default(),
             script: Mutex::default(),
             during: Mutex::default(),
             panics: Mutex::default(),
-            vouches: AtomicBool::default(),
             asked: AtomicU64::default(),
         });
         let counter = Arc::new(AtomicU64::new(0xf00));
@@ -382,16 +424,16 @@ impl World {
             apps,
             nodes.iter().map(|node| node.parse().unwrap()).collect(),
         ));
-        let pressure = Arc::new(Pressure::new(100));
-        let stage = Stage::new();
+        let backpressure = Arc::new(Backpressure::new(100));
+        let stage = ShutdownPhase::new();
         let nodes: Vec<_> = nodes.iter().map(|id| node_id(id)).collect();
         let quota = Quota::new(seen.clone(), nodes.clone(), apps.receivers(), QUOTA);
         let quota = Arc::new(quota);
         let events = Hub::start(seen.clone(), nodes, settings.streams, &stage);
-        let router = roomkeeper::api::router(ApiState {
+        let router = roomkeeper::http::router(ApiState {
             events,
             limiter: Arc::new(limiter),
-            pressure: pressure.clone(),
+            backpressure: backpressure.clone(),
             quota: quota.clone(),
             store: seen,
             controller: controller.clone(),
@@ -406,7 +448,7 @@ impl World {
             store,
             controller,
             apps,
-            pressure,
+            backpressure,
             quota,
             stage,
             router,
@@ -463,9 +505,9 @@ impl World {
     }
 
     /// A parked call.
-    pub async fn session(&self, id: SessionId, owner: &str, at_ms: u64) {
+    pub async fn session(&self, id: CallId, owner: &str, at_ms: u64) {
         let state = new_session(id, owner, at_ms);
-        put_session(&self.store, &state).await;
+        put_call(&self.store, &state).await;
     }
 }
 
@@ -568,7 +610,7 @@ pub fn registered(id: RoomId, registration: Registration) -> RoomState {
     state
 }
 
-pub fn enter(state: &mut RoomState, session: SessionId, speak: bool) {
+pub fn enter(state: &mut RoomState, session: CallId, speak: bool) {
     room::apply(state, entered(session, speak), Timestamp::from_millis(1));
 }
 
@@ -583,16 +625,17 @@ fn stamp(sequence: u64) -> EventStamp {
 }
 
 /// A call comes into a room.
-pub fn entered(session: SessionId, speak: bool) -> RoomInput {
-    let who = Who {
-        session,
+pub fn entered(session: CallId, speak: bool) -> RoomInput {
+    let who = ReportedMember {
+        call: session,
         caller_id: "527121102".into(),
         did: "747713001".into(),
         fresh: member_id(session),
-        speak: Some(speak),
-        hear: Some(true),
-        hold: false,
-        talking: false,
+        flags: ReportedFlags {
+            speak: Some(speak),
+            hear: Some(true),
+            ..ReportedFlags::default()
+        },
     };
     RoomInput::Seen {
         at: stamp(100),
@@ -602,17 +645,17 @@ pub fn entered(session: SessionId, speak: bool) -> RoomInput {
 }
 
 /// A call has left a room that it was in.
-pub fn left(session: SessionId) -> RoomInput {
+pub fn left(session: CallId) -> RoomInput {
     RoomInput::Gone {
         at: stamp(200),
-        session,
+        call: session,
         reason: LeftReason::Removed,
     }
 }
 
-pub fn new_session(id: SessionId, owner: &str, at_ms: u64) -> SessionState {
+pub fn new_session(id: CallId, owner: &str, at_ms: u64) -> CallState {
     let at = Timestamp::from_millis(at_ms);
-    let mut state = SessionState::first_seen(
+    let mut state = CallState::first_seen(
         id,
         app(owner),
         CoreId::new(Uuid::from_u128(1)),
@@ -622,11 +665,7 @@ pub fn new_session(id: SessionId, owner: &str, at_ms: u64) -> SessionState {
         at,
         Some(at),
     );
-    session::apply(
-        &mut state,
-        SessionInput::FirstSeen { synthesized: false },
-        at,
-    );
+    call::apply(&mut state, CallInput::FirstSeen { synthesized: false }, at);
     state
 }
 
@@ -702,12 +741,12 @@ pub async fn change(store: &MemoryStore, id: RoomId, input: RoomInput, at: Times
     }
 }
 
-pub async fn put_session(store: &MemoryStore, state: &SessionState) {
+pub async fn put_call(store: &MemoryStore, state: &CallState) {
     let listed = Listing {
         app: state.app().clone(),
         created_at: state.created_at(),
     };
-    let entity = EntityId::Session(state.id());
+    let entity = EntityId::Call(state.id());
     write(
         store,
         entity,

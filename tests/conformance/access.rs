@@ -1,4 +1,4 @@
-//! Who may ask: authentication, ownership, and the one form of every answer that is not a success.
+//! Access: authentication, ownership, and the one form of every answer that is not a success.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -40,7 +40,7 @@ fn endpoint(method: &'static str, path: String, body: Option<Value>) -> Endpoint
     Endpoint { method, path, body }
 }
 
-/// What needs ownership of the room.
+/// The endpoints that need ownership of the room.
 fn of_room(room: &str) -> Vec<Endpoint> {
     let path = format!("/conferences/{room}");
     vec![
@@ -61,7 +61,7 @@ fn of_room(room: &str) -> Vec<Endpoint> {
     ]
 }
 
-/// What needs ownership of the session.
+/// The endpoints that need ownership of the session.
 fn of_session(session: &str, room: &str) -> Vec<Endpoint> {
     let path = format!("/sessions/{session}/commands/conference");
     vec![

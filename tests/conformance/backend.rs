@@ -14,7 +14,7 @@ use crate::program::world::{PASSWORD, Setup, Store, World};
 use crate::row::{App, Entry, Row};
 use crate::support::process;
 
-/// What rows need to be different.
+/// The kinds of world that rows need.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// No limits: most rows are not about them.
@@ -133,7 +133,7 @@ impl Backend {
         Arc::new(running)
     }
 
-    /// What all worlds of this backend have in common.
+    /// The setup common to all worlds of this backend.
     pub fn setup(&self) -> Setup {
         Setup {
             // No row is about a store that is slow, and a busy machine must not look like one.

@@ -36,7 +36,7 @@ rows! {
 const GROUP: u64 = 2_000;
 const CONTROL: u64 = 200;
 
-/// What the document says to do: come back when told.
+/// Follows the document's advice: come back after the given time.
 async fn come_back(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }

@@ -6,7 +6,7 @@
 //! be able to fetch files from this machine's loopback address). So a row is called `memory::join::…`, `redis::join::…`
 //! and `real::join::…`.
 //!
-//! What a row asserts is what a user of the API sees: answers, webhooks, and what FreeSWITCH says of itself. Rows share
+//! A row asserts only facts that a user of the API sees: answers, webhooks, and FreeSWITCH's own reports. Rows share
 //! running worlds, each with rooms, calls and apps of its own, and run many at a time: mostly they wait. That is also
 //! why this has a `main`: it starts worlds once and ends them when the last row is done.
 // All of it is a test, also what the lint cannot know to be one.

@@ -1,4 +1,4 @@
-//! Who may be in a room: `POST /api/v1/conferences/{room_id}/lock`, `/unlock` and `/members/{session}/kick`.
+//! Admission to a room: `POST /api/v1/conferences/{room_id}/lock`, `/unlock` and `/members/{session}/kick`.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -58,7 +58,7 @@ async fn kick(row: &Row<'_>, room: &str, call: &Call, body: Value) -> Answer {
     row.control(room, &path, body).await
 }
 
-/// What FreeSWITCH says of the conference; none: it has none.
+/// FreeSWITCH's lock state of the conference; none: it has no such conference.
 async fn fs_locked(row: &Row<'_>, room: &str) -> Option<bool> {
     let text = row.fs("conference json_list compact").await;
     let list: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -77,7 +77,7 @@ async fn until_fs_has_it(row: &Row<'_>, room: &str, locked: bool) {
     .await;
 }
 
-/// Whether it is read to be locked: the field is only there then.
+/// Reads the lock state: the field is only there when the room is locked.
 async fn is_locked(row: &Row<'_>, room: &str) -> bool {
     let answer = row.status(room).await;
     let field = answer.body.get("locked");

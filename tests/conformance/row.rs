@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use roomkeeper::sim::core::Media;
+use freeswitch_sim::core::Media;
 use serde_json::{Value, json};
 
 use crate::backend::{Backend, Kind, Running};
@@ -225,7 +225,7 @@ impl<'a> Row<'a> {
         room
     }
 
-    /// What was made here is looked at in the end.
+    /// Notes a scope made here, which is checked in the end.
     pub fn note(&self, scope: &str) {
         self.made.lock().unwrap().scopes.push(scope.to_owned());
     }
@@ -350,7 +350,7 @@ impl<'a> Row<'a> {
         self.running.world.fs(command).await
     }
 
-    /// Whether the member may speak, says FreeSWITCH; none: it is not in the room.
+    /// FreeSWITCH's report of the member's right to speak; none: it is not in the room.
     pub async fn speaks(&self, room: &str, call: &Call) -> Option<bool> {
         let world = &self.running.world;
         let members = world.switch.members(PASSWORD, room).await?;
@@ -456,7 +456,7 @@ impl<'a> Row<'a> {
         assert_eq!(self.story(room), expected);
     }
 
-    /// What holds of all webhooks about what was made here.
+    /// Checks the invariants of all webhooks about the scopes made here.
     pub fn check_story(&self) {
         for scope in &self.made.lock().unwrap().scopes {
             self.running.world.receiver.check_story_of(scope);

@@ -1,4 +1,4 @@
-//! What an answer or a webhook must be: exact, but for what a test cannot know beforehand, of which it says the form.
+//! The required form of an answer or a webhook: exact, except for unpredictable values, of which it gives the form.
 
 use serde_json::Value;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! What all webhooks have in common. Each row of the other modules checks the signature, the `sequence` and the whole body
+//! Properties common to all webhooks. Each row of the other modules checks the signature, `sequence` and the whole body
 //! of its own.
 
 use serde_json::{Value, json};

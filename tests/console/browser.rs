@@ -1,7 +1,7 @@
-//! A browser of a test's own: Chromium without a window, driven by WebDriver as a person would use it.
+//! A headless Chromium, driven through WebDriver like by a user.
 //!
-//! Owns how both are started and ended, and what can be seen and done. It reaches nothing but loopback: whatever else the
-//! page asked for would fail, and be found in the browser's log.
+//! Owns the processes of Chromium and chromedriver, and the user's actions and observations. The browser reaches
+//! loopback only: any other request of the page fails and appears in the browser's log.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ use url::{ParseError, Url};
 use crate::program::poll;
 use crate::support::process;
 
-/// More Tabs than any view has places to stop at.
-const MOST_TABS: usize = 60;
+/// An upper bound of the Tab stops of any view.
+const MAX_TABS: usize = 60;
 
 pub struct Browser {
     pub client: Client,
@@ -35,21 +35,21 @@ pub struct Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         for child in [&mut self.driver, &mut self.chromium] {
-            // It may have ended already.
+            // The process may have ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 }
 
-/// What WebDriver does not know and this browser does.
+/// A Chromium extension of WebDriver.
 #[derive(Debug)]
-struct Own {
+struct ChromiumCommand {
     path: &'static str,
     body: Value,
 }
 
-impl WebDriverCompatibleCommand for Own {
+impl WebDriverCompatibleCommand for ChromiumCommand {
     fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
         let session = session.unwrap_or_default();
         base.join(&format!("session/{session}/{}", self.path))
@@ -61,7 +61,7 @@ impl WebDriverCompatibleCommand for Own {
 }
 
 impl Browser {
-    /// Starts one, and looks at the console of the controller at this port of loopback.
+    /// Starts a browser and opens the console of the controller at this port on loopback.
     pub async fn at(port: u16) -> Self {
         assert!(
             process::installed("chromium") && process::installed("chromedriver"),
@@ -80,7 +80,7 @@ impl Browser {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let driver = process::spawn(command);
-        // Whatever fails from here on, both are ended.
+        // `Starting` ends both processes if a later step fails.
         let debugger = poll::until("chromium listens", poll::PATIENCE, async || {
             let text = fs::read_to_string(profile.join("DevToolsActivePort")).ok()?;
             let port: u16 = text.lines().next()?.parse().ok()?;
@@ -92,7 +92,7 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL" },
         });
         let Value::Object(capabilities) = capabilities else {
-            unreachable!("it is one");
+            unreachable!("the capabilities are an object");
         };
         let url = format!("http://127.0.0.1:{port_of_driver}");
         let client = poll::until("chromedriver answers", poll::PATIENCE, async || {
@@ -101,8 +101,8 @@ impl Browser {
             builder.connect(&url).await.ok()
         })
         .await;
-        let chromium = starting.0.pop().expect("both are there");
-        let driver = starting.0.pop().expect("both are there");
+        let chromium = starting.0.pop().expect("both processes are in the list");
+        let driver = starting.0.pop().expect("both processes are in the list");
         let browser = Self {
             client,
             origin: format!("http://127.0.0.1:{port}"),
@@ -120,13 +120,16 @@ impl Browser {
         self.client.goto(&url).await.unwrap();
     }
 
-    /// What this says of the page; `return` gives it.
+    /// Runs a script in the page; its `return` value is the result.
     pub async fn js(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
     async fn own(&self, path: &'static str, body: Value) -> Value {
-        self.client.issue_cmd(Own { path, body }).await.unwrap()
+        self.client
+            .issue_cmd(ChromiumCommand { path, body })
+            .await
+            .unwrap()
     }
 
     async fn cdp(&self, cmd: &str, params: Value) {
@@ -134,19 +137,19 @@ impl Browser {
         self.own("goog/cdp/execute", body).await;
     }
 
-    /// The window's inside, in CSS pixels: smaller than a window can be, too.
+    /// Sets the size of the viewport in CSS pixels, also smaller than a window can be.
     pub async fn size(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.cdp("Emulation.setDeviceMetricsOverride", size).await;
     }
 
-    /// What the system says that the person likes: `light` or `dark`.
+    /// Sets the system's colour scheme: `light` or `dark`.
     pub async fn prefers(&self, scheme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.cdp("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// The texts of all elements that this names, as they are seen.
+    /// The visible texts of all elements that match the selector.
     pub async fn texts(&self, css: &str) -> Vec<String> {
         let script =
             "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)";
@@ -154,18 +157,18 @@ impl Browser {
         serde_json::from_value(found).unwrap()
     }
 
-    /// Waits until one of these elements says this.
+    /// Waits until one of these elements contains the text.
     pub async fn sees(&self, css: &str, text: &str) {
-        let what = format!("{css} says {text:?}");
+        let what = format!("{css} contains {text:?}");
         self.until(&what, async || {
             self.texts(css).await.iter().any(|one| one.contains(text))
         })
         .await;
     }
 
-    /// Waits until none of these elements says this.
+    /// Waits until none of these elements contains the text.
     pub async fn sees_no(&self, css: &str, text: &str) {
-        let what = format!("{css} does not say {text:?}");
+        let what = format!("{css} does not contain {text:?}");
         self.until(&what, async || {
             !self.texts(css).await.iter().any(|one| one.contains(text))
         })
@@ -176,12 +179,12 @@ impl Browser {
         poll::until(what, poll::PATIENCE, async || holds().await.then_some(())).await;
     }
 
-    /// Clicks where the element is, once it is there.
+    /// Clicks on the element once it exists.
     pub async fn click(&self, css: &str) {
         self.on(css, async |element| element.click().await).await;
     }
 
-    /// Clicks on the one that says this.
+    /// Clicks on the element that contains the text.
     pub async fn click_text(&self, css: &str, text: &str) {
         let script = "return [...document.querySelectorAll(arguments[0])].find((one) => one.innerText.includes(arguments[1]))?.click() === undefined";
         self.sees(css, text).await;
@@ -189,7 +192,7 @@ impl Browser {
         assert_eq!(done.await.unwrap(), true);
     }
 
-    /// Empties the field and types.
+    /// Clears the field and types.
     pub async fn fill(&self, css: &str, text: &str) {
         self.on(css, async |element| {
             element.clear().await?;
@@ -206,13 +209,13 @@ impl Browser {
         let what = format!("{css} is there and can be used");
         poll::until(&what, poll::PATIENCE, async || {
             let element = self.client.find(Locator::Css(css)).await.ok()?;
-            // It may have been replaced, or be covered, at just that time.
+            // The element may be replaced or covered at that moment.
             act(element).await.ok()
         })
         .await;
     }
 
-    /// Presses a key, wherever the focus is.
+    /// Presses a key on the focused element.
     pub async fn press(&self, key: Key) {
         self.press_chars(&[char::from(key)]).await;
     }
@@ -231,7 +234,7 @@ impl Browser {
         self.client.perform_actions(actions).await.unwrap();
     }
 
-    /// Types, wherever the focus is.
+    /// Types into the focused element.
     pub async fn type_text(&self, text: &str) {
         self.press_chars(&text.chars().collect::<Vec<_>>()).await;
     }
@@ -246,11 +249,11 @@ impl Browser {
         self.client.perform_actions(actions).await.unwrap();
     }
 
-    /// Goes on by Tab until the element that this names has the focus; whatever has it on the way can be seen to have it.
+    /// Presses Tab until a matching element has the focus, and asserts that every focused element on the way shows it.
     pub async fn tab_to(&self, css: &str) {
-        for _ in 0..MOST_TABS {
+        for _ in 0..MAX_TABS {
             self.press(Key::Tab).await;
-            self.focus_is_seen().await;
+            self.assert_focus_is_visible().await;
             if self.focused(css).await {
                 return;
             }
@@ -258,14 +261,14 @@ impl Browser {
         panic!("{css} cannot be reached by Tab");
     }
 
-    /// Whether the element that has the focus is one of these.
+    /// True if the focused element matches.
     pub async fn focused(&self, css: &str) -> bool {
         let script = "return document.activeElement?.matches(arguments[0]) ?? false";
         let found = self.client.execute(script, vec![json!(css)]);
         found.await.unwrap() == true
     }
 
-    async fn focus_is_seen(&self) {
+    async fn assert_focus_is_visible(&self) {
         let seen = self
             .js("const one = document.activeElement;
                  if (one === document.body) return true;
@@ -275,33 +278,33 @@ impl Browser {
         assert_eq!(
             seen,
             true,
-            "the focus is not seen on {}",
+            "the focus is not visible on {}",
             self.js("return document.activeElement.outerHTML").await
         );
     }
 
-    /// Signs in by mouse.
+    /// Signs in with the mouse.
     pub async fn sign_in(&self, app: &str, key: &str) {
         self.fill("#app-id", app).await;
         self.fill("#api-key", key).await;
         self.click("form [type=submit]").await;
     }
 
-    /// What the browser holds against the page: errors of scripts, and what the policy forbade.
-    pub async fn complaints(&self) -> Vec<String> {
+    /// The browser's log: script errors and violations of the policy.
+    pub async fn errors(&self) -> Vec<String> {
         let log = self.own("se/log", json!({ "type": "browser" })).await;
         let entries = log.as_array().cloned().unwrap_or_default();
         entries
             .iter()
             .filter(|entry| entry["level"] == "SEVERE" || entry["source"] == "security")
-            // An answer that is no success, or none at all, is told here too.
+            // The log also has failed requests.
             .filter(|entry| entry["source"] != "network")
             .map(ToString::to_string)
             .collect()
     }
 
-    /// A picture of the page, when somebody wants them (`ROOMKEEPER_TEST_SCREENSHOTS=directory`).
-    pub async fn picture(&self, name: &str) {
+    /// Saves a screenshot if `ROOMKEEPER_TEST_SCREENSHOTS` names a directory.
+    pub async fn screenshot(&self, name: &str) {
         let Some(folder) = std::env::var_os("ROOMKEEPER_TEST_SCREENSHOTS") else {
             return;
         };
@@ -310,7 +313,7 @@ impl Browser {
     }
 }
 
-/// What has been started, until somebody owns it.
+/// Started processes that have no owner yet; dropping ends them.
 struct Starting(Vec<Child>);
 
 impl Drop for Starting {
@@ -338,10 +341,10 @@ fn chromium(home: &tempfile::TempDir, profile: &Path) -> Child {
             "--no-default-browser-check",
             "--password-store=basic",
             "--force-color-profile=srgb",
-            // A colour that is still changing is neither of the two.
+            // Transitions would give intermediate colours.
             "--force-prefers-reduced-motion",
             "--hide-scrollbars",
-            // One name leads to loopback, as after DNS rebinding.
+            // This name resolves to loopback, as after DNS rebinding.
             "--host-resolver-rules=MAP evil.example 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
             "--proxy-server=direct://",
             "--window-size=1280,860",
@@ -350,9 +353,9 @@ fn chromium(home: &tempfile::TempDir, profile: &Path) -> Child {
         .env("HOME", home.path())
         .env("XDG_CONFIG_HOME", home.path())
         .env("XDG_CACHE_HOME", home.path())
-        // What it leaves when it is killed goes with the rest.
+        // Files that a killed browser leaves are removed with the directory.
         .env("TMPDIR", home.path());
-    // The sandbox is not for root.
+    // The sandbox does not work for root.
     if rustix::process::geteuid().is_root() {
         command.arg("--no-sandbox");
     }

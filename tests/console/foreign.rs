@@ -1,4 +1,4 @@
-//! A page of another site in the operator's browser, and one whose name was rebound to this machine.
+//! Attacks through the operator's browser: a page of another site, and DNS rebinding to this machine.
 
 use axum::Router;
 use axum::response::Html;
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use crate::browser::Browser;
 use crate::program::world::{Setup, Store, World};
 
-/// Calls the admin listener in every way that a page has, and says what came of it.
+/// Calls the admin listener in every way that a page can, and returns the results.
 const ATTACK: &str = r#"
     const [admin, node, done] = arguments;
     const send = async (path, options) => {
@@ -34,7 +34,7 @@ const ATTACK: &str = r#"
     })();
 "#;
 
-/// A site of its own, at this port of loopback.
+/// Serves another site on loopback and returns its port.
 async fn site() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -54,16 +54,16 @@ async fn attack(browser: &Browser, page: &str, admin: &str, world: &World) -> St
     found.to_string()
 }
 
-/// Nothing was made, drained or read.
-async fn nothing_came_of_it(world: &World, found: &str) {
+/// Asserts that nothing was created, drained or read.
+async fn assert_attack_failed(world: &World, found: &str) {
     for secret in ["api_key", "roomkeeper_", "customer_id"] {
-        assert!(!found.contains(secret), "it read {secret}: {found}");
+        assert!(!found.contains(secret), "the page read {secret}: {found}");
     }
     let apps = world.controller.operator("/admin/apps").await.unwrap();
     for made in ["evil-", "blob-"] {
         assert!(
             !apps.body.to_string().contains(made),
-            "an app was made: {}, by {found}",
+            "an app was created: {}, by {found}",
             apps.body
         );
     }
@@ -88,7 +88,7 @@ async fn page_of_another_origin_cannot_use_the_admin_listener() {
         format!("http://localhost:{port}"),
     ] {
         let found = attack(&browser, &page, &admin, &world).await;
-        nothing_came_of_it(&world, &found).await;
+        assert_attack_failed(&world, &found).await;
     }
 }
 
@@ -100,8 +100,8 @@ async fn page_under_a_rebound_name_cannot_use_the_listeners() {
     // The name leads here by now, so this page is of the listener's own origin.
     let origin = format!("http://evil.example:{port}");
     let found = attack(&browser, &format!("{origin}/healthz"), &origin, &world).await;
-    nothing_came_of_it(&world, &found).await;
-    assert!(found.contains("421"), "it was reached: {found}");
+    assert_attack_failed(&world, &found).await;
+    assert!(found.contains("421"), "the listener was reached: {found}");
     let pages = format!("http://evil.example:{http}/console");
     browser.client.goto(&pages).await.unwrap();
     let text = browser.js("return document.body.innerText").await;

@@ -1,4 +1,4 @@
-//! A way to the controller that can be shut: what is open on it ends, and nobody new gets through.
+//! A TCP forwarder to the controller that can be closed: it then ends its connections and accepts no others.
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +18,7 @@ impl Drop for Gate {
 }
 
 impl Gate {
-    /// A way to this port of loopback.
+    /// Forwards to this port on loopback.
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap().port();
@@ -36,7 +36,7 @@ impl Gate {
         }
     }
 
-    /// Ends what is open on it, and lets nobody through.
+    /// Ends all connections and accepts no others.
     pub fn shut(&self) {
         self.open.send_replace(false);
     }

@@ -1,14 +1,14 @@
-//! By keyboard alone: everything can be reached, the focus is always seen, and a dialog keeps it.
+//! Keyboard use: everything can be reached, the focus is always visible, and a dialog keeps it.
 
 use fantoccini::key::Key;
 
-use crate::Desk;
+use crate::Console;
 use crate::browser::Browser;
 use crate::program::controller::KEY;
 use crate::program::world::{Setup, Store};
 
 #[tokio::test]
-async fn signing_in_and_muting_need_no_mouse() {
+async fn sign_in_and_mute_work_by_keyboard() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     let browser = Browser::at(world.controller.http()).await;
@@ -23,16 +23,13 @@ async fn signing_in_and_muting_need_no_mouse() {
     browser.type_text(KEY).await;
     browser.press(Key::Enter).await;
     browser.sees(".link", "Live").await;
-    let desk = Desk { browser, world };
-    let browser = &desk.browser;
-    assert!(
-        browser.focused("h1").await,
-        "the view that was entered has the focus"
-    );
+    let console = Console { browser, world };
+    let browser = &console.browser;
+    assert!(browser.focused("h1").await, "the opened view has the focus");
 
-    let room = desk.world.room("standup").await;
-    let session = desk.call("527121101").await;
-    desk.world.join(&session, &room).await;
+    let room = console.world.room("standup").await;
+    let session = console.call("527121101").await;
+    console.world.join(&session, &room).await;
     browser.sees(".room", "1 member").await;
     browser.tab_to("a.room").await;
     browser.press(Key::Enter).await;
@@ -42,34 +39,37 @@ async fn signing_in_and_muting_need_no_mouse() {
             browser.focused("h2").await
         })
         .await;
-    let row = Desk::member(&session);
+    let row = Console::member(&session);
     browser.tab_to(&format!("{row} button")).await;
     browser.press_space().await;
     browser.sees_no(&format!("{row} .mark"), "Muted").await;
     // The focus is where it was, so that the same key takes it back.
     assert!(browser.focused(&format!("{row} button")).await);
-    desk.until_members(&room, &[(&session, true)]).await;
+    console.until_members(&room, &[(&session, true)]).await;
     browser.press(Key::Enter).await;
     browser.sees(&format!("{row} .mark"), "Muted").await;
-    desk.until_members(&room, &[(&session, false)]).await;
-    desk.nothing_to_complain().await;
+    console.until_members(&room, &[(&session, false)]).await;
+    console.assert_no_browser_errors().await;
 }
 
 #[tokio::test]
-async fn a_dialog_keeps_the_focus_and_gives_it_back() {
-    let desk = Desk::memory().await;
-    let browser = &desk.browser;
+async fn dialog_keeps_focus_and_returns_it() {
+    let console = Console::memory().await;
+    let browser = &console.browser;
     browser.tab_to("#new-room").await;
     browser.press(Key::Enter).await;
     browser.sees("dialog", "New room").await;
     assert!(
         browser.focused("dialog input").await,
-        "it is in the first field"
+        "the first field has the focus"
     );
     let mut seen = Vec::new();
     for _ in 0..8 {
         browser.press(Key::Tab).await;
-        assert!(browser.focused("dialog *").await, "it has left the dialog");
+        assert!(
+            browser.focused("dialog *").await,
+            "the focus left the dialog"
+        );
         seen.push(
             browser
                 .js("return document.activeElement.innerText || document.activeElement.tagName")
@@ -84,7 +84,7 @@ async fn a_dialog_keeps_the_focus_and_gives_it_back() {
     browser.sees_no("dialog", "New room").await;
     assert!(
         browser.focused("#new-room").await,
-        "it is back where it came from"
+        "the focus is back on the button"
     );
 
     // All of the frame can be reached, and everything that can be has a name.
@@ -105,5 +105,5 @@ async fn a_dialog_keeps_the_focus_and_gives_it_back() {
     assert_eq!(nameless, serde_json::json!([]));
     browser.press(Key::Enter).await;
     browser.sees("h1", "Sign in").await;
-    desk.nothing_to_complain().await;
+    console.assert_no_browser_errors().await;
 }

@@ -1,12 +1,12 @@
-//! How it looks: on a phone, in light and in dark, with much and with little in it.
+//! Layout and contrast: on a phone and a desktop, light and dark, with many and few rooms.
 
 use serde_json::json;
 
-use crate::Desk;
+use crate::Console;
 use crate::program::switch::Switch;
 use crate::program::world::{PASSWORD, Setup, Store};
 
-/// Texts that are too faint on what is behind them: at least 4.5 to 1 (WCAG 2.2, 1.4.3), what is disabled excepted.
+/// Finds texts with a contrast below 4.5 to 1 (WCAG 2.2, 1.4.3), except disabled ones.
 const FAINT: &str = r#"
 const canvas = document.createElement("canvas");
 canvas.width = canvas.height = 1;
@@ -42,7 +42,7 @@ for (let node = walker.nextNode(); node; node = walker.nextNode()) {
 return { looked, found };
 "#;
 
-/// What is wider than the window, or too small for a finger (WCAG 2.2, 2.5.8).
+/// Finds elements that are wider than the window or too small as targets (WCAG 2.2, 2.5.8).
 const TOO_WIDE: &str = "
 const wide = document.documentElement.scrollWidth > innerWidth
   ? [...document.querySelectorAll('body *')].filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 0.5)
@@ -55,15 +55,15 @@ const small = [...document.querySelectorAll('button, a, summary')].filter((one) 
 return { wide, small };
 ";
 
-/// A busy evening.
-async fn busy() -> Desk {
+/// A console with many rooms, calls and nodes.
+async fn busy_console() -> Console {
     let first = Switch::simulated(PASSWORD).await;
     let mut setup = Setup::on(Store::Memory);
     let nobody = "127.0.0.1:1".parse().unwrap();
     setup.more_nodes = vec![("edge2".to_owned(), nobody)];
     let world = setup.start_with(first).await;
     world.controller.until_synced().await;
-    let desk = Desk::of(world).await;
+    let console = Console::for_world(world).await;
     for (name, callers) in [
         ("standup", 5),
         ("weekly-planning", 3),
@@ -72,24 +72,24 @@ async fn busy() -> Desk {
         ("interviews", 2),
         ("board", 0),
     ] {
-        let room = desk.world.room(name).await;
+        let room = console.world.room(name).await;
         for n in 0..callers {
             let caller = format!("52712{}{n:02}", 10 + name.len());
-            let session = desk.call(&caller).await;
-            desk.world.join(&session, &room).await;
+            let session = console.call(&caller).await;
+            console.world.join(&session, &room).await;
         }
     }
     for n in 0..3 {
-        desk.call(&format!("5559010{n}")).await;
+        console.call(&format!("5559010{n}")).await;
     }
-    desk
+    console
 }
 
 #[tokio::test]
-async fn it_fits_a_phone_and_is_legible_in_light_and_dark() {
-    let desk = busy().await;
-    let browser = &desk.browser;
-    let rooms = desk.world.controller.get("/conferences").await;
+async fn page_fits_phone_and_is_legible_in_light_and_dark() {
+    let console = busy_console().await;
+    let browser = &console.browser;
+    let rooms = console.world.controller.get("/conferences").await;
     let rooms = rooms.body["conferences"].as_array().unwrap().clone();
     let id = |name: &str| {
         let room = rooms.iter().find(|room| room["name"] == name).unwrap();
@@ -97,7 +97,7 @@ async fn it_fits_a_phone_and_is_legible_in_light_and_dark() {
     };
     let room = id("standup");
     // Something of everything: who talks, has the floor, waits to be unmuted; what plays, is locked, is recorded.
-    let members = desk
+    let members = console
         .world
         .controller
         .get(&format!("/conferences/{room}/members"))
@@ -111,20 +111,21 @@ async fn it_fits_a_phone_and_is_legible_in_light_and_dark() {
     browser.open(&format!("/console#/rooms/{room}")).await;
     browser.sees("h2", "standup").await;
     for session in &members[..3] {
-        desk.unmute(session).await;
+        console.unmute(session).await;
     }
     let expected: Vec<(&str, bool)> = members
         .iter()
         .enumerate()
         .map(|(n, session)| (session.as_str(), n < 3))
         .collect();
-    desk.until_members(&room, &expected).await;
+    console.until_members(&room, &expected).await;
     let body = json!({ "urls": ["http://127.0.0.1/music-on-hold.wav"] });
-    let media = roomkeeper::sim::core::Media {
+    let media = freeswitch_sim::core::Media {
         duration: Some(3_600_000_000),
         opening: 0,
     };
-    desk.world
+    console
+        .world
         .switch
         .sim()
         .set_media("http://127.0.0.1/music-on-hold.wav", media);
@@ -134,15 +135,20 @@ async fn it_fits_a_phone_and_is_legible_in_light_and_dark() {
         ("play", body),
     ] {
         let path = format!("/conferences/{room}/{what}");
-        let answer = desk.world.controller.ask("POST", &path, Some(&body)).await;
+        let answer = console
+            .world
+            .controller
+            .ask("POST", &path, Some(&body))
+            .await;
         assert_eq!(answer.status, 202, "{}", answer.body);
     }
-    let hook = desk.world.controller.get("/webhooks").await;
+    let hook = console.world.controller.get("/webhooks").await;
     let hook = hook.body["webhooks"][0]["id"].as_str().unwrap().to_owned();
-    desk.world
+    console
+        .world
         .switch
         .sim()
-        .talk(desk.world.channel(&members[0]), true);
+        .talk(console.world.channel(&members[0]), true);
     for mark in ["Recording", "Locked", "Playing", "Talking", "Floor"] {
         browser.sees(".detail .mark", mark).await;
     }
@@ -176,20 +182,22 @@ async fn it_fits_a_phone_and_is_legible_in_light_and_dark() {
                     let found = browser.js(TOO_WIDE).await;
                     assert_eq!(found, json!({ "wide": [], "small": [] }), "{place}");
                 }
-                browser.picture(&format!("{place}-{width}-{scheme}")).await;
+                browser
+                    .screenshot(&format!("{place}-{width}-{scheme}"))
+                    .await;
             }
             let ground = "return getComputedStyle(document.documentElement).backgroundColor";
             grounds.push(browser.js(ground).await);
         }
         assert_ne!(grounds[0], grounds[1], "light and dark are the same");
     }
-    desk.nothing_to_complain().await;
+    console.assert_no_browser_errors().await;
 }
 
 #[tokio::test]
-async fn the_switch_overrides_what_the_system_likes_and_is_remembered() {
-    let desk = Desk::memory().await;
-    let browser = &desk.browser;
+async fn theme_switch_overrides_system_and_is_stored() {
+    let console = Console::memory().await;
+    let browser = &console.browser;
     let dark = async || {
         let ground = "return getComputedStyle(document.documentElement).backgroundColor";
         let ground = browser.js(ground).await;
@@ -198,28 +206,32 @@ async fn the_switch_overrides_what_the_system_likes_and_is_remembered() {
         first.parse::<u8>().unwrap() < 128
     };
     browser.prefers("dark").await;
-    assert!(dark().await, "as the system likes");
-    browser.click("#theme").await;
-    browser.until("it is light", async || !dark().await).await;
-    browser.open("/console").await;
-    browser.sees(".link", "Live").await;
-    assert!(!dark().await, "it is remembered");
-    browser.click("#theme").await;
-    browser.prefers("light").await;
-    browser.until("it is dark", async || dark().await).await;
+    assert!(dark().await, "the theme is the system's");
     browser.click("#theme").await;
     browser
-        .until("it is as the system likes", async || !dark().await)
+        .until("the theme is light", async || !dark().await)
+        .await;
+    browser.open("/console").await;
+    browser.sees(".link", "Live").await;
+    assert!(!dark().await, "the choice is stored");
+    browser.click("#theme").await;
+    browser.prefers("light").await;
+    browser
+        .until("the theme is dark", async || dark().await)
+        .await;
+    browser.click("#theme").await;
+    browser
+        .until("the theme is the system's again", async || !dark().await)
         .await;
 }
 
 #[tokio::test]
-async fn the_connection_that_is_lost_the_question_and_the_message_fit_a_phone() {
-    let mut desk = Desk::memory().await;
-    desk.browser.size(360, 740).await;
-    desk.browser.picture("empty-360").await;
-    desk.browser.click("#new-room").await;
-    desk.browser.sees("dialog", "New room").await;
+async fn banner_dialog_and_notice_fit_phone() {
+    let mut console = Console::memory().await;
+    console.browser.size(360, 740).await;
+    console.browser.screenshot("empty-360").await;
+    console.browser.click("#new-room").await;
+    console.browser.sees("dialog", "New room").await;
     let fits = async |browser: &crate::browser::Browser, what: &str| {
         for scheme in ["light", "dark"] {
             browser.prefers(scheme).await;
@@ -227,21 +239,22 @@ async fn the_connection_that_is_lost_the_question_and_the_message_fit_a_phone() 
             assert_eq!(found, json!({ "wide": [], "small": [] }), "{what}");
             let found = browser.js(FAINT).await;
             assert_eq!(found["found"], json!([]), "{what} in {scheme}");
-            browser.picture(&format!("{what}-360-{scheme}")).await;
+            browser.screenshot(&format!("{what}-360-{scheme}")).await;
         }
     };
-    fits(&desk.browser, "dialog").await;
-    desk.world.controller.kill();
-    desk.browser.sees(".banner", "Connection lost").await;
-    desk.browser.fill("dialog input", "standup").await;
-    desk.browser.click("dialog [type=submit]").await;
-    desk.browser
+    fits(&console.browser, "dialog").await;
+    console.world.controller.kill();
+    console.browser.sees(".banner", "Connection lost").await;
+    console.browser.fill("dialog input", "standup").await;
+    console.browser.click("dialog [type=submit]").await;
+    console
+        .browser
         .sees("dialog [role=alert]", "cannot be reached")
         .await;
-    fits(&desk.browser, "refused").await;
-    desk.browser.click_text("dialog button", "Cancel").await;
-    fits(&desk.browser, "lost").await;
-    desk.browser.click("#sign-out").await;
-    desk.browser.sees("h1", "Sign in").await;
-    fits(&desk.browser, "sign-in").await;
+    fits(&console.browser, "refused").await;
+    console.browser.click_text("dialog button", "Cancel").await;
+    fits(&console.browser, "lost").await;
+    console.browser.click("#sign-out").await;
+    console.browser.sees("h1", "Sign in").await;
+    fits(&console.browser, "sign-in").await;
 }

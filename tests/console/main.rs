@@ -1,8 +1,8 @@
-//! The console as a person has it: the real program, a real browser, a simulated node.
+//! The console as a user sees it: the real program, a real browser, a simulated node.
 //!
-//! What is asserted is what is seen on the page, what FreeSWITCH then says of itself, and what the browser has to complain
-//! about. What happens meanwhile is held back where a test needs it to be: nothing is hoped to be slow enough.
-// All of it is a test, also what the lint cannot know to be one.
+//! Tests assert the visible page, FreeSWITCH's own state, and an error-free browser log. Where a test needs an
+//! intermediate state, a proxy holds events back: no test depends on timing.
+// The whole file is a test, but the lint does not recognize helpers as such.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/program/mod.rs"]
@@ -31,24 +31,24 @@ use crate::program::proxy::Proxy;
 use crate::program::switch::Switch;
 use crate::program::world::{PASSWORD, Setup, Store, World};
 
-/// A program, and a browser in which its app is signed in.
-struct Desk {
+/// A controller, and a browser in which its app is signed in.
+struct Console {
     browser: Browser,
     world: World,
 }
 
-impl Desk {
+impl Console {
     async fn on(setup: Setup) -> Self {
         let world = setup.start().await;
         world.controller.until_synced().await;
-        Self::of(world).await
+        Self::for_world(world).await
     }
 
     async fn memory() -> Self {
         Self::on(Setup::on(Store::Memory)).await
     }
 
-    async fn of(world: World) -> Self {
+    async fn for_world(world: World) -> Self {
         let browser = Browser::at(world.controller.http()).await;
         browser.sign_in(&world.app, KEY).await;
         browser.sees(".link", "Live").await;
@@ -56,7 +56,7 @@ impl Desk {
         Self { browser, world }
     }
 
-    /// The same, with something on the way to the node that can hold its messages back.
+    /// Starts a controller behind a proxy that can hold the node's messages back.
     async fn behind_proxy() -> (Self, Proxy) {
         let switch = Switch::simulated(PASSWORD).await;
         let proxy = Proxy::start(switch.address()).await;
@@ -64,21 +64,21 @@ impl Desk {
         setup.by_way_of = Some(proxy.address);
         let world = setup.start_with(switch).await;
         world.controller.until_synced().await;
-        // The last one for long: a snapshot would tell what is held back.
+        // No resync follows for a long time: a snapshot would reveal what the proxy holds back.
         let resyncs = "roomkeeper_reconciler_resyncs_total";
         poll::until("the late list of calls", poll::PATIENCE, async || {
             (world.controller.metric(resyncs, "").await >= 2.0).then_some(())
         })
         .await;
-        (Self::of(world).await, proxy)
+        (Self::for_world(world).await, proxy)
     }
 
-    /// A call is parked; its session, once the page shows it.
+    /// Parks a call and returns its session.
     async fn call(&self, caller: &str) -> String {
         self.world.call(caller).await
     }
 
-    /// A room, and the page shows it and who is in.
+    /// Creates a room and opens it on the page.
     async fn room(&self, name: &str) -> String {
         let room = self.world.room(name).await;
         self.browser.click_text(".room", name).await;
@@ -86,12 +86,12 @@ impl Desk {
         room
     }
 
-    /// How a member's row begins in CSS.
+    /// The CSS selector of a member's row.
     fn member(session: &str) -> String {
         format!(".member[data-session='{session}']")
     }
 
-    /// Unmutes a member, past the page.
+    /// Unmutes a member through the API.
     async fn unmute(&self, session: &str) {
         let answer = self
             .world
@@ -100,13 +100,13 @@ impl Desk {
         assert_eq!(answer.status, 202, "{}", answer.body);
     }
 
-    /// The browser holds nothing against the page: no error of a script, nothing that the policy forbade.
-    async fn nothing_to_complain(&self) {
-        let complaints = self.browser.complaints().await;
-        assert!(complaints.is_empty(), "{complaints:#?}");
+    /// Asserts that the browser's log has no script errors and no violations of the policy.
+    async fn assert_no_browser_errors(&self) {
+        let errors = self.browser.errors().await;
+        assert!(errors.is_empty(), "{errors:#?}");
     }
 
-    /// Waits until FreeSWITCH itself has these members in the room, in any order.
+    /// Waits until FreeSWITCH lists these members in the room, in any order.
     async fn until_members(&self, room: &str, expected: &[(&str, bool)]) {
         let mut expected: Vec<(String, bool)> = expected
             .iter()
@@ -123,7 +123,7 @@ impl Desk {
         .await;
     }
 
-    /// From now on [`Desk::is_marked`] says whether the page is still this one, and was not loaded again.
+    /// Marks the page, so that [`Console::is_marked`] detects a reload.
     async fn mark(&self) {
         self.browser.js("window.marked = true").await;
     }
@@ -132,11 +132,14 @@ impl Desk {
         self.browser.js("return window.marked === true").await == true
     }
 
-    /// Waits until the app has been told of this.
-    async fn told(&self, scope: &str, event: &str) {
+    /// Waits for the delivery of a webhook.
+    async fn until_delivered(&self, scope: &str, event: &str) {
         poll::until(event, poll::PATIENCE, async || {
-            let told = self.world.receiver.delivered(scope);
-            told.iter().any(|got| got.event() == event).then_some(())
+            let deliveries = self.world.receiver.delivered(scope);
+            deliveries
+                .iter()
+                .any(|got| got.event() == event)
+                .then_some(())
         })
         .await;
     }

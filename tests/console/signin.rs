@@ -1,27 +1,30 @@
-//! Signing in and out, and where the key is meanwhile.
+//! Sign-in, sign-out, and the places where the key is stored.
 
-use crate::Desk;
+use crate::Console;
 use crate::browser::Browser;
 use crate::program::controller::KEY;
 use crate::program::world::{Setup, Store};
 
-/// Everything the page could keep a key in, but for the one place where it may.
+/// Everything that could contain a key, except sessionStorage, which may.
 const KEPT: &str = "return JSON.stringify([location.href, document.cookie, Object.entries(localStorage), history.state,
     document.documentElement.outerHTML, performance.getEntriesByType('resource').map((one) => one.name)])";
 
 #[tokio::test]
-async fn a_wrong_key_is_refused_and_a_good_one_is_kept_in_this_tab_until_the_end() {
+async fn wrong_key_is_refused_and_right_key_stays_in_tab_until_sign_out() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     let browser = Browser::at(world.controller.http()).await;
 
     browser.sign_in(&world.app, "not-the-key").await;
-    browser.sees("[role=alert]", "the key is not its own").await;
-    assert!(browser.focused("#api-key").await, "it can be typed again");
+    browser.sees("[role=alert]", "the key is wrong").await;
+    assert!(
+        browser.focused("#api-key").await,
+        "the key field has the focus"
+    );
     assert_eq!(browser.js("return sessionStorage.length").await, 0);
 
     browser.sign_in(&world.app, "schlüssel").await;
-    browser.sees("[role=alert]", "no such characters").await;
+    browser.sees("[role=alert]", "invalid characters").await;
     browser.sign_in(&world.app, KEY).await;
     browser.sees(".link", "Live").await;
     browser.sees(".app", &world.app).await;
@@ -30,7 +33,7 @@ async fn a_wrong_key_is_refused_and_a_good_one_is_kept_in_this_tab_until_the_end
     let session = browser.js("return sessionStorage.length").await;
     assert_eq!(session, 1);
 
-    // A page that is loaded anew is still signed in.
+    // A reloaded page is still signed in.
     browser.open("/console").await;
     browser.sees(".link", "Live").await;
 
@@ -41,30 +44,31 @@ async fn a_wrong_key_is_refused_and_a_good_one_is_kept_in_this_tab_until_the_end
     assert!(!kept.as_str().unwrap().contains(KEY), "{kept}");
     browser.open("/console#/rooms").await;
     browser.sees("h1", "Sign in").await;
-    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    assert_eq!(browser.errors().await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_key_that_is_taken_away_ends_the_session() {
-    let desk = Desk::memory().await;
-    let app = &desk.world.app;
-    // The app of the configuration is not changed at run time: another one is made.
-    let made = desk
+async fn revoked_key_ends_session() {
+    let console = Console::memory().await;
+    let app = &console.world.app;
+    // A configured app cannot be changed at run time, so the test creates another one.
+    let made = console
         .world
         .controller
         .operate(&format!("/admin/apps/{app}2"))
         .await;
     assert_eq!(made.status, 201, "{}", made.body);
     let key = made.body["api_key"].as_str().unwrap();
-    desk.browser.click("#sign-out").await;
-    desk.browser.sign_in(&format!("{app}2"), key).await;
-    desk.browser.sees(".link", "Live").await;
+    console.browser.click("#sign-out").await;
+    console.browser.sign_in(&format!("{app}2"), key).await;
+    console.browser.sees(".link", "Live").await;
 
     let path = format!("/admin/apps/{app}2/disable");
-    let disabled = desk.world.controller.operate(&path).await;
+    let disabled = console.world.controller.operate(&path).await;
     assert_eq!(disabled.status, 200, "{}", disabled.body);
-    desk.browser
-        .sees("[role=alert]", "not accepted any more")
+    console
+        .browser
+        .sees("[role=alert]", "no longer valid")
         .await;
-    assert_eq!(desk.browser.js("return sessionStorage.length").await, 0);
+    assert_eq!(console.browser.js("return sessionStorage.length").await, 0);
 }

@@ -1,5 +1,5 @@
-//! The parts of the page that need no browser, by node's own test runner, where there is one: the stream's parser, and what
-//! each event makes of what is known. The tests above hold the same from outside.
+//! Unit tests of the page's parser and reducer with Node's test runner, if Node is installed. The browser tests cover
+//! the same behaviour from outside.
 
 use std::fs;
 use std::path::Path;
@@ -7,17 +7,17 @@ use std::path::Path;
 use crate::support::process;
 
 #[test]
-fn the_reducer_and_the_parser() {
+fn unit_tests_of_page_pass() {
     if !process::installed("node") {
-        println!("node is not installed: the tests in the browser are all there is");
+        println!("node is not installed: only the browser tests run");
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();
-    // A folder that says what its files are: the page's own have a browser to say it.
+    // Node needs a package.json to treat the files as modules.
     fs::write(folder.path().join("package.json"), r#"{"type":"module"}"#).unwrap();
     fs::create_dir(folder.path().join("console")).unwrap();
-    for (from, to) in [("src/console", "console"), ("tests/console/unit", ".")] {
+    for (from, to) in [("src/http/console", "console"), ("tests/console/unit", ".")] {
         for entry in fs::read_dir(root.join(from)).unwrap() {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_file() {

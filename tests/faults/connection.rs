@@ -108,7 +108,12 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
     assert_eq!(cut, 2, "both connections were cut");
     scene.hangs_up(&scene.parked).await;
     let new = scene.world.call("1009").await;
-    assert_eq!(scene.world.place(&new).await, ("parked".to_owned(), None));
+    // `call.new` can come before FreeSWITCH has parked the call.
+    poll::until("the new call is parked", poll::PATIENCE, async || {
+        let place = scene.world.place(&new).await;
+        (place == ("parked".to_owned(), None)).then_some(())
+    })
+    .await;
     scene
         .world
         .receiver
@@ -272,7 +277,7 @@ async fn events_silently_dropped(stage: &Stage) -> Report {
         .await
 }
 
-/// What a dice would say, the same in every run.
+/// Rolls of a die, the same in every run.
 struct Dice(u64);
 
 impl Dice {

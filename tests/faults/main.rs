@@ -1,4 +1,4 @@
-//! What can go wrong around the program, one row a fault: real processes, a network that breaks, and what must hold after.
+//! Faults around the program, one row each: real processes, a network that breaks, and what must hold after.
 //!
 //! Each row makes its fault, asserts that it did occur, and asserts what must hold; it reports how long recovery took
 //! and what was lost or told twice. The table of all reports is printed at the end. A row runs in a short form, or in
@@ -6,7 +6,7 @@
 //! Those that a real FreeSWITCH can have run on it too when one is given (`ROOMKEEPER_TEST_FREESWITCH=host:port:password`,
 //! as for the walk; it must run on this machine, for it is stopped and killed), one after the other.
 //!
-//! What always must hold once things are quiet is in [`scene`]: FreeSWITCH, the API and the webhooks tell the same.
+//! The invariant that always holds once things are quiet is in [`scene`]: FreeSWITCH, the API and the webhooks agree.
 // All of it is a test, also what the lint cannot know to be one.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 

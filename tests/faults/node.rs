@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use roomkeeper::sim::core::Core;
-use roomkeeper::sim::{SimConfig, SimNode};
+use freeswitch_sim::core::Core;
+use freeswitch_sim::{SimConfig, SimNode};
 use serde_json::json;
 
 use crate::program::poll;

@@ -157,7 +157,7 @@ async fn owner_stopped_past_its_lease(stage: &Stage) -> Report {
     report
 }
 
-/// What a process has connected to, by port on loopback.
+/// The ports on loopback that a process has connected to.
 fn connected_to(controller: &Controller) -> Vec<u16> {
     let pid = controller.pid().as_raw_nonzero();
     let mut sockets = Vec::new();

@@ -15,7 +15,7 @@ pub struct Row {
     pub number: u8,
     pub name: &'static str,
     pub on_a_real_server: bool,
-    /// What it cannot do without, and what may be missing where `tests/run` has not installed it.
+    /// The row's requirements, which may be missing where `tests/run` has not installed them.
     pub needs: Option<fn() -> Result<(), &'static str>>,
     pub run: Run,
 }
@@ -38,12 +38,12 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
-/// What a row found. That there is one says that all held.
+/// A row's findings. A report exists only if everything held.
 #[derive(Debug)]
 pub struct Report {
     /// How the fault is known to have happened, with how often.
     pub fired: String,
-    /// What was asserted.
+    /// The assertions made.
     pub held: String,
     /// From the fault's end, or from its begin where it has none, until what had to hold did.
     pub recovery: Option<Duration>,
@@ -106,7 +106,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub fn message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<String>()

@@ -1,4 +1,4 @@
-//! What a fault happens to: a room with members, a parked call, a controller, and a way to the node that can break.
+//! The target of a fault: a room with members, a parked call, a controller, and a way to the node that can break.
 //!
 //! Owns the comparison that every row ends with: what FreeSWITCH has, what the API answers, and what one who only reads
 //! the webhooks believes are the same.
@@ -27,7 +27,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// What was asked of this run of the tests.
+    /// Reads the form requested for this run of the tests.
     pub fn given() -> Self {
         match std::env::var("ROOMKEEPER_TEST_FAULTS").as_deref() {
             Ok("long") => Self::Long,
@@ -120,13 +120,13 @@ pub struct View {
     pub calls: BTreeSet<String>,
 }
 
-/// What one knows who only reads the webhooks.
+/// The knowledge of a client that only reads the webhooks.
 #[derive(Debug, Default)]
 pub struct Heard {
     pub view: View,
     /// Rooms that were made and have not ended.
     pub rooms: BTreeSet<String>,
-    /// What was told although it was so already.
+    /// Changes reported although the state was so already.
     pub doubled: Vec<String>,
     /// How many came more than once under their id.
     pub resent: usize,
@@ -177,7 +177,7 @@ impl Heard {
 }
 
 impl View {
-    /// What is different here, in few words.
+    /// The differences from the real state, in few words.
     pub fn against(&self, real: &Self, name: &str) -> String {
         let rooms: BTreeSet<_> = self.rooms.keys().chain(real.rooms.keys()).collect();
         let differ = rooms
@@ -196,12 +196,12 @@ impl View {
     }
 }
 
-/// What FreeSWITCH has of this world's rooms and calls.
+/// FreeSWITCH's view of this world's rooms and calls.
 pub async fn truth(world: &World) -> View {
     truth_of(&world.switch, &world.node).await
 }
 
-/// What FreeSWITCH has of a node's rooms and calls.
+/// FreeSWITCH's view of a node's rooms and calls.
 pub async fn truth_of(switch: &Switch, node: &str) -> View {
     let text = switch.api(PASSWORD, "conference json_list").await;
     let list: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
@@ -253,7 +253,7 @@ async fn all(controller: &Controller, path: &str, of: &str) -> Vec<serde_json::V
     }
 }
 
-/// What this controller's API has of the world's node, and the rooms that there are, also empty ones.
+/// This controller's API's view of the world's node, and the existing rooms, also empty ones.
 pub async fn told(world: &World, controller: &Controller) -> (View, BTreeSet<String>) {
     let (mut view, mut rooms) = rooms_and_calls(controller).await;
     let of_this_node = |id: &String| id.starts_with(&world.node);
@@ -263,7 +263,7 @@ pub async fn told(world: &World, controller: &Controller) -> (View, BTreeSet<Str
     (view, rooms)
 }
 
-/// What this controller's API has, and the rooms that there are, also empty ones.
+/// This controller's API's view, and the existing rooms, also empty ones.
 pub async fn rooms_and_calls(controller: &Controller) -> (View, BTreeSet<String>) {
     let mut view = View::default();
     let mut rooms = BTreeSet::new();
@@ -387,7 +387,7 @@ impl Scene {
             .await;
     }
 
-    /// What every row ends with: it works, all tell the same, and here is the report.
+    /// Ends every row: checks that it works and that all views agree, and returns the report.
     pub async fn report(
         &self,
         fired: impl Into<String>,

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use freeswitch_sim::SimNode;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use roomkeeper::sim::SimNode;
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// What was asked of this run of the tests.
+    /// Reads the settings requested for this run of the tests.
     pub fn given() -> Self {
         let seconds = std::env::var("ROOMKEEPER_TEST_SOAK").ok();
         match seconds.and_then(|text| text.parse().ok()) {
@@ -64,7 +64,7 @@ impl Size {
 /// after 20 seconds, and one that failed four times in a row comes two minutes later.
 const QUIET: Duration = Duration::from_secs(240);
 
-/// What came of requests, by status; 0 for none.
+/// The results of requests, by status; 0 for none.
 #[derive(Default)]
 struct Counts {
     answers: Mutex<BTreeMap<u16, u64>>,
@@ -133,7 +133,7 @@ impl Caller {
     }
 }
 
-/// What people were told that there is (I2).
+/// The state that people were told exists (I2).
 #[derive(Default)]
 struct Acknowledged {
     rooms: BTreeSet<String>,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use roomkeeper::sim::SimNode;
+use freeswitch_sim::SimNode;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ rows![
     32 outbox_deleted_or_spoilt,
 ];
 
-/// What was acknowledged, by the id of the room: `true` made, `false` deleted.
+/// Acknowledged changes, by the id of the room: `true` made, `false` deleted.
 #[derive(Default)]
 struct Acknowledged {
     rooms: RefCell<BTreeMap<String, bool>>,
@@ -171,7 +171,7 @@ async fn outbox_deleted_or_spoilt(stage: &Stage) -> Report {
     let record = &orphans["nodes"][0]["records"][0];
     let why = record["why"].as_str().unwrap_or_default();
     assert_eq!(record["key"], *outbox, "{orphans}");
-    assert!(why.contains("3 missing, 3 not readable"), "{why}");
+    assert!(why.contains("3 missing, 3 unreadable"), "{why}");
     let ready = controller.operator("/readyz").await.unwrap();
     assert_eq!(ready.status, 200, "{}", ready.body);
     scene

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use roomkeeper::ids::{AppId, EndpointId, NodeId, RoomId, SessionId};
 use roomkeeper::store::deliveries::DeliveryStatus;
 use roomkeeper::store::{EntityId, EntityKind, ListOf, Scope, ViewKind, keys};
+use roomkeeper_core::ids::{AppId, CallId, EndpointId, NodeId, RoomId};
 use serde_json::{Value, json};
 
 use crate::program::controller::{Answer, Ask};
@@ -208,7 +208,7 @@ fn families(scene: &Scene, spoilt: &Spoilt) -> Vec<String> {
     let node: NodeId = scene.world.node.parse().unwrap();
     let app: AppId = scene.world.app.parse().unwrap();
     let (room, hook): (RoomId, _) = (spoilt.room.parse().unwrap(), &spoilt.hook);
-    let call: SessionId = spoilt.call.parse().unwrap();
+    let call: CallId = spoilt.call.parse().unwrap();
     let [stay, recording] = [&spoilt.stay, &spoilt.recording].map(|view| view.parse().unwrap());
     let queue = keys::queue_name(hook, Scope::Room(room));
     let mut families = vec![
@@ -216,12 +216,12 @@ fn families(scene: &Scene, spoilt: &Spoilt) -> Vec<String> {
         keys::lease(node),
         keys::epoch(node),
         keys::parts(EntityId::Room(room)),
-        keys::entity(EntityId::Session(call)),
+        keys::entity(EntityId::Call(call)),
         keys::lists(node),
         keys::deadlines(node),
         keys::list(node, EntityKind::Room, &app),
         format!("{}:", keys::list(node, EntityKind::Room, &app)),
-        keys::list(node, EntityKind::Session, &app),
+        keys::list(node, EntityKind::Call, &app),
         keys::view(stay),
         keys::view(recording),
         keys::view_list(node, ViewKind::Conference, ListOf::App(&app)),
@@ -239,14 +239,14 @@ fn families(scene: &Scene, spoilt: &Spoilt) -> Vec<String> {
         keys::ready(node),
         keys::claims(node),
         keys::failed(node),
-        keys::board(node),
+        keys::node_status(node),
         keys::live_bytes(node),
         keys::ended_bytes(node),
         keys::outbox_bytes(node),
         keys::delivery_bytes(node),
         keys::history_bytes(node),
         keys::name(&app, &"spoilt".parse().unwrap()),
-        keys::command(EntityId::Session(call), &"spoilt.1".parse().unwrap()),
+        keys::command(EntityId::Call(call), &"spoilt.1".parse().unwrap()),
         keys::apps(),
         keys::endpoints(),
         keys::apps_version(),

@@ -74,7 +74,7 @@ fn strings(yaml: &Yaml) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// With `<<` merged and variables replaced. What Compose adds to YAML is only this.
+/// With `<<` merged and variables replaced. Compose adds only this to YAML.
 fn resolved(yaml: &Yaml, variables: &mut Vec<String>) -> Yaml {
     if let Some(text) = yaml.as_str() {
         return Yaml::String(interpolated(text, variables));
@@ -443,7 +443,7 @@ fn what_speaks_to_each_other_agrees() {
     }
 }
 
-/// What `roomkeeper check` says of the lab's configuration under this environment.
+/// The result of `roomkeeper check` on the lab's configuration under this environment.
 fn check(environment: &BTreeMap<String, String>) -> (bool, String) {
     let mut command = binary();
     command

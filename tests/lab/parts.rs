@@ -1,4 +1,4 @@
-//! What the containers would run, as plain processes on loopback: with the commands and the environment that stand in
+//! The programs of the containers, as plain processes on loopback: with the commands and the environment that stand in
 //! docker-compose.yml, in which only addresses are other ones. Needs a FreeSWITCH; without HAProxy it does without.
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ struct Part {
 struct Lab {
     dir: tempfile::TempDir,
     compose: Compose,
-    /// What is at `host:port` in the file is here at another port of loopback.
+    /// The port on loopback that stands for each `host:port` in the file.
     places: BTreeMap<String, u16>,
     api: u16,
     nodes: Vec<FreeSwitch>,

@@ -74,7 +74,7 @@ fn command(address: SocketAddr, controllers: [[u16; 2]; 2], args: &[&str]) -> Co
     command
 }
 
-/// What a controller is to the proxy, and nothing else.
+/// The proxy's view of a controller, and nothing else.
 struct Upstream {
     ports: [u16; 2],
     tasks: Vec<JoinHandle<()>>,

@@ -1,4 +1,4 @@
-//! The whole program in this process, on a store that can be made to panic.
+//! The whole program in this process, on a store that can panic on request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
+use freeswitch_sim::SimNode;
 use roomkeeper::app::{self, Running};
 use roomkeeper::config::Config;
-use roomkeeper::sim::SimNode;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -16,7 +16,7 @@ use crate::panics::{METRICS, panics};
 use crate::tampered::{Act, Tampered};
 use crate::world::{DID, simulated, until};
 
-/// Whoever is told.
+/// A webhook receiver, with its URL and the received bodies.
 async fn receiver() -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -62,7 +62,7 @@ secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_is_begun_anew_and_tells_what_it_had_not_told() {
+async fn worker_restarts_and_delivers_remaining_messages() {
     let (sim, store) = (simulated().await, Tampered::new());
     let (hook, mut told) = receiver().await;
     for method in ["read_outbox", "claim_deliveries"] {

@@ -1,4 +1,4 @@
-//! The fence of a snapshot is found whenever it comes, also while the reconciler is busy.
+//! The fence of a snapshot is recognized at any time, also while the actor is busy.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use tokio::sync::Notify;
 use crate::tampered::{Act, Tampered};
 use crate::world::{DID, World, session, simulated, until};
 
-/// A snapshot that missed its fence takes 10 s and a pause to come to nothing.
+/// A snapshot that missed its fence fails after 10 s and a pause.
 const SOON: Duration = Duration::from_secs(8);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fence_that_comes_while_a_commit_hangs_is_not_missed() {
+async fn fence_during_slow_commit_is_not_missed() {
     let (sim, store) = (simulated().await, Tampered::new());
     let world = World::with(&sim, store.clone(), |settings, _| {
         settings.resync_interval = Duration::from_secs(1);
@@ -28,7 +28,7 @@ async fn a_fence_that_comes_while_a_commit_hangs_is_not_missed() {
     let joined = "conference.member.joined";
     world.until_told(&room.to_string(), joined, 3).await;
 
-    // A snapshot reveals that one is gone, and a second one follows it at once.
+    // A snapshot lacks a member, and a second one follows immediately.
     sim.lose_events_about(Some(&channels[0]));
     assert!(sim.hang_up(&channels[0], "NORMAL_CLEARING"));
     world
@@ -42,7 +42,7 @@ async fn a_fence_that_comes_while_a_commit_hangs_is_not_missed() {
             (store.fired() == 1).then_some(())
         })
         .await;
-        // No order is given before its commit, so what is said now is the fence.
+        // No command is sent before its commit, so the next message is the fence.
         until("the fence is raised and has come back", async || {
             let back = sim.with_core(|core, _| {
                 let mut listeners = core.listeners().into_iter();

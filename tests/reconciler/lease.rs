@@ -1,4 +1,4 @@
-//! Who reconciles a node: as long as it lives, and no longer.
+//! A node has one owner, as long as that replica lives.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use roomkeeper::reconciler::{Accepted, Controller, Intent, IntentError, Link, Refusal};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{LeaseOutcome, Store};
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::intent::{FlagAccepted, Join};
+use roomkeeper_core::room::MemberFlag;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -15,7 +18,7 @@ use crate::world::{DID, World, app, node, session, simulated, until};
 /// Long enough that a busy machine does not miss a renewal.
 const TTL: Duration = Duration::from_millis(1_500);
 
-/// Nobody waits for such a lease to run out.
+/// A lease that no test waits for to expire.
 const UNHURRIED: Duration = Duration::from_secs(60);
 
 async fn rival_gets_it(store: &dyn Store) -> bool {
@@ -25,7 +28,7 @@ async fn rival_gets_it(store: &dyn Store) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn until_the_store_has_said_whose_a_node_is_it_is_not_taken_for_anothers() {
+async fn node_without_known_owner_is_not_owned_elsewhere() {
     let (sim, store) = (simulated().await, Tampered::new());
     let go = Arc::new(Notify::new());
     store.will("acquire_lease", Act::Hold(go.clone()));
@@ -35,7 +38,7 @@ async fn until_the_store_has_said_whose_a_node_is_it_is_not_taken_for_anothers()
     })
     .await;
     assert_eq!(store.fired(), 1);
-    // The second is answered when the reconciler has come round after the first.
+    // The second intent is answered after the step of the first one.
     for _ in 0..2 {
         let refused = world.mute(session("00000000-0000-0000-0000-000000000001"), true);
         assert!(refused.await.is_err());
@@ -48,7 +51,7 @@ async fn until_the_store_has_said_whose_a_node_is_it_is_not_taken_for_anothers()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_renewed_while_a_step_takes_long() {
+async fn lease_is_renewed_during_long_step() {
     let (sim, store) = (simulated().await, Tampered::new());
     let world = World::with(&sim, store.clone(), |settings, _| settings.lease_ttl = TTL);
     let world = world.await.synced().await;
@@ -76,7 +79,14 @@ async fn it_is_renewed_while_a_step_takes_long() {
         go.notify_one();
     };
     let (accepted, ()) = tokio::join!(mute, meanwhile);
-    assert_eq!(accepted.unwrap(), Accepted::Muted { room });
+    assert_eq!(
+        accepted.unwrap(),
+        Accepted::SetFlag(FlagAccepted {
+            room,
+            flag: MemberFlag::Speak,
+            on: false
+        })
+    );
     assert_eq!(store.fired(), 1);
     let muted = "conference.member.muted";
     world.until_told(&room.to_string(), muted, 1).await;
@@ -85,7 +95,7 @@ async fn it_is_renewed_while_a_step_takes_long() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reconciler_that_does_not_move_any_more_loses_it_and_goes_on_when_it_does() {
+async fn hanging_actor_loses_lease_and_regains_it() {
     let (sim, store) = (simulated().await, Tampered::new());
     let ttl = Duration::from_millis(500);
     let world = World::with(&sim, store.clone(), |settings, _| settings.lease_ttl = ttl);
@@ -108,7 +118,7 @@ async fn a_reconciler_that_does_not_move_any_more_loses_it_and_goes_on_when_it_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_stops_hands_over_what_it_has_decided_first() {
+async fn shutdown_sends_commands_before_release() {
     let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
     let one = World::with(&sim, store.clone(), |settings, _| {
         settings.lease_ttl = UNHURRIED;
@@ -127,7 +137,7 @@ async fn whoever_stops_hands_over_what_it_has_decided_first() {
     let two = World::with(&sim, store.clone(), |_, _| {}).await;
     let two = two.beside().await;
 
-    // None is carried out before it is told to stop.
+    // No command is executed before the shutdown.
     sim.stall(true);
     one.delete(room).await;
     let stopped = Instant::now();
@@ -155,7 +165,7 @@ async fn whoever_stops_hands_over_what_it_has_decided_first() {
     })
     .await;
     let two = two.synced().await;
-    // It did not have to run out.
+    // The lease was released and did not have to expire.
     assert!(stopped.elapsed() < UNHURRIED, "{:?}", stopped.elapsed());
     let destroyed = "conference.destroyed";
     two.until_told(&room.to_string(), destroyed, 1).await;
@@ -168,7 +178,7 @@ async fn whoever_stops_hands_over_what_it_has_decided_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_replica_has_written_is_known_to_the_owner_before_it_refuses() {
+async fn owner_reads_other_replicas_writes_before_refusing() {
     let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
     let owner = World::with(&sim, store.clone(), |_, _| {})
         .await
@@ -180,10 +190,10 @@ async fn what_another_replica_has_written_is_known_to_the_owner_before_it_refuse
     let channel = sim.call_in(DID, "1001", &[]);
     let call = session(&channel);
     owner.until_told(&call.to_string(), "call.new", 1).await;
-    // The owner hears nothing of it.
+    // The owner receives no events.
     sim.lose_events_about(Some(&channel));
     other.join(call, room).await;
-    // It is in the room, or on its way; by what the owner has heard it would be in none.
+    // The call is in the room or entering it; according to the owner's events it is in none.
     let refused = owner.mute(call, true).await;
     assert!(
         matches!(refused, Err(IntentError::Refused(Refusal::StillJoining))),
@@ -198,7 +208,7 @@ async fn what_another_replica_has_written_is_known_to_the_owner_before_it_refuse
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_room_that_another_replica_deletes_lets_go_of_the_call_that_is_still_joining() {
+async fn room_deleted_by_other_replica_releases_joining_call() {
     let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
     let owner = World::with(&sim, store.clone(), |_, _| {})
         .await
@@ -210,7 +220,7 @@ async fn a_room_that_another_replica_deletes_lets_go_of_the_call_that_is_still_j
     let channel = sim.call_in(DID, "1001", &[]);
     let call = session(&channel);
     owner.until_told(&call.to_string(), "call.new", 1).await;
-    // That it comes in is heard by nobody.
+    // No replica receives the event of its join.
     sim.lose_events_about(Some(&channel));
     other.join(call, room).await;
     until("it is in the room", async || {
@@ -229,19 +239,17 @@ async fn a_room_that_another_replica_deletes_lets_go_of_the_call_that_is_still_j
         sim.snapshot().room(&room).is_none().then_some(())
     })
     .await;
-    // Nor that it is parked; a snapshot has to tell.
+    // Nor the event of its park, so a snapshot must reveal it.
     sim.drop_connections(false);
     sim.lose_events_about(None);
-    // It can be sent elsewhere once it is parked.
+    // It can join another room once it is parked.
     let next = owner.room("next").await;
     until("the call can join another room", async || {
-        let intent = Intent::Join {
-            session: call,
-            room: next,
-            app: app(),
-            muted: None,
-            command_uid: None,
-        };
+        let intent = Intent::new(
+            Target::Member { room: next, call },
+            app(),
+            Join { muted: None },
+        );
         owner.ask(intent).await.ok()
     })
     .await;

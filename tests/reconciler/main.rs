@@ -1,28 +1,28 @@
-//! The reconciler over a simulated node: its actor, its orders, its lease, in one process, so that a store can be made to
-//! fail where a test says.
-// All of it is a test, also what the lint cannot know to be one.
+//! The reconciler with a simulated node in one process: its actor, its switch commands and its lease, on a store that fails
+//! on request.
+// The whole crate is test code, which the lint cannot know.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod app;
-mod board;
 mod fence;
 mod lease;
-mod lookout;
+mod node_status;
 mod paced;
 mod panics;
 mod quarantine;
 mod replicas;
+mod resync_limiter;
 #[path = "../support/store_behind.rs"]
 #[macro_use]
 mod store_behind;
 
+mod decided;
+mod store_poller;
 mod table;
 mod tampered;
 mod timeout;
-mod turns;
-mod vouched;
 mod wiped;
 mod world;

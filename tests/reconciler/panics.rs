@@ -1,16 +1,18 @@
-//! A panic in a task costs what it was doing, and no more.
+//! A panic in a task costs only its current work.
 
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use freeswitch_esl::Event;
+use freeswitch_esl::command::{ModuleName, Password};
 use metrics_exporter_prometheus::PrometheusHandle;
-use roomkeeper::esl::Event;
-use roomkeeper::esl::command::{ModuleName, Password};
 use roomkeeper::node::{self, CommandError, EventSink, Link, NodeConfig, Timing};
 use roomkeeper::reconciler::{Accepted, IntentError};
-use roomkeeper::supervise::Stage;
+use roomkeeper::supervise::ShutdownPhase;
 use roomkeeper::telemetry;
+use roomkeeper_core::intent::FlagAccepted;
+use roomkeeper_core::room::MemberFlag;
 
 use crate::tampered::{Act, Tampered};
 use crate::world::{DID, PATIENCE, World, node, session, simulated, until};
@@ -19,7 +21,7 @@ use crate::world::{DID, PATIENCE, World, node, session, simulated, until};
 pub static METRICS: LazyLock<PrometheusHandle> =
     LazyLock::new(|| telemetry::init_metrics().expect("nobody else collects them"));
 
-/// How often this task has panicked.
+/// The number of panics of this task.
 pub fn panics(task: &str) -> u32 {
     let line = format!(
         "{}{{task=\"{task}\",of=\"acW68\"}} ",
@@ -31,7 +33,7 @@ pub fn panics(task: &str) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_actor_is_begun_anew_from_what_is_stored() {
+async fn actor_restarts_from_stored_state() {
     let (sim, store) = (simulated().await, Tampered::new());
     assert_eq!(panics("actor"), 0);
     let world = World::with(&sim, store.clone(), |_, _| {}).await;
@@ -45,7 +47,7 @@ async fn an_actor_is_begun_anew_from_what_is_stored() {
 
     store.will("commit", Act::PanicOnce);
     let refused = world.mute(call, true).await;
-    // It may have been written, for all that is known.
+    // The result is unknown: it may have been written.
     assert!(
         matches!(refused, Err(IntentError::Command(CommandError::Unknown))),
         "{refused:?}"
@@ -55,11 +57,18 @@ async fn an_actor_is_begun_anew_from_what_is_stored() {
     })
     .await;
     assert_eq!(store.fired(), 1);
-    // Its lease was kept for it, and what happened meanwhile is made up for.
+    // The lease was kept, and changes in the meantime are recovered.
     let second = session(&sim.call_in(DID, "1002", &[]));
     world.until_told(&second.to_string(), "call.new", 1).await;
     let accepted = world.mute(call, true).await;
-    assert_eq!(accepted.unwrap(), Accepted::Muted { room });
+    assert_eq!(
+        accepted.unwrap(),
+        Accepted::SetFlag(FlagAccepted {
+            room,
+            flag: MemberFlag::Speak,
+            on: false
+        })
+    );
     let muted = "conference.member.muted";
     world.until_told(&room.to_string(), muted, 1).await;
     assert_eq!(world.count(&room.to_string(), joined).await, 1);
@@ -68,7 +77,7 @@ async fn an_actor_is_begun_anew_from_what_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_is_kept_by_the_next_keeper() {
+async fn restarted_lease_keeper_keeps_the_lease() {
     let (sim, store) = (simulated().await, Tampered::new());
     let _counted = &*METRICS;
     store.will("acquire_lease", Act::PanicOnce);
@@ -111,7 +120,7 @@ async fn an_event_connection_is_made_anew() {
         ups: ups.clone(),
         events: events.clone(),
     };
-    let stage = Stage::new();
+    let stage = ShutdownPhase::new();
     let handle = node::start(config, sink, &stage).unwrap();
     handle.want_events(true);
     until("a second connection is up", async || {

@@ -1,14 +1,16 @@
-//! A record that cannot be read is left as it is, and costs nothing but itself.
+//! A record that cannot be decoded is quarantined and affects no other.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomkeeper::ids::{RoomId, SessionId};
+use freeswitch_sim::SimNode;
 use roomkeeper::reconciler::{Accepted, IntentError, Refusal};
-use roomkeeper::sim::SimNode;
-use roomkeeper::store::board::{self, NodeReport, Notice};
+use roomkeeper::store::node_status::{self, OrphanReport, StatusField};
 use roomkeeper::store::redis::{RedisOptions, RedisStore};
 use roomkeeper::store::{EntityId, Store, keys};
+use roomkeeper_core::ids::{CallId, RoomId};
+use roomkeeper_core::intent::FlagAccepted;
+use roomkeeper_core::room::MemberFlag;
 
 use crate::support::redis::RedisServer;
 use crate::world::{DID, World, node, session, simulated, until};
@@ -16,9 +18,9 @@ use crate::world::{DID, World, node, session, simulated, until};
 struct Two {
     redis: RedisServer,
     sim: SimNode,
-    /// Of each room, its one member.
-    good: (RoomId, SessionId),
-    bad: (RoomId, SessionId),
+    /// The one member of each room.
+    good: (RoomId, CallId),
+    bad: (RoomId, CallId),
 }
 
 async fn replica(redis: &RedisServer, sim: &SimNode) -> World {
@@ -38,7 +40,7 @@ async fn say<T: redis::FromRedisValue>(redis: &RedisServer, command: &[&str]) ->
     cmd.query_async(&mut connection).await.unwrap()
 }
 
-/// How often the server was asked this.
+/// The number of these requests to the server.
 async fn calls(redis: &RedisServer, command: &str) -> u64 {
     let stats: String = say(redis, &["INFO", "commandstats"]).await;
     let line = format!("cmdstat_{command}:calls=");
@@ -49,7 +51,7 @@ async fn calls(redis: &RedisServer, command: &str) -> u64 {
 }
 
 impl Two {
-    /// Two rooms with a member each; nobody reconciles them now.
+    /// Two rooms with a member each, without an owner now.
     async fn new() -> Self {
         let (redis, sim) = (RedisServer::start().await, simulated().await);
         let world = replica(&redis, &sim).await;
@@ -84,11 +86,11 @@ impl Two {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_without_a_version_is_left_alone_and_the_rest_of_the_node_goes_on() {
+async fn record_without_version_is_quarantined_and_node_continues() {
     let two = Two::new().await;
     let version: String = say(&two.redis, &["HGET", &two.key(), "#v"]).await;
     assert_eq!(say::<u32>(&two.redis, &["HDEL", &two.key(), "#v"]).await, 1);
-    // Every second it is said to be due, too.
+    // Every poll reports it as due, too.
     let due = keys::deadlines(node());
     let _: u32 = say(&two.redis, &["ZADD", &due, "1", &two.bad.0.to_string()]).await;
     let before = two.bad_record().await;
@@ -97,10 +99,22 @@ async fn a_record_without_a_version_is_left_alone_and_the_rest_of_the_node_goes_
     let world = replica(&two.redis, &two.sim).await;
     let (room, call) = two.good;
     for (mute, accepted, event) in [
-        (true, Accepted::Muted { room }, "conference.member.muted"),
+        (
+            true,
+            Accepted::SetFlag(FlagAccepted {
+                room,
+                flag: MemberFlag::Speak,
+                on: false,
+            }),
+            "conference.member.muted",
+        ),
         (
             false,
-            Accepted::Unmuted { room },
+            Accepted::SetFlag(FlagAccepted {
+                room,
+                flag: MemberFlag::Speak,
+                on: true,
+            }),
             "conference.member.unmuted",
         ),
     ] {
@@ -109,13 +123,13 @@ async fn a_record_without_a_version_is_left_alone_and_the_rest_of_the_node_goes_
     }
     let third = session(&two.sim.call_in(DID, "1002", &[]));
     world.until_told(&third.to_string(), "call.new", 1).await;
-    // What is asked about it is refused, and asking costs the others nothing.
+    // Requests for it are refused and do not affect the others.
     let refused = world.mute(two.bad.1, true).await;
     assert!(
         matches!(refused, Err(IntentError::Refused(Refusal::NotInRoom))),
         "{refused:?}"
     );
-    // Its member leaves: that cannot be written, and is not told under numbers that were given already.
+    // Its member leaves: that cannot be written, and no webhook reuses an earlier number.
     assert!(
         two.sim
             .hang_up(two.bad.1.channel().to_string().as_str(), "NORMAL_CLEARING")
@@ -123,7 +137,7 @@ async fn a_record_without_a_version_is_left_alone_and_the_rest_of_the_node_goes_
     world
         .until_told(&two.bad.1.to_string(), "call.hangup", 1)
         .await;
-    // It is said to be due each time that the list of deadlines is read.
+    // Each read of the list of deadlines returns it as due.
     let looked = calls(&two.redis, "zrange").await;
     until("the deadlines are read twice more", async || {
         (calls(&two.redis, "zrange").await >= looked + 2).then_some(())
@@ -145,20 +159,25 @@ async fn a_record_without_a_version_is_left_alone_and_the_rest_of_the_node_goes_
     assert_eq!(of_bad.len(), 0, "{of_bad:?}");
     assert_eq!(
         world.mute(call, true).await.unwrap(),
-        Accepted::Muted { room }
+        Accepted::SetFlag(FlagAccepted {
+            room,
+            flag: MemberFlag::Speak,
+            on: false
+        })
     );
 
-    // The operator is told which it is, and that somebody is in a conference of that name.
+    // The operator's report names the record, and the conference of that name with its member.
     let report = until("the record is reported", async || {
         let text = world.store.read_report(node()).await.unwrap()?;
-        let report: NodeReport = board::decode(node(), Notice::Report, &text).unwrap();
+        let report: OrphanReport =
+            node_status::decode(node(), StatusField::Orphans, &text).unwrap();
         (report.records_total == 1).then_some(report)
     })
     .await;
     assert_eq!(report.records[0].key, two.key());
     assert_eq!(report.records[0].why, "it has no version");
 
-    // Made good by a person, it is believed by the next who reads it.
+    // After a person has repaired it, the next read loads it.
     let _: u32 = say(&two.redis, &["HSET", &two.key(), "#v", &version]).await;
     world.end().await;
     let world = replica(&two.redis, &two.sim).await;

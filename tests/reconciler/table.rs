@@ -1,10 +1,10 @@
-//! The list of channels is read as a table, in which nothing is escaped, whatever callers call themselves.
+//! The list of channels is parsed as a table without escapes, for any names of callers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomkeeper::esl::command::DELIMITER;
-use roomkeeper::sim::core::InboundCall;
+use freeswitch_esl::command::DELIMITER;
+use freeswitch_sim::core::InboundCall;
 use roomkeeper::store::memory::MemoryStore;
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::world::{DID, World, session, simulated, until};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whose_name_separates_values_hides_nobody_and_forges_nothing() {
     let sim = simulated().await;
-    // Nobody hears of these: they are known from the list alone.
+    // These arrive without events: only the list contains them.
     let between = char::from(DELIMITER);
     let names = [
         "Alice".to_owned(),
@@ -32,7 +32,7 @@ async fn a_caller_whose_name_separates_values_hides_nobody_and_forges_nothing() 
             (session(&channel), number.to_string())
         })
         .collect();
-    // The list is written late; then it has the names as they are.
+    // FreeSWITCH writes the list late; then it contains the names.
     until("the names are in the table", async || {
         let table = sim.with_core(|core, now| {
             let conn = core.connect(now);

@@ -1,4 +1,4 @@
-//! A store that panics or hangs where it is told to, and otherwise is the one in memory.
+//! A store in memory that panics or hangs on request.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,21 +9,21 @@ use roomkeeper::store::StoreError;
 use roomkeeper::store::memory::MemoryStore;
 use tokio::sync::Notify;
 
-/// What happens to a call.
+/// The fault of a call.
 #[derive(Clone)]
 pub enum Act {
-    /// The first one panics, the others are as ever.
+    /// The first call panics, the others work.
     PanicOnce,
-    /// Each waits until it is let go.
+    /// Each call waits until it is released.
     Hold(Arc<Notify>),
 }
 
 pub struct Tampered {
     inner: MemoryStore,
     acts: Mutex<BTreeMap<&'static str, Act>>,
-    /// How often something happened to a call.
+    /// The number of calls that panicked or waited.
     fired: AtomicU64,
-    /// How often each method was called.
+    /// The number of calls of each method.
     calls: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -41,7 +41,7 @@ impl Tampered {
         self.acts.lock().unwrap().insert(method, act);
     }
 
-    /// From now on calls are as ever. Those that are held still wait.
+    /// Lets later calls work. Held calls still wait.
     pub fn behaves(&self, method: &'static str) {
         self.acts.lock().unwrap().remove(method);
     }
@@ -50,7 +50,7 @@ impl Tampered {
         self.fired.load(Ordering::SeqCst)
     }
 
-    /// How often each method was called.
+    /// The number of calls of each method.
     pub fn calls(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         self.calls.lock().unwrap().clone().into_iter()
     }

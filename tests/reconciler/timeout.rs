@@ -1,34 +1,38 @@
-//! The time of a conference is over once, whoever reconciles its node then.
+//! The timeout of a conference takes effect once, whichever replica owns its node.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomkeeper::ids::RoomId;
 use roomkeeper::reconciler::{Accepted, Intent};
-use roomkeeper::room::{Details, Kind, Origin};
 use roomkeeper::store::memory::MemoryStore;
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::RoomId;
+use roomkeeper_core::intent::CreateRoom;
+use roomkeeper_core::room::{Details, Kind, Origin};
 use uuid::Uuid;
 
 use crate::world::{DID, World, app, node, session, simulated, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_over_once_also_when_another_replica_has_the_node_by_then() {
+async fn command_ends_once_after_ownership_change() {
     let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
     let one = World::with(&sim, store.clone(), |_, _| {}).await;
     let one = one.synced().await;
     let room = RoomId::fresh(node(), Uuid::new_v4());
-    let made = one.ask(Intent::CreateRoom {
-        room,
-        app: app(),
-        name: String::new(),
-        origin: Origin::Voipbin,
-        kind: Kind::Conference,
-        details: Box::new(Details {
-            timeout: 5,
-            ..Details::default()
-        }),
-    });
-    assert_eq!(made.await.unwrap(), Accepted::Created);
+    let made = one.ask(Intent::new(
+        Target::Room(room),
+        app(),
+        CreateRoom {
+            name: String::new(),
+            origin: Origin::Voipbin,
+            kind: Kind::Conference,
+            details: Box::new(Details {
+                timeout: 5,
+                ..Details::default()
+            }),
+        },
+    ));
+    assert_eq!(made.await.unwrap(), Accepted::CreateRoom(()));
     let call = session(&sim.call_in(DID, "1001", &[]));
     one.until_told(&call.to_string(), "call.new", 1).await;
     one.join(call, room).await;
@@ -46,7 +50,7 @@ async fn it_is_over_once_also_when_another_replica_has_the_node_by_then() {
     })
     .await;
     assert_eq!(two.count(&id, "conference.destroyed").await, 1);
-    // A third one finds nothing left to do.
+    // A third replica finds nothing to do.
     two.end().await;
     let three = World::with(&sim, store.clone(), |settings, _| {
         settings.resync_interval = Duration::from_millis(200);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use roomkeeper::reconciler::Accepted;
 use roomkeeper::store::memory::MemoryStore;
+use roomkeeper_core::intent::FlagAccepted;
+use roomkeeper_core::room::MemberFlag;
 
 use crate::world::{DID, World, session, simulated, until};
 
@@ -44,6 +46,13 @@ async fn room_is_rebuilt_when_its_conference_was_not_described() {
     let joined = "conference.member.joined";
     world.until_told(&room.to_string(), joined, 2).await;
     let accepted = world.mute(call, true).await.unwrap();
-    assert_eq!(accepted, Accepted::Muted { room });
+    assert_eq!(
+        accepted,
+        Accepted::SetFlag(FlagAccepted {
+            room,
+            flag: MemberFlag::Speak,
+            on: false
+        })
+    );
     world.end().await;
 }

@@ -1,26 +1,30 @@
-//! What the tests stand on: a node, a store, and a reconciler between them.
+//! The environment of the tests: a node, a store, and a reconciler between them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use roomkeeper::esl::command::{ModuleName, Password, ProfileName, Voice};
-use roomkeeper::ids::{AppId, ChannelId, NodeId, RoomId, SessionId};
+use freeswitch_esl::command::{ModuleName, Password, ProfileName, Voice};
+use freeswitch_sim::{SimConfig, SimNode};
 use roomkeeper::node::{NodeConfig, Timing};
-use roomkeeper::reconciler::belief::{Patience, Rules};
 use roomkeeper::reconciler::{
-    Accepted, Controller, Intent, IntentError, Link, OrderSettings, Reconciler, Settings, Told,
+    Accepted, CommandSettings, Controller, Intent, IntentError, Link, OutboxSignals, Reconciler,
+    Settings,
 };
-use roomkeeper::room::{Kind, Origin};
-use roomkeeper::sim::{SimConfig, SimNode};
 use roomkeeper::store::{Message, Store};
-use roomkeeper::supervise::Stage;
+use roomkeeper::supervise::ShutdownPhase;
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{AppId, CallId, ChannelId, NodeId, RoomId};
+use roomkeeper_core::intent::{CreateRoom, DeleteRoom, Join, JoinAccepted, SetFlag};
+use roomkeeper_core::node_state::{Rules, Timeouts};
+use roomkeeper_core::room::MemberFlag;
+use roomkeeper_core::room::{Kind, Origin};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 pub const DID: &str = "747713001";
 
-/// Longer than anything takes that goes well.
+/// Longer than any successful operation.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn node() -> NodeId {
@@ -31,8 +35,8 @@ pub fn app() -> AppId {
     "demo".parse().unwrap()
 }
 
-pub fn session(channel: &str) -> SessionId {
-    SessionId::new(node(), ChannelId::new(channel.parse().unwrap()))
+pub fn session(channel: &str) -> CallId {
+    CallId::new(node(), ChannelId::new(channel.parse().unwrap()))
 }
 
 /// Waits until there is something.
@@ -58,8 +62,8 @@ pub async fn simulated() -> SimNode {
 pub struct World {
     pub store: Arc<dyn Store>,
     pub reconciler: Arc<Reconciler>,
-    actors: Stage,
-    connections: Stage,
+    actors: ShutdownPhase,
+    connections: ShutdownPhase,
     told: Mutex<Vec<Message>>,
     _rules: watch::Sender<Rules>,
 }
@@ -67,7 +71,7 @@ pub struct World {
 pub fn settings(rules: watch::Receiver<Rules>) -> Settings {
     Settings {
         rules,
-        orders: OrderSettings {
+        commands: CommandSettings {
             profile: ProfileName::new("roomkeeper").unwrap(),
             connect_profile: ProfileName::new("roomkeeper-connect").unwrap(),
             speech_engine: Voice::new("flite").unwrap(),
@@ -89,25 +93,25 @@ impl World {
     pub async fn with(
         sim: &SimNode,
         store: Arc<dyn Store>,
-        change: impl FnOnce(&mut Settings, &mut Patience),
+        change: impl FnOnce(&mut Settings, &mut Timeouts),
     ) -> Self {
-        Self::of(&[(node(), sim)], store, change).await
+        Self::with_nodes(&[(node(), sim)], store, change).await
     }
 
-    /// Over these nodes; what it says of one is of the first.
-    pub async fn of(
+    /// A world with these nodes; methods for a single node use the first.
+    pub async fn with_nodes(
         nodes: &[(NodeId, &SimNode)],
         store: Arc<dyn Store>,
-        change: impl FnOnce(&mut Settings, &mut Patience),
+        change: impl FnOnce(&mut Settings, &mut Timeouts),
     ) -> Self {
         let (rules, told_rules) = watch::channel(Rules {
             dids: HashMap::from([(DID.to_owned(), app())]),
             apps: BTreeSet::from([app()]),
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
             recordings: "/var/lib/freeswitch/recordings".to_owned(),
         });
         let mut settings = settings(told_rules);
-        rules.send_modify(|rules| change(&mut settings, &mut rules.patience));
+        rules.send_modify(|rules| change(&mut settings, &mut rules.timeouts));
         let config = |(id, sim): &(NodeId, &SimNode)| NodeConfig {
             id: *id,
             address: sim.addr.to_string(),
@@ -116,8 +120,8 @@ impl World {
             timing: Timing::default(),
             nudge: roomkeeper::node::Nudge::default(),
         };
-        let (actors, connections) = (Stage::new(), Stage::new());
-        let told = Told::of(nodes.iter().map(|(id, _)| *id));
+        let (actors, connections) = (ShutdownPhase::new(), ShutdownPhase::new());
+        let told = OutboxSignals::for_nodes(nodes.iter().map(|(id, _)| *id));
         let reconciler = Reconciler::start(
             nodes.iter().map(config).collect(),
             &store,
@@ -145,7 +149,7 @@ impl World {
         self
     }
 
-    /// Waits until it knows that the node is another replica's, and can give it commands all the same.
+    /// Waits until this replica knows another owner of the node and can send commands.
     pub async fn beside(self) -> Self {
         until("it is another's, and reached", async || {
             let report = self.reconciler.nodes().remove(0);
@@ -167,49 +171,55 @@ impl World {
 
     pub async fn room(&self, name: &str) -> RoomId {
         let room = RoomId::new(node(), Uuid::new_v4());
-        let intent = Intent::CreateRoom {
-            room,
-            app: app(),
-            name: name.to_owned(),
-            origin: Origin::Gateway,
-            kind: Kind::Conference,
-            details: Box::default(),
-        };
-        assert_eq!(self.ask(intent).await.unwrap(), Accepted::Created);
+        let intent = Intent::new(
+            Target::Room(room),
+            app(),
+            CreateRoom {
+                name: name.to_owned(),
+                origin: Origin::Gateway,
+                kind: Kind::Conference,
+                details: Box::default(),
+            },
+        );
+        assert_eq!(self.ask(intent).await.unwrap(), Accepted::CreateRoom(()));
         room
     }
 
-    pub async fn join(&self, session: SessionId, room: RoomId) {
-        let intent = Intent::Join {
-            session,
-            room,
-            app: app(),
-            muted: Some(false),
-            command_uid: None,
-        };
+    pub async fn join(&self, session: CallId, room: RoomId) {
+        let intent = Intent::new(
+            Target::Member {
+                room,
+                call: session,
+            },
+            app(),
+            Join { muted: Some(false) },
+        );
         let accepted = self.ask(intent).await.unwrap();
         assert!(
-            matches!(accepted, Accepted::Joining { room: into, .. } if into == room),
+            matches!(accepted, Accepted::Join(JoinAccepted::Joining { room: into, .. }) if into == room),
             "{session}: {accepted:?}"
         );
     }
 
-    pub async fn mute(&self, session: SessionId, mute: bool) -> Result<Accepted, IntentError> {
-        let intent = Intent::Mute {
-            session,
-            app: app(),
-            mute,
-            command_uid: None,
-        };
+    pub async fn mute(&self, session: CallId, mute: bool) -> Result<Accepted, IntentError> {
+        let intent = Intent::new(
+            Target::Call(session),
+            app(),
+            SetFlag {
+                flag: MemberFlag::Speak,
+                on: !mute,
+            },
+        );
         self.ask(intent).await
     }
 
     pub async fn delete(&self, room: RoomId) {
-        let intent = Intent::DeleteRoom { room, app: app() };
-        assert_eq!(self.ask(intent).await.unwrap(), Accepted::Deleted);
+        let intent = Intent::new(Target::Room(room), app(), DeleteRoom);
+        let accepted = self.ask(intent).await.unwrap();
+        assert!(matches!(accepted, Accepted::DeleteRoom(_)), "{accepted:?}");
     }
 
-    /// Everything that apps were told so far, in order.
+    /// All webhooks so far, in order.
     pub async fn told(&self) -> Vec<Message> {
         loop {
             let batch = self.store.read_outbox(node(), 1_000).await.unwrap();
@@ -222,7 +232,7 @@ impl World {
         }
     }
 
-    /// How often a room or a call was told this.
+    /// The number of these webhooks of a room or a call.
     pub async fn count(&self, scope: &str, event: &str) -> usize {
         let told = self.told().await;
         told.iter()

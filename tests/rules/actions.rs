@@ -1,13 +1,14 @@
-//! What a call does before it comes into a conference and after it has left it.
+//! Actions of a call before it joins a conference and after it has left.
 
-use roomkeeper::action::{self, Step};
-use roomkeeper::session::{Mark, StepId};
+use roomkeeper_core::action::{self, Step};
+use roomkeeper_core::call::{Checkpoint, StepId};
+use roomkeeper_core::intent::Kick;
 use serde_json::{Value, json};
 
 use super::*;
 
 fn details(pre: Value, post: Value) -> Details {
-    let read = |list: Value| action::read(list.as_array().unwrap().clone()).unwrap();
+    let read = |list: Value| action::parse_list(list.as_array().unwrap().clone()).unwrap();
     Details {
         pre_actions: read(pre),
         post_actions: read(post),
@@ -29,12 +30,18 @@ impl World {
         world
     }
 
-    /// The step that FreeSWITCH was told to begin, and nothing else.
+    /// Returns the only command, which begins a step.
     #[track_caller]
     fn step(&mut self, expected: &Step) -> StepId {
-        let orders = std::mem::take(&mut self.orders);
-        let [Order::Step { id, step, .. }] = orders.as_slice() else {
-            panic!("{orders:?} is not one step");
+        let commands = std::mem::take(&mut self.commands);
+        let [
+            SwitchCommand {
+                action: SwitchAction::Step { id, step, .. },
+                ..
+            },
+        ] = commands.as_slice()
+        else {
+            panic!("expected one step command, got {commands:?}");
         };
         assert_eq!(step, expected);
         *id
@@ -47,20 +54,26 @@ impl World {
 
     fn waits_for_call(&mut self, seconds: u64) {
         self.now = self.now + Duration::from_secs(seconds);
-        let entity = EntityId::Session(call(1));
-        self.with(|belief, cx| belief.deadline(entity, cx));
+        let entity = EntityId::Call(call(1));
+        self.with(|node_state, cx| node_state.deadline(entity, cx));
     }
 
     #[track_caller]
     fn enters_unmuted(&mut self) {
-        let orders = std::mem::take(&mut self.orders);
+        let commands = std::mem::take(&mut self.commands);
         assert!(
-            matches!(orders.as_slice(), [Order::Enter { muted: false, .. }]),
-            "{orders:?}"
+            matches!(
+                commands.as_slice(),
+                [SwitchCommand {
+                    action: SwitchAction::Enter { muted: false, .. },
+                    ..
+                }]
+            ),
+            "{commands:?}"
         );
     }
 
-    /// In the room, without anything to do before.
+    /// A room with the call in it, which had no pre-actions.
     fn inside(post: Value) -> Self {
         let mut world = Self::acting(json!([]), post);
         world.join(call(1), room(1)).unwrap();
@@ -72,14 +85,14 @@ impl World {
 }
 
 fn url(text: &str) -> Step {
-    Step::Play(roomkeeper::play_url::PlayUrl::new(text).unwrap())
+    Step::Play(roomkeeper_core::play_url::PlayUrl::new(text).unwrap())
 }
 
 const ONE: &str = "http://media.example/one.wav";
 const TWO: &str = "http://media.example/two.wav";
 
 #[test]
-fn each_step_is_confirmed_before_the_next_and_the_call_goes_in_after_the_last() {
+fn next_step_waits_for_confirmation_and_join_follows_the_last() {
     let mut world = World::acting(json!([play(&[ONE, TWO]), { "type": "beep" }]), json!([]));
     world.join(call(1), room(1)).unwrap();
     assert_eq!(world.place(), Place::Acting(Some(room(1))));
@@ -88,7 +101,10 @@ fn each_step_is_confirmed_before_the_next_and_the_call_goes_in_after_the_last() 
     world.step_ended(first, "FILE PLAYED");
     let second = world.step(&url(TWO));
     world.step_ended(first, "FILE PLAYED");
-    assert!(world.orders.is_empty(), "the end of a step counts once");
+    assert!(
+        world.commands.is_empty(),
+        "the end of a step must count once"
+    );
     world.step_ended(second, "FILE PLAYED");
     let third = world.step(&Step::Beep);
     world.step_ended(third, "FILE PLAYED");
@@ -100,7 +116,7 @@ fn each_step_is_confirmed_before_the_next_and_the_call_goes_in_after_the_last() 
 }
 
 #[test]
-fn a_call_that_rings_is_answered_first() {
+fn ringing_call_is_answered_first() {
     let mut world = World::new();
     world.create_as(
         1,
@@ -126,7 +142,7 @@ fn a_call_that_rings_is_answered_first() {
 }
 
 #[test]
-fn a_step_that_fails_ends_the_run_and_the_join() {
+fn failed_step_ends_the_run_and_the_join() {
     for response in ["FILE NOT FOUND", "PLAYBACK ERROR", "_none_", ""] {
         let mut world = World::acting(json!([play(&[ONE]), { "type": "beep" }]), json!([]));
         world.join(call(1), room(1)).unwrap();
@@ -134,30 +150,30 @@ fn a_step_that_fails_ends_the_run_and_the_join() {
         world.step_ended(step, response);
         world.told(&["join_failed action_failed [c-1]"]);
         assert_eq!(world.place(), Place::Parked);
-        assert!(world.orders.is_empty());
+        assert!(world.commands.is_empty());
         assert!(
             world.join(call(1), room(1)).is_ok(),
-            "and may be tried again"
+            "the join can be repeated"
         );
     }
 }
 
 #[test]
-fn a_step_that_freeswitch_does_not_take_ends_it_too_but_a_node_that_is_down_is_asked_later() {
+fn refused_step_ends_the_run_unless_the_node_is_down() {
     let mut world = World::acting(json!([play(&[ONE])]), json!([]));
     world.join(call(1), room(1)).unwrap();
-    let order = world.orders.remove(0);
+    let command = world.commands.remove(0);
     let retry_after = Duration::from_secs(1);
-    world.with(|b, cx| b.refused(&order, &CommandError::Down { retry_after }, cx));
+    world.with(|b, cx| b.revert_command(&command, &CommandError::Down { retry_after }, cx));
     world.told(&[]);
     assert_eq!(world.place(), Place::Acting(Some(room(1))));
     let refused = CommandError::Refused("no engine".to_owned());
-    world.with(|b, cx| b.refused(&order, &refused, cx));
+    world.with(|b, cx| b.revert_command(&command, &refused, cx));
     world.told(&["join_failed action_failed [c-1]"]);
 }
 
 #[test]
-fn a_step_past_its_deadline_is_broken_off() {
+fn step_is_stopped_at_its_deadline() {
     let mut world = World::acting(json!([play(&[ONE])]), json!([]));
     world.join(call(1), room(1)).unwrap();
     let step = world.step(&url(ONE));
@@ -165,14 +181,20 @@ fn a_step_past_its_deadline_is_broken_off() {
     world.told(&[]);
     world.waits_for_call(1);
     world.told(&["join_failed action_failed [c-1]"]);
-    assert!(matches!(world.orders.as_slice(), [Order::Break { .. }]));
-    world.orders.clear();
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Break { .. },
+            ..
+        }]
+    ));
+    world.commands.clear();
     world.step_ended(step, "PLAYBACK ERROR");
     world.told(&[]);
     assert_eq!(
         world.place(),
         Place::Leaving(None),
-        "the order is on its way"
+        "the command may be on its way"
     );
     assert_eq!(world.join(call(1), room(1)), Err(Refusal::StillLeaving));
     world.parks(call(1), None);
@@ -180,7 +202,7 @@ fn a_step_past_its_deadline_is_broken_off() {
 }
 
 #[test]
-fn a_caller_who_hangs_up_meanwhile_ends_it() {
+fn hang_up_ends_the_run() {
     let mut world = World::acting(json!([play(&[ONE])]), json!([play(&[TWO])]));
     world.join(call(1), room(1)).unwrap();
     let cause = "NORMAL_CLEARING".to_owned();
@@ -192,17 +214,20 @@ fn a_caller_who_hangs_up_meanwhile_ends_it() {
 }
 
 #[test]
-fn who_leaves_does_what_follows_once_it_is_parked() {
+fn post_actions_start_once_the_call_is_parked() {
     for parked_first in [false, true] {
         let mut world = World::inside(json!([play(&[TWO])]));
         world.leave().unwrap();
-        world.orders.clear();
+        world.commands.clear();
         if parked_first {
             world.parks(call(1), Some("demo"));
             world.leaves(call(1), 1, 1, 0);
         } else {
             world.leaves(call(1), 1, 1, 0);
-            assert!(world.orders.is_empty(), "not before it is parked");
+            assert!(
+                world.commands.is_empty(),
+                "no step before the call is parked"
+            );
             world.parks(call(1), Some("demo"));
         }
         world.told(&["left removed [c-3]"]);
@@ -215,10 +240,10 @@ fn who_leaves_does_what_follows_once_it_is_parked() {
 }
 
 #[test]
-fn also_when_the_conference_was_deleted_and_is_over() {
+fn post_actions_start_after_the_room_has_ended() {
     let mut world = World::inside(json!([play(&[TWO])]));
     world.delete().unwrap();
-    world.orders.clear();
+    world.commands.clear();
     world.leaves(call(1), 1, 1, 0);
     world.told(&["left room_destroyed", "destroyed"]);
     world.parks(call(1), Some("demo"));
@@ -226,21 +251,27 @@ fn also_when_the_conference_was_deleted_and_is_over() {
 }
 
 #[test]
-fn a_join_ends_what_a_call_does_after_the_last_one() {
+fn join_ends_the_post_actions_of_the_last_room() {
     let mut world = World::inside(json!([play(&[TWO])]));
     world.leave().unwrap();
     world.leaves(call(1), 1, 1, 0);
     world.parks(call(1), Some("demo"));
     world.create(2);
     world.told.clear();
-    world.orders.clear();
+    world.commands.clear();
     world.join(call(1), room(2)).unwrap();
-    assert!(matches!(world.orders.as_slice(), [Order::Enter { .. }]));
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Enter { .. },
+            ..
+        }]
+    ));
     assert_eq!(world.place(), Place::Joining(room(2)));
 }
 
 #[test]
-fn who_goes_straight_to_another_room_does_nothing_between() {
+fn transfer_to_another_room_skips_post_actions() {
     let mut world = World::inside(json!([play(&[TWO])]));
     world.create(2);
     world.told.clear();
@@ -249,35 +280,50 @@ fn who_goes_straight_to_another_room_does_nothing_between() {
     world.enters(call(1), 2, 2, true);
     world.told(&["left moved", "joined 527121101 muted=false"]);
     assert!(
-        !world.orders.iter().any(|o| matches!(o, Order::Step { .. })),
+        !world.commands.iter().any(|o| matches!(
+            o,
+            SwitchCommand {
+                action: SwitchAction::Step { .. },
+                ..
+            }
+        )),
         "{:?}",
-        world.orders
+        world.commands
     );
-    assert!(world.belief.session(call(1)).unwrap().run().is_none());
+    assert!(world.node_state.call(call(1)).unwrap().run().is_none());
 }
 
 #[test]
-fn one_that_is_kicked_before_it_comes_in_does_not_come_in() {
+fn kicked_call_that_runs_pre_actions_does_not_enter() {
     let mut world = World::acting(json!([play(&[ONE])]), json!([]));
     world.join(call(1), room(1)).unwrap();
     let step = world.step(&url(ONE));
     let member = world.member(call(1));
-    let kick = Intent::Kick {
-        session: call(1),
-        room: room(1),
-        member: Some(member),
-        app: demo(),
-        command_uid: None,
-    };
+    let kick = Intent::new(
+        Target::Member {
+            room: room(1),
+            call: call(1),
+        },
+        demo(),
+        Kick {
+            member: Some(member),
+        },
+    );
     world.asks(kick.clone()).unwrap();
     world.told(&["join_failed removed [c-1]"]);
-    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
-    world.orders.clear();
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Park { .. },
+            ..
+        }]
+    ));
+    world.commands.clear();
     world.step_ended(step, "PLAYBACK ERROR");
     assert_eq!(
         world.place(),
         Place::Leaving(None),
-        "the order is on its way"
+        "the command may be on its way"
     );
     world.parks(call(1), None);
     assert_eq!(world.place(), Place::Parked);
@@ -285,15 +331,15 @@ fn one_that_is_kicked_before_it_comes_in_does_not_come_in() {
 }
 
 #[test]
-fn after_a_restart_the_channel_says_where_the_run_is_and_it_goes_on_there() {
+fn run_resumes_from_the_checkpoint_after_a_restart() {
     let begun = || {
         let mut world = World::acting(json!([play(&[ONE, TWO])]), json!([]));
         world.join(call(1), room(1)).unwrap();
         let step = world.step(&url(ONE));
-        // What a later owner reads.
+        // A later owner reads this record.
         let record = Record {
             version: Version(1),
-            head: encode_session(world.belief.session(call(1)).unwrap())
+            head: encode_session(world.node_state.call(call(1)).unwrap())
                 .into_iter()
                 .collect(),
             parts: Fields::default(),
@@ -302,8 +348,8 @@ fn after_a_restart_the_channel_says_where_the_run_is_and_it_goes_on_there() {
         assert_eq!(
             &session,
             world
-                .belief
-                .session(call(1))
+                .node_state
+                .call(call(1))
                 .map(|s| {
                     let mut s = s.clone();
                     s.take_changed();
@@ -312,37 +358,37 @@ fn after_a_restart_the_channel_says_where_the_run_is_and_it_goes_on_there() {
                 .as_ref()
                 .unwrap()
         );
-        world.belief.put_session(call(1), Some(session));
+        world.node_state.put_call(call(1), Some(session));
         (world, step)
     };
     let says = |world: &mut World, step: StepId, text: &str| {
-        assert_eq!(world.belief.acting(), [(call(1).channel(), step)]);
-        let mark: Option<Mark> = text.parse().ok();
-        world.with(|b, cx| b.marked(vec![(call(1).channel(), step, mark)], cx));
+        assert_eq!(world.node_state.acting_calls(), [(call(1).channel(), step)]);
+        let mark: Option<Checkpoint> = text.parse().ok();
+        world.with(|b, cx| b.apply_checkpoints(vec![(call(1).channel(), step, mark)], cx));
     };
-    // It is over, and nobody heard it.
+    // The step has ended, and the event was lost.
     let (mut world, step) = begun();
     says(&mut world, step, &format!("{step}=FILE PLAYED"));
     let next = world.step(&url(TWO));
     assert_eq!((next.run, next.index), (step.run, 1));
-    // It is under way.
+    // The step still runs.
     let (mut world, step) = begun();
     says(&mut world, step, &step.to_string());
-    assert!(world.orders.is_empty());
-    // It never began: not at once, because a command may be on its way.
+    assert!(world.commands.is_empty());
+    // The step never began. It is not repeated at once, because a command may be on its way.
     for nothing in [
         "_undef_",
         "11111111-1111-4111-8111-111111111111.3=FILE PLAYED",
     ] {
         let (mut world, step) = begun();
         says(&mut world, step, nothing);
-        assert!(world.orders.is_empty());
-        assert!(world.wants_resync, "it is asked again");
+        assert!(world.commands.is_empty());
+        assert!(world.wants_resync, "the checkpoint must be read again");
         world.now = world.now + Duration::from_secs(6);
         says(&mut world, step, nothing);
         assert_eq!(world.step(&url(ONE)), step);
     }
-    // It failed.
+    // The step failed.
     let (mut world, step) = begun();
     says(&mut world, step, &format!("{step}=FILE NOT FOUND"));
     world.told(&["join_failed action_failed [c-1]"]);

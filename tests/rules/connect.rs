@@ -1,6 +1,7 @@
-//! Conferences of the VoIPBIN API: of two, with a time, changed by their owner.
+//! Rooms of the VoIPBIN API: for two members, with a timeout, updated by their owner.
 
-use roomkeeper::room::{RoomStatus, Update};
+use roomkeeper_core::intent::UpdateRoom;
+use roomkeeper_core::room::{RoomStatus, Update};
 
 use super::*;
 
@@ -14,10 +15,13 @@ impl World {
         for n in 1..=2 {
             world.join(call(n), room(1)).unwrap();
             assert!(matches!(
-                world.orders.pop(),
-                Some(Order::Enter {
-                    kind: Kind::Connect,
-                    muted: false,
+                world.commands.pop(),
+                Some(SwitchCommand {
+                    action: SwitchAction::Enter {
+                        kind: Kind::Connect,
+                        muted: false,
+                        ..
+                    },
                     ..
                 })
             ));
@@ -27,11 +31,16 @@ impl World {
         world
     }
 
-    fn parked_out(&mut self) -> Vec<SessionId> {
-        std::mem::take(&mut self.orders)
+    fn parked_out(&mut self) -> Vec<CallId> {
+        std::mem::take(&mut self.commands)
             .into_iter()
-            .filter_map(|order| {
-                if let Order::Park { session, .. } = order {
+            .filter_map(|command| {
+                if let SwitchCommand {
+                    target: Target::Member { call: session, .. },
+                    action: SwitchAction::Park { .. },
+                    ..
+                } = command
+                {
                     Some(session)
                 } else {
                     None
@@ -41,7 +50,7 @@ impl World {
     }
 
     fn status(&self) -> Option<RoomStatus> {
-        self.belief.room(room(1)).map(|r| r.status())
+        self.node_state.room(room(1)).map(|r| r.status())
     }
 }
 
@@ -53,14 +62,14 @@ fn timed(timeout: u32) -> Details {
 }
 
 #[test]
-fn a_third_is_refused() {
+fn third_join_into_a_room_of_two_is_refused() {
     let mut world = World::connect();
     assert_eq!(world.join(call(3), room(1)), Err(Refusal::RoomFull));
     world.told(&[]);
 }
 
 #[test]
-fn a_third_that_the_dialplan_brings_is_put_out_and_the_two_stay() {
+fn third_member_from_the_dialplan_is_removed() {
     let mut world = World::connect();
     world.enters(call(3), 1, 1, true);
     world.told(&["joined 527121101 muted=false"]);
@@ -72,14 +81,14 @@ fn a_third_that_the_dialplan_brings_is_put_out_and_the_two_stay() {
 }
 
 #[test]
-fn one_alone_that_is_back_before_it_was_heard_to_go_finds_it_over_and_is_put_out() {
+fn sole_member_that_returns_before_its_leave_is_removed() {
     let mut world = World::new();
     world.create_as(1, Origin::Voipbin, Kind::Connect, Details::default());
     world.parks(call(1), Some("demo"));
     world.join(call(1), room(1)).unwrap();
     world.enters(call(1), 1, 1, true);
     world.told.clear();
-    world.orders.clear();
+    world.commands.clear();
     world.enters(call(1), 1, 1, true);
     world.told(&["left removed (synthesized)", "destroyed"]);
     assert_eq!(world.parked_out(), [call(1)]);
@@ -87,7 +96,7 @@ fn one_alone_that_is_back_before_it_was_heard_to_go_finds_it_over_and_is_put_out
 }
 
 #[test]
-fn when_one_goes_the_other_goes_too_and_the_conference_with_them() {
+fn room_of_two_ends_when_one_member_leaves() {
     let mut world = World::connect();
     let cause = "NORMAL_CLEARING".to_owned();
     world.channel(call(1), ChannelChange::HungUp { cause });
@@ -96,14 +105,14 @@ fn when_one_goes_the_other_goes_too_and_the_conference_with_them() {
     assert_eq!(
         world.join(call(3), room(1)),
         Err(Refusal::RoomNotFound),
-        "it is ending"
+        "the room is ending"
     );
     world.leaves(call(2), 1, 1, 0);
     world.told(&["left room_destroyed", "destroyed"]);
 }
 
 #[test]
-fn also_when_it_was_the_only_one() {
+fn room_of_two_ends_when_its_only_member_leaves() {
     let mut world = World::new();
     world.create_as(1, Origin::Voipbin, Kind::Connect, Details::default());
     world.parks(call(1), Some("demo"));
@@ -116,15 +125,15 @@ fn also_when_it_was_the_only_one() {
 }
 
 #[test]
-fn at_its_time_a_conference_ends_and_its_members_are_parked() {
+fn room_ends_at_its_timeout_and_parks_its_members() {
     let mut world = World::new();
     world.create_as(1, Origin::Voipbin, Kind::Conference, timed(60));
     world.parks(call(1), Some("demo"));
     world.join(call(1), room(1)).unwrap();
     world.enters(call(1), 1, 1, true);
     world.told.clear();
-    world.orders.clear();
-    let deadline = world.belief.room(room(1)).unwrap().next_deadline();
+    world.commands.clear();
+    let deadline = world.node_state.room(room(1)).unwrap().next_deadline();
     assert_eq!(deadline, Some(Timestamp::from_millis(61_000)));
     world.waits(59);
     assert!(world.parked_out().is_empty());
@@ -135,26 +144,30 @@ fn at_its_time_a_conference_ends_and_its_members_are_parked() {
 }
 
 #[test]
-fn an_empty_conference_ends_at_its_time_at_once() {
+fn empty_room_ends_immediately_at_its_timeout() {
     let mut world = World::new();
     world.create_as(1, Origin::Voipbin, Kind::Conference, timed(5));
     world.told.clear();
     world.waits(5);
     world.told(&["destroyed"]);
-    let ended = world.belief.room(room(1)).unwrap();
+    let ended = world.node_state.room(room(1)).unwrap();
     assert_eq!(ended.status(), RoomStatus::Terminated);
     assert_eq!(ended.ended_at(), Some(Timestamp::from_millis(6_000)));
 }
 
 #[test]
-fn its_owner_changes_what_it_says_and_the_time_that_counts_is_the_new_one() {
+fn update_changes_details_and_the_timeout() {
     let mut world = World::new();
     world.create_as(1, Origin::Voipbin, Kind::Conference, timed(5));
     world.told.clear();
-    let change = |update: Update| Intent::UpdateRoom {
-        room: room(1),
-        app: demo(),
-        update: Box::new(update),
+    let change = |update: Update| {
+        Intent::new(
+            Target::Room(room(1)),
+            demo(),
+            UpdateRoom {
+                update: Box::new(update),
+            },
+        )
     };
     let update = Update {
         name: Some("another".to_owned()),
@@ -162,9 +175,12 @@ fn its_owner_changes_what_it_says_and_the_time_that_counts_is_the_new_one() {
         timeout: Some(20),
         ..Update::default()
     };
-    assert_eq!(world.asks(change(update.clone())), Ok(Accepted::Updated));
+    assert_eq!(
+        world.asks(change(update.clone())),
+        Ok(Accepted::UpdateRoom(()))
+    );
     world.told(&["updated {\"name\":\"another\",\"timeout\":20}"]);
-    assert_eq!(world.asks(change(update)), Ok(Accepted::Updated));
+    assert_eq!(world.asks(change(update)), Ok(Accepted::UpdateRoom(())));
     world.told(&[]);
     world.waits(5);
     world.told(&[]);
@@ -179,20 +195,20 @@ fn its_owner_changes_what_it_says_and_the_time_that_counts_is_the_new_one() {
 }
 
 #[test]
-fn a_conference_made_while_its_node_cannot_be_reached_starts_and_goes_on_when_it_can() {
+fn room_created_on_an_unreachable_node_starts_once_it_returns() {
     let mut world = World::new();
     world.create(1);
     assert_eq!(world.status(), Some(RoomStatus::Starting));
-    assert!(world.belief.room(room(1)).unwrap().is_open());
+    assert!(world.node_state.room(room(1)).unwrap().is_open());
     let snapshot = Snapshot {
         core: core(),
         fence: 50,
         rooms: Vec::new(),
     };
-    world.with(|belief, cx| belief.snapshot(&snapshot, &BTreeSet::new(), cx));
+    world.with(|node_state, cx| node_state.merge_snapshot(&snapshot, &BTreeSet::new(), cx));
     assert_eq!(world.status(), Some(RoomStatus::Progressing));
-    world.belief.set_reachable(true);
+    world.node_state.set_reachable(true);
     world.create(2);
-    let status = world.belief.room(room(2)).unwrap().status();
+    let status = world.node_state.room(room(2)).unwrap().status();
     assert_eq!(status, RoomStatus::Progressing);
 }

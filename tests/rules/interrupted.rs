@@ -1,22 +1,22 @@
-//! Joins that the end of a conference interrupts: FreeSWITCH takes the call in and puts it out again.
+//! Joins that the end of a conference interrupts: FreeSWITCH admits the call and removes it again.
 
 use super::*;
 
-/// A call joins while the last member leaves. The join's order has been given.
+/// Returns a world in which a call joins while the last member leaves. The enter command has been sent.
 fn racing() -> World {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
     world.told.clear();
     world.join(call(2), room(1)).unwrap();
     world.leave().unwrap();
-    world.orders.clear();
+    world.commands.clear();
     world.leaves(call(1), 1, 1, 0);
     world.told(&["left removed [c-3]"]);
     world
 }
 
 fn place(world: &World) -> Place {
-    world.belief.session(call(2)).unwrap().place().clone()
+    world.node_state.call(call(2)).unwrap().place().clone()
 }
 
 #[test]
@@ -27,22 +27,22 @@ fn interrupted_join_is_repeated_once_the_call_is_parked() {
     world.told(&[]);
     world.leaves(call(2), 1, 1, 0);
     world.told(&[]);
-    assert_eq!(world.orders, [], "it is not parked yet");
+    assert_eq!(world.commands, [], "no command before the call is parked");
     world.parks(call(2), None);
     world.told(&[]);
-    let [order] = world.orders.as_slice() else {
-        panic!("{:?}", world.orders);
+    let [command] = world.commands.as_slice() else {
+        panic!("{:?}", world.commands);
     };
     assert!(
-        matches!(order, Order::Enter { session, muted: true, .. } if *session == call(2)),
-        "{order:?}"
+        matches!(command, SwitchCommand { target: Target::Member { call: session, .. }, action: SwitchAction::Enter { muted: true, .. }, .. } if *session == call(2)),
+        "{command:?}"
     );
     assert_eq!(place(&world), Place::Joining(room(1)));
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
     world.enters(call(2), 1, 2, false);
     world.told(&["joined 527121101 muted=true [c-1]"]);
     assert_eq!(place(&world), Place::InRoom(room(1)));
-    assert!(!world.wants_resync, "every event was expected");
+    assert!(!world.wants_resync, "no snapshot is needed");
 }
 
 #[test]
@@ -51,13 +51,13 @@ fn repeated_join_that_is_interrupted_again_fails() {
     world.enters(call(2), 1, 1, false);
     world.leaves(call(2), 1, 1, 0);
     world.parks(call(2), None);
-    world.orders.clear();
+    world.commands.clear();
     world.enters(call(2), 1, 1, false);
     world.leaves(call(2), 1, 1, 0);
     world.told(&[]);
     world.parks(call(2), None);
     world.told(&["join_failed refused [c-1]"]);
-    assert_eq!(world.orders, []);
+    assert_eq!(world.commands, []);
     assert_eq!(place(&world), Place::Parked);
 }
 
@@ -77,16 +77,28 @@ fn interrupted_join_is_recognised_by_its_end_alone() {
     world.leaves(call(2), 1, 1, 0);
     world.parks(call(2), None);
     world.told(&[]);
-    assert!(matches!(world.orders.as_slice(), [Order::Enter { .. }]));
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Enter { .. },
+            ..
+        }]
+    ));
 }
 
 #[test]
-fn interrupted_join_is_repeated_when_its_park_is_told_first() {
+fn interrupted_join_is_repeated_when_its_park_event_comes_first() {
     let mut world = racing();
     world.sequence += 2;
     world.parks(call(2), None);
     world.told(&[]);
-    assert!(matches!(world.orders.as_slice(), [Order::Enter { .. }]));
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Enter { .. },
+            ..
+        }]
+    ));
     // The events of the first attempt, late.
     let parked_at = world.sequence;
     let removed = ConferenceChange::Removed {
@@ -96,18 +108,18 @@ fn interrupted_join_is_repeated_when_its_park_is_told_first() {
     };
     let late = [ConferenceChange::Added(block(call(2), false)), removed];
     for (sequence, change) in (parked_at - 2..).zip(late) {
-        let news = News {
+        let news = SwitchEvent {
             core: core(),
             sequence,
             at: world.now,
-            what: What::Conference {
+            kind: SwitchEventKind::Conference {
                 room: room(1),
                 conference: life(1),
                 size: None,
                 change,
             },
         };
-        world.with(|belief, cx| belief.news(news, cx));
+        world.with(|node_state, cx| node_state.apply_event(news, cx));
     }
     world.told(&[]);
     assert_eq!(place(&world), Place::Joining(room(1)));
@@ -125,7 +137,7 @@ fn call_that_hangs_up_while_its_join_is_interrupted_has_not_joined() {
         "join_failed hangup [c-1]",
         "call.hangup NORMAL_CLEARING 50ms",
     ]);
-    assert_eq!(world.orders, []);
+    assert_eq!(world.commands, []);
 }
 
 #[test]
@@ -137,9 +149,9 @@ fn interrupted_join_keeps_its_deadline_and_then_parks_the_call() {
     world.waits(2);
     world.told(&["join_failed timeout [c-1]"]);
     assert!(
-        matches!(world.orders.as_slice(), [Order::Park { session, .. }] if *session == call(2)),
+        matches!(world.commands.as_slice(), [SwitchCommand { target: Target::Member { call: session, .. }, action: SwitchAction::Park { .. }, .. }] if *session == call(2)),
         "{:?}",
-        world.orders
+        world.commands
     );
     assert_eq!(place(&world), Place::Leaving(None));
     world.parks(call(2), None);
@@ -150,11 +162,11 @@ fn interrupted_join_keeps_its_deadline_and_then_parks_the_call() {
 fn interrupted_join_that_is_parked_after_its_deadline_fails() {
     let mut world = racing();
     world.enters(call(2), 1, 1, false);
-    // Nobody has looked at its deadline yet.
+    // The deadline has not been checked yet.
     world.now = world.now + Duration::from_secs(11);
     world.parks(call(2), None);
     world.told(&["join_failed timeout [c-1]"]);
-    assert_eq!(world.orders, []);
+    assert_eq!(world.commands, []);
     assert_eq!(place(&world), Place::Parked);
 }
 
@@ -165,11 +177,17 @@ fn interrupted_join_is_not_repeated_when_its_room_has_ended() {
     world.delete().unwrap();
     world.told(&["join_failed room_destroyed [c-1]", "destroyed"]);
     world.parks(call(2), None);
-    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Park { .. },
+            ..
+        }]
+    ));
 }
 
 #[test]
-fn call_that_came_in_before_the_last_member_left_has_joined() {
+fn call_that_entered_before_the_last_member_left_has_joined() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
     world.told.clear();
@@ -178,28 +196,28 @@ fn call_that_came_in_before_the_last_member_left_has_joined() {
     let added_at = world.sequence;
     world.leaves(call(1), 1, 1, 0);
     world.told(&["left removed"]);
-    // Told late: it came in first, and went before the other one.
-    let news = News {
+    // The event is late: the call entered first, and before the other one left.
+    let news = SwitchEvent {
         core: core(),
         sequence: added_at,
         at: world.now,
-        what: What::Conference {
+        kind: SwitchEventKind::Conference {
             room: room(1),
             conference: life(1),
             size: Some(2),
             change: ConferenceChange::Added(block(call(2), false)),
         },
     };
-    world.with(|belief, cx| belief.news(news, cx));
+    world.with(|node_state, cx| node_state.apply_event(news, cx));
     world.told(&["joined 527121101 muted=true [c-1]"]);
 }
 
 #[test]
-fn call_that_the_dialplan_brings_into_an_ending_conference_came_and_went() {
+fn call_that_the_dialplan_sends_into_an_ending_conference_joins_and_leaves() {
     let mut world = World::joined();
     world.leaves(call(1), 1, 1, 0);
     world.told.clear();
-    world.orders.clear();
+    world.commands.clear();
     world.enters(call(2), 1, 1, false);
     world.leaves(call(2), 1, 1, 0);
     world.told(&[
@@ -207,7 +225,7 @@ fn call_that_the_dialplan_brings_into_an_ending_conference_came_and_went() {
         "joined 527121101 muted=true",
         "left removed",
     ]);
-    assert_eq!(world.orders, []);
+    assert_eq!(world.commands, []);
 }
 
 #[test]
@@ -218,7 +236,7 @@ fn state_of_an_interrupted_join_is_stored() {
         if repeated {
             world.parks(call(2), None);
         }
-        let state = world.belief.room_mut(room(1)).unwrap();
+        let state = world.node_state.room_mut(room(1)).unwrap();
         let mut changes = state.take_changes();
         changes.head = true;
         changes.members = state.members().keys().copied().collect();
@@ -233,8 +251,8 @@ fn state_of_an_interrupted_join_is_stored() {
         };
         let read = decode_room(room(1), &record).unwrap();
         assert_eq!(read.members(), state.members());
-        assert_eq!(read.lives(), state.lives());
-        assert!(read.lives()[0].emptied.is_some());
+        assert_eq!(read.instances(), state.instances());
+        assert!(read.instances()[0].emptied.is_some());
     }
 }
 
@@ -245,10 +263,10 @@ fn channel_is_prepared_when_its_call_is_first_seen() {
     assert_eq!(world.prepared, [call(1)]);
     world.parks(call(1), Some("demo"));
     assert_eq!(world.prepared, [call(1)], "once");
-    // Parked, and of nobody: it is left as it is.
+    // Parked, and of no app: its channel is not prepared.
     world.parks(call(2), None);
     assert_eq!(world.prepared, [call(1)]);
-    // Brought into a room by the dialplan.
+    // The dialplan sends it into a room.
     world.create(1);
     world.enters(call(3), 1, 1, true);
     assert_eq!(world.prepared, [call(1), call(3)]);

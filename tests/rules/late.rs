@@ -1,22 +1,22 @@
-//! What is heard late, twice, or after a snapshot that knew more.
+//! Late and duplicate events, and events that are older than a snapshot.
 
 use std::collections::BTreeSet;
 
-use roomkeeper::reconciler::news::ShownMember;
-use roomkeeper::room::plan::Suspect;
+use roomkeeper_core::room::plan::Suspect;
+use roomkeeper_core::switch_event::SnapshotMember;
 
 use super::*;
 
 /// A conference as a snapshot shows it.
-pub fn shown(n: u128, life_of: u128, members: &[SessionId]) -> ShownRoom {
-    ShownRoom {
+pub fn shown(n: u128, life_of: u128, members: &[CallId]) -> SnapshotRoom {
+    SnapshotRoom {
         room: room(n),
         conference: life(life_of),
         locked: false,
         meta: None,
         members: members
             .iter()
-            .map(|session| ShownMember {
+            .map(|session| SnapshotMember {
                 channel: session.channel(),
                 can_speak: false,
                 can_hear: true,
@@ -34,7 +34,7 @@ impl World {
     fn merges(
         &mut self,
         fence: u64,
-        rooms: Vec<ShownRoom>,
+        rooms: Vec<SnapshotRoom>,
         confirmed: &BTreeSet<Suspect>,
     ) -> BTreeSet<Suspect> {
         let snapshot = Snapshot {
@@ -42,26 +42,26 @@ impl World {
             fence,
             rooms,
         };
-        self.with(|belief, cx| belief.snapshot(&snapshot, confirmed, cx))
+        self.with(|node_state, cx| node_state.merge_snapshot(&snapshot, confirmed, cx))
     }
 
-    pub fn looks(&mut self, fence: u64, rooms: Vec<ShownRoom>) {
+    pub fn looks(&mut self, fence: u64, rooms: Vec<SnapshotRoom>) {
         self.merges(fence, rooms, &BTreeSet::new());
     }
 
-    /// What happens now is told at that sequence.
+    /// Emits the events of `happens` at that sequence.
     fn at(&mut self, sequence: u64, happens: impl FnOnce(&mut Self)) {
         let now = std::mem::replace(&mut self.sequence, sequence - 1);
         happens(self);
         self.sequence = now;
     }
 
-    fn news_of(&self, sequence: u64, change: ChannelChange) -> News {
-        News {
+    fn news_of(&self, sequence: u64, change: ChannelChange) -> SwitchEvent {
+        SwitchEvent {
             core: core(),
             sequence,
             at: self.now,
-            what: What::Channel {
+            kind: SwitchEventKind::Channel {
                 channel: call(1).channel(),
                 change,
             },
@@ -70,12 +70,15 @@ impl World {
 }
 
 #[test]
-fn a_snapshot_does_not_move_a_call_that_has_told_since_its_fence_where_it_is() {
+fn snapshot_does_not_move_a_call_placed_after_its_fence() {
     let mut world = World::with_room_and_call();
     let fence = world.sequence - 1;
     world.looks(fence, vec![shown(1, 1, &[call(1)])]);
     world.told(&[]);
-    assert!(world.wants_resync, "its next event may be lost");
+    assert!(
+        world.wants_resync,
+        "a snapshot is needed: the next event may be lost"
+    );
     assert_eq!(world.place(), Place::Parked);
     world.enters(call(1), 1, 1, false);
     world.told(&["joined 527121101 muted=true"]);
@@ -83,44 +86,44 @@ fn a_snapshot_does_not_move_a_call_that_has_told_since_its_fence_where_it_is() {
 }
 
 #[test]
-fn a_call_that_ends_and_is_told_of_again_in_one_batch_is_over() {
+fn late_event_in_the_same_batch_does_not_revive_a_call() {
     let mut world = World::new();
     let cause = "NORMAL_CLEARING".to_owned();
     let (by, identity) = (None, identity(Some("demo")));
     let parked = world.news_of(11, ChannelChange::Parked { identity, by });
     let over = world.news_of(12, ChannelChange::HungUp { cause });
     // Nothing is committed in between, so the end is not remembered yet.
-    world.with(|belief, cx| {
+    world.with(|node_state, cx| {
         for news in [parked.clone(), over, parked] {
-            belief.news(news, cx);
+            node_state.apply_event(news, cx);
         }
     });
     world.told(&["call.new 747713001", "call.hangup NORMAL_CLEARING 50ms"]);
-    let entered = News {
+    let entered = SwitchEvent {
         core: core(),
         sequence: 11,
         at: world.now,
-        what: What::Conference {
+        kind: SwitchEventKind::Conference {
             room: room(1),
             conference: life(1),
             size: Some(1),
             change: ConferenceChange::Added(block(call(1), true)),
         },
     };
-    world.with(|belief, cx| belief.news(entered, cx));
+    world.with(|node_state, cx| node_state.apply_event(entered, cx));
     world.told(&[]);
 }
 
 #[test]
-fn a_call_that_does_not_exist_leaves_its_room_first_also_when_it_came_in_after_the_fence() {
+fn vanished_call_leaves_its_room_even_if_it_entered_after_the_fence() {
     let mut world = World::joined();
     let fence = world.sequence - 1;
-    world.with(|belief, cx| belief.vanished(call(1).channel(), fence, cx));
+    world.with(|node_state, cx| node_state.end_vanished_call(call(1).channel(), fence, cx));
     world.told(&["left hangup (synthesized)", "call.hangup UNKNOWN 50ms"]);
 }
 
 #[test]
-fn a_call_that_is_seen_in_a_room_after_it_has_gone_elsewhere_has_left_it() {
+fn call_seen_in_a_room_after_it_moved_has_left_that_room() {
     let mut world = World::with_room_and_call();
     world.create(2);
     let late = world.sequence + 1;
@@ -135,7 +138,7 @@ fn a_call_that_is_seen_in_a_room_after_it_has_gone_elsewhere_has_left_it() {
 }
 
 #[test]
-fn a_conference_is_over_at_the_second_look_also_when_the_first_one_shows_its_member_elsewhere() {
+fn missing_conference_ends_at_the_second_look_though_its_member_moved() {
     let mut world = World::joined();
     world.create(2);
     world.told.clear();
@@ -144,12 +147,16 @@ fn a_conference_is_over_at_the_second_look_also_when_the_first_one_shows_its_mem
     let suspects = world.merges(fence, elsewhere(), &BTreeSet::new());
     world.told(&["left moved", "joined 527121101 muted=true (synthesized)"]);
     world.merges(fence + 1, elsewhere(), &suspects);
-    let believed = world.belief.room(room(1)).unwrap();
-    assert!(believed.lives().is_empty(), "{:?}", believed.lives());
+    let believed = world.node_state.room(room(1)).unwrap();
+    assert!(
+        believed.instances().is_empty(),
+        "{:?}",
+        believed.instances()
+    );
 }
 
 #[test]
-fn a_call_that_was_parked_before_its_conference_ended_is_parked_whichever_is_heard_first() {
+fn call_parked_before_its_conference_ended_is_parked_in_any_event_order() {
     let mut world = World::joined();
     let parked_at = world.sequence;
     world.sequence += 1;
@@ -164,48 +171,54 @@ fn a_call_that_was_parked_before_its_conference_ended_is_parked_whichever_is_hea
 }
 
 #[test]
-fn a_call_in_a_room_that_is_not_stored_is_asked_where_it_is() {
+fn call_in_an_unstored_room_gets_a_dump() {
     let mut world = World::joined();
     let listed = [ListedChannel {
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
     }];
-    assert_eq!(world.belief.wants_dump(&listed), []);
-    // As after a restart: the room was nobody's, and the call was one of ours.
-    world.belief.put_room(room(1), None);
-    assert_eq!(world.belief.wants_dump(&listed), [call(1).channel()]);
+    assert_eq!(world.node_state.channels_to_dump(&listed), []);
+    // This is the state after a restart: the room belonged to no app, and the call was ours.
+    world.node_state.put_room(room(1), None);
+    assert_eq!(
+        world.node_state.channels_to_dump(&listed),
+        [call(1).channel()]
+    );
 }
 
 #[test]
-fn a_call_that_was_given_up_with_its_node_is_found_again_also_when_it_was_asked_for_meanwhile() {
+fn call_given_up_with_its_node_is_revived_even_after_a_lookup() {
     let mut world = World::with_room_and_call();
-    world.with(|belief, cx| belief.core_changed(None, cx));
-    let over = world.belief.session(call(1)).unwrap().clone();
+    world.with(|node_state, cx| node_state.core_changed(None, cx));
+    let over = world.node_state.call(call(1)).unwrap().clone();
     let now = world.now;
-    world.belief.drop_over(EntityId::Session(call(1)), now);
-    world.with(|belief, cx| belief.core_changed(Some(core()), cx));
+    world.node_state.drop_over(EntityId::Call(call(1)), now);
+    world.with(|node_state, cx| node_state.core_changed(Some(core()), cx));
     world.told.clear();
-    // A caller has named it, so it was read.
-    world.belief.put_session(call(1), Some(over.clone()));
+    // A caller named the call, so it was loaded.
+    world.node_state.put_call(call(1), Some(over.clone()));
     let listed = [ListedChannel {
         channel: call(1).channel(),
         identity: identity(None),
         parked: true,
     }];
-    assert_eq!(world.belief.wants_dump(&listed), [call(1).channel()]);
-    // What is told of it otherwise does not make it one that has just ended.
-    world.belief.take_touched();
+    assert_eq!(
+        world.node_state.channels_to_dump(&listed),
+        [call(1).channel()]
+    );
+    // Its other events do not make it a call that has just ended.
+    world.node_state.take_touched();
     world.channel(call(1), ChannelChange::Answered(identity(None)));
-    assert!(world.belief.take_touched().is_empty());
-    assert!(world.belief.forget_over(EntityId::Session(call(1))));
-    world.belief.put_session(call(1), Some(over));
+    assert!(world.node_state.take_touched().is_empty());
+    assert!(world.node_state.forget_over(EntityId::Call(call(1))));
+    world.node_state.put_call(call(1), Some(over));
     world.parks(call(1), Some("demo"));
     world.told(&["call.new 747713001"]);
 }
 
 #[test]
-fn an_older_life_told_again_after_a_later_one_was_left_opens_nothing() {
+fn late_event_of_an_older_instance_opens_no_membership() {
     let mut world = World::joined();
     let first = world.sequence;
     world.enters(call(1), 1, 2, false);
@@ -222,7 +235,7 @@ fn an_older_life_told_again_after_a_later_one_was_left_opens_nothing() {
 }
 
 #[test]
-fn a_leave_from_before_the_call_was_parked_does_not_end_the_join_that_came_after() {
+fn late_leave_does_not_end_a_later_join() {
     let mut world = World::with_room_and_call();
     let parked = world.sequence;
     world.join(call(1), room(1)).unwrap();
@@ -232,15 +245,15 @@ fn a_leave_from_before_the_call_was_parked_does_not_end_the_join_that_came_after
     world.told(&[]);
     world.enters(call(1), 1, 1, false);
     world.told(&["joined 527121101 muted=true [c-1]"]);
-    let place = world.belief.session(call(1)).unwrap().place().clone();
+    let place = world.node_state.call(call(1)).unwrap().place().clone();
     assert_eq!(place, Place::InRoom(room(1)));
 }
 
 #[test]
-fn a_call_that_left_and_came_back_is_in_the_room_when_its_leave_is_heard_last() {
+fn call_that_returned_is_in_the_room_when_its_leave_arrives_last() {
     let mut world = World::with_room_and_call();
     let first = world.sequence;
-    // Of the first stay, whose add-member is told before anything else of it.
+    // The event belongs to the first membership, whose add-member comes before every other event of it.
     world.at(first + 2, |world| {
         let muted_by_key = ConferenceChange::Flags(block(call(1), false));
         world.conference(1, 1, 2, muted_by_key);
@@ -255,8 +268,7 @@ fn a_call_that_left_and_came_back_is_in_the_room_when_its_leave_is_heard_last() 
 }
 
 #[test]
-fn a_call_that_a_snapshot_has_shown_and_that_came_back_since_is_in_the_room_when_its_leave_is_heard_last()
- {
+fn call_from_a_snapshot_that_returned_stays_when_its_leave_arrives_last() {
     let mut world = World::with_room_and_call();
     let fence = world.sequence + 1;
     world.looks(fence, vec![shown(1, 1, &[call(1)])]);
@@ -269,7 +281,7 @@ fn a_call_that_a_snapshot_has_shown_and_that_came_back_since_is_in_the_room_when
 }
 
 #[test]
-fn the_late_end_of_an_older_life_does_not_make_the_last_end_forgotten() {
+fn late_end_of_an_older_instance_keeps_the_last_tombstone() {
     let mut world = World::joined();
     let first = world.sequence;
     world.at(first + 2, |world| world.enters(call(1), 1, 2, false));
@@ -280,14 +292,14 @@ fn the_late_end_of_an_older_life_does_not_make_the_last_end_forgotten() {
         "left removed",
     ]);
     world.at(first + 1, |world| world.leaves(call(1), 1, 1, 0));
-    // Told twice.
+    // A duplicate.
     world.at(first + 2, |world| world.enters(call(1), 1, 2, false));
     world.told(&[]);
     assert_eq!(world.place(), Place::Leaving(None));
 }
 
 #[test]
-fn what_is_told_of_a_member_before_its_coming_back_is_heard_counts() {
+fn flags_that_arrive_before_the_add_member_count() {
     let mut world = World::joined();
     let first = world.sequence;
     world.at(first + 1, |world| world.leaves(call(1), 1, 1, 1));
@@ -296,14 +308,14 @@ fn what_is_told_of_a_member_before_its_coming_back_is_heard_counts() {
         let unmuted_by_key = ConferenceChange::Flags(block(call(1), true));
         world.conference(1, 1, 2, unmuted_by_key);
     });
-    // Alone it does not say that the call is there: a member's last flags can be told after its end.
+    // The event alone does not show that the call is present: a member's last flags can arrive after its end.
     world.told(&[]);
     world.at(first + 2, |world| world.enters(call(1), 1, 1, false));
     world.told(&["joined 527121101 muted=false"]);
 }
 
 #[test]
-fn a_call_that_is_seen_where_it_was_before_it_was_parked_is_parked_also_when_it_is_to_go_there() {
+fn parked_call_stays_parked_when_an_older_event_shows_the_room_it_joins() {
     let mut world = World::with_room_and_call();
     world.sequence += 2;
     world.parks(call(1), None);

@@ -1,26 +1,26 @@
-//! Who talks and who has the floor: shown when it changes, to the room's app, and never stored.
+//! Talking and the floor: reported live to the room's app, and never stored.
 
-use roomkeeper::room::LiveFact;
 use roomkeeper::webhook::payload;
+use roomkeeper_core::room::LiveChange;
 
 use super::*;
 
 impl World {
-    /// What was shown since this was last asked, as one would say it.
+    /// Returns the live notifications since the last call, as text.
     fn shown_live(&mut self) -> Vec<String> {
         let live = std::mem::take(&mut self.live);
         live.into_iter()
             .map(
-                |LiveNotice {
+                |LiveNotification {
                      app,
                      room: of,
-                     fact,
+                     change: fact,
                  }| {
                     assert_eq!((app, of), (demo(), room(1)));
-                    let who = |session: SessionId| session.channel().uuid().as_u128() - 100;
+                    let who = |session: CallId| session.channel().uuid().as_u128() - 100;
                     match fact {
-                        LiveFact::Talking {
-                            session,
+                        LiveChange::Talking {
+                            call: session,
                             member,
                             talking,
                         } => {
@@ -31,7 +31,7 @@ impl World {
                                 if talking { "talks" } else { "stops" }
                             )
                         }
-                        LiveFact::Floor { holder, member } => {
+                        LiveChange::Floor { holder, member } => {
                             assert_eq!(member.is_some(), holder.is_some());
                             let holder = holder.map_or("nobody".to_owned(), |s| who(s).to_string());
                             format!("floor of {holder}")
@@ -42,8 +42,8 @@ impl World {
             .collect()
     }
 
-    /// An event that tells a member's flags.
-    fn flags(&mut self, session: SessionId, speak: bool, talking: bool) {
+    /// Emits an event with a member's flags.
+    fn flags(&mut self, session: CallId, speak: bool, talking: bool) {
         let block = MemberBlock {
             talking,
             ..block(session, speak)
@@ -55,9 +55,9 @@ impl World {
         self.conference(1, 1, 1, ConferenceChange::Floor { holder });
     }
 
-    /// Whether there is anything to commit of the room.
+    /// Returns true if the room has changes to commit.
     fn has_changed(&mut self) -> bool {
-        let room = self.belief.room_mut(room(1)).unwrap();
+        let room = self.node_state.room_mut(room(1)).unwrap();
         !room.take_changes().is_empty()
     }
 
@@ -72,7 +72,7 @@ impl World {
 }
 
 #[test]
-fn talking_is_shown_when_it_changes_and_changes_nothing_that_is_stored() {
+fn talking_is_reported_live_and_not_stored() {
     let mut world = World::alone_and_unmuted();
     for _ in 0..2 {
         world.flags(call(1), true, true);
@@ -84,7 +84,7 @@ fn talking_is_shown_when_it_changes_and_changes_nothing_that_is_stored() {
 }
 
 #[test]
-fn older_news_of_talking_is_not_shown() {
+fn older_talking_event_is_ignored() {
     let mut world = World::alone_and_unmuted();
     world.sequence += 10;
     world.flags(call(1), true, true);
@@ -94,7 +94,7 @@ fn older_news_of_talking_is_not_shown() {
 }
 
 #[test]
-fn a_talker_who_is_muted_stops() {
+fn muted_member_stops_talking() {
     let mut world = World::alone_and_unmuted();
     world.flags(call(1), true, true);
     world.flags(call(1), false, false);
@@ -103,7 +103,7 @@ fn a_talker_who_is_muted_stops() {
 }
 
 #[test]
-fn who_comes_in_talking_is_shown_after_he_came_in() {
+fn talking_is_reported_after_the_join() {
     let mut world = World::with_room_and_call();
     let talks = MemberBlock {
         talking: true,
@@ -116,12 +116,12 @@ fn who_comes_in_talking_is_shown_after_he_came_in() {
     assert_eq!(
         world.shown_live(),
         Vec::<String>::new(),
-        "that he left is told"
+        "the leave is reported"
     );
 }
 
 #[test]
-fn the_floor_is_shown_when_it_changes_hands() {
+fn floor_change_is_reported_live() {
     let mut world = World::alone_and_unmuted();
     world.floor(Some(block(call(1), true)));
     world.floor(Some(block(call(1), true)));
@@ -139,7 +139,7 @@ fn the_floor_is_shown_when_it_changes_hands() {
 }
 
 #[test]
-fn of_a_conference_that_is_nobodys_nothing_is_shown() {
+fn orphan_room_has_no_live_notifications() {
     let mut world = World::new();
     world.enters(call(1), 2, 2, true);
     world.conference(
@@ -155,12 +155,12 @@ fn of_a_conference_that_is_nobodys_nothing_is_shown() {
 }
 
 #[test]
-fn what_is_shown_has_the_form_of_a_webhook_without_a_number() {
+fn live_notification_is_a_webhook_without_sequence() {
     let at = Timestamp::from_micros(1_778_070_896_672_025);
     let member = MemberId::fresh(node(), Uuid::from_u128(5 << 32));
     let body = |fact| payload::live_event(&demo(), room(1), &fact, at);
-    let talking = body(LiveFact::Talking {
-        session: call(1),
+    let talking = body(LiveChange::Talking {
+        call: call(1),
         member,
         talking: true,
     });
@@ -177,7 +177,7 @@ fn what_is_shown_has_the_form_of_a_webhook_without_a_number() {
                 "\"session_uuid\":\"{call}\",\"data\":{{\"session_uuid\":\"{call}\",\"conferencecall_id\":\"{member}\",\"talking\":true}}}}"
             )
     );
-    let floor = body(LiveFact::Floor {
+    let floor = body(LiveChange::Floor {
         holder: None,
         member: None,
     });
@@ -187,6 +187,6 @@ fn what_is_shown_has_the_form_of_a_webhook_without_a_number() {
     );
     for live in [talking, floor] {
         assert_eq!((live.app, live.room), (demo(), room));
-        assert!(payload::LIVE_EVENTS.contains(&live.event.as_str()));
+        assert!(LiveChange::NAMES.contains(&live.event.as_str()));
     }
 }

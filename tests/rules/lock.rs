@@ -1,26 +1,25 @@
-//! The lock of a room: what is asked, what FreeSWITCH says, who comes in, and what outlives a conference.
+//! The lock of a room: requests, FreeSWITCH's reports, admission, and its life beyond a conference.
 
-use roomkeeper::room::RoomState;
-use roomkeeper::room::state::Changes;
+use roomkeeper_core::intent::{Kick, LockAccepted, SetLock};
+use roomkeeper_core::room::RoomState;
+use roomkeeper_core::room::state::Changes;
 
 use super::late::shown;
 use super::*;
 
-fn order(lock: bool) -> Order {
-    Order::Lock {
-        room: room(1),
-        lock,
-    }
+fn command(lock: bool) -> SwitchCommand {
+    SwitchCommand::new(
+        Target::Room(room(1)),
+        SwitchAction::SetLock { locked: lock },
+    )
 }
 
 impl World {
     fn lock(&mut self, lock: bool) -> Result<Accepted, Refusal> {
-        self.asks(Intent::Lock {
-            room: room(1),
-            app: demo(),
-            lock,
-            command_uid: Some("l-1".parse().unwrap()),
-        })
+        self.asks(
+            Intent::new(Target::Room(room(1)), demo(), SetLock { locked: lock })
+                .with_uid(Some("l-1".parse().unwrap())),
+        )
     }
 
     fn is_locked(&self) -> bool {
@@ -28,15 +27,15 @@ impl World {
     }
 
     fn state(&self) -> &RoomState {
-        self.belief.room(room(1)).unwrap()
+        self.node_state.room(room(1)).unwrap()
     }
 
-    /// FreeSWITCH says so of the conference.
+    /// Emits FreeSWITCH's lock event of the conference.
     fn turns(&mut self, life_of: u128, locked: bool) {
         self.conference(1, life_of, 1, ConferenceChange::Locked(locked));
     }
 
-    /// A snapshot shows the conference with the call in it.
+    /// Merges a snapshot that shows the conference with the call in it.
     fn shows(&mut self, life_of: u128, locked: bool) {
         let mut room = shown(1, life_of, &[call(1)]);
         room.locked = locked;
@@ -49,17 +48,17 @@ impl World {
         self.conference(1, life_of, 0, ConferenceChange::Destroyed);
     }
 
-    /// The call is in a room that FreeSWITCH has locked.
+    /// A room with the call in it, which FreeSWITCH has locked.
     fn locked() -> Self {
         let mut world = Self::joined();
         world.lock(true).unwrap();
         world.turns(1, true);
         world.told.clear();
-        world.orders.clear();
+        world.commands.clear();
         world
     }
 
-    /// Written, and read by another replica.
+    /// Stores the room and loads it as another replica does.
     fn stored_and_read(&mut self) {
         let state = self.state();
         let all = Changes {
@@ -78,38 +77,58 @@ impl World {
         let read = decode_room(room(1), &record).unwrap();
         assert_eq!(read.lock().locked(), state.lock().locked());
         assert_eq!(read.lock().due(), state.lock().due());
-        assert_eq!(read.lock().asked(), state.lock().asked());
-        self.belief.put_room(room(1), Some(read));
+        assert_eq!(read.lock().requested(), state.lock().requested());
+        self.node_state.put_room(room(1), Some(read));
     }
 
     #[track_caller]
-    fn orders(&mut self, expected: &[Order]) {
-        let orders = std::mem::take(&mut self.orders);
-        let locks: Vec<_> = orders
+    fn commands(&mut self, expected: &[SwitchCommand]) {
+        let commands = std::mem::take(&mut self.commands);
+        let locks: Vec<_> = commands
             .into_iter()
-            .filter(|order| matches!(order, Order::Lock { .. }))
+            .filter(|command| {
+                matches!(
+                    command,
+                    SwitchCommand {
+                        action: SwitchAction::SetLock { .. },
+                        ..
+                    }
+                )
+            })
             .collect();
         assert_eq!(locks, expected);
     }
 }
 
 #[test]
-fn a_room_is_locked_when_freeswitch_says_so() {
+fn room_is_locked_once_freeswitch_reports_it() {
     let mut world = World::joined();
-    assert_eq!(world.lock(true), Ok(Accepted::Locking));
-    world.orders(&[order(true)]);
+    assert_eq!(
+        world.lock(true),
+        Ok(Accepted::SetLock(LockAccepted::InProgress))
+    );
+    world.commands(&[command(true)]);
     world.told(&[]);
     assert!(!world.is_locked());
-    // Nothing more is done about it.
-    assert_eq!(world.lock(true), Ok(Accepted::Locking));
-    world.orders(&[]);
+    // Nothing more happens.
+    assert_eq!(
+        world.lock(true),
+        Ok(Accepted::SetLock(LockAccepted::InProgress))
+    );
+    world.commands(&[]);
     world.turns(1, true);
     world.told(&["locked=true [l-1]"]);
     assert!(world.is_locked());
-    assert_eq!(world.lock(true), Ok(Accepted::Locked { locked: true }));
-    world.orders(&[]);
-    assert_eq!(world.lock(false), Ok(Accepted::Locking));
-    world.orders(&[order(false)]);
+    assert_eq!(
+        world.lock(true),
+        Ok(Accepted::SetLock(LockAccepted::Locked { locked: true }))
+    );
+    world.commands(&[]);
+    assert_eq!(
+        world.lock(false),
+        Ok(Accepted::SetLock(LockAccepted::InProgress))
+    );
+    world.commands(&[command(false)]);
     world.turns(1, false);
     world.told(&["locked=false [l-1]"]);
     assert!(!world.is_locked());
@@ -118,13 +137,14 @@ fn a_room_is_locked_when_freeswitch_says_so() {
 }
 
 #[test]
-fn only_its_owner_locks_a_room_that_lives() {
+fn only_the_owner_locks_an_open_room() {
     let mut world = World::joined();
-    let asks = |room, app: &str| Intent::Lock {
-        room,
-        app: app.parse().unwrap(),
-        lock: true,
-        command_uid: None,
+    let asks = |room, app: &str| {
+        Intent::new(
+            Target::Room(room),
+            app.parse().unwrap(),
+            SetLock { locked: true },
+        )
     };
     assert_eq!(
         world.asks(asks(room(1), "other")),
@@ -136,19 +156,19 @@ fn only_its_owner_locks_a_room_that_lives() {
     );
     world.delete().unwrap();
     assert_eq!(world.lock(true), Err(Refusal::RoomNotFound));
-    world.orders(&[]);
+    world.commands(&[]);
 }
 
 #[test]
-fn nobody_joins_a_locked_room_and_whoever_is_in_it_stays() {
+fn join_fails_when_room_is_locked_and_members_stay() {
     let mut world = World::locked();
     world.parks(call(2), Some("demo"));
     assert_eq!(world.join(call(2), room(1)), Err(Refusal::RoomLocked));
     assert!(matches!(
         world.join(call(1), room(1)),
-        Ok(Accepted::AlreadyJoined { .. })
+        Ok(Accepted::Join(JoinAccepted::AlreadyJoined { .. }))
     ));
-    // Whom FreeSWITCH lets in all the same is in.
+    // A call that FreeSWITCH admits nevertheless is a member.
     world.told.clear();
     world.enters(call(3), 1, 1, true);
     world.told(&["call.new 747713001", "joined 527121101 muted=false"]);
@@ -157,40 +177,40 @@ fn nobody_joins_a_locked_room_and_whoever_is_in_it_stays() {
 }
 
 #[test]
-fn a_join_that_was_under_way_is_refused_by_freeswitch() {
+fn join_in_progress_fails_when_freeswitch_refuses_it() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
     world.join(call(2), room(1)).unwrap();
     world.lock(true).unwrap();
     world.turns(1, true);
     world.told.clear();
-    // It is parked again.
+    // FreeSWITCH parks it again.
     world.parks(call(2), None);
     world.told(&["join_failed refused [c-1]"]);
 }
 
 #[test]
-fn what_the_console_does_is_told_too() {
+fn lock_from_the_console_is_reported() {
     let mut world = World::joined();
     world.turns(1, true);
     world.told(&["locked=true"]);
-    world.orders(&[]);
-    // A snapshot that shows another state than the events have told.
+    world.commands(&[]);
+    // A snapshot shows another lock than the events.
     world.shows(1, false);
     world.told(&["locked=false (synthesized)"]);
     world.shows(1, true);
     world.told(&["locked=true (synthesized)"]);
-    world.orders(&[]);
+    world.commands(&[]);
 }
 
 #[test]
-fn news_of_the_lock_counts_by_its_sequence() {
+fn lock_event_with_the_higher_sequence_wins() {
     let mut world = World::joined();
-    let at = |sequence, locked| News {
+    let at = |sequence, locked| SwitchEvent {
         core: core(),
         sequence,
         at: Timestamp::from_millis(1),
-        what: What::Conference {
+        kind: SwitchEventKind::Conference {
             room: room(1),
             conference: life(1),
             size: Some(1),
@@ -198,68 +218,74 @@ fn news_of_the_lock_counts_by_its_sequence() {
         },
     };
     let now = world.sequence;
-    world.with(|belief, cx| belief.news(at(now + 3, true), cx));
-    world.with(|belief, cx| belief.news(at(now + 2, false), cx));
-    world.with(|belief, cx| belief.news(at(now + 3, true), cx));
+    world.with(|node_state, cx| node_state.apply_event(at(now + 3, true), cx));
+    world.with(|node_state, cx| node_state.apply_event(at(now + 2, false), cx));
+    world.with(|node_state, cx| node_state.apply_event(at(now + 3, true), cx));
     world.told(&["locked=true"]);
     assert!(world.is_locked());
 }
 
 #[test]
-fn a_lock_that_is_refused_or_not_confirmed_is_forgotten() {
+fn refused_or_unconfirmed_lock_is_dropped() {
     let mut world = World::joined();
     world.lock(true).unwrap();
     let refused = CommandError::Refused("no".to_owned());
-    world.with(|belief, cx| belief.refused(&order(true), &refused, cx));
-    assert!(world.state().lock().asked().is_none());
+    world.with(|node_state, cx| node_state.revert_command(&command(true), &refused, cx));
+    assert!(world.state().lock().requested().is_none());
     world.lock(true).unwrap();
     world.waits(11);
-    assert!(world.state().lock().asked().is_none());
-    // It was carried out after all.
+    assert!(world.state().lock().requested().is_none());
+    // FreeSWITCH carried it out after all.
     world.turns(1, true);
     world.told(&["locked=true"]);
-    // An answer that does not come says nothing.
+    // A missing answer proves nothing.
     world.lock(false).unwrap();
-    world.with(|belief, cx| belief.refused(&order(true), &refused, cx));
+    world.with(|node_state, cx| node_state.revert_command(&command(true), &refused, cx));
     assert!(
-        world.state().lock().asked().is_some(),
-        "another was refused"
+        world.state().lock().requested().is_some(),
+        "only the refused value is dropped"
     );
 }
 
 #[test]
-fn an_empty_room_is_locked_at_once_and_its_conference_when_it_comes_to_be() {
+fn empty_room_is_locked_at_once_and_its_next_conference_too() {
     let mut world = World::with_room_and_call();
-    assert_eq!(world.lock(true), Ok(Accepted::Locked { locked: true }));
+    assert_eq!(
+        world.lock(true),
+        Ok(Accepted::SetLock(LockAccepted::Locked { locked: true }))
+    );
     world.told(&["locked=true [l-1]"]);
-    world.orders(&[]);
+    world.commands(&[]);
     assert_eq!(world.join(call(1), room(1)), Err(Refusal::RoomLocked));
-    // The dialplan brings one.
+    // The dialplan sends a call in.
     world.enters(call(1), 1, 1, true);
     world.told(&["joined 527121101 muted=false"]);
-    world.orders(&[order(true)]);
+    world.commands(&[command(true)]);
     assert!(world.state().lock().due());
     world.turns(1, true);
     world.told(&[]);
     assert!(!world.state().lock().due());
-    // And unlocked while it is empty.
+    // The room is unlocked while it is empty.
     world.ends(1);
     world.told.clear();
-    assert_eq!(world.lock(false), Ok(Accepted::Locked { locked: false }));
+    assert_eq!(
+        world.lock(false),
+        Ok(Accepted::SetLock(LockAccepted::Locked { locked: false }))
+    );
     world.told(&["locked=false [l-1]"]);
     world.enters(call(1), 1, 2, true);
-    world.orders(&[]);
+    world.commands(&[]);
 }
 
 #[test]
-fn a_lock_outlives_its_conference() {
+fn lock_outlives_its_conference() {
     let mut world = World::locked();
     world.ends(1);
     world.told(&["left removed"]);
     assert!(world.is_locked());
     world.enters(call(1), 1, 2, true);
-    world.orders(&[order(true)]);
-    // What the last life is told to be says nothing of this one.
+    world.commands(&[command(true)]);
+    // A report about the last instance does not apply to this one.
     world.turns(1, false);
     assert!(world.is_locked());
     world.turns(2, true);
@@ -267,29 +293,29 @@ fn a_lock_outlives_its_conference() {
 }
 
 #[test]
-fn a_lock_that_is_due_is_asked_for_until_a_snapshot_shows_it() {
+fn due_lock_is_repeated_until_a_snapshot_shows_it() {
     let mut world = World::locked();
     world.ends(1);
     world.enters(call(1), 1, 2, false);
-    world.orders(&[order(true)]);
+    world.commands(&[command(true)]);
     world.told.clear();
-    // The order was lost.
+    // The command was lost.
     world.shows(2, false);
-    world.orders(&[order(true)]);
+    world.commands(&[command(true)]);
     world.stored_and_read();
     world.shows(2, false);
-    world.orders(&[order(true)]);
+    world.commands(&[command(true)]);
     world.shows(2, true);
-    world.orders(&[]);
+    world.commands(&[]);
     world.told(&[]);
-    // From here on FreeSWITCH is believed.
+    // From here on FreeSWITCH's reports count.
     world.shows(2, false);
-    world.orders(&[]);
+    world.commands(&[]);
     world.told(&["locked=false (synthesized)"]);
 }
 
 #[test]
-fn somebody_who_unlocks_it_at_freeswitch_is_heeded_also_while_it_is_due() {
+fn unlock_from_the_console_clears_a_due_lock() {
     let mut world = World::locked();
     world.ends(1);
     world.enters(call(1), 1, 2, true);
@@ -297,82 +323,88 @@ fn somebody_who_unlocks_it_at_freeswitch_is_heeded_also_while_it_is_due() {
     world.turns(2, false);
     world.told(&["locked=false"]);
     assert!(!world.state().lock().due());
-    world.orders.clear();
+    world.commands.clear();
     world.shows(2, false);
-    world.orders(&[]);
+    world.commands(&[]);
 }
 
 #[test]
-fn one_that_is_due_can_be_unlocked() {
+fn room_with_a_due_lock_can_be_unlocked() {
     let mut world = World::locked();
     world.ends(1);
     world.enters(call(1), 1, 2, false);
-    world.orders.clear();
-    assert_eq!(world.lock(false), Ok(Accepted::Locking));
-    world.orders(&[order(false)]);
+    world.commands.clear();
+    assert_eq!(
+        world.lock(false),
+        Ok(Accepted::SetLock(LockAccepted::InProgress))
+    );
+    world.commands(&[command(false)]);
     world.told.clear();
-    // FreeSWITCH never had it locked, and a snapshot is the first to say so.
+    // FreeSWITCH never locked it, and a snapshot is the first to report that.
     world.shows(2, false);
     world.told(&["locked=false [l-1] (synthesized)"]);
-    world.orders(&[]);
+    world.commands(&[]);
 }
 
 #[test]
-fn what_was_asked_of_a_conference_that_ends_holds_without_it() {
+fn requested_lock_takes_effect_when_the_conference_ends() {
     let mut world = World::joined();
     world.lock(true).unwrap();
-    // It has ended, and its end is yet to be heard of.
+    // The conference has ended, and the event of its end is still to come.
     let error = CommandError::NoSuchChannel;
-    world.with(|belief, cx| belief.refused(&order(true), &error, cx));
+    world.with(|node_state, cx| node_state.revert_command(&command(true), &error, cx));
     world.stored_and_read();
     world.told(&[]);
     world.ends(1);
     world.told(&["left removed", "locked=true [l-1]"]);
     assert!(world.is_locked());
-    assert_eq!(world.lock(true), Ok(Accepted::Locked { locked: true }));
+    assert_eq!(
+        world.lock(true),
+        Ok(Accepted::SetLock(LockAccepted::Locked { locked: true }))
+    );
 }
 
 #[test]
-fn another_run_of_freeswitch_does_not_unlock_a_room() {
+fn freeswitch_restart_does_not_unlock_a_room() {
     let mut world = World::locked();
     let again = CoreId::new(Uuid::from_u128(8));
-    world.with(|belief, cx| belief.core_changed(Some(again), cx));
+    world.with(|node_state, cx| node_state.core_changed(Some(again), cx));
     assert!(world.is_locked());
     world.told.clear();
-    let news = News {
+    let news = SwitchEvent {
         core: again,
         sequence: 5,
         at: world.now,
-        what: What::Conference {
+        kind: SwitchEventKind::Conference {
             room: room(1),
             conference: life(7),
             size: Some(1),
             change: ConferenceChange::Added(block(call(5), true)),
         },
     };
-    world.orders.clear();
-    world.with(|belief, cx| belief.news(news, cx));
-    world.orders(&[order(true)]);
+    world.commands.clear();
+    world.with(|node_state, cx| node_state.apply_event(news, cx));
+    world.commands(&[command(true)]);
 }
 
 #[test]
-fn a_room_that_ends_wants_nothing_of_its_lock() {
+fn ending_room_drops_its_lock_request() {
     let mut world = World::joined();
     world.lock(true).unwrap();
     world.delete().unwrap();
     world.told.clear();
     world.ends(1);
     world.told(&["left room_destroyed", "destroyed"]);
-    // One that comes in all the same finds nothing locked, and nobody is told of what is done there.
-    world.orders.clear();
+    // A call that enters nevertheless finds the room unlocked, and lock events cause no webhook.
+    world.commands.clear();
     world.enters(call(1), 1, 2, true);
     world.turns(2, true);
-    world.orders(&[]);
+    world.commands(&[]);
     world.told(&[]);
 }
 
 #[test]
-fn a_locked_conference_that_is_adopted_is_told_to_be_locked() {
+fn adopted_room_reports_the_lock_of_its_conference() {
     let mut world = World::new();
     let registration = Registration {
         app: demo(),
@@ -385,7 +417,7 @@ fn a_locked_conference_that_is_adopted_is_told_to_be_locked() {
     world.channel(call(1), ChannelChange::Created(identity(Some("demo"))));
     let mut room = shown(1, 1, &[call(1)]);
     room.locked = true;
-    room.meta = Some(meta::encode(&registration));
+    room.meta = Some(conference_meta::encode(&registration));
     world.sequence += 1;
     world.looks(world.sequence, vec![room]);
     world.told(&[
@@ -393,15 +425,15 @@ fn a_locked_conference_that_is_adopted_is_told_to_be_locked() {
         "joined 527121101 muted=true (synthesized)",
         "locked=true (synthesized)",
     ]);
-    world.orders(&[]);
-    // It was somebody's before that was known, and had told of its lock.
+    world.commands(&[]);
+    // The conference belonged to an app before that was known here, and its lock was reported.
     let mut world = World::new();
     world.enters(call(1), 1, 1, false);
     world.turns(1, true);
     world.told(&[]);
     let mut room = shown(1, 1, &[call(1)]);
     room.locked = true;
-    room.meta = Some(meta::encode(&registration));
+    room.meta = Some(conference_meta::encode(&registration));
     world.sequence += 1;
     world.looks(world.sequence, vec![room]);
     world.told(&[
@@ -412,16 +444,20 @@ fn a_locked_conference_that_is_adopted_is_told_to_be_locked() {
 }
 
 #[test]
-fn a_kick_names_the_room_and_the_call() {
+fn kick_applies_to_one_membership() {
     let mut world = World::joined();
     world.create(2);
     world.told.clear();
-    let kick = |of: u128, app: &str| Intent::Kick {
-        session: call(1),
-        room: room(of),
-        member: None,
-        app: app.parse().unwrap(),
-        command_uid: Some("k-1".parse().unwrap()),
+    let kick = |of: u128, app: &str| {
+        Intent::new(
+            Target::Member {
+                room: room(of),
+                call: call(1),
+            },
+            app.parse().unwrap(),
+            Kick { member: None },
+        )
+        .with_uid(Some("k-1".parse().unwrap()))
     };
     for (asks, refusal) in [
         (kick(2, "demo"), Refusal::NotInRoom),
@@ -430,21 +466,27 @@ fn a_kick_names_the_room_and_the_call() {
     ] {
         assert_eq!(world.asks(asks), Err(refusal));
     }
-    let leaving = Ok(Accepted::Leaving { room: room(1) });
+    let leaving = Ok(Accepted::Kick(LeaveAccepted { room: room(1) }));
     assert_eq!(world.asks(kick(1, "demo")), leaving);
-    assert!(matches!(world.orders.as_slice(), [Order::Park { .. }]));
-    // Once more: it is on its way.
+    assert!(matches!(
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::Park { .. },
+            ..
+        }]
+    ));
+    // A repeated request: the leave is in progress.
     assert_eq!(world.asks(kick(1, "demo")), leaving);
-    assert_eq!(world.orders.len(), 1);
+    assert_eq!(world.commands.len(), 1);
     world.told(&[]);
     world.leaves(call(1), 1, 1, 0);
     world.told(&["left removed [k-1]"]);
     world.parks(call(1), None);
     assert_eq!(world.place(), Place::Parked);
     assert_eq!(world.asks(kick(1, "demo")), Err(Refusal::NotInRoom));
-    // One that is still joining does not come in.
+    // A call that is still joining does not enter.
     world.join(call(1), room(1)).unwrap();
-    world.orders.clear();
+    world.commands.clear();
     assert_eq!(world.asks(kick(1, "demo")), leaving);
     world.told(&["join_failed removed [c-1]"]);
     world.delete().unwrap();

@@ -1,41 +1,45 @@
-//! The rules of what plays in a room.
+//! The rules of the playback in a room.
 
+use roomkeeper_core::intent::{
+    OperationAccepted, Pause, PauseAccepted, Play, SetVolume, Stop, StopAccepted, VolumeAccepted,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use roomkeeper::ids::{CoreId, OperationId, RoomId};
 use roomkeeper::node::CommandError;
-use roomkeeper::play_url::PlayUrl;
-use roomkeeper::reconciler::belief::Order;
-use roomkeeper::reconciler::intent::{Accepted, Intent, Refusal};
-use roomkeeper::reconciler::news::{ConferenceChange, News, Snapshot, What};
-use roomkeeper::room::playback::{FileState, OPENING};
-use roomkeeper::room::{FileId, PlayCommand, PlayFact};
 use roomkeeper::store::EntityId;
-use roomkeeper::store::record::{decode_room, decode_room_head, encode_room};
+use roomkeeper::store::room::{decode_room, decode_room_head, encode_room};
 use roomkeeper::store::{Fields, Record, Version};
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{CoreId, OperationId, RoomId};
+use roomkeeper_core::intent::{Accepted, Intent, Refusal};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::playback::{FileState, OPENING};
+use roomkeeper_core::room::{FileId, PlayCommand, PlayEvent};
+use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
+use roomkeeper_core::switch_event::{ConferenceChange, Snapshot, SwitchEvent, SwitchEventKind};
 use uuid::Uuid;
 
 use super::{World, call, core, demo, life, room};
 
-/// What a look found nothing of.
+/// The files that FreeSWITCH did not play according to one report.
 type Suspects = BTreeSet<(RoomId, FileId)>;
 
-/// A fact as these tests write it.
-pub fn words(fact: &PlayFact) -> String {
+/// Formats a domain event as these tests write it.
+pub fn words(fact: &PlayEvent) -> String {
     match fact {
-        PlayFact::Started { urls, .. } => format!("play started {}", urls.len()),
-        PlayFact::Finished { errors, .. } => {
+        PlayEvent::Started { urls, .. } => format!("play started {}", urls.len()),
+        PlayEvent::Finished { errors, .. } => {
             let errors: Vec<String> = errors
                 .iter()
                 .map(|(url, why)| format!(" {}:{why:?}", &url.as_str()[9..]))
                 .collect();
             format!("play finished{}", errors.concat())
         }
-        PlayFact::Paused { .. } => "play paused".to_owned(),
-        PlayFact::Resumed { .. } => "play resumed".to_owned(),
-        PlayFact::Stopped { .. } => "play stopped".to_owned(),
-        PlayFact::VolumeChanged { operation, volume } => format!(
+        PlayEvent::Paused { .. } => "play paused".to_owned(),
+        PlayEvent::Resumed { .. } => "play resumed".to_owned(),
+        PlayEvent::Stopped { .. } => "play stopped".to_owned(),
+        PlayEvent::VolumeChanged { operation, volume } => format!(
             "volume {volume}{}",
             if operation.is_some() { " of it" } else { "" }
         ),
@@ -45,44 +49,38 @@ pub fn words(fact: &PlayFact) -> String {
 impl World {
     fn plays(&mut self, files: &[&str]) -> OperationId {
         match self.asks_to_play(files) {
-            Ok(Accepted::Playing { operation }) => operation,
+            Ok(Accepted::Play(OperationAccepted { operation })) => operation,
             other => panic!("{other:?}"),
         }
     }
 
     fn asks_to_play(&mut self, files: &[&str]) -> Result<Accepted, Refusal> {
         let url = |file: &&str| PlayUrl::new(&format!("http://h/{file}")).unwrap();
-        self.asks(Intent::Play {
-            room: room(1),
-            app: demo(),
-            urls: files.iter().map(url).collect(),
-            command_uid: None,
-        })
+        self.asks(Intent::new(
+            Target::Room(room(1)),
+            demo(),
+            Play {
+                urls: files.iter().map(url).collect(),
+            },
+        ))
     }
 
     fn stops(&mut self) -> Result<Accepted, Refusal> {
-        self.asks(Intent::Stop {
-            room: room(1),
-            app: demo(),
-            command_uid: None,
-        })
+        self.asks(Intent::new(Target::Room(room(1)), demo(), Stop))
     }
 
     fn pauses(&mut self) -> Result<Accepted, Refusal> {
-        self.asks(Intent::Pause {
-            room: room(1),
-            app: demo(),
-            command_uid: Some("p".parse().unwrap()),
-        })
+        self.asks(
+            Intent::new(Target::Room(room(1)), demo(), Pause).with_uid(Some("p".parse().unwrap())),
+        )
     }
 
     fn volume(&mut self, volume: i8) -> Result<Accepted, Refusal> {
-        self.asks(Intent::Volume {
-            room: room(1),
-            app: demo(),
-            volume,
-            command_uid: None,
-        })
+        self.asks(Intent::new(
+            Target::Room(room(1)),
+            demo(),
+            SetVolume { volume },
+        ))
     }
 
     fn file(&mut self, change: ConferenceChange) {
@@ -106,33 +104,45 @@ impl World {
         self.file(ConferenceChange::FileEnded(FileId { operation, index }));
     }
 
-    /// FreeSWITCH's answer to the order that was given last.
-    fn answers(&mut self, order: &Order, text: &str) -> Option<Accepted> {
-        self.with(|belief, cx| belief.answered(order, text, cx))
+    /// Applies FreeSWITCH's answer to the last command.
+    fn answers(&mut self, command: &SwitchCommand, text: &str) -> Option<Accepted> {
+        self.with(|node_state, cx| node_state.apply_answer(command, text, cx))
     }
 
-    fn refuses(&mut self, order: &Order, error: &CommandError) {
-        self.with(|belief, cx| belief.refused(order, error, cx));
+    fn refuses(&mut self, command: &SwitchCommand, error: &CommandError) {
+        self.with(|node_state, cx| node_state.revert_command(command, error, cx));
     }
 
-    /// The orders about what plays since this was last asked.
-    fn ordered(&mut self) -> Vec<Order> {
-        std::mem::take(&mut self.orders)
+    /// Returns the playback commands since the last call.
+    fn ordered(&mut self) -> Vec<SwitchCommand> {
+        std::mem::take(&mut self.commands)
             .into_iter()
-            .filter(|order| matches!(order, Order::Play { .. }))
+            .filter(|command| {
+                matches!(
+                    command,
+                    SwitchCommand {
+                        action: SwitchAction::Play(_),
+                        ..
+                    }
+                )
+            })
             .collect()
     }
 
     #[track_caller]
-    fn told_to(&mut self, expected: &[&str]) -> Vec<Order> {
-        let orders = self.ordered();
-        let words: Vec<String> = orders
+    fn told_to(&mut self, expected: &[&str]) -> Vec<SwitchCommand> {
+        let commands = self.ordered();
+        let words: Vec<String> = commands
             .iter()
-            .map(|order| {
-                let Order::Play { command, .. } = order else {
-                    panic!("{order:?}");
+            .map(|command| {
+                let SwitchCommand {
+                    action: SwitchAction::Play(play),
+                    ..
+                } = command
+                else {
+                    panic!("{command:?}");
                 };
-                match command {
+                match play {
                     PlayCommand::Start { url, volume, .. } => {
                         format!("{} at {volume}", &url.as_str()[9..])
                     }
@@ -143,11 +153,11 @@ impl World {
             })
             .collect();
         assert_eq!(words, expected);
-        orders
+        commands
     }
 
     fn states(&self) -> Vec<String> {
-        let room = self.belief.room(room(1)).unwrap();
+        let room = self.node_state.room(room(1)).unwrap();
         room.playback()
             .operations()
             .iter()
@@ -166,12 +176,12 @@ impl World {
     }
 
     fn is_silent(&mut self, confirmed: &Suspects) -> Suspects {
-        self.with(|belief, cx| belief.silent(&[room(1)], confirmed, cx))
+        self.with(|node_state, cx| node_state.apply_silence_report(&[room(1)], confirmed, cx))
     }
 }
 
 #[test]
-fn one_file_is_opened_at_a_time_and_two_are_at_freeswitch() {
+fn one_file_opens_at_a_time_and_freeswitch_has_two() {
     let mut world = World::joined();
     let op = world.plays(&["a", "b", "c"]);
     world.told(&["play started 3"]);
@@ -197,7 +207,7 @@ fn one_file_is_opened_at_a_time_and_two_are_at_freeswitch() {
 }
 
 #[test]
-fn operations_play_one_after_the_other_and_each_is_told_of_at_once() {
+fn operations_play_in_order_and_are_reported_at_once() {
     let mut world = World::joined();
     let one = world.plays(&["a"]);
     let two = world.plays(&["b", "c"]);
@@ -217,17 +227,20 @@ fn operations_play_one_after_the_other_and_each_is_told_of_at_once() {
 }
 
 #[test]
-fn a_room_without_members_is_refused() {
+fn play_fails_when_room_has_no_members() {
     let mut world = World::with_room_and_call();
     assert_eq!(world.asks_to_play(&["a"]), Err(Refusal::NoMembers));
     assert_eq!(world.pauses(), Err(Refusal::NothingPlaying));
-    assert_eq!(world.stops(), Ok(Accepted::Stopped { operation: None }));
+    assert_eq!(
+        world.stops(),
+        Ok(Accepted::Stop(StopAccepted { operation: None }))
+    );
     world.told(&[]);
     world.told_to(&[]);
-    let set = Accepted::VolumeSet {
+    let set = Accepted::SetVolume(VolumeAccepted {
         operation: None,
         volume: -3,
-    };
+    });
     assert_eq!(world.volume(-3), Ok(set));
     world.told(&["volume -3"]);
     world.told_to(&[]);
@@ -238,13 +251,13 @@ fn a_room_without_members_is_refused() {
 }
 
 #[test]
-fn files_that_fail_are_listed_and_the_rest_plays() {
+fn failed_files_are_listed_and_the_others_play() {
     let mut world = World::joined();
     let op = world.plays(&["a", "b", "c", "d"]);
     let first = world.told_to(&["a at 0"]);
     world.not_opened(op, 0);
     let second = world.told_to(&["b at 0"]);
-    // The job of the file that the event told of.
+    // The event has reported the file of this job already.
     let refused = CommandError::Refused("(play) File: x not found.".to_owned());
     world.refuses(&first[0], &refused);
     world.told_to(&[]);
@@ -262,7 +275,7 @@ fn files_that_fail_are_listed_and_the_rest_plays() {
 }
 
 #[test]
-fn the_end_may_be_told_before_the_beginning() {
+fn end_of_a_file_can_precede_its_opening() {
     let mut world = World::joined();
     let op = world.plays(&["a", "b"]);
     world.told_to(&["a at 0"]);
@@ -276,7 +289,7 @@ fn the_end_may_be_told_before_the_beginning() {
 }
 
 #[test]
-fn an_end_that_was_not_heard_is_known_from_the_next_one() {
+fn lost_end_of_a_file_follows_from_the_next_one() {
     let mut world = World::joined();
     let op = world.plays(&["a", "b"]);
     world.opened(op, 0);
@@ -286,14 +299,14 @@ fn an_end_that_was_not_heard_is_known_from_the_next_one() {
 }
 
 #[test]
-fn a_file_that_opens_after_a_stop_is_stopped_before_another_is_sent() {
+fn file_that_opens_after_a_stop_is_stopped_before_the_next() {
     let mut world = World::joined();
     let one = world.plays(&["a", "b"]);
     world.told(&["play started 2"]);
     world.told_to(&["a at 0"]);
-    let stopped = Accepted::Stopped {
+    let stopped = Accepted::Stop(StopAccepted {
         operation: Some(one),
-    };
+    });
     assert_eq!(world.stops(), Ok(stopped));
     world.told(&["play stopped"]);
     world.told_to(&["stop"]);
@@ -310,7 +323,7 @@ fn a_file_that_opens_after_a_stop_is_stopped_before_another_is_sent() {
 }
 
 #[test]
-fn an_opening_that_never_ends_does_not_hold_the_room_for_ever() {
+fn opening_without_end_expires() {
     let mut world = World::joined();
     let one = world.plays(&["a"]);
     world.stops().unwrap();
@@ -318,7 +331,7 @@ fn an_opening_that_never_ends_does_not_hold_the_room_for_ever() {
     world.told_to(&["a at 0", "stop"]);
     world.waits(OPENING.as_secs());
     let late = world.told_to(&["b at 0"]);
-    // It opens after all, while nothing else is there.
+    // The file opens after all, while there is no other.
     world.refuses(&late[0], &CommandError::Refused(String::new()));
     world.told(&[
         "play started 1",
@@ -331,7 +344,7 @@ fn an_opening_that_never_ends_does_not_hold_the_room_for_ever() {
 }
 
 #[test]
-fn stop_ends_all_operations_each_with_its_own_notice() {
+fn stop_ends_every_operation_with_its_own_notification() {
     let mut world = World::joined();
     let one = world.plays(&["a"]);
     world.opened(one, 0);
@@ -347,49 +360,52 @@ fn stop_ends_all_operations_each_with_its_own_notice() {
     world.ended(two, 0);
     world.told(&[]);
     // An earlier stop may not have reached FreeSWITCH.
-    assert_eq!(world.stops(), Ok(Accepted::Stopped { operation: None }));
+    assert_eq!(
+        world.stops(),
+        Ok(Accepted::Stop(StopAccepted { operation: None }))
+    );
     world.told(&[]);
     world.told_to(&["stop"]);
 }
 
 #[test]
-fn freeswitch_says_whether_it_paused_or_went_on() {
+fn answer_of_freeswitch_decides_pause_or_resume() {
     let mut world = World::joined();
     assert_eq!(world.pauses(), Err(Refusal::NothingPlaying));
     let operation = world.plays(&["a", "b"]);
     world.opened(operation, 0);
     world.told.clear();
     world.ordered();
-    let toggled = |paused| Accepted::Toggled { operation, paused };
+    let toggled = |paused| Accepted::Pause(PauseAccepted { operation, paused });
     assert_eq!(world.pauses(), Ok(toggled(true)));
     world.told(&[]);
-    let order = world.told_to(&["toggle"]);
-    // Someone at its console had paused it before.
-    assert_eq!(world.answers(&order[0], "Resume"), Some(toggled(false)));
+    let command = world.told_to(&["toggle"]);
+    // Somebody had paused it at the console before.
+    assert_eq!(world.answers(&command[0], "Resume"), Some(toggled(false)));
     world.told(&[]);
-    assert_eq!(world.answers(&order[0], "Pause"), Some(toggled(true)));
+    assert_eq!(world.answers(&command[0], "Pause"), Some(toggled(true)));
     world.told(&["play paused [p]"]);
-    let paused = |world: &World| world.belief.room(room(1)).unwrap().playback().paused();
+    let paused = |world: &World| world.node_state.room(room(1)).unwrap().playback().paused();
     assert!(paused(&world));
     world.pauses().unwrap();
-    assert_eq!(world.answers(&order[0], "Resume"), Some(toggled(false)));
+    assert_eq!(world.answers(&command[0], "Resume"), Some(toggled(false)));
     world.told(&["play resumed [p]"]);
-    world.answers(&order[0], "Pause");
+    world.answers(&command[0], "Pause");
     world.told(&["play paused [p]"]);
-    // The pause is of the file, and goes with it.
+    // The pause belongs to the file, and ends with it.
     world.opened(operation, 1);
     world.ended(operation, 0);
     world.told(&["play resumed (synthesized)"]);
-    world.answers(&order[0], "Pause");
+    world.answers(&command[0], "Pause");
     world.stops().unwrap();
     world.told(&["play paused [p]", "play stopped"]);
     assert!(!paused(&world));
-    assert_eq!(world.answers(&order[0], "Pause"), None);
+    assert_eq!(world.answers(&command[0], "Pause"), None);
     world.told(&[]);
 }
 
 #[test]
-fn a_volume_holds_for_what_plays_and_for_all_that_follows() {
+fn volume_applies_to_present_and_later_files() {
     let mut world = World::joined();
     let op = world.plays(&["a", "b", "c"]);
     world.opened(op, 0);
@@ -399,7 +415,7 @@ fn a_volume_holds_for_what_plays_and_for_all_that_follows() {
     world.volume(5).unwrap();
     world.told(&["volume 5 of it"]);
     world.told_to(&["volume 5"]);
-    // It was sent with another one.
+    // The file was sent with another volume.
     world.ended(op, 0);
     world.told_to(&["volume 5", "c at 5"]);
     world.volume(-50).unwrap();
@@ -415,7 +431,7 @@ fn a_volume_holds_for_what_plays_and_for_all_that_follows() {
 }
 
 #[test]
-fn a_volume_set_while_a_file_opens_is_its_own_once_it_plays() {
+fn volume_set_during_an_opening_applies_once_the_file_plays() {
     let mut world = World::joined();
     let op = world.plays(&["a"]);
     world.volume(7).unwrap();
@@ -425,27 +441,30 @@ fn a_volume_set_while_a_file_opens_is_its_own_once_it_plays() {
 }
 
 #[test]
-fn deleting_the_room_stops_it_before_anyone_is_parked() {
+fn deletion_stops_playback_before_members_are_parked() {
     let mut world = World::joined();
     let op = world.plays(&["a", "b"]);
     world.opened(op, 0);
     world.plays(&["c"]);
     world.told.clear();
-    world.orders.clear();
+    world.commands.clear();
     world.delete().unwrap();
     assert!(
         matches!(
-            world.orders.as_slice(),
+            world.commands.as_slice(),
             [
-                Order::Play {
-                    command: PlayCommand::Stop,
+                SwitchCommand {
+                    action: SwitchAction::Play(PlayCommand::Stop),
                     ..
                 },
-                Order::Park { .. }
+                SwitchCommand {
+                    action: SwitchAction::Park { .. },
+                    ..
+                }
             ]
         ),
         "{:?}",
-        world.orders
+        world.commands
     );
     world.told(&["play stopped", "play stopped"]);
     world.opened(op, 1);
@@ -460,7 +479,7 @@ fn deleting_the_room_stops_it_before_anyone_is_parked() {
 }
 
 #[test]
-fn the_end_of_the_conference_stops_it() {
+fn end_of_the_conference_stops_playback() {
     let mut world = World::joined();
     let op = world.plays(&["a"]);
     world.opened(op, 0);
@@ -478,20 +497,20 @@ fn the_end_of_the_conference_stops_it() {
 }
 
 #[test]
-fn another_run_of_freeswitch_or_none_stops_it_once() {
+fn core_change_stops_playback_once() {
     for next in [None, Some(CoreId::new(Uuid::from_u128(8)))] {
         let mut world = World::joined();
         world.plays(&["a"]);
         world.plays(&["b"]);
         world.told.clear();
-        world.with(|belief, cx| belief.core_changed(next, cx));
+        world.with(|node_state, cx| node_state.core_changed(next, cx));
         let stopped = world.told.iter().filter(|t| t.starts_with("play stopped"));
         assert_eq!(stopped.count(), 2, "{:?}", world.told);
     }
 }
 
 #[test]
-fn the_next_life_of_a_conference_ends_what_played_in_the_last() {
+fn next_conference_instance_ends_the_playback_of_the_last() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
     let op = world.plays(&["a"]);
@@ -504,7 +523,7 @@ fn the_next_life_of_a_conference_ends_what_played_in_the_last() {
 }
 
 #[test]
-fn what_plays_is_heard_of_below_the_fence_too() {
+fn playback_events_below_the_fence_count() {
     let mut world = World::joined();
     let op = world.plays(&["a"]);
     let below = world.sequence + 1;
@@ -514,7 +533,7 @@ fn what_plays_is_heard_of_below_the_fence_too() {
         fence: world.sequence,
         rooms: Vec::new(),
     };
-    world.with(|belief, cx| belief.snapshot(&fence, &BTreeSet::new(), cx));
+    world.with(|node_state, cx| node_state.merge_snapshot(&fence, &BTreeSet::new(), cx));
     for change in [
         ConferenceChange::FileOpened {
             file: FileId {
@@ -528,52 +547,55 @@ fn what_plays_is_heard_of_below_the_fence_too() {
             index: 0,
         }),
     ] {
-        let news = News {
+        let news = SwitchEvent {
             core: core(),
             sequence: below,
             at: world.now,
-            what: What::Conference {
+            kind: SwitchEventKind::Conference {
                 room: room(1),
                 conference: life(1),
                 size: Some(1),
                 change,
             },
         };
-        world.with(|belief, cx| belief.news(news, cx));
+        world.with(|node_state, cx| node_state.apply_event(news, cx));
     }
     world.told(&["play started 1", "play finished"]);
 }
 
 #[test]
-fn what_freeswitch_twice_does_not_play_has_ended_unheard() {
+fn file_missing_from_two_reports_has_ended() {
     let mut world = World::joined();
     let one = world.plays(&["a", "b"]);
     world.opened(one, 0);
     world.ordered();
     world.told.clear();
-    assert_eq!(world.with(|belief, _| belief.playing_rooms()), [room(1)]);
+    assert_eq!(
+        world.with(|node_state, _| node_state.playing_rooms()),
+        [room(1)]
+    );
     let first = world.is_silent(&BTreeSet::new());
     assert_eq!(first.len(), 1);
-    // It began between the two looks.
+    // The file began between the two reports.
     world.opened(one, 1);
     world.told(&[]);
     let second = world.is_silent(&first);
-    assert_eq!(second.len(), 1, "the other is only suspected");
+    assert_eq!(second.len(), 1, "the other file is only a suspect");
     assert_eq!(world.states(), ["a failed", "b ready"]);
     assert!(world.is_silent(&second).is_empty());
     world.told(&["play finished a:Unconfirmed b:Unconfirmed (synthesized)"]);
 }
 
 #[test]
-fn what_another_replica_may_have_begun_is_looked_up() {
+fn event_of_an_unknown_operation_loads_its_room() {
     let mut world = World::joined();
     let one = world.plays(&["a"]);
     let asks = |world: &mut World, operation| {
-        let news = News {
+        let news = SwitchEvent {
             core: core(),
             sequence: world.sequence + 1,
             at: world.now,
-            what: What::Conference {
+            kind: SwitchEventKind::Conference {
                 room: room(1),
                 conference: life(1),
                 size: Some(1),
@@ -583,17 +605,20 @@ fn what_another_replica_may_have_begun_is_looked_up() {
                 }),
             },
         };
-        let unknown = world.belief.unknown_to(&news);
-        world.with(|belief, cx| belief.news(news, cx));
+        let unknown = world.node_state.unknown_entity(&news);
+        world.with(|node_state, cx| node_state.apply_event(news, cx));
         unknown == Some(EntityId::Room(room(1)))
     };
     assert!(asks(&mut world, OperationId::new(Uuid::from_u128(1))));
     assert!(!asks(&mut world, one));
-    assert!(!asks(&mut world, one), "it is over, and was not long ago");
+    assert!(
+        !asks(&mut world, one),
+        "an operation that ended recently is known"
+    );
 }
 
 #[test]
-fn too_much_is_refused() {
+fn play_fails_when_the_queue_is_full() {
     let mut world = World::joined();
     let long = "x".repeat(2_000);
     let files: Vec<&str> = std::iter::repeat_n(long.as_str(), 120).collect();
@@ -606,9 +631,9 @@ fn too_much_is_refused() {
     assert_eq!(world.asks_to_play(&["a"]), Err(Refusal::TooMuchPlaying));
 }
 
-/// Stores the room and reads it again, as another run of the program would.
+/// Stores the room and loads it again, as another process would.
 fn restart(world: &mut World, record: &mut Record) {
-    let state = world.belief.room_mut(room(1)).unwrap();
+    let state = world.node_state.room_mut(room(1)).unwrap();
     let changes = state.take_changes();
     let (head, parts) = encode_room(state, &changes, record.head.is_empty());
     let head = head.into_iter().map(|(name, value)| (name, Some(value)));
@@ -624,7 +649,7 @@ fn restart(world: &mut World, record: &mut Record) {
     let head = decode_room_head(room(1), &*record).unwrap();
     assert_eq!(head.playback.operations(), before.playback().operations());
     read.check_invariants();
-    world.belief.put_room(room(1), Some(read));
+    world.node_state.put_room(room(1), Some(read));
 }
 
 fn nothing_stored() -> Record {
@@ -634,7 +659,7 @@ fn nothing_stored() -> Record {
     }
 }
 
-/// What was written is there; `None` removes it.
+/// Applies the written fields; `None` removes one.
 fn with(stored: &Fields, written: impl IntoIterator<Item = (String, Option<String>)>) -> Fields {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let mut all: BTreeMap<String, String> = stored.iter().map(owned).collect();
@@ -648,7 +673,7 @@ fn with(stored: &Fields, written: impl IntoIterator<Item = (String, Option<Strin
 }
 
 #[test]
-fn a_restart_changes_nothing() {
+fn playback_survives_a_restart_unchanged() {
     let mut world = World::joined();
     let mut record = nothing_stored();
     restart(&mut world, &mut record);
@@ -693,7 +718,7 @@ fn a_restart_changes_nothing() {
     );
 }
 
-/// What can happen to what plays. Indexes are taken modulo what there is.
+/// An input of the playback. Indexes are taken modulo the number of items.
 #[derive(Clone, Debug)]
 enum Happens {
     Play(usize),
@@ -726,10 +751,10 @@ fn happens() -> impl Strategy<Value = Happens> {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-    /// Whatever comes, in whatever order: each operation starts once and ends once, nothing is sent twice, no more than
-    /// one file is being opened, and none is sent while two are there.
+    /// In any order of inputs, each operation starts once and ends once, no file is sent twice, at most one file is
+    /// being opened, and none is sent while FreeSWITCH has two.
     #[test]
-    fn each_operation_ends_once_and_no_file_is_sent_twice(steps in proptest::collection::vec(happens(), 1..60)) {
+    fn every_operation_ends_once_and_no_file_is_sent_twice(steps in proptest::collection::vec(happens(), 1..60)) {
         let mut world = World::joined();
         let mut record = nothing_stored();
         let mut ops: Vec<OperationId> = Vec::new();
@@ -753,20 +778,20 @@ proptest! {
                 Happens::Volume(v) => { world.volume(v).unwrap(); }
                 Happens::Toggled(paused) => {
                     if world.pauses().is_ok() {
-                        let order = world.orders.pop().unwrap();
-                        world.answers(&order, if paused { "Pause" } else { "Resume" });
+                        let command = world.commands.pop().unwrap();
+                        world.answers(&command, if paused { "Pause" } else { "Resume" });
                     }
                 }
                 Happens::Silent => suspects = world.is_silent(&suspects),
                 Happens::Waits(seconds) => world.waits(seconds),
                 Happens::Restart => restart(&mut world, &mut record),
             }
-            for order in world.ordered() {
-                if let Order::Play { command: PlayCommand::Start { file, .. }, .. } = order {
+            for command in world.ordered() {
+                if let SwitchCommand { action: SwitchAction::Play(PlayCommand::Start { file, .. }), .. } = command {
                     prop_assert!(sent.insert(file), "{file:?} was sent twice");
                 }
             }
-            let state = world.belief.room(room(1)).unwrap();
+            let state = world.node_state.room(room(1)).unwrap();
             state.check_invariants();
             let playback = state.playback();
             if let Some(opening) = playback.opening() {
@@ -774,7 +799,7 @@ proptest! {
             }
             told.append(&mut world.told);
         }
-        // In the end everything is stopped, so that what began has ended.
+        // At the end everything is stopped, so every operation that began has ended.
         world.stops().unwrap();
         told.append(&mut world.told);
         for line in &told {

@@ -1,29 +1,28 @@
-//! One recording of a room at a time: what is asked, what FreeSWITCH says, what the app is told.
+//! One recording of a room at a time: requests, FreeSWITCH's events, and the resulting notifications.
 
-use roomkeeper::ids::RecordingId;
-use roomkeeper::room::RecordingState;
+use roomkeeper_core::ids::RecordingId;
+use roomkeeper_core::intent::{RecordingAccepted, StartRecording, StopRecording};
+use roomkeeper_core::room::RecordingState;
 
 use super::*;
 
 impl World {
     fn record(&mut self) -> Result<RecordingId, Refusal> {
-        let asked = self.asks(Intent::RecordStart {
-            room: room(1),
-            app: demo(),
-            command_uid: Some("r-1".parse().unwrap()),
-        })?;
-        let Accepted::Recording { recording } = asked else {
+        let asked = self.asks(
+            Intent::new(Target::Room(room(1)), demo(), StartRecording)
+                .with_uid(Some("r-1".parse().unwrap())),
+        )?;
+        let Accepted::StartRecording(RecordingAccepted { recording }) = asked else {
             panic!("{asked:?}");
         };
         Ok(recording)
     }
 
     fn stop_recording(&mut self) -> Result<Accepted, Refusal> {
-        self.asks(Intent::RecordStop {
-            room: room(1),
-            app: demo(),
-            command_uid: Some("r-2".parse().unwrap()),
-        })
+        self.asks(
+            Intent::new(Target::Room(room(1)), demo(), StopRecording)
+                .with_uid(Some("r-2".parse().unwrap())),
+        )
     }
 
     fn recording_starts(&mut self, recording: RecordingId, failed: bool) {
@@ -37,9 +36,9 @@ impl World {
         self.conference(1, 1, 1, change);
     }
 
-    /// What would be shown of it now.
+    /// Returns its present view.
     fn shown(&mut self, recording: RecordingId) -> (RecordingState, Option<Duration>) {
-        let room = self.belief.room_mut(room(1)).unwrap();
+        let room = self.node_state.room_mut(room(1)).unwrap();
         let changes = room.take_changes();
         let view = &changes.recordings[&recording];
         (view.state, view.length)
@@ -50,27 +49,29 @@ impl World {
         let id = world.record().unwrap();
         world.recording_starts(id, false);
         world.told.clear();
-        world.orders.clear();
+        world.commands.clear();
         (world, id)
     }
 
     fn active(&self) -> Option<RecordingId> {
-        Some(self.belief.room(room(1))?.recording()?.id)
+        Some(self.node_state.room(room(1))?.recording()?.id)
     }
 }
 
 #[test]
-fn it_begins_and_ends_when_freeswitch_says_so() {
+fn recording_starts_and_ends_with_events_of_freeswitch() {
     let mut world = World::joined();
     let id = world.record().unwrap();
     let path = format!("/{id}.wav");
     assert_eq!(
-        world.orders,
-        [Order::RecordStart {
-            room: room(1),
-            recording: id,
-            path: path.clone()
-        }]
+        world.commands,
+        [SwitchCommand::new(
+            Target::Room(room(1)),
+            SwitchAction::StartRecording {
+                recording: id,
+                path: path.clone()
+            }
+        )]
     );
     world.told(&[]);
     assert_eq!(world.shown(id), (RecordingState::Starting, None));
@@ -78,19 +79,21 @@ fn it_begins_and_ends_when_freeswitch_says_so() {
     world.recording_starts(id, false);
     world.told(&["recording started [r-1]"]);
     assert_eq!(world.shown(id), (RecordingState::Recording, None));
-    world.orders.clear();
-    let stops = Accepted::RecordingStops { recording: id };
+    world.commands.clear();
+    let stops = Accepted::StopRecording(RecordingAccepted { recording: id });
     assert_eq!(world.stop_recording(), Ok(stops.clone()));
     assert_eq!(
-        world.orders,
-        [Order::RecordStop {
-            room: room(1),
-            recording: id,
-            path
-        }]
+        world.commands,
+        [SwitchCommand::new(
+            Target::Room(room(1)),
+            SwitchAction::StopRecording {
+                recording: id,
+                path
+            }
+        )]
     );
     assert_eq!(world.stop_recording(), Ok(stops));
-    assert_eq!(world.orders.len(), 1, "asked once");
+    assert_eq!(world.commands.len(), 1, "one command only");
     world.told(&[]);
     world.recording_ends(id, 4_200);
     world.told(&["recording stopped [r-2]"]);
@@ -98,18 +101,21 @@ fn it_begins_and_ends_when_freeswitch_says_so() {
     assert_eq!(world.shown(id), (RecordingState::Ended, length));
     assert_eq!(world.active(), None);
     assert_eq!(world.stop_recording(), Err(Refusal::NotRecording));
-    assert!(world.record().is_ok(), "and again");
-    assert_eq!(world.belief.room(room(1)).unwrap().recordings().len(), 2);
+    assert!(world.record().is_ok(), "the next recording is accepted");
+    assert_eq!(
+        world.node_state.room(room(1)).unwrap().recordings().len(),
+        2
+    );
 }
 
 #[test]
-fn an_empty_conference_is_not_recorded() {
+fn recording_fails_when_room_is_empty() {
     let mut world = World::with_room_and_call();
     assert_eq!(world.record(), Err(Refusal::NoMembers));
 }
 
 #[test]
-fn one_that_does_not_begin_is_told_of() {
+fn recording_that_does_not_start_is_reported() {
     let mut world = World::joined();
     let id = world.record().unwrap();
     world.recording_starts(id, true);
@@ -117,36 +123,39 @@ fn one_that_does_not_begin_is_told_of() {
     assert_eq!(world.shown(id), (RecordingState::Failed, None));
     // Refused.
     let id = world.record().unwrap();
-    let order = world.orders.pop().unwrap();
+    let command = world.commands.pop().unwrap();
     let refused = CommandError::Refused("no".to_owned());
-    world.with(|b, cx| b.refused(&order, &refused, cx));
+    world.with(|b, cx| b.revert_command(&command, &refused, cx));
     world.told(&["recording failed [r-1]"]);
     assert_eq!(world.shown(id), (RecordingState::Failed, None));
-    // Never heard of: and should it begin after all, it is told to end.
+    // No event came. In case it starts after all, FreeSWITCH gets a stop command.
     world.record().unwrap();
-    world.orders.clear();
+    world.commands.clear();
     world.waits(10);
     world.told(&["recording failed [r-1]"]);
     assert!(matches!(
-        world.orders.as_slice(),
-        [Order::RecordStop { .. }]
+        world.commands.as_slice(),
+        [SwitchCommand {
+            action: SwitchAction::StopRecording { .. },
+            ..
+        }]
     ));
     assert_eq!(world.active(), None);
 }
 
 #[test]
-fn a_stop_that_is_not_confirmed_is_taken_back() {
+fn unconfirmed_stop_is_reverted() {
     let (mut world, id) = World::recorded();
     world.stop_recording().unwrap();
     world.waits(10);
     assert_eq!(world.active(), Some(id));
     world.told(&[]);
     world.stop_recording().unwrap();
-    assert_eq!(world.orders.len(), 2, "it can be asked again");
+    assert_eq!(world.commands.len(), 2, "the stop can be repeated");
 }
 
 #[test]
-fn the_emptying_of_the_room_ends_it() {
+fn recording_ends_when_the_room_empties() {
     let (mut world, id) = World::recorded();
     world.leave().unwrap();
     world.leaves(call(1), 1, 1, 0);
@@ -158,7 +167,7 @@ fn the_emptying_of_the_room_ends_it() {
 }
 
 #[test]
-fn also_when_its_end_is_not_heard() {
+fn recording_ends_with_its_conference_without_an_event() {
     let (mut world, id) = World::recorded();
     world.now = world.now + Duration::from_secs(3);
     world.leaves(call(1), 1, 1, 0);
@@ -169,18 +178,27 @@ fn also_when_its_end_is_not_heard() {
 }
 
 #[test]
-fn a_conference_that_is_deleted_is_over_after_its_recording() {
+fn deleted_room_ends_after_its_recording() {
     let (mut world, id) = World::recorded();
     world.delete().unwrap();
     assert!(matches!(
-        world.orders.as_slice(),
-        [Order::RecordStop { .. }, Order::Park { .. }]
+        world.commands.as_slice(),
+        [
+            SwitchCommand {
+                action: SwitchAction::StopRecording { .. },
+                ..
+            },
+            SwitchCommand {
+                action: SwitchAction::Park { .. },
+                ..
+            }
+        ]
     ));
     world.leaves(call(1), 1, 1, 0);
     world.told(&["left room_destroyed"]);
     world.recording_ends(id, 100);
     world.told(&["recording stopped", "destroyed"]);
-    // And where its end is not heard, at the deadline.
+    // If the event of its end is lost, the deadline decides.
     let (mut world, _) = World::recorded();
     world.delete().unwrap();
     world.leaves(call(1), 1, 1, 0);
@@ -190,18 +208,18 @@ fn a_conference_that_is_deleted_is_over_after_its_recording() {
 }
 
 #[test]
-fn a_snapshot_tells_of_what_was_not_heard() {
+fn snapshot_reports_recordings_whose_events_were_lost() {
     let shows = |world: &mut World, recordings: Vec<RecordingId>, confirmed: &BTreeSet<_>| {
         world.sequence += 1;
         let snapshot = Snapshot {
             core: core(),
             fence: world.sequence,
-            rooms: vec![ShownRoom {
+            rooms: vec![SnapshotRoom {
                 room: room(1),
                 conference: life(1),
                 locked: false,
                 meta: None,
-                members: vec![roomkeeper::reconciler::news::ShownMember {
+                members: vec![roomkeeper_core::switch_event::SnapshotMember {
                     channel: call(1).channel(),
                     can_speak: false,
                     can_hear: true,
@@ -213,14 +231,14 @@ fn a_snapshot_tells_of_what_was_not_heard() {
                 recordings,
             }],
         };
-        world.with(|b, cx| b.snapshot(&snapshot, confirmed, cx))
+        world.with(|b, cx| b.merge_snapshot(&snapshot, confirmed, cx))
     };
     let mut world = World::joined();
     let id = world.record().unwrap();
     let none = BTreeSet::new();
     assert!(
         shows(&mut world, Vec::new(), &none).is_empty(),
-        "it has not begun"
+        "the recording has not started"
     );
     shows(&mut world, vec![id], &none);
     world.told(&["recording started [r-1] (synthesized)"]);
@@ -232,10 +250,10 @@ fn a_snapshot_tells_of_what_was_not_heard() {
 }
 
 #[test]
-fn it_is_stored_and_read_back() {
+fn stored_recording_is_restored_unchanged() {
     let (mut world, id) = World::recorded();
     world.stop_recording().unwrap();
-    let stored = world.belief.room(room(1)).unwrap();
+    let stored = world.node_state.room(room(1)).unwrap();
     let (head, parts) = encode_room(stored, &Default::default(), true);
     let parts = parts
         .into_iter()

@@ -1,28 +1,29 @@
-//! What another replica has asked for is in the store, and not in what the owner believes: what hints at it is looked up.
+//! Requests to other replicas are in the store, but not in the owner's memory: events that hint at them load the
+//! entity.
 
-use roomkeeper::ids::RecordingId;
-use roomkeeper::session::StepId;
+use roomkeeper_core::call::StepId;
+use roomkeeper_core::ids::RecordingId;
 
 use super::*;
 
 impl World {
-    /// What is to be looked up when this is heard.
-    fn looks_up(&mut self, what: What) -> Option<EntityId> {
+    /// Returns the entity that this event loads.
+    fn looks_up(&mut self, what: SwitchEventKind) -> Option<EntityId> {
         self.sequence += 1;
-        let news = News {
+        let news = SwitchEvent {
             core: core(),
             sequence: self.sequence,
             at: self.now,
-            what,
+            kind: what,
         };
-        let unknown = self.belief.unknown_to(&news);
-        self.with(|belief, cx| belief.news(news, cx));
+        let unknown = self.node_state.unknown_entity(&news);
+        self.with(|node_state, cx| node_state.apply_event(news, cx));
         unknown
     }
 }
 
-fn of_room(n: u128, change: ConferenceChange) -> What {
-    What::Conference {
+fn of_room(n: u128, change: ConferenceChange) -> SwitchEventKind {
+    SwitchEventKind::Conference {
         room: room(n),
         conference: life(n),
         size: Some(1),
@@ -31,13 +32,13 @@ fn of_room(n: u128, change: ConferenceChange) -> What {
 }
 
 #[test]
-fn a_step_that_ends_and_was_not_known_to_be_under_way() {
+fn end_of_an_unknown_step_loads_its_call() {
     let mut world = World::with_room_and_call();
     let step = StepId {
         run: Uuid::from_u128(5),
         index: 0,
     };
-    let ended = |session: SessionId| What::Channel {
+    let ended = |session: CallId| SwitchEventKind::Channel {
         channel: session.channel(),
         change: ChannelChange::StepEnded {
             step,
@@ -45,12 +46,12 @@ fn a_step_that_ends_and_was_not_known_to_be_under_way() {
         },
     };
     let looked_up = world.looks_up(ended(call(1)));
-    assert_eq!(looked_up, Some(EntityId::Session(call(1))));
-    assert_eq!(world.looks_up(ended(call(2))), None, "nobody's call");
+    assert_eq!(looked_up, Some(EntityId::Call(call(1))));
+    assert_eq!(world.looks_up(ended(call(2))), None, "the call is unknown");
 }
 
 #[test]
-fn a_recording_that_was_not_known_to_be_asked_for() {
+fn event_of_an_unknown_recording_loads_its_room() {
     let mut world = World::joined();
     let recording = RecordingId::fresh(node(), Uuid::from_u128(5 << 32));
     let begins = ConferenceChange::RecordingStarted {
@@ -64,64 +65,72 @@ fn a_recording_that_was_not_known_to_be_asked_for() {
 }
 
 #[test]
-fn a_room_that_is_heard_of_for_the_first_time() {
+fn first_event_of_a_room_loads_it() {
     let mut world = World::new();
     let comes = || of_room(1, ConferenceChange::Added(block(call(1), true)));
     assert_eq!(world.looks_up(comes()), Some(EntityId::Room(room(1))));
-    assert_eq!(world.looks_up(comes()), None, "an orphan by now");
+    assert_eq!(
+        world.looks_up(comes()),
+        None,
+        "the room is known as an orphan"
+    );
 }
 
 #[test]
-fn where_a_call_was_sent_its_room_is_read_with_it_and_the_other_way_round() {
+fn call_and_room_of_a_join_are_loaded_together() {
     let other = {
         let mut other = World::with_room_and_call();
         other.join(call(1), room(1)).unwrap();
         other
     };
-    let (there, the_call) = (EntityId::Room(room(1)), EntityId::Session(call(1)));
-    let session = other.belief.session(call(1)).unwrap().clone();
-    let state = other.belief.room(room(1)).unwrap().clone();
+    let (there, the_call) = (EntityId::Room(room(1)), EntityId::Call(call(1)));
+    let session = other.node_state.call(call(1)).unwrap().clone();
+    let state = other.node_state.room(room(1)).unwrap().clone();
 
     let mut world = World::with_room_and_call();
-    world.belief.put_session(call(1), Some(session));
-    assert_eq!(world.belief.written_with(the_call), [there]);
-    world.belief.put_room(room(1), Some(state.clone()));
-    assert_eq!(world.belief.written_with(the_call), []);
+    world.node_state.put_call(call(1), Some(session));
+    assert_eq!(world.node_state.written_together_with(the_call), [there]);
+    world.node_state.put_room(room(1), Some(state.clone()));
+    assert_eq!(world.node_state.written_together_with(the_call), []);
 
     let mut world = World::with_room_and_call();
-    world.belief.put_room(room(1), Some(state));
-    assert_eq!(world.belief.written_with(there), [the_call]);
+    world.node_state.put_room(room(1), Some(state));
+    assert_eq!(world.node_state.written_together_with(there), [the_call]);
 }
 
 #[test]
-fn a_call_that_another_replica_has_turned_away_is_one_that_was_on_its_way() {
+fn call_turned_away_by_another_replica_was_joining() {
     let mut world = World::with_room_and_call();
     let there = EntityId::Room(room(1));
-    assert_eq!(world.belief.on_their_way_into(there), []);
+    assert_eq!(world.node_state.calls_joining(there), []);
     world.join(call(1), room(1)).unwrap();
-    let the_call = EntityId::Session(call(1));
-    assert_eq!(world.belief.on_their_way_into(there), [the_call]);
+    let the_call = EntityId::Call(call(1));
+    assert_eq!(world.node_state.calls_joining(there), [the_call]);
 
-    // Read again, the room says nothing of the call any more.
+    // Loaded again, the room no longer lists the call.
     let other = World::with_room_and_call();
-    let state = other.belief.room(room(1)).unwrap().clone();
-    world.belief.put_room(room(1), Some(state));
-    assert_eq!(world.belief.written_with(there), []);
-    assert_eq!(world.belief.on_their_way_into(there), []);
-    assert_eq!(world.place(), Place::Joining(room(1)), "until it is read");
+    let state = other.node_state.room(room(1)).unwrap().clone();
+    world.node_state.put_room(room(1), Some(state));
+    assert_eq!(world.node_state.written_together_with(there), []);
+    assert_eq!(world.node_state.calls_joining(there), []);
+    assert_eq!(
+        world.place(),
+        Place::Joining(room(1)),
+        "the call is unchanged until it is loaded"
+    );
 }
 
 #[test]
 fn old_copy_of_a_leaving_call_stays_in_the_room_that_has_it_joined() {
     let mut world = World::joined();
     world.leave().unwrap();
-    let leaving = world.belief.session(call(1)).cloned();
+    let leaving = world.node_state.call(call(1)).cloned();
     assert_eq!(world.place(), Place::Leaving(Some(room(1))));
-    // Another replica takes the leave back in room and call. Here only the room is read again.
-    let order = world.orders.pop().unwrap();
+    // Another replica reverts the leave in room and call. Here only the room is loaded again.
+    let command = world.commands.pop().unwrap();
     let refused = CommandError::Refused("no".to_owned());
-    world.with(|belief, cx| belief.refused(&order, &refused, cx));
-    world.belief.put_session(call(1), leaving);
+    world.with(|node_state, cx| node_state.revert_command(&command, &refused, cx));
+    world.node_state.put_call(call(1), leaving);
     assert_eq!(world.place(), Place::Leaving(Some(room(1))));
     world.sequence += 1;
     world.looks(world.sequence, vec![late::shown(1, 1, &[call(1)])]);

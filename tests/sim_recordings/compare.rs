@@ -1,13 +1,13 @@
-//! Compares two streams of events, channel by channel, conference by conference, job by job.
+//! Compares two streams of events, by channel, conference and job.
 //!
-//! Nothing is reordered within one channel or one conference. Between them the order is chance. Headers are
-//! compared all, but for those whose value is time, chance, or the network of the recording machine.
+//! Nothing is reordered within one channel or one conference; between them the order is arbitrary. All headers count
+//! except those whose value is time, chance, or the network of the recording machine.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::wire::Event;
 
-/// What a stream of events belongs to.
+/// Returns the channel, conference or job of an event.
 fn subject(event: &Event) -> Option<String> {
     match event.name() {
         "HEARTBEAT" => None,
@@ -18,7 +18,7 @@ fn subject(event: &Event) -> Option<String> {
     }
 }
 
-/// Headers that hold a moment, a duration, a random value, or a detail of codecs and SIP.
+/// Returns true for headers with a time, a duration, a random value, or a detail of codecs and SIP.
 fn is_incidental(name: &str) -> bool {
     const EXACT: [&str; 14] = [
         "Event-Sequence",
@@ -67,7 +67,7 @@ fn is_incidental(name: &str) -> bool {
         || name.ends_with("uepoch")
 }
 
-/// Headers that count what was played or recorded, and by how much they may differ: a few frames.
+/// Returns the tolerance of headers that count played or recorded audio: a few frames.
 fn tolerance(name: &str) -> Option<i64> {
     match name {
         "seconds" => Some(1),
@@ -77,7 +77,7 @@ fn tolerance(name: &str) -> Option<i64> {
     }
 }
 
-/// The value without the moment and the random id of each transfer.
+/// Returns the value without the time and the random id of each transfer.
 fn normal(name: &str, value: &str) -> String {
     if !name.to_ascii_lowercase().contains("transfer") {
         return value.to_owned();
@@ -124,11 +124,11 @@ fn near(name: &str, a: &[String], b: &[String]) -> bool {
             })
 }
 
-/// What one server does this way and that way under the same circumstances, because two of its threads race.
+/// Normalizes what one server does in two ways under the same circumstances, because two of its threads race.
 ///
-/// - A playback that a hangup breaks ends with `FILE PLAYED` or with `PLAYBACK ERROR`, as the thread notices
-///   while it writes or while it reads.
-/// - A leg that is answered before it has announced itself has or has not got its new call state by then.
+/// - A playback that a hangup breaks ends with `FILE PLAYED` or with `PLAYBACK ERROR`: the thread notices the hangup while
+///   it writes or while it reads.
+/// - A leg that is answered before it has announced itself may or may not have its new call state by then.
 fn settle(event: &Event, name: &str, value: &str) -> String {
     let endless = event
         .get("variable_current_application_data")
@@ -147,7 +147,7 @@ fn settle(event: &Event, name: &str, value: &str) -> String {
     if early && name == "Channel-Call-State" {
         return "DOWN or ACTIVE".into();
     }
-    // An A leg is answered while its own thread has or has not got beyond its first state.
+    // An A leg can be answered before or after its own thread has left its first state.
     let answered = event.name() == "CHANNEL_ANSWER" && event.get("Call-Direction") == "outbound";
     if answered && matches!(name, "Channel-State" | "Channel-State-Number") {
         return "CS_INIT or CS_CONSUME_MEDIA".into();
@@ -155,7 +155,7 @@ fn settle(event: &Event, name: &str, value: &str) -> String {
     value.to_owned()
 }
 
-/// The headers in which two events differ.
+/// Returns the headers in which two events differ.
 pub fn difference(recorded: &Event, modelled: &Event) -> Vec<String> {
     let (a, b) = (headers(recorded), headers(modelled));
     let mut lines = Vec::new();
@@ -182,7 +182,7 @@ fn by_subject(events: &[Event]) -> BTreeMap<String, Vec<&Event>> {
     all
 }
 
-/// All that differs between two streams, for people; empty: nothing does.
+/// Describes all differences between two streams; empty if there are none.
 pub fn report(recorded: &[Event], modelled: &[Event]) -> String {
     let (a, b) = (by_subject(recorded), by_subject(modelled));
     let mut out = String::new();
@@ -249,8 +249,8 @@ fn describe(event: &Event) -> String {
     text
 }
 
-/// Compares two JSON answers about rooms or channels: ages may be a second apart, and the rows of a table
-/// have no order.
+/// Compares two JSON answers about rooms or channels: ages may differ by a second, and the rows of a table have no
+/// order.
 pub fn same_json(recorded: &str, modelled: &str) -> Result<(), String> {
     let parse = |text: &str| {
         serde_json::from_str::<serde_json::Value>(text).map_err(|error| format!("{error}: {text}"))
@@ -260,7 +260,7 @@ pub fn same_json(recorded: &str, modelled: &str) -> Result<(), String> {
         if let Some(rows) = value.get_mut("rows").and_then(|rows| rows.as_array_mut()) {
             rows.sort_by_key(|row| row["uuid"].to_string());
         }
-        // Conferences come out of a hash table: in the order of neither names nor ages.
+        // Conferences come out of a hash table, in no particular order.
         if let Some(rooms) = value.as_array_mut() {
             rooms.sort_by_key(|room| room["conference_name"].to_string());
         }
@@ -302,7 +302,7 @@ fn same_value(path: &str, a: &serde_json::Value, b: &serde_json::Value, out: &mu
             let close =
                 matches!((a.as_i64(), b.as_i64()), (Some(x), Some(y)) if (x - y).abs() <= 1);
             let is_age = ages.iter().any(|age| path.ends_with(age));
-            // Whether somebody talked before is told in seconds since; the model does not keep it.
+            // Earlier talking is reported in seconds since then; the model does not keep it.
             if !(path.ends_with("last_talking") || is_age && close) {
                 out.push(format!("{path}: recorded {a}, modelled {b}"));
             }

@@ -1,17 +1,16 @@
-//! The model against recordings of a real server: the same commands at the same times must give the same
-//! events, the same answers and the same state.
+//! Compares the model with recordings of a real server: the same commands at the same times must give the same events, the
+//! same answers and the same state.
 //!
-//! Per scenario, `commands.sent` is what was sent, `script.jsonl` when, and `steps.jsonl` tells the rest:
+//! For each scenario, `commands.sent` has the commands, `script.jsonl` their times, and `steps.jsonl` the rest:
 //!
 //! - `zero`: the server's clock when the script began; `first_member`: the first member id of the recording;
-//! - `media`: how long a URL sounds, or that it is `missing`;
-//! - `t` with `sent`: when a command was sent that the script does not list;
-//! - `t` with `call`, `hangup`: somebody outside calls, hangs up; `t` with `stop`: the server gets a signal.
+//! - `media`: the duration of a URL, or that it is `missing`;
+//! - `t` with `sent`: the time of a command that the script does not list;
+//! - `t` with `call`, `hangup`: a call from outside and its hang-up; `t` with `stop`: the server gets a signal.
 //!
-//! Compared are all events per channel, per conference and per job, in order, with all headers but those of
-//! time and chance (see `compare`); every answer on the command connection, to the letter; and at each
-//! checkpoint the server's own word about rooms and channels. The order of threads comes from the recording
-//! (see `replay`).
+//! The test compares all events per channel, per conference and per job, in order, with all headers except those of time and
+//! chance (see `compare`); every answer on the command connection, verbatim; and at each checkpoint the server's own report
+//! of rooms and channels. The order of threads comes from the recording (see `replay`).
 
 #![allow(
     clippy::unwrap_used,
@@ -30,8 +29,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use freeswitch_sim::core::{Core, InboundCall, Media, MediaPace, NodeConfig, SeededIds, Timing};
 use replay::{Known, RecordedIds, RecordedTiming};
-use roomkeeper::sim::core::{Core, InboundCall, Media, MediaPace, NodeConfig, SeededIds, Timing};
 use serde_json::Value;
 use wire::{Event, Frame, events, frames};
 
@@ -67,7 +66,7 @@ struct Recording {
     first_member: u64,
     media: BTreeMap<String, Media>,
     acts: Vec<(u64, Act)>,
-    /// Events up to the last checkpoint; behind it the next scenario may have begun.
+    /// Events up to the last checkpoint; the next scenario may have begun after it.
     events: Vec<Event>,
     all_events: Vec<Event>,
     stream: Vec<Frame>,
@@ -75,7 +74,7 @@ struct Recording {
     subscription: String,
 }
 
-/// The commands of a `.sent` file, authentication left out.
+/// Returns the commands of a `.sent` file, without authentication.
 fn commands(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     text.split("\n\n")
@@ -140,7 +139,7 @@ impl Recording {
         recording
     }
 
-    /// When each command was sent, and what else happened.
+    /// Returns the times of the commands, and the other inputs.
     fn timetable(&self, sent: &[String], script: &[Value], steps: &[Value]) -> Vec<(u64, Act)> {
         let mut acts = Vec::new();
         let mut unscripted: Vec<(&str, f64)> = steps
@@ -185,7 +184,7 @@ impl Recording {
             } else if let Some(known) = unscripted.iter().position(|(text, _)| *text == command) {
                 self.zero + micros(unscripted.remove(known).1)
             } else {
-                // The second half of a checkpoint, or a look that nobody noted.
+                // This is the second half of a checkpoint, or a query that the script does not list.
                 if command == "api show channels as json" {
                     script.next_if(|step| !step["checkpoint"].is_null());
                 }
@@ -222,7 +221,8 @@ impl Recording {
         acts
     }
 
-    /// The script has the times of answers. For `originate`, which blocks, its first effect is nearer.
+    /// Returns the time of a command. The script has the times of answers; for `originate`, which blocks, its first
+    /// effect is closer.
     fn sent_at(&self, command: &str, step: &Value) -> u64 {
         let created = command.starts_with("api originate").then(|| {
             let uuid = step["reply"]
@@ -241,7 +241,7 @@ impl Recording {
             create.unwrap().time() - 500
         });
         let answered = self.zero + micros(step["t"].as_f64().unwrap());
-        // What a conference command itself tells is stamped by a clock that ticks every 20 ms.
+        // The events of a conference command carry the time of a clock that ticks every 20 ms.
         let mut words = command
             .split(' ')
             .skip_while(|word| *word != "conference")
@@ -258,7 +258,7 @@ impl Recording {
         created.or(told).unwrap_or(answered)
     }
 
-    /// Identifiers in the order in which the commands make the server ask for them.
+    /// Returns identifiers in the order in which the commands make the server create them.
     fn known(&self) -> Known {
         let mut known = Known {
             core: self.all_events[0].get("Core-UUID").to_owned(),
@@ -326,7 +326,7 @@ impl Recording {
     }
 }
 
-/// What the model makes of a recording's acts.
+/// The model's output for the inputs of a recording.
 struct Outcome {
     stream: Vec<Frame>,
     answers: Vec<Frame>,
@@ -353,7 +353,7 @@ fn run(recording: &Recording, timing: Box<dyn Timing>) -> Outcome {
         now = now.max(*at);
         match act {
             Act::Send(command) => {
-                // As bytes, cut anywhere: the framing is part of what is tested.
+                // Bytes are cut anywhere: the framing is part of the test.
                 let (head, tail) = command.split_at(command.len() / 2);
                 core.handle_bytes(commander, head.as_bytes(), now);
                 core.handle_bytes(commander, format!("{tail}\n\n").as_bytes(), now);
@@ -381,7 +381,7 @@ fn run(recording: &Recording, timing: Box<dyn Timing>) -> Outcome {
     core.advance(now + 3_000_000);
     stream.extend(core.poll_output(listener));
     answers.extend(core.poll_output(commander));
-    // On the command connection nobody listened any more when the server was stopped.
+    // Nobody read the command connection any longer when the server was stopped.
     let answers = frames(&answers)
         .into_iter()
         .filter(|frame| frame.content_type() != "text/disconnect-notice")
@@ -443,7 +443,7 @@ fn check_answers(recording: &Recording, outcome: &Outcome, out: &mut String) {
     }
 }
 
-/// The messages on the event connection that are no events.
+/// Checks the messages on the event connection that are not events.
 fn check_rest(recording: &Recording, outcome: &Outcome, out: &mut String) {
     let rest = |frames: &[Frame]| -> Vec<(String, String)> {
         frames
@@ -500,7 +500,7 @@ scenarios! {
     json_talk_floor: "json/talk_floor",
 }
 
-/// Scenarios in which no two threads race: the model's own pace gives the recording too.
+/// Covers scenarios in which no two threads race: the model's own timing reproduces the recording, too.
 #[test]
 fn the_models_own_pace_is_enough_where_nothing_races() {
     let unraced = [
@@ -519,7 +519,7 @@ fn the_models_own_pace_is_enough_where_nothing_races() {
     }
 }
 
-/// A comparison that cannot fail proves nothing: each of these alterations must be reported.
+/// Checks the comparison itself: it must report each of these alterations.
 #[test]
 fn an_altered_stream_is_reported() {
     let recording = Recording::read("plain/talk_floor");
@@ -583,7 +583,7 @@ fn an_altered_stream_is_reported() {
     for (what, report) in cases {
         assert!(!report.is_empty(), "{what}, and nobody noticed");
     }
-    // What is chance is not reported.
+    // Random differences are not reported.
     let chance = altered(&|events| {
         for event in events.iter_mut() {
             set(event, "Event-Sequence", "1");
@@ -592,7 +592,7 @@ fn an_altered_stream_is_reported() {
     assert_eq!(chance, "");
 }
 
-/// The comparison of answers can fail too.
+/// Checks that the comparison of answers can fail.
 #[test]
 fn an_altered_answer_is_reported() {
     let recording = Recording::read("plain/limits");

@@ -1,20 +1,19 @@
-//! What a recording gives to the model: identifiers, and when threads did their steps.
+//! Inputs that the model takes from a recording: identifiers, and the times at which threads took their steps.
 //!
-//! The order in which threads of the real server got to run is chance, and part of no contract. So it is an
-//! input here: the model asks when a thread takes its next step, and is told when it did in the recording.
-//! Everything that follows from that order (sizes, floors, states, refusals, which events come at all and
-//! what is in them) is the model's own.
+//! The order in which threads of the real server run is arbitrary and not part of any contract. So it is an input here:
+//! the model asks when a thread takes its next step, and the answer comes from the recording. Everything that follows
+//! from that order (sizes, floors, states, refusals, the choice of events and their content) is the model's own result.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
 };
 
-use roomkeeper::sim::core::{FRAME, IdKind, Ids, MediaPace, SeededIds, Step, Timing};
+use freeswitch_sim::core::{FRAME, IdKind, Ids, MediaPace, SeededIds, Step, Timing};
 
 use crate::wire::Event;
 
-/// Identifiers that the recording has, in the order in which they will be asked for.
+/// Identifiers of the recording, in the order in which the model requests them.
 #[derive(Debug, Default)]
 pub struct Known {
     pub core: String,
@@ -42,8 +41,8 @@ impl Ids for RecordedIds {
     }
 }
 
-/// How far from the time at which the model asks a recorded step may lie to be the one it asks for. The
-/// recording's clock ticks every 20 ms.
+/// The maximum distance between the time of the request and a recorded step that answers it. The recording's clock
+/// ticks every 20 ms.
 const EARLY: u64 = 25_000;
 const LATE: u64 = 600_000;
 
@@ -53,7 +52,7 @@ pub struct RecordedTiming {
     pace: MediaPace,
 }
 
-/// Gives every recorded event a time of its own, in the order of the wire.
+/// Gives every recorded event a distinct time, in the order of the wire.
 pub fn times(events: &[Event]) -> Vec<u64> {
     let mut last = 0;
     events
@@ -65,8 +64,8 @@ pub fn times(events: &[Event]) -> Vec<u64> {
         .collect()
 }
 
-/// When the member of an `add-member` event was let in. Ids are taken then, so whoever has a lower id was let
-/// in before those with higher ones, also where it became a member after them.
+/// Returns the time when the member of an `add-member` event was admitted. Ids are assigned then, so a call with a
+/// lower id was admitted before one with a higher id, even if it became a member later.
 fn let_in(event: &Event, at: u64, events: &[Event], times: &[u64]) -> u64 {
     let id = |event: &Event| event.get("Member-ID").parse::<u64>().unwrap();
     let added: Vec<(u64, u64)> = events
@@ -85,7 +84,7 @@ fn let_in(event: &Event, at: u64, events: &[Event], times: &[u64]) -> u64 {
             .min()
     };
     let first = first_above(id(event)).unwrap_or(at);
-    // Those who share the moment go in the order of their ids.
+    // Members of the same time follow the order of their ids.
     let before = added
         .iter()
         .filter(|(other, _)| *other < id(event) && first_above(*other) == Some(first))
@@ -144,8 +143,8 @@ impl RecordedTiming {
                     "floor-change" if event.get("New-ID") != "none" => add(Step::Floor, room, at),
                     "start-talking" => add(Step::TalkStart, uuid, at),
                     "stop-talking" => add(Step::TalkStop, uuid, at),
-                    // The name is free a moment before the end is told: by then the next conference of this
-                    // name may have been created.
+                    // The name is free shortly before the event of the end: by then the next conference of this name
+                    // may exist.
                     "conference-destroy" => {
                         let emptied = events
                             .iter()
@@ -191,8 +190,8 @@ impl Timing for RecordedTiming {
             return usual;
         };
         if step == Step::Floor {
-            // Asked again and again for the same frame, so nothing is used up. Where the recording has no change,
-            // the conference's thread was late: members that leave together were gone before it looked.
+            // The model asks repeatedly for the same frame, so nothing is used up. Where the recording has no change,
+            // the conference's thread was late: members that leave together were gone before it ran.
             return points
                 .iter()
                 .copied()

@@ -1,8 +1,8 @@
-//! Reads recordings, and what the model sends, into the same form.
+//! Parses recordings, and the model's output, into the same form.
 
 use std::fmt;
 
-use roomkeeper::sim::core::percent_decode;
+use freeswitch_sim::core::percent_decode;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 /// One message of the outer level.
@@ -22,7 +22,7 @@ impl Frame {
     }
 }
 
-/// Cuts a stream into messages; a last one that is not whole is left out.
+/// Splits a stream into messages; an incomplete last one is dropped.
 pub fn frames(bytes: &[u8]) -> Vec<Frame> {
     let mut all = Vec::new();
     let mut at = 0;
@@ -71,7 +71,7 @@ impl Event {
         self.get("Event-Date-Timestamp").parse().unwrap()
     }
 
-    /// What it is, for people.
+    /// Returns a title for reports.
     pub fn title(&self) -> String {
         match self.get("Action") {
             "" => format!("{} {}", self.name(), self.get("Application")),
@@ -80,7 +80,7 @@ impl Event {
     }
 }
 
-/// The events among messages.
+/// Returns the events among messages.
 pub fn events(frames: &[Frame]) -> Vec<Event> {
     frames.iter().filter_map(event).collect()
 }
@@ -114,7 +114,7 @@ fn event(frame: &Frame) -> Option<Event> {
     }
 }
 
-/// An object whose keys may repeat. Empty values and lists look as they do in the plain format.
+/// An object with repeatable keys. Empty values and lists look as in the plain format.
 pub struct Pairs(pub Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Pairs {

@@ -1,4 +1,4 @@
-//! What goes wrong in the schedules, counted: a fault that never fires tests nothing.
+//! Counts the faults of the schedules: a fault that never fires tests nothing.
 
 use std::collections::BTreeMap;
 
@@ -20,39 +20,39 @@ macro_rules! faults {
 
 faults! {
     EventLost: "events lost",
-    EventDoubled: "events told twice",
-    EventLate: "events told out of order",
+    EventDoubled: "duplicate events",
+    EventLate: "events out of order",
     ConnectionCut: "event connections cut",
     Restart: "FreeSWITCH restarted",
-    NodeLost: "node given up as lost, and back",
-    ListLate: "list of channels written late",
+    NodeLost: "node given up as lost, then back",
+    ListLate: "lists of channels that lagged behind",
     InFlight: "snapshots taken while events were in flight",
-    Straggles: "events later than the snapshot after them",
-    Outrun: "snapshots that show what was told after their fence",
-    TwoLives: "snapshots with two lives of one room",
-    Recreated: "room's conference ended and begun anew, the end told late",
+    Straggles: "events that arrived after a newer snapshot",
+    Outrun: "snapshots that show events after their fence",
+    TwoLives: "snapshots with two conference instances of one room",
+    Recreated: "conferences restarted, their end reported late",
     Interrupted: "joins that a conference's end interrupted",
     SnapshotFailed: "snapshots that failed or were cut short",
     SecondLookFailed: "second looks that failed",
     SecondLook: "second looks",
-    OrderLost: "orders lost",
-    OrderUnanswered: "orders carried out, their answer lost",
-    OrderRefused: "orders refused",
-    OrderDown: "orders while the node was out of reach",
-    AnsweredLate: "orders answered late",
-    CarriedLate: "orders carried out late",
+    OrderLost: "commands lost",
+    OrderUnanswered: "commands carried out, their answer lost",
+    OrderRefused: "commands refused",
+    OrderDown: "commands while the node was unreachable",
+    AnsweredLate: "commands answered late",
+    CarriedLate: "commands carried out late",
     Crash: "owner crashed",
-    CrashWithOrders: "owner crashed with orders on their way",
+    CrashWithOrders: "owner crashed with commands on their way",
     Takeover: "node taken over by another replica",
     OldEpochRefused: "writes of an old epoch refused",
-    CommitNotTaken: "commits while the store was away",
-    CommitAnswerLost: "commits whose answer was lost, asked again",
-    CommitTakenUnknown: "commits that stand and nobody knows",
-    Conflict: "commits in conflict with another replica's",
+    CommitNotTaken: "commits while the store did not answer",
+    CommitAnswerLost: "commits repeated after their answer was lost",
+    CommitTakenUnknown: "commits that took effect without an answer",
+    Conflict: "commits in conflict with another replica",
     DeadlinePassed: "deadlines passed",
 }
 
-/// How often each kind fired.
+/// The number of times that each kind fired.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(BTreeMap<Fault, u64>);
 

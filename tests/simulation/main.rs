@@ -1,24 +1,24 @@
-//! Events are hints, the snapshot is truth: whatever goes wrong, when it is quiet again the belief is what the node says,
-//! and what apps were told is one story.
+//! Events are hints, the snapshot is the truth: after any faults, once the system is quiet, the node state matches the
+//! node, and the webhooks of each app form one consistent history.
 //!
-//! A schedule follows from a seed: calls, callers, and what goes wrong on the way between a model of FreeSWITCH, two
-//! replicas of the pure core and their store. Many are run; one that breaks a promise is made as short as it goes and
-//! shown. The promises are I1 to I5:
+//! A seed determines a schedule: calls, API callers, and faults between a model of FreeSWITCH, two replicas of the pure
+//! core and their store. The test runs many schedules; one that breaks an invariant is shortened and printed. The
+//! invariants are I1 to I5:
 //!
-//! - **I1** rooms and calls are what the node says of them, one snapshot after all is quiet (two, when the first one or
-//!   what was heard since asks for it);
-//! - **I2** what a caller was told to be made or deleted stays so;
-//! - **I3** each transition is told once, under an id of its own, numbered without a gap;
+//! - **I1** rooms and calls match the node, one snapshot after the system is quiet (two, if the first one or events
+//!   since then require it);
+//! - **I2** a creation or deletion that was confirmed to a caller lasts;
+//! - **I3** each transition is reported once, under its own id, numbered without gaps;
 //! - **I4** joined and left alternate;
 //! - **I5** no write of an epoch that is over is accepted.
 //!
-//! `ROOMKEEPER_SIMULATION_SCHEDULES` says how many, `ROOMKEEPER_SIMULATION_FROM` from which seed on, and
+//! `ROOMKEEPER_SIMULATION_SCHEDULES` sets the number of schedules, `ROOMKEEPER_SIMULATION_FROM` the first seed, and
 //! `ROOMKEEPER_SIMULATION_SEED` runs exactly one.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "the other steps are another function's"
+    reason = "another function handles the other steps"
 )]
 
 mod faults;
@@ -26,7 +26,7 @@ mod node;
 mod replica;
 mod rng;
 mod schedule;
-mod told;
+mod webhook_log;
 mod world;
 
 use std::any::Any;
@@ -41,23 +41,23 @@ use faults::{Fault, Faults};
 use schedule::Schedule;
 use world::World;
 
-/// In a run of so many, every kind of fault must have fired.
+/// In a run of at least this many schedules, every kind of fault must have fired.
 const ENOUGH: u64 = 1_000;
 
 const DEFAULT: u64 = 4_000;
 
 thread_local! {
-    /// Panics of the core are found by their message, and not printed one by one.
+    /// Suppresses the output of panics of the core, which are reported by their message instead.
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs it; what went wrong, if something did.
+/// Runs a schedule. Returns the failure, if there was one.
 fn run(schedule: &Schedule, traced: bool) -> (Result<(), String>, Faults, String) {
     let mut world = World::new(schedule.mood, traced);
     QUIET.set(true);
     let ended = catch_unwind(AssertUnwindSafe(|| world.run(schedule)));
     QUIET.set(false);
-    let result = ended.unwrap_or_else(|panic| Err(format!("it panicked: {}", words(&*panic))));
+    let result = ended.unwrap_or_else(|panic| Err(format!("panic: {}", words(&*panic))));
     let trace = world.trace();
     (result, world.shared.faults, trace)
 }
@@ -68,9 +68,9 @@ fn words(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// The same failure from fewer steps: whole pieces are left out, then smaller ones, while it still fails.
+/// Shortens a failing schedule: drops large pieces first, then smaller ones, while the same failure remains.
 fn shorten(mut schedule: Schedule, why: &str) -> Schedule {
-    // Another failure than the one that was found would be another story.
+    // A different failure would be a different defect.
     let kind = |why: &str| why.split(':').next().unwrap_or_default().to_owned();
     let found = kind(why);
     let mut piece = schedule.steps.len().div_ceil(2);
@@ -98,7 +98,7 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-/// Past the test harness, which keeps what a test prints to itself.
+/// Prints past the test harness, which captures the output of a test.
 fn say(text: &str) {
     let mut out = std::io::stderr().lock();
     let _closed = writeln!(out, "{text}");
@@ -183,6 +183,6 @@ fn whatever_goes_wrong_the_belief_becomes_what_the_node_says() {
             .filter(|fault| faults.of(**fault) == 0)
             .map(|fault| fault.words())
             .collect();
-        assert!(never.is_empty(), "these never happened: {never:?}");
+        assert!(never.is_empty(), "these faults never fired: {never:?}");
     }
 }

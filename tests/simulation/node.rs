@@ -1,24 +1,24 @@
-//! A model of a FreeSWITCH node: where each call is, what each conference does, and which event it makes of each change.
+//! A model of a FreeSWITCH node: the place of each call, the state of each conference, and the event for each change.
 //!
-//! Shares no code with the room domain. It speaks the words of `reconciler::news`; that real events come to these words
-//! is for the recordings to show.
+//! It shares no code with the room domain. It emits switch events; the recordings show that real events are decoded to
+//! these.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use roomkeeper::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
-use roomkeeper::reconciler::news::{
-    ChannelChange, ConferenceChange, Dump, Identity, ListedChannel, MemberBlock, News, ShownMember,
-    ShownRoom, Snapshot, What,
+use roomkeeper_core::call::{Direction, Parking, StepId};
+use roomkeeper_core::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
+use roomkeeper_core::room::{FileId, MemberFlag};
+use roomkeeper_core::switch_event::{
+    ChannelChange, ChannelDump, ConferenceChange, Identity, ListedChannel, MemberBlock, Snapshot,
+    SnapshotMember, SnapshotRoom, SwitchEvent, SwitchEventKind,
 };
-use roomkeeper::room::FileId;
-use roomkeeper::session::{Direction, Parking, StepId};
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::time::Timestamp;
 use uuid::Uuid;
 
-/// More calls than this are turned away.
+/// The maximum number of calls; more are refused.
 pub const CALLS: usize = 5;
 
-/// How many changes late the list of channels can be.
+/// The maximum number of changes by which the list of channels can lag behind.
 pub const LATEST_LIST: usize = 3;
 
 pub fn node_id() -> NodeId {
@@ -29,16 +29,16 @@ pub fn app() -> AppId {
     "demo".parse().unwrap()
 }
 
-/// Where a call is.
+/// The place of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
     Parked,
     In(RoomId),
-    /// Out of a conference, and on its way to where it was told to go.
+    /// Outside a conference, and on its way to the target of its transfer.
     Between,
 }
 
-/// Where a call was told to go.
+/// The target of a transfer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Going {
     Into {
@@ -50,16 +50,16 @@ pub enum Going {
     Park(Parking, Plan),
 }
 
-/// The variables that the text of a transfer's plan sets.
+/// The variables that the plan of a transfer sets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan {
-    /// It restores what transfers use up.
+    /// True if it restores the transfer count.
     pub restores: bool,
-    /// The call stays up when its conference ends by itself.
+    /// True if the call stays up when its conference ends.
     pub stays_up: bool,
-    /// A park stands behind the rest.
+    /// True if a park follows at the end.
     pub parks: bool,
-    /// The registration that a conference has from its creation by this call.
+    /// The registration of a conference that this call creates.
     pub meta: Option<String>,
 }
 
@@ -78,48 +78,69 @@ impl Plan {
     }
 }
 
-/// How many transfers a call survives unless a plan restores them. FreeSWITCH's 70, made small.
+/// The number of transfers that a call survives unless a plan restores the count. FreeSWITCH's is 70.
 const FORWARDS: u32 = 4;
 
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The dialplan has said whose it is.
+    /// True if the dialplan has set our app.
     pub ours: bool,
     pub answered: bool,
     pub place: Place,
     pub going: Option<Going>,
-    /// Somebody else has sent it into a conference.
+    /// True if another client has sent it into a conference.
     pub sent_about: bool,
-    /// Somebody else has taken it out of a conference, or the conference's end has.
+    /// True if another client, or the end of a conference, has removed it from one.
     pub taken_out: bool,
-    pub speaks: bool,
+    /// The flags that are off.
+    pub off: BTreeSet<MemberFlag>,
     pub held: bool,
-    /// The step it is busy with.
+    /// The current step.
     step: Option<StepId>,
-    /// What is noted on the channel of its steps.
+    /// The checkpoint on the channel.
     mark: Option<String>,
-    /// What is noted there of the last order that parked it.
+    /// The id of the last park command that was carried out.
     parked_by: Option<Parking>,
-    /// How many transfers it survives.
+    /// The number of transfers that it still survives.
     forwards: u32,
 }
 
-/// One life of a conference.
+impl Call {
+    pub fn is_on(&self, flag: MemberFlag) -> bool {
+        !self.off.contains(&flag)
+    }
+
+    fn set(&mut self, flag: MemberFlag, on: bool) {
+        if on {
+            self.off.remove(&flag);
+        } else {
+            self.off.insert(flag);
+        }
+    }
+
+    /// Resets the flags of a new member: all are on, except that it can be muted.
+    fn comes_in(&mut self, muted: bool) {
+        self.off.clear();
+        self.set(MemberFlag::Speak, !muted);
+    }
+}
+
+/// A conference instance.
 #[derive(Clone, Debug)]
 pub struct Conference {
     pub life: ConferenceId,
     pub locked: bool,
     pub floor: Option<ChannelId>,
-    /// When one goes, all go.
+    /// True if all members leave when one leaves.
     bound: bool,
     meta: Option<String>,
     pub recordings: BTreeSet<RecordingId>,
-    /// What plays and what follows.
+    /// The file that plays, and those that follow.
     pub playing: VecDeque<FileId>,
     paused: bool,
 }
 
-/// Why a command was not carried out.
+/// The reason why a command was not carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum No {
     SuchChannel,
@@ -133,18 +154,18 @@ pub struct Node {
     sequence: u64,
     next_id: u128,
     pub conferences: BTreeMap<RoomId, Conference>,
-    /// Lives without members whose end has not been told yet.
+    /// Instances without members whose end has not been reported yet.
     dying: Vec<(RoomId, Conference)>,
     pub calls: BTreeMap<ChannelId, Call>,
-    told: Vec<News>,
-    /// What the list of channels was after each of the last changes, oldest first.
+    events: Vec<SwitchEvent>,
+    /// The lists of channels after each of the last changes, oldest first.
     lists: VecDeque<Vec<ListedChannel>>,
-    /// How often each call came into each conference.
+    /// The number of times that each call entered each conference.
     pub came_in: BTreeMap<(RoomId, ChannelId), usize>,
-    /// How often each call came into each conference that was ending.
+    /// The number of times that each call entered a conference that was ending.
     pub interrupted: BTreeMap<(RoomId, ChannelId), usize>,
-    /// Calls that FreeSWITCH hung up although nobody wanted that, and why.
-    pub hung_up_unasked: Option<&'static str>,
+    /// The reason why FreeSWITCH hung up a call that nobody wanted to end, if it did.
+    pub unexpected_hangup: Option<&'static str>,
 }
 
 impl Node {
@@ -156,17 +177,17 @@ impl Node {
             conferences: BTreeMap::new(),
             dying: Vec::new(),
             calls: BTreeMap::new(),
-            told: Vec::new(),
+            events: Vec::new(),
             lists: VecDeque::new(),
             came_in: BTreeMap::new(),
             interrupted: BTreeMap::new(),
-            hung_up_unasked: None,
+            unexpected_hangup: None,
         }
     }
 
-    /// What has been told since this was last asked, in order.
-    pub fn take_told(&mut self) -> Vec<News> {
-        std::mem::take(&mut self.told)
+    /// Returns the events since the last call, in order.
+    pub fn take_events(&mut self) -> Vec<SwitchEvent> {
+        std::mem::take(&mut self.events)
     }
 
     pub fn core_id(&self) -> CoreId {
@@ -178,18 +199,18 @@ impl Node {
         self.next_id
     }
 
-    fn tell(&mut self, what: What) {
+    fn tell(&mut self, what: SwitchEventKind) {
         self.sequence += 1;
-        self.told.push(News {
+        self.events.push(SwitchEvent {
             core: self.core_id(),
             sequence: self.sequence,
             at: Timestamp::from_millis(self.sequence),
-            what,
+            kind: what,
         });
     }
 
     fn tell_channel(&mut self, channel: ChannelId, change: ChannelChange) {
-        self.tell(What::Channel { channel, change });
+        self.tell(SwitchEventKind::Channel { channel, change });
     }
 
     fn tell_life(&mut self, room: RoomId, life: ConferenceId, change: ConferenceChange) {
@@ -209,7 +230,7 @@ impl Node {
         size: usize,
         change: ConferenceChange,
     ) {
-        self.tell(What::Conference {
+        self.tell(SwitchEventKind::Conference {
             room,
             conference: life,
             size: Some(size),
@@ -238,7 +259,7 @@ impl Node {
         let call = &self.calls[&channel];
         MemberBlock {
             channel,
-            speak: call.speaks,
+            speak: call.is_on(MemberFlag::Speak),
             hear: true,
             hold: call.held,
             talking: false,
@@ -246,7 +267,7 @@ impl Node {
         }
     }
 
-    /// Who is in a conference.
+    /// Returns the members of a conference.
     pub fn members(&self, room: RoomId) -> Vec<ChannelId> {
         self.calls
             .iter()
@@ -255,7 +276,7 @@ impl Node {
             .collect()
     }
 
-    /// The list of channels is written late: it is remembered how it was.
+    /// Remembers the present list of channels: the list is written late.
     fn note_list(&mut self) {
         self.lists.push_back(self.list_now());
         if self.lists.len() > LATEST_LIST {
@@ -263,7 +284,7 @@ impl Node {
         }
     }
 
-    // ---- what happens by itself ---------------------------------------------------------------------------------
+    // ---- changes without a command -------------------------------------------------------------------------------
 
     pub fn call_in(&mut self, ours: bool, answered: bool) {
         if self.calls.len() >= CALLS {
@@ -278,7 +299,7 @@ impl Node {
             going: None,
             sent_about: false,
             taken_out: false,
-            speaks: true,
+            off: BTreeSet::new(),
             held: false,
             step: None,
             mark: None,
@@ -304,14 +325,14 @@ impl Node {
         Ok(())
     }
 
-    /// `uuid_transfer`: answered at once, carried out when the call comes round to it.
+    /// `uuid_transfer`: answered at once, carried out later.
     pub fn send(&mut self, channel: ChannelId, going: Going) -> Result<(), No> {
         let call = self.calls.get_mut(&channel).ok_or(No::SuchChannel)?;
         call.going = Some(going);
         Ok(())
     }
 
-    /// A call that was told to go goes: out of where it is, or to where it was told.
+    /// Carries out a pending transfer: removes the call from its place, or puts it in the new one.
     pub fn go_on(&mut self, channel: ChannelId) -> bool {
         let Some(call) = self.calls.get(&channel) else {
             return false;
@@ -345,14 +366,14 @@ impl Node {
         true
     }
 
-    /// A transfer that is carried out uses up a forward of the call. The last one hangs it up.
+    /// Counts a transfer that is carried out. The last one hangs the call up.
     fn uses_a_forward(&mut self, channel: ChannelId, plan: &Plan) -> bool {
         let Some(call) = self.calls.get_mut(&channel) else {
             return false;
         };
         call.forwards -= 1;
         if call.forwards == 0 {
-            self.hung_up_unasked = Some("its forwards were used up");
+            self.unexpected_hangup = Some("it was transferred too often");
             let _it_is_there = self.hang_up(channel);
             return false;
         }
@@ -362,8 +383,8 @@ impl Node {
         true
     }
 
-    /// A call that was told to go into a conference comes in while all others leave. FreeSWITCH ends the conference, and the
-    /// call is put out again.
+    /// Lets a call enter a conference while all others leave. FreeSWITCH ends the conference and removes the call
+    /// again.
     pub fn is_interrupted(&mut self, channel: ChannelId, lingers: bool) -> bool {
         let call = self.calls.get(&channel);
         let Some(Going::Into {
@@ -398,14 +419,14 @@ impl Node {
             call.going = None;
             call.taken_out = true;
             call.place = Place::Between;
-            call.speaks = !muted;
+            call.comes_in(muted);
             call.held = false;
         });
         *self.interrupted.entry((room, channel)).or_default() += 1;
         let block = self.block(channel);
         self.tell_size(room, life, 1, ConferenceChange::Added(block));
         if !plan.stays_up {
-            self.hung_up_unasked = Some("its conference ended by itself");
+            self.unexpected_hangup = Some("its conference ended by itself");
         }
         let removed = ConferenceChange::Removed {
             channel,
@@ -445,7 +466,7 @@ impl Node {
         bound: bool,
         meta: Option<String>,
     ) {
-        // A conference answers the call that it takes in.
+        // A conference answers a call that enters.
         let _known = self.answer(channel);
         if !self.conferences.contains_key(&room) {
             let life = ConferenceId::new(Uuid::from_u128(0xCF00_0000 + self.fresh()));
@@ -466,7 +487,7 @@ impl Node {
         }
         self.with(channel, |call| {
             call.place = Place::In(room);
-            call.speaks = !muted;
+            call.comes_in(muted);
             call.held = false;
         });
         *self.came_in.entry((room, channel)).or_default() += 1;
@@ -474,7 +495,8 @@ impl Node {
         self.tell_room(room, ConferenceChange::Added(block));
     }
 
-    /// Takes a call out of its conference, if it is in one. The last one ends it; `lingers`: that is told later.
+    /// Removes a call from its conference, if it is in one. The last member ends it; `lingers` delays the event of that
+    /// end.
     fn take_out(&mut self, channel: ChannelId, hung_up: bool, lingers: bool) {
         let Some(Place::In(room)) = self.calls.get(&channel).map(|call| call.place) else {
             return;
@@ -524,7 +546,7 @@ impl Node {
         }
     }
 
-    /// The ends of conferences that were not told yet.
+    /// Reports the ends of conferences that were not reported yet.
     pub fn tell_ends(&mut self) -> bool {
         let dying = std::mem::take(&mut self.dying);
         for (room, conference) in &dying {
@@ -533,7 +555,7 @@ impl Node {
         !dying.is_empty()
     }
 
-    /// A call goes somewhere without having been told to, all at once.
+    /// Puts a call into a conference at once, without a command.
     pub fn enter(&mut self, channel: ChannelId, room: RoomId, muted: bool, lingers: bool) {
         if self.calls.contains_key(&channel) {
             self.note_list();
@@ -547,12 +569,12 @@ impl Node {
         }
     }
 
-    /// FreeSWITCH's own transfer between conferences, which announces itself.
+    /// FreeSWITCH's own transfer between conferences, which has an event.
     pub fn moves(&mut self, channel: ChannelId, room: RoomId) {
         if let Some(Place::In(from)) = self.calls.get(&channel).map(|call| call.place)
             && from != room
         {
-            let muted = !self.calls[&channel].speaks;
+            let muted = !self.calls[&channel].is_on(MemberFlag::Speak);
             self.tell_room(from, ConferenceChange::Moving(channel));
             self.enter(channel, room, muted, false);
         }
@@ -563,7 +585,7 @@ impl Node {
             self.note_list();
             self.with(channel, |call| call.taken_out = true);
             self.take_out(channel, false, false);
-            // A transfer that it was told of meanwhile is not lost with the stay.
+            // A transfer that was requested meanwhile remains pending.
             if self.calls[&channel].going.is_none() {
                 self.park(channel);
             }
@@ -584,8 +606,14 @@ impl Node {
         Ok(())
     }
 
-    /// Mute or unmute: the command, or a key that the caller has pressed.
-    pub fn mute(&mut self, channel: ChannelId, room: Option<RoomId>, mute: bool) -> Result<(), No> {
+    /// Sets a flag of a member: by a command, or by a key that the caller presses.
+    pub fn set_flag(
+        &mut self,
+        channel: ChannelId,
+        room: Option<RoomId>,
+        flag: MemberFlag,
+        on: bool,
+    ) -> Result<(), No> {
         let place = self.calls.get(&channel).map(|call| call.place);
         let Some(Place::In(is_in)) = place else {
             return Err(No::SuchMember);
@@ -593,7 +621,7 @@ impl Node {
         if room.is_some_and(|room| room != is_in) {
             return Err(No::SuchMember);
         }
-        self.with(channel, |call| call.speaks = !mute);
+        self.with(channel, |call| call.set(flag, on));
         let block = self.block(channel);
         self.tell_room(is_in, ConferenceChange::Flags(block));
         Ok(())
@@ -628,7 +656,7 @@ impl Node {
         }
     }
 
-    /// The process is gone, and another one runs.
+    /// Replaces the process by a new one.
     pub fn restart(&mut self) {
         self.core += 1;
         self.sequence = 100;
@@ -650,7 +678,7 @@ impl Node {
         if opens { Ok(()) } else { Err(No::SuchMember) }
     }
 
-    /// The file that plays has come to its end.
+    /// Ends the file that plays.
     pub fn file_ends(&mut self, room: RoomId) -> bool {
         let file = self
             .conferences
@@ -662,7 +690,7 @@ impl Node {
         file.is_some()
     }
 
-    /// Everything that plays is stopped.
+    /// Stops the playback.
     pub fn stop(&mut self, room: RoomId) -> Result<(), No> {
         let conference = self.conferences.get_mut(&room).ok_or(No::SuchChannel)?;
         conference.paused = false;
@@ -670,7 +698,7 @@ impl Node {
         Ok(())
     }
 
-    /// Pauses, or goes on: says which.
+    /// Pauses or resumes, and returns which.
     pub fn toggle(&mut self, room: RoomId) -> Result<&'static str, No> {
         let conference = self.conferences.get_mut(&room).ok_or(No::SuchChannel)?;
         if conference.playing.is_empty() {
@@ -680,14 +708,14 @@ impl Node {
         Ok(if conference.paused { "Pause" } else { "Resume" })
     }
 
-    /// `play_status` says that nothing plays. Without the conference it says nothing of the kind.
+    /// Returns true if `play_status` reports that nothing plays. Without the conference it reports nothing of the kind.
     pub fn is_silent(&self, room: RoomId) -> bool {
         self.conferences
             .get(&room)
             .is_some_and(|conference| conference.playing.is_empty())
     }
 
-    /// The variables set on a channel that is seen for the first time.
+    /// Sets the variables of a channel at first sight.
     pub fn prepare(&mut self, channel: ChannelId) -> Result<(), No> {
         let call = self.calls.get_mut(&channel).ok_or(No::SuchChannel)?;
         call.forwards = FORWARDS;
@@ -739,7 +767,7 @@ impl Node {
         Ok(())
     }
 
-    /// The step that a call is busy with is over.
+    /// Ends the current step of a call.
     pub fn end_step(&mut self, channel: ChannelId, well: bool) -> bool {
         let step = self.calls.get_mut(&channel).and_then(|c| c.step.take());
         let Some(step) = step else { return false };
@@ -756,26 +784,26 @@ impl Node {
         true
     }
 
-    /// A transfer ends whatever runs.
+    /// Ends the current step: a transfer does.
     fn break_off(&mut self, channel: ChannelId) {
         self.end_step(channel, false);
     }
 
-    // ---- what it shows ------------------------------------------------------------------------------------------
+    // ---- snapshots -----------------------------------------------------------------------------------------------
 
-    /// A fence: whatever is told later has a higher sequence.
+    /// Emits a fence: every later event has a higher sequence.
     pub fn fence(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
     }
 
     pub fn snapshot(&self, fence: u64) -> Snapshot {
-        // The newest is listed first.
+        // The newest instance is listed first.
         let living = self.conferences.iter().map(|(room, c)| (*room, c, true));
         let dying = self.dying.iter().map(|(room, c)| (*room, c, false));
         let rooms = living
             .chain(dying)
-            .map(|(room, conference, alive)| ShownRoom {
+            .map(|(room, conference, alive)| SnapshotRoom {
                 room,
                 conference: conference.life,
                 locked: conference.locked,
@@ -798,18 +826,18 @@ impl Node {
         }
     }
 
-    /// Whether two lives of one name are listed at once.
+    /// Returns true if two instances of one name are listed at once.
     pub fn lists_two_lives(&self) -> bool {
         self.dying
             .iter()
             .any(|(room, _)| self.conferences.contains_key(room))
     }
 
-    fn shown(&self, channel: ChannelId, conference: &Conference) -> ShownMember {
+    fn shown(&self, channel: ChannelId, conference: &Conference) -> SnapshotMember {
         let call = &self.calls[&channel];
-        ShownMember {
+        SnapshotMember {
             channel,
-            can_speak: call.speaks && !call.held,
+            can_speak: call.is_on(MemberFlag::Speak) && !call.held,
             can_hear: !call.held,
             hold: call.held,
             talking: false,
@@ -818,7 +846,7 @@ impl Node {
         }
     }
 
-    /// `show channels`, so many changes late.
+    /// Returns `show channels`, so many changes late.
     pub fn list(&self, late: usize) -> Vec<ListedChannel> {
         match self.lists.len().checked_sub(late) {
             Some(at) if late > 0 => self.lists[at].clone(),
@@ -841,11 +869,11 @@ impl Node {
             .collect()
     }
 
-    pub fn dump(&mut self, channel: ChannelId) -> Option<Dump> {
+    pub fn dump(&mut self, channel: ChannelId) -> Option<ChannelDump> {
         let call = self.calls.get(&channel)?;
         let (identity, parked) = (Self::identity(call), call.place == Place::Parked);
         self.sequence += 1;
-        Some(Dump {
+        Some(ChannelDump {
             core: self.core_id(),
             sequence: self.sequence,
             channel,
@@ -859,7 +887,7 @@ impl Node {
         self.calls.contains_key(&channel)
     }
 
-    /// What is noted on a channel; `None`: there is no such channel.
+    /// Returns the checkpoint on a channel; `None` if there is no such channel.
     pub fn mark(&self, channel: ChannelId) -> Option<String> {
         let call = self.calls.get(&channel)?;
         Some(call.mark.clone().unwrap_or_default())

@@ -1,7 +1,7 @@
-//! One replica of the controller without its sockets and clocks: the core, what it commits, and what it lets follow.
+//! One replica of the controller without its sockets and clocks: the core, its commits, and their effects.
 //!
-//! Does what `reconciler::actor` does with the core, one call after the other: apply a batch, commit it under the
-//! versions and the lease, and only then let orders go. The store is the real one in memory.
+//! It calls the core as `reconciler::actor` does: it applies a batch, commits it under the versions and the lease, and
+//! only then sends commands. The store is the real one in memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,56 +9,60 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use roomkeeper::ids::{AppId, ChannelId, CoreId, RoomId};
 use roomkeeper::node::CommandError;
-use roomkeeper::reconciler::belief::{About, Belief, Cx, FreshIds, Notice, Order, Outcome, Rules};
-use roomkeeper::reconciler::intent::{Accepted, Intent, Refusal};
-use roomkeeper::reconciler::news::{Dump, ListedChannel, News, Snapshot};
-use roomkeeper::room::plan::Suspect;
-use roomkeeper::room::{FileId, RoomState, RoomStatus};
-use roomkeeper::session::{Mark, StepId};
+use roomkeeper::store::call::{decode_session, encode_session};
 use roomkeeper::store::memory::MemoryStore;
-use roomkeeper::store::record::{decode_room, decode_session, encode_room, encode_session};
+use roomkeeper::store::room::{decode_room, encode_room};
 use roomkeeper::store::{
-    Commit, CommitOutcome, EntityId, EntityWrite, Hashes, Lease, LeaseOutcome, Life, Listing,
-    Message, NodeReader, Record, Store, StoreError, Version,
+    Commit, CommitOutcome, EntityId, EntityWrite, Lease, LeaseOutcome, Life, Listing, Message,
+    NodeReader, RawRecord, Record, Store, StoreError, Version,
 };
-use roomkeeper::time::Timestamp;
 use roomkeeper::webhook::payload;
+use roomkeeper_core::call::{Checkpoint, StepId};
+use roomkeeper_core::ids::{AppId, ChannelId, CoreId, RoomId};
+use roomkeeper_core::intent::{Accepted, Action, Intent, Refusal};
+use roomkeeper_core::node_state::{
+    Context, FreshIds, NodeState, Notification, Outcome, Rules, Subject,
+};
+use roomkeeper_core::room::plan::Suspect;
+use roomkeeper_core::room::{FileId, RoomState, RoomStatus};
+use roomkeeper_core::switch_command::SwitchCommand;
+use roomkeeper_core::switch_event::{ChannelDump, ListedChannel, Snapshot, SwitchEvent};
+use roomkeeper_core::time::Timestamp;
 use uuid::Uuid;
 
 use super::faults::{Fault, Faults};
 use super::node::{app, node_id};
 
-/// How long a lease lives that is not renewed.
+/// The lifetime of a lease that is not renewed.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// How long what is over stays in the store.
+/// The time for which ended entities stay in the store.
 const KEEP: Duration = Duration::from_secs(3_600);
 
-/// A commit is tried so often against other writers.
+/// The maximum number of attempts of a commit against other writers.
 const CONFLICT_TRIES: usize = 16;
 
-/// How the store fails.
+/// The failure mode of the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outage {
-    /// It does not answer, and does nothing.
+    /// It neither answers nor acts.
     Away,
-    /// It does what it is asked; the answer to the next commit is lost.
+    /// It acts; the answer to the next commit is lost.
     LosesAnswer,
-    /// It does what it is asked, and no answer to a commit arrives.
+    /// It acts, and no answer to a commit arrives.
     LosesAnswers,
 }
 
-/// The store, how it fails, and what it has accepted.
+/// The store, its failure mode, and what it has accepted.
 pub struct Shared {
     pub store: MemoryStore,
     clock: Arc<AtomicU64>,
     pub outage: Option<Outage>,
-    /// The highest epoch that was ever given out.
+    /// The highest epoch so far.
     epoch: u64,
     pub faults: Faults,
-    /// What must never be, and was.
+    /// The first violated invariant of the store.
     pub broken: Option<String>,
 }
 
@@ -91,7 +95,7 @@ impl Shared {
         self.outage == Some(Outage::Away)
     }
 
-    /// Nothing in this store waits, so every answer is there at once.
+    /// Returns the answer of this store, which never waits.
     pub fn at_once<T>(answer: impl Future<Output = T>) -> T {
         answer
             .now_or_never()
@@ -102,13 +106,14 @@ impl Shared {
         if self.is_away() {
             return Err(Unavailable);
         }
-        Ok(Self::at_once(self.store.read(entity)).expect("it is readable"))
+        Ok(Self::at_once(self.store.read(entity)).expect("the record can be decoded"))
     }
 
-    /// A room as it is stored, also when it is over.
+    /// Returns a stored room, even an ended one.
     pub fn room(&self, id: RoomId) -> Option<RoomState> {
-        let record = Self::at_once(self.store.read(EntityId::Room(id))).expect("it is readable");
-        record.map(|record| decode_room(id, &record).expect("a room reads back"))
+        let record =
+            Self::at_once(self.store.read(EntityId::Room(id))).expect("the record can be decoded");
+        record.map(|record| decode_room(id, &record).expect("a stored room can be decoded"))
     }
 
     fn commit_once(&mut self, commit: &Commit) -> Result<CommitOutcome, Unavailable> {
@@ -122,7 +127,7 @@ impl Shared {
             && lease.epoch < self.epoch
         {
             self.broken = Some(format!(
-                "I5: a write of epoch {} was accepted after epoch {} had been given out",
+                "I5: a write of epoch {} was accepted after epoch {} began",
                 lease.epoch, self.epoch
             ));
         }
@@ -140,7 +145,7 @@ impl Shared {
         }
     }
 
-    /// Asks once more under the same request id when the answer was lost.
+    /// Repeats a commit under the same request id if the answer was lost.
     fn commit(&mut self, commit: &Commit) -> Result<CommitOutcome, Unavailable> {
         self.commit_once(commit)
             .or_else(|_| self.commit_once(commit))
@@ -164,70 +169,70 @@ impl FreshIds for Counted {
     }
 }
 
-/// One thing to apply.
+/// An item of a batch.
 #[derive(Clone, Debug)]
 pub enum Item {
-    News(News),
-    /// A fence came back: this run of FreeSWITCH lives.
+    SwitchEvent(SwitchEvent),
+    /// A fence came back: this core runs.
     Fence(CoreId),
-    /// The node could not be reached for so long that it is given up.
+    /// The node was unreachable for so long that it is given up.
     NodeLost,
     Due(EntityId),
     Intent(Intent),
-    Failed(Order, CommandError),
-    Answered(Order, String),
+    Failed(SwitchCommand, CommandError),
+    Answered(SwitchCommand, String),
     Listed(Vec<ListedChannel>),
     Snapshot(Snapshot, BTreeSet<Suspect>),
-    Dumps(Vec<Dump>),
+    Dumps(Vec<ChannelDump>),
     Vanished {
         channels: Vec<ChannelId>,
         core: CoreId,
         fence: u64,
     },
     Silent(Vec<RoomId>, BTreeSet<(RoomId, FileId)>),
-    Marked(Vec<(ChannelId, StepId, Option<Mark>)>),
+    Marked(Vec<(ChannelId, StepId, Option<Checkpoint>)>),
 }
 
-/// What applying a batch came to, once it stands.
+/// The results of a committed batch.
 #[derive(Debug, Default)]
 pub struct Applied {
     pub out: Outcome,
-    /// Of each intent, in order.
+    /// The result of each intent, in order.
     pub verdicts: Vec<Result<Accepted, Refusal>>,
     pub suspects: BTreeSet<Suspect>,
     pub silent: BTreeSet<(RoomId, FileId)>,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub enum Became {
     /// It is committed, or there was nothing to commit.
     Done(Applied),
-    /// The store says that the node is another's.
+    /// Another replica has the lease.
     LeaseLost,
-    /// The store did not say that it is committed: nobody knows.
+    /// The store did not confirm the commit: the outcome is unknown.
     Unknown,
-    /// What is believed is not what is stored, so nothing was applied.
+    /// The state in memory is stale, so nothing was applied.
     Skipped,
 }
 
 pub struct Replica {
     owner: Uuid,
     ids: Counted,
-    pub belief: Belief,
+    pub node_state: NodeState,
     versions: HashMap<EntityId, Version>,
     deadlines: BTreeMap<EntityId, Timestamp>,
     pub lease: Option<Lease>,
-    /// What the store has said is not the lease any more.
+    /// The lease that the store has refused.
     refused: Option<Lease>,
-    /// What is stored must be read again before anything is applied.
+    /// True if the stored state must be loaded before the next batch.
     pub stale: bool,
-    /// Events were missed, and no snapshot has been begun since.
+    /// True if events were missed and no snapshot has begun since.
     pub missed: bool,
-    /// Why a snapshot is wanted.
+    /// The reason for another snapshot.
     pub wants: Option<&'static str>,
-    /// Orders that are on their way, and since when.
-    pub orders: VecDeque<(u64, Order)>,
+    /// Commands that are on their way, with the time of their dispatch.
+    pub orders: VecDeque<(u64, SwitchCommand)>,
 }
 
 pub fn rules() -> Rules {
@@ -241,7 +246,7 @@ pub fn rules() -> Rules {
 impl NodeReader for Replica {
     fn expect(&mut self, _: usize, _: usize) {}
 
-    fn entity(&mut self, id: EntityId, version: Version, stored: Hashes<'_>) {
+    fn entity(&mut self, id: EntityId, version: Version, stored: RawRecord<'_>) {
         self.believe_what_lies(id, Some((version, stored)));
     }
 
@@ -251,7 +256,7 @@ impl NodeReader for Replica {
 }
 
 impl Replica {
-    /// A run of the program. No two have the same number.
+    /// Starts a process. Each has its own number.
     pub fn start(incarnation: u128) -> Self {
         Self {
             owner: Uuid::from_u128(0x0BBB_0000 + incarnation),
@@ -259,7 +264,7 @@ impl Replica {
                 incarnation,
                 given: 0,
             },
-            belief: Belief::new(node_id(), rules()),
+            node_state: NodeState::new(node_id(), rules()),
             versions: HashMap::new(),
             deadlines: BTreeMap::new(),
             lease: None,
@@ -273,7 +278,7 @@ impl Replica {
 
     // ---- the lease ----------------------------------------------------------------------------------------------
 
-    /// A round of the keeper: takes the lease, or renews it. Says whether it was got anew.
+    /// A round of the lease keeper: acquires or renews the lease. Returns true if it was acquired.
     pub fn keep(&mut self, shared: &mut Shared) -> bool {
         if shared.is_away() {
             return false;
@@ -289,7 +294,7 @@ impl Replica {
                 self.refused = None;
                 self.stale = true;
                 self.missed = true;
-                self.wants = Some("the node is ours now");
+                self.wants = Some("this replica owns the node now");
                 true
             }
             LeaseOutcome::Other { .. } => {
@@ -305,14 +310,14 @@ impl Replica {
     }
 
     fn forget(&mut self) {
-        self.belief.clear();
+        self.node_state.clear();
         self.versions.clear();
         self.deadlines.clear();
     }
 
     // ---- the store ----------------------------------------------------------------------------------------------
 
-    /// Reads everything of the node again, if what is believed is not what is stored.
+    /// Loads the node again if the state in memory is stale.
     pub fn read_again(&mut self, shared: &mut Shared) {
         if !self.stale || self.lease.is_none() || shared.is_away() {
             return;
@@ -327,19 +332,21 @@ impl Replica {
         self.believe_what_lies(entity, record.map(|r| (r.version, r.into())));
     }
 
-    fn believe_what_lies(&mut self, entity: EntityId, stored: Option<(Version, Hashes<'_>)>) {
+    fn believe_what_lies(&mut self, entity: EntityId, stored: Option<(Version, RawRecord<'_>)>) {
         let (version, stored) = stored.unzip();
         let deadline = match entity {
             EntityId::Room(id) => {
-                let room = stored.map(|s| decode_room(id, s).expect("a room reads back"));
+                let room =
+                    stored.map(|s| decode_room(id, s).expect("a stored room can be decoded"));
                 let deadline = room.as_ref().and_then(|r| r.next_deadline());
-                self.belief.put_room(id, room);
+                self.node_state.put_room(id, room);
                 deadline
             }
-            EntityId::Session(id) => {
-                let session = stored.map(|s| decode_session(id, s).expect("a call reads back"));
+            EntityId::Call(id) => {
+                let session =
+                    stored.map(|s| decode_session(id, s).expect("a stored call can be decoded"));
                 let deadline = session.as_ref().and_then(|s| s.next_deadline());
-                self.belief.put_session(id, session);
+                self.node_state.put_call(id, session);
                 deadline
             }
         };
@@ -377,7 +384,7 @@ impl Replica {
         let still = self.coming_into(entities);
         let with_them: BTreeSet<EntityId> = entities
             .iter()
-            .flat_map(|entity| self.belief.written_with(*entity))
+            .flat_map(|entity| self.node_state.written_together_with(*entity))
             .chain(coming.difference(&still).copied())
             .filter(|entity| !entities.contains(entity))
             .collect();
@@ -389,13 +396,13 @@ impl Replica {
     fn coming_into(&self, entities: &BTreeSet<EntityId>) -> BTreeSet<EntityId> {
         entities
             .iter()
-            .flat_map(|entity| self.belief.on_their_way_into(*entity))
+            .flat_map(|entity| self.node_state.calls_joining(*entity))
             .collect()
     }
 
     fn forget_all_over<'a>(&mut self, read: impl IntoIterator<Item = &'a EntityId>) {
         for entity in read {
-            if self.belief.forget_over(*entity) {
+            if self.node_state.forget_over(*entity) {
                 self.versions.remove(entity);
                 self.set_deadline(*entity, None);
             }
@@ -416,14 +423,14 @@ impl Replica {
             }
             if let EntityId::Room(id) = entity
                 && self
-                    .belief
+                    .node_state
                     .room(*id)
                     .is_some_and(|r| r.registration().is_none())
             {
                 if record.is_none() {
                     continue;
                 }
-                self.wants = Some("a room turned out to be ours");
+                self.wants = Some("a room belongs to an app");
             }
             self.believe(*entity, record.as_ref());
         }
@@ -437,7 +444,7 @@ impl Replica {
         };
     }
 
-    /// What wants to be looked at by then, also what another replica has asked for.
+    /// Returns the entities with a deadline that has passed, including those that another replica wrote.
     pub fn due(&mut self, shared: &mut Shared) -> Vec<EntityId> {
         let now = time(shared);
         if self.lease.is_none() || self.stale {
@@ -463,7 +470,7 @@ impl Replica {
         due.into_iter().collect()
     }
 
-    /// How long until something wants to be looked at, also what another replica has asked for.
+    /// Returns the time until the next deadline, including those that another replica wrote.
     pub fn next_deadline(&self, shared: &Shared) -> Option<Duration> {
         let now = time(shared);
         let own = self.deadlines.values().min().map(|at| at.since(now));
@@ -479,12 +486,12 @@ impl Replica {
 
     // ---- one batch ----------------------------------------------------------------------------------------------
 
-    /// Applies a batch and commits it. Orders go on their way only once it stands.
+    /// Applies a batch and commits it. Commands go out only after the commit.
     pub fn step(&mut self, items: &[Item], reachable: bool, shared: &mut Shared) -> Became {
         let owner = self.lease.is_some();
         if owner && self.stale {
             self.missed = true;
-            self.wants = Some("the store was away");
+            self.wants = Some("the store did not answer");
             return Became::Skipped;
         }
         let mut read = BTreeSet::new();
@@ -494,15 +501,15 @@ impl Replica {
                 return self.fail();
             }
         }
-        let (core, fence) = self.belief.run();
+        let (core, fence) = self.node_state.run();
         for _ in 0..CONFLICT_TRIES {
             if !owner && self.load_for(items, shared).is_err() {
                 return self.fail();
             }
             let now = time(shared);
-            self.belief.set_reachable(reachable);
+            self.node_state.set_reachable(reachable);
             let applied = self.apply(items, now);
-            let touched = self.belief.take_touched();
+            let touched = self.node_state.take_touched();
             let (writes, deadlines) = self.writes(&touched);
             if writes.is_empty() {
                 let done = self.done(applied, &touched, shared);
@@ -513,7 +520,7 @@ impl Replica {
                 node: node_id(),
                 request: self.ids.uuid(),
                 lease: self.lease,
-                outbox: self.messages(&applied.out.notices, now),
+                outbox: self.messages(&applied.out.notifications, now),
                 entities: writes,
                 views: Vec::new(),
             };
@@ -535,7 +542,7 @@ impl Replica {
                     if self.reload(&touched, shared).is_err() {
                         return self.fail();
                     }
-                    self.belief.believe_run(core, fence);
+                    self.node_state.restore_core(core, fence);
                 }
                 Ok(CommitOutcome::LeaseLost) => {
                     shared.faults.fired(Fault::OldEpochRefused);
@@ -553,37 +560,38 @@ impl Replica {
         self.forget();
         self.stale = true;
         self.missed = true;
-        self.wants = Some("the store was away");
+        self.wants = Some("the store did not answer");
         Became::Unknown
     }
 
-    /// What callers name, or the node, and the owner does not know: another replica may have made it, or it is over.
+    /// Returns the entities that callers or the node name and the owner does not know: another replica may have created
+    /// them, or they are over.
     fn names_unknown(&self, items: &[Item]) -> BTreeSet<EntityId> {
         let unknown = |entity: &EntityId| match entity {
             EntityId::Room(id) => self
-                .belief
+                .node_state
                 .room(*id)
                 .is_none_or(|room| room.registration().is_none()),
-            EntityId::Session(id) => self.belief.session(*id).is_none(),
+            EntityId::Call(id) => self.node_state.call(*id).is_none(),
         };
-        let unheard_of = |room: &RoomId| self.belief.room(*room).is_none();
+        let unheard_of = |room: &RoomId| self.node_state.room(*room).is_none();
         let mut found = BTreeSet::new();
         for item in items {
             match item {
-                Item::Intent(Intent::CreateRoom { .. }) => {}
-                Item::Intent(intent) => found.extend(about(intent).into_iter().filter(unknown)),
+                Item::Intent(intent) if matches!(intent.action, Action::CreateRoom(_)) => {}
+                Item::Intent(_) => found.extend(named(item).into_iter().filter(unknown)),
                 Item::Snapshot(snapshot, _) => {
                     let shown = snapshot.rooms.iter().map(|shown| shown.room);
                     found.extend(shown.filter(unheard_of).map(EntityId::Room));
                 }
-                Item::News(news) => found.extend(self.belief.unknown_to(news)),
+                Item::SwitchEvent(news) => found.extend(self.node_state.unknown_entity(news)),
                 _ => {}
             }
         }
         found
     }
 
-    /// A replica that does not own the node believes nothing between two intents: it reads what they are about.
+    /// Loads the entities of intents. A replica that does not own the node keeps no state between two intents.
     fn load_for(&mut self, items: &[Item], shared: &mut Shared) -> Result<(), Unavailable> {
         self.forget();
         let wanted: BTreeSet<EntityId> = items.iter().flat_map(named).collect();
@@ -592,28 +600,28 @@ impl Replica {
 
     fn apply(&mut self, items: &[Item], now: Timestamp) -> Applied {
         let mut applied = Applied::default();
-        let mut cx = Cx::new(now, &mut self.ids);
+        let mut cx = Context::new(now, &mut self.ids);
         for item in items {
             match item {
-                Item::News(news) => self.belief.news(news.clone(), &mut cx),
-                Item::Fence(core) => self.belief.core_changed(Some(*core), &mut cx),
-                Item::NodeLost => self.belief.core_changed(None, &mut cx),
-                Item::Due(entity) => self.belief.deadline(*entity, &mut cx),
+                Item::SwitchEvent(news) => self.node_state.apply_event(news.clone(), &mut cx),
+                Item::Fence(core) => self.node_state.core_changed(Some(*core), &mut cx),
+                Item::NodeLost => self.node_state.core_changed(None, &mut cx),
+                Item::Due(entity) => self.node_state.deadline(*entity, &mut cx),
                 Item::Intent(intent) => {
-                    let verdict = self.belief.intent(intent.clone(), &mut cx);
+                    let verdict = self.node_state.intent(intent.clone(), &mut cx);
                     applied.verdicts.push(verdict);
                 }
-                Item::Failed(order, error) => self.belief.refused(order, error, &mut cx),
+                Item::Failed(order, error) => self.node_state.revert_command(order, error, &mut cx),
                 Item::Answered(order, text) => {
-                    self.belief.answered(order, text, &mut cx);
+                    self.node_state.apply_answer(order, text, &mut cx);
                 }
-                Item::Listed(listed) => self.belief.listed(listed),
+                Item::Listed(listed) => self.node_state.add_identities(listed),
                 Item::Snapshot(snapshot, confirmed) => {
-                    applied.suspects = self.belief.snapshot(snapshot, confirmed, &mut cx);
+                    applied.suspects = self.node_state.merge_snapshot(snapshot, confirmed, &mut cx);
                 }
                 Item::Dumps(dumps) => {
                     for dump in dumps {
-                        self.belief.dump(dump.clone(), &mut cx);
+                        self.node_state.apply_dump(dump.clone(), &mut cx);
                     }
                 }
                 Item::Vanished {
@@ -621,16 +629,18 @@ impl Replica {
                     core,
                     fence,
                 } => {
-                    if self.belief.core() == Some(*core) {
+                    if self.node_state.core() == Some(*core) {
                         for channel in channels {
-                            self.belief.vanished(*channel, *fence, &mut cx);
+                            self.node_state.end_vanished_call(*channel, *fence, &mut cx);
                         }
                     }
                 }
                 Item::Silent(rooms, confirmed) => {
-                    applied.silent = self.belief.silent(rooms, confirmed, &mut cx);
+                    applied.silent = self
+                        .node_state
+                        .apply_silence_report(rooms, confirmed, &mut cx);
                 }
-                Item::Marked(marks) => self.belief.marked(marks.clone(), &mut cx),
+                Item::Marked(marks) => self.node_state.apply_checkpoints(marks.clone(), &mut cx),
             }
         }
         applied.out = cx.out;
@@ -646,7 +656,7 @@ impl Replica {
             let expected = self.versions.get(entity).copied().unwrap_or_default();
             let write = match entity {
                 EntityId::Room(id) => {
-                    let Some(room) = self.belief.room_mut(*id) else {
+                    let Some(room) = self.node_state.room_mut(*id) else {
                         continue;
                     };
                     let changes = room.take_changes();
@@ -667,8 +677,8 @@ impl Replica {
                         listed: listing(&registration.app, registration.created_at),
                     }
                 }
-                EntityId::Session(id) => {
-                    let Some(session) = self.belief.session_mut(*id) else {
+                EntityId::Call(id) => {
+                    let Some(session) = self.node_state.call_mut(*id) else {
                         continue;
                     };
                     if !session.take_changed() {
@@ -691,15 +701,15 @@ impl Replica {
         (writes, deadlines)
     }
 
-    fn messages(&mut self, notices: &[Notice], now: Timestamp) -> Vec<Message> {
+    fn messages(&mut self, notices: &[Notification], now: Timestamp) -> Vec<Message> {
         notices
             .iter()
             .map(|notice| match &notice.about {
-                About::Room(room, told) => {
-                    payload::room_message(self.ids.uuid(), &notice.app, *room, told, now)
+                Subject::Room(room, event) => {
+                    payload::room_message(self.ids.uuid(), &notice.app, *room, event, now)
                 }
-                About::Session(session, told) => {
-                    payload::session_message(self.ids.uuid(), &notice.app, *session, told, now)
+                Subject::Call(session, event) => {
+                    payload::session_message(self.ids.uuid(), &notice.app, *session, event, now)
                 }
             })
             .collect()
@@ -713,10 +723,10 @@ impl Replica {
     ) -> Became {
         let now = time(shared);
         for entity in touched {
-            self.belief.drop_over(*entity, now);
+            self.node_state.drop_over(*entity, now);
             let gone = match entity {
-                EntityId::Room(id) => self.belief.room(*id).is_none(),
-                EntityId::Session(id) => self.belief.session(*id).is_none(),
+                EntityId::Room(id) => self.node_state.room(*id).is_none(),
+                EntityId::Call(id) => self.node_state.call(*id).is_none(),
             };
             if gone {
                 self.versions.remove(entity);
@@ -727,7 +737,7 @@ impl Replica {
             self.wants = Some(why);
         }
         let at = shared.now();
-        let orders = applied.out.orders.iter().cloned();
+        let orders = applied.out.commands.iter().cloned();
         self.orders.extend(orders.map(|order| (at, order)));
         if self.lease.is_none() {
             self.forget();
@@ -755,53 +765,11 @@ fn listing(app: &AppId, created_at: Timestamp) -> Option<Listing> {
     })
 }
 
-/// What callers and answers name.
+/// Returns the entities that callers and answers name.
 fn named(item: &Item) -> Vec<EntityId> {
     match item {
-        Item::Intent(intent) => about(intent),
-        Item::Failed(order, _) | Item::Answered(order, _) => about_order(order),
+        Item::Intent(intent) => intent.target.entities().collect(),
+        Item::Failed(order, _) | Item::Answered(order, _) => order.target.entities().collect(),
         _ => Vec::new(),
-    }
-}
-
-fn about(intent: &Intent) -> Vec<EntityId> {
-    match intent {
-        Intent::CreateRoom { room, .. }
-        | Intent::UpdateRoom { room, .. }
-        | Intent::RecordStart { room, .. }
-        | Intent::RecordStop { room, .. }
-        | Intent::DeleteRoom { room, .. }
-        | Intent::Lock { room, .. }
-        | Intent::Play { room, .. }
-        | Intent::Pause { room, .. }
-        | Intent::Stop { room, .. }
-        | Intent::Volume { room, .. } => vec![EntityId::Room(*room)],
-        Intent::Join { session, room, .. } | Intent::Kick { session, room, .. } => {
-            vec![EntityId::Session(*session), EntityId::Room(*room)]
-        }
-        Intent::Leave { session, .. }
-        | Intent::Mute { session, .. }
-        | Intent::Answer { session, .. }
-        | Intent::Hangup { session, .. } => vec![EntityId::Session(*session)],
-    }
-}
-
-fn about_order(order: &Order) -> Vec<EntityId> {
-    match order {
-        Order::Play { room, .. }
-        | Order::RecordStart { room, .. }
-        | Order::RecordStop { room, .. }
-        | Order::Lock { room, .. } => vec![EntityId::Room(*room)],
-        Order::Step { session, .. } => vec![EntityId::Session(*session)],
-        Order::Enter { session, room, .. }
-        | Order::Park { session, room, .. }
-        | Order::Mute { session, room, .. } => {
-            vec![EntityId::Session(*session), EntityId::Room(*room)]
-        }
-        Order::Describe { .. }
-        | Order::Break { .. }
-        | Order::Prepare { .. }
-        | Order::Answer { .. }
-        | Order::Hangup { .. } => Vec::new(),
     }
 }

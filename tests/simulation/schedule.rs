@@ -1,36 +1,38 @@
-//! What happens in one simulation, in order, from a seed.
+//! The steps of one simulation, in order, from a seed.
 //!
-//! A step names calls, rooms and events by number, taken round whatever there is when its turn comes. So a schedule
-//! from which steps are left out is still a schedule, and a failing one can be made short.
+//! A step names calls, rooms and events by number, modulo the number of those that exist at its turn. So a schedule
+//! remains valid when steps are removed, and a failing one can be shortened.
+
+use roomkeeper_core::room::MemberFlag;
 
 use super::node::LATEST_LIST;
 use super::replica::Outage;
 use super::rng::Rng;
 
-/// How many rooms there are at once.
+/// The number of rooms at a time.
 pub const ROOMS: usize = 3;
 
-/// Which replica.
+/// A replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Whom {
-    /// The one that has the node, or had it last.
+    /// The one that owns the node, or owned it last.
     Owner,
     Other,
 }
 
-/// What becomes of an order.
+/// The fate of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
     Well,
     /// It never arrives, and no answer does.
     Lost,
-    /// It is carried out, and the answer never arrives.
+    /// It is carried out, and the answer is lost.
     Unanswered,
-    /// FreeSWITCH says no.
+    /// FreeSWITCH refuses it.
     Refused,
 }
 
-/// What a caller asks for.
+/// A request of a caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wish {
     Create {
@@ -55,9 +57,10 @@ pub enum Wish {
     Kick {
         call: usize,
     },
-    Mute {
+    SetFlag {
         call: usize,
-        mute: bool,
+        flag: MemberFlag,
+        on: bool,
     },
     Play {
         slot: usize,
@@ -111,9 +114,10 @@ pub enum Step {
     HangUp {
         call: usize,
     },
-    MuteKey {
+    FlagKey {
         call: usize,
-        mute: bool,
+        flag: MemberFlag,
+        on: bool,
     },
     Hold {
         call: usize,
@@ -129,11 +133,11 @@ pub enum Step {
     Answers {
         call: usize,
     },
-    /// A call that was told to go somewhere goes on.
+    /// A pending transfer of a call goes on.
     GoesOn {
         call: usize,
     },
-    /// One that goes into a conference comes in while the only member leaves.
+    /// A call enters a conference while its only member leaves.
     Interrupted {
         call: usize,
         lingers: bool,
@@ -145,7 +149,7 @@ pub enum Step {
         call: usize,
         well: bool,
     },
-    /// The ends of conferences that were not told yet are told.
+    /// The unreported ends of conferences are reported.
     EndsAreTold,
     Restart,
     // ---- the event connection of the owner ----
@@ -165,16 +169,16 @@ pub enum Step {
         at: usize,
         by: usize,
     },
-    /// An event stays behind, past fences and snapshots.
+    /// An event is delayed past fences and snapshots.
     Straggle {
         at: usize,
     },
-    /// Those that have stayed behind arrive.
+    /// The delayed events arrive.
     Arrive,
     Cut,
-    /// Out of reach for so long that the node is given up, then back.
+    /// The node is unreachable for so long that it is given up, then returns.
     NodeLost,
-    /// Commands do not reach the node, or do again.
+    /// Commands stop reaching the node, or reach it again.
     Reach {
         up: bool,
     },
@@ -191,18 +195,18 @@ pub enum Step {
     Answered {
         whom: Whom,
     },
-    /// The resync goes one step further, or one begins.
+    /// The resync takes its next step, or one begins.
     Look {
         whom: Whom,
         late: usize,
     },
     LookFails,
-    /// The next second look will fail.
+    /// The next second look fails.
     SecondLookFails,
     Crash {
         whom: Whom,
     },
-    /// The owner does not renew its lease any more, and knows nothing of that.
+    /// The owner stops renewing its lease without noticing.
     Hangs,
     Pass {
         ms: u64,
@@ -212,16 +216,16 @@ pub enum Step {
     },
 }
 
-/// How much goes wrong.
+/// The faults that may happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mood {
-    /// Nothing.
+    /// None.
     Calm,
-    /// Events come twice and out of order, and none is lost; no snapshot is taken.
+    /// Events are duplicated and reordered, and none is lost; there is no snapshot.
     Shuffled,
-    /// Events suffer, and nothing else does.
+    /// Faults of events only.
     Rough,
-    /// Everything may.
+    /// All faults.
     Storm,
 }
 
@@ -293,6 +297,12 @@ fn step(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
     }
 }
 
+/// Returns a flag and a value.
+fn flag(rng: &mut Rng) -> (MemberFlag, bool) {
+    let n = rng.below(2 * MemberFlag::ALL.len());
+    (MemberFlag::ALL[n / 2], n.is_multiple_of(2))
+}
+
 fn by_itself(rng: &mut Rng) -> Step {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2]) {
@@ -309,10 +319,10 @@ fn by_itself(rng: &mut Rng) -> Step {
         2 => Step::Moves { call, slot },
         3 => Step::Leave { call },
         4 => Step::HangUp { call },
-        5 => Step::MuteKey {
-            call,
-            mute: rng.one_in(2),
-        },
+        5 => {
+            let (flag, on) = flag(rng);
+            Step::FlagKey { call, flag, on }
+        }
         6 => Step::Hold {
             call,
             held: rng.one_in(2),
@@ -332,7 +342,7 @@ fn by_itself(rng: &mut Rng) -> Step {
     }
 }
 
-/// News is heard, orders are carried out, calls go where they were sent, time passes.
+/// Returns a step of normal operation: events arrive, commands are carried out, transfers go on, time passes.
 fn goes_its_way(rng: &mut Rng, mood: Mood) -> Step {
     let whom = if mood == Mood::Storm && rng.one_in(5) {
         Whom::Other
@@ -369,7 +379,7 @@ fn goes_its_way(rng: &mut Rng, mood: Mood) -> Step {
     }
 }
 
-/// Most of a resync, while other things happen; in a storm it may fail anywhere.
+/// Adds most of a resync, with other steps in between; in a storm it may fail anywhere.
 fn looks(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
     for _ in 0..rng.within(4, 40) {
         let late = if mood == Mood::Calm {
@@ -404,7 +414,7 @@ fn looks(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
     }
 }
 
-/// Two calls, of which the second joins while the first is alone in the room and leaves it.
+/// Adds two calls, of which the second joins while the first leaves the room that it is alone in.
 fn races(rng: &mut Rng, steps: &mut Vec<Step>) {
     let (whom, slot, call) = (Whom::Owner, rng.below(ROOMS), rng.below(8));
     let hears = Step::Hear { whom, events: 50 };
@@ -424,7 +434,7 @@ fn races(rng: &mut Rng, steps: &mut Vec<Step>) {
     }
 }
 
-/// Somebody leaves and nobody hears of it, so that a resync wants a second look; it is left to what follows.
+/// Adds a leave whose event is lost, so that a resync needs a second look, which is left to later steps.
 fn suspects(rng: &mut Rng, steps: &mut Vec<Step>) {
     let whom = Whom::Owner;
     let hears = Step::Hear { whom, events: 50 };
@@ -448,10 +458,10 @@ fn wish(rng: &mut Rng) -> Wish {
         },
         4 => Wish::Leave { call },
         5 => Wish::Kick { call },
-        6 => Wish::Mute {
-            call,
-            mute: rng.one_in(2),
-        },
+        6 => {
+            let (flag, on) = flag(rng);
+            Wish::SetFlag { call, flag, on }
+        }
         7 => Wish::Play {
             slot,
             files: rng.within(1, 3),
@@ -462,7 +472,7 @@ fn wish(rng: &mut Rng) -> Wish {
         11 => Wish::RecordStop { slot },
         12 => Wish::Answer { call },
         13 => Wish::HangUp { call },
-        // More often unlocked than locked, or nobody would come in anywhere.
+        // Unlocks are more frequent than locks, or no join would succeed.
         _ => Wish::Lock {
             slot,
             lock: rng.one_in(3),
@@ -493,7 +503,7 @@ fn event_fault(rng: &mut Rng, mood: Mood) -> Step {
         },
         _ => Step::Late {
             at,
-            // Also behind the fences of a resync.
+            // Some events arrive after the fences of a resync.
             by: if rng.one_in(3) { 30 } else { rng.within(1, 6) },
         },
     }

@@ -1,61 +1,74 @@
-//! One simulation: a node, two replicas that would have it, their store, and what is on its way between them.
+//! One simulation: a node, two replicas that compete for it, their store, and the messages between them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use roomkeeper::action::Action;
-use roomkeeper::esl::command::{ProfileName, Voice};
-use roomkeeper::ids::{ChannelId, CoreId, RoomId, SessionId};
+use freeswitch_esl::command::{ProfileName, Voice};
 use roomkeeper::node::CommandError;
-use roomkeeper::play_url::PlayUrl;
-use roomkeeper::reconciler::belief::Order;
-use roomkeeper::reconciler::intent::{Accepted, Intent};
-use roomkeeper::reconciler::meta;
-use roomkeeper::reconciler::news::{Dump, ListedChannel, News, Snapshot};
-use roomkeeper::reconciler::{OrderSettings, order_text};
-use roomkeeper::room::plan::Suspect;
-use roomkeeper::room::{Details, FileId, Kind, Origin, PlayCommand, RoomState, RoomStatus, Update};
-use roomkeeper::session::{Mark, StepId};
+use roomkeeper::reconciler::{CommandSettings, command_text};
 use roomkeeper::store::deliveries::Deliveries;
+use roomkeeper_core::action::Action;
+use roomkeeper_core::call::Parking;
+use roomkeeper_core::call::{Checkpoint, StepId};
+use roomkeeper_core::conference_meta;
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{CallId, ChannelId, CoreId, RoomId};
+use roomkeeper_core::intent::{Accepted, Intent};
+use roomkeeper_core::intent::{
+    Answer, CreateRoom, DeleteRoom, Hangup, Join, Kick, Leave, Pause, Play, SetFlag, SetLock,
+    StartRecording, Stop, StopRecording, UpdateRoom,
+};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::MemberFlag;
+use roomkeeper_core::room::plan::Suspect;
+use roomkeeper_core::room::{
+    Details, FileId, Kind, Origin, PlayCommand, RoomState, RoomStatus, Update,
+};
+use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
+use roomkeeper_core::switch_event::{ChannelDump, ListedChannel, Snapshot, SwitchEvent};
 use uuid::Uuid;
 
 use super::faults::Fault;
 use super::node::{Going, No, Node, Place, Plan, app, node_id};
 use super::replica::{Applied, Became, Item, Replica, Shared};
 use super::schedule::{Fate, Mood, ROOMS, Schedule, Step, Whom, Wish};
-use super::told::Told;
+use super::webhook_log::WebhookLog;
 
-/// What FreeSWITCH has told or done is not on its way for longer than this.
+/// The longest time that an event or an answer of FreeSWITCH is on its way.
 const ON_ITS_WAY: u64 = 10_000;
 
-/// A keeper renews its lease this often.
+/// The time that a node is unreachable before its calls are given up, in milliseconds: the default of
+/// `fleet.lost_after`.
+const LOST_AFTER: u64 = 120_000;
+
+/// The interval at which a keeper renews its lease.
 const KEEP_ROUND: u64 = 3_000;
 
-/// What comes through an event connection.
+/// A message on an event connection.
 #[derive(Clone, Debug)]
 enum Wire {
-    News(News),
+    SwitchEvent(SwitchEvent),
     Fence { token: u64, core: CoreId },
 }
 
-/// How far a resync is.
+/// The progress of a resync.
 #[derive(Clone, Debug)]
 enum Phase {
     AwaitsFence,
     Lists,
     Takes,
-    /// Until everything is heard that was told before it was taken.
+    /// Until all events from before the snapshot have arrived.
     Hears(Snapshot),
     Merges(Snapshot),
     AsksForChannels,
     TakesIn {
-        dumps: Vec<Dump>,
+        dumps: Vec<ChannelDump>,
         gone: Vec<ChannelId>,
     },
-    /// Until everything is heard that was told before they were asked about.
+    /// Until all events from before the question have arrived.
     HearsOfThem {
-        dumps: Vec<Dump>,
+        dumps: Vec<ChannelDump>,
         gone: Vec<ChannelId>,
     },
     AsksWhatPlays,
@@ -75,35 +88,35 @@ struct Resync {
     phase: Phase,
 }
 
-/// A replica and what is on its way to it.
+/// A replica, and the messages on their way to it.
 struct Side {
     replica: Replica,
-    /// What was told on its event connection and is not read yet, and when it was told.
+    /// Messages that were sent on its event connection and not read yet, with the time of sending.
     wire: VecDeque<(u64, Wire)>,
-    /// What has stayed behind.
+    /// Delayed messages.
     behind: VecDeque<(u64, Wire)>,
     connected: bool,
-    /// Its lease is not renewed any more.
+    /// True if its lease is no longer renewed.
     hangs: bool,
     resync: Option<Resync>,
-    answers: VecDeque<(u64, Order, Result<String, CommandError>)>,
+    answers: VecDeque<(u64, SwitchCommand, Result<String, CommandError>)>,
 }
 
-/// What callers know of a room.
+/// A caller's knowledge of a room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Asked {
+enum Knowledge {
     No,
-    /// The caller was told that it stands.
-    Told,
-    /// Nobody knows.
+    /// The caller has a confirmation.
+    Confirmed,
+    /// The outcome is unknown.
     Unknown,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Room {
     id: RoomId,
-    made: Asked,
-    ended: Asked,
+    made: Knowledge,
+    ended: Knowledge,
     kind: Kind,
 }
 
@@ -112,7 +125,7 @@ pub struct World {
     pub shared: Shared,
     node: Node,
     sides: [Side; 2],
-    /// Every room that was ever asked for; the latest of a slot is what callers mean.
+    /// All requested rooms; callers mean the latest of a slot.
     rooms: Vec<Room>,
     slots: [Option<usize>; ROOMS],
     runs: u128,
@@ -121,11 +134,11 @@ pub struct World {
     commands_up: bool,
     revives: bool,
     second_look_fails: bool,
-    /// It has come to rest, and a snapshot was taken since.
+    /// True if the system is quiet and a snapshot was taken since.
     looked: bool,
-    /// The calls that were ever ordered to be parked.
-    told_to_park: BTreeSet<ChannelId>,
-    /// What happened, in words, when somebody wants to read it.
+    /// The calls that ever got a park command.
+    got_park_command: BTreeSet<ChannelId>,
+    /// The trace of the simulation, if requested.
     trace: Option<String>,
 }
 
@@ -164,7 +177,7 @@ impl World {
             revives: false,
             second_look_fails: false,
             looked: false,
-            told_to_park: BTreeSet::new(),
+            got_park_command: BTreeSet::new(),
             trace: traced.then(String::new),
         }
     }
@@ -173,7 +186,7 @@ impl World {
         self.trace.take().unwrap_or_default()
     }
 
-    /// Runs a schedule, then lets everything come to rest, and checks what must hold then.
+    /// Runs a schedule, waits until the system is quiet, and checks the invariants.
     pub fn run(&mut self, schedule: &Schedule) -> Checked {
         self.begin()?;
         for step in &schedule.steps {
@@ -183,7 +196,7 @@ impl World {
             self.is_sound()?;
         }
         note!(self, "-- quiet");
-        self.comes_to_rest()?;
+        self.become_quiet()?;
         self.agrees()?;
         self.hands_over()
     }
@@ -193,10 +206,10 @@ impl World {
         self.whole_resync(0)
     }
 
-    /// What holds after every step.
+    /// Checks the invariants that hold after every step.
     fn is_sound(&mut self) -> Checked {
-        if let Some(why) = self.node.hung_up_unasked {
-            return Err(format!("a call was hung up that nobody hung up: {why}"));
+        if let Some(why) = self.node.unexpected_hangup {
+            return Err(format!("a call hung up that nobody hung up: {why}"));
         }
         match self.shared.broken.take() {
             Some(broken) => Err(broken),
@@ -223,7 +236,7 @@ impl World {
         (count > 0).then(|| self.node.calls.keys().nth(n % count).copied())?
     }
 
-    /// One of those that are in a conference.
+    /// Returns a member of some conference.
     fn member(&self, n: usize) -> Option<ChannelId> {
         let inside = |call: &&ChannelId| matches!(self.node.calls[*call].place, Place::In(_));
         let members: Vec<_> = self.node.calls.keys().filter(inside).collect();
@@ -235,13 +248,13 @@ impl World {
         Some(self.rooms[self.slots[slot % ROOMS]?].id)
     }
 
-    /// What the node has told goes out on every event connection.
+    /// Sends the node's events to every event connection.
     fn flush(&mut self) {
         let now = self.shared.now();
-        for news in self.node.take_told() {
-            note!(self, "          told #{} {:?}", news.sequence, news.what);
+        for news in self.node.take_events() {
+            note!(self, "          event #{} {:?}", news.sequence, news.kind);
             for side in self.sides.iter_mut().filter(|side| side.connected) {
-                side.wire.push_back((now, Wire::News(news.clone())));
+                side.wire.push_back((now, Wire::SwitchEvent(news.clone())));
             }
         }
     }
@@ -255,7 +268,7 @@ impl World {
             | Step::Moves { .. }
             | Step::Leave { .. }
             | Step::HangUp { .. }
-            | Step::MuteKey { .. }
+            | Step::FlagKey { .. }
             | Step::Hold { .. }
             | Step::Lock { .. }
             | Step::Floor { .. }
@@ -340,15 +353,17 @@ impl World {
                 self.shared.faults.fired(Fault::Restart);
                 self.node.restart();
                 for side in &mut self.sides {
-                    // The connection breaks. What has arrived is still read, and before anything of the next one.
-                    side.wire.retain(|(_, what)| matches!(what, Wire::News(_)));
+                    // The connection breaks. Events that arrived before are still read, and come before those of the
+                    // next connection.
+                    side.wire
+                        .retain(|(_, what)| matches!(what, Wire::SwitchEvent(_)));
                     side.replica.missed = true;
                     side.replica.wants = Some("the event connection is up");
                     side.resync = None;
                 }
             }
             Step::Leave { call }
-            | Step::MuteKey { call, .. }
+            | Step::FlagKey { call, .. }
             | Step::Hold { call, .. }
             | Step::Floor { call } => {
                 if let Some(channel) = self.member(call) {
@@ -369,14 +384,14 @@ impl World {
     }
 
     fn happens_to(&mut self, channel: ChannelId, step: Step) {
-        // Who is not in a conference has no key to press there.
+        // A call outside a conference has no such key.
         let _nothing = match step {
             Step::Leave { .. } => {
                 self.node.leave(channel);
                 Ok(())
             }
             Step::HangUp { .. } => self.node.hang_up(channel),
-            Step::MuteKey { mute, .. } => self.node.mute(channel, None, mute),
+            Step::FlagKey { flag, on, .. } => self.node.set_flag(channel, None, flag, on),
             Step::Hold { held, .. } => {
                 self.node.hold(channel, held);
                 Ok(())
@@ -418,7 +433,7 @@ impl World {
         let items: Vec<Item> = heard
             .iter()
             .map(|what| match what {
-                Wire::News(news) => Item::News(news.clone()),
+                Wire::SwitchEvent(news) => Item::SwitchEvent(news.clone()),
                 Wire::Fence { core, .. } => Item::Fence(*core),
             })
             .collect();
@@ -472,7 +487,7 @@ impl World {
             }
             Step::Straggle { at } if length > 0 => {
                 let at = at % length;
-                if matches!(wire[at].1, Wire::News(_)) {
+                if matches!(wire[at].1, Wire::SwitchEvent(_)) {
                     let behind = wire.remove(at);
                     self.sides[owner].behind.extend(behind);
                 }
@@ -508,6 +523,12 @@ impl World {
         }
         self.shared.faults.fired(Fault::NodeLost);
         self.revives = true;
+        // The controller waits for longer than any command can be on its way (`fleet.lost_after`).
+        self.pass(LOST_AFTER);
+        let owner = self.owner();
+        if self.sides[owner].replica.lease.is_none() {
+            return;
+        }
         self.sides[owner].wire.clear();
         self.sides[owner].behind.clear();
         self.sides[owner].resync = None;
@@ -518,16 +539,16 @@ impl World {
     // ---- a batch ----------------------------------------------------------------------------------------------
 
     fn follows(&mut self, who: usize, applied: &Applied) {
-        for notice in &applied.out.notices {
+        for notice in &applied.out.notifications {
             note!(self, "          {} tells {:?}", name(who), notice.about);
         }
-        for order in &applied.out.orders {
+        for order in &applied.out.commands {
             note!(self, "          {} orders {order:?}", name(who));
         }
-        self.is_ended_by_no_park(who, &applied.out.orders);
+        self.is_ended_by_no_park(who, &applied.out.commands);
     }
 
-    /// Applies, and says what it came to if it stands.
+    /// Applies a batch and returns its results if it is committed.
     fn apply(&mut self, who: usize, items: &[Item]) -> Option<Applied> {
         let became = self.sides[who]
             .replica
@@ -574,24 +595,28 @@ impl World {
                 note!(self, "          {:?}", applied.verdicts);
                 self.follows(who, applied);
                 match applied.verdicts.first() {
-                    Some(Ok(Accepted::Created | Accepted::Deleted)) => Asked::Told,
-                    _ => Asked::No,
+                    Some(Ok(Accepted::CreateRoom(()) | Accepted::DeleteRoom(_))) => {
+                        Knowledge::Confirmed
+                    }
+                    _ => Knowledge::No,
                 }
             }
-            Became::Unknown => Asked::Unknown,
+            Became::Unknown => Knowledge::Unknown,
             Became::LeaseLost => {
                 self.sides[who].connected = false;
                 self.sides[who].wire.clear();
                 self.sides[who].behind.clear();
                 self.sides[who].resync = None;
-                Asked::No
+                Knowledge::No
             }
-            Became::Skipped => Asked::No,
+            Became::Skipped => Knowledge::No,
         };
         if let Some(room) = about.map(|at| &mut self.rooms[at]) {
             match wish {
                 Wish::Create { .. } => room.made = asked,
-                Wish::Delete { .. } if room.ended != Asked::Told && asked != Asked::No => {
+                Wish::Delete { .. }
+                    if room.ended != Knowledge::Confirmed && asked != Knowledge::No =>
+                {
                     room.ended = asked;
                 }
                 _ => {}
@@ -606,108 +631,92 @@ impl World {
         }
     }
 
-    fn session(&self, call: usize) -> Option<SessionId> {
-        Some(SessionId::new(node_id(), self.call(call)?))
+    fn session(&self, call: usize) -> Option<CallId> {
+        Some(CallId::new(node_id(), self.call(call)?))
     }
 
     fn intent(&mut self, wish: Wish) -> Option<Intent> {
-        let (app, command_uid) = (app(), None);
+        let app = app();
         Some(match wish {
             Wish::Create {
                 slot,
                 connect,
                 acts,
             } => self.create(slot, connect, acts)?,
-            Wish::Delete { slot } => Intent::DeleteRoom {
-                room: self.room(slot)?,
-                app,
-            },
-            Wish::Update { slot } => Intent::UpdateRoom {
-                room: self.room(slot)?,
-                app,
-                update: Box::new(Update {
+            Wish::Delete { slot } => Intent::new(Target::Room(self.room(slot)?), app, DeleteRoom),
+            Wish::Update { slot } => {
+                let update = Box::new(Update {
                     detail: Some(format!("at {}", self.shared.now())),
                     ..Update::default()
-                }),
-            },
-            Wish::Join { call, slot, muted } => Intent::Join {
-                session: self.session(call)?,
-                room: self.room(slot)?,
+                });
+                Intent::new(Target::Room(self.room(slot)?), app, UpdateRoom { update })
+            }
+            Wish::Join { call, slot, muted } => Intent::new(
+                Target::Member {
+                    room: self.room(slot)?,
+                    call: self.session(call)?,
+                },
                 app,
-                muted: Some(muted),
-                command_uid,
-            },
-            Wish::Leave { call } => Intent::Leave {
-                session: self.session(call)?,
-                app,
-                command_uid,
-            },
+                Join { muted: Some(muted) },
+            ),
+            Wish::Leave { call } => Intent::new(Target::Call(self.session(call)?), app, Leave),
             Wish::Kick { call } => {
                 let session = self.session(call)?;
-                let belief = &self.sides[self.owner()].replica.belief;
-                let room = belief.session(session)?.place().room()?;
-                let member = belief.room(room)?.members().get(&session)?.id;
-                Intent::Kick {
-                    session,
-                    room,
-                    member: Some(member),
+                let node_state = &self.sides[self.owner()].replica.node_state;
+                let room = node_state.call(session)?.place().room()?;
+                let member = node_state.room(room)?.members().get(&session)?.id;
+                Intent::new(
+                    Target::Member {
+                        room,
+                        call: session,
+                    },
                     app,
-                    command_uid,
-                }
+                    Kick {
+                        member: Some(member),
+                    },
+                )
             }
-            Wish::Lock { slot, lock } => Intent::Lock {
-                room: self.room(slot)?,
+            Wish::Lock { slot, lock } => Intent::new(
+                Target::Room(self.room(slot)?),
                 app,
-                lock,
-                command_uid,
-            },
-            Wish::Mute { call, mute } => Intent::Mute {
-                session: self.session(call)?,
-                app,
-                mute,
-                command_uid,
-            },
-            Wish::Play { slot, files } => Intent::Play {
-                room: self.room(slot)?,
-                app,
-                urls: (0..files)
+                SetLock { locked: lock },
+            ),
+            Wish::SetFlag { call, flag, on } => {
+                Intent::new(Target::Call(self.session(call)?), app, SetFlag { flag, on })
+            }
+            Wish::Play { slot, files } => {
+                let room = self.room(slot)?;
+                let urls = (0..files)
                     .map(|_| {
                         self.urls += 1;
                         PlayUrl::new(&format!("http://files.example/{}.wav", self.urls)).unwrap()
                     })
-                    .collect(),
-                command_uid,
-            },
-            Wish::Pause { slot } => Intent::Pause {
-                room: self.room(slot)?,
+                    .collect();
+                Intent::new(Target::Room(room), app, Play { urls })
+            }
+            Wish::Pause { slot } => Intent::new(Target::Room(self.room(slot)?), app, Pause),
+            Wish::Stop { slot } => Intent::new(Target::Room(self.room(slot)?), app, Stop),
+            Wish::Record { slot } => {
+                Intent::new(Target::Room(self.room(slot)?), app, StartRecording)
+            }
+            Wish::RecordStop { slot } => {
+                Intent::new(Target::Room(self.room(slot)?), app, StopRecording)
+            }
+            Wish::Answer { call } => Intent::new(Target::Call(self.session(call)?), app, Answer),
+            Wish::HangUp { call } => Intent::new(
+                Target::Call(self.session(call)?),
                 app,
-                command_uid,
-            },
-            Wish::Stop { slot } => Intent::Stop {
-                room: self.room(slot)?,
-                app,
-                command_uid,
-            },
-            Wish::Record { slot } => Intent::record_start(self.room(slot)?, app, command_uid),
-            Wish::RecordStop { slot } => Intent::record_stop(self.room(slot)?, app, command_uid),
-            Wish::Answer { call } => Intent::Answer {
-                session: self.session(call)?,
-                app,
-            },
-            Wish::HangUp { call } => Intent::Hangup {
-                session: self.session(call)?,
-                app,
-                cause: None,
-            },
+                Hangup { cause: None },
+            ),
         })
     }
 
-    /// A slot is free again when its room was deleted, as a name is.
+    /// Creates a room in a slot. A slot is free again once its room was deleted, like a name.
     fn create(&mut self, slot: usize, connect: bool, acts: bool) -> Option<Intent> {
         let slot = slot % ROOMS;
         if let Some(at) = self.slots[slot]
-            && self.rooms[at].made == Asked::Told
-            && self.rooms[at].ended != Asked::Told
+            && self.rooms[at].made == Knowledge::Confirmed
+            && self.rooms[at].ended != Knowledge::Confirmed
         {
             return None;
         }
@@ -720,8 +729,8 @@ impl World {
         self.slots[slot] = Some(self.rooms.len());
         self.rooms.push(Room {
             id,
-            made: Asked::No,
-            ended: Asked::No,
+            made: Knowledge::No,
+            ended: Knowledge::No,
             kind,
         });
         let actions = |text: &str| -> Vec<Action> { serde_json::from_str(text).unwrap() };
@@ -736,45 +745,38 @@ impl World {
         } else {
             Details::default()
         };
-        Some(Intent::CreateRoom {
-            room: id,
-            app: app(),
-            name: format!("room-{slot}"),
-            origin: Origin::Gateway,
-            kind,
-            details: Box::new(details),
-        })
+        Some(Intent::new(
+            Target::Room(id),
+            app(),
+            CreateRoom {
+                name: format!("room-{slot}"),
+                origin: Origin::Gateway,
+                kind,
+                details: Box::new(details),
+            },
+        ))
     }
 
-    /// A call that is sent into a room is free: no order to park it, decided before, is still on its way, whoever is to
-    /// give it. It would end the join. Of a call that somebody else has sent about or taken out, nobody can know that much: the
-    /// orders that park the members of a room that ends have no name.
-    fn is_ended_by_no_park(&mut self, who: usize, new: &[Order]) {
+    /// A call that is sent into a room is free: no park command that was decided before is still on its way, from
+    /// either replica. It would end the join. Calls that another client has moved or removed are exempt: nobody can
+    /// know that much, and the commands that park the members of an ending room have no id.
+    fn is_ended_by_no_park(&mut self, who: usize, new: &[SwitchCommand]) {
         let now = crate::replica::time(&self.shared);
         for order in new {
-            if let Order::Park { session, .. } | Order::Break { session, .. } = order {
-                self.told_to_park.insert(session.channel());
+            if parking(order).is_some()
+                && let Some(session) = order.target.call()
+            {
+                self.got_park_command.insert(session.channel());
             }
         }
-        let entering = |(_, order): &(u64, Order)| {
-            if let Order::Enter { session, .. } = order {
-                Some(*session)
-            } else {
-                None
-            }
+        let entering = |(_, order): &(u64, SwitchCommand)| match order.action {
+            SwitchAction::Enter { .. } => order.target.call(),
+            _ => None,
         };
-        let parks = |(_, order): &(u64, Order), call: SessionId| {
-            if let Order::Park {
-                session, parking, ..
-            }
-            | Order::Break {
-                session, parking, ..
-            } = order
-            {
-                *session == call && now.since(parking.0) < Duration::from_secs(5)
-            } else {
-                false
-            }
+        let parks = |(_, order): &(u64, SwitchCommand), call: CallId| {
+            order.target.call() == Some(call)
+                && parking(order)
+                    .is_some_and(|parking| now.since(parking.0) < Duration::from_secs(5))
         };
         let (own, other) = (
             &self.sides[who].replica.orders,
@@ -796,12 +798,11 @@ impl World {
         }
     }
 
-    // ---- orders -----------------------------------------------------------------------------------------------
+    // ---- commands ---------------------------------------------------------------------------------------------
 
-    /// One order of those that are on their way comes to the node, or to nothing. Those about one call or one room keep
-    /// their order.
+    /// Delivers or loses one command. Commands about one call or one room keep their order.
     fn carry(&mut self, who: usize, at: usize, fate: Fate) {
-        // One without orders lets the other one have its turn.
+        // If this replica has no commands, the other one has its turn.
         let idle = self.sides[who].replica.orders.is_empty();
         let who = if idle { 1 - who } else { who };
         let orders = &self.sides[who].replica.orders;
@@ -818,7 +819,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, who: usize, since: u64, order: Order, fate: Fate) {
+    fn carry_out(&mut self, who: usize, since: u64, order: SwitchCommand, fate: Fate) {
         let now = self.shared.now();
         note!(
             self,
@@ -855,83 +856,70 @@ impl World {
         }
     }
 
-    fn obey(&mut self, order: &Order, willing: bool) -> Result<String, No> {
+    fn obey(&mut self, order: &SwitchCommand, willing: bool) -> Result<String, No> {
         let node = &mut self.node;
-        if let Order::Play {
-            room,
-            command: PlayCommand::Start { file, .. },
-        } = order
-        {
-            return node
-                .play(*room, *file, willing)
-                .map(|()| "(play)".to_owned());
-        }
-        if let Order::RecordStart {
-            room, recording, ..
-        } = order
-        {
-            return node
-                .record(*room, *recording, willing)
-                .map(|()| String::new());
+        let done = |()| String::new();
+        match (&order.action, order.target) {
+            (SwitchAction::Play(PlayCommand::Start { file, .. }), Target::Room(room)) => {
+                let played = node.play(room, *file, willing);
+                return played.map(|()| "(play)".to_owned());
+            }
+            (SwitchAction::StartRecording { recording, .. }, Target::Room(room)) => {
+                return node.record(room, *recording, willing).map(done);
+            }
+            _ => {}
         }
         if !willing {
             return Err(No::SuchMember);
         }
+        if let SwitchAction::Play(PlayCommand::Toggle { .. }) = &order.action
+            && let Some(room) = order.target.room()
+        {
+            return node.toggle(room).map(str::to_owned);
+        }
         let plan = || {
-            let text = order_text(order, &settings());
+            let text = command_text(order, &settings());
             Plan::from_text(&text.unwrap_or_default())
         };
-        match order {
-            Order::Enter {
-                session,
-                room,
-                kind,
-                muted,
-                ..
-            } => node.send(
-                session.channel(),
-                Going::Into {
-                    room: *room,
+        let Some(session) = order.target.call() else {
+            let room = order.target.room().expect("the command names a room");
+            return match &order.action {
+                SwitchAction::SetLock { locked } => node.lock(room, *locked),
+                SwitchAction::Describe { registration } => {
+                    node.describe(room, conference_meta::encode(registration))
+                }
+                SwitchAction::Play(PlayCommand::Stop) => node.stop(room),
+                SwitchAction::Play(_) => Ok(()),
+                SwitchAction::StopRecording { recording, .. } => node.record_stop(room, *recording),
+                other => panic!("{other:?} is about no room"),
+            }
+            .map(done);
+        };
+        let channel = session.channel();
+        match (&order.action, order.target.room()) {
+            (SwitchAction::Enter { kind, muted, .. }, Some(room)) => {
+                let going = Going::Into {
+                    room,
                     muted: *muted,
                     bound: *kind == Kind::Connect,
                     plan: plan(),
-                },
-            ),
-            Order::Park {
-                session, parking, ..
+                };
+                node.send(channel, going)
             }
-            | Order::Break {
-                session, parking, ..
-            } => node.send(session.channel(), Going::Park(*parking, plan())),
-            Order::Prepare { session } => node.prepare(session.channel()),
-            Order::Mute {
-                session,
-                room,
-                mute,
-            } => node.mute(session.channel(), Some(*room), *mute),
-            Order::Lock { room, lock } => node.lock(*room, *lock),
-            Order::Describe { room, registration } => {
-                node.describe(*room, meta::encode(registration))
+            (SwitchAction::Park { parking } | SwitchAction::Break { parking }, _) => {
+                node.send(channel, Going::Park(*parking, plan()))
             }
-            Order::Play { room, command } => match command {
-                PlayCommand::Start { .. } | PlayCommand::Volume { .. } => Ok(()),
-                PlayCommand::Stop => node.stop(*room),
-                PlayCommand::Toggle { .. } => {
-                    return node.toggle(*room).map(str::to_owned);
-                }
-            },
-            Order::RecordStart { .. } => Ok(()),
-            Order::RecordStop {
-                room, recording, ..
-            } => node.record_stop(*room, *recording),
-            Order::Step { session, id, .. } => node.begin_step(session.channel(), *id),
-            Order::Answer { session } => node.answer(session.channel()),
-            Order::Hangup { session, .. } => node.hang_up(session.channel()),
+            (SwitchAction::Prepare, _) => node.prepare(channel),
+            (SwitchAction::SetFlag { flag, on }, room) => node.set_flag(channel, room, *flag, *on),
+            (SwitchAction::Step { id, .. }, _) => node.begin_step(channel, *id),
+            (SwitchAction::Answer, _) => node.answer(channel),
+            (SwitchAction::Hangup { .. }, _) => node.hang_up(channel),
+            (other, _) => panic!("{other:?} is about no call"),
         }
-        .map(|()| String::new())
+        .map(done)
     }
 
-    /// An answer arrives.
+    /// Delivers an answer.
     fn answered(&mut self, who: usize) {
         let Some((since, order, answer)) = self.sides[who].answers.pop_front() else {
             return;
@@ -939,15 +927,12 @@ impl World {
         if self.shared.now() - since > 2_000 {
             self.shared.faults.fired(Fault::AnsweredLate);
         }
-        let told = matches!(
-            order,
-            Order::Play {
-                command: PlayCommand::Start { .. } | PlayCommand::Toggle { .. },
-                ..
-            }
+        let is_answered = matches!(
+            order.action,
+            SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. })
         );
         let item = match answer {
-            Ok(text) if told => Item::Answered(order, text),
+            Ok(text) if is_answered => Item::Answered(order, text),
             Ok(_) => return,
             Err(error) => Item::Failed(order, error),
         };
@@ -956,7 +941,7 @@ impl World {
 
     // ---- a resync ---------------------------------------------------------------------------------------------
 
-    /// One step of the resync that is under way, or the beginning of one.
+    /// Takes one step of the current resync, or begins one.
     fn look(&mut self, who: usize, late: usize) {
         let side = &self.sides[who];
         if side.replica.lease.is_none() {
@@ -1070,11 +1055,11 @@ impl World {
                 Phase::AsksForChannels
             }
             Phase::AsksForChannels => {
-                let belief = &mut self.sides[who].replica.belief;
-                let wanted = belief.wants_dump(&resync.listed);
+                let node_state = &mut self.sides[who].replica.node_state;
+                let wanted = node_state.channels_to_dump(&resync.listed);
                 let known = resync.listed.iter().map(|l| l.channel).collect();
-                let missing = belief.missing_from(&known);
-                belief.keep_identities(&known);
+                let missing = node_state.missing_from(&known);
+                node_state.drop_unlisted_identities(&known);
                 let dumps = wanted
                     .into_iter()
                     .filter_map(|channel| self.node.dump(channel))
@@ -1102,7 +1087,7 @@ impl World {
             Phase::AsksWhatPlays => {
                 let silent: Vec<RoomId> = self.sides[who]
                     .replica
-                    .belief
+                    .node_state
                     .playing_rooms()
                     .into_iter()
                     .filter(|room| self.node.is_silent(*room))
@@ -1119,10 +1104,10 @@ impl World {
                 if resync.second {
                     return self.resynced(who, &resync);
                 }
-                let marks: Vec<(ChannelId, StepId, Option<Mark>)> = self.sides[who]
+                let marks: Vec<(ChannelId, StepId, Option<Checkpoint>)> = self.sides[who]
                     .replica
-                    .belief
-                    .acting()
+                    .node_state
+                    .acting_calls()
                     .into_iter()
                     .filter_map(|(channel, step)| {
                         Some((channel, step, self.node.mark(channel)?.parse().ok()))
@@ -1144,11 +1129,11 @@ impl World {
         self.sides[who].resync = Some(resync);
     }
 
-    /// Whether something from before this fence has not been heard yet.
+    /// Returns true if an event from before this fence has not arrived yet.
     fn straggles(&self, who: usize, fence: u64) -> bool {
         let core = self.node.core_id();
         self.sides[who].behind.iter().any(|(_, what)| match what {
-            Wire::News(news) => news.core == core && news.sequence < fence,
+            Wire::SwitchEvent(news) => news.core == core && news.sequence < fence,
             Wire::Fence { .. } => false,
         })
     }
@@ -1161,7 +1146,7 @@ impl World {
         }
     }
 
-    /// FreeSWITCH does not answer, or what it answers is cut short: nothing is concluded from it.
+    /// FreeSWITCH does not answer, or the answer is cut short: nothing follows from it.
     fn look_fails(&mut self, who: usize) {
         if let Some(resync) = &self.sides[who].resync {
             self.shared.faults.fired(if resync.second {
@@ -1177,7 +1162,7 @@ impl World {
         let side = &mut self.sides[who];
         if let Some(resync) = side.resync.take() {
             side.replica.missed |= resync.after_gap;
-            side.replica.wants = Some("the last one failed");
+            side.replica.wants = Some("the last snapshot failed");
         }
     }
 
@@ -1236,7 +1221,7 @@ impl World {
             let some = left.min(KEEP_ROUND);
             left -= some;
             self.shared.pass(some);
-            self.what_is_late_arrives();
+            self.deliver_delayed_events();
             for who in 0..2 {
                 self.keep(who);
                 self.deadlines(who);
@@ -1244,8 +1229,9 @@ impl World {
         }
     }
 
-    /// No queue between FreeSWITCH and a replica holds anything for as long as ends of calls are remembered.
-    fn what_is_late_arrives(&mut self) {
+    /// Delivers delayed events before tombstones expire: no queue between FreeSWITCH and a replica holds anything for
+    /// that long.
+    fn deliver_delayed_events(&mut self) {
         let Some(old) = self.shared.now().checked_sub(ON_ITS_WAY) else {
             return;
         };
@@ -1289,9 +1275,9 @@ impl World {
 
     // ---- quiet ------------------------------------------------------------------------------------------------
 
-    /// Nothing fails any more, what is on its way arrives, what was waited for in vain is given up; then a resync, and
-    /// another one if the first one or what was heard since asks for it.
-    fn comes_to_rest(&mut self) -> Checked {
+    /// Stops all faults, delivers what is on its way, and lets deadlines pass; then one resync, and another if the
+    /// first one or events since then require it.
+    fn become_quiet(&mut self) -> Checked {
         self.shared.outage = None;
         self.commands_up = true;
         self.second_look_fails = false;
@@ -1301,7 +1287,7 @@ impl World {
         self.pass(2 * KEEP_ROUND);
         self.pass(KEEP_ROUND * 4);
         let owner = self.owner();
-        self.settles(owner)?;
+        self.settle(owner)?;
         if self.mood == Mood::Calm || self.mood == Mood::Shuffled {
             self.agrees()
                 .map_err(|e| format!("from events alone: {e}"))?;
@@ -1309,17 +1295,17 @@ impl World {
         self.looked = true;
         self.resync_failed(owner);
         self.whole_resync(owner)?;
-        self.settles(owner)?;
+        self.settle(owner)?;
         if self.sides[owner].replica.wants.is_some() {
             note!(self, "-- once more: {:?}", self.sides[owner].replica.wants);
             self.whole_resync(owner)?;
-            self.settles(owner)?;
+            self.settle(owner)?;
         }
         self.is_sound()
     }
 
-    /// Until nothing is on its way and nobody waits for anything.
-    fn settles(&mut self, owner: usize) -> Checked {
+    /// Runs until nothing is on its way and nothing is pending.
+    fn settle(&mut self, owner: usize) -> Checked {
         for _ in 0..200 {
             self.shared.pass(1);
             let mut busy = self.node.tell_ends();
@@ -1344,13 +1330,13 @@ impl World {
             if busy {
                 continue;
             }
-            // Rooms that play only wait for their files; whoever waits for FreeSWITCH waits in vain.
+            // Rooms that play wait only for their files; any other deadline passes without an answer.
             let Some(wait) = self.sides[owner].replica.next_deadline(&self.shared) else {
                 return Ok(());
             };
             self.pass(wait.as_millis() as u64 + 1);
         }
-        Err("it does not come to rest".to_owned())
+        Err("the simulation does not become quiet".to_owned())
     }
 
     fn whole_resync(&mut self, who: usize) -> Checked {
@@ -1364,11 +1350,11 @@ impl World {
         Err("a resync does not end".to_owned())
     }
 
-    // ---- what must hold then ----------------------------------------------------------------------------------
+    // ---- invariants once quiet ----------------------------------------------------------------------------------
 
-    /// A replica that takes over now finds all as it is, and has nothing to tell.
+    /// Checks that a replica that takes over now finds nothing to change and nothing to report.
     fn hands_over(&mut self) -> Checked {
-        let told = self.told_so_far()?;
+        let before = self.webhooks_so_far()?;
         note!(self, "-- handed over");
         let faults = self.shared.faults.clone();
         let owner = self.owner();
@@ -1377,116 +1363,131 @@ impl World {
         self.shared.faults = faults;
         let owner = self.owner();
         self.whole_resync(owner)?;
-        self.settles(owner)?;
+        self.settle(owner)?;
         self.whole_resync(owner)?;
-        self.settles(owner)?;
+        self.settle(owner)?;
         self.agrees()
             .map_err(|e| format!("after a handover: {e}"))?;
-        let again = self.told_so_far()?;
-        if told.len() != again.len() {
-            let first = &again[told.len()];
-            return Err(format!("I3: a handover alone has told of {}", first.body));
+        let again = self.webhooks_so_far()?;
+        if before.len() != again.len() {
+            let first = &again[before.len()];
+            return Err(format!(
+                "I3: a handover alone caused the webhook {}",
+                first.body
+            ));
         }
         Ok(())
     }
 
-    fn told_so_far(&self) -> Result<Vec<roomkeeper::store::Message>, String> {
+    fn webhooks_so_far(&self) -> Result<Vec<roomkeeper::store::Message>, String> {
         let read = self.shared.store.read_outbox(node_id(), usize::MAX);
         let batch = Shared::at_once(read).map_err(|e| e.to_string())?;
         Ok(batch.messages)
     }
 
-    /// I1: what is believed is what is. I2: what callers were told stands. I3, I4: what apps were told is that, too.
+    /// Checks I1: the node state matches the node. I2: confirmations last. I3, I4: so do the webhooks.
     fn agrees(&mut self) -> Checked {
-        let mut told = Told::default();
-        for message in self.told_so_far()? {
-            told.read(&message, self.revives)?;
+        let mut log = WebhookLog::default();
+        for message in self.webhooks_so_far()? {
+            log.read(&message, self.revives)?;
         }
-        self.agrees_on_rooms(&told)?;
-        self.agrees_on_calls(&told)?;
-        self.keeps_its_word(&told)?;
+        self.agrees_on_rooms(&log)?;
+        self.agrees_on_calls(&log)?;
+        self.keeps_confirmations(&log)?;
         if self.mood == Mood::Calm || self.mood == Mood::Shuffled {
-            self.told_each_time(&told)?;
-            self.repeated_each_join(&told)?;
+            self.reports_each_join(&log)?;
+            self.repeats_each_join(&log)?;
         }
         Ok(())
     }
 
-    fn agrees_on_rooms(&self, told: &Told) -> Checked {
-        let belief = &self.sides[self.owner()].replica.belief;
-        for room in belief.rooms() {
+    fn agrees_on_rooms(&self, log: &WebhookLog) -> Checked {
+        let node_state = &self.sides[self.owner()].replica.node_state;
+        for room in node_state.rooms() {
             room.check_invariants();
         }
         let mut inside = BTreeMap::new();
         for Room { id, .. } in &self.rooms {
             let truth = self.node.conferences.get(id);
-            // One that is over is nobody's when it is entered once more.
+            // An ended room belongs to no app when a call enters it again.
             let stored = self
                 .shared
                 .room(*id)
                 .filter(|r| r.status() != RoomStatus::Terminated);
-            let room = stored.as_ref().or_else(|| belief.room(*id));
-            let believed: BTreeMap<ChannelId, (bool, bool)> = room
+            let room = stored.as_ref().or_else(|| node_state.room(*id));
+            let believed: BTreeMap<ChannelId, (bool, BTreeSet<MemberFlag>)> = room
                 .into_iter()
                 .flat_map(|r| r.members())
-                .map(|(who, m)| (who.channel(), (m.flags.hold, m.flags.speak || m.flags.hold)))
+                .map(|(who, m)| {
+                    // While a member is held, its other flags are not reported.
+                    let is_off = |flag: &MemberFlag| !m.flags.hold && !flag.is_on(m.flags);
+                    let off = MemberFlag::ALL.iter().copied().filter(is_off).collect();
+                    (who.channel(), (m.flags.hold, off))
+                })
                 .collect();
-            let is: BTreeMap<ChannelId, (bool, bool)> = self
+            let is: BTreeMap<ChannelId, (bool, BTreeSet<MemberFlag>)> = self
                 .node
                 .members(*id)
                 .into_iter()
                 .map(|channel| {
                     let call = &self.node.calls[&channel];
-                    (channel, (call.held, call.speaks || call.held))
+                    let off = if call.held {
+                        BTreeSet::new()
+                    } else {
+                        call.off.clone()
+                    };
+                    (channel, (call.held, off))
                 })
                 .collect();
-            same("I1: who is in it (on hold, may speak)", id, &believed, &is)?;
-            let lives = room.map(|r| r.lives().iter().map(|l| l.id).collect::<Vec<_>>());
+            same(
+                "I1: members (on hold, flags that are off)",
+                id,
+                &believed,
+                &is,
+            )?;
+            let lives = room.map(|r| r.instances().iter().map(|l| l.id).collect::<Vec<_>>());
             let life: Vec<_> = truth.map(|t| t.life).into_iter().collect();
-            same("I1: its conference", id, &lives.unwrap_or_default(), &life)?;
-            let facts = belief.room(*id).map(|r| (r.lock().locked(), r.floor()));
+            same(
+                "I1: conference instances",
+                id,
+                &lives.unwrap_or_default(),
+                &life,
+            )?;
+            let facts = node_state.room(*id).map(|r| (r.lock().locked(), r.floor()));
             let facts = facts.unwrap_or_default();
-            // FreeSWITCH forgets the lock of a room that nobody is in any more; the room does not.
+            // FreeSWITCH forgets the lock of an empty room; the room does not.
             let facts_are = truth.map_or((facts.0, None), |t| (t.locked, t.floor));
-            // A lock that is told of before its conference is left to the next snapshot.
+            // A lock event that precedes its conference is left to the next snapshot.
             if self.looked || self.mood == Mood::Calm {
-                same("I1: locked, who has the floor", id, &facts, &facts_are)?;
+                same("I1: lock, floor", id, &facts, &facts_are)?;
             }
             let Some(room) = stored else {
                 continue;
             };
-            let known = told.locked.contains(&id.to_string());
-            same(
-                "I3: whether it was told to be locked",
-                id,
-                &known,
-                &room.lock().locked(),
-            )?;
-            self.agrees_on_files(&room, told)?;
+            let known = log.locked.contains(&id.to_string());
+            same("I3: reported lock", id, &known, &room.lock().locked())?;
+            self.agrees_on_files(&room, log)?;
             for (who, member) in room.members() {
-                if member.stay.is_some() {
-                    let stay = (member.id.to_string(), !member.flags.speak);
-                    inside.insert((id.to_string(), who.to_string()), stay);
+                if member.membership.is_some() {
+                    let is_off = |flag: &MemberFlag| !flag.is_on(member.flags);
+                    let off = MemberFlag::ALL.iter().copied().filter(is_off).collect();
+                    let membership = (member.id.to_string(), off);
+                    inside.insert((id.to_string(), who.to_string()), membership);
                 }
             }
         }
-        same(
-            "I3: who was told to be in a room",
-            &"all",
-            &told.inside,
-            &inside,
-        )
+        same("I3: reported members", &"all", &log.inside, &inside)
     }
 
-    /// What plays is not in any list, so it is healed when all is silent; a recording of ours that FreeSWITCH goes on with
-    /// after its end was lost is nobody's.
-    fn agrees_on_files(&self, room: &RoomState, told: &Told) -> Checked {
+    /// Compares playback and recordings. Playback is in no list, so it heals only when FreeSWITCH plays nothing; a
+    /// recording of ours that FreeSWITCH continues after its end was lost belongs to nobody.
+    fn agrees_on_files(&self, room: &RoomState, log: &WebhookLog) -> Checked {
         let id = room.id();
         let truth = self.node.conferences.get(&id);
         let playing = room.playback().at_freeswitch();
         if truth.is_none_or(|t| t.playing.is_empty()) && !playing.is_empty() {
             return Err(format!(
-                "I1: {id} is silent, and {playing:?} is believed to play"
+                "I1: {id} plays nothing, and its state has {playing:?}"
             ));
         }
         let recording = room.recording().filter(|r| r.started_at.is_some());
@@ -1495,55 +1496,56 @@ impl World {
             && !runs(recording.id)
         {
             return Err(format!(
-                "I1: {id} is believed to be recorded: {recording:?}"
+                "I1: {id} is not recorded, and its state has {recording:?}"
             ));
         }
-        let known = told.recordings.get(&id.to_string());
+        let known = log.recordings.get(&id.to_string());
         same(
-            "I3: the recording that was told to run",
+            "I3: reported recording",
             &id,
             &known.cloned(),
             &recording.map(|r| r.id.to_string()),
         )?;
-        let asked: BTreeSet<String> = room
+        let requested: BTreeSet<String> = room
             .playback()
             .operations()
             .iter()
             .map(|op| op.id.to_string())
             .collect();
-        let told: BTreeSet<String> = told
+        let reported: BTreeSet<String> = log
             .plays
             .iter()
             .filter(|(_, room)| **room == id.to_string())
             .map(|(op, _)| op.clone())
             .collect();
-        same("I3: what was told to play", &id, &told, &asked)
+        same("I3: reported operations", &id, &reported, &requested)
     }
 
-    fn agrees_on_calls(&self, told: &Told) -> Checked {
-        let belief = &self.sides[self.owner()].replica.belief;
-        // Whether its order was carried out before somebody else sent the call about, only a look says; one is asked for.
-        let doubted: BTreeSet<ChannelId> = belief
-            .sessions()
-            .filter(|s| !self.looked && s.place() == &roomkeeper::session::Place::Leaving(None))
+    fn agrees_on_calls(&self, log: &WebhookLog) -> Checked {
+        let node_state = &self.sides[self.owner()].replica.node_state;
+        // If another client moved the call, only a snapshot shows whether the command was carried out before; one is
+        // requested.
+        let doubted: BTreeSet<ChannelId> = node_state
+            .calls()
+            .filter(|s| !self.looked && s.place() == &roomkeeper_core::call::Place::Leaving(None))
             .map(|s| s.id().channel())
-            .filter(|c| self.told_to_park.contains(c))
+            .filter(|c| self.got_park_command.contains(c))
             .filter(|c| self.node.calls.get(c).is_some_and(|call| call.sent_about))
             .collect();
-        let believed: BTreeMap<ChannelId, (String, bool)> = belief
-            .sessions()
+        let believed: BTreeMap<ChannelId, (String, bool)> = node_state
+            .calls()
             .filter(|s| !doubted.contains(&s.id().channel()))
             .map(|s| {
                 let place = match s.place() {
-                    roomkeeper::session::Place::Ringing => "Parked".to_owned(),
-                    roomkeeper::session::Place::InRoom(room) => format!("{:?}", Place::In(*room)),
+                    roomkeeper_core::call::Place::Ringing => "Parked".to_owned(),
+                    roomkeeper_core::call::Place::InRoom(room) => format!("{:?}", Place::In(*room)),
                     other => format!("{other:?}"),
                 };
                 (s.id().channel(), (place, s.answered_at().is_some()))
             })
             .collect();
         let in_a_room = |place| match place {
-            Place::In(room) => belief
+            Place::In(room) => node_state
                 .room(room)
                 .is_some_and(|r| r.registration().is_some()),
             Place::Parked | Place::Between => false,
@@ -1552,7 +1554,8 @@ impl World {
             .node
             .calls
             .iter()
-            // Whose a call is, the dialplan says, or a room of ours that it is in. The dialplan is asked about who is parked.
+            // The app of a call comes from the dialplan, or from the room that it is in. The dialplan decides for
+            // parked calls.
             .filter(|(channel, call)| {
                 let parked = call.place == Place::Parked;
                 let known = believed.contains_key(channel) || (call.ours && parked);
@@ -1560,46 +1563,41 @@ impl World {
             })
             .map(|(channel, call)| (*channel, (format!("{:?}", call.place), call.answered)))
             .collect();
-        same("I1: the calls: where, answered", &"all", &believed, &is)?;
-        let told: BTreeSet<String> = told.calls.keys().cloned().collect();
-        let known: BTreeSet<String> = belief.sessions().map(|s| s.id().to_string()).collect();
-        same(
-            "I3: the calls that were told to live",
-            &"all",
-            &told,
-            &known,
-        )
+        same("I1: calls (place, answered)", &"all", &believed, &is)?;
+        let reported: BTreeSet<String> = log.calls.keys().cloned().collect();
+        let known: BTreeSet<String> = node_state.calls().map(|s| s.id().to_string()).collect();
+        same("I3: reported calls", &"all", &reported, &known)
     }
 
-    /// I2.
-    fn keeps_its_word(&self, told: &Told) -> Checked {
-        let belief = &self.sides[self.owner()].replica.belief;
+    /// Checks I2.
+    fn keeps_confirmations(&self, log: &WebhookLog) -> Checked {
+        let node_state = &self.sides[self.owner()].replica.node_state;
         for room in &self.rooms {
             let stored = self.shared.room(room.id);
             let open = stored.as_ref().is_some_and(|r| r.is_open());
-            let believed = belief.room(room.id).map(|r| r.status());
+            let believed = node_state.room(room.id).map(|r| r.status());
             if believed == Some(RoomStatus::Starting) {
                 return Err(format!("a snapshot has not placed {}", room.id));
             }
-            let story = told.rooms.get(&room.id.to_string()).copied();
+            let reported = log.rooms.get(&room.id.to_string()).copied();
             same(
-                "I3: whether it was told to live",
+                "I3: reported room",
                 &room.id,
-                &(story == Some(true)),
+                &(reported == Some(true)),
                 &open,
             )?;
             let what = match (room.made, room.ended) {
-                (Asked::Told, Asked::No) if room.kind == Kind::Conference => {
-                    (!open).then_some("I2: it was made, and is not there")
+                (Knowledge::Confirmed, Knowledge::No) if room.kind == Kind::Conference => {
+                    (!open).then_some("I2: a confirmed room is missing")
                 }
-                (_, Asked::Told) => {
-                    (story != Some(false)).then_some("I2: it was deleted, and lives")
+                (_, Knowledge::Confirmed) => {
+                    (reported != Some(false)).then_some("I2: a deleted room still exists")
                 }
-                (Asked::Told, _) => story
+                (Knowledge::Confirmed, _) => reported
                     .is_none()
-                    .then_some("I2: it was made, and nobody was told"),
-                (Asked::No, _) => story.map(|_| "it was refused, and is there"),
-                (Asked::Unknown, _) => None,
+                    .then_some("I2: a confirmed room was not reported"),
+                (Knowledge::No, _) => reported.map(|_| "a refused room exists"),
+                (Knowledge::Unknown, _) => None,
             };
             if let Some(what) = what {
                 return Err(format!("{what}: {room:?}, {stored:?}"));
@@ -1608,44 +1606,45 @@ impl World {
         Ok(())
     }
 
-    /// When nothing else goes wrong, a join that a conference's end interrupts is repeated: FreeSWITCH refuses one only
-    /// when it was interrupted twice.
-    fn repeated_each_join(&self, told: &Told) -> Checked {
+    /// Checks that, without other faults, a join that a conference's end interrupts is repeated: FreeSWITCH refuses one
+    /// only after two interruptions.
+    fn repeats_each_join(&self, log: &WebhookLog) -> Checked {
         for ((room, channel), interrupted) in &self.node.interrupted {
-            let session = SessionId::new(node_id(), *channel);
+            let session = CallId::new(node_id(), *channel);
             let key = (room.to_string(), session.to_string());
-            let refused = told.refused.get(&key).copied().unwrap_or_default();
+            let refused = log.refused.get(&key).copied().unwrap_or_default();
             if self.mood == Mood::Calm && 2 * refused > *interrupted {
                 return Err(format!(
-                    "{session} was refused {refused} times by {room}, and interrupted {interrupted} times"
+                    "{session} was refused {refused} times by {room} after {interrupted} interruptions"
                 ));
             }
         }
         Ok(())
     }
 
-    /// When nothing goes wrong, each time that a call comes into a room is told; and never one that was not.
-    fn told_each_time(&self, told: &Told) -> Checked {
+    /// Checks that, without faults, each entry into a room is reported, and nothing else is.
+    fn reports_each_join(&self, log: &WebhookLog) -> Checked {
         for ((room, channel), times) in &self.node.came_in {
             let lives = self
                 .rooms
                 .iter()
-                .any(|r| r.id == *room && r.ended == Asked::No && r.kind == Kind::Conference);
+                .any(|r| r.id == *room && r.ended == Knowledge::No && r.kind == Kind::Conference);
             if lives {
-                let session = SessionId::new(node_id(), *channel);
+                let session = CallId::new(node_id(), *channel);
                 let key = (room.to_string(), session.to_string());
-                let (told, heard) = told.came_in.get(&key).copied().unwrap_or_default();
-                // Out of order, the end of a stay may be all that is heard of it, and what shows one may be of another.
-                // Who was put out at once has come in, too, for one who does not wait for that call any more.
+                let (reported, unsynthesized) = log.joins.get(&key).copied().unwrap_or_default();
+                // Out of order, the end of a membership may be the only event of it, and an event that shows one may
+                // belong to another. A call that was removed at once has entered, too, for a replica that no longer
+                // waits for it.
                 let most = times + self.node.interrupted.get(&(*room, *channel)).unwrap_or(&0);
                 let right = if self.mood == Mood::Calm {
-                    (*times..=most).contains(&told)
+                    (*times..=most).contains(&reported)
                 } else {
-                    heard <= most
+                    unsynthesized <= most
                 };
                 if !right {
                     return Err(format!(
-                        "I3: {session} came into {room} {times} times, and was told to have {told} times"
+                        "I3: {session} entered {room} {times} times, and {reported} joins were reported"
                     ));
                 }
             }
@@ -1671,9 +1670,9 @@ const fn name(who: usize) -> &'static str {
     if who == 0 { "A" } else { "B" }
 }
 
-/// With what orders become commands.
-fn settings() -> OrderSettings {
-    OrderSettings {
+/// The settings for rendering commands.
+fn settings() -> CommandSettings {
+    CommandSettings {
         profile: ProfileName::new("roomkeeper").unwrap(),
         connect_profile: ProfileName::new("roomkeeper-connect").unwrap(),
         speech_engine: Voice::new("flite").unwrap(),
@@ -1683,22 +1682,27 @@ fn settings() -> OrderSettings {
     }
 }
 
-/// What an order is about: those about the same keep their order on their way.
-fn subject(order: &Order) -> String {
-    match order {
-        Order::Enter { session, .. }
-        | Order::Park { session, .. }
-        | Order::Mute { session, .. }
-        | Order::Step { session, .. }
-        | Order::Break { session, .. }
-        | Order::Prepare { session }
-        | Order::Answer { session }
-        | Order::Hangup { session, .. } => session.to_string(),
-        Order::Describe { room, .. } => format!("what {room} is"),
-        Order::Lock { room, .. } => format!("the lock of {room}"),
-        Order::Play { room, .. } => format!("what plays in {room}"),
-        Order::RecordStart { room, .. } | Order::RecordStop { room, .. } => {
-            format!("the recording of {room}")
+/// Returns the subject of a command: commands about the same one keep their order.
+fn subject(order: &SwitchCommand) -> String {
+    let room = || order.target.room().expect("the command names a room");
+    if let Some(call) = order.target.call() {
+        return call.to_string();
+    }
+    match &order.action {
+        SwitchAction::Describe { .. } => format!("the registration of {}", room()),
+        SwitchAction::SetLock { .. } => format!("the lock of {}", room()),
+        SwitchAction::Play(_) => format!("the playback of {}", room()),
+        SwitchAction::StartRecording { .. } | SwitchAction::StopRecording { .. } => {
+            format!("the recording of {}", room())
         }
+        other => panic!("{other:?} is about no room"),
+    }
+}
+
+/// Returns the id of a park command.
+fn parking(order: &SwitchCommand) -> Option<Parking> {
+    match order.action {
+        SwitchAction::Park { parking } | SwitchAction::Break { parking } => Some(parking),
+        _ => None,
     }
 }

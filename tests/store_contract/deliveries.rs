@@ -1,4 +1,4 @@
-//! The log of what was sent: what is kept, listed, sent again and forgotten.
+//! The log of deliveries: keeping, listing, sending again and removing.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ impl Subject {
     }
 }
 
-pub async fn a_delivery_is_listed_from_its_queueing_to_its_end(s: Subject) {
+pub async fn delivery_is_listed_from_queueing_to_end(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(2, 1)])
         .await;
     assert_eq!(s.ids(1, PENDING).await, ["msg_2_1", "msg_1_1"]);
@@ -103,7 +103,7 @@ pub async fn a_delivery_is_listed_from_its_queueing_to_its_end(s: Subject) {
     assert_eq!(s.one(2, "msg_2_1").await, None);
 }
 
-pub async fn the_log_is_read_in_pages_the_latest_first(s: Subject) {
+pub async fn log_is_paged_latest_first(s: Subject) {
     for n in 1..=7 {
         s.queue(&[endpoint(1)], vec![message(n, 1), message(n, 2)])
             .await;
@@ -127,7 +127,7 @@ pub async fn the_log_is_read_in_pages_the_latest_first(s: Subject) {
     assert_eq!(found, wanted);
 }
 
-pub async fn the_last_attempts_are_kept(s: Subject) {
+pub async fn last_attempts_are_kept(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1)]).await;
     let after = Duration::ZERO;
     for n in 1..=ATTEMPTS_KEPT + 3 {
@@ -187,7 +187,7 @@ pub async fn what_is_sent_again_waits_for_nobody_and_begins_anew(s: Subject) {
     );
     let taken = attempt(3, Some(200));
     s.answered(&again, DeliveryResult::Delivered, &taken).await;
-    // What was delivered can be had again, too.
+    // A delivered message can be sent again, too.
     assert!(s.redeliver(1, "msg_1_1").await);
     let again = s.claim_one(LONG).await;
     s.answered(&again, DeliveryResult::Delivered, &taken).await;
@@ -200,7 +200,7 @@ pub async fn what_waits_for_its_next_attempt_is_due_at_once_when_asked_for(s: Su
     s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
         .await;
     let first = s.claim_one(LONG).await;
-    // Under way: it is not sent twice at the same time.
+    // In flight: it is not sent twice at the same time.
     assert!(s.redeliver(1, "msg_1_1").await);
     assert_eq!(s.claim(LONG).await, []);
     let park = DeliveryResult::Park {
@@ -220,7 +220,7 @@ pub async fn what_waits_for_its_next_attempt_is_due_at_once_when_asked_for(s: Su
     assert_eq!(s.claim_one(LONG).await.message, message(1, 2));
 }
 
-pub async fn what_was_given_up_is_recovered_in_its_order(s: Subject) {
+pub async fn dead_deliveries_are_recovered_in_order(s: Subject) {
     let give_up = async |messages: Vec<Message>| {
         let count = messages.len();
         s.queue(&[endpoint(1)], messages).await;
@@ -280,7 +280,7 @@ pub async fn a_receivers_failing_is_told_from_its_first_failure_on(s: Subject) {
     let health = s.health(1).await;
     assert!(health.delivered_ago.unwrap() < LONG);
     assert_eq!((health.failing_for, health.pending), (None, 1));
-    // What ends without an attempt says nothing of the receiver.
+    // An end without an attempt does not change the receiver's health.
     assert!(s.finish(&claims[1], DeliveryResult::Dead).await);
     let health = s.health(1).await;
     assert_eq!(
@@ -445,7 +445,7 @@ impl Subject {
         counts
     }
 
-    /// Queues a message of an app in so many rooms, which makes as many queues.
+    /// Queues a message of an app in each of this number of rooms, which creates as many queues.
     async fn queue_of(&self, app: usize, endpoint: &EndpointId, rooms: u128) {
         let messages = (1..=rooms).map(|n| {
             let mut message = message(n, 1);

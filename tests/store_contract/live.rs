@@ -1,14 +1,14 @@
-//! What can be listened to: the outbox by position, and what is said and not kept.
+//! Reads of the outbox by position, and live events.
 
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use roomkeeper::store::keys::OUTBOX_KEPT;
-use roomkeeper::store::live::{Heard, LiveEvent, OutboxSlice};
+use roomkeeper::store::live::{LiveEvent, LiveStream, OutboxSlice};
 
 use super::*;
 
-/// Longer than what is said takes to be heard.
+/// Longer than a live event takes to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Subject {
@@ -20,14 +20,14 @@ impl Subject {
         slice.unwrap()
     }
 
-    /// Appends so many messages to the outbox, in a commit of their own.
+    /// Appends this number of messages to the outbox in one commit.
     async fn tells(&self, room_number: u128, numbers: std::ops::RangeInclusive<u64>) {
         let mut commit = create(room(room_number));
         commit.outbox = numbers.map(|n| message(1, n)).collect();
         self.apply(&commit).await;
     }
 
-    /// Hands all of the outbox over.
+    /// Queues all messages of the outbox.
     async fn hands_over(&self) {
         let batch = self.store.read_outbox(node(), 100_000).await.unwrap();
         let moved = self.store.fan_out(node(), &batch.from, &batch.to, &[]);
@@ -46,7 +46,7 @@ pub async fn an_outbox_is_read_after_any_position(s: Subject) {
     };
     assert_eq!(s.after(None, 10).await, empty);
     assert_eq!(s.after(0, 10).await, empty);
-    // What was never there is not, and says so.
+    // A position that never existed is reported as missing.
     assert_eq!(s.after(7, 10).await, empty);
     s.tells(1, 1..=3).await;
     s.tells(2, 4..=5).await;
@@ -82,7 +82,7 @@ pub async fn the_webhooks_cursor_is_not_that_of_others(s: Subject) {
     assert_eq!(batch.messages, [message(1, 4)]);
 }
 
-pub async fn what_was_handed_over_is_kept_for_a_while(s: Subject) {
+pub async fn queued_messages_are_kept_for_a_while(s: Subject) {
     let total = OUTBOX_KEPT + 5;
     s.tells(1, 1..=total).await;
     assert_eq!(s.after(0, 1).await.oldest, 1, "nobody has it yet");
@@ -94,7 +94,7 @@ pub async fn what_was_handed_over_is_kept_for_a_while(s: Subject) {
     let slice = s.after(6, 1).await;
     assert_eq!(slice.before, Some(message(1, 6).id));
     assert_eq!(slice.messages, [(7, message(1, 7))]);
-    // What is not handed over is kept whatever there is.
+    // Messages that are not queued yet are always kept.
     s.tells(2, total + 1..=total + 3).await;
     let slice = s.after(total, 10).await;
     assert_eq!((slice.oldest, slice.messages.len()), (6, 3));
@@ -109,25 +109,31 @@ fn live(n: u64) -> LiveEvent {
     }
 }
 
-async fn next(heard: &mut Heard) -> (NodeId, Vec<LiveEvent>) {
+async fn next(heard: &mut LiveStream) -> (NodeId, Vec<LiveEvent>) {
     let next = tokio::time::timeout(PATIENCE, heard.next()).await;
     next.expect("it is heard").expect("it goes on")
 }
 
 pub async fn what_is_said_is_heard_by_all_who_listen(s: Subject) {
-    // Nobody listens, and nobody will hear it.
-    s.store.say(node(), &[live(0)]).await.unwrap();
-    let mut one = s.store.hear(&[node()]).await.unwrap();
+    // Without a subscriber, the event is lost.
+    s.store.publish_live(node(), &[live(0)]).await.unwrap();
+    let mut one = s.store.subscribe_live(&[node()]).await.unwrap();
     let another = (s.make)(QueueLimits::default());
     // In memory there is no other replica.
     let there = match s.time {
         Time::Ours(_) => &s.store,
         Time::Theirs(_) => &another,
     };
-    let mut both = there.hear(&[node(), other_node()]).await.unwrap();
-    s.store.say(node(), &[live(1), live(2)]).await.unwrap();
-    s.store.say(other_node(), &[live(3)]).await.unwrap();
-    there.say(node(), &[]).await.unwrap();
+    let mut both = there.subscribe_live(&[node(), other_node()]).await.unwrap();
+    s.store
+        .publish_live(node(), &[live(1), live(2)])
+        .await
+        .unwrap();
+    s.store
+        .publish_live(other_node(), &[live(3)])
+        .await
+        .unwrap();
+    there.publish_live(node(), &[]).await.unwrap();
     let said = |n: &[u64]| n.iter().map(|n| live(*n)).collect::<Vec<_>>();
     assert_eq!(next(&mut one).await, (node(), said(&[1, 2])));
     assert_eq!(next(&mut one).await, (node(), Vec::new()));
@@ -135,10 +141,10 @@ pub async fn what_is_said_is_heard_by_all_who_listen(s: Subject) {
     for _ in 0..3 {
         heard.push(next(&mut both).await);
     }
-    // What different nodes say may pass each other.
+    // Events of different nodes may arrive in any order.
     let of = |node: NodeId| heard.iter().filter(move |(of, _)| *of == node);
     assert!(of(node()).eq([&(node(), said(&[1, 2])), &(node(), Vec::new())]));
     assert!(of(other_node()).eq([&(other_node(), said(&[3]))]));
     drop((one, both));
-    s.store.say(node(), &[live(4)]).await.unwrap();
+    s.store.publish_live(node(), &[live(4)]).await.unwrap();
 }

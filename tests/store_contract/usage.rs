@@ -1,4 +1,4 @@
-//! How many bytes each app has.
+//! The bytes of each app.
 
 use super::*;
 use roomkeeper::store::usage::{
@@ -15,7 +15,7 @@ impl Subject {
         self.usage().await.apps.get(&app()).copied().unwrap_or(0)
     }
 
-    /// The bytes of what waits for, or was given up for, a receiver.
+    /// The bytes of pending and dead deliveries of a receiver.
     async fn waiting(&self, of: u8) -> u64 {
         let usage = self.usage().await;
         usage.receivers.get(&endpoint(of)).copied().unwrap_or(0)
@@ -56,7 +56,7 @@ pub async fn an_entity_counts_for_its_large_values_until_its_keeping_time_is_ove
     // Sent again because the answer was lost, it counts once.
     s.apply(&first).await;
     assert_eq!(s.bytes().await, ENTITY_BYTES + 6 * large_bytes);
-    // What is replaced counts no more, nor does what is refused.
+    // Replaced and refused values do not count.
     let mut second = change(vec![write(room(1), Version(1))]);
     second.entities[0].head.push(pair("data", &large(1)));
     s.apply(&second).await;
@@ -70,7 +70,7 @@ pub async fn an_entity_counts_for_its_large_values_until_its_keeping_time_is_ove
     s.apply(&third).await;
     s.apply(&listed(session(2), 1)).await;
     assert_eq!(s.bytes().await, 2 * ENTITY_BYTES);
-    // Over, it counts while it is kept. Redis counts in whole seconds.
+    // After its end it counts while it is kept. Redis counts in whole seconds.
     s.apply(&end(room(1), Version(3), Duration::from_secs(2)))
         .await;
     assert_eq!(s.bytes().await, 2 * ENTITY_BYTES);
@@ -146,7 +146,7 @@ pub async fn a_delivery_counts_until_it_is_delivered_or_forgotten(s: Subject) {
     let again = claim(1).await;
     assert!(s.finish(&again, DeliveryResult::Delivered).await);
     assert_eq!(s.waiting(1).await, one);
-    // Of a receiver that is gone nothing is kept but what is pending.
+    // Of a removed receiver only pending deliveries are kept.
     let left = s.store.forget_endpoint(node(), &endpoint(1)).await;
     assert_eq!((left.unwrap(), s.waiting(1).await), (0, 0));
     let left = s.store.forget_endpoint(node(), &endpoint(2)).await;

@@ -1,6 +1,7 @@
-//! What several integration tests share. Each uses its part of it.
+//! Code that several integration tests share. Each uses its part of it.
 #![allow(dead_code)]
 
+pub mod cargo;
 pub mod process;
 pub mod redis;
 pub mod store;

@@ -109,7 +109,7 @@ pub fn resident(pid: Pid) -> u64 {
         .expect("a process has memory")
 }
 
-/// Whether a program is found.
+/// True if a program is found.
 pub fn installed(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))

@@ -352,7 +352,7 @@ pub struct Sentinels {
     passwords: Passwords,
 }
 
-/// What they call the master.
+/// The sentinels' name for the master.
 const MASTER: &str = "main";
 
 impl Sentinels {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roomkeeper::ids::{NodeId, RoomId};
 use roomkeeper::store::redis::{RedisOptions, RedisStore, TlsConfig};
 use roomkeeper::store::{
-    Commit, CommitOutcome, EntityId, EntityWrite, Hashes, Life, Message, NodeReader, Record, Scope,
-    Store, StoreError, Version,
+    Commit, CommitOutcome, EntityId, EntityWrite, Life, Message, NodeReader, RawRecord, Record,
+    Scope, Store, StoreError, Version,
 };
+use roomkeeper_core::ids::{NodeId, RoomId};
 use uuid::Uuid;
 
 /// Longer than a store takes to be there again; a test that waits this long has failed.
@@ -96,9 +96,9 @@ impl NodeReader for Stored {
         assert_eq!(self.expected.replace((rooms, calls)), None, "it comes once");
     }
 
-    fn entity(&mut self, id: EntityId, version: Version, stored: Hashes<'_>) {
+    fn entity(&mut self, id: EntityId, version: Version, stored: RawRecord<'_>) {
         assert!(self.expected.is_some(), "what is expected comes first");
-        self.records.push((id, Record::of(version, &stored)));
+        self.records.push((id, Record::from_raw(version, &stored)));
     }
 
     fn unreadable(&mut self, id: Option<EntityId>, error: StoreError) {

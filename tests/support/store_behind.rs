@@ -9,24 +9,24 @@ macro_rules! store_behind {
         const _: () = {
             use std::time::Duration;
 
-            use $root::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
-            use $root::store::apps::{AppsWrite, StoredApps};
-            use $root::store::board::{Board, Boards, Notice};
+            use roomkeeper_core::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
+            use $root::store::{AppsWrite, StoredApps};
+            use $root::store::node_status::{NodeStatus, NodeStatusStore, StatusField};
             use $root::store::deliveries::{
                 Attempted, Backlog, ClaimedDelivery, Deliveries, Delivery, DeliveryResult,
                 DeliveryStatus, EndpointHealth, Finished, NewDelivery, OutboxBatch, OutboxCursor,
                 Recovered, Share,
             };
-            use $root::store::gate::{Command, CommandAnswer, CommandStart, Cooldown, Rate, Tokens};
-            use $root::store::live::{Heard, Live, LiveEvent, OutboxSlice};
-            use $root::store::looks::{Looks, Sight};
+            use $root::store::limits::{IdempotentCommand, StoredAnswer, CommandStart, Cooldown, RequestLimits, Rate, Tokens};
+            use $root::store::live::{LiveStream, Live, LiveEvent, OutboxSlice};
+            use $root::store::polls::{NodePolls, NodePoll};
             use $root::store::usage::{NodeUsage, Usage};
             use $root::store::{
                 Commit, CommitOutcome, EntityId, EntityKind, Lease, LeaseOutcome, ListEntry,
                 ListOf, NameOutcome, NodeReader, Record, Store, StoreError, ViewEntry, ViewId,
                 ViewKind,
             };
-            use $root::time::Timestamp;
+            use roomkeeper_core::time::Timestamp;
             use uuid::Uuid;
 
             store_behind! { @pass Store for $gated:
@@ -46,30 +46,32 @@ macro_rules! store_behind {
                 reserve_name(app: &AppId, name: &RoomName, room: RoomId, ttl: Duration) -> NameOutcome;
                 confirm_name(app: &AppId, name: &RoomName, room: RoomId) -> bool;
                 free_name(app: &AppId, name: &RoomName, room: RoomId) -> ();
+            }
+            store_behind! { @pass RequestLimits for $gated:
                 take_cooldown(about: EntityId, group: &str, holder: Uuid, window: Duration) -> Cooldown;
                 refund_cooldown(about: EntityId, group: &str, holder: Uuid) -> ();
-                begin_command(command: &Command, hold: Duration) -> CommandStart;
-                finish_command(command: &Command, answer: &CommandAnswer, keep: Duration) -> bool;
-                forget_command(command: &Command) -> ();
+                begin_command(command: &IdempotentCommand, hold: Duration) -> CommandStart;
+                finish_command(command: &IdempotentCommand, answer: &StoredAnswer, keep: Duration) -> bool;
+                forget_command(command: &IdempotentCommand) -> ();
                 take_tokens(app: &AppId, rate: Rate, want: u32) -> Tokens;
             }
-            store_behind! { @pass Boards for $gated:
-                read_board(node: NodeId) -> Board;
+            store_behind! { @pass NodeStatusStore for $gated:
+                read_node_status(node: NodeId) -> NodeStatus;
                 set_draining(node: NodeId, draining: bool) -> ();
-                ask_resync(node: NodeId) -> ();
-                put_notice(lease: Lease, notice: Notice, text: &str) -> bool;
+                request_resync(node: NodeId) -> ();
+                write_status(lease: Lease, field: StatusField, text: &str) -> bool;
                 read_report(node: NodeId) -> Option<String>;
             }
-            store_behind! { @pass Looks for $gated:
-                look_at(nodes: &[NodeId], now: Timestamp) -> Vec<Result<Sight, StoreError>>;
+            store_behind! { @pass NodePolls for $gated:
+                poll_nodes(nodes: &[NodeId], now: Timestamp) -> Vec<Result<NodePoll, StoreError>>;
             }
             store_behind! { @pass Usage for $gated:
                 read_usage(node: NodeId) -> NodeUsage;
             }
             store_behind! { @pass Live for $gated:
                 read_outbox_after(node: NodeId, position: Option<u64>, limit: usize) -> OutboxSlice;
-                say(node: NodeId, live: &[LiveEvent]) -> ();
-                hear(nodes: &[NodeId]) -> Heard;
+                publish_live(node: NodeId, live: &[LiveEvent]) -> ();
+                subscribe_live(nodes: &[NodeId]) -> LiveStream;
             }
             store_behind! { @pass Deliveries for $gated:
                 read_outbox(node: NodeId, limit: usize) -> OutboxBatch;

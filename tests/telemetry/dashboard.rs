@@ -1,4 +1,4 @@
-//! The dashboard and the alert rules name what there is, and leave out nothing that matters.
+//! The dashboard and the alert rules refer only to existing metrics and cover all that matter.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,12 +8,12 @@ use roomkeeper::telemetry::{self as names, Kind, METRICS, MetricDoc};
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
 
-/// What Prometheus itself adds.
+/// Labels that Prometheus adds.
 const ADDED: [&str; 3] = ["job", "instance", "le"];
 
-/// What says nothing that another panel does not say.
+/// Metrics that no panel shows, because another panel covers them.
 const NOT_SHOWN: [&str; 4] = [
-    // Thousands a second among what is looked at.
+    // Thousands per second; they would dwarf the others.
     names::NODE_NUDGES,
     names::PROCESS_VIRTUAL_BYTES,
     names::PROCESS_VIRTUAL_MAX_BYTES,
@@ -44,12 +44,12 @@ fn named(expression: &str) -> Vec<Named> {
         let mut next = tail;
         if let Some(selected) = tail.strip_prefix('{') {
             let (inside, behind) = selected.split_once('}').unwrap();
-            // None of the values holds a comma.
-            let of = |matcher: &str| matcher.split(['=', '!']).next().unwrap().trim().to_owned();
+            // No value contains a comma.
+            let label = |matcher: &str| matcher.split(['=', '!']).next().unwrap().trim().to_owned();
             labels = inside
                 .split(',')
                 .filter(|m| !m.is_empty())
-                .map(of)
+                .map(label)
                 .collect();
             next = behind;
         }
@@ -64,7 +64,7 @@ fn named(expression: &str) -> Vec<Named> {
     found
 }
 
-/// What a name in an expression is of.
+/// The metric that a name in an expression belongs to.
 fn metric(name: &str) -> Option<&'static MetricDoc> {
     METRICS.iter().find(|metric| match metric.kind {
         Kind::Histogram => ["_bucket", "_sum", "_count"]
@@ -74,7 +74,7 @@ fn metric(name: &str) -> Option<&'static MetricDoc> {
     })
 }
 
-/// What is wrong with an expression.
+/// The mistakes in an expression.
 fn mistakes(expression: &str) -> Vec<String> {
     let mut mistakes = Vec::new();
     let mut labels: BTreeSet<&str> = ADDED.into_iter().collect();
@@ -107,7 +107,7 @@ fn mistakes(expression: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_mistake_in_an_expression_is_found() {
+fn mistakes_in_expressions_are_found() {
     for (good, expression) in [
         (
             true,
@@ -142,17 +142,17 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
 }
 
 #[test]
-fn the_dashboard_shows_every_metric_that_matters() {
+fn dashboard_shows_every_metric_that_matters() {
     let text = read("docker/grafana/dashboards/roomkeeper.json");
     let dashboard: Value = serde_json::from_str(&text).unwrap();
     let mut found = Vec::new();
     expressions(&dashboard, &mut found);
     let mut shown = BTreeSet::new();
     for expression in &found {
-        // What Grafana puts in is no name.
+        // Grafana's variable is no metric name.
         let expression = expression.replace("$__rate_interval", "5m");
         let mistakes = mistakes(&expression);
-        // How a gauge that says when something began has changed is what the marks of starts are.
+        // Annotations of restarts count the changes of a start time, which is a gauge.
         let marks = expression.starts_with("changes(");
         assert!(mistakes.is_empty() || marks, "{expression}: {mistakes:?}");
         let names = named(&expression).into_iter();
@@ -162,7 +162,7 @@ fn the_dashboard_shows_every_metric_that_matters() {
         let wanted = !NOT_SHOWN.contains(&metric.name);
         assert_eq!(shown.contains(metric.name), wanted, "{}", metric.name);
     }
-    // Of any data source and any node, and no panel of another one.
+    // Every panel works with any data source and node.
     let variables: Vec<&str> = dashboard["templating"]["list"]
         .as_array()
         .unwrap()
@@ -186,11 +186,11 @@ fn the_dashboard_shows_every_metric_that_matters() {
     assert_eq!(
         rows,
         [
-            "Is it well",
+            "Health",
             "Events",
             "Store",
             "FreeSWITCH: commands and snapshots",
-            "Rooms, calls and what callers ask",
+            "Rooms, calls and intents",
             "API",
             "Webhooks",
             "Process",
@@ -206,9 +206,9 @@ fn yaml(path: &str) -> Yaml {
 }
 
 #[test]
-fn the_alerts_name_what_there_is_and_lead_to_what_to_do() {
+fn alerts_use_existing_metrics_and_link_to_remedies() {
     let rules = yaml("docker/prometheus/alerts.yml");
-    let readme = read("README.md");
+    let page = read("docs/troubleshooting.md");
     let mut alerts = BTreeSet::new();
     let mut watched = BTreeSet::new();
     for group in rules["groups"].as_vec().unwrap() {
@@ -225,12 +225,12 @@ fn the_alerts_name_what_there_is_and_lead_to_what_to_do() {
             let notes = &rule["annotations"];
             assert!(notes["summary"].as_str().is_some_and(|s| s.len() > 20));
             let runbook = notes["runbook"].as_str().unwrap();
-            let row = runbook.strip_prefix("README.md#troubleshooting: ");
+            let row = runbook.strip_prefix("docs/troubleshooting.md: ");
             let row = format!(
                 "\n| {} |",
                 row.unwrap_or_else(|| panic!("{alert}: {runbook}"))
             );
-            assert!(readme.contains(&row), "{alert} leads to no row: {row}");
+            assert!(page.contains(&row), "{alert} leads to no row: {row}");
         }
     }
     for name in [
@@ -250,13 +250,13 @@ fn the_alerts_name_what_there_is_and_lead_to_what_to_do() {
         names::WEBHOOK_DELIVERIES,
         names::TASK_PANICS,
     ] {
-        assert!(watched.contains(name), "nobody is woken by {name}");
+        assert!(watched.contains(name), "no alert watches {name}");
     }
     // Each of them fires in the tests of the rules (promtool, see tests/run).
     let tests = yaml("docker/prometheus/alerts.test.yml");
     let fired = &tests["tests"][1]["promql_expr_test"][0]["exp_samples"][0]["value"];
     assert_eq!(fired.as_i64(), i64::try_from(alerts.len()).ok());
-    // And each that is said to stay silent there is one.
+    // Each alert that must stay silent exists.
     for silent in tests["tests"][0]["alert_rule_test"].as_vec().unwrap() {
         let name = silent["alertname"].as_str().unwrap();
         assert!(alerts.contains(name), "there is no {name}");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::program::poll;
 use crate::program::world::{Setup, Store, World};
 
-/// The lines of which this holds.
+/// The lines that satisfy this condition.
 fn lines(world: &World, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
     let text = world
         .controller
@@ -19,7 +19,7 @@ async fn line(world: &World, what: &str, wanted: impl Fn(&Value) -> bool) -> Val
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_line_is_an_object_with_its_fields() {
+async fn json_log_line_is_object_with_fields() {
     let mut setup = Setup::impatient(Store::Redis);
     setup.environment = vec![("ROOMKEEPER_LOG__FORMAT".to_owned(), "json".to_owned())];
     let mut world = setup.start().await;
@@ -29,7 +29,7 @@ async fn each_line_is_an_object_with_its_fields() {
     world.join(&session, &room).await;
 
     let merged = line(&world, "a snapshot", |l| {
-        l["message"] == "a snapshot of the node is merged"
+        l["message"] == "merged a snapshot of the node"
     });
     let merged = merged.await;
     assert_eq!(merged["node.id"], world.node, "{merged}");
@@ -48,12 +48,12 @@ async fn each_line_is_an_object_with_its_fields() {
     let asked = world.controller.once("GET", "/conferences", None).await;
     assert_eq!(asked.unwrap().status, 503);
     let failed = line(&world, "a failed request", |l| {
-        l["message"] == "a request needs the store, which does not answer"
+        l["message"] == "a request failed because the store does not respond"
     });
     let failed = failed.await;
     let error = failed["error"].as_str().unwrap();
     assert!(error.starts_with("the store is unavailable: "), "{failed}");
-    // Of the request that it happened in.
+    // It has the id of its request.
     let id = failed["span"]["request.id"].as_str().unwrap();
     assert!(!id.is_empty());
     let answered = line(&world, "its answer", |l| {
@@ -70,7 +70,7 @@ async fn each_line_is_an_object_with_its_fields() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_has_an_id_in_the_log_and_in_the_answer() {
+async fn request_id_is_in_log_and_answer() {
     let mut setup = Setup::on(Store::Memory);
     setup.environment = vec![("ROOMKEEPER_LOG__FORMAT".to_owned(), "json".to_owned())];
     let world = setup.start().await;
@@ -92,7 +92,7 @@ async fn a_request_has_an_id_in_the_log_and_in_the_answer() {
             request = request.header("X-Request-Id", theirs);
         }
         let answer = request.send().await.unwrap();
-        // Also where the caller is not let in.
+        // Also for a rejected caller.
         assert_eq!(answer.status(), 401);
         let id = answer.headers()["x-request-id"].to_str().unwrap();
         assert_eq!(theirs == Some(id), kept, "{theirs:?} became {id}");

@@ -1,8 +1,8 @@
-//! What the program tells of itself: metrics, log and traces of a process, and what is made of them.
+//! Metrics, log and traces of a process, the dashboard and the alert rules.
 //!
-//! Nothing here looks inside the program: what is asserted is what a scraper, a reader of the log and a collector get, and
-//! that dashboard and alert rules name what there is.
-// All of it is a test, also what the lint cannot know to be one.
+//! The tests see what a scraper, a reader of the log and a collector receive, and check that dashboard and alert rules use
+//! existing metrics.
+// The whole crate is test code, which the lint cannot know.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/program/mod.rs"]

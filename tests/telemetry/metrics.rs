@@ -1,8 +1,8 @@
-//! Every metric is recorded by a program that does all it can do, with the labels and a value that it should have.
+//! A program that uses all of its features records every metric with the documented labels and a plausible value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roomkeeper::sim::core::Media;
+use freeswitch_sim::core::Media;
 use roomkeeper::telemetry::{self as names, Kind, METRICS};
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::page::{self, Series};
 use crate::program::poll;
 use crate::program::world::{Setup, Store, World};
 
-/// What only a fault counts. It is on the page at zero from the beginning; where the fault is made:
+/// Counters of faults, which start at zero, with the tests that cause the fault:
 const AT_ZERO: &[(&str, &str)] = &[
     (names::ESL_EVENTS_DROPPED, "tests/faults, a node's storm"),
     (
@@ -74,13 +74,13 @@ const AT_ZERO: &[(&str, &str)] = &[
     (names::EVENT_GAPS, "tests/api, events"),
     (names::LIVE_DROPPED, "tests/api, events"),
     (names::TASK_PANICS, "tests/reconciler, panics"),
-    // Not by a fault, but by a node that fetches files; the simulated one does not.
+    // Counted for a node that fetches files, which the simulated one does not.
     (names::MEDIA_REQUESTS, "tests/faults, play URLs"),
     (names::MEDIA_FETCHES, "tests/faults, play URLs"),
     (names::MEDIA_FETCHED_BYTES, "tests/faults, play URLs"),
 ];
 
-/// Gauges that are zero when nothing waits.
+/// Gauges that are zero while nothing waits.
 const MAY_BE_ZERO: &[&str] = &[
     names::ESL_QUEUE_DEPTH,
     names::RECONCILER_QUEUE_DEPTH,
@@ -95,7 +95,7 @@ const MAY_BE_ZERO: &[&str] = &[
     names::EVENT_STREAMS,
     names::MEDIA_STORED_BYTES,
     names::APPS_AT_QUOTA,
-    // Zero is no bound.
+    // Zero means unlimited.
     names::PROCESS_VIRTUAL_MAX_BYTES,
     // It counts whole seconds of a program that lived for a few.
     names::PROCESS_CPU_SECONDS,
@@ -117,12 +117,12 @@ async fn page_of(world: &World) -> Vec<Series> {
     page::parse(&text)
 }
 
-/// Everything that the program does, but for faults.
+/// Uses all features except faults.
 async fn everything(world: &mut World) {
     let room = world.room("first").await;
     let lost = world.call("527121100").await;
     world.join(&lost, &room).await;
-    // Hung up while nobody listens: a snapshot reveals it, and looks twice at the room.
+    // Hung up without an event connection: a snapshot reveals it, with a second look at the room.
     world.controller.kill();
     let channel = world.channel(&lost).to_owned();
     let said = world.fs(&format!("uuid_kill {channel}")).await;
@@ -132,7 +132,7 @@ async fn everything(world: &mut World) {
     world.receiver.first(&lost, "call.hangup").await;
 
     let session = world.call("527121101").await;
-    // One of nobody, in a conference that is named as a room of another node is.
+    // A foreign call, in a conference with the name of another node's room.
     let stranger = world.switch.sim().call_in("1000", "527121199", &[]);
     let elsewhere = format!("conference:other-room-{}@default", uuid::Uuid::new_v4());
     let said = world
@@ -171,10 +171,10 @@ async fn everything(world: &mut World) {
         assert_eq!(answer.status, 202, "{what}: {}", answer.body);
         world.receiver.first(&room, event).await;
     }
-    // It is there already; and a rule refuses it another one.
+    // It exists already; and a rule refuses another one.
     let again = json!({ "room_id": room });
     let other = world.room("other").await;
-    // Nobody is in it, and then it is so already: FreeSWITCH is not asked, and there is nothing to wait for.
+    // The room has no members, so the lock takes effect without FreeSWITCH, and there is nothing to wait for.
     for (what, status) in [
         ("lock", "locked"),
         ("lock", "locked"),
@@ -204,7 +204,7 @@ async fn everything(world: &mut World) {
     .await;
     world.receiver.answer(204);
     world.receiver.first(&room, "conference.member.left").await;
-    // A receiver that is out of service: what comes for it is dead.
+    // A disabled receiver: its messages are dead at once.
     let gone = crate::program::receiver::Receiver::start().await;
     let wanted = json!({"url": gone.url, "events": ["conference.created"]});
     let made = world
@@ -233,7 +233,7 @@ async fn everything(world: &mut World) {
     world.call("527121102").await;
 }
 
-fn of<'a>(page: &'a [Series], name: &str) -> Vec<&'a Series> {
+fn series_named<'a>(page: &'a [Series], name: &str) -> Vec<&'a Series> {
     page.iter().filter(|series| series.name == name).collect()
 }
 
@@ -255,7 +255,7 @@ async fn every_metric_is_recorded() {
     world.controller.until_synced().await;
     everything(&mut world).await;
 
-    // What the worker measures now and then, and the last commit, may be yet to come.
+    // The worker's periodic measurements and the last commit may be missing yet.
     let problems = poll::until("all of them", poll::PATIENCE, async || {
         let problems = problems(&page_of(&world).await);
         problems.is_empty().then_some(problems)
@@ -276,15 +276,15 @@ async fn problems_of(world: &World) -> Vec<String> {
     problems(&page_of(world).await)
 }
 
-/// What was not seen, or stayed at zero and should not have.
+/// Metrics that are missing, or unexpectedly zero.
 fn problems(page: &[Series]) -> Vec<String> {
     let mut problems = Vec::new();
     for metric in METRICS {
         let at_zero = AT_ZERO.iter().any(|(name, _)| *name == metric.name);
         let free = at_zero || MAY_BE_ZERO.contains(&metric.name);
         let shown = match metric.kind {
-            Kind::Histogram => of(page, &format!("{}_count", metric.name)),
-            Kind::Counter | Kind::Gauge => of(page, metric.name),
+            Kind::Histogram => series_named(page, &format!("{}_count", metric.name)),
+            Kind::Counter | Kind::Gauge => series_named(page, metric.name),
         };
         let all: f64 = shown.iter().map(|series| series.value).sum();
         if shown.is_empty() {
@@ -331,14 +331,14 @@ fn each_value_makes_sense(page: &[Series], world: &World) {
         let count = sums[format!("{}_count", metric.name).as_str()];
         let mean = sums[format!("{}_sum", metric.name).as_str()] / count;
         if metric.name.ends_with("_seconds") {
-            // Nothing of it took longer than the test.
+            // No duration exceeds the test's.
             assert!(mean < 30.0, "{}: {mean} s", metric.name);
         } else {
             assert!((1.0..=576.0).contains(&mean), "{}: {mean}", metric.name);
         }
     }
     let value = |name: &str, labels: &[(&str, &str)]| -> f64 {
-        of(page, name)
+        series_named(page, name)
             .into_iter()
             .filter(|series| labels.iter().all(|(l, v)| series.labels[*l] == *v))
             .map(|series| series.value)
@@ -374,7 +374,7 @@ fn each_value_makes_sense(page: &[Series], world: &World) {
         "record_stop",
     ] {
         let labels = [("intent", intent), ("outcome", "confirmed")];
-        // As often as it was asked for and stood, no more.
+        // Exactly as often as it was requested and accepted.
         assert_eq!(value(&confirmed, &labels), 1.0, "{labels:?}");
     }
     for stage in [
@@ -426,14 +426,14 @@ fn unix_now() -> f64 {
     since.unwrap().as_secs_f64()
 }
 
-/// What counts only faults is there before the first of them: that its first increase is seen, an alert relies on.
+/// Counters of faults exist before the first fault: alerts depend on their first increase.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_is_woken_by_begins_at_zero() {
+async fn alerting_counters_start_at_zero() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_ready().await;
     let page = page::parse(&world.controller.metrics().await);
     for (name, made_in) in AT_ZERO {
-        let shown = of(&page, name);
+        let shown = series_named(&page, name);
         assert!(!shown.is_empty(), "{name} is not there before {made_in}");
         assert!(shown.iter().all(|series| series.value == 0.0), "{shown:?}");
     }

@@ -1,4 +1,4 @@
-//! The page of metrics, as Prometheus reads it.
+//! Parses the page of metrics like Prometheus.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ fn series(line: &str) -> Option<Series> {
         Some((name, labels)) => (name, labels.strip_suffix('}')?),
         None => (head, ""),
     };
-    // No value of ours holds a comma or a quotation mark, but for what is escaped: then this fails, as it should.
+    // Our label values contain no comma and no quotation mark; if one did, this would fail, as it should.
     let labels = labels
         .split(',')
         .filter(|label| !label.is_empty())

@@ -1,4 +1,4 @@
-//! Traces, as a collector gets them: a join from the caller's request to the webhook, and what is sent at the end.
+//! Traces as a collector receives them: a join from the request to the webhook, and the export at shutdown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,13 +17,13 @@ use crate::program::controller::KEY;
 use crate::program::poll;
 use crate::program::world::{Setup, Store, World};
 
-/// A trace of the caller's, and the span in it that makes the request.
+/// The caller's trace, and the span of its request.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
 type Got = Arc<Mutex<Vec<(String, Bytes)>>>;
 
-/// A collector: takes whatever comes, and keeps it with its content type.
+/// A collector that stores all requests with their content type.
 struct Collector {
     url: String,
     got: Got,
@@ -48,7 +48,7 @@ impl Collector {
         Self { url, got, task }
     }
 
-    /// What came as JSON.
+    /// The requests parsed as JSON.
     fn spans(&self) -> Vec<Span> {
         let mut spans = Vec::new();
         for (_, body) in self.got.lock().unwrap().iter() {
@@ -57,14 +57,14 @@ impl Collector {
                 let service = attributes(&resource["resource"]);
                 assert_eq!(service["service.name"], "roomkeeper");
                 for scope in list(&resource["scopeSpans"]) {
-                    spans.extend(list(&scope["spans"]).iter().map(Span::of));
+                    spans.extend(list(&scope["spans"]).iter().map(Span::from_json));
                 }
             }
         }
         spans
     }
 
-    /// The span of which this holds, once it is there.
+    /// Waits for a span that satisfies this condition.
     async fn span(&self, what: &str, wanted: impl Fn(&Span) -> bool) -> Span {
         let found = poll::until(what, Duration::from_secs(10), async || {
             self.spans().into_iter().find(|span| wanted(span))
@@ -107,7 +107,7 @@ struct Span {
 }
 
 impl Span {
-    fn of(value: &Value) -> Self {
+    fn from_json(value: &Value) -> Self {
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         let link = |link: &Value| link["spanId"].as_str().unwrap().to_owned();
         Self {
@@ -148,7 +148,7 @@ async fn post_as(world: &World, path: &str, body: &Value) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_join_leads_from_the_request_to_its_webhook() {
+async fn trace_of_join_reaches_its_webhook() {
     let collector = Collector::start().await;
     let mut setup = Setup::on(Store::Memory);
     setup.environment = [
@@ -170,7 +170,7 @@ async fn a_join_leads_from_the_request_to_its_webhook() {
         .first(&room, "conference.member.joined")
         .await;
 
-    // What waits for something else is part of it, and all of it of the caller's trace.
+    // Spans of waiting tasks are parents, and all belong to the caller's trace.
     let request = collector
         .span("the request", |s| {
             s.name == "http_request" && s.parent == CALLER
@@ -194,7 +194,7 @@ async fn a_join_leads_from_the_request_to_its_webhook() {
         .await;
     assert!(command.says("command", "uuid_transfer") && command.says("outcome", "ok"));
 
-    // What FreeSWITCH tells is a trace of its own, and refers to what it confirms.
+    // An event of FreeSWITCH starts its own trace, linked to the intent that it confirms.
     let event = collector
         .span("the event", |s| {
             s.name == "event" && s.links.contains(&intent.id)
@@ -209,7 +209,7 @@ async fn a_join_leads_from_the_request_to_its_webhook() {
         })
         .await;
     assert!(attempt.says("outcome", "ok"), "{attempt:?}");
-    // It tells what was committed: of that event, or of one that came together with it.
+    // It follows a commit: of that event, or of one in the same batch.
     let commit = collector
         .span("the commit", |s| {
             s.name == "commit" && s.id == attempt.parent
@@ -224,16 +224,16 @@ async fn a_join_leads_from_the_request_to_its_webhook() {
             s.name == "hand_over" && s.links.contains(&commit.id)
         })
         .await;
-    // The receiver is told nothing of it.
+    // The receiver gets no trace headers.
     assert!(told.headers.get("traceparent").is_none());
-    // Nothing in a span is a tenant's secret.
+    // No span contains a tenant's secret.
     for span in collector.spans() {
         assert!(!format!("{span:?}").contains(KEY), "{span:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_is_sent_at_the_end() {
+async fn remaining_commands_are_sent_at_shutdown() {
     let collector = Collector::start().await;
     let mut setup = Setup::on(Store::Memory);
     setup.environment = [
@@ -263,7 +263,7 @@ async fn what_is_left_is_sent_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_share_that_is_wanted_is_sent() {
+async fn only_sampled_share_is_sent() {
     let collector = Collector::start().await;
     let mut setup = Setup::on(Store::Memory);
     setup.environment = [
@@ -279,7 +279,7 @@ async fn only_the_share_that_is_wanted_is_sent() {
     let mut world = setup.start().await;
     world.controller.until_synced().await;
     world.room("left-out").await;
-    // A caller that has decided for its trace is followed.
+    // The caller's sampling decision is followed.
     let status = post_as(&world, "/conferences", &json!({ "name": "kept" })).await;
     assert_eq!(status, 201);
     world.controller.terminate();
@@ -288,7 +288,7 @@ async fn only_the_share_that_is_wanted_is_sent() {
     let spans = collector.spans();
     assert!(spans.iter().any(|s| s.name == "intent"), "{spans:?}");
     for span in spans {
-        // The webhook's attempt is part of the trace of what it tells.
+        // The webhook's attempt belongs to the trace of its cause.
         assert_eq!(span.trace, TRACE, "{span:?}");
     }
 }

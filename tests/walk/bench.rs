@@ -7,10 +7,9 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use crate::program::controller::binary;
 use crate::program::poll;
 use crate::program::switch::RealServer;
-use crate::support::process;
+use crate::support::{cargo, process};
 
 /// Its calls are in this app, whose name is in theirs.
 const ITS_CALLS: &str = "null/bench";
@@ -41,12 +40,16 @@ pub async fn measures_and_leaves_nothing_behind(server: &RealServer) {
     let other = Uuid::new_v4().to_string();
     let call = format!("originate {{origination_uuid={other}}}null/other &park()");
     assert!(ask(server, call).await.starts_with("+OK"));
+    let program = spawn_blocking(|| cargo::build_program("roomkeeper-bench"));
+    let program = program.await.unwrap().display().to_string();
     let bench = || {
-        let mut command = binary();
+        let mut command = process::command(&program);
         command
-            .args(["bench", "webhooks", "--size", "smoke", "--json"])
+            .args(["webhooks", "--size", "smoke", "--json"])
+            .args(["--controller", env!("CARGO_BIN_EXE_roomkeeper")])
             .args(["--freeswitch", &server.address.to_string()])
             .env("RK_ESL_PASSWORD", &server.password)
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         process::spawn(command)

@@ -9,7 +9,7 @@ use crate::program::events::{Event, EventStream, Next};
 use crate::program::poll::{self, PATIENCE};
 use crate::program::world::{Setup, Store, World};
 
-/// What the program promises.
+/// The limit that the program promises.
 const STOP: Duration = Duration::from_secs(10);
 
 const COMMITS: &str = "roomkeeper_store_commits_total";

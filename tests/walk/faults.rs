@@ -1,4 +1,4 @@
-//! What the way to a node costs a caller, short of what the suite of faults has.
+//! The cost to a caller of faults on the way to a node, except those in the suite of faults.
 //!
 //! Each test asserts that its fault did occur, then what must hold.
 

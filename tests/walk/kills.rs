@@ -1,6 +1,6 @@
 //! The walk, while the controller is killed by SIGKILL and started again between any two of its steps.
 //!
-//! What must hold: every step still succeeds, no webhook is lost, none has a second id, sequences have no gap. The
+//! Invariants: every step still succeeds, no webhook is lost, none has a second id, sequences have no gap. The
 //! program gets no moment to prepare, so whatever a user would miss is what was not committed in time.
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ enum Moment {
     Undelivered,
 }
 
-/// What a step's first webhook is about, if it leads to one.
+/// The subject of a step's first webhook, if it leads to one.
 async fn until_refused(world: &World, walk: &Walk, step: Step) {
     let scope = match step {
         Step::CallIn | Step::HangUp => walk.session.clone(),
@@ -140,7 +140,7 @@ async fn killed_while_webhooks_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_in_freeswitch_meanwhile_is_told_after_the_restart() {
+async fn changes_during_restart_are_reported() {
     let world = Setup::impatient(Store::Redis).start().await;
     meanwhile(world).await;
 }

@@ -1,6 +1,6 @@
 //! Commands that come too soon after each other, as a caller sees it with state on Redis.
 
-use roomkeeper::sim::core::Media;
+use freeswitch_sim::core::Media;
 use serde_json::{Value, json};
 
 use crate::program::poll;

@@ -1,6 +1,6 @@
-//! What plays in a room, from the API to the receiver, over a node that plays by the clock.
+//! Playback in a room, from the API to the receiver, over a node that plays by the clock.
 
-use roomkeeper::sim::core::Media;
+use freeswitch_sim::core::Media;
 use serde_json::{Value, json};
 
 use crate::program::poll;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::program::poll::{self, PATIENCE};
 use crate::program::world::{Setup, Store};
 
-/// What the program promises.
+/// The limit that the program promises.
 const STOP: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]

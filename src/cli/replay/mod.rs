@@ -1,94 +1,65 @@
-//! `roomkeeper replay`: what a recording of an Event Socket stream would do.
+//! `roomkeeper replay`: replays a recorded Event Socket stream.
 //!
-//! It goes through the parser, the translation and the rules that a controller has (`stream`, `rehearsal`), and what a
-//! controller would tell and order is printed instead. Owns what is printed, progress, and what is said of recordings
-//! that are not whole. There is no store and no network.
+//! The recording runs through the controller's parser, translation and rules (`stream`, `rehearsal`). The resulting
+//! webhooks and commands are printed (`report`) instead of sent. Owns progress and the messages about incomplete
+//! recordings. There is no store and no network.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use console::Style;
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
 
 use crate::app;
 use crate::config::Config;
-use crate::ids::{AppId, NodeId};
-use crate::reconciler::belief::Rules;
+use roomkeeper_core::ids::{AppId, NodeId};
+use roomkeeper_core::node_state::Rules;
 
-use super::table::{Fit, Table, plain};
-use super::{Failure, aside, chain, line, terminal};
+use super::{BadRecordings, Failure, chain, print, print_to_stderr, terminal};
 
-use rehearsal::{Follows, Owners, Rehearsal, Told};
-use stream::{Broken, Recording, What};
+use rehearsal::{Outcome, Owners, Rehearsal};
+use report::{Counts, Format};
+use stream::{MessageKind, ReadError, Recording};
 
 mod rehearsal;
+mod report;
 mod stream;
 
-/// From this size on, in bytes, a file is worth a bar of progress.
-const LARGE: u64 = 8 << 20;
+/// The size in bytes from which a file gets a progress bar.
+const PROGRESS_BAR_BYTES: u64 = 8 << 20;
 
-/// How often the bar moves, in messages.
-const STEP: u64 = 256;
+/// The number of messages between two updates of the progress bar.
+const PROGRESS_STEP: u64 = 256;
 
-/// Whose calls they are taken to be when nothing says so.
+/// The app of calls whose owner is unknown.
 const APP: &str = "replay";
 
-/// The defaults of a configuration, for one that was not given.
+/// The configuration that is used if none is given.
 const DEFAULTS: &str = "[store]\nurl = \"memory:\"\n[[nodes]]\nid = \"node0\"\naddress = \"127.0.0.1:8021\"\npassword = \"none\"\n";
 
-/// What is replayed, and how it is shown.
+/// The recordings and the output format.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// The recordings, one after the other, as the connections of one node; `-` is standard input.
+    /// The recordings in order, as successive connections of one node; `-` means standard input.
     pub files: Vec<PathBuf>,
-    /// All calls and rooms are this app's.
+    /// The app that owns all calls and rooms.
     pub app: Option<AppId>,
-    /// Whose they are is decided as with this configuration.
+    /// The configuration that determines the owners.
     pub config: Option<Config>,
-    /// The node; without it, that of the first room.
+    /// The node; if absent, that of the first room.
     pub node: Option<NodeId>,
-    /// One JSON object a line.
+    /// Prints one JSON object per line.
     pub json: bool,
-    /// Also what means nothing.
+    /// Also prints events without consequences.
     pub verbose: bool,
-    /// With colours.
+    /// Uses colours.
     pub colours: bool,
 }
 
-/// What was wrong with recordings; each has been named.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct BadRecordings {
-    /// Files that cannot be opened or read.
-    pub unread: usize,
-    /// Files that are not what FreeSWITCH sends.
-    pub bad: usize,
-}
-
-impl BadRecordings {
-    /// What the process ends with, after sysexits.h.
-    pub const fn exit_code(&self) -> u8 {
-        // EX_DATAERR, EX_NOINPUT.
-        if self.bad > 0 { 65 } else { 66 }
-    }
-}
-
-impl fmt::Display for BadRecordings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "recordings that could not be read: {}, that are not of Event Socket: {}",
-            self.unread, self.bad
-        )
-    }
-}
-
-/// Replays the recordings and prints what they would do.
+/// Replays the recordings and prints the outcomes.
 ///
 /// # Errors
-/// [`Failure`]; what could be read was replayed all the same.
+/// [`Failure`]. All readable parts have been replayed nevertheless.
 pub fn run(options: Options) -> Result<(), Failure> {
     let Options {
         files,
@@ -103,19 +74,19 @@ pub fn run(options: Options) -> Result<(), Failure> {
         Some(config) => (config, true),
         None => (Config::from_text(DEFAULTS, std::iter::empty())?, false),
     };
-    let orders = app::order_settings(&config).map_err(|e| io::Error::other(chain(&e)))?;
+    let commands = app::command_settings(&config).map_err(|e| io::Error::other(chain(&e)))?;
     let owners = match (app, is_given) {
         (Some(app), _) => Owners::One(app),
         (None, true) => Owners::Configured,
-        (None, false) => Owners::AsSaid(replay_app()),
+        (None, false) => Owners::FromChannel(replay_app()),
     };
     let node = node.or(match config.nodes.as_slice() {
         [only] if is_given => Some(only.id),
         _ => None,
     });
     let mut replay = Replay {
-        rehearsal: Rehearsal::new(node, owners, rules(&config), orders),
-        show: Show {
+        rehearsal: Rehearsal::new(node, owners, rules(&config), commands),
+        format: Format {
             json,
             verbose,
             colours,
@@ -135,15 +106,15 @@ pub fn run(options: Options) -> Result<(), Failure> {
 }
 
 fn rules(config: &Config) -> Rules {
-    let of = |app: &crate::config::AppConfig| app.id.clone();
+    let id = |app: &crate::config::AppConfig| app.id.clone();
     Rules {
         dids: config
             .apps
             .iter()
             .flat_map(|app| app.dids.iter().map(|did| (did.clone(), app.id.clone())))
             .collect(),
-        apps: config.apps.iter().map(of).collect(),
-        patience: app::patience(config),
+        apps: config.apps.iter().map(id).collect(),
+        timeouts: app::timeouts(config),
         recordings: config.recording.directory.clone(),
     }
 }
@@ -155,30 +126,9 @@ fn replay_app() -> AppId {
     }
 }
 
-/// What was found, for the last line.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    bytes: u64,
-    messages: u64,
-    events: u64,
-    unreadable: u64,
-    webhooks: u64,
-    orders: u64,
-    snapshots: u64,
-    ignored: u64,
-    foreign: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Show {
-    json: bool,
-    verbose: bool,
-    colours: bool,
-}
-
 struct Replay {
     rehearsal: Rehearsal,
-    show: Show,
+    format: Format,
     counts: Counts,
 }
 
@@ -191,16 +141,16 @@ impl Replay {
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
         match opened {
             Ok((about, _)) if about.is_dir() => {
-                aside(&format!("{name}: is a folder, not a recording"));
+                print_to_stderr(&format!("{name}: is a directory, not a recording"));
                 wrong.unread += 1;
                 Ok(())
             }
             Ok((about, file)) => {
-                let size = Some(about.len()).filter(|size| *size >= LARGE);
+                let size = Some(about.len()).filter(|size| *size >= PROGRESS_BAR_BYTES);
                 self.recording(&name, file, size, wrong)
             }
             Err(error) => {
-                aside(&format!("{name}: cannot be opened: {error}"));
+                print_to_stderr(&format!("{name}: cannot open: {error}"));
                 wrong.unread += 1;
                 Ok(())
             }
@@ -217,35 +167,35 @@ impl Replay {
         let bar = size.map_or_else(ProgressBar::hidden, |size| terminal::bytes(size, name));
         let mut recording = Recording::new(input);
         let (mut messages, mut events) = (0, 0);
-        let broken = loop {
+        let failure = loop {
             let message = match recording.next() {
                 Ok(Some(message)) => message,
                 Ok(None) => break None,
-                Err(broken) => break Some(broken),
+                Err(failure) => break Some(failure),
             };
             messages += 1;
-            if messages % STEP == 0 {
+            if messages % PROGRESS_STEP == 0 {
                 bar.set_position(message.at);
             }
-            match message.what {
-                What::Answer => {}
-                What::Event(heard) => {
+            match message.kind {
+                MessageKind::Reply => {}
+                MessageKind::Event(received) => {
                     events += 1;
-                    let event = heard.name.clone();
-                    let told = self.rehearsal.event(message.at, *heard);
-                    self.tell(&event, &told, &bar)?;
+                    let event = received.name.clone();
+                    let outcomes = self.rehearsal.event(message.at, *received);
+                    self.print(&event, &outcomes, &bar)?;
                 }
-                What::Unreadable(why) => {
+                MessageKind::Unreadable(why) => {
                     self.counts.unreadable += 1;
                     let at = message.at;
-                    let words = format!("{name}: the event at byte {at} is skipped: {why}");
-                    bar.suspend(|| aside(&words));
+                    let words = format!("{name}: skipped the event at byte {at}: {why}");
+                    bar.suspend(|| print_to_stderr(&words));
                 }
-                What::Farewell(words) => {
+                MessageKind::Disconnect(words) => {
                     let at = message.at;
                     let words =
-                        format!("{name}: FreeSWITCH ends the connection at byte {at}: {words}");
-                    bar.suspend(|| aside(&words));
+                        format!("{name}: FreeSWITCH closed the connection at byte {at}: {words}");
+                    bar.suspend(|| print_to_stderr(&words));
                     break None;
                 }
             }
@@ -254,48 +204,46 @@ impl Replay {
         self.counts.bytes += recording.bytes();
         self.counts.messages += messages;
         self.counts.events += events;
-        match broken {
-            None if messages == 0 => aside(&format!("{name}: is empty")),
-            None if events == 0 => aside(&format!(
-                "{name}: there is no event in it: is it of an event connection?"
+        match failure {
+            None if messages == 0 => print_to_stderr(&format!("{name}: the recording is empty")),
+            None if events == 0 => print_to_stderr(&format!(
+                "{name}: the recording has no events: was it made on an event connection?"
             )),
             None => {}
-            Some(broken) => {
-                // A recorder that is stopped leaves the last message as it is; a controller connects again.
-                let is_bad = match &broken {
-                    Broken::Io { .. } => {
+            Some(failure) => {
+                // Stopping a recorder leaves the last message incomplete; a controller would reconnect.
+                let is_bad = match &failure {
+                    ReadError::Io { .. } => {
                         wrong.unread += 1;
                         true
                     }
-                    Broken::Torn { .. } if messages > 0 => false,
-                    Broken::Torn { .. } | Broken::NotEventSocket { .. } => {
+                    ReadError::Incomplete { .. } if messages > 0 => false,
+                    ReadError::Incomplete { .. } | ReadError::NotEventSocket { .. } => {
                         wrong.bad += 1;
                         true
                     }
                 };
-                let then = if is_bad {
-                    "a controller would connect again here"
+                let note = if is_bad {
+                    "a controller would reconnect here"
                 } else {
-                    "what is before that was replayed"
+                    "everything before it was replayed"
                 };
-                aside(&format!("{name}: {}; {then}", chain(&broken)));
+                print_to_stderr(&format!("{name}: {}; {note}", chain(&failure)));
             }
         }
         Ok(())
     }
 
-    fn tell(&mut self, event: &str, told: &[Told], bar: &ProgressBar) -> Result<(), Failure> {
+    fn print(
+        &mut self,
+        event: &str,
+        outcomes: &[Outcome],
+        bar: &ProgressBar,
+    ) -> Result<(), Failure> {
         let mut text = String::new();
-        for told in told {
-            let counter = match &told.what {
-                Follows::Webhook(_) => &mut self.counts.webhooks,
-                Follows::Order(_) | Follows::NoOrder(_) => &mut self.counts.orders,
-                Follows::Snapshot(_) => &mut self.counts.snapshots,
-                Follows::Ignored => &mut self.counts.ignored,
-                Follows::Foreign => &mut self.counts.foreign,
-            };
-            *counter += 1;
-            text.push_str(&self.show.line(event, told));
+        for outcome in outcomes {
+            self.counts.add(&outcome.kind);
+            text.push_str(&self.format.line(event, outcome));
         }
         if text.is_empty() {
             return Ok(());
@@ -305,181 +253,13 @@ impl Replay {
     }
 
     fn end(mut self) -> Result<(), Failure> {
-        let told = self.rehearsal.end();
-        self.tell("the end of the recording", &told, &ProgressBar::hidden())?;
-        let text = if self.show.json {
-            format!("{}\n", self.summary())
+        let outcomes = self.rehearsal.end();
+        self.print("end of the recording", &outcomes, &ProgressBar::hidden())?;
+        let text = if self.format.json {
+            format!("{}\n", report::json(&self.rehearsal, &self.counts))
         } else {
-            self.believed(terminal::width())
+            report::text(&self.rehearsal, &self.counts, terminal::width())
         };
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
-        Ok(())
-    }
-
-    fn summary(&self) -> Value {
-        let counts = &self.counts;
-        json!({
-            "kind": "end",
-            "node": self.rehearsal.node().map(|node| node.to_string()),
-            "rooms": self.rehearsal.rooms(),
-            "sessions": self.rehearsal.calls(),
-            "bytes": counts.bytes,
-            "messages": counts.messages,
-            "events": counts.events,
-            "unreadable": counts.unreadable,
-            "webhooks": counts.webhooks,
-            "orders": counts.orders,
-            "snapshots": counts.snapshots,
-            "ignored": counts.ignored,
-            "foreign": counts.foreign,
-        })
-    }
-
-    fn believed(&self, width: Option<usize>) -> String {
-        let (rooms, calls) = (self.rehearsal.rooms(), self.rehearsal.calls());
-        let members: Vec<(&Value, &Value)> = rooms
-            .iter()
-            .flat_map(|room| {
-                let members = room["members"].as_array().map(Vec::as_slice);
-                members
-                    .unwrap_or_default()
-                    .iter()
-                    .map(move |member| (room, member))
-            })
-            .collect();
-        let mut text = String::from("\nBelieved in the end: ");
-        text.push_str(&format!(
-            "{}, {}, {}.\n",
-            many(rooms.len() as u64, "room"),
-            many(members.len() as u64, "member"),
-            many(calls.len() as u64, "call")
-        ));
-        if !rooms.is_empty() {
-            let mut table = Table::new([
-                ("ROOM", Fit::Keep),
-                ("APP", Fit::Cut),
-                ("MEMBERS", Fit::Keep),
-                ("LOCKED", Fit::Spare),
-            ]);
-            for room in &rooms {
-                let inside = room["members"].as_array().map_or(0, Vec::len);
-                table.row([
-                    plain(&room["room_id"]),
-                    plain(&room["app_id"]),
-                    inside.to_string(),
-                    plain(&room["locked"]),
-                ]);
-            }
-            text.push('\n');
-            text.push_str(&table.render(width));
-        }
-        if !members.is_empty() {
-            let mut table = Table::new([
-                ("MEMBER", Fit::Keep),
-                ("CALLER", Fit::Cut),
-                ("SPEAKS", Fit::Keep),
-                ("HEARS", Fit::Keep),
-                ("FLOOR", Fit::Spare),
-                ("ROOM", Fit::Spare),
-            ]);
-            for (room, member) in members {
-                table.row([
-                    plain(&member["uuid"]),
-                    plain(&member["caller_id"]),
-                    plain(&member["can_speak"]),
-                    plain(&member["can_hear"]),
-                    plain(&member["floor"]),
-                    plain(&room["room_id"]),
-                ]);
-            }
-            text.push('\n');
-            text.push_str(&table.render(width));
-        }
-        let elsewhere: Vec<&Value> = calls
-            .iter()
-            .filter(|call| call["room_id"].is_null())
-            .collect();
-        if !elsewhere.is_empty() {
-            let mut table = Table::new([
-                ("CALL", Fit::Keep),
-                ("APP", Fit::Cut),
-                ("STATE", Fit::Keep),
-                ("CALLER", Fit::Cut),
-                ("DIALLED", Fit::Spare),
-            ]);
-            for call in elsewhere {
-                table.row([
-                    plain(&call["uuid"]),
-                    plain(&call["app_id"]),
-                    plain(&call["state"]),
-                    plain(&call["caller_id"]),
-                    plain(&call["did"]),
-                ]);
-            }
-            text.push('\n');
-            text.push_str(&table.render(width));
-        }
-        let counts = &self.counts;
-        text.push_str(&format!(
-            "\n{} in {} ({} bytes): {}, {}, {}; {} ignored, {} of nobody, {} unreadable.\n",
-            many(counts.events, "event"),
-            many(counts.messages, "message"),
-            counts.bytes,
-            many(counts.webhooks, "webhook"),
-            many(counts.orders, "order"),
-            many(counts.snapshots, "snapshot"),
-            counts.ignored,
-            counts.foreign,
-            counts.unreadable,
-        ));
-        text
-    }
-}
-
-/// A number of things, in words.
-fn many(number: u64, what: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{s}")
-}
-
-impl Show {
-    /// What follows as a line; nothing for what means nothing, unless all is to be seen.
-    fn line(&self, event: &str, told: &Told) -> String {
-        let quiet = match &told.what {
-            Follows::Webhook(_) | Follows::Order(_) | Follows::NoOrder(_) => false,
-            Follows::Snapshot(_) | Follows::Ignored | Follows::Foreign => !self.verbose,
-        };
-        if quiet {
-            return String::new();
-        }
-        let time = told.time.rfc3339_micros();
-        if self.json {
-            let (kind, what) = match &told.what {
-                Follows::Webhook(body) => ("webhook", json!({ "body": body })),
-                Follows::Order(command) => ("order", json!({ "command": command })),
-                Follows::NoOrder(why) => ("refused", json!({ "why": why })),
-                Follows::Snapshot(why) => ("snapshot", json!({ "why": why })),
-                Follows::Ignored => ("ignored", json!({})),
-                Follows::Foreign => ("foreign", json!({})),
-            };
-            let mut object = json!({ "kind": kind, "at": told.at, "time": time, "cause": event });
-            if let (Value::Object(object), Value::Object(what)) = (&mut object, what) {
-                object.extend(what);
-            }
-            return format!("{object}\n");
-        }
-        let dim = Style::new().dim().force_styling(self.colours);
-        let clock = line::clock(&time);
-        let of = format!("{event} at byte {}", told.at);
-        match &told.what {
-            Follows::Webhook(body) => line::event(body, self.colours),
-            Follows::Order(command) => line::said(&clock, "  order", &[command], &dim),
-            Follows::NoOrder(why) => line::said(&clock, "  no order", &[why], &dim),
-            Follows::Snapshot(why) => line::said(&clock, "  snapshot", &[why, &of], &dim),
-            Follows::Ignored => line::said(&clock, "  ignored", &[&of], &dim),
-            Follows::Foreign => line::said(&clock, "  of nobody", &[&of], &dim),
-        }
+        Ok(print(&text)?)
     }
 }

@@ -1,96 +1,100 @@
-//! What a controller would make of news: its belief, and what it would tell and order.
+//! A dry run of the controller's rules: the node state that switch events lead to, and the webhooks and commands.
 //!
-//! Owns whose calls and rooms they are taken to be, and the order of the inputs: news, and the deadlines that were due
-//! before it. There is no store: each piece of news is a commit of its own, and it always succeeds. There is no
-//! FreeSWITCH either that could answer an order, or show a snapshot.
+//! Owns the assumed owners of calls and rooms, and the order of the inputs: switch events, and deadlines that were due
+//! before them. There is no store: each switch event is a commit of its own that always succeeds. There is no
+//! FreeSWITCH that could answer a command or return a snapshot.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::ids::{AppId, ChannelId, NodeId, RoomId};
-use crate::reconciler::belief::{About, Belief, Cx, FreshIds, Notice, Order, Rules};
-use crate::reconciler::intent::Intent;
-use crate::reconciler::news::{ChannelChange, ConferenceChange, Identity, News, What};
-use crate::reconciler::{OrderSettings, order_text};
-use crate::room::{Kind, MemberStatus, Origin};
-use crate::session::Direction;
+use crate::reconciler::{CommandSettings, command_text};
 use crate::store::EntityId;
-use crate::time::Timestamp;
 use crate::webhook::payload;
+use roomkeeper_core::call::Direction;
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{AppId, ChannelId, NodeId, RoomId};
+use roomkeeper_core::intent::{CreateRoom, Intent};
+use roomkeeper_core::node_state::{Context, FreshIds, NodeState, Notification, Rules, Subject};
+use roomkeeper_core::room::{Kind, MemberStatus, Origin};
+use roomkeeper_core::switch_command::SwitchCommand;
+use roomkeeper_core::switch_event::{
+    ChannelChange, ConferenceChange, Identity, SwitchEvent, SwitchEventKind,
+};
+use roomkeeper_core::time::Timestamp;
 
-use super::stream::Heard;
+use super::stream::ReceivedEvent;
 
-/// Events that are kept until one names a room, and so the node. A call is in a room, or parked for one, long before.
-const KEPT: usize = 8_192;
+/// The maximum number of events that are buffered until one names a room, and so the node.
+const MAX_BUFFERED: usize = 8_192;
 
-/// The name of rooms that are taken to have been made before the recording.
+/// The name of rooms that are assumed to exist before the recording.
 const NAME: &str = "replay";
 
-/// Whose the calls and rooms are.
+/// The owners of calls and rooms.
 #[derive(Clone, Debug)]
 pub(super) enum Owners {
-    /// All of them this app's.
+    /// This app owns all of them.
     One(AppId),
-    /// Whose the channel variable says, else this app's.
-    AsSaid(AppId),
-    /// As a controller with this configuration decides; what is nobody's is left alone.
+    /// The app in the channel variable, or else this app.
+    FromChannel(AppId),
+    /// The owner that the configuration determines. Calls without an owner are ignored.
     Configured,
 }
 
-/// What follows from a message.
+/// The kind of an outcome.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Follows {
-    /// Told to the app: the body.
+pub(super) enum OutcomeKind {
+    /// A webhook with this body.
     Webhook(Value),
-    /// Told to FreeSWITCH: the command.
-    Order(String),
-    /// An order that could not be given, and why.
-    NoOrder(String),
-    /// A snapshot is taken, for this reason.
+    /// A command for FreeSWITCH.
+    Command(String),
+    /// The reason why a command cannot be sent.
+    InvalidCommand(String),
+    /// A request for a snapshot, with its reason.
     Snapshot(&'static str),
-    /// It means nothing to any room or call, or came too late to.
+    /// The event is irrelevant to all rooms and calls, or too old.
     Ignored,
-    /// A call that is nobody's has been parked.
-    Foreign,
+    /// A call without an owner was parked.
+    Unowned,
 }
 
-/// What follows, when, and from the message at which byte.
+/// An outcome of the message at byte `at`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Told {
+pub(super) struct Outcome {
     pub(super) at: u64,
     pub(super) time: Timestamp,
-    pub(super) what: Follows,
+    pub(super) kind: OutcomeKind,
 }
 
-/// Ids that are the same every time.
+/// A source of sequential ids, so that the output is reproducible.
 #[derive(Debug)]
-struct Counted(u128);
+struct SequentialIds(u128);
 
-impl FreshIds for Counted {
+impl FreshIds for SequentialIds {
     fn uuid(&mut self) -> Uuid {
         self.0 += 1;
-        // Above the bits that hold the node in an id that leads to it.
+        // The lower bits encode the node in ids that carry one.
         Uuid::from_u128(self.0 << 64)
     }
 }
 
-/// A belief that is made from a recording.
+/// A node state that is built from a recording.
 #[derive(Debug)]
 pub(super) struct Rehearsal {
-    belief: Option<Belief>,
+    node_state: Option<NodeState>,
     rules: Rules,
     owners: Owners,
-    orders: OrderSettings,
-    ids: Counted,
+    commands: CommandSettings,
+    ids: SequentialIds,
     now: Timestamp,
-    /// Until the node is known.
-    kept: Vec<(u64, Heard)>,
-    /// Whose calls are that have said so.
+    /// Events until the node is known.
+    buffered: Vec<(u64, ReceivedEvent)>,
+    /// The owners of calls that have named one.
     callers: HashMap<ChannelId, AppId>,
-    /// Conferences that have begun and not shown yet whose they are.
-    begun: BTreeMap<RoomId, (u64, News)>,
+    /// New conferences whose owner is not known yet.
+    unclaimed: BTreeMap<RoomId, (u64, SwitchEvent)>,
     deadlines: BTreeSet<(Timestamp, EntityId)>,
     deadline_of: HashMap<EntityId, Timestamp>,
 }
@@ -100,156 +104,163 @@ impl Rehearsal {
         node: Option<NodeId>,
         owners: Owners,
         mut rules: Rules,
-        orders: OrderSettings,
+        commands: CommandSettings,
     ) -> Self {
-        if let Owners::One(app) | Owners::AsSaid(app) = &owners {
+        if let Owners::One(app) | Owners::FromChannel(app) = &owners {
             rules.apps.insert(app.clone());
         }
         let mut rehearsal = Self {
-            belief: None,
+            node_state: None,
             rules,
             owners,
-            orders,
-            ids: Counted(0),
+            commands,
+            ids: SequentialIds(0),
             now: Timestamp::default(),
-            kept: Vec::new(),
+            buffered: Vec::new(),
             callers: HashMap::new(),
-            begun: BTreeMap::new(),
+            unclaimed: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             deadline_of: HashMap::new(),
         };
         if let Some(node) = node {
-            rehearsal.meet(node);
+            rehearsal.set_node(node);
         }
         rehearsal
     }
 
-    fn meet(&mut self, node: NodeId) {
-        let mut belief = Belief::new(node, self.rules.clone());
-        // It sent this.
-        belief.set_reachable(true);
-        self.belief = Some(belief);
+    fn set_node(&mut self, node: NodeId) {
+        let mut node_state = NodeState::new(node, self.rules.clone());
+        // It sent the recorded bytes.
+        node_state.set_reachable(true);
+        self.node_state = Some(node_state);
     }
 
-    /// The node whose rooms these are, once that is known.
+    /// The node, once it is known.
     pub(super) fn node(&self) -> Option<NodeId> {
-        self.belief.as_ref().map(Belief::node)
+        self.node_state.as_ref().map(NodeState::node)
     }
 
-    /// Takes in an event; what follows, in its order.
-    pub(super) fn event(&mut self, at: u64, heard: Heard) -> Vec<Told> {
-        if self.belief.is_some() {
-            return self.apply(at, heard);
+    /// Applies an event and returns its outcomes in order.
+    pub(super) fn event(&mut self, at: u64, received: ReceivedEvent) -> Vec<Outcome> {
+        if self.node_state.is_some() {
+            return self.apply(at, received);
         }
-        let room = heard.news.as_ref().and_then(|news| match &news.what {
-            What::Conference { room, .. } => Some(room.node()),
-            What::Channel { .. } => None,
+        let room = received.news.as_ref().and_then(|news| match &news.kind {
+            SwitchEventKind::Conference { room, .. } => Some(room.node()),
+            SwitchEventKind::Channel { .. } => None,
         });
-        self.kept.push((at, heard));
+        self.buffered.push((at, received));
         match room {
-            Some(node) => self.catch_up(node),
-            None if self.kept.len() >= KEPT => self.catch_up(some_node()),
+            Some(node) => self.replay_buffered(node),
+            None if self.buffered.len() >= MAX_BUFFERED => self.replay_buffered(placeholder_node()),
             None => Vec::new(),
         }
     }
 
-    /// Nothing comes any more.
-    pub(super) fn end(&mut self) -> Vec<Told> {
-        let mut told = Vec::new();
-        if self.belief.is_none() {
-            told = self.catch_up(some_node());
+    /// Ends the recording and returns the remaining outcomes.
+    pub(super) fn end(&mut self) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        if self.node_state.is_none() {
+            outcomes = self.replay_buffered(placeholder_node());
         }
-        for (room, (at, news)) in std::mem::take(&mut self.begun) {
+        for (room, (at, news)) in std::mem::take(&mut self.unclaimed) {
             let owner = self.default_owner();
-            told.extend(self.room_news(at, room, owner, news));
+            outcomes.extend(self.room_event(at, room, owner, news));
         }
-        told
+        outcomes
     }
 
-    fn catch_up(&mut self, node: NodeId) -> Vec<Told> {
-        self.meet(node);
-        let kept = std::mem::take(&mut self.kept);
-        kept.into_iter()
-            .flat_map(|(at, heard)| self.apply(at, heard))
+    fn replay_buffered(&mut self, node: NodeId) -> Vec<Outcome> {
+        self.set_node(node);
+        let buffered = std::mem::take(&mut self.buffered);
+        buffered
+            .into_iter()
+            .flat_map(|(at, received)| self.apply(at, received))
             .collect()
     }
 
-    fn apply(&mut self, at: u64, heard: Heard) -> Vec<Told> {
-        // The clock of a recording goes back by milliseconds now and then, and that of a controller does not.
-        self.now = self.now.max(heard.time.unwrap_or_default());
-        let mut told = self.due(at);
-        if let Some(core) = heard.core {
-            told.extend(self.input(at, |belief, cx| belief.core_changed(Some(core), cx)));
+    fn apply(&mut self, at: u64, received: ReceivedEvent) -> Vec<Outcome> {
+        // Recorded timestamps sometimes go back by milliseconds; a controller's clock does not.
+        self.now = self.now.max(received.time.unwrap_or_default());
+        let mut outcomes = self.due(at);
+        if let Some(core) = received.core {
+            outcomes
+                .extend(self.input(at, |node_state, cx| node_state.core_changed(Some(core), cx)));
         }
-        let Some(mut news) = heard.news else {
-            return told;
+        let Some(mut news) = received.news else {
+            return outcomes;
         };
-        self.owned(&mut news);
-        let What::Conference { room, change, .. } = &news.what else {
-            told.extend(self.input(at, |belief, cx| belief.news(news, cx)));
-            return told;
+        self.assign_owner(&mut news);
+        let SwitchEventKind::Conference { room, change, .. } = &news.kind else {
+            outcomes.extend(self.input(at, |node_state, cx| node_state.apply_event(news, cx)));
+            return outcomes;
         };
         let (room, present) = (*room, change.present());
         let is_begin = matches!(change, ConferenceChange::Created);
         let known = self.knows(room);
         let caller = present.and_then(|channel| self.callers.get(&channel).cloned());
         if known {
-            told.extend(self.input(at, |belief, cx| belief.news(news, cx)));
+            outcomes.extend(self.input(at, |node_state, cx| node_state.apply_event(news, cx)));
         } else if is_begin && !matches!(self.owners, Owners::One(_)) {
-            // Whose it is, its first member says; that comes next.
-            if let Some((at, before)) = self.begun.insert(room, (at, news)) {
+            // Its first member, which comes next, determines the owner.
+            if let Some((at, before)) = self.unclaimed.insert(room, (at, news)) {
                 let owner = self.default_owner();
-                told.extend(self.room_news(at, room, owner, before));
+                outcomes.extend(self.room_event(at, room, owner, before));
             }
         } else {
             let owner = caller.or_else(|| self.default_owner());
-            if let Some((at, begun)) = self.begun.remove(&room) {
-                told.extend(self.room_news(at, room, owner.clone(), begun));
+            if let Some((at, begun)) = self.unclaimed.remove(&room) {
+                outcomes.extend(self.room_event(at, room, owner.clone(), begun));
             }
-            told.extend(self.room_news(at, room, owner, news));
+            outcomes.extend(self.room_event(at, room, owner, news));
         }
-        told
+        outcomes
     }
 
-    /// News of a room that is taken to be this app's; `None`: of nobody.
-    fn room_news(&mut self, at: u64, room: RoomId, owner: Option<AppId>, news: News) -> Vec<Told> {
-        self.input(at, |belief, cx| {
+    /// Applies an event of a room that is assumed to belong to this app; `None`: to no app.
+    fn room_event(
+        &mut self,
+        at: u64,
+        room: RoomId,
+        owner: Option<AppId>,
+        news: SwitchEvent,
+    ) -> Vec<Outcome> {
+        self.input(at, |node_state, cx| {
             if let Some(app) = owner
-                && belief.room(room).is_none()
-                && room.node() == belief.node()
+                && node_state.room(room).is_none()
+                && room.node() == node_state.node()
             {
-                let create = Intent::CreateRoom {
-                    room,
-                    app,
+                let action = CreateRoom {
                     name: NAME.to_owned(),
                     origin: Origin::Gateway,
                     kind: Kind::Conference,
                     details: Box::default(),
                 };
-                // To make a room is never refused: its name was reserved before.
-                let _ = belief.intent(create, cx);
+                let create = Intent::new(Target::Room(room), app, action);
+                // Creating a room is never refused: its name was reserved before.
+                let _ = node_state.intent(create, cx);
             }
-            belief.news(news, cx);
+            node_state.apply_event(news, cx);
         })
     }
 
-    /// Whether it was decided whose the room is: it is, or is nobody's, as long as it is there.
+    /// True if the room is in the node state, with or without an owner.
     fn knows(&self, room: RoomId) -> bool {
-        let belief = self.belief.as_ref();
-        belief.is_some_and(|belief| belief.room(room).is_some())
+        let node_state = self.node_state.as_ref();
+        node_state.is_some_and(|node_state| node_state.room(room).is_some())
     }
 
     fn default_owner(&self) -> Option<AppId> {
         match &self.owners {
-            Owners::One(app) | Owners::AsSaid(app) => Some(app.clone()),
+            Owners::One(app) | Owners::FromChannel(app) => Some(app.clone()),
             Owners::Configured => None,
         }
     }
 
-    /// Makes the news say whose the call is, as far as that is taken to be so.
-    fn owned(&mut self, news: &mut News) {
-        let (channel, identity) = match &mut news.what {
-            What::Conference { change, .. } => match change {
+    /// Sets the assumed owner of the call in a switch event.
+    fn assign_owner(&mut self, news: &mut SwitchEvent) {
+        let (channel, identity) = match &mut news.kind {
+            SwitchEventKind::Conference { change, .. } => match change {
                 ConferenceChange::Added(block)
                 | ConferenceChange::Flags(block)
                 | ConferenceChange::Floor {
@@ -267,7 +278,7 @@ impl Rehearsal {
                 | ConferenceChange::RecordingStopped { .. }
                 | ConferenceChange::Other => return,
             },
-            What::Channel { channel, change } => match change {
+            SwitchEventKind::Channel { channel, change } => match change {
                 ChannelChange::Created(identity)
                 | ChannelChange::Answered(identity)
                 | ChannelChange::Parked { identity, .. } => (*channel, identity),
@@ -280,13 +291,13 @@ impl Rehearsal {
         };
         match &self.owners {
             Owners::One(app) => identity.app = Some(app.clone()),
-            Owners::AsSaid(app) => {
-                if let Some(said) = &identity.app {
-                    self.callers.insert(channel, said.clone());
-                    if self.rules.apps.insert(said.clone())
-                        && let Some(belief) = &mut self.belief
+            Owners::FromChannel(app) => {
+                if let Some(named) = &identity.app {
+                    self.callers.insert(channel, named.clone());
+                    if self.rules.apps.insert(named.clone())
+                        && let Some(node_state) = &mut self.node_state
                     {
-                        belief.set_rules(self.rules.clone());
+                        node_state.set_rules(self.rules.clone());
                     }
                 }
                 let owner = self.callers.get(&channel).unwrap_or(app);
@@ -308,9 +319,9 @@ impl Rehearsal {
         }
     }
 
-    /// What was due before now.
-    fn due(&mut self, at: u64) -> Vec<Told> {
-        let mut told = Vec::new();
+    /// Runs the deadlines that are due.
+    fn due(&mut self, at: u64) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
         let now = self.now;
         while let Some((due, entity)) = self.deadlines.first().copied()
             && due <= now
@@ -318,34 +329,38 @@ impl Rehearsal {
             self.deadlines.pop_first();
             self.deadline_of.remove(&entity);
             self.now = due;
-            told.extend(self.input(at, |belief, cx| belief.deadline(entity, cx)));
+            outcomes.extend(self.input(at, |node_state, cx| node_state.deadline(entity, cx)));
             self.now = now;
         }
-        told
+        outcomes
     }
 
-    fn input(&mut self, at: u64, take: impl FnOnce(&mut Belief, &mut Cx<'_>)) -> Vec<Told> {
-        let Some(belief) = &mut self.belief else {
+    fn input(
+        &mut self,
+        at: u64,
+        take: impl FnOnce(&mut NodeState, &mut Context<'_>),
+    ) -> Vec<Outcome> {
+        let Some(node_state) = &mut self.node_state else {
             return Vec::new();
         };
         let now = self.now;
-        let mut cx = Cx::new(now, &mut self.ids);
-        take(belief, &mut cx);
+        let mut cx = Context::new(now, &mut self.ids);
+        take(node_state, &mut cx);
         let out = cx.out;
-        let touched = belief.take_touched();
+        let touched = node_state.take_touched();
         for entity in &touched {
             let deadline = match entity {
-                EntityId::Room(id) => belief.room_mut(*id).and_then(|room| {
-                    // They are written nowhere.
+                EntityId::Room(id) => node_state.room_mut(*id).and_then(|room| {
+                    // Nothing is stored here.
                     let _ = room.take_changes();
                     room.next_deadline()
                 }),
-                EntityId::Session(id) => belief.session_mut(*id).and_then(|call| {
+                EntityId::Call(id) => node_state.call_mut(*id).and_then(|call| {
                     let _ = call.take_changed();
                     call.next_deadline()
                 }),
             };
-            belief.drop_over(*entity, now);
+            node_state.drop_over(*entity, now);
             if let Some(before) = self.deadline_of.remove(entity) {
                 self.deadlines.remove(&(before, *entity));
             }
@@ -354,38 +369,38 @@ impl Rehearsal {
                 self.deadline_of.insert(*entity, due);
             }
         }
-        let mut follows: Vec<Follows> = Vec::new();
-        follows.extend(out.notices.iter().map(|notice| {
+        let mut kinds: Vec<OutcomeKind> = Vec::new();
+        kinds.extend(out.notifications.iter().map(|notice| {
             let body = body(notice, self.ids.uuid(), now);
-            Follows::Webhook(body)
+            OutcomeKind::Webhook(body)
         }));
-        follows.extend(out.orders.iter().map(|order| self.order(order)));
-        follows.extend(out.resync.map(Follows::Snapshot));
-        follows.extend((0..out.ignored).map(|_| Follows::Ignored));
-        follows.extend((0..out.foreign).map(|_| Follows::Foreign));
-        follows
+        kinds.extend(out.commands.iter().map(|command| self.command(command)));
+        kinds.extend(out.resync.map(OutcomeKind::Snapshot));
+        kinds.extend((0..out.ignored).map(|_| OutcomeKind::Ignored));
+        kinds.extend((0..out.foreign).map(|_| OutcomeKind::Unowned));
+        kinds
             .into_iter()
-            .map(|what| Told {
+            .map(|kind| Outcome {
                 at,
                 time: now,
-                what,
+                kind,
             })
             .collect()
     }
 
-    fn order(&self, order: &Order) -> Follows {
-        match order_text(order, &self.orders) {
-            Ok(text) => Follows::Order(text),
-            Err(unfit) => Follows::NoOrder(unfit.to_string()),
+    fn command(&self, command: &SwitchCommand) -> OutcomeKind {
+        match command_text(command, &self.commands) {
+            Ok(text) => OutcomeKind::Command(text),
+            Err(error) => OutcomeKind::InvalidCommand(error.to_string()),
         }
     }
 
-    /// What is believed of rooms: those of apps, and those with somebody in them.
+    /// The rooms of the node state: those of apps, and those with members.
     pub(super) fn rooms(&self) -> Vec<Value> {
-        let Some(belief) = &self.belief else {
+        let Some(node_state) = &self.node_state else {
             return Vec::new();
         };
-        let mut rooms: Vec<_> = belief.rooms().collect();
+        let mut rooms: Vec<_> = node_state.rooms().collect();
         rooms.sort_by_key(|room| room.id());
         rooms
             .into_iter()
@@ -423,12 +438,12 @@ impl Rehearsal {
             .collect()
     }
 
-    /// What is believed of calls.
+    /// The calls of the node state.
     pub(super) fn calls(&self) -> Vec<Value> {
-        let Some(belief) = &self.belief else {
+        let Some(node_state) = &self.node_state else {
             return Vec::new();
         };
-        let mut calls: Vec<_> = belief.sessions().collect();
+        let mut calls: Vec<_> = node_state.calls().collect();
         calls.sort_by_key(|call| call.id());
         calls
             .into_iter()
@@ -447,20 +462,20 @@ impl Rehearsal {
     }
 }
 
-/// The node of a recording that names no room: its id shows in the ids of the calls.
-fn some_node() -> NodeId {
+/// The assumed node of a recording that names no room. Its id is part of the call ids.
+fn placeholder_node() -> NodeId {
     match "node0".parse() {
         Ok(node) => node,
         Err(e) => unreachable!("five characters: {e}"),
     }
 }
 
-/// The body of a webhook.
-fn body(notice: &Notice, id: Uuid, now: Timestamp) -> Value {
+/// Renders the body of a webhook.
+fn body(notice: &Notification, id: Uuid, now: Timestamp) -> Value {
     let message = match &notice.about {
-        About::Room(room, told) => payload::room_message(id, &notice.app, *room, told, now),
-        About::Session(call, told) => payload::session_message(id, &notice.app, *call, told, now),
+        Subject::Room(room, told) => payload::room_message(id, &notice.app, *room, told, now),
+        Subject::Call(call, told) => payload::session_message(id, &notice.app, *call, told, now),
     };
-    // It was just made from JSON.
+    // The body was just serialized as JSON.
     serde_json::from_str(&message.body).unwrap_or_default()
 }

@@ -1,7 +1,6 @@
-//! A recording of what FreeSWITCH sent, read as a controller's connection reads it: the same frames, the same events, the
-//! same meaning.
+//! Reads a recording of FreeSWITCH's bytes as a controller's connection does: the same frames, events and translation.
 //!
-//! Owns where in the bytes each message stands. Leaves out what it leads to.
+//! Owns the byte position of each message. Leaves out its outcomes.
 
 use std::io::{self, Read};
 
@@ -9,87 +8,89 @@ use bytes::BytesMut;
 use tokio_util::codec::Decoder;
 
 use crate::cli::chain;
-use crate::esl::{CodecError, ContentType, EslCodec, Event, Frame};
-use crate::ids::CoreId;
-use crate::reconciler::news::News;
 use crate::reconciler::translate;
-use crate::time::Timestamp;
+use freeswitch_esl::{CodecError, ContentType, EslCodec, Event, Frame};
+use roomkeeper_core::ids::CoreId;
+use roomkeeper_core::switch_event::SwitchEvent;
+use roomkeeper_core::time::Timestamp;
 
-/// How much is read at once.
+/// The size of one read, in bytes.
 const CHUNK: usize = 64 * 1024;
 
 /// A message of the stream.
 #[derive(Debug)]
 pub(super) struct Message {
-    /// Its first byte.
+    /// The position of its first byte.
     pub(super) at: u64,
-    /// What it is.
-    pub(super) what: What,
+    /// Its kind.
+    pub(super) kind: MessageKind,
 }
 
-/// What a message is.
+/// The kind of a message.
 #[derive(Debug)]
-pub(super) enum What {
-    /// Something happened.
-    Event(Box<Heard>),
-    /// An event that cannot be read; a controller skips it, and so does this.
+pub(super) enum MessageKind {
+    /// An event.
+    Event(Box<ReceivedEvent>),
+    /// An event that cannot be decoded. It is skipped, as a controller does.
     Unreadable(String),
-    /// The greeting, or an answer to what was sent.
-    Answer,
-    /// FreeSWITCH ends the connection, in these words: a controller reads no further.
-    Farewell(String),
+    /// The greeting, or the reply to a command.
+    Reply,
+    /// FreeSWITCH closes the connection with this text. A controller reads no further.
+    Disconnect(String),
 }
 
-/// An event, and what it means.
+/// A decoded and translated event.
 #[derive(Debug)]
-pub(super) struct Heard {
-    /// Its name, and that of a conference's action.
+pub(super) struct ReceivedEvent {
+    /// Its name, with the subclass and the conference action.
     pub(super) name: String,
-    /// The run of FreeSWITCH.
+    /// The FreeSWITCH core that sent it.
     pub(super) core: Option<CoreId>,
-    /// FreeSWITCH's clock.
+    /// FreeSWITCH's timestamp.
     pub(super) time: Option<Timestamp>,
-    /// What it says of rooms and calls, if anything.
-    pub(super) news: Option<News>,
+    /// Its meaning for rooms and calls, if any.
+    pub(super) news: Option<SwitchEvent>,
 }
 
-/// Why a recording cannot be read on.
+/// The reason why a recording cannot be read further.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
-    /// It could not be read.
-    #[error("cannot be read behind byte {at}")]
+pub(super) enum ReadError {
+    /// The file could not be read.
+    #[error("cannot read after byte {at}")]
     Io {
-        /// How much was read, in bytes.
+        /// The number of bytes that were read.
         at: u64,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It is not what FreeSWITCH sends.
+    /// The bytes are not Event Socket.
     #[error("the message at byte {at} is not Event Socket: {why}")]
     NotEventSocket {
         /// The first byte of the message.
         at: u64,
-        /// What is wrong with it.
+        /// The parser's error.
         why: String,
     },
-    /// It ends within a message.
-    #[error("it ends within the message at byte {at}, of which there are {bytes} bytes")]
-    Torn {
+    /// The recording ends within a message.
+    #[error(
+        "the message at byte {at} is incomplete: the recording ends after {bytes} of its bytes"
+    )]
+    Incomplete {
         /// The first byte of the message.
         at: u64,
-        /// What there is of it.
+        /// The number of bytes that are present.
         bytes: usize,
     },
 }
 
-/// A recording that is being read.
+/// A reader of a recording.
 #[derive(Debug)]
 pub(super) struct Recording<R> {
     input: R,
     codec: EslCodec,
     buffer: BytesMut,
     chunk: Box<[u8]>,
-    /// Bytes that were read of the input.
+    /// The number of bytes that were read from the input.
     read: u64,
     is_at_end: bool,
 }
@@ -97,7 +98,7 @@ pub(super) struct Recording<R> {
 impl<R: Read> Recording<R> {
     pub(super) fn new(input: R) -> Self {
         let mut codec = EslCodec::default();
-        // Whether a job was pending stands in what was sent, which is not here.
+        // A recording lacks the sent commands, so it is unknown whether a job was pending.
         codec.set_job_pending(true);
         Self {
             input,
@@ -109,13 +110,13 @@ impl<R: Read> Recording<R> {
         }
     }
 
-    /// How many bytes were read.
+    /// The number of bytes that were read.
     pub(super) const fn bytes(&self) -> u64 {
         self.read
     }
 
-    /// The next message; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Message>, Broken> {
+    /// Reads the next message; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
             let at = self.read - self.buffer.len() as u64;
             let frame = if self.is_at_end {
@@ -125,22 +126,24 @@ impl<R: Read> Recording<R> {
             };
             match frame {
                 Ok(Some(frame)) => {
-                    let what = understand(frame);
-                    return Ok(Some(Message { at, what }));
+                    let kind = decode(frame);
+                    return Ok(Some(Message { at, kind }));
                 }
                 Ok(None) if self.is_at_end => return Ok(None),
                 Ok(None) => self.more()?,
-                Err(CodecError::CutShort { bytes }) => return Err(Broken::Torn { at, bytes }),
+                Err(CodecError::CutShort { bytes }) => {
+                    return Err(ReadError::Incomplete { at, bytes });
+                }
                 Err(CodecError::Parse(error)) => {
                     let why = error.to_string();
-                    return Err(Broken::NotEventSocket { at, why });
+                    return Err(ReadError::NotEventSocket { at, why });
                 }
-                Err(CodecError::Io(source)) => return Err(Broken::Io { at, source }),
+                Err(CodecError::Io(source)) => return Err(ReadError::Io { at, source }),
             }
         }
     }
 
-    fn more(&mut self) -> Result<(), Broken> {
+    fn more(&mut self) -> Result<(), ReadError> {
         loop {
             match self.input.read(&mut self.chunk) {
                 Ok(0) => self.is_at_end = true,
@@ -151,7 +154,7 @@ impl<R: Read> Recording<R> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(source) => {
                     let at = self.read;
-                    return Err(Broken::Io { at, source });
+                    return Err(ReadError::Io { at, source });
                 }
             }
             return Ok(());
@@ -159,24 +162,24 @@ impl<R: Read> Recording<R> {
     }
 }
 
-fn understand(frame: Frame) -> What {
+fn decode(frame: Frame) -> MessageKind {
     match frame.content_type() {
         ContentType::EventPlain | ContentType::EventJson => {}
         ContentType::DisconnectNotice | ContentType::RudeRejection => {
             let text = String::from_utf8_lossy(frame.body()).into_owned();
             let words = text.lines().next().unwrap_or_default();
-            return What::Farewell(words.trim().to_owned());
+            return MessageKind::Disconnect(words.trim().to_owned());
         }
         ContentType::AuthRequest
         | ContentType::CommandReply
         | ContentType::ApiResponse
         | ContentType::EventXml
         | ContentType::LogData
-        | ContentType::Other(_) => return What::Answer,
+        | ContentType::Other(_) => return MessageKind::Reply,
     }
     let event = match Event::from_frame(frame) {
         Ok(event) => event,
-        Err(error) => return What::Unreadable(chain(&error)),
+        Err(error) => return MessageKind::Unreadable(chain(&error)),
     };
     let mut name = event.name().into_owned();
     for part in [event.subclass(), event.get("Action")]
@@ -186,11 +189,11 @@ fn understand(frame: Frame) -> What {
         name.push(' ');
         name.push_str(&part);
     }
-    What::Event(Box::new(Heard {
+    MessageKind::Event(Box::new(ReceivedEvent {
         name,
         core: translate::core(&event),
         time: event.timestamp_us().map(Timestamp::from_micros),
-        news: translate::news(&event),
+        news: translate::switch_event(&event),
     }))
 }
 
@@ -205,36 +208,36 @@ mod tests {
     const BYE: &[u8] =
         b"Content-Type: text/disconnect-notice\nContent-Length: 14\n\nDisconnected.\n";
 
-    /// What is read, a word each, and how it ends.
-    fn read(parts: &[&[u8]]) -> (Vec<(u64, String)>, Option<Broken>) {
+    /// Reads messages, with a word for each, and the error at the end.
+    fn read(parts: &[&[u8]]) -> (Vec<(u64, String)>, Option<ReadError>) {
         let bytes = parts.concat();
         let mut recording = Recording::new(&bytes[..]);
         let mut found = Vec::new();
         loop {
             match recording.next() {
                 Ok(Some(message)) => {
-                    let word = match message.what {
-                        What::Event(heard) => heard.name,
-                        What::Unreadable(why) => why,
-                        What::Answer => "answer".to_owned(),
-                        What::Farewell(words) => words,
+                    let word = match message.kind {
+                        MessageKind::Event(received) => received.name,
+                        MessageKind::Unreadable(why) => why,
+                        MessageKind::Reply => "reply".to_owned(),
+                        MessageKind::Disconnect(words) => words,
                     };
                     found.push((message.at, word));
                 }
                 Ok(None) => return (found, None),
-                Err(broken) => return (found, Some(broken)),
+                Err(error) => return (found, Some(error)),
             }
         }
     }
 
     #[test]
-    fn every_message_has_its_place() {
-        let (found, broken) = read(&[GREETING, EVENT, NAMELESS, BYE]);
-        assert!(broken.is_none(), "{broken:?}");
-        let places: Vec<u64> = found.iter().map(|(at, _)| *at).collect();
+    fn messages_have_byte_positions() {
+        let (found, error) = read(&[GREETING, EVENT, NAMELESS, BYE]);
+        assert!(error.is_none(), "{error:?}");
+        let positions: Vec<u64> = found.iter().map(|(at, _)| *at).collect();
         let behind = |parts: &[&[u8]]| parts.concat().len() as u64;
         assert_eq!(
-            places,
+            positions,
             [
                 0,
                 behind(&[GREETING]),
@@ -246,31 +249,31 @@ mod tests {
         assert_eq!(
             words,
             [
-                "answer",
+                "reply",
                 "HEARTBEAT",
-                "an event without Event-Name",
+                "event has no Event-Name",
                 "Disconnected."
             ]
         );
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place() {
-        let (found, broken) = read(&[GREETING, EVENT, b"no header\n\n"]);
+    fn errors_name_byte_position() {
+        let (found, error) = read(&[GREETING, EVENT, b"no header\n\n"]);
         assert_eq!(found.len(), 2);
         let at = GREETING.len() + EVENT.len();
-        let text = broken.unwrap().to_string();
+        let text = error.unwrap().to_string();
         assert!(
             text.starts_with(&format!("the message at byte {at} is not Event Socket: ")),
             "{text}"
         );
-        let (found, broken) = read(&[GREETING, &EVENT[..60]]);
+        let (found, error) = read(&[GREETING, &EVENT[..60]]);
         assert_eq!(found.len(), 1);
-        let text = broken.unwrap().to_string();
+        let text = error.unwrap().to_string();
         assert_eq!(
             text,
             format!(
-                "it ends within the message at byte {}, of which there are 60 bytes",
+                "the message at byte {} is incomplete: the recording ends after 60 of its bytes",
                 GREETING.len()
             )
         );

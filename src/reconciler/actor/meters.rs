@@ -1,5 +1,4 @@
-//! What the actor counts: handles that are made once, and how long callers waited for the event that settled what they
-//! asked for.
+//! Metrics of the actor, with handles that are created once, and the time from an intent to the event that settles it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,35 +7,36 @@ use metrics::{Counter, Gauge, Histogram};
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::ids::NodeId;
-use crate::reconciler::asked::Reply;
-use crate::reconciler::belief::{About, Notice};
-use crate::reconciler::feed::FromNode;
-use crate::reconciler::intent::{Accepted, Intent};
-use crate::room::{PlayFact, RoomFact};
-use crate::session::SessionFact;
+use crate::reconciler::feed::NodeInput;
+use crate::reconciler::messages::ActorMessage;
+use crate::reconciler::reply::Reply;
 use crate::store::{Commit, CommitOutcome, EntityId, StoreError};
 use crate::telemetry as names;
-use crate::telemetry::trace::{self, Place};
+use crate::telemetry::trace::{self, SpanRef};
+use roomkeeper_core::call::CallEvent;
+use roomkeeper_core::ids::NodeId;
+use roomkeeper_core::intent::{Accepted, Action, Intent};
+use roomkeeper_core::node_state::{Notification, Subject};
+use roomkeeper_core::room::{MemberFlag, RoomEvent};
 
-use super::{Item, Work};
+use super::batch::Item;
 
-/// Intents whose event is waited for, to be measured: as many as one busy second has, and what is older than any deadline
-/// of theirs is thrown out first. Beyond it they are not measured.
-const MOST_UNSETTLED: usize = 4_096;
+/// Intents whose event is awaited for measurement: those of a busy second. Older ones than any deadline are removed first;
+/// beyond the limit, intents are not measured.
+const MOST_PENDING: usize = 4_096;
 
-/// See [`MOST_UNSETTLED`].
+/// Age at which an intent is removed when there are [`MOST_PENDING`].
 const OLD: Duration = Duration::from_secs(60);
 
-/// A commit is the child of the first thing that led to it, and is linked with so many of the others.
+/// Links of a commit's span: its parent is the first cause, and further causes are linked.
 const MOST_LINKS: usize = 32;
 
-/// What settles an intent.
+/// The kind of event that settles an intent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Settling {
+enum Confirmation {
     Joined,
     Left,
-    Muted(bool),
+    Flag(MemberFlag, bool),
     Locked(bool),
     Answered,
     HungUp,
@@ -45,10 +45,10 @@ enum Settling {
     RecordingOver,
 }
 
-struct Unsettled {
+struct PendingIntent {
     intent: &'static str,
     since: Instant,
-    place: Place,
+    cause: SpanRef,
 }
 
 pub(super) struct Meters {
@@ -67,7 +67,7 @@ pub(super) struct Meters {
     conflict: Counter,
     lease_lost: Counter,
     error: Counter,
-    unsettled: HashMap<(EntityId, Settling), Unsettled>,
+    pending: HashMap<(EntityId, Confirmation), PendingIntent>,
 }
 
 impl Meters {
@@ -92,30 +92,30 @@ impl Meters {
             conflict: commits("conflict"),
             lease_lost: commits("lease_lost"),
             error: commits("error"),
-            unsettled: HashMap::new(),
+            pending: HashMap::new(),
             node,
         }
     }
 
-    /// It is applied now: how long it has waited.
-    pub(super) fn taken_up(&self, item: &Item, now: Instant) {
+    /// Records how long an item has waited before it is applied.
+    pub(super) fn record_wait(&self, item: &Item, now: Instant) {
         match item {
-            Item::News(FromNode::News(heard)) => {
-                self.events_waited.record(now - heard.since);
+            Item::SwitchEvent(NodeInput::SwitchEvent(received)) => {
+                self.events_waited.record(now - received.since);
             }
-            Item::Work(Work::Intent { reply, .. }) => {
+            Item::Message(ActorMessage::Submit { reply, .. }) => {
                 self.intents_waited.record(now - reply.since());
             }
-            Item::News(FromNode::Up | FromNode::Down | FromNode::Fence { .. })
-            | Item::Work(_)
+            Item::SwitchEvent(NodeInput::Up | NodeInput::Down | NodeInput::Fence { .. })
+            | Item::Message(_)
             | Item::Due(_)
             | Item::NodeLost => {}
         }
     }
 
     pub(super) fn dropped(&self, items: &[Item], why: &'static str) {
-        let is_news = |item: &&Item| matches!(item, Item::News(FromNode::News(_)));
-        let count = items.iter().filter(is_news).count() as u64;
+        let is_event = |item: &&Item| matches!(item, Item::SwitchEvent(NodeInput::SwitchEvent(_)));
+        let count = items.iter().filter(is_event).count() as u64;
         metrics::counter!(names::ESL_EVENTS_DROPPED, "node" => self.node.clone(), "why" => why)
             .increment(count);
     }
@@ -131,49 +131,41 @@ impl Meters {
         self.commit.record(took);
     }
 
-    pub(super) fn drifted<'a>(&self, revealed: impl Iterator<Item = &'a Notice>) {
+    pub(super) fn drifted<'a>(&self, revealed: impl Iterator<Item = &'a Notification>) {
         for notice in revealed {
-            metrics::counter!(names::DRIFT, "node" => self.node.clone(), "kind" => kind(notice))
+            metrics::counter!(names::DRIFT, "node" => self.node.clone(), "kind" => drift_kind(notice))
                 .increment(1);
         }
     }
 
-    /// An intent stands: its event is waited for from now on.
-    pub(super) fn expect(&mut self, intent: &Intent, accepted: &Accepted, reply: &Reply) {
-        // It stands already: nothing will be told of it, or it is told of at once.
-        if matches!(
-            accepted,
-            Accepted::AlreadyJoined { .. } | Accepted::Locked { .. }
-        ) {
-            return;
-        }
-        let Some(key) = awaited(intent) else {
+    /// An intent stands, and its event is awaited_confirmation from now on.
+    pub(super) fn expect(&mut self, intent: &Intent, reply: &Reply<Accepted>) {
+        let Some(key) = awaited_confirmation(intent) else {
             return;
         };
-        if self.unsettled.len() >= MOST_UNSETTLED {
-            self.unsettled
-                .retain(|_, asked| asked.since.elapsed() < OLD);
+        if self.pending.len() >= MOST_PENDING {
+            self.pending.retain(|_, asked| asked.since.elapsed() < OLD);
         }
-        if self.unsettled.len() < MOST_UNSETTLED {
-            // Whoever asked for the same before waits for the same.
-            self.unsettled.entry(key).or_insert_with(|| Unsettled {
-                intent: intent.kind(),
+        if self.pending.len() < MOST_PENDING {
+            // An earlier intent with the same confirmation stays the measured one.
+            self.pending.entry(key).or_insert_with(|| PendingIntent {
+                intent: intent.action.name(),
                 since: reply.since(),
-                place: Place::of(reply.span()),
+                cause: SpanRef::from_span(reply.span()),
             });
         }
     }
 
-    /// Something is told that may be what an intent was for. `cause` is the span of what it comes from.
-    pub(super) fn settle(&mut self, notice: &Notice, cause: Option<&Span>) {
-        let Some((entity, settling, good)) = settles(notice) else {
+    /// Ends the measurement of the intent that a notification settles. `cause` is the span of the notification's event.
+    pub(super) fn settle(&mut self, notice: &Notification, cause: Option<&Span>) {
+        let Some((entity, settling, good)) = confirmed_by(notice) else {
             return;
         };
-        let Some(asked) = self.unsettled.remove(&(entity, settling)) else {
+        let Some(asked) = self.pending.remove(&(entity, settling)) else {
             return;
         };
         if let Some(span) = cause {
-            asked.place.link_from(span);
+            asked.cause.link_from(span);
         }
         let outcome = if good { "confirmed" } else { "failed" };
         metrics::histogram!(
@@ -183,7 +175,7 @@ impl Meters {
         .record(asked.since.elapsed());
     }
 
-    /// The span of a commit: part of the first thing that led to it, and linked with the others.
+    /// The span of a commit: a child of its first cause, and linked with the others.
     pub(super) fn commit_span(&self, items: &[Item], commit: &Commit) -> Span {
         let mut causes = items.iter().filter_map(span).filter(|s| !s.is_disabled());
         let Some(first) = causes.next() else {
@@ -199,125 +191,91 @@ impl Meters {
             webhooks = commit.outbox.len()
         );
         for other in causes.take(MOST_LINKS) {
-            Place::of(other).link_from(&span);
+            SpanRef::from_span(other).link_from(&span);
         }
         span
     }
 }
 
-/// What it is part of.
+/// The span that an item belongs to.
 pub(super) fn span(item: &Item) -> Option<&Span> {
     match item {
-        Item::News(FromNode::News(heard)) => Some(&heard.span),
-        Item::Work(
-            Work::Intent { reply, .. }
-            | Work::Answered {
+        Item::SwitchEvent(NodeInput::SwitchEvent(received)) => Some(&received.span),
+        Item::Message(
+            ActorMessage::Submit { reply, .. }
+            | ActorMessage::Answered {
                 caller: Some((_, reply)),
                 ..
             },
         ) => Some(reply.span()),
-        Item::News(FromNode::Up | FromNode::Down | FromNode::Fence { .. })
-        | Item::Work(_)
+        Item::SwitchEvent(NodeInput::Up | NodeInput::Down | NodeInput::Fence { .. })
+        | Item::Message(_)
         | Item::Due(_)
         | Item::NodeLost => None,
     }
 }
 
-const fn awaited(intent: &Intent) -> Option<(EntityId, Settling)> {
-    Some(match intent {
-        Intent::Join { session, .. } => (EntityId::Session(*session), Settling::Joined),
-        Intent::Leave { session, .. } | Intent::Kick { session, .. } => {
-            (EntityId::Session(*session), Settling::Left)
-        }
-        Intent::Mute { session, mute, .. } => (EntityId::Session(*session), Settling::Muted(*mute)),
-        Intent::Answer { session, .. } => (EntityId::Session(*session), Settling::Answered),
-        Intent::Hangup { session, .. } => (EntityId::Session(*session), Settling::HungUp),
-        Intent::Lock { room, lock, .. } => (EntityId::Room(*room), Settling::Locked(*lock)),
-        Intent::DeleteRoom { room, .. } => (EntityId::Room(*room), Settling::Destroyed),
-        Intent::RecordStart { room, .. } => (EntityId::Room(*room), Settling::RecordingBegun),
-        Intent::RecordStop { room, .. } => (EntityId::Room(*room), Settling::RecordingOver),
-        // What was asked for is done when it is committed, or when FreeSWITCH has answered.
-        Intent::CreateRoom { .. }
-        | Intent::UpdateRoom { .. }
-        | Intent::Play { .. }
-        | Intent::Pause { .. }
-        | Intent::Stop { .. }
-        | Intent::Volume { .. } => return None,
-    })
+/// The event that confirmed_by an intent. The others are settled by their commit or by FreeSWITCH's answer.
+const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation)> {
+    let settling = match &intent.action {
+        Action::Join(_) => Confirmation::Joined,
+        Action::Leave(_) | Action::Kick(_) => Confirmation::Left,
+        Action::SetFlag(set) => Confirmation::Flag(set.flag, set.on),
+        Action::Answer(_) => Confirmation::Answered,
+        Action::Hangup(_) => Confirmation::HungUp,
+        Action::SetLock(set) => Confirmation::Locked(set.locked),
+        Action::DeleteRoom(_) => Confirmation::Destroyed,
+        Action::StartRecording(_) => Confirmation::RecordingBegun,
+        Action::StopRecording(_) => Confirmation::RecordingOver,
+        Action::CreateRoom(_)
+        | Action::UpdateRoom(_)
+        | Action::Play(_)
+        | Action::Pause(_)
+        | Action::Stop(_)
+        | Action::SetVolume(_) => return None,
+    };
+    Some((intent.target.entity(), settling))
 }
 
-/// What a notice settles, and whether as it was asked for.
-const fn settles(notice: &Notice) -> Option<(EntityId, Settling, bool)> {
-    Some(match &notice.about {
-        About::Room(room, told) => match &told.fact {
-            RoomFact::MemberJoined { session, .. } => {
-                (EntityId::Session(*session), Settling::Joined, true)
+/// The confirmation that a notification is, and whether the intent succeeded.
+const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirmation, bool)> {
+    Some(match &notification.about {
+        Subject::Room(room, notification) => match &notification.event {
+            RoomEvent::MemberJoined { call, .. } => {
+                (EntityId::Call(*call), Confirmation::Joined, true)
             }
-            RoomFact::JoinFailed { session, .. } => {
-                (EntityId::Session(*session), Settling::Joined, false)
+            RoomEvent::JoinFailed { call, .. } => {
+                (EntityId::Call(*call), Confirmation::Joined, false)
             }
-            RoomFact::MemberLeft { session, .. } => {
-                (EntityId::Session(*session), Settling::Left, true)
+            RoomEvent::MemberLeft { call, .. } => (EntityId::Call(*call), Confirmation::Left, true),
+            RoomEvent::FlagChanged { call, flag, on } => {
+                (EntityId::Call(*call), Confirmation::Flag(*flag, *on), true)
             }
-            RoomFact::MemberMuted { session } => {
-                (EntityId::Session(*session), Settling::Muted(true), true)
+            RoomEvent::RecordingStarted { .. } => {
+                (EntityId::Room(*room), Confirmation::RecordingBegun, true)
             }
-            RoomFact::MemberUnmuted { session } => {
-                (EntityId::Session(*session), Settling::Muted(false), true)
+            RoomEvent::RecordingFailed { .. } => {
+                (EntityId::Room(*room), Confirmation::RecordingBegun, false)
             }
-            RoomFact::RecordingStarted { .. } => {
-                (EntityId::Room(*room), Settling::RecordingBegun, true)
+            RoomEvent::RecordingStopped { .. } => {
+                (EntityId::Room(*room), Confirmation::RecordingOver, true)
             }
-            RoomFact::RecordingFailed { .. } => {
-                (EntityId::Room(*room), Settling::RecordingBegun, false)
+            RoomEvent::Locked { locked, .. } => {
+                (EntityId::Room(*room), Confirmation::Locked(*locked), true)
             }
-            RoomFact::RecordingStopped { .. } => {
-                (EntityId::Room(*room), Settling::RecordingOver, true)
-            }
-            RoomFact::Locked { locked, .. } => {
-                (EntityId::Room(*room), Settling::Locked(*locked), true)
-            }
-            RoomFact::Destroyed => (EntityId::Room(*room), Settling::Destroyed, true),
-            RoomFact::Created { .. } | RoomFact::Updated(_) | RoomFact::Play(_) => return None,
+            RoomEvent::Destroyed => (EntityId::Room(*room), Confirmation::Destroyed, true),
+            RoomEvent::Created { .. } | RoomEvent::Updated(_) | RoomEvent::Play(_) => return None,
         },
-        About::Session(session, told) => match &told.fact {
-            SessionFact::Answered => (EntityId::Session(*session), Settling::Answered, true),
-            SessionFact::Hangup { .. } => (EntityId::Session(*session), Settling::HungUp, true),
-            SessionFact::New { .. } => return None,
+        Subject::Call(call, notification) => match &notification.event {
+            CallEvent::Answered => (EntityId::Call(*call), Confirmation::Answered, true),
+            CallEvent::Hangup { .. } => (EntityId::Call(*call), Confirmation::HungUp, true),
+            CallEvent::New { .. } => return None,
         },
     })
 }
 
-/// What a notice tells, as a label.
-const fn kind(notice: &Notice) -> &'static str {
-    match &notice.about {
-        About::Room(_, told) => match &told.fact {
-            RoomFact::Created { .. } => "created",
-            RoomFact::Updated(_) => "updated",
-            RoomFact::Destroyed => "destroyed",
-            RoomFact::Locked { locked: true, .. } => "locked",
-            RoomFact::Locked { locked: false, .. } => "unlocked",
-            RoomFact::RecordingStarted { .. } => "recording.started",
-            RoomFact::RecordingStopped { .. } => "recording.stopped",
-            RoomFact::RecordingFailed { .. } => "recording.failed",
-            RoomFact::MemberJoined { .. } => "member.joined",
-            RoomFact::MemberLeft { .. } => "member.left",
-            RoomFact::JoinFailed { .. } => "member.join_failed",
-            RoomFact::MemberMuted { .. } => "member.muted",
-            RoomFact::MemberUnmuted { .. } => "member.unmuted",
-            RoomFact::Play(
-                PlayFact::Started { .. }
-                | PlayFact::Finished { .. }
-                | PlayFact::Paused { .. }
-                | PlayFact::Resumed { .. }
-                | PlayFact::Stopped { .. }
-                | PlayFact::VolumeChanged { .. },
-            ) => "play",
-        },
-        About::Session(_, told) => match &told.fact {
-            SessionFact::New { .. } => "call.new",
-            SessionFact::Answered => "call.answered",
-            SessionFact::Hangup { .. } => "call.hangup",
-        },
-    }
+/// The label of a difference: the name of its event, without `conference.`.
+fn drift_kind(notice: &Notification) -> &'static str {
+    let name = notice.name();
+    name.strip_prefix("conference.").unwrap_or(name)
 }

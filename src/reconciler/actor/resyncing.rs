@@ -1,4 +1,4 @@
-//! When a resync is due, and what its end means.
+//! Starts resyncs when they are due, and handles their results.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,17 +6,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::store::board::{self, MOST_REPORTED, NodeReport, UnreadableRecord};
+use crate::clock;
+use crate::store::node_status::{self, MAX_REPORTED, OrphanReport, UnreadableRecord};
 use crate::store::unreadable;
-use crate::supervise::caught;
+use crate::supervise::catch_panic;
 use crate::telemetry as names;
 use crate::telemetry::{Chain, trace};
-use crate::time::Timestamp;
+use roomkeeper_core::time::Timestamp;
 
-use crate::reconciler::belief::Notice;
-use crate::reconciler::resync::{Found, ResyncError, resync};
+use crate::reconciler::messages::ActorMessage;
+use crate::reconciler::messages::ResyncSummary;
+use crate::reconciler::resync::resync;
+use crate::reconciler::resync_error::ResyncError;
+use roomkeeper_core::node_state::Notification;
 
-use super::{Actor, LATE_LIST, Parts, RESYNC_PAUSE, Work};
+use super::{Actor, LATE_LIST, Parts, RESYNC_PAUSE};
 
 impl Actor {
     pub(super) fn want_resync(&mut self, why: &'static str) {
@@ -25,15 +29,15 @@ impl Actor {
         }
     }
 
-    /// Whether somebody asks for a snapshot of the node, through whichever replica.
-    pub(super) fn follow_board(&mut self) {
-        let Some(asked) = self.parts.board.resyncs() else {
+    /// Follows requests for a snapshot that reach any replica.
+    pub(super) fn follow_status(&mut self) {
+        let Some(asked) = self.parts.status.requested_resyncs() else {
             return;
         };
         let before = self.resyncs_asked.replace(asked);
-        // Whoever takes the node over takes a snapshot anyway.
+        // A new owner takes a snapshot anyway.
         if before.is_some_and(|before| before != asked) && self.lease.is_some() {
-            self.want_resync("the operator asks for it");
+            self.want_resync("the operator open_questions for it");
         }
     }
 
@@ -47,7 +51,7 @@ impl Actor {
         }
         let now = Instant::now();
         if now >= self.next_resync {
-            self.want_resync("it is time");
+            self.want_resync("the interval has passed");
         }
         let Some((why, at)) = self.resync_wanted else {
             return;
@@ -64,30 +68,30 @@ impl Actor {
             node,
             queue,
             stop,
-            turns,
+            limiter,
             fences,
             ..
         } = self.parts.clone();
-        let turn = self.turn.take();
+        let permit = self.permit.take();
         let span = tracing::info_span!(target: trace::TARGET, parent: None, "resync", node.id = %node.id(), why);
         self.parts.tasks.spawn(async move {
             let of = node.id().to_string();
             let begun = Instant::now();
             let work = stop.run_until_cancelled(
-                resync(&node, &queue, (&turns, turn), &fences).instrument(span),
+                resync(&node, &queue, (&limiter, permit), &fences).instrument(span),
             );
-            let result = match caught("resync", &of, work).await {
+            let result = match catch_panic("resync", &of, work).await {
                 Some(Some(result)) => result,
                 Some(None) => Err(ResyncError::Stopped),
                 None => Err(ResyncError::Panicked),
             };
             metrics::histogram!(names::RESYNC_SECONDS, "node" => of).record(begun.elapsed());
-            // Without an actor nobody wants to know.
-            let _stopping = queue.send(Work::Resynced(result)).await;
+            // Without an actor nobody needs the result.
+            let _stopping = queue.send(ActorMessage::Resynced(result)).await;
         });
     }
 
-    /// A third more or less, so that nodes and replicas do not all ask at once.
+    /// The interval, a third more or less, so that nodes and replicas do not all resync at once.
     pub(super) fn resync_interval(&self) -> Duration {
         let spread: f64 = rand::random();
         self.parts
@@ -96,7 +100,7 @@ impl Actor {
             .mul_f64(2.0 / 3.0 + spread * 2.0 / 3.0)
     }
 
-    pub(super) fn resynced(&mut self, result: Result<Found, ResyncError>) {
+    pub(super) fn resynced(&mut self, result: Result<ResyncSummary, ResyncError>) {
         self.resyncing = false;
         self.resync_not_before = Instant::now() + RESYNC_PAUSE;
         match result {
@@ -107,39 +111,39 @@ impl Actor {
                     rooms = found.rooms,
                     channels = found.channels,
                     second_look = found.second_look,
-                    "a snapshot of the node is merged"
+                    "merged a snapshot of the node"
                 );
-                let now = Timestamp::now();
-                self.parts.standing.send_modify(|s| {
+                let now = clock::now();
+                self.parts.actor_status.send_modify(|s| {
                     s.synced = true;
                     s.resynced_at = Some(now);
                 });
                 self.report_orphans(now);
-                // What was asked for while this one ran is due, but not at once.
+                // A resync requested meanwhile is due after a pause.
                 if let Some((_, at)) = &mut self.resync_wanted {
                     *at = Instant::now() + RESYNC_PAUSE;
                 } else if self.after_gap {
                     let late = Instant::now() + LATE_LIST;
-                    self.resync_wanted = Some(("the list of calls is written late", late));
+                    self.resync_wanted = Some(("FreeSWITCH writes its list of calls late", late));
                 }
             }
             Err(error) => {
                 metrics::counter!(names::RESYNCS_FAILED, "node" => self.label()).increment(1);
-                tracing::warn!(node.id = %self.id(), error = %Chain(&error), "a snapshot of the node came to nothing, and changes nothing");
+                tracing::warn!(node.id = %self.id(), error = %Chain(&error), "a snapshot of the node failed and changes nothing");
                 self.missed |= self.after_gap;
                 self.resync_wanted = Some(("the last one failed", Instant::now() + RESYNC_PAUSE));
             }
         }
     }
 
-    /// Tells the operator what belongs to nothing.
+    /// Reports conferences, calls and records without owner to the operator.
     fn report_orphans(&mut self, at: Timestamp) {
-        let orphans = self.belief.orphans().clone();
-        let (calls, calls_total) = self.belief.foreign_calls();
+        let orphans = self.node_state.orphans().clone();
+        let (calls, calls_total) = self.node_state.foreign_calls();
         let mut unreadable: BTreeSet<UnreadableRecord> = self
             .unreadable
             .values()
-            .chain(&self.nameless)
+            .chain(&self.unnamed_records)
             .cloned()
             .collect();
         for found in unreadable::of_node(self.id()) {
@@ -147,40 +151,42 @@ impl Actor {
                 unreadable.insert(found);
             }
         }
-        let report = NodeReport {
+        let report = OrphanReport {
             at,
             conferences: orphans.conferences,
             conferences_total: orphans.total,
             calls,
             calls_total,
             records_total: unreadable.len() as u64,
-            records: unreadable.into_iter().take(MOST_REPORTED).collect(),
+            records: unreadable.into_iter().take(MAX_REPORTED).collect(),
         };
         let known = self.reported.take();
-        let is_news = known.is_none_or(|known| NodeReport { at, ..known } != report);
-        self.parts.board.report(board::encode(&report), is_news);
+        let is_new = known.is_none_or(|known| OrphanReport { at, ..known } != report);
+        self.parts
+            .status
+            .set_report(node_status::encode(&report), is_new);
         self.reported = Some(report);
     }
 
-    /// A snapshot revealed these differences.
-    pub(super) fn drifted(&self, revealed: &[&Notice]) {
+    /// Records differences that a snapshot revealed.
+    pub(super) fn drifted(&self, revealed: &[&Notification]) {
         let differences = revealed.len() as u64;
         self.meters.drifted(revealed.iter().copied());
-        self.parts.standing.send_modify(|s| {
+        self.parts.actor_status.send_modify(|s| {
             s.drift += differences;
-            s.drifted_at = Some(Timestamp::now());
+            s.drifted_at = Some(clock::now());
         });
     }
 
     pub(super) fn report(&self) {
-        let calls = self.belief.session_count() as u64;
-        // Who does not reconcile the node believes nothing: the owner's word is the fleet's.
-        self.meters.rooms.set(self.belief.room_count() as f64);
+        let calls = self.node_state.call_count() as u64;
+        // A replica that does not own the node has no state of it; the owner reports for the fleet.
+        self.meters.rooms.set(self.node_state.room_count() as f64);
         self.meters.calls.set(calls as f64);
-        // Until the store has said whose it is, it is nobody's.
+        // Before the store's first answer the owner is unknown.
         let is_another = self.refused.is_some() || self.parts.ownership.is_another();
         let owned_elsewhere = self.lease.is_none() && is_another;
-        self.parts.standing.send_if_modified(|s| {
+        self.parts.actor_status.send_if_modified(|s| {
             let changed = s.calls != calls || s.owned_elsewhere != owned_elsewhere;
             s.calls = calls;
             s.owned_elsewhere = owned_elsewhere;

@@ -1,4 +1,4 @@
-//! Between the belief and the store: reading what is stored, again when it may be another's, and finding what is due.
+//! Loads the node state from the store, reloads it when another writer may have changed it, and finds due deadlines.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -6,41 +6,48 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::store::board::{UnreadableRecord, shortened};
-use crate::store::record::{decode_room, decode_session};
-use crate::store::{EntityId, Hashes, NodeReader, Record, StoreError, Version, keys, unreadable};
+use crate::clock;
+use crate::store::call::decode_session;
+use crate::store::node_status::{UnreadableRecord, shortened};
+use crate::store::room::decode_room;
+use crate::store::{
+    EntityId, NodeReader, RawRecord, Record, StoreError, Version, keys, unreadable,
+};
 use crate::telemetry as names;
 use crate::telemetry::Chain;
-use crate::time::Timestamp;
+use roomkeeper_core::time::Timestamp;
 
-use super::{Actor, DUE_BATCH, Item, STORE_PAUSE, comes_round};
+use crate::reconciler::ownership::progress_interval;
 
-/// What is stored of the node, on its way into the belief.
-struct Taking<'a> {
+use super::batch::Item;
+use super::{Actor, DUE_BATCH, STORE_PAUSE};
+
+/// Loads the stored entities of a node into the node state.
+struct StateLoader<'a> {
     actor: &'a mut Actor,
     rooms: usize,
     calls: usize,
 }
 
-impl NodeReader for Taking<'_> {
+impl NodeReader for StateLoader<'_> {
     fn expect(&mut self, rooms: usize, calls: usize) {
-        self.actor.belief.expect(rooms, calls);
+        self.actor.node_state.reserve(rooms, calls);
         self.actor.versions.reserve(rooms + calls);
     }
 
-    fn entity(&mut self, id: EntityId, version: Version, stored: Hashes<'_>) {
+    fn entity(&mut self, id: EntityId, version: Version, stored: RawRecord<'_>) {
         match id {
             EntityId::Room(_) => self.rooms += 1,
-            EntityId::Session(_) => self.calls += 1,
+            EntityId::Call(_) => self.calls += 1,
         }
-        self.actor.believe_or_leave(id, Some((version, stored)));
+        self.actor.load_or_quarantine(id, Some((version, stored)));
     }
 
     fn unreadable(&mut self, id: Option<EntityId>, error: StoreError) {
         match id {
-            Some(entity) => self.actor.leave(entity, &error),
+            Some(entity) => self.actor.quarantine(entity, &error),
             None => {
-                self.actor.nameless.insert(described(&error));
+                self.actor.unnamed_records.insert(describe_error(&error));
                 unreadable::note_error(&error);
             }
         }
@@ -48,69 +55,77 @@ impl NodeReader for Taking<'_> {
 }
 
 impl Actor {
-    /// Reads everything of the node again, if that is due.
-    pub(super) async fn read_again(&mut self) {
+    /// Reads all entities of the node if the node state is stale.
+    pub(super) async fn reload_if_stale(&mut self) {
         if !self.stale || self.lease.is_none() || Instant::now() < self.next_read {
             return;
         }
-        let turns = self.parts.turns.clone();
-        let mut turn = pin!(turns.take());
-        let comes_round = comes_round(self.parts.settings.lease_ttl);
-        let turn = loop {
+        let limiter = self.parts.limiter.clone();
+        let mut permit = pin!(limiter.acquire());
+        let progress_interval = progress_interval(self.parts.settings.lease_ttl);
+        let permit = loop {
             tokio::select! {
-                turn = &mut turn => break turn,
+                permit = &mut permit => break permit,
                 () = self.parts.stop.cancelled() => return,
-                // Of a large fleet others are read first; whoever waits for that is not hung, and keeps its node.
-                () = tokio::time::sleep(comes_round) => self.parts.ownership.moves(),
+                // In a large fleet other nodes are read first. An actor that waits for them does not hang, and keeps its node.
+                () = tokio::time::sleep(progress_interval) => self.parts.ownership.report_progress(),
             }
         };
         self.forget();
-        self.nameless.clear();
+        self.unnamed_records.clear();
         self.unreadable.clear();
         let (store, node) = (Arc::clone(&self.parts.store), self.id());
-        let mut taking = Taking {
+        let mut loader = StateLoader {
             actor: self,
             rooms: 0,
             calls: 0,
         };
-        let read = store.read_node(node, &mut taking).await;
-        let Taking { rooms, calls, .. } = taking;
+        let read = store.read_node(node, &mut loader).await;
+        let StateLoader { rooms, calls, .. } = loader;
         match read {
             Ok(()) => {
-                self.turn = turn;
+                self.permit = permit;
                 self.stale = false;
-                self.miss_rooms().await;
-                tracing::info!(node.id = %node, rooms, calls, "what is stored of the node is read");
+                self.report_lost_rooms().await;
+                tracing::info!(node.id = %node, rooms, calls, "the node's state was read from the store");
                 self.want_resync("the state was read from the store");
             }
             Err(error) => {
-                tracing::warn!(node.id = %self.id(), error = %Chain(&error), "what is stored of the node cannot be read yet");
-                // Half of it is nothing to be believed.
+                tracing::warn!(node.id = %self.id(), error = %Chain(&error), "the node's state cannot be read from the store yet");
+                // A partial state must not be used.
                 self.forget();
                 self.next_read = Instant::now() + STORE_PAUSE;
             }
         }
     }
 
-    fn believe(
+    /// Drops the node state.
+    pub(super) fn forget(&mut self) {
+        self.node_state.clear();
+        self.versions.clear();
+        self.deadlines.clear();
+        self.deadline_of.clear();
+    }
+
+    fn load_record(
         &mut self,
         entity: EntityId,
-        stored: Option<(Version, Hashes<'_>)>,
+        stored: Option<(Version, RawRecord<'_>)>,
     ) -> Result<(), StoreError> {
         let (version, stored) = stored.unzip();
         let deadline = match entity {
             EntityId::Room(id) => {
                 let room = stored.map(|stored| decode_room(id, stored)).transpose()?;
                 let deadline = room.as_ref().and_then(|r| r.next_deadline());
-                self.belief.put_room(id, room);
+                self.node_state.put_room(id, room);
                 deadline
             }
-            EntityId::Session(id) => {
+            EntityId::Call(id) => {
                 let session = stored
                     .map(|stored| decode_session(id, stored))
                     .transpose()?;
                 let deadline = session.as_ref().and_then(|s| s.next_deadline());
-                self.belief.put_session(id, session);
+                self.node_state.put_call(id, session);
                 deadline
             }
         };
@@ -122,14 +137,14 @@ impl Actor {
         Ok(())
     }
 
-    /// Reads these again, whatever is believed of them, and what another replica has written together with them.
+    /// Reads these entities again, and those that another replica has written together with them.
     pub(super) async fn reload(&mut self, entities: &BTreeSet<EntityId>) -> Result<(), StoreError> {
         self.read_all(entities, true).await
     }
 
-    /// The same where nothing has been applied since the last commit: what is believed of what nobody has written since
-    /// says more than what is stored of it.
-    pub(super) async fn catch_up(
+    /// Reads those of these entities that another replica has written. Only valid if nothing was applied since the last
+    /// commit: the others keep their node state, which contains more than the store does.
+    pub(super) async fn refresh(
         &mut self,
         entities: &BTreeSet<EntityId>,
     ) -> Result<(), StoreError> {
@@ -139,26 +154,26 @@ impl Actor {
     async fn read_all(
         &mut self,
         entities: &BTreeSet<EntityId>,
-        anew: bool,
+        force: bool,
     ) -> Result<(), StoreError> {
-        let coming = self.coming_into(entities);
-        self.read_each(entities, anew).await?;
-        let still = self.coming_into(entities);
+        let coming = self.calls_entering(entities);
+        self.read_each(entities, force).await?;
+        let still = self.calls_entering(entities);
         let with_them: BTreeSet<EntityId> = entities
             .iter()
-            .flat_map(|entity| self.belief.written_with(*entity))
+            .flat_map(|entity| self.node_state.written_together_with(*entity))
             .chain(coming.difference(&still).copied())
             .filter(|entity| !entities.contains(entity))
             .collect();
-        self.read_each(&with_them, anew).await?;
+        self.read_each(&with_them, force).await?;
         self.forget_all_over(&with_them);
         Ok(())
     }
 
-    /// What was read and is over is nothing to be kept.
+    /// Drops ended entities that were only read.
     pub(super) fn forget_all_over<'a>(&mut self, read: impl IntoIterator<Item = &'a EntityId>) {
         for entity in read {
-            if self.belief.forget_over(*entity) {
+            if self.node_state.forget_over(*entity) {
                 self.versions.remove(entity);
                 self.set_deadline(*entity, None);
             }
@@ -168,11 +183,11 @@ impl Actor {
     async fn read_each(
         &mut self,
         entities: &BTreeSet<EntityId>,
-        anew: bool,
+        force: bool,
     ) -> Result<(), StoreError> {
         for entity in entities {
-            // Members can be many, and mostly nobody has written since.
-            if !anew
+            // A room can have many members, and usually nobody has written since.
+            if !force
                 && let Some(known) = self.versions.get(entity).copied()
                 && let Ok(Some(head)) = self.parts.store.read_head(*entity).await
                 && head.version == known
@@ -181,66 +196,66 @@ impl Actor {
             }
             let record = match self.parts.store.read(*entity).await {
                 Err(error) if !error.is_retryable() => {
-                    self.leave(*entity, &error);
+                    self.quarantine(*entity, &error);
                     continue;
                 }
                 record => record?,
             };
             let version = record.as_ref().map(|record| record.version);
-            if !anew && version.is_some() && version == self.versions.get(entity).copied() {
+            if !force && version.is_some() && version == self.versions.get(entity).copied() {
                 continue;
             }
             if let EntityId::Room(id) = entity
                 && self
-                    .belief
+                    .node_state
                     .room(*id)
                     .is_some_and(|r| r.registration().is_none())
             {
                 if record.is_none() {
-                    // An orphan: what is believed of it is all there is.
+                    // An orphan exists in the node state only.
                     continue;
                 }
-                // It was another replica's to make: who is in it is to be seen anew.
+                // Another replica created it, so its members must be read from FreeSWITCH.
                 self.want_resync("a room turned out to be ours");
             }
             if record.is_none() && self.versions.contains_key(entity) {
-                self.store_forgot();
+                self.on_missing_record();
             }
-            self.believe_or_leave(*entity, record.as_ref().map(lies));
+            self.load_or_quarantine(*entity, record.as_ref().map(raw_record));
         }
         Ok(())
     }
 
-    fn coming_into(&self, entities: &BTreeSet<EntityId>) -> BTreeSet<EntityId> {
+    fn calls_entering(&self, entities: &BTreeSet<EntityId>) -> BTreeSet<EntityId> {
         entities
             .iter()
-            .flat_map(|entity| self.belief.on_their_way_into(*entity))
+            .flat_map(|entity| self.node_state.calls_joining(*entity))
             .collect()
     }
 
-    /// One unreadable record must not cost the node: it is left as it is, for a person to look at.
-    fn believe_or_leave(&mut self, entity: EntityId, stored: Option<(Version, Hashes<'_>)>) {
-        match self.believe(entity, stored) {
+    /// Loads a record, or quarantines it for the operator if it cannot be decoded: it must not cost the node.
+    fn load_or_quarantine(&mut self, entity: EntityId, stored: Option<(Version, RawRecord<'_>)>) {
+        match self.load_record(entity, stored) {
             Ok(()) => {
-                self.belief.take_up(entity);
+                self.node_state.mark_readable(entity);
                 self.unreadable.remove(&entity);
                 unreadable::clear(|| keys::entity(entity));
             }
-            Err(error) => self.leave(entity, &error),
+            Err(error) => self.quarantine(entity, &error),
         }
     }
 
-    /// Believes nothing of an entity whose record cannot be read, and writes nothing over it.
-    fn leave(&mut self, entity: EntityId, error: &StoreError) {
+    /// Ignores an entity whose record cannot be decoded, and never overwrites the record.
+    fn quarantine(&mut self, entity: EntityId, error: &StoreError) {
         self.versions.remove(&entity);
         self.set_deadline(entity, None);
-        self.unreadable.insert(entity, described(error));
-        self.belief.leave_alone(entity);
+        self.unreadable.insert(entity, describe_error(error));
+        self.node_state.mark_unreadable(entity);
         unreadable::note_error(error);
     }
 
     pub(super) fn set_deadline(&mut self, entity: EntityId, at: Option<Timestamp>) {
-        // Almost nothing has one: a fleet that is read is mostly members that stay.
+        // Few entities have a deadline: most of a fleet are joined members.
         if !self.deadline_of.is_empty()
             && let Some(old) = self.deadline_of.remove(&entity)
         {
@@ -256,7 +271,7 @@ impl Actor {
         if self.lease.is_none() || self.stale {
             return;
         }
-        let now = Timestamp::now();
+        let now = clock::now();
         let mut due: BTreeSet<EntityId> = self
             .deadlines
             .iter()
@@ -264,20 +279,20 @@ impl Actor {
             .take(DUE_BATCH)
             .map(|(_, entity)| *entity)
             .collect();
-        if std::mem::take(&mut self.look) {
+        if std::mem::take(&mut self.check_due) {
             match self.parts.store.due(self.id(), now, DUE_BATCH).await {
                 Ok(stored) => {
-                    // One that we do not know to be due was written by another replica: it is read first.
+                    // An unknown deadline was written by another replica, so its entity is read first.
                     let unknown: BTreeSet<EntityId> = stored
                         .into_iter()
                         .filter(|entity| !due.contains(entity))
                         .collect();
-                    match self.catch_up(&unknown).await {
+                    match self.refresh(&unknown).await {
                         Ok(()) => due.extend(unknown),
                         Err(error) => self.store_failed(&error),
                     }
                 }
-                // Not those of this replica: it knows them itself.
+                // This replica's own deadlines are in memory.
                 Err(error) if !error.is_retryable() => unreadable::note_error(&error),
                 Err(error) => self.store_failed(&error),
             }
@@ -288,12 +303,12 @@ impl Actor {
             && since.elapsed() >= self.parts.settings.lost_after
         {
             self.lost = true;
-            tracing::error!(node.id = %self.id(), "the node could not be reached for so long that its calls are taken for lost");
+            tracing::error!(node.id = %self.id(), "the node was not connected for fleet.lost_after: its calls count as lost");
             items.push(Item::NodeLost);
         }
     }
 
-    /// Reads everything again when there may be another server behind the store: what was written last may be gone.
+    /// Reads everything again after a new connection to the store: another server may lack the last writes.
     pub(super) fn follow_store(&mut self) {
         let connections = self.parts.store.connections();
         if connections == self.store_connections {
@@ -301,42 +316,42 @@ impl Actor {
         }
         self.store_connections = connections;
         if self.lease.is_some() && !self.stale {
-            tracing::info!(node.id = %self.id(), "the connection to the store is another; what is stored of the node is read again");
-            self.read_all_again();
+            tracing::info!(node.id = %self.id(), "the store has a new connection; reading the node's state again");
+            self.mark_stale();
         }
     }
 
-    /// Something that was stored is not there any more, though it has not ended: what else is gone?
-    fn store_forgot(&mut self) {
+    /// Reads everything again because a record is missing that has not ended: others may be missing, too.
+    fn on_missing_record(&mut self) {
         if self.lease.is_some() && !self.stale {
-            tracing::warn!(node.id = %self.id(), "the store has forgotten something; what is stored of the node is read again");
-            self.read_all_again();
+            tracing::warn!(node.id = %self.id(), "the store lacks a record; reading the node's state again");
+            self.mark_stale();
         }
     }
 
-    fn read_all_again(&mut self) {
+    fn mark_stale(&mut self) {
         self.remember();
         self.stale = true;
         self.next_read = Instant::now();
         self.missed = true;
     }
 
-    /// Keeps in mind which rooms there are, before all is forgotten.
+    /// Remembers the live rooms before the node state is dropped.
     pub(super) fn remember(&mut self) {
         if self.lease.is_some() && !self.stale {
-            self.remembered = self.belief.live_rooms().collect();
+            self.remembered = self.node_state.live_rooms().collect();
         }
     }
 
-    /// Says which rooms the store does not have any more. Those that somebody is in come back with the next snapshot; of
-    /// the others nobody but the callers knows.
-    async fn miss_rooms(&mut self) {
+    /// Reports rooms that the store has lost. Rooms with members come back with the next snapshot; only callers know the
+    /// others.
+    async fn report_lost_rooms(&mut self) {
         let mut lost = Vec::new();
         for room in std::mem::take(&mut self.remembered) {
-            if self.belief.room(room).is_some() {
+            if self.node_state.room(room).is_some() {
                 continue;
             }
-            // It may have ended meanwhile, through another replica: then that is still stored.
+            // If another replica ended it meanwhile, its record still exists.
             if let Ok(None) = self.parts.store.read_head(EntityId::Room(room)).await {
                 lost.push(room.to_string());
             }
@@ -348,13 +363,13 @@ impl Actor {
                 node.id = %self.id(),
                 count,
                 rooms = lost.join(" "),
-                "the store has lost rooms; those that nobody is in are gone"
+                "the store has lost rooms; those without members cannot be restored"
             );
         }
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError) {
-        tracing::warn!(node.id = %self.id(), error = %Chain(error), "the store does not answer; what it missed will be read from FreeSWITCH");
+        tracing::warn!(node.id = %self.id(), error = %Chain(error), "the store does not answer; the next snapshot will recover missed changes");
         metrics::counter!(names::STORE_ERRORS, "caller" => "reconciler").increment(1);
         self.remember();
         self.forget();
@@ -363,13 +378,13 @@ impl Actor {
     }
 }
 
-/// The version of a record, and its hashes.
-fn lies(record: &Record) -> (Version, Hashes<'_>) {
+/// The version of a record, and its borrowed fields.
+fn raw_record(record: &Record) -> (Version, RawRecord<'_>) {
     (record.version, record.into())
 }
 
-/// An error of a record, as a report has it.
-fn described(error: &StoreError) -> UnreadableRecord {
+/// Describes an unreadable record for a report.
+fn describe_error(error: &StoreError) -> UnreadableRecord {
     match error {
         StoreError::Corrupt { key, why } => UnreadableRecord {
             key: shortened(key),

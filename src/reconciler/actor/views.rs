@@ -1,15 +1,15 @@
-//! What is shown of stays and recordings once the room that they are of is written.
+//! Views of memberships and recordings, written together with their room.
 
-use crate::room::state::Changes;
-use crate::room::{CallStatus, RoomState, RoomStatus};
 use crate::store::view::{encode_call, encode_recording};
 use crate::store::{Listing, ViewId, ViewWrite};
-use crate::time::Timestamp;
+use roomkeeper_core::room::state::Changes;
+use roomkeeper_core::room::{CallStatus, RoomState, RoomStatus};
+use roomkeeper_core::time::Timestamp;
 
-use crate::reconciler::Settings;
+use crate::reconciler::settings::Settings;
 
-/// The views that these changes of a room make.
-pub(super) fn of_room(
+/// The views that result from these changes of a room.
+pub(super) fn room_views(
     room: &RoomState,
     changes: &Changes,
     created: bool,

@@ -1,24 +1,13 @@
-//! What can be listened to, in memory.
+//! [`Live`] in memory.
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::error::RecvError;
 
-use super::MemoryStore;
-use crate::ids::NodeId;
+use super::{MemoryStore, NodeLiveEvents};
 use crate::store::StoreError;
-use crate::store::live::{Heard, Live, LiveEvent, OutboxSlice};
-
-/// What was said, and of which node.
-pub(super) type Said = (NodeId, Vec<LiveEvent>);
-
-/// What has been said and not been heard yet by the slowest: whoever is further behind misses something, as on a
-/// connection that broke.
-const WAITING: usize = 1_024;
-
-pub(super) fn channel() -> broadcast::Sender<Said> {
-    broadcast::Sender::new(WAITING)
-}
+use crate::store::live::{Live, LiveEvent, LiveStream, OutboxSlice};
+use roomkeeper_core::ids::NodeId;
 
 #[async_trait]
 impl Live for MemoryStore {
@@ -28,18 +17,23 @@ impl Live for MemoryStore {
         position: Option<u64>,
         limit: usize,
     ) -> Result<OutboxSlice, StoreError> {
-        Ok(self.lock().node(node).queues.after(position, limit))
+        Ok(self
+            .lock()
+            .node(node)
+            .queues
+            .outbox
+            .read_after(position, limit))
     }
 
-    async fn say(&self, node: NodeId, live: &[LiveEvent]) -> Result<(), StoreError> {
-        // That nobody listens is no mistake.
-        let _nobody = self.said.send((node, live.to_vec()));
+    async fn publish_live(&self, node: NodeId, live: &[LiveEvent]) -> Result<(), StoreError> {
+        // An error only says that nobody is subscribed.
+        let _nobody = self.live_events.send((node, live.to_vec()));
         Ok(())
     }
 
-    async fn hear(&self, nodes: &[NodeId]) -> Result<Heard, StoreError> {
+    async fn subscribe_live(&self, nodes: &[NodeId]) -> Result<LiveStream, StoreError> {
         let nodes = nodes.to_vec();
-        let said = stream::unfold(self.said.subscribe(), |mut said| async move {
+        let said = stream::unfold(self.live_events.subscribe(), |mut said| async move {
             loop {
                 match said.recv().await {
                     Ok(word) => return Some((word, said)),
@@ -48,7 +42,7 @@ impl Live for MemoryStore {
                 }
             }
         });
-        let of_these = move |(node, _): &Said| {
+        let of_these = move |(node, _): &NodeLiveEvents| {
             let wanted = nodes.contains(node);
             async move { wanted }
         };

@@ -1,14 +1,15 @@
-//! How many bytes each app has, in memory: counted when somebody asks.
+//! [`Usage`] in memory: counts the bytes of each app on request.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{Entity, MemoryStore};
-use crate::ids::NodeId;
+use super::MemoryStore;
+use super::node::Entity;
 use crate::store::StoreError;
 use crate::store::deliveries::DeliveryStatus;
 use crate::store::usage::{ENTITY_BYTES, LARGE, MESSAGE_BYTES, NodeUsage, Usage, VIEW_BYTES};
+use roomkeeper_core::ids::NodeId;
 
 fn bytes(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap_or(u64::MAX)
@@ -42,7 +43,7 @@ impl Usage for MemoryStore {
             let app = view.written.listing.app.clone();
             *apps.entry(app).or_default() += VIEW_BYTES + bytes(&view.written.body);
         }
-        for message in state.queues.waiting() {
+        for message in state.queues.outbox.waiting() {
             *apps.entry(message.app.clone()).or_default() += MESSAGE_BYTES + bytes(&message.body);
         }
         let receivers = state

@@ -1,4 +1,4 @@
-//! What the URL of a store on Redis says.
+//! Parses the URL of a store on Redis.
 //!
 //! Owns the grammar of the three forms. Leaves out connecting. Driven by [`RedisStore`](super::RedisStore), and by the
 //! configuration, which wants to know what is wrong before the start.
@@ -69,7 +69,7 @@ pub(super) struct StoreUrl {
     pub(super) place: Place,
 }
 
-/// What a URL names. Shown without passwords.
+/// The servers of a URL. Displayed without passwords.
 #[derive(Debug)]
 pub(super) enum Place {
     Server {
@@ -81,7 +81,7 @@ pub(super) enum Place {
         sentinels: Vec<Address>,
         /// How to introduce ourselves to them.
         introduction: RedisConnectionInfo,
-        /// What they call the master.
+        /// The sentinels' name of the master.
         master: String,
         /// How to introduce ourselves to it.
         settings: RedisConnectionInfo,
@@ -221,7 +221,7 @@ fn server(url: &str) -> Result<ConnectionInfo, OpenError> {
     })
 }
 
-/// What stands before the last `@`, with it, and the rest.
+/// Splits a text after its last `@`.
 fn user_and_hosts(authority: &str) -> (&str, &str) {
     authority.split_at(authority.rfind('@').map_or(0, |at| at + 1))
 }
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_password() {
+    fn url_errors_hide_password() {
         for (url, part) in [
             (
                 "redis+sentinel://:geheim@h1,h2",
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn redirects_name_a_node_or_its_port() {
+    fn redirects_contain_node_or_port() {
         let from = Address {
             host: "h1".to_owned(),
             port: 1,

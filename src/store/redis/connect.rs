@@ -2,11 +2,11 @@
 //!
 //! Owns the sockets, TLS and the login. Nothing else in the store opens a socket, and a [`Target`] cannot be made without
 //! a [`Transport`], so all connections have the TLS settings of the store's URL, including those to addresses that
-//! sentinels and cluster nodes return. Leaves out when to connect ([`link`](super::link)) and what is sent.
+//! sentinels and cluster nodes return. [`connection`](super::connection) decides when to connect.
 //!
 //! The streams are opened here and not by redis-rs because redis-rs reads the system's certificates from disk for each
-//! connection, also where the configuration names others, and because [`bulk`](super::bulk) needs a plain stream. One
-//! TLS configuration serves all connections, so a reconnect resumes the TLS session.
+//! connection, also where the configuration names others. One TLS configuration serves all connections, so a reconnect
+//! resumes the TLS session.
 
 use std::fmt;
 use std::io;
@@ -139,12 +139,8 @@ pub(super) struct Connection {
 }
 
 impl Target {
-    pub(super) fn login(&self) -> &RedisConnectionInfo {
-        &self.access.login
-    }
-
     /// Opens a stream on which nothing has been sent yet: no login either.
-    pub(super) async fn open_stream(&self) -> io::Result<Stream> {
+    async fn open_stream(&self) -> io::Result<Stream> {
         self.access.transport.open(&self.address).await
     }
 
@@ -155,7 +151,8 @@ impl Target {
     ) -> Result<Connection, RedisError> {
         let stream = self.open_stream().await?;
         let (commands, driver) =
-            MultiplexedConnection::new_with_config(self.login(), stream, config.clone()).await?;
+            MultiplexedConnection::new_with_config(&self.access.login, stream, config.clone())
+                .await?;
         Ok(Connection {
             commands,
             _driver: Arc::new(AbortOnDropHandle::new(tokio::spawn(driver))),
@@ -165,7 +162,7 @@ impl Target {
     /// Opens a connection for subscriptions. The timeout for connecting is the caller's.
     pub(super) async fn open_pubsub(&self) -> Result<PubSub, RedisError> {
         let stream = self.open_stream().await?;
-        PubSub::new(self.login(), stream).await
+        PubSub::new(&self.access.login, stream).await
     }
 }
 

@@ -1,171 +1,26 @@
-//! The outbox, the queues and the log of deliveries on Redis.
+//! [`Deliveries`] on Redis: the outbox, the queues and the log.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Value};
 use uuid::Uuid;
 
-use super::{
-    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, HEALTH, OUTBOX_MEND,
-    OUTBOX_NOTE, Pairs, RECOVER, REDELIVER, RedisStore, millis, readable, stored,
+use super::RedisStore;
+use super::message::{decode_message, encode_message, read_delivery};
+use super::scripts::{
+    BACKLOG, CLAIM, DELIVERIES_LIST, FAN_OUT, FINISH, FORGET_ENDPOINT, HEALTH, OUTBOX_NOTE,
+    RECOVER, REDELIVER,
 };
-use crate::ids::{AppId, EndpointId, NodeId};
+use super::values::{Pairs, millis, readable, stored};
 use crate::store::deliveries::{
     APP_PART, ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DEFERRED,
     DELIVERED_KEPT, Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished,
     LOOKED_AT, NewDelivery, OutboxBatch, OutboxCursor, Recovered, Share,
 };
-use crate::store::{Message, StoreError, keys, unreadable};
+use crate::store::{StoreError, keys, unreadable};
 use crate::telemetry::{Chain, WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
-
-/// How often a cursor is looked for that others move meanwhile. After that there is nothing to hand over just now: they do.
-const CURSOR_TRIES: usize = 4;
-
-/// A message as it is stored: a JSON array, so that an operator can read it.
-type StoredMessage<'a> = (Cow<'a, str>, AppId, String, u64, Cow<'a, str>, Cow<'a, str>);
-
-fn encode(message: &Message) -> String {
-    let stored: StoredMessage<'_> = (
-        message.id.as_str().into(),
-        message.app.clone(),
-        message.scope.to_string(),
-        message.sequence,
-        message.event.as_str().into(),
-        message.body.as_str().into(),
-    );
-    // Strings and a number: there is nothing in it that has no JSON form.
-    serde_json::to_string(&stored).unwrap_or_default()
-}
-
-fn decode(key: &str, text: &str) -> Result<Message, StoreError> {
-    let (id, app, scope, sequence, event, body): StoredMessage<'_> = serde_json::from_str(text)
-        .map_err(|error| StoreError::Corrupt {
-            key: key.to_owned(),
-            why: error.to_string(),
-        })?;
-    Ok(Message {
-        id: id.into_owned(),
-        app,
-        scope: stored(key, &scope)?,
-        sequence,
-        event: event.into_owned(),
-        body: body.into_owned(),
-    })
-}
-
-pub(super) fn outbox_message(key: &str, fields: Pairs) -> Result<Message, StoreError> {
-    let missing = |field: &str| StoreError::Corrupt {
-        key: key.to_owned(),
-        why: format!("a message without {field}"),
-    };
-    let (mut id, mut app, mut scope, mut sequence, mut event, mut body) =
-        (None, None, None, None, None, None);
-    for (field, value) in fields {
-        match field.as_str() {
-            "id" => id = Some(value),
-            "app" => app = Some(stored(key, &value)?),
-            "scope" => scope = Some(stored(key, &value)?),
-            "sequence" => sequence = Some(stored(key, &value)?),
-            "event" => event = Some(value),
-            "body" => body = Some(value),
-            // A later layout may say more.
-            _ => {}
-        }
-    }
-    Ok(Message {
-        id: id.ok_or_else(|| missing("id"))?,
-        app: app.ok_or_else(|| missing("app"))?,
-        scope: scope.ok_or_else(|| missing("scope"))?,
-        sequence: sequence.ok_or_else(|| missing("sequence"))?,
-        event: event.ok_or_else(|| missing("event"))?,
-        body: body.ok_or_else(|| missing("body"))?,
-    })
-}
-
-/// A delivery as [`keys::delivery`] says it is stored.
-fn delivery(key: &str, fields: Pairs) -> Result<Delivery, StoreError> {
-    let missing = |field: &str| StoreError::Corrupt {
-        key: key.to_owned(),
-        why: format!("a delivery without {field}"),
-    };
-    let (mut message, mut status, mut position, mut tried) = (None, None, None, 0);
-    let mut attempts = Vec::new();
-    for (field, value) in fields {
-        match field.as_str() {
-            "m" => message = Some(decode(key, &value)?),
-            "s" => status = Some(stored(key, &value)?),
-            "p" => position = Some(value),
-            "n" => tried = stored(key, &value)?,
-            other => {
-                let Some(place) = other.strip_prefix('a') else {
-                    continue;
-                };
-                let attempt: Attempted =
-                    serde_json::from_str(&value).map_err(|error| StoreError::Corrupt {
-                        key: key.to_owned(),
-                        why: error.to_string(),
-                    })?;
-                attempts.push((stored::<u64>(key, place)?, attempt));
-            }
-        }
-    }
-    // They take turns on the places: the oldest is on the one that comes next.
-    let next: u64 = tried;
-    attempts
-        .sort_by_key(|(place, _)| (place + ATTEMPTS_KEPT - next % ATTEMPTS_KEPT) % ATTEMPTS_KEPT);
-    Ok(Delivery {
-        position: position.ok_or_else(|| missing("position"))?,
-        message: message.ok_or_else(|| missing("message"))?,
-        status: status.ok_or_else(|| missing("status"))?,
-        attempts: attempts.into_iter().map(|(_, attempt)| attempt).collect(),
-    })
-}
-
-/// Entries of a stream.
-type Entries = Vec<(String, Pairs)>;
-
-/// The cursor, the newest position, and what is behind the cursor.
-type Found = (Option<u64>, Option<u64>, Entries);
-
-/// The unreadable values that were rebuilt.
-struct Mended {
-    /// Entries of the outbox that were set aside, the cursor included.
-    spoilt: u64,
-    /// Other keys.
-    others: u64,
-}
-
-impl Mended {
-    const fn is_nothing(&self) -> bool {
-        self.spoilt == 0 && self.others == 0
-    }
-}
-
-/// The position of an entry of the outbox; `None` for an id that is none of this program's.
-pub(super) fn position_of_entry(id: &str) -> Option<u64> {
-    id.strip_prefix("0-")?.parse().ok()
-}
-
-/// The first of a sorted set, if there is one, with its score.
-pub(super) type First = Vec<(String, u64)>;
-
-/// Asks when the next queue is due, as [`next_of`] reads it.
-fn ask_next(pipe: &mut Pipeline, due: &str) {
-    pipe.cmd("TIME");
-    ask_first(pipe, due);
-}
-
-/// Asks for the next queue, as [`next_of`] reads it with the time of the server.
-pub(super) fn ask_first(pipe: &mut Pipeline, due: &str) {
-    pipe.cmd("ZRANGE").arg(due).arg(0).arg(0).arg("WITHSCORES");
-}
-
-pub(super) fn next_of(now: (u64, u64), first: First) -> Option<Duration> {
-    let (_, due) = first.first()?;
-    Some(Duration::from_millis(due.saturating_sub(clock(now))))
-}
+use roomkeeper_core::ids::{EndpointId, NodeId};
 
 impl RedisStore {
     /// Queues deliveries; `cursor` is where it was and where it goes. Nothing when it was elsewhere.
@@ -206,7 +61,7 @@ impl RedisStore {
                         .arg(keys::queue_name(&delivery.endpoint, delivery.message.scope))
                         .arg(&delivery.message.id)
                         .arg(format!("{from:011}{n:05}"))
-                        .arg(encode(&delivery.message))
+                        .arg(encode_message(&delivery.message))
                         .arg(u8::from(delivery.held))
                         .arg(delivery.message.app.as_str());
                 }
@@ -229,140 +84,12 @@ impl RedisStore {
         }
         Ok(lost >= 0)
     }
-
-    /// What the outbox holds; and when the next queue is due, if that is asked for as well.
-    async fn outbox(
-        &self,
-        node: NodeId,
-        limit: usize,
-        and_next: bool,
-    ) -> Result<(OutboxBatch, Option<Duration>), StoreError> {
-        let key = keys::outbox(node);
-        let mut cursor = self.outboxes.cursor(node);
-        let mut next = None;
-        let mut mended = false;
-        let (mut is_known, mut newest) = (false, 0);
-        let mut entries = Entries::new();
-        // A script that reads the cursor first would have to take each message apart and put it together again. Mostly the
-        // cursor is where this replica has left it; where it is not, it is asked for again from there.
-        for _ in 0..CURSOR_TRIES {
-            let mut pipe = redis::pipe();
-            pipe.atomic();
-            pipe.cmd("GET").arg(keys::cursor(node));
-            pipe.cmd("GET").arg(keys::outbox_last(node));
-            pipe.cmd("XRANGE")
-                .arg(&key)
-                .arg(format!("(0-{cursor}"))
-                .arg(("+", "COUNT", limit));
-            if and_next {
-                ask_next(&mut pipe, &keys::due(node));
-            }
-            let found: Result<Found, StoreError> = if and_next {
-                let found = self.transaction(&key, &pipe).await;
-                found.map(|(cursor, last, behind, now, first)| {
-                    next = next_of(now, first);
-                    (cursor, last, behind)
-                })
-            } else {
-                self.transaction(&key, &pipe).await
-            };
-            let (found, last, behind) = match found {
-                Ok(found)
-                    if found
-                        .2
-                        .iter()
-                        .all(|(id, _)| position_of_entry(id).is_some()) =>
-                {
-                    found
-                }
-                // Not what this program writes.
-                Ok(_) | Err(StoreError::Corrupt { .. }) => {
-                    let done = self.mend_outbox(node).await?;
-                    mended |= done.spoilt > 0;
-                    if done.is_nothing() {
-                        found?
-                    } else {
-                        continue;
-                    }
-                }
-                found => found?,
-            };
-            let is_there = found.unwrap_or_default() == cursor;
-            cursor = found.unwrap_or_default();
-            if is_there {
-                (is_known, newest) = (found.is_some(), last.unwrap_or_default());
-                entries = behind;
-                break;
-            }
-        }
-        let mut batch = OutboxBatch {
-            from: OutboxCursor::at(cursor),
-            mended,
-            ..OutboxBatch::default()
-        };
-        let is_all = entries.len() < limit;
-        let (mut last, mut last_message) = (cursor, cursor);
-        for (id, fields) in entries {
-            let Some(position) = position_of_entry(&id) else {
-                break;
-            };
-            batch.missing += position.saturating_sub(last + 1);
-            last = position;
-            match outbox_message(&key, fields) {
-                Ok(message) => {
-                    last_message = position;
-                    batch.messages.push(message);
-                }
-                Err(error) => {
-                    batch.unreadable += 1;
-                    tracing::error!(node.id = %node, entry = id, error = %Chain(&error), "an entry of the outbox is not a message and is passed over");
-                }
-            }
-        }
-        if is_all && newest > last {
-            batch.missing += newest - last;
-            last = newest;
-        }
-        if !is_known {
-            // There has been none yet, or it was deleted: then what is not there was handed over.
-            batch.missing = 0;
-        }
-        batch.to = OutboxCursor::at(last);
-        // What is handed over is checked by the message at its end, if there is one.
-        let at_end = batch.messages.last().filter(|_| last_message == last);
-        self.outboxes
-            .was_read(node, cursor, last, &batch.messages, at_end);
-        Ok((batch, next))
-    }
-
-    /// Mends an outbox that is not one, and due times that are none.
-    async fn mend_outbox(&self, node: NodeId) -> Result<Mended, StoreError> {
-        let key = keys::outbox(node);
-        let (spoilt, others): (u64, u64) = self
-            .run(&OUTBOX_MEND, &key, 4, |command| {
-                command
-                    .arg(keys::cursor(node))
-                    .arg(&key)
-                    .arg(keys::health(node))
-                    .arg(keys::due(node));
-            })
-            .await?;
-        if spoilt > 0 {
-            tracing::error!(
-                node.id = %node,
-                key,
-                entries = spoilt,
-                "the outbox held what this program does not write, which was set aside"
-            );
-        }
-        Ok(Mended { spoilt, others })
-    }
 }
 
 #[async_trait]
 impl Deliveries for RedisStore {
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError> {
-        let (batch, _) = self.outbox(node, limit, false).await?;
+        let (batch, _) = self.read_outbox_and_due(node, limit, false).await?;
         Ok(batch)
     }
 
@@ -375,7 +102,7 @@ impl Deliveries for RedisStore {
         node: NodeId,
         limit: usize,
     ) -> Result<(OutboxBatch, Option<Duration>), StoreError> {
-        self.outbox(node, limit, true).await
+        self.read_outbox_and_due(node, limit, true).await
     }
 
     async fn fan_out(
@@ -418,7 +145,7 @@ impl Deliveries for RedisStore {
         let key = keys::due(node);
         // One for all: a claim is proved by its queue and its token.
         let token = Uuid::new_v4();
-        // A double holds it, and nobody has so many.
+        // Lua counts in doubles, which hold this exactly.
         let bounded = |count: usize| count.min(1 << 40);
         let answer: Vec<String> = self
             .run(&CLAIM, &key, 3, |command| {
@@ -452,7 +179,7 @@ impl Deliveries for RedisStore {
             let claim = || {
                 let (endpoint, _) = queue.split_once(':').unwrap_or((queue, ""));
                 let endpoint: EndpointId = stored(&key, endpoint)?;
-                let message = decode(&key, message)?;
+                let message = decode_message(&key, message)?;
                 Ok::<_, StoreError>(ClaimedDelivery {
                     parked: *queue != keys::queue_name(&endpoint, message.scope),
                     endpoint,
@@ -537,18 +264,7 @@ impl Deliveries for RedisStore {
     }
 
     async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError> {
-        let key = keys::due(node);
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        ask_next(&mut pipe, &key);
-        let mut answer = self.transaction(&key, &pipe).await;
-        if let Err(StoreError::Corrupt { .. }) = answer
-            && !self.mend_outbox(node).await?.is_nothing()
-        {
-            answer = self.transaction(&key, &pipe).await;
-        }
-        let (now, first) = answer?;
-        Ok(next_of(now, first))
+        self.read_next_due(node).await
     }
 
     async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError> {
@@ -628,7 +344,7 @@ impl Deliveries for RedisStore {
                 })
                 .await?;
             for fields in rows {
-                found.extend(readable(delivery(&deliveries, fields)));
+                found.extend(readable(read_delivery(&deliveries, fields)));
             }
             if last.is_empty() {
                 break;
@@ -652,7 +368,7 @@ impl Deliveries for RedisStore {
         if fields.is_empty() {
             return Ok(None);
         }
-        delivery(&key, fields).map(Some)
+        read_delivery(&key, fields).map(Some)
     }
 
     async fn redeliver(
@@ -716,9 +432,4 @@ impl Deliveries for RedisStore {
         })
         .await
     }
-}
-
-/// The store's clock in milliseconds, from what `TIME` answers.
-const fn clock((secs, micros): (u64, u64)) -> u64 {
-    secs * 1000 + micros / 1000
 }

@@ -1,12 +1,10 @@
-//! What can be listened to, on Redis: the outbox, and a channel a node.
+//! Outbox reads and live events on Redis, with one pub/sub channel per node.
 //!
-//! The channels are those of publish/subscribe as it has always been, also in a cluster, where what is said at one node
-//! goes to all of them. The sharded kind would spare the cluster that, at the price that who listens has to follow each
-//! slot that moves; what is said is little (one word a commit at most, and who talks), and only one connection a replica
-//! listens at all.
+//! The channels use classic pub/sub, also in a cluster, where a message reaches all cluster nodes. Sharded pub/sub would
+//! avoid that, but a subscriber would have to follow each migrating slot. There are few messages (at most one per commit,
+//! and talking members), and each replica has only one subscribed connection.
 //!
-//! A user of Redis that is not let onto the channels (`&rk1:*`) costs nothing but time: what is stored is found by who
-//! looks for it.
+//! If the Redis user has no access to the channels (`&rk1:*`), only time is lost: readers poll for stored messages.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,33 +15,35 @@ use redis::aio::{PubSubSink, PubSubStream};
 use redis::{ErrorKind, RedisError};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
-use super::deliveries::{outbox_message, position_of_entry};
-use super::link::Fault;
-use super::{OUTBOX_AFTER, Pairs, RedisStore};
-use crate::ids::NodeId;
-use crate::store::live::{Heard, Live, LiveEvent, OutboxSlice, decode, encode};
+use super::RedisStore;
+use super::connection::Fault;
+use super::message::outbox_message;
+use super::outbox_read::position_of_entry;
+use super::scripts::OUTBOX_AFTER;
+use super::values::Pairs;
+use crate::store::live::{Live, LiveEvent, LiveStream, OutboxSlice, decode, encode};
 use crate::store::{StoreError, keys};
+use roomkeeper_core::ids::NodeId;
 
-/// How often a server at which we listen is asked whether it is there: one that is gone without a word says nothing,
-/// just like one that has nothing to say.
+/// The interval of pings on a subscribed connection: a dead server is as silent as an idle one.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
-/// A key for who does not mind which server it is: what is said at one node of a cluster is heard at all of them.
+/// A key for any server: in a cluster, messages reach all nodes.
 const ANYWHERE: &str = "";
 
-/// A connection on which we listen.
-struct Ear {
+/// A subscribed connection.
+struct Subscription {
     said: PubSubStream,
-    /// Must be kept for the pings alone.
+    /// Kept for the pings.
     sink: PubSubSink,
     ask: Interval,
     patience: Duration,
     nodes: HashMap<String, NodeId>,
 }
 
-impl Ear {
-    /// The next that is said; `None`: the connection is of no use any more.
-    async fn hear(&mut self) -> Option<(NodeId, Vec<LiveEvent>)> {
+impl Subscription {
+    /// The next live events; `None` if the connection is lost.
+    async fn next(&mut self) -> Option<(NodeId, Vec<LiveEvent>)> {
         loop {
             tokio::select! {
                 said = self.said.next() => {
@@ -52,7 +52,7 @@ impl Ear {
                     let live = decode(said.get_payload_bytes());
                     match (node, live) {
                         (Some(node), Some(live)) => return Some((*node, live)),
-                        // Of another version, perhaps: that something was said is a reason to look all the same.
+                        // Perhaps of another version: it still announces outbox messages.
                         (Some(node), None) => return Some((*node, Vec::new())),
                         (None, _) => {}
                     }
@@ -98,13 +98,13 @@ impl Live for RedisStore {
             }
             let is_full = limit > 0 && entries.len() == limit;
             let last = entries.last().and_then(|(id, _)| position_of_entry(id));
-            // What cannot be read is passed over here as it is by the webhooks, where that is told.
+            // Unreadable entries are skipped here, as by the webhooks, which report them.
             let messages = entries.into_iter().filter_map(|(id, fields)| {
                 let position = position_of_entry(&id)?;
                 Some((position, outbox_message(&key, fields).ok()?))
             });
             slice.messages.extend(messages);
-            // Whoever reads takes an empty page for the last.
+            // Readers take an empty page for the last one.
             if !slice.messages.is_empty() || !is_full {
                 return Ok(slice);
             }
@@ -112,14 +112,14 @@ impl Live for RedisStore {
         }
     }
 
-    async fn say(&self, node: NodeId, live: &[LiveEvent]) -> Result<(), StoreError> {
+    async fn publish_live(&self, node: NodeId, live: &[LiveEvent]) -> Result<(), StoreError> {
         let channel = keys::said(node, self.db);
         let mut command = redis::cmd("PUBLISH");
         command.arg(&channel).arg(encode(live));
         self.query::<u64>(&channel, &command).await.map(drop)
     }
 
-    async fn hear(&self, nodes: &[NodeId]) -> Result<Heard, StoreError> {
+    async fn subscribe_live(&self, nodes: &[NodeId]) -> Result<LiveStream, StoreError> {
         let channels = nodes.iter().map(|node| (keys::said(*node, self.db), *node));
         let nodes: HashMap<String, NodeId> = channels.collect();
         let names: Vec<&String> = nodes.keys().collect();
@@ -136,23 +136,23 @@ impl Live for RedisStore {
             Err(_) => {
                 let late = (
                     ErrorKind::Io,
-                    "the server to listen at did not answer in time",
+                    "the server did not answer the subscription in time",
                 );
                 return Err(Fault::Connect(RedisError::from(late)).into());
             }
         };
         let mut ask = interval_at(Instant::now() + ASK_EVERY, ASK_EVERY);
         ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ear = Ear {
+        let subscription = Subscription {
             said,
             sink,
             ask,
             patience,
             nodes,
         };
-        let heard = stream::unfold(ear, |mut ear| async move {
-            let said = ear.hear().await?;
-            Some((said, ear))
+        let heard = stream::unfold(subscription, |mut subscription| async move {
+            let said = subscription.next().await?;
+            Some((said, subscription))
         });
         Ok(heard.boxed())
     }

@@ -1,24 +1,23 @@
-//! What this replica knows of the outboxes without asking: where their cursors were, and what it has committed since.
+//! This replica's cache of the outboxes: their last known cursors, and the messages that it has committed since.
 //!
-//! Owns that knowledge and its bound. Leaves out how it is come by and whether it is still so: all of it is a guess, which
-//! `fan_out.lua` checks against the outbox itself. Driven by [`RedisStore`](super::RedisStore).
+//! The cache is bounded and can be outdated, so `fan_out.lua` verifies it against the outbox. Driven by
+//! [`RedisStore`](super::RedisStore).
 //!
-//! A message that was committed here is mostly handed over from here a moment later. Reading it back first would be the way
-//! to Redis and back between an event and its webhook.
+//! A message that was committed here is usually queued from here a moment later. Reading it back first would add a round
+//! trip to Redis between an event and its webhook.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::ids::{AppId, NodeId};
 use crate::store::Message;
 use crate::store::deliveries::{OutboxBatch, OutboxCursor};
 use crate::store::usage::MESSAGE_BYTES;
+use roomkeeper_core::ids::{AppId, NodeId};
 
-/// How many messages of a node are kept to be handed over as they are. Where more of them wait, reading them takes no
-/// longer than what is waited for.
+/// The limit of cached messages of a node. If more wait, reading them does not add to the delay.
 const KEPT: usize = 64;
 
-/// The bytes that messages count for in the outbox.
+/// The bytes of messages in the outbox.
 fn bytes_by_app(messages: &[Message]) -> BTreeMap<AppId, u64> {
     let mut bytes = BTreeMap::new();
     for message in messages {
@@ -28,17 +27,17 @@ fn bytes_by_app(messages: &[Message]) -> BTreeMap<AppId, u64> {
     bytes
 }
 
-/// All nodes' outboxes, as far as they are known.
+/// The cached outboxes of all nodes.
 #[derive(Default)]
 pub(super) struct Outboxes(Mutex<HashMap<NodeId, Known>>);
 
 #[derive(Default)]
 struct Known {
-    /// Where the cursor was when it was last heard of.
+    /// The last known cursor.
     cursor: u64,
-    /// What was committed here and may not have been handed over yet, by position.
+    /// Messages that were committed here and may not be queued yet, by position.
     fresh: BTreeMap<u64, Message>,
-    /// What was given out last to be handed over: up to which position, and the ids of the last of it.
+    /// The last messages returned for queueing: their end position, and the ids of the last ones.
     given: Option<(u64, Vec<String>)>,
     /// The bytes of all messages that were given out last, by app, and up to which position.
     given_bytes: (u64, BTreeMap<AppId, u64>),
@@ -49,12 +48,12 @@ impl Outboxes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the node's cursor was when it was last heard of.
+    /// The last known cursor of the node.
     pub(super) fn cursor(&self, node: NodeId) -> u64 {
         self.nodes().get(&node).map_or(0, |known| known.cursor)
     }
 
-    /// It is here.
+    /// Sets the known cursor.
     pub(super) fn cursor_is(&self, node: NodeId, at: u64) {
         let mut nodes = self.nodes();
         let known = nodes.entry(node).or_default();
@@ -62,7 +61,7 @@ impl Outboxes {
         known.fresh = known.fresh.split_off(&at.saturating_add(1));
     }
 
-    /// These were appended, the last of them at this position.
+    /// Adds appended messages, the last of them at this position.
     pub(super) fn grew(&self, node: NodeId, last: u64, messages: &[Message]) {
         let mut nodes = self.nodes();
         let known = nodes.entry(node).or_default();
@@ -71,7 +70,7 @@ impl Outboxes {
             return;
         };
         if before < known.cursor {
-            // They have been handed over by another, or the outbox began anew.
+            // Another replica has queued them, or the outbox was restarted.
             return;
         }
         if known.fresh.len() + messages.len() > KEPT {
@@ -83,7 +82,7 @@ impl Outboxes {
             .extend((before + 1..).zip(messages.iter().cloned()));
     }
 
-    /// What follows the cursor, as far as it was committed here; nothing when that does not begin there.
+    /// The messages behind the cursor that were committed here; none unless they start at the cursor.
     pub(super) fn fresh(&self, node: NodeId, limit: usize) -> Option<OutboxBatch> {
         let mut nodes = self.nodes();
         let known = nodes.get_mut(&node)?;
@@ -109,7 +108,7 @@ impl Outboxes {
         })
     }
 
-    /// These messages behind the cursor were read, up to this position. `last` is the one at this position, if there is one.
+    /// Adds messages that were read behind the cursor, up to this position. `last` is the one at this position, if any.
     pub(super) fn was_read(
         &self,
         node: NodeId,
@@ -119,7 +118,7 @@ impl Outboxes {
         last: Option<&Message>,
     ) {
         self.cursor_is(node, cursor);
-        // What is at one position of one history has all before it behind it.
+        // A matching id at one position implies that all earlier messages match.
         let last = last.map(|message| message.id.clone());
         let mut nodes = self.nodes();
         let known = nodes.entry(node).or_default();
@@ -127,7 +126,7 @@ impl Outboxes {
         known.given_bytes = (to, bytes_by_app(messages));
     }
 
-    /// The ids of the last messages up to there, as they were given out.
+    /// The ids of the last returned messages up to this position.
     pub(super) fn given(&self, node: NodeId, to: u64) -> Vec<String> {
         let nodes = self.nodes();
         let given = nodes.get(&node).and_then(|known| known.given.as_ref());
@@ -137,7 +136,7 @@ impl Outboxes {
             .unwrap_or_default()
     }
 
-    /// The bytes of all that was given out last, by app, if it went up to there.
+    /// The bytes of the last returned messages by app, if they ended at this position.
     pub(super) fn given_bytes(&self, node: NodeId, to: u64) -> BTreeMap<AppId, u64> {
         let nodes = self.nodes();
         let given = nodes.get(&node).map(|known| &known.given_bytes);
@@ -147,7 +146,7 @@ impl Outboxes {
             .unwrap_or_default()
     }
 
-    /// What was known of it was not so.
+    /// Drops the cache of a node, because it was wrong.
     pub(super) fn forget(&self, node: NodeId) {
         if let Some(known) = self.nodes().get_mut(&node) {
             known.fresh.clear();
@@ -162,8 +161,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::ids::RoomId;
     use crate::store::Scope;
+    use roomkeeper_core::ids::RoomId;
 
     fn node() -> NodeId {
         "acW68".parse().unwrap()
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_committed_here_is_given_out_as_far_as_nothing_is_missing() {
+    fn cached_messages_are_returned_without_gaps() {
         let outboxes = Outboxes::default();
         assert_eq!(given(&outboxes), None);
         outboxes.grew(node(), 2, &messages(&["a", "b"]));
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_so_any_more_is_not_given_out() {
+    fn outdated_cache_is_not_used() {
         let outboxes = Outboxes::default();
         outboxes.was_read(node(), 7, 7, &[], None);
         outboxes.grew(node(), 8, &messages(&["h"]));
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_known_when_no_message_is_at_the_end_of_what_was_read() {
+    fn outbox_bytes_are_known_without_message_at_end() {
         let outboxes = Outboxes::default();
         let read = messages(&["a"]);
         outboxes.was_read(node(), 0, 3, &read, None);
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_kept_than_the_bound() {
+    fn cache_is_bounded() {
         let outboxes = Outboxes::default();
         for last in 1..=64 {
             outboxes.grew(node(), last, &messages(&["a"]));

@@ -5,10 +5,12 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 
-use super::{Pairs, RECOUNT, RedisStore, USAGE};
-use crate::ids::NodeId;
+use super::RedisStore;
+use super::scripts::{RECOUNT, USAGE};
+use super::values::Pairs;
 use crate::store::usage::{NodeUsage, Usage};
 use crate::store::{StoreError, keys};
+use roomkeeper_core::ids::NodeId;
 
 #[async_trait]
 impl Usage for RedisStore {

@@ -1,9 +1,9 @@
-//! What is not stored, and how a stream lives and ends.
+//! Events that are not stored, and how a stream lives and ends.
 
 use super::*;
 
 #[tokio::test]
-async fn live_events_have_no_id_and_are_their_apps_alone() {
+async fn live_events_have_no_id_and_reach_own_app_only() {
     let world = World::new();
     let (room, other) = (room_id("acW68", 1), room_id("acW68", 2));
     world.room(room, "demo", "a", 1, 0).await;
@@ -17,7 +17,11 @@ async fn live_events_have_no_id_and_are_their_apps_alone() {
         talking("demo", room, false),
     ];
     until_heard(&world, &mut all).await;
-    world.store.say(node_id("acW68"), &live).await.unwrap();
+    world
+        .store
+        .publish_live(node_id("acW68"), &live)
+        .await
+        .unwrap();
     for (client, count) in [(&mut all, 2), (&mut wanted, 2), (&mut of_room, 1)] {
         let mut got = Vec::new();
         while got.len() < count {
@@ -43,7 +47,11 @@ async fn until_heard(world: &World, client: &mut Client) {
     };
     loop {
         let said = std::slice::from_ref(&floor);
-        world.store.say(node_id("acW68"), said).await.unwrap();
+        world
+            .store
+            .publish_live(node_id("acW68"), said)
+            .await
+            .unwrap();
         let heard = tokio::time::timeout(Duration::from_millis(50), client.event()).await;
         if heard.is_ok_and(|event| event.event == "member.floor") {
             return;
@@ -52,7 +60,7 @@ async fn until_heard(world: &World, client: &mut Client) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_stream_shows_that_it_lives_and_where_it_is() {
+async fn quiet_stream_sends_comment_with_position() {
     let world = World::new();
     let (mut client, first) = opened(&world.router, asks(DEMO, "", None)).await;
     let begun = tokio::time::Instant::now();
@@ -85,7 +93,7 @@ async fn a_quiet_stream_shows_that_it_lives_and_where_it_is() {
 }
 
 #[tokio::test]
-async fn streams_are_bounded_by_app_and_by_process() {
+async fn streams_are_limited_per_app_and_process() {
     let streams = StreamSettings {
         each_app: 2,
         all: 3,
@@ -109,7 +117,7 @@ async fn streams_are_bounded_by_app_and_by_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_streams_end_at_once_when_the_server_stops() {
+async fn streams_end_at_shutdown() {
     let world = World::new();
     let mut quiet = open(&world.router, "").await;
     let mut busy = open(&world.router, "").await;
@@ -132,7 +140,7 @@ async fn all_streams_end_at_once_when_the_server_stops() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_the_key_that_opened_it() {
+async fn stream_ends_when_its_key_is_revoked() {
     let world = World::new();
     let admin = crate::admin::admin(&world, Some("secret"));
     let change = async |what: &str| {
@@ -167,7 +175,7 @@ async fn a_stream_ends_with_the_key_that_opened_it() {
 }
 
 #[test]
-fn what_streams_do_is_counted() {
+fn stream_metrics_are_counted() {
     let told = crate::observed::tell(async {
         let world = World::new();
         let (_, first) = opened(&world.router, asks(DEMO, "", None)).await;

@@ -9,16 +9,16 @@ use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, Request};
 use futures_util::StreamExt;
-use roomkeeper::api::{ApiSettings, StreamSettings};
-use roomkeeper::ids::{NodeId, RoomId};
-use roomkeeper::room::{RoomInput, RoomStatus};
+use roomkeeper::http::{ApiSettings, StreamSettings};
 use roomkeeper::store::deliveries::Deliveries;
 use roomkeeper::store::live::{Live, LiveEvent};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::{
     Commit, CommitOutcome, EntityId, EntityWrite, Life, Message, Scope, Store, StoreError, Version,
 };
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::ids::{NodeId, RoomId};
+use roomkeeper_core::room::{RoomInput, RoomStatus};
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -42,7 +42,7 @@ struct Client {
     text: String,
 }
 
-/// What stands between two empty lines.
+/// The text between two empty lines.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Block {
     id: Option<String>,
@@ -186,7 +186,7 @@ fn about(node: &str) -> Scope {
 async fn tell(store: &dyn Store, node: &str, messages: Vec<Message>) {
     static NEXT: AtomicU64 = AtomicU64::new(1 << 32);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
-    let entity = EntityId::Session(session_id(node, n.into()));
+    let entity = EntityId::Call(session_id(node, n.into()));
     let node = node_id(node);
     let commit = Commit {
         node,
@@ -206,7 +206,7 @@ async fn tell(store: &dyn Store, node: &str, messages: Vec<Message>) {
     };
     assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
     // Nobody need hear it.
-    let _ = store.say(node, &[]).await;
+    let _ = store.publish_live(node, &[]).await;
 }
 
 /// The n-th events of the demo's, with these names.
@@ -268,7 +268,7 @@ struct Deaf {
 
 impl Deaf {
     async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError> {
-        let is_first = method == "hear" && self.ears.fetch_add(1, Ordering::Relaxed) == 0;
+        let is_first = method == "subscribe_live" && self.ears.fetch_add(1, Ordering::Relaxed) == 0;
         Ok(if is_first { &self.silent } else { &self.inner })
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn it_goes_on_behind_the_last_id_here_and_at_another_replica() {
+async fn stream_resumes_behind_last_id_on_any_replica() {
     let world = World::new();
     let replica = World::on(world.store.clone(), world.store.clone(), settings());
     let mut client = open(&world.router, "").await;
@@ -26,7 +26,7 @@ async fn it_goes_on_behind_the_last_id_here_and_at_another_replica() {
 }
 
 #[tokio::test]
-async fn nodes_are_merged_and_each_goes_on_where_it_was() {
+async fn stream_resumes_each_node_at_its_position() {
     let world = World::new();
     let mut client = open(&world.router, "").await;
     happens(&*world.store, "acW68", 1..=2).await;
@@ -42,7 +42,7 @@ async fn nodes_are_merged_and_each_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_new_begins_at_the_oldest_that_is_kept() {
+async fn new_node_starts_at_oldest_stored_message() {
     let store = Arc::new(MemoryStore::new());
     let few = World::on_nodes(&["acW68"], store.clone(), settings());
     let (_, first) = opened(&few.router, asks(DEMO, "", None)).await;
@@ -62,7 +62,7 @@ async fn a_node_that_is_new_begins_at_the_oldest_that_is_kept() {
 }
 
 #[tokio::test]
-async fn who_reads_slowly_gets_everything_and_is_not_buffered_for() {
+async fn slow_client_gets_all_events_without_buffering() {
     let store = Arc::new(MemoryStore::new());
     let seen = Seen::new(store.clone());
     let world = World::on(seen.clone(), store.clone(), settings());
@@ -83,9 +83,9 @@ async fn who_reads_slowly_gets_everything_and_is_not_buffered_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_said_is_found_all_the_same() {
+async fn poll_finds_messages_without_notification() {
     let store = Arc::new(MemoryStore::new());
-    let faulty = Faulty::new(store.clone(), &["say", "hear"]);
+    let faulty = Faulty::new(store.clone(), &["publish_live", "subscribe_live"]);
     let world = World::on(faulty.clone(), store.clone(), settings());
     let mut client = open(&world.router, "").await;
     for n in 1..=3 {
@@ -99,7 +99,7 @@ async fn what_nobody_said_is_found_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ear_that_went_deaf_is_replaced() {
+async fn broken_subscription_is_renewed() {
     let store = Arc::new(MemoryStore::new());
     let deaf = Arc::new(Deaf {
         inner: store.clone(),
@@ -118,7 +118,7 @@ async fn an_ear_that_went_deaf_is_replaced() {
     }
     loop {
         let live = vec![talking("demo", room_id("acW68", 1), true)];
-        store.say(node_id("acW68"), &live).await.unwrap();
+        store.publish_live(node_id("acW68"), &live).await.unwrap();
         happens(&*store, "acW68", 100..=100).await;
         if client.event().await.event == "member.talking" {
             break;
@@ -127,7 +127,7 @@ async fn an_ear_that_went_deaf_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_is_waited_for() {
+async fn stream_waits_for_unavailable_store() {
     let store = Arc::new(MemoryStore::new());
     let faulty = Faulty::new(store.clone(), &["read_outbox_after"]);
     let world = World::on(faulty.clone(), store.clone(), settings());
@@ -144,7 +144,7 @@ async fn a_store_that_is_away_is_waited_for() {
 }
 
 #[tokio::test]
-async fn what_is_not_kept_any_more_is_told() {
+async fn trimmed_messages_cause_gap() {
     let world = World::new();
     let (_, first) = opened(&world.router, asks(DEMO, "", None)).await;
     happens(&*world.store, "acW68", 1..=10_003).await;
@@ -169,7 +169,7 @@ async fn what_is_not_kept_any_more_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_was_wiped_is_told() {
+async fn wiped_store_causes_gap() {
     let stores = Arc::new(Wiped::default());
     let world = World::on(stores.clone(), stores.before.clone(), settings());
     let mut client = open(&world.router, "").await;

@@ -1,9 +1,9 @@
-//! Who may have a stream, and what comes on it.
+//! Access to a stream, and its content.
 
 use super::*;
 
 #[tokio::test]
-async fn who_may_and_what_can_be_asked_for() {
+async fn stream_checks_key_and_parameters() {
     let world = World::new();
     let (own, foreign) = (room_id("acW68", 1), room_id("acW68", 2));
     world.room(own, "demo", "own", 1, 0).await;
@@ -44,7 +44,7 @@ async fn who_may_and_what_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn an_id_is_of_its_app_and_its_stream() {
+async fn event_id_is_valid_for_its_app_and_stream_only() {
     let world = World::new();
     let room = room_id("acW68", 1);
     world.room(room, "demo", "a", 1, 0).await;
@@ -78,7 +78,7 @@ async fn an_id_is_of_its_app_and_its_stream() {
 }
 
 #[tokio::test]
-async fn it_says_what_it_is_and_tells_what_the_webhooks_tell() {
+async fn stream_has_headers_and_webhook_bodies() {
     let world = World::new();
     let (mut client, first) = opened(&world.router, asks(DEMO, "", None)).await;
     let header = |name: &str| client.headers[name].to_str().unwrap().to_owned();
@@ -107,7 +107,7 @@ async fn it_says_what_it_is_and_tells_what_the_webhooks_tell() {
 }
 
 #[tokio::test]
-async fn only_what_is_wanted_comes() {
+async fn stream_sends_only_matching_events() {
     let world = World::new();
     let room = Scope::Room(room_id("acW68", 1));
     let all = [
@@ -135,7 +135,7 @@ async fn only_what_is_wanted_comes() {
 }
 
 #[tokio::test]
-async fn a_rooms_stream_is_of_it_alone_and_ends_with_it() {
+async fn stream_of_room_has_its_events_and_ends_with_it() {
     let world = World::new();
     let (room, other) = (room_id("acW68", 1), room_id("acW68", 2));
     world.room(room, "demo", "a", 1, 0).await;
@@ -185,7 +185,7 @@ async fn a_rooms_stream_is_of_it_alone_and_ends_with_it() {
 }
 
 #[tokio::test]
-async fn a_stream_of_a_room_that_is_over_ends_where_nothing_follows() {
+async fn stream_of_ended_room_ends_after_last_event() {
     let world = World::new();
     let room = room_id("acW68", 1);
     world.room(room, "demo", "a", 1, 0).await;

@@ -1,4 +1,4 @@
-//! Who asks: the gateway's headers, a bearer, a token in the query. And that none of them is told to anybody.
+//! Credentials: the gateway's headers, a bearer, a token in the query. None of them is disclosed to anybody.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -22,7 +22,7 @@ async fn status(world: &World, path: &str, headers: &[(&str, &str)]) -> u16 {
 }
 
 #[tokio::test]
-async fn three_ways_to_say_who_asks() {
+async fn key_is_accepted_in_headers_bearer_and_query() {
     let world = World::new();
     let mine = conference_id("acW68", 1);
     world.conference(mine, "demo").await;
@@ -127,7 +127,7 @@ async fn anything_else_401() {
 }
 
 #[tokio::test]
-async fn of_two_ways_the_better_one_counts() {
+async fn headers_win_over_bearer_and_bearer_over_query() {
     let world = World::new();
     world.conference(conference_id("acW68", 1), "demo").await;
     let whose = |path: &'static str, headers: &'static [(&str, &str)]| {
@@ -148,7 +148,7 @@ async fn of_two_ways_the_better_one_counts() {
 }
 
 #[tokio::test]
-async fn a_bearer_or_a_token_is_nothing_to_the_gateway() {
+async fn gateway_api_rejects_bearer_and_token() {
     let world = World::new();
     let path = "/api/v1/conferences";
     let bearer = [("Authorization", "Bearer demo-key")];
@@ -158,7 +158,7 @@ async fn a_bearer_or_a_token_is_nothing_to_the_gateway() {
 }
 
 #[tokio::test]
-async fn a_key_that_two_apps_have_names_neither() {
+async fn key_of_two_apps_is_rejected() {
     let apps = [configured(("one", "shared")), configured(("two", "shared"))];
     let store = std::sync::Arc::new(roomkeeper::store::memory::MemoryStore::new());
     let world = World::of(&apps, store.clone(), store, settings());
@@ -171,7 +171,7 @@ async fn a_key_that_two_apps_have_names_neither() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_way_counts_against_the_apps_limit() {
+async fn every_way_of_authentication_counts_against_limit() {
     let world = World::with(limited(3, false));
     let bearer = [("Authorization", "Bearer demo-key")];
     let headers = [("X-App-ID", "demo"), ("X-API-Key", "demo-key")];
@@ -188,7 +188,7 @@ async fn every_way_counts_against_the_apps_limit() {
 }
 
 #[test]
-fn no_key_is_ever_told() {
+fn keys_are_never_logged() {
     let Told { log, page } = tell(async {
         let world = World::new();
         let room = conference_id("acW68", 1);
@@ -233,7 +233,7 @@ fn no_key_is_ever_told() {
 }
 
 #[tokio::test]
-async fn the_customer_is_that_of_the_configuration() {
+async fn customer_id_comes_from_configuration() {
     let mut configured = configured(DEMO);
     configured.customer_id = "5e4a0680-804e-11ec-8477-2fea5968d85b".parse().unwrap();
     let store = std::sync::Arc::new(roomkeeper::store::memory::MemoryStore::new());

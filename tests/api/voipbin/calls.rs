@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use roomkeeper::api::ApiSettings;
+use roomkeeper::http::ApiSettings;
 use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{Accepted, Intent, IntentError, Refusal};
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::intent::{Join, JoinAccepted, Kick};
 
 use super::*;
 
 /// A conference of the demo app and a parked call, on one node.
-async fn parked() -> (World, RoomId, SessionId) {
+async fn parked() -> (World, RoomId, CallId) {
     let world = World::new();
     let (room, session) = (conference_id("acW68", 1), session_id("acW68", 1));
     world.conference(room, "demo").await;
@@ -17,7 +19,7 @@ async fn parked() -> (World, RoomId, SessionId) {
     (world, room, session)
 }
 
-fn shown(member: MemberId, room: RoomId, session: SessionId, status: &str) -> Value {
+fn shown(member: MemberId, room: RoomId, session: CallId, status: &str) -> Value {
     json!({
         "id": member.uuid(),
         "customer_id": customer(DEMO),
@@ -34,12 +36,12 @@ fn shown(member: MemberId, room: RoomId, session: SessionId, status: &str) -> Va
 // ---- its nine fields --------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn the_nine_fields_over_a_life() {
+async fn conferencecall_has_nine_fields_through_all_states() {
     let (world, room, session) = parked().await;
     let member = member_id(session);
     let path = call_path(member);
     let join = RoomInput::Join {
-        session,
+        call: session,
         member,
         caller_id: String::new(),
         did: String::new(),
@@ -49,7 +51,7 @@ async fn the_nine_fields_over_a_life() {
         deadline: later(100),
     };
     let leave = RoomInput::Leave {
-        session,
+        call: session,
         command_uid: None,
         deadline: later(100),
     };
@@ -86,7 +88,7 @@ async fn the_nine_fields_over_a_life() {
 }
 
 #[tokio::test]
-async fn one_that_the_dialplan_brought_is_shown_too() {
+async fn call_from_dialplan_is_shown() {
     let world = World::new();
     let (room, session) = (conference_id("acW68", 1), session_id("acW68", 1));
     world.conference(room, "demo").await;
@@ -136,7 +138,7 @@ async fn unknown_404_malformed_400_another_apps_403() {
 }
 
 #[tokio::test]
-async fn hidden_another_apps_is_as_if_not_there() {
+async fn hidden_foreign_objects_give_404() {
     let world = World::with(ApiSettings {
         hide_foreign: true,
         ..settings()
@@ -176,22 +178,26 @@ async fn a_call_joins() {
     let mut expected = shown(member_id(session), room, session, "joining");
     expected["tm_create"] = json!("2026-05-06 12:34:57.672025");
     world.post(CALLS, body).await.is(200, expected);
-    let expected = Intent::Join {
-        session,
-        room,
-        app: app("demo"),
-        // As this API's conferences have it, which is not muted; and as the gateway's rooms have it.
-        muted: None,
-        command_uid: Some("mine-1".parse().unwrap()),
-    };
+    let expected = Intent::new(
+        Target::Member {
+            room,
+            call: session,
+        },
+        app("demo"),
+        Join { muted: None },
+    )
+    .with_uid(Some("mine-1".parse().unwrap()));
     assert_eq!(world.intents(), [expected]);
 }
 
 #[tokio::test]
-async fn one_that_is_in_it_already_is_answered_as_it_is() {
+async fn join_of_present_call_returns_it_unchanged() {
     let (world, room, session) = parked().await;
     let member = world.member(room, session).await;
-    world.script(Ok(Accepted::AlreadyJoined { room, member }));
+    world.script(Ok(Accepted::Join(JoinAccepted::AlreadyJoined {
+        room,
+        member,
+    })));
     world
         .post(CALLS, joining(room, session))
         .await
@@ -199,7 +205,7 @@ async fn one_that_is_in_it_already_is_answered_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_in_the_body_400() {
+async fn bad_body_gives_400() {
     let (world, room, session) = parked().await;
     for field in ["conference_id", "reference_type", "reference_id"] {
         for wrong in [
@@ -269,7 +275,7 @@ async fn existence_comes_before_ownership_and_ownership_before_state() {
 }
 
 #[tokio::test]
-async fn one_that_is_ending_is_joined_by_nobody() {
+async fn ending_conference_cannot_be_joined() {
     let (world, room, session) = parked().await;
     world.member(room, session_id("acW68", 2)).await;
     world.ends(room).await;
@@ -282,12 +288,12 @@ async fn one_that_is_ending_is_joined_by_nobody() {
 }
 
 #[tokio::test]
-async fn the_call_is_found_wherever_it_is() {
+async fn call_is_found_on_any_node() {
     let (world, room, _) = parked().await;
     let elsewhere = session_id("ccccc", 7);
     world.session(elsewhere, "demo", 1).await;
     let refusal = Refusal::OtherNode {
-        session_node: elsewhere.node(),
+        call_node: elsewhere.node(),
         room_node: room.node(),
     };
     world.script(Err(IntentError::Refused(refusal)));
@@ -296,9 +302,9 @@ async fn the_call_is_found_wherever_it_is() {
         answer["detail"],
         json!({"session_node": "ccccc", "room_node": "acW68"})
     );
-    assert!(
-        matches!(&world.intents()[..], [Intent::Join { session, .. }] if *session == elsewhere)
-    );
+    let intents = world.intents();
+    assert_eq!(names(&intents), ["join"]);
+    assert_eq!(intents[0].target.call(), Some(elsewhere));
 }
 
 #[tokio::test]
@@ -306,8 +312,8 @@ async fn each_refusal_has_its_status() {
     let (world, room, session) = parked().await;
     let other = conference_id("acW68", 2);
     for (refusal, status) in [
-        (Refusal::SessionNotFound, 404),
-        (Refusal::ForeignSession, 403),
+        (Refusal::CallNotFound, 404),
+        (Refusal::ForeignCall, 403),
         (Refusal::ForeignRoom, 403),
         (Refusal::InOtherRoom { room: other }, 409),
         (Refusal::StillLeaving, 409),
@@ -382,13 +388,16 @@ async fn delete_in_each_state() {
     // Joining: it never comes in.
     let gone = world.delete(&path).await.ok();
     assert_eq!(gone["status"], "leaved");
-    let expected = Intent::Kick {
-        session,
-        room,
-        member: Some(member),
-        app: app("demo"),
-        command_uid: None,
-    };
+    let expected = Intent::new(
+        Target::Member {
+            room,
+            call: session,
+        },
+        app("demo"),
+        Kick {
+            member: Some(member),
+        },
+    );
     assert_eq!(world.intents(), [expected]);
     // Leaved: as it is.
     world.delete(&path).await.is(200, gone.clone());
@@ -408,7 +417,7 @@ async fn delete_in_each_state() {
 }
 
 #[tokio::test]
-async fn one_that_leaves_under_the_request_is_answered_as_it_is() {
+async fn call_that_leaves_during_request_is_returned_unchanged() {
     for refusal in [Refusal::NotInRoom, Refusal::RoomNotFound] {
         let (world, room, session) = parked().await;
         let path = call_path(world.member(room, session).await);
@@ -421,7 +430,7 @@ async fn one_that_leaves_under_the_request_is_answered_as_it_is() {
 }
 
 #[tokio::test]
-async fn of_a_conference_that_is_over_calls_can_still_be_read() {
+async fn calls_of_ended_conference_can_be_read() {
     let (world, room, session) = parked().await;
     let path = call_path(world.member(room, session).await);
     world.ends(room).await;
@@ -434,7 +443,7 @@ async fn of_a_conference_that_is_over_calls_can_still_be_read() {
 }
 
 #[tokio::test]
-async fn what_the_node_says_to_a_kick_is_answered() {
+async fn node_errors_of_kick_have_status() {
     let (world, room, session) = parked().await;
     let path = call_path(world.member(room, session).await);
     let retry_after = Duration::from_secs(3);

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use roomkeeper::ids::RecordingId;
-use roomkeeper::room::RecordInput;
 use roomkeeper::store::memory::MemoryStore;
+use roomkeeper_core::ids::RecordingId;
+use roomkeeper_core::room::RecordInput;
 
 use super::*;
 use crate::faulty::Faulty;
@@ -55,7 +55,7 @@ fn conference_of(row: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn own_ones_over_all_nodes_in_order_of_creation() {
+async fn lists_own_conferences_of_all_nodes_by_creation() {
     let world = World::new();
     for (n, second) in [(0, 30), (1, 10), (2, 20)] {
         put(&world, nth(n), "demo", second).await;
@@ -105,7 +105,7 @@ async fn sizes_of_pages() {
 }
 
 #[tokio::test]
-async fn a_full_last_page_is_the_last() {
+async fn full_last_page_has_no_token() {
     let world = World::new();
     for n in 0..4 {
         put(&world, nth(n), "demo", n).await;
@@ -118,7 +118,7 @@ async fn a_full_last_page_is_the_last() {
 }
 
 #[tokio::test]
-async fn tokens_of_others_and_bent_ones_400() {
+async fn foreign_and_changed_tokens_give_400() {
     let world = World::new();
     let room = nth(0);
     for n in 0..3 {
@@ -301,7 +301,7 @@ async fn of_one_conference() {
 }
 
 #[tokio::test]
-async fn of_another_apps_conference_there_is_nothing_not_even_a_next_page() {
+async fn foreign_conference_lists_nothing_and_no_next_page() {
     let world = World::new();
     let theirs = nth(0);
     world.conference(theirs, "other").await;

@@ -7,9 +7,9 @@ mod lists;
 mod recordings;
 
 use roomkeeper::config::customer_of;
-use roomkeeper::ids::{MemberId, RoomId, SessionId};
-use roomkeeper::room::{Details, Kind, Origin, Registration, RoomInput};
-use roomkeeper::time::Timestamp;
+use roomkeeper_core::ids::{CallId, MemberId, RoomId};
+use roomkeeper_core::room::{Details, Kind, Origin, Registration, RoomInput};
+use roomkeeper_core::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ pub fn call_path(member: MemberId) -> String {
 }
 
 /// A body that lets a call join a conference.
-pub fn joining(room: RoomId, session: SessionId) -> Value {
+pub fn joining(room: RoomId, session: CallId) -> Value {
     json!({
         "conference_id": room.uuid(),
         "reference_type": "call",
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// A call that is in a conference since [`later`]`(1)`; the stay.
-    pub async fn member(&self, room: RoomId, session: SessionId) -> MemberId {
+    pub async fn member(&self, room: RoomId, session: CallId) -> MemberId {
         self.happens(room, entered(session, true), later(1)).await;
         member_id(session)
     }
@@ -88,7 +88,7 @@ impl World {
 }
 
 impl Answer {
-    /// What a success tells.
+    /// The content of a success.
     #[track_caller]
     pub fn ok(&self) -> Value {
         assert_eq!(self.status.as_u16(), 200, "{}", self.text);

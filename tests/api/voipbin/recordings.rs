@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use roomkeeper::api::ApiSettings;
-use roomkeeper::ids::RecordingId;
-use roomkeeper::room::RecordInput;
+use roomkeeper::http::ApiSettings;
+use roomkeeper_core::ids::RecordingId;
+use roomkeeper_core::room::RecordInput;
 
 use super::*;
 
@@ -96,7 +96,7 @@ async fn one_over_its_life() {
 }
 
 #[tokio::test]
-async fn one_that_never_began_has_failed() {
+async fn recording_that_never_started_has_failed() {
     let world = World::new();
     let room = occupied(&world, 1, "demo").await;
     let id = recording_id(1);
@@ -115,7 +115,7 @@ async fn one_that_never_began_has_failed() {
 }
 
 #[tokio::test]
-async fn what_a_conference_names_can_be_read() {
+async fn recordings_of_conference_can_be_read() {
     let world = World::new();
     let room = occupied(&world, 1, "demo").await;
     let command = format!("{}/recording_start", path_of(room));
@@ -128,7 +128,7 @@ async fn what_a_conference_names_can_be_read() {
 }
 
 #[tokio::test]
-async fn listed_in_order_of_their_making_all_or_one_conferences() {
+async fn recordings_are_listed_by_creation_for_all_or_one_conference() {
     let world = World::new();
     let (one, two) = (
         occupied(&world, 1, "demo").await,

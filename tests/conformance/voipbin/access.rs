@@ -1,4 +1,4 @@
-//! Who asks: the gateway's headers, `Authorization: Bearer`, `?token=`.
+//! Credentials of the caller: the gateway's headers, `Authorization: Bearer`, `?token=`.
 
 use serde_json::{Value, json};
 

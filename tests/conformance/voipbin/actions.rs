@@ -36,7 +36,7 @@ fn sleep(ms: u64) -> Value {
     json!({ "type": "sleep", "option": { "duration": ms } })
 }
 
-/// What FreeSWITCH has written on the call of the step that it is at.
+/// The text that FreeSWITCH has written on the call about its current step.
 async fn step(row: &Row<'_>, call: &Call) -> String {
     row.fs(&format!("uuid_getvar {} roomkeeper_step", call.channel))
         .await

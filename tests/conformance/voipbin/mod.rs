@@ -99,7 +99,7 @@ impl Row<'_> {
             .await
     }
 
-    /// What is answered to a call's wish to join.
+    /// The answer to a call's request to join.
     pub async fn enters(&self, conference: &str, call: &Call) -> Answer {
         let body = json!({
             "conference_id": conference,

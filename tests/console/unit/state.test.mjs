@@ -46,7 +46,7 @@ test("a member joins, is counted and listed, and leaves", () => {
   assert.equal(state.calls.size, 0);
 });
 
-test("twice is the same as once", () => {
+test("events are idempotent", () => {
   const actions = [
     join(CALL),
     told("conference.member.unmuted", {}, CALL),
@@ -61,7 +61,7 @@ test("twice is the same as once", () => {
   assert.deepEqual(strip(run(once, ...actions)), strip(once));
 });
 
-test("what was heard while it was read counts more than what was read", () => {
+test("events during a read win over the response", () => {
   const before = room();
   const reading = run(before, { type: "read.begin", id: 3 }, join(CALL), join(OTHER), told("conference.member.left", {}, OTHER));
   const rows = { type: "read.done", id: 3, rooms: [...before.rooms.values()], calls: [] };
@@ -71,7 +71,7 @@ test("what was heard while it was read counts more than what was read", () => {
   assert.equal(state.replay.length, 0, "nothing is kept when nothing is read");
 });
 
-test("too much while it is read begins the reading anew", () => {
+test("too many events during a read repeat it", () => {
   let state = run(room(), { type: "read.begin", id: 3 });
   const epoch = state.epoch;
   for (let i = 0; i < 5_001; i += 1) state = run(state, told("member.talking", { talking: true }, CALL));
@@ -80,14 +80,14 @@ test("too much while it is read begins the reading anew", () => {
   assert.equal(after.rooms.size, 1, "what was read too slowly is not believed");
 });
 
-test("a gap and a stream that is not resumed mean reading again, a resumed one does not", () => {
+test("a gap and a new stream require a read, a resumed stream does not", () => {
   const state = room();
   assert.equal(run(state, told("stream.gap", { nodes: [] })).epoch, state.epoch + 1);
   assert.equal(run(state, told("stream.open", { resumed: false })).epoch, state.epoch + 1);
   assert.equal(run(state, told("stream.open", { resumed: true })).epoch, state.epoch);
 });
 
-test("mute is shown when the event has come, and pending until then", () => {
+test("mute is pending until its event arrives", () => {
   let state = run(room(), join(CALL, false));
   state = run(state, { type: "asked", key: `mute:${CALL}`, want: true, label: "mute 527", at: 1000 });
   assert.equal(state.members.get(ROOM).get(CALL).muted, false);
@@ -99,7 +99,7 @@ test("mute is shown when the event has come, and pending until then", () => {
   assert.equal(state.pending.size, 0);
 });
 
-test("what is never confirmed is given up, said, and read again", () => {
+test("an unconfirmed command times out with a notice and a new read", () => {
   let state = run(room(), join(CALL, false), { type: "asked", key: `mute:${CALL}`, want: true, label: "mute 527", at: 1000 });
   assert.equal(run(state, { type: "tick", at: 1000 + CONFIRM_MS - 1 }), state);
   state = run(state, { type: "tick", at: 1000 + CONFIRM_MS });
@@ -108,7 +108,7 @@ test("what is never confirmed is given up, said, and read again", () => {
   assert.equal(state.epoch, room().epoch + 1);
 });
 
-test("the floor and who talks are live, and end with the connection", () => {
+test("floor and talking are live and end with the connection", () => {
   let state = run(room(), join(CALL, false), told("member.talking", { session_uuid: CALL, talking: true }, CALL));
   state = run(state, told("member.floor", { session_uuid: CALL }, CALL));
   assert.ok(state.talking.has(CALL));
@@ -122,7 +122,7 @@ test("the floor and who talks are live, and end with the connection", () => {
   assert.equal(state.floors.size, 0);
 });
 
-test("a lost connection has been lost since it was lost, however often it is tried", () => {
+test("attempts to reconnect keep the time of the loss", () => {
   let state = run(room(), { type: "link", status: "lost", at: 5000, retryAt: 6000, error: "cannot be reached" });
   state = run(state, { type: "link", status: "connecting", at: 6000 }, { type: "link", status: "lost", at: 7000, retryAt: 9000 });
   assert.equal(state.link.since, 5000);
@@ -132,7 +132,7 @@ test("a lost connection has been lost since it was lost, however often it is tri
   assert.equal(state.link.since, 9100);
 });
 
-test("what plays is a queue, of which the head plays", () => {
+test("playback is a queue whose head plays", () => {
   const start = (id) => told("conference.play.started", { operation_id: id, urls: [`http://${id}`] });
   let state = run(room(), start("a"), start("b"), told("conference.play.paused", { operation_id: "a" }));
   assert.deepEqual(state.rooms.get(ROOM).playing, { status: "paused", urls: ["http://a"], operations: ["a", "b"] });
@@ -144,7 +144,7 @@ test("what plays is a queue, of which the head plays", () => {
   assert.match(state.notices[0].text, /http:\/\/b \(unreadable\)/);
 });
 
-test("a room ends with what was pending of it, its members wait", () => {
+test("the end of a room clears its pending commands and parks its members", () => {
   let state = run(room(), join(CALL), { type: "asked", key: `lock:${ROOM}`, want: true, label: "lock", at: 0 });
   state = run(state, told("conference.destroyed"));
   assert.equal(state.rooms.size, 0);
@@ -152,7 +152,7 @@ test("a room ends with what was pending of it, its members wait", () => {
   assert.equal(waiting(state).length, 1);
 });
 
-test("events that a newer server tells of change nothing", () => {
+test("unknown events change nothing", () => {
   const state = room();
   assert.equal(run(state, told("conference.member.danced", {}, CALL)), state);
   assert.equal(run(state, { type: "event", event: "message", body: null, at: 0 }), state);

@@ -30,7 +30,7 @@ const EVENTS = [
   { id: "a2", event: "message", data: "" },
 ];
 
-test("events are the same in whatever pieces they come", () => {
+test("events do not depend on the chunks of the stream", () => {
   for (const end of ["\n", "\r\n", "\r"]) {
     const text = STREAM.replaceAll("\n", end);
     for (let size = 1; size <= text.length; size += 1) {
@@ -44,20 +44,20 @@ test("events are the same in whatever pieces they come", () => {
   }
 });
 
-test("an event that was cut off is not told", () => {
+test("an incomplete event is not delivered", () => {
   const parser = new SseParser();
   assert.deepEqual(parser.push("id: b\ndata: half"), []);
   assert.equal(parser.lastId, "");
 });
 
-test("an event without an end is refused", () => {
+test("an endless event is refused", () => {
   const parser = new SseParser();
   assert.throws(() => {
     for (let i = 0; i < 100; i += 1) parser.push(`data: ${"x".repeat(100_000)}\n`);
   }, /too long/);
 });
 
-test("pauses grow, are bounded, and differ", () => {
+test("pauses grow, are bounded, and are random", () => {
   assert.equal(pause(0, () => 0), 250);
   assert.equal(pause(0, () => 1), 500);
   assert.equal(pause(3, () => 1), 4000);
@@ -65,7 +65,7 @@ test("pauses grow, are bounded, and differ", () => {
   assert.equal(pause(50, () => 0), 7500);
 });
 
-test("a lost stream is resumed behind the last event", async () => {
+test("a lost stream resumes behind the last event", async () => {
   const asked = [];
   const told = [];
   const bodies = ["id: one\ndata: {\"n\":1}\n\nid: two\ndata: {\"n\":2", "id: two\ndata: {\"n\":2}\n\n"];

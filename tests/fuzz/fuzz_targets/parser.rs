@@ -5,16 +5,9 @@
 //! piece of 1,000), and the stream.
 #![no_main]
 
-#[allow(dead_code, unused_imports)]
-#[path = "../../../src/esl/mod.rs"]
-mod esl;
-#[allow(dead_code, unused_imports)]
-#[path = "../../../src/play_url.rs"]
-mod play_url;
-
 use bytes::{Bytes, BytesMut};
-use esl::command::Password;
-use esl::{EslCodec, Event, Frame, FrameParser, Limits, Millis, Session, SessionConfig};
+use freeswitch_esl::command::Password;
+use freeswitch_esl::{EslCodec, Event, Frame, FrameParser, Limits, Millis, Session, SessionConfig};
 use libfuzzer_sys::fuzz_target;
 use tokio_util::codec::Decoder;
 
@@ -109,7 +102,7 @@ fn read(frame: &Frame) {
     );
     let _ = (
         event.variable("a"),
-        event.idle_cpu(),
+        event.parse::<f64>("Idle-CPU"),
         event.job_uuid(),
         event.uptime_ms(),
     );

@@ -1,4 +1,4 @@
-//! What is stored of rooms, calls, stays and recordings, whatever it says: an error, or a state that is sound, that is
+//! Records of rooms, calls, stays and recordings, whatever they contain: an error, or a state that is sound, that is
 //! written and read again as it was, and that time can pass for.
 //!
 //! Input: lines of `<field>=<value>`. The fields of a room's and a call's head are named as in the store, any other is a
@@ -6,30 +6,21 @@
 #![no_main]
 #![allow(dead_code, unused_imports)]
 
-#[path = "../../../src/action.rs"]
-mod action;
-#[path = "../../../src/ids.rs"]
-mod ids;
-#[path = "../../../src/play_url.rs"]
-mod play_url;
-#[path = "../../../src/room/mod.rs"]
-mod room;
-#[path = "../../../src/session/mod.rs"]
-mod session;
 #[path = "store.rs"]
 mod store;
-#[path = "../../../src/time.rs"]
-mod time;
 
 use std::collections::BTreeMap;
 
-use ids::{ChannelId, MemberId, NodeId, RoomId, SessionId};
+use ids::{ChannelId, MemberId, NodeId, RoomId, CallId};
 use libfuzzer_sys::fuzz_target;
+// The sources above name them as modules of this crate.
+use roomkeeper_core::{action, call as session, ids, play_url, room, time};
 use room::state::Changes;
 use room::{CallChange, RoomInput, RoomState};
-use session::{SessionInput, SessionState};
+use session::{CallInput, CallState};
 use store::Record;
-use store::record::{decode_room, decode_room_head, decode_session, encode_room, encode_session};
+use store::call::{decode_session, encode_session};
+use store::room::{decode_room, decode_room_head, encode_room};
 use store::view::{decode_call, decode_recording, encode_call, encode_recording};
 use time::Timestamp;
 use uuid::Uuid;
@@ -56,7 +47,7 @@ fuzz_target!(|input: &[u8]| {
     let node: NodeId = "acW68".parse().expect("a node's id");
     rooms(RoomId::new(node, Uuid::from_u128(1)), &record);
     calls(
-        SessionId::new(node, ChannelId::new(Uuid::from_u128(2))),
+        CallId::new(node, ChannelId::new(Uuid::from_u128(2))),
         &record,
     );
 });
@@ -74,7 +65,7 @@ fn rooms(id: RoomId, record: &Record) {
     assert_eq!(room.registration(), read.registration());
     assert_eq!(room.status(), read.status());
     assert_eq!(room.members(), read.members());
-    assert_eq!(room.lives(), read.lives());
+    assert_eq!(room.instances(), read.instances());
     assert_eq!(room.playback(), read.playback());
     assert_eq!(room.recording(), read.recording());
     assert_eq!(write(&read), written);
@@ -108,7 +99,7 @@ fn write(room: &RoomState) -> Record {
     }
 }
 
-fn calls(id: SessionId, record: &Record) {
+fn calls(id: CallId, record: &Record) {
     let Ok(mut call) = decode_session(id, record) else {
         return;
     };
@@ -120,7 +111,7 @@ fn calls(id: SessionId, record: &Record) {
     let read = decode_session(id, &written).expect("what was written");
     assert_eq!(call, read);
     let now = call.next_deadline().unwrap_or_default();
-    session::apply(&mut call, SessionInput::Deadline, now);
+    session::apply(&mut call, CallInput::Deadline, now);
     call.check_invariants();
 }
 
@@ -128,7 +119,7 @@ fn views(body: &str) {
     let stay = MemberId::fresh("acW68".parse().expect("a node's id"), Uuid::from_u128(3));
     if let Ok(view) = decode_call(stay, body) {
         let change = CallChange {
-            session: view.session,
+            call: view.session,
             status: view.status,
             since: view.created_at,
         };

@@ -1,27 +1,20 @@
-//! What of `src/store` the targets need: its records, and the words of `mod.rs` that those use. The stores themselves would
+//! The parts of `src/store` that the targets need: its records, and the words of `mod.rs` they use. The stores would
 //! bring their clients along.
 
-#[path = "../../../src/store/call.rs"]
-pub mod call;
-#[path = "../../../src/store/fields.rs"]
+#[path = "encoding.rs"]
+pub mod encoding;
+#[path = "../../../src/store/contract/fields.rs"]
 mod fields;
-#[path = "../../../src/store/member.rs"]
-mod member;
-#[path = "../../../src/store/packed.rs"]
-pub mod packed;
-#[path = "../../../src/store/record.rs"]
-pub mod record;
-#[path = "../../../src/store/view.rs"]
-pub mod view;
 
-pub use fields::{Fields, Hashes, Named};
+pub use encoding::{call, room, view};
+pub use fields::{Fields, RawRecord, FieldsRef};
 
-use crate::ids::{MemberId, RoomId, SessionId};
+use crate::ids::{MemberId, RoomId, CallId};
 
 #[derive(Clone, Copy, Debug)]
 pub enum EntityId {
     Room(RoomId),
-    Session(SessionId),
+    Call(CallId),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +41,7 @@ pub struct Record {
     pub parts: Fields,
 }
 
-impl<'a> From<&'a Record> for Hashes<'a> {
+impl<'a> From<&'a Record> for RawRecord<'a> {
     fn from(record: &'a Record) -> Self {
         Self {
             head: (&record.head).into(),

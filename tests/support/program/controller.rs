@@ -49,7 +49,7 @@ pub struct Answer {
 #[derive(Clone, Debug, Default)]
 pub struct Ask<'a> {
     pub method: &'a str,
-    /// What comes after `/api/v1`; one that begins with `/v1.0` is the whole path.
+    /// The path after `/api/v1`; one that begins with `/v1.0` is the whole path.
     pub path: &'a str,
     pub app: Option<&'a str>,
     pub key: Option<&'a str>,
@@ -111,7 +111,7 @@ impl Controller {
         self.http
     }
 
-    /// What it listens on, on loopback.
+    /// The ports that it listens on, on loopback.
     pub fn ports(&self) -> [u16; 2] {
         [self.http, self.admin]
     }
@@ -180,7 +180,7 @@ impl Controller {
         .await
     }
 
-    /// Whether it reconciles its first node.
+    /// True if it reconciles its first node.
     pub async fn owns(&self) -> bool {
         let nodes = self.operator("/admin/nodes").await;
         nodes.is_some_and(|nodes| nodes.body["nodes"][0]["owned_elsewhere"] == false)
@@ -197,7 +197,7 @@ impl Controller {
         .await;
     }
 
-    /// What the operator's listener answers; `None`: it does not.
+    /// The answer of the operator's listener; `None`: it does not answer.
     pub async fn operator(&self, path: &str) -> Option<Answer> {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);
         let request = self.with_admin_key(self.client.get(url));
@@ -211,7 +211,7 @@ impl Controller {
         }
     }
 
-    /// What the operator asks for there.
+    /// Sends an operator's request there.
     pub async fn operate(&self, path: &str) -> Answer {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);
         let sent = self.send(self.with_admin_key(self.client.post(url))).await;

@@ -100,7 +100,7 @@ impl EventStream {
         }
     }
 
-    /// What comes next, comments aside.
+    /// The next item, comments aside.
     pub async fn next(&mut self) -> Next {
         let next = async {
             loop {

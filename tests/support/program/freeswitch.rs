@@ -153,7 +153,7 @@ impl FreeSwitch {
         self.dir.path().join(name)
     }
 
-    /// What it has logged.
+    /// The text that it has logged.
     pub fn log(&self) -> String {
         let read = |name: &str| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
         read("stdout") + &read("log/freeswitch.log")

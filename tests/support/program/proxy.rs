@@ -18,14 +18,14 @@ use super::poll;
 /// Messages to one connection: unbounded, for whoever releases them must not wait, and a test does not last.
 type Line = mpsc::UnboundedSender<Piece>;
 
-/// What is written to the client.
+/// A piece written to the client.
 enum Piece {
     Message(Vec<u8>),
     /// Nothing more: the connection ends here.
     End,
 }
 
-/// What becomes of a message.
+/// The treatment of a message.
 pub enum Change {
     Pass,
     Lose,
@@ -54,7 +54,7 @@ struct Rule {
 struct Rules {
     next: u64,
     rules: Vec<Rule>,
-    /// What the node is asked instead of the next `api` command.
+    /// The command sent to the node instead of the next `api` command.
     instead: Option<String>,
 }
 
@@ -66,7 +66,7 @@ pub enum Which {
     Both,
 }
 
-/// What happens to a connection as a whole.
+/// The treatment of a connection as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fate {
     Carried,
@@ -101,7 +101,7 @@ impl Rules {
         }
     }
 
-    /// What the client gets of a message; `false`: nobody writes to it any more.
+    /// Writes a message to the client, changed by the rules; `false`: nobody writes to it any more.
     fn apply(&mut self, line: &Line, message: Vec<u8>) -> bool {
         let text = String::from_utf8_lossy(&message);
         for rule in &mut self.rules {
@@ -152,7 +152,7 @@ impl Drop for Proxy {
     }
 }
 
-/// What is held back, until it is released, lost or dropped; dropped is released.
+/// Held-back messages, until they are released, lost or dropped; dropped means released.
 pub struct Hold {
     id: u64,
     rules: Arc<Mutex<Rules>>,
@@ -197,7 +197,7 @@ impl Proxy {
         self.rules.lock().unwrap().instead = Some(format!("api {api}\n\n"));
     }
 
-    /// Whether the command that was to be replaced has been.
+    /// True if the command to replace has been replaced.
     pub fn replaced(&self) -> bool {
         self.rules.lock().unwrap().instead.is_none()
     }

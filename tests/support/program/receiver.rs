@@ -29,7 +29,7 @@ pub struct Got {
     pub id: String,
     pub body: Value,
     pub at: Instant,
-    /// What it was answered.
+    /// The status it was answered with.
     pub status: u16,
     /// As it came, for those who verify it themselves.
     pub headers: HeaderMap,
@@ -190,7 +190,7 @@ impl Receiver {
         self.nth(scope, event, 1).await
     }
 
-    /// What holds of all that ever arrived, whatever happened: each signature is right; one id is one message, and
+    /// Checks all arrivals, under any conditions: each signature is right; one id is one message, and
     /// one place in a sequence is one id; per room and per call the messages arrive in order, from 1, without a gap.
     pub fn check_story(&self) {
         self.check(self.all());

@@ -1,7 +1,7 @@
 //! The FreeSWITCH of a test: a simulated node in this process, or a real server that was named to us.
 //!
-//! Owns how calls come in, and what others than the controller do to the server. What is true is asked of the server
-//! itself, over a connection of our own.
+//! Owns how calls come in, and what others than the controller do to the server. The tests read the true state from the
+//! server itself, over a connection of our own.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Write};
@@ -10,8 +10,8 @@ use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use roomkeeper::sim::core::InboundCall;
-use roomkeeper::sim::{SimConfig, SimNode};
+use freeswitch_sim::core::InboundCall;
+use freeswitch_sim::{SimConfig, SimNode};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -273,7 +273,7 @@ impl Switch {
         }
     }
 
-    /// Whether the server answers us.
+    /// True if the server answers us.
     pub async fn answers(&self, sim_password: &str) -> bool {
         let (address, password) = self.door(sim_password);
         let asked = tokio::task::spawn_blocking(move || ask(address, &password, "status"));
@@ -296,7 +296,7 @@ impl Switch {
         }
     }
 
-    /// Who is in the conference, and whether they may speak; `None`: there is no such conference.
+    /// The conference's members, and whether they may speak; `None`: there is no such conference.
     pub async fn members(&self, password: &str, room: &str) -> Option<Vec<(String, bool)>> {
         let text = self.api(password, "conference json_list compact").await;
         let list: Value = serde_json::from_str(&text).unwrap_or_default();

@@ -26,12 +26,12 @@ pub enum Store {
     DurableRedis,
 }
 
-/// What can be different from test to test.
+/// The settings that can differ from test to test.
 pub struct Setup {
     pub store: Store,
     /// Where the state is, if that is no server of the world's own.
     pub store_url: Option<String>,
-    /// What the controller takes for the node's password.
+    /// The password that the controller uses for the node.
     pub password: String,
     /// Milliseconds that the store has to answer: a third of the next at most.
     pub store_timeout: u32,
@@ -52,7 +52,7 @@ pub struct Setup {
     pub play_private: bool,
     /// More lines of `[play]`.
     pub play: String,
-    /// Whether the app wants webhooks.
+    /// True if the app wants webhooks.
     pub webhooks: bool,
     /// Where the controller finds the node, if not at its own address.
     pub by_way_of: Option<SocketAddr>,
@@ -208,7 +208,7 @@ dids = ["{DID}"]
     }
 }
 
-/// What runs. Fields are dropped in this order: nobody speaks to what is gone.
+/// The running parts. Fields are dropped in this order: nobody speaks to what is gone.
 pub struct World {
     pub controller: Controller,
     pub receiver: Receiver,

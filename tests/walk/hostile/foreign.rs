@@ -10,7 +10,7 @@ use super::places::{of_path, operations};
 use super::stage::{DEMO, OTHER, OTHER_DID, Stage};
 use super::wire::Form;
 
-/// What an app has: a room, a call in it, a call beside it.
+/// An app's property: a room, a call in it, a call beside it.
 struct Own {
     room: String,
     member: String,
@@ -46,7 +46,7 @@ async fn own(stage: &Stage, app: (&str, &str), did: &str) -> Own {
     }
 }
 
-/// What an app sees of what it has.
+/// An app's view of its own property.
 async fn seen(stage: &Stage, app: (&str, &str), own: &Own) -> Vec<Value> {
     let mut all = Vec::new();
     for path in [

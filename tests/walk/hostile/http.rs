@@ -27,7 +27,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    /// Whether it is in the one form of all that are no success.
+    /// Checks for the one form of all answers that are no success.
     pub fn is_envelope(&self) -> bool {
         let json = self.json();
         json["success"] == false && json["error"].as_str().is_some_and(|text| !text.is_empty())
@@ -101,7 +101,7 @@ impl Raw {
     }
 }
 
-/// Whether it is the beginning of what does not end by itself.
+/// Checks for the beginning of an answer that does not end by itself.
 fn is_stream(got: &[u8]) -> bool {
     let text = String::from_utf8_lossy(got).to_ascii_lowercase();
     let head = text.split_once("\r\n\r\n").map(|(head, _)| head);

@@ -1,7 +1,7 @@
 //! Tenants and callers who mean harm: what they write is refused, or carried where it can be nothing but text.
 //!
 //! Everything that the controller says to the node is recorded and read by a reader that knows few forms of commands
-//! and fails for all else. What is asked comes from the document, so that no endpoint can be forgotten.
+//! and fails for all else. The requests come from the document, so that no endpoint can be forgotten.
 
 mod foreign;
 mod http;
@@ -12,9 +12,9 @@ mod texts;
 mod voipbin;
 mod wire;
 
+use freeswitch_sim::core::InboundCall;
 use proptest::test_runner::{Config, TestRunner};
-use roomkeeper::ids::AppId;
-use roomkeeper::sim::core::InboundCall;
+use roomkeeper_core::ids::AppId;
 use serde_json::{Value, json};
 
 use crate::program::switch::DID;

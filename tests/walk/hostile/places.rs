@@ -26,7 +26,7 @@ pub fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     all
 }
 
-/// What the parameters of a path are about; a new one must be told what it names.
+/// The subjects of a path's parameters; a new parameter must be added here.
 pub fn of_path(path: &str) -> Vec<&str> {
     let parts = path.split('{').skip(1);
     let names: Vec<&str> = parts
@@ -53,13 +53,13 @@ pub struct Place {
     pub name: String,
     /// The request with this text in the place.
     pub build: Build,
-    /// Whether a text is a good one there, as the document has it.
+    /// Decides if a text is valid there, according to the document.
     pub accepts: Accepts,
     /// The statuses of a text that is not.
     pub refusals: &'static [u16],
-    /// Whether the document says all: else a good text may be refused, too.
+    /// True if the document states every rule: else a valid text may be refused, too.
     pub is_exact: bool,
-    /// Whether bytes go there that can be no HTTP: then the answer is that of the server's parser, without a body.
+    /// True if it takes bytes that cannot be HTTP: then the server's parser answers, without a body.
     pub is_raw: bool,
 }
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What was sent, one text a connection.
+/// The data sent, one text per connection.
 type Sent = Arc<Mutex<Vec<Vec<u8>>>>;
 
 pub struct Recorder {

@@ -1,10 +1,10 @@
-//! What the tests of hostile tenants stand on: the program, and a node behind a recorder.
+//! The setup of the tests of hostile tenants: the program, and a node behind a recorder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use roomkeeper::sim::core::InboundCall;
-use roomkeeper::sim::{SimConfig, SimNode};
+use freeswitch_sim::core::InboundCall;
+use freeswitch_sim::{SimConfig, SimNode};
 use serde_json::{Value, json};
 
 use super::http::{Answer, Raw};
@@ -76,7 +76,7 @@ dids = ["{OTHER_DID}"]
         stage
     }
 
-    /// What the controller says of itself.
+    /// The controller's description of itself.
     pub async fn document(&self) -> Value {
         let answer = self.send(&Raw::new("GET", "/openapi.json", DEMO)).await;
         assert_eq!(answer.status, 200);

@@ -1,4 +1,4 @@
-//! A reader of what is said to FreeSWITCH: its own, and strict. What is not one of the forms below fails the test.
+//! A reader of the commands sent to FreeSWITCH: its own, and strict. Any form not listed below fails the test.
 //!
 //! Owns the forms, and what may stand in their places: ids that the test knows, numbers, words of ours, URLs in one
 //! alphabet. Shares nothing with the program, whose mistakes it is to find.
@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-/// What is nobody's invention: whatever else stands in a command is wrong.
+/// The values that a command may contain: anything else in a command is wrong.
 #[derive(Default, Debug)]
 pub struct Known {
     pub password: String,
@@ -25,7 +25,7 @@ pub struct Known {
 /// The one thing that FreeSWITCH is to fill in, and where it stands.
 const EXPANSION: &str = "=${current_application_response}\nevent-lock: true";
 
-/// What a command is.
+/// The kind of a command.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Form {
     /// Of the connection itself: authentication, subscriptions, pings, snapshots.
@@ -35,6 +35,8 @@ pub enum Form {
     Park,
     Mute,
     Unmute,
+    Deaf,
+    Undeaf,
     Describe,
     Play,
     Pause,
@@ -43,10 +45,10 @@ pub enum Form {
     Answer,
     Kill,
     Record,
-    /// What is written on a call of the step that it is at.
+    /// The note written on a call about its current step.
     Note,
     Step,
-    /// What is written on it when the step is over.
+    /// The mark written on a call when the step is over.
     Mark,
 }
 
@@ -81,7 +83,7 @@ pub fn commands(sent: &[u8]) -> Vec<String> {
     commands
 }
 
-/// What this command is. Fails when it is none that is known, or has something in it that is not.
+/// Classifies this command. Fails when it is unknown or contains something unknown.
 pub fn form(command: &str, known: &Known) -> Form {
     read(command, known).unwrap_or_else(|| panic!("an unknown command was sent: {command:?}"))
 }
@@ -121,7 +123,7 @@ fn read(command: &str, known: &Known) -> Option<Form> {
     }
 }
 
-/// What a call is told to do, its application first.
+/// Reads a command that a call executes, its application first.
 fn read_execute(headers: &[&str], known: &Known) -> Option<Form> {
     let app = headers.first()?.strip_prefix("execute-app-name: ")?;
     let arg = headers.get(1)?.strip_prefix("execute-app-arg: ");
@@ -202,6 +204,8 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         ["conference", name, rest @ ..] if room(name) => match rest {
             ["mute", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Mute,
             ["unmute", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Unmute,
+            ["deaf", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Deaf,
+            ["undeaf", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Undeaf,
             ["setvar", "roomkeeper_meta", meta] if is_registration(meta, known) => Form::Describe,
             ["play", path] if is_played(path, known) => Form::Play,
             ["recording", "start" | "stop", path] if is_recording(path) => Form::Record,
@@ -232,7 +236,7 @@ fn is_volume(text: &str) -> bool {
     is_number(digits) && digits.len() <= 2
 }
 
-/// Whose room it is, in an alphabet of its own; inside stand names that were taken.
+/// Checks a room's registration, in an alphabet of its own; it contains names that were taken.
 fn is_registration(text: &str, known: &Known) -> bool {
     let Ok(bytes) = BASE64_URL_SAFE_NO_PAD.decode(text) else {
         return false;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use roomkeeper::esl::CONFERENCE_SUBCLASS;
+use freeswitch_esl::CONFERENCE_SUBCLASS;
 use roomkeeper::node::{EVENTS, FENCE_SUBCLASS};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
@@ -24,14 +24,14 @@ use crate::program::switch::{Line, Placed, RealServer, read_message, real_app};
 use crate::program::world::{PASSWORD, Store};
 use crate::support::process;
 
-/// What the lab's node is given; the test's own.
+/// The secrets given to the lab's node; the test's own.
 const ESL_PASSWORD: &str = "a-test-of-the-node";
 const PHONE_PASSWORD: &str = "a-test-of-phones";
 
 /// HEARTBEAT comes every 20 s.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// What FreeSWITCH takes for its password when it is given none.
+/// The password that FreeSWITCH uses when it is given none.
 const KNOWN_TO_ALL: &str = "ClueCon";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +104,7 @@ async fn without_settings_nobody_gets_in() {
     }
 }
 
-/// What the server says to this password; `None`: it says nothing, or does not let us speak.
+/// The server's reply to this password; `None`: it sends nothing, or does not let us speak.
 async fn log_in(address: SocketAddr, password: &str) -> Option<String> {
     let password = password.to_owned();
     tokio::task::spawn_blocking(move || {

@@ -1,0 +1,481 @@
+//! Commands to FreeSWITCH, as types, and the meaning of its answers.
+//!
+//! This module renders commands; `checked` has the texts inside them, `plan` the dialplans of transfers, `reply` the
+//! classification of answers. Leaves out the time when a command is sent and the assignment of replies (`session`), and
+//! the decision to send it (the reconciler).
+//!
+//! Any text from outside our own source code enters through a newtype of `checked`, whose constructor refuses what its
+//! position cannot carry.
+//!
+//! ```text
+//! message = line *( header ) LF                 ; the blank line ends it
+//! line    = ( "api" / "bgapi" ) SP name [ SP arguments ] LF
+//!         / "auth" SP password LF  / "exit" LF  / "noevents" LF
+//!         / "event" SP ( "plain" / "json" ) *( SP name ) [ SP "CUSTOM" 1*( SP subclass ) ] LF
+//!         / "filter" SP header SP value LF
+//!         / "sendevent" SP name LF  / "sendmsg" SP uuid LF
+//! header  = name ": " value LF
+//! ```
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use uuid::Uuid;
+
+mod checked;
+mod plan;
+mod reply;
+
+pub use checked::{
+    AppName, Arg, ChannelUuid, ConferenceName, ConferenceVarName, ContextName, EventName,
+    ExecutionId, HangupCause, HeaderName, JobPrefix, JobUuid, Line, MediaUrl, ModuleName, Number,
+    Password, ProfileName, RecordingPath, Subclass, Unfit, VarName, VarValue, Voice,
+};
+pub use plan::{InlinePlan, PlanStep};
+pub use reply::{ApiFailure, ApiReply, CommandReply};
+
+/// The members that a conference command applies to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberSelector {
+    /// `Member-ID`.
+    Number(u32),
+    /// The member of that channel (1.10.7 and later).
+    Channel(ChannelUuid),
+    /// All members.
+    All,
+}
+
+impl fmt::Display for MemberSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(id) => write!(f, "{id}"),
+            Self::Channel(uuid) => write!(f, "uuid={uuid}"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+/// An action on a member. Each sets a state; none toggles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberAction {
+    /// Cannot speak.
+    Mute,
+    /// Can speak.
+    Unmute,
+    /// Cannot hear.
+    Deaf,
+    /// Can hear.
+    Undeaf,
+    /// Neither, until unheld.
+    Hold,
+    /// No longer held.
+    Unhold,
+    /// Removes the member; the call continues with its plan.
+    Kick,
+    /// Removes the member and ends the call.
+    Hup,
+}
+
+impl MemberAction {
+    /// Returns the subcommand.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mute => "mute",
+            Self::Unmute => "unmute",
+            Self::Deaf => "deaf",
+            Self::Undeaf => "undeaf",
+            Self::Hold => "hold",
+            Self::Unhold => "unhold",
+            Self::Kick => "kick",
+            Self::Hup => "hup",
+        }
+    }
+}
+
+/// A subcommand of `conference <name> …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConferenceCommand {
+    /// An action on members.
+    Member(MemberAction, MemberSelector),
+    /// Sets a variable of the room, which appears in snapshots and later events.
+    SetVar(ConferenceVarName, VarValue),
+    /// Opens a file and plays it after those that already play. Slow: the file is fetched first. The parameters in
+    /// front of the path come back with the file's events.
+    Play {
+        /// `op`.
+        operation: Uuid,
+        /// `n`.
+        index: u16,
+        /// `vol`, in decibels; FreeSWITCH forgets it with the file.
+        volume: i8,
+        /// The path.
+        url: MediaUrl,
+    },
+    /// Pauses or resumes the file that plays; the answer tells which. Without a file there is no answer.
+    PausePlay,
+    /// Closes all files, each at its next frame.
+    StopPlay,
+    /// Sets the volume of the file that plays, in decibels.
+    FileVolume(i8),
+    /// Requests the file that plays; `-ERR Nothing is playing` without one.
+    PlayStatus,
+    /// Records the room into a file on the node. `+OK` comes before the file is opened.
+    RecordStart(RecordingPath),
+    /// Ends the recording into that file.
+    RecordStop(RecordingPath),
+    /// Refuses further members.
+    Lock,
+    /// Admits members again.
+    Unlock,
+}
+
+/// The API commands of FreeSWITCH that this crate renders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Api {
+    /// `echo`: answers with its argument. A ping that costs nothing.
+    Echo(Arg),
+    /// `uptime ms`: milliseconds since the start of the server.
+    Uptime,
+    /// `module_exists`: `true` or `false`.
+    ModuleExists(ModuleName),
+    /// `uuid_transfer … inline`: makes a call execute a plan instead of what it executes now.
+    Transfer(ChannelUuid, InlinePlan),
+    /// `uuid_kill`: ends a call.
+    Kill(ChannelUuid, Option<HangupCause>),
+    /// `uuid_answer`.
+    Answer(ChannelUuid),
+    /// `uuid_setvar_multi`: sets variables of a channel.
+    SetVars(ChannelUuid, Vec<(VarName, VarValue)>),
+    /// `uuid_setvar`: sets a variable of a channel.
+    SetVar(ChannelUuid, VarName, VarValue),
+    /// `uuid_getvar`: the value of a variable of a channel, or `_undef_`.
+    GetVar(ChannelUuid, VarName),
+    /// `uuid_exists`: `true` or `false`.
+    Exists(ChannelUuid),
+    /// `uuid_dump … json`: everything about a channel.
+    Dump(ChannelUuid),
+    /// `show channels`: written late (77–299 ms seen), so its rows are hints, not facts.
+    ShowChannels(TableForm),
+    /// `conference <name> …`.
+    Conference(ConferenceName, ConferenceCommand),
+    /// `conference json_list compact`: the conferences and their members.
+    ConferenceList,
+    /// `originate` of a loopback call, for trials without a phone: one end comes in through the dialplan like a
+    /// caller's, the other is a caller that makes a little noise for a while and then hangs up.
+    TestCall {
+        /// The channel of the caller's end.
+        uuid: ChannelUuid,
+        /// The caller's number.
+        from: Number,
+        /// The dialled number.
+        to: Number,
+        /// The context of the dialplan.
+        context: ContextName,
+        /// The time until the caller hangs up, in milliseconds.
+        lasts: Duration,
+    },
+}
+
+impl Api {
+    /// Returns true if the command changes nothing, so that no event follows it.
+    pub const fn is_read_only(&self) -> bool {
+        match self {
+            Self::Echo(_)
+            | Self::Uptime
+            | Self::ModuleExists(_)
+            | Self::GetVar(..)
+            | Self::Exists(_)
+            | Self::Dump(_)
+            | Self::ShowChannels(_)
+            | Self::ConferenceList
+            | Self::Conference(_, ConferenceCommand::PlayStatus) => true,
+            Self::Transfer(..)
+            | Self::Kill(..)
+            | Self::Answer(_)
+            | Self::SetVars(..)
+            | Self::SetVar(..)
+            | Self::Conference(..)
+            | Self::TestCall { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Echo(text) => write!(f, "echo {text}"),
+            Self::Uptime => f.write_str("uptime ms"),
+            Self::ModuleExists(module) => write!(f, "module_exists {module}"),
+            Self::Transfer(uuid, plan) => write!(f, "uuid_transfer {uuid} {plan} inline"),
+            Self::Kill(uuid, None) => write!(f, "uuid_kill {uuid}"),
+            Self::Kill(uuid, Some(cause)) => write!(f, "uuid_kill {uuid} {cause}"),
+            Self::Answer(uuid) => write!(f, "uuid_answer {uuid}"),
+            Self::SetVars(uuid, variables) => {
+                write!(f, "uuid_setvar_multi {uuid} ")?;
+                for (n, (name, value)) in variables.iter().enumerate() {
+                    let separator = if n == 0 { "" } else { ";" };
+                    write!(f, "{separator}{name}={value}")?;
+                }
+                Ok(())
+            }
+            Self::SetVar(uuid, name, value) => write!(f, "uuid_setvar {uuid} {name} {value}"),
+            Self::GetVar(uuid, name) => write!(f, "uuid_getvar {uuid} {name}"),
+            Self::Exists(uuid) => write!(f, "uuid_exists {uuid}"),
+            Self::Dump(uuid) => write!(f, "uuid_dump {uuid} json"),
+            Self::ShowChannels(TableForm::Delimited) => {
+                write!(f, "show channels as delim {}", char::from(DELIMITER))
+            }
+            Self::ShowChannels(TableForm::Json) => f.write_str("show channels as json"),
+            Self::ConferenceList => f.write_str("conference json_list compact"),
+            Self::TestCall {
+                uuid,
+                from,
+                to,
+                context,
+                lasts,
+            } => write!(
+                f,
+                "originate {{origination_uuid={uuid},origination_caller_id_number={from}}}\
+                 loopback/{to}/{context} &playback(silence_stream://{},1400)",
+                lasts.as_millis()
+            ),
+            Self::Conference(room, command) => {
+                write!(f, "conference {room} ")?;
+                match command {
+                    ConferenceCommand::Member(action, whom) => {
+                        write!(f, "{} {whom}", action.as_str())
+                    }
+                    ConferenceCommand::SetVar(name, value) => write!(f, "setvar {name} {value}"),
+                    ConferenceCommand::Play {
+                        operation,
+                        index,
+                        volume,
+                        url,
+                    } => write!(f, "play {{op={operation},n={index},vol={volume}}}{url}"),
+                    ConferenceCommand::PausePlay => f.write_str("pause_play"),
+                    ConferenceCommand::StopPlay => f.write_str("stop all"),
+                    ConferenceCommand::FileVolume(volume) => write!(f, "file-vol {volume}"),
+                    ConferenceCommand::PlayStatus => f.write_str("play_status"),
+                    ConferenceCommand::RecordStart(path) => write!(f, "recording start {path}"),
+                    ConferenceCommand::RecordStop(path) => write!(f, "recording stop {path}"),
+                    ConferenceCommand::Lock => f.write_str("lock"),
+                    ConferenceCommand::Unlock => f.write_str("unlock"),
+                }
+            }
+        }
+    }
+}
+
+/// The separator of values in a table: the unit separator, which no telephone sends and hardly any header contains.
+pub const DELIMITER: u8 = 0x1f;
+
+/// The format of a `show` table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableForm {
+    /// A line of names, then a line for each row, its values separated by [`DELIMITER`]: a third of the bytes, and
+    /// parsed several times faster. Nothing is escaped.
+    Delimited,
+    /// A JSON object for each row, escaped.
+    Json,
+}
+
+/// The format of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventFormat {
+    /// Percent-encoded headers; cheaper on both sides.
+    Plain,
+    /// Flat JSON.
+    #[cfg(feature = "json")]
+    Json,
+}
+
+/// A complete command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Runs on the connection's own thread: meanwhile, the connection delivers no events and answers nothing else.
+    Api(Api),
+    /// Runs on its own thread. FreeSWITCH answers at once, and sends a `BACKGROUND_JOB` at the end, which may never
+    /// come.
+    BgApi(Api, JobUuid),
+    /// Runs an application on a channel; its `CHANNEL_EXECUTE_COMPLETE` carries `event_uuid`.
+    Execute {
+        /// The channel.
+        channel: ChannelUuid,
+        /// The application.
+        app: AppName,
+        /// Its argument. FreeSWITCH would expand `${`, so it has none.
+        arg: Option<Line>,
+        /// The `Application-UUID` of the completion event.
+        event_uuid: ExecutionId,
+        /// Waits for the running application instead of running inside it.
+        lock: bool,
+    },
+    /// Writes the response of the running application to a variable of the channel as `<mark>=<response>`, after it and
+    /// everything queued before this command.
+    ExecuteMark {
+        /// The channel.
+        channel: ChannelUuid,
+        /// The variable.
+        variable: VarName,
+        /// The text in front of the response.
+        mark: ExecutionId,
+    },
+    /// Adds to the subscription.
+    Subscribe {
+        /// The format of events, for the whole connection.
+        format: EventFormat,
+        /// Events by name.
+        names: Vec<EventName>,
+        /// Subclasses of `CUSTOM`. With neither these nor names the server answers `-ERR`.
+        subclasses: Vec<Subclass>,
+    },
+    /// From now on admits only events whose `Job-UUID` starts with this prefix: on a connection that subscribes only to
+    /// `BACKGROUND_JOB`, its own jobs.
+    FilterJobs(JobPrefix),
+    /// Sends a `CUSTOM` event, which comes back to its subscribers with a sequence: a fence.
+    SendEvent {
+        /// Its subclass.
+        subclass: Subclass,
+        /// Its headers.
+        headers: Vec<(HeaderName, Line)>,
+    },
+    /// Ends all subscriptions and drops queued events.
+    NoEvents,
+    /// Asks the server to close.
+    Exit,
+}
+
+impl Command {
+    /// Returns the complete command in one buffer, with its blank line.
+    #[must_use]
+    pub fn render(&self) -> Bytes {
+        let mut bytes = BytesMut::new();
+        self.render_into(&mut bytes);
+        bytes.freeze()
+    }
+
+    /// Appends the command to bytes that are sent before it.
+    pub(crate) fn render_into(&self, bytes: &mut BytesMut) {
+        // Writing to memory does not fail.
+        let _ = write!(bytes, "{self}\n\n");
+    }
+
+    /// Returns true if the answer is an `api/response` instead of a `command/reply`.
+    #[must_use]
+    pub fn is_api(&self) -> bool {
+        match self {
+            Self::Api(_) => true,
+            Self::BgApi(..)
+            | Self::Execute { .. }
+            | Self::ExecuteMark { .. }
+            | Self::Subscribe { .. }
+            | Self::FilterJobs(_)
+            | Self::SendEvent { .. }
+            | Self::NoEvents
+            | Self::Exit => false,
+        }
+    }
+
+    /// Returns the id of the job that it starts.
+    #[must_use]
+    pub fn job(&self) -> Option<&JobUuid> {
+        match self {
+            Self::BgApi(_, job) => Some(job),
+            Self::Api(_)
+            | Self::Execute { .. }
+            | Self::ExecuteMark { .. }
+            | Self::Subscribe { .. }
+            | Self::FilterJobs(_)
+            | Self::SendEvent { .. }
+            | Self::NoEvents
+            | Self::Exit => None,
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    /// Writes the command without the line end and the blank line behind it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api(api) => write!(f, "api {api}"),
+            Self::BgApi(api, job) => write!(f, "bgapi {api}\nJob-UUID: {job}"),
+            Self::Execute {
+                channel,
+                app,
+                arg,
+                event_uuid,
+                lock,
+            } => {
+                write!(
+                    f,
+                    "sendmsg {channel}\ncall-command: execute\nexecute-app-name: {app}"
+                )?;
+                if let Some(arg) = arg {
+                    write!(f, "\nexecute-app-arg: {arg}")?;
+                }
+                write!(f, "\nevent-uuid: {event_uuid}")?;
+                if *lock {
+                    f.write_str("\nevent-lock: true")?;
+                }
+                Ok(())
+            }
+            // The only wanted expansion: `switch_core_session.c` clears that variable only after it has expanded the
+            // argument.
+            Self::ExecuteMark {
+                channel,
+                variable,
+                mark,
+            } => write!(
+                f,
+                "sendmsg {channel}\ncall-command: execute\nexecute-app-name: set\n\
+                 execute-app-arg: {variable}={mark}=${{current_application_response}}\nevent-lock: true"
+            ),
+            Self::Subscribe {
+                format,
+                names,
+                subclasses,
+            } => {
+                f.write_str(match format {
+                    EventFormat::Plain => "event plain",
+                    #[cfg(feature = "json")]
+                    EventFormat::Json => "event json",
+                })?;
+                for name in names {
+                    write!(f, " {name}")?;
+                }
+                quirk_custom_goes_last(f, subclasses)
+            }
+            Self::FilterJobs(prefix) => write!(f, "filter Job-UUID /^{prefix}-/"),
+            Self::SendEvent { subclass, headers } => {
+                write!(f, "sendevent CUSTOM\nEvent-Subclass: {subclass}")?;
+                for (name, value) in headers {
+                    write!(f, "\n{name}: {value}")?;
+                }
+                Ok(())
+            }
+            Self::NoEvents => f.write_str("noevents"),
+            Self::Exit => f.write_str("exit"),
+        }
+    }
+}
+
+/// Writes `CUSTOM` last, because every word behind it is a subclass.
+fn quirk_custom_goes_last(f: &mut fmt::Formatter<'_>, subclasses: &[Subclass]) -> fmt::Result {
+    if !subclasses.is_empty() {
+        f.write_str(" CUSTOM")?;
+    }
+    for subclass in subclasses {
+        write!(f, " {subclass}")?;
+    }
+    Ok(())
+}
+
+/// Returns the answer to the greeting. Only a session sends it.
+pub(crate) fn auth(password: &Password) -> Bytes {
+    Bytes::from(format!("auth {}\n\n", password.expose()))
+}
+
+#[cfg(test)]
+mod tests;

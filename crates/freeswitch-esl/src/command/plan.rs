@@ -1,0 +1,84 @@
+//! Inline dialplans: the applications that a transfer makes a channel execute.
+//!
+//! ```text
+//! plan = step *( "," step )
+//! step = application [ ":" argument ]
+//! ```
+
+use std::fmt;
+
+use super::checked::{ConferenceName, ProfileName, VarName, VarValue};
+
+/// A plan of one step or more, which a channel executes in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InlinePlan {
+    first: PlanStep,
+    rest: Vec<PlanStep>,
+}
+
+impl InlinePlan {
+    /// Creates a plan of one step.
+    #[must_use]
+    pub fn new(first: PlanStep) -> Self {
+        Self {
+            first,
+            rest: Vec::new(),
+        }
+    }
+
+    /// Appends a step.
+    #[must_use]
+    pub fn then(mut self, step: PlanStep) -> Self {
+        self.rest.push(step);
+        self
+    }
+}
+
+impl fmt::Display for InlinePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.first)?;
+        self.rest.iter().try_for_each(|step| write!(f, ",{step}"))
+    }
+}
+
+/// One application of a plan, with its argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanStep {
+    /// `multiset`: sets variables of the channel, or removes those without a value. One application sets them all, since
+    /// each application of a plan sends two events. `;` separates them: no value contains one.
+    SetVars(Vec<(VarName, Option<VarValue>)>),
+    /// `conference`: enters a conference, and ends when the call leaves it.
+    Conference {
+        /// The conference.
+        name: ConferenceName,
+        /// Its profile, if the call creates it.
+        profile: ProfileName,
+        /// The member starts muted.
+        muted: bool,
+    },
+    /// `park`: waits for commands.
+    Park,
+}
+
+impl fmt::Display for PlanStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetVars(variables) => {
+                f.write_str("multiset:^^")?;
+                variables.iter().try_for_each(|(name, value)| {
+                    let value = value.as_ref().map_or("", VarValue::as_str);
+                    write!(f, ";{name}={value}")
+                })
+            }
+            Self::Conference {
+                name,
+                profile,
+                muted,
+            } => {
+                let flags = if *muted { "+flags{mute}" } else { "" };
+                write!(f, "conference:{name}@{profile}{flags}")
+            }
+            Self::Park => f.write_str("park"),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Effects of an input on a call, and the notifications of calls.
+
+use std::time::Duration;
+
+use crate::action::Step;
+use crate::ids::{CallId, RoomId};
+use crate::room::effect::named_events;
+use crate::room::{JoinFailure, LeftReason};
+
+use super::run::StepId;
+use super::state::Direction;
+
+/// A domain event of a call, with its number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallNotification {
+    /// Its number, from 1 without gaps.
+    pub sequence: u64,
+    /// The domain event.
+    pub event: CallEvent,
+    /// True if derived from a snapshot, not from an event.
+    pub synthesized: bool,
+}
+
+/// A domain event of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CallEvent {
+    /// The call is new.
+    New {
+        /// The caller's number.
+        caller_id: String,
+        /// The dialled number.
+        did: String,
+        /// Inbound or outbound.
+        direction: Direction,
+    },
+    /// The call was answered.
+    Answered,
+    /// The call ended.
+    Hangup {
+        /// FreeSWITCH's hang-up cause.
+        cause: String,
+        /// The time since the answer; zero if the call was never answered.
+        duration: Duration,
+    },
+}
+
+impl CallEvent {
+    named_events! {
+        Self::New { .. } => "call.new",
+        Self::Answered => "call.answered",
+        Self::Hangup { .. } => "call.hangup",
+    }
+}
+
+/// An effect of an input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CallEffect {
+    /// Notifies the app.
+    Notify(CallNotification),
+    /// Reports to the room that the call has left it, whether or not the conference's own event says so.
+    RoomGone {
+        /// The room.
+        room: RoomId,
+        /// The call.
+        call: CallId,
+        /// The sequence of the event that shows it; `None` if no event does.
+        sequence: Option<u64>,
+        /// The reason.
+        reason: LeftReason,
+        /// True if derived from a snapshot, not from an event.
+        synthesized: bool,
+    },
+    /// Makes FreeSWITCH begin this step.
+    Step {
+        /// The room whose actions run.
+        room: RoomId,
+        /// The id of the step.
+        id: StepId,
+        /// The step.
+        step: Step,
+    },
+    /// Requests another look at the call: FreeSWITCH may not have received the step or the park command yet.
+    CheckAgain,
+    /// Makes FreeSWITCH stop the step that runs and park the call ([`CallInput::Parking`](super::CallInput::Parking)).
+    Break {
+        /// The room whose actions ran.
+        room: RoomId,
+    },
+    /// Reports to the room that the call's pre-actions are done.
+    Ready {
+        /// The room.
+        room: RoomId,
+    },
+    /// Reports to the room that the call will not enter it.
+    RoomNotEntered {
+        /// The room.
+        room: RoomId,
+        /// The call.
+        call: CallId,
+        /// The reason.
+        reason: JoinFailure,
+    },
+}

@@ -1,0 +1,115 @@
+//! Inputs of a call.
+
+use crate::ids::RoomId;
+use crate::time::Timestamp;
+
+use super::run::{ActionRun, Checkpoint, StepId};
+use super::state::Parking;
+
+/// An input of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CallInput {
+    /// The call is seen for the first time.
+    FirstSeen {
+        /// True if derived from a snapshot, not from an event.
+        synthesized: bool,
+    },
+    /// The call was answered.
+    Answered {
+        /// The time of the answer.
+        at: Timestamp,
+        /// True if derived from a snapshot, not from an event.
+        synthesized: bool,
+    },
+    /// The call is parked, since this event or fence.
+    Parked {
+        /// `Event-Sequence`.
+        sequence: u64,
+        /// The last park command that was carried out on its channel.
+        by: Option<Parking>,
+    },
+    /// A command to park the call is sent.
+    Parking(Parking),
+    /// The call was asked to join a room.
+    Joining {
+        /// The room.
+        room: RoomId,
+    },
+    /// The call was asked to join a room, and has pre-actions to run.
+    Acting {
+        /// The action run.
+        run: ActionRun,
+    },
+    /// The call has left a room, and runs post-actions once it is parked.
+    ThenAct {
+        /// The action run.
+        run: ActionRun,
+    },
+    /// A step ended.
+    StepEnded {
+        /// The step.
+        step: StepId,
+        /// FreeSWITCH's response.
+        response: String,
+    },
+    /// FreeSWITCH did not begin a step.
+    StepRefused {
+        /// The step.
+        step: StepId,
+    },
+    /// The checkpoint that the channel carries.
+    CheckpointRead {
+        /// The step that ran when the checkpoint was requested.
+        requested: StepId,
+        /// The checkpoint, if the channel has one.
+        checkpoint: Option<Checkpoint>,
+    },
+    /// A deadline may have passed.
+    Deadline,
+    /// The call is in a room, since this event or fence.
+    Entered {
+        /// The room.
+        room: RoomId,
+        /// `Event-Sequence`.
+        sequence: u64,
+    },
+    /// The call was asked to leave its room.
+    Leaving,
+    /// The call is still in this room after all.
+    Stays {
+        /// The room.
+        room: RoomId,
+    },
+    /// The call has left this room.
+    Left {
+        /// The room.
+        room: RoomId,
+        /// `Event-Sequence`, if an event reported it.
+        sequence: Option<u64>,
+    },
+    /// The call is no longer on its way into this room.
+    NotEntered {
+        /// The room.
+        room: RoomId,
+        /// True if FreeSWITCH gets another park command.
+        turned_away: bool,
+    },
+    /// The call entered a room that is over, since this event or fence, and must be parked.
+    Strayed {
+        /// `Event-Sequence`.
+        sequence: u64,
+    },
+    /// The call ended.
+    Ended {
+        /// FreeSWITCH's hang-up cause, such as `NORMAL_CLEARING`.
+        cause: String,
+        /// The time of the end.
+        at: Timestamp,
+        /// `Event-Sequence`, if an event reported it.
+        sequence: Option<u64>,
+        /// True if the node was lost or restarted; false if the call hung up.
+        orphan: bool,
+        /// True if derived from a snapshot, not from an event.
+        synthesized: bool,
+    },
+}

@@ -1,0 +1,415 @@
+//! The state of one call.
+
+use std::fmt;
+use std::str::FromStr;
+
+use smol_str::SmolStr;
+
+use crate::ids::{AppId, CallId, CoreId, RoomId};
+use crate::time::Timestamp;
+
+use super::run::{ActionRun, ON_ITS_WAY};
+
+/// The direction in which a call was set up, seen from FreeSWITCH.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// A caller called FreeSWITCH.
+    Inbound,
+    /// FreeSWITCH called out.
+    Outbound,
+}
+
+impl Direction {
+    /// Returns the word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// The place of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Parked and not answered yet.
+    Ringing,
+    /// Parked.
+    Parked,
+    /// Parked and running actions: on its way into this room, or after it has left one.
+    Acting(Option<RoomId>),
+    /// On its way into this room.
+    Joining(RoomId),
+    /// In this room.
+    InRoom(RoomId),
+    /// On its way out of this room; `None` if it has left the room and is not parked yet.
+    Leaving(Option<RoomId>),
+    /// Ended.
+    Ended,
+}
+
+impl Place {
+    /// Returns the word in the API. An ended call is no longer found there.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ringing => "ringing",
+            Self::Parked => "parked",
+            Self::Acting(_) => "acting",
+            Self::Joining(_) => "joining",
+            Self::InRoom(_) => "in_room",
+            Self::Leaving(_) => "leaving",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// Returns the room that the call is in, entering or leaving.
+    pub const fn room(&self) -> Option<RoomId> {
+        match self {
+            Self::Joining(room) | Self::InRoom(room) => Some(*room),
+            Self::Leaving(room) | Self::Acting(room) => *room,
+            Self::Ringing | Self::Parked | Self::Ended => None,
+        }
+    }
+}
+
+/// The id of a park command: the time of its decision. The transfer leaves it on the channel (`roomkeeper_park`,
+/// microseconds since the Unix epoch), where `CHANNEL_PARK` and `uuid_dump` show it. It tells two park commands apart,
+/// and a call that parks without any.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Parking(pub Timestamp);
+
+impl fmt::Display for Parking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_micros().fmt(f)
+    }
+}
+
+impl FromStr for Parking {
+    type Err = std::num::ParseIntError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Timestamp::from_micros).map(Self)
+    }
+}
+
+/// A call of an app.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallState {
+    pub(super) id: CallId,
+    pub(super) app: AppId,
+    /// The core that the call lives in.
+    pub(super) core: CoreId,
+    pub(super) caller_id: SmolStr,
+    pub(super) did: SmolStr,
+    pub(super) direction: Direction,
+    pub(super) created_at: Timestamp,
+    pub(super) answered_at: Option<Timestamp>,
+    pub(super) place: Place,
+    /// The sequence of the event that put the call in its place.
+    pub(super) place_at: u64,
+    /// The last park command, until FreeSWITCH confirms it.
+    pub(super) parking: Option<Parking>,
+    /// The action run, current or waiting until the call parks.
+    pub(super) run: Option<Box<ActionRun>>,
+    /// The number of notifications about the call.
+    pub(super) sequence: u64,
+    pub(super) changed: bool,
+}
+
+/// The data of a call that outlive a process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallData {
+    /// The call's id.
+    pub id: CallId,
+    /// The app that owns it.
+    pub app: AppId,
+    /// The core that the call lives in.
+    pub core: CoreId,
+    /// The caller's number.
+    pub caller_id: SmolStr,
+    /// The number dialled.
+    pub did: SmolStr,
+    /// Inbound or outbound.
+    pub direction: Direction,
+    /// The time when FreeSWITCH created the channel.
+    pub created_at: Timestamp,
+    /// The time of the answer.
+    pub answered_at: Option<Timestamp>,
+    /// Its place.
+    pub place: Place,
+    /// The sequence of the event that put the call in its place.
+    pub place_at: u64,
+    /// The last park command, until FreeSWITCH confirms it.
+    pub parking: Option<Parking>,
+    /// Its action run.
+    pub run: Option<Box<ActionRun>>,
+    /// The number of notifications about it.
+    pub sequence: u64,
+}
+
+/// Stored data that contradict each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidCall(&'static str);
+
+impl CallState {
+    /// Rebuilds a call. The result has no changes to commit.
+    ///
+    /// # Errors
+    /// Fails if the data break an invariant of a call.
+    pub fn restore(data: CallData) -> Result<Self, InvalidCall> {
+        let CallData {
+            id,
+            app,
+            core,
+            caller_id,
+            did,
+            direction,
+            created_at,
+            answered_at,
+            place,
+            place_at,
+            parking,
+            run,
+            sequence,
+        } = data;
+        let call = Self {
+            id,
+            app,
+            core,
+            caller_id,
+            did,
+            direction,
+            created_at,
+            answered_at,
+            place,
+            place_at,
+            parking,
+            run,
+            sequence,
+            changed: false,
+        };
+        call.check().map_err(InvalidCall)?;
+        Ok(call)
+    }
+
+    /// Returns a copy of the data that outlive a process.
+    pub fn data(&self) -> CallData {
+        CallData {
+            id: self.id,
+            app: self.app.clone(),
+            core: self.core,
+            caller_id: self.caller_id.clone(),
+            did: self.did.clone(),
+            direction: self.direction,
+            created_at: self.created_at,
+            answered_at: self.answered_at,
+            place: self.place.clone(),
+            place_at: self.place_at,
+            parking: self.parking,
+            run: self.run.clone(),
+            sequence: self.sequence,
+        }
+    }
+
+    /// Returns a call at first sight, before any notification about it.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is fixed at first sight and none has a default"
+    )]
+    pub const fn first_seen(
+        id: CallId,
+        app: AppId,
+        core: CoreId,
+        caller_id: SmolStr,
+        did: SmolStr,
+        direction: Direction,
+        created_at: Timestamp,
+        answered_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            id,
+            app,
+            core,
+            caller_id,
+            did,
+            direction,
+            created_at,
+            answered_at,
+            place: if answered_at.is_some() {
+                Place::Parked
+            } else {
+                Place::Ringing
+            },
+            place_at: 0,
+            parking: None,
+            run: None,
+            sequence: 0,
+            changed: true,
+        }
+    }
+
+    /// Revives a call that was given up because its node was unreachable for too long. The numbers of its notifications
+    /// continue.
+    pub fn revive(&mut self, core: CoreId, answered_at: Option<Timestamp>) {
+        self.core = core;
+        self.answered_at = self.answered_at.or(answered_at);
+        self.place = if self.answered_at.is_some() {
+            Place::Parked
+        } else {
+            Place::Ringing
+        };
+        self.place_at = 0;
+        self.parking = None;
+        self.run = None;
+        self.changed = true;
+    }
+
+    /// Returns the call's id.
+    pub const fn id(&self) -> CallId {
+        self.id
+    }
+
+    /// Returns the app that owns the call.
+    pub const fn app(&self) -> &AppId {
+        &self.app
+    }
+
+    /// Returns the core that the call lives in.
+    pub const fn core(&self) -> CoreId {
+        self.core
+    }
+
+    /// Returns the caller's number, fixed at first sight.
+    pub const fn caller_id(&self) -> &SmolStr {
+        &self.caller_id
+    }
+
+    /// Returns the dialled number, fixed at first sight.
+    pub const fn did(&self) -> &SmolStr {
+        &self.did
+    }
+
+    /// Returns the direction.
+    pub const fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Returns the time when FreeSWITCH created the channel.
+    pub const fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// Returns the time of the answer.
+    pub const fn answered_at(&self) -> Option<Timestamp> {
+        self.answered_at
+    }
+
+    /// Returns the place.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Returns the last park command that FreeSWITCH has not confirmed.
+    pub const fn parking(&self) -> Option<Parking> {
+        self.parking
+    }
+
+    /// Returns the action run, current or waiting until the call parks.
+    pub fn run(&self) -> Option<&ActionRun> {
+        self.run.as_deref()
+    }
+
+    /// Returns the place of the call when it is free.
+    pub(super) const fn parked(&self) -> Place {
+        if self.answered_at.is_some() {
+            Place::Parked
+        } else {
+            Place::Ringing
+        }
+    }
+
+    /// Returns the time of the next deadline.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match self.place {
+            Place::Acting(_) => self.run.as_ref().map(|run| run.deadline),
+            Place::Leaving(None) => self.parking.map(|parking| parking.0 + ON_ITS_WAY),
+            Place::Ringing
+            | Place::Parked
+            | Place::Joining(_)
+            | Place::InRoom(_)
+            | Place::Leaving(Some(_))
+            | Place::Ended => None,
+        }
+    }
+
+    /// Returns true if the call has ended.
+    pub const fn is_over(&self) -> bool {
+        matches!(self.place, Place::Ended)
+    }
+
+    /// Returns the sequence of the event that put the call in its place.
+    pub const fn place_at(&self) -> u64 {
+        self.place_at
+    }
+
+    /// Returns true if an event above this sequence put the call in a place other than this room.
+    pub fn is_elsewhere_since(&self, room: RoomId, sequence: u64) -> bool {
+        let there = matches!(self.place, Place::InRoom(r) | Place::Leaving(Some(r)) if r == room);
+        !there && self.place_at > sequence
+    }
+
+    /// Returns true if the call ended in this core, at this sequence or above it: events up to there are late.
+    pub fn ended_since(&self, core: Option<CoreId>, sequence: u64) -> bool {
+        self.is_over() && Some(self.core) == core && sequence <= self.place_at
+    }
+
+    /// Returns the number of notifications about the call.
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Returns true if there are changes to commit.
+    pub const fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Returns true if the call changed since the last call of this method.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Panics if the call breaks an invariant, which is a bug.
+    pub fn check_invariants(&self) {
+        if let Err(flaw) = self.check() {
+            panic!("{}: {flaw}", self.id);
+        }
+    }
+
+    /// Checks the invariants of a call, which hold between two inputs and after a restore.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let room = self.place.room();
+        if room.is_some_and(|room| room.node() != self.id.node()) {
+            return Err("it is in a room of another node");
+        }
+        match (&self.place, &self.run) {
+            (Place::Acting(_), None) => return Err("it is acting without an action run"),
+            (Place::Acting(room), Some(run)) => {
+                if *room != run.room() {
+                    return Err("it is acting for another room than its action run");
+                }
+                if run.step().is_none() {
+                    return Err("its action run has no current step");
+                }
+            }
+            (Place::Leaving(None), Some(_)) | (_, None) => {}
+            (_, Some(_)) => return Err("it has an action run, and is not acting"),
+        }
+        if matches!(self.place, Place::Ringing) && self.answered_at.is_some() {
+            return Err("it is ringing, and is answered");
+        }
+        if self.sequence == 0 {
+            return Err("it has no notification");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,466 @@
+//! Intents: commands of API callers, the results of the accepted ones, and the refusals of the others.
+//!
+//! Pure. `commands!` below lists every action with its result and its name; all other code reads that list.
+
+use crate::entity::Target;
+use crate::ids::{AppId, CommandUid, MemberId, NodeId, OperationId, RecordingId, RoomId};
+use crate::play_url::PlayUrl;
+use crate::room::{Details, Kind, MemberFlag, Origin, Update};
+
+/// A command of a caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Intent {
+    /// The room, call or member that it names.
+    pub target: Target,
+    /// The app that sends it.
+    pub app: AppId,
+    /// The caller's id of the command, which the resulting webhook repeats.
+    pub command_uid: Option<CommandUid>,
+    /// The wanted action.
+    pub action: Action,
+}
+
+impl Intent {
+    /// Returns an intent without a caller's id.
+    pub fn new(target: Target, app: AppId, action: impl Into<Action>) -> Self {
+        Self {
+            target,
+            app,
+            command_uid: None,
+            action: action.into(),
+        }
+    }
+
+    /// Sets the caller's id of the command.
+    #[must_use]
+    pub fn with_uid(self, command_uid: Option<CommandUid>) -> Self {
+        Self {
+            command_uid,
+            ..self
+        }
+    }
+
+    /// Returns the node that acts: the call's node, except that a kick acts on the room.
+    pub const fn node(&self) -> NodeId {
+        match (&self.action, self.target.room()) {
+            (Action::Kick(_), Some(room)) => room.node(),
+            _ => self.target.node(),
+        }
+    }
+
+    /// Returns the room of a join if it is on another node than the call.
+    pub fn foreign_room(&self) -> Option<RoomId> {
+        self.target.room().filter(|room| room.node() != self.node())
+    }
+
+    /// Returns the refusal of an intent whose node is not configured: its target cannot exist.
+    pub const fn not_found(&self) -> Refusal {
+        match (&self.action, &self.target) {
+            (Action::Kick(_), _) | (_, Target::Room(_)) => Refusal::RoomNotFound,
+            (_, Target::Call(_) | Target::Member { .. }) => Refusal::CallNotFound,
+        }
+    }
+}
+
+/// An action type that has its own result type.
+pub trait TypedAction: Into<Action> + Send + 'static {
+    /// The result of an accepted intent.
+    type Accepted: Send + 'static;
+
+    /// Extracts the result from an [`Accepted`]; `None` if it belongs to another action.
+    fn accepted(accepted: Accepted) -> Option<Self::Accepted>;
+}
+
+/// Declares the actions: for each its type, its result type, and its name in metric labels.
+macro_rules! commands {
+    ($($(#[$doc:meta])* $action:ident => $accepted:ty, $name:expr;)+) => {
+        /// A wanted action.
+        #[derive(Clone, PartialEq, Eq, Debug)]
+        pub enum Action {
+            $($(#[$doc])* $action($action),)+
+        }
+
+        /// The result of an accepted intent.
+        #[derive(Clone, PartialEq, Eq, Debug)]
+        pub enum Accepted {
+            $($(#[$doc])* $action($accepted),)+
+        }
+
+        impl Action {
+            /// Returns its name in metric labels.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$action(action) => {
+                        let name: fn(&$action) -> &'static str = $name;
+                        name(action)
+                    })+
+                }
+            }
+        }
+
+        $(
+            impl From<$action> for Action {
+                fn from(action: $action) -> Self {
+                    Self::$action(action)
+                }
+            }
+
+            impl TypedAction for $action {
+                type Accepted = $accepted;
+
+                fn accepted(accepted: Accepted) -> Option<$accepted> {
+                    if let Accepted::$action(accepted) = accepted {
+                        Some(accepted)
+                    } else {
+                        None
+                    }
+                }
+            }
+        )+
+    };
+}
+
+commands! {
+    /// Creates a room whose name is reserved.
+    CreateRoom => (), |_| "create_room";
+    /// Changes the details of a room.
+    UpdateRoom => (), |_| "update_room";
+    /// Ends a room.
+    DeleteRoom => DeleteAccepted, |_| "delete_room";
+    /// Puts a call into a room.
+    Join => JoinAccepted, |_| "join";
+    /// Takes a call out of its room.
+    Leave => LeaveAccepted, |_| "leave";
+    /// Takes a call out of one room, even while it is still joining.
+    Kick => LeaveAccepted, |_| "kick";
+    /// Locks or unlocks a room.
+    SetLock => LockAccepted, |lock| if lock.locked { "lock" } else { "unlock" };
+    /// Sets a flag of a member.
+    SetFlag => FlagAccepted, |set| set.flag.names(set.on).command;
+    /// Starts a recording.
+    StartRecording => RecordingAccepted, |_| "record_start";
+    /// Ends the recording.
+    StopRecording => RecordingAccepted, |_| "record_stop";
+    /// Plays files into a room, after those that already play.
+    Play => OperationAccepted, |_| "play";
+    /// Pauses or resumes the playback.
+    Pause => PauseAccepted, |_| "pause";
+    /// Stops everything that plays or waits to play.
+    Stop => StopAccepted, |_| "stop";
+    /// Sets the volume of the playback, now and later.
+    SetVolume => VolumeAccepted, |_| "volume";
+    /// Answers a ringing call.
+    Answer => OperationAccepted, |_| "answer";
+    /// Ends a call.
+    Hangup => OperationAccepted, |_| "hangup";
+}
+
+/// See [`Action::CreateRoom`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreateRoom {
+    /// Its name.
+    pub name: String,
+    /// The API that creates it.
+    pub origin: Origin,
+    /// The kind of conference.
+    pub kind: Kind,
+    /// Its details.
+    pub details: Box<Details>,
+}
+
+/// See [`Action::UpdateRoom`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpdateRoom {
+    /// The changes.
+    pub update: Box<Update>,
+}
+
+/// See [`Action::DeleteRoom`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeleteRoom;
+
+/// See [`Action::Join`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Join {
+    /// Joins muted or not; `None` selects the default of the room's API.
+    pub muted: Option<bool>,
+}
+
+/// See [`Action::Leave`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leave;
+
+/// See [`Action::Kick`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kick {
+    /// The membership; `None` selects the present one.
+    pub member: Option<MemberId>,
+}
+
+/// See [`Action::SetLock`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SetLock {
+    /// True locks the room, false unlocks it.
+    pub locked: bool,
+}
+
+/// See [`Action::SetFlag`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SetFlag {
+    /// The flag.
+    pub flag: MemberFlag,
+    /// Its wanted value.
+    pub on: bool,
+}
+
+/// See [`Action::StartRecording`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StartRecording;
+
+/// See [`Action::StopRecording`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StopRecording;
+
+/// See [`Action::Play`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Play {
+    /// The files, already checked by the API.
+    pub urls: Vec<PlayUrl>,
+}
+
+/// See [`Action::Pause`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pause;
+
+/// See [`Action::Stop`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stop;
+
+/// See [`Action::SetVolume`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SetVolume {
+    /// In decibels.
+    pub volume: i8,
+}
+
+/// See [`Action::Answer`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer;
+
+/// See [`Action::Hangup`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hangup {
+    /// FreeSWITCH's hang-up cause, already checked by the API; `None` stands for `NORMAL_CLEARING`.
+    pub cause: Option<String>,
+}
+
+/// The room is ending and is no longer found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeleteAccepted {
+    /// Its name.
+    pub name: String,
+    /// The API that created it.
+    pub origin: Origin,
+}
+
+/// The call joins, or has joined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JoinAccepted {
+    /// The join is in progress, perhaps since an earlier request.
+    Joining {
+        /// The room.
+        room: RoomId,
+        /// The membership.
+        member: MemberId,
+    },
+    /// The call is in that room already.
+    AlreadyJoined {
+        /// The room.
+        room: RoomId,
+        /// The membership.
+        member: MemberId,
+    },
+}
+
+/// The leave is in progress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaveAccepted {
+    /// The room.
+    pub room: RoomId,
+}
+
+/// The flag is being set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FlagAccepted {
+    /// The room.
+    pub room: RoomId,
+    /// The flag.
+    pub flag: MemberFlag,
+    /// Its wanted value.
+    pub on: bool,
+}
+
+/// The lock is being set, or already has the wanted value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LockAccepted {
+    /// FreeSWITCH has a command to set it.
+    InProgress,
+    /// The room is as wanted, without a command for FreeSWITCH.
+    Locked {
+        /// True if the room is locked.
+        locked: bool,
+    },
+}
+
+/// A recording is about to start or to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordingAccepted {
+    /// Its id.
+    pub recording: RecordingId,
+}
+
+/// An operation is in progress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OperationAccepted {
+    /// Its id.
+    pub operation: OperationId,
+}
+
+/// FreeSWITCH paused or resumed the playback.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PauseAccepted {
+    /// The operation that plays.
+    pub operation: OperationId,
+    /// True if it is paused.
+    pub paused: bool,
+}
+
+/// Nothing plays any longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StopAccepted {
+    /// The operation that played.
+    pub operation: Option<OperationId>,
+}
+
+/// The volume is set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VolumeAccepted {
+    /// The operation that plays.
+    pub operation: Option<OperationId>,
+    /// In decibels.
+    pub volume: i8,
+}
+
+impl Accepted {
+    /// Returns true if the caller waits for FreeSWITCH's answer. A deleted room ends, and files play, whatever
+    /// FreeSWITCH answers.
+    pub const fn waits_for_switch(&self) -> bool {
+        !matches!(self, Self::DeleteRoom(_) | Self::Play(_))
+    }
+
+    /// Returns false if the target already was as wanted, or became so without FreeSWITCH. Such a command costs no
+    /// cooldown, and no event follows that would confirm it.
+    pub const fn acted(&self) -> bool {
+        !matches!(
+            self,
+            Self::Join(JoinAccepted::AlreadyJoined { .. })
+                | Self::SetLock(LockAccepted::Locked { .. })
+        )
+    }
+}
+
+/// The depth of a check.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    /// The target exists and belongs to the app.
+    Ownership,
+    /// The rules about the state hold, too.
+    State,
+}
+
+/// The outcome of a check that passed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// The intent can be carried out.
+    Act,
+    /// The target is as wanted, or about to be: nothing is left to do.
+    Holds(Accepted),
+}
+
+/// The reason why an intent cannot be carried out. Each one is a row of the API's tables of errors.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// 404.
+    #[error("session not found")]
+    CallNotFound,
+    /// 404.
+    #[error("room not found")]
+    RoomNotFound,
+    /// 403.
+    #[error("the session belongs to a different application")]
+    ForeignCall,
+    /// 403.
+    #[error("the room belongs to a different application")]
+    ForeignRoom,
+    /// 404.
+    #[error("the session is not in any conference")]
+    NotInRoom,
+    /// 409.
+    #[error("the session is still joining the conference")]
+    StillJoining,
+    /// 409.
+    #[error("the session is still leaving the conference")]
+    StillLeaving,
+    /// 409.
+    #[error("Session is already in a different conference room. Use conference/leave first.")]
+    InOtherRoom {
+        /// The room it is in.
+        room: RoomId,
+    },
+    /// 409.
+    #[error("the session is on another node than the room")]
+    OtherNode {
+        /// The node of the call.
+        call_node: NodeId,
+        /// The node of the room.
+        room_node: NodeId,
+    },
+    /// 409.
+    #[error("the session is already {}", flag.names(*on).state)]
+    FlagAlreadySet {
+        /// The flag.
+        flag: MemberFlag,
+        /// Its value.
+        on: bool,
+    },
+    /// 409.
+    #[error("the call is already answered")]
+    AlreadyAnswered,
+    /// 409.
+    #[error("the conference has no members yet")]
+    NoMembers,
+    /// 409.
+    #[error("the conference is full")]
+    RoomFull,
+    /// 409.
+    #[error("the conference is locked")]
+    RoomLocked,
+    /// 409.
+    #[error("the name of a conference created through the gateway API cannot be changed")]
+    NameFixed,
+    /// 409.
+    #[error("the conference is already being recorded")]
+    AlreadyRecording,
+    /// 409.
+    #[error("the conference is not being recorded")]
+    NotRecording,
+    /// 409.
+    #[error("the conference has too many recordings")]
+    TooManyRecordings,
+    /// 409.
+    #[error("nothing is playing")]
+    NothingPlaying,
+    /// 409.
+    #[error("the playback queue is full; try again later")]
+    TooMuchPlaying,
+}

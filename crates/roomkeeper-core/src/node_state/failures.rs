@@ -1,0 +1,130 @@
+//! Failed switch commands and expired deadlines: the node state reverts changes that did not happen.
+
+use crate::call::CallInput;
+use crate::command_error::CommandError;
+use crate::entity::EntityId;
+use crate::ids::{CallId, RoomId};
+use crate::room::{JoinFailure, RecordInput, RoomInput};
+
+use crate::switch_command::{SwitchAction, SwitchCommand};
+
+use super::{Context, NodeState};
+
+impl NodeState {
+    /// Reverts a command that FreeSWITCH did not carry out.
+    pub fn revert_command(
+        &mut self,
+        command: &SwitchCommand,
+        error: &CommandError,
+        cx: &mut Context<'_>,
+    ) {
+        if let Some(room) = command.target.room() {
+            self.refused_in(room, command, error, cx);
+        }
+        if let Some(call) = command.target.call() {
+            self.refused_of(call, command, error, cx);
+        }
+        let asks_for_snapshot = match &command.action {
+            SwitchAction::Play(play) => play.opens_file(),
+            // A call that is gone needs no preparation, and its first transfer has the same effect.
+            SwitchAction::Prepare => false,
+            SwitchAction::Enter { .. }
+            | SwitchAction::Park { .. }
+            | SwitchAction::SetFlag { .. }
+            | SwitchAction::SetLock { .. }
+            | SwitchAction::Describe { .. }
+            | SwitchAction::StartRecording { .. }
+            | SwitchAction::StopRecording { .. }
+            | SwitchAction::Step { .. }
+            | SwitchAction::Break { .. }
+            | SwitchAction::Answer
+            | SwitchAction::Hangup { .. } => true,
+        };
+        if *error == CommandError::NoSuchChannel && asks_for_snapshot {
+            cx.out.resync = Some("FreeSWITCH does not know a call or a room");
+        }
+    }
+
+    /// Reverts a refused command in a room.
+    fn refused_in(
+        &mut self,
+        room: RoomId,
+        command: &SwitchCommand,
+        error: &CommandError,
+        cx: &mut Context<'_>,
+    ) {
+        let call = command.target.call();
+        let input = match (&command.action, call) {
+            (SwitchAction::Play(play), _) => return self.play_refused(room, play, error, cx),
+            (SwitchAction::SetLock { locked }, _) => {
+                return self.lock_refused(room, *locked, error, cx);
+            }
+            (SwitchAction::Enter { .. }, Some(call)) => RoomInput::NotEntered {
+                call,
+                reason: JoinFailure::Refused,
+            },
+            (SwitchAction::Park { .. }, Some(call)) => RoomInput::LeaveRefused { call },
+            (SwitchAction::SetFlag { flag, on }, Some(call)) => RoomInput::FlagRefused {
+                call,
+                flag: *flag,
+                on: *on,
+            },
+            (SwitchAction::StartRecording { recording: id, .. }, _) => {
+                RoomInput::Record(RecordInput::StartRefused { id: *id })
+            }
+            (SwitchAction::StopRecording { recording: id, .. }, _) => {
+                RoomInput::Record(RecordInput::StopRefused { id: *id })
+            }
+            _ => return,
+        };
+        self.room_input(room, input, cx);
+    }
+
+    /// Reverts a refused command at a call.
+    fn refused_of(
+        &mut self,
+        call: CallId,
+        command: &SwitchCommand,
+        error: &CommandError,
+        cx: &mut Context<'_>,
+    ) {
+        match &command.action {
+            // Once the node is back, the checkpoint of the call is read.
+            SwitchAction::Step { id, .. } if !matches!(error, CommandError::Down { .. }) => {
+                self.call_input(call, CallInput::StepRefused { step: *id }, cx);
+            }
+            SwitchAction::Park { .. } | SwitchAction::Break { .. } => self.not_parked(call, cx),
+            SwitchAction::Step { .. }
+            | SwitchAction::Enter { .. }
+            | SwitchAction::SetFlag { .. }
+            | SwitchAction::SetLock { .. }
+            | SwitchAction::Describe { .. }
+            | SwitchAction::Play(_)
+            | SwitchAction::StartRecording { .. }
+            | SwitchAction::StopRecording { .. }
+            | SwitchAction::Prepare
+            | SwitchAction::Answer
+            | SwitchAction::Hangup { .. } => {}
+        }
+    }
+
+    /// Requests a snapshot: FreeSWITCH may never report that the call is parked.
+    fn not_parked(&self, call: CallId, cx: &mut Context<'_>) {
+        let state = self.call(call);
+        if state.is_some_and(|state| state.parking().is_some()) {
+            cx.out.resync = Some("a call may not have been parked");
+        }
+    }
+
+    /// Applies a deadline of a room or call that has passed.
+    pub fn deadline(&mut self, entity: EntityId, cx: &mut Context<'_>) {
+        match entity {
+            EntityId::Room(id) => {
+                if self.rooms.contains_key(&id) {
+                    self.room_input(id, RoomInput::Deadline, cx);
+                }
+            }
+            EntityId::Call(id) => self.call_input(id, CallInput::Deadline, cx),
+        }
+    }
+}

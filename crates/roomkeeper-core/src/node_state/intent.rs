@@ -1,0 +1,192 @@
+//! Applies intents to the node state: first a check that changes nothing, then the change.
+//!
+//! Owns the order of the checks and the dispatch of actions. Leaves out the rules themselves: each area has a file with
+//! the checks and changes of its actions.
+
+use crate::call::CallState;
+use crate::entity::Target;
+use crate::ids::{AppId, CallId, CommandUid, RoomId};
+use crate::room::{Registration, RoomState};
+
+use crate::intent::{Accepted, Action, Decision, Depth, Intent, Refusal};
+
+use super::{Context, NodeState};
+
+/// An intent without its action.
+pub(super) struct Request {
+    target: Target,
+    pub(super) app: AppId,
+    pub(super) command_uid: Option<CommandUid>,
+}
+
+impl Request {
+    pub(super) fn room(&self) -> Result<RoomId, Refusal> {
+        room(self.target)
+    }
+
+    pub(super) fn call(&self) -> Result<CallId, Refusal> {
+        call(self.target)
+    }
+}
+
+pub(super) fn room(target: Target) -> Result<RoomId, Refusal> {
+    target.room().ok_or(Refusal::RoomNotFound)
+}
+
+pub(super) fn call(target: Target) -> Result<CallId, Refusal> {
+    target.call().ok_or(Refusal::CallNotFound)
+}
+
+impl NodeState {
+    /// Checks an intent and carries it out if nothing refuses it.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing has changed then.
+    pub fn intent(&mut self, intent: Intent, cx: &mut Context<'_>) -> Result<Accepted, Refusal> {
+        match self.check(&intent, Depth::State)? {
+            Decision::Holds(accepted) => Ok(accepted),
+            Decision::Act => self.apply(intent, cx),
+        }
+    }
+
+    /// Checks an intent: existence, ownership, then the rules about the state.
+    ///
+    /// # Errors
+    /// The first [`Refusal`] in that order.
+    pub fn check(&self, intent: &Intent, depth: Depth) -> Result<Decision, Refusal> {
+        self.check_ownership(intent)?;
+        match depth {
+            Depth::Ownership => Ok(Decision::Act),
+            Depth::State => self.check_state(intent),
+        }
+    }
+
+    fn check_ownership(&self, intent: &Intent) -> Result<(), Refusal> {
+        let app = &intent.app;
+        match (&intent.action, intent.target) {
+            // Its name is reserved, and its id is new.
+            (Action::CreateRoom(_), _) => Ok(()),
+            (Action::Kick(kick), target) => self.own_kicked(room(target)?, kick, app).map(drop),
+            (_, Target::Room(room)) => self.own_room(room, app).map(drop),
+            (_, Target::Call(call)) => self.own_call(call, app).map(drop),
+            (_, Target::Member { room, call }) => {
+                let call = self.live_call(call)?;
+                let owner = self.owner(room)?;
+                if call.app() != app {
+                    return Err(Refusal::ForeignCall);
+                }
+                if owner != app {
+                    return Err(Refusal::ForeignRoom);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn check_state(&self, intent: &Intent) -> Result<Decision, Refusal> {
+        let target = intent.target;
+        match &intent.action {
+            Action::CreateRoom(_)
+            | Action::DeleteRoom(_)
+            | Action::Stop(_)
+            | Action::SetVolume(_)
+            | Action::Hangup(_) => Ok(Decision::Act),
+            Action::UpdateRoom(update) => self.check_update(room(target)?, update),
+            Action::Join(_) => self.check_join(room(target)?, call(target)?),
+            Action::Leave(_) => self.joined(call(target)?).map(|_| Decision::Act),
+            Action::Kick(kick) => self.check_kick(room(target)?, call(target)?, kick),
+            Action::SetLock(set) => self.check_lock(room(target)?, *set),
+            Action::SetFlag(set) => self.check_flag(target, *set),
+            Action::StartRecording(_) => self.check_start_recording(room(target)?),
+            Action::StopRecording(_) => self.check_stop_recording(room(target)?),
+            Action::Play(play) => self.check_play(room(target)?, play),
+            Action::Pause(_) => self.check_pause(room(target)?),
+            Action::Answer(_) => self.check_answer(call(target)?),
+        }
+    }
+
+    /// Carries out an intent that [`Self::check`] passed with [`Decision::Act`].
+    ///
+    /// # Errors
+    /// [`Refusal`] only if it was not checked.
+    pub fn apply(&mut self, intent: Intent, cx: &mut Context<'_>) -> Result<Accepted, Refusal> {
+        let Intent {
+            target,
+            app,
+            command_uid,
+            action,
+        } = intent;
+        let by = Request {
+            target,
+            app,
+            command_uid,
+        };
+        Ok(match action {
+            Action::CreateRoom(create) => Accepted::CreateRoom(self.create_room(by, create, cx)?),
+            Action::UpdateRoom(update) => Accepted::UpdateRoom(self.update_room(&by, update, cx)?),
+            Action::DeleteRoom(_) => Accepted::DeleteRoom(self.delete_room(&by, cx)?),
+            Action::Join(join) => Accepted::Join(self.join(by, join, cx)?),
+            Action::Leave(_) => Accepted::Leave(self.leave(by, cx)?),
+            Action::Kick(_) => Accepted::Kick(self.kick(by, cx)?),
+            Action::SetLock(set) => Accepted::SetLock(self.set_lock(by, set, cx)?),
+            Action::SetFlag(set) => Accepted::SetFlag(self.set_flag(by, set, cx)?),
+            Action::StartRecording(_) => Accepted::StartRecording(self.start_recording(by, cx)?),
+            Action::StopRecording(_) => Accepted::StopRecording(self.stop_recording(by, cx)?),
+            Action::Play(play) => Accepted::Play(self.play(by, play, cx)?),
+            Action::Pause(_) => Accepted::Pause(self.pause(by, cx)?),
+            Action::Stop(_) => Accepted::Stop(self.stop(by, cx)?),
+            Action::SetVolume(set) => Accepted::SetVolume(self.set_volume(by, set, cx)?),
+            Action::Answer(_) => Accepted::Answer(self.answer(&by, cx)?),
+            Action::Hangup(hangup) => Accepted::Hangup(self.hang_up(&by, hangup, cx)?),
+        })
+    }
+
+    /// Sets the owner of an open room of another node, for the check of a join; `None` if there is no such room.
+    pub fn set_foreign_room(&mut self, room: RoomId, owner: Option<AppId>) {
+        match owner {
+            Some(owner) => self.foreign_rooms.insert(room, owner),
+            None => self.foreign_rooms.remove(&room),
+        };
+    }
+
+    /// Forgets the rooms of other nodes.
+    pub fn forget_foreign_rooms(&mut self) {
+        self.foreign_rooms.clear();
+    }
+
+    fn live_call(&self, call: CallId) -> Result<&CallState, Refusal> {
+        let call = self.call(call).filter(|call| !call.is_over());
+        call.ok_or(Refusal::CallNotFound)
+    }
+
+    fn open_room(&self, room: RoomId) -> Result<&Registration, Refusal> {
+        let room = self.room(room).filter(|room| room.is_open());
+        let registration = room.and_then(RoomState::registration);
+        registration.ok_or(Refusal::RoomNotFound)
+    }
+
+    fn owner(&self, room: RoomId) -> Result<&AppId, Refusal> {
+        if room.node() == self.node {
+            return self.open_room(room).map(|registration| &registration.app);
+        }
+        self.foreign_rooms.get(&room).ok_or(Refusal::RoomNotFound)
+    }
+
+    fn own_call(&self, call: CallId, app: &AppId) -> Result<&CallState, Refusal> {
+        let call = self.live_call(call)?;
+        if call.app() == app {
+            Ok(call)
+        } else {
+            Err(Refusal::ForeignCall)
+        }
+    }
+
+    fn own_room(&self, room: RoomId, app: &AppId) -> Result<&Registration, Refusal> {
+        let registration = self.open_room(room)?;
+        if registration.app == *app {
+            Ok(registration)
+        } else {
+            Err(Refusal::ForeignRoom)
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The interplay of the state machines of rooms and calls: effects of one become inputs of the other.
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::call::{self, CallEffect, CallInput, CallState, Parking, Place};
+use crate::entity::{EntityId, Target};
+use crate::ids::{CallId, RoomId};
+use crate::room::{
+    self, EventStamp, Kind, LeftReason, MemberStatus, Registration, RoomCommand, RoomEffect,
+    RoomInput, RoomState,
+};
+
+use crate::switch_command::{SwitchAction, SwitchCommand};
+
+use super::{Context, LiveNotification, NodeState, Notification, Subject};
+
+impl NodeState {
+    /// Returns the entities that another replica must have written together with this one, which was just loaded: the
+    /// room that it sent the call into, or the calls that it sent into or out of the room. Our copies of them are
+    /// outdated.
+    pub fn written_together_with(&self, entity: EntityId) -> Vec<EntityId> {
+        match entity {
+            EntityId::Call(id) => {
+                let room = self.call(id).and_then(|call| call.place().room());
+                let room = room.filter(|room| !self.is_member(*room, id));
+                room.map(EntityId::Room).into_iter().collect()
+            }
+            EntityId::Room(id) => {
+                let room = self.room(id).filter(|room| room.is_open());
+                room.into_iter()
+                    .flat_map(RoomState::members)
+                    .filter(|(call, member)| {
+                        let place = self.call(**call).map(CallState::place);
+                        match member.status {
+                            MemberStatus::Joining { .. } => !matches!(
+                                place,
+                                Some(Place::Joining(to) | Place::Acting(Some(to))) if *to == id
+                            ),
+                            MemberStatus::Leaving { .. } => {
+                                !matches!(place, Some(Place::Leaving(_)))
+                            }
+                            MemberStatus::Joined => false,
+                        }
+                    })
+                    .map(|(call, _)| EntityId::Call(*call))
+                    .collect()
+            }
+        }
+    }
+
+    /// Returns the calls that are on their way into a room, as far as is known. If one of them no longer is when the
+    /// room is loaded, another replica has written both.
+    pub fn calls_joining(&self, entity: EntityId) -> Vec<EntityId> {
+        let EntityId::Room(id) = entity else {
+            return Vec::new();
+        };
+        let members = self.room(id).into_iter().flat_map(RoomState::members);
+        members
+            .filter(|(_, member)| matches!(member.status, MemberStatus::Joining { .. }))
+            .map(|(call, _)| EntityId::Call(*call))
+            .collect()
+    }
+
+    pub(super) fn is_member(&self, room: RoomId, call: CallId) -> bool {
+        let room = self.room(room);
+        room.is_some_and(|room| room.members().contains_key(&call))
+    }
+
+    pub(super) fn room_input(&mut self, id: RoomId, input: RoomInput, cx: &mut Context<'_>) {
+        if self.unreadable.contains(&EntityId::Room(id)) {
+            return;
+        }
+        let room = self
+            .rooms
+            .entry(id)
+            .or_insert_with(|| Box::new(RoomState::unregistered(id)));
+        self.touched.insert(EntityId::Room(id));
+        let mut entered = SmallVec::<[_; 1]>::new();
+        let effects = room::apply(room, input, cx.now);
+        let is_registered = room.registration().is_some();
+        for effect in effects {
+            if let RoomEffect::CallEntered { call, sequence, .. } = &effect {
+                entered.push((*call, *sequence));
+            }
+            self.room_effect(id, effect, cx);
+        }
+        for (call, sequence) in entered {
+            self.leave_if_elsewhere(id, call, sequence, cx);
+            self.restore_joined_call(id, call, cx);
+        }
+        // A conference that came and went and never belonged to an app leaves nothing behind.
+        let forgotten = |room: &RoomState| {
+            room.registration().is_none()
+                && room.conference().is_none()
+                && room.members().is_empty()
+        };
+        if !is_registered && self.room(id).is_some_and(forgotten) {
+            self.rooms.remove(&id);
+        }
+    }
+
+    /// Takes a call out of a room that reports it, if an event has placed the call elsewhere since.
+    fn leave_if_elsewhere(
+        &mut self,
+        room: RoomId,
+        call: CallId,
+        sequence: u64,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(state) = self.call(call) else {
+            return;
+        };
+        if state.is_elsewhere_since(room, sequence) {
+            let reason = match state.place() {
+                Place::InRoom(_) | Place::Leaving(Some(_)) => LeftReason::Moved,
+                Place::Ringing
+                | Place::Parked
+                | Place::Acting(_)
+                | Place::Joining(_)
+                | Place::Leaving(None)
+                | Place::Ended => LeftReason::Removed,
+            };
+            let since = Some(state.place_at());
+            self.room_gone(room, call, since, (reason, true), cx);
+        }
+    }
+
+    /// Takes back that a call is leaving when its room has it as a joined member. A call and its member begin and stop
+    /// leaving in one commit, so the call is an old copy: another replica wrote both, and only the room was read again.
+    /// The commit of this change then finds another version, and the call is read again, too.
+    fn restore_joined_call(&mut self, room: RoomId, call: CallId, cx: &mut Context<'_>) {
+        let member = self.room(room).and_then(|room| room.members().get(&call));
+        let is_joined = member.is_some_and(|member| member.status == MemberStatus::Joined);
+        let is_leaving = self
+            .call(call)
+            .is_some_and(|state| *state.place() == Place::Leaving(Some(room)));
+        if is_joined && is_leaving {
+            self.call_input(call, CallInput::Stays { room }, cx);
+        }
+    }
+
+    /// Returns the registration of a room that has no conference yet: the first member creates it.
+    fn creates_conference(&self, room: RoomId) -> Option<Registration> {
+        let room = self.room(room)?;
+        let is_first = room.conference().is_none();
+        room.registration().filter(|_| is_first).cloned()
+    }
+
+    fn registration(&self, room: RoomId) -> Option<&Registration> {
+        self.room(room).and_then(RoomState::registration)
+    }
+
+    pub(super) fn room_effect(&mut self, id: RoomId, effect: RoomEffect, cx: &mut Context<'_>) {
+        match effect {
+            RoomEffect::Command(command) => {
+                let target = match command.call() {
+                    Some(call) => Target::Member { room: id, call },
+                    None => Target::Room(id),
+                };
+                if let Some(action) = self.switch_action(id, command, cx) {
+                    cx.out.commands.push(SwitchCommand::new(target, action));
+                }
+            }
+            RoomEffect::Notify(notification) => {
+                if let Some(registration) = self.registration(id) {
+                    cx.out.notifications.push(Notification {
+                        app: registration.app.clone(),
+                        about: Subject::Room(id, notification),
+                    });
+                }
+            }
+            RoomEffect::Live(change) => {
+                if let Some(registration) = self.registration(id) {
+                    cx.out.live.push(LiveNotification {
+                        app: registration.app.clone(),
+                        room: id,
+                        change,
+                    });
+                }
+            }
+            RoomEffect::CallEntered {
+                call,
+                sequence,
+                synthesized,
+            } => {
+                if !self.is_alive(call) {
+                    // The dialplan sent the call straight in: it belongs to the room's app unless it names one itself.
+                    let app = self
+                        .app_of(call.channel())
+                        .or_else(|| self.registration(id).map(|r| r.app.clone()));
+                    let Some(app) = app else { return };
+                    self.first_seen(call, app, cx.now, synthesized, cx);
+                }
+                self.call_input(call, CallInput::Entered { room: id, sequence }, cx);
+            }
+            RoomEffect::CallNotEntered { call, turned_away } => {
+                let not_entered = CallInput::NotEntered {
+                    room: id,
+                    turned_away,
+                };
+                self.call_input(call, not_entered, cx);
+            }
+            RoomEffect::CallReenters { call } => {
+                self.call_input(call, CallInput::Joining { room: id }, cx);
+            }
+            RoomEffect::CallStrayed { call, sequence } => {
+                self.call_input(call, CallInput::Strayed { sequence }, cx);
+            }
+            RoomEffect::CallLeft { call, sequence } => {
+                let then = self
+                    .registration(id)
+                    .map(|r| r.details.post_actions.clone())
+                    .unwrap_or_default();
+                if self.calls.contains_key(&call) {
+                    self.call_input(call, CallInput::Left { room: id, sequence }, cx);
+                    self.act_after(call, id, &then, cx);
+                }
+            }
+            RoomEffect::CallStays { call } => {
+                if self.calls.contains_key(&call) {
+                    self.call_input(call, CallInput::Stays { room: id }, cx);
+                }
+            }
+        }
+    }
+
+    /// Translates a command of a room into the action for FreeSWITCH.
+    fn switch_action(
+        &mut self,
+        id: RoomId,
+        command: RoomCommand,
+        cx: &mut Context<'_>,
+    ) -> Option<SwitchAction> {
+        Some(match command {
+            RoomCommand::Enter { muted, .. } => SwitchAction::Enter {
+                kind: self.room(id).map_or(Kind::Conference, RoomState::kind),
+                muted,
+                registration: self.creates_conference(id).map(Box::new),
+            },
+            RoomCommand::StartRecording { recording, path } => {
+                SwitchAction::StartRecording { recording, path }
+            }
+            RoomCommand::StopRecording { recording, path } => {
+                SwitchAction::StopRecording { recording, path }
+            }
+            RoomCommand::Park { call } => SwitchAction::Park {
+                parking: self.parking(call, cx),
+            },
+            RoomCommand::SetFlag { flag, on, .. } => SwitchAction::SetFlag { flag, on },
+            RoomCommand::SetLock { locked } => SwitchAction::SetLock { locked },
+            RoomCommand::Play(command) => SwitchAction::Play(command),
+            RoomCommand::Describe => {
+                let registration = Box::new(self.registration(id)?.clone());
+                SwitchAction::Describe { registration }
+            }
+        })
+    }
+
+    pub(super) fn call_input(&mut self, id: CallId, input: CallInput, cx: &mut Context<'_>) {
+        // An ended call has been dropped, or was loaded only because something named it.
+        let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_over()) else {
+            return;
+        };
+        let effects = call::apply(call, input, cx.now);
+        // Most of what a snapshot shows is already known.
+        if call.has_changed() {
+            self.touched.insert(EntityId::Call(id));
+        }
+        for effect in effects {
+            match effect {
+                CallEffect::Notify(notification) => {
+                    let Some(call) = self.call(id) else {
+                        continue;
+                    };
+                    cx.out.notifications.push(Notification {
+                        app: call.app().clone(),
+                        about: Subject::Call(id, notification),
+                    });
+                }
+                CallEffect::RoomGone {
+                    room,
+                    call,
+                    sequence,
+                    reason,
+                    synthesized,
+                } => self.room_gone(room, call, sequence, (reason, synthesized), cx),
+                CallEffect::Step {
+                    room,
+                    id: step_id,
+                    step,
+                } => {
+                    let action = SwitchAction::Step { id: step_id, step };
+                    cx.out.commands.push(member_command(room, id, action));
+                }
+                CallEffect::CheckAgain => {
+                    cx.out.resync = Some("a command may not have been carried out");
+                }
+                CallEffect::Break { room } => {
+                    let parking = self.parking(id, cx);
+                    let action = SwitchAction::Break { parking };
+                    cx.out.commands.push(member_command(room, id, action));
+                }
+                CallEffect::Ready { room } => {
+                    let deadline = cx.now + self.rules.timeouts.join;
+                    let enter = RoomInput::Enter { call: id, deadline };
+                    self.room_input(room, enter, cx);
+                }
+                CallEffect::RoomNotEntered { room, call, reason } => {
+                    self.room_input(room, RoomInput::NotEntered { call, reason }, cx)
+                }
+            }
+        }
+    }
+
+    /// Returns the id of a new park command for the call, different from that of the one before.
+    fn parking(&mut self, call: CallId, cx: &mut Context<'_>) -> Parking {
+        let last = self.call(call).and_then(CallState::parking);
+        let next = last.map(|last| last.0 + Duration::from_micros(1));
+        let parking = Parking(next.map_or(cx.now, |next| next.max(cx.now)));
+        // For the members of a room that ends, nothing is written until they have left: there can be thousands, and
+        // they get one command each.
+        if self.touched.contains(&EntityId::Call(call)) {
+            self.call_input(call, CallInput::Parking(parking), cx);
+        }
+        parking
+    }
+
+    pub(super) fn room_gone(
+        &mut self,
+        room: RoomId,
+        call: CallId,
+        sequence: Option<u64>,
+        (reason, synthesized): (LeftReason, bool),
+        cx: &mut Context<'_>,
+    ) {
+        let membership = self
+            .room(room)
+            .and_then(|r| r.members().get(&call))
+            .and_then(|m| m.membership);
+        // Without a membership there is nothing to end. Without a sequence the core is over, and the room has that
+        // input already.
+        if let (Some(membership), Some(sequence)) = (membership, sequence) {
+            let at = EventStamp {
+                core: membership.core,
+                conference: membership.conference,
+                sequence,
+                synthesized,
+            };
+            let counted = self.still_counted.entry(room).or_default();
+            counted.insert(call.channel());
+            self.room_input(room, RoomInput::Gone { at, call, reason }, cx);
+        }
+    }
+}
+
+fn member_command(room: RoomId, call: CallId, action: SwitchAction) -> SwitchCommand {
+    SwitchCommand::new(Target::Member { room, call }, action)
+}

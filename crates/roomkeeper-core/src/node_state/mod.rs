@@ -1,0 +1,390 @@
+//! The controller's in-memory model of one node: its rooms, its calls, and the identities of its channels.
+//!
+//! Owns the interplay of [`room`](crate::room) and [`call`](crate::call): an input of one can cause an input of the
+//! other, and both end up in the same commit. Pure: time and fresh ids are arguments. Leaves out how events arrive and
+//! what happens to the outcome; the actor does both.
+
+mod acting;
+mod calls;
+mod events;
+mod failures;
+mod intent;
+mod machines;
+mod membership;
+mod moderation;
+mod orphans;
+mod playback;
+mod recording;
+mod rooms;
+mod snapshots;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::call::{CallNotification, CallState};
+use crate::entity::EntityId;
+use crate::ids::{AppId, CallId, ChannelId, CoreId, IdMap, IdSet, NodeId, RoomId};
+use crate::room::{LiveChange, RoomNotification, RoomState, RoomStatus};
+use crate::time::Timestamp;
+
+use super::switch_command::SwitchCommand;
+use crate::switch_event::Identity;
+
+pub use self::orphans::Orphans;
+
+/// The time for which ended calls are remembered, so that late events do not revive them. A channel's UUID is never
+/// reused, so this only has to outlive the queues.
+const REMEMBER_ENDED: Duration = Duration::from_secs(60);
+
+/// A source of fresh UUIDs.
+pub trait FreshIds: Send {
+    /// Returns a UUID that was never returned before.
+    fn uuid(&mut self) -> Uuid;
+}
+
+/// The time limits of requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// For FreeSWITCH to confirm a join.
+    pub join: Duration,
+    /// For FreeSWITCH to confirm a leave.
+    pub leave: Duration,
+    /// For FreeSWITCH to confirm a mute.
+    pub mute: Duration,
+    /// For FreeSWITCH to confirm a lock.
+    pub lock: Duration,
+    /// For a room to end.
+    pub delete: Duration,
+    /// For a recording to begin or to end.
+    pub record: Duration,
+    /// For a file to be played to a call, or a text to be spoken.
+    pub step: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let ten = Duration::from_secs(10);
+        Self {
+            join: ten,
+            leave: ten,
+            mute: ten,
+            lock: ten,
+            delete: ten,
+            record: ten,
+            step: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The configuration of the node state: apps, dialled numbers, timeouts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Rules {
+    /// Dialled number → app, for inbound calls without a `roomkeeper_app`.
+    pub dids: HashMap<String, AppId>,
+    /// The configured apps: a `roomkeeper_app` that names another is ignored.
+    pub apps: BTreeSet<AppId>,
+    /// The time limits of requests.
+    pub timeouts: Timeouts,
+    /// The directory for recordings on the nodes, an absolute path.
+    pub recordings: String,
+}
+
+/// A notification for an app.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notification {
+    /// The app.
+    pub app: AppId,
+    /// The room or call, with the numbered domain event.
+    pub about: Subject,
+}
+
+impl Notification {
+    /// Returns the name of its event.
+    pub const fn name(&self) -> &'static str {
+        match &self.about {
+            Subject::Room(_, notification) => notification.event.name(),
+            Subject::Call(_, notification) => notification.event.name(),
+        }
+    }
+}
+
+/// The subject of a notification.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// A room.
+    Room(RoomId, RoomNotification),
+    /// A call.
+    Call(CallId, CallNotification),
+}
+
+/// A notification for live readers only; it is neither stored nor delivered later.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LiveNotification {
+    /// The app.
+    pub app: AppId,
+    /// The room.
+    pub room: RoomId,
+    /// The change.
+    pub change: LiveChange,
+}
+
+/// The outcome of inputs, in order. The changes themselves are in the node state ([`NodeState::take_touched`]).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Outcome {
+    /// Commands for FreeSWITCH, sent after the commit.
+    pub commands: Vec<SwitchCommand>,
+    /// Notifications for apps, part of the commit.
+    pub notifications: Vec<Notification>,
+    /// Notifications for live readers, sent after the commit and never stored.
+    pub live: Vec<LiveNotification>,
+    /// The reason for another snapshot, if one is needed.
+    pub resync: Option<&'static str>,
+    /// The drift that a snapshot revealed: indices into the notifications.
+    pub revealed: Vec<usize>,
+    /// The number of parked calls that belong to no app.
+    pub foreign: u64,
+    /// The number of events that were too late, or about none of our rooms and calls.
+    pub ignored: u64,
+}
+
+/// The node state: everything known about one node.
+#[derive(Debug)]
+pub struct NodeState {
+    node: NodeId,
+    core: Option<CoreId>,
+    /// The fence of the last merged snapshot of this core.
+    fence: u64,
+    /// Boxed, like the calls: a map allocates up to twice the slots that it uses, and there are tens of thousands of
+    /// rooms.
+    rooms: IdMap<RoomId, Box<RoomState>>,
+    calls: IdMap<CallId, Box<CallState>>,
+    /// The identities, as of first sight, of all live channels that are not our calls yet. A channel that enters a room
+    /// later gets its data from here.
+    identities: IdMap<ChannelId, Identity>,
+    /// Channels that were missing in the last list. FreeSWITCH writes the list late, so one absence means nothing.
+    unlisted: BTreeSet<ChannelId>,
+    ended: BTreeMap<ChannelId, Timestamp>,
+    /// Channels that left a room by their own events and that the conference has not reported as gone: it still counts
+    /// them. Kept until the conference ends, because it may never report them.
+    still_counted: BTreeMap<RoomId, BTreeSet<ChannelId>>,
+    touched: IdSet<EntityId>,
+    /// The owners of open rooms of other nodes that joins of the current batch name.
+    foreign_rooms: BTreeMap<RoomId, AppId>,
+    /// Entities whose stored records cannot be decoded: they have no state here, and no input creates one.
+    unreadable: BTreeSet<EntityId>,
+    rules: Rules,
+    /// True while the node can be reached.
+    reachable: bool,
+    orphans: Orphans,
+}
+
+impl NodeState {
+    /// Returns an empty node state.
+    pub fn new(node: NodeId, rules: Rules) -> Self {
+        Self {
+            node,
+            core: None,
+            fence: 0,
+            rooms: IdMap::default(),
+            calls: IdMap::default(),
+            identities: IdMap::default(),
+            unlisted: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            still_counted: BTreeMap::new(),
+            touched: IdSet::default(),
+            foreign_rooms: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
+            rules,
+            reachable: false,
+            orphans: Orphans::default(),
+        }
+    }
+
+    /// Sets whether the node can be reached.
+    pub const fn set_reachable(&mut self, reachable: bool) {
+        self.reachable = reachable;
+    }
+
+    /// Replaces the rules; earlier decisions stay. Returns true if they differ.
+    pub fn set_rules(&mut self, rules: Rules) -> bool {
+        let other = self.rules != rules;
+        self.rules = rules;
+        other
+    }
+
+    /// Returns the node.
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Returns the core that runs, as far as is known.
+    pub const fn core(&self) -> Option<CoreId> {
+        self.core
+    }
+
+    /// Returns the core that runs, and the last fence of it.
+    pub const fn run(&self) -> (Option<CoreId>, u64) {
+        (self.core, self.fence)
+    }
+
+    /// Restores the core and the fence that [`Self::run`] returned.
+    pub const fn restore_core(&mut self, core: Option<CoreId>, fence: u64) {
+        self.core = core;
+        self.fence = fence;
+    }
+
+    /// Returns all rooms, orphans included.
+    pub fn rooms(&self) -> impl Iterator<Item = &RoomState> {
+        self.rooms.values().map(Box::as_ref)
+    }
+
+    /// Returns the rooms of apps that have not ended and are not ending.
+    pub fn live_rooms(&self) -> impl Iterator<Item = RoomId> {
+        let instances = |room: &&RoomState| {
+            let status = room.status();
+            room.registration().is_some()
+                && matches!(status, RoomStatus::Starting | RoomStatus::Progressing)
+        };
+        self.rooms().filter(instances).map(RoomState::id)
+    }
+
+    /// Returns the number of rooms, orphans included.
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Returns the number of live calls.
+    pub fn call_count(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Returns a room.
+    pub fn room(&self, id: RoomId) -> Option<&RoomState> {
+        self.rooms.get(&id).map(Box::as_ref)
+    }
+
+    /// Returns all live calls.
+    pub fn calls(&self) -> impl Iterator<Item = &CallState> {
+        self.calls.values().map(Box::as_ref)
+    }
+
+    /// Returns a call.
+    pub fn call(&self, id: CallId) -> Option<&CallState> {
+        self.calls.get(&id).map(Box::as_ref)
+    }
+
+    /// Returns a call, to take its changes.
+    pub fn call_mut(&mut self, id: CallId) -> Option<&mut CallState> {
+        self.calls.get_mut(&id).map(Box::as_mut)
+    }
+
+    /// Returns a room, to take its changes.
+    pub fn room_mut(&mut self, id: RoomId) -> Option<&mut RoomState> {
+        self.rooms.get_mut(&id).map(Box::as_mut)
+    }
+
+    /// Replaces a room by its stored state; `None` removes it.
+    pub fn put_room(&mut self, id: RoomId, room: Option<RoomState>) {
+        self.touched.remove(&EntityId::Room(id));
+        match room {
+            Some(room) => self.rooms.insert(id, Box::new(room)),
+            None => self.rooms.remove(&id),
+        };
+    }
+
+    /// Reserves memory for this many rooms and calls.
+    pub fn reserve(&mut self, rooms: usize, calls: usize) {
+        self.rooms.reserve(rooms);
+        self.calls.reserve(calls);
+    }
+
+    /// Replaces a call by its stored state; `None` removes it.
+    pub fn put_call(&mut self, id: CallId, call: Option<CallState>) {
+        self.touched.remove(&EntityId::Call(id));
+        match call {
+            Some(call) => self.calls.insert(id, Box::new(call)),
+            None => self.calls.remove(&id),
+        };
+    }
+
+    /// Drops an entity because its stored record cannot be decoded, and ignores inputs for it. Returns false if that
+    /// was so already.
+    pub fn mark_unreadable(&mut self, entity: EntityId) -> bool {
+        match entity {
+            EntityId::Room(id) => self.put_room(id, None),
+            EntityId::Call(id) => self.put_call(id, None),
+        }
+        self.unreadable.insert(entity)
+    }
+
+    /// Accepts inputs for an entity again: its record can be decoded.
+    pub fn mark_readable(&mut self, entity: EntityId) {
+        self.unreadable.remove(&entity);
+    }
+
+    /// Drops everything but the identities of channels, before a fresh load.
+    pub fn clear(&mut self) {
+        self.rooms.clear();
+        self.calls.clear();
+        self.touched.clear();
+        self.core = None;
+        self.fence = 0;
+    }
+
+    /// Returns the rooms and calls that an input has reached since the last call of this method, changed or not.
+    pub fn take_touched(&mut self) -> BTreeSet<EntityId> {
+        self.touched.drain().collect()
+    }
+
+    /// Drops an entity that is over, once that is committed.
+    pub fn drop_over(&mut self, entity: EntityId, now: Timestamp) {
+        if self.forget_over(entity)
+            && let EntityId::Call(id) = entity
+        {
+            self.remember_ended(id.channel(), now);
+        }
+    }
+
+    /// Drops an entity that was over already when it was loaded. Returns true if it was.
+    pub fn forget_over(&mut self, entity: EntityId) -> bool {
+        match entity {
+            EntityId::Room(id) => {
+                let over = |room: &RoomState| matches!(room.status(), RoomStatus::Terminated);
+                self.room(id).is_some_and(over) && self.rooms.remove(&id).is_some()
+            }
+            EntityId::Call(id) => {
+                self.call(id).is_some_and(CallState::is_over) && self.calls.remove(&id).is_some()
+            }
+        }
+    }
+
+    fn remember_ended(&mut self, channel: ChannelId, now: Timestamp) {
+        self.ended.insert(channel, now);
+        if self.ended.len() % 256 == 255 {
+            self.ended.retain(|_, at| now.since(*at) < REMEMBER_ENDED);
+        }
+    }
+}
+
+/// The context of an input: the time, a source of ids, and the outcome so far.
+pub struct Context<'a> {
+    /// The current time.
+    pub now: Timestamp,
+    /// The source of fresh ids.
+    pub ids: &'a mut dyn FreshIds,
+    /// The outcome so far.
+    pub out: Outcome,
+}
+
+impl<'a> Context<'a> {
+    /// Returns a context with an empty outcome.
+    pub fn new(now: Timestamp, ids: &'a mut dyn FreshIds) -> Self {
+        Self {
+            now,
+            ids,
+            out: Outcome::default(),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Locks, kicks, and the flags of members.
+
+use crate::command_error::CommandError;
+use crate::entity::Target;
+use crate::ids::{AppId, CallId, RoomId};
+use crate::room::{FlagRequest, Member, MemberStatus, RoomInput, RoomState};
+
+use crate::intent::{
+    Accepted, Decision, FlagAccepted, Kick, LeaveAccepted, LockAccepted, Refusal, SetFlag, SetLock,
+};
+
+use super::intent::{Request, call};
+use super::{Context, NodeState};
+
+impl NodeState {
+    // ---- locks ----------------------------------------------------------------------------------------------------
+
+    pub(super) fn check_lock(&self, room: RoomId, set: SetLock) -> Result<Decision, Refusal> {
+        let lock = self.room(room).ok_or(Refusal::RoomNotFound)?.lock();
+        let SetLock { locked } = set;
+        let accepted = if lock.is_requested(locked) {
+            LockAccepted::InProgress
+        } else if lock.is_settled_at(locked) {
+            LockAccepted::Locked { locked }
+        } else {
+            return Ok(Decision::Act);
+        };
+        Ok(Decision::Holds(Accepted::SetLock(accepted)))
+    }
+
+    pub(super) fn set_lock(
+        &mut self,
+        by: Request,
+        set: SetLock,
+        cx: &mut Context<'_>,
+    ) -> Result<LockAccepted, Refusal> {
+        let room = by.room()?;
+        let SetLock { locked } = set;
+        // Without a conference, FreeSWITCH has nothing to lock and cannot confirm it.
+        let is_empty = self
+            .room(room)
+            .is_some_and(|room| room.conference().is_none());
+        let input = RoomInput::Lock {
+            lock: locked,
+            command_uid: by.command_uid,
+            deadline: cx.now + self.rules.timeouts.lock,
+        };
+        self.room_input(room, input, cx);
+        Ok(if is_empty {
+            LockAccepted::Locked { locked }
+        } else {
+            LockAccepted::InProgress
+        })
+    }
+
+    pub(super) fn is_locked(&self, room: RoomId) -> bool {
+        let room: Option<&RoomState> = self.room(room);
+        room.is_some_and(|room| room.lock().locked())
+    }
+
+    /// Reverts a lock that FreeSWITCH refused. If its conference has just ended, the request holds without it.
+    pub(super) fn lock_refused(
+        &mut self,
+        room: RoomId,
+        lock: bool,
+        error: &CommandError,
+        cx: &mut Context<'_>,
+    ) {
+        if *error != CommandError::NoSuchChannel {
+            self.room_input(room, RoomInput::LockRefused { lock }, cx);
+        }
+    }
+
+    // ---- kicks ----------------------------------------------------------------------------------------------------
+
+    /// Checks the owner of a kick. A kick names a room, and may name one membership in it: then the room may be ending.
+    pub(super) fn own_kicked(
+        &self,
+        room: RoomId,
+        kick: &Kick,
+        app: &AppId,
+    ) -> Result<&RoomState, Refusal> {
+        let state = self.room(room).ok_or(Refusal::RoomNotFound)?;
+        let registration = state.registration().ok_or(Refusal::RoomNotFound)?;
+        if kick.member.is_none() && !state.is_open() {
+            return Err(Refusal::RoomNotFound);
+        }
+        if registration.app == *app {
+            Ok(state)
+        } else {
+            Err(Refusal::ForeignRoom)
+        }
+    }
+
+    pub(super) fn check_kick(
+        &self,
+        room: RoomId,
+        call: CallId,
+        kick: &Kick,
+    ) -> Result<Decision, Refusal> {
+        let is_meant = |member: &&Member| kick.member.is_none_or(|meant| member.id == meant);
+        let member = self.room(room).and_then(|room| room.members().get(&call));
+        let member = member.filter(is_meant).ok_or(Refusal::NotInRoom)?;
+        Ok(match member.status {
+            MemberStatus::Joining { .. } | MemberStatus::Joined => Decision::Act,
+            MemberStatus::Leaving { .. } => Decision::Holds(Accepted::Kick(LeaveAccepted { room })),
+        })
+    }
+
+    pub(super) fn kick(
+        &mut self,
+        by: Request,
+        cx: &mut Context<'_>,
+    ) -> Result<LeaveAccepted, Refusal> {
+        let (room, call) = (by.room()?, by.call()?);
+        let member = self.room(room).and_then(|room| room.members().get(&call));
+        match member.map(|member| &member.status) {
+            Some(MemberStatus::Joining { .. }) => {
+                self.room_input(room, RoomInput::Cancel { call }, cx);
+            }
+            Some(MemberStatus::Joined) => self.take_out(call, room, by.command_uid, cx),
+            Some(MemberStatus::Leaving { .. }) => {}
+            None => return Err(Refusal::NotInRoom),
+        }
+        Ok(LeaveAccepted { room })
+    }
+
+    // ---- flags ----------------------------------------------------------------------------------------------------
+
+    /// Checks a flag change. A target that names a room means a member of that room.
+    pub(super) fn check_flag(&self, target: Target, set: SetFlag) -> Result<Decision, Refusal> {
+        let SetFlag { flag, on } = set;
+        let call = call(target)?;
+        let room = self.joined(call)?;
+        if target.room().is_some_and(|meant| meant != room) {
+            return Err(Refusal::NotInRoom);
+        }
+        let member = self.room(room).and_then(|room| room.members().get(&call));
+        let member = member.ok_or(Refusal::NotInRoom)?;
+        // A request for the other value, sent and not yet confirmed, is about to change the flag.
+        let is_changing = member.requests.get(flag).is_some_and(|r| r.on != on);
+        if flag.is_on(member.flags) == on && !is_changing {
+            return Err(Refusal::FlagAlreadySet { flag, on });
+        }
+        Ok(Decision::Act)
+    }
+
+    pub(super) fn set_flag(
+        &mut self,
+        by: Request,
+        set: SetFlag,
+        cx: &mut Context<'_>,
+    ) -> Result<FlagAccepted, Refusal> {
+        let SetFlag { flag, on } = set;
+        let call = by.call()?;
+        let room = self.joined(call)?;
+        let request = FlagRequest {
+            flag,
+            on,
+            command_uid: by.command_uid,
+            deadline: cx.now + self.rules.timeouts.mute,
+        };
+        self.room_input(room, RoomInput::SetFlag { call, request }, cx);
+        Ok(FlagAccepted { room, flag, on })
+    }
+}

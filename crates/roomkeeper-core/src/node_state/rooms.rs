@@ -1,0 +1,77 @@
+//! Creating, changing and ending rooms.
+
+use crate::ids::RoomId;
+use crate::room::{Origin, Registration, RoomInput, RoomState};
+
+use crate::intent::{CreateRoom, Decision, DeleteAccepted, Refusal, UpdateRoom};
+
+use super::intent::Request;
+use super::{Context, NodeState};
+
+impl NodeState {
+    pub(super) fn create_room(
+        &mut self,
+        by: Request,
+        create: CreateRoom,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Refusal> {
+        let room = by.room()?;
+        let registration = Registration {
+            app: by.app,
+            name: create.name,
+            origin: create.origin,
+            created_at: cx.now,
+            kind: create.kind,
+            details: *create.details,
+        };
+        self.room_input(room, RoomInput::Created(registration), cx);
+        if !self.reachable {
+            self.room_input(room, RoomInput::Unplaced, cx);
+        }
+        Ok(())
+    }
+
+    /// Checks an update. The gateway API finds a room by its unique name, so a room created there keeps its name.
+    pub(super) fn check_update(
+        &self,
+        room: RoomId,
+        update: &UpdateRoom,
+    ) -> Result<Decision, Refusal> {
+        let registration = self.room(room).and_then(RoomState::registration);
+        let registration = registration.ok_or(Refusal::RoomNotFound)?;
+        let name = update.update.name.as_ref();
+        if registration.origin == Origin::Gateway
+            && name.is_some_and(|name| *name != registration.name)
+        {
+            return Err(Refusal::NameFixed);
+        }
+        Ok(Decision::Act)
+    }
+
+    pub(super) fn update_room(
+        &mut self,
+        by: &Request,
+        update: UpdateRoom,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Refusal> {
+        self.room_input(by.room()?, RoomInput::Update(*update.update), cx);
+        Ok(())
+    }
+
+    pub(super) fn delete_room(
+        &mut self,
+        by: &Request,
+        cx: &mut Context<'_>,
+    ) -> Result<DeleteAccepted, Refusal> {
+        let room = by.room()?;
+        let registration = self.room(room).and_then(RoomState::registration);
+        let registration = registration.ok_or(Refusal::RoomNotFound)?;
+        let accepted = DeleteAccepted {
+            name: registration.name.clone(),
+            origin: registration.origin,
+        };
+        let deadline = cx.now + self.rules.timeouts.delete;
+        self.room_input(room, RoomInput::Delete { deadline }, cx);
+        Ok(accepted)
+    }
+}

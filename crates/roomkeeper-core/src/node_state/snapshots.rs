@@ -1,0 +1,272 @@
+//! Merges snapshots into the node state: the conferences at a fence, and the channels one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smol_str::SmolStr;
+
+use crate::call::{CallInput, CallState, Place};
+use crate::entity::EntityId;
+use crate::ids::{CallId, ChannelId, IdSet, MemberId, RoomId};
+use crate::room::plan::{ReportedRoom, Suspect, plan};
+use crate::room::{Registration, ReportedFlags, ReportedMember, RoomInput, RoomState, RoomStatus};
+
+use crate::conference_meta;
+use crate::switch_event::{ChannelDump, ListedChannel, Snapshot, SnapshotRoom};
+
+use super::{Context, NodeState};
+
+impl NodeState {
+    /// Merges a snapshot of the conferences. `confirmed` holds what the previous snapshot lacked; the result holds what
+    /// only this one lacks.
+    pub fn merge_snapshot(
+        &mut self,
+        snapshot: &Snapshot,
+        confirmed: &BTreeSet<Suspect>,
+        cx: &mut Context<'_>,
+    ) -> BTreeSet<Suspect> {
+        self.merge_snapshot_part(snapshot, confirmed, Some(&BTreeSet::new()), cx)
+    }
+
+    /// Merges a part of a snapshot. A part with more parts to follow does not cover rooms that it does not show. The
+    /// last part has `before`, the rooms in all parts before it.
+    pub fn merge_snapshot_part(
+        &mut self,
+        snapshot: &Snapshot,
+        confirmed: &BTreeSet<Suspect>,
+        before: Option<&BTreeSet<RoomId>>,
+        cx: &mut Context<'_>,
+    ) -> BTreeSet<Suspect> {
+        let mut suspects = BTreeSet::new();
+        if self.core != Some(snapshot.core) {
+            return suspects;
+        }
+        let mut shown: BTreeMap<RoomId, Vec<&SnapshotRoom>> = BTreeMap::new();
+        for room in &snapshot.rooms {
+            shown.entry(room.room).or_default().push(room);
+        }
+        let mut ids: BTreeSet<RoomId> = shown.keys().copied().collect();
+        if let Some(before) = before {
+            let known = self.rooms.keys().copied();
+            ids.extend(known.filter(|room| !before.contains(room)));
+        }
+        let before_merge = cx.out.notifications.len();
+        // The node answers, so rooms that were created while it was unreachable are placed now.
+        let starting: Vec<RoomId> = self
+            .rooms
+            .values()
+            .filter(|room| room.status() == RoomStatus::Starting && ids.contains(&room.id()))
+            .map(|room| room.id())
+            .collect();
+        for id in starting {
+            self.room_input(id, RoomInput::Placed, cx);
+        }
+        for id in ids {
+            // Two conference instances of one name can be listed at once. The list is newest first, and the newest
+            // counts.
+            let newest = shown
+                .get(&id)
+                .and_then(|instances| instances.first().copied());
+            if (newest.is_none() && !self.rooms.contains_key(&id))
+                || self.unreadable.contains(&EntityId::Room(id))
+            {
+                continue;
+            }
+            let view = newest.map(|room| self.reported_room(room, snapshot.fence, cx));
+            if let Some(registration) = newest.and_then(|room| self.adoptable(room)) {
+                self.room_input(id, RoomInput::Adopted(registration), cx);
+            }
+            let room = self
+                .rooms
+                .entry(id)
+                .or_insert_with(|| Box::new(RoomState::unregistered(id)));
+            let planned = plan(room, view, snapshot.core, snapshot.fence, confirmed);
+            suspects.extend(planned.suspects);
+            for input in planned.inputs {
+                self.room_input(id, input, cx);
+            }
+        }
+        if before.is_some() {
+            self.fence = self.fence.max(snapshot.fence);
+        }
+        cx.out
+            .revealed
+            .extend(before_merge..cx.out.notifications.len());
+        suspects
+    }
+
+    /// Returns the registration that the conference of an unknown room carries. If the store remembers the room as
+    /// ended, the commit fails and the stored state wins.
+    pub(super) fn adoptable(&self, room: &SnapshotRoom) -> Option<Registration> {
+        if self
+            .room(room.room)
+            .is_some_and(|r| r.registration().is_some())
+        {
+            return None;
+        }
+        let registration = conference_meta::decode(room.meta.as_ref()?)?;
+        self.rules
+            .apps
+            .contains(&registration.app)
+            .then_some(registration)
+    }
+
+    pub(super) fn reported_room(
+        &self,
+        room: &SnapshotRoom,
+        fence: u64,
+        cx: &mut Context<'_>,
+    ) -> ReportedRoom {
+        let mut members = Vec::with_capacity(room.members.len());
+        for m in &room.members {
+            let call = CallId::new(self.node, m.channel);
+            let state = self.call(call);
+            // If an event has placed the call elsewhere since the fence, the snapshot may show a place before or after
+            // that. The call's next event decides, or another snapshot if that event is lost.
+            if state.is_some_and(|state| state.is_elsewhere_since(room.room, fence)) {
+                cx.out.resync = Some("a call has moved since the fence");
+                continue;
+            }
+            if self.has_ended(m.channel, fence) {
+                continue;
+            }
+            let (caller_id, did) = self
+                .numbers_of(state, m.channel)
+                .unwrap_or_else(|| (m.caller_id.clone(), SmolStr::default()));
+            let who = ReportedMember {
+                call,
+                caller_id,
+                did,
+                fresh: MemberId::fresh(self.node, cx.ids.uuid()),
+                flags: ReportedFlags {
+                    // A held member can neither speak nor hear; the snapshot hides its own flags.
+                    speak: (!m.hold).then_some(m.can_speak),
+                    hear: (!m.hold).then_some(m.can_hear),
+                    hold: m.hold,
+                    talking: m.talking,
+                },
+            };
+            members.push((who, m.has_floor));
+        }
+        ReportedRoom {
+            conference: room.conference,
+            locked: room.locked,
+            members,
+            recordings: room.recordings.clone(),
+        }
+    }
+
+    /// Adds the identities of listed channels that are not known yet.
+    pub fn add_identities(&mut self, listed: &[ListedChannel]) {
+        for channel in listed {
+            let is_call = self.is_alive(CallId::new(self.node, channel.channel));
+            if !is_call && !self.ended.contains_key(&channel.channel) {
+                self.identities
+                    .entry(channel.channel)
+                    .or_insert_with(|| channel.identity.clone());
+            }
+        }
+    }
+
+    /// Returns the listed channels that need a `uuid_dump`: parked ones that are not our calls, and calls in a place
+    /// that no list can confirm.
+    pub fn channels_to_dump(&self, listed: &[ListedChannel]) -> Vec<ChannelId> {
+        listed
+            .iter()
+            .filter(|listed| {
+                if self.ended.contains_key(&listed.channel) {
+                    return false;
+                }
+                let id = CallId::new(self.node, listed.channel);
+                match self.call(id).map(CallState::place) {
+                    Some(Place::Ringing | Place::Leaving(_)) => true,
+                    // The room is over or belongs to no app, and is not stored: no snapshot of it shows that the call
+                    // left.
+                    Some(Place::InRoom(room)) => listed.parked && !self.is_member(*room, id),
+                    // A joining call stays parked until its transfer takes effect: only its events, or the deadline,
+                    // decide.
+                    Some(Place::Parked | Place::Acting(_) | Place::Joining(_)) => false,
+                    // A call that was given up with its node, and that a caller named since, has returned with the
+                    // node.
+                    Some(Place::Ended) | None => listed.parked,
+                }
+            })
+            .map(|listed| listed.channel)
+            .collect()
+    }
+
+    /// Returns the known calls that are not in the list.
+    pub fn missing_from(&self, listed: &IdSet<ChannelId>) -> Vec<ChannelId> {
+        self.calls
+            .keys()
+            .map(CallId::channel)
+            .filter(|channel| !listed.contains(channel))
+            .collect()
+    }
+
+    /// Drops the identities of channels that two lists in a row lack: the event of their end was lost.
+    pub fn drop_unlisted_identities(&mut self, listed: &IdSet<ChannelId>) {
+        let unlisted: BTreeSet<ChannelId> = self
+            .identities
+            .keys()
+            .copied()
+            .filter(|channel| !listed.contains(channel))
+            .collect();
+        for channel in unlisted.intersection(&self.unlisted) {
+            self.identities.remove(channel);
+        }
+        self.unlisted = unlisted;
+        // Most channels are unknown until a snapshot shows them to be calls, so the memory for the first snapshot is
+        // released.
+        self.identities.shrink_to(2 * self.identities.len());
+    }
+
+    /// Applies a `uuid_dump` of a channel.
+    pub fn apply_dump(&mut self, dump: ChannelDump, cx: &mut Context<'_>) {
+        if self.core != Some(dump.core) || self.has_ended(dump.channel, dump.sequence) {
+            cx.out.ignored += 1;
+            return;
+        }
+        let before = cx.out.notifications.len();
+        let id = CallId::new(self.node, dump.channel);
+        let answered_at = dump.identity.answered_at;
+        self.keep_identity(dump.channel, dump.identity);
+        let joining = self
+            .call(id)
+            .is_some_and(|s| matches!(s.place(), Place::Joining(_)));
+        if dump.parked && !joining {
+            let since = (dump.sequence, dump.parked_by);
+            self.parked(dump.channel, since, cx.now, true, cx);
+        }
+        if let Some(at) = answered_at
+            && self.calls.contains_key(&id)
+        {
+            self.call_input(
+                id,
+                CallInput::Answered {
+                    at,
+                    synthesized: true,
+                },
+                cx,
+            );
+        }
+        cx.out.revealed.extend(before..cx.out.notifications.len());
+    }
+
+    /// Ends a call that does not exist at this fence, according to `uuid_exists`.
+    pub fn end_vanished_call(&mut self, channel: ChannelId, fence: u64, cx: &mut Context<'_>) {
+        let before = cx.out.notifications.len();
+        // The call was looked up by name, so it is over even if an event after the fence named it.
+        let call = self.call(CallId::new(self.node, channel));
+        let sequence = call.map_or(fence, |call| fence.max(call.place_at().saturating_add(1)));
+        self.hung_up(
+            channel,
+            "UNKNOWN".to_owned(),
+            cx.now,
+            Some(sequence),
+            true,
+            cx,
+        );
+        self.identities.remove(&channel);
+        cx.out.revealed.extend(before..cx.out.notifications.len());
+    }
+}

@@ -1,0 +1,372 @@
+//! Effects of an input on a room, as data. Nothing has happened yet: the reconciler commits first.
+
+use std::fmt;
+
+use crate::ids::{CallId, CommandUid, MemberId, RecordingId};
+
+use super::details::Update;
+use super::flag::MemberFlag;
+use super::play::{PlayCommand, PlayEvent};
+
+/// The reason why a member left, as the webhook gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeftReason {
+    /// The call ended.
+    Hangup,
+    /// It was removed: by a leave, a kick, or FreeSWITCH's console.
+    Removed,
+    /// It went to another room.
+    Moved,
+    /// The room was deleted.
+    RoomDestroyed,
+    /// The room's timeout passed.
+    Timeout,
+    /// The node was lost or restarted.
+    Orphan,
+}
+
+impl LeftReason {
+    /// Returns the word in the webhook.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hangup => "hangup",
+            Self::Removed => "removed",
+            Self::Moved => "moved",
+            Self::RoomDestroyed => "room_destroyed",
+            Self::Timeout => "timeout",
+            Self::Orphan => "orphan",
+        }
+    }
+}
+
+impl fmt::Display for LeftReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The reason why a join failed, as the webhook gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JoinFailure {
+    /// FreeSWITCH did not confirm it in time.
+    Timeout,
+    /// FreeSWITCH refused the command, or parked the call again (locked, full).
+    Refused,
+    /// The call ended first.
+    Hangup,
+    /// The room was deleted first.
+    RoomDestroyed,
+    /// The call went elsewhere first.
+    Moved,
+    /// The node was lost or restarted.
+    Orphan,
+    /// The call was removed before it entered.
+    Removed,
+    /// A pre-action of the call failed.
+    ActionFailed,
+}
+
+impl JoinFailure {
+    /// Returns the word in the webhook.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::Hangup => "hangup",
+            Self::RoomDestroyed => "room_destroyed",
+            Self::Moved => "moved",
+            Self::Orphan => "orphan",
+            Self::Removed => "removed",
+            Self::ActionFailed => "action_failed",
+        }
+    }
+}
+
+/// A command of a room for FreeSWITCH.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RoomCommand {
+    /// Transfers the call into the room.
+    Enter {
+        /// The call.
+        call: CallId,
+        /// True to enter muted.
+        muted: bool,
+    },
+    /// Transfers the call back into park.
+    Park {
+        /// The call.
+        call: CallId,
+    },
+    /// Sets a flag of a member.
+    SetFlag {
+        /// The call.
+        call: CallId,
+        /// The flag.
+        flag: MemberFlag,
+        /// Its value.
+        on: bool,
+    },
+    /// Locks or unlocks the conference.
+    SetLock {
+        /// True locks it.
+        locked: bool,
+    },
+    /// Writes the registration on the conference, so that a lost store can be rebuilt from FreeSWITCH.
+    Describe,
+    /// Controls the playback.
+    Play(PlayCommand),
+    /// Starts a recording.
+    StartRecording {
+        /// The recording.
+        recording: RecordingId,
+        /// The file on the node.
+        path: String,
+    },
+    /// Ends the recording.
+    StopRecording {
+        /// The recording.
+        recording: RecordingId,
+        /// The file on the node.
+        path: String,
+    },
+}
+
+impl RoomCommand {
+    /// Returns the call of the command, if it has one.
+    pub const fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Enter { call, .. } | Self::Park { call } | Self::SetFlag { call, .. } => {
+                Some(*call)
+            }
+            Self::SetLock { .. }
+            | Self::Describe
+            | Self::Play(_)
+            | Self::StartRecording { .. }
+            | Self::StopRecording { .. } => None,
+        }
+    }
+}
+
+/// A domain event of a room, with its number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomNotification {
+    /// Its number, from 1 without gaps.
+    pub sequence: u64,
+    /// The domain event.
+    pub event: RoomEvent,
+    /// The caller's id of the command that caused it.
+    pub command_uid: Option<CommandUid>,
+    /// True if derived from a snapshot, not from an event.
+    pub synthesized: bool,
+}
+
+/// A domain event of a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RoomEvent {
+    /// The room was created.
+    Created {
+        /// Its name.
+        name: String,
+    },
+    /// Its owner changed its details.
+    Updated(Update),
+    /// The room was locked or unlocked.
+    Locked {
+        /// True if it is locked.
+        locked: bool,
+    },
+    /// The room ended.
+    Destroyed,
+    /// A recording started.
+    RecordingStarted {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// The recording ended, and its file exists.
+    RecordingStopped {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// The recording did not start.
+    RecordingFailed {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// A member joined.
+    MemberJoined {
+        /// The call.
+        call: CallId,
+        /// The membership.
+        member: MemberId,
+        /// The caller's number.
+        caller_id: String,
+        /// The dialled number.
+        did: String,
+        /// True if it entered muted.
+        muted: bool,
+    },
+    /// A member left.
+    MemberLeft {
+        /// The call.
+        call: CallId,
+        /// The membership.
+        member: MemberId,
+        /// The reason.
+        reason: LeftReason,
+    },
+    /// A join failed.
+    JoinFailed {
+        /// The call.
+        call: CallId,
+        /// The membership that never began.
+        member: MemberId,
+        /// The reason.
+        reason: JoinFailure,
+    },
+    /// A flag of a member changed.
+    FlagChanged {
+        /// The call.
+        call: CallId,
+        /// The flag.
+        flag: MemberFlag,
+        /// The new value.
+        on: bool,
+    },
+    /// An event of the playback.
+    Play(PlayEvent),
+}
+
+/// Declares the name of each event, and the list of all names.
+macro_rules! named_events {
+    ($($event:pat => $name:expr,)+) => {
+        /// All names, in the order of the documentation.
+        pub const NAMES: &[&str] = &[$($name),+];
+
+        /// Returns the name of the event.
+        pub const fn name(&self) -> &'static str {
+            match self {
+                $($event => $name,)+
+            }
+        }
+    };
+}
+pub(crate) use named_events;
+
+impl RoomEvent {
+    named_events! {
+        Self::Created { .. } => "conference.created",
+        Self::Updated(_) | Self::Locked { .. } => "conference.updated",
+        Self::Destroyed => "conference.destroyed",
+        Self::MemberJoined { .. } => "conference.member.joined",
+        Self::MemberLeft { .. } => "conference.member.left",
+        Self::FlagChanged { flag: MemberFlag::Speak, on: false, .. } => MemberFlag::Speak.names(false).event,
+        Self::FlagChanged { flag: MemberFlag::Speak, on: true, .. } => MemberFlag::Speak.names(true).event,
+        Self::JoinFailed { .. } => "conference.member.join_failed",
+        Self::Play(PlayEvent::Started { .. }) => "conference.play.started",
+        Self::Play(PlayEvent::Finished { .. }) => "conference.play.finished",
+        Self::Play(PlayEvent::Paused { .. }) => "conference.play.paused",
+        Self::Play(PlayEvent::Resumed { .. }) => "conference.play.resumed",
+        Self::Play(PlayEvent::Stopped { .. }) => "conference.play.stopped",
+        Self::Play(PlayEvent::VolumeChanged { .. }) => "conference.play.volume_changed",
+        Self::RecordingStarted { .. } => "conference.recording.started",
+        Self::RecordingStopped { .. } => "conference.recording.stopped",
+        Self::RecordingFailed { .. } => "conference.recording.failed",
+    }
+
+    /// Returns the call of the event, if it has one.
+    pub const fn call(&self) -> Option<CallId> {
+        match self {
+            Self::MemberJoined { call, .. }
+            | Self::MemberLeft { call, .. }
+            | Self::JoinFailed { call, .. }
+            | Self::FlagChanged { call, .. } => Some(*call),
+            Self::Created { .. }
+            | Self::Updated(_)
+            | Self::Locked { .. }
+            | Self::Destroyed
+            | Self::RecordingStarted { .. }
+            | Self::RecordingStopped { .. }
+            | Self::RecordingFailed { .. }
+            | Self::Play(_) => None,
+        }
+    }
+}
+
+impl LiveChange {
+    named_events! {
+        Self::Talking { .. } => "member.talking",
+        Self::Floor { .. } => "member.floor",
+    }
+}
+
+/// A change of the present moment, for live readers; it is never stored. It changes with every word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LiveChange {
+    /// A member began or stopped talking. There is none when a talking member leaves.
+    Talking {
+        /// The call.
+        call: CallId,
+        /// The membership.
+        member: MemberId,
+        /// True if it talks.
+        talking: bool,
+    },
+    /// The floor changed hands.
+    Floor {
+        /// The call that has the floor.
+        holder: Option<CallId>,
+        /// Its membership, if it has one.
+        member: Option<MemberId>,
+    },
+}
+
+/// An effect of an input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RoomEffect {
+    /// Sends a command to FreeSWITCH.
+    Command(RoomCommand),
+    /// Notifies the app.
+    Notify(RoomNotification),
+    /// Notifies live readers.
+    Live(LiveChange),
+    /// The call is in this room.
+    CallEntered {
+        /// The call.
+        call: CallId,
+        /// The sequence of the event.
+        sequence: u64,
+        /// True if derived from a snapshot, not from an event.
+        synthesized: bool,
+    },
+    /// The call has left this room.
+    CallLeft {
+        /// The call.
+        call: CallId,
+        /// The sequence of the event; `None` if no event shows it.
+        sequence: Option<u64>,
+    },
+    /// The call is no longer on its way into this room.
+    CallNotEntered {
+        /// The call.
+        call: CallId,
+        /// True if FreeSWITCH gets a park command, because it may be about to let the call in.
+        turned_away: bool,
+    },
+    /// The call is parked again, and FreeSWITCH gets another command to let it in.
+    CallReenters {
+        /// The call.
+        call: CallId,
+    },
+    /// The call entered this room, which is over, and must be parked.
+    CallStrayed {
+        /// The call.
+        call: CallId,
+        /// The sequence of the event.
+        sequence: u64,
+    },
+    /// The call is still in this room after all.
+    CallStays {
+        /// The call.
+        call: CallId,
+    },
+}

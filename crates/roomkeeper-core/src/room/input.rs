@@ -1,0 +1,187 @@
+//! Inputs of a room.
+
+use smol_str::SmolStr;
+
+use crate::ids::{CallId, CommandUid, CoreId, MemberId};
+use crate::time::Timestamp;
+
+use super::details::Update;
+use super::effect::{JoinFailure, LeftReason};
+use super::flag::{FlagRequest, MemberFlag, ReportedFlags};
+use super::playback::PlayInput;
+use super::recording::RecordInput;
+use super::stamp::EventStamp;
+use super::state::Registration;
+
+/// A member of a conference, as an event or a snapshot reports it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReportedMember {
+    /// The call.
+    pub call: CallId,
+    /// The caller's number, used if the member is new.
+    pub caller_id: SmolStr,
+    /// The dialled number, used if the member is new.
+    pub did: SmolStr,
+    /// The membership id, used if the member is new.
+    pub fresh: MemberId,
+    /// Its flags.
+    pub flags: ReportedFlags,
+}
+
+/// An input of a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RoomInput {
+    /// The room was created.
+    Created(Registration),
+    /// The room was created while its node cannot be reached.
+    Unplaced,
+    /// The node can be reached.
+    Placed,
+    /// The owner updates the details.
+    Update(Update),
+    /// The store has no record of the room, and its conference in FreeSWITCH carries this registration.
+    Adopted(Registration),
+    /// The room must end: no call enters any longer, and all members are removed.
+    Delete {
+        /// The room ends then at the latest.
+        deadline: Timestamp,
+    },
+    /// A call was asked to join; the enter command goes out unless pre-actions come first.
+    Join {
+        /// The call.
+        call: CallId,
+        /// The membership id.
+        member: MemberId,
+        /// Its caller's number.
+        caller_id: String,
+        /// The number dialled.
+        did: String,
+        /// True to enter muted.
+        muted: bool,
+        /// True if the call runs pre-actions: [`RoomInput::Enter`] follows.
+        acts: bool,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+        /// The join fails then.
+        deadline: Timestamp,
+    },
+    /// A joining call has finished its pre-actions; the command goes out.
+    Enter {
+        /// The call.
+        call: CallId,
+        /// The join fails then.
+        deadline: Timestamp,
+    },
+    /// A joining call must not enter.
+    Cancel {
+        /// The call.
+        call: CallId,
+    },
+    /// A joining call will not enter.
+    NotEntered {
+        /// The call.
+        call: CallId,
+        /// The reason.
+        reason: JoinFailure,
+    },
+    /// A member was asked to leave; the command goes out.
+    Leave {
+        /// The call.
+        call: CallId,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+        /// The leave is reverted then.
+        deadline: Timestamp,
+    },
+    /// A caller requests a flag of a member; the command goes out.
+    SetFlag {
+        /// The call.
+        call: CallId,
+        /// The request.
+        request: FlagRequest,
+    },
+    /// A caller requests to lock or unlock the room; the command goes out if there is a conference.
+    Lock {
+        /// True locks it.
+        lock: bool,
+        /// The caller's id of the command.
+        command_uid: Option<CommandUid>,
+        /// The request expires then.
+        deadline: Timestamp,
+    },
+    /// FreeSWITCH refused to lock or unlock it.
+    LockRefused {
+        /// The requested value.
+        lock: bool,
+    },
+    /// FreeSWITCH refused to take a member out.
+    LeaveRefused {
+        /// The call.
+        call: CallId,
+    },
+    /// FreeSWITCH refused to set a flag of a member.
+    FlagRefused {
+        /// The call.
+        call: CallId,
+        /// The flag.
+        flag: MemberFlag,
+        /// The requested value.
+        on: bool,
+    },
+    /// A conference instance began (`conference-create`, or a snapshot shows it).
+    ConferenceStarted(EventStamp),
+    /// A conference instance ended (`conference-destroy`, or two snapshots lack it).
+    ConferenceEnded(EventStamp),
+    /// The last member left the conference: FreeSWITCH is ending it.
+    ConferenceEmptied(EventStamp),
+    /// A call is in the conference, with these flags: `add-member`, any event with a member block, or a snapshot.
+    Seen {
+        /// The position of the event.
+        at: EventStamp,
+        /// The member.
+        who: ReportedMember,
+        /// True for the `add-member` itself: it may open a membership above the end of the last one.
+        entered: bool,
+    },
+    /// A call has left the conference: `del-member`, its hang-up, its park, or two snapshots that lack it.
+    Gone {
+        /// The position of the event.
+        at: EventStamp,
+        /// The call.
+        call: CallId,
+        /// The reason, unless the member's status gives a better one.
+        reason: LeftReason,
+    },
+    /// A member is being moved to another room, according to its event.
+    Moving {
+        /// The call.
+        call: CallId,
+        /// The member must have left by then.
+        deadline: Timestamp,
+    },
+    /// The floor changed hands.
+    Floor {
+        /// The position of the event.
+        at: EventStamp,
+        /// The call that has the floor.
+        holder: Option<CallId>,
+    },
+    /// The conference was locked or unlocked (`lock`, `unlock`), or a snapshot shows its lock.
+    Locked {
+        /// The position of the event.
+        at: EventStamp,
+        /// True if it is locked.
+        locked: bool,
+    },
+    /// FreeSWITCH runs as another core, or is lost for good: every membership outside `core` is over.
+    CoreChanged {
+        /// The core that runs, if there is one.
+        core: Option<CoreId>,
+    },
+    /// An input of the playback.
+    Play(PlayInput),
+    /// An input of the recording.
+    Record(RecordInput),
+    /// A deadline may have passed.
+    Deadline,
+}

@@ -1,0 +1,160 @@
+//! A member of a room: one presence of a call, from the request to join to its end.
+
+use smol_str::SmolStr;
+
+use crate::ids::{CallId, CommandUid, ConferenceId, CoreId, MemberId};
+use crate::time::Timestamp;
+
+use super::effect::LeftReason;
+use super::flag::{FlagRequests, Flags};
+use super::stamp::Sequence;
+
+/// One presence of a channel in a conference. The same call can leave and come back under the same `Member-ID`, so the
+/// sequence of its begin identifies a presence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Membership {
+    /// The core of FreeSWITCH.
+    pub core: CoreId,
+    /// The conference instance.
+    pub conference: ConferenceId,
+    /// The sequence of its add-member, or of the fence or event that revealed it.
+    pub opened: Sequence,
+    /// A snapshot showed it before its add-member event arrived. An add-member event above `opened` belongs to this
+    /// presence then, because `mod_conference` sends it before the list has the member. It sends all other events later.
+    pub revealed: bool,
+    /// The fence of the last snapshot that showed it, which includes all events before the fence. Not stored, because a
+    /// later owner ignores events before its own first fence.
+    pub confirmed: Sequence,
+}
+
+/// The attempt of a join. A conference that is ending can admit a call and remove it again; the join is repeated once
+/// then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum JoinAttempt {
+    /// The first attempt.
+    #[default]
+    First,
+    /// A conference that is ending admitted the call. FreeSWITCH parks the call, then the second attempt follows.
+    Interrupted,
+    /// The second attempt.
+    Second,
+}
+
+/// The status of a member. It only moves forward, except after a leave that was not confirmed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MemberStatus {
+    /// Requested; FreeSWITCH has not confirmed it.
+    Joining {
+        /// The join fails then.
+        deadline: Timestamp,
+        /// The `command_uid` of the join.
+        command_uid: Option<CommandUid>,
+        /// The current attempt.
+        attempt: JoinAttempt,
+    },
+    /// In the room.
+    Joined,
+    /// In the room, and on its way out.
+    Leaving {
+        /// The leave is taken back then if the call is still there.
+        deadline: Timestamp,
+        /// The reason in the webhook.
+        reason: LeftReason,
+        /// The `command_uid` of the leave.
+        command_uid: Option<CommandUid>,
+    },
+}
+
+/// One membership of one call, from the request to join to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// The conferencecall id.
+    pub id: MemberId,
+    /// The status.
+    pub status: MemberStatus,
+    /// `None` while it is joining.
+    pub membership: Option<Membership>,
+    /// The caller's number, fixed at first sight of the call.
+    pub caller_id: SmolStr,
+    /// The number dialled, fixed at first sight of the call.
+    pub did: SmolStr,
+    /// As last reported; while joining, as requested.
+    pub flags: Flags,
+    /// The sequence of the event that reported the flags.
+    pub flags_at: Sequence,
+    /// Requests to set a flag that FreeSWITCH has not confirmed.
+    pub requests: FlagRequests,
+    /// The time of the request to join, or of the first event.
+    pub since: Timestamp,
+}
+
+impl Member {
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let status = match &self.status {
+            MemberStatus::Joining { deadline, .. } | MemberStatus::Leaving { deadline, .. } => {
+                Some(*deadline)
+            }
+            MemberStatus::Joined => None,
+        };
+        match (status, self.requests.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+/// The status of a membership, for readers of its history.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallStatus {
+    /// Requested.
+    Joining,
+    /// In the room.
+    Joined,
+    /// On its way out.
+    Leaving,
+    /// Over, or it never began.
+    Left,
+}
+
+impl CallStatus {
+    /// Returns the word in the VoIPBIN API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Joined => "joined",
+            Self::Leaving => "leaving",
+            Self::Left => "leaved",
+        }
+    }
+}
+
+impl MemberStatus {
+    pub(super) const fn shown(&self) -> CallStatus {
+        match self {
+            Self::Joining { .. } => CallStatus::Joining,
+            Self::Joined => CallStatus::Joined,
+            Self::Leaving { .. } => CallStatus::Leaving,
+        }
+    }
+}
+
+/// A change of the status of a membership.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallChange {
+    /// The call.
+    pub call: CallId,
+    /// The status.
+    pub status: CallStatus,
+    /// The time of the request to join, or of the first event.
+    pub since: Timestamp,
+}
+
+/// The end of a membership, kept so that a late event does not open it again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Tombstone {
+    pub(super) conference: ConferenceId,
+    pub(super) sequence: Sequence,
+    /// The last flags that were reported of the call in this conference after the end, and their sequence.
+    pub(super) flags_since: Option<(Sequence, Flags)>,
+    pub(super) at: Timestamp,
+}

@@ -1,0 +1,37 @@
+//! The lifecycle of a room and of its members, as a pure state machine.
+//!
+//! Owns the members of a room, their flags, and the choice of events that report a change. Leaves out sockets, clocks,
+//! databases and FreeSWITCH's headers: the reconciler translates events into [`RoomInput`]s, commits the changes that
+//! [`apply`] left in the state, and then carries out the [`RoomEffect`]s.
+#![doc = include_str!("LIFECYCLE.md")]
+
+pub mod details;
+pub mod effect;
+pub mod flag;
+pub mod input;
+pub mod lock;
+pub mod member;
+pub mod plan;
+pub mod play;
+pub mod playback;
+pub mod recording;
+mod restore;
+pub mod stamp;
+pub mod state;
+mod transition;
+
+pub use details::{Actions, Details, Kind, Update};
+pub use effect::{
+    JoinFailure, LeftReason, LiveChange, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
+};
+pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
+pub use input::{ReportedMember, RoomInput};
+pub use lock::{Lock, LockRequest};
+pub use member::{CallChange, CallStatus, JoinAttempt, Member, MemberStatus, Membership};
+pub use play::{FileId, PlayCommand, PlayEvent, PlayFailure};
+pub use playback::{PlayInput, Playback};
+pub use recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};
+pub use restore::{InvalidRoom, RoomData};
+pub use stamp::{EventStamp, Sequence};
+pub use state::{Conference, Origin, Registration, RoomState, RoomStatus};
+pub use transition::apply;

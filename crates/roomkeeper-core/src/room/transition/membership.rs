@@ -1,0 +1,210 @@
+//! Transitions of members that callers ask for: joins, leaves and flags, and their refusals.
+
+use crate::ids::{CallId, CommandUid, MemberId};
+use crate::room::effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomEvent};
+use crate::room::flag::{FlagRequest, FlagRequests, Flags, MemberFlag};
+use crate::room::member::{JoinAttempt, Member, MemberStatus};
+use crate::room::stamp::EventStamp;
+use crate::time::Timestamp;
+use smol_str::SmolStr;
+
+use super::Transition;
+
+impl Transition<'_> {
+    pub(super) fn new_member(
+        &self,
+        id: MemberId,
+        status: MemberStatus,
+        (caller_id, did): (SmolStr, SmolStr),
+        muted: bool,
+    ) -> Member {
+        Member {
+            id,
+            status,
+            membership: None,
+            caller_id,
+            did,
+            flags: Flags {
+                speak: !muted,
+                ..Flags::default()
+            },
+            flags_at: 0,
+            requests: FlagRequests::default(),
+            since: self.now,
+        }
+    }
+
+    pub(super) fn join(&mut self, call: CallId, member: Member, acts: bool) {
+        let muted = !member.flags.speak;
+        self.room.put_member(call, member);
+        if !acts {
+            self.command(RoomCommand::Enter { call, muted });
+        }
+    }
+
+    pub(super) fn enter(&mut self, call: CallId, new_deadline: Timestamp) {
+        let entering = self.room.with_member(call, |m| match &mut m.status {
+            MemberStatus::Joining { deadline, .. } => {
+                *deadline = new_deadline;
+                Some(!m.flags.speak)
+            }
+            MemberStatus::Joined | MemberStatus::Leaving { .. } => None,
+        });
+        if let Some(muted) = entering.flatten() {
+            self.command(RoomCommand::Enter { call, muted });
+        }
+    }
+
+    pub(super) fn cancel(&mut self, call: CallId) {
+        let joining = |m: &Member| matches!(m.status, MemberStatus::Joining { .. });
+        if self.room.members.get(&call).is_some_and(joining) {
+            self.turn_away(call, JoinFailure::Removed);
+        }
+    }
+
+    pub(super) fn leave_on_request(
+        &mut self,
+        call: CallId,
+        command_uid: Option<CommandUid>,
+        deadline: Timestamp,
+    ) {
+        self.room.with_member(call, |m| {
+            m.status = MemberStatus::Leaving {
+                deadline,
+                reason: LeftReason::Removed,
+                command_uid,
+            };
+        });
+        self.command(RoomCommand::Park { call });
+    }
+
+    pub(super) fn move_away(&mut self, call: CallId, deadline: Timestamp) {
+        let joined = |m: &Member| matches!(m.status, MemberStatus::Joined);
+        if self.room.members.get(&call).is_some_and(joined) {
+            self.room.with_member(call, |m| {
+                m.status = MemberStatus::Leaving {
+                    deadline,
+                    reason: LeftReason::Moved,
+                    command_uid: None,
+                };
+            });
+        }
+    }
+
+    pub(super) fn request_flag(&mut self, call: CallId, request: FlagRequest) {
+        let FlagRequest { flag, on, .. } = request;
+        self.room.with_member(call, |m| m.requests.put(request));
+        self.command(RoomCommand::SetFlag { call, flag, on });
+    }
+
+    pub(super) fn flag_refused(&mut self, call: CallId, flag: MemberFlag, on: bool) {
+        let requested = |m: &Member| m.requests.get(flag).is_some_and(|request| request.on == on);
+        if self.room.members.get(&call).is_some_and(requested) {
+            self.room.with_member(call, |m| m.requests.take(flag));
+        }
+    }
+
+    /// Returns true if a joining call entered a conference that is ending: FreeSWITCH removes it again, so it has not
+    /// joined.
+    pub(super) fn is_interrupted(&mut self, at: EventStamp, call: CallId) -> bool {
+        let joining = |m: &Member| matches!(m.status, MemberStatus::Joining { .. });
+        if !self.is_of_emptied(at) || !self.room.members.get(&call).is_some_and(joining) {
+            return false;
+        }
+        self.room.with_member(call, |m| {
+            if let MemberStatus::Joining { attempt, .. } = &mut m.status
+                && *attempt == JoinAttempt::First
+            {
+                *attempt = JoinAttempt::Interrupted;
+            }
+        });
+        true
+    }
+
+    /// Fails the join of a call that FreeSWITCH did not let in. A join that a conference's end interrupted is repeated,
+    /// within its deadline.
+    pub(super) fn join_refused(&mut self, call: CallId) {
+        let Some(member) = self.room.members.get(&call) else {
+            return;
+        };
+        let MemberStatus::Joining {
+            deadline, attempt, ..
+        } = &member.status
+        else {
+            return;
+        };
+        let (deadline, attempt) = (*deadline, *attempt);
+        let muted = !member.flags.speak;
+        let is_interrupted = match attempt {
+            // The park event can precede the events of the conference that admitted the call.
+            JoinAttempt::First => self
+                .room
+                .instances
+                .iter()
+                .any(|instance| instance.emptied.is_some()),
+            JoinAttempt::Interrupted => true,
+            JoinAttempt::Second => false,
+        };
+        if !is_interrupted || !self.room.is_open() {
+            return self.not_entered(call, JoinFailure::Refused, false);
+        }
+        if deadline <= self.now {
+            return self.not_entered(call, JoinFailure::Timeout, false);
+        }
+        self.room.with_member(call, |m| {
+            if let MemberStatus::Joining { attempt, .. } = &mut m.status {
+                *attempt = JoinAttempt::Second;
+            }
+        });
+        self.effects.push(RoomEffect::CallReenters { call });
+        self.command(RoomCommand::Enter { call, muted });
+    }
+
+    /// Fails the join of a call that must not enter. FreeSWITCH may be about to let it in, so it gets a park command.
+    pub(super) fn turn_away(&mut self, call: CallId, reason: JoinFailure) {
+        self.not_entered(call, reason, true);
+        self.command(RoomCommand::Park { call });
+    }
+
+    pub(super) fn not_entered(&mut self, call: CallId, reason: JoinFailure, turned_away: bool) {
+        let joining = |m: &Member| matches!(m.status, MemberStatus::Joining { .. });
+        if !self.room.members.get(&call).is_some_and(joining) {
+            return;
+        }
+        if let Some(member) = self.room.remove_member(call) {
+            let command_uid = match member.status {
+                MemberStatus::Joining { command_uid, .. } => command_uid,
+                MemberStatus::Joined | MemberStatus::Leaving { .. } => None,
+            };
+            self.effects
+                .push(RoomEffect::CallNotEntered { call, turned_away });
+            self.notify(
+                RoomEvent::JoinFailed {
+                    call,
+                    member: member.id,
+                    reason,
+                },
+                command_uid,
+                matches!(reason, JoinFailure::Orphan),
+            );
+        }
+        self.finish_if_empty();
+    }
+
+    pub(super) fn revert_leave(&mut self, call: CallId) {
+        let leaving = |m: &Member| {
+            matches!(
+                m.status,
+                MemberStatus::Leaving {
+                    reason: LeftReason::Removed | LeftReason::Moved,
+                    ..
+                }
+            )
+        };
+        if self.room.members.get(&call).is_some_and(leaving) {
+            self.room
+                .with_member(call, |m| m.status = MemberStatus::Joined);
+            self.effects.push(RoomEffect::CallStays { call });
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! `apply`: the transitions of a room.
+//!
+//! A few rules keep it correct under loss, duplication and reordering: a conference instance that ended never returns;
+//! a membership opens only above the end of the last one; flags of a higher sequence win, whenever they arrive;
+//! everything else is idempotent.
+
+mod conference;
+mod ending;
+mod lock;
+mod membership;
+mod playback;
+mod presence;
+mod recording;
+mod speech;
+
+use crate::ids::CommandUid;
+use crate::room::details::Update;
+use crate::room::effect::{
+    JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomEvent, RoomNotification,
+};
+use crate::room::input::RoomInput;
+use crate::room::lock::LockRequest;
+use crate::room::member::{JoinAttempt, MemberStatus};
+use crate::room::state::{Registration, RoomState, RoomStatus};
+use crate::time::Timestamp;
+
+/// Applies an input and returns the effects. The changes stay in the state ([`RoomState::take_changes`]).
+pub fn apply(state: &mut RoomState, input: RoomInput, now: Timestamp) -> Vec<RoomEffect> {
+    let mut transition = Transition {
+        room: state,
+        now,
+        effects: Vec::new(),
+    };
+    transition.apply(input);
+    let effects = transition.effects;
+    if !state.changes.calls.is_empty() || !state.changes.recordings.is_empty() {
+        state.updated_at = state.updated_at.max(now);
+        state.changes.head = true;
+    }
+    if cfg!(debug_assertions) {
+        state.check_invariants();
+    }
+    effects
+}
+
+struct Transition<'a> {
+    room: &'a mut RoomState,
+    now: Timestamp,
+    effects: Vec<RoomEffect>,
+}
+
+impl Transition<'_> {
+    fn apply(&mut self, input: RoomInput) {
+        match input {
+            RoomInput::Created(registration) => self.created(registration),
+            RoomInput::Unplaced => self.unplaced(),
+            RoomInput::Placed => self.placed(),
+            RoomInput::Update(update) => self.update(&update),
+            RoomInput::Adopted(registration) => self.adopted(registration),
+            RoomInput::Delete { deadline } => self.end(deadline, LeftReason::RoomDestroyed),
+            RoomInput::Join {
+                call,
+                member,
+                caller_id,
+                did,
+                muted,
+                acts,
+                command_uid,
+                deadline,
+            } => {
+                let status = MemberStatus::Joining {
+                    deadline,
+                    command_uid,
+                    attempt: JoinAttempt::First,
+                };
+                let member = self.new_member(member, status, (caller_id.into(), did.into()), muted);
+                self.join(call, member, acts);
+            }
+            RoomInput::Enter { call, deadline } => self.enter(call, deadline),
+            RoomInput::Cancel { call } => self.cancel(call),
+            RoomInput::NotEntered {
+                call,
+                reason: JoinFailure::Refused,
+            } => self.join_refused(call),
+            RoomInput::NotEntered { call, reason } => self.not_entered(call, reason, false),
+            RoomInput::Leave {
+                call,
+                command_uid,
+                deadline,
+            } => self.leave_on_request(call, command_uid, deadline),
+            RoomInput::SetFlag { call, request } => self.request_flag(call, request),
+            RoomInput::Lock {
+                lock,
+                command_uid,
+                deadline,
+            } => self.lock(LockRequest {
+                lock,
+                command_uid,
+                deadline,
+            }),
+            RoomInput::LockRefused { lock } => self.lock_refused(lock),
+            RoomInput::LeaveRefused { call } => self.revert_leave(call),
+            RoomInput::FlagRefused { call, flag, on } => self.flag_refused(call, flag, on),
+            RoomInput::Play(input) => self.apply_playback(input),
+            RoomInput::Record(input) => self.record(input),
+            RoomInput::Deadline => self.deadline(),
+            RoomInput::ConferenceStarted(at) => self.conference_started(at),
+            RoomInput::ConferenceEnded(at) => self.conference_ended(at),
+            RoomInput::ConferenceEmptied(at) => self.conference_emptied(at),
+            RoomInput::Seen { at, who, entered } => self.member_seen(at, who, entered),
+            RoomInput::Gone { at, call, reason } => self.member_gone(at, call, reason),
+            RoomInput::Moving { call, deadline } => self.move_away(call, deadline),
+            RoomInput::Floor { at, holder } => self.floor(at, holder),
+            RoomInput::Locked { at, locked } => self.locked(at, locked),
+            RoomInput::CoreChanged { core } => self.core_changed(core),
+        }
+    }
+
+    fn unplaced(&mut self) {
+        if self.room.status == RoomStatus::Progressing && self.room.instances.is_empty() {
+            self.room.status = RoomStatus::Starting;
+            self.updated();
+        }
+    }
+
+    fn placed(&mut self) {
+        if self.room.status == RoomStatus::Starting {
+            self.room.status = RoomStatus::Progressing;
+            self.updated();
+        }
+    }
+
+    fn created(&mut self, registration: Registration) {
+        let name = registration.name.clone();
+        self.room.registration = Some(registration);
+        self.room.changes.registration = true;
+        self.updated();
+        self.notify(RoomEvent::Created { name }, None, false);
+    }
+
+    fn update(&mut self, update: &Update) {
+        let Some(registration) = &mut self.room.registration else {
+            return;
+        };
+        let update = update
+            .clone()
+            .against(&registration.name, &registration.details);
+        if update.is_empty() {
+            return;
+        }
+        update
+            .clone()
+            .make(&mut registration.name, &mut registration.details);
+        self.room.changes.registration = true;
+        self.updated();
+        self.notify(RoomEvent::Updated(update), None, false);
+        // The conference carries a copy of the registration.
+        if !self.room.instances.is_empty() {
+            self.command(RoomCommand::Describe);
+        }
+    }
+
+    fn adopted(&mut self, registration: Registration) {
+        if self.room.registration.is_none() {
+            self.room.registration = Some(registration);
+            self.room.changes.registration = true;
+            self.updated();
+            self.report_members();
+        }
+    }
+
+    /// Records a change that its owner can see.
+    pub(super) fn updated(&mut self) {
+        self.room.updated_at = self.now;
+        self.room.changes.head = true;
+    }
+
+    pub(super) fn command(&mut self, command: RoomCommand) {
+        self.effects.push(RoomEffect::Command(command));
+    }
+
+    pub(super) fn notify(
+        &mut self,
+        event: RoomEvent,
+        command_uid: Option<CommandUid>,
+        synthesized: bool,
+    ) {
+        if self.room.registration.is_none() {
+            return;
+        }
+        self.room.sequence += 1;
+        self.room.changes.head = true;
+        self.effects.push(RoomEffect::Notify(RoomNotification {
+            sequence: self.room.sequence,
+            event,
+            command_uid,
+            synthesized,
+        }));
+    }
+}

@@ -1,0 +1,507 @@
+//! Transitions of members that FreeSWITCH reports as present or gone.
+
+use std::time::Duration;
+
+use crate::ids::{CallId, CommandUid};
+use crate::room::effect::{LeftReason, RoomCommand, RoomEffect, RoomEvent};
+use crate::room::flag::{FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
+use crate::room::input::ReportedMember;
+use crate::room::member::{Member, MemberStatus, Membership, Tombstone};
+use crate::room::stamp::EventStamp;
+use crate::room::state::RoomStatus;
+use crate::time::Timestamp;
+use smol_str::SmolStr;
+
+use super::Transition;
+use super::ending::ENDING;
+
+/// The time for which tombstones are kept. Events were seen up to 30 positions late, which is milliseconds; a minute
+/// outlives every queue between FreeSWITCH and the controller that still matters.
+const REMEMBER_ENDS: Duration = Duration::from_secs(60);
+
+impl Transition<'_> {
+    pub(super) fn member_seen(&mut self, at: EventStamp, who: ReportedMember, entered: bool) {
+        if matches!(self.room.status, RoomStatus::Terminated) {
+            // The join was in progress when the room ended.
+            if entered || at.synthesized {
+                self.park_strayed(who.call, at.sequence);
+            }
+            return;
+        }
+        if self.is_late(at, &who, entered) {
+            return self.remember_flags(at, &who);
+        }
+        if !self.enter_conference(at) || self.is_interrupted(at, who.call) {
+            return;
+        }
+        let call = who.call;
+        let membership = Membership {
+            core: at.core,
+            conference: at.conference,
+            opened: at.sequence,
+            revealed: at.synthesized && !entered,
+            confirmed: 0,
+        };
+        let synthesized = at.synthesized || !entered;
+        match self.room.members.get(&call).map(|m| m.membership) {
+            None => self.open(call, membership, &who, synthesized),
+            Some(None) => self.confirm(call, membership, &who, synthesized),
+            Some(Some(old)) if old.conference == at.conference => {
+                if entered && at.sequence > old.opened && !old.revealed {
+                    // Two add-member events without a del-member between them: that one was lost.
+                    self.leave(call, Some(at), LeftReason::Removed, true);
+                    self.open(call, membership, &who, synthesized);
+                } else {
+                    if entered && old.revealed && at.sequence >= old.opened {
+                        self.room.with_member(call, |m| {
+                            m.membership = Some(Membership {
+                                opened: at.sequence,
+                                revealed: false,
+                                ..old
+                            });
+                        });
+                        // Its end was reported below this, if it is another membership than the one that was shown.
+                        self.effects.push(RoomEffect::CallEntered {
+                            call,
+                            sequence: at.sequence,
+                            synthesized: true,
+                        });
+                    }
+                    if at.synthesized {
+                        self.confirm_presence(call, at.sequence);
+                    }
+                    self.flags(at, &who);
+                }
+            }
+            Some(Some(old)) if at.sequence > old.opened => {
+                // The call is in the next conference instance already: the end of the last membership is late, or was
+                // lost.
+                let ended = EventStamp {
+                    conference: old.conference,
+                    ..at
+                };
+                self.leave(call, Some(ended), LeftReason::Removed, true);
+                self.open(call, membership, &who, synthesized);
+            }
+            Some(Some(_)) => {}
+        }
+    }
+
+    /// Returns true if an event belongs to a membership that has ended, as far as the event shows.
+    pub(super) fn is_late(&self, at: EventStamp, who: &ReportedMember, entered: bool) -> bool {
+        if self.room.ended_conferences.contains_key(&at.conference) {
+            return true;
+        }
+        let Some(end) = self.room.ended.get(&who.call.channel()) else {
+            return false;
+        };
+        if end.conference != at.conference {
+            // An event of another instance than the one that the call left last is late if it is older than that end.
+            return at.sequence <= end.sequence;
+        }
+        let live_since = self
+            .room
+            .members
+            .get(&who.call)
+            .and_then(|m| m.membership)
+            .map(|s| s.opened);
+        match live_since {
+            // There is a newer membership: the event belongs to it unless it is older.
+            Some(opened) => at.sequence < opened,
+            None => at.sequence <= end.sequence || !(entered || at.synthesized),
+        }
+    }
+
+    /// Keeps flags that were reported above the end of a membership: they may belong to the next one, whose add-member
+    /// has not arrived yet.
+    pub(super) fn remember_flags(&mut self, at: EventStamp, who: &ReportedMember) {
+        let Some(end) = self.room.ended.get_mut(&who.call.channel()) else {
+            return;
+        };
+        let reported_at = end.flags_since.map_or(end.sequence, |(at, _)| at);
+        if end.conference == at.conference && at.sequence > reported_at {
+            end.flags_since = Some((at.sequence, who.flags.update(Flags::default())));
+        }
+    }
+
+    /// Returns the first flags of a membership, and their sequence: flags that arrived before its add-member count.
+    pub(super) fn first_flags(
+        &self,
+        membership: Membership,
+        who: &ReportedMember,
+        known: Flags,
+    ) -> (Flags, u64) {
+        self.room
+            .ended
+            .get(&who.call.channel())
+            .filter(|end| end.conference == membership.conference)
+            .and_then(|end| end.flags_since)
+            .filter(|(at, _)| *at > membership.opened)
+            .map_or(
+                (who.flags.update(known), membership.opened),
+                |(at, flags)| (flags, at),
+            )
+    }
+
+    pub(super) fn open(
+        &mut self,
+        call: CallId,
+        membership: Membership,
+        who: &ReportedMember,
+        synthesized: bool,
+    ) {
+        if matches!(self.room.status, RoomStatus::Terminated) {
+            // The end of the membership before, which could not be reported in time, was the end of the room.
+            self.park_strayed(call, membership.opened);
+            return;
+        }
+        let (flags, flags_at) = self.first_flags(membership, who, Flags::default());
+        let ending = self.ending_status(call);
+        self.room.put_member(
+            call,
+            Member {
+                id: who.fresh,
+                status: ending.clone().unwrap_or(MemberStatus::Joined),
+                membership: Some(membership),
+                caller_id: who.caller_id.clone(),
+                did: who.did.clone(),
+                flags,
+                flags_at,
+                requests: FlagRequests::default(),
+                since: self.now,
+            },
+        );
+        self.joined(call, membership.opened, None, synthesized, ending.is_some());
+    }
+
+    pub(super) fn confirm(
+        &mut self,
+        call: CallId,
+        membership: Membership,
+        who: &ReportedMember,
+        synthesized: bool,
+    ) {
+        let ending = self.ending_status(call);
+        let Some(known) = self.room.members.get(&call).map(|m| m.flags) else {
+            return;
+        };
+        let (flags, flags_at) = self.first_flags(membership, who, known);
+        let command_uid = self
+            .room
+            .with_member(call, |m| {
+                (m.flags, m.flags_at) = (flags, flags_at);
+                m.membership = Some(membership);
+                let status = ending.clone().unwrap_or(MemberStatus::Joined);
+                match std::mem::replace(&mut m.status, status) {
+                    MemberStatus::Joining { command_uid, .. } => command_uid,
+                    MemberStatus::Joined | MemberStatus::Leaving { .. } => None,
+                }
+            })
+            .flatten();
+        self.joined(
+            call,
+            membership.opened,
+            command_uid,
+            synthesized,
+            ending.is_some(),
+        );
+    }
+
+    /// Returns the status of a member that must leave at once: the room is ending, or is full.
+    pub(super) fn ending_status(&self, call: CallId) -> Option<MemberStatus> {
+        let out = |deadline, reason| {
+            Some(MemberStatus::Leaving {
+                deadline,
+                reason,
+                command_uid: None,
+            })
+        };
+        match self.room.status {
+            RoomStatus::Terminating { deadline } => out(deadline, LeftReason::RoomDestroyed),
+            RoomStatus::Starting | RoomStatus::Progressing => {
+                let others = self
+                    .room
+                    .members
+                    .iter()
+                    .filter(|(who, m)| **who != call && m.membership.is_some());
+                let most = self.room.kind().most_members()?;
+                if others.count() >= most {
+                    out(self.now + ENDING, LeftReason::Removed)
+                } else {
+                    None
+                }
+            }
+            RoomStatus::Terminated => None,
+        }
+    }
+
+    pub(super) fn joined(
+        &mut self,
+        call: CallId,
+        sequence: u64,
+        command_uid: Option<CommandUid>,
+        synthesized: bool,
+        ending: bool,
+    ) {
+        let Some(m) = self.room.members.get(&call) else {
+            return;
+        };
+        let event = RoomEvent::MemberJoined {
+            call,
+            member: m.id,
+            caller_id: m.caller_id.to_string(),
+            did: m.did.to_string(),
+            muted: !m.flags.speak,
+        };
+        self.effects.push(RoomEffect::CallEntered {
+            call,
+            sequence,
+            synthesized,
+        });
+        let flags = m.flags;
+        self.notify(event, command_uid, synthesized);
+        // The event above reports whether the member is muted; any other flag that is off gets its own event.
+        let others = MemberFlag::ALL.iter().copied();
+        for flag in others.filter(|flag| *flag != MemberFlag::Speak && !flag.is_on(flags)) {
+            let event = RoomEvent::FlagChanged {
+                call,
+                flag,
+                on: false,
+            };
+            self.notify(event, None, synthesized);
+        }
+        self.report_talking(call, false);
+        if ending {
+            self.command(RoomCommand::Park { call });
+        }
+    }
+
+    /// Confirms a membership that a snapshot shows. Nothing changes, except that older events of a leave no longer
+    /// count.
+    pub(super) fn confirm_presence(&mut self, call: CallId, sequence: u64) {
+        if let Some(membership) = self
+            .room
+            .members
+            .get_mut(&call)
+            .and_then(|m| m.membership.as_mut())
+        {
+            membership.confirmed = membership.confirmed.max(sequence);
+            self.effects.push(RoomEffect::CallEntered {
+                call,
+                sequence,
+                synthesized: true,
+            });
+        }
+    }
+
+    /// Reports the members that were seen before the room had an owner to notify.
+    pub(super) fn report_members(&mut self) {
+        let present: Vec<(CallId, u64)> = self
+            .room
+            .members
+            .iter()
+            .filter_map(|(who, m)| Some((*who, m.membership?.opened)))
+            .collect();
+        for (call, opened) in present {
+            self.room.changes.members.insert(call);
+            self.room.show_call(call);
+            self.joined(call, opened, None, true, false);
+        }
+        if self.room.lock.locked() {
+            self.notify(RoomEvent::Locked { locked: true }, None, true);
+        }
+    }
+
+    pub(super) fn flags(&mut self, at: EventStamp, who: &ReportedMember) {
+        let Some(m) = self.room.members.get_mut(&who.call) else {
+            return;
+        };
+        if at.sequence <= m.flags_at {
+            return;
+        }
+        let before = m.flags;
+        let after = who.flags.update(before);
+        let call = who.call;
+        let only_talk = before
+            == Flags {
+                talking: before.talking,
+                ..after
+            };
+        let is_confirmed = |request: &FlagRequest| who.flags.get(request.flag) == Some(request.on);
+        if only_talk && !m.requests.iter().any(is_confirmed) {
+            // Talking is not stored: it changes with every word, and a snapshot reports it again.
+            m.flags = after;
+            m.flags_at = at.sequence;
+            self.report_talking(call, before.talking);
+            return;
+        }
+        self.room.with_member(call, |m| {
+            m.flags = after;
+            m.flags_at = at.sequence;
+        });
+        for flag in MemberFlag::ALL.iter().copied() {
+            let on = flag.is_on(after);
+            let confirmed = self.room.with_member(call, |m| {
+                let request = m
+                    .requests
+                    .get(flag)
+                    .filter(|request| is_confirmed(request))?;
+                m.requests.take(request.flag)
+            });
+            if flag.is_on(before) != on {
+                let command_uid = confirmed.flatten().and_then(|request| request.command_uid);
+                let event = RoomEvent::FlagChanged { call, flag, on };
+                self.notify(event, command_uid, at.synthesized);
+            }
+        }
+        self.report_talking(call, before.talking);
+    }
+
+    pub(super) fn member_gone(&mut self, at: EventStamp, call: CallId, reason: LeftReason) {
+        let is_old = self
+            .room
+            .ended
+            .get(&call.channel())
+            .is_some_and(|e| e.conference == at.conference && at.sequence <= e.sequence);
+        if is_old {
+            return;
+        }
+        match self.room.members.get(&call).map(|m| m.membership) {
+            None => self.remember_end(call, at),
+            Some(None) if self.is_interrupted(at, call) => {}
+            Some(None) => {
+                // The call came and left, and no event reported that it entered.
+                let membership = Membership {
+                    core: at.core,
+                    conference: at.conference,
+                    opened: at.sequence,
+                    revealed: true,
+                    confirmed: 0,
+                };
+                if !self.enter_conference(at) {
+                    return;
+                }
+                let muted_as_requested = |m: &Member| ReportedMember {
+                    call,
+                    caller_id: SmolStr::default(),
+                    did: SmolStr::default(),
+                    fresh: m.id,
+                    flags: ReportedFlags::default(),
+                };
+                if let Some(who) = self.room.members.get(&call).map(muted_as_requested) {
+                    self.confirm(call, membership, &who, true);
+                    self.leave(call, Some(at), reason, at.synthesized);
+                }
+            }
+            Some(Some(membership)) => {
+                if membership.conference == at.conference
+                    && membership.core == at.core
+                    && at.sequence > membership.opened
+                    && (at.synthesized || at.sequence > membership.confirmed)
+                {
+                    self.leave(call, Some(at), reason, at.synthesized);
+                }
+            }
+        }
+        self.finish_if_empty();
+    }
+
+    /// Ends a membership. `at` is `None` if the core is over.
+    pub(super) fn leave(
+        &mut self,
+        call: CallId,
+        at: Option<EventStamp>,
+        reason: LeftReason,
+        synthesized: bool,
+    ) {
+        let Some(member) = self.room.remove_member(call) else {
+            return;
+        };
+        if let Some(at) = at {
+            self.remember_end(call, at);
+        }
+        let (requested, command_uid) = match member.status {
+            MemberStatus::Leaving {
+                reason,
+                command_uid,
+                ..
+            } => (Some(reason), command_uid),
+            MemberStatus::Joining { command_uid, .. } => (None, command_uid),
+            MemberStatus::Joined => (None, None),
+        };
+        // A requested reason is more specific than "removed"; the end of the call or of the node is more specific than
+        // that.
+        let reason = match (reason, requested) {
+            (LeftReason::Removed, Some(requested)) => requested,
+            (LeftReason::Hangup, Some(LeftReason::RoomDestroyed)) => LeftReason::RoomDestroyed,
+            (reason, _) => reason,
+        };
+        self.effects.push(RoomEffect::CallLeft {
+            call,
+            // An end that is derived from something else, such as the end of the conference, has no position: the call
+            // may have been parked before that.
+            sequence: at.filter(|_| !synthesized).map(|a| a.sequence),
+        });
+        self.notify(
+            RoomEvent::MemberLeft {
+                call,
+                member: member.id,
+                reason,
+            },
+            command_uid,
+            synthesized,
+        );
+        if self.room.present == 0 {
+            // The conference ends with its last member, and closes its files before it reports that: they did not play
+            // to the end.
+            self.play(|playback| playback.conference_over(synthesized));
+        }
+        self.end_broken_pair();
+    }
+
+    /// Ends a room of two members when one of them has left.
+    pub(super) fn end_broken_pair(&mut self) {
+        let most = self.room.kind().most_members();
+        if most.is_some_and(|most| self.room.present < most) {
+            self.end(self.now + ENDING, LeftReason::RoomDestroyed);
+        }
+    }
+
+    pub(super) fn remember_end(&mut self, call: CallId, at: EventStamp) {
+        if let Some(horizon) = self
+            .now
+            .as_micros()
+            .checked_sub(REMEMBER_ENDS.as_micros() as u64)
+        {
+            // A room drops tombstones when it adds one, so that a quiet room costs nothing; the bound is a minute's
+            // leaves.
+            if self.room.ended.len() % 64 == 63 || self.room.ended_conferences.len() > 64 {
+                self.room
+                    .forget_ended_before(Timestamp::from_micros(horizon));
+            }
+        }
+        let end = Tombstone {
+            conference: at.conference,
+            sequence: at.sequence,
+            flags_since: None,
+            at: self.now,
+        };
+        // The late end of an older membership is not the last one.
+        self.room
+            .ended
+            .entry(call.channel())
+            .and_modify(|last| {
+                if last.sequence <= end.sequence {
+                    *last = end;
+                }
+            })
+            .or_insert(end);
+    }
+
+    /// Parks a call that entered a room which is over.
+    pub(super) fn park_strayed(&mut self, call: CallId, sequence: u64) {
+        self.effects
+            .push(RoomEffect::CallStrayed { call, sequence });
+        self.command(RoomCommand::Park { call });
+    }
+}

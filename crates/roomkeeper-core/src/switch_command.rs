@@ -1,0 +1,160 @@
+//! Switch commands: actions that FreeSWITCH must carry out once a change is committed.
+//!
+//! Pure. Leaves out the text of the commands and the time when they are sent: the reconciler does both.
+
+use crate::action::Step;
+use crate::call::{Parking, StepId};
+use crate::entity::Target;
+use crate::ids::RecordingId;
+use crate::room::{Kind, MemberFlag, PlayCommand, Registration};
+
+/// A command for FreeSWITCH.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SwitchCommand {
+    /// The room, call or member that it applies to.
+    pub target: Target,
+    /// The time when it is sent.
+    pub priority: Priority,
+    /// The action.
+    pub action: SwitchAction,
+}
+
+/// The time when a switch command is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Priority {
+    /// At once: a caller waits for it, or a delay would be audible.
+    Prompt,
+    /// In turn, from the backlog.
+    Paced,
+}
+
+/// An action for FreeSWITCH.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SwitchAction {
+    /// Transfers the call into the room.
+    Enter {
+        /// The kind of conference.
+        kind: Kind,
+        /// True to enter muted.
+        muted: bool,
+        /// The room's registration, if the room has no conference yet: the conference carries it from its creation, so
+        /// that a wiped store can be rebuilt even before [`Self::Describe`].
+        registration: Option<Box<Registration>>,
+    },
+    /// Transfers the call back into park.
+    Park {
+        /// The id of the park command, written on the channel.
+        parking: Parking,
+    },
+    /// Sets a flag of a member.
+    SetFlag {
+        /// The flag.
+        flag: MemberFlag,
+        /// Its value.
+        on: bool,
+    },
+    /// Locks or unlocks the conference.
+    SetLock {
+        /// True locks it.
+        locked: bool,
+    },
+    /// Writes the registration on the conference.
+    Describe {
+        /// The registration.
+        registration: Box<Registration>,
+    },
+    /// Controls the playback of the room.
+    Play(PlayCommand),
+    /// Starts a recording of the room.
+    StartRecording {
+        /// The recording.
+        recording: RecordingId,
+        /// The file on the node.
+        path: String,
+    },
+    /// Ends a recording of the room.
+    StopRecording {
+        /// The recording.
+        recording: RecordingId,
+        /// The file on the node.
+        path: String,
+    },
+    /// Begins a step of the call's action run.
+    Step {
+        /// The step.
+        id: StepId,
+        /// The application and its argument.
+        step: Step,
+    },
+    /// Stops the step that runs, and parks the call.
+    Break {
+        /// The id of the park command, written on the channel.
+        parking: Parking,
+    },
+    /// Prepares the channel of a new call: it can be transferred without limit, and stays up when its conference ends.
+    Prepare,
+    /// Answers the call.
+    Answer,
+    /// Ends the call.
+    Hangup {
+        /// FreeSWITCH's hang-up cause.
+        cause: Option<String>,
+    },
+}
+
+impl SwitchCommand {
+    /// Returns a command with the priority that its action has while no caller waits.
+    pub const fn new(target: Target, action: SwitchAction) -> Self {
+        Self {
+            target,
+            priority: action.priority(),
+            action,
+        }
+    }
+
+    /// Returns its name in metric labels.
+    pub const fn name(&self) -> &'static str {
+        self.action.name()
+    }
+}
+
+impl SwitchAction {
+    /// Returns its name in metric labels.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Enter { .. } => "enter",
+            Self::Park { .. } => "park",
+            Self::SetFlag { flag, .. } => flag.names(false).command,
+            Self::SetLock { .. } => "lock",
+            Self::Describe { .. } => "describe",
+            Self::Play(_) => "play",
+            Self::StartRecording { .. } => "record_start",
+            Self::StopRecording { .. } => "record_stop",
+            Self::Step { .. } => "step",
+            Self::Break { .. } => "break",
+            Self::Prepare => "prepare",
+            Self::Answer => "answer",
+            Self::Hangup { .. } => "hangup",
+        }
+    }
+
+    /// Returns the priority of an action. A room of thousands can need one paced command for each member. Other
+    /// commands are few for each room, and neither the next file, a recording nor a lock may be late.
+    const fn priority(&self) -> Priority {
+        match self {
+            Self::Enter { .. }
+            | Self::Park { .. }
+            | Self::SetFlag { .. }
+            | Self::Describe { .. }
+            | Self::Step { .. }
+            | Self::Break { .. }
+            | Self::Prepare => Priority::Paced,
+            Self::SetLock { .. }
+            | Self::Play(_)
+            | Self::StartRecording { .. }
+            | Self::StopRecording { .. }
+            | Self::Answer
+            | Self::Hangup { .. } => Priority::Prompt,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The types of the configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use crate::node::Nudge;
+use crate::store::deliveries::QueueLimits;
+use crate::telemetry::{LogConfig, TelemetryConfig};
+use crate::webhook::endpoint::Endpoint;
+use crate::webhook::guard::Policy;
+use roomkeeper_core::ids::{AppId, NodeId};
+use roomkeeper_core::play_url::PlayUrl;
+
+use super::store_tls::StoreTls;
+use super::values::{ApiKeyDigest, NodeAddress};
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Listeners.
+    pub http: HttpConfig,
+    /// The store of the state.
+    pub store: StoreConfig,
+    /// Which receivers of webhooks may be called.
+    pub webhooks: Policy,
+    /// Which audio may be played.
+    pub play: PlayConfig,
+    /// Calls outside of rooms.
+    pub calls: CallsConfig,
+    /// Rooms.
+    pub conference: ConferenceConfig,
+    /// Recordings of rooms.
+    pub recording: RecordingConfig,
+    /// The speech engine.
+    pub speech: SpeechConfig,
+    /// Settings for all nodes.
+    pub fleet: FleetConfig,
+    /// Limits of the apps.
+    pub limits: LimitsConfig,
+    /// The log.
+    pub log: LogConfig,
+    /// The traces.
+    pub telemetry: TelemetryConfig,
+    /// The FreeSWITCH servers, at least one.
+    pub nodes: Vec<NodeConfig>,
+    /// The configured tenants.
+    pub apps: Vec<AppConfig>,
+}
+
+/// Listeners.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// The address of the APIs.
+    pub listen: SocketAddr,
+    /// The address of the admin listener.
+    pub admin_listen: SocketAddr,
+    /// This or [`Self::admin_key_file`] is given unless [`Self::admin_listen`] is loopback.
+    pub admin_key: Option<SecretString>,
+    /// File with the admin key.
+    pub admin_key_file: Option<PathBuf>,
+    /// Accepted host names of the listeners, in lower case.
+    pub allowed_hosts: Vec<String>,
+    /// Networks of proxies.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections that one address may have to a listener.
+    pub connections_per_address: usize,
+    /// Another app's rooms and sessions are always 404.
+    pub hide_foreign: bool,
+    /// Longest body of a request, in bytes.
+    pub body_limit: usize,
+}
+
+/// The store of the state.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The kind of store.
+    pub kind: StoreKind,
+    /// The URL, which may contain a password.
+    pub url: SecretString,
+    /// Time limit of a call.
+    pub timeout: Duration,
+    /// TLS, if the URL has it.
+    pub tls: Option<StoreTls>,
+    /// Limits of the webhook queues.
+    pub queues: QueueLimits,
+}
+
+/// The kinds of store that a URL can name. All but `memory:` can have TLS, with `rediss` instead of `redis`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreKind {
+    /// `memory:`
+    Memory,
+    /// `redis://`
+    Redis,
+    /// `redis+sentinel://`
+    Sentinel,
+    /// `redis+cluster://`
+    Cluster,
+}
+
+/// Which audio may be played.
+#[derive(Clone, Debug)]
+pub struct PlayConfig {
+    /// Hosts, in lower case; empty: any that [`Self::allow_private`] lets through.
+    pub allow_hosts: Vec<String>,
+    /// Private and loopback addresses too.
+    pub allow_private: bool,
+    /// The media proxy; without it the nodes fetch files themselves.
+    pub proxy: Option<MediaProxyConfig>,
+}
+
+/// The media proxy.
+#[derive(Clone, Debug)]
+pub struct MediaProxyConfig {
+    /// The base URL by which the nodes reach it.
+    pub url: PlayUrl,
+    /// Its address.
+    pub listen: SocketAddr,
+    /// The limit of its space on disk.
+    pub bytes: u64,
+}
+
+/// Calls outside of rooms.
+#[derive(Clone, Debug)]
+pub struct CallsConfig {
+    /// Time limit of a parked call.
+    pub park_timeout: Duration,
+}
+
+/// Rooms.
+#[derive(Clone, Debug)]
+pub struct ConferenceConfig {
+    /// Profile of rooms.
+    pub profile: String,
+    /// Profile of conferences of the type `connect`.
+    pub connect_profile: String,
+    /// Time limit of a join.
+    pub join_timeout: Duration,
+    /// Time limit of one file or text of an action.
+    pub action_timeout: Duration,
+    /// How long ended conferences and calls can be read.
+    pub keep_ended: Duration,
+}
+
+/// Recordings of rooms.
+#[derive(Clone, Debug)]
+pub struct RecordingConfig {
+    /// Their directory, an absolute path on the nodes.
+    pub directory: String,
+    /// How long they are listed.
+    pub keep: Duration,
+}
+
+/// The speech engine.
+#[derive(Clone, Debug)]
+pub struct SpeechConfig {
+    /// The module that must be loaded.
+    pub module: String,
+    /// The engine's name for `speak`.
+    pub engine: String,
+    /// Its voice.
+    pub voice: String,
+}
+
+/// Settings for all nodes.
+#[derive(Clone, Debug)]
+pub struct FleetConfig {
+    /// Time limit of a command.
+    pub command_timeout: Duration,
+    /// The time without a connection after which a node's calls count as ended.
+    pub lost_after: Duration,
+    /// The lifetime of a lease without renewal.
+    pub lease_ttl: Duration,
+    /// The average time between two snapshots.
+    pub resync_interval: Duration,
+    /// The default wake-ups of the nodes.
+    pub nudge: Nudge,
+}
+
+/// Rate limits and quotas of the apps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitsConfig {
+    /// Requests per second of an app without its own limit; 0: unlimited.
+    pub app_rate: u32,
+    /// Enforce cooldowns of command groups.
+    pub cooldowns: bool,
+    /// Bytes that an app may have in the store; 0: unlimited.
+    pub app_bytes: u64,
+}
+
+/// One FreeSWITCH server.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Its id.
+    pub id: NodeId,
+    /// The address of its Event Socket.
+    pub address: NodeAddress,
+    /// The password of its Event Socket.
+    pub password: SecretString,
+    /// The wake-ups that make it send its events at once.
+    pub nudge: Nudge,
+}
+
+/// A tenant.
+#[derive(Clone, Debug)]
+pub struct AppConfig {
+    /// Its id in the gateway API.
+    pub id: AppId,
+    /// Its id in the VoIPBIN API.
+    pub customer_id: Uuid,
+    /// The digests of its keys: one, or two.
+    pub api_keys: Vec<ApiKeyDigest>,
+    /// Its dialled numbers.
+    pub dids: Vec<String>,
+    /// Its requests per second, if they differ from [`LimitsConfig::app_rate`].
+    pub rate_limit: Option<u32>,
+    /// Its receivers.
+    pub webhooks: Vec<Endpoint>,
+}

@@ -1,0 +1,313 @@
+//! `/admin/apps`: create apps, rotate their keys, disable them.
+//!
+//! A key or a webhook secret is part of one response only: that of the request that created it.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderName, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::{Value, json};
+use url::Url;
+use uuid::Uuid;
+
+use crate::config::{AppConfig, MOST_REQUESTS, is_did};
+use crate::http::body::Fields;
+use crate::http::error::ApiError;
+use crate::http::request::{InPath, PathId};
+use crate::http::webhooks::Owner;
+use crate::store::apps::AppRecord;
+use crate::tenants::{ChangeError, MOST_DIDS, NewApp, WithKey};
+use crate::webhook::endpoint::Endpoints;
+use roomkeeper_core::ids::AppId;
+
+use super::state::{Operator, Shared};
+
+impl InPath for AppId {
+    const PARAM: &'static str = "app_id";
+}
+
+/// A response that contains a key must not be cached.
+const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
+
+#[derive(Serialize)]
+pub(super) struct AppList {
+    apps: Vec<AppRow>,
+}
+
+/// An app without its keys.
+#[derive(Serialize)]
+pub(super) struct AppRow {
+    app_id: String,
+    customer_id: String,
+    dids: Vec<String>,
+    rate_limit: Option<u32>,
+    webhook_urls: Vec<String>,
+    active_keys: usize,
+    disabled: bool,
+    /// The app is configured and can only be changed in the configuration.
+    configured: bool,
+    /// `null` for a configured app.
+    created_at: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct MadeApp {
+    #[serde(flatten)]
+    app: AppRow,
+    api_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_secret: Option<String>,
+}
+
+/// `GET /admin/apps`.
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    _: Operator,
+) -> Result<Json<AppList>, ApiError> {
+    let registry = &shared.state.apps;
+    // Another replica may have created one within the last second.
+    registry.refresh().await?;
+    let tenants = registry.tenants();
+    let configured = registry.configured();
+    let stored = tenants.stored().values();
+    let endpoints = registry.endpoints();
+    let mut apps: Vec<AppRow> = stored
+        .filter(|record| !configured.iter().any(|app| app.id == record.id))
+        .map(|record| AppRow::stored(record, &endpoints))
+        .chain(
+            configured
+                .iter()
+                .map(|app| AppRow::configured(app, &endpoints)),
+        )
+        .collect();
+    apps.sort_unstable_by(|a, b| a.app_id.cmp(&b.app_id));
+    Ok(Json(AppList { apps }))
+}
+
+/// `GET /admin/apps/{app_id}`.
+pub(super) async fn get(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+) -> Result<Json<AppRow>, ApiError> {
+    let registry = &shared.state.apps;
+    if let Some(app) = registry.configured().iter().find(|app| app.id == id) {
+        return Ok(Json(AppRow::configured(app, &registry.endpoints())));
+    }
+    registry.refresh().await?;
+    let tenants = registry.tenants();
+    let record = tenants.stored().get(&id);
+    record
+        .map(|record| Json(AppRow::stored(record, &registry.endpoints())))
+        .ok_or_else(|| ChangeError::Unknown(id).into())
+}
+
+/// `POST /admin/apps/{app_id}`.
+pub(super) async fn add(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    fields: Fields,
+) -> Result<(StatusCode, [(HeaderName, &'static str); 1], Json<MadeApp>), ApiError> {
+    let new = NewApp {
+        id,
+        customer_id: customer_id(&fields)?,
+        dids: dids(&fields)?,
+        rate_limit: rate_limit(&fields)?,
+        webhook_url: webhook_url(&shared, &fields)?,
+    };
+    let WithKey {
+        app,
+        key,
+        webhook_secret,
+    } = shared.state.apps.add(&new).await?;
+    tracing::info!(app.id = %app.id, "created an app");
+    let made = MadeApp {
+        app: AppRow::stored(&app, &shared.state.apps.endpoints()),
+        api_key: key.expose_secret().to_owned(),
+        webhook_secret: webhook_secret.map(|secret| secret.expose_secret().to_owned()),
+    };
+    Ok((StatusCode::CREATED, NO_STORE, Json(made)))
+}
+
+/// `POST /admin/apps/{app_id}/rotate-key`.
+pub(super) async fn rotate_key(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    _: Fields,
+) -> Result<([(HeaderName, &'static str); 1], Json<Value>), ApiError> {
+    let WithKey { app, key, .. } = shared.state.apps.rotate_key(&id).await?;
+    tracing::info!(app.id = %app.id, "rotated the key of an app");
+    Ok((
+        NO_STORE,
+        Json(json!({
+            "app_id": app.id.as_str(),
+            "api_key": key.expose_secret(),
+            "active_keys": app.keys.len(),
+        })),
+    ))
+}
+
+/// `POST /admin/apps/{app_id}/rate-limit`. Without a `rate_limit` the configured default applies again.
+pub(super) async fn limit(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    fields: Fields,
+) -> Result<Json<AppRow>, ApiError> {
+    let limit = rate_limit(&fields)?;
+    let app = shared.state.apps.limit(&id, limit).await?;
+    tracing::info!(app.id = %app.id, limit, "changed the rate limit of an app");
+    Ok(Json(AppRow::stored(&app, &shared.state.apps.endpoints())))
+}
+
+/// `POST /admin/apps/{app_id}/disable`. Idempotent.
+pub(super) async fn disable(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    _: Fields,
+) -> Result<Json<AppRow>, ApiError> {
+    let app = shared.state.apps.disable(&id).await?;
+    tracing::info!(app.id = %app.id, "disabled an app");
+    Ok(Json(AppRow::stored(&app, &shared.state.apps.endpoints())))
+}
+
+fn customer_id(fields: &Fields) -> Result<Option<Uuid>, ApiError> {
+    let given: Option<Uuid> = fields.parsed("customer_id")?;
+    if given.is_some_and(|id| id.is_nil()) {
+        return Err(ApiError::field("customer_id", "it must not be all zeros"));
+    }
+    Ok(given)
+}
+
+fn dids(fields: &Fields) -> Result<Vec<String>, ApiError> {
+    let Some(value) = fields.get("dids") else {
+        return Ok(Vec::new());
+    };
+    let wrong = |why: &str| ApiError::field("dids", why);
+    let list = value
+        .as_array()
+        .ok_or_else(|| wrong("expected a list of strings"))?;
+    if list.len() > MOST_DIDS {
+        return Err(wrong(&format!("there are more than {MOST_DIDS}")));
+    }
+    let mut dids: Vec<String> = Vec::with_capacity(list.len());
+    for (i, value) in list.iter().enumerate() {
+        let did = value
+            .as_str()
+            .filter(|text| is_did(text))
+            .ok_or_else(|| wrong(&format!("[{i}] is not 1 to 64 visible characters")))?;
+        if dids.iter().any(|other| other == did) {
+            return Err(wrong(&format!("[{i}] is given twice")));
+        }
+        dids.push(did.to_owned());
+    }
+    Ok(dids)
+}
+
+fn rate_limit(fields: &Fields) -> Result<Option<u32>, ApiError> {
+    let Some(value) = fields.get("rate_limit") else {
+        return Ok(None);
+    };
+    value
+        .as_u64()
+        .and_then(|n| u32::try_from(n).ok())
+        .filter(|n| (1..=MOST_REQUESTS).contains(n))
+        .map(Some)
+        .ok_or_else(|| {
+            ApiError::field(
+                "rate_limit",
+                format!("expected a whole number from 1 to {MOST_REQUESTS}"),
+            )
+        })
+}
+
+fn webhook_url(shared: &Shared, fields: &Fields) -> Result<Option<Url>, ApiError> {
+    let url: Option<Url> = fields.parsed("webhook_url")?;
+    if let Some(url) = &url {
+        let allowed = shared.webhooks.check_url(url);
+        allowed.map_err(|e| ApiError::field("webhook_url", e))?;
+    }
+    Ok(url)
+}
+
+impl AppRow {
+    fn stored(app: &AppRecord, endpoints: &Endpoints) -> Self {
+        Self {
+            app_id: app.id.to_string(),
+            customer_id: app.customer_id.to_string(),
+            dids: app.dids.clone(),
+            rate_limit: app.rate_limit,
+            webhook_urls: urls(endpoints, &app.id),
+            active_keys: app.keys.len(),
+            disabled: app.disabled,
+            configured: false,
+            created_at: Some(app.created_at.rfc3339_seconds()),
+        }
+    }
+
+    fn configured(app: &AppConfig, endpoints: &Endpoints) -> Self {
+        Self {
+            app_id: app.id.to_string(),
+            customer_id: app.customer_id.to_string(),
+            dids: app.dids.clone(),
+            rate_limit: app.rate_limit,
+            webhook_urls: urls(endpoints, &app.id),
+            active_keys: app.api_keys.len(),
+            disabled: false,
+            configured: true,
+            created_at: None,
+        }
+    }
+}
+
+fn urls(endpoints: &Endpoints, app: &AppId) -> Vec<String> {
+    let of_app = endpoints.for_app(app).iter();
+    of_app.map(|endpoint| endpoint.url.to_string()).collect()
+}
+
+/// Middleware of the webhook routes: sets the app in the path as their owner, or returns 404.
+pub(super) async fn webhooks_of(
+    State(shared): State<Shared>,
+    _: Operator,
+    PathId(id): PathId<AppId>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let registry = &shared.state.apps;
+    if registry.tenants().get(&id).is_none() {
+        registry.refresh().await?;
+        if registry.tenants().get(&id).is_none() {
+            return Err(ChangeError::Unknown(id).into());
+        }
+    }
+    request.extensions_mut().insert(Owner(id));
+    Ok(next.run(request).await)
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        let words = error.to_string();
+        let conflict = || Self::new(StatusCode::CONFLICT, words.clone());
+        match error {
+            ChangeError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, words),
+            ChangeError::Exists(_) | ChangeError::Configured(_) | ChangeError::Disabled(_) => {
+                conflict()
+            }
+            ChangeError::DidTaken { did, owner } => {
+                conflict().detail(json!({ "did": did, "app_id": owner.as_str() }))
+            }
+            ChangeError::CustomerTaken { owner } => {
+                conflict().detail(json!({ "app_id": owner.as_str() }))
+            }
+            ChangeError::Busy => Self::unavailable(words, std::time::Duration::from_secs(1)),
+            ChangeError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The state that the operator's handlers share, and the check of the admin key.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use crate::http::auth::{Attempt, only};
+use crate::http::error::ApiError;
+use crate::http::middleware::site::AllowedHosts;
+use crate::reconciler::Controller;
+use crate::store::Store;
+use crate::tenants::{KeyDigest, Registry};
+use crate::webhook::guard::Policy;
+use roomkeeper_core::ids::NodeId;
+
+const ADMIN_KEY: &str = "x-admin-api-key";
+
+/// The dependencies of the admin listener.
+#[derive(Clone)]
+pub struct AdminState {
+    /// The store, for health checks and orphans.
+    pub store: Arc<dyn Store>,
+    /// The controller, for the nodes.
+    pub controller: Arc<dyn Controller>,
+    /// The apps.
+    pub apps: Arc<Registry>,
+    /// The key for every route except the probes.
+    pub key: KeyDigest,
+    /// Metrics need no key.
+    pub metrics_are_open: bool,
+    /// The accepted host names.
+    pub hosts: AllowedHosts,
+    /// The metrics in Prometheus' text form.
+    pub render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl fmt::Debug for AdminState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminState")
+            .field("store", &self.store)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) state: AdminState,
+    /// The rules for URLs of webhook endpoints.
+    pub(super) webhooks: Policy,
+    /// Nodes that have once been synced or found unreachable: readiness no longer waits for them.
+    pub(super) settled: Mutex<BTreeSet<NodeId>>,
+}
+
+impl Inner {
+    pub(super) fn new(state: AdminState, webhooks: Policy) -> Self {
+        Self {
+            state,
+            webhooks,
+            settled: Mutex::default(),
+        }
+    }
+}
+
+pub(super) type Shared = Arc<Inner>;
+
+/// A request with the admin key.
+pub(super) struct Operator;
+
+impl FromRequestParts<Shared> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
+        let key = &shared.state.key;
+        let given = only(&parts.headers, ADMIN_KEY).unwrap_or_default();
+        let attempt = Attempt::begin(&parts.headers, &parts.extensions, given)?;
+        let is_key = bool::from(KeyDigest::for_key(given).same(key));
+        attempt.end(is_key.then_some(Self), "missing or invalid X-Admin-API-Key")
+    }
+}

@@ -1,0 +1,32 @@
+//! The gateway API, `/api/v1`.
+//!
+//! Owns its routes, handlers and wire types. The wire types are separate from the domain types, so that each can change
+//! alone. Each module lists its routes, and the attribute above a handler is its part of the OpenAPI document.
+
+mod command;
+mod commands;
+mod create;
+mod moderation;
+mod nodes;
+mod playback;
+mod recording;
+mod rooms;
+mod sessions;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use super::state::Shared;
+
+pub(crate) use create::release;
+
+/// Each route has its whole path: below a common prefix, axum would rewrite the path of each request.
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .merge(rooms::routes())
+        .merge(moderation::routes())
+        .merge(playback::routes())
+        .merge(recording::routes())
+        .merge(sessions::routes())
+        .merge(commands::routes())
+        .merge(nodes::routes())
+}

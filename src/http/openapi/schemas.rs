@@ -1,0 +1,170 @@
+//! Schemas, parameters and answers that several operations share.
+//!
+//! The handlers read bodies field by field, so that an error names the wrong field. The types of bodies exist for the
+//! document alone: nothing constructs them.
+#![allow(
+    dead_code,
+    reason = "the macros read these types, the program does not"
+)]
+
+use utoipa::openapi::{ObjectBuilder, Type};
+use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
+
+/// The schemas that parameters refer to, which utoipa does not collect from there.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Failure, RoomIdText, SessionIdText)))]
+pub(crate) struct SharedSchemas;
+
+/// A conference: its node, and a UUID in lower case.
+#[derive(ToSchema)]
+#[schema(
+    as = RoomId,
+    pattern = "^[A-Za-z0-9]{5}-room-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+)]
+pub(crate) struct RoomIdText(String);
+
+/// A call: its node, and the UUID of its channel in lower case.
+#[derive(ToSchema)]
+#[schema(
+    as = SessionId,
+    pattern = "^[A-Za-z0-9]{5}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+)]
+pub(crate) struct SessionIdText(String);
+
+/// An error response.
+#[derive(ToSchema)]
+pub(crate) struct Failure {
+    /// Always `false`.
+    success: bool,
+    /// The error as text.
+    error: String,
+    /// Machine-readable details: `field` names the invalid field of the request, `room_id` the existing conference,
+    /// `session_node` and `room_node` the two nodes that differ.
+    #[schema(value_type = Option<Object>)]
+    detail: Option<()>,
+}
+
+/// The optional fields of every command.
+#[derive(ToSchema)]
+#[schema(as = Command)]
+pub(crate) struct CommandBody {
+    /// The caller's idempotency key, repeated in the resulting webhook. Generated if omitted.
+    /// A request with the same key for the same call or conference within 60 seconds of the response gets the same
+    /// response, and the command is not executed again. If the rest of the body differs, the response is 409.
+    #[schema(pattern = "^[a-zA-Z0-9._-]{1,128}$")]
+    command_uid: Option<String>,
+}
+
+/// The page of a list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// The maximum number of rows. A larger number is reduced to the allowed maximum.
+    #[param(schema_with = limit)]
+    limit: Option<u64>,
+    /// The `cursor` of the previous page, unchanged.
+    cursor: Option<String>,
+}
+
+/// The path of a conference.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct RoomPath {
+    /// The conference.
+    #[param(value_type = RoomIdText)]
+    room_id: String,
+}
+
+/// The path of a call.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct SessionPath {
+    /// The call.
+    #[param(value_type = SessionIdText)]
+    uuid: String,
+}
+
+/// The failures of a read by id.
+#[derive(IntoResponses)]
+pub(crate) enum ReadFailures {
+    /// It belongs to another app.
+    #[response(status = 403)]
+    Foreign(Failure),
+    /// It does not exist.
+    #[response(status = 404)]
+    Missing(Failure),
+}
+
+/// The failures of a command to a member, except its conflicts.
+#[derive(IntoResponses)]
+pub(crate) enum SessionCommandFailures {
+    /// The call belongs to another app.
+    #[response(status = 403)]
+    Foreign(Failure),
+    /// The call does not exist or is in no conference.
+    #[response(status = 404)]
+    Missing(Failure),
+    /// FreeSWITCH refused the command.
+    #[response(status = 502)]
+    Refused(Failure),
+    /// FreeSWITCH did not answer in time. The command may have been executed.
+    #[response(status = 504)]
+    Unanswered(Failure),
+}
+
+/// The failures of a command to a conference, except its conflicts.
+#[derive(IntoResponses)]
+pub(crate) enum RoomCommandFailures {
+    /// The conference belongs to another app.
+    #[response(status = 403)]
+    Foreign(Failure),
+    /// The conference does not exist.
+    #[response(status = 404)]
+    Missing(Failure),
+    /// FreeSWITCH refused the command.
+    #[response(status = 502)]
+    Refused(Failure),
+    /// FreeSWITCH did not answer in time. The command may have been executed.
+    #[response(status = 504)]
+    Unanswered(Failure),
+}
+
+/// The schema of a page size. It has no integer format, because the API accepts a number of any size.
+pub(crate) fn limit() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .description(Some(
+            "The maximum number of rows. A larger number is reduced to the allowed maximum.",
+        ))
+}
+
+/// Ids that the examples share.
+pub(crate) mod example {
+    pub(crate) const ROOM: &str = "acW68-room-550e8400-e29b-41d4-a716-446655440000";
+    pub(crate) const SESSION: &str = "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11";
+    pub(crate) const OPERATION: &str = "a1b2c3d4-e5f6-7890-abcd-ef1234567890";
+}
+
+/// Declares the schema of a filter that selects among the events with these names.
+macro_rules! event_filter {
+    ($(#[$doc:meta])* $name:ident, $names:expr) => {
+        $(#[$doc])*
+        struct $name;
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let texts = crate::webhook::endpoint::EventFilter::all_among($names);
+                let text = utoipa::openapi::ObjectBuilder::new();
+                text.schema_type(utoipa::openapi::Type::String).enum_values(Some(texts)).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+        }
+    };
+}
+pub(crate) use event_filter;

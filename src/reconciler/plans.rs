@@ -1,0 +1,217 @@
+//! The inline dialplans that move a call, and the channel variables that keep a call movable.
+//!
+//! Owns which variables each plan sets, and the quirks of FreeSWITCH behind them. Leaves out when a call moves
+//! (`dispatch`) and the syntax of plans (`esl::command`).
+
+use std::time::Duration;
+
+use freeswitch_esl::command::{
+    ConferenceName, InlinePlan, PlanStep, ProfileName, Unfit, VarName, VarValue,
+};
+
+use super::variables::{META_VARIABLE, PARK_VARIABLE};
+
+/// The entry of a call into a conference.
+#[derive(Debug)]
+pub struct Entry {
+    /// The conference.
+    pub name: ConferenceName,
+    /// Its profile, if the call creates it.
+    pub profile: ProfileName,
+    /// The member starts muted.
+    pub muted: bool,
+    /// The conference's lock applies to the call, even if FreeSWITCH dialled it.
+    pub obeys_lock: bool,
+    /// The registration that the conference carries from its creation, if the call creates it. A conference that exists
+    /// keeps its own.
+    pub registration: Option<VarValue>,
+}
+
+/// Moves a call into a conference, and back into the park when the conference refuses it, ends, or loses it by a kick:
+/// without the park the call would be hung up. The node hangs up a call that stays parked for `park_timeout`.
+///
+/// # Errors
+/// [`Unfit`] if a constant of this file is wrong.
+pub fn enter(entry: Entry, park_timeout: Duration) -> Result<InlinePlan, Unfit> {
+    let mut variables = common_variables(park_timeout, entry.registration)?;
+    if entry.obeys_lock {
+        variables.push(set(quirk_lock_does_not_bind_dialled_calls())?);
+    }
+    Ok(InlinePlan::new(PlanStep::SetVars(variables))
+        .then(PlanStep::Conference {
+            name: entry.name,
+            profile: entry.profile,
+            muted: entry.muted,
+        })
+        .then(PlanStep::Park))
+}
+
+/// Moves a call into the park, out of whatever it is in, and notes the id of this parking on the channel.
+///
+/// # Errors
+/// As [`enter`].
+pub fn park(parking: u64, park_timeout: Duration) -> Result<InlinePlan, Unfit> {
+    let mut variables = common_variables(park_timeout, None)?;
+    variables.push((
+        VarName::new(PARK_VARIABLE)?,
+        Some(VarValue::new(parking.to_string())?),
+    ));
+    Ok(InlinePlan::new(PlanStep::SetVars(variables)).then(PlanStep::Park))
+}
+
+/// The variables for a call that is seen for the first time: it can be transferred without limit, and outlives a
+/// conference.
+///
+/// # Errors
+/// As [`enter`].
+pub fn preparation() -> Result<Vec<(VarName, VarValue)>, Unfit> {
+    [
+        quirk_each_transfer_uses_up_a_forward(),
+        quirk_conference_end_hangs_up(),
+    ]
+    .into_iter()
+    .map(|(name, value)| Ok((VarName::new(name)?, VarValue::new(value)?)))
+    .collect()
+}
+
+type Variable = (VarName, Option<VarValue>);
+
+/// The variables of every plan.
+///
+/// `mod_conference` copies each channel variable `confvar_X` into variable `X` of a conference that the channel creates,
+/// before it sends `conference-create`. Every plan sets the registration's, so that no conference gets the value of an
+/// earlier one.
+fn common_variables(
+    park_timeout: Duration,
+    registration: Option<VarValue>,
+) -> Result<Vec<Variable>, Unfit> {
+    Ok(vec![
+        set(quirk_each_transfer_uses_up_a_forward())?,
+        (VarName::new(quirk_each_transfer_is_remembered())?, None),
+        set(quirk_conference_end_hangs_up())?,
+        quirk_park_clears_its_timeout(park_timeout)?,
+        (
+            VarName::new(format!("confvar_{META_VARIABLE}"))?,
+            registration,
+        ),
+    ])
+}
+
+fn set((name, value): (&str, &str)) -> Result<Variable, Unfit> {
+    Ok((VarName::new(name)?, Some(VarValue::new(value)?)))
+}
+
+/// Each transfer uses up one of the channel's `max_session_transfers`, or else of its `max_forwards`: 70, or the
+/// `Max-Forwards` of the SIP caller. The last one hangs the call up with `EXCHANGE_ROUTING_ERROR` (`switch_ivr.c`). The
+/// value is FreeSWITCH's own default.
+const fn quirk_each_transfer_uses_up_a_forward() -> (&'static str, &'static str) {
+    ("max_session_transfers", "70")
+}
+
+/// Each transfer appends its plan to this variable, which every dump and every event with variables carries. An empty
+/// value removes it.
+const fn quirk_each_transfer_is_remembered() -> &'static str {
+    "transfer_history"
+}
+
+/// A conference that ends by itself hangs up its members, whatever their plan has next (`mod_conference.c`): by
+/// `endconf`, by its silence timeout, or because the last member left while another one came in.
+const fn quirk_conference_end_hangs_up() -> (&'static str, &'static str) {
+    ("hangup_after_conference", "false")
+}
+
+/// Each park clears `park_timeout`, so every plan sets it: seen on 1.11.2, where a call that was kicked out of its room
+/// hung up by itself after that time. FreeSWITCH counts whole seconds.
+fn quirk_park_clears_its_timeout(park_timeout: Duration) -> Result<Variable, Unfit> {
+    let seconds = park_timeout.as_secs().max(1);
+    Ok((
+        VarName::new("park_timeout")?,
+        Some(VarValue::new(seconds.to_string())?),
+    ))
+}
+
+/// `lock` does not bind a call that FreeSWITCH dialled, unless the channel says so itself. `max-members` binds every call
+/// (`mod_conference.c`).
+const fn quirk_lock_does_not_bind_dialled_calls() -> (&'static str, &'static str) {
+    ("conference_enforce_security", "true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freeswitch_esl::command::{Api, ChannelUuid};
+
+    const UUID: &str = "75cdcc5c-a757-4d44-80d5-95d9e74567a2";
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// The variables that every plan sets first.
+    const VARIABLES: &str = "multiset:^^;max_session_transfers=70;transfer_history=;hangup_after_conference=false;park_timeout=60;confvar_roomkeeper_meta=";
+
+    fn channel() -> ChannelUuid {
+        ChannelUuid::new(UUID).unwrap()
+    }
+
+    fn entry() -> Entry {
+        Entry {
+            name: ConferenceName::new("nodeA-room-77afd03e").unwrap(),
+            profile: ProfileName::new("default").unwrap(),
+            muted: false,
+            obeys_lock: false,
+            registration: Some(VarValue::new("eyJhIjoxfQ").unwrap()),
+        }
+    }
+
+    fn check(plan: Result<InlinePlan, Unfit>, rest: &str) {
+        let command = Api::Transfer(channel(), plan.unwrap());
+        let expected = format!("uuid_transfer {UUID} {VARIABLES}{rest} inline");
+        assert_eq!(command.to_string(), expected);
+    }
+
+    #[test]
+    fn entry_sets_variables_and_parks_after_the_conference() {
+        check(
+            enter(entry(), TIMEOUT),
+            "eyJhIjoxfQ,conference:nodeA-room-77afd03e@default,park",
+        );
+        let muted = Entry {
+            muted: true,
+            ..entry()
+        };
+        check(
+            enter(muted, TIMEOUT),
+            "eyJhIjoxfQ,conference:nodeA-room-77afd03e@default+flags{mute},park",
+        );
+        let dialled = Entry {
+            obeys_lock: true,
+            registration: None,
+            ..entry()
+        };
+        check(
+            enter(dialled, TIMEOUT),
+            ";conference_enforce_security=true,conference:nodeA-room-77afd03e@default,park",
+        );
+    }
+
+    #[test]
+    fn park_notes_its_id_and_clears_the_registration() {
+        check(
+            park(1_700_000_000_000_000, TIMEOUT),
+            ";roomkeeper_park=1700000000000000,park",
+        );
+    }
+
+    #[test]
+    fn park_timeout_is_one_second_at_least() {
+        let plan = park(1, Duration::ZERO).unwrap().to_string();
+        assert!(plan.contains(";park_timeout=1;"), "{plan}");
+    }
+
+    #[test]
+    fn preparation_sets_both_variables_at_once() {
+        let command = Api::SetVars(channel(), preparation().unwrap());
+        let expected = format!(
+            "uuid_setvar_multi {UUID} max_session_transfers=70;hangup_after_conference=false"
+        );
+        assert_eq!(command.to_string(), expected);
+    }
+}

@@ -1,0 +1,234 @@
+//! The text of switch commands.
+
+use std::time::Duration;
+
+use crate::clock;
+use crate::media::link::Links;
+use freeswitch_esl::command::{
+    Api, AppName, ChannelUuid, Command, ConferenceCommand, ConferenceName, ConferenceVarName,
+    ExecutionId, HangupCause, Line, MediaUrl, MemberAction, MemberSelector, ProfileName,
+    RecordingPath, Unfit, VarName, VarValue, Voice,
+};
+use roomkeeper_core::action::Step;
+use roomkeeper_core::call::StepId;
+use roomkeeper_core::entity::Target;
+use roomkeeper_core::ids::{CallId, RoomId};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::{Kind, MemberFlag, PlayCommand};
+
+use super::plans;
+use super::variables::{META_VARIABLE, STEP_VARIABLE};
+use roomkeeper_core::conference_meta as meta;
+use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
+
+/// Settings that the text of commands depends on.
+#[derive(Clone, Debug)]
+pub struct CommandSettings {
+    /// The profile of rooms.
+    pub profile: ProfileName,
+    /// The profile of rooms for two calls.
+    pub connect_profile: ProfileName,
+    /// The speech engine.
+    pub speech_engine: Voice,
+    /// The voice of the speech engine.
+    pub speech_voice: Voice,
+    /// The time after which FreeSWITCH hangs up a parked call.
+    pub park_timeout: Duration,
+    /// Links to the media proxy. Without them FreeSWITCH fetches files from their own servers.
+    pub links: Option<Links>,
+}
+
+/// The text of a switch command, for people. Shows a step by its application.
+///
+/// # Errors
+/// [`Unfit`]: it could not be sent.
+pub fn text(command: &SwitchCommand, settings: &CommandSettings) -> Result<String, Unfit> {
+    if let (SwitchAction::Step { step, .. }, Some(call)) = (&command.action, command.target.call())
+    {
+        let (app, arg) = application(step, settings)?;
+        let arg = arg.map(|arg| format!(" {arg}")).unwrap_or_default();
+        return Ok(format!("execute {} {app}{arg}", channel(call)));
+    }
+    api(command, settings).map(|api| api.to_string())
+}
+
+/// The commands of a step.
+pub(super) struct StepCommands {
+    /// Notes the step on the channel.
+    pub(super) note: Api,
+    /// Runs its application.
+    pub(super) execute: Command,
+    /// Has the channel note the result.
+    pub(super) mark: Command,
+}
+
+/// Renders a step of a call.
+pub(super) fn step(
+    call: CallId,
+    id: StepId,
+    step: &Step,
+    settings: &CommandSettings,
+) -> Result<StepCommands, Unfit> {
+    let (app, arg) = application(step, settings)?;
+    let channel = channel(call);
+    let variable = VarName::new(STEP_VARIABLE)?;
+    let mark = ExecutionId::new(id.to_string())?;
+    let value = VarValue::new(id.to_string())?;
+    Ok(StepCommands {
+        note: Api::SetVar(channel, variable.clone(), value),
+        execute: Command::Execute {
+            channel,
+            app,
+            arg,
+            event_uuid: mark.clone(),
+            lock: true,
+        },
+        mark: Command::ExecuteMark {
+            channel,
+            variable,
+            mark,
+        },
+    })
+}
+
+/// The application of a step and its argument.
+fn application(step: &Step, settings: &CommandSettings) -> Result<(AppName, Option<Line>), Unfit> {
+    let (app, arg) = match step {
+        Step::Answer => ("answer", None),
+        Step::Talk(text) => {
+            let (engine, voice) = (&settings.speech_engine, &settings.speech_voice);
+            ("speak", Some(format!("{engine}|{voice}|{}", text.as_str())))
+        }
+        Step::Play(url) => ("playback", Some(location(url, settings).to_string())),
+        // Half a second of 640 Hz.
+        Step::Beep => ("playback", Some("tone_stream://%(500,0,640)".to_owned())),
+        Step::Sleep(ms) => ("sleep", Some(ms.to_string())),
+        Step::Hangup => ("hangup", Some("NORMAL_CLEARING".to_owned())),
+    };
+    Ok((AppName::new(app)?, arg.map(Line::new).transpose()?))
+}
+
+/// The API command of a switch command; a step has none.
+pub(super) fn api(command: &SwitchCommand, settings: &CommandSettings) -> Result<Api, Unfit> {
+    match command.target {
+        Target::Room(room) => conference_command(&command.action, settings)
+            .and_then(|conference| Ok(Api::Conference(name(room)?, conference))),
+        Target::Call(call) => call_command(&command.action, channel(call), settings),
+        Target::Member { room, call } => {
+            member_command(&command.action, room, channel(call), settings)
+        }
+    }
+}
+
+fn conference_command(
+    action: &SwitchAction,
+    settings: &CommandSettings,
+) -> Result<ConferenceCommand, Unfit> {
+    Ok(match action {
+        SwitchAction::SetLock { locked: true } => ConferenceCommand::Lock,
+        SwitchAction::SetLock { locked: false } => ConferenceCommand::Unlock,
+        SwitchAction::Describe { registration } => ConferenceCommand::SetVar(
+            ConferenceVarName::new(META_VARIABLE)?,
+            VarValue::new(meta::encode(registration))?,
+        ),
+        SwitchAction::Play(PlayCommand::Start { file, url, volume }) => ConferenceCommand::Play {
+            operation: file.operation.uuid(),
+            index: file.index,
+            volume: *volume,
+            url: MediaUrl::new(location(url, settings).as_str())?,
+        },
+        SwitchAction::Play(PlayCommand::Toggle { .. }) => ConferenceCommand::PausePlay,
+        SwitchAction::Play(PlayCommand::Stop) => ConferenceCommand::StopPlay,
+        SwitchAction::Play(PlayCommand::Volume { volume }) => {
+            ConferenceCommand::FileVolume(*volume)
+        }
+        SwitchAction::StartRecording { path, .. } => {
+            ConferenceCommand::RecordStart(RecordingPath::new(path)?)
+        }
+        SwitchAction::StopRecording { path, .. } => {
+            ConferenceCommand::RecordStop(RecordingPath::new(path)?)
+        }
+        _ => return Err(wrong_target("a room")),
+    })
+}
+
+fn call_command(
+    action: &SwitchAction,
+    channel: ChannelUuid,
+    settings: &CommandSettings,
+) -> Result<Api, Unfit> {
+    Ok(match action {
+        SwitchAction::Park { parking } | SwitchAction::Break { parking } => Api::Transfer(
+            channel,
+            plans::park(parking.0.as_micros(), settings.park_timeout)?,
+        ),
+        SwitchAction::Prepare => Api::SetVars(channel, plans::preparation()?),
+        SwitchAction::Answer => Api::Answer(channel),
+        SwitchAction::Hangup { cause } => {
+            Api::Kill(channel, cause.as_ref().map(HangupCause::new).transpose()?)
+        }
+        _ => return Err(wrong_target("a call")),
+    })
+}
+
+fn member_command(
+    action: &SwitchAction,
+    room: RoomId,
+    channel: ChannelUuid,
+    settings: &CommandSettings,
+) -> Result<Api, Unfit> {
+    if let SwitchAction::SetFlag { flag, on } = action {
+        let action = match (flag, on) {
+            (MemberFlag::Speak, true) => MemberAction::Unmute,
+            (MemberFlag::Speak, false) => MemberAction::Mute,
+        };
+        let member = MemberSelector::Channel(channel);
+        let command = ConferenceCommand::Member(action, member);
+        return Ok(Api::Conference(name(room)?, command));
+    }
+    let SwitchAction::Enter {
+        kind,
+        muted,
+        registration,
+    } = action
+    else {
+        return call_command(action, channel, settings);
+    };
+    let entry = plans::Entry {
+        name: name(room)?,
+        profile: match kind {
+            Kind::Conference => settings.profile.clone(),
+            Kind::Connect => settings.connect_profile.clone(),
+        },
+        muted: *muted,
+        obeys_lock: *kind == Kind::Connect,
+        registration: registration
+            .as_deref()
+            .map(|registration| VarValue::new(meta::encode_for_plan(registration)))
+            .transpose()?,
+    };
+    Ok(Api::Transfer(
+        channel,
+        plans::enter(entry, settings.park_timeout)?,
+    ))
+}
+
+const fn wrong_target(what: &'static str) -> Unfit {
+    Unfit::Reserved { what }
+}
+
+/// The location that FreeSWITCH fetches a file from.
+fn location(url: &PlayUrl, settings: &CommandSettings) -> PlayUrl {
+    match &settings.links {
+        Some(links) => links.link(url, clock::now(), rand::random()),
+        None => url.clone(),
+    }
+}
+
+fn channel(session: CallId) -> ChannelUuid {
+    ChannelUuid::from(session.channel().uuid())
+}
+
+fn name(room: RoomId) -> Result<ConferenceName, Unfit> {
+    ConferenceName::new(room.to_string())
+}

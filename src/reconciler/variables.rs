@@ -1,0 +1,10 @@
+//! The names of our variables on channels and conferences.
+
+/// The conference variable with a room's registration.
+pub const META_VARIABLE: &str = "roomkeeper_meta";
+
+/// The channel variable with a call's [`Checkpoint`](roomkeeper_core::call::Checkpoint).
+pub const STEP_VARIABLE: &str = "roomkeeper_step";
+
+/// The channel variable with the id of the command that parked the call ([`Parking`](roomkeeper_core::call::Parking)).
+pub const PARK_VARIABLE: &str = "roomkeeper_park";

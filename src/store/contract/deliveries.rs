@@ -1,0 +1,451 @@
+//! The stored state of webhooks, from the outbox to the receivers and afterwards.
+//!
+//! Defines queues, claims, results of attempts, and the log. `webhook` filters events, sends the requests and schedules
+//! retries.
+//!
+//! A message for one receiver is a *delivery*. It is pending, and then delivered or dead; both can be made pending again.
+//! The queues contain its id; its message and attempts are stored once.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Message, StoreError};
+use roomkeeper_core::ids::{AppId, EndpointId, NodeId};
+use roomkeeper_core::time::Timestamp;
+
+/// Dead deliveries of a receiver that are kept on each node. Beyond the limit the oldest is dropped and counted
+/// ([`WEBHOOK_DEAD_DROPPED`](crate::telemetry::WEBHOOK_DEAD_DROPPED)): a vanished receiver must not fill the store.
+pub const DEAD_LIMIT: u64 = 10_000;
+
+/// How long a delivered message is kept, on the store's clock.
+pub const DELIVERED_KEPT: Duration = Duration::from_secs(72 * 3600);
+
+/// The number of last attempts of a delivery that are kept: several whole schedules.
+pub const ATTEMPTS_KEPT: u64 = 32;
+
+/// Limits of the queues and the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueLimits {
+    /// Pending deliveries of one receiver on one node, and messages in one node's outbox. Messages beyond the limit are not
+    /// queued, and counted ([`WEBHOOK_LOST`](crate::telemetry::WEBHOOK_LOST)).
+    pub pending: u64,
+    /// Delivered messages of one receiver that are kept on one node.
+    pub delivered: u64,
+}
+
+impl Default for QueueLimits {
+    /// 100,000 and 10,000. At 1 KiB a message the first is 100 MB for a receiver that has been away all day.
+    fn default() -> Self {
+        Self {
+            pending: 100_000,
+            delivered: 10_000,
+        }
+    }
+}
+
+/// A position in a node's outbox: all messages up to it are in the delivery queues.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OutboxCursor(pub String);
+
+impl OutboxCursor {
+    /// The cursor with this number of messages at or before it; the default one for 0.
+    pub(in crate::store) fn at(position: u64) -> Self {
+        match position {
+            0 => Self::default(),
+            n => Self(n.to_string()),
+        }
+    }
+
+    /// The number of messages at or before it.
+    ///
+    /// # Errors
+    /// Fails if the cursor was not created here.
+    pub fn position(&self) -> Result<u64, StoreError> {
+        if *self == Self::default() {
+            return Ok(0);
+        }
+        self.0.parse().map_err(|_| StoreError::Corrupt {
+            key: "outbox cursor".to_owned(),
+            why: format!("{:?} is not a number", self.0),
+        })
+    }
+}
+
+/// The messages of the outbox after its cursor.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OutboxBatch {
+    /// The cursor it was read from.
+    pub from: OutboxCursor,
+    /// The cursor after the last of the messages.
+    pub to: OutboxCursor,
+    /// In order of commit.
+    pub messages: Vec<Message>,
+    /// The number of missing messages between the two cursors: another program has deleted them.
+    pub missing: u64,
+    /// The number of entries between the two cursors that this program did not write.
+    pub unreadable: u64,
+    /// The outbox had another type and was repaired by this read. It is noted already.
+    pub mended: bool,
+}
+
+/// A message on its way to one endpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewDelivery {
+    /// The receiver.
+    pub endpoint: EndpointId,
+    /// The message.
+    pub message: Message,
+    /// The receiver is disabled: the message is dead from the start, and can be sent later.
+    pub held: bool,
+}
+
+/// The head of one delivery queue, claimed by one worker for a time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClaimedDelivery {
+    /// The receiver.
+    pub endpoint: EndpointId,
+    /// The message.
+    pub message: Message,
+    /// The number of failed attempts since it became pending.
+    pub failed_attempts: u32,
+    /// The time since the first of them, on the store's clock; zero if there is none.
+    pub failing_for: Duration,
+    /// It is parked in a separate queue: no other delivery waits for it.
+    pub parked: bool,
+    /// Proves the claim at its end.
+    pub token: Uuid,
+}
+
+/// A worker's places for attempts, and the bounds of its claims.
+///
+/// A claim gives one place after the other to the app that has the fewest, and within the app to the endpoint that has the
+/// fewest; among equals the one that has been due for longest comes first. Three bounds hold meanwhile:
+///
+/// - An app gets another place only while it has fewer than one in [`APP_PART`] of those that are free. So there are always
+///   free places, however many apps hold theirs, and an app that has none gets one at once.
+/// - An endpoint gets another place only while it has fewer than its app may still get, and fewer than `each`. So the other
+///   endpoints of its app get places, too.
+/// - A lowered endpoint has a smaller bound, and all lowered endpoints together have one.
+#[derive(Clone, Copy, Debug)]
+pub struct Share<'a> {
+    /// The limit of claimed deliveries.
+    pub total: usize,
+    /// Places that are free; at least `total`.
+    pub free: usize,
+    /// Places that one endpoint has at most.
+    pub each: usize,
+    /// Places that lowered endpoints may get, besides those that they have.
+    pub lowered_left: usize,
+    /// Places that are taken, by endpoint; each with its app.
+    pub under_way: &'a [(AppId, EndpointId, usize)],
+    /// The lowered endpoints, and how many places each has at most.
+    pub lowered: &'a [(EndpointId, usize)],
+}
+
+impl Share<'static> {
+    /// This number of claims, for any app.
+    pub const fn all(total: usize) -> Self {
+        Self {
+            total,
+            free: usize::MAX,
+            each: usize::MAX,
+            lowered_left: usize::MAX,
+            under_way: &[],
+            lowered: &[],
+        }
+    }
+}
+
+/// The divisor of an app's share of the free places: alone, it gets a quarter of all. See [`Share`].
+pub const APP_PART: usize = 3;
+
+/// Due endpoints that one claim looks at. Where there are more, those that have their share are put off by [`DEFERRED`], so
+/// that the next claim looks at others.
+pub const LOOKED_AT: usize = 1_000;
+
+/// See [`LOOKED_AT`].
+pub const DEFERRED: Duration = Duration::from_secs(1);
+
+/// The result of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeliveryResult {
+    /// The receiver accepted it: the next of the queue may go at once.
+    Delivered,
+    /// Retry it after this long, on the store's clock. Those behind it wait.
+    Retry {
+        /// How long.
+        after: Duration,
+    },
+    /// Retry it after this long, in a separate queue.
+    Park {
+        /// How long.
+        after: Duration,
+        /// How long those behind it still wait for it.
+        hold: Duration,
+    },
+    /// Give it up: it is dead, the next of the queue may go at once.
+    Dead,
+    /// The receiver no longer exists: the delivery is removed.
+    Forgotten,
+}
+
+/// The status of a delivery.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryStatus {
+    /// It waits for an attempt.
+    Pending,
+    /// The receiver has accepted it.
+    Delivered,
+    /// It was given up, or the receiver was disabled when it was queued.
+    Dead,
+}
+
+impl DeliveryStatus {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Dead];
+
+    /// The text form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl fmt::Display for DeliveryStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The error for a text that is no [`DeliveryStatus`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected pending, delivered or dead")]
+pub struct UnknownStatus;
+
+impl FromStr for DeliveryStatus {
+    type Err = UnknownStatus;
+    fn from_str(text: &str) -> Result<Self, UnknownStatus> {
+        let found = Self::ALL.into_iter().find(|status| status.as_str() == text);
+        found.ok_or(UnknownStatus)
+    }
+}
+
+/// A stored attempt.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Attempted {
+    /// Its start, microseconds since the epoch.
+    pub at: u64,
+    /// The status of the receiver's answer, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The reason if there is no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Its duration in milliseconds.
+    pub ms: u64,
+}
+
+/// One row of the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// Its position: the log is sorted by this text, the latest first, and continues below a position. The text is `<time of
+    /// queueing, milliseconds, 14 digits>:<position in the outbox, 16 digits>:<id>`, so that positions of different nodes
+    /// merge into one order.
+    pub position: String,
+    /// The message.
+    pub message: Message,
+    /// The status.
+    pub status: DeliveryStatus,
+    /// The last attempts, [`ATTEMPTS_KEPT`] at most, the oldest first.
+    pub attempts: Vec<Attempted>,
+}
+
+/// The stored end of a claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Finished {
+    /// How long the receiver has been failing on this node, since its first failure after the last success or at all. `None`
+    /// after a success.
+    pub failing_for: Option<Duration>,
+    /// The number of deliveries behind it that can be claimed now; 0 if it will be retried itself.
+    pub behind: u64,
+}
+
+/// The state of a receiver on one node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct EndpointHealth {
+    /// The time since its last success.
+    pub delivered_ago: Option<Duration>,
+    /// As [`Finished::failing_for`].
+    pub failing_for: Option<Duration>,
+    /// Deliveries that wait for it.
+    pub pending: u64,
+    /// Dead deliveries that are kept.
+    pub dead: u64,
+    /// Messages that could not be queued for it, ever.
+    pub lost: u64,
+}
+
+/// How many deliveries became pending again.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Recovered {
+    /// The number.
+    pub count: u64,
+    /// The position to continue at; `None` if that was all.
+    pub next: Option<String>,
+}
+
+/// The sizes of a node's outbox and queues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Backlog {
+    /// Messages in the outbox that are not queued yet.
+    pub outbox: u64,
+    /// Queues (one for each endpoint and scope) that are not empty.
+    pub queues: u64,
+    /// Messages that the outbox had no room for, ever.
+    pub lost: u64,
+    /// Messages that were deleted from the outbox before they were handed over, ever.
+    pub missing: u64,
+    /// Entries of the outbox that were not messages of this program, ever.
+    pub unreadable: u64,
+    /// The time since one of the last two has grown.
+    pub noticed_ago: Option<Duration>,
+}
+
+/// The outbox, the queues and the log of each node.
+///
+/// As with [`Store`](super::Store), every method is atomic.
+#[async_trait]
+pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
+    /// Reads the node's outbox after its cursor, at most `limit` messages. Changes nothing, unless the outbox is not
+    /// one: then it is mended. What is missing or cannot be read is passed over and counted in the batch; whoever hands the
+    /// batch over notes it ([`Self::note_outbox`]).
+    async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError>;
+
+    /// The cached result of [`Self::read_outbox`]: what was committed through this store
+    /// and, as far as it has heard, not handed over by another. [`Self::fan_out`] finds out whether it is so. Nothing where
+    /// that is not known.
+    fn fresh_outbox(&self, _node: NodeId, _limit: usize) -> Option<OutboxBatch> {
+        None
+    }
+
+    /// Moves the cursor from `from` to `to` and appends the deliveries to their queues (one an endpoint and scope), in
+    /// one step. `false`, and nothing changed, when the cursor is not at `from`: another has done it; or when the outbox does
+    /// not hold what was read or given out as fresh: the store is another than it was. What the receiver
+    /// has too much of already is not queued but counted.
+    async fn fan_out(
+        &self,
+        node: NodeId,
+        from: &OutboxCursor,
+        to: &OutboxCursor,
+        deliveries: &[NewDelivery],
+    ) -> Result<bool, StoreError>;
+
+    /// Adds the missing and unreadable messages of a queued batch to the counts for the operator ([`Backlog`]).
+    async fn note_outbox(
+        &self,
+        node: NodeId,
+        missing: u64,
+        unreadable: u64,
+    ) -> Result<(), StoreError>;
+
+    /// Appends a delivery without commit to its queue. A known delivery of this receiver with this id stays unchanged.
+    async fn enqueue(&self, node: NodeId, delivery: &NewDelivery) -> Result<(), StoreError>;
+
+    /// Claims due heads of queues, within this share, each for `visibility` on the store's clock. If it is not finished by
+    /// then, any worker can claim it again, as the same message.
+    async fn claim_deliveries(
+        &self,
+        node: NodeId,
+        visibility: Duration,
+        share: Share<'_>,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError>;
+
+    /// Ends a claim, and stores the attempt if there was one. Returns `None` and changes nothing if the claim has been
+    /// replaced.
+    async fn finish_delivery(
+        &self,
+        node: NodeId,
+        claim: &ClaimedDelivery,
+        result: DeliveryResult,
+        attempt: Option<&Attempted>,
+    ) -> Result<Option<Finished>, StoreError>;
+
+    /// The time until the next queue is due; `None` if all are empty.
+    async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError>;
+
+    /// Combines [`Self::read_outbox`] and [`Self::next_delivery`], in one request if the store can: the poll of an idle
+    /// worker.
+    async fn look(
+        &self,
+        node: NodeId,
+        limit: usize,
+    ) -> Result<(OutboxBatch, Option<Duration>), StoreError> {
+        let batch = self.read_outbox(node, limit).await?;
+        Ok((batch, self.next_delivery(node).await?))
+    }
+
+    /// The sizes of the node's outbox and queues.
+    async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError>;
+
+    /// The states of these receivers, in this order.
+    async fn endpoint_health(
+        &self,
+        node: NodeId,
+        endpoints: &[EndpointId],
+    ) -> Result<Vec<EndpointHealth>, StoreError>;
+
+    /// The log of a receiver below a position (or from its top), the latest first.
+    async fn list_deliveries(
+        &self,
+        node: NodeId,
+        endpoint: &EndpointId,
+        status: DeliveryStatus,
+        below: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError>;
+
+    /// One delivery, while it is kept.
+    async fn read_delivery(
+        &self,
+        node: NodeId,
+        endpoint: &EndpointId,
+        id: &str,
+    ) -> Result<Option<Delivery>, StoreError>;
+
+    /// Makes a delivery due at once, with a new schedule, apart from its queue. One that already waits in its queue keeps
+    /// waiting. Returns false if it is not kept.
+    async fn redeliver(
+        &self,
+        node: NodeId,
+        endpoint: &EndpointId,
+        id: &str,
+    ) -> Result<bool, StoreError>;
+
+    /// Makes up to `limit` dead deliveries at or above a position pending again, in their order, behind what waits.
+    async fn recover(
+        &self,
+        node: NodeId,
+        endpoint: &EndpointId,
+        from: &str,
+        limit: usize,
+    ) -> Result<Recovered, StoreError>;
+
+    /// Removes a receiver except its pending deliveries, and returns their number. They are removed when their turn comes
+    /// ([`DeliveryResult::Forgotten`]).
+    async fn forget_endpoint(&self, node: NodeId, endpoint: &EndpointId)
+    -> Result<u64, StoreError>;
+}
+
+/// The position of this time in the log, for [`Deliveries::recover`].
+pub fn log_position(since: Timestamp) -> String {
+    format!("{:014}:", since.as_millis())
+}

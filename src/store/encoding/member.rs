@@ -1,0 +1,374 @@
+//! The stored form of a member of a room, and the way back.
+//!
+//! A member is two parts of its room: one that stays, under the digits of its channel's UUID, and one that changes, under
+//! the same and [`MOVES`].
+
+use roomkeeper_core::ids::{CommandUid, NodeId};
+use roomkeeper_core::room::{
+    FlagRequest, FlagRequests, Flags, JoinAttempt, LeftReason, Member, MemberFlag, MemberStatus,
+    Membership,
+};
+use roomkeeper_core::time::Timestamp;
+
+use super::packed::{DecodeError, Packed, Packer};
+use super::stored_fields::{
+    Field, FieldGroup, UndecodedPart, field_row, read_field, stored_codes, stored_fields,
+    stored_parts, write_field,
+};
+
+/// Follows the channel in the name of the part that changes.
+pub(super) const MOVES: &str = ".";
+
+stored_parts! {
+    /// Reads a member from its two parts.
+    fn decode_member() -> Member {
+        /// Writes the part that stays.
+        "" fn encode_member {
+            'm' id "its id, a UUID",
+            'f' caller_id "the caller's number",
+            'd' did "the number dialled",
+            't' since "when it was created, microseconds",
+        }
+        /// Writes the part that changes.
+        "." fn encode_moves {
+            .. status "its status, a `StoredStatus`",
+            .. membership "its membership, if it has one",
+            'g' flags "the sum of 1 can speak, 2 can hear, 4 on hold",
+            'n' flags_at "the sequence of the flags",
+            .. requests "the requests that FreeSWITCH has not confirmed",
+        }
+    }
+}
+
+stored_fields! {
+    /// A status is stored flat.
+    StoredStatus {
+        'p' kind "1 joining, 2 joined, 3 leaving",
+        'u' deadline "the deadline of 1 and 3, microseconds",
+        'e' reason "of 3: 0 hang-up, 1 removed, 2 moved, 3 room destroyed, 4 timeout, 5 orphan",
+        'a' attempt "of 1, unless it is the first attempt: 1 interrupted, 2 the second one",
+        'x' command_uid "the id of the command, of 1 and 3",
+    }
+}
+
+stored_fields! {
+    /// A stay is stored without the fence that confirmed it last.
+    Membership {
+        'c' core "the run of FreeSWITCH",
+        'k' conference "the conference instance",
+        'o' opened "the sequence of its beginning",
+        'v' revealed "a snapshot revealed it",
+        _ confirmed = 0,
+    }
+}
+
+/// Requests to set a flag. The letters of a request are those of its flag:
+///
+/// | | deadline, microseconds | clears the flag | the id of the command |
+/// |---|---|---|---|
+/// | `Speak` | `U` | `M` | `X` |
+impl FieldGroup for FlagRequests {
+    const FIRST: char = 'U';
+
+    fn write(&self, node: NodeId, packer: &mut Packer) {
+        for request in self.iter() {
+            let [deadline, clears, command_uid] = request_letters(request.flag);
+            Field::write(&request.deadline, deadline, node, packer);
+            Field::write(&!request.on, clears, node, packer);
+            Field::write(&request.command_uid, command_uid, node, packer);
+        }
+    }
+
+    fn read(node: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
+        let read = |flag: &MemberFlag| {
+            let [deadline, clears, command_uid] = request_letters(*flag);
+            let deadline: Option<Timestamp> = Field::read(deadline, node, packed)?;
+            let Some(deadline) = deadline else {
+                return Ok(None);
+            };
+            Ok(Some(FlagRequest {
+                flag: *flag,
+                on: !<bool as Field>::read(clears, node, packed)?,
+                command_uid: Field::read(command_uid, node, packed)?,
+                deadline,
+            }))
+        };
+        let requests = MemberFlag::ALL.iter().map(read);
+        requests.filter_map(Result::transpose).collect()
+    }
+}
+
+const fn request_letters(flag: MemberFlag) -> [char; 3] {
+    match flag {
+        MemberFlag::Speak => ['U', 'M', 'X'],
+    }
+}
+
+struct StoredStatus {
+    kind: StatusKind,
+    deadline: Option<Timestamp>,
+    reason: Option<LeftReason>,
+    attempt: Option<RepeatedAttempt>,
+    command_uid: Option<CommandUid>,
+}
+
+enum StatusKind {
+    Joining,
+    Joined,
+    Leaving,
+}
+
+enum RepeatedAttempt {
+    Interrupted,
+    Second,
+}
+
+stored_codes! {
+    StatusKind {
+        1 Joining,
+        2 Joined,
+        3 Leaving,
+    }
+}
+
+stored_codes! {
+    RepeatedAttempt {
+        1 Interrupted,
+        2 Second,
+    }
+}
+
+stored_codes! {
+    LeftReason {
+        0 Hangup,
+        1 Removed,
+        2 Moved,
+        3 RoomDestroyed,
+        4 Timeout,
+        5 Orphan,
+    }
+}
+
+impl FieldGroup for MemberStatus {
+    const FIRST: char = StoredStatus::FIRST;
+
+    fn write(&self, node: NodeId, packer: &mut Packer) {
+        StoredStatus::from(self).write(node, packer);
+    }
+
+    fn read(node: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
+        StoredStatus::read(node, packed)?.try_into()
+    }
+}
+
+impl From<&MemberStatus> for StoredStatus {
+    fn from(status: &MemberStatus) -> Self {
+        match status {
+            MemberStatus::Joining {
+                deadline,
+                command_uid,
+                attempt,
+            } => Self {
+                kind: StatusKind::Joining,
+                deadline: Some(*deadline),
+                reason: None,
+                attempt: match attempt {
+                    JoinAttempt::First => None,
+                    JoinAttempt::Interrupted => Some(RepeatedAttempt::Interrupted),
+                    JoinAttempt::Second => Some(RepeatedAttempt::Second),
+                },
+                command_uid: command_uid.clone(),
+            },
+            MemberStatus::Joined => Self {
+                kind: StatusKind::Joined,
+                deadline: None,
+                reason: None,
+                attempt: None,
+                command_uid: None,
+            },
+            MemberStatus::Leaving {
+                deadline,
+                reason,
+                command_uid,
+            } => Self {
+                kind: StatusKind::Leaving,
+                deadline: Some(*deadline),
+                reason: Some(*reason),
+                attempt: None,
+                command_uid: command_uid.clone(),
+            },
+        }
+    }
+}
+
+impl TryFrom<StoredStatus> for MemberStatus {
+    type Error = DecodeError;
+
+    fn try_from(stored: StoredStatus) -> Result<Self, DecodeError> {
+        let deadline = stored.deadline.ok_or("status without its deadline");
+        Ok(match stored.kind {
+            StatusKind::Joining => Self::Joining {
+                deadline: deadline?,
+                command_uid: stored.command_uid,
+                attempt: match stored.attempt {
+                    None => JoinAttempt::First,
+                    Some(RepeatedAttempt::Interrupted) => JoinAttempt::Interrupted,
+                    Some(RepeatedAttempt::Second) => JoinAttempt::Second,
+                },
+            },
+            StatusKind::Joined => Self::Joined,
+            StatusKind::Leaving => Self::Leaving {
+                deadline: deadline?,
+                reason: stored.reason.ok_or("leaving without a reason")?,
+                command_uid: stored.command_uid,
+            },
+        })
+    }
+}
+
+/// Talking is not stored.
+impl Field for Flags {
+    fn write(&self, name: char, _: NodeId, packer: &mut Packer) {
+        let Self {
+            speak, hear, hold, ..
+        } = *self;
+        let flags = u64::from(speak) | u64::from(hear) << 1 | u64::from(hold) << 2;
+        packer.number(name, flags);
+    }
+
+    fn read(name: char, _: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError> {
+        let flags = packed.number(name)?;
+        if flags > 7 {
+            return Err("unknown flag".into());
+        }
+        Ok(Self {
+            speak: flags & 1 != 0,
+            hear: flags & 2 != 0,
+            hold: flags & 4 != 0,
+            talking: false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use uuid::Uuid;
+
+    use super::*;
+    use roomkeeper_core::ids::{ConferenceId, CoreId, MemberId};
+
+    fn member(status: MemberStatus, membership: Option<Membership>) -> Member {
+        let node: NodeId = "n0001".parse().unwrap();
+        Member {
+            id: MemberId::fresh(node, Uuid::from_u128(0x5_u128 << 100)),
+            status,
+            membership,
+            caller_id: "+8210".into(),
+            did: "a|b".into(),
+            flags: Flags {
+                speak: false,
+                hear: true,
+                hold: true,
+                talking: false,
+            },
+            flags_at: 70,
+            requests: FlagRequests::from_iter([FlagRequest {
+                flag: MemberFlag::Speak,
+                on: false,
+                command_uid: Some("command-2".parse().unwrap()),
+                deadline: Timestamp::from_micros(64),
+            }]),
+            since: Timestamp::from_micros(1_700_000_000_000_000),
+        }
+    }
+
+    fn stay() -> Membership {
+        Membership {
+            core: CoreId::new(Uuid::from_u128(1)),
+            conference: ConferenceId::new(Uuid::from_u128(2)),
+            opened: 9,
+            revealed: true,
+            confirmed: 0,
+        }
+    }
+
+    #[test]
+    fn every_member_is_read_as_it_was_written() {
+        let command_uid = Some("command-1".parse().unwrap());
+        let deadline = Timestamp::from_micros(3);
+        let mut members = vec![member(MemberStatus::Joined, Some(stay()))];
+        for attempt in [
+            JoinAttempt::First,
+            JoinAttempt::Interrupted,
+            JoinAttempt::Second,
+        ] {
+            let command_uid = command_uid.clone();
+            let status = MemberStatus::Joining {
+                deadline,
+                command_uid,
+                attempt,
+            };
+            members.push(member(status, None));
+        }
+        for reason in [
+            LeftReason::Hangup,
+            LeftReason::Removed,
+            LeftReason::Moved,
+            LeftReason::RoomDestroyed,
+            LeftReason::Timeout,
+            LeftReason::Orphan,
+        ] {
+            let command_uid = command_uid.clone();
+            let status = MemberStatus::Leaving {
+                deadline,
+                reason,
+                command_uid,
+            };
+            members.push(member(status, Some(stay())));
+        }
+        let node: NodeId = "n0001".parse().unwrap();
+        for member in members {
+            let (stays, moves) = (encode_member(&member, node), encode_moves(&member, node));
+            let read = decode_member(node, &stays, &moves).unwrap();
+            assert_eq!(read, member, "{stays} {moves}");
+        }
+    }
+
+    #[test]
+    fn stored_form_of_member_is_this() {
+        let node: NodeId = "n0001".parse().unwrap();
+        let status = MemberStatus::Leaving {
+            deadline: Timestamp::from_micros(3),
+            reason: LeftReason::Moved,
+            command_uid: Some("command-1".parse().unwrap()),
+        };
+        let member = member(status, Some(stay()));
+        assert_eq!(
+            encode_member(&member, node).split_once('|').unwrap().1,
+            "f+8210|da\\pb|t51XFN6Z--"
+        );
+        assert_eq!(
+            encode_moves(&member, node),
+            "p2|u2|e1|xcommand-1|c---------------------0|k---------------------1|o8|v|g5|n05|U0-|M|Xcommand-2"
+        );
+    }
+
+    #[test]
+    fn unreadable_part_is_named() {
+        let node: NodeId = "n0001".parse().unwrap();
+        let member = member(MemberStatus::Joined, Some(stay()));
+        let (stays, moves) = (encode_member(&member, node), encode_moves(&member, node));
+        for (stays, moves, part) in [
+            ("", moves.as_str(), ""),
+            (stays.as_str(), "", MOVES),
+            (&stays, "p8|g0|n0", MOVES),
+            (&stays, "p0|g0|n0", MOVES),
+            (&stays, "p1|g7|n0", MOVES),
+        ] {
+            let error = decode_member(node, stays, moves).unwrap_err();
+            assert_eq!(error.part, part, "{stays} {moves}");
+        }
+    }
+}

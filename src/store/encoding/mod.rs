@@ -1,0 +1,18 @@
+//! The stored form of everything that the store holds, and the way back. Pure.
+//!
+//! [`room`] (with `member`, `playback` and `recording`), [`call`] and [`view`] encode state, [`apps`] and [`endpoints`] the records of apps and their
+//! receivers. [`packed`] is the text that the small records are written in, `stored_fields` declares their
+//! fields, [`keys`] names every key in Redis.
+
+pub mod apps;
+pub mod call;
+pub mod endpoints;
+mod json_fields;
+pub mod keys;
+mod member;
+pub mod packed;
+mod playback;
+mod recording;
+pub mod room;
+mod stored_fields;
+pub mod view;

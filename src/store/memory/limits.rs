@@ -1,0 +1,80 @@
+//! Rate limits, cooldowns and idempotent commands in memory.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::MemoryStore;
+use crate::store::limits::{
+    CommandStart, Cooldown, IdempotentCommand, Rate, RequestLimits, StoredAnswer, Tokens,
+};
+use crate::store::{EntityId, StoreError};
+use roomkeeper_core::ids::AppId;
+
+#[async_trait]
+impl RequestLimits for MemoryStore {
+    async fn take_cooldown(
+        &self,
+        about: EntityId,
+        group: &str,
+        holder: Uuid,
+        window: Duration,
+    ) -> Result<Cooldown, StoreError> {
+        let now = self.now();
+        let key = (about, group.to_owned());
+        let mut inner = self.lock();
+        let cooldowns = &mut inner.node(about.node()).cooldowns;
+        Ok(cooldowns.take(key, holder, window, now))
+    }
+
+    async fn refund_cooldown(
+        &self,
+        about: EntityId,
+        group: &str,
+        holder: Uuid,
+    ) -> Result<(), StoreError> {
+        let key = (about, group.to_owned());
+        let mut inner = self.lock();
+        inner.node(about.node()).cooldowns.refund(&key, holder);
+        Ok(())
+    }
+
+    async fn begin_command(
+        &self,
+        command: &IdempotentCommand,
+        hold: Duration,
+    ) -> Result<CommandStart, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let commands = &mut inner.node(command.about.node()).commands;
+        Ok(commands.begin(command, hold, now))
+    }
+
+    async fn finish_command(
+        &self,
+        command: &IdempotentCommand,
+        answer: &StoredAnswer,
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let commands = &mut inner.node(command.about.node()).commands;
+        Ok(commands.finish(command, answer, keep, now))
+    }
+
+    async fn forget_command(&self, command: &IdempotentCommand) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.node(command.about.node()).commands.forget(command);
+        Ok(())
+    }
+
+    async fn take_tokens(&self, app: &AppId, rate: Rate, want: u32) -> Result<Tokens, StoreError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let full_at = inner.buckets.entry(app.clone()).or_default();
+        let (tokens, after) = rate.take(*full_at, now, want);
+        *full_at = after;
+        Ok(tokens)
+    }
+}

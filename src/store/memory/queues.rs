@@ -1,0 +1,311 @@
+//! The webhook messages of one node, from the outbox through the queues to the log of each receiver.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::outbox::Outbox;
+use super::queue::{Queue, QueueKey, ReadyQueues};
+use super::receiver::Receiver;
+use super::share::RemainingShare;
+use crate::store::deliveries::{
+    Attempted, Backlog, ClaimedDelivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished,
+    NewDelivery, OutboxCursor, QueueLimits, Recovered, Share,
+};
+use crate::store::{Message, StoreError};
+use roomkeeper_core::ids::{AppId, EndpointId};
+
+/// The outbox, the queues and the receivers of a node.
+#[derive(Default)]
+pub(super) struct Queues {
+    pub(super) outbox: Outbox,
+    queues: HashMap<QueueKey, Queue>,
+    ready: ReadyQueues,
+    receivers: HashMap<EndpointId, Receiver>,
+}
+
+impl Queues {
+    /// The bytes of the deliveries of these statuses, by receiver.
+    pub(super) fn bytes(&self, statuses: &[DeliveryStatus]) -> BTreeMap<EndpointId, u64> {
+        let receivers = self.receivers.iter();
+        let bytes = receivers.map(|(id, receiver)| (id.clone(), receiver.bytes(statuses)));
+        bytes.filter(|(_, bytes)| *bytes > 0).collect()
+    }
+
+    /// Returns true if there is a message to hand over or to claim.
+    pub(super) fn has_work(&self, now: Duration) -> bool {
+        !self.outbox.is_empty() || self.first_due().is_some_and(|due| due <= now)
+    }
+
+    /// When the first queue is due.
+    pub(super) fn first_due(&self) -> Option<Duration> {
+        self.ready.first_due()
+    }
+
+    pub(super) fn backlog(&self, now: Duration) -> Backlog {
+        self.outbox.backlog(self.queues.len(), now)
+    }
+
+    /// The receiver of this id, without deliveries whose keeping time is over.
+    pub(super) fn receiver(&mut self, endpoint: &EndpointId, now: Duration) -> Option<&Receiver> {
+        let receiver = self.receivers.get_mut(endpoint)?;
+        receiver.expire(now);
+        Some(receiver)
+    }
+
+    /// Queues a new delivery. `position` is its place in the log of the receiver, without its id.
+    pub(super) fn enqueue(
+        &mut self,
+        new: &NewDelivery,
+        position: &str,
+        now: Duration,
+        limits: QueueLimits,
+    ) {
+        let receiver = self.receivers.entry(new.endpoint.clone()).or_default();
+        let position = format!("{position}:{}", new.message.id);
+        if receiver.add(new, position, limits) {
+            self.append(new.endpoint.clone(), &new.message, now);
+        }
+    }
+
+    /// Appends a message to the queue of its receiver and scope.
+    fn append(&mut self, endpoint: EndpointId, message: &Message, now: Duration) {
+        let key = QueueKey {
+            endpoint,
+            scope: message.scope,
+            parked: None,
+        };
+        let ready = &mut self.ready;
+        let queue = self.queues.entry(key.clone()).or_insert_with(|| {
+            ready.insert(&message.app, now, key);
+            Queue {
+                due: now,
+                ..Queue::default()
+            }
+        });
+        queue.waiting.push_back(message.id.clone());
+    }
+
+    /// Moves the cursor of the outbox and queues the deliveries. `at` is the time of the log in milliseconds. Returns
+    /// false, and does nothing, if the cursor is not at `from`.
+    pub(super) fn fan_out(
+        &mut self,
+        from: &OutboxCursor,
+        to: &OutboxCursor,
+        deliveries: &[NewDelivery],
+        (now, at): (Duration, u64),
+        limits: QueueLimits,
+    ) -> Result<bool, StoreError> {
+        let Some(begin) = self.outbox.hand_over(from, to)? else {
+            return Ok(false);
+        };
+        for (n, delivery) in deliveries.iter().enumerate() {
+            let position = format!("{at:014}:{begin:011}{n:05}");
+            self.enqueue(delivery, &position, now, limits);
+        }
+        Ok(true)
+    }
+
+    /// Claims the heads of queues that are due, within the bounds of `share`.
+    pub(super) fn claim(
+        &mut self,
+        visibility: Duration,
+        share: Share<'_>,
+        now: Duration,
+    ) -> Vec<ClaimedDelivery> {
+        let mut remaining = RemainingShare::new(share);
+        let mut claims = Vec::new();
+        while claims.len() < share.total {
+            let Some((app, due, key)) = self.next_due(&remaining, now) else {
+                break;
+            };
+            self.ready.remove(due, &key);
+            let Some(queue) = self.queues.get_mut(&key) else {
+                continue;
+            };
+            let delivery = queue.waiting.front().and_then(|id| {
+                let receiver = self.receivers.get(&key.endpoint)?;
+                receiver.delivery(id)
+            });
+            let Some(message) = delivery.map(|delivery| delivery.message.clone()) else {
+                // Its head was parked, and no message came behind it.
+                self.queues.remove(&key);
+                continue;
+            };
+            remaining.take(&app, &key.endpoint);
+            let token = Uuid::new_v4();
+            queue.token = Some(token);
+            queue.due = now.saturating_add(visibility);
+            self.ready.insert(&app, queue.due, key.clone());
+            claims.push(ClaimedDelivery {
+                endpoint: key.endpoint,
+                message,
+                failed_attempts: queue.failed_attempts,
+                failing_for: queue
+                    .failing_since
+                    .map(|since| now.saturating_sub(since))
+                    .unwrap_or_default(),
+                parked: key.parked.is_some(),
+                token,
+            });
+        }
+        claims
+    }
+
+    /// Returns the queue to claim next, with its app and when it is due.
+    fn next_due(
+        &self,
+        remaining: &RemainingShare,
+        now: Duration,
+    ) -> Option<(AppId, Duration, QueueKey)> {
+        let due = self.ready.firsts();
+        let due = due.filter(|(app, due, key)| *due <= now && remaining.allows(app, &key.endpoint));
+        // The oldest queue of an app decides about its turn, also when another of its queues is claimed.
+        let mut oldest: HashMap<&AppId, Duration> = HashMap::new();
+        for (app, due, _) in due.clone() {
+            let known = oldest.entry(app).or_insert(due);
+            *known = due.min(*known);
+        }
+        let next = due.min_by_key(|(app, due, key)| {
+            let of_app = (remaining.used_by_app(app), oldest.get(app), *app);
+            (of_app, remaining.used_by_endpoint(&key.endpoint), *due)
+        });
+        next.map(|(app, due, key)| (app.clone(), due, key.clone()))
+    }
+
+    /// Ends a claim with the result of its attempt. Returns `None` if the claim is not valid any more.
+    pub(super) fn finish(
+        &mut self,
+        claim: &ClaimedDelivery,
+        result: DeliveryResult,
+        attempt: Option<&Attempted>,
+        now: Duration,
+        limits: QueueLimits,
+    ) -> Option<Finished> {
+        let Message { id, app, scope, .. } = &claim.message;
+        let key = QueueKey {
+            endpoint: claim.endpoint.clone(),
+            scope: *scope,
+            parked: claim.parked.then(|| id.clone()),
+        };
+        let queue = self.queues.get_mut(&key)?;
+        if queue.token != Some(claim.token) {
+            return None;
+        }
+        queue.token = None;
+        self.ready.remove(queue.due, &key);
+        let receiver = self.receivers.entry(claim.endpoint.clone()).or_default();
+        if let Some(attempt) = attempt {
+            receiver.note_attempt(id, attempt, result == DeliveryResult::Delivered, now);
+        }
+        let mut finished = Finished {
+            failing_for: receiver.failing_for(now),
+            behind: 0,
+        };
+        match result {
+            DeliveryResult::Park { after, hold } if !claim.parked => {
+                let parked = queue.park_head(after, hold, now);
+                let parked_key = QueueKey {
+                    parked: Some(id.clone()),
+                    ..key.clone()
+                };
+                // Also when the queue is empty: messages that come until then wait, too.
+                self.ready.insert(app, queue.due, key);
+                self.ready.insert(app, parked.due, parked_key.clone());
+                self.queues.insert(parked_key, parked);
+            }
+            // A message that is parked already stays in its queue.
+            DeliveryResult::Retry { after } | DeliveryResult::Park { after, .. } => {
+                queue.retry_head(after, now);
+                self.ready.insert(app, queue.due, key);
+            }
+            DeliveryResult::Delivered | DeliveryResult::Dead | DeliveryResult::Forgotten => {
+                queue.remove_head(now);
+                finished.behind = u64::try_from(queue.waiting.len()).unwrap_or(u64::MAX);
+                if queue.waiting.is_empty() {
+                    self.queues.remove(&key);
+                } else {
+                    self.ready.insert(app, queue.due, key);
+                }
+                receiver.settle(id, result, now, limits);
+            }
+        }
+        Some(finished)
+    }
+
+    /// Makes a delivery due now, and pending again if it is not. Returns false if there is none of this id.
+    pub(super) fn redeliver(&mut self, endpoint: &EndpointId, id: &str, now: Duration) -> bool {
+        let receiver = self.receivers.entry(endpoint.clone()).or_default();
+        receiver.expire(now);
+        let Some(delivery) = receiver.delivery(id) else {
+            return false;
+        };
+        let Message { scope, app, .. } = delivery.message.clone();
+        let shared = QueueKey {
+            endpoint: endpoint.clone(),
+            scope,
+            parked: None,
+        };
+        let own = QueueKey {
+            parked: Some(id.to_owned()),
+            ..shared.clone()
+        };
+        if delivery.status == DeliveryStatus::Pending {
+            // The head of a queue need not wait, unless its attempt is under way.
+            for key in [shared, own] {
+                if let Some(queue) = self.queues.get_mut(&key)
+                    && queue.waiting.front().is_some_and(|head| head == id)
+                    && queue.token.is_none()
+                {
+                    self.ready.remove(queue.due, &key);
+                    queue.due = now;
+                    self.ready.insert(&app, now, key);
+                }
+            }
+            return true;
+        }
+        receiver.reopen(id);
+        let queue = Queue {
+            waiting: VecDeque::from([id.to_owned()]),
+            due: now,
+            ..Queue::default()
+        };
+        self.queues.insert(own.clone(), queue);
+        self.ready.insert(&app, now, own);
+        true
+    }
+
+    /// Queues dead deliveries again, at most `limit` from a position on.
+    pub(super) fn recover(
+        &mut self,
+        endpoint: &EndpointId,
+        from: &str,
+        limit: usize,
+        now: Duration,
+    ) -> Recovered {
+        let Some(receiver) = self.receivers.get_mut(endpoint) else {
+            return Recovered::default();
+        };
+        let (messages, next) = receiver.reopen_dead(from, limit);
+        let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
+        for message in messages {
+            self.append(endpoint.clone(), &message, now);
+        }
+        Recovered { count, next }
+    }
+
+    pub(super) fn health(&self, endpoint: &EndpointId, now: Duration) -> EndpointHealth {
+        let receiver = self.receivers.get(endpoint);
+        receiver.map_or_else(EndpointHealth::default, |receiver| receiver.health(now))
+    }
+
+    /// Drops all that is stored about a receiver but its pending deliveries. Returns their number.
+    pub(super) fn forget(&mut self, endpoint: &EndpointId) -> u64 {
+        let pending = self.receivers.get_mut(endpoint).map_or(0, Receiver::forget);
+        if pending == 0 {
+            self.receivers.remove(endpoint);
+        }
+        pending
+    }
+}

@@ -1,0 +1,453 @@
+//! All apps and their webhook endpoints: configured ones, which are read-only, and those created at run time.
+//!
+//! Owns this replica's copy of the stored apps, and all changes of apps (`endpoints`: of endpoints). Leaves out
+//! permissions (the admin listener) and the distribution of [`Tenants`], which the composition root does.
+//!
+//! Every replica polls the version of the stored apps each second and reads them after a change, so a change is
+//! effective everywhere within two seconds, and at once on the replica that made it. While the store does not respond,
+//! the last known state applies. A change is decided on all apps and written only if none was written meanwhile, so two
+//! replicas never give one number or id to two apps.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use uuid::Uuid;
+
+use crate::clock;
+use crate::config::{AppConfig, customer_of};
+use crate::store::AppsWrite;
+use crate::store::apps::AppRecord;
+use crate::store::endpoints::{EndpointRecord, OwnEndpoint, OwnSecret};
+use crate::store::{Store, StoreError};
+use crate::telemetry::Chain;
+use crate::webhook::endpoint::Endpoints;
+use roomkeeper_core::ids::{AppId, NodeId};
+
+use super::apps::{App, Apps};
+use super::key::KeyDigest;
+use super::snapshot::{
+    AuthenticatedApp, StoredTenants, Tenants, fresh_id, ids_of, make_key, make_secret, receivers_of,
+};
+
+/// The poll interval of the store.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The maximum number of attempts of a change when other replicas write first. Apps are changed by people.
+pub(super) const ROUNDS: usize = 16;
+
+/// The maximum numbers of an app, so that a mistake does not fill every replica's memory.
+pub(crate) const MOST_DIDS: usize = 1_000;
+
+/// All apps, as known to this replica.
+pub struct Registry {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) configured: Vec<AppConfig>,
+    /// The nodes, which have the queues.
+    pub(super) nodes: Vec<NodeId>,
+    pub(super) tenants: watch::Sender<Arc<Tenants>>,
+    /// The endpoints of all apps.
+    pub(super) receivers: watch::Sender<Arc<Endpoints>>,
+    /// Serializes reads and changes of the stored apps, so that older state never replaces newer state.
+    pub(super) reading: Mutex<()>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
+/// A new app.
+#[derive(Clone, Debug)]
+pub(crate) struct NewApp {
+    pub(crate) id: AppId,
+    /// Its UUID; derived from its id if absent.
+    pub(crate) customer_id: Option<Uuid>,
+    pub(crate) dids: Vec<String>,
+    pub(crate) rate_limit: Option<u32>,
+    pub(crate) webhook_url: Option<Url>,
+}
+
+/// An app with its new key, which is shown only once.
+#[derive(Debug)]
+pub(crate) struct WithKey {
+    pub(crate) app: AppRecord,
+    pub(crate) key: SecretString,
+    /// The signing secret of its endpoint, if it has one.
+    pub(crate) webhook_secret: Option<SecretString>,
+}
+
+/// The reason why an app was not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    #[error("there is no app {0}")]
+    Unknown(AppId),
+    #[error("there is already an app {0}")]
+    Exists(AppId),
+    #[error("the app {0} is configured and can only be changed in the configuration")]
+    Configured(AppId),
+    #[error("the app {0} is disabled")]
+    Disabled(AppId),
+    #[error("the number {did} already belongs to app {owner}")]
+    DidTaken { did: String, owner: AppId },
+    #[error("the customer_id already belongs to app {owner}")]
+    CustomerTaken { owner: AppId },
+    #[error("apps are being changed concurrently; try again")]
+    Busy,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Registry {
+    /// Creates a registry with the configured apps. Stored apps are not read yet.
+    pub fn new(store: Arc<dyn Store>, configured: &[AppConfig], nodes: Vec<NodeId>) -> Self {
+        let configured = configured.to_vec();
+        let tenants = Tenants {
+            apps: Apps::configured(&configured),
+            ..Tenants::default()
+        };
+        Self {
+            store,
+            receivers: watch::Sender::new(Arc::new(receivers_of(&configured, &tenants))),
+            configured,
+            nodes,
+            tenants: watch::Sender::new(Arc::new(tenants)),
+            reading: Mutex::default(),
+        }
+    }
+
+    /// Watches the apps.
+    pub fn watch(&self) -> watch::Receiver<Arc<Tenants>> {
+        self.tenants.subscribe()
+    }
+
+    /// The current apps.
+    pub fn tenants(&self) -> Arc<Tenants> {
+        Arc::clone(&self.tenants.borrow())
+    }
+
+    /// The configured apps.
+    pub(crate) fn configured(&self) -> &[AppConfig] {
+        &self.configured
+    }
+
+    /// Finds the app with this id and key.
+    ///
+    /// # Errors
+    /// If the stored apps have never been read and cannot be read now.
+    pub(crate) async fn authenticate(
+        &self,
+        id: Option<&AppId>,
+        key: &[u8],
+    ) -> Result<Option<AuthenticatedApp>, StoreError> {
+        let tenants = self.tenants();
+        let found = tenants.authenticate(id, key);
+        if found.is_some() || tenants.loaded {
+            return Ok(found);
+        }
+        // Boxed because it is rare: otherwise every request's future would contain it.
+        Box::pin(self.refresh()).await?;
+        Ok(self.tenants().authenticate(id, key))
+    }
+
+    /// Finds the app with this key, if exactly one has it.
+    ///
+    /// # Errors
+    /// As [`Registry::authenticate`].
+    pub(crate) async fn authenticate_key(
+        &self,
+        key: &[u8],
+    ) -> Result<Option<AuthenticatedApp>, StoreError> {
+        let tenants = self.tenants();
+        let found = tenants.apps.find_by_key(key).map(AuthenticatedApp::from);
+        if found.is_some() || tenants.loaded {
+            return Ok(found);
+        }
+        Box::pin(self.refresh()).await?;
+        Ok(self
+            .tenants()
+            .apps
+            .find_by_key(key)
+            .map(AuthenticatedApp::from))
+    }
+
+    /// Reads changes from the store.
+    ///
+    /// # Errors
+    /// If the store does not respond; then the known state still applies.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let _one = self.reading.lock().await;
+        self.read().await
+    }
+
+    /// Polls the store every second until it is stopped.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL) => {}
+            }
+            let refreshed = self.refresh().await;
+            if refreshed.is_ok() {
+                self.sweep_endpoints().await;
+            }
+            match refreshed {
+                Ok(()) if failing => tracing::info!("reading the stored apps again"),
+                Err(error) if !failing => {
+                    tracing::warn!(
+                        error = %Chain(&error),
+                        "cannot read the stored apps; using the last known ones"
+                    );
+                }
+                Ok(()) | Err(_) => {
+                    continue;
+                }
+            }
+            failing = !failing;
+        }
+    }
+
+    /// Creates an app with its first key. If the store's response is lost, the app may exist although nobody knows its
+    /// key; then its key must be rotated.
+    pub(crate) async fn add(&self, new: &NewApp) -> Result<WithKey, ChangeError> {
+        let key = make_key();
+        let record = AppRecord {
+            id: new.id.clone(),
+            customer_id: new.customer_id.unwrap_or_else(|| customer_of(&new.id)),
+            keys: vec![KeyDigest::for_key(key.expose_secret()).bytes()],
+            dids: new.dids.clone(),
+            rate_limit: new.rate_limit,
+            disabled: false,
+            created_at: clock::now(),
+        };
+        let hook = new.webhook_url.clone().map(|url| EndpointRecord {
+            id: fresh_id(),
+            app: new.id.clone(),
+            own: Some(OwnEndpoint {
+                url,
+                events: vec!["*".to_owned()],
+                secrets: vec![OwnSecret {
+                    text: make_secret(),
+                    until: None,
+                }],
+            }),
+            created_at: record.created_at,
+            disabled: None,
+            removed: false,
+        });
+        let app = self
+            .change(&new.id, hook.as_ref(), |_, found| {
+                if found.is_some() {
+                    return Err(ChangeError::Exists(new.id.clone()));
+                }
+                Ok(record.clone())
+            })
+            .await?;
+        let webhook_secret = hook.and_then(|hook| Some(hook.own?.secrets.first()?.text.clone()));
+        Ok(WithKey {
+            app,
+            key,
+            webhook_secret,
+        })
+    }
+
+    /// Rotates an app's key. The previous key stays active, older ones do not.
+    pub(crate) async fn rotate_key(&self, id: &AppId) -> Result<WithKey, ChangeError> {
+        let key = make_key();
+        let digest = KeyDigest::for_key(key.expose_secret()).bytes();
+        let app = self
+            .change(id, None, |id, found| {
+                let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
+                if record.disabled {
+                    return Err(ChangeError::Disabled(id.clone()));
+                }
+                record.add_key(digest);
+                Ok(record)
+            })
+            .await?;
+        Ok(WithKey {
+            app,
+            key,
+            webhook_secret: None,
+        })
+    }
+
+    /// Disables an app's keys. Its calls, rooms, numbers and webhooks stay.
+    pub(crate) async fn disable(&self, id: &AppId) -> Result<AppRecord, ChangeError> {
+        self.change(id, None, |id, found| {
+            let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
+            record.disabled = true;
+            Ok(record)
+        })
+        .await
+    }
+
+    /// Sets an app's rate limit in requests per second; `None`: the configured default.
+    pub(crate) async fn limit(
+        &self,
+        id: &AppId,
+        rate_limit: Option<u32>,
+    ) -> Result<AppRecord, ChangeError> {
+        self.change(id, None, |id, found| {
+            let mut record = found.ok_or_else(|| ChangeError::Unknown(id.clone()))?;
+            record.rate_limit = rate_limit;
+            Ok(record)
+        })
+        .await
+    }
+
+    /// Writes an app, together with an endpoint of it.
+    async fn change(
+        &self,
+        id: &AppId,
+        hook: Option<&EndpointRecord>,
+        decide: impl Fn(&AppId, Option<AppRecord>) -> Result<AppRecord, ChangeError>,
+    ) -> Result<AppRecord, ChangeError> {
+        let _one = self.reading.lock().await;
+        for _ in 0..ROUNDS {
+            self.read().await?;
+            let tenants = self.tenants();
+            let (Some(version), false) = (tenants.version, tenants.unreadable.contains(id)) else {
+                return Err(ChangeError::Exists(id.clone()));
+            };
+            let found = tenants.stored.get(id).cloned();
+            let is_configured = self.is_configured(id);
+            let is_new = found.is_none();
+            let record = match decide(id, found) {
+                // A configured app can neither be created nor changed here.
+                Ok(_) | Err(ChangeError::Unknown(_)) if is_configured => {
+                    return Err(ChangeError::Configured(id.clone()));
+                }
+                decided => decided?,
+            };
+            if is_new {
+                self.check_free(&tenants, &record)?;
+            }
+            let (text, hook_text) = (record.encode(), hook.map(EndpointRecord::encode));
+            let mut writes = vec![AppsWrite::App(id, &text)];
+            if let (Some(hook), Some(text)) = (hook, &hook_text) {
+                writes.push(AppsWrite::Endpoint(&hook.id, Some(text)));
+            }
+            if self.store.put_apps(version, &writes).await? {
+                let mut known = StoredTenants::from_tenants(&tenants);
+                known.stored.insert(id.clone(), record.clone());
+                if let Some(hook) = hook {
+                    known.endpoints.insert(hook.id.clone(), hook.clone());
+                }
+                // Other changes are read with the next poll.
+                self.publish(known, None);
+                return Ok(record);
+            }
+        }
+        Err(ChangeError::Busy)
+    }
+
+    /// Checks that a new app's unique values are free.
+    fn check_free(&self, tenants: &Tenants, new: &AppRecord) -> Result<(), ChangeError> {
+        let configured = self
+            .configured
+            .iter()
+            .map(|app| (&app.id, app.customer_id, &app.dids));
+        let stored = tenants
+            .stored
+            .values()
+            .map(|app| (&app.id, app.customer_id, &app.dids));
+        for (owner, customer_id, dids) in configured.chain(stored) {
+            if let Some(did) = new.dids.iter().find(|did| dids.contains(did)) {
+                return Err(ChangeError::DidTaken {
+                    did: did.clone(),
+                    owner: owner.clone(),
+                });
+            }
+            if customer_id == new.customer_id {
+                return Err(ChangeError::CustomerTaken {
+                    owner: owner.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the stored apps. Requires the lock.
+    pub(super) async fn read(&self) -> Result<(), StoreError> {
+        let known = self.tenants.borrow().version;
+        let Some(read) = self.store.read_apps(known).await? else {
+            return Ok(());
+        };
+        let mut found = StoredTenants::default();
+        for (id, text) in read.records {
+            match AppRecord::decode(&id, &text) {
+                Ok(record) => {
+                    found.stored.insert(id, record);
+                }
+                Err(error) => {
+                    // One unreadable record must not affect the other apps.
+                    tracing::error!(app.id = %id, %error, "cannot decode a stored app; its keys are invalid");
+                    found.unreadable.insert(id);
+                }
+            }
+        }
+        for (id, text) in read.endpoints {
+            match EndpointRecord::decode(&id, &text) {
+                Ok(record) => {
+                    found.endpoints.insert(id, record);
+                }
+                Err(error) => {
+                    tracing::error!(endpoint.id = %id, %error, "cannot decode a stored webhook endpoint; it gets no deliveries");
+                }
+            }
+        }
+        self.publish(found, Some(read.version));
+        Ok(())
+    }
+
+    pub(super) fn publish(&self, known: StoredTenants, version: Option<u64>) {
+        // The configuration overrides a stored app, which may have been moved there.
+        let stored = known.stored.values();
+        let made = stored.filter(|record| !self.is_configured(&record.id));
+        let apps = Apps::new(
+            made.map(App::from)
+                .chain(self.configured.iter().map(App::from)),
+        );
+        let tenants = Tenants {
+            apps,
+            stored: known.stored,
+            unreadable: known.unreadable,
+            endpoints: known.endpoints,
+            version,
+            loaded: true,
+        };
+        // Endpoints first, so that events of a new app find its endpoint.
+        let receivers = receivers_of(&self.configured, &tenants);
+        self.receivers.send_replace(Arc::new(receivers));
+        self.tenants.send_replace(Arc::new(tenants));
+    }
+
+    pub(super) fn is_configured(&self, id: &AppId) -> bool {
+        self.configured.iter().any(|app| app.id == *id)
+    }
+
+    /// The app of each number.
+    pub fn dids(&self) -> HashMap<String, AppId> {
+        let tenants = self.tenants();
+        let stored = tenants.stored.values().map(|app| (&app.id, &app.dids));
+        // A configured app overrides a stored one with the same number, which only a changed configuration can cause.
+        let configured = self.configured.iter().map(|app| (&app.id, &app.dids));
+        stored
+            .chain(configured)
+            .flat_map(|(id, dids)| dids.iter().map(|did| (did.clone(), id.clone())))
+            .collect()
+    }
+
+    /// The ids of all apps, including disabled ones.
+    pub fn ids(&self) -> BTreeSet<AppId> {
+        ids_of(&self.configured, &self.tenants())
+    }
+}

@@ -1,0 +1,164 @@
+//! The `data` of a webhook body: the fields that each event has besides those of all events.
+
+use serde::Serialize;
+
+use roomkeeper_core::call::CallEvent;
+use roomkeeper_core::ids::{CommandUid, EndpointId, MemberId, OperationId, RecordingId};
+use roomkeeper_core::play_url::PlayUrl;
+use roomkeeper_core::room::{PlayEvent, PlayFailure, RoomEvent, Update};
+
+/// The `data` of an event. Absent fields are not sent.
+#[derive(Serialize, Default)]
+pub(super) struct Data<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'a str>,
+    #[serde(flatten)]
+    pub(super) update: Option<&'a Update>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) caller_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) did: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) direction: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) muted: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) locked: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) conferencecall_id: Option<MemberId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<&'a str>,
+    /// Whole seconds since the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) urls: Option<&'a [PlayUrl]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) errors: Option<Vec<PlayError<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) volume: Option<i8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) recording_id: Option<RecordingId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) endpoint_id: Option<&'a EndpointId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<&'a str>,
+    /// Empty where nothing plays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operation_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) command_uid: Option<&'a CommandUid>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) synthesized: bool,
+}
+
+/// A file that was not played.
+#[derive(Serialize)]
+pub(super) struct PlayError<'a> {
+    url: &'a PlayUrl,
+    error: &'static str,
+}
+
+/// The data of an event of a room.
+pub(super) fn room_data(fact: &RoomEvent) -> Data<'_> {
+    let none = Data::default();
+    match fact {
+        RoomEvent::Created { name } => Data {
+            name: Some(name),
+            ..none
+        },
+        RoomEvent::Updated(update) => Data {
+            update: Some(update),
+            ..none
+        },
+        RoomEvent::Locked { locked } => Data {
+            locked: Some(*locked),
+            ..none
+        },
+        RoomEvent::RecordingStarted { recording }
+        | RoomEvent::RecordingStopped { recording }
+        | RoomEvent::RecordingFailed { recording } => Data {
+            recording_id: Some(*recording),
+            ..none
+        },
+        RoomEvent::MemberJoined {
+            call: _,
+            member,
+            caller_id,
+            did,
+            muted,
+        } => Data {
+            caller_id: Some(caller_id),
+            did: Some(did),
+            muted: Some(*muted),
+            conferencecall_id: Some(*member),
+            ..none
+        },
+        RoomEvent::MemberLeft { reason, .. } => Data {
+            reason: Some(reason.as_str()),
+            ..none
+        },
+        RoomEvent::JoinFailed { reason, .. } => Data {
+            reason: Some(reason.as_str()),
+            ..none
+        },
+        RoomEvent::Destroyed | RoomEvent::FlagChanged { .. } => none,
+        RoomEvent::Play(fact) => play_data(fact),
+    }
+}
+
+fn play_data(fact: &PlayEvent) -> Data<'_> {
+    let of = |operation: &OperationId| Data {
+        operation_id: Some(operation.to_string()),
+        ..Data::default()
+    };
+    match fact {
+        PlayEvent::Started { operation, urls } => Data {
+            urls: Some(urls),
+            ..of(operation)
+        },
+        PlayEvent::Finished { operation, errors } => Data {
+            errors: Some(errors.iter().map(play_error).collect()),
+            ..of(operation)
+        },
+        PlayEvent::Paused { operation }
+        | PlayEvent::Resumed { operation }
+        | PlayEvent::Stopped { operation } => of(operation),
+        PlayEvent::VolumeChanged { operation, volume } => Data {
+            volume: Some(*volume),
+            operation_id: Some(operation.map_or_else(String::new, |op| op.to_string())),
+            ..Data::default()
+        },
+    }
+}
+
+fn play_error((url, why): &(PlayUrl, PlayFailure)) -> PlayError<'_> {
+    PlayError {
+        url,
+        error: why.as_str(),
+    }
+}
+
+/// The data of an event of a call.
+pub(super) fn session_data(fact: &CallEvent) -> Data<'_> {
+    match fact {
+        CallEvent::New {
+            caller_id,
+            did,
+            direction,
+        } => Data {
+            caller_id: Some(caller_id),
+            did: Some(did),
+            direction: Some(direction.as_str()),
+            ..Data::default()
+        },
+        CallEvent::Answered => Data::default(),
+        CallEvent::Hangup { cause, duration } => Data {
+            cause: Some(cause),
+            duration: Some(duration.as_secs()),
+            ..Data::default()
+        },
+    }
+}

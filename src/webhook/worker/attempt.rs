@@ -1,0 +1,237 @@
+//! One attempt of a worker: the request, the next delay, and storing the outcome.
+
+use tokio::time::sleep;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, info_span, warn};
+
+use super::in_flight::FinishedAttempt;
+use super::{Worker, back_off};
+use crate::clock;
+use crate::store::deliveries::{Attempted, ClaimedDelivery, DeliveryResult, Finished};
+use crate::telemetry::{self, Chain, millis, trace};
+use crate::webhook::endpoint::Endpoint;
+use crate::webhook::payload;
+use crate::webhook::schedule::Attempt;
+use crate::webhook::sender::Report;
+
+/// How often a message for a receiver that is not configured is tried. A replica that has not been restarted yet does
+/// not know a new one, and must leave it to those that do; one that was removed must not be kept for days.
+const UNKNOWN_ENDPOINT_ATTEMPTS: u32 = 7;
+
+/// How often the end of an attempt is written, before the message is left to be sent again.
+const FINISH_ATTEMPTS: u32 = 4;
+
+impl Worker {
+    /// Delivers one message and stores the outcome.
+    pub(super) async fn deliver(self, claim: ClaimedDelivery) -> FinishedAttempt {
+        let mut timed_out = None;
+        let endpoints = self.endpoints();
+        let (result, attempted) = match endpoints.get(&claim.endpoint) {
+            // A held delivery is dead until it is recovered.
+            Some(endpoint) if endpoint.disabled.is_some() => (DeliveryResult::Dead, None),
+            Some(endpoint) => {
+                let at = clock::now();
+                let span = self.attempt_span(&claim);
+                let post = self.sender.post(endpoint, &claim.message);
+                let report = post.instrument(span.clone()).await;
+                span.record("outcome", report.outcome());
+                drop(span);
+                let jitter = rand::random();
+                let result = self.schedule.after(
+                    report.attempt(),
+                    claim.failed_attempts,
+                    claim.failing_for,
+                    jitter,
+                );
+                self.tell(endpoint, &claim, &report, result);
+                let is_late = report.took >= self.sender.limits().request;
+                timed_out = Some((endpoint.id.clone(), is_late || report.is_timeout()));
+                (result, Some((report.attempt(), report.attempted(at))))
+            }
+            None if endpoints.is_removed(&claim.endpoint) => (DeliveryResult::Forgotten, None),
+            None => (self.unknown(&claim), None),
+        };
+        let noted = attempted.as_ref().map(|(_, noted)| noted);
+        let finished = self.finish(&claim, result, noted).await;
+        if let (Some((attempt, _)), Some(finished)) = (attempted, finished) {
+            self.judge(&claim, attempt, finished).await;
+        }
+        let more = match result {
+            DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => true,
+            DeliveryResult::Delivered | DeliveryResult::Dead | DeliveryResult::Forgotten => {
+                finished.is_none_or(|finished| finished.behind > 0)
+            }
+        };
+        FinishedAttempt { more, timed_out }
+    }
+
+    /// An attempt is part of the trace of what it tells.
+    fn attempt_span(&self, claim: &ClaimedDelivery) -> Span {
+        let span = info_span!(
+            target: trace::TARGET,
+            parent: None,
+            "attempt",
+            otel.kind = "client",
+            node.id = %self.node,
+            endpoint.id = %claim.endpoint,
+            webhook.id = claim.message.id,
+            event = claim.message.event,
+            attempt = claim.failed_attempts + 1,
+            outcome = Empty
+        );
+        if !span.is_disabled() {
+            trace::recall(&claim.message.id).adopt(&span);
+        }
+        span
+    }
+
+    /// Takes a receiver out of service that will never take anything again.
+    async fn judge(&self, claim: &ClaimedDelivery, attempt: Attempt, finished: Finished) {
+        let failing_for = finished.failing_for.unwrap_or_default();
+        let disabling = &self.receivers.disabling;
+        let done = match attempt {
+            Attempt::Accepted => return,
+            Attempt::Gone => disabling.gone(&claim.endpoint).await,
+            Attempt::Failed { .. } if failing_for >= self.settings.disabled_after => {
+                disabling.failing(&claim.endpoint).await
+            }
+            Attempt::Failed { .. } => return,
+        };
+        if let Err(error) = done {
+            warn!(
+                node.id = %self.node,
+                endpoint.id = %claim.endpoint,
+                error = %Chain(&error),
+                "a receiver could not be disabled; the next attempt will ask for it again"
+            );
+        }
+    }
+
+    fn unknown(&self, claim: &ClaimedDelivery) -> DeliveryResult {
+        warn!(
+            node.id = %self.node,
+            endpoint.id = %claim.endpoint,
+            webhook.id = claim.message.id,
+            "a webhook is for a receiver that is not configured here"
+        );
+        if claim.failed_attempts + 1 >= UNKNOWN_ENDPOINT_ATTEMPTS {
+            return DeliveryResult::Dead;
+        }
+        let failed = Attempt::Failed { retry_after: None };
+        self.schedule.after(
+            failed,
+            claim.failed_attempts,
+            claim.failing_for,
+            rand::random(),
+        )
+    }
+
+    fn tell(
+        &self,
+        endpoint: &Endpoint,
+        claim: &ClaimedDelivery,
+        report: &Report,
+        result: DeliveryResult,
+    ) {
+        let node = self.node.to_string();
+        metrics::counter!(telemetry::WEBHOOK_ATTEMPTS, "node" => node.clone(), "outcome" => report.outcome())
+            .increment(1);
+        metrics::histogram!(telemetry::WEBHOOK_ATTEMPT_SECONDS, "node" => node)
+            .record(report.took.as_secs_f64());
+        let next = match result {
+            DeliveryResult::Delivered => {
+                debug!(
+                    node.id = %self.node,
+                    endpoint.id = %endpoint.id,
+                    webhook.id = claim.message.id,
+                    event = claim.message.event,
+                    duration_ms = millis(report.took),
+                    "webhook delivered"
+                );
+                return;
+            }
+            DeliveryResult::Retry { after } => format!("again in {:.1} s", after.as_secs_f64()),
+            DeliveryResult::Park { after, hold } if !claim.parked => format!(
+                "again in {:.1} s, and those behind it wait for {:.1} s yet",
+                after.as_secs_f64(),
+                hold.as_secs_f64()
+            ),
+            DeliveryResult::Park { after, .. } => format!("again in {:.1} s", after.as_secs_f64()),
+            DeliveryResult::Dead | DeliveryResult::Forgotten => "given up".to_owned(),
+        };
+        let problem = match &report.result {
+            Ok(status) => format!("status {}", status.as_u16()),
+            Err(failure) => failure.to_string(),
+        };
+        warn!(
+            node.id = %self.node,
+            endpoint.id = %endpoint.id,
+            endpoint.host = endpoint.url.host_str(),
+            webhook.id = claim.message.id,
+            event = claim.message.event,
+            attempt = claim.failed_attempts + 1,
+            duration_ms = millis(report.took),
+            problem,
+            next,
+            "webhook not delivered"
+        );
+    }
+
+    /// Writes down what came of an attempt. When that cannot be done the claim runs out, and the message is sent
+    /// again under the same id.
+    async fn finish(
+        &self,
+        claim: &ClaimedDelivery,
+        result: DeliveryResult,
+        attempted: Option<&Attempted>,
+    ) -> Option<Finished> {
+        for failures in 0..FINISH_ATTEMPTS {
+            let store = &self.store;
+            let finish = store.finish_delivery(self.node, claim, result, attempted);
+            match finish.await {
+                Ok(Some(finished)) => {
+                    self.count_end(result, claim);
+                    return Some(finished);
+                }
+                Ok(None) => {
+                    warn!(
+                        node.id = %self.node,
+                        webhook.id = claim.message.id,
+                        "the claim on a webhook ran out before its attempt was written down"
+                    );
+                    return None;
+                }
+                Err(e) => {
+                    metrics::counter!(telemetry::STORE_ERRORS, "caller" => "webhook").increment(1);
+                    warn!(
+                        node.id = %self.node,
+                        webhook.id = claim.message.id,
+                        error = %Chain(&e),
+                        "the end of a webhook attempt could not be written"
+                    );
+                }
+            }
+            sleep(back_off(failures)).await;
+        }
+        None
+    }
+
+    fn count_end(&self, result: DeliveryResult, claim: &ClaimedDelivery) {
+        let parked = claim.parked;
+        let result = match result {
+            DeliveryResult::Delivered => {
+                if let Some(at) = payload::event_time(&claim.message) {
+                    metrics::histogram!(telemetry::WEBHOOK_DELIVERED_SECONDS, "node" => self.node.to_string())
+                        .record(clock::now().since(at));
+                }
+                "delivered"
+            }
+            DeliveryResult::Dead => "dead",
+            DeliveryResult::Forgotten => "forgotten",
+            DeliveryResult::Park { .. } if !parked => "parked",
+            DeliveryResult::Retry { .. } | DeliveryResult::Park { .. } => return,
+        };
+        metrics::counter!(telemetry::WEBHOOK_DELIVERIES, "node" => self.node.to_string(), "result" => result)
+            .increment(1);
+    }
+}

@@ -1,0 +1,177 @@
+//! Receivers and apps that come, go and are disabled.
+
+use super::*;
+use crate::clock;
+
+#[tokio::test]
+async fn unknown_receiver_is_left_to_other_replicas() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    // Handed over by one that knows the receiver, claimed by one that does not.
+    bench.tell(1, [1]).await;
+    let batch = bench.store.read_outbox(node(), 10).await.unwrap();
+    let deliveries = [NewDelivery {
+        endpoint: endpoint(&receiver.url, &["*"]).id,
+        message: batch.messages[0].clone(),
+        held: false,
+    }];
+    assert!(
+        bench
+            .store
+            .fan_out(node(), &batch.from, &batch.to, &deliveries)
+            .await
+            .unwrap()
+    );
+    let ignorant = bench.start([]);
+    bench.until_retry_is_set().await;
+    ignorant.stop.cancel();
+    soon("the worker stops", ignorant.task).await.unwrap();
+    let _running = bench.start([endpoint(&receiver.url, &["*"])]);
+    bench.pass(2 * HOUR);
+    assert_eq!(receiver.next().await.place(), (1, 1));
+    bench.until_delivered().await;
+}
+
+#[tokio::test]
+async fn events_of_unknown_app_wait_until_it_is_known() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    let nobody = Endpoints::new([]).with_apps(BTreeSet::new());
+    let (apps, endpoints) = watch::channel(Arc::new(nobody));
+    let store = Flaky::new(&bench, false);
+    let settings = Settings {
+        idle: Duration::from_millis(20),
+        ..Settings::default()
+    };
+    let seen = Arc::clone(&store) as Arc<dyn Store>;
+    let _running = bench.start_following(seen, endpoints, settings);
+    bench.tell(1, [1]).await;
+    // Several looks later it is still where it was.
+    let before = store.looks.load(Ordering::SeqCst);
+    until("it was looked for", || async {
+        store.looks.load(Ordering::SeqCst) >= before + 5
+    })
+    .await;
+    assert_eq!(bench.store.backlog(node()).await.unwrap().outbox, 1);
+    let known = endpoint(&receiver.url, &["*"]);
+    let ids = BTreeSet::from([known.app.clone()]);
+    apps.send_replace(Arc::new(Endpoints::new([known]).with_apps(ids)));
+    assert_eq!(receiver.next().await.place(), (1, 1));
+    bench.until_delivered().await;
+}
+
+#[tokio::test]
+async fn unknown_app_does_not_block_the_outbox_for_long() {
+    let bench = Bench::new();
+    let known = BTreeSet::new();
+    let (_, endpoints) = watch::channel(Arc::new(Endpoints::new([]).with_apps(known)));
+    let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
+    let settings = Settings {
+        idle: Duration::from_millis(20),
+        ..Settings::default()
+    };
+    let _running = bench.start_following(store, endpoints, settings);
+    bench.tell(1, [1]).await;
+    let handed_over = async {
+        while bench.store.backlog(node()).await.unwrap().outbox > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(UNKNOWN_APP_PATIENCE * 3, handed_over)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn receiver_that_fails_for_days_is_disabled() {
+    let bench = Bench::new();
+    let works = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&works);
+    let mut receiver = Receiver::start(move |_| {
+        let status = match now.load(Ordering::SeqCst) {
+            true => StatusCode::OK,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Box::pin(async move { status.into_response() })
+    })
+    .await;
+    let _running = bench.start([endpoint(&receiver.url, &["*"])]);
+    bench.tell(1, [1]).await;
+    receiver.next().await;
+    bench.until_retry_is_set().await;
+    bench.pass(DISABLED_AFTER - HOUR);
+    receiver.next().await;
+    bench.until_retry_is_set().await;
+    assert_eq!(bench.disabling.all(), []);
+    // Once it took something, it begins anew.
+    works.store(true, Ordering::SeqCst);
+    bench.pass(2 * HOUR);
+    receiver.next().await;
+    bench.until_delivered().await;
+    works.store(false, Ordering::SeqCst);
+    bench.tell(1, [2]).await;
+    receiver.next().await;
+    bench.until_retry_is_set().await;
+    assert_eq!(bench.disabling.all(), []);
+    bench.pass(DISABLED_AFTER + HOUR);
+    receiver.next().await;
+    until("it is to be disabled", || async {
+        bench.disabling.all().len() == 1
+    })
+    .await;
+    assert_eq!(bench.disabling.all()[0].1, "failing");
+}
+
+#[tokio::test]
+async fn messages_for_disabled_receiver_are_kept_for_recovery() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::OK).await;
+    let enabled = endpoint(&receiver.url, &["*"]);
+    let mut disabled = enabled.clone();
+    disabled.disabled = Some(Disabled {
+        at: clock::now(),
+        why: DisabledWhy::Owner,
+        told: true,
+    });
+    let (change, endpoints) = watch::channel(Arc::new(Endpoints::new([disabled])));
+    let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
+    let _running = bench.start_following(store, endpoints, Settings::default());
+    bench.tell(1, [1, 2, 3]).await;
+    bench.until_delivered().await;
+    let dead = bench.dead(&receiver.url).await;
+    let sequences: Vec<u64> = dead.iter().map(|row| row.message.sequence).collect();
+    assert_eq!(sequences, [3, 2, 1]);
+    assert!(dead.iter().all(|row| row.attempts.is_empty()));
+    let id = enabled.id.clone();
+    change.send_replace(Arc::new(Endpoints::new([enabled])));
+    let (store, from) = (&bench.store, &dead[1].position);
+    let recovered = store.recover(node(), &id, from, 100).await.unwrap();
+    assert_eq!((recovered.count, recovered.next), (2, None));
+    bench.wake.notify_one();
+    assert_eq!(receiver.next().await.place(), (1, 2));
+    assert_eq!(receiver.next().await.place(), (1, 3));
+    bench.until_delivered().await;
+    assert_eq!(bench.dead(&receiver.url).await.len(), 1);
+}
+
+#[tokio::test]
+async fn messages_for_removed_receiver_are_dropped() {
+    let bench = Bench::new();
+    let mut receiver = Receiver::always(StatusCode::INTERNAL_SERVER_ERROR).await;
+    let known = endpoint(&receiver.url, &["*"]);
+    let id = known.id.clone();
+    let (change, endpoints) = watch::channel(Arc::new(Endpoints::new([known])));
+    let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;
+    let _running = bench.start_following(store, endpoints, Settings::default());
+    bench.tell(1, [1, 2]).await;
+    receiver.next().await;
+    bench.until_retry_is_set().await;
+    let removed = Endpoints::new([]).with_removed(BTreeSet::from([id.clone()]));
+    change.send_replace(Arc::new(removed));
+    bench.pass(2 * HOUR);
+    bench.until_delivered().await;
+    let left = bench.store.forget_endpoint(node(), &id).await.unwrap();
+    assert_eq!(left, 0);
+    assert!(receiver.seen.try_recv().is_err());
+    assert!(bench.dead(&receiver.url).await.is_empty());
+}

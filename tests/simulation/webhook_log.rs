@@ -1,0 +1,236 @@
+//! The history that an app can derive from the bodies of its webhooks alone, and its consistency.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roomkeeper::store::Message;
+use roomkeeper_core::room::MemberFlag;
+use serde_json::Value;
+
+/// The knowledge of a reader of all webhooks.
+#[derive(Debug, Default)]
+pub struct WebhookLog {
+    ids: BTreeSet<String>,
+    sequences: BTreeMap<String, u64>,
+    /// The reported rooms: true while they exist, false once they are over.
+    pub rooms: BTreeMap<String, bool>,
+    /// The members by room and call: the membership, and the flags that are off.
+    pub inside: BTreeMap<(String, String), (String, BTreeSet<MemberFlag>)>,
+    /// All reported memberships: none begins twice.
+    memberships: BTreeSet<String>,
+    /// The live calls: true if answered.
+    pub calls: BTreeMap<String, bool>,
+    over: BTreeSet<String>,
+    /// The rooms that are reported as locked.
+    pub locked: BTreeSet<String>,
+    /// The active recording of each room.
+    pub recordings: BTreeMap<String, String>,
+    recorded: BTreeSet<String>,
+    /// The operations that play, with their rooms.
+    pub plays: BTreeMap<String, String>,
+    played: BTreeSet<String>,
+    /// The reported joins of each call into each room: all, and those that are not synthesized.
+    pub joins: BTreeMap<(String, String), (usize, usize)>,
+    /// The reported refusals of each call's joins into each room.
+    pub refused: BTreeMap<(String, String), usize>,
+}
+
+impl WebhookLog {
+    /// Reads one webhook. `revives` is true if calls may have been given up with their node and returned with it.
+    pub fn read(&mut self, message: &Message, revives: bool) -> Result<(), String> {
+        self.apply(message, revives).map_err(|what| {
+            format!(
+                "{what}: {} #{}: {}",
+                message.scope, message.sequence, message.body
+            )
+        })
+    }
+
+    fn apply(&mut self, message: &Message, revives: bool) -> Result<(), String> {
+        let body: Value = serde_json::from_str(&message.body).map_err(|e| e.to_string())?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let data = &body["data"];
+        ensure(
+            self.ids.insert(message.id.clone()),
+            "I3: an id was used twice",
+        )?;
+        let last = self.sequences.entry(message.scope.to_string()).or_default();
+        ensure(
+            message.sequence == *last + 1,
+            "I4: a gap in the sequence, or a duplicate",
+        )?;
+        ensure(
+            body["sequence"] == message.sequence && body["event"] == message.event.as_str(),
+            "the body differs from its envelope",
+        )?;
+        *last += 1;
+        let (room, call) = (text(&body["room_id"]), text(&body["session_uuid"]));
+        let membership = text(&data["conferencecall_id"]);
+        let who = (room.clone(), call.clone());
+        if let Some(kind) = message.event.strip_prefix("conference.") {
+            let known = self.rooms.get(&room).copied();
+            if kind == "created" {
+                ensure(known.is_none(), "a room was created twice")?;
+                self.rooms.insert(room, true);
+                return Ok(());
+            }
+            // A room that was adopted from FreeSWITCH was created in a store that is gone; there are none in the
+            // simulation.
+            ensure(
+                known == Some(true),
+                "event of a room that is over or was never created",
+            )?;
+        }
+        match message.event.as_str() {
+            "conference.destroyed" => {
+                ensure(
+                    self.inside.keys().all(|(r, _)| *r != room),
+                    "a room was destroyed with members",
+                )?;
+                ensure(
+                    !self.recordings.contains_key(&room),
+                    "a room was destroyed while it was recorded",
+                )?;
+                ensure(
+                    !self.plays.values().any(|r| *r == room),
+                    "a room was destroyed while it played",
+                )?;
+                self.rooms.insert(room, false);
+            }
+            "conference.member.joined" => {
+                ensure(
+                    self.calls.contains_key(&call),
+                    "a call joined before call.new or after its end",
+                )?;
+                ensure(
+                    self.memberships.insert(membership.clone()),
+                    "I4: a membership began twice",
+                )?;
+                let muted = (data["muted"] == true).then_some(MemberFlag::Speak);
+                let off = BTreeSet::from_iter(muted);
+                ensure(
+                    self.inside.insert(who.clone(), (membership, off)).is_none(),
+                    "I4: a call joined twice",
+                )?;
+                let (times, unsynthesized) = self.joins.entry(who).or_default();
+                *times += 1;
+                *unsynthesized += usize::from(data["synthesized"] != true);
+            }
+            "conference.member.left" => {
+                ensure(
+                    self.inside.remove(&who).is_some(),
+                    "I4: a call left a room that it was not in",
+                )?;
+            }
+            "conference.recording.started" => {
+                let id = text(&data["recording_id"]);
+                ensure(
+                    self.recorded.insert(id.clone()),
+                    "I3: a recording started twice",
+                )?;
+                ensure(
+                    self.recordings.insert(room, id).is_none(),
+                    "two recordings in a room",
+                )?;
+            }
+            "conference.recording.stopped" => {
+                let was = self.recordings.remove(&room);
+                ensure(
+                    was == Some(text(&data["recording_id"])),
+                    "I3: a recording stopped that did not run",
+                )?;
+            }
+            "conference.recording.failed" => {
+                let id = text(&data["recording_id"]);
+                ensure(
+                    self.recorded.insert(id),
+                    "I3: a recording failed after it had started or failed",
+                )?;
+            }
+            "conference.play.started" => {
+                let id = text(&data["operation_id"]);
+                ensure(
+                    self.played.insert(id.clone()),
+                    "I3: an operation started twice",
+                )?;
+                self.plays.insert(id, room);
+            }
+            "conference.play.finished" | "conference.play.stopped" => {
+                let id = text(&data["operation_id"]);
+                ensure(
+                    self.plays.remove(&id).is_some(),
+                    "I3: an operation ended twice",
+                )?;
+            }
+            "call.new" => {
+                ensure(
+                    self.over.insert(call.clone()) || revives,
+                    "I3: a call was new twice",
+                )?;
+                ensure(
+                    self.calls.insert(call, false).is_none(),
+                    "I3: a call was new twice",
+                )?;
+            }
+            "call.answered" => {
+                let answered = self.calls.insert(call, true);
+                ensure(
+                    answered == Some(false),
+                    "I3: a call was answered twice or after its end",
+                )?;
+            }
+            "call.hangup" => {
+                ensure(
+                    self.calls.remove(&call).is_some(),
+                    "I3: a call hung up twice",
+                )?;
+                ensure(
+                    self.inside.keys().all(|(_, c)| *c != call),
+                    "a call hung up before it left its room",
+                )?;
+            }
+            "conference.updated" => {
+                let has_changed = match data["locked"].as_bool() {
+                    Some(true) => self.locked.insert(room),
+                    Some(false) => self.locked.remove(&room),
+                    None => true,
+                };
+                ensure(has_changed, "I3: a room was locked or unlocked twice")?;
+            }
+            "conference.member.join_failed" => {
+                if data["reason"] == "refused" {
+                    *self.refused.entry(who).or_default() += 1;
+                }
+            }
+            "conference.play.paused"
+            | "conference.play.resumed"
+            | "conference.play.volume_changed" => {}
+            other => {
+                let (flag, on) = flag_of(other).ok_or(format!("unknown event: {other}"))?;
+                let Some((_, off)) = self.inside.get_mut(&who) else {
+                    return Err("a flag of a call changed that is in no room".to_owned());
+                };
+                let changed = if on {
+                    off.remove(&flag)
+                } else {
+                    off.insert(flag)
+                };
+                ensure(
+                    changed,
+                    "I3: a flag changed to the value that it already had",
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the flag and the value that an event reports.
+fn flag_of(event: &str) -> Option<(MemberFlag, bool)> {
+    let both = |flag: &MemberFlag| [(*flag, false), (*flag, true)];
+    let mut all = MemberFlag::ALL.iter().flat_map(both);
+    all.find(|(flag, on)| flag.names(*on).event == event)
+}
+
+fn ensure(holds: bool, what: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.to_owned()) }
+}
