@@ -206,7 +206,7 @@ async fn rooms_and_calls_are_shown_as_tables_and_as_json() {
     );
     assert!(
         one.ends_with(&format!(
-            "\n\n{:<42}  CALLER     {:<widest$}  MUTED\n{call}  527121101  {did:<widest$}  yes\n",
+            "\n\n{:<42}  CALLER     {:<widest$}  MUTED  DEAF\n{call}  527121101  {did:<widest$}  yes    -\n",
             "CALL", "DIALLED"
         )),
         "{one}"

@@ -611,6 +611,47 @@ fn mute_acts_while_unmute_is_unconfirmed() {
 }
 
 #[test]
+fn deaf_member_is_reported_with_the_command_that_deafened_it() {
+    let mut world = World::joined();
+    let set_hear = |on| {
+        let action = SetFlag {
+            flag: MemberFlag::Hear,
+            on,
+        };
+        let (room, call) = (room(1), call(1));
+        Intent::new(Target::Member { room, call }, demo(), action)
+            .with_uid(Some("c-9".parse().unwrap()))
+    };
+    assert!(world.asks(set_hear(true)).is_err());
+    world.asks(set_hear(false)).unwrap();
+    world.told(&[]);
+    let deaf = MemberBlock {
+        hear: false,
+        ..block(call(1), false)
+    };
+    world.conference(1, 1, 1, ConferenceChange::Flags(deaf.clone()));
+    world.told(&["deafened [c-9]"]);
+    // FreeSWITCH's own command, not ours.
+    world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), false)));
+    world.told(&["undeafened"]);
+    // The dialplan can deafen a member before it joins.
+    world.conference(
+        1,
+        1,
+        1,
+        ConferenceChange::Added(MemberBlock {
+            channel: call(2).channel(),
+            ..deaf
+        }),
+    );
+    world.told(&[
+        "call.new 747713001",
+        "joined 527121101 muted=true",
+        "deafened",
+    ]);
+}
+
+#[test]
 fn flag_is_set_in_the_named_room() {
     let mut world = World::joined();
     world.create(2);

@@ -225,6 +225,7 @@ fn member_table(members: &[Value]) -> Table {
         ("CALLER", Fit::Cut),
         ("DIALLED", Fit::Cut),
         ("MUTED", Fit::Keep),
+        ("DEAF", Fit::Keep),
     ]);
     for member in members {
         table.row([
@@ -232,6 +233,7 @@ fn member_table(members: &[Value]) -> Table {
             plain(&member["caller_id"]),
             plain(&member["did"]),
             plain(&member["muted"]),
+            plain(&member["deaf"]),
         ]);
     }
     table

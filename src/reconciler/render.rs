@@ -181,6 +181,8 @@ fn member_command(
         let action = match (flag, on) {
             (MemberFlag::Speak, true) => MemberAction::Unmute,
             (MemberFlag::Speak, false) => MemberAction::Mute,
+            (MemberFlag::Hear, true) => MemberAction::Undeaf,
+            (MemberFlag::Hear, false) => MemberAction::Deaf,
         };
         let member = MemberSelector::Channel(channel);
         let command = ConferenceCommand::Member(action, member);

@@ -388,6 +388,11 @@ async fn real_answers_fit_their_schemas() {
         ("/lock", "/lock"),
         ("/unlock", "/unlock"),
         (&*format!("/members/{call}/kick"), "/members/{uuid}/kick"),
+        (&*format!("/members/{call}/deaf"), "/members/{uuid}/deaf"),
+        (
+            &*format!("/members/{call}/undeaf"),
+            "/members/{uuid}/undeaf",
+        ),
     ] {
         let documented = format!("/api/v1/conferences/{{room_id}}{documented}");
         walk.push(("post", format!("{rooms}{path}"), documented, Some(&empty)));

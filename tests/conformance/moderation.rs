@@ -30,6 +30,8 @@ rows! {
         kick_404_the_session_is_not_in_this_conference,
         kick_404_there_is_no_such_conference,
         kick_403_another_apps_conference,
+        deaf_and_undeaf_answer_202_and_change_what_freeswitch_lists,
+        deaf_403_404_409_and_repeated_with_the_same_command_uid,
     ]
     Unheard: [
         lock_webhook_is_deferred_until_freeswitch_confirms,
@@ -389,6 +391,57 @@ async fn kick_twice_answers_202_and_is_told_once(row: &Row<'_>) {
     row.told_only(
         &room,
         &["conference.member.joined", "conference.member.left"],
+    )
+    .await;
+}
+
+/// Sends `deaf` or `undeaf` and returns the answer.
+async fn set_hear(row: &Row<'_>, room: &str, call: &Call, command: &str, uid: &str) -> Answer {
+    let path = format!("members/{}/{command}", call.id);
+    row.control(room, &path, json!({ "command_uid": uid }))
+        .await
+}
+
+async fn deaf_and_undeaf_answer_202_and_change_what_freeswitch_lists(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    for (command, state, deaf) in [("deaf", "deafened", true), ("undeaf", "undeafened", false)] {
+        let answer = set_hear(row, &room, &call, command, command).await;
+        answer.is(202, json!({ "status": state, "room_id": room }));
+        let event = format!("conference.member.{state}");
+        let data = json!({ "command_uid": command });
+        row.told_exactly(&room, &event, Some(&call), data).await;
+        let listed = row.fs("conference json_list compact").await;
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        let mut rooms = listed.as_array().unwrap().iter();
+        let listed = rooms.find(|one| one["conference_name"] == room.as_str());
+        let flags = &listed.unwrap()["members"][0]["flags"];
+        assert_eq!(flags["can_hear"], !deaf, "{flags}");
+        let members = row.members(&room).await.body["members"].clone();
+        let shown = members[0].get("deaf").cloned();
+        assert_eq!(shown, deaf.then_some(json!(true)), "{members}");
+    }
+}
+
+async fn deaf_403_404_409_and_repeated_with_the_same_command_uid(row: &Row<'_>) {
+    let (room, call) = row.inhabited().await;
+    let theirs = row.room_of(row.other()).await;
+    let empty = row.room().await;
+    set_hear(row, &theirs, &call, "deaf", "d").await.fails(403);
+    set_hear(row, &empty, &call, "deaf", "d").await.fails(404);
+    set_hear(row, &room, &call, "undeaf", "u").await.fails(409);
+    for _ in 0..2 {
+        let answer = set_hear(row, &room, &call, "deaf", "d").await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        row.told(&room, "conference.member.deafened").await;
+    }
+    set_hear(row, &room, &call, "deaf", "e").await.fails(409);
+    row.told_only(
+        &room,
+        &[
+            "conference.member.joined",
+            "conference.member.deafened",
+            "conference.member.left",
+        ],
     )
     .await;
 }

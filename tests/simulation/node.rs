@@ -260,7 +260,7 @@ impl Node {
         MemberBlock {
             channel,
             speak: call.is_on(MemberFlag::Speak),
-            hear: true,
+            hear: call.is_on(MemberFlag::Hear),
             hold: call.held,
             talking: false,
             identity: Self::identity(call),
@@ -838,7 +838,7 @@ impl Node {
         SnapshotMember {
             channel,
             can_speak: call.is_on(MemberFlag::Speak) && !call.held,
-            can_hear: !call.held,
+            can_hear: call.is_on(MemberFlag::Hear) && !call.held,
             hold: call.held,
             talking: false,
             has_floor: conference.floor == Some(channel),

@@ -11,6 +11,13 @@ export const MEMBER_FLAGS = [
     set: { command: "mute", event: "conference.member.muted", label: "Mute", pending: "Muting …", said: "is muted" },
     clear: { command: "unmute", event: "conference.member.unmuted", label: "Unmute", pending: "Unmuting …", said: "is unmuted" },
   },
+  {
+    field: "deaf",
+    mark: "Deaf",
+    path: (room, session, command) => `/conferences/${room}/members/${session}/${command}`,
+    set: { command: "deaf", event: "conference.member.deafened", label: "Deafen", pending: "Deafening …", said: "is deafened" },
+    clear: { command: "undeaf", event: "conference.member.undeafened", label: "Undeafen", pending: "Undeafening …", said: "is undeafened" },
+  },
 ];
 
 /** The key of a pending command. */

@@ -19,7 +19,8 @@ use crate::http::state::Shared;
 use crate::store::limits::StoredAnswer;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, RoomId};
-use roomkeeper_core::intent::{Kick, LockAccepted, SetLock};
+use roomkeeper_core::intent::{Kick, LockAccepted, SetFlag, SetLock};
+use roomkeeper_core::room::MemberFlag;
 
 use super::command::{Command, accepted};
 use super::commands;
@@ -29,6 +30,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(lock))
         .routes(routes!(unlock))
         .routes(routes!(kick))
+        .routes(routes!(deaf))
+        .routes(routes!(undeaf))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -136,6 +139,73 @@ pub(super) async fn kick(
     Command::new(caller, target, Kick { member: None }, &route, &fields)?
         .with_fresh_uid(&state)?
         .run(&state, commands::render_leave)
+        .await
+}
+
+/// Deafen a member
+///
+/// The member no longer hears the conference, except files that are played to it alone. The others still hear it.
+/// Its webhook is `conference.member.deafened`. A member that leaves and joins again is not deaf.
+#[utoipa::path(
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/deaf", tag = "conferences",
+    params(RoomPath, SessionPath),
+    request_body(content = CommandBody, example = json!({"command_uid": "deaf-1"})),
+    responses(
+        (status = 202, description = "FreeSWITCH accepted the command; the webhook confirms it.", body = commands::Status,
+         example = json!({"status": "deafened", "room_id": ROOM})),
+        RoomCommandFailures,
+        (status = 404, description = "The conference does not exist, or the call is not in it.", body = Failure),
+        (status = 409, description = "The member is already deaf or still joining, or the `command_uid` belongs to another command.", body = Failure),
+    )
+)]
+pub(super) async fn deaf(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(room): PathId<RoomId>,
+    PathId(call): PathId<CallId>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    set_hear(&state, caller, (room, call), &fields, false).await
+}
+
+/// Undeafen a member
+///
+/// Its webhook is `conference.member.undeafened`.
+#[utoipa::path(
+    post, path = "/api/v1/conferences/{room_id}/members/{uuid}/undeaf", tag = "conferences",
+    params(RoomPath, SessionPath),
+    request_body(content = CommandBody, example = json!({"command_uid": "undeaf-1"})),
+    responses(
+        (status = 202, description = "FreeSWITCH accepted the command; the webhook confirms it.", body = commands::Status,
+         example = json!({"status": "undeafened", "room_id": ROOM})),
+        RoomCommandFailures,
+        (status = 404, description = "The conference does not exist, or the call is not in it.", body = Failure),
+        (status = 409, description = "The member is not deaf or still joining, or the `command_uid` belongs to another command.", body = Failure),
+    )
+)]
+pub(super) async fn undeaf(
+    State(state): State<Shared>,
+    caller: Caller,
+    PathId(room): PathId<RoomId>,
+    PathId(call): PathId<CallId>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    set_hear(&state, caller, (room, call), &fields, true).await
+}
+
+async fn set_hear(
+    state: &Shared,
+    caller: Caller,
+    (room, call): (RoomId, CallId),
+    fields: &Fields,
+    on: bool,
+) -> Result<Response, ApiError> {
+    let flag = MemberFlag::Hear;
+    let target = Target::Member { room, call };
+    let route = format!("conferences/{room}/{}", flag.names(on).command);
+    Command::new(caller, target, SetFlag { flag, on }, &route, fields)?
+        .with_fresh_uid(state)?
+        .run(state, commands::render_flag)
         .await
 }
 

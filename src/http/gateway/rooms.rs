@@ -133,6 +133,9 @@ pub(super) struct MemberRow {
     did: String,
     caller_id: String,
     muted: bool,
+    /// The member does not hear the conference. Present only while this is `true`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deaf: bool,
 }
 
 /// Create a conference
@@ -358,6 +361,7 @@ impl MemberRow {
             did: member.did.to_string(),
             caller_id: member.caller_id.to_string(),
             muted: !member.flags.speak,
+            deaf: !member.flags.hear,
         }
     }
 }

@@ -67,6 +67,7 @@ stored_fields! {
 /// | | deadline, microseconds | clears the flag | the id of the command |
 /// |---|---|---|---|
 /// | `Speak` | `U` | `M` | `X` |
+/// | `Hear` | `V` | `N` | `Y` |
 impl FieldGroup for FlagRequests {
     const FIRST: char = 'U';
 
@@ -101,6 +102,7 @@ impl FieldGroup for FlagRequests {
 const fn request_letters(flag: MemberFlag) -> [char; 3] {
     match flag {
         MemberFlag::Speak => ['U', 'M', 'X'],
+        MemberFlag::Hear => ['V', 'N', 'Y'],
     }
 }
 

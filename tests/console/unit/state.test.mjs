@@ -35,7 +35,7 @@ test("a member joins, is counted and listed, and leaves", () => {
   assert.equal(waiting(state).length, 1);
   state = run(state, join(CALL));
   assert.equal(counts(state).get(ROOM), 1);
-  assert.deepEqual(state.members.get(ROOM).get(CALL), { uuid: CALL, callerId: "527", did: "747", muted: true });
+  assert.deepEqual(state.members.get(ROOM).get(CALL), { uuid: CALL, callerId: "527", did: "747", muted: true, deaf: false });
   assert.equal(waiting(state).length, 0);
   assert.equal(state.said.text, "527 joined standup");
   state = run(state, told("conference.member.left", { reason: "removed" }, CALL));
@@ -97,6 +97,13 @@ test("mute is pending until its event arrives", () => {
   state = run(state, told("conference.member.muted", {}, CALL));
   assert.equal(state.members.get(ROOM).get(CALL).muted, true);
   assert.equal(state.pending.size, 0);
+});
+
+test("deafened and undeafened change the member", () => {
+  let state = run(room(), join(CALL), told("conference.member.deafened", {}, CALL));
+  assert.equal(state.members.get(ROOM).get(CALL).deaf, true);
+  state = run(state, told("conference.member.undeafened", {}, CALL));
+  assert.equal(state.members.get(ROOM).get(CALL).deaf, false);
 });
 
 test("an unconfirmed command times out with a notice and a new read", () => {

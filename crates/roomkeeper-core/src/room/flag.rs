@@ -58,6 +58,7 @@ impl ReportedFlags {
     pub const fn get(self, flag: MemberFlag) -> Option<bool> {
         match flag {
             MemberFlag::Speak => self.speak,
+            MemberFlag::Hear => self.hear,
         }
     }
 
@@ -77,6 +78,8 @@ impl ReportedFlags {
 pub enum MemberFlag {
     /// The room hears the member (`Speak`).
     Speak,
+    /// The member hears the room (`Hear`).
+    Hear,
 }
 
 /// The names of one value of a flag.
@@ -92,13 +95,15 @@ pub struct FlagNames {
 
 impl MemberFlag {
     /// All flags.
-    pub const ALL: &[Self] = &[Self::Speak];
+    pub const ALL: &[Self] = &[Self::Speak, Self::Hear];
 
     /// Returns the names of this flag when it is on, or off.
     pub const fn names(self, on: bool) -> FlagNames {
         let (command, state, event) = match (self, on) {
             (Self::Speak, true) => ("unmute", "unmuted", "conference.member.unmuted"),
             (Self::Speak, false) => ("mute", "muted", "conference.member.muted"),
+            (Self::Hear, true) => ("undeaf", "undeafened", "conference.member.undeafened"),
+            (Self::Hear, false) => ("deaf", "deafened", "conference.member.deafened"),
         };
         FlagNames {
             command,
@@ -111,6 +116,7 @@ impl MemberFlag {
     pub const fn is_on(self, flags: Flags) -> bool {
         match self {
             Self::Speak => flags.speak,
+            Self::Hear => flags.hear,
         }
     }
 }
