@@ -47,9 +47,9 @@ use stream::{CheckedStream, late};
 /// The pause after a connection could not be accepted: there are no more file descriptors, mostly.
 const REST: Duration = Duration::from_millis(100);
 
-/// How long a connection that is new when we stop has to say what it asks for: who made it could not know, and is
-/// answered, not hung up on.
-const FIRST_WORD: Duration = Duration::from_millis(250);
+/// The time for the first byte of a new connection when the server stops: its client cannot know of the stop and must be
+/// answered, also when the machine is busy.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// The same when we stop: what is answered then is little, and who does not take it must not hold up the end.
 const LAST_WRITE: Duration = Duration::from_secs(1);
@@ -152,11 +152,8 @@ impl Server {
                     self.replaced.increment(1);
                 }
             };
-            let permit = tokio::select! {
-                () = self.stop.cancelled() => return,
-                permit = acquire_permit(&self.permits, make_place) => permit,
-            };
-            if let Some(permit) = permit {
+            // Also after the stop: the client of an accepted connection must be answered, and the others end soon.
+            if let Some(permit) = acquire_permit(&self.permits, make_place).await {
                 self.spawn(stream, entry, permit);
             }
         }
@@ -429,6 +426,31 @@ mod tests {
         until_closed(&mut new).await;
         until_closed(&mut silent).await;
         within(served.task).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn connection_accepted_while_the_server_stops_is_answered() {
+        let routes = Router::new().route("/", get(async || "quick"));
+        // Each round has the connection and the stop ready at once; the order of their handling is random.
+        for _ in 0..64 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let stop = CancellationToken::new();
+            stop.cancel();
+            let task = tokio::spawn(serve(
+                listener,
+                routes.clone(),
+                Limits::default(),
+                TrustedProxies::default(),
+                "test",
+                stop,
+            ));
+            ask(&mut client, "/").await;
+            until(&mut client, "quick").await;
+            drop(client);
+            within(task).await.unwrap();
+        }
     }
 
     #[tokio::test]
