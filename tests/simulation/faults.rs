@@ -11,7 +11,7 @@ macro_rules! faults {
         impl Fault {
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            pub const fn words(self) -> &'static str {
+            pub const fn description(self) -> &'static str {
                 match self { $(Self::$name => $words),* }
             }
         }
@@ -29,20 +29,20 @@ faults! {
     InFlight: "snapshots taken while events were in flight",
     Straggles: "events that arrived after a newer snapshot",
     Outrun: "snapshots that show events after their fence",
-    TwoLives: "snapshots with two conference instances of one room",
+    TwoInstances: "snapshots with two conference instances of one room",
     Recreated: "conferences restarted, their end reported late",
     Interrupted: "joins that a conference's end interrupted",
     SnapshotFailed: "snapshots that failed or were cut short",
     SecondLookFailed: "second looks that failed",
     SecondLook: "second looks",
-    OrderLost: "commands lost",
-    OrderUnanswered: "commands carried out, their answer lost",
-    OrderRefused: "commands refused",
-    OrderDown: "commands while the node was unreachable",
+    CommandLost: "commands lost",
+    CommandUnanswered: "commands carried out, their answer lost",
+    CommandRefused: "commands refused",
+    CommandDown: "commands while the node was unreachable",
     AnsweredLate: "commands answered late",
     CarriedLate: "commands carried out late",
     Crash: "owner crashed",
-    CrashWithOrders: "owner crashed with commands on their way",
+    CrashWithCommands: "owner crashed with commands on their way",
     Takeover: "node taken over by another replica",
     OldEpochRefused: "writes of an old epoch refused",
     CommitNotTaken: "commits while the store did not answer",

@@ -15,7 +15,7 @@
 //! `ROOMKEEPER_SIMULATION_SCHEDULES` sets the number of schedules, `ROOMKEEPER_SIMULATION_FROM` the first seed, and
 //! `ROOMKEEPER_SIMULATION_SEED` runs exactly one.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 #![allow(
     clippy::wildcard_enum_match_arm,
     reason = "another function handles the other steps"
@@ -57,12 +57,12 @@ fn run(schedule: &Schedule, traced: bool) -> (Result<(), String>, Faults, String
     QUIET.set(true);
     let ended = catch_unwind(AssertUnwindSafe(|| world.run(schedule)));
     QUIET.set(false);
-    let result = ended.unwrap_or_else(|panic| Err(format!("panic: {}", words(&*panic))));
+    let result = ended.unwrap_or_else(|panic| Err(format!("panic: {}", description(&*panic))));
     let trace = world.trace();
     (result, world.shared.faults, trace)
 }
 
-fn words(panic: &(dyn Any + Send)) -> String {
+fn description(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
         .unwrap_or_default()
@@ -119,7 +119,7 @@ fn report(seed: u64, why: &str) -> String {
 }
 
 #[test]
-fn whatever_goes_wrong_the_belief_becomes_what_the_node_says() {
+fn node_state_matches_the_node_after_any_faults() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !QUIET.get() {
@@ -134,7 +134,7 @@ fn whatever_goes_wrong_the_belief_becomes_what_the_node_says() {
         Some(_) => 1,
         None => number("ROOMKEEPER_SIMULATION_SCHEDULES").unwrap_or(DEFAULT),
     };
-    let begun = Instant::now();
+    let start = Instant::now();
     let next = AtomicU64::new(0);
     let total: Mutex<Faults> = Mutex::default();
     let failed: Mutex<Option<(u64, String)>> = Mutex::default();
@@ -167,7 +167,7 @@ fn whatever_goes_wrong_the_belief_becomes_what_the_node_says() {
         let text = report(first + at, &why);
         panic!("found by schedule {} of {count}: {text}", at + 1);
     }
-    let took = begun.elapsed();
+    let took = start.elapsed();
     let faults = total.into_inner().unwrap();
     say(&format!(
         "{count} schedules from seed {first} in {:.1} s, {:.0} a second",
@@ -175,13 +175,13 @@ fn whatever_goes_wrong_the_belief_becomes_what_the_node_says() {
         count as f64 / took.as_secs_f64()
     ));
     for fault in Fault::ALL {
-        say(&format!("{:>9} {}", faults.of(*fault), fault.words()));
+        say(&format!("{:>9} {}", faults.of(*fault), fault.description()));
     }
     if count >= ENOUGH {
         let never: Vec<&str> = Fault::ALL
             .iter()
             .filter(|fault| faults.of(**fault) == 0)
-            .map(|fault| fault.words())
+            .map(|fault| fault.description())
             .collect();
         assert!(never.is_empty(), "these faults never fired: {never:?}");
     }

@@ -34,7 +34,7 @@ pub fn app() -> AppId {
 pub enum Place {
     Parked,
     In(RoomId),
-    /// Outside a conference, and on its way to the target of its transfer.
+    /// Outside a conference, and in transfer.
     Between,
 }
 
@@ -55,7 +55,7 @@ pub enum Going {
 pub struct Plan {
     /// True if it restores the transfer count.
     pub restores: bool,
-    /// True if the call stays up when its conference ends.
+    /// True if the call remains up when its conference ends.
     pub stays_up: bool,
     /// True if a park follows at the end.
     pub parks: bool,
@@ -88,7 +88,7 @@ pub struct Call {
     pub answered: bool,
     pub place: Place,
     pub going: Option<Going>,
-    /// True if another client has sent it into a conference.
+    /// True if another client has transferred it into a conference.
     pub sent_about: bool,
     /// True if another client, or the end of a conference, has removed it from one.
     pub taken_out: bool,
@@ -119,7 +119,7 @@ impl Call {
     }
 
     /// Resets the flags of a new member: all are on, except that it can be muted.
-    fn comes_in(&mut self, muted: bool) {
+    fn reset_flags(&mut self, muted: bool) {
         self.off.clear();
         self.set(MemberFlag::Speak, !muted);
     }
@@ -128,7 +128,7 @@ impl Call {
 /// A conference instance.
 #[derive(Clone, Debug)]
 pub struct Conference {
-    pub life: ConferenceId,
+    pub instance: ConferenceId,
     pub locked: bool,
     pub floor: Option<ChannelId>,
     /// True if all members leave when one leaves.
@@ -142,9 +142,9 @@ pub struct Conference {
 
 /// The reason why a command was not carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum No {
-    SuchChannel,
-    SuchMember,
+pub enum Rejection {
+    NoSuchChannel,
+    NoSuchMember,
     NothingPlaying,
 }
 
@@ -164,7 +164,7 @@ pub struct Node {
     pub came_in: BTreeMap<(RoomId, ChannelId), usize>,
     /// The number of times that each call entered a conference that was ending.
     pub interrupted: BTreeMap<(RoomId, ChannelId), usize>,
-    /// The reason why FreeSWITCH hung up a call that nobody wanted to end, if it did.
+    /// The reason why FreeSWITCH hung up a call without a request, if it did.
     pub unexpected_hangup: Option<&'static str>,
 }
 
@@ -194,12 +194,12 @@ impl Node {
         CoreId::new(Uuid::from_u128(0xC0DE_0000 + self.core))
     }
 
-    fn fresh(&mut self) -> u128 {
+    fn next_number(&mut self) -> u128 {
         self.next_id += 1;
         self.next_id
     }
 
-    fn tell(&mut self, what: SwitchEventKind) {
+    fn report(&mut self, what: SwitchEventKind) {
         self.sequence += 1;
         self.events.push(SwitchEvent {
             core: self.core_id(),
@@ -209,38 +209,38 @@ impl Node {
         });
     }
 
-    fn tell_channel(&mut self, channel: ChannelId, change: ChannelChange) {
-        self.tell(SwitchEventKind::Channel { channel, change });
+    fn report_channel(&mut self, channel: ChannelId, change: ChannelChange) {
+        self.report(SwitchEventKind::Channel { channel, change });
     }
 
-    fn tell_life(&mut self, room: RoomId, life: ConferenceId, change: ConferenceChange) {
-        let current = self.conferences.get(&room).map(|c| c.life);
-        let size = if current == Some(life) {
+    fn report_instance(&mut self, room: RoomId, instance: ConferenceId, change: ConferenceChange) {
+        let current = self.conferences.get(&room).map(|c| c.instance);
+        let size = if current == Some(instance) {
             self.members(room).len()
         } else {
             0
         };
-        self.tell_size(room, life, size, change);
+        self.report_size(room, instance, size, change);
     }
 
-    fn tell_size(
+    fn report_size(
         &mut self,
         room: RoomId,
-        life: ConferenceId,
+        instance: ConferenceId,
         size: usize,
         change: ConferenceChange,
     ) {
-        self.tell(SwitchEventKind::Conference {
+        self.report(SwitchEventKind::Conference {
             room,
-            conference: life,
+            conference: instance,
             size: Some(size),
             change,
         });
     }
 
-    fn tell_room(&mut self, room: RoomId, change: ConferenceChange) {
-        if let Some(life) = self.conferences.get(&room).map(|c| c.life) {
-            self.tell_life(room, life, change);
+    fn report_room(&mut self, room: RoomId, change: ConferenceChange) {
+        if let Some(instance) = self.conferences.get(&room).map(|c| c.instance) {
+            self.report_instance(room, instance, change);
         }
     }
 
@@ -291,7 +291,7 @@ impl Node {
             return;
         }
         self.note_list();
-        let channel = ChannelId::new(Uuid::from_u128(0xCA11_0000 + self.fresh()));
+        let channel = ChannelId::new(Uuid::from_u128(0xCA11_0000 + self.next_number()));
         let call = Call {
             ours,
             answered,
@@ -308,32 +308,38 @@ impl Node {
         };
         let identity = Self::identity(&call);
         self.calls.insert(channel, call);
-        self.tell_channel(channel, ChannelChange::Created(identity.clone()));
+        self.report_channel(channel, ChannelChange::Created(identity.clone()));
         if answered {
-            self.tell_channel(channel, ChannelChange::Answered(identity.clone()));
+            self.report_channel(channel, ChannelChange::Answered(identity.clone()));
         }
         let by = None;
-        self.tell_channel(channel, ChannelChange::Parked { identity, by });
+        self.report_channel(channel, ChannelChange::Parked { identity, by });
     }
 
-    pub fn answer(&mut self, channel: ChannelId) -> Result<(), No> {
-        let call = self.calls.get_mut(&channel).ok_or(No::SuchChannel)?;
+    pub fn answer(&mut self, channel: ChannelId) -> Result<(), Rejection> {
+        let call = self
+            .calls
+            .get_mut(&channel)
+            .ok_or(Rejection::NoSuchChannel)?;
         if !std::mem::replace(&mut call.answered, true) {
             let identity = Self::identity(call);
-            self.tell_channel(channel, ChannelChange::Answered(identity));
+            self.report_channel(channel, ChannelChange::Answered(identity));
         }
         Ok(())
     }
 
-    /// `uuid_transfer`: answered at once, carried out later.
-    pub fn send(&mut self, channel: ChannelId, going: Going) -> Result<(), No> {
-        let call = self.calls.get_mut(&channel).ok_or(No::SuchChannel)?;
+    /// `uuid_transfer`: answered at once, executed later.
+    pub fn send(&mut self, channel: ChannelId, going: Going) -> Result<(), Rejection> {
+        let call = self
+            .calls
+            .get_mut(&channel)
+            .ok_or(Rejection::NoSuchChannel)?;
         call.going = Some(going);
         Ok(())
     }
 
-    /// Carries out a pending transfer: removes the call from its place, or puts it in the new one.
-    pub fn go_on(&mut self, channel: ChannelId) -> bool {
+    /// Executes a pending transfer: removes the call from its place, or puts it in the new one.
+    pub fn execute_transfer(&mut self, channel: ChannelId) -> bool {
         let Some(call) = self.calls.get(&channel) else {
             return false;
         };
@@ -341,13 +347,13 @@ impl Node {
             return false;
         };
         self.note_list();
-        self.break_off(channel);
+        self.abort_step(channel);
         if matches!(self.calls[&channel].place, Place::In(_)) {
-            self.take_out(channel, false, false);
+            self.remove_member(channel, false, false);
             return true;
         }
         let (Going::Into { plan, .. } | Going::Park(_, plan)) = &going;
-        if !self.uses_a_forward(channel, plan) {
+        if !self.count_transfer(channel, plan) {
             return true;
         }
         self.with(channel, |call| call.going = None);
@@ -357,23 +363,23 @@ impl Node {
                 muted,
                 bound,
                 plan,
-            } => self.put_in(channel, room, muted, bound, plan.meta),
-            Going::Park(order, _) => {
-                self.with(channel, |call| call.parked_by = Some(order));
+            } => self.add_member(channel, room, muted, bound, plan.meta),
+            Going::Park(parking, _) => {
+                self.with(channel, |call| call.parked_by = Some(parking));
                 self.park(channel);
             }
         }
         true
     }
 
-    /// Counts a transfer that is carried out. The last one hangs the call up.
-    fn uses_a_forward(&mut self, channel: ChannelId, plan: &Plan) -> bool {
+    /// Counts an executed transfer. The last one hangs the call up.
+    fn count_transfer(&mut self, channel: ChannelId, plan: &Plan) -> bool {
         let Some(call) = self.calls.get_mut(&channel) else {
             return false;
         };
         call.forwards -= 1;
         if call.forwards == 0 {
-            self.unexpected_hangup = Some("it was transferred too often");
+            self.unexpected_hangup = Some("the call was transferred too often");
             let _it_is_there = self.hang_up(channel);
             return false;
         }
@@ -385,7 +391,7 @@ impl Node {
 
     /// Lets a call enter a conference while all others leave. FreeSWITCH ends the conference and removes the call
     /// again.
-    pub fn is_interrupted(&mut self, channel: ChannelId, lingers: bool) -> bool {
+    pub fn enter_interrupted(&mut self, channel: ChannelId, lingers: bool) -> bool {
         let call = self.calls.get(&channel);
         let Some(Going::Into {
             room, muted, plan, ..
@@ -399,48 +405,48 @@ impl Node {
             return false;
         }
         self.note_list();
-        self.break_off(channel);
-        if !self.uses_a_forward(channel, &plan) {
+        self.abort_step(channel);
+        if !self.count_transfer(channel, &plan) {
             return false;
         }
         let _known = self.answer(channel);
         for member in members {
             self.with(member, |call| call.taken_out = true);
-            self.take_out(member, false, true);
+            self.remove_member(member, false, true);
             let between = self.calls[&member].place == Place::Between;
             if between && self.calls[&member].going.is_none() {
                 self.park(member);
             }
         }
-        let Some(life) = self.dying.last().map(|(_, conference)| conference.life) else {
+        let Some(instance) = self.dying.last().map(|(_, conference)| conference.instance) else {
             return false;
         };
         self.with(channel, |call| {
             call.going = None;
             call.taken_out = true;
             call.place = Place::Between;
-            call.comes_in(muted);
+            call.reset_flags(muted);
             call.held = false;
         });
         *self.interrupted.entry((room, channel)).or_default() += 1;
         let block = self.block(channel);
-        self.tell_size(room, life, 1, ConferenceChange::Added(block));
+        self.report_size(room, instance, 1, ConferenceChange::Added(block));
         if !plan.stays_up {
-            self.unexpected_hangup = Some("its conference ended by itself");
+            self.unexpected_hangup = Some("the conference ended by itself");
         }
         let removed = ConferenceChange::Removed {
             channel,
             hung_up: false,
             last: true,
         };
-        self.tell_size(room, life, 0, removed);
+        self.report_size(room, instance, 0, removed);
         if plan.stays_up && plan.parks {
             self.park(channel);
         } else {
             let _it_is_there = self.hang_up(channel);
         }
         if !lingers {
-            self.tell_ends();
+            self.report_ends();
         }
         true
     }
@@ -455,10 +461,10 @@ impl Node {
         self.with(channel, |call| call.place = Place::Parked);
         let call = &self.calls[&channel];
         let (identity, by) = (Self::identity(call), call.parked_by);
-        self.tell_channel(channel, ChannelChange::Parked { identity, by });
+        self.report_channel(channel, ChannelChange::Parked { identity, by });
     }
 
-    fn put_in(
+    fn add_member(
         &mut self,
         channel: ChannelId,
         room: RoomId,
@@ -469,11 +475,11 @@ impl Node {
         // A conference answers a call that enters.
         let _known = self.answer(channel);
         if !self.conferences.contains_key(&room) {
-            let life = ConferenceId::new(Uuid::from_u128(0xCF00_0000 + self.fresh()));
+            let instance = ConferenceId::new(Uuid::from_u128(0xCF00_0000 + self.next_number()));
             self.conferences.insert(
                 room,
                 Conference {
-                    life,
+                    instance,
                     locked: false,
                     floor: None,
                     bound,
@@ -483,21 +489,21 @@ impl Node {
                     paused: false,
                 },
             );
-            self.tell_room(room, ConferenceChange::Created);
+            self.report_room(room, ConferenceChange::Created);
         }
         self.with(channel, |call| {
             call.place = Place::In(room);
-            call.comes_in(muted);
+            call.reset_flags(muted);
             call.held = false;
         });
         *self.came_in.entry((room, channel)).or_default() += 1;
         let block = self.block(channel);
-        self.tell_room(room, ConferenceChange::Added(block));
+        self.report_room(room, ConferenceChange::Added(block));
     }
 
     /// Removes a call from its conference, if it is in one. The last member ends it; `lingers` delays the event of that
     /// end.
-    fn take_out(&mut self, channel: ChannelId, hung_up: bool, lingers: bool) {
+    fn remove_member(&mut self, channel: ChannelId, hung_up: bool, lingers: bool) {
         let Some(Place::In(room)) = self.calls.get(&channel).map(|call| call.place) else {
             return;
         };
@@ -507,7 +513,7 @@ impl Node {
             hung_up,
             last: self.members(room).is_empty(),
         };
-        self.tell_room(room, removed);
+        self.report_room(room, removed);
         let had_floor = self
             .conferences
             .get(&room)
@@ -520,7 +526,7 @@ impl Node {
             self.end_conference(room, lingers);
         } else if self.conferences.get(&room).is_some_and(|c| c.bound) {
             for other in left {
-                self.take_out(other, false, false);
+                self.remove_member(other, false, false);
                 self.park(other);
             }
         }
@@ -533,24 +539,24 @@ impl Node {
         let files: Vec<FileId> = conference.playing.drain(..).collect();
         let recordings = std::mem::take(&mut conference.recordings);
         for file in files {
-            self.tell_room(room, ConferenceChange::FileEnded(file));
+            self.report_room(room, ConferenceChange::FileEnded(file));
         }
         for recording in recordings {
-            self.tell_recording_over(room, recording);
+            self.report_recording_over(room, recording);
         }
         if let Some(conference) = self.conferences.remove(&room) {
             self.dying.push((room, conference));
             if !lingers {
-                self.tell_ends();
+                self.report_ends();
             }
         }
     }
 
     /// Reports the ends of conferences that were not reported yet.
-    pub fn tell_ends(&mut self) -> bool {
+    pub fn report_ends(&mut self) -> bool {
         let dying = std::mem::take(&mut self.dying);
         for (room, conference) in &dying {
-            self.tell_life(*room, conference.life, ConferenceChange::Destroyed);
+            self.report_instance(*room, conference.instance, ConferenceChange::Destroyed);
         }
         !dying.is_empty()
     }
@@ -559,23 +565,23 @@ impl Node {
     pub fn enter(&mut self, channel: ChannelId, room: RoomId, muted: bool, lingers: bool) {
         if self.calls.contains_key(&channel) {
             self.note_list();
-            self.break_off(channel);
+            self.abort_step(channel);
             self.with(channel, |call| {
                 call.going = None;
                 call.sent_about = true;
             });
-            self.take_out(channel, false, lingers);
-            self.put_in(channel, room, muted, false, None);
+            self.remove_member(channel, false, lingers);
+            self.add_member(channel, room, muted, false, None);
         }
     }
 
     /// FreeSWITCH's own transfer between conferences, which has an event.
-    pub fn moves(&mut self, channel: ChannelId, room: RoomId) {
+    pub fn move_to(&mut self, channel: ChannelId, room: RoomId) {
         if let Some(Place::In(from)) = self.calls.get(&channel).map(|call| call.place)
             && from != room
         {
             let muted = !self.calls[&channel].is_on(MemberFlag::Speak);
-            self.tell_room(from, ConferenceChange::Moving(channel));
+            self.report_room(from, ConferenceChange::Moving(channel));
             self.enter(channel, room, muted, false);
         }
     }
@@ -584,7 +590,7 @@ impl Node {
         if let Some(Place::In(_)) = self.calls.get(&channel).map(|call| call.place) {
             self.note_list();
             self.with(channel, |call| call.taken_out = true);
-            self.take_out(channel, false, false);
+            self.remove_member(channel, false, false);
             // A transfer that was requested meanwhile remains pending.
             if self.calls[&channel].going.is_none() {
                 self.park(channel);
@@ -592,17 +598,17 @@ impl Node {
         }
     }
 
-    pub fn hang_up(&mut self, channel: ChannelId) -> Result<(), No> {
+    pub fn hang_up(&mut self, channel: ChannelId) -> Result<(), Rejection> {
         if !self.calls.contains_key(&channel) {
-            return Err(No::SuchChannel);
+            return Err(Rejection::NoSuchChannel);
         }
         self.note_list();
         let cause = "NORMAL_CLEARING".to_owned();
-        self.tell_channel(channel, ChannelChange::HungUp { cause });
-        self.take_out(channel, true, false);
-        self.break_off(channel);
+        self.report_channel(channel, ChannelChange::HungUp { cause });
+        self.remove_member(channel, true, false);
+        self.abort_step(channel);
         self.calls.remove(&channel);
-        self.tell_channel(channel, ChannelChange::Destroyed { cause: None });
+        self.report_channel(channel, ChannelChange::Destroyed { cause: None });
         Ok(())
     }
 
@@ -613,17 +619,17 @@ impl Node {
         room: Option<RoomId>,
         flag: MemberFlag,
         on: bool,
-    ) -> Result<(), No> {
+    ) -> Result<(), Rejection> {
         let place = self.calls.get(&channel).map(|call| call.place);
         let Some(Place::In(is_in)) = place else {
-            return Err(No::SuchMember);
+            return Err(Rejection::NoSuchMember);
         };
         if room.is_some_and(|room| room != is_in) {
-            return Err(No::SuchMember);
+            return Err(Rejection::NoSuchMember);
         }
         self.with(channel, |call| call.set(flag, on));
         let block = self.block(channel);
-        self.tell_room(is_in, ConferenceChange::Flags(block));
+        self.report_room(is_in, ConferenceChange::Flags(block));
         Ok(())
     }
 
@@ -631,18 +637,21 @@ impl Node {
         if let Some(Place::In(room)) = self.calls.get(&channel).map(|call| call.place) {
             self.with(channel, |call| call.held = held);
             let block = self.block(channel);
-            self.tell_room(room, ConferenceChange::Flags(block));
+            self.report_room(room, ConferenceChange::Flags(block));
         }
     }
 
-    pub fn lock(&mut self, room: RoomId, locked: bool) -> Result<(), No> {
-        let conference = self.conferences.get_mut(&room).ok_or(No::SuchChannel)?;
+    pub fn lock(&mut self, room: RoomId, locked: bool) -> Result<(), Rejection> {
+        let conference = self
+            .conferences
+            .get_mut(&room)
+            .ok_or(Rejection::NoSuchChannel)?;
         conference.locked = locked;
-        self.tell_room(room, ConferenceChange::Locked(locked));
+        self.report_room(room, ConferenceChange::Locked(locked));
         Ok(())
     }
 
-    pub fn takes_floor(&mut self, channel: ChannelId) {
+    pub fn take_floor(&mut self, channel: ChannelId) {
         if let Some(Place::In(room)) = self.calls.get(&channel).map(|call| call.place) {
             self.floor(room, Some(channel));
         }
@@ -652,7 +661,7 @@ impl Node {
         if let Some(conference) = self.conferences.get_mut(&room) {
             conference.floor = holder;
             let holder = holder.map(|channel| self.block(channel));
-            self.tell_room(room, ConferenceChange::Floor { holder });
+            self.report_room(room, ConferenceChange::Floor { holder });
         }
     }
 
@@ -668,47 +677,60 @@ impl Node {
 
     // ---- files --------------------------------------------------------------------------------------------------
 
-    pub fn play(&mut self, room: RoomId, file: FileId, opens: bool) -> Result<(), No> {
-        let conference = self.conferences.get_mut(&room).ok_or(No::SuchChannel)?;
+    pub fn play(&mut self, room: RoomId, file: FileId, opens: bool) -> Result<(), Rejection> {
+        let conference = self
+            .conferences
+            .get_mut(&room)
+            .ok_or(Rejection::NoSuchChannel)?;
         if opens {
             conference.playing.push_back(file);
         }
         let failed = !opens;
-        self.tell_room(room, ConferenceChange::FileOpened { file, failed });
-        if opens { Ok(()) } else { Err(No::SuchMember) }
+        self.report_room(room, ConferenceChange::FileOpened { file, failed });
+        if opens {
+            Ok(())
+        } else {
+            Err(Rejection::NoSuchMember)
+        }
     }
 
     /// Ends the file that plays.
-    pub fn file_ends(&mut self, room: RoomId) -> bool {
+    pub fn end_file(&mut self, room: RoomId) -> bool {
         let file = self
             .conferences
             .get_mut(&room)
             .and_then(|conference| conference.playing.pop_front());
         if let Some(file) = file {
-            self.tell_room(room, ConferenceChange::FileEnded(file));
+            self.report_room(room, ConferenceChange::FileEnded(file));
         }
         file.is_some()
     }
 
     /// Stops the playback.
-    pub fn stop(&mut self, room: RoomId) -> Result<(), No> {
-        let conference = self.conferences.get_mut(&room).ok_or(No::SuchChannel)?;
+    pub fn stop(&mut self, room: RoomId) -> Result<(), Rejection> {
+        let conference = self
+            .conferences
+            .get_mut(&room)
+            .ok_or(Rejection::NoSuchChannel)?;
         conference.paused = false;
-        while self.file_ends(room) {}
+        while self.end_file(room) {}
         Ok(())
     }
 
     /// Pauses or resumes, and returns which.
-    pub fn toggle(&mut self, room: RoomId) -> Result<&'static str, No> {
-        let conference = self.conferences.get_mut(&room).ok_or(No::SuchChannel)?;
+    pub fn toggle(&mut self, room: RoomId) -> Result<&'static str, Rejection> {
+        let conference = self
+            .conferences
+            .get_mut(&room)
+            .ok_or(Rejection::NoSuchChannel)?;
         if conference.playing.is_empty() {
-            return Err(No::NothingPlaying);
+            return Err(Rejection::NothingPlaying);
         }
         conference.paused = !conference.paused;
         Ok(if conference.paused { "Pause" } else { "Resume" })
     }
 
-    /// Returns true if `play_status` reports that nothing plays. Without the conference it reports nothing of the kind.
+    /// Returns true if `play_status` reports that nothing plays; it never does so without a conference.
     pub fn is_silent(&self, room: RoomId) -> bool {
         self.conferences
             .get(&room)
@@ -716,43 +738,60 @@ impl Node {
     }
 
     /// Sets the variables of a channel at first sight.
-    pub fn prepare(&mut self, channel: ChannelId) -> Result<(), No> {
-        let call = self.calls.get_mut(&channel).ok_or(No::SuchChannel)?;
+    pub fn prepare(&mut self, channel: ChannelId) -> Result<(), Rejection> {
+        let call = self
+            .calls
+            .get_mut(&channel)
+            .ok_or(Rejection::NoSuchChannel)?;
         call.forwards = FORWARDS;
         Ok(())
     }
 
-    pub fn describe(&mut self, room: RoomId, meta: String) -> Result<(), No> {
-        let conference = self.conferences.get_mut(&room).ok_or(No::SuchChannel)?;
+    pub fn describe(&mut self, room: RoomId, meta: String) -> Result<(), Rejection> {
+        let conference = self
+            .conferences
+            .get_mut(&room)
+            .ok_or(Rejection::NoSuchChannel)?;
         conference.meta = Some(meta);
         Ok(())
     }
 
-    pub fn record(&mut self, room: RoomId, recording: RecordingId, opens: bool) -> Result<(), No> {
-        let conference = self.conferences.get_mut(&room).ok_or(No::SuchChannel)?;
+    pub fn record(
+        &mut self,
+        room: RoomId,
+        recording: RecordingId,
+        opens: bool,
+    ) -> Result<(), Rejection> {
+        let conference = self
+            .conferences
+            .get_mut(&room)
+            .ok_or(Rejection::NoSuchChannel)?;
         if opens {
             conference.recordings.insert(recording);
         }
         let failed = !opens;
-        self.tell_room(
+        self.report_room(
             room,
             ConferenceChange::RecordingStarted { recording, failed },
         );
         Ok(())
     }
 
-    pub fn record_stop(&mut self, room: RoomId, recording: RecordingId) -> Result<(), No> {
-        let conference = self.conferences.get_mut(&room).ok_or(No::SuchChannel)?;
+    pub fn record_stop(&mut self, room: RoomId, recording: RecordingId) -> Result<(), Rejection> {
+        let conference = self
+            .conferences
+            .get_mut(&room)
+            .ok_or(Rejection::NoSuchChannel)?;
         if !conference.recordings.remove(&recording) {
-            return Err(No::SuchMember);
+            return Err(Rejection::NoSuchMember);
         }
-        self.tell_recording_over(room, recording);
+        self.report_recording_over(room, recording);
         Ok(())
     }
 
-    fn tell_recording_over(&mut self, room: RoomId, recording: RecordingId) {
+    fn report_recording_over(&mut self, room: RoomId, recording: RecordingId) {
         let length = Some(std::time::Duration::from_secs(3));
-        self.tell_room(
+        self.report_room(
             room,
             ConferenceChange::RecordingStopped { recording, length },
         );
@@ -760,8 +799,11 @@ impl Node {
 
     // ---- steps --------------------------------------------------------------------------------------------------
 
-    pub fn begin_step(&mut self, channel: ChannelId, step: StepId) -> Result<(), No> {
-        let call = self.calls.get_mut(&channel).ok_or(No::SuchChannel)?;
+    pub fn begin_step(&mut self, channel: ChannelId, step: StepId) -> Result<(), Rejection> {
+        let call = self
+            .calls
+            .get_mut(&channel)
+            .ok_or(Rejection::NoSuchChannel)?;
         call.step = Some(step);
         call.mark = Some(step.to_string());
         Ok(())
@@ -780,12 +822,12 @@ impl Node {
             call.mark = Some(format!("{step}={response}"));
         });
         let response = response.to_owned();
-        self.tell_channel(channel, ChannelChange::StepEnded { step, response });
+        self.report_channel(channel, ChannelChange::StepEnded { step, response });
         true
     }
 
     /// Ends the current step: a transfer does.
-    fn break_off(&mut self, channel: ChannelId) {
+    fn abort_step(&mut self, channel: ChannelId) {
         self.end_step(channel, false);
     }
 
@@ -805,13 +847,13 @@ impl Node {
             .chain(dying)
             .map(|(room, conference, alive)| SnapshotRoom {
                 room,
-                conference: conference.life,
+                conference: conference.instance,
                 locked: conference.locked,
                 meta: conference.meta.clone(),
                 members: if alive {
                     self.members(room)
                         .into_iter()
-                        .map(|channel| self.shown(channel, conference))
+                        .map(|channel| self.snapshot_member(channel, conference))
                         .collect()
                 } else {
                     Vec::new()
@@ -827,13 +869,13 @@ impl Node {
     }
 
     /// Returns true if two instances of one name are listed at once.
-    pub fn lists_two_lives(&self) -> bool {
+    pub fn lists_two_instances(&self) -> bool {
         self.dying
             .iter()
             .any(|(room, _)| self.conferences.contains_key(room))
     }
 
-    fn shown(&self, channel: ChannelId, conference: &Conference) -> SnapshotMember {
+    fn snapshot_member(&self, channel: ChannelId, conference: &Conference) -> SnapshotMember {
         let call = &self.calls[&channel];
         SnapshotMember {
             channel,
@@ -846,7 +888,7 @@ impl Node {
         }
     }
 
-    /// Returns `show channels`, so many changes late.
+    /// Returns `show channels` as it was `late` changes ago.
     pub fn list(&self, late: usize) -> Vec<ListedChannel> {
         match self.lists.len().checked_sub(late) {
             Some(at) if late > 0 => self.lists[at].clone(),

@@ -46,15 +46,15 @@ const CONFLICT_TRIES: usize = 16;
 /// The failure mode of the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outage {
-    /// It neither answers nor acts.
+    /// The store neither answers nor acts.
     Away,
-    /// It acts; the answer to the next commit is lost.
+    /// The store acts; the answer to the next commit is lost.
     LosesAnswer,
-    /// It acts, and no answer to a commit arrives.
+    /// The store acts, and no answer to a commit arrives.
     LosesAnswers,
 }
 
-/// The store, its failure mode, and what it has accepted.
+/// The store, its failure mode, and its accepted commits.
 pub struct Shared {
     pub store: MemoryStore,
     clock: Arc<AtomicU64>,
@@ -121,7 +121,7 @@ impl Shared {
             self.faults.fired(Fault::CommitNotTaken);
             return Err(Unavailable);
         }
-        let outcome = Self::at_once(self.store.commit(commit)).expect("it answers");
+        let outcome = Self::at_once(self.store.commit(commit)).expect("the store answers");
         if outcome == CommitOutcome::Applied
             && let Some(lease) = commit.lease
             && lease.epoch < self.epoch
@@ -175,7 +175,7 @@ pub enum Item {
     SwitchEvent(SwitchEvent),
     /// A fence came back: this core runs.
     Fence(CoreId),
-    /// The node was unreachable for so long that it is given up.
+    /// The node was unreachable until it was given up.
     NodeLost,
     Due(EntityId),
     Intent(Intent),
@@ -205,8 +205,8 @@ pub struct Applied {
 
 /// The outcome of a batch.
 #[derive(Debug)]
-pub enum Became {
-    /// It is committed, or there was nothing to commit.
+pub enum BatchOutcome {
+    /// The batch is committed, or there was nothing to commit.
     Done(Applied),
     /// Another replica has the lease.
     LeaseLost,
@@ -231,8 +231,8 @@ pub struct Replica {
     pub missed: bool,
     /// The reason for another snapshot.
     pub wants: Option<&'static str>,
-    /// Commands that are on their way, with the time of their dispatch.
-    pub orders: VecDeque<(u64, SwitchCommand)>,
+    /// Dispatched commands without an answer, with the time of their dispatch.
+    pub commands: VecDeque<(u64, SwitchCommand)>,
 }
 
 pub fn rules() -> Rules {
@@ -247,7 +247,7 @@ impl NodeReader for Replica {
     fn expect(&mut self, _: usize, _: usize) {}
 
     fn entity(&mut self, id: EntityId, version: Version, stored: RawRecord<'_>) {
-        self.believe_what_lies(id, Some((version, stored)));
+        self.set_state_from_stored(id, Some((version, stored)));
     }
 
     fn unreadable(&mut self, id: Option<EntityId>, error: StoreError) {
@@ -272,7 +272,7 @@ impl Replica {
             stale: false,
             missed: true,
             wants: None,
-            orders: VecDeque::new(),
+            commands: VecDeque::new(),
         }
     }
 
@@ -283,8 +283,8 @@ impl Replica {
         if shared.is_away() {
             return false;
         }
-        let asked = shared.store.acquire_lease(node_id(), self.owner, LEASE);
-        match Shared::at_once(asked).expect("it answers") {
+        let answer = shared.store.acquire_lease(node_id(), self.owner, LEASE);
+        match Shared::at_once(answer).expect("the store answers") {
             LeaseOutcome::Held(lease) => {
                 shared.epoch = shared.epoch.max(lease.epoch);
                 if Some(lease) == self.lease || Some(lease) == self.refused {
@@ -323,16 +323,20 @@ impl Replica {
             return;
         }
         self.forget();
-        Shared::at_once(shared.store.read_node(node_id(), self)).expect("it answers");
+        Shared::at_once(shared.store.read_node(node_id(), self)).expect("the store answers");
         self.stale = false;
         self.wants = Some("the state was read from the store");
     }
 
-    fn believe(&mut self, entity: EntityId, record: Option<&Record>) {
-        self.believe_what_lies(entity, record.map(|r| (r.version, r.into())));
+    fn set_state(&mut self, entity: EntityId, record: Option<&Record>) {
+        self.set_state_from_stored(entity, record.map(|r| (r.version, r.into())));
     }
 
-    fn believe_what_lies(&mut self, entity: EntityId, stored: Option<(Version, RawRecord<'_>)>) {
+    fn set_state_from_stored(
+        &mut self,
+        entity: EntityId,
+        stored: Option<(Version, RawRecord<'_>)>,
+    ) {
         let (version, stored) = stored.unzip();
         let deadline = match entity {
             EntityId::Room(id) => {
@@ -376,11 +380,11 @@ impl Replica {
     fn read_all(
         &mut self,
         entities: &BTreeSet<EntityId>,
-        anew: bool,
+        forced: bool,
         shared: &mut Shared,
     ) -> Result<(), Unavailable> {
         let coming = self.coming_into(entities);
-        self.read_each(entities, anew, shared)?;
+        self.read_each(entities, forced, shared)?;
         let still = self.coming_into(entities);
         let with_them: BTreeSet<EntityId> = entities
             .iter()
@@ -388,7 +392,7 @@ impl Replica {
             .chain(coming.difference(&still).copied())
             .filter(|entity| !entities.contains(entity))
             .collect();
-        self.read_each(&with_them, anew, shared)?;
+        self.read_each(&with_them, forced, shared)?;
         self.forget_all_over(&with_them);
         Ok(())
     }
@@ -412,13 +416,13 @@ impl Replica {
     fn read_each(
         &mut self,
         entities: &BTreeSet<EntityId>,
-        anew: bool,
+        forced: bool,
         shared: &mut Shared,
     ) -> Result<(), Unavailable> {
         for entity in entities {
             let record = shared.read(*entity)?;
             let version = record.as_ref().map(|record| record.version);
-            if !anew && version.is_some() && version == self.versions.get(entity).copied() {
+            if !forced && version.is_some() && version == self.versions.get(entity).copied() {
                 continue;
             }
             if let EntityId::Room(id) = entity
@@ -432,7 +436,7 @@ impl Replica {
                 }
                 self.wants = Some("a room belongs to an app");
             }
-            self.believe(*entity, record.as_ref());
+            self.set_state(*entity, record.as_ref());
         }
         Ok(())
     }
@@ -459,7 +463,7 @@ impl Replica {
         if !shared.is_away() {
             let stored = shared.store.due(node_id(), now, 256);
             let unknown: BTreeSet<EntityId> = Shared::at_once(stored)
-                .expect("it answers")
+                .expect("the store answers")
                 .into_iter()
                 .filter(|entity| !due.contains(entity))
                 .collect();
@@ -475,10 +479,12 @@ impl Replica {
         let now = time(shared);
         let own = self.deadlines.values().min().map(|at| at.since(now));
         let is_due = |wait: &u64| {
-            let asked = shared
+            let answer = shared
                 .store
                 .due(node_id(), now + Duration::from_secs(*wait), 1);
-            !Shared::at_once(asked).expect("it answers").is_empty()
+            !Shared::at_once(answer)
+                .expect("the store answers")
+                .is_empty()
         };
         let stored = [1, 5, 15, 60, 600].into_iter().find(is_due);
         own.into_iter().chain(stored.map(Duration::from_secs)).min()
@@ -487,12 +493,12 @@ impl Replica {
     // ---- one batch ----------------------------------------------------------------------------------------------
 
     /// Applies a batch and commits it. Commands go out only after the commit.
-    pub fn step(&mut self, items: &[Item], reachable: bool, shared: &mut Shared) -> Became {
+    pub fn step(&mut self, items: &[Item], reachable: bool, shared: &mut Shared) -> BatchOutcome {
         let owner = self.lease.is_some();
         if owner && self.stale {
             self.missed = true;
             self.wants = Some("the store did not answer");
-            return Became::Skipped;
+            return BatchOutcome::Skipped;
         }
         let mut read = BTreeSet::new();
         if owner {
@@ -548,7 +554,7 @@ impl Replica {
                     shared.faults.fired(Fault::OldEpochRefused);
                     self.refused = self.lease;
                     self.lose_lease();
-                    return Became::LeaseLost;
+                    return BatchOutcome::LeaseLost;
                 }
                 Err(Unavailable) => return self.fail(),
             }
@@ -556,16 +562,16 @@ impl Replica {
         self.fail()
     }
 
-    fn fail(&mut self) -> Became {
+    fn fail(&mut self) -> BatchOutcome {
         self.forget();
         self.stale = true;
         self.missed = true;
         self.wants = Some("the store did not answer");
-        Became::Unknown
+        BatchOutcome::Unknown
     }
 
-    /// Returns the entities that callers or the node name and the owner does not know: another replica may have created
-    /// them, or they are over.
+    /// Returns the entities in intents and events that the owner does not know: another replica may have created them,
+    /// or they have ended.
     fn names_unknown(&self, items: &[Item]) -> BTreeSet<EntityId> {
         let unknown = |entity: &EntityId| match entity {
             EntityId::Room(id) => self
@@ -574,7 +580,7 @@ impl Replica {
                 .is_none_or(|room| room.registration().is_none()),
             EntityId::Call(id) => self.node_state.call(*id).is_none(),
         };
-        let unheard_of = |room: &RoomId| self.node_state.room(*room).is_none();
+        let is_unknown = |room: &RoomId| self.node_state.room(*room).is_none();
         let mut found = BTreeSet::new();
         for item in items {
             match item {
@@ -582,9 +588,9 @@ impl Replica {
                 Item::Intent(_) => found.extend(named(item).into_iter().filter(unknown)),
                 Item::Snapshot(snapshot, _) => {
                     let shown = snapshot.rooms.iter().map(|shown| shown.room);
-                    found.extend(shown.filter(unheard_of).map(EntityId::Room));
+                    found.extend(shown.filter(is_unknown).map(EntityId::Room));
                 }
-                Item::SwitchEvent(news) => found.extend(self.node_state.unknown_entity(news)),
+                Item::SwitchEvent(event) => found.extend(self.node_state.unknown_entity(event)),
                 _ => {}
             }
         }
@@ -603,7 +609,7 @@ impl Replica {
         let mut cx = Context::new(now, &mut self.ids);
         for item in items {
             match item {
-                Item::SwitchEvent(news) => self.node_state.apply_event(news.clone(), &mut cx),
+                Item::SwitchEvent(event) => self.node_state.apply_event(event.clone(), &mut cx),
                 Item::Fence(core) => self.node_state.core_changed(Some(*core), &mut cx),
                 Item::NodeLost => self.node_state.core_changed(None, &mut cx),
                 Item::Due(entity) => self.node_state.deadline(*entity, &mut cx),
@@ -611,9 +617,11 @@ impl Replica {
                     let verdict = self.node_state.intent(intent.clone(), &mut cx);
                     applied.verdicts.push(verdict);
                 }
-                Item::Failed(order, error) => self.node_state.revert_command(order, error, &mut cx),
-                Item::Answered(order, text) => {
-                    self.node_state.apply_answer(order, text, &mut cx);
+                Item::Failed(command, error) => {
+                    self.node_state.revert_command(command, error, &mut cx)
+                }
+                Item::Answered(command, text) => {
+                    self.node_state.apply_answer(command, text, &mut cx);
                 }
                 Item::Listed(listed) => self.node_state.add_identities(listed),
                 Item::Snapshot(snapshot, confirmed) => {
@@ -720,7 +728,7 @@ impl Replica {
         applied: Applied,
         touched: &BTreeSet<EntityId>,
         shared: &mut Shared,
-    ) -> Became {
+    ) -> BatchOutcome {
         let now = time(shared);
         for entity in touched {
             self.node_state.drop_over(*entity, now);
@@ -737,12 +745,12 @@ impl Replica {
             self.wants = Some(why);
         }
         let at = shared.now();
-        let orders = applied.out.commands.iter().cloned();
-        self.orders.extend(orders.map(|order| (at, order)));
+        let commands = applied.out.commands.iter().cloned();
+        self.commands.extend(commands.map(|command| (at, command)));
         if self.lease.is_none() {
             self.forget();
         }
-        Became::Done(applied)
+        BatchOutcome::Done(applied)
     }
 }
 
@@ -765,11 +773,13 @@ fn listing(app: &AppId, created_at: Timestamp) -> Option<Listing> {
     })
 }
 
-/// Returns the entities that callers and answers name.
+/// Returns the entities that intents and answers name.
 fn named(item: &Item) -> Vec<EntityId> {
     match item {
         Item::Intent(intent) => intent.target.entities().collect(),
-        Item::Failed(order, _) | Item::Answered(order, _) => order.target.entities().collect(),
+        Item::Failed(command, _) | Item::Answered(command, _) => {
+            command.target.entities().collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -41,6 +41,6 @@ impl Rng {
             }
             at -= weight;
         }
-        unreachable!("it is below the sum")
+        unreachable!("the number is below the sum")
     }
 }

@@ -14,8 +14,8 @@ pub const ROOMS: usize = 3;
 
 /// A replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Whom {
-    /// The one that owns the node, or owned it last.
+pub enum Role {
+    /// The replica that owns the node, or owned it last.
     Owner,
     Other,
 }
@@ -24,17 +24,17 @@ pub enum Whom {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
     Well,
-    /// It never arrives, and no answer does.
+    /// The command never arrives, and no answer does.
     Lost,
-    /// It is carried out, and the answer is lost.
+    /// The command is executed, and the answer is lost.
     Unanswered,
-    /// FreeSWITCH refuses it.
+    /// FreeSWITCH refuses the command.
     Refused,
 }
 
 /// A request of a caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wish {
+pub enum Request {
     Create {
         slot: usize,
         connect: bool,
@@ -93,7 +93,7 @@ pub enum Wish {
 /// One step of a schedule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    // ---- FreeSWITCH and those who call ----
+    // ---- FreeSWITCH and its callers ----
     CallIn {
         ours: bool,
         answered: bool,
@@ -133,7 +133,7 @@ pub enum Step {
     Answers {
         call: usize,
     },
-    /// A pending transfer of a call goes on.
+    /// The pending transfer of a call is executed.
     GoesOn {
         call: usize,
     },
@@ -150,11 +150,11 @@ pub enum Step {
         well: bool,
     },
     /// The unreported ends of conferences are reported.
-    EndsAreTold,
+    ReportEnds,
     Restart,
     // ---- the event connection of the owner ----
-    Hear {
-        whom: Whom,
+    Receive {
+        role: Role,
         events: usize,
     },
     Lose {
@@ -176,38 +176,38 @@ pub enum Step {
     /// The delayed events arrive.
     Arrive,
     Cut,
-    /// The node is unreachable for so long that it is given up, then returns.
+    /// The node is unreachable until it is given up, then returns.
     NodeLost,
     /// Commands stop reaching the node, or reach it again.
     Reach {
         up: bool,
     },
     // ---- the replicas ----
-    Ask {
-        whom: Whom,
-        wish: Wish,
+    Request {
+        role: Role,
+        request: Request,
     },
     Carry {
-        whom: Whom,
+        role: Role,
         at: usize,
         fate: Fate,
     },
     Answered {
-        whom: Whom,
+        role: Role,
     },
-    /// The resync takes its next step, or one begins.
-    Look {
-        whom: Whom,
+    /// The resync takes its next step, or a new one begins.
+    Resync {
+        role: Role,
         late: usize,
     },
     LookFails,
     /// The next second look fails.
     SecondLookFails,
     Crash {
-        whom: Whom,
+        role: Role,
     },
     /// The owner stops renewing its lease without noticing.
-    Hangs,
+    StopRenewing,
     Pass {
         ms: u64,
     },
@@ -246,9 +246,9 @@ impl Schedule {
         };
         let mut steps = vec![];
         for slot in 0..rng.within(1, ROOMS) {
-            steps.push(Step::Ask {
-                whom: Whom::Owner,
-                wish: create(&mut rng, slot),
+            steps.push(Step::Request {
+                role: Role::Owner,
+                request: create(&mut rng, slot),
             });
         }
         for _ in 0..rng.within(5, 110) {
@@ -258,8 +258,8 @@ impl Schedule {
     }
 }
 
-fn create(rng: &mut Rng, slot: usize) -> Wish {
-    Wish::Create {
+fn create(rng: &mut Rng, slot: usize) -> Request {
+    Request::Create {
         slot,
         connect: rng.one_in(6),
         acts: rng.one_in(4),
@@ -274,24 +274,24 @@ fn step(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
         Mood::Storm => [8, 12],
     };
     let step = match rng.weighted(&[40, 42, 30, faults[0], faults[1]]) {
-        0 if rng.one_in(8) => return races(rng, steps),
-        0 => by_itself(rng),
-        1 if mood != Mood::Shuffled && rng.one_in(7) => return looks(rng, mood, steps),
-        1 => goes_its_way(rng, mood),
-        2 => Step::Ask {
-            whom: if mood == Mood::Storm && rng.one_in(5) {
-                Whom::Other
+        0 if rng.one_in(8) => return add_race(rng, steps),
+        0 => unprompted_step(rng),
+        1 if mood != Mood::Shuffled && rng.one_in(7) => return add_resync(rng, mood, steps),
+        1 => normal_step(rng, mood),
+        2 => Step::Request {
+            role: if mood == Mood::Storm && rng.one_in(5) {
+                Role::Other
             } else {
-                Whom::Owner
+                Role::Owner
             },
-            wish: wish(rng),
+            request: request(rng),
         },
         3 => event_fault(rng, mood),
         _ => return fault(rng, steps),
     };
     match step {
-        Step::Look { whom, .. } if mood == Mood::Shuffled => {
-            steps.push(Step::Hear { whom, events: 2 });
+        Step::Resync { role, .. } if mood == Mood::Shuffled => {
+            steps.push(Step::Receive { role, events: 2 });
         }
         step => steps.push(step),
     }
@@ -303,7 +303,7 @@ fn flag(rng: &mut Rng) -> (MemberFlag, bool) {
     (MemberFlag::ALL[n / 2], n.is_multiple_of(2))
 }
 
-fn by_itself(rng: &mut Rng) -> Step {
+fn unprompted_step(rng: &mut Rng) -> Step {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[8, 8, 2, 4, 4, 8, 2, 1, 2, 1, 4, 2, 2]) {
         0 => Step::CallIn {
@@ -338,24 +338,24 @@ fn by_itself(rng: &mut Rng) -> Step {
             call,
             well: !rng.one_in(4),
         },
-        _ => Step::EndsAreTold,
+        _ => Step::ReportEnds,
     }
 }
 
-/// Returns a step of normal operation: events arrive, commands are carried out, transfers go on, time passes.
-fn goes_its_way(rng: &mut Rng, mood: Mood) -> Step {
-    let whom = if mood == Mood::Storm && rng.one_in(5) {
-        Whom::Other
+/// Returns a step of normal operation: events arrive, commands and transfers are executed, time passes.
+fn normal_step(rng: &mut Rng, mood: Mood) -> Step {
+    let role = if mood == Mood::Storm && rng.one_in(5) {
+        Role::Other
     } else {
-        Whom::Owner
+        Role::Owner
     };
     match rng.weighted(&[10, 12, 8, 5, 6, 2]) {
-        0 => Step::Hear {
-            whom,
+        0 => Step::Receive {
+            role,
             events: rng.within(1, 8),
         },
         1 => Step::Carry {
-            whom,
+            role,
             at: rng.below(4),
             fate: Fate::Well,
         },
@@ -364,9 +364,9 @@ fn goes_its_way(rng: &mut Rng, mood: Mood) -> Step {
             lingers: rng.one_in(2),
         },
         2 => Step::GoesOn { call: rng.below(8) },
-        3 => Step::Answered { whom },
-        4 => Step::Look {
-            whom,
+        3 => Step::Answered { role },
+        4 => Step::Resync {
+            role,
             late: if mood == Mood::Calm {
                 0
             } else {
@@ -380,27 +380,27 @@ fn goes_its_way(rng: &mut Rng, mood: Mood) -> Step {
 }
 
 /// Adds most of a resync, with other steps in between; in a storm it may fail anywhere.
-fn looks(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
+fn add_resync(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
     for _ in 0..rng.within(4, 40) {
         let late = if mood == Mood::Calm {
             0
         } else {
             rng.below(LATEST_LIST + 1)
         };
-        let whom = Whom::Owner;
+        let role = Role::Owner;
         steps.push(match rng.weighted(&[16, 4, 2, 2]) {
-            0 => Step::Look { whom, late },
-            1 => Step::Hear {
-                whom,
+            0 => Step::Resync { role, late },
+            1 => Step::Receive {
+                role,
                 events: if rng.one_in(2) {
                     rng.within(1, 24)
                 } else {
                     rng.within(1, 4)
                 },
             },
-            2 => by_itself(rng),
+            2 => unprompted_step(rng),
             _ => match mood {
-                Mood::Calm | Mood::Shuffled => Step::Look { whom, late },
+                Mood::Calm | Mood::Shuffled => Step::Resync { role, late },
                 Mood::Rough => event_fault(rng, mood),
                 Mood::Storm => {
                     if rng.one_in(2) {
@@ -414,19 +414,19 @@ fn looks(rng: &mut Rng, mood: Mood, steps: &mut Vec<Step>) {
     }
 }
 
-/// Adds two calls, of which the second joins while the first leaves the room that it is alone in.
-fn races(rng: &mut Rng, steps: &mut Vec<Step>) {
-    let (whom, slot, call) = (Whom::Owner, rng.below(ROOMS), rng.below(8));
-    let hears = Step::Hear { whom, events: 50 };
+/// Adds two calls: the second joins while the first leaves the room, its only member.
+fn add_race(rng: &mut Rng, steps: &mut Vec<Step>) {
+    let (role, slot, call) = (Role::Owner, rng.below(ROOMS), rng.below(8));
+    let receive = Step::Receive { role, events: 50 };
     let carries = Step::Carry {
-        whom,
+        role,
         at: 0,
         fate: Fate::Well,
     };
     for call in [call, call + 1] {
         let muted = rng.one_in(2);
-        let wish = Wish::Join { call, slot, muted };
-        steps.extend([hears, Step::Ask { whom, wish }]);
+        let request = Request::Join { call, slot, muted };
+        steps.extend([receive, Step::Request { role, request }]);
         steps.extend([carries; 4]);
         let lingers = rng.one_in(2);
         steps.push(Step::Interrupted { call, lingers });
@@ -434,46 +434,46 @@ fn races(rng: &mut Rng, steps: &mut Vec<Step>) {
     }
 }
 
-/// Adds a leave whose event is lost, so that a resync needs a second look, which is left to later steps.
-fn suspects(rng: &mut Rng, steps: &mut Vec<Step>) {
-    let whom = Whom::Owner;
-    let hears = Step::Hear { whom, events: 50 };
-    steps.extend([hears, Step::Leave { call: rng.below(8) }]);
+/// Adds a leave whose event is lost, so that a resync needs a second look, which later steps do.
+fn add_doubt(rng: &mut Rng, steps: &mut Vec<Step>) {
+    let role = Role::Owner;
+    let receive = Step::Receive { role, events: 50 };
+    steps.extend([receive, Step::Leave { call: rng.below(8) }]);
     steps.push(Step::Lose { at: 0, events: 6 });
     for _ in 0..5 {
-        steps.extend([Step::Look { whom, late: 0 }, hears]);
+        steps.extend([Step::Resync { role, late: 0 }, receive]);
     }
 }
 
-fn wish(rng: &mut Rng) -> Wish {
+fn request(rng: &mut Rng) -> Request {
     let (call, slot) = (rng.below(8), rng.below(ROOMS));
     match rng.weighted(&[4, 3, 1, 14, 5, 2, 4, 4, 1, 2, 4, 2, 1, 1, 3]) {
         0 => create(rng, slot),
-        1 => Wish::Delete { slot },
-        2 => Wish::Update { slot },
-        3 => Wish::Join {
+        1 => Request::Delete { slot },
+        2 => Request::Update { slot },
+        3 => Request::Join {
             call,
             slot,
             muted: rng.one_in(2),
         },
-        4 => Wish::Leave { call },
-        5 => Wish::Kick { call },
+        4 => Request::Leave { call },
+        5 => Request::Kick { call },
         6 => {
             let (flag, on) = flag(rng);
-            Wish::SetFlag { call, flag, on }
+            Request::SetFlag { call, flag, on }
         }
-        7 => Wish::Play {
+        7 => Request::Play {
             slot,
             files: rng.within(1, 3),
         },
-        8 => Wish::Pause { slot },
-        9 => Wish::Stop { slot },
-        10 => Wish::Record { slot },
-        11 => Wish::RecordStop { slot },
-        12 => Wish::Answer { call },
-        13 => Wish::HangUp { call },
+        8 => Request::Pause { slot },
+        9 => Request::Stop { slot },
+        10 => Request::Record { slot },
+        11 => Request::RecordStop { slot },
+        12 => Request::Answer { call },
+        13 => Request::HangUp { call },
         // Unlocks are more frequent than locks, or no join would succeed.
-        _ => Wish::Lock {
+        _ => Request::Lock {
             slot,
             lock: rng.one_in(3),
         },
@@ -516,7 +516,7 @@ fn fault(rng: &mut Rng, steps: &mut Vec<Step>) {
         2 => Step::NodeLost,
         3 => Step::Reach { up: rng.one_in(2) },
         4 => Step::Carry {
-            whom: Whom::Owner,
+            role: Role::Owner,
             at: rng.below(4),
             fate: match rng.below(3) {
                 0 => Fate::Lost,
@@ -528,19 +528,19 @@ fn fault(rng: &mut Rng, steps: &mut Vec<Step>) {
             if rng.one_in(2) {
                 Step::LookFails
             } else {
-                suspects(rng, steps);
+                add_doubt(rng, steps);
                 Step::SecondLookFails
             }
         }
         6 => Step::Crash {
-            whom: if rng.one_in(4) {
-                Whom::Other
+            role: if rng.one_in(4) {
+                Role::Other
             } else {
-                Whom::Owner
+                Role::Owner
             },
         },
         7 => {
-            steps.push(Step::Hangs);
+            steps.push(Step::StopRenewing);
             Step::Pass { ms: 11_000 }
         }
         8 => Step::Store {

@@ -65,7 +65,7 @@ impl WebhookLog {
         *last += 1;
         let (room, call) = (text(&body["room_id"]), text(&body["session_uuid"]));
         let membership = text(&data["conferencecall_id"]);
-        let who = (room.clone(), call.clone());
+        let member = (room.clone(), call.clone());
         if let Some(kind) = message.event.strip_prefix("conference.") {
             let known = self.rooms.get(&room).copied();
             if kind == "created" {
@@ -108,16 +108,18 @@ impl WebhookLog {
                 let muted = (data["muted"] == true).then_some(MemberFlag::Speak);
                 let off = BTreeSet::from_iter(muted);
                 ensure(
-                    self.inside.insert(who.clone(), (membership, off)).is_none(),
+                    self.inside
+                        .insert(member.clone(), (membership, off))
+                        .is_none(),
                     "I4: a call joined twice",
                 )?;
-                let (times, unsynthesized) = self.joins.entry(who).or_default();
+                let (times, unsynthesized) = self.joins.entry(member).or_default();
                 *times += 1;
                 *unsynthesized += usize::from(data["synthesized"] != true);
             }
             "conference.member.left" => {
                 ensure(
-                    self.inside.remove(&who).is_some(),
+                    self.inside.remove(&member).is_some(),
                     "I4: a call left a room that it was not in",
                 )?;
             }
@@ -198,7 +200,7 @@ impl WebhookLog {
             }
             "conference.member.join_failed" => {
                 if data["reason"] == "refused" {
-                    *self.refused.entry(who).or_default() += 1;
+                    *self.refused.entry(member).or_default() += 1;
                 }
             }
             "conference.play.paused"
@@ -206,7 +208,7 @@ impl WebhookLog {
             | "conference.play.volume_changed" => {}
             other => {
                 let (flag, on) = flag_of(other).ok_or(format!("unknown event: {other}"))?;
-                let Some((_, off)) = self.inside.get_mut(&who) else {
+                let Some((_, off)) = self.inside.get_mut(&member) else {
                     return Err("a flag of a call changed that is in no room".to_owned());
                 };
                 let changed = if on {

@@ -30,16 +30,15 @@ use roomkeeper_core::switch_event::{ChannelDump, ListedChannel, Snapshot, Switch
 use uuid::Uuid;
 
 use super::faults::Fault;
-use super::node::{Going, No, Node, Place, Plan, app, node_id};
-use super::replica::{Applied, Became, Item, Replica, Shared};
-use super::schedule::{Fate, Mood, ROOMS, Schedule, Step, Whom, Wish};
+use super::node::{Going, Node, Place, Plan, Rejection, app, node_id};
+use super::replica::{Applied, BatchOutcome, Item, Replica, Shared};
+use super::schedule::{Fate, Mood, ROOMS, Request, Role, Schedule, Step};
 use super::webhook_log::WebhookLog;
 
-/// The longest time that an event or an answer of FreeSWITCH is on its way.
+/// The longest time that an event or an answer of FreeSWITCH is under way.
 const ON_ITS_WAY: u64 = 10_000;
 
-/// The time that a node is unreachable before its calls are given up, in milliseconds: the default of
-/// `fleet.lost_after`.
+/// The time until an unreachable node's calls are given up, in milliseconds: the default of `fleet.lost_after`.
 const LOST_AFTER: u64 = 120_000;
 
 /// The interval at which a keeper renews its lease.
@@ -55,24 +54,24 @@ enum Wire {
 /// The progress of a resync.
 #[derive(Clone, Debug)]
 enum Phase {
-    AwaitsFence,
-    Lists,
-    Takes,
-    /// Until all events from before the snapshot have arrived.
-    Hears(Snapshot),
-    Merges(Snapshot),
-    AsksForChannels,
-    TakesIn {
+    AwaitFence,
+    List,
+    TakeSnapshot,
+    /// Waits until all events from before the snapshot have arrived.
+    AwaitEvents(Snapshot),
+    Merge(Snapshot),
+    QueryChannels,
+    MergeQueried {
         dumps: Vec<ChannelDump>,
         gone: Vec<ChannelId>,
     },
-    /// Until all events from before the question have arrived.
-    HearsOfThem {
+    /// Waits until all events from before the queries have arrived.
+    AwaitQueriedEvents {
         dumps: Vec<ChannelDump>,
         gone: Vec<ChannelId>,
     },
-    AsksWhatPlays,
-    AsksForMarks,
+    QueryPlayback,
+    QueryCheckpoints,
 }
 
 #[derive(Clone, Debug)]
@@ -91,7 +90,7 @@ struct Resync {
 /// A replica, and the messages on their way to it.
 struct Side {
     replica: Replica,
-    /// Messages that were sent on its event connection and not read yet, with the time of sending.
+    /// Sent and unread messages of its event connection, with the time of sending.
     wire: VecDeque<(u64, Wire)>,
     /// Delayed messages.
     behind: VecDeque<(u64, Wire)>,
@@ -125,7 +124,7 @@ pub struct World {
     pub shared: Shared,
     node: Node,
     sides: [Side; 2],
-    /// All requested rooms; callers mean the latest of a slot.
+    /// All requested rooms; a caller's request is about the latest of a slot.
     rooms: Vec<Room>,
     slots: [Option<usize>; ROOMS],
     runs: u128,
@@ -193,12 +192,12 @@ impl World {
             note!(self, "{:>7} {step:?}", self.shared.now());
             self.shared.pass(1);
             self.step(*step)?;
-            self.is_sound()?;
+            self.check_step()?;
         }
         note!(self, "-- quiet");
         self.become_quiet()?;
-        self.agrees()?;
-        self.hands_over()
+        self.check_agreement()?;
+        self.check_handover()
     }
 
     fn begin(&mut self) -> Checked {
@@ -207,9 +206,11 @@ impl World {
     }
 
     /// Checks the invariants that hold after every step.
-    fn is_sound(&mut self) -> Checked {
+    fn check_step(&mut self) -> Checked {
         if let Some(why) = self.node.unexpected_hangup {
-            return Err(format!("a call hung up that nobody hung up: {why}"));
+            return Err(format!(
+                "FreeSWITCH hung up a call without a request: {why}"
+            ));
         }
         match self.shared.broken.take() {
             Some(broken) => Err(broken),
@@ -217,17 +218,17 @@ impl World {
         }
     }
 
-    // ---- who --------------------------------------------------------------------------------------------------
+    // ---- selection --------------------------------------------------------------------------------------------
 
     fn owner(&self) -> usize {
         let epoch = |side: &Side| side.replica.lease.map(|lease| lease.epoch);
         usize::from(epoch(&self.sides[1]) > epoch(&self.sides[0]))
     }
 
-    fn who(&self, whom: Whom) -> usize {
-        match whom {
-            Whom::Owner => self.owner(),
-            Whom::Other => 1 - self.owner(),
+    fn side_index(&self, role: Role) -> usize {
+        match role {
+            Role::Owner => self.owner(),
+            Role::Other => 1 - self.owner(),
         }
     }
 
@@ -251,10 +252,10 @@ impl World {
     /// Sends the node's events to every event connection.
     fn flush(&mut self) {
         let now = self.shared.now();
-        for news in self.node.take_events() {
-            note!(self, "          event #{} {:?}", news.sequence, news.kind);
+        for event in self.node.take_events() {
+            note!(self, "          event #{} {:?}", event.sequence, event.kind);
             for side in self.sides.iter_mut().filter(|side| side.connected) {
-                side.wire.push_back((now, Wire::SwitchEvent(news.clone())));
+                side.wire.push_back((now, Wire::SwitchEvent(event.clone())));
             }
         }
     }
@@ -277,30 +278,30 @@ impl World {
             | Step::Interrupted { .. }
             | Step::FileEnds { .. }
             | Step::ActionEnds { .. }
-            | Step::EndsAreTold
+            | Step::ReportEnds
             | Step::Restart => {
-                self.happens(step);
+                self.change_node(step);
                 self.flush();
             }
-            Step::Hear { whom, events } => self.hear(self.who(whom), events),
+            Step::Receive { role, events } => self.receive(self.side_index(role), events),
             Step::Lose { .. }
             | Step::Double { .. }
             | Step::Late { .. }
             | Step::Straggle { .. }
             | Step::Arrive
-            | Step::Cut => self.wire_suffers(step),
+            | Step::Cut => self.disturb_wire(step),
             Step::NodeLost => self.node_lost(),
             Step::Reach { up } => {
                 self.commands_up = up;
             }
-            Step::Ask { whom, wish } => self.ask(self.who(whom), wish),
-            Step::Carry { whom, at, fate } => self.carry(self.who(whom), at, fate),
-            Step::Answered { whom } => self.answered(self.who(whom)),
-            Step::Look { whom, late } => self.look(self.who(whom), late),
-            Step::LookFails => self.look_fails(self.owner()),
+            Step::Request { role, request } => self.request(self.side_index(role), request),
+            Step::Carry { role, at, fate } => self.carry(self.side_index(role), at, fate),
+            Step::Answered { role } => self.deliver_answer(self.side_index(role)),
+            Step::Resync { role, late } => self.advance_resync(self.side_index(role), late),
+            Step::LookFails => self.abort_resync(self.owner()),
             Step::SecondLookFails => self.second_look_fails = true,
-            Step::Crash { whom } => self.crash(self.who(whom)),
-            Step::Hangs => {
+            Step::Crash { role } => self.crash(self.side_index(role)),
+            Step::StopRenewing => {
                 let owner = self.owner();
                 self.sides[owner].hangs = true;
             }
@@ -309,13 +310,13 @@ impl World {
                 self.shared.outage = outage;
             }
         }
-        for who in 0..2 {
-            self.sides[who].replica.read_again(&mut self.shared);
+        for index in 0..2 {
+            self.sides[index].replica.read_again(&mut self.shared);
         }
         Ok(())
     }
 
-    fn happens(&mut self, step: Step) {
+    fn change_node(&mut self, step: Step) {
         match step {
             Step::CallIn { ours, answered } => self.node.call_in(ours, answered),
             Step::Enter {
@@ -326,14 +327,14 @@ impl World {
             } => {
                 if let (Some(channel), Some(room)) = (self.call(call), self.room(slot)) {
                     self.node.enter(channel, room, muted, lingers);
-                    if self.node.lists_two_lives() {
+                    if self.node.lists_two_instances() {
                         self.shared.faults.fired(Fault::Recreated);
                     }
                 }
             }
             Step::Moves { call, slot } => {
                 if let (Some(channel), Some(room)) = (self.call(call), self.room(slot)) {
-                    self.node.moves(channel, room);
+                    self.node.move_to(channel, room);
                 }
             }
             Step::Lock { slot, locked } => {
@@ -343,17 +344,17 @@ impl World {
             }
             Step::FileEnds { slot } => {
                 if let Some(room) = self.room(slot) {
-                    self.node.file_ends(room);
+                    self.node.end_file(room);
                 }
             }
-            Step::EndsAreTold => {
-                self.node.tell_ends();
+            Step::ReportEnds => {
+                self.node.report_ends();
             }
             Step::Restart => {
                 self.shared.faults.fired(Fault::Restart);
                 self.node.restart();
                 for side in &mut self.sides {
-                    // The connection breaks. Events that arrived before are still read, and come before those of the
+                    // The connection breaks. The replica still reads events that arrived before, ahead of those of the
                     // next connection.
                     side.wire
                         .retain(|(_, what)| matches!(what, Wire::SwitchEvent(_)));
@@ -367,7 +368,7 @@ impl World {
             | Step::Hold { call, .. }
             | Step::Floor { call } => {
                 if let Some(channel) = self.member(call) {
-                    self.happens_to(channel, step);
+                    self.change_call(channel, step);
                 }
             }
             Step::HangUp { call }
@@ -376,14 +377,14 @@ impl World {
             | Step::Interrupted { call, .. }
             | Step::ActionEnds { call, .. } => {
                 if let Some(channel) = self.call(call) {
-                    self.happens_to(channel, step);
+                    self.change_call(channel, step);
                 }
             }
             _ => {}
         }
     }
 
-    fn happens_to(&mut self, channel: ChannelId, step: Step) {
+    fn change_call(&mut self, channel: ChannelId, step: Step) {
         // A call outside a conference has no such key.
         let _nothing = match step {
             Step::Leave { .. } => {
@@ -397,16 +398,16 @@ impl World {
                 Ok(())
             }
             Step::Floor { .. } => {
-                self.node.takes_floor(channel);
+                self.node.take_floor(channel);
                 Ok(())
             }
             Step::Answers { .. } => self.node.answer(channel),
             Step::GoesOn { .. } => {
-                self.node.go_on(channel);
+                self.node.execute_transfer(channel);
                 Ok(())
             }
             Step::Interrupted { lingers, .. } => {
-                if self.node.is_interrupted(channel, lingers) {
+                if self.node.enter_interrupted(channel, lingers) {
                     self.shared.faults.fired(Fault::Interrupted);
                 }
                 Ok(())
@@ -421,44 +422,46 @@ impl World {
 
     // ---- the event connection ---------------------------------------------------------------------------------
 
-    fn hear(&mut self, who: usize, events: usize) {
-        let wire = &mut self.sides[who].wire;
-        let heard: Vec<Wire> = wire
+    fn receive(&mut self, index: usize, events: usize) {
+        let wire = &mut self.sides[index].wire;
+        let received: Vec<Wire> = wire
             .drain(..events.min(wire.len()))
             .map(|(_, what)| what)
             .collect();
-        if heard.is_empty() || self.sides[who].replica.lease.is_none() {
+        if received.is_empty() || self.sides[index].replica.lease.is_none() {
             return;
         }
-        let items: Vec<Item> = heard
+        let items: Vec<Item> = received
             .iter()
             .map(|what| match what {
-                Wire::SwitchEvent(news) => Item::SwitchEvent(news.clone()),
+                Wire::SwitchEvent(event) => Item::SwitchEvent(event.clone()),
                 Wire::Fence { core, .. } => Item::Fence(*core),
             })
             .collect();
-        let stands = self.apply(who, &items).is_some();
-        for what in heard {
+        let stands = self.apply(index, &items).is_some();
+        for what in received {
             if let Wire::Fence { token, .. } = what
-                && let Some(resync) = &mut self.sides[who].resync
+                && let Some(resync) = &mut self.sides[index].resync
                 && resync.token == token
             {
-                let next = match std::mem::replace(&mut resync.phase, Phase::AwaitsFence) {
-                    Phase::AwaitsFence => Phase::Lists,
-                    Phase::Hears(snapshot) => Phase::Merges(snapshot),
-                    Phase::HearsOfThem { dumps, gone } => Phase::TakesIn { dumps, gone },
+                let next = match std::mem::replace(&mut resync.phase, Phase::AwaitFence) {
+                    Phase::AwaitFence => Phase::List,
+                    Phase::AwaitEvents(snapshot) => Phase::Merge(snapshot),
+                    Phase::AwaitQueriedEvents { dumps, gone } => {
+                        Phase::MergeQueried { dumps, gone }
+                    }
                     other => other,
                 };
                 if stands {
                     resync.phase = next;
                 } else {
-                    self.resync_failed(who);
+                    self.resync_failed(index);
                 }
             }
         }
     }
 
-    fn wire_suffers(&mut self, step: Step) {
+    fn disturb_wire(&mut self, step: Step) {
         let owner = self.owner();
         let length = self.sides[owner].wire.len();
         let faults = &mut self.shared.faults;
@@ -504,14 +507,14 @@ impl World {
         }
     }
 
-    fn arrive(&mut self, who: usize) {
-        let side = &mut self.sides[who];
+    fn arrive(&mut self, index: usize) {
+        let side = &mut self.sides[index];
         let behind = std::mem::take(&mut side.behind);
         side.wire.extend(behind);
     }
 
-    fn reconnected(&mut self, who: usize) {
-        let replica = &mut self.sides[who].replica;
+    fn reconnected(&mut self, index: usize) {
+        let replica = &mut self.sides[index].replica;
         replica.missed = true;
         replica.wants = Some("the event connection is up");
     }
@@ -523,7 +526,7 @@ impl World {
         }
         self.shared.faults.fired(Fault::NodeLost);
         self.revives = true;
-        // The controller waits for longer than any command can be on its way (`fleet.lost_after`).
+        // The controller waits for longer than any command can be under way (`fleet.lost_after`).
         self.pass(LOST_AFTER);
         let owner = self.owner();
         if self.sides[owner].replica.lease.is_none() {
@@ -538,41 +541,41 @@ impl World {
 
     // ---- a batch ----------------------------------------------------------------------------------------------
 
-    fn follows(&mut self, who: usize, applied: &Applied) {
+    fn send_effects(&mut self, index: usize, applied: &Applied) {
         for notice in &applied.out.notifications {
-            note!(self, "          {} tells {:?}", name(who), notice.about);
+            note!(self, "          {} reports {:?}", name(index), notice.about);
         }
-        for order in &applied.out.commands {
-            note!(self, "          {} orders {order:?}", name(who));
+        for command in &applied.out.commands {
+            note!(self, "          {} sends {command:?}", name(index));
         }
-        self.is_ended_by_no_park(who, &applied.out.commands);
+        self.check_no_park_ends_join(index, &applied.out.commands);
     }
 
     /// Applies a batch and returns its results if it is committed.
-    fn apply(&mut self, who: usize, items: &[Item]) -> Option<Applied> {
-        let became = self.sides[who]
+    fn apply(&mut self, index: usize, items: &[Item]) -> Option<Applied> {
+        let outcome = self.sides[index]
             .replica
             .step(items, self.commands_up, &mut self.shared);
-        match became {
-            Became::Done(applied) => {
-                self.follows(who, &applied);
+        match outcome {
+            BatchOutcome::Done(applied) => {
+                self.send_effects(index, &applied);
                 Some(applied)
             }
-            Became::LeaseLost => {
+            BatchOutcome::LeaseLost => {
                 note!(
                     self,
                     "          {} is refused: it has lost its lease",
-                    name(who)
+                    name(index)
                 );
-                let side = &mut self.sides[who];
+                let side = &mut self.sides[index];
                 side.connected = false;
                 side.wire.clear();
                 side.behind.clear();
                 side.resync = None;
                 None
             }
-            Became::Unknown | Became::Skipped => {
-                note!(self, "          {} does not know: {became:?}", name(who));
+            BatchOutcome::Unknown | BatchOutcome::Skipped => {
+                note!(self, "          {} has no result: {outcome:?}", name(index));
                 None
             }
         }
@@ -580,20 +583,20 @@ impl World {
 
     // ---- callers ----------------------------------------------------------------------------------------------
 
-    fn ask(&mut self, who: usize, wish: Wish) {
-        let Some(intent) = self.intent(wish) else {
+    fn request(&mut self, index: usize, request: Request) {
+        let Some(intent) = self.intent(request) else {
             return;
         };
-        let about = self.slot_of(wish);
-        let became = self.sides[who].replica.step(
+        let about = self.slot_of(request);
+        let outcome = self.sides[index].replica.step(
             &[Item::Intent(intent)],
             self.commands_up,
             &mut self.shared,
         );
-        let asked = match &became {
-            Became::Done(applied) => {
+        let knowledge = match &outcome {
+            BatchOutcome::Done(applied) => {
                 note!(self, "          {:?}", applied.verdicts);
-                self.follows(who, applied);
+                self.send_effects(index, applied);
                 match applied.verdicts.first() {
                     Some(Ok(Accepted::CreateRoom(()) | Accepted::DeleteRoom(_))) => {
                         Knowledge::Confirmed
@@ -601,32 +604,32 @@ impl World {
                     _ => Knowledge::No,
                 }
             }
-            Became::Unknown => Knowledge::Unknown,
-            Became::LeaseLost => {
-                self.sides[who].connected = false;
-                self.sides[who].wire.clear();
-                self.sides[who].behind.clear();
-                self.sides[who].resync = None;
+            BatchOutcome::Unknown => Knowledge::Unknown,
+            BatchOutcome::LeaseLost => {
+                self.sides[index].connected = false;
+                self.sides[index].wire.clear();
+                self.sides[index].behind.clear();
+                self.sides[index].resync = None;
                 Knowledge::No
             }
-            Became::Skipped => Knowledge::No,
+            BatchOutcome::Skipped => Knowledge::No,
         };
         if let Some(room) = about.map(|at| &mut self.rooms[at]) {
-            match wish {
-                Wish::Create { .. } => room.made = asked,
-                Wish::Delete { .. }
-                    if room.ended != Knowledge::Confirmed && asked != Knowledge::No =>
+            match request {
+                Request::Create { .. } => room.made = knowledge,
+                Request::Delete { .. }
+                    if room.ended != Knowledge::Confirmed && knowledge != Knowledge::No =>
                 {
-                    room.ended = asked;
+                    room.ended = knowledge;
                 }
                 _ => {}
             }
         }
     }
 
-    fn slot_of(&self, wish: Wish) -> Option<usize> {
-        match wish {
-            Wish::Create { slot, .. } | Wish::Delete { slot } => self.slots[slot % ROOMS],
+    fn slot_of(&self, request: Request) -> Option<usize> {
+        match request {
+            Request::Create { slot, .. } | Request::Delete { slot } => self.slots[slot % ROOMS],
             _ => None,
         }
     }
@@ -635,23 +638,25 @@ impl World {
         Some(CallId::new(node_id(), self.call(call)?))
     }
 
-    fn intent(&mut self, wish: Wish) -> Option<Intent> {
+    fn intent(&mut self, request: Request) -> Option<Intent> {
         let app = app();
-        Some(match wish {
-            Wish::Create {
+        Some(match request {
+            Request::Create {
                 slot,
                 connect,
                 acts,
             } => self.create(slot, connect, acts)?,
-            Wish::Delete { slot } => Intent::new(Target::Room(self.room(slot)?), app, DeleteRoom),
-            Wish::Update { slot } => {
+            Request::Delete { slot } => {
+                Intent::new(Target::Room(self.room(slot)?), app, DeleteRoom)
+            }
+            Request::Update { slot } => {
                 let update = Box::new(Update {
                     detail: Some(format!("at {}", self.shared.now())),
                     ..Update::default()
                 });
                 Intent::new(Target::Room(self.room(slot)?), app, UpdateRoom { update })
             }
-            Wish::Join { call, slot, muted } => Intent::new(
+            Request::Join { call, slot, muted } => Intent::new(
                 Target::Member {
                     room: self.room(slot)?,
                     call: self.session(call)?,
@@ -659,8 +664,8 @@ impl World {
                 app,
                 Join { muted: Some(muted) },
             ),
-            Wish::Leave { call } => Intent::new(Target::Call(self.session(call)?), app, Leave),
-            Wish::Kick { call } => {
+            Request::Leave { call } => Intent::new(Target::Call(self.session(call)?), app, Leave),
+            Request::Kick { call } => {
                 let session = self.session(call)?;
                 let node_state = &self.sides[self.owner()].replica.node_state;
                 let room = node_state.call(session)?.place().room()?;
@@ -676,15 +681,15 @@ impl World {
                     },
                 )
             }
-            Wish::Lock { slot, lock } => Intent::new(
+            Request::Lock { slot, lock } => Intent::new(
                 Target::Room(self.room(slot)?),
                 app,
                 SetLock { locked: lock },
             ),
-            Wish::SetFlag { call, flag, on } => {
+            Request::SetFlag { call, flag, on } => {
                 Intent::new(Target::Call(self.session(call)?), app, SetFlag { flag, on })
             }
-            Wish::Play { slot, files } => {
+            Request::Play { slot, files } => {
                 let room = self.room(slot)?;
                 let urls = (0..files)
                     .map(|_| {
@@ -694,16 +699,16 @@ impl World {
                     .collect();
                 Intent::new(Target::Room(room), app, Play { urls })
             }
-            Wish::Pause { slot } => Intent::new(Target::Room(self.room(slot)?), app, Pause),
-            Wish::Stop { slot } => Intent::new(Target::Room(self.room(slot)?), app, Stop),
-            Wish::Record { slot } => {
+            Request::Pause { slot } => Intent::new(Target::Room(self.room(slot)?), app, Pause),
+            Request::Stop { slot } => Intent::new(Target::Room(self.room(slot)?), app, Stop),
+            Request::Record { slot } => {
                 Intent::new(Target::Room(self.room(slot)?), app, StartRecording)
             }
-            Wish::RecordStop { slot } => {
+            Request::RecordStop { slot } => {
                 Intent::new(Target::Room(self.room(slot)?), app, StopRecording)
             }
-            Wish::Answer { call } => Intent::new(Target::Call(self.session(call)?), app, Answer),
-            Wish::HangUp { call } => Intent::new(
+            Request::Answer { call } => Intent::new(Target::Call(self.session(call)?), app, Answer),
+            Request::HangUp { call } => Intent::new(
                 Target::Call(self.session(call)?),
                 app,
                 Hangup { cause: None },
@@ -757,30 +762,30 @@ impl World {
         ))
     }
 
-    /// A call that is sent into a room is free: no park command that was decided before is still on its way, from
-    /// either replica. It would end the join. Calls that another client has moved or removed are exempt: nobody can
-    /// know that much, and the commands that park the members of an ending room have no id.
-    fn is_ended_by_no_park(&mut self, who: usize, new: &[SwitchCommand]) {
+    /// Checks that no earlier park command for a call is still under way, from either replica, when the call is sent
+    /// into a room: it would end the join. Calls that another client has moved or removed are exempt, because no
+    /// replica can know that much, and the commands that park the members of an ending room have no id.
+    fn check_no_park_ends_join(&mut self, index: usize, new: &[SwitchCommand]) {
         let now = crate::replica::time(&self.shared);
-        for order in new {
-            if parking(order).is_some()
-                && let Some(session) = order.target.call()
+        for command in new {
+            if parking(command).is_some()
+                && let Some(session) = command.target.call()
             {
                 self.got_park_command.insert(session.channel());
             }
         }
-        let entering = |(_, order): &(u64, SwitchCommand)| match order.action {
-            SwitchAction::Enter { .. } => order.target.call(),
+        let entering = |(_, command): &(u64, SwitchCommand)| match command.action {
+            SwitchAction::Enter { .. } => command.target.call(),
             _ => None,
         };
-        let parks = |(_, order): &(u64, SwitchCommand), call: CallId| {
-            order.target.call() == Some(call)
-                && parking(order)
+        let parks = |(_, command): &(u64, SwitchCommand), call: CallId| {
+            command.target.call() == Some(call)
+                && parking(command)
                     .is_some_and(|parking| now.since(parking.0) < Duration::from_secs(5))
         };
         let (own, other) = (
-            &self.sides[who].replica.orders,
-            &self.sides[1 - who].replica.orders,
+            &self.sides[index].replica.commands,
+            &self.sides[1 - index].replica.commands,
         );
         for at in own.len() - new.len()..own.len() {
             let Some(call) = entering(&own[at]) else {
@@ -791,8 +796,8 @@ impl World {
                 continue;
             }
             let mut before = own.iter().take(at).chain(other);
-            if let Some((_, order)) = before.find(|order| parks(order, call)) {
-                let found = format!("{call} is sent into a room, and then: {order:?}");
+            if let Some((_, command)) = before.find(|command| parks(command, call)) {
+                let found = format!("{call} is sent into a room, and then: {command:?}");
                 self.shared.broken.get_or_insert(found);
             }
         }
@@ -801,65 +806,67 @@ impl World {
     // ---- commands ---------------------------------------------------------------------------------------------
 
     /// Delivers or loses one command. Commands about one call or one room keep their order.
-    fn carry(&mut self, who: usize, at: usize, fate: Fate) {
+    fn carry(&mut self, index: usize, at: usize, fate: Fate) {
         // If this replica has no commands, the other one has its turn.
-        let idle = self.sides[who].replica.orders.is_empty();
-        let who = if idle { 1 - who } else { who };
-        let orders = &self.sides[who].replica.orders;
-        if orders.is_empty() {
+        let idle = self.sides[index].replica.commands.is_empty();
+        let index = if idle { 1 - index } else { index };
+        let commands = &self.sides[index].replica.commands;
+        if commands.is_empty() {
             return;
         }
-        let about = subject(&orders[at % orders.len()].1);
-        let first = orders
+        let about = subject(&commands[at % commands.len()].1);
+        let first = commands
             .iter()
-            .position(|(_, order)| subject(order) == about)
+            .position(|(_, command)| subject(command) == about)
             .unwrap_or_default();
-        if let Some((since, order)) = self.sides[who].replica.orders.remove(first) {
-            self.carry_out(who, since, order, fate);
+        if let Some((since, command)) = self.sides[index].replica.commands.remove(first) {
+            self.carry_out(index, since, command, fate);
         }
     }
 
-    fn carry_out(&mut self, who: usize, since: u64, order: SwitchCommand, fate: Fate) {
+    fn carry_out(&mut self, index: usize, since: u64, command: SwitchCommand, fate: Fate) {
         let now = self.shared.now();
         note!(
             self,
-            "          {} has carried out, {fate:?}: {order:?}",
-            name(who)
+            "          {} has carried out, {fate:?}: {command:?}",
+            name(index)
         );
         if !self.commands_up {
-            self.shared.faults.fired(Fault::OrderDown);
+            self.shared.faults.fired(Fault::CommandDown);
             let retry_after = Duration::from_secs(1);
             let down = Err(CommandError::Down { retry_after });
-            self.sides[who].answers.push_back((now, order, down));
+            self.sides[index].answers.push_back((now, command, down));
             return;
         }
         match fate {
             Fate::Lost => {
-                self.shared.faults.fired(Fault::OrderLost);
+                self.shared.faults.fired(Fault::CommandLost);
                 return;
             }
-            Fate::Refused => self.shared.faults.fired(Fault::OrderRefused),
-            Fate::Unanswered => self.shared.faults.fired(Fault::OrderUnanswered),
+            Fate::Refused => self.shared.faults.fired(Fault::CommandRefused),
+            Fate::Unanswered => self.shared.faults.fired(Fault::CommandUnanswered),
             Fate::Well => {}
         }
         if now - since > 2_000 {
             self.shared.faults.fired(Fault::CarriedLate);
         }
-        let answer = self.obey(&order, fate != Fate::Refused);
+        let answer = self.execute(&command, fate != Fate::Refused);
         self.flush();
         if fate != Fate::Unanswered {
             let answer = answer.map_err(|no| match no {
-                No::SuchChannel => CommandError::NoSuchChannel,
-                No::SuchMember | No::NothingPlaying => CommandError::Refused("no".to_owned()),
+                Rejection::NoSuchChannel => CommandError::NoSuchChannel,
+                Rejection::NoSuchMember | Rejection::NothingPlaying => {
+                    CommandError::Refused("no".to_owned())
+                }
             });
-            self.sides[who].answers.push_back((now, order, answer));
+            self.sides[index].answers.push_back((now, command, answer));
         }
     }
 
-    fn obey(&mut self, order: &SwitchCommand, willing: bool) -> Result<String, No> {
+    fn execute(&mut self, command: &SwitchCommand, willing: bool) -> Result<String, Rejection> {
         let node = &mut self.node;
         let done = |()| String::new();
-        match (&order.action, order.target) {
+        match (&command.action, command.target) {
             (SwitchAction::Play(PlayCommand::Start { file, .. }), Target::Room(room)) => {
                 let played = node.play(room, *file, willing);
                 return played.map(|()| "(play)".to_owned());
@@ -870,20 +877,20 @@ impl World {
             _ => {}
         }
         if !willing {
-            return Err(No::SuchMember);
+            return Err(Rejection::NoSuchMember);
         }
-        if let SwitchAction::Play(PlayCommand::Toggle { .. }) = &order.action
-            && let Some(room) = order.target.room()
+        if let SwitchAction::Play(PlayCommand::Toggle { .. }) = &command.action
+            && let Some(room) = command.target.room()
         {
             return node.toggle(room).map(str::to_owned);
         }
         let plan = || {
-            let text = command_text(order, &settings());
+            let text = command_text(command, &settings());
             Plan::from_text(&text.unwrap_or_default())
         };
-        let Some(session) = order.target.call() else {
-            let room = order.target.room().expect("the command names a room");
-            return match &order.action {
+        let Some(session) = command.target.call() else {
+            let room = command.target.room().expect("the command names a room");
+            return match &command.action {
                 SwitchAction::SetLock { locked } => node.lock(room, *locked),
                 SwitchAction::Describe { registration } => {
                     node.describe(room, conference_meta::encode(registration))
@@ -896,7 +903,7 @@ impl World {
             .map(done);
         };
         let channel = session.channel();
-        match (&order.action, order.target.room()) {
+        match (&command.action, command.target.room()) {
             (SwitchAction::Enter { kind, muted, .. }, Some(room)) => {
                 let going = Going::Into {
                     room,
@@ -920,49 +927,49 @@ impl World {
     }
 
     /// Delivers an answer.
-    fn answered(&mut self, who: usize) {
-        let Some((since, order, answer)) = self.sides[who].answers.pop_front() else {
+    fn deliver_answer(&mut self, index: usize) {
+        let Some((since, command, answer)) = self.sides[index].answers.pop_front() else {
             return;
         };
         if self.shared.now() - since > 2_000 {
             self.shared.faults.fired(Fault::AnsweredLate);
         }
         let is_answered = matches!(
-            order.action,
+            command.action,
             SwitchAction::Play(PlayCommand::Start { .. } | PlayCommand::Toggle { .. })
         );
         let item = match answer {
-            Ok(text) if is_answered => Item::Answered(order, text),
+            Ok(text) if is_answered => Item::Answered(command, text),
             Ok(_) => return,
-            Err(error) => Item::Failed(order, error),
+            Err(error) => Item::Failed(command, error),
         };
-        self.apply(who, &[item]);
+        self.apply(index, &[item]);
     }
 
     // ---- a resync ---------------------------------------------------------------------------------------------
 
     /// Takes one step of the current resync, or begins one.
-    fn look(&mut self, who: usize, late: usize) {
-        let side = &self.sides[who];
+    fn advance_resync(&mut self, index: usize, late: usize) {
+        let side = &self.sides[index];
         if side.replica.lease.is_none() {
             return;
         }
         match side.resync.clone() {
-            None => self.begin_resync(who),
-            Some(resync) => self.go_on_resync(who, resync, late),
+            None => self.begin_resync(index),
+            Some(resync) => self.continue_resync(index, resync, late),
         }
     }
 
-    fn begin_resync(&mut self, who: usize) {
-        let replica = &mut self.sides[who].replica;
-        if replica.stale || !self.sides[who].connected || !self.commands_up {
+    fn begin_resync(&mut self, index: usize) {
+        let replica = &mut self.sides[index].replica;
+        if replica.stale || !self.sides[index].connected || !self.commands_up {
             return;
         }
-        let replica = &mut self.sides[who].replica;
+        let replica = &mut self.sides[index].replica;
         replica.wants = None;
         let after_gap = std::mem::take(&mut replica.missed);
         let resync = self.fenced(
-            who,
+            index,
             Resync {
                 token: 0,
                 fence: 0,
@@ -972,90 +979,90 @@ impl World {
                 listed: Vec::new(),
                 suspects: BTreeSet::new(),
                 silent: BTreeSet::new(),
-                phase: Phase::AwaitsFence,
+                phase: Phase::AwaitFence,
             },
         );
-        self.sides[who].resync = Some(resync);
+        self.sides[index].resync = Some(resync);
     }
 
-    fn raise_fence(&mut self, who: usize) -> (u64, u64, CoreId) {
+    fn raise_fence(&mut self, index: usize) -> (u64, u64, CoreId) {
         self.tokens += 1;
         let (token, fence, core) = (self.tokens, self.node.fence(), self.node.core_id());
         note!(self, "          fence #{fence}");
         let now = self.shared.now();
-        let wire = &mut self.sides[who].wire;
+        let wire = &mut self.sides[index].wire;
         wire.push_back((now, Wire::Fence { token, core }));
         (token, fence, core)
     }
 
-    fn fenced(&mut self, who: usize, resync: Resync) -> Resync {
-        let (token, fence, core) = self.raise_fence(who);
+    fn fenced(&mut self, index: usize, resync: Resync) -> Resync {
+        let (token, fence, core) = self.raise_fence(index);
         Resync {
             token,
             fence,
             core,
-            phase: Phase::AwaitsFence,
+            phase: Phase::AwaitFence,
             ..resync
         }
     }
 
-    fn go_on_resync(&mut self, who: usize, mut resync: Resync, late: usize) {
+    fn continue_resync(&mut self, index: usize, mut resync: Resync, late: usize) {
         let changed = resync.core != self.node.core_id();
         let waits = matches!(
             resync.phase,
-            Phase::AwaitsFence | Phase::Hears(_) | Phase::HearsOfThem { .. }
+            Phase::AwaitFence | Phase::AwaitEvents(_) | Phase::AwaitQueriedEvents { .. }
         );
         if !waits && (changed || !self.commands_up) {
-            return self.look_fails(who);
+            return self.abort_resync(index);
         }
-        let phase = std::mem::replace(&mut resync.phase, Phase::AwaitsFence);
+        let phase = std::mem::replace(&mut resync.phase, Phase::AwaitFence);
         resync.phase = match phase {
-            Phase::AwaitsFence => return,
-            Phase::Lists => {
+            Phase::AwaitFence => return,
+            Phase::List => {
                 if late > 0 {
                     self.shared.faults.fired(Fault::ListLate);
                 }
                 resync.listed = self.node.list(late);
                 let items = [Item::Listed(resync.listed.clone())];
-                if !resync.second && self.apply(who, &items).is_none() {
-                    return self.resync_failed(who);
+                if !resync.second && self.apply(index, &items).is_none() {
+                    return self.resync_failed(index);
                 }
-                Phase::Takes
+                Phase::TakeSnapshot
             }
-            Phase::Takes if resync.second && std::mem::take(&mut self.second_look_fails) => {
-                return self.look_fails(who);
+            Phase::TakeSnapshot if resync.second && std::mem::take(&mut self.second_look_fails) => {
+                return self.abort_resync(index);
             }
-            Phase::Takes => {
-                if self.node.lists_two_lives() {
-                    self.shared.faults.fired(Fault::TwoLives);
+            Phase::TakeSnapshot => {
+                if self.node.lists_two_instances() {
+                    self.shared.faults.fired(Fault::TwoInstances);
                 }
-                if !self.sides[who].wire.is_empty() {
+                if !self.sides[index].wire.is_empty() {
                     self.shared.faults.fired(Fault::InFlight);
                 }
                 let snapshot = self.node.snapshot(resync.fence);
-                let (token, now, _) = self.raise_fence(who);
+                let (token, now, _) = self.raise_fence(index);
                 if now > resync.fence + 1 {
                     self.shared.faults.fired(Fault::Outrun);
                 }
                 resync.token = token;
-                Phase::Hears(snapshot)
+                Phase::AwaitEvents(snapshot)
             }
-            Phase::Hears(snapshot) => Phase::Hears(snapshot),
-            Phase::Merges(snapshot) => {
-                if self.straggles(who, resync.fence) {
+            Phase::AwaitEvents(snapshot) => Phase::AwaitEvents(snapshot),
+            Phase::Merge(snapshot) => {
+                if self.has_late_event(index, resync.fence) {
                     self.shared.faults.fired(Fault::Straggles);
                 }
                 note!(self, "          merging {snapshot:?}");
                 let confirmed = std::mem::take(&mut resync.suspects);
                 let items = [Item::Snapshot(snapshot, confirmed)];
-                let Some(applied) = self.apply(who, &items) else {
-                    return self.resync_failed(who);
+                let Some(applied) = self.apply(index, &items) else {
+                    return self.resync_failed(index);
                 };
                 resync.suspects = applied.suspects;
-                Phase::AsksForChannels
+                Phase::QueryChannels
             }
-            Phase::AsksForChannels => {
-                let node_state = &mut self.sides[who].replica.node_state;
+            Phase::QueryChannels => {
+                let node_state = &mut self.sides[index].replica.node_state;
                 let wanted = node_state.channels_to_dump(&resync.listed);
                 let known = resync.listed.iter().map(|l| l.channel).collect();
                 let missing = node_state.missing_from(&known);
@@ -1068,24 +1075,24 @@ impl World {
                     .into_iter()
                     .filter(|channel| !self.node.exists(*channel))
                     .collect();
-                (resync.token, _, _) = self.raise_fence(who);
-                Phase::HearsOfThem { dumps, gone }
+                (resync.token, _, _) = self.raise_fence(index);
+                Phase::AwaitQueriedEvents { dumps, gone }
             }
-            Phase::HearsOfThem { dumps, gone } => Phase::HearsOfThem { dumps, gone },
-            Phase::TakesIn { dumps, gone } => {
+            Phase::AwaitQueriedEvents { dumps, gone } => Phase::AwaitQueriedEvents { dumps, gone },
+            Phase::MergeQueried { dumps, gone } => {
                 note!(self, "          dumps {dumps:?}, gone {gone:?}");
                 let vanished = Item::Vanished {
                     channels: gone,
                     core: resync.core,
                     fence: resync.fence,
                 };
-                if self.apply(who, &[Item::Dumps(dumps), vanished]).is_none() {
-                    return self.resync_failed(who);
+                if self.apply(index, &[Item::Dumps(dumps), vanished]).is_none() {
+                    return self.resync_failed(index);
                 }
-                Phase::AsksWhatPlays
+                Phase::QueryPlayback
             }
-            Phase::AsksWhatPlays => {
-                let silent: Vec<RoomId> = self.sides[who]
+            Phase::QueryPlayback => {
+                let silent: Vec<RoomId> = self.sides[index]
                     .replica
                     .node_state
                     .playing_rooms()
@@ -1094,17 +1101,17 @@ impl World {
                     .collect();
                 let confirmed = std::mem::take(&mut resync.silent);
                 let items = [Item::Silent(silent, confirmed)];
-                let Some(applied) = self.apply(who, &items) else {
-                    return self.resync_failed(who);
+                let Some(applied) = self.apply(index, &items) else {
+                    return self.resync_failed(index);
                 };
                 resync.silent = applied.silent;
-                Phase::AsksForMarks
+                Phase::QueryCheckpoints
             }
-            Phase::AsksForMarks => {
+            Phase::QueryCheckpoints => {
                 if resync.second {
-                    return self.resynced(who, &resync);
+                    return self.resynced(index, &resync);
                 }
-                let marks: Vec<(ChannelId, StepId, Option<Checkpoint>)> = self.sides[who]
+                let marks: Vec<(ChannelId, StepId, Option<Checkpoint>)> = self.sides[index]
                     .replica
                     .node_state
                     .acting_calls()
@@ -1113,53 +1120,53 @@ impl World {
                         Some((channel, step, self.node.mark(channel)?.parse().ok()))
                     })
                     .collect();
-                if !marks.is_empty() && self.apply(who, &[Item::Marked(marks)]).is_none() {
-                    return self.resync_failed(who);
+                if !marks.is_empty() && self.apply(index, &[Item::Marked(marks)]).is_none() {
+                    return self.resync_failed(index);
                 }
                 if resync.suspects.is_empty() && resync.silent.is_empty() {
-                    return self.resynced(who, &resync);
+                    return self.resynced(index, &resync);
                 }
                 self.shared.faults.fired(Fault::SecondLook);
                 resync.second = true;
-                let again = self.fenced(who, resync);
-                self.sides[who].resync = Some(again);
+                let again = self.fenced(index, resync);
+                self.sides[index].resync = Some(again);
                 return;
             }
         };
-        self.sides[who].resync = Some(resync);
+        self.sides[index].resync = Some(resync);
     }
 
     /// Returns true if an event from before this fence has not arrived yet.
-    fn straggles(&self, who: usize, fence: u64) -> bool {
+    fn has_late_event(&self, index: usize, fence: u64) -> bool {
         let core = self.node.core_id();
-        self.sides[who].behind.iter().any(|(_, what)| match what {
-            Wire::SwitchEvent(news) => news.core == core && news.sequence < fence,
+        self.sides[index].behind.iter().any(|(_, what)| match what {
+            Wire::SwitchEvent(event) => event.core == core && event.sequence < fence,
             Wire::Fence { .. } => false,
         })
     }
 
-    fn resynced(&mut self, who: usize, resync: &Resync) {
-        let side = &mut self.sides[who];
+    fn resynced(&mut self, index: usize, resync: &Resync) {
+        let side = &mut self.sides[index];
         side.resync = None;
         if resync.after_gap && side.replica.wants.is_none() {
             side.replica.wants = Some("the list of calls is written late");
         }
     }
 
-    /// FreeSWITCH does not answer, or the answer is cut short: nothing follows from it.
-    fn look_fails(&mut self, who: usize) {
-        if let Some(resync) = &self.sides[who].resync {
+    /// FreeSWITCH does not answer, or the answer is incomplete: the resync draws no conclusion.
+    fn abort_resync(&mut self, index: usize) {
+        if let Some(resync) = &self.sides[index].resync {
             self.shared.faults.fired(if resync.second {
                 Fault::SecondLookFailed
             } else {
                 Fault::SnapshotFailed
             });
-            self.resync_failed(who);
+            self.resync_failed(index);
         }
     }
 
-    fn resync_failed(&mut self, who: usize) {
-        let side = &mut self.sides[who];
+    fn resync_failed(&mut self, index: usize) {
+        let side = &mut self.sides[index];
         if let Some(resync) = side.resync.take() {
             side.replica.missed |= resync.after_gap;
             side.replica.wants = Some("the last snapshot failed");
@@ -1168,15 +1175,15 @@ impl World {
 
     // ---- replicas and time ------------------------------------------------------------------------------------
 
-    fn crash(&mut self, who: usize) {
-        if who == self.owner() && self.sides[who].replica.lease.is_some() {
+    fn crash(&mut self, index: usize) {
+        if index == self.owner() && self.sides[index].replica.lease.is_some() {
             self.shared.faults.fired(Fault::Crash);
-            if !self.sides[who].replica.orders.is_empty() {
-                self.shared.faults.fired(Fault::CrashWithOrders);
+            if !self.sides[index].replica.commands.is_empty() {
+                self.shared.faults.fired(Fault::CrashWithCommands);
             }
         }
         self.runs += 1;
-        self.sides[who] = Side {
+        self.sides[index] = Side {
             replica: Replica::start(self.runs),
             wire: VecDeque::new(),
             behind: VecDeque::new(),
@@ -1187,32 +1194,32 @@ impl World {
         };
     }
 
-    fn keep(&mut self, who: usize) {
-        let side = &mut self.sides[who];
+    fn keep(&mut self, index: usize) {
+        let side = &mut self.sides[index];
         if side.hangs {
             return;
         }
         let had = side.replica.lease;
         if side.replica.keep(&mut self.shared) {
-            note!(self, "          {} has the node", name(who));
-            let side = &mut self.sides[who];
+            note!(self, "          {} has the node", name(index));
+            let side = &mut self.sides[index];
             if !side.connected {
                 side.connected = true;
                 side.wire.clear();
                 side.behind.clear();
             }
             side.resync = None;
-            if had.is_none() && self.runs > 2 || who == 1 {
+            if had.is_none() && self.runs > 2 || index == 1 {
                 self.shared.faults.fired(Fault::Takeover);
             }
-        } else if had.is_some() && self.sides[who].replica.lease.is_none() {
-            let side = &mut self.sides[who];
+        } else if had.is_some() && self.sides[index].replica.lease.is_none() {
+            let side = &mut self.sides[index];
             side.connected = false;
             side.wire.clear();
             side.behind.clear();
             side.resync = None;
         }
-        self.sides[who].replica.read_again(&mut self.shared);
+        self.sides[index].replica.read_again(&mut self.shared);
     }
 
     fn pass(&mut self, ms: u64) {
@@ -1222,9 +1229,9 @@ impl World {
             left -= some;
             self.shared.pass(some);
             self.deliver_delayed_events();
-            for who in 0..2 {
-                self.keep(who);
-                self.deadlines(who);
+            for index in 0..2 {
+                self.keep(index);
+                self.deadlines(index);
             }
         }
     }
@@ -1235,34 +1242,34 @@ impl World {
         let Some(old) = self.shared.now().checked_sub(ON_ITS_WAY) else {
             return;
         };
-        for who in 0..2 {
-            while let Some((since, order)) = self.sides[who]
+        for index in 0..2 {
+            while let Some((since, command)) = self.sides[index]
                 .replica
-                .orders
+                .commands
                 .pop_front_if(|(since, _)| *since < old)
             {
-                self.carry_out(who, since, order, Fate::Well);
+                self.carry_out(index, since, command, Fate::Well);
             }
         }
         for channel in self.node.calls.keys().copied().collect::<Vec<_>>() {
-            self.node.go_on(channel);
+            self.node.execute_transfer(channel);
         }
         self.flush();
-        for who in 0..2 {
-            while self.sides[who].answers.front().is_some_and(|a| a.0 < old) {
-                self.answered(who);
+        for index in 0..2 {
+            while self.sides[index].answers.front().is_some_and(|a| a.0 < old) {
+                self.deliver_answer(index);
             }
-            if self.sides[who].behind.front().is_some_and(|b| b.0 < old) {
-                self.arrive(who);
+            if self.sides[index].behind.front().is_some_and(|b| b.0 < old) {
+                self.arrive(index);
             }
-            let wire = &self.sides[who].wire;
+            let wire = &self.sides[index].wire;
             let events = wire.iter().filter(|(since, _)| *since < old).count();
-            self.hear(who, events);
+            self.receive(index, events);
         }
     }
 
-    fn deadlines(&mut self, who: usize) {
-        let due = self.sides[who].replica.due(&mut self.shared);
+    fn deadlines(&mut self, index: usize) {
+        let due = self.sides[index].replica.due(&mut self.shared);
         if due.is_empty() {
             return;
         }
@@ -1270,13 +1277,13 @@ impl World {
             .faults
             .fired_times(Fault::DeadlinePassed, due.len());
         let items: Vec<Item> = due.into_iter().map(Item::Due).collect();
-        self.apply(who, &items);
+        self.apply(index, &items);
     }
 
     // ---- quiet ------------------------------------------------------------------------------------------------
 
-    /// Stops all faults, delivers what is on its way, and lets deadlines pass; then one resync, and another if the
-    /// first one or events since then require it.
+    /// Stops all faults, delivers all messages, and lets deadlines pass; then one resync, and another if the first one
+    /// or events since then require it.
     fn become_quiet(&mut self) -> Checked {
         self.shared.outage = None;
         self.commands_up = true;
@@ -1289,7 +1296,7 @@ impl World {
         let owner = self.owner();
         self.settle(owner)?;
         if self.mood == Mood::Calm || self.mood == Mood::Shuffled {
-            self.agrees()
+            self.check_agreement()
                 .map_err(|e| format!("from events alone: {e}"))?;
         }
         self.looked = true;
@@ -1301,30 +1308,30 @@ impl World {
             self.whole_resync(owner)?;
             self.settle(owner)?;
         }
-        self.is_sound()
+        self.check_step()
     }
 
-    /// Runs until nothing is on its way and nothing is pending.
+    /// Runs until no message is under way and no entity is pending.
     fn settle(&mut self, owner: usize) -> Checked {
         for _ in 0..200 {
             self.shared.pass(1);
-            let mut busy = self.node.tell_ends();
+            let mut busy = self.node.report_ends();
             for channel in self.node.calls.keys().copied().collect::<Vec<_>>() {
                 busy |= self.node.end_step(channel, true);
-                busy |= self.node.go_on(channel);
+                busy |= self.node.execute_transfer(channel);
             }
             self.flush();
-            for who in 0..2 {
-                self.arrive(who);
-                busy |= !self.sides[who].wire.is_empty();
-                self.hear(who, usize::MAX);
-                while let Some((since, order)) = self.sides[who].replica.orders.pop_front() {
+            for index in 0..2 {
+                self.arrive(index);
+                busy |= !self.sides[index].wire.is_empty();
+                self.receive(index, usize::MAX);
+                while let Some((since, command)) = self.sides[index].replica.commands.pop_front() {
                     busy = true;
-                    self.carry_out(who, since, order, Fate::Well);
+                    self.carry_out(index, since, command, Fate::Well);
                 }
-                while !self.sides[who].answers.is_empty() {
+                while !self.sides[index].answers.is_empty() {
                     busy = true;
-                    self.answered(who);
+                    self.deliver_answer(index);
                 }
             }
             if busy {
@@ -1339,11 +1346,11 @@ impl World {
         Err("the simulation does not become quiet".to_owned())
     }
 
-    fn whole_resync(&mut self, who: usize) -> Checked {
+    fn whole_resync(&mut self, index: usize) -> Checked {
         for _ in 0..64 {
-            self.look(who, 0);
-            self.hear(who, usize::MAX);
-            if self.sides[who].resync.is_none() {
+            self.advance_resync(index, 0);
+            self.receive(index, usize::MAX);
+            if self.sides[index].resync.is_none() {
                 return Ok(());
             }
         }
@@ -1353,7 +1360,7 @@ impl World {
     // ---- invariants once quiet ----------------------------------------------------------------------------------
 
     /// Checks that a replica that takes over now finds nothing to change and nothing to report.
-    fn hands_over(&mut self) -> Checked {
+    fn check_handover(&mut self) -> Checked {
         let before = self.webhooks_so_far()?;
         note!(self, "-- handed over");
         let faults = self.shared.faults.clone();
@@ -1366,7 +1373,7 @@ impl World {
         self.settle(owner)?;
         self.whole_resync(owner)?;
         self.settle(owner)?;
-        self.agrees()
+        self.check_agreement()
             .map_err(|e| format!("after a handover: {e}"))?;
         let again = self.webhooks_so_far()?;
         if before.len() != again.len() {
@@ -1385,23 +1392,23 @@ impl World {
         Ok(batch.messages)
     }
 
-    /// Checks I1: the node state matches the node. I2: confirmations last. I3, I4: so do the webhooks.
-    fn agrees(&mut self) -> Checked {
+    /// Checks I1 (the node state matches the node), I2 (confirmations last), and I3 and I4 for the webhooks.
+    fn check_agreement(&mut self) -> Checked {
         let mut log = WebhookLog::default();
         for message in self.webhooks_so_far()? {
             log.read(&message, self.revives)?;
         }
-        self.agrees_on_rooms(&log)?;
-        self.agrees_on_calls(&log)?;
-        self.keeps_confirmations(&log)?;
+        self.check_rooms(&log)?;
+        self.check_calls(&log)?;
+        self.check_confirmations(&log)?;
         if self.mood == Mood::Calm || self.mood == Mood::Shuffled {
-            self.reports_each_join(&log)?;
-            self.repeats_each_join(&log)?;
+            self.check_joins_are_reported(&log)?;
+            self.check_joins_are_repeated(&log)?;
         }
         Ok(())
     }
 
-    fn agrees_on_rooms(&self, log: &WebhookLog) -> Checked {
+    fn check_rooms(&self, log: &WebhookLog) -> Checked {
         let node_state = &self.sides[self.owner()].replica.node_state;
         for room in node_state.rooms() {
             room.check_invariants();
@@ -1415,14 +1422,14 @@ impl World {
                 .room(*id)
                 .filter(|r| r.status() != RoomStatus::Terminated);
             let room = stored.as_ref().or_else(|| node_state.room(*id));
-            let believed: BTreeMap<ChannelId, (bool, BTreeSet<MemberFlag>)> = room
+            let model: BTreeMap<ChannelId, (bool, BTreeSet<MemberFlag>)> = room
                 .into_iter()
                 .flat_map(|r| r.members())
-                .map(|(who, m)| {
+                .map(|(index, m)| {
                     // While a member is held, its other flags are not reported.
                     let is_off = |flag: &MemberFlag| !m.flags.hold && !flag.is_on(m.flags);
                     let off = MemberFlag::ALL.iter().copied().filter(is_off).collect();
-                    (who.channel(), (m.flags.hold, off))
+                    (index.channel(), (m.flags.hold, off))
                 })
                 .collect();
             let is: BTreeMap<ChannelId, (bool, BTreeSet<MemberFlag>)> = self
@@ -1439,19 +1446,14 @@ impl World {
                     (channel, (call.held, off))
                 })
                 .collect();
-            same(
-                "I1: members (on hold, flags that are off)",
-                id,
-                &believed,
-                &is,
-            )?;
-            let lives = room.map(|r| r.instances().iter().map(|l| l.id).collect::<Vec<_>>());
-            let life: Vec<_> = truth.map(|t| t.life).into_iter().collect();
+            same("I1: members (on hold, flags that are off)", id, &model, &is)?;
+            let instances = room.map(|r| r.instances().iter().map(|l| l.id).collect::<Vec<_>>());
+            let instance: Vec<_> = truth.map(|t| t.instance).into_iter().collect();
             same(
                 "I1: conference instances",
                 id,
-                &lives.unwrap_or_default(),
-                &life,
+                &instances.unwrap_or_default(),
+                &instance,
             )?;
             let facts = node_state.room(*id).map(|r| (r.lock().locked(), r.floor()));
             let facts = facts.unwrap_or_default();
@@ -1466,22 +1468,22 @@ impl World {
             };
             let known = log.locked.contains(&id.to_string());
             same("I3: reported lock", id, &known, &room.lock().locked())?;
-            self.agrees_on_files(&room, log)?;
-            for (who, member) in room.members() {
+            self.check_files(&room, log)?;
+            for (index, member) in room.members() {
                 if member.membership.is_some() {
                     let is_off = |flag: &MemberFlag| !flag.is_on(member.flags);
                     let off = MemberFlag::ALL.iter().copied().filter(is_off).collect();
                     let membership = (member.id.to_string(), off);
-                    inside.insert((id.to_string(), who.to_string()), membership);
+                    inside.insert((id.to_string(), index.to_string()), membership);
                 }
             }
         }
         same("I3: reported members", &"all", &log.inside, &inside)
     }
 
-    /// Compares playback and recordings. Playback is in no list, so it heals only when FreeSWITCH plays nothing; a
-    /// recording of ours that FreeSWITCH continues after its end was lost belongs to nobody.
-    fn agrees_on_files(&self, room: &RoomState, log: &WebhookLog) -> Checked {
+    /// Compares playback and recordings. No list shows playback, so it heals only when FreeSWITCH plays nothing; a
+    /// recording of ours that FreeSWITCH continues after its end was lost belongs to no room.
+    fn check_files(&self, room: &RoomState, log: &WebhookLog) -> Checked {
         let id = room.id();
         let truth = self.node.conferences.get(&id);
         let playing = room.playback().at_freeswitch();
@@ -1521,9 +1523,9 @@ impl World {
         same("I3: reported operations", &id, &reported, &requested)
     }
 
-    fn agrees_on_calls(&self, log: &WebhookLog) -> Checked {
+    fn check_calls(&self, log: &WebhookLog) -> Checked {
         let node_state = &self.sides[self.owner()].replica.node_state;
-        // If another client moved the call, only a snapshot shows whether the command was carried out before; one is
+        // If another client moved the call, only a snapshot shows whether the command was executed before; one is
         // requested.
         let doubted: BTreeSet<ChannelId> = node_state
             .calls()
@@ -1532,7 +1534,7 @@ impl World {
             .filter(|c| self.got_park_command.contains(c))
             .filter(|c| self.node.calls.get(c).is_some_and(|call| call.sent_about))
             .collect();
-        let believed: BTreeMap<ChannelId, (String, bool)> = node_state
+        let model: BTreeMap<ChannelId, (String, bool)> = node_state
             .calls()
             .filter(|s| !doubted.contains(&s.id().channel()))
             .map(|s| {
@@ -1558,25 +1560,25 @@ impl World {
             // parked calls.
             .filter(|(channel, call)| {
                 let parked = call.place == Place::Parked;
-                let known = believed.contains_key(channel) || (call.ours && parked);
+                let known = model.contains_key(channel) || (call.ours && parked);
                 !doubted.contains(channel) && (known || in_a_room(call.place))
             })
             .map(|(channel, call)| (*channel, (format!("{:?}", call.place), call.answered)))
             .collect();
-        same("I1: calls (place, answered)", &"all", &believed, &is)?;
+        same("I1: calls (place, answered)", &"all", &model, &is)?;
         let reported: BTreeSet<String> = log.calls.keys().cloned().collect();
         let known: BTreeSet<String> = node_state.calls().map(|s| s.id().to_string()).collect();
         same("I3: reported calls", &"all", &reported, &known)
     }
 
     /// Checks I2.
-    fn keeps_confirmations(&self, log: &WebhookLog) -> Checked {
+    fn check_confirmations(&self, log: &WebhookLog) -> Checked {
         let node_state = &self.sides[self.owner()].replica.node_state;
         for room in &self.rooms {
             let stored = self.shared.room(room.id);
             let open = stored.as_ref().is_some_and(|r| r.is_open());
-            let believed = node_state.room(room.id).map(|r| r.status());
-            if believed == Some(RoomStatus::Starting) {
+            let model = node_state.room(room.id).map(|r| r.status());
+            if model == Some(RoomStatus::Starting) {
                 return Err(format!("a snapshot has not placed {}", room.id));
             }
             let reported = log.rooms.get(&room.id.to_string()).copied();
@@ -1608,7 +1610,7 @@ impl World {
 
     /// Checks that, without other faults, a join that a conference's end interrupts is repeated: FreeSWITCH refuses one
     /// only after two interruptions.
-    fn repeats_each_join(&self, log: &WebhookLog) -> Checked {
+    fn check_joins_are_repeated(&self, log: &WebhookLog) -> Checked {
         for ((room, channel), interrupted) in &self.node.interrupted {
             let session = CallId::new(node_id(), *channel);
             let key = (room.to_string(), session.to_string());
@@ -1623,19 +1625,19 @@ impl World {
     }
 
     /// Checks that, without faults, each entry into a room is reported, and nothing else is.
-    fn reports_each_join(&self, log: &WebhookLog) -> Checked {
+    fn check_joins_are_reported(&self, log: &WebhookLog) -> Checked {
         for ((room, channel), times) in &self.node.came_in {
-            let lives = self
+            let instances = self
                 .rooms
                 .iter()
                 .any(|r| r.id == *room && r.ended == Knowledge::No && r.kind == Kind::Conference);
-            if lives {
+            if instances {
                 let session = CallId::new(node_id(), *channel);
                 let key = (room.to_string(), session.to_string());
                 let (reported, unsynthesized) = log.joins.get(&key).copied().unwrap_or_default();
-                // Out of order, the end of a membership may be the only event of it, and an event that shows one may
-                // belong to another. A call that was removed at once has entered, too, for a replica that no longer
-                // waits for it.
+                // Out of order, the end of a membership may be its only event, and an event that shows one may belong
+                // to another. A call that was removed at once has entered, too, for a replica that no longer waits for
+                // it.
                 let most = times + self.node.interrupted.get(&(*room, *channel)).unwrap_or(&0);
                 let right = if self.mood == Mood::Calm {
                     (*times..=most).contains(&reported)
@@ -1656,18 +1658,18 @@ impl World {
 fn same<T: PartialEq + std::fmt::Debug>(
     what: &str,
     of: &dyn std::fmt::Display,
-    believed: &T,
+    model: &T,
     is: &T,
 ) -> Checked {
-    if believed == is {
+    if model == is {
         Ok(())
     } else {
-        Err(format!("{what}: of {of}: {believed:?}, but {is:?}"))
+        Err(format!("{what}: of {of}: {model:?}, but {is:?}"))
     }
 }
 
-const fn name(who: usize) -> &'static str {
-    if who == 0 { "A" } else { "B" }
+const fn name(index: usize) -> &'static str {
+    if index == 0 { "A" } else { "B" }
 }
 
 /// The settings for rendering commands.
@@ -1683,12 +1685,12 @@ fn settings() -> CommandSettings {
 }
 
 /// Returns the subject of a command: commands about the same one keep their order.
-fn subject(order: &SwitchCommand) -> String {
-    let room = || order.target.room().expect("the command names a room");
-    if let Some(call) = order.target.call() {
+fn subject(command: &SwitchCommand) -> String {
+    let room = || command.target.room().expect("the command names a room");
+    if let Some(call) = command.target.call() {
         return call.to_string();
     }
-    match &order.action {
+    match &command.action {
         SwitchAction::Describe { .. } => format!("the registration of {}", room()),
         SwitchAction::SetLock { .. } => format!("the lock of {}", room()),
         SwitchAction::Play(_) => format!("the playback of {}", room()),
@@ -1700,8 +1702,8 @@ fn subject(order: &SwitchCommand) -> String {
 }
 
 /// Returns the id of a park command.
-fn parking(order: &SwitchCommand) -> Option<Parking> {
-    match order.action {
+fn parking(command: &SwitchCommand) -> Option<Parking> {
+    match command.action {
         SwitchAction::Park { parking } | SwitchAction::Break { parking } => Some(parking),
         _ => None,
     }
