@@ -1,4 +1,4 @@
-//! Access: authentication, ownership, and the one form of every answer that is not a success.
+//! Access: authentication, ownership, and the common form of every error answer.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ rows! {
         every_endpoint_401_without_x_api_key,
         every_endpoint_401_with_an_unknown_app,
         every_endpoint_401_with_an_invalid_key,
-        what_is_401_does_nothing,
+        request_refused_with_401_has_no_effect,
         room_endpoints_403_the_room_belongs_to_another_app,
         room_endpoints_404_there_is_no_such_room,
         room_endpoints_400_a_malformed_room_id,
@@ -41,7 +41,7 @@ fn endpoint(method: &'static str, path: String, body: Option<Value>) -> Endpoint
 }
 
 /// The endpoints that need ownership of the room.
-fn of_room(room: &str) -> Vec<Endpoint> {
+fn room_endpoints(room: &str) -> Vec<Endpoint> {
     let path = format!("/conferences/{room}");
     vec![
         endpoint("GET", path.clone(), None),
@@ -62,7 +62,7 @@ fn of_room(room: &str) -> Vec<Endpoint> {
 }
 
 /// The endpoints that need ownership of the session.
-fn of_session(session: &str, room: &str) -> Vec<Endpoint> {
+fn session_endpoints(session: &str, room: &str) -> Vec<Endpoint> {
     let path = format!("/sessions/{session}/commands/conference");
     vec![
         endpoint(
@@ -86,8 +86,8 @@ fn all(session: &str, room: &str) -> Vec<Endpoint> {
         endpoint("GET", "/conferences".to_owned(), None),
         endpoint("GET", format!("/conferences/{room}/members"), None),
     ];
-    all.extend(of_room(room));
-    all.extend(of_session(session, room));
+    all.extend(room_endpoints(room));
+    all.extend(session_endpoints(session, room));
     assert_eq!(all.len(), 13, "the endpoints of the document");
     all
 }
@@ -105,7 +105,7 @@ async fn send(row: &Row<'_>, endpoint: &Endpoint, app: Option<&str>, key: Option
     .await
 }
 
-async fn asked(row: &Row<'_>, endpoint: &Endpoint, app: &App) -> Answer {
+async fn send_as(row: &Row<'_>, endpoint: &Endpoint, app: &App) -> Answer {
     send(row, endpoint, Some(&app.id), Some(&app.key)).await
 }
 
@@ -143,8 +143,8 @@ async fn every_endpoint_401_with_an_invalid_key(row: &Row<'_>) {
     }
 }
 
-async fn what_is_401_does_nothing(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+async fn request_refused_with_401_has_no_effect(row: &Row<'_>) {
+    let (room, call) = row.room_with_member().await;
     for endpoint in all(&call.id, &room) {
         send(row, &endpoint, Some(&row.app.id), Some("x"))
             .await
@@ -152,7 +152,7 @@ async fn what_is_401_does_nothing(row: &Row<'_>) {
     }
     assert_eq!(row.status(&room).await.body["playback_volume"], 0);
     assert_eq!(row.speaks(&room, &call).await, Some(false));
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )
@@ -161,22 +161,22 @@ async fn what_is_401_does_nothing(row: &Row<'_>) {
 
 async fn room_endpoints_403_the_room_belongs_to_another_app(row: &Row<'_>) {
     let room = row.room_of(row.other()).await;
-    for endpoint in of_room(&room) {
-        asked(row, &endpoint, &row.app).await.fails(403);
+    for endpoint in room_endpoints(&room) {
+        send_as(row, &endpoint, &row.app).await.fails(403);
     }
     let path = format!("/conferences/{room}");
     let theirs = row.ask(row.other(), "GET", &path, None).await;
     assert_eq!(
         theirs.status, 200,
-        "its owner still has it: {}",
+        "the owner lost the room: {}",
         theirs.body
     );
     assert_eq!(theirs.body["playback_volume"], 0);
 }
 
 async fn room_endpoints_404_there_is_no_such_room(row: &Row<'_>) {
-    for endpoint in of_room(&no_room(row)) {
-        asked(row, &endpoint, &row.app).await.fails(404);
+    for endpoint in room_endpoints(&no_room(row)) {
+        send_as(row, &endpoint, &row.app).await.fails(404);
     }
 }
 
@@ -192,44 +192,46 @@ async fn room_endpoints_400_a_malformed_room_id(row: &Row<'_>) {
         format!("abcde-room-{}", id.simple()),
         format!("abcde-{id}"),
     ] {
-        for endpoint in of_room(&bad) {
-            asked(row, &endpoint, &row.app).await.blames("room_id");
+        for endpoint in room_endpoints(&bad) {
+            send_as(row, &endpoint, &row.app)
+                .await
+                .names_field("room_id");
         }
         let path = format!("/conferences/{bad}/members");
-        row.get(&path).await.blames("room_id");
+        row.get(&path).await.names_field("room_id");
     }
 }
 
 async fn session_commands_403_the_session_belongs_to_another_app(row: &Row<'_>) {
     let call = row.call_of(row.other()).await;
     let room = row.room().await;
-    for endpoint in of_session(&call.id, &room) {
-        asked(row, &endpoint, &row.app).await.fails(403);
+    for endpoint in session_endpoints(&call.id, &room) {
+        send_as(row, &endpoint, &row.app).await.fails(403);
     }
     let path = format!("/sessions/{}", call.id);
     let theirs = row.ask(row.other(), "GET", &path, None).await;
     assert_eq!(theirs.body["state"], "parked", "{}", theirs.body);
-    row.told_only(&room, &[]).await;
+    row.check_only_webhooks(&room, &[]).await;
 }
 
 async fn session_commands_404_there_is_no_such_session(row: &Row<'_>) {
     let room = row.room().await;
-    for endpoint in of_session(&no_session(row), &room) {
-        asked(row, &endpoint, &row.app).await.fails(404);
+    for endpoint in session_endpoints(&no_session(row), &room) {
+        send_as(row, &endpoint, &row.app).await.fails(404);
     }
 }
 
 async fn session_commands_400_a_malformed_session_id(row: &Row<'_>) {
     let room = row.room().await;
     for bad in ["x", &Uuid::new_v4().to_string(), &room] {
-        for endpoint in of_session(bad, &room) {
-            asked(row, &endpoint, &row.app).await.blames("uuid");
+        for endpoint in session_endpoints(bad, &room) {
+            send_as(row, &endpoint, &row.app).await.names_field("uuid");
         }
     }
 }
 
 async fn every_endpoint_with_a_body_400_malformed_json(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     for endpoint in all(&call.id, &room) {
         if endpoint.method != "POST" {
             continue;
@@ -249,7 +251,7 @@ async fn every_endpoint_with_a_body_400_malformed_json(row: &Row<'_>) {
             answer.fails(400);
         }
     }
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )
@@ -297,32 +299,32 @@ async fn syntax_is_checked_before_existence(row: &Row<'_>) {
     let (room, session) = (no_room(row), no_session(row));
     row.control(&room, "volume", json!({ "volume": 8 }))
         .await
-        .blames("volume");
+        .names_field("volume");
     row.control(&room, "play", json!({ "urls": [] }))
         .await
-        .blames("urls");
+        .names_field("urls");
     row.get(&format!("/conferences/{room}/members?limit=0"))
         .await
-        .blames("limit");
+        .names_field("limit");
     let path = format!("/sessions/{session}/commands/conference/join");
     row.post(&path, json!({ "room_id": "x" }))
         .await
-        .blames("room_id");
+        .names_field("room_id");
 }
 
 async fn existence_is_checked_before_ownership(row: &Row<'_>) {
     let theirs = row.call_of(row.other()).await;
-    row.joins(&theirs, &no_room(row)).await.fails(404);
+    row.request_join(&theirs, &no_room(row)).await.fails(404);
     let path = format!("/sessions/{}/commands/conference/join", no_session(row));
     let room = row.room_of(row.other()).await;
     row.post(&path, json!({ "room_id": room })).await.fails(404);
 }
 
 async fn ownership_is_checked_before_state(row: &Row<'_>) {
-    let (_, call) = row.inhabited().await;
+    let (_, call) = row.room_with_member().await;
     let theirs = row.room_of(row.other()).await;
-    // It is in a different room, too, which would be 409.
-    row.joins(&call, &theirs).await.fails(403);
-    // Nothing plays there, which would be 409.
+    // The call is also in a different room, which would be 409.
+    row.request_join(&call, &theirs).await.fails(403);
+    // The room plays nothing, which would be 409.
     row.control(&theirs, "pause", Value::Null).await.fails(403);
 }

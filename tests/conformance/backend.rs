@@ -1,4 +1,4 @@
-//! Where rows run: the worlds of a backend, each started when the first row needs it.
+//! Worlds of a backend: each starts when the first row needs it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -17,29 +17,29 @@ use crate::support::process;
 /// The kinds of world that rows need.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// No limits: most rows are not about them.
+    /// No limits, for most rows.
     Plain,
-    /// With cooldowns, as the program has them unless told otherwise.
+    /// Cooldowns with the program's defaults.
     Cooled,
-    /// Three nodes: the backend's own, a simulated one, one that is down. And audio from public addresses only.
+    /// Three nodes: the backend's own, a simulated one, and one that is down. Audio comes from public addresses only.
     Fleet,
     /// An app may make [`APP_RATE`] requests a second.
     Limited,
-    /// For rows in which the controller must learn nothing of what FreeSWITCH did. Nothing that runs here gives it a reason
-    /// to look at everything anew, for then it would see.
-    Unheard,
-    /// For rows in which FreeSWITCH turns out to know less than was believed, so that the controller does look.
-    Amiss,
-    /// A file of an action may take a second.
+    /// For rows in which the controller must not learn what FreeSWITCH did: no row here triggers a resync, which would
+    /// reveal it.
+    Unnoticed,
+    /// For rows in which FreeSWITCH turns out to have lost state, so that the controller resyncs.
+    StateLost,
+    /// The timeout of an action's file is one second.
     Brief,
     /// Recordings cannot be written.
     Unwritable,
 }
 
-/// Few enough for a test to reach, enough for what starts the world.
+/// Requests per second: few enough for a test to exceed, enough for the world's start.
 pub const APP_RATE: u32 = 8;
 
-/// No file can be made there.
+/// A path at which no file can be created.
 const UNWRITABLE: &str = "/proc/recordings";
 
 /// A second node, which is up, and one that is down.
@@ -48,28 +48,28 @@ pub const DOWN: &str = "3down";
 
 pub struct Running {
     pub world: World,
-    /// On the controller's way to the node.
+    /// Proxy between the controller and the node.
     pub proxy: Proxy,
     pub media: Arc<MediaServer>,
-    /// Another app.
+    /// The app of rows that need a second one.
     pub other: App,
     second: Option<Switch>,
-    /// Apps that nobody has used. They are configured: one that is made while the program runs makes it look at all calls
-    /// anew.
+    /// Unused apps, one for each row that takes one. All are configured before the start: an app created at run time
+    /// triggers a resync.
     unused: Mutex<Vec<App>>,
 }
 
-/// More than there are rows that want one.
+/// Number of configured apps: more than the rows that take one.
 const APPS: usize = 40;
 
 impl Running {
-    /// An app that nobody else uses.
+    /// Takes an app that no other row uses.
     pub fn new_app(&self) -> App {
         let mut unused = self.unused.lock().unwrap();
         unused.pop().expect("there are more apps than rows")
     }
 
-    /// The calls of the second node come in here.
+    /// Returns the second node's FreeSWITCH, where its calls arrive.
     pub fn second(&self) -> &Switch {
         self.second.as_ref().expect("a world with several nodes")
     }
@@ -94,7 +94,7 @@ impl Backend {
         }
     }
 
-    /// Why this row cannot be produced here.
+    /// Returns the reason why this backend skips a row.
     pub fn skips(&self, entry: &Entry) -> Option<&'static str> {
         let real = self.real.as_ref().and(entry.not_on_a_real_server);
         let volatile = entry.not_in_memory.filter(|_| self.store == Store::Memory);
@@ -106,13 +106,13 @@ impl Backend {
         let running = cell.get_or_init(|| self.start(entry.kind)).await;
         let row = Row::new(self, Arc::clone(running), entry.name);
         (entry.run)(&row).await;
-        row.check_story();
+        row.check_webhooks();
     }
 
     async fn start(&self, kind: Kind) -> Arc<Running> {
         let mut setup = self.setup();
         match kind {
-            Kind::Plain | Kind::Unheard | Kind::Amiss => {}
+            Kind::Plain | Kind::Unnoticed | Kind::StateLost => {}
             Kind::Cooled => setup.cooldowns = true,
             Kind::Limited => setup.app_rate = APP_RATE,
             Kind::Fleet => setup.play_private = false,
@@ -122,10 +122,10 @@ impl Backend {
         let mut second = None;
         if kind == Kind::Fleet {
             let switch = Switch::simulated(PASSWORD).await;
-            let nobody = SocketAddr::from(([127, 0, 0, 1], process::free_port()));
+            let unused_address = SocketAddr::from(([127, 0, 0, 1], process::free_port()));
             setup.more_nodes = vec![
                 (SECOND.to_owned(), switch.address()),
-                (DOWN.to_owned(), nobody),
+                (DOWN.to_owned(), unused_address),
             ];
             second = Some(switch);
         }
@@ -133,17 +133,17 @@ impl Backend {
         Arc::new(running)
     }
 
-    /// The setup common to all worlds of this backend.
+    /// Returns the setup common to all worlds of this backend.
     pub fn setup(&self) -> Setup {
         Setup {
-            // No row is about a store that is slow, and a busy machine must not look like one.
+            // No row tests a slow store, and a busy machine must not look like one.
             store_timeout: 3_000,
             lease_ttl: 9,
             ..Setup::on(self.store)
         }
     }
 
-    /// Starts a world and waits until all its nodes that are up can be used.
+    /// Starts a world and waits until all its reachable nodes are usable.
     pub async fn start_with(&self, mut setup: Setup, second: Option<Switch>) -> Running {
         let media = self
             .media
@@ -155,7 +155,7 @@ impl Backend {
         };
         let proxy = Proxy::start(switch.address()).await;
         setup.by_way_of = Some(proxy.address);
-        // Their names are such as no other controller on a real server has.
+        // App names are unique among all controllers on a real server.
         let app = |what: &str| {
             let id = format!("{what}-{}", uuid::Uuid::new_v4().simple());
             let key = format!("{KEY}-of-{id}");
@@ -184,11 +184,11 @@ impl Backend {
             )
             .await;
         }
-        // It looks a second time after each start, for FreeSWITCH writes its list of calls late.
-        let looks = 2.0 * f64::from(1 + u8::from(second.is_some()));
-        poll::until("it has looked twice", poll::PATIENCE, async || {
+        // Each start takes a second snapshot, because FreeSWITCH writes its list of calls late.
+        let resyncs = 2.0 * f64::from(1 + u8::from(second.is_some()));
+        poll::until("each node was resynced twice", poll::PATIENCE, async || {
             let name = "roomkeeper_reconciler_resyncs_total";
-            (world.controller.metric(name, "").await >= looks).then_some(())
+            (world.controller.metric(name, "").await >= resyncs).then_some(())
         })
         .await;
         Running {

@@ -10,7 +10,7 @@ use crate::shape::ROOM_ID;
 rows! {
     Plain: [
         answers_201_with_the_room_id_and_nothing_else,
-        the_room_id_begins_with_its_node,
+        room_id_begins_with_its_node,
         every_room_id_is_unique,
         webhook_conference_created_includes_room_id_and_name,
         name_400_missing,
@@ -24,7 +24,7 @@ rows! {
         name_taken_by_another_app_201,
         names_differ_by_case,
         name_of_a_deleted_room_201,
-        of_many_at_once_with_one_name_one_201_and_the_others_409,
+        concurrent_creates_of_one_name_answer_one_201_and_else_409,
         unknown_fields_are_ignored,
     ]
 }
@@ -38,8 +38,8 @@ async fn create(row: &Row<'_>, name: impl Into<Value>) -> Answer {
     answer
 }
 
-/// This name is free: rows of other backends have other worlds, and no other row makes it.
-async fn takes(row: &Row<'_>, name: &str) {
+/// Creates a room of this name. The name is free: other backends have other worlds, and no other row creates it.
+async fn check_name_is_accepted(row: &Row<'_>, name: &str) {
     create(row, name)
         .await
         .is(201, json!({ "room_id": ROOM_ID }));
@@ -52,7 +52,7 @@ async fn answers_201_with_the_room_id_and_nothing_else(row: &Row<'_>) {
     row.note(&answer.text("room_id"));
 }
 
-async fn the_room_id_begins_with_its_node(row: &Row<'_>) {
+async fn room_id_begins_with_its_node(row: &Row<'_>) {
     let room = row.room().await;
     assert!(room.starts_with(&format!("{}-room-", row.node())), "{room}");
 }
@@ -71,24 +71,26 @@ async fn webhook_conference_created_includes_room_id_and_name(row: &Row<'_>) {
     let name = row.fresh_name();
     let room = create(row, name.as_str()).await.text("room_id");
     let got = row
-        .told_exactly(&room, "conference.created", None, json!({ "name": name }))
+        .check_first_webhook(&room, "conference.created", None, json!({ "name": name }))
         .await;
     assert_eq!(got.sequence(), 1);
 }
 
 async fn name_400_missing(row: &Row<'_>) {
-    row.post("/conferences", json!({})).await.blames("name");
+    row.post("/conferences", json!({}))
+        .await
+        .names_field("name");
     row.post("/conferences", json!({ "name": null }))
         .await
-        .blames("name");
+        .names_field("name");
     row.ask(&row.app, "POST", "/conferences", None)
         .await
-        .blames("name");
+        .names_field("name");
 }
 
 async fn name_400_not_a_string(row: &Row<'_>) {
     for bad in [json!(7), json!(true), json!(["n"]), json!({ "n": "n" })] {
-        create(row, bad).await.blames("name");
+        create(row, bad).await.names_field("name");
     }
 }
 
@@ -103,7 +105,7 @@ async fn name_201_alphanumeric_hyphens_underscores(row: &Row<'_>) {
         "a_",
         "9__--x",
     ] {
-        takes(row, name).await;
+        check_name_is_accepted(row, name).await;
     }
 }
 
@@ -112,22 +114,22 @@ async fn name_400_another_character(row: &Row<'_>) {
         "", "a b", "a.b", "a/b", "a:b", "a@b", "a+b", "ä", "aé", "a\n", "a\u{0}", " a", "a ",
         "日本",
     ] {
-        create(row, bad).await.blames("name");
+        create(row, bad).await.names_field("name");
     }
 }
 
 async fn name_400_does_not_start_with_an_alphanumeric(row: &Row<'_>) {
     for bad in ["-a", "_a", "-", "_"] {
-        create(row, bad).await.blames("name");
+        create(row, bad).await.names_field("name");
     }
 }
 
 async fn name_201_64_characters(row: &Row<'_>) {
-    takes(row, &"x".repeat(64)).await;
+    check_name_is_accepted(row, &"x".repeat(64)).await;
 }
 
 async fn name_400_65_characters(row: &Row<'_>) {
-    create(row, "y".repeat(65)).await.blames("name");
+    create(row, "y".repeat(65)).await.names_field("name");
 }
 
 async fn name_taken_409_names_the_existing_room(row: &Row<'_>) {
@@ -145,7 +147,7 @@ async fn name_taken_409_names_the_existing_room(row: &Row<'_>) {
             }),
         );
     }
-    row.told_only(&room, &[]).await;
+    row.check_only_webhooks(&room, &[]).await;
 }
 
 async fn name_taken_by_another_app_201(row: &Row<'_>) {
@@ -160,8 +162,8 @@ async fn name_taken_by_another_app_201(row: &Row<'_>) {
 }
 
 async fn names_differ_by_case(row: &Row<'_>) {
-    takes(row, "Case-Of-Names").await;
-    takes(row, "case-of-names").await;
+    check_name_is_accepted(row, "Case-Of-Names").await;
+    check_name_is_accepted(row, "case-of-names").await;
 }
 
 async fn name_of_a_deleted_room_201(row: &Row<'_>) {
@@ -175,11 +177,12 @@ async fn name_of_a_deleted_room_201(row: &Row<'_>) {
     assert_ne!(second.text("room_id"), first);
 }
 
-async fn of_many_at_once_with_one_name_one_201_and_the_others_409(row: &Row<'_>) {
+async fn concurrent_creates_of_one_name_answer_one_201_and_else_409(row: &Row<'_>) {
     let name = row.fresh_name();
-    // Who has waited too long for the one that makes it is told to come again: on a busy machine all may have.
+    // A request that waits too long for the one that creates the room gets 503 with Retry-After: on a busy machine all
+    // may.
     let answered = async || {
-        poll::until("it is answered", poll::PATIENCE, async || {
+        poll::until("the request is answered", poll::PATIENCE, async || {
             let answer = create(row, name.as_str()).await;
             (answer.status != 503).then_some(answer)
         })

@@ -9,15 +9,15 @@ rows! {
     Plain: [
         answers_202_with_status_leaving_and_room_id,
         needs_no_body,
-        webhook_member_left_says_why,
-        webhook_member_left_of_who_was_transferred_to_another_room,
-        the_call_is_parked_and_still_up,
-        the_call_says_which_order_has_parked_it,
-        the_room_stays,
+        webhook_member_left_includes_the_reason,
+        webhook_member_left_of_a_call_transferred_to_another_room,
+        call_is_parked_and_still_up,
+        channel_names_the_command_that_parked_it,
+        room_remains,
         session_404_it_is_not_in_any_conference,
         session_404_it_has_left_already,
     ]
-    Unheard: [
+    Unnoticed: [
         webhook_member_left_is_deferred_until_freeswitch_confirms,
         session_409_it_still_joins,
         session_409_it_still_leaves,
@@ -30,92 +30,100 @@ async fn leave(row: &Row<'_>, room: &str, call: &crate::row::Call) {
 }
 
 async fn answers_202_with_status_leaving_and_room_id(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     leave(row, &room, &call).await;
 }
 
 async fn needs_no_body(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     leave(row, &room, &call).await;
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     let answer = row.command(&call, "leave", json!({})).await;
     answer.is(202, json!({ "status": "leaving", "room_id": room }));
 }
 
-async fn webhook_member_left_says_why(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+async fn webhook_member_left_includes_the_reason(row: &Row<'_>) {
+    let (room, call) = row.room_with_member().await;
     leave(row, &room, &call).await;
     let data = json!({ "reason": "removed", "command_uid": UUID });
-    row.told_exactly(&room, "conference.member.left", Some(&call), data)
+    row.check_first_webhook(&room, "conference.member.left", Some(&call), data)
         .await;
 }
 
-async fn webhook_member_left_of_who_was_transferred_to_another_room(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+async fn webhook_member_left_of_a_call_transferred_to_another_room(row: &Row<'_>) {
+    let (room, call) = row.room_with_member().await;
     let next = row.room().await;
     let to = format!("conference:{next}@roomkeeper");
     row.fs(&format!("uuid_transfer {} {to} inline", call.channel))
         .await;
-    let left = row.told(&room, "conference.member.left").await;
+    let left = row.webhook(&room, "conference.member.left").await;
     let reason = left.body["data"]["reason"].as_str().unwrap();
-    // Which, says the order in which FreeSWITCH tells of the two rooms.
+    // The order in which FreeSWITCH reports the two rooms decides which.
     assert!(["removed", "moved"].contains(&reason), "{}", left.body);
-    row.told(&next, "conference.member.joined").await;
-    assert_eq!(row.place(&call).await, ("in_room".to_owned(), json!(next)));
+    row.webhook(&next, "conference.member.joined").await;
+    assert_eq!(
+        row.state_and_room(&call).await,
+        ("in_room".to_owned(), json!(next))
+    );
     assert_eq!(row.members(&room).await.body["members"], json!([]));
 }
 
 async fn webhook_member_left_is_deferred_until_freeswitch_confirms(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     let hold = row.hold_room_and_call(&room, &call);
     leave(row, &room, &call).await;
     hold.until_held("Action: del-member").await;
-    assert_eq!(row.place(&call).await, ("leaving".to_owned(), json!(room)));
-    // The next webhook of the room is not that of the leave.
+    assert_eq!(
+        row.state_and_room(&call).await,
+        ("leaving".to_owned(), json!(room))
+    );
+    // The next webhook of the room is not the leave's.
     row.control(&room, "volume", json!({ "volume": 1 })).await;
     assert_eq!(
-        row.told(&room, "conference.play.volume_changed")
+        row.webhook(&room, "conference.play.volume_changed")
             .await
             .sequence(),
         3
     );
     hold.release();
     assert_eq!(
-        row.told(&room, "conference.member.left").await.sequence(),
+        row.webhook(&room, "conference.member.left")
+            .await
+            .sequence(),
         4
     );
 }
 
-async fn the_call_is_parked_and_still_up(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+async fn call_is_parked_and_still_up(row: &Row<'_>) {
+    let (room, call) = row.room_with_member().await;
     leave(row, &room, &call).await;
-    row.told(&room, "conference.member.left").await;
+    row.webhook(&room, "conference.member.left").await;
     row.until_parked(&call).await;
     row.until_speaks(&room, &call, None).await;
     assert!(row.exists(&call).await);
-    assert_eq!(row.story(&call.id), ["call.new"]);
+    assert_eq!(row.event_names(&call.id), ["call.new"]);
 }
 
-async fn the_call_says_which_order_has_parked_it(row: &Row<'_>) {
-    // In a world of its own: others do make it look.
-    let row = row.elsewhere(row.backend.start_with(row.backend.setup(), None).await);
-    let (room, call) = row.inhabited().await;
+async fn channel_names_the_command_that_parked_it(row: &Row<'_>) {
+    // In a world of its own: other rows trigger resyncs.
+    let row = row.in_world(row.backend.start_with(row.backend.setup(), None).await);
+    let (room, call) = row.room_with_member().await;
     leave(&row, &room, &call).await;
     row.until_parked(&call).await;
     let noted = row
         .fs(&format!("uuid_getvar {} roomkeeper_park", call.channel))
         .await;
     assert!(noted.trim().parse::<u64>().is_ok(), "{noted}");
-    // What it said was taken for the end of this order.
+    // The controller took the channel's variable for the end of this command.
     let controller = &row.running.world.controller;
-    let log = controller.log_about(|line| line.contains("an order may not have been carried out"));
+    let log = controller.log_about(|line| line.contains("a command may not have been carried out"));
     assert_eq!(log, "");
 }
 
-async fn the_room_stays(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+async fn room_remains(row: &Row<'_>) {
+    let (room, call) = row.room_with_member().await;
     leave(row, &room, &call).await;
-    row.told(&room, "conference.member.left").await;
+    row.webhook(&room, "conference.member.left").await;
     row.until_parked(&call).await;
     assert_eq!(row.status(&room).await.body["members"], 0);
     row.join(&call, &room).await;
@@ -128,11 +136,11 @@ async fn session_404_it_is_not_in_any_conference(row: &Row<'_>) {
 }
 
 async fn session_404_it_has_left_already(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     leave(row, &room, &call).await;
-    row.told(&room, "conference.member.left").await;
+    row.webhook(&room, "conference.member.left").await;
     row.command(&call, "leave", Value::Null).await.fails(404);
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )
@@ -142,21 +150,21 @@ async fn session_404_it_has_left_already(row: &Row<'_>) {
 async fn session_409_it_still_joins(row: &Row<'_>) {
     let (room, call) = (row.room().await, row.call().await);
     let hold = row.hold_room(&room);
-    assert_eq!(row.joins(&call, &room).await.status, 202);
+    assert_eq!(row.request_join(&call, &room).await.status, 202);
     row.command(&call, "leave", Value::Null).await.fails(409);
     hold.release();
-    row.told(&room, "conference.member.joined").await;
+    row.webhook(&room, "conference.member.joined").await;
     leave(row, &room, &call).await;
 }
 
 async fn session_409_it_still_leaves(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     let hold = row.hold_room_and_call(&room, &call);
     leave(row, &room, &call).await;
     row.command(&call, "leave", Value::Null).await.fails(409);
     hold.release();
-    row.told(&room, "conference.member.left").await;
-    row.told_only(
+    row.webhook(&room, "conference.member.left").await;
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )

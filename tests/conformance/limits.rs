@@ -1,7 +1,7 @@
-//! 429: the cooldown of each group of commands, and the limit of all requests of an app.
+//! 429: the cooldown of each group of commands, and the rate limit of an app.
 //!
-//! Time is real here. A row asks until it is told to wait, so that a slow machine makes it slow and not wrong, and then
-//! waits for as long as it was told.
+//! Time is real here. A row repeats a request until it gets 429, so that a slow machine makes the row slow but not
+//! wrong, and then waits for as long as the answer says.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ rows! {
         conference_2_s_for_each_session_shared_by_join_and_leave,
         conference_mute_2_s_for_each_session_shared_by_mute_and_unmute,
         groups_do_not_share_their_cooldowns,
-        what_is_refused_for_its_state_costs_no_cooldown,
-        what_is_refused_for_its_state_is_so_also_while_a_cooldown_runs,
+        refusal_for_the_state_costs_no_cooldown,
+        refusal_for_the_state_precedes_a_running_cooldown,
         already_joined_costs_no_cooldown,
-        what_freeswitch_refuses_costs_no_cooldown,
-        a_repeated_command_uid_costs_no_cooldown,
+        refusal_by_freeswitch_costs_no_cooldown,
+        repeated_command_uid_costs_no_cooldown,
     ]
     Limited: [
         too_many_requests_of_an_app_429,
@@ -36,29 +36,29 @@ rows! {
 const GROUP: u64 = 2_000;
 const CONTROL: u64 = 200;
 
-/// Follows the document's advice: come back after the given time.
-async fn come_back(ms: u64) {
+/// Waits for the time that the answer gives, as the document advises.
+async fn wait_ms(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
-/// Asks until the answer is 429 of this window; what is to be waited.
+/// Repeats a request until its answer is 429 of this window; returns the time to wait, in milliseconds.
 async fn until_limited(what: &str, window: u64, mut ask: impl AsyncFnMut() -> Answer) -> u64 {
     let what = format!("{what} is too soon");
-    // A machine may be so slow that hardly any is.
+    // On a slow machine hardly any request is too soon.
     poll::until(&what, poll::PATIENCE * 6, async || {
         let answer = ask().await;
         if answer.status == 202 {
-            // The machine was so slow that it was not too soon. Then the next one may be.
+            // The machine was so slow that the cooldown had passed. The next request may be too soon.
             return None;
         }
-        Some(answer.limited(window))
+        Some(answer.is_limited(window))
     })
     .await
 }
 
 async fn conf_play_2_s_for_each_room(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
-    let (other, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
+    let (other, _) = row.room_with_member().await;
     let body = json!({ "urls": [row.sound(60_000)] });
     assert_eq!(row.control(&room, "play", body.clone()).await.status, 202);
     let wait = until_limited("a second play", GROUP, async || {
@@ -67,18 +67,19 @@ async fn conf_play_2_s_for_each_room(row: &Row<'_>) {
     .await;
     assert_eq!(row.control(&other, "play", body.clone()).await.status, 202);
     let played = row.count(&room, "conference.play.started");
-    come_back(wait).await;
+    wait_ms(wait).await;
     assert_eq!(row.control(&room, "play", body).await.status, 202);
-    row.nth(&room, "conference.play.started", played + 1).await;
+    row.nth_webhook(&room, "conference.play.started", played + 1)
+        .await;
 }
 
 async fn conference_control_200_ms_shared_by_pause_stop_and_volume(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let body = |what: &str| match what {
         "volume" => json!({ "volume": 2 }),
         _ => Value::Null,
     };
-    // A stop last: a pause needs something that plays.
+    // Stop is last: a pause needs a playback.
     for (first, second) in [
         ("volume", "volume"),
         ("volume", "pause"),
@@ -94,11 +95,11 @@ async fn conference_control_200_ms_shared_by_pause_stop_and_volume(row: &Row<'_>
             row.until_plays(&room, Some(&url)).await;
         }
         let wait = until_limited(&format!("{second} after {first}"), CONTROL, async || {
-            // The first one may itself come too soon after the last pair.
+            // The first command may itself be too soon after the last pair.
             poll::until(first, poll::PATIENCE, async || {
                 let answer = row.control(&room, first, body(first)).await;
                 if answer.status == 429 {
-                    come_back(answer.limited(CONTROL)).await;
+                    wait_ms(answer.is_limited(CONTROL)).await;
                     return None;
                 }
                 assert_eq!(answer.status, 202, "{}", answer.body);
@@ -108,7 +109,7 @@ async fn conference_control_200_ms_shared_by_pause_stop_and_volume(row: &Row<'_>
             row.control(&room, second, body(second)).await
         })
         .await;
-        come_back(wait).await;
+        wait_ms(wait).await;
         let answer = row.control(&room, second, body(second)).await;
         assert_eq!(
             answer.status, 202,
@@ -124,7 +125,7 @@ async fn conference_control_is_for_each_room(row: &Row<'_>) {
     let mut others = 0;
     until_limited("a second volume of one room", CONTROL, async || {
         assert_ne!(row.control(&one, "volume", body.clone()).await.status, 404);
-        // Only once: its own cooldown would be in the way.
+        // Only once: the other room's own cooldown would interfere.
         if others == 0 {
             others += 1;
             assert_eq!(row.control(&two, "volume", body.clone()).await.status, 202);
@@ -134,8 +135,8 @@ async fn conference_control_is_for_each_room(row: &Row<'_>) {
     .await;
 }
 
-/// Asks for it at once after the call has done something else of the same group; again with another call, should the
-/// machine have been too slow. The call, and what it has to wait.
+/// Sends the command at once after the call has done another one of the same group; repeats with another call if the
+/// machine was too slow. Returns the call and the time to wait, in milliseconds.
 async fn too_soon(
     row: &Row<'_>,
     what: &str,
@@ -147,7 +148,7 @@ async fn too_soon(
         if answer.status == 202 {
             return None;
         }
-        Some((call, answer.limited(GROUP)))
+        Some((call, answer.is_limited(GROUP)))
     })
     .await
 }
@@ -158,28 +159,31 @@ async fn conference_2_s_for_each_session_shared_by_join_and_leave(row: &Row<'_>)
         (row.member(&room).await, Value::Null)
     })
     .await;
-    assert_eq!(row.place(&call).await, ("in_room".to_owned(), json!(room)));
-    // It is not another session's.
+    assert_eq!(
+        row.state_and_room(&call).await,
+        ("in_room".to_owned(), json!(room))
+    );
+    // The cooldown does not apply to another session.
     let other = row.member(&room).await;
-    come_back(wait).await;
+    wait_ms(wait).await;
     let answer = row.command(&call, "leave", Value::Null).await;
     answer.is(202, json!({ "status": "leaving", "room_id": room }));
     let join = json!({ "room_id": room });
     let (call, wait) = too_soon(row, "join", async || {
-        // Whoever was too slow last time comes round again.
-        let call = if row.place(&call).await.0 == "in_room" {
+        // A call that was too slow last time comes round again.
+        let call = if row.state_and_room(&call).await.0 == "in_room" {
             &other
         } else {
             &call
         };
         poll::until("the call may leave", poll::PATIENCE, async || {
-            let (state, _) = row.place(call).await;
+            let (state, _) = row.state_and_room(call).await;
             if state == "parked" {
                 return Some(());
             }
             let answer = row.command(call, "leave", Value::Null).await;
             if answer.status == 429 {
-                come_back(answer.limited(GROUP)).await;
+                wait_ms(answer.is_limited(GROUP)).await;
             }
             None
         })
@@ -187,8 +191,8 @@ async fn conference_2_s_for_each_session_shared_by_join_and_leave(row: &Row<'_>)
         (call.clone(), join.clone())
     })
     .await;
-    come_back(wait).await;
-    let answer = row.joins(&call, &room).await;
+    wait_ms(wait).await;
+    let answer = row.request_join(&call, &room).await;
     answer.is(202, json!({ "status": "joining", "room_id": room }));
 }
 
@@ -196,42 +200,43 @@ async fn conference_mute_2_s_for_each_session_shared_by_mute_and_unmute(row: &Ro
     let room = row.room().await;
     let (call, wait) = too_soon(row, "mute", async || {
         let call = row.member(&room).await;
-        let told = row.count(&room, "conference.member.unmuted");
+        let count = row.count(&room, "conference.member.unmuted");
         assert_eq!(row.command(&call, "unmute", Value::Null).await.status, 202);
-        row.nth(&room, "conference.member.unmuted", told + 1).await;
+        row.nth_webhook(&room, "conference.member.unmuted", count + 1)
+            .await;
         (call, Value::Null)
     })
     .await;
     assert_eq!(
         row.speaks(&room, &call).await,
         Some(true),
-        "it was not muted"
+        "a limited mute took effect"
     );
-    // It is not another session's.
+    // The cooldown does not apply to another session.
     let other = row.member(&room).await;
     assert_eq!(row.command(&other, "unmute", Value::Null).await.status, 202);
-    come_back(wait).await;
+    wait_ms(wait).await;
     let answer = row.command(&call, "mute", Value::Null).await;
     answer.is(202, json!({ "status": "muted", "room_id": room }));
-    row.told(&room, "conference.member.muted").await;
+    row.webhook(&room, "conference.member.muted").await;
     let answer = row.command(&call, "unmute", Value::Null).await;
     if answer.status != 202 {
-        come_back(answer.limited(GROUP)).await;
+        wait_ms(answer.is_limited(GROUP)).await;
         let answer = row.command(&call, "unmute", Value::Null).await;
         answer.is(202, json!({ "status": "unmuted", "room_id": room }));
     }
 }
 
 async fn groups_do_not_share_their_cooldowns(row: &Row<'_>) {
-    // Each of these is the first of its group; all cooldowns together are asked of one call and one room.
-    let (room, call) = row.inhabited().await;
+    // Each of these commands is the first of its group; all cooldowns apply to one call and one room.
+    let (room, call) = row.room_with_member().await;
     assert_eq!(row.command(&call, "unmute", Value::Null).await.status, 202);
     row.play(&room, &[&row.sound(60_000)]).await;
     let body = json!({ "volume": 2 });
     assert_eq!(row.control(&room, "volume", body).await.status, 202);
 }
 
-async fn what_is_refused_for_its_state_costs_no_cooldown(row: &Row<'_>) {
+async fn refusal_for_the_state_costs_no_cooldown(row: &Row<'_>) {
     let (room, call) = (row.room().await, row.call().await);
     let body = json!({ "urls": [row.sound(60_000)] });
     row.control(&room, "play", body.clone()).await.fails(409);
@@ -250,21 +255,21 @@ async fn what_is_refused_for_its_state_costs_no_cooldown(row: &Row<'_>) {
     assert_eq!(row.command(&call, "unmute", Value::Null).await.status, 202);
 }
 
-async fn what_is_refused_for_its_state_is_so_also_while_a_cooldown_runs(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+async fn refusal_for_the_state_precedes_a_running_cooldown(row: &Row<'_>) {
+    let (room, call) = row.room_with_member().await;
     let other = row.room().await;
-    // The cooldown of its join runs, and that of this unmute.
+    // The cooldowns of the join and of this unmute run.
     assert_eq!(row.command(&call, "unmute", Value::Null).await.status, 202);
-    row.told(&room, "conference.member.unmuted").await;
+    row.webhook(&room, "conference.member.unmuted").await;
     row.command(&call, "unmute", Value::Null).await.fails(409);
-    row.joins(&call, &other).await.fails(409);
-    let again = row.joins(&call, &room).await;
+    row.request_join(&call, &other).await.fails(409);
+    let again = row.request_join(&call, &room).await;
     again.is(200, json!({ "status": "already_joined", "room_id": room }));
 }
 
 async fn already_joined_costs_no_cooldown(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
-    // When the cooldown of its own join is over, an idempotent one does not begin another.
+    let (room, call) = row.room_with_member().await;
+    // When the join's cooldown is over, an idempotent join does not start another.
     let wait = poll::until("the cooldown of the join", poll::PATIENCE, async || {
         let answer = row
             .command(&call, "leave", json!({ "command_uid": "away" }))
@@ -272,23 +277,23 @@ async fn already_joined_costs_no_cooldown(row: &Row<'_>) {
         if answer.status == 202 {
             return Some(None);
         }
-        Some(Some(answer.limited(GROUP)))
+        Some(Some(answer.is_limited(GROUP)))
     })
     .await;
     let Some(wait) = wait else {
-        // So slow a machine that the cooldown was over: the leave is the proof already.
+        // The machine is so slow that the cooldown is over: the leave is proof enough.
         return;
     };
-    come_back(wait).await;
-    let again = row.joins(&call, &room).await;
+    wait_ms(wait).await;
+    let again = row.request_join(&call, &room).await;
     again.is(200, json!({ "status": "already_joined", "room_id": room }));
     let answer = row.command(&call, "leave", Value::Null).await;
     answer.is(202, json!({ "status": "leaving", "room_id": room }));
 }
 
-async fn what_freeswitch_refuses_costs_no_cooldown(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
-    // Somebody keeps the conference alive.
+async fn refusal_by_freeswitch_costs_no_cooldown(row: &Row<'_>) {
+    let (room, call) = row.room_with_member().await;
+    // Another member keeps the conference alive.
     row.member(&room).await;
     let hold = row.hold_room_and_call(&room, &call);
     row.fs(&format!("uuid_transfer {} park inline", call.channel))
@@ -300,28 +305,28 @@ async fn what_freeswitch_refuses_costs_no_cooldown(row: &Row<'_>) {
     hold.release();
 }
 
-async fn a_repeated_command_uid_costs_no_cooldown(row: &Row<'_>) {
+async fn repeated_command_uid_costs_no_cooldown(row: &Row<'_>) {
     let (room, call) = (row.room().await, row.call().await);
     let body = json!({ "room_id": room, "command_uid": "join-once" });
     for _ in 0..4 {
         let answer = row.command(&call, "join", body.clone()).await;
         answer.is(202, json!({ "status": "joining", "room_id": room }));
     }
-    row.told(&room, "conference.member.joined").await;
-    row.told_only(
+    row.webhook(&room, "conference.member.joined").await;
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )
     .await;
 }
 
-/// Asks, many at a time, until one is told to wait.
+/// Sends concurrent requests until one gets 429; returns the time to wait, in milliseconds.
 async fn until_too_many(what: &str, ask: impl AsyncFn() -> Answer) -> u64 {
     poll::until(what, poll::PATIENCE, async || {
         let all = (0..APP_RATE * 2).map(|_| ask());
         let answers = futures_util::future::join_all(all).await;
         let limited = answers.iter().find(|answer| answer.status == 429)?;
-        Some(limited.limited(1_000))
+        Some(limited.is_limited(1_000))
     })
     .await
 }
@@ -330,12 +335,12 @@ async fn too_many_requests_of_an_app_429(row: &Row<'_>) {
     let app = row.running.new_app();
     let get = async || row.ask(&app, "GET", "/conferences", None).await;
     let mut wait = until_too_many("too many requests", get).await;
-    // Others of this app may be faster: again, as told.
+    // Other requests of this app may be faster: wait again for as long as the answer says.
     poll::until("a request passes", poll::PATIENCE, async || {
-        come_back(wait).await;
+        wait_ms(wait).await;
         let answer = get().await;
         if answer.status == 429 {
-            wait = answer.limited(1_000);
+            wait = answer.is_limited(1_000);
             return None;
         }
         answer.is(200, json!({ "conferences": [], "cursor": "" }));

@@ -13,12 +13,12 @@ rows! {
         answers_200_with_the_documented_fields_and_no_other,
         an_app_without_rooms_has_an_empty_list_and_an_empty_cursor,
         created_at_is_rfc_3339_of_the_creation,
-        members_counts_those_who_have_joined,
-        only_rooms_of_the_asking_app_are_listed,
+        members_counts_joined_calls,
+        only_rooms_of_the_callers_app_are_listed,
         deleted_rooms_are_not_listed,
         limit_is_50_when_omitted,
         limit_is_clamped_to_200,
-        limit_is_taken,
+        limit_is_applied,
         limit_400_not_a_positive_integer,
         cursor_empty_is_the_first_page,
         cursor_400_not_one_of_ours,
@@ -29,7 +29,7 @@ rows! {
     ]
 }
 
-/// So many rooms of an app of their own.
+/// Creates `n` rooms of a new app.
 async fn rooms(row: &Row<'_>, n: usize) -> (App, BTreeSet<String>) {
     let app = row.running.new_app();
     let made = stream::iter(0..n)
@@ -82,12 +82,12 @@ async fn created_at_is_rfc_3339_of_the_creation(row: &Row<'_>) {
     let listed = row.ask(&app, "GET", "/conferences", None).await;
     let room = &listed.body["conferences"][0];
     check(&room["created_at"], &json!(RFC3339_SECONDS));
-    let told: jiff::Timestamp = room["created_at"].as_str().unwrap().parse().unwrap();
-    assert!((before..=after).contains(&told.as_second()), "{room}");
+    let created: jiff::Timestamp = room["created_at"].as_str().unwrap().parse().unwrap();
+    assert!((before..=after).contains(&created.as_second()), "{room}");
 }
 
-async fn members_counts_those_who_have_joined(row: &Row<'_>) {
-    let (room, first) = row.inhabited().await;
+async fn members_counts_joined_calls(row: &Row<'_>) {
+    let (room, first) = row.room_with_member().await;
     row.member(&room).await;
     let members = async || {
         let mut query = "limit=200".to_owned();
@@ -105,11 +105,11 @@ async fn members_counts_those_who_have_joined(row: &Row<'_>) {
     };
     assert_eq!(members().await, 2);
     row.command(&first, "leave", Value::Null).await;
-    row.told(&room, "conference.member.left").await;
+    row.webhook(&room, "conference.member.left").await;
     assert_eq!(members().await, 1);
 }
 
-async fn only_rooms_of_the_asking_app_are_listed(row: &Row<'_>) {
+async fn only_rooms_of_the_callers_app_are_listed(row: &Row<'_>) {
     let (one, ones) = rooms(row, 3).await;
     let (two, twos) = rooms(row, 2).await;
     for (app, expected) in [(one, ones), (two, twos)] {
@@ -132,8 +132,8 @@ async fn deleted_rooms_are_not_listed(row: &Row<'_>) {
     );
 }
 
-/// The first page has so many, and the next one the rest.
-async fn breaks_at(row: &Row<'_>, n: usize, query: &str, first: usize) {
+/// Checks that the first page has `first` rooms, and the next one the rest.
+async fn check_page_break(row: &Row<'_>, n: usize, query: &str, first: usize) {
     let (app, rooms) = rooms(row, n).await;
     let (mut listed, cursor) = page(row, &app, query).await;
     assert_eq!(listed.len(), first);
@@ -145,20 +145,20 @@ async fn breaks_at(row: &Row<'_>, n: usize, query: &str, first: usize) {
 }
 
 async fn limit_is_50_when_omitted(row: &Row<'_>) {
-    breaks_at(row, 51, "", 50).await;
+    check_page_break(row, 51, "", 50).await;
 }
 
 async fn limit_is_clamped_to_200(row: &Row<'_>) {
-    breaks_at(row, 201, "limit=201", 200).await;
+    check_page_break(row, 201, "limit=201", 200).await;
 }
 
-async fn limit_is_taken(row: &Row<'_>) {
-    breaks_at(row, 3, "limit=2", 2).await;
+async fn limit_is_applied(row: &Row<'_>) {
+    check_page_break(row, 3, "limit=2", 2).await;
     let (app, _) = rooms(row, 2).await;
-    // A page that is just full is the last one.
+    // A page that is exactly full is the last one.
     let (listed, cursor) = page(row, &app, "limit=2").await;
     assert_eq!((listed.len(), cursor.as_str()), (2, ""));
-    // So large a number is a positive integer, too.
+    // A number this large is still a positive integer.
     let huge = "limit=99999999999999999999999";
     assert_eq!(page(row, &app, huge).await.0.len(), 2);
 }
@@ -167,7 +167,7 @@ async fn limit_400_not_a_positive_integer(row: &Row<'_>) {
     for bad in ["0", "-1", "+1", "1.5", "x", "", "0x10", "%31%20"] {
         row.get(&format!("/conferences?limit={bad}"))
             .await
-            .blames("limit");
+            .names_field("limit");
     }
 }
 
@@ -190,7 +190,9 @@ async fn cursor_400_not_one_of_ours(row: &Row<'_>) {
         &"A".repeat(3_000),
     ] {
         let path = format!("/conferences?cursor={bad}");
-        row.ask(&app, "GET", &path, None).await.blames("cursor");
+        row.ask(&app, "GET", &path, None)
+            .await
+            .names_field("cursor");
     }
 }
 
@@ -199,11 +201,11 @@ async fn cursor_400_of_another_app(row: &Row<'_>) {
     let (_, cursor) = page(row, &app, "limit=1").await;
     row.get(&format!("/conferences?cursor={cursor}"))
         .await
-        .blames("cursor");
+        .names_field("cursor");
 }
 
 async fn cursor_400_of_another_list(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     row.member(&room).await;
     let members = row
         .get(&format!("/conferences/{room}/members?limit=1"))
@@ -212,7 +214,7 @@ async fn cursor_400_of_another_list(row: &Row<'_>) {
     check(&json!(cursor), &json!(CURSOR));
     row.get(&format!("/conferences?cursor={cursor}"))
         .await
-        .blames("cursor");
+        .names_field("cursor");
 }
 
 async fn cursor_goes_on_while_rooms_come_and_go(row: &Row<'_>) {
@@ -222,7 +224,7 @@ async fn cursor_goes_on_while_rooms_come_and_go(row: &Row<'_>) {
     loop {
         let (ids, next) = page(row, &app, &format!("limit=2&cursor={cursor}")).await;
         assert!(ids.len() <= 2);
-        // One that was listed goes, one that may not have been goes, one comes.
+        // A listed room goes, one that may not have been listed goes, and a new one comes.
         let unseen = stayed
             .iter()
             .find(|room| !listed.contains(*room) && !ids.contains(room));
@@ -262,5 +264,5 @@ async fn is_read_only_and_sends_no_webhooks(row: &Row<'_>) {
     for query in ["", "?limit=1", "?limit=200"] {
         assert_eq!(row.get(&format!("/conferences{query}")).await.status, 200);
     }
-    row.told_only(&room, &[]).await;
+    row.check_only_webhooks(&room, &[]).await;
 }

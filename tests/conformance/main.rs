@@ -1,15 +1,16 @@
-//! The gateway API and the VoIPBIN API, held against their documents from top to bottom: one test a row, named after the row.
+//! The gateway API and the VoIPBIN API, compared with their documents from top to bottom: one test a row, named after
+//! its assertion.
 //!
-//! The rows are in the modules, in the document's order, and each module begins with the list of its own. Every row runs
-//! on each backend: state in memory and on Redis with a simulated node, and on a real FreeSWITCH when one is given
-//! (`ROOMKEEPER_TEST_FREESWITCH=host:port:password`; what it needs there is said in `walk/freeswitch.rs`, and it must
-//! be able to fetch files from this machine's loopback address). So a row is called `memory::join::…`, `redis::join::…`
+//! The rows are in the modules, in the document's order, and each module begins with its list. Every row runs on each
+//! backend: state in memory and on Redis with a simulated node, and on a real FreeSWITCH when one is given
+//! (`ROOMKEEPER_TEST_FREESWITCH=host:port:password`; `walk/freeswitch.rs` lists what it must provide, and it must be
+//! able to fetch files from this machine's loopback address). So a row is called `memory::join::…`, `redis::join::…`
 //! and `real::join::…`.
 //!
 //! A row asserts only facts that a user of the API sees: answers, webhooks, and FreeSWITCH's own reports. Rows share
-//! running worlds, each with rooms, calls and apps of its own, and run many at a time: mostly they wait. That is also
-//! why this has a `main`: it starts worlds once and ends them when the last row is done.
-// All of it is a test, also what the lint cannot know to be one.
+//! running worlds, each with its own rooms, calls and apps, and many run at a time, because they mostly wait. For that
+//! reason this target has its own `main`: it starts worlds once and stops them after the last row.
+// The whole target is a test, including parts that the lint does not recognize.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../support/program/mod.rs"]
@@ -49,7 +50,7 @@ use crate::program::switch::RealServer;
 use crate::program::world::Store;
 use crate::row::Entry;
 
-/// Rows at a time, unless the caller says otherwise. They wait for webhooks more than they work.
+/// Concurrent rows, unless the caller sets another number. Rows wait for webhooks more than they work.
 const AT_A_TIME: usize = 16;
 
 fn rows() -> Vec<(&'static str, Vec<Entry>)> {
@@ -114,6 +115,6 @@ fn main() -> ExitCode {
             }
         }
     }
-    // Returns when the last row is done; then the worlds end.
+    // Returns after the last row; the worlds stop afterwards.
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -14,33 +14,33 @@ rows! {
         unlock_answers_202_in_progress_and_freeswitch_has_it_unlocked,
         lock_webhook_updated_includes_locked_and_the_command_uid,
         lock_again_answers_202_locked_without_a_webhook,
-        unlock_of_what_is_not_locked_answers_202_unlocked_without_a_webhook,
-        lock_of_a_conference_that_nobody_is_in_holds_at_once,
-        lock_is_there_when_somebody_comes_in,
+        unlock_of_an_unlocked_conference_answers_202_unlocked_without_a_webhook,
+        lock_of_an_empty_conference_holds_at_once,
+        lock_holds_when_the_first_member_joins,
         lock_outlives_the_last_member,
-        lock_by_somebody_else_is_told_too,
+        lock_by_another_client_sends_a_webhook,
         lock_404_there_is_no_such_conference,
         lock_403_another_apps_conference,
         join_409_the_conference_is_locked,
         join_goes_on_after_an_unlock,
-        whoever_is_in_it_stays_and_can_be_muted,
+        members_of_a_locked_conference_stay_and_can_be_muted,
         kick_answers_202_with_status_leaving_and_room_id,
-        kick_webhook_member_left_says_removed_and_carries_the_command_uid,
+        kick_webhook_member_left_includes_removed_and_the_command_uid,
         kick_leaves_the_call_parked_and_still_up,
         kick_404_the_session_is_not_in_this_conference,
         kick_404_there_is_no_such_conference,
         kick_403_another_apps_conference,
-        deaf_and_undeaf_answer_202_and_change_what_freeswitch_lists,
+        deaf_and_undeaf_answer_202_and_change_the_flag_in_freeswitch,
         deaf_403_404_409_and_repeated_with_the_same_command_uid,
     ]
-    Unheard: [
+    Unnoticed: [
         lock_webhook_is_deferred_until_freeswitch_confirms,
-        lock_asked_twice_is_told_once,
-        kick_of_one_that_still_joins_ends_the_join,
-        kick_twice_answers_202_and_is_told_once,
+        repeated_lock_sends_one_webhook,
+        kick_of_a_joining_call_ends_the_join,
+        repeated_kick_answers_202_and_sends_one_webhook,
     ]
-    Unheard, not on a real server because "its test calls are dialled by FreeSWITCH, and those a lock does not bind": [
-        join_failed_refused_freeswitch_has_it_locked_and_nobody_heard_of_it,
+    Unnoticed, not on a real server because "its test calls are dialled by FreeSWITCH, and those a lock does not bind": [
+        join_failed_refused_when_freeswitch_has_a_lock_that_was_not_reported,
     ]
 }
 
@@ -52,7 +52,8 @@ async fn locks(row: &Row<'_>, room: &str) {
     let before = row.count(room, "conference.updated");
     let answer = set(row, room, "lock").await;
     answer.is(202, json!({ "status": "in_progress" }));
-    row.nth(room, "conference.updated", before + 1).await;
+    row.nth_webhook(room, "conference.updated", before + 1)
+        .await;
 }
 
 async fn kick(row: &Row<'_>, room: &str, call: &Call, body: Value) -> Answer {
@@ -60,7 +61,7 @@ async fn kick(row: &Row<'_>, room: &str, call: &Call, body: Value) -> Answer {
     row.control(room, &path, body).await
 }
 
-/// FreeSWITCH's lock state of the conference; none: it has no such conference.
+/// Returns FreeSWITCH's lock state of the conference; `None` if it has no such conference.
 async fn fs_locked(row: &Row<'_>, room: &str) -> Option<bool> {
     let text = row.fs("conference json_list compact").await;
     let list: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -79,7 +80,7 @@ async fn until_fs_has_it(row: &Row<'_>, room: &str, locked: bool) {
     .await;
 }
 
-/// Reads the lock state: the field is only there when the room is locked.
+/// Reads the lock state: the field is present only when the room is locked.
 async fn is_locked(row: &Row<'_>, room: &str) -> bool {
     let answer = row.status(room).await;
     let field = answer.body.get("locked");
@@ -91,48 +92,48 @@ async fn is_locked(row: &Row<'_>, room: &str) -> bool {
     field.is_some()
 }
 
-/// The dialplan brings a call into the room.
-async fn brought(row: &Row<'_>, room: &str) -> Call {
+/// Lets the dialplan bring a call into the room.
+async fn place_into(row: &Row<'_>, room: &str) -> Call {
     let plan = format!("{room}@roomkeeper");
-    row.placed(&row.app, ("conference", &plan)).await
+    row.place_call(&row.app, ("conference", &plan)).await
 }
 
 async fn lock_answers_202_in_progress_and_freeswitch_has_it_locked(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     locks(row, &room).await;
     assert_eq!(fs_locked(row, &room).await, Some(true));
     assert!(is_locked(row, &room).await);
 }
 
 async fn unlock_answers_202_in_progress_and_freeswitch_has_it_unlocked(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     locks(row, &room).await;
     let answer = row.control(&room, "unlock", json!({})).await;
     answer.is(202, json!({ "status": "in_progress" }));
-    let told = row.nth(&room, "conference.updated", 2).await;
-    row.check_webhook(&told, &room, None, json!({ "locked": false }));
+    let webhook = row.nth_webhook(&room, "conference.updated", 2).await;
+    row.check_webhook(&webhook, &room, None, json!({ "locked": false }));
     assert_eq!(fs_locked(row, &room).await, Some(false));
     assert!(!is_locked(row, &room).await);
 }
 
 async fn lock_webhook_updated_includes_locked_and_the_command_uid(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let body = json!({ "command_uid": "lock.1" });
     let answer = row.control(&room, "lock", body).await;
     answer.is(202, json!({ "status": "in_progress" }));
     let data = json!({ "locked": true, "command_uid": "lock.1" });
-    row.told_exactly(&room, "conference.updated", None, data)
+    row.check_first_webhook(&room, "conference.updated", None, data)
         .await;
 }
 
 async fn lock_again_answers_202_locked_without_a_webhook(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     locks(row, &room).await;
     for _ in 0..2 {
         let answer = set(row, &room, "lock").await;
         answer.is(202, json!({ "status": "locked" }));
     }
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &[
             "conference.member.joined",
@@ -143,38 +144,38 @@ async fn lock_again_answers_202_locked_without_a_webhook(row: &Row<'_>) {
     .await;
 }
 
-async fn unlock_of_what_is_not_locked_answers_202_unlocked_without_a_webhook(row: &Row<'_>) {
+async fn unlock_of_an_unlocked_conference_answers_202_unlocked_without_a_webhook(row: &Row<'_>) {
     let room = row.room().await;
     let answer = set(row, &room, "unlock").await;
     answer.is(202, json!({ "status": "unlocked" }));
-    row.told_only(&room, &[]).await;
+    row.check_only_webhooks(&room, &[]).await;
 }
 
-async fn lock_of_a_conference_that_nobody_is_in_holds_at_once(row: &Row<'_>) {
+async fn lock_of_an_empty_conference_holds_at_once(row: &Row<'_>) {
     let (room, call) = (row.room().await, row.call().await);
     let body = json!({ "command_uid": "lock.1" });
     let answer = row.control(&room, "lock", body).await;
     answer.is(202, json!({ "status": "locked" }));
     assert!(is_locked(row, &room).await);
     let data = json!({ "locked": true, "command_uid": "lock.1" });
-    row.told_exactly(&room, "conference.updated", None, data)
+    row.check_first_webhook(&room, "conference.updated", None, data)
         .await;
-    row.joins(&call, &room).await.fails(409);
+    row.request_join(&call, &room).await.fails(409);
     let answer = set(row, &room, "unlock").await;
     answer.is(202, json!({ "status": "unlocked" }));
     row.join(&call, &room).await;
 }
 
-async fn lock_is_there_when_somebody_comes_in(row: &Row<'_>) {
+async fn lock_holds_when_the_first_member_joins(row: &Row<'_>) {
     let room = row.room().await;
     set(row, &room, "lock").await;
-    brought(row, &room).await;
-    row.told(&room, "conference.member.joined").await;
+    place_into(row, &room).await;
+    row.webhook(&room, "conference.member.joined").await;
     until_fs_has_it(row, &room, true).await;
-    // It was so already, and nobody is told once more.
+    // The room was locked already, so no webhook follows.
     let answer = set(row, &room, "lock").await;
     answer.is(202, json!({ "status": "locked" }));
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &[
             "conference.updated",
@@ -186,28 +187,28 @@ async fn lock_is_there_when_somebody_comes_in(row: &Row<'_>) {
 }
 
 async fn lock_outlives_the_last_member(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     locks(row, &room).await;
     assert_eq!(row.command(&call, "leave", Value::Null).await.status, 202);
-    row.told(&room, "conference.member.left").await;
+    row.webhook(&room, "conference.member.left").await;
     row.until_parked(&call).await;
     poll::until("FreeSWITCH has no conference", poll::PATIENCE, async || {
         fs_locked(row, &room).await.is_none().then_some(())
     })
     .await;
     assert!(is_locked(row, &room).await);
-    row.joins(&call, &room).await.fails(409);
+    row.request_join(&call, &room).await.fails(409);
 }
 
-async fn lock_by_somebody_else_is_told_too(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
-    let said = row.fs(&format!("conference {room} lock")).await;
-    assert!(said.contains("locked"), "{said}");
-    row.told_exactly(&room, "conference.updated", None, json!({ "locked": true }))
+async fn lock_by_another_client_sends_a_webhook(row: &Row<'_>) {
+    let (room, _) = row.room_with_member().await;
+    let reply = row.fs(&format!("conference {room} lock")).await;
+    assert!(reply.contains("locked"), "{reply}");
+    row.check_first_webhook(&room, "conference.updated", None, json!({ "locked": true }))
         .await;
     row.fs(&format!("conference {room} unlock")).await;
-    let told = row.nth(&room, "conference.updated", 2).await;
-    row.check_webhook(&told, &room, None, json!({ "locked": false }));
+    let webhook = row.nth_webhook(&room, "conference.updated", 2).await;
+    row.check_webhook(&webhook, &room, None, json!({ "locked": false }));
 }
 
 async fn lock_404_there_is_no_such_conference(row: &Row<'_>) {
@@ -225,36 +226,39 @@ async fn lock_403_another_apps_conference(row: &Row<'_>) {
 }
 
 async fn join_409_the_conference_is_locked(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let call = row.call().await;
     locks(row, &room).await;
-    let answer = row.joins(&call, &room).await;
+    let answer = row.request_join(&call, &room).await;
     answer.fails(409);
     assert_eq!(answer.text("error"), "the conference is locked");
-    assert_eq!(row.place(&call).await, ("parked".to_owned(), Value::Null));
+    assert_eq!(
+        row.state_and_room(&call).await,
+        ("parked".to_owned(), Value::Null)
+    );
 }
 
 async fn join_goes_on_after_an_unlock(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let call = row.call().await;
     locks(row, &room).await;
     set(row, &room, "unlock").await;
-    row.nth(&room, "conference.updated", 2).await;
+    row.nth_webhook(&room, "conference.updated", 2).await;
     row.join(&call, &room).await;
 }
 
-async fn whoever_is_in_it_stays_and_can_be_muted(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+async fn members_of_a_locked_conference_stay_and_can_be_muted(row: &Row<'_>) {
+    let (room, call) = row.room_with_member().await;
     locks(row, &room).await;
-    let again = row.joins(&call, &room).await;
+    let again = row.request_join(&call, &room).await;
     again.is(200, json!({ "status": "already_joined", "room_id": room }));
     let answer = row.command(&call, "unmute", Value::Null).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
-    row.told(&room, "conference.member.unmuted").await;
+    row.webhook(&room, "conference.member.unmuted").await;
 }
 
 async fn lock_webhook_is_deferred_until_freeswitch_confirms(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let hold = row.hold_room(&room);
     let answer = set(row, &room, "lock").await;
     answer.is(202, json!({ "status": "in_progress" }));
@@ -262,13 +266,13 @@ async fn lock_webhook_is_deferred_until_freeswitch_confirms(row: &Row<'_>) {
     assert!(!is_locked(row, &room).await);
     assert_eq!(row.count(&room, "conference.updated"), 0);
     hold.release();
-    row.told_exactly(&room, "conference.updated", None, json!({ "locked": true }))
+    row.check_first_webhook(&room, "conference.updated", None, json!({ "locked": true }))
         .await;
     assert!(is_locked(row, &room).await);
 }
 
-async fn lock_asked_twice_is_told_once(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+async fn repeated_lock_sends_one_webhook(row: &Row<'_>) {
+    let (room, _) = row.room_with_member().await;
     let hold = row.hold_room(&room);
     for _ in 0..2 {
         let answer = set(row, &room, "lock").await;
@@ -276,8 +280,8 @@ async fn lock_asked_twice_is_told_once(row: &Row<'_>) {
     }
     hold.until_held("Action: lock").await;
     hold.release();
-    row.told(&room, "conference.updated").await;
-    row.told_only(
+    row.webhook(&room, "conference.updated").await;
+    row.check_only_webhooks(
         &room,
         &[
             "conference.member.joined",
@@ -288,67 +292,67 @@ async fn lock_asked_twice_is_told_once(row: &Row<'_>) {
     .await;
 }
 
-async fn join_failed_refused_freeswitch_has_it_locked_and_nobody_heard_of_it(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+async fn join_failed_refused_when_freeswitch_has_a_lock_that_was_not_reported(row: &Row<'_>) {
+    let (room, _) = row.room_with_member().await;
     let call = row.call().await;
     let hold = row.hold_room(&room);
     row.fs(&format!("conference {room} lock")).await;
     hold.until_held("Action: lock").await;
-    assert_eq!(row.joins(&call, &room).await.status, 202);
-    let failed = row.told(&room, "conference.member.join_failed").await;
+    assert_eq!(row.request_join(&call, &room).await.status, 202);
+    let failed = row.webhook(&room, "conference.member.join_failed").await;
     assert_eq!(failed.body["data"]["reason"], "refused", "{}", failed.body);
     row.until_parked(&call).await;
     assert!(row.exists(&call).await);
     hold.release();
-    row.told(&room, "conference.updated").await;
+    row.webhook(&room, "conference.updated").await;
 }
 
 async fn kick_answers_202_with_status_leaving_and_room_id(row: &Row<'_>) {
     for body in [Value::Null, json!({})] {
-        let (room, call) = row.inhabited().await;
+        let (room, call) = row.room_with_member().await;
         let answer = kick(row, &room, &call, body).await;
         answer.is(202, json!({ "status": "leaving", "room_id": room }));
     }
 }
 
-async fn kick_webhook_member_left_says_removed_and_carries_the_command_uid(row: &Row<'_>) {
+async fn kick_webhook_member_left_includes_removed_and_the_command_uid(row: &Row<'_>) {
     for (given, uid) in [(json!({}), UUID), (json!({ "command_uid": "k.1" }), "k.1")] {
-        let (room, call) = row.inhabited().await;
+        let (room, call) = row.room_with_member().await;
         assert_eq!(kick(row, &room, &call, given).await.status, 202);
         let data = json!({ "reason": "removed", "command_uid": uid });
-        row.told_exactly(&room, "conference.member.left", Some(&call), data)
+        row.check_first_webhook(&room, "conference.member.left", Some(&call), data)
             .await;
     }
 }
 
 async fn kick_leaves_the_call_parked_and_still_up(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
-    let stays = row.member(&room).await;
+    let (room, call) = row.room_with_member().await;
+    let memberships = row.member(&room).await;
     assert_eq!(kick(row, &room, &call, Value::Null).await.status, 202);
-    row.told(&room, "conference.member.left").await;
+    row.webhook(&room, "conference.member.left").await;
     row.until_parked(&call).await;
     assert!(row.exists(&call).await);
     let members = row.members(&room).await;
     let members = members.body["members"].as_array().unwrap().clone();
     assert_eq!(members.len(), 1);
-    assert_eq!(members[0]["uuid"], stays.id.as_str());
-    // And it can come back.
+    assert_eq!(members[0]["uuid"], memberships.id.as_str());
+    // The call can come back.
     row.join(&call, &room).await;
 }
 
 async fn kick_404_the_session_is_not_in_this_conference(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     let (empty, parked) = (row.room().await, row.call().await);
     for (room, call) in [(&empty, &call), (&room, &parked)] {
         kick(row, room, call, Value::Null).await.fails(404);
     }
-    let nobody = format!("members/{}-{}/kick", row.node(), Uuid::new_v4());
-    row.control(&room, &nobody, Value::Null).await.fails(404);
+    let unknown = format!("members/{}-{}/kick", row.node(), Uuid::new_v4());
+    row.control(&room, &unknown, Value::Null).await.fails(404);
     let elsewhere = format!("members/zzzzz-{}/kick", Uuid::new_v4());
     row.control(&room, &elsewhere, Value::Null).await.fails(404);
-    // One that has left.
+    // A call that has left.
     assert_eq!(kick(row, &room, &call, Value::Null).await.status, 202);
-    row.told(&room, "conference.member.left").await;
+    row.webhook(&room, "conference.member.left").await;
     kick(row, &room, &call, Value::Null).await.fails(404);
 }
 
@@ -364,22 +368,25 @@ async fn kick_403_another_apps_conference(row: &Row<'_>) {
     kick(row, &room, &call, Value::Null).await.fails(403);
 }
 
-async fn kick_of_one_that_still_joins_ends_the_join(row: &Row<'_>) {
+async fn kick_of_a_joining_call_ends_the_join(row: &Row<'_>) {
     let (room, call) = (row.room().await, row.call().await);
     let hold = row.hold_room_and_call(&room, &call);
-    assert_eq!(row.joins(&call, &room).await.status, 202);
+    assert_eq!(row.request_join(&call, &room).await.status, 202);
     let answer = kick(row, &room, &call, Value::Null).await;
     answer.is(202, json!({ "status": "leaving", "room_id": room }));
-    let failed = row.told(&room, "conference.member.join_failed").await;
+    let failed = row.webhook(&room, "conference.member.join_failed").await;
     assert_eq!(failed.body["data"]["reason"], "removed", "{}", failed.body);
-    assert_eq!(row.place(&call).await, ("leaving".to_owned(), Value::Null));
+    assert_eq!(
+        row.state_and_room(&call).await,
+        ("leaving".to_owned(), Value::Null)
+    );
     hold.release();
     row.until_parked(&call).await;
     row.until_speaks(&room, &call, None).await;
 }
 
-async fn kick_twice_answers_202_and_is_told_once(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+async fn repeated_kick_answers_202_and_sends_one_webhook(row: &Row<'_>) {
+    let (room, call) = row.room_with_member().await;
     let hold = row.hold_room_and_call(&room, &call);
     for _ in 0..2 {
         let answer = kick(row, &room, &call, Value::Null).await;
@@ -387,8 +394,8 @@ async fn kick_twice_answers_202_and_is_told_once(row: &Row<'_>) {
     }
     hold.until_held("Action: del-member").await;
     hold.release();
-    row.told(&room, "conference.member.left").await;
-    row.told_only(
+    row.webhook(&room, "conference.member.left").await;
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )
@@ -402,14 +409,15 @@ async fn set_hear(row: &Row<'_>, room: &str, call: &Call, command: &str, uid: &s
         .await
 }
 
-async fn deaf_and_undeaf_answer_202_and_change_what_freeswitch_lists(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+async fn deaf_and_undeaf_answer_202_and_change_the_flag_in_freeswitch(row: &Row<'_>) {
+    let (room, call) = row.room_with_member().await;
     for (command, state, deaf) in [("deaf", "deafened", true), ("undeaf", "undeafened", false)] {
         let answer = set_hear(row, &room, &call, command, command).await;
         answer.is(202, json!({ "status": state, "room_id": room }));
         let event = format!("conference.member.{state}");
         let data = json!({ "command_uid": command });
-        row.told_exactly(&room, &event, Some(&call), data).await;
+        row.check_first_webhook(&room, &event, Some(&call), data)
+            .await;
         let listed = row.fs("conference json_list compact").await;
         let listed: Value = serde_json::from_str(&listed).unwrap();
         let mut rooms = listed.as_array().unwrap().iter();
@@ -423,7 +431,7 @@ async fn deaf_and_undeaf_answer_202_and_change_what_freeswitch_lists(row: &Row<'
 }
 
 async fn deaf_403_404_409_and_repeated_with_the_same_command_uid(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     let theirs = row.room_of(row.other()).await;
     let empty = row.room().await;
     set_hear(row, &theirs, &call, "deaf", "d").await.fails(403);
@@ -432,10 +440,10 @@ async fn deaf_403_404_409_and_repeated_with_the_same_command_uid(row: &Row<'_>) 
     for _ in 0..2 {
         let answer = set_hear(row, &room, &call, "deaf", "d").await;
         assert_eq!(answer.status, 202, "{}", answer.body);
-        row.told(&room, "conference.member.deafened").await;
+        row.webhook(&room, "conference.member.deafened").await;
     }
     set_hear(row, &room, &call, "deaf", "e").await.fails(409);
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &[
             "conference.member.joined",

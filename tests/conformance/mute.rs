@@ -10,21 +10,21 @@ rows! {
         mute_answers_202_with_status_muted_and_room_id,
         mute_needs_no_body,
         mute_keeps_freeswitch_from_mixing_the_member_in,
-        mute_webhook_member_muted_says_who,
+        mute_webhook_member_muted_includes_the_call,
         mute_404_not_in_any_conference,
         mute_409_already_muted,
         unmute_answers_202_with_status_unmuted_and_room_id,
         unmute_needs_no_body,
         unmute_lets_freeswitch_mix_the_member_in,
-        unmute_webhook_member_unmuted_says_who,
+        unmute_webhook_member_unmuted_includes_the_call,
         unmute_404_not_in_any_conference,
         unmute_409_already_unmuted,
-        only_the_member_that_was_named_is_muted,
+        only_the_named_member_is_muted,
     ]
-    Amiss: [
+    StateLost: [
         mute_404_freeswitch_has_no_such_member,
     ]
-    Unheard: [
+    Unnoticed: [
         mute_webhook_is_deferred_until_freeswitch_confirms,
         unmute_webhook_is_deferred_until_freeswitch_confirms,
         mute_409_it_still_joins,
@@ -32,25 +32,25 @@ rows! {
     ]
 }
 
-/// A room with one member who speaks.
-async fn speaking(row: &Row<'_>) -> (String, Call) {
+/// Returns a room with one member who speaks.
+async fn room_with_speaker(row: &Row<'_>) -> (String, Call) {
     let (room, call) = (row.room().await, row.call().await);
     let body = json!({ "room_id": room, "muted": false });
     assert_eq!(row.command(&call, "join", body).await.status, 202);
-    row.told(&room, "conference.member.joined").await;
+    row.webhook(&room, "conference.member.joined").await;
     (room, call)
 }
 
-/// A room with one member, who can be muted, or unmuted.
-async fn ready_for(row: &Row<'_>, what: &str) -> (String, Call) {
+/// Returns a room with one member, whose flag the command `what` can change.
+async fn room_ready_for(row: &Row<'_>, what: &str) -> (String, Call) {
     match what {
-        "mute" => speaking(row).await,
-        _ => row.inhabited().await,
+        "mute" => room_with_speaker(row).await,
+        _ => row.room_with_member().await,
     }
 }
 
 async fn answers_202(row: &Row<'_>, what: &str, status: &str, body: Value) -> (String, Call) {
-    let (room, call) = ready_for(row, what).await;
+    let (room, call) = room_ready_for(row, what).await;
     let answer = row.command(&call, what, body).await;
     answer.is(202, json!({ "status": status, "room_id": room }));
     (room, call)
@@ -75,54 +75,54 @@ async fn unmute_needs_no_body(row: &Row<'_>) {
 }
 
 async fn mute_keeps_freeswitch_from_mixing_the_member_in(row: &Row<'_>) {
-    let (room, call) = speaking(row).await;
+    let (room, call) = room_with_speaker(row).await;
     assert_eq!(row.speaks(&room, &call).await, Some(true));
     row.command(&call, "mute", Value::Null).await;
-    row.told(&room, "conference.member.muted").await;
+    row.webhook(&room, "conference.member.muted").await;
     assert_eq!(row.speaks(&room, &call).await, Some(false));
     assert_eq!(row.members(&room).await.body["members"][0]["muted"], true);
 }
 
 async fn unmute_lets_freeswitch_mix_the_member_in(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     assert_eq!(row.speaks(&room, &call).await, Some(false));
     row.command(&call, "unmute", Value::Null).await;
-    row.told(&room, "conference.member.unmuted").await;
+    row.webhook(&room, "conference.member.unmuted").await;
     assert_eq!(row.speaks(&room, &call).await, Some(true));
     assert_eq!(row.members(&room).await.body["members"][0]["muted"], false);
 }
 
-async fn mute_webhook_member_muted_says_who(row: &Row<'_>) {
+async fn mute_webhook_member_muted_includes_the_call(row: &Row<'_>) {
     let (room, call) = answers_202(row, "mute", "muted", Value::Null).await;
     let data = json!({ "command_uid": UUID });
-    row.told_exactly(&room, "conference.member.muted", Some(&call), data)
+    row.check_first_webhook(&room, "conference.member.muted", Some(&call), data)
         .await;
 }
 
-async fn unmute_webhook_member_unmuted_says_who(row: &Row<'_>) {
+async fn unmute_webhook_member_unmuted_includes_the_call(row: &Row<'_>) {
     let (room, call) = answers_202(row, "unmute", "unmuted", Value::Null).await;
     let data = json!({ "command_uid": UUID });
-    row.told_exactly(&room, "conference.member.unmuted", Some(&call), data)
+    row.check_first_webhook(&room, "conference.member.unmuted", Some(&call), data)
         .await;
 }
 
 async fn webhook_is_deferred(row: &Row<'_>, what: &str, event: &str) {
-    let (room, call) = ready_for(row, what).await;
+    let (room, call) = room_ready_for(row, what).await;
     let hold = row.hold_room(&room);
     assert_eq!(row.command(&call, what, Value::Null).await.status, 202);
     hold.until_held(&format!("Action: {what}-member")).await;
-    // What is not confirmed is not shown, and the next webhook of the room is not that of the command.
+    // An unconfirmed change is not shown, and the next webhook of the room is not the command's.
     let muted = row.members(&room).await.body["members"][0]["muted"].clone();
     assert_eq!(muted, what == "unmute");
     row.control(&room, "volume", json!({ "volume": 1 })).await;
     assert_eq!(
-        row.told(&room, "conference.play.volume_changed")
+        row.webhook(&room, "conference.play.volume_changed")
             .await
             .sequence(),
         3
     );
     hold.release();
-    assert_eq!(row.told(&room, event).await.sequence(), 4);
+    assert_eq!(row.webhook(&room, event).await.sequence(), 4);
 }
 
 async fn mute_webhook_is_deferred_until_freeswitch_confirms(row: &Row<'_>) {
@@ -136,9 +136,9 @@ async fn unmute_webhook_is_deferred_until_freeswitch_confirms(row: &Row<'_>) {
 async fn not_in_any_conference_404(row: &Row<'_>, what: &str) {
     let call = row.call().await;
     row.command(&call, what, Value::Null).await.fails(404);
-    let (room, call) = ready_for(row, what).await;
+    let (room, call) = room_ready_for(row, what).await;
     assert_eq!(row.command(&call, "leave", Value::Null).await.status, 202);
-    row.told(&room, "conference.member.left").await;
+    row.webhook(&room, "conference.member.left").await;
     row.command(&call, what, Value::Null).await.fails(404);
 }
 
@@ -151,9 +151,9 @@ async fn unmute_404_not_in_any_conference(row: &Row<'_>) {
 }
 
 async fn mute_409_already_muted(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     row.command(&call, "mute", Value::Null).await.fails(409);
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )
@@ -161,9 +161,9 @@ async fn mute_409_already_muted(row: &Row<'_>) {
 }
 
 async fn unmute_409_already_unmuted(row: &Row<'_>) {
-    let (room, call) = speaking(row).await;
+    let (room, call) = room_with_speaker(row).await;
     row.command(&call, "unmute", Value::Null).await.fails(409);
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )
@@ -173,10 +173,10 @@ async fn unmute_409_already_unmuted(row: &Row<'_>) {
 async fn still_joins_409(row: &Row<'_>, what: &str) {
     let (room, call) = (row.room().await, row.call().await);
     let hold = row.hold_room(&room);
-    assert_eq!(row.joins(&call, &room).await.status, 202);
+    assert_eq!(row.request_join(&call, &room).await.status, 202);
     row.command(&call, what, Value::Null).await.fails(409);
     hold.release();
-    row.told(&room, "conference.member.joined").await;
+    row.webhook(&room, "conference.member.joined").await;
 }
 
 async fn mute_409_it_still_joins(row: &Row<'_>) {
@@ -188,8 +188,8 @@ async fn unmute_409_it_still_joins(row: &Row<'_>) {
 }
 
 async fn mute_404_freeswitch_has_no_such_member(row: &Row<'_>) {
-    let (room, call) = speaking(row).await;
-    // Somebody keeps the conference alive.
+    let (room, call) = room_with_speaker(row).await;
+    // Another member keeps the conference alive.
     row.member(&room).await;
     let hold = row.hold_room_and_call(&room, &call);
     row.fs(&format!("uuid_transfer {} park inline", call.channel))
@@ -197,16 +197,16 @@ async fn mute_404_freeswitch_has_no_such_member(row: &Row<'_>) {
     row.until_speaks(&room, &call, None).await;
     row.command(&call, "mute", Value::Null).await.fails(404);
     hold.release();
-    row.told(&room, "conference.member.left").await;
+    row.webhook(&room, "conference.member.left").await;
     assert_eq!(row.count(&room, "conference.member.muted"), 0);
 }
 
-async fn only_the_member_that_was_named_is_muted(row: &Row<'_>) {
-    let (room, one) = row.inhabited().await;
+async fn only_the_named_member_is_muted(row: &Row<'_>) {
+    let (room, one) = row.room_with_member().await;
     let two = row.member(&room).await;
     row.command(&one, "unmute", Value::Null).await;
-    let told = row.told(&room, "conference.member.unmuted").await;
-    assert_eq!(told.body["session_uuid"], json!(one.id));
+    let webhook = row.webhook(&room, "conference.member.unmuted").await;
+    assert_eq!(webhook.body["session_uuid"], json!(one.id));
     assert_eq!(row.speaks(&room, &one).await, Some(true));
     assert_eq!(row.speaks(&room, &two).await, Some(false));
 }

@@ -1,4 +1,4 @@
-//! Several nodes: where a room is made, and who can join it.
+//! Several nodes: where a room is created, and which calls can join it.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -12,8 +12,8 @@ use crate::shape::ROOM_ID;
 rows! {
     Fleet: [
         create_picks_a_node_that_is_up,
-        create_201_on_the_node_that_was_asked_for,
-        create_201_beside_the_session_that_was_named,
+        create_201_on_the_requested_node,
+        create_201_beside_the_named_session,
         create_404_there_is_no_such_node,
         create_404_there_is_no_such_session,
         create_403_the_session_belongs_to_another_app,
@@ -22,7 +22,7 @@ rows! {
         create_503_the_node_is_down,
         join_409_the_session_is_on_another_node_than_the_room,
         list_goes_over_all_nodes,
-        nodes_are_listed_with_how_they_are,
+        nodes_are_listed_with_their_status,
     ]
 }
 
@@ -43,14 +43,14 @@ async fn create_picks_a_node_that_is_up(row: &Row<'_>) {
     }
 }
 
-async fn create_201_on_the_node_that_was_asked_for(row: &Row<'_>) {
+async fn create_201_on_the_requested_node(row: &Row<'_>) {
     for node in [row.node(), SECOND] {
         let answer = create(row, json!({ "node": node })).await;
         assert_eq!(node_of(&answer), node);
     }
 }
 
-async fn create_201_beside_the_session_that_was_named(row: &Row<'_>) {
+async fn create_201_beside_the_named_session(row: &Row<'_>) {
     let call = row.call().await;
     for _ in 0..4 {
         let answer = create(row, json!({ "session": call.id })).await;
@@ -82,7 +82,9 @@ async fn create_400_malformed_node_or_session(row: &Row<'_>) {
         json!("a-b_c"),
         json!(7),
     ] {
-        create(row, json!({ "node": bad })).await.blames("node");
+        create(row, json!({ "node": bad }))
+            .await
+            .names_field("node");
     }
     for bad in [
         json!(""),
@@ -92,7 +94,7 @@ async fn create_400_malformed_node_or_session(row: &Row<'_>) {
     ] {
         create(row, json!({ "session": bad }))
             .await
-            .blames("session");
+            .names_field("session");
     }
 }
 
@@ -112,8 +114,8 @@ async fn join_409_the_session_is_on_another_node_than_the_room(row: &Row<'_>) {
     let call = row.call().await;
     let room = create(row, json!({ "node": SECOND })).await.text("room_id");
     let detail = json!({ "session_node": row.node(), "room_node": SECOND });
-    assert_eq!(row.joins(&call, &room).await.fails(409), &detail);
-    // And the other way round.
+    assert_eq!(row.request_join(&call, &room).await.fails(409), &detail);
+    // The other way round.
     let second = row.running.second();
     let channel = second
         .place_call_of(
@@ -135,7 +137,7 @@ async fn join_409_the_session_is_on_another_node_than_the_room(row: &Row<'_>) {
     assert_eq!(answer.fails(409), &detail);
     let answer = row.post(&path, json!({ "room_id": room })).await;
     answer.is(202, json!({ "status": "joining", "room_id": room }));
-    row.told(&room, "conference.member.joined").await;
+    row.webhook(&room, "conference.member.joined").await;
 }
 
 async fn list_goes_over_all_nodes(row: &Row<'_>) {
@@ -164,7 +166,7 @@ async fn list_goes_over_all_nodes(row: &Row<'_>) {
     assert_eq!(listed, made);
 }
 
-async fn nodes_are_listed_with_how_they_are(row: &Row<'_>) {
+async fn nodes_are_listed_with_their_status(row: &Row<'_>) {
     let seen = poll::until("each node was compared", poll::PATIENCE, async || {
         let answer = row.get("/nodes").await;
         assert_eq!(answer.status, 200, "{}", answer.body);

@@ -35,7 +35,7 @@ rows! {
 }
 
 async fn answers_202_with_operation_id_and_status_in_progress(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let answer = row
         .control(&room, "play", json!({ "urls": [row.sound(200)] }))
         .await;
@@ -46,7 +46,7 @@ async fn answers_202_with_operation_id_and_status_in_progress(row: &Row<'_>) {
 }
 
 async fn every_operation_id_is_unique(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let url = row.sound(60_000);
     let mut operations = Vec::new();
     for _ in 0..5 {
@@ -58,70 +58,70 @@ async fn every_operation_id_is_unique(row: &Row<'_>) {
 }
 
 async fn each_url_is_a_play_of_its_own_in_their_order(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let urls = [row.sound(60_000), row.sound(60_000), row.sound(60_000)];
     let operation = row.play(&room, &urls.each_ref().map(String::as_str)).await;
     for url in &urls {
         row.until_plays(&room, Some(url)).await;
-        // Its end, without the wait for it.
+        // Ends the file without waiting for its duration.
         row.fs(&format!("conference {room} stop current")).await;
     }
     let data = json!({ "errors": [], "operation_id": operation });
-    row.told_exactly(&room, "conference.play.finished", None, data)
+    row.check_first_webhook(&room, "conference.play.finished", None, data)
         .await;
     row.until_plays(&room, None).await;
 }
 
 async fn webhook_started_includes_room_id_urls_and_operation_id(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let urls = [row.sound(200), row.sound(200)];
     let operation = row.play(&room, &[&urls[0], &urls[1]]).await;
     let data = json!({ "urls": urls, "operation_id": operation });
-    row.told_exactly(&room, "conference.play.started", None, data)
+    row.check_first_webhook(&room, "conference.play.started", None, data)
         .await;
 }
 
 async fn webhook_started_is_immediate_also_behind_another_operation(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
-    // Whatever FreeSWITCH says of it is not waited for.
+    let (room, _) = row.room_with_member().await;
+    // The webhook does not wait for FreeSWITCH's reports.
     let _hold = row.hold_room(&room);
     let (long, short) = (row.sound(60_000), row.sound(200));
     row.play(&room, &[&long]).await;
     let second = row.play(&room, &[&short]).await;
-    let got = row.nth(&room, "conference.play.started", 2).await;
+    let got = row.nth_webhook(&room, "conference.play.started", 2).await;
     let data = json!({ "urls": [short], "operation_id": second });
     row.check_webhook(&got, &room, None, data);
     assert_eq!(row.count(&room, "conference.play.finished"), 0);
 }
 
 async fn webhook_started_carries_the_command_uid(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let url = row.sound(200);
     let body = json!({ "urls": [url], "command_uid": "announce.1" });
     let operation = row.control(&room, "play", body).await.text("operation_id");
     let data = json!({ "urls": [url], "operation_id": operation, "command_uid": "announce.1" });
-    row.told_exactly(&room, "conference.play.started", None, data)
+    row.check_first_webhook(&room, "conference.play.started", None, data)
         .await;
 }
 
 async fn webhook_finished_is_deferred_until_the_playback_completes(row: &Row<'_>) {
     const LASTS: Duration = Duration::from_millis(1_000);
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let url = row.sound(u64::try_from(LASTS.as_millis()).unwrap());
     let operation = row.play(&room, &[&url]).await;
-    let started = row.told(&room, "conference.play.started").await;
+    let started = row.webhook(&room, "conference.play.started").await;
     let data = json!({ "errors": [], "operation_id": operation });
     let finished = row
-        .told_exactly(&room, "conference.play.finished", None, data)
+        .check_first_webhook(&room, "conference.play.finished", None, data)
         .await;
-    // The start is told before the file is opened, so it cannot have come later than the sound.
+    // The start is reported before the file is opened, so it cannot be later than the sound.
     let took = finished.at - started.at;
     assert!(took >= LASTS - Duration::from_millis(100), "after {took:?}");
     assert_eq!(row.status(&room).await.body["playback_status"], "stopped");
 }
 
 async fn webhook_finished_lists_the_files_that_could_not_be_played(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let (good, one, two) = (row.sound(200), row.no_sound(), row.no_sound());
     let operation = row.play(&room, &[&one, &good, &two]).await;
     let why = "the file could not be played";
@@ -129,42 +129,48 @@ async fn webhook_finished_lists_the_files_that_could_not_be_played(row: &Row<'_>
         "errors": [{ "url": one, "error": why }, { "url": two, "error": why }],
         "operation_id": operation,
     });
-    row.told_exactly(&room, "conference.play.finished", None, data)
+    row.check_first_webhook(&room, "conference.play.finished", None, data)
         .await;
 }
 
 async fn webhook_finished_once_of_every_operation_in_their_order(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let mut operations = Vec::new();
     for _ in 0..3 {
         operations.push(row.play(&room, &[&row.sound(200)]).await);
     }
     for (n, operation) in operations.iter().enumerate() {
-        let finished = row.nth(&room, "conference.play.finished", n + 1).await;
+        let finished = row
+            .nth_webhook(&room, "conference.play.finished", n + 1)
+            .await;
         let data = json!({ "errors": [], "operation_id": operation });
         row.check_webhook(&finished, &room, None, data);
     }
     let mut expected = vec!["conference.member.joined"];
-    // The starts are told as they were asked for, however far the first one has come.
-    let story = row.story(&room);
+    // The starts are reported in the order of the requests, however far the first one is.
+    let story = row.event_names(&room);
     let play = |name: &&String| name.starts_with("conference.play.");
     assert_eq!(story.iter().filter(play).count(), 6, "{story:?}");
     expected.extend(story.iter().filter(play).map(String::as_str));
     expected.push("conference.member.left");
-    row.told_only(&room, &expected).await;
+    row.check_only_webhooks(&room, &expected).await;
 }
 
 async fn urls_400_missing(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
-    row.control(&room, "play", json!({})).await.blames("urls");
+    let (room, _) = row.room_with_member().await;
+    row.control(&room, "play", json!({}))
+        .await
+        .names_field("urls");
     row.control(&room, "play", json!({ "urls": null }))
         .await
-        .blames("urls");
-    row.control(&room, "play", Value::Null).await.blames("urls");
+        .names_field("urls");
+    row.control(&room, "play", Value::Null)
+        .await
+        .names_field("urls");
 }
 
 async fn urls_400_not_a_list_of_strings(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let url = row.sound(200);
     for (bad, field) in [
         (json!(url), "urls"),
@@ -176,9 +182,9 @@ async fn urls_400_not_a_list_of_strings(row: &Row<'_>) {
     ] {
         row.control(&room, "play", json!({ "urls": bad }))
             .await
-            .blames(field);
+            .names_field(field);
     }
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )
@@ -186,18 +192,18 @@ async fn urls_400_not_a_list_of_strings(row: &Row<'_>) {
 }
 
 async fn urls_400_empty(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     row.control(&room, "play", json!({ "urls": [] }))
         .await
-        .blames("urls");
+        .names_field("urls");
 }
 
 async fn urls_202_of_128_files(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let url = row.sound(60_000);
     let urls = [url.as_str(); 128];
     let operation = row.play(&room, &urls).await;
-    let started = row.told(&room, "conference.play.started").await;
+    let started = row.webhook(&room, "conference.play.started").await;
     let urls = json!(urls.to_vec());
     let data = json!({ "urls": urls, "operation_id": operation });
     row.check_webhook(&started, &room, None, data);
@@ -205,15 +211,15 @@ async fn urls_202_of_128_files(row: &Row<'_>) {
 }
 
 async fn urls_400_of_129_files(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let urls = vec![row.sound(60_000); 129];
     row.control(&room, "play", json!({ "urls": urls }))
         .await
-        .blames("urls");
+        .names_field("urls");
 }
 
 async fn urls_400_neither_http_nor_https_names_the_index(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let good = row.sound(200);
     for bad in [
         "",
@@ -229,13 +235,13 @@ async fn urls_400_neither_http_nor_https_names_the_index(row: &Row<'_>) {
         "http://user:secret@127.0.0.1/a.wav",
     ] {
         let first = row.control(&room, "play", json!({ "urls": [bad] })).await;
-        first.blames("urls[0]");
+        first.names_field("urls[0]");
         let third = row
             .control(&room, "play", json!({ "urls": [good, good, bad] }))
             .await;
-        third.blames("urls[2]");
+        third.names_field("urls[2]");
     }
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )
@@ -248,46 +254,48 @@ fn long_url(length: usize) -> String {
 }
 
 async fn urls_202_of_2048_characters(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let url = long_url(2_048);
     assert_eq!(url.len(), 2_048);
     row.play(&room, &[&url]).await;
 }
 
 async fn urls_400_of_2049_characters_names_the_index(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     let urls = [row.sound(200), long_url(2_049)];
     row.control(&room, "play", json!({ "urls": urls }))
         .await
-        .blames("urls[1]");
+        .names_field("urls[1]");
 }
 
 async fn room_409_it_has_no_member(row: &Row<'_>) {
     let room = row.room().await;
     let body = json!({ "urls": [row.sound(200)] });
     row.control(&room, "play", body).await.fails(409);
-    row.told_only(&room, &[]).await;
+    row.check_only_webhooks(&room, &[]).await;
 }
 
 async fn room_409_its_last_member_has_left(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     row.command(&call, "leave", Value::Null).await;
-    row.told(&room, "conference.member.left").await;
+    row.webhook(&room, "conference.member.left").await;
     let body = json!({ "urls": [row.sound(200)] });
     row.control(&room, "play", body).await.fails(409);
 }
 
 async fn urls_400_an_address_that_is_not_allowed_names_the_index(row: &Row<'_>) {
-    let (room, _) = row.inhabited().await;
+    let (room, _) = row.room_with_member().await;
     for bad in [
         "http://127.0.0.1/a.wav",
         "http://10.1.2.3/a.wav",
         "http://localhost/a.wav",
     ] {
         let body = json!({ "urls": ["https://1.1.1.1/a.wav", bad] });
-        row.control(&room, "play", body).await.blames("urls[1]");
+        row.control(&room, "play", body)
+            .await
+            .names_field("urls[1]");
     }
-    row.told_only(
+    row.check_only_webhooks(
         &room,
         &["conference.member.joined", "conference.member.left"],
     )

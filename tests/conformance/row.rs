@@ -1,4 +1,4 @@
-//! One row: what it asks, what it waits for, and what it leaves behind, which is nothing.
+//! One row: its requests, its waits, and its cleanup.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +19,7 @@ use crate::shape::{self, RFC3339};
 
 type Run = for<'a> fn(&'a Row<'a>) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// A row as it stands in its module's list.
+/// A row in its module's list.
 pub struct Entry {
     pub name: &'static str,
     pub kind: Kind,
@@ -28,7 +28,7 @@ pub struct Entry {
     pub run: Run,
 }
 
-/// The list of a module's rows, by the world that they run in.
+/// Defines the list of a module's rows, by the world that they run in.
 macro_rules! rows {
     ($($kind:ident $(, not on a real server because $why:literal)? $(, not in memory because $volatile:literal)?: [$($name:ident),* $(,)?])*) => {
         pub fn rows() -> Vec<crate::row::Entry> {
@@ -99,19 +99,19 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The same in a world of its own.
-    pub fn elsewhere(&self, running: Running) -> Row<'a> {
+    /// Returns this row in a world of its own.
+    pub fn in_world(&self, running: Running) -> Row<'a> {
         Row::new(self.backend, Arc::new(running), self.name)
     }
 
-    /// The same in a world of its own, with what is different there.
-    pub async fn alone(&self, change: impl FnOnce(&mut Setup)) -> Row<'a> {
+    /// Returns this row in a world of its own whose setup `change` modifies.
+    pub async fn in_own_world(&self, change: impl FnOnce(&mut Setup)) -> Row<'a> {
         let mut setup = self.backend.setup();
         change(&mut setup);
-        self.elsewhere(self.backend.start_with(setup, None).await)
+        self.in_world(self.backend.start_with(setup, None).await)
     }
 
-    /// To kill its controller: of a world that nobody else runs in.
+    /// Returns the row's own world, to kill its controller.
     pub fn world_mut(&mut self) -> &mut World {
         let running = Arc::get_mut(&mut self.running);
         &mut running.expect("a world of its own").world
@@ -125,14 +125,14 @@ impl<'a> Row<'a> {
         &self.running.world.node
     }
 
-    /// A name that no other room has.
+    /// Returns a name that no other room has.
     pub fn fresh_name(&self) -> String {
         format!("r{}", uuid::Uuid::new_v4().simple())
     }
 
     // Requests.
 
-    /// This request and no other.
+    /// Sends this request exactly once.
     pub async fn exactly(&self, ask: Ask<'_>) -> Answer {
         let sent = self.running.world.controller.exactly(ask);
         sent.await.expect("every request is answered")
@@ -176,26 +176,26 @@ impl<'a> Row<'a> {
         self.ask(&self.app, "DELETE", &path, None).await
     }
 
-    /// `play`, `pause`, `stop` or `volume`; without a body when that is null.
+    /// Sends `play`, `pause`, `stop` or `volume`; without a body when that is null.
     pub async fn control(&self, room: &str, what: &str, body: Value) -> Answer {
         let path = format!("/conferences/{room}/{what}");
         let body = Some(&body).filter(|body| !body.is_null());
         self.ask(&self.app, "POST", &path, body).await
     }
 
-    /// `join`, `leave`, `mute` or `unmute`; without a body when that is null.
+    /// Sends `join`, `leave`, `mute` or `unmute`; without a body when that is null.
     pub async fn command(&self, call: &Call, what: &str, body: Value) -> Answer {
         let path = format!("/sessions/{}/commands/conference/{what}", call.id);
         let body = Some(&body).filter(|body| !body.is_null());
         self.ask(&self.app, "POST", &path, body).await
     }
 
-    pub async fn joins(&self, call: &Call, room: &str) -> Answer {
+    pub async fn request_join(&self, call: &Call, room: &str) -> Answer {
         self.command(call, "join", json!({ "room_id": room })).await
     }
 
-    /// `state` and `room_id` of a call.
-    pub async fn place(&self, call: &Call) -> (String, Value) {
+    /// Returns `state` and `room_id` of a call.
+    pub async fn state_and_room(&self, call: &Call) -> (String, Value) {
         let answer = self.get(&format!("/sessions/{}", call.id)).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         (answer.text("state"), answer.body["room_id"].clone())
@@ -203,12 +203,12 @@ impl<'a> Row<'a> {
 
     pub async fn until_parked(&self, call: &Call) {
         poll::until("the call is parked", poll::PATIENCE, async || {
-            (self.place(call).await == ("parked".to_owned(), Value::Null)).then_some(())
+            (self.state_and_room(call).await == ("parked".to_owned(), Value::Null)).then_some(())
         })
         .await;
     }
 
-    // What there is to ask about.
+    // Rooms and calls.
 
     pub async fn room(&self) -> String {
         self.room_of(&self.app).await
@@ -225,22 +225,22 @@ impl<'a> Row<'a> {
         room
     }
 
-    /// Notes a scope made here, which is checked in the end.
+    /// Notes a scope created here, whose webhooks are checked at the end.
     pub fn note(&self, scope: &str) {
         self.made.lock().unwrap().scopes.push(scope.to_owned());
     }
 
-    /// A call that is parked, and that the app was told of.
+    /// Places a parked call whose `call.new` the app has received.
     pub async fn call(&self) -> Call {
-        let mut call = self.placed(&self.app, ("park", "")).await;
-        let new = self.told(&call.id, "call.new").await;
-        call.did = new.body["data"]["did"].as_str().unwrap().to_owned();
+        let mut call = self.place_call(&self.app, ("park", "")).await;
+        let webhook = self.webhook(&call.id, "call.new").await;
+        call.did = webhook.body["data"]["did"].as_str().unwrap().to_owned();
         call
     }
 
-    /// A parked call of another app.
+    /// Places a parked call of another app.
     pub async fn call_of(&self, app: &App) -> Call {
-        let call = self.placed(app, ("park", "")).await;
+        let call = self.place_call(app, ("park", "")).await;
         let path = format!("/sessions/{}", call.id);
         poll::until("the call is known", poll::PATIENCE, async || {
             (self.ask(app, "GET", &path, None).await.status == 200).then_some(())
@@ -249,8 +249,8 @@ impl<'a> Row<'a> {
         call
     }
 
-    /// A call that was placed, and with which the dialplan does this. The number that it dialled is not known yet.
-    pub async fn placed(&self, app: &App, plan: (&str, &str)) -> Call {
+    /// Places a call for which the dialplan runs `plan`. Its dialled number is not known yet.
+    pub async fn place_call(&self, app: &App, plan: (&str, &str)) -> Call {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let caller = format!("5271{number:05}");
         let world = &self.running.world;
@@ -270,42 +270,43 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Puts the call into the room, and waits until the app was told.
+    /// Puts the call into the room, and waits for the webhook.
     pub async fn join(&self, call: &Call, room: &str) {
         let before = self.count(room, "conference.member.joined");
-        let answer = self.joins(call, room).await;
+        let answer = self.request_join(call, room).await;
         assert_eq!(answer.status, 202, "{}", answer.body);
-        self.nth(room, "conference.member.joined", before + 1).await;
+        self.nth_webhook(room, "conference.member.joined", before + 1)
+            .await;
     }
 
-    /// A call that has joined the room.
+    /// Places a call that joins the room.
     pub async fn member(&self, room: &str) -> Call {
         let call = self.call().await;
         self.join(&call, room).await;
         call
     }
 
-    /// A room with one member.
-    pub async fn inhabited(&self) -> (String, Call) {
+    /// Creates a room with one member.
+    pub async fn room_with_member(&self) -> (String, Call) {
         let room = self.room().await;
         let call = self.member(&room).await;
         (room, call)
     }
 
-    // What plays.
+    // Playback.
 
-    /// The URL of a file that lasts so long.
+    /// Returns the URL of a file that lasts `ms` milliseconds.
     pub fn sound(&self, ms: u64) -> String {
         self.file(Some(Duration::from_millis(ms)))
     }
 
-    /// The URL of a file that there is not.
+    /// Returns the URL of a file that does not exist.
     pub fn no_sound(&self) -> String {
         self.file(None)
     }
 
     fn file(&self, lasts: Option<Duration>) -> String {
-        // Under a new name, for FreeSWITCH keeps what it has fetched.
+        // A new name each time, because FreeSWITCH caches fetched files.
         let name = format!("{}.wav", uuid::Uuid::new_v4());
         let url = self.running.media.add(&name, lasts);
         if let Switch::Sim(sim) = &self.running.world.switch {
@@ -322,14 +323,14 @@ impl<'a> Row<'a> {
         url
     }
 
-    /// Plays, and says under which operation.
+    /// Plays the files and returns the operation's id.
     pub async fn play(&self, room: &str, urls: &[&str]) -> String {
         let answer = self.control(room, "play", json!({ "urls": urls })).await;
         assert_eq!(answer.status, 202, "{}", answer.body);
         answer.text("operation_id")
     }
 
-    /// Waits until FreeSWITCH plays this file; none: nothing.
+    /// Waits until FreeSWITCH plays this file; `None`: no file.
     pub async fn until_plays(&self, room: &str, url: Option<&str>) {
         let wanted = match url {
             Some(url) => url.rsplit('/').next().unwrap(),
@@ -337,20 +338,20 @@ impl<'a> Row<'a> {
         };
         let ask = format!("conference {room} play_status");
         poll::until(
-            &format!("FreeSWITCH says {wanted}"),
+            &format!("FreeSWITCH reports {wanted}"),
             poll::PATIENCE,
             async || self.fs(&ask).await.contains(wanted).then_some(()),
         )
         .await;
     }
 
-    // FreeSWITCH, past the controller.
+    // FreeSWITCH, bypassing the controller.
 
     pub async fn fs(&self, command: &str) -> String {
         self.running.world.fs(command).await
     }
 
-    /// FreeSWITCH's report of the member's right to speak; none: it is not in the room.
+    /// Returns FreeSWITCH's flag for the member's right to speak; `None` if it is not in the room.
     pub async fn speaks(&self, room: &str, call: &Call) -> Option<bool> {
         let world = &self.running.world;
         let members = world.switch.members(PASSWORD, room).await?;
@@ -361,7 +362,10 @@ impl<'a> Row<'a> {
     }
 
     pub async fn until_speaks(&self, room: &str, call: &Call, speaks: Option<bool>) {
-        let what = format!("FreeSWITCH says of {} in {room}: {speaks:?}", call.channel);
+        let what = format!(
+            "FreeSWITCH lists {} in {room} with speak flag {speaks:?}",
+            call.channel
+        );
         poll::until(&what, poll::PATIENCE, async || {
             (self.speaks(room, call).await == speaks).then_some(())
         })
@@ -372,7 +376,7 @@ impl<'a> Row<'a> {
         self.fs(&format!("uuid_exists {}", call.channel)).await == "true"
     }
 
-    /// FreeSWITCH's conference events of this room do not arrive.
+    /// Holds back FreeSWITCH's conference events of this room.
     pub fn hold_room(&self, room: &str) -> Hold {
         let room = room.to_owned();
         self.running
@@ -380,7 +384,7 @@ impl<'a> Row<'a> {
             .hold_events(move |event| is_about_room(event, &room))
     }
 
-    /// Nor does what it says of this call.
+    /// Holds back FreeSWITCH's conference events of this room and all events of this call.
     pub fn hold_room_and_call(&self, room: &str, call: &Call) -> Hold {
         let (room, call) = (room.to_owned(), call.channel.clone());
         self.running
@@ -395,36 +399,36 @@ impl<'a> Row<'a> {
             .hold_events(move |event| is_about_call(event, &call))
     }
 
-    // What the app is told.
+    // Webhooks.
 
-    pub async fn told(&self, scope: &str, event: &str) -> Got {
-        self.nth(scope, event, 1).await
+    pub async fn webhook(&self, scope: &str, event: &str) -> Got {
+        self.nth_webhook(scope, event, 1).await
     }
 
-    pub async fn nth(&self, scope: &str, event: &str, n: usize) -> Got {
+    pub async fn nth_webhook(&self, scope: &str, event: &str, n: usize) -> Got {
         self.running.world.receiver.nth(scope, event, n).await
     }
 
     pub fn count(&self, scope: &str, event: &str) -> usize {
-        let story = self.story(scope);
+        let story = self.event_names(scope);
         story.iter().filter(|name| *name == event).count()
     }
 
-    /// The names of all webhooks about this room or call so far.
-    pub fn story(&self, scope: &str) -> Vec<String> {
+    /// Returns the event names of all webhooks about this room or call so far.
+    pub fn event_names(&self, scope: &str) -> Vec<String> {
         let delivered = self.running.world.receiver.delivered(scope);
         delivered.iter().map(|got| got.event().to_owned()).collect()
     }
 
-    /// Waits for the first webhook of this name about the room, and checks all that it says.
-    pub async fn told_exactly(
+    /// Waits for the first webhook of this name about the room, and checks its whole body.
+    pub async fn check_first_webhook(
         &self,
         room: &str,
         event: &str,
         about: Option<&Call>,
         data: Value,
     ) -> Got {
-        let got = self.told(room, event).await;
+        let got = self.webhook(room, event).await;
         self.check_webhook(&got, room, about, data);
         got
     }
@@ -445,19 +449,19 @@ impl<'a> Row<'a> {
         shape::check(&got.body, &body);
     }
 
-    /// Deletes the room and checks that nothing was told of it but this, its making and its end.
-    pub async fn told_only(&self, room: &str, events: &[&str]) {
+    /// Deletes the room and checks that its only webhooks are its creation, these events and its end.
+    pub async fn check_only_webhooks(&self, room: &str, events: &[&str]) {
         let answer = self.delete(room).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
-        self.told(room, "conference.destroyed").await;
+        self.webhook(room, "conference.destroyed").await;
         let mut expected = vec!["conference.created"];
         expected.extend(events);
         expected.push("conference.destroyed");
-        assert_eq!(self.story(room), expected);
+        assert_eq!(self.event_names(room), expected);
     }
 
-    /// Checks the invariants of all webhooks about the scopes made here.
-    pub fn check_story(&self) {
+    /// Checks the invariants of all webhooks about the scopes created here.
+    pub fn check_webhooks(&self) {
         for scope in &self.made.lock().unwrap().scopes {
             self.running.world.receiver.check_story_of(scope);
         }
@@ -486,7 +490,7 @@ impl Drop for Row<'_> {
                     || line.contains("Conference-Size")
             });
             eprintln!(
-                "--- the controller's log about what {} made ---\n{log}",
+                "--- the controller's log about the rooms and calls of {} ---\n{log}",
                 self.name
             );
         }

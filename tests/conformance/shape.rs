@@ -1,18 +1,18 @@
-//! The required form of an answer or a webhook: exact, except for unpredictable values, of which it gives the form.
+//! The required form of an answer or a webhook: exact values, and forms for unpredictable ones.
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::program::controller::Answer;
 
-/// Forms, to be written where a value is expected.
+/// Forms, which stand in place of an expected value.
 pub const UUID: &str = "<uuid>";
 pub const ROOM_ID: &str = "<room id>";
 pub const CURSOR: &str = "<cursor>";
-/// RFC 3339 in UTC: to the second as in the document's example, and to any part of one.
+/// RFC 3339 in UTC: with whole seconds as in the document's example, or with any fraction.
 pub const RFC3339_SECONDS: &str = "<2026-05-06T12:34:56Z>";
 pub const RFC3339: &str = "<RFC 3339>";
-/// As the VoIPBIN API has times, in UTC.
+/// The VoIPBIN API's time format, in UTC.
 pub const VOIPBIN_TIME: &str = "<2022-02-03 06:08:56.672025>";
 pub const UNIX_SECONDS: &str = "<unix seconds>";
 
@@ -38,7 +38,7 @@ fn has_form(form: &str, text: &str) -> bool {
     }
 }
 
-/// Panics unless the one is as the other says: the same fields and no other, the same types, the same values or forms.
+/// Panics unless `found` matches `expected`: the same fields and no other, the same types, the same values or forms.
 #[track_caller]
 pub fn check(found: &Value, expected: &Value) {
     if let Err(at) = fits(found, expected) {
@@ -70,7 +70,7 @@ fn fits(found: &Value, expected: &Value) -> Result<(), String> {
 }
 
 impl Answer {
-    /// This status and this body.
+    /// Checks status and body.
     #[track_caller]
     pub fn is(&self, status: u16, body: Value) -> &Self {
         assert_eq!(self.status, status, "{}", self.body);
@@ -79,14 +79,14 @@ impl Answer {
         self
     }
 
-    /// Not a success, in the one form that all have; its `detail`.
+    /// Checks an error answer's common form and returns its `detail`.
     #[track_caller]
     pub fn fails(&self, status: u16) -> &Value {
         assert_eq!(self.status, status, "{}", self.body);
         assert_eq!(self.content_type(), "application/json");
         let fields = self.body.as_object().expect("a JSON object");
         assert_eq!(fields["success"], false, "{}", self.body);
-        let words = fields["error"].as_str().expect("a text");
+        let words = fields["error"].as_str().expect("an error text");
         assert!(!words.is_empty(), "{}", self.body);
         for name in fields.keys() {
             let known = ["success", "error", "detail"].contains(&name.as_str());
@@ -101,15 +101,15 @@ impl Answer {
         &self.body["detail"]
     }
 
-    /// 400, and the field that is wrong is named.
+    /// Checks a 400 that names the wrong field.
     #[track_caller]
-    pub fn blames(&self, field: &str) {
+    pub fn names_field(&self, field: &str) {
         assert_eq!(self.fails(400)["field"], field, "{}", self.body);
     }
 
-    /// 429 of a window that lasts so long; what is to be waited, in milliseconds.
+    /// Checks a 429 of this window; returns the time to wait, in milliseconds.
     #[track_caller]
-    pub fn limited(&self, window_ms: u64) -> u64 {
+    pub fn is_limited(&self, window_ms: u64) -> u64 {
         let detail = self.fails(429);
         let ms = detail["retry_after_ms"].as_u64().expect("milliseconds");
         assert!((1..=window_ms).contains(&ms), "{}", self.body);

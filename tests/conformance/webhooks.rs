@@ -17,7 +17,7 @@ rows! {
 
 async fn webhooks_are_signed(row: &Row<'_>) {
     let room = row.room().await;
-    let got = row.told(&room, "conference.created").await;
+    let got = row.webhook(&room, "conference.created").await;
     let header = |name: &str| got.headers[name].to_str().unwrap().to_owned();
     assert!(!header("webhook-id").is_empty());
     let now = jiff::Timestamp::now().as_second();
@@ -36,10 +36,10 @@ async fn webhooks_are_signed(row: &Row<'_>) {
 }
 
 async fn sequence_counts_a_rooms_events_from_1(row: &Row<'_>) {
-    let (room, call) = row.inhabited().await;
+    let (room, call) = row.room_with_member().await;
     row.command(&call, "unmute", Value::Null).await;
-    row.told(&room, "conference.member.unmuted").await;
-    row.told_only(
+    row.webhook(&room, "conference.member.unmuted").await;
+    row.check_only_webhooks(
         &room,
         &[
             "conference.member.joined",
@@ -54,13 +54,13 @@ async fn sequence_counts_a_rooms_events_from_1(row: &Row<'_>) {
 }
 
 async fn call_new_comes_before_joined(row: &Row<'_>) {
-    // The dialplan brings the call into the room, and nobody has heard of it before.
+    // The dialplan brings the call into the room before any event about it.
     let room = row.room().await;
     let plan = format!("{room}@roomkeeper+flags{{mute}}");
-    let call = row.placed(&row.app, ("conference", &plan)).await;
-    let joined = row.told(&room, "conference.member.joined").await;
+    let call = row.place_call(&row.app, ("conference", &plan)).await;
+    let joined = row.webhook(&room, "conference.member.joined").await;
     assert_eq!(joined.body["session_uuid"], json!(call.id));
-    let new = row.told(&call.id, "call.new").await;
+    let new = row.webhook(&call.id, "call.new").await;
     assert_eq!(new.sequence(), 1);
     assert!(new.body["timestamp"].as_str() <= joined.body["timestamp"].as_str());
 }
@@ -71,8 +71,8 @@ async fn webhooks_go_to_the_app_that_owns_the_room(row: &Row<'_>) {
     row.ask(row.other(), "DELETE", &path, None)
         .await
         .is(200, json!({ "room_id": theirs }));
-    // A later event of this app has arrived, and none of the other app's.
+    // A later event of this app has arrived, and none of the other app.
     let room = row.room().await;
-    row.told_only(&room, &[]).await;
-    assert!(row.story(&theirs).is_empty());
+    row.check_only_webhooks(&room, &[]).await;
+    assert!(row.event_names(&theirs).is_empty());
 }

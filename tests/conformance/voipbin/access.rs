@@ -1,4 +1,4 @@
-//! Credentials of the caller: the gateway's headers, `Authorization: Bearer`, `?token=`.
+//! Caller credentials: the gateway's headers, `Authorization: Bearer`, `?token=`.
 
 use serde_json::{Value, json};
 
@@ -10,14 +10,14 @@ rows! {
         by_the_gateways_headers,
         by_bearer,
         by_token,
-        none_401,
-        a_wrong_one_401,
-        a_key_is_not_another_apps,
-        the_token_is_in_no_log,
+        no_credentials_401,
+        wrong_key_401,
+        key_is_valid_for_one_app_only,
+        token_is_not_logged,
     ]
 }
 
-/// Asks with this `Authorization` and this path.
+/// Sends a request with this `Authorization` and this path.
 async fn ask(row: &Row<'_>, bearer: Option<&str>, path: &str) -> Answer {
     let ask = Ask {
         method: "GET",
@@ -30,7 +30,7 @@ async fn ask(row: &Row<'_>, bearer: Option<&str>, path: &str) -> Answer {
 
 async fn is_own(row: &Row<'_>, answer: &Answer) {
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let made = row.good("POST", "/conferences", json!({})).await;
+    let made = row.send_ok("POST", "/conferences", json!({})).await;
     let first = &answer.body["result"][0];
     assert_eq!(first["customer_id"], made["customer_id"]);
 }
@@ -55,13 +55,13 @@ async fn by_token(row: &Row<'_>) {
     is_own(row, &ask(row, None, &path).await).await;
 }
 
-async fn none_401(row: &Row<'_>) {
+async fn no_credentials_401(row: &Row<'_>) {
     for list in ["conferences", "conferencecalls", "recordings"] {
         ask(row, None, &format!("/v1.0/{list}")).await.fails(401);
     }
 }
 
-async fn a_wrong_one_401(row: &Row<'_>) {
+async fn wrong_key_401(row: &Row<'_>) {
     for (bearer, query) in [
         (Some("Bearer wrong"), ""),
         (Some("Bearer "), ""),
@@ -72,19 +72,19 @@ async fn a_wrong_one_401(row: &Row<'_>) {
         let path = format!("/v1.0/conferences{query}");
         ask(row, bearer, &path).await.fails(401);
     }
-    // Of two it could not be said which one was checked.
+    // With two tokens, the checked one would be ambiguous.
     let twice = format!("/v1.0/conferences?token={KEY}&token={KEY}");
     ask(row, None, &twice).await.fails(401);
 }
 
-async fn a_key_is_not_another_apps(row: &Row<'_>) {
+async fn key_is_valid_for_one_app_only(row: &Row<'_>) {
     let id = row.conference(json!({})).await;
     let bearer = format!("Bearer {}", row.other().key);
     let path = format!("/v1.0/conferences/{id}");
     ask(row, Some(&bearer), &path).await.fails(403);
 }
 
-async fn the_token_is_in_no_log(row: &Row<'_>) {
+async fn token_is_not_logged(row: &Row<'_>) {
     let app = row.running.new_app();
     let path = format!("/v1.0/conferences?token={}", app.key);
     assert_eq!(ask(row, None, &path).await.status, 200);

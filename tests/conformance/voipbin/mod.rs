@@ -1,4 +1,4 @@
-//! The VoIPBIN API, held against its four documents: a conference is a room, a conferencecall a stay in one.
+//! The VoIPBIN API, compared with its four documents: a conference is a room, a conferencecall a membership.
 
 pub mod access;
 pub mod actions;
@@ -23,10 +23,10 @@ pub const NEVER: &str = "9999-01-01 00:00:00.000000";
 /// "Set to 00000000-0000-0000-0000-000000000000 if no recording is active."
 pub const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
-/// How exact a deadline is met. The machine may be busy, and the answer that shows it takes its time.
+/// Tolerance for a deadline. The machine may be busy, and the answer that shows it takes its time.
 const LATE: Duration = Duration::from_secs(8);
 
-/// A conference as it is right after it was made with nothing said of it, but for what is put in its place.
+/// Returns a conference right after a creation with an empty body, with the fields of `but` in place of the defaults.
 pub fn new_conference(but: &Value) -> Value {
     let mut body = json!({
         "id": UUID,
@@ -63,44 +63,44 @@ impl Row<'_> {
         self.ask(app, method, &path, body).await
     }
 
-    /// A good answer.
-    pub async fn good(&self, method: &str, path: &str, body: Value) -> Value {
+    /// Sends a request, checks for 200 and returns the body.
+    pub async fn send_ok(&self, method: &str, path: &str, body: Value) -> Value {
         let answer = self.v(method, path, body).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body
     }
 
-    /// Makes a conference on the node where the calls are; its id.
+    /// Creates a conference on the node where the calls are; returns its id.
     pub async fn conference(&self, mut body: Value) -> String {
         body["node"] = json!(self.node());
-        let made = self.good("POST", "/conferences", body).await;
+        let made = self.send_ok("POST", "/conferences", body).await;
         let id = made["id"].as_str().unwrap().to_owned();
         self.note(&self.room_of_conference(&id));
         id
     }
 
-    /// The same, as the gateway API names it.
+    /// Returns the conference's room id in the gateway API.
     pub fn room_of_conference(&self, id: &str) -> String {
         format!("{}-room-{id}", self.node())
     }
 
-    pub async fn conference_is(&self, id: &str) -> Value {
-        self.good("GET", &format!("/conferences/{id}"), Value::Null)
+    pub async fn read_conference(&self, id: &str) -> Value {
+        self.send_ok("GET", &format!("/conferences/{id}"), Value::Null)
             .await
     }
 
-    pub async fn call_is(&self, id: &str) -> Value {
-        self.good("GET", &format!("/conferencecalls/{id}"), Value::Null)
+    pub async fn read_conferencecall(&self, id: &str) -> Value {
+        self.send_ok("GET", &format!("/conferencecalls/{id}"), Value::Null)
             .await
     }
 
-    pub async fn recording_is(&self, id: &str) -> Value {
-        self.good("GET", &format!("/recordings/{id}"), Value::Null)
+    pub async fn read_recording(&self, id: &str) -> Value {
+        self.send_ok("GET", &format!("/recordings/{id}"), Value::Null)
             .await
     }
 
-    /// The answer to a call's request to join.
-    pub async fn enters(&self, conference: &str, call: &Call) -> Answer {
+    /// Requests that a call joins the conference.
+    pub async fn request_entry(&self, conference: &str, call: &Call) -> Answer {
         let body = json!({
             "conference_id": conference,
             "reference_type": "call",
@@ -109,44 +109,42 @@ impl Row<'_> {
         self.v("POST", "/conferencecalls", body).await
     }
 
-    /// Sends the call in; the conferencecall's id.
-    pub async fn sent(&self, conference: &str, call: &Call) -> String {
-        let answer = self.enters(conference, call).await;
+    /// Sends the call in; returns the conferencecall's id.
+    pub async fn send_in(&self, conference: &str, call: &Call) -> String {
+        let answer = self.request_entry(conference, call).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.text("id")
     }
 
-    /// Waits until the conferencecall has come so far.
-    pub async fn until_call(&self, id: &str, status: &str) {
+    /// Waits until the conferencecall has this status.
+    pub async fn until_conferencecall(&self, id: &str, status: &str) {
         poll::until(&format!("{id} is {status}"), poll::PATIENCE, async || {
-            (self.call_is(id).await["status"] == status).then_some(())
+            (self.read_conferencecall(id).await["status"] == status).then_some(())
         })
         .await;
     }
 
     pub async fn until_conference(&self, id: &str, status: &str) -> Value {
         poll::until(&format!("{id} is {status}"), poll::PATIENCE, async || {
-            let conference = self.conference_is(id).await;
+            let conference = self.read_conference(id).await;
             (conference["status"] == status).then_some(conference)
         })
         .await
     }
 
-    /// A call that has joined the conference, and its conferencecall.
-    pub async fn inside(&self, conference: &str) -> (Call, String) {
+    /// Places a call that joins the conference; returns the call and its conferencecall.
+    pub async fn joined_call(&self, conference: &str) -> (Call, String) {
         let call = self.call().await;
-        let stay = self.sent(conference, &call).await;
-        self.until_call(&stay, "joined").await;
-        (call, stay)
+        let membership = self.send_in(conference, &call).await;
+        self.until_conferencecall(&membership, "joined").await;
+        (call, membership)
     }
 
-    /// Waits until the call is busy with an action.
+    /// Waits until the call runs an action.
     pub async fn until_acting(&self, call: &Call) {
-        poll::until(
-            "the call is busy with an action",
-            poll::PATIENCE,
-            async || (self.place(call).await.0 == "acting").then_some(()),
-        )
+        poll::until("the call runs an action", poll::PATIENCE, async || {
+            (self.state_and_room(call).await.0 == "acting").then_some(())
+        })
         .await;
     }
 }
