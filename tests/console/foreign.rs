@@ -97,7 +97,7 @@ async fn page_under_a_rebound_name_cannot_use_the_listeners() {
     let world = world().await;
     let [http, port] = world.controller.ports();
     let browser = Browser::at(http).await;
-    // The name leads here by now, so this page is of the listener's own origin.
+    // The name resolves to loopback by now, so this page has the listener's own origin.
     let origin = format!("http://evil.example:{port}");
     let found = attack(&browser, &format!("{origin}/healthz"), &origin, &world).await;
     assert_attack_failed(&world, &found).await;

@@ -43,7 +43,7 @@ async fn sign_in_and_mute_work_by_keyboard() {
     browser.tab_to(&format!("{row} button")).await;
     browser.press_space().await;
     browser.sees_no(&format!("{row} .mark"), "Muted").await;
-    // The focus is where it was, so that the same key takes it back.
+    // The focus is unchanged, so that the same key undoes the command.
     assert!(browser.focused(&format!("{row} button")).await);
     console.until_members(&room, &[(&session, true)]).await;
     browser.press(Key::Enter).await;
@@ -76,7 +76,7 @@ async fn dialog_keeps_focus_and_returns_it() {
                 .await,
         );
     }
-    // Two fields and two buttons, and round again.
+    // Two fields and two buttons, then the first field again.
     assert_eq!(seen[..4], seen[4..], "{seen:?}");
     browser.press_shift_tab().await;
     assert!(browser.focused("dialog *").await);
@@ -87,7 +87,7 @@ async fn dialog_keeps_focus_and_returns_it() {
         "the focus is back on the button"
     );
 
-    // All of the frame can be reached, and everything that can be has a name.
+    // Every element of the frame can be reached, and has a name.
     for place in [
         "a[href='#/calls']",
         "a[href='#/nodes']",

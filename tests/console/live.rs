@@ -21,7 +21,7 @@ async fn member_joins_is_muted_talks_and_is_kicked_without_reload() {
     browser.sees(&format!("{row} .mark"), "Muted").await;
     browser.sees(".room", "1 member").await;
 
-    // It is shown as unmuted when FreeSWITCH has said so, and as being unmuted until then.
+    // The member is shown as unmuted after FreeSWITCH's confirmation, and as pending until then.
     let hold = proxy.hold_events(|event| event.contains("Action: unmute-member"));
     browser
         .click(&format!("{row} .member-buttons button"))
@@ -34,7 +34,7 @@ async fn member_joins_is_muted_talks_and_is_kicked_without_reload() {
     browser.sees_no(&format!("{row} .mark"), "Muted").await;
     console.until_members(&room, &[(&session, true)]).await;
 
-    // Who talks, and who has the floor.
+    // Talking and floor.
     console
         .world
         .switch
@@ -66,7 +66,7 @@ async fn member_joins_is_muted_talks_and_is_kicked_without_reload() {
     assert!(browser.texts(&row).await.is_empty());
     console.until_members(&room, &[]).await;
     let (state, _) = console.world.place(&session).await;
-    assert_eq!(state, "parked", "it is still up");
+    assert_eq!(state, "parked", "the call is still up");
     assert!(console.is_marked().await, "the page was loaded again");
     console.assert_no_browser_errors().await;
 }
@@ -84,7 +84,7 @@ async fn room_is_created_locked_played_to_recorded_and_deleted() {
     browser.sees("h2", "weekly").await;
     browser.sees(".room", "weekly").await;
 
-    // What the API says no to is said in its own words.
+    // The dialog shows the API's own error text.
     browser.click("#new-room").await;
     browser.fill("dialog input", "weekly").await;
     browser.click("dialog [type=submit]").await;
@@ -132,7 +132,7 @@ async fn room_is_created_locked_played_to_recorded_and_deleted() {
 
     browser.click_text(".controls button", "Record").await;
     browser.sees(".detail .mark", "Recording").await;
-    // What plays and what is recorded is also known to a page that comes later.
+    // A page that is opened later shows the playback and the recording, too.
     browser.open("/console").await;
     browser.sees(".room .mark", "Recording").await;
     browser.click_text(".room", "weekly").await;

@@ -59,8 +59,8 @@ return { wide, small };
 async fn busy_console() -> Console {
     let first = Switch::simulated(PASSWORD).await;
     let mut setup = Setup::on(Store::Memory);
-    let nobody = "127.0.0.1:1".parse().unwrap();
-    setup.more_nodes = vec![("edge2".to_owned(), nobody)];
+    let unused_address = "127.0.0.1:1".parse().unwrap();
+    setup.more_nodes = vec![("edge2".to_owned(), unused_address)];
     let world = setup.start_with(first).await;
     world.controller.until_synced().await;
     let console = Console::for_world(world).await;
@@ -96,7 +96,8 @@ async fn page_fits_phone_and_is_legible_in_light_and_dark() {
         room["room_id"].as_str().unwrap().to_owned()
     };
     let room = id("standup");
-    // Something of everything: who talks, has the floor, waits to be unmuted; what plays, is locked, is recorded.
+    // One of each: a member that talks, one with the floor, one whose unmute is pending; a room with a playback, a lock
+    // and a recording.
     let members = console
         .world
         .controller

@@ -33,7 +33,7 @@ async fn page_catches_up_after_lost_connection() {
     let since = browser.texts(".banner .since").await;
     assert!(since[0].trim_end().ends_with("s ago."), "{since:?}");
     browser
-        .until("the time changes", async || {
+        .until("the shown time changes", async || {
             browser.texts(".banner .since").await != since
         })
         .await;

@@ -18,9 +18,11 @@ async fn deliveries_are_shown_with_attempts_and_can_be_sent_again() {
     };
     let session = console.world.session(&channel);
     let refused = console.world.receiver.refused(&session);
-    poll::until("the delivery was refused", poll::PATIENCE, async || {
-        (console.world.receiver.refused(&session) > refused).then_some(())
-    })
+    poll::until(
+        "the receiver has refused the delivery",
+        poll::PATIENCE,
+        async || (console.world.receiver.refused(&session) > refused).then_some(()),
+    )
     .await;
 
     browser.click("nav a[href='#/webhooks']").await;

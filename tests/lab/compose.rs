@@ -1,4 +1,4 @@
-//! docker-compose.yml, read as Compose reads it, and what must hold of it.
+//! Reads docker-compose.yml as Compose does, and checks its properties.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use super::{read, root, say};
 use crate::program::controller::binary;
 use crate::support::process;
 
-/// One service, with everything merged and every variable at its default.
+/// A service after merging, with every variable at its default.
 #[derive(Clone, Debug)]
 pub struct Service {
     pub command: Vec<String>,
@@ -22,7 +22,7 @@ pub struct Service {
 pub struct Compose {
     pub services: BTreeMap<String, Service>,
     all: Yaml,
-    /// Each `${…}` that was replaced.
+    /// Each replaced `${…}`.
     variables: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl Compose {
     }
 }
 
-/// A scalar as a container gets it.
+/// Returns a scalar as a container gets it.
 fn text(yaml: &Yaml) -> String {
     let number = yaml.as_i64().map(|number| number.to_string());
     let text = yaml.as_str().map(str::to_owned).or(number);
@@ -74,7 +74,7 @@ fn strings(yaml: &Yaml) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// With `<<` merged and variables replaced. Compose adds only this to YAML.
+/// Merges `<<` and replaces variables, Compose's only additions to YAML.
 fn resolved(yaml: &Yaml, variables: &mut Vec<String>) -> Yaml {
     if let Some(text) = yaml.as_str() {
         return Yaml::String(interpolated(text, variables));
@@ -97,7 +97,7 @@ fn resolved(yaml: &Yaml, variables: &mut Vec<String>) -> Yaml {
     Yaml::Hash(merged)
 }
 
-/// `${NAME:-default}` by its default, `$$` by `$`. Any other use of `$` is an error.
+/// Replaces `${NAME:-default}` by its default and `$$` by `$`. Any other use of `$` is an error.
 fn interpolated(text: &str, variables: &mut Vec<String>) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -131,12 +131,12 @@ fn variables_are_replaced_as_compose_does() {
     assert_eq!(found, ["B", "F_1"]);
     for bad in ["$A", "${A}", "${A:-}", "${a:-b}"] {
         let caught = std::panic::catch_unwind(|| interpolated(bad, &mut Vec::new()));
-        assert!(caught.is_err(), "{bad} was taken");
+        assert!(caught.is_err(), "{bad} was accepted");
     }
 }
 
 #[test]
-fn the_services_are_those_of_an_installation() {
+fn services_are_those_of_an_installation() {
     let compose = Compose::load();
     let names: BTreeSet<&str> = compose.services.keys().map(String::as_str).collect();
     let expected = [
@@ -168,7 +168,7 @@ fn the_services_are_those_of_an_installation() {
             );
         }
     }
-    // The two of a kind differ in where they are, and in nothing else.
+    // Two services of one kind differ only in their location.
     for (one, two) in [
         ("roomkeeper-1", "roomkeeper-2"),
         ("freeswitch-1", "freeswitch-2"),
@@ -178,7 +178,7 @@ fn the_services_are_those_of_an_installation() {
             let Yaml::Hash(map) = service else {
                 panic!("a service is a map");
             };
-            // One of all that run our image builds it.
+            // One of the services on our image builds it.
             for place in ["ports", "networks", "build"] {
                 map.remove(&Yaml::String(place.to_owned()));
             }
@@ -199,7 +199,7 @@ fn needed(yaml: &Yaml) -> Vec<String> {
 }
 
 #[test]
-fn every_service_is_watched_and_bounded() {
+fn every_service_has_a_health_check_and_limits() {
     for (name, service) in Compose::load().services {
         let all = &service.all;
         assert_eq!(all["restart"].as_str(), Some("unless-stopped"), "{name}");
@@ -209,7 +209,7 @@ fn every_service_is_watched_and_bounded() {
         );
         assert!(
             all["mem_limit"].as_str().is_some(),
-            "{name} may take everything"
+            "{name} has no memory limit"
         );
         assert!(
             all["logging"]["options"]["max-size"].as_str().is_some(),
@@ -217,17 +217,20 @@ fn every_service_is_watched_and_bounded() {
         );
         let health = &all["healthcheck"];
         if name == "callers" {
-            // It listens nowhere. Compose 2.26 ends "up --wait" with an error at a service whose check is disabled, and
-            // waits until it runs where there is none.
+            // The callers have no listener. Compose 2.26 ends "up --wait" with an error at a service whose check is
+            // disabled, and without a check waits until the service runs.
             assert!(health.is_badvalue(), "{name}: {health:?}");
             continue;
         }
-        assert!(strings(&health["test"]).len() >= 2, "{name} is not watched");
+        assert!(
+            strings(&health["test"]).len() >= 2,
+            "{name} has no health check"
+        );
         for key in ["interval", "timeout", "retries"] {
             assert!(!health[key].is_badvalue(), "{name}: no {key}");
         }
     }
-    // A controller may take its time to stop: more than it needs.
+    // A controller's grace period is longer than its own time to stop.
     let compose = Compose::load();
     let grace = &compose.service("roomkeeper-1").all["stop_grace_period"];
     let seconds: u32 = grace
@@ -241,7 +244,7 @@ fn every_service_is_watched_and_bounded() {
 }
 
 #[test]
-fn only_this_machine_can_reach_it() {
+fn ports_are_published_on_loopback_only() {
     let mut ports = BTreeSet::new();
     for (name, service) in Compose::load().services {
         for port in strings(&service.all["ports"]) {
@@ -252,7 +255,7 @@ fn only_this_machine_can_reach_it() {
             assert_eq!(*address, "127.0.0.1", "{name} publishes {port}");
             assert!(
                 ports.insert((*outside).to_owned()),
-                "{outside} is taken twice"
+                "{outside} is published twice"
             );
         }
         assert!(service.all["network_mode"].is_badvalue(), "{name}");
@@ -262,7 +265,7 @@ fn only_this_machine_can_reach_it() {
 }
 
 #[test]
-fn nodes_fetch_audio_from_the_controllers_alone() {
+fn nodes_fetch_audio_only_from_the_controllers() {
     let path = root().join("docker/roomkeeper.toml");
     let config = Config::load(&path, std::iter::empty()).unwrap();
     assert!(!config.play.allow_private);
@@ -272,7 +275,7 @@ fn nodes_fetch_audio_from_the_controllers_alone() {
         let service = &compose.service(name).all;
         let aliases = strings(&service["networks"]["rooms"]["aliases"]);
         assert_eq!(aliases, [proxy.url.host()], "{name}");
-        // Its own files are read-only, so the audio needs a place.
+        // Its own files are read-only, so the audio needs a tmpfs.
         let [folder] = strings(&service["tmpfs"]).try_into().unwrap();
         let (folder, options) = folder.split_once(':').unwrap();
         assert_eq!(folder, "/tmp", "{name}");
@@ -286,17 +289,17 @@ fn nodes_fetch_audio_from_the_controllers_alone() {
 }
 
 #[test]
-fn every_image_is_of_a_version() {
+fn every_image_has_a_version_tag() {
     let mut builders = Vec::new();
     for (name, service) in Compose::load().services {
         let image = service.all["image"]
             .as_str()
             .unwrap_or_else(|| panic!("{name} has no image"));
         let tag = image.rsplit('/').next().unwrap().split_once(':');
-        let (_, tag) = tag.unwrap_or_else(|| panic!("{name}: {image} is whatever is latest"));
+        let (_, tag) = tag.unwrap_or_else(|| panic!("{name}: {image} has no tag"));
         assert_ne!(tag, "latest", "{name}");
         let ours = image == "roomkeeper:lab";
-        // Ours is in no registry.
+        // Our image is in no registry.
         let pulled = service.all["pull_policy"].as_str() != Some("never");
         assert_eq!(pulled, !ours, "{name}: {image}");
         if !service.all["build"].is_badvalue() {
@@ -305,21 +308,22 @@ fn every_image_is_of_a_version() {
             builders.push(name);
         }
     }
-    // Each that builds gets an image of its own, labelled with its name; the last has the tag, and the next "up" makes the
-    // containers of the others anew.
+    // Each service that builds gets its own image, labelled with its name; the last one has the tag, and the next "up"
+    // would recreate the containers of the others.
     assert_eq!(builders.len(), 1, "{builders:?}");
 }
 
 #[test]
-fn a_node_is_stopped_by_itself_and_logs_where_it_is_looked_for() {
+fn freeswitch_gets_the_stop_signal_and_logs_to_stdout() {
     for name in ["freeswitch-1", "freeswitch-2"] {
         let compose = Compose::load();
         let service = compose.service(name);
-        // The container's first process is FreeSWITCH, so that a stop reaches it and waits until it has hung up its calls,
-        // and it may open the container's output. The images' own scripts end before it, and start it as somebody else.
+        // The container's first process is FreeSWITCH, so that a stop reaches it and waits until it has hung up its
+        // calls, and it may open the container's output. The images' own scripts end before it and start it as another
+        // user.
         let entrypoint = strings(&service.all["entrypoint"]);
         assert_eq!(entrypoint, ["freeswitch", "-nonat", "-nf", "-nc"], "{name}");
-        // Nothing is put behind that.
+        // The command adds no arguments.
         assert!(service.command.is_empty(), "{name}: {:?}", service.command);
         let user = &service.all["user"];
         assert!(user.is_badvalue(), "{name}: {user:?}");
@@ -329,7 +333,7 @@ fn a_node_is_stopped_by_itself_and_logs_where_it_is_looked_for() {
 }
 
 #[test]
-fn what_is_mounted_exists() {
+fn mounted_paths_exist_and_are_read_only() {
     let compose = Compose::load();
     let volumes = compose.all["volumes"].as_hash().unwrap();
     let configs = compose.all["configs"].as_hash().unwrap();
@@ -357,7 +361,7 @@ fn what_is_mounted_exists() {
 }
 
 #[test]
-fn every_secret_is_one_of_a_lab_and_can_be_replaced() {
+fn every_secret_is_a_lab_default_and_can_be_replaced() {
     let compose = Compose::load();
     let text = read("docker-compose.yml");
     for word in ["PASSWORD", "KEY", "SECRET"] {
@@ -379,7 +383,7 @@ fn every_secret_is_one_of_a_lab_and_can_be_replaced() {
     ] {
         assert!(compose.variables.iter().any(|v| v == name), "{name}");
     }
-    // A variable has one default, wherever it is used.
+    // A variable has the same default wherever it is used.
     let mut defaults: BTreeMap<&str, &str> = BTreeMap::new();
     for rest in text.split("${").skip(1) {
         let (name, default) = rest.split_once('}').unwrap().0.split_once(":-").unwrap();
@@ -389,7 +393,7 @@ fn every_secret_is_one_of_a_lab_and_can_be_replaced() {
 }
 
 #[test]
-fn what_speaks_to_each_other_agrees() {
+fn addresses_and_secrets_of_services_agree() {
     let compose = Compose::load();
     let controller = &compose.service("roomkeeper-1").environment;
     let vars = read("freeswitch-conf/vars.xml");
@@ -403,11 +407,11 @@ fn what_speaks_to_each_other_agrees() {
             controller[&format!("ROOMKEEPER_NODES__{n}__ADDRESS")],
             format!("{node}:8021")
         );
-        // What the container sets is read there.
+        // The container reads the variables that the file sets.
         for name in theirs.keys() {
             assert!(
                 vars.contains(&format!("=${name}\"")),
-                "{name} is read by nobody"
+                "no configuration reads {name}"
             );
         }
         let callers = compose.service("callers");
@@ -443,7 +447,7 @@ fn what_speaks_to_each_other_agrees() {
     }
 }
 
-/// The result of `roomkeeper check` on the lab's configuration under this environment.
+/// Returns the result of `roomkeeper check` on the lab's configuration with this environment.
 fn check(environment: &BTreeMap<String, String>) -> (bool, String) {
     let mut command = binary();
     command
@@ -453,19 +457,19 @@ fn check(environment: &BTreeMap<String, String>) -> (bool, String) {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let done = process::spawn(command).wait_with_output().unwrap();
-    let said = [done.stdout, done.stderr].concat();
-    (done.status.success(), String::from_utf8(said).unwrap())
+    let output = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8(output).unwrap())
 }
 
 #[test]
-fn the_controllers_take_their_configuration() {
+fn controllers_accept_their_configuration() {
     let compose = Compose::load();
     let (good, alone) = check(&BTreeMap::new());
     assert!(good, "{alone}");
-    let (good, said) = check(&compose.service("roomkeeper-1").environment);
-    assert!(good, "{said}");
-    // What stands in both is the same in both.
-    assert_eq!(said, alone);
+    let (good, output) = check(&compose.service("roomkeeper-1").environment);
+    assert!(good, "{output}");
+    // Both configurations agree where they set the same key.
+    assert_eq!(output, alone);
     let bad = [(
         "ROOMKEEPER_NODES__1__ADDRESS".to_owned(),
         "nowhere".to_owned(),
@@ -474,23 +478,23 @@ fn the_controllers_take_their_configuration() {
 }
 
 #[test]
-fn compose_itself_takes_the_file() {
+fn compose_accepts_the_file() {
     let compose = |args: &[&str]| {
         let mut command = Command::new("docker");
         command.args(["compose", "--file"]);
         command.arg(root().join("docker-compose.yml")).args(args);
         command.output()
     };
-    // Without its plugin, `docker` takes all of it for something else.
-    let there = Command::new("docker").args(["compose", "version"]).output();
-    if !there.is_ok_and(|done| done.status.success()) {
-        say("No docker compose is installed: docker-compose.yml was checked by ourselves only.\n");
+    // Without the plugin, `docker` takes these arguments for its own.
+    let version = Command::new("docker").args(["compose", "version"]).output();
+    if !version.is_ok_and(|done| done.status.success()) {
+        say("No docker compose is installed: docker-compose.yml was checked without it.\n");
         return;
     }
     for profile in [&[][..], &["--profile", "monitoring"]] {
         let done = compose(&[profile, &["config", "--quiet"]].concat());
         let done = done.unwrap();
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{said}");
+        let output = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{output}");
     }
 }

@@ -1,8 +1,8 @@
-//! The lab of containers, and the FreeSWITCH configuration in it: what can be seen without an engine to run them.
+//! The container lab and its FreeSWITCH configuration, as far as tests can check them without a container engine.
 //!
-//! [`compose`] reads docker-compose.yml as Compose does, [`node`] reads freeswitch-conf/; [`parts`] starts what the
-//! containers would run, as plain processes on loopback. `tests/compose` is the same on an engine.
-// All of it is a test, also what the lint cannot know to be one.
+//! [`compose`] reads docker-compose.yml as Compose does, [`node`] reads freeswitch-conf/; [`parts`] starts the
+//! containers' programs as plain processes on loopback. `tests/compose` does the same on an engine.
+// The whole target is a test, including parts that the lint does not recognize.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/program/mod.rs"]
@@ -29,6 +29,6 @@ fn read(path: impl AsRef<Path>) -> String {
 
 fn say(text: &str) {
     use std::io::Write as _;
-    // Past the harness, which shows nothing of a test that passes.
+    // Bypasses the harness, which hides the output of a passing test.
     std::io::stdout().write_all(text.as_bytes()).unwrap();
 }

@@ -1,5 +1,4 @@
-//! freeswitch-conf/: that it is XML, and what must hold of it whoever starts it. That a FreeSWITCH runs on it is shown by
-//! the walk.
+//! Checks that freeswitch-conf/ is XML and has the required settings. The walk shows that a FreeSWITCH runs on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +8,7 @@ use roxmltree::{Document, Node};
 
 use super::{read, root};
 
-/// The files, by their names.
+/// Returns the files by name.
 fn files() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for folder in ["freeswitch-conf", "freeswitch-conf/configuration"] {
@@ -27,7 +26,7 @@ fn files() -> BTreeMap<String, String> {
     found
 }
 
-/// Does something with each file's document.
+/// Calls `f` with each file's document.
 fn each(mut f: impl FnMut(&str, &Document<'_>)) {
     let files = files();
     assert!(files.len() >= 8, "{:?}", files.keys());
@@ -53,7 +52,7 @@ fn attribute<'a>(node: Node<'a, '_>, name: &str) -> &'a str {
     node.attribute(name).unwrap_or_default()
 }
 
-/// The value of a parameter within.
+/// Returns the value of a parameter within an element.
 fn param<'a>(within: Node<'a, 'a>, name: &str) -> Option<&'a str> {
     within
         .descendants()
@@ -67,7 +66,7 @@ fn configuration<'a>(document: &'a Document<'_>, name: &str) -> Node<'a, 'a> {
     found.unwrap_or_else(|| panic!("there is no {name}"))
 }
 
-/// The settings: each with its default, if it has one, and the environment variable that replaces it.
+/// Returns the settings: each with its default, if any, and the environment variable that replaces it.
 fn settings() -> BTreeMap<String, (Option<String>, String)> {
     let mut settings = BTreeMap::new();
     document("vars.xml", |vars| {
@@ -87,7 +86,7 @@ fn settings() -> BTreeMap<String, (Option<String>, String)> {
                 other => panic!("{other}"),
             }
         }
-        // What is left cannot be replaced.
+        // The remaining settings cannot be replaced.
         let fixed: Vec<_> = defaults.into_iter().collect();
         assert_eq!(fixed, [("domain".to_owned(), "$${rk_sip_ip}".to_owned())]);
     });
@@ -135,7 +134,7 @@ fn every_setting_is_used_and_documented() {
         let name = format!("rk_{}", rest.split('}').next().unwrap());
         assert!(settings.contains_key(&name), "{name} is set nowhere");
     }
-    // And nothing else is documented as one.
+    // The README documents no other settings.
     for rest in readme.split("| `RK_").skip(1) {
         let name = format!("rk_{}", rest.split('`').next().unwrap().to_lowercase());
         assert!(settings.contains_key(&name), "{name} is documented");
@@ -143,7 +142,7 @@ fn every_setting_is_used_and_documented() {
 }
 
 #[test]
-fn by_default_nobody_gets_in() {
+fn no_login_works_by_default() {
     let settings = settings();
     for (name, (default, _)) in &settings {
         let default = default.as_deref().unwrap_or_default();
@@ -179,7 +178,10 @@ fn by_default_nobody_gets_in() {
                 param(profile, "auth-calls"),
                 param(profile, "apply-inbound-acl"),
             );
-            assert!(asks == Some("true") || acl.is_some(), "anybody may call");
+            assert!(
+                asks == Some("true") || acl.is_some(),
+                "calls need no password and no ACL"
+            );
             for lax in ["accept-blind-reg", "accept-blind-auth"] {
                 assert_ne!(param(profile, lax), Some("true"), "{lax}");
             }
@@ -188,11 +190,11 @@ fn by_default_nobody_gets_in() {
 }
 
 #[test]
-fn the_core_does_what_the_controller_relies_on() {
+fn core_settings_are_those_that_the_controller_requires() {
     document("configuration/core.xml", |xml| {
         let core = configuration(xml, "switch.conf");
         assert_eq!(param(core, "api-expansion"), Some("false"));
-        // 45 s of silence, and the connection is taken for dead.
+        // After 45 s of silence the controller takes the connection for dead.
         let beat: u32 = param(core, "event-heartbeat-interval")
             .unwrap()
             .parse()
@@ -238,7 +240,7 @@ fn the_core_does_what_the_controller_relies_on() {
 }
 
 #[test]
-fn conferences_hide_nothing() {
+fn conferences_set_no_restrictions() {
     document("configuration/conference.xml", |xml| {
         let profiles = elements(xml, "profile");
         let names: Vec<&str> = profiles.iter().map(|p| attribute(*p, "name")).collect();
@@ -261,7 +263,7 @@ fn conferences_hide_nothing() {
 }
 
 #[test]
-fn every_call_ends_up_in_a_park_that_ends() {
+fn every_call_reaches_a_park_with_a_timeout() {
     document("dialplan.xml", |xml| {
         let contexts = elements(xml, "context");
         let names: Vec<&str> = contexts.iter().map(|c| attribute(*c, "name")).collect();
@@ -295,18 +297,18 @@ fn every_call_ends_up_in_a_park_that_ends() {
             );
         }
         assert_eq!(rooms, 1);
-        let whose = extensions
+        let app = extensions
             .iter()
             .find(|e| attribute(**e, "continue") == "true");
-        let whose = whose.expect("somebody says whose call it is");
-        let says = whose
+        let app = app.expect("the dialplan sets the call's app");
+        let sets_app = app
             .descendants()
             .any(|node| attribute(node, "data") == "roomkeeper_app=${rk_app}");
-        assert!(says);
+        assert!(sets_app);
         let last = extensions.last().unwrap();
         let takes_all = last
             .descendants()
             .any(|node| attribute(node, "expression") == "^.+$");
-        assert!(takes_all, "some calls are left to themselves");
+        assert!(takes_all, "some calls match no extension");
     });
 }

@@ -1,5 +1,5 @@
-//! The programs of the containers, as plain processes on loopback: with the commands and the environment that stand in
-//! docker-compose.yml, in which only addresses are other ones. Needs a FreeSWITCH; without HAProxy it does without.
+//! The containers' programs as plain processes on loopback, with the commands and environment of docker-compose.yml;
+//! only addresses differ. Needs a FreeSWITCH; HAProxy is optional.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,10 +18,10 @@ use crate::program::freeswitch::{FreeSwitch, installed};
 use crate::program::poll;
 use crate::support::process::{self, free_port};
 
-/// As long as the walk of the README takes, and a lease, and more on a machine that is busy.
+/// The time of the README's walk and a lease, with a margin for a busy machine.
 const SCRIPT: Duration = Duration::from_secs(90);
 
-/// A process of ours, and where what it prints goes.
+/// A process of the lab, and its output file.
 struct Part {
     child: Child,
     name: &'static str,
@@ -30,11 +30,11 @@ struct Part {
     environment: BTreeMap<String, String>,
 }
 
-/// All that runs, and the ports it was given.
+/// All processes, and their ports.
 struct Lab {
     dir: tempfile::TempDir,
     compose: Compose,
-    /// The port on loopback that stands for each `host:port` in the file.
+    /// The loopback port that replaces each `host:port` in the file.
     places: BTreeMap<String, u16>,
     api: u16,
     nodes: Vec<FreeSwitch>,
@@ -86,8 +86,8 @@ impl Lab {
         self.places[place]
     }
 
-    /// The same text with other addresses in it.
-    fn moved(&self, text: &str) -> String {
+    /// Replaces the addresses in a text.
+    fn with_ports(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (place, port) in &self.places {
             text = text.replace(place, &format!("127.0.0.1:{port}"));
@@ -95,12 +95,12 @@ impl Lab {
         text
     }
 
-    /// The environment of a service, moved.
+    /// Returns a service's environment with replaced addresses.
     fn environment(&self, service: &str) -> BTreeMap<String, String> {
         let environment = &self.compose.service(service).environment;
         environment
             .iter()
-            .map(|(name, value)| (name.clone(), self.moved(value)))
+            .map(|(name, value)| (name.clone(), self.with_ports(value)))
             .collect()
     }
 
@@ -165,7 +165,7 @@ impl Lab {
                 "ROOMKEEPER_PLAY__PROXY_URL".to_owned(),
                 format!("http://127.0.0.1:{media}"),
             ),
-            // The store answers at once here, and the test need not wait for more.
+            // The store answers at once here, so a short lease is enough.
             ("ROOMKEEPER_FLEET__LEASE_TTL".to_owned(), "3".to_owned()),
         ]);
         let config = root().join("docker/roomkeeper.toml").display().to_string();
@@ -175,7 +175,7 @@ impl Lab {
 
     fn part(&mut self, name: &str) -> &mut Part {
         let part = self.parts.iter_mut().find(|part| part.name == name);
-        part.expect("it was started")
+        part.expect("the process was started")
     }
 
     fn kill_part(&mut self, name: &str) {
@@ -208,7 +208,7 @@ impl Lab {
 
     async fn node(&mut self, program: std::path::PathBuf, name: &'static str) {
         let mut environment = self.environment(name);
-        // A container has addresses of its own; here there is loopback.
+        // A container has its own addresses; here everything is on loopback.
         for (name, value) in [
             ("RK_ESL_LISTEN", "127.0.0.1"),
             ("RK_ESL_ACL", "127.0.0.0/8"),
@@ -230,7 +230,7 @@ impl Lab {
         self.nodes.push(node);
     }
 
-    /// Runs a part of `tests/compose` on what runs here, and shows what it says.
+    /// Runs a part of `tests/compose` on these processes, and prints its output.
     async fn script(&self, what: &str, controllers: &[&str]) -> String {
         let admin: Vec<String> = controllers
             .iter()
@@ -259,10 +259,10 @@ impl Lab {
             script.try_wait().unwrap()
         })
         .await;
-        let said: String = readers.map(|reader| reader.join().unwrap()).concat();
-        say(&said);
+        let output: String = readers.map(|reader| reader.join().unwrap()).concat();
+        say(&output);
         assert!(status.success(), "tests/compose {what}");
-        said.trim().to_owned()
+        output.trim().to_owned()
     }
 }
 
@@ -274,9 +274,9 @@ fn read(from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<St
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_containers_run_works_and_survives_a_kill_of_each_kind() {
+async fn containers_programs_work_and_survive_a_kill_of_each_kind() {
     let Some(program) = installed() else {
-        say("No FreeSWITCH is installed: what the containers run was not started.\n");
+        say("No FreeSWITCH is installed: the containers' programs were not started.\n");
         return;
     };
     assert!(process::installed("curl"), "the README's walk needs curl");
@@ -304,8 +304,8 @@ async fn what_the_containers_run_works_and_survives_a_kill_of_each_kind() {
     let environment = lab.environment("receiver");
     lab.start("receiver", "roomkeeper", receiver, environment);
     let callers = &lab.compose.service("callers").command;
-    let mut callers: Vec<String> = callers.iter().map(|word| lab.moved(word)).collect();
-    // None ends in the middle of a walk.
+    let mut callers: Vec<String> = callers.iter().map(|word| lab.with_ports(word)).collect();
+    // No caller ends in the middle of a walk.
     let lasts = callers.iter().position(|word| word == "--lasts").unwrap();
     callers[lasts + 1] = "3600".to_owned();
     let environment = lab.environment("callers");
@@ -317,11 +317,11 @@ async fn what_the_containers_run_works_and_survives_a_kill_of_each_kind() {
         lab.api = proxy.address.port();
         lab._proxy = Some(proxy);
     } else {
-        say("No HAProxy is installed: the second controller is asked itself.\n");
+        say("No HAProxy is installed: the second controller gets its requests directly.\n");
         lab.api = ports[1][0];
     }
 
-    say("\nWhat the containers run, as processes:\n");
+    say("\nThe containers' programs, as processes:\n");
     lab.script("green", &controllers).await;
     lab.script("walk", &controllers).await;
 
@@ -340,15 +340,15 @@ async fn what_the_containers_run_works_and_survives_a_kill_of_each_kind() {
     lab.nodes[0].kill();
     let callers = lab.dir.path().join("callers");
     poll::until("the callers notice", poll::PATIENCE, async || {
-        let said = fs::read_to_string(&callers).unwrap();
-        said.contains("it cannot be reached").then_some(())
+        let output = fs::read_to_string(&callers).unwrap();
+        output.contains("it cannot be reached").then_some(())
     })
     .await;
     lab.nodes[0].start_again().await;
     lab.script("green", &controllers).await;
     lab.script("walk", &controllers).await;
 
-    // Told to stop, the callers leave no call behind.
+    // On a stop signal, the callers hang up their calls.
     let pid = Pid::from_child(&lab.part("callers").child);
     kill_process(pid, Signal::TERM).unwrap();
     let ended = poll::until("the callers end", poll::PATIENCE, async || {
@@ -357,14 +357,14 @@ async fn what_the_containers_run_works_and_survives_a_kill_of_each_kind() {
     .await;
     assert!(ended.success());
     for node in &lab.nodes {
-        poll::until("no call is left", poll::PATIENCE, async || {
+        poll::until("all calls have ended", poll::PATIENCE, async || {
             let channels = node.api("show channels count").await;
             channels.contains("0 total").then_some(())
         })
         .await;
         assert!(
             node.log().contains("Successfully Loaded"),
-            "it logs to stdout"
+            "FreeSWITCH does not log to stdout"
         );
     }
     for name in controllers.iter().chain(&["receiver"]) {

@@ -1,4 +1,4 @@
-//! The proxy in front of the controllers, on its own configuration, where HAProxy is installed.
+//! The proxy in front of the controllers, with the project's configuration, where HAProxy is installed.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,7 +28,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// In front of two controllers, each with its API's port and its operator's.
+    /// Starts HAProxy in front of two controllers, each given by its API's port and its admin port.
     pub fn start(controllers: [[u16; 2]; 2]) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let child = process::spawn(command(address, controllers, &[]));
@@ -47,7 +47,7 @@ pub fn installed() -> bool {
     program().is_some()
 }
 
-/// Debian has it where not everybody's `PATH` leads.
+/// Debian installs it outside the `PATH` of most users.
 fn program() -> Option<&'static str> {
     if process::installed("haproxy") {
         return Some("haproxy");
@@ -74,7 +74,7 @@ fn command(address: SocketAddr, controllers: [[u16; 2]; 2], args: &[&str]) -> Co
     command
 }
 
-/// The proxy's view of a controller, and nothing else.
+/// A stand-in for a controller, with only the parts that the proxy uses.
 struct Upstream {
     ports: [u16; 2],
     tasks: Vec<JoinHandle<()>>,
@@ -88,7 +88,7 @@ impl Drop for Upstream {
     }
 }
 
-/// Answers everything with its name, and streams what it is given, once.
+/// Starts a server that answers every request with its name, and streams the given lines once.
 async fn upstream(name: &'static str, lines: mpsc::Receiver<String>) -> Upstream {
     let lines = Arc::new(Mutex::new(Some(lines)));
     let events = move || {
@@ -132,7 +132,7 @@ async fn get_once(client: &reqwest::Client, url: &str) -> Option<(u16, Option<St
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_streamed_arrives_at_once_and_who_is_gone_is_passed_by() {
+async fn streams_are_not_buffered_and_stopped_controllers_get_no_requests() {
     if !installed() {
         say("No HAProxy is installed: docker/haproxy.cfg was not tried.\n");
         return;
@@ -151,7 +151,7 @@ async fn what_is_streamed_arrives_at_once_and_who_is_gone_is_passed_by() {
     let proxy = Proxy::start([first.ports, second.ports]);
     let url = |path: &str| format!("http://{}{path}", proxy.address);
 
-    // Both are asked, in turn.
+    // Both get requests, in turn.
     let named = async |name: &str| {
         poll::until(name, poll::PATIENCE, async || {
             let (status, _, body) = get_once(&client, &url("/api/v1/sessions")).await?;
@@ -164,42 +164,42 @@ async fn what_is_streamed_arrives_at_once_and_who_is_gone_is_passed_by() {
     let health = get_once(&client, &url("/proxy-health")).await.unwrap();
     assert_eq!(health.0, 200);
 
-    // The second is gone: only the first answers, and no request is lost.
+    // The second one is gone: only the first answers, and no request is lost.
     drop(second);
     for _ in 0..20 {
         let (status, _, body) = get_once(&client, &url("/api/v1/sessions")).await.unwrap();
         assert_eq!((status, body.as_str()), (200, "first"));
     }
 
-    // Each line is there before the next is written: nothing waits for more.
+    // Each line arrives before the next one is written: the proxy does not buffer.
     tell.send("data: 0\n\n".to_owned()).await.unwrap();
     let stream = client.get(url("/api/v1/events")).send().await.unwrap();
     assert_eq!(stream.status(), 200);
     let mut stream = stream.bytes_stream();
     for n in 0..5 {
         let line = tokio::time::timeout(poll::PATIENCE, stream.next()).await;
-        let line = line.expect("it is not held back").unwrap().unwrap();
+        let line = line.expect("the proxy does not buffer").unwrap().unwrap();
         assert_eq!(line, format!("data: {n}\n\n"));
         tell.send(format!("data: {}\n\n", n + 1)).await.unwrap();
     }
 
-    // Nobody is left: the answer is one of the API's form.
+    // No controller is left: the answer has the API's error form.
     drop(first);
-    let nobody = poll::until("nobody is left", poll::PATIENCE, async || {
+    let unavailable = poll::until("no controller is left", poll::PATIENCE, async || {
         let answer = get_once(&client, &url("/api/v1/sessions")).await?;
         (answer.0 == 503).then_some(answer)
     })
     .await;
-    let body: Value = serde_json::from_str(&nobody.2).unwrap();
+    let body: Value = serde_json::from_str(&unavailable.2).unwrap();
     assert_eq!(
         body,
         json!({"success": false, "error": "no controller is ready"})
     );
-    assert_eq!(nobody.1.as_deref(), Some("1"));
+    assert_eq!(unavailable.1.as_deref(), Some("1"));
 }
 
 #[test]
-fn haproxy_takes_its_configuration() {
+fn haproxy_accepts_its_configuration() {
     if !installed() {
         return;
     }
@@ -207,7 +207,7 @@ fn haproxy_takes_its_configuration() {
     let mut command = command(address, [[2, 3], [4, 5]], &["-c"]);
     command.stderr(Stdio::piped());
     let done = process::spawn(command).wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{said}");
-    assert!(!said.contains("WARNING"), "{said}");
+    let output = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{output}");
+    assert!(!output.contains("WARNING"), "{output}");
 }

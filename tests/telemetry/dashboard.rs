@@ -25,14 +25,14 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// A metric in an expression, with the labels that it is selected by.
+/// A metric in an expression, with the labels of its selector.
 #[derive(Debug)]
-struct Named {
+struct Selector {
     name: String,
     labels: Vec<String>,
 }
 
-fn named(expression: &str) -> Vec<Named> {
+fn selectors(expression: &str) -> Vec<Selector> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut found = Vec::new();
     let mut rest = expression;
@@ -54,7 +54,7 @@ fn named(expression: &str) -> Vec<Named> {
             next = behind;
         }
         if name.starts_with("roomkeeper_") || name.starts_with("process_") {
-            found.push(Named {
+            found.push(Selector {
                 name: name.to_owned(),
                 labels,
             });
@@ -64,7 +64,7 @@ fn named(expression: &str) -> Vec<Named> {
     found
 }
 
-/// The metric that a name in an expression belongs to.
+/// Returns the metric to which a name in an expression belongs.
 fn metric(name: &str) -> Option<&'static MetricDoc> {
     METRICS.iter().find(|metric| match metric.kind {
         Kind::Histogram => ["_bucket", "_sum", "_count"]
@@ -74,11 +74,11 @@ fn metric(name: &str) -> Option<&'static MetricDoc> {
     })
 }
 
-/// The mistakes in an expression.
+/// Returns the mistakes in an expression.
 fn mistakes(expression: &str) -> Vec<String> {
     let mut mistakes = Vec::new();
     let mut labels: BTreeSet<&str> = ADDED.into_iter().collect();
-    for used in named(expression) {
+    for used in selectors(expression) {
         let Some(metric) = metric(&used.name) else {
             mistakes.push(format!("there is no {}", used.name));
             continue;
@@ -149,13 +149,13 @@ fn dashboard_shows_every_metric_that_matters() {
     expressions(&dashboard, &mut found);
     let mut shown = BTreeSet::new();
     for expression in &found {
-        // Grafana's variable is no metric name.
+        // Grafana's variable is not a metric name.
         let expression = expression.replace("$__rate_interval", "5m");
         let mistakes = mistakes(&expression);
         // Annotations of restarts count the changes of a start time, which is a gauge.
         let marks = expression.starts_with("changes(");
         assert!(mistakes.is_empty() || marks, "{expression}: {mistakes:?}");
-        let names = named(&expression).into_iter();
+        let names = selectors(&expression).into_iter();
         shown.extend(names.filter_map(|used| Some(metric(&used.name)?.name)));
     }
     for metric in METRICS {
@@ -218,7 +218,7 @@ fn alerts_use_existing_metrics_and_link_to_remedies() {
             let expression = rule["expr"].as_str().unwrap();
             let mistakes = mistakes(expression);
             assert!(mistakes.is_empty(), "{alert}: {mistakes:?}");
-            let names = named(expression).into_iter();
+            let names = selectors(expression).into_iter();
             watched.extend(names.filter_map(|used| Some(metric(&used.name)?.name)));
             let severity = rule["labels"]["severity"].as_str().unwrap();
             assert!(["critical", "warning"].contains(&severity), "{alert}");
@@ -252,7 +252,7 @@ fn alerts_use_existing_metrics_and_link_to_remedies() {
     ] {
         assert!(watched.contains(name), "no alert watches {name}");
     }
-    // Each of them fires in the tests of the rules (promtool, see tests/run).
+    // Each alert fires in the tests of the rules (promtool, see tests/run).
     let tests = yaml("docker/prometheus/alerts.test.yml");
     let fired = &tests["tests"][1]["promql_expr_test"][0]["exp_samples"][0]["value"];
     assert_eq!(fired.as_i64(), i64::try_from(alerts.len()).ok());

@@ -43,20 +43,20 @@ async fn json_log_line_is_object_with_fields() {
     assert!(sent["duration_ms"].is_u64(), "{sent}");
     assert!(sent["webhook.id"].is_string() && sent["event"].is_string());
 
-    // The store goes away: the log says why, to the innermost cause.
+    // The store stops: the log has the error with its innermost cause.
     world.redis.as_mut().unwrap().kill();
-    let asked = world.controller.once("GET", "/conferences", None).await;
-    assert_eq!(asked.unwrap().status, 503);
+    let answer = world.controller.once("GET", "/conferences", None).await;
+    assert_eq!(answer.unwrap().status, 503);
     let failed = line(&world, "a failed request", |l| {
         l["message"] == "a request failed because the store does not respond"
     });
     let failed = failed.await;
     let error = failed["error"].as_str().unwrap();
     assert!(error.starts_with("the store is unavailable: "), "{failed}");
-    // It has the id of its request.
+    // The line has the id of its request.
     let id = failed["span"]["request.id"].as_str().unwrap();
     assert!(!id.is_empty());
-    let answered = line(&world, "its answer", |l| {
+    let answered = line(&world, "the answered request", |l| {
         l["span"]["request.id"] == id && l["message"] == "answered an HTTP request"
     });
     let answered = answered.await;
@@ -92,11 +92,11 @@ async fn request_id_is_in_log_and_answer() {
             request = request.header("X-Request-Id", theirs);
         }
         let answer = request.send().await.unwrap();
-        // Also for a rejected caller.
+        // A rejected caller also gets an id.
         assert_eq!(answer.status(), 401);
         let id = answer.headers()["x-request-id"].to_str().unwrap();
         assert_eq!(theirs == Some(id), kept, "{theirs:?} became {id}");
-        line(&world, "its line", |l| {
+        line(&world, "the line of the request", |l| {
             l["span"]["request.id"] == *id && l["span"]["status"] == json!(401)
         })
         .await;

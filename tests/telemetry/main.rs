@@ -1,8 +1,8 @@
 //! Metrics, log and traces of a process, the dashboard and the alert rules.
 //!
-//! The tests see what a scraper, a reader of the log and a collector receive, and check that dashboard and alert rules use
-//! existing metrics.
-// The whole crate is test code, which the lint cannot know.
+//! The tests see the output of a scrape, the log and a collector, and check that dashboard and alert rules use existing
+//! metrics.
+// The whole crate is test code, which the lint does not recognize.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/program/mod.rs"]

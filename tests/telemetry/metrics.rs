@@ -74,7 +74,7 @@ const AT_ZERO: &[(&str, &str)] = &[
     (names::EVENT_GAPS, "tests/api, events"),
     (names::LIVE_DROPPED, "tests/api, events"),
     (names::TASK_PANICS, "tests/reconciler, panics"),
-    // Counted for a node that fetches files, which the simulated one does not.
+    // Only a node that fetches files increases them, and the simulated one does not.
     (names::MEDIA_REQUESTS, "tests/faults, play URLs"),
     (names::MEDIA_FETCHES, "tests/faults, play URLs"),
     (names::MEDIA_FETCHED_BYTES, "tests/faults, play URLs"),
@@ -97,7 +97,7 @@ const MAY_BE_ZERO: &[&str] = &[
     names::APPS_AT_QUOTA,
     // Zero means unlimited.
     names::PROCESS_VIRTUAL_MAX_BYTES,
-    // It counts whole seconds of a program that lived for a few.
+    // It counts whole seconds, and the program runs for a few only.
     names::PROCESS_CPU_SECONDS,
 ];
 
@@ -111,22 +111,22 @@ async fn page_of(world: &World) -> Vec<Series> {
             Kind::Histogram => "histogram",
         };
         let kind = format!("# TYPE {} {kind}\n", metric.name);
-        assert!(text.contains(&help), "{} has no words", metric.name);
-        assert!(text.contains(&kind), "{} is no such kind", metric.name);
+        assert!(text.contains(&help), "{} has no HELP text", metric.name);
+        assert!(text.contains(&kind), "{} has another type", metric.name);
     }
     page::parse(&text)
 }
 
 /// Uses all features except faults.
-async fn everything(world: &mut World) {
+async fn use_all_features(world: &mut World) {
     let room = world.room("first").await;
     let lost = world.call("527121100").await;
     world.join(&lost, &room).await;
-    // Hung up without an event connection: a snapshot reveals it, with a second look at the room.
+    // Hung up without an event connection: a snapshot reveals it, and a second look follows.
     world.controller.kill();
     let channel = world.channel(&lost).to_owned();
-    let said = world.fs(&format!("uuid_kill {channel}")).await;
-    assert!(said.starts_with("+OK"), "{said}");
+    let reply = world.fs(&format!("uuid_kill {channel}")).await;
+    assert!(reply.starts_with("+OK"), "{reply}");
     world.controller.start_again();
     world.controller.until_synced().await;
     world.receiver.first(&lost, "call.hangup").await;
@@ -135,10 +135,10 @@ async fn everything(world: &mut World) {
     // A foreign call, in a conference with the name of another node's room.
     let stranger = world.switch.sim().call_in("1000", "527121199", &[]);
     let elsewhere = format!("conference:other-room-{}@default", uuid::Uuid::new_v4());
-    let said = world
+    let reply = world
         .fs(&format!("uuid_transfer {stranger} {elsewhere} inline"))
         .await;
-    assert!(said.starts_with("+OK"), "{said}");
+    assert!(reply.starts_with("+OK"), "{reply}");
     world.join(&session, &room).await;
     for (what, event) in [
         ("conference/unmute", "conference.member.unmuted"),
@@ -171,7 +171,7 @@ async fn everything(world: &mut World) {
         assert_eq!(answer.status, 202, "{what}: {}", answer.body);
         world.receiver.first(&room, event).await;
     }
-    // It exists already; and a rule refuses another one.
+    // The room exists already; and a rule refuses another one.
     let again = json!({ "room_id": room });
     let other = world.room("other").await;
     // The room has no members, so the lock takes effect without FreeSWITCH, and there is nothing to wait for.
@@ -192,15 +192,17 @@ async fn everything(world: &mut World) {
         .command(&session, "conference/join", &again_elsewhere)
         .await;
     assert_eq!(answer.status, 409, "{}", answer.body);
-    // A webhook that is refused, and comes again.
+    // A webhook that is refused, and retried.
     world.receiver.answer(500);
     let answer = world
         .command(&session, "conference/leave", &json!({}))
         .await;
     assert_eq!(answer.status, 202, "{}", answer.body);
-    poll::until("it was refused", poll::PATIENCE, async || {
-        (world.receiver.refused(&room) > 0).then_some(())
-    })
+    poll::until(
+        "the receiver has refused the webhook",
+        poll::PATIENCE,
+        async || (world.receiver.refused(&room) > 0).then_some(()),
+    )
     .await;
     world.receiver.answer(204);
     world.receiver.first(&room, "conference.member.left").await;
@@ -237,7 +239,7 @@ fn series_named<'a>(page: &'a [Series], name: &str) -> Vec<&'a Series> {
     page.iter().filter(|series| series.name == name).collect()
 }
 
-/// All series of a metric, whatever its buckets.
+/// Strips a histogram series' suffix: returns the metric of which it is a part.
 fn base(name: &str) -> &str {
     let known = |name: &str| METRICS.iter().any(|metric| metric.name == name);
     ["_bucket", "_sum", "_count"]
@@ -253,10 +255,10 @@ async fn every_metric_is_recorded() {
     setup.resync_interval = 1;
     let mut world = setup.start().await;
     world.controller.until_synced().await;
-    everything(&mut world).await;
+    use_all_features(&mut world).await;
 
     // The worker's periodic measurements and the last commit may be missing yet.
-    let problems = poll::until("all of them", poll::PATIENCE, async || {
+    let problems = poll::until("all metrics are recorded", poll::PATIENCE, async || {
         let problems = problems(&page_of(&world).await);
         problems.is_empty().then_some(problems)
     });
@@ -268,8 +270,8 @@ async fn every_metric_is_recorded() {
     }
 
     let page = page_of(&world).await;
-    the_labels_are_those_that_are_documented(&page, &world);
-    each_value_makes_sense(&page, &world);
+    check_labels_are_documented(&page, &world);
+    check_values_are_plausible(&page, &world);
 }
 
 async fn problems_of(world: &World) -> Vec<String> {
@@ -296,7 +298,7 @@ fn problems(page: &[Series]) -> Vec<String> {
     problems
 }
 
-fn the_labels_are_those_that_are_documented(page: &[Series], world: &World) {
+fn check_labels_are_documented(page: &[Series], world: &World) {
     for series in page {
         let name = base(&series.name);
         let metric = METRICS.iter().find(|metric| metric.name == name);
@@ -313,14 +315,14 @@ fn the_labels_are_those_that_are_documented(page: &[Series], world: &World) {
             assert_eq!(*node, world.node, "{series:?}");
         }
         for value in series.labels.values() {
-            // Neither a room, nor a call, nor an app: a uuid has 36 characters.
+            // No value is the id of a room, a call or an app: a uuid has 36 characters.
             assert!(value.len() < 36 || value.starts_with('/'), "{series:?}");
             assert_ne!(*value, world.app, "{series:?}");
         }
     }
 }
 
-fn each_value_makes_sense(page: &[Series], world: &World) {
+fn check_values_are_plausible(page: &[Series], world: &World) {
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
     for series in page {
         assert!(series.value.is_finite(), "{series:?}");

@@ -24,7 +24,7 @@ fn series(line: &str) -> Option<Series> {
         Some((name, labels)) => (name, labels.strip_suffix('}')?),
         None => (head, ""),
     };
-    // Our label values contain no comma and no quotation mark; if one did, this would fail, as it should.
+    // Our label values contain no comma and no quotation mark; otherwise this fails.
     let labels = labels
         .split(',')
         .filter(|label| !label.is_empty())

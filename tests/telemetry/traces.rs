@@ -102,7 +102,7 @@ struct Span {
     id: String,
     parent: String,
     attributes: HashMap<String, String>,
-    /// The spans that it refers to.
+    /// The spans that this span links to.
     links: Vec<String>,
 }
 
@@ -120,7 +120,7 @@ impl Span {
         }
     }
 
-    fn says(&self, name: &str, value: &str) -> bool {
+    fn has_attribute(&self, name: &str, value: &str) -> bool {
         self.attributes.get(name).is_some_and(|text| text == value)
     }
 
@@ -165,7 +165,7 @@ async fn trace_of_join_reaches_its_webhook() {
     let path = format!("/sessions/{session}/commands/conference/join");
     let status = post_as(&world, &path, &json!({ "room_id": room })).await;
     assert_eq!(status, 202);
-    let told = world
+    let webhook = world
         .receiver
         .first(&room, "conference.member.joined")
         .await;
@@ -177,22 +177,24 @@ async fn trace_of_join_reaches_its_webhook() {
         })
         .await;
     assert_eq!(request.trace, TRACE);
-    assert!(request.says("status", "202"), "{request:?}");
+    assert!(request.has_attribute("status", "202"), "{request:?}");
     let intent = collector
         .span("the intent", |s| s.is_child("intent", &request))
         .await;
-    assert!(intent.says("intent", "join") && intent.says("outcome", "accepted"));
-    assert!(intent.says("node.id", &world.node));
-    let commit = collector.span("its commit", |s| s.is_child("commit", &intent));
+    assert!(intent.has_attribute("intent", "join") && intent.has_attribute("outcome", "accepted"));
+    assert!(intent.has_attribute("node.id", &world.node));
+    let commit = collector.span("the commit", |s| s.is_child("commit", &intent));
     commit.await;
     let order = collector
         .span("the order", |s| s.is_child("order", &intent))
         .await;
-    assert!(order.says("order", "enter") && order.says("outcome", "ok"));
+    assert!(order.has_attribute("order", "enter") && order.has_attribute("outcome", "ok"));
     let command = collector
         .span("the command", |s| s.is_child("command", &order))
         .await;
-    assert!(command.says("command", "uuid_transfer") && command.says("outcome", "ok"));
+    assert!(
+        command.has_attribute("command", "uuid_transfer") && command.has_attribute("outcome", "ok")
+    );
 
     // An event of FreeSWITCH starts its own trace, linked to the intent that it confirms.
     let event = collector
@@ -205,11 +207,11 @@ async fn trace_of_join_reaches_its_webhook() {
     assert!(event.attributes["event"].contains("AddMember"), "{event:?}");
     let attempt = collector
         .span("the attempt", |s| {
-            s.name == "attempt" && s.says("webhook.id", &told.id)
+            s.name == "attempt" && s.has_attribute("webhook.id", &webhook.id)
         })
         .await;
-    assert!(attempt.says("outcome", "ok"), "{attempt:?}");
-    // It follows a commit: of that event, or of one in the same batch.
+    assert!(attempt.has_attribute("outcome", "ok"), "{attempt:?}");
+    // The attempt follows a commit: of that event, or of one in the same batch.
     let commit = collector
         .span("the commit", |s| {
             s.name == "commit" && s.id == attempt.parent
@@ -225,7 +227,7 @@ async fn trace_of_join_reaches_its_webhook() {
         })
         .await;
     // The receiver gets no trace headers.
-    assert!(told.headers.get("traceparent").is_none());
+    assert!(webhook.headers.get("traceparent").is_none());
     // No span contains a tenant's secret.
     for span in collector.spans() {
         assert!(!format!("{span:?}").contains(KEY), "{span:?}");
@@ -241,7 +243,7 @@ async fn remaining_commands_are_sent_at_shutdown() {
             "ROOMKEEPER_TELEMETRY__OTLP_ENDPOINT",
             collector.url.as_str(),
         ),
-        // Nothing is sent before.
+        // No span is sent before the stop.
         ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -1,4 +1,4 @@
-// What the page knows, and what each event makes of it.
+// The page's state, and the effect of each event on it.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,13 +9,13 @@ const ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000";
 const CALL = "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a11";
 const OTHER = "acW68-0b6b4f0a-6a4e-4a3e-9d4e-6f6b0c9d2a12";
 
-const told = (event, data = {}, session = undefined) => ({
+const makeEvent = (event, data = {}, session = undefined) => ({
   type: "event",
   event,
   at: 1000,
   body: { event, room_id: ROOM, session_uuid: session, timestamp: "2026-05-06T12:34:56.000000Z", data },
 });
-const join = (session, muted = true) => told("conference.member.joined", { caller_id: "527", did: "747", muted }, session);
+const join = (session, muted = true) => makeEvent("conference.member.joined", { caller_id: "527", did: "747", muted }, session);
 const run = (state, ...actions) => actions.reduce(reduce, state);
 
 function room() {
@@ -31,29 +31,29 @@ function room() {
 }
 
 test("a member joins, is counted and listed, and leaves", () => {
-  let state = run(room(), told("call.new", { caller_id: "527", did: "747", direction: "inbound" }, CALL));
+  let state = run(room(), makeEvent("call.new", { caller_id: "527", did: "747", direction: "inbound" }, CALL));
   assert.equal(waiting(state).length, 1);
   state = run(state, join(CALL));
   assert.equal(counts(state).get(ROOM), 1);
   assert.deepEqual(state.members.get(ROOM).get(CALL), { uuid: CALL, callerId: "527", did: "747", muted: true, deaf: false });
   assert.equal(waiting(state).length, 0);
   assert.equal(state.said.text, "527 joined standup");
-  state = run(state, told("conference.member.left", { reason: "removed" }, CALL));
+  state = run(state, makeEvent("conference.member.left", { reason: "removed" }, CALL));
   assert.equal(counts(state).get(ROOM), undefined);
   assert.equal(state.members.get(ROOM).size, 0);
   assert.equal(waiting(state).length, 1);
-  state = run(state, told("call.hangup", { cause: "NORMAL_CLEARING" }, CALL));
+  state = run(state, makeEvent("call.hangup", { cause: "NORMAL_CLEARING" }, CALL));
   assert.equal(state.calls.size, 0);
 });
 
 test("events are idempotent", () => {
   const actions = [
     join(CALL),
-    told("conference.member.unmuted", {}, CALL),
-    told("member.floor", { session_uuid: CALL }, CALL),
-    told("conference.play.started", { operation_id: "a", urls: ["http://a"] }),
-    told("conference.recording.started", { recording_id: "r" }),
-    told("conference.updated", { locked: true }),
+    makeEvent("conference.member.unmuted", {}, CALL),
+    makeEvent("member.floor", { session_uuid: CALL }, CALL),
+    makeEvent("conference.play.started", { operation_id: "a", urls: ["http://a"] }),
+    makeEvent("conference.recording.started", { recording_id: "r" }),
+    makeEvent("conference.updated", { locked: true }),
   ];
   const strip = ({ said, notices, nextNotice, ...rest }) => rest;
   const once = run(room(), ...actions);
@@ -63,28 +63,28 @@ test("events are idempotent", () => {
 
 test("events during a read win over the response", () => {
   const before = room();
-  const reading = run(before, { type: "read.begin", id: 3 }, join(CALL), join(OTHER), told("conference.member.left", {}, OTHER));
+  const reading = run(before, { type: "read.begin", id: 3 }, join(CALL), join(OTHER), makeEvent("conference.member.left", {}, OTHER));
   const rows = { type: "read.done", id: 3, rooms: [...before.rooms.values()], calls: [] };
   const state = run(reading, rows);
   assert.equal(counts(state).get(ROOM), 1);
   assert.equal(state.calls.get(CALL).state, "in_room");
-  assert.equal(state.replay.length, 0, "nothing is kept when nothing is read");
+  assert.equal(state.replay.length, 0, "no event is kept without a read");
 });
 
 test("too many events during a read repeat it", () => {
   let state = run(room(), { type: "read.begin", id: 3 });
   const epoch = state.epoch;
-  for (let i = 0; i < 5_001; i += 1) state = run(state, told("member.talking", { talking: true }, CALL));
+  for (let i = 0; i < 5_001; i += 1) state = run(state, makeEvent("member.talking", { talking: true }, CALL));
   assert.equal(state.epoch, epoch + 1);
   const after = run(state, { type: "read.done", id: 3, rooms: [], calls: [] });
-  assert.equal(after.rooms.size, 1, "what was read too slowly is not believed");
+  assert.equal(after.rooms.size, 1, "a read that took too long is discarded");
 });
 
 test("a gap and a new stream require a read, a resumed stream does not", () => {
   const state = room();
-  assert.equal(run(state, told("stream.gap", { nodes: [] })).epoch, state.epoch + 1);
-  assert.equal(run(state, told("stream.open", { resumed: false })).epoch, state.epoch + 1);
-  assert.equal(run(state, told("stream.open", { resumed: true })).epoch, state.epoch);
+  assert.equal(run(state, makeEvent("stream.gap", { nodes: [] })).epoch, state.epoch + 1);
+  assert.equal(run(state, makeEvent("stream.open", { resumed: false })).epoch, state.epoch + 1);
+  assert.equal(run(state, makeEvent("stream.open", { resumed: true })).epoch, state.epoch);
 });
 
 test("mute is pending until its event arrives", () => {
@@ -92,17 +92,17 @@ test("mute is pending until its event arrives", () => {
   state = run(state, { type: "asked", key: `mute:${CALL}`, want: true, label: "mute 527", at: 1000 });
   assert.equal(state.members.get(ROOM).get(CALL).muted, false);
   assert.equal(state.pending.get(`mute:${CALL}`).want, true);
-  const crossed = run(state, told("conference.member.unmuted", {}, CALL));
-  assert.equal(crossed.pending.size, 1, "another's unmute is not what was asked for");
-  state = run(state, told("conference.member.muted", {}, CALL));
+  const crossed = run(state, makeEvent("conference.member.unmuted", {}, CALL));
+  assert.equal(crossed.pending.size, 1, "another's unmute does not confirm the command");
+  state = run(state, makeEvent("conference.member.muted", {}, CALL));
   assert.equal(state.members.get(ROOM).get(CALL).muted, true);
   assert.equal(state.pending.size, 0);
 });
 
 test("deafened and undeafened change the member", () => {
-  let state = run(room(), join(CALL), told("conference.member.deafened", {}, CALL));
+  let state = run(room(), join(CALL), makeEvent("conference.member.deafened", {}, CALL));
   assert.equal(state.members.get(ROOM).get(CALL).deaf, true);
-  state = run(state, told("conference.member.undeafened", {}, CALL));
+  state = run(state, makeEvent("conference.member.undeafened", {}, CALL));
   assert.equal(state.members.get(ROOM).get(CALL).deaf, false);
 });
 
@@ -116,14 +116,14 @@ test("an unconfirmed command times out with a notice and a new read", () => {
 });
 
 test("floor and talking are live and end with the connection", () => {
-  let state = run(room(), join(CALL, false), told("member.talking", { session_uuid: CALL, talking: true }, CALL));
-  state = run(state, told("member.floor", { session_uuid: CALL }, CALL));
+  let state = run(room(), join(CALL, false), makeEvent("member.talking", { session_uuid: CALL, talking: true }, CALL));
+  state = run(state, makeEvent("member.floor", { session_uuid: CALL }, CALL));
   assert.ok(state.talking.has(CALL));
   assert.equal(state.floors.get(ROOM), CALL);
-  assert.equal(run(state, told("member.floor", { session_uuid: null })).floors.size, 0);
-  const gone = run(state, told("conference.member.left", {}, CALL));
+  assert.equal(run(state, makeEvent("member.floor", { session_uuid: null })).floors.size, 0);
+  const gone = run(state, makeEvent("conference.member.left", {}, CALL));
   assert.equal(gone.floors.size + gone.talking.size, 0);
-  assert.equal(run(state, told("conference.member.muted", {}, CALL)).talking.size, 0);
+  assert.equal(run(state, makeEvent("conference.member.muted", {}, CALL)).talking.size, 0);
   state = run(state, { type: "link", status: "lost", at: 5000, retryAt: 6000 });
   assert.equal(state.talking.size, 0);
   assert.equal(state.floors.size, 0);
@@ -140,20 +140,20 @@ test("attempts to reconnect keep the time of the loss", () => {
 });
 
 test("playback is a queue whose head plays", () => {
-  const start = (id) => told("conference.play.started", { operation_id: id, urls: [`http://${id}`] });
-  let state = run(room(), start("a"), start("b"), told("conference.play.paused", { operation_id: "a" }));
+  const start = (id) => makeEvent("conference.play.started", { operation_id: id, urls: [`http://${id}`] });
+  let state = run(room(), start("a"), start("b"), makeEvent("conference.play.paused", { operation_id: "a" }));
   assert.deepEqual(state.rooms.get(ROOM).playing, { status: "paused", urls: ["http://a"], operations: ["a", "b"] });
-  state = run(state, told("conference.play.finished", { operation_id: "a", errors: [] }));
+  state = run(state, makeEvent("conference.play.finished", { operation_id: "a", errors: [] }));
   assert.deepEqual(state.rooms.get(ROOM).playing.operations, ["b"]);
   assert.ok(state.doubtful.has(ROOM), "its files are to be read");
-  state = run(state, told("conference.play.finished", { operation_id: "b", errors: [{ url: "http://b", error: "unreadable" }] }));
+  state = run(state, makeEvent("conference.play.finished", { operation_id: "b", errors: [{ url: "http://b", error: "unreadable" }] }));
   assert.equal(state.rooms.get(ROOM).playing, null);
   assert.match(state.notices[0].text, /http:\/\/b \(unreadable\)/);
 });
 
 test("the end of a room clears its pending commands and parks its members", () => {
   let state = run(room(), join(CALL), { type: "asked", key: `lock:${ROOM}`, want: true, label: "lock", at: 0 });
-  state = run(state, told("conference.destroyed"));
+  state = run(state, makeEvent("conference.destroyed"));
   assert.equal(state.rooms.size, 0);
   assert.equal(state.pending.size, 0);
   assert.equal(waiting(state).length, 1);
@@ -161,6 +161,6 @@ test("the end of a room clears its pending commands and parks its members", () =
 
 test("unknown events change nothing", () => {
   const state = room();
-  assert.equal(run(state, told("conference.member.danced", {}, CALL)), state);
+  assert.equal(run(state, makeEvent("conference.member.danced", {}, CALL)), state);
   assert.equal(run(state, { type: "event", event: "message", body: null, at: 0 }), state);
 });

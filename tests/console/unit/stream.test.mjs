@@ -66,8 +66,8 @@ test("pauses grow, are bounded, and are random", () => {
 });
 
 test("a lost stream resumes behind the last event", async () => {
-  const asked = [];
-  const told = [];
+  const requested = [];
+  const received = [];
   const bodies = ["id: one\ndata: {\"n\":1}\n\nid: two\ndata: {\"n\":2", "id: two\ndata: {\"n\":2}\n\n"];
   let stream = null;
   await new Promise((done) => {
@@ -77,18 +77,18 @@ test("a lost stream resumes behind the last event", async () => {
       random: () => 0,
       api: {
         async stream(at, headers) {
-          asked.push(headers["Last-Event-ID"] ?? null);
+          requested.push(headers["Last-Event-ID"] ?? null);
           return new Response(bodies.shift() ?? "");
         },
       },
-      onEvent: ({ data }) => told.push(data.n),
+      onEvent: ({ data }) => received.push(data.n),
       onLink({ status }) {
         if (status === "lost") stream.now();
-        if (told.length === 2) done();
+        if (received.length === 2) done();
       },
     });
   });
   stream.close();
-  assert.deepEqual(told, [1, 2]);
-  assert.deepEqual(asked.slice(0, 2), [null, "one"]);
+  assert.deepEqual(received, [1, 2]);
+  assert.deepEqual(requested.slice(0, 2), [null, "one"]);
 });
