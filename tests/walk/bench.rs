@@ -1,4 +1,4 @@
-//! The load harness on a real FreeSWITCH: it measures something there, and leaves nothing behind but what it found.
+//! The load harness on a real FreeSWITCH: it measures something, and leaves nothing behind but its report.
 
 use std::process::Stdio;
 
@@ -11,13 +11,13 @@ use crate::program::poll;
 use crate::program::switch::RealServer;
 use crate::support::{cargo, process};
 
-/// Its calls are in this app, whose name is in theirs.
+/// The app of its calls, as it appears in their channel names.
 const ITS_CALLS: &str = "null/bench";
 
 async fn ask(server: &RealServer, command: String) -> String {
     let server = server.clone();
     let answer = spawn_blocking(move || server.ask(&command)).await.unwrap();
-    answer.expect("the server answers us")
+    answer.expect("the server answers")
 }
 
 async fn channels(server: &RealServer) -> usize {
@@ -28,9 +28,9 @@ async fn channels(server: &RealServer) -> usize {
     rows.iter().filter(is_its).count()
 }
 
-async fn no_call_is_left(server: &RealServer) {
-    // What is shown is behind what is so.
-    poll::until("its calls are gone", poll::PATIENCE, async || {
+async fn until_no_call_remains(server: &RealServer) {
+    // FreeSWITCH's list lags behind.
+    poll::until("the harness has no calls", poll::PATIENCE, async || {
         (channels(server).await == 0).then_some(())
     })
     .await;
@@ -58,8 +58,8 @@ pub async fn measures_and_leaves_nothing_behind(server: &RealServer) {
     let run = bench();
     let run = spawn_blocking(|| run.wait_with_output()).await.unwrap();
     let run = run.unwrap();
-    let said = String::from_utf8_lossy(&run.stderr).into_owned();
-    assert!(run.status.success(), "{said}");
+    let output = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(run.status.success(), "{output}");
     let report: Value = serde_json::from_slice(&run.stdout).unwrap();
     let sections = report["sections"].as_array().unwrap();
     assert_eq!(sections.len(), 2, "simulated nodes, and the real one");
@@ -68,29 +68,33 @@ pub async fn measures_and_leaves_nothing_behind(server: &RealServer) {
         let what = row["what"].as_str().unwrap();
         what.contains("fired → received")
     });
-    let (mut told, mut all) = (0, 0);
+    let (mut positive, mut all) = (0, 0);
     for row in latencies {
         for figure in [&row["measured"], &row["beside"]["measured"]] {
             all += 1;
-            told += usize::from(figure.as_f64() > Some(0.0));
+            positive += usize::from(figure.as_f64() > Some(0.0));
         }
     }
-    assert!(all >= 12 && told == all, "{report}");
-    no_call_is_left(server).await;
+    assert!(all >= 12 && positive == all, "{report}");
+    until_no_call_remains(server).await;
 
-    // Interrupted in the middle of it.
+    // The harness is interrupted while it runs.
     let mut run = bench();
-    poll::until("its calls are there", poll::PATIENCE, async || {
-        assert!(run.try_wait().unwrap().is_none(), "it ended before");
+    poll::until("the harness has calls", poll::PATIENCE, async || {
+        assert!(run.try_wait().unwrap().is_none(), "the harness ended early");
         (channels(server).await > 0).then_some(())
     })
     .await;
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();
     let status = spawn_blocking(move || run.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(130));
-    no_call_is_left(server).await;
+    until_no_call_remains(server).await;
 
     let exists = ask(server, format!("uuid_exists {other}")).await;
-    assert_eq!(exists.trim(), "true", "it ended somebody else's call");
+    assert_eq!(
+        exists.trim(),
+        "true",
+        "the harness ended another client's call"
+    );
     ask(server, format!("uuid_kill {other}")).await;
 }

@@ -1,4 +1,4 @@
-//! The event stream of the program: it tells what the webhooks tell, and who talks, through whatever happens to it.
+//! The program's event stream: it carries the same events as the webhooks, and talking states, through every fault.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::program::events::{Event, EventStream, Next};
 use crate::program::poll::{self, PATIENCE};
 use crate::program::world::{Setup, Store, World};
 
-/// The limit that the program promises.
+/// The program's promised time to stop.
 const STOP: Duration = Duration::from_secs(10);
 
 const COMMITS: &str = "roomkeeper_store_commits_total";
@@ -18,7 +18,7 @@ async fn stream(world: &World, query: &str, last: Option<&str>) -> EventStream {
     EventStream::open(&world.controller, &world.app, query, last).await
 }
 
-/// Stored events, by what they are ordered by.
+/// Groups stored events by the scope that orders them.
 fn story<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeMap<String, Vec<String>> {
     let mut story: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for event in events {
@@ -35,23 +35,24 @@ fn story<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeMap<String, Ve
     story
 }
 
-/// The webhooks' bodies, to the byte, each once, in the same order.
-async fn tells_what_the_webhooks_tell(world: &World, events: &[Event]) {
-    for (scope, told) in story(events) {
+/// Checks that the stream has the webhooks' bodies, byte for byte, each once, in the same order.
+async fn check_equals_webhooks(world: &World, events: &[Event]) {
+    for (scope, expected) in story(events) {
         poll::until("the webhooks have arrived", PATIENCE, async || {
             let sent = world.receiver.delivered(&scope);
             let sent: Vec<String> = sent.into_iter().map(|got| got.text).collect();
-            (sent.len() >= told.len()).then(|| assert_eq!(sent[..told.len()], told, "{scope}"))
+            (sent.len() >= expected.len())
+                .then(|| assert_eq!(sent[..expected.len()], expected, "{scope}"))
         })
         .await;
-        for (n, body) in told.iter().enumerate() {
+        for (n, body) in expected.iter().enumerate() {
             let body: serde_json::Value = serde_json::from_str(body).unwrap();
             assert_eq!(body["sequence"], n + 1, "{scope}");
         }
     }
 }
 
-async fn who_talks_is_shown(store: Store) {
+async fn talking_members_are_shown(store: Store) {
     let mut setup = Setup::on(store);
     setup.more_apps = vec![("other".to_owned(), "other-key".to_owned())];
     let mut world = setup.start().await;
@@ -73,17 +74,17 @@ async fn who_talks_is_shown(store: Store) {
         .find(|event| event.name == "conference.member.joined");
     let stay = joined.unwrap().json()["data"]["conferencecall_id"].clone();
 
-    // Whoever speaks is shown to speak, and it is written nowhere.
+    // A talking member is shown as talking, and nothing is written to the store.
     let before = world.controller.metric(COMMITS, "").await;
     let channel = world.channel(&session).to_owned();
     for talks in [true, false, true, false] {
         world.switch.sim().talk(&channel, talks);
         let word = format!("\"talking\":{talks}");
         for stream in [&mut all, &mut of_room] {
-            let told = stream.until("member.talking", &word).await;
-            let told = told.last().unwrap();
-            assert_eq!(told.id, None);
-            let body = told.json();
+            let events = stream.until("member.talking", &word).await;
+            let event = events.last().unwrap();
+            assert_eq!(event.id, None);
+            let body = event.json();
             assert_eq!(body["session_uuid"], session.as_str());
             assert_eq!(body["room_id"], room.as_str());
             assert_eq!(body["app_id"], world.app.as_str());
@@ -98,7 +99,7 @@ async fn who_talks_is_shown(store: Store) {
     let delete = format!("/conferences/{room}");
     world.controller.ask("DELETE", &delete, None).await;
     seen.extend(all.until("conference.destroyed", &room).await);
-    tells_what_the_webhooks_tell(&world, &seen).await;
+    check_equals_webhooks(&world, &seen).await;
     let (rest, end) = of_room.rest().await;
     assert!(
         rest.iter().all(|event| event.name.starts_with("member.")),
@@ -106,24 +107,24 @@ async fn who_talks_is_shown(store: Store) {
     );
     assert_eq!(end, Next::End, "with its room");
 
-    // Nothing of it is another app's.
+    // No event belongs to another app.
     world.controller.terminate();
     assert_eq!(foreign.rest().await, (Vec::new(), Next::End));
     world.controller.ended(STOP).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_talks_is_shown_in_memory() {
-    who_talks_is_shown(Store::Memory).await;
+async fn talking_members_are_shown_in_memory() {
+    talking_members_are_shown(Store::Memory).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_talks_is_shown_on_redis() {
-    who_talks_is_shown(Store::Redis).await;
+async fn talking_members_are_shown_on_redis() {
+    talking_members_are_shown(Store::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_the_floor_is_shown() {
+async fn floor_is_shown() {
     let world = Setup::on(Store::Redis).start().await;
     world.controller.until_synced().await;
     let mut floor = stream(&world, "?event=member.floor", None).await;
@@ -138,13 +139,13 @@ async fn who_has_the_floor_is_shown() {
         .switch
         .sim()
         .hang_up(world.channel(&session), "NORMAL_CLEARING");
-    let nobody = "\"data\":{\"session_uuid\":null,\"conferencecall_id\":null}";
-    let free = floor.until("member.floor", nobody).await;
+    let no_member = "\"data\":{\"session_uuid\":null,\"conferencecall_id\":null}";
+    let free = floor.until("member.floor", no_member).await;
     assert!(free.last().unwrap().json()["session_uuid"].is_null());
 }
 
-/// Calls come and go through a room; the last of them is answered by its name.
-async fn something_happens(world: &World, room: &str, caller: &str) -> String {
+/// Lets a new call join the room and leave it; returns its session id.
+async fn call_joins_and_leaves(world: &World, room: &str, caller: &str) -> String {
     let session = world.call(caller).await;
     world.join(&session, room).await;
     let leave = world
@@ -155,21 +156,21 @@ async fn something_happens(world: &World, room: &str, caller: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_goes_on_after_the_controller_was_killed() {
+async fn stream_continues_after_the_controller_was_killed() {
     let mut world = Setup::impatient(Store::Redis).start().await;
     world.controller.until_synced().await;
     let mut events = stream(&world, "", None).await;
     let room = world.room("killed").await;
-    let first = something_happens(&world, &room, "1001").await;
+    let first = call_joins_and_leaves(&world, &room, "1001").await;
     let mut seen = events.until("conference.member.left", &first).await;
-    // Something is told that this client does not see any more.
-    let second = something_happens(&world, &room, "1002").await;
+    // An event that this client does not receive.
+    let second = call_joins_and_leaves(&world, &room, "1002").await;
     world.receiver.nth(&room, "conference.member.left", 2).await;
     let last = events.last.clone();
     world.kill_and_start_again();
     let (_, end) = events.rest().await;
     assert_eq!(end, Next::Broken);
-    // And something while nobody listens, which a snapshot reveals.
+    // And a change while no controller runs, which a snapshot reveals.
     world
         .switch
         .sim()
@@ -178,7 +179,7 @@ async fn it_goes_on_after_the_controller_was_killed() {
     let mut events = stream(&world, "", Some(&last)).await;
     seen.extend(events.until("conference.member.left", &second).await);
     seen.extend(events.until("call.hangup", &first).await);
-    let third = something_happens(&world, &room, "1003").await;
+    let third = call_joins_and_leaves(&world, &room, "1003").await;
     seen.extend(events.until("conference.member.left", &third).await);
     assert!(seen.iter().all(|event| event.name != "stream.gap"));
     assert_eq!(
@@ -186,11 +187,11 @@ async fn it_goes_on_after_the_controller_was_killed() {
         7,
         "made, and three times in and out"
     );
-    tells_what_the_webhooks_tell(&world, &seen).await;
+    check_equals_webhooks(&world, &seen).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_show_the_same_and_one_goes_on_for_the_other() {
+async fn replicas_show_the_same_events_and_one_continues_for_the_other() {
     let mut world = Setup::impatient(Store::Redis).start().await;
     world.controller.until_synced().await;
     let other = world.replica(|config| config, Vec::new());
@@ -206,13 +207,13 @@ async fn replicas_show_the_same_and_one_goes_on_for_the_other() {
     let mut elsewhere = there.until("conference.member.joined", &session).await;
     assert_eq!(story(&seen), story(&elsewhere));
 
-    // What is not stored is said from the one to the other.
+    // Replicas pass on to each other what the store does not keep.
     world.switch.sim().talk(world.channel(&session), true);
     for stream in [&mut here, &mut there] {
         stream.until("member.talking", "\"talking\":true").await;
     }
 
-    // The owner dies. Its client comes here; the one that was here sees no difference.
+    // The owner stops. Its client moves to this replica; the client of this replica sees no difference.
     world.controller.kill();
     assert_eq!(here.rest().await.1, Next::Broken);
     poll::until("the other has the node", PATIENCE, async || {
@@ -228,7 +229,7 @@ async fn replicas_show_the_same_and_one_goes_on_for_the_other() {
     seen.extend(here.until("call.hangup", &session).await);
     elsewhere.extend(there.until("call.hangup", &session).await);
     world.controller = other;
-    tells_what_the_webhooks_tell(&world, &seen).await;
+    check_equals_webhooks(&world, &seen).await;
     assert_eq!(story(&seen), story(&elsewhere));
     assert!(
         seen.iter()
@@ -238,7 +239,7 @@ async fn replicas_show_the_same_and_one_goes_on_for_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_wiped_is_told_and_it_goes_on() {
+async fn wiped_store_is_reported_and_the_stream_continues() {
     let world = Setup::on(Store::Redis).start().await;
     world.controller.until_synced().await;
     let mut events = stream(&world, "", None).await;
@@ -257,7 +258,7 @@ async fn a_store_that_is_wiped_is_told_and_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_that_is_restarted_ends_no_stream() {
+async fn redis_restart_ends_no_stream() {
     let mut world = Setup::on(Store::DurableRedis).start().await;
     world.controller.until_synced().await;
     let mut events = stream(&world, "", None).await;
@@ -270,20 +271,20 @@ async fn redis_that_is_restarted_ends_no_stream() {
     let muted = json!({"room_id": room, "muted": false});
     world.command(&second, "conference/join", &muted).await;
     seen.extend(events.until("conference.member.joined", &second).await);
-    // It is listened again, too.
+    // The controller also subscribes to Redis again.
     let channel = world.channel(&second).to_owned();
     let mut talks = false;
-    poll::until("who talks is shown again", PATIENCE, async || {
+    poll::until("the talking member is shown again", PATIENCE, async || {
         talks = !talks;
         world.switch.sim().talk(&channel, talks);
         let word = format!("\"talking\":{talks}");
         let wait = Duration::from_millis(500);
-        let told = tokio::time::timeout(wait, events.until("member.talking", &word)).await;
-        told.ok()
+        let received = tokio::time::timeout(wait, events.until("member.talking", &word)).await;
+        received.ok()
     })
     .await;
     assert!(seen.iter().all(|event| event.name != "stream.gap"));
-    tells_what_the_webhooks_tell(&world, &seen).await;
+    check_equals_webhooks(&world, &seen).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -299,18 +300,18 @@ async fn sigterm_ends_streams_at_once() {
         .metric("roomkeeper_events_streams", "")
         .await;
     assert_eq!(open, 20.0);
-    let begun = Instant::now();
+    let start = Instant::now();
     world.controller.terminate();
     for stream in &mut streams {
         assert_eq!(stream.rest().await, (Vec::new(), Next::End));
     }
-    let ended = begun.elapsed();
+    let ended = start.elapsed();
     assert!(ended < Duration::from_secs(2), "{ended:?}");
     let status = world.controller.ended(STOP).await;
     assert_eq!(status.code(), Some(0));
-    // It did not have to wait for anything: the log says when it had to.
+    // The stop did not cut off any request: the log would say so.
     let cut = world
         .controller
-        .log_about(|line| line.contains("still in flight"));
+        .log_about(|line| line.contains("requests in flight were cut off"));
     assert_eq!(cut, "");
 }

@@ -1,6 +1,6 @@
-//! The cost to a caller of faults on the way to a node, except those in the suite of faults.
+//! The cost to a caller of faults between controller and node, except those in the faults suite.
 //!
-//! Each test asserts that its fault did occur, then what must hold.
+//! Each test asserts that its fault did occur, then its consequences.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use crate::program::switch::DID;
 use crate::program::world::{PASSWORD, Setup, Store};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_told_plainly_and_tried_rarely() {
+async fn wrong_password_is_reported_and_rarely_retried() {
     let mut setup = Setup::on(Store::Memory);
     setup.password = "not the password".to_owned();
     let world = setup.start().await;
-    // The first connection has failed, so there is nothing to wait for.
+    // The first connection has failed, so the controller is ready.
     let ready = world.controller.until_ready().await;
     assert_eq!(ready["nodes"][0]["link"], "down");
     let sim = world.switch.sim();
-    assert!(sim.faults().core.refused >= 1, "it was refused");
+    assert!(sim.faults().core.refused >= 1, "no password was refused");
     let nodes = world
         .controller
         .operator("/admin/nodes")
@@ -34,7 +34,7 @@ async fn a_wrong_password_is_told_plainly_and_tried_rarely() {
     assert!((10_000..=30_000).contains(&wait), "{wait} ms");
     // Both connections have been refused by now, or will be once.
     poll::stays(
-        "it is not tried again",
+        "the password is not tried again",
         Duration::from_secs(2),
         async || sim.faults().core.refused <= 2,
     )
@@ -49,15 +49,15 @@ async fn a_wrong_password_is_told_plainly_and_tried_rarely() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_comes_in_while_the_way_to_the_node_is_down() {
+async fn call_arriving_while_the_node_is_disconnected_is_reported() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     let sim = world.switch.sim();
     let cut = sim.drop_connections(false);
     assert!(cut >= 2);
     let session = world.session(&sim.call_in(DID, "1009", &[]));
-    let told = world.receiver.first(&session, "call.new").await;
-    assert_eq!(told.body["data"]["caller_id"], "1009");
+    let webhook = world.receiver.first(&session, "call.new").await;
+    assert_eq!(webhook.body["data"]["caller_id"], "1009");
     assert!(sim.faults().cut >= 2);
     world.switch.until_members(PASSWORD, "nothing", &[]).await;
     world.receiver.check_story();

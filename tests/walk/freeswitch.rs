@@ -1,9 +1,9 @@
 //! The walk on a real FreeSWITCH, when one is given: `ROOMKEEPER_TEST_FREESWITCH=host:port:password`.
 //!
-//! Needed there: a conference profile `roomkeeper`, the endpoint `null` of mod_dptools, and an extension that answers and makes a sound or silence;
-//! `ROOMKEEPER_TEST_ENDPOINT` names it (`loopback/tone/default`), `ROOMKEEPER_TEST_APP` the app that calls are given
-//! (`demo`). With `ROOMKEEPER_TEST_SIP=host:port` a SIP call by `sipp` goes the same way; the dialplan must answer and
-//! park it with `roomkeeper_app` set to that app.
+//! The server needs a conference profile `roomkeeper`, the endpoint `null` of mod_dptools, and an extension that
+//! answers and makes a sound or silence. `ROOMKEEPER_TEST_ENDPOINT` names the extension (`loopback/tone/default`),
+//! `ROOMKEEPER_TEST_APP` the app of the calls (`demo`). With `ROOMKEEPER_TEST_SIP=host:port`, `sipp` also places a SIP
+//! call; the dialplan must answer and park it with `roomkeeper_app` set to that app.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use crate::support::process;
 use crate::walk::{STEPS, Step, Walk};
 
 pub fn say(text: &str) {
-    // Past the harness, which shows nothing of a test that passes.
+    // Bypasses the harness, which hides the output of a passing test.
     std::io::stdout().write_all(text.as_bytes()).unwrap();
 }
 
@@ -29,15 +29,14 @@ pub async fn world(server: &RealServer, line: Line, store: Store) -> World {
 }
 
 fn table(walk: &Walk, world: &World, title: &str) -> String {
-    let mut text =
-        format!("\n{title}\n| step | what the API and the webhooks said | ms |\n|---|---|---|\n");
+    let mut text = format!("\n{title}\n| step | API and webhooks | ms |\n|---|---|---|\n");
     for row in &walk.rows {
-        let said = row
-            .said
+        let result = row
+            .result
             .replace(&walk.room, "<room>")
             .replace(&walk.session, "<call>")
             .replace(&world.node, "<node>");
-        writeln!(text, "| {:?} | {said} | {} |", row.step, row.millis).unwrap();
+        writeln!(text, "| {:?} | {result} | {} |", row.step, row.millis).unwrap();
     }
     text
 }
@@ -48,12 +47,12 @@ pub async fn walk_on(server: &RealServer, line: Line, store: Store) {
     for step in STEPS {
         walk.step(&world, step).await;
     }
-    let synthesized = walk.check_all_told(&world);
+    let synthesized = walk.check_all_webhooks(&world);
     say(&table(
         &walk,
         &world,
         &format!(
-            "Calls by {line:?}, state on {store:?}; {synthesized} webhooks came of a snapshot"
+            "Calls by {line:?}, state on {store:?}; {synthesized} webhooks were synthesized from a snapshot"
         ),
     ));
 }
@@ -80,20 +79,20 @@ async fn walk_with_kills(server: &RealServer) {
             | Step::NotFound => walk.step(&world, step).await,
         }
     }
-    let synthesized = walk.check_all_told(&world);
+    let synthesized = walk.check_all_webhooks(&world);
     say(&table(
         &walk,
         &world,
         &format!(
             "The controller killed after Join and Mute, and between answer and event of Unmute and Leave, state on \
-             Redis; {synthesized} webhooks came of a snapshot"
+             Redis; {synthesized} webhooks were synthesized from a snapshot"
         ),
     ));
 }
 
-/// One test, so that the tables come one after the other.
+/// One test, so that the tables are printed one after the other.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_walk_on_a_real_server() {
+async fn walk_succeeds_on_a_real_server() {
     let Some(server) = RealServer::given() else {
         say("No real FreeSWITCH was given: the walk ran on the simulated node only.\n");
         return;
@@ -111,7 +110,7 @@ async fn the_walk_on_a_real_server() {
     walk_with_kills(&server).await;
     kills::meanwhile(world(&server, Line::given(), Store::Redis).await).await;
     say(
-        "\nHung up, kicked, unmuted, called in while no controller ran: told after its restart, as synthesized.\n",
+        "\nHung up, kicked, unmuted, called in while no controller ran: reported after its restart, as synthesized.\n",
     );
     bench::measures_and_leaves_nothing_behind(&server).await;
     match std::env::var("ROOMKEEPER_TEST_SIP") {
@@ -119,6 +118,6 @@ async fn the_walk_on_a_real_server() {
             assert!(process::installed("sipp"), "ROOMKEEPER_TEST_SIP needs sipp");
             walk_on(&server, Line::Sip(target), Store::Redis).await;
         }
-        Err(_) => say("No SIP address was given: calls came by originate only.\n"),
+        Err(_) => say("No SIP address was given: calls were placed by originate only.\n"),
     }
 }

@@ -1,7 +1,7 @@
-//! The walk, while the controller is killed by SIGKILL and started again between any two of its steps.
+//! The walk with SIGKILL and a restart of the controller between any two steps.
 //!
-//! Invariants: every step still succeeds, no webhook is lost, none has a second id, sequences have no gap. The
-//! program gets no moment to prepare, so whatever a user would miss is what was not committed in time.
+//! Invariants: every step still succeeds, no webhook is lost, none has a second id, sequences have no gap. The program
+//! gets no time to prepare, so the user would miss whatever was not committed in time.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use crate::program::switch::{DID, Switch};
 use crate::program::world::{PASSWORD, Setup, Store, World};
 use crate::walk::{STEPS, Step, Walk};
 
-/// Worlds at a time: each has three processes.
+/// Concurrent worlds: each has three processes.
 const WORLDS: usize = 6;
 
-/// When the controller is killed, in relation to a step.
+/// The moment of the kill, in relation to a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Moment {
-    /// All that the step leads to has been told.
+    /// All webhooks of the step were received.
     After,
-    /// The request has just been answered; whatever FreeSWITCH says of it finds nobody.
+    /// The request was just answered; no controller receives FreeSWITCH's events about it.
     AtOnce,
-    /// The receiver refuses; what is to be told has been tried and is waiting.
+    /// The receiver refuses; the webhook was attempted and waits.
     Undelivered,
 }
 
-/// The subject of a step's first webhook, if it leads to one.
+/// Waits until the receiver has refused the step's first webhook, if it has one.
 async fn until_refused(world: &World, walk: &Walk, step: Step) {
     let scope = match step {
         Step::CallIn | Step::HangUp => walk.session.clone(),
@@ -47,7 +47,7 @@ async fn until_refused(world: &World, walk: &Walk, step: Step) {
     .await;
 }
 
-/// One walk with one kill. Returns how many webhooks a snapshot had to reveal.
+/// Runs one walk with one kill. Returns the number of synthesized webhooks.
 async fn walk_with_a_kill(step: Step, moment: Moment) -> usize {
     let mut world = Setup::impatient(Store::Redis).start().await;
     world.controller.until_ready().await;
@@ -79,12 +79,12 @@ async fn walk_with_a_kill(step: Step, moment: Moment) -> usize {
             }
         }
     }
-    // The last step may have been followed by a kill: what runs now must be whole.
+    // A kill may have followed the last step: the restarted controller must be complete.
     world.controller.until_synced().await;
-    walk.check_all_told(&world)
+    walk.check_all_webhooks(&world)
 }
 
-async fn at_every_step(moment: Moment, steps: &[Step]) {
+async fn kill_at_every_step(moment: Moment, steps: &[Step]) {
     let places = Arc::new(Semaphore::new(WORLDS));
     let mut walks = JoinSet::new();
     let local = LocalSet::new();
@@ -92,11 +92,11 @@ async fn at_every_step(moment: Moment, steps: &[Step]) {
         let places = Arc::clone(&places);
         let walk = async move {
             let _place = places.acquire_owned().await.unwrap();
-            let begun = std::time::Instant::now();
+            let start = std::time::Instant::now();
             let synthesized = walk_with_a_kill(step, moment).await;
             eprintln!(
                 "killed {moment:?} {step:?}: {synthesized} synthesized, {:.1?}",
-                begun.elapsed()
+                start.elapsed()
             );
         };
         walks.spawn_local_on(walk, &local);
@@ -109,11 +109,11 @@ async fn at_every_step(moment: Moment, steps: &[Step]) {
         failed
     };
     let failed = local.run_until(all).await;
-    assert_eq!(failed, 0, "walks failed; each said why above");
+    assert_eq!(failed, 0, "walks failed; their errors are above");
 }
 
-/// The steps that lead to a webhook.
-const TOLD: [Step; 8] = [
+/// The steps with a webhook.
+const REPORTED: [Step; 8] = [
     Step::CallIn,
     Step::Create,
     Step::Join,
@@ -125,18 +125,18 @@ const TOLD: [Step; 8] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_between_any_two_steps() {
-    at_every_step(Moment::After, &STEPS).await;
+async fn walk_survives_a_kill_between_any_two_steps() {
+    kill_at_every_step(Moment::After, &STEPS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_as_soon_as_the_caller_has_its_answer() {
-    at_every_step(Moment::AtOnce, &TOLD).await;
+async fn walk_survives_a_kill_right_after_an_answer() {
+    kill_at_every_step(Moment::AtOnce, &REPORTED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_while_webhooks_wait() {
-    at_every_step(Moment::Undelivered, &TOLD).await;
+async fn walk_survives_a_kill_while_webhooks_wait() {
+    kill_at_every_step(Moment::Undelivered, &REPORTED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +145,7 @@ async fn changes_during_restart_are_reported() {
     meanwhile(world).await;
 }
 
-/// Things happen in FreeSWITCH while no controller runs.
+/// Changes calls in FreeSWITCH while no controller runs, and checks that the next one reports each.
 pub async fn meanwhile(mut world: World) {
     world.controller.until_synced().await;
     let room = world.room("meanwhile").await;
@@ -163,14 +163,14 @@ pub async fn meanwhile(mut world: World) {
         (channel(gone), channel(kicked), channel(unmuted));
 
     world.controller.kill();
-    let said = world.fs(&format!("uuid_kill {gone_channel}")).await;
-    assert!(said.contains("OK"), "{said}");
+    let reply = world.fs(&format!("uuid_kill {gone_channel}")).await;
+    assert!(reply.contains("OK"), "{reply}");
     let id = world.member_id(&room, &kicked_channel).await;
-    let said = world.fs(&format!("conference {room} kick {id}")).await;
-    assert!(said.contains("OK"), "{said}");
+    let reply = world.fs(&format!("conference {room} kick {id}")).await;
+    assert!(reply.contains("OK"), "{reply}");
     let id = world.member_id(&room, &unmuted_channel).await;
-    let said = world.fs(&format!("conference {room} unmute {id}")).await;
-    assert!(said.contains("OK"), "{said}");
+    let reply = world.fs(&format!("conference {room} unmute {id}")).await;
+    assert!(reply.contains("OK"), "{reply}");
     let new = world.switch.place_call("1004", PASSWORD).await;
     let new = world.placed(&new).await;
     world
@@ -180,27 +180,27 @@ pub async fn meanwhile(mut world: World) {
     assert_eq!(
         world.receiver.delivered(&room).len(),
         4,
-        "nobody could tell"
+        "no controller ran"
     );
     world.controller.start_again();
 
-    let told = world
+    let webhook = world
         .receiver
         .first(&room, "conference.member.unmuted")
         .await;
-    assert_eq!(told.body["session_uuid"], **unmuted);
-    assert_eq!(told.body["data"], json!({ "synthesized": true }));
+    assert_eq!(webhook.body["session_uuid"], **unmuted);
+    assert_eq!(webhook.body["data"], json!({ "synthesized": true }));
     let left = [
         world.receiver.nth(&room, "conference.member.left", 1).await,
         world.receiver.nth(&room, "conference.member.left", 2).await,
     ];
     for (session, reason) in [(gone, "hangup"), (kicked, "removed")] {
-        let told = left
+        let webhook = left
             .iter()
             .find(|got| got.body["session_uuid"] == **session)
             .unwrap_or_else(|| panic!("{session} left"));
-        assert!(told.synthesized(), "{}", told.body);
-        assert_eq!(told.body["data"]["reason"], reason, "{}", told.body);
+        assert!(webhook.synthesized(), "{}", webhook.body);
+        assert_eq!(webhook.body["data"]["reason"], reason, "{}", webhook.body);
     }
     let hangup = world.receiver.first(gone, "call.hangup").await;
     assert!(hangup.synthesized(), "{}", hangup.body);

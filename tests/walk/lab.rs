@@ -1,4 +1,4 @@
-//! `roomkeeper lab`, as a newcomer runs it: what it prints can be done, and leads to what it says.
+//! `roomkeeper lab`, as a newcomer runs it: the printed commands work and have the printed effects.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -11,11 +11,11 @@ use crate::program::controller::binary;
 use crate::program::poll::{self, PATIENCE};
 use crate::support::process;
 
-/// A process that is killed with the test.
+/// The lab's process, killed with the test.
 struct Lab {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
-    /// Where it keeps its admin key.
+    /// Directory of its admin key.
     _state: tempfile::TempDir,
 }
 
@@ -60,7 +60,7 @@ impl Lab {
     }
 }
 
-/// Method, URL and headers of a printed `curl` line.
+/// Parses method, URL and headers of a printed `curl` line.
 fn parse_curl(line: &str) -> (String, String, Vec<(String, String)>) {
     let mut words = Vec::new();
     for (i, part) in line.split('\'').enumerate() {
@@ -88,11 +88,13 @@ fn parse_curl(line: &str) -> (String, String, Vec<(String, String)>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lab_does_what_it_says() {
+async fn printed_commands_of_the_lab_work() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut lab = Lab::start();
-    lab.line("it is ready", |line| line.contains("Ctrl-C ends the lab"))
-        .await;
+    lab.line("the lab is ready", |line| {
+        line.contains("Ctrl-C ends the lab")
+    })
+    .await;
     let joined = lab
         .line("two callers joined", |line| {
             line.contains("conference.member.joined")
@@ -123,7 +125,7 @@ async fn the_lab_does_what_it_says() {
     })
     .await;
 
-    // The other reads that it prints answer, too.
+    // The other printed requests succeed, too.
     let lines = lab.lines.lock().unwrap().clone();
     let reads: Vec<_> = lines
         .iter()

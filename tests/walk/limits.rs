@@ -1,4 +1,4 @@
-//! Commands that come too soon after each other, as a caller sees it with state on Redis.
+//! Commands in too quick succession, as a caller sees them with state on Redis.
 
 use freeswitch_sim::core::Media;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::program::poll;
 use crate::program::world::{Setup, Store};
 
 #[tokio::test]
-async fn a_command_that_comes_too_soon_is_told_when_to_come_back() {
+async fn early_command_gets_429_with_retry_after() {
     let mut setup = Setup::on(Store::Redis);
     setup.cooldowns = true;
     let world = setup.start().await;
@@ -22,11 +22,11 @@ async fn a_command_that_comes_too_soon_is_told_when_to_come_back() {
         .receiver
         .first(&room, "conference.member.joined")
         .await;
-    // The same once more is not too soon: it is the same command.
+    // The repeated command is not too soon: it is the same command.
     let again = world.command(&session, "conference/join", &join).await;
     assert_eq!((again.status, &again.body), (202, &first.body));
 
-    let mut told = false;
+    let mut was_limited = false;
     let left = poll::until("the call may leave", poll::PATIENCE, async || {
         let answer = world
             .command(&session, "conference/leave", &json!({}))
@@ -36,14 +36,17 @@ async fn a_command_that_comes_too_soon_is_told_when_to_come_back() {
             assert!((1..=2_000).contains(&ms), "{}", answer.body);
             assert!((1..=2).contains(&answer.retry_after.unwrap()));
             assert_eq!(answer.body["success"], false);
-            told = true;
+            was_limited = true;
             return None;
         }
         Some(answer)
     })
     .await;
     assert_eq!(left.status, 202, "{}", left.body);
-    assert!(told, "the cooldown of the join was over before the leave");
+    assert!(
+        was_limited,
+        "the cooldown of the join was over before the leave"
+    );
     world.receiver.first(&room, "conference.member.left").await;
     let joins = world
         .receiver
@@ -55,7 +58,7 @@ async fn a_command_that_comes_too_soon_is_told_when_to_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_played_again_under_its_id_is_played_once() {
+async fn repeated_play_with_one_command_uid_plays_once() {
     let mut setup = Setup::on(Store::Redis);
     setup.cooldowns = true;
     setup.command_timeout = 1;
@@ -90,14 +93,14 @@ async fn what_is_played_again_under_its_id_is_played_once() {
     })
     .await;
 
-    // A second toggle would go on with it.
+    // A second toggle would resume it.
     let pause = json!({ "command_uid": "pause-1" });
     for _ in 0..2 {
         let answer = ask("pause", &pause).await;
         assert_eq!(answer.status, 202, "{}", answer.body);
         assert_eq!(answer.body["status"], "paused");
     }
-    // Not answered in time: it may be done or not, and is not done again.
+    // Without an answer in time the command may be done or not, and is not repeated.
     let stop = json!({ "command_uid": "stop-1" });
     poll::until("the cooldown is over", poll::PATIENCE, async || {
         let volume = json!({ "volume": 1 });
@@ -115,8 +118,8 @@ async fn what_is_played_again_under_its_id_is_played_once() {
     assert_eq!((again.status, &again.body), (504, &stopped.body));
     assert!(world.switch.sim().faults().stalled > 0);
     world.switch.sim().stall(false);
-    let told = world.receiver.first(&room, "conference.play.stopped").await;
-    assert_eq!(told.body["data"]["command_uid"], "stop-1");
+    let webhook = world.receiver.first(&room, "conference.play.stopped").await;
+    assert_eq!(webhook.body["data"]["command_uid"], "stop-1");
     let names: Vec<String> = world
         .receiver
         .delivered(&room)

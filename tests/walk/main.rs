@@ -1,9 +1,8 @@
-//! The program as its users have it: the binary in a process of its own, a Redis or none, a node, a receiver.
+//! The program as its users run it: the binary in its own process, Redis or memory, a node, a receiver.
 //!
-//! [`walk`] is the way of one call through one room, and every other module goes it under some misfortune. Nothing
-//! here looks inside the program: what is asserted is what the API answers, what the receiver gets, and what
-//! FreeSWITCH itself says.
-// All of it is a test, also what the lint cannot know to be one.
+//! [`walk`] takes one call through one room, and every other module does so under some fault. Tests do not access the
+//! program's internals: they assert the API's answers, the receiver's webhooks, and FreeSWITCH's reports.
+// The whole target is a test, including parts that the lint does not recognize.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/program/mod.rs"]

@@ -1,5 +1,5 @@
-//! An operator's day on one node: it is drained and filled again, compared on demand, and looked through for what belongs to
-//! nothing; and rooms are locked through all of that.
+//! An operator's day on one node: drain it and fill it again, resync it on demand, and list its orphans; rooms are
+//! locked throughout.
 
 use serde_json::{Value, json};
 
@@ -12,10 +12,10 @@ async fn control(world: &World, room: &str, what: &str) -> Answer {
     world.controller.ask("POST", &path, None).await
 }
 
-/// Asked once: 503 is an answer here.
+/// Sends the request once: 503 is an answer here.
 async fn create(world: &World, name: &str) -> Answer {
     let body = json!({ "name": name }).to_string();
-    let asked = world.controller.exactly(Ask {
+    let sent = world.controller.exactly(Ask {
         method: "POST",
         path: "/conferences",
         app: Some(&world.app),
@@ -24,28 +24,28 @@ async fn create(world: &World, name: &str) -> Answer {
         body: Some(body),
         ..Ask::default()
     });
-    asked.await.expect("an answer")
+    sent.await.expect("an answer")
 }
 
-async fn joins(world: &World, session: &str, room: &str) -> Answer {
+async fn request_join(world: &World, session: &str, room: &str) -> Answer {
     let path = format!("/sessions/{session}/commands/conference/join");
     let body = json!({ "room_id": room });
     world.controller.ask("POST", &path, Some(&body)).await
 }
 
-/// The one node, as the operator sees it.
+/// Returns the node's row as the operator sees it.
 async fn node(world: &World) -> Value {
     let nodes = world.controller.operator("/admin/nodes").await;
     nodes.expect("an answer").body["nodes"][0].clone()
 }
 
-/// Asks for a snapshot, and waits until it is merged.
+/// Requests a snapshot, and waits until it is merged.
 async fn resync(world: &World) {
     let path = format!("/admin/nodes/{}/resync", world.node);
-    let asked = world.controller.operate(&path).await;
-    assert_eq!(asked.status, 202, "{}", asked.body);
-    let before = asked.body["resynced_at"].clone();
-    poll::until("there is a later snapshot", poll::PATIENCE, async || {
+    let answer = world.controller.operate(&path).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let before = answer.body["resynced_at"].clone();
+    poll::until("a later snapshot is merged", poll::PATIENCE, async || {
         (node(world).await["resynced_at"] != before).then_some(())
     })
     .await;
@@ -53,14 +53,14 @@ async fn resync(world: &World) {
 
 async fn drain(world: &World, what: &str, draining: bool) {
     let path = format!("/admin/nodes/{}/{what}", world.node);
-    let said = world.controller.operate(&path).await;
-    assert_eq!(said.status, 200, "{}", said.body);
-    assert_eq!(said.body, json!({"id": world.node, "draining": draining}));
+    let answer = world.controller.operate(&path).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body, json!({"id": world.node, "draining": draining}));
     assert_eq!(node(world).await["draining"], draining);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_outlives_the_program_the_last_member_and_the_conference() {
+async fn lock_outlives_the_program_the_last_member_and_the_conference() {
     let mut world = Setup::impatient(Store::DurableRedis).start().await;
     world.controller.until_synced().await;
     let (inside, outside) = (world.call("527121100").await, world.call("527121101").await);
@@ -71,13 +71,13 @@ async fn a_lock_outlives_the_program_the_last_member_and_the_conference() {
         (locking.status, &locking.body),
         (202, &json!({"status": "in_progress"}))
     );
-    let told = world.receiver.first(&room, "conference.updated").await;
-    assert_eq!(told.body["data"], json!({"locked": true}));
-    assert_eq!(joins(&world, &outside, &room).await.status, 409);
+    let webhook = world.receiver.first(&room, "conference.updated").await;
+    assert_eq!(webhook.body["data"], json!({"locked": true}));
+    assert_eq!(request_join(&world, &outside, &room).await.status, 409);
 
     world.kill_and_start_again();
     world.controller.until_synced().await;
-    assert_eq!(joins(&world, &outside, &room).await.status, 409);
+    assert_eq!(request_join(&world, &outside, &room).await.status, 409);
     let kicked = control(&world, &room, &format!("members/{inside}/kick")).await;
     assert_eq!(kicked.status, 202, "{}", kicked.body);
     let left = world.receiver.first(&room, "conference.member.left").await;
@@ -92,10 +92,10 @@ async fn a_lock_outlives_the_program_the_last_member_and_the_conference() {
         (&shown.body["members"], &shown.body["locked"]),
         (&json!(0), &json!(true))
     );
-    assert_eq!(joins(&world, &inside, &room).await.status, 409);
+    assert_eq!(request_join(&world, &inside, &room).await.status, 409);
 
-    // FreeSWITCH may not have ended the conference yet, and is asked then.
-    poll::until("it is unlocked", poll::PATIENCE, async || {
+    // FreeSWITCH may not have ended the conference yet, and then gets the command.
+    poll::until("the room is unlocked", poll::PATIENCE, async || {
         let unlocked = control(&world, &room, "unlock").await;
         (unlocked.status == 202 && unlocked.body == json!({"status": "unlocked"})).then_some(())
     })
@@ -107,13 +107,13 @@ async fn a_lock_outlives_the_program_the_last_member_and_the_conference() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_is_drained_and_what_is_there_goes_on_also_after_a_restart() {
+async fn drained_node_keeps_its_rooms_also_after_a_restart() {
     let mut world = Setup::impatient(Store::DurableRedis).start().await;
     world.controller.until_synced().await;
     let call = world.call("527121100").await;
     let room = world.room("before").await;
     drain(&world, "drain", true).await;
-    // Nowhere else is one made, and not here.
+    // No other node exists, and this one takes no new room.
     assert_eq!(create(&world, "nowhere").await.status, 503);
     for body in [
         json!({"name": "here", "node": world.node}),
@@ -128,7 +128,7 @@ async fn a_node_is_drained_and_what_is_there_goes_on_also_after_a_restart() {
     }
     world.kill_and_start_again();
     world.controller.until_synced().await;
-    poll::until("it is still drained", poll::PATIENCE, async || {
+    poll::until("the node is still drained", poll::PATIENCE, async || {
         (node(&world).await["draining"] == true).then_some(())
     })
     .await;
@@ -140,7 +140,7 @@ async fn a_node_is_drained_and_what_is_there_goes_on_also_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_told_is_found_when_a_snapshot_is_asked_for() {
+async fn requested_snapshot_reveals_unreported_changes() {
     let world = Setup::on(Store::Memory).start().await;
     world.controller.until_synced().await;
     let call = world.call("527121100").await;
@@ -149,13 +149,13 @@ async fn what_nobody_told_is_found_when_a_snapshot_is_asked_for() {
     let sim = world.switch.sim();
     let foreign = sim.call_in("99", "527121101", &[]);
     sim.lose_events_about(Some(&room));
-    let said = world.fs(&format!("conference {room} lock")).await;
-    assert!(said.contains("locked"), "{said}");
+    let reply = world.fs(&format!("conference {room} lock")).await;
+    assert!(reply.contains("locked"), "{reply}");
     sim.lose_events_about(None);
     resync(&world).await;
-    let told = world.receiver.first(&room, "conference.updated").await;
+    let webhook = world.receiver.first(&room, "conference.updated").await;
     assert_eq!(
-        told.body["data"],
+        webhook.body["data"],
         json!({"locked": true, "synthesized": true})
     );
     let row = poll::until("the call of no app is listed", poll::PATIENCE, async || {

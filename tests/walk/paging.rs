@@ -1,4 +1,4 @@
-//! Lists of 10,000 rooms, read page by page while others come and go.
+//! Lists of 10,000 rooms, read page by page while rooms come and go.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::program::controller::{Answer, Ask, KEY};
 use crate::program::world::{Setup, Store, World};
 
-/// Rooms that stay, and rooms that are there at first and are deleted meanwhile.
+/// Rooms that stay, and rooms that exist at first and are deleted meanwhile.
 const STAY: usize = 10_000;
 const GO: usize = 1_000;
 
-/// Requests at the same time.
+/// Concurrent requests.
 const AT_ONCE: usize = 32;
 
 async fn ask(world: &World, method: &str, path: &str, body: Option<Value>) -> Answer {
@@ -28,18 +28,18 @@ async fn ask(world: &World, method: &str, path: &str, body: Option<Value>) -> An
     world.controller.exactly(ask).await.unwrap()
 }
 
-async fn made(world: &World, name: String) -> String {
+async fn create_room(world: &World, name: String) -> String {
     let body = json!({ "name": name, "node": world.node });
     let answer = ask(world, "POST", "/conferences", Some(body)).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
     answer.body["room_id"].as_str().unwrap().to_owned()
 }
 
-/// Those that stay and those that go, mixed: every eleventh goes.
+/// Creates both kinds of rooms, mixed: every eleventh is deleted later.
 async fn rooms(world: &World) -> (Vec<String>, BTreeSet<String>) {
     let every = STAY / GO + 1;
     let all: Vec<(usize, String)> = stream::iter(0..STAY + GO)
-        .map(|n| async move { (n, made(world, format!("room-{n}")).await) })
+        .map(|n| async move { (n, create_room(world, format!("room-{n}")).await) })
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
@@ -49,12 +49,12 @@ async fn rooms(world: &World) -> (Vec<String>, BTreeSet<String>) {
     (ids(stay).collect(), ids(go).collect())
 }
 
-async fn gone(world: &World, room: &str) {
+async fn delete_room(world: &World, room: &str) {
     let path = format!("/conferences/{room}");
     assert_eq!(ask(world, "DELETE", &path, None).await.status, 200);
 }
 
-/// One of the two lists of rooms.
+/// One of the two APIs' lists of rooms.
 struct List {
     path: &'static str,
     token: &'static str,
@@ -83,22 +83,23 @@ const LISTS: [List; 2] = [
     },
 ];
 
-/// Rooms come and go.
+/// Creates and deletes rooms.
 async fn churn(world: &World, what: &str, going: &mut BTreeSet<String>) -> usize {
     let mut deleted = 0;
     for n in 0..2 {
-        made(world, format!("{what}-{n}")).await;
-        // Their ids are random, so the first of them is anywhere in the list.
+        create_room(world, format!("{what}-{n}")).await;
+        // The ids are random, so the first one is anywhere in the list.
         let Some(room) = going.pop_first() else {
             continue;
         };
-        gone(world, &room).await;
+        delete_room(world, &room).await;
         deleted += 1;
     }
     deleted
 }
 
-/// Reads the list to its end while rooms come and go, also such at which a page ended; how often there were, too.
+/// Reads the list to its end while rooms come and go, including rooms at which a page ended; returns the number of
+/// those, too.
 async fn read(
     world: &World,
     list: &List,
@@ -128,7 +129,7 @@ async fn read(
         let last = rows.last().unwrap()[list.id].as_str().unwrap();
         let last = going.iter().find(|room| room.ends_with(last)).cloned();
         if let Some(last) = last {
-            gone(world, &last).await;
+            delete_room(world, &last).await;
             going.remove(&last);
             last_ones += 1;
         }
@@ -141,7 +142,7 @@ async fn read(
     (seen, last_ones)
 }
 
-async fn nothing_twice_and_nothing_missed(store: Store) {
+async fn check_no_duplicate_and_no_gap(store: Store) {
     let mut setup = Setup::on(store);
     setup.webhooks = false;
     let world = setup.start().await;
@@ -165,10 +166,10 @@ async fn nothing_twice_and_nothing_missed(store: Store) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rooms_10000_page_by_page_while_others_come_and_go_in_memory() {
-    nothing_twice_and_nothing_missed(Store::Memory).await;
+    check_no_duplicate_and_no_gap(Store::Memory).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rooms_10000_page_by_page_while_others_come_and_go_on_redis() {
-    nothing_twice_and_nothing_missed(Store::Redis).await;
+    check_no_duplicate_and_no_gap(Store::Redis).await;
 }

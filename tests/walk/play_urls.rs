@@ -1,4 +1,4 @@
-//! Where a real FreeSWITCH connects to for a play URL: to the host that was checked, and to no other.
+//! The host to which a real FreeSWITCH connects for a play URL: the checked one, and no other.
 //!
 //! FreeSWITCH reads a URL with several parsers. The table holds URLs that two parsers read differently.
 
@@ -16,7 +16,7 @@ use crate::program::switch::{Line, Switch, real_app};
 use crate::program::world::{Setup, Store, World};
 use crate::support::process;
 
-/// The host that may be played from; all other addresses of this machine stand for those inside.
+/// The only allowed host; all other addresses of this machine stand for internal ones.
 const ALLOWED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// URLs with `ALLOWED` for the allowed `host:port`, `HOST` for its host, `INSIDE` for the forbidden `host:port` and `PORT`
@@ -86,7 +86,7 @@ const DIFFERENTIALS: &[&str] = &[
     "(x=1)http://INSIDE/x.wav",
 ];
 
-/// URLs of an honest caller, and the path that their server is asked for.
+/// URLs of an honest caller, and the path that their server receives.
 const HONEST: &[(&str, &str)] = &[
     ("http://ALLOWED/greeting@2x.wav", "/greeting%402x.wav"),
     ("http://ALLOWED/a%20b.wav", "/a%20b.wav"),
@@ -111,7 +111,7 @@ impl Stage {
             .replace("PORT", &self.inside.address.port().to_string())
     }
 
-    /// The fate of a URL: refused, or where FreeSWITCH connected to.
+    /// Returns the outcome of a URL: refused, or the host to which FreeSWITCH connected.
     async fn reached(&self, play: impl AsyncFnOnce() -> bool) -> String {
         let before = (self.allowed.connections(), self.inside.connections());
         if !play().await {
@@ -124,13 +124,13 @@ impl Stage {
             (true, false) => "allowed",
             (false, true) => "INSIDE",
             (true, true) => "allowed, INSIDE",
-            (false, false) => "nobody",
+            (false, false) => "no server",
         }
         .to_owned()
     }
 }
 
-/// A real FreeSWITCH, where one is installed.
+/// Starts a real FreeSWITCH, if one is installed.
 async fn node() -> Option<FreeSwitch> {
     let Some(program) = installed() else {
         say("No FreeSWITCH is installed: no play URL was fetched by one.\n");
@@ -146,7 +146,7 @@ async fn node() -> Option<FreeSwitch> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn freeswitch_fetches_only_from_the_host_that_was_checked() {
+async fn freeswitch_fetches_only_from_the_checked_host() {
     let Some(node) = node().await else {
         return;
     };
@@ -178,8 +178,8 @@ async fn freeswitch_fetches_only_from_the_host_that_was_checked() {
         assert_eq!(answer.status, 202, "{url}: {}", answer.body);
         finished += 1;
         let event = "conference.play.finished";
-        let told = world.receiver.nth(&room, event, finished).await;
-        Some(told.body["data"]["errors"].clone())
+        let webhook = world.receiver.nth(&room, event, finished).await;
+        Some(webhook.body["data"]["errors"].clone())
     };
 
     let mut table = String::from("\n| play URL | in a room | before a room |\n|---|---|---|\n");
@@ -213,7 +213,7 @@ async fn freeswitch_fetches_only_from_the_host_that_was_checked() {
     }
 }
 
-/// An allowed server that redirects `/inward…` inside.
+/// Starts an allowed server that redirects `/inward…` to the internal one.
 async fn redirecting(inside: &Origin) -> Origin {
     let inward = format!("http://{}/secret.wav", inside.address);
     Origin::start(ALLOWED, move |path| {
@@ -227,7 +227,7 @@ async fn redirecting(inside: &Origin) -> Origin {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redirect_inward_is_refused_by_the_media_proxy_and_told_as_an_error() {
+async fn redirect_inward_is_refused_by_the_media_proxy_and_reported_as_an_error() {
     let Some(node) = node().await else {
         return;
     };
@@ -281,7 +281,7 @@ async fn redirect_inward_is_refused_by_the_media_proxy_and_told_as_an_error() {
 
         let requests = allowed.requests();
         let count = |line: &str| requests.iter().filter(|request| *request == line).count();
-        assert!(count("GET /inward.wav") > 0, "it redirected: {requests:?}");
+        assert!(count("GET /inward.wav") > 0, "no redirect: {requests:?}");
         assert!(count("GET /before.wav") > 0, "{requests:?}");
         if is_proxied {
             assert_eq!(failed, [urls[1].as_str(), urls[2].as_str()]);
@@ -290,13 +290,13 @@ async fn redirect_inward_is_refused_by_the_media_proxy_and_told_as_an_error() {
             assert_eq!(
                 count("GET /greeting%402x.wav"),
                 1,
-                "it was held: {requests:?}"
+                "the proxy did not cache the file: {requests:?}"
             );
             assert!(!requests.iter().any(|line| line.starts_with("HEAD")));
             let fetches = "roomkeeper_media_fetches_total";
             let forbidden = world.controller.metric(fetches, "outcome=\"forbidden\"");
             assert_eq!(forbidden.await, 2.0);
-            // It leaves nothing behind on the node.
+            // The node keeps no copy.
             let folder = node.folder("storage").join("http_file_cache");
             poll::until(
                 "FreeSWITCH has deleted its copies",
@@ -311,15 +311,15 @@ async fn redirect_inward_is_refused_by_the_media_proxy_and_told_as_an_error() {
             )
             .await;
         } else {
-            // What the proxy is for.
+            // The reason for the media proxy: FreeSWITCH follows redirects.
             assert!(
                 !inside.requests().is_empty(),
                 "FreeSWITCH follows redirects"
             );
         }
-        let (asked, refused) = (inside.requests().len(), failed.len());
+        let (requests, refused) = (inside.requests().len(), failed.len());
         say(&format!(
-            "Redirected inward, by the media proxy: {is_proxied}; requests inside: {asked}; files refused: {refused} of 6.\n"
+            "Redirected inward, by the media proxy: {is_proxied}; requests inside: {requests}; files refused: {refused} of 6.\n"
         ));
     }
 }
@@ -342,7 +342,7 @@ async fn serve_warns_where_nodes_fetch_audio_themselves() {
     }
 }
 
-/// Plays the file to a call before it comes into a room; false: it is refused.
+/// Plays the file to a call before it joins a room; returns false if it is refused.
 async fn plays_before_a_room(world: &World, url: &str) -> bool {
     let actions = json!([{ "type": "play", "option": { "stream_urls": [url] } }]);
     let body = json!({ "node": world.node, "pre_actions": actions });
@@ -367,10 +367,11 @@ async fn plays_before_a_room(world: &World, url: &str) -> bool {
         .await;
     assert_eq!(answer.status, 200, "{url}: {}", answer.body);
     let room = format!("{}-room-{id}", world.node);
-    // A call whose file cannot be played does not come in.
+    // A call whose file cannot be played does not join.
     poll::until("the file is over", poll::PATIENCE, async || {
-        let told = world.receiver.delivered(&room);
-        told.iter()
+        let webhook = world.receiver.delivered(&room);
+        webhook
+            .iter()
             .any(|got| {
                 ["conference.member.joined", "conference.member.join_failed"].contains(&got.event())
             })

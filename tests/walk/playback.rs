@@ -1,4 +1,4 @@
-//! Playback in a room, from the API to the receiver, over a node that plays by the clock.
+//! Playback in a room, from the API to the receiver, on a node that plays in real time.
 
 use freeswitch_sim::core::Media;
 use serde_json::{Value, json};
@@ -24,8 +24,8 @@ impl Room {
         Self { world, id }
     }
 
-    /// A file of the node, in milliseconds; none: it cannot be opened.
-    fn has(&self, file: &str, lasts: Option<u64>, opens: u64) -> String {
+    /// Sets a file of the node, with times in milliseconds; `None`: it cannot be opened.
+    fn set_file(&self, file: &str, lasts: Option<u64>, opens: u64) -> String {
         let url = format!("{FILES}/{file}");
         let media = Media {
             duration: lasts.map(|ms| ms * 1_000),
@@ -48,7 +48,7 @@ impl Room {
         answer["operation_id"].as_str().unwrap().to_owned()
     }
 
-    async fn shows(&self) -> (String, i64, usize, String) {
+    async fn status(&self) -> (String, i64, usize, String) {
         let path = format!("/conferences/{}", self.id);
         let answer = self.world.controller.get(&path).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -61,7 +61,7 @@ impl Room {
         )
     }
 
-    async fn told(&self, event: &str, n: usize) -> Got {
+    async fn webhook(&self, event: &str, n: usize) -> Got {
         self.world
             .receiver
             .nth(&self.id, &format!("conference.play.{event}"), n)
@@ -78,22 +78,22 @@ impl Room {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_play_one_after_the_other_and_what_fails_is_listed() {
+async fn files_play_in_order_and_failed_files_are_listed() {
     let room = Room::on(Setup::on(Store::Memory)).await;
-    // The slow one is asked for first, and plays first.
-    let slow = room.has("slow.wav", Some(300), 700);
-    let fast = room.has("fast.wav", Some(300), 0);
-    let missing = room.has("missing.wav", None, 0);
-    let last = room.has("last.wav", Some(300), 0);
+    // The slow file is requested first, and plays first.
+    let slow = room.set_file("slow.wav", Some(300), 700);
+    let fast = room.set_file("fast.wav", Some(300), 0);
+    let missing = room.set_file("missing.wav", None, 0);
+    let last = room.set_file("last.wav", Some(300), 0);
     let one = room.play(&[&slow, &fast, &missing]).await;
     let two = room.play(&[&last]).await;
-    let started = room.told("started", 2).await;
+    let started = room.webhook("started", 2).await;
     assert_eq!(
         started.body["data"],
         json!({ "urls": [last], "operation_id": two })
     );
-    assert_eq!(room.shows().await, ("playing".into(), 0, 3, one.clone()));
-    let finished = room.told("finished", 1).await;
+    assert_eq!(room.status().await, ("playing".into(), 0, 3, one.clone()));
+    let finished = room.webhook("finished", 1).await;
     assert_eq!(
         finished.body["data"],
         json!({
@@ -101,41 +101,41 @@ async fn files_play_one_after_the_other_and_what_fails_is_listed() {
             "operation_id": one,
         })
     );
-    let finished = room.told("finished", 2).await;
+    let finished = room.webhook("finished", 2).await;
     assert_eq!(
         finished.body["data"],
         json!({ "errors": [], "operation_id": two })
     );
-    assert_eq!(room.shows().await, ("stopped".into(), 0, 0, String::new()));
+    assert_eq!(room.status().await, ("stopped".into(), 0, 0, String::new()));
     room.world.receiver.check_story();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn paused_turned_down_and_stopped() {
+async fn playback_is_paused_turned_down_and_stopped() {
     let room = Room::on(Setup::on(Store::Memory)).await;
     room.ask("pause", json!({}), 409).await;
     let nothing = json!({ "operation_id": "", "status": "stopped" });
     assert_eq!(room.ask("stop", json!({}), 202).await, nothing);
-    let long = room.has("long.wav", Some(60_000), 0);
+    let long = room.set_file("long.wav", Some(60_000), 0);
     let op = room.play(&[&long, &long]).await;
     room.until_node_plays("long.wav").await;
     let paused = json!({ "operation_id": op, "status": "paused" });
     assert_eq!(room.ask("pause", json!({}), 202).await, paused);
-    room.told("paused", 1).await;
-    assert_eq!(room.shows().await.0, "paused");
+    room.webhook("paused", 1).await;
+    assert_eq!(room.status().await.0, "paused");
     let goes_on = json!({ "operation_id": op, "status": "in_progress" });
     assert_eq!(room.ask("pause", json!({}), 202).await, goes_on);
-    room.told("resumed", 1).await;
+    room.webhook("resumed", 1).await;
     let volume = json!({ "volume": -20 });
     let set = json!({ "operation_id": op, "volume": -20 });
     assert_eq!(room.ask("volume", volume, 202).await, set);
-    let told = room.told("volume_changed", 1).await;
-    assert_eq!(told.body["data"], set);
-    assert_eq!(room.shows().await, ("playing".into(), -20, 2, op.clone()));
+    let webhook = room.webhook("volume_changed", 1).await;
+    assert_eq!(webhook.body["data"], set);
+    assert_eq!(room.status().await, ("playing".into(), -20, 2, op.clone()));
     let stopped = json!({ "operation_id": op, "status": "stopped" });
     assert_eq!(room.ask("stop", json!({}), 202).await, stopped);
-    let told = room.told("stopped", 1).await;
-    assert_eq!(told.body["data"], json!({ "operation_id": op }));
+    let webhook = room.webhook("stopped", 1).await;
+    assert_eq!(webhook.body["data"], json!({ "operation_id": op }));
     let ask = format!("conference {} play_status", room.id);
     poll::until("the node is silent", poll::PATIENCE, async || {
         (room.world.fs(&ask).await.contains("Nothing is playing")).then_some(())
@@ -145,14 +145,14 @@ async fn paused_turned_down_and_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_opens_after_a_stop_is_not_heard() {
+async fn file_that_opens_after_a_stop_does_not_play() {
     let room = Room::on(Setup::on(Store::Memory)).await;
-    let slow = room.has("slow.wav", Some(60_000), 1_000);
-    let next = room.has("next.wav", Some(400), 0);
+    let slow = room.set_file("slow.wav", Some(60_000), 1_000);
+    let next = room.set_file("next.wav", Some(400), 0);
     room.play(&[&slow]).await;
     room.ask("stop", json!({}), 202).await;
     let op = room.play(&[&next]).await;
-    let finished = room.told("finished", 1).await;
+    let finished = room.webhook("finished", 1).await;
     assert_eq!(
         finished.body["data"],
         json!({ "errors": [], "operation_id": op })
@@ -162,9 +162,9 @@ async fn a_file_that_opens_after_a_stop_is_not_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_the_room_stops_it() {
+async fn end_of_the_room_stops_playback() {
     let room = Room::on(Setup::on(Store::Memory)).await;
-    let long = room.has("long.wav", Some(60_000), 0);
+    let long = room.set_file("long.wav", Some(60_000), 0);
     room.play(&[&long]).await;
     room.until_node_plays("long.wav").await;
     let path = format!("/conferences/{}", room.id);
@@ -193,10 +193,10 @@ async fn the_end_of_the_room_stops_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ended_while_nobody_listened_is_found_out_and_the_rest_plays() {
+async fn end_missed_during_a_disconnection_is_found_and_the_rest_plays() {
     let mut room = Room::on(Setup::impatient(Store::DurableRedis)).await;
-    let short = room.has("short.wav", Some(1_500), 0);
-    let other = room.has("other.wav", Some(200), 0);
+    let short = room.set_file("short.wav", Some(1_500), 0);
+    let other = room.set_file("other.wav", Some(200), 0);
     let op = room.play(&[&short, &other, &other]).await;
     room.until_node_plays("short.wav").await;
     poll::until("the second is ready, too", poll::PATIENCE, async || {
@@ -211,7 +211,7 @@ async fn what_ended_while_nobody_listened_is_found_out_and_the_rest_plays() {
     })
     .await;
     room.world.controller.start_again();
-    let finished = room.told("finished", 1).await;
+    let finished = room.webhook("finished", 1).await;
     assert_eq!(finished.body["data"]["operation_id"], *op);
     assert_eq!(finished.body["data"]["synthesized"], true);
     let errors = finished.body["data"]["errors"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! SIGTERM: no new request, those in flight finish, the node is handed over at once.
+//! SIGTERM: the program refuses new requests, finishes those in flight, and hands its node over at once.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use serde_json::json;
 use crate::program::poll::{self, PATIENCE};
 use crate::program::world::{Setup, Store};
 
-/// The limit that the program promises.
+/// The program's promised time to stop.
 const STOP: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_finishes_what_is_in_flight_and_hands_over() {
+async fn sigterm_finishes_requests_in_flight_and_hands_over() {
     let mut setup = Setup::on(Store::Redis);
-    // Whoever comes next could not have waited for it to run out.
+    // The next controller cannot wait for this lease to expire.
     setup.lease_ttl = 60;
     let mut world = setup.start().await;
     world.controller.until_synced().await;
@@ -28,7 +28,7 @@ async fn sigterm_finishes_what_is_in_flight_and_hands_over() {
     let path = format!("/sessions/{session}/commands/conference/unmute");
     let body = json!({ "command_uid": "last-one" });
     let request = world.controller.once("POST", &path, Some(&body));
-    let begun = Instant::now();
+    let start = Instant::now();
     let stopping = async {
         poll::until("the request is committed", PATIENCE, async || {
             (world.controller.metric(commits, "").await > before).then_some(())
@@ -43,23 +43,23 @@ async fn sigterm_finishes_what_is_in_flight_and_hands_over() {
         world.switch.sim().stall(false);
     };
     let (answer, ()) = tokio::join!(request, stopping);
-    let answer = answer.expect("it was answered");
+    let answer = answer.expect("the request is answered");
     assert_eq!(answer.status, 202, "{}", answer.body);
     assert!(world.switch.sim().faults().stalled > 0);
     let status = world.controller.ended(STOP).await;
     assert_eq!(status.code(), Some(0));
-    assert!(begun.elapsed() < STOP, "{:?}", begun.elapsed());
+    assert!(start.elapsed() < STOP, "{:?}", start.elapsed());
 
-    // The next one has the node at once, and tells what came of the last request, if it was not told yet.
+    // The next controller gets the node at once, and reports the result of the last request if it was not reported yet.
     world.controller.start_again();
-    let begun = Instant::now();
+    let start = Instant::now();
     world.controller.until_synced().await;
-    assert!(begun.elapsed() < STOP, "{:?}", begun.elapsed());
-    let told = world
+    assert!(start.elapsed() < STOP, "{:?}", start.elapsed());
+    let webhook = world
         .receiver
         .first(&room, "conference.member.unmuted")
         .await;
-    assert_eq!(told.body["data"]["command_uid"], "last-one");
+    assert_eq!(webhook.body["data"]["command_uid"], "last-one");
     world.check_members(&room).await;
     world.receiver.check_story();
 }
@@ -76,7 +76,7 @@ async fn sigterm_ends_an_idle_program_quickly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_in_time_when_nothing_answers_any_more() {
     let mut setup = Setup::impatient(Store::Redis);
-    // Neither the request nor the node's other orders come to an end by themselves.
+    // Neither the request nor the node's other commands end by themselves.
     setup.command_timeout = 60;
     let mut world = setup.start().await;
     world.controller.until_synced().await;
@@ -100,12 +100,12 @@ async fn sigterm_ends_in_time_when_nothing_answers_any_more() {
         world.controller.terminate();
         Instant::now()
     };
-    let (answer, begun) = tokio::join!(request, stopping);
-    // Nothing can be said of it.
-    let said = answer.map_or(504, |answer| answer.status);
-    assert_eq!(said, 504);
+    let (answer, start) = tokio::join!(request, stopping);
+    // The result is unknown.
+    let status = answer.map_or(504, |answer| answer.status);
+    assert_eq!(status, 504);
     assert!(world.switch.sim().faults().stalled > 0);
     let status = world.controller.ended(STOP).await;
     assert_eq!(status.code(), Some(0));
-    assert!(begun.elapsed() < STOP, "{:?}", begun.elapsed());
+    assert!(start.elapsed() < STOP, "{:?}", start.elapsed());
 }

@@ -1,6 +1,6 @@
-//! The way of one call through one room, step by step.
+//! One call's walk through one room, step by step.
 //!
-//! Each step is a request and what must come of it, and the two are apart, so that something can happen between.
+//! Each step is a request and its expected results, in two functions, so that a fault can occur in between.
 
 use std::time::Instant;
 
@@ -43,24 +43,24 @@ pub const STEPS: [Step; 10] = [
     Step::NotFound,
 ];
 
-/// One row of the table that a walk on a real server leaves.
+/// One row of the table that a walk on a real server prints.
 pub struct Row {
     pub step: Step,
-    pub said: String,
+    pub result: String,
     pub millis: u128,
 }
 
-/// How far a walk has come.
+/// The progress of a walk.
 pub struct Walk {
     placed: Option<Placed>,
     pub session: String,
     pub room: String,
-    /// The number dialled, as it was told first.
+    /// The dialled number in the first webhook.
     did: String,
     caller: String,
     pub rows: Vec<Row>,
-    begun: Instant,
-    said: String,
+    start: Instant,
+    result: String,
 }
 
 impl Walk {
@@ -72,8 +72,8 @@ impl Walk {
             did: String::new(),
             caller: String::new(),
             rows: Vec::new(),
-            begun: Instant::now(),
-            said: String::new(),
+            start: Instant::now(),
+            result: String::new(),
         }
     }
 
@@ -83,21 +83,21 @@ impl Walk {
     }
 
     fn note(&mut self, what: impl Into<String>) {
-        if !self.said.is_empty() {
-            self.said.push_str("; ");
+        if !self.result.is_empty() {
+            self.result.push_str("; ");
         }
-        self.said.push_str(&what.into());
+        self.result.push_str(&what.into());
     }
 
-    fn noted(&mut self, answer: &Answer) {
+    fn note_answer(&mut self, answer: &Answer) {
         let compact = answer.body.to_string().replace(&self.room, "<room>");
         self.note(format!("{} {compact}", answer.status));
     }
 
-    /// Asks for it, and asserts the answer.
+    /// Sends the step's request, and checks the answer.
     pub async fn request(&mut self, world: &World, step: Step) {
-        self.begun = Instant::now();
-        self.said.clear();
+        self.start = Instant::now();
+        self.result.clear();
         match step {
             Step::CallIn => {
                 let placed = world.switch.place_call(CALLER, PASSWORD).await;
@@ -116,7 +116,7 @@ impl Walk {
                 self.room = answer.body["room_id"].as_str().unwrap().to_owned();
                 assert!(self.room.starts_with(&format!("{}-room-", world.node)));
                 assert_eq!(answer.body, json!({ "room_id": self.room }));
-                self.noted(&answer);
+                self.note_answer(&answer);
             }
             Step::Join => {
                 let body = json!({ "room_id": self.room, "command_uid": "walk-join" });
@@ -137,7 +137,7 @@ impl Walk {
                     answer.body,
                     json!({ "room_id": self.room, "members": [row], "cursor": "" })
                 );
-                self.noted(&answer);
+                self.note_answer(&answer);
             }
             Step::Unmute => {
                 let body = json!({ "command_uid": "walk-unmute" });
@@ -171,7 +171,7 @@ impl Walk {
                 let answer = world.controller.ask("DELETE", &path, None).await;
                 assert_eq!(answer.status, 200, "{}", answer.body);
                 assert_eq!(answer.body, json!({ "room_id": self.room }));
-                self.noted(&answer);
+                self.note_answer(&answer);
             }
             Step::NotFound => {
                 let room = format!("/conferences/{}", self.room);
@@ -208,10 +208,10 @@ impl Walk {
             json!({ "status": status, "room_id": self.room }),
             "{what}"
         );
-        self.noted(&answer);
+        self.note_answer(&answer);
     }
 
-    /// Waits for what must come of it, and asserts what is then true.
+    /// Waits for the step's results, and checks the state.
     pub async fn confirm(&mut self, world: &World, step: Step) {
         match step {
             Step::CallIn => {
@@ -228,10 +228,10 @@ impl Walk {
                     "call.new did={} caller_id={}",
                     self.did, self.caller
                 ));
-                self.is_at(world, "parked", false).await;
+                self.check_state(world, "parked", false).await;
             }
             Step::Create => {
-                self.told(world, "conference.created").await;
+                self.until_webhook(world, "conference.created").await;
                 let path = format!("/conferences/{}", self.room);
                 let answer = world.controller.get(&path).await;
                 assert_eq!(answer.status, 200, "{}", answer.body);
@@ -239,22 +239,22 @@ impl Walk {
                 assert_eq!(answer.body["members"], 0);
             }
             Step::Join => {
-                self.told(world, "conference.member.joined").await;
-                self.is_at(world, "in_room", true).await;
-                self.speaks(world, false).await;
+                self.until_webhook(world, "conference.member.joined").await;
+                self.check_state(world, "in_room", true).await;
+                self.check_speaks(world, false).await;
             }
             Step::List | Step::NotFound => {}
             Step::Unmute => {
-                self.told(world, "conference.member.unmuted").await;
-                self.speaks(world, true).await;
+                self.until_webhook(world, "conference.member.unmuted").await;
+                self.check_speaks(world, true).await;
             }
             Step::Mute => {
-                self.told(world, "conference.member.muted").await;
-                self.speaks(world, false).await;
+                self.until_webhook(world, "conference.member.muted").await;
+                self.check_speaks(world, false).await;
             }
             Step::Leave => {
-                self.told(world, "conference.member.left").await;
-                // Out of the room is told before the call has arrived in park.
+                self.until_webhook(world, "conference.member.left").await;
+                // `left` is reported before the call has arrived in park.
                 let parked = ("parked".to_owned(), None);
                 poll::until("the call is parked again", poll::PATIENCE, async || {
                     (world.place(&self.session).await == parked).then_some(())
@@ -271,28 +271,28 @@ impl Walk {
                 })
                 .await;
             }
-            Step::Delete => self.told(world, "conference.destroyed").await,
+            Step::Delete => self.until_webhook(world, "conference.destroyed").await,
         }
         self.rows.push(Row {
             step,
-            said: std::mem::take(&mut self.said),
-            millis: self.begun.elapsed().as_millis(),
+            result: std::mem::take(&mut self.result),
+            millis: self.start.elapsed().as_millis(),
         });
     }
 
-    async fn told(&mut self, world: &World, event: &str) {
+    async fn until_webhook(&mut self, world: &World, event: &str) {
         let got = world.receiver.first(&self.room, event).await;
         self.note(format!("{event} {}", got.body["data"]));
     }
 
-    /// The API has the call there. A webhook tells of a commit, so this is so at once.
-    async fn is_at(&self, world: &World, state: &str, in_room: bool) {
+    /// Checks the call's state in the API. A webhook follows a commit, so the API has it at once.
+    async fn check_state(&self, world: &World, state: &str, in_room: bool) {
         let room = in_room.then(|| self.room.clone());
         assert_eq!(world.place(&self.session).await, (state.to_owned(), room));
     }
 
-    /// FreeSWITCH and the API have it so.
-    async fn speaks(&self, world: &World, speaks: bool) {
+    /// Checks the member's speak flag in FreeSWITCH and in the API.
+    async fn check_speaks(&self, world: &World, speaks: bool) {
         let channel = world.channel(&self.session).to_owned();
         world
             .switch
@@ -301,8 +301,8 @@ impl Walk {
         world.check_members(&self.room).await;
     }
 
-    /// Every webhook of a whole walk: what it told, once each. Returns how many were found out only by a snapshot.
-    pub fn check_all_told(&self, world: &World) -> usize {
+    /// Checks that each webhook of a whole walk was received exactly once. Returns the number of synthesized ones.
+    pub fn check_all_webhooks(&self, world: &World) -> usize {
         world.receiver.check_story();
         let member = json!({ "did": self.did, "caller_id": self.caller, "muted": true });
         let uid = |uid: &str| json!({ "command_uid": uid });
@@ -320,10 +320,10 @@ impl Walk {
             ("conference.destroyed", json!({}), false),
         ];
         let mut synthesized = 0;
-        let told = world.receiver.delivered(&self.room);
-        let names: Vec<&str> = told.iter().map(|got| got.event()).collect();
+        let webhooks = world.receiver.delivered(&self.room);
+        let names: Vec<&str> = webhooks.iter().map(|got| got.event()).collect();
         assert_eq!(names, expected.each_ref().map(|(name, ..)| *name));
-        for (got, (_, data, of_call)) in told.iter().zip(&expected) {
+        for (got, (_, data, of_call)) in webhooks.iter().zip(&expected) {
             let mut found = got.body["data"].clone();
             let object = found.as_object_mut().unwrap();
             synthesized += usize::from(object.remove("synthesized").is_some());
@@ -372,24 +372,24 @@ async fn take(setup: Setup) {
     for step in STEPS {
         walk.step(&world, step).await;
     }
-    let synthesized = walk.check_all_told(&world);
-    assert_eq!(synthesized, 0, "nothing had to be found out by a snapshot");
+    let synthesized = walk.check_all_webhooks(&world);
+    assert_eq!(synthesized, 0, "no webhook was synthesized from a snapshot");
     assert_eq!(world.receiver.all().len(), 8, "each was delivered once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_walk_in_memory() {
+async fn walk_succeeds_in_memory() {
     on(Store::Memory).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_walk_on_redis() {
+async fn walk_succeeds_on_redis() {
     on(Store::Redis).await;
 }
 
-/// The servers have no port without TLS, so a controller that connects in clear stands still.
+/// The servers have no port without TLS, so a controller that connects in clear text cannot start.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_walk_over_tls() {
+async fn walk_succeeds_over_tls() {
     let tls = Authority::new().server(LOCAL);
     let server = RedisServer::start_tls(None, &tls).await;
     over_tls(server.url(), &tls).await;

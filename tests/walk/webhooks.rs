@@ -1,4 +1,4 @@
-//! An app sees to its own receivers while the program runs, as the documentation says.
+//! An app manages its own webhook endpoints while the program runs, as the documentation describes.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::program::world::{Setup, Store};
 
 const PATH: &str = "/webhooks";
 
-async fn from_its_making_to_its_removal(store: Store) {
+async fn endpoint_lives_from_creation_to_removal(store: Store) {
     let world = Setup::on(store).start().await;
     let api = &world.controller;
     api.until_ready().await;
     let own = Receiver::start().await;
 
-    // Made while the program runs, it gets what happens from now on.
+    // An endpoint created at run time gets the events from then on.
     let wanted = json!({"url": own.url, "events": ["conference.*"], "secret": SECRET});
     let made = api.ask("POST", PATH, Some(&wanted)).await;
     assert_eq!(made.status, 201, "{}", made.body);
@@ -32,7 +32,7 @@ async fn from_its_making_to_its_removal(store: Store) {
     let arrived = own.first(&id, "webhook.test").await;
     assert_eq!(test.body["id"], arrived.id);
 
-    // It says that it is gone: nothing is sent to it, and the other receiver is told.
+    // The receiver answers 410: its deliveries stop, and the other receiver gets a notification.
     own.answer(410);
     let second = world.room("second").await;
     world.receiver.first(&id, "webhook.disabled").await;
@@ -44,7 +44,7 @@ async fn from_its_making_to_its_removal(store: Store) {
         (&json!(false), &json!("gone"))
     );
     let dead = format!("{path}/deliveries?status=dead");
-    let dead = poll::until("both are held", poll::PATIENCE, async || {
+    let dead = poll::until("both deliveries are dead", poll::PATIENCE, async || {
         let rows = api.get(&dead).await.body["deliveries"].as_array().cloned();
         rows.filter(|rows| rows.len() == 2)
     })
@@ -53,11 +53,11 @@ async fn from_its_making_to_its_removal(store: Store) {
     assert_eq!(
         dead[0]["attempts"],
         json!([]),
-        "it came when nobody was called"
+        "an attempt was made after the endpoint was disabled"
     );
     assert_eq!(own.refused(&second), 1);
 
-    // It is there again, and gets what it missed, in order.
+    // The receiver is back, and gets the missed deliveries in order.
     own.answer(204);
     let enable = json!({"enabled": true});
     let enabled = api.ask("PATCH", &path, Some(&enable)).await;
@@ -71,9 +71,10 @@ async fn from_its_making_to_its_removal(store: Store) {
     assert_eq!(dead[0]["id"], late.id);
     own.check_story();
 
-    // What it has it can have again, under the same id. Until its answer is noted it is under way, and not sent once more.
+    // A delivered webhook can be sent again under the same id. Until its answer is recorded the attempt is under way,
+    // and not repeated.
     let delivered = format!("{path}/deliveries?status=delivered");
-    poll::until("its answer is noted", poll::PATIENCE, async || {
+    poll::until("its answer is recorded", poll::PATIENCE, async || {
         let rows = api.get(&delivered).await.body["deliveries"]
             .as_array()
             .cloned();
@@ -83,13 +84,13 @@ async fn from_its_making_to_its_removal(store: Store) {
     let one = format!("{path}/deliveries/{}/redeliver", late.id);
     let again = api.ask("POST", &one, None).await;
     assert_eq!(again.status, 202, "{}", again.body);
-    poll::until("it comes again", poll::PATIENCE, async || {
+    poll::until("the webhook is sent again", poll::PATIENCE, async || {
         let all = own.all();
         (all.iter().filter(|got| got.id == late.id).count() == 2).then_some(())
     })
     .await;
 
-    // Removed, it gets nothing: what comes after is only told to the other.
+    // After its removal the endpoint gets nothing: only the other receiver gets later events.
     let gone = api.ask("DELETE", &path, None).await;
     assert_eq!(gone.status, 200, "{}", gone.body);
     let after = world.room("fourth").await;
@@ -98,7 +99,7 @@ async fn from_its_making_to_its_removal(store: Store) {
     assert_eq!(api.get(&path).await.status, 404);
 }
 
-/// Takes connections with a certificate that nobody vouches for, for as long as the test runs; its URL.
+/// Accepts TLS connections with a self-signed certificate for as long as the test runs; returns its URL.
 fn self_signed() -> String {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -115,7 +116,7 @@ fn self_signed() -> String {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut server = ServerConnection::new(Arc::clone(&config)).unwrap();
-            // The client ends it when it has seen the certificate.
+            // The client ends the connection when it has seen the certificate.
             while server.is_handshaking() && server.complete_io(&mut stream).is_ok() {}
         }
     });
@@ -123,7 +124,7 @@ fn self_signed() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_there_are_no_ca_certificates_http_is_delivered_and_https_says_why_not() {
+async fn without_ca_certificates_http_is_delivered_and_https_reports_an_error() {
     let nothing = tempfile::tempdir().unwrap();
     let missing = nothing.path().join("none.pem");
     let environment = [
@@ -150,7 +151,7 @@ async fn where_there_are_no_ca_certificates_http_is_delivered_and_https_says_why
     let room = world.room("first").await;
     world.receiver.first(&room, "conference.created").await;
     let deliveries = format!("{PATH}/{id}/deliveries");
-    let error = poll::until("it is tried", poll::PATIENCE, async || {
+    let error = poll::until("the delivery is attempted", poll::PATIENCE, async || {
         let rows = api.get(&deliveries).await.body;
         let error = rows["deliveries"][0]["attempts"][0]["error"].as_str();
         error.map(str::to_owned)
@@ -160,11 +161,11 @@ async fn where_there_are_no_ca_certificates_http_is_delivered_and_https_says_why
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_its_making_to_its_removal_in_memory() {
-    from_its_making_to_its_removal(Store::Memory).await;
+async fn endpoint_lives_from_creation_to_removal_in_memory() {
+    endpoint_lives_from_creation_to_removal(Store::Memory).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_its_making_to_its_removal_on_redis() {
-    from_its_making_to_its_removal(Store::Redis).await;
+async fn endpoint_lives_from_creation_to_removal_on_redis() {
+    endpoint_lives_from_creation_to_removal(Store::Redis).await;
 }

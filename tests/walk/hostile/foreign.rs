@@ -1,4 +1,4 @@
-//! Another app's ids, on every endpoint that takes one.
+//! Another app's ids, on every endpoint that accepts one.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use super::places::{of_path, operations};
 use super::stage::{DEMO, OTHER, OTHER_DID, Stage};
 use super::wire::Form;
 
-/// An app's property: a room, a call in it, a call beside it.
-struct Own {
+/// An app's objects: a room, a call in the room, another call.
+struct Property {
     room: String,
     member: String,
     parked: String,
@@ -19,7 +19,7 @@ struct Own {
     delivery: String,
 }
 
-async fn own(stage: &Stage, app: (&str, &str), did: &str) -> Own {
+async fn create_property(stage: &Stage, app: (&str, &str), did: &str) -> Property {
     let mut call = inbound("527121100");
     call.did = did.to_owned();
     let member = stage.call(app, call.clone()).await;
@@ -31,13 +31,13 @@ async fn own(stage: &Stage, app: (&str, &str), did: &str) -> Own {
         .ask(app, "POST", "/webhooks", Some(&wanted), 201)
         .await;
     let webhook = made["id"].as_str().unwrap().to_owned();
-    // What is disabled is kept and not sent.
+    // A disabled endpoint keeps its deliveries and sends none.
     let path = format!("/webhooks/{webhook}");
     let disable = json!({"enabled": false});
     stage.ask(app, "PATCH", &path, Some(&disable), 200).await;
     let path = format!("{path}/test");
     let sent = stage.ask(app, "POST", &path, None, 202).await;
-    Own {
+    Property {
         room,
         member,
         parked,
@@ -46,8 +46,8 @@ async fn own(stage: &Stage, app: (&str, &str), did: &str) -> Own {
     }
 }
 
-/// An app's view of its own property.
-async fn seen(stage: &Stage, app: (&str, &str), own: &Own) -> Vec<Value> {
+/// Reads an app's view of its own objects.
+async fn read_property(stage: &Stage, app: (&str, &str), own: &Property) -> Vec<Value> {
     let mut all = Vec::new();
     for path in [
         "/conferences".to_owned(),
@@ -65,7 +65,7 @@ async fn seen(stage: &Stage, app: (&str, &str), own: &Own) -> Vec<Value> {
     all
 }
 
-/// Which fields of a documented body are ids.
+/// Returns the fields of a documented body that are ids.
 fn ids_in_body(document: &Value, operation: &Value) -> Vec<(String, &'static str)> {
     let media = &operation["requestBody"]["content"]["application/json"];
     let Some(name) = media["schema"]["$ref"].as_str() else {
@@ -75,7 +75,7 @@ fn ids_in_body(document: &Value, operation: &Value) -> Vec<(String, &'static str
     let properties = &document["components"]["schemas"][name]["properties"];
     let mut ids = Vec::new();
     for (field, schema) in properties.as_object().unwrap() {
-        // One that can be left out is one of two.
+        // An optional field is one of two alternatives.
         let text = schema.to_string();
         for kind in ["RoomId", "SessionId"] {
             if text.contains(&format!("schemas/{kind}\"")) {
@@ -86,8 +86,13 @@ fn ids_in_body(document: &Value, operation: &Value) -> Vec<(String, &'static str
     ids
 }
 
-/// Requests that name what is another's: the operation, the request, the status.
-fn requests(document: &Value, own: &Own, foreign: &Own, hides: bool) -> Vec<(String, Raw, u16)> {
+/// Returns requests with another app's ids: the operation, the request, the expected status.
+fn requests(
+    document: &Value,
+    own: &Property,
+    foreign: &Property,
+    hides: bool,
+) -> Vec<(String, Raw, u16)> {
     let mut all = Vec::new();
     for (method, path, operation) in operations(document) {
         let what = format!("{method} {path}");
@@ -127,7 +132,7 @@ fn requests(document: &Value, own: &Own, foreign: &Own, hides: bool) -> Vec<(Str
             );
             status
         };
-        // One that no answer of 403 is documented for finds nothing.
+        // An operation without a documented 403 answers 404.
         let has_403 = operation["responses"]["403"].is_object();
         let status = if hides || !has_403 { 404 } else { 403 };
         if !of_path(path).is_empty() {
@@ -151,17 +156,17 @@ fn requests(document: &Value, own: &Own, foreign: &Own, hides: bool) -> Vec<(Str
     all
 }
 
-async fn opens_nothing(hides: bool) {
+async fn check_ids_are_refused(hides: bool) {
     let stage = Stage::start(hides).await;
-    let foreign = own(&stage, DEMO, crate::program::switch::DID).await;
-    let own = own(&stage, OTHER, OTHER_DID).await;
+    let foreign = create_property(&stage, DEMO, crate::program::switch::DID).await;
+    let own = create_property(&stage, OTHER, OTHER_DID).await;
     let document = stage.document().await;
     let before = (
-        seen(&stage, DEMO, &foreign).await,
-        seen(&stage, OTHER, &own).await,
+        read_property(&stage, DEMO, &foreign).await,
+        read_property(&stage, OTHER, &own).await,
     );
-    let mut said = stage.check();
-    let (mut operations_asked, mut words) = (BTreeSet::new(), BTreeSet::new());
+    let mut forms_before = stage.check();
+    let (mut operations_sent, mut words) = (BTreeSet::new(), BTreeSet::new());
     for (what, request, status) in requests(&document, &own, &foreign, hides) {
         let answer = stage.send(&request).await;
         assert_eq!(answer.status, status, "{what}: {}", answer.text);
@@ -169,10 +174,10 @@ async fn opens_nothing(hides: bool) {
         if status == 404 {
             words.insert(answer.json().to_string());
         }
-        operations_asked.insert(what);
+        operations_sent.insert(what);
     }
-    assert!(operations_asked.len() >= 16, "{operations_asked:?}");
-    // What is another's is not found in the words of what does not exist: one for rooms, one for calls.
+    assert!(operations_sent.len() >= 16, "{operations_sent:?}");
+    // Another app's room or call gets the same answer as one that does not exist.
     let nothing = "550e8400-e29b-41d4-a716-446655440000";
     for path in [
         format!("/conferences/acW68-room-{nothing}"),
@@ -183,21 +188,21 @@ async fn opens_nothing(hides: bool) {
         words.remove(&answer.to_string());
     }
     assert!(words.is_empty(), "{words:?}");
-    // A command of its own goes the same way as what these would have led to, behind them.
+    // A command of its own takes the same way, behind the commands that these requests would have caused.
     let own_command = format!("/sessions/{}/commands/conference/unmute", own.member);
     stage.ask(OTHER, "POST", &own_command, None, 202).await;
     let channel = own.member.split_once('-').unwrap().1;
     stage.until_sent(&format!("unmute uuid={channel}")).await;
     let mut after = stage.check();
     *after.get_mut(&Form::Unmute).unwrap() -= 1;
-    // A connection is looked after whoever asks for what.
-    said.remove(&Form::Ours);
-    after.retain(|form, count| *count > 0 && *form != Form::Ours);
-    assert_eq!(after, said, "the node was told something");
-    assert_eq!(seen(&stage, DEMO, &foreign).await, before.0);
-    let own_again = seen(&stage, OTHER, &own).await;
-    assert_eq!(own_again[0], before.1[0], "a room was made");
-    // Nor is anything of the other's in a list.
+    // The connection's own commands do not depend on requests.
+    forms_before.remove(&Form::Connection);
+    after.retain(|form, count| *count > 0 && *form != Form::Connection);
+    assert_eq!(after, forms_before, "the node received a command");
+    assert_eq!(read_property(&stage, DEMO, &foreign).await, before.0);
+    let own_again = read_property(&stage, OTHER, &own).await;
+    assert_eq!(own_again[0], before.1[0], "a room was created");
+    // No list contains the other app's objects.
     let lists = format!("{} {}", own_again[0], own_again[1]);
     for id in [&foreign.room, &foreign.member, &foreign.parked] {
         assert!(!lists.contains(id.as_str()), "{lists}");
@@ -205,11 +210,11 @@ async fn opens_nothing(hides: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_apps_ids_open_nothing() {
-    opens_nothing(false).await;
+async fn another_apps_ids_are_refused() {
+    check_ids_are_refused(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_apps_ids_are_not_found_when_they_are_hidden() {
-    opens_nothing(true).await;
+    check_ids_are_refused(true).await;
 }

@@ -1,4 +1,4 @@
-//! Requests that no client would make: bytes as they are.
+//! Requests that no client would send, byte for byte.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A request, of which every part can be anything.
+/// A request whose parts can be any bytes.
 #[derive(Clone, Debug)]
 pub struct Raw {
     pub method: String,
@@ -27,7 +27,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    /// Checks for the one form of all answers that are no success.
+    /// Returns true if the answer has the common form of all errors.
     pub fn is_envelope(&self) -> bool {
         let json = self.json();
         json["success"] == false && json["error"].as_str().is_some_and(|text| !text.is_empty())
@@ -50,7 +50,7 @@ impl Raw {
         self
     }
 
-    /// Sends it on a connection of its own.
+    /// Sends the request on a connection of its own.
     pub async fn send(&self, port: u16) -> Answer {
         let mut wire = format!("{} ", self.method).into_bytes();
         wire.extend_from_slice(&self.target);
@@ -68,14 +68,14 @@ impl Raw {
         wire.extend_from_slice(self.body.as_deref().unwrap_or_default());
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let (mut answers, mut requests) = stream.into_split();
-        // A server that has seen enough answers and closes; what it did not read is of no interest to it.
+        // A server that has read enough answers and closes without reading the rest.
         let sending = async {
             let _ = requests.write_all(&wire).await;
             std::future::pending::<()>().await;
         };
         let mut got = Vec::new();
         let reading = async {
-            // A connection that is reset has been answered before.
+            // A server that resets the connection has answered before.
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(length @ 1..) = answers.read(&mut buffer).await {
                 got.extend_from_slice(&buffer[..length]);
@@ -101,14 +101,14 @@ impl Raw {
     }
 }
 
-/// Checks for the beginning of an answer that does not end by itself.
+/// Returns true at the beginning of an answer that does not end by itself.
 fn is_stream(got: &[u8]) -> bool {
     let text = String::from_utf8_lossy(got).to_ascii_lowercase();
     let head = text.split_once("\r\n\r\n").map(|(head, _)| head);
     head.is_some_and(|head| head.contains("content-type: text/event-stream"))
 }
 
-/// Every byte as `%XX`: what a client makes of a text in a path.
+/// Encodes every byte as `%XX`, as a client encodes a text in a path.
 pub fn encoded(text: &[u8]) -> String {
     let mut written = String::with_capacity(text.len() * 3);
     for byte in text {

@@ -1,7 +1,7 @@
-//! Tenants and callers who mean harm: what they write is refused, or carried where it can be nothing but text.
+//! Malicious tenants and callers: the program refuses their input, or passes it on only where it is plain text.
 //!
-//! Everything that the controller says to the node is recorded and read by a reader that knows few forms of commands
-//! and fails for all else. The requests come from the document, so that no endpoint can be forgotten.
+//! A recorder keeps everything that the controller sends to the node, and a strict reader accepts only known forms of
+//! commands. The requests are generated from the document, so that they cover every endpoint.
 
 mod foreign;
 mod http;
@@ -23,7 +23,7 @@ use places::{Place, Subjects};
 use stage::{DEMO, NODE, Stage};
 use wire::Form;
 
-/// A call to demo's number.
+/// Returns a call to demo's number.
 fn inbound(caller: &str) -> InboundCall {
     InboundCall {
         did: DID.to_owned(),
@@ -33,7 +33,7 @@ fn inbound(caller: &str) -> InboundCall {
     }
 }
 
-/// A stage with a room that somebody is in, and every place for a text on it.
+/// Starts a stage with a room that has a member, and returns every place for a text on it.
 async fn places() -> (Stage, Vec<Place>) {
     let stage = Stage::start(false).await;
     let call = stage.call(DEMO, inbound("527121100")).await;
@@ -48,8 +48,8 @@ async fn places() -> (Stage, Vec<Place>) {
     (stage, places)
 }
 
-/// Puts the text there. It is refused as documented, or taken if the document allows it; what plays is stopped again, once
-/// the node has been told of it.
+/// Puts the text there, and checks that it is refused as documented, or accepted if the document allows it. Stops a
+/// playback once the node has received it.
 async fn put(stage: &Stage, place: &Place, text: &[u8]) -> u16 {
     let request = (place.build)(text);
     let answer = stage.send(&request).await;
@@ -63,7 +63,7 @@ async fn put(stage: &Stage, place: &Place, text: &[u8]) -> u16 {
         let refused = answer.status == 400 && place.is_exact;
         assert!(answer.status < 500 && !refused, "{what}");
     } else {
-        // A path that ends there is another one, or none.
+        // An empty text at the end of a path leads to another path, or to none.
         let is_elsewhere = text.is_empty() && place.name.contains(": path");
         let refused = place.refusals.contains(&answer.status);
         assert!(
@@ -89,26 +89,26 @@ async fn put(stage: &Stage, place: &Place, text: &[u8]) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_text_in_every_place_is_refused_or_carried() {
+async fn every_text_in_every_place_is_refused_or_passed_on() {
     let (stage, places) = places().await;
     assert!(places.len() > 50, "{}", places.len());
-    let mut carried = 0;
+    let mut passed_on = 0;
     for place in &places {
         for text in texts::TEXTS.iter().map(|text| text.as_bytes()) {
-            carried += usize::from(put(&stage, place, text).await < 300);
+            passed_on += usize::from(put(&stage, place, text).await < 300);
         }
         for bytes in texts::BYTES {
-            carried += usize::from(put(&stage, place, bytes).await < 300);
+            passed_on += usize::from(put(&stage, place, bytes).await < 300);
         }
     }
-    stage.ask_for_everything().await;
+    stage.send_every_form().await;
     let forms = stage.check();
-    assert!(carried > 50, "only {carried} texts were carried");
+    assert!(passed_on > 50, "only {passed_on} texts were passed on");
     assert!(forms[&Form::Play] > 50, "{forms:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_of_a_megabyte_is_refused_wherever_it_is() {
+async fn text_of_a_megabyte_is_refused_in_every_place() {
     let (stage, places) = places().await;
     let long = vec![b'a'; 1_000_000];
     for place in &places {
@@ -123,15 +123,15 @@ async fn a_text_of_a_megabyte_is_refused_wherever_it_is() {
             assert_eq!(answer.status, 413, "{what}");
             assert!(answer.is_envelope(), "{what}");
         } else {
-            // The server's own parser refuses a head of this size, and says no more.
+            // The server's own parser refuses a head of this size, without a body.
             assert!([414, 431].contains(&answer.status), "{what}");
         }
     }
-    stage.ask_for_everything().await;
+    stage.send_every_form().await;
 }
 
 #[test]
-fn generated_texts_are_refused_or_carried() {
+fn generated_texts_are_refused_or_passed_on() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -139,7 +139,7 @@ fn generated_texts_are_refused_or_carried() {
     let (stage, places) = runtime.block_on(places());
     let config = Config {
         cases: 768,
-        // What was sent cannot be taken back: a smaller case would fail for the larger one.
+        // A sent request has effects, so a smaller case could fail because of the larger one.
         max_shrink_iters: 0,
         failure_persistence: None,
         ..Config::default()
@@ -153,13 +153,13 @@ fn generated_texts_are_refused_or_carried() {
     if let Err(error) = outcome {
         panic!("{error}");
     }
-    runtime.block_on(stage.ask_for_everything());
+    runtime.block_on(stage.send_every_form());
     let _inside = runtime.enter();
     drop(stage);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_hardly_json_are_refused_and_the_last_of_two_keys_counts() {
+async fn malformed_json_is_refused_and_the_last_of_two_keys_counts() {
     let stage = Stage::start(false).await;
     let create = |body: Vec<u8>| Raw::new("POST", "/api/v1/conferences", DEMO).body(body);
     let nested = |open: &str, close: &str| {
@@ -173,14 +173,17 @@ async fn bodies_that_are_hardly_json_are_refused_and_the_last_of_two_keys_counts
         ),
         ("deep lists", nested("[", "]")),
         ("deep objects", nested(r#"{"a":"#, "}")),
-        ("a number beyond all", br#"{"name":"a","x":1e999}"#.to_vec()),
+        (
+            "a number out of range",
+            br#"{"name":"a","x":1e999}"#.to_vec(),
+        ),
         ("a lone surrogate", br#"{"name":"\ud800"}"#.to_vec()),
         (
             "a lone surrogate elsewhere",
             br#"{"name":"a","x":"\udc00\ud800"}"#.to_vec(),
         ),
         (
-            "a pair the wrong way round",
+            "a surrogate pair in reverse",
             br#"{"name":"\udc00\ud800"}"#.to_vec(),
         ),
         ("a NUL", b"{\"name\":\"a\0\"}".to_vec()),
@@ -200,7 +203,7 @@ async fn bodies_that_are_hardly_json_are_refused_and_the_last_of_two_keys_counts
         assert_eq!(answer.status, 400, "{what}: {}", answer.text);
         assert!(answer.is_envelope(), "{what}: {}", answer.text);
     }
-    // The harmless one counts, as in all that reads JSON so.
+    // The harmless key counts, as in every JSON parser that takes the last one.
     let answer = stage
         .send(&create(br#"{"name":"${x}","name":"a"}"#.to_vec()))
         .await;
@@ -222,17 +225,17 @@ async fn bodies_that_are_hardly_json_are_refused_and_the_last_of_two_keys_counts
         assert_eq!(answer.status, 400, "{volume}: {}", answer.text);
         assert!(answer.is_envelope(), "{volume}: {}", answer.text);
     }
-    stage.ask_for_everything().await;
+    stage.send_every_form().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_caller_says_of_himself_is_carried_to_the_app_and_not_to_the_node() {
+async fn caller_texts_reach_the_app_and_not_the_node() {
     let stage = Stage::start(false).await;
     let room = stage.room(DEMO, "callers").await;
-    let (mut calls, mut told, mut named) = (0, 0, 0);
+    let (mut calls, mut delivered, mut named) = (0, 0, 0);
     for text in texts::TEXTS {
         let mut call = inbound(text);
-        // Whose it is says the number dialled: a text that can be no app's name says nothing.
+        // An invalid name in `roomkeeper_app` is ignored, so the dialled number determines the app.
         if text.parse::<AppId>().is_err() {
             call.vars = vec![("roomkeeper_app".to_owned(), (*text).to_owned())];
             named += 1;
@@ -241,7 +244,7 @@ async fn what_a_caller_says_of_himself_is_carried_to_the_app_and_not_to_the_node
         let path = format!("/sessions/{session}");
         let shown = stage.ask(DEMO, "GET", &path, None, 200).await;
         calls += 1;
-        told += usize::from(shown["caller_id"] == **text);
+        delivered += usize::from(shown["caller_id"] == **text);
         stage.join(DEMO, &session, &room).await;
         for what in ["conference/unmute", "conference/leave"] {
             let path = format!("/sessions/{session}/commands/{what}");
@@ -253,12 +256,12 @@ async fn what_a_caller_says_of_himself_is_carried_to_the_app_and_not_to_the_node
         stage.ask(DEMO, "POST", &path, None, 202).await;
     }
     assert!(named * 2 > calls, "{named} of {calls} named an app");
-    // What is left of a caller's text must be most of it, or this test has tried nothing.
+    // Most of the callers' texts must arrive, or this test has tried nothing.
     assert!(
-        told * 2 > calls,
-        "{told} of {calls} caller ids were told as they are"
+        delivered * 2 > calls,
+        "{delivered} of {calls} caller ids were delivered unchanged"
     );
-    // A number dialled that is a text like these is nobody's, but for an app that is named.
+    // The app of a call with an unknown dialled number comes from `roomkeeper_app`.
     for text in texts::TEXTS {
         let mut call = inbound("527121100");
         call.did = (*text).to_owned();
@@ -276,10 +279,10 @@ async fn what_a_caller_says_of_himself_is_carried_to_the_app_and_not_to_the_node
     );
     let forms = stage.check();
     assert_eq!(forms[&Form::Enter], 2 * texts::TEXTS.len(), "{forms:?}");
-    stage.ask_for_everything().await;
+    stage.send_every_form().await;
 }
 
-/// An event as the node would send it of a channel that it does not have, with any bytes in the caller's number.
+/// Builds an event of a channel that the node does not have, with any bytes as the caller's number.
 fn park_event(core: &str, channel: &str, number: &str) -> Vec<u8> {
     let headers = [
         ("Event-Name", "CHANNEL_PARK"),
@@ -306,7 +309,7 @@ fn park_event(core: &str, channel: &str, number: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_are_no_text_come_from_the_call_side_too() {
+async fn invalid_utf8_from_a_caller_is_handled() {
     let stage = Stage::start(false).await;
     let room = stage.room(DEMO, "bytes").await;
     let core = stage.sim.snapshot().core_uuid;
@@ -334,7 +337,7 @@ async fn bytes_that_are_no_text_come_from_the_call_side_too() {
             shown["caller_id"].as_str().unwrap().contains("${x}"),
             "{shown}"
         );
-        // The node has no such channel, which only the node can say: it is asked.
+        // Only the node knows that it has no such channel: the controller sends the command.
         let join = format!("/sessions/{session}/commands/conference/join");
         stage
             .ask(DEMO, "POST", &join, Some(&json!({"room_id": room})), 404)
@@ -342,5 +345,5 @@ async fn bytes_that_are_no_text_come_from_the_call_side_too() {
     }
     let forms = stage.check();
     assert_eq!(forms[&Form::Enter], texts::BYTES.len(), "{forms:?}");
-    stage.ask_for_everything().await;
+    stage.send_every_form().await;
 }

@@ -1,17 +1,18 @@
-//! Every place where a tenant can put a text, read off the document: a place of a new endpoint is one of these, too.
+//! Every place where a tenant can put a text, read from the document, so that the places of a new endpoint are
+//! included.
 
 use serde_json::{Map, Value};
 
 use super::http::{Raw, encoded};
 use super::stage::{DEMO, NODE};
 
-/// Well-formed, and nothing that there is: for what would end the thing that it is asked of, or close it to others.
+/// A well-formed id of nothing, for requests that would end their subject or close it to others.
 const NOTHING: &str = "550e8400-e29b-41d4-a716-446655440000";
-/// May be played.
+/// A URL that may be played.
 const GOOD_URL: &str = "http://127.0.0.1/a.wav";
-const ENDING: [&str; 6] = ["delete", "leave", "kick", "lock", "unlock", "hangup"];
+const ENDING_OPERATIONS: [&str; 6] = ["delete", "leave", "kick", "lock", "unlock", "hangup"];
 
-/// Documented operations of the gateway API.
+/// Returns the documented operations of the gateway API.
 pub fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     let mut all = Vec::new();
     let paths = document["paths"].as_object().unwrap();
@@ -26,7 +27,7 @@ pub fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     all
 }
 
-/// The subjects of a path's parameters; a new parameter must be added here.
+/// Returns the subjects of a path's parameters; a new parameter must be added here.
 pub fn of_path(path: &str) -> Vec<&str> {
     let parts = path.split('{').skip(1);
     let names: Vec<&str> = parts
@@ -34,12 +35,12 @@ pub fn of_path(path: &str) -> Vec<&str> {
         .collect();
     for name in &names {
         let known = ["room_id", "uuid", "id", "webhook_id"];
-        assert!(known.contains(name), "{path}: which id is {name}?");
+        assert!(known.contains(name), "{path}: unknown parameter {name}");
     }
     names
 }
 
-/// Ids of what there is not, where the path is of webhooks: nothing of these comes to FreeSWITCH.
+/// Replaces the ids of a webhook path by ids of nothing: these requests send nothing to FreeSWITCH.
 fn without_webhooks(path: &str) -> String {
     path.replace("{id}", "ep_0")
         .replace("{webhook_id}", &format!("msg_{}", "0".repeat(32)))
@@ -48,22 +49,22 @@ fn without_webhooks(path: &str) -> String {
 type Build = Box<dyn Fn(&[u8]) -> Raw>;
 type Accepts = Box<dyn Fn(&str) -> bool>;
 
-/// Where a text goes, and what may come of it.
+/// A place for a text, and the permitted answers.
 pub struct Place {
     pub name: String,
-    /// The request with this text in the place.
+    /// Builds the request with this text in the place.
     pub build: Build,
     /// Decides if a text is valid there, according to the document.
     pub accepts: Accepts,
-    /// The statuses of a text that is not.
+    /// The statuses of an invalid text.
     pub refusals: &'static [u16],
-    /// True if the document states every rule: else a valid text may be refused, too.
+    /// True if the document states every rule; otherwise a valid text may be refused, too.
     pub is_exact: bool,
-    /// True if it takes bytes that cannot be HTTP: then the server's parser answers, without a body.
+    /// True if the place takes bytes that cannot be HTTP: then the server's parser answers, without a body.
     pub is_raw: bool,
 }
 
-/// A room and a call in it that texts are tried on.
+/// The room and the call that requests are about.
 pub struct Subjects<'a> {
     pub room: &'a str,
     pub call: &'a str,
@@ -71,7 +72,7 @@ pub struct Subjects<'a> {
 
 impl Subjects<'_> {
     fn path(&self, path: &str, operation: &Value) -> String {
-        let ends = ENDING.contains(&operation["operationId"].as_str().unwrap());
+        let ends = ENDING_OPERATIONS.contains(&operation["operationId"].as_str().unwrap());
         let (room, call) = if ends {
             (
                 format!("{NODE}-room-{NOTHING}"),
@@ -86,7 +87,7 @@ impl Subjects<'_> {
     }
 }
 
-/// The places that are read off the document, and those that every request has.
+/// Returns the places that the document has, and those of every request.
 pub fn all(document: &Value, subjects: &Subjects<'_>) -> Vec<Place> {
     let mut places = Vec::new();
     for (method, path, operation) in operations(document) {
@@ -94,14 +95,14 @@ pub fn all(document: &Value, subjects: &Subjects<'_>) -> Vec<Place> {
         for name in of_path(path) {
             places.extend(in_path(document, &what, method, (path, name), operation));
         }
-        let asked = subjects.path(path, operation);
+        let target = subjects.path(path, operation);
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             if parameter["in"] == "query" {
-                places.push(in_query(document, &what, &asked, parameter));
+                places.push(in_query(document, &what, &target, parameter));
             }
         }
         if let Some(media) = operation["requestBody"]["content"].get("application/json") {
-            places.extend(in_body(document, &what, (method, &asked), media, subjects));
+            places.extend(in_body(document, &what, (method, &target), media, subjects));
         }
     }
     places.extend(in_urls(&format!(
@@ -126,7 +127,7 @@ fn in_path(
     operation: &Value,
 ) -> [Place; 2] {
     let (front, back) = path.split_once(&format!("{{{name}}}")).unwrap();
-    // What else is named there is nothing that there is.
+    // The path's other ids name nothing.
     let nothing = |part: &str| {
         without_webhooks(part)
             .replace("{room_id}", &format!("{NODE}-room-{NOTHING}"))
@@ -174,10 +175,10 @@ fn in_path(
     ]
 }
 
-fn in_query(document: &Value, what: &str, asked: &str, parameter: &Value) -> Place {
+fn in_query(document: &Value, what: &str, path: &str, parameter: &Value) -> Place {
     let name = parameter["name"].as_str().unwrap().to_owned();
     let validator = validator(document, &parameter["schema"]);
-    let target = format!("{asked}?{name}=");
+    let target = format!("{path}?{name}=");
     let is_number = parameter["schema"]["type"] == "integer";
     let is_list = parameter["schema"]["type"] == "array";
     Place {
@@ -185,12 +186,12 @@ fn in_query(document: &Value, what: &str, asked: &str, parameter: &Value) -> Pla
         build: Box::new(move |text| Raw::new("GET", format!("{target}{}", encoded(text)), DEMO)),
         accepts: Box::new(move |text| {
             if is_number {
-                // Unlike in JSON, no sign and no point.
+                // Unlike in JSON, no sign and no decimal point.
                 let digits = text.bytes().all(|b| b.is_ascii_digit());
                 let number = text.parse::<u64>().map(Value::from);
                 digits && number.is_ok_and(|number| validator.is_valid(&number))
             } else if name == "cursor" {
-                // One that nobody was given is none; without one the list begins.
+                // An unknown cursor is invalid; an empty one starts the list.
                 text.is_empty()
             } else if is_list {
                 let items: Vec<&str> = text.split(',').collect();
@@ -205,11 +206,11 @@ fn in_query(document: &Value, what: &str, asked: &str, parameter: &Value) -> Pla
     }
 }
 
-/// Every text of a documented body, as a JSON string and as bytes between quotes.
+/// Returns every text of a documented body, as a JSON string and as bytes between quotes.
 fn in_body(
     document: &Value,
     what: &str,
-    (method, asked): (&str, &str),
+    (method, path): (&str, &str),
     media: &Value,
     subjects: &Subjects<'_>,
 ) -> Vec<Place> {
@@ -217,7 +218,7 @@ fn in_body(
     let name = name.rsplit('/').next().unwrap();
     let schema = &document["components"]["schemas"][name];
     let mut good = media["example"].as_object().unwrap().clone();
-    // What else is in it must not be what is refused.
+    // The other fields must be valid, so that only the text is refused.
     for (field, value) in [("room_id", subjects.room), ("session", subjects.call)] {
         if good.contains_key(field) {
             good.insert(field.to_owned(), value.into());
@@ -231,7 +232,7 @@ fn in_body(
         let is_list = schema["type"] == "array";
         let validator = validator(document, schema);
         let (front, back) = around(&good, field, is_list);
-        let (method, target) = (method.to_uppercase(), asked.to_owned());
+        let (method, target) = (method.to_uppercase(), path.to_owned());
         let wrap = move |text: &str| {
             let text = Value::from(text);
             if is_list { vec![text].into() } else { text }
@@ -244,7 +245,8 @@ fn in_body(
             }),
             accepts: Box::new(move |text| validator.is_valid(&wrap(text))),
             refusals: &[400],
-            // Which addresses may be called, and what a secret is, no schema says; a time is only called one.
+            // The schema does not state which addresses are allowed or which secrets are valid; times have only a
+            // format name.
             is_exact: !["urls", "url", "secret", "since"].contains(&field.as_str()),
             is_raw: false,
         });
@@ -252,7 +254,7 @@ fn in_body(
     places
 }
 
-/// As a JSON text; what is no text, as it is.
+/// Encodes a valid text as JSON, and puts other bytes between quotes unchanged.
 fn quoted(text: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(text) {
         Ok(text) => Value::from(text).to_string().into_bytes(),
@@ -260,7 +262,7 @@ fn quoted(text: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The body before and behind the value of a field.
+/// Returns the body before and after the value of a field.
 fn around(good: &Map<String, Value>, field: &str, is_list: bool) -> (String, String) {
     const HERE: &str = "here";
     let mut body = good.clone();
@@ -272,7 +274,7 @@ fn around(good: &Map<String, Value>, field: &str, is_list: bool) -> (String, Str
     (front.to_owned(), back.to_owned())
 }
 
-/// A played URL has places of its own.
+/// Returns the places within a played URL.
 fn in_urls(path: &str) -> Vec<Place> {
     let around = [
         ("http://127.0.0.1/", ""),
@@ -297,7 +299,7 @@ fn in_urls(path: &str) -> Vec<Place> {
                     let body = [b"{\"urls\":[".as_slice(), &quoted(&url), b"]}"].concat();
                     Raw::new("POST", target.clone(), DEMO).body(body)
                 }),
-                // Carried encoded, or refused: both are good.
+                // Encoded or refused: both are correct.
                 accepts: Box::new(|_| true),
                 refusals: &[400],
                 is_exact: false,
@@ -316,7 +318,7 @@ fn in_headers() -> Vec<Place> {
             request
         }),
         accepts: Box::new(|_| false),
-        // 400 is the server's own: with these bytes in it, it is no header.
+        // The server itself answers 400: with these bytes, the line is not a header.
         refusals: &[400, 401],
         is_exact: true,
         is_raw: true,

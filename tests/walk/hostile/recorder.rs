@@ -1,4 +1,4 @@
-//! A proxy between the controller and a node that keeps every byte the controller sent.
+//! A proxy between the controller and a node that records every byte from the controller.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// The data sent, one text per connection.
+/// The recorded bytes, by connection.
 type Sent = Arc<Mutex<Vec<Vec<u8>>>>;
 
 pub struct Recorder {
@@ -23,14 +23,14 @@ impl Drop for Recorder {
 }
 
 impl Recorder {
-    /// Passes on what comes in to the node.
+    /// Starts a recorder in front of the node.
     pub async fn before(node: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let sent = Sent::default();
         let kept = Arc::clone(&sent);
         let task = tokio::spawn(async move {
-            // Those who pass bytes on end with this task.
+            // The tasks that pass bytes on end with this task.
             let mut lines = tokio::task::JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
                 lines.spawn(pass_on(near, node, Arc::clone(&kept)));
@@ -43,7 +43,7 @@ impl Recorder {
         }
     }
 
-    /// Everything up to now, by connection.
+    /// Returns all recorded bytes, by connection.
     pub fn sent(&self) -> Vec<Vec<u8>> {
         self.sent.lock().unwrap().clone()
     }
@@ -66,7 +66,7 @@ async fn pass_on(near: TcpStream, node: SocketAddr, sent: Sent) {
             if length == 0 {
                 return;
             }
-            // Kept first: what the node has done was recorded.
+            // Recorded before passed on: every command that the node has executed is recorded.
             sent.lock().unwrap()[number].extend_from_slice(&buffer[..length]);
             if to.write_all(&buffer[..length]).await.is_err() {
                 return;

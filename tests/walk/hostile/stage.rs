@@ -1,4 +1,4 @@
-//! The setup of the tests of hostile tenants: the program, and a node behind a recorder.
+//! The setup of the tests of malicious tenants: the program, and a node behind a recorder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -20,7 +20,7 @@ pub const OTHER: (&str, &str) = ("other", "other-key");
 pub const OTHER_DID: &str = "747713002";
 const PASSWORD: &str = "hostile-password";
 
-/// Fields are dropped in this order: nobody speaks to what is gone.
+/// The program, a recorder and a node. Fields are dropped in this order, so that each client ends before its server.
 pub struct Stage {
     controller: Controller,
     recorder: Recorder,
@@ -76,14 +76,14 @@ dids = ["{OTHER_DID}"]
         stage
     }
 
-    /// The controller's description of itself.
+    /// Returns the controller's OpenAPI document.
     pub async fn document(&self) -> Value {
         let answer = self.send(&Raw::new("GET", "/openapi.json", DEMO)).await;
         assert_eq!(answer.status, 200);
         answer.json()
     }
 
-    /// Asks, and takes note of the ids that the answer gives.
+    /// Sends the request, and notes the ids in the answer.
     pub async fn send(&self, request: &Raw) -> Answer {
         let answer = request.send(self.controller.http()).await;
         let json = answer.json();
@@ -102,16 +102,16 @@ dids = ["{OTHER_DID}"]
             }
             if let (201, Some(room)) = (answer.status, json["room_id"].as_str()) {
                 known.rooms.insert(room.to_owned());
-                let asked: Value =
+                let body: Value =
                     serde_json::from_slice(request.body.as_deref().unwrap_or_default()).unwrap();
-                let name = asked["name"].as_str().unwrap();
+                let name = body["name"].as_str().unwrap();
                 known.names.insert(name.to_owned());
             }
         }
         answer
     }
 
-    /// Asks as an app, and expects this status.
+    /// Sends an app's request, and checks the status.
     pub async fn ask(
         &self,
         app: (&str, &str),
@@ -127,13 +127,13 @@ dids = ["{OTHER_DID}"]
         answer.json()
     }
 
-    /// A cause of a hang-up that was asked for.
+    /// Permits this hang-up cause in commands.
     pub fn with_cause(&self, cause: &str) {
         let mut known = self.known.lock().unwrap();
         known.causes.insert(cause.to_owned());
     }
 
-    /// A text that may be spoken.
+    /// Permits this spoken text in commands.
     pub fn with_text(&self, text: &str) {
         let mut known = self.known.lock().unwrap();
         known
@@ -141,13 +141,13 @@ dids = ["{OTHER_DID}"]
             .insert(text.split_whitespace().collect::<Vec<_>>().join(" "));
     }
 
-    /// A channel that the node tells of.
+    /// Permits this channel, which the node reports, in commands.
     pub fn with_channel(&self, channel: &str) {
         let mut known = self.known.lock().unwrap();
         known.channels.insert(channel.to_owned());
     }
 
-    /// A call, answered or not, once the app can see it; its session.
+    /// Places a call, answered or not, waits until the app sees it, and returns its session id.
     pub async fn call(&self, app: (&str, &str), call: InboundCall) -> String {
         let call_is_answered = call.plan.is_empty();
         let channel = self.sim.call_in_with(call);
@@ -193,7 +193,7 @@ dids = ["{OTHER_DID}"]
         .await;
     }
 
-    /// Everything that was said to the node, every command of a form that is known; how often each was.
+    /// Checks that every recorded command has a known form; returns the number of each form.
     pub fn check(&self) -> BTreeMap<Form, usize> {
         let known = self.known.lock().unwrap();
         let mut forms = BTreeMap::new();
@@ -205,7 +205,7 @@ dids = ["{OTHER_DID}"]
         forms
     }
 
-    /// Waits until a command with this in it was sent.
+    /// Waits until a command that contains this text was sent.
     pub async fn until_sent(&self, text: &str) {
         poll::until(text, poll::PATIENCE, async || {
             let sent = self.recorder.sent();
@@ -215,8 +215,8 @@ dids = ["{OTHER_DID}"]
         .await;
     }
 
-    /// One good command of every form that a tenant can lead to: so that what is recorded is not nothing.
-    pub async fn ask_for_everything(&self) {
+    /// Sends one good command of every form that a tenant of the gateway API can cause, so that the record is not empty.
+    pub async fn send_every_form(&self) {
         let ringing = InboundCall {
             did: DID.to_owned(),
             plan: vec![("park".to_owned(), String::new())],
@@ -243,9 +243,18 @@ dids = ["{OTHER_DID}"]
         })
         .await;
         command("conference/mute", json!({})).await;
+        control(&format!("members/{call}/deaf"), json!({})).await;
+        poll::until("the member is deaf", poll::PATIENCE, async || {
+            let members = self.ask(DEMO, "GET", &path, None, 200).await;
+            (members["members"][0]["deaf"] == true).then_some(())
+        })
+        .await;
+        control(&format!("members/{call}/undeaf"), json!({})).await;
+        control("recording/start", json!({})).await;
+        self.until_sent(" recording start ").await;
         let files = vec!["http://127.0.0.1/good.wav"; 60];
         control("play", json!({ "urls": files })).await;
-        // Before a file is open, its volume goes with it.
+        // A volume that is set before the file is open goes with the file.
         poll::until("a volume was sent", poll::PATIENCE, async || {
             control("volume", json!({"volume": -7})).await;
             self.check().contains_key(&Form::Volume).then_some(())
@@ -267,12 +276,14 @@ dids = ["{OTHER_DID}"]
         command("hangup", json!({"cause": "USER_BUSY"})).await;
         let seen: BTreeSet<Form> = self.check().into_keys().collect();
         for form in [
-            Form::Ours,
+            Form::Connection,
             Form::Prepare,
             Form::Enter,
             Form::Park,
             Form::Mute,
             Form::Unmute,
+            Form::Deaf,
+            Form::Undeaf,
             Form::Describe,
             Form::Play,
             Form::Pause,
@@ -280,6 +291,7 @@ dids = ["{OTHER_DID}"]
             Form::Volume,
             Form::Answer,
             Form::Kill,
+            Form::Record,
         ] {
             assert!(seen.contains(&form), "{form:?} was not recorded");
         }

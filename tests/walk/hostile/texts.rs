@@ -1,8 +1,8 @@
-//! Texts that would be something else than text, were they let into a command.
+//! Texts that would act as commands if they were inserted into one unchecked.
 
 use proptest::prelude::*;
 
-/// Each tried in every place.
+/// Texts for every place.
 pub const TEXTS: &[&str] = &[
     "\n",
     "a\nb",
@@ -64,7 +64,7 @@ pub const TEXTS: &[&str] = &[
     "local_stream://moh",
 ];
 
-/// Each tried as it is, where the place is bytes.
+/// Bytes for every place that accepts raw bytes.
 pub const BYTES: &[&[u8]] = &[
     b"\xff",
     b"\xff\xfe",
@@ -74,7 +74,7 @@ pub const BYTES: &[&[u8]] = &[
     b"\xf8\x88\x80\x80\x80",
 ];
 
-/// Texts of pieces that mean something somewhere, and of any characters.
+/// Generates texts of pieces with a meaning somewhere, and of any characters.
 pub fn generated() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         3 => proptest::sample::select(TEXTS).prop_map(str::to_owned),

@@ -1,4 +1,4 @@
-//! The VoIPBIN API takes free text, texts that are spoken, and files that are played to one call.
+//! The VoIPBIN API accepts free text, texts to speak, and files to play to one call.
 
 use serde_json::{Value, json};
 
@@ -12,8 +12,8 @@ async fn post(stage: &Stage, path: &str, body: impl Into<Vec<u8>>) -> Answer {
     stage.send(&request).await
 }
 
-/// Makes a conference of which this is said; none: it was refused, as anything may be that is no JSON or no good.
-async fn made(stage: &Stage, body: impl Into<Vec<u8>>) -> Option<Value> {
+/// Creates a conference with this body; `None` if it is refused, as any malformed body may be.
+async fn create_conference(stage: &Stage, body: impl Into<Vec<u8>>) -> Option<Value> {
     let answer = post(stage, "/conferences", body).await;
     if answer.status == 200 {
         return Some(answer.json());
@@ -23,8 +23,8 @@ async fn made(stage: &Stage, body: impl Into<Vec<u8>>) -> Option<Value> {
     None
 }
 
-/// A call goes in, does what there is to do first, and hangs up while it does.
-async fn goes_in(stage: &Stage, conference: &Value) {
+/// Lets a call enter, run its actions, and hang up meanwhile.
+async fn enter_and_hang_up(stage: &Stage, conference: &Value) {
     let session = stage.call(DEMO, inbound("527121100")).await;
     let channel = session.split_once('-').unwrap().1;
     let body = json!({
@@ -41,12 +41,14 @@ async fn goes_in(stage: &Stage, conference: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn free_text_is_carried_as_it_is_and_what_is_said_or_played_is_refused_or_harmless() {
+async fn free_text_is_stored_unchanged_and_actions_are_refused_or_harmless() {
     let stage = Stage::start(false).await;
     let (mut spoken, mut played) = (0, 0);
     for text in texts::TEXTS {
         let free = json!({ "name": text, "detail": text, "data": { *text: [text] } });
-        let conference = made(&stage, free.to_string()).await.expect("free text");
+        let conference = create_conference(&stage, free.to_string())
+            .await
+            .expect("free text");
         for field in ["name", "detail", "data"] {
             assert_eq!(conference[field], free[field], "{text:?}");
         }
@@ -54,8 +56,8 @@ async fn free_text_is_carried_as_it_is_and_what_is_said_or_played_is_refused_or_
         let talk = json!([{ "type": "talk", "option": { "text": text, "language": text } }]);
         stage.with_text(text);
         let body = json!({ "pre_actions": talk }).to_string();
-        if let Some(conference) = made(&stage, body).await {
-            goes_in(&stage, &conference).await;
+        if let Some(conference) = create_conference(&stage, body).await {
+            enter_and_hang_up(&stage, &conference).await;
             spoken += 1;
         }
 
@@ -67,8 +69,8 @@ async fn free_text_is_carried_as_it_is_and_what_is_said_or_played_is_refused_or_
         ] {
             let play = json!([{ "type": "play", "option": { "stream_urls": [url] } }]);
             let body = json!({ "pre_actions": play }).to_string();
-            if let Some(conference) = made(&stage, body).await {
-                goes_in(&stage, &conference).await;
+            if let Some(conference) = create_conference(&stage, body).await {
+                enter_and_hang_up(&stage, &conference).await;
                 played += 1;
             }
         }
@@ -77,7 +79,11 @@ async fn free_text_is_carried_as_it_is_and_what_is_said_or_played_is_refused_or_
             let mut action = json!({ "type": "beep" });
             action[what] = json!(text);
             let body = json!({ "post_actions": [action] }).to_string();
-            assert_eq!(made(&stage, body).await, None, "{what} {text:?}");
+            assert_eq!(
+                create_conference(&stage, body).await,
+                None,
+                "{what} {text:?}"
+            );
         }
         for field in [
             "conference_id",
@@ -92,16 +98,16 @@ async fn free_text_is_carried_as_it_is_and_what_is_said_or_played_is_refused_or_
             });
             body[field] = json!(text);
             let answer = post(&stage, "/conferencecalls", body.to_string()).await;
-            // A good one is a call that there is not.
+            // A valid id names a call that does not exist.
             assert!([400, 404].contains(&answer.status), "{}", answer.text);
         }
     }
     for bytes in texts::BYTES {
         let body = [b"{\"name\":\"", *bytes, b"\"}"].concat();
-        assert_eq!(made(&stage, body).await, None);
+        assert_eq!(create_conference(&stage, body).await, None);
     }
-    // Free texts are on conferences that FreeSWITCH has.
-    let named = made(&stage, json!({ "name": "a\n\nb ${x} é" }).to_string()).await;
+    // Free text belongs to conferences that FreeSWITCH has.
+    let named = create_conference(&stage, json!({ "name": "a\n\nb ${x} é" }).to_string()).await;
     let room = format!("{NODE}-room-{}", named.unwrap()["id"].as_str().unwrap());
     let call = stage.call(DEMO, inbound("527121100")).await;
     stage.join(DEMO, &call, &room).await;
@@ -110,7 +116,7 @@ async fn free_text_is_carried_as_it_is_and_what_is_said_or_played_is_refused_or_
         spoken > 20 && played > 50,
         "{spoken} spoken, {played} played"
     );
-    assert_eq!(forms[&Form::Mark], forms[&Form::Step], "{forms:?}");
+    assert_eq!(forms[&Form::FinishStep], forms[&Form::Step], "{forms:?}");
     assert!(forms[&Form::Step] >= spoken + played, "{forms:?}");
-    stage.ask_for_everything().await;
+    stage.send_every_form().await;
 }

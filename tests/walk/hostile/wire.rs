@@ -1,7 +1,7 @@
-//! A reader of the commands sent to FreeSWITCH: its own, and strict. Any form not listed below fails the test.
+//! A strict reader of the commands sent to FreeSWITCH. Any form not listed below fails the test.
 //!
-//! Owns the forms, and what may stand in their places: ids that the test knows, numbers, words of ours, URLs in one
-//! alphabet. Shares nothing with the program, whose mistakes it is to find.
+//! Defines the forms and their permitted values: ids that the test knows, numbers, fixed words, URLs in one alphabet.
+//! It shares no code with the program, because it must find the program's mistakes.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-/// The values that a command may contain: anything else in a command is wrong.
+/// The values that a command may contain: any other value is an error.
 #[derive(Default, Debug)]
 pub struct Known {
     pub password: String,
@@ -18,18 +18,18 @@ pub struct Known {
     pub names: BTreeSet<String>,
     pub operations: BTreeSet<String>,
     pub causes: BTreeSet<String>,
-    /// Of what is spoken, in one line.
+    /// Spoken texts, in one line.
     pub texts: BTreeSet<String>,
 }
 
-/// The one thing that FreeSWITCH is to fill in, and where it stands.
+/// The only expansion for FreeSWITCH, with its position.
 const EXPANSION: &str = "=${current_application_response}\nevent-lock: true";
 
 /// The kind of a command.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Form {
-    /// Of the connection itself: authentication, subscriptions, pings, snapshots.
-    Ours,
+    /// Commands of the connection itself: authentication, subscriptions, pings, snapshots.
+    Connection,
     Prepare,
     Enter,
     Park,
@@ -45,17 +45,17 @@ pub enum Form {
     Answer,
     Kill,
     Record,
-    /// The note written on a call about its current step.
-    Note,
+    /// Writes the variable of a call's current step.
+    SetStep,
     Step,
-    /// The mark written on a call when the step is over.
-    Mark,
+    /// Writes the variable that marks the step as finished.
+    FinishStep,
 }
 
-/// The commands of one connection.
+/// Splits the bytes of one connection into commands.
 pub fn commands(sent: &[u8]) -> Vec<String> {
     for (at, byte) in sent.iter().enumerate() {
-        // The one that we send stands where nothing of anybody else's does.
+        // The program's own separator stands where no tenant's text can be.
         let is_ours = *byte == 0x1f && sent[..at].ends_with(b"bgapi show channels as delim ");
         assert!(
             is_ours || *byte == b'\n' || (*byte >= 0x20 && *byte != 0x7f),
@@ -63,11 +63,11 @@ pub fn commands(sent: &[u8]) -> Vec<String> {
             String::from_utf8_lossy(&sent[at.saturating_sub(200)..at])
         );
     }
-    // What is still on its way may end within a character.
+    // The last command may be incomplete and end within a character.
     let whole = sent.windows(2).rposition(|two| two == b"\n\n");
     let mut rest = std::str::from_utf8(&sent[..whole.map_or(0, |at| at + 2)]).unwrap();
     let mut commands = Vec::new();
-    // Newlines between commands wake the node, and mean nothing.
+    // Newlines between commands are wake-ups.
     while let Some((command, behind)) = rest.trim_start_matches('\n').split_once("\n\n") {
         commands.push(command.to_owned());
         rest = behind;
@@ -77,13 +77,13 @@ pub fn commands(sent: &[u8]) -> Vec<String> {
         assert!(!expands, "an expansion was sent: {command}");
         assert!(
             command.is_ascii() || command.contains("\nexecute-app-name: speak\n"),
-            "what is no ASCII was sent: {command}"
+            "a command is not ASCII: {command}"
         );
     }
     commands
 }
 
-/// Classifies this command. Fails when it is unknown or contains something unknown.
+/// Classifies a command. Panics if its form or a value is unknown.
 pub fn form(command: &str, known: &Known) -> Form {
     read(command, known).unwrap_or_else(|| panic!("an unknown command was sent: {command:?}"))
 }
@@ -93,22 +93,22 @@ fn read(command: &str, known: &Known) -> Option<Form> {
     let (first, headers): (&str, Vec<&str>) = (lines.next()?, lines.collect());
     let words: Vec<&str> = first.split(' ').collect();
     match (&words[..], &headers[..]) {
-        (["auth", password], []) => (*password == known.password).then_some(Form::Ours),
+        (["auth", password], []) => (*password == known.password).then_some(Form::Connection),
         (["event", "plain", names @ ..], []) => names
             .iter()
             .all(|name| {
                 name.bytes()
                     .all(|b| b.is_ascii_alphabetic() || b"_:".contains(&b))
             })
-            .then_some(Form::Ours),
+            .then_some(Form::Connection),
         (["filter", "Job-UUID", pattern], []) => {
             let run = pattern.strip_prefix("/^rk")?.strip_suffix("-/")?;
             run.bytes()
                 .all(|b| b.is_ascii_hexdigit())
-                .then_some(Form::Ours)
+                .then_some(Form::Connection)
         }
         (["sendevent", "CUSTOM"], ["Event-Subclass: roomkeeper::fence", fence]) => {
-            is_number(fence.strip_prefix("Roomkeeper-Fence: ")?).then_some(Form::Ours)
+            is_number(fence.strip_prefix("Roomkeeper-Fence: ")?).then_some(Form::Connection)
         }
         (["api", api @ ..], []) => read_api(api, known),
         (["bgapi", api @ ..], [job]) => {
@@ -133,7 +133,7 @@ fn read_execute(headers: &[&str], known: &Known) -> Option<Form> {
             let mark = arg
                 .strip_prefix("roomkeeper_step=")?
                 .strip_suffix("=${current_application_response}")?;
-            return is_step(mark).then_some(Form::Mark);
+            return is_step(mark).then_some(Form::FinishStep);
         }
         ("answer", None, rest) => rest,
         ("playback", Some(url), rest) if is_url(url) => rest,
@@ -152,14 +152,14 @@ fn read_execute(headers: &[&str], known: &Known) -> Option<Form> {
     is_step(step.strip_prefix("event-uuid: ")?).then_some(Form::Step)
 }
 
-/// The uuid of a run and the number of a step.
+/// Returns true for the uuid of an action run and the number of a step.
 fn is_step(text: &str) -> bool {
     text.split_once('.').is_some_and(|(run, step)| {
         run.len() == 36 && run.parse::<uuid::Uuid>().is_ok() && is_number(step)
     })
 }
 
-/// How every plan of a transfer begins.
+/// The beginning of every transfer's plan.
 const PLAN: &str = "multiset:^^;max_session_transfers=70;transfer_history=;hangup_after_conference=false;park_timeout=";
 
 fn read_api(words: &[&str], known: &Known) -> Option<Form> {
@@ -169,20 +169,20 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
         ["echo", "roomkeeper"]
         | ["show", "channels", "as", "json"]
         | ["show", "channels", "as", "delim", "\u{1f}"]
-        | ["module_exists", "mod_flite"] => Form::Ours,
-        ["conference", "json_list", "compact"] => Form::Ours,
-        ["uuid_exists", c] | ["uuid_dump", c, "json"] if channel(c) => Form::Ours,
+        | ["module_exists", "mod_flite"] => Form::Connection,
+        ["conference", "json_list", "compact"] => Form::Connection,
+        ["uuid_exists", c] | ["uuid_dump", c, "json"] if channel(c) => Form::Connection,
         ["uuid_transfer", c, plan, "inline"] if channel(c) => {
             let rest = plan.strip_prefix(PLAN)?.strip_suffix(",park")?;
             match rest.split_once(',') {
                 None => {
-                    let (seconds, order) =
+                    let (seconds, command) =
                         rest.split_once(";confvar_roomkeeper_meta=;roomkeeper_park=")?;
-                    (is_number(seconds) && is_number(order)).then_some(Form::Park)?
+                    (is_number(seconds) && is_number(command)).then_some(Form::Park)?
                 }
                 Some((variables, rest)) => {
                     let (seconds, meta) = variables.split_once(";confvar_roomkeeper_meta=")?;
-                    // It is empty where the room has a conference.
+                    // The registration is empty if the room has a conference instance.
                     let is_ours = meta.is_empty() || is_registration(meta, known);
                     (is_number(seconds) && is_ours).then_some(())?;
                     let (name, rest) = rest.strip_prefix("conference:")?.split_once('@')?;
@@ -196,23 +196,23 @@ fn read_api(words: &[&str], known: &Known) -> Option<Form> {
             c,
             "max_session_transfers=70;hangup_after_conference=false",
         ] if channel(c) => Form::Prepare,
-        ["uuid_getvar", c, "roomkeeper_step"] if channel(c) => Form::Ours,
-        ["uuid_setvar", c, "roomkeeper_step", step] if channel(c) && is_step(step) => Form::Note,
+        ["uuid_getvar", c, "roomkeeper_step"] if channel(c) => Form::Connection,
+        ["uuid_setvar", c, "roomkeeper_step", step] if channel(c) && is_step(step) => Form::SetStep,
         ["uuid_answer", c] if channel(c) => Form::Answer,
         ["uuid_kill", c] if channel(c) => Form::Kill,
         ["uuid_kill", c, cause] if channel(c) && known.causes.contains(*cause) => Form::Kill,
         ["conference", name, rest @ ..] if room(name) => match rest {
-            ["mute", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Mute,
-            ["unmute", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Unmute,
-            ["deaf", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Deaf,
-            ["undeaf", whom] if channel(whom.strip_prefix("uuid=")?) => Form::Undeaf,
+            ["mute", member] if channel(member.strip_prefix("uuid=")?) => Form::Mute,
+            ["unmute", member] if channel(member.strip_prefix("uuid=")?) => Form::Unmute,
+            ["deaf", member] if channel(member.strip_prefix("uuid=")?) => Form::Deaf,
+            ["undeaf", member] if channel(member.strip_prefix("uuid=")?) => Form::Undeaf,
             ["setvar", "roomkeeper_meta", meta] if is_registration(meta, known) => Form::Describe,
             ["play", path] if is_played(path, known) => Form::Play,
             ["recording", "start" | "stop", path] if is_recording(path) => Form::Record,
             ["pause_play"] => Form::Pause,
             ["stop", "all"] => Form::Stop,
             ["file-vol", volume] if is_volume(volume) => Form::Volume,
-            ["play_status"] => Form::Ours,
+            ["play_status"] => Form::Connection,
             _ => return None,
         },
         _ => return None,
@@ -224,7 +224,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// A file of ours, where recordings are.
+/// Returns true for a file in the recordings directory.
 fn is_recording(path: &str) -> bool {
     let name = path.strip_prefix("/var/lib/freeswitch/recordings/");
     let id = name.and_then(|name| name.strip_suffix(".wav"));
@@ -236,7 +236,7 @@ fn is_volume(text: &str) -> bool {
     is_number(digits) && digits.len() <= 2
 }
 
-/// Checks a room's registration, in an alphabet of its own; it contains names that were taken.
+/// Returns true for a room's registration: base64url JSON with a name that the API has accepted.
 fn is_registration(text: &str, known: &Known) -> bool {
     let Ok(bytes) = BASE64_URL_SAFE_NO_PAD.decode(text) else {
         return false;
@@ -247,7 +247,7 @@ fn is_registration(text: &str, known: &Known) -> bool {
         .is_some_and(|name| known.names.contains(name))
 }
 
-/// `{op=…,n=…,vol=…}` and a URL, in which nothing stands for itself but what a URL needs.
+/// Checks `{op=…,n=…,vol=…}` and a URL of harmless characters.
 fn is_played(text: &str, known: &Known) -> bool {
     let Some((parameters, url)) = text.strip_prefix('{').and_then(|t| t.split_once('}')) else {
         return false;
@@ -263,7 +263,7 @@ fn is_played(text: &str, known: &Known) -> bool {
     ours && is_url(url)
 }
 
-/// A URL in which each part has only characters that no parser of FreeSWITCH takes for something else.
+/// Checks that each part of a URL has only characters that no parser of FreeSWITCH interprets.
 fn is_url(url: &str) -> bool {
     let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"));
     let Some((authority, rest)) = rest.and_then(|rest| rest.split_once('/')) else {

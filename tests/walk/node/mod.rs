@@ -1,5 +1,5 @@
-//! The walk on a real FreeSWITCH that runs the configuration which the project brings along, and what else that
-//! configuration promises. Runs wherever a FreeSWITCH is installed; that of [`crate::freeswitch`] is somebody else's.
+//! The walk on a real FreeSWITCH with the project's configuration, and checks of this configuration. Runs wherever a
+//! FreeSWITCH is installed; the server of [`crate::freeswitch`] is configured by others.
 
 use std::collections::BTreeSet;
 use std::io::BufReader;
@@ -24,18 +24,18 @@ use crate::program::switch::{Line, Placed, RealServer, read_message, real_app};
 use crate::program::world::{PASSWORD, Store};
 use crate::support::process;
 
-/// The secrets given to the lab's node; the test's own.
+/// The secrets of the lab's node, only for this test.
 const ESL_PASSWORD: &str = "a-test-of-the-node";
 const PHONE_PASSWORD: &str = "a-test-of-phones";
 
-/// HEARTBEAT comes every 20 s.
+/// FreeSWITCH sends HEARTBEAT every 20 s.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// The password that FreeSWITCH uses when it is given none.
-const KNOWN_TO_ALL: &str = "ClueCon";
+/// FreeSWITCH's default password.
+const DEFAULT_PASSWORD: &str = "ClueCon";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_on_our_configuration() {
+async fn walk_succeeds_on_the_projects_configuration() {
     let Some(program) = installed() else {
         say("No FreeSWITCH is installed: freeswitch-conf/ was checked as text only.\n");
         return;
@@ -60,11 +60,11 @@ async fn a_node_on_our_configuration() {
     let ear = Ear::on(&node.server, &EVENTS, &subclasses).await;
 
     say(&modules(&node).await);
-    only_who_may_gets_in(&node.server).await;
-    nothing_is_called_by_an_expansion(&node).await;
+    only_allowed_clients_log_in(&node.server).await;
+    variables_expand_no_api_call(&node).await;
 
     walk_on(&node.server, Line::Inbound, Store::Redis).await;
-    files_play_are_recorded_and_who_dials_a_room_is_in_it(&node.server).await;
+    files_play_and_are_recorded_and_dialling_a_room_joins_it(&node.server).await;
     bench::measures_and_leaves_nothing_behind(&node.server).await;
     if process::installed("sipp") {
         let sip = node.sip.to_string();
@@ -72,7 +72,7 @@ async fn a_node_on_our_configuration() {
         phones_register(&node).await;
         caller_with_few_forwards_stays(&node).await;
     } else {
-        say("sipp is not installed: no call came by SIP, no phone registered.\n");
+        say("sipp is not installed: no SIP call, no phone registration.\n");
     }
 
     for name in EVENTS.iter().filter(|name| **name != "SHUTDOWN") {
@@ -87,7 +87,7 @@ async fn a_node_on_our_configuration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_settings_nobody_gets_in() {
+async fn node_without_settings_refuses_all_logins() {
     let Some(program) = installed() else {
         return;
     };
@@ -98,13 +98,13 @@ async fn without_settings_nobody_gets_in() {
         async || TcpStream::connect(node.server.address).ok(),
     )
     .await;
-    for guess in [KNOWN_TO_ALL, "", "$${rk_esl_password}", "_undef_"] {
+    for guess in [DEFAULT_PASSWORD, "", "$${rk_esl_password}", "_undef_"] {
         let reply = log_in(node.server.address, guess).await;
         assert_eq!(reply.as_deref(), Some("-ERR invalid"), "with {guess:?}");
     }
 }
 
-/// The server's reply to this password; `None`: it sends nothing, or does not let us speak.
+/// Returns the server's reply to this password; `None` if it sends nothing or does not accept input.
 async fn log_in(address: SocketAddr, password: &str) -> Option<String> {
     let password = password.to_owned();
     tokio::task::spawn_blocking(move || {
@@ -125,7 +125,7 @@ async fn log_in(address: SocketAddr, password: &str) -> Option<String> {
     .unwrap()
 }
 
-async fn only_who_may_gets_in(server: &RealServer) {
+async fn only_allowed_clients_log_in(server: &RealServer) {
     let reply = log_in(server.address, &server.password).await;
     assert_eq!(reply.as_deref(), Some("+OK accepted"));
     let reply = log_in(server.address, "another-password").await;
@@ -135,14 +135,14 @@ async fn only_who_may_gets_in(server: &RealServer) {
     let elsewhere = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0));
     socket.bind(elsewhere).unwrap();
     let mut stream = socket.connect(server.address).await.unwrap();
-    let mut said = String::new();
-    // It ends the connection, one way or the other.
-    let _ = stream.read_to_string(&mut said).await;
-    assert!(said.contains("text/rude-rejection"), "{said:?}");
-    assert!(!said.contains("auth/request"), "{said:?}");
+    let mut reply = String::new();
+    // The server ends the connection in any case.
+    let _ = stream.read_to_string(&mut reply).await;
+    assert!(reply.contains("text/rude-rejection"), "{reply:?}");
+    assert!(!reply.contains("auth/request"), "{reply:?}");
 }
 
-/// Each module of the list runs, or is not installed. Returns what to say of that.
+/// Checks that each module of the list runs or is not installed. Returns the line to print.
 async fn modules(node: &FreeSwitch) -> String {
     let folder = node.api("global_getvar mod_dir").await;
     let folder = Path::new(folder.trim());
@@ -175,7 +175,7 @@ async fn modules(node: &FreeSwitch) -> String {
     }
 }
 
-/// The value that a channel's variable has after it was set to this text by `sendmsg`.
+/// Sets a channel's variable to this text by `sendmsg`; returns its value.
 async fn set_on_a_channel(node: &FreeSwitch, channel: &str, text: &str) -> String {
     let (server, message) = (
         node.server.clone(),
@@ -205,27 +205,27 @@ async fn set_on_a_channel(node: &FreeSwitch, channel: &str, text: &str) -> Strin
     .await
 }
 
-async fn nothing_is_called_by_an_expansion(node: &FreeSwitch) {
+async fn variables_expand_no_api_call(node: &FreeSwitch) {
     let channel = uuid::Uuid::new_v4().to_string();
     let call = format!("originate {{origination_uuid={channel}}}loopback/1/inbound &park()");
     assert!(node.api(&call).await.starts_with("+OK"));
     let probe = "${expr_is_not_here}${uptime(s)}";
     let digits = |value: &str| value.contains(|c: char| c.is_ascii_digit());
     let value = set_on_a_channel(node, &channel, probe).await;
-    assert!(!digits(&value), "it was called: {value}");
+    assert!(!digits(&value), "the API call was expanded: {value}");
     let proof = node.folder("temp").join("called");
     let touch = format!("${{system(touch {})}}", proof.display());
     set_on_a_channel(node, &channel, &touch).await;
-    assert!(!proof.exists(), "the machine was told to do something");
-    // Where it is allowed, this shows.
+    assert!(!proof.exists(), "an API call was executed");
+    // Where expansion is allowed, the probe shows it.
     node.api("fsctl api_expansion on").await;
     let value = set_on_a_channel(node, &channel, probe).await;
-    assert!(digits(&value), "the probe is none: {value}");
+    assert!(digits(&value), "the probe does not work: {value}");
     node.api("fsctl api_expansion off").await;
     node.api(&format!("uuid_kill {channel}")).await;
 }
 
-async fn files_play_are_recorded_and_who_dials_a_room_is_in_it(server: &RealServer) {
+async fn files_play_and_are_recorded_and_dialling_a_room_joins_it(server: &RealServer) {
     let world = world(server, Line::Inbound, Store::Memory).await;
     let media = MediaServer::start().await;
     let session = world.call("527121100").await;
@@ -240,11 +240,11 @@ async fn files_play_are_recorded_and_who_dials_a_room_is_in_it(server: &RealServ
 
     let recording = ask("recording/start", json!({})).await;
     let recording = recording["recording_id"].as_str().unwrap().to_owned();
-    let told = world
+    let webhook = world
         .receiver
         .first(&room, "conference.recording.started")
         .await;
-    assert_eq!(told.body["data"]["recording_id"], *recording);
+    assert_eq!(webhook.body["data"]["recording_id"], *recording);
     let url = media.add("tone.wav", Some(Duration::from_millis(600)));
     ask("play", json!({ "urls": [url] })).await;
     let finished = world
@@ -272,10 +272,14 @@ async fn files_play_are_recorded_and_who_dials_a_room_is_in_it(server: &RealServ
     let second = joined.body["session_uuid"].as_str().unwrap().to_owned();
     let left = world.command(&second, "conference/leave", &json!({})).await;
     assert_eq!(left.status, 202, "{}", left.body);
-    poll::until("it is parked, not hung up", poll::PATIENCE, async || {
-        let (state, _) = world.place(&second).await;
-        (state == "parked").then_some(())
-    })
+    poll::until(
+        "the call is parked, not hung up",
+        poll::PATIENCE,
+        async || {
+            let (state, _) = world.place(&second).await;
+            (state == "parked").then_some(())
+        },
+    )
     .await;
     for call in [&session, &second] {
         let answer = world.command(call, "hangup", &json!({})).await;
@@ -283,10 +287,10 @@ async fn files_play_are_recorded_and_who_dials_a_room_is_in_it(server: &RealServ
         world.receiver.first(call, "call.hangup").await;
     }
     world.receiver.check_story();
-    say("Files play and are recorded; who dials a room's id is in it.\n");
+    say("Files play and are recorded; a caller who dials a room's id is in it.\n");
 }
 
-/// A SIP caller with `Max-Forwards: 3` joins and leaves far more often than that, and hangs up only when it is told to.
+/// Checks that a SIP caller with `Max-Forwards: 3` joins and leaves 20 times, and stays until FreeSWITCH ends the call.
 async fn caller_with_few_forwards_stays(node: &FreeSwitch) {
     const ROUNDS: usize = 20;
     let world = world(&node.server, Line::Inbound, Store::Memory).await;
@@ -320,7 +324,7 @@ async fn caller_with_few_forwards_stays(node: &FreeSwitch) {
             .await;
         assert_eq!(left.status, 202, "{}", left.body);
         world.receiver.nth(&room, "conference.member.left", n).await;
-        poll::until("it is parked", poll::PATIENCE, async || {
+        poll::until("the call is parked", poll::PATIENCE, async || {
             let (state, _) = world.place(&session).await;
             (state == "parked").then_some(())
         })
@@ -333,11 +337,11 @@ async fn caller_with_few_forwards_stays(node: &FreeSwitch) {
         phone.try_wait().unwrap()
     })
     .await;
-    assert!(status.success(), "it was hung up by BYE");
+    assert!(status.success(), "the caller got no BYE");
     say("A SIP caller with Max-Forwards: 3 joined and left 20 times.\n");
 }
 
-/// Registers with these names and this password; whether it was taken.
+/// Registers with these names and this password; returns true if FreeSWITCH accepts them.
 async fn register(node: &FreeSwitch, user: &str, login: &str, password: &str) -> bool {
     let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/walk/node/register.xml");
     let (sip, media) = (process::free_port(), process::free_port());
