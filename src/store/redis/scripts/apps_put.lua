@@ -1,11 +1,11 @@
--- Writes records of apps and receivers, if none was written since.
+-- Writes records of apps and endpoints, unless the version has changed.
 --
--- KEYS  1 version, 2 apps, 3 receivers
--- ARGV  1 the version expected; then for each write the number of its key, the id, the record ('' to remove it)
--- Answers 1 when it is stored, 0 when the version is another.
+-- KEYS  1 version, 2 apps, 3 endpoints
+-- ARGV  1 the expected version; then for each write the number of its key, the id, the record ('' to remove it)
+-- Returns 1 if they are stored, 0 if the version is another.
 --
--- What is stored already, word for word, was stored by this very call, whose answer was lost; or by one that wanted the
--- same.
+-- Records that are stored already, word for word, come from the same call, whose answer was lost, or from one with the same
+-- content.
 local is_there = true
 for n = 2, #ARGV, 3 do
   if (redis.call('HGET', KEYS[tonumber(ARGV[n])], ARGV[n + 1]) or '') ~= ARGV[n + 2] then

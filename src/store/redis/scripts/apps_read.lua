@@ -1,12 +1,12 @@
--- Reads the records of all apps and receivers, if they are not the ones the caller has.
+-- Reads the records of all apps and endpoints, unless the caller has them.
 --
--- KEYS  1 version, 2 apps, 3 receivers
--- ARGV  1 the version the caller has, empty for none
--- Answers {version, {app, record, ...}, {receiver, record, ...}, {key, what is wrong with it, ...}}, the records empty when
--- the version is the caller's or a key holds another type.
+-- KEYS  1 version, 2 apps, 3 endpoints
+-- ARGV  1 the caller's version, empty for none
+-- Returns {version, {app, record, ...}, {endpoint, record, ...}, {key, error, ...}}. The records are empty if the version
+-- is the caller's or a key has another type.
 --
--- The version is a counter that only grows: one of another type begins at the time again. Records of another type are left
--- as they are, and whoever asks keeps the records it has.
+-- The version only grows: one of another type restarts at the time. Records of another type stay unchanged, and the caller
+-- keeps its records.
 local function noted()
   return redis.call('HGETALL', string.match(KEYS[1], '^[^}]*}:') .. 'unreadable')
 end
@@ -21,8 +21,8 @@ if version == '0' and (redis.call('EXISTS', KEYS[1]) == 1 or redis.call('EXISTS'
   version = string.format('%.0f', time[1] * 1000)
   redis.call('SET', KEYS[1], version)
 end
-local apps, receivers = attempt('HLEN', KEYS[2]), attempt('HLEN', KEYS[3])
-if version == ARGV[1] or not apps or not receivers then
+local apps, endpoints = attempt('HLEN', KEYS[2]), attempt('HLEN', KEYS[3])
+if version == ARGV[1] or not apps or not endpoints then
   return { version, {}, {}, noted() }
 end
 return { version, redis.call('HGETALL', KEYS[2]), redis.call('HGETALL', KEYS[3]), noted() }

@@ -1,8 +1,8 @@
--- How much lies in a node's queues.
+-- Counts the messages and queues of a node.
 --
 -- KEYS  1 cursor, 2 outbox, 3 due, 4 health
--- Answers {messages after the cursor, queues, messages that the outbox had no room for, messages that were missing of it,
--- entries that could not be read, for how many ms one of both has been known (-1: there was none)}.
+-- Returns {messages after the cursor, queues, messages that did not fit into the outbox, missing messages, unreadable
+-- entries, ms since one of the last two grew (-1: never)}.
 local cursor = cursor_at(KEYS[1]) or 0
 local last = last_position(KEYS[2], cursor)
 local queues = 0

@@ -1,11 +1,11 @@
--- Counts what each app has in a node's slot, within the commit that changes it.
+-- Counts the bytes of each app in a node's slot, within the commit that changes them.
 --
--- Hashes, all in the node's slot: `bytes` app to the bytes of its live rooms and calls, `#w` how often that changed, `#t` the
--- bytes of all messages ever; `bytes-ended` `<second at which they expire>:<app>` to the bytes of what is over and kept;
--- `bytes-outbox` app to the bytes of its messages behind the cursor. The second is rounded up to a sixteenth of the keeping
--- time, so that an app has some twenty entries at most.
+-- Hashes, all in the node's slot: `bytes` app to the bytes of its live rooms and calls, `#w` the number of changes, `#t`
+-- the bytes of all messages ever; `bytes-ended` `<second of expiry>:<app>` to the bytes of ended views and entities in
+-- their keeping time; `bytes-outbox` app to the bytes of its messages behind the cursor. The second is rounded up to a
+-- sixteenth of the keeping time, so that an app has some twenty entries at most.
 --
--- The counters are for quotas, and never keep a commit from being made.
+-- The counters are for quotas, and never make a commit fail.
 local ENTITY_BYTES, VIEW_BYTES, MESSAGE_BYTES, LARGE = 512, 256, 256, 256
 local slot = string.match(KEYS[1], '^[^}]*}:')
 local live, ended, waiting = {}, {}, {}
@@ -23,7 +23,7 @@ local function count_ended(app, keep, bytes)
   ended[field] = (ended[field] or 0) + bytes
 end
 
--- Answers the bytes of all messages up to this one.
+-- Returns the bytes of all messages up to this one.
 local function count_message(app, bytes)
   message_total = message_total or tonumber(attempt('HGET', slot .. 'bytes', '#t') or '0') or 0
   message_total = message_total + MESSAGE_BYTES + bytes
@@ -31,7 +31,8 @@ local function count_message(app, bytes)
   return string.format('%.0f', message_total)
 end
 
--- The bytes of the large ones among these fields of a hash. None is large where the entity has none.
+-- Returns the bytes of the large values among these fields of a hash. Without large values in the entity (`has` is 0),
+-- skips the reads.
 local function large_of(hash, from, to, has)
   local sum = 0
   if has > 0 then
@@ -43,7 +44,7 @@ local function large_of(hash, from, to, has)
   return sum
 end
 
--- By how many bytes the large fields of a hash grow when these are set, which are names and values in turn.
+-- Returns the growth of a hash's large values when these fields are set, which are names and values in turn.
 local function large_in(hash, from, to, has)
   local sum = 0
   for i = from, to, 2 do

@@ -1,15 +1,15 @@
--- Claims the heads of queues that are due: of the apps in turn, and within an app of its endpoints in turn, so that each has
--- its share of the places (see `store::deliveries::Share`).
+-- Claims the heads of due queues: the apps take turns, and within an app its endpoints, so that each has its share of the
+-- permits (see `store::deliveries::Share`).
 --
 -- KEYS  1 due, 2 claims, 3 failed
--- ARGV  1 what stands before the node's keys, 2 visibility in ms, 3 token, 4 how many at most, 5 how many places are free,
---       6 how many places an endpoint has at most, 7 how many more places the lowered endpoints have together,
---       8 how many endpoints to look at, 9 for how many ms those that have their share are put off when that were not all,
---       10 one in how many of the free places an app has at most, 11 number of endpoints that have places; then for each
---       of them its app, its id and how many; then for each lowered endpoint its id and how many places it has at most
--- Answers, flat, for each the name of the queue, how often its head has failed, for how many ms, the message.
+-- ARGV  1 prefix of the node's keys, 2 visibility in ms, 3 token, 4 limit of claims, 5 number of free permits,
+--       6 limit of permits of an endpoint, 7 number of further permits for all lowered endpoints,
+--       8 limit of endpoints to visit, 9 ms by which endpoints with their share are put off if there are more,
+--       10 divisor of an app's share of the free permits, 11 number of endpoints that have permits; then for each
+--       of them its app, its id and the number; then for each lowered endpoint its id and its limit of permits
+-- Returns, flat, for each claim the name of the queue, the failures of its head, their duration in ms, the message.
 --
--- The keys of queues and deliveries follow from what is due, so they cannot be among KEYS; they are in the same slot.
+-- The keys of queues and deliveries depend on what is due, so they cannot be among KEYS; they are in the same slot.
 local prefix = ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -18,7 +18,7 @@ local again = string.format('%.0f', now + ARGV[2])
 local most, free, each, slow = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local look_at, part = tonumber(ARGV[8]), tonumber(ARGV[10])
 
--- What there was instead of the first key in earlier versions.
+-- Earlier versions had this key instead of the first one.
 local ready = prefix .. 'ready'
 for _, queue in ipairs(attempt('ZRANGE', ready, 0, look_at - 1) or {}) do
   local endpoint = string.match(queue, '^[^:]*')
@@ -66,7 +66,7 @@ end
 
 local claimed, touched, passed = {}, {}, {}
 
--- The next queue of an endpoint that is due and has a message, with the message; nothing when there is none.
+-- Returns the next due queue of an endpoint that has a message, with the message; nothing if there is none.
 local function next_of(app, endpoint)
   if not endpoint.queues then
     endpoint.queues = on_queues(KEYS[1], endpoint.id, 'ZRANGE', '-inf', at, 'BYSCORE', 'LIMIT', 0, most)
@@ -82,7 +82,7 @@ local function next_of(app, endpoint)
       head = attempt('LINDEX', list, 0)
       message = head and attempt('HGET', deliveries .. head, 'm')
       if head and not message then
-        -- Someone deleted the delivery by hand, or wrote something else there.
+        -- The delivery was deleted or overwritten by hand.
         redis.call('LPOP', list)
         replace('HDEL', KEYS[3], queue)
       end
@@ -90,12 +90,12 @@ local function next_of(app, endpoint)
     if head then
       return queue, message
     end
-    -- Its head was parked and nothing came behind it, or someone deleted the list by hand.
+    -- Its head was parked and no message came behind it, or the list was deleted by hand.
     redis.call('ZREM', KEYS[1] .. ':' .. endpoint.id, queue)
   end
 end
 
--- Claims one for an app; says whether there was one that it may have.
+-- Claims a delivery for an app; returns false if there is none within its share.
 local function claim_for(app)
   local endpoints = waiting[app]
   local left = math.max(math.floor(free / part), 1) - (by_app[app] or 0)
@@ -131,7 +131,7 @@ local function claim_for(app)
   return false
 end
 
--- Those with the fewest places first; among them the one that has been due the longest.
+-- Apps with the fewest permits come first; among them the one that has been due for longest.
 while #apps > 0 and #claimed < 4 * most do
   local fewest = math.huge
   for _, app in ipairs(apps) do

@@ -1,9 +1,9 @@
--- Begins a command, or says what became of it.
+-- Begins a command, or returns its state.
 --
 -- KEYS  1 command
--- ARGV  1 fingerprint, 2 token, 3 how long it is this request's in ms
--- Answers {0} when it is this request's, now or by an earlier sending of this; {1, status, body} when it has been
--- answered, {2} when another request has it, {3} when the id was given to something else.
+-- ARGV  1 fingerprint, 2 token, 3 time in ms for which it belongs to this request
+-- Returns {0} if it belongs to this request, now or by an earlier transmission; {1, status, body} if it has been answered;
+-- {2} if another request has it; {3} if its id belongs to a different command.
 local found = redis.call('HMGET', KEYS[1], 'fingerprint', 'token', 'status', 'body')
 if not found[1] then
   redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'token', ARGV[2])

@@ -1,8 +1,8 @@
--- Notes the answer to a command, unless another request has begun it meanwhile.
+-- Stores the answer to a command, unless another request has begun it since.
 --
 -- KEYS  1 command
--- ARGV  1 fingerprint, 2 token, 3 status, 4 body, 5 how long it is kept in ms
--- Answers 1 when it is noted, 0 when it is not.
+-- ARGV  1 fingerprint, 2 token, 3 status, 4 body, 5 keeping time in ms
+-- Returns 1 if it is stored, 0 if not.
 local token = redis.call('HGET', KEYS[1], 'token')
 if token and token ~= ARGV[2] then
   return 0

@@ -1,4 +1,4 @@
--- Forgets a command, if it is still this request's.
+-- Removes a command, if it still belongs to this request.
 --
 -- KEYS  1 command
 -- ARGV  1 token

@@ -1,34 +1,34 @@
 -- One atomic step of a node: checks everything, then changes everything.
 --
--- KEYS  1 lease, 2 lists of the living, 3 deadlines, 4 outbox, 5 views that are over, 6 cursor of the outbox, 7 health, then for each
---       entity its hash and the hash of its parts
+-- KEYS  1 lease, 2 lists of live entities, 3 deadlines, 4 outbox, 5 ended views, 6 cursor of the outbox, 7 health,
+--       then for each entity its hash and the hash of its parts
 -- ARGV  1 request, 2 epoch ('' for no lease), 3 owner, 4 number of entities, 5 number of messages,
---       6 length of the note of requests, 7 number of views, 8 what stands before the name of a list of views in its key,
---       9 how many views that are over to take off the lists beside as many as are ended here,
---       10 how many messages the outbox may hold that are not handed over; then for each entity
+--       6 length of the remembered requests, 7 number of views, 8 prefix of the keys of lists of views,
+--       9 number of expired views to remove from the lists in addition to the number of views that end here,
+--       10 limit of messages behind the cursor of the outbox; then for each entity
 --         id, expected version, deadline ('' for none), keeping time in ms ('' while it lives),
---         key of its list but for the app, app ('' to say nothing), position there,
+--         prefix of its list's key, before the app, app ('' if not given), position there,
 --         number of head fields, of parts to set, of parts to remove, then these, flat;
 --       then for each message its id, app, scope, sequence, event, body;
 --       then for each view the key of its body ('' for none), the body, keeping time in ms ('' while it lives),
---         name of the app's list, name of the room's list ('' for none), position in both, note of it
--- Answers {outcome, place}. The outcome is 0 when it is done (now or by an earlier sending of this request), -1 when the
--- lease is another's, n when the n-th entity is at another version, -1 - n when it is done but for n messages, for which
--- there was no room. The place is that of the last message in the outbox, 0 when none was put there now.
+--         name of the app's list, name of the room's list ('' for none), position in both, its note
+-- Returns {outcome, position}. The outcome is 0 if the commit is applied (now or by an earlier transmission), -1 if another
+-- replica has the lease, n if the n-th entity is at another version, -1 - n if the commit is applied except n messages that
+-- did not fit. The position is that of the last message in the outbox, 0 if none was appended now.
 --
--- An entity notes the app of its list and the first 8 characters of its position (what follows is its id) in `#l`. An app
--- of none is that of entities that no list shows.
+-- An entity stores the first 8 characters of its position (the rest is its id) and the app of its list in `#l`.
+-- Entities without an app are in no list that is shown.
 --
--- The keys of lists follow from that, and those of views that are over from their notes: they are in the same slot. Lists
--- of an app's are in pieces.
+-- The keys of lists follow from that, and those of the lists of ended views from their notes: they are in the same slot.
+-- The lists of an app are in pieces.
 --
--- A key of another type (`foreign.lua`) costs only itself. An entity of another type is a conflict: who reads it again finds
--- out. A lease of another type is not this one. What only indexes or counts is noted and passed over.
+-- A key of another type (`foreign.lua`) affects only itself. An entity of another type is a conflict, and its next read
+-- reports it. A lease of another type is not this one. Indexes and counters of another type are noted and skipped.
 --
 -- Bytes are counted by app (`bytes.lua`). `#b` of an entity is the sum of its values of 256 bytes and more, in its head and
--- its parts; the others are in what each entity counts for.
+-- its parts; the fixed size of an entity covers the others.
 
--- Lua's stack takes some 8,000 values at once.
+-- Lua's stack can hold some 8,000 values at once.
 local CHUNK = 2000
 
 local function each_chunk(command, key, from, to)
@@ -89,7 +89,7 @@ for n = 1, entities do
   if large ~= large_before then
     redis.call('HSET', head, '#b', string.format('%.0f', large))
   end
-  -- A head has a few fields.
+  -- A head has few fields.
   redis.call('HSET', head, '#v', version, '#q', requests, unpack(ARGV, fields, set - 1))
   each_chunk('HSET', parts, set, removed - 1)
   each_chunk('HDEL', parts, removed, past - 1)
@@ -142,7 +142,7 @@ for n = 1, entities do
 end
 
 local messages = tonumber(ARGV[5])
-local free, last, place = messages, nil, nil
+local free, last, newest = messages, nil, nil
 if messages > 0 then
   local cursor = cursor_at(KEYS[6])
   last = last_position(KEYS[4], cursor)
@@ -155,16 +155,16 @@ end
 for n = 1, messages do
   if n <= free then
     local total = count_message(ARGV[at + 1], #ARGV[at + 5])
-    place = append_to_outbox(KEYS[4], KEYS[7], (place or last) + 1, { 'id', ARGV[at], 'app', ARGV[at + 1],
+    newest = append_to_outbox(KEYS[4], KEYS[7], (newest or last) + 1, { 'id', ARGV[at], 'app', ARGV[at + 1],
       'scope', ARGV[at + 2], 'sequence', ARGV[at + 3], 'event', ARGV[at + 4], 'body', ARGV[at + 5], 't', total })
   end
   at = at + 6
 end
-if place then
-  redis.call('SET', KEYS[4] .. ':last', string.format('%.0f', place))
+if newest then
+  redis.call('SET', KEYS[4] .. ':last', string.format('%.0f', newest))
 end
 
-local done = { lost > 0 and -1 - lost or 0, place or 0 }
+local done = { lost > 0 and -1 - lost or 0, newest or 0 }
 local views = tonumber(ARGV[7])
 if views == 0 then
   count_all()
@@ -197,7 +197,7 @@ for _ = 1, views do
   at = at + 7
 end
 
--- More than were noted now, so that what has piled up becomes less with every commit that ends some.
+-- More than end now, so that a backlog shrinks with every commit that ends some.
 if over > 0 then
   local most = string.format('%.0f', over + ARGV[9])
   local gone = redis.call('ZRANGE', KEYS[5], '-inf', '(' .. string.format('%.0f', now), 'BYSCORE', 'LIMIT', 0, most)

@@ -1,4 +1,4 @@
--- Gives a cooldown back, if it is still this holder's.
+-- Returns a cooldown, if this holder still has it.
 --
 -- KEYS  1 cooldown
 -- ARGV  1 holder

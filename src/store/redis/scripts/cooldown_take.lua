@@ -1,8 +1,8 @@
--- Takes a cooldown, or says how long it is another's.
+-- Takes a cooldown, or returns the time until it is free.
 --
 -- KEYS  1 cooldown
 -- ARGV  1 holder, 2 window in ms
--- Answers -1 when it is the holder's, now or by an earlier sending of this; else the ms left.
+-- Returns -1 if the holder has it, now or by an earlier transmission; else the ms left.
 local holder = replace('GET', KEYS[1])
 if not holder then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

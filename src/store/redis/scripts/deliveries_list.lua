@@ -1,16 +1,15 @@
--- Rows of the log of a receiver, the latest first.
+-- Reads rows of the log of an endpoint, the latest first.
 --
 -- KEYS  1 log
--- ARGV  1 below which position ('' from the top), 2 how many to look at, 3 what stands before the id of a delivery in
---       its key
--- Answers {the last position that was looked at ('' for none left), {fields and values of each delivery}}.
+-- ARGV  1 upper position ('' from the top), 2 number of rows to visit, 3 prefix of the keys of deliveries, before the id
+-- Returns {the last visited position ('' at the end), {fields and values of each delivery}}.
 local from = ARGV[1] == '' and '+' or '(' .. ARGV[1]
 local positions = attempt('ZRANGE', KEYS[1], from, '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2]) or {}
 local rows = {}
 for _, position in ipairs(positions) do
   local id = string.match(position, '^%d+:%d+:(.*)$')
   local row = id and attempt('HGETALL', ARGV[3] .. id) or {}
-  -- Its keeping time is over.
+  -- An empty row has expired.
   if #row > 0 then
     rows[#rows + 1] = row
   end

@@ -1,10 +1,10 @@
 -- Counts the bytes of deliveries, for quotas.
 --
--- Hashes in the node's slot: `bytes-deliveries` receiver to the bytes of what is pending or dead for it, `bytes-history`
--- receiver to the bytes of what it has taken and is kept. Deliveries that expire are not counted off one by one: the count
--- loses the average of the log for each, and both counts end with the last entry of their logs.
+-- Hashes in the node's slot: `bytes-deliveries` endpoint to the bytes of its pending and dead deliveries, `bytes-history`
+-- endpoint to the bytes of its delivered messages that are kept. Expired deliveries are not subtracted one by one: for
+-- each, the count loses the average of the log, and both counts end with the last entry of their logs.
 
--- How many bytes of delivered messages are kept for a receiver.
+-- The limit of bytes of delivered messages of an endpoint.
 local MOST_HISTORY = 8388608
 
 local function bytes_of_delivery(record)
@@ -18,7 +18,7 @@ local function count_delivery(prefix, endpoint, bytes)
   end
 end
 
--- Without bytes, forgets the count.
+-- Removes the count if `bytes` is nil.
 local function count_history(prefix, endpoint, bytes)
   local history = prefix .. 'bytes-history'
   local sum = bytes and attempt('HINCRBY', history, endpoint, string.format('%.0f', bytes))
@@ -29,13 +29,13 @@ local function count_history(prefix, endpoint, bytes)
   return sum
 end
 
--- One of the entries of the log has expired.
+-- Subtracts the average of the log for an expired entry.
 local function forget_average(prefix, endpoint, log)
   local sum = tonumber(attempt('HGET', prefix .. 'bytes-history', endpoint) or '0') or 0
   count_history(prefix, endpoint, -math.floor(sum / math.max(redis.call('ZCARD', log), 1)))
 end
 
--- Drops the oldest entries of the log of what was delivered while they have too many bytes, a few at a time.
+-- Drops the oldest delivered messages while they have too many bytes, a few at a time.
 local function keep_history(prefix, endpoint, log, bytes, delivery_of)
   if redis.call('ZCARD', log) == 1 then
     count_history(prefix, endpoint, nil)
@@ -58,7 +58,7 @@ local function keep_history(prefix, endpoint, log, bytes, delivery_of)
   end
 end
 
--- The messages from one entry of the outbox on are those that the counters `t` of its entries are apart.
+-- Returns the counter `t` of an entry. The bytes between two entries of the outbox are the difference of their counters.
 local function total_at(entry)
   for n = 1, entry and #entry[2] or 0, 2 do
     if entry[2][n] == 't' then
@@ -67,7 +67,7 @@ local function total_at(entry)
   end
 end
 
--- Drops the oldest of what is handed over while it has too many bytes, a few at a time.
+-- Drops the oldest queued messages while they have too many bytes, a few at a time.
 local function trim_handed_over(outbox, cursor, most)
   local last = total_at(redis.call('XRANGE', outbox, '0-' .. cursor, '0-' .. cursor)[1])
   if not last then
@@ -88,7 +88,7 @@ local function trim_handed_over(outbox, cursor, most)
   end
 end
 
--- What is handed over does not wait any more. When nothing waits, nothing is counted.
+-- Subtracts queued messages from the waiting ones. Removes the counts when no message waits.
 local function count_handed_over(prefix, outbox, cursor, from)
   local waiting = prefix .. 'bytes-outbox'
   if #redis.call('XRANGE', outbox, '(0-' .. cursor, '+', 'COUNT', 1) == 0 then

@@ -1,16 +1,16 @@
--- When queues are due, in two steps: a sorted set of endpoints, as `<app>:<endpoint>`, by when the first of their queues is
--- due, and for each endpoint a sorted set of its queues under `<key of the former>:<endpoint>`. So an endpoint that has all
--- its places is passed over in one step, however many of its queues are due.
+-- The due times of queues, in two steps: a sorted set of endpoints, as `<app>:<endpoint>`, by the due time of their first
+-- queue, and for each endpoint a sorted set of its queues under `<key of the former>:<endpoint>`. So an endpoint that has
+-- all its permits is skipped in one step, however many of its queues are due.
 --
--- A key of another type is moved aside (`foreign.lua`) and made anew: the queues of an endpoint from what is pending for it,
+-- A key of another type is moved aside (`foreign.lua`) and rebuilt: the queues of an endpoint from its pending deliveries,
 -- each due at once, and the endpoints from those that have deliveries, each by its queues.
 
--- The app that a stored message is of; nil for what is no message.
+-- Returns the app of a stored message; nil if the value is not a message.
 local function app_of(message)
   return string.match(message or '', '^%["[^"]*","([^"]*)"')
 end
 
--- Calls `each` with the id and the key of every pending delivery of an endpoint until it answers something, and answers that.
+-- Calls `each` with the id and the key of every pending delivery of an endpoint until it returns a value, and returns that.
 local function find_pending(due, endpoint, each)
   local prefix = string.match(due, '^[^}]*}:')
   for _, position in ipairs(attempt('ZRANGE', prefix .. 'log:pending:' .. endpoint, 0, -1) or {}) do
@@ -55,7 +55,7 @@ local function on_due(due, command, ...)
   end, command, due, ...)
 end
 
--- Writes down when the first queue of an endpoint is due.
+-- Stores the due time of the first queue of an endpoint.
 local function refresh_due(due, app, endpoint)
   local first = on_queues(due, endpoint, 'ZRANGE', 0, 0, 'WITHSCORES')
   if first[1] then
@@ -70,7 +70,7 @@ local function set_due(due, app, endpoint, queue, at)
   refresh_due(due, app, endpoint)
 end
 
--- Only if the queue is not there: its head knows better.
+-- Sets the due time of a queue unless it has one, which its head determines.
 local function set_due_if_new(due, app, endpoint, queue, at)
   if on_queues(due, endpoint, 'ZADD', 'NX', at, queue) == 1 or was_rebuilt then
     on_due(due, 'ZADD', 'LT', at, app .. ':' .. endpoint)

@@ -1,22 +1,22 @@
--- Moves the cursor and queues what was read up to it, or queues without a cursor.
+-- Moves the cursor and queues the messages up to it, or queues without a cursor.
 --
 -- KEYS  1 cursor, 2 outbox, 3 due, 4 health
--- ARGV  1 the cursor as it was read ('' for none), 2 the cursor after, 3 how many messages to keep behind it,
---       4 what stands before the node's keys, 5 how many may be pending for a receiver, 6 how many dead to keep,
---       7 how many messages before the cursor after must be these, 8 number of deliveries; then the ids of the former; then
---       for each delivery the receiver, the name of its queue, its id, its place in the outbox,
---       the message, '1' when it is held, its app; then how many bytes of messages to keep behind the cursor, and apps with
---       the bytes of their messages that are handed over
--- Answers {-1, 0} when the cursor is elsewhere or the outbox holds other messages there, else how many were not queued and
--- how many of the dead were dropped.
+-- ARGV  1 the old cursor ('' for none), 2 the new cursor, 3 number of messages to keep behind it,
+--       4 prefix of the node's keys, 5 limit of pending deliveries of an endpoint, 6 limit of dead ones,
+--       7 number of verified messages before the new cursor, 8 number of deliveries; then the ids of the verified messages;
+--       then for each delivery the endpoint, the name of its queue, its id, its position in the outbox,
+--       the message, '1' if it is held, its app; then the bytes of messages to keep behind the cursor, and apps with
+--       the bytes of their queued messages
+-- Returns {-1, 0} if the cursor is elsewhere or the outbox contains other messages, else the number of lost messages and
+-- the number of dropped dead deliveries.
 --
--- The keys of queues, deliveries and logs are made here: they are in the same slot.
+-- The keys of queues, deliveries and logs are built here: they are in the same slot.
 if ARGV[1] ~= '' and (attempt('GET', KEYS[1]) or '0') ~= ARGV[1] then
   return { -1, 0 }
 end
 local known = tonumber(ARGV[7])
 if known > 0 then
-  -- Whoever asks may know them from a server that was left since, whose last writes this one never had.
+  -- The caller may have the ids from another server, whose last writes this one never received.
   local first = string.format('0-%.0f', tonumber(ARGV[2]) - known + 1)
   local found = attempt('XRANGE', KEYS[2], first, '0-' .. ARGV[2]) or {}
   if #found ~= known then
@@ -36,20 +36,20 @@ local due = string.format('%.0f', now)
 local lost, dropped = 0, 0
 for n = 0, tonumber(ARGV[8]) - 1 do
   local at = 9 + known + 7 * n
-  local endpoint, queue, id, place, message, held, app = unpack(ARGV, at, at + 6)
+  local endpoint, queue, id, at_outbox, message, held, app = unpack(ARGV, at, at + 6)
   local record = prefix .. 'delivery:' .. endpoint .. ':' .. id
   local status = held == '1' and 'dead' or 'pending'
   local log = prefix .. 'log:' .. status .. ':' .. endpoint
-  -- A log or a queue of another type takes nothing.
+  -- A log or a queue of another type accepts nothing.
   local logged, list = attempt('ZCARD', log), prefix .. 'queue:' .. queue
   if redis.call('EXISTS', record) == 1 then
-    -- Asked for twice: the answer was lost.
+    -- The request was repeated, because its answer was lost.
   elseif not logged or not attempt('LLEN', list) or (held ~= '1' and logged >= most_pending) then
     attempt('HINCRBY', KEYS[4], endpoint .. ':lost', 1)
     lost = lost + 1
   else
     count_delivery(prefix, endpoint, #message)
-    local position = string.format('%014.0f:%s:%s', now, place, id)
+    local position = string.format('%014.0f:%s:%s', now, at_outbox, id)
     redis.call('HSET', record, 'm', message, 's', status, 'p', position, 'q', queue)
     redis.call('ZADD', log, 0, position)
     if held == '1' then

@@ -1,15 +1,15 @@
 -- Ends a claim.
 --
--- KEYS  1 due, 2 claims, 3 failed, 4 health, 5 list of the queue, 6 list of the queue that its head is parked on,
+-- KEYS  1 due, 2 claims, 3 failed, 4 health, 5 list of the queue, 6 list of the queue for its parked head,
 --       7 the delivery
--- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'park' | 'dead' | 'forgotten', 4 ms until it is tried
---       again, 5 ms until those behind it need not wait any more, 6 name of the queue to park it on,
---       7 what stands before the node's keys, 8 receiver, 9 the attempt ('' for none), 10 how many attempts to keep,
---       11 how many dead to keep, 12 how many delivered to keep, 13 for how many ms, 14 the receiver's app
--- Answers {-1, 0, 0} when the claim is no longer this one, else how many of the dead were dropped, for how many ms the
--- receiver has been failing (-1: it is not), and how many wait behind what was ended (0 when it will be tried again).
+-- ARGV  1 name of the queue, 2 token, 3 'delivered' | 'retry' | 'park' | 'dead' | 'forgotten', 4 ms until the retry,
+--       5 ms for which the deliveries behind it wait, 6 name of the queue for its parked head,
+--       7 prefix of the node's keys, 8 endpoint, 9 the attempt ('' for none), 10 limit of attempts,
+--       11 limit of dead deliveries, 12 limit of delivered ones, 13 their keeping time in ms, 14 the endpoint's app
+-- Returns {-1, 0, 0} if the claim has been replaced, else the number of dropped dead deliveries, the ms for which the
+-- endpoint has been failing (-1: it is not), and the number of deliveries behind an ended one (0 if it is retried).
 --
--- The keys of the logs, and of what is dropped from them, are made here: they are in the same slot.
+-- The keys of the logs and of dropped deliveries are built here: they are in the same slot.
 local queue, result, prefix, endpoint = ARGV[1], ARGV[3], ARGV[7], ARGV[8]
 local due, app, failed_of, health, list, record = KEYS[1], ARGV[14], KEYS[3], KEYS[4], KEYS[5], KEYS[7]
 if replace('HGET', KEYS[2], queue) ~= ARGV[2] then
@@ -50,7 +50,7 @@ if result == 'retry' or result == 'park' then
     redis.call('HSET', failed_of, ARGV[6], failed)
     set_due(due, app, endpoint, ARGV[6], again)
   end
-  -- Also when nothing is behind it: what comes until then waits, too.
+  -- This also holds for an empty queue: later messages wait until then, too.
   set_due(due, app, endpoint, queue, string.format('%.0f', now + ARGV[5]))
   return { 0, failing, 0 }
 end
@@ -66,7 +66,7 @@ end
 
 local position, bytes = attempt('HGET', record, 'p'), bytes_of_delivery(record)
 if not position then
-  -- Someone deleted the delivery by hand, or wrote something else there.
+  -- The delivery was deleted or overwritten by hand.
   if position ~= nil then
     redis.call('UNLINK', record)
   end
@@ -92,7 +92,7 @@ end
 if result == 'delivered' then
   most = tonumber(ARGV[12])
   redis.call('PEXPIRE', record, ARGV[13])
-  -- Those that are gone by themselves leave the log two at a time, which is faster than it grows.
+  -- Expired deliveries leave the log two at a time, which is faster than it grows.
   for _, old in ipairs(redis.call('ZRANGE', log, 0, 1)) do
     if redis.call('EXISTS', delivery_of(old)) == 0 then
       forget_average(prefix, endpoint, log)

@@ -1,5 +1,5 @@
--- Keys that hold another type than ours. A person or another program has written them: Redis answers every command for such
--- a key with WRONGTYPE, and a script that stops in the middle has written half of what it should.
+-- Keys of another type than ours, which a person or another program has written. Redis answers every command for such a key
+-- with WRONGTYPE, and a script that stops in the middle leaves its changes half written.
 --
 -- The hash `unreadable` of the key's slot names each such key. It expires ten minutes after the last entry.
 local NOTED_MS = 600000
@@ -19,7 +19,7 @@ local function note_foreign(key, what)
   end
 end
 
--- Runs a command. Answers nil, and notes the key, when the key holds another type.
+-- Runs a command. If the key has another type, notes it and returns nil.
 local function attempt(command, key, ...)
   local answer = redis.pcall(command, key, ...)
   if is_foreign(answer) then
@@ -37,7 +37,7 @@ local function move_aside(key, what)
   redis.call('RENAME', key, key .. ':unreadable')
 end
 
--- Runs a command on a key that the store can make anew. Moves what is foreign aside first: nothing is deleted. Then
+-- Runs a command on a key that the store can rebuild. First moves a value of another type aside: nothing is deleted. Then
 -- `rebuild` fills the key.
 local function rebuild_foreign(rebuild, command, key, ...)
   local answer = redis.pcall(command, key, ...)
@@ -52,7 +52,7 @@ local function rebuild_foreign(rebuild, command, key, ...)
   return answer
 end
 
--- The same for a key that begins empty.
+-- Does the same for a key that restarts empty.
 local function begin_empty() end
 
 local function replace(command, key, ...)

@@ -1,8 +1,8 @@
--- Forgets a receiver but for what is pending.
+-- Removes an endpoint except its pending deliveries.
 --
--- KEYS  1 health, 2 log of the pending, 3 log of the delivered, 4 log of the dead
--- ARGV  1 receiver, 2 what stands before the id of a delivery in its key
--- Answers how many are pending.
+-- KEYS  1 health, 2 log of pending, 3 log of delivered, 4 log of dead deliveries
+-- ARGV  1 endpoint, 2 prefix of the keys of deliveries, before the id
+-- Returns the number of pending deliveries.
 local slot = string.match(KEYS[1], '^[^}]*}:')
 for _, log in ipairs({ KEYS[3], KEYS[4] }) do
   for _, position in ipairs(redis.call('ZRANGE', log, 0, -1)) do

@@ -1,9 +1,9 @@
--- How receivers are.
+-- Returns the health of endpoints.
 --
--- KEYS  1 health, then for each receiver its logs of what is pending and of what is dead
--- ARGV  the receivers
--- Answers the time in ms, then for each receiver when it last took something, since when it has been failing (both '' for
--- never), how many messages could not be queued, how many are pending, how many are dead.
+-- KEYS  1 health, then for each endpoint its logs of pending and of dead deliveries
+-- ARGV  the endpoints
+-- Returns the time in ms, then for each endpoint the time of its last success, the start of its failures (both '' for
+-- none), and the numbers of lost, pending and dead deliveries.
 local time = redis.call('TIME')
 local found = { string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)) }
 for n, endpoint in ipairs(ARGV) do

@@ -2,13 +2,13 @@
 --
 -- KEYS  1 lease, 2 epoch
 -- ARGV  1 owner, 2 time to live in ms
--- Answers {1, epoch} when it is the owner's, {0, ms left} when it is another's.
+-- Returns {1, epoch} if the owner has it, {0, ms left} if another one has it.
 --
--- The epoch is counted apart from the lease because it must outlive it. The first one is the time in ms, so that a
--- store that lost everything does not count the same epochs again: its owner would take the lease for the one it had.
+-- The epoch has a separate key because it must outlive the lease. The first one is the time in ms, so that a store that
+-- lost everything does not repeat an epoch, whose owner would take the lease for its old one.
 --
--- A lease that this script cannot have written (another type, no expiry, no epoch) is nobody's. An epoch of another type
--- begins at the time again: epochs grow by less than one a millisecond, so the time is above every earlier one.
+-- A lease that this script cannot have written (another type, no expiry, no epoch) counts as missing. An epoch of another
+-- type restarts at the time: epochs grow by less than one a millisecond, so the time is above every earlier one.
 local lease = replace('HMGET', KEYS[1], 'owner', 'epoch')
 local owner, epoch = lease[1], lease[2]
 local left = owner and redis.call('PTTL', KEYS[1]) or 0

@@ -1,4 +1,4 @@
--- Gives a lease up, if it is still this one.
+-- Releases a lease, if it is still this one.
 --
 -- KEYS  1 lease
 -- ARGV  1 epoch, 2 owner

@@ -1,5 +1,5 @@
--- A part of a long list.
+-- Reads a part of a long list.
 --
 -- KEYS  1 list
--- ARGV  1 where to begin, as BYLEX takes it, 2 how many
+-- ARGV  1 start, a BYLEX bound, 2 limit
 return rope_range(KEYS[1], ARGV[1], tonumber(ARGV[2]))

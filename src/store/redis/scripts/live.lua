@@ -1,4 +1,4 @@
--- All that is on some long lists, as it is at one moment.
+-- Reads all entries of some long lists at one moment.
 --
 -- KEYS  the lists
 local found = {}

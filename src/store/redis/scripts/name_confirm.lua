@@ -1,8 +1,8 @@
--- Makes a reservation last, if it is still this room's.
+-- Makes a reservation permanent, if it still belongs to this room.
 --
 -- KEYS  1 name
 -- ARGV  1 room
--- Answers 1 when it is, 0 when it is not.
+-- Returns 1 if it does, 0 if not.
 if redis.call('HGET', KEYS[1], 'room') ~= ARGV[1] then
   return 0
 end

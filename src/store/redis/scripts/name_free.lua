@@ -1,4 +1,4 @@
--- Frees a name, if it is still this room's.
+-- Frees a name, if it still belongs to this room.
 --
 -- KEYS  1 name
 -- ARGV  1 room

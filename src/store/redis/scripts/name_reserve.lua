@@ -1,11 +1,10 @@
--- Reserves a name for a room, or says whose it is.
+-- Reserves a name for a room, or returns its holder.
 --
 -- KEYS  1 name
 -- ARGV  1 room, 2 time to live in ms
--- Answers {0, room} when it is reserved, {1, room} when it is another's, {2, room} when another's reservation runs.
+-- Returns {0, room} if it is reserved, {1, room} if another room has it, {2, room} if another room has reserved it.
 --
--- A reservation whose time is over is not deleted: its room may have been made all the same, and only the asker can
--- look.
+-- An expired reservation is not deleted: its room may exist all the same, and only the caller can check that.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local found = redis.call('HMGET', KEYS[1], 'room', 'until')

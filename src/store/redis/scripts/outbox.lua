@@ -1,12 +1,12 @@
 -- The outbox is a stream with the ids `0-<position>`. The position of the newest message is also under `<outbox>:last`. So
--- positions go on where they were when the stream is deleted, and what is missing then can be counted.
+-- positions continue after the stream is deleted, and the missing messages can be counted.
 
 local OUTBOX_FIRST, OUTBOX_LAST = '0-1', '0-18446744073709551615'
 
--- How long what was set aside is kept for somebody to look at: a day.
+-- The lifetime of values that were set aside, for a person to inspect: a day.
 local ASIDE_MS = 86400000
 
--- The position of the newest entry that has one; 0 when there is none.
+-- Returns the position of the newest entry that has one; 0 if there is none.
 local function newest_entry(outbox)
   local found = redis.pcall('XREVRANGE', outbox, OUTBOX_LAST, OUTBOX_FIRST, 'COUNT', 1)
   if found.err or not found[1] then
@@ -15,7 +15,7 @@ local function newest_entry(outbox)
   return tonumber(string.match(found[1][1], '-(%d+)$'))
 end
 
--- The cursor: nil when what is there is none, which whoever reads the outbox mends.
+-- Returns the cursor: nil if the stored value is not one, which the next read of the outbox repairs.
 local function cursor_at(key)
   local cursor = attempt('GET', key)
   if cursor == false then
@@ -24,7 +24,7 @@ local function cursor_at(key)
   return cursor and string.match(cursor, '^%d+$') and tonumber(cursor)
 end
 
--- The position of the newest message that there ever was.
+-- Returns the position of the newest message that the outbox ever had.
 local function last_position(outbox, cursor)
   local key = outbox .. ':last'
   local last = replace('GET', key)
@@ -36,8 +36,8 @@ local function last_position(outbox, cursor)
   return last and tonumber(last) or math.max(newest_entry(outbox), cursor or 0)
 end
 
--- Sets an outbox aside that cannot be appended to: another type, or ids that are no positions. Its messages are put into a
--- new one. Says how many entries were none.
+-- Sets an outbox aside that cannot be appended to: another type, or ids that are not positions. Copies its messages to a
+-- new one. Returns the number of entries that were not messages.
 local function mend_outbox(outbox)
   local kind = redis.call('TYPE', outbox).ok
   if kind == 'none' then
@@ -73,7 +73,7 @@ local function mend_outbox(outbox)
   return spoilt
 end
 
--- Notes how many messages are missing and how many entries could not be read, for the operator.
+-- Notes the numbers of missing messages and unreadable entries, for the operator.
 local function note_outbox(health, missing, unreadable)
   if missing + unreadable == 0 then
     return
@@ -84,7 +84,7 @@ local function note_outbox(health, missing, unreadable)
   attempt('HSET', health, 'outbox:at', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
 end
 
--- Appends a message at a position, or behind what somebody else has put there. Says where it is.
+-- Appends a message at a position, or behind the entry that another program has put there. Returns its position.
 local function append_to_outbox(outbox, health, position, fields)
   local added = redis.pcall('XADD', outbox, string.format('0-%.0f', position), unpack(fields))
   if type(added) == 'table' then

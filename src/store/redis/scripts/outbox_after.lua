@@ -1,9 +1,9 @@
--- What the outbox holds after a position.
+-- Reads the outbox after a position.
 --
 -- KEYS  1 outbox
--- ARGV  1 the position ('' for the newest), 2 how many at most
--- Answers {position of the oldest that is kept (one above the newest when none is), of the newest that there ever was, id of the message at the position ('' when it
--- is not kept), entries as XRANGE answers them}.
+-- ARGV  1 the position ('' for the newest), 2 limit of entries
+-- Returns {position of the oldest kept message (one above the newest if none is kept), position of the newest message ever,
+-- id of the message at the position ('' if it is not kept), entries as XRANGE returns them}.
 local function position(entry)
   return entry and tonumber(string.match(entry[1], '-(%d+)$')) or 0
 end

@@ -1,8 +1,7 @@
--- Mends what is under the keys of an outbox and is not what this program writes, and makes the due times of its queues
--- readable again.
+-- Repairs the keys of an outbox that this program did not write, and the due times of its queues.
 --
 -- KEYS  1 cursor, 2 outbox, 3 health, 4 due
--- Answers {how many entries were set aside, a cursor that is none included; how many other keys were made anew}.
+-- Returns {number of entries that were set aside, including an invalid cursor; number of other keys that were rebuilt}.
 local spoilt, others = mend_outbox(KEYS[2]), 0
 local last_before = redis.pcall('GET', KEYS[2] .. ':last')
 local last = last_position(KEYS[2])
@@ -15,7 +14,7 @@ if not attempt('ZCARD', KEYS[4]) then
 end
 local cursor = cursor_at(KEYS[1])
 if not cursor then
-  -- Before the oldest message that is kept: what was handed over is handed over again, and what is known then is skipped.
+  -- Before the oldest kept message: queued messages are queued again, and the known deliveries are skipped.
   local oldest = redis.call('XRANGE', KEYS[2], OUTBOX_FIRST, OUTBOX_LAST, 'COUNT', 1)[1]
   local position = oldest and tonumber(string.match(oldest[1], '-(%d+)$')) - 1 or last
   move_aside(KEYS[1], 'the cursor was no number')

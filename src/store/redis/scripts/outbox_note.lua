@@ -1,5 +1,5 @@
--- Notes what was found to be missing of an outbox, or not to be readable.
+-- Notes missing and unreadable messages of an outbox.
 --
 -- KEYS  1 health
--- ARGV  1 how many messages are missing, 2 how many entries are not readable
+-- ARGV  1 number of missing messages, 2 number of unreadable entries
 note_outbox(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]))

@@ -1,8 +1,8 @@
--- Replaces the count of what lives by what was found, unless it has changed since.
+-- Replaces the count of live bytes, unless it has changed since.
 --
 -- KEYS  1 live
--- ARGV  1 how often it had changed before the node was read, then apps and their bytes
--- Answers 1 when it is replaced, 0 when it has changed.
+-- ARGV  1 number of changes before the node was read, then apps and their bytes
+-- Returns 1 if it is replaced, 0 if it has changed.
 local found = attempt('HMGET', KEYS[1], '#w', '#t')
 if not found then
   replace('HGET', KEYS[1], '#w')

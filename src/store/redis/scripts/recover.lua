@@ -1,8 +1,8 @@
--- Makes dead deliveries of a receiver pending again, in their order.
+-- Makes dead deliveries of an endpoint pending again, in their order.
 --
 -- KEYS  1 due
--- ARGV  1 what stands before the node's keys, 2 receiver, 3 from which position, 4 how many at most
--- Answers {how many, where to go on ('' for the end)}.
+-- ARGV  1 prefix of the node's keys, 2 endpoint, 3 first position, 4 limit
+-- Returns {number, next position ('' at the end)}.
 local prefix, endpoint = ARGV[1], ARGV[2]
 local dead, pending = prefix .. 'log:dead:' .. endpoint, prefix .. 'log:pending:' .. endpoint
 local most = tonumber(ARGV[4])

@@ -1,16 +1,16 @@
--- A long list of texts in order, in pieces: one large sorted set costs Redis some 140 bytes a text besides the text, a
--- small one 4.
+-- A long sorted list of texts, in pieces: in one large sorted set, each text costs Redis some 140 bytes besides the text,
+-- in a small one 4.
 --
--- Under the list's key is a sorted set of where its pieces begin, under `<key>:<beginning>` the piece, a sorted set, too;
--- all scores are 0. The first piece begins at ''. The keys of the pieces are in the list's slot.
+-- The list's key contains the first text of each piece, `<key>:<first text>` the piece. Both are sorted sets in which all
+-- scores are 0. The first piece begins at ''. The keys of the pieces are in the list's slot.
 
--- One less than Redis keeps together by default (zset-max-listpack-entries): a piece is cut when it has one more.
+-- One less than the limit of a compact sorted set (zset-max-listpack-entries): a longer piece is split.
 local PIECE = 127
 
--- A list or a piece of another type is left as it is and noted (`foreign.lua`).
+-- A list or a piece of another type stays unchanged and is noted (`foreign.lua`).
 
--- Where the piece begins that this text is in, or would be; nil when there is none yet. The second answer says whether the
--- list is readable.
+-- Returns the beginning of the piece that contains a text, or would contain it; nil if there is no piece yet. The second
+-- value is false if the list is unreadable.
 local function piece_of(list, text)
   local found = attempt('ZRANGE', list, '[' .. text, '-', 'BYLEX', 'REV', 'LIMIT', 0, 1)
   if not found then
@@ -37,7 +37,7 @@ local function rope_add(list, text)
     return
   end
   local from = math.floor(length / 2)
-  -- What is made is mostly the latest: then the full piece stays full. Lua itself would compare by the server's locale.
+  -- New texts usually come last: then the full piece stays full. Lua itself would compare by the server's locale.
   if redis.call('ZRANGE', piece, -1, -1)[1] == text then
     from = length - 1
   end
@@ -52,7 +52,7 @@ local function rope_add(list, text)
   redis.call('ZADD', list, 0, moved[1])
 end
 
--- Says whether the list is empty by that.
+-- Returns true if the list is empty now.
 local function rope_remove(list, text)
   local start = piece_of(list, text)
   if not start then
@@ -70,7 +70,7 @@ local function rope_remove(list, text)
   return pieces == 1
 end
 
--- At most so many, from where on as BYLEX takes it.
+-- Returns at most `count` texts, from a BYLEX bound on.
 local function rope_range(list, from, count)
   local found = {}
   local start = from ~= '-' and piece_of(list, string.sub(from, 2))

@@ -1,9 +1,9 @@
--- What each app has in a node's slot.
+-- Returns the bytes of each app in a node's slot.
 --
 -- KEYS  1 live, 2 ended, 3 outbox, 4 deliveries
--- Answers, flat, names and bytes: {of apps, of receivers}. An app can be there more than once.
+-- Returns, flat, names and bytes: {of apps, of endpoints}. An app can occur more than once.
 --
--- What has expired leaves the hash of what is over.
+-- Expired entries leave the hash of ended views and entities.
 local now = tonumber(redis.call('TIME')[1])
 local apps = {}
 local function add(app, bytes)
