@@ -2,7 +2,7 @@
 //!
 //! A case gets a [`Subject`]: an empty store, and a way to let the store's time pass. In memory the test moves the clock;
 //! Redis has its own clock, so times are short and the test waits.
-// The whole crate is test code, which the lint cannot know.
+// The whole crate is test code, which the lint does not recognize.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "store_contract/deliveries.rs"]
@@ -142,7 +142,7 @@ impl Subject {
                         .unwrap();
                     Duration::from_secs(secs) + Duration::from_micros(micros)
                 };
-                // Redis counts milliseconds: one more is past the end of any.
+                // Redis counts milliseconds, so one more is past every end.
                 let until = now().await + by + Duration::from_millis(1);
                 while now().await < until {
                     tokio::task::yield_now().await;
@@ -160,7 +160,7 @@ impl Subject {
         assert_eq!(self.commit(commit).await, CommitOutcome::Applied);
     }
 
-    /// The live entities of the node, of which all are readable.
+    /// Reads the live entities of the node, all of which must be readable.
     async fn live(&self) -> Vec<(EntityId, Record)> {
         let found = read_node(&*self.store).await.unwrap();
         assert!(found.unreadable.is_empty(), "{found:?}");
@@ -172,7 +172,7 @@ impl Subject {
         record.map_or(Version::ABSENT, |r| r.version)
     }
 
-    /// Puts these into the outbox, and from there into the queue of each endpoint.
+    /// Puts messages into the outbox, and from there into the queue of each endpoint.
     async fn queue(&self, endpoints: &[EndpointId], messages: Vec<Message>) {
         let mut commit = change(vec![write(room(999), Version::ABSENT)]);
         commit.entities[0].expected = self.version(room(999)).await;
@@ -202,7 +202,7 @@ impl Subject {
             .collect()
     }
 
-    /// Writes these views, all of one room, with it.
+    /// Writes views of one room together with the room.
     async fn put(&self, views: Vec<ViewWrite>) {
         let entity = EntityId::Room(views[0].room);
         let mut commit = change(vec![write(entity, self.version(entity).await)]);
@@ -214,7 +214,7 @@ impl Subject {
         self.store.read_views(node(), views).await.unwrap()
     }
 
-    async fn is_there(&self, view: ViewId) -> bool {
+    async fn has_body(&self, view: ViewId) -> bool {
         self.bodies(&[view]).await[0].is_some()
     }
 
@@ -243,7 +243,7 @@ impl Subject {
     async fn lease(&self, owner: Uuid, ttl: Duration) -> Lease {
         match self.store.acquire_lease(node(), owner, ttl).await.unwrap() {
             LeaseOutcome::Held(lease) => lease,
-            LeaseOutcome::Other { remaining } => panic!("another's for {remaining:?}"),
+            LeaseOutcome::Other { remaining } => panic!("another owner has it for {remaining:?}"),
         }
     }
 
@@ -283,7 +283,7 @@ impl Subject {
         finish.await.unwrap().is_some()
     }
 
-    /// The number of dead deliveries of a receiver.
+    /// Returns the number of dead deliveries of an endpoint.
     async fn dead(&self, of: u8) -> u64 {
         let health = self.store.endpoint_health(node(), &[endpoint(of)]).await;
         health.unwrap()[0].dead
@@ -455,7 +455,7 @@ fn message(scope: u128, sequence: u64) -> Message {
         scope: Scope::Room(room_id(scope)),
         sequence,
         event: "conference.member.joined".to_owned(),
-        // What could trip an encoding up.
+        // Characters that an encoding must escape.
         body: format!("{{\"n\":{sequence},\"text\":\"ü\\n\\\" {{}}\"}}\n"),
     }
 }
@@ -470,7 +470,7 @@ fn delivery(endpoint: &EndpointId, message: &Message) -> NewDelivery {
 
 // Entities and their versions.
 
-async fn answers_a_ping(s: Subject) {
+async fn ping_succeeds(s: Subject) {
     s.store.ping().await.unwrap();
 }
 
@@ -552,13 +552,13 @@ async fn write_from_other_version_is_a_conflict(s: Subject) {
     assert_eq!(
         s.commit(&change(vec![write(room(1), Version(1))])).await,
         CommitOutcome::Conflict(room(1)),
-        "of what does not exist"
+        "entity does not exist"
     );
     s.apply(&create(room(1))).await;
     assert_eq!(
         s.commit(&create(room(1))).await,
         CommitOutcome::Conflict(room(1)),
-        "of what exists"
+        "entity exists"
     );
     s.apply(&change(vec![write(room(1), Version(1))])).await;
     assert_eq!(
@@ -584,7 +584,7 @@ async fn conflict_in_one_entity_changes_none(s: Subject) {
     let due = s.store.due(node(), Timestamp::from_millis(9), 10).await;
     assert_eq!(due.unwrap(), Vec::new());
     assert_eq!(s.backlog().await, Backlog::default());
-    // The refused request id is not remembered as applied.
+    // A rejected request id is not remembered as applied.
     commit.entities[1].expected = Version(1);
     s.apply(&commit).await;
     assert_eq!(s.version(room(2)).await, Version(2));
@@ -625,7 +625,7 @@ async fn repeated_request_is_recognized_after_other_writes(s: Subject) {
     s.apply(&commit).await;
     assert_eq!(s.version(room(1)).await, Version(others + 1));
     assert_eq!(s.backlog().await.outbox, 1);
-    // Forgotten, it is a conflict, and that too changes nothing.
+    // A forgotten request is a conflict and changes nothing.
     s.apply(&change(vec![write(room(1), Version(others + 1))]))
         .await;
     assert_eq!(s.commit(&commit).await, CommitOutcome::Conflict(room(1)));
@@ -689,7 +689,7 @@ async fn one_of_concurrent_writes_wins_each_version(s: Subject) {
 // Lists, deadlines, ends.
 
 async fn read_node_returns_live_entities(s: Subject) {
-    // More than one reading takes, and some that do not live here, or no more.
+    // More than one batch; some entities are on another node or have ended.
     let mut expected = BTreeSet::new();
     for n in 0..70 {
         let entity = if n % 2 == 0 { room(n) } else { session(n) };
@@ -796,7 +796,7 @@ async fn pages_neither_repeat_nor_miss_entries(s: Subject) {
     }
     let first = s.list(None, 7).await;
     assert_eq!(first.len(), 7);
-    // The row the page ended at goes, one comes before it and one after.
+    // The last row of the page leaves; one row is added before it and one after.
     s.apply(&end(room(6), Version(1), LONG)).await;
     s.apply(&listed(room(100), 101)).await;
     s.apply(&listed(room(101), 115)).await;
@@ -899,7 +899,7 @@ async fn views_read_back_as_last_written(s: Subject) {
         view(conference(1), 1, 5),
     ])
     .await;
-    // What could trip an encoding up.
+    // Characters that an encoding must escape.
     first.body = "{\"text\":\"ü\\n\\\" {}\"}\0\n".to_owned();
     s.put(vec![first.clone()]).await;
     let ids = [recording(2), call(3), call(1), conference(1), recording(2)];
@@ -907,19 +907,19 @@ async fn views_read_back_as_last_written(s: Subject) {
     let read = [second.clone(), None, first, None, second];
     assert_eq!(s.bodies(&ids).await, read);
     let mut twice = vec![view(call(1), 1, 5), view(call(1), 1, 5)];
-    twice[1].body = "the last".to_owned();
+    twice[1].body = "last".to_owned();
     s.put(twice).await;
     assert_eq!(
         s.bodies(&[call(1)]).await,
-        [Some("the last".to_owned())],
-        "of two writes in one commit"
+        [Some("last".to_owned())],
+        "the last write of a commit should count"
     );
     assert_eq!(s.views(ViewKind::Call, ListOf::App(&app())).await.len(), 1);
 }
 
 async fn views_are_listed_by_app_and_by_room_in_order_of_time_then_id(s: Subject) {
     let other_app: AppId = "other".parse().unwrap();
-    // An app can be called what a room's id is.
+    // An app's id can equal the digits of a room's id.
     let like_a_room: AppId = room_id(1).uuid().to_string().parse().unwrap();
     let mut views = vec![
         view(conference(1), 1, 2),
@@ -958,7 +958,7 @@ async fn views_are_listed_by_app_and_by_room_in_order_of_time_then_id(s: Subject
             ListOf::App(&mine),
             vec![conference(2), conference(1)],
         ),
-        // It is listed by its app only.
+        // A conference is listed by its app only.
         (ViewKind::Conference, ListOf::Room(one), vec![]),
     ] {
         assert_eq!(s.views(kind, of).await, expected, "{kind:?} of {of:?}");
@@ -980,7 +980,7 @@ async fn pages_of_views_neither_repeat_nor_miss_entries(s: Subject) {
     }
     let first = s.page(ViewKind::Call, ListOf::App(&mine), None, 7).await;
     assert_eq!(first.len(), 7);
-    // The row the page ended at goes, as does one after it; one comes before it and one after.
+    // The last row of the page and one after it leave; one row is added before it and one after.
     s.put(vec![over(&at(6), SHORT), over(&at(9), SHORT)]).await;
     s.pass(SHORT).await;
     s.put(vec![view(call(100), 1, 101), view(call(101), 1, 115)])
@@ -1035,7 +1035,7 @@ async fn ended_view_is_kept_for_its_time(s: Subject) {
         (ViewKind::Recording, recording(2)),
     ] {
         assert_eq!(s.views(kind, ListOf::App(&mine)).await, [left]);
-        // And once more: looking at a list changes nothing of what it shows.
+        // Listing again gives the same result.
         assert_eq!(s.page(kind, ListOf::App(&mine), None, 1).await[0].1, left);
         assert_eq!(s.views(kind, ListOf::Room(room_id(1))).await, []);
     }
@@ -1056,16 +1056,16 @@ async fn ended_view_can_be_written_again(s: Subject) {
     .await;
     s.put(vec![over(&longer, LONG), revived, shown]).await;
     s.pass(A_WHILE).await;
-    assert!(!s.is_there(back.view).await);
+    assert!(!s.has_body(back.view).await);
     s.put(vec![back]).await;
-    // What ends sweeps up what was over before.
+    // A commit that ends a view removes expired ones.
     s.put(vec![over(&view(call(4), 1, 5), LONG)]).await;
     let all: Vec<_> = (1..=4).map(call).collect();
     for of in [ListOf::App(&mine), ListOf::Room(room)] {
         assert_eq!(s.views(ViewKind::Call, of).await, all);
     }
     for view in all {
-        assert!(s.is_there(view).await, "{view}");
+        assert!(s.has_body(view).await, "{view}");
     }
     let conferences = s.views(ViewKind::Conference, ListOf::App(&mine)).await;
     assert_eq!(conferences, [conference(1)]);
@@ -1093,12 +1093,12 @@ async fn views_are_written_only_if_the_commit_is_applied(s: Subject) {
     for of in [ListOf::App(&mine), ListOf::Room(room_1)] {
         assert_eq!(s.views(ViewKind::Call, of).await, [call(1)]);
     }
-    // The refused request id is not remembered as applied.
+    // A rejected request id is not remembered as applied.
     commit.lease = None;
     commit.views[0].keep = None;
     s.apply(&commit).await;
     assert_eq!(s.bodies(&[call(1)]).await, [Some("new".to_owned())]);
-    assert!(s.is_there(call(2)).await);
+    assert!(s.has_body(call(2)).await);
 }
 
 async fn repeated_request_does_not_rewrite_views(s: Subject) {
@@ -1126,7 +1126,7 @@ async fn commit_writes_and_ends_many_views(s: Subject) {
     for of in [ListOf::App(&mine), ListOf::Room(room_1)] {
         assert_eq!(s.views(ViewKind::Call, of).await, ids);
     }
-    // The last of them stays: to be found behind all that is over.
+    // The last view stays and must be found behind all expired ones.
     let most = &all[..all.len() - 1];
     s.put(most.iter().map(|view| over(view, SHORT)).collect())
         .await;
@@ -1157,9 +1157,13 @@ async fn lease_has_one_owner_who_renews_it(s: Subject) {
         LeaseOutcome::Other { remaining } => {
             assert!(remaining <= LONG && remaining > LONG / 2, "{remaining:?}");
         }
-        LeaseOutcome::Held(lease) => panic!("two hold it: {lease:?}"),
+        LeaseOutcome::Held(lease) => panic!("lease has two owners: {lease:?}"),
     }
-    assert_eq!(s.lease(one, LONG).await, lease, "renewed, it is the same");
+    assert_eq!(
+        s.lease(one, LONG).await,
+        lease,
+        "a renewed lease stays the same"
+    );
     let elsewhere = s.store.acquire_lease(other_node(), two, LONG).await;
     assert!(matches!(elsewhere.unwrap(), LeaseOutcome::Held(_)));
 }
@@ -1182,7 +1186,7 @@ async fn expired_lease_goes_to_other_owner_with_higher_epoch(s: Subject) {
     s.pass(SHORT).await;
     let new = s.lease(two, LONG).await;
     assert_eq!(new.epoch, old.epoch + 1);
-    // The old owner's late release takes nothing away.
+    // The old owner's late release has no effect.
     s.store.release_lease(old).await.unwrap();
     let refused = s.store.acquire_lease(node(), one, LONG).await.unwrap();
     assert!(matches!(refused, LeaseOutcome::Other { .. }));
@@ -1250,7 +1254,7 @@ async fn name_is_reserved_for_one_room(s: Subject) {
     assert_eq!(s.reserve(room_id(1), LONG).await, NameOutcome::Reserved);
     let pending = NameOutcome::Pending { room: room_id(1) };
     assert_eq!(s.reserve(room_id(2), LONG).await, pending);
-    // Repeated with less time, that is what it has.
+    // A repetition with a shorter time replaces the time.
     assert_eq!(s.reserve(room_id(1), SHORT).await, NameOutcome::Reserved);
     s.pass(SHORT).await;
     let taken = NameOutcome::Taken { room: room_id(1) };
@@ -1258,7 +1262,7 @@ async fn name_is_reserved_for_one_room(s: Subject) {
     assert_eq!(
         s.reserve(room_id(2), LONG).await,
         taken,
-        "asking takes nothing"
+        "a failed reservation changes nothing"
     );
     let elsewhere: AppId = "other".parse().unwrap();
     let outcome = s
@@ -1304,7 +1308,7 @@ async fn name_is_freed_only_by_its_room(s: Subject) {
 }
 
 /// Handles a taken name like a caller: if its room is not alive, frees it and reserves again.
-async fn ask_again(s: &Subject, wanted: RoomId) -> NameOutcome {
+async fn reserve_or_replace(s: &Subject, wanted: RoomId) -> NameOutcome {
     match s.reserve(wanted, LONG).await {
         NameOutcome::Taken { room } => {
             if s.live()
@@ -1324,8 +1328,11 @@ async fn ask_again(s: &Subject, wanted: RoomId) -> NameOutcome {
 async fn creation_aborted_after_reservation_frees_name(s: Subject) {
     s.reserve(room_id(1), SHORT).await;
     s.pass(SHORT).await;
-    assert_eq!(ask_again(&s, room_id(2)).await, NameOutcome::Reserved);
-    // The aborted creation continues: it must not take the name for its own.
+    assert_eq!(
+        reserve_or_replace(&s, room_id(2)).await,
+        NameOutcome::Reserved
+    );
+    // The aborted creation continues and must not get the name.
     s.apply(&listed(room(1), 5)).await;
     assert!(!s.confirm(room_id(1)).await);
 }
@@ -1335,7 +1342,7 @@ async fn creation_aborted_after_commit_keeps_name(s: Subject) {
     s.apply(&listed(room(1), 5)).await;
     s.pass(SHORT).await;
     let taken = NameOutcome::Taken { room: room_id(1) };
-    assert_eq!(ask_again(&s, room_id(2)).await, taken);
+    assert_eq!(reserve_or_replace(&s, room_id(2)).await, taken);
     // The next request that finds it completes it.
     assert!(s.confirm(room_id(1)).await);
 }
@@ -1345,9 +1352,12 @@ async fn ended_room_loses_its_name(s: Subject) {
     s.apply(&listed(room(1), 5)).await;
     assert!(s.confirm(room_id(1)).await);
     let taken = NameOutcome::Taken { room: room_id(1) };
-    assert_eq!(ask_again(&s, room_id(2)).await, taken);
+    assert_eq!(reserve_or_replace(&s, room_id(2)).await, taken);
     s.apply(&end(room(1), Version(1), LONG)).await;
-    assert_eq!(ask_again(&s, room_id(2)).await, NameOutcome::Reserved);
+    assert_eq!(
+        reserve_or_replace(&s, room_id(2)).await,
+        NameOutcome::Reserved
+    );
 }
 
 // The outbox and the queues.
@@ -1405,7 +1415,7 @@ async fn fan_out_happens_once(s: Subject) {
 }
 
 async fn long_outbox_is_queued_without_loss(s: Subject) {
-    // More than is kept behind the cursor, in pages, with more coming in between.
+    // More messages than are kept behind the cursor, in pages, with commits in between.
     let total: u64 = 10_500;
     let mut written = 0;
     let mut version = Version::ABSENT;
@@ -1443,9 +1453,9 @@ async fn queue_is_in_order_and_has_one_claim(s: Subject) {
     let first = s.claim_one(LONG).await;
     assert_eq!(first.message, message(1, 1));
     assert_eq!((&first.endpoint, first.failed_attempts), (&endpoint(1), 0));
-    assert_eq!(s.claim(LONG).await, [], "those behind wait");
+    assert_eq!(s.claim(LONG).await, [], "the deliveries behind it wait");
     s.queue(&[endpoint(1)], vec![message(1, 3)]).await;
-    assert_eq!(s.claim(LONG).await, [], "and those that come");
+    assert_eq!(s.claim(LONG).await, [], "later deliveries wait, too");
     assert!(s.finish(&first, DeliveryResult::Delivered).await);
     for n in [2, 3] {
         let next = s.claim_one(LONG).await;
@@ -1495,7 +1505,10 @@ async fn unfinished_claim_expires_and_can_be_claimed_again(s: Subject) {
     s.pass(SHORT).await;
     let again = s.claim_one(LONG).await;
     assert_eq!(again.message, lost.message);
-    assert_eq!(again.failed_attempts, 0, "nobody said that it failed");
+    assert_eq!(
+        again.failed_attempts, 0,
+        "an expired claim is not a failure"
+    );
     assert_ne!(again.token, lost.token);
     for result in [
         DeliveryResult::Delivered,
@@ -1553,7 +1566,11 @@ async fn parked_delivery_is_retried_beside_its_queue(s: Subject) {
     };
     assert!(s.finish(&first, park).await);
     assert!(!s.finish(&first, park).await, "twice");
-    assert_eq!(s.claim(LONG).await, [], "those behind it are held yet");
+    assert_eq!(
+        s.claim(LONG).await,
+        [],
+        "the deliveries behind it still wait"
+    );
     assert_eq!(s.backlog().await.queues, 2);
     s.pass(A_WHILE).await;
     for sequence in [2, 3] {
@@ -1578,7 +1595,7 @@ async fn parked_delivery_ends_beside_its_queue(s: Subject) {
     for claim in s.claim(LONG).await {
         assert!(s.finish(&claim, park(SHORT, Duration::ZERO)).await);
     }
-    // Nothing was behind them, and what comes now does not wait for them.
+    // Their queues are empty, and later deliveries do not wait for them.
     s.queue(&[endpoint(1)], vec![message(1, 2)]).await;
     let other = s.claim_one(LONG).await;
     assert_eq!((&other.message, other.parked), (&message(1, 2), false));
@@ -1590,7 +1607,7 @@ async fn parked_delivery_ends_beside_its_queue(s: Subject) {
         assert!(claim.parked);
         assert_eq!(claim.failed_attempts, 1);
         assert!(claim.failing_for >= SHORT && claim.failing_for < LONG);
-        // Once more: it stays where it is.
+        // Parked again, it stays in its queue.
         assert!(s.finish(claim, park(SHORT, LONG)).await);
     }
     s.pass(SHORT).await;
@@ -1672,11 +1689,11 @@ async fn next_delivery_time_is_reported(s: Subject) {
     let wait = s.store.next_delivery(node()).await.unwrap().unwrap();
     assert!(
         wait <= LONG && wait > LONG / 2,
-        "a claim may run out: {wait:?}"
+        "a claim may expire: {wait:?}"
     );
     s.queue(&[endpoint(1)], vec![message(2, 1)]).await;
     let now = s.store.next_delivery(node()).await.unwrap();
-    assert_eq!(now, Some(Duration::ZERO), "the earliest counts");
+    assert_eq!(now, Some(Duration::ZERO), "the earliest queue counts");
     let other = s.claim_one(LONG).await;
     for claim in [claim, other] {
         assert!(s.finish(&claim, DeliveryResult::Delivered).await);
@@ -1689,7 +1706,7 @@ async fn next_delivery_time_is_reported(s: Subject) {
 async fn cooldown_belongs_to_one_holder_until_it_ends(s: Subject) {
     assert_eq!(s.cool(room(1), "play", 1, LONG).await, Cooldown::Taken);
     let Cooldown::Wait { remaining } = s.cool(room(1), "play", 2, SHORT).await else {
-        panic!("taken twice");
+        panic!("cooldown was taken twice");
     };
     assert!(remaining <= LONG && remaining > LONG - A_WHILE * 20);
     assert_eq!(s.cool(room(2), "play", 3, SHORT).await, Cooldown::Taken);
@@ -1723,7 +1740,7 @@ async fn cooldown_is_refunded_by_its_holder_only(s: Subject) {
     assert!(matches!(still, Cooldown::Wait { .. }), "{still:?}");
     s.refund(room(1), "play", 1).await;
     assert_eq!(s.cool(room(1), "play", 2, LONG).await, Cooldown::Taken);
-    // Late, and no longer its own.
+    // A late refund of another holder's cooldown has no effect.
     s.refund(room(1), "play", 1).await;
     let still = s.cool(room(1), "play", 3, LONG).await;
     assert!(matches!(still, Cooldown::Wait { .. }), "{still:?}");
@@ -1815,7 +1832,10 @@ async fn command_and_its_answer_expire(s: Subject) {
     s.begin(&first, SHORT).await;
     s.pass(SHORT).await;
     assert_eq!(s.begin(&second, LONG).await, CommandStart::First);
-    assert!(!s.answer(&first, 202, LONG).await, "another's by now");
+    assert!(
+        !s.answer(&first, 202, LONG).await,
+        "the command belongs to another request"
+    );
     assert!(s.answer(&second, 200, SHORT).await);
     s.pass(SHORT).await;
     assert_eq!(s.begin(&first, LONG).await, CommandStart::First);
@@ -1832,7 +1852,7 @@ async fn late_answer_counts_unless_command_restarted(s: Subject) {
 
 async fn one_of_concurrent_requests_begins_the_command(s: Subject) {
     let store = &s.store;
-    let begun = stream::iter(1..=50)
+    let starts = stream::iter(1..=50)
         .map(|n| async move {
             let outcome = store.begin_command(&command("u", "f", n), LONG).await;
             outcome.unwrap() == CommandStart::First
@@ -1841,7 +1861,7 @@ async fn one_of_concurrent_requests_begins_the_command(s: Subject) {
         .filter(|first| std::future::ready(*first))
         .count()
         .await;
-    assert_eq!(begun, 1);
+    assert_eq!(starts, 1);
 }
 
 async fn tokens_follow_rate_and_belong_to_one_app(s: Subject) {
@@ -1852,7 +1872,7 @@ async fn tokens_follow_rate_and_belong_to_one_app(s: Subject) {
     assert_eq!(s.tokens(&app(), slow, 2).await, Tokens::Granted(2));
     assert_eq!(s.tokens(&app(), slow, 2).await, Tokens::Granted(1));
     let Tokens::Wait(wait) = s.tokens(&app(), slow, 1).await else {
-        panic!("more than there are");
+        panic!("more tokens were granted than the bucket holds");
     };
     assert!(wait <= LONG && wait > LONG - A_WHILE * 20, "{wait:?}");
     let elsewhere: AppId = "other".parse().unwrap();
@@ -1872,15 +1892,12 @@ async fn missing_tokens_follow_changed_rate(s: Subject) {
     let (slow, fast) = (rate(LONG, 3), rate(SHORT, 10));
     assert_eq!(s.tokens(&app(), slow, 9).await, Tokens::Granted(3));
     let Tokens::Wait(wait) = s.tokens(&app(), fast, 1).await else {
-        panic!("an empty bucket stays empty");
+        panic!("the empty bucket granted tokens");
     };
-    assert!(
-        wait <= SHORT,
-        "it is not waited for at the old rate: {wait:?}"
-    );
+    assert!(wait <= SHORT, "the wait follows the old rate: {wait:?}");
     s.pass(SHORT * 10).await;
     assert_eq!(s.tokens(&app(), fast, 99).await, Tokens::Granted(10));
-    // What is missing now is little at the slow rate, but it is not nothing.
+    // The missing time is short at the slow rate, but not zero.
     assert_eq!(s.tokens(&app(), slow, 9).await, Tokens::Granted(2));
     assert!(matches!(
         s.tokens(&app(), slow, 1).await,
@@ -1903,9 +1920,9 @@ async fn app_write_requires_its_version(s: Subject) {
     let write =
         async |expected, id: &AppId, record| put(&s, expected, &[AppsWrite::App(id, record)]).await;
     assert!(write(0, &beta, "b1").await);
-    assert!(!write(0, &acme, "a1").await, "decided without beta");
+    assert!(!write(0, &acme, "a1").await, "version before beta");
     assert!(write(1, &acme, "a1").await);
-    assert!(write(2, &beta, "b2").await, "it is replaced");
+    assert!(write(2, &beta, "b2").await, "record should be replaced");
     let all = s.store.read_apps(Some(1)).await.unwrap().unwrap();
     assert_eq!(all.version, 3);
     let (a1, b2) = ("a1".to_owned(), "b2".to_owned());
@@ -1915,7 +1932,7 @@ async fn app_write_requires_its_version(s: Subject) {
 
 async fn repeated_app_write_is_applied_once(s: Subject) {
     assert!(put(&s, 0, &[AppsWrite::App(&app(), "a1")]).await);
-    // The answer was lost, and it is sent again.
+    // The request is repeated because its answer was lost.
     assert!(put(&s, 0, &[AppsWrite::App(&app(), "a1")]).await);
     let all = s.store.read_apps(None).await.unwrap().unwrap();
     assert_eq!(all.version, 1);
@@ -1934,7 +1951,7 @@ async fn one_of_concurrent_app_writes_wins_each_version(s: Subject) {
     assert_eq!(won.filter(|won| std::future::ready(*won)).count().await, 1);
 }
 
-/// A case on a server, on the heap: in one function that awaits all cases their futures would need more stack than a test has.
+/// Boxes a case on a server: a function that awaits all cases would need more stack for their futures than a test has.
 fn on_server<'a, Case>(
     case: impl FnOnce(Subject) -> Case + 'a,
     url: String,
@@ -1954,7 +1971,7 @@ macro_rules! contract {
         mod redis_server {
             $(#[tokio::test] async fn $case() { super::$case(super::Subject::redis().await).await; })*
         }
-        /// All cases in turn on the master that a sentinel names: it takes seconds to come up.
+        /// Runs all cases in turn on the master that a sentinel names, whose start takes seconds.
         #[tokio::test]
         async fn redis_behind_a_sentinel() {
             let sentinels = Sentinels::start(1).await;
@@ -1965,7 +1982,7 @@ macro_rules! contract {
                 on_server($case, sentinels.url(), &sentinels.servers[0]).await;
             )*
         }
-        /// The same in a cluster, which refuses what touches two slots.
+        /// Runs all cases in turn in a cluster, which rejects requests for two slots.
         #[tokio::test]
         async fn redis_cluster() {
             let cluster = Cluster::start().await;
@@ -1975,8 +1992,8 @@ macro_rules! contract {
                 on_server($case, cluster.url(), &cluster.nodes[0]).await;
             )*
         }
-        /// All cases in turn on servers that have no port without TLS and require a client certificate: a connection
-        /// in clear would fail.
+        /// Runs all cases in turn on servers that have no port without TLS and require a client certificate: a plain-text
+        /// connection would fail.
         mod over_tls {
             use super::*;
 
@@ -2016,7 +2033,7 @@ macro_rules! contract {
 }
 
 contract! {
-    answers_a_ping,
+    ping_succeeds,
     unwritten_entity_is_absent,
     created_entity_reads_back_sorted,
     write_changes_only_named_fields,
@@ -2063,21 +2080,21 @@ contract! {
     app_write_requires_its_version,
     repeated_app_write_is_applied_once,
     one_of_concurrent_app_writes_wins_each_version,
-    a_board_that_nobody_wrote_on_is_empty,
-    a_node_drains_until_it_is_said_otherwise,
-    snapshots_that_are_asked_for_are_counted,
-    only_the_owner_writes_what_it_says_of_a_node,
-    a_lease_that_ran_out_writes_nothing_on_the_board,
-    each_node_is_seen_as_it_is_alone,
-    a_deadline_that_is_over_is_seen,
-    deliveries_are_seen_where_something_can_be_done_about_them,
+    unwritten_node_status_is_default,
+    draining_lasts_until_changed,
+    requested_snapshots_are_counted,
+    only_owner_writes_node_status,
+    expired_lease_writes_no_node_status,
+    poll_of_many_nodes_equals_polls_of_each,
+    poll_reports_due_deadline,
+    poll_reports_deliveries_only_if_ready,
     outbox_is_in_commit_order,
     fan_out_happens_once,
     long_outbox_is_queued_without_loss,
-    an_outbox_is_read_after_any_position,
-    the_webhooks_cursor_is_not_that_of_others,
+    outbox_is_read_after_any_position,
+    positions_of_readers_and_webhook_cursor_are_independent,
     queued_messages_are_kept_for_a_while,
-    what_is_said_is_heard_by_all_who_listen,
+    live_events_reach_all_subscribers,
     queue_is_in_order_and_has_one_claim,
     queues_do_not_wait_for_each_other,
     unfinished_claim_expires_and_can_be_claimed_again,
@@ -2092,22 +2109,22 @@ contract! {
     delivery_is_listed_from_queueing_to_end,
     log_is_paged_latest_first,
     last_attempts_are_kept,
-    what_is_held_is_dead_and_claimed_by_nobody,
-    an_endpoint_with_its_share_is_passed_over_however_much_is_due,
-    apps_are_served_in_turn_and_so_are_endpoints_of_an_app,
-    no_app_gets_all_places_and_one_without_any_gets_one,
-    lowered_endpoints_have_a_bound_each_and_one_together,
-    behind_more_endpoints_than_are_looked_at_others_are_found,
-    what_is_enqueued_twice_is_sent_once,
-    what_is_sent_again_waits_for_nobody_and_begins_anew,
-    what_waits_for_its_next_attempt_is_due_at_once_when_asked_for,
+    held_delivery_is_dead_and_not_claimed,
+    endpoint_with_its_share_is_skipped_despite_many_due_queues,
+    apps_and_their_endpoints_take_turns,
+    app_without_permits_gets_one_while_others_hold_many,
+    lowered_endpoints_have_single_and_common_limit,
+    claims_reach_endpoints_beyond_scan_limit,
+    repeated_enqueue_queues_once,
+    redelivery_bypasses_queue_and_restarts_schedule,
+    redelivery_makes_waiting_retry_due_at_once,
     dead_deliveries_are_recovered_in_order,
-    a_receivers_failing_is_told_from_its_first_failure_on,
-    a_forgotten_receiver_leaves_nothing_but_what_is_pending,
-    of_what_was_delivered_the_last_are_kept,
-    beyond_the_bound_nothing_is_queued_and_that_is_counted,
-    what_is_found_of_an_outbox_is_noted,
-    a_receiver_is_written_from_the_version_it_was_decided_on,
+    endpoint_fails_from_its_first_failure_until_a_success,
+    forgotten_endpoint_keeps_only_pending_deliveries,
+    last_delivered_messages_are_kept,
+    deliveries_beyond_limit_are_lost_and_counted,
+    outbox_damage_is_counted,
+    endpoint_write_requires_its_version,
     cooldown_belongs_to_one_holder_until_it_ends,
     cooldown_taken_again_by_its_holder_is_not_extended,
     cooldowns_of_groups_rooms_and_calls_are_independent,
@@ -2122,11 +2139,11 @@ contract! {
     one_of_concurrent_requests_begins_the_command,
     tokens_follow_rate_and_belong_to_one_app,
     missing_tokens_follow_changed_rate,
-    an_entity_counts_for_its_large_values_until_its_keeping_time_is_over,
-    what_is_on_no_list_counts_for_nobody,
-    a_view_counts_while_it_is_kept,
-    a_message_counts_until_it_is_handed_over,
-    a_delivery_counts_until_it_is_delivered_or_forgotten,
-    of_what_was_delivered_as_many_bytes_are_kept_as_the_bound,
-    of_what_was_handed_over_as_many_bytes_are_kept_as_the_bound,
+    entity_counts_large_values_until_keeping_time_ends,
+    unlisted_entity_counts_for_no_app,
+    kept_view_counts,
+    message_counts_until_it_is_queued,
+    delivery_counts_until_it_is_delivered_or_forgotten,
+    delivered_bytes_are_bounded,
+    queued_bytes_in_outbox_are_bounded,
 }

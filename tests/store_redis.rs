@@ -1,5 +1,5 @@
 //! Faults of the store on Redis only: a server that dies, hangs, is demoted, or holds data that is not ours.
-// All of it is a test, also what the lint cannot know to be one.
+// The whole crate is test code, which the lint does not recognize.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
@@ -38,14 +38,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(600);
-/// A call's time in the tests that let it run out.
+/// The time limit of a call in tests that let it expire.
 const TIMEOUT: Duration = Duration::from_millis(200);
-/// A call's time where none is to run out: a busy machine must not look like a broken store.
-const PATIENT: Duration = Duration::from_secs(5);
-/// That a call ends by itself. By far not how soon: this machine may be busy with all other tests, and its host with
-/// other machines; the benchmarks say how long things take.
+/// The time limit of a call that must not expire: a busy machine must not look like a broken store.
+const LONG_TIMEOUT: Duration = Duration::from_secs(5);
+/// The limit for a call that ends by itself, far above its usual time: this machine may be busy with all other tests, and
+/// its host with other machines; the benchmarks measure durations.
 const BOUND: Duration = Duration::from_secs(10);
-/// A server that is back must be in use again.
+/// The time within which a returned server must be in use again.
 const BACK_IN: Duration = Duration::from_secs(10);
 
 fn store(server: &RedisServer, timeout: Duration) -> Arc<RedisStore> {
@@ -57,7 +57,7 @@ async fn raw(server: &RedisServer) -> redis::aio::MultiplexedConnection {
 }
 
 #[tokio::test]
-async fn starts_before_its_server_does() {
+async fn store_opens_before_its_server_starts() {
     let mut server = RedisServer::start().await;
     server.kill();
     let store = store(&server, TIMEOUT);
@@ -101,7 +101,10 @@ async fn restarted_server_is_used_again_without_loss() {
     let reached = async |counter: &AtomicUsize, count: usize| {
         let start = Instant::now();
         while counter.load(Ordering::SeqCst) < count {
-            assert!(start.elapsed() < Duration::from_secs(20), "nothing happens");
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "counter does not grow"
+            );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -110,7 +113,7 @@ async fn restarted_server_is_used_again_without_loss() {
     reached(&failed, 3).await;
     let start = Instant::now();
     assert_unavailable(store.ping().await);
-    assert!(start.elapsed() < BOUND, "it fails in bounded time");
+    assert!(start.elapsed() < BOUND, "call should fail in bounded time");
     server.restart().await;
     assert!(until_available(&store).await < BACK_IN);
     let before = written.load(Ordering::SeqCst);
@@ -120,7 +123,7 @@ async fn restarted_server_is_used_again_without_loss() {
     assert!(acknowledged.len() >= 100);
     for n in acknowledged {
         let record = store.read(room(n)).await.unwrap();
-        assert!(record.is_some(), "commit {n} was acknowledged and is lost");
+        assert!(record.is_some(), "acknowledged commit {n} is lost");
     }
 }
 
@@ -135,12 +138,15 @@ async fn timed_out_write_applies_once() {
     for _ in 0..2 {
         let start = Instant::now();
         assert_unavailable(store.commit(&commit).await);
-        assert!(start.elapsed() >= TIMEOUT, "it was the timeout that fired");
+        assert!(
+            start.elapsed() >= TIMEOUT,
+            "call should fail by its timeout"
+        );
         assert!(start.elapsed() < BOUND);
     }
     server.resume().await;
     commit_until_applied(&store, &commit).await;
-    let store = store_at(&server.url(), PATIENT);
+    let store = store_at(&server.url(), LONG_TIMEOUT);
     let record = store.read_head(room(1)).await.unwrap().unwrap();
     assert_eq!(record.version, Version(2));
     assert_eq!(store.backlog(node()).await.unwrap().outbox, 2);
@@ -176,9 +182,9 @@ async fn hanging_server_is_left_and_its_writes_apply_once() {
     commit_until_applied(&store, &commit).await;
     assert!(
         connections(&mut raw).await > before,
-        "after a second timeout the connection is another"
+        "a second timeout should replace the connection"
     );
-    let store = store_at(&server.url(), PATIENT);
+    let store = store_at(&server.url(), LONG_TIMEOUT);
     let record = store.read_head(room(1)).await.unwrap().unwrap();
     assert_eq!(record.version, Version(1));
     assert_eq!(store.backlog(node()).await.unwrap().outbox, 1);
@@ -197,26 +203,26 @@ async fn paused_server_is_not_left_after_concurrent_timeouts() {
         .for_each(assert_unavailable);
     server.resume().await;
     until_available(&store).await;
-    assert_eq!(store.connections(), 1, "all of them told of one silence");
+    assert_eq!(store.connections(), 1, "concurrent timeouts count as one");
 }
 
-/// A way to a server, whose first connection can be made to fall silent.
-struct Way {
+/// A proxy to a server, whose first connection can be made silent.
+struct SilentProxy {
     address: SocketAddr,
-    /// How many bytes were sent on the first connection after it fell silent.
+    /// The bytes sent on the first connection since it is silent.
     swallowed: Arc<AtomicUsize>,
     silence: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Way {
+impl Drop for SilentProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Way {
-    async fn to(server: SocketAddr) -> Self {
+impl SilentProxy {
+    async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let swallowed = Arc::<AtomicUsize>::default();
@@ -241,7 +247,7 @@ impl Way {
                 let (mut client, _) = listener.accept().await.unwrap();
                 connections.spawn(async move {
                     let mut redis = TcpStream::connect(server).await.unwrap();
-                    // However it ends, it ends for both.
+                    // The end of one side ends the other.
                     let _ = copy_bidirectional(&mut client, &mut redis).await;
                 });
             }
@@ -254,11 +260,11 @@ impl Way {
         }
     }
 
-    /// When more than this was sent in vain.
-    async fn has_swallowed(&self, bytes: usize) {
+    /// Returns when more than this number of bytes was swallowed.
+    async fn wait_for_swallowed(&self, bytes: usize) {
         let start = Instant::now();
         while self.swallowed.load(Ordering::SeqCst) <= bytes {
-            assert!(start.elapsed() < BOUND, "nothing is sent");
+            assert!(start.elapsed() < BOUND, "no bytes are sent");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -267,11 +273,11 @@ impl Way {
 #[tokio::test]
 async fn unanswered_requests_of_old_connection_keep_new_one() {
     let server = RedisServer::start().await;
-    let way = Way::to(server.address()).await;
+    let proxy = SilentProxy::start(server.address()).await;
     let timeout = Duration::from_millis(1000);
-    let store = store_at(&format!("redis://{}/", way.address), timeout);
+    let store = store_at(&format!("redis://{}/", proxy.address), timeout);
     store.ping().await.unwrap();
-    way.silence.send_replace(true);
+    proxy.silence.send_replace(true);
     let three = || {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
@@ -279,37 +285,41 @@ async fn unanswered_requests_of_old_connection_keep_new_one() {
             [a, b, c]
         })
     };
-    // One silence, of however many calls, is no reason to leave.
+    // One silence keeps the connection, however many calls time out.
     three()
         .await
         .unwrap()
         .into_iter()
         .for_each(assert_unavailable);
     assert_eq!(store.connections(), 1);
-    let sent = way.swallowed.load(Ordering::SeqCst);
+    let sent = proxy.swallowed.load(Ordering::SeqCst);
     let early = three();
-    way.has_swallowed(sent).await;
-    // Long enough for the new connection to be made before these give up.
+    proxy.wait_for_swallowed(sent).await;
+    // The new connection opens before these calls time out.
     tokio::time::sleep(timeout / 2).await;
-    let sent = way.swallowed.load(Ordering::SeqCst);
+    let sent = proxy.swallowed.load(Ordering::SeqCst);
     let late = three();
-    way.has_swallowed(sent).await;
+    proxy.wait_for_swallowed(sent).await;
     early
         .await
         .unwrap()
         .into_iter()
         .for_each(assert_unavailable);
     until_available(&store).await;
-    assert_eq!(store.connections(), 2, "the silent one is left");
+    assert_eq!(
+        store.connections(),
+        2,
+        "the silent connection should be replaced"
+    );
     late.await.unwrap().into_iter().for_each(assert_unavailable);
     until_available(&store).await;
-    assert_eq!(store.connections(), 2, "the new one has always answered");
+    assert_eq!(store.connections(), 2, "the new connection always answered");
 }
 
 #[tokio::test]
-async fn a_late_write_of_one_who_gave_up_is_refused() {
+async fn late_write_after_timeout_is_rejected() {
     let server = RedisServer::start().await;
-    let [store, hasty] = [PATIENT, TIMEOUT].map(|timeout| store(&server, timeout));
+    let [store, hasty] = [LONG_TIMEOUT, TIMEOUT].map(|timeout| store(&server, timeout));
     store
         .commit(&change(room(1), Version::ABSENT))
         .await
@@ -319,7 +329,7 @@ async fn a_late_write_of_one_who_gave_up_is_refused() {
     let given_up = change(room(1), Version(1));
     assert_unavailable(hasty.commit(&given_up).await);
     server.resume().await;
-    // It either made it or did not: the version tells, and decides between it and what is written instead.
+    // The late write was applied or not. The version shows which, and decides between it and its replacement.
     let found = store.read_head(room(1)).await.unwrap().unwrap().version;
     let instead = change(room(1), found);
     assert_eq!(
@@ -353,7 +363,7 @@ async fn demoted_server_is_left() {
         command.arg(host).arg(port);
         command.query_async::<()>(raw).await.unwrap();
     };
-    // Nobody is there, but it is a replica all the same.
+    // Its master does not exist, but it is a replica all the same.
     replica_of(&mut raw, "127.0.0.1", "1").await;
     let commit = change(room(1), Version::ABSENT);
     assert_unavailable(store.commit(&commit).await);
@@ -364,7 +374,7 @@ async fn demoted_server_is_left() {
     assert_eq!(
         before.difference(&after).count(),
         1,
-        "instead of the old one"
+        "the old connection should be closed"
     );
 }
 
@@ -407,7 +417,7 @@ async fn foreign_value_is_corrupt_and_not_retried() {
         corrupt(store.read(room(n)).await.unwrap_err());
         corrupt(store.read_head(room(n)).await.unwrap_err());
     }
-    // Whoever reads it again finds out.
+    // The next read reports it.
     let commit = change(room(1), Version::ABSENT);
     let outcome = store.commit(&commit).await.unwrap();
     assert_eq!(outcome, CommitOutcome::Conflict(room(1)));
@@ -416,9 +426,9 @@ async fn foreign_value_is_corrupt_and_not_retried() {
     for n in 1..=2 {
         let of = ListOf::Room(room_id(n));
         let listed = store.list_views(node(), ViewKind::Call, of, None, 9).await;
-        assert_eq!(listed.unwrap(), [], "it costs the other rows nothing");
+        assert_eq!(listed.unwrap(), [], "other rows should be listed");
     }
-    // Scripts note what they come upon, and whoever looks at the node has it.
+    // Scripts note foreign keys, and polls of the node report them.
     store.poll_nodes(&[node()], late).await.unwrap();
     let noted: BTreeSet<String> = unreadable::of_node(node())
         .into_iter()
@@ -451,7 +461,10 @@ async fn foreign_value_of_one_node_does_not_affect_polls_of_others() {
     };
     assert_eq!(next().unwrap().status, None);
     assert_eq!(next().unwrap(), nothing);
-    assert!(next().unwrap().deliveries, "somebody is to look");
+    assert!(
+        next().unwrap().deliveries,
+        "unreadable keys should wake the worker"
+    );
     assert!(next().unwrap().status.unwrap().draining);
     for (node, key) in [
         (nodes[0], keys::node_status(nodes[0])),
@@ -487,10 +500,7 @@ async fn messages_queued_by_other_replica_are_noticed_once() {
         seen.unwrap().remove(0).unwrap().deliveries
     };
     assert!(!has(&one).await);
-    assert!(
-        has(&two).await,
-        "the cursor is elsewhere: what is behind it?"
-    );
+    assert!(has(&two).await, "a moved cursor means unknown messages");
     assert!(!has(&two).await);
 }
 
@@ -498,7 +508,7 @@ async fn messages_queued_by_other_replica_are_noticed_once() {
 async fn whole_node_is_read_from_its_database() {
     let server = RedisServer::start().await;
     let store = store_at(&format!("{}3", server.url()), Duration::from_secs(5));
-    // Of several lengths of what is read at a time.
+    // Fewer and more entities than one batch.
     let mut large = change(room(1), Version::ABSENT);
     let parts = (0..20_000).map(|n| (format!("part{n:06}"), Some(format!("{n:0>40}"))));
     large.entities[0].parts = parts.collect();
@@ -511,7 +521,7 @@ async fn whole_node_is_read_from_its_database() {
         let call = CallId::new(node(), ChannelId::new(Uuid::from_u128(n)));
         let mut one = change(EntityId::Call(call), Version::ABSENT);
         let value = |field: &str| (field.to_owned(), format!("{field} of {n}"));
-        // An empty value is one, and one that is not there is none.
+        // An empty value differs from a missing one.
         let fields = call::HEAD.into_iter().take(if n % 2 == 0 { 2 } else { 3 });
         one.entities[0].head = fields.map(value).collect();
         one.entities[0].head[0].1.clear();
@@ -528,11 +538,11 @@ async fn whole_node_is_read_from_its_database() {
 }
 
 #[tokio::test]
-async fn one_record_that_is_not_readable_costs_the_node_nothing_else() {
+async fn unreadable_record_does_not_affect_rest_of_node() {
     let server = RedisServer::start().await;
     let store = store(&server, Duration::from_secs(5));
     let mut raw = raw(&server).await;
-    // More than one reading takes.
+    // More than one batch.
     for n in 1..=40 {
         store
             .commit(&change(room(n), Version::ABSENT))
@@ -566,25 +576,25 @@ async fn one_record_that_is_not_readable_costs_the_node_nothing_else() {
     let bad: BTreeSet<_> = named.into_iter().collect();
     let expected = [None, Some(room(3)), Some(room(5)), Some(room(7))];
     assert_eq!(bad, BTreeSet::from(expected));
-    // Made good, it is there again.
+    // A repaired record is readable again.
     put(&["HSET", &third, "#v", "1"]).await;
     let found = read_node(&*store).await.unwrap();
     assert_eq!((found.records.len(), found.unreadable.len()), (38, 3));
 }
 
-/// A commit to a room of its own that tells of one thing, under this id.
-fn telling(n: usize, id: &str) -> roomkeeper::store::Commit {
+/// Returns a commit to a separate room with one message of this id.
+fn reporting_commit(n: usize, id: &str) -> roomkeeper::store::Commit {
     let mut commit = change(room(n), Version::ABSENT);
     commit.outbox[0].id = id.to_owned();
     commit
 }
 
 async fn commits(store: &RedisStore, n: usize, id: &str) {
-    let outcome = store.commit(&telling(n, id)).await.unwrap();
+    let outcome = store.commit(&reporting_commit(n, id)).await.unwrap();
     assert_eq!(outcome, CommitOutcome::Applied);
 }
 
-/// For one receiver, what a batch holds.
+/// Returns the deliveries of a batch for one endpoint.
 fn deliveries_of(batch: &OutboxBatch) -> Vec<NewDelivery> {
     let delivery = |message: &Message| NewDelivery {
         endpoint: "ep_1".parse().unwrap(),
@@ -594,7 +604,7 @@ fn deliveries_of(batch: &OutboxBatch) -> Vec<NewDelivery> {
     batch.messages.iter().map(delivery).collect()
 }
 
-async fn hands_over(store: &RedisStore, batch: &OutboxBatch) -> bool {
+async fn queue_batch(store: &RedisStore, batch: &OutboxBatch) -> bool {
     let deliveries = deliveries_of(batch);
     let done = store.fan_out(node(), &batch.from, &batch.to, &deliveries);
     done.await.unwrap()
@@ -603,7 +613,7 @@ async fn hands_over(store: &RedisStore, batch: &OutboxBatch) -> bool {
 #[tokio::test]
 async fn own_commits_are_queued_without_read() {
     let server = RedisServer::start().await;
-    let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
+    let [here, there] = [(); 2].map(|()| store(&server, LONG_TIMEOUT));
     assert_eq!(here.fresh_outbox(node(), 9), None);
     commits(&here, 1, "msg_a").await;
     commits(&here, 2, "msg_b").await;
@@ -611,30 +621,30 @@ async fn own_commits_are_queued_without_read() {
     assert_eq!(fresh, here.read_outbox(node(), 9).await.unwrap());
     assert_eq!(fresh.messages.len(), 2);
     let fresh = here.fresh_outbox(node(), 9).unwrap();
-    assert!(hands_over(&here, &fresh).await);
+    assert!(queue_batch(&here, &fresh).await);
     assert_eq!(here.fresh_outbox(node(), 9), None);
     assert_eq!(here.backlog(node()).await.unwrap().outbox, 0);
-    assert!(!hands_over(&here, &fresh).await, "once");
+    assert!(!queue_batch(&here, &fresh).await, "once");
 
-    // What another commits in between is not known here, and not passed over.
+    // Another replica's message in between is not cached, and must not be skipped.
     commits(&here, 3, "msg_c").await;
     commits(&there, 4, "msg_d").await;
     commits(&here, 5, "msg_e").await;
     let fresh = here.fresh_outbox(node(), 9).unwrap();
     assert_eq!(fresh.messages.len(), 1);
-    assert!(hands_over(&here, &fresh).await);
+    assert!(queue_batch(&here, &fresh).await);
     assert_eq!(here.fresh_outbox(node(), 9), None);
     let read = here.read_outbox(node(), 9).await.unwrap();
     let ids: Vec<_> = read.messages.iter().map(|message| &message.id).collect();
     assert_eq!(ids, ["msg_d", "msg_e"]);
 
-    assert!(hands_over(&here, &read).await);
+    assert!(queue_batch(&here, &read).await);
 
-    // Nor is what another has handed over meanwhile handed over again.
+    // Messages that another replica has queued are not queued again.
     commits(&here, 6, "msg_f").await;
-    assert!(hands_over(&there, &there.read_outbox(node(), 9).await.unwrap()).await);
+    assert!(queue_batch(&there, &there.read_outbox(node(), 9).await.unwrap()).await);
     let stale = here.fresh_outbox(node(), 9).unwrap();
-    assert!(!hands_over(&here, &stale).await);
+    assert!(!queue_batch(&here, &stale).await);
     assert_eq!(here.fresh_outbox(node(), 9), None);
     assert!(
         here.read_outbox(node(), 9)
@@ -645,14 +655,14 @@ async fn own_commits_are_queued_without_read() {
     );
     let claims = here.claim_deliveries(node(), LONG, Share::all(9)).await;
     let claimed: Vec<_> = claims.unwrap().into_iter().map(|c| c.message.id).collect();
-    // All are of one room, so the first of them alone.
+    // All belong to one room, so only the first can be claimed.
     assert_eq!(claimed, ["msg_a"]);
     let backlog = here.backlog(node()).await.unwrap();
     assert_eq!((backlog.outbox, backlog.queues), (0, 1));
 }
 
-/// The ids of what is read of the outbox, which is handed over, and what was found besides.
-async fn reads_on(store: &RedisStore) -> (Vec<String>, u64, u64) {
+/// Reads and queues the outbox. Returns the ids, and the numbers of missing and unreadable messages.
+async fn read_and_queue(store: &RedisStore) -> (Vec<String>, u64, u64) {
     let mut found = (Vec::new(), 0, 0);
     loop {
         let batch = store.read_outbox(node(), 2).await.unwrap();
@@ -662,7 +672,7 @@ async fn reads_on(store: &RedisStore) -> (Vec<String>, u64, u64) {
         found.0.extend(batch.messages.iter().map(|m| m.id.clone()));
         found.1 += batch.missing;
         found.2 += batch.unreadable;
-        assert!(hands_over(store, &batch).await, "{batch:?}");
+        assert!(queue_batch(store, &batch).await, "{batch:?}");
     }
 }
 
@@ -676,22 +686,22 @@ fn ids(slice: &OutboxSlice) -> Vec<(u64, &str)> {
 #[tokio::test]
 async fn positions_continue_after_outbox_is_deleted() {
     let server = RedisServer::start().await;
-    let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
+    let [here, there] = [(); 2].map(|()| store(&server, LONG_TIMEOUT));
     for n in 1..=3 {
         commits(&here, n, &format!("msg_{n}")).await;
     }
-    assert_eq!(reads_on(&here).await.0, ["msg_1", "msg_2", "msg_3"]);
+    assert_eq!(read_and_queue(&here).await.0, ["msg_1", "msg_2", "msg_3"]);
     let outbox = keys::outbox(node());
     server.tell(&["DEL", &outbox]).await;
-    // All of it was handed over: nothing is lost, and what comes is found, by whoever wrote it.
-    assert_eq!(reads_on(&here).await, (Vec::new(), 0, 0));
+    // All messages were queued, so none is lost, and new ones are found.
+    assert_eq!(read_and_queue(&here).await, (Vec::new(), 0, 0));
     let before = here.read_outbox_after(node(), Some(3), 9).await.unwrap();
     assert_eq!((before.oldest, before.newest), (4, 3));
     commits(&there, 4, "msg_4").await;
     commits(&here, 5, "msg_5").await;
-    let found = reads_on(&here).await;
+    let found = read_and_queue(&here).await;
     assert_eq!(found, (vec!["msg_4".to_owned(), "msg_5".to_owned()], 0, 0));
-    // So do event streams go on from where they were.
+    // Event streams continue from their positions, too.
     let slice = here.read_outbox_after(node(), Some(3), 9).await.unwrap();
     assert_eq!((slice.oldest, slice.newest), (4, 5));
     assert_eq!(ids(&slice), [(4, "msg_4"), (5, "msg_5")]);
@@ -700,39 +710,45 @@ async fn positions_continue_after_outbox_is_deleted() {
 #[tokio::test]
 async fn deleted_outbox_messages_are_counted_and_others_queued() {
     let server = RedisServer::start().await;
-    let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
+    let [here, there] = [(); 2].map(|()| store(&server, LONG_TIMEOUT));
     commits(&here, 1, "msg_1").await;
-    assert_eq!(reads_on(&here).await.0, ["msg_1"]);
+    assert_eq!(read_and_queue(&here).await.0, ["msg_1"]);
     for n in 2..=4 {
         commits(&here, n, &format!("msg_{n}")).await;
     }
     let outbox = keys::outbox(node());
     server.tell(&["DEL", &outbox]).await;
-    // This replica still knows what it committed, but the store does not have it.
+    // This replica has its commits cached, but the store has lost them.
     let fresh = here.fresh_outbox(node(), 9).unwrap();
-    assert!(!hands_over(&here, &fresh).await);
-    // Somebody who looks is woken though there is nothing to read.
+    assert!(!queue_batch(&here, &fresh).await);
+    // A poll wakes the worker although there is nothing to read.
     let seen = there.poll_nodes(&[node()], Timestamp::from_millis(1)).await;
     drop(seen);
     let seen = there.poll_nodes(&[node()], Timestamp::from_millis(1)).await;
     assert!(seen.unwrap().remove(0).unwrap().deliveries);
     assert_eq!(here.backlog(node()).await.unwrap().outbox, 3);
-    assert_eq!(reads_on(&there).await, (Vec::new(), 3, 0));
+    assert_eq!(read_and_queue(&there).await, (Vec::new(), 3, 0));
     assert_eq!(here.backlog(node()).await.unwrap().outbox, 0);
     commits(&here, 5, "msg_5").await;
-    assert_eq!(reads_on(&here).await, (vec!["msg_5".to_owned()], 0, 0));
+    assert_eq!(
+        read_and_queue(&here).await,
+        (vec!["msg_5".to_owned()], 0, 0)
+    );
     let slice = here.read_outbox_after(node(), Some(1), 9).await.unwrap();
     assert_eq!((slice.oldest, slice.newest), (5, 5), "three are missing");
 
-    // One in the middle, and those at the end.
+    // One message in the middle, and those at the end.
     for n in 6..=10 {
         commits(&there, n, &format!("msg_{n}")).await;
     }
     server.tell(&["XDEL", &outbox, "0-7", "0-9", "0-10"]).await;
-    let found = reads_on(&here).await;
+    let found = read_and_queue(&here).await;
     assert_eq!(found, (vec!["msg_6".to_owned(), "msg_8".to_owned()], 3, 0));
     commits(&here, 11, "msg_11").await;
-    assert_eq!(reads_on(&here).await, (vec!["msg_11".to_owned()], 0, 0));
+    assert_eq!(
+        read_and_queue(&here).await,
+        (vec!["msg_11".to_owned()], 0, 0)
+    );
 }
 
 #[tokio::test]
@@ -740,7 +756,7 @@ async fn foreign_outbox_entries_are_skipped_and_counted() {
     let outbox = keys::outbox(node());
     let spoils: [(&str, &[&str]); 6] = [
         (
-            "a position that is ours",
+            "a valid position",
             &["XADD", &outbox, "0-*", "some", "thing"],
         ),
         (
@@ -753,12 +769,12 @@ async fn foreign_outbox_entries_are_skipped_and_counted() {
         ("a hash", &["HSET", &outbox, "some", "thing"]),
     ];
     for (what, spoil) in spoils {
-        // Found by who reads, or by who commits.
+        // Found by a read, or by a commit.
         for reads_first in [true, false] {
             let server = RedisServer::start().await;
-            let store = store(&server, PATIENT);
+            let store = store(&server, LONG_TIMEOUT);
             commits(&store, 1, "msg_1").await;
-            assert_eq!(reads_on(&store).await.0, ["msg_1"]);
+            assert_eq!(read_and_queue(&store).await.0, ["msg_1"]);
             let is_stream = spoil[0] == "XADD";
             if is_stream {
                 commits(&store, 2, "msg_2").await;
@@ -768,10 +784,10 @@ async fn foreign_outbox_entries_are_skipped_and_counted() {
             server.tell(spoil).await;
             let mut found = (Vec::new(), 0, 0);
             if reads_first {
-                found = reads_on(&store).await;
+                found = read_and_queue(&store).await;
             }
             commits(&store, 3, "msg_3").await;
-            let then = reads_on(&store).await;
+            let then = read_and_queue(&store).await;
             found.0.extend(then.0);
             let expected: &[&str] = match is_stream {
                 true => &["msg_2", "msg_3"],
@@ -784,7 +800,7 @@ async fn foreign_outbox_entries_are_skipped_and_counted() {
             let noted = store.backlog(node()).await.unwrap().unreadable;
             let passed = found.2 + then.2;
             assert_eq!(noted + passed, 1, "{what} {reads_first}");
-            // Event streams pass it over, too.
+            // Event streams skip it, too.
             let page = store.read_outbox_after(node(), Some(0), 9).await.unwrap();
             let (_, last) = page.messages.last().unwrap();
             assert_eq!(last.id, "msg_3", "{what} {reads_first}");
@@ -797,19 +813,23 @@ async fn foreign_outbox_entries_are_skipped_and_counted() {
 async fn invalid_cursor_requeues_kept_messages() {
     for spoil in [&["SET", "", "some"][..], &["LPUSH", "", "some"]] {
         let server = RedisServer::start().await;
-        let store = store(&server, PATIENT);
+        let store = store(&server, LONG_TIMEOUT);
         commits(&store, 1, "msg_1").await;
-        assert_eq!(reads_on(&store).await.0, ["msg_1"]);
+        assert_eq!(read_and_queue(&store).await.0, ["msg_1"]);
         commits(&store, 2, "msg_2").await;
         let cursor = keys::cursor(node());
         server.tell(&["DEL", &cursor]).await;
         server.tell(&[spoil[0], &cursor, spoil[2]]).await;
-        assert_eq!(reads_on(&store).await.0, ["msg_1", "msg_2"]);
+        assert_eq!(read_and_queue(&store).await.0, ["msg_1", "msg_2"]);
         let claims = store.claim_deliveries(node(), LONG, Share::all(9)).await;
         assert_eq!(claims.unwrap()[0].message.id, "msg_1");
         let endpoints = ["ep_1".parse().unwrap()];
         let log = store.endpoint_health(node(), &endpoints);
-        assert_eq!(log.await.unwrap()[0].pending, 2, "none is queued twice");
+        assert_eq!(
+            log.await.unwrap()[0].pending,
+            2,
+            "no message is queued twice"
+        );
     }
 }
 
@@ -819,13 +839,13 @@ async fn due_times_of_other_type_are_rebuilt() {
     let (due, queues) = (keys::due(node()), keys::due_queues(node(), &endpoint));
     let spoilt: [&[&str]; 3] = [&[&due], &[&queues], &[&due, &queues]];
     for spoilt in spoilt {
-        for found_by in ["a claim", "a question", "a commit", "the first commit"] {
+        for found_by in ["a claim", "a query", "a commit", "the first commit"] {
             let server = RedisServer::start().await;
-            let store = store(&server, PATIENT);
+            let store = store(&server, LONG_TIMEOUT);
             let mut expected = Vec::new();
             if found_by != "the first commit" {
                 commits(&store, 1, "msg_1").await;
-                assert_eq!(reads_on(&store).await.0, ["msg_1"]);
+                assert_eq!(read_and_queue(&store).await.0, ["msg_1"]);
                 expected.push("msg_1");
             }
             for key in spoilt {
@@ -833,18 +853,18 @@ async fn due_times_of_other_type_are_rebuilt() {
                 server.tell(&["RPUSH", key, "some", "thing"]).await;
             }
             match found_by {
-                "a question" => {
+                "a query" => {
                     let next = store.next_delivery(node()).await.unwrap();
                     assert_eq!(next, Some(Duration::ZERO), "{spoilt:?}");
                 }
                 "a commit" | "the first commit" => {
                     commits(&store, 2, "msg_2").await;
-                    assert_eq!(reads_on(&store).await.0, ["msg_2"]);
+                    assert_eq!(read_and_queue(&store).await.0, ["msg_2"]);
                     expected.push("msg_2");
                 }
                 _ => {}
             }
-            // Both are in one queue.
+            // Both deliveries are in one queue.
             for id in expected {
                 let claims = store.claim_deliveries(node(), LONG, Share::all(9)).await;
                 let claims = claims.unwrap();
@@ -871,16 +891,16 @@ async fn invalid_newest_position_is_rebuilt_from_outbox() {
     for spoil in [&["SET", &last, "some"][..], &["LPUSH", &last, "some"]] {
         for reads_first in [true, false] {
             let server = RedisServer::start().await;
-            let store = store(&server, PATIENT);
+            let store = store(&server, LONG_TIMEOUT);
             commits(&store, 1, "msg_1").await;
             server.tell(&["DEL", &last]).await;
             server.tell(spoil).await;
             let mut found = Vec::new();
             if reads_first {
-                found = reads_on(&store).await.0;
+                found = read_and_queue(&store).await.0;
             }
             commits(&store, 2, "msg_2").await;
-            let (then, missing, unreadable) = reads_on(&store).await;
+            let (then, missing, unreadable) = read_and_queue(&store).await;
             found.extend(then);
             assert_eq!(found, ["msg_1", "msg_2"], "{spoil:?} {reads_first}");
             assert_eq!((missing, unreadable), (0, 0), "{spoil:?} {reads_first}");
@@ -892,13 +912,13 @@ async fn invalid_newest_position_is_rebuilt_from_outbox() {
     }
 }
 
-/// Until all replicas are of this version, and after.
+/// Covers an upgrade, during which replicas of both versions run.
 #[tokio::test]
-async fn queues_of_an_earlier_version_are_claimed() {
+async fn queues_of_earlier_version_are_claimed() {
     let server = RedisServer::start().await;
-    let store = store(&server, PATIENT);
+    let store = store(&server, LONG_TIMEOUT);
     commits(&store, 1, "msg_a").await;
-    assert!(hands_over(&store, &store.read_outbox(node(), 9).await.unwrap()).await);
+    assert!(queue_batch(&store, &store.read_outbox(node(), 9).await.unwrap()).await);
     // An earlier version has one set of all queues.
     let endpoint = "ep_1".parse().unwrap();
     let mut raw = raw(&server).await;
@@ -915,7 +935,7 @@ async fn queues_of_an_earlier_version_are_claimed() {
     };
     let mut pipe = redis::pipe();
     pipe.zadd(keys::ready(node()), queue, *at).ignore();
-    // One that is gone.
+    // A queue that is gone.
     pipe.zadd(keys::ready(node()), "ep_1:nothing", *at).ignore();
     pipe.del(keys::due(node())).ignore();
     pipe.del(keys::due_queues(node(), &endpoint)).ignore();
@@ -933,12 +953,12 @@ async fn queues_of_an_earlier_version_are_claimed() {
     assert_eq!(left, 0);
 }
 
-/// A server that takes the place of one that was left may never have had its last writes, and have others where they were.
+/// A new server may lack the last writes of the old one, and have others at their positions.
 #[tokio::test]
 async fn cached_outbox_of_old_server_is_not_queued() {
     for is_fresh in [true, false] {
         let server = RedisServer::start().await;
-        let [here, there] = [(); 2].map(|()| store(&server, PATIENT));
+        let [here, there] = [(); 2].map(|()| store(&server, LONG_TIMEOUT));
         commits(&here, 1, "msg_a").await;
         commits(&here, 2, "msg_b").await;
         let batch = match is_fresh {
@@ -948,12 +968,12 @@ async fn cached_outbox_of_old_server_is_not_queued() {
         server.tell(&["FLUSHALL"]).await;
         commits(&there, 3, "msg_x").await;
         commits(&there, 4, "msg_y").await;
-        assert!(!hands_over(&here, &batch).await);
+        assert!(!queue_batch(&here, &batch).await);
         assert_eq!(here.fresh_outbox(node(), 9), None);
         let read = here.read_outbox(node(), 9).await.unwrap();
         let ids: Vec<_> = read.messages.iter().map(|message| &message.id).collect();
-        assert_eq!(ids, ["msg_x", "msg_y"], "nothing is passed over");
-        assert!(hands_over(&here, &read).await);
+        assert_eq!(ids, ["msg_x", "msg_y"], "no message is skipped");
+        assert!(queue_batch(&here, &read).await);
     }
 }
 
@@ -978,7 +998,11 @@ async fn outbox_is_trimmed_only_behind_its_cursor() {
             .await
             .unwrap()
     );
-    assert_eq!(len().await, keys::OUTBOX_KEPT + 100, "few are behind it");
+    assert_eq!(
+        len().await,
+        keys::OUTBOX_KEPT + 100,
+        "messages after the cursor are kept"
+    );
     let rest = store.read_outbox(node(), many).await.unwrap();
     assert_eq!(rest.messages.len(), many - 50);
     assert!(
@@ -999,7 +1023,7 @@ async fn ended_data_leaves_no_keys() {
     let name = "standup".parse().unwrap();
     let owner = Uuid::from_u128(1);
     let LeaseOutcome::Held(lease) = store.acquire_lease(node(), owner, LONG).await.unwrap() else {
-        panic!("nobody else is there");
+        panic!("no other replica should hold the lease");
     };
     let reserved = store.reserve_name(&app, &name, room_id(1), LONG).await;
     assert_eq!(reserved.unwrap(), NameOutcome::Reserved);
@@ -1069,11 +1093,11 @@ async fn ended_data_leaves_no_keys() {
         if left == expected {
             break;
         }
-        // Whoever reads what is counted removes what has expired.
+        // A read of the counts removes expired ones.
         store.read_usage(node()).await.unwrap();
         assert!(
             start.elapsed() < Duration::from_secs(10),
-            "still there: {left:?}"
+            "keys remain: {left:?}"
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -1123,7 +1147,7 @@ async fn expired_views_leave_lists_without_reads() {
     let soon = Duration::from_millis(1);
     commit(0, (0..ENDED).map(|n| ended(n, soon)).collect()).await;
     assert_eq!(sizes().await, [ENDED; 3]);
-    // All bodies are gone, by the server's own clock.
+    // All bodies have expired, by the server's clock.
     let start = Instant::now();
     let bodies = format!("{}*", keys::view_prefix(node(), ViewKind::Call));
     let mut raw = self::raw(&server).await;
@@ -1145,9 +1169,9 @@ async fn expired_views_leave_lists_without_reads() {
     };
     end_one().await;
     let [left, ..] = sizes().await;
-    assert!(left > ENDED / 2, "one commit does not do all the work");
+    assert!(left > ENDED / 2, "one commit should not remove all views");
     while sizes().await[2] > 20 {
-        assert!(end_one().await < 20, "what is over is not dealt with");
+        assert!(end_one().await < 20, "expired views are not removed");
     }
     let left = end_one().await;
     assert_eq!(sizes().await, [usize::try_from(left).unwrap(); 3]);
@@ -1199,7 +1223,7 @@ async fn url_selects_the_store() {
     }
 }
 
-/// Not a check but a number, printed: how many commits a second one connection carries.
+/// Prints the commits per second of one connection. Checks nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "prints a measurement"]
 async fn commit_rate() {
@@ -1241,18 +1265,18 @@ async fn live_events_stay_within_their_database() {
     let server = RedisServer::start().await;
     let in_database = |n: u32| store_at(&format!("{}{n}", server.url()), LONG);
     let (zero, one) = (in_database(0), in_database(1));
-    let mut heard = zero.subscribe_live(&[node()]).await.unwrap();
+    let mut events = zero.subscribe_live(&[node()]).await.unwrap();
     one.publish_live(node(), &[word(1)]).await.unwrap();
     zero.publish_live(node(), &[word(2)]).await.unwrap();
-    assert_eq!(heard.next().await, Some((node(), vec![word(2)])));
+    assert_eq!(events.next().await, Some((node(), vec![word(2)])));
 }
 
 /// Subscribes to the node's live stream, retrying until it succeeds.
-async fn heard_of(store: &RedisStore) -> LiveStream {
+async fn subscribe(store: &RedisStore) -> LiveStream {
     let start = Instant::now();
     loop {
         match store.subscribe_live(&[node()]).await {
-            Ok(heard) => return heard,
+            Ok(events) => return events,
             Err(error) => assert!(start.elapsed() < BACK_IN, "{error:?}"),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -1263,14 +1287,14 @@ async fn heard_of(store: &RedisStore) -> LiveStream {
 async fn subscription_ends_when_server_stops_answering() {
     let mut server = RedisServer::start().await;
     let store = store(&server, TIMEOUT);
-    let mut heard = heard_of(&store).await;
-    // What does not have our form is a reason to look, and no more.
+    let mut events = subscribe(&store).await;
+    // An invalid message still announces outbox messages.
     let channel = keys::said(node(), 0);
     server.tell(&["PUBLISH", &channel, "nonsense"]).await;
-    assert_eq!(heard.next().await, Some((node(), Vec::new())));
-    // It is asked from time to time whether it is there.
+    assert_eq!(events.next().await, Some((node(), Vec::new())));
+    // The subscription pings the server at intervals.
     let speaker = store_at(&server.url(), LONG);
-    let was_asked = async {
+    let was_pinged = async {
         loop {
             let clients: String = server.ask(&["CLIENT", "LIST"]).await.unwrap();
             if clients.contains("cmd=ping") {
@@ -1279,23 +1303,23 @@ async fn subscription_ends_when_server_stops_answering() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let (said, ()) = tokio::join!(heard.next(), was_asked);
-    assert_eq!(said, Some((node(), vec![word(1)])));
+    let (received, ()) = tokio::join!(events.next(), was_pinged);
+    assert_eq!(received, Some((node(), vec![word(1)])));
     server.pause().await;
-    let end = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
-    assert_eq!(end.expect("it ends"), None);
+    let end = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
+    assert_eq!(end.expect("stream should end"), None);
     assert!(store.subscribe_live(&[node()]).await.is_err());
     server.resume().await;
-    // And at once when it is gone.
-    let mut heard = heard_of(&store).await;
+    // A lost server ends the stream at once.
+    let mut events = subscribe(&store).await;
     server.kill();
-    let end = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
-    assert_eq!(end.expect("it ends"), None);
+    let end = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
+    assert_eq!(end.expect("stream should end"), None);
     assert_unavailable(store.publish_live(node(), &[]).await);
 }
 
 #[tokio::test]
-async fn commits_work_without_channel_permission() {
+async fn commits_succeed_without_channel_permission() {
     let server = RedisServer::start().await;
     server
         .tell(&[
@@ -1317,10 +1341,10 @@ async fn commits_work_without_channel_permission() {
     assert_eq!(store.commit(&commit).await.unwrap(), CommitOutcome::Applied);
     let slice = store.read_outbox_after(node(), Some(0), 10).await.unwrap();
     assert_eq!(slice.messages.len(), 1);
-    // The channels alone are what it needs.
+    // With access to the channels, it receives events.
     server.tell(&["ACL", "SETUSER", "mute", "&rk1:*"]).await;
     let store = store_at(&url, LONG);
-    let mut heard = store.subscribe_live(&[node()]).await.unwrap();
+    let mut events = store.subscribe_live(&[node()]).await.unwrap();
     store.publish_live(node(), &[word(1)]).await.unwrap();
-    assert_eq!(heard.next().await, Some((node(), vec![word(1)])));
+    assert_eq!(events.next().await, Some((node(), vec![word(1)])));
 }

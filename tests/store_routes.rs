@@ -1,5 +1,5 @@
 //! Faults of a store behind Sentinel or in a cluster only: masters that change, slots that move.
-// All of it is a test, also what the lint cannot know to be one.
+// The whole crate is test code, which the lint does not recognize.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
@@ -26,28 +26,28 @@ use support::store::{
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(600);
-/// A call's time, as it is configured.
+/// The configured time limit of a call.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// A call's time where none is to run out: a busy machine must not look like a broken store.
-const PATIENT: Duration = Duration::from_secs(5);
-/// That a call ends by itself. By far not how soon: this machine may be busy with all other tests, and its host with
-/// other machines; the benchmarks say how long things take.
+/// The time limit of a call that must not expire: a busy machine must not look like a broken store.
+const LONG_TIMEOUT: Duration = Duration::from_secs(5);
+/// The limit for a call that ends by itself, far above its usual time: this machine may be busy with all other tests, and
+/// its host with other machines; the benchmarks measure durations.
 const BOUND: Duration = Duration::from_secs(10);
-/// An old master must be left.
+/// The time within which an old master must be left.
 const LEFT_IN: Duration = Duration::from_secs(20);
 /// The time within which a returned server must be in use again.
 const BACK_IN: Duration = Duration::from_secs(10);
 
-/// Commits to a new room until that works, not longer than a call may take each time. Which room it was.
+/// Commits to a new room until a commit succeeds, each attempt in bounded time. Returns the number of the room.
 async fn commit_one(store: &RedisStore) -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(1_000);
     let n = NEXT.fetch_add(1, Ordering::SeqCst);
     let commit = change(room(n), Version::ABSENT);
     let start = Instant::now();
     loop {
-        let asked = Instant::now();
+        let sent = Instant::now();
         let outcome = store.commit(&commit).await;
-        assert!(asked.elapsed() < BOUND, "it answers in bounded time");
+        assert!(sent.elapsed() < BOUND, "call should end in bounded time");
         match outcome {
             Ok(outcome) => {
                 assert_eq!(outcome, CommitOutcome::Applied);
@@ -66,17 +66,17 @@ async fn has(server: &RedisServer, n: usize) -> bool {
     !server.keys(&keys::entity(room(n))).await.is_empty()
 }
 
-/// Commits until this server gets what is written; how long that took.
+/// Commits until this server gets a write. Returns the time taken.
 async fn until_used(store: &RedisStore, server: &RedisServer) -> Duration {
     let start = Instant::now();
     while !has(server, commit_one(store).await).await {
-        assert!(start.elapsed() < LEFT_IN * 2, "it is not used");
+        assert!(start.elapsed() < LEFT_IN * 2, "server is not used");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     start.elapsed()
 }
 
-/// The version that a room has, asked for until it is told.
+/// Reads the version of a room, and retries until the store answers.
 async fn version(store: &RedisStore, n: usize) -> Version {
     let start = Instant::now();
     loop {
@@ -87,7 +87,7 @@ async fn version(store: &RedisStore, n: usize) -> Version {
     }
 }
 
-/// How often this server has answered with an error of this code.
+/// Returns the number of this server's answers with this error code.
 async fn errors(server: &RedisServer, code: &str) -> u64 {
     let info: String = server.ask(&["INFO", "errorstats"]).await.unwrap();
     let start = format!("errorstat_{code}:count=");
@@ -95,7 +95,7 @@ async fn errors(server: &RedisServer, code: &str) -> u64 {
     line.map_or(0, |count| count.trim_end().parse().unwrap())
 }
 
-/// The connections to this server on which a script was called last: the store's.
+/// Returns the number of connections to this server whose last command was a script: those of the store.
 async fn used_by(server: &RedisServer) -> usize {
     let list: String = server.ask(&["CLIENT", "LIST"]).await.unwrap();
     list.lines().filter(|l| l.contains(" cmd=eval")).count()
@@ -124,9 +124,13 @@ async fn failover_is_followed_while_old_master_lives() {
     let before = errors(old, "READONLY").await;
     for _ in 0..20 {
         let n = commit_one(&store).await;
-        assert!(has(new, n).await, "{n} was acknowledged and is lost");
+        assert!(has(new, n).await, "acknowledged commit {n} is lost");
     }
-    assert_eq!(errors(old, "READONLY").await, before, "it is not asked");
+    assert_eq!(
+        errors(old, "READONLY").await,
+        before,
+        "the old master should get no requests"
+    );
     assert_eq!(used_by(old).await, 0);
 }
 
@@ -140,7 +144,7 @@ async fn killed_master_is_replaced() {
     sentinels.until_master(1).await;
     let took = until_used(&store, &sentinels.servers[1]).await;
     assert!(took < BACK_IN, "{took:?}");
-    // It comes back as a replica, and nobody asks it.
+    // It returns as a replica and gets no requests.
     sentinels.servers[0].restart().await;
     sentinels.until_replica(0).await;
     let n = commit_one(&store).await;
@@ -160,7 +164,7 @@ async fn hanging_master_is_replaced() {
     assert_unavailable(store.commit(&late).await);
     assert!(
         start.elapsed() >= TIMEOUT / 2,
-        "it hangs, it does not refuse"
+        "the server should hang and not refuse"
     );
     assert!(start.elapsed() < BOUND);
     sentinels.until_master(1).await;
@@ -187,10 +191,18 @@ async fn old_master_that_accepts_writes_is_left() {
     let before = keys().await;
     for _ in 0..20 {
         let n = commit_one(&store).await;
-        assert!(has(new, n).await, "{n} was acknowledged and is lost");
+        assert!(has(new, n).await, "acknowledged commit {n} is lost");
     }
-    assert_eq!(keys().await, before, "nothing more is written to it");
-    assert_eq!(old.role().await, "master", "it would have taken it");
+    assert_eq!(
+        keys().await,
+        before,
+        "the old master should get no more writes"
+    );
+    assert_eq!(
+        old.role().await,
+        "master",
+        "the old master would still accept writes"
+    );
 }
 
 #[tokio::test]
@@ -205,18 +217,21 @@ async fn old_master_is_left_without_requests() {
     until("the old master is left", async || used_by(old).await == 0).await;
     assert!(start.elapsed() < LEFT_IN, "{:?}", start.elapsed());
     let n = commit_one(&store).await;
-    assert!(has(new, n).await, "the first call is for the new one");
+    assert!(
+        has(new, n).await,
+        "the first call should reach the new master"
+    );
     assert!(!has(old, n).await);
 }
 
 #[tokio::test]
-async fn one_sentinel_of_three_is_enough_to_find_the_master() {
+async fn one_of_three_sentinels_suffices_to_find_master() {
     let mut sentinels = Sentinels::start(3).await;
     sentinels.sentinels[0].pause().await;
     sentinels.sentinels[1].kill();
-    let store = store_at(&sentinels.url(), PATIENT);
+    let store = store_at(&sentinels.url(), LONG_TIMEOUT);
     store.ping().await.unwrap();
-    // And with none, the one that is connected stays.
+    // Without any sentinel, the open connection stays.
     sentinels.sentinels[2].kill();
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(2500) {
@@ -232,20 +247,20 @@ async fn one_sentinel_of_three_is_enough_to_find_the_master() {
 }
 
 #[tokio::test]
-async fn sentinels_and_servers_have_passwords_that_no_error_repeats() {
+async fn errors_hide_passwords_of_sentinels_and_servers() {
     let passwords = Passwords {
         servers: Some("geheim"),
         sentinels: Some("verborgen"),
     };
     let sentinels = Sentinels::start_with(1, passwords).await;
     let url = sentinels.url();
-    let store = store_at(&url, PATIENT);
+    let store = store_at(&url, LONG_TIMEOUT);
     let n = commit_one(&store).await;
     assert!(has(&sentinels.servers[0], n).await);
-    // That has a connection of its own, which introduces itself, too: otherwise it would be read another way.
+    // A node is read on a separate connection, which must log in, too: otherwise it would be read another way.
     let strangers = async || {
-        let asked = sentinels.servers[0].ask::<String>(&["INFO", "errorstats"]);
-        let errors = asked.await.unwrap();
+        let request = sentinels.servers[0].ask::<String>(&["INFO", "errorstats"]);
+        let errors = request.await.unwrap();
         let of_strangers = errors.lines().find(|line| line.contains("NOAUTH"));
         of_strangers.unwrap_or_default().to_owned()
     };
@@ -276,8 +291,8 @@ async fn sentinels_and_servers_have_passwords_that_no_error_repeats() {
 
 // In a cluster.
 
-/// The node's slot, who has it, and another master.
-async fn places(cluster: &Cluster) -> (u16, usize, usize) {
+/// Returns the node's slot, its owner, and another master.
+async fn slot_and_masters(cluster: &Cluster) -> (u16, usize, usize) {
     let (slot, owner) = cluster.slot(&keys::lease(node())).await;
     (slot, owner, (owner + 1) % 3)
 }
@@ -307,7 +322,7 @@ fn view(n: usize, sequence: u64, keep: Option<Duration>) -> ViewWrite {
     }
 }
 
-/// Hands over what is in the outbox, and delivers it to one receiver; what was delivered.
+/// Queues the messages of the outbox and delivers them to one endpoint. Returns the delivered ones.
 async fn deliver(store: &RedisStore, endpoint: &EndpointId) -> Result<Vec<Message>, StoreError> {
     let batch = store.read_outbox(node(), 100).await?;
     if !batch.messages.is_empty() {
@@ -329,7 +344,7 @@ async fn deliver(store: &RedisStore, endpoint: &EndpointId) -> Result<Vec<Messag
         .claim_deliveries(node(), LONG, Share::all(100))
         .await?
     {
-        // What has been delivered is said until it is understood.
+        // The end of a claim is repeated until the store answers.
         loop {
             match store
                 .finish_delivery(node(), &claim, DeliveryResult::Delivered, None)
@@ -348,8 +363,8 @@ async fn deliver(store: &RedisStore, endpoint: &EndpointId) -> Result<Vec<Messag
 async fn slot_migration_neither_loses_nor_repeats_writes() {
     const ROOMS: usize = 8;
     let cluster = Cluster::start().await;
-    let (slot, owner, _) = places(&cluster).await;
-    let store = store_at(&cluster.url(), PATIENT);
+    let (slot, owner, _) = slot_and_masters(&cluster).await;
+    let store = store_at(&cluster.url(), LONG_TIMEOUT);
     let stop = Arc::new(AtomicBool::new(false));
     let written = Arc::new(AtomicUsize::new(0));
     let writers: Vec<_> = (0..ROOMS)
@@ -361,7 +376,7 @@ async fn slot_migration_neither_loses_nor_repeats_writes() {
                 while !stop.load(Ordering::SeqCst) {
                     let mut commit = change(room(n), Version(version));
                     commit.outbox = vec![message(n, version + 1)];
-                    // Some are over at once, so that lists and notes come and go.
+                    // Some views end at once, so that lists and notes come and go.
                     let keep = (version % 2 == 0).then_some(Duration::from_millis(20));
                     commit.views = vec![view(n, version, keep)];
                     commit_until_applied(&store, &commit).await;
@@ -390,7 +405,7 @@ async fn slot_migration_neither_loses_nor_repeats_writes() {
     };
     let more = async |count: usize| {
         let before = written.load(Ordering::SeqCst);
-        until("commits are made", async || {
+        until("commits succeed", async || {
             written.load(Ordering::SeqCst) >= before + count
         })
         .await;
@@ -400,10 +415,13 @@ async fn slot_migration_neither_loses_nor_repeats_writes() {
         let (from, to) = ((owner + step) % 3, (owner + step + 1) % 3);
         cluster.move_slot(slot, from, to).await;
         let there = cluster.nodes[to].keys("*").await;
-        assert!(there.contains(&keys::outbox(node())), "it has been moved");
+        assert!(
+            there.contains(&keys::outbox(node())),
+            "slot should have moved"
+        );
         assert!(
             cluster.nodes[from].keys("*{acW68}*").await.is_empty(),
-            "and nothing was left behind"
+            "no key should stay behind"
         );
         more(50).await;
     }
@@ -420,10 +438,13 @@ async fn slot_migration_neither_loses_nor_repeats_writes() {
     }
     for (n, last) in versions.into_iter().enumerate() {
         let applied = version(&store, n).await;
-        assert_eq!(applied, Version(last), "each was applied once");
-        let told = &by_room[&room_id(n).to_string()];
+        assert_eq!(applied, Version(last), "each commit should be applied once");
+        let delivered = &by_room[&room_id(n).to_string()];
         let expected: Vec<u64> = (1..=last).collect();
-        assert_eq!(told, &expected, "each was told once, in order");
+        assert_eq!(
+            delivered, &expected,
+            "each message should be delivered once, in order"
+        );
     }
     let backlog = store.backlog(node()).await.unwrap();
     assert_eq!((backlog.outbox, backlog.queues), (0, 0));
@@ -438,7 +459,7 @@ async fn slot_migration_neither_loses_nor_repeats_writes() {
     println!("{counts:?}");
     assert!(
         counts["MOVED"] >= 6 && counts["TRYAGAIN"] > 0,
-        "it was felt"
+        "the migration should have affected requests"
     );
     assert_eq!(counts["CROSSSLOT"], 0);
 }
@@ -446,24 +467,24 @@ async fn slot_migration_neither_loses_nor_repeats_writes() {
 #[tokio::test]
 async fn commit_into_migrating_slot_is_atomic() {
     let cluster = Cluster::start().await;
-    let (slot, from, to) = places(&cluster).await;
-    let [store, hasty] = [PATIENT, TIMEOUT].map(|timeout| store_at(&cluster.url(), timeout));
+    let (slot, from, to) = slot_and_masters(&cluster).await;
+    let [store, hasty] = [LONG_TIMEOUT, TIMEOUT].map(|timeout| store_at(&cluster.url(), timeout));
     let owner = Uuid::from_u128(1);
     let LeaseOutcome::Held(_) = store.acquire_lease(node(), owner, LONG).await.unwrap() else {
-        panic!("nobody else is there");
+        panic!("no other replica should hold the lease");
     };
-    // All that a commit of room 1 is said to touch is there.
+    // All declared keys of a commit of room 1 are here.
     let mut first = change(room(1), Version::ABSENT);
     first.entities[0].deadline = Some(Timestamp::from_millis(1));
     first.views = vec![view(1, 1, Some(LONG))];
     store.commit(&first).await.unwrap();
     let moving = cluster.begin_move(slot, from, to).await;
-    // It touches a view as well, which is not.
+    // The commit also uses a view, which has moved.
     let mut second = change(room(1), Version(1));
     second.entities[0].deadline = Some(Timestamp::from_millis(1));
     second.views = vec![view(1, 2, None)];
     let before = errors(&cluster.nodes[from], "TRYAGAIN").await;
-    until("it is refused for now", async || {
+    until("the request is refused temporarily", async || {
         assert_unavailable(hasty.commit(&second).await);
         errors(&cluster.nodes[from], "TRYAGAIN").await > before
     })
@@ -472,7 +493,7 @@ async fn commit_into_migrating_slot_is_atomic() {
         .ask(&["HGET", &keys::entity(room(1)), "#v"])
         .await
         .unwrap();
-    assert_eq!(stored, "1", "nothing of it was done");
+    assert_eq!(stored, "1", "the commit should change nothing");
     while moving.one_key().await {}
     moving.finish().await;
     commit_until_applied(&store, &second).await;
@@ -484,10 +505,10 @@ async fn commit_into_migrating_slot_is_atomic() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
+async fn delivery_left_behind_by_slot_migration_is_not_lost() {
     let cluster = Cluster::start().await;
-    let (slot, from, to) = places(&cluster).await;
-    let [store, hasty] = [PATIENT, TIMEOUT].map(|timeout| store_at(&cluster.url(), timeout));
+    let (slot, from, to) = slot_and_masters(&cluster).await;
+    let [store, hasty] = [LONG_TIMEOUT, TIMEOUT].map(|timeout| store_at(&cluster.url(), timeout));
     let endpoint: EndpointId = "ep_1".parse().unwrap();
     let mut commit = change(room(1), Version::ABSENT);
     commit.outbox = vec![message(1, 1), message(2, 1)];
@@ -508,7 +529,7 @@ async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
             .await
             .unwrap()
     );
-    // One has failed before, the other has been claimed: all that claiming is said to touch is there.
+    // One has failed before, the other has been claimed: all declared keys of a claim are here.
     let claims = store
         .claim_deliveries(node(), LONG, Share::all(9))
         .await
@@ -518,14 +539,14 @@ async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
     let retry = DeliveryResult::Retry { after };
     let finish = store.finish_delivery(node(), &claims[0], retry, None);
     assert!(finish.await.unwrap().is_some());
-    // It goes ahead of the queues themselves.
+    // It moves before the queues.
     let moving = cluster.begin_move(slot, from, to).await;
     let (due, claimed) = (keys::due(node()), keys::claims(node()));
     moving.keys(&[&due, &claimed, &keys::failed(node())]).await;
     let queues = format!("{}*", keys::queue_prefix(node()));
     assert_eq!(cluster.nodes[from].keys(&queues).await.len(), 2);
     let before = errors(&cluster.nodes[to], "TRYAGAIN").await;
-    until("it is refused for now", async || {
+    until("the request is refused temporarily", async || {
         let claimed = hasty.claim_deliveries(node(), LONG, Share::all(9));
         assert_unavailable(claimed.await);
         errors(&cluster.nodes[to], "TRYAGAIN").await > before
@@ -537,7 +558,7 @@ async fn a_delivery_that_stays_behind_its_queue_s_turn_is_not_lost() {
         .claim_deliveries(node(), LONG, Share::all(9))
         .await
         .unwrap();
-    assert_eq!(again.len(), 1, "it is still there");
+    assert_eq!(again.len(), 1, "delivery should still exist");
     assert_eq!(again[0].message, claims[0].message);
     for claim in [&again[0], &claims[1]] {
         let done = DeliveryResult::Delivered;
@@ -553,7 +574,7 @@ async fn request_for_migrating_slot_follows_ask() {
     let app: AppId = "acme".parse().unwrap();
     let (slot, from) = cluster.slot(&keys::tokens(&app)).await;
     let to = (from + 1) % 3;
-    let store = store_at(&cluster.url(), PATIENT);
+    let store = store_at(&cluster.url(), LONG_TIMEOUT);
     let name = "standup".parse().unwrap();
     let other = "retro".parse().unwrap();
     store
@@ -562,7 +583,7 @@ async fn request_for_migrating_slot_follows_ask() {
         .unwrap();
     let moving = cluster.begin_move(slot, from, to).await;
     assert!(moving.one_key().await);
-    // This one has gone, and the other one was never here.
+    // One key has moved, and the other one never existed.
     assert!(store.confirm_name(&app, &name, room_id(1)).await.unwrap());
     store
         .reserve_name(&app, &other, room_id(2), LONG)
@@ -577,23 +598,23 @@ async fn request_for_migrating_slot_follows_ask() {
 #[tokio::test]
 async fn killed_cluster_node_is_replaced() {
     let mut cluster = Cluster::start_with(&[0, 1, 2], None).await;
-    let (_, owner, _) = places(&cluster).await;
+    let (_, owner, _) = slot_and_masters(&cluster).await;
     let store = store_at(&cluster.url(), TIMEOUT);
     commit_one(&store).await;
     cluster.nodes[owner].kill();
     assert_unavailable(store.commit(&change(room(1), Version::ABSENT)).await);
     let replica = &cluster.nodes[3 + owner];
-    until("the replica takes its place", async || {
+    until("the replica becomes master", async || {
         replica.role().await == "master"
     })
     .await;
     let n = commit_one(&store).await;
     assert!(has(replica, n).await);
-    // Others' slots are served as soon as the cluster is whole again.
+    // Other slots are served as soon as the cluster is complete again.
     assert!(until_available(&store).await < BACK_IN * 2);
     cluster.nodes[owner].restart().await;
     let back = &cluster.nodes[owner];
-    until("it comes back as a replica", async || {
+    until("the server returns as a replica", async || {
         back.role().await == "slave"
     })
     .await;
@@ -604,17 +625,20 @@ async fn killed_cluster_node_is_replaced() {
 #[tokio::test]
 async fn hanging_cluster_node_is_replaced() {
     let cluster = Cluster::start_with(&[0, 1, 2], None).await;
-    let (_, owner, _) = places(&cluster).await;
+    let (_, owner, _) = slot_and_masters(&cluster).await;
     let store = store_at(&cluster.url(), TIMEOUT);
     commit_one(&store).await;
     cluster.nodes[owner].pause().await;
     let late = change(room(1), Version::ABSENT);
     let start = Instant::now();
     assert_unavailable(store.commit(&late).await);
-    assert!(start.elapsed() >= TIMEOUT, "it hangs, it does not refuse");
+    assert!(
+        start.elapsed() >= TIMEOUT,
+        "the server should hang and not refuse"
+    );
     assert!(start.elapsed() < BOUND);
     let replica = &cluster.nodes[3 + owner];
-    until("the replica takes its place", async || {
+    until("the replica becomes master", async || {
         replica.role().await == "master"
     })
     .await;
@@ -623,7 +647,10 @@ async fn hanging_cluster_node_is_replaced() {
     commit_until_applied(&store, &late).await;
     cluster.nodes[owner].resume().await;
     let back = &cluster.nodes[owner];
-    until("it is told", async || back.role().await == "slave").await;
+    until("the server becomes a replica", async || {
+        back.role().await == "slave"
+    })
+    .await;
     let n = commit_one(&store).await;
     assert!(has(replica, n).await);
     assert_eq!(version(&store, 1).await, Version(1));
@@ -635,8 +662,8 @@ async fn cluster_is_used_again_after_full_outage() {
     let before = store_at(&cluster.url(), TIMEOUT);
     commit_one(&before).await;
     cluster.kill();
-    let anew = store_at(&cluster.url(), TIMEOUT);
-    for store in [&before, &anew] {
+    let reopened = store_at(&cluster.url(), TIMEOUT);
+    for store in [&before, &reopened] {
         for _ in 0..5 {
             let start = Instant::now();
             assert_unavailable(store.commit(&change(room(1), Version::ABSENT)).await);
@@ -644,7 +671,7 @@ async fn cluster_is_used_again_after_full_outage() {
         }
     }
     cluster.restart().await;
-    for store in [&before, &anew] {
+    for store in [&before, &reopened] {
         assert!(until_available(store).await < BACK_IN);
         commit_one(store).await;
     }
@@ -654,9 +681,9 @@ async fn cluster_is_used_again_after_full_outage() {
 async fn errors_hide_password_of_cluster() {
     let cluster = Cluster::start_with(&[], Some("geheim")).await;
     let url = cluster.url();
-    let store = store_at(&url, PATIENT);
+    let store = store_at(&url, LONG_TIMEOUT);
     let n = commit_one(&store).await;
-    let (slot, from, to) = places(&cluster).await;
+    let (slot, from, to) = slot_and_masters(&cluster).await;
     assert!(has(&cluster.nodes[from], n).await);
     cluster.move_slot(slot, from, to).await;
     let n = commit_one(&store).await;

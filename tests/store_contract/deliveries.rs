@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use roomkeeper::store::deliveries::{
-    ATTEMPTS_KEPT, Attempted, DEFERRED, Delivery, DeliveryStatus, EndpointHealth, LOOKED_AT,
-    QueueLimits, log_position,
+    ATTEMPTS_KEPT, Attempted, LOOKED_AT, DEFERRED, Delivery, DeliveryStatus,
+    EndpointHealth, QueueLimits, log_position,
 };
 
 const PENDING: DeliveryStatus = DeliveryStatus::Pending;
@@ -23,7 +23,7 @@ fn attempt(at: u64, status: Option<u16>) -> Attempted {
 }
 
 impl Subject {
-    /// The receiver's answer to a claim.
+    /// Finishes a claim with the receiver's answer.
     async fn answered(
         &self,
         claim: &ClaimedDelivery,
@@ -32,7 +32,11 @@ impl Subject {
     ) -> Option<Duration> {
         let store = &self.store;
         let finish = store.finish_delivery(node(), claim, result, Some(attempt));
-        finish.await.unwrap().expect("the claim holds").failing_for
+        finish
+            .await
+            .unwrap()
+            .expect("claim should be valid")
+            .failing_for
     }
 
     async fn log(&self, of: u8, status: DeliveryStatus) -> Vec<Delivery> {
@@ -72,7 +76,10 @@ pub async fn delivery_is_listed_from_queueing_to_end(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(2, 1)])
         .await;
     assert_eq!(s.ids(1, PENDING).await, ["msg_2_1", "msg_1_1"]);
-    assert!(s.log(2, PENDING).await.is_empty(), "another receiver");
+    assert!(
+        s.log(2, PENDING).await.is_empty(),
+        "another endpoint has no deliveries"
+    );
     let claims = s.claim(LONG).await;
     let of = |id: &str| claims.iter().find(|c| c.message.id == id).unwrap();
     let failed = attempt(1, None);
@@ -141,7 +148,7 @@ pub async fn last_attempts_are_kept(s: Subject) {
     assert_eq!(at, (4..=ATTEMPTS_KEPT + 3).collect::<Vec<_>>());
 }
 
-pub async fn what_is_held_is_dead_and_claimed_by_nobody(s: Subject) {
+pub async fn held_delivery_is_dead_and_not_claimed(s: Subject) {
     let mut held = delivery(&endpoint(1), &message(1, 1));
     held.held = true;
     s.store.enqueue(node(), &held).await.unwrap();
@@ -151,7 +158,7 @@ pub async fn what_is_held_is_dead_and_claimed_by_nobody(s: Subject) {
     assert_eq!(s.backlog().await.queues, 0);
 }
 
-pub async fn what_is_enqueued_twice_is_sent_once(s: Subject) {
+pub async fn repeated_enqueue_queues_once(s: Subject) {
     let new = delivery(&endpoint(1), &message(1, 1));
     for _ in 0..2 {
         s.store.enqueue(node(), &new).await.unwrap();
@@ -164,7 +171,7 @@ pub async fn what_is_enqueued_twice_is_sent_once(s: Subject) {
     assert_eq!(s.claim(LONG).await, []);
 }
 
-pub async fn what_is_sent_again_waits_for_nobody_and_begins_anew(s: Subject) {
+pub async fn redelivery_bypasses_queue_and_restarts_schedule(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
         .await;
     let first = s.claim_one(LONG).await;
@@ -196,11 +203,11 @@ pub async fn what_is_sent_again_waits_for_nobody_and_begins_anew(s: Subject) {
     assert!(!s.redeliver(2, "msg_1_1").await);
 }
 
-pub async fn what_waits_for_its_next_attempt_is_due_at_once_when_asked_for(s: Subject) {
+pub async fn redelivery_makes_waiting_retry_due_at_once(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
         .await;
     let first = s.claim_one(LONG).await;
-    // In flight: it is not sent twice at the same time.
+    // An attempt is in progress, so the delivery is not sent a second time.
     assert!(s.redeliver(1, "msg_1_1").await);
     assert_eq!(s.claim(LONG).await, []);
     let park = DeliveryResult::Park {
@@ -211,10 +218,10 @@ pub async fn what_waits_for_its_next_attempt_is_due_at_once_when_asked_for(s: Su
     assert!(s.redeliver(1, "msg_1_1").await);
     let parked = s.claim_one(LONG).await;
     assert_eq!((&parked.message, parked.parked), (&message(1, 1), true));
-    assert_eq!(parked.failed_attempts, 1, "it is the same try");
+    assert_eq!(parked.failed_attempts, 1, "the schedule continues");
     s.answered(&parked, DeliveryResult::Dead, &attempt(2, None))
         .await;
-    // It is held by the one before it, until it is asked for.
+    // It waits for the one before it until it is redelivered.
     assert_eq!(s.claim(LONG).await, []);
     assert!(s.redeliver(1, "msg_1_2").await);
     assert_eq!(s.claim_one(LONG).await.message, message(1, 2));
@@ -245,7 +252,11 @@ pub async fn dead_deliveries_are_recovered_in_order(s: Subject) {
         from = recovered.next;
     }
     assert_eq!(counts, [2, 2, 1]);
-    assert_eq!(s.ids(1, DEAD).await, ["msg_1_1"], "it is older");
+    assert_eq!(
+        s.ids(1, DEAD).await,
+        ["msg_1_1"],
+        "it is older than the start of the recovery"
+    );
     for n in 2..=6 {
         let claim = s.claim_one(LONG).await;
         assert_eq!(claim.message, message(1, n));
@@ -253,11 +264,11 @@ pub async fn dead_deliveries_are_recovered_in_order(s: Subject) {
             .await;
     }
     let other = endpoint(2);
-    let nobody = s.store.recover(node(), &other, "", 2);
-    assert_eq!(nobody.await.unwrap().count, 0);
+    let unknown = s.store.recover(node(), &other, "", 2);
+    assert_eq!(unknown.await.unwrap().count, 0);
 }
 
-pub async fn a_receivers_failing_is_told_from_its_first_failure_on(s: Subject) {
+pub async fn endpoint_fails_from_its_first_failure_until_a_success(s: Subject) {
     assert_eq!(s.health(1).await, EndpointHealth::default());
     s.queue(&[endpoint(1)], vec![message(1, 1), message(2, 1)])
         .await;
@@ -280,7 +291,7 @@ pub async fn a_receivers_failing_is_told_from_its_first_failure_on(s: Subject) {
     let health = s.health(1).await;
     assert!(health.delivered_ago.unwrap() < LONG);
     assert_eq!((health.failing_for, health.pending), (None, 1));
-    // An end without an attempt does not change the receiver's health.
+    // An end without an attempt does not change the endpoint's health.
     assert!(s.finish(&claims[1], DeliveryResult::Dead).await);
     let health = s.health(1).await;
     assert_eq!(
@@ -290,7 +301,7 @@ pub async fn a_receivers_failing_is_told_from_its_first_failure_on(s: Subject) {
     assert_eq!(s.health(2).await, EndpointHealth::default());
 }
 
-pub async fn a_forgotten_receiver_leaves_nothing_but_what_is_pending(s: Subject) {
+pub async fn forgotten_endpoint_keeps_only_pending_deliveries(s: Subject) {
     s.queue(
         &[endpoint(1), endpoint(2)],
         (1..=3).map(|n| message(n, 1)).collect(),
@@ -310,10 +321,14 @@ pub async fn a_forgotten_receiver_leaves_nothing_but_what_is_pending(s: Subject)
     assert_eq!(forget().await, 0);
     assert_eq!(s.one(1, &claims[2].message.id).await, None);
     assert_eq!(s.health(1).await, EndpointHealth::default());
-    assert_eq!(s.log(2, PENDING).await.len(), 3, "the other is as it was");
+    assert_eq!(
+        s.log(2, PENDING).await.len(),
+        3,
+        "the other endpoint is unchanged"
+    );
 }
 
-pub async fn of_what_was_delivered_the_last_are_kept(s: Subject) {
+pub async fn last_delivered_messages_are_kept(s: Subject) {
     let limits = QueueLimits {
         delivered: 3,
         ..QueueLimits::default()
@@ -329,7 +344,7 @@ pub async fn of_what_was_delivered_the_last_are_kept(s: Subject) {
     assert_eq!(s.one(1, "msg_2_1").await, None);
 }
 
-pub async fn beyond_the_bound_nothing_is_queued_and_that_is_counted(s: Subject) {
+pub async fn deliveries_beyond_limit_are_lost_and_counted(s: Subject) {
     let limits = QueueLimits {
         pending: 3,
         ..QueueLimits::default()
@@ -345,8 +360,12 @@ pub async fn beyond_the_bound_nothing_is_queued_and_that_is_counted(s: Subject) 
     }
     let health = s.health(1).await;
     assert_eq!((health.pending, health.lost), (3, 2));
-    assert_eq!(s.health(2).await.lost, 0, "others have room");
-    // The outbox has a bound of its own. What is committed is committed all the same.
+    assert_eq!(
+        s.health(2).await.lost,
+        0,
+        "other endpoints have separate limits"
+    );
+    // The outbox has a separate limit, beyond which commits still succeed.
     let mut commit = change(vec![write(room(1), Version::ABSENT)]);
     commit.outbox = (10..=15).map(|n| message(n, 1)).collect();
     s.apply(&commit).await;
@@ -359,7 +378,7 @@ pub async fn beyond_the_bound_nothing_is_queued_and_that_is_counted(s: Subject) 
     assert_eq!(
         (backlog.outbox, backlog.lost),
         (3, 3),
-        "said twice, counted once"
+        "a repeated commit counts once"
     );
     let moved = s.store.fan_out(node(), &batch.from, &batch.to, &[]);
     assert!(moved.await.unwrap());
@@ -369,7 +388,7 @@ pub async fn beyond_the_bound_nothing_is_queued_and_that_is_counted(s: Subject) 
     assert_eq!((s.backlog().await.outbox, s.backlog().await.lost), (1, 3));
 }
 
-pub async fn what_is_found_of_an_outbox_is_noted(s: Subject) {
+pub async fn outbox_damage_is_counted(s: Subject) {
     s.queue(&[endpoint(1)], vec![message(1, 1), message(1, 2)])
         .await;
     let batch = s.store.read_outbox(node(), 10).await.unwrap();
@@ -391,7 +410,7 @@ pub async fn what_is_found_of_an_outbox_is_noted(s: Subject) {
     assert!((SHORT..LONG).contains(&ago), "{ago:?}");
 }
 
-pub async fn a_receiver_is_written_from_the_version_it_was_decided_on(s: Subject) {
+pub async fn endpoint_write_requires_its_version(s: Subject) {
     let (one, two) = (endpoint(1), endpoint(2));
     let app = app();
     let both = [
@@ -399,10 +418,7 @@ pub async fn a_receiver_is_written_from_the_version_it_was_decided_on(s: Subject
         AppsWrite::Endpoint(&one, Some("e1")),
     ];
     assert!(put(&s, 0, &both).await);
-    assert!(
-        put(&s, 0, &both).await,
-        "sent again, for its answer was lost"
-    );
+    assert!(put(&s, 0, &both).await, "a repeated write succeeds");
     assert!(!put(&s, 0, &[AppsWrite::Endpoint(&two, Some("e2"))]).await);
     assert!(put(&s, 1, &[AppsWrite::Endpoint(&two, Some("e2"))]).await);
     let all = s.store.read_apps(Some(1)).await.unwrap().unwrap();
@@ -412,13 +428,13 @@ pub async fn a_receiver_is_written_from_the_version_it_was_decided_on(s: Subject
     assert!(put(&s, 2, &[AppsWrite::Endpoint(&one, None)]).await);
     assert!(
         put(&s, 2, &[AppsWrite::Endpoint(&one, None)]).await,
-        "it is gone"
+        "record should be removed"
     );
     let all = s.store.read_apps(None).await.unwrap().unwrap();
     assert_eq!((all.version, all.endpoints.len()), (3, 1));
 }
 
-/// A share of `free` places, all of which may be claimed, with nothing under way.
+/// Returns a share of `free` permits, all of which can be claimed, with no attempt in progress.
 const fn share(free: usize, each: usize) -> Share<'static> {
     Share {
         total: free,
@@ -435,7 +451,7 @@ fn app_number(n: usize) -> AppId {
 }
 
 impl Subject {
-    /// Claims by this share; how many for each endpoint.
+    /// Claims by this share and returns the number of claims for each endpoint.
     async fn claims_by(&self, share: Share<'_>) -> BTreeMap<EndpointId, usize> {
         let claims = self.store.claim_deliveries(node(), LONG, share).await;
         let mut counts = BTreeMap::new();
@@ -458,11 +474,11 @@ impl Subject {
     }
 }
 
-pub async fn an_endpoint_with_its_share_is_passed_over_however_much_is_due(s: Subject) {
+pub async fn endpoint_with_its_share_is_skipped_despite_many_due_queues(s: Subject) {
     let (one, two) = (endpoint(1), endpoint(2));
     s.queue_of(1, &one, 2_500).await;
     assert_eq!(s.claims_by(share(300, 4)).await, [(one.clone(), 4)].into());
-    // Due for less long than thousands of the first.
+    // Due later than thousands of queues of the first endpoint.
     s.queue_of(1, &two, 2).await;
     let under_way = [(app_number(1), one.clone(), 4)];
     let full = Share {
@@ -478,8 +494,8 @@ pub async fn an_endpoint_with_its_share_is_passed_over_however_much_is_due(s: Su
     assert_eq!(s.claims_by(room_for_one).await, [(one, 1)].into());
 }
 
-pub async fn apps_are_served_in_turn_and_so_are_endpoints_of_an_app(s: Subject) {
-    // The first app has been waiting for longer, with more.
+pub async fn apps_and_their_endpoints_take_turns(s: Subject) {
+    // The first app has more queues, which have been due for longer.
     s.queue_of(1, &endpoint(1), 100).await;
     s.queue_of(1, &endpoint(2), 100).await;
     s.queue_of(2, &endpoint(3), 100).await;
@@ -490,7 +506,7 @@ pub async fn apps_are_served_in_turn_and_so_are_endpoints_of_an_app(s: Subject) 
     let counts = s.claims_by(ten).await;
     assert_eq!(counts[&endpoint(3)], 5, "{counts:?}");
     assert!(counts[&endpoint(1)].abs_diff(counts[&endpoint(2)]) <= 1);
-    // The one that has the fewest places comes first.
+    // The app with the fewest permits comes first.
     let under_way = [
         (app_number(1), endpoint(1), 3),
         (app_number(1), endpoint(2), 2),
@@ -506,12 +522,12 @@ pub async fn apps_are_served_in_turn_and_so_are_endpoints_of_an_app(s: Subject) 
     assert_eq!(counts[&endpoint(2)], 2, "{counts:?}");
 }
 
-pub async fn no_app_gets_all_places_and_one_without_any_gets_one(s: Subject) {
+pub async fn app_without_permits_gets_one_while_others_hold_many(s: Subject) {
     for app in 1..=12 {
         s.queue_of(app, &endpoint(u8::try_from(app).unwrap()), 200)
             .await;
     }
-    // One app after the other takes all that it gets.
+    // One app after the other takes its maximum.
     let mut under_way: Vec<(AppId, EndpointId, usize)> = Vec::new();
     let mut free = 256;
     for app in 1..=12 {
@@ -526,13 +542,17 @@ pub async fn no_app_gets_all_places_and_one_without_any_gets_one(s: Subject) {
             })
             .await;
         let count = got.get(&id).copied().unwrap_or_default();
-        assert_eq!(got.len(), 1, "the others may have none: {got:?}");
+        assert_eq!(
+            got.len(),
+            1,
+            "only the last app should get a permit: {got:?}"
+        );
         assert!((1..=64).contains(&count), "app {app} got {count} of {free}");
         under_way.push((app_number(app), id, count));
         free -= count;
     }
     assert!(free > 0, "{under_way:?}");
-    // Of two endpoints of an app, one cannot have all that the app gets.
+    // One of two endpoints of an app cannot get all permits of the app.
     s.queue_of(20, &endpoint(20), 200).await;
     s.queue_of(20, &endpoint(21), 200).await;
     let under_way = [(app_number(20), endpoint(20), 32)];
@@ -545,7 +565,7 @@ pub async fn no_app_gets_all_places_and_one_without_any_gets_one(s: Subject) {
     assert!(!counts.contains_key(&endpoint(20)), "{counts:?}");
 }
 
-pub async fn lowered_endpoints_have_a_bound_each_and_one_together(s: Subject) {
+pub async fn lowered_endpoints_have_single_and_common_limit(s: Subject) {
     for n in 1..=4 {
         s.queue_of(usize::from(n), &endpoint(n), 50).await;
     }
@@ -562,7 +582,7 @@ pub async fn lowered_endpoints_have_a_bound_each_and_one_together(s: Subject) {
     assert!((1..=3).all(|n| counts[&endpoint(n)] <= 2), "{counts:?}");
 }
 
-pub async fn behind_more_endpoints_than_are_looked_at_others_are_found(s: Subject) {
+pub async fn claims_reach_endpoints_beyond_scan_limit(s: Subject) {
     let id = |n: usize| -> EndpointId { format!("ep_x{n}").parse().unwrap() };
     let blocked: Vec<EndpointId> = (0..LOOKED_AT + 50).map(id).collect();
     s.queue(&blocked, vec![message(1, 1)]).await;

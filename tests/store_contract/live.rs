@@ -8,8 +8,8 @@ use roomkeeper::store::live::{LiveEvent, LiveStream, OutboxSlice};
 
 use super::*;
 
-/// Longer than a live event takes to arrive.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than the delay of a live event.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Subject {
     async fn after(&self, position: impl Into<Option<u64>>, limit: usize) -> OutboxSlice {
@@ -21,14 +21,14 @@ impl Subject {
     }
 
     /// Appends this number of messages to the outbox in one commit.
-    async fn tells(&self, room_number: u128, numbers: std::ops::RangeInclusive<u64>) {
+    async fn append(&self, room_number: u128, numbers: std::ops::RangeInclusive<u64>) {
         let mut commit = create(room(room_number));
         commit.outbox = numbers.map(|n| message(1, n)).collect();
         self.apply(&commit).await;
     }
 
     /// Queues all messages of the outbox.
-    async fn hands_over(&self) {
+    async fn queue_all(&self) {
         let batch = self.store.read_outbox(node(), 100_000).await.unwrap();
         let moved = self.store.fan_out(node(), &batch.from, &batch.to, &[]);
         assert!(moved.await.unwrap());
@@ -39,7 +39,7 @@ fn positions(slice: &OutboxSlice) -> Vec<u64> {
     slice.messages.iter().map(|(at, _)| *at).collect()
 }
 
-pub async fn an_outbox_is_read_after_any_position(s: Subject) {
+pub async fn outbox_is_read_after_any_position(s: Subject) {
     let empty = OutboxSlice {
         oldest: 1,
         ..OutboxSlice::default()
@@ -48,8 +48,8 @@ pub async fn an_outbox_is_read_after_any_position(s: Subject) {
     assert_eq!(s.after(0, 10).await, empty);
     // A position that never existed is reported as missing.
     assert_eq!(s.after(7, 10).await, empty);
-    s.tells(1, 1..=3).await;
-    s.tells(2, 4..=5).await;
+    s.append(1, 1..=3).await;
+    s.append(2, 4..=5).await;
     let all = s.after(0, 10).await;
     assert_eq!((all.oldest, all.newest, &all.before), (1, 5, &None));
     let expected: Vec<_> = (1..=5).map(|n| (n, message(1, n))).collect();
@@ -68,12 +68,12 @@ pub async fn an_outbox_is_read_after_any_position(s: Subject) {
     assert_eq!(elsewhere.unwrap(), empty);
 }
 
-pub async fn the_webhooks_cursor_is_not_that_of_others(s: Subject) {
-    s.tells(1, 1..=3).await;
-    s.hands_over().await;
+pub async fn positions_of_readers_and_webhook_cursor_are_independent(s: Subject) {
+    s.append(1, 1..=3).await;
+    s.queue_all().await;
     let all = s.after(0, 10).await;
     assert_eq!(positions(&all), [1, 2, 3]);
-    s.tells(2, 4..=4).await;
+    s.append(2, 4..=4).await;
     let rest = s.after(2, 10).await;
     assert_eq!(positions(&rest), [3, 4]);
     assert_eq!(rest.before, Some(message(1, 2).id));
@@ -84,18 +84,22 @@ pub async fn the_webhooks_cursor_is_not_that_of_others(s: Subject) {
 
 pub async fn queued_messages_are_kept_for_a_while(s: Subject) {
     let total = OUTBOX_KEPT + 5;
-    s.tells(1, 1..=total).await;
-    assert_eq!(s.after(0, 1).await.oldest, 1, "nobody has it yet");
-    s.hands_over().await;
+    s.append(1, 1..=total).await;
+    assert_eq!(s.after(0, 1).await.oldest, 1, "unqueued messages are kept");
+    s.queue_all().await;
     let slice = s.after(0, 2).await;
     assert_eq!((slice.oldest, slice.newest), (6, total));
-    assert_eq!(positions(&slice), [6, 7], "it begins with what is kept");
+    assert_eq!(
+        positions(&slice),
+        [6, 7],
+        "starts with the oldest kept message"
+    );
     assert_eq!(slice.before, None);
     let slice = s.after(6, 1).await;
     assert_eq!(slice.before, Some(message(1, 6).id));
     assert_eq!(slice.messages, [(7, message(1, 7))]);
     // Messages that are not queued yet are always kept.
-    s.tells(2, total + 1..=total + 3).await;
+    s.append(2, total + 1..=total + 3).await;
     let slice = s.after(total, 10).await;
     assert_eq!((slice.oldest, slice.messages.len()), (6, 3));
 }
@@ -109,12 +113,13 @@ fn live(n: u64) -> LiveEvent {
     }
 }
 
-async fn next(heard: &mut LiveStream) -> (NodeId, Vec<LiveEvent>) {
-    let next = tokio::time::timeout(PATIENCE, heard.next()).await;
-    next.expect("it is heard").expect("it goes on")
+async fn next(stream: &mut LiveStream) -> (NodeId, Vec<LiveEvent>) {
+    let next = tokio::time::timeout(TIMEOUT, stream.next()).await;
+    next.expect("event should arrive in time")
+        .expect("stream should continue")
 }
 
-pub async fn what_is_said_is_heard_by_all_who_listen(s: Subject) {
+pub async fn live_events_reach_all_subscribers(s: Subject) {
     // Without a subscriber, the event is lost.
     s.store.publish_live(node(), &[live(0)]).await.unwrap();
     let mut one = s.store.subscribe_live(&[node()]).await.unwrap();
@@ -134,17 +139,17 @@ pub async fn what_is_said_is_heard_by_all_who_listen(s: Subject) {
         .await
         .unwrap();
     there.publish_live(node(), &[]).await.unwrap();
-    let said = |n: &[u64]| n.iter().map(|n| live(*n)).collect::<Vec<_>>();
-    assert_eq!(next(&mut one).await, (node(), said(&[1, 2])));
+    let events = |n: &[u64]| n.iter().map(|n| live(*n)).collect::<Vec<_>>();
+    assert_eq!(next(&mut one).await, (node(), events(&[1, 2])));
     assert_eq!(next(&mut one).await, (node(), Vec::new()));
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..3 {
-        heard.push(next(&mut both).await);
+        received.push(next(&mut both).await);
     }
     // Events of different nodes may arrive in any order.
-    let of = |node: NodeId| heard.iter().filter(move |(of, _)| *of == node);
-    assert!(of(node()).eq([&(node(), said(&[1, 2])), &(node(), Vec::new())]));
-    assert!(of(other_node()).eq([&(other_node(), said(&[3]))]));
+    let of = |node: NodeId| received.iter().filter(move |(of, _)| *of == node);
+    assert!(of(node()).eq([&(node(), events(&[1, 2])), &(node(), Vec::new())]));
+    assert!(of(other_node()).eq([&(other_node(), events(&[3]))]));
     drop((one, both));
     s.store.publish_live(node(), &[live(4)]).await.unwrap();
 }

@@ -3,7 +3,7 @@
 use super::*;
 use roomkeeper::store::node_status::{NodeStatus, StatusField};
 
-pub async fn a_board_that_nobody_wrote_on_is_empty(s: Subject) {
+pub async fn unwritten_node_status_is_default(s: Subject) {
     assert_eq!(
         s.store.read_node_status(node()).await.unwrap(),
         NodeStatus::default()
@@ -11,7 +11,7 @@ pub async fn a_board_that_nobody_wrote_on_is_empty(s: Subject) {
     assert_eq!(s.store.read_report(node()).await.unwrap(), None);
 }
 
-pub async fn a_node_drains_until_it_is_said_otherwise(s: Subject) {
+pub async fn draining_lasts_until_changed(s: Subject) {
     let drains = async |node| s.store.read_node_status(node).await.unwrap().draining;
     for draining in [true, true, false, false, true] {
         s.store.set_draining(node(), draining).await.unwrap();
@@ -22,16 +22,18 @@ pub async fn a_node_drains_until_it_is_said_otherwise(s: Subject) {
     assert!(drains(node()).await);
 }
 
-pub async fn snapshots_that_are_asked_for_are_counted(s: Subject) {
+pub async fn requested_snapshots_are_counted(s: Subject) {
     let ask = |_| s.store.request_resync(node());
-    let asked = stream::iter(0..20).map(ask).buffer_unordered(20);
-    asked.for_each(|asked| async { asked.unwrap() }).await;
+    let requests = stream::iter(0..20).map(ask).buffer_unordered(20);
+    requests
+        .for_each(|request| async { request.unwrap() })
+        .await;
     assert_eq!(s.store.read_node_status(node()).await.unwrap().resyncs, 20);
     let other = s.store.read_node_status(other_node()).await.unwrap();
     assert_eq!(other, NodeStatus::default());
 }
 
-pub async fn only_the_owner_writes_what_it_says_of_a_node(s: Subject) {
+pub async fn only_owner_writes_node_status(s: Subject) {
     let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let lease = s.lease(one, LONG).await;
     let put = async |lease, notice, text: &str| {
@@ -41,11 +43,11 @@ pub async fn only_the_owner_writes_what_it_says_of_a_node(s: Subject) {
     assert!(put(lease, StatusField::Owner, "stands").await);
     assert!(put(lease, StatusField::Orphans, "found {\"é\"}\n").await);
     s.store.set_draining(node(), true).await.unwrap();
-    assert!(put(lease, StatusField::Owner, "stands well").await);
+    assert!(put(lease, StatusField::Owner, "in sync").await);
     let written = NodeStatus {
         draining: true,
         resyncs: 0,
-        owner: Some("stands well".to_owned()),
+        owner: Some("in sync".to_owned()),
     };
     assert_eq!(s.store.read_node_status(node()).await.unwrap(), written);
     let report = s.store.read_report(node()).await.unwrap();
@@ -66,7 +68,7 @@ pub async fn only_the_owner_writes_what_it_says_of_a_node(s: Subject) {
     ];
     for stranger in strangers {
         assert!(!put(stranger, StatusField::Owner, "falls").await);
-        assert!(!put(stranger, StatusField::Orphans, "lies").await);
+        assert!(!put(stranger, StatusField::Orphans, "forged").await);
     }
     // The former owner cannot write any more; its last status stays.
     s.store.release_lease(lease).await.unwrap();
@@ -79,7 +81,7 @@ pub async fn only_the_owner_writes_what_it_says_of_a_node(s: Subject) {
     assert_eq!(status.owner.as_deref(), Some("begins"));
 }
 
-pub async fn a_lease_that_ran_out_writes_nothing_on_the_board(s: Subject) {
+pub async fn expired_lease_writes_no_node_status(s: Subject) {
     let lease = s.lease(Uuid::from_u128(1), SHORT).await;
     s.pass(SHORT).await;
     let put = s.store.write_status(lease, StatusField::Orphans, "late");

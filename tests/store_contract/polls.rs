@@ -5,7 +5,7 @@ use roomkeeper::store::node_status::NodeStatus;
 use roomkeeper::store::node_status::StatusField;
 use roomkeeper::store::polls::NodePoll;
 
-/// After all that is due in these cases, and before what is not.
+/// After all due times of these cases, and before the other times.
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 
 impl Subject {
@@ -18,7 +18,7 @@ impl Subject {
         self.polls(&[node()], NOW).await.remove(0)
     }
 
-    /// True if something is ready to hand over or to claim, and not only later.
+    /// Returns true if a message can be queued or claimed now.
     async fn has_deliveries(&self) -> bool {
         let there = self.poll().await.deliveries;
         let (batch, next) = self.store.look(node(), 100).await.unwrap();
@@ -28,7 +28,7 @@ impl Subject {
     }
 }
 
-pub async fn each_node_is_seen_as_it_is_alone(s: Subject) {
+pub async fn poll_of_many_nodes_equals_polls_of_each(s: Subject) {
     let nothing = NodePoll {
         status: Some(NodeStatus::default()),
         ..NodePoll::default()
@@ -42,10 +42,10 @@ pub async fn each_node_is_seen_as_it_is_alone(s: Subject) {
     s.store.set_draining(node(), true).await.unwrap();
     s.store.request_resync(node()).await.unwrap();
     let lease = s.lease(Uuid::from_u128(1), LONG).await;
-    let said = s
+    let written = s
         .store
         .write_status(lease, StatusField::Owner, "stands {\"é\"}\n");
-    assert!(said.await.unwrap());
+    assert!(written.await.unwrap());
     let status = s.store.read_node_status(node()).await.unwrap();
     assert!(status.draining && status.resyncs == 1 && status.owner.is_some());
     let seen = NodePoll {
@@ -56,7 +56,7 @@ pub async fn each_node_is_seen_as_it_is_alone(s: Subject) {
     assert_eq!(s.polls(&[node()], NOW).await, [seen]);
 }
 
-pub async fn a_deadline_that_is_over_is_seen(s: Subject) {
+pub async fn poll_reports_due_deadline(s: Subject) {
     let mut commit = change(vec![write(room(1), Version::ABSENT)]);
     commit.entities[0].deadline = Some(NOW);
     s.apply(&commit).await;
@@ -71,23 +71,23 @@ pub async fn a_deadline_that_is_over_is_seen(s: Subject) {
     assert!(!s.poll().await.due);
 }
 
-pub async fn deliveries_are_seen_where_something_can_be_done_about_them(s: Subject) {
+pub async fn poll_reports_deliveries_only_if_ready(s: Subject) {
     assert!(!s.has_deliveries().await);
     let mut commit = change(vec![write(room(1), Version::ABSENT)]);
     commit.outbox = vec![message(1, 1)];
     s.apply(&commit).await;
-    assert!(s.has_deliveries().await, "to be handed over");
+    assert!(s.has_deliveries().await, "a message waits in the outbox");
     assert!(!s.polls(&[other_node()], NOW).await[0].deliveries);
     let batch = s.store.read_outbox(node(), 100).await.unwrap();
     let queued = [delivery(&endpoint(1), &batch.messages[0])];
     let handed_over = s.store.fan_out(node(), &batch.from, &batch.to, &queued);
     assert!(handed_over.await.unwrap());
-    assert!(s.has_deliveries().await, "to be claimed");
+    assert!(s.has_deliveries().await, "a delivery waits for a claim");
     let claim = s.claim_one(LONG).await;
-    assert!(!s.has_deliveries().await, "it is claimed");
+    assert!(!s.has_deliveries().await, "the delivery is claimed");
     let retry = DeliveryResult::Retry { after: LONG };
     assert!(s.finish(&claim, retry).await);
-    assert!(!s.has_deliveries().await, "it is tried again later");
+    assert!(!s.has_deliveries().await, "the retry is later");
     assert!(
         s.store
             .redeliver(node(), &endpoint(1), "msg_1_1")

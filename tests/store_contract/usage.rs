@@ -10,19 +10,19 @@ impl Subject {
         self.store.read_usage(node()).await.unwrap()
     }
 
-    /// The bytes of the one app.
+    /// Returns the bytes of the app.
     async fn bytes(&self) -> u64 {
         self.usage().await.apps.get(&app()).copied().unwrap_or(0)
     }
 
-    /// The bytes of pending and dead deliveries of a receiver.
+    /// Returns the bytes of pending and dead deliveries of an endpoint.
     async fn waiting(&self, of: u8) -> u64 {
         let usage = self.usage().await;
         usage.receivers.get(&endpoint(of)).copied().unwrap_or(0)
     }
 
-    /// Hands over what the outbox holds, to nobody.
-    async fn hand_over(&self) {
+    /// Moves the cursor over the outbox without queueing deliveries.
+    async fn skip_outbox(&self) {
         let batch = self.store.read_outbox(node(), 1_000).await.unwrap();
         let done = self.store.fan_out(node(), &batch.from, &batch.to, &[]);
         assert!(done.await.unwrap());
@@ -33,7 +33,7 @@ fn length(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap()
 }
 
-/// A text of so many values of [`LARGE`] bytes.
+/// Returns a text of `n` times [`LARGE`] bytes.
 fn large(n: usize) -> String {
     "x".repeat(n * LARGE)
 }
@@ -44,7 +44,7 @@ fn large_message(n: u64, bytes: usize) -> Message {
     message
 }
 
-pub async fn an_entity_counts_for_its_large_values_until_its_keeping_time_is_over(s: Subject) {
+pub async fn entity_counts_large_values_until_keeping_time_ends(s: Subject) {
     assert_eq!(s.usage().await, NodeUsage::default());
     let mut first = listed(room(1), 1);
     first.entities[0].head.push(pair("data", &large(4)));
@@ -53,10 +53,10 @@ pub async fn an_entity_counts_for_its_large_values_until_its_keeping_time_is_ove
     s.apply(&first).await;
     let large_bytes = length(&large(1));
     assert_eq!(s.bytes().await, ENTITY_BYTES + 6 * large_bytes);
-    // Sent again because the answer was lost, it counts once.
+    // A commit that is repeated after a lost answer counts once.
     s.apply(&first).await;
     assert_eq!(s.bytes().await, ENTITY_BYTES + 6 * large_bytes);
-    // Replaced and refused values do not count.
+    // Replaced and rejected values do not count.
     let mut second = change(vec![write(room(1), Version(1))]);
     second.entities[0].head.push(pair("data", &large(1)));
     s.apply(&second).await;
@@ -70,7 +70,7 @@ pub async fn an_entity_counts_for_its_large_values_until_its_keeping_time_is_ove
     s.apply(&third).await;
     s.apply(&listed(session(2), 1)).await;
     assert_eq!(s.bytes().await, 2 * ENTITY_BYTES);
-    // After its end it counts while it is kept. Redis counts in whole seconds.
+    // An ended entity counts while it is kept. Redis counts in whole seconds.
     s.apply(&end(room(1), Version(3), Duration::from_secs(2)))
         .await;
     assert_eq!(s.bytes().await, 2 * ENTITY_BYTES);
@@ -81,7 +81,7 @@ pub async fn an_entity_counts_for_its_large_values_until_its_keeping_time_is_ove
     assert_eq!(s.usage().await, NodeUsage::default());
 }
 
-pub async fn what_is_on_no_list_counts_for_nobody(s: Subject) {
+pub async fn unlisted_entity_counts_for_no_app(s: Subject) {
     s.apply(&create(room(1))).await;
     assert_eq!(s.usage().await, NodeUsage::default());
     let mut found = listed(room(1), 1);
@@ -90,10 +90,10 @@ pub async fn what_is_on_no_list_counts_for_nobody(s: Subject) {
     assert_eq!(s.bytes().await, ENTITY_BYTES);
 }
 
-pub async fn a_view_counts_while_it_is_kept(s: Subject) {
+pub async fn kept_view_counts(s: Subject) {
     let mut stay = view(call(1), 1, 1);
     s.put(vec![stay.clone()]).await;
-    assert_eq!(s.bytes().await, 0, "there are as many as there are members");
+    assert_eq!(s.bytes().await, 0, "live memberships count as members");
     stay.keep = Some(Duration::from_secs(2));
     let body = length(&stay.body);
     s.put(vec![stay]).await;
@@ -102,22 +102,22 @@ pub async fn a_view_counts_while_it_is_kept(s: Subject) {
     assert_eq!(s.bytes().await, 0);
 }
 
-pub async fn a_message_counts_until_it_is_handed_over(s: Subject) {
+pub async fn message_counts_until_it_is_queued(s: Subject) {
     let mut commit = create(room(1));
     commit.outbox = vec![large_message(1, 1_000), large_message(2, 500)];
     s.apply(&commit).await;
     let both = 2 * MESSAGE_BYTES + 1_500;
     assert_eq!(s.bytes().await, both);
-    // Only the first of them.
+    // Only the first message is queued.
     let batch = s.store.read_outbox(node(), 1).await.unwrap();
     let done = s.store.fan_out(node(), &batch.from, &batch.to, &[]);
     assert!(done.await.unwrap());
     assert_eq!(s.bytes().await, MESSAGE_BYTES + 500);
-    s.hand_over().await;
+    s.skip_outbox().await;
     assert_eq!(s.usage().await, NodeUsage::default());
 }
 
-pub async fn a_delivery_counts_until_it_is_delivered_or_forgotten(s: Subject) {
+pub async fn delivery_counts_until_it_is_delivered_or_forgotten(s: Subject) {
     const BODY: u64 = 1_000;
     let messages = (1..=3).map(|n| large_message(n, 1_000)).collect();
     s.queue(&[endpoint(1), endpoint(2)], messages).await;
@@ -129,24 +129,24 @@ pub async fn a_delivery_counts_until_it_is_delivered_or_forgotten(s: Subject) {
         let claims = s.claim(SHORT).await;
         s.pass(SHORT).await;
         let claim = claims.into_iter().find(|c| c.endpoint == endpoint(of));
-        claim.expect("it waits")
+        claim.expect("delivery should be claimable")
     };
     assert!(s.finish(&claim(1).await, DeliveryResult::Delivered).await);
     let two = s.waiting(1).await;
     assert!((2 * BODY..2 * BODY + 700).contains(&two), "{two}");
     assert!(s.finish(&claim(1).await, DeliveryResult::Dead).await);
-    assert_eq!(s.waiting(1).await, two, "what was given up is kept");
+    assert_eq!(s.waiting(1).await, two, "a dead delivery is kept");
     assert!(s.finish(&claim(1).await, DeliveryResult::Forgotten).await);
     let one = s.waiting(1).await;
     assert!((BODY..BODY + 400).contains(&one), "{one}");
-    // Sent again, it is pending.
+    // A redelivered message is pending.
     let again = s.store.redeliver(node(), &endpoint(1), "msg_1_1").await;
     assert!(again.unwrap());
     assert!(s.waiting(1).await > one);
     let again = claim(1).await;
     assert!(s.finish(&again, DeliveryResult::Delivered).await);
     assert_eq!(s.waiting(1).await, one);
-    // Of a removed receiver only pending deliveries are kept.
+    // Only pending deliveries of a removed endpoint are kept.
     let left = s.store.forget_endpoint(node(), &endpoint(1)).await;
     assert_eq!((left.unwrap(), s.waiting(1).await), (0, 0));
     let left = s.store.forget_endpoint(node(), &endpoint(2)).await;
@@ -158,7 +158,7 @@ pub async fn a_delivery_counts_until_it_is_delivered_or_forgotten(s: Subject) {
     assert_eq!(s.usage().await, NodeUsage::default());
 }
 
-pub async fn of_what_was_delivered_as_many_bytes_are_kept_as_the_bound(s: Subject) {
+pub async fn delivered_bytes_are_bounded(s: Subject) {
     let most = usize::try_from(MOST_HISTORY).unwrap();
     let each = most / 4;
     for n in 1..=8 {
@@ -181,12 +181,12 @@ pub async fn of_what_was_delivered_as_many_bytes_are_kept_as_the_bound(s: Subjec
         .map(|row| row.message.id)
         .collect();
     assert_eq!(ids[0], "msg_1_8", "the latest first");
-    // What stands around a body counts on Redis.
+    // On Redis, the encoding around a body counts, too.
     assert!((3..=4).contains(&ids.len()), "{ids:?}");
     assert_eq!(s.usage().await.receivers.len(), 0);
 }
 
-pub async fn of_what_was_handed_over_as_many_bytes_are_kept_as_the_bound(s: Subject) {
+pub async fn queued_bytes_in_outbox_are_bounded(s: Subject) {
     let most = usize::try_from(roomkeeper::store::keys::OUTBOX_KEPT_BYTES).unwrap();
     for n in 1..=8 {
         s.queue(&[], vec![large_message(n, most / 4)]).await;
