@@ -91,7 +91,7 @@ impl Config {
         }
     }
 
-    /// The receivers of all configured apps.
+    /// Returns the webhook endpoints of all configured apps.
     pub fn endpoints(&self) -> Endpoints {
         Endpoints::new(
             self.apps

@@ -61,7 +61,7 @@ pub(super) fn read_config(tree: Tree, problems: &mut Problems) -> Option<Config>
     let apps = read_apps(&mut root, webhooks);
     root.finish();
     if let Some(store) = &mut store {
-        // Each node keeps its part of a receiver's deliveries.
+        // Each node keeps its part of an endpoint's deliveries.
         let most = QueueLimits::default().delivered;
         let nodes_count = u64::try_from(nodes.len()).unwrap_or(u64::MAX);
         store.queues = QueueLimits {
@@ -257,7 +257,7 @@ fn read_store(mut s: Section<'_>) -> Option<StoreConfig> {
     store
 }
 
-/// The kind of store of a URL. The error never repeats the URL, which may contain a password.
+/// Returns the kind of store of a URL. The error never repeats the URL, which may contain a password.
 pub(super) fn store_kind(url: &str) -> Result<StoreKind, Cow<'static, str>> {
     const FORMS: &str = "expected memory:, redis://host:port/db, redis+sentinel://h1,h2/master/db or redis+cluster://h1,h2; with TLS, rediss instead of redis";
     if url == "memory:" {
@@ -293,7 +293,7 @@ fn read_hosts(s: &mut Section<'_>, key: &str) -> Vec<String> {
     let mut hosts = Vec::new();
     for (i, text) in s.texts(key).into_iter().enumerate() {
         match Host::parse(&text) {
-            // As `Url` writes them, so that they can be compared with its hosts.
+            // In the form of `Url`, so that they can be compared with its hosts.
             Ok(host) => hosts.push(host.to_string()),
             Err(_) => s.problem(
                 &format!("{key}[{i}]"),

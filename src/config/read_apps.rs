@@ -1,4 +1,4 @@
-//! Reads the apps: their ids, keys, numbers and receivers.
+//! Reads the apps: their ids, keys, numbers and webhook endpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -42,7 +42,7 @@ impl fmt::Display for StoreTls {
     }
 }
 
-/// The reason why no TLS settings were read is in the problems.
+/// A marker for TLS settings that could not be read; the problems have the reasons.
 pub(super) struct Invalid;
 
 /// Reads the TLS settings. `None` if the store's URL has no TLS.
@@ -86,7 +86,7 @@ pub(super) fn read_tls(s: &mut Section<'_>, uses_tls: bool) -> Result<Option<Sto
     }))
 }
 
-/// The trusted authorities: those of the file, else the system's.
+/// Returns the trusted authorities: those of the file, else the system's.
 fn read_roots(s: &mut Section<'_>, is_given: bool, path: Option<&str>) -> Option<RootCertStore> {
     if !is_given {
         let roots = tls::system_roots();

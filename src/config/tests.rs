@@ -70,7 +70,7 @@ fn minimal_configuration_has_documented_defaults() {
 
 #[test]
 fn documented_defaults_are_the_defaults() {
-    // Every key with a value for a default, set to it, changes nothing.
+    // Setting every key to its default value changes nothing.
     let mut sections: BTreeMap<&str, String> = BTreeMap::new();
     for doc in KEYS {
         if doc.key.contains('[') || doc.default == "none" {
@@ -101,13 +101,13 @@ fn example_is_valid_and_has_every_key() {
     let mut keys = BTreeSet::new();
     collect("", &parse_file(EXAMPLE).unwrap(), &mut keys);
     let known: BTreeSet<String> = KEYS.iter().map(|doc| doc.key.to_owned()).collect();
-    // That is an error where the program was built without traces, so it is commented out.
+    // An error in a build without traces, so it is commented out.
     assert!(EXAMPLE.contains("\n# otlp_endpoint = \""));
     keys.insert("telemetry.otlp_endpoint".to_owned());
-    // One of two.
+    // Only one of two keys can be set.
     assert!(EXAMPLE.contains("\n# admin_key_file = \""));
     keys.insert("http.admin_key_file".to_owned());
-    // They are errors with a URL without TLS.
+    // Errors with a URL without TLS.
     for key in ["tls_ca", "tls_cert", "tls_key"] {
         assert!(EXAMPLE.contains(&format!("\n# {key} = \"")));
         keys.insert(format!("store.{key}"));
@@ -126,13 +126,13 @@ fn listeners_admin_key_and_proxies_are_checked() {
     assert!(shown(file).contains("(key: in /k)"));
     let proxies = "trusted_proxies = [\"10.0.0.0/8\", \"::1\"]";
     assert!(shown(proxies).contains("trusted_proxies [10.0.0.0/8, ::1/128]"));
-    let said = problems(
+    let problems_found = problems(
         "[http]\nadmin_key = \"k\"\nadmin_key_file = \"/k\"\nallowed_hosts = [\"a b\"]\n\
          trusted_proxies = [\"proxy\"]\nconnections_per_address = 0",
         &[],
     );
     assert_eq!(
-        said,
+        problems_found,
         [
             "http.admin_key_file: cannot be combined with http.admin_key",
             "http.allowed_hosts[0]: \"a b\" is not a host name or address",
@@ -146,21 +146,28 @@ fn listeners_admin_key_and_proxies_are_checked() {
 fn otlp_endpoint_requires_build_with_traces() {
     let at = |endpoint: &str| format!("[telemetry]\notlp_endpoint = \"{endpoint}\"");
     for bad in ["collector:4318", "grpc://collector:4317", "http://c/?a=b"] {
-        let said = problems(&at(bad), &[]);
-        assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].contains("is not an address such as"), "{said:?}");
-    }
-    let said = problems(&at("http://collector:4318"), &[]);
-    if cfg!(feature = "otlp") {
-        assert!(said.is_empty(), "{said:?}");
-    } else {
+        let problems_found = problems(&at(bad), &[]);
+        assert_eq!(problems_found.len(), 1, "{problems_found:?}");
         assert!(
-            said[0].starts_with("telemetry.otlp_endpoint: ") && said[0].contains("--features otlp"),
-            "{said:?}"
+            problems_found[0].contains("is not an address such as"),
+            "{problems_found:?}"
         );
     }
-    let said = problems("[telemetry]\nsample_ratio = 1.5", &[]);
-    assert!(said[0].contains("from 0 to 1"), "{said:?}");
+    let problems_found = problems(&at("http://collector:4318"), &[]);
+    if cfg!(feature = "otlp") {
+        assert!(problems_found.is_empty(), "{problems_found:?}");
+    } else {
+        assert!(
+            problems_found[0].starts_with("telemetry.otlp_endpoint: ")
+                && problems_found[0].contains("--features otlp"),
+            "{problems_found:?}"
+        );
+    }
+    let problems_found = problems("[telemetry]\nsample_ratio = 1.5", &[]);
+    assert!(
+        problems_found[0].contains("from 0 to 1"),
+        "{problems_found:?}"
+    );
     let config = load(MINIMAL, &[]).unwrap();
     assert!(!config.telemetry.asked_by_environment);
     assert_eq!(config.telemetry.sample_ratio, None);
@@ -476,18 +483,18 @@ nudge = 5
     );
     assert!(shown.contains("node bcX79: localhost:8022, password set, nudge 5ms\n"));
     for bad in ["0", "20", "2.5", "\"often\""] {
-        let said = problems(&format!("[fleet]\nnudge = {bad}"), &[]);
+        let problems_found = problems(&format!("[fleet]\nnudge = {bad}"), &[]);
         assert_eq!(
-            said,
+            problems_found,
             [
                 "fleet.nudge: expected \"adaptive\", \"off\", or whole milliseconds from 1 to 19 (FreeSWITCH checks by itself every 20)"
             ],
             "{bad}"
         );
     }
-    let said = problems("[fleet]\nnudge = true", &[]);
+    let problems_found = problems("[fleet]\nnudge = true", &[]);
     assert_eq!(
-        said,
+        problems_found,
         ["fleet.nudge: expected a string or a number, found true or false"]
     );
 }

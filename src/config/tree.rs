@@ -236,7 +236,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A required string.
+    /// Takes a required string.
     pub(super) fn required(&mut self, key: &str) -> Option<String> {
         if !self.table.contains_key(key) {
             self.problem(key, "is missing");
@@ -257,7 +257,7 @@ impl<'a> Section<'a> {
         texts
     }
 
-    /// One string, or a list of them.
+    /// Takes one string, or a list of them.
     pub(super) fn text_or_texts(&mut self, key: &str) -> Vec<String> {
         let is_list = match self.table.get(key) {
             Some(Tree::List(_)) => true,
@@ -330,7 +330,7 @@ impl<'a> Section<'a> {
         Duration::from_secs_f64(self.number(key, default, min, max))
     }
 
-    /// The wake-ups of a node: a keyword or a number.
+    /// Takes the wake-ups of a node: a keyword or a number.
     pub(super) fn nudge(&mut self, key: &str, default: Nudge) -> Nudge {
         let read = match self.take(key) {
             None => return default,
@@ -347,7 +347,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A name in FreeSWITCH, restricted to characters without a special meaning there.
+    /// Takes a name in FreeSWITCH, restricted to characters without a special meaning there.
     pub(super) fn profile(&mut self, key: &str, default: &str) -> String {
         let name = self.text(key).unwrap_or_else(|| default.to_owned());
         let ok = (1..=64).contains(&name.len())
@@ -363,7 +363,7 @@ impl<'a> Section<'a> {
         name
     }
 
-    /// An absolute path on the nodes, restricted to characters without a special meaning in a command.
+    /// Takes an absolute path on the nodes, restricted to characters without a special meaning in a command.
     pub(super) fn directory(&mut self, key: &str, default: &str) -> String {
         let path = self.text(key).unwrap_or_else(|| default.to_owned());
         let ok = path.starts_with('/')
@@ -380,7 +380,7 @@ impl<'a> Section<'a> {
         path
     }
 
-    /// The name of a module of FreeSWITCH.
+    /// Takes the name of a module of FreeSWITCH.
     pub(super) fn module(&mut self, key: &str, default: &str) -> String {
         let name = self.text(key).unwrap_or_else(|| default.to_owned());
         let ok = (1..=64).contains(&name.len())
@@ -423,7 +423,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// `apps[3].webhooks[0]` as [`KEYS`] names it: `apps[].webhooks[]`.
+/// Converts a path to its form in [`KEYS`]: `apps[3].webhooks[0]` to `apps[].webhooks[]`.
 fn generic(path: &str) -> String {
     path.chars().filter(|c| !c.is_ascii_digit()).collect()
 }

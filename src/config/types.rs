@@ -26,9 +26,9 @@ pub struct Config {
     pub http: HttpConfig,
     /// The store of the state.
     pub store: StoreConfig,
-    /// Which receivers of webhooks may be called.
+    /// Restrictions on the addresses of webhook receivers.
     pub webhooks: Policy,
-    /// Which audio may be played.
+    /// Restrictions on audio.
     pub play: PlayConfig,
     /// Calls outside of rooms.
     pub calls: CallsConfig,
@@ -67,11 +67,11 @@ pub struct HttpConfig {
     pub allowed_hosts: Vec<String>,
     /// Networks of proxies.
     pub trusted_proxies: Vec<IpNet>,
-    /// Connections that one address may have to a listener.
+    /// The limit of connections of one address to a listener.
     pub connections_per_address: usize,
-    /// Another app's rooms and sessions are always 404.
+    /// Answer 404 for the rooms and calls of other apps.
     pub hide_foreign: bool,
-    /// Longest body of a request, in bytes.
+    /// The limit of a request's body, in bytes.
     pub body_limit: usize,
 }
 
@@ -103,12 +103,12 @@ pub enum StoreKind {
     Cluster,
 }
 
-/// Which audio may be played.
+/// Restrictions on audio.
 #[derive(Clone, Debug)]
 pub struct PlayConfig {
-    /// Hosts, in lower case; empty: any that [`Self::allow_private`] lets through.
+    /// Allowed hosts, in lower case; empty: any that [`Self::allow_private`] permits.
     pub allow_hosts: Vec<String>,
-    /// Private and loopback addresses too.
+    /// Allow private and loopback addresses.
     pub allow_private: bool,
     /// The media proxy; without it the nodes fetch files themselves.
     pub proxy: Option<MediaProxyConfig>,
@@ -143,7 +143,7 @@ pub struct ConferenceConfig {
     pub join_timeout: Duration,
     /// Time limit of one file or text of an action.
     pub action_timeout: Duration,
-    /// How long ended conferences and calls can be read.
+    /// The time for which ended conferences and calls can be read.
     pub keep_ended: Duration,
 }
 
@@ -152,7 +152,7 @@ pub struct ConferenceConfig {
 pub struct RecordingConfig {
     /// Their directory, an absolute path on the nodes.
     pub directory: String,
-    /// How long they are listed.
+    /// The time for which ended recordings are listed.
     pub keep: Duration,
 }
 
@@ -189,7 +189,7 @@ pub struct LimitsConfig {
     pub app_rate: u32,
     /// Enforce cooldowns of command groups.
     pub cooldowns: bool,
-    /// Bytes that an app may have in the store; 0: unlimited.
+    /// The limit of an app's bytes in the store; 0: unlimited.
     pub app_bytes: u64,
 }
 
@@ -219,6 +219,6 @@ pub struct AppConfig {
     pub dids: Vec<String>,
     /// Its requests per second, if they differ from [`LimitsConfig::app_rate`].
     pub rate_limit: Option<u32>,
-    /// Its receivers.
+    /// Its webhook endpoints.
     pub webhooks: Vec<Endpoint>,
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::Host;
 
-/// The form of a key, for the problem with one that has another form.
+/// The expected form of a key, for error messages.
 pub(super) const KEY_FORM: &str =
     "expected 1 to 256 visible ASCII characters, as a header can carry them";
 
@@ -60,7 +60,7 @@ impl ApiKeyDigest {
         *self == Self::from_key(key)
     }
 
-    /// The digest itself.
+    /// Returns the digest.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
