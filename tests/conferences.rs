@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use roomkeeper::node::CommandError;
-use roomkeeper::store::call::{decode_session, encode_session};
+use roomkeeper::store::call::{decode_call_state, encode_call_state};
 use roomkeeper::store::room::{decode_room, encode_room};
 use roomkeeper::store::{EntityId, Fields, Record, Version};
 use roomkeeper_core::action;
@@ -427,7 +427,7 @@ impl World {
                 EntityId::Call(id) => {
                     if let Some(session) = self.node_state.call_mut(id) {
                         session.take_changed();
-                        let head = encode_session(session);
+                        let head = encode_call_state(session);
                         self.calls.insert(id, record(head, BTreeMap::new()));
                     }
                 }
@@ -667,7 +667,7 @@ impl World {
                     }
                 }
                 for (id, record) in &self.calls {
-                    let state = decode_session(*id, record).unwrap();
+                    let state = decode_call_state(*id, record).unwrap();
                     if !state.is_over() {
                         self.node_state.put_call(*id, Some(state));
                     }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use roomkeeper::node::CommandError;
 use roomkeeper::store::EntityId;
-use roomkeeper::store::call::{decode_session, encode_session};
+use roomkeeper::store::call::{decode_call_state, encode_call_state};
 use roomkeeper::store::packed::push_uuid;
 use roomkeeper::store::room::{decode_room, encode_room};
 use roomkeeper::store::{Fields, Record, Version, keys};
@@ -1193,10 +1193,10 @@ fn stored_room_and_call_are_restored_unchanged() {
         session.take_changed();
         let record = Record {
             version: Version(1),
-            head: encode_session(session).into_iter().collect(),
+            head: encode_call_state(session).into_iter().collect(),
             parts: Fields::default(),
         };
-        assert_eq!(decode_session(call(n), &record).unwrap(), *session);
+        assert_eq!(decode_call_state(call(n), &record).unwrap(), *session);
     }
 }
 
@@ -1267,7 +1267,7 @@ fn record_with_contradicting_fields_is_an_error() {
             head: head.into_iter().collect(),
             parts: Fields::default(),
         };
-        decode_session(call(1), &record)
+        decode_call_state(call(1), &record)
     };
     assert!(read("|s0", "p1").is_ok());
     for (call_more, place) in [

@@ -1289,7 +1289,7 @@ async fn subscription_ends_when_server_stops_answering() {
     let store = store(&server, TIMEOUT);
     let mut events = subscribe(&store).await;
     // An invalid message still announces outbox messages.
-    let channel = keys::said(node(), 0);
+    let channel = keys::live_channel(node(), 0);
     server.tell(&["PUBLISH", &channel, "nonsense"]).await;
     assert_eq!(events.next().await, Some((node(), Vec::new())));
     // The subscription pings the server at intervals.

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use crate::reconciler::{
     Accepted, Decision, Depth, Intent, IntentError, Link, NodeReport, Refusal,
 };
-use crate::store::call::decode_session;
+use crate::store::call::decode_call_state;
 use crate::store::room::{RoomHead, decode_room_head};
 use crate::store::{EntityId, StoreError, keys, unreadable};
 use roomkeeper_core::call::CallState;
@@ -32,7 +32,7 @@ impl ApiState {
     /// Reads a call; `None` if it is over or does not exist.
     pub(crate) async fn live_session(&self, id: CallId) -> Result<Option<CallState>, StoreError> {
         let record = self.store.read_head(EntityId::Call(id)).await?;
-        let call = record.map(|r| decode_session(id, &r)).transpose()?;
+        let call = record.map(|r| decode_call_state(id, &r)).transpose()?;
         unreadable::clear(|| keys::entity(EntityId::Call(id)));
         Ok(call.filter(|call| !call.is_over()))
     }

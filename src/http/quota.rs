@@ -215,7 +215,7 @@ impl Quota {
             for (app, bytes) in &usage.apps {
                 *stored.entry(app.clone()).or_default() += bytes;
             }
-            for (receiver, bytes) in &usage.receivers {
+            for (receiver, bytes) in &usage.endpoints {
                 if let Some(receiver) = receivers.get(receiver) {
                     *stored.entry(receiver.app.clone()).or_default() += bytes;
                 }

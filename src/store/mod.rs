@@ -25,8 +25,8 @@ use self::memory::MemoryStore;
 pub use self::open_error::OpenError;
 use self::redis::{RedisOptions, RedisStore};
 
-/// Opens the store of a URL: `memory:` for one that ends with the process; `redis://…`, `redis+sentinel://…` or
-/// `redis+cluster://…` for Redis, which need not be reachable yet; with `rediss` instead of `redis`, over TLS.
+/// Opens the store of a URL: `memory:` for a store that ends with the process; `redis://…`, `redis+sentinel://…` or
+/// `redis+cluster://…` for Redis, which may still be unreachable; with `rediss` instead of `redis`, over TLS.
 ///
 /// # Errors
 ///

@@ -20,8 +20,8 @@ use roomkeeper_core::ids::NodeId;
 /// The lifetime of an entry.
 pub const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// The limit of the list, which a person reads; the log has all keys.
-const MOST: usize = 1_000;
+/// The limit of the list for a person; the log has all keys.
+const LIMIT: usize = 1_000;
 
 struct Found {
     why: String,
@@ -61,9 +61,9 @@ pub fn note(key: &str, why: &str) {
     tracing::error!(
         store.key = key,
         why,
-        "a stored value cannot be read and is left alone"
+        "stored value is unreadable and stays unchanged"
     );
-    if found.len() < MOST {
+    if found.len() < LIMIT {
         let at = Instant::now();
         found.insert(shortened(key), Found { why, at });
     }
@@ -77,12 +77,12 @@ pub fn clear(key: impl FnOnce() -> String) {
     }
 }
 
-/// The entries of a node.
+/// Returns the entries of a node.
 pub fn of_node(node: NodeId) -> Vec<UnreadableRecord> {
     entries(|key| node_of(key) == Some(node.as_str()))
 }
 
-/// The entries that are no node's.
+/// Returns the entries that belong to no node.
 pub fn of_no_node() -> Vec<UnreadableRecord> {
     entries(|key| key.starts_with(keys::LAYOUT) && node_of(key).is_none())
 }
@@ -98,7 +98,7 @@ fn entries(wanted: impl Fn(&str) -> bool) -> Vec<UnreadableRecord> {
         .collect()
 }
 
-/// The node in whose slot a key is: a node's id has no colon, unlike an app's slot, and is not `apps`.
+/// Returns the node in whose slot a key is: a node's id has no colon, unlike an app's slot, and is not `apps`.
 fn node_of(key: &str) -> Option<&str> {
     let rest = key.strip_prefix(keys::LAYOUT)?.strip_prefix(":{")?;
     let (slot, _) = rest.split_once('}')?;

@@ -40,7 +40,7 @@ impl From<&AppConfig> for App {
         Self {
             id: config.id.clone(),
             customer_id: config.customer_id,
-            // The configuration takes no more than two.
+            // The configuration accepts at most two keys.
             keys: [next(), next()],
             dids: config.dids.clone(),
             rate_limit: config.rate_limit,
@@ -51,7 +51,7 @@ impl From<&AppConfig> for App {
 impl From<&AppRecord> for App {
     fn from(record: &AppRecord) -> Self {
         let key = |n: usize| {
-            // A disabled app has no keys, so that it takes the same time as one that does not exist.
+            // A disabled app has no keys, so that authentication takes the same time as for a missing app.
             let active = record.keys.get(n).filter(|_| !record.disabled);
             active.map(|digest| KeyDigest::from_bytes(*digest))
         };
@@ -66,7 +66,7 @@ impl From<&AppRecord> for App {
 }
 
 impl App {
-    /// True if this is one of its keys.
+    /// Returns true if this is one of its keys.
     pub(crate) fn has(&self, key: &KeyDigest) -> bool {
         let same = |held: &KeyDigest| bool::from(held.same(key));
         self.keys.iter().flatten().any(same)
@@ -83,7 +83,7 @@ impl Apps {
         Self(apps.into_iter().map(|app| (app.id.clone(), app)).collect())
     }
 
-    /// The configured apps.
+    /// Creates the set of configured apps.
     pub fn configured(apps: &[AppConfig]) -> Self {
         Self::new(apps.iter().map(App::from))
     }

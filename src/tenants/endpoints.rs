@@ -82,17 +82,17 @@ pub(crate) enum EndpointError {
 }
 
 impl Registry {
-    /// Watches the endpoints of all apps. A change is visible here before its request is answered.
+    /// Returns a watch on the endpoints of all apps. A change is visible here before its request is answered.
     pub fn receivers(&self) -> watch::Receiver<Arc<Endpoints>> {
         self.receivers.subscribe()
     }
 
-    /// The current endpoints of all apps.
+    /// Returns the current endpoints of all apps.
     pub fn endpoints(&self) -> Arc<Endpoints> {
         Arc::clone(&self.receivers.borrow())
     }
 
-    /// The nodes. Each has its own queues.
+    /// Returns the nodes. Each has its own queues.
     pub(crate) fn nodes(&self) -> &[NodeId] {
         &self.nodes
     }
@@ -178,7 +178,7 @@ impl Registry {
                     record.disabled = Some(Disabled {
                         at: clock::now(),
                         why: DisabledWhy::Owner,
-                        told: true,
+                        is_reported: true,
                     });
                 }
                 Some(false) | None => {}
@@ -265,14 +265,14 @@ impl Registry {
         self.store.enqueue(*node, delivery).await
     }
 
-    /// All endpoints of an app, configured and created.
+    /// Returns all endpoints of an app, configured and created.
     fn endpoints_of(&self, tenants: &Tenants, app: &AppId) -> Vec<Endpoint> {
         let own = tenants.endpoints.values().filter_map(made);
         let all = configured_of(&self.configured, tenants).chain(own);
         all.filter(|endpoint| endpoint.app == *app).collect()
     }
 
-    /// The record of an app's endpoint; for a configured one without a record, a new one.
+    /// Returns the record of an app's endpoint; for a configured endpoint without a record, a new one.
     fn one_of(
         &self,
         app: &AppId,
@@ -336,7 +336,7 @@ impl Registry {
             record.disabled.get_or_insert(Disabled {
                 at: clock::now(),
                 why,
-                told: false,
+                is_reported: false,
             });
             Ok(record)
         });
@@ -346,7 +346,7 @@ impl Registry {
                 self.sweep_endpoints().await;
                 Ok(())
             }
-            // It was removed, or this replica does not know it yet.
+            // The endpoint was removed, or this replica does not know it yet.
             Err(EndpointError::Unknown(_)) => Ok(()),
             Err(EndpointError::Store(error)) => Err(error),
             Err(error) => Err(StoreError::Unavailable(Box::new(error))),
@@ -360,7 +360,10 @@ impl Registry {
         for record in tenants.endpoints.values() {
             let swept = if record.removed {
                 self.forget(record).await
-            } else if record.disabled.is_some_and(|disabled| !disabled.told) {
+            } else if record
+                .disabled
+                .is_some_and(|disabled| !disabled.is_reported)
+            {
                 self.notify_disabled(record).await
             } else {
                 continue;
@@ -402,10 +405,10 @@ impl Registry {
         }
         self.change_endpoint(&record.id, |_, found| {
             let mut now = found.ok_or_else(|| EndpointError::Unknown(record.id.clone()))?;
-            if let Some(told) = &mut now.disabled
-                && told.at == disabled.at
+            if let Some(current) = &mut now.disabled
+                && current.at == disabled.at
             {
-                told.told = true;
+                current.is_reported = true;
             }
             Ok(now)
         })

@@ -122,17 +122,17 @@ impl Registry {
         }
     }
 
-    /// Watches the apps.
+    /// Returns a watch on the apps.
     pub fn watch(&self) -> watch::Receiver<Arc<Tenants>> {
         self.tenants.subscribe()
     }
 
-    /// The current apps.
+    /// Returns the current apps.
     pub fn tenants(&self) -> Arc<Tenants> {
         Arc::clone(&self.tenants.borrow())
     }
 
-    /// The configured apps.
+    /// Returns the configured apps.
     pub(crate) fn configured(&self) -> &[AppConfig] {
         &self.configured
     }
@@ -140,7 +140,7 @@ impl Registry {
     /// Finds the app with this id and key.
     ///
     /// # Errors
-    /// If the stored apps have never been read and cannot be read now.
+    /// Fails if the stored apps have never been read and cannot be read now.
     pub(crate) async fn authenticate(
         &self,
         id: Option<&AppId>,
@@ -159,7 +159,7 @@ impl Registry {
     /// Finds the app with this key, if exactly one has it.
     ///
     /// # Errors
-    /// As [`Registry::authenticate`].
+    /// Fails like [`Registry::authenticate`].
     pub(crate) async fn authenticate_key(
         &self,
         key: &[u8],
@@ -180,7 +180,7 @@ impl Registry {
     /// Reads changes from the store.
     ///
     /// # Errors
-    /// If the store does not respond; then the known state still applies.
+    /// Fails if the store does not respond; then the known state still applies.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let _one = self.reading.lock().await;
         self.read().await
@@ -214,8 +214,8 @@ impl Registry {
         }
     }
 
-    /// Creates an app with its first key. If the store's response is lost, the app may exist although nobody knows its
-    /// key; then its key must be rotated.
+    /// Creates an app with its first key. If the store's response is lost, the app may exist with an unknown
+    /// key, which must then be rotated.
     pub(crate) async fn add(&self, new: &NewApp) -> Result<WithKey, ChangeError> {
         let key = make_key();
         let record = AppRecord {
@@ -434,7 +434,7 @@ impl Registry {
         self.configured.iter().any(|app| app.id == *id)
     }
 
-    /// The app of each number.
+    /// Returns the app of each number.
     pub fn dids(&self) -> HashMap<String, AppId> {
         let tenants = self.tenants();
         let stored = tenants.stored.values().map(|app| (&app.id, &app.dids));
@@ -446,7 +446,7 @@ impl Registry {
             .collect()
     }
 
-    /// The ids of all apps, including disabled ones.
+    /// Returns the ids of all apps, including disabled ones.
     pub fn ids(&self) -> BTreeSet<AppId> {
         ids_of(&self.configured, &self.tenants())
     }

@@ -16,7 +16,7 @@ use roomkeeper_core::ids::{AppId, EndpointId};
 
 use super::apps::{App, Apps};
 
-/// All apps, as known at one moment.
+/// All apps at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Tenants {
     /// The apps and their keys.
@@ -40,7 +40,7 @@ pub(crate) struct AuthenticatedApp {
     pub(crate) rate_limit: Option<u32>,
 }
 
-/// The ids of all apps.
+/// Returns the ids of all apps.
 pub(super) fn ids_of(configured: &[AppConfig], tenants: &Tenants) -> BTreeSet<AppId> {
     let configured = configured.iter().map(|app| app.id.clone());
     tenants.stored.keys().cloned().chain(configured).collect()
@@ -65,7 +65,7 @@ impl StoredTenants {
 }
 
 impl Tenants {
-    /// The apps created at run time.
+    /// Returns the apps created at run time.
     pub(crate) fn stored(&self) -> &BTreeMap<AppId, AppRecord> {
         &self.stored
     }
@@ -98,7 +98,7 @@ pub(super) fn fresh_id() -> EndpointId {
     }
 }
 
-/// The endpoints of these apps and of the configuration.
+/// Returns the endpoints of these apps and of the configuration.
 pub(super) fn receivers_of(configured: &[AppConfig], tenants: &Tenants) -> Endpoints {
     let stored = &tenants.endpoints;
     let removed: BTreeSet<_> = stored

@@ -41,7 +41,7 @@ use super::schedule::{Attempt, parse_retry_after};
 use super::sign;
 use crate::clock;
 use crate::store::Message;
-use crate::store::deliveries::Attempted;
+use crate::store::deliveries::AttemptRecord;
 use crate::telemetry::Chain;
 use crate::tls;
 use roomkeeper_core::time::Timestamp;
@@ -230,8 +230,8 @@ impl Report {
     }
 
     /// Converts to the stored form of an attempt that began at `at`.
-    pub fn attempted(&self, at: Timestamp) -> Attempted {
-        Attempted {
+    pub fn attempted(&self, at: Timestamp) -> AttemptRecord {
+        AttemptRecord {
             at: at.as_micros(),
             status: self.result.as_ref().ok().map(StatusCode::as_u16),
             error: self.result.as_ref().err().map(Failure::to_string),

@@ -410,7 +410,10 @@ impl Worker {
             }
             Reason::Ended => (None, None),
             Reason::Time => {
-                let (batch, next) = self.store.look(self.node, self.settings.batch).await?;
+                let (batch, next) = self
+                    .store
+                    .poll_outbox(self.node, self.settings.batch)
+                    .await?;
                 (Some(batch), Some(next))
             }
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use roomkeeper::clock;
 use roomkeeper::store::Store;
 use roomkeeper::store::deliveries::{
-    Attempted, Deliveries, DeliveryResult, DeliveryStatus, NewDelivery, Share,
+    AttemptRecord, Deliveries, DeliveryResult, DeliveryStatus, NewDelivery, Share,
 };
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::webhook::endpoint::{Disabling, Endpoint};
@@ -63,7 +63,7 @@ async fn attempt(world: &World, result: DeliveryResult, status: u16) -> usize {
         .await
         .unwrap();
     for claim in &claims {
-        let attempt = Attempted {
+        let attempt = AttemptRecord {
             at: 1_778_070_896_672_025,
             status: Some(status),
             error: None,

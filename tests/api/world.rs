@@ -16,7 +16,7 @@ use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{
     Accepted, Controller, Decision, Depth, Intent, IntentError, Link, NodeReport,
 };
-use roomkeeper::store::call::{decode_session, encode_session};
+use roomkeeper::store::call::{decode_call_state, encode_call_state};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::node_status::NodeStatusStore;
 use roomkeeper::store::room::{decode_room, encode_room};
@@ -114,7 +114,7 @@ impl Double {
                 }
                 EntityId::Call(id) => {
                     let record = self.seen.read_head(entity).await?;
-                    let call = record.map(|record| decode_session(id, &record).unwrap());
+                    let call = record.map(|record| decode_call_state(id, &record).unwrap());
                     if let Some(room) = call.as_ref().and_then(|call| call.place().room()) {
                         node_state.put_room(room, self.read_room(room).await?);
                     }
@@ -750,7 +750,7 @@ pub async fn put_call(store: &MemoryStore, state: &CallState) {
     write(
         store,
         entity,
-        encode_session(state),
+        encode_call_state(state),
         Vec::new(),
         Life::Live,
         Some(listed),

@@ -339,12 +339,12 @@ fn run_resumes_from_the_checkpoint_after_a_restart() {
         // A later owner reads this record.
         let record = Record {
             version: Version(1),
-            head: encode_session(world.node_state.call(call(1)).unwrap())
+            head: encode_call_state(world.node_state.call(call(1)).unwrap())
                 .into_iter()
                 .collect(),
             parts: Fields::default(),
         };
-        let session = decode_session(call(1), &record).unwrap();
+        let session = decode_call_state(call(1), &record).unwrap();
         assert_eq!(
             &session,
             world

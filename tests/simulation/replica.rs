@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use roomkeeper::node::CommandError;
-use roomkeeper::store::call::{decode_session, encode_session};
+use roomkeeper::store::call::{decode_call_state, encode_call_state};
 use roomkeeper::store::memory::MemoryStore;
 use roomkeeper::store::room::{decode_room, encode_room};
 use roomkeeper::store::{
@@ -348,7 +348,7 @@ impl Replica {
             }
             EntityId::Call(id) => {
                 let session =
-                    stored.map(|s| decode_session(id, s).expect("a stored call can be decoded"));
+                    stored.map(|s| decode_call_state(id, s).expect("a stored call can be decoded"));
                 let deadline = session.as_ref().and_then(|s| s.next_deadline());
                 self.node_state.put_call(id, session);
                 deadline
@@ -695,7 +695,7 @@ impl Replica {
                     EntityWrite {
                         entity: *entity,
                         expected,
-                        head: encode_session(session),
+                        head: encode_call_state(session),
                         parts: Vec::new(),
                         deadline: session.next_deadline(),
                         life: life(session.is_over()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use roomkeeper::store::deliveries::{
-    ATTEMPTS_KEPT, Attempted, LOOKED_AT, DEFERRED, Delivery, DeliveryStatus,
+    ATTEMPTS_KEPT, AttemptRecord, CLAIM_SCAN_LIMIT, DEFERRAL, Delivery, DeliveryStatus,
     EndpointHealth, QueueLimits, log_position,
 };
 
@@ -12,9 +12,9 @@ const PENDING: DeliveryStatus = DeliveryStatus::Pending;
 const DELIVERED: DeliveryStatus = DeliveryStatus::Delivered;
 const DEAD: DeliveryStatus = DeliveryStatus::Dead;
 
-fn attempt(at: u64, status: Option<u16>) -> Attempted {
+fn attempt(at: u64, status: Option<u16>) -> AttemptRecord {
     let error = status.is_none().then(|| "no answer in time".to_owned());
-    Attempted {
+    AttemptRecord {
         at,
         status,
         error,
@@ -28,7 +28,7 @@ impl Subject {
         &self,
         claim: &ClaimedDelivery,
         result: DeliveryResult,
-        attempt: &Attempted,
+        attempt: &AttemptRecord,
     ) -> Option<Duration> {
         let store = &self.store;
         let finish = store.finish_delivery(node(), claim, result, Some(attempt));
@@ -584,7 +584,7 @@ pub async fn lowered_endpoints_have_single_and_common_limit(s: Subject) {
 
 pub async fn claims_reach_endpoints_beyond_scan_limit(s: Subject) {
     let id = |n: usize| -> EndpointId { format!("ep_x{n}").parse().unwrap() };
-    let blocked: Vec<EndpointId> = (0..LOOKED_AT + 50).map(id).collect();
+    let blocked: Vec<EndpointId> = (0..CLAIM_SCAN_LIMIT + 50).map(id).collect();
     s.queue(&blocked, vec![message(1, 1)]).await;
     s.queue_of(2, &endpoint(2), 1).await;
     let lowered: Vec<_> = blocked.iter().map(|id| (id.clone(), 1)).collect();
@@ -596,7 +596,7 @@ pub async fn claims_reach_endpoints_beyond_scan_limit(s: Subject) {
     let mut found = s.claims_by(none_left).await;
     found.extend(s.claims_by(none_left).await);
     assert_eq!(found, [(endpoint(2), 1)].into());
-    s.pass(DEFERRED).await;
+    s.pass(DEFERRAL).await;
     let three_left = Share {
         lowered_left: 3,
         ..none_left

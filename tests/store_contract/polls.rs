@@ -21,7 +21,7 @@ impl Subject {
     /// Returns true if a message can be queued or claimed now.
     async fn has_deliveries(&self) -> bool {
         let there = self.poll().await.deliveries;
-        let (batch, next) = self.store.look(node(), 100).await.unwrap();
+        let (batch, next) = self.store.poll_outbox(node(), 100).await.unwrap();
         let found = !batch.messages.is_empty() || next.is_some_and(|next| next.is_zero());
         assert_eq!(there, found);
         there

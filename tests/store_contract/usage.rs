@@ -18,7 +18,7 @@ impl Subject {
     /// Returns the bytes of pending and dead deliveries of an endpoint.
     async fn waiting(&self, of: u8) -> u64 {
         let usage = self.usage().await;
-        usage.receivers.get(&endpoint(of)).copied().unwrap_or(0)
+        usage.endpoints.get(&endpoint(of)).copied().unwrap_or(0)
     }
 
     /// Moves the cursor over the outbox without queueing deliveries.
@@ -183,7 +183,7 @@ pub async fn delivered_bytes_are_bounded(s: Subject) {
     assert_eq!(ids[0], "msg_1_8", "the latest first");
     // On Redis, the encoding around a body counts, too.
     assert!((3..=4).contains(&ids.len()), "{ids:?}");
-    assert_eq!(s.usage().await.receivers.len(), 0);
+    assert_eq!(s.usage().await.endpoints.len(), 0);
 }
 
 pub async fn queued_bytes_in_outbox_are_bounded(s: Subject) {

@@ -13,9 +13,9 @@ macro_rules! store_behind {
             use $root::store::{AppsWrite, StoredApps};
             use $root::store::node_status::{NodeStatus, NodeStatusStore, StatusField};
             use $root::store::deliveries::{
-                Attempted, Backlog, ClaimedDelivery, Deliveries, Delivery, DeliveryResult,
-                DeliveryStatus, EndpointHealth, Finished, NewDelivery, OutboxBatch, OutboxCursor,
-                Recovered, Share,
+                AttemptRecord, Backlog, ClaimedDelivery, Deliveries, Delivery, DeliveryResult,
+                DeliveryStatus, EndpointHealth, FinishOutcome, NewDelivery, OutboxBatch, OutboxCursor,
+                RecoverOutcome, Share,
             };
             use $root::store::limits::{IdempotentCommand, StoredAnswer, CommandStart, Cooldown, RequestLimits, Rate, Tokens};
             use $root::store::live::{LiveStream, Live, LiveEvent, OutboxSlice};
@@ -79,14 +79,14 @@ macro_rules! store_behind {
                 enqueue(node: NodeId, delivery: &NewDelivery) -> ();
                 note_outbox(node: NodeId, missing: u64, unreadable: u64) -> ();
                 claim_deliveries(node: NodeId, visibility: Duration, share: Share<'_>) -> Vec<ClaimedDelivery>;
-                finish_delivery(node: NodeId, claim: &ClaimedDelivery, result: DeliveryResult, attempt: Option<&Attempted>) -> Option<Finished>;
+                finish_delivery(node: NodeId, claim: &ClaimedDelivery, result: DeliveryResult, attempt: Option<&AttemptRecord>) -> Option<FinishOutcome>;
                 next_delivery(node: NodeId) -> Option<Duration>;
                 backlog(node: NodeId) -> Backlog;
                 endpoint_health(node: NodeId, endpoints: &[EndpointId]) -> Vec<EndpointHealth>;
                 list_deliveries(node: NodeId, endpoint: &EndpointId, status: DeliveryStatus, below: Option<&str>, limit: usize) -> Vec<Delivery>;
                 read_delivery(node: NodeId, endpoint: &EndpointId, id: &str) -> Option<Delivery>;
                 redeliver(node: NodeId, endpoint: &EndpointId, id: &str) -> bool;
-                recover(node: NodeId, endpoint: &EndpointId, from: &str, limit: usize) -> Recovered;
+                recover(node: NodeId, endpoint: &EndpointId, from: &str, limit: usize) -> RecoverOutcome;
                 forget_endpoint(node: NodeId, endpoint: &EndpointId) -> u64;
             }
         };

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::store::Scope;
-use crate::store::deliveries::{Attempted, Delivery, DeliveryStatus};
+use crate::store::deliveries::{AttemptRecord, Delivery, DeliveryStatus};
 use crate::webhook::endpoint::{Endpoint, EventFilter};
 use roomkeeper_core::time::Timestamp;
 
@@ -230,7 +230,7 @@ impl DeliveryRow {
 }
 
 impl AttemptRow {
-    pub(super) fn from_attempt(attempt: Attempted) -> Self {
+    pub(super) fn from_attempt(attempt: AttemptRecord) -> Self {
         Self {
             at: Timestamp::from_micros(attempt.at).rfc3339_micros(),
             status: attempt.status,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::store::call::decode_session;
+use crate::store::call::decode_call_state;
 use crate::store::node_status::{UnreadableRecord, shortened};
 use crate::store::room::decode_room;
 use crate::store::{
@@ -122,7 +122,7 @@ impl Actor {
             }
             EntityId::Call(id) => {
                 let session = stored
-                    .map(|stored| decode_session(id, stored))
+                    .map(|stored| decode_call_state(id, stored))
                     .transpose()?;
                 let deadline = session.as_ref().and_then(|s| s.next_deadline());
                 self.node_state.put_call(id, session);

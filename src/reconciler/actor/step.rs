@@ -10,7 +10,7 @@ use crate::clock;
 use crate::reconciler::feed::NodeInput;
 use crate::reconciler::messages::ActorMessage;
 use crate::reconciler::reply::IntentError;
-use crate::store::call::encode_session;
+use crate::store::call::encode_call_state;
 use crate::store::room::encode_room;
 use crate::store::{
     Commit, CommitOutcome, EntityId, EntityWrite, Life, Listing, Message, StoreError, Version,
@@ -276,7 +276,7 @@ impl Actor {
                     EntityWrite {
                         entity: *entity,
                         expected,
-                        head: encode_session(session),
+                        head: encode_call_state(session),
                         parts: Vec::new(),
                         deadline: session.next_deadline(),
                         life: if session.is_over() {

@@ -17,7 +17,7 @@ pub const REMEMBERED_REQUESTS: usize = 5;
 /// Changes to one entity.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EntityWrite {
-    /// Which one.
+    /// The entity.
     pub entity: EntityId,
     /// The version these changes were computed from; [`Version::ABSENT`] creates it.
     pub expected: Version,
@@ -44,13 +44,13 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// The position of `entity` in the lists: [`ListEntry::position`](super::ListEntry::position).
+    /// Returns the position of `entity` in the lists: [`ListEntry::position`](super::ListEntry::position).
     pub fn position(&self, entity: EntityId) -> String {
         position_of(self.created_at, &entity)
     }
 }
 
-/// The position of an id with this time.
+/// Returns the position of an id with this time.
 pub(in crate::store) fn position_of(since: Timestamp, id: &dyn fmt::Display) -> String {
     format!("{:014}:{id}", since.as_millis())
 }
@@ -58,7 +58,7 @@ pub(in crate::store) fn position_of(since: Timestamp, id: &dyn fmt::Display) -> 
 /// A write of a view.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ViewWrite {
-    /// Which one.
+    /// The view.
     pub view: ViewId,
     /// The body, opaque to the store. Empty and not stored for [`ViewId::Conference`].
     pub body: String,
@@ -71,12 +71,12 @@ pub struct ViewWrite {
 }
 
 impl ViewWrite {
-    /// Its position in the lists: [`ViewEntry::position`](super::ViewEntry::position).
+    /// Returns its position in the lists: [`ViewEntry::position`](super::ViewEntry::position).
     pub fn position(&self) -> String {
         position_of(self.listing.created_at, &self.view)
     }
 
-    /// The lists that contain it: its app's, and its room's unless it is the room.
+    /// Returns the lists that contain it: its app's, and its room's unless it is the room.
     pub(in crate::store) fn lists(&self) -> (ListOf<'_>, Option<ListOf<'_>>) {
         let of_room = match self.view {
             ViewId::Conference(_) => None,
@@ -89,9 +89,9 @@ impl ViewWrite {
 /// The owner of a list of views.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ListOf<'a> {
-    /// An app's.
+    /// The list of an app.
     App(&'a AppId),
-    /// A room's: its calls, or its recordings.
+    /// The list of a room: its calls, or its recordings.
     Room(RoomId),
 }
 
@@ -101,9 +101,9 @@ pub enum Life {
     /// It is alive.
     Live,
     /// It has ended: it leaves every list at once, and stays readable by its id for this long. A repeated commit is
-    /// recognized only as long, so keep it longer than any repetition takes.
+    /// recognized only during that time, so it must be longer than any repetition takes.
     Ended {
-        /// How long, on the store's clock.
+        /// The keeping time, on the store's clock.
         keep: Duration,
     },
 }
@@ -182,9 +182,9 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// Checks the callers' promises in debug builds.
+    /// Checks the caller's guarantees in debug builds.
     pub(in crate::store) fn debug_check(&self) {
-        debug_assert!(!self.entities.is_empty(), "a commit of nothing");
+        debug_assert!(!self.entities.is_empty(), "commit should have an entity");
         debug_assert!(
             self.entities.iter().all(|w| w.entity.node() == self.node)
                 && self.lease.is_none_or(|lease| lease.node == self.node),

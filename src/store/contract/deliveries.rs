@@ -1,9 +1,9 @@
-//! The stored state of webhooks, from the outbox to the receivers and afterwards.
+//! The stored state of webhooks: the outbox, the queues, and the log of each endpoint.
 //!
 //! Defines queues, claims, results of attempts, and the log. `webhook` filters events, sends the requests and schedules
 //! retries.
 //!
-//! A message for one receiver is a *delivery*. It is pending, and then delivered or dead; both can be made pending again.
+//! A message for one endpoint is a *delivery*. It is pending, and then delivered or dead; both can be made pending again.
 //! The queues contain its id; its message and attempts are stored once.
 
 use std::fmt;
@@ -18,11 +18,11 @@ use super::{Message, StoreError};
 use roomkeeper_core::ids::{AppId, EndpointId, NodeId};
 use roomkeeper_core::time::Timestamp;
 
-/// Dead deliveries of a receiver that are kept on each node. Beyond the limit the oldest is dropped and counted
+/// Dead deliveries of an endpoint that are kept on each node. Beyond the limit the oldest is dropped and counted
 /// ([`WEBHOOK_DEAD_DROPPED`](crate::telemetry::WEBHOOK_DEAD_DROPPED)): a vanished receiver must not fill the store.
 pub const DEAD_LIMIT: u64 = 10_000;
 
-/// How long a delivered message is kept, on the store's clock.
+/// The keeping time of a delivered message, on the store's clock.
 pub const DELIVERED_KEPT: Duration = Duration::from_secs(72 * 3600);
 
 /// The number of last attempts of a delivery that are kept: several whole schedules.
@@ -31,15 +31,15 @@ pub const ATTEMPTS_KEPT: u64 = 32;
 /// Limits of the queues and the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueueLimits {
-    /// Pending deliveries of one receiver on one node, and messages in one node's outbox. Messages beyond the limit are not
+    /// Pending deliveries of one endpoint on one node, and messages in one node's outbox. Messages beyond the limit are not
     /// queued, and counted ([`WEBHOOK_LOST`](crate::telemetry::WEBHOOK_LOST)).
     pub pending: u64,
-    /// Delivered messages of one receiver that are kept on one node.
+    /// Delivered messages of one endpoint that are kept on one node.
     pub delivered: u64,
 }
 
 impl Default for QueueLimits {
-    /// 100,000 and 10,000. At 1 KiB a message the first is 100 MB for a receiver that has been away all day.
+    /// 100,000 and 10,000. At 1 KiB a message the first is 100 MB for an endpoint whose receiver is down all day.
     fn default() -> Self {
         Self {
             pending: 100_000,
@@ -79,7 +79,7 @@ impl OutboxCursor {
 /// The messages of the outbox after its cursor.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OutboxBatch {
-    /// The cursor it was read from.
+    /// The cursor from which it was read.
     pub from: OutboxCursor,
     /// The cursor after the last of the messages.
     pub to: OutboxCursor,
@@ -96,18 +96,18 @@ pub struct OutboxBatch {
 /// A message on its way to one endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewDelivery {
-    /// The receiver.
+    /// The endpoint.
     pub endpoint: EndpointId,
     /// The message.
     pub message: Message,
-    /// The receiver is disabled: the message is dead from the start, and can be sent later.
+    /// The endpoint is disabled: the message is dead from the start, and can be sent later.
     pub held: bool,
 }
 
 /// The head of one delivery queue, claimed by one worker for a time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClaimedDelivery {
-    /// The receiver.
+    /// The endpoint.
     pub endpoint: EndpointId,
     /// The message.
     pub message: Message,
@@ -121,34 +121,34 @@ pub struct ClaimedDelivery {
     pub token: Uuid,
 }
 
-/// A worker's places for attempts, and the bounds of its claims.
+/// The permits of a worker for attempts, and the bounds of its claims.
 ///
-/// A claim gives one place after the other to the app that has the fewest, and within the app to the endpoint that has the
-/// fewest; among equals the one that has been due for longest comes first. Three bounds hold meanwhile:
+/// A claim gives one permit after the other to the app that has the fewest, and within the app to the endpoint that has the
+/// fewest; among equals, to the one that has been due for longest. Three bounds apply:
 ///
-/// - An app gets another place only while it has fewer than one in [`APP_PART`] of those that are free. So there are always
-///   free places, however many apps hold theirs, and an app that has none gets one at once.
-/// - An endpoint gets another place only while it has fewer than its app may still get, and fewer than `each`. So the other
-///   endpoints of its app get places, too.
+/// - An app gets another permit only while it has fewer than one in [`APP_PART`] of the free ones. So some permits are always
+///   free, however many permits other apps have, and an app without any gets one at once.
+/// - An endpoint gets another permit only while it has fewer than its app may still get, and fewer than `each`. So the other
+///   endpoints of its app get permits, too.
 /// - A lowered endpoint has a smaller bound, and all lowered endpoints together have one.
 #[derive(Clone, Copy, Debug)]
 pub struct Share<'a> {
     /// The limit of claimed deliveries.
     pub total: usize,
-    /// Places that are free; at least `total`.
+    /// Free permits; at least `total`.
     pub free: usize,
-    /// Places that one endpoint has at most.
+    /// The limit of permits of one endpoint.
     pub each: usize,
-    /// Places that lowered endpoints may get, besides those that they have.
+    /// Permits that lowered endpoints may get in addition to their present ones.
     pub lowered_left: usize,
-    /// Places that are taken, by endpoint; each with its app.
+    /// Occupied permits, by endpoint; each with its app.
     pub under_way: &'a [(AppId, EndpointId, usize)],
-    /// The lowered endpoints, and how many places each has at most.
+    /// The lowered endpoints, and the limit of permits of each.
     pub lowered: &'a [(EndpointId, usize)],
 }
 
 impl Share<'static> {
-    /// This number of claims, for any app.
+    /// Creates a share of this number of claims, for any app.
     pub const fn all(total: usize) -> Self {
         Self {
             total,
@@ -164,33 +164,33 @@ impl Share<'static> {
 /// The divisor of an app's share of the free places: alone, it gets a quarter of all. See [`Share`].
 pub const APP_PART: usize = 3;
 
-/// Due endpoints that one claim looks at. Where there are more, those that have their share are put off by [`DEFERRED`], so
-/// that the next claim looks at others.
-pub const LOOKED_AT: usize = 1_000;
+/// The limit of due endpoints that one claim visits. If there are more, endpoints that have their share are put off by
+/// [`DEFERRAL`], so that the next claim visits others.
+pub const CLAIM_SCAN_LIMIT: usize = 1_000;
 
-/// See [`LOOKED_AT`].
-pub const DEFERRED: Duration = Duration::from_secs(1);
+/// The time by which a claim puts off endpoints; see [`CLAIM_SCAN_LIMIT`].
+pub const DEFERRAL: Duration = Duration::from_secs(1);
 
 /// The result of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeliveryResult {
-    /// The receiver accepted it: the next of the queue may go at once.
+    /// The receiver accepted it: the next of the queue can be attempted at once.
     Delivered,
-    /// Retry it after this long, on the store's clock. Those behind it wait.
+    /// Retry it after this time, on the store's clock. The deliveries behind it wait.
     Retry {
-        /// How long.
+        /// The time.
         after: Duration,
     },
-    /// Retry it after this long, in a separate queue.
+    /// Retry it after this time, in a separate queue.
     Park {
-        /// How long.
+        /// The time.
         after: Duration,
-        /// How long those behind it still wait for it.
+        /// The time for which the deliveries behind it still wait.
         hold: Duration,
     },
-    /// Give it up: it is dead, the next of the queue may go at once.
+    /// Give it up: it is dead, the next of the queue can be attempted at once.
     Dead,
-    /// The receiver no longer exists: the delivery is removed.
+    /// The endpoint no longer exists: the delivery is removed.
     Forgotten,
 }
 
@@ -202,15 +202,15 @@ pub enum DeliveryStatus {
     Pending,
     /// The receiver has accepted it.
     Delivered,
-    /// It was given up, or the receiver was disabled when it was queued.
+    /// It was given up, or the endpoint was disabled when it was queued.
     Dead,
 }
 
 impl DeliveryStatus {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Dead];
 
-    /// The text form.
+    /// Returns the text form.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -226,7 +226,7 @@ impl fmt::Display for DeliveryStatus {
     }
 }
 
-/// The error for a text that is no [`DeliveryStatus`].
+/// The error of a text that is not a [`DeliveryStatus`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("expected pending, delivered or dead")]
 pub struct UnknownStatus;
@@ -241,7 +241,7 @@ impl FromStr for DeliveryStatus {
 
 /// A stored attempt.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Attempted {
+pub struct AttemptRecord {
     /// Its start, microseconds since the epoch.
     pub at: u64,
     /// The status of the receiver's answer, if there was one.
@@ -266,25 +266,24 @@ pub struct Delivery {
     /// The status.
     pub status: DeliveryStatus,
     /// The last attempts, [`ATTEMPTS_KEPT`] at most, the oldest first.
-    pub attempts: Vec<Attempted>,
+    pub attempts: Vec<AttemptRecord>,
 }
 
-/// The stored end of a claim.
+/// The result of the end of a claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Finished {
-    /// How long the receiver has been failing on this node, since its first failure after the last success or at all. `None`
-    /// after a success.
+pub struct FinishOutcome {
+    /// The time since the endpoint's first failure after its last success, if any, on this node. `None` after a success.
     pub failing_for: Option<Duration>,
     /// The number of deliveries behind it that can be claimed now; 0 if it will be retried itself.
     pub behind: u64,
 }
 
-/// The state of a receiver on one node.
+/// The state of an endpoint on one node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct EndpointHealth {
     /// The time since its last success.
     pub delivered_ago: Option<Duration>,
-    /// As [`Finished::failing_for`].
+    /// As [`FinishOutcome::failing_for`].
     pub failing_for: Option<Duration>,
     /// Deliveries that wait for it.
     pub pending: u64,
@@ -294,12 +293,12 @@ pub struct EndpointHealth {
     pub lost: u64,
 }
 
-/// How many deliveries became pending again.
+/// The progress of a recovery.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Recovered {
-    /// The number.
+pub struct RecoverOutcome {
+    /// The number of deliveries that are pending again.
     pub count: u64,
-    /// The position to continue at; `None` if that was all.
+    /// The position at which to continue; `None` at the end.
     pub next: Option<String>,
 }
 
@@ -310,13 +309,13 @@ pub struct Backlog {
     pub outbox: u64,
     /// Queues (one for each endpoint and scope) that are not empty.
     pub queues: u64,
-    /// Messages that the outbox had no room for, ever.
+    /// Messages that did not fit into the outbox, ever.
     pub lost: u64,
-    /// Messages that were deleted from the outbox before they were handed over, ever.
+    /// Messages that were deleted from the outbox before they were queued, ever.
     pub missing: u64,
     /// Entries of the outbox that were not messages of this program, ever.
     pub unreadable: u64,
-    /// The time since one of the last two has grown.
+    /// The time since one of the last two counts has grown.
     pub noticed_ago: Option<Duration>,
 }
 
@@ -325,22 +324,21 @@ pub struct Backlog {
 /// As with [`Store`](super::Store), every method is atomic.
 #[async_trait]
 pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
-    /// Reads the node's outbox after its cursor, at most `limit` messages. Changes nothing, unless the outbox is not
-    /// one: then it is mended. What is missing or cannot be read is passed over and counted in the batch; whoever hands the
-    /// batch over notes it ([`Self::note_outbox`]).
+    /// Reads the node's outbox after its cursor, at most `limit` messages. Changes nothing, except that a value of another
+    /// type is repaired. Missing and unreadable messages are skipped and counted in the batch; after the fan-out, its
+    /// caller notes them ([`Self::note_outbox`]).
     async fn read_outbox(&self, node: NodeId, limit: usize) -> Result<OutboxBatch, StoreError>;
 
-    /// The cached result of [`Self::read_outbox`]: what was committed through this store
-    /// and, as far as it has heard, not handed over by another. [`Self::fan_out`] finds out whether it is so. Nothing where
-    /// that is not known.
+    /// Returns a cached result of [`Self::read_outbox`]: messages that were committed through this store and, as far as it
+    /// knows, not queued by another replica. [`Self::fan_out`] verifies it. `None` if the store has no cache.
     fn fresh_outbox(&self, _node: NodeId, _limit: usize) -> Option<OutboxBatch> {
         None
     }
 
-    /// Moves the cursor from `from` to `to` and appends the deliveries to their queues (one an endpoint and scope), in
-    /// one step. `false`, and nothing changed, when the cursor is not at `from`: another has done it; or when the outbox does
-    /// not hold what was read or given out as fresh: the store is another than it was. What the receiver
-    /// has too much of already is not queued but counted.
+    /// Moves the cursor from `from` to `to` and appends the deliveries to their queues (one per endpoint and scope), in one
+    /// step. Returns false, and changes nothing, if the cursor is not at `from`, because another replica has queued the
+    /// messages; or if the outbox does not contain the messages that were read or cached, because the store is another.
+    /// Deliveries beyond the limit of an endpoint are counted, not queued.
     async fn fan_out(
         &self,
         node: NodeId,
@@ -357,7 +355,7 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
         unreadable: u64,
     ) -> Result<(), StoreError>;
 
-    /// Appends a delivery without commit to its queue. A known delivery of this receiver with this id stays unchanged.
+    /// Appends a delivery without a commit to its queue. A known delivery of this endpoint with this id stays unchanged.
     async fn enqueue(&self, node: NodeId, delivery: &NewDelivery) -> Result<(), StoreError>;
 
     /// Claims due heads of queues, within this share, each for `visibility` on the store's clock. If it is not finished by
@@ -376,15 +374,15 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
         node: NodeId,
         claim: &ClaimedDelivery,
         result: DeliveryResult,
-        attempt: Option<&Attempted>,
-    ) -> Result<Option<Finished>, StoreError>;
+        attempt: Option<&AttemptRecord>,
+    ) -> Result<Option<FinishOutcome>, StoreError>;
 
-    /// The time until the next queue is due; `None` if all are empty.
+    /// Returns the time until the next queue is due; `None` if all are empty.
     async fn next_delivery(&self, node: NodeId) -> Result<Option<Duration>, StoreError>;
 
     /// Combines [`Self::read_outbox`] and [`Self::next_delivery`], in one request if the store can: the poll of an idle
     /// worker.
-    async fn look(
+    async fn poll_outbox(
         &self,
         node: NodeId,
         limit: usize,
@@ -393,17 +391,17 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
         Ok((batch, self.next_delivery(node).await?))
     }
 
-    /// The sizes of the node's outbox and queues.
+    /// Returns the sizes of the node's outbox and queues.
     async fn backlog(&self, node: NodeId) -> Result<Backlog, StoreError>;
 
-    /// The states of these receivers, in this order.
+    /// Returns the states of these endpoints, in this order.
     async fn endpoint_health(
         &self,
         node: NodeId,
         endpoints: &[EndpointId],
     ) -> Result<Vec<EndpointHealth>, StoreError>;
 
-    /// The log of a receiver below a position (or from its top), the latest first.
+    /// Reads the log of an endpoint below a position (or from its top), the latest first.
     async fn list_deliveries(
         &self,
         node: NodeId,
@@ -413,7 +411,7 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// One delivery, while it is kept.
+    /// Reads one delivery; `None` if it is no longer kept.
     async fn read_delivery(
         &self,
         node: NodeId,
@@ -421,8 +419,8 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
         id: &str,
     ) -> Result<Option<Delivery>, StoreError>;
 
-    /// Makes a delivery due at once, with a new schedule, apart from its queue. One that already waits in its queue keeps
-    /// waiting. Returns false if it is not kept.
+    /// Makes a delivery due at once, with a new schedule, apart from its queue. A delivery that already waits in its queue
+    /// keeps waiting. Returns false if it is not kept.
     async fn redeliver(
         &self,
         node: NodeId,
@@ -430,22 +428,22 @@ pub trait Deliveries: Send + Sync + fmt::Debug + 'static {
         id: &str,
     ) -> Result<bool, StoreError>;
 
-    /// Makes up to `limit` dead deliveries at or above a position pending again, in their order, behind what waits.
+    /// Makes up to `limit` dead deliveries at or above a position pending again, in their order, behind the waiting ones.
     async fn recover(
         &self,
         node: NodeId,
         endpoint: &EndpointId,
         from: &str,
         limit: usize,
-    ) -> Result<Recovered, StoreError>;
+    ) -> Result<RecoverOutcome, StoreError>;
 
-    /// Removes a receiver except its pending deliveries, and returns their number. They are removed when their turn comes
+    /// Removes an endpoint except its pending deliveries, and returns their number. They are removed when their turn comes
     /// ([`DeliveryResult::Forgotten`]).
     async fn forget_endpoint(&self, node: NodeId, endpoint: &EndpointId)
     -> Result<u64, StoreError>;
 }
 
-/// The position of this time in the log, for [`Deliveries::recover`].
+/// Returns the position of this time in the log, for [`Deliveries::recover`].
 pub fn log_position(since: Timestamp) -> String {
     format!("{:014}:", since.as_millis())
 }

@@ -9,7 +9,7 @@ use super::{Fields, RawRecord, StoreError};
 pub use roomkeeper_core::entity::{EntityId, EntityKind};
 use roomkeeper_core::ids::{InvalidId, MemberId, NodeId, RecordingId, RoomId};
 
-/// The id of a view, which is readable also after its end.
+/// The id of a view, which can be read even after its end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ViewId {
     /// A room. It is only listed; its content is its entity.
@@ -21,7 +21,7 @@ pub enum ViewId {
 }
 
 impl ViewId {
-    /// The node whose slot contains the view.
+    /// Returns the node whose slot contains the view.
     pub const fn node(&self) -> NodeId {
         match self {
             Self::Conference(id) => id.node(),
@@ -30,7 +30,7 @@ impl ViewId {
         }
     }
 
-    /// The part of its id besides the node.
+    /// Returns the part of its id besides the node.
     pub const fn uuid(&self) -> Uuid {
         match self {
             Self::Conference(id) => id.uuid(),
@@ -39,7 +39,7 @@ impl ViewId {
         }
     }
 
-    /// Which kind of view this is.
+    /// Returns its kind.
     pub const fn kind(&self) -> ViewKind {
         match self {
             Self::Conference(_) => ViewKind::Conference,
@@ -92,7 +92,7 @@ impl Version {
     /// The version of an entity that does not exist.
     pub const ABSENT: Self = Self(0);
 
-    /// The version after one more write.
+    /// Returns the version after one more write.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -106,7 +106,7 @@ pub struct Record {
     pub version: Version,
     /// The small fields.
     pub head: Fields,
-    /// The many fields; empty when only the head was asked for.
+    /// The many fields; empty if only the head was requested.
     pub parts: Fields,
 }
 
@@ -136,10 +136,10 @@ pub trait NodeReader: Send {
     /// Announces the number of live entities that follow.
     fn expect(&mut self, rooms: usize, calls: usize);
 
-    /// A live entity with its parts.
+    /// Receives a live entity with its parts.
     fn entity(&mut self, id: EntityId, version: Version, stored: RawRecord<'_>);
 
-    /// A live entity that cannot be decoded. `id` is `None` if its id is invalid. It must not affect the others.
+    /// Receives a live entity that cannot be decoded. `id` is `None` if its id is invalid. It must not affect the others.
     fn unreadable(&mut self, id: Option<EntityId>, error: StoreError);
 }
 

@@ -1,6 +1,6 @@
 //! The fields of a hash: owned in one string ([`Fields`]), or borrowed ([`FieldsRef`], [`RawRecord`]).
 //!
-//! A fleet has millions of fields, so a field is not two separate strings. Their meaning is elsewhere.
+//! A fleet has millions of fields, so a field is not two separate strings.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -84,7 +84,7 @@ impl Fields {
     }
 }
 
-/// Returns the name at a range. Places are always between characters.
+/// Returns the name at a range. Ranges always end between characters.
 fn name_at(text: &str, (begin, middle, _): FieldRange) -> &str {
     text.get(begin as usize..middle as usize)
         .unwrap_or_default()

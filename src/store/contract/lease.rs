@@ -12,8 +12,8 @@ use roomkeeper_core::ids::NodeId;
 pub struct Lease {
     /// The node.
     pub node: NodeId,
-    /// Grows by one with every change of owner, also when an owner takes a lease again that it had released or let
-    /// expire. Outlives the lease.
+    /// Grows by one with every change of owner, even if an owner takes a lease again that it had released or let expire.
+    /// Outlives the lease.
     pub epoch: u64,
     /// This run of the program.
     pub owner: Uuid,

@@ -32,8 +32,8 @@ pub trait RequestLimits: Send + Sync + std::fmt::Debug + 'static {
         holder: Uuid,
     ) -> Result<(), StoreError>;
 
-    /// Begins a command, or returns the state of an earlier request. A begun command belongs to this request for `hold`;
-    /// if it is not finished by then, the next request counts as the first.
+    /// Begins a command, or returns the state of an earlier request. The command belongs to this request for `hold`; if it
+    /// is not finished by then, the next request counts as the first.
     async fn begin_command(
         &self,
         command: &IdempotentCommand,
@@ -126,7 +126,7 @@ impl Rate {
     /// Takes up to `want` tokens at the time `now` from a bucket that is full at `full_at`. Returns the taken tokens and the
     /// new `full_at`.
     ///
-    /// That time is the whole state: the missing tokens are the time until the bucket is full.
+    /// `full_at` is the whole state: the missing tokens are the time until the bucket is full.
     pub fn take(&self, full_at: Duration, now: Duration, want: u32) -> (Tokens, Duration) {
         let whole = self.every.saturating_mul(self.burst);
         // At most an empty bucket, also after the clock was set back.
@@ -164,7 +164,7 @@ mod tests {
         let (got, full) = rate.take(Duration::ZERO, ms(10_000), 3);
         assert_eq!(got, Tokens::Granted(3));
         let (got, full) = rate.take(full, ms(10_000), 3);
-        assert_eq!(got, Tokens::Granted(1), "what is left");
+        assert_eq!(got, Tokens::Granted(1), "the remaining token");
         let (got, full) = rate.take(full, ms(10_000), 1);
         assert_eq!(got, Tokens::Wait(ms(250)));
         let (got, full) = rate.take(full, ms(10_100), 1);
@@ -172,7 +172,7 @@ mod tests {
         let (got, full) = rate.take(full, ms(10_500), 9);
         assert_eq!(got, Tokens::Granted(2));
         let (got, _) = rate.take(full, ms(60_000), 9);
-        assert_eq!(got, Tokens::Granted(4), "no more than it holds");
+        assert_eq!(got, Tokens::Granted(4), "at most its burst");
     }
 
     #[test]

@@ -52,8 +52,8 @@ pub type LiveStream = BoxStream<'static, (NodeId, Vec<LiveEvent>)>;
 /// Outbox reads and live events. As with [`Store`](super::Store), every method is atomic.
 #[async_trait]
 pub trait Live: Send + Sync + fmt::Debug + 'static {
-    /// The node's outbox after a position, at most `limit` messages; without a position, after the newest message, so none.
-    /// Changes nothing.
+    /// Reads the node's outbox after a position, at most `limit` messages; without a position, after the newest message, so
+    /// none. Changes nothing.
     async fn read_outbox_after(
         &self,
         node: NodeId,
@@ -64,8 +64,8 @@ pub trait Live: Send + Sync + fmt::Debug + 'static {
     /// Publishes live events to the subscribers of the node.
     async fn publish_live(&self, node: NodeId, live: &[LiveEvent]) -> Result<(), StoreError>;
 
-    /// Subscribes to live events of these nodes from the answer on. The stream ends when the subscription is lost; the
-    /// caller subscribes again. A slow reader misses events.
+    /// Subscribes to live events of these nodes, beginning with the answer. The stream ends when the subscription is lost;
+    /// the caller subscribes again. A slow reader misses events.
     async fn subscribe_live(&self, nodes: &[NodeId]) -> Result<LiveStream, StoreError>;
 }
 

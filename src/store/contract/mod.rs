@@ -1,14 +1,13 @@
 //! The contract of a store: its trait and types. Both implementations pass the same contract tests.
 //!
 //! # Layout
+//! All keys of a node are in one slot, `{<node id>}`, so that one script can check the lease and the versions, change rooms
+//! and calls, and append the webhook messages. The names that an app gave its rooms are in the app's slot: reserved before
+//! a room is committed, confirmed after, and freed by a request that finds a reservation or a name without its room
+//! ([`NameOutcome`]).
 //!
-//! Everything of a node is in one slot, `{<node id>}`, so that one script can check the lease and the
-//! versions it writes under, change rooms and calls, and append the webhook messages. The names that an app gave its
-//! rooms are in the app's slot: reserved before a room is committed, confirmed after, and freed by a request that finds
-//! a reservation or a name without its room ([`NameOutcome`]).
-//!
-//! The apps made at run time are in a slot of their own, under one version ([`apps`](super::apps)): they change rarely, and no two
-//! may have the same number, so each change is decided on all of them.
+//! The apps made at run time are in a separate slot, under one version ([`apps`](super::apps)): they change rarely, and no
+//! two may have the same number, so each change is decided on all of them.
 //!
 //! A room or a call is an *entity*: a version, a small *head* of named fields, and *parts* that can be many
 //! (a room's members). A commit names only the fields that changed, so its cost does not grow with the room.
@@ -57,7 +56,7 @@ use roomkeeper_core::time::Timestamp;
 
 /// State that outlives the program.
 ///
-/// Every method is atomic, whatever happens to the caller. No request waits longer than the store's configured timeout;
+/// Every method is atomic, even if its caller goes away. No request waits longer than the store's configured timeout;
 /// [`Store::read_node`] and [`Store::list_views`] may send several requests.
 #[async_trait]
 pub trait Store:
@@ -78,7 +77,7 @@ pub trait Store:
         0
     }
 
-    /// Returns when the store can be written to.
+    /// Checks that the store accepts writes.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Takes the node's lease for `ttl` on the store's clock, or renews it if this owner holds it.
@@ -92,21 +91,21 @@ pub trait Store:
     /// Releases the lease, if it is still this one, so that another replica can take it at once.
     async fn release_lease(&self, lease: Lease) -> Result<(), StoreError>;
 
-    /// The entity with all its parts; `None` if it does not exist or has expired.
+    /// Reads the entity with all its parts; `None` if it does not exist or has expired.
     async fn read(&self, entity: EntityId) -> Result<Option<Record>, StoreError>;
 
-    /// The entity without its parts.
+    /// Reads the entity without its parts.
     async fn read_head(&self, entity: EntityId) -> Result<Option<Record>, StoreError>;
 
-    /// Hands over every live entity of the node, with parts. Each is whole in itself; what is written meanwhile may be seen or
-    /// not. Of a call, the fields that a call's head has ([`HEAD`](crate::store::call::HEAD)); another's may be left out. After an error nothing
-    /// is known of those that were not handed over.
+    /// Passes every live entity of the node to the reader, with its parts. Each entity is consistent; concurrent writes may
+    /// be missing. Of a call, only the fields of its head ([`HEAD`](crate::store::call::HEAD)) are guaranteed. After an
+    /// error, entities that were not passed are unknown.
     async fn read_node(&self, node: NodeId, reader: &mut dyn NodeReader) -> Result<(), StoreError>;
 
     /// Writes the changes, if lease and versions are as expected.
     async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError>;
 
-    /// Live entities whose deadline is at or before `now`, earliest first.
+    /// Returns live entities whose deadline is at or before `now`, earliest first.
     async fn due(
         &self,
         node: NodeId,
@@ -114,7 +113,7 @@ pub trait Store:
         limit: usize,
     ) -> Result<Vec<EntityId>, StoreError>;
 
-    /// An app's live entities of one kind on one node, after a position, in the lists' order.
+    /// Lists an app's live entities of one kind on one node, after a position, in the lists' order.
     async fn list(
         &self,
         node: NodeId,
@@ -124,7 +123,7 @@ pub trait Store:
         limit: usize,
     ) -> Result<Vec<ListEntry>, StoreError>;
 
-    /// The bodies of these views of one node, in this order: `None` for a missing or expired view, and for every
+    /// Reads the bodies of these views of one node, in this order: `None` for a missing or expired view, and for every
     /// [`ViewId::Conference`].
     async fn read_views(
         &self,
@@ -132,7 +131,7 @@ pub trait Store:
         views: &[ViewId],
     ) -> Result<Vec<Option<String>>, StoreError>;
 
-    /// An app's or a room's views of one kind on one node, live and kept, after a position, in the lists' order.
+    /// Lists an app's or a room's views of one kind on one node, live and kept, after a position, in the lists' order.
     async fn list_views(
         &self,
         node: NodeId,
@@ -164,7 +163,7 @@ pub trait Store:
     async fn free_name(&self, app: &AppId, name: &RoomName, room: RoomId)
     -> Result<(), StoreError>;
 
-    /// The apps and receivers created at run time; `None` if they are still at the version `known`.
+    /// Reads the apps and endpoints created at run time; `None` if they are still at the version `known`.
     async fn read_apps(&self, known: Option<u64>) -> Result<Option<StoredApps>, StoreError>;
 
     /// Writes these changes and increments the version, if it is still `expected`. Otherwise returns false and changes

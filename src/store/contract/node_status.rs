@@ -35,7 +35,7 @@ pub enum StatusField {
 }
 
 impl StatusField {
-    /// The name of the stored field.
+    /// Returns the name of the stored field.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Owner => "standing",
@@ -47,7 +47,7 @@ impl StatusField {
 /// Stores the status of nodes. All keys of a node are in its slot.
 #[async_trait]
 pub trait NodeStatusStore: Send + Sync + std::fmt::Debug + 'static {
-    /// The status of a node; the default one if nothing is stored.
+    /// Reads the status of a node; the default one if nothing is stored.
     async fn read_node_status(&self, node: NodeId) -> Result<NodeStatus, StoreError>;
 
     /// Sets whether new rooms are placed on the node, until the next change.
@@ -65,7 +65,7 @@ pub trait NodeStatusStore: Send + Sync + std::fmt::Debug + 'static {
         text: &str,
     ) -> Result<bool, StoreError>;
 
-    /// The last report of the node's owner ([`OrphanReport`]), opaque to the store.
+    /// Reads the last report of the node's owner ([`OrphanReport`]), opaque to the store.
     async fn read_report(&self, node: NodeId) -> Result<Option<String>, StoreError>;
 }
 

@@ -17,12 +17,12 @@ use roomkeeper_core::time::Timestamp;
 /// The origin of all periods.
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// The next multiple of a period, which pollers of the same period share; at most one period from now.
+/// Returns the next multiple of a period, which pollers of the same period share; at most one period from now.
 pub fn next_poll(period: Duration) -> Instant {
     let now = Instant::now();
-    let begun = now.saturating_duration_since(*BEGIN).as_micros();
+    let elapsed = now.saturating_duration_since(*BEGIN).as_micros();
     let period = period.as_micros();
-    let past = begun.checked_rem(period).unwrap_or(0);
+    let past = elapsed.checked_rem(period).unwrap_or(0);
     // Less than the period, which fits a Duration.
     now + Duration::from_micros(u64::try_from(period - past).unwrap_or(u64::MAX))
 }
@@ -35,7 +35,7 @@ pub struct NodePoll {
     /// [`Store::due`](super::Store::due) returns something.
     pub due: bool,
     /// Messages may wait for their queues, or deliveries may be due. False if
-    /// [`Deliveries::look`](super::deliveries::Deliveries::look) finds nothing, or only later deliveries.
+    /// [`Deliveries::poll_outbox`](super::deliveries::Deliveries::poll_outbox) finds nothing, or only later deliveries.
     pub deliveries: bool,
 }
 
@@ -60,11 +60,11 @@ mod tests {
         const PERIOD: Duration = Duration::from_secs(1);
         let first = next_poll(PERIOD);
         tokio::time::advance(Duration::from_micros(1_500)).await;
-        let begun = Instant::now();
+        let now = Instant::now();
         let second = next_poll(PERIOD);
-        assert!(begun < second && second <= begun + PERIOD);
+        assert!(now < second && second <= now + PERIOD);
         let apart = second - first;
         assert!(apart.is_zero() || apart == PERIOD, "{apart:?}");
-        assert_eq!(next_poll(Duration::ZERO), begun);
+        assert_eq!(next_poll(Duration::ZERO), now);
     }
 }

@@ -1,4 +1,4 @@
-//! How many bytes each app has in the store.
+//! The bytes of each app in the store.
 //!
 //! The stores count them (`scripts/bytes.lua`, `scripts/delivery_bytes.lua`); the API refuses changes beyond the quota.
 //!
@@ -25,7 +25,7 @@ pub const MESSAGE_BYTES: u64 = 256;
 /// From this length on, a value counts with its own bytes.
 pub const LARGE: usize = 256;
 
-/// Bytes of delivered messages that are kept of one receiver on one node: the limit of their number, times 800 bytes.
+/// Bytes of delivered messages that are kept of one endpoint on one node: the limit of their number, times 800 bytes.
 pub const MOST_HISTORY: u64 = 8 * 1024 * 1024;
 
 /// The bytes stored on one node.
@@ -33,8 +33,8 @@ pub const MOST_HISTORY: u64 = 8 * 1024 * 1024;
 pub struct NodeUsage {
     /// Bytes of rooms, calls, views and messages in the outbox, by app.
     pub apps: BTreeMap<AppId, u64>,
-    /// Bytes of pending and dead deliveries, by receiver.
-    pub receivers: BTreeMap<EndpointId, u64>,
+    /// Bytes of pending and dead deliveries, by endpoint.
+    pub endpoints: BTreeMap<EndpointId, u64>,
 }
 
 /// Reads the counted bytes.

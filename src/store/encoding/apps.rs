@@ -1,8 +1,8 @@
-//! Apps that were made while the program ran: what is kept of one, and its stored form.
+//! Apps that were made at run time: their record and its stored form.
 //!
-//! Owns [`AppRecord`] and its translation to and from the text that the store keeps. Leaves out its receivers
-//! ([`EndpointRecord`](super::endpoints::EndpointRecord)), who may make one, and what follows from it: the API's registry
-//! does that. Pure.
+//! Owns [`AppRecord`] and its conversion to and from the stored text. Leaves out its endpoints
+//! ([`EndpointRecord`](super::endpoints::EndpointRecord)), permissions and consequences, which the API's registry owns.
+//! Pure.
 //!
 //! A key is kept as its SHA-256 only.
 
@@ -29,11 +29,11 @@ pub struct AppRecord {
     pub keys: Vec<[u8; 32]>,
     /// Its dialled numbers.
     pub dids: Vec<String>,
-    /// How many requests a second it may make, where that is not what every app may.
+    /// Its limit of requests per second, if it differs from the default.
     pub rate_limit: Option<u32>,
-    /// Its keys open nothing any more.
+    /// Its keys are refused.
     pub disabled: bool,
-    /// When it was made.
+    /// The time of its creation.
     pub created_at: Timestamp,
 }
 
@@ -65,7 +65,7 @@ struct Form {
 const FORM: u32 = 1;
 
 impl AppRecord {
-    /// The stored form.
+    /// Returns the stored form.
     pub fn encode(&self) -> String {
         let form = Form {
             v: FORM,
@@ -82,10 +82,10 @@ impl AppRecord {
         }
     }
 
-    /// The app of this stored form.
+    /// Reads the stored form of an app.
     ///
     /// # Errors
-    /// When it is not one.
+    /// Fails if it is not one.
     pub fn decode(id: &AppId, text: &str) -> Result<Self, StoreError> {
         let corrupt = |why: String| StoreError::Corrupt {
             key: format!("app {id}"),
@@ -100,7 +100,9 @@ impl AppRecord {
         let keys: Option<Vec<_>> = form.keys.iter().map(|text| unhex(text)).collect();
         let keys = keys
             .filter(|keys| keys.len() <= ACTIVE_KEYS)
-            .ok_or_else(|| corrupt("its keys are not two digests at most".to_owned()))?;
+            .ok_or_else(|| {
+                corrupt("it must have at most two keys, which are digests".to_owned())
+            })?;
         Ok(Self {
             id: id.clone(),
             customer_id: form.customer_id,
@@ -112,7 +114,7 @@ impl AppRecord {
         })
     }
 
-    /// Makes this key active. Of three the oldest is dropped.
+    /// Makes this key active and drops the oldest of three.
     pub fn add_key(&mut self, digest: [u8; 32]) {
         self.keys.push(digest);
         let over = self.keys.len().saturating_sub(ACTIVE_KEYS);

@@ -1,6 +1,7 @@
 //! The stored form of a call, and the way back.
 //!
-//! A call is a head with three fields: [`APP`], the id of its app as it is, `call`, which stays, and `place`, which changes.
+//! A call is a head with three fields: [`APP`], the plain id of its app, `call`, which is fixed, and `place`, which
+//! changes.
 
 use std::fmt;
 
@@ -27,7 +28,7 @@ pub const HEAD: [&str; 3] = [APP, CALL, PLACE];
 stored_parts! {
     /// Reads a call from its two parts.
     fn decode_parts(id: CallId, app: roomkeeper_core::ids::AppId) -> CallData {
-        /// Writes the part that stays.
+        /// Writes the fixed part.
         "call" fn encode_call {
             'f' caller_id "the caller's number",
             'd' did "the number dialled",
@@ -36,12 +37,12 @@ stored_parts! {
             'w' answered_at "when it was answered, if it was, microseconds",
             's' sequence "the number of notifications about it",
         }
-        /// Writes the part that changes.
+        /// Writes the changing part.
         "place" fn encode_place {
             'c' core "the run of FreeSWITCH",
-            .. place "where it is, a `StoredPlace`",
-            'n' place_at "the sequence of that",
-            'q' parking "the unconfirmed order to park it, microseconds",
+            .. place "its place, a `StoredPlace`",
+            'n' place_at "the sequence of its place",
+            'q' parking "the unconfirmed command to park it, microseconds",
             'y' run "its action run, JSON",
         }
         _ id = id,
@@ -178,9 +179,9 @@ impl Field for ActionRun {
 }
 
 /// Returns the head of a call.
-pub fn encode_session(session: &CallState) -> Vec<(String, String)> {
-    let node = session.id().node();
-    let call = session.data();
+pub fn encode_call_state(state: &CallState) -> Vec<(String, String)> {
+    let node = state.id().node();
+    let call = state.data();
     let values = [
         call.app.as_str().to_owned(),
         encode_call(&call, node),
@@ -192,17 +193,17 @@ pub fn encode_session(session: &CallState) -> Vec<(String, String)> {
 /// Reads a call.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when a field is missing or is not what [`encode_session`] writes.
-pub fn decode_session<'a>(
+/// [`StoreError::Corrupt`] when a field is missing or is not in the form of [`encode_call_state`].
+pub fn decode_call_state<'a>(
     id: CallId,
     record: impl Into<RawRecord<'a>>,
 ) -> Result<CallState, StoreError> {
     let stored = record.into();
     let entity = EntityId::Call(id);
-    let wrong = |name: &str, why: &dyn fmt::Display| corrupt(entity, &format!("field {name}"), why);
+    let error = |name: &str, why: &dyn fmt::Display| corrupt(entity, &format!("field {name}"), why);
     let text = |name| head(entity, &stored.head, name);
-    let app = text(APP)?.parse().map_err(|why| wrong(APP, &why))?;
+    let app = text(APP)?.parse().map_err(|why| error(APP, &why))?;
     let call = decode_parts(id.node(), id, app, text(CALL)?, text(PLACE)?)
-        .map_err(|UndecodedPart { part, why }| wrong(part, &why))?;
-    CallState::restore(call).map_err(|why| corrupt(entity, "the whole", why))
+        .map_err(|UndecodedPart { part, why }| error(part, &why))?;
+    CallState::restore(call).map_err(|why| corrupt(entity, "record", why))
 }

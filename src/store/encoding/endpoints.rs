@@ -1,8 +1,7 @@
-//! Receivers of webhooks: what is kept of one, and its stored form. Pure.
+//! Webhook endpoints: their record and its stored form. Pure.
 //!
-//! There are two kinds. One that an app made for itself is all here. One of the configuration is here only while something
-//! is to be said of it that the configuration does not: that it is disabled. Its secret has to be kept as it is, because
-//! bodies are signed with it.
+//! There are two kinds. The record of an endpoint that an app made is complete. A configured endpoint has a record only
+//! while it is disabled. A secret is stored in plain text, because it signs the bodies.
 
 use std::fmt;
 
@@ -14,30 +13,30 @@ use crate::store::StoreError;
 use roomkeeper_core::ids::{AppId, EndpointId};
 use roomkeeper_core::time::Timestamp;
 
-/// The limit of signing secrets of a receiver: one, and its predecessor.
+/// The limit of signing secrets of an endpoint: one, and its predecessor.
 pub const ACTIVE_SECRETS: usize = 2;
 
-/// The record of a receiver.
+/// The record of an endpoint.
 #[derive(Clone, Debug)]
 pub struct EndpointRecord {
     /// Its id.
     pub id: EndpointId,
-    /// Whose.
+    /// Its app.
     pub app: AppId,
-    /// The receiver; `None` for a configured one.
+    /// The endpoint's data; `None` for a configured one.
     pub own: Option<OwnEndpoint>,
-    /// When it was made; for one of the configuration, when this was first written.
+    /// The time of its creation; for a configured one, of the first write of this record.
     pub created_at: Timestamp,
-    /// Why it is not called; `None` while it is.
+    /// The reason and the time, if it is disabled.
     pub disabled: Option<Disabled>,
-    /// It was deleted: nothing is kept of it any more, and this goes when that is done.
+    /// It was deleted: its data is being removed, and this record goes last.
     pub removed: bool,
 }
 
-/// A receiver that an app made for itself.
+/// An endpoint that an app made for itself.
 #[derive(Clone)]
 pub struct OwnEndpoint {
-    /// Where it is.
+    /// The URL of the receiver.
     pub url: Url,
     /// The filters of its events, as text.
     pub events: Vec<String>,
@@ -47,7 +46,7 @@ pub struct OwnEndpoint {
 
 impl fmt::Debug for OwnEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A query is where receivers keep their tokens.
+        // Receivers keep their tokens in the query.
         f.debug_struct("OwnEndpoint")
             .field("events", &self.events)
             .field("secrets", &self.secrets.len())
@@ -55,40 +54,40 @@ impl fmt::Debug for OwnEndpoint {
     }
 }
 
-/// A secret of a receiver, as text.
+/// A signing secret of an endpoint, as text.
 #[derive(Clone, Debug)]
 pub struct OwnSecret {
     /// `whsec_…`.
     pub text: SecretString,
-    /// Until when it is signed with; `None` for the current one.
+    /// Until when it signs; `None` for the current one.
     pub until: Option<Timestamp>,
 }
 
-/// That a receiver is not called.
+/// The state of a disabled endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Disabled {
     /// Since when.
     pub at: Timestamp,
-    /// Why.
+    /// The reason.
     pub why: DisabledWhy,
-    /// Its app's other receivers have been told, where they have to be.
-    pub told: bool,
+    /// The webhook about it is queued for the app's other endpoints, if it needs one.
+    pub is_reported: bool,
 }
 
-/// Why a receiver is not called.
+/// The reason why an endpoint gets no webhooks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DisabledWhy {
-    /// Its owner wants it so.
+    /// Its app disabled it.
     Owner,
-    /// It answered 410: it is gone for good.
+    /// Its receiver answered 410: it is gone for good.
     Gone,
-    /// It took nothing for days.
+    /// It accepted nothing for days.
     Failing,
 }
 
 impl DisabledWhy {
-    /// As it is written.
+    /// Returns its stored and public name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Owner => "owner",
@@ -150,7 +149,7 @@ impl EndpointRecord {
             disabled: self.disabled.map(|disabled| DisabledForm {
                 at: disabled.at.as_micros(),
                 why: disabled.why,
-                told: disabled.told,
+                told: disabled.is_reported,
             }),
             removed: self.removed,
         };
@@ -160,13 +159,13 @@ impl EndpointRecord {
         }
     }
 
-    /// The receiver of this stored form.
+    /// Reads the stored form of an endpoint.
     ///
     /// # Errors
-    /// When it is not one.
+    /// Fails if it is not one.
     pub fn decode(id: &EndpointId, text: &str) -> Result<Self, StoreError> {
         let corrupt = |why: String| StoreError::Corrupt {
-            key: format!("receiver {id}"),
+            key: format!("endpoint {id}"),
             why,
         };
         // serde's message may quote the text, and with it a secret, so only the position is reported.
@@ -183,7 +182,7 @@ impl EndpointRecord {
         if let Some(own) = &own
             && !(1..=ACTIVE_SECRETS).contains(&own.secrets.len())
         {
-            return Err(corrupt("it has not one secret or two".to_owned()));
+            return Err(corrupt("it must have one or two secrets".to_owned()));
         }
         Ok(Self {
             id: id.clone(),
@@ -193,7 +192,7 @@ impl EndpointRecord {
             disabled: form.disabled.map(|disabled| Disabled {
                 at: Timestamp::from_micros(disabled.at),
                 why: disabled.why,
-                told: disabled.told,
+                is_reported: disabled.told,
             }),
             removed: form.removed,
         })
@@ -201,7 +200,7 @@ impl EndpointRecord {
 }
 
 impl OwnEndpoint {
-    /// Makes this secret the current one. The one before it is signed with `until` then, any older one no more.
+    /// Makes this secret the current one. The previous one signs until `until`, any older one no more.
     pub fn rotate(&mut self, secret: SecretString, until: Timestamp) {
         for old in &mut self.secrets {
             old.until.get_or_insert(until);
@@ -253,7 +252,7 @@ mod tests {
             disabled: Some(Disabled {
                 at: Timestamp::from_micros(7),
                 why: DisabledWhy::Gone,
-                told: true,
+                is_reported: true,
             }),
             removed: false,
         }
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_replaced_is_signed_with_for_a_while() {
+    fn replaced_secret_signs_until_its_deadline() {
         let mut own = record().own.unwrap();
         let at = Timestamp::from_millis;
         let secrets = |own: &OwnEndpoint| -> Vec<(String, Option<Timestamp>)> {
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_receiver_is_corrupt() {
+    fn invalid_endpoint_is_corrupt() {
         let record = record();
         let good = record.encode();
         for bad in [

@@ -1,4 +1,4 @@
-//! The fields of a head, many of which are JSON, and the error of a record that cannot be read.
+//! The fields of a head, many of which are JSON, and the error of an unreadable record.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Reads a field that is JSON.
+/// Reads a JSON field.
 pub(super) fn field<T: DeserializeOwned>(
     id: EntityId,
     fields: &FieldsRef<'_>,

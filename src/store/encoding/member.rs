@@ -1,7 +1,7 @@
 //! The stored form of a member of a room, and the way back.
 //!
-//! A member is two parts of its room: one that stays, under the digits of its channel's UUID, and one that changes, under
-//! the same and [`MOVES`].
+//! A member is two parts of its room: a fixed part, under the digits of its channel's UUID, and a changing part, under the
+//! same digits and [`MOVES`].
 
 use roomkeeper_core::ids::{CommandUid, NodeId};
 use roomkeeper_core::room::{
@@ -16,20 +16,20 @@ use super::stored_fields::{
     stored_parts, write_field,
 };
 
-/// Follows the channel in the name of the part that changes.
+/// The suffix of the changing part's name, behind the channel.
 pub(super) const MOVES: &str = ".";
 
 stored_parts! {
     /// Reads a member from its two parts.
     fn decode_member() -> Member {
-        /// Writes the part that stays.
+        /// Writes the fixed part.
         "" fn encode_member {
             'm' id "its id, a UUID",
             'f' caller_id "the caller's number",
             'd' did "the number dialled",
             't' since "when it was created, microseconds",
         }
-        /// Writes the part that changes.
+        /// Writes the changing part.
         "." fn encode_moves {
             .. status "its status, a `StoredStatus`",
             .. membership "its membership, if it has one",
@@ -52,7 +52,7 @@ stored_fields! {
 }
 
 stored_fields! {
-    /// A stay is stored without the fence that confirmed it last.
+    /// A membership is stored without the fence that confirmed it last.
     Membership {
         'c' core "the run of FreeSWITCH",
         'k' conference "the conference instance",
@@ -62,7 +62,7 @@ stored_fields! {
     }
 }
 
-/// Requests to set a flag. The letters of a request are those of its flag:
+/// Requests to set a flag. The letters depend on the flag:
 ///
 /// | | deadline, microseconds | clears the flag | the id of the command |
 /// |---|---|---|---|
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    fn stay() -> Membership {
+    fn membership() -> Membership {
         Membership {
             core: CoreId::new(Uuid::from_u128(1)),
             conference: ConferenceId::new(Uuid::from_u128(2)),
@@ -297,10 +297,10 @@ mod tests {
     }
 
     #[test]
-    fn every_member_is_read_as_it_was_written() {
+    fn encoded_member_decodes_to_same_value() {
         let command_uid = Some("command-1".parse().unwrap());
         let deadline = Timestamp::from_micros(3);
-        let mut members = vec![member(MemberStatus::Joined, Some(stay()))];
+        let mut members = vec![member(MemberStatus::Joined, Some(membership()))];
         for attempt in [
             JoinAttempt::First,
             JoinAttempt::Interrupted,
@@ -328,25 +328,25 @@ mod tests {
                 reason,
                 command_uid,
             };
-            members.push(member(status, Some(stay())));
+            members.push(member(status, Some(membership())));
         }
         let node: NodeId = "n0001".parse().unwrap();
         for member in members {
-            let (stays, moves) = (encode_member(&member, node), encode_moves(&member, node));
-            let read = decode_member(node, &stays, &moves).unwrap();
-            assert_eq!(read, member, "{stays} {moves}");
+            let (fixed, moves) = (encode_member(&member, node), encode_moves(&member, node));
+            let read = decode_member(node, &fixed, &moves).unwrap();
+            assert_eq!(read, member, "{fixed} {moves}");
         }
     }
 
     #[test]
-    fn stored_form_of_member_is_this() {
+    fn stored_form_of_member_is_stable() {
         let node: NodeId = "n0001".parse().unwrap();
         let status = MemberStatus::Leaving {
             deadline: Timestamp::from_micros(3),
             reason: LeftReason::Moved,
             command_uid: Some("command-1".parse().unwrap()),
         };
-        let member = member(status, Some(stay()));
+        let member = member(status, Some(membership()));
         assert_eq!(
             encode_member(&member, node).split_once('|').unwrap().1,
             "f+8210|da\\pb|t51XFN6Z--"
@@ -358,19 +358,19 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_part_is_named() {
+    fn decode_error_names_unreadable_part() {
         let node: NodeId = "n0001".parse().unwrap();
-        let member = member(MemberStatus::Joined, Some(stay()));
-        let (stays, moves) = (encode_member(&member, node), encode_moves(&member, node));
-        for (stays, moves, part) in [
+        let member = member(MemberStatus::Joined, Some(membership()));
+        let (fixed, moves) = (encode_member(&member, node), encode_moves(&member, node));
+        for (fixed, moves, part) in [
             ("", moves.as_str(), ""),
-            (stays.as_str(), "", MOVES),
-            (&stays, "p8|g0|n0", MOVES),
-            (&stays, "p0|g0|n0", MOVES),
-            (&stays, "p1|g7|n0", MOVES),
+            (fixed.as_str(), "", MOVES),
+            (&fixed, "p8|g0|n0", MOVES),
+            (&fixed, "p0|g0|n0", MOVES),
+            (&fixed, "p1|g7|n0", MOVES),
         ] {
-            let error = decode_member(node, stays, moves).unwrap_err();
-            assert_eq!(error.part, part, "{stays} {moves}");
+            let error = decode_member(node, fixed, moves).unwrap_err();
+            assert_eq!(error.part, part, "{fixed} {moves}");
         }
     }
 }

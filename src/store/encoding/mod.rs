@@ -1,8 +1,8 @@
-//! The stored form of everything that the store holds, and the way back. Pure.
+//! The stored form of all data, and the way back. Pure.
 //!
-//! [`room`] (with `member`, `playback` and `recording`), [`call`] and [`view`] encode state, [`apps`] and [`endpoints`] the records of apps and their
-//! receivers. [`packed`] is the text that the small records are written in, `stored_fields` declares their
-//! fields, [`keys`] names every key in Redis.
+//! [`room`] (with `member`, `playback` and `recording`), [`call`] and [`view`] encode state; [`apps`] and [`endpoints`]
+//! encode the records of apps and their endpoints. [`packed`] is the text form of the small records, `stored_fields`
+//! declares their fields, [`keys`] names every key in Redis.
 
 pub mod apps;
 pub mod call;

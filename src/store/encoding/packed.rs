@@ -46,8 +46,8 @@ impl From<Unreadable> for DecodeError {
 }
 
 impl From<&'static str> for DecodeError {
-    fn from(what: &'static str) -> Self {
-        Self::Value(what)
+    fn from(reason: &'static str) -> Self {
+        Self::Value(reason)
     }
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Field(field) => field.fmt(f),
-            Self::Value(what) => f.write_str(what),
+            Self::Value(reason) => f.write_str(reason),
         }
     }
 }
@@ -72,7 +72,7 @@ impl Packer {
         self.0.push(name);
     }
 
-    /// Any text, also an empty one.
+    /// Appends a text, which can be empty.
     pub fn text(&mut self, name: char, value: &str) {
         self.begin(name);
         if !value.contains(['|', '\\']) {
@@ -88,39 +88,39 @@ impl Packer {
         }
     }
 
-    /// A number.
+    /// Appends a number.
     pub fn number(&mut self, name: char, value: u64) {
         self.begin(name);
         push_number(&mut self.0, value);
     }
 
-    /// A number, if there is one.
+    /// Appends a number, if there is one.
     pub fn some_number(&mut self, name: char, value: Option<u64>) {
         if let Some(value) = value {
             self.number(name, value);
         }
     }
 
-    /// A UUID.
+    /// Appends a UUID.
     pub fn uuid(&mut self, name: char, value: Uuid) {
         self.begin(name);
         push_uuid(&mut self.0, value);
     }
 
-    /// That something is so.
+    /// Appends a field without a value if `value` is true.
     pub fn flag(&mut self, name: char, value: bool) {
         if value {
             self.begin(name);
         }
     }
 
-    /// The record.
+    /// Returns the record.
     pub fn finish(self) -> String {
         self.0
     }
 }
 
-/// A record that is read. It is gone through once; what a field says is looked at when it is asked for.
+/// A record that is split into its fields. A field is decoded when a caller reads it.
 #[derive(Debug)]
 pub struct Packed<'a>(SmallVec<[(char, &'a str); FIELDS]>);
 
@@ -128,11 +128,11 @@ pub struct Packed<'a>(SmallVec<[(char, &'a str); FIELDS]>);
 const FIELDS: usize = 12;
 
 impl<'a> Packed<'a> {
-    /// Any text.
+    /// Splits any text into fields.
     pub fn new(text: &'a str) -> Self {
         let mut fields = SmallVec::new();
         let mut field = |begin: usize, end: usize| {
-            // Both are where a letter of ASCII stands, or the text ends.
+            // Both ends are at an ASCII letter or at the end of the text.
             let field = text.get(begin..end).unwrap_or_default();
             let mut chars = field.chars();
             if let Some(name) = chars.next() {
@@ -152,7 +152,7 @@ impl<'a> Packed<'a> {
         let mut found = self.0.iter().filter(|(letter, _)| *letter == name);
         let value = found.next().map(|(_, value)| *value);
         if found.next().is_some() {
-            return Err(Unreadable(name, "is there twice"));
+            return Err(Unreadable(name, "occurs twice"));
         }
         Ok(value)
     }
@@ -162,10 +162,10 @@ impl<'a> Packed<'a> {
         self.0.iter().any(|(letter, _)| *letter == name)
     }
 
-    /// Text, if there is any.
+    /// Reads a text, if there is one.
     ///
     /// # Errors
-    /// [`Unreadable`] like all that follow.
+    /// [`Unreadable`], like all methods below.
     pub fn some_text(&self, name: char) -> Result<Option<Cow<'a, str>>, Unreadable> {
         let Some(raw) = self.raw(name)? else {
             return Ok(None);
@@ -180,7 +180,7 @@ impl<'a> Packed<'a> {
                 '\\' => match rest.next() {
                     Some('p') => text.push('|'),
                     Some('\\') => text.push('\\'),
-                    Some(_) | None => return Err(Unreadable(name, "is escaped wrongly")),
+                    Some(_) | None => return Err(Unreadable(name, "has an invalid escape")),
                 },
                 other => text.push(other),
             }
@@ -188,47 +188,47 @@ impl<'a> Packed<'a> {
         Ok(Some(Cow::Owned(text)))
     }
 
-    /// Text.
+    /// Reads a text.
     ///
     /// # Errors
-    /// Also when there is none.
+    /// Also fails if the field is missing.
     pub fn text(&self, name: char) -> Result<Cow<'a, str>, Unreadable> {
         self.some_text(name)?.ok_or(Unreadable(name, "is missing"))
     }
 
-    /// A number, if there is one.
+    /// Reads a number, if there is one.
     ///
     /// # Errors
-    /// When it is not one.
+    /// Fails if the value is not a number.
     pub fn some_number(&self, name: char) -> Result<Option<u64>, Unreadable> {
         self.raw(name)?
             .map(|raw| read_number(raw).ok_or(Unreadable(name, "is not a number")))
             .transpose()
     }
 
-    /// A number.
+    /// Reads a number.
     ///
     /// # Errors
-    /// Also when there is none.
+    /// Also fails if the field is missing.
     pub fn number(&self, name: char) -> Result<u64, Unreadable> {
         self.some_number(name)?
             .ok_or(Unreadable(name, "is missing"))
     }
 
-    /// A UUID, if there is one.
+    /// Reads a UUID, if there is one.
     ///
     /// # Errors
-    /// When it is not one.
+    /// Fails if the value is not a UUID.
     pub fn some_uuid(&self, name: char) -> Result<Option<Uuid>, Unreadable> {
         self.raw(name)?
             .map(|raw| read_uuid(raw).ok_or(Unreadable(name, "is not a UUID")))
             .transpose()
     }
 
-    /// A UUID.
+    /// Reads a UUID.
     ///
     /// # Errors
-    /// Also when there is none.
+    /// Also fails if the field is missing.
     pub fn uuid(&self, name: char) -> Result<Uuid, Unreadable> {
         self.some_uuid(name)?.ok_or(Unreadable(name, "is missing"))
     }
@@ -236,7 +236,7 @@ impl<'a> Packed<'a> {
     /// Reads a flag.
     ///
     /// # Errors
-    /// When it is said twice, or with a value.
+    /// Fails if the field occurs twice or has a value.
     pub fn flag(&self, name: char) -> Result<bool, Unreadable> {
         match self.raw(name)? {
             None => Ok(false),
@@ -251,12 +251,12 @@ fn digit(value: u128) -> char {
     char::from(DIGITS[at])
 }
 
-/// By byte: the value of the digit, or [`NO_DIGIT`].
+/// The value of the digit for each byte, or [`NO_DIGIT`].
 const VALUES: [u8; 256] = {
     let mut values = [NO_DIGIT; 256];
     let mut value = 0;
     while value < DIGITS.len() {
-        // There are 64 of them.
+        // There are 64 digits.
         values[DIGITS[value] as usize] = value as u8;
         value += 1;
     }
@@ -268,16 +268,15 @@ const NO_DIGIT: u8 = 64;
 
 fn push_number(text: &mut String, value: u64) {
     let digits = (u64::BITS - value.leading_zeros()).div_ceil(6);
-    for place in (0..digits).rev() {
-        text.push(digit(u128::from(value >> (6 * place))));
+    for position in (0..digits).rev() {
+        text.push(digit(u128::from(value >> (6 * position))));
     }
 }
 
-/// Appends the lowest digits of a number, this many of them: of two numbers that have no more, the smaller one's text is
-/// the smaller one, too.
+/// Appends the lowest `digits` digits of a number. Texts of numbers that fit sort like the numbers.
 pub fn push_padded(text: &mut String, value: u64, digits: usize) {
-    for place in (0..digits).rev() {
-        text.push(digit(u128::from(value) >> (6 * place)));
+    for position in (0..digits).rev() {
+        text.push(digit(u128::from(value) >> (6 * position)));
     }
 }
 
@@ -285,7 +284,7 @@ pub fn push_padded(text: &mut String, value: u64, digits: usize) {
 pub fn read_padded(text: &str) -> Option<u64> {
     text.bytes().try_fold(0_u64, |number, byte| {
         let value = VALUES[usize::from(byte)];
-        // A digit is six bits: what is in the highest six would be lost.
+        // A digit is six bits; a seventh digit would push out the highest six.
         let fits = value < NO_DIGIT && number >> (u64::BITS - 6) == 0;
         fits.then(|| number << 6 | u64::from(value))
     })
@@ -302,21 +301,20 @@ fn read_number(text: &str) -> Option<u64> {
 pub fn push_uuid(text: &mut String, uuid: Uuid) {
     let mut bits = uuid.as_u128();
     let mut digits = [0; UUID_DIGITS];
-    for place in digits.iter_mut().rev() {
-        *place = DIGITS[usize::from(bits.to_le_bytes()[0] & 63)];
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS[usize::from(bits.to_le_bytes()[0] & 63)];
         bits >>= 6;
     }
     // Digits are ASCII.
     text.extend(digits.map(char::from));
 }
 
-/// The UUID with these digits; `None` when they are none.
+/// Reads a UUID; `None` if the text is not 22 digits of one.
 pub fn read_uuid(text: &str) -> Option<Uuid> {
     let digits: &[u8; UUID_DIGITS] = text.as_bytes().try_into().ok()?;
-    // Of the first digit there are two bits, of the others 126. All are looked up before it is asked whether they are
-    // digits: a restart reads millions.
+    // The first digit has two bits, the others have 126. All are looked up before the check: a restart reads millions.
     let values = digits.map(|byte| VALUES[usize::from(byte)]);
-    let is_one = values.iter().fold(0, |all, value| all | value) < NO_DIGIT;
+    let are_digits = values.iter().fold(0, |all, value| all | value) < NO_DIGIT;
     let number = |values: &[u8]| {
         let digits = values.iter().map(|value| u64::from(*value));
         digits.fold(0, |number, digit| number << 6 | digit)
@@ -325,7 +323,7 @@ pub fn read_uuid(text: &str) -> Option<Uuid> {
     let (middle, low) = rest.split_at(10);
     let (first, middle, low) = (number(first), number(middle), number(low));
     let uuid = u128::from(first) << 120 | u128::from(middle) << 60 | u128::from(low);
-    (is_one && first >> 8 == 0).then(|| Uuid::from_u128(uuid))
+    (are_digits && first >> 8 == 0).then(|| Uuid::from_u128(uuid))
 }
 
 #[cfg(test)]
@@ -377,11 +375,11 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_is_refused() {
+    fn foreign_text_is_rejected() {
         for (text, why) in [
             ("", "`n` is missing"),
             ("m1|o", "`n` is missing"),
-            ("n1|n1", "`n` is there twice"),
+            ("n1|n1", "`n` occurs twice"),
             ("n-", "`n` is not a number"),
             ("n!", "`n` is not a number"),
             ("nzzzzzzzzzzzz", "`n` is not a number"),
@@ -393,10 +391,10 @@ mod tests {
         assert!(uuid("u2222222222222222222222"));
         assert!(!uuid("u222222222222222222222"));
         assert!(!uuid("uzzzzzzzzzzzzzzzzzzzzzz"));
-        for place in 1..=UUID_DIGITS {
+        for at in 1..=UUID_DIGITS {
             for other in ["!", "\u{0}", "~"] {
                 let mut text = "u2222222222222222222222".to_owned();
-                text.replace_range(place..=place, other);
+                text.replace_range(at..=at, other);
                 assert!(!uuid(&text), "{text:?}");
             }
         }
@@ -406,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_in_the_order_of_what_they_stand_for() {
+    fn digits_sort_like_their_numbers() {
         let digits = |n: u128| {
             let mut text = String::new();
             push_uuid(&mut text, Uuid::from_u128(n));

@@ -1,14 +1,14 @@
 //! The stored form of a room, and the way back.
 //!
-//! Owns the wire types of storage, which are apart from the domain's so that either can change alone, and their
-//! version. Leaves out keys and scripts.
+//! Owns the stored types, which are separate from the domain's so that either can change alone, and their version. Leaves
+//! out keys and scripts.
 //!
-//! A room's head has four fields: `reg`, what it was asked for as; `run`, what changes; `play`, what plays in it and how
-//! far, and `urls`, where that is fetched from, which is longer and changes less. The last two are only there once
-//! something has been played. These are JSON. What there is of each call is [`packed`](super::packed), and in values of
-//! at most 64 bytes if what the app and the caller are called is not long: so much of a small hash Redis keeps in a third
-//! of the room. In both, unknown fields are ignored, so that a newer program's records can be read, and a missing field
-//! that has no default is an error.
+//! A room's head has four fields: `reg`, its registration; `run`, its changing state; `play`, its playback and progress;
+//! and `urls`, the URLs of the playback, which are longer and change less. The last two exist only after something has been
+//! played. They are JSON. The record of each member is [`packed`](super::packed): with short names of the app and the
+//! caller its values have at most 64 bytes, and Redis keeps such a small hash in a third of the memory. In both forms,
+//! unknown fields are ignored, so that a newer program's records can be read, and a missing field without a default is an
+//! error.
 //!
 //! `member` encodes a member, `playback` the third and fourth field, `recording` a part of the second, [`call`](super::call) a
 //! call.
@@ -83,18 +83,18 @@ struct StoredRun {
     deadline: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lives: Vec<(CoreId, ConferenceId, u64)>,
-    /// Which of them have lost their last member, and when.
+    /// The instances that have lost their last member, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     emptied: Vec<(ConferenceId, u64)>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     locked: bool,
-    /// Its conference is still to be locked.
+    /// The lock has not been sent to its conference yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lock_due: bool,
-    /// Locked or unlocked, by which command, and until when that is waited for.
+    /// The requested lock, its command and its deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lock_asked: Option<(bool, Option<CommandUid>, Timestamp)>,
-    /// Members with a stay, for readers of the head alone.
+    /// Members with a membership, for readers of the head alone.
     present: usize,
     seq: u64,
     #[serde(default)]
@@ -121,17 +121,17 @@ enum StoredStatus {
 pub struct RoomHead {
     /// The registration.
     pub registration: Registration,
-    /// Where it stands.
+    /// Its status.
     pub status: RoomStatus,
-    /// When its owner would last have seen it change.
+    /// The time of its last change, by its owner's clock.
     pub updated_at: Timestamp,
-    /// When it was over.
+    /// The time of its end.
     pub ended_at: Option<Timestamp>,
-    /// The recording that is under way.
+    /// The recording in progress.
     pub recording: Option<Recording>,
-    /// All recordings that there have been, oldest first.
+    /// All recordings, oldest first.
     pub recordings: Vec<RecordingId>,
-    /// How many members FreeSWITCH has shown.
+    /// The number of members that FreeSWITCH has shown.
     pub present: usize,
     /// The room is locked.
     pub locked: bool,
@@ -140,7 +140,7 @@ pub struct RoomHead {
 }
 
 impl RoomHead {
-    /// Returns true if it can be joined, and is seen in the gateway API.
+    /// Returns true if calls can join it and the gateway API shows it.
     pub const fn is_open(&self) -> bool {
         matches!(self.status, RoomStatus::Starting | RoomStatus::Progressing)
     }
@@ -149,7 +149,7 @@ impl RoomHead {
 /// The fields to set for a room: head, and parts (`None`: remove).
 pub type RoomFields = (Vec<(String, String)>, Vec<(String, Option<String>)>);
 
-/// Encodes these changes of a room. `created` if the store has no record of it yet.
+/// Encodes these changes of a room. `created` means that the store has no record of it yet.
 pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFields {
     let mut head = Vec::new();
     if (created || changes.registration)
@@ -166,10 +166,10 @@ pub fn encode_room(room: &RoomState, changes: &Changes, created: bool) -> RoomFi
     }
     let node = room.id().node();
     let mut parts = Vec::with_capacity(2 * changes.members.len());
-    for who in &changes.members {
-        let member = room.members().get(who);
+    for call in &changes.members {
+        let member = room.members().get(call);
         let mut name = String::with_capacity(UUID_DIGITS + 1);
-        push_uuid(&mut name, who.channel().uuid());
+        push_uuid(&mut name, call.channel().uuid());
         parts.push((
             name.clone(),
             member.map(|member| encode_member(member, node)),
@@ -247,7 +247,8 @@ impl From<&RoomState> for StoredRun {
 /// Reads a room.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when a field is missing or is not what [`encode_room`] writes, or when they contradict each other.
+/// [`StoreError::Corrupt`] when a field is missing or is not in the form of [`encode_room`], or when they contradict each
+/// other.
 pub fn decode_room<'a>(
     id: RoomId,
     record: impl Into<RawRecord<'a>>,
@@ -256,13 +257,7 @@ pub fn decode_room<'a>(
     let entity = EntityId::Room(id);
     let run: StoredRun = field(entity, &stored.head, RUN)?;
     let status = status(&run);
-    let without_deadline = || {
-        corrupt(
-            entity,
-            &format!("field {RUN}"),
-            "a recording without its deadline",
-        )
-    };
+    let without_deadline = || corrupt(entity, &format!("field {RUN}"), "recording has no deadline");
     let recording = run
         .recording
         .map(|stored| decode_recording(stored).ok_or_else(without_deadline))
@@ -279,7 +274,7 @@ pub fn decode_room<'a>(
         since,
         emptied: emptied(id),
     });
-    let asked = run
+    let requested = run
         .lock_asked
         .map(|(lock, command_uid, deadline)| LockRequest {
             lock,
@@ -291,7 +286,7 @@ pub fn decode_room<'a>(
         registration: registration(id, &stored)?,
         status,
         instances: instances.collect(),
-        lock: Lock::restore(run.locked, run.lock_due, asked),
+        lock: Lock::restore(run.locked, run.lock_due, requested),
         playback: decode_playback(id, &stored)?,
         recording,
         recordings: run.recordings,
@@ -300,22 +295,22 @@ pub fn decode_room<'a>(
         members: decode_members(id, &stored.parts)?,
         sequence: run.seq,
     };
-    RoomState::restore(data).map_err(|why| corrupt(entity, "the whole", why))
+    RoomState::restore(data).map_err(|why| corrupt(entity, "record", why))
 }
 
 fn decode_members(id: RoomId, parts: &FieldsRef<'_>) -> Result<Vec<(CallId, Member)>, StoreError> {
-    let wrong = |part: &str, why: &dyn fmt::Display| {
-        corrupt(EntityId::Room(id), &format!("part {part}"), why)
+    let corrupt = |part: &str, why: &dyn fmt::Display| {
+        super::json_fields::corrupt(EntityId::Room(id), &format!("part {part}"), why)
     };
     let mut members = Vec::with_capacity(parts.len() / 2);
     let mut parts = parts.iter().peekable();
-    while let Some((name, stays)) = parts.next() {
-        let channel = read_uuid(name).ok_or_else(|| wrong(name, &"not the UUID of a channel"))?;
+    while let Some((name, fixed)) = parts.next() {
+        let channel = read_uuid(name).ok_or_else(|| corrupt(name, &"not the UUID of a channel"))?;
         // Parts are sorted by name, so the two of a member are neighbours.
         let moves = parts.next_if(|(next, _)| next.strip_suffix(MOVES) == Some(name));
-        let (_, moves) = moves.ok_or_else(|| wrong(name, &"the part that changes is missing"))?;
-        let member = decode_member(id.node(), stays, moves)
-            .map_err(|UndecodedPart { part, why }| wrong(&format!("{name}{part}"), &why))?;
+        let (_, moves) = moves.ok_or_else(|| corrupt(name, &"the changing part is missing"))?;
+        let member = decode_member(id.node(), fixed, moves)
+            .map_err(|UndecodedPart { part, why }| corrupt(&format!("{name}{part}"), &why))?;
         members.push((CallId::new(id.node(), ChannelId::new(channel)), member));
     }
     Ok(members)

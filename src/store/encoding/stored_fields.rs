@@ -4,12 +4,13 @@
 //!
 //! - `'t' since "when it began",`: the letter, the field of the struct, its documentation. The type of the field
 //!   implements [`Field`].
-//! - `.. stay "its stay",`: a field with a list of its own. Its type implements [`FieldGroup`]; an `Option` of it is
+//! - `.. membership "its membership",`: a field with a list of its own. Its type implements [`FieldGroup`]; an `Option` of
+//!   it is
 //!   `None` where the first letter of the group is missing.
 //! - `_ confirmed = 0,`: a field that is not stored, and its value when it is read.
 //!
-//! The lines are in the order in which the fields are written. A field that the list leaves out does not compile. Ids of
-//! the record's own node are stored without the node, so all functions take it.
+//! The lines are in the order in which the fields are written. A list that omits a field does not compile. Ids of the
+//! record's own node are stored without the node, so all functions take it.
 
 use smol_str::SmolStr;
 
@@ -28,7 +29,7 @@ pub(super) trait Field: Sized {
     /// Reads the field.
     ///
     /// # Errors
-    /// When it is missing or is not what [`Self::write`] writes.
+    /// Fails if the field is missing or is not in the form of [`Self::write`].
     fn read(name: char, node: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError>;
 }
 
@@ -43,7 +44,7 @@ pub(super) trait FieldGroup: Sized {
     /// Reads its fields.
     ///
     /// # Errors
-    /// When one is missing or is not what [`Self::write`] writes.
+    /// Fails if one is missing or is not in the form of [`Self::write`].
     fn read(node: NodeId, packed: &Packed<'_>) -> Result<Self, DecodeError>;
 }
 
@@ -76,7 +77,7 @@ impl<T: FieldGroup> FieldGroup for Box<T> {
     }
 }
 
-/// A part of a record that cannot be read.
+/// The error of a part that cannot be decoded.
 #[derive(Debug)]
 pub(super) struct UndecodedPart {
     /// The name of the part, as declared.
@@ -222,7 +223,7 @@ macro_rules! stored_codes {
 
 pub(super) use {field_row, read_field, stored_codes, stored_fields, stored_parts, write_field};
 
-/// Implements [`Field`] by a function that writes a value and one that reads it.
+/// Implements [`Field`] by two functions, which write and read a value.
 macro_rules! field {
     ($type:ty, $write:expr, $read:expr) => {
         impl Field for $type {

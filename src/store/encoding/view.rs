@@ -1,6 +1,6 @@
-//! The stored form of what can be read of a stay and of a recording, also after it is over, and the way back.
+//! The stored form of the views of memberships and recordings, which outlive their subjects, and the way back.
 //!
-//! A view is written in the commit of its room and never read by the reconciler: what it shows is the room's to know.
+//! A view is written in the commit of its room. The reconciler never reads it, because the room has the same data.
 
 use std::time::Duration;
 
@@ -19,30 +19,30 @@ use crate::store::{StoreError, ViewId, keys};
 /// The view of a membership, which is a conferencecall.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CallView {
-    /// Whose room it is or was in.
+    /// The app of its room.
     pub app: AppId,
     /// The room.
     pub room: RoomId,
     /// The call.
     pub session: CallId,
-    /// Where it stands.
+    /// Its status.
     pub status: CallStatus,
     /// The time of the request, or of its first appearance.
     pub created_at: Timestamp,
-    /// When its status changed.
+    /// The time of the last change of its status.
     pub updated_at: Timestamp,
 }
 
 /// The view of a recording, with its app.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RecordingRecord {
-    /// Whose room was recorded.
+    /// The app of its room.
     pub app: AppId,
     /// The room.
     pub room: RoomId,
     /// The recording.
     pub view: RecordingView,
-    /// When it changed.
+    /// The time of its last change.
     pub updated_at: Timestamp,
 }
 
@@ -120,7 +120,7 @@ pub fn encode_call(app: &AppId, room: RoomId, change: &CallChange, now: Timestam
 /// Reads the view of a membership.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when it is not what [`encode_call`] writes.
+/// [`StoreError::Corrupt`] when it is not in the form of [`encode_call`].
 pub fn decode_call(id: MemberId, body: &str) -> Result<CallView, StoreError> {
     let stored = StoredCall::read(id.node(), &Packed::new(body));
     let StoredCall {
@@ -144,7 +144,7 @@ pub fn decode_call(id: MemberId, body: &str) -> Result<CallView, StoreError> {
     })
 }
 
-/// The body of a recording's view.
+/// Returns the body of a recording's view.
 pub fn encode_recording(app: &AppId, room: RoomId, view: &RecordingView, now: Timestamp) -> String {
     json(&StoredRecording {
         a: app.clone(),
@@ -166,10 +166,10 @@ pub fn encode_recording(app: &AppId, room: RoomId, view: &RecordingView, now: Ti
     })
 }
 
-/// A recording's view as it was stored.
+/// Reads a recording's view.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when it is not what [`encode_recording`] writes.
+/// [`StoreError::Corrupt`] when it is not in the form of [`encode_recording`].
 pub fn decode_recording(
     key: &dyn std::fmt::Display,
     body: &str,
@@ -196,7 +196,7 @@ pub fn decode_recording(
 }
 
 fn json<T: Serialize>(value: &T) -> String {
-    // Types of numbers and text cannot fail to serialise; an empty body would be told as corrupt.
+    // Numbers and texts cannot fail to serialise; a reader reports an empty body as corrupt.
     serde_json::to_string(value).unwrap_or_default()
 }
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::store::StoreError;
 use crate::store::deliveries::{
-    Attempted, Backlog, ClaimedDelivery, Deliveries, Delivery, DeliveryResult, DeliveryStatus,
-    EndpointHealth, Finished, NewDelivery, OutboxBatch, OutboxCursor, Recovered, Share,
+    AttemptRecord, Backlog, ClaimedDelivery, Deliveries, Delivery, DeliveryResult, DeliveryStatus,
+    EndpointHealth, FinishOutcome, NewDelivery, OutboxBatch, OutboxCursor, RecoverOutcome, Share,
 };
 use roomkeeper_core::ids::{EndpointId, NodeId};
 
@@ -70,8 +70,8 @@ impl Deliveries for MemoryStore {
         node: NodeId,
         claim: &ClaimedDelivery,
         result: DeliveryResult,
-        attempt: Option<&Attempted>,
-    ) -> Result<Option<Finished>, StoreError> {
+        attempt: Option<&AttemptRecord>,
+    ) -> Result<Option<FinishOutcome>, StoreError> {
         let now = self.now();
         let mut inner = self.lock();
         let queues = &mut inner.node(node).queues;
@@ -111,8 +111,8 @@ impl Deliveries for MemoryStore {
     ) -> Result<Vec<Delivery>, StoreError> {
         let now = self.now();
         let mut inner = self.lock();
-        let receiver = inner.node(node).queues.receiver(endpoint, now);
-        let listed = receiver.map(|receiver| receiver.list(status, below, limit));
+        let log = inner.node(node).queues.log(endpoint, now);
+        let listed = log.map(|log| log.list(status, below, limit));
         Ok(listed.unwrap_or_default())
     }
 
@@ -124,8 +124,8 @@ impl Deliveries for MemoryStore {
     ) -> Result<Option<Delivery>, StoreError> {
         let now = self.now();
         let mut inner = self.lock();
-        let receiver = inner.node(node).queues.receiver(endpoint, now);
-        Ok(receiver.and_then(|receiver| receiver.delivery(id).cloned()))
+        let log = inner.node(node).queues.log(endpoint, now);
+        Ok(log.and_then(|log| log.delivery(id).cloned()))
     }
 
     async fn redeliver(
@@ -144,7 +144,7 @@ impl Deliveries for MemoryStore {
         endpoint: &EndpointId,
         from: &str,
         limit: usize,
-    ) -> Result<Recovered, StoreError> {
+    ) -> Result<RecoverOutcome, StoreError> {
         let now = self.now();
         let mut inner = self.lock();
         let queues = &mut inner.node(node).queues;

@@ -26,17 +26,17 @@ impl Live for MemoryStore {
     }
 
     async fn publish_live(&self, node: NodeId, live: &[LiveEvent]) -> Result<(), StoreError> {
-        // An error only says that nobody is subscribed.
-        let _nobody = self.live_events.send((node, live.to_vec()));
+        // An error only means that there is no subscriber.
+        let _no_subscriber = self.live_events.send((node, live.to_vec()));
         Ok(())
     }
 
     async fn subscribe_live(&self, nodes: &[NodeId]) -> Result<LiveStream, StoreError> {
         let nodes = nodes.to_vec();
-        let said = stream::unfold(self.live_events.subscribe(), |mut said| async move {
+        let events = stream::unfold(self.live_events.subscribe(), |mut receiver| async move {
             loop {
-                match said.recv().await {
-                    Ok(word) => return Some((word, said)),
+                match receiver.recv().await {
+                    Ok(event) => return Some((event, receiver)),
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,
                 }
@@ -46,6 +46,6 @@ impl Live for MemoryStore {
             let wanted = nodes.contains(node);
             async move { wanted }
         };
-        Ok(said.filter(of_these).boxed())
+        Ok(events.filter(of_these).boxed())
     }
 }

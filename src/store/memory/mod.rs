@@ -1,18 +1,19 @@
 //! The store for one process: everything is in memory and ends with the process.
 //!
-//! The lab, tests and a controller with `memory:` use it. The contract suite holds it against the store on Redis.
+//! The lab, tests and a controller with `memory:` use it. The contract tests compare it with the store on Redis.
 //!
-//! Each trait of the contract has a file that implements it: `deliveries`, `board`, `looks`, `live`, `usage`, `gate`, and
-//! this one for [`Store`] itself. They change the state of one node (`node`): its `outbox`, the `queues` of deliveries (each
-//! a `queue`, for a `receiver`, claimed by `share`), its `cooldowns` and idempotent `commands`.
+//! Each trait of the contract has a file that implements it: `deliveries`, `node_status`, `polls`, `live`, `usage`,
+//! `limits`, and this one for [`Store`] itself. They change the state of one node (`node`): its `outbox`, the `queues` of
+//! deliveries (each a `queue`, recorded in an `endpoint_log`, claimed by `share`), its `cooldowns` and idempotent
+//! `commands`.
 //!
 //! One mutex protects everything and is never held across an await: a commit changes a few maps, and contention does not
-//! matter for an in-memory store. Expiry is checked on access; the clock can be passed in
-//! so that a test moves it.
+//! matter for an in-memory store. Expiry is checked on access. A test can pass in the clock.
 
 mod commands;
 mod cooldowns;
 mod deliveries;
+mod endpoint_log;
 mod limits;
 mod live;
 mod node;
@@ -21,7 +22,6 @@ mod outbox;
 mod polls;
 mod queue;
 mod queues;
-mod receiver;
 mod share;
 mod usage;
 
@@ -45,52 +45,52 @@ use crate::clock;
 use roomkeeper_core::ids::{AppId, EndpointId, NodeId, RoomId, RoomName};
 use roomkeeper_core::time::Timestamp;
 
-/// The store's clock: how long it has been running. Never goes back.
+/// The store's clock: the time since its start. Never goes back.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// Live events of one node.
 type NodeLiveEvents = (NodeId, Vec<LiveEvent>);
 
-/// The number of live events that wait for the slowest subscriber. A subscriber that is further behind misses some, as on
-/// a connection that broke.
+/// The number of live events that wait for the slowest subscriber. A subscriber that is further behind misses some, as
+/// after a lost connection.
 const LIVE_EVENTS: usize = 1_024;
 
 /// The implementation of [`Store`] in memory.
 pub struct MemoryStore {
     clock: Clock,
     /// The time at the start of the clock.
-    began: Timestamp,
+    start: Timestamp,
     limits: QueueLimits,
     inner: Mutex<Inner>,
     live_events: broadcast::Sender<NodeLiveEvents>,
 }
 
 impl MemoryStore {
-    /// An empty store on the runtime's clock, which a paused test runtime moves.
+    /// Creates an empty store on the runtime's clock, which a paused test runtime moves.
     pub fn new() -> Self {
         let start = tokio::time::Instant::now();
         Self::with_clock(Arc::new(move || start.elapsed()))
     }
 
-    /// An empty store on this clock.
+    /// Creates an empty store on this clock.
     pub fn with_clock(clock: Clock) -> Self {
         Self {
             clock,
-            began: clock::now(),
+            start: clock::now(),
             limits: QueueLimits::default(),
             inner: Mutex::default(),
             live_events: broadcast::Sender::new(LIVE_EVENTS),
         }
     }
 
-    /// The same, with these bounds.
+    /// Sets the limits of the queues.
     #[must_use]
     pub fn with_limits(self, limits: QueueLimits) -> Self {
         Self { limits, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic under the lock is a bug that its own task reports; the others go on with what is there.
+        // A panic under the lock is a bug that its own task reports; the others continue with the current state.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,7 +101,7 @@ impl MemoryStore {
     /// The time of the log, in milliseconds since the epoch.
     fn log_time(&self) -> u64 {
         let since = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
-        self.began.as_millis().saturating_add(since)
+        self.start.as_millis().saturating_add(since)
     }
 }
 
@@ -121,7 +121,7 @@ impl fmt::Debug for MemoryStore {
 struct Inner {
     nodes: HashMap<NodeId, Node>,
     names: HashMap<(AppId, RoomName), Name>,
-    /// When each app's bucket of requests is full.
+    /// The time at which each app's bucket of requests is full.
     buckets: HashMap<AppId, Duration>,
     apps: BTreeMap<AppId, String>,
     endpoints: BTreeMap<EndpointId, String>,
@@ -140,7 +140,7 @@ impl Inner {
     }
 }
 
-fn of_map<T: Clone>(records: &BTreeMap<T, String>) -> Vec<(T, String)> {
+fn to_records<T: Clone>(records: &BTreeMap<T, String>) -> Vec<(T, String)> {
     let record = |(id, record): (&T, &String)| (id.clone(), record.clone());
     records.iter().map(record).collect()
 }
@@ -275,7 +275,7 @@ impl Store for MemoryStore {
     ) -> Result<Vec<Option<String>>, StoreError> {
         debug_assert!(
             views.iter().all(|view| view.node() == node),
-            "another node's"
+            "views should be on the node"
         );
         let now = self.now();
         let mut inner = self.lock();
@@ -381,21 +381,21 @@ impl Store for MemoryStore {
         }
         Ok(Some(StoredApps {
             version: inner.apps_version,
-            records: of_map(&inner.apps),
-            endpoints: of_map(&inner.endpoints),
+            records: to_records(&inner.apps),
+            endpoints: to_records(&inner.endpoints),
         }))
     }
 
     async fn put_apps(&self, expected: u64, writes: &[AppsWrite<'_>]) -> Result<bool, StoreError> {
         let mut inner = self.lock();
-        // As on Redis: it was this very call, or one that wanted the same.
-        let is_there = |write: &AppsWrite<'_>| match *write {
+        // As on Redis, the records were written by the same call, whose answer was lost, or by one with the same content.
+        let is_stored = |write: &AppsWrite<'_>| match *write {
             AppsWrite::App(id, record) => inner.apps.get(id).is_some_and(|found| found == record),
             AppsWrite::Endpoint(id, record) => {
                 inner.endpoints.get(id).map(String::as_str) == record
             }
         };
-        if writes.iter().all(is_there) {
+        if writes.iter().all(is_stored) {
             return Ok(true);
         }
         if inner.apps_version != expected {

@@ -28,8 +28,8 @@ pub(super) struct Node {
     pub(super) deadlines: BTreeSet<(Timestamp, EntityId)>,
     pub(super) lists: HashMap<(EntityKind, AppId), BTreeMap<String, EntityId>>,
     pub(super) views: HashMap<ViewId, View>,
-    pub(super) view_lists: HashMap<(ViewKind, Whose), BTreeMap<String, ViewId>>,
-    /// Views that are over by the end of their keeping time.
+    pub(super) view_lists: HashMap<(ViewKind, ListOwner), BTreeMap<String, ViewId>>,
+    /// Ended views by the end of their keeping time.
     pub(super) views_over: BTreeSet<(Duration, ViewId)>,
     pub(super) queues: Queues,
     pub(super) status: NodeStatus,
@@ -47,26 +47,26 @@ pub(super) struct Entity {
     /// The requests it was last written by, latest first.
     pub(super) requests: VecDeque<Uuid>,
     pub(super) deadline: Option<Timestamp>,
-    /// Which list shows it, and where.
+    /// The app whose list contains it, and its position there.
     pub(super) listed: Option<(AppId, String)>,
-    /// When its keeping time is over, once it has ended.
+    /// The end of its keeping time, if it has ended.
     pub(super) kept_until: Option<Duration>,
 }
 
 pub(super) struct View {
     pub(super) written: ViewWrite,
-    /// When its keeping time is over, once it is.
+    /// The end of its keeping time, if it has ended.
     pub(super) kept_until: Option<Duration>,
 }
 
-/// Whose views a list shows.
+/// The owner of a list of views.
 #[derive(PartialEq, Eq, Hash)]
-pub(super) enum Whose {
+pub(super) enum ListOwner {
     App(AppId),
     Room(RoomId),
 }
 
-impl From<ListOf<'_>> for Whose {
+impl From<ListOf<'_>> for ListOwner {
     fn from(of: ListOf<'_>) -> Self {
         match of {
             ListOf::App(app) => Self::App(app.clone()),
@@ -83,7 +83,7 @@ impl Node {
             .map(|(lease, _)| lease)
     }
 
-    /// Drops what has been kept long enough.
+    /// Drops entities and views whose keeping time is over.
     pub(super) fn expire(&mut self, now: Duration) {
         while let Some(&(until, entity)) = self.ended.first()
             && until <= now
@@ -163,7 +163,7 @@ impl Node {
         limits: QueueLimits,
     ) -> CommitOutcome {
         self.expire(now);
-        // First of all: a repeated request was accepted under a lease and versions that need not be there any more.
+        // Checked first: a repeated request was accepted under a lease and versions that may be gone by now.
         let repeated = commit.entities.iter().any(|write| {
             self.entities
                 .get(&write.entity)

@@ -1,4 +1,4 @@
-//! The outbox of one node: the messages of its commits, and those that were handed over last.
+//! The outbox of one node: the messages of its commits, and the last queued ones.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use crate::telemetry::WEBHOOK_LOST;
 /// The messages of a node in the order of their commits.
 #[derive(Default)]
 pub(super) struct Outbox {
-    /// The messages that are not handed over yet.
+    /// The messages that are not queued yet.
     waiting: VecDeque<Message>,
-    /// The newest messages that were handed over, for readers with positions of their own.
+    /// The newest queued messages, for readers with separate positions.
     handed_over: VecDeque<Message>,
-    /// The number of messages that were ever handed over: the cursor.
+    /// The number of messages that were ever queued: the cursor.
     cursor: u64,
     /// The number of messages that did not fit.
     lost: u64,
-    /// The notes of the worker. In memory nothing deletes or damages messages.
+    /// The counts of the worker. In memory nothing deletes or damages messages.
     missing: u64,
     unreadable: u64,
     noticed_at: Option<Duration>,
 }
 
 impl Outbox {
-    /// The messages that are not handed over yet.
+    /// Returns the messages that are not queued yet.
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Message> {
         self.waiting.iter()
     }
@@ -50,7 +50,7 @@ impl Outbox {
         }
     }
 
-    /// Returns the first messages that are not handed over yet, at most `limit`.
+    /// Returns the first messages that are not queued yet, at most `limit`.
     pub(super) fn read(&self, limit: usize) -> OutboxBatch {
         let messages: Vec<_> = self.waiting.iter().take(limit).cloned().collect();
         OutboxBatch {
@@ -94,7 +94,7 @@ impl Outbox {
             return Ok(None);
         }
         let (begin, target) = (from.position()?, to.position()?);
-        // A cursor that this outbox returned is not behind its end.
+        // A cursor of this outbox is never behind its end.
         while self.cursor < target
             && let Some(message) = self.waiting.pop_front()
         {
@@ -105,7 +105,7 @@ impl Outbox {
         Ok(Some(begin))
     }
 
-    /// Drops the oldest messages that are too many or too large to keep.
+    /// Drops the oldest messages beyond the limits of number and size.
     fn trim_handed_over(&mut self) {
         let kept = usize::try_from(OUTBOX_KEPT).unwrap_or(usize::MAX);
         let over = self.handed_over.len().saturating_sub(kept);
@@ -126,7 +126,7 @@ impl Outbox {
         self.noticed_at = Some(now);
     }
 
-    /// Returns the state of a node's backlog that has this number of queues.
+    /// Returns the sizes of the outbox and of the node's queues, whose number is given.
     pub(super) fn backlog(&self, queues: usize, now: Duration) -> Backlog {
         Backlog {
             outbox: count(self.waiting.len()),
@@ -143,7 +143,7 @@ fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
 
-/// The bytes that a message counts for in the outbox.
+/// Returns the bytes that a message counts for in the outbox.
 fn message_bytes(message: &Message) -> u64 {
     MESSAGE_BYTES + count(message.body.len())
 }

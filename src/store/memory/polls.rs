@@ -1,4 +1,4 @@
-//! [`Looks`] in memory: polls many nodes at once.
+//! [`NodePolls`] in memory: polls many nodes at once.
 
 use async_trait::async_trait;
 

@@ -17,18 +17,18 @@ pub(super) struct QueueKey {
     pub(super) parked: Option<String>,
 }
 
-/// The messages of one room or call for one receiver.
+/// The messages of one room or call for one endpoint.
 #[derive(Default)]
 pub(super) struct Queue {
     /// The ids of messages.
     pub(super) waiting: VecDeque<String>,
     /// The failed attempts of the head.
     pub(super) failed_attempts: u32,
-    /// When the first of them failed.
+    /// The time of the first of them.
     pub(super) failing_since: Option<Duration>,
     /// The claim on the head, if there is one.
     pub(super) token: Option<Uuid>,
-    /// When the head is due, or claimable again. Also its place in [`ReadyQueues`].
+    /// The time from which the head can be claimed. Also its position in [`ReadyQueues`].
     pub(super) due: Duration,
 }
 
@@ -40,8 +40,7 @@ impl Queue {
         self.due = now.saturating_add(after);
     }
 
-    /// Moves the head after a failed attempt into a queue of its own, which is returned; the next message waits for
-    /// `hold`.
+    /// Moves the head after a failed attempt into a separate queue, which is returned; the next message waits for `hold`.
     pub(super) fn park_head(&mut self, after: Duration, hold: Duration, now: Duration) -> Self {
         let mut parked = Self {
             failed_attempts: self.failed_attempts,
@@ -64,7 +63,7 @@ impl Queue {
     }
 }
 
-/// The queues that are not empty, for each receiver by when they are due.
+/// The queues that are not empty, by endpoint and due time.
 #[derive(Default)]
 pub(super) struct ReadyQueues(BTreeMap<EndpointId, ReadyEndpoint>);
 
@@ -92,12 +91,12 @@ impl ReadyQueues {
         }
     }
 
-    /// When the first queue is due.
+    /// Returns the time at which the first queue is due.
     pub(super) fn first_due(&self) -> Option<Duration> {
         self.firsts().map(|(_, due, _)| due).min()
     }
 
-    /// The first queue of each receiver, with its app and when it is due.
+    /// Returns the first queue of each endpoint, with its app and its due time.
     pub(super) fn firsts(&self) -> impl Iterator<Item = (&AppId, Duration, &QueueKey)> + Clone {
         self.0.values().filter_map(|endpoint| {
             let (due, key) = endpoint.queues.first()?;

@@ -1,44 +1,44 @@
-//! The webhook messages of one node, from the outbox through the queues to the log of each receiver.
+//! The webhook messages of one node, from the outbox through the queues to the log of each endpoint.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::endpoint_log::EndpointLog;
 use super::outbox::Outbox;
 use super::queue::{Queue, QueueKey, ReadyQueues};
-use super::receiver::Receiver;
 use super::share::RemainingShare;
 use crate::store::deliveries::{
-    Attempted, Backlog, ClaimedDelivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished,
-    NewDelivery, OutboxCursor, QueueLimits, Recovered, Share,
+    AttemptRecord, Backlog, ClaimedDelivery, DeliveryResult, DeliveryStatus, EndpointHealth,
+    FinishOutcome, NewDelivery, OutboxCursor, QueueLimits, RecoverOutcome, Share,
 };
 use crate::store::{Message, StoreError};
 use roomkeeper_core::ids::{AppId, EndpointId};
 
-/// The outbox, the queues and the receivers of a node.
+/// The outbox, the queues and the endpoints of a node.
 #[derive(Default)]
 pub(super) struct Queues {
     pub(super) outbox: Outbox,
     queues: HashMap<QueueKey, Queue>,
     ready: ReadyQueues,
-    receivers: HashMap<EndpointId, Receiver>,
+    logs: HashMap<EndpointId, EndpointLog>,
 }
 
 impl Queues {
-    /// The bytes of the deliveries of these statuses, by receiver.
+    /// The bytes of the deliveries of these statuses, by endpoint.
     pub(super) fn bytes(&self, statuses: &[DeliveryStatus]) -> BTreeMap<EndpointId, u64> {
-        let receivers = self.receivers.iter();
-        let bytes = receivers.map(|(id, receiver)| (id.clone(), receiver.bytes(statuses)));
+        let logs = self.logs.iter();
+        let bytes = logs.map(|(id, log)| (id.clone(), log.bytes(statuses)));
         bytes.filter(|(_, bytes)| *bytes > 0).collect()
     }
 
-    /// Returns true if there is a message to hand over or to claim.
+    /// Returns true if a message can be queued or claimed.
     pub(super) fn has_work(&self, now: Duration) -> bool {
         !self.outbox.is_empty() || self.first_due().is_some_and(|due| due <= now)
     }
 
-    /// When the first queue is due.
+    /// Returns the time at which the first queue is due.
     pub(super) fn first_due(&self) -> Option<Duration> {
         self.ready.first_due()
     }
@@ -47,14 +47,14 @@ impl Queues {
         self.outbox.backlog(self.queues.len(), now)
     }
 
-    /// The receiver of this id, without deliveries whose keeping time is over.
-    pub(super) fn receiver(&mut self, endpoint: &EndpointId, now: Duration) -> Option<&Receiver> {
-        let receiver = self.receivers.get_mut(endpoint)?;
-        receiver.expire(now);
-        Some(receiver)
+    /// The endpoint of this id, without deliveries whose keeping time is over.
+    pub(super) fn log(&mut self, endpoint: &EndpointId, now: Duration) -> Option<&EndpointLog> {
+        let log = self.logs.get_mut(endpoint)?;
+        log.expire(now);
+        Some(log)
     }
 
-    /// Queues a new delivery. `position` is its place in the log of the receiver, without its id.
+    /// Queues a new delivery. `position` is its place in the log of the endpoint, without its id.
     pub(super) fn enqueue(
         &mut self,
         new: &NewDelivery,
@@ -62,14 +62,14 @@ impl Queues {
         now: Duration,
         limits: QueueLimits,
     ) {
-        let receiver = self.receivers.entry(new.endpoint.clone()).or_default();
+        let log = self.logs.entry(new.endpoint.clone()).or_default();
         let position = format!("{position}:{}", new.message.id);
-        if receiver.add(new, position, limits) {
+        if log.add(new, position, limits) {
             self.append(new.endpoint.clone(), &new.message, now);
         }
     }
 
-    /// Appends a message to the queue of its receiver and scope.
+    /// Appends a message to the queue of its endpoint and scope.
     fn append(&mut self, endpoint: EndpointId, message: &Message, now: Duration) {
         let key = QueueKey {
             endpoint,
@@ -125,8 +125,8 @@ impl Queues {
                 continue;
             };
             let delivery = queue.waiting.front().and_then(|id| {
-                let receiver = self.receivers.get(&key.endpoint)?;
-                receiver.delivery(id)
+                let log = self.logs.get(&key.endpoint)?;
+                log.delivery(id)
             });
             let Some(message) = delivery.map(|delivery| delivery.message.clone()) else {
                 // Its head was parked, and no message came behind it.
@@ -161,7 +161,7 @@ impl Queues {
     ) -> Option<(AppId, Duration, QueueKey)> {
         let due = self.ready.firsts();
         let due = due.filter(|(app, due, key)| *due <= now && remaining.allows(app, &key.endpoint));
-        // The oldest queue of an app decides about its turn, also when another of its queues is claimed.
+        // The oldest queue of an app determines the app's turn, even if another of its queues is claimed.
         let mut oldest: HashMap<&AppId, Duration> = HashMap::new();
         for (app, due, _) in due.clone() {
             let known = oldest.entry(app).or_insert(due);
@@ -179,10 +179,10 @@ impl Queues {
         &mut self,
         claim: &ClaimedDelivery,
         result: DeliveryResult,
-        attempt: Option<&Attempted>,
+        attempt: Option<&AttemptRecord>,
         now: Duration,
         limits: QueueLimits,
-    ) -> Option<Finished> {
+    ) -> Option<FinishOutcome> {
         let Message { id, app, scope, .. } = &claim.message;
         let key = QueueKey {
             endpoint: claim.endpoint.clone(),
@@ -195,12 +195,12 @@ impl Queues {
         }
         queue.token = None;
         self.ready.remove(queue.due, &key);
-        let receiver = self.receivers.entry(claim.endpoint.clone()).or_default();
+        let log = self.logs.entry(claim.endpoint.clone()).or_default();
         if let Some(attempt) = attempt {
-            receiver.note_attempt(id, attempt, result == DeliveryResult::Delivered, now);
+            log.note_attempt(id, attempt, result == DeliveryResult::Delivered, now);
         }
-        let mut finished = Finished {
-            failing_for: receiver.failing_for(now),
+        let mut finished = FinishOutcome {
+            failing_for: log.failing_for(now),
             behind: 0,
         };
         match result {
@@ -210,12 +210,12 @@ impl Queues {
                     parked: Some(id.clone()),
                     ..key.clone()
                 };
-                // Also when the queue is empty: messages that come until then wait, too.
+                // This also holds for an empty queue: later messages wait until then, too.
                 self.ready.insert(app, queue.due, key);
                 self.ready.insert(app, parked.due, parked_key.clone());
                 self.queues.insert(parked_key, parked);
             }
-            // A message that is parked already stays in its queue.
+            // A parked message stays in its queue.
             DeliveryResult::Retry { after } | DeliveryResult::Park { after, .. } => {
                 queue.retry_head(after, now);
                 self.ready.insert(app, queue.due, key);
@@ -228,7 +228,7 @@ impl Queues {
                 } else {
                     self.ready.insert(app, queue.due, key);
                 }
-                receiver.settle(id, result, now, limits);
+                log.settle(id, result, now, limits);
             }
         }
         Some(finished)
@@ -236,9 +236,9 @@ impl Queues {
 
     /// Makes a delivery due now, and pending again if it is not. Returns false if there is none of this id.
     pub(super) fn redeliver(&mut self, endpoint: &EndpointId, id: &str, now: Duration) -> bool {
-        let receiver = self.receivers.entry(endpoint.clone()).or_default();
-        receiver.expire(now);
-        let Some(delivery) = receiver.delivery(id) else {
+        let log = self.logs.entry(endpoint.clone()).or_default();
+        log.expire(now);
+        let Some(delivery) = log.delivery(id) else {
             return false;
         };
         let Message { scope, app, .. } = delivery.message.clone();
@@ -252,7 +252,7 @@ impl Queues {
             ..shared.clone()
         };
         if delivery.status == DeliveryStatus::Pending {
-            // The head of a queue need not wait, unless its attempt is under way.
+            // The head of a queue becomes due, unless its attempt is in progress.
             for key in [shared, own] {
                 if let Some(queue) = self.queues.get_mut(&key)
                     && queue.waiting.front().is_some_and(|head| head == id)
@@ -265,7 +265,7 @@ impl Queues {
             }
             return true;
         }
-        receiver.reopen(id);
+        log.reopen(id);
         let queue = Queue {
             waiting: VecDeque::from([id.to_owned()]),
             due: now,
@@ -283,28 +283,28 @@ impl Queues {
         from: &str,
         limit: usize,
         now: Duration,
-    ) -> Recovered {
-        let Some(receiver) = self.receivers.get_mut(endpoint) else {
-            return Recovered::default();
+    ) -> RecoverOutcome {
+        let Some(log) = self.logs.get_mut(endpoint) else {
+            return RecoverOutcome::default();
         };
-        let (messages, next) = receiver.reopen_dead(from, limit);
+        let (messages, next) = log.reopen_dead(from, limit);
         let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
         for message in messages {
             self.append(endpoint.clone(), &message, now);
         }
-        Recovered { count, next }
+        RecoverOutcome { count, next }
     }
 
     pub(super) fn health(&self, endpoint: &EndpointId, now: Duration) -> EndpointHealth {
-        let receiver = self.receivers.get(endpoint);
-        receiver.map_or_else(EndpointHealth::default, |receiver| receiver.health(now))
+        let log = self.logs.get(endpoint);
+        log.map_or_else(EndpointHealth::default, |log| log.health(now))
     }
 
-    /// Drops all that is stored about a receiver but its pending deliveries. Returns their number.
+    /// Drops the data of an endpoint except its pending deliveries. Returns their number.
     pub(super) fn forget(&mut self, endpoint: &EndpointId) -> u64 {
-        let pending = self.receivers.get_mut(endpoint).map_or(0, Receiver::forget);
+        let pending = self.logs.get_mut(endpoint).map_or(0, EndpointLog::forget);
         if pending == 0 {
-            self.receivers.remove(endpoint);
+            self.logs.remove(endpoint);
         }
         pending
     }

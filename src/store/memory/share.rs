@@ -1,4 +1,4 @@
-//! The bounds of a claim, counted while it goes on.
+//! The remaining bounds of a claim in progress.
 
 use std::collections::HashMap;
 
@@ -39,12 +39,12 @@ impl RemainingShare {
         self.by_app.get(app).copied().unwrap_or_default()
     }
 
-    /// The number of attempts under way for a receiver, those just claimed included.
+    /// The number of attempts under way for an endpoint, those just claimed included.
     pub(super) fn used_by_endpoint(&self, endpoint: &EndpointId) -> usize {
         self.by_endpoint.get(endpoint).copied().unwrap_or_default()
     }
 
-    /// Returns true if a receiver may get one more attempt.
+    /// Returns true if an endpoint may get one more attempt.
     pub(super) fn allows(&self, app: &AppId, endpoint: &EndpointId) -> bool {
         let left = (self.free / APP_PART)
             .max(1)
@@ -54,7 +54,7 @@ impl RemainingShare {
         self.used_by_endpoint(endpoint) < most && (lowered.is_none() || self.lowered_left > 0)
     }
 
-    /// Counts one more attempt for a receiver.
+    /// Counts one more attempt for an endpoint.
     pub(super) fn take(&mut self, app: &AppId, endpoint: &EndpointId) {
         *self.by_app.entry(app.clone()).or_default() += 1;
         *self.by_endpoint.entry(endpoint.clone()).or_default() += 1;

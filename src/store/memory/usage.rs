@@ -34,21 +34,21 @@ impl Usage for MemoryStore {
                 *apps.entry(app.clone()).or_default() += of_entity(entity);
             }
         }
-        // Of those that live there are as many as there are members.
-        let over = state
+        // The views of live memberships are as many as the members.
+        let ended = state
             .views
             .values()
             .filter(|view| view.kept_until.is_some());
-        for view in over.filter(|view| !view.written.body.is_empty()) {
+        for view in ended.filter(|view| !view.written.body.is_empty()) {
             let app = view.written.listing.app.clone();
             *apps.entry(app).or_default() += VIEW_BYTES + bytes(&view.written.body);
         }
         for message in state.queues.outbox.waiting() {
             *apps.entry(message.app.clone()).or_default() += MESSAGE_BYTES + bytes(&message.body);
         }
-        let receivers = state
+        let endpoints = state
             .queues
             .bytes(&[DeliveryStatus::Pending, DeliveryStatus::Dead]);
-        Ok(NodeUsage { apps, receivers })
+        Ok(NodeUsage { apps, endpoints })
     }
 }

@@ -1,7 +1,7 @@
 //! Parses the URL of a store on Redis.
 //!
-//! Owns the grammar of the three forms. Leaves out connecting. Driven by [`RedisStore`](super::RedisStore), and by the
-//! configuration, which wants to know what is wrong before the start.
+//! Owns the grammar of the three forms. Leaves out connecting. Used by [`RedisStore`](super::RedisStore), and by the
+//! configuration, which reports errors before the start.
 //!
 //! ```text
 //! redis://[user:password@]host[:port][/db]
@@ -12,8 +12,8 @@
 //! With `rediss` instead of `redis`, every connection uses TLS: to servers, to sentinels, and to the addresses that they
 //! return. Certificates are always checked; `#insecure` is refused.
 //!
-//! User and password are those of the servers; the sentinels have their own, or none. Both are percent-encoded where
-//! they hold what has a meaning in a URL. No error repeats a part of a URL that can be a secret.
+//! User and password are those of the servers; the sentinels have their own, or none. Both must be percent-encoded. No
+//! error repeats a part of a URL that can be a secret.
 
 use std::fmt;
 
@@ -22,14 +22,14 @@ use url::{Host, Url, form_urlencoded};
 
 use crate::store::OpenError;
 
-/// The port of a server, unless the URL says another.
+/// The default port of a server.
 const SERVER_PORT: u16 = 6379;
-/// The port of a sentinel, unless the URL says another.
+/// The default port of a sentinel.
 const SENTINEL_PORT: u16 = 26379;
 /// The schemes of URLs with TLS.
 const TLS_SCHEMES: [&str; 3] = ["rediss", "rediss+sentinel", "rediss+cluster"];
 
-/// Where a server or a sentinel listens.
+/// The address of a server or a sentinel.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Address {
     /// A name or an address, of IPv6 without brackets.
@@ -38,8 +38,9 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// `host:port` as a node of a cluster says it: IPv6 without brackets, and no host when it is its own.
-    pub(super) fn of_redirect(text: &str, from: &Self) -> Option<Self> {
+    /// Parses `host:port` in the form of a cluster redirection: IPv6 without brackets, and no host for the redirecting
+    /// node's own.
+    pub(super) fn from_redirect(text: &str, from: &Self) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         Some(Self {
             host: match host {
@@ -62,16 +63,16 @@ impl fmt::Display for Address {
     }
 }
 
-/// A URL, read. Its debug output has no passwords.
+/// A parsed URL. Its debug output has no passwords.
 #[derive(Debug)]
 pub(super) struct StoreUrl {
     pub(super) uses_tls: bool,
-    pub(super) place: Place,
+    pub(super) topology: Topology,
 }
 
-/// The servers of a URL. Displayed without passwords.
+/// The servers of a URL. Its debug output has no passwords.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum Topology {
     Server {
         address: Address,
         settings: RedisConnectionInfo,
@@ -79,15 +80,15 @@ pub(super) enum Place {
     Sentinel {
         /// At least one.
         sentinels: Vec<Address>,
-        /// How to introduce ourselves to them.
+        /// The login for the sentinels.
         introduction: RedisConnectionInfo,
         /// The sentinels' name of the master.
         master: String,
-        /// How to introduce ourselves to it.
+        /// The login for the master.
         settings: RedisConnectionInfo,
     },
     Cluster {
-        /// At least one node; they know the others.
+        /// At least one node; the nodes know the others.
         nodes: Vec<Address>,
         settings: RedisConnectionInfo,
     },
@@ -97,12 +98,12 @@ pub(super) enum Place {
 ///
 /// # Errors
 ///
-/// When it is not one; the reason repeats no secret.
+/// Fails if it is not one; the reason repeats no secret.
 pub fn check_url(url: &str) -> Result<(), OpenError> {
     StoreUrl::parse(url).map(drop)
 }
 
-/// True if connections to this URL use TLS.
+/// Returns true if connections to this URL use TLS.
 pub fn uses_tls(url: &str) -> bool {
     TLS_SCHEMES.iter().any(|scheme| {
         let rest = url.strip_prefix(scheme);
@@ -121,22 +122,22 @@ impl StoreUrl {
                 "# is not allowed: certificates are always checked (no #insecure), and # in a user or a password must be percent-encoded",
             ));
         }
-        let place = match scheme {
-            "redis" | "rediss" => Place::server(rest),
-            "redis+sentinel" | "rediss+sentinel" => Place::sentinel(rest),
-            "redis+cluster" | "rediss+cluster" => Place::cluster(rest),
+        let topology = match scheme {
+            "redis" | "rediss" => Topology::server(rest),
+            "redis+sentinel" | "rediss+sentinel" => Topology::sentinel(rest),
+            "redis+cluster" | "rediss+cluster" => Topology::cluster(rest),
             _ => Err(OpenError::Unsupported {
                 scheme: scheme.to_owned(),
             }),
         };
         Ok(Self {
             uses_tls,
-            place: place?,
+            topology: topology?,
         })
     }
 }
 
-impl Place {
+impl Topology {
     fn server(rest: &str) -> Result<Self, OpenError> {
         let info = server(&format!("redis://{rest}"))?;
         let ConnectionAddr::Tcp(host, port) = info.addr() else {
@@ -161,7 +162,7 @@ impl Place {
                 "the name of the master is missing: redis+sentinel://host,host/master",
             ));
         }
-        // As Sentinel itself has it.
+        // The same characters as in Sentinel itself.
         if !master
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
@@ -216,7 +217,7 @@ fn invalid(why: &str) -> OpenError {
 
 fn server(url: &str) -> Result<ConnectionInfo, OpenError> {
     url.into_connection_info().map_err(|error| {
-        // Its detail may quote the URL and so the password; its category does not.
+        // Its detail may quote the URL and thus the password; its category does not.
         invalid(error.category())
     })
 }
@@ -226,7 +227,7 @@ fn user_and_hosts(authority: &str) -> (&str, &str) {
     authority.split_at(authority.rfind('@').map_or(0, |at| at + 1))
 }
 
-/// User, password and database as the URL of a single server has them.
+/// Parses user, password and database in the form of the URL of a single server.
 fn settings(user: &str, db: &str) -> Result<RedisConnectionInfo, OpenError> {
     if user.contains(['/', '?', '#']) {
         return Err(invalid(
@@ -285,16 +286,16 @@ mod tests {
     #[test]
     fn sentinels_have_a_master_and_a_password_of_their_own() {
         let url = "redis+sentinel://ann:ge%2Fheim@h1,[::1]:7,10.0.0.1:8,h1/m-1/3?sentinel_password=auch%20geheim";
-        let StoreUrl { uses_tls, place } = StoreUrl::parse(url).unwrap();
+        let StoreUrl { uses_tls, topology } = StoreUrl::parse(url).unwrap();
         assert!(!uses_tls);
-        let debug = format!("{place:?}");
+        let debug = format!("{topology:?}");
         assert!(!debug.contains("heim"), "{debug}");
-        let Place::Sentinel {
+        let Topology::Sentinel {
             sentinels,
             introduction,
             master,
             settings,
-        } = place
+        } = topology
         else {
             panic!("{debug}");
         };
@@ -307,10 +308,10 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_has_nodes() {
-        let StoreUrl { place, .. } = StoreUrl::parse("redis+cluster://:p@h1,h2:7").unwrap();
-        let Place::Cluster { nodes, settings } = place else {
-            panic!("{place:?}");
+    fn cluster_url_has_nodes() {
+        let StoreUrl { topology, .. } = StoreUrl::parse("redis+cluster://:p@h1,h2:7").unwrap();
+        let Topology::Cluster { nodes, settings } = topology else {
+            panic!("{topology:?}");
         };
         assert_eq!(shown(&nodes), ["h1:6379", "h2:7"]);
         assert_eq!(settings.password(), Some("p"));
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn schemes_with_tls_name_the_same_places() {
+    fn schemes_with_tls_have_same_topology() {
         for (plain, port) in [
             ("redis://ann:ge%2Fheim@h1/3", ":6379"),
             ("redis://ann:ge%2Fheim@[::1]:7/3", ":7"),
@@ -372,15 +373,18 @@ mod tests {
             assert!(uses_tls(&with_tls) && !uses_tls(plain), "{plain}");
             let [plain, tls] = [plain, &with_tls].map(|url| StoreUrl::parse(url).unwrap());
             assert!(tls.uses_tls && !plain.uses_tls);
-            assert_eq!(format!("{:?}", tls.place), format!("{:?}", plain.place));
-            let (address, settings) = match tls.place {
-                Place::Server { address, settings } => (address, settings),
-                Place::Sentinel {
+            assert_eq!(
+                format!("{:?}", tls.topology),
+                format!("{:?}", plain.topology)
+            );
+            let (address, settings) = match tls.topology {
+                Topology::Server { address, settings } => (address, settings),
+                Topology::Sentinel {
                     sentinels,
                     settings,
                     ..
                 } => (sentinels[0].clone(), settings),
-                Place::Cluster { nodes, settings } => (nodes[0].clone(), settings),
+                Topology::Cluster { nodes, settings } => (nodes[0].clone(), settings),
             };
             assert!(address.to_string().ends_with(port), "{address}");
             assert_eq!(settings.password(), Some("ge/heim"));
@@ -388,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn redirects_contain_node_or_port() {
+    fn redirect_contains_host_or_only_port() {
         let from = Address {
             host: "h1".to_owned(),
             port: 1,
@@ -400,7 +404,7 @@ mod tests {
             ("h2", None),
             ("h2:x", None),
         ] {
-            let found = Address::of_redirect(text, &from).map(|a| a.to_string());
+            let found = Address::from_redirect(text, &from).map(|a| a.to_string());
             assert_eq!(found.as_deref(), expected, "{text}");
         }
     }

@@ -19,9 +19,9 @@
 //!
 //! - `MOVED`: the slot belongs to another node from now on.
 //! - `ASK`: the slot is migrating, and the key has moved already. This request goes there, the next one does not.
-//! - `TRYAGAIN`: the slot is migrating, and the keys are on both nodes, or this program cannot know that they are not. The
-//!   request waits. A script that touches keys beyond those that it declares does not run meanwhile: it would take a list
-//!   that is migrating for an empty one, or Redis would stop it half-way.
+//! - `TRYAGAIN`: the slot is migrating, and the keys are on both nodes, or this program cannot rule that out. The request
+//!   waits. A script that uses undeclared keys does not run meanwhile: it would take a migrating list for an empty one, or
+//!   Redis would stop it half-way.
 //!
 //! The known nodes are queried for the map at once. When more than half have answered, or the time is over, the answer of
 //! the latest election counts. An isolated master stops by itself (within the cluster's `cluster-node-timeout`), so no code
@@ -39,7 +39,7 @@ use tokio::time::Instant;
 
 use super::address::Address;
 use super::connect::{Access, Target};
-use super::connection::{BACK_OFF, Fault, RedisOptions, Request, ServerConnection, says};
+use super::connection::{BACK_OFF, Fault, RedisOptions, Request, ServerConnection, has_code};
 
 const SLOTS: u16 = 16384;
 
@@ -50,19 +50,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 const REDIRECTIONS: u32 = 4;
 
 /// The number of nodes queried for the map, enough for a cluster of any size.
-const ASKED: usize = 9;
+const QUERIED: usize = 9;
 
 /// The connections to a cluster.
 pub(super) struct Cluster {
     /// The nodes of the URL, under their addresses in it.
     seeds: Vec<Arc<Node>>,
-    /// How to connect to all nodes.
+    /// The transport and the login for all nodes.
     access: Access,
     options: RedisOptions,
     /// The number of connections to any node so far.
-    made: Arc<AtomicU64>,
+    opened: Arc<AtomicU64>,
     state: Mutex<State>,
-    /// Held by the one call that learns the map.
+    /// Held by the one call that reads the map.
     learning: tokio::sync::Mutex<()>,
 }
 
@@ -74,7 +74,7 @@ struct State {
     /// Nodes that failed since the map was read: before their next request, it is read again.
     suspects: HashSet<Address>,
     /// The last request for the map, and its error if it failed.
-    asked: Option<(Instant, Option<RedisError>)>,
+    last_query: Option<(Instant, Option<RedisError>)>,
     /// The index of the first node for the next request for the map.
     turn: usize,
 }
@@ -115,9 +115,10 @@ impl Node {
         address: Address,
         access: &Access,
         options: &RedisOptions,
-        made: &Arc<AtomicU64>,
+        opened: &Arc<AtomicU64>,
     ) -> Arc<Self> {
-        let connection = ServerConnection::to_server(access.target(address.clone()), options, made);
+        let connection =
+            ServerConnection::to_server(access.target(address.clone()), options, opened);
         Arc::new(Self {
             address,
             connection,
@@ -148,13 +149,13 @@ impl State {
         self.slots.get(usize::from(slot)).cloned().flatten()
     }
 
-    /// The slot's owner, unless it failed.
+    /// Returns the slot's owner, unless it failed.
     fn trusted(&self, slot: u16) -> Option<Arc<Node>> {
         self.owner(slot)
             .filter(|node| !self.suspects.contains(&node.address))
     }
 
-    fn give(&mut self, from: u16, to: u16, node: &Arc<Node>) {
+    fn assign(&mut self, from: u16, to: u16, node: &Arc<Node>) {
         for slot in from..=to.min(SLOTS - 1) {
             if let Some(owner) = self.slots.get_mut(usize::from(slot)) {
                 *owner = Some(Arc::clone(node));
@@ -162,12 +163,12 @@ impl State {
         }
     }
 
-    /// The slot's owner as far as it is known, else why it is not.
+    /// Returns the slot's owner, or the reason why it is unknown.
     fn known(&self, slot: u16) -> Result<Arc<Node>, Fault> {
         self.owner(slot).ok_or_else(|| {
-            let error = match &self.asked {
+            let error = match &self.last_query {
                 Some((_, Some(error))) => error.clone(),
-                _ => RedisError::from((ErrorKind::Io, "the slot is no node's")),
+                _ => RedisError::from((ErrorKind::Io, "no node has the slot")),
             };
             Fault::Connect(error)
         })
@@ -175,18 +176,18 @@ impl State {
 }
 
 impl Cluster {
-    /// Nothing connects yet.
+    /// Creates the cluster without connecting.
     pub(super) fn new(
         seeds: Vec<Address>,
         access: Access,
         options: &RedisOptions,
-        made: &Arc<AtomicU64>,
+        opened: &Arc<AtomicU64>,
     ) -> Self {
         Self {
-            made: Arc::clone(made),
+            opened: Arc::clone(opened),
             seeds: seeds
                 .into_iter()
-                .map(|address| Node::new(address, &access, options, made))
+                .map(|address| Node::new(address, &access, options, opened))
                 .collect(),
             access,
             options: options.clone(),
@@ -194,7 +195,7 @@ impl Cluster {
                 slots: vec![None; usize::from(SLOTS)],
                 nodes: HashMap::new(),
                 suspects: HashSet::new(),
-                asked: None,
+                last_query: None,
                 turn: 0,
             }),
             learning: tokio::sync::Mutex::default(),
@@ -209,10 +210,10 @@ impl Cluster {
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Value, Fault> {
         let deadline = Instant::now() + self.options.timeout;
         let slot = slot_of(request);
-        let mut asked = None;
+        let mut ask_node = None;
         let mut redirections = 0;
         loop {
-            let (node, asking) = match asked.take() {
+            let (node, asking) = match ask_node.take() {
                 Some(node) => (node, true),
                 None => (self.owner(slot, deadline).await?, false),
             };
@@ -223,11 +224,11 @@ impl Cluster {
             match redirect_for(&fault, &node.address) {
                 Redirect::Moved(address) => {
                     let owner = self.node(address);
-                    self.state().give(slot, slot, &owner);
+                    self.state().assign(slot, slot, &owner);
                     redirections += 1;
                 }
                 Redirect::Ask(address) => {
-                    asked = Some(self.node(address));
+                    ask_node = Some(self.node(address));
                     redirections += 1;
                 }
                 Redirect::Wait => redirections = REDIRECTIONS,
@@ -254,14 +255,14 @@ impl Cluster {
         }
     }
 
-    /// The node that has this key, for a connection of its own.
-    pub(super) async fn place(&self, key: &str) -> Result<Target, Fault> {
+    /// Returns the node that has this key, for a separate connection.
+    pub(super) async fn target_for(&self, key: &str) -> Result<Target, Fault> {
         let deadline = Instant::now() + self.options.timeout;
         let node = self.owner(slot_of_key(key.as_bytes()), deadline).await?;
-        node.connection.place().await
+        node.connection.target().await
     }
 
-    /// The node at this address.
+    /// Returns the node at this address.
     fn node(&self, address: Address) -> Arc<Node> {
         let mut state = self.state();
         if let Some(node) = state.nodes.get(&address) {
@@ -270,13 +271,13 @@ impl Cluster {
         let seed = self.seeds.iter().find(|seed| seed.address == address);
         let node = match seed {
             Some(seed) => Arc::clone(seed),
-            None => Node::new(address.clone(), &self.access, &self.options, &self.made),
+            None => Node::new(address.clone(), &self.access, &self.options, &self.opened),
         };
         state.nodes.insert(address, Arc::clone(&node));
         node
     }
 
-    /// Whose the slot is. The map is learned before if there is none, or if the node failed.
+    /// Returns the owner of a slot. Reads the map first if there is none, or if the node failed.
     async fn owner(&self, slot: u16, deadline: Instant) -> Result<Arc<Node>, Fault> {
         if let Some(node) = self.state().trusted(slot) {
             return Ok(node);
@@ -289,7 +290,11 @@ impl Cluster {
                     return Ok(node);
                 }
                 let is_fresh = |at: &Instant| at.elapsed() < BACK_OFF;
-                if state.asked.as_ref().is_some_and(|(at, _)| is_fresh(at)) {
+                if state
+                    .last_query
+                    .as_ref()
+                    .is_some_and(|(at, _)| is_fresh(at))
+                {
                     return state.known(slot);
                 }
             }
@@ -307,7 +312,7 @@ impl Cluster {
                 }
             });
             let mut state = self.state();
-            state.asked = Some((Instant::now(), error));
+            state.last_query = Some((Instant::now(), error));
             state.known(slot)
         };
         match tokio::time::timeout_at(deadline, learn).await {
@@ -318,15 +323,15 @@ impl Cluster {
 
     /// Queries the map; returns the last error if no node has it.
     async fn learn(&self) -> Result<Map, Fault> {
-        let nodes = self.next_to_ask();
-        let patience = self.options.patience();
-        let deadline = Instant::now() + patience;
-        let mut asked: FuturesUnordered<_> =
+        let nodes = self.next_nodes();
+        let timeout = self.options.query_timeout();
+        let deadline = Instant::now() + timeout;
+        let mut queries: FuturesUnordered<_> =
             nodes.iter().map(|node| node.describe(deadline)).collect();
         let mut replies: Vec<MapReply> = Vec::with_capacity(nodes.len());
-        let mut fault = Fault::Timeout(patience);
-        // Each of them gives up at the deadline.
-        while let Some(answer) = asked.next().await {
+        let mut fault = Fault::Timeout(timeout);
+        // Each query ends at the deadline.
+        while let Some(answer) = queries.next().await {
             match answer {
                 Ok(reply) => replies.push(reply),
                 Err(other) => fault = other,
@@ -341,15 +346,15 @@ impl Cluster {
         latest.map(|reply| reply.map).ok_or(fault)
     }
 
-    fn next_to_ask(&self) -> Vec<Arc<Node>> {
+    fn next_nodes(&self) -> Vec<Arc<Node>> {
         let mut state = self.state();
         let seeds = self.seeds.iter();
         let unknown = seeds.filter(|seed| !state.nodes.contains_key(&seed.address));
         let mut nodes: Vec<_> = state.nodes.values().chain(unknown).cloned().collect();
         let turn = state.turn % nodes.len().max(1);
         nodes.rotate_left(turn);
-        state.turn = state.turn.wrapping_add(ASKED);
-        nodes.truncate(ASKED);
+        state.turn = state.turn.wrapping_add(QUERIED);
+        nodes.truncate(QUERIED);
         nodes
     }
 
@@ -361,7 +366,7 @@ impl Cluster {
         let mut state = self.state();
         state.slots.fill(None);
         for (from, to, node) in &owners {
-            state.give(*from, *to, node);
+            state.assign(*from, *to, node);
         }
         let owners: HashSet<_> = owners.iter().map(|(_, _, node)| &node.address).collect();
         state.nodes.retain(|address, _| owners.contains(address));
@@ -378,11 +383,11 @@ fn redirect_for(fault: &Fault, from: &Address) -> Redirect {
         Redirect::Moved(address)
     } else if let Some(address) = redirection(error, "ASK", from) {
         Redirect::Ask(address)
-    } else if says(error, "TRYAGAIN") {
+    } else if has_code(error, "TRYAGAIN") {
         Redirect::Wait
     } else if ["CLUSTERDOWN", "MASTERDOWN", "READONLY", "LOADING"]
         .iter()
-        .any(|code| says(error, code))
+        .any(|code| has_code(error, code))
         || error.is_unrecoverable_error()
         || error.is_io_error()
     {
@@ -392,15 +397,15 @@ fn redirect_for(fault: &Fault, from: &Address) -> Redirect {
     }
 }
 
-/// The node that this error sends us to, if it has this code.
+/// Returns the node that this error redirects to, if it has this code.
 fn redirection(error: &RedisError, code: &str, from: &Address) -> Option<Address> {
     let errors = error.clone().into_server_errors()?;
     let (_, error) = errors.iter().find(|(_, error)| error.code() == code)?;
     let (_slot, address) = error.details()?.split_once(' ')?;
-    Address::of_redirect(address, from)
+    Address::from_redirect(address, from)
 }
 
-/// The answers to `CLUSTER INFO` and `CLUSTER SLOTS`.
+/// Parses the answers to `CLUSTER INFO` and `CLUSTER SLOTS`.
 fn parse_map_reply(info: Value, slots: Value, from: &Address) -> Option<MapReply> {
     let info: String = redis::from_redis_value(info).ok()?;
     let field = |name: &str| {
@@ -416,7 +421,7 @@ fn parse_map_reply(info: Value, slots: Value, from: &Address) -> Option<MapReply
     })
 }
 
-/// First slot, last slot, the master, replicas.
+/// Parses a range: first slot, last slot, the master, replicas.
 fn owner_of_range(range: Vec<Value>, from: &Address) -> Option<(u16, u16, Address)> {
     let mut range = range.into_iter();
     let mut next = || range.next();
@@ -426,13 +431,13 @@ fn owner_of_range(range: Vec<Value>, from: &Address) -> Option<(u16, u16, Addres
     let mut master = master.into_iter();
     let host: Option<String> = redis::from_redis_value(master.next()?).ok()?;
     let port = redis::from_redis_value(master.next()?).ok()?;
-    // Nodes that do not know what others call them say nothing, or a question mark.
+    // Nodes that do not know their own name send none, or a question mark.
     let host = host.filter(|host| !host.is_empty() && host != "?");
     let host = host.unwrap_or_else(|| from.host.clone());
     Some((first, last, Address { host, port }))
 }
 
-/// The slot of what is sent as one; all of its keys are in it.
+/// Returns the slot of a request, which contains all of its keys.
 fn slot_of(request: Request<'_>) -> u16 {
     let key = match request {
         Request::One(command) => first_key(command),
@@ -447,7 +452,7 @@ fn slot_of(request: Request<'_>) -> u16 {
 fn first_key(command: &Cmd) -> Option<&[u8]> {
     let mut args = command.args_iter().map(|arg| match arg {
         Arg::Simple(bytes) => bytes,
-        // Only SCAN has one, and nothing here scans.
+        // Only SCAN has a cursor argument, and it is not sent here.
         Arg::Cursor | _ => &[],
     });
     match args.next()? {
@@ -457,7 +462,7 @@ fn first_key(command: &Cmd) -> Option<&[u8]> {
     }
 }
 
-/// CRC-16/XMODEM of what is in the first braces, or of all if there is nothing.
+/// Computes CRC-16/XMODEM of the text in the first braces, or of the whole key if there is none.
 fn slot_of_key(key: &[u8]) -> u16 {
     let tag = memchr::memchr(b'{', key).and_then(|open| {
         let rest = key.get(open + 1..)?;
@@ -481,7 +486,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_those_that_redis_computes() {
+    fn slots_match_those_of_redis() {
         for (key, slot) in [
             ("123456789", 0x31c3),
             ("rk1:{acW68}:lease", slot_of_key(b"acW68")),
@@ -510,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_a_name_is_the_one_that_was_asked() {
+    fn node_without_name_gets_host_of_queried_node() {
         let from = Address {
             host: "h1".to_owned(),
             port: 1,

@@ -7,9 +7,9 @@ use super::values::{head_field, millis};
 use crate::store::deliveries::QueueLimits;
 use crate::store::{Commit, Life, REMEMBERED_REQUESTS, ViewId, ViewWrite, keys, packed};
 
-/// The most views that a commit takes off the lists besides as many as it ends. So views that became due while no commit
-/// ended any leave step by step.
-const SWEPT: usize = 64;
+/// The limit of expired views that a commit removes from the lists, in addition to the number of views that it ends. So a
+/// backlog shrinks step by step.
+const EXTRA_EXPIRED: usize = 64;
 
 /// Adds a commit's keys and arguments, as `commit.lua` lists them.
 pub(super) fn fill_commit(commit: &Commit, limits: QueueLimits, command: &mut Cmd) {
@@ -38,7 +38,7 @@ pub(super) fn fill_commit(commit: &Commit, limits: QueueLimits, command: &mut Cm
         .arg(REMEMBERED_REQUESTS * REQUEST_DIGITS)
         .arg(commit.views.len())
         .arg(keys::view_list_prefix(node))
-        .arg(SWEPT)
+        .arg(EXTRA_EXPIRED)
         .arg(limits.pending);
     for write in &commit.entities {
         let removed = write.parts.iter().filter(|(_, v)| v.is_none()).count();
@@ -58,7 +58,7 @@ pub(super) fn fill_commit(commit: &Commit, limits: QueueLimits, command: &mut Cm
         command
             .arg(keys::list_prefix(node, write.entity.kind()))
             .arg(app)
-            .arg(keys::place(since, write.entity.uuid()));
+            .arg(keys::list_position(since, write.entity.uuid()));
         command
             .arg(write.head.len())
             .arg(write.parts.len() - removed)
@@ -106,18 +106,18 @@ fn fill_view(write: &ViewWrite, command: &mut Cmd) {
     let (of_app, of_room) = write.lists();
     let of_app = keys::view_list_name(kind, of_app);
     let of_room = of_room.map_or_else(String::new, |of| keys::view_list_name(kind, of));
-    let place = keys::place(Some(write.listing.created_at), write.view.uuid());
-    let note = keys::view_note(&of_app, &of_room, &place);
-    command.arg(of_app).arg(of_room).arg(place).arg(note);
+    let position = keys::list_position(Some(write.listing.created_at), write.view.uuid());
+    let note = keys::view_note(&of_app, &of_room, &position);
+    command.arg(of_app).arg(of_room).arg(position).arg(note);
 }
 
-/// So many digits of a request's id are remembered: 72 bits, which no two requests of one entity have in common, and so few
-/// that what is remembered is a small value to Redis.
+/// The digits of a request's id that are stored: 72 bits, enough to distinguish the requests of one entity, and few enough
+/// that Redis stores all of them as a small value.
 const REQUEST_DIGITS: usize = 12;
 
 fn request_note(request: Uuid) -> String {
     let mut text = String::new();
     packed::push_uuid(&mut text, request);
-    // Its random part comes last.
+    // The random part of an id comes last.
     text.split_off(packed::UUID_DIGITS - REQUEST_DIGITS)
 }

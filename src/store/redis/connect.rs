@@ -1,12 +1,12 @@
 //! Opens connections to Redis servers and sentinels.
 //!
-//! Owns the sockets, TLS and the login. Nothing else in the store opens a socket, and a [`Target`] cannot be made without
-//! a [`Transport`], so all connections have the TLS settings of the store's URL, including those to addresses that
-//! sentinels and cluster nodes return. [`connection`](super::connection) decides when to connect.
+//! Owns the sockets, TLS and the login. Nothing else in the store opens a socket, and a [`Target`] requires a
+//! [`Transport`], so all connections have the TLS settings of the store's URL, including those to addresses that sentinels
+//! and cluster nodes return. [`connection`](super::connection) decides when to connect.
 //!
-//! The streams are opened here and not by redis-rs because redis-rs reads the system's certificates from disk for each
-//! connection, also where the configuration names others. One TLS configuration serves all connections, so a reconnect
-//! resumes the TLS session.
+//! This module opens the streams itself, because redis-rs reads the system's certificates from disk for each connection,
+//! even if the configuration names others. One TLS configuration serves all connections, so a reconnect resumes the TLS
+//! session.
 
 use std::fmt;
 use std::io;
@@ -53,10 +53,10 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// The transport for a URL with TLS or without.
+    /// Creates the transport for a URL with TLS or without.
     ///
     /// # Errors
-    /// When the URL and the settings disagree: settings that have no effect would be a connection in clear by mistake.
+    /// Fails if the URL and the settings disagree: unused TLS settings would be a plain-text connection by mistake.
     pub(super) fn new(uses_tls: bool, tls: Option<&TlsConfig>) -> Result<Self, OpenError> {
         let why = match (uses_tls, tls) {
             (true, Some(TlsConfig(config))) => {
@@ -72,7 +72,7 @@ impl Transport {
         })
     }
 
-    /// Without TLS.
+    /// Creates a transport without TLS.
     pub(super) const fn plain() -> Self {
         Self { tls: None }
     }
@@ -92,7 +92,7 @@ impl Transport {
 
     async fn open_at(&self, at: SocketAddr, host: &str) -> io::Result<Stream> {
         let stream = TcpStream::connect(at).await?;
-        // A request must not wait until the server has acknowledged the one before.
+        // A request must not wait until the server has acknowledged the previous one.
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
             return Ok(Either::Left(stream));
@@ -106,7 +106,7 @@ impl Transport {
     }
 }
 
-/// How to connect to servers and log in, whichever address they have.
+/// The transport and the login for servers at any address.
 #[derive(Clone)]
 pub(super) struct Access {
     pub(super) transport: Transport,
@@ -114,7 +114,7 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// The server at this address.
+    /// Returns the server at this address.
     pub(super) fn target(&self, address: Address) -> Target {
         Target {
             address,
@@ -134,12 +134,12 @@ pub(super) struct Target {
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) commands: MultiplexedConnection,
-    /// Without it a connection to a server that never answers would stay open for ever.
+    /// Without it, a connection to a server that never answers would stay open for ever.
     _driver: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Target {
-    /// Opens a stream on which nothing has been sent yet: no login either.
+    /// Opens a stream on which nothing has been sent yet, not even a login.
     async fn open_stream(&self) -> io::Result<Stream> {
         self.access.transport.open(&self.address).await
     }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn transport_refuses_url_and_settings_that_disagree() {
+    fn transport_rejects_url_and_settings_that_disagree() {
         crate::tls::install_crypto();
         let roots = rustls::RootCertStore::empty();
         let config = ClientConfig::builder()
@@ -195,15 +195,15 @@ mod tests {
             .with_no_client_auth();
         let tls = TlsConfig::from(config);
         assert_eq!(format!("{tls:?}"), "TlsConfig { .. }");
-        for (uses_tls, settings, works) in [
+        for (uses_tls, settings, is_valid) in [
             (true, Some(&tls), true),
             (false, None, true),
             (true, None, false),
             (false, Some(&tls), false),
         ] {
-            let made = Transport::new(uses_tls, settings);
-            assert_eq!(made.is_ok(), works, "{uses_tls} {settings:?}");
-            if let Ok(transport) = made {
+            let opened = Transport::new(uses_tls, settings);
+            assert_eq!(opened.is_ok(), is_valid, "{uses_tls} {settings:?}");
+            if let Ok(transport) = opened {
                 assert_eq!(transport.tls.is_some(), uses_tls);
             }
         }

@@ -43,7 +43,7 @@ pub struct RedisOptions {
     pub timeout: Duration,
     /// Time limit of an attempt to connect.
     pub connect_timeout: Duration,
-    /// Required for a URL with TLS, refused for one without.
+    /// Required for a URL with TLS, rejected for a URL without.
     pub tls: Option<TlsConfig>,
 }
 
@@ -59,24 +59,24 @@ impl Default for RedisOptions {
 }
 
 impl RedisOptions {
-    /// Time limit of sentinels and cluster nodes that are queried for a server: half of the time to connect, so that some is
+    /// The time limit of queries to sentinels and cluster nodes for a server: half of the time to connect, so that some is
     /// left for the server, and short enough to leave an old master in time.
-    pub(super) fn patience(&self) -> Duration {
-        const MOST: Duration = Duration::from_secs(1);
-        MOST.min(self.connect_timeout / 2)
+    pub(super) fn query_timeout(&self) -> Duration {
+        const LIMIT: Duration = Duration::from_secs(1);
+        LIMIT.min(self.connect_timeout / 2)
     }
 }
 
 /// The time after a failed attempt to connect in which calls fail without another attempt. Much less than the second within
-/// which a Redis that is back must be used again.
+/// which a restarted Redis must be used again.
 pub(super) const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// The interval at which the sentinels are queried for the master of an open connection. With their time limit, much less
 /// than the five seconds within which an old master must be left.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
-/// Requests that may wait to be written: enough for every room of a busy node to commit at once. Beyond it callers wait,
-/// each within its timeout.
+/// The limit of requests that wait to be written: enough for every room of a busy node to commit at once. Beyond it callers
+/// wait, each within its timeout.
 const WRITE_QUEUE: usize = 1024;
 
 /// The failure of a call to Redis.
@@ -106,11 +106,11 @@ pub(super) struct ServerConnection {
     /// Held by the one call that connects.
     connecting: tokio::sync::Mutex<()>,
     /// The number of connections of the whole store so far.
-    made: Arc<AtomicU64>,
+    opened: Arc<AtomicU64>,
 }
 
 /// A new connection.
-struct Made {
+struct NewConnection {
     connection: Connection,
     server: Server,
 }
@@ -140,7 +140,7 @@ enum Source {
 
 /// The open connection.
 #[derive(Clone)]
-struct Current {
+struct OpenConnection {
     connection: Connection,
     /// Its number, so that a late error of an old connection does not end the new one.
     generation: u64,
@@ -154,19 +154,19 @@ struct Silence(Mutex<Option<Instant>>);
 impl Silence {
     /// Notes a timeout. Returns true if the connection is useless: this call was sent after another timeout, and nothing was
     /// answered since.
-    fn goes_on(&self, sent: Instant) -> bool {
+    fn note_timeout(&self, sent: Instant) -> bool {
         let mut since = lock(&self.0);
         sent >= *since.get_or_insert_with(Instant::now)
     }
 
-    fn ends(&self) {
+    fn note_answer(&self) {
         *lock(&self.0) = None;
     }
 }
 
 #[derive(Default)]
 struct ConnectionState {
-    current: Option<Current>,
+    current: Option<OpenConnection>,
     /// The master, if sentinels have named it.
     master: Option<Address>,
     /// Counts connections.
@@ -174,7 +174,7 @@ struct ConnectionState {
     /// Queries the sentinels for the connection's master; ends with the connection.
     watch: Option<AbortOnDropHandle<()>>,
     /// The last failed attempt to connect.
-    refused: Option<(Instant, RedisError)>,
+    last_failure: Option<(Instant, RedisError)>,
 }
 
 /// A unit of sending.
@@ -182,7 +182,7 @@ struct ConnectionState {
 pub(super) enum Request<'a> {
     One(&'a Cmd),
     Atomic(&'a Pipeline),
-    /// Independent commands, answered together, also if some are refused.
+    /// Independent commands, answered together, even if the server refuses some.
     Several(&'a Pipeline),
 }
 
@@ -234,20 +234,24 @@ impl Request<'_> {
 
 impl ServerConnection {
     /// Creates the connection to this server without opening it.
-    pub(super) fn to_server(target: Target, options: &RedisOptions, made: &Arc<AtomicU64>) -> Self {
-        Self::new(Source::Server(target), options, made)
+    pub(super) fn to_server(
+        target: Target,
+        options: &RedisOptions,
+        opened: &Arc<AtomicU64>,
+    ) -> Self {
+        Self::new(Source::Server(target), options, opened)
     }
 
     /// Creates the connection to the master that these sentinels name, without opening it.
     pub(super) fn to_master(
         sentinels: Sentinels,
         options: &RedisOptions,
-        made: &Arc<AtomicU64>,
+        opened: &Arc<AtomicU64>,
     ) -> Self {
-        Self::new(Source::Master(Arc::new(sentinels)), options, made)
+        Self::new(Source::Master(Arc::new(sentinels)), options, opened)
     }
 
-    fn new(source: Source, options: &RedisOptions, made: &Arc<AtomicU64>) -> Self {
+    fn new(source: Source, options: &RedisOptions, opened: &Arc<AtomicU64>) -> Self {
         Self {
             source,
             config: AsyncConnectionConfig::new()
@@ -257,7 +261,7 @@ impl ServerConnection {
             options: options.clone(),
             state: Arc::default(),
             connecting: tokio::sync::Mutex::default(),
-            made: Arc::clone(made),
+            opened: Arc::clone(opened),
         }
     }
 
@@ -300,12 +304,12 @@ impl ServerConnection {
         request: Request<'_>,
         asking: bool,
     ) -> Result<(u64, Result<Value, RedisError>), Fault> {
-        let Current {
+        let OpenConnection {
             mut connection,
             generation,
             silence,
         } = match timeout_at(deadline, self.connection()).await {
-            Ok(made) => made.map_err(Fault::Connect)?,
+            Ok(opened) => opened.map_err(Fault::Connect)?,
             Err(_) => return Err(Fault::Timeout(self.options.timeout)),
         };
         let sent = Instant::now();
@@ -316,17 +320,17 @@ impl ServerConnection {
             }
         };
         let Ok(answer) = timeout_at(deadline, answer).await else {
-            if silence.goes_on(sent) {
+            if silence.note_timeout(sent) {
                 self.leave(generation, "it no longer answers");
             }
             return Err(Fault::Timeout(self.options.timeout));
         };
-        // Errors are answers too: what counts is that it speaks.
-        silence.ends();
+        // Errors are answers, too.
+        silence.note_answer();
         Ok((generation, answer))
     }
 
-    async fn connection(&self) -> Result<Current, RedisError> {
+    async fn connection(&self) -> Result<OpenConnection, RedisError> {
         if let Some(found) = &self.state().current {
             return Ok(found.clone());
         }
@@ -336,22 +340,22 @@ impl ServerConnection {
             if let Some(found) = &state.current {
                 return Ok(found.clone());
             }
-            if let Some((at, error)) = &state.refused
+            if let Some((at, error)) = &state.last_failure
                 && at.elapsed() < BACK_OFF
             {
                 return Err(error.clone());
             }
         }
-        // Apart: room for it would have to be made for each call, and most find a connection.
-        let made = Box::pin(self.connect()).await;
+        // Boxed: most calls find a connection and need no space for this future.
+        let opened = Box::pin(self.connect()).await;
         let mut state = self.state();
-        match made {
-            Ok(Made { connection, server }) => {
+        match opened {
+            Ok(NewConnection { connection, server }) => {
                 state.generation += 1;
-                self.made.fetch_add(1, Ordering::SeqCst);
-                state.refused = None;
+                self.opened.fetch_add(1, Ordering::SeqCst);
+                state.last_failure = None;
                 let generation = state.generation;
-                let current = Current {
+                let current = OpenConnection {
                     connection,
                     generation,
                     silence: Arc::default(),
@@ -366,18 +370,18 @@ impl ServerConnection {
                 Ok(current)
             }
             Err(error) => {
-                state.refused = Some((Instant::now(), error.clone()));
+                state.last_failure = Some((Instant::now(), error.clone()));
                 Err(error)
             }
         }
     }
 
-    /// The server, for a separate connection: a subscribed connection accepts no requests.
-    pub(super) async fn place(&self) -> Result<Target, Fault> {
+    /// Returns the server, for a separate connection: a subscribed connection accepts no requests.
+    pub(super) async fn target(&self) -> Result<Target, Fault> {
         match &self.source {
             Source::Server(target) => Ok(target.clone()),
             Source::Master(sentinels) => {
-                // The server of the writes: during an election, the sentinels may name another one, and its data would be
+                // The server of the writes: during an election, the sentinels may name another one, whose data would be
                 // taken for this one's.
                 self.connection().await.map_err(Fault::Connect)?;
                 let master = self.state().master.clone();
@@ -390,9 +394,9 @@ impl ServerConnection {
         }
     }
 
-    async fn connect(&self) -> Result<Made, RedisError> {
+    async fn connect(&self) -> Result<NewConnection, RedisError> {
         let limit = self.options.connect_timeout;
-        let (made, late) = match &self.source {
+        let (opened, late) = match &self.source {
             Source::Server(target) => (
                 tokio::time::timeout(limit, self.connect_to_server(target)).await,
                 "the server did not answer in time",
@@ -402,21 +406,24 @@ impl ServerConnection {
                 "the master that the sentinels name did not answer in time",
             ),
         };
-        made.unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, late))))
+        opened.unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, late))))
     }
 
-    async fn connect_to_server(&self, target: &Target) -> Result<Made, RedisError> {
-        Ok(Made {
+    async fn connect_to_server(&self, target: &Target) -> Result<NewConnection, RedisError> {
+        Ok(NewConnection {
             connection: target.open_commands(&self.config).await?,
             server: Server::Only(target.address.clone()),
         })
     }
 
-    async fn connect_to_master(&self, sentinels: &Arc<Sentinels>) -> Result<Made, RedisError> {
+    async fn connect_to_master(
+        &self,
+        sentinels: &Arc<Sentinels>,
+    ) -> Result<NewConnection, RedisError> {
         let master = sentinels.master().await?;
         let target = sentinels.server(master.clone());
         let mut connection = target.open_commands(&self.config).await?;
-        // Sentinels can be wrong for a moment, as about a server that has just restarted.
+        // Sentinels can be wrong for a moment, for example about a server that has just restarted.
         let role: Vec<Value> = redis::cmd("ROLE")
             .query_async(&mut connection.commands)
             .await?;
@@ -428,7 +435,7 @@ impl ServerConnection {
                 master.to_string(),
             )));
         }
-        Ok(Made {
+        Ok(NewConnection {
             connection,
             server: Server::Master(master, Arc::clone(sentinels)),
         })
@@ -436,9 +443,9 @@ impl ServerConnection {
 
     /// Leaves the connection and returns true if the error means that it will never work again.
     fn leave_if_useless(&self, generation: u64, error: &RedisError) -> bool {
-        let demoted = says(error, "READONLY");
-        let useless = demoted || error.is_unrecoverable_error() || error.is_io_error();
-        if useless {
+        let demoted = has_code(error, "READONLY");
+        let is_useless = demoted || error.is_unrecoverable_error() || error.is_io_error();
+        if is_useless {
             let why = if demoted {
                 "the server is read-only"
             } else {
@@ -446,7 +453,7 @@ impl ServerConnection {
             };
             self.leave(generation, why);
         }
-        useless
+        is_useless
     }
 
     fn leave(&self, generation: u64, why: &str) {
@@ -455,7 +462,7 @@ impl ServerConnection {
 }
 
 impl ConnectionState {
-    /// Leaves this connection, if it is still the one in use.
+    /// Leaves this connection, if it is still in use.
     fn leave(&mut self, generation: u64, why: &str) {
         if self
             .current
@@ -484,7 +491,7 @@ async fn watch(
 ) {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
-        if !sentinels.name_another_than(&master).await {
+        if !sentinels.has_other_master(&master).await {
             continue;
         }
         if let Some(state) = state.upgrade() {
@@ -495,7 +502,7 @@ async fn watch(
 }
 
 /// Returns true if the server answered a command, or one of a transaction, with this error code.
-pub(super) fn says(error: &RedisError, code: &str) -> bool {
+pub(super) fn has_code(error: &RedisError, code: &str) -> bool {
     let errors = error.clone().into_server_errors();
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == code))
 }

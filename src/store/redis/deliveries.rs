@@ -14,16 +14,16 @@ use super::scripts::{
 };
 use super::values::{Pairs, millis, readable, stored};
 use crate::store::deliveries::{
-    APP_PART, ATTEMPTS_KEPT, Attempted, Backlog, ClaimedDelivery, DEAD_LIMIT, DEFERRED,
-    DELIVERED_KEPT, Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth, Finished,
-    LOOKED_AT, NewDelivery, OutboxBatch, OutboxCursor, Recovered, Share,
+    APP_PART, ATTEMPTS_KEPT, AttemptRecord, Backlog, CLAIM_SCAN_LIMIT, ClaimedDelivery, DEAD_LIMIT,
+    DEFERRAL, DELIVERED_KEPT, Deliveries, Delivery, DeliveryResult, DeliveryStatus, EndpointHealth,
+    FinishOutcome, NewDelivery, OutboxBatch, OutboxCursor, RecoverOutcome, Share,
 };
 use crate::store::{StoreError, keys, unreadable};
 use crate::telemetry::{Chain, WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
 use roomkeeper_core::ids::{EndpointId, NodeId};
 
 impl RedisStore {
-    /// Queues deliveries; `cursor` is where it was and where it goes. Nothing when it was elsewhere.
+    /// Queues deliveries; `cursor` is its old and its new position. Returns false, and queues nothing, if it was elsewhere.
     async fn queue(
         &self,
         node: NodeId,
@@ -32,9 +32,9 @@ impl RedisStore {
     ) -> Result<bool, StoreError> {
         let key = keys::cursor(node);
         let (from, _) = cursor.unwrap_or_default();
-        let given = cursor.map(|(_, to)| self.outboxes.given(node, to));
-        let given = given.unwrap_or_default();
-        let handed_over = cursor.map(|(_, to)| self.outboxes.given_bytes(node, to));
+        let known = cursor.map(|(_, to)| self.outboxes.returned_ids(node, to));
+        let known = known.unwrap_or_default();
+        let handed_over = cursor.map(|(_, to)| self.outboxes.returned_bytes(node, to));
         let handed_over = handed_over.unwrap_or_default();
         let (lost, dropped): (i64, u64) = self
             .run(&FAN_OUT, &key, 4, |command| {
@@ -52,9 +52,9 @@ impl RedisStore {
                     .arg(keys::node_prefix(node))
                     .arg(self.limits.pending)
                     .arg(DEAD_LIMIT)
-                    .arg(given.len())
+                    .arg(known.len())
                     .arg(deliveries.len())
-                    .arg(&given);
+                    .arg(&known);
                 for (n, delivery) in deliveries.iter().enumerate() {
                     command
                         .arg(delivery.endpoint.as_str())
@@ -79,7 +79,7 @@ impl RedisStore {
         }
         match cursor {
             Some(_) if lost < 0 => self.outboxes.forget(node),
-            Some((_, to)) => self.outboxes.cursor_is(node, to),
+            Some((_, to)) => self.outboxes.set_cursor(node, to),
             None => {}
         }
         Ok(lost >= 0)
@@ -97,7 +97,7 @@ impl Deliveries for RedisStore {
         self.outboxes.fresh(node, limit)
     }
 
-    async fn look(
+    async fn poll_outbox(
         &self,
         node: NodeId,
         limit: usize,
@@ -143,7 +143,7 @@ impl Deliveries for RedisStore {
         share: Share<'_>,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         let key = keys::due(node);
-        // One for all: a claim is proved by its queue and its token.
+        // One token for all: a claim is identified by its queue and its token.
         let token = Uuid::new_v4();
         // Lua counts in doubles, which hold this exactly.
         let bounded = |count: usize| count.min(1 << 40);
@@ -160,8 +160,8 @@ impl Deliveries for RedisStore {
                     .arg(bounded(share.free))
                     .arg(bounded(share.each))
                     .arg(bounded(share.lowered_left))
-                    .arg(LOOKED_AT)
-                    .arg(millis(DEFERRED))
+                    .arg(CLAIM_SCAN_LIMIT)
+                    .arg(millis(DEFERRAL))
                     .arg(APP_PART)
                     .arg(share.under_way.len());
                 for (app, endpoint, count) in share.under_way {
@@ -193,8 +193,8 @@ impl Deliveries for RedisStore {
                 Ok(claim) => claims.push(claim),
                 Err(error) => {
                     unreadable::note(&key, &error.to_string());
-                    // The others of the batch are claimed and must go out.
-                    tracing::error!(error = %Chain(&error), "a delivery cannot be read; its queue waits until it is removed");
+                    // The other claims of the batch must be delivered.
+                    tracing::error!(error = %Chain(&error), "a delivery is unreadable; its queue waits until it is removed");
                 }
             }
         }
@@ -206,15 +206,15 @@ impl Deliveries for RedisStore {
         node: NodeId,
         claim: &ClaimedDelivery,
         result: DeliveryResult,
-        attempt: Option<&Attempted>,
-    ) -> Result<Option<Finished>, StoreError> {
+        attempt: Option<&AttemptRecord>,
+    ) -> Result<Option<FinishOutcome>, StoreError> {
         let own = keys::queue_name(&claim.endpoint, claim.message.scope);
         let parked = keys::parked_name(&own, &claim.message.id);
         let queue = if claim.parked { &parked } else { &own };
         let key = keys::queue(node, queue);
         let (result, after, hold) = match result {
             DeliveryResult::Delivered => ("delivered", Duration::ZERO, Duration::ZERO),
-            // It has been there all along.
+            // It is parked already.
             DeliveryResult::Park { after, .. } if claim.parked => ("retry", after, Duration::ZERO),
             DeliveryResult::Retry { after } => ("retry", after, Duration::ZERO),
             DeliveryResult::Park { after, hold } => ("park", after, hold),
@@ -222,7 +222,7 @@ impl Deliveries for RedisStore {
             DeliveryResult::Forgotten => ("forgotten", Duration::ZERO, Duration::ZERO),
         };
         let attempt = attempt.map_or_else(String::new, |attempt| {
-            // Texts and numbers, as above.
+            // Texts and numbers always have a JSON form.
             serde_json::to_string(attempt).unwrap_or_default()
         });
         let (dropped, failing, behind): (i64, i64, u64) = self
@@ -257,7 +257,7 @@ impl Deliveries for RedisStore {
         if dropped > 0 {
             metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(dropped);
         }
-        Ok(Some(Finished {
+        Ok(Some(FinishOutcome {
             failing_for: u64::try_from(failing).ok().map(Duration::from_millis),
             behind,
         }))
@@ -397,7 +397,7 @@ impl Deliveries for RedisStore {
         endpoint: &EndpointId,
         from: &str,
         limit: usize,
-    ) -> Result<Recovered, StoreError> {
+    ) -> Result<RecoverOutcome, StoreError> {
         let key = keys::due(node);
         let (count, next): (u64, String) = self
             .run(&RECOVER, &key, 1, |command| {
@@ -409,7 +409,7 @@ impl Deliveries for RedisStore {
                     .arg(limit);
             })
             .await?;
-        Ok(Recovered {
+        Ok(RecoverOutcome {
             count,
             next: Some(next).filter(|next| !next.is_empty()),
         })

@@ -1,12 +1,12 @@
 //! Reads one room or call, and turns its hashes into a record.
 //!
-//! Owns the names of the fields that the scripts keep beside those of the entity. [`node`](super::node) reads all
-//! entities of a node. The encoding of the other fields is the store's, not this module's.
+//! Owns the names of the scripts' own fields. [`node`](super::node) reads all entities of a node, and `store::encoding`
+//! decodes the other fields.
 
 use std::collections::BTreeMap;
 
 use super::RedisStore;
-use super::place::since_and_uuid;
+use super::list_position::parse_list_position;
 use super::values::{ENDED, HEAD, Pairs, VERSION, head_field, stored};
 use crate::store::usage::ENTITY_BYTES;
 use crate::store::{
@@ -28,7 +28,7 @@ impl RedisStore {
         Ok(record(decode(entity, &fields(&head), fields(&parts))?))
     }
 
-    /// Reads its parts and its head in one transaction.
+    /// Reads the parts and the head of an entity in one transaction.
     pub(super) async fn hashes_of(&self, entity: EntityId) -> Result<(Pairs, Pairs), StoreError> {
         let mut pipe = redis::pipe();
         pipe.atomic();
@@ -61,7 +61,7 @@ pub(super) fn add_size(entity: EntityId, head: &FieldsRef<'_>, sums: &mut BTreeM
     }
     let app = match entity.kind() {
         EntityKind::Room => head.get(LISTED).and_then(|at| at.get(keys::SINCE_DIGITS..)),
-        // Of a call, the list position is not read; its app is a field.
+        // A call's list position is not read; its app is a field.
         EntityKind::Call => head.get(&head_field(call::APP)),
     };
     let large: u64 = head
@@ -74,7 +74,7 @@ pub(super) fn add_size(entity: EntityId, head: &FieldsRef<'_>, sums: &mut BTreeM
 }
 
 /// Passes an entity to the reader, unless it has ended since the lists were read.
-pub(super) fn hand_over<'a>(
+pub(super) fn pass_to_reader<'a>(
     entity: EntityId,
     head: &FieldsRef<'a>,
     parts: FieldsRef<'a>,
@@ -129,8 +129,9 @@ fn record(found: Option<(Version, RawRecord<'_>)>) -> Option<Record> {
     found.map(|(version, stored)| Record::from_raw(version, &stored))
 }
 
-pub(super) fn entity_at(node: NodeId, kind: EntityKind, place: &str) -> Option<EntityId> {
-    let (_, uuid) = since_and_uuid(place)?;
+/// Returns the entity at a list position.
+pub(super) fn entity_at(node: NodeId, kind: EntityKind, position: &str) -> Option<EntityId> {
+    let (_, uuid) = parse_list_position(position)?;
     Some(match kind {
         EntityKind::Room => EntityId::Room(RoomId::new(node, uuid)),
         EntityKind::Call => EntityId::Call(CallId::new(node, ChannelId::new(uuid))),
@@ -164,17 +165,17 @@ mod tests {
     #[test]
     fn ended_entity_is_readable_and_not_live() {
         let entity = EntityId::Room(RoomId::new("n0001".parse().unwrap(), Uuid::from_u128(1)));
-        let lives: FieldsRef<'_> = [("#v", "7"), ("hrun", "{}")].into_iter().collect();
-        let over = [("#v", "7"), ("hrun", "{}"), (ENDED, "1")];
-        let over: FieldsRef<'_> = over.into_iter().collect();
-        let read = record(decode(entity, &over, FieldsRef::default()).unwrap());
+        let live: FieldsRef<'_> = [("#v", "7"), ("hrun", "{}")].into_iter().collect();
+        let ended = [("#v", "7"), ("hrun", "{}"), (ENDED, "1")];
+        let ended: FieldsRef<'_> = ended.into_iter().collect();
+        let read = record(decode(entity, &ended, FieldsRef::default()).unwrap());
         assert_eq!(read.unwrap().version, Version(7));
         let is_live = |head: &FieldsRef<'_>| {
-            let mut handed_over = Counter::default();
-            hand_over(entity, head, FieldsRef::default(), &mut handed_over);
-            handed_over.0 == 1
+            let mut counter = Counter::default();
+            pass_to_reader(entity, head, FieldsRef::default(), &mut counter);
+            counter.0 == 1
         };
-        assert!(is_live(&lives));
-        assert!(!is_live(&over));
+        assert!(is_live(&live));
+        assert!(!is_live(&ended));
     }
 }

@@ -2,15 +2,17 @@
 
 use super::RedisStore;
 use super::entity::entity_at;
-use super::place::{beyond, no_place, since_and_uuid, view_at};
+use super::list_position::{
+    invalid_position, page_start, parse_list_position, parse_view_position,
+};
 use super::scripts::{LIST, VIEWS_LIST};
 use super::values::readable;
 use crate::store::contract::position_of;
 use crate::store::{EntityKind, ListEntry, ListOf, StoreError, ViewEntry, ViewKind, keys};
 use roomkeeper_core::ids::{AppId, NodeId};
 
-/// How many rows of a list of views are looked at in one go, at least and at most. Those that are over are passed over,
-/// so it can take several, and few rows must not take many.
+/// The least and the most rows of a list of views that one request visits. It skips expired views, so a page can take
+/// several requests, and few rows must not take many.
 const LIST_BATCH: std::ops::RangeInclusive<usize> = 64..=1000;
 
 impl RedisStore {
@@ -24,16 +26,17 @@ impl RedisStore {
         limit: usize,
     ) -> Result<Vec<ListEntry>, StoreError> {
         let key = keys::list(node, kind, app);
-        let from = beyond(node, &key, after)?;
-        let places: Vec<String> = self
+        let from = page_start(node, &key, after)?;
+        let positions: Vec<String> = self
             .run(&LIST, &key, 1, |command| {
                 command.arg(&key).arg(&from).arg(limit);
             })
             .await?;
-        let entries = places.into_iter().filter_map(|place| {
-            let entity = entity_at(node, kind, &place);
-            let found = entity.zip(since_and_uuid(&place));
-            let (entity, (since, _)) = readable(found.ok_or_else(|| no_place(&key, &place)))?;
+        let entries = positions.into_iter().filter_map(|position| {
+            let entity = entity_at(node, kind, &position);
+            let found = entity.zip(parse_list_position(&position));
+            let (entity, (since, _)) =
+                readable(found.ok_or_else(|| invalid_position(&key, &position)))?;
             let position = position_of(since, &entity);
             Some(ListEntry { entity, position })
         });
@@ -50,7 +53,7 @@ impl RedisStore {
         limit: usize,
     ) -> Result<Vec<ViewEntry>, StoreError> {
         let key = keys::view_list(node, kind, of);
-        // How the script tells what is over: by the body that is gone, or, where there is none, by the note.
+        // The script recognizes an expired view by its missing body, or, without bodies, by its note.
         let (bodies, notes) = match kind {
             ViewKind::Conference => {
                 let name = keys::view_list_name(kind, of);
@@ -59,20 +62,21 @@ impl RedisStore {
             ViewKind::Call | ViewKind::Recording => (keys::view_prefix(node, kind), String::new()),
         };
         let mut entries = Vec::new();
-        let mut from = beyond(node, &key, after)?;
+        let mut from = page_start(node, &key, after)?;
         let in_pieces = matches!(of, ListOf::App(_));
         while entries.len() < limit {
             let wanted = limit - entries.len();
-            let look_at = wanted.clamp(*LIST_BATCH.start(), *LIST_BATCH.end());
-            let (last, places): (String, Vec<String>) = self
+            let visited = wanted.clamp(*LIST_BATCH.start(), *LIST_BATCH.end());
+            let (last, positions): (String, Vec<String>) = self
                 .run(&VIEWS_LIST, &key, 2, |command| {
                     command.arg(&key).arg(keys::views_over(node));
-                    command.arg(&from).arg(wanted).arg(look_at);
+                    command.arg(&from).arg(wanted).arg(visited);
                     command.arg(&bodies).arg(&notes).arg(u8::from(in_pieces));
                 })
                 .await?;
-            for place in places {
-                let found = view_at(node, kind, &place).ok_or_else(|| no_place(&key, &place));
+            for position in positions {
+                let found = parse_view_position(node, kind, &position)
+                    .ok_or_else(|| invalid_position(&key, &position));
                 if let Some((since, view)) = readable(found) {
                     let position = position_of(since, &view);
                     entries.push(ViewEntry { view, position });

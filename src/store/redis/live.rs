@@ -26,18 +26,18 @@ use crate::store::{StoreError, keys};
 use roomkeeper_core::ids::NodeId;
 
 /// The interval of pings on a subscribed connection: a dead server is as silent as an idle one.
-const ASK_EVERY: Duration = Duration::from_secs(5);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A key for any server: in a cluster, messages reach all nodes.
 const ANYWHERE: &str = "";
 
 /// A subscribed connection.
 struct Subscription {
-    said: PubSubStream,
+    messages: PubSubStream,
     /// Kept for the pings.
     sink: PubSubSink,
-    ask: Interval,
-    patience: Duration,
+    ping_timer: Interval,
+    timeout: Duration,
     nodes: HashMap<String, NodeId>,
 }
 
@@ -46,10 +46,10 @@ impl Subscription {
     async fn next(&mut self) -> Option<(NodeId, Vec<LiveEvent>)> {
         loop {
             tokio::select! {
-                said = self.said.next() => {
-                    let said = said?;
-                    let node = self.nodes.get(said.get_channel_name());
-                    let live = decode(said.get_payload_bytes());
+                message = self.messages.next() => {
+                    let message = message?;
+                    let node = self.nodes.get(message.get_channel_name());
+                    let live = decode(message.get_payload_bytes());
                     match (node, live) {
                         (Some(node), Some(live)) => return Some((*node, live)),
                         // Perhaps of another version: it still announces outbox messages.
@@ -57,8 +57,8 @@ impl Subscription {
                         (None, _) => {}
                     }
                 }
-                _ = self.ask.tick() => {
-                    let pong = timeout(self.patience, self.sink.ping::<redis::Value>()).await;
+                _ = self.ping_timer.tick() => {
+                    let pong = timeout(self.timeout, self.sink.ping::<redis::Value>()).await;
                     if !matches!(pong, Ok(Ok(_))) {
                         return None;
                     }
@@ -113,26 +113,28 @@ impl Live for RedisStore {
     }
 
     async fn publish_live(&self, node: NodeId, live: &[LiveEvent]) -> Result<(), StoreError> {
-        let channel = keys::said(node, self.db);
+        let channel = keys::live_channel(node, self.db);
         let mut command = redis::cmd("PUBLISH");
         command.arg(&channel).arg(encode(live));
         self.query::<u64>(&channel, &command).await.map(drop)
     }
 
     async fn subscribe_live(&self, nodes: &[NodeId]) -> Result<LiveStream, StoreError> {
-        let channels = nodes.iter().map(|node| (keys::said(*node, self.db), *node));
+        let channels = nodes
+            .iter()
+            .map(|node| (keys::live_channel(*node, self.db), *node));
         let nodes: HashMap<String, NodeId> = channels.collect();
         let names: Vec<&String> = nodes.keys().collect();
-        let listen = async {
-            let place = self.route.place(ANYWHERE).await?;
-            let connection = place.open_pubsub().await.map_err(Fault::Connect)?;
-            let (mut sink, said) = connection.split();
+        let subscribe = async {
+            let target = self.route.target_for(ANYWHERE).await?;
+            let connection = target.open_pubsub().await.map_err(Fault::Connect)?;
+            let (mut sink, messages) = connection.split();
             sink.subscribe(names).await.map_err(Fault::Answer)?;
-            Ok::<_, Fault>((sink, said))
+            Ok::<_, Fault>((sink, messages))
         };
-        let patience = self.options.connect_timeout;
-        let (sink, said) = match timeout(patience, listen).await {
-            Ok(listens) => listens?,
+        let connect_timeout = self.options.connect_timeout;
+        let (sink, messages) = match timeout(connect_timeout, subscribe).await {
+            Ok(subscribed) => subscribed?,
             Err(_) => {
                 let late = (
                     ErrorKind::Io,
@@ -141,19 +143,19 @@ impl Live for RedisStore {
                 return Err(Fault::Connect(RedisError::from(late)).into());
             }
         };
-        let mut ask = interval_at(Instant::now() + ASK_EVERY, ASK_EVERY);
-        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ping_timer = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+        ping_timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let subscription = Subscription {
-            said,
+            messages,
             sink,
-            ask,
-            patience,
+            ping_timer,
+            timeout: connect_timeout,
             nodes,
         };
-        let heard = stream::unfold(subscription, |mut subscription| async move {
-            let said = subscription.next().await?;
-            Some((said, subscription))
+        let events = stream::unfold(subscription, |mut subscription| async move {
+            let live = subscription.next().await?;
+            Some((live, subscription))
         });
-        Ok(heard.boxed())
+        Ok(events.boxed())
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::values::{Pairs, stored};
-use crate::store::deliveries::{ATTEMPTS_KEPT, Attempted, Delivery};
+use crate::store::deliveries::{ATTEMPTS_KEPT, AttemptRecord, Delivery};
 use crate::store::{Message, StoreError};
 use roomkeeper_core::ids::AppId;
 
@@ -86,22 +86,21 @@ pub(super) fn read_delivery(key: &str, fields: Pairs) -> Result<Delivery, StoreE
             "p" => position = Some(value),
             "n" => tried = stored(key, &value)?,
             other => {
-                let Some(place) = other.strip_prefix('a') else {
+                let Some(slot) = other.strip_prefix('a') else {
                     continue;
                 };
-                let attempt: Attempted =
+                let attempt: AttemptRecord =
                     serde_json::from_str(&value).map_err(|error| StoreError::Corrupt {
                         key: key.to_owned(),
                         why: error.to_string(),
                     })?;
-                attempts.push((stored::<u64>(key, place)?, attempt));
+                attempts.push((stored::<u64>(key, slot)?, attempt));
             }
         }
     }
-    // Attempts reuse their fields in turn: the oldest is in the field that comes next.
+    // Attempts reuse their fields in turn: the oldest is in the next field.
     let next: u64 = tried;
-    attempts
-        .sort_by_key(|(place, _)| (place + ATTEMPTS_KEPT - next % ATTEMPTS_KEPT) % ATTEMPTS_KEPT);
+    attempts.sort_by_key(|(slot, _)| (slot + ATTEMPTS_KEPT - next % ATTEMPTS_KEPT) % ATTEMPTS_KEPT);
     Ok(Delivery {
         position: position.ok_or_else(|| missing("position"))?,
         message: message.ok_or_else(|| missing("message"))?,

@@ -4,8 +4,8 @@
 //! `node_status`, `polls`, `live`, `usage`, `limits`. Below them are:
 //!
 //! - the connection: `connection`, `sentinel` (finds the master), `cluster` (finds the server of a slot), `address`
-//!   (parses URLs), `connect` (opens sockets)
-//! - reading: `entity` (one room or call), `node` (all of a node), `list` and `place` (pages of lists), `outbox_read`
+//! - reading: `entity` (one room or call), `node` (all of a node), `list` and `list_position` (pages of lists),
+//!   `outbox_read`
 //! - writing: `scripts`, `commit`
 //! - stored forms: `message`, `values`; the keys are in [`keys`]
 //! - `outbox`: this replica's cache of the outboxes
@@ -25,24 +25,24 @@
 //!        │                      outbox:aside, for a day: a key of another type that was moved
 //!        │ fan_out (cursor moves and queues grow in one step, or neither)
 //!        ▼
-//!   queue:<endpoint>:<scope>    one list of ids for each receiver and room or call: order within, none between
-//!   due                         the receivers, each with its app, by when the first of their queues is due
-//!   due:<endpoint>              its queues, by when the head of each may be claimed: now, after a retry, after a claim's
-//!                               visibility
+//!   queue:<endpoint>:<scope>    one list of ids for each endpoint and room or call: order within, none between
+//!   due                         the endpoints, each with its app, by the due time of their first queue
+//!   due:<endpoint>              its queues, by the time from which their head can be claimed: now, after a retry, after
+//!                               a claim's visibility
 //!   claims, failed              the token of a claim, the number of failures
 //!   delivery:<endpoint>:<id>    the message, its status, its attempts
 //!        │ finish: delivered, retry → later, dead ▼
-//!   log:<status>:<endpoint>     a receiver's deliveries by the time of queueing
-//!   health                      each receiver's last success, and the start of its failures
+//!   log:<status>:<endpoint>     an endpoint's deliveries by the time of queueing
+//!   health                      each endpoint's last success, and the start of its failures
 //!   cooldown:…, command:…       cooldowns, and idempotent commands with their answers
 //!   board                       the node status: the operator's requests, the owner's status, the report of orphans
-//!   bytes, bytes-…              the bytes of each app or receiver: alive, ended, in the outbox, queued, delivered
+//!   bytes, bytes-…              the bytes of each app or endpoint: alive, ended, in the outbox, queued, delivered
 //!   unreadable                  keys of another type that scripts found; renamed ones are at <key>:unreadable
 //! slot {app:<app>}
 //!   name:<name>                 the room of a name, and the end of a reservation
 //!   tokens                      the rate limit
 //! slot {apps}
-//!   records, endpoints ── version   the apps and receivers created at run time, and the number of writes
+//!   records, endpoints ── version   the apps and endpoints created at run time, and the number of writes
 //! ```
 //!
 //! Each mutation is one script, so it is atomic, and completes even if its caller goes away. Requests that are repeated
@@ -66,13 +66,13 @@ mod deliveries;
 mod entity;
 mod limits;
 mod list;
+mod list_position;
 mod live;
 mod message;
 mod node;
 mod node_status;
 mod outbox;
 mod outbox_read;
-mod place;
 mod polls;
 mod scripts;
 mod sentinel;
@@ -88,14 +88,14 @@ use async_trait::async_trait;
 use redis::{Cmd, FromRedisValue, Pipeline, Value};
 use uuid::Uuid;
 
-use self::address::{Place, StoreUrl};
+use self::address::{StoreUrl, Topology};
 pub use self::address::{check_url, uses_tls};
 use self::cluster::Cluster;
 use self::commit::fill_commit;
 pub use self::connect::TlsConfig;
 use self::connect::{Access, Target, Transport};
 pub use self::connection::RedisOptions;
-use self::connection::{Fault, Request, ServerConnection, says};
+use self::connection::{Fault, Request, ServerConnection, has_code};
 use self::outbox::Outboxes;
 use self::scripts::{
     APPS_PUT, APPS_READ, COMMIT, LEASE_ACQUIRE, LEASE_RELEASE, NAME_CONFIRM, NAME_FREE,
@@ -116,20 +116,20 @@ use roomkeeper_core::time::Timestamp;
 /// The implementation of [`Store`] on Redis or Valkey.
 pub struct RedisStore {
     route: Route,
-    /// How many connections there were.
-    made: Arc<AtomicU64>,
+    /// The number of connections so far.
+    opened: Arc<AtomicU64>,
     limits: QueueLimits,
     /// The cache of the outboxes, which the scripts verify.
     outboxes: Outboxes,
-    /// The database: channels are those of the whole server.
+    /// The database: channels belong to the whole server.
     db: i64,
-    /// For connections of their own.
+    /// Options for separate connections.
     options: RedisOptions,
 }
 
-/// The way to the server that has the keys.
+/// The way to the server of a key.
 enum Route {
-    /// One server has all of them, for ever or until the sentinels name another.
+    /// One server has all keys, until the sentinels name another.
     Server(ServerConnection),
     Cluster(Cluster),
 }
@@ -138,50 +138,50 @@ impl Route {
     async fn send(&self, request: Request<'_>) -> Result<Value, Fault> {
         match self {
             Self::Server(connection) => connection.send(request).await,
-            // Apart: it needs more room than the one server, which is not to be made for each call there.
+            // Boxed: a request to a single server needs less space than this future.
             Self::Cluster(cluster) => Box::pin(cluster.send(request)).await,
         }
     }
 
-    /// The server that has this key, for a connection of its own.
-    async fn place(&self, key: &str) -> Result<Target, Fault> {
+    /// Returns the server of this key, for a separate connection.
+    async fn target_for(&self, key: &str) -> Result<Target, Fault> {
         match self {
-            Self::Server(connection) => connection.place().await,
-            Self::Cluster(cluster) => cluster.place(key).await,
+            Self::Server(connection) => connection.target().await,
+            Self::Cluster(cluster) => cluster.target_for(key).await,
         }
     }
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither the URL nor the client: both carry the password.
+        // Neither the URL nor the client is shown: both contain the password.
         f.debug_struct("RedisStore").finish_non_exhaustive()
     }
 }
 
 impl RedisStore {
-    /// The store at this `redis://`, `redis+sentinel://` or `redis+cluster://` URL, or at one of them with TLS. Does not
-    /// connect, so it does not fail when Redis is not there yet.
+    /// Creates the store at this `redis://`, `redis+sentinel://` or `redis+cluster://` URL, or at one of them with TLS.
+    /// Does not connect, so Redis need not be reachable yet.
     ///
     /// # Errors
     ///
-    /// When the URL is not one, or when it has TLS and the options have no TLS settings, or the reverse.
+    /// Fails if the URL is invalid, or if only one of the URL and the options has TLS settings.
     pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, OpenError> {
-        let made = Arc::default();
+        let opened = Arc::default();
         let mut db = 0;
-        let StoreUrl { uses_tls, place } = StoreUrl::parse(url)?;
+        let StoreUrl { uses_tls, topology } = StoreUrl::parse(url)?;
         let transport = Transport::new(uses_tls, options.tls.as_ref())?;
         let access = |login| Access {
             transport: transport.clone(),
             login,
         };
-        let route = match place {
-            Place::Server { address, settings } => {
+        let route = match topology {
+            Topology::Server { address, settings } => {
                 db = settings.db();
                 let target = access(settings).target(address);
-                Route::Server(ServerConnection::to_server(target, options, &made))
+                Route::Server(ServerConnection::to_server(target, options, &opened))
             }
-            Place::Sentinel {
+            Topology::Sentinel {
                 sentinels,
                 introduction,
                 master,
@@ -191,16 +191,16 @@ impl RedisStore {
                 let own = access(introduction);
                 let sentinels = sentinels.into_iter().map(|at| own.target(at)).collect();
                 let sentinels =
-                    Sentinels::new(sentinels, master, access(settings), options.patience());
-                Route::Server(ServerConnection::to_master(sentinels, options, &made))
+                    Sentinels::new(sentinels, master, access(settings), options.query_timeout());
+                Route::Server(ServerConnection::to_master(sentinels, options, &opened))
             }
-            Place::Cluster { nodes, settings } => {
-                Route::Cluster(Cluster::new(nodes, access(settings), options, &made))
+            Topology::Cluster { nodes, settings } => {
+                Route::Cluster(Cluster::new(nodes, access(settings), options, &opened))
             }
         };
         Ok(Self {
             route,
-            made,
+            opened,
             limits: QueueLimits::default(),
             outboxes: Outboxes::default(),
             db,
@@ -208,7 +208,7 @@ impl RedisStore {
         })
     }
 
-    /// The same, with these bounds.
+    /// Sets the limits of the queues.
     #[must_use]
     pub fn with_limits(self, limits: QueueLimits) -> Self {
         Self { limits, ..self }
@@ -228,7 +228,7 @@ impl RedisStore {
         decode(what, value)
     }
 
-    /// Notes a view that is not absent but has another type, which a read of many does not tell apart.
+    /// Notes a view of another type, which a read of many views reports as absent.
     async fn note_view(&self, view: ViewId) -> Result<(), StoreError> {
         let key = keys::view(view);
         let mut command = redis::cmd("TYPE");
@@ -240,8 +240,7 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Runs a script; `what` it is about names it in errors, and `fill` adds its keys, of which there are `keys`, and
-    /// then its arguments.
+    /// Runs a script. `what` names its subject in errors; `fill` adds its keys, `keys` in number, and then its arguments.
     async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
@@ -260,8 +259,8 @@ impl RedisStore {
             .send(Request::One(&command("EVALSHA", &script.sha)))
             .await;
         let value = match value {
-            // A server that was restarted has forgotten the scripts; this also tells it again.
-            Err(Fault::Answer(error)) if says(&error, "NOSCRIPT") => {
+            // A restarted server has lost the scripts; `EVAL` also loads the script again.
+            Err(Fault::Answer(error)) if has_code(&error, "NOSCRIPT") => {
                 self.route
                     .send(Request::One(&command("EVAL", script.code)))
                     .await
@@ -275,11 +274,11 @@ impl RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     fn connections(&self) -> u64 {
-        self.made.load(Ordering::SeqCst)
+        self.opened.load(Ordering::SeqCst)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        // PING is answered by a replica and by a server that is out of memory; a write is what has to work.
+        // Replicas and servers without free memory answer PING, so the test is a write.
         let mut command = redis::cmd("SET");
         command.arg(keys::ping()).arg("1").arg("PX").arg(10_000);
         self.query(&keys::ping(), &command).await
@@ -349,7 +348,8 @@ impl Store for RedisStore {
         match answer {
             0 => {
                 if last > 0 {
-                    self.outboxes.grew(commit.node, last, &commit.outbox);
+                    self.outboxes
+                        .add_committed(commit.node, last, &commit.outbox);
                 }
                 Ok(CommitOutcome::Applied)
             }
@@ -401,7 +401,7 @@ impl Store for RedisStore {
     ) -> Result<Vec<Option<String>>, StoreError> {
         debug_assert!(
             views.iter().all(|view| view.node() == node),
-            "another node's"
+            "views should be on the node"
         );
         if views.is_empty() {
             return Ok(Vec::new());
@@ -411,8 +411,8 @@ impl Store for RedisStore {
             command.arg(keys::view(*view));
         }
         let bodies: Vec<Option<String>> = self.query(&keys::node_prefix(node), &command).await?;
-        let absent = views.iter().zip(&bodies);
-        for (view, _) in absent.filter(|(_, body)| body.is_none()) {
+        let bodies_by_view = views.iter().zip(&bodies);
+        for (view, _) in bodies_by_view.filter(|(_, body)| body.is_none()) {
             self.note_view(*view).await?;
         }
         Ok(bodies)

@@ -1,13 +1,13 @@
 //! Reads all rooms and calls of a node.
 //!
-//! A starting controller reads its whole fleet. It does so on a connection of its own, so that commits do not wait behind
-//! megabytes of answers, and by commands that Redis executes itself: a script that packs the same hashes takes Redis
-//! three times as long, and blocks everything else meanwhile.
+//! A starting controller reads its whole fleet. It uses a separate connection, so that commits do not wait behind megabytes
+//! of answers, and plain commands: a script that packs the same hashes takes Redis three times as long, and blocks
+//! everything else meanwhile.
 //!
-//! Each batch is one pipeline, and [`UNDER_WAY`] of them are in flight: Redis answers the next batch while this one is
+//! Each batch is one pipeline, and [`IN_FLIGHT`] of them are in flight: Redis answers the next batch while this one is
 //! decoded. So the size of a batch bounds the memory, not the size of the node.
 //!
-//! redis-rs makes a value of each field. A parser of our own that left the fields in the buffer saved a quarter of the
+//! redis-rs makes a value of each field. A custom parser that left the fields in the buffer saved a quarter of the
 //! controller's CPU time for a restart (200,000 members: 1.0 against 1.3 s), and no CPU time of Redis.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +21,8 @@ use tokio::time::{Instant, timeout_at};
 use super::RedisStore;
 use super::connect::{Connection, Target};
 use super::connection::{Fault, RedisOptions, Request};
-use super::entity::{add_size, entity_at, fields, hand_over};
-use super::place::no_place;
+use super::entity::{add_size, entity_at, fields, pass_to_reader};
+use super::list_position::invalid_position;
 use super::scripts::LIVE;
 use super::values::{ENDED, VERSION, head_field};
 use crate::store::{
@@ -30,15 +30,15 @@ use crate::store::{
 };
 use roomkeeper_core::ids::NodeId;
 
-/// Commands in a batch, one for a call and four for a room, because rooms can be big. Each batch costs two switches
+/// Commands in a batch: one for a call, and four for a room, because rooms can be big. Each batch costs two switches
 /// between the task that decodes and the one that owns the socket, so small batches are slow on a busy machine.
 const BATCH: usize = 512;
 
 /// Batches in flight.
-const UNDER_WAY: usize = 2;
+const IN_FLIGHT: usize = 2;
 
-/// Keys that one step of a scan visits.
-const SCANNED: usize = 1_000;
+/// The number of keys that one step of a scan visits.
+const SCAN_COUNT: usize = 1_000;
 
 /// The fields that are read of a call's hash: its version, its end, its head. `HGETALL` would repeat each name for each
 /// call of a fleet.
@@ -73,7 +73,7 @@ impl RedisStore {
             lists => lists?,
         };
         if !lists.is_empty() {
-            let target = self.route.place(&key).await?;
+            let target = self.route.target_for(&key).await?;
             let connection = NodeConnection::open(&target, &self.options).await?;
             let entities = self.read_lists(node, &connection, &lists, reader).await?;
             self.read_entities(&connection, &entities, reader, &mut sizes)
@@ -93,23 +93,23 @@ impl RedisStore {
         let mut entities = Vec::new();
         let kinds =
             [EntityKind::Room, EntityKind::Call].map(|kind| (kind, keys::list_prefix(node, kind)));
-        let mut add = |list: &str, place: &str| {
+        let mut add = |list: &str, position: &str| {
             let mut kinds = kinds.iter();
             let kind = kinds.find(|(_, prefix)| list.starts_with(prefix));
-            match kind.and_then(|(kind, _)| entity_at(node, *kind, place)) {
+            match kind.and_then(|(kind, _)| entity_at(node, *kind, position)) {
                 Some(entity) => entities.push(entity),
-                None => reader.unreadable(None, no_place(list, place)),
+                None => reader.unreadable(None, invalid_position(list, position)),
             }
         };
         if !connection.read_lists(lists, &mut add).await? {
-            // The script reads pieces and places in one step, and the server stands still for it.
+            // The script reads the pieces of all lists in one step, which blocks the server.
             let listed: Vec<Vec<String>> = self
                 .run(&LIVE, &keys::lists(node), lists.len(), |command| {
                     command.arg(lists);
                 })
                 .await?;
-            for (list, places) in lists.iter().zip(listed) {
-                places.iter().for_each(|place| add(list, place));
+            for (list, positions) in lists.iter().zip(listed) {
+                positions.iter().for_each(|position| add(list, position));
             }
         }
         let is_room = |entity: &&EntityId| entity.kind() == EntityKind::Room;
@@ -130,18 +130,18 @@ impl RedisStore {
         let read = connection.read_entities(entities, |entity, hashes| match hashes {
             Some(RawRecord { head, parts }) => {
                 add_size(entity, &head, sizes);
-                hand_over(entity, &head, parts, reader);
+                pass_to_reader(entity, &head, parts, reader);
             }
             None => refused.push(entity),
         });
         read.await?;
-        // Asked for alone, the server says why, or another server has it by now.
+        // A separate read shows the reason, or finds the entity on another server.
         for entity in refused {
             match self.hashes_of(entity).await {
                 Ok((parts, head)) => {
                     let head = fields(&head);
                     add_size(entity, &head, sizes);
-                    hand_over(entity, &head, fields(&parts), reader);
+                    pass_to_reader(entity, &head, fields(&parts), reader);
                 }
                 Err(error @ StoreError::Corrupt { .. }) => reader.unreadable(Some(entity), error),
                 Err(error) => return Err(error),
@@ -153,7 +153,7 @@ impl RedisStore {
     /// Finds a node's lists among all keys, and rebuilds the set of them.
     async fn rebuild_set_of_lists(&self, node: NodeId) -> Result<Vec<String>, StoreError> {
         let key = keys::lists(node);
-        let target = self.route.place(&key).await?;
+        let target = self.route.target_for(&key).await?;
         let connection = NodeConnection::open(&target, &self.options).await?;
         let mut found = BTreeSet::new();
         for kind in [EntityKind::Room, EntityKind::Call] {
@@ -183,7 +183,7 @@ struct NodeConnection {
 
 impl NodeConnection {
     async fn open(target: &Target, options: &RedisOptions) -> Result<Self, Fault> {
-        // The timeout of each request is ours.
+        // We enforce the timeout of each request.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let deadline = Instant::now() + options.connect_timeout;
         let Ok(opened) = timeout_at(deadline, target.open_commands(&config)).await else {
@@ -204,7 +204,7 @@ impl NodeConnection {
         }
     }
 
-    /// Sends these commands and returns one answer for each, also where Redis refuses some.
+    /// Sends these commands and returns one answer for each, also if Redis refuses some.
     async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Fault> {
         let answers = self.send(Request::Several(pipeline)).await?;
         Ok(answers.into_sequence().unwrap_or_default())
@@ -217,7 +217,7 @@ impl NodeConnection {
         loop {
             let mut command = redis::cmd("SCAN");
             command.arg(cursor).arg("MATCH").arg(format!("{prefix}*"));
-            command.arg("COUNT").arg(SCANNED);
+            command.arg("COUNT").arg(SCAN_COUNT);
             let answer = self.send(Request::One(&command)).await?;
             let (next, keys): (u64, Vec<String>) =
                 redis::from_redis_value(answer).map_err(|error| Fault::Answer(error.into()))?;
@@ -229,9 +229,9 @@ impl NodeConnection {
         }
     }
 
-    /// Passes each place on these lists with its list to `each`. A list is stored in pieces (`scripts/rope.lua`), and all
-    /// are read in one transaction: a place that moves from one piece to another must not be missed. Returns `false`, and
-    /// passes nothing, when the pieces have changed since, or the server does not have all of them.
+    /// Passes each list and each of its positions to `each`. A list is stored in pieces (`scripts/rope.lua`), and all are
+    /// read in one transaction, so that a position that moves between pieces is not missed. Returns `false`, and passes
+    /// nothing, if the pieces have changed since, or the server does not have all of them.
     async fn read_lists(
         &self,
         lists: &[String],
@@ -258,31 +258,30 @@ impl NodeConnection {
         pipe.cmd("EXEC");
         let answers = self.send_all(&pipe).await?;
         let exec = answers.last().unwrap_or(&Value::Nil);
-        let Some(places) = places_on(lists, &known, exec) else {
+        let Some(positions) = positions_on(lists, &known, exec) else {
             return Ok(false);
         };
-        for (list, place) in places {
-            each(list, place);
+        for (list, position) in positions {
+            each(list, position);
         }
         Ok(true)
     }
 
-    /// Passes each entity, in order, with its hashes as they were at one moment to `each`; `None` stands for one that the
-    /// server refused.
+    /// Passes each entity, in order, with a consistent copy of its hashes to `each`; `None` if the server refused them.
     async fn read_entities(
         &self,
         entities: &[EntityId],
         mut each: impl FnMut(EntityId, Option<RawRecord<'_>>),
     ) -> Result<(), Fault> {
         let mut batches = batches(entities);
-        let mut under_way = FuturesOrdered::new();
-        for batch in batches.by_ref().take(UNDER_WAY) {
-            under_way.push_back(self.read_batch(batch));
+        let mut in_flight = FuturesOrdered::new();
+        for batch in batches.by_ref().take(IN_FLIGHT) {
+            in_flight.push_back(self.read_batch(batch));
         }
-        while let Some(read) = under_way.next().await {
+        while let Some(read) = in_flight.next().await {
             let (batch, answers) = read?;
             if let Some(next) = batches.next() {
-                under_way.push_back(self.read_batch(next));
+                in_flight.push_back(self.read_batch(next));
             }
             let mut rest = answers.as_slice();
             for entity in batch {
@@ -291,7 +290,7 @@ impl NodeConnection {
                 each(*entity, hashes(entity.kind(), own));
                 rest = others;
             }
-            // The reader works a millisecond on a batch; then other tasks on this thread run.
+            // Decoding a batch takes a millisecond; then other tasks on this thread run.
             tokio::task::yield_now().await;
         }
         Ok(())
@@ -318,8 +317,8 @@ fn batches(entities: &[EntityId]) -> impl Iterator<Item = &[EntityId]> {
     })
 }
 
-/// The commands that read these entities. A call is one hash. A room is two, read in one transaction, parts first (see
-/// [`read_whole`](RedisStore::read_whole)).
+/// Returns the commands that read these entities. A call is one hash. A room is two, read in one transaction, parts first
+/// (see [`read_whole`](RedisStore::read_whole)).
 fn read_commands(entities: &[EntityId]) -> Pipeline {
     let mut pipe = Pipeline::with_capacity(4 * entities.len());
     for entity in entities {
@@ -339,7 +338,7 @@ fn read_commands(entities: &[EntityId]) -> Pipeline {
     pipe
 }
 
-/// The number of answers to the commands that read one entity.
+/// Returns the number of answers to the commands that read one entity.
 const fn answers_for(kind: EntityKind) -> usize {
     match kind {
         EntityKind::Call => 1,
@@ -347,8 +346,8 @@ const fn answers_for(kind: EntityKind) -> usize {
     }
 }
 
-/// The hashes of an entity in the answers to the commands that read it; `None` when the server refused one of them or a
-/// field is not text.
+/// Returns the hashes of an entity from the answers to its commands; `None` if the server refused one of them or a field is
+/// not text.
 fn hashes(kind: EntityKind, answers: &[Value]) -> Option<RawRecord<'_>> {
     let answer = answers.last()?;
     match kind {
@@ -368,7 +367,7 @@ fn hashes(kind: EntityKind, answers: &[Value]) -> Option<RawRecord<'_>> {
     }
 }
 
-/// The values that an answer has for these names.
+/// Returns the values that an answer has for these names.
 fn named_values<'a>(names: &'a [String], answer: &'a Value) -> Option<FieldsRef<'a>> {
     let Value::Array(values) = answer else {
         return None;
@@ -380,7 +379,7 @@ fn named_values<'a>(names: &'a [String], answer: &'a Value) -> Option<FieldsRef<
         .collect()
 }
 
-/// The names and values of a hash.
+/// Returns the names and values of a hash.
 fn pairs(answer: &Value) -> Option<FieldsRef<'_>> {
     let pairs = answer.as_map_iter()?;
     pairs
@@ -395,7 +394,7 @@ fn text(value: &Value) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// The keys of a list's pieces: the list holds the text that each begins with.
+/// Returns the keys of a list's pieces: the list holds the first text of each.
 fn pieces_of(list: &str, answer: &Value) -> Option<Vec<String>> {
     let begins = answer.as_sequence()?.iter();
     begins
@@ -403,9 +402,9 @@ fn pieces_of(list: &str, answer: &Value) -> Option<Vec<String>> {
         .collect()
 }
 
-/// The places in the answer to the transaction that reads all pieces of these lists, each followed by its list; `None`
-/// when the pieces are others by then or one cannot be read.
-fn places_on<'a>(
+/// Returns the positions in the answer to the transaction that reads all pieces of these lists, each piece followed by its
+/// list; `None` if the pieces have changed or one cannot be read.
+fn positions_on<'a>(
     lists: &'a [String],
     known: &[Vec<String>],
     exec: &'a Value,
@@ -417,8 +416,8 @@ fn places_on<'a>(
     let mut found = Vec::new();
     for (list, pieces) in lists.iter().zip(known) {
         for piece in answers.by_ref().take(pieces.len()) {
-            for place in piece.as_sequence()? {
-                found.push((list.as_str(), text(place)?));
+            for position in piece.as_sequence()? {
+                found.push((list.as_str(), text(position)?));
             }
         }
         if pieces_of(list, answers.next()?)? != *pieces {
@@ -446,7 +445,7 @@ mod tests {
 
     /// A refusal as redis-rs parses it.
     fn refusal(line: &str) -> Value {
-        redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).expect("an error is a value")
+        redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).expect("refusal should parse")
     }
 
     fn queued() -> Value {
@@ -463,13 +462,13 @@ mod tests {
 
     #[test]
     fn batch_has_as_many_commands_of_rooms_as_of_calls() {
-        let node: NodeId = "n0001".parse().expect("an id");
+        let node: NodeId = "n0001".parse().expect("node id should be valid");
         let id = |n: usize| Uuid::from_u128(n as u128);
         let room = |n| EntityId::Room(RoomId::new(node, id(n)));
         let call = |n| EntityId::Call(CallId::new(node, ChannelId::new(id(n))));
         let entities: Vec<_> = (0..130).map(room).chain((0..1_100).map(call)).collect();
         let sizes: Vec<usize> = batches(&entities).map(<[_]>::len).collect();
-        // The second one has two rooms.
+        // The second batch has two rooms.
         assert_eq!(sizes, [128, 506, 512, 84]);
         assert!(batches(&entities).flatten().eq(&entities));
         assert_eq!(batches(&[]).count(), 0);
@@ -479,7 +478,7 @@ mod tests {
     fn room_has_the_head_and_parts_of_its_transaction() {
         let exec = Array(vec![texts(&["a", "1\r\n2\u{e9}"]), texts(&["#v", "7"])]);
         let answers = [Okay, queued(), queued(), exec];
-        let found = hashes(EntityKind::Room, &answers).expect("it is whole");
+        let found = hashes(EntityKind::Room, &answers).expect("hashes should be complete");
         assert_eq!(
             show(&found),
             ("#v=7".to_owned(), "a=1\r\n2\u{e9}".to_owned())
@@ -520,17 +519,20 @@ mod tests {
         let lists = ["list".to_owned()];
         // One piece, which begins with the empty text.
         let known = [vec!["list:".to_owned()]];
-        let places = texts(&["a"]);
-        let same = Array(vec![places.clone(), texts(&[""])]);
-        assert_eq!(places_on(&lists, &known, &same), Some(vec![("list", "a")]));
+        let positions = texts(&["a"]);
+        let same = Array(vec![positions.clone(), texts(&[""])]);
+        assert_eq!(
+            positions_on(&lists, &known, &same),
+            Some(vec![("list", "a")])
+        );
         for exec in [
-            Array(vec![places.clone(), texts(&["", "b"])]),
-            Array(vec![places]),
+            Array(vec![positions.clone(), texts(&["", "b"])]),
+            Array(vec![positions]),
             Array(vec![refusal("WRONGTYPE no"), texts(&[""])]),
             refusal("EXECABORT no"),
             Nil,
         ] {
-            assert_eq!(places_on(&lists, &known, &exec), None, "{exec:?}");
+            assert_eq!(positions_on(&lists, &known, &exec), None, "{exec:?}");
         }
     }
 }

@@ -18,7 +18,7 @@ const RESYNCS: &str = "resyncs";
 /// The answer to [`read`].
 pub(super) type Fields = (Option<String>, Option<u64>, Option<String>);
 
-/// The command that reads the fields for [`from_fields`].
+/// Returns the command that reads the fields for [`from_fields`].
 pub(super) fn read(key: &str) -> Cmd {
     let mut command = redis::cmd("HMGET");
     command.arg(key).arg(DRAINING).arg(RESYNCS);

@@ -13,8 +13,7 @@ use crate::store::{StoreError, keys};
 use crate::telemetry::Chain;
 use roomkeeper_core::ids::NodeId;
 
-/// How often a read follows a cursor that others move meanwhile. After that there is nothing to hand over now: the others
-/// do it.
+/// The number of reads that follow a cursor that other replicas move. After that, the others do the fan-out.
 const CURSOR_TRIES: usize = 4;
 
 /// Entries of a stream.
@@ -37,7 +36,7 @@ struct Reply {
 #[derive(Default)]
 struct Found {
     cursor: u64,
-    /// The store has a cursor: there was one, and it was not deleted.
+    /// The store has a cursor.
     is_cursor_stored: bool,
     newest: u64,
     entries: Entries,
@@ -46,15 +45,15 @@ struct Found {
     mended: bool,
 }
 
-/// The number of unreadable values that were repaired.
-struct Mended {
+/// The numbers of unreadable values that were repaired.
+struct RepairCount {
     /// Entries of the outbox that were set aside, the cursor included.
     spoilt: u64,
     /// Other keys.
     others: u64,
 }
 
-impl Mended {
+impl RepairCount {
     const fn is_nothing(&self) -> bool {
         self.spoilt == 0 && self.others == 0
     }
@@ -66,13 +65,13 @@ pub(super) fn position_of_entry(id: &str) -> Option<u64> {
 }
 
 /// Adds the commands for the time of the server and the next queue.
-fn ask_time_and_first(pipe: &mut Pipeline, due: &str) {
+fn add_time_and_first(pipe: &mut Pipeline, due: &str) {
     pipe.cmd("TIME");
-    ask_first(pipe, due);
+    add_first(pipe, due);
 }
 
 /// Adds the command for the next queue.
-pub(super) fn ask_first(pipe: &mut Pipeline, due: &str) {
+pub(super) fn add_first(pipe: &mut Pipeline, due: &str) {
     pipe.cmd("ZRANGE").arg(due).arg(0).arg(0).arg("WITHSCORES");
 }
 
@@ -88,7 +87,7 @@ const fn clock((secs, micros): (u64, u64)) -> u64 {
 }
 
 impl RedisStore {
-    /// Reads the outbox from its cursor on; with `and_next`, also when the next queue is due.
+    /// Reads the outbox from its cursor on; with `and_next`, also the time of the next due queue.
     pub(super) async fn read_outbox_and_due(
         &self,
         node: NodeId,
@@ -119,7 +118,7 @@ impl RedisStore {
                 }
                 Err(error) => {
                     batch.unreadable += 1;
-                    tracing::error!(node.id = %node, entry = id, error = %Chain(&error), "an entry of the outbox is not a message and is passed over");
+                    tracing::error!(node.id = %node, entry = id, error = %Chain(&error), "an entry of the outbox is not a message and is skipped");
                 }
             }
         }
@@ -128,21 +127,21 @@ impl RedisStore {
             last = found.newest;
         }
         if !found.is_cursor_stored {
-            // There was no cursor yet, or it was deleted: then missing messages were handed over.
+            // Without a cursor, missing messages count as queued: the cursor may have been deleted.
             batch.missing = 0;
         }
         batch.to = OutboxCursor::at(last);
-        // The hand-over is checked by the message at its end, if there is one.
+        // The fan-out verifies the message at its end, if there is one.
         let at_end = batch.messages.last().filter(|_| last_message == last);
         self.outboxes
-            .was_read(node, found.cursor, last, &batch.messages, at_end);
+            .add_read(node, found.cursor, last, &batch.messages, at_end);
         Ok((batch, next_due))
     }
 
     /// Finds the cursor and the entries behind it.
     ///
-    /// A script that reads the cursor first would have to take each message apart and put it together again. Mostly the
-    /// cursor is where this replica has left it; where it is not, the read is repeated from there.
+    /// A script that reads the cursor first would have to unpack each message and pack it again. Usually the cursor is
+    /// where this replica left it; otherwise the read is repeated from there.
     async fn find_entries(
         &self,
         node: NodeId,
@@ -154,7 +153,9 @@ impl RedisStore {
             ..Found::default()
         };
         for _ in 0..CURSOR_TRIES {
-            let reply = self.ask_outbox(node, found.cursor, limit, and_next).await;
+            let reply = self
+                .request_outbox(node, found.cursor, limit, and_next)
+                .await;
             if let Ok(reply) = &reply {
                 found.next_due = reply.next_due;
             }
@@ -173,9 +174,9 @@ impl RedisStore {
                 reply => reply?,
             };
             let cursor = reply.cursor.unwrap_or_default();
-            let is_there = cursor == found.cursor;
+            let is_unmoved = cursor == found.cursor;
             found.cursor = cursor;
-            if is_there {
+            if is_unmoved {
                 found.is_cursor_stored = reply.cursor.is_some();
                 found.newest = reply.newest.unwrap_or_default();
                 found.entries = reply.entries;
@@ -185,8 +186,8 @@ impl RedisStore {
         Ok(found)
     }
 
-    /// Asks for the cursor, the newest position and the entries behind `cursor`.
-    async fn ask_outbox(
+    /// Requests the cursor, the newest position and the entries behind `cursor`.
+    async fn request_outbox(
         &self,
         node: NodeId,
         cursor: u64,
@@ -211,7 +212,7 @@ impl RedisStore {
                 next_due: None,
             });
         }
-        ask_time_and_first(&mut pipe, &keys::due(node));
+        add_time_and_first(&mut pipe, &keys::due(node));
         let (cursor, newest, entries, now, first) = self.transaction(&key, &pipe).await?;
         Ok(Reply {
             cursor,
@@ -221,12 +222,12 @@ impl RedisStore {
         })
     }
 
-    /// Reads when the next queue is due.
+    /// Reads the time until the next queue is due.
     pub(super) async fn read_next_due(&self, node: NodeId) -> Result<Option<Duration>, StoreError> {
         let key = keys::due(node);
         let mut pipe = redis::pipe();
         pipe.atomic();
-        ask_time_and_first(&mut pipe, &key);
+        add_time_and_first(&mut pipe, &key);
         let mut answer = self.transaction(&key, &pipe).await;
         if let Err(StoreError::Corrupt { .. }) = answer
             && !self.mend_outbox(node).await?.is_nothing()
@@ -237,8 +238,8 @@ impl RedisStore {
         Ok(next_due(now, first))
     }
 
-    /// Sets aside an outbox that is no stream, and repairs due times that are no numbers.
-    async fn mend_outbox(&self, node: NodeId) -> Result<Mended, StoreError> {
+    /// Sets aside an outbox that is not a stream, and repairs due times that are not numbers.
+    async fn mend_outbox(&self, node: NodeId) -> Result<RepairCount, StoreError> {
         let key = keys::outbox(node);
         let (spoilt, others): (u64, u64) = self
             .run(&OUTBOX_MEND, &key, 4, |command| {
@@ -254,10 +255,10 @@ impl RedisStore {
                 node.id = %node,
                 key,
                 entries = spoilt,
-                "the outbox held what this program does not write, which was set aside"
+                "entries of the outbox are unreadable and were set aside"
             );
         }
-        Ok(Mended { spoilt, others })
+        Ok(RepairCount { spoilt, others })
     }
 }
 

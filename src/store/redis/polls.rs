@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use redis::{FromRedisValue, Pipeline, Value};
 
 use super::connection::{Fault, Request};
-use super::outbox_read::{First, ask_first, next_due};
+use super::outbox_read::{First, add_first, next_due};
 use super::values::{Pairs, decode};
 use super::{RedisStore, Route, node_status};
 use crate::store::polls::{NodePoll, NodePolls};
@@ -23,7 +23,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// Of a question that begins with [`begin`].
+    /// Reads the answers to a request that begins with [`new_poll`].
     fn from_reply(what: &str, answers: Result<Value, Fault>) -> Result<Self, StoreError> {
         let answers = decode::<Vec<Value>>(what, answers)?.into_iter();
         let each = answers.map(|answer| answer.extract_error().map_err(Fault::Answer));
@@ -37,13 +37,13 @@ impl Answers {
         Ok(Self { now, rest })
     }
 
-    /// `what` it is about.
+    /// Decodes the next answer; `what` names it in errors.
     fn take<T: FromRedisValue>(&mut self, what: &str) -> Result<T, StoreError> {
         decode(what, self.rest.next().unwrap_or(Ok(Value::Nil)))
     }
 }
 
-/// An answer, unless its key is unreadable, which is noted.
+/// Returns an answer; `None` if its key is unreadable, which is noted.
 fn present<T>(answer: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match answer {
         Err(error @ StoreError::Corrupt { .. }) => {
@@ -54,8 +54,8 @@ fn present<T>(answer: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     }
 }
 
-/// A request that polls several nodes.
-fn begin() -> Pipeline {
+/// Creates a request that polls several nodes.
+fn new_poll() -> Pipeline {
     let mut pipe = redis::pipe();
     pipe.cmd("TIME");
     pipe
@@ -63,7 +63,7 @@ fn begin() -> Pipeline {
 
 impl RedisStore {
     /// Adds the commands whose answers [`Self::read_poll`] reads.
-    fn ask(&self, pipe: &mut Pipeline, node: NodeId, now: Timestamp) {
+    fn add_poll(&self, pipe: &mut Pipeline, node: NodeId, now: Timestamp) {
         pipe.add_command(node_status::read(&keys::node_status(node)));
         pipe.cmd("ZRANGE").arg(keys::deadlines(node)).arg("-inf");
         pipe.arg(now.as_micros()).arg(("BYSCORE", "LIMIT", 0, 1));
@@ -72,11 +72,12 @@ impl RedisStore {
         pipe.cmd("XRANGE").arg(keys::outbox(node));
         pipe.arg(format!("(0-{}", self.outboxes.cursor(node)));
         pipe.arg(("+", "COUNT", 1));
-        ask_first(pipe, &keys::due(node));
+        add_first(pipe, &keys::due(node));
         pipe.cmd("HGETALL").arg(keys::unreadable(node));
     }
 
-    /// Reads the answers for one node. Takes each of them, also after an unreadable one, because those of other nodes follow.
+    /// Reads the answers for one node. Takes all of them, even after an unreadable one, because those of other nodes
+    /// follow.
     fn read_poll(&self, answers: &mut Answers, node: NodeId) -> Result<NodePoll, StoreError> {
         let status = answers.take(&keys::node_status(node));
         let due = answers.take::<Vec<Value>>(&keys::deadlines(node));
@@ -95,13 +96,13 @@ impl RedisStore {
         let deliveries = match (cursor, last, behind, first) {
             (Some(cursor), Some(last), Some(behind), Some(first)) => {
                 let cursor = cursor.unwrap_or_default();
-                // Where it is not where it was, what lies behind it is not known yet.
-                let is_there = cursor == self.outboxes.cursor(node);
-                self.outboxes.cursor_is(node, cursor);
-                // Also when it is gone: whoever hands it over finds out.
+                // If the cursor has moved, the messages behind it are unknown.
+                let is_unmoved = cursor == self.outboxes.cursor(node);
+                self.outboxes.set_cursor(node, cursor);
+                // A message that was deleted counts, too: the fan-out finds out.
                 let has_more = last.is_some_and(|last| last > cursor) || !behind.is_empty();
                 let next = next_due(answers.now, first);
-                !is_there || has_more || next.is_some_and(|next| next.is_zero())
+                !is_unmoved || has_more || next.is_some_and(|next| next.is_zero())
             }
             _ => true,
         };
@@ -118,27 +119,27 @@ impl RedisStore {
         nodes: &[NodeId],
         now: Timestamp,
     ) -> Result<Vec<Result<NodePoll, StoreError>>, StoreError> {
-        let mut pipe = begin();
+        let mut pipe = new_poll();
         for node in nodes {
-            self.ask(&mut pipe, *node, now);
+            self.add_poll(&mut pipe, *node, now);
         }
         let answers = self.route.send(Request::Several(&pipe)).await;
         let mut answers = Answers::from_reply("all nodes", answers)?;
-        let seen = nodes.iter().map(|node| self.read_poll(&mut answers, *node));
-        Ok(seen.collect())
+        let polls = nodes.iter().map(|node| self.read_poll(&mut answers, *node));
+        Ok(polls.collect())
     }
 
     async fn poll_one(&self, node: NodeId, now: Timestamp) -> Result<NodePoll, StoreError> {
-        let mut pipe = begin();
+        let mut pipe = new_poll();
         pipe.atomic();
-        self.ask(&mut pipe, node, now);
+        self.add_poll(&mut pipe, node, now);
         let answers = self.route.send(Request::Atomic(&pipe)).await;
         let what = keys::node_prefix(node);
         let answers = Answers::from_reply(&what, answers);
         if !matches!(answers, Err(StoreError::Corrupt { .. })) {
             return self.read_poll(&mut answers?, node);
         }
-        // One of them is unreadable, and the transaction does not say which.
+        // One answer is unreadable, and the transaction does not say which.
         let mut each = Vec::new();
         for command in pipe.cmd_iter() {
             each.push(self.route.send(Request::One(command)).await);

@@ -1,4 +1,4 @@
-//! The Lua scripts. Each is the text of its helpers and of its own file.
+//! The Lua scripts. The code of each is the files of its helpers, then its own file.
 
 use std::sync::LazyLock;
 

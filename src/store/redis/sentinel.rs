@@ -28,11 +28,11 @@ use super::connect::{Access, Connection, Target};
 pub(super) struct Sentinels {
     sentinels: Vec<Sentinel>,
     config: AsyncConnectionConfig,
-    /// Time limit of their answers.
-    patience: Duration,
+    /// The time limit of their answers.
+    timeout: Duration,
     /// Their name of the master.
     name: String,
-    /// How to connect to it.
+    /// The transport and login for the master.
     servers: Access,
 }
 
@@ -54,7 +54,7 @@ impl Sentinels {
         sentinels: Vec<Target>,
         name: String,
         servers: Access,
-        patience: Duration,
+        timeout: Duration,
     ) -> Self {
         let sentinel = |target| Sentinel {
             target,
@@ -62,15 +62,15 @@ impl Sentinels {
         };
         Self {
             sentinels: sentinels.into_iter().map(sentinel).collect(),
-            // We enforce one timeout around all of them.
+            // One timeout covers all of them.
             config: AsyncConnectionConfig::new().set_response_timeout(None),
-            patience,
+            timeout,
             name,
             servers,
         }
     }
 
-    /// The target of a master that they named.
+    /// Returns the target of a master that they named.
     pub(super) fn server(&self, master: Address) -> Target {
         self.servers.target(master)
     }
@@ -84,24 +84,24 @@ impl Sentinels {
         self.ask(self.sentinels.len() / 2 + 1).await
     }
 
-    /// Returns true if the master is another than this one. Waits for all sentinels, so that slow ones keep their
+    /// Returns true if the sentinels name another master than this one. Waits for all of them, so that slow ones keep their
     /// connections. Without any answer it returns false.
-    pub(super) async fn name_another_than(&self, master: &Address) -> bool {
+    pub(super) async fn has_other_master(&self, master: &Address) -> bool {
         let named = self.ask(self.sentinels.len()).await;
         named.is_ok_and(|named| named != *master)
     }
 
-    /// Finds the master, when `enough` sentinels have answered or the time is over.
+    /// Finds the master as soon as `enough` sentinels have answered or the time is over.
     async fn ask(&self, enough: usize) -> Result<Address, RedisError> {
-        let mut asked: FuturesUnordered<_> = self
+        let mut queries: FuturesUnordered<_> = self
             .sentinels
             .iter()
             .map(|sentinel| sentinel.ask(&self.name, &self.config))
             .collect();
         let mut replies: Vec<SentinelReply> = Vec::with_capacity(self.sentinels.len());
         let mut error = RedisError::from((ErrorKind::Io, "no sentinel answered in time"));
-        let hear = async {
-            while let Some(answer) = asked.next().await {
+        let collect = async {
+            while let Some(answer) = queries.next().await {
                 match answer {
                     Ok(reply) => replies.push(reply),
                     Err(other) => error = other,
@@ -112,7 +112,7 @@ impl Sentinels {
             }
         };
         // After the timeout, the received answers count.
-        let _ = tokio::time::timeout(self.patience, hear).await;
+        let _ = tokio::time::timeout(self.timeout, collect).await;
         let latest = replies.into_iter().max_by_key(|reply| reply.epoch);
         latest.map(|reply| reply.master).ok_or(error)
     }
@@ -171,9 +171,9 @@ mod tests {
     use super::*;
 
     // Longer than the pauses of a busy machine.
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// One that gives this answer to all that it is asked, or none.
+    /// Starts a sentinel that gives this answer to each request, or none.
     async fn sentinel(answer: Option<String>) -> Address {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -185,8 +185,8 @@ mod tests {
                     continue;
                 };
                 tokio::spawn(async move {
-                    let mut asked = [0; 1024];
-                    while stream.read(&mut asked).await.is_ok_and(|n| n > 0) {
+                    let mut buffer = [0; 1024];
+                    while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {
                         stream.write_all(answer.as_bytes()).await.unwrap();
                     }
                 });
@@ -198,14 +198,14 @@ mod tests {
         }
     }
 
-    fn names(master: &str, epoch: u32) -> Option<String> {
+    fn master_reply(master: &str, epoch: u32) -> Option<String> {
         let text = |text: &str| format!("${}\r\n{text}\r\n", text.len());
         let (master, epoch) = (text(master), text(&epoch.to_string()));
         let (port, field) = (text("6379"), text("config-epoch"));
         Some(format!("*2\r\n{master}{port}*2\r\n{field}{epoch}"))
     }
 
-    async fn asked(answers: Vec<Option<String>>) -> Result<String, String> {
+    async fn find_master(answers: Vec<Option<String>>) -> Result<String, String> {
         let mut addresses = Vec::new();
         for answer in answers {
             addresses.push(sentinel(answer).await);
@@ -215,22 +215,22 @@ mod tests {
             login: RedisConnectionInfo::default().set_skip_set_lib_name(),
         };
         let targets = addresses.into_iter().map(|at| servers.target(at)).collect();
-        let sentinels = Sentinels::new(targets, "main".to_owned(), servers, PATIENCE);
+        let sentinels = Sentinels::new(targets, "main".to_owned(), servers, TIMEOUT);
         let mut found = Vec::new();
         // The second round uses the connections of the first.
         for _ in 0..2 {
             let start = Instant::now();
             let found_now = sentinels.master().await;
             if let Ok(master) = &found_now {
-                assert!(!sentinels.name_another_than(master).await);
+                assert!(!sentinels.has_other_master(master).await);
                 let other = Address {
                     port: 1,
                     ..master.clone()
                 };
-                assert!(sentinels.name_another_than(&other).await);
+                assert!(sentinels.has_other_master(&other).await);
             }
             found.push(found_now);
-            assert!(start.elapsed() < 5 * PATIENCE, "{:?}", start.elapsed());
+            assert!(start.elapsed() < 5 * TIMEOUT, "{:?}", start.elapsed());
         }
         let found: Vec<_> = found
             .into_iter()
@@ -242,13 +242,13 @@ mod tests {
 
     #[tokio::test]
     async fn latest_election_wins() {
-        let [old, new] = [|| names("old", 2), || names("new", 3)];
+        let [old, new] = [|| master_reply("old", 2), || master_reply("new", 3)];
         // Concurrently, because silent sentinels take their whole time.
         let found = join_all([
-            asked(vec![old(), new(), None]),
-            asked(vec![None, new(), old()]),
-            asked(vec![new(), old()]),
-            asked(vec![old(), None, None, new()]),
+            find_master(vec![old(), new(), None]),
+            find_master(vec![None, new(), old()]),
+            find_master(vec![new(), old()]),
+            find_master(vec![old(), None, None, new()]),
         ]);
         for found in found.await {
             assert_eq!(found.as_deref(), Ok("new"));
@@ -259,11 +259,11 @@ mod tests {
     async fn one_answer_suffices_and_unknown_masters_are_ignored() {
         let unknown = "*-1\r\n-ERR No such master with that name\r\n";
         let unknown = || Some(unknown.to_owned());
-        let known = vec![None, unknown(), names("new", 0)];
-        assert_eq!(asked(known).await.as_deref(), Ok("new"));
-        let error = asked(vec![unknown()]).await.unwrap_err();
+        let known = vec![None, unknown(), master_reply("new", 0)];
+        assert_eq!(find_master(known).await.as_deref(), Ok("new"));
+        let error = find_master(vec![unknown()]).await.unwrap_err();
         assert!(error.contains("No such master"), "{error}");
-        let error = asked(vec![None]).await.unwrap_err();
+        let error = find_master(vec![None]).await.unwrap_err();
         assert!(error.contains("in time"), "{error}");
     }
 }

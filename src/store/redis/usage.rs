@@ -1,4 +1,4 @@
-//! How many bytes each app has, on Redis: counters in the node's slot, which the scripts keep that write.
+//! The bytes of each app, on Redis: counters in the node's slot, which the writing scripts maintain.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ use roomkeeper_core::ids::NodeId;
 impl Usage for RedisStore {
     async fn read_usage(&self, node: NodeId) -> Result<NodeUsage, StoreError> {
         let key = keys::live_bytes(node);
-        let (apps, receivers): (Pairs, Pairs) = self
+        let (apps, endpoints): (Pairs, Pairs) = self
             .run(&USAGE, &key, 4, |command| {
                 command
                     .arg(&key)
@@ -27,12 +27,12 @@ impl Usage for RedisStore {
             .await?;
         Ok(NodeUsage {
             apps: summed(apps),
-            receivers: summed(receivers),
+            endpoints: summed(endpoints),
         })
     }
 }
 
-/// Sums by name. A counter below zero is one that began late, and counts nothing.
+/// Sums by name. A counter below zero began late and counts as nothing.
 fn summed<T: FromStr + Ord>(pairs: Pairs) -> BTreeMap<T, u64> {
     let mut sums: BTreeMap<T, i64> = BTreeMap::new();
     for (name, bytes) in pairs {
@@ -48,7 +48,7 @@ fn summed<T: FromStr + Ord>(pairs: Pairs) -> BTreeMap<T, u64> {
 }
 
 impl RedisStore {
-    /// How often the count of what lives has changed.
+    /// Returns the number of changes of the count of live bytes.
     pub(super) async fn count_changes(&self, node: NodeId) -> Result<u64, StoreError> {
         let key = keys::live_bytes(node);
         let mut command = redis::cmd("HGET");
@@ -57,7 +57,7 @@ impl RedisStore {
         Ok(changes.unwrap_or_default())
     }
 
-    /// Replaces the count of what lives by what reading the node found, unless it has changed since.
+    /// Replaces the count of live bytes by the sum from reading the node, unless it has changed since.
     pub(super) async fn recount(
         &self,
         node: NodeId,

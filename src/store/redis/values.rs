@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
 
-use super::connection::{Fault, says};
+use super::connection::{Fault, has_code};
 use crate::store::{StoreError, unreadable};
 
 /// The field of an entity's hash with its version.
@@ -38,7 +38,9 @@ pub(super) fn decode<T: FromRedisValue>(
     match value {
         Ok(value) => redis::from_redis_value(value).map_err(|error| corrupt(error.to_string())),
         // A foreign value under our key stays there, so a repeated request does not help.
-        Err(Fault::Answer(error)) if says(&error, "WRONGTYPE") => Err(corrupt(error.to_string())),
+        Err(Fault::Answer(error)) if has_code(&error, "WRONGTYPE") => {
+            Err(corrupt(error.to_string()))
+        }
         Err(fault) => Err(fault.into()),
     }
 }
@@ -77,6 +79,6 @@ where
 /// Returns the milliseconds of a duration, at most 2^48.
 pub(super) fn millis(duration: Duration) -> u64 {
     // Lua counts in doubles. 2^48 ms are ten thousand years, longer than any duration here.
-    const MOST: u64 = 1 << 48;
-    u64::try_from(duration.as_millis()).map_or(MOST, |ms| ms.min(MOST))
+    const LIMIT: u64 = 1 << 48;
+    u64::try_from(duration.as_millis()).map_or(LIMIT, |ms| ms.min(LIMIT))
 }

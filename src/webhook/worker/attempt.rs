@@ -7,7 +7,7 @@ use tracing::{Instrument, Span, debug, info_span, warn};
 use super::in_flight::FinishedAttempt;
 use super::{Worker, back_off};
 use crate::clock;
-use crate::store::deliveries::{Attempted, ClaimedDelivery, DeliveryResult, Finished};
+use crate::store::deliveries::{AttemptRecord, ClaimedDelivery, DeliveryResult, FinishOutcome};
 use crate::telemetry::{self, Chain, millis, trace};
 use crate::webhook::endpoint::Endpoint;
 use crate::webhook::payload;
@@ -86,7 +86,7 @@ impl Worker {
     }
 
     /// Takes a receiver out of service that will never take anything again.
-    async fn judge(&self, claim: &ClaimedDelivery, attempt: Attempt, finished: Finished) {
+    async fn judge(&self, claim: &ClaimedDelivery, attempt: Attempt, finished: FinishOutcome) {
         let failing_for = finished.failing_for.unwrap_or_default();
         let disabling = &self.receivers.disabling;
         let done = match attempt {
@@ -183,8 +183,8 @@ impl Worker {
         &self,
         claim: &ClaimedDelivery,
         result: DeliveryResult,
-        attempted: Option<&Attempted>,
-    ) -> Option<Finished> {
+        attempted: Option<&AttemptRecord>,
+    ) -> Option<FinishOutcome> {
         for failures in 0..FINISH_ATTEMPTS {
             let store = &self.store;
             let finish = store.finish_delivery(self.node, claim, result, attempted);

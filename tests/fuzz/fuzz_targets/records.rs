@@ -19,7 +19,7 @@ use room::state::Changes;
 use room::{CallChange, RoomInput, RoomState};
 use session::{CallInput, CallState};
 use store::Record;
-use store::call::{decode_session, encode_session};
+use store::call::{decode_call_state, encode_call_state};
 use store::room::{decode_room, decode_room_head, encode_room};
 use store::view::{decode_call, decode_recording, encode_call, encode_recording};
 use time::Timestamp;
@@ -100,15 +100,15 @@ fn write(room: &RoomState) -> Record {
 }
 
 fn calls(id: CallId, record: &Record) {
-    let Ok(mut call) = decode_session(id, record) else {
+    let Ok(mut call) = decode_call_state(id, record) else {
         return;
     };
     call.check_invariants();
     let written = Record {
-        head: encode_session(&call).into_iter().collect(),
+        head: encode_call_state(&call).into_iter().collect(),
         ..Record::default()
     };
-    let read = decode_session(id, &written).expect("what was written");
+    let read = decode_call_state(id, &written).expect("what was written");
     assert_eq!(call, read);
     let now = call.next_deadline().unwrap_or_default();
     session::apply(&mut call, CallInput::Deadline, now);

@@ -131,7 +131,7 @@ async fn messages_for_disabled_receiver_are_kept_for_recovery() {
     disabled.disabled = Some(Disabled {
         at: clock::now(),
         why: DisabledWhy::Owner,
-        told: true,
+        is_reported: true,
     });
     let (change, endpoints) = watch::channel(Arc::new(Endpoints::new([disabled])));
     let store: Arc<dyn Store> = Arc::clone(&bench.store) as Arc<dyn Store>;

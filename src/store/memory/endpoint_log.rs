@@ -1,19 +1,19 @@
-//! One receiver of a node: its deliveries, by id and by status, and its health.
+//! One endpoint on a node: its deliveries, by id and by status, and its health.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::store::Message;
 use crate::store::deliveries::{
-    ATTEMPTS_KEPT, Attempted, DEAD_LIMIT, DELIVERED_KEPT, Delivery, DeliveryResult, DeliveryStatus,
-    EndpointHealth, NewDelivery, QueueLimits,
+    ATTEMPTS_KEPT, AttemptRecord, DEAD_LIMIT, DELIVERED_KEPT, Delivery, DeliveryResult,
+    DeliveryStatus, EndpointHealth, NewDelivery, QueueLimits,
 };
 use crate::store::usage::MOST_HISTORY;
 use crate::telemetry::{WEBHOOK_DEAD_DROPPED, WEBHOOK_LOST};
 
-/// The log of a receiver's deliveries.
+/// The deliveries of an endpoint.
 #[derive(Default)]
-pub(super) struct Receiver {
+pub(super) struct EndpointLog {
     deliveries: HashMap<String, KeptDelivery>,
     /// The positions by status, with the id at each.
     log: BTreeMap<DeliveryStatus, BTreeMap<String, String>>,
@@ -34,8 +34,8 @@ impl KeptDelivery {
     }
 }
 
-impl Receiver {
-    /// The delivery of this id.
+impl EndpointLog {
+    /// Returns the delivery of this id.
     pub(super) fn delivery(&self, id: &str) -> Option<&Delivery> {
         self.deliveries.get(id).map(|kept| &kept.delivery)
     }
@@ -55,7 +55,7 @@ impl Receiver {
             .collect()
     }
 
-    /// The bytes of the deliveries of these statuses.
+    /// Returns the bytes of the deliveries of these statuses.
     pub(super) fn bytes(&self, statuses: &[DeliveryStatus]) -> u64 {
         let kept = self.deliveries.values();
         let counted = kept.filter(|kept| statuses.contains(&kept.delivery.status));
@@ -99,7 +99,7 @@ impl Receiver {
     pub(super) fn note_attempt(
         &mut self,
         id: &str,
-        attempt: &Attempted,
+        attempt: &AttemptRecord,
         is_delivered: bool,
         now: Duration,
     ) {
@@ -118,7 +118,7 @@ impl Receiver {
         }
     }
 
-    /// Moves a delivery to the status that a result gives it. It stays pending if it will be tried again.
+    /// Moves a delivery to the status of its result. A delivery that will be retried stays pending.
     pub(super) fn settle(
         &mut self,
         id: &str,
@@ -173,7 +173,7 @@ impl Receiver {
         (messages, next)
     }
 
-    /// Drops delivered ones whose keeping time is over.
+    /// Drops delivered messages whose keeping time is over.
     pub(super) fn expire(&mut self, now: Duration) {
         let deliveries = &mut self.deliveries;
         if let Some(log) = self.log.get_mut(&DeliveryStatus::Delivered) {
@@ -189,12 +189,12 @@ impl Receiver {
         }
     }
 
-    /// How long every attempt has failed.
+    /// Returns the time since the first failure after the last success.
     pub(super) fn failing_for(&self, now: Duration) -> Option<Duration> {
         self.failing_since.map(|since| now.saturating_sub(since))
     }
 
-    /// The health of the receiver.
+    /// Returns the health of the endpoint.
     pub(super) fn health(&self, now: Duration) -> EndpointHealth {
         EndpointHealth {
             delivered_ago: self.delivered_at.map(|at| now.saturating_sub(at)),
@@ -249,13 +249,13 @@ impl Receiver {
         dropped
     }
 
-    /// Drops and counts the oldest dead deliveries that are too many.
+    /// Drops and counts the oldest dead deliveries beyond the limit.
     fn trim_dead(&mut self) {
         let dropped = self.trim(DeliveryStatus::Dead, DEAD_LIMIT);
         metrics::counter!(WEBHOOK_DEAD_DROPPED).increment(dropped);
     }
 
-    /// Drops the oldest delivered ones while they have too many bytes. Keeps the newest.
+    /// Drops the oldest delivered messages while they have too many bytes. Keeps the newest.
     fn trim_delivered_bytes(&mut self) {
         let mut bytes = self.bytes(&[DeliveryStatus::Delivered]);
         while bytes > MOST_HISTORY && self.count(DeliveryStatus::Delivered) > 1 {
