@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use program::controller::{KEY, binary};
-use program::poll::{self, PATIENCE};
+use program::poll::{self, TIMEOUT};
 use program::world::{Setup, Store, World};
 use support::process;
 
@@ -109,7 +109,7 @@ impl RunningCommand {
 
     async fn reports(&self, words: &str) {
         let what = format!("it reports {words:?}");
-        poll::until(&what, PATIENCE, async || {
+        poll::until(&what, TIMEOUT, async || {
             self.errors().contains(words).then_some(())
         })
         .await;
@@ -117,7 +117,7 @@ impl RunningCommand {
 
     async fn prints(&self, words: &str) -> String {
         let what = format!("it prints {words:?}");
-        poll::until(&what, PATIENCE, async || {
+        poll::until(&what, TIMEOUT, async || {
             let lines = self.printed();
             lines.into_iter().find(|line| line.contains(words))
         })
@@ -125,7 +125,7 @@ impl RunningCommand {
     }
 
     async fn ends(&mut self) -> Option<i32> {
-        let status = poll::until("it ends", PATIENCE, async || self.child.try_wait().unwrap());
+        let status = poll::until("it ends", TIMEOUT, async || self.child.try_wait().unwrap());
         status.await.code()
     }
 
@@ -217,7 +217,7 @@ async fn rooms_and_calls_are_shown_as_tables_and_as_json() {
 
     // `--watch` repeats the output.
     let mut watching = RunningCommand::start(&world, &["rooms", "--watch=1"]);
-    poll::until("the table is shown twice", PATIENCE, async || {
+    poll::until("the table is shown twice", TIMEOUT, async || {
         let lines = watching.printed();
         let heads = lines.iter().filter(|line| line.starts_with("ROOM "));
         (heads.count() >= 2).then_some(())
@@ -372,7 +372,7 @@ async fn drain_with_wait_ends_when_node_is_empty() {
     let call = world.call("527121101").await;
     let row = |list: &Value| list["nodes"][0].clone();
     let rooms_counted = async || {
-        poll::until("the rooms are counted", PATIENCE, async || {
+        poll::until("the rooms are counted", TIMEOUT, async || {
             let list = document(&world, &["nodes", "--json"]);
             (row(&list)["rooms"] == 1 && row(&list)["calls"] == 1).then(|| row(&list))
         })
@@ -444,7 +444,7 @@ fn scope(event: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tail_shows_each_event_once_after_controller_is_killed() {
-    let mut world = Setup::impatient(Store::Redis).start().await;
+    let mut world = Setup::with_short_timeouts(Store::Redis).start().await;
     world.controller.until_synced().await;
     let mut tail = RunningCommand::start(
         &world,

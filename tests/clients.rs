@@ -13,8 +13,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use program::controller::{Ask, Controller, KEY};
-use program::poll::{self, PATIENCE};
+use program::controller::{ApiRequest, Controller, KEY};
+use program::poll::{self, TIMEOUT};
 
 /// A controller whose node is never there. `http` is more of the listeners' configuration.
 async fn controller(http: &str) -> Controller {
@@ -93,7 +93,7 @@ async fn next_answer(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Raw {
             head,
         }
     };
-    tokio::time::timeout(PATIENCE, read).await.unwrap()
+    tokio::time::timeout(TIMEOUT, read).await.unwrap()
 }
 
 /// Reads the only answer that is to come.
@@ -112,7 +112,7 @@ async fn exchange(port: u16, bytes: &[u8]) -> Raw {
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     // A reset is an end, too.
-    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+    let end = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut rest)).await;
     end.is_ok() && rest.is_empty()
 }
 
@@ -293,7 +293,7 @@ async fn idle_connections_of_one_address_give_way() {
     for _ in 0..20 {
         idle.push(connect_from(9, port).await);
     }
-    poll::until("idle connections were replaced", PATIENCE, async || {
+    poll::until("idle connections were replaced", TIMEOUT, async || {
         let name = "roomkeeper_http_connections_closed_total";
         let replaced = controller.metric(name, "why=\"replaced\"").await;
         (replaced == 13.0).then_some(())
@@ -325,12 +325,12 @@ async fn proxies_are_not_limited_by_address() {
 }
 
 async fn with_key(controller: &Controller, key: &str) -> u16 {
-    let ask = Ask {
+    let ask = ApiRequest {
         method: "GET",
         path: "/conferences",
         app: Some("demo"),
         key: Some(key),
-        ..Ask::default()
+        ..ApiRequest::default()
     };
     controller.exactly(ask).await.unwrap().status
 }

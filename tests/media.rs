@@ -157,7 +157,7 @@ async fn file_is_fetched_once_for_head_and_get_and_served_whole() {
 
 #[tokio::test]
 async fn redirect_to_a_forbidden_address_is_not_followed() {
-    let inside = Origin::of_sounds(INSIDE).await;
+    let inside = Origin::serve_sounds(INSIDE).await;
     let at = inside.address;
     for location in [
         format!("http://{at}/x.wav"),
@@ -213,7 +213,7 @@ async fn redirects_to_an_allowed_host_are_followed_up_to_a_bound() {
 
 #[tokio::test]
 async fn name_that_changes_to_a_forbidden_address_is_not_connected_to() {
-    let inside = Origin::of_sounds(INSIDE).await;
+    let inside = Origin::serve_sounds(INSIDE).await;
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     // Whoever checked the name before the fetch was told of a public address.
@@ -396,7 +396,7 @@ async fn until(holds: impl Fn() -> bool) {
 async fn fetches_at_the_same_time_are_bounded_in_all_and_for_each_host() {
     let other = Ipv4Addr::new(127, 0, 0, 3);
     let hangs = Origin::start(ALLOWED, |_| None).await;
-    let good = Origin::of_sounds(other).await;
+    let good = Origin::serve_sounds(other).await;
     let setup = |fetches, fetches_from_host| Setup {
         rules: PlayRules {
             allow_hosts: Vec::new(),
@@ -533,13 +533,13 @@ async fn server_failures_are_distinguished() {
         media.get(&url).await;
         assert_eq!(origin.requests().len(), 2);
     }
-    let gone = Origin::of_sounds(ALLOWED).await.address;
+    let gone = Origin::serve_sounds(ALLOWED).await.address;
     let media = Media::with(Setup::default());
     let answer = media.get(&format!("http://{gone}/x.wav")).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert_eq!(answer.body, b"connect");
     // What is not TLS, and would not be trusted either.
-    let plain = Origin::of_sounds(ALLOWED).await;
+    let plain = Origin::serve_sounds(ALLOWED).await;
     let answer = media.get(&format!("https://{}/x.wav", plain.address)).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert_eq!(answer.body, b"connect");

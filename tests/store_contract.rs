@@ -1975,7 +1975,7 @@ macro_rules! contract {
         #[tokio::test]
         async fn redis_behind_a_sentinel() {
             let sentinels = Sentinels::start(1).await;
-            sentinels.be_patient().await;
+            sentinels.disable_failure_detection().await;
             $(
                 println!(stringify!($case));
                 sentinels.wipe().await;
@@ -2003,7 +2003,7 @@ macro_rules! contract {
                 let server = RedisServer::start_tls(None, &tls).await;
                 $(
                     println!(stringify!($case));
-                    server.tell(&["FLUSHALL"]).await;
+                    server.run(&["FLUSHALL"]).await;
                     on_server(super::$case, server.url(), &server).await;
                 )*
             }
@@ -2011,7 +2011,7 @@ macro_rules! contract {
             async fn redis_behind_a_sentinel() {
                 let tls = Authority::new().server(LOCAL);
                 let sentinels = Sentinels::start_tls(1, Passwords::default(), &tls, &tls).await;
-                sentinels.be_patient().await;
+                sentinels.disable_failure_detection().await;
                 $(
                     println!(stringify!($case));
                     sentinels.wipe().await;

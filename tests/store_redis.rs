@@ -386,7 +386,7 @@ async fn scripts_are_reloaded_after_script_flush() {
         .commit(&change(room(1), Version::ABSENT))
         .await
         .unwrap();
-    assert_eq!(server.say("SCRIPT FLUSH").as_deref(), Some("+OK"));
+    assert_eq!(server.send_inline("SCRIPT FLUSH").as_deref(), Some("+OK"));
     store.commit(&change(room(1), Version(1))).await.unwrap();
     let record = store.read_head(room(1)).await.unwrap().unwrap();
     assert_eq!(record.version, Version(2));
@@ -692,7 +692,7 @@ async fn positions_continue_after_outbox_is_deleted() {
     }
     assert_eq!(read_and_queue(&here).await.0, ["msg_1", "msg_2", "msg_3"]);
     let outbox = keys::outbox(node());
-    server.tell(&["DEL", &outbox]).await;
+    server.run(&["DEL", &outbox]).await;
     // All messages were queued, so none is lost, and new ones are found.
     assert_eq!(read_and_queue(&here).await, (Vec::new(), 0, 0));
     let before = here.read_outbox_after(node(), Some(3), 9).await.unwrap();
@@ -717,7 +717,7 @@ async fn deleted_outbox_messages_are_counted_and_others_queued() {
         commits(&here, n, &format!("msg_{n}")).await;
     }
     let outbox = keys::outbox(node());
-    server.tell(&["DEL", &outbox]).await;
+    server.run(&["DEL", &outbox]).await;
     // This replica has its commits cached, but the store has lost them.
     let fresh = here.fresh_outbox(node(), 9).unwrap();
     assert!(!queue_batch(&here, &fresh).await);
@@ -741,7 +741,7 @@ async fn deleted_outbox_messages_are_counted_and_others_queued() {
     for n in 6..=10 {
         commits(&there, n, &format!("msg_{n}")).await;
     }
-    server.tell(&["XDEL", &outbox, "0-7", "0-9", "0-10"]).await;
+    server.run(&["XDEL", &outbox, "0-7", "0-9", "0-10"]).await;
     let found = read_and_queue(&here).await;
     assert_eq!(found, (vec!["msg_6".to_owned(), "msg_8".to_owned()], 3, 0));
     commits(&here, 11, "msg_11").await;
@@ -779,9 +779,9 @@ async fn foreign_outbox_entries_are_skipped_and_counted() {
             if is_stream {
                 commits(&store, 2, "msg_2").await;
             } else {
-                server.tell(&["DEL", &outbox]).await;
+                server.run(&["DEL", &outbox]).await;
             }
-            server.tell(spoil).await;
+            server.run(spoil).await;
             let mut found = (Vec::new(), 0, 0);
             if reads_first {
                 found = read_and_queue(&store).await;
@@ -818,8 +818,8 @@ async fn invalid_cursor_requeues_kept_messages() {
         assert_eq!(read_and_queue(&store).await.0, ["msg_1"]);
         commits(&store, 2, "msg_2").await;
         let cursor = keys::cursor(node());
-        server.tell(&["DEL", &cursor]).await;
-        server.tell(&[spoil[0], &cursor, spoil[2]]).await;
+        server.run(&["DEL", &cursor]).await;
+        server.run(&[spoil[0], &cursor, spoil[2]]).await;
         assert_eq!(read_and_queue(&store).await.0, ["msg_1", "msg_2"]);
         let claims = store.claim_deliveries(node(), LONG, Share::all(9)).await;
         assert_eq!(claims.unwrap()[0].message.id, "msg_1");
@@ -849,8 +849,8 @@ async fn due_times_of_other_type_are_rebuilt() {
                 expected.push("msg_1");
             }
             for key in spoilt {
-                server.tell(&["DEL", key]).await;
-                server.tell(&["RPUSH", key, "some", "thing"]).await;
+                server.run(&["DEL", key]).await;
+                server.run(&["RPUSH", key, "some", "thing"]).await;
             }
             match found_by {
                 "a query" => {
@@ -877,9 +877,9 @@ async fn due_times_of_other_type_are_rebuilt() {
             assert_eq!(store.backlog(node()).await.unwrap().queues, 0);
             for key in spoilt {
                 let noted = &["HEXISTS", &keys::unreadable(node()), key];
-                assert_eq!(server.ask::<u64>(noted).await.unwrap(), 1, "{key}");
+                assert_eq!(server.query::<u64>(noted).await.unwrap(), 1, "{key}");
                 let aside = &["LLEN", &format!("{key}:unreadable")];
-                assert_eq!(server.ask::<u64>(aside).await.unwrap(), 2, "{key}");
+                assert_eq!(server.query::<u64>(aside).await.unwrap(), 2, "{key}");
             }
         }
     }
@@ -893,8 +893,8 @@ async fn invalid_newest_position_is_rebuilt_from_outbox() {
             let server = RedisServer::start().await;
             let store = store(&server, LONG_TIMEOUT);
             commits(&store, 1, "msg_1").await;
-            server.tell(&["DEL", &last]).await;
-            server.tell(spoil).await;
+            server.run(&["DEL", &last]).await;
+            server.run(spoil).await;
             let mut found = Vec::new();
             if reads_first {
                 found = read_and_queue(&store).await.0;
@@ -905,9 +905,9 @@ async fn invalid_newest_position_is_rebuilt_from_outbox() {
             assert_eq!(found, ["msg_1", "msg_2"], "{spoil:?} {reads_first}");
             assert_eq!((missing, unreadable), (0, 0), "{spoil:?} {reads_first}");
             let noted = &["HEXISTS", &keys::unreadable(node()), &last];
-            assert_eq!(server.ask::<u64>(noted).await.unwrap(), 1);
+            assert_eq!(server.query::<u64>(noted).await.unwrap(), 1);
             let aside = &["EXISTS", &format!("{last}:unreadable")];
-            assert_eq!(server.ask::<u64>(aside).await.unwrap(), 1);
+            assert_eq!(server.query::<u64>(aside).await.unwrap(), 1);
         }
     }
 }
@@ -965,7 +965,7 @@ async fn cached_outbox_of_old_server_is_not_queued() {
             true => here.fresh_outbox(node(), 9).unwrap(),
             false => here.read_outbox(node(), 9).await.unwrap(),
         };
-        server.tell(&["FLUSHALL"]).await;
+        server.run(&["FLUSHALL"]).await;
         commits(&there, 3, "msg_x").await;
         commits(&there, 4, "msg_y").await;
         assert!(!queue_batch(&here, &batch).await);
@@ -1290,13 +1290,13 @@ async fn subscription_ends_when_server_stops_answering() {
     let mut events = subscribe(&store).await;
     // An invalid message still announces outbox messages.
     let channel = keys::live_channel(node(), 0);
-    server.tell(&["PUBLISH", &channel, "nonsense"]).await;
+    server.run(&["PUBLISH", &channel, "nonsense"]).await;
     assert_eq!(events.next().await, Some((node(), Vec::new())));
     // The subscription pings the server at intervals.
     let speaker = store_at(&server.url(), LONG);
     let was_pinged = async {
         loop {
-            let clients: String = server.ask(&["CLIENT", "LIST"]).await.unwrap();
+            let clients: String = server.query(&["CLIENT", "LIST"]).await.unwrap();
             if clients.contains("cmd=ping") {
                 return speaker.publish_live(node(), &[word(1)]).await.unwrap();
             }
@@ -1322,7 +1322,7 @@ async fn subscription_ends_when_server_stops_answering() {
 async fn commits_succeed_without_channel_permission() {
     let server = RedisServer::start().await;
     server
-        .tell(&[
+        .run(&[
             "ACL",
             "SETUSER",
             "mute",
@@ -1342,7 +1342,7 @@ async fn commits_succeed_without_channel_permission() {
     let slice = store.read_outbox_after(node(), Some(0), 10).await.unwrap();
     assert_eq!(slice.messages.len(), 1);
     // With access to the channels, it receives events.
-    server.tell(&["ACL", "SETUSER", "mute", "&rk1:*"]).await;
+    server.run(&["ACL", "SETUSER", "mute", "&rk1:*"]).await;
     let store = store_at(&url, LONG);
     let mut events = store.subscribe_live(&[node()]).await.unwrap();
     store.publish_live(node(), &[word(1)]).await.unwrap();

@@ -89,7 +89,7 @@ async fn version(store: &RedisStore, n: usize) -> Version {
 
 /// Returns the number of this server's answers with this error code.
 async fn errors(server: &RedisServer, code: &str) -> u64 {
-    let info: String = server.ask(&["INFO", "errorstats"]).await.unwrap();
+    let info: String = server.query(&["INFO", "errorstats"]).await.unwrap();
     let start = format!("errorstat_{code}:count=");
     let line = info.lines().find_map(|line| line.strip_prefix(&start));
     line.map_or(0, |count| count.trim_end().parse().unwrap())
@@ -97,7 +97,7 @@ async fn errors(server: &RedisServer, code: &str) -> u64 {
 
 /// Returns the number of connections to this server whose last command was a script: those of the store.
 async fn used_by(server: &RedisServer) -> usize {
-    let list: String = server.ask(&["CLIENT", "LIST"]).await.unwrap();
+    let list: String = server.query(&["CLIENT", "LIST"]).await.unwrap();
     list.lines().filter(|l| l.contains(" cmd=eval")).count()
 }
 
@@ -184,7 +184,7 @@ async fn old_master_that_accepts_writes_is_left() {
     let [old, new] = &sentinels.servers;
     let store = store_at(&sentinels.url(), TIMEOUT);
     commit_one(&store).await;
-    sentinels.split().await;
+    sentinels.split_brain().await;
     let took = until_used(&store, new).await;
     assert!(took < LEFT_IN, "{took:?}");
     let keys = async || old.keys("*").await.len();
@@ -212,7 +212,7 @@ async fn old_master_is_left_without_requests() {
     let store = store_at(&sentinels.url(), TIMEOUT);
     commit_one(&store).await;
     assert_eq!(used_by(old).await, 1);
-    sentinels.split().await;
+    sentinels.split_brain().await;
     let start = Instant::now();
     until("the old master is left", async || used_by(old).await == 0).await;
     assert!(start.elapsed() < LEFT_IN, "{:?}", start.elapsed());
@@ -259,7 +259,7 @@ async fn errors_hide_passwords_of_sentinels_and_servers() {
     assert!(has(&sentinels.servers[0], n).await);
     // A node is read on a separate connection, which must log in, too: otherwise it would be read another way.
     let strangers = async || {
-        let request = sentinels.servers[0].ask::<String>(&["INFO", "errorstats"]);
+        let request = sentinels.servers[0].query::<String>(&["INFO", "errorstats"]);
         let errors = request.await.unwrap();
         let of_strangers = errors.lines().find(|line| line.contains("NOAUTH"));
         of_strangers.unwrap_or_default().to_owned()
@@ -284,7 +284,7 @@ async fn errors_hide_passwords_of_sentinels_and_servers() {
         }
         assert!(error.is_retryable());
     }
-    sentinels.split().await;
+    sentinels.split_brain().await;
     let took = until_used(&store, &sentinels.servers[1]).await;
     assert!(took < LEFT_IN, "{took:?}");
 }
@@ -478,7 +478,7 @@ async fn commit_into_migrating_slot_is_atomic() {
     first.entities[0].deadline = Some(Timestamp::from_millis(1));
     first.views = vec![view(1, 1, Some(LONG))];
     store.commit(&first).await.unwrap();
-    let moving = cluster.begin_move(slot, from, to).await;
+    let moving = cluster.start_migration(slot, from, to).await;
     // The commit also uses a view, which has moved.
     let mut second = change(room(1), Version(1));
     second.entities[0].deadline = Some(Timestamp::from_millis(1));
@@ -490,11 +490,11 @@ async fn commit_into_migrating_slot_is_atomic() {
     })
     .await;
     let stored: String = cluster.nodes[from]
-        .ask(&["HGET", &keys::entity(room(1)), "#v"])
+        .query(&["HGET", &keys::entity(room(1)), "#v"])
         .await
         .unwrap();
     assert_eq!(stored, "1", "the commit should change nothing");
-    while moving.one_key().await {}
+    while moving.move_next_key().await {}
     moving.finish().await;
     commit_until_applied(&store, &second).await;
     assert_eq!(version(&store, 1).await, Version(2));
@@ -540,9 +540,11 @@ async fn delivery_left_behind_by_slot_migration_is_not_lost() {
     let finish = store.finish_delivery(node(), &claims[0], retry, None);
     assert!(finish.await.unwrap().is_some());
     // It moves before the queues.
-    let moving = cluster.begin_move(slot, from, to).await;
+    let moving = cluster.start_migration(slot, from, to).await;
     let (due, claimed) = (keys::due(node()), keys::claims(node()));
-    moving.keys(&[&due, &claimed, &keys::failed(node())]).await;
+    moving
+        .move_keys(&[&due, &claimed, &keys::failed(node())])
+        .await;
     let queues = format!("{}*", keys::queue_prefix(node()));
     assert_eq!(cluster.nodes[from].keys(&queues).await.len(), 2);
     let before = errors(&cluster.nodes[to], "TRYAGAIN").await;
@@ -552,7 +554,7 @@ async fn delivery_left_behind_by_slot_migration_is_not_lost() {
         errors(&cluster.nodes[to], "TRYAGAIN").await > before
     })
     .await;
-    while moving.one_key().await {}
+    while moving.move_next_key().await {}
     moving.finish().await;
     let again = store
         .claim_deliveries(node(), LONG, Share::all(9))
@@ -581,8 +583,8 @@ async fn request_for_migrating_slot_follows_ask() {
         .reserve_name(&app, &name, room_id(1), LONG)
         .await
         .unwrap();
-    let moving = cluster.begin_move(slot, from, to).await;
-    assert!(moving.one_key().await);
+    let moving = cluster.start_migration(slot, from, to).await;
+    assert!(moving.move_next_key().await);
     // One key has moved, and the other one never existed.
     assert!(store.confirm_name(&app, &name, room_id(1)).await.unwrap());
     store

@@ -173,10 +173,10 @@ async fn redirections_are_followed_over_tls() {
     let (slot, owner) = cluster.slot(&keys::lease(node())).await;
     let mut from = owner;
     for to in (0..3).filter(|to| *to != owner) {
-        let moving = cluster.begin_move(slot, from, to).await;
+        let moving = cluster.start_migration(slot, from, to).await;
         // ASK: a key that has not moved yet is requested from the other node.
         assert_eq!(store.read_head(room(99)).await.unwrap(), None);
-        while moving.one_key().await {}
+        while moving.move_next_key().await {}
         moving.finish().await;
         // MOVED: the slot has a new owner.
         use_all_connections(&store, 10 + to).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::program::controller::{Answer, Ask};
+use crate::program::controller::{Answer, ApiRequest};
 use crate::row::{App, Row, rows};
 
 rows! {
@@ -93,14 +93,14 @@ fn all(session: &str, room: &str) -> Vec<Endpoint> {
 }
 
 async fn send(row: &Row<'_>, endpoint: &Endpoint, app: Option<&str>, key: Option<&str>) -> Answer {
-    row.exactly(Ask {
+    row.exactly(ApiRequest {
         method: endpoint.method,
         path: &endpoint.path,
         app,
         key,
         content_type: endpoint.body.as_ref().map(|_| "application/json"),
         body: endpoint.body.as_ref().map(Value::to_string),
-        ..Ask::default()
+        ..ApiRequest::default()
     })
     .await
 }
@@ -238,14 +238,14 @@ async fn every_endpoint_with_a_body_400_malformed_json(row: &Row<'_>) {
         }
         for bad in ["{", "{\"name\": }", "nonsense", "[]", "\"x\"", "7", "\u{0}"] {
             let answer = row
-                .exactly(Ask {
+                .exactly(ApiRequest {
                     method: endpoint.method,
                     path: &endpoint.path,
                     app: Some(&row.app.id),
                     key: Some(&row.app.key),
                     content_type: Some("application/json"),
                     body: Some(bad.to_owned()),
-                    ..Ask::default()
+                    ..ApiRequest::default()
                 })
                 .await;
             answer.fails(400);

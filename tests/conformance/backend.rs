@@ -151,10 +151,10 @@ impl Backend {
         let media = Arc::clone(media.await);
         let switch = match &self.real {
             None => Switch::simulated(PASSWORD).await,
-            Some(server) => Switch::real(server.clone(), Line::given()),
+            Some(server) => Switch::real(server.clone(), Line::from_env()),
         };
         let proxy = Proxy::start(switch.address()).await;
-        setup.by_way_of = Some(proxy.address);
+        setup.node_address = Some(proxy.address);
         // App names are unique among all controllers on a real server.
         let app = |what: &str| {
             let id = format!("{what}-{}", uuid::Uuid::new_v4().simple());
@@ -174,7 +174,7 @@ impl Backend {
         for node in up {
             poll::until(
                 &format!("node {node} is synced"),
-                poll::PATIENCE,
+                poll::TIMEOUT,
                 async || {
                     let answer = world.controller.operator("/admin/nodes").await?.body;
                     let nodes = answer["nodes"].as_array()?;
@@ -186,7 +186,7 @@ impl Backend {
         }
         // Each start takes a second snapshot, because FreeSWITCH writes its list of calls late.
         let resyncs = 2.0 * f64::from(1 + u8::from(second.is_some()));
-        poll::until("each node was resynced twice", poll::PATIENCE, async || {
+        poll::until("each node was resynced twice", poll::TIMEOUT, async || {
             let name = "roomkeeper_reconciler_resyncs_total";
             (world.controller.metric(name, "").await >= resyncs).then_some(())
         })

@@ -182,7 +182,7 @@ async fn concurrent_creates_of_one_name_answer_one_201_and_else_409(row: &Row<'_
     // A request that waits too long for the one that creates the room gets 503 with Retry-After: on a busy machine all
     // may.
     let answered = async || {
-        poll::until("the request is answered", poll::PATIENCE, async || {
+        poll::until("the request is answered", poll::TIMEOUT, async || {
             let answer = create(row, name.as_str()).await;
             (answer.status != 503).then_some(answer)
         })

@@ -33,7 +33,7 @@ async fn delete_room(row: &Row<'_>, room: &str) {
 async fn until_freeswitch_has_none(row: &Row<'_>, room: &str) {
     poll::until(
         "FreeSWITCH has no such conference",
-        poll::PATIENCE,
+        poll::TIMEOUT,
         async || {
             let list = row.fs("conference json_list compact").await;
             (!list.contains(room)).then_some(())
@@ -190,7 +190,7 @@ async fn stops_a_recording(row: &Row<'_>) {
         .fs(&format!("{recording} start {}", file.display()))
         .await;
     assert!(reply.starts_with("+OK"), "{reply}");
-    poll::until("the conference records", poll::PATIENCE, async || {
+    poll::until("the conference records", poll::TIMEOUT, async || {
         let list = row.fs("conference json_list compact").await;
         let list: Value = serde_json::from_str(&list).ok()?;
         let rooms = list.as_array()?.iter();

@@ -274,7 +274,7 @@ async fn session_404_freeswitch_knows_no_such_call(row: &Row<'_>) {
     hold.until_held("Event-Name: CHANNEL_HANGUP").await;
     crate::program::poll::until(
         "the call is gone",
-        crate::program::poll::PATIENCE,
+        crate::program::poll::TIMEOUT,
         async || (!row.exists(&call).await).then_some(()),
     )
     .await;
@@ -322,7 +322,7 @@ async fn freeswitch_502_when_it_refuses_without_a_reason(row: &Row<'_>) {
 /// Waits until the controller has prepared the channel, which follows soon after `call.new`.
 async fn until_prepared(row: &Row<'_>, call: &Call) {
     let ask = format!("uuid_getvar {} max_session_transfers", call.channel);
-    poll::until("the channel is prepared", poll::PATIENCE, async || {
+    poll::until("the channel is prepared", poll::TIMEOUT, async || {
         (row.fs(&ask).await.trim() == "70").then_some(())
     })
     .await;
@@ -380,14 +380,10 @@ async fn webhook_join_failed_hung_up_before_the_join_was_confirmed(row: &Row<'_>
 async fn without_snapshots<'a>(row: &Row<'a>) -> Row<'a> {
     let row = row.in_own_world(|setup| setup.resync_interval = 600).await;
     let resyncs = "roomkeeper_reconciler_resyncs_total";
-    poll::until(
-        "the list that is written late",
-        poll::PATIENCE,
-        async || {
-            let merged = row.running.world.controller.metric(resyncs, "").await;
-            (merged >= 2.0).then_some(())
-        },
-    )
+    poll::until("the list that is written late", poll::TIMEOUT, async || {
+        let merged = row.running.world.controller.metric(resyncs, "").await;
+        (merged >= 2.0).then_some(())
+    })
     .await;
     row
 }

@@ -45,7 +45,7 @@ async fn wait_ms(ms: u64) {
 async fn until_limited(what: &str, window: u64, mut ask: impl AsyncFnMut() -> Answer) -> u64 {
     let what = format!("{what} is too soon");
     // On a slow machine hardly any request is too soon.
-    poll::until(&what, poll::PATIENCE * 6, async || {
+    poll::until(&what, poll::TIMEOUT * 6, async || {
         let answer = ask().await;
         if answer.status == 202 {
             // The machine was so slow that the cooldown had passed. The next request may be too soon.
@@ -96,7 +96,7 @@ async fn conference_control_200_ms_shared_by_pause_stop_and_volume(row: &Row<'_>
         }
         let wait = until_limited(&format!("{second} after {first}"), CONTROL, async || {
             // The first command may itself be too soon after the last pair.
-            poll::until(first, poll::PATIENCE, async || {
+            poll::until(first, poll::TIMEOUT, async || {
                 let answer = row.control(&room, first, body(first)).await;
                 if answer.status == 429 {
                     wait_ms(answer.is_limited(CONTROL)).await;
@@ -142,7 +142,7 @@ async fn too_soon(
     what: &str,
     mut before: impl AsyncFnMut() -> (Call, Value),
 ) -> (Call, u64) {
-    poll::until(&format!("{what} is too soon"), poll::PATIENCE, async || {
+    poll::until(&format!("{what} is too soon"), poll::TIMEOUT, async || {
         let (call, body) = before().await;
         let answer = row.command(&call, what, body).await;
         if answer.status == 202 {
@@ -176,7 +176,7 @@ async fn conference_2_s_for_each_session_shared_by_join_and_leave(row: &Row<'_>)
         } else {
             &call
         };
-        poll::until("the call may leave", poll::PATIENCE, async || {
+        poll::until("the call may leave", poll::TIMEOUT, async || {
             let (state, _) = row.state_and_room(call).await;
             if state == "parked" {
                 return Some(());
@@ -270,7 +270,7 @@ async fn refusal_for_the_state_precedes_a_running_cooldown(row: &Row<'_>) {
 async fn already_joined_costs_no_cooldown(row: &Row<'_>) {
     let (room, call) = row.room_with_member().await;
     // When the join's cooldown is over, an idempotent join does not start another.
-    let wait = poll::until("the cooldown of the join", poll::PATIENCE, async || {
+    let wait = poll::until("the cooldown of the join", poll::TIMEOUT, async || {
         let answer = row
             .command(&call, "leave", json!({ "command_uid": "away" }))
             .await;
@@ -322,7 +322,7 @@ async fn repeated_command_uid_costs_no_cooldown(row: &Row<'_>) {
 
 /// Sends concurrent requests until one gets 429; returns the time to wait, in milliseconds.
 async fn until_too_many(what: &str, ask: impl AsyncFn() -> Answer) -> u64 {
-    poll::until(what, poll::PATIENCE, async || {
+    poll::until(what, poll::TIMEOUT, async || {
         let all = (0..APP_RATE * 2).map(|_| ask());
         let answers = futures_util::future::join_all(all).await;
         let limited = answers.iter().find(|answer| answer.status == 429)?;
@@ -336,7 +336,7 @@ async fn too_many_requests_of_an_app_429(row: &Row<'_>) {
     let get = async || row.ask(&app, "GET", "/conferences", None).await;
     let mut wait = until_too_many("too many requests", get).await;
     // Other requests of this app may be faster: wait again for as long as the answer says.
-    poll::until("a request passes", poll::PATIENCE, async || {
+    poll::until("a request passes", poll::TIMEOUT, async || {
         wait_ms(wait).await;
         let answer = get().await;
         if answer.status == 429 {

@@ -92,7 +92,7 @@ fn main() -> ExitCode {
         Backend::new("memory", Store::Memory, None),
         Backend::new("redis", Store::Redis, None),
     ];
-    let real = RealServer::given();
+    let real = RealServer::from_env();
     if let Some(server) = &real {
         backends.push(Backend::new("real", Store::Redis, Some(server.clone())));
     } else if !arguments.list {

@@ -55,7 +55,7 @@ async fn fill_room(row: &Row<'_>, room: &str, n: usize) {
         .map(|_| row.place_call(&row.app, ("conference", &plan)))
         .buffer_unordered(8);
     calls.collect::<Vec<_>>().await;
-    poll::until("all are in the room", poll::PATIENCE, async || {
+    poll::until("all are in the room", poll::TIMEOUT, async || {
         (row.status(room).await.body["members"] == n).then_some(())
     })
     .await;

@@ -74,7 +74,7 @@ async fn fs_locked(row: &Row<'_>, room: &str) -> Option<bool> {
 
 async fn until_fs_has_it(row: &Row<'_>, room: &str, locked: bool) {
     let what = format!("FreeSWITCH has {room} locked: {locked}");
-    poll::until(&what, poll::PATIENCE, async || {
+    poll::until(&what, poll::TIMEOUT, async || {
         (fs_locked(row, room).await == Some(locked)).then_some(())
     })
     .await;
@@ -192,7 +192,7 @@ async fn lock_outlives_the_last_member(row: &Row<'_>) {
     assert_eq!(row.command(&call, "leave", Value::Null).await.status, 202);
     row.webhook(&room, "conference.member.left").await;
     row.until_parked(&call).await;
-    poll::until("FreeSWITCH has no conference", poll::PATIENCE, async || {
+    poll::until("FreeSWITCH has no conference", poll::TIMEOUT, async || {
         fs_locked(row, &room).await.is_none().then_some(())
     })
     .await;

@@ -118,7 +118,7 @@ async fn join_409_the_session_is_on_another_node_than_the_room(row: &Row<'_>) {
     // The other way round.
     let second = row.running.second();
     let channel = second
-        .place_call_of(
+        .place_call_for(
             &row.app.id,
             "5270000",
             ("park", ""),
@@ -126,7 +126,7 @@ async fn join_409_the_session_is_on_another_node_than_the_room(row: &Row<'_>) {
         )
         .await;
     let session = format!("{SECOND}-{channel}");
-    poll::until("the call is known", poll::PATIENCE, async || {
+    poll::until("the call is known", poll::TIMEOUT, async || {
         (row.get(&format!("/sessions/{session}")).await.status == 200).then_some(())
     })
     .await;
@@ -167,7 +167,7 @@ async fn list_goes_over_all_nodes(row: &Row<'_>) {
 }
 
 async fn nodes_are_listed_with_their_status(row: &Row<'_>) {
-    let seen = poll::until("each node was compared", poll::PATIENCE, async || {
+    let seen = poll::until("each node was compared", poll::TIMEOUT, async || {
         let answer = row.get("/nodes").await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let nodes = answer.body["nodes"].as_array().unwrap().clone();

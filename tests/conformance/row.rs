@@ -9,10 +9,10 @@ use freeswitch_sim::core::Media;
 use serde_json::{Value, json};
 
 use crate::backend::{Backend, Kind, Running};
-use crate::program::controller::{Answer, Ask, KEY};
+use crate::program::controller::{Answer, ApiRequest, KEY};
 use crate::program::poll;
 use crate::program::proxy::Hold;
-use crate::program::receiver::Got;
+use crate::program::receiver::ReceivedWebhook;
 use crate::program::switch::Switch;
 use crate::program::world::{PASSWORD, Setup, World};
 use crate::shape::{self, RFC3339};
@@ -133,20 +133,20 @@ impl<'a> Row<'a> {
     // Requests.
 
     /// Sends this request exactly once.
-    pub async fn exactly(&self, ask: Ask<'_>) -> Answer {
+    pub async fn exactly(&self, ask: ApiRequest<'_>) -> Answer {
         let sent = self.running.world.controller.exactly(ask);
         sent.await.expect("every request is answered")
     }
 
     pub async fn ask(&self, app: &App, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        self.exactly(Ask {
+        self.exactly(ApiRequest {
             method,
             path,
             app: Some(&app.id),
             key: Some(&app.key),
             content_type: body.map(|_| "application/json"),
             body: body.map(Value::to_string),
-            ..Ask::default()
+            ..ApiRequest::default()
         })
         .await
     }
@@ -202,7 +202,7 @@ impl<'a> Row<'a> {
     }
 
     pub async fn until_parked(&self, call: &Call) {
-        poll::until("the call is parked", poll::PATIENCE, async || {
+        poll::until("the call is parked", poll::TIMEOUT, async || {
             (self.state_and_room(call).await == ("parked".to_owned(), Value::Null)).then_some(())
         })
         .await;
@@ -242,7 +242,7 @@ impl<'a> Row<'a> {
     pub async fn call_of(&self, app: &App) -> Call {
         let call = self.place_call(app, ("park", "")).await;
         let path = format!("/sessions/{}", call.id);
-        poll::until("the call is known", poll::PATIENCE, async || {
+        poll::until("the call is known", poll::TIMEOUT, async || {
             (self.ask(app, "GET", &path, None).await.status == 200).then_some(())
         })
         .await;
@@ -254,9 +254,11 @@ impl<'a> Row<'a> {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let caller = format!("5271{number:05}");
         let world = &self.running.world;
-        let placed = world.switch.place_call_of(&app.id, &caller, plan, PASSWORD);
+        let placed = world
+            .switch
+            .place_call_for(&app.id, &caller, plan, PASSWORD);
         let channel = placed.await;
-        let id = world.session(&channel);
+        let id = world.call_id(&channel);
         let mut made = self.made.lock().unwrap();
         made.channels.push(channel.clone());
         if app.id == self.app.id {
@@ -339,7 +341,7 @@ impl<'a> Row<'a> {
         let ask = format!("conference {room} play_status");
         poll::until(
             &format!("FreeSWITCH reports {wanted}"),
-            poll::PATIENCE,
+            poll::TIMEOUT,
             async || self.fs(&ask).await.contains(wanted).then_some(()),
         )
         .await;
@@ -366,7 +368,7 @@ impl<'a> Row<'a> {
             "FreeSWITCH lists {} in {room} with speak flag {speaks:?}",
             call.channel
         );
-        poll::until(&what, poll::PATIENCE, async || {
+        poll::until(&what, poll::TIMEOUT, async || {
             (self.speaks(room, call).await == speaks).then_some(())
         })
         .await;
@@ -401,11 +403,11 @@ impl<'a> Row<'a> {
 
     // Webhooks.
 
-    pub async fn webhook(&self, scope: &str, event: &str) -> Got {
+    pub async fn webhook(&self, scope: &str, event: &str) -> ReceivedWebhook {
         self.nth_webhook(scope, event, 1).await
     }
 
-    pub async fn nth_webhook(&self, scope: &str, event: &str, n: usize) -> Got {
+    pub async fn nth_webhook(&self, scope: &str, event: &str, n: usize) -> ReceivedWebhook {
         self.running.world.receiver.nth(scope, event, n).await
     }
 
@@ -427,14 +429,20 @@ impl<'a> Row<'a> {
         event: &str,
         about: Option<&Call>,
         data: Value,
-    ) -> Got {
+    ) -> ReceivedWebhook {
         let got = self.webhook(room, event).await;
         self.check_webhook(&got, room, about, data);
         got
     }
 
     #[track_caller]
-    pub fn check_webhook(&self, got: &Got, room: &str, about: Option<&Call>, data: Value) {
+    pub fn check_webhook(
+        &self,
+        got: &ReceivedWebhook,
+        room: &str,
+        about: Option<&Call>,
+        data: Value,
+    ) {
         let mut body = json!({
             "event": got.event(),
             "timestamp": RFC3339,
@@ -463,7 +471,7 @@ impl<'a> Row<'a> {
     /// Checks the invariants of all webhooks about the scopes created here.
     pub fn check_webhooks(&self) {
         for scope in &self.made.lock().unwrap().scopes {
-            self.running.world.receiver.check_story_of(scope);
+            self.running.world.receiver.check_sequences_for(scope);
         }
     }
 }

@@ -81,7 +81,7 @@ impl Browser {
             .stderr(Stdio::null());
         let driver = process::spawn(command);
         // `Starting` ends both processes if a later step fails.
-        let debugger = poll::until("chromium listens", poll::PATIENCE, async || {
+        let debugger = poll::until("chromium listens", poll::TIMEOUT, async || {
             let text = fs::read_to_string(profile.join("DevToolsActivePort")).ok()?;
             let port: u16 = text.lines().next()?.parse().ok()?;
             Some(format!("127.0.0.1:{port}"))
@@ -95,7 +95,7 @@ impl Browser {
             unreachable!("the capabilities are an object");
         };
         let url = format!("http://127.0.0.1:{port_of_driver}");
-        let client = poll::until("chromedriver answers", poll::PATIENCE, async || {
+        let client = poll::until("chromedriver answers", poll::TIMEOUT, async || {
             let mut builder = ClientBuilder::new(HttpConnector::new());
             builder.capabilities(capabilities.clone());
             builder.connect(&url).await.ok()
@@ -176,7 +176,7 @@ impl Browser {
     }
 
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        poll::until(what, poll::PATIENCE, async || holds().await.then_some(())).await;
+        poll::until(what, poll::TIMEOUT, async || holds().await.then_some(())).await;
     }
 
     /// Clicks on the element once it exists.
@@ -207,7 +207,7 @@ impl Browser {
         mut act: impl AsyncFnMut(fantoccini::elements::Element) -> Result<(), CmdError>,
     ) {
         let what = format!("{css} is there and can be used");
-        poll::until(&what, poll::PATIENCE, async || {
+        poll::until(&what, poll::TIMEOUT, async || {
             let element = self.client.find(Locator::Css(css)).await.ok()?;
             // The element may be replaced or covered at that moment.
             act(element).await.ok()

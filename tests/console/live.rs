@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::Console;
-use crate::program::controller::{Ask, KEY};
+use crate::program::controller::{ApiRequest, KEY};
 use crate::program::world::{Setup, Store};
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn member_joins_is_muted_talks_and_is_kicked_without_reload() {
     browser.sees(".detail-pane", "The room is empty").await;
     assert!(browser.texts(&row).await.is_empty());
     console.until_members(&room, &[]).await;
-    let (state, _) = console.world.place(&session).await;
+    let (state, _) = console.world.call_state(&session).await;
     assert_eq!(state, "parked", "the call is still up");
     assert!(console.is_marked().await, "the page was loaded again");
     console.assert_no_browser_errors().await;
@@ -188,14 +188,14 @@ async fn texts_of_tenants_and_callers_never_become_markup() {
     let console = Console::on(Setup::on(Store::Memory)).await;
     let browser = &console.browser;
     let body = json!({ "name": TEXT, "type": "conference" });
-    let ask = Ask {
+    let ask = ApiRequest {
         method: "POST",
         path: "/v1.0/conferences",
         app: Some(&console.world.app),
         key: Some(KEY),
         content_type: Some("application/json"),
         body: Some(body.to_string()),
-        ..Ask::default()
+        ..ApiRequest::default()
     };
     let made = console.world.controller.exactly(ask).await.unwrap();
     assert_eq!(made.status, 200, "{}", made.body);

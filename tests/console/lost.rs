@@ -74,7 +74,7 @@ async fn page_catches_up_after_lost_connection() {
 
 #[tokio::test]
 async fn page_reconnects_to_restarted_controller() {
-    let mut console = Console::on(Setup::impatient(Store::Redis)).await;
+    let mut console = Console::on(Setup::with_short_timeouts(Store::Redis)).await;
     let room = console.room("standup").await;
     let leaves = console.call("527121101").await;
     let stays = console.call("527121102").await;
@@ -107,7 +107,7 @@ async fn page_reconnects_to_restarted_controller() {
     console.browser.sees(".link", "Live").await;
     console.browser.sees_no(".member", "527121101").await;
     console.browser.sees(".room", "1 member").await;
-    let comes = console.world.placed(&comes).await;
+    let comes = console.world.placed_call_id(&comes).await;
     console.browser.click("nav a[href='#/calls']").await;
     console
         .browser

@@ -61,12 +61,12 @@ impl Console {
         let switch = Switch::simulated(PASSWORD).await;
         let proxy = Proxy::start(switch.address()).await;
         let mut setup = Setup::on(Store::Memory);
-        setup.by_way_of = Some(proxy.address);
+        setup.node_address = Some(proxy.address);
         let world = setup.start_with(switch).await;
         world.controller.until_synced().await;
         // No resync follows for a long time: a snapshot would reveal what the proxy holds back.
         let resyncs = "roomkeeper_reconciler_resyncs_total";
-        poll::until("the late list of calls", poll::PATIENCE, async || {
+        poll::until("the late list of calls", poll::TIMEOUT, async || {
             (world.controller.metric(resyncs, "").await >= 2.0).then_some(())
         })
         .await;
@@ -114,7 +114,7 @@ impl Console {
             .collect();
         expected.sort();
         let what = format!("FreeSWITCH has {expected:?} in {room}");
-        poll::until(&what, poll::PATIENCE, async || {
+        poll::until(&what, poll::TIMEOUT, async || {
             let members = self.world.switch.members(PASSWORD, room).await;
             let mut members = members.unwrap_or_default();
             members.sort();
@@ -134,7 +134,7 @@ impl Console {
 
     /// Waits for the delivery of a webhook.
     async fn until_delivered(&self, scope: &str, event: &str) {
-        poll::until(event, poll::PATIENCE, async || {
+        poll::until(event, poll::TIMEOUT, async || {
             let deliveries = self.world.receiver.delivered(scope);
             deliveries
                 .iter()

@@ -13,14 +13,14 @@ async fn deliveries_are_shown_with_attempts_and_can_be_sent_again() {
         .switch
         .place_call("527121101", crate::PASSWORD)
         .await;
-    let crate::program::switch::Placed::Channel(channel) = placed else {
+    let crate::program::switch::PlacedCall::Channel(channel) = placed else {
         panic!("the call is not on the simulated node");
     };
-    let session = console.world.session(&channel);
+    let session = console.world.call_id(&channel);
     let refused = console.world.receiver.refused(&session);
     poll::until(
         "the receiver has refused the delivery",
-        poll::PATIENCE,
+        poll::TIMEOUT,
         async || (console.world.receiver.refused(&session) > refused).then_some(()),
     )
     .await;
@@ -40,7 +40,7 @@ async fn deliveries_are_shown_with_attempts_and_can_be_sent_again() {
     browser.sees(".endpoint", "0 pending").await;
     let before = console.world.receiver.count();
     browser.click_text(".delivery button", "Send again").await;
-    poll::until("the delivery was sent again", poll::PATIENCE, async || {
+    poll::until("the delivery was sent again", poll::TIMEOUT, async || {
         (console.world.receiver.count() > before).then_some(())
     })
     .await;

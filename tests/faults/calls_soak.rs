@@ -1,7 +1,7 @@
 //! A soak of calls on a real FreeSWITCH: SIP calls join, leave, mute and unmute at random through two replicas, while
 //! rooms are created and deleted. Afterwards every call is still up.
 //!
-//! Runs where a FreeSWITCH and `sipp` are installed, on a server of its own with `freeswitch-conf/`. Half of the callers
+//! Requires FreeSWITCH and `sipp`. Starts its own server with `freeswitch-conf/`. Half of the callers
 //! send a `Max-Forwards` that is lower than the number of their transfers. `tests/run --soak [SECONDS]` runs the long
 //! form; the ordinary tests run a short one.
 
@@ -19,17 +19,17 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::program::controller::Controller;
-use crate::program::freeswitch::{Ear, FreeSwitch, installed};
+use crate::program::freeswitch::{EventCounter, FreeSwitch, installed};
 use crate::program::poll;
 use crate::program::switch::{Line, Switch, real_app};
 use crate::program::world::{Setup, Store, World};
-use crate::scene::{Heard, View, rooms_and_calls, truth_of};
+use crate::scene::{View, WebhookView, api_view_of_all_nodes, freeswitch_view_for};
 use crate::support::process;
 
 /// Calls in total; half of them arrive with [`LOW_MAX_FORWARDS`].
 const CALLS: usize = 40;
 
-/// Lower than the number of transfers of any call in the short form.
+/// A `Max-Forwards` below the number of transfers of any call in the short form.
 const LOW_MAX_FORWARDS: u32 = 4;
 
 const ROOMS: usize = 6;
@@ -37,13 +37,13 @@ const ROOMS: usize = 6;
 /// Callers that act at the same time.
 const ACTORS: u64 = 4;
 
-/// Longer than any of the states takes to become consistent.
-const QUIET: Duration = Duration::from_secs(60);
+/// Time limit for agreement after the load.
+const CONSISTENCY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Pause between two actions of an actor: 4 actors at this pace are 40 actions a second.
 const PACE: Duration = Duration::from_millis(100);
 
-/// A caller's side of a SIP call: it answers the session timer's refreshes and stays until the other side ends the call.
+/// The caller's side of a SIP call. It answers session timer refreshes and stays until the other side ends the call.
 const CALLER: &str = r#"<?xml version="1.0" encoding="ISO-8859-1"?>
 <scenario name="caller">
   <send retrans="500"><![CDATA[
@@ -144,7 +144,7 @@ impl Drop for Callers {
     }
 }
 
-/// Reason why the soak cannot run here.
+/// The missing requirement of the soak, if any.
 pub fn missing() -> Option<&'static str> {
     if installed().is_none() {
         Some("no FreeSWITCH is installed")
@@ -155,7 +155,7 @@ pub fn missing() -> Option<&'static str> {
     }
 }
 
-/// Length of the run: the one that was asked for, or a short one.
+/// Reads the length of the run. The default is a short one.
 fn duration() -> Duration {
     let seconds = std::env::var("ROOMKEEPER_TEST_SOAK").ok();
     Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(20))
@@ -167,11 +167,11 @@ struct Actions {
     app: String,
     key: &'static str,
     node: String,
-    sessions: Vec<String>,
+    calls: Vec<String>,
     rooms: Mutex<Vec<String>>,
     created: AtomicU64,
     answers: Mutex<BTreeMap<(&'static str, u16), u64>>,
-    /// Texts of the answers 502, which FreeSWITCH itself refused.
+    /// Error texts of 502 answers, which are refusals of FreeSWITCH.
     refusals: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -223,7 +223,7 @@ impl Actions {
         answer["room_id"].as_str().unwrap().to_owned()
     }
 
-    /// Replaces one of the rooms: its members are parked while others join it.
+    /// Replaces a room by a new one. The old one's members are parked while other calls join it.
     async fn replace_room(&self, rng: &mut SmallRng) {
         let new = self.create_room(rng).await;
         let old = {
@@ -240,8 +240,8 @@ impl Actions {
 
     async fn act(&self, rng: &mut SmallRng) {
         let room = self.rooms.lock().unwrap().choose(rng).unwrap().clone();
-        let session = self.sessions.choose(rng).expect("sessions").clone();
-        let command = |name: &str| format!("/sessions/{session}/commands/conference/{name}");
+        let call = self.calls.choose(rng).expect("calls").clone();
+        let command = |name: &str| format!("/sessions/{call}/commands/conference/{name}");
         let (action, path, body) = match rng.random_range(0..100) {
             0..2 => return self.replace_room(rng).await,
             2..40 => ("leave", command("leave"), json!({})),
@@ -249,7 +249,7 @@ impl Actions {
             52..64 => ("unmute", command("unmute"), json!({})),
             _ => ("join", command("join"), json!({ "room_id": room })),
         };
-        // Every answer is legitimate here; the state at the end is what counts.
+        // Any answer is permitted; the final state counts.
         let _answer = self.request(rng, action, ("POST", &path), &body).await;
     }
 }
@@ -265,7 +265,7 @@ async fn place_calls(server: &FreeSwitch, folder: &std::path::Path) -> (Callers,
         )
         .unwrap();
         let calls = (CALLS / 2).to_string();
-        // sipp takes the ports behind its media port as well.
+        // sipp also uses the ports after its media port.
         let [signalling, media, ..] = [(); 6].map(|()| process::free_port());
         let mut phone = process::command("sipp");
         phone
@@ -280,7 +280,7 @@ async fn place_calls(server: &FreeSwitch, folder: &std::path::Path) -> (Callers,
             .stderr(Stdio::null());
         callers.0.push(process::spawn(phone));
     }
-    let channels = poll::until("all calls are parked", QUIET, async || {
+    let channels = poll::until("all calls are parked", CONSISTENCY_TIMEOUT, async || {
         let channels = channels(server).await;
         (channels.len() == CALLS).then_some(channels)
     })
@@ -323,7 +323,7 @@ pub async fn soak() -> String {
         ],
     )
     .await;
-    let ended = Ear::on(&server.server, &["CHANNEL_HANGUP_COMPLETE"], &[]).await;
+    let ended = EventCounter::on(&server.server, &["CHANNEL_HANGUP_COMPLETE"], &[]).await;
     let mut setup = Setup::on(Store::Redis);
     setup.resync_interval = 30;
     let switch = Switch::real(server.server.clone(), Line::Sip(server.sip.to_string()));
@@ -335,17 +335,17 @@ pub async fn soak() -> String {
     let folder = tempfile::tempdir().unwrap();
     let (callers, channels_before) = place_calls(&server, folder.path()).await;
     let dump_before = largest_dump(&server, &channels_before).await;
-    let sessions: Vec<String> = channels_before
+    let calls: Vec<String> = channels_before
         .iter()
-        .map(|channel| world.session(channel))
+        .map(|channel| world.call_id(channel))
         .collect();
-    for session in &sessions {
-        world.receiver.first(session, "call.new").await;
+    for call in &calls {
+        world.receiver.first(call, "call.new").await;
     }
 
     let seed: u64 = rand::random();
-    let lasts = duration();
-    println!("soak of calls: seed {seed}, {CALLS} calls, {lasts:?}");
+    let span = duration();
+    println!("soak of calls: seed {seed}, {CALLS} calls, {span:?}");
     let mut rng = SmallRng::seed_from_u64(seed);
     let actions = Arc::new(Actions {
         client: reqwest::Client::builder()
@@ -357,7 +357,7 @@ pub async fn soak() -> String {
         app: world.app.clone(),
         key: crate::program::controller::KEY,
         node: world.node.clone(),
-        sessions,
+        calls,
         rooms: Mutex::default(),
         created: AtomicU64::new(0),
         answers: Mutex::default(),
@@ -367,8 +367,8 @@ pub async fn soak() -> String {
         let room = actions.create_room(&mut rng).await;
         actions.rooms.lock().unwrap().push(room);
     }
-    let begun = Instant::now();
-    act_at_random(&actions, seed, lasts).await;
+    let start = Instant::now();
+    act_at_random(&actions, seed, span).await;
     let recovery = until_consistent(&server, &world, &replica).await;
 
     let answers = actions.answers.lock().unwrap().clone();
@@ -381,13 +381,13 @@ pub async fn soak() -> String {
         "soak of calls: answers {answers:?}, refused by FreeSWITCH {refusals:?}; consistent {:.1} s after the end",
         recovery.as_secs_f64()
     );
-    let hangups = hangup_causes(&world, begun);
+    let hangups = hangup_causes(&world, start);
     assert!(
         lost.is_empty() && hangups.is_empty(),
         "{} calls were hung up: {hangups:?}\n{summary}",
         lost.len()
     );
-    assert_eq!(ended.heard("CHANNEL_HANGUP_COMPLETE"), 0, "{summary}");
+    assert_eq!(ended.count("CHANNEL_HANGUP_COMPLETE"), 0, "{summary}");
     assert!(!refusals.contains_key(""), "{summary}");
     assert!(
         refusals.keys().all(|text| !text.trim_end().ends_with(':')),
@@ -398,12 +398,12 @@ pub async fn soak() -> String {
         joins > (CALLS * LOW_MAX_FORWARDS as usize) as u64,
         "too few joins to use up the calls' forwards\n{summary}"
     );
-    for session in &actions.sessions {
-        let answer = world.command(session, "conference/leave", &json!({})).await;
+    for call in &actions.calls {
+        let answer = world.command(call, "conference/leave", &json!({})).await;
         assert!([202, 404, 409].contains(&answer.status), "{}", answer.body);
     }
-    poll::until("all rooms are empty", QUIET, async || {
-        truth_of(&world.switch, &world.node)
+    poll::until("all rooms are empty", CONSISTENCY_TIMEOUT, async || {
+        freeswitch_view_for(&world.switch, &world.node)
             .await
             .rooms
             .is_empty()
@@ -418,19 +418,21 @@ pub async fn soak() -> String {
 }
 
 /// Causes of the hang-ups that the webhooks report, each with the number of seconds since the beginning.
-fn hangup_causes(world: &World, begun: Instant) -> Vec<(String, u64)> {
+fn hangup_causes(world: &World, start: Instant) -> Vec<(String, u64)> {
     let received = world.receiver.all();
-    let hangups = received.iter().filter(|got| got.event() == "call.hangup");
+    let hangups = received
+        .iter()
+        .filter(|webhook| webhook.event() == "call.hangup");
     hangups
-        .map(|got| {
-            let cause = got.body["data"]["cause"].to_string();
-            (cause, got.at.saturating_duration_since(begun).as_secs())
+        .map(|webhook| {
+            let cause = webhook.body["data"]["cause"].to_string();
+            (cause, webhook.at.saturating_duration_since(start).as_secs())
         })
         .collect()
 }
 
-async fn act_at_random(actions: &Arc<Actions>, seed: u64, lasts: Duration) {
-    let begun = Instant::now();
+async fn act_at_random(actions: &Arc<Actions>, seed: u64, span: Duration) {
+    let start = Instant::now();
     let mut tasks = Vec::new();
     for actor in 0..ACTORS {
         let actions = Arc::clone(actions);
@@ -438,7 +440,7 @@ async fn act_at_random(actions: &Arc<Actions>, seed: u64, lasts: Duration) {
         tasks.push(tokio::spawn(async move {
             // The pace of the load, not a wait for a condition.
             let mut beat = tokio::time::interval(PACE);
-            while begun.elapsed() < lasts {
+            while start.elapsed() < span {
                 beat.tick().await;
                 actions.act(&mut rng).await;
             }
@@ -451,14 +453,14 @@ async fn act_at_random(actions: &Arc<Actions>, seed: u64, lasts: Duration) {
 
 /// Waits until the server, both replicas and the webhooks agree on rooms, members, mutes and calls.
 async fn until_consistent(server: &FreeSwitch, world: &World, replica: &Controller) -> Duration {
-    let begun = Instant::now();
+    let start = Instant::now();
     loop {
-        let mut real = truth_of(&world.switch, &world.node).await;
+        let mut real = freeswitch_view_for(&world.switch, &world.node).await;
         let up = channels(server).await;
-        real.calls = up.iter().map(|channel| world.session(channel)).collect();
-        let (first, _) = rooms_and_calls(&world.controller).await;
-        let (second, _) = rooms_and_calls(replica).await;
-        let received = Heard::from(&world.receiver);
+        real.calls = up.iter().map(|channel| world.call_id(channel)).collect();
+        let (first, _) = api_view_of_all_nodes(&world.controller).await;
+        let (second, _) = api_view_of_all_nodes(replica).await;
+        let received = WebhookView::from_receiver(&world.receiver);
         let views: [(&str, &View); 3] = [
             ("first replica", &first),
             ("second replica", &second),
@@ -466,15 +468,15 @@ async fn until_consistent(server: &FreeSwitch, world: &World, replica: &Controll
         ];
         if views.iter().all(|(_, view)| **view == real) {
             assert!(received.doubled.is_empty(), "{:?}", received.doubled);
-            world.receiver.check_story();
-            return begun.elapsed();
+            world.receiver.check_sequences();
+            return start.elapsed();
         }
-        if begun.elapsed() >= QUIET {
+        if start.elapsed() >= CONSISTENCY_TIMEOUT {
             let mut text = String::new();
             for (name, view) in views {
-                writeln!(text, "{}", view.against(&real, name)).unwrap();
+                writeln!(text, "{}", view.describe_differences(&real, name)).unwrap();
             }
-            panic!("not consistent after {QUIET:?}\n{text}");
+            panic!("not consistent after {CONSISTENCY_TIMEOUT:?}\n{text}");
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

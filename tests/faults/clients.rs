@@ -1,4 +1,4 @@
-//! Clients without a key: those that hold the controller's memory, and pages of other sites in a browser inside.
+//! Clients without a key: connections that occupy memory, and cross-site pages in an internal browser.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use crate::report::{Report, rows};
 use crate::scene::Stage;
 
 rows![
-    30 connections_without_a_key_hold_heads_and_bodies needs enough_files,
-    34 pages_of_other_sites_call_the_admin_listener,
+    30 unauthenticated_clients_hold_incomplete_requests needs enough_files,
+    34 cross_site_pages_call_admin_listener,
 ];
 
-/// Files that the tests and the controller may each have open, in the long form.
+/// The limit of open files that the tests and the controller each need in the long form.
 const FILES: u64 = 6_000;
 
-/// The most memory that the controller may ever have had.
-const MOST_MB: u64 = 200;
+/// The limit of the controller's peak memory.
+const MAX_MB: u64 = 200;
 
-/// A caller with a key is answered within this, whatever the others do.
+/// Time limit of an answer to an authenticated client under this load.
 const ANSWER: Duration = Duration::from_secs(5);
 
 fn enough_files() -> Result<(), &'static str> {
     let limit = getrlimit(Resource::Nofile);
     match limit.maximum.is_none_or(|most| most >= FILES) {
         true => Ok(()),
-        false => Err("it needs 6,000 open files (ulimit -Hn)"),
+        false => Err("requires 6,000 open files (ulimit -Hn)"),
     }
 }
 
-/// Raises what this process, and the controllers that it starts from now on, may have open.
-fn open_files() {
+/// Raises the limit of open files for this process and the controllers that it starts.
+fn raise_open_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_some_and(|now| now < FILES) {
         let raised = Rlimit {
@@ -48,7 +48,7 @@ fn open_files() {
     }
 }
 
-/// The most memory that a process has had so far, in megabytes.
+/// The peak memory of a process, in megabytes.
 fn peak_mb(pid: rustix::process::Pid) -> u64 {
     let path = format!("/proc/{}/status", pid.as_raw_nonzero());
     let text = std::fs::read_to_string(path).unwrap();
@@ -62,21 +62,21 @@ fn peak_mb(pid: rustix::process::Pid) -> u64 {
     kb / 1024
 }
 
-/// Requests that are almost complete.
-fn requests() -> [Arc<str>; 3] {
+/// Returns almost complete requests.
+fn incomplete_requests() -> [Arc<str>; 3] {
     let head = "POST /api/v1/conferences HTTP/1.1\r\nHost: localhost\r\n\
                 Content-Type: application/json\r\n";
     let body = " ".repeat(262_143);
     [
         // A body that lacks its last byte.
         format!("{head}Content-Length: 262144\r\n\r\n{body}").into(),
-        // A head without an end, and one that is just short enough to be one.
+        // Two heads without an end: one above the size limit, one just below.
         format!("{head}a: {}", "x".repeat(390_000)).into(),
         format!("{head}a: {}", "x".repeat(65_000)).into(),
     ]
 }
 
-/// Opens a connection from the `nth` of forty addresses, and sends as much of the request as is taken.
+/// Opens a connection from the `nth` of forty addresses and sends as much of the request as the server accepts.
 async fn hold(nth: usize, port: u16, request: Arc<str>) -> (TcpStream, usize) {
     let socket = TcpSocket::new_v4().unwrap();
     let last = u8::try_from(2 + nth % 40).unwrap();
@@ -89,22 +89,22 @@ async fn hold(nth: usize, port: u16, request: Arc<str>) -> (TcpStream, usize) {
     while sent < request.len() {
         match stream.write(&request.as_bytes()[sent..]).await {
             Ok(written) => sent += written,
-            // It has been answered and closed.
+            // The server has answered and closed the connection.
             Err(_) => break,
         }
     }
     (stream, sent)
 }
 
-async fn connections_without_a_key_hold_heads_and_bodies(stage: &Stage) -> Report {
-    open_files();
+async fn unauthenticated_clients_hold_incomplete_requests(stage: &Stage) -> Report {
+    raise_open_files();
     let scene = stage.scene(Setup::on(Store::Memory)).await;
     let controller = &scene.world.controller;
     let count = stage.pick(1_200, 4_000);
     let before = peak_mb(controller.pid());
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut holding = JoinSet::new();
-    for (nth, request) in requests().iter().cycle().take(count).enumerate() {
+    for (nth, request) in incomplete_requests().iter().cycle().take(count).enumerate() {
         holding.spawn(hold(nth, controller.http(), Arc::clone(request)));
     }
     let mut slowest = Duration::ZERO;
@@ -120,7 +120,7 @@ async fn connections_without_a_key_hold_heads_and_bodies(stage: &Stage) -> Repor
     let sent: usize = held.iter().map(|(_, sent)| sent).sum();
     assert_eq!(held.len(), count);
     assert!(sent > count * 60_000, "{sent} bytes of {count} connections");
-    // New callers, too, while all of these are open.
+    // New clients while all these connections are open.
     for _ in 0..10 {
         let answer = controller.once("GET", "/conferences", None).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -128,31 +128,31 @@ async fn connections_without_a_key_hold_heads_and_bodies(stage: &Stage) -> Repor
     }
     assert!(slowest < stage.within(ANSWER), "{slowest:?}");
     let peak = peak_mb(controller.pid());
-    assert!(peak < MOST_MB, "{peak} MB, {before} MB before");
-    // Each is answered, without the byte that would have made its request whole.
+    assert!(peak < MAX_MB, "{peak} MB, {before} MB before");
+    // The server answers or closes each, although its request stays incomplete.
     let mut answered = 0;
     for (mut stream, _) in held {
         let mut bytes = [0; 64];
-        let read = tokio::time::timeout(poll::PATIENCE, stream.read(&mut bytes)).await;
-        if let Ok(read) = read.expect("it is answered or closed")
+        let read = tokio::time::timeout(poll::TIMEOUT, stream.read(&mut bytes)).await;
+        if let Ok(read) = read.expect("the server answers or closes")
             && let Some(line) = bytes[..read].strip_prefix(b"HTTP/1.1 ")
         {
             assert!(line.starts_with(b"4") || line.starts_with(b"503"));
             answered += 1;
         }
     }
-    assert!(answered > 0, "none was answered");
-    let took = begun.elapsed();
+    assert!(answered > 0, "no connection got an answer");
+    let took = start.elapsed();
     scene
         .report(
             format!("{count} connections, {} MB sent", sent / 1_000_000),
-            format!("at most {peak} MB ({before} before), a caller with a key waits {slowest:.1?} at most"),
+            format!("at most {peak} MB ({before} before), an authenticated client waits {slowest:.1?} at most"),
             Some(took),
         )
         .await
 }
 
-async fn pages_of_other_sites_call_the_admin_listener(stage: &Stage) -> Report {
+async fn cross_site_pages_call_admin_listener(stage: &Stage) -> Report {
     let scene = stage.scene(Setup::on(Store::Memory)).await;
     let controller = &scene.world.controller;
     let [_, port] = controller.ports();
@@ -193,7 +193,7 @@ async fn pages_of_other_sites_call_the_admin_listener(stage: &Stage) -> Report {
             refused += 1;
         }
     }
-    // Nothing came of any of them.
+    // None of the requests has an effect.
     let apps = controller.operator("/admin/apps").await.unwrap();
     assert!(!apps.body.to_string().contains("evil"), "{}", apps.body);
     let nodes = controller.operator("/admin/nodes").await.unwrap();

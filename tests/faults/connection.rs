@@ -1,4 +1,4 @@
-//! The way to a node breaks: cut, swallowed, lossy, out of order, full of garbage.
+//! Faults of the connection to a node: cut, black-holed, lossy, out of order, garbage.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,9 @@ use crate::program::poll;
 use crate::program::proxy::{Change, Which};
 use crate::program::world::{PASSWORD, Setup, Store};
 use crate::report::{Report, rows};
-use crate::scene::{Form, RECONNECTS, RESYNCS, Scene, Stage, told, truth, until_metric};
+use crate::scene::{
+    Form, RECONNECTS, RESYNCS, Scene, Stage, api_view, freeswitch_view, until_metric,
+};
 use crate::support::process;
 
 rows![
@@ -18,29 +20,31 @@ rows![
     2 event_connection_black_holed(real),
     5 events_silently_dropped(real),
     6 events_reordered_and_duplicated,
-    7 snapshot_fails_or_is_cut_short,
+    7 snapshot_fails_or_is_truncated,
     11 garbage_from_the_node,
 ];
 
 const EVENTS: &str = "connection=\"event\"";
 const COMMANDS: &str = "connection=\"command\"";
 
-/// The results of jobs are answers: another connection has them.
+/// True for an event other than a job's result, which belongs to a command.
 fn is_event(message: &str) -> bool {
     message.contains("text/event-plain") && !message.contains("Event-Name: BACKGROUND_JOB\n")
 }
 
-/// When the event connection stands again.
-async fn reconnected(scene: &Scene) -> Instant {
-    poll::until("it has connected again", poll::PATIENCE, async || {
-        (scene.proxy.events_carried() == 1).then_some(())
-    })
+/// Waits until the event connection is open again. Returns that time.
+async fn until_reconnected(scene: &Scene) -> Instant {
+    poll::until(
+        "the event connection is open again",
+        poll::TIMEOUT,
+        async || (scene.proxy.open_event_connections() == 1).then_some(()),
+    )
     .await;
     Instant::now()
 }
 
 async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
-    let scene = stage.scene(Setup::impatient(Store::Redis)).await;
+    let scene = stage.scene(Setup::with_short_timeouts(Store::Redis)).await;
     let controller = &scene.world.controller;
     let times = stage.pick(2, 10);
     let mut slowest = Duration::ZERO;
@@ -55,25 +59,25 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
             torn = true;
             Change::Tear
         });
-        // The event that tells of it is the one that is torn.
-        let (does, told) = if time % 2 == 1 {
+        // The proxy tears the event of this change.
+        let (command, event) = if time % 2 == 1 {
             ("unmute", "conference.member.unmuted")
         } else {
             ("mute", "conference.member.muted")
         };
-        let said = scene.count(told);
-        scene.somebody_says(does).await;
-        // How long it waits before it connects again grows while connections do not last.
+        let before_fault = scene.count(event);
+        scene.change_member(command).await;
+        // The backoff grows while connections are short.
         until_metric(controller, RECONNECTS, EVENTS, before + 1.0).await;
-        let begun = reconnected(&scene).await;
+        let start = until_reconnected(&scene).await;
         let receiver = &scene.world.receiver;
-        receiver.nth(&scene.room, told, said + 1).await;
-        let took = begun.elapsed();
-        assert_eq!(tears.hits(), 1, "one event was torn");
+        receiver.nth(&scene.room, event, before_fault + 1).await;
+        let took = start.elapsed();
+        assert_eq!(tears.hits(), 1, "the number of torn events");
         assert!(took < stage.within(Duration::from_secs(3)), "{took:?}");
         slowest = slowest.max(took);
     }
-    // A connection that goes while a snapshot is under way takes the fence along: the snapshot must not wait for it.
+    // A connection that closes during a snapshot loses the fence. The snapshot must not wait for it.
     let fence = scene
         .proxy
         .hold_events(|event| event.contains("Event-Subclass: roomkeeper%3A%3Afence\n"));
@@ -84,33 +88,33 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
     assert_eq!(
         scene.proxy.cut(Which::Events),
         1,
-        "the next one was cut, too"
+        "the next connection is not open"
     );
-    let said = scene.count("conference.member.unmuted");
-    scene.somebody_says("unmute").await;
+    let before_fault = scene.count("conference.member.unmuted");
+    scene.change_member("unmute").await;
     until_metric(controller, RECONNECTS, EVENTS, before + 1.0).await;
-    let begun = reconnected(&scene).await;
+    let start = until_reconnected(&scene).await;
     let receiver = &scene.world.receiver;
     receiver
-        .nth(&scene.room, "conference.member.unmuted", said + 1)
+        .nth(&scene.room, "conference.member.unmuted", before_fault + 1)
         .await;
-    let took = begun.elapsed();
+    let took = start.elapsed();
     assert!(took < stage.within(Duration::from_secs(3)), "{took:?}");
     slowest = slowest.max(took);
     scene
-        .next("conference.member.muted", async || {
-            scene.somebody_says("mute").await
+        .time_until("conference.member.muted", async || {
+            scene.change_member("mute").await
         })
         .await;
 
-    // What happens while nobody listens is found out as well.
+    // The next snapshot reveals changes without a connection.
     let cut = scene.proxy.cut(Which::Both);
-    assert_eq!(cut, 2, "both connections were cut");
-    scene.hangs_up(&scene.parked).await;
+    assert_eq!(cut, 2, "the number of cut connections");
+    scene.hang_up(&scene.parked).await;
     let new = scene.world.call("1009").await;
     // `call.new` can come before FreeSWITCH has parked the call.
-    poll::until("the new call is parked", poll::PATIENCE, async || {
-        let place = scene.world.place(&new).await;
+    poll::until("the new call is parked", poll::TIMEOUT, async || {
+        let place = scene.world.call_state(&new).await;
         (place == ("parked".to_owned(), None)).then_some(())
     })
     .await;
@@ -129,21 +133,25 @@ async fn event_connection_cut_in_a_frame(stage: &Stage) -> Report {
 }
 
 async fn event_connection_black_holed(stage: &Stage) -> Report {
-    let mut setup = Setup::impatient(Store::Redis);
-    // In the short form the fence of the next snapshot is missed, in the long one HEARTBEAT.
+    let mut setup = Setup::with_short_timeouts(Store::Redis);
+    // In the short form the next snapshot's fence is missing, in the long form HEARTBEAT.
     setup.resync_interval = stage.pick(3, 600);
     setup.command_timeout = stage.pick(1, 5);
     let scene = stage.scene(setup).await;
     let controller = &scene.world.controller;
-    // The first snapshot is followed by another one soon, whose fence would be missed, too.
+    // A second snapshot soon follows the first. Its fence would be missing, too.
     until_metric(controller, RESYNCS, "", 2.0).await;
     let before = controller.metric(RECONNECTS, EVENTS).await;
-    let begun = Instant::now();
-    assert_eq!(scene.proxy.swallow(Which::Events), 1, "it was swallowed");
-    scene.somebody_says("unmute").await;
-    scene.hangs_up(&scene.parked).await;
+    let start = Instant::now();
+    assert_eq!(
+        scene.proxy.black_hole(Which::Events),
+        1,
+        "the number of black-holed connections"
+    );
+    scene.change_member("unmute").await;
+    scene.hang_up(&scene.parked).await;
     until_metric(controller, RECONNECTS, EVENTS, before + 1.0).await;
-    let noticed = begun.elapsed();
+    let noticed = start.elapsed();
     assert!(
         noticed < stage.within(Duration::from_secs(45)),
         "noticed after {noticed:?}"
@@ -158,12 +166,16 @@ async fn event_connection_black_holed(stage: &Stage) -> Report {
         .receiver
         .first(&scene.parked, "call.hangup")
         .await;
-    let recovery = begun.elapsed();
+    let recovery = start.elapsed();
 
-    // And the one for commands: whoever asks is told that the outcome is not known, and the next one is served.
+    // The command connection: a command in progress gets 504, and the next one succeeds.
     let before = controller.metric(RECONNECTS, COMMANDS).await;
-    assert_eq!(scene.proxy.swallow(Which::Commands), 1, "it was swallowed");
-    let path = format!("/sessions/{}/commands/conference/mute", scene.session);
+    assert_eq!(
+        scene.proxy.black_hole(Which::Commands),
+        1,
+        "the number of black-holed connections"
+    );
+    let path = format!("/sessions/{}/commands/conference/mute", scene.call);
     let answer = controller
         .once("POST", &path, Some(&json!({})))
         .await
@@ -172,14 +184,18 @@ async fn event_connection_black_holed(stage: &Stage) -> Report {
     let bound = Duration::from_secs(stage.pick(1, 5));
     assert!(answer.took < stage.within(bound), "{:?}", answer.took);
     until_metric(controller, RECONNECTS, COMMANDS, before + 1.0).await;
-    // Whether it is carried out after all is for the deadline, or for the next command, to tell.
-    poll::until("the member can be commanded", poll::PATIENCE, async || {
-        let answer = controller
-            .once("POST", &path, Some(&json!({})))
-            .await
-            .unwrap();
-        matches!(answer.status, 202 | 409).then_some(())
-    })
+    // The deadline or the next command shows the result of the lost command.
+    poll::until(
+        "a command succeeds or has succeeded",
+        poll::TIMEOUT,
+        async || {
+            let answer = controller
+                .once("POST", &path, Some(&json!({})))
+                .await
+                .unwrap();
+            matches!(answer.status, 202 | 409).then_some(())
+        },
+    )
     .await;
     scene
         .world
@@ -188,7 +204,7 @@ async fn event_connection_black_holed(stage: &Stage) -> Report {
         .await;
     scene
         .report(
-            "event connection swallowed: 1, command connection: 1",
+            "event connection black-holed: 1, command connection: 1",
             format!(
                 "noticed after {noticed:.1?}; 504 in {:.1?}; I1",
                 answer.took
@@ -200,68 +216,68 @@ async fn event_connection_black_holed(stage: &Stage) -> Report {
 
 async fn events_silently_dropped(stage: &Stage) -> Report {
     let interval = stage.pick(3, 15);
-    let mut setup = Setup::impatient(Store::Redis);
+    let mut setup = Setup::with_short_timeouts(Store::Redis);
     setup.resync_interval = interval;
     let scene = stage.scene(setup).await;
     let controller = &scene.world.controller;
     let before = controller.metric("roomkeeper_drift_total", "").await;
     let events = stage.pick(60, 300);
     let room = scene.room.clone();
-    let channels = [&scene.parked, &scene.other, &scene.session]
-        .map(|session| scene.world.channel(session).to_owned());
+    let channels =
+        [&scene.parked, &scene.other, &scene.call].map(|call| scene.world.channel(call).to_owned());
     let lost = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&lost);
     let loses = scene.proxy.change(move |message| {
-        let about = message.contains(&room)
+        let matches = message.contains(&room)
             || channels
                 .iter()
                 .any(|channel| message.contains(&format!("Unique-ID: {channel}\n")));
-        if is_event(message) && about {
+        if is_event(message) && matches {
             count.fetch_add(1, Ordering::SeqCst);
             Change::Lose
         } else {
             Change::Pass
         }
     });
-    // The last of them leaves the member unmuted.
+    // The last command leaves the member unmuted.
     let id = scene.world.member_id(&scene.room, &scene.channel).await;
     for n in 0..=events {
         let what = if n % 2 == 0 { "unmute" } else { "mute" };
-        let said = scene
+        let reply = scene
             .world
             .fs(&format!("conference {} {what} {id}", scene.room))
             .await;
-        assert!(said.contains("OK"), "{said}");
+        assert!(reply.contains("OK"), "{reply}");
     }
-    scene.hangs_up(&scene.other).await;
-    scene.hangs_up(&scene.parked).await;
-    let begun = Instant::now();
+    scene.hang_up(&scene.other).await;
+    scene.hang_up(&scene.parked).await;
+    let start = Instant::now();
     let left = scene
         .world
         .receiver
         .first(&scene.room, "conference.member.left")
         .await;
     assert!(left.synthesized(), "{}", left.body);
-    for session in [&scene.parked, &scene.other] {
-        let told = scene.world.receiver.first(session, "call.hangup").await;
-        assert!(told.synthesized(), "{}", told.body);
+    for call in [&scene.parked, &scene.other] {
+        let hangup = scene.world.receiver.first(call, "call.hangup").await;
+        assert!(hangup.synthesized(), "{}", hangup.body);
     }
     scene
         .world
         .receiver
         .first(&scene.room, "conference.member.unmuted")
         .await;
-    let recovery = begun.elapsed();
-    // A third more or less, and the list of channels may be late once.
+    let recovery = start.elapsed();
+    // The interval varies by a third, and the list of channels may be late once.
     let period = Duration::from_secs(u64::from(interval)) * 4 / 3 + Duration::from_secs(3);
     assert!(recovery < stage.within(period), "{recovery:?}");
     let lost = lost.load(Ordering::SeqCst);
-    assert!(lost >= events, "{lost} of {events} events were lost");
+    assert!(lost >= events, "only {lost} of {events} events were lost");
     drop(loses);
     until_metric(controller, "roomkeeper_drift_total", "", before + 3.0).await;
     poll::until(
-        "a snapshot that disagrees is followed by a second one",
-        poll::PATIENCE,
+        "a second snapshot follows one with differences",
+        poll::TIMEOUT,
         async || {
             let looks = controller.log_about(|line| line.contains("second_look=true"));
             (!looks.is_empty()).then_some(())
@@ -277,7 +293,7 @@ async fn events_silently_dropped(stage: &Stage) -> Report {
         .await
 }
 
-/// Rolls of a die, the same in every run.
+/// Pseudo-random decisions, the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -291,7 +307,7 @@ impl Dice {
 }
 
 async fn events_reordered_and_duplicated(stage: &Stage) -> Report {
-    let scene = stage.scene(Setup::impatient(Store::Redis)).await;
+    let scene = stage.scene(Setup::with_short_timeouts(Store::Redis)).await;
     let world = &scene.world;
     let (late, twice) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (overtaken, doubled) = (Arc::clone(&late), Arc::clone(&twice));
@@ -311,7 +327,7 @@ async fn events_reordered_and_duplicated(stage: &Stage) -> Report {
                 doubled.fetch_add(1, Ordering::SeqCst);
                 out.push(message.as_bytes().to_vec());
             }
-            // Those that wait come in another order, too.
+            // Held events follow in another order.
             while dice.one_in(2) && !waiting.is_empty() {
                 let index = waiting.len() / 2;
                 out.push(waiting.swap_remove(index));
@@ -322,11 +338,11 @@ async fn events_reordered_and_duplicated(stage: &Stage) -> Report {
     let rounds = stage.pick(8, 80);
     for n in 0..rounds {
         let placed = world.switch.place_call(&format!("3{n:03}"), PASSWORD).await;
-        let session = world.placed(&placed).await;
-        let channel = world.channel(&session).to_owned();
-        let join = format!("/sessions/{session}/commands/conference/join");
+        let call = world.placed_call_id(&placed).await;
+        let channel = world.channel(&call).to_owned();
+        let join = format!("/sessions/{call}/commands/conference/join");
         let body = json!({ "room_id": scene.room });
-        // It is known once one of its events has come through, which may need another to push it.
+        // The controller knows the call after one of its events. Other events push out a held one.
         poll::until("the call may join", poll::REDELIVERY, async || {
             world
                 .fs(&format!("conference {} energy all 300", scene.room))
@@ -339,7 +355,7 @@ async fn events_reordered_and_duplicated(stage: &Stage) -> Report {
             (answer.status == 202).then_some(())
         })
         .await;
-        poll::until("the call is in the room", poll::PATIENCE, async || {
+        poll::until("the call is in the room", poll::TIMEOUT, async || {
             let members = world.switch.members(PASSWORD, &scene.room).await?;
             members
                 .iter()
@@ -354,7 +370,7 @@ async fn events_reordered_and_duplicated(stage: &Stage) -> Report {
                 .await;
         }
         match n % 3 {
-            0 => scene.hangs_up(&session).await,
+            0 => scene.hang_up(&call).await,
             1 => {
                 world
                     .fs(&format!("conference {} kick {id}", scene.room))
@@ -366,35 +382,34 @@ async fn events_reordered_and_duplicated(stage: &Stage) -> Report {
     let (late, twice) = (late.load(Ordering::SeqCst), twice.load(Ordering::SeqCst));
     assert!(
         late > rounds && twice > rounds,
-        "{late} late, {twice} doubled"
+        "{late} delayed, {twice} duplicated"
     );
-    let begun = Instant::now();
-    // What waits still is pushed out; what it then tells is long past.
-    poll::until(
-        "nothing is to be said any more",
-        poll::PATIENCE,
-        async || {
-            world
-                .fs(&format!("conference {} energy all 400", scene.room))
-                .await;
-            let (real, told) = (truth(world).await, told(world, &world.controller).await.0);
-            (real == told).then_some(())
-        },
-    )
+    let start = Instant::now();
+    // New events push out the held ones, which describe outdated states.
+    poll::until("FreeSWITCH and the API agree", poll::TIMEOUT, async || {
+        world
+            .fs(&format!("conference {} energy all 400", scene.room))
+            .await;
+        let (real, api) = (
+            freeswitch_view(world).await,
+            api_view(world, &world.controller).await.0,
+        );
+        (real == api).then_some(())
+    })
     .await;
     drop(disorder);
-    let recovery = begun.elapsed();
+    let recovery = start.elapsed();
     scene
         .report(
-            format!("events overtaken: {late}, doubled: {twice}"),
-            "one webhook id a transition, without a snapshot; I1 I3 I4",
+            format!("events delayed: {late}, duplicated: {twice}"),
+            "one webhook id per transition, without a snapshot; I1 I3 I4",
             Some(recovery),
         )
         .await
 }
 
-/// A message with another body, its lengths put right.
-fn with_body(message: &str, body: &str) -> Option<Vec<u8>> {
+/// Replaces a message's body and adjusts its lengths.
+fn replace_body(message: &str, body: &str) -> Option<Vec<u8>> {
     let (_, event) = message.split_once("\n\n")?;
     let (headers, _) = event.split_once("\n\n")?;
     let headers: Vec<&str> = headers
@@ -413,7 +428,7 @@ fn with_body(message: &str, body: &str) -> Option<Vec<u8>> {
     Some([head.into_bytes(), event.into_bytes()].concat())
 }
 
-/// The result of a job that lists the calls or the conferences.
+/// True for the result of a job that lists the channels or the conferences.
 fn is_snapshot(message: &str) -> bool {
     message.contains("Event-Name: BACKGROUND_JOB\n")
         && ["Job-Command: show\n", "Job-Command: conference\n"]
@@ -421,16 +436,16 @@ fn is_snapshot(message: &str) -> bool {
             .any(|command| message.contains(command))
 }
 
-async fn snapshot_fails_or_is_cut_short(stage: &Stage) -> Report {
-    let scene = stage.scene(Setup::impatient(Store::Redis)).await;
+async fn snapshot_fails_or_is_truncated(stage: &Stage) -> Report {
+    let scene = stage.scene(Setup::with_short_timeouts(Store::Redis)).await;
     let world = &scene.world;
     let controller = &world.controller;
-    let mut kinds = vec!["refused", "cut short", "cut off", "empty"];
+    let mut kinds = vec!["refused", "truncated", "torn", "empty"];
     if stage.form == Form::Long {
         kinds.push("timed out");
     }
-    let before = truth(world).await;
-    let told_before = world.receiver.all().len();
+    let before = freeswitch_view(world).await;
+    let webhooks_before = world.receiver.all().len();
     let mut fired = Vec::new();
     let mut recovery = Duration::ZERO;
     for kind in kinds {
@@ -441,45 +456,49 @@ async fn snapshot_fails_or_is_cut_short(stage: &Stage) -> Report {
                 return Change::Pass;
             }
             let instead =
-                |body: &str| Change::Instead(with_body(message, body).into_iter().collect());
+                |body: &str| Change::Instead(replace_body(message, body).into_iter().collect());
             match kind {
                 "refused" => instead("-ERR no reply\n"),
                 "empty" => instead(""),
-                "cut short" => {
+                "truncated" => {
                     let body = message.rsplit_once("\n\n").map_or("", |(_, body)| body);
                     instead(&body[..body.len() / 2])
                 }
-                "cut off" => Change::Tear,
+                "torn" => Change::Tear,
                 _ => Change::Lose,
             }
         });
-        // A connection that was lost is followed by a snapshot.
+        // A snapshot follows each new connection.
         assert_eq!(scene.proxy.cut(Which::Events), 1);
         until_metric(controller, failed, "", failures + 1.0).await;
         let hits = breaks.hits();
-        assert!(hits > 0, "{kind}: no snapshot was broken");
+        assert!(hits > 0, "{kind}: no snapshot was affected");
         fired.push(format!("{kind}: {hits}"));
         assert_eq!(
-            told(world, controller).await.0,
+            api_view(world, controller).await.0,
             before,
-            "{kind}: nothing is deleted"
+            "{kind}: the API's state has changed"
         );
         let resyncs = controller.metric(RESYNCS, "").await;
         drop(breaks);
-        let begun = Instant::now();
+        let start = Instant::now();
         until_metric(controller, RESYNCS, "", resyncs + 1.0).await;
-        recovery = recovery.max(begun.elapsed());
+        recovery = recovery.max(start.elapsed());
     }
     assert_eq!(
-        told(world, controller).await.0,
+        api_view(world, controller).await.0,
         before,
-        "nothing was deleted"
+        "the API's state has changed"
     );
-    assert_eq!(world.receiver.all().len(), told_before, "nothing was told");
+    assert_eq!(
+        world.receiver.all().len(),
+        webhooks_before,
+        "a webhook was sent"
+    );
     scene
         .report(
             format!("snapshots {}", fired.join(", ")),
-            "nothing deleted, nothing told; I1",
+            "no change, no webhook; I1",
             Some(recovery),
         )
         .await
@@ -487,9 +506,9 @@ async fn snapshot_fails_or_is_cut_short(stage: &Stage) -> Report {
 
 async fn garbage_from_the_node(stage: &Stage) -> Report {
     let switch = stage.switch().await;
-    let mut setup = Setup::impatient(Store::Redis);
-    // A proxy that reads messages would have to live with it, too.
-    setup.by_way_of = Some(switch.address());
+    let mut setup = Setup::with_short_timeouts(Store::Redis);
+    // The proxy parses messages, so the controller connects directly.
+    setup.node_address = Some(switch.address());
     let scene = stage.scene_on(switch, setup).await;
     let world = &scene.world;
     let controller = &world.controller;
@@ -502,7 +521,7 @@ async fn garbage_from_the_node(stage: &Stage) -> Report {
             b"Content-Length: 1073741824\nContent-Type: text/event-plain\n\n",
         ),
         (
-            "a length that is none",
+            "an invalid length",
             b"Content-Length: -1\nContent-Type: text/event-plain\n\n",
         ),
         ("an endless header", &endless),
@@ -514,32 +533,32 @@ async fn garbage_from_the_node(stage: &Stage) -> Report {
             let before = controller.metric(RECONNECTS, EVENTS).await;
             let resyncs = controller.metric(RESYNCS, "").await;
             let (faults, hit) = (sim.faults().garbage, sim.send_garbage(bytes));
-            assert!(hit > 0, "{kind}: nobody listened");
+            assert!(hit > 0, "{kind}: no connection got the garbage");
             assert_eq!(sim.faults().garbage, faults + hit as u64);
-            // A head that lacks its end is only found out by what follows it.
-            let unmutes = async || scene.somebody_says("unmute").await;
-            slowest = slowest.max(scene.next("conference.member.unmuted", unmutes).await);
+            // Only the next event reveals a head without an end.
+            let unmutes = async || scene.change_member("unmute").await;
+            slowest = slowest.max(scene.time_until("conference.member.unmuted", unmutes).await);
             until_metric(controller, RECONNECTS, EVENTS, before + 1.0).await;
             until_metric(controller, RESYNCS, "", resyncs + 1.0).await;
             most = most.max(process::resident(controller.pid()));
-            let mutes = async || scene.somebody_says("mute").await;
-            scene.next("conference.member.muted", mutes).await;
+            let mutes = async || scene.change_member("mute").await;
+            scene.time_until("conference.member.muted", mutes).await;
         }
     }
     let bad = controller
         .metric("roomkeeper_esl_bad_frames_total", "")
         .await;
-    assert!(bad >= 1.0, "what could not be read is counted: {bad}");
+    assert!(bad >= 1.0, "bad frames are not counted: {bad}");
     assert_eq!(
         controller.metric("roomkeeper_task_panics_total", "").await,
         0.0
     );
     let grown = most.saturating_sub(resident);
-    assert!(grown < 32 << 10, "it grew by {grown} KiB");
+    assert!(grown < 32 << 10, "memory grew by {grown} KiB");
     scene
         .report(
             format!("garbage sent: {}", sim.faults().garbage),
-            format!("no panic, {grown} KiB grown, reconnected; I1 I3"),
+            format!("no panic, {grown} KiB more memory, reconnected; I1 I3"),
             Some(slowest),
         )
         .await

@@ -1,4 +1,4 @@
-//! The store is not one server: another becomes the master, or the owner of a slot, while the controllers work.
+//! Failovers and slot migrations of the store while controllers use it.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -11,27 +11,27 @@ use tokio_util::sync::CancellationToken;
 use crate::program::poll;
 use crate::program::world::{Setup, Store};
 use crate::report::{Report, rows};
-use crate::scene::{Scene, Stage, settles, told, truth};
+use crate::scene::{Scene, Stage, api_view, freeswitch_view, until_consistent};
 use crate::support::redis::{Cluster, Sentinels, until};
 
 rows![
-    15 failover_with_the_old_master_alive,
-    16 failover_that_loses_the_last_second,
-    17 cluster_moves_a_slot,
+    15 failover_while_old_master_is_alive,
+    16 failover_loses_last_writes,
+    17 cluster_migrates_slot,
 ];
 
 const LOST_ROOMS: &str = "roomkeeper_store_lost_rooms_total";
 
 async fn scene_on(stage: &Stage, url: String) -> Scene {
-    let mut setup = Setup::impatient(Store::Memory);
+    let mut setup = Setup::with_short_timeouts(Store::Memory);
     setup.store_url = Some(url);
     setup.lease_ttl = 4;
     stage.scene(setup).await
 }
 
-/// Makes rooms as fast as they are made, and remembers which were acknowledged, until it is told to stop; and how long it
-/// was at the most between two answers that they were.
-async fn makes_rooms(
+/// Creates rooms one after the other until `stop`. Returns the acknowledged ones and records the longest time between
+/// two successful answers.
+async fn create_rooms(
     scene: &Scene,
     stop: &CancellationToken,
     longest: &Cell<Duration>,
@@ -56,8 +56,8 @@ async fn makes_rooms(
     rooms
 }
 
-/// Which of these rooms are not there any more.
-async fn missing(scene: &Scene, rooms: &BTreeSet<String>) -> Vec<String> {
+/// Returns the rooms that no longer exist.
+async fn find_missing(scene: &Scene, rooms: &BTreeSet<String>) -> Vec<String> {
     let mut missing = Vec::new();
     for room in rooms {
         let path = format!("/conferences/{room}");
@@ -68,32 +68,32 @@ async fn missing(scene: &Scene, rooms: &BTreeSet<String>) -> Vec<String> {
     missing
 }
 
-async fn failover_with_the_old_master_alive(stage: &Stage) -> Report {
+async fn failover_while_old_master_is_alive(stage: &Stage) -> Report {
     let sentinels = Sentinels::start(3).await;
     let scene = scene_on(stage, sentinels.url()).await;
     let (stop, longest) = (CancellationToken::new(), Cell::new(Duration::ZERO));
     let fault = async {
         sentinels.failover().await;
-        let begun = Instant::now();
+        let start = Instant::now();
         sentinels.until_replica(0).await;
-        // It answers, and takes no writes; the controller has to leave it.
-        scene.works().await;
-        let recovery = begun.elapsed();
+        // The old master answers and refuses writes, so the controller must disconnect from it.
+        scene.check_commands_and_webhooks().await;
+        let recovery = start.elapsed();
         stop.cancel();
         recovery
     };
-    let (rooms, recovery) = tokio::join!(makes_rooms(&scene, &stop, &longest), fault);
+    let (rooms, recovery) = tokio::join!(create_rooms(&scene, &stop, &longest), fault);
     let limit = stage.within(Duration::from_secs(5));
     assert!(
         longest.get() < limit,
-        "nothing was made for {:?}",
+        "no room was created for {:?}",
         longest.get()
     );
-    // What it has now is the new master's alone: nothing was written to it by anybody else.
+    // The old master is a replica, so its data is a copy of the new master's.
     assert_eq!(sentinels.servers[0].role().await, "slave");
-    let lost = missing(&scene, &rooms).await;
+    let lost = find_missing(&scene, &rooms).await;
     let reported = scene.world.controller.metric(LOST_ROOMS, "").await;
-    let of_the_store = |line: &str| {
+    let is_about_store = |line: &str| {
         ["Redis", "store", "reconciles"]
             .iter()
             .any(|w| line.contains(w))
@@ -102,14 +102,15 @@ async fn failover_with_the_old_master_alive(stage: &Stage) -> Report {
         lost.len() as f64 <= reported,
         "{} lost, {reported} reported\n{}",
         lost.len(),
-        scene.world.controller.log_about(of_the_store)
+        scene.world.controller.log_about(is_about_store)
     );
-    // What the old master had told of and the new one never had is told again, so only the states are compared.
-    same_state(&scene).await;
+    // The new master may lack changes that webhooks have reported. They are reported again, so only the states are
+    // compared.
+    until_same_state(&scene).await;
     Report {
-        fired: "the replica became master, the old one goes on: 1".to_owned(),
+        fired: "replica promoted while the old master runs: 1".to_owned(),
         held: format!(
-            "nothing made for {:.1?} at most, {} acknowledged rooms there, the loss of {} reported; I1 I2 I5",
+            "no room created for {:.1?} at most, {} acknowledged rooms exist, the loss of {} reported; I1 I2 I5",
             longest.get(),
             rooms.len() - lost.len(),
             lost.len()
@@ -121,19 +122,19 @@ async fn failover_with_the_old_master_alive(stage: &Stage) -> Report {
     }
 }
 
-/// Waits until FreeSWITCH and the API tell the same.
-async fn same_state(scene: &Scene) {
+/// Waits until FreeSWITCH and the API agree.
+async fn until_same_state(scene: &Scene) {
     let world = &scene.world;
-    poll::until("both tell the same", poll::PATIENCE, async || {
-        let real = truth(world).await;
-        (real == told(world, &world.controller).await.0).then_some(())
+    poll::until("FreeSWITCH and the API agree", poll::TIMEOUT, async || {
+        let real = freeswitch_view(world).await;
+        (real == api_view(world, &world.controller).await.0).then_some(())
     })
     .await;
 }
 
-async fn failover_that_loses_the_last_second(stage: &Stage) -> Report {
+async fn failover_loses_last_writes(stage: &Stage) -> Report {
     let mut sentinels = Sentinels::start(1).await;
-    sentinels.be_patient().await;
+    sentinels.disable_failure_detection().await;
     let scene = scene_on(stage, sentinels.url()).await;
     let kept = scene.world.room("kept").await;
     let entity = keys::entity(EntityId::Room(kept.parse().unwrap()));
@@ -141,8 +142,8 @@ async fn failover_that_loses_the_last_second(stage: &Stage) -> Report {
         !sentinels.servers[1].keys(&entity).await.is_empty()
     })
     .await;
-    // What is acknowledged from now on is on the old master alone.
-    sentinels.part().await;
+    // From now on, acknowledged writes are only on the old master.
+    sentinels.detach_replica().await;
     let alone = scene.world.room("alone").await;
     let caller = scene.world.call("1009").await;
     scene.world.join(&caller, &alone).await;
@@ -151,12 +152,12 @@ async fn failover_that_loses_the_last_second(stage: &Stage) -> Report {
         let name = format!("lost{}", uuid::Uuid::new_v4().simple());
         lost.insert(scene.world.room(&name).await);
     }
-    let begun = Instant::now();
+    let start = Instant::now();
     sentinels.servers[0].kill();
-    sentinels.name_the_other().await;
-    // The room that somebody is in comes back by what FreeSWITCH says of it; of the others it is said that they are gone.
+    sentinels.promote_replica().await;
+    // The room with a member is rebuilt from FreeSWITCH's state. The loss of the others is reported.
     poll::until(
-        "the room with a member is there again",
+        "the room with a member exists again",
         poll::REDELIVERY,
         async || {
             let path = format!("/conferences/{alone}");
@@ -165,9 +166,13 @@ async fn failover_that_loses_the_last_second(stage: &Stage) -> Report {
         },
     )
     .await;
-    let recovery = begun.elapsed();
-    let missing = missing(&scene, &lost).await;
-    assert_eq!(missing.len(), lost.len(), "the fault occurred");
+    let recovery = start.elapsed();
+    let missing = find_missing(&scene, &lost).await;
+    assert_eq!(
+        missing.len(),
+        lost.len(),
+        "every room of the old master alone is lost"
+    );
     let reported = scene.world.controller.metric(LOST_ROOMS, "").await;
     assert!(reported >= lost.len() as f64, "{reported} reported");
     let log = scene
@@ -175,19 +180,19 @@ async fn failover_that_loses_the_last_second(stage: &Stage) -> Report {
         .controller
         .log_about(|line| line.contains("has lost rooms"));
     for room in &lost {
-        assert!(log.contains(room), "{room} is not named");
+        assert!(log.contains(room), "the log lacks {room}");
     }
     let kept = scene
         .world
         .controller
         .get(&format!("/conferences/{kept}"))
         .await;
-    assert_eq!(kept.status, 200, "what both had is there");
-    scene.works().await;
-    same_state(&scene).await;
+    assert_eq!(kept.status, 200, "the replicated room exists");
+    scene.check_commands_and_webhooks().await;
+    until_same_state(&scene).await;
     Report {
         fired: format!(
-            "acknowledged writes that the new master never had: {} rooms",
+            "acknowledged writes that the new master lacks: {} rooms",
             lost.len() + 1
         ),
         held: "the room with a member rebuilt, the loss of each empty one reported; I1 I2"
@@ -199,7 +204,7 @@ async fn failover_that_loses_the_last_second(stage: &Stage) -> Report {
     }
 }
 
-async fn cluster_moves_a_slot(stage: &Stage) -> Report {
+async fn cluster_migrates_slot(stage: &Stage) -> Report {
     let cluster = Cluster::start().await;
     let scene = scene_on(stage, cluster.url()).await;
     let (stop, longest) = (CancellationToken::new(), Cell::new(Duration::ZERO));
@@ -213,37 +218,37 @@ async fn cluster_moves_a_slot(stage: &Stage) -> Report {
             cluster.move_slot(slot, from, to).await;
             from = to;
         }
-        let begun = Instant::now();
-        scene.works().await;
-        let recovery = begun.elapsed();
+        let start = Instant::now();
+        scene.check_commands_and_webhooks().await;
+        let recovery = start.elapsed();
         stop.cancel();
         (from, recovery)
     };
-    let (rooms, (last, recovery)) = tokio::join!(makes_rooms(&scene, &stop, &longest), fault);
+    let (rooms, (last, recovery)) = tokio::join!(create_rooms(&scene, &stop, &longest), fault);
     let keys = format!("*{key}*");
     assert!(last != first && !cluster.nodes[last].keys(&keys).await.is_empty());
     assert!(
         cluster.nodes[first].keys(&keys).await.is_empty(),
-        "all went"
+        "the old owner still has keys"
     );
     let log = scene
         .world
         .controller
         .log_about(|line| line.contains("CROSSSLOT"));
     assert!(log.is_empty(), "{log}");
-    let lost = missing(&scene, &rooms).await;
+    let lost = find_missing(&scene, &rooms).await;
     assert!(lost.is_empty(), "{lost:?}");
-    let heard = settles(&scene.world).await;
+    let webhooks = until_consistent(&scene.world).await;
     Report {
-        fired: format!("moves of the node's slot: {moves}"),
+        fired: format!("migrations of the node's slot: {moves}"),
         held: format!(
-            "no CROSSSLOT, {} rooms made meanwhile are there, nothing made for {:.1?} at most; I1 I3 I4",
+            "no CROSSSLOT, {} rooms created meanwhile exist, no room created for {:.1?} at most; I1 I3 I4",
             rooms.len(),
             longest.get()
         ),
         recovery: Some(recovery),
         lost: 0,
-        resent: heard.resent,
-        doubled: heard.doubled.len(),
+        resent: webhooks.resent,
+        doubled: webhooks.doubled.len(),
     }
 }

@@ -1,13 +1,13 @@
-//! Faults around the program, one row each: real processes, a network that breaks, and what must hold after.
+//! Faults around the program, one row each, with real processes and a network that fails.
 //!
-//! Each row makes its fault, asserts that it did occur, and asserts what must hold; it reports how long recovery took
-//! and what was lost or told twice. The table of all reports is printed at the end. A row runs in a short form, or in
-//! the long one that `tests/run --faults` asks for (`ROOMKEEPER_TEST_FAULTS=long`): the same steps with larger numbers.
-//! Those that a real FreeSWITCH can have run on it too when one is given (`ROOMKEEPER_TEST_FREESWITCH=host:port:password`,
-//! as for the walk; it must run on this machine, for it is stopped and killed), one after the other.
+//! Each row injects its fault, asserts that it occurred and that the guarantees hold, and reports the recovery time,
+//! lost events and duplicates. The table of all reports is printed at the end. A row runs in a short form, or in the
+//! long one of `tests/run --faults` (`ROOMKEEPER_TEST_FAULTS=long`): the same steps with larger numbers. Rows marked
+//! `real` also run one by one on a given real FreeSWITCH (`ROOMKEEPER_TEST_FREESWITCH=host:port:password`, as for the
+//! walk). It must be on this machine, because rows stop and kill it.
 //!
-//! The invariant that always holds once things are quiet is in [`scene`]: FreeSWITCH, the API and the webhooks agree.
-// All of it is a test, also what the lint cannot know to be one.
+//! [`scene`] checks the final invariant: FreeSWITCH, the API and the webhooks agree.
+// The lint does not recognize this target as test code.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../support/program/mod.rs"]
@@ -43,15 +43,15 @@ use crate::program::switch::RealServer;
 use crate::report::{Row, Table, message};
 use crate::scene::{Form, Stage};
 
-/// Rows at a time, unless the caller says otherwise. Each has processes of its own, and most of them wait; but some
-/// measure, so they must not be in each other's way.
-const AT_A_TIME: usize = 4;
+/// The default number of concurrent rows. Each has its own processes, most of which wait. Some rows measure, so the
+/// number is small.
+const CONCURRENT_ROWS: usize = 4;
 
-/// These measure how long things take: in the long form, nothing else runs beside them.
-const MEASURE: [u8; 4] = [9, 10, 28, 29];
+/// Rows that measure durations. In the long form they run alone.
+const MEASURING_ROWS: [u8; 4] = [9, 10, 28, 29];
 
-/// No row takes longer, in its long form.
-const LONGEST: Duration = Duration::from_secs(360);
+/// Time limit of a row in the long form.
+const ROW_TIMEOUT: Duration = Duration::from_secs(360);
 
 fn rows() -> Vec<Row> {
     let mut rows = calls::rows();
@@ -70,23 +70,23 @@ fn rows() -> Vec<Row> {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(AT_A_TIME);
+    arguments.test_threads.get_or_insert(CONCURRENT_ROWS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
-    let form = Form::given();
+    let form = Form::from_env();
     let mut stages = vec![Stage { form, server: None }];
-    if let Some(server) = RealServer::given() {
+    if let Some(server) = RealServer::from_env() {
         stages.push(Stage {
             form,
             server: Some(server),
         });
     } else if !arguments.list {
-        println!("No real FreeSWITCH was given: the faults happen to the simulated node only.");
+        println!("No real FreeSWITCH is given: the faults run on the simulated node only.");
     }
     let table = Arc::new(Mutex::new(Table::default()));
-    // A real server is one: what stops it stops it for every row.
+    // All rows share the real server, so only one of them may use it.
     let server = Arc::new(Mutex::new(()));
     let quiet = Arc::new(RwLock::new(()));
     let mut trials = Vec::new();
@@ -109,14 +109,14 @@ fn main() -> ExitCode {
                     .server
                     .is_some()
                     .then(|| server.lock().unwrap_or_else(|failed| failed.into_inner()));
-                let measures = stage.form == Form::Long && MEASURE.contains(&row.number);
+                let measures = stage.form == Form::Long && MEASURING_ROWS.contains(&row.number);
                 let _quiet = measures.then(|| quiet.write().unwrap_or_else(|e| e.into_inner()));
                 let _others = (!measures).then(|| quiet.read().unwrap_or_else(|e| e.into_inner()));
-                let limit = stage.pick(LONGEST / 4, LONGEST);
+                let limit = stage.pick(ROW_TIMEOUT / 4, ROW_TIMEOUT);
                 let run = AssertUnwindSafe(|| {
                     let run = async { tokio::time::timeout(limit, (row.run)(&stage)).await };
                     let report = handle.block_on(run);
-                    report.unwrap_or_else(|_| panic!("it does not end within {limit:?}"))
+                    report.unwrap_or_else(|_| panic!("the row does not end within {limit:?}"))
                 });
                 match catch_unwind(run) {
                     Ok(report) => {
@@ -134,7 +134,7 @@ fn main() -> ExitCode {
     }
     let handle = runtime.handle().clone();
     trials.push(Trial::test("soak", move || {
-        print!("{}", handle.block_on(soak::soak(soak::Size::given())));
+        print!("{}", handle.block_on(soak::soak(soak::Size::from_env())));
         Ok(())
     }));
     let handle = runtime.handle().clone();

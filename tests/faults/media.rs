@@ -1,4 +1,4 @@
-//! Play URLs that lead where they must not.
+//! Play URLs that lead to forbidden addresses.
 
 use std::net::Ipv4Addr;
 
@@ -11,16 +11,16 @@ use crate::report::{Report, rows};
 use crate::scene::{Stage, until_metric};
 use crate::support::process;
 
-rows![35 play_url_that_leads_inside(real)];
+rows![35 play_url_leads_to_internal_address(real)];
 
 const FETCHES: &str = "roomkeeper_media_fetches_total";
 
-/// The host that may be played from; all other addresses of this machine stand for those inside.
+/// The permitted host. All other addresses of this machine represent internal ones.
 const ALLOWED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-async fn play_url_that_leads_inside(stage: &Stage) -> Report {
-    let inside = Origin::of_sounds(Ipv4Addr::LOCALHOST).await;
-    let (at, port) = (inside.address, inside.address.port());
+async fn play_url_leads_to_internal_address(stage: &Stage) -> Report {
+    let internal = Origin::serve_sounds(Ipv4Addr::LOCALHOST).await;
+    let (at, port) = (internal.address, internal.address.port());
     let allowed = Origin::start(ALLOWED, move |path| {
         Some(redirect(&match path {
             "/address.wav" => format!("http://{at}/secret.wav"),
@@ -37,7 +37,7 @@ async fn play_url_that_leads_inside(stage: &Stage) -> Report {
             play: format!(
                 "allow_hosts = [\"{ALLOWED}\"]\nproxy_url = \"http://{proxy}\"\nproxy_listen = \"{proxy}\""
             ),
-            ..Setup::impatient(Store::Redis)
+            ..Setup::with_short_timeouts(Store::Redis)
         })
         .await;
     let world = &scene.world;
@@ -60,10 +60,10 @@ async fn play_url_that_leads_inside(stage: &Stage) -> Report {
         let answer = world.controller.ask("POST", &path, Some(&body)).await;
         assert_eq!(answer.status, 202, "{url}: {}", answer.body);
         if stage.server.is_none() {
-            // The simulated node fetches nothing: the test follows the link in its place, redirects included.
-            let link = poll::until("the node has the link", poll::PATIENCE, async || {
-                let said = world.fs(&status).await;
-                let link = said.trim().rsplit(' ').next()?;
+            // The simulated node fetches nothing, so the test fetches the link, with redirects.
+            let link = poll::until("the node has the link", poll::TIMEOUT, async || {
+                let reply = world.fs(&status).await;
+                let link = reply.trim().rsplit(' ').next()?;
                 link.starts_with(&proxy).then(|| format!("http://{link}"))
             })
             .await;
@@ -71,9 +71,9 @@ async fn play_url_that_leads_inside(stage: &Stage) -> Report {
             assert_eq!(answer.status().as_u16(), 403, "{url}");
         }
         let event = "conference.play.finished";
-        let told = world.receiver.nth(&scene.room, event, nth + 1).await;
+        let finished = world.receiver.nth(&scene.room, event, nth + 1).await;
         if stage.server.is_some() {
-            assert_eq!(told.body["data"]["errors"].as_array().unwrap().len(), 1);
+            assert_eq!(finished.body["data"]["errors"].as_array().unwrap().len(), 1);
         }
     }
     let refused = urls.len();
@@ -87,13 +87,13 @@ async fn play_url_that_leads_inside(stage: &Stage) -> Report {
     let redirected = allowed.requests().len();
     assert_eq!(
         redirected, refused,
-        "each was fetched from its own server, once"
+        "the permitted server gets one request for each URL"
     );
-    assert_eq!(inside.connections(), 0, "{:?}", inside.requests());
+    assert_eq!(internal.connections(), 0, "{:?}", internal.requests());
     scene
         .report(
-            format!("URLs that lead inside: {refused}, redirects: {redirected}"),
-            "no connection to a forbidden address, each counted; I1 I3",
+            format!("URLs to internal addresses: {refused}, redirects: {redirected}"),
+            "no connection to a forbidden address, each refusal counted; I1 I3",
             None,
         )
         .await

@@ -1,4 +1,4 @@
-//! Receivers that answer badly or not at all, and those that must not be called.
+//! Webhook receivers that answer badly or not at all, and receivers at forbidden addresses.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -14,89 +14,89 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::program::controller::{Ask, Controller, KEY};
+use crate::program::controller::{ApiRequest, Controller, KEY};
 use crate::program::poll;
 use crate::program::receiver::{Receiver, SECRET};
 use crate::program::world::{Setup, Store};
 use crate::report::{Report, rows};
-use crate::scene::{Heard, Stage, until_metric};
+use crate::scene::{Stage, WebhookView, until_metric};
 use crate::support::process;
 
 rows![
-    21 receivers_that_fail_hang_drip_or_flood,
-    21 many_rooms_wait_for_a_receiver_that_hangs,
+    21 receivers_fail_hang_drip_or_flood,
+    21 many_rooms_wait_for_hanging_receiver,
     22 worker_killed_between_post_and_acknowledgement,
-    23 receiver_at_a_private_address,
+    23 receiver_at_private_address,
     28 receivers_of_other_apps_hang(real),
-    29 receivers_that_send_informational_responses_without_end,
+    29 receivers_send_endless_informational_responses,
 ];
 
-/// A hanging receiver gets its first attempt after two others have had theirs, of 10 s each, at most.
-const LONGEST_TURN: Duration = Duration::from_secs(45);
+/// Time limit of a hanging receiver's first attempt: at most two others precede it, of 10 s each.
+const FIRST_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(45);
 
 const ATTEMPTS: &str = "roomkeeper_webhook_attempts_total";
 
-/// How a receiver misbehaves.
+/// A receiver's misbehaviour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Manner {
-    /// 500, at once.
+    /// Answers 500 at once.
     Fails,
-    /// Takes the request and says nothing.
+    /// Reads the request and does not answer.
     Hangs,
-    /// A byte of the answer's head now and then, without an end.
+    /// Sends an endless response head, one byte every 200 ms.
     Drips,
-    /// 500, and a body of 10 GB.
+    /// Answers 500 with a body of 10 GB.
     Floods,
-    /// Informational responses at line rate, without an end.
+    /// Sends endless informational responses at line rate.
     Hints,
-    /// Sends whoever asks elsewhere.
+    /// Redirects to this port.
     Redirects(u16),
 }
 
 const HINT: &[u8] = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
 
-/// A receiver that does not behave.
-struct Rude {
+/// A misbehaving receiver.
+struct BadReceiver {
     address: SocketAddr,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
     sent: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Rude {
+impl Drop for BadReceiver {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Rude {
+impl BadReceiver {
     async fn start(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (asked, sent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let (asks, sends) = (Arc::clone(&asked), Arc::clone(&sent));
+        let (requests, sent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (request_count, sent_count) = (Arc::clone(&requests), Arc::clone(&sent));
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (asks, sends) = (Arc::clone(&asks), Arc::clone(&sends));
+                let (requests, sent) = (Arc::clone(&request_count), Arc::clone(&sent_count));
                 connections.spawn(async move {
-                    // However it ends, it is the other side's to notice.
-                    let _ = answer(stream, manner, &asks, &sends).await;
+                    // The controller notices the end of the connection.
+                    let _ = answer(stream, manner, &requests, &sent).await;
                 });
                 while connections.try_join_next().is_some() {}
             }
         });
         Self {
             address,
-            asked,
+            requests,
             sent,
             task,
         }
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
     fn url(&self) -> String {
@@ -107,12 +107,12 @@ impl Rude {
 async fn answer(
     mut stream: TcpStream,
     manner: Manner,
-    asked: &AtomicUsize,
+    requests: &AtomicUsize,
     sent: &AtomicUsize,
 ) -> std::io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
     while stream.read(&mut bytes).await? > 0 {
-        asked.fetch_add(1, Ordering::SeqCst);
+        requests.fetch_add(1, Ordering::SeqCst);
         match manner {
             Manner::Fails => {
                 let answer = b"HTTP/1.1 500 Sorry\r\nContent-Length: 0\r\n\r\n";
@@ -149,52 +149,55 @@ async fn answer(
     Ok(())
 }
 
-/// One more receiver of the app.
-fn also(config: String, url: &str) -> String {
-    // The app's own is the last table but those of other apps and nodes, which these worlds do not have.
+/// Adds a receiver to the last app of the configuration.
+fn add_receiver(config: String, url: &str) -> String {
+    // These worlds have no tables of other apps or nodes, so the app's table is the last one.
     format!("{config}[[apps.webhooks]]\nurl = \"{url}\"\nsecret = \"{SECRET}\"\nevents = [\"*\"]\n")
 }
 
-async fn receivers_that_fail_hang_drip_or_flood(stage: &Stage) -> Report {
-    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
-    let rude = [Manner::Fails, Manner::Hangs, Manner::Drips, Manner::Floods];
+async fn receivers_fail_hang_drip_or_flood(stage: &Stage) -> Report {
+    let mut scene = stage.scene(Setup::with_short_timeouts(Store::Redis)).await;
+    let manners = [Manner::Fails, Manner::Hangs, Manner::Drips, Manner::Floods];
     let mut receivers = Vec::new();
-    for manner in rude {
-        receivers.push(Rude::start(manner).await);
+    for manner in manners {
+        receivers.push(BadReceiver::start(manner).await);
     }
-    // The program is started again with these receivers beside the good one.
-    let urls: Vec<String> = receivers.iter().map(Rude::url).collect();
-    let with_rude = scene.world.replica(
-        |config| urls.iter().fold(config, |config, url| also(config, url)),
+    // Restart the program with these receivers and the good one.
+    let urls: Vec<String> = receivers.iter().map(BadReceiver::url).collect();
+    let with_receivers = scene.world.replica(
+        |config| {
+            urls.iter()
+                .fold(config, |config, url| add_receiver(config, url))
+        },
         Vec::new(),
     );
-    let mut old = std::mem::replace(&mut scene.world.controller, with_rude);
+    let mut old = std::mem::replace(&mut scene.world.controller, with_receivers);
     old.terminate();
-    old.ended(poll::PATIENCE).await;
+    old.ended(poll::TIMEOUT).await;
     scene.world.controller.until_ready().await;
     scene.world.controller.until_synced().await;
     let controller = &scene.world.controller;
     let resident = process::resident(controller.pid());
     let mut most = resident;
 
-    // Everything is told to all five; the good one is not kept waiting by the others.
-    let begun = Instant::now();
+    // All five receivers get every webhook. The others must not delay the good one.
+    let start = Instant::now();
     let span = Duration::from_secs(stage.pick(13, 60));
-    let (mut slowest, mut told, mut rooms) = (Duration::ZERO, 0, 0);
-    while begun.elapsed() < span {
-        for (does, event) in [
+    let (mut slowest, mut webhooks, mut rooms) = (Duration::ZERO, 0, 0);
+    while start.elapsed() < span {
+        for (command, event) in [
             ("unmute", "conference.member.unmuted"),
             ("mute", "conference.member.muted"),
         ] {
             slowest = slowest.max(
                 scene
-                    .next(event, async || scene.somebody_says(does).await)
+                    .time_until(event, async || scene.change_member(command).await)
                     .await,
             );
-            told += 1;
+            webhooks += 1;
         }
-        // A room of its own is a queue of its own at each receiver. As many as there are attempts at a time are not made.
-        if begun.elapsed() >= Duration::from_secs(rooms * stage.pick(1, 4)) {
+        // Each room has its own queue per receiver. There are fewer rooms than concurrent attempts.
+        if start.elapsed() >= Duration::from_secs(rooms * stage.pick(1, 4)) {
             rooms += 1;
             let room = scene
                 .world
@@ -207,83 +210,85 @@ async fn receivers_that_fail_hang_drip_or_flood(stage: &Stage) -> Report {
                 .first(&room, "conference.created")
                 .await;
             slowest = slowest.max(at.elapsed());
-            told += 1;
+            webhooks += 1;
         }
         most = most.max(process::resident(controller.pid()));
     }
-    for (manner, receiver) in rude.iter().zip(&receivers) {
-        assert!(receiver.asked() > 0, "{manner:?}: nobody asked");
+    for (manner, receiver) in manners.iter().zip(&receivers) {
+        assert!(receiver.requests() > 0, "{manner:?}: no request");
     }
-    // A request has 10 s: by now some have been given up.
+    // A request times out after 10 s, so some have timed out by now.
     until_metric(controller, ATTEMPTS, "outcome=\"timeout\"", 2.0).await;
     let limit = stage.pick(Duration::from_secs(4), Duration::from_secs(2));
     assert!(slowest < limit, "the good receiver waited {slowest:?}");
     let grown = most.saturating_sub(resident) >> 10;
-    assert!(grown < 64, "{grown} MiB grown");
+    assert!(grown < 64, "{grown} MiB more memory");
     let flooded = receivers[3].sent.load(Ordering::SeqCst) >> 20;
-    let asked: Vec<String> = rude
+    let requests: Vec<String> = manners
         .iter()
         .zip(&receivers)
-        .map(|(manner, receiver)| format!("{manner:?}: {}", receiver.asked()))
+        .map(|(manner, receiver)| format!("{manner:?}: {}", receiver.requests()))
         .collect();
     scene
         .report(
-            asked.join(", "),
-            format!("a good receiver had {told} messages, the slowest after {slowest:.1?}; {grown} MiB grown ({flooded} MiB were sent at it); I3"),
+            requests.join(", "),
+            format!("the good receiver got {webhooks} webhooks, the slowest after {slowest:.1?}; {grown} MiB more memory ({flooded} MiB flooded); I3"),
             None,
         )
         .await
 }
 
-async fn many_rooms_wait_for_a_receiver_that_hangs(stage: &Stage) -> Report {
-    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
-    let hangs = Rude::start(Manner::Hangs).await;
+async fn many_rooms_wait_for_hanging_receiver(stage: &Stage) -> Report {
+    let mut scene = stage.scene(Setup::with_short_timeouts(Store::Redis)).await;
+    let hangs = BadReceiver::start(Manner::Hangs).await;
     let url = hangs.url();
-    let beside = scene.world.replica(|config| also(config, &url), Vec::new());
-    let mut old = std::mem::replace(&mut scene.world.controller, beside);
+    let replica = scene
+        .world
+        .replica(|config| add_receiver(config, &url), Vec::new());
+    let mut old = std::mem::replace(&mut scene.world.controller, replica);
     old.terminate();
-    old.ended(poll::PATIENCE).await;
+    old.ended(poll::TIMEOUT).await;
     scene.world.controller.until_synced().await;
-    // More than there are attempts at a time: each room is a queue of its own, and its head hangs for 10 s.
+    // More rooms than concurrent attempts: each has its own queue, and its first delivery hangs for 10 s.
     for _ in 0..stage.pick(100, 300) {
         scene
             .world
             .room(&format!("r{}", uuid::Uuid::new_v4().simple()))
             .await;
     }
-    let hanging = hangs.asked();
-    let unmutes = async || scene.somebody_says("unmute").await;
-    let took = scene.next("conference.member.unmuted", unmutes).await;
+    let hanging = hangs.requests();
+    let unmutes = async || scene.change_member("unmute").await;
+    let took = scene.time_until("conference.member.unmuted", unmutes).await;
     let limit = stage.pick(Duration::from_secs(4), Duration::from_secs(2));
     assert!(
         took < limit,
         "with {hanging} attempts hanging, the good receiver waited {took:?}"
     );
     scene
-        .report_quietly(
-            format!("attempts that hang: {hanging}"),
-            format!("the good receiver had its message after {took:.1?}; I3"),
+        .report_without_commands(
+            format!("hanging attempts: {hanging}"),
+            format!("the good receiver got its webhook after {took:.1?}; I3"),
             None,
         )
         .await
 }
 
-/// Apps whose receivers all hang, and how many receivers each has.
+/// Apps whose receivers all hang, and the number of receivers of each.
 const HANGING_APPS: usize = 10;
 const HANGING_RECEIVERS: usize = 16;
 
-/// Makes a room of this app. Other apps than the world's own have their id as their key.
-async fn make_room(controller: &Controller, app: &str, key: &str, node: &str) -> String {
+/// Creates a room of this app. The key of additional apps is their id.
+async fn create_room(controller: &Controller, app: &str, key: &str, node: &str) -> String {
     let name = format!("r{}", uuid::Uuid::new_v4().simple());
     let answer = controller
-        .exactly(Ask {
+        .exactly(ApiRequest {
             method: "POST",
             path: "/conferences",
             app: Some(app),
             key: Some(key),
             content_type: Some("application/json"),
             body: Some(json!({ "name": name, "node": node }).to_string()),
-            ..Ask::default()
+            ..ApiRequest::default()
         })
         .await
         .unwrap();
@@ -292,72 +297,73 @@ async fn make_room(controller: &Controller, app: &str, key: &str, node: &str) ->
 }
 
 async fn receivers_of_other_apps_hang(stage: &Stage) -> Report {
-    /// A webhook that takes longer than this counts as this.
-    const GIVEN_UP: Duration = Duration::from_secs(30);
+    /// The maximum wait for a webhook. A slower one counts with this time.
+    const MAX_WAIT: Duration = Duration::from_secs(30);
 
-    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
+    let mut scene = stage.scene(Setup::with_short_timeouts(Store::Redis)).await;
     let mut receivers = Vec::new();
     let mut more = String::new();
     let hostile: Vec<String> = (0..HANGING_APPS).map(|n| format!("hostile{n}")).collect();
     for app in &hostile {
         more += &format!("[[apps]]\nid = \"{app}\"\napi_key = \"{app}\"\n");
         for _ in 0..HANGING_RECEIVERS {
-            let receiver = Rude::start(Manner::Hangs).await;
-            more = also(more, &receiver.url());
+            let receiver = BadReceiver::start(Manner::Hangs).await;
+            more = add_receiver(more, &receiver.url());
             receivers.push(receiver);
         }
     }
-    // A second app that behaves, with a receiver of its own.
+    // A second well-behaved app with its own receiver.
     let other = Receiver::start().await;
     more += "[[apps]]\nid = \"other\"\napi_key = \"other\"\n";
-    more = also(more, &other.url);
-    let beside = scene.world.replica(|config| config + &more, Vec::new());
-    let mut old = std::mem::replace(&mut scene.world.controller, beside);
+    more = add_receiver(more, &other.url);
+    let replica = scene.world.replica(|config| config + &more, Vec::new());
+    let mut old = std::mem::replace(&mut scene.world.controller, replica);
     old.terminate();
-    old.ended(poll::PATIENCE).await;
+    old.ended(poll::TIMEOUT).await;
     scene.world.controller.until_synced().await;
     let (world, node) = (&scene.world, scene.world.node.clone());
     let controller = &world.controller;
 
-    // Each room is a queue of its own at each receiver of its app.
+    // Each room has its own queue per receiver of its app.
     for _ in 0..stage.pick(10, 100) {
         for app in &hostile {
-            make_room(controller, app, app, &node).await;
+            create_room(controller, app, app, &node).await;
         }
     }
-    poll::until("receivers hang", poll::PATIENCE, async || {
-        let asked = receivers.iter().filter(|receiver| receiver.asked() > 0);
-        (asked.count() >= HANGING_APPS).then_some(())
+    poll::until("receivers hang", poll::TIMEOUT, async || {
+        let hanging = receivers.iter().filter(|receiver| receiver.requests() > 0);
+        (hanging.count() >= HANGING_APPS).then_some(())
     })
     .await;
 
-    // The hostile apps go on meanwhile. A hanging attempt ends after 10 s, so this sees several generations of them.
+    // The hostile apps continue. A hanging attempt ends after 10 s, so the span covers several generations.
     let mut made = Vec::new();
-    let begun = Instant::now();
+    let start = Instant::now();
     let span = Duration::from_secs(stage.pick(13, 40));
-    while begun.elapsed() < span {
+    while start.elapsed() < span {
         let app = &hostile[made.len() % hostile.len()];
-        make_room(controller, app, app, &node).await;
+        create_room(controller, app, app, &node).await;
         for (app, key, receiver) in [
             (world.app.as_str(), KEY, &world.receiver),
             ("other", "other", &other),
         ] {
             let at = Instant::now();
-            made.push((make_room(controller, app, key, &node).await, at, receiver));
+            made.push((create_room(controller, app, key, &node).await, at, receiver));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let mut took = Vec::new();
     for (room, at, receiver) in &made {
         let arrived = || {
-            let told = receiver.delivered(room);
-            told.first()
-                .map(|got| got.at.saturating_duration_since(*at))
+            let delivered = receiver.delivered(room);
+            delivered
+                .first()
+                .map(|webhook| webhook.at.saturating_duration_since(*at))
         };
         let found = loop {
             match arrived() {
-                Some(found) => break found.min(GIVEN_UP),
-                None if at.elapsed() >= GIVEN_UP => break GIVEN_UP,
+                Some(found) => break found.min(MAX_WAIT),
+                None if at.elapsed() >= MAX_WAIT => break MAX_WAIT,
                 None => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         };
@@ -365,10 +371,10 @@ async fn receivers_of_other_apps_hang(stage: &Stage) -> Report {
     }
     took.sort();
     let p = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)];
-    let asked = receivers.iter().filter(|receiver| receiver.asked() > 0);
-    let (asked, tries) = (
-        asked.count(),
-        receivers.iter().map(Rude::asked).sum::<usize>(),
+    let hanging = receivers.iter().filter(|receiver| receiver.requests() > 0);
+    let (hanging, attempts) = (
+        hanging.count(),
+        receivers.iter().map(BadReceiver::requests).sum::<usize>(),
     );
     let waited = format!(
         "{} webhooks of other apps: p50 {:.1?}, p99 {:.1?}, the slowest {:.1?}",
@@ -377,28 +383,32 @@ async fn receivers_of_other_apps_hang(stage: &Stage) -> Report {
         p(99),
         p(100)
     );
-    // Each hanging attempt holds its place for 10 s, so without fair shares most webhooks wait for that long. The short
-    // form runs beside other rows: a few of its webhooks may wait for the machine.
+    // Each hanging attempt occupies a worker for 10 s, so without fair shares most webhooks wait that long. The short
+    // form runs beside other rows, so the machine may delay a few of its webhooks.
     let (percentile, limit) =
         stage.pick((50, Duration::from_secs(4)), (99, Duration::from_secs(1)));
     assert!(
         p(percentile) < limit,
-        "{asked} receivers hang ({tries} attempts); {waited}"
+        "{hanging} receivers hang ({attempts} attempts); {waited}"
     );
-    // Those that hang are tried all the same: each of them, in its turn.
-    poll::until("every receiver is tried", LONGEST_TURN, async || {
-        let asked = receivers.iter().filter(|receiver| receiver.asked() > 0);
-        (asked.count() == receivers.len()).then_some(())
-    })
+    // Each hanging receiver still gets an attempt.
+    poll::until(
+        "every receiver has an attempt",
+        FIRST_ATTEMPT_TIMEOUT,
+        async || {
+            let hanging = receivers.iter().filter(|receiver| receiver.requests() > 0);
+            (hanging.count() == receivers.len()).then_some(())
+        },
+    )
     .await;
     until_metric(controller, ATTEMPTS, "outcome=\"timeout\"", 2.0).await;
-    let fired = format!("{} receivers hang, {tries} attempts", receivers.len());
+    let fired = format!("{} receivers hang, {attempts} attempts", receivers.len());
     scene.report(fired, format!("{waited}; I3"), None).await
 }
 
-/// A receiver with TLS that sends informational responses without an end, for as long as the test runs: its URL, its
-/// certificate, and how many bytes it has sent.
-fn hints_with_tls() -> (String, String, Arc<AtomicUsize>) {
+/// Starts a TLS receiver that sends endless informational responses until the test ends. Returns its URL, its
+/// certificate and its count of sent bytes.
+fn start_hints_with_tls() -> (String, String, Arc<AtomicUsize>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -436,7 +446,7 @@ fn hints_with_tls() -> (String, String, Arc<AtomicUsize>) {
     (format!("https://localhost:{port}/hook"), certificate, sent)
 }
 
-/// How long the API takes to answer: the median of so many requests.
+/// The API's median response time over `count` requests.
 async fn median_answer(controller: &Controller, count: usize) -> Duration {
     let mut took = Vec::with_capacity(count);
     for _ in 0..count {
@@ -448,26 +458,33 @@ async fn median_answer(controller: &Controller, count: usize) -> Duration {
     took[count / 2]
 }
 
-async fn receivers_that_send_informational_responses_without_end(stage: &Stage) -> Report {
+async fn receivers_send_endless_informational_responses(stage: &Stage) -> Report {
     const PLAIN: usize = 4;
 
-    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
+    let mut scene = stage.scene(Setup::with_short_timeouts(Store::Redis)).await;
     let mut receivers = Vec::new();
     for _ in 0..PLAIN {
-        receivers.push(Rude::start(Manner::Hints).await);
+        receivers.push(BadReceiver::start(Manner::Hints).await);
     }
-    let (tls, certificate, sent_with_tls) = hints_with_tls();
+    let (tls, certificate, sent_with_tls) = start_hints_with_tls();
     let directory = tempfile::tempdir().unwrap();
     let trusted = directory.path().join("certificate.pem");
     std::fs::write(&trusted, certificate).unwrap();
-    let urls: Vec<String> = receivers.iter().map(Rude::url).chain([tls]).collect();
-    let beside = scene.world.replica(
-        |config| urls.iter().fold(config, |config, url| also(config, url)),
+    let urls: Vec<String> = receivers
+        .iter()
+        .map(BadReceiver::url)
+        .chain([tls])
+        .collect();
+    let replica = scene.world.replica(
+        |config| {
+            urls.iter()
+                .fold(config, |config, url| add_receiver(config, url))
+        },
         vec![("SSL_CERT_FILE".to_owned(), trusted.display().to_string())],
     );
-    let mut old = std::mem::replace(&mut scene.world.controller, beside);
+    let mut old = std::mem::replace(&mut scene.world.controller, replica);
     old.terminate();
-    old.ended(poll::PATIENCE).await;
+    old.ended(poll::TIMEOUT).await;
     scene.world.controller.until_synced().await;
     let controller = &scene.world.controller;
     let requests = stage.pick(100, 500);
@@ -479,13 +496,16 @@ async fn receivers_that_send_informational_responses_without_end(stage: &Stage) 
         scene.world.room(&name).await;
     }
     let busy = median_answer(controller, requests).await;
-    // Each receiver has answered for each room, as far as it was let.
+    // Each receiver has had an attempt for each room, which the controller ended.
     let attempts = (rooms * (PLAIN + 1)) as f64;
     until_metric(controller, ATTEMPTS, "outcome=\"error\"", attempts).await;
     let limit = quiet * 2 + stage.pick(Duration::from_secs(1), Duration::from_millis(20));
-    assert!(busy < limit, "an answer took {busy:?}, before {quiet:?}");
+    assert!(
+        busy < limit,
+        "an answer took {busy:?}, without load {quiet:?}"
+    );
 
-    // Every attempt is in the log with its reason, and took less than a request may.
+    // Every attempt is logged with its error and ended before the request timeout.
     let listed = controller.get("/webhooks").await.body;
     let mut reasons = 0;
     for hook in listed["webhooks"].as_array().unwrap() {
@@ -517,51 +537,51 @@ async fn receivers_that_send_informational_responses_without_end(stage: &Stage) 
                 plain >> 10,
                 with_tls >> 10
             ),
-            format!("each attempt ended at once; an answer of the API took {busy:.1?}, before {quiet:.1?}; I3"),
+            format!("each attempt ended early; an answer of the API took {busy:.1?}, without load {quiet:.1?}; I3"),
             None,
         )
         .await
 }
 
 async fn worker_killed_between_post_and_acknowledgement(stage: &Stage) -> Report {
-    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
+    let mut scene = stage.scene(Setup::with_short_timeouts(Store::Redis)).await;
     let times = stage.pick(1, 3);
     let mut slowest = Duration::ZERO;
     let mut resent = Vec::new();
     for n in 0..times {
-        let (does, event) = if n % 2 == 0 {
+        let (command, event) = if n % 2 == 0 {
             ("unmute", "conference.member.unmuted")
         } else {
             ("mute", "conference.member.muted")
         };
-        // It has the message, and takes its time to say so.
+        // The receiver has the webhook and delays its answer.
         scene.world.receiver.hold(true);
         let before = scene.world.receiver.all().len();
-        scene.somebody_says(does).await;
-        let got = poll::until("the message arrives", poll::PATIENCE, async || {
+        scene.change_member(command).await;
+        let webhook = poll::until("the webhook arrives", poll::TIMEOUT, async || {
             scene.world.receiver.all().get(before).cloned()
         })
         .await;
-        assert_eq!(got.event(), event);
+        assert_eq!(webhook.event(), event);
         scene.world.controller.kill();
-        let begun = Instant::now();
+        let start = Instant::now();
         scene.world.receiver.hold(false);
         scene.world.controller.start_again();
         poll::until(
-            "it comes again under its id",
+            "the webhook is repeated under its id",
             poll::REDELIVERY,
             async || {
                 let all = scene.world.receiver.all();
-                (all.iter().filter(|other| other.id == got.id).count() >= 2).then_some(())
+                (all.iter().filter(|other| other.id == webhook.id).count() >= 2).then_some(())
             },
         )
         .await;
-        slowest = slowest.max(begun.elapsed());
-        resent.push(got.id);
+        slowest = slowest.max(start.elapsed());
+        resent.push(webhook.id);
         scene.world.controller.until_synced().await;
     }
-    let heard = Heard::from(&scene.world.receiver);
-    assert_eq!(heard.resent, resent.len(), "these came twice, and no other");
+    let received = WebhookView::from_receiver(&scene.world.receiver);
+    assert_eq!(received.resent, resent.len(), "only these are repeated");
     scene
         .report(
             format!("killed after the POST: {times}"),
@@ -571,27 +591,27 @@ async fn worker_killed_between_post_and_acknowledgement(stage: &Stage) -> Report
         .await
 }
 
-async fn receiver_at_a_private_address(stage: &Stage) -> Report {
-    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
-    // Where nobody may be led to.
+async fn receiver_at_private_address(stage: &Stage) -> Report {
+    let mut scene = stage.scene(Setup::with_short_timeouts(Store::Redis)).await;
+    // The listener that must not get a connection.
     let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = trap.local_addr().unwrap().port();
-    let redirects = Rude::start(Manner::Redirects(port)).await;
+    let redirects = BadReceiver::start(Manner::Redirects(port)).await;
 
-    // The redirect, where private receivers are allowed: it is not followed.
+    // Private receivers are permitted: the controller does not follow the redirect.
     let first = scene
         .world
-        .replica(|config| also(config, &redirects.url()), Vec::new());
+        .replica(|config| add_receiver(config, &redirects.url()), Vec::new());
     let mut old = std::mem::replace(&mut scene.world.controller, first);
     old.terminate();
-    old.ended(poll::PATIENCE).await;
+    old.ended(poll::TIMEOUT).await;
     scene.world.controller.until_synced().await;
-    scene.works().await;
+    scene.check_commands_and_webhooks().await;
     until_metric(&scene.world.controller, ATTEMPTS, "outcome=\"status\"", 1.0).await;
-    let redirected = redirects.asked();
-    assert!(redirected > 0, "it was redirected");
+    let redirected = redirects.requests();
+    assert!(redirected > 0, "no request was redirected");
 
-    // The address itself, in several forms, and names of it, where they are not allowed.
+    // Private receivers are forbidden: several forms of the address, and names for it.
     let targets = [
         format!("http://127.0.0.1:{port}/hook"),
         format!("http://localhost:{port}/hook"),
@@ -613,14 +633,14 @@ async fn receiver_at_a_private_address(stage: &Stage) -> Report {
             },
             Vec::new(),
         );
-        // An address that can be seen to be private is a mistake in the configuration; a name is found out later.
-        if !guarded.starts().await {
+        // A literal private address is a configuration error. A name is refused at the attempt.
+        if !guarded.until_listening().await {
             refused += 1.0;
             continue;
         }
         let mut old = std::mem::replace(&mut scene.world.controller, guarded);
         old.terminate();
-        old.ended(poll::PATIENCE).await;
+        old.ended(poll::TIMEOUT).await;
         scene.world.controller.until_synced().await;
         let id = scene.world.member_id(&scene.room, &scene.channel).await;
         for what in ["mute", "unmute", "mute"] {
@@ -645,13 +665,13 @@ async fn receiver_at_a_private_address(stage: &Stage) -> Report {
                 .await;
     }
     let connected = tokio::time::timeout(Duration::from_millis(500), trap.accept()).await;
-    assert!(connected.is_err(), "somebody connected: {connected:?}");
+    assert!(connected.is_err(), "a connection was made: {connected:?}");
     Report {
         fired: format!(
             "redirects: {redirected}, forms of a private address: {}",
             targets.len()
         ),
-        held: format!("no connection made, {refused} attempts and configurations refused"),
+        held: format!("no connection, {refused} attempts and configurations refused"),
         recovery: None,
         lost: 0,
         resent: 0,

@@ -1,4 +1,4 @@
-//! Several controllers on one store: one is killed, stopped, cut off, restarted, or has another idea of the time.
+//! Faults of one of several replicas on one store: killed, stopped, disconnected, restarted, with a wrong clock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,34 +11,34 @@ use crate::program::pipe::Pipe;
 use crate::program::poll;
 use crate::program::world::{PASSWORD, Setup, Store, World};
 use crate::report::{Report, rows};
-use crate::scene::{Scene, Stage, settles};
+use crate::scene::{Scene, Stage, until_consistent};
 use crate::support::process;
 
 rows![
     18 owner_killed,
     19 owner_stopped_past_its_lease,
-    20 replicas_apart_and_one_cut_off_from_redis,
-    24 clock_jumps_on_one_replica needs a_clock,
+    20 replicas_isolated_and_owner_loses_redis,
+    24 clock_jumps_on_one_replica needs libfaketime,
     25 rolling_restart_under_load,
 ];
 
 const COMMITS: &str = "roomkeeper_store_commits_total";
 
-/// Lease and promise are those of the defaults in the long form.
+/// Settings with the default lease in the long form.
 fn setup(stage: &Stage) -> Setup {
-    let mut setup = Setup::impatient(Store::Redis);
+    let mut setup = Setup::with_short_timeouts(Store::Redis);
     setup.lease_ttl = stage.pick(3, 10);
     setup
 }
 
-async fn until_owns(controller: &Controller, patience: Duration) {
-    poll::until("it reconciles the node", patience, async || {
+async fn until_owns(controller: &Controller, timeout: Duration) {
+    poll::until("the replica owns the node", timeout, async || {
         controller.owns().await.then_some(())
     })
     .await;
 }
 
-/// The epoch of the latest lease: only a change of owner makes it grow.
+/// The epoch of the latest lease. Only a new owner increases it.
 fn epoch(world: &World) -> u64 {
     let redis = world.redis.as_ref().unwrap();
     redis
@@ -48,8 +48,8 @@ fn epoch(world: &World) -> u64 {
         .unwrap()
 }
 
-/// Which of these say that they reconcile the node.
-async fn owners(controllers: &[&Controller]) -> usize {
+/// The number of controllers that report to own the node.
+async fn count_owners(controllers: &[&Controller]) -> usize {
     let mut owners = 0;
     for controller in controllers {
         owners += usize::from(controller.owns().await);
@@ -57,15 +57,16 @@ async fn owners(controllers: &[&Controller]) -> usize {
     owners
 }
 
-/// Changes in FreeSWITCH while nobody may have the node: a member's flag, a hang-up, a call.
-async fn something_happens(scene: &Scene) -> String {
-    scene.somebody_says("unmute").await;
-    scene.hangs_up(&scene.parked).await;
+/// Makes changes in FreeSWITCH while no replica may own the node: a flag, a hang-up, a new call. Returns the new call.
+async fn make_changes(scene: &Scene) -> String {
+    scene.change_member("unmute").await;
+    scene.hang_up(&scene.parked).await;
     let placed = scene.world.switch.place_call("1010", PASSWORD).await;
-    scene.world.placed(&placed).await
+    scene.world.placed_call_id(&placed).await
 }
 
-async fn is_told(scene: &Scene, new: &str) {
+/// Waits for the webhooks of [`make_changes`].
+async fn until_changes_reported(scene: &Scene, new: &str) {
     let receiver = &scene.world.receiver;
     receiver
         .first(&scene.room, "conference.member.unmuted")
@@ -78,24 +79,24 @@ async fn owner_killed(stage: &Stage) -> Report {
     let mut scene = stage.scene(setup(stage)).await;
     let other = scene.world.replica(|config| config, Vec::new());
     other.until_ready().await;
-    assert!(!other.owns().await, "one has it");
+    assert!(!other.owns().await, "both replicas own the node");
     let before = epoch(&scene.world);
     scene.world.controller.kill();
-    let begun = Instant::now();
-    let new = something_happens(&scene).await;
-    until_owns(&other, poll::PATIENCE).await;
-    let taken = begun.elapsed();
+    let start = Instant::now();
+    let new = make_changes(&scene).await;
+    until_owns(&other, poll::TIMEOUT).await;
+    let taken = start.elapsed();
     let limit = Duration::from_secs(stage.pick(3, 10) + 2);
     assert!(taken < stage.within(limit), "taken over after {taken:?}");
-    is_told(&scene, &new).await;
-    let recovery = begun.elapsed();
+    until_changes_reported(&scene, &new).await;
+    let recovery = start.elapsed();
     assert_eq!(epoch(&scene.world), before + 1);
-    // From here on the other one is asked.
+    // The remaining checks use the new owner.
     scene.world.controller = other;
     scene
         .report(
             "owner killed: 1",
-            format!("taken over in {taken:.1?}, all that happened meanwhile was told; I1 I3 I4"),
+            format!("taken over in {taken:.1?}, all changes meanwhile reported; I1 I3 I4"),
             Some(recovery),
         )
         .await
@@ -108,39 +109,39 @@ async fn owner_stopped_past_its_lease(stage: &Stage) -> Report {
     let before = epoch(&scene.world);
     let stopped = scene.world.controller.pid();
     process::pause(stopped).await;
-    let begun = Instant::now();
-    // It will find these when it goes on, and believe that the node is its own.
-    let new = something_happens(&scene).await;
-    until_owns(&other, poll::PATIENCE).await;
-    let taken = begun.elapsed();
-    is_told(&scene, &new).await;
-    let told = scene.world.receiver.all().len();
-    assert_eq!(epoch(&scene.world), before + 1, "the lease has passed on");
-    let mut old = std::mem::replace(&mut scene.world.controller, other);
-    process::resume(old.pid()).await;
-    let begun = Instant::now();
-    poll::until(
-        "it knows that the node is another's",
-        poll::PATIENCE,
-        async || (!old.owns().await).then_some(()),
-    )
-    .await;
-    let recovery = begun.elapsed();
-    // What it had read and decided was refused, or was never sent: nothing of it is told.
-    let refused = old.metric(COMMITS, "outcome=\"lease_lost\"").await;
-    let lost = old.log_about(|line| line.contains("does not reconcile the node any more"));
-    assert!(!lost.is_empty(), "it has let go");
-    assert!(scene.world.controller.owns().await);
+    let start = Instant::now();
+    // The stopped owner receives these events when it continues, and still considers itself the owner.
+    let new = make_changes(&scene).await;
+    until_owns(&other, poll::TIMEOUT).await;
+    let taken = start.elapsed();
+    until_changes_reported(&scene, &new).await;
+    let webhooks = scene.world.receiver.all().len();
     assert_eq!(
         epoch(&scene.world),
         before + 1,
-        "the lease stays where it is"
+        "the lease has one new owner"
     );
-    settles(&scene.world).await;
+    let mut old = std::mem::replace(&mut scene.world.controller, other);
+    process::resume(old.pid()).await;
+    let start = Instant::now();
+    poll::until(
+        "the old owner knows that it lost the node",
+        poll::TIMEOUT,
+        async || (!old.owns().await).then_some(()),
+    )
+    .await;
+    let recovery = start.elapsed();
+    // Its pending changes were refused or never sent, so no webhook reports them.
+    let refused = old.metric(COMMITS, "outcome=\"lease_lost\"").await;
+    let lost = old.log_about(|line| line.contains("does not reconcile the node any more"));
+    assert!(!lost.is_empty(), "the old owner has not released the node");
+    assert!(scene.world.controller.owns().await);
+    assert_eq!(epoch(&scene.world), before + 1, "the owner has changed");
+    until_consistent(&scene.world).await;
     assert_eq!(
         scene.world.receiver.all().len(),
-        told,
-        "nothing was told again"
+        webhooks,
+        "a change was reported again"
     );
     let report = scene
         .report(
@@ -153,12 +154,12 @@ async fn owner_stopped_past_its_lease(stage: &Stage) -> Report {
         )
         .await;
     old.terminate();
-    old.ended(poll::PATIENCE).await;
+    old.ended(poll::TIMEOUT).await;
     report
 }
 
-/// The ports on loopback that a process has connected to.
-fn connected_to(controller: &Controller) -> Vec<u16> {
+/// The ports to which a process is connected.
+fn connected_ports(controller: &Controller) -> Vec<u16> {
     let pid = controller.pid().as_raw_nonzero();
     let mut sockets = Vec::new();
     for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))
@@ -188,18 +189,18 @@ fn connected_to(controller: &Controller) -> Vec<u16> {
         .collect()
 }
 
-async fn replicas_apart_and_one_cut_off_from_redis(stage: &Stage) -> Report {
+async fn replicas_isolated_and_owner_loses_redis(stage: &Stage) -> Report {
     let mut scene = stage.scene(setup(stage)).await;
     let redis = scene.world.redis.as_ref().unwrap();
     let pipe = Pipe::start(redis.address()).await;
     let (direct, through) = (redis.url(), format!("redis://{}/", pipe.address));
-    // The owner is to be the one that can be cut off.
+    // The owner must be the replica behind the pipe.
     let cut_off = scene
         .world
         .replica(|config| config.replace(&direct, &through), Vec::new());
     cut_off.until_ready().await;
     scene.world.controller.terminate();
-    scene.world.controller.ended(poll::PATIENCE).await;
+    scene.world.controller.ended(poll::TIMEOUT).await;
     cut_off.until_synced().await;
     scene.world.controller.start_again();
     scene.world.controller.until_ready().await;
@@ -207,46 +208,46 @@ async fn replicas_apart_and_one_cut_off_from_redis(stage: &Stage) -> Report {
     third.until_ready().await;
     let all = [&scene.world.controller, &cut_off, &third];
 
-    // They have no way to each other, and need none: they meet in Redis.
+    // Replicas do not connect to each other. They only share Redis.
     let ports: Vec<u16> = all.iter().flat_map(|c| c.ports()).collect();
     for controller in all {
-        let met: Vec<u16> = connected_to(controller)
+        let shared: Vec<u16> = connected_ports(controller)
             .into_iter()
             .filter(|port| ports.contains(port))
             .collect();
         assert!(
-            met.is_empty(),
-            "a replica is connected to a replica: {met:?}"
+            shared.is_empty(),
+            "a replica is connected to a replica: {shared:?}"
         );
     }
-    assert_eq!(owners(&all).await, 1, "one reconciles");
+    assert_eq!(count_owners(&all).await, 1, "the number of owners");
     let sim = scene.world.switch.sim();
     assert_eq!(
         sim.with_core(|core, _| core.listeners().len()),
         4,
-        "one for events, three for commands"
+        "one event connection, three command connections"
     );
     let before = epoch(&scene.world);
 
-    // What the owner writes is on its way for as long as it takes, and longer than its lease.
+    // The pipe delays the owner's writes for longer than its lease.
     pipe.hold(true);
-    let begun = Instant::now();
-    let new = something_happens(&scene).await;
-    poll::until("another one reconciles", poll::PATIENCE, async || {
+    let start = Instant::now();
+    let new = make_changes(&scene).await;
+    poll::until("another replica owns the node", poll::TIMEOUT, async || {
         (scene.world.controller.owns().await || third.owns().await).then_some(())
     })
     .await;
-    let taken = begun.elapsed();
-    is_told(&scene, &new).await;
+    let taken = start.elapsed();
+    until_changes_reported(&scene, &new).await;
     let held = pipe.held();
-    assert!(held > 0, "the owner wrote meanwhile");
-    let told = scene.world.receiver.all().len();
+    assert!(held > 0, "the pipe holds no bytes of the owner");
+    let webhooks = scene.world.receiver.all().len();
     assert_eq!(epoch(&scene.world), before + 1);
     pipe.hold(false);
     let healed = Instant::now();
     poll::until(
-        "it knows that the node is another's",
-        poll::PATIENCE,
+        "the old owner knows that it lost the node",
+        poll::TIMEOUT,
         async || {
             (!cut_off.owns().await && cut_off.operator("/readyz").await?.status == 200)
                 .then_some(())
@@ -254,32 +255,32 @@ async fn replicas_apart_and_one_cut_off_from_redis(stage: &Stage) -> Report {
     )
     .await;
     let recovery = healed.elapsed();
-    assert_eq!(owners(&all).await, 1, "one reconciles");
+    assert_eq!(count_owners(&all).await, 1, "the number of owners");
     assert_eq!(
         epoch(&scene.world),
         before + 1,
-        "what came late took nothing"
+        "a late write changed the owner"
     );
-    settles(&scene.world).await;
+    until_consistent(&scene.world).await;
     assert_eq!(
         scene.world.receiver.all().len(),
-        told,
-        "what came late told nothing"
+        webhooks,
+        "a late write caused a webhook"
     );
     scene
         .report(
             format!(
-                "no way between 3 replicas; the owner's {held} bytes to Redis held for {:.1?}",
-                healed - begun
+                "no connection between 3 replicas; the owner's {held} bytes to Redis held for {:.1?}",
+                healed - start
             ),
-            format!("one reconciles, taken over in {taken:.1?}, late writes refused; I1 I3 I5"),
+            format!("one owner, taken over in {taken:.1?}, late writes refused; I1 I3 I5"),
             Some(recovery),
         )
         .await
 }
 
-/// Where the library is that gives a process another clock.
-fn faketime() -> Option<&'static str> {
+/// The path of the library that fakes a process's clock.
+fn faketime_path() -> Option<&'static str> {
     [
         "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
         "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -290,14 +291,14 @@ fn faketime() -> Option<&'static str> {
     .find(|path| std::path::Path::new(path).is_file())
 }
 
-fn a_clock() -> Result<(), &'static str> {
-    faketime()
+fn libfaketime() -> Result<(), &'static str> {
+    faketime_path()
         .map(|_| ())
         .ok_or("libfaketime is not installed; tests/run installs it")
 }
 
 async fn clock_jumps_on_one_replica(stage: &Stage) -> Report {
-    let library = faketime().expect("libfaketime is installed, as by tests/run");
+    let library = faketime_path().expect("libfaketime, which tests/run installs");
     let mut setup = setup(stage);
     setup.cooldowns = true;
     let mut scene = stage.scene(setup).await;
@@ -307,19 +308,20 @@ async fn clock_jumps_on_one_replica(stage: &Stage) -> Report {
         ("LD_PRELOAD", library),
         ("FAKETIME_TIMESTAMP_FILE", clock.path().to_str().unwrap()),
         ("FAKETIME_NO_CACHE", "1"),
-        // Only what tells the date jumps, as on a machine whose clock is set.
+        // Only the wall clock jumps, as on a machine whose clock is set.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ("DONT_FAKE_MONOTONIC", "1"),
     ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let jumps = scene.world.replica(|config| config, environment.to_vec());
     jumps.until_ready().await;
-    // A receiver refuses what was signed an hour from now, and gets it from another replica; this one shows who sent it.
-    scene.world.receiver.take_any_time();
-    // It has the node when its clock jumps.
+    // A normal receiver refuses a wrong timestamp, and another replica delivers again. This one accepts it and so shows
+    // whose clock it is.
+    scene.world.receiver.accept_any_timestamp();
+    // The replica owns the node when its clock jumps.
     let mut steady = std::mem::replace(&mut scene.world.controller, jumps);
     steady.terminate();
-    steady.ended(poll::PATIENCE).await;
+    steady.ended(poll::TIMEOUT).await;
     scene.world.controller.until_synced().await;
     steady.start_again();
     steady.until_ready().await;
@@ -328,9 +330,9 @@ async fn clock_jumps_on_one_replica(stage: &Stage) -> Report {
     let mut slowest = Duration::ZERO;
     let hours: &[i64] = stage.pick(&[1], &[1, 0, -1, 0]);
     for hour in hours {
-        // A cooldown is under way over the jump.
+        // A cooldown is active during the jump.
         let path = format!("/sessions/{}/commands/conference/unmute", scene.other);
-        let begun = Instant::now();
+        let start = Instant::now();
         let answer = scene.world.controller.ask("POST", &path, None).await;
         assert_eq!(answer.status, 202, "{}", answer.body);
         std::fs::write(clock.path(), format!("{:+}\n", hour * 3600)).unwrap();
@@ -341,12 +343,12 @@ async fn clock_jumps_on_one_replica(stage: &Stage) -> Report {
             .once("POST", &path, None)
             .await
             .unwrap();
-        if begun.elapsed() < Duration::from_millis(500) {
-            assert_eq!(early.status, 429, "the cooldown holds: {}", early.body);
+        if start.elapsed() < Duration::from_millis(500) {
+            assert_eq!(early.status, 429, "the cooldown is active: {}", early.body);
             let wait = early.body["detail"]["retry_after_ms"].as_u64().unwrap();
             assert!(wait <= 60_000, "{wait} ms");
         }
-        let muted = poll::until("the cooldown ends", poll::PATIENCE, async || {
+        let muted = poll::until("the cooldown ends", poll::TIMEOUT, async || {
             let answer = scene
                 .world
                 .controller
@@ -357,64 +359,66 @@ async fn clock_jumps_on_one_replica(stage: &Stage) -> Report {
         })
         .await;
         assert_eq!(muted.status, 202, "{}", muted.body);
-        slowest = slowest.max(begun.elapsed());
-        // What it tells now says another time: the jump did happen.
-        let jumped = told_at(&mut scene).await;
-        let off = jumped - hour * 3600;
-        assert!(off.abs() < 60, "{jumped} s away, not {hour} h");
+        slowest = slowest.max(start.elapsed());
+        // The webhook's timestamp proves the jump.
+        let offset = clock_offset(&mut scene).await;
+        let error = offset - hour * 3600;
+        assert!(error.abs() < 60, "the offset is {offset} s, not {hour} h");
         fired.push(format!("{hour:+} h"));
-        // Over some lives of the lease it stays where it is, and is renewed.
-        let lives = Duration::from_secs(stage.pick(3, 10) * 2);
-        poll::stays("the lease is renewed", lives, async || {
+        // The owner renews the lease for twice its duration.
+        let span = Duration::from_secs(stage.pick(3, 10) * 2);
+        poll::stays("the lease is renewed", span, async || {
             scene.world.controller.owns().await && !steady.owns().await
         })
         .await;
         assert_eq!(epoch(&scene.world), before);
     }
-    // The steady one takes over like ever.
+    // The other replica takes over as usual.
     scene.world.controller.kill();
-    let begun = Instant::now();
-    until_owns(&steady, poll::PATIENCE).await;
-    let taken = begun.elapsed();
+    let start = Instant::now();
+    until_owns(&steady, poll::TIMEOUT).await;
+    let taken = start.elapsed();
     assert!(
         taken < stage.within(Duration::from_secs(stage.pick(3, 10) + 2)),
         "{taken:?}"
     );
     scene.world.controller = steady;
     scene.world.controller.until_synced().await;
-    settles(&scene.world).await;
+    until_consistent(&scene.world).await;
     scene
-        .report_quietly(
+        .report_without_commands(
             format!("clock of the owner jumped: {}", fired.join(", ")),
-            format!("cooldowns as long as ever, the lease kept, then taken over in {taken:.1?}; I1 I3 I5"),
+            format!(
+                "cooldowns unchanged, the lease kept, then taken over in {taken:.1?}; I1 I3 I5"
+            ),
             Some(slowest),
         )
         .await
 }
 
-/// How far from now, in seconds, the time is that the owner writes into what it tells of a new room.
-async fn told_at(scene: &mut Scene) -> i64 {
+/// The offset of the owner's clock in seconds, from the webhook about a new room.
+async fn clock_offset(scene: &mut Scene) -> i64 {
     let room = scene
         .world
         .room(&format!("c{}", uuid::Uuid::new_v4().simple()))
         .await;
-    let told = scene
+    let created = scene
         .world
         .receiver
         .first(&room, "conference.created")
         .await;
-    let at: jiff::Timestamp = told.body["timestamp"].as_str().unwrap().parse().unwrap();
+    let at: jiff::Timestamp = created.body["timestamp"].as_str().unwrap().parse().unwrap();
     at.as_second() - jiff::Timestamp::now().as_second()
 }
 
-/// A caller behind a balancer: whoever refuses the connection is not asked, another one is.
-struct Balanced {
+/// A client of a load balancer, which skips replicas that refuse the connection.
+struct BalancedClient {
     client: reqwest::Client,
     ports: Vec<u16>,
     app: String,
 }
 
-impl Balanced {
+impl BalancedClient {
     async fn ask(
         &self,
         first: usize,
@@ -449,64 +453,64 @@ impl Balanced {
                 Err(error) => panic!("{method} {path}: {error:?}"),
             }
         }
-        panic!("{method} {path}: none of them listens");
+        panic!("{method} {path}: no replica listens");
     }
 }
 
 #[derive(Default)]
 struct Load {
-    asked: AtomicUsize,
+    requests: AtomicUsize,
     refused: AtomicUsize,
 }
 
-/// One app at work: it makes a room, looks at it, commands its call, and ends the room.
-async fn works(
-    who: usize,
-    session: String,
-    balanced: &Balanced,
+/// Simulates an app: it creates a room, reads it, sends commands to its call, and deletes the room.
+async fn run_app(
+    index: usize,
+    call: String,
+    balanced: &BalancedClient,
     load: &Load,
     stop: &CancellationToken,
 ) {
-    let mut n = who;
+    let mut n = index;
     let mut ask = async |method: &str, path: String, body: Option<Value>| {
         n += 1;
         loop {
             let (status, answer) = balanced.ask(n, method, &path, body.clone()).await;
-            load.asked.fetch_add(1, Ordering::SeqCst);
+            load.requests.fetch_add(1, Ordering::SeqCst);
             if status != 503 {
                 return (status, answer);
             }
             load.refused.fetch_add(1, Ordering::SeqCst);
-            // It was told when to come back, and is impatient.
+            // Earlier than Retry-After, to increase the load.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     while !stop.is_cancelled() {
         let name = format!("r{}", uuid::Uuid::new_v4().simple());
-        let body = json!({ "name": name, "session": session });
+        let body = json!({ "name": name, "session": call });
         let (status, made) = ask("POST", "/conferences".to_owned(), Some(body)).await;
-        // A name that is taken was taken by the request that was told 503: one more room, and all that was said of it.
+        // 409: the room exists, because an earlier request got 503 and created it.
         let room = match status {
             201 => made["room_id"].as_str().unwrap().to_owned(),
             _ => made["detail"]["room_id"].as_str().unwrap().to_owned(),
         };
         ask("GET", format!("/conferences/{room}"), None).await;
-        let commands = format!("/sessions/{session}/commands/conference");
+        let commands = format!("/sessions/{call}/commands/conference");
         let join = json!({ "room_id": room });
         ask("POST", format!("{commands}/join"), Some(join)).await;
-        for what in ["unmute", "mute"] {
-            ask("POST", format!("{commands}/{what}"), Some(json!({}))).await;
+        for command in ["unmute", "mute"] {
+            ask("POST", format!("{commands}/{command}"), Some(json!({}))).await;
         }
         ask("DELETE", format!("/conferences/{room}"), None).await;
-        let begun = Instant::now();
+        let start = Instant::now();
         loop {
-            let (_, answer) = ask("GET", format!("/sessions/{session}"), None).await;
+            let (_, answer) = ask("GET", format!("/sessions/{call}"), None).await;
             if answer["state"] == "parked" {
                 break;
             }
             assert!(
-                begun.elapsed() < poll::PATIENCE,
-                "{room} is deleted, and its call does not come back: {answer}"
+                start.elapsed() < poll::TIMEOUT,
+                "{room} is deleted, and its call is not parked: {answer}"
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -522,12 +526,12 @@ async fn rolling_restart_under_load(stage: &Stage) -> Report {
     for other in &others {
         other.until_ready().await;
     }
-    let mut sessions = Vec::new();
+    let mut calls = Vec::new();
     for n in 0..stage.pick(3, 6) {
-        sessions.push(world.call(&format!("6{n:03}")).await);
+        calls.push(world.call(&format!("6{n:03}")).await);
     }
     let ports = std::iter::once(&world.controller).chain(&others);
-    let balanced = Balanced {
+    let balanced = BalancedClient {
         client: reqwest::Client::builder()
             .timeout(Duration::from_secs(15))
             .no_proxy()
@@ -538,24 +542,23 @@ async fn rolling_restart_under_load(stage: &Stage) -> Report {
         app: world.app.clone(),
     };
     let (load, stop) = (Load::default(), CancellationToken::new());
-    let working = sessions.iter().enumerate();
-    let working =
-        working.map(|(who, session)| works(who, session.clone(), &balanced, &load, &stop));
-    let all_work = futures_util::future::join_all(working);
+    let apps = calls.iter().enumerate();
+    let apps = apps.map(|(index, call)| run_app(index, call.clone(), &balanced, &load, &stop));
+    let all_work = futures_util::future::join_all(apps);
     let times = stage.pick(1, 3);
     let mut restarts = 0;
-    let begun = Instant::now();
+    let start = Instant::now();
     let rolling = async {
         for _ in 0..times {
             for controller in std::iter::once(&mut scene.world.controller).chain(&mut others) {
-                let before = load.asked.load(Ordering::SeqCst);
-                poll::until("there is load", poll::PATIENCE, async || {
-                    (load.asked.load(Ordering::SeqCst) > before + 50).then_some(())
+                let before = load.requests.load(Ordering::SeqCst);
+                poll::until("there is load", poll::TIMEOUT, async || {
+                    (load.requests.load(Ordering::SeqCst) > before + 50).then_some(())
                 })
                 .await;
                 controller.terminate();
                 let status = controller.ended(Duration::from_secs(12)).await;
-                assert_eq!(status.code(), Some(0), "it ended in time");
+                assert_eq!(status.code(), Some(0), "the exit code");
                 controller.start_again();
                 controller.until_ready().await;
                 restarts += 1;
@@ -564,15 +567,15 @@ async fn rolling_restart_under_load(stage: &Stage) -> Report {
         stop.cancel();
     };
     tokio::join!(all_work, rolling);
-    let took = begun.elapsed();
-    let (asked, refused) = (load.asked.into_inner(), load.refused.into_inner());
-    // Whoever reconciles now, all of them answer the same.
-    settles(&scene.world).await;
+    let took = start.elapsed();
+    let (requests, refused) = (load.requests.into_inner(), load.refused.into_inner());
+    // All replicas give the same answers, whichever owns the node.
+    until_consistent(&scene.world).await;
     scene
         .report(
             format!("restarts under load: {restarts}"),
             format!(
-                "{asked} requests, {refused} of them 503 with Retry-After, none worse; I1 I3 I4"
+                "{requests} requests, {refused} of them 503 with Retry-After, no other error; I1 I3 I4"
             ),
             Some(took / restarts),
         )

@@ -1,4 +1,4 @@
-//! A row, what it reports, and the table of all reports.
+//! A row, its report, and the table of all reports.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::scene::Stage;
 
 type Run = for<'a> fn(&'a Stage) -> Pin<Box<dyn Future<Output = Report> + 'a>>;
 
-/// A row as it stands in its module's list.
+/// An entry of a module's list of rows.
 pub struct Row {
     pub number: u8,
     pub name: &'static str,
@@ -38,20 +38,20 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
-/// A row's findings. A report exists only if everything held.
+/// A row's results. A row reports only if all assertions hold.
 #[derive(Debug)]
 pub struct Report {
-    /// How the fault is known to have happened, with how often.
+    /// The evidence of the fault, with its count.
     pub fired: String,
     /// The assertions made.
     pub held: String,
-    /// From the fault's end, or from its begin where it has none, until what had to hold did.
+    /// Time from the fault's end, or its start if it has no end, until the guarantees hold.
     pub recovery: Option<Duration>,
-    /// Changes that no webhook ever told of.
+    /// Changes without a webhook.
     pub lost: usize,
-    /// Webhooks that came more than once under their id: at least once is what is promised.
+    /// Webhooks delivered more than once under one id, which at-least-once delivery permits.
     pub resent: usize,
-    /// Changes that were told under two ids.
+    /// Changes reported under two ids.
     pub doubled: usize,
 }
 
@@ -75,7 +75,7 @@ impl fmt::Display for Table {
         }
         writeln!(
             f,
-            "| row | fault | fired | held | recovery | events lost | duplicates (resent, told twice) |\n\
+            "| row | fault | fired | held | recovery | events lost | duplicates (resent, reported twice) |\n\
              |---|---|---|---|---|---|---|"
         )?;
         for ((on, number, name), report) in &self.rows {

@@ -1,7 +1,7 @@
-//! The target of a fault: a room with members, a parked call, a controller, and a way to the node that can break.
+//! The target of a fault: a room with members, a parked call, a controller, and a proxy to the node.
 //!
-//! Owns the comparison that every row ends with: what FreeSWITCH has, what the API answers, and what one who only reads
-//! the webhooks believes are the same.
+//! Owns the final comparison of every row: FreeSWITCH, the API and a client that only reads the webhooks have the same
+//! state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::program::controller::Controller;
-use crate::program::poll::{self, PATIENCE};
+use crate::program::poll::{self, TIMEOUT};
 use crate::program::proxy::Proxy;
 use crate::program::receiver::Receiver;
 use crate::program::switch::{Line, RealServer, Switch};
@@ -19,7 +19,7 @@ use crate::report::Report;
 pub const RECONNECTS: &str = "roomkeeper_esl_reconnects_total";
 pub const RESYNCS: &str = "roomkeeper_reconciler_resyncs_total";
 
-/// How large a row's numbers are.
+/// The size of a row's numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
     Short,
@@ -28,7 +28,7 @@ pub enum Form {
 
 impl Form {
     /// Reads the form requested for this run of the tests.
-    pub fn given() -> Self {
+    pub fn from_env() -> Self {
         match std::env::var("ROOMKEEPER_TEST_FAULTS").as_deref() {
             Ok("long") => Self::Long,
             Ok(_) | Err(_) => Self::Short,
@@ -58,8 +58,8 @@ impl Stage {
         }
     }
 
-    /// A limit that is promised, and in the short form the time that a machine takes which runs all other tests as well, and
-    /// whose host has other machines: what is held there is that it comes about, in the long form also how soon.
+    /// A guaranteed limit with a tolerance. The short form shares the machine with all other tests, so its tolerance is
+    /// 10 s and it only checks that the result is reached. The long form checks the time.
     pub fn within(&self, limit: Duration) -> Duration {
         limit + self.pick(Duration::from_secs(10), Duration::from_millis(500))
     }
@@ -67,7 +67,7 @@ impl Stage {
     pub async fn switch(&self) -> Switch {
         match &self.server {
             None => Switch::simulated(PASSWORD).await,
-            Some(server) => Switch::real(server.clone(), Line::given()),
+            Some(server) => Switch::real(server.clone(), Line::from_env()),
         }
     }
 
@@ -77,7 +77,7 @@ impl Stage {
 
     pub async fn scene_on(&self, switch: Switch, mut setup: Setup) -> Scene {
         let proxy = Proxy::start(switch.address()).await;
-        setup.by_way_of.get_or_insert(proxy.address);
+        setup.node_address.get_or_insert(proxy.address);
         let world = setup.start_with(switch).await;
         world.controller.until_ready().await;
         world.controller.until_synced().await;
@@ -86,16 +86,16 @@ impl Stage {
         for caller in ["1001", "1002", "1003"] {
             calls.push(world.call(caller).await);
         }
-        let [session, other, parked] = <[String; 3]>::try_from(calls).unwrap();
-        for member in [&session, &other] {
+        let [call, other, parked] = <[String; 3]>::try_from(calls).unwrap();
+        for member in [&call, &other] {
             world.join(member, &room).await;
         }
         Scene {
-            channel: world.channel(&session).to_owned(),
+            channel: world.channel(&call).to_owned(),
             world,
             proxy,
             room,
-            session,
+            call,
             other,
             parked,
         }
@@ -106,86 +106,82 @@ pub struct Scene {
     pub world: World,
     pub proxy: Proxy,
     pub room: String,
-    /// In the room, muted; so is the other.
-    pub session: String,
+    /// In the room, muted, like `other`.
+    pub call: String,
     pub channel: String,
     pub other: String,
     pub parked: String,
 }
 
-/// Rooms that somebody is in, with whether each may speak, and calls.
+/// Rooms with members, each member's permission to speak, and calls.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct View {
     pub rooms: BTreeMap<String, BTreeMap<String, bool>>,
     pub calls: BTreeSet<String>,
 }
 
-/// The knowledge of a client that only reads the webhooks.
+/// The state according to the webhooks.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct WebhookView {
     pub view: View,
-    /// Rooms that were made and have not ended.
+    /// Existing rooms, also empty ones.
     pub rooms: BTreeSet<String>,
-    /// Changes reported although the state was so already.
+    /// Reported changes that do not change the state.
     pub doubled: Vec<String>,
-    /// How many came more than once under their id.
+    /// The number of ids delivered more than once.
     pub resent: usize,
 }
 
-impl Heard {
-    pub fn from(receiver: &Receiver) -> Self {
-        let mut heard = Self::default();
+impl WebhookView {
+    pub fn from_receiver(receiver: &Receiver) -> Self {
+        let mut result = Self::default();
         let mut times: BTreeMap<String, usize> = BTreeMap::new();
-        for got in receiver.all() {
-            if got.status >= 300 {
+        for webhook in receiver.all() {
+            if webhook.status >= 300 {
                 continue;
             }
-            let seen = times.entry(got.id.clone()).or_default();
-            *seen += 1;
-            if *seen > 1 {
+            let count = times.entry(webhook.id.clone()).or_default();
+            *count += 1;
+            if *count > 1 {
                 continue;
             }
-            let session = got.body["session_uuid"].as_str().unwrap_or_default();
-            let view = &mut heard.view;
-            let members = view.rooms.entry(got.scope().to_owned()).or_default();
-            let is_news = match got.event() {
-                "conference.created" => heard.rooms.insert(got.scope().to_owned()),
-                "conference.destroyed" => heard.rooms.remove(got.scope()),
+            let call = webhook.body["session_uuid"].as_str().unwrap_or_default();
+            let view = &mut result.view;
+            let members = view.rooms.entry(webhook.scope().to_owned()).or_default();
+            let is_change = match webhook.event() {
+                "conference.created" => result.rooms.insert(webhook.scope().to_owned()),
+                "conference.destroyed" => result.rooms.remove(webhook.scope()),
                 "conference.member.joined" => {
-                    let speaks = got.body["data"]["muted"] == false;
-                    members.insert(session.to_owned(), speaks).is_none()
+                    let speaks = webhook.body["data"]["muted"] == false;
+                    members.insert(call.to_owned(), speaks).is_none()
                 }
-                "conference.member.left" => members.remove(session).is_some(),
-                "conference.member.muted" => {
-                    members.insert(session.to_owned(), false) == Some(true)
-                }
-                "conference.member.unmuted" => {
-                    members.insert(session.to_owned(), true) == Some(false)
-                }
-                "call.new" => view.calls.insert(session.to_owned()),
-                "call.hangup" => view.calls.remove(session),
+                "conference.member.left" => members.remove(call).is_some(),
+                "conference.member.muted" => members.insert(call.to_owned(), false) == Some(true),
+                "conference.member.unmuted" => members.insert(call.to_owned(), true) == Some(false),
+                "call.new" => view.calls.insert(call.to_owned()),
+                "call.hangup" => view.calls.remove(call),
                 _ => true,
             };
-            if !is_news {
-                heard.doubled.push(got.text.clone());
+            if !is_change {
+                result.doubled.push(webhook.text.clone());
             }
         }
-        heard.view.rooms.retain(|_, members| !members.is_empty());
-        heard.resent = times.values().filter(|times| **times > 1).count();
-        heard
+        result.view.rooms.retain(|_, members| !members.is_empty());
+        result.resent = times.values().filter(|times| **times > 1).count();
+        result
     }
 }
 
 impl View {
-    /// The differences from the real state, in few words.
-    pub fn against(&self, real: &Self, name: &str) -> String {
+    /// Describes the differences from the real state.
+    pub fn describe_differences(&self, real: &Self, name: &str) -> String {
         let rooms: BTreeSet<_> = self.rooms.keys().chain(real.rooms.keys()).collect();
         let differ = rooms
             .into_iter()
             .filter(|room| self.rooms.get(*room) != real.rooms.get(*room))
             .map(|room| {
                 format!(
-                    "{room}: {:?}, really {:?}",
+                    "{room}: {:?}, in FreeSWITCH {:?}",
                     self.rooms.get(room),
                     real.rooms.get(room)
                 )
@@ -196,13 +192,13 @@ impl View {
     }
 }
 
-/// FreeSWITCH's view of this world's rooms and calls.
-pub async fn truth(world: &World) -> View {
-    truth_of(&world.switch, &world.node).await
+/// The state of this world's node in FreeSWITCH.
+pub async fn freeswitch_view(world: &World) -> View {
+    freeswitch_view_for(&world.switch, &world.node).await
 }
 
-/// FreeSWITCH's view of a node's rooms and calls.
-pub async fn truth_of(switch: &Switch, node: &str) -> View {
+/// The state of a node in FreeSWITCH.
+pub async fn freeswitch_view_for(switch: &Switch, node: &str) -> View {
     let text = switch.api(PASSWORD, "conference json_list").await;
     let list: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let mut view = View::default();
@@ -231,7 +227,7 @@ pub async fn truth_of(switch: &Switch, node: &str) -> View {
     view
 }
 
-async fn all(controller: &Controller, path: &str, of: &str) -> Vec<serde_json::Value> {
+async fn list_all(controller: &Controller, path: &str, key: &str) -> Vec<serde_json::Value> {
     let mut found = Vec::new();
     let mut cursor = String::new();
     loop {
@@ -239,10 +235,10 @@ async fn all(controller: &Controller, path: &str, of: &str) -> Vec<serde_json::V
             .get(&format!("{path}?limit=200&cursor={cursor}"))
             .await;
         if answer.status != 200 {
-            // It has ended meanwhile: whoever compares looks again.
+            // The room has ended meanwhile: the caller compares again.
             return found;
         }
-        found.extend(answer.body[of].as_array().unwrap().iter().cloned());
+        found.extend(answer.body[key].as_array().unwrap().iter().cloned());
         answer.body["cursor"]
             .as_str()
             .unwrap()
@@ -253,9 +249,9 @@ async fn all(controller: &Controller, path: &str, of: &str) -> Vec<serde_json::V
     }
 }
 
-/// This controller's API's view of the world's node, and the existing rooms, also empty ones.
-pub async fn told(world: &World, controller: &Controller) -> (View, BTreeSet<String>) {
-    let (mut view, mut rooms) = rooms_and_calls(controller).await;
+/// The state of the world's node in this controller's API, and the existing rooms, also empty ones.
+pub async fn api_view(world: &World, controller: &Controller) -> (View, BTreeSet<String>) {
+    let (mut view, mut rooms) = api_view_of_all_nodes(controller).await;
     let of_this_node = |id: &String| id.starts_with(&world.node);
     view.rooms.retain(|id, _| of_this_node(id));
     view.calls.retain(of_this_node);
@@ -263,14 +259,14 @@ pub async fn told(world: &World, controller: &Controller) -> (View, BTreeSet<Str
     (view, rooms)
 }
 
-/// This controller's API's view, and the existing rooms, also empty ones.
-pub async fn rooms_and_calls(controller: &Controller) -> (View, BTreeSet<String>) {
+/// The state in this controller's API, and the existing rooms, also empty ones.
+pub async fn api_view_of_all_nodes(controller: &Controller) -> (View, BTreeSet<String>) {
     let mut view = View::default();
     let mut rooms = BTreeSet::new();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-    for room in all(controller, "/conferences", "conferences").await {
+    for room in list_all(controller, "/conferences", "conferences").await {
         let id = text(&room["room_id"]);
-        let members = all(controller, &format!("/conferences/{id}/members"), "members").await;
+        let members = list_all(controller, &format!("/conferences/{id}/members"), "members").await;
         let members: BTreeMap<String, bool> = members
             .iter()
             .map(|member| (text(&member["uuid"]), member["muted"] == false))
@@ -280,80 +276,86 @@ pub async fn rooms_and_calls(controller: &Controller) -> (View, BTreeSet<String>
         }
         rooms.insert(id);
     }
-    let sessions = all(controller, "/sessions", "sessions").await;
-    let sessions = sessions.iter().map(|session| text(&session["uuid"]));
-    view.calls = sessions.collect();
+    let calls = list_all(controller, "/sessions", "sessions").await;
+    let calls = calls.iter().map(|call| text(&call["uuid"]));
+    view.calls = calls.collect();
     (view, rooms)
 }
 
-/// Waits until FreeSWITCH, the API and the webhooks tell the same (I1, I3); then no change may have been told twice (I4)
-/// and every sequence is whole.
-pub async fn settles(world: &World) -> Heard {
-    let begun = Instant::now();
+/// Waits until FreeSWITCH, the API and the webhooks agree (I1, I3). Then checks that no change was reported twice (I4)
+/// and that every sequence is complete.
+pub async fn until_consistent(world: &World) -> WebhookView {
+    let start = Instant::now();
     loop {
-        let real = truth(world).await;
-        let (told, rooms) = told(world, &world.controller).await;
-        let mut heard = Heard::from(&world.receiver);
+        let real = freeswitch_view(world).await;
+        let (api, rooms) = api_view(world, &world.controller).await;
+        let mut webhooks = WebhookView::from_receiver(&world.receiver);
         let of_this_node = |id: &String| id.starts_with(&world.node);
-        heard.view.rooms.retain(|id, _| of_this_node(id));
-        heard.view.calls.retain(of_this_node);
-        heard.rooms.retain(of_this_node);
-        let same = real == told && told == heard.view && rooms == heard.rooms;
-        if same {
-            assert!(heard.doubled.is_empty(), "told twice: {:?}", heard.doubled);
-            world.receiver.check_story();
-            return heard;
+        webhooks.view.rooms.retain(|id, _| of_this_node(id));
+        webhooks.view.calls.retain(of_this_node);
+        webhooks.rooms.retain(of_this_node);
+        let agree = real == api && api == webhooks.view && rooms == webhooks.rooms;
+        if agree {
+            assert!(
+                webhooks.doubled.is_empty(),
+                "reported twice: {:?}",
+                webhooks.doubled
+            );
+            world.receiver.check_sequences();
+            return webhooks;
         }
         assert!(
-            begun.elapsed() < PATIENCE,
-            "not the same after {PATIENCE:?}\nFreeSWITCH: {real:?}\nthe API:    {told:?} {rooms:?}\nwebhooks:   {heard:?}"
+            start.elapsed() < TIMEOUT,
+            "different after {TIMEOUT:?}\nFreeSWITCH: {real:?}\nthe API:    {api:?} {rooms:?}\nwebhooks:   {webhooks:?}"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 pub async fn until_metric(controller: &Controller, name: &str, label: &str, at_least: f64) {
-    let what = format!("{name}{{{label}}} is {at_least}");
-    poll::until(&what, poll::REDELIVERY * 2, async || {
+    let condition = format!("{name}{{{label}}} is at least {at_least}");
+    poll::until(&condition, poll::REDELIVERY * 2, async || {
         (controller.metric(name, label).await >= at_least).then_some(())
     })
     .await;
 }
 
 impl Scene {
-    /// Somebody else than the controller changes the member.
-    pub async fn somebody_says(&self, what: &str) {
+    /// Runs a conference command on the member in FreeSWITCH, past the controller.
+    pub async fn change_member(&self, command: &str) {
         let id = self.world.member_id(&self.room, &self.channel).await;
-        let said = self
+        let reply = self
             .world
-            .fs(&format!("conference {} {what} {id}", self.room))
+            .fs(&format!("conference {} {command} {id}", self.room))
             .await;
-        assert!(said.contains("OK"), "{said}");
+        assert!(reply.contains("OK"), "{reply}");
     }
 
-    /// Somebody hangs a call up.
-    pub async fn hangs_up(&self, session: &str) {
-        let channel = self.world.channel(session);
-        let said = self.world.fs(&format!("uuid_kill {channel}")).await;
-        assert!(said.contains("OK"), "{said}");
+    /// Hangs a call up in FreeSWITCH, past the controller.
+    pub async fn hang_up(&self, call: &str) {
+        let channel = self.world.channel(call);
+        let reply = self.world.fs(&format!("uuid_kill {channel}")).await;
+        assert!(reply.contains("OK"), "{reply}");
     }
 
     pub fn count(&self, event: &str) -> usize {
         let all = self.world.receiver.delivered(&self.room);
-        all.iter().filter(|got| got.event() == event).count()
+        all.iter()
+            .filter(|webhook| webhook.event() == event)
+            .count()
     }
 
-    /// The next webhook of this event about the room, from now on.
-    pub async fn next(&self, event: &str, what: impl AsyncFnOnce()) -> Duration {
+    /// Runs an action and waits for the room's next webhook of this event. Returns the elapsed time.
+    pub async fn time_until(&self, event: &str, action: impl AsyncFnOnce()) -> Duration {
         let before = self.count(event);
-        let begun = Instant::now();
-        what().await;
+        let start = Instant::now();
+        action().await;
         self.world.receiver.nth(&self.room, event, before + 1).await;
-        begun.elapsed()
+        start.elapsed()
     }
 
-    /// Whatever happened before, the controller commands, and hears what happens now.
-    pub async fn works(&self) {
+    /// Checks that the controller carries out a command and reports a change made in FreeSWITCH.
+    pub async fn check_commands_and_webhooks(&self) {
         let Self { world, .. } = self;
         let muted = world
             .switch
@@ -362,7 +364,7 @@ impl Scene {
             .unwrap()
             .iter()
             .any(|(channel, speaks)| *channel == self.channel && !*speaks);
-        let (command, told, back, told_back) = if muted {
+        let (command, event, opposite, opposite_event) = if muted {
             (
                 "unmute",
                 "conference.member.unmuted",
@@ -377,42 +379,42 @@ impl Scene {
                 "conference.member.unmuted",
             )
         };
-        self.next(told, async || {
+        self.time_until(event, async || {
             let path = format!("conference/{command}");
-            let answer = world.command(&self.session, &path, &json!({})).await;
+            let answer = world.command(&self.call, &path, &json!({})).await;
             assert_eq!(answer.status, 202, "{}", answer.body);
         })
         .await;
-        self.next(told_back, async || self.somebody_says(back).await)
+        self.time_until(opposite_event, async || self.change_member(opposite).await)
             .await;
     }
 
-    /// Ends every row: checks that it works and that all views agree, and returns the report.
+    /// Ends a row: checks commands, webhooks and that all views agree. Returns the report.
     pub async fn report(
         &self,
         fired: impl Into<String>,
         held: impl Into<String>,
         recovery: Option<Duration>,
     ) -> Report {
-        self.works().await;
-        self.report_quietly(fired, held, recovery).await
+        self.check_commands_and_webhooks().await;
+        self.report_without_commands(fired, held, recovery).await
     }
 
-    /// The same where the member is not in its room any more.
-    pub async fn report_quietly(
+    /// Ends a row whose member has left its room: checks that all views agree. Returns the report.
+    pub async fn report_without_commands(
         &self,
         fired: impl Into<String>,
         held: impl Into<String>,
         recovery: Option<Duration>,
     ) -> Report {
-        let heard = settles(&self.world).await;
+        let webhooks = until_consistent(&self.world).await;
         Report {
             fired: fired.into(),
             held: held.into(),
             recovery,
             lost: 0,
-            resent: heard.resent,
-            doubled: heard.doubled.len(),
+            resent: webhooks.resent,
+            doubled: webhooks.doubled.len(),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The process of a real FreeSWITCH on this machine: stopped, killed, and started again as it was.
+//! The process of a real FreeSWITCH on this machine, which rows stop, kill and restart.
 //!
-//! Whatever becomes of the row, the server runs again when it is over.
+//! The server runs again after the row, also after a failed one.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,20 +16,20 @@ use crate::program::poll;
 use crate::program::world::{PASSWORD, World};
 use crate::support::process;
 
-/// Modules are loaded before it answers.
+/// Time limit of a start: FreeSWITCH loads its modules before it answers.
 const START: Duration = Duration::from_secs(60);
 
 pub struct ServerProcess {
     pid: Pid,
-    /// As it was started: its arguments, its directory, its environment.
+    /// The original arguments; directory and environment follow.
     arguments: Vec<Vec<u8>>,
     directory: PathBuf,
     environment: Vec<Vec<u8>>,
 }
 
 impl ServerProcess {
-    /// The one that this world's node is.
-    pub async fn of(world: &World) -> Self {
+    /// Finds the process of this world's node.
+    pub async fn for_world(world: &World) -> Self {
         let run = world.fs("eval ${run_dir}").await;
         let file = PathBuf::from(run.trim()).join("freeswitch.pid");
         let text = fs::read_to_string(&file)
@@ -62,23 +62,23 @@ impl ServerProcess {
         process::resume(self.pid).await;
     }
 
-    fn runs(&self) -> bool {
-        // One that was killed and that nobody has waited for is still found.
+    fn is_running(&self) -> bool {
+        // A zombie still exists, so its state counts, too.
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero()));
         test_kill_process(self.pid).is_ok() && stat.is_ok_and(|stat| !stat.contains(") Z "))
     }
 
-    /// SIGKILL; returns when it is gone.
+    /// Sends SIGKILL. Returns when the process has ended.
     pub async fn kill(&self) {
         kill_process(self.pid, Signal::KILL).unwrap();
-        poll::until("the server is gone", poll::PATIENCE, async || {
-            (!self.runs()).then_some(())
+        poll::until("the server has ended", poll::TIMEOUT, async || {
+            (!self.is_running()).then_some(())
         })
         .await;
     }
 
-    /// Starts it again as it was; it outlives this process. Returns when it answers.
-    pub async fn start_again(&mut self, world: &World) {
+    /// Restarts it with its original settings; it outlives this process. Returns when it answers.
+    pub async fn restart(&mut self, world: &World) {
         self.launch();
         poll::until("the server answers", START, async || {
             world.switch.answers(PASSWORD).await.then_some(())
@@ -86,18 +86,18 @@ impl ServerProcess {
         .await;
     }
 
-    // It outlives this process, which so has nothing to wait for.
+    // The server outlives this process, which cannot wait for its end.
     #[allow(clippy::zombie_processes)]
     fn launch(&mut self) {
         let [program, arguments @ ..] = self.arguments.as_slice() else {
-            panic!("a program has a name");
+            panic!("the server's command line is empty");
         };
         let mut command = Command::new(OsStr::from_bytes(program));
         command
             .args(arguments.iter().map(|argument| OsStr::from_bytes(argument)))
             .current_dir(&self.directory)
             .env_clear()
-            // What ends this process's group does not end it.
+            // Signals to this process's group do not reach it.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -115,7 +115,7 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        if self.runs() {
+        if self.is_running() {
             let _ = kill_process(self.pid, Signal::CONT);
         } else {
             self.launch();

@@ -1,4 +1,4 @@
-//! Stored data that is too much, or that the controller did not write.
+//! Stored data beyond its quota, or not written by the controller.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use roomkeeper::store::{EntityId, EntityKind, ListOf, Scope, ViewKind, keys};
 use roomkeeper_core::ids::{AppId, CallId, EndpointId, NodeId, RoomId};
 use serde_json::{Value, json};
 
-use crate::program::controller::{Answer, Ask};
-use crate::program::poll::{self, PATIENCE};
+use crate::program::controller::{Answer, ApiRequest};
+use crate::program::poll::{self, TIMEOUT};
 use crate::program::world::{Setup, Store};
 use crate::report::{Report, rows};
 use crate::scene::{Scene, Stage};
@@ -16,27 +16,32 @@ use crate::support::process;
 use crate::support::redis::RedisServer;
 
 rows![
-    31 app_that_writes_as_much_as_it_can,
-    33 stored_value_of_another_type,
+    31 app_writes_beyond_its_quota,
+    33 stored_value_has_wrong_type,
 ];
 
 const GREEDY: (&str, &str) = ("greedy", "greedy-key");
 
-async fn ask_as_greedy(scene: &Scene, method: &str, path: &str, body: Option<&Value>) -> Answer {
-    let ask = Ask {
+async fn request_as_greedy(
+    scene: &Scene,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Answer {
+    let request = ApiRequest {
         method,
         path,
         app: Some(GREEDY.0),
         key: Some(GREEDY.1),
         content_type: body.map(|_| "application/json"),
         body: body.map(Value::to_string),
-        ..Ask::default()
+        ..ApiRequest::default()
     };
-    scene.world.controller.exactly(ask).await.unwrap()
+    scene.world.controller.exactly(request).await.unwrap()
 }
 
 async fn used_memory(redis: &RedisServer) -> u64 {
-    let info: String = redis.ask(&["INFO", "memory"]).await.unwrap();
+    let info: String = redis.query(&["INFO", "memory"]).await.unwrap();
     let line = info.lines().find_map(|l| l.strip_prefix("used_memory:"));
     line.unwrap().trim().parse().unwrap()
 }
@@ -55,14 +60,14 @@ fn large_conference(letter: &str) -> Value {
     })
 }
 
-/// A port at which nobody listens.
+/// A port without a listener.
 fn closed_port() -> u16 {
     process::free_port()
 }
 
-async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
+async fn app_writes_beyond_its_quota(stage: &Stage) -> Report {
     const QUOTA: u64 = 16 << 20;
-    let mut setup = Setup::impatient(Store::Redis);
+    let mut setup = Setup::with_short_timeouts(Store::Redis);
     setup.more_apps = vec![(GREEDY.0.to_owned(), GREEDY.1.to_owned())];
     let mut scene = stage.scene(setup).await;
     let limited = scene.world.replica(
@@ -75,14 +80,14 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
     );
     let mut old = std::mem::replace(&mut scene.world.controller, limited);
     old.terminate();
-    old.ended(PATIENCE).await;
+    old.ended(TIMEOUT).await;
     scene.world.controller.until_synced().await;
-    scene.works().await;
+    scene.check_commands_and_webhooks().await;
 
-    // A receiver that takes nothing.
+    // A receiver that is down.
     let hook =
         json!({ "url": format!("http://127.0.0.1:{}/hook", closed_port()), "events": ["*"] });
-    let made = ask_as_greedy(&scene, "POST", "/webhooks", Some(&hook)).await;
+    let made = request_as_greedy(&scene, "POST", "/webhooks", Some(&hook)).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let hook = made.body["id"].as_str().unwrap().to_owned();
     let redis = scene.world.redis.as_ref().unwrap();
@@ -91,22 +96,22 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
     let large = large_conference("x");
     let mut update = large_conference("y");
     update.as_object_mut().unwrap().remove("type");
-    let (mut updated, mut in_a_row) = (0, 0);
+    let (mut updated, mut refused_in_a_row) = (0, 0);
     let (mut rooms, mut refused, mut highest, mut slowest) =
         (Vec::new(), None, before, Duration::ZERO);
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut written = 0_u64;
-    while begun.elapsed() < stage.pick(Duration::from_secs(45), Duration::from_secs(120)) {
-        // A room, and then an event that holds all that was said of the room.
+    while start.elapsed() < stage.pick(Duration::from_secs(45), Duration::from_secs(120)) {
+        // Create a room, then update it, which causes an event with all its data.
         let (method, path) = match rooms.last() {
             Some(room) if updated < rooms.len() => ("PUT", format!("/v1.0/conferences/{room}")),
             Some(_) | None => ("POST", "/v1.0/conferences".to_owned()),
         };
         let body = if method == "PUT" { &update } else { &large };
-        let answer = ask_as_greedy(&scene, method, &path, Some(body)).await;
+        let answer = request_as_greedy(&scene, method, &path, Some(body)).await;
         match answer.status {
             200 => {
-                in_a_row = 0;
+                refused_in_a_row = 0;
                 written += body.to_string().len() as u64;
                 match method {
                     "PUT" => updated += 1,
@@ -114,30 +119,30 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
                 }
             }
             429 => {
-                in_a_row += 1;
+                refused_in_a_row += 1;
                 refused = Some(answer);
-                // A caller that does not heed Retry-After, and does not keep the machine busy either.
+                // Earlier than Retry-After, without occupying the machine.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             other => panic!("{other}: {}", answer.body),
         }
         highest = highest.max(used_memory(redis).await);
-        if rooms.len() % 10 == 0 && in_a_row == 0 {
-            // The others notice nothing.
-            let begun = Instant::now();
-            scene.works().await;
-            slowest = slowest.max(begun.elapsed());
+        if rooms.len() % 10 == 0 && refused_in_a_row == 0 {
+            // The other app is not affected.
+            let start = Instant::now();
+            scene.check_commands_and_webhooks().await;
+            slowest = slowest.max(start.elapsed());
         }
-        // The counters have been read since, and it stays refused.
-        if in_a_row >= 30 {
+        // The counters have been read meanwhile, and the app is still refused.
+        if refused_in_a_row >= 30 {
             break;
         }
     }
-    assert!(in_a_row >= 30, "it stays refused");
-    let refused = refused.expect("it is refused at its quota");
+    assert!(refused_in_a_row >= 30, "the app is not refused for long");
+    let refused = refused.expect("a refusal at the quota");
     assert!(
         refused.retry_after.is_some_and(|s| s >= 1),
-        "429 says when to come back"
+        "429 has Retry-After"
     );
     assert_eq!(
         refused.body["detail"]["quota_bytes"], QUOTA,
@@ -146,45 +151,51 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
     );
     let used = refused.body["detail"]["used_bytes"].as_u64().unwrap();
     assert!(used >= QUOTA, "{}", refused.body);
-    // What is admitted until the counters are read, and what Redis needs besides.
+    // The limit includes writes admitted before the next reading of the counters, and Redis's overhead.
     let grown = highest.saturating_sub(before);
-    assert!(grown < 8 * QUOTA, "{grown} bytes grown");
+    assert!(grown < 8 * QUOTA, "{grown} bytes more memory");
     let metric = "roomkeeper_http_quota_refused_total";
     assert!(scene.world.controller.metric(metric, "").await >= 1.0);
-    // Reading and deleting are not refused, and give the bytes back.
-    let listed = ask_as_greedy(&scene, "GET", "/v1.0/conferences", None).await;
+    // Reads and deletions are not refused. Deletions free the bytes.
+    let listed = request_as_greedy(&scene, "GET", "/v1.0/conferences", None).await;
     assert_eq!(listed.status, 200);
     for room in &rooms {
         let path = format!("/v1.0/conferences/{room}");
-        let deleted = ask_as_greedy(&scene, "DELETE", &path, None).await;
+        let deleted = request_as_greedy(&scene, "DELETE", &path, None).await;
         assert_eq!(deleted.status, 200, "{}", deleted.body);
     }
     let path = format!("/webhooks/{hook}");
-    let removed = ask_as_greedy(&scene, "DELETE", &path, None).await;
+    let removed = request_as_greedy(&scene, "DELETE", &path, None).await;
     assert!(removed.status < 300, "{}", removed.body);
     let freed = Instant::now();
     let small = json!({ "type": "conference" });
-    poll::until("it may write again", Duration::from_secs(60), async || {
-        let answer = ask_as_greedy(&scene, "POST", "/v1.0/conferences", Some(&small)).await;
-        assert!(matches!(answer.status, 200 | 429), "{}", answer.body);
-        (answer.status == 200).then_some(())
-    })
+    poll::until(
+        "the app can write again",
+        Duration::from_secs(60),
+        async || {
+            let answer = request_as_greedy(&scene, "POST", "/v1.0/conferences", Some(&small)).await;
+            assert!(matches!(answer.status, 200 | 429), "{}", answer.body);
+            (answer.status == 200).then_some(())
+        },
+    )
     .await;
     let redis = scene.world.redis.as_ref().unwrap();
-    // But for the messages that event streams may still read.
+    // Messages kept for event streams remain.
     let bound = (before + keys::OUTBOX_KEPT_BYTES).min(highest - QUOTA / 2);
-    poll::until("memory comes back", Duration::from_secs(60), async || {
-        (used_memory(redis).await < bound).then_some(())
-    })
+    poll::until(
+        "Redis frees the memory",
+        Duration::from_secs(60),
+        async || (used_memory(redis).await < bound).then_some(()),
+    )
     .await;
     let after = used_memory(redis).await;
     let recovery = freed.elapsed();
     let mib = |bytes: u64| bytes >> 20;
     scene
         .report(
-            format!("{} rooms, {} MiB written until it was refused at {} MiB", rooms.len(), mib(written), mib(used)),
+            format!("{} rooms, {} MiB written until the refusal at {} MiB", rooms.len(), mib(written), mib(used)),
             format!(
-                "Redis {} MiB, {} at most, {} after; the others waited {slowest:.1?} at most; I1 I3",
+                "Redis {} MiB before, {} at most, {} after; the other app waits {slowest:.1?} at most; I1 I3",
                 mib(before), mib(highest), mib(after)
             ),
             Some(recovery),
@@ -192,24 +203,25 @@ async fn app_that_writes_as_much_as_it_can(stage: &Stage) -> Report {
         .await
 }
 
-/// The ids of the keys to spoil.
-struct Spoilt {
+/// The ids in the keys to corrupt.
+struct CorruptIds {
     room: String,
     call: String,
-    stay: String,
+    membership: String,
     recording: String,
     hook: EndpointId,
-    /// A message that waits for the receiver.
+    /// A message in the receiver's queue.
     message: String,
 }
 
-/// The keys of each family, of a room that is to be spoilt. The outbox has a row of its own (32).
-fn families(scene: &Scene, spoilt: &Spoilt) -> Vec<String> {
+/// One key of each family. The outbox has its own row (32).
+fn one_key_per_family(scene: &Scene, ids: &CorruptIds) -> Vec<String> {
     let node: NodeId = scene.world.node.parse().unwrap();
     let app: AppId = scene.world.app.parse().unwrap();
-    let (room, hook): (RoomId, _) = (spoilt.room.parse().unwrap(), &spoilt.hook);
-    let call: CallId = spoilt.call.parse().unwrap();
-    let [stay, recording] = [&spoilt.stay, &spoilt.recording].map(|view| view.parse().unwrap());
+    let (room, hook): (RoomId, _) = (ids.room.parse().unwrap(), &ids.hook);
+    let call: CallId = ids.call.parse().unwrap();
+    let [membership, recording] =
+        [&ids.membership, &ids.recording].map(|view| view.parse().unwrap());
     let queue = keys::queue_name(hook, Scope::Room(room));
     let mut families = vec![
         keys::entity(EntityId::Room(room)),
@@ -222,7 +234,7 @@ fn families(scene: &Scene, spoilt: &Spoilt) -> Vec<String> {
         keys::list(node, EntityKind::Room, &app),
         format!("{}:", keys::list(node, EntityKind::Room, &app)),
         keys::list(node, EntityKind::Call, &app),
-        keys::view(stay),
+        keys::view(membership),
         keys::view(recording),
         keys::view_list(node, ViewKind::Conference, ListOf::App(&app)),
         keys::view_list(node, ViewKind::Call, ListOf::App(&app)),
@@ -231,7 +243,7 @@ fn families(scene: &Scene, spoilt: &Spoilt) -> Vec<String> {
         keys::views_over(node),
         keys::cursor(node),
         keys::queue(node, &queue),
-        keys::delivery(node, hook, &spoilt.message),
+        keys::delivery(node, hook, &ids.message),
         keys::health(node),
         keys::outbox_last(node),
         keys::due(node),
@@ -255,8 +267,8 @@ fn families(scene: &Scene, spoilt: &Spoilt) -> Vec<String> {
     families
 }
 
-async fn stored_value_of_another_type(stage: &Stage) -> Report {
-    let mut scene = stage.scene(Setup::impatient(Store::Redis)).await;
+async fn stored_value_has_wrong_type(stage: &Stage) -> Report {
+    let mut scene = stage.scene(Setup::with_short_timeouts(Store::Redis)).await;
     let hook =
         json!({ "url": format!("http://127.0.0.1:{}/hook", closed_port()), "events": ["*"] });
     let made = scene
@@ -284,7 +296,7 @@ async fn stored_value_of_another_type(stage: &Stage) -> Report {
         .receiver
         .first(&room, "conference.member.joined")
         .await;
-    let stay = format!(
+    let membership = format!(
         "call-{}",
         joined.body["data"]["conferencecall_id"].as_str().unwrap()
     );
@@ -292,36 +304,36 @@ async fn stored_value_of_another_type(stage: &Stage) -> Report {
         "recording-{}",
         recording.body["recording_id"].as_str().unwrap()
     );
-    let spoilt = Spoilt {
+    let ids = CorruptIds {
         room,
         call,
-        stay,
+        membership,
         recording,
         hook,
         message: joined.id,
     };
-    let families = families(&scene, &spoilt);
+    let families = one_key_per_family(&scene, &ids);
     let mut slowest = Duration::ZERO;
     for key in &families {
-        let begun = Instant::now();
-        println!("spoils {key}");
-        spoil(&mut scene, key, &spoilt).await;
-        slowest = slowest.max(begun.elapsed());
+        let start = Instant::now();
+        println!("corrupts {key}");
+        check_corrupt_key(&mut scene, key, &ids).await;
+        slowest = slowest.max(start.elapsed());
     }
     scene
         .report(
             format!("{} keys, one of each family", families.len()),
-            "each is reported; lists, commands and webhooks of the others go on; I1 I3",
+            "each is reported; lists, commands and webhooks of other entities work; I1 I3",
             Some(slowest),
         )
         .await
 }
 
-/// Spoils one key, and expects that it is reported and that the others go on.
-async fn spoil(scene: &mut Scene, key: &str, spoilt: &Spoilt) {
+/// Corrupts one key, and checks that it is reported and that all other entities work.
+async fn check_corrupt_key(scene: &mut Scene, key: &str, ids: &CorruptIds) {
     let saved = format!("{key}~saved");
     let redis = scene.world.redis.as_ref().unwrap();
-    // At once, for the controller writes meanwhile.
+    // In one script, because the controller writes meanwhile.
     let write = match key.contains("}:queue:") {
         true => "SET",
         false => "RPUSH",
@@ -329,17 +341,17 @@ async fn spoil(scene: &mut Scene, key: &str, spoilt: &Spoilt) {
     let script = format!(
         "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end redis.call('{write}', KEYS[1], 'spoilt')"
     );
-    redis.tell(&["EVAL", &script, "2", key, &saved]).await;
-    // These are read when a node is taken over.
+    redis.run(&["EVAL", &script, "2", key, &saved]).await;
+    // The controller reads these keys when it takes a node over.
     if key.ends_with("}:lists") || key.ends_with("}:epoch") {
         scene.world.kill_and_start_again();
         scene.world.controller.until_synced().await;
     }
-    touch(scene, spoilt).await;
-    lists_go_on(scene, key).await;
+    use_all(scene, ids).await;
+    check_lists(scene, key).await;
     let controller = &scene.world.controller;
-    poll::until(&format!("{key} is reported"), PATIENCE, async || {
-        touch(scene, spoilt).await;
+    poll::until(&format!("{key} is reported"), TIMEOUT, async || {
+        use_all(scene, ids).await;
         let found = controller.operator("/admin/orphans").await?;
         let nodes = found.body["nodes"].as_array()?.iter();
         let records = nodes.flat_map(|node| node["records"].as_array().into_iter().flatten());
@@ -357,41 +369,41 @@ async fn spoil(scene: &mut Scene, key: &str, spoilt: &Spoilt) {
             .as_u64()
             .unwrap_or_default();
     assert!(unreadable >= 1, "{key}: {}", ready.body);
-    lists_go_on(scene, key).await;
-    scene.works().await;
+    check_lists(scene, key).await;
+    scene.check_commands_and_webhooks().await;
 
     let redis = scene.world.redis.as_ref().unwrap();
-    let kind: String = redis.ask(&["TYPE", key]).await.unwrap();
-    let wrong = if key.contains("}:queue:") {
+    let kind: String = redis.query(&["TYPE", key]).await.unwrap();
+    let wrong_type = if key.contains("}:queue:") {
         "string"
     } else {
         "list"
     };
-    if kind == wrong {
-        redis.tell(&["DEL", key]).await;
+    if kind == wrong_type {
+        redis.run(&["DEL", key]).await;
     }
     let _ignored: u32 = redis
-        .ask(&["DEL", &format!("{key}:unreadable")])
+        .query(&["DEL", &format!("{key}:unreadable")])
         .await
         .unwrap();
-    let is_there: u32 = redis.ask(&["EXISTS", key]).await.unwrap();
-    let has_saved: u32 = redis.ask(&["EXISTS", &saved]).await.unwrap();
-    if is_there == 0 && has_saved == 1 {
-        redis.tell(&["RENAME", &saved, key]).await;
+    let exists: u32 = redis.query(&["EXISTS", key]).await.unwrap();
+    let has_saved: u32 = redis.query(&["EXISTS", &saved]).await.unwrap();
+    if exists == 0 && has_saved == 1 {
+        redis.run(&["RENAME", &saved, key]).await;
     } else if has_saved == 1 {
-        redis.tell(&["DEL", &saved]).await;
+        redis.run(&["DEL", &saved]).await;
     }
 }
 
-/// Uses what may be spoilt, whatever the answer is.
-async fn touch(scene: &Scene, spoilt: &Spoilt) {
-    let Spoilt {
+/// Uses every entity that may be corrupt. Any answer is permitted.
+async fn use_all(scene: &Scene, ids: &CorruptIds) {
+    let CorruptIds {
         room,
         call,
         hook,
         message,
         ..
-    } = spoilt;
+    } = ids;
     let controller = &scene.world.controller;
     for path in [
         format!("/conferences/{room}"),
@@ -435,23 +447,23 @@ async fn touch(scene: &Scene, spoilt: &Spoilt) {
             .await
             .unwrap();
     }
-    // Somebody changes the member of the spoilt room.
+    // Change the member of the corrupt room in FreeSWITCH.
     let members = scene.world.fs(&format!("conference {room} list")).await;
     if let Some(id) = members.split(';').next() {
-        for does in ["mute", "unmute"] {
+        for command in ["mute", "unmute"] {
             scene
                 .world
-                .fs(&format!("conference {room} {does} {id}"))
+                .fs(&format!("conference {room} {command} {id}"))
                 .await;
         }
     }
 }
 
-/// All lists are answered, with the good ones unless the list itself is spoilt.
-async fn lists_go_on(scene: &Scene, key: &str) {
+/// Checks that all lists answer and contain the intact entities, unless the list itself is corrupt.
+async fn check_lists(scene: &Scene, key: &str) {
     let controller = &scene.world.controller;
     let uuid = &scene.room[scene.room.len() - 36..];
-    for (path, of, list, good) in [
+    for (path, field, list, expected) in [
         (
             "/conferences?limit=200",
             "conferences",
@@ -462,7 +474,7 @@ async fn lists_go_on(scene: &Scene, key: &str) {
             "/sessions?limit=200",
             "sessions",
             "}:list:sessions:",
-            scene.session.as_str(),
+            scene.call.as_str(),
         ),
         ("/v1.0/conferences", "result", "}:views:conferences:", uuid),
         (
@@ -475,11 +487,11 @@ async fn lists_go_on(scene: &Scene, key: &str) {
     ] {
         let answer = controller.once("GET", path, None).await.unwrap();
         assert_eq!(answer.status, 200, "{key}: {path}: {}", answer.body);
-        let text = answer.body[of].to_string();
-        let is_spoilt = !list.is_empty() && key.contains(list);
+        let text = answer.body[field].to_string();
+        let is_corrupt = !list.is_empty() && key.contains(list);
         assert!(
-            is_spoilt || text.contains(good),
-            "{key}: {path} lacks {good}: {text}"
+            is_corrupt || text.contains(expected),
+            "{key}: {path} lacks {expected}: {text}"
         );
     }
 }

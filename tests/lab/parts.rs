@@ -339,7 +339,7 @@ async fn containers_programs_work_and_survive_a_kill_of_each_kind() {
     say("  A FreeSWITCH node is killed.\n");
     lab.nodes[0].kill();
     let callers = lab.dir.path().join("callers");
-    poll::until("the callers notice", poll::PATIENCE, async || {
+    poll::until("the callers notice", poll::TIMEOUT, async || {
         let output = fs::read_to_string(&callers).unwrap();
         output.contains("it cannot be reached").then_some(())
     })
@@ -351,13 +351,13 @@ async fn containers_programs_work_and_survive_a_kill_of_each_kind() {
     // On a stop signal, the callers hang up their calls.
     let pid = Pid::from_child(&lab.part("callers").child);
     kill_process(pid, Signal::TERM).unwrap();
-    let ended = poll::until("the callers end", poll::PATIENCE, async || {
+    let ended = poll::until("the callers end", poll::TIMEOUT, async || {
         lab.part("callers").child.try_wait().unwrap()
     })
     .await;
     assert!(ended.success());
     for node in &lab.nodes {
-        poll::until("all calls have ended", poll::PATIENCE, async || {
+        poll::until("all calls have ended", poll::TIMEOUT, async || {
             let channels = node.api("show channels count").await;
             channels.contains("0 total").then_some(())
         })
@@ -370,7 +370,7 @@ async fn containers_programs_work_and_survive_a_kill_of_each_kind() {
     for name in controllers.iter().chain(&["receiver"]) {
         let pid = Pid::from_child(&lab.part(name).child);
         kill_process(pid, Signal::TERM).unwrap();
-        let ended = poll::until(name, poll::PATIENCE, async || {
+        let ended = poll::until(name, poll::TIMEOUT, async || {
             lab.part(name).child.try_wait().unwrap()
         })
         .await;

@@ -153,7 +153,7 @@ async fn streams_are_not_buffered_and_stopped_controllers_get_no_requests() {
 
     // Both get requests, in turn.
     let named = async |name: &str| {
-        poll::until(name, poll::PATIENCE, async || {
+        poll::until(name, poll::TIMEOUT, async || {
             let (status, _, body) = get_once(&client, &url("/api/v1/sessions")).await?;
             (status == 200 && body == name).then_some(())
         })
@@ -177,7 +177,7 @@ async fn streams_are_not_buffered_and_stopped_controllers_get_no_requests() {
     assert_eq!(stream.status(), 200);
     let mut stream = stream.bytes_stream();
     for n in 0..5 {
-        let line = tokio::time::timeout(poll::PATIENCE, stream.next()).await;
+        let line = tokio::time::timeout(poll::TIMEOUT, stream.next()).await;
         let line = line.expect("the proxy does not buffer").unwrap().unwrap();
         assert_eq!(line, format!("data: {n}\n\n"));
         tell.send(format!("data: {}\n\n", n + 1)).await.unwrap();
@@ -185,7 +185,7 @@ async fn streams_are_not_buffered_and_stopped_controllers_get_no_requests() {
 
     // No controller is left: the answer has the API's error form.
     drop(first);
-    let unavailable = poll::until("no controller is left", poll::PATIENCE, async || {
+    let unavailable = poll::until("no controller is left", poll::TIMEOUT, async || {
         let answer = get_once(&client, &url("/api/v1/sessions")).await?;
         (answer.0 == 503).then_some(answer)
     })

@@ -1,4 +1,4 @@
-//! Programs of the workspace that a test runs and Cargo does not build for it.
+//! Builds programs of the workspace that a test runs and Cargo does not build for it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,7 +14,10 @@ pub fn build_program(package: &str) -> PathBuf {
         .output()
         .expect("cargo starts");
     let errors = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{package} is not built:\n{errors}");
+    assert!(
+        built.status.success(),
+        "{package} does not build:\n{errors}"
+    );
     let messages = String::from_utf8_lossy(&built.stdout).into_owned();
     messages
         .lines()

@@ -1,4 +1,4 @@
-//! Code that several integration tests share. Each uses its part of it.
+//! Code that several integration tests share. Each test uses a part.
 #![allow(dead_code)]
 
 pub mod cargo;

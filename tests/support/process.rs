@@ -1,6 +1,6 @@
-//! Processes of a test's own, which end when it does.
+//! Processes that a test starts and that end with the test.
 //!
-//! Owns how they are started, and the ports they get. Leaves out what they are.
+//! Owns their start and their ports. Leaves out the programs themselves.
 
 use std::net::TcpListener;
 use std::process::{Child, Command};
@@ -10,22 +10,22 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Longer than a signal takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time limit for the effect of a signal.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Ports are given out from here on: below the range that connections take theirs from, so that a server that was
-/// killed finds its port free when it comes back.
+/// The first port to assign. The range is below the ephemeral ports, so a killed server finds its port free when it
+/// restarts.
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 12_000;
 
-/// A command that the kernel kills when this process ends: a test that is killed runs no destructors.
+/// Returns a command that the kernel kills when this process ends, because a killed test runs no destructors.
 pub fn command(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", program]);
     command
 }
 
-/// A port on loopback that nobody listens on. Test processes begin at different ones.
+/// Returns a free port on loopback. Each test process starts at another offset.
 pub fn free_port() -> u16 {
     static NEXT: OnceLock<AtomicU16> = OnceLock::new();
     let next = NEXT.get_or_init(|| {
@@ -41,29 +41,29 @@ pub fn free_port() -> u16 {
     panic!("no port is free");
 }
 
-/// Starts the command from a thread that lives as long as the test process: the kernel sends the death signal when the
-/// *thread* that started a process ends, and a test's thread ends before its process does.
+/// Starts the command from a thread that lives as long as the test process. The kernel sends the death signal when the
+/// *thread* that started a process ends, and a test's thread ends before its process.
 pub fn spawn(command: Command) -> Child {
-    type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
-    static ORDERS: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
+    type Request = (Command, mpsc::Sender<std::io::Result<Child>>);
+    static REQUESTS: OnceLock<Mutex<mpsc::Sender<Request>>> = OnceLock::new();
     assert!(
         installed("redis-server") && installed("setpriv"),
         "these tests need redis-server and setpriv (util-linux) installed; tests/run installs them"
     );
-    let orders = ORDERS.get_or_init(|| {
-        let (send, receive) = mpsc::channel::<Order>();
+    let requests = REQUESTS.get_or_init(|| {
+        let (send, receive) = mpsc::channel::<Request>();
         std::thread::spawn(move || {
             for (mut command, answer) in receive {
-                // Whoever asked is waiting below.
+                // The receiver waits below.
                 let _ = answer.send(command.spawn());
             }
         });
         Mutex::new(send)
     });
     let (send, receive) = mpsc::channel();
-    orders
+    requests
         .lock()
-        .expect("no one panics with it")
+        .expect("the lock is not poisoned")
         .send((command, send))
         .expect("the thread lives");
     receive
@@ -72,13 +72,13 @@ pub fn spawn(command: Command) -> Child {
         .expect("setpriv starts")
 }
 
-/// Stops a process: it keeps its connections and does nothing. Returns when it has stopped.
+/// Stops a process with SIGSTOP, so that it keeps its connections and does nothing. Returns when it has stopped.
 pub async fn pause(pid: Pid) {
     kill_process(pid, Signal::STOP).expect("the process runs");
     until_state(pid, |state| state == 'T').await;
 }
 
-/// Lets a process go on that was stopped.
+/// Continues a stopped process.
 pub async fn resume(pid: Pid) {
     kill_process(pid, Signal::CONT).expect("the process runs");
     until_state(pid, |state| state != 'T').await;
@@ -86,7 +86,7 @@ pub async fn resume(pid: Pid) {
 
 async fn until_state(pid: Pid, wanted: impl Fn(char) -> bool) {
     let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let stat = std::fs::read_to_string(&path).expect("the process runs");
         let state = stat
@@ -100,7 +100,7 @@ async fn until_state(pid: Pid, wanted: impl Fn(char) -> bool) {
     }
 }
 
-/// How much memory a process has, in KiB.
+/// The resident memory of a process, in KiB.
 pub fn resident(pid: Pid) -> u64 {
     let path = format!("/proc/{}/status", pid.as_raw_nonzero());
     let status = std::fs::read_to_string(path).expect("the process runs");
@@ -109,7 +109,7 @@ pub fn resident(pid: Pid) -> u64 {
         .expect("a process has memory")
 }
 
-/// True if a program is found.
+/// True if the `PATH` has this program.
 pub fn installed(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))

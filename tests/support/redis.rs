@@ -1,8 +1,8 @@
-//! Real Redis servers of a test's own: one, one that sentinels watch over, or a cluster. Started on free ports, killed
-//! with the test.
+//! Real Redis servers for a test: a single one, one with sentinels, or a cluster. They start on free ports and end with
+//! the test.
 //!
-//! Owns the processes. Leaves out what is stored in them. Every fault is a method, and each returns only when the fault
-//! has happened.
+//! Owns the processes. Leaves out the stored data. Every fault is a method that returns when the fault has taken
+//! effect.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,43 +17,43 @@ use rustix::process::Pid;
 use super::process::{self, free_port, spawn};
 use super::tls::ServerTls;
 
-/// Longer than any start or stop takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit of a start, a stop or an answer.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running (or killed, or stopped) server.
+/// A running, killed or stopped server.
 pub struct RedisServer {
     child: Child,
     port: u16,
     args: Vec<String>,
     password: Option<&'static str>,
     tls: Option<ServerTls>,
-    /// Holds what it has on disk.
+    /// The directory of its files.
     _dir: tempfile::TempDir,
 }
 
 impl RedisServer {
-    /// A server that keeps nothing on disk.
+    /// Starts a server without persistence.
     pub async fn start() -> Self {
         Self::start_with(None, &["--appendonly", "no"]).await
     }
 
-    /// A server that has every write on disk before it answers.
+    /// Starts a server that has every write on disk before it answers.
     pub async fn start_durable() -> Self {
         Self::start_with(None, &["--appendonly", "yes", "--appendfsync", "always"]).await
     }
 
-    /// A server that has no port without TLS, and keeps nothing on disk.
+    /// Starts a server with TLS only and without persistence.
     pub async fn start_tls(password: Option<&'static str>, tls: &ServerTls) -> Self {
         Self::start_with_tls(password, Some(tls), &["--appendonly", "no"]).await
     }
 
-    /// One that can become part of a cluster.
+    /// Starts a server that can join a cluster.
     async fn start_member(
         password: Option<&'static str>,
         tls: Option<&ServerTls>,
         timeout: Duration,
     ) -> Self {
-        // The port for other members must be a free one, too; their usual one may be taken.
+        // The bus port must be free, too; the default one may be in use.
         let bus = free_port().to_string();
         let args = [
             "--appendonly",
@@ -64,7 +64,7 @@ impl RedisServer {
             &bus,
             "--cluster-node-timeout",
             &timeout.as_millis().to_string(),
-            // However long ago a replica last heard of its master, it may take its place.
+            // A replica may be promoted however old its last contact with its master is.
             "--cluster-replica-validity-factor",
             "0",
             "--tls-cluster",
@@ -91,7 +91,7 @@ impl RedisServer {
                 ["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"].map(str::to_owned),
             );
             all.extend(["--dir".to_owned(), dir.display().to_string()]);
-            // A replica's first copy need not wait for others that may want one.
+            // A replica's first copy does not wait for other replicas.
             all.extend(["--repl-diskless-sync-delay", "0"].map(str::to_owned));
             if let Some(password) = password {
                 all.extend(
@@ -109,7 +109,7 @@ impl RedisServer {
         tls: Option<&ServerTls>,
         args: impl Fn(u16, &Path) -> Vec<String>,
     ) -> Self {
-        // Between our finding a port free and the server's taking it, someone else may.
+        // Another process may take the free port before the server does.
         for _ in 0..5 {
             let dir = tempfile::tempdir().expect("a directory for the server's files");
             let port = free_port();
@@ -133,7 +133,7 @@ impl RedisServer {
         Pid::from_child(&self.child)
     }
 
-    /// Where it is.
+    /// Its URL.
     pub fn url(&self) -> String {
         let scheme = scheme(self.tls());
         match self.password {
@@ -142,36 +142,36 @@ impl RedisServer {
         }
     }
 
-    /// Its TLS settings, if it has TLS.
+    /// Its TLS settings; `None` without TLS.
     pub const fn tls(&self) -> Option<&ServerTls> {
         self.tls.as_ref()
     }
 
-    /// Kills it at once, as a crash would.
+    /// Kills it with SIGKILL, like a crash.
     pub fn kill(&mut self) {
         self.child.kill().expect("redis-server was running");
         self.child.wait().expect("redis-server has ended");
         assert!(
             TcpStream::connect(self.address()).is_err(),
-            "killed, and still there"
+            "a killed server still accepts connections"
         );
     }
 
-    /// Starts it again where it was, with what is on disk.
+    /// Restarts it on the same port with its files.
     pub async fn restart(&mut self) {
         if self.child.try_wait().expect("its state").is_none() {
             self.kill();
         }
         self.child = spawn(command(&self.args));
-        assert!(self.answers().await, "redis-server does not start again");
+        assert!(self.answers().await, "redis-server does not restart");
     }
 
-    /// Stops it: it holds its connections and answers nothing.
+    /// Stops it with SIGSTOP: it keeps its connections and answers nothing.
     pub async fn pause(&self) {
         process::pause(self.pid()).await;
     }
 
-    /// Lets it go on.
+    /// Continues it.
     pub async fn resume(&self) {
         process::resume(self.pid()).await;
     }
@@ -180,25 +180,25 @@ impl RedisServer {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// Sends one command on a connection of its own; the first line of the answer, or `None` when there is none.
-    pub fn say(&self, command: &str) -> Option<String> {
+    /// Sends one inline command on a new connection. Returns the first line of the answer, or `None` without one.
+    pub fn send_inline(&self, command: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.address()).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
         stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).ok()?;
         Some(line.trim_end().to_owned())
     }
 
-    /// A connection of a test's own, with the password. The library's own limits are half a second for an answer and one
-    /// for a connection, which is too short for a machine that runs much else.
+    /// Opens a connection with the password. The library's default timeouts, 0.5 s for an answer and 1 s for a
+    /// connection, are too short on a busy machine.
     pub async fn connection(&self) -> RedisResult<MultiplexedConnection> {
-        let patient = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT));
         let Some(tls) = &self.tls else {
             return redis::Client::open(self.url())?
-                .get_multiplexed_async_connection_with_config(&patient)
+                .get_multiplexed_async_connection_with_config(&config)
                 .await;
         };
         let stream = tls.connect(self.address()).await?;
@@ -208,53 +208,53 @@ impl RedisServer {
             .into_connection_info()?;
         let settings = info.redis_settings();
         let (connection, driver) =
-            MultiplexedConnection::new_with_config(settings, stream, patient).await?;
+            MultiplexedConnection::new_with_config(settings, stream, config).await?;
         // It ends with the connection.
         tokio::spawn(driver);
         Ok(connection)
     }
 
-    /// Sends one command on a connection of its own, with the password.
-    pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
+    /// Runs one command on a new connection, with the password. Returns its answer.
+    pub async fn query<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
         let (name, args) = command.split_first().expect("a command");
         let mut command = redis::cmd(name);
         command.arg(args);
-        let ask = async || -> RedisResult<T> {
+        let query = async || -> RedisResult<T> {
             let mut connection = self.connection().await?;
             command.query_async(&mut connection).await
         };
-        match ask().await {
-            // Sentinels cut all connections to a server that they demote.
-            Err(error) if error.is_connection_dropped() => ask().await,
+        match query().await {
+            // Sentinels close all connections to a server that they demote.
+            Err(error) if error.is_connection_dropped() => query().await,
             answer => answer,
         }
     }
 
-    /// Sends one command that must not fail.
-    pub async fn tell(&self, command: &[&str]) {
-        let answer = self.ask::<Value>(command).await;
+    /// Runs one command that must not fail.
+    pub async fn run(&self, command: &[&str]) {
+        let answer = self.query::<Value>(command).await;
         assert!(answer.is_ok(), "{command:?}: {answer:?}");
     }
 
-    /// The keys it holds itself.
+    /// The keys that this server itself holds.
     pub async fn keys(&self, pattern: &str) -> Vec<String> {
-        self.ask(&["KEYS", pattern]).await.expect("it answers")
+        self.query(&["KEYS", pattern]).await.expect("it answers")
     }
 
     /// `master` or `slave`.
     pub async fn role(&self) -> String {
-        let role: Vec<Value> = self.ask(&["ROLE"]).await.expect("it answers");
-        let role = role.into_iter().next().expect("it has one");
+        let role: Vec<Value> = self.query(&["ROLE"]).await.expect("it answers");
+        let role = role.into_iter().next().expect("a role");
         redis::from_redis_value(role).expect("a name")
     }
 
-    /// The text under a key.
+    /// The string value of a key.
     pub fn get(&self, key: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.address()).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
         stream.write_all(format!("GET {key}\r\n").as_bytes()).ok()?;
         let mut lines = BufReader::new(stream).lines();
-        // First how long it is.
+        // The first line is the length.
         lines
             .next()?
             .ok()?
@@ -264,19 +264,19 @@ impl RedisServer {
         lines.next()?.ok()
     }
 
-    /// Waits until it answers a ping, if only that it wants a password; `false` when it has ended instead.
+    /// Waits until it answers a ping, also with an authentication error. Returns `false` if it has ended instead.
     async fn answers(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if self.child.try_wait().expect("its state").is_some() {
                 return false;
             }
             let answers = match self.tls {
                 None => matches!(
-                    self.say("PING").as_deref(),
+                    self.send_inline("PING").as_deref(),
                     Some("+PONG" | "-NOAUTH Authentication required.")
                 ),
-                Some(_) => self.ask::<String>(&["PING"]).await.is_ok(),
+                Some(_) => self.query::<String>(&["PING"]).await.is_ok(),
             };
             if answers {
                 return true;
@@ -289,7 +289,7 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // It may have been killed already; a stopped one can be killed too.
+        // It may have ended already. SIGKILL also ends a stopped process.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -302,7 +302,7 @@ fn scheme(tls: Option<&ServerTls>) -> &'static str {
     }
 }
 
-/// Where a server listens: on one port, with TLS or without.
+/// The settings of a server's only port, with or without TLS.
 fn listen_settings(port: u16, tls: Option<&ServerTls>) -> Vec<(&'static str, String)> {
     match tls {
         None => vec![("port", port.to_string())],
@@ -324,30 +324,29 @@ fn command(args: &[String]) -> Command {
     command
 }
 
-/// Waits until it is so.
-pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "in vain: {what}");
+/// Waits until a condition holds. `what` names it.
+pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + TIMEOUT;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// The passwords of a test's servers, if they want any.
+/// The passwords of a test's servers; `None` for no password.
 #[derive(Clone, Copy, Default)]
 pub struct Passwords {
-    /// Of the servers that hold data.
+    /// The password of the data servers.
     pub servers: Option<&'static str>,
-    /// Of the sentinels.
+    /// The password of the sentinels.
     pub sentinels: Option<&'static str>,
 }
 
-/// A master and its replica, and sentinels who watch over them. Servers are known by their numbers: the first master is
-/// 0, its replica 1.
+/// A master with a replica and their sentinels. The index of the first master is 0, that of its replica 1.
 pub struct Sentinels {
-    /// Each can be killed, paused, asked.
+    /// The data servers. A test can kill, pause and query each.
     pub servers: [RedisServer; 2],
-    /// Each can be, too.
+    /// The sentinels, likewise.
     pub sentinels: Vec<RedisServer>,
     passwords: Passwords,
 }
@@ -356,17 +355,17 @@ pub struct Sentinels {
 const MASTER: &str = "main";
 
 impl Sentinels {
-    /// With so many sentinels, more than half of whom must agree. They act within a second or two.
+    /// Starts `count` sentinels with a majority as quorum. They act within one to two seconds.
     pub async fn start(count: usize) -> Self {
         Self::start_with(count, Passwords::default()).await
     }
 
-    /// The same with passwords.
+    /// Starts them with passwords.
     pub async fn start_with(count: usize, passwords: Passwords) -> Self {
         Self::start_all(count, passwords, None, None).await
     }
 
-    /// The same, and nobody has a port without TLS.
+    /// Starts them with TLS only.
     pub async fn start_tls(
         count: usize,
         passwords: Passwords,
@@ -387,11 +386,11 @@ impl Sentinels {
         let master = start().await;
         let replica = start().await;
         replica
-            .tell(&["REPLICAOF", "127.0.0.1", &master.port.to_string()])
+            .run(&["REPLICAOF", "127.0.0.1", &master.port.to_string()])
             .await;
         until("the replica has its first copy", async || {
             let role: RedisResult<(String, String, u16, String)> =
-                replica.ask_head(&["ROLE"]).await;
+                replica.query_head(&["ROLE"]).await;
             role.is_ok_and(|(.., state)| state == "connected")
         })
         .await;
@@ -407,15 +406,15 @@ impl Sentinels {
         for sentinel in &all.sentinels {
             until("the sentinels know each other", async || {
                 let others = (count - 1).to_string();
-                sentinel.says("num-slaves").await == "1"
-                    && sentinel.says("num-other-sentinels").await == others
+                sentinel.master_field("num-slaves").await == "1"
+                    && sentinel.master_field("num-other-sentinels").await == others
             })
             .await;
         }
         all
     }
 
-    /// Where the store is.
+    /// The store's URL.
     pub fn url(&self) -> String {
         let user = match self.passwords.servers {
             None => String::new(),
@@ -435,13 +434,13 @@ impl Sentinels {
         format!("{scheme}+sentinel://{user}{hosts}/{MASTER}/0{own}")
     }
 
-    /// Waits until all sentinels that run name this server, and it is a master.
+    /// Waits until all sentinels name this server as master. Checks that it is one.
     pub async fn until_master(&self, server: usize) {
         let server = &self.servers[server];
         for sentinel in &self.sentinels {
             until("the sentinels name the new master", async || {
-                let asked = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER];
-                let named: RedisResult<(String, u16)> = sentinel.ask(&asked).await;
+                let query = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER];
+                let named: RedisResult<(String, u16)> = sentinel.query(&query).await;
                 named.is_ok_and(|(_, port)| port == server.port)
             })
             .await;
@@ -449,19 +448,22 @@ impl Sentinels {
         assert_eq!(server.role().await, "master");
     }
 
-    /// Replaces the first master by its replica, as an operator does. Both live; the old one becomes a replica some time
+    /// Fails over to the replica on an operator's command. Both servers run, and the old master becomes a replica
     /// later.
     pub async fn failover(&self) {
         let [sentinel, ..] = self.sentinels.as_slice() else {
-            unreachable!("there is one");
+            unreachable!("there is at least one sentinel");
         };
         let old = self.servers[0].port.to_string();
         until("the master is replaced", async || {
-            let [port, flags] = [sentinel.says("port").await, sentinel.says("flags").await];
-            // It gives up at once when it has not heard of the replica just now, on a busy machine.
+            let [port, flags] = [
+                sentinel.master_field("port").await,
+                sentinel.master_field("flags").await,
+            ];
+            // On a busy machine, a sentinel without recent contact to the replica gives up at once.
             if port == old && !flags.contains("failover_in_progress") {
                 let failover = ["SENTINEL", "FAILOVER", MASTER];
-                let _: RedisResult<Value> = sentinel.ask(&failover).await;
+                let _: RedisResult<Value> = sentinel.query(&failover).await;
             }
             port != old
         })
@@ -469,8 +471,8 @@ impl Sentinels {
         self.until_master(1).await;
     }
 
-    /// From now on a master that does not answer for a while is no reason for another: on a busy machine it is only slow.
-    pub async fn be_patient(&self) {
+    /// Disables failover on missing answers for a minute, because a master on a busy machine may only be slow.
+    pub async fn disable_failure_detection(&self) {
         for sentinel in &self.sentinels {
             let set = [
                 "SENTINEL",
@@ -479,42 +481,45 @@ impl Sentinels {
                 "down-after-milliseconds",
                 "60000",
             ];
-            sentinel.tell(&set).await;
+            sentinel.run(&set).await;
         }
     }
 
     /// Waits until this server is a replica.
     pub async fn until_replica(&self, server: usize) {
-        until("the old master is told", async || {
+        until("the old master is a replica", async || {
             self.servers[server].role().await == "slave"
         })
         .await;
     }
 
-    /// Makes the replica a master that the sentinels name, while the first master is not told and goes on as one.
-    pub async fn split(&self) {
-        self.part().await;
-        self.name_the_other().await;
-        assert_eq!(self.servers[0].role().await, "master", "nobody told it");
+    /// Promotes the replica in the sentinels, while the first master stays a master.
+    pub async fn split_brain(&self) {
+        self.detach_replica().await;
+        self.promote_replica().await;
+        assert_eq!(
+            self.servers[0].role().await,
+            "master",
+            "the first master is not demoted"
+        );
     }
 
-    /// Parts the replica from its master: it has what it has, and gets nothing more. Before long the sentinels would undo
-    /// that.
-    pub async fn part(&self) {
-        self.servers[1].tell(&["REPLICAOF", "NO", "ONE"]).await;
+    /// Stops the replication: the replica keeps its data and receives no more. The sentinels would revert this soon.
+    pub async fn detach_replica(&self) {
+        self.servers[1].run(&["REPLICAOF", "NO", "ONE"]).await;
     }
 
-    /// The sentinels name the second server.
-    pub async fn name_the_other(&self) {
+    /// Makes the sentinels name the second server as master.
+    pub async fn promote_replica(&self) {
         let quorum = (self.sentinels.len() / 2 + 1).to_string();
         let port = self.servers[1].port.to_string();
         for sentinel in &self.sentinels {
-            sentinel.tell(&["SENTINEL", "REMOVE", MASTER]).await;
+            sentinel.run(&["SENTINEL", "REMOVE", MASTER]).await;
             let monitor = ["SENTINEL", "MONITOR", MASTER, "127.0.0.1", &port, &quorum];
-            sentinel.tell(&monitor).await;
+            sentinel.run(&monitor).await;
             if let Some(password) = self.passwords.servers {
                 sentinel
-                    .tell(&["SENTINEL", "SET", MASTER, "auth-pass", password])
+                    .run(&["SENTINEL", "SET", MASTER, "auth-pass", password])
                     .await;
             }
         }
@@ -523,7 +528,7 @@ impl Sentinels {
 
     /// Empties the first master.
     pub async fn wipe(&self) {
-        self.servers[0].tell(&["FLUSHALL"]).await;
+        self.servers[0].run(&["FLUSHALL"]).await;
     }
 }
 
@@ -553,54 +558,54 @@ async fn sentinel(
             conf += &format!("requirepass {password}\nsentinel sentinel-pass {password}\n");
         }
         let path = dir.join("sentinel.conf");
-        std::fs::write(&path, conf).expect("its directory is ours");
+        std::fs::write(&path, conf).expect("the directory is writable");
         vec![path.display().to_string(), "--sentinel".to_owned()]
     })
     .await;
-    // What they would do less often. Not much more often: of a replica from which they have not heard for three times the
-    // first they say that it cannot be promoted, and one that was promoted four times the last ago without their having
-    // been told they demote again.
+    // Shorter periods than the defaults, with two limits: a replica without contact for three times the info period is
+    // not eligible for promotion, and a sentinel demotes a promoted replica again if the new configuration does not
+    // reach it within four times the publish period.
     for (period, ms) in [
         ("info-period", "400"),
         ("ping-period", "200"),
         ("ask-period", "100"),
         ("publish-period", "500"),
     ] {
-        started.tell(&["SENTINEL", "DEBUG", period, ms]).await;
+        started.run(&["SENTINEL", "DEBUG", period, ms]).await;
     }
     started
 }
 
 impl RedisServer {
-    /// A field of what a sentinel knows of the master.
-    async fn says(&self, field: &str) -> String {
+    /// A field of the master's state in this sentinel.
+    async fn master_field(&self, field: &str) -> String {
         let fields: Vec<(String, String)> = self
-            .ask(&["SENTINEL", "MASTER", MASTER])
+            .query(&["SENTINEL", "MASTER", MASTER])
             .await
             .expect("it answers");
         let found = fields.into_iter().find(|(name, _)| name == field);
         found.map(|(_, value)| value).unwrap_or_default()
     }
 
-    /// The first values of an answer that has more.
-    async fn ask_head<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
-        let mut values: Vec<Value> = self.ask(command).await?;
+    /// Queries the first four values of a longer answer.
+    async fn query_head<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
+        let mut values: Vec<Value> = self.query(command).await?;
         values.truncate(4);
         Ok(redis::from_redis_value(Value::Array(values))?)
     }
 }
 
-/// A cluster of three masters, each with a third of the slots. Nodes are known by their numbers; 0 to 2 are the first
+/// A cluster of three masters, each with a third of the slots. Nodes are identified by index; 0 to 2 are the first
 /// masters.
 pub struct Cluster {
-    /// Each can be killed, paused, asked.
+    /// The nodes. A test can kill, pause and query each.
     pub nodes: Vec<RedisServer>,
     ids: Vec<String>,
     password: Option<&'static str>,
 }
 
-/// A slot on its way from one node to another.
-pub struct Move<'a> {
+/// A slot's migration from one node to another.
+pub struct SlotMigration<'a> {
     cluster: &'a Cluster,
     slot: String,
     from: usize,
@@ -608,17 +613,17 @@ pub struct Move<'a> {
 }
 
 impl Cluster {
-    /// The three alone.
+    /// Starts three masters.
     pub async fn start() -> Self {
         Self::start_with(&[], None).await
     }
 
-    /// With a replica of each of these masters, and a password if they are to want one. Replicas are nodes 3, 4, 5.
+    /// Starts three masters and a replica of each given master, optionally with a password. Replicas are nodes 3, 4, 5.
     pub async fn start_with(replicas_of: &[usize], password: Option<&'static str>) -> Self {
         Self::start_all(replicas_of, password, None).await
     }
 
-    /// The three alone, and none has a port without TLS.
+    /// Starts three masters with TLS only.
     pub async fn start_tls(password: Option<&'static str>, tls: &ServerTls) -> Self {
         Self::start_all(&[], password, Some(tls)).await
     }
@@ -628,16 +633,16 @@ impl Cluster {
         password: Option<&'static str>,
         tls: Option<&ServerTls>,
     ) -> Self {
-        // Where nobody can take a node's place, nobody is to be in a hurry to give it up: on a busy machine it is only slow.
+        // Without replicas, a failure has no remedy, and a node on a busy machine may only be slow: use a long timeout.
         let timeout = if replicas_of.is_empty() { 15 } else { 1 };
         let timeout = Duration::from_secs(timeout);
         let mut nodes = Vec::new();
         let mut ids = Vec::new();
         for n in 0..3 + replicas_of.len() {
             let node = RedisServer::start_member(password, tls, timeout).await;
-            ids.push(node.ask(&["CLUSTER", "MYID"]).await.expect("it has one"));
+            ids.push(node.query(&["CLUSTER", "MYID"]).await.expect("an id"));
             let epoch = (n + 1).to_string();
-            node.tell(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await;
+            node.run(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await;
             nodes.push(node);
         }
         let cluster = Self {
@@ -650,33 +655,35 @@ impl Cluster {
             .enumerate()
         {
             let add = ["CLUSTER", "ADDSLOTSRANGE", from, to];
-            cluster.nodes[n].tell(&add).await;
+            cluster.nodes[n].run(&add).await;
         }
         let [first, others @ ..] = cluster.nodes.as_slice() else {
-            unreachable!("there are three");
+            unreachable!("there are three masters");
         };
         let bus = |node: &RedisServer| {
             let mut args = node.args.iter().skip_while(|arg| *arg != "--cluster-port");
-            args.nth(1).cloned().expect("it was given one")
+            args.nth(1).cloned().expect("a bus port")
         };
         for other in others {
             let (port, bus) = (other.port.to_string(), bus(other));
             first
-                .tell(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus])
+                .run(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus])
                 .await;
         }
         let known = cluster.nodes.len().to_string();
-        cluster.until_all_say("cluster_known_nodes", &known).await;
+        cluster
+            .until_cluster_info("cluster_known_nodes", &known)
+            .await;
         for (n, master) in replicas_of.iter().enumerate() {
             let replicate = ["CLUSTER", "REPLICATE", &cluster.ids[*master]];
-            cluster.nodes[3 + n].tell(&replicate).await;
+            cluster.nodes[3 + n].run(&replicate).await;
         }
-        cluster.until_all_say("cluster_state", "ok").await;
+        cluster.until_cluster_info("cluster_state", "ok").await;
         for n in 0..replicas_of.len() {
             let replica = &cluster.nodes[3 + n];
             until("the replica has its first copy", async || {
                 let role: RedisResult<(String, String, u16, String)> =
-                    replica.ask_head(&["ROLE"]).await;
+                    replica.query_head(&["ROLE"]).await;
                 role.is_ok_and(|(.., state)| state == "connected")
             })
             .await;
@@ -684,11 +691,11 @@ impl Cluster {
         cluster
     }
 
-    /// Waits until every node that runs says this of the cluster.
-    pub async fn until_all_say(&self, field: &str, value: &str) {
+    /// Waits until `CLUSTER INFO` of every node has this value.
+    pub async fn until_cluster_info(&self, field: &str, value: &str) {
         for node in &self.nodes {
             until("the nodes agree", async || {
-                let info: String = match node.ask(&["CLUSTER", "INFO"]).await {
+                let info: String = match node.query(&["CLUSTER", "INFO"]).await {
                     Ok(info) => info,
                     Err(_) => return false,
                 };
@@ -699,7 +706,7 @@ impl Cluster {
         }
     }
 
-    /// Where the store is: two of its nodes.
+    /// The store's URL, with two of its nodes.
     pub fn url(&self) -> String {
         let user = match self.password {
             None => String::new(),
@@ -710,22 +717,22 @@ impl Cluster {
         format!("{scheme}+cluster://{user}{first},{second}")
     }
 
-    /// The slot of a key, and which of the first three has it as long as none was moved.
+    /// The slot of a key, and its initial master.
     pub async fn slot(&self, key: &str) -> (u16, usize) {
-        let slot = self.nodes[0].ask(&["CLUSTER", "KEYSLOT", key]).await;
+        let slot = self.nodes[0].query(&["CLUSTER", "KEYSLOT", key]).await;
         let slot: u16 = slot.expect("it answers");
         (slot, usize::from(slot > 5460) + usize::from(slot > 10922))
     }
 
-    /// Begins to move a slot: both ends know, and no key has gone.
-    pub async fn begin_move(&self, slot: u16, from: usize, to: usize) -> Move<'_> {
+    /// Starts to migrate a slot: both nodes are prepared, and no key has moved.
+    pub async fn start_migration(&self, slot: u16, from: usize, to: usize) -> SlotMigration<'_> {
         let slot = slot.to_string();
         let set = ["CLUSTER", "SETSLOT", &slot];
         let importing = [&set[..], &["IMPORTING", &self.ids[from]]].concat();
-        self.nodes[to].tell(&importing).await;
+        self.nodes[to].run(&importing).await;
         let migrating = [&set[..], &["MIGRATING", &self.ids[to]]].concat();
-        self.nodes[from].tell(&migrating).await;
-        Move {
+        self.nodes[from].run(&migrating).await;
+        SlotMigration {
             cluster: self,
             slot,
             from,
@@ -733,10 +740,10 @@ impl Cluster {
         }
     }
 
-    /// Moves a slot with all that is in it, key by key.
+    /// Migrates a slot with all its keys, one by one.
     pub async fn move_slot(&self, slot: u16, from: usize, to: usize) {
-        let moving = self.begin_move(slot, from, to).await;
-        while moving.one_key().await {}
+        let moving = self.start_migration(slot, from, to).await;
+        while moving.move_next_key().await {}
         moving.finish().await;
     }
 
@@ -747,27 +754,27 @@ impl Cluster {
         }
     }
 
-    /// Starts all again, and waits until they serve.
+    /// Restarts all nodes and waits until they serve.
     pub async fn restart(&mut self) {
         for node in &mut self.nodes {
             node.restart().await;
         }
-        self.until_all_say("cluster_state", "ok").await;
+        self.until_cluster_info("cluster_state", "ok").await;
     }
 
-    /// Empties it.
+    /// Empties all masters.
     pub async fn wipe(&self) {
         for node in &self.nodes {
             if node.role().await == "master" {
-                node.tell(&["FLUSHALL"]).await;
+                node.run(&["FLUSHALL"]).await;
             }
         }
     }
 }
 
-impl Move<'_> {
+impl SlotMigration<'_> {
     /// Moves these keys.
-    pub async fn keys(&self, keys: &[&str]) {
+    pub async fn move_keys(&self, keys: &[&str]) {
         let port = self.cluster.nodes[self.to].port.to_string();
         let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000"];
         if let Some(password) = self.cluster.password {
@@ -775,32 +782,32 @@ impl Move<'_> {
         }
         migrate.push("KEYS");
         migrate.extend(keys);
-        self.cluster.nodes[self.from].tell(&migrate).await;
+        self.cluster.nodes[self.from].run(&migrate).await;
     }
 
-    /// Moves one key; `false` when none is left.
-    pub async fn one_key(&self) -> bool {
+    /// Moves one key. Returns `false` without a remaining key.
+    pub async fn move_next_key(&self) -> bool {
         let get = ["CLUSTER", "GETKEYSINSLOT", &self.slot, "1"];
-        let keys = self.cluster.nodes[self.from].ask(&get).await;
+        let keys = self.cluster.nodes[self.from].query(&get).await;
         let keys: Vec<String> = keys.expect("it answers");
         match keys.first() {
             Some(key) => {
-                self.keys(&[key]).await;
+                self.move_keys(&[key]).await;
                 true
             }
             None => false,
         }
     }
 
-    /// Says whose the slot is now. No key may be left behind.
+    /// Assigns the slot to its new node. All keys must have moved.
     pub async fn finish(self) {
         let cluster = self.cluster;
         let id = &cluster.ids[self.to];
         let node = ["CLUSTER", "SETSLOT", &self.slot, "NODE", id];
-        cluster.nodes[self.to].tell(&node).await;
-        cluster.nodes[self.from].tell(&node).await;
+        cluster.nodes[self.to].run(&node).await;
+        cluster.nodes[self.from].run(&node).await;
         for n in (0..3).filter(|n| ![self.from, self.to].contains(n)) {
-            cluster.nodes[n].tell(&node).await;
+            cluster.nodes[n].run(&node).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Commits that are as small as they can be, and the patience to make them.
+//! Minimal commits, and helpers that wait until a store applies them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,15 +11,15 @@ use roomkeeper::store::{
 use roomkeeper_core::ids::{NodeId, RoomId};
 use uuid::Uuid;
 
-/// Longer than a store takes to be there again; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit for a store to be available again.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The store at this URL. Attempts to connect take what they take for a configured one.
+/// Connects to the store at this URL, with the connect timeout of a configured store.
 pub fn store_at(url: &str, timeout: Duration) -> Arc<RedisStore> {
     store_with(url, timeout, None)
 }
 
-/// The same with these TLS settings.
+/// Connects like [`store_at`], with these TLS settings.
 pub fn store_with(url: &str, timeout: Duration, tls: Option<TlsConfig>) -> Arc<RedisStore> {
     let options = RedisOptions {
         timeout,
@@ -29,12 +29,12 @@ pub fn store_with(url: &str, timeout: Duration, tls: Option<TlsConfig>) -> Arc<R
     Arc::new(RedisStore::connect(url, &options).expect("a good URL"))
 }
 
-/// The node of all that is written.
+/// The node of all entities in these tests.
 pub fn node() -> NodeId {
     "acW68".parse().expect("an id")
 }
 
-/// One of its rooms.
+/// The id of the node's n-th room.
 pub fn room_id(n: usize) -> RoomId {
     RoomId::new(
         node(),
@@ -42,12 +42,12 @@ pub fn room_id(n: usize) -> RoomId {
     )
 }
 
-/// The same as an entity.
+/// The n-th room as an entity.
 pub fn room(n: usize) -> EntityId {
     EntityId::Room(room_id(n))
 }
 
-/// A commit that writes a field and a part, and tells of it.
+/// A commit that writes a field and a part, with one message in the outbox.
 pub fn change(entity: EntityId, expected: Version) -> Commit {
     Commit {
         node: node(),
@@ -74,7 +74,7 @@ pub fn change(entity: EntityId, expected: Version) -> Commit {
     }
 }
 
-/// It failed, and may be asked again.
+/// Asserts that the result is a retryable error.
 pub fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
     match result {
         Err(error @ StoreError::Unavailable(_)) => assert!(error.is_retryable()),
@@ -82,22 +82,26 @@ pub fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
     }
 }
 
-/// All that is stored of a node, at once.
+/// All stored records of a node.
 #[derive(Debug, Default)]
-pub struct Stored {
-    /// How many rooms and calls were announced.
+pub struct NodeRecords {
+    /// The announced numbers of rooms and calls.
     pub expected: Option<(usize, usize)>,
     pub records: Vec<(EntityId, Record)>,
     pub unreadable: Vec<(Option<EntityId>, StoreError)>,
 }
 
-impl NodeReader for Stored {
+impl NodeReader for NodeRecords {
     fn expect(&mut self, rooms: usize, calls: usize) {
-        assert_eq!(self.expected.replace((rooms, calls)), None, "it comes once");
+        assert_eq!(
+            self.expected.replace((rooms, calls)),
+            None,
+            "the counts are announced once"
+        );
     }
 
     fn entity(&mut self, id: EntityId, version: Version, stored: RawRecord<'_>) {
-        assert!(self.expected.is_some(), "what is expected comes first");
+        assert!(self.expected.is_some(), "the counts are announced first");
         self.records.push((id, Record::from_raw(version, &stored)));
     }
 
@@ -106,14 +110,14 @@ impl NodeReader for Stored {
     }
 }
 
-/// Reads all of a node.
-pub async fn read_node(store: &dyn Store) -> Result<Stored, StoreError> {
-    let mut stored = Stored::default();
+/// Reads all records of the node.
+pub async fn read_node(store: &dyn Store) -> Result<NodeRecords, StoreError> {
+    let mut stored = NodeRecords::default();
     store.read_node(node(), &mut stored).await?;
     Ok(stored)
 }
 
-/// Commits under the same id until there is an answer.
+/// Repeats the commit under the same id until the store answers.
 pub async fn commit_until_applied(store: &RedisStore, commit: &Commit) {
     let start = Instant::now();
     loop {
@@ -121,17 +125,17 @@ pub async fn commit_until_applied(store: &RedisStore, commit: &Commit) {
             Ok(outcome) => return assert_eq!(outcome, CommitOutcome::Applied),
             Err(error) => {
                 assert!(error.is_retryable(), "{error:?}");
-                assert!(start.elapsed() < PATIENCE, "{error:?}");
+                assert!(start.elapsed() < TIMEOUT, "{error:?}");
             }
         }
     }
 }
 
-/// Asks until it is answered; how long that took.
+/// Pings the store until it answers. Returns the elapsed time.
 pub async fn until_available(store: &RedisStore) -> Duration {
     let start = Instant::now();
     while let Err(error) = store.ping().await {
-        assert!(start.elapsed() < PATIENCE, "{error:?}");
+        assert!(start.elapsed() < TIMEOUT, "{error:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     start.elapsed()

@@ -1,8 +1,8 @@
-//! A store behind a gate: what tests need of one that fails, hangs or panics where it is told to.
+//! A macro that wraps a store, so that a test can make single methods fail, hang or panic.
 //!
 //! `store_behind!(roomkeeper, Gated)` implements the store for `Gated`, whose method
 //! `async fn gate(&self, method: &'static str) -> Result<&MemoryStore, StoreError>` decides over each call by its name.
-//! The first argument is the crate's name as the test has it: the unit tests are inside of it.
+//! The first argument is the crate's name in the test: `crate` for unit tests.
 
 macro_rules! store_behind {
     ($root:ident, $gated:ty) => {

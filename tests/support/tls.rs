@@ -1,4 +1,4 @@
-//! Certificates of a test's own, and the files that servers and the configuration read them from.
+//! Certificates for tests, and their files for servers and the configuration.
 //!
 //! Owns the authority. Leaves out the servers.
 
@@ -18,10 +18,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use uuid::Uuid;
 
-/// The name in certificates of servers at the address of every test server.
+/// The host of every test server, the name in its certificate.
 pub const LOCAL: &str = "127.0.0.1";
 
-/// An authority, and a client certificate that it has signed.
+/// A certificate authority with one signed client certificate.
 pub struct Authority {
     dir: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -60,15 +60,15 @@ impl Authority {
     fn write(&self, name: &str, label: &str, der: &[u8]) {
         let text = BASE64_STANDARD.encode(der);
         let pem = format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n");
-        std::fs::write(self.file(name), pem).expect("its directory is ours");
+        std::fs::write(self.file(name), pem).expect("the directory is writable");
     }
 
-    /// The file of this name: `ca.pem`, `client.pem` or `client.key`.
+    /// The path of a file: `ca.pem`, `client.pem` or `client.key`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// The certificate of a server that has this name.
+    /// Signs a certificate for a server of this name.
     pub fn server(self: &Arc<Self>, host: &'static str) -> ServerTls {
         self.sign(host);
         ServerTls {
@@ -77,7 +77,7 @@ impl Authority {
         }
     }
 
-    /// Trusts this authority and identifies itself with a certificate of another one, or not at all.
+    /// Client settings that trust this authority, with a client certificate of `identity` if given.
     pub fn client(&self, identity: Option<&Self>) -> TlsConfig {
         TlsConfig::from(self.client_config(identity))
     }
@@ -86,9 +86,9 @@ impl Authority {
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(self.file("ca.pem"));
         roots.add(ca.expect("PEM")).expect("an authority");
-        let identity = identity.map(|of| Identity {
-            chain: vec![CertificateDer::from_pem_file(of.file("client.pem")).expect("PEM")],
-            key: PrivateKeyDer::from_pem_file(of.file("client.key")).expect("PEM"),
+        let identity = identity.map(|authority| Identity {
+            chain: vec![CertificateDer::from_pem_file(authority.file("client.pem")).expect("PEM")],
+            key: PrivateKeyDer::from_pem_file(authority.file("client.key")).expect("PEM"),
         });
         tls::client_config(roots, identity).expect("a usable key")
     }
@@ -102,7 +102,7 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// The settings of redis-server. It has no other port than the one with TLS, not even for replicas.
+    /// The settings of redis-server. All its ports use TLS, also the one for replicas.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let file = |name: &str| self.authority.file(name).display().to_string();
         vec![
@@ -114,12 +114,12 @@ impl ServerTls {
         ]
     }
 
-    /// The store's settings for a server like this one.
+    /// The store's client settings for this server.
     pub fn client(&self) -> TlsConfig {
         self.authority.client(Some(&self.authority))
     }
 
-    /// The same in the environment of the program.
+    /// The client settings as environment variables of the program.
     pub fn environment(&self) -> Vec<(String, String)> {
         let files = [
             ("TLS_CA", "ca.pem"),
@@ -133,7 +133,7 @@ impl ServerTls {
         files.into_iter().map(variable).collect()
     }
 
-    /// A connection of a test's own, also to a server whose certificate has another name.
+    /// Opens a TLS connection that expects this certificate's name at any address.
     pub async fn connect(&self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
         let config = self.authority.client_config(Some(&self.authority));
         let name = ServerName::try_from(self.host).expect("a name");

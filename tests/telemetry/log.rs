@@ -15,12 +15,12 @@ fn lines(world: &World, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
 }
 
 async fn line(world: &World, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    poll::until(what, poll::PATIENCE, async || lines(world, &wanted).pop()).await
+    poll::until(what, poll::TIMEOUT, async || lines(world, &wanted).pop()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_log_line_is_object_with_fields() {
-    let mut setup = Setup::impatient(Store::Redis);
+    let mut setup = Setup::with_short_timeouts(Store::Redis);
     setup.environment = vec![("ROOMKEEPER_LOG__FORMAT".to_owned(), "json".to_owned())];
     let mut world = setup.start().await;
     world.controller.until_synced().await;

@@ -200,7 +200,7 @@ async fn use_all_features(world: &mut World) {
     assert_eq!(answer.status, 202, "{}", answer.body);
     poll::until(
         "the receiver has refused the webhook",
-        poll::PATIENCE,
+        poll::TIMEOUT,
         async || (world.receiver.refused(&room) > 0).then_some(()),
     )
     .await;
@@ -251,14 +251,14 @@ fn base(name: &str) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_recorded() {
-    let mut setup = Setup::impatient(Store::Redis);
+    let mut setup = Setup::with_short_timeouts(Store::Redis);
     setup.resync_interval = 1;
     let mut world = setup.start().await;
     world.controller.until_synced().await;
     use_all_features(&mut world).await;
 
     // The worker's periodic measurements and the last commit may be missing yet.
-    let problems = poll::until("all metrics are recorded", poll::PATIENCE, async || {
+    let problems = poll::until("all metrics are recorded", poll::TIMEOUT, async || {
         let problems = problems(&page_of(&world).await);
         problems.is_empty().then_some(problems)
     });

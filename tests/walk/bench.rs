@@ -30,7 +30,7 @@ async fn channels(server: &RealServer) -> usize {
 
 async fn until_no_call_remains(server: &RealServer) {
     // FreeSWITCH's list lags behind.
-    poll::until("the harness has no calls", poll::PATIENCE, async || {
+    poll::until("the harness has no calls", poll::TIMEOUT, async || {
         (channels(server).await == 0).then_some(())
     })
     .await;
@@ -80,7 +80,7 @@ pub async fn measures_and_leaves_nothing_behind(server: &RealServer) {
 
     // The harness is interrupted while it runs.
     let mut run = bench();
-    poll::until("the harness has calls", poll::PATIENCE, async || {
+    poll::until("the harness has calls", poll::TIMEOUT, async || {
         assert!(run.try_wait().unwrap().is_none(), "the harness ended early");
         (channels(server).await > 0).then_some(())
     })

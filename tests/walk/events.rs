@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::program::events::{Event, EventStream, Next};
-use crate::program::poll::{self, PATIENCE};
+use crate::program::poll::{self, TIMEOUT};
 use crate::program::world::{Setup, Store, World};
 
 /// The program's promised time to stop.
@@ -38,7 +38,7 @@ fn story<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeMap<String, Ve
 /// Checks that the stream has the webhooks' bodies, byte for byte, each once, in the same order.
 async fn check_equals_webhooks(world: &World, events: &[Event]) {
     for (scope, expected) in story(events) {
-        poll::until("the webhooks have arrived", PATIENCE, async || {
+        poll::until("the webhooks have arrived", TIMEOUT, async || {
             let sent = world.receiver.delivered(&scope);
             let sent: Vec<String> = sent.into_iter().map(|got| got.text).collect();
             (sent.len() >= expected.len())
@@ -157,7 +157,7 @@ async fn call_joins_and_leaves(world: &World, room: &str, caller: &str) -> Strin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stream_continues_after_the_controller_was_killed() {
-    let mut world = Setup::impatient(Store::Redis).start().await;
+    let mut world = Setup::with_short_timeouts(Store::Redis).start().await;
     world.controller.until_synced().await;
     let mut events = stream(&world, "", None).await;
     let room = world.room("killed").await;
@@ -192,7 +192,7 @@ async fn stream_continues_after_the_controller_was_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_show_the_same_events_and_one_continues_for_the_other() {
-    let mut world = Setup::impatient(Store::Redis).start().await;
+    let mut world = Setup::with_short_timeouts(Store::Redis).start().await;
     world.controller.until_synced().await;
     let other = world.replica(|config| config, Vec::new());
     other.until_ready().await;
@@ -216,7 +216,7 @@ async fn replicas_show_the_same_events_and_one_continues_for_the_other() {
     // The owner stops. Its client moves to this replica; the client of this replica sees no difference.
     world.controller.kill();
     assert_eq!(here.rest().await.1, Next::Broken);
-    poll::until("the other has the node", PATIENCE, async || {
+    poll::until("the other has the node", TIMEOUT, async || {
         other.owns().await.then_some(())
     })
     .await;
@@ -248,7 +248,7 @@ async fn wiped_store_is_reported_and_the_stream_continues() {
     world.join(&session, &room).await;
     events.until("conference.member.joined", &session).await;
     let redis = world.redis.as_ref().unwrap();
-    assert_eq!(redis.say("FLUSHALL").as_deref(), Some("+OK"));
+    assert_eq!(redis.send_inline("FLUSHALL").as_deref(), Some("+OK"));
     let gap = events.until("stream.gap", &world.node).await;
     let gap = gap.last().unwrap();
     assert_eq!(gap.json()["data"]["nodes"][0]["missing"], json!(null));
@@ -274,7 +274,7 @@ async fn redis_restart_ends_no_stream() {
     // The controller also subscribes to Redis again.
     let channel = world.channel(&second).to_owned();
     let mut talks = false;
-    poll::until("the talking member is shown again", PATIENCE, async || {
+    poll::until("the talking member is shown again", TIMEOUT, async || {
         talks = !talks;
         world.switch.sim().talk(&channel, talks);
         let word = format!("\"talking\":{talks}");

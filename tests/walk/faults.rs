@@ -55,10 +55,10 @@ async fn call_arriving_while_the_node_is_disconnected_is_reported() {
     let sim = world.switch.sim();
     let cut = sim.drop_connections(false);
     assert!(cut >= 2);
-    let session = world.session(&sim.call_in(DID, "1009", &[]));
+    let session = world.call_id(&sim.call_in(DID, "1009", &[]));
     let webhook = world.receiver.first(&session, "call.new").await;
     assert_eq!(webhook.body["data"]["caller_id"], "1009");
     assert!(sim.faults().cut >= 2);
     world.switch.until_members(PASSWORD, "nothing", &[]).await;
-    world.receiver.check_story();
+    world.receiver.check_sequences();
 }

@@ -22,7 +22,7 @@ pub fn say(text: &str) {
 
 pub async fn world(server: &RealServer, line: Line, store: Store) -> World {
     let switch = Switch::real(server.clone(), line);
-    let world = Setup::impatient(store).start_with(switch).await;
+    let world = Setup::with_short_timeouts(store).start_with(switch).await;
     world.controller.until_ready().await;
     world.controller.until_synced().await;
     world
@@ -58,7 +58,7 @@ pub async fn walk_on(server: &RealServer, line: Line, store: Store) {
 }
 
 async fn walk_with_kills(server: &RealServer) {
-    let mut world = world(server, Line::given(), Store::Redis).await;
+    let mut world = world(server, Line::from_env(), Store::Redis).await;
     let mut walk = Walk::new();
     for step in STEPS {
         match step {
@@ -93,11 +93,11 @@ async fn walk_with_kills(server: &RealServer) {
 /// One test, so that the tables are printed one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn walk_succeeds_on_a_real_server() {
-    let Some(server) = RealServer::given() else {
+    let Some(server) = RealServer::from_env() else {
         say("No real FreeSWITCH was given: the walk ran on the simulated node only.\n");
         return;
     };
-    let probe = Switch::real(server.clone(), Line::given());
+    let probe = Switch::real(server.clone(), Line::from_env());
     let version = probe.api(PASSWORD, "version").await;
     say(&format!(
         "\nAgainst a real FreeSWITCH at {}: {}\n",
@@ -105,10 +105,10 @@ async fn walk_succeeds_on_a_real_server() {
         version.trim()
     ));
     for store in [Store::Memory, Store::Redis] {
-        walk_on(&server, Line::given(), store).await;
+        walk_on(&server, Line::from_env(), store).await;
     }
     walk_with_kills(&server).await;
-    kills::meanwhile(world(&server, Line::given(), Store::Redis).await).await;
+    kills::meanwhile(world(&server, Line::from_env(), Store::Redis).await).await;
     say(
         "\nHung up, kicked, unmuted, called in while no controller ran: reported after its restart, as synthesized.\n",
     );

@@ -41,7 +41,7 @@ async fn until_refused(world: &World, walk: &Walk, step: Step) {
         | Step::Delete
         | Step::NotFound => walk.room.clone(),
     };
-    poll::until("a delivery is refused", poll::PATIENCE, async || {
+    poll::until("a delivery is refused", poll::TIMEOUT, async || {
         (world.receiver.refused(&scope) > 0).then_some(())
     })
     .await;
@@ -49,7 +49,7 @@ async fn until_refused(world: &World, walk: &Walk, step: Step) {
 
 /// Runs one walk with one kill. Returns the number of synthesized webhooks.
 async fn walk_with_a_kill(step: Step, moment: Moment) -> usize {
-    let mut world = Setup::impatient(Store::Redis).start().await;
+    let mut world = Setup::with_short_timeouts(Store::Redis).start().await;
     world.controller.until_ready().await;
     world.controller.until_synced().await;
     let mut walk = Walk::new();
@@ -141,7 +141,7 @@ async fn walk_survives_a_kill_while_webhooks_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_during_restart_are_reported() {
-    let world = Setup::impatient(Store::Redis).start().await;
+    let world = Setup::with_short_timeouts(Store::Redis).start().await;
     meanwhile(world).await;
 }
 
@@ -172,7 +172,7 @@ pub async fn meanwhile(mut world: World) {
     let reply = world.fs(&format!("conference {room} unmute {id}")).await;
     assert!(reply.contains("OK"), "{reply}");
     let new = world.switch.place_call("1004", PASSWORD).await;
-    let new = world.placed(&new).await;
+    let new = world.placed_call_id(&new).await;
     world
         .switch
         .until_members(PASSWORD, &room, &[(&unmuted_channel, true)])
@@ -212,11 +212,11 @@ pub async fn meanwhile(mut world: World) {
     assert_eq!(call.body["data"]["caller_id"], "1004");
 
     world.controller.until_synced().await;
-    assert_eq!(world.place(kicked).await, ("parked".to_owned(), None));
-    assert_eq!(world.place(&new).await, ("parked".to_owned(), None));
+    assert_eq!(world.call_state(kicked).await, ("parked".to_owned(), None));
+    assert_eq!(world.call_state(&new).await, ("parked".to_owned(), None));
     let answer = world.controller.get(&format!("/sessions/{gone}")).await;
     assert_eq!(answer.status, 404);
     world.check_members(&room).await;
     assert_eq!(world.receiver.delivered(&room).len(), 7, "and nothing else");
-    world.receiver.check_story();
+    world.receiver.check_sequences();
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::program::controller::binary;
-use crate::program::poll::{self, PATIENCE};
+use crate::program::poll::{self, TIMEOUT};
 use crate::support::process;
 
 /// The lab's process, killed with the test.
@@ -52,7 +52,7 @@ impl Lab {
     }
 
     async fn line(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        poll::until(what, PATIENCE, async || {
+        poll::until(what, TIMEOUT, async || {
             let lines = self.lines.lock().unwrap();
             lines.iter().find(|line| wanted(line)).cloned()
         })
@@ -111,7 +111,7 @@ async fn printed_commands_of_the_lab_work() {
     let session = url.split('/').nth(6).unwrap().to_owned();
     let client = reqwest::Client::builder()
         .no_proxy()
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .build()
         .unwrap();
     let mut request = client.request(method.parse().unwrap(), &url);

@@ -27,7 +27,7 @@ async fn early_command_gets_429_with_retry_after() {
     assert_eq!((again.status, &again.body), (202, &first.body));
 
     let mut was_limited = false;
-    let left = poll::until("the call may leave", poll::PATIENCE, async || {
+    let left = poll::until("the call may leave", poll::TIMEOUT, async || {
         let answer = world
             .command(&session, "conference/leave", &json!({}))
             .await;
@@ -88,7 +88,7 @@ async fn repeated_play_with_one_command_uid_plays_once() {
     let next = ask("play", &json!({ "urls": [url] })).await;
     assert_eq!(next.status, 429, "{}", next.body);
     let status = format!("conference {room} play_status");
-    poll::until("the node plays it", poll::PATIENCE, async || {
+    poll::until("the node plays it", poll::TIMEOUT, async || {
         world.fs(&status).await.contains("long.wav").then_some(())
     })
     .await;
@@ -102,13 +102,13 @@ async fn repeated_play_with_one_command_uid_plays_once() {
     }
     // Without an answer in time the command may be done or not, and is not repeated.
     let stop = json!({ "command_uid": "stop-1" });
-    poll::until("the cooldown is over", poll::PATIENCE, async || {
+    poll::until("the cooldown is over", poll::TIMEOUT, async || {
         let volume = json!({ "volume": 1 });
         (ask("volume", &volume).await.status == 202).then_some(())
     })
     .await;
     world.switch.sim().stall(true);
-    let stopped = poll::until("the next one is over", poll::PATIENCE, async || {
+    let stopped = poll::until("the next one is over", poll::TIMEOUT, async || {
         let answer = ask("stop", &stop).await;
         (answer.status != 429).then_some(answer)
     })
@@ -136,5 +136,5 @@ async fn repeated_play_with_one_command_uid_plays_once() {
             "conference.play.stopped"
         ]
     );
-    world.receiver.check_story();
+    world.receiver.check_sequences();
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::controller::{Answer, Ask, KEY};
+use crate::program::controller::{Answer, ApiRequest, KEY};
 use crate::program::poll;
 use crate::program::world::{Setup, Store, World};
 
@@ -15,14 +15,14 @@ async fn control(world: &World, room: &str, what: &str) -> Answer {
 /// Sends the request once: 503 is an answer here.
 async fn create(world: &World, name: &str) -> Answer {
     let body = json!({ "name": name }).to_string();
-    let sent = world.controller.exactly(Ask {
+    let sent = world.controller.exactly(ApiRequest {
         method: "POST",
         path: "/conferences",
         app: Some(&world.app),
         key: Some(KEY),
         content_type: Some("application/json"),
         body: Some(body),
-        ..Ask::default()
+        ..ApiRequest::default()
     });
     sent.await.expect("an answer")
 }
@@ -45,7 +45,7 @@ async fn resync(world: &World) {
     let answer = world.controller.operate(&path).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     let before = answer.body["resynced_at"].clone();
-    poll::until("a later snapshot is merged", poll::PATIENCE, async || {
+    poll::until("a later snapshot is merged", poll::TIMEOUT, async || {
         (node(world).await["resynced_at"] != before).then_some(())
     })
     .await;
@@ -61,7 +61,9 @@ async fn drain(world: &World, what: &str, draining: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lock_outlives_the_program_the_last_member_and_the_conference() {
-    let mut world = Setup::impatient(Store::DurableRedis).start().await;
+    let mut world = Setup::with_short_timeouts(Store::DurableRedis)
+        .start()
+        .await;
     world.controller.until_synced().await;
     let (inside, outside) = (world.call("527121100").await, world.call("527121101").await);
     let room = world.room("locked").await;
@@ -83,7 +85,7 @@ async fn lock_outlives_the_program_the_last_member_and_the_conference() {
     let left = world.receiver.first(&room, "conference.member.left").await;
     assert_eq!(left.body["data"]["reason"], "removed");
     let session = format!("/sessions/{inside}");
-    poll::until("the call is parked", poll::PATIENCE, async || {
+    poll::until("the call is parked", poll::TIMEOUT, async || {
         (world.controller.get(&session).await.body["state"] == "parked").then_some(())
     })
     .await;
@@ -95,7 +97,7 @@ async fn lock_outlives_the_program_the_last_member_and_the_conference() {
     assert_eq!(request_join(&world, &inside, &room).await.status, 409);
 
     // FreeSWITCH may not have ended the conference yet, and then gets the command.
-    poll::until("the room is unlocked", poll::PATIENCE, async || {
+    poll::until("the room is unlocked", poll::TIMEOUT, async || {
         let unlocked = control(&world, &room, "unlock").await;
         (unlocked.status == 202 && unlocked.body == json!({"status": "unlocked"})).then_some(())
     })
@@ -103,12 +105,14 @@ async fn lock_outlives_the_program_the_last_member_and_the_conference() {
     world.join(&outside, &room).await;
     let shown = world.controller.get(&format!("/conferences/{room}")).await;
     assert_eq!(shown.body.get("locked"), None);
-    world.receiver.check_story();
+    world.receiver.check_sequences();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn drained_node_keeps_its_rooms_also_after_a_restart() {
-    let mut world = Setup::impatient(Store::DurableRedis).start().await;
+    let mut world = Setup::with_short_timeouts(Store::DurableRedis)
+        .start()
+        .await;
     world.controller.until_synced().await;
     let call = world.call("527121100").await;
     let room = world.room("before").await;
@@ -128,7 +132,7 @@ async fn drained_node_keeps_its_rooms_also_after_a_restart() {
     }
     world.kill_and_start_again();
     world.controller.until_synced().await;
-    poll::until("the node is still drained", poll::PATIENCE, async || {
+    poll::until("the node is still drained", poll::TIMEOUT, async || {
         (node(&world).await["draining"] == true).then_some(())
     })
     .await;
@@ -158,7 +162,7 @@ async fn requested_snapshot_reveals_unreported_changes() {
         webhook.body["data"],
         json!({"locked": true, "synthesized": true})
     );
-    let row = poll::until("the call of no app is listed", poll::PATIENCE, async || {
+    let row = poll::until("the call of no app is listed", poll::TIMEOUT, async || {
         let answer = world.controller.operator("/admin/orphans").await?;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let node = answer.body["nodes"][0].clone();
@@ -166,7 +170,7 @@ async fn requested_snapshot_reveals_unreported_changes() {
     })
     .await;
     assert_eq!(row["id"], world.node.as_str());
-    assert_eq!(row["calls"][0]["uuid"], world.session(&foreign));
+    assert_eq!(row["calls"][0]["uuid"], world.call_id(&foreign));
     assert_eq!(row["calls"][0]["did"], "99");
     assert_eq!(row["conferences"], json!([]));
     let lag = node(&world).await["lag_ms"].as_u64();

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::program::controller::{Answer, Ask, KEY};
+use crate::program::controller::{Answer, ApiRequest, KEY};
 use crate::program::world::{Setup, Store, World};
 
 /// Rooms that stay, and rooms that exist at first and are deleted meanwhile.
@@ -16,14 +16,14 @@ const GO: usize = 1_000;
 const AT_ONCE: usize = 32;
 
 async fn ask(world: &World, method: &str, path: &str, body: Option<Value>) -> Answer {
-    let ask = Ask {
+    let ask = ApiRequest {
         method,
         path,
         app: Some(&world.app),
         key: Some(KEY),
         content_type: body.as_ref().map(|_| "application/json"),
         body: body.map(|body| body.to_string()),
-        ..Ask::default()
+        ..ApiRequest::default()
     };
     world.controller.exactly(ask).await.unwrap()
 }

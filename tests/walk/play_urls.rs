@@ -157,8 +157,8 @@ async fn freeswitch_fetches_only_from_the_checked_host() {
     let switch = Switch::real(node.server.clone(), Line::Inbound);
     let stage = Stage {
         world: setup.start_with(switch).await,
-        allowed: Origin::of_sounds(ALLOWED).await,
-        inside: Origin::of_sounds(Ipv4Addr::LOCALHOST).await,
+        allowed: Origin::serve_sounds(ALLOWED).await,
+        inside: Origin::serve_sounds(Ipv4Addr::LOCALHOST).await,
     };
     let world = &stage.world;
     world.controller.until_ready().await;
@@ -232,7 +232,7 @@ async fn redirect_inward_is_refused_by_the_media_proxy_and_reported_as_an_error(
         return;
     };
     for is_proxied in [false, true] {
-        let inside = Origin::of_sounds(Ipv4Addr::LOCALHOST).await;
+        let inside = Origin::serve_sounds(Ipv4Addr::LOCALHOST).await;
         let allowed = redirecting(&inside).await;
         let proxy = format!("127.0.0.1:{}", process::free_port());
         let mut play = format!("allow_hosts = [\"{ALLOWED}\"]\n");
@@ -300,7 +300,7 @@ async fn redirect_inward_is_refused_by_the_media_proxy_and_reported_as_an_error(
             let folder = node.folder("storage").join("http_file_cache");
             poll::until(
                 "FreeSWITCH has deleted its copies",
-                poll::PATIENCE,
+                poll::TIMEOUT,
                 async || {
                     let files = std::fs::read_dir(&folder).unwrap();
                     let files =
@@ -368,7 +368,7 @@ async fn plays_before_a_room(world: &World, url: &str) -> bool {
     assert_eq!(answer.status, 200, "{url}: {}", answer.body);
     let room = format!("{}-room-{id}", world.node);
     // A call whose file cannot be played does not join.
-    poll::until("the file is over", poll::PATIENCE, async || {
+    poll::until("the file is over", poll::TIMEOUT, async || {
         let webhook = world.receiver.delivered(&room);
         webhook
             .iter()

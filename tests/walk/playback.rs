@@ -4,7 +4,7 @@ use freeswitch_sim::core::Media;
 use serde_json::{Value, json};
 
 use crate::program::poll;
-use crate::program::receiver::Got;
+use crate::program::receiver::ReceivedWebhook;
 use crate::program::world::{Setup, Store, World};
 
 const FILES: &str = "http://127.0.0.1:9080";
@@ -61,7 +61,7 @@ impl Room {
         )
     }
 
-    async fn webhook(&self, event: &str, n: usize) -> Got {
+    async fn webhook(&self, event: &str, n: usize) -> ReceivedWebhook {
         self.world
             .receiver
             .nth(&self.id, &format!("conference.play.{event}"), n)
@@ -70,7 +70,7 @@ impl Room {
 
     async fn until_node_plays(&self, file: &str) {
         let ask = format!("conference {} play_status", self.id);
-        poll::until("the node plays it", poll::PATIENCE, async || {
+        poll::until("the node plays it", poll::TIMEOUT, async || {
             self.world.fs(&ask).await.contains(file).then_some(())
         })
         .await;
@@ -107,7 +107,7 @@ async fn files_play_in_order_and_failed_files_are_listed() {
         json!({ "errors": [], "operation_id": two })
     );
     assert_eq!(room.status().await, ("stopped".into(), 0, 0, String::new()));
-    room.world.receiver.check_story();
+    room.world.receiver.check_sequences();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,11 +137,11 @@ async fn playback_is_paused_turned_down_and_stopped() {
     let webhook = room.webhook("stopped", 1).await;
     assert_eq!(webhook.body["data"], json!({ "operation_id": op }));
     let ask = format!("conference {} play_status", room.id);
-    poll::until("the node is silent", poll::PATIENCE, async || {
+    poll::until("the node is silent", poll::TIMEOUT, async || {
         (room.world.fs(&ask).await.contains("Nothing is playing")).then_some(())
     })
     .await;
-    room.world.receiver.check_story();
+    room.world.receiver.check_sequences();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,19 +194,19 @@ async fn end_of_the_room_stops_playback() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn end_missed_during_a_disconnection_is_found_and_the_rest_plays() {
-    let mut room = Room::on(Setup::impatient(Store::DurableRedis)).await;
+    let mut room = Room::on(Setup::with_short_timeouts(Store::DurableRedis)).await;
     let short = room.set_file("short.wav", Some(1_500), 0);
     let other = room.set_file("other.wav", Some(200), 0);
     let op = room.play(&[&short, &other, &other]).await;
     room.until_node_plays("short.wav").await;
-    poll::until("the second is ready, too", poll::PATIENCE, async || {
+    poll::until("the second is ready, too", poll::TIMEOUT, async || {
         let node = room.world.switch.sim().snapshot();
         (node.room(&room.id)?.files.len() == 2).then_some(())
     })
     .await;
     room.world.controller.kill();
     let ask = format!("conference {} play_status", room.id);
-    poll::until("the node is silent", poll::PATIENCE, async || {
+    poll::until("the node is silent", poll::TIMEOUT, async || {
         (room.world.fs(&ask).await.contains("Nothing is playing")).then_some(())
     })
     .await;
@@ -217,5 +217,5 @@ async fn end_missed_during_a_disconnection_is_found_and_the_rest_plays() {
     let errors = finished.body["data"]["errors"].as_array().unwrap();
     assert_eq!(errors.len(), 2, "the third one played: {errors:?}");
     assert_eq!(errors[0]["error"], "its end was not confirmed");
-    room.world.receiver.check_story();
+    room.world.receiver.check_sequences();
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::program::poll::{self, PATIENCE};
+use crate::program::poll::{self, TIMEOUT};
 use crate::program::world::{Setup, Store};
 
 /// The program's promised time to stop.
@@ -30,12 +30,12 @@ async fn sigterm_finishes_requests_in_flight_and_hands_over() {
     let request = world.controller.once("POST", &path, Some(&body));
     let start = Instant::now();
     let stopping = async {
-        poll::until("the request is committed", PATIENCE, async || {
+        poll::until("the request is committed", TIMEOUT, async || {
             (world.controller.metric(commits, "").await > before).then_some(())
         })
         .await;
         world.controller.terminate();
-        poll::until("new requests are refused", PATIENCE, async || {
+        poll::until("new requests are refused", TIMEOUT, async || {
             let answer = world.controller.once("GET", "/sessions", None).await;
             answer.is_err().then_some(())
         })
@@ -61,7 +61,7 @@ async fn sigterm_finishes_requests_in_flight_and_hands_over() {
         .await;
     assert_eq!(webhook.body["data"]["command_uid"], "last-one");
     world.check_members(&room).await;
-    world.receiver.check_story();
+    world.receiver.check_sequences();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +75,7 @@ async fn sigterm_ends_an_idle_program_quickly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_in_time_when_nothing_answers_any_more() {
-    let mut setup = Setup::impatient(Store::Redis);
+    let mut setup = Setup::with_short_timeouts(Store::Redis);
     // Neither the request nor the node's other commands end by themselves.
     setup.command_timeout = 60;
     let mut world = setup.start().await;
@@ -89,7 +89,7 @@ async fn sigterm_ends_in_time_when_nothing_answers_any_more() {
     let path = format!("/sessions/{session}/commands/conference/unmute");
     let request = world.controller.once("POST", &path, None);
     let stopping = async {
-        poll::until("the request is committed", PATIENCE, async || {
+        poll::until("the request is committed", TIMEOUT, async || {
             (world.controller.metric(commits, "").await > before).then_some(())
         })
         .await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::program::controller::Answer;
 use crate::program::poll;
-use crate::program::switch::{DID, Placed, Switch};
+use crate::program::switch::{DID, PlacedCall, Switch};
 use crate::program::world::{PASSWORD, Setup, Store, World};
 use crate::support::redis::{Cluster, Passwords, RedisServer, Sentinels};
 use crate::support::tls::{Authority, LOCAL, ServerTls};
@@ -52,7 +52,7 @@ pub struct Row {
 
 /// The progress of a walk.
 pub struct Walk {
-    placed: Option<Placed>,
+    placed: Option<PlacedCall>,
     pub session: String,
     pub room: String,
     /// The dialled number in the first webhook.
@@ -101,8 +101,8 @@ impl Walk {
         match step {
             Step::CallIn => {
                 let placed = world.switch.place_call(CALLER, PASSWORD).await;
-                if let Placed::Channel(channel) = &placed {
-                    self.session = world.session(channel);
+                if let PlacedCall::Channel(channel) = &placed {
+                    self.session = world.call_id(channel);
                 }
                 self.placed = Some(placed);
             }
@@ -216,7 +216,7 @@ impl Walk {
         match step {
             Step::CallIn => {
                 let placed = self.placed.take().expect("a call was placed");
-                self.session = world.placed(&placed).await;
+                self.session = world.placed_call_id(&placed).await;
                 let new = world.receiver.first(&self.session, "call.new").await;
                 self.did = new.body["data"]["did"].as_str().unwrap().to_owned();
                 self.caller = new.body["data"]["caller_id"].as_str().unwrap().to_owned();
@@ -256,8 +256,8 @@ impl Walk {
                 self.until_webhook(world, "conference.member.left").await;
                 // `left` is reported before the call has arrived in park.
                 let parked = ("parked".to_owned(), None);
-                poll::until("the call is parked again", poll::PATIENCE, async || {
-                    (world.place(&self.session).await == parked).then_some(())
+                poll::until("the call is parked again", poll::TIMEOUT, async || {
+                    (world.call_state(&self.session).await == parked).then_some(())
                 })
                 .await;
                 world.switch.until_members(PASSWORD, &self.room, &[]).await;
@@ -266,7 +266,7 @@ impl Walk {
                 let hangup = world.receiver.first(&self.session, "call.hangup").await;
                 self.note(format!("call.hangup {}", hangup.body["data"]));
                 let exists = format!("uuid_exists {}", world.channel(&self.session));
-                poll::until("FreeSWITCH has no such call", poll::PATIENCE, async || {
+                poll::until("FreeSWITCH has no such call", poll::TIMEOUT, async || {
                     (world.fs(&exists).await == "false").then_some(())
                 })
                 .await;
@@ -288,7 +288,10 @@ impl Walk {
     /// Checks the call's state in the API. A webhook follows a commit, so the API has it at once.
     async fn check_state(&self, world: &World, state: &str, in_room: bool) {
         let room = in_room.then(|| self.room.clone());
-        assert_eq!(world.place(&self.session).await, (state.to_owned(), room));
+        assert_eq!(
+            world.call_state(&self.session).await,
+            (state.to_owned(), room)
+        );
     }
 
     /// Checks the member's speak flag in FreeSWITCH and in the API.
@@ -303,7 +306,7 @@ impl Walk {
 
     /// Checks that each webhook of a whole walk was received exactly once. Returns the number of synthesized ones.
     pub fn check_all_webhooks(&self, world: &World) -> usize {
-        world.receiver.check_story();
+        world.receiver.check_sequences();
         let member = json!({ "did": self.did, "caller_id": self.caller, "muted": true });
         let uid = |uid: &str| json!({ "command_uid": uid });
         let left = json!({ "reason": "removed", "command_uid": "walk-leave" });
@@ -394,7 +397,7 @@ async fn walk_succeeds_over_tls() {
     let server = RedisServer::start_tls(None, &tls).await;
     over_tls(server.url(), &tls).await;
     let sentinels = Sentinels::start_tls(1, Passwords::default(), &tls, &tls).await;
-    sentinels.be_patient().await;
+    sentinels.disable_failure_detection().await;
     over_tls(sentinels.url(), &tls).await;
     let cluster = Cluster::start_tls(None, &tls).await;
     over_tls(cluster.url(), &tls).await;

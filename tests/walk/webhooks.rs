@@ -44,7 +44,7 @@ async fn endpoint_lives_from_creation_to_removal(store: Store) {
         (&json!(false), &json!("gone"))
     );
     let dead = format!("{path}/deliveries?status=dead");
-    let dead = poll::until("both deliveries are dead", poll::PATIENCE, async || {
+    let dead = poll::until("both deliveries are dead", poll::TIMEOUT, async || {
         let rows = api.get(&dead).await.body["deliveries"].as_array().cloned();
         rows.filter(|rows| rows.len() == 2)
     })
@@ -69,12 +69,12 @@ async fn endpoint_lives_from_creation_to_removal(store: Store) {
     own.first(&second, "conference.created").await;
     let late = own.first(&held, "conference.created").await;
     assert_eq!(dead[0]["id"], late.id);
-    own.check_story();
+    own.check_sequences();
 
     // A delivered webhook can be sent again under the same id. Until its answer is recorded the attempt is under way,
     // and not repeated.
     let delivered = format!("{path}/deliveries?status=delivered");
-    poll::until("its answer is recorded", poll::PATIENCE, async || {
+    poll::until("its answer is recorded", poll::TIMEOUT, async || {
         let rows = api.get(&delivered).await.body["deliveries"]
             .as_array()
             .cloned();
@@ -84,7 +84,7 @@ async fn endpoint_lives_from_creation_to_removal(store: Store) {
     let one = format!("{path}/deliveries/{}/redeliver", late.id);
     let again = api.ask("POST", &one, None).await;
     assert_eq!(again.status, 202, "{}", again.body);
-    poll::until("the webhook is sent again", poll::PATIENCE, async || {
+    poll::until("the webhook is sent again", poll::TIMEOUT, async || {
         let all = own.all();
         (all.iter().filter(|got| got.id == late.id).count() == 2).then_some(())
     })
@@ -151,7 +151,7 @@ async fn without_ca_certificates_http_is_delivered_and_https_reports_an_error() 
     let room = world.room("first").await;
     world.receiver.first(&room, "conference.created").await;
     let deliveries = format!("{PATH}/{id}/deliveries");
-    let error = poll::until("the delivery is attempted", poll::PATIENCE, async || {
+    let error = poll::until("the delivery is attempted", poll::TIMEOUT, async || {
         let rows = api.get(&deliveries).await.body;
         let error = rows["deliveries"][0]["attempts"][0]["error"].as_str();
         error.map(str::to_owned)

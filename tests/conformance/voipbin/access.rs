@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::controller::{Answer, Ask, KEY};
+use crate::program::controller::{Answer, ApiRequest, KEY};
 use crate::row::{Row, rows};
 
 rows! {
@@ -19,11 +19,11 @@ rows! {
 
 /// Sends a request with this `Authorization` and this path.
 async fn ask(row: &Row<'_>, bearer: Option<&str>, path: &str) -> Answer {
-    let ask = Ask {
+    let ask = ApiRequest {
         method: "GET",
         path,
         authorization: bearer,
-        ..Ask::default()
+        ..ApiRequest::default()
     };
     row.exactly(ask).await
 }

@@ -47,7 +47,7 @@ async fn until_hears(row: &Row<'_>, call: &Call, url: &str) {
     let name = url.rsplit('/').next().unwrap();
     poll::until(
         &format!("the call hears {name}"),
-        poll::PATIENCE,
+        poll::TIMEOUT,
         async || {
             let channels = row.fs("show channels as json").await;
             let channels: Value = serde_json::from_str(&channels).unwrap_or_default();
@@ -310,7 +310,7 @@ async fn actions_continue_after_the_controller_was_killed(row: &Row<'_>) {
     until_hears(&row, &call, &one).await;
     row.world_mut().controller.kill();
     // FreeSWITCH ends the first file while no controller runs that could start the second.
-    poll::until("the first file is over", poll::PATIENCE, async || {
+    poll::until("the first file is over", poll::TIMEOUT, async || {
         step(&row, &call).await.contains('=').then_some(())
     })
     .await;

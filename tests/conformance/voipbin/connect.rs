@@ -70,7 +70,7 @@ async fn third_call_by_the_dialplan_does_not_join(row: &Row<'_>) {
     let room = row.room_of_conference(&id);
     let plan = format!("{room}@roomkeeper-connect");
     let third = row.place_call(&row.app, ("conference", &plan)).await;
-    poll::until("the third call was rejected", poll::PATIENCE, async || {
+    poll::until("the third call was rejected", poll::TIMEOUT, async || {
         (!row.exists(&third).await || row.speaks(&room, &third).await.is_none()).then_some(())
     })
     .await;

@@ -118,14 +118,14 @@ impl Row<'_> {
 
     /// Waits until the conferencecall has this status.
     pub async fn until_conferencecall(&self, id: &str, status: &str) {
-        poll::until(&format!("{id} is {status}"), poll::PATIENCE, async || {
+        poll::until(&format!("{id} is {status}"), poll::TIMEOUT, async || {
             (self.read_conferencecall(id).await["status"] == status).then_some(())
         })
         .await;
     }
 
     pub async fn until_conference(&self, id: &str, status: &str) -> Value {
-        poll::until(&format!("{id} is {status}"), poll::PATIENCE, async || {
+        poll::until(&format!("{id} is {status}"), poll::TIMEOUT, async || {
             let conference = self.read_conference(id).await;
             (conference["status"] == status).then_some(conference)
         })
@@ -142,7 +142,7 @@ impl Row<'_> {
 
     /// Waits until the call runs an action.
     pub async fn until_acting(&self, call: &Call) {
-        poll::until("the call runs an action", poll::PATIENCE, async || {
+        poll::until("the call runs an action", poll::TIMEOUT, async || {
             (self.state_and_room(call).await.0 == "acting").then_some(())
         })
         .await;

@@ -45,7 +45,7 @@ async fn start_recording(row: &Row<'_>, conference: &str) -> String {
 
 async fn until(row: &Row<'_>, recording: &str, status: &str) -> Value {
     let what = format!("the recording is {status}");
-    poll::until(&what, poll::PATIENCE, async || {
+    poll::until(&what, poll::TIMEOUT, async || {
         let record = row.read_recording(recording).await;
         (record["status"] == status).then_some(record)
     })
@@ -111,7 +111,7 @@ async fn stop_ends_it_and_the_file_is_as_long_as_it_took(row: &Row<'_>) {
     let start = Instant::now();
     poll::until(
         "the recording has run for a while",
-        poll::PATIENCE,
+        poll::TIMEOUT,
         async || (start.elapsed() >= LASTS).then_some(()),
     )
     .await;

@@ -77,7 +77,7 @@ async fn put_of_a_past_timeout_ends_it(row: &Row<'_>) {
     let id = row.conference(json!({})).await;
     let (call, _) = row.joined_call(&id).await;
     let start = Instant::now();
-    poll::until("a second has passed", poll::PATIENCE, async || {
+    poll::until("a second has passed", poll::TIMEOUT, async || {
         (start.elapsed() >= Duration::from_secs(1)).then_some(())
     })
     .await;
@@ -93,7 +93,7 @@ async fn timeout_that_passed_while_no_controller_ran_ends_it(row: &Row<'_>) {
     let (call, membership) = row.joined_call(&id).await;
     let start = Instant::now();
     row.world_mut().controller.kill();
-    poll::until("the timeout has passed", poll::PATIENCE, async || {
+    poll::until("the timeout has passed", poll::TIMEOUT, async || {
         (start.elapsed() >= Duration::from_secs(5)).then_some(())
     })
     .await;

@@ -1,4 +1,4 @@
-//! The controller as a process, and how it is spoken to.
+//! The controller as a process, and requests to it.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::ExitStatusExt;
@@ -15,13 +15,13 @@ use crate::support::process;
 
 pub const KEY: &str = "walk-key";
 
-/// No request may take longer: a caller is always answered.
+/// The time limit of every request.
 const ANSWER: Duration = Duration::from_secs(15);
 
-/// How much of the log of a failed test is shown.
+/// The number of log lines that a failed test prints.
 const LOG_LINES: usize = 80;
 
-/// The binary under test, with nothing in its environment that would configure it.
+/// Returns the command of the binary under test, without environment variables that would configure it.
 pub fn binary() -> Command {
     let mut command = process::command(env!("CARGO_BIN_EXE_roomkeeper"));
     for (name, _) in std::env::vars_os() {
@@ -38,18 +38,18 @@ pub fn binary() -> Command {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Null when it is not JSON.
+    /// The JSON body; null for another type.
     pub body: Value,
     pub headers: HeaderMap,
     pub retry_after: Option<u64>,
     pub took: Duration,
 }
 
-/// A request of an API, to the letter.
+/// A request of an API, with all its headers.
 #[derive(Clone, Debug, Default)]
-pub struct Ask<'a> {
+pub struct ApiRequest<'a> {
     pub method: &'a str,
-    /// The path after `/api/v1`; one that begins with `/v1.0` is the whole path.
+    /// The path after `/api/v1`, or a whole path that begins with `/v1.0`.
     pub path: &'a str,
     pub app: Option<&'a str>,
     pub key: Option<&'a str>,
@@ -69,14 +69,14 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts the program. `rest` is the configuration but for the listeners.
+    /// Starts the program. `rest` is the configuration without the listeners.
     pub fn start(app: &str, rest: &str) -> Self {
-        Self::start_under(app, rest, Vec::new())
+        Self::start_with_env(app, rest, Vec::new())
     }
 
-    /// The same, with this in its environment.
-    pub fn start_under(app: &str, rest: &str, environment: Vec<(String, String)>) -> Self {
-        // The second of two tests finds it installed.
+    /// Starts the program with these environment variables.
+    pub fn start_with_env(app: &str, rest: &str, environment: Vec<(String, String)>) -> Self {
+        // Another test of this process may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
         let (http, admin) = (process::free_port(), process::free_port());
@@ -87,7 +87,7 @@ impl Controller {
         let client = reqwest::Client::builder()
             .timeout(ANSWER)
             .no_proxy()
-            // A process that was killed leaves no connection that a request could be lost on.
+            // No request can be lost on an idle connection to a killed process.
             .pool_max_idle_per_host(0)
             .build()
             .unwrap();
@@ -111,39 +111,39 @@ impl Controller {
         self.http
     }
 
-    /// The ports that it listens on, on loopback.
+    /// The ports of the APIs and of the admin listener, on loopback.
     pub fn ports(&self) -> [u16; 2] {
         [self.http, self.admin]
     }
 
-    /// Where it keeps the admin key that it has made.
+    /// The directory of its generated admin key.
     pub fn state_dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The admin key that it has made; `None`: not yet.
+    /// The generated admin key; `None` before it exists.
     pub fn admin_key(&self) -> Option<String> {
         let path = self.state_dir().join("roomkeeper/admin-key");
         let text = fs::read_to_string(path).ok()?;
         Some(text.trim().to_owned())
     }
 
-    /// SIGKILL, and the proof of it.
+    /// Kills the process with SIGKILL and checks that it has ended.
     pub fn kill(&mut self) {
         assert!(
             self.child.try_wait().unwrap().is_none(),
-            "it ended before it was killed"
+            "the controller ended before the kill"
         );
         self.child.kill().unwrap();
         let status = self.child.wait().unwrap();
-        assert_eq!(status.signal(), Some(9), "it died of SIGKILL");
+        assert_eq!(status.signal(), Some(9), "the signal that ended it");
         assert!(
             std::net::TcpStream::connect(("127.0.0.1", self.http)).is_err(),
-            "killed, and still there"
+            "a killed controller still accepts connections"
         );
     }
 
-    /// Starts it again after a [`Controller::kill`], as it was.
+    /// Restarts it after a [`Controller::kill`] with the same configuration.
     pub fn start_again(&mut self) {
         self.child = launch(&self.dir, &self.environment);
     }
@@ -152,17 +152,17 @@ impl Controller {
         kill_process(self.pid(), Signal::TERM).unwrap();
     }
 
-    /// Waits for its end.
-    pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
-        poll::until("the controller ends", patience, async || {
+    /// Waits until the process ends.
+    pub async fn ended(&mut self, timeout: Duration) -> ExitStatus {
+        poll::until("the controller ends", timeout, async || {
             self.child.try_wait().unwrap()
         })
         .await
     }
 
-    /// Waits until it listens; `false`: it has ended instead.
-    pub async fn starts(&mut self) -> bool {
-        poll::until("it listens or ends", poll::PATIENCE, async || {
+    /// Waits until it listens. Returns `false` if it has ended instead.
+    pub async fn until_listening(&mut self) -> bool {
+        poll::until("it listens or ends", poll::TIMEOUT, async || {
             if self.child.try_wait().unwrap().is_some() {
                 return Some(false);
             }
@@ -171,24 +171,24 @@ impl Controller {
         .await
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until `/readyz` answers 200.
     pub async fn until_ready(&self) -> Value {
-        poll::until("the controller is ready", poll::PATIENCE, async || {
+        poll::until("the controller is ready", poll::TIMEOUT, async || {
             let answer = self.operator("/readyz").await?;
             (answer.status == 200).then_some(answer.body)
         })
         .await
     }
 
-    /// True if it reconciles its first node.
+    /// True if it owns its first node.
     pub async fn owns(&self) -> bool {
         let nodes = self.operator("/admin/nodes").await;
         nodes.is_some_and(|nodes| nodes.body["nodes"][0]["owned_elsewhere"] == false)
     }
 
-    /// Waits until the node is its own and has been synced.
+    /// Waits until it owns the node and has merged a snapshot.
     pub async fn until_synced(&self) {
-        poll::until("the node is synced", poll::PATIENCE, async || {
+        poll::until("the node is synced", poll::TIMEOUT, async || {
             let nodes = self.operator("/admin/nodes").await?.body;
             let node = &nodes["nodes"][0];
             (node["synced"] == true && node["owned_elsewhere"] == false && node["link"] == "up")
@@ -197,7 +197,7 @@ impl Controller {
         .await;
     }
 
-    /// The answer of the operator's listener; `None`: it does not answer.
+    /// Sends a GET to the admin listener; `None` without an answer.
     pub async fn operator(&self, path: &str) -> Option<Answer> {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);
         let request = self.with_admin_key(self.client.get(url));
@@ -211,11 +211,11 @@ impl Controller {
         }
     }
 
-    /// Sends an operator's request there.
+    /// Sends a POST to the admin listener.
     pub async fn operate(&self, path: &str) -> Answer {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);
         let sent = self.send(self.with_admin_key(self.client.post(url))).await;
-        sent.expect("the operator is answered")
+        sent.expect("the admin listener answers")
     }
 
     /// The page of metrics.
@@ -225,7 +225,7 @@ impl Controller {
         page.text().await.unwrap()
     }
 
-    /// A counter or gauge, summed over its labels that contain `label`; 0 when there is none.
+    /// The sum of a counter or gauge over the series whose labels contain `label`; 0 without a series.
     pub async fn metric(&self, name: &str, label: &str) -> f64 {
         let text = self.metrics().await;
         text.lines()
@@ -238,7 +238,7 @@ impl Controller {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
-        let begun = Instant::now();
+        let start = Instant::now();
         let answer = request.send().await?;
         let status = answer.status().as_u16();
         let headers = answer.headers().clone();
@@ -251,61 +251,61 @@ impl Controller {
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
             headers,
             retry_after,
-            took: begun.elapsed(),
+            took: start.elapsed(),
         })
     }
 
-    /// A request of the gateway API, once.
+    /// Sends a request of the gateway API, without retries.
     pub async fn once(
         &self,
         method: &str,
         path: &str,
         body: Option<&Value>,
     ) -> reqwest::Result<Answer> {
-        self.exactly(Ask {
+        self.exactly(ApiRequest {
             method,
             path,
             app: Some(&self.app),
             key: Some(KEY),
             content_type: body.map(|_| "application/json"),
             body: body.map(Value::to_string),
-            ..Ask::default()
+            ..ApiRequest::default()
         })
         .await
     }
 
-    /// This request and no other, once.
-    pub async fn exactly(&self, ask: Ask<'_>) -> reqwest::Result<Answer> {
-        let api = if ask.path.starts_with("/v1.0") {
+    /// Sends exactly this request, without retries.
+    pub async fn exactly(&self, given: ApiRequest<'_>) -> reqwest::Result<Answer> {
+        let api = if given.path.starts_with("/v1.0") {
             ""
         } else {
             "/api/v1"
         };
-        let url = format!("http://127.0.0.1:{}{api}{}", self.http, ask.path);
-        let mut request = self.client.request(ask.method.parse().unwrap(), url);
+        let url = format!("http://127.0.0.1:{}{api}{}", self.http, given.path);
+        let mut request = self.client.request(given.method.parse().unwrap(), url);
         for (name, value) in [
-            ("X-App-ID", ask.app),
-            ("X-API-Key", ask.key),
-            ("Authorization", ask.authorization),
-            ("Content-Type", ask.content_type),
+            ("X-App-ID", given.app),
+            ("X-API-Key", given.key),
+            ("Authorization", given.authorization),
+            ("Content-Type", given.content_type),
         ] {
             if let Some(value) = value {
                 request = request.header(name, value);
             }
         }
-        if let Some(body) = ask.body {
+        if let Some(body) = given.body {
             request = request.body(body);
         }
         self.send(request).await
     }
 
-    /// A request as a good caller makes it: again when nobody answers, or when it is asked to come back.
+    /// Sends a request and retries it without an answer or after a 503, as a well-behaved client does.
     pub async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let what = format!("an answer to {method} {path}");
-        poll::until(&what, poll::PATIENCE, async || {
+        poll::until(&what, poll::TIMEOUT, async || {
             let answer = self.once(method, path, body).await.ok()?;
             if answer.status == 503 {
-                assert!(answer.retry_after.is_some(), "503 says when to come back");
+                assert!(answer.retry_after.is_some(), "503 has Retry-After");
                 return None;
             }
             Some(answer)
@@ -321,10 +321,10 @@ impl Controller {
         self.log_about(|_| true)
     }
 
-    /// The last lines of the log of which this holds.
-    pub fn log_about(&self, wanted: impl Fn(&str) -> bool) -> String {
+    /// Returns the last lines of the log that match the filter.
+    pub fn log_about(&self, matches: impl Fn(&str) -> bool) -> String {
         let text = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().filter(|line| wanted(line)).collect();
+        let lines: Vec<&str> = text.lines().filter(|line| matches(line)).collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 }

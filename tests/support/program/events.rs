@@ -1,11 +1,11 @@
-//! An app that follows the event stream, and remembers how far it is.
+//! A client of the event stream that remembers its position.
 
 use serde_json::Value;
 
 use super::controller::{Controller, KEY};
-use super::poll::PATIENCE;
+use super::poll::TIMEOUT;
 
-/// One event, as a client gets it.
+/// One event as the client receives it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
     pub id: Option<String>,
@@ -19,11 +19,11 @@ impl Event {
     }
 }
 
-/// How a stream went on.
+/// The next item of a stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Next {
     Event(Event),
-    /// It ended, as it should.
+    /// The regular end.
     End,
     /// The connection broke.
     Broken,
@@ -32,17 +32,17 @@ pub enum Next {
 pub struct EventStream {
     response: reqwest::Response,
     text: String,
-    /// The last id that was seen.
+    /// The last received id.
     pub last: String,
 }
 
 impl EventStream {
-    /// Opens a stream of the controller's app. The first event has been read.
+    /// Opens a stream of the controller's app and reads its first event.
     pub async fn open(controller: &Controller, app: &str, query: &str, last: Option<&str>) -> Self {
         Self::open_as(controller, (app, KEY), query, last).await
     }
 
-    /// The same of any app, with its key.
+    /// Opens a stream of any app, with its key.
     pub async fn open_as(
         controller: &Controller,
         (app, key): (&str, &str),
@@ -100,7 +100,7 @@ impl EventStream {
         }
     }
 
-    /// The next item, comments aside.
+    /// Returns the next item, without comments.
     pub async fn next(&mut self) -> Next {
         let next = async {
             loop {
@@ -110,11 +110,11 @@ impl EventStream {
                 }
             }
         };
-        let next = tokio::time::timeout(PATIENCE, next).await;
-        next.expect("something comes, or the end")
+        let next = tokio::time::timeout(TIMEOUT, next).await;
+        next.expect("an event or the end arrives")
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub async fn event(&mut self) -> Event {
         match self.next().await {
             Next::Event(event) => event,
@@ -122,20 +122,20 @@ impl EventStream {
         }
     }
 
-    /// All events up to the first of this name that is about this, with it.
+    /// Returns all events up to and including the first of this name whose data contains `about`.
     pub async fn until(&mut self, name: &str, about: &str) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
             let event = self.event().await;
-            let is_it = event.name == name && event.data.contains(about);
+            let matches = event.name == name && event.data.contains(about);
             events.push(event);
-            if is_it {
+            if matches {
                 return events;
             }
         }
     }
 
-    /// All that is left until it is over, and how it ended.
+    /// Returns all remaining events and how the stream ended.
     pub async fn rest(&mut self) -> (Vec<Event>, Next) {
         let mut events = Vec::new();
         loop {

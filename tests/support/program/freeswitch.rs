@@ -1,7 +1,7 @@
-//! A real FreeSWITCH of a test's own, on the configuration that the project brings along: where one is installed.
+//! A real FreeSWITCH for one test, with the project's configuration, where FreeSWITCH is installed.
 //!
-//! Owns how it is found, its folders and ports, and its end, which is the test's at the latest. Leaves out what is said to
-//! it: to the rest of a test it is a [`RealServer`].
+//! Owns the search for the program, its folders and ports, and its end, at the latest with the test. Leaves out the
+//! commands to it: the rest of a test uses it as a [`RealServer`].
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,24 +18,24 @@ use super::poll;
 use super::switch::{RealServer, read_message};
 use crate::support::process::{self, free_port};
 
-/// The modules are loaded before it answers.
+/// Time limit of a start: FreeSWITCH loads its modules before it answers.
 const START: Duration = Duration::from_secs(60);
 
-/// Media ports are given out from here on, below all others of the tests; sockets of media are bound only for as long as a
-/// call lasts, so nobody can look which are free.
+/// The first media port, below all other ports of the tests. Media sockets are bound only during a call, so a search
+/// for free ones is not possible.
 const FIRST_MEDIA: u32 = 10_000;
 const MEDIA: u32 = 100;
 const RANGES: u32 = 99;
 
-/// How much of the log of a failed test is shown.
+/// The number of log lines that a failed test prints.
 const LOG_LINES: usize = 60;
 
-/// The configuration that is tested.
+/// The directory of the configuration under test.
 pub fn configuration() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("freeswitch-conf")
 }
 
-/// The program, where it is installed: `FREESWITCH_BIN` names it, or it is in the `PATH`, or at a usual place.
+/// Finds the program: `FREESWITCH_BIN`, or in the `PATH`, or in a usual directory.
 pub fn installed() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("FREESWITCH_BIN").filter(|named| !named.is_empty()) {
         let named = PathBuf::from(named);
@@ -59,28 +59,28 @@ pub fn installed() -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// A server, which runs or has been killed.
+/// A running or killed server.
 pub struct FreeSwitch {
     program: PathBuf,
     child: Child,
     environment: BTreeMap<String, String>,
     dir: tempfile::TempDir,
-    /// `host:port` of trunks' and of softphones' SIP.
+    /// `host:port` of SIP for trunks. `phones` is the one for softphones.
     pub sip: SocketAddr,
     pub phones: SocketAddr,
     pub server: RealServer,
 }
 
 impl FreeSwitch {
-    /// Starts it on loopback and ports of its own, with these settings besides, and waits until it answers.
+    /// Starts it on loopback with free ports and additional settings, and waits until it answers.
     pub async fn start(program: PathBuf, settings: &[(&str, &str)]) -> Self {
-        let server = Self::start_unasked(program, settings);
+        let server = Self::start_without_waiting(program, settings);
         server.until_ready().await;
         server
     }
 
-    /// The same, and does not wait.
-    pub fn start_unasked(program: PathBuf, settings: &[(&str, &str)]) -> Self {
+    /// Starts it like [`FreeSwitch::start`], without waiting.
+    pub fn start_without_waiting(program: PathBuf, settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["log", "db", "run", "recordings", "storage", "temp"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
@@ -126,16 +126,16 @@ impl FreeSwitch {
         Pid::from_child(&self.child)
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until `status` reports that it is ready.
     pub async fn until_ready(&self) {
         poll::until("FreeSWITCH is ready", START, async || {
-            let said = self.ask("status").await?;
-            said.contains("is ready").then_some(())
+            let status = self.ask("status").await?;
+            status.contains("is ready").then_some(())
         })
         .await;
     }
 
-    /// One `api` command, by the password that was set; `None`: no answer.
+    /// Runs one `api` command with the configured password; `None` without an answer.
     pub async fn ask(&self, command: &str) -> Option<String> {
         let (server, command) = (self.server.clone(), command.to_owned());
         tokio::task::spawn_blocking(move || server.ask(&command).ok())
@@ -143,39 +143,39 @@ impl FreeSwitch {
             .unwrap()
     }
 
-    /// One `api` command that must be answered.
+    /// Runs one `api` command that must have an answer.
     pub async fn api(&self, command: &str) -> String {
         self.ask(command).await.expect("FreeSWITCH answers")
     }
 
-    /// A folder of it.
+    /// The path of one of its folders.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// The text that it has logged.
+    /// The text of its log.
     pub fn log(&self) -> String {
         let read = |name: &str| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
         read("stdout") + &read("log/freeswitch.log")
     }
 
-    /// Kills it at once, as a crash would.
+    /// Kills it with SIGKILL, like a crash.
     pub fn kill(&mut self) {
         self.child.kill().expect("FreeSWITCH was running");
         self.child.wait().expect("FreeSWITCH has ended");
         assert!(
             TcpStream::connect(self.server.address).is_err(),
-            "killed, and still there"
+            "a killed server still accepts connections"
         );
     }
 
-    /// Starts it again after a [`FreeSwitch::kill`], as it was.
+    /// Restarts it after a [`FreeSwitch::kill`] with the same settings.
     pub async fn start_again(&mut self) {
         self.child = launch(&self.program, &self.environment, self.dir.path());
         self.until_ready().await;
     }
 
-    /// Tells it to end, and waits for that.
+    /// Sends SIGTERM and waits until it ends.
     pub async fn terminate(&mut self) -> ExitStatus {
         kill_process(self.pid(), Signal::TERM).unwrap();
         poll::until("FreeSWITCH ends", START, async || {
@@ -224,29 +224,29 @@ fn launch(program: &Path, environment: &BTreeMap<String, String>, dir: &Path) ->
     process::spawn(command)
 }
 
-/// A connection that hears events, and notes which.
-pub struct Ear {
-    /// Names of events, and of `CUSTOM` ones the subclass.
-    heard: Arc<Mutex<BTreeMap<String, usize>>>,
+/// A connection that subscribes to events and counts them.
+pub struct EventCounter {
+    /// Counts by event name, or by subclass for `CUSTOM` events.
+    counts: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
-impl Ear {
-    /// Hears these events and these subclasses from now on.
+impl EventCounter {
+    /// Subscribes to these events and subclasses.
     pub async fn on(server: &RealServer, names: &[&str], subclasses: &[&str]) -> Self {
         let server = server.clone();
-        let wanted = format!(
+        let subscription = format!(
             "event plain {} CUSTOM {}\n\n",
             names.join(" "),
             subclasses.join(" ")
         );
-        let heard = Arc::new(Mutex::new(BTreeMap::new()));
-        let noted = Arc::clone(&heard);
+        let counts = Arc::new(Mutex::new(BTreeMap::new()));
+        let counted = Arc::clone(&counts);
         let (subscribed, when_subscribed) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let mut stream = TcpStream::connect(server.address).unwrap();
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             read_message(&mut reader).unwrap();
-            write!(stream, "auth {}\n\n{wanted}", server.password).unwrap();
+            write!(stream, "auth {}\n\n{subscription}", server.password).unwrap();
             for _ in 0..2 {
                 let (reply, _) = read_message(&mut reader).unwrap();
                 assert!(reply.contains("+OK"), "{reply}");
@@ -260,23 +260,23 @@ impl Ear {
                 };
                 let name = value("Event-Subclass: ").or_else(|| value("Event-Name: "));
                 if let Some(name) = name {
-                    *noted.lock().unwrap().entry(name).or_default() += 1;
+                    *counted.lock().unwrap().entry(name).or_default() += 1;
                 }
             }
         });
         when_subscribed.await.expect("subscribed");
-        Self { heard }
+        Self { counts }
     }
 
-    /// How many of this event have come.
-    pub fn heard(&self, name: &str) -> usize {
-        self.heard.lock().unwrap().get(name).copied().unwrap_or(0)
+    /// The number of received events of this name.
+    pub fn count(&self, name: &str) -> usize {
+        self.counts.lock().unwrap().get(name).copied().unwrap_or(0)
     }
 
-    /// Waits until one has come.
-    pub async fn until_heard(&self, name: &str, patience: Duration) {
-        poll::until(&format!("{name} comes"), patience, async || {
-            (self.heard(name) > 0).then_some(())
+    /// Waits until one has arrived.
+    pub async fn until_received(&self, name: &str, timeout: Duration) {
+        poll::until(&format!("{name} arrives"), timeout, async || {
+            (self.count(name) > 0).then_some(())
         })
         .await;
     }

@@ -1,4 +1,4 @@
-//! A server of audio files, as an application has one: FreeSWITCH fetches from it what it is told to play.
+//! An app's server of audio files, from which FreeSWITCH fetches.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Samples a second, of 16 bits each, one channel.
+/// Samples per second, 16 bits each, one channel.
 const RATE: u32 = 8_000;
 
 type Files = Arc<Mutex<HashMap<String, Duration>>>;
@@ -45,10 +45,10 @@ impl MediaServer {
         Self { base, files, task }
     }
 
-    /// The URL of a file that lasts so long; none: there is no such file.
-    pub fn add(&self, name: &str, lasts: Option<Duration>) -> String {
-        if let Some(lasts) = lasts {
-            self.files.lock().unwrap().insert(name.to_owned(), lasts);
+    /// Adds a file of this duration and returns its URL. Without a duration, the URL answers 404.
+    pub fn add(&self, name: &str, duration: Option<Duration>) -> String {
+        if let Some(duration) = duration {
+            self.files.lock().unwrap().insert(name.to_owned(), duration);
         }
         format!("{}/{name}", self.base)
     }
@@ -58,15 +58,15 @@ async fn serve(
     State(files): State<Files>,
     Path(name): Path<String>,
 ) -> Result<([(HeaderName, &'static str); 1], Vec<u8>), StatusCode> {
-    let lasts = files.lock().unwrap().get(&name).copied();
-    let lasts = lasts.ok_or(StatusCode::NOT_FOUND)?;
-    Ok(([(CONTENT_TYPE, "audio/x-wav")], wav(lasts)))
+    let duration = files.lock().unwrap().get(&name).copied();
+    let duration = duration.ok_or(StatusCode::NOT_FOUND)?;
+    Ok(([(CONTENT_TYPE, "audio/x-wav")], wav(duration)))
 }
 
-/// The bytes that an [`Origin`] answers a path with; none: it says nothing more on the connection.
+/// Returns an [`Origin`]'s answer to a path; `None` sends nothing more on the connection.
 type Answers = dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync;
 
-/// A server at an address of its own that counts who connects, and notes each request.
+/// A server that counts its connections and records its requests.
 pub struct Origin {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
@@ -81,15 +81,15 @@ impl Drop for Origin {
 }
 
 impl Origin {
-    /// Answers every path with a short sound.
-    pub async fn of_sounds(ip: Ipv4Addr) -> Self {
+    /// Starts a server that answers every path with a short sound.
+    pub async fn serve_sounds(ip: Ipv4Addr) -> Self {
         Self::start(ip, |_| {
             Some(sound("audio/x-wav", &wav(Duration::from_millis(40))))
         })
         .await
     }
 
-    /// Answers each path as the function says.
+    /// Starts a server whose answers come from the function.
     pub async fn start(
         ip: Ipv4Addr,
         answers: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static,
@@ -99,14 +99,14 @@ impl Origin {
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
         let connections: Arc<Mutex<usize>> = Arc::default();
         let answers: Arc<Answers> = Arc::new(answers);
-        let (noted, counted) = (Arc::clone(&requests), Arc::clone(&connections));
+        let (recorded, counted) = (Arc::clone(&requests), Arc::clone(&connections));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 *counted.lock().unwrap() += 1;
-                let (noted, answers) = (Arc::clone(&noted), Arc::clone(&answers));
+                let (recorded, answers) = (Arc::clone(&recorded), Arc::clone(&answers));
                 tokio::spawn(async move {
-                    // A client may go away at any time.
-                    let _gone = answer_all(stream, &noted, &*answers).await;
+                    // A client may disconnect at any time.
+                    let _gone = answer_all(stream, &recorded, &*answers).await;
                 });
             }
         });
@@ -123,7 +123,7 @@ impl Origin {
         self.requests.lock().unwrap().clone()
     }
 
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     pub fn connections(&self) -> usize {
         *self.connections.lock().unwrap()
     }
@@ -132,7 +132,7 @@ impl Origin {
 /// Answers the requests of one connection.
 async fn answer_all(
     mut stream: TcpStream,
-    noted: &Mutex<Vec<String>>,
+    recorded: &Mutex<Vec<String>>,
     answers: &Answers,
 ) -> std::io::Result<()> {
     let mut head = Vec::new();
@@ -140,7 +140,7 @@ async fn answer_all(
         let mut byte = [0; 1];
         stream.read_exact(&mut byte).await?;
         if head.is_empty() && !byte[0].is_ascii_uppercase() {
-            // TLS, which it does not speak.
+            // TLS, which this server does not support.
             return Ok(());
         }
         head.push(byte[0]);
@@ -152,7 +152,7 @@ async fn answer_all(
         let line = text.lines().next().unwrap_or_default();
         let (method, path) = line.split_once(' ').unwrap_or_default();
         let path = path.rsplit_once(' ').map_or(path, |(path, _)| path);
-        noted.lock().unwrap().push(format!("{method} {path}"));
+        recorded.lock().unwrap().push(format!("{method} {path}"));
         let Some(answer) = answers(path) else {
             std::future::pending::<()>().await;
             return Ok(());
@@ -164,7 +164,7 @@ async fn answer_all(
     }
 }
 
-/// A whole answer with this body, which FreeSWITCH fetches anew each time.
+/// A complete answer with this body. FreeSWITCH does not cache it.
 pub fn sound(content_type: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nCache-Control: no-store\r\nContent-Length: {}\r\n\r\n",
@@ -173,14 +173,14 @@ pub fn sound(content_type: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A whole answer that leads elsewhere.
+/// A complete redirect to this location.
 pub fn redirect(location: &str) -> Vec<u8> {
     format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n").into_bytes()
 }
 
-/// A quiet tone.
-pub fn wav(lasts: Duration) -> Vec<u8> {
-    let samples = u32::try_from(lasts.as_millis()).unwrap() * (RATE / 1_000);
+/// A quiet tone as a WAV file.
+pub fn wav(duration: Duration) -> Vec<u8> {
+    let samples = u32::try_from(duration.as_millis()).unwrap() * (RATE / 1_000);
     let size = samples * 2;
     let mut bytes = Vec::new();
     bytes.extend(b"RIFF");

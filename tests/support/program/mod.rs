@@ -1,8 +1,8 @@
-//! The program as a process, and all that it needs around it: a node, a store, a receiver of webhooks, a server of audio
-//! files, and a way to the node that can hold things back.
+//! The program as a process with its environment: a node, a store, a webhook receiver, a server of audio files, and a
+//! proxy to the node that can hold messages back.
 //!
-//! Shared by the suites that run the real binary; `support` itself is what they have in common with all others. Each
-//! uses its part of it.
+//! Shared by the suites that run the real binary. `support` itself is shared with all other tests. Each suite uses a
+//! part.
 #![allow(dead_code)]
 
 pub mod controller;

@@ -1,4 +1,4 @@
-//! A way to a server that knows nothing of what is said on it, and can hold back what clients send.
+//! A TCP proxy that does not parse its traffic and can hold back the bytes of clients.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,12 +27,12 @@ impl Pipe {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (holds, held) = (watch::Sender::new(false), Arc::new(AtomicUsize::new(0)));
-        let (seen, count) = (holds.subscribe(), Arc::clone(&held));
+        let (hold_state, count) = (holds.subscribe(), Arc::clone(&held));
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                connections.spawn(carry(client, to, seen.clone(), Arc::clone(&count)));
+                connections.spawn(carry(client, to, hold_state.clone(), Arc::clone(&count)));
                 while connections.try_join_next().is_some() {}
             }
         });
@@ -44,13 +44,13 @@ impl Pipe {
         }
     }
 
-    /// While held, what clients send is kept, and arrives afterwards: also what was sent on a connection that the client
-    /// has given up since.
+    /// Holds back the bytes of clients, or releases them. Bytes of a connection that the client has closed meanwhile
+    /// are sent as well.
     pub fn hold(&self, holds: bool) {
         self.holds.send_replace(holds);
     }
 
-    /// How many bytes have been kept so far.
+    /// The number of bytes held back so far.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::SeqCst)
     }
@@ -73,7 +73,7 @@ async fn carry(
     let forth = async {
         let mut bytes = vec![0; 64 * 1024];
         loop {
-            // One that ended by a reset has sent all that was read before.
+            // After a reset, the bytes read before are already forwarded.
             let n = from_client.read(&mut bytes).await.unwrap_or(0);
             if n == 0 {
                 return;
@@ -89,13 +89,15 @@ async fn carry(
             }
         }
     };
-    // What the server answers a client that is gone is read all the same: it is not to notice.
+    // Answers to a closed client are still read, so that the server does not notice.
     let back = async {
         let mut bytes = vec![0; 64 * 1024];
-        let mut heard = true;
+        let mut is_open = true;
         loop {
             match from_server.read(&mut bytes).await {
-                Ok(n) if n > 0 => heard = heard && to_client.write_all(&bytes[..n]).await.is_ok(),
+                Ok(n) if n > 0 => {
+                    is_open = is_open && to_client.write_all(&bytes[..n]).await.is_ok()
+                }
                 Ok(_) | Err(_) => return,
             }
         }

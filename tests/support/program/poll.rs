@@ -1,39 +1,39 @@
-//! Waiting: for a condition, under a deadline, and in one place.
+//! Waits for a condition, with a time limit.
 
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes that is not waiting for a schedule of the program's own.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit for everything that does not wait for one of the program's schedules.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A delivery that was under way when its worker was killed is claimed by another after 20 s.
+/// Time limit for a delivery whose worker was killed: another worker claims it after 20 s.
 pub const REDELIVERY: Duration = Duration::from_secs(45);
 
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Waits until there is something.
+/// Calls `poll` until it returns a value. Panics after `timeout`; `what` names the expected condition.
 pub async fn until<T>(
     what: &str,
-    patience: Duration,
-    mut look: impl AsyncFnMut() -> Option<T>,
+    timeout: Duration,
+    mut poll: impl AsyncFnMut() -> Option<T>,
 ) -> T {
-    let begun = Instant::now();
+    let start = Instant::now();
     loop {
-        if let Some(found) = look().await {
-            return found;
+        if let Some(value) = poll().await {
+            return value;
         }
         assert!(
-            begun.elapsed() < patience,
-            "waited {patience:?} in vain: {what}"
+            start.elapsed() < timeout,
+            "timed out after {timeout:?}: {what}"
         );
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Asserts that something stays as it is for a while.
-pub async fn stays(what: &str, span: Duration, mut look: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while begun.elapsed() < span {
-        assert!(look().await, "did not stay so: {what}");
+/// Asserts that a condition holds during the whole span.
+pub async fn stays(what: &str, span: Duration, mut holds: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while start.elapsed() < span {
+        assert!(holds().await, "no longer true: {what}");
         tokio::time::sleep(PAUSE).await;
     }
 }

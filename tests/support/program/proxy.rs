@@ -1,7 +1,8 @@
-//! A way to a node that does what networks do, when a test wants it: it holds back, loses, changes, cuts, or swallows all.
+//! A proxy to a node that simulates network faults: it holds back, drops, changes or tears messages, and cuts or
+//! black-holes connections.
 //!
-//! Owns the cutting of the node's stream into messages, and what becomes of those that a rule names. Everything else
-//! passes as it is. Events of one thing may so be overtaken by those of another, as FreeSWITCH's own are.
+//! Owns the split of the node's stream into messages, and the rules for them. All other messages pass unchanged. So
+//! events about different objects may overtake each other, as those of FreeSWITCH do.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,13 +16,13 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::poll;
 
-/// Messages to one connection: unbounded, for whoever releases them must not wait, and a test does not last.
-type Line = mpsc::UnboundedSender<Piece>;
+/// The queue of messages to one client. It is unbounded, because a release must not wait and tests are short.
+type ClientQueue = mpsc::UnboundedSender<Output>;
 
-/// A piece written to the client.
-enum Piece {
+/// Output to the client.
+enum Output {
     Message(Vec<u8>),
-    /// Nothing more: the connection ends here.
+    /// The end of the connection.
     End,
 }
 
@@ -29,24 +30,24 @@ enum Piece {
 pub enum Change {
     Pass,
     Lose,
-    /// The client gets half of it and then the end of the connection.
+    /// Sends half of the message, then ends the connection.
     Tear,
-    /// The client gets these messages instead.
+    /// Sends these messages instead.
     Instead(Vec<Vec<u8>>),
 }
 
-enum Act {
+enum Action {
     Hold {
-        wanted: Box<dyn Fn(&str) -> bool + Send>,
-        held: Vec<(Line, Vec<u8>)>,
+        matches: Box<dyn Fn(&str) -> bool + Send>,
+        held: Vec<(ClientQueue, Vec<u8>)>,
     },
     Change(Box<dyn FnMut(&str) -> Change + Send>),
 }
 
 struct Rule {
     id: u64,
-    act: Act,
-    /// How many messages it was applied to.
+    action: Action,
+    /// The number of matched messages.
     hits: usize,
 }
 
@@ -54,11 +55,11 @@ struct Rule {
 struct Rules {
     next: u64,
     rules: Vec<Rule>,
-    /// The command sent to the node instead of the next `api` command.
-    instead: Option<String>,
+    /// Replaces the next `api` command to the node.
+    replacement: Option<String>,
 }
 
-/// Which connections are meant. The one for events is known by its subscription to HEARTBEAT.
+/// The affected connections. The proxy recognizes the event connection by its subscription to HEARTBEAT.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Which {
     Events,
@@ -66,19 +67,19 @@ pub enum Which {
     Both,
 }
 
-/// The treatment of a connection as a whole.
+/// The state of a whole connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    Carried,
-    /// Its ends are kept open, and nothing passes any more.
-    Swallowed,
+enum LinkState {
+    Open,
+    /// Both ends stay open, and nothing passes.
+    BlackHoled,
     Cut,
 }
 
-/// One connection, as long as it is carried.
-struct Way {
+/// One proxied connection.
+struct Link {
     events: bool,
-    fate: watch::Sender<Fate>,
+    state: watch::Sender<LinkState>,
 }
 
 impl Rules {
@@ -86,34 +87,39 @@ impl Rules {
         self.rules.iter_mut().find(|rule| rule.id == id)
     }
 
-    fn add(&mut self, act: Act) -> u64 {
+    fn add(&mut self, action: Action) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.rules.push(Rule { id, act, hits: 0 });
+        self.rules.push(Rule {
+            id,
+            action,
+            hits: 0,
+        });
         id
     }
 
-    fn end(&mut self, id: u64) -> Vec<(Line, Vec<u8>)> {
-        let place = self.rules.iter().position(|rule| rule.id == id);
-        match place.map(|place| self.rules.remove(place).act) {
-            Some(Act::Hold { held, .. }) => held,
-            Some(Act::Change(_)) | None => Vec::new(),
+    fn end(&mut self, id: u64) -> Vec<(ClientQueue, Vec<u8>)> {
+        let index = self.rules.iter().position(|rule| rule.id == id);
+        match index.map(|index| self.rules.remove(index).action) {
+            Some(Action::Hold { held, .. }) => held,
+            Some(Action::Change(_)) | None => Vec::new(),
         }
     }
 
-    /// Writes a message to the client, changed by the rules; `false`: nobody writes to it any more.
-    fn apply(&mut self, line: &Line, message: Vec<u8>) -> bool {
+    /// Applies the rules to a message and writes the result to the client. Returns `false` when the connection has
+    /// ended.
+    fn apply(&mut self, client: &ClientQueue, message: Vec<u8>) -> bool {
         let text = String::from_utf8_lossy(&message);
         for rule in &mut self.rules {
-            match &mut rule.act {
-                Act::Hold { wanted, held } => {
-                    if wanted(&text) {
+            match &mut rule.action {
+                Action::Hold { matches, held } => {
+                    if matches(&text) {
                         rule.hits += 1;
-                        held.push((line.clone(), message));
+                        held.push((client.clone(), message));
                         return true;
                     }
                 }
-                Act::Change(change) => match change(&text) {
+                Action::Change(change) => match change(&text) {
                     Change::Pass => {}
                     Change::Lose => {
                         rule.hits += 1;
@@ -122,27 +128,28 @@ impl Rules {
                     Change::Tear => {
                         rule.hits += 1;
                         let half = message[..message.len() / 2].to_vec();
-                        return line.send(Piece::Message(half)).is_ok()
-                            && line.send(Piece::End).is_ok();
+                        return client.send(Output::Message(half)).is_ok()
+                            && client.send(Output::End).is_ok();
                     }
                     Change::Instead(messages) => {
                         rule.hits += 1;
                         let mut messages = messages.into_iter();
-                        return messages.all(|message| line.send(Piece::Message(message)).is_ok());
+                        return messages
+                            .all(|message| client.send(Output::Message(message)).is_ok());
                     }
                 },
             }
         }
-        line.send(Piece::Message(message)).is_ok()
+        client.send(Output::Message(message)).is_ok()
     }
 }
 
-type Ways = Arc<Mutex<Vec<Way>>>;
+type Links = Arc<Mutex<Vec<Link>>>;
 
 pub struct Proxy {
     pub address: SocketAddr,
     rules: Arc<Mutex<Rules>>,
-    ways: Ways,
+    links: Links,
     task: JoinHandle<()>,
 }
 
@@ -152,99 +159,111 @@ impl Drop for Proxy {
     }
 }
 
-/// Held-back messages, until they are released, lost or dropped; dropped means released.
+/// A rule that holds messages back until they are released or lost. Drop releases them.
 pub struct Hold {
     id: u64,
     rules: Arc<Mutex<Rules>>,
 }
 
 impl Proxy {
-    /// A way to this node.
+    /// Starts a proxy to this node.
     pub async fn start(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let rules = Arc::<Mutex<Rules>>::default();
-        let ways = Ways::default();
-        let (seen, carried) = (Arc::clone(&rules), Arc::clone(&ways));
+        let links = Links::default();
+        let (shared_rules, shared_links) = (Arc::clone(&rules), Arc::clone(&links));
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                connections.spawn(carry(client, to, Arc::clone(&seen), Arc::clone(&carried)));
-                // What has ended is nobody's any more.
+                connections.spawn(carry(
+                    client,
+                    to,
+                    Arc::clone(&shared_rules),
+                    Arc::clone(&shared_links),
+                ));
+                // Remove finished connections.
                 while connections.try_join_next().is_some() {}
             }
         });
         Self {
             address,
             rules,
-            ways,
+            links,
             task,
         }
     }
 
-    /// From now on this decides what becomes of each message of the node.
-    pub fn change(&self, change: impl FnMut(&str) -> Change + Send + 'static) -> Changing {
-        let act = Act::Change(Box::new(change));
-        Changing {
-            id: self.rules.lock().unwrap().add(act),
+    /// Applies a function to each message of the node from now on.
+    pub fn change(&self, change: impl FnMut(&str) -> Change + Send + 'static) -> ActiveChange {
+        let action = Action::Change(Box::new(change));
+        ActiveChange {
+            id: self.rules.lock().unwrap().add(action),
             rules: Arc::clone(&self.rules),
         }
     }
 
-    /// The node is asked this instead of the next command that is sent to it by `api`, on any connection.
+    /// Replaces the next `api` command to the node on any connection.
     pub fn replace_command(&self, api: &str) {
-        self.rules.lock().unwrap().instead = Some(format!("api {api}\n\n"));
+        self.rules.lock().unwrap().replacement = Some(format!("api {api}\n\n"));
     }
 
-    /// True if the command to replace has been replaced.
-    pub fn replaced(&self) -> bool {
-        self.rules.lock().unwrap().instead.is_none()
+    /// True if the replacement was sent.
+    pub fn has_replaced(&self) -> bool {
+        self.rules.lock().unwrap().replacement.is_none()
     }
 
-    /// Ends these connections at once. Returns how many.
+    /// Closes these connections at once. Returns their number.
     pub fn cut(&self, which: Which) -> usize {
-        self.doom(which, Fate::Cut)
+        self.set_state(which, LinkState::Cut)
     }
 
-    /// Nothing passes these connections any more, and neither end is told; new ones are carried. Returns how many.
-    pub fn swallow(&self, which: Which) -> usize {
-        self.doom(which, Fate::Swallowed)
+    /// Silently stops all traffic of these connections. New connections work. Returns their number.
+    pub fn black_hole(&self, which: Which) -> usize {
+        self.set_state(which, LinkState::BlackHoled)
     }
 
-    /// How many connections for events are carried.
-    pub fn events_carried(&self) -> usize {
-        let ways = self.ways.lock().unwrap();
-        let carried =
-            |way: &&Way| way.fate.receiver_count() > 0 && *way.fate.borrow() == Fate::Carried;
-        ways.iter().filter(|way| way.events).filter(carried).count()
+    /// The number of open event connections.
+    pub fn open_event_connections(&self) -> usize {
+        let links = self.links.lock().unwrap();
+        let is_open = |link: &&Link| {
+            link.state.receiver_count() > 0 && *link.state.borrow() == LinkState::Open
+        };
+        links
+            .iter()
+            .filter(|link| link.events)
+            .filter(is_open)
+            .count()
     }
 
-    fn doom(&self, which: Which, fate: Fate) -> usize {
-        let mut ways = self.ways.lock().unwrap();
-        // What was swallowed before stays so; what has ended is gone.
-        ways.retain(|way| way.fate.receiver_count() > 0 && *way.fate.borrow() == Fate::Carried);
-        let mut doomed = 0;
-        for way in ways.iter() {
-            let meant = match which {
-                Which::Events => way.events,
-                Which::Commands => !way.events,
+    fn set_state(&self, which: Which, state: LinkState) -> usize {
+        let mut links = self.links.lock().unwrap();
+        // Black-holed connections keep their state, and ended ones are removed.
+        links.retain(|link| {
+            link.state.receiver_count() > 0 && *link.state.borrow() == LinkState::Open
+        });
+        let mut changed = 0;
+        for link in links.iter() {
+            let matches = match which {
+                Which::Events => link.events,
+                Which::Commands => !link.events,
                 Which::Both => true,
             };
-            if meant {
-                way.fate.send_replace(fate);
-                doomed += 1;
+            if matches {
+                link.state.send_replace(state);
+                changed += 1;
             }
         }
-        doomed
+        changed
     }
 
-    /// From now on every event of which this holds is held back.
-    pub fn hold_events(&self, wanted: impl Fn(&str) -> bool + Send + 'static) -> Hold {
-        self.hold(move |message| message.contains("text/event-plain") && wanted(message))
+    /// Holds back every matching event from now on.
+    pub fn hold_events(&self, matches: impl Fn(&str) -> bool + Send + 'static) -> Hold {
+        self.hold(move |message| message.contains("text/event-plain") && matches(message))
     }
 
-    /// From now on every answer to a command is held back.
+    /// Holds back every answer to a command from now on.
     pub fn hold_answers(&self) -> Hold {
         self.hold(|message| {
             ["api/response", "command/reply"]
@@ -253,62 +272,62 @@ impl Proxy {
         })
     }
 
-    fn hold(&self, wanted: impl Fn(&str) -> bool + Send + 'static) -> Hold {
-        let act = Act::Hold {
-            wanted: Box::new(wanted),
+    fn hold(&self, matches: impl Fn(&str) -> bool + Send + 'static) -> Hold {
+        let action = Action::Hold {
+            matches: Box::new(matches),
             held: Vec::new(),
         };
         Hold {
-            id: self.rules.lock().unwrap().add(act),
+            id: self.rules.lock().unwrap().add(action),
             rules: Arc::clone(&self.rules),
         }
     }
 }
 
-/// Messages are changed until this is dropped.
-pub struct Changing {
+/// A rule that changes messages until it is dropped.
+pub struct ActiveChange {
     id: u64,
     rules: Arc<Mutex<Rules>>,
 }
 
-impl Changing {
-    /// How many messages were not passed as they came.
+impl ActiveChange {
+    /// The number of messages that did not pass unchanged.
     pub fn hits(&self) -> usize {
         let mut rules = self.rules.lock().unwrap();
         rules.find(self.id).expect("the rule is there").hits
     }
 }
 
-impl Drop for Changing {
+impl Drop for ActiveChange {
     fn drop(&mut self) {
         self.rules.lock().unwrap().end(self.id);
     }
 }
 
 impl Hold {
-    /// Waits until a message that says this is held back.
-    pub async fn until_held(&self, says: &str) {
-        let what = format!("a message that says {says:?} is held back");
-        poll::until(&what, poll::PATIENCE, async || {
+    /// Waits until a message with this text is held back.
+    pub async fn until_held(&self, text: &str) {
+        let what = format!("a message with {text:?} is held back");
+        poll::until(&what, poll::TIMEOUT, async || {
             let mut rules = self.rules.lock().unwrap();
             let rule = rules.find(self.id).expect("the rule is there");
-            let Act::Hold { held, .. } = &rule.act else {
-                panic!("it holds");
+            let Action::Hold { held, .. } = &rule.action else {
+                panic!("the rule does not hold messages back");
             };
             let held = held.iter();
             held.map(|(_, message)| String::from_utf8_lossy(message))
-                .any(|message| message.contains(says))
+                .any(|message| message.contains(text))
                 .then_some(())
         })
         .await;
     }
 
-    /// Sends what was held back, in its order; nothing more is held.
+    /// Sends the held messages in their order and ends the rule.
     pub fn release(self) {
         drop(self);
     }
 
-    /// Nobody ever gets what was held back; nothing more is held.
+    /// Discards the held messages and ends the rule.
     pub fn lose(self) {
         self.rules.lock().unwrap().end(self.id);
     }
@@ -316,94 +335,94 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        // Under the lock: what the rule would still have held must not overtake what it did hold.
+        // Under the lock, so that newer messages cannot overtake the held ones.
         let mut rules = self.rules.lock().unwrap();
-        for (line, message) in rules.end(self.id) {
+        for (client, message) in rules.end(self.id) {
             // The connection may have ended.
-            let _ = line.send(Piece::Message(message));
+            let _ = client.send(Output::Message(message));
         }
     }
 }
 
-async fn carry(client: TcpStream, to: SocketAddr, rules: Arc<Mutex<Rules>>, ways: Ways) {
+async fn carry(client: TcpStream, to: SocketAddr, rules: Arc<Mutex<Rules>>, links: Links) {
     let Ok(node) = TcpStream::connect(to).await else {
         return;
     };
     // A socket that refuses the option still works.
     let _ = client.set_nodelay(true);
     let _ = node.set_nodelay(true);
-    let (fate, mut told) = watch::channel(Fate::Carried);
+    let (state, mut changes) = watch::channel(LinkState::Open);
     let (mut from_client, mut to_client) = client.into_split();
     let (from_node, mut to_node) = node.into_split();
-    let (line, mut messages) = mpsc::unbounded_channel();
+    let (queue, mut messages) = mpsc::unbounded_channel();
     let commands = async {
-        let mut fate = Some(fate);
-        let mut said = Vec::new();
+        let mut state = Some(state);
+        let mut sent = Vec::new();
         let mut bytes = vec![0; 16 * 1024];
         loop {
             let n = from_client.read(&mut bytes).await?;
             if n == 0 {
                 return io::Result::Ok(());
             }
-            if fate.is_some() {
-                said.extend_from_slice(&bytes[..n]);
-                let said = String::from_utf8_lossy(&said);
-                let subscribes = said.split("event plain ").nth(1);
-                if let Some(events) = subscribes.filter(|events| events.contains("\n\n"))
-                    && let Some(fate) = fate.take()
+            if state.is_some() {
+                sent.extend_from_slice(&bytes[..n]);
+                let sent = String::from_utf8_lossy(&sent);
+                let subscription = sent.split("event plain ").nth(1);
+                if let Some(events) = subscription.filter(|events| events.contains("\n\n"))
+                    && let Some(state) = state.take()
                 {
                     let events = events.contains("HEARTBEAT");
-                    ways.lock().unwrap().push(Way { events, fate });
+                    links.lock().unwrap().push(Link { events, state });
                 }
             }
             // A client writes whole commands.
-            let instead = bytes[..n]
+            let replacement = bytes[..n]
                 .starts_with(b"api ")
-                .then(|| rules.lock().unwrap().instead.take())
+                .then(|| rules.lock().unwrap().replacement.take())
                 .flatten();
             let mut rest = &bytes[..n];
-            if let Some(instead) = instead {
-                to_node.write_all(instead.as_bytes()).await?;
+            if let Some(replacement) = replacement {
+                to_node.write_all(replacement.as_bytes()).await?;
                 let end = rest.windows(2).position(|two| two == b"\n\n");
                 rest = end.map_or(&[], |end| &rest[end + 2..]);
             }
             to_node.write_all(rest).await?;
         }
     };
-    let reading = read(from_node, line, &rules);
+    let reading = read(from_node, queue, &rules);
     let writing = async {
-        while let Some(Piece::Message(message)) = messages.recv().await {
+        while let Some(Output::Message(message)) = messages.recv().await {
             to_client.write_all(&message).await?;
         }
         io::Result::Ok(())
     };
-    let doomed = async {
-        // Before it says what it is for, a connection is carried.
-        let doomed = told.wait_for(|fate| *fate != Fate::Carried).await;
-        match doomed.map(|fate| *fate) {
-            Ok(Fate::Swallowed) => Fate::Swallowed,
-            Ok(Fate::Cut) => Fate::Cut,
-            Ok(Fate::Carried) | Err(_) => std::future::pending().await,
+    let stopped = async {
+        // A connection is open until it has subscribed and a test changes its state.
+        let stopped = changes.wait_for(|state| *state != LinkState::Open).await;
+        match stopped.map(|state| *state) {
+            Ok(LinkState::BlackHoled) => LinkState::BlackHoled,
+            Ok(LinkState::Cut) => LinkState::Cut,
+            Ok(LinkState::Open) | Err(_) => std::future::pending().await,
         }
     };
-    // Whichever side ends ends both.
-    let fate = tokio::select! {
-        _ = commands => Fate::Cut,
-        _ = writing => Fate::Cut,
-        fate = doomed => fate,
+    // The end of either side ends both.
+    let state = tokio::select! {
+        _ = commands => LinkState::Cut,
+        _ = writing => LinkState::Cut,
+        state = stopped => state,
         () = async {
             let _ = reading.await;
-            // What was read last is still being written.
+            // The last messages are still being written.
             std::future::pending::<()>().await;
-        } => Fate::Cut,
+        } => LinkState::Cut,
     };
-    if fate == Fate::Swallowed {
-        // The sockets stay open, so that no end is told anything.
+    if state == LinkState::BlackHoled {
+        // The sockets stay open, so that neither end notices.
         std::future::pending::<()>().await;
     }
 }
 
-async fn read(node: OwnedReadHalf, line: Line, rules: &Mutex<Rules>) -> io::Result<()> {
+async fn read(node: OwnedReadHalf, client: ClientQueue, rules: &Mutex<Rules>) -> io::Result<()> {
     let mut node = BufReader::new(node);
     loop {
         let mut message = Vec::new();
@@ -424,7 +443,7 @@ async fn read(node: OwnedReadHalf, line: Line, rules: &Mutex<Rules>) -> io::Resu
         let head = message.len();
         message.resize(head + length, 0);
         node.read_exact(&mut message[head..]).await?;
-        if !rules.lock().unwrap().apply(&line, message) {
+        if !rules.lock().unwrap().apply(&client, message) {
             return Ok(());
         }
     }

@@ -1,6 +1,6 @@
-//! A receiver of webhooks, as the documentation tells an app to write one: it verifies with the official library.
+//! A webhook receiver as the documentation describes it: it verifies signatures with the official library.
 //!
-//! Owns what arrived and when, and the check of what must hold of every story told by webhooks.
+//! Owns the received requests with their times, and the checks that hold for every sequence of webhooks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
@@ -20,23 +20,23 @@ use super::poll;
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// The schedule's first pause is 1 s, a fifth more or less, from the answer on.
-const SOONEST: Duration = Duration::from_millis(750);
+/// The minimum pause before a retry. The schedule's first pause is 1 s ± 20 %, measured from the answer.
+const MIN_RETRY_PAUSE: Duration = Duration::from_millis(750);
 
-/// One request that arrived.
+/// One received request.
 #[derive(Clone, Debug)]
-pub struct Got {
+pub struct ReceivedWebhook {
     pub id: String,
     pub body: Value,
     pub at: Instant,
-    /// The status it was answered with.
+    /// The status of our answer.
     pub status: u16,
-    /// As it came, for those who verify it themselves.
+    /// The original headers, for tests that verify the signature themselves.
     pub headers: HeaderMap,
     pub text: String,
 }
 
-impl Got {
+impl ReceivedWebhook {
     pub fn event(&self) -> &str {
         self.body["event"].as_str().expect("an event has a name")
     }
@@ -47,7 +47,7 @@ impl Got {
             .expect("an event has a sequence")
     }
 
-    /// The room it counts in, or the call; of what is of neither, the endpoint that it is about.
+    /// The scope of its sequence: the room or the call, or the endpoint of a `webhook.` event.
     pub fn scope(&self) -> &str {
         if self.event().starts_with("webhook.") {
             return self.body["data"]["endpoint_id"].as_str().unwrap();
@@ -67,30 +67,30 @@ impl Got {
 
 #[derive(Default)]
 struct Shared {
-    got: Mutex<Arrived>,
+    arrivals: Mutex<Arrivals>,
     answer: AtomicU16,
-    /// One request in so many fails; 0: none.
+    /// One request in this many fails; 0 means none.
     fails: AtomicUsize,
     requests: AtomicUsize,
     failed: AtomicUsize,
-    /// How far the clock of whoever sends may be off is not looked at.
-    any_time: AtomicBool,
-    /// While held, what has arrived is not answered.
+    /// Ignores the age of timestamps.
+    any_timestamp: AtomicBool,
+    /// While true, no request is answered.
     holds: watch::Sender<bool>,
     forged: Mutex<Vec<String>>,
 }
 
 #[derive(Default)]
-struct Arrived {
-    all: Vec<Got>,
-    /// Where in `all` those of a room or call are: many tests may wait at one receiver.
+struct Arrivals {
+    all: Vec<ReceivedWebhook>,
+    /// The indexes in `all` by room or call, because many tests may share one receiver.
     by_scope: HashMap<String, Vec<usize>>,
 }
 
-impl Arrived {
-    fn of<'a>(&'a self, scope: &str) -> impl Iterator<Item = &'a Got> {
-        let places = self.by_scope.get(scope).map_or(&[][..], Vec::as_slice);
-        places.iter().map(|place| &self.all[*place])
+impl Arrivals {
+    fn in_scope<'a>(&'a self, scope: &str) -> impl Iterator<Item = &'a ReceivedWebhook> {
+        let indexes = self.by_scope.get(scope).map_or(&[][..], Vec::as_slice);
+        indexes.iter().map(|index| &self.all[*index])
     }
 }
 
@@ -113,7 +113,7 @@ impl Receiver {
         let shared = Arc::new(Shared::default());
         shared.answer.store(204, Ordering::SeqCst);
         let routes = Router::new()
-            .route("/hook", post(arrived))
+            .route("/hook", post(receive))
             .with_state(Arc::clone(&shared));
         let task = tokio::spawn(async move {
             axum::serve(listener, routes).await.unwrap();
@@ -121,124 +121,135 @@ impl Receiver {
         Self { url, shared, task }
     }
 
-    /// From now on every request is answered with this status.
+    /// Answers every request with this status from now on.
     pub fn answer(&self, status: u16) {
         self.shared.answer.store(status, Ordering::SeqCst);
     }
 
-    /// From now on one request in so many is answered 500.
-    pub fn fails_one_in(&self, n: usize) {
+    /// Answers one request in `n` with 500 from now on.
+    pub fn fail_one_in(&self, n: usize) {
         self.shared.fails.store(n, Ordering::SeqCst);
     }
 
-    /// How many requests it failed because it was told to fail some.
+    /// The number of requests that failed through [`Self::fail_one_in`].
     pub fn failed(&self) -> usize {
         self.shared.failed.load(Ordering::SeqCst)
     }
 
-    /// How many requests arrived.
+    /// The number of received requests.
     pub fn count(&self) -> usize {
-        self.shared.got.lock().unwrap().all.len()
+        self.shared.arrivals.lock().unwrap().all.len()
     }
 
-    /// While held, what arrives is noted and not answered.
+    /// While true, requests are recorded and not answered.
     pub fn hold(&self, holds: bool) {
         self.shared.holds.send_replace(holds);
     }
 
-    /// From now on the time in a signature may be any.
-    pub fn take_any_time(&self) {
-        self.shared.any_time.store(true, Ordering::SeqCst);
+    /// Accepts signatures with any timestamp from now on.
+    pub fn accept_any_timestamp(&self) {
+        self.shared.any_timestamp.store(true, Ordering::SeqCst);
     }
 
-    /// Everything that arrived, in order.
-    pub fn all(&self) -> Vec<Got> {
-        self.shared.got.lock().unwrap().all.clone()
+    /// All received requests in order.
+    pub fn all(&self) -> Vec<ReceivedWebhook> {
+        self.shared.arrivals.lock().unwrap().all.clone()
     }
 
-    /// The first good delivery of each message about this room or call, in the order of arrival.
-    pub fn delivered(&self, scope: &str) -> Vec<Got> {
-        let mut seen = BTreeMap::new();
+    /// The first successful delivery of each message about this room or call, in order of arrival.
+    pub fn delivered(&self, scope: &str) -> Vec<ReceivedWebhook> {
+        let mut ids = BTreeMap::new();
         let mut delivered = Vec::new();
-        for got in self.shared.got.lock().unwrap().of(scope) {
-            if got.status < 300 && seen.insert(got.id.clone(), ()).is_none() {
-                delivered.push(got.clone());
+        for webhook in self.shared.arrivals.lock().unwrap().in_scope(scope) {
+            if webhook.status < 300 && ids.insert(webhook.id.clone(), ()).is_none() {
+                delivered.push(webhook.clone());
             }
         }
         delivered
     }
 
-    /// How many requests about this room or call were refused.
+    /// The number of refused requests about this room or call.
     pub fn refused(&self, scope: &str) -> usize {
-        let got = self.shared.got.lock().unwrap();
-        got.of(scope).filter(|got| got.status >= 300).count()
+        let arrivals = self.shared.arrivals.lock().unwrap();
+        arrivals
+            .in_scope(scope)
+            .filter(|webhook| webhook.status >= 300)
+            .count()
     }
 
     /// Waits for the n-th message (from 1) of this event about this room or call.
-    pub async fn nth(&self, scope: &str, event: &str, n: usize) -> Got {
-        let what = format!("{event} of {scope}, the {n}.");
+    pub async fn nth(&self, scope: &str, event: &str, n: usize) -> ReceivedWebhook {
+        let what = format!("webhook {event} of {scope}, number {n}");
         poll::until(&what, poll::REDELIVERY, async || {
             self.delivered(scope)
                 .into_iter()
-                .filter(|got| got.event() == event)
+                .filter(|webhook| webhook.event() == event)
                 .nth(n - 1)
         })
         .await
     }
 
-    pub async fn first(&self, scope: &str, event: &str) -> Got {
+    pub async fn first(&self, scope: &str, event: &str) -> ReceivedWebhook {
         self.nth(scope, event, 1).await
     }
 
-    /// Checks all arrivals, under any conditions: each signature is right; one id is one message, and
-    /// one place in a sequence is one id; per room and per call the messages arrive in order, from 1, without a gap.
-    pub fn check_story(&self) {
+    /// Checks all requests: every signature is valid, an id has one body, a sequence number has one id, and the
+    /// sequence of each room and call arrives in order, from 1, without a gap.
+    pub fn check_sequences(&self) {
         self.check(self.all());
     }
 
-    /// The same of what arrived about this room or call.
-    pub fn check_story_of(&self, scope: &str) {
-        let got = self.shared.got.lock().unwrap().of(scope).cloned().collect();
-        self.check(got);
+    /// Checks the requests about this room or call.
+    pub fn check_sequences_for(&self, scope: &str) {
+        let arrivals = self.shared.arrivals.lock().unwrap();
+        self.check(arrivals.in_scope(scope).cloned().collect());
     }
 
-    fn check(&self, arrived: Vec<Got>) {
+    fn check(&self, arrived: Vec<ReceivedWebhook>) {
         let forged = self.shared.forged.lock().unwrap().clone();
-        assert!(forged.is_empty(), "wrong signatures: {forged:?}");
+        assert!(forged.is_empty(), "invalid signatures: {forged:?}");
         let mut by_id: HashMap<String, Value> = HashMap::new();
-        let mut by_place: HashMap<(String, u64), String> = HashMap::new();
+        let mut ids: HashMap<(String, u64), String> = HashMap::new();
         let mut order: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         let mut refused: HashMap<String, Instant> = HashMap::new();
-        for got in arrived.into_iter().filter(|got| got.sequence() > 0) {
+        for webhook in arrived.into_iter().filter(|webhook| webhook.sequence() > 0) {
             let first = by_id
-                .entry(got.id.clone())
-                .or_insert_with(|| got.body.clone());
-            assert_eq!(*first, got.body, "{} came with two bodies", got.id);
-            let place = (got.scope().to_owned(), got.sequence());
-            let id = by_place.entry(place).or_insert_with(|| got.id.clone());
-            assert_eq!(*id, got.id, "one transition has two ids: {}", got.body);
-            if let Some(before) = refused.remove(&got.id) {
-                let pause = got.at - before;
-                assert!(pause >= SOONEST, "{} again after {pause:?}", got.id);
+                .entry(webhook.id.clone())
+                .or_insert_with(|| webhook.body.clone());
+            assert_eq!(*first, webhook.body, "{} has two bodies", webhook.id);
+            let place = (webhook.scope().to_owned(), webhook.sequence());
+            let id = ids.entry(place).or_insert_with(|| webhook.id.clone());
+            assert_eq!(
+                *id, webhook.id,
+                "one transition has two ids: {}",
+                webhook.body
+            );
+            if let Some(before) = refused.remove(&webhook.id) {
+                let pause = webhook.at - before;
+                assert!(
+                    pause >= MIN_RETRY_PAUSE,
+                    "{} repeated after {pause:?}",
+                    webhook.id
+                );
             }
-            if got.status >= 300 {
-                refused.insert(got.id.clone(), got.at);
+            if webhook.status >= 300 {
+                refused.insert(webhook.id.clone(), webhook.at);
             } else {
-                let told = order.entry(got.scope().to_owned()).or_default();
-                if !told.contains(&got.sequence()) {
-                    told.push(got.sequence());
+                let sequence = order.entry(webhook.scope().to_owned()).or_default();
+                if !sequence.contains(&webhook.sequence()) {
+                    sequence.push(webhook.sequence());
                 }
             }
         }
-        for (scope, told) in order {
-            let expected: Vec<u64> = (1..=told.len() as u64).collect();
-            assert_eq!(told, expected, "the sequence of {scope}");
+        for (scope, sequence) in order {
+            let expected: Vec<u64> = (1..=sequence.len() as u64).collect();
+            assert_eq!(sequence, expected, "the sequence of {scope}");
         }
     }
 }
 
-/// The library looks at the time as well, so it is asked to sign the same again.
-fn signed_at_any_time(
+/// Verifies a signature of any age. The library also checks the time, so this signs the body again and compares.
+fn verify_any_timestamp(
     verifier: &standardwebhooks::Webhook,
     id: &str,
     headers: &HeaderMap,
@@ -246,16 +257,16 @@ fn signed_at_any_time(
 ) -> Result<(), String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let at = text("webhook-timestamp").and_then(|at| at.parse().ok());
-    let at = at.ok_or("no time")?;
+    let at = at.ok_or("no timestamp")?;
     let signed = verifier.sign(id, at, body.as_bytes());
     let signed = signed.map_err(|error| error.to_string())?;
     match text("webhook-signature") {
         Some(given) if given.split(' ').any(|one| one == signed) => Ok(()),
-        _ => Err("another signature".to_owned()),
+        _ => Err("wrong signature".to_owned()),
     }
 }
 
-async fn arrived(
+async fn receive(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     body: String,
@@ -267,8 +278,8 @@ async fn arrived(
         .unwrap_or_default()
         .to_owned();
     let verifier = standardwebhooks::Webhook::new(SECRET).unwrap();
-    let verified = if shared.any_time.load(Ordering::SeqCst) {
-        signed_at_any_time(&verifier, &id, &headers, &body)
+    let verified = if shared.any_timestamp.load(Ordering::SeqCst) {
+        verify_any_timestamp(&verifier, &id, &headers, &body)
     } else {
         let verified = verifier.verify(body.as_bytes(), &headers);
         verified.map_err(|error| error.to_string())
@@ -284,7 +295,7 @@ async fn arrived(
         shared.failed.fetch_add(1, Ordering::SeqCst);
         status = 500;
     }
-    let got = Got {
+    let webhook = ReceivedWebhook {
         id,
         body: serde_json::from_str(&body).unwrap(),
         at,
@@ -293,14 +304,17 @@ async fn arrived(
         text: body,
     };
     {
-        let mut arrived = shared.got.lock().unwrap();
-        let place = arrived.all.len();
-        let places = arrived.by_scope.entry(got.scope().to_owned()).or_default();
-        places.push(place);
-        arrived.all.push(got);
+        let mut arrivals = shared.arrivals.lock().unwrap();
+        let index = arrivals.all.len();
+        let indexes = arrivals
+            .by_scope
+            .entry(webhook.scope().to_owned())
+            .or_default();
+        indexes.push(index);
+        arrivals.all.push(webhook);
     }
     let mut holds = shared.holds.subscribe();
-    // Whoever is shared by us does not end before us.
+    // The sender is in `shared`, so it outlives this wait.
     let _ = holds.wait_for(|holds| !holds).await;
     StatusCode::from_u16(status).unwrap()
 }

@@ -1,7 +1,7 @@
-//! The FreeSWITCH of a test: a simulated node in this process, or a real server that was named to us.
+//! The FreeSWITCH of a test: a simulated node in this process, or a given real server.
 //!
-//! Owns how calls come in, and what others than the controller do to the server. The tests read the true state from the
-//! server itself, over a connection of our own.
+//! Owns inbound calls and changes past the controller. Tests read the true state from the server itself, over a
+//! separate connection.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Write};
@@ -18,10 +18,10 @@ use uuid::Uuid;
 use super::poll;
 use crate::support::process;
 
-/// The number that calls into the simulated node dial.
+/// The dialled number of calls to the simulated node.
 pub const DID: &str = "747713001";
 
-/// Longer than any answer takes.
+/// Time limit of an answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// A real server, from `host:port:password`.
@@ -32,8 +32,8 @@ pub struct RealServer {
 }
 
 impl RealServer {
-    /// The one that was given to this run of the tests.
-    pub fn given() -> Option<Self> {
+    /// Reads the server given to this run of the tests.
+    pub fn from_env() -> Option<Self> {
         let text = std::env::var("ROOMKEEPER_TEST_FREESWITCH").ok()?;
         let mut parts = text.splitn(3, ':');
         let (host, port, password) = (parts.next()?, parts.next()?, parts.next()?);
@@ -48,26 +48,26 @@ impl RealServer {
         })
     }
 
-    /// One `api` command, on a connection of its own.
+    /// Runs one `api` command on a new connection.
     pub fn ask(&self, command: &str) -> io::Result<String> {
         ask(self.address, &self.password, command)
     }
 }
 
-/// Where calls on a real server come from.
+/// The source of calls on a real server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Line {
-    /// `originate` of this endpoint; its near leg is parked.
+    /// `originate` of this endpoint. FreeSWITCH parks its near leg.
     Originate(String),
-    /// A loopback call through the dialplan's context `inbound`: what comes in is its far leg.
+    /// A loopback call through the dialplan's context `inbound`. Its far leg is the inbound call.
     Inbound,
     /// A SIP call to this `host:port`, by `sipp`.
     Sip(String),
 }
 
 impl Line {
-    /// The extension that was given to this run of the tests, or the usual one.
-    pub fn given() -> Self {
+    /// Reads the extension given to this run of the tests, or uses the default.
+    pub fn from_env() -> Self {
         let endpoint = std::env::var("ROOMKEEPER_TEST_ENDPOINT");
         Self::Originate(endpoint.unwrap_or_else(|_| "loopback/tone/default".to_owned()))
     }
@@ -79,18 +79,18 @@ pub enum Switch {
         server: RealServer,
         line: Line,
         app: String,
-        /// Ended when the test is.
+        /// Calls to end with the test.
         calls: Mutex<Vec<String>>,
         phones: Mutex<Vec<Child>>,
     },
 }
 
-/// A call that was placed.
+/// A placed call.
 #[derive(Clone, Debug)]
-pub enum Placed {
-    /// Its channel is known.
+pub enum PlacedCall {
+    /// The channel is known.
     Channel(String),
-    /// It will be known by the number that it dialled.
+    /// The dialled number identifies the call later.
     Dialled(String),
 }
 
@@ -126,10 +126,10 @@ impl Switch {
         }
     }
 
-    /// A call comes in and is parked.
-    pub async fn place_call(&self, caller: &str, sim_password: &str) -> Placed {
+    /// Places an inbound call, which FreeSWITCH parks.
+    pub async fn place_call(&self, caller: &str, sim_password: &str) -> PlacedCall {
         match self {
-            Self::Sim(sim) => Placed::Channel(sim.call_in(DID, caller, &[])),
+            Self::Sim(sim) => PlacedCall::Channel(sim.call_in(DID, caller, &[])),
             Self::Real {
                 line: Line::Originate(_),
                 app,
@@ -138,22 +138,22 @@ impl Switch {
                 let channel = self
                     .originate(caller, app, ("park", ""), sim_password)
                     .await;
-                Placed::Channel(channel)
+                PlacedCall::Channel(channel)
             }
             Self::Real {
                 line: Line::Inbound,
                 ..
             } => {
-                let did = own_number();
+                let did = unique_number();
                 self.call_in_to(caller, &did, sim_password).await;
-                Placed::Dialled(did)
+                PlacedCall::Dialled(did)
             }
             Self::Real {
                 line: Line::Sip(target),
                 phones,
                 ..
             } => {
-                let did = own_number();
+                let did = unique_number();
                 let (sip, media) = (process::free_port(), process::free_port());
                 let mut phone = process::command("sipp");
                 phone
@@ -174,12 +174,12 @@ impl Switch {
                     .stdout(Stdio::null())
                     .stderr(Stdio::null());
                 phones.lock().unwrap().push(process::spawn(phone));
-                Placed::Dialled(did)
+                PlacedCall::Dialled(did)
             }
         }
     }
 
-    /// A call comes in to this number, through the dialplan of a real server. It lasts until somebody ends it.
+    /// Places an inbound call to this number through a real server's dialplan. It lasts until something ends it.
     pub async fn call_in_to(&self, caller: &str, number: &str, sim_password: &str) {
         let Self::Real { calls, .. } = self else {
             panic!("a simulated node has no dialplan");
@@ -194,8 +194,8 @@ impl Switch {
         assert!(answer.starts_with("+OK"), "originate: {answer}");
     }
 
-    /// A call comes in that belongs to this app, and the dialplan does this with it; its channel.
-    pub async fn place_call_of(
+    /// Places an inbound call for this app that runs one dialplan application. Returns its channel.
+    pub async fn place_call_for(
         &self,
         app: &str,
         caller: &str,
@@ -230,7 +230,7 @@ impl Switch {
             ..
         } = self
         else {
-            panic!("only a real server is told to originate");
+            panic!("only a real server can originate");
         };
         let channel = Uuid::new_v4().to_string();
         calls.lock().unwrap().push(channel.clone());
@@ -247,17 +247,17 @@ impl Switch {
         channel
     }
 
-    /// Asks the server, as anybody may who knows the password.
+    /// Runs one `api` command on the server, past the controller.
     pub async fn api(&self, sim_password: &str, command: &str) -> String {
-        let (address, password) = self.door(sim_password);
+        let (address, password) = self.credentials(sim_password);
         let command = command.to_owned();
         tokio::task::spawn_blocking(move || ask(address, &password, &command))
             .await
             .unwrap()
-            .expect("the server answers us")
+            .expect("the server answers")
     }
 
-    /// The channels that there are, of those that came in here.
+    /// The server's current channels, on a real server only those of this test.
     pub async fn channels(&self, sim_password: &str) -> BTreeSet<String> {
         let text = self.api(sim_password, "show channels as json").await;
         let list: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -273,30 +273,30 @@ impl Switch {
         }
     }
 
-    /// True if the server answers us.
+    /// True if the server answers.
     pub async fn answers(&self, sim_password: &str) -> bool {
-        let (address, password) = self.door(sim_password);
-        let asked = tokio::task::spawn_blocking(move || ask(address, &password, "status"));
-        asked.await.unwrap().is_ok_and(|said| said.contains("UP"))
+        let (address, password) = self.credentials(sim_password);
+        let status = tokio::task::spawn_blocking(move || ask(address, &password, "status"));
+        status.await.unwrap().is_ok_and(|text| text.contains("UP"))
     }
 
-    /// Ends calls, where nothing can be waited for: at the end of a test.
+    /// Ends calls synchronously, at the end of a test.
     pub fn end_calls(&self, sim_password: &str, channels: &[String]) {
-        let (address, password) = self.door(sim_password);
+        let (address, password) = self.credentials(sim_password);
         for channel in channels {
-            // It may have ended already, and the server, too.
+            // The call or the server may have ended already.
             let _ = ask(address, &password, &format!("uuid_kill {channel}"));
         }
     }
 
-    fn door(&self, sim_password: &str) -> (SocketAddr, String) {
+    fn credentials(&self, sim_password: &str) -> (SocketAddr, String) {
         match self {
             Self::Sim(sim) => (sim.addr, sim_password.to_owned()),
             Self::Real { server, .. } => (server.address, server.password.clone()),
         }
     }
 
-    /// The conference's members, and whether they may speak; `None`: there is no such conference.
+    /// The conference's members with their permission to speak; `None` without such a conference.
     pub async fn members(&self, password: &str, room: &str) -> Option<Vec<(String, bool)>> {
         let text = self.api(password, "conference json_list compact").await;
         let list: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -320,14 +320,14 @@ impl Switch {
         )
     }
 
-    /// Waits until the server itself has these members there.
+    /// Waits until the server has these members in the room.
     pub async fn until_members(&self, password: &str, room: &str, expected: &[(&str, bool)]) {
         let expected: Vec<(String, bool)> = expected
             .iter()
             .map(|(channel, speaks)| ((*channel).to_owned(), *speaks))
             .collect();
         let what = format!("FreeSWITCH has {expected:?} in {room}");
-        poll::until(&what, poll::PATIENCE, async || {
+        poll::until(&what, poll::TIMEOUT, async || {
             let members = self.members(password, room).await.unwrap_or_default();
             (members == expected).then_some(())
         })
@@ -346,7 +346,7 @@ impl Drop for Switch {
         else {
             return;
         };
-        // The server is not ours: nothing of the test stays behind.
+        // The server is shared: end all calls of the test.
         for channel in calls.get_mut().unwrap().drain(..) {
             let _ = ask(
                 server.address,
@@ -361,17 +361,17 @@ impl Drop for Switch {
     }
 }
 
-/// A number that nobody else dials, so that the call is known by it.
-fn own_number() -> String {
+/// Returns a unique number that identifies the call.
+fn unique_number() -> String {
     format!("7{:09}", Uuid::new_v4().as_u128() % 1_000_000_000)
 }
 
-/// The app that calls on the real server belong to.
+/// The app of calls on the real server.
 pub fn real_app() -> String {
     std::env::var("ROOMKEEPER_TEST_APP").unwrap_or_else(|_| "demo".to_owned())
 }
 
-/// One `api` command on a connection of its own.
+/// Runs one `api` command on a new connection.
 fn ask(address: SocketAddr, password: &str, command: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
     stream.set_read_timeout(Some(ANSWER))?;
@@ -386,7 +386,7 @@ fn ask(address: SocketAddr, password: &str, command: &str) -> io::Result<String>
     Ok(read_message(&mut reader)?.1)
 }
 
-/// The headers of one message of the Event Socket, and its body.
+/// Reads one message of the Event Socket. Returns its headers and its body.
 pub fn read_message(reader: &mut impl BufRead) -> io::Result<(String, String)> {
     let mut headers = String::new();
     let mut length = 0;

@@ -1,4 +1,4 @@
-//! Everything that a test runs: the controller, its store, a node, a receiver.
+//! The environment of a test: the controller, its store, a node, a webhook receiver.
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
@@ -11,68 +11,68 @@ use serde_json::Value;
 use super::controller::{Answer, Controller, KEY};
 use super::poll;
 use super::receiver::{Receiver, SECRET};
-use super::switch::{DID, Placed, Switch};
+use super::switch::{DID, PlacedCall, Switch};
 use crate::support::redis::RedisServer;
 
 /// The simulated node's password.
 pub const PASSWORD: &str = "walk-password";
 
-/// Where state is kept.
+/// The kind of store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Store {
     Memory,
     Redis,
-    /// Every write is on disk before it is answered.
+    /// A Redis that has every write on disk before it answers.
     DurableRedis,
 }
 
-/// The settings that can differ from test to test.
+/// The settings of a test's world.
 pub struct Setup {
     pub store: Store,
-    /// Where the state is, if that is no server of the world's own.
+    /// The URL of an existing store, instead of a server of the world.
     pub store_url: Option<String>,
     /// The password that the controller uses for the node.
     pub password: String,
-    /// Milliseconds that the store has to answer: a third of the next at most.
+    /// The store's timeout in milliseconds: at most a third of `lease_ttl`.
     pub store_timeout: u32,
-    /// Seconds; so is the next.
+    /// In seconds, like `resync_interval`.
     pub lease_ttl: u32,
     pub resync_interval: u32,
     pub command_timeout: u32,
     pub lost_after: u32,
-    /// The time between commands: a walk that is not about it goes on at once.
+    /// Enables cooldowns. Most walks disable them to run without pauses.
     pub cooldowns: bool,
-    /// Requests a second for each app; 0: no limit.
+    /// Requests per second of each app; 0 disables the limit.
     pub app_rate: u32,
-    /// Seconds that a file of an action may take.
+    /// The time limit for a file of an action, in seconds.
     pub action_timeout: u32,
-    /// Where recordings go, if not to a directory of the world's own.
+    /// The directory of recordings, instead of the world's own.
     pub recordings: Option<PathBuf>,
-    /// Audio from this machine.
+    /// Allows audio from this machine.
     pub play_private: bool,
-    /// More lines of `[play]`.
+    /// Additional lines of `[play]`.
     pub play: String,
     /// True if the app wants webhooks.
     pub webhooks: bool,
-    /// Where the controller finds the node, if not at its own address.
-    pub by_way_of: Option<SocketAddr>,
-    /// More nodes, by id and address, with the simulated node's password.
+    /// The address at which the controller connects to the node, for example a proxy.
+    pub node_address: Option<SocketAddr>,
+    /// Additional nodes, by id and address, with the simulated node's password.
     pub more_nodes: Vec<(String, SocketAddr)>,
-    /// More apps, by id and key.
+    /// Additional apps, by id and key.
     pub more_apps: Vec<(String, String)>,
-    /// In the controller's environment.
+    /// The controller's environment variables.
     pub environment: Vec<(String, String)>,
 }
 
 impl Setup {
-    /// A machine that does nothing else for seconds does not look like a store that is gone.
+    /// Default settings. Timeouts are long, so that a busy machine does not look like a lost store.
     pub fn on(store: Store) -> Self {
         Self {
             store,
             password: PASSWORD.to_owned(),
             store_timeout: 10_000,
             lease_ttl: 30,
-            // No test waits for one by accident.
+            // Long enough that no test depends on it by accident.
             resync_interval: 600,
             command_timeout: 5,
             lost_after: 120,
@@ -83,7 +83,7 @@ impl Setup {
             play_private: true,
             play: String::new(),
             webhooks: true,
-            by_way_of: None,
+            node_address: None,
             more_nodes: Vec::new(),
             more_apps: Vec::new(),
             store_url: None,
@@ -91,8 +91,8 @@ impl Setup {
         }
     }
 
-    /// The same for what is about a store that is gone or a controller that dies: neither is waited for for long.
-    pub fn impatient(store: Store) -> Self {
+    /// Default settings with a short store timeout and lease, for tests that lose the store or the controller.
+    pub fn with_short_timeouts(store: Store) -> Self {
         Self {
             store_timeout: 1_000,
             lease_ttl: 3,
@@ -100,7 +100,7 @@ impl Setup {
         }
     }
 
-    /// Starts everything, with a simulated node.
+    /// Starts the world with a simulated node.
     pub async fn start(self) -> World {
         let switch = Switch::simulated(PASSWORD).await;
         self.start_with(switch).await
@@ -113,14 +113,14 @@ impl Setup {
             Store::DurableRedis => Some(RedisServer::start_durable().await),
         };
         let receiver = Receiver::start().await;
-        // One of our own, so that another controller on a real server has other rooms.
+        // A unique id, so that another controller on the same real server has other rooms.
         let node: String = uuid::Uuid::new_v4().simple().to_string()[..5].to_owned();
         let (app, password) = match &switch {
             Switch::Sim(_) => ("demo".to_owned(), self.password.clone()),
             Switch::Real { app, server, .. } => (app.clone(), server.password.clone()),
         };
         let recordings = tempfile::tempdir().unwrap();
-        // A real server may be somebody else.
+        // A real server may run as another user.
         fs::set_permissions(recordings.path(), Permissions::from_mode(0o777)).unwrap();
         let directory = self
             .recordings
@@ -173,7 +173,7 @@ dids = ["{DID}"]
             self.lost_after,
             self.app_rate,
             self.cooldowns,
-            self.by_way_of.unwrap_or_else(|| switch.address()),
+            self.node_address.unwrap_or_else(|| switch.address()),
         );
         if self.webhooks {
             write!(
@@ -193,7 +193,7 @@ dids = ["{DID}"]
             )
             .unwrap();
         }
-        let controller = Controller::start_under(&app, &config, self.environment);
+        let controller = Controller::start_with_env(&app, &config, self.environment);
         World {
             controller,
             receiver,
@@ -208,7 +208,7 @@ dids = ["{DID}"]
     }
 }
 
-/// The running parts. Fields are dropped in this order: nobody speaks to what is gone.
+/// The running parts. Fields are dropped in this order, so that no part uses one that has ended.
 pub struct World {
     pub controller: Controller,
     pub receiver: Receiver,
@@ -228,16 +228,16 @@ impl World {
         self.controller.start_again();
     }
 
-    /// One more controller, on the same store and nodes, but for what is changed in its configuration.
+    /// Starts another controller on the same store and nodes. `change` edits its configuration.
     pub fn replica(
         &self,
         change: impl FnOnce(String) -> String,
         environment: Vec<(String, String)>,
     ) -> Controller {
-        Controller::start_under(&self.app, &change(self.config.clone()), environment)
+        Controller::start_with_env(&self.app, &change(self.config.clone()), environment)
     }
 
-    /// The number that FreeSWITCH knows a member by.
+    /// FreeSWITCH's number of a member.
     pub async fn member_id(&self, room: &str, channel: &str) -> u64 {
         let text = self.fs("conference json_list compact").await;
         let list: Value = serde_json::from_str(&text).unwrap();
@@ -251,49 +251,50 @@ impl World {
             .expect("a member")
     }
 
-    /// Where a recording is written.
+    /// The path of a recording's file.
     pub fn recording(&self, id: &str) -> String {
         format!("{}/{id}.wav", self.directory.display())
     }
 
     /// The public id of a call.
-    pub fn session(&self, channel: &str) -> String {
+    pub fn call_id(&self, channel: &str) -> String {
         format!("{}-{channel}", self.node)
     }
 
     /// The channel of a public id.
-    pub fn channel<'a>(&self, session: &'a str) -> &'a str {
-        session
-            .strip_prefix(&format!("{}-", self.node))
-            .expect("a session of this node")
+    pub fn channel<'a>(&self, call: &'a str) -> &'a str {
+        call.strip_prefix(&format!("{}-", self.node))
+            .expect("a call of this node")
     }
 
-    /// The session of a call that was placed, once it is known.
-    pub async fn placed(&self, placed: &Placed) -> String {
+    /// Returns the id of a placed call, once it is known.
+    pub async fn placed_call_id(&self, placed: &PlacedCall) -> String {
         match placed {
-            Placed::Channel(channel) => self.session(channel),
-            Placed::Dialled(did) => {
-                poll::until("the call that dialled it", poll::PATIENCE, async || {
+            PlacedCall::Channel(channel) => self.call_id(channel),
+            PlacedCall::Dialled(did) => {
+                poll::until("the call that dialled it", poll::TIMEOUT, async || {
                     self.receiver
                         .all()
                         .iter()
-                        .find(|got| got.event() == "call.new" && got.body["data"]["did"] == **did)
-                        .map(|got| got.scope().to_owned())
+                        .find(|webhook| {
+                            webhook.event() == "call.new" && webhook.body["data"]["did"] == **did
+                        })
+                        .map(|webhook| webhook.scope().to_owned())
                 })
                 .await
             }
         }
     }
 
-    /// A call comes in; its session, once the app has been told.
+    /// Places an inbound call. Returns its id after the webhook `call.new`.
     pub async fn call(&self, caller: &str) -> String {
         let placed = self.switch.place_call(caller, PASSWORD).await;
-        let session = self.placed(&placed).await;
-        self.receiver.first(&session, "call.new").await;
-        session
+        let call = self.placed_call_id(&placed).await;
+        self.receiver.first(&call, "call.new").await;
+        call
     }
 
-    /// A room of this name, on the first node.
+    /// Creates a room of this name on the first node. Returns its id.
     pub async fn room(&self, name: &str) -> String {
         let body = serde_json::json!({ "name": name, "node": self.node });
         let answer = self
@@ -304,12 +305,12 @@ impl World {
         answer.body["room_id"].as_str().unwrap().to_owned()
     }
 
-    /// Puts the call into the room and waits until the app has been told.
-    pub async fn join(&self, session: &str, room: &str) {
+    /// Puts the call into the room and waits for the webhook.
+    pub async fn join(&self, call: &str, room: &str) {
         let before = self.count(room, "conference.member.joined");
         let answer = self
             .command(
-                session,
+                call,
                 "conference/join",
                 &serde_json::json!({ "room_id": room }),
             )
@@ -324,24 +325,24 @@ impl World {
         self.receiver
             .delivered(scope)
             .iter()
-            .filter(|got| got.event() == event)
+            .filter(|webhook| webhook.event() == event)
             .count()
     }
 
-    /// A command to a call.
-    pub async fn command(&self, session: &str, what: &str, body: &Value) -> Answer {
-        let path = format!("/sessions/{session}/commands/{what}");
+    /// Sends a command to a call.
+    pub async fn command(&self, call: &str, what: &str, body: &Value) -> Answer {
+        let path = format!("/sessions/{call}/commands/{what}");
         self.controller.ask("POST", &path, Some(body)).await
     }
 
-    /// Asks FreeSWITCH, past the controller.
+    /// Runs an `api` command in FreeSWITCH, past the controller.
     pub async fn fs(&self, command: &str) -> String {
         self.switch.api(PASSWORD, command).await
     }
 
-    /// `state` and `room_id` of a call, as the API has them.
-    pub async fn place(&self, session: &str) -> (String, Option<String>) {
-        let answer = self.controller.get(&format!("/sessions/{session}")).await;
+    /// `state` and `room_id` of a call in the API.
+    pub async fn call_state(&self, call: &str) -> (String, Option<String>) {
+        let answer = self.controller.get(&format!("/sessions/{call}")).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         (
             answer.body["state"].as_str().unwrap().to_owned(),
@@ -349,14 +350,14 @@ impl World {
         )
     }
 
-    /// I1 for one room: the members of the API are those of FreeSWITCH.
+    /// Checks I1 for one room: the API and FreeSWITCH have the same members.
     pub async fn check_members(&self, room: &str) {
         let answer = self
             .controller
             .get(&format!("/conferences/{room}/members"))
             .await;
         assert_eq!(answer.status, 200, "{}", answer.body);
-        let told: Vec<(String, bool)> = answer.body["members"]
+        let mut listed: Vec<(String, bool)> = answer.body["members"]
             .as_array()
             .unwrap()
             .iter()
@@ -373,8 +374,7 @@ impl World {
             .await
             .unwrap_or_default();
         real.sort();
-        let mut told = told;
-        told.sort();
-        assert_eq!(told, real, "the API's members of {room} and FreeSWITCH's");
+        listed.sort();
+        assert_eq!(listed, real, "the API's members of {room} and FreeSWITCH's");
     }
 }

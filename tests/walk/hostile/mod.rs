@@ -326,7 +326,7 @@ async fn invalid_utf8_from_a_caller_is_handled() {
         let path = format!("/api/v1/sessions/{session}");
         let shown: Value = crate::program::poll::until(
             "the call is seen",
-            crate::program::poll::PATIENCE,
+            crate::program::poll::TIMEOUT,
             async || {
                 let answer = stage.send(&Raw::new("GET", path.clone(), DEMO)).await;
                 (answer.status == 200).then(|| answer.json())

@@ -159,7 +159,7 @@ dids = ["{OTHER_DID}"]
         } else {
             "ringing"
         };
-        poll::until("the call is known", poll::PATIENCE, async || {
+        poll::until("the call is known", poll::TIMEOUT, async || {
             let answer = self.send(&Raw::new("GET", path.clone(), app)).await;
             (answer.json()["state"] == state).then_some(())
         })
@@ -186,7 +186,7 @@ dids = ["{OTHER_DID}"]
     pub async fn until_state(&self, app: (&str, &str), session: &str, state: &str) {
         let path = format!("/sessions/{session}");
         let what = format!("the call is {state}");
-        poll::until(&what, poll::PATIENCE, async || {
+        poll::until(&what, poll::TIMEOUT, async || {
             let answer = self.ask(app, "GET", &path, None, 200).await;
             (answer["state"] == state).then_some(())
         })
@@ -207,7 +207,7 @@ dids = ["{OTHER_DID}"]
 
     /// Waits until a command that contains this text was sent.
     pub async fn until_sent(&self, text: &str) {
-        poll::until(text, poll::PATIENCE, async || {
+        poll::until(text, poll::TIMEOUT, async || {
             let sent = self.recorder.sent();
             let mut commands = sent.iter().flat_map(|sent| wire::commands(sent));
             commands.any(|command| command.contains(text)).then_some(())
@@ -237,14 +237,14 @@ dids = ["{OTHER_DID}"]
         self.join(DEMO, &call, &room).await;
         command("conference/unmute", json!({})).await;
         let path = format!("/conferences/{room}/members");
-        poll::until("the member is unmuted", poll::PATIENCE, async || {
+        poll::until("the member is unmuted", poll::TIMEOUT, async || {
             let members = self.ask(DEMO, "GET", &path, None, 200).await;
             (members["members"][0]["muted"] == false).then_some(())
         })
         .await;
         command("conference/mute", json!({})).await;
         control(&format!("members/{call}/deaf"), json!({})).await;
-        poll::until("the member is deaf", poll::PATIENCE, async || {
+        poll::until("the member is deaf", poll::TIMEOUT, async || {
             let members = self.ask(DEMO, "GET", &path, None, 200).await;
             (members["members"][0]["deaf"] == true).then_some(())
         })
@@ -255,7 +255,7 @@ dids = ["{OTHER_DID}"]
         let files = vec!["http://127.0.0.1/good.wav"; 60];
         control("play", json!({ "urls": files })).await;
         // A volume that is set before the file is open goes with the file.
-        poll::until("a volume was sent", poll::PATIENCE, async || {
+        poll::until("a volume was sent", poll::TIMEOUT, async || {
             control("volume", json!({"volume": -7})).await;
             self.check().contains_key(&Form::Volume).then_some(())
         })
@@ -266,7 +266,7 @@ dids = ["{OTHER_DID}"]
             .await;
         let path = format!("/api/v1/conferences/{room}/pause");
         let pause = Raw::new("POST", path, DEMO);
-        poll::until("the file can be paused", poll::PATIENCE, async || {
+        poll::until("the file can be paused", poll::TIMEOUT, async || {
             (self.send(&pause).await.status == 202).then_some(())
         })
         .await;

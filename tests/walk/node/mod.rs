@@ -17,10 +17,10 @@ use tokio::net::TcpSocket;
 
 use crate::bench;
 use crate::freeswitch::{say, walk_on, world};
-use crate::program::freeswitch::{Ear, FreeSwitch, configuration, installed};
+use crate::program::freeswitch::{EventCounter, FreeSwitch, configuration, installed};
 use crate::program::media::MediaServer;
 use crate::program::poll;
-use crate::program::switch::{Line, Placed, RealServer, read_message, real_app};
+use crate::program::switch::{Line, PlacedCall, RealServer, read_message, real_app};
 use crate::program::world::{PASSWORD, Store};
 use crate::support::process;
 
@@ -57,7 +57,7 @@ async fn walk_succeeds_on_the_projects_configuration() {
         version.trim()
     ));
     let subclasses = [CONFERENCE_SUBCLASS, FENCE_SUBCLASS];
-    let ear = Ear::on(&node.server, &EVENTS, &subclasses).await;
+    let events = EventCounter::on(&node.server, &EVENTS, &subclasses).await;
 
     say(&modules(&node).await);
     only_allowed_clients_log_in(&node.server).await;
@@ -76,14 +76,14 @@ async fn walk_succeeds_on_the_projects_configuration() {
     }
 
     for name in EVENTS.iter().filter(|name| **name != "SHUTDOWN") {
-        ear.until_heard(name, HEARTBEAT).await;
+        events.until_received(name, HEARTBEAT).await;
     }
     for subclass in subclasses {
-        ear.until_heard(subclass, poll::PATIENCE).await;
+        events.until_received(subclass, poll::TIMEOUT).await;
     }
-    assert_eq!(ear.heard("SHUTDOWN"), 0);
+    assert_eq!(events.count("SHUTDOWN"), 0);
     node.terminate().await;
-    ear.until_heard("SHUTDOWN", poll::PATIENCE).await;
+    events.until_received("SHUTDOWN", poll::TIMEOUT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +91,7 @@ async fn node_without_settings_refuses_all_logins() {
     let Some(program) = installed() else {
         return;
     };
-    let node = FreeSwitch::start_unasked(program, &[]);
+    let node = FreeSwitch::start_without_waiting(program, &[]);
     poll::until(
         "the Event Socket listens",
         Duration::from_secs(60),
@@ -198,7 +198,7 @@ async fn set_on_a_channel(node: &FreeSwitch, channel: &str, text: &str) -> Strin
     .await
     .unwrap();
     let ask = format!("uuid_getvar {channel} rk_probe");
-    poll::until("the variable is set", poll::PATIENCE, async || {
+    poll::until("the variable is set", poll::TIMEOUT, async || {
         let value = node.api(&ask).await;
         value.starts_with('<').then_some(value)
     })
@@ -274,9 +274,9 @@ async fn files_play_and_are_recorded_and_dialling_a_room_joins_it(server: &RealS
     assert_eq!(left.status, 202, "{}", left.body);
     poll::until(
         "the call is parked, not hung up",
-        poll::PATIENCE,
+        poll::TIMEOUT,
         async || {
-            let (state, _) = world.place(&second).await;
+            let (state, _) = world.call_state(&second).await;
             (state == "parked").then_some(())
         },
     )
@@ -286,7 +286,7 @@ async fn files_play_and_are_recorded_and_dialling_a_room_joins_it(server: &RealS
         assert_eq!(answer.status, 202, "{}", answer.body);
         world.receiver.first(call, "call.hangup").await;
     }
-    world.receiver.check_story();
+    world.receiver.check_sequences();
     say("Files play and are recorded; a caller who dials a room's id is in it.\n");
 }
 
@@ -311,7 +311,7 @@ async fn caller_with_few_forwards_stays(node: &FreeSwitch) {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut phone = process::spawn(phone);
-    let session = world.placed(&Placed::Dialled(did)).await;
+    let session = world.placed_call_id(&PlacedCall::Dialled(did)).await;
     let channel = world.channel(&session).to_owned();
     let forwards = node
         .api(&format!("uuid_getvar {channel} max_forwards"))
@@ -324,8 +324,8 @@ async fn caller_with_few_forwards_stays(node: &FreeSwitch) {
             .await;
         assert_eq!(left.status, 202, "{}", left.body);
         world.receiver.nth(&room, "conference.member.left", n).await;
-        poll::until("the call is parked", poll::PATIENCE, async || {
-            let (state, _) = world.place(&session).await;
+        poll::until("the call is parked", poll::TIMEOUT, async || {
+            let (state, _) = world.call_state(&session).await;
             (state == "parked").then_some(())
         })
         .await;
@@ -333,7 +333,7 @@ async fn caller_with_few_forwards_stays(node: &FreeSwitch) {
     let answer = world.command(&session, "hangup", &json!({})).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     world.receiver.first(&session, "call.hangup").await;
-    let status = poll::until("the phone is done", poll::PATIENCE, async || {
+    let status = poll::until("the phone is done", poll::TIMEOUT, async || {
         phone.try_wait().unwrap()
     })
     .await;
@@ -357,7 +357,7 @@ async fn register(node: &FreeSwitch, user: &str, login: &str, password: &str) ->
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut phone = process::spawn(phone);
-    let status = poll::until("the phone is done", poll::PATIENCE, async || {
+    let status = poll::until("the phone is done", poll::TIMEOUT, async || {
         phone.try_wait().unwrap()
     })
     .await;
@@ -373,7 +373,7 @@ async fn phones_register(node: &FreeSwitch) {
         let users = rows.iter().filter_map(|row| row["reg_user"].as_str());
         users.map(str::to_owned).collect::<BTreeSet<_>>()
     };
-    poll::until("the phone is known", poll::PATIENCE, async || {
+    poll::until("the phone is known", poll::TIMEOUT, async || {
         users().await.contains("1001").then_some(())
     })
     .await;
