@@ -1,9 +1,9 @@
-//! Keeps the shape of `src/ARCHITECTURE.md`: which module may name which, and what the pure ones never touch.
+//! Checks the rules of `src/ARCHITECTURE.md`: the modules that each module may name, and the purity of the pure ones.
 //!
-//! Reads the sources as text: comments, literals and test modules are taken out, every path that is left (in a `use` or
-//! in the middle of an expression) is resolved to its module, and the rules are held against it. The rules are shown to
-//! bite by snippets that break each of them. The imports between files and folders form no circle ([`Imports`]).
-// All of it is a test, also what the lint cannot know to be one.
+//! Reads the sources as text: removes comments, literals and test modules, resolves every remaining path (in a `use` or
+//! in an expression) to its module, and applies the rules. Snippets that break each rule show that the rules work. The
+//! imports between files and folders form no cycle ([`Imports`]).
+// The whole crate is test code, which the lint cannot know.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,7 +114,7 @@ const ONLY: &[(&str, &[&str])] = &[
 /// Which modules a module never names.
 const NEVER: &[(&str, &[&str])] = &[
     ("http/", &["esl", "sim", "lab", "app", "cli"]),
-    // HTTP is one way to ask for a change of a tenant.
+    // HTTP is one of several ways to change a tenant.
     ("tenants/", &["http", "reconciler", "node", "app", "cli"]),
     // The harness measures a controller from outside and calls none of its parts.
     (
@@ -134,7 +134,7 @@ const NEVER: &[(&str, &[&str])] = &[
         "reconciler/",
         &["http", "sim", "lab", "app", "cli", "config"],
     ),
-    // It asks a controller over HTTP, or rehearses with the rules; it is none.
+    // It is a client of a controller over HTTP, or rehearses with the rules.
     ("cli/", &["http", "node", "sim", "lab"]),
     (
         "node/",
@@ -150,7 +150,7 @@ const EXCEPT: &[(&str, &str)] = &[
 
 /// The Event Socket and rooms meet in these files and in no other.
 const MEETING: &[&str] = &[
-    // Events, snapshots and dumps into news.
+    // Translates events, snapshots and dumps.
     "reconciler/translate.rs",
     // Renders switch commands.
     "reconciler/render.rs",
@@ -178,7 +178,7 @@ fn violations(file: &str, source: &str) -> Vec<String> {
         }
     }
     let ours: BTreeSet<&str> = paths.iter().filter_map(|path| module(path)).collect();
-    // The most particular rule counts: it stands first.
+    // The most specific rule applies: it comes first.
     if let Some((_, allowed)) = ONLY.iter().find(|(at, _)| is_within(file, &[at])) {
         for module in ours.iter().filter(|module| !allowed.contains(module)) {
             found.push(format!(
@@ -219,7 +219,7 @@ fn is_within(file: &str, places: &[&str]) -> bool {
     })
 }
 
-// ---- circles of imports ---------------------------------------------------------------------------------------------
+// ---- import cycles  ---------------------------------------------------------------------------------------------
 
 /// An import: file `a` imports file `b` if, outside of its tests, a path of `a` leads into the module of `b`. The path may
 /// stand in a `use` or in an expression. The longest prefix of the path that is a module is its target.
@@ -231,7 +231,7 @@ fn is_within(file: &str, places: &[&str]) -> bool {
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
 fn imports(sources: &[(String, String)]) -> Imports {
-    // The root of a crate gives on what its modules have; the binary beside it is nobody's to import.
+    // The root of a crate re-exports items of its modules; no file imports the binary beside it.
     let is_module =
         |(file, _): &&(String, String)| !file.ends_with("/lib.rs") && !file.ends_with("/main.rs");
     let files: BTreeMap<Vec<String>, &str> = sources
@@ -252,7 +252,7 @@ fn imports(sources: &[(String, String)]) -> Imports {
                 (name, path.clone())
             })
         })
-        // A macro that is given on under its own name.
+        // A macro that is re-exported under its own name.
         .filter(|(name, path)| name != path)
         .collect();
     let mut imports = Imports::new();
@@ -291,7 +291,7 @@ fn target<'a>(
     files: &BTreeMap<Vec<String>, &'a str>,
     names: &BTreeMap<Vec<String>, Vec<String>>,
 ) -> Option<&'a str> {
-    // A name that a module gives on leads to where it is from.
+    // A re-exported name leads to its origin.
     for length in (2..=path.len()).rev() {
         if files.contains_key(&path[..length]) {
             break;
@@ -309,7 +309,7 @@ fn target<'a>(
         .copied()
 }
 
-/// The paths that a file gives on with `pub use`.
+/// The paths that a file re-exports with `pub use`.
 fn reexported(file: &str, source: &str) -> Vec<Vec<String>> {
     let tokens = without_tests(tokens(source));
     let is = |at: usize, token: &str| tokens.get(at).is_some_and(|found| found == token);
@@ -340,7 +340,7 @@ fn reexported(file: &str, source: &str) -> Vec<Vec<String>> {
 }
 
 /// The groups of nodes each of which imports, directly or not, all others of its group.
-fn circles(imports: &Imports) -> Vec<BTreeSet<String>> {
+fn cycles(imports: &Imports) -> Vec<BTreeSet<String>> {
     let reached: BTreeMap<&String, BTreeSet<&String>> = imports
         .keys()
         .map(|from| {
@@ -357,9 +357,9 @@ fn circles(imports: &Imports) -> Vec<BTreeSet<String>> {
     let mut found: Vec<BTreeSet<String>> = Vec::new();
     for (from, seen) in &reached {
         let returns = |to: &&&String| reached.get(**to).is_some_and(|back| back.contains(from));
-        let circle: BTreeSet<String> = seen.iter().filter(returns).map(|s| (**s).clone()).collect();
-        if !circle.is_empty() && !found.contains(&circle) {
-            found.push(circle);
+        let cycle: BTreeSet<String> = seen.iter().filter(returns).map(|s| (**s).clone()).collect();
+        if !cycle.is_empty() && !found.contains(&cycle) {
+            found.push(cycle);
         }
     }
     found
@@ -382,28 +382,28 @@ fn folders(imports: &Imports) -> Imports {
 }
 
 #[test]
-fn folders_import_each_other_in_no_circle() {
-    let found = circles(&folders(&imports(&sources())));
+fn folders_have_no_import_cycle() {
+    let found = cycles(&folders(&imports(&sources())));
     assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]
-fn files_import_each_other_in_no_circle() {
-    let found = circles(&imports(&sources()));
+fn files_have_no_import_cycle() {
+    let found = cycles(&imports(&sources()));
     assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]
-fn circles_are_found_through_re_exports_and_children() {
+fn cycles_are_found_through_re_exports_and_children() {
     let sources = |files: &[(&str, &str)]| -> Vec<(String, String)> {
         let owned = files
             .iter()
             .map(|(file, text)| ((*file).to_owned(), (*text).to_owned()));
         owned.collect()
     };
-    let circle = |files: &[(&str, &str)]| !circles(&imports(&sources(files))).is_empty();
-    // A parent that gives on what children have is no part of a circle.
-    assert!(!circle(&[
+    let cycle = |files: &[(&str, &str)]| !cycles(&imports(&sources(files))).is_empty();
+    // A parent that re-exports items of its children is in no cycle.
+    assert!(!cycle(&[
         (
             "a/mod.rs",
             "mod b; mod c; pub use b::B; pub(crate) use self::c::{C, D};"
@@ -415,25 +415,25 @@ fn circles_are_found_through_re_exports_and_children() {
         ("a/c.rs", "pub struct C; pub struct D;"),
     ]));
     // Two files that use each other through it are.
-    assert!(circle(&[
+    assert!(cycle(&[
         ("a/mod.rs", "mod b; mod c; pub use b::B; pub use c::C;"),
         ("a/b.rs", "use super::C;"),
         ("a/c.rs", "fn f() { crate::a::B::new() }"),
     ]));
     // A parent that calls a child, which uses a type of the parent.
-    assert!(circle(&[
+    assert!(cycle(&[
         ("a/mod.rs", "mod b; pub struct A; fn f() { b::g() }"),
         ("a/b.rs", "use super::A; pub fn g() {}"),
     ]));
     // Tests may name what they test.
-    assert!(!circle(&[
+    assert!(!cycle(&[
         ("a.rs", "pub struct A;"),
         ("b.rs", "use crate::a::A; pub fn f() {}"),
         ("c.rs", "#[cfg(test)] mod tests { use crate::a::A; }"),
         ("a/tests.rs", ""),
     ]));
     // A renamed import, and a group across folders.
-    let found = circles(&folders(&imports(&sources(&[
+    let found = cycles(&folders(&imports(&sources(&[
         ("a/x.rs", "use crate::{b::y::Y as Z, c};"),
         ("b/y.rs", "use crate::c::W;"),
         ("c.rs", "use crate::a::x;"),
@@ -485,7 +485,7 @@ fn path_at(
         while at < tokens.len() && get(at) != "}" {
             if is_ident(get(at)) {
                 at = path_at(tokens, at, prefix, found);
-                // What it is called here does not matter.
+                // The local name does not matter.
                 if get(at) == "as" {
                     at += 2;
                 }
@@ -729,9 +729,9 @@ fn named(path: &str) -> Option<String> {
     Some(format!("{package}/{}", rest.strip_prefix("src/")?))
 }
 
-/// `tests/simulation/broken.sh` needs patches that fit, and runs rarely.
+/// `tests/simulation/broken.sh` runs rarely, and needs patches that apply.
 #[test]
-fn what_the_patches_spoil_is_there_once() {
+fn every_broken_patch_matches_its_source_once() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut patches = 0;
     for entry in fs::read_dir(root.join("tests/simulation/broken")).unwrap() {
@@ -749,16 +749,16 @@ fn what_the_patches_spoil_is_there_once() {
         assert_eq!(
             source.matches(&before).count(),
             1,
-            "{} is to spoil this:\n{before}",
+            "{} changes these lines, which the source must contain once:\n{before}",
             path.display()
         );
         patches += 1;
     }
-    assert!(patches > 0, "there are none");
+    assert!(patches > 0, "there are no patches");
 }
 
 #[test]
-fn the_sources_keep_to_the_architecture() {
+fn sources_follow_the_architecture() {
     let found: Vec<String> = sources()
         .iter()
         .flat_map(|(file, source)| violations(file, source))
@@ -767,7 +767,7 @@ fn the_sources_keep_to_the_architecture() {
 }
 
 #[test]
-fn every_place_in_the_rules_exists() {
+fn every_path_in_the_rules_exists() {
     let files: Vec<String> = sources().into_iter().map(|(file, _)| file).collect();
     let places = PURE
         .iter()
@@ -783,7 +783,7 @@ fn every_place_in_the_rules_exists() {
 }
 
 #[test]
-fn every_rule_bites() {
+fn every_rule_reports_a_violation() {
     for (file, snippet, says) in [
         (
             "roomkeeper-bench/reads.rs",
@@ -917,7 +917,7 @@ fn every_rule_bites() {
 }
 
 #[test]
-fn what_is_no_mention_is_not_taken_for_one() {
+fn comments_literals_and_tests_are_ignored() {
     for innocent in [
         "// use tokio::net;\n/* rand::random() /* std::net */ crate::esl */",
         "//! [`crate::esl`] is not known here.\n/// `Timestamp::now`",
@@ -933,7 +933,7 @@ fn what_is_no_mention_is_not_taken_for_one() {
         let found = violations("roomkeeper-core/room/transition.rs", innocent);
         assert!(found.is_empty(), "{innocent:?} gives {found:?}");
     }
-    // What stands behind a test module is read again.
+    // Code after a test module is read again.
     let behind = "#[cfg(test)] mod tests { } use tokio::time;";
     assert!(!violations("roomkeeper-core/room/transition.rs", behind).is_empty());
 }

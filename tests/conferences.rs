@@ -16,7 +16,7 @@ use roomkeeper::store::call::{decode_call_state, encode_call_state};
 use roomkeeper::store::room::{decode_room, encode_room};
 use roomkeeper::store::{EntityId, Fields, Record, Version};
 use roomkeeper_core::action;
-use roomkeeper_core::call::{Direction, Parking, Place};
+use roomkeeper_core::call::{CallStatus, Direction, ParkId};
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{
     AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, NodeId, RecordingId, RoomId,
@@ -26,11 +26,11 @@ use roomkeeper_core::intent::{
     CreateRoom, DeleteRoom, Hangup, Join, Kick, Leave, SetFlag, StartRecording, StopRecording,
     UpdateRoom,
 };
-use roomkeeper_core::node_state::{Context, FreshIds, NodeState, Rules, Subject};
+use roomkeeper_core::node_state::{Context, IdSource, NodeState, Rules, Subject};
 use roomkeeper_core::room::MemberFlag;
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
-    CallStatus, Details, Kind, MemberStatus, Origin, RecordingState, RoomEvent, RoomState,
+    Details, Kind, MemberStatus, MembershipStatus, Origin, RecordingState, RoomEvent, RoomState,
     RoomStatus, Update,
 };
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -45,12 +45,12 @@ use uuid::Uuid;
 const ROOMS: usize = 3;
 const CALLS: usize = 4;
 
-struct Counted(u128);
+struct CountingIds(u128);
 
-impl FreshIds for Counted {
-    fn uuid(&mut self) -> Uuid {
+impl IdSource for CountingIds {
+    fn next_uuid(&mut self) -> Uuid {
         self.0 += 1;
-        // Above the bits that hold the node in a located id.
+        // Above the bits that hold the node in an id that carries its node.
         Uuid::from_u128((0xAAAA_0000 + self.0) << 32)
     }
 }
@@ -96,42 +96,42 @@ fn block(call: CallId, speak: bool) -> MemberBlock {
 // ---- inputs ------------------------------------------------------------------------------------------------------
 
 #[derive(Clone, Debug)]
-enum Happens {
-    Asks(Asks),
+enum Input {
+    Intent(RequestedIntent),
     /// FreeSWITCH reports this, in an event that arrives so many positions late.
-    Says(Says, u64),
+    Report(Report, u64),
     /// FreeSWITCH carries out a command and reports it.
-    Obeys(usize),
+    CommandSucceeds(usize),
     /// FreeSWITCH does not carry out a command.
-    Refuses(usize, Refuses),
+    CommandFails(usize, Failure),
     /// Two snapshots of the node show this.
-    Looks(Vec<Shown>),
+    Snapshots(Vec<ShownRoom>),
     /// One channel gets a dump.
-    Dumps {
+    Dump {
         call: usize,
         parked: bool,
     },
     /// One channel does not exist.
-    Vanishes {
+    ChannelMissing {
         call: usize,
     },
-    Restarts,
+    Restart,
     /// The node is given up.
     Lost,
     /// Seconds pass.
-    Waits(u64),
+    Wait(u64),
     /// Another replica continues with the stored state.
     TakenOver,
 }
 
 #[derive(Clone, Debug)]
-enum Asks {
+enum RequestedIntent {
     Create {
         room: usize,
         origin: Origin,
         kind: Kind,
         timeout: u32,
-        acts: bool,
+        has_actions: bool,
     },
     Update {
         room: usize,
@@ -167,7 +167,7 @@ enum Asks {
 }
 
 #[derive(Clone, Debug)]
-enum Says {
+enum Report {
     Created {
         room: usize,
     },
@@ -213,7 +213,7 @@ enum Says {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Refuses {
+enum Failure {
     Refused,
     NoSuchChannel,
     Down,
@@ -221,7 +221,7 @@ enum Refuses {
 }
 
 #[derive(Clone, Debug)]
-struct Shown {
+struct ShownRoom {
     room: usize,
     calls: BTreeSet<usize>,
     recorded: bool,
@@ -231,89 +231,89 @@ fn timeout() -> impl Strategy<Value = u32> {
     prop_oneof![3 => Just(0), 1 => 1_u32..200]
 }
 
-fn create() -> impl Strategy<Value = Asks> {
+fn create() -> impl Strategy<Value = RequestedIntent> {
     let origin = prop_oneof![Just(Origin::Gateway), Just(Origin::Voipbin)];
     let kind = prop_oneof![2 => Just(Kind::Conference), 1 => Just(Kind::Connect)];
     (0..ROOMS, origin, kind, timeout(), any::<bool>()).prop_map(
-        |(room, origin, kind, timeout, acts)| Asks::Create {
+        |(room, origin, kind, timeout, has_actions)| RequestedIntent::Create {
             room,
             origin,
             kind,
             timeout,
-            acts,
+            has_actions,
         },
     )
 }
 
-fn asks() -> impl Strategy<Value = Asks> {
+fn intents() -> impl Strategy<Value = RequestedIntent> {
     let (room, call) = (0..ROOMS, 0..CALLS);
     let both = (call.clone(), room.clone());
     prop_oneof![
         3 => create(),
-        1 => (room.clone(), timeout()).prop_map(|(room, timeout)| Asks::Update { room, timeout }),
-        1 => room.clone().prop_map(|room| Asks::Delete { room }),
-        8 => both.clone().prop_map(|(call, room)| Asks::Join { call, room }),
-        2 => call.clone().prop_map(|call| Asks::Leave { call }),
-        2 => both.prop_map(|(call, room)| Asks::Kick { call, room }),
-        1 => (call.clone(), any::<bool>()).prop_map(|(call, mute)| Asks::Mute { call, mute }),
-        6 => room.clone().prop_map(|room| Asks::RecordStart { room }),
-        2 => room.prop_map(|room| Asks::RecordStop { room }),
-        1 => call.prop_map(|call| Asks::Hangup { call }),
+        1 => (room.clone(), timeout()).prop_map(|(room, timeout)| RequestedIntent::Update { room, timeout }),
+        1 => room.clone().prop_map(|room| RequestedIntent::Delete { room }),
+        8 => both.clone().prop_map(|(call, room)| RequestedIntent::Join { call, room }),
+        2 => call.clone().prop_map(|call| RequestedIntent::Leave { call }),
+        2 => both.prop_map(|(call, room)| RequestedIntent::Kick { call, room }),
+        1 => (call.clone(), any::<bool>()).prop_map(|(call, mute)| RequestedIntent::Mute { call, mute }),
+        6 => room.clone().prop_map(|room| RequestedIntent::RecordStart { room }),
+        2 => room.prop_map(|room| RequestedIntent::RecordStop { room }),
+        1 => call.prop_map(|call| RequestedIntent::Hangup { call }),
     ]
 }
 
-fn says() -> impl Strategy<Value = Says> {
+fn reports() -> impl Strategy<Value = Report> {
     let (room, call) = (0..ROOMS, 0..CALLS);
     let both = (call.clone(), room.clone());
     let length = proptest::option::of(0_u64..10_000);
     prop_oneof![
-        1 => room.clone().prop_map(|room| Says::Created { room }),
-        1 => room.clone().prop_map(|room| Says::Destroyed { room }),
-        3 => both.clone().prop_map(|(call, room)| Says::Added { call, room }),
+        1 => room.clone().prop_map(|room| Report::Created { room }),
+        1 => room.clone().prop_map(|room| Report::Destroyed { room }),
+        3 => both.clone().prop_map(|(call, room)| Report::Added { call, room }),
         2 => (both.clone(), any::<bool>(), any::<bool>())
-            .prop_map(|((call, room), hung_up, last)| Says::Removed { call, room, hung_up, last }),
-        1 => both.clone().prop_map(|(call, room)| Says::Moving { call, room }),
+            .prop_map(|((call, room), hung_up, last)| Report::Removed { call, room, hung_up, last }),
+        1 => both.clone().prop_map(|(call, room)| Report::Moving { call, room }),
         1 => (both, any::<bool>())
-            .prop_map(|((call, room), speak)| Says::Flags { call, room, speak }),
+            .prop_map(|((call, room), speak)| Report::Flags { call, room, speak }),
         2 => (room.clone(), any::<bool>())
-            .prop_map(|(room, failed)| Says::RecordingStarted { room, failed }),
-        2 => (room, length).prop_map(|(room, length)| Says::RecordingStopped { room, length }),
-        5 => call.clone().prop_map(|call| Says::Parked { call }),
-        1 => call.clone().prop_map(|call| Says::HungUp { call }),
-        1 => call.prop_map(|call| Says::Gone { call }),
+            .prop_map(|(room, failed)| Report::RecordingStarted { room, failed }),
+        2 => (room, length).prop_map(|(room, length)| Report::RecordingStopped { room, length }),
+        5 => call.clone().prop_map(|call| Report::Parked { call }),
+        1 => call.clone().prop_map(|call| Report::HungUp { call }),
+        1 => call.prop_map(|call| Report::Gone { call }),
     ]
 }
 
-fn shown() -> impl Strategy<Value = Shown> {
+fn shown() -> impl Strategy<Value = ShownRoom> {
     let calls = proptest::collection::btree_set(0..CALLS, 0..CALLS);
-    (0..ROOMS, calls, any::<bool>()).prop_map(|(room, calls, recorded)| Shown {
+    (0..ROOMS, calls, any::<bool>()).prop_map(|(room, calls, recorded)| ShownRoom {
         room,
         calls,
         recorded,
     })
 }
 
-fn happens() -> impl Strategy<Value = Happens> {
+fn inputs() -> impl Strategy<Value = Input> {
     let refuses = prop_oneof![
-        Just(Refuses::Refused),
-        Just(Refuses::NoSuchChannel),
-        Just(Refuses::Down),
-        Just(Refuses::Unknown),
+        Just(Failure::Refused),
+        Just(Failure::NoSuchChannel),
+        Just(Failure::Down),
+        Just(Failure::Unknown),
     ];
     let late = prop_oneof![6 => Just(0_u64), 1 => 1_u64..30];
     let wait = prop_oneof![6 => 0_u64..4, 2 => 4_u64..12, 1 => 12_u64..1_000];
     prop_oneof![
-        60 => asks().prop_map(Happens::Asks),
-        30 => (says(), late).prop_map(|(says, late)| Happens::Says(says, late)),
-        60 => (0_usize..4).prop_map(Happens::Obeys),
-        8 => (0_usize..4, refuses).prop_map(|(order, why)| Happens::Refuses(order, why)),
-        4 => proptest::collection::vec(shown(), 0..ROOMS).prop_map(Happens::Looks),
-        3 => (0..CALLS, any::<bool>()).prop_map(|(call, parked)| Happens::Dumps { call, parked }),
-        1 => (0..CALLS).prop_map(|call| Happens::Vanishes { call }),
-        1 => Just(Happens::Restarts),
-        1 => Just(Happens::Lost),
-        10 => wait.prop_map(Happens::Waits),
-        4 => Just(Happens::TakenOver),
+        60 => intents().prop_map(Input::Intent),
+        30 => (reports(), late).prop_map(|(report, late)| Input::Report(report, late)),
+        60 => (0_usize..4).prop_map(Input::CommandSucceeds),
+        8 => (0_usize..4, refuses).prop_map(|(order, why)| Input::CommandFails(order, why)),
+        4 => proptest::collection::vec(shown(), 0..ROOMS).prop_map(Input::Snapshots),
+        3 => (0..CALLS, any::<bool>()).prop_map(|(call, parked)| Input::Dump { call, parked }),
+        1 => (0..CALLS).prop_map(|call| Input::ChannelMissing { call }),
+        1 => Just(Input::Restart),
+        1 => Just(Input::Lost),
+        10 => wait.prop_map(Input::Wait),
+        4 => Just(Input::TakenOver),
     ]
 }
 
@@ -336,13 +336,13 @@ struct Seen {
     rank: u8,
     recordings: Vec<RecordingId>,
     /// The number of its webhooks.
-    told: u64,
+    sequence: u64,
     destroyed: bool,
 }
 
 struct World {
     node_state: NodeState,
-    ids: Counted,
+    ids: CountingIds,
     now: Timestamp,
     core: u128,
     /// True if the node answers.
@@ -350,14 +350,14 @@ struct World {
     sequence: u64,
     lives: [u128; ROOMS],
     /// Events that have not arrived yet, with the sequence at which they do.
-    under_way: Vec<(u64, SwitchEvent)>,
+    delayed: Vec<(u64, SwitchEvent)>,
     /// Commands that FreeSWITCH has not answered, the latest last.
     orders: Vec<SwitchCommand>,
     rooms: BTreeMap<RoomId, Record>,
     calls: BTreeMap<CallId, Record>,
     seen: BTreeMap<RoomId, Seen>,
     /// The last views of memberships and recordings.
-    stays: BTreeMap<MemberId, CallStatus>,
+    memberships: BTreeMap<MemberId, MembershipStatus>,
     recordings: BTreeMap<RecordingId, RecordingState>,
 }
 
@@ -372,18 +372,18 @@ impl World {
     fn new() -> Self {
         Self {
             node_state: NodeState::new(node(), rules()),
-            ids: Counted(0),
+            ids: CountingIds(0),
             now: Timestamp::from_millis(1_000_000),
             core: 1,
             there: false,
             sequence: 100,
             lives: [1; ROOMS],
-            under_way: Vec::new(),
+            delayed: Vec::new(),
             orders: Vec::new(),
             rooms: BTreeMap::new(),
             calls: BTreeMap::new(),
             seen: BTreeMap::new(),
-            stays: BTreeMap::new(),
+            memberships: BTreeMap::new(),
             recordings: BTreeMap::new(),
         }
     }
@@ -409,25 +409,30 @@ impl World {
         let out = cx.out;
         self.orders.extend(out.commands);
         for notice in out.notifications {
-            if let Subject::Room(room, told) = notice.about {
+            if let Subject::Room(room, notification) = notice.about {
                 let seen = self.seen.entry(room).or_default();
-                prop_assert_eq!(told.sequence, seen.told + 1, "{:?}", told.event);
+                prop_assert_eq!(
+                    notification.sequence,
+                    seen.sequence + 1,
+                    "{:?}",
+                    notification.event
+                );
                 prop_assert!(
                     !seen.destroyed,
                     "notification after the end: {:?}",
-                    told.event
+                    notification.event
                 );
-                seen.told = told.sequence;
-                seen.destroyed = matches!(told.event, RoomEvent::Destroyed);
+                seen.sequence = notification.sequence;
+                seen.destroyed = matches!(notification.event, RoomEvent::Destroyed);
             }
         }
         for entity in self.node_state.take_touched() {
             match entity {
                 EntityId::Room(id) => self.commit_room(id)?,
                 EntityId::Call(id) => {
-                    if let Some(session) = self.node_state.call_mut(id) {
-                        session.take_changed();
-                        let head = encode_call_state(session);
+                    if let Some(call) = self.node_state.call_mut(id) {
+                        call.take_changed();
+                        let head = encode_call_state(call);
                         self.calls.insert(id, record(head, BTreeMap::new()));
                     }
                 }
@@ -509,15 +514,15 @@ impl World {
     /// final.
     fn shows_only_forward(&mut self, changes: &Changes) -> Result<(), TestCaseError> {
         for (id, change) in &changes.calls {
-            let before = self.stays.insert(*id, change.status);
+            let before = self.memberships.insert(*id, change.status);
             let forward = match (before, change.status) {
                 (None, _)
-                | (Some(CallStatus::Joining), _)
+                | (Some(MembershipStatus::Joining), _)
                 | (
-                    Some(CallStatus::Joined | CallStatus::Leaving),
-                    CallStatus::Joined | CallStatus::Leaving | CallStatus::Left,
+                    Some(MembershipStatus::Joined | MembershipStatus::Leaving),
+                    MembershipStatus::Joined | MembershipStatus::Leaving | MembershipStatus::Left,
                 )
-                | (Some(CallStatus::Left), CallStatus::Left) => true,
+                | (Some(MembershipStatus::Left), MembershipStatus::Left) => true,
                 (Some(_), _) => false,
             };
             prop_assert!(
@@ -553,22 +558,22 @@ impl World {
     }
 
     /// Emits an event that arrives after `late` others.
-    fn tells(&mut self, late: u64, what: SwitchEventKind) -> Result<(), TestCaseError> {
+    fn emit(&mut self, late: u64, what: SwitchEventKind) -> Result<(), TestCaseError> {
         self.sequence += 1;
-        let news = SwitchEvent {
+        let event = SwitchEvent {
             core: self.core_id(),
             sequence: self.sequence,
             at: self.now,
             kind: what,
         };
-        self.under_way.push((self.sequence + late, news));
+        self.delayed.push((self.sequence + late, event));
         let now = self.sequence;
-        let arrived = self.under_way.extract_if(.., |(at, _)| *at <= now);
-        for (_, news) in arrived.collect::<Vec<_>>() {
-            if let SwitchEventKind::Conference { room, .. } = &news.kind {
+        let arrived = self.delayed.extract_if(.., |(at, _)| *at <= now);
+        for (_, event) in arrived.collect::<Vec<_>>() {
+            if let SwitchEventKind::Conference { room, .. } = &event.kind {
                 self.load(*room);
             }
-            self.with(|node_state, cx| node_state.apply_event(news, cx))?;
+            self.with(|node_state, cx| node_state.apply_event(event, cx))?;
         }
         Ok(())
     }
@@ -585,7 +590,7 @@ impl World {
             size: None,
             change,
         };
-        self.tells(late, what)
+        self.emit(late, what)
     }
 
     fn channel(
@@ -595,26 +600,26 @@ impl World {
         change: ChannelChange,
     ) -> Result<(), TestCaseError> {
         let channel = call.channel();
-        self.tells(late, SwitchEventKind::Channel { channel, change })
+        self.emit(late, SwitchEventKind::Channel { channel, change })
     }
 
-    fn happens(&mut self, what: Happens) -> Result<(), TestCaseError> {
-        match what {
-            Happens::Asks(asks) => self.asks(&asks),
-            Happens::Says(says, late) => self.says(&says, late),
-            Happens::Obeys(n) => match self.take_order(n) {
+    fn apply_input(&mut self, input: Input) -> Result<(), TestCaseError> {
+        match input {
+            Input::Intent(asks) => self.asks(&asks),
+            Input::Report(report, late) => self.report(&report, late),
+            Input::CommandSucceeds(n) => match self.take_order(n) {
                 Some(order) => self.obeys(order),
                 None => Ok(()),
             },
-            Happens::Refuses(n, why) => {
+            Input::CommandFails(n, why) => {
                 let error = match why {
-                    Refuses::Refused => CommandError::Refused("-ERR".to_owned()),
-                    Refuses::NoSuchChannel => CommandError::NoSuchChannel,
-                    Refuses::Down => CommandError::Down {
+                    Failure::Refused => CommandError::Refused("-ERR".to_owned()),
+                    Failure::NoSuchChannel => CommandError::NoSuchChannel,
+                    Failure::Down => CommandError::Down {
                         retry_after: Duration::from_secs(1),
                     },
                     // Then the outcome is unknown, and no input follows.
-                    Refuses::Unknown => {
+                    Failure::Unknown => {
                         self.take_order(n);
                         return Ok(());
                     }
@@ -626,8 +631,8 @@ impl World {
                     None => Ok(()),
                 }
             }
-            Happens::Looks(shown) => self.looks(&shown),
-            Happens::Dumps { call: n, parked } => {
+            Input::Snapshots(shown) => self.merge_snapshots(&shown),
+            Input::Dump { call: n, parked } => {
                 self.sequence += 1;
                 let dump = ChannelDump {
                     core: self.core_id(),
@@ -639,26 +644,26 @@ impl World {
                 };
                 self.with(|node_state, cx| node_state.apply_dump(dump, cx))
             }
-            Happens::Vanishes { call: n } => {
+            Input::ChannelMissing { call: n } => {
                 self.sequence += 1;
                 let (channel, fence) = (call(n).channel(), self.sequence);
                 self.with(|node_state, cx| node_state.end_vanished_call(channel, fence, cx))
             }
-            Happens::Restarts => {
+            Input::Restart => {
                 self.core += 1;
                 self.there = true;
                 let core = self.core_id();
                 self.with(|node_state, cx| node_state.core_changed(Some(core), cx))
             }
-            Happens::Lost => {
+            Input::Lost => {
                 self.there = false;
                 self.with(|node_state, cx| node_state.core_changed(None, cx))
             }
-            Happens::Waits(seconds) => {
+            Input::Wait(seconds) => {
                 self.now = self.now + Duration::from_secs(seconds);
                 self.runs_deadlines()
             }
-            Happens::TakenOver => {
+            Input::TakenOver => {
                 self.node_state = NodeState::new(node(), rules());
                 for (id, record) in &self.rooms {
                     let state = decode_room(*id, record).unwrap();
@@ -689,22 +694,22 @@ impl World {
         Some(self.orders.remove(at))
     }
 
-    fn asks(&mut self, asks: &Asks) -> Result<(), TestCaseError> {
+    fn asks(&mut self, asks: &RequestedIntent) -> Result<(), TestCaseError> {
         let app = app();
         let intent = match *asks {
-            Asks::Create {
+            RequestedIntent::Create {
                 room: n,
                 origin,
                 kind,
                 timeout,
-                acts,
+                has_actions,
             } => {
                 // An id is used once.
                 if self.rooms.contains_key(&room(n)) {
                     return Ok(());
                 }
                 let list = vec![json!({"type": "beep"}), json!({"type": "beep"})];
-                let actions = if acts {
+                let actions = if has_actions {
                     action::parse_list(list).unwrap()
                 } else {
                     Vec::new()
@@ -726,15 +731,17 @@ impl World {
                     },
                 )
             }
-            Asks::Update { room: n, timeout } => {
+            RequestedIntent::Update { room: n, timeout } => {
                 let update = Box::new(Update {
                     timeout: Some(timeout),
                     ..Update::default()
                 });
                 Intent::new(Target::Room(room(n)), app, UpdateRoom { update })
             }
-            Asks::Delete { room: n } => Intent::new(Target::Room(room(n)), app, DeleteRoom),
-            Asks::Join { call: c, room: n } => Intent::new(
+            RequestedIntent::Delete { room: n } => {
+                Intent::new(Target::Room(room(n)), app, DeleteRoom)
+            }
+            RequestedIntent::Join { call: c, room: n } => Intent::new(
                 Target::Member {
                     room: room(n),
                     call: call(c),
@@ -742,8 +749,8 @@ impl World {
                 app,
                 Join { muted: None },
             ),
-            Asks::Leave { call: c } => Intent::new(Target::Call(call(c)), app, Leave),
-            Asks::Kick { call: c, room: n } => {
+            RequestedIntent::Leave { call: c } => Intent::new(Target::Call(call(c)), app, Leave),
+            RequestedIntent::Kick { call: c, room: n } => {
                 let state = self.node_state.room(room(n));
                 let stay = state.and_then(|r| r.members().get(&call(c)));
                 let random = Uuid::from_u128(1 << 40);
@@ -755,12 +762,12 @@ impl World {
                     app,
                     Kick {
                         member: Some(
-                            stay.map_or_else(|| MemberId::fresh(node(), random), |m| m.id),
+                            stay.map_or_else(|| MemberId::generate(node(), random), |m| m.id),
                         ),
                     },
                 )
             }
-            Asks::Mute { call: c, mute } => Intent::new(
+            RequestedIntent::Mute { call: c, mute } => Intent::new(
                 Target::Call(call(c)),
                 app,
                 SetFlag {
@@ -768,11 +775,13 @@ impl World {
                     on: !mute,
                 },
             ),
-            Asks::RecordStart { room: n } => {
+            RequestedIntent::RecordStart { room: n } => {
                 Intent::new(Target::Room(room(n)), app, StartRecording)
             }
-            Asks::RecordStop { room: n } => Intent::new(Target::Room(room(n)), app, StopRecording),
-            Asks::Hangup { call: c } => {
+            RequestedIntent::RecordStop { room: n } => {
+                Intent::new(Target::Room(room(n)), app, StopRecording)
+            }
+            RequestedIntent::Hangup { call: c } => {
                 Intent::new(Target::Call(call(c)), app, Hangup { cause: None })
             }
         };
@@ -787,19 +796,21 @@ impl World {
     fn recording(&self, n: usize) -> RecordingId {
         let state = self.node_state.room(room(n));
         let last = state.and_then(|r| r.recordings().last().copied());
-        last.unwrap_or_else(|| RecordingId::fresh(node(), Uuid::from_u128(1 << 41)))
+        last.unwrap_or_else(|| RecordingId::generate(node(), Uuid::from_u128(1 << 41)))
     }
 
-    fn says(&mut self, says: &Says, late: u64) -> Result<(), TestCaseError> {
-        let (n, change) = match *says {
-            Says::Created { room } => (room, ConferenceChange::Created),
-            Says::Destroyed { room } => {
+    fn report(&mut self, report: &Report, late: u64) -> Result<(), TestCaseError> {
+        let (n, change) = match *report {
+            Report::Created { room } => (room, ConferenceChange::Created),
+            Report::Destroyed { room } => {
                 self.conference(late, room, ConferenceChange::Destroyed)?;
                 self.lives[room] += 1;
                 return Ok(());
             }
-            Says::Added { call: c, room } => (room, ConferenceChange::Added(block(call(c), true))),
-            Says::Removed {
+            Report::Added { call: c, room } => {
+                (room, ConferenceChange::Added(block(call(c), true)))
+            }
+            Report::Removed {
                 call: c,
                 room,
                 hung_up,
@@ -812,20 +823,20 @@ impl World {
                 };
                 (room, removed)
             }
-            Says::Moving { call: c, room } => (room, ConferenceChange::Moving(call(c).channel())),
-            Says::Flags {
+            Report::Moving { call: c, room } => (room, ConferenceChange::Moving(call(c).channel())),
+            Report::Flags {
                 call: c,
                 room,
                 speak,
             } => (room, ConferenceChange::Flags(block(call(c), speak))),
-            Says::RecordingStarted { room, failed } => {
+            Report::RecordingStarted { room, failed } => {
                 let recording = self.recording(room);
                 (
                     room,
                     ConferenceChange::RecordingStarted { recording, failed },
                 )
             }
-            Says::RecordingStopped { room, length } => {
+            Report::RecordingStopped { room, length } => {
                 let recording = self.recording(room);
                 let length = length.map(Duration::from_millis);
                 (
@@ -833,16 +844,16 @@ impl World {
                     ConferenceChange::RecordingStopped { recording, length },
                 )
             }
-            Says::Parked { call: c } => {
+            Report::Parked { call: c } => {
                 let identity = identity();
                 let by = None;
                 return self.channel(late, call(c), ChannelChange::Parked { identity, by });
             }
-            Says::HungUp { call: c } => {
+            Report::HungUp { call: c } => {
                 let cause = "NORMAL_CLEARING".to_owned();
                 return self.channel(late, call(c), ChannelChange::HungUp { cause });
             }
-            Says::Gone { call: c } => {
+            Report::Gone { call: c } => {
                 let cause = None;
                 return self.channel(late, call(c), ChannelChange::Destroyed { cause });
             }
@@ -850,9 +861,9 @@ impl World {
         self.conference(late, n, change)
     }
 
-    fn parks(&mut self, session: CallId, order: Parking) -> Result<(), TestCaseError> {
+    fn parks(&mut self, call: CallId, order: ParkId) -> Result<(), TestCaseError> {
         let (identity, by) = (identity(), Some(order));
-        self.channel(0, session, ChannelChange::Parked { identity, by })
+        self.channel(0, call, ChannelChange::Parked { identity, by })
     }
 
     #[allow(
@@ -862,7 +873,7 @@ impl World {
     fn obeys(&mut self, command: SwitchCommand) -> Result<(), TestCaseError> {
         let number = |id: RoomId| (0..ROOMS).find(|n| room(*n) == id).unwrap();
         let room = command.target.room().map(number).unwrap_or_default();
-        let Some(session) = command.target.call() else {
+        let Some(call) = command.target.call() else {
             return match command.action {
                 SwitchAction::StartRecording { recording, .. } => {
                     let failed = false;
@@ -879,42 +890,42 @@ impl World {
         };
         match command.action {
             SwitchAction::Enter { muted, .. } => {
-                let change = ConferenceChange::Added(block(session, !muted));
+                let change = ConferenceChange::Added(block(call, !muted));
                 self.conference(0, room, change)
             }
-            SwitchAction::Park { parking } => {
+            SwitchAction::Park { id: parking } => {
                 let change = ConferenceChange::Removed {
-                    channel: session.channel(),
+                    channel: call.channel(),
                     hung_up: false,
                     last: false,
                 };
                 self.conference(0, room, change)?;
-                self.parks(session, parking)
+                self.parks(call, parking)
             }
-            SwitchAction::Break { parking } => self.parks(session, parking),
+            SwitchAction::Break { id: parking } => self.parks(call, parking),
             SwitchAction::SetFlag {
                 flag: MemberFlag::Speak,
                 on,
             } => {
-                let change = ConferenceChange::Flags(block(session, on));
+                let change = ConferenceChange::Flags(block(call, on));
                 self.conference(0, room, change)
             }
             SwitchAction::Step { id, .. } => {
                 let response = "FILE PLAYED".to_owned();
                 let change = ChannelChange::StepEnded { step: id, response };
-                self.channel(0, session, change)
+                self.channel(0, call, change)
             }
-            SwitchAction::Answer => self.channel(0, session, ChannelChange::Answered(identity())),
+            SwitchAction::Answer => self.channel(0, call, ChannelChange::Answered(identity())),
             SwitchAction::Hangup { .. } => {
                 let cause = "NORMAL_CLEARING".to_owned();
-                self.channel(0, session, ChannelChange::HungUp { cause })?;
-                self.channel(0, session, ChannelChange::Destroyed { cause: None })
+                self.channel(0, call, ChannelChange::HungUp { cause })?;
+                self.channel(0, call, ChannelChange::Destroyed { cause: None })
             }
             _ => Ok(()),
         }
     }
 
-    fn looks(&mut self, shown: &[Shown]) -> Result<(), TestCaseError> {
+    fn merge_snapshots(&mut self, shown: &[ShownRoom]) -> Result<(), TestCaseError> {
         let mut confirmed = BTreeSet::new();
         for _ in 0..2 {
             self.sequence += 1;
@@ -1014,21 +1025,21 @@ impl World {
                 }
             }
         }
-        for session in self.node_state.calls() {
-            let next = session.next_deadline();
+        for call in self.node_state.calls() {
+            let next = call.next_deadline();
             prop_assert!(
                 next.is_none_or(|at| at > now),
                 "{} has a deadline that has passed",
-                session.id()
+                call.id()
             );
-            if let Place::Joining(room) | Place::Acting(Some(room)) = session.place() {
+            if let CallStatus::Joining(room) | CallStatus::Acting(Some(room)) = call.status() {
                 let state = self.node_state.room(*room);
-                let stay = state.and_then(|r| r.members().get(&session.id()));
+                let stay = state.and_then(|r| r.members().get(&call.id()));
                 prop_assert!(
                     stay.is_some(),
                     "{} is {:?} without a room that waits for it",
-                    session.id(),
-                    session.place()
+                    call.id(),
+                    call.status()
                 );
             }
         }
@@ -1062,22 +1073,22 @@ proptest! {
         reached in proptest::bool::weighted(0.8),
         conferences in proptest::collection::vec(create(), 0..ROOMS),
         calls in 0..=CALLS,
-        story in proptest::collection::vec(happens(), 1..100),
+        inputs_in_order in proptest::collection::vec(inputs(), 1..100),
     ) {
         let mut world = World::new();
         if reached {
-            world.happens(Happens::Restarts)?;
+            world.apply_input(Input::Restart)?;
         }
         for made in conferences {
-            world.happens(Happens::Asks(made))?;
+            world.apply_input(Input::Intent(made))?;
         }
         for call in 0..calls {
-            world.happens(Happens::Says(Says::Parked { call }, 0))?;
+            world.apply_input(Input::Report(Report::Parked { call }, 0))?;
         }
-        for what in story {
-            world.happens(what)?;
+        for what in inputs_in_order {
+            world.apply_input(what)?;
         }
         // Whatever happened, everything is over in the end.
-        world.happens(Happens::Waits(1_000))?;
+        world.apply_input(Input::Wait(1_000))?;
     }
 }

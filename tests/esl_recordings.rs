@@ -252,8 +252,8 @@ fn both_formats_decode_to_the_same_events() {
             (ConferenceAction::MuteMember, "Speak"),
             (ConferenceAction::UnmuteMember, "Speak"),
         ] {
-            let facts = |events: &[Event]| -> Vec<_> {
-                let mut facts: Vec<_> = events
+            let contents = |events: &[Event]| -> Vec<_> {
+                let mut contents: Vec<_> = events
                     .iter()
                     .filter(|e| e.kind() == EventKind::Conference(action.clone()))
                     .map(|e| {
@@ -267,10 +267,10 @@ fn both_formats_decode_to_the_same_events() {
                         )
                     })
                     .collect();
-                facts.sort();
-                facts
+                contents.sort();
+                contents
             };
-            assert_eq!(facts(&plain), facts(&json), "{scenario} {action:?}");
+            assert_eq!(contents(&plain), contents(&json), "{scenario} {action:?}");
         }
         let jobs = |events: &[Event]| -> Vec<String> {
             events
@@ -324,7 +324,7 @@ fn refuses(pieces: impl Iterator<Item = Vec<u8>>, limit: usize) -> ParseError {
             Err(other) => panic!("{other}"),
         }
     }
-    panic!("it was never refused");
+    panic!("the input was never refused");
 }
 
 #[test]

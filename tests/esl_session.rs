@@ -38,7 +38,7 @@ impl Talk {
     fn ready() -> Self {
         let mut talk = Self::new();
         talk.server(GREETING).client("auth ClueCon\n\n");
-        talk.server(ACCEPTED).tells("Authenticated");
+        talk.server(ACCEPTED).expect_output("Authenticated");
         talk
     }
 
@@ -84,19 +84,19 @@ impl Talk {
         self
     }
 
-    fn silent(&mut self) -> &mut Self {
+    fn expect_no_bytes(&mut self) -> &mut Self {
         assert_eq!(self.session.poll_transmit(), None);
         self
     }
 
     /// Checks the next output, in short form.
-    fn tells(&mut self, expected: &str) -> &mut Self {
+    fn expect_output(&mut self, expected: &str) -> &mut Self {
         let output = self.session.poll_output().map(|o| short(&o));
         assert_eq!(output.as_deref(), Some(expected));
         self
     }
 
-    fn tells_nothing(&mut self) -> &mut Self {
+    fn expect_no_output(&mut self) -> &mut Self {
         let output = self.session.poll_output().map(|o| short(&o));
         assert_eq!(output, None);
         self
@@ -152,14 +152,16 @@ fn short(output: &Output) -> String {
 fn correct_password_authenticates() {
     let mut talk = Talk::new();
     assert_eq!(talk.echo("early", 9_000), Err(SubmitError::NotReady));
-    talk.silent().tells_nothing();
+    talk.expect_no_bytes().expect_no_output();
     assert_eq!(talk.session.poll_timeout(), Some(Millis(26_000)));
     talk.server(GREETING)
-        .tells_nothing()
+        .expect_no_output()
         .client("auth ClueCon\n\n")
-        .silent();
+        .expect_no_bytes();
     assert!(!talk.session.is_ready());
-    talk.server(ACCEPTED).tells("Authenticated").tells_nothing();
+    talk.server(ACCEPTED)
+        .expect_output("Authenticated")
+        .expect_no_output();
     assert!(talk.session.is_ready());
     assert_eq!(talk.session.poll_timeout(), None);
 }
@@ -173,10 +175,10 @@ fn wrong_password_is_refused() {
          Content-Type: text/disconnect-notice\nContent-Length: 67\n\n\
          Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n",
     );
-    talk.tells("AuthRefused invalid").tells_nothing();
+    talk.expect_output("AuthRefused invalid").expect_no_output();
     assert!(talk.session.is_closed());
     talk.session.handle_eof();
-    talk.tells_nothing();
+    talk.expect_no_output();
 }
 
 #[test]
@@ -185,18 +187,18 @@ fn refused_address_ends_the_session() {
     talk.server(
         "Content-Type: text/rude-rejection\nContent-Length: 24\n\nAccess Denied, go away.\n",
     );
-    talk.tells("Rude Access Denied, go away.")
-        .tells_nothing()
-        .silent();
+    talk.expect_output("Rude Access Denied, go away.")
+        .expect_no_output()
+        .expect_no_bytes();
     assert!(talk.session.is_closed());
 }
 
 #[test]
 fn missing_greeting_times_out() {
     let mut talk = Talk::new();
-    talk.at(25_999).tells_nothing();
+    talk.at(25_999).expect_no_output();
     talk.at(26_000)
-        .tells("Fatal no authentication within 25000 ms");
+        .expect_output("Fatal no authentication within 25000 ms");
     assert!(talk.session.is_closed());
     assert_eq!(talk.session.poll_timeout(), None);
 }
@@ -210,12 +212,13 @@ fn many_commands_in_flight_are_answered_in_order() {
     talk.client("api echo a\n\n")
         .client("api echo b\n\n")
         .client("api echo c\n\n")
-        .silent();
+        .expect_no_bytes();
     talk.api_response("a").api_response("-ERR no reply\n");
-    talk.tells("CommandId(1) Other(\"a\")")
-        .tells("CommandId(2) NoReply")
-        .tells_nothing();
-    talk.api_response("+OK x\n").tells("CommandId(3) Ok(\"x\")");
+    talk.expect_output("CommandId(1) Other(\"a\")")
+        .expect_output("CommandId(2) NoReply")
+        .expect_no_output();
+    talk.api_response("+OK x\n")
+        .expect_output("CommandId(3) Ok(\"x\")");
     assert_eq!(talk.session.in_flight(), 0);
 }
 
@@ -225,8 +228,8 @@ fn event_between_replies_does_not_affect_them() {
     talk.echo("a", 9_000).unwrap();
     talk.server("Content-Length: 23\nContent-Type: text/event-plain\n\nEvent-Name: HEARTBEAT\n\n")
         .api_response("a")
-        .tells("Event HEARTBEAT")
-        .tells("CommandId(1) Other(\"a\")");
+        .expect_output("Event HEARTBEAT")
+        .expect_output("CommandId(1) Other(\"a\")");
 }
 
 #[test]
@@ -237,13 +240,13 @@ fn late_answer_is_not_assigned_to_the_next_command() {
     talk.client("api echo slow\n\n").client("api echo next\n\n");
     assert_eq!(talk.session.poll_timeout(), Some(Millis(2_000)));
     talk.at(2_000)
-        .tells("CommandId(1) timed out, sent true")
-        .tells_nothing();
+        .expect_output("CommandId(1) timed out, sent true")
+        .expect_no_output();
     assert_eq!(talk.session.poll_timeout(), Some(Millis(9_000)));
     assert_eq!(talk.session.unanswered_since(), Some(Millis(1_000)));
-    talk.api_response("slow").tells_nothing();
+    talk.api_response("slow").expect_no_output();
     talk.api_response("next")
-        .tells("CommandId(2) Other(\"next\")");
+        .expect_output("CommandId(2) Other(\"next\")");
     assert_eq!(talk.session.stats().late_replies, 1);
     assert_eq!(talk.session.unanswered_since(), None);
 }
@@ -254,13 +257,14 @@ fn unwritten_command_is_removed_at_its_deadline() {
     talk.echo("slow", 5_000).unwrap();
     talk.echo("stuck", 2_000).unwrap();
     talk.client("api echo slow\n\n");
-    talk.at(3_000).tells("CommandId(2) timed out, sent false");
-    talk.silent();
+    talk.at(3_000)
+        .expect_output("CommandId(2) timed out, sent false");
+    talk.expect_no_bytes();
     talk.echo("third", 9_000).unwrap();
     talk.client("api echo third\n\n");
     talk.api_response("slow").api_response("third");
-    talk.tells("CommandId(1) Other(\"slow\")")
-        .tells("CommandId(3) Other(\"third\")");
+    talk.expect_output("CommandId(1) Other(\"slow\")")
+        .expect_output("CommandId(3) Other(\"third\")");
 }
 
 #[test]
@@ -271,15 +275,15 @@ fn job_gets_a_reply_and_then_its_result() {
     assert_eq!(talk.job(1, 9_000), Err(SubmitError::DuplicateJob));
     talk.client("bgapi conference json_list compact\nJob-UUID: rk-1\n\n");
     talk.job_started("rk-1")
-        .tells("CommandId(1) +OK Job-UUID: rk-1");
+        .expect_output("CommandId(1) +OK Job-UUID: rk-1");
     assert_eq!(talk.session.in_flight(), 1);
-    talk.job_done("other", "[]").tells_nothing();
+    talk.job_done("other", "[]").expect_no_output();
     talk.job_done("rk-1", "[]")
-        .tells("CommandId(1) done json []")
-        .tells_nothing();
+        .expect_output("CommandId(1) done json []")
+        .expect_no_output();
     assert!(!talk.session.job_pending());
     assert_eq!(talk.session.in_flight(), 0);
-    talk.job_done("rk-1", "[]").tells_nothing();
+    talk.job_done("rk-1", "[]").expect_no_output();
     assert_eq!(talk.session.stats().unknown_jobs, 2);
 }
 
@@ -291,16 +295,16 @@ fn job_without_result_times_out_once() {
     talk.client("bgapi conference json_list compact\nJob-UUID: rk-1\n\n");
     talk.client("bgapi conference json_list compact\nJob-UUID: rk-2\n\n");
     talk.job_started("rk-1")
-        .tells("CommandId(1) +OK Job-UUID: rk-1");
+        .expect_output("CommandId(1) +OK Job-UUID: rk-1");
     talk.at(4_000)
-        .tells("CommandId(1) timed out, sent true")
-        .tells("CommandId(2) timed out, sent true")
-        .tells_nothing();
+        .expect_output("CommandId(1) timed out, sent true")
+        .expect_output("CommandId(2) timed out, sent true")
+        .expect_no_output();
     assert!(!talk.session.job_pending());
-    talk.job_started("rk-2").tells_nothing();
+    talk.job_started("rk-2").expect_no_output();
     talk.job_done("rk-1", "[]")
         .job_done("rk-2", "[]")
-        .tells_nothing();
+        .expect_no_output();
     assert_eq!(talk.session.in_flight(), 0);
 }
 
@@ -309,7 +313,7 @@ fn refused_job_ends_with_its_reply() {
     let mut talk = Talk::ready();
     talk.job(1, 3_000).unwrap();
     talk.server("Content-Type: command/reply\nReply-Text: -ERR permission denied\n\n")
-        .tells("CommandId(1) -ERR permission denied");
+        .expect_output("CommandId(1) -ERR permission denied");
     assert!(!talk.session.job_pending());
 }
 
@@ -318,9 +322,9 @@ fn renamed_job_is_found_by_its_new_id() {
     let mut talk = Talk::ready();
     talk.job(1, 3_000).unwrap();
     talk.job_started("theirs")
-        .tells("CommandId(1) +OK Job-UUID: theirs");
+        .expect_output("CommandId(1) +OK Job-UUID: theirs");
     talk.job_done("theirs", "+OK\n")
-        .tells("CommandId(1) done Ok(\"\")");
+        .expect_output("CommandId(1) done Ok(\"\")");
 }
 
 #[test]
@@ -328,8 +332,8 @@ fn result_before_the_reply_is_accepted() {
     let mut talk = Talk::ready();
     talk.job(1, 3_000).unwrap();
     talk.job_done("rk-1", "+OK\n")
-        .tells("CommandId(1) done Ok(\"\")");
-    talk.job_started("rk-1").at(9_000).tells_nothing();
+        .expect_output("CommandId(1) done Ok(\"\")");
+    talk.job_started("rk-1").at(9_000).expect_no_output();
     assert_eq!(talk.session.in_flight(), 0);
 }
 
@@ -340,17 +344,21 @@ fn commands_in_flight_are_bounded() {
         ..SessionConfig::default()
     });
     talk.server(GREETING).client("auth ClueCon\n\n");
-    talk.server(ACCEPTED).tells("Authenticated");
+    talk.server(ACCEPTED).expect_output("Authenticated");
     talk.job(1, 2_000).unwrap();
     talk.echo("a", 2_000).unwrap();
     let full = Err(SubmitError::TooMany { limit: 2 });
     assert_eq!(talk.echo("b", 2_000), full);
     talk.client("bgapi conference json_list compact\nJob-UUID: rk-1\n\n");
-    talk.client("api echo a\n\n").silent();
+    talk.client("api echo a\n\n").expect_no_bytes();
     talk.job_started("rk-1");
     assert_eq!(talk.echo("b", 2_000), full, "the job is not done");
     talk.at(2_000);
-    assert_eq!(talk.session.in_flight(), 1, "a place in the queue is kept");
+    assert_eq!(
+        talk.session.in_flight(),
+        1,
+        "the unfinished job keeps its slot"
+    );
     talk.echo("b", 5_000).unwrap();
     assert_eq!(talk.echo("c", 5_000), full);
 }
@@ -360,8 +368,8 @@ fn undecodable_event_does_not_end_the_session() {
     let mut talk = Talk::ready();
     talk.server("Content-Length: 3\nContent-Type: text/event-json\n\n{\"a")
         .server("Content-Length: 23\nContent-Type: text/event-plain\n\nEvent-Name: HEARTBEAT\n\n")
-        .tells("BadEvent event headers cannot be parsed")
-        .tells("Event HEARTBEAT");
+        .expect_output("BadEvent event headers cannot be parsed")
+        .expect_output("Event HEARTBEAT");
     assert!(talk.session.is_ready());
 }
 
@@ -374,13 +382,13 @@ fn server_shutdown_ends_the_session() {
     talk.server(
         "Content-Type: text/disconnect-notice\nContent-Length: 31\n\nThe system is being shut down.\n",
     );
-    talk.tells("Disconnect The system is being shut down.")
-        .tells("CommandId(1) lost, sent true")
-        .tells("CommandId(2) lost, sent false")
-        .tells_nothing()
-        .silent();
+    talk.expect_output("Disconnect The system is being shut down.")
+        .expect_output("CommandId(1) lost, sent true")
+        .expect_output("CommandId(2) lost, sent false")
+        .expect_no_output()
+        .expect_no_bytes();
     talk.session.handle_eof();
-    talk.tells_nothing();
+    talk.expect_no_output();
     assert_eq!(talk.echo("b", 9_000), Err(SubmitError::NotReady));
 }
 
@@ -390,9 +398,10 @@ fn end_of_stream_loses_waiting_commands() {
     talk.job(1, 9_000).unwrap();
     talk.client("bgapi conference json_list compact\nJob-UUID: rk-1\n\n");
     talk.job_started("rk-1")
-        .tells("CommandId(1) +OK Job-UUID: rk-1");
+        .expect_output("CommandId(1) +OK Job-UUID: rk-1");
     talk.session.handle_eof();
-    talk.tells("CommandId(1) lost, sent true").tells_nothing();
+    talk.expect_output("CommandId(1) lost, sent true")
+        .expect_no_output();
     assert!(talk.session.is_closed());
 }
 
@@ -409,7 +418,7 @@ fn answer_without_command_is_fatal() {
     }
     let mut talk = Talk::new();
     talk.server("Content-Length: 23\nContent-Type: text/event-plain\n\nEvent-Name: HEARTBEAT\n\n")
-        .tells("Fatal unexpected text/event-plain");
+        .expect_output("Fatal unexpected text/event-plain");
 }
 
 #[test]
@@ -417,14 +426,14 @@ fn answer_of_wrong_kind_is_fatal() {
     let mut talk = Talk::ready();
     talk.echo("a", 9_000).unwrap();
     talk.server("Content-Type: command/reply\nReply-Text: +OK\n\n")
-        .tells("Fatal command/reply is no answer to the command")
-        .tells("CommandId(1) lost, sent false");
+        .expect_output("Fatal command/reply is no answer to the command")
+        .expect_output("CommandId(1) lost, sent false");
     let mut talk = Talk::ready();
     talk.submit(&Command::NoEvents, 9_000).unwrap();
     talk.client("noevents\n\n");
     talk.api_response("+OK\n")
-        .tells("Fatal api/response is no answer to the command")
-        .tells("CommandId(1) lost, sent true");
+        .expect_output("Fatal api/response is no answer to the command")
+        .expect_output("CommandId(1) lost, sent true");
 }
 
 #[test]
@@ -434,7 +443,7 @@ fn api_command_without_permission_is_refused() {
     talk.submit(&Command::Api(exists), 9_000).unwrap();
     talk.client(&format!("api uuid_exists {UUID}\n\n"));
     talk.server("Content-Type: command/reply\nReply-Text: -ERR permission denied\n\n")
-        .tells("CommandId(1) -ERR permission denied");
+        .expect_output("CommandId(1) -ERR permission denied");
     assert!(talk.session.is_ready());
 }
 
@@ -448,11 +457,12 @@ fn wake_up_is_sent_only_between_commands() {
     talk.client("\n");
     talk.echo("a", 9_000).unwrap();
     assert!(!talk.session.wake(), "the command wakes it as well");
-    talk.client("api echo a\n\n").silent();
-    talk.api_response("a").tells("CommandId(1) Other(\"a\")");
+    talk.client("api echo a\n\n").expect_no_bytes();
+    talk.api_response("a")
+        .expect_output("CommandId(1) Other(\"a\")");
     talk.submit(&Command::Exit, 9_000).unwrap();
     talk.client("exit\n\n");
-    assert!(!talk.session.wake(), "after the last word");
+    assert!(!talk.session.wake(), "after the disconnect notice");
 }
 
 #[test]
@@ -460,6 +470,6 @@ fn unused_messages_are_counted() {
     let mut talk = Talk::ready();
     talk.server("Content-Type: log/data\nContent-Length: 2\n\nhi")
         .server("Content-Type: text/new-thing\n\n")
-        .tells_nothing();
+        .expect_no_output();
     assert_eq!(talk.session.stats().ignored_frames, 2);
 }

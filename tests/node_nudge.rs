@@ -1,7 +1,7 @@
-//! Newlines sent to a node to make it send its events at once: they stand between commands and never in one, only
-//! while that is of use, and never many that are not read.
+//! Newlines that make a node send its events at once: they are sent between commands only, only while they help, and in
+//! bounded number to a node that does not read.
 //!
-//! The node is a server that knows commands from newlines and nothing else.
+//! The node is a server that only distinguishes commands from newlines.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,14 +20,14 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// Whatever is waited for takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any expected wait, which takes milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 const EVERY_MS: Nudge = Nudge::Every(Duration::from_millis(1));
 
 /// An item that came from the client.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Got {
+enum Received {
     Newline,
     /// Its lines, without the blank one.
     Command(String),
@@ -42,7 +42,7 @@ struct Link {
 
 impl Link {
     async fn accept(listener: &TcpListener) -> Self {
-        let (stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        let (stream, _) = timeout(TIMEOUT, listener.accept()).await.unwrap().unwrap();
         stream.set_nodelay(true).unwrap();
         let (reader, writer) = stream.into_split();
         Self {
@@ -52,20 +52,20 @@ impl Link {
         }
     }
 
-    async fn say(&mut self, text: &str) {
+    async fn send(&mut self, text: &str) {
         self.writer.write_all(text.as_bytes()).await.unwrap();
     }
 
     async fn event(&mut self, name: &str, more: &str) {
-        self.say(&event(name, more)).await;
+        self.send(&event(name, more)).await;
     }
 
-    /// Cuts a whole item from the buffer. A newline is one where a command could begin; anything else begins a command
-    /// until its blank line, and everything in it must look like one.
-    fn cut(&mut self) -> Option<Got> {
+    /// Cuts a whole item from the buffer. A newline counts where a command could begin; any other byte begins a command,
+    /// which ends with a blank line and must be well-formed.
+    fn cut(&mut self) -> Option<Received> {
         if *self.buffer.first()? == b'\n' {
             self.buffer.remove(0);
-            return Some(Got::Newline);
+            return Some(Received::Newline);
         }
         let end = self.buffer.windows(2).position(|two| two == b"\n\n")?;
         let text = String::from_utf8(self.buffer[..end].to_vec()).unwrap();
@@ -75,50 +75,52 @@ impl Link {
         let known = ["auth", "event", "filter", "api", "bgapi", "sendevent"];
         assert!(known.contains(&word), "no command: {text:?}");
         assert!(lines.all(|line| line.contains(": ")), "broken: {text:?}");
-        Some(Got::Command(text))
+        Some(Received::Command(text))
     }
 
-    async fn got(&mut self) -> Got {
-        timeout(PATIENCE, self.got_any_time()).await.unwrap()
+    async fn receive(&mut self) -> Received {
+        timeout(TIMEOUT, self.receive_without_timeout())
+            .await
+            .unwrap()
     }
 
-    async fn got_any_time(&mut self) -> Got {
+    async fn receive_without_timeout(&mut self) -> Received {
         loop {
-            if let Some(got) = self.cut() {
-                return got;
+            if let Some(received) = self.cut() {
+                return received;
             }
             let read = self.reader.read_buf(&mut self.buffer).await.unwrap();
-            assert!(read > 0, "the client has gone");
+            assert!(read > 0, "the client closed the connection");
         }
     }
 
     /// Collects the items until none comes for the duration.
-    async fn until_quiet(&mut self, quiet: Duration) -> Vec<Got> {
+    async fn until_quiet(&mut self, quiet: Duration) -> Vec<Received> {
         let mut all = Vec::new();
-        while let Ok(got) = timeout(quiet, self.got_any_time()).await {
-            all.push(got);
+        while let Ok(received) = timeout(quiet, self.receive_without_timeout()).await {
+            all.push(received);
         }
         all
     }
 
-    /// The next command, and how many newlines came before it.
+    /// Returns the next command and the number of newlines before it.
     async fn command(&mut self) -> (String, usize) {
         let mut newlines = 0;
         loop {
-            match self.got().await {
-                Got::Newline => newlines += 1,
-                Got::Command(text) => return (text, newlines),
+            match self.receive().await {
+                Received::Newline => newlines += 1,
+                Received::Command(text) => return (text, newlines),
             }
         }
     }
 
-    /// Answers until the client has authenticated and subscribed; `true`: to events.
+    /// Answers until the client has authenticated and subscribed. Returns true if it subscribed to events.
     async fn set_up(&mut self) -> bool {
-        self.say("Content-Type: auth/request\n\n").await;
+        self.send("Content-Type: auth/request\n\n").await;
         assert_eq!(self.command().await, ("auth secret".to_owned(), 0));
         self.accepted().await;
         let (subscription, newlines) = self.command().await;
-        assert_eq!(newlines, 0, "nothing has happened yet");
+        assert_eq!(newlines, 0, "no activity yet");
         self.accepted().await;
         let events = subscription.contains("CHANNEL_CREATE");
         if !events {
@@ -129,7 +131,7 @@ impl Link {
     }
 
     async fn accepted(&mut self) {
-        self.say("Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
+        self.send("Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
             .await;
     }
 
@@ -138,7 +140,7 @@ impl Link {
         if text.starts_with("api ") {
             let answer = text.split_once("echo ").map_or("false", |(_, rest)| rest);
             let length = answer.len();
-            self.say(&format!(
+            self.send(&format!(
                 "Content-Type: api/response\nContent-Length: {length}\n\n{answer}"
             ))
             .await;
@@ -154,9 +156,9 @@ fn event(name: &str, more: &str) -> String {
     format!("Content-Length: {length}\nContent-Type: text/event-plain\n\n{body}")
 }
 
-struct Heard(mpsc::UnboundedSender<String>);
+struct RecordingSink(mpsc::UnboundedSender<String>);
 
-impl EventSink for Heard {
+impl EventSink for RecordingSink {
     fn up(&mut self) {
         let _ = self.0.send("up".to_owned());
     }
@@ -168,23 +170,23 @@ impl EventSink for Heard {
     }
 }
 
-/// A node and its client, whose both connections stand.
+/// A node and its client, with both connections up.
 struct Pair {
     handle: NodeHandle,
     commands: Link,
     events: Link,
-    heard: mpsc::UnboundedReceiver<String>,
-    stage: ShutdownPhase,
+    received_events: mpsc::UnboundedReceiver<String>,
+    phase: ShutdownPhase,
 }
 
 impl Pair {
-    async fn hears(&mut self, what: &str) {
-        let heard = timeout(PATIENCE, self.heard.recv()).await.unwrap();
-        assert_eq!(heard.as_deref(), Some(what));
+    async fn expect_event(&mut self, name: &str) {
+        let received_events = timeout(TIMEOUT, self.received_events.recv()).await.unwrap();
+        assert_eq!(received_events.as_deref(), Some(name));
     }
 
     async fn end(self) {
-        assert!(self.stage.end(PATIENCE).await);
+        assert!(self.phase.end(TIMEOUT).await);
     }
 }
 
@@ -202,16 +204,17 @@ fn config(address: String, nudge: Nudge) -> NodeConfig {
 fn start(
     address: String,
     nudge: Nudge,
-    stage: &ShutdownPhase,
+    phase: &ShutdownPhase,
 ) -> (NodeHandle, mpsc::UnboundedReceiver<String>) {
-    let (told, heard) = mpsc::unbounded_channel();
-    let handle = node::start(config(address, nudge), Heard(told), stage).unwrap();
-    (handle, heard)
+    let (sender, received_events) = mpsc::unbounded_channel();
+    let handle = node::start(config(address, nudge), RecordingSink(sender), phase).unwrap();
+    (handle, received_events)
 }
 
 async fn pair_on(listener: TcpListener, nudge: Nudge) -> Pair {
-    let stage = ShutdownPhase::new();
-    let (handle, heard) = start(listener.local_addr().unwrap().to_string(), nudge, &stage);
+    let phase = ShutdownPhase::new();
+    let (handle, received_events) =
+        start(listener.local_addr().unwrap().to_string(), nudge, &phase);
     let mut commands = Link::accept(&listener).await;
     assert!(!commands.set_up().await);
     let (question, _) = commands.command().await;
@@ -224,10 +227,10 @@ async fn pair_on(listener: TcpListener, nudge: Nudge) -> Pair {
         handle,
         commands,
         events,
-        heard,
-        stage,
+        received_events,
+        phase,
     };
-    pair.hears("up").await;
+    pair.expect_event("up").await;
     pair
 }
 
@@ -236,88 +239,97 @@ async fn pair(nudge: Nudge) -> Pair {
 }
 
 #[tokio::test]
-async fn what_happens_is_followed_by_newlines_for_a_while() {
+async fn event_is_followed_by_newlines_for_a_while() {
     let mut pair = pair(Nudge::Adaptive).await;
-    // What was asked while the connections were made has been followed by some.
+    // The requests during the setup cause some newlines.
     pair.events.until_quiet(Duration::from_secs(1)).await;
     for _ in 0..3 {
         pair.events.event("CHANNEL_PARK", "").await;
-        pair.hears("CHANNEL_PARK").await;
-        let got = pair.events.until_quiet(Duration::from_secs(1)).await;
-        assert!((1..=70).contains(&got.len()), "{} newlines", got.len());
-        assert!(got.iter().all(|got| *got == Got::Newline), "{got:?}");
+        pair.expect_event("CHANNEL_PARK").await;
+        let received = pair.events.until_quiet(Duration::from_secs(1)).await;
+        assert!(
+            (1..=70).contains(&received.len()),
+            "{} newlines",
+            received.len()
+        );
+        assert!(
+            received
+                .iter()
+                .all(|received| *received == Received::Newline),
+            "{received:?}"
+        );
     }
-    // A node that only says that it lives is idle.
+    // A node that sends only HEARTBEAT is idle.
     pair.events.event("HEARTBEAT", "").await;
-    pair.hears("HEARTBEAT").await;
-    let got = pair.events.until_quiet(Duration::from_millis(200)).await;
-    assert_eq!(got, [], "after a HEARTBEAT");
-    // Nor has the other connection anything to wait for.
-    let got = pair.commands.until_quiet(Duration::from_millis(100)).await;
-    assert_eq!(got, []);
+    pair.expect_event("HEARTBEAT").await;
+    let received = pair.events.until_quiet(Duration::from_millis(200)).await;
+    assert_eq!(received, [], "after a HEARTBEAT");
+    // The other connection awaits nothing either.
+    let received = pair.commands.until_quiet(Duration::from_millis(100)).await;
+    assert_eq!(received, []);
     pair.end().await;
 }
 
 #[tokio::test]
-async fn a_command_is_followed_by_newlines_where_its_event_will_come() {
+async fn command_sends_newlines_on_the_connection_of_its_event() {
     let mut pair = pair(Nudge::Adaptive).await;
     pair.events.until_quiet(Duration::from_secs(1)).await;
-    // One that only asks has no event to come.
+    // No event follows a read-only command.
     let answer = pair.handle.api(Api::Echo(Arg::new("x").unwrap()));
     let (command, newlines) = pair.commands.command().await;
     assert_eq!((command.as_str(), newlines), ("api echo x", 0));
     pair.commands.answers(&command).await;
     assert!(answer.await.is_ok());
-    let got = pair.events.until_quiet(Duration::from_millis(100)).await;
-    assert_eq!(got, []);
+    let received = pair.events.until_quiet(Duration::from_millis(100)).await;
+    assert_eq!(received, []);
     let call = ChannelUuid::from(uuid::Uuid::from_u128(7));
     let answer = pair.handle.api(Api::Answer(call));
     let (command, newlines) = pair.commands.command().await;
     assert!(command.starts_with("api uuid_answer "), "{command}");
     assert_eq!(newlines, 0);
-    assert_eq!(pair.events.got().await, Got::Newline);
+    assert_eq!(pair.events.receive().await, Received::Newline);
     let ok = "Content-Type: api/response\nContent-Length: 3\n\n+OK";
-    pair.commands.say(ok).await;
+    pair.commands.send(ok).await;
     assert!(answer.await.is_ok());
-    // FreeSWITCH answers at once; only the result of a job waits to be found.
-    let got = pair.commands.until_quiet(Duration::from_millis(100)).await;
-    assert_eq!(got, []);
+    // FreeSWITCH answers at once; only the result of a job waits for its poll.
+    let received = pair.commands.until_quiet(Duration::from_millis(100)).await;
+    assert_eq!(received, []);
     let answer = pair.handle.job(Api::Echo(Arg::new("y").unwrap()));
     let (command, _) = pair.commands.command().await;
     pair.commands.accepted().await;
-    assert_eq!(pair.commands.got().await, Got::Newline);
+    assert_eq!(pair.commands.receive().await, Received::Newline);
     let job = command.split_once("Job-UUID: ").unwrap().1;
     let job = format!("Job-UUID: {job}\nContent-Length: 1\n\ny");
     pair.commands.event("BACKGROUND_JOB", &job).await;
     assert!(answer.await.is_ok());
-    // What was on its way when the result came, and no more.
-    let got = pair.commands.until_quiet(Duration::from_millis(100)).await;
-    assert!(got.len() < 70, "{} newlines", got.len());
+    // Only newlines that were in flight when the result arrived.
+    let received = pair.commands.until_quiet(Duration::from_millis(100)).await;
+    assert!(received.len() < 70, "{} newlines", received.len());
     pair.end().await;
 }
 
 #[tokio::test]
-async fn a_fence_is_followed_by_newlines_until_it_comes_back() {
+async fn fence_sends_newlines_until_it_returns() {
     let mut pair = pair(Nudge::Adaptive).await;
     pair.events.until_quiet(Duration::from_secs(1)).await;
-    let raised = pair.handle.fence(7);
+    let sent = pair.handle.fence(7);
     let (command, _) = pair.events.command().await;
     assert!(command.starts_with("sendevent "), "{command}");
     pair.events.accepted().await;
-    assert!(raised.await.is_ok());
-    assert_eq!(pair.events.got().await, Got::Newline);
+    assert!(sent.await.is_ok());
+    assert_eq!(pair.events.receive().await, Received::Newline);
     let fence = format!("Event-Subclass: {FENCE_SUBCLASS}\n");
     pair.events.event("CUSTOM", &fence).await;
-    pair.hears("CUSTOM").await;
-    // What was on its way when it came, and no more: nothing has happened on the node.
-    let got = pair.events.until_quiet(Duration::from_millis(200)).await;
-    assert!(got.len() < 30, "{} newlines", got.len());
+    pair.expect_event("CUSTOM").await;
+    // Only newlines that were in flight when the fence returned: the node has no activity.
+    let received = pair.events.until_quiet(Duration::from_millis(200)).await;
+    assert!(received.len() < 30, "{} newlines", received.len());
     pair.end().await;
 }
 
 #[tokio::test]
-async fn commands_are_whole_however_many_newlines_there_are() {
-    // A socket that takes little at a time, so that commands are written in parts.
+async fn newlines_never_split_commands() {
+    // A socket with a small buffer, so that commands are written in parts.
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(2_048).unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -345,14 +357,14 @@ async fn commands_are_whole_however_many_newlines_there_are() {
                 &format!("{header}\nContent-Length: 1\n\ny"),
             );
         }
-        // Until they have their results, they are waited for.
-        assert_eq!(pair.commands.got().await, Got::Newline);
+        // Newlines continue until the results arrive.
+        assert_eq!(pair.commands.receive().await, Received::Newline);
         newlines += 1;
-        pair.commands.say(&results).await;
+        pair.commands.send(&results).await;
         for job in jobs {
             assert!(job.await.unwrap().is_ok());
         }
-        // And on the connection of the events.
+        // The same on the event connection.
         let fence = pair.handle.fence(round);
         let (command, before) = pair.events.command().await;
         newlines += before;
@@ -365,11 +377,11 @@ async fn commands_are_whole_however_many_newlines_there_are() {
 }
 
 #[tokio::test]
-async fn off_means_none() {
+async fn off_sends_no_newlines() {
     let mut pair = pair(Nudge::Off).await;
     for n in 0..30 {
         pair.events.event("CHANNEL_PARK", "").await;
-        pair.hears("CHANNEL_PARK").await;
+        pair.expect_event("CHANNEL_PARK").await;
         let fence = pair.handle.fence(n);
         assert_eq!(pair.events.command().await.1, 0);
         pair.events.accepted().await;
@@ -378,7 +390,7 @@ async fn off_means_none() {
         let (_, newlines) = pair.commands.command().await;
         assert_eq!(newlines, 0);
         pair.commands
-            .say("Content-Type: command/reply\nReply-Text: -ERR no\n\n")
+            .send("Content-Type: command/reply\nReply-Text: -ERR no\n\n")
             .await;
         assert!(job.await.is_err());
     }
@@ -389,63 +401,67 @@ async fn off_means_none() {
 }
 
 #[tokio::test]
-async fn none_before_authentication_is_over() {
+async fn no_newlines_before_the_subscription_is_accepted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let stage = ShutdownPhase::new();
-    let (handle, _heard) = start(listener.local_addr().unwrap().to_string(), EVERY_MS, &stage);
+    let phase = ShutdownPhase::new();
+    let (handle, _events) = start(listener.local_addr().unwrap().to_string(), EVERY_MS, &phase);
     handle.want_events(true);
     let mut links = [Link::accept(&listener).await, Link::accept(&listener).await];
     let quiet = Duration::from_millis(100);
     for link in &mut links {
         assert_eq!(link.until_quiet(quiet).await, [], "before the greeting");
-        link.say("Content-Type: auth/request\n\n").await;
-        let auth = Got::Command("auth secret".to_owned());
+        link.send("Content-Type: auth/request\n\n").await;
+        let auth = Received::Command("auth secret".to_owned());
         assert_eq!(link.until_quiet(quiet).await, [auth]);
         link.accepted().await;
-        // Nor before the subscription is accepted.
-        let got = link.until_quiet(quiet).await;
-        assert!(!got.contains(&Got::Newline), "{got:?}");
-        assert!(!got.is_empty());
+        // No newline before the subscription is accepted either.
+        let received = link.until_quiet(quiet).await;
+        assert!(!received.contains(&Received::Newline), "{received:?}");
+        assert!(!received.is_empty());
         link.accepted().await;
     }
-    assert!(stage.end(PATIENCE).await);
+    assert!(phase.end(TIMEOUT).await);
 }
 
 #[tokio::test]
-async fn a_node_that_does_not_read_is_not_sent_more_and_more() {
+async fn node_that_does_not_read_gets_a_bounded_number_of_newlines() {
     let mut pair = pair(Nudge::Adaptive).await;
     pair.events.until_quiet(Duration::from_secs(1)).await;
-    // It tells one more thing, stops, and goes on a while later.
+    // The node sends one event, stops reading, and resumes later.
     pair.events.event("CHANNEL_PARK", "").await;
-    pair.hears("CHANNEL_PARK").await;
+    pair.expect_event("CHANNEL_PARK").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let got = pair.events.until_quiet(Duration::from_millis(100)).await;
-    assert!((1..=70).contains(&got.len()), "{} newlines", got.len());
+    let received = pair.events.until_quiet(Duration::from_millis(100)).await;
+    assert!(
+        (1..=70).contains(&received.len()),
+        "{} newlines",
+        received.len()
+    );
     pair.end().await;
 }
 
 #[tokio::test]
-async fn a_fixed_interval_goes_on_while_nothing_happens() {
+async fn fixed_interval_continues_without_activity() {
     let mut pair = pair(EVERY_MS).await;
     for _ in 0..500 {
-        assert_eq!(pair.events.got().await, Got::Newline);
+        assert_eq!(pair.events.receive().await, Received::Newline);
     }
     pair.end().await;
 }
 
-/// Its first event is not done with before it is told so.
-struct Slow {
+/// A sink that blocks in its first event until the test resumes it.
+struct BlockingSink {
     events: mpsc::UnboundedSender<String>,
-    go_on: std::sync::mpsc::Receiver<()>,
+    resume: std::sync::mpsc::Receiver<()>,
 }
 
-impl EventSink for Slow {
+impl EventSink for BlockingSink {
     fn up(&mut self) {}
     fn event(&mut self, event: &Event) {
         let name = event.name().into_owned();
         if name == "CHANNEL_CREATE" {
             let _ = self.events.send(name);
-            self.go_on.recv_timeout(PATIENCE).unwrap();
+            self.resume.recv_timeout(TIMEOUT).unwrap();
         } else {
             let _ = self.events.send(name);
         }
@@ -456,35 +472,40 @@ impl EventSink for Slow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_said_before_the_end_is_heard_though_newlines_cannot_be_sent_any_more() {
-    // Which of the two is seen first, the broken connection or what is left in it, is chance.
+async fn events_before_the_end_arrive_although_newlines_cannot_be_sent() {
+    // The client notices the broken connection before or after the remaining bytes, at random.
     for _ in 0..8 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let stage = ShutdownPhase::new();
-        let (told, mut heard) = mpsc::unbounded_channel();
-        let (go, go_on) = std::sync::mpsc::channel();
-        let sink = Slow {
-            events: told,
-            go_on,
+        let phase = ShutdownPhase::new();
+        let (sender, mut received_events) = mpsc::unbounded_channel();
+        let (go, resume) = std::sync::mpsc::channel();
+        let sink = BlockingSink {
+            events: sender,
+            resume,
         };
-        let handle = node::start(config(address.clone(), EVERY_MS), sink, &stage).unwrap();
+        let handle = node::start(config(address.clone(), EVERY_MS), sink, &phase).unwrap();
         let _commands = Link::accept(&listener).await;
         handle.want_events(true);
         let mut events = Link::accept(&listener).await;
         assert!(events.set_up().await);
         events.event("CHANNEL_CREATE", "").await;
-        let mut hears = async || timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
-        assert_eq!(hears().await, "CHANNEL_CREATE");
-        // In one piece, for what is sent and has not come is lost with such an end.
-        events.say(&event("CHANNEL_PARK", "").repeat(100)).await;
-        // It has not read all that it was sent, so its end is a sudden one.
+        let mut next_event = async || {
+            timeout(TIMEOUT, received_events.recv())
+                .await
+                .unwrap()
+                .unwrap()
+        };
+        assert_eq!(next_event().await, "CHANNEL_CREATE");
+        // One write, because bytes that have not arrived are lost when the connection is reset.
+        events.send(&event("CHANNEL_PARK", "").repeat(100)).await;
+        // The node has unread bytes, so the drop resets the connection.
         drop(events);
         go.send(()).unwrap();
         for _ in 0..100 {
-            assert_eq!(hears().await, "CHANNEL_PARK");
+            assert_eq!(next_event().await, "CHANNEL_PARK");
         }
-        assert_eq!(hears().await, "down");
-        assert!(stage.end(PATIENCE).await);
+        assert_eq!(next_event().await, "down");
+        assert!(phase.end(TIMEOUT).await);
     }
 }

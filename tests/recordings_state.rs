@@ -13,7 +13,7 @@ use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{AppId, NodeId, OperationId, RoomId};
 use roomkeeper_core::intent::Intent;
 use roomkeeper_core::intent::{CreateRoom, Play};
-use roomkeeper_core::node_state::{Context, FreshIds, NodeState, Rules, Subject};
+use roomkeeper_core::node_state::{Context, IdSource, NodeState, Rules, Subject};
 use roomkeeper_core::play_url::PlayUrl;
 use roomkeeper_core::room::{Kind, Origin, PlayEvent, RoomEvent, RoomNotification};
 use roomkeeper_core::switch_event::{ConferenceChange, SwitchEventKind};
@@ -21,12 +21,12 @@ use roomkeeper_core::time::Timestamp;
 use tokio_util::codec::Decoder;
 use uuid::Uuid;
 
-struct Counted(u128);
+struct CountingIds(u128);
 
-impl FreshIds for Counted {
-    fn uuid(&mut self) -> Uuid {
+impl IdSource for CountingIds {
+    fn next_uuid(&mut self) -> Uuid {
         self.0 += 1;
-        // Above the bits that hold the node in a located id.
+        // Above the bits that hold the node in an id that carries its node.
         Uuid::from_u128(self.0 << 32)
     }
 }
@@ -60,7 +60,7 @@ impl Cut {
 
 /// A member, in the form that both sides can produce.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct MemberView {
     can_speak: bool,
     can_hear: bool,
     hold: bool,
@@ -68,9 +68,9 @@ struct Seen {
     floor: bool,
 }
 
-type Rooms = BTreeMap<String, (String, bool, BTreeMap<String, Seen>)>;
+type Rooms = BTreeMap<String, (String, bool, BTreeMap<String, MemberView>)>;
 
-fn believed(node_state: &NodeState) -> Rooms {
+fn rooms_in_state(node_state: &NodeState) -> Rooms {
     node_state
         .rooms()
         .filter(|r| r.present() > 0)
@@ -78,15 +78,15 @@ fn believed(node_state: &NodeState) -> Rooms {
             let members = room
                 .members()
                 .iter()
-                .map(|(who, m)| {
-                    let seen = Seen {
+                .map(|(call, m)| {
+                    let seen = MemberView {
                         can_speak: m.flags.can_speak(),
                         can_hear: m.flags.can_hear(),
                         hold: m.flags.hold,
                         talking: m.flags.talking,
-                        floor: room.floor() == Some(who.channel()),
+                        floor: room.floor() == Some(call.channel()),
                     };
-                    (who.channel().to_string(), seen)
+                    (call.channel().to_string(), seen)
                 })
                 .collect();
             let conference = room.conference().unwrap().id.to_string();
@@ -98,7 +98,7 @@ fn believed(node_state: &NodeState) -> Rooms {
         .collect()
 }
 
-fn said(json_list: &serde_json::Value) -> Rooms {
+fn rooms_in_report(json_list: &serde_json::Value) -> Rooms {
     json_list
         .as_array()
         .unwrap()
@@ -111,7 +111,7 @@ fn said(json_list: &serde_json::Value) -> Rooms {
                 .filter(|m| m["uuid"].is_string())
                 .map(|m| {
                     let flag = |name: &str| m["flags"][name].as_bool().unwrap();
-                    let seen = Seen {
+                    let seen = MemberView {
                         can_speak: flag("can_speak"),
                         can_hear: flag("can_hear"),
                         hold: flag("hold"),
@@ -150,7 +150,7 @@ fn replay(scenario: &Path, mut cut: Cut) -> usize {
 
     let node: NodeId = "nodeA".parse().unwrap();
     let mut node_state = NodeState::new(node, Rules::default());
-    let mut ids = Counted(0);
+    let mut ids = CountingIds(0);
     let mut codec = EslCodec::default();
     let mut buffer = BytesMut::new();
     let mut fed = 0;
@@ -172,14 +172,14 @@ fn replay(scenario: &Path, mut cut: Cut) -> usize {
                 let core = translate::core(&event).unwrap();
                 let mut cx = Context::new(now, &mut ids);
                 node_state.core_changed(Some(core), &mut cx);
-                if let Some(news) = translate::switch_event(&event) {
-                    node_state.apply_event(news, &mut cx);
+                if let Some(event_of_switch) = translate::switch_event(&event) {
+                    node_state.apply_event(event_of_switch, &mut cx);
                 }
             }
         }
         assert_eq!(
-            believed(&node_state),
-            said(json_list),
+            rooms_in_state(&node_state),
+            rooms_in_report(json_list),
             "{} after {at} bytes",
             scenario.display()
         );
@@ -230,20 +230,20 @@ fn replayed_state_matches_snapshots_at_random_cuts() {
 
 /// Translates a path of the recording, which has its own file names, into our form: `op-<o>` is operation `o`, and the
 /// index of a file is its position among those of that operation.
-fn ours(path: &str) -> Option<String> {
+fn our_path(path: &str) -> Option<String> {
     let (params, url) = path.strip_prefix('{')?.split_once('}')?;
     let number = params.strip_prefix("op=op-")?.split(',').next()?;
-    let operation = Counted(number.parse::<u128>().ok()? - 1).uuid();
+    let operation = CountingIds(number.parse::<u128>().ok()? - 1).next_uuid();
     let n = u8::from(url.ends_with("two.wav"));
     Some(format!("{{op={operation},n={n},vol=0}}{url}"))
 }
 
 /// Returns the event as the server would have sent it for one of our commands.
-fn in_our_words(event: &Event) -> Event {
+fn as_our_event(event: &Event) -> Event {
     let mut text = String::new();
     for (name, value) in event.headers() {
         let value = match name.as_ref() {
-            "File" => ours(&value).unwrap_or(value.into_owned()),
+            "File" => our_path(&value).unwrap_or(value.into_owned()),
             "Content-Length" => continue,
             _ => value.into_owned(),
         };
@@ -280,10 +280,10 @@ fn recorded_playback_leads_every_operation_to_its_end() {
         .unwrap();
     let mut node_state = NodeState::new(node, Rules::default());
     // The ids of the operations are those of the recording.
-    let mut ids = Counted(1_000);
+    let mut ids = CountingIds(1_000);
     let mut codec = EslCodec::default();
     let mut buffer = BytesMut::from(&bytes[..]);
-    let mut told = Vec::new();
+    let mut notifications = Vec::new();
     let mut wanted = VecDeque::from([
         (1, vec!["one.wav", "two.wav"]),
         (2, vec!["long.wav"]),
@@ -306,35 +306,35 @@ fn recorded_playback_leads_every_operation_to_its_end() {
         if !matches!(frame.content_type(), ContentType::EventPlain) {
             continue;
         }
-        let event = in_our_words(&Event::from_frame(frame).unwrap());
+        let event = as_our_event(&Event::from_frame(frame).unwrap());
         let now = Timestamp::from_micros(event.timestamp_us().unwrap());
         let mut cx = Context::new(now, &mut ids);
         node_state.core_changed(translate::core(&event), &mut cx);
-        let Some(news) = translate::switch_event(&event) else {
+        let Some(event_of_switch) = translate::switch_event(&event) else {
             continue;
         };
         // Each operation is requested just before its first event.
         if let SwitchEventKind::Conference {
             change: ConferenceChange::FileOpened { file, .. },
             ..
-        } = &news.kind
+        } = &event_of_switch.kind
             && wanted
                 .front()
                 .is_some_and(|(op, _)| *op == number(file.operation))
         {
             let (op, files) = wanted.pop_front().unwrap();
-            let mut own = Counted(op - 1);
-            let mut asked = Context::new(now, &mut own);
+            let mut own = CountingIds(op - 1);
+            let mut request = Context::new(now, &mut own);
             let urls = files
                 .iter()
                 .map(|f| PlayUrl::new(&format!("http://127.0.0.1:9080/{f}")).unwrap())
                 .collect();
             let play = Intent::new(Target::Room(room), app.clone(), Play { urls });
-            node_state.intent(play, &mut asked).unwrap();
-            cx.out.notifications.append(&mut asked.out.notifications);
+            node_state.intent(play, &mut request).unwrap();
+            cx.out.notifications.append(&mut request.out.notifications);
         }
-        assert_eq!(node_state.unknown_entity(&news), None);
-        node_state.apply_event(news, &mut cx);
+        assert_eq!(node_state.unknown_entity(&event_of_switch), None);
+        node_state.apply_event(event_of_switch, &mut cx);
         for notice in cx.out.notifications {
             if let Subject::Room(
                 _,
@@ -344,7 +344,7 @@ fn recorded_playback_leads_every_operation_to_its_end() {
                 },
             ) = notice.about
             {
-                told.push(match fact {
+                notifications.push(match fact {
                     PlayEvent::Started { operation, .. } => {
                         format!("started {}", number(operation))
                     }
@@ -362,7 +362,7 @@ fn recorded_playback_leads_every_operation_to_its_end() {
         }
     }
     assert_eq!(
-        told,
+        notifications,
         [
             "started 1",
             "finished 1 0",

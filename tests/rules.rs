@@ -1,6 +1,6 @@
 //! The rules of rooms and calls, one by one: requests, FreeSWITCH's events, and the resulting notifications.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 #[path = "rules/actions.rs"]
 mod actions;
@@ -32,7 +32,7 @@ use roomkeeper::store::call::{decode_call_state, encode_call_state};
 use roomkeeper::store::packed::push_uuid;
 use roomkeeper::store::room::{decode_room, encode_room};
 use roomkeeper::store::{Fields, Record, Version, keys};
-use roomkeeper_core::call::{CallEvent, Direction, Parking, Place};
+use roomkeeper_core::call::{CallEvent, CallStatus, Direction, ParkId};
 use roomkeeper_core::conference_meta;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{
@@ -42,7 +42,7 @@ use roomkeeper_core::intent::{Accepted, Intent, Refusal};
 use roomkeeper_core::intent::{
     CreateRoom, DeleteRoom, FlagAccepted, Join, JoinAccepted, Leave, LeaveAccepted, SetFlag,
 };
-use roomkeeper_core::node_state::{Context, FreshIds, LiveNotification, NodeState, Rules, Subject};
+use roomkeeper_core::node_state::{Context, IdSource, LiveNotification, NodeState, Rules, Subject};
 use roomkeeper_core::room::MemberFlag;
 use roomkeeper_core::room::{Details, Kind, Origin, Registration, RoomEvent};
 use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
@@ -53,25 +53,25 @@ use roomkeeper_core::switch_event::{
 use roomkeeper_core::time::Timestamp;
 use uuid::Uuid;
 
-struct Counted(u128);
+struct CountingIds(u128);
 
-impl FreshIds for Counted {
-    fn uuid(&mut self) -> Uuid {
+impl IdSource for CountingIds {
+    fn next_uuid(&mut self) -> Uuid {
         self.0 += 1;
-        // Above the bits that hold the node in a located id.
+        // Above the bits that hold the node in an id that carries its node.
         Uuid::from_u128((0xF000 + self.0) << 32)
     }
 }
 
 struct World {
     node_state: NodeState,
-    ids: Counted,
+    ids: CountingIds,
     now: Timestamp,
     sequence: u64,
     commands: Vec<SwitchCommand>,
     /// The calls whose channels were prepared.
     prepared: Vec<CallId>,
-    told: Vec<String>,
+    notifications: Vec<String>,
     live: Vec<LiveNotification>,
     wants_resync: bool,
 }
@@ -96,7 +96,7 @@ fn call(n: u128) -> CallId {
     CallId::new(node(), ChannelId::new(Uuid::from_u128(100 + n)))
 }
 
-fn life(n: u128) -> ConferenceId {
+fn conference_id(n: u128) -> ConferenceId {
     ConferenceId::new(Uuid::from_u128(0xCF00 + n))
 }
 
@@ -133,12 +133,12 @@ impl World {
                     ..Rules::default()
                 },
             ),
-            ids: Counted(0),
+            ids: CountingIds(0),
             now: Timestamp::from_millis(1_000),
             sequence: 10,
             commands: Vec::new(),
             prepared: Vec::new(),
-            told: Vec::new(),
+            notifications: Vec::new(),
             live: Vec::new(),
             wants_resync: false,
         };
@@ -151,7 +151,7 @@ impl World {
         let mut world = Self::new();
         world.create(1);
         world.parks(call(1), Some("demo"));
-        world.told.clear();
+        world.notifications.clear();
         world
     }
 
@@ -160,7 +160,7 @@ impl World {
         let mut world = Self::with_room_and_call();
         world.join(call(1), room(1)).unwrap();
         world.enters(call(1), 1, 1, false);
-        world.told.clear();
+        world.notifications.clear();
         world.commands.clear();
         world
     }
@@ -171,30 +171,30 @@ impl World {
         let out = cx.out;
         for command in out.commands {
             if let SwitchCommand {
-                target: Target::Call(session),
+                target: Target::Call(call),
                 action: SwitchAction::Prepare,
                 ..
             } = command
             {
-                self.prepared.push(session);
+                self.prepared.push(call);
             } else {
                 self.commands.push(command);
             }
         }
         self.live.extend(out.live);
-        self.told
+        self.notifications
             .extend(out.notifications.into_iter().map(|n| match n.about {
-                Subject::Room(_, told) => {
-                    let uid = told
+                Subject::Room(_, notification) => {
+                    let uid = notification
                         .command_uid
                         .map(|uid| format!(" [{uid}]"))
                         .unwrap_or_default();
-                    let synthesized = if told.synthesized {
+                    let synthesized = if notification.synthesized {
                         " (synthesized)"
                     } else {
                         ""
                     };
-                    let text = match told.event {
+                    let text = match notification.event {
                         RoomEvent::Created { name } => format!("created {name}"),
                         RoomEvent::Updated(update) => {
                             format!("updated {}", serde_json::to_string(&update).unwrap())
@@ -212,11 +212,11 @@ impl World {
                             format!("join_failed {}", reason.as_str())
                         }
                         RoomEvent::FlagChanged { flag, on, .. } => flag.names(on).state.to_owned(),
-                        RoomEvent::Play(fact) => playback::words(&fact),
+                        RoomEvent::Play(event) => playback::words(&event),
                     };
                     format!("{text}{uid}{synthesized}")
                 }
-                Subject::Call(_, told) => match told.event {
+                Subject::Call(_, notification) => match notification.event {
                     CallEvent::New { did, .. } => format!("call.new {did}"),
                     CallEvent::Answered => "call.answered".to_owned(),
                     CallEvent::Hangup { cause, duration } => {
@@ -228,51 +228,46 @@ impl World {
         result
     }
 
-    fn tells(&mut self, what: SwitchEventKind) {
+    fn emit(&mut self, kind: SwitchEventKind) {
         self.sequence += 1;
-        let news = SwitchEvent {
+        let event = SwitchEvent {
             core: core(),
             sequence: self.sequence,
             at: self.now,
-            kind: what,
+            kind,
         };
-        self.with(|node_state, cx| node_state.apply_event(news, cx));
+        self.with(|node_state, cx| node_state.apply_event(event, cx));
     }
 
-    fn channel(&mut self, session: CallId, change: ChannelChange) {
-        self.tells(SwitchEventKind::Channel {
-            channel: session.channel(),
+    fn channel(&mut self, call: CallId, change: ChannelChange) {
+        self.emit(SwitchEventKind::Channel {
+            channel: call.channel(),
             change,
         });
     }
 
-    fn conference(&mut self, n: u128, life_of: u128, size: usize, change: ConferenceChange) {
-        self.tells(SwitchEventKind::Conference {
+    fn conference(&mut self, n: u128, instance: u128, size: usize, change: ConferenceChange) {
+        self.emit(SwitchEventKind::Conference {
             room: room(n),
-            conference: life(life_of),
+            conference: conference_id(instance),
             size: Some(size),
             change,
         });
     }
 
     /// Parks the call by the last park command, if there was one.
-    fn parks(&mut self, session: CallId, app: Option<&str>) {
-        let by = self.node_state.call(session).and_then(|c| c.parking());
-        self.is_parked(session, app, by);
+    fn parks(&mut self, call: CallId, app: Option<&str>) {
+        let by = self.node_state.call(call).and_then(|c| c.pending_park());
+        self.is_parked(call, app, by);
     }
 
-    fn is_parked(&mut self, session: CallId, app: Option<&str>, by: Option<Parking>) {
+    fn is_parked(&mut self, call: CallId, app: Option<&str>, by: Option<ParkId>) {
         let identity = identity(app);
-        self.channel(session, ChannelChange::Parked { identity, by });
+        self.channel(call, ChannelChange::Parked { identity, by });
     }
 
-    fn enters(&mut self, session: CallId, n: u128, life_of: u128, speak: bool) {
-        self.conference(
-            n,
-            life_of,
-            1,
-            ConferenceChange::Added(block(session, speak)),
-        );
+    fn enters(&mut self, call: CallId, n: u128, instance: u128, speak: bool) {
+        self.conference(n, instance, 1, ConferenceChange::Added(block(call, speak)));
     }
 
     fn create(&mut self, n: u128) {
@@ -290,35 +285,32 @@ impl World {
                 details: Box::new(details),
             },
         );
-        self.asks(intent).unwrap();
+        self.submit(intent).unwrap();
     }
 
-    fn leaves(&mut self, session: CallId, n: u128, life_of: u128, size: usize) {
-        let channel = session.channel();
+    fn leaves(&mut self, call: CallId, n: u128, instance: u128, size: usize) {
+        let channel = call.channel();
         let gone = ConferenceChange::Removed {
             channel,
             hung_up: false,
             last: size == 0,
         };
-        self.conference(n, life_of, size, gone);
+        self.conference(n, instance, size, gone);
     }
 
     /// Returns the membership of a call.
-    fn member(&self, session: CallId) -> MemberId {
-        self.node_state.room(room(1)).unwrap().members()[&session].id
+    fn member(&self, call: CallId) -> MemberId {
+        self.node_state.room(room(1)).unwrap().members()[&call].id
     }
 
-    fn asks(&mut self, intent: Intent) -> Result<Accepted, Refusal> {
+    fn submit(&mut self, intent: Intent) -> Result<Accepted, Refusal> {
         self.with(|node_state, cx| node_state.intent(intent, cx))
     }
 
-    fn join(&mut self, session: CallId, to: RoomId) -> Result<Accepted, Refusal> {
-        self.asks(
+    fn join(&mut self, call: CallId, to: RoomId) -> Result<Accepted, Refusal> {
+        self.submit(
             Intent::new(
-                Target::Member {
-                    room: to,
-                    call: session,
-                },
+                Target::Member { room: to, call },
                 demo(),
                 Join { muted: None },
             )
@@ -327,7 +319,7 @@ impl World {
     }
 
     fn mute(&mut self, mute: bool) -> Result<Accepted, Refusal> {
-        self.asks(
+        self.submit(
             Intent::new(
                 Target::Call(call(1)),
                 demo(),
@@ -341,14 +333,14 @@ impl World {
     }
 
     fn leave(&mut self) -> Result<Accepted, Refusal> {
-        self.asks(
+        self.submit(
             Intent::new(Target::Call(call(1)), demo(), Leave)
                 .with_uid(Some("c-3".parse().unwrap())),
         )
     }
 
     fn delete(&mut self) -> Result<Accepted, Refusal> {
-        self.asks(Intent::new(Target::Room(room(1)), demo(), DeleteRoom))
+        self.submit(Intent::new(Target::Room(room(1)), demo(), DeleteRoom))
     }
 
     fn waits(&mut self, seconds: u64) {
@@ -357,13 +349,13 @@ impl World {
         self.with(|node_state, cx| node_state.deadline(entity, cx));
     }
 
-    fn place(&self) -> Place {
-        self.node_state.call(call(1)).unwrap().place().clone()
+    fn call_status(&self) -> CallStatus {
+        self.node_state.call(call(1)).unwrap().status().clone()
     }
 
     #[track_caller]
-    fn told(&mut self, expected: &[&str]) {
-        assert_eq!(std::mem::take(&mut self.told), expected);
+    fn expect_notifications(&mut self, expected: &[&str]) {
+        assert_eq!(std::mem::take(&mut self.notifications), expected);
     }
 }
 
@@ -371,11 +363,11 @@ impl World {
 fn parked_call_is_reported_to_the_app_in_its_variable() {
     let mut world = World::new();
     world.channel(call(1), ChannelChange::Created(identity(None)));
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.parks(call(1), Some("demo"));
-    world.told(&["call.new 747713001"]);
+    world.expect_notifications(&["call.new 747713001"]);
     world.parks(call(1), Some("demo"));
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -385,12 +377,12 @@ fn call_without_variable_belongs_to_the_app_of_its_number() {
     dialled.did = Some("747713009".into());
     let (identity, by) = (dialled, None);
     world.channel(call(1), ChannelChange::Parked { identity, by });
-    world.told(&["call.new 747713009"]);
+    world.expect_notifications(&["call.new 747713009"]);
     let app = world.node_state.call(call(1)).unwrap().app().clone();
     assert_eq!(app.as_str(), "other");
     world.parks(call(2), None);
-    world.parks(call(3), Some("nobody-knows-it"));
-    world.told(&[]);
+    world.parks(call(3), Some("unknown-app"));
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -400,8 +392,8 @@ fn join_is_reported_once_freeswitch_confirms_it() {
         world.join(call(1), room(1)),
         Ok(Accepted::Join(JoinAccepted::Joining { room: r, .. })) if r == room(1)
     ));
-    let stay = world.member(call(1));
-    world.told(&[]);
+    let member = world.member(call(1));
+    world.expect_notifications(&[]);
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
@@ -409,25 +401,25 @@ fn join_is_reported_once_freeswitch_confirms_it() {
             ..
         }]
     ));
-    assert_eq!(world.place(), Place::Joining(room(1)));
+    assert_eq!(world.call_status(), CallStatus::Joining(room(1)));
     assert_eq!(
         world.join(call(1), room(1)),
         Ok(Accepted::Join(JoinAccepted::Joining {
             room: room(1),
-            member: stay
+            member
         })),
         "the room is loaded again while the call joins"
     );
     assert_eq!(world.mute(true), Err(Refusal::StillJoining));
     assert_eq!(world.leave(), Err(Refusal::StillJoining));
     world.enters(call(1), 1, 1, false);
-    world.told(&["joined 527121101 muted=true [c-1]"]);
-    assert_eq!(world.place(), Place::InRoom(room(1)));
+    world.expect_notifications(&["joined 527121101 muted=true [c-1]"]);
+    assert_eq!(world.call_status(), CallStatus::InRoom(room(1)));
     assert_eq!(
         world.join(call(1), room(1)),
         Ok(Accepted::Join(JoinAccepted::AlreadyJoined {
             room: room(1),
-            member: stay
+            member
         }))
     );
 }
@@ -437,10 +429,10 @@ fn join_without_confirmation_fails_at_its_deadline() {
     let mut world = World::with_room_and_call();
     world.join(call(1), room(1)).unwrap();
     world.waits(9);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.waits(2);
-    world.told(&["join_failed timeout [c-1]"]);
-    assert_eq!(world.place(), Place::Parked);
+    world.expect_notifications(&["join_failed timeout [c-1]"]);
+    assert_eq!(world.call_status(), CallStatus::Parked);
     assert!(world.join(call(1), room(1)).is_ok());
 }
 
@@ -449,8 +441,8 @@ fn join_fails_when_freeswitch_parks_the_call_again() {
     let mut world = World::with_room_and_call();
     world.join(call(1), room(1)).unwrap();
     world.parks(call(1), Some("demo"));
-    world.told(&["join_failed refused [c-1]"]);
-    assert_eq!(world.place(), Place::Parked);
+    world.expect_notifications(&["join_failed refused [c-1]"]);
+    assert_eq!(world.call_status(), CallStatus::Parked);
 }
 
 #[test]
@@ -461,7 +453,7 @@ fn join_fails_when_freeswitch_refuses_the_command() {
     world.with(|node_state, cx| {
         node_state.revert_command(&command, &CommandError::NoSuchChannel, cx)
     });
-    world.told(&["join_failed refused [c-1]"]);
+    world.expect_notifications(&["join_failed refused [c-1]"]);
     assert!(
         world.wants_resync,
         "the call may have ended, so a snapshot is needed"
@@ -488,9 +480,9 @@ fn joining_call_that_is_still_parked_is_not_refused() {
         parked_by: None,
     };
     world.with(|node_state, cx| node_state.apply_dump(dump, cx));
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.enters(call(1), 1, 1, false);
-    world.told(&["joined 527121101 muted=true [c-1]"]);
+    world.expect_notifications(&["joined 527121101 muted=true [c-1]"]);
 }
 
 #[test]
@@ -500,12 +492,12 @@ fn core_change_in_a_batch_can_be_applied_again() {
     let stored = world.node_state.room(room(1)).unwrap().clone();
     let next = CoreId::new(Uuid::from_u128(8));
     world.with(|node_state, cx| node_state.core_changed(Some(next), cx));
-    world.told.clear();
+    world.notifications.clear();
     // Another replica had written: the stored state is loaded, and the batch is applied again.
     world.node_state.put_room(room(1), Some(stored));
     world.node_state.restore_core(before, fence);
     world.with(|node_state, cx| node_state.core_changed(Some(next), cx));
-    world.told(&["left orphan (synthesized)"]);
+    world.expect_notifications(&["left orphan (synthesized)"]);
 }
 
 #[test]
@@ -518,7 +510,7 @@ fn hang_up_of_a_joining_call_fails_the_join_first() {
             cause: "USER_BUSY".to_owned(),
         },
     );
-    world.told(&["join_failed hangup [c-1]", "call.hangup USER_BUSY 50ms"]);
+    world.expect_notifications(&["join_failed hangup [c-1]", "call.hangup USER_BUSY 50ms"]);
     assert_eq!(world.leave(), Err(Refusal::CallNotFound));
 }
 
@@ -549,9 +541,9 @@ fn entities_of_another_app_are_refused() {
     let mut world = World::joined();
     let other: AppId = "other".parse().unwrap();
     let intent = Intent::new(Target::Call(call(1)), other.clone(), Leave);
-    assert_eq!(world.asks(intent), Err(Refusal::ForeignCall));
+    assert_eq!(world.submit(intent), Err(Refusal::ForeignCall));
     let intent = Intent::new(Target::Room(room(1)), other, DeleteRoom);
-    assert_eq!(world.asks(intent), Err(Refusal::ForeignRoom));
+    assert_eq!(world.submit(intent), Err(Refusal::ForeignRoom));
 }
 
 #[test]
@@ -572,12 +564,12 @@ fn mute_and_unmute_are_reported_once_with_their_command() {
             on: true
         }))
     );
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), true)));
-    world.told(&["unmuted [c-2]"]);
+    world.expect_notifications(&["unmuted [c-2]"]);
     // FreeSWITCH repeats the event of a repeated command.
     world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), true)));
-    world.told(&[]);
+    world.expect_notifications(&[]);
     assert_eq!(
         world.mute(false),
         Err(Refusal::FlagAlreadySet {
@@ -587,7 +579,7 @@ fn mute_and_unmute_are_reported_once_with_their_command() {
     );
     // FreeSWITCH's console muted the member: no command of ours caused it.
     world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), false)));
-    world.told(&["muted"]);
+    world.expect_notifications(&["muted"]);
 }
 
 #[test]
@@ -605,9 +597,9 @@ fn mute_acts_while_unmute_is_unconfirmed() {
     assert_eq!(muted, Ok(Accepted::SetFlag(accepted)));
     assert_eq!(world.commands.len(), 1);
     world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), true)));
-    world.told(&["unmuted"]);
+    world.expect_notifications(&["unmuted"]);
     world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), false)));
-    world.told(&["muted [c-2]"]);
+    world.expect_notifications(&["muted [c-2]"]);
 }
 
 #[test]
@@ -622,18 +614,18 @@ fn deaf_member_is_reported_with_the_command_that_deafened_it() {
         Intent::new(Target::Member { room, call }, demo(), action)
             .with_uid(Some("c-9".parse().unwrap()))
     };
-    assert!(world.asks(set_hear(true)).is_err());
-    world.asks(set_hear(false)).unwrap();
-    world.told(&[]);
+    assert!(world.submit(set_hear(true)).is_err());
+    world.submit(set_hear(false)).unwrap();
+    world.expect_notifications(&[]);
     let deaf = MemberBlock {
         hear: false,
         ..block(call(1), false)
     };
     world.conference(1, 1, 1, ConferenceChange::Flags(deaf.clone()));
-    world.told(&["deafened [c-9]"]);
+    world.expect_notifications(&["deafened [c-9]"]);
     // FreeSWITCH's own command, not ours.
     world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), false)));
-    world.told(&["undeafened"]);
+    world.expect_notifications(&["undeafened"]);
     // The dialplan can deafen a member before it joins.
     world.conference(
         1,
@@ -644,7 +636,7 @@ fn deaf_member_is_reported_with_the_command_that_deafened_it() {
             ..deaf
         }),
     );
-    world.told(&[
+    world.expect_notifications(&[
         "call.new 747713001",
         "joined 527121101 muted=true",
         "deafened",
@@ -664,14 +656,17 @@ fn flag_is_set_in_the_named_room() {
         Intent::new(Target::Member { room, call }, demo(), action)
     };
     world.commands.clear();
-    assert_eq!(world.asks(unmute(room(2))), Err(Refusal::NotInRoom));
+    assert_eq!(world.submit(unmute(room(2))), Err(Refusal::NotInRoom));
     assert!(world.commands.is_empty());
     let accepted = FlagAccepted {
         room: room(1),
         flag: MemberFlag::Speak,
         on: true,
     };
-    assert_eq!(world.asks(unmute(room(1))), Ok(Accepted::SetFlag(accepted)));
+    assert_eq!(
+        world.submit(unmute(room(1))),
+        Ok(Accepted::SetFlag(accepted))
+    );
 }
 
 #[test]
@@ -680,7 +675,7 @@ fn unconfirmed_mute_expires_and_claims_no_later_event() {
     world.mute(false).unwrap();
     world.waits(11);
     world.conference(1, 1, 1, ConferenceChange::Flags(block(call(1), true)));
-    world.told(&["unmuted"]);
+    world.expect_notifications(&["unmuted"]);
 }
 
 #[test]
@@ -689,7 +684,7 @@ fn hold_is_not_mute() {
     let mut held = block(call(1), false);
     held.hold = true;
     world.conference(1, 1, 1, ConferenceChange::Flags(held));
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -706,7 +701,7 @@ fn leave_parks_the_call_and_is_reported_as_removed() {
             ..
         }]
     ));
-    assert_eq!(world.place(), Place::Leaving(Some(room(1))));
+    assert_eq!(world.call_status(), CallStatus::Leaving(Some(room(1))));
     assert_eq!(world.join(call(1), room(1)), Err(Refusal::StillLeaving));
     assert_eq!(world.leave(), Err(Refusal::StillLeaving));
     let removed = ConferenceChange::Removed {
@@ -715,17 +710,17 @@ fn leave_parks_the_call_and_is_reported_as_removed() {
         last: false,
     };
     world.conference(1, 1, 0, removed.clone());
-    world.told(&["left removed [c-3]"]);
-    assert_eq!(world.place(), Place::Leaving(None));
+    world.expect_notifications(&["left removed [c-3]"]);
+    assert_eq!(world.call_status(), CallStatus::Leaving(None));
     assert_eq!(world.leave(), Err(Refusal::NotInRoom));
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
     world.parks(call(1), Some("demo"));
-    assert_eq!(world.place(), Place::Parked);
-    world.told(&[]);
+    assert_eq!(world.call_status(), CallStatus::Parked);
+    world.expect_notifications(&[]);
     // That conference instance is over; the next join begins another one.
     world.join(call(1), room(1)).unwrap();
     world.enters(call(1), 1, 2, false);
-    world.told(&["joined 527121101 muted=true [c-1]"]);
+    world.expect_notifications(&["joined 527121101 muted=true [c-1]"]);
 }
 
 #[test]
@@ -733,8 +728,8 @@ fn unconfirmed_leave_is_reverted() {
     let mut world = World::joined();
     world.leave().unwrap();
     world.waits(11);
-    world.told(&[]);
-    assert_eq!(world.place(), Place::InRoom(room(1)));
+    world.expect_notifications(&[]);
+    assert_eq!(world.call_status(), CallStatus::InRoom(room(1)));
     assert!(world.leave().is_ok());
 }
 
@@ -752,11 +747,11 @@ fn hang_up_is_reported_as_left_first_in_any_event_order() {
     let mut world = World::joined();
     world.channel(call(1), hung_up());
     world.conference(1, 1, 0, removed());
-    world.told(&expected);
+    world.expect_notifications(&expected);
     let mut world = World::joined();
     world.conference(1, 1, 0, removed());
     world.channel(call(1), hung_up());
-    world.told(&expected);
+    world.expect_notifications(&expected);
 }
 
 #[test]
@@ -764,12 +759,12 @@ fn deleted_room_parks_its_members_and_ends_with_the_last() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
     world.join(call(2), room(1)).unwrap();
-    world.told.clear();
+    world.notifications.clear();
     world.commands.clear();
     assert!(matches!(world.delete(), Ok(Accepted::DeleteRoom(_))));
     assert_eq!(world.delete(), Err(Refusal::RoomNotFound));
     assert_eq!(world.join(call(1), room(1)), Err(Refusal::RoomNotFound));
-    world.told(&["join_failed room_destroyed [c-1]"]);
+    world.expect_notifications(&["join_failed room_destroyed [c-1]"]);
     assert_eq!(world.commands.len(), 2, "{:?}", world.commands);
     let removed = ConferenceChange::Removed {
         channel: call(1).channel(),
@@ -777,7 +772,7 @@ fn deleted_room_parks_its_members_and_ends_with_the_last() {
         last: false,
     };
     world.conference(1, 1, 0, removed);
-    world.told(&["left room_destroyed", "destroyed"]);
+    world.expect_notifications(&["left room_destroyed", "destroyed"]);
 }
 
 #[test]
@@ -790,7 +785,7 @@ fn deletion_writes_only_the_room_until_its_members_leave() {
     // The member leaves before the park command takes effect.
     world.leaves(call(1), 1, 1, 0);
     world.is_parked(call(1), None, None);
-    assert_eq!(world.place(), Place::Parked);
+    assert_eq!(world.call_status(), CallStatus::Parked);
 }
 
 #[test]
@@ -798,9 +793,9 @@ fn deleted_room_ends_after_ten_seconds_at_the_latest() {
     let mut world = World::joined();
     world.delete().unwrap();
     world.waits(9);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.waits(1);
-    world.told(&["left room_destroyed (synthesized)", "destroyed"]);
+    world.expect_notifications(&["left room_destroyed (synthesized)", "destroyed"]);
 }
 
 #[test]
@@ -809,10 +804,10 @@ fn member_that_enters_an_ending_room_is_removed() {
     world.parks(call(2), Some("demo"));
     world.join(call(2), room(1)).unwrap();
     world.delete().unwrap();
-    world.told.clear();
+    world.notifications.clear();
     world.commands.clear();
     world.conference(1, 1, 2, ConferenceChange::Added(block(call(2), false)));
-    world.told(&["joined 527121101 muted=true"]);
+    world.expect_notifications(&["joined 527121101 muted=true"]);
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
@@ -826,11 +821,11 @@ fn member_that_enters_an_ending_room_is_removed() {
 fn turned_away() -> World {
     let mut world = World::with_room_and_call();
     world.create(2);
-    world.told.clear();
+    world.notifications.clear();
     world.join(call(1), room(1)).unwrap();
     world.commands.clear();
     world.delete().unwrap();
-    world.told(&["join_failed room_destroyed [c-1]", "destroyed"]);
+    world.expect_notifications(&["join_failed room_destroyed [c-1]", "destroyed"]);
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
@@ -844,23 +839,23 @@ fn turned_away() -> World {
 #[test]
 fn turned_away_call_is_free_once_freeswitch_reports_its_park() {
     let mut world = turned_away();
-    assert_eq!(world.place(), Place::Leaving(None));
+    assert_eq!(world.call_status(), CallStatus::Leaving(None));
     // The transfer that parks the call would end this join.
     assert_eq!(world.join(call(1), room(2)), Err(Refusal::StillLeaving));
     world.parks(call(1), None);
-    assert_eq!(world.place(), Place::Parked);
+    assert_eq!(world.call_status(), CallStatus::Parked);
     assert!(world.join(call(1), room(2)).is_ok());
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
 fn call_with_two_park_commands_is_free_after_the_second() {
     let mut world = turned_away();
     world.enters(call(1), 1, 1, false);
-    let parkings = |commands: &[SwitchCommand]| -> Vec<Parking> {
+    let parkings = |commands: &[SwitchCommand]| -> Vec<ParkId> {
         let parking = |command: &SwitchCommand| {
             if let SwitchCommand {
-                action: SwitchAction::Park { parking, .. },
+                action: SwitchAction::Park { id: parking, .. },
                 ..
             } = command
             {
@@ -871,22 +866,22 @@ fn call_with_two_park_commands_is_free_after_the_second() {
         };
         commands.iter().filter_map(parking).collect()
     };
-    let [first, second] = <[Parking; 2]>::try_from(parkings(&world.commands)).unwrap();
+    let [first, second] = <[ParkId; 2]>::try_from(parkings(&world.commands)).unwrap();
     world.leaves(call(1), 1, 1, 0);
     for not_the_last in [None, Some(first)] {
         world.wants_resync = false;
         world.is_parked(call(1), None, not_the_last);
-        assert_eq!(world.place(), Place::Leaving(None));
+        assert_eq!(world.call_status(), CallStatus::Leaving(None));
         assert_eq!(world.join(call(1), room(2)), Err(Refusal::StillLeaving));
         assert!(world.wants_resync, "the last park event may be lost");
     }
     world.is_parked(call(1), None, Some(second));
-    assert_eq!(world.place(), Place::Parked);
+    assert_eq!(world.call_status(), CallStatus::Parked);
     world.join(call(1), room(2)).unwrap();
-    world.told(&[]);
+    world.expect_notifications(&[]);
     // A conference that refuses the call has it parked, with the park id that its channel had before.
     world.is_parked(call(1), None, Some(second));
-    world.told(&["join_failed refused [c-1]"]);
+    world.expect_notifications(&["join_failed refused [c-1]"]);
 }
 
 #[test]
@@ -900,11 +895,11 @@ fn call_without_park_event_is_checked_after_five_seconds() {
     };
     assert!(!due(&mut world, 4));
     assert!(due(&mut world, 1));
-    assert_eq!(world.place(), Place::Leaving(None));
+    assert_eq!(world.call_status(), CallStatus::Leaving(None));
     assert!(!due(&mut world, 1), "once");
     world.is_parked(call(1), None, None);
-    assert_eq!(world.place(), Place::Parked);
-    world.told(&[]);
+    assert_eq!(world.call_status(), CallStatus::Parked);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -914,11 +909,11 @@ fn refused_leave_waits_for_no_park() {
     let command = world.commands.pop().unwrap();
     let refused = CommandError::Refused("no".to_owned());
     world.with(|b, cx| b.revert_command(&command, &refused, cx));
-    assert_eq!(world.place(), Place::InRoom(room(1)));
+    assert_eq!(world.call_status(), CallStatus::InRoom(room(1)));
     // Another client parks it.
     world.is_parked(call(1), None, None);
-    world.told(&["left removed"]);
-    assert_eq!(world.place(), Place::Parked);
+    world.expect_notifications(&["left removed"]);
+    assert_eq!(world.call_status(), CallStatus::Parked);
 }
 
 #[test]
@@ -934,10 +929,10 @@ fn parked_call_that_enters_an_ended_room_is_parked_again() {
             ..
         }]
     ));
-    assert_eq!(world.place(), Place::Leaving(None));
+    assert_eq!(world.call_status(), CallStatus::Leaving(None));
     world.parks(call(1), None);
-    assert_eq!(world.place(), Place::Parked);
-    world.told(&[]);
+    assert_eq!(world.call_status(), CallStatus::Parked);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -945,7 +940,7 @@ fn call_that_a_snapshot_shows_in_an_ended_room_is_parked_again() {
     let mut world = turned_away();
     world.commands.clear();
     let fence = world.sequence + 1;
-    world.looks(fence, vec![late::shown(1, 1, &[call(1)])]);
+    world.merge_snapshot(fence, vec![late::shown(1, 1, &[call(1)])]);
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
@@ -953,7 +948,7 @@ fn call_that_a_snapshot_shows_in_an_ended_room_is_parked_again() {
             ..
         }]
     ));
-    assert_eq!(world.place(), Place::Leaving(None));
+    assert_eq!(world.call_status(), CallStatus::Leaving(None));
 }
 
 #[test]
@@ -985,28 +980,28 @@ fn turned_away_call_is_checked_when_its_park_fails() {
     // The command may have been on its way at that time.
     world.wants_resync = false;
     world.with(|b, cx| b.apply_dump(dump.clone(), cx));
-    assert_eq!(world.place(), Place::Leaving(None));
+    assert_eq!(world.call_status(), CallStatus::Leaving(None));
     assert!(world.wants_resync, "the call must be checked again");
     world.now = world.now + Duration::from_secs(5);
     world.with(|b, cx| b.apply_dump(dump, cx));
-    assert_eq!(world.place(), Place::Parked);
-    world.told(&[]);
+    assert_eq!(world.call_status(), CallStatus::Parked);
+    world.expect_notifications(&[]);
 }
 
 #[test]
 fn empty_room_ends_at_once_when_deleted() {
     let mut world = World::with_room_and_call();
     world.delete().unwrap();
-    world.told(&["destroyed"]);
+    world.expect_notifications(&["destroyed"]);
 }
 
 #[test]
 fn call_from_the_dialplan_belongs_to_the_app_of_its_room() {
     let mut world = World::new();
     world.create(1);
-    world.told.clear();
+    world.notifications.clear();
     world.enters(call(5), 1, 1, true);
-    world.told(&["call.new 747713001", "joined 527121101 muted=false"]);
+    world.expect_notifications(&["call.new 747713001", "joined 527121101 muted=false"]);
     assert_eq!(*world.node_state.call(call(5)).unwrap().app(), demo());
 }
 
@@ -1014,9 +1009,9 @@ fn call_from_the_dialplan_belongs_to_the_app_of_its_room() {
 fn orphan_room_is_tracked_without_notifications() {
     let mut world = World::new();
     world.parks(call(1), Some("demo"));
-    world.told.clear();
+    world.notifications.clear();
     world.enters(call(1), 8, 1, true);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     assert!(
         world
             .node_state
@@ -1054,13 +1049,13 @@ fn members_of_an_adopted_room_are_reported() {
     };
     let mut world = World::new();
     world.enters(call(1), 8, 1, false);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     let snapshot = Snapshot {
         core: core(),
         fence: world.sequence + 1,
         rooms: vec![SnapshotRoom {
             room: room(8),
-            conference: life(1),
+            conference: conference_id(1),
             locked: false,
             meta: Some(conference_meta::encode(&registration)),
             members: Vec::new(),
@@ -1068,7 +1063,7 @@ fn members_of_an_adopted_room_are_reported() {
         }],
     };
     world.with(|node_state, cx| node_state.merge_snapshot(&snapshot, &BTreeSet::new(), cx));
-    world.told(&[
+    world.expect_notifications(&[
         "call.new 747713001",
         "joined 527121101 muted=true (synthesized)",
     ]);
@@ -1089,7 +1084,7 @@ fn freeswitch_restart_ends_calls_and_memberships_but_no_rooms() {
     let mut world = World::joined();
     let next = CoreId::new(Uuid::from_u128(8));
     world.with(|node_state, cx| node_state.core_changed(Some(next), cx));
-    world.told(&[
+    world.expect_notifications(&[
         "left orphan (synthesized)",
         "call.hangup NORMAL_TEMPORARY_FAILURE 50ms",
     ]);
@@ -1101,7 +1096,7 @@ fn freeswitch_restart_ends_calls_and_memberships_but_no_rooms() {
 fn returned_node_revives_its_calls_and_continues_their_sequence() {
     let mut world = World::joined();
     world.with(|node_state, cx| node_state.core_changed(None, cx));
-    world.told(&[
+    world.expect_notifications(&[
         "left orphan (synthesized)",
         "call.hangup NORMAL_TEMPORARY_FAILURE 50ms",
     ]);
@@ -1113,21 +1108,21 @@ fn returned_node_revives_its_calls_and_continues_their_sequence() {
     world.with(|node_state, cx| node_state.core_changed(Some(core()), cx));
     world.node_state.put_call(call(1), Some(over));
     world.enters(call(1), 1, 1, false);
-    world.told(&["call.new 747713001", "joined 527121101 muted=true"]);
-    let session = world.node_state.call(call(1)).unwrap();
-    assert_eq!(session.sequence(), 3);
-    assert_eq!(*session.place(), Place::InRoom(room(1)));
+    world.expect_notifications(&["call.new 747713001", "joined 527121101 muted=true"]);
+    let call = world.node_state.call(call(1)).unwrap();
+    assert_eq!(call.sequence(), 3);
+    assert_eq!(*call.status(), CallStatus::InRoom(room(1)));
 }
 
 #[test]
 fn late_end_of_an_instance_does_not_affect_the_next() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
-    world.told.clear();
+    world.notifications.clear();
     // The next instance of the same name is reported before the end of the last one.
     world.conference(1, 2, 0, ConferenceChange::Created);
     world.conference(1, 2, 1, ConferenceChange::Added(block(call(2), false)));
-    world.told(&["joined 527121101 muted=true"]);
+    world.expect_notifications(&["joined 527121101 muted=true"]);
     world.conference(
         1,
         1,
@@ -1139,7 +1134,7 @@ fn late_end_of_an_instance_does_not_affect_the_next() {
         },
     );
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
-    world.told(&["left removed"]);
+    world.expect_notifications(&["left removed"]);
     assert_eq!(world.node_state.room(room(1)).unwrap().present(), 1);
     assert_eq!(
         world
@@ -1149,7 +1144,7 @@ fn late_end_of_an_instance_does_not_affect_the_next() {
             .conference()
             .unwrap()
             .id,
-        life(2)
+        conference_id(2)
     );
 }
 
@@ -1189,14 +1184,14 @@ fn stored_room_and_call_are_restored_unchanged() {
     assert_eq!(read.next_deadline(), node_room.next_deadline());
 
     for n in [1, 2] {
-        let session = world.node_state.call_mut(call(n)).unwrap();
-        session.take_changed();
+        let state = world.node_state.call_mut(call(n)).unwrap();
+        state.take_changed();
         let record = Record {
             version: Version(1),
-            head: encode_call_state(session).into_iter().collect(),
+            head: encode_call_state(state).into_iter().collect(),
             parts: Fields::default(),
         };
-        assert_eq!(decode_call_state(call(n), &record).unwrap(), *session);
+        assert_eq!(decode_call_state(call(n), &record).unwrap(), *state);
     }
 }
 

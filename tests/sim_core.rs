@@ -52,7 +52,7 @@ impl Node {
             now,
         };
         node.output();
-        node.told();
+        node.take_events();
         node
     }
 
@@ -61,7 +61,7 @@ impl Node {
     }
 
     /// Returns `Event-Name`, or `Action`, or application and response, of the events since the last call.
-    fn told(&mut self) -> Vec<String> {
+    fn take_events(&mut self) -> Vec<String> {
         let text = String::from_utf8(self.core.poll_output(self.events)).unwrap();
         text.split("Content-Type: text/event-plain\n\n")
             .skip(1)
@@ -288,18 +288,18 @@ fn refused_joins_emit_no_conference_events() {
     let (first, second) = (node.call(), node.call());
     node.join(&first, "conference:r@default,park");
     node.api("conference r lock");
-    node.told();
+    node.take_events();
     node.join(&second, "conference:r@default,park");
     assert_eq!(
-        node.told(),
+        node.take_events(),
         ["park _none_", "conference _none_", "CHANNEL_PARK"]
     );
     node.api("conference r unlock");
     node.api("conference r set max_members 1");
-    node.told();
+    node.take_events();
     node.join(&second, "conference:r@default,park");
     assert_eq!(
-        node.told(),
+        node.take_events(),
         ["park _none_", "conference _none_", "CHANNEL_PARK"]
     );
     assert_eq!(node.core.counters().joins_refused, 2);
@@ -322,20 +322,26 @@ fn messages_nest_unless_locked() {
         );
         assert_eq!(node.reply(&text), "+OK");
     };
-    node.told();
+    node.take_events();
     send(&mut node, "playback", "/long.wav", "false");
     node.pass(SECOND);
     send(&mut node, "sleep", "500", "false");
     node.pass(10 * SECOND);
-    assert_eq!(node.told(), ["sleep _none_", "playback FILE%20PLAYED"]);
+    assert_eq!(
+        node.take_events(),
+        ["sleep _none_", "playback FILE%20PLAYED"]
+    );
     send(&mut node, "playback", "/long.wav", "true");
     send(&mut node, "sleep", "500", "true");
     node.pass(10 * SECOND);
-    assert_eq!(node.told(), ["playback FILE%20PLAYED", "sleep _none_"]);
+    assert_eq!(
+        node.take_events(),
+        ["playback FILE%20PLAYED", "sleep _none_"]
+    );
     send(&mut node, "speak", "flite|kal|hello", "true");
     send(&mut node, "nosuchapp", "", "true");
     node.pass(SECOND);
-    assert_eq!(node.told()[..2], ["speak _none_", "CHANNEL_HANGUP"]);
+    assert_eq!(node.take_events()[..2], ["speak _none_", "CHANNEL_HANGUP"]);
 }
 
 #[test]
@@ -360,13 +366,18 @@ fn park_timeout_ends_the_call_and_applies_to_one_park() {
 fn join_replaced_by_a_park_emits_no_conference_events() {
     let mut node = Node::new(MediaPace::default());
     let uuid = node.call();
-    node.told();
+    node.take_events();
     node.api(&format!(
         "uuid_transfer {uuid} conference:r@default,park inline"
     ));
     node.api(&format!("uuid_transfer {uuid} park inline"));
     node.pass(SECOND);
-    assert!(!node.told().iter().any(|action| action.contains("member")));
+    assert!(
+        !node
+            .take_events()
+            .iter()
+            .any(|action| action.contains("member"))
+    );
 }
 
 #[test]
@@ -400,11 +411,11 @@ fn call_hangs_up_after_too_many_transfers() {
         for _ in 0..transfers {
             node.join(&uuid, "park");
         }
-        node.told();
+        node.take_events();
         let answer = node.api(&format!("uuid_transfer {uuid} park inline"));
         assert_eq!(answer, "-ERR\n", "{set}");
         node.pass(SECOND);
-        assert_eq!(node.told()[0], "CHANNEL_HANGUP", "{set}");
+        assert_eq!(node.take_events()[0], "CHANNEL_HANGUP", "{set}");
         assert_eq!(node.core.counters().out_of_forwards, 1);
         assert_eq!(node.core.snapshot().channel(&uuid), None);
     }
@@ -465,7 +476,7 @@ fn joins_an_ending_conference(hangup: &str) -> (Vec<String>, bool) {
     node.api(&format!(
         "uuid_setvar {second} hangup_after_conference {hangup}"
     ));
-    node.told();
+    node.take_events();
     let plan = "conference:r@default,park inline";
     node.core.handle_command(
         node.conn,
@@ -482,27 +493,27 @@ fn joins_an_ending_conference(hangup: &str) -> (Vec<String>, bool) {
     assert_eq!(node.core.counters().put_out, 1);
     let up = node.core.snapshot().channel(&second).is_some();
     assert!(node.core.snapshot().rooms.is_empty());
-    (node.told(), up)
+    (node.take_events(), up)
 }
 
 #[test]
 fn ending_conference_removes_calls_that_still_enter() {
-    let told_of_the_first = [
+    let events_of_the_first = [
         "park _none_",
         "del-member",
         "conference _none_",
         "CHANNEL_PARK",
         "add-member",
     ];
-    let (told, up) = joins_an_ending_conference("false");
-    let told: Vec<&str> = told
+    let (events, up) = joins_an_ending_conference("false");
+    let events: Vec<&str> = events
         .iter()
         .map(String::as_str)
         .filter(|t| *t != "floor-change")
         .collect();
-    assert_eq!(told[..5], told_of_the_first);
+    assert_eq!(events[..5], events_of_the_first);
     assert_eq!(
-        told[5..],
+        events[5..],
         [
             "del-member",
             "conference _none_",
@@ -511,14 +522,14 @@ fn ending_conference_removes_calls_that_still_enter() {
         ]
     );
     assert!(up, "its channel asks not to be hung up");
-    let (told, up) = joins_an_ending_conference("");
-    let told: Vec<&str> = told
+    let (events, up) = joins_an_ending_conference("");
+    let events: Vec<&str> = events
         .iter()
         .map(String::as_str)
         .filter(|t| *t != "floor-change")
         .collect();
-    assert_eq!(told[..5], told_of_the_first);
-    assert_eq!(told[5], "CHANNEL_HANGUP");
+    assert_eq!(events[..5], events_of_the_first);
+    assert_eq!(events[5], "CHANNEL_HANGUP");
     assert!(!up);
 }
 
@@ -613,7 +624,10 @@ fn sleeping_command_delays_only_its_own_connection() {
     assert_eq!(node.output(), "");
     let call = node.core.call_in(InboundCall::default(), node.now);
     node.core.advance(node.now + SECOND / 4);
-    assert!(!node.told().is_empty(), "{call} is told of meanwhile");
+    assert!(
+        !node.take_events().is_empty(),
+        "{call} is reported meanwhile"
+    );
     assert_eq!(node.output(), "");
     node.core.advance(node.now + SECOND / 2);
     let said = node.output();
@@ -643,33 +657,41 @@ fn event_waits_for_the_next_poll_or_a_newline() {
         event(&mut node, begin + n * look + 1_000);
         node.now = begin + (n + 1) * look - 1;
         node.core.advance(node.now);
-        assert!(!node.core.has_output(node.events), "it sleeps");
-        assert_eq!(node.told(), Vec::<String>::new());
+        assert!(!node.core.has_output(node.events), "the thread sleeps");
+        assert_eq!(node.take_events(), Vec::<String>::new());
         assert_eq!(node.core.queued_events(node.events), 1);
         node.pass(1);
-        assert_eq!(node.told(), ["CUSTOM"], "it has looked");
+        assert_eq!(node.take_events(), ["CUSTOM"], "the thread has polled");
     }
     // A newline wakes the thread, and it sleeps from then on.
     let begin = node.now + 5_000;
     event(&mut node, begin);
     node.core.handle_bytes(node.events, b"\n", begin + 100);
-    assert_eq!(node.told(), ["CUSTOM"], "it was woken");
+    assert_eq!(
+        node.take_events(),
+        ["CUSTOM"],
+        "the newline woke the thread"
+    );
     event(&mut node, begin + 200);
     node.now = begin + look + 99;
     node.core.advance(node.now);
     assert_eq!(
-        node.told(),
+        node.take_events(),
         Vec::<String>::new(),
-        "it sleeps again, from then on"
+        "the thread sleeps again from then on"
     );
     node.pass(1);
-    assert_eq!(node.told(), ["CUSTOM"]);
+    assert_eq!(node.take_events(), ["CUSTOM"]);
     // In the middle of a command the thread looks for no events, and newlines within a command differ from those
     // between two.
     node.core.handle_bytes(node.events, b"\nfilter ", node.now);
     event(&mut node, begin + 2 * look);
     node.pass(SECOND);
-    assert_eq!(node.told(), Vec::<String>::new(), "half a command has come");
+    assert_eq!(
+        node.take_events(),
+        Vec::<String>::new(),
+        "only half a command has arrived"
+    );
     node.core.handle_bytes(node.events, b"X y\n\n", node.now);
     let text = String::from_utf8(node.core.poll_output(node.events)).unwrap();
     let (reply, event) = text.split_once("\n\n").unwrap();

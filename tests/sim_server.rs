@@ -483,5 +483,5 @@ async fn dropped_handle_stops_the_node() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("somebody still listens");
+    panic!("the port is still open");
 }

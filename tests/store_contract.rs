@@ -410,11 +410,11 @@ fn end(entity: EntityId, expected: Version, keep: Duration) -> Commit {
 
 fn call(n: u128) -> ViewId {
     // Above the bits that hold the node.
-    ViewId::Call(MemberId::fresh(node(), Uuid::from_u128(n << 32)))
+    ViewId::Call(MemberId::generate(node(), Uuid::from_u128(n << 32)))
 }
 
 fn recording(n: u128) -> ViewId {
-    ViewId::Recording(RecordingId::fresh(node(), Uuid::from_u128(n << 32)))
+    ViewId::Recording(RecordingId::generate(node(), Uuid::from_u128(n << 32)))
 }
 
 fn conference(n: u128) -> ViewId {

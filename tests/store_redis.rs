@@ -1112,7 +1112,7 @@ async fn expired_views_leave_lists_without_reads() {
     let ended = |n: usize, keep| {
         let random = Uuid::from_u128(u128::try_from(n).unwrap() << 32);
         ViewWrite {
-            view: ViewId::Call(MemberId::fresh(node(), random)),
+            view: ViewId::Call(MemberId::generate(node(), random)),
             body: "{}".to_owned(),
             listing: Listing {
                 app: app.clone(),

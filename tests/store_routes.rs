@@ -311,7 +311,7 @@ fn message(n: usize, sequence: u64) -> Message {
 fn view(n: usize, sequence: u64, keep: Option<Duration>) -> ViewWrite {
     let random = u128::from(sequence) << 64 | u128::try_from(n).unwrap() << 32;
     ViewWrite {
-        view: ViewId::Call(MemberId::fresh(node(), Uuid::from_u128(random))),
+        view: ViewId::Call(MemberId::generate(node(), Uuid::from_u128(random))),
         body: format!("{sequence}"),
         listing: Listing {
             app: "acme".parse().unwrap(),

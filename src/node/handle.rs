@@ -47,7 +47,7 @@ impl OutgoingCommand {
 /// One command on its way to a connection.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) ask: OutgoingCommand,
+    pub(super) command: OutgoingCommand,
     pub(super) timeout: Duration,
     pub(super) reply: oneshot::Sender<Result<Answer, CommandError>>,
     /// The span of the request that caused the command.
@@ -151,8 +151,8 @@ impl NodeHandle {
     /// Runs an API command that FreeSWITCH answers immediately. It is queued before this returns, so commands are sent in
     /// the order of the calls.
     pub fn api(&self, api: Api) -> impl Future<Output = Result<ApiReply, CommandError>> + use<> {
-        let ask = OutgoingCommand::Command(Command::Api(api));
-        let sent = self.send(&self.commands, ask, self.timing.command);
+        let command = OutgoingCommand::Command(Command::Api(api));
+        let sent = self.send(&self.commands, command, self.timing.command);
         async move { expect_api(sent?.await) }
     }
 
@@ -200,7 +200,7 @@ impl NodeHandle {
     fn send(
         &self,
         queue: &mpsc::Sender<Request>,
-        ask: OutgoingCommand,
+        command: OutgoingCommand,
         timeout: Duration,
     ) -> Result<oneshot::Receiver<Result<Answer, CommandError>>, CommandError> {
         let (reply, answer) = oneshot::channel();
@@ -208,12 +208,12 @@ impl NodeHandle {
             "command",
             otel.kind = "client",
             node.id = %self.id,
-            command = ask.name(),
+            command = command.name(),
             outcome = Empty
         );
         queue
             .try_send(Request {
-                ask,
+                command,
                 timeout,
                 reply,
                 span,

@@ -25,7 +25,7 @@ pub use nudge::{Nudge, UnfitNudge};
 pub use roomkeeper_core::command_error::CommandError;
 pub use supervisor::{EVENTS, start};
 
-/// Our own subclass of CUSTOM for fences: events that we send and that come back with a sequence.
+/// Our own subclass of CUSTOM for fences: events that we send and that FreeSWITCH returns with a sequence.
 pub const FENCE_SUBCLASS: &str = "roomkeeper::fence";
 
 /// The header of a fence with its token.

@@ -102,7 +102,7 @@ pub(super) struct WakeUpScheduler {
     /// The earliest next wake-up, because other connections have their share.
     not_before: Duration,
     /// The only activity is our own request, whose answer arrives as an event.
-    asking: bool,
+    awaits_reply: bool,
 }
 
 impl WakeUpScheduler {
@@ -113,14 +113,14 @@ impl WakeUpScheduler {
             last_activity: Duration::ZERO,
             next: None,
             not_before: Duration::ZERO,
-            asking: false,
+            awaits_reply: false,
         }
     }
 
     /// Notes an activity that other events follow: an event or a command.
     pub(super) fn on_activity(&mut self, now: Duration) {
         self.last_activity = now;
-        self.asking = false;
+        self.awaits_reply = false;
         if self.nudge == Nudge::Adaptive {
             // Continuous activity must not delay the next wake-up for ever.
             let soon = (now + FAST).max(self.not_before);
@@ -130,22 +130,22 @@ impl WakeUpScheduler {
 
     /// Notes our own request, whose answer arrives as an event: wake-ups help until then.
     pub(super) fn on_request(&mut self, now: Duration) {
-        let is_all = self.asking || self.next.is_none();
+        let is_only_activity = self.awaits_reply || self.next.is_none();
         self.on_activity(now);
-        self.asking = is_all;
+        self.awaits_reply = is_only_activity;
     }
 
     /// Notes the answer to our own request. Without other activity, wake-ups stop, so that an idle fleet stays idle while
     /// snapshots are taken.
     pub(super) fn on_reply(&mut self) {
-        if self.asking {
-            self.rest();
+        if self.awaits_reply {
+            self.stop();
         }
     }
 
     /// Stops wake-ups until the next activity.
-    pub(super) fn rest(&mut self) {
-        self.asking = false;
+    pub(super) fn stop(&mut self) {
+        self.awaits_reply = false;
         if self.nudge == Nudge::Adaptive {
             self.next = None;
         }
@@ -211,23 +211,27 @@ mod tests {
     #[test]
     fn wake_ups_after_activity_become_rarer_and_end() {
         let mut wake_ups = WakeUpScheduler::new(Nudge::Adaptive);
-        assert_eq!(wake_ups.next(), None, "nothing has happened");
+        assert_eq!(wake_ups.next(), None, "no activity yet");
         wake_ups.on_activity(ms(1_000));
         let at = nudges(&mut wake_ups, ms(100_000), Duration::ZERO);
-        assert_eq!(wake_ups.next(), None, "it ends, and no timer is left");
+        assert_eq!(
+            wake_ups.next(),
+            None,
+            "the wake-ups end, and no timer remains"
+        );
         let first: Vec<Duration> = (1_001..=1_016).map(ms).collect();
         assert_eq!(at[..16], first);
         let gaps: Vec<Duration> = at.windows(2).map(|two| two[1] - two[0]).collect();
         assert!(gaps.is_sorted(), "{gaps:?}");
         assert!(gaps.iter().all(|gap| *gap < POLL), "{gaps:?}");
-        // This is also the most that a node which does not read is ever sent.
+        // A node that does not read receives no more than these.
         assert!((50..=70).contains(&at.len()), "{}", at.len());
         assert!(*at.last().unwrap() < ms(1_330), "{at:?}");
         wake_ups.on_activity(ms(9_000));
         assert_eq!(
             wake_ups.next(),
             Some(ms(9_001)),
-            "the next event makes it fast again"
+            "the next event restarts the short interval"
         );
     }
 
@@ -238,14 +242,14 @@ mod tests {
         assert_eq!(nudges(&mut wake_ups, ms(3), Duration::ZERO).len(), 3);
         wake_ups.on_reply();
         assert_eq!(wake_ups.next(), None);
-        // Asked twice, answered once: who still waits has FreeSWITCH's own poll.
+        // Two requests, one answer: FreeSWITCH's own poll serves the other request.
         wake_ups.on_request(ms(10));
         wake_ups.on_request(ms(11));
         wake_ups.on_reply();
         assert_eq!(wake_ups.next(), None);
         // Other activity continues.
-        for (at, asks_first) in [(1_000, true), (2_000, false)] {
-            if asks_first {
+        for (at, request_first) in [(1_000, true), (2_000, false)] {
+            if request_first {
                 wake_ups.on_request(ms(at));
             }
             wake_ups.on_activity(ms(at));
@@ -261,15 +265,15 @@ mod tests {
         let mut wake_ups = WakeUpScheduler::new(Nudge::Adaptive);
         wake_ups.on_activity(ms(0));
         assert_eq!(nudges(&mut wake_ups, ms(3), Duration::ZERO).len(), 3);
-        wake_ups.rest();
+        wake_ups.stop();
         assert_eq!(wake_ups.next(), None);
         wake_ups.on_activity(ms(10));
         assert_eq!(wake_ups.next(), Some(ms(11)));
-        // An interval that somebody has asked for goes on.
+        // A configured interval continues.
         let every = Duration::from_millis(5);
         let mut wake_ups = WakeUpScheduler::new(Nudge::Every(every));
         wake_ups.on_input(ms(0));
-        wake_ups.rest();
+        wake_ups.stop();
         assert_eq!(wake_ups.next(), Some(every));
     }
 
@@ -305,7 +309,7 @@ mod tests {
         let late = Duration::from_micros(900);
         let at = nudges(&mut wake_ups, ms(100), late);
         assert_eq!(at[..3], [ms(5) + late, ms(10) + late, ms(15) + late]);
-        // The task was not run for a while: one nudge, not those it has missed.
+        // The task did not run for a while: one wake-up, without the missed ones.
         assert!(wake_ups.due(ms(1_000), 1));
         assert!(!wake_ups.due(ms(1_004), 1));
         assert!(wake_ups.due(ms(1_005), 1));
@@ -315,11 +319,7 @@ mod tests {
     fn fixed_interval_continues_while_node_sends_data() {
         let mut wake_ups = WakeUpScheduler::new(Nudge::Every(ms(10)));
         wake_ups.on_activity(ms(0));
-        assert_eq!(
-            wake_ups.next(),
-            None,
-            "not before the node has said something"
-        );
+        assert_eq!(wake_ups.next(), None, "the node has sent no data yet");
         wake_ups.on_input(ms(0));
         assert_eq!(
             nudges(&mut wake_ups, ms(20_000), Duration::ZERO).len(),
@@ -327,7 +327,10 @@ mod tests {
         );
         wake_ups.on_input(ms(20_000));
         let at = nudges(&mut wake_ups, ms(600_000), Duration::ZERO);
-        assert!(*at.last().unwrap() < ms(50_000), "it says nothing any more");
+        assert!(
+            *at.last().unwrap() < ms(50_000),
+            "the node sends no data any more"
+        );
         assert_eq!(wake_ups.next(), None);
         wake_ups.on_input(ms(600_000));
         assert_eq!(wake_ups.next(), Some(ms(600_010)));
@@ -345,7 +348,7 @@ mod tests {
                 "{busy} connections"
             );
         }
-        // It would be no better than the poll.
+        // The interval would be no shorter than the poll.
         let mut wake_ups = WakeUpScheduler::new(Nudge::Adaptive);
         wake_ups.on_activity(ms(0));
         assert!(!wake_ups.due(ms(1), 400));
@@ -367,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn ways_are_read_and_written() {
+    fn settings_round_trip() {
         for (text, nudge) in [
             ("adaptive", Nudge::Adaptive),
             ("off", Nudge::Off),

@@ -20,7 +20,7 @@ use freeswitch_esl::{Event, EventKind};
 use roomkeeper_core::ids::NodeId;
 
 use super::backoff::Backoff;
-use super::connection::{self, ConnectionEvent, ConnectionSettings, EndReason, Expects};
+use super::connection::{self, ConnectionEvent, ConnectionSettings, EndReason, ExpectedMessages};
 use super::handle::{ConnectionStatus, NodeHandle, Request, Vitals};
 use super::meters::EventMeters;
 use super::{CommandError, EventSink, FENCE_SUBCLASS, Link, NodeConfig};
@@ -78,10 +78,10 @@ pub fn start(
     // Unique for each run, so that results of another run's jobs are not taken for ours. It is no secret.
     let run = Uuid::new_v4().simple().to_string();
     let jobs = JobPrefix::new(format!("rk{}", run.get(..12).unwrap_or(&run)))?;
-    let commanded = Arc::new(Notify::new());
+    let command_sent = Arc::new(Notify::new());
     let supervisor = |setup: Vec<Command>| ConnectionSupervisor {
         config: config.clone(),
-        commanded: Arc::clone(&commanded),
+        command_sent: Arc::clone(&command_sent),
         setup,
         jobs: jobs.clone(),
         status: status.clone(),
@@ -201,7 +201,7 @@ async fn look_for_speech(
 struct ConnectionSupervisor {
     config: NodeConfig,
     /// The command connection's notification to the event connection that events will follow.
-    commanded: Arc<Notify>,
+    command_sent: Arc<Notify>,
     setup: Vec<Command>,
     jobs: JobPrefix,
     status: watch::Sender<ConnectionStatus>,
@@ -221,7 +221,7 @@ async fn run_command_connection(
     loop {
         let mut since = None;
         let status = supervisor.status.clone();
-        let mut tell = |told: ConnectionEvent<'_>| match told {
+        let mut on_event = |event: ConnectionEvent<'_>| match event {
             ConnectionEvent::Ready => {
                 since = Some(Instant::now());
                 status.send_modify(|s| s.commands = Link::Up);
@@ -236,9 +236,9 @@ async fn run_command_connection(
             ping: Some(timing.ping),
             timeout: timing.command,
             nudge: supervisor.config.nudge.for_jobs(),
-            expects: Expects::Jobs(Arc::clone(&supervisor.commanded)),
+            expected: ExpectedMessages::Jobs(Arc::clone(&supervisor.command_sent)),
             node: supervisor.config.id,
-            tell: &mut tell,
+            on_event: &mut on_event,
         };
         let ended = supervisor.connect(settings, queue, &supervisor.stop).await;
         if since.is_some_and(|s| s.elapsed() > STABLE_AFTER) {
@@ -313,7 +313,7 @@ async fn receive_events(
     let unwanted = supervisor.stop.child_token();
     let mut since = None;
     let status = supervisor.status.clone();
-    let mut tell = |told: ConnectionEvent<'_>| match told {
+    let mut on_event = |event: ConnectionEvent<'_>| match event {
         ConnectionEvent::Ready => {
             since = Some(Instant::now());
             status.send_modify(|s| {
@@ -340,16 +340,16 @@ async fn receive_events(
         ping: None,
         timeout: timing.command,
         nudge: supervisor.config.nudge,
-        expects: Expects::Events(Arc::clone(&supervisor.commanded)),
+        expected: ExpectedMessages::Events(Arc::clone(&supervisor.command_sent)),
         node: supervisor.config.id,
-        tell: &mut tell,
+        on_event: &mut on_event,
     };
     let ended = {
         let connection = supervisor.connect(settings, fences, &unwanted);
         tokio::pin!(connection);
         tokio::select! {
             ended = &mut connection => ended,
-            () = is_unwanted(wanted) => {
+            () = until_unwanted(wanted) => {
                 unwanted.cancel();
                 connection.await
             }
@@ -361,8 +361,8 @@ async fn receive_events(
     (ended, since)
 }
 
-/// Waits until the events are no longer needed, or the node's handles are gone.
-async fn is_unwanted(wanted: &mut watch::Receiver<bool>) {
+/// Waits until the events are no longer needed, or all handles of the node are dropped.
+async fn until_unwanted(wanted: &mut watch::Receiver<bool>) {
     let _end = wanted.wait_for(|w| !*w).await;
 }
 

@@ -174,7 +174,7 @@ impl Backlog {
 mod tests {
     use uuid::Uuid;
 
-    use roomkeeper_core::call::Parking;
+    use roomkeeper_core::call::ParkId;
     use roomkeeper_core::entity::Target;
     use roomkeeper_core::ids::ChannelId;
     use roomkeeper_core::switch_command::SwitchAction;
@@ -198,17 +198,17 @@ mod tests {
             room: room(of),
             call: call(n),
         };
-        let parking = Parking(Timestamp::from_micros(1));
-        SwitchCommand::new(target, SwitchAction::Park { parking })
+        let id = ParkId(Timestamp::from_micros(1));
+        SwitchCommand::new(target, SwitchAction::Park { id })
     }
 
     /// A backlog with this number of commands for each room.
     fn with(lines: &[(u128, u128)]) -> Backlog {
         let mut backlog = Backlog::default();
-        for (of, orders) in lines {
-            for n in 0..*orders {
-                let order = park(*of, of * 100_000 + n);
-                backlog.put(room(*of), order, NOW).unwrap();
+        for (number, count) in lines {
+            for n in 0..*count {
+                let order = park(*number, number * 100_000 + n);
+                backlog.put(room(*number), order, NOW).unwrap();
             }
         }
         backlog
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(
             all(&mut backlog),
             [park(1, 100_000), park(1, 100_002)],
-            "the others keep their places"
+            "the others keep their order"
         );
     }
 

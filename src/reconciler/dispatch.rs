@@ -233,9 +233,9 @@ impl Sender {
         loop {
             self.send_queued();
             let (prompt, waiting, idle) = {
-                let orders = dispatch.lock();
-                let backlog = &orders.backlog;
-                (orders.prompt.len(), backlog.len(), backlog.is_idle())
+                let queue = dispatch.lock();
+                let backlog = &queue.backlog;
+                (queue.prompt.len(), backlog.len(), backlog.is_idle())
             };
             self.meters.prompt_waiting.set(prompt as f64);
             self.meters.paced_waiting.set(waiting as f64);

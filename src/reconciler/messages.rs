@@ -26,7 +26,7 @@ pub(super) enum ActorMessage {
         intent: Intent,
         reply: Reply<Accepted>,
     },
-    /// A caller open_questions for a decision about an intent, without carrying it out.
+    /// A caller requests a decision about an intent, without its effect.
     Check {
         intent: Intent,
         depth: Depth,
@@ -50,7 +50,7 @@ pub(super) enum ActorMessage {
     /// Dumps of channels.
     Dumps(Vec<ChannelDump>),
     /// Calls that do not exist at FreeSWITCH.
-    Vanished {
+    EndedCalls {
         channels: Vec<ChannelId>,
         core: CoreId,
         fence: u64,
@@ -62,7 +62,7 @@ pub(super) enum ActorMessage {
         reply: oneshot::Sender<BTreeSet<(RoomId, FileId)>>,
     },
     /// Checkpoints of channels.
-    Marked(Vec<(ChannelId, StepId, Option<Checkpoint>)>),
+    Checkpoints(Vec<(ChannelId, StepId, Option<Checkpoint>)>),
     /// The running resync has ended.
     Resynced(Result<ResyncSummary, ResyncError>),
 }
@@ -79,9 +79,9 @@ impl ActorMessage {
             | Self::Answered { .. }
             | Self::Snapshot(..)
             | Self::Dumps(_)
-            | Self::Vanished { .. }
+            | Self::EndedCalls { .. }
             | Self::Silent { .. }
-            | Self::Marked(_)
+            | Self::Checkpoints(_)
             | Self::Resynced(_) => None,
         }
     }
@@ -100,9 +100,9 @@ impl ActorMessage {
             | Self::Failed { .. }
             | Self::Snapshot(..)
             | Self::Dumps(_)
-            | Self::Vanished { .. }
+            | Self::EndedCalls { .. }
             | Self::Silent { .. }
-            | Self::Marked(_)
+            | Self::Checkpoints(_)
             | Self::Resynced(_) => {}
         }
     }

@@ -289,7 +289,7 @@ impl Reconciler {
     }
 
     /// Queues work for an actor and waits for its answer.
-    async fn ask<T>(
+    async fn request<T>(
         queue: &mpsc::Sender<ActorMessage>,
         node: NodeId,
         work: ActorMessage,
@@ -400,13 +400,13 @@ impl Controller for Reconciler {
             depth,
             reply,
         };
-        Self::ask(queue, intent.node(), work, answer).await
+        Self::request(queue, intent.node(), work, answer).await
     }
 
     async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
         let (queue, node) = (self.work_for(&intent)?, intent.node());
         let (reply, answer) = Reply::to_submit(&intent);
-        Self::ask(queue, node, ActorMessage::Submit { intent, reply }, answer).await
+        Self::request(queue, node, ActorMessage::Submit { intent, reply }, answer).await
     }
 
     fn nodes(&self) -> Vec<NodeReport> {

@@ -1,7 +1,7 @@
 //! The status of a node that replicas share through the store.
 //!
 //! Owns this replica's copy of the status ([`SharedStatus`]), and what the owner publishes ([`StatusPublisher`]). Leaves
-//! out when the store is read (`store_poller`), and how a requested snapshot is taken, which is the actor's.
+//! out the times of reading the store (`store_poller`) and the taking of requested snapshots (the actor).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -124,7 +124,7 @@ impl LeaseKeeper {
     /// Runs until `stop` is cancelled, then releases the lease.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         loop {
-            let next = self.ask().await;
+            let next = self.request_lease().await;
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.ownership.refused.notified() => {}
@@ -141,7 +141,7 @@ impl LeaseKeeper {
     }
 
     /// Requests the lease, and returns the time of the next request.
-    async fn ask(&self) -> Instant {
+    async fn request_lease(&self) -> Instant {
         let holds = self.ownership.owner().lease().is_some();
         if holds && self.ownership.is_hung(self.ttl) {
             tracing::error!(node.id = %self.node, "the node's reconciler has not moved for long: its lease is not renewed");
@@ -173,8 +173,8 @@ impl LeaseKeeper {
 
     fn set_owner(&self, owner: Owner) {
         let mut before = Owner::Unknown;
-        self.ownership.owner.send_if_modified(|known| {
-            before = std::mem::replace(known, owner);
+        self.ownership.owner.send_if_modified(|current| {
+            before = std::mem::replace(current, owner);
             before != owner
         });
         let (before, lease) = (before.lease(), owner.lease());

@@ -1,6 +1,6 @@
 //! The inline dialplans that move a call, and the channel variables that keep a call movable.
 //!
-//! Owns which variables each plan sets, and the quirks of FreeSWITCH behind them. Leaves out when a call moves
+//! Owns the variables of each plan, and the quirks of FreeSWITCH behind them. Leaves out the time of a move
 //! (`dispatch`) and the syntax of plans (`esl::command`).
 
 use std::time::Duration;
@@ -46,15 +46,15 @@ pub fn enter(entry: Entry, park_timeout: Duration) -> Result<InlinePlan, Unfit> 
         .then(PlanStep::Park))
 }
 
-/// Moves a call into the park, out of whatever it is in, and notes the id of this parking on the channel.
+/// Moves a call into the park, out of whatever it is in, and notes the id of this park command on the channel.
 ///
 /// # Errors
 /// As [`enter`].
-pub fn park(parking: u64, park_timeout: Duration) -> Result<InlinePlan, Unfit> {
+pub fn park(id: u64, park_timeout: Duration) -> Result<InlinePlan, Unfit> {
     let mut variables = common_variables(park_timeout, None)?;
     variables.push((
         VarName::new(PARK_VARIABLE)?,
-        Some(VarValue::new(parking.to_string())?),
+        Some(VarValue::new(id.to_string())?),
     ));
     Ok(InlinePlan::new(PlanStep::SetVars(variables)).then(PlanStep::Park))
 }

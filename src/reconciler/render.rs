@@ -38,7 +38,7 @@ pub struct CommandSettings {
     pub links: Option<Links>,
 }
 
-/// The text of a switch command, for people. Shows a step by its application.
+/// The text of a switch command for operators. Shows a step by its application.
 ///
 /// # Errors
 /// [`Unfit`]: it could not be sent.
@@ -158,9 +158,9 @@ fn call_command(
     settings: &CommandSettings,
 ) -> Result<Api, Unfit> {
     Ok(match action {
-        SwitchAction::Park { parking } | SwitchAction::Break { parking } => Api::Transfer(
+        SwitchAction::Park { id } | SwitchAction::Break { id } => Api::Transfer(
             channel,
-            plans::park(parking.0.as_micros(), settings.park_timeout)?,
+            plans::park(id.0.as_micros(), settings.park_timeout)?,
         ),
         SwitchAction::Prepare => Api::SetVars(channel, plans::preparation()?),
         SwitchAction::Answer => Api::Answer(channel),
@@ -227,8 +227,8 @@ fn location(url: &PlayUrl, settings: &CommandSettings) -> PlayUrl {
     }
 }
 
-fn channel(session: CallId) -> ChannelUuid {
-    ChannelUuid::from(session.channel().uuid())
+fn channel(call: CallId) -> ChannelUuid {
+    ChannelUuid::from(call.channel().uuid())
 }
 
 fn name(room: RoomId) -> Result<ConferenceName, Unfit> {

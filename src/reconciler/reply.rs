@@ -1,6 +1,6 @@
 //! The answer to a caller's intent, and its metrics.
 //!
-//! Owns the one answer that each intent or check gets, also when its holder is gone, and the errors that it can be.
+//! Owns the one answer that each intent or check gets, even if its holder is dropped, and the errors in it.
 
 use std::time::Duration;
 

@@ -85,16 +85,16 @@ pub(super) async fn resync(
     } = resync
         .timed("snapshot", resync.snapshot(fence, lists, BTreeSet::new()))
         .await?;
-    // Before the second look, so that a member whose call has ended leaves with the hang-up as its cause.
-    let asked = resync.channels(fence, open_questions.wanted, open_questions.missing);
-    resync.timed("channels", asked).await?;
+    // This precedes the second look, so that a member whose call has ended leaves with the hang-up as its cause.
+    let query = resync.channels(fence, open_questions.wanted, open_questions.missing);
+    resync.timed("channels", query).await?;
     drop(permit);
     let silent = resync
         .timed("playback", async {
             let silent = resync
                 .playback(open_questions.playing, BTreeSet::new())
                 .await?;
-            resync.marks(open_questions.acting).await?;
+            resync.checkpoints(open_questions.acting).await?;
             Ok(silent)
         })
         .await?;
@@ -104,16 +104,17 @@ pub(super) async fn resync(
             .timed("second_look", async {
                 tokio::time::sleep(SECOND_LOOK).await;
                 let _permit = limiter.acquire().await;
-                let again = resync.send_fence().await?;
-                if again.0 != fence.0 {
+                let second = resync.send_fence().await?;
+                if second.0 != fence.0 {
                     return Err(ResyncError::OtherCore);
                 }
                 let lists = resync.lists().await?;
                 let channels = lists.channels.len();
-                // A member that this snapshot drops was in its room until now, so only now are the calls to query known.
-                let Merged { open_questions, .. } = resync.snapshot(again, lists, suspects).await?;
+                // The calls to query are known only now: a member that this snapshot drops was in its room until here.
+                let Merged { open_questions, .. } =
+                    resync.snapshot(second, lists, suspects).await?;
                 resync
-                    .channels(again, open_questions.wanted, open_questions.missing)
+                    .channels(second, open_questions.wanted, open_questions.missing)
                     .await?;
                 resync.playback(open_questions.playing, silent).await?;
                 Ok(channels)
@@ -138,21 +139,21 @@ impl Resync<'_> {
         stage: &'static str,
         work: impl Future<Output = Result<T, ResyncError>>,
     ) -> Result<T, ResyncError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let done = work.await?;
         metrics::histogram!(
             names::RESYNC_STAGE_SECONDS,
             "node" => self.node.id().to_string(), "stage" => stage
         )
-        .record(begun.elapsed());
+        .record(started.elapsed());
         Ok(done)
     }
 
     /// Fetches both lists at once. Both describe the state after the fence, and each is parsed when it arrives.
     async fn lists(&self) -> Result<Lists, ResyncError> {
         let channels = async {
-            let asked = Api::ShowChannels(TableForm::Delimited);
-            let table = self.node.job(asked).await?.table()?;
+            let command = Api::ShowChannels(TableForm::Delimited);
+            let table = self.node.job(command).await?.table()?;
             let listed = match translate::channels(&table) {
                 // Rare: a caller's name or an application's argument contains the separator, or the server's table
                 // differs.
@@ -160,8 +161,8 @@ impl Resync<'_> {
                     why @ (TableError::Separator | TableError::Column(_)),
                 )) => {
                     tracing::debug!(node.id = %self.node.id(), %why, "the table of channels is ambiguous; requesting it as JSON");
-                    let asked = Api::ShowChannels(TableForm::Json);
-                    translate::channels_as_json(&self.node.job(asked).await?.json()?)
+                    let command = Api::ShowChannels(TableForm::Json);
+                    translate::channels_as_json(&self.node.job(command).await?.json()?)
                 }
                 read => read,
             };
@@ -243,7 +244,8 @@ impl Resync<'_> {
     }
 
     async fn merge(&self, part: Part) -> Result<Merged, ResyncError> {
-        self.ask(|reply| ActorMessage::Snapshot(part, reply)).await
+        self.request(|reply| ActorMessage::Snapshot(part, reply))
+            .await
     }
 
     /// Sends a fence and waits until it comes back among the events: all earlier events have then been received.
@@ -259,7 +261,7 @@ impl Resync<'_> {
     }
 
     /// Queries single channels. FreeSWITCH writes the list of channels late, so channels that it cannot confirm are queried
-    /// one by one, and a missing channel has ended only if FreeSWITCH says so by name.
+    /// one by one, and a missing channel has ended only if FreeSWITCH confirms that for its id.
     async fn channels(
         &self,
         (core, fence): Fence,
@@ -281,7 +283,7 @@ impl Resync<'_> {
                 let answer = self
                     .node
                     .api(Api::Exists(ChannelUuid::from(channel.uuid())));
-                // Anything but a clear no leaves the call as it is.
+                // Only an explicit "false" ends the call.
                 async move { (answer.await.ok()?.bool() == Ok(false)).then_some(channel) }
             })
             .buffer_unordered(MAX_QUERIES)
@@ -298,21 +300,21 @@ impl Resync<'_> {
             if some.is_empty() {
                 break;
             }
-            self.tell(ActorMessage::Dumps(some)).await?;
+            self.send(ActorMessage::Dumps(some)).await?;
         }
         for channels in channels.chunks(MEMBERS_AT_ONCE) {
-            let vanished = ActorMessage::Vanished {
+            let ended = ActorMessage::EndedCalls {
                 channels: channels.to_vec(),
                 core,
                 fence,
             };
-            self.tell(vanished).await?;
+            self.send(ended).await?;
         }
         Ok(())
     }
 
-    /// Queries playback for every room in which something should play, because no list shows it. A file that two looks
-    /// lack has ended without an event.
+    /// Queries playback for every room in which something should play, because no list shows it. A file that two
+    /// reports lack has ended without an event.
     async fn playback(
         &self,
         playing: Vec<RoomId>,
@@ -321,9 +323,9 @@ impl Resync<'_> {
         let rooms: Vec<RoomId> = futures_util::stream::iter(playing)
             .filter_map(|room| async move {
                 let name = ConferenceName::new(room.to_string()).ok()?;
-                let asked = Api::Conference(name, ConferenceCommand::PlayStatus);
-                // Anything but a clear no leaves the node state unchanged.
-                let silent = self.node.api(asked).await.is_ok_and(
+                let command = Api::Conference(name, ConferenceCommand::PlayStatus);
+                // Only this answer proves that nothing plays.
+                let silent = self.node.api(command).await.is_ok_and(
                     |reply| matches!(reply, ApiReply::Err(text) if text == "Nothing is playing"),
                 );
                 silent.then_some(room)
@@ -333,7 +335,7 @@ impl Resync<'_> {
         if rooms.is_empty() {
             return Ok(BTreeSet::new());
         }
-        self.ask(|reply| ActorMessage::Silent {
+        self.request(|reply| ActorMessage::Silent {
             rooms,
             confirmed,
             reply,
@@ -342,16 +344,16 @@ impl Resync<'_> {
     }
 
     /// Queries the checkpoints of calls that run actions, because no list shows them.
-    async fn marks(&self, acting: Vec<(ChannelId, StepId)>) -> Result<(), ResyncError> {
+    async fn checkpoints(&self, acting: Vec<(ChannelId, StepId)>) -> Result<(), ResyncError> {
         let Ok(variable) = VarName::new(STEP_VARIABLE) else {
             return Ok(());
         };
-        let marks: Vec<(ChannelId, StepId, Option<Checkpoint>)> = futures_util::stream::iter(
+        let checkpoints: Vec<(ChannelId, StepId, Option<Checkpoint>)> = futures_util::stream::iter(
             acting,
         )
         .map(|(channel, step)| {
-            let asked = Api::GetVar(ChannelUuid::from(channel.uuid()), variable.clone());
-            let answer = self.node.api(asked);
+            let command = Api::GetVar(ChannelUuid::from(channel.uuid()), variable.clone());
+            let answer = self.node.api(command);
             // A channel that has ended meanwhile is reported by its own events.
             async move { Some((channel, step, answer.await.ok()?.text().ok()?.parse().ok())) }
         })
@@ -359,23 +361,23 @@ impl Resync<'_> {
         .filter_map(std::future::ready)
         .collect()
         .await;
-        if marks.is_empty() {
+        if checkpoints.is_empty() {
             return Ok(());
         }
-        self.tell(ActorMessage::Marked(marks)).await
+        self.send(ActorMessage::Checkpoints(checkpoints)).await
     }
 
-    async fn tell(&self, work: ActorMessage) -> Result<(), ResyncError> {
+    async fn send(&self, work: ActorMessage) -> Result<(), ResyncError> {
         let sent = self.actor.send(work).await;
         sent.map_err(|_| ResyncError::Stopped)
     }
 
-    async fn ask<T>(
+    async fn request<T>(
         &self,
         work: impl FnOnce(oneshot::Sender<T>) -> ActorMessage,
     ) -> Result<T, ResyncError> {
         let (reply, answer) = oneshot::channel();
-        self.tell(work(reply)).await?;
+        self.send(work(reply)).await?;
         answer.await.map_err(|_| ResyncError::Stopped)
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// The number of permits: enough to keep the cores busy while some holders wait for a node or for the store.
 const PERMITS: usize = 6;
 
-/// Nodes that do not answer must not block the others for ever: a caller goes on without a permit when nobody has got
+/// Nodes that do not answer must not block the others for ever: a caller goes on without a permit when no caller has got
 /// one for this long.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -91,9 +91,12 @@ mod tests {
         let first = first.await.unwrap();
         assert!(first.is_some());
         tokio::time::sleep(TIMEOUT).await;
-        assert!(!second.is_finished(), "somebody got one meanwhile");
-        let begun = Instant::now();
-        assert!(second.await.unwrap().is_none(), "now nobody has");
-        assert_eq!(begun.elapsed(), TIMEOUT / 2);
+        assert!(
+            !second.is_finished(),
+            "another caller got a permit meanwhile"
+        );
+        let started = Instant::now();
+        assert!(second.await.unwrap().is_none(), "now no caller has");
+        assert_eq!(started.elapsed(), TIMEOUT / 2);
     }
 }

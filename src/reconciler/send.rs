@@ -62,14 +62,14 @@ fn send_step(
     };
     let sent = commands.map(|commands| {
         let noted = node.api(commands.note);
-        let begun = node.command(commands.execute);
+        let executed = node.command(commands.execute);
         let marked = node.command(commands.mark);
-        (noted, begun, marked)
+        (noted, executed, marked)
     });
     async move {
-        let (noted, begun, marked) = sent?;
+        let (noted, executed, marked) = sent?;
         noted.await?.ok().map_err(command_error)?;
-        begun.await?;
+        executed.await?;
         marked.await
     }
 }

@@ -132,7 +132,7 @@ impl StorePoller {
                     metrics::counter!(names::STORE_ERRORS, "caller" => "board").increment(1);
                     tracing::warn!(
                         error = %Chain(&error),
-                        "the nodes' boards cannot be read; what was read last counts"
+                        "the status of the nodes cannot be read; using the last one read"
                     );
                 }
                 return;

@@ -50,25 +50,25 @@ pub fn rows<const N: usize>(
     if let Some(missing) = (0..N).find(|column| !places.contains(&Some(*column))) {
         return Err(TableError::Column(columns[missing]));
     }
-    let mut left = count;
-    let (mut begin, mut place) = (0, 0);
+    let mut remaining = count;
+    let (mut begin, mut position) = (0, 0);
     let mut values = [&[][..]; N];
     for end in memchr2_iter(DELIMITER, b'\n', lines) {
-        if let Some(column) = places.get(place).ok_or(TableError::Separator)? {
+        if let Some(column) = places.get(position).ok_or(TableError::Separator)? {
             values[*column] = &lines[begin..end];
         }
         begin = end + 1;
-        place += 1;
+        position += 1;
         if lines[end] == b'\n' {
-            if place != places.len() || left == 0 {
+            if position != places.len() || remaining == 0 {
                 return Err(TableError::Separator);
             }
-            left -= 1;
-            place = 0;
+            remaining -= 1;
+            position = 0;
             row(values);
         }
     }
-    if left == 0 && begin == lines.len() {
+    if remaining == 0 && begin == lines.len() {
         Ok(())
     } else {
         Err(TableError::Cut)
@@ -148,10 +148,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever callers put into their values: the rows as they are, or none, and then it is said that the other form
-        /// would tell. Were it taken for a table that was cut, one caller could keep a node from ever being synced.
+        /// For any values of callers, the parser returns the exact rows or refuses the table as ambiguous, so that the JSON
+        /// form is read. If it reported a truncated table instead, one caller could keep a node from ever being synced.
         #[test]
-        fn a_table_is_read_as_it_was_written_or_not_at_all(
+        fn table_is_read_unchanged_or_refused(
             rows in prop::collection::vec(["[ax|\n0 total.]{0,8}", "[a|\n]{0,3}", "[a]{0,3}"], 0..5)
         ) {
             let mut table = String::new();
@@ -166,8 +166,8 @@ mod tests {
             if rows.iter().flatten().any(separates) {
                 prop_assert_eq!(read(&table), Err(TableError::Separator));
             } else {
-                let told: Vec<_> = rows.into_iter().map(|[uuid, _, dest]| (uuid, dest)).collect();
-                prop_assert_eq!(read(&table), Ok(told));
+                let read_rows: Vec<_> = rows.into_iter().map(|[uuid, _, dest]| (uuid, dest)).collect();
+                prop_assert_eq!(read(&table), Ok(read_rows));
             }
         }
     }

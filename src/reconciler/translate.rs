@@ -10,7 +10,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use freeswitch_esl::{ConferenceAction, Event, EventKind};
-use roomkeeper_core::call::{Direction, Parking};
+use roomkeeper_core::call::{Direction, ParkId};
 use roomkeeper_core::ids::{ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
 use roomkeeper_core::room::FileId;
 use roomkeeper_core::time::Timestamp;
@@ -31,7 +31,7 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
         EventKind::ChannelAnswer => channel(event, |e| ChannelChange::Answered(identity(e)))?,
         EventKind::ChannelPark => channel(event, |e| ChannelChange::Parked {
             identity: identity(e),
-            by: parking(e.get("variable_roomkeeper_park").as_deref()),
+            by: park_id(e.get("variable_roomkeeper_park").as_deref()),
         })?,
         EventKind::ChannelHangup | EventKind::ChannelHangupComplete => {
             channel(event, |e| ChannelChange::HungUp {
@@ -42,7 +42,7 @@ pub fn switch_event(event: &Event) -> Option<SwitchEvent> {
             channel(event, |e| ChannelChange::Destroyed { cause: cause(e) })?
         }
         EventKind::ChannelExecuteComplete => {
-            // Most are of applications that the dialplan runs.
+            // Most of these belong to applications that the dialplan runs.
             let step = event.get("Application-UUID")?.parse().ok()?;
             channel(event, |e| ChannelChange::StepEnded {
                 step,
@@ -204,7 +204,7 @@ fn member_block(event: &Event) -> Option<MemberBlock> {
 }
 
 /// The id of the command that parked a call. Another program's value is no number.
-fn parking(value: Option<&str>) -> Option<Parking> {
+fn park_id(value: Option<&str>) -> Option<ParkId> {
     value?.parse().ok()
 }
 
@@ -482,7 +482,7 @@ pub fn dump(json: &[u8]) -> Result<ChannelDump, UnreadableSnapshot> {
             .parse()
             .map_err(|_| parse_error("Unique-ID"))?,
         identity: identity_from(get),
-        parked_by: parking(get("variable_roomkeeper_park").as_deref()),
+        parked_by: park_id(get("variable_roomkeeper_park").as_deref()),
         parked: application.as_deref() == Some("park")
             && fields
                 .get("Channel-State")

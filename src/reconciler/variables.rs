@@ -6,5 +6,5 @@ pub const META_VARIABLE: &str = "roomkeeper_meta";
 /// The channel variable with a call's [`Checkpoint`](roomkeeper_core::call::Checkpoint).
 pub const STEP_VARIABLE: &str = "roomkeeper_step";
 
-/// The channel variable with the id of the command that parked the call ([`Parking`](roomkeeper_core::call::Parking)).
+/// The channel variable with the id of the command that parked the call ([`ParkId`](roomkeeper_core::call::ParkId)).
 pub const PARK_VARIABLE: &str = "roomkeeper_park";

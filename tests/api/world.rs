@@ -39,8 +39,8 @@ use roomkeeper_core::intent::{
 use roomkeeper_core::node_state::{NodeState, Rules};
 use roomkeeper_core::room::state::Changes;
 use roomkeeper_core::room::{
-    self, CallStatus, Details, EventStamp, Kind, LeftReason, MemberStatus, Origin, RecordInput,
-    Registration, ReportedFlags, ReportedMember, RoomInput, RoomState, RoomStatus,
+    self, Details, EventStamp, Kind, LeftReason, MemberStatus, MembershipStatus, Origin,
+    RecordInput, Registration, ReportedFlags, ReportedMember, RoomInput, RoomState, RoomStatus,
 };
 use roomkeeper_core::time::Timestamp;
 use serde_json::Value;
@@ -115,7 +115,7 @@ impl Double {
                 EntityId::Call(id) => {
                     let record = self.seen.read_head(entity).await?;
                     let call = record.map(|record| decode_call_state(id, &record).unwrap());
-                    if let Some(room) = call.as_ref().and_then(|call| call.place().room()) {
+                    if let Some(room) = call.as_ref().and_then(|call| call.status().room()) {
                         node_state.put_room(room, self.read_room(room).await?);
                     }
                     node_state.put_call(id, call);
@@ -175,7 +175,7 @@ impl Double {
                     caller_id: "527121102".to_owned(),
                     did: "747713001".to_owned(),
                     muted: false,
-                    acts: false,
+                    has_pre_actions: false,
                     command_uid,
                     deadline: self.deadline(),
                 };
@@ -198,7 +198,7 @@ impl Double {
             (Action::StartRecording(_), Target::Room(room)) => {
                 let count = self.asked.load(Ordering::Relaxed);
                 let random = Uuid::from_u128((0x4ec0_0000 + u128::from(count)) << 32);
-                let id = RecordingId::fresh(room.node(), random);
+                let id = RecordingId::generate(room.node(), random);
                 let start = RecordInput::Start {
                     id,
                     path: format!("/recordings/{id}.wav"),
@@ -238,7 +238,7 @@ impl Controller for Double {
         let during = self.during.lock().unwrap().take();
         let is_scripted = !self.script.lock().unwrap().is_empty();
         if !is_scripted
-            && let Decision::Holds(accepted) = self.decide(&intent, Depth::State).await?
+            && let Decision::NoChange(accepted) = self.decide(&intent, Depth::State).await?
         {
             return Ok(accepted);
         }
@@ -330,7 +330,7 @@ pub fn room_id(node: &str, n: u128) -> RoomId {
 
 /// A room whose uuid alone leads to it, as those are that are made here.
 pub fn conference_id(node: &str, n: u128) -> RoomId {
-    RoomId::fresh(node_id(node), Uuid::from_u128(n << 32))
+    RoomId::generate(node_id(node), Uuid::from_u128(n << 32))
 }
 
 pub fn session_id(node: &str, n: u128) -> CallId {
@@ -341,7 +341,7 @@ pub fn session_id(node: &str, n: u128) -> CallId {
 pub fn member_id(session: CallId) -> MemberId {
     // Above the bits that hold the node, and unlike those of a conference.
     let random = 0x57a1_u128 << 96 | session.channel().uuid().as_u128() << 32;
-    MemberId::fresh(session.node(), Uuid::from_u128(random))
+    MemberId::generate(session.node(), Uuid::from_u128(random))
 }
 
 /// Without limits: a test that is not about them asks as fast as it can.
@@ -588,7 +588,7 @@ impl Answer {
 
 /// A stay.
 pub fn stay() -> MemberId {
-    MemberId::fresh(node_id("acW68"), Uuid::from_u128(0x57a1))
+    MemberId::generate(node_id("acW68"), Uuid::from_u128(0x57a1))
 }
 
 pub fn new_room(id: RoomId, owner: &AppId, name: &str, origin: Origin, at: Timestamp) -> RoomState {
@@ -626,27 +626,27 @@ fn stamp(sequence: u64) -> EventStamp {
 
 /// A call comes into a room.
 pub fn entered(session: CallId, speak: bool) -> RoomInput {
-    let who = ReportedMember {
+    let member = ReportedMember {
         call: session,
         caller_id: "527121102".into(),
         did: "747713001".into(),
-        fresh: member_id(session),
+        new_id: member_id(session),
         flags: ReportedFlags {
             speak: Some(speak),
             hear: Some(true),
             ..ReportedFlags::default()
         },
     };
-    RoomInput::Seen {
+    RoomInput::MemberReported {
         at: stamp(100),
-        who,
+        member,
         entered: true,
     }
 }
 
 /// A call has left a room that it was in.
 pub fn left(session: CallId) -> RoomInput {
-    RoomInput::Gone {
+    RoomInput::MemberGone {
         at: stamp(200),
         call: session,
         reason: LeftReason::Removed,
@@ -717,7 +717,7 @@ fn views(state: &RoomState, changes: &Changes, at: Timestamp) -> Vec<ViewWrite> 
     )];
     views.extend(changes.calls.iter().map(|(id, call)| {
         let body = encode_call(app, room, call, at);
-        let over = call.status == CallStatus::Left;
+        let over = call.status == MembershipStatus::Left;
         view(ViewId::Call(*id), call.since, body, over)
     }));
     views.extend(changes.recordings.iter().map(|(id, recording)| {

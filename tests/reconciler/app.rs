@@ -20,7 +20,7 @@ use crate::world::{DID, simulated, until};
 async fn receiver() -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let (tell, told) = mpsc::unbounded_channel();
+    let (tell, webhooks) = mpsc::unbounded_channel();
     let hook = post(
         |State(tell): State<mpsc::UnboundedSender<String>>, body: String| async move {
             let _over = tell.send(body);
@@ -28,7 +28,7 @@ async fn receiver() -> (String, mpsc::UnboundedReceiver<String>) {
     );
     let routes = Router::new().route("/hook", hook).with_state(tell);
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-    (url, told)
+    (url, webhooks)
 }
 
 async fn start(sim: &SimNode, hook: &str, store: Arc<Tampered>) -> Running {
@@ -64,7 +64,7 @@ secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_restarts_and_delivers_remaining_messages() {
     let (sim, store) = (simulated().await, Tampered::new());
-    let (hook, mut told) = receiver().await;
+    let (hook, mut webhooks) = receiver().await;
     for method in ["read_outbox", "claim_deliveries"] {
         store.will(method, Act::PanicOnce);
     }
@@ -74,7 +74,7 @@ async fn worker_restarts_and_delivers_remaining_messages() {
     })
     .await;
     sim.call_in(DID, "1001", &[]);
-    let body = tokio::time::timeout(Duration::from_secs(60), told.recv()).await;
+    let body = tokio::time::timeout(Duration::from_secs(60), webhooks.recv()).await;
     let body = body.unwrap().unwrap();
     assert!(body.contains("call.new"), "{body}");
     assert!(running.stop().await);

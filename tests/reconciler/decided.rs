@@ -17,14 +17,11 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::tampered::{Act, Tampered};
-use crate::world::{DID, World, app, node, session, simulated, until};
+use crate::world::{DID, World, app, call_id, node, simulated, until};
 
-fn join(session: CallId, room: RoomId, by: &str) -> Intent {
+fn join(call: CallId, room: RoomId, by: &str) -> Intent {
     Intent::new(
-        Target::Member {
-            room,
-            call: session,
-        },
+        Target::Member { room, call },
         by.parse().unwrap(),
         Join { muted: None },
     )
@@ -36,13 +33,13 @@ async fn second(sim: &SimNode, store: Arc<dyn Store>) -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_join_of_what_is_believed_asks_the_store_for_nothing() {
+async fn join_of_loaded_entities_reads_nothing_from_the_store() {
     let (sim, store) = (simulated().await, Tampered::new());
     let world = World::with(&sim, store.clone(), |_, _| {}).await;
     let world = world.synced().await;
     let room = world.room("walk").await;
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    world.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    world.until_webhook(&call.to_string(), "call.new", 1).await;
     // Reads hang for ever.
     for method in ["read", "read_head"] {
         store.will(method, Act::Hold(Arc::new(Notify::new())));
@@ -62,7 +59,7 @@ async fn a_join_of_what_is_believed_asks_the_store_for_nothing() {
         store.behaves(method);
     }
     let joined = "conference.member.joined";
-    world.until_told(&room.to_string(), joined, 1).await;
+    world.until_webhook(&room.to_string(), joined, 1).await;
     world.end().await;
 }
 
@@ -72,10 +69,10 @@ async fn existence_and_ownership_come_first_on_every_replica() {
     let one = World::with(&sim, store.clone(), |_, _| {}).await;
     let one = one.synced().await;
     let room = one.room("walk").await;
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    one.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    one.until_webhook(&call.to_string(), "call.new", 1).await;
     let two = second(&sim, store.clone()).await;
-    let stranger = session(&Uuid::from_u128(7).to_string());
+    let stranger = call_id(&Uuid::from_u128(7).to_string());
     let no_room = RoomId::new(node(), Uuid::from_u128(7));
     let elsewhere = RoomId::new("bbbbb".parse().unwrap(), room.uuid());
     let other = || "other".parse().unwrap();
@@ -111,12 +108,12 @@ async fn existence_and_ownership_come_first_on_every_replica() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_join_across_nodes_is_refused_by_its_room_and_then_by_its_node() {
+async fn join_across_nodes_fails_by_room_first_and_then_by_node() {
     let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
     let world = World::with(&sim, store.clone(), |_, _| {}).await;
     let world = world.synced().await;
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    world.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    world.until_webhook(&call.to_string(), "call.new", 1).await;
     for (n, owner) in [(1, "other"), (2, "demo")] {
         put_room(&store, far_room(n), owner).await;
     }
@@ -187,13 +184,16 @@ async fn room_ended_by_other_replica_is_not_found() {
     let one = World::with(&sim, store.clone(), |_, _| {}).await;
     let one = one.synced().await;
     let room = one.room("walk").await;
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    one.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    one.until_webhook(&call.to_string(), "call.new", 1).await;
     let two = second(&sim, store.clone()).await;
     two.delete(room).await;
     let intent = join(call, room, "demo");
     let decision = one.reconciler.check(&intent, Depth::Ownership).await;
-    assert!(matches!(decision, Ok(Decision::Act)), "it was not told");
+    assert!(
+        matches!(decision, Ok(Decision::Act)),
+        "replica two has not read the change"
+    );
     let answer = one.reconciler.submit(intent.clone()).await;
     assert!(
         matches!(answer, Err(IntentError::Refused(Refusal::RoomNotFound))),
@@ -202,20 +202,20 @@ async fn room_ended_by_other_replica_is_not_found() {
     let decision = one.reconciler.check(&intent, Depth::Ownership).await;
     assert!(
         matches!(decision, Err(IntentError::Refused(Refusal::RoomNotFound))),
-        "it knows now: {decision:?}"
+        "the reload shows the change: {decision:?}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_is_down_is_the_last_reason_to_refuse() {
+async fn other_refusals_precede_a_node_that_is_down() {
     let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
     let world = World::with(&sim, store.clone(), |_, _| {}).await;
     let world = world.synced().await;
     let (room, locked) = (world.room("walk").await, world.room("locked").await);
     let lock = Intent::new(Target::Room(locked), app(), SetLock { locked: true });
-    world.ask(lock).await.unwrap();
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    world.until_told(&call.to_string(), "call.new", 1).await;
+    world.submit(lock).await.unwrap();
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    world.until_webhook(&call.to_string(), "call.new", 1).await;
     sim.kill();
     let intent = join(call, room, "demo");
     until("the node is down", async || {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::tampered::{Act, Tampered};
-use crate::world::{DID, World, session, simulated, until};
+use crate::world::{DID, World, call_id, simulated, until};
 
 /// A snapshot that missed its fence fails after 10 s and a pause.
 const SOON: Duration = Duration::from_secs(8);
@@ -20,19 +20,19 @@ async fn fence_during_slow_commit_is_not_missed() {
     let world = world.await.synced().await;
     let room = world.room("walk").await;
     let channels = ["1001", "1002", "1003"].map(|caller| sim.call_in(DID, caller, &[]));
-    let calls = channels.each_ref().map(|channel| session(channel));
+    let calls = channels.each_ref().map(|channel| call_id(channel));
     for call in calls {
-        world.until_told(&call.to_string(), "call.new", 1).await;
+        world.until_webhook(&call.to_string(), "call.new", 1).await;
         world.join(call, room).await;
     }
     let joined = "conference.member.joined";
-    world.until_told(&room.to_string(), joined, 3).await;
+    world.until_webhook(&room.to_string(), joined, 3).await;
 
     // A snapshot lacks a member, and a second one follows immediately.
     sim.lose_events_about(Some(&channels[0]));
     assert!(sim.hang_up(&channels[0], "NORMAL_CLEARING"));
     world
-        .until_told(&calls[0].to_string(), "call.hangup", 1)
+        .until_webhook(&calls[0].to_string(), "call.hangup", 1)
         .await;
     assert!(sim.faults().core.dropped > 0);
     let (go, before) = (Arc::new(Notify::new()), sim.faults().core.commands);
@@ -59,10 +59,10 @@ async fn fence_during_slow_commit_is_not_missed() {
 
     sim.lose_events_about(Some(&channels[2]));
     assert!(sim.hang_up(&channels[2], "NORMAL_CLEARING"));
-    let begun = Instant::now();
+    let started = Instant::now();
     world
-        .until_told(&calls[2].to_string(), "call.hangup", 1)
+        .until_webhook(&calls[2].to_string(), "call.hangup", 1)
         .await;
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     world.end().await;
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::tampered::{Act, Tampered};
-use crate::world::{DID, World, app, node, session, simulated, until};
+use crate::world::{DID, World, app, call_id, node, simulated, until};
 
 /// Long enough that a busy machine does not miss a renewal.
 const TTL: Duration = Duration::from_millis(1_500);
@@ -40,7 +40,7 @@ async fn node_without_known_owner_is_not_owned_elsewhere() {
     assert_eq!(store.fired(), 1);
     // The second intent is answered after the step of the first one.
     for _ in 0..2 {
-        let refused = world.mute(session("00000000-0000-0000-0000-000000000001"), true);
+        let refused = world.mute(call_id("00000000-0000-0000-0000-000000000001"), true);
         assert!(refused.await.is_err());
     }
     let report = &world.reconciler.nodes()[0];
@@ -56,11 +56,11 @@ async fn lease_is_renewed_during_long_step() {
     let world = World::with(&sim, store.clone(), |settings, _| settings.lease_ttl = TTL);
     let world = world.await.synced().await;
     let room = world.room("walk").await;
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    world.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    world.until_webhook(&call.to_string(), "call.new", 1).await;
     world.join(call, room).await;
     let joined = "conference.member.joined";
-    world.until_told(&room.to_string(), joined, 1).await;
+    world.until_webhook(&room.to_string(), joined, 1).await;
 
     let go = Arc::new(Notify::new());
     store.will("commit", Act::Hold(go.clone()));
@@ -70,9 +70,13 @@ async fn lease_is_renewed_during_long_step() {
             (store.fired() == 1).then_some(())
         })
         .await;
-        let begun = Instant::now();
-        while begun.elapsed() < TTL * 2 {
-            assert!(!rival_gets_it(&*store).await, "after {:?}", begun.elapsed());
+        let started = Instant::now();
+        while started.elapsed() < TTL * 2 {
+            assert!(
+                !rival_gets_it(&*store).await,
+                "after {:?}",
+                started.elapsed()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         store.behaves("commit");
@@ -89,9 +93,9 @@ async fn lease_is_renewed_during_long_step() {
     );
     assert_eq!(store.fired(), 1);
     let muted = "conference.member.muted";
-    world.until_told(&room.to_string(), muted, 1).await;
+    world.until_webhook(&room.to_string(), muted, 1).await;
     world.end().await;
-    assert!(rival_gets_it(&*store).await, "it was given up");
+    assert!(rival_gets_it(&*store).await, "the lease was released");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +106,7 @@ async fn hanging_actor_loses_lease_and_regains_it() {
     let world = world.await.synced().await;
     let go = Arc::new(Notify::new());
     store.will("commit", Act::Hold(go.clone()));
-    let call = session(&sim.call_in(DID, "1001", &[]));
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
     until("the reconciler hangs", async || {
         (store.fired() == 1).then_some(())
     })
@@ -113,7 +117,7 @@ async fn hanging_actor_loses_lease_and_regains_it() {
     .await;
     store.behaves("commit");
     go.notify_one();
-    world.until_told(&call.to_string(), "call.new", 1).await;
+    world.until_webhook(&call.to_string(), "call.new", 1).await;
     world.end().await;
 }
 
@@ -126,14 +130,15 @@ async fn shutdown_sends_commands_before_release() {
     let one = one.await.synced().await;
     let room = one.room("walk").await;
     let calls: Vec<_> = (0..100)
-        .map(|n| session(&sim.call_in(DID, &format!("1{n}"), &[])))
+        .map(|n| call_id(&sim.call_in(DID, &format!("1{n}"), &[])))
         .collect();
     for call in &calls {
-        one.until_told(&call.to_string(), "call.new", 1).await;
+        one.until_webhook(&call.to_string(), "call.new", 1).await;
         one.join(*call, room).await;
     }
     let joined = "conference.member.joined";
-    one.until_told(&room.to_string(), joined, calls.len()).await;
+    one.until_webhook(&room.to_string(), joined, calls.len())
+        .await;
     let two = World::with(&sim, store.clone(), |_, _| {}).await;
     let two = two.beside().await;
 
@@ -155,7 +160,7 @@ async fn shutdown_sends_commands_before_release() {
         assert_eq!(inside, calls.len());
         sim.stall(false);
     };
-    // It is told first.
+    // The webhook precedes the release.
     tokio::join!(one.end(), goes_on);
     until("all orders were given before it ended", async || {
         sim.snapshot()
@@ -168,7 +173,7 @@ async fn shutdown_sends_commands_before_release() {
     // The lease was released and did not have to expire.
     assert!(stopped.elapsed() < UNHURRIED, "{:?}", stopped.elapsed());
     let destroyed = "conference.destroyed";
-    two.until_told(&room.to_string(), destroyed, 1).await;
+    two.until_webhook(&room.to_string(), destroyed, 1).await;
     let refused = two.mute(calls[0], true).await;
     assert!(
         matches!(refused, Err(IntentError::Refused(_))),
@@ -188,8 +193,8 @@ async fn owner_reads_other_replicas_writes_before_refusing() {
     let other = other.beside().await;
     let room = owner.room("walk").await;
     let channel = sim.call_in(DID, "1001", &[]);
-    let call = session(&channel);
-    owner.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&channel);
+    owner.until_webhook(&call.to_string(), "call.new", 1).await;
     // The owner receives no events.
     sim.lose_events_about(Some(&channel));
     other.join(call, room).await;
@@ -218,8 +223,8 @@ async fn room_deleted_by_other_replica_releases_joining_call() {
     let other = other.beside().await;
     let room = owner.room("walk").await;
     let channel = sim.call_in(DID, "1001", &[]);
-    let call = session(&channel);
-    owner.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&channel);
+    owner.until_webhook(&call.to_string(), "call.new", 1).await;
     // No replica receives the event of its join.
     sim.lose_events_about(Some(&channel));
     other.join(call, room).await;
@@ -233,7 +238,7 @@ async fn room_deleted_by_other_replica_releases_joining_call() {
     .await;
     other.delete(room).await;
     let failed = "conference.member.join_failed";
-    owner.until_told(&room.to_string(), failed, 1).await;
+    owner.until_webhook(&room.to_string(), failed, 1).await;
     until("it is out again", async || {
         let room = room.to_string();
         sim.snapshot().room(&room).is_none().then_some(())
@@ -250,7 +255,7 @@ async fn room_deleted_by_other_replica_releases_joining_call() {
             app(),
             Join { muted: None },
         );
-        owner.ask(intent).await.ok()
+        owner.submit(intent).await.ok()
     })
     .await;
     other.end().await;

@@ -11,7 +11,7 @@ use roomkeeper::store::node_status::{self, NodeStatusStore, OrphanKind, StatusFi
 use roomkeeper_core::ids::NodeId;
 use roomkeeper_core::time::Timestamp;
 
-use crate::world::{DID, World, node, session, simulated, until};
+use crate::world::{DID, World, call_id, node, simulated, until};
 
 /// The interval of the poller, with a margin.
 const SOON: Duration = Duration::from_secs(10);
@@ -53,10 +53,10 @@ async fn draining_node_is_known_to_all_replicas_and_later_ones() {
     .await;
     // Existing rooms continue.
     let room = one.room("goes-on").await;
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    one.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    one.until_webhook(&call.to_string(), "call.new", 1).await;
     one.join(call, room).await;
-    one.until_told(&room.to_string(), "conference.member.joined", 1)
+    one.until_webhook(&room.to_string(), "conference.member.joined", 1)
         .await;
     one.reconciler.drain(node(), false).await.unwrap();
     for world in [&one, &two, &three] {
@@ -123,16 +123,21 @@ async fn all_replicas_report_the_same_node_status() {
     let sim = simulated().await;
     let (one, two, _) = two(&sim).await;
     for n in 0..3 {
-        let call = session(&sim.call_in(DID, &format!("100{n}"), &[]));
-        one.until_told(&call.to_string(), "call.new", 1).await;
+        let call = call_id(&sim.call_in(DID, &format!("100{n}"), &[]));
+        one.until_webhook(&call.to_string(), "call.new", 1).await;
     }
     let lag = until("the lag is known", async || report(&one).lag_ms).await;
     assert!(lag < 60_000, "{lag}");
     until("the other says the same", async || {
-        let (own, told) = (report(&one), report(&two));
+        let (own, webhooks) = (report(&one), report(&two));
         let same = (own.calls, own.drift, own.lag_ms, own.resynced_at)
-            == (told.calls, told.drift, told.lag_ms, told.resynced_at);
-        (same && told.calls == 3).then_some(())
+            == (
+                webhooks.calls,
+                webhooks.drift,
+                webhooks.lag_ms,
+                webhooks.resynced_at,
+            );
+        (same && webhooks.calls == 3).then_some(())
     })
     .await;
     assert!(report(&two).is_compared());
@@ -143,9 +148,9 @@ async fn all_replicas_report_the_same_node_status() {
 async fn owner_reports_calls_of_no_app() {
     let sim = simulated().await;
     let (one, two, store) = two(&sim).await;
-    let foreign = session(&sim.call_in("99", "1002", &[]));
+    let foreign = call_id(&sim.call_in("99", "1002", &[]));
     let gone = [("roomkeeper_app", "gone")];
-    let of_no_app = session(&sim.call_in(DID, "1003", &gone));
+    let of_no_app = call_id(&sim.call_in(DID, "1003", &gone));
     let before = resynced_after(&two, None).await;
     two.reconciler.resync(node()).await.unwrap();
     resynced_after(&one, Some(before)).await;
@@ -197,7 +202,7 @@ async fn conferences_without_a_room_are_reported() {
         });
     }
     world
-        .until_told(&known.to_string(), "conference.member.joined", 1)
+        .until_webhook(&known.to_string(), "conference.member.joined", 1)
         .await;
     until("all are there", async || {
         (sim.snapshot().rooms.len() == 3).then_some(())
@@ -213,13 +218,13 @@ async fn conferences_without_a_room_are_reported() {
         (report.at > before).then_some(report)
     })
     .await;
-    let told: Vec<_> = found
+    let webhooks: Vec<_> = found
         .conferences
         .iter()
         .map(|c| (c.kind, c.name.as_str(), c.members))
         .collect();
     assert_eq!(
-        told,
+        webhooks,
         [
             (OrphanKind::Unknown, unknown.as_str(), 1),
             (OrphanKind::Foreign, "3500", 1)

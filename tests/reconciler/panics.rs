@@ -15,7 +15,7 @@ use roomkeeper_core::intent::FlagAccepted;
 use roomkeeper_core::room::MemberFlag;
 
 use crate::tampered::{Act, Tampered};
-use crate::world::{DID, PATIENCE, World, node, session, simulated, until};
+use crate::world::{DID, TIMEOUT, World, call_id, node, simulated, until};
 
 /// The metrics of this process.
 pub static METRICS: LazyLock<PrometheusHandle> =
@@ -39,11 +39,11 @@ async fn actor_restarts_from_stored_state() {
     let world = World::with(&sim, store.clone(), |_, _| {}).await;
     let world = world.synced().await;
     let room = world.room("walk").await;
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    world.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    world.until_webhook(&call.to_string(), "call.new", 1).await;
     world.join(call, room).await;
     let joined = "conference.member.joined";
-    world.until_told(&room.to_string(), joined, 1).await;
+    world.until_webhook(&room.to_string(), joined, 1).await;
 
     store.will("commit", Act::PanicOnce);
     let refused = world.mute(call, true).await;
@@ -58,8 +58,10 @@ async fn actor_restarts_from_stored_state() {
     .await;
     assert_eq!(store.fired(), 1);
     // The lease was kept, and changes in the meantime are recovered.
-    let second = session(&sim.call_in(DID, "1002", &[]));
-    world.until_told(&second.to_string(), "call.new", 1).await;
+    let second = call_id(&sim.call_in(DID, "1002", &[]));
+    world
+        .until_webhook(&second.to_string(), "call.new", 1)
+        .await;
     let accepted = world.mute(call, true).await;
     assert_eq!(
         accepted.unwrap(),
@@ -70,7 +72,7 @@ async fn actor_restarts_from_stored_state() {
         })
     );
     let muted = "conference.member.muted";
-    world.until_told(&room.to_string(), muted, 1).await;
+    world.until_webhook(&room.to_string(), muted, 1).await;
     assert_eq!(world.count(&room.to_string(), joined).await, 1);
     assert_eq!(panics("actor"), 1);
     world.end().await;
@@ -104,7 +106,7 @@ impl EventSink for Clumsy {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_connection_is_made_anew() {
+async fn event_connection_is_reopened_after_a_panic() {
     let sim = simulated().await;
     let _counted = &*METRICS;
     let (ups, events) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
@@ -137,5 +139,5 @@ async fn an_event_connection_is_made_anew() {
     assert_eq!(panics("event_connection"), 2);
     let status = handle.status();
     assert_eq!((status.commands, status.events), (Link::Up, Some(Link::Up)));
-    assert!(stage.end(PATIENCE).await);
+    assert!(stage.end(TIMEOUT).await);
 }

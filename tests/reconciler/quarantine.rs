@@ -13,7 +13,7 @@ use roomkeeper_core::intent::FlagAccepted;
 use roomkeeper_core::room::MemberFlag;
 
 use crate::support::redis::RedisServer;
-use crate::world::{DID, World, node, session, simulated, until};
+use crate::world::{DID, World, call_id, node, simulated, until};
 
 struct Two {
     redis: RedisServer,
@@ -58,11 +58,11 @@ impl Two {
         let mut rooms = Vec::new();
         for name in ["good", "bad"] {
             let room = world.room(name).await;
-            let call = session(&sim.call_in(DID, "1001", &[]));
-            world.until_told(&call.to_string(), "call.new", 1).await;
+            let call = call_id(&sim.call_in(DID, "1001", &[]));
+            world.until_webhook(&call.to_string(), "call.new", 1).await;
             world.join(call, room).await;
             let joined = "conference.member.joined";
-            world.until_told(&room.to_string(), joined, 1).await;
+            world.until_webhook(&room.to_string(), joined, 1).await;
             rooms.push((room, call));
         }
         world.end().await;
@@ -119,10 +119,10 @@ async fn record_without_version_is_quarantined_and_node_continues() {
         ),
     ] {
         assert_eq!(world.mute(call, mute).await.unwrap(), accepted);
-        world.until_told(&room.to_string(), event, 1).await;
+        world.until_webhook(&room.to_string(), event, 1).await;
     }
-    let third = session(&two.sim.call_in(DID, "1002", &[]));
-    world.until_told(&third.to_string(), "call.new", 1).await;
+    let third = call_id(&two.sim.call_in(DID, "1002", &[]));
+    world.until_webhook(&third.to_string(), "call.new", 1).await;
     // Requests for it are refused and do not affect the others.
     let refused = world.mute(two.bad.1, true).await;
     assert!(
@@ -135,7 +135,7 @@ async fn record_without_version_is_quarantined_and_node_continues() {
             .hang_up(two.bad.1.channel().to_string().as_str(), "NORMAL_CLEARING")
     );
     world
-        .until_told(&two.bad.1.to_string(), "call.hangup", 1)
+        .until_webhook(&two.bad.1.to_string(), "call.hangup", 1)
         .await;
     // Each read of the list of deadlines returns it as due.
     let looked = calls(&two.redis, "zrange").await;
@@ -151,11 +151,14 @@ async fn record_without_version_is_quarantined_and_node_continues() {
     assert_eq!(
         two.bad_record().await,
         before,
-        "nothing was written over it"
+        "the record must stay unchanged"
     );
     let bad = two.bad.0.to_string();
-    let told = world.told().await;
-    let of_bad: Vec<_> = told.iter().filter(|m| m.scope.to_string() == bad).collect();
+    let webhooks = world.webhooks().await;
+    let of_bad: Vec<_> = webhooks
+        .iter()
+        .filter(|m| m.scope.to_string() == bad)
+        .collect();
     assert_eq!(of_bad.len(), 0, "{of_bad:?}");
     assert_eq!(
         world.mute(call, true).await.unwrap(),
@@ -181,8 +184,8 @@ async fn record_without_version_is_quarantined_and_node_continues() {
     let _: u32 = say(&two.redis, &["HSET", &two.key(), "#v", &version]).await;
     world.end().await;
     let world = replica(&two.redis, &two.sim).await;
-    world.until_told(&bad, "conference.member.left", 1).await;
+    world.until_webhook(&bad, "conference.member.left", 1).await;
     world.delete(two.bad.0).await;
-    world.until_told(&bad, "conference.destroyed", 1).await;
+    world.until_webhook(&bad, "conference.destroyed", 1).await;
     world.end().await;
 }

@@ -13,20 +13,20 @@ use roomkeeper_core::room::{Details, Kind, Origin};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::{DID, World, app, node, session, simulated};
+use crate::world::{DID, World, app, call_id, node, simulated};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_join_with_actions_before_it_and_a_recording() {
+async fn join_with_pre_actions_and_recording_work_at_any_replica() {
     let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
     let one = World::with(&sim, store.clone(), |_, _| {}).await;
     let one = one.synced().await;
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    one.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    one.until_webhook(&call.to_string(), "call.new", 1).await;
     let two = World::with(&sim, store.clone(), |_, _| {}).await;
     let two = two.beside().await;
-    let room = RoomId::fresh(node(), Uuid::new_v4());
+    let room = RoomId::generate(node(), Uuid::new_v4());
     let beep = action::parse_list(vec![json!({"type": "beep"})]).unwrap();
-    let made = two.ask(Intent::new(
+    let made = two.submit(Intent::new(
         Target::Room(room),
         app(),
         CreateRoom {
@@ -40,7 +40,7 @@ async fn a_join_with_actions_before_it_and_a_recording() {
         },
     ));
     assert_eq!(made.await.unwrap(), Accepted::CreateRoom(()));
-    let joins = two.ask(Intent::new(
+    let joins = two.submit(Intent::new(
         Target::Member { room, call },
         app(),
         Join { muted: None },
@@ -51,9 +51,9 @@ async fn a_join_with_actions_before_it_and_a_recording() {
         "{joins:?}"
     );
     let id = room.to_string();
-    one.until_told(&id, "conference.member.joined", 1).await;
+    one.until_webhook(&id, "conference.member.joined", 1).await;
     let recorded = two
-        .ask(Intent::new(Target::Room(room), app(), StartRecording).with_uid(None))
+        .submit(Intent::new(Target::Room(room), app(), StartRecording).with_uid(None))
         .await;
     assert!(
         matches!(
@@ -62,7 +62,8 @@ async fn a_join_with_actions_before_it_and_a_recording() {
         ),
         "{recorded:?}"
     );
-    one.until_told(&id, "conference.recording.started", 1).await;
+    one.until_webhook(&id, "conference.recording.started", 1)
+        .await;
     assert_eq!(one.count(&id, "conference.member.join_failed").await, 0);
     assert_eq!(one.count(&id, "conference.recording.failed").await, 0);
 }

@@ -18,9 +18,9 @@ async fn idle_node_sends_no_request_of_its_own() {
     let polls = || store.calls_of("poll_nodes");
     // The work after the first connection must have ended.
     until("several polls, and nothing besides", async || {
-        let (before, begun) = (others().collect::<Vec<_>>(), polls());
+        let (before, started) = (others().collect::<Vec<_>>(), polls());
         until("several polls", async || {
-            (polls() >= begun + 4).then_some(())
+            (polls() >= started + 4).then_some(())
         })
         .await;
         (others().collect::<Vec<_>>() == before).then_some(())

@@ -8,10 +8,10 @@ use freeswitch_sim::core::InboundCall;
 use roomkeeper::store::memory::MemoryStore;
 use serde_json::Value;
 
-use crate::world::{DID, World, session, simulated, until};
+use crate::world::{DID, World, call_id, simulated, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_whose_name_separates_values_hides_nobody_and_forges_nothing() {
+async fn caller_name_with_separators_neither_hides_nor_forges_calls() {
     let sim = simulated().await;
     // These arrive without events: only the list contains them.
     let between = char::from(DELIMITER);
@@ -29,7 +29,7 @@ async fn a_caller_whose_name_separates_values_hides_nobody_and_forges_nothing() 
                 caller_number: number.to_string(),
                 ..InboundCall::default()
             });
-            (session(&channel), number.to_string())
+            (call_id(&channel), number.to_string())
         })
         .collect();
     // FreeSWITCH writes the list late; then it contains the names.
@@ -50,16 +50,16 @@ async fn a_caller_whose_name_separates_values_hides_nobody_and_forges_nothing() 
     });
     let world = world.await.synced().await;
     for (call, number) in &calls {
-        world.until_told(&call.to_string(), "call.new", 1).await;
-        let told = world.told().await;
-        let new = told
+        world.until_webhook(&call.to_string(), "call.new", 1).await;
+        let webhooks = world.webhooks().await;
+        let new = webhooks
             .iter()
             .find(|m| m.scope.to_string() == call.to_string());
         let body: Value = serde_json::from_str(&new.unwrap().body).unwrap();
         assert_eq!(body["data"]["caller_id"], **number, "{body}");
         assert_eq!(body["data"]["did"], DID, "{body}");
     }
-    let told = world.told().await;
-    assert_eq!(told.iter().filter(|m| m.event == "call.new").count(), 3);
+    let webhooks = world.webhooks().await;
+    assert_eq!(webhooks.iter().filter(|m| m.event == "call.new").count(), 3);
     world.end().await;
 }

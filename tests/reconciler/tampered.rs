@@ -76,7 +76,7 @@ impl Tampered {
         }
         match act {
             None => {}
-            Some(Act::PanicOnce) => panic!("the store was told to panic"),
+            Some(Act::PanicOnce) => panic!("the test requested a panic of the store"),
             Some(Act::Hold(go)) => go.notified().await,
         }
         Ok(&self.inner)

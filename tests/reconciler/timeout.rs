@@ -11,15 +11,15 @@ use roomkeeper_core::intent::CreateRoom;
 use roomkeeper_core::room::{Details, Kind, Origin};
 use uuid::Uuid;
 
-use crate::world::{DID, World, app, node, session, simulated, until};
+use crate::world::{DID, World, app, call_id, node, simulated, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn command_ends_once_after_ownership_change() {
     let (sim, store) = (simulated().await, Arc::new(MemoryStore::new()));
     let one = World::with(&sim, store.clone(), |_, _| {}).await;
     let one = one.synced().await;
-    let room = RoomId::fresh(node(), Uuid::new_v4());
-    let made = one.ask(Intent::new(
+    let room = RoomId::generate(node(), Uuid::new_v4());
+    let made = one.submit(Intent::new(
         Target::Room(room),
         app(),
         CreateRoom {
@@ -33,16 +33,16 @@ async fn command_ends_once_after_ownership_change() {
         },
     ));
     assert_eq!(made.await.unwrap(), Accepted::CreateRoom(()));
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    one.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    one.until_webhook(&call.to_string(), "call.new", 1).await;
     one.join(call, room).await;
     let id = room.to_string();
-    one.until_told(&id, "conference.member.joined", 1).await;
+    one.until_webhook(&id, "conference.member.joined", 1).await;
     let two = World::with(&sim, store.clone(), |_, _| {}).await;
     let two = two.beside().await;
     one.end().await;
     let two = two.synced().await;
-    two.until_told(&id, "conference.destroyed", 1).await;
+    two.until_webhook(&id, "conference.destroyed", 1).await;
     until("the call is parked", async || {
         let truth = sim.snapshot();
         let channel = truth.channel(&call.channel().to_string())?;
@@ -56,13 +56,13 @@ async fn command_ends_once_after_ownership_change() {
         settings.resync_interval = Duration::from_millis(200);
     });
     let three = three.await.synced().await;
-    let again = session(&sim.call_in(DID, "1002", &[]));
-    three.until_told(&again.to_string(), "call.new", 1).await;
-    let told = three.told().await;
-    let destroyed = told
+    let again = call_id(&sim.call_in(DID, "1002", &[]));
+    three.until_webhook(&again.to_string(), "call.new", 1).await;
+    let webhooks = three.webhooks().await;
+    let destroyed = webhooks
         .iter()
         .filter(|message| message.event == "conference.destroyed")
         .count();
-    assert_eq!(destroyed, 0, "the other one has told it");
+    assert_eq!(destroyed, 0, "the other replica has sent it");
     three.end().await;
 }

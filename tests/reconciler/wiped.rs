@@ -8,7 +8,7 @@ use roomkeeper::store::memory::MemoryStore;
 use roomkeeper_core::intent::FlagAccepted;
 use roomkeeper_core::room::MemberFlag;
 
-use crate::world::{DID, World, session, simulated, until};
+use crate::world::{DID, World, call_id, simulated, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn room_is_rebuilt_when_its_conference_was_not_described() {
@@ -21,8 +21,8 @@ async fn room_is_rebuilt_when_its_conference_was_not_described() {
     .synced()
     .await;
     let room = world.room("wiped").await;
-    let call = session(&sim.call_in(DID, "1001", &[]));
-    world.until_told(&call.to_string(), "call.new", 1).await;
+    let call = call_id(&sim.call_in(DID, "1001", &[]));
+    world.until_webhook(&call.to_string(), "call.new", 1).await;
     // `conference-create` never arrives, so the conference is not described.
     sim.lose_events_about(Some(&room.to_string()));
     world.join(call, room).await;
@@ -39,12 +39,14 @@ async fn room_is_rebuilt_when_its_conference_was_not_described() {
     let world = World::with(&sim, Arc::new(MemoryStore::new()), |_, _| {}).await;
     let world = world.synced().await;
     // The reconciler reports this call only after it has merged its first snapshot.
-    let second = session(&sim.call_in(DID, "1002", &[]));
-    world.until_told(&second.to_string(), "call.new", 1).await;
+    let second = call_id(&sim.call_in(DID, "1002", &[]));
+    world
+        .until_webhook(&second.to_string(), "call.new", 1)
+        .await;
     // The app still has the room, and the room its member.
     world.join(second, room).await;
     let joined = "conference.member.joined";
-    world.until_told(&room.to_string(), joined, 2).await;
+    world.until_webhook(&room.to_string(), joined, 2).await;
     let accepted = world.mute(call, true).await.unwrap();
     assert_eq!(
         accepted,

@@ -25,7 +25,7 @@ use uuid::Uuid;
 pub const DID: &str = "747713001";
 
 /// Longer than any successful operation.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub fn node() -> NodeId {
     "acW68".parse().unwrap()
@@ -35,18 +35,18 @@ pub fn app() -> AppId {
     "demo".parse().unwrap()
 }
 
-pub fn session(channel: &str) -> CallId {
+pub fn call_id(channel: &str) -> CallId {
     CallId::new(node(), ChannelId::new(channel.parse().unwrap()))
 }
 
-/// Waits until there is something.
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
+/// Waits until the closure returns a value.
+pub async fn until<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
     loop {
-        if let Some(found) = look().await {
+        if let Some(found) = poll().await {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(started.elapsed() < TIMEOUT, "timed out waiting for: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -64,7 +64,7 @@ pub struct World {
     pub reconciler: Arc<Reconciler>,
     actors: ShutdownPhase,
     connections: ShutdownPhase,
-    told: Mutex<Vec<Message>>,
+    webhooks: Mutex<Vec<Message>>,
     _rules: watch::Sender<Rules>,
 }
 
@@ -104,13 +104,13 @@ impl World {
         store: Arc<dyn Store>,
         change: impl FnOnce(&mut Settings, &mut Timeouts),
     ) -> Self {
-        let (rules, told_rules) = watch::channel(Rules {
+        let (rules, rules_receiver) = watch::channel(Rules {
             dids: HashMap::from([(DID.to_owned(), app())]),
             apps: BTreeSet::from([app()]),
             timeouts: Timeouts::default(),
             recordings: "/var/lib/freeswitch/recordings".to_owned(),
         });
-        let mut settings = settings(told_rules);
+        let mut settings = settings(rules_receiver);
         rules.send_modify(|rules| change(&mut settings, &mut rules.timeouts));
         let config = |(id, sim): &(NodeId, &SimNode)| NodeConfig {
             id: *id,
@@ -121,12 +121,12 @@ impl World {
             nudge: roomkeeper::node::Nudge::default(),
         };
         let (actors, connections) = (ShutdownPhase::new(), ShutdownPhase::new());
-        let told = OutboxSignals::for_nodes(nodes.iter().map(|(id, _)| *id));
+        let signals = OutboxSignals::for_nodes(nodes.iter().map(|(id, _)| *id));
         let reconciler = Reconciler::start(
             nodes.iter().map(config).collect(),
             &store,
             &settings,
-            &told,
+            &signals,
             &actors,
             &connections,
         )
@@ -136,7 +136,7 @@ impl World {
             reconciler: Arc::new(reconciler),
             actors,
             connections,
-            told: Mutex::default(),
+            webhooks: Mutex::default(),
             _rules: rules,
         }
     }
@@ -151,21 +151,24 @@ impl World {
 
     /// Waits until this replica knows another owner of the node and can send commands.
     pub async fn beside(self) -> Self {
-        until("it is another's, and reached", async || {
-            let report = self.reconciler.nodes().remove(0);
-            (report.owned_elsewhere && report.link == Link::Up).then_some(())
-        })
+        until(
+            "another replica owns the node, and it can be reached",
+            async || {
+                let report = self.reconciler.nodes().remove(0);
+                (report.owned_elsewhere && report.link == Link::Up).then_some(())
+            },
+        )
         .await;
         self
     }
 
     /// Stops it, and waits until everything has ended.
     pub async fn end(self) {
-        assert!(self.actors.end(PATIENCE).await);
-        assert!(self.connections.end(PATIENCE).await);
+        assert!(self.actors.end(TIMEOUT).await);
+        assert!(self.connections.end(TIMEOUT).await);
     }
 
-    pub async fn ask(&self, intent: Intent) -> Result<Accepted, IntentError> {
+    pub async fn submit(&self, intent: Intent) -> Result<Accepted, IntentError> {
         self.reconciler.submit(intent).await
     }
 
@@ -181,66 +184,64 @@ impl World {
                 details: Box::default(),
             },
         );
-        assert_eq!(self.ask(intent).await.unwrap(), Accepted::CreateRoom(()));
+        assert_eq!(self.submit(intent).await.unwrap(), Accepted::CreateRoom(()));
         room
     }
 
-    pub async fn join(&self, session: CallId, room: RoomId) {
+    pub async fn join(&self, call: CallId, room: RoomId) {
         let intent = Intent::new(
-            Target::Member {
-                room,
-                call: session,
-            },
+            Target::Member { room, call },
             app(),
             Join { muted: Some(false) },
         );
-        let accepted = self.ask(intent).await.unwrap();
+        let accepted = self.submit(intent).await.unwrap();
         assert!(
             matches!(accepted, Accepted::Join(JoinAccepted::Joining { room: into, .. }) if into == room),
-            "{session}: {accepted:?}"
+            "{call}: {accepted:?}"
         );
     }
 
-    pub async fn mute(&self, session: CallId, mute: bool) -> Result<Accepted, IntentError> {
+    pub async fn mute(&self, call: CallId, mute: bool) -> Result<Accepted, IntentError> {
         let intent = Intent::new(
-            Target::Call(session),
+            Target::Call(call),
             app(),
             SetFlag {
                 flag: MemberFlag::Speak,
                 on: !mute,
             },
         );
-        self.ask(intent).await
+        self.submit(intent).await
     }
 
     pub async fn delete(&self, room: RoomId) {
         let intent = Intent::new(Target::Room(room), app(), DeleteRoom);
-        let accepted = self.ask(intent).await.unwrap();
+        let accepted = self.submit(intent).await.unwrap();
         assert!(matches!(accepted, Accepted::DeleteRoom(_)), "{accepted:?}");
     }
 
     /// All webhooks so far, in order.
-    pub async fn told(&self) -> Vec<Message> {
+    pub async fn webhooks(&self) -> Vec<Message> {
         loop {
             let batch = self.store.read_outbox(node(), 1_000).await.unwrap();
             if batch.messages.is_empty() {
-                return self.told.lock().unwrap().clone();
+                return self.webhooks.lock().unwrap().clone();
             }
             let moved = self.store.fan_out(node(), &batch.from, &batch.to, &[]);
-            assert!(moved.await.unwrap(), "nobody else reads it");
-            self.told.lock().unwrap().extend(batch.messages);
+            assert!(moved.await.unwrap(), "no other reader moves the outbox");
+            self.webhooks.lock().unwrap().extend(batch.messages);
         }
     }
 
     /// The number of these webhooks of a room or a call.
     pub async fn count(&self, scope: &str, event: &str) -> usize {
-        let told = self.told().await;
-        told.iter()
+        let webhooks = self.webhooks().await;
+        webhooks
+            .iter()
             .filter(|m| m.event == event && m.scope.to_string() == scope)
             .count()
     }
 
-    pub async fn until_told(&self, scope: &str, event: &str, times: usize) {
+    pub async fn until_webhook(&self, scope: &str, event: &str, times: usize) {
         let what = format!("{event} of {scope}, {times} times");
         until(&what, async || {
             (self.count(scope, event).await >= times).then_some(())

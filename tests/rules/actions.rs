@@ -26,7 +26,7 @@ impl World {
         let mut world = Self::new();
         world.create_as(1, Origin::Voipbin, Kind::Conference, details(pre, post));
         world.parks(call(1), Some("demo"));
-        world.told.clear();
+        world.notifications.clear();
         world
     }
 
@@ -79,7 +79,7 @@ impl World {
         world.join(call(1), room(1)).unwrap();
         world.enters_unmuted();
         world.enters(call(1), 1, 1, true);
-        world.told.clear();
+        world.notifications.clear();
         world
     }
 }
@@ -95,8 +95,8 @@ const TWO: &str = "http://media.example/two.wav";
 fn next_step_waits_for_confirmation_and_join_follows_the_last() {
     let mut world = World::acting(json!([play(&[ONE, TWO]), { "type": "beep" }]), json!([]));
     world.join(call(1), room(1)).unwrap();
-    assert_eq!(world.place(), Place::Acting(Some(room(1))));
-    assert_eq!(world.place().as_str(), "acting");
+    assert_eq!(world.call_status(), CallStatus::Acting(Some(room(1))));
+    assert_eq!(world.call_status().as_str(), "acting");
     let first = world.step(&url(ONE));
     world.step_ended(first, "FILE PLAYED");
     let second = world.step(&url(TWO));
@@ -109,10 +109,10 @@ fn next_step_waits_for_confirmation_and_join_follows_the_last() {
     let third = world.step(&Step::Beep);
     world.step_ended(third, "FILE PLAYED");
     world.enters_unmuted();
-    assert_eq!(world.place(), Place::Joining(room(1)));
-    world.told(&[]);
+    assert_eq!(world.call_status(), CallStatus::Joining(room(1)));
+    world.expect_notifications(&[]);
     world.enters(call(1), 1, 1, true);
-    world.told(&["joined 527121101 muted=false [c-1]"]);
+    world.expect_notifications(&["joined 527121101 muted=false [c-1]"]);
 }
 
 #[test]
@@ -148,8 +148,8 @@ fn failed_step_ends_the_run_and_the_join() {
         world.join(call(1), room(1)).unwrap();
         let step = world.step(&url(ONE));
         world.step_ended(step, response);
-        world.told(&["join_failed action_failed [c-1]"]);
-        assert_eq!(world.place(), Place::Parked);
+        world.expect_notifications(&["join_failed action_failed [c-1]"]);
+        assert_eq!(world.call_status(), CallStatus::Parked);
         assert!(world.commands.is_empty());
         assert!(
             world.join(call(1), room(1)).is_ok(),
@@ -165,11 +165,11 @@ fn refused_step_ends_the_run_unless_the_node_is_down() {
     let command = world.commands.remove(0);
     let retry_after = Duration::from_secs(1);
     world.with(|b, cx| b.revert_command(&command, &CommandError::Down { retry_after }, cx));
-    world.told(&[]);
-    assert_eq!(world.place(), Place::Acting(Some(room(1))));
+    world.expect_notifications(&[]);
+    assert_eq!(world.call_status(), CallStatus::Acting(Some(room(1))));
     let refused = CommandError::Refused("no engine".to_owned());
     world.with(|b, cx| b.revert_command(&command, &refused, cx));
-    world.told(&["join_failed action_failed [c-1]"]);
+    world.expect_notifications(&["join_failed action_failed [c-1]"]);
 }
 
 #[test]
@@ -178,9 +178,9 @@ fn step_is_stopped_at_its_deadline() {
     world.join(call(1), room(1)).unwrap();
     let step = world.step(&url(ONE));
     world.waits_for_call(299);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.waits_for_call(1);
-    world.told(&["join_failed action_failed [c-1]"]);
+    world.expect_notifications(&["join_failed action_failed [c-1]"]);
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
@@ -190,15 +190,15 @@ fn step_is_stopped_at_its_deadline() {
     ));
     world.commands.clear();
     world.step_ended(step, "PLAYBACK ERROR");
-    world.told(&[]);
+    world.expect_notifications(&[]);
     assert_eq!(
-        world.place(),
-        Place::Leaving(None),
+        world.call_status(),
+        CallStatus::Leaving(None),
         "the command may be on its way"
     );
     assert_eq!(world.join(call(1), room(1)), Err(Refusal::StillLeaving));
     world.parks(call(1), None);
-    assert_eq!(world.place(), Place::Parked);
+    assert_eq!(world.call_status(), CallStatus::Parked);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn hang_up_ends_the_run() {
     world.join(call(1), room(1)).unwrap();
     let cause = "NORMAL_CLEARING".to_owned();
     world.channel(call(1), ChannelChange::HungUp { cause });
-    world.told(&[
+    world.expect_notifications(&[
         "join_failed hangup [c-1]",
         "call.hangup NORMAL_CLEARING 50ms",
     ]);
@@ -230,12 +230,12 @@ fn post_actions_start_once_the_call_is_parked() {
             );
             world.parks(call(1), Some("demo"));
         }
-        world.told(&["left removed [c-3]"]);
-        assert_eq!(world.place(), Place::Acting(None));
+        world.expect_notifications(&["left removed [c-3]"]);
+        assert_eq!(world.call_status(), CallStatus::Acting(None));
         let step = world.step(&url(TWO));
         world.step_ended(step, "FILE PLAYED");
-        assert_eq!(world.place(), Place::Parked);
-        world.told(&[]);
+        assert_eq!(world.call_status(), CallStatus::Parked);
+        world.expect_notifications(&[]);
     }
 }
 
@@ -245,7 +245,7 @@ fn post_actions_start_after_the_room_has_ended() {
     world.delete().unwrap();
     world.commands.clear();
     world.leaves(call(1), 1, 1, 0);
-    world.told(&["left room_destroyed", "destroyed"]);
+    world.expect_notifications(&["left room_destroyed", "destroyed"]);
     world.parks(call(1), Some("demo"));
     world.step(&url(TWO));
 }
@@ -257,7 +257,7 @@ fn join_ends_the_post_actions_of_the_last_room() {
     world.leaves(call(1), 1, 1, 0);
     world.parks(call(1), Some("demo"));
     world.create(2);
-    world.told.clear();
+    world.notifications.clear();
     world.commands.clear();
     world.join(call(1), room(2)).unwrap();
     assert!(matches!(
@@ -267,18 +267,18 @@ fn join_ends_the_post_actions_of_the_last_room() {
             ..
         }]
     ));
-    assert_eq!(world.place(), Place::Joining(room(2)));
+    assert_eq!(world.call_status(), CallStatus::Joining(room(2)));
 }
 
 #[test]
 fn transfer_to_another_room_skips_post_actions() {
     let mut world = World::inside(json!([play(&[TWO])]));
     world.create(2);
-    world.told.clear();
+    world.notifications.clear();
     world.conference(1, 1, 1, ConferenceChange::Moving(call(1).channel()));
     world.leaves(call(1), 1, 1, 0);
     world.enters(call(1), 2, 2, true);
-    world.told(&["left moved", "joined 527121101 muted=false"]);
+    world.expect_notifications(&["left moved", "joined 527121101 muted=false"]);
     assert!(
         !world.commands.iter().any(|o| matches!(
             o,
@@ -309,8 +309,8 @@ fn kicked_call_that_runs_pre_actions_does_not_enter() {
             member: Some(member),
         },
     );
-    world.asks(kick.clone()).unwrap();
-    world.told(&["join_failed removed [c-1]"]);
+    world.submit(kick.clone()).unwrap();
+    world.expect_notifications(&["join_failed removed [c-1]"]);
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
@@ -321,13 +321,13 @@ fn kicked_call_that_runs_pre_actions_does_not_enter() {
     world.commands.clear();
     world.step_ended(step, "PLAYBACK ERROR");
     assert_eq!(
-        world.place(),
-        Place::Leaving(None),
+        world.call_status(),
+        CallStatus::Leaving(None),
         "the command may be on its way"
     );
     world.parks(call(1), None);
-    assert_eq!(world.place(), Place::Parked);
-    assert_eq!(world.asks(kick), Err(Refusal::NotInRoom));
+    assert_eq!(world.call_status(), CallStatus::Parked);
+    assert_eq!(world.submit(kick), Err(Refusal::NotInRoom));
 }
 
 #[test]
@@ -344,9 +344,9 @@ fn run_resumes_from_the_checkpoint_after_a_restart() {
                 .collect(),
             parts: Fields::default(),
         };
-        let session = decode_call_state(call(1), &record).unwrap();
+        let state = decode_call_state(call(1), &record).unwrap();
         assert_eq!(
-            &session,
+            &state,
             world
                 .node_state
                 .call(call(1))
@@ -358,7 +358,7 @@ fn run_resumes_from_the_checkpoint_after_a_restart() {
                 .as_ref()
                 .unwrap()
         );
-        world.node_state.put_call(call(1), Some(session));
+        world.node_state.put_call(call(1), Some(state));
         (world, step)
     };
     let says = |world: &mut World, step: StepId, text: &str| {
@@ -391,5 +391,5 @@ fn run_resumes_from_the_checkpoint_after_a_restart() {
     // The step failed.
     let (mut world, step) = begun();
     says(&mut world, step, &format!("{step}=FILE NOT FOUND"));
-    world.told(&["join_failed action_failed [c-1]"]);
+    world.expect_notifications(&["join_failed action_failed [c-1]"]);
 }

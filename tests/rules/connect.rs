@@ -27,7 +27,7 @@ impl World {
             ));
             world.enters(call(n), 1, 1, true);
         }
-        world.told.clear();
+        world.notifications.clear();
         world
     }
 
@@ -36,12 +36,12 @@ impl World {
             .into_iter()
             .filter_map(|command| {
                 if let SwitchCommand {
-                    target: Target::Member { call: session, .. },
+                    target: Target::Member { call, .. },
                     action: SwitchAction::Park { .. },
                     ..
                 } = command
                 {
-                    Some(session)
+                    Some(call)
                 } else {
                     None
                 }
@@ -49,7 +49,7 @@ impl World {
             .collect()
     }
 
-    fn status(&self) -> Option<RoomStatus> {
+    fn room_status(&self) -> Option<RoomStatus> {
         self.node_state.room(room(1)).map(|r| r.status())
     }
 }
@@ -65,18 +65,18 @@ fn timed(timeout: u32) -> Details {
 fn third_join_into_a_room_of_two_is_refused() {
     let mut world = World::connect();
     assert_eq!(world.join(call(3), room(1)), Err(Refusal::RoomFull));
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
 fn third_member_from_the_dialplan_is_removed() {
     let mut world = World::connect();
     world.enters(call(3), 1, 1, true);
-    world.told(&["joined 527121101 muted=false"]);
+    world.expect_notifications(&["joined 527121101 muted=false"]);
     assert_eq!(world.parked_out(), [call(3)]);
     world.leaves(call(3), 1, 1, 2);
-    world.told(&["left removed"]);
-    assert_eq!(world.status(), Some(RoomStatus::Progressing));
+    world.expect_notifications(&["left removed"]);
+    assert_eq!(world.room_status(), Some(RoomStatus::Progressing));
     assert!(world.parked_out().is_empty());
 }
 
@@ -87,12 +87,12 @@ fn sole_member_that_returns_before_its_leave_is_removed() {
     world.parks(call(1), Some("demo"));
     world.join(call(1), room(1)).unwrap();
     world.enters(call(1), 1, 1, true);
-    world.told.clear();
+    world.notifications.clear();
     world.commands.clear();
     world.enters(call(1), 1, 1, true);
-    world.told(&["left removed (synthesized)", "destroyed"]);
+    world.expect_notifications(&["left removed (synthesized)", "destroyed"]);
     assert_eq!(world.parked_out(), [call(1)]);
-    assert_eq!(world.status(), Some(RoomStatus::Terminated));
+    assert_eq!(world.room_status(), Some(RoomStatus::Terminated));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn room_of_two_ends_when_one_member_leaves() {
     let mut world = World::connect();
     let cause = "NORMAL_CLEARING".to_owned();
     world.channel(call(1), ChannelChange::HungUp { cause });
-    world.told(&["left hangup", "call.hangup NORMAL_CLEARING 50ms"]);
+    world.expect_notifications(&["left hangup", "call.hangup NORMAL_CLEARING 50ms"]);
     assert_eq!(world.parked_out(), [call(2)]);
     assert_eq!(
         world.join(call(3), room(1)),
@@ -108,7 +108,7 @@ fn room_of_two_ends_when_one_member_leaves() {
         "the room is ending"
     );
     world.leaves(call(2), 1, 1, 0);
-    world.told(&["left room_destroyed", "destroyed"]);
+    world.expect_notifications(&["left room_destroyed", "destroyed"]);
 }
 
 #[test]
@@ -118,10 +118,10 @@ fn room_of_two_ends_when_its_only_member_leaves() {
     world.parks(call(1), Some("demo"));
     world.join(call(1), room(1)).unwrap();
     world.enters(call(1), 1, 1, true);
-    world.told.clear();
+    world.notifications.clear();
     world.leave().unwrap();
     world.leaves(call(1), 1, 1, 0);
-    world.told(&["left removed [c-3]", "destroyed"]);
+    world.expect_notifications(&["left removed [c-3]", "destroyed"]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn room_ends_at_its_timeout_and_parks_its_members() {
     world.parks(call(1), Some("demo"));
     world.join(call(1), room(1)).unwrap();
     world.enters(call(1), 1, 1, true);
-    world.told.clear();
+    world.notifications.clear();
     world.commands.clear();
     let deadline = world.node_state.room(room(1)).unwrap().next_deadline();
     assert_eq!(deadline, Some(Timestamp::from_millis(61_000)));
@@ -140,16 +140,16 @@ fn room_ends_at_its_timeout_and_parks_its_members() {
     world.waits(1);
     assert_eq!(world.parked_out(), [call(1)]);
     world.leaves(call(1), 1, 1, 0);
-    world.told(&["left timeout", "destroyed"]);
+    world.expect_notifications(&["left timeout", "destroyed"]);
 }
 
 #[test]
 fn empty_room_ends_immediately_at_its_timeout() {
     let mut world = World::new();
     world.create_as(1, Origin::Voipbin, Kind::Conference, timed(5));
-    world.told.clear();
+    world.notifications.clear();
     world.waits(5);
-    world.told(&["destroyed"]);
+    world.expect_notifications(&["destroyed"]);
     let ended = world.node_state.room(room(1)).unwrap();
     assert_eq!(ended.status(), RoomStatus::Terminated);
     assert_eq!(ended.ended_at(), Some(Timestamp::from_millis(6_000)));
@@ -159,7 +159,7 @@ fn empty_room_ends_immediately_at_its_timeout() {
 fn update_changes_details_and_the_timeout() {
     let mut world = World::new();
     world.create_as(1, Origin::Voipbin, Kind::Conference, timed(5));
-    world.told.clear();
+    world.notifications.clear();
     let change = |update: Update| {
         Intent::new(
             Target::Room(room(1)),
@@ -176,29 +176,29 @@ fn update_changes_details_and_the_timeout() {
         ..Update::default()
     };
     assert_eq!(
-        world.asks(change(update.clone())),
+        world.submit(change(update.clone())),
         Ok(Accepted::UpdateRoom(()))
     );
-    world.told(&["updated {\"name\":\"another\",\"timeout\":20}"]);
-    assert_eq!(world.asks(change(update)), Ok(Accepted::UpdateRoom(())));
-    world.told(&[]);
+    world.expect_notifications(&["updated {\"name\":\"another\",\"timeout\":20}"]);
+    assert_eq!(world.submit(change(update)), Ok(Accepted::UpdateRoom(())));
+    world.expect_notifications(&[]);
     world.waits(5);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     let none = Update {
         timeout: Some(0),
         ..Update::default()
     };
-    world.asks(change(none)).unwrap();
-    world.told(&["updated {\"timeout\":0}"]);
+    world.submit(change(none)).unwrap();
+    world.expect_notifications(&["updated {\"timeout\":0}"]);
     world.waits(1_000);
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
 fn room_created_on_an_unreachable_node_starts_once_it_returns() {
     let mut world = World::new();
     world.create(1);
-    assert_eq!(world.status(), Some(RoomStatus::Starting));
+    assert_eq!(world.room_status(), Some(RoomStatus::Starting));
     assert!(world.node_state.room(room(1)).unwrap().is_open());
     let snapshot = Snapshot {
         core: core(),
@@ -206,7 +206,7 @@ fn room_created_on_an_unreachable_node_starts_once_it_returns() {
         rooms: Vec::new(),
     };
     world.with(|node_state, cx| node_state.merge_snapshot(&snapshot, &BTreeSet::new(), cx));
-    assert_eq!(world.status(), Some(RoomStatus::Progressing));
+    assert_eq!(world.room_status(), Some(RoomStatus::Progressing));
     world.node_state.set_reachable(true);
     world.create(2);
     let status = world.node_state.room(room(2)).unwrap().status();

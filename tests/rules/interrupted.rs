@@ -6,17 +6,17 @@ use super::*;
 fn racing() -> World {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
-    world.told.clear();
+    world.notifications.clear();
     world.join(call(2), room(1)).unwrap();
     world.leave().unwrap();
     world.commands.clear();
     world.leaves(call(1), 1, 1, 0);
-    world.told(&["left removed [c-3]"]);
+    world.expect_notifications(&["left removed [c-3]"]);
     world
 }
 
-fn place(world: &World) -> Place {
-    world.node_state.call(call(2)).unwrap().place().clone()
+fn call_status(world: &World) -> CallStatus {
+    world.node_state.call(call(2)).unwrap().status().clone()
 }
 
 #[test]
@@ -24,24 +24,24 @@ fn interrupted_join_is_repeated_once_the_call_is_parked() {
     let mut world = racing();
     world.wants_resync = false;
     world.enters(call(2), 1, 1, false);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.leaves(call(2), 1, 1, 0);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     assert_eq!(world.commands, [], "no command before the call is parked");
     world.parks(call(2), None);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     let [command] = world.commands.as_slice() else {
         panic!("{:?}", world.commands);
     };
     assert!(
-        matches!(command, SwitchCommand { target: Target::Member { call: session, .. }, action: SwitchAction::Enter { muted: true, .. }, .. } if *session == call(2)),
+        matches!(command, SwitchCommand { target: Target::Member { call: entering, .. }, action: SwitchAction::Enter { muted: true, .. }, .. } if *entering == call(2)),
         "{command:?}"
     );
-    assert_eq!(place(&world), Place::Joining(room(1)));
+    assert_eq!(call_status(&world), CallStatus::Joining(room(1)));
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
     world.enters(call(2), 1, 2, false);
-    world.told(&["joined 527121101 muted=true [c-1]"]);
-    assert_eq!(place(&world), Place::InRoom(room(1)));
+    world.expect_notifications(&["joined 527121101 muted=true [c-1]"]);
+    assert_eq!(call_status(&world), CallStatus::InRoom(room(1)));
     assert!(!world.wants_resync, "no snapshot is needed");
 }
 
@@ -54,11 +54,11 @@ fn repeated_join_that_is_interrupted_again_fails() {
     world.commands.clear();
     world.enters(call(2), 1, 1, false);
     world.leaves(call(2), 1, 1, 0);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.parks(call(2), None);
-    world.told(&["join_failed refused [c-1]"]);
+    world.expect_notifications(&["join_failed refused [c-1]"]);
     assert_eq!(world.commands, []);
-    assert_eq!(place(&world), Place::Parked);
+    assert_eq!(call_status(&world), CallStatus::Parked);
 }
 
 #[test]
@@ -66,9 +66,9 @@ fn repeated_join_that_is_refused_fails() {
     let mut world = racing();
     world.enters(call(2), 1, 1, false);
     world.parks(call(2), None);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.parks(call(2), None);
-    world.told(&["join_failed refused [c-1]"]);
+    world.expect_notifications(&["join_failed refused [c-1]"]);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn interrupted_join_is_recognised_by_its_end_alone() {
     let mut world = racing();
     world.leaves(call(2), 1, 1, 0);
     world.parks(call(2), None);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
@@ -91,7 +91,7 @@ fn interrupted_join_is_repeated_when_its_park_event_comes_first() {
     let mut world = racing();
     world.sequence += 2;
     world.parks(call(2), None);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
@@ -108,23 +108,23 @@ fn interrupted_join_is_repeated_when_its_park_event_comes_first() {
     };
     let late = [ConferenceChange::Added(block(call(2), false)), removed];
     for (sequence, change) in (parked_at - 2..).zip(late) {
-        let news = SwitchEvent {
+        let event = SwitchEvent {
             core: core(),
             sequence,
             at: world.now,
             kind: SwitchEventKind::Conference {
                 room: room(1),
-                conference: life(1),
+                conference: conference_id(1),
                 size: None,
                 change,
             },
         };
-        world.with(|node_state, cx| node_state.apply_event(news, cx));
+        world.with(|node_state, cx| node_state.apply_event(event, cx));
     }
-    world.told(&[]);
-    assert_eq!(place(&world), Place::Joining(room(1)));
+    world.expect_notifications(&[]);
+    assert_eq!(call_status(&world), CallStatus::Joining(room(1)));
     world.enters(call(2), 1, 2, false);
-    world.told(&["joined 527121101 muted=true [c-1]"]);
+    world.expect_notifications(&["joined 527121101 muted=true [c-1]"]);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn call_that_hangs_up_while_its_join_is_interrupted_has_not_joined() {
     world.enters(call(2), 1, 1, false);
     let cause = "NORMAL_CLEARING".to_owned();
     world.channel(call(2), ChannelChange::HungUp { cause });
-    world.told(&[
+    world.expect_notifications(&[
         "join_failed hangup [c-1]",
         "call.hangup NORMAL_CLEARING 50ms",
     ]);
@@ -145,17 +145,17 @@ fn interrupted_join_keeps_its_deadline_and_then_parks_the_call() {
     let mut world = racing();
     world.enters(call(2), 1, 1, false);
     world.waits(9);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.waits(2);
-    world.told(&["join_failed timeout [c-1]"]);
+    world.expect_notifications(&["join_failed timeout [c-1]"]);
     assert!(
-        matches!(world.commands.as_slice(), [SwitchCommand { target: Target::Member { call: session, .. }, action: SwitchAction::Park { .. }, .. }] if *session == call(2)),
+        matches!(world.commands.as_slice(), [SwitchCommand { target: Target::Member { call: parked, .. }, action: SwitchAction::Park { .. }, .. }] if *parked == call(2)),
         "{:?}",
         world.commands
     );
-    assert_eq!(place(&world), Place::Leaving(None));
+    assert_eq!(call_status(&world), CallStatus::Leaving(None));
     world.parks(call(2), None);
-    assert_eq!(place(&world), Place::Parked);
+    assert_eq!(call_status(&world), CallStatus::Parked);
 }
 
 #[test]
@@ -165,9 +165,9 @@ fn interrupted_join_that_is_parked_after_its_deadline_fails() {
     // The deadline has not been checked yet.
     world.now = world.now + Duration::from_secs(11);
     world.parks(call(2), None);
-    world.told(&["join_failed timeout [c-1]"]);
+    world.expect_notifications(&["join_failed timeout [c-1]"]);
     assert_eq!(world.commands, []);
-    assert_eq!(place(&world), Place::Parked);
+    assert_eq!(call_status(&world), CallStatus::Parked);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn interrupted_join_is_not_repeated_when_its_room_has_ended() {
     let mut world = racing();
     world.enters(call(2), 1, 1, false);
     world.delete().unwrap();
-    world.told(&["join_failed room_destroyed [c-1]", "destroyed"]);
+    world.expect_notifications(&["join_failed room_destroyed [c-1]", "destroyed"]);
     world.parks(call(2), None);
     assert!(matches!(
         world.commands.as_slice(),
@@ -190,37 +190,37 @@ fn interrupted_join_is_not_repeated_when_its_room_has_ended() {
 fn call_that_entered_before_the_last_member_left_has_joined() {
     let mut world = World::joined();
     world.parks(call(2), Some("demo"));
-    world.told.clear();
+    world.notifications.clear();
     world.join(call(2), room(1)).unwrap();
     world.sequence += 1;
     let added_at = world.sequence;
     world.leaves(call(1), 1, 1, 0);
-    world.told(&["left removed"]);
+    world.expect_notifications(&["left removed"]);
     // The event is late: the call entered first, and before the other one left.
-    let news = SwitchEvent {
+    let event = SwitchEvent {
         core: core(),
         sequence: added_at,
         at: world.now,
         kind: SwitchEventKind::Conference {
             room: room(1),
-            conference: life(1),
+            conference: conference_id(1),
             size: Some(2),
             change: ConferenceChange::Added(block(call(2), false)),
         },
     };
-    world.with(|node_state, cx| node_state.apply_event(news, cx));
-    world.told(&["joined 527121101 muted=true [c-1]"]);
+    world.with(|node_state, cx| node_state.apply_event(event, cx));
+    world.expect_notifications(&["joined 527121101 muted=true [c-1]"]);
 }
 
 #[test]
 fn call_that_the_dialplan_sends_into_an_ending_conference_joins_and_leaves() {
     let mut world = World::joined();
     world.leaves(call(1), 1, 1, 0);
-    world.told.clear();
+    world.notifications.clear();
     world.commands.clear();
     world.enters(call(2), 1, 1, false);
     world.leaves(call(2), 1, 1, 0);
-    world.told(&[
+    world.expect_notifications(&[
         "call.new 747713001",
         "joined 527121101 muted=true",
         "left removed",

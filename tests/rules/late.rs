@@ -8,16 +8,16 @@ use roomkeeper_core::switch_event::SnapshotMember;
 use super::*;
 
 /// A conference as a snapshot shows it.
-pub fn shown(n: u128, life_of: u128, members: &[CallId]) -> SnapshotRoom {
+pub fn shown(n: u128, instance: u128, members: &[CallId]) -> SnapshotRoom {
     SnapshotRoom {
         room: room(n),
-        conference: life(life_of),
+        conference: conference_id(instance),
         locked: false,
         meta: None,
         members: members
             .iter()
-            .map(|session| SnapshotMember {
-                channel: session.channel(),
+            .map(|call| SnapshotMember {
+                channel: call.channel(),
                 can_speak: false,
                 can_hear: true,
                 hold: false,
@@ -31,7 +31,7 @@ pub fn shown(n: u128, life_of: u128, members: &[CallId]) -> SnapshotRoom {
 }
 
 impl World {
-    fn merges(
+    fn merge_with_suspects(
         &mut self,
         fence: u64,
         rooms: Vec<SnapshotRoom>,
@@ -45,8 +45,8 @@ impl World {
         self.with(|node_state, cx| node_state.merge_snapshot(&snapshot, confirmed, cx))
     }
 
-    pub fn looks(&mut self, fence: u64, rooms: Vec<SnapshotRoom>) {
-        self.merges(fence, rooms, &BTreeSet::new());
+    pub fn merge_snapshot(&mut self, fence: u64, rooms: Vec<SnapshotRoom>) {
+        self.merge_with_suspects(fence, rooms, &BTreeSet::new());
     }
 
     /// Emits the events of `happens` at that sequence.
@@ -56,7 +56,7 @@ impl World {
         self.sequence = now;
     }
 
-    fn news_of(&self, sequence: u64, change: ChannelChange) -> SwitchEvent {
+    fn channel_event(&self, sequence: u64, change: ChannelChange) -> SwitchEvent {
         SwitchEvent {
             core: core(),
             sequence,
@@ -73,16 +73,16 @@ impl World {
 fn snapshot_does_not_move_a_call_placed_after_its_fence() {
     let mut world = World::with_room_and_call();
     let fence = world.sequence - 1;
-    world.looks(fence, vec![shown(1, 1, &[call(1)])]);
-    world.told(&[]);
+    world.merge_snapshot(fence, vec![shown(1, 1, &[call(1)])]);
+    world.expect_notifications(&[]);
     assert!(
         world.wants_resync,
         "a snapshot is needed: the next event may be lost"
     );
-    assert_eq!(world.place(), Place::Parked);
+    assert_eq!(world.call_status(), CallStatus::Parked);
     world.enters(call(1), 1, 1, false);
-    world.told(&["joined 527121101 muted=true"]);
-    assert_eq!(world.place(), Place::InRoom(room(1)));
+    world.expect_notifications(&["joined 527121101 muted=true"]);
+    assert_eq!(world.call_status(), CallStatus::InRoom(room(1)));
 }
 
 #[test]
@@ -90,28 +90,28 @@ fn late_event_in_the_same_batch_does_not_revive_a_call() {
     let mut world = World::new();
     let cause = "NORMAL_CLEARING".to_owned();
     let (by, identity) = (None, identity(Some("demo")));
-    let parked = world.news_of(11, ChannelChange::Parked { identity, by });
-    let over = world.news_of(12, ChannelChange::HungUp { cause });
+    let parked = world.channel_event(11, ChannelChange::Parked { identity, by });
+    let over = world.channel_event(12, ChannelChange::HungUp { cause });
     // Nothing is committed in between, so the end is not remembered yet.
     world.with(|node_state, cx| {
-        for news in [parked.clone(), over, parked] {
-            node_state.apply_event(news, cx);
+        for event in [parked.clone(), over, parked] {
+            node_state.apply_event(event, cx);
         }
     });
-    world.told(&["call.new 747713001", "call.hangup NORMAL_CLEARING 50ms"]);
+    world.expect_notifications(&["call.new 747713001", "call.hangup NORMAL_CLEARING 50ms"]);
     let entered = SwitchEvent {
         core: core(),
         sequence: 11,
         at: world.now,
         kind: SwitchEventKind::Conference {
             room: room(1),
-            conference: life(1),
+            conference: conference_id(1),
             size: Some(1),
             change: ConferenceChange::Added(block(call(1), true)),
         },
     };
     world.with(|node_state, cx| node_state.apply_event(entered, cx));
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn vanished_call_leaves_its_room_even_if_it_entered_after_the_fence() {
     let mut world = World::joined();
     let fence = world.sequence - 1;
     world.with(|node_state, cx| node_state.end_vanished_call(call(1).channel(), fence, cx));
-    world.told(&["left hangup (synthesized)", "call.hangup UNKNOWN 50ms"]);
+    world.expect_notifications(&["left hangup (synthesized)", "call.hangup UNKNOWN 50ms"]);
 }
 
 #[test]
@@ -129,24 +129,24 @@ fn call_seen_in_a_room_after_it_moved_has_left_that_room() {
     let late = world.sequence + 1;
     world.sequence = late;
     world.enters(call(1), 2, 2, true);
-    world.told(&["created room-2", "joined 527121101 muted=false"]);
+    world.expect_notifications(&["created room-2", "joined 527121101 muted=false"]);
     let now = std::mem::replace(&mut world.sequence, late - 1);
     world.enters(call(1), 1, 1, true);
     world.sequence = now;
-    world.told(&["joined 527121101 muted=false", "left moved (synthesized)"]);
-    assert_eq!(world.place(), Place::InRoom(room(2)));
+    world.expect_notifications(&["joined 527121101 muted=false", "left moved (synthesized)"]);
+    assert_eq!(world.call_status(), CallStatus::InRoom(room(2)));
 }
 
 #[test]
 fn missing_conference_ends_at_the_second_look_though_its_member_moved() {
     let mut world = World::joined();
     world.create(2);
-    world.told.clear();
+    world.notifications.clear();
     let elsewhere = || vec![shown(2, 2, &[call(1)])];
     let fence = world.sequence + 1;
-    let suspects = world.merges(fence, elsewhere(), &BTreeSet::new());
-    world.told(&["left moved", "joined 527121101 muted=true (synthesized)"]);
-    world.merges(fence + 1, elsewhere(), &suspects);
+    let suspects = world.merge_with_suspects(fence, elsewhere(), &BTreeSet::new());
+    world.expect_notifications(&["left moved", "joined 527121101 muted=true (synthesized)"]);
+    world.merge_with_suspects(fence + 1, elsewhere(), &suspects);
     let believed = world.node_state.room(room(1)).unwrap();
     assert!(
         believed.instances().is_empty(),
@@ -161,13 +161,13 @@ fn call_parked_before_its_conference_ended_is_parked_in_any_event_order() {
     let parked_at = world.sequence;
     world.sequence += 1;
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
-    world.told(&["left removed (synthesized)"]);
-    assert_eq!(world.place(), Place::Leaving(None));
+    world.expect_notifications(&["left removed (synthesized)"]);
+    assert_eq!(world.call_status(), CallStatus::Leaving(None));
     let now = std::mem::replace(&mut world.sequence, parked_at);
     world.parks(call(1), None);
     world.sequence = now;
-    assert_eq!(world.place(), Place::Parked);
-    world.told(&[]);
+    assert_eq!(world.call_status(), CallStatus::Parked);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn call_given_up_with_its_node_is_revived_even_after_a_lookup() {
     let now = world.now;
     world.node_state.drop_over(EntityId::Call(call(1)), now);
     world.with(|node_state, cx| node_state.core_changed(Some(core()), cx));
-    world.told.clear();
+    world.notifications.clear();
     // A caller named the call, so it was loaded.
     world.node_state.put_call(call(1), Some(over.clone()));
     let listed = [ListedChannel {
@@ -214,7 +214,7 @@ fn call_given_up_with_its_node_is_revived_even_after_a_lookup() {
     assert!(world.node_state.forget_over(EntityId::Call(call(1))));
     world.node_state.put_call(call(1), Some(over));
     world.parks(call(1), Some("demo"));
-    world.told(&["call.new 747713001"]);
+    world.expect_notifications(&["call.new 747713001"]);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn late_event_of_an_older_instance_opens_no_membership() {
     let first = world.sequence;
     world.enters(call(1), 1, 2, false);
     world.leaves(call(1), 1, 2, 0);
-    world.told(&[
+    world.expect_notifications(&[
         "left removed (synthesized)",
         "joined 527121101 muted=true",
         "left removed",
@@ -231,7 +231,7 @@ fn late_event_of_an_older_instance_opens_no_membership() {
     let now = std::mem::replace(&mut world.sequence, first - 1);
     world.enters(call(1), 1, 1, false);
     world.sequence = now;
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -242,11 +242,11 @@ fn late_leave_does_not_end_a_later_join() {
     let now = std::mem::replace(&mut world.sequence, parked - 2);
     world.leaves(call(1), 1, 1, 0);
     world.sequence = now;
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.enters(call(1), 1, 1, false);
-    world.told(&["joined 527121101 muted=true [c-1]"]);
-    let place = world.node_state.call(call(1)).unwrap().place().clone();
-    assert_eq!(place, Place::InRoom(room(1)));
+    world.expect_notifications(&["joined 527121101 muted=true [c-1]"]);
+    let status = world.node_state.call(call(1)).unwrap().status().clone();
+    assert_eq!(status, CallStatus::InRoom(room(1)));
 }
 
 #[test]
@@ -258,26 +258,26 @@ fn call_that_returned_is_in_the_room_when_its_leave_arrives_last() {
         let muted_by_key = ConferenceChange::Flags(block(call(1), false));
         world.conference(1, 1, 2, muted_by_key);
     });
-    world.told(&["joined 527121101 muted=true (synthesized)"]);
+    world.expect_notifications(&["joined 527121101 muted=true (synthesized)"]);
     world.at(first + 4, |world| world.enters(call(1), 1, 1, true));
-    world.told(&["left removed (synthesized)", "joined 527121101 muted=false"]);
+    world.expect_notifications(&["left removed (synthesized)", "joined 527121101 muted=false"]);
     world.at(first + 3, |world| world.leaves(call(1), 1, 1, 1));
     world.at(first + 1, |world| world.enters(call(1), 1, 1, true));
-    world.told(&[]);
-    assert_eq!(world.place(), Place::InRoom(room(1)));
+    world.expect_notifications(&[]);
+    assert_eq!(world.call_status(), CallStatus::InRoom(room(1)));
 }
 
 #[test]
 fn call_from_a_snapshot_that_returned_stays_when_its_leave_arrives_last() {
     let mut world = World::with_room_and_call();
     let fence = world.sequence + 1;
-    world.looks(fence, vec![shown(1, 1, &[call(1)])]);
-    world.told(&["joined 527121101 muted=true (synthesized)"]);
+    world.merge_snapshot(fence, vec![shown(1, 1, &[call(1)])]);
+    world.expect_notifications(&["joined 527121101 muted=true (synthesized)"]);
     world.at(fence + 3, |world| world.enters(call(1), 1, 1, false));
     world.at(fence + 1, |world| world.leaves(call(1), 1, 1, 1));
     world.at(fence + 2, |world| world.parks(call(1), None));
-    world.told(&[]);
-    assert_eq!(world.place(), Place::InRoom(room(1)));
+    world.expect_notifications(&[]);
+    assert_eq!(world.call_status(), CallStatus::InRoom(room(1)));
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn late_end_of_an_older_instance_keeps_the_last_tombstone() {
     let first = world.sequence;
     world.at(first + 2, |world| world.enters(call(1), 1, 2, false));
     world.at(first + 3, |world| world.leaves(call(1), 1, 2, 0));
-    world.told(&[
+    world.expect_notifications(&[
         "left removed (synthesized)",
         "joined 527121101 muted=true",
         "left removed",
@@ -294,8 +294,8 @@ fn late_end_of_an_older_instance_keeps_the_last_tombstone() {
     world.at(first + 1, |world| world.leaves(call(1), 1, 1, 0));
     // A duplicate.
     world.at(first + 2, |world| world.enters(call(1), 1, 2, false));
-    world.told(&[]);
-    assert_eq!(world.place(), Place::Leaving(None));
+    world.expect_notifications(&[]);
+    assert_eq!(world.call_status(), CallStatus::Leaving(None));
 }
 
 #[test]
@@ -303,15 +303,15 @@ fn flags_that_arrive_before_the_add_member_count() {
     let mut world = World::joined();
     let first = world.sequence;
     world.at(first + 1, |world| world.leaves(call(1), 1, 1, 1));
-    world.told(&["left removed"]);
+    world.expect_notifications(&["left removed"]);
     world.at(first + 3, |world| {
         let unmuted_by_key = ConferenceChange::Flags(block(call(1), true));
         world.conference(1, 1, 2, unmuted_by_key);
     });
     // The event alone does not show that the call is present: a member's last flags can arrive after its end.
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.at(first + 2, |world| world.enters(call(1), 1, 1, false));
-    world.told(&["joined 527121101 muted=false"]);
+    world.expect_notifications(&["joined 527121101 muted=false"]);
 }
 
 #[test]
@@ -322,9 +322,9 @@ fn parked_call_stays_parked_when_an_older_event_shows_the_room_it_joins() {
     let parked = world.sequence;
     world.join(call(1), room(1)).unwrap();
     world.at(parked - 2, |world| world.enters(call(1), 1, 1, true));
-    world.told(&[
+    world.expect_notifications(&[
         "joined 527121101 muted=false [c-1]",
         "left removed (synthesized)",
     ]);
-    assert_eq!(world.place(), Place::Parked);
+    assert_eq!(world.call_status(), CallStatus::Parked);
 }

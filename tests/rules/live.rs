@@ -14,26 +14,22 @@ impl World {
                 |LiveNotification {
                      app,
                      room: of,
-                     change: fact,
+                     change: event,
                  }| {
                     assert_eq!((app, of), (demo(), room(1)));
-                    let who = |session: CallId| session.channel().uuid().as_u128() - 100;
-                    match fact {
+                    let who = |call: CallId| call.channel().uuid().as_u128() - 100;
+                    match event {
                         LiveChange::Talking {
-                            call: session,
+                            call,
                             member,
                             talking,
                         } => {
-                            assert_eq!(member, self.member(session));
-                            format!(
-                                "{} {}",
-                                who(session),
-                                if talking { "talks" } else { "stops" }
-                            )
+                            assert_eq!(member, self.member(call));
+                            format!("{} {}", who(call), if talking { "talks" } else { "stops" })
                         }
                         LiveChange::Floor { holder, member } => {
                             assert_eq!(member.is_some(), holder.is_some());
-                            let holder = holder.map_or("nobody".to_owned(), |s| who(s).to_string());
+                            let holder = holder.map_or("no one".to_owned(), |s| who(s).to_string());
                             format!("floor of {holder}")
                         }
                     }
@@ -43,10 +39,10 @@ impl World {
     }
 
     /// Emits an event with a member's flags.
-    fn flags(&mut self, session: CallId, speak: bool, talking: bool) {
+    fn flags(&mut self, call: CallId, speak: bool, talking: bool) {
         let block = MemberBlock {
             talking,
-            ..block(session, speak)
+            ..block(call, speak)
         };
         self.conference(1, 1, 1, ConferenceChange::Flags(block));
     }
@@ -64,7 +60,7 @@ impl World {
     fn alone_and_unmuted() -> Self {
         let mut world = Self::with_room_and_call();
         world.enters(call(1), 1, 1, true);
-        world.told.clear();
+        world.notifications.clear();
         assert_eq!(world.shown_live(), Vec::<String>::new());
         assert!(world.has_changed());
         world
@@ -79,7 +75,7 @@ fn talking_is_reported_live_and_not_stored() {
     }
     world.flags(call(1), true, false);
     assert_eq!(world.shown_live(), ["1 talks", "1 stops"]);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     assert!(!world.has_changed());
 }
 
@@ -98,7 +94,7 @@ fn muted_member_stops_talking() {
     let mut world = World::alone_and_unmuted();
     world.flags(call(1), true, true);
     world.flags(call(1), false, false);
-    world.told(&["muted"]);
+    world.expect_notifications(&["muted"]);
     assert_eq!(world.shown_live(), ["1 talks", "1 stops"]);
 }
 
@@ -110,7 +106,7 @@ fn talking_is_reported_after_the_join() {
         ..block(call(1), true)
     };
     world.conference(1, 1, 1, ConferenceChange::Added(talks));
-    world.told(&["joined 527121101 muted=false"]);
+    world.expect_notifications(&["joined 527121101 muted=false"]);
     assert_eq!(world.shown_live(), ["1 talks"]);
     world.leaves(call(1), 1, 1, 0);
     assert_eq!(
@@ -128,14 +124,14 @@ fn floor_change_is_reported_live() {
     assert_eq!(world.shown_live(), ["floor of 1"]);
     world.floor(None);
     world.floor(None);
-    assert_eq!(world.shown_live(), ["floor of nobody"]);
+    assert_eq!(world.shown_live(), ["floor of no one"]);
     assert!(!world.has_changed());
     // The end of the conference takes it away, too.
     world.floor(Some(block(call(1), true)));
     world.leaves(call(1), 1, 1, 0);
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
     let shown = world.shown_live();
-    assert_eq!(shown, ["floor of 1", "floor of nobody"]);
+    assert_eq!(shown, ["floor of 1", "floor of no one"]);
 }
 
 #[test]
@@ -157,8 +153,8 @@ fn orphan_room_has_no_live_notifications() {
 #[test]
 fn live_notification_is_a_webhook_without_sequence() {
     let at = Timestamp::from_micros(1_778_070_896_672_025);
-    let member = MemberId::fresh(node(), Uuid::from_u128(5 << 32));
-    let body = |fact| payload::live_event(&demo(), room(1), &fact, at);
+    let member = MemberId::generate(node(), Uuid::from_u128(5 << 32));
+    let body = |event| payload::live_event(&demo(), room(1), &event, at);
     let talking = body(LiveChange::Talking {
         call: call(1),
         member,

@@ -16,7 +16,7 @@ fn command(lock: bool) -> SwitchCommand {
 
 impl World {
     fn lock(&mut self, lock: bool) -> Result<Accepted, Refusal> {
-        self.asks(
+        self.submit(
             Intent::new(Target::Room(room(1)), demo(), SetLock { locked: lock })
                 .with_uid(Some("l-1".parse().unwrap())),
         )
@@ -31,29 +31,29 @@ impl World {
     }
 
     /// Emits FreeSWITCH's lock event of the conference.
-    fn turns(&mut self, life_of: u128, locked: bool) {
-        self.conference(1, life_of, 1, ConferenceChange::Locked(locked));
+    fn emit_lock(&mut self, instance: u128, locked: bool) {
+        self.conference(1, instance, 1, ConferenceChange::Locked(locked));
     }
 
     /// Merges a snapshot that shows the conference with the call in it.
-    fn shows(&mut self, life_of: u128, locked: bool) {
-        let mut room = shown(1, life_of, &[call(1)]);
+    fn merge_lock_snapshot(&mut self, instance: u128, locked: bool) {
+        let mut room = shown(1, instance, &[call(1)]);
         room.locked = locked;
         self.sequence += 1;
-        self.looks(self.sequence, vec![room]);
+        self.merge_snapshot(self.sequence, vec![room]);
     }
 
-    fn ends(&mut self, life_of: u128) {
-        self.leaves(call(1), 1, life_of, 0);
-        self.conference(1, life_of, 0, ConferenceChange::Destroyed);
+    fn ends(&mut self, instance: u128) {
+        self.leaves(call(1), 1, instance, 0);
+        self.conference(1, instance, 0, ConferenceChange::Destroyed);
     }
 
     /// A room with the call in it, which FreeSWITCH has locked.
     fn locked() -> Self {
         let mut world = Self::joined();
         world.lock(true).unwrap();
-        world.turns(1, true);
-        world.told.clear();
+        world.emit_lock(1, true);
+        world.notifications.clear();
         world.commands.clear();
         world
     }
@@ -108,7 +108,7 @@ fn room_is_locked_once_freeswitch_reports_it() {
         Ok(Accepted::SetLock(LockAccepted::InProgress))
     );
     world.commands(&[command(true)]);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     assert!(!world.is_locked());
     // Nothing more happens.
     assert_eq!(
@@ -116,8 +116,8 @@ fn room_is_locked_once_freeswitch_reports_it() {
         Ok(Accepted::SetLock(LockAccepted::InProgress))
     );
     world.commands(&[]);
-    world.turns(1, true);
-    world.told(&["locked=true [l-1]"]);
+    world.emit_lock(1, true);
+    world.expect_notifications(&["locked=true [l-1]"]);
     assert!(world.is_locked());
     assert_eq!(
         world.lock(true),
@@ -129,17 +129,17 @@ fn room_is_locked_once_freeswitch_reports_it() {
         Ok(Accepted::SetLock(LockAccepted::InProgress))
     );
     world.commands(&[command(false)]);
-    world.turns(1, false);
-    world.told(&["locked=false [l-1]"]);
+    world.emit_lock(1, false);
+    world.expect_notifications(&["locked=false [l-1]"]);
     assert!(!world.is_locked());
-    world.turns(1, false);
-    world.told(&[]);
+    world.emit_lock(1, false);
+    world.expect_notifications(&[]);
 }
 
 #[test]
 fn only_the_owner_locks_an_open_room() {
     let mut world = World::joined();
-    let asks = |room, app: &str| {
+    let intent = |room, app: &str| {
         Intent::new(
             Target::Room(room),
             app.parse().unwrap(),
@@ -147,11 +147,11 @@ fn only_the_owner_locks_an_open_room() {
         )
     };
     assert_eq!(
-        world.asks(asks(room(1), "other")),
+        world.submit(intent(room(1), "other")),
         Err(Refusal::ForeignRoom)
     );
     assert_eq!(
-        world.asks(asks(room(9), "demo")),
+        world.submit(intent(room(9), "demo")),
         Err(Refusal::RoomNotFound)
     );
     world.delete().unwrap();
@@ -169,10 +169,10 @@ fn join_fails_when_room_is_locked_and_members_stay() {
         Ok(Accepted::Join(JoinAccepted::AlreadyJoined { .. }))
     ));
     // A call that FreeSWITCH admits nevertheless is a member.
-    world.told.clear();
+    world.notifications.clear();
     world.enters(call(3), 1, 1, true);
-    world.told(&["call.new 747713001", "joined 527121101 muted=false"]);
-    world.turns(1, false);
+    world.expect_notifications(&["call.new 747713001", "joined 527121101 muted=false"]);
+    world.emit_lock(1, false);
     assert!(world.join(call(2), room(1)).is_ok());
 }
 
@@ -182,24 +182,24 @@ fn join_in_progress_fails_when_freeswitch_refuses_it() {
     world.parks(call(2), Some("demo"));
     world.join(call(2), room(1)).unwrap();
     world.lock(true).unwrap();
-    world.turns(1, true);
-    world.told.clear();
+    world.emit_lock(1, true);
+    world.notifications.clear();
     // FreeSWITCH parks it again.
     world.parks(call(2), None);
-    world.told(&["join_failed refused [c-1]"]);
+    world.expect_notifications(&["join_failed refused [c-1]"]);
 }
 
 #[test]
 fn lock_from_the_console_is_reported() {
     let mut world = World::joined();
-    world.turns(1, true);
-    world.told(&["locked=true"]);
+    world.emit_lock(1, true);
+    world.expect_notifications(&["locked=true"]);
     world.commands(&[]);
     // A snapshot shows another lock than the events.
-    world.shows(1, false);
-    world.told(&["locked=false (synthesized)"]);
-    world.shows(1, true);
-    world.told(&["locked=true (synthesized)"]);
+    world.merge_lock_snapshot(1, false);
+    world.expect_notifications(&["locked=false (synthesized)"]);
+    world.merge_lock_snapshot(1, true);
+    world.expect_notifications(&["locked=true (synthesized)"]);
     world.commands(&[]);
 }
 
@@ -212,7 +212,7 @@ fn lock_event_with_the_higher_sequence_wins() {
         at: Timestamp::from_millis(1),
         kind: SwitchEventKind::Conference {
             room: room(1),
-            conference: life(1),
+            conference: conference_id(1),
             size: Some(1),
             change: ConferenceChange::Locked(locked),
         },
@@ -221,7 +221,7 @@ fn lock_event_with_the_higher_sequence_wins() {
     world.with(|node_state, cx| node_state.apply_event(at(now + 3, true), cx));
     world.with(|node_state, cx| node_state.apply_event(at(now + 2, false), cx));
     world.with(|node_state, cx| node_state.apply_event(at(now + 3, true), cx));
-    world.told(&["locked=true"]);
+    world.expect_notifications(&["locked=true"]);
     assert!(world.is_locked());
 }
 
@@ -236,8 +236,8 @@ fn refused_or_unconfirmed_lock_is_dropped() {
     world.waits(11);
     assert!(world.state().lock().requested().is_none());
     // FreeSWITCH carried it out after all.
-    world.turns(1, true);
-    world.told(&["locked=true"]);
+    world.emit_lock(1, true);
+    world.expect_notifications(&["locked=true"]);
     // A missing answer proves nothing.
     world.lock(false).unwrap();
     world.with(|node_state, cx| node_state.revert_command(&command(true), &refused, cx));
@@ -254,25 +254,25 @@ fn empty_room_is_locked_at_once_and_its_next_conference_too() {
         world.lock(true),
         Ok(Accepted::SetLock(LockAccepted::Locked { locked: true }))
     );
-    world.told(&["locked=true [l-1]"]);
+    world.expect_notifications(&["locked=true [l-1]"]);
     world.commands(&[]);
     assert_eq!(world.join(call(1), room(1)), Err(Refusal::RoomLocked));
     // The dialplan sends a call in.
     world.enters(call(1), 1, 1, true);
-    world.told(&["joined 527121101 muted=false"]);
+    world.expect_notifications(&["joined 527121101 muted=false"]);
     world.commands(&[command(true)]);
     assert!(world.state().lock().due());
-    world.turns(1, true);
-    world.told(&[]);
+    world.emit_lock(1, true);
+    world.expect_notifications(&[]);
     assert!(!world.state().lock().due());
     // The room is unlocked while it is empty.
     world.ends(1);
-    world.told.clear();
+    world.notifications.clear();
     assert_eq!(
         world.lock(false),
         Ok(Accepted::SetLock(LockAccepted::Locked { locked: false }))
     );
-    world.told(&["locked=false [l-1]"]);
+    world.expect_notifications(&["locked=false [l-1]"]);
     world.enters(call(1), 1, 2, true);
     world.commands(&[]);
 }
@@ -281,15 +281,15 @@ fn empty_room_is_locked_at_once_and_its_next_conference_too() {
 fn lock_outlives_its_conference() {
     let mut world = World::locked();
     world.ends(1);
-    world.told(&["left removed"]);
+    world.expect_notifications(&["left removed"]);
     assert!(world.is_locked());
     world.enters(call(1), 1, 2, true);
     world.commands(&[command(true)]);
     // A report about the last instance does not apply to this one.
-    world.turns(1, false);
+    world.emit_lock(1, false);
     assert!(world.is_locked());
-    world.turns(2, true);
-    world.told(&["joined 527121101 muted=false"]);
+    world.emit_lock(2, true);
+    world.expect_notifications(&["joined 527121101 muted=false"]);
 }
 
 #[test]
@@ -298,20 +298,20 @@ fn due_lock_is_repeated_until_a_snapshot_shows_it() {
     world.ends(1);
     world.enters(call(1), 1, 2, false);
     world.commands(&[command(true)]);
-    world.told.clear();
+    world.notifications.clear();
     // The command was lost.
-    world.shows(2, false);
+    world.merge_lock_snapshot(2, false);
     world.commands(&[command(true)]);
     world.stored_and_read();
-    world.shows(2, false);
+    world.merge_lock_snapshot(2, false);
     world.commands(&[command(true)]);
-    world.shows(2, true);
+    world.merge_lock_snapshot(2, true);
     world.commands(&[]);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     // From here on FreeSWITCH's reports count.
-    world.shows(2, false);
+    world.merge_lock_snapshot(2, false);
     world.commands(&[]);
-    world.told(&["locked=false (synthesized)"]);
+    world.expect_notifications(&["locked=false (synthesized)"]);
 }
 
 #[test]
@@ -319,12 +319,12 @@ fn unlock_from_the_console_clears_a_due_lock() {
     let mut world = World::locked();
     world.ends(1);
     world.enters(call(1), 1, 2, true);
-    world.told.clear();
-    world.turns(2, false);
-    world.told(&["locked=false"]);
+    world.notifications.clear();
+    world.emit_lock(2, false);
+    world.expect_notifications(&["locked=false"]);
     assert!(!world.state().lock().due());
     world.commands.clear();
-    world.shows(2, false);
+    world.merge_lock_snapshot(2, false);
     world.commands(&[]);
 }
 
@@ -339,10 +339,10 @@ fn room_with_a_due_lock_can_be_unlocked() {
         Ok(Accepted::SetLock(LockAccepted::InProgress))
     );
     world.commands(&[command(false)]);
-    world.told.clear();
+    world.notifications.clear();
     // FreeSWITCH never locked it, and a snapshot is the first to report that.
-    world.shows(2, false);
-    world.told(&["locked=false [l-1] (synthesized)"]);
+    world.merge_lock_snapshot(2, false);
+    world.expect_notifications(&["locked=false [l-1] (synthesized)"]);
     world.commands(&[]);
 }
 
@@ -354,9 +354,9 @@ fn requested_lock_takes_effect_when_the_conference_ends() {
     let error = CommandError::NoSuchChannel;
     world.with(|node_state, cx| node_state.revert_command(&command(true), &error, cx));
     world.stored_and_read();
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.ends(1);
-    world.told(&["left removed", "locked=true [l-1]"]);
+    world.expect_notifications(&["left removed", "locked=true [l-1]"]);
     assert!(world.is_locked());
     assert_eq!(
         world.lock(true),
@@ -370,20 +370,20 @@ fn freeswitch_restart_does_not_unlock_a_room() {
     let again = CoreId::new(Uuid::from_u128(8));
     world.with(|node_state, cx| node_state.core_changed(Some(again), cx));
     assert!(world.is_locked());
-    world.told.clear();
-    let news = SwitchEvent {
+    world.notifications.clear();
+    let event = SwitchEvent {
         core: again,
         sequence: 5,
         at: world.now,
         kind: SwitchEventKind::Conference {
             room: room(1),
-            conference: life(7),
+            conference: conference_id(7),
             size: Some(1),
             change: ConferenceChange::Added(block(call(5), true)),
         },
     };
     world.commands.clear();
-    world.with(|node_state, cx| node_state.apply_event(news, cx));
+    world.with(|node_state, cx| node_state.apply_event(event, cx));
     world.commands(&[command(true)]);
 }
 
@@ -392,15 +392,15 @@ fn ending_room_drops_its_lock_request() {
     let mut world = World::joined();
     world.lock(true).unwrap();
     world.delete().unwrap();
-    world.told.clear();
+    world.notifications.clear();
     world.ends(1);
-    world.told(&["left room_destroyed", "destroyed"]);
+    world.expect_notifications(&["left room_destroyed", "destroyed"]);
     // A call that enters nevertheless finds the room unlocked, and lock events cause no webhook.
     world.commands.clear();
     world.enters(call(1), 1, 2, true);
-    world.turns(2, true);
+    world.emit_lock(2, true);
     world.commands(&[]);
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -419,8 +419,8 @@ fn adopted_room_reports_the_lock_of_its_conference() {
     room.locked = true;
     room.meta = Some(conference_meta::encode(&registration));
     world.sequence += 1;
-    world.looks(world.sequence, vec![room]);
-    world.told(&[
+    world.merge_snapshot(world.sequence, vec![room]);
+    world.expect_notifications(&[
         "call.new 747713001",
         "joined 527121101 muted=true (synthesized)",
         "locked=true (synthesized)",
@@ -429,14 +429,14 @@ fn adopted_room_reports_the_lock_of_its_conference() {
     // The conference belonged to an app before that was known here, and its lock was reported.
     let mut world = World::new();
     world.enters(call(1), 1, 1, false);
-    world.turns(1, true);
-    world.told(&[]);
+    world.emit_lock(1, true);
+    world.expect_notifications(&[]);
     let mut room = shown(1, 1, &[call(1)]);
     room.locked = true;
     room.meta = Some(conference_meta::encode(&registration));
     world.sequence += 1;
-    world.looks(world.sequence, vec![room]);
-    world.told(&[
+    world.merge_snapshot(world.sequence, vec![room]);
+    world.expect_notifications(&[
         "call.new 747713001",
         "joined 527121101 muted=true (synthesized)",
         "locked=true (synthesized)",
@@ -447,7 +447,7 @@ fn adopted_room_reports_the_lock_of_its_conference() {
 fn kick_applies_to_one_membership() {
     let mut world = World::joined();
     world.create(2);
-    world.told.clear();
+    world.notifications.clear();
     let kick = |of: u128, app: &str| {
         Intent::new(
             Target::Member {
@@ -459,15 +459,15 @@ fn kick_applies_to_one_membership() {
         )
         .with_uid(Some("k-1".parse().unwrap()))
     };
-    for (asks, refusal) in [
+    for (intent, refusal) in [
         (kick(2, "demo"), Refusal::NotInRoom),
         (kick(9, "demo"), Refusal::RoomNotFound),
         (kick(1, "other"), Refusal::ForeignRoom),
     ] {
-        assert_eq!(world.asks(asks), Err(refusal));
+        assert_eq!(world.submit(intent), Err(refusal));
     }
     let leaving = Ok(Accepted::Kick(LeaveAccepted { room: room(1) }));
-    assert_eq!(world.asks(kick(1, "demo")), leaving);
+    assert_eq!(world.submit(kick(1, "demo")), leaving);
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
@@ -476,19 +476,19 @@ fn kick_applies_to_one_membership() {
         }]
     ));
     // A repeated request: the leave is in progress.
-    assert_eq!(world.asks(kick(1, "demo")), leaving);
+    assert_eq!(world.submit(kick(1, "demo")), leaving);
     assert_eq!(world.commands.len(), 1);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.leaves(call(1), 1, 1, 0);
-    world.told(&["left removed [k-1]"]);
+    world.expect_notifications(&["left removed [k-1]"]);
     world.parks(call(1), None);
-    assert_eq!(world.place(), Place::Parked);
-    assert_eq!(world.asks(kick(1, "demo")), Err(Refusal::NotInRoom));
+    assert_eq!(world.call_status(), CallStatus::Parked);
+    assert_eq!(world.submit(kick(1, "demo")), Err(Refusal::NotInRoom));
     // A call that is still joining does not enter.
     world.join(call(1), room(1)).unwrap();
     world.commands.clear();
-    assert_eq!(world.asks(kick(1, "demo")), leaving);
-    world.told(&["join_failed removed [c-1]"]);
+    assert_eq!(world.submit(kick(1, "demo")), leaving);
+    world.expect_notifications(&["join_failed removed [c-1]"]);
     world.delete().unwrap();
-    assert_eq!(world.asks(kick(1, "demo")), Err(Refusal::RoomNotFound));
+    assert_eq!(world.submit(kick(1, "demo")), Err(Refusal::RoomNotFound));
 }

@@ -9,7 +9,7 @@ fn listed(name: &str, n: u128, seconds: u64) -> ListedConference {
     ListedConference {
         name: name.to_owned(),
         room: name.parse().ok(),
-        conference: life(n).to_string(),
+        conference: conference_id(n).to_string(),
         members: 2,
         age: Duration::from_secs(seconds),
     }
@@ -34,14 +34,14 @@ fn orphaned_conferences_are_reported_with_the_reason() {
     let mut world = World::with_room_and_call();
     world.now = Timestamp::from_millis(100_000);
     let (ours, lost) = (room(1).to_string(), room(2).to_string());
-    let spoilt = room(3).to_string();
+    let unreadable = room(3).to_string();
     let elsewhere = "bbbbb-room-550e8400-e29b-41d4-a716-446655440000";
     world.node_state.mark_unreadable(EntityId::Room(room(3)));
     let all = [
         listed("3500", 1, 5),
         listed(&ours, 2, 60),
         listed(&lost, 3, 7),
-        listed(&spoilt, 4, 8),
+        listed(&unreadable, 4, 8),
         listed(elsewhere, 5, 9),
     ];
     let found = world.lists(&all);
@@ -50,14 +50,14 @@ fn orphaned_conferences_are_reported_with_the_reason() {
         found,
         [
             (OrphanKind::Unknown, lost.clone()),
-            (OrphanKind::Unreadable, spoilt.clone()),
+            (OrphanKind::Unreadable, unreadable.clone()),
             (OrphanKind::Foreign, elsewhere.to_owned()),
             (OrphanKind::Foreign, "3500".to_owned()),
         ]
     );
     let first = &world.node_state.orphans().conferences[0];
     assert_eq!(first.since, Timestamp::from_millis(93_000));
-    assert_eq!(first.conference, life(3).to_string());
+    assert_eq!(first.conference, conference_id(3).to_string());
     assert_eq!(first.members, 2);
     assert_eq!(world.node_state.orphans().total, 4);
     // The next list differs.
@@ -93,11 +93,11 @@ fn foreign_calls_are_reported_until_they_end_or_get_an_app() {
     world.channel(call(4), ChannelChange::Created(dialled));
     world.channel(call(5), ChannelChange::Created(identity(Some("demo"))));
     let found = world.foreign();
-    let told: Vec<_> = found
+    let orphans: Vec<_> = found
         .iter()
         .map(|c| (c.call, c.app.as_ref().map(AppId::as_str)))
         .collect();
-    assert_eq!(told, [(call(2), None), (call(3), Some("gone"))]);
+    assert_eq!(orphans, [(call(2), None), (call(3), Some("gone"))]);
     assert_eq!(found[0].caller_id, "527121101");
     assert_eq!(found[0].did, "747713001");
     assert_eq!(found[0].since, Some(Timestamp::from_millis(900)));

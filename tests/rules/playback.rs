@@ -20,14 +20,14 @@ use roomkeeper_core::switch_command::{SwitchAction, SwitchCommand};
 use roomkeeper_core::switch_event::{ConferenceChange, Snapshot, SwitchEvent, SwitchEventKind};
 use uuid::Uuid;
 
-use super::{World, call, core, demo, life, room};
+use super::{World, call, conference_id, core, demo, room};
 
 /// The files that FreeSWITCH did not play according to one report.
 type Suspects = BTreeSet<(RoomId, FileId)>;
 
 /// Formats a domain event as these tests write it.
-pub fn words(fact: &PlayEvent) -> String {
-    match fact {
+pub fn words(event: &PlayEvent) -> String {
+    match event {
         PlayEvent::Started { urls, .. } => format!("play started {}", urls.len()),
         PlayEvent::Finished { errors, .. } => {
             let errors: Vec<String> = errors
@@ -48,15 +48,15 @@ pub fn words(fact: &PlayEvent) -> String {
 
 impl World {
     fn plays(&mut self, files: &[&str]) -> OperationId {
-        match self.asks_to_play(files) {
+        match self.submit_play(files) {
             Ok(Accepted::Play(OperationAccepted { operation })) => operation,
             other => panic!("{other:?}"),
         }
     }
 
-    fn asks_to_play(&mut self, files: &[&str]) -> Result<Accepted, Refusal> {
+    fn submit_play(&mut self, files: &[&str]) -> Result<Accepted, Refusal> {
         let url = |file: &&str| PlayUrl::new(&format!("http://h/{file}")).unwrap();
-        self.asks(Intent::new(
+        self.submit(Intent::new(
             Target::Room(room(1)),
             demo(),
             Play {
@@ -66,17 +66,17 @@ impl World {
     }
 
     fn stops(&mut self) -> Result<Accepted, Refusal> {
-        self.asks(Intent::new(Target::Room(room(1)), demo(), Stop))
+        self.submit(Intent::new(Target::Room(room(1)), demo(), Stop))
     }
 
     fn pauses(&mut self) -> Result<Accepted, Refusal> {
-        self.asks(
+        self.submit(
             Intent::new(Target::Room(room(1)), demo(), Pause).with_uid(Some("p".parse().unwrap())),
         )
     }
 
     fn volume(&mut self, volume: i8) -> Result<Accepted, Refusal> {
-        self.asks(Intent::new(
+        self.submit(Intent::new(
             Target::Room(room(1)),
             demo(),
             SetVolume { volume },
@@ -130,7 +130,7 @@ impl World {
     }
 
     #[track_caller]
-    fn told_to(&mut self, expected: &[&str]) -> Vec<SwitchCommand> {
+    fn expect_play_commands(&mut self, expected: &[&str]) -> Vec<SwitchCommand> {
         let commands = self.ordered();
         let words: Vec<String> = commands
             .iter()
@@ -184,26 +184,26 @@ impl World {
 fn one_file_opens_at_a_time_and_freeswitch_has_two() {
     let mut world = World::joined();
     let op = world.plays(&["a", "b", "c"]);
-    world.told(&["play started 3"]);
-    let first = world.told_to(&["a at 0"]);
+    world.expect_notifications(&["play started 3"]);
+    let first = world.expect_play_commands(&["a at 0"]);
     assert_eq!(world.states(), ["a opens", "b waits", "c waits"]);
     // The job's answer does as well as the event.
     assert_eq!(world.answers(&first[0], "(play) Playing file"), None);
-    world.told_to(&["b at 0"]);
+    world.expect_play_commands(&["b at 0"]);
     world.opened(op, 0);
-    world.told_to(&[]);
+    world.expect_play_commands(&[]);
     world.opened(op, 1);
-    world.told_to(&[]);
+    world.expect_play_commands(&[]);
     assert_eq!(world.states(), ["a ready", "b ready", "c waits"]);
     world.ended(op, 0);
-    world.told_to(&["c at 0"]);
+    world.expect_play_commands(&["c at 0"]);
     world.opened(op, 2);
     world.ended(op, 1);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.ended(op, 2);
-    world.told(&["play finished"]);
+    world.expect_notifications(&["play finished"]);
     world.ended(op, 2);
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -211,81 +211,81 @@ fn operations_play_in_order_and_are_reported_at_once() {
     let mut world = World::joined();
     let one = world.plays(&["a"]);
     let two = world.plays(&["b", "c"]);
-    world.told(&["play started 1", "play started 2"]);
-    world.told_to(&["a at 0"]);
+    world.expect_notifications(&["play started 1", "play started 2"]);
+    world.expect_play_commands(&["a at 0"]);
     world.opened(one, 0);
-    world.told_to(&["b at 0"]);
+    world.expect_play_commands(&["b at 0"]);
     world.opened(two, 0);
     world.ended(one, 0);
-    world.told(&["play finished"]);
-    world.told_to(&["c at 0"]);
+    world.expect_notifications(&["play finished"]);
+    world.expect_play_commands(&["c at 0"]);
     world.opened(two, 1);
     world.ended(two, 0);
     world.ended(two, 1);
-    world.told(&["play finished"]);
+    world.expect_notifications(&["play finished"]);
     assert!(world.states().is_empty());
 }
 
 #[test]
 fn play_fails_when_room_has_no_members() {
     let mut world = World::with_room_and_call();
-    assert_eq!(world.asks_to_play(&["a"]), Err(Refusal::NoMembers));
+    assert_eq!(world.submit_play(&["a"]), Err(Refusal::NoMembers));
     assert_eq!(world.pauses(), Err(Refusal::NothingPlaying));
     assert_eq!(
         world.stops(),
         Ok(Accepted::Stop(StopAccepted { operation: None }))
     );
-    world.told(&[]);
-    world.told_to(&[]);
+    world.expect_notifications(&[]);
+    world.expect_play_commands(&[]);
     let set = Accepted::SetVolume(VolumeAccepted {
         operation: None,
         volume: -3,
     });
     assert_eq!(world.volume(-3), Ok(set));
-    world.told(&["volume -3"]);
-    world.told_to(&[]);
+    world.expect_notifications(&["volume -3"]);
+    world.expect_play_commands(&[]);
     world.join(call(1), room(1)).unwrap();
     world.enters(call(1), 1, 1, false);
     world.plays(&["a"]);
-    world.told_to(&["a at -3"]);
+    world.expect_play_commands(&["a at -3"]);
 }
 
 #[test]
 fn failed_files_are_listed_and_the_others_play() {
     let mut world = World::joined();
     let op = world.plays(&["a", "b", "c", "d"]);
-    let first = world.told_to(&["a at 0"]);
+    let first = world.expect_play_commands(&["a at 0"]);
     world.not_opened(op, 0);
-    let second = world.told_to(&["b at 0"]);
+    let second = world.expect_play_commands(&["b at 0"]);
     // The event has reported the file of this job already.
     let refused = CommandError::Refused("(play) File: x not found.".to_owned());
     world.refuses(&first[0], &refused);
-    world.told_to(&[]);
+    world.expect_play_commands(&[]);
     world.refuses(&second[0], &CommandError::Busy);
-    let third = world.told_to(&["c at 0"]);
+    let third = world.expect_play_commands(&["c at 0"]);
     world.refuses(&third[0], &CommandError::Unknown);
-    world.told_to(&[]);
+    world.expect_play_commands(&[]);
     world.opened(op, 2);
-    world.told_to(&["d at 0"]);
+    world.expect_play_commands(&["d at 0"]);
     world.waits(OPENING.as_secs());
-    world.told(&["play started 4"]);
+    world.expect_notifications(&["play started 4"]);
     world.ended(op, 2);
-    world.told(&["play finished a:Refused b:NotSent d:NotOpened"]);
-    world.told_to(&[]);
+    world.expect_notifications(&["play finished a:Refused b:NotSent d:NotOpened"]);
+    world.expect_play_commands(&[]);
 }
 
 #[test]
 fn end_of_a_file_can_precede_its_opening() {
     let mut world = World::joined();
     let op = world.plays(&["a", "b"]);
-    world.told_to(&["a at 0"]);
+    world.expect_play_commands(&["a at 0"]);
     world.ended(op, 0);
-    world.told_to(&["b at 0"]);
+    world.expect_play_commands(&["b at 0"]);
     world.opened(op, 0);
-    world.told_to(&[]);
+    world.expect_play_commands(&[]);
     assert_eq!(world.states(), ["a done", "b opens"]);
     world.ended(op, 1);
-    world.told(&["play started 2", "play finished"]);
+    world.expect_notifications(&["play started 2", "play finished"]);
 }
 
 #[test]
@@ -295,31 +295,31 @@ fn lost_end_of_a_file_follows_from_the_next_one() {
     world.opened(op, 0);
     world.opened(op, 1);
     world.ended(op, 1);
-    world.told(&["play started 2", "play finished"]);
+    world.expect_notifications(&["play started 2", "play finished"]);
 }
 
 #[test]
 fn file_that_opens_after_a_stop_is_stopped_before_the_next() {
     let mut world = World::joined();
     let one = world.plays(&["a", "b"]);
-    world.told(&["play started 2"]);
-    world.told_to(&["a at 0"]);
+    world.expect_notifications(&["play started 2"]);
+    world.expect_play_commands(&["a at 0"]);
     let stopped = Accepted::Stop(StopAccepted {
         operation: Some(one),
     });
     assert_eq!(world.stops(), Ok(stopped));
-    world.told(&["play stopped"]);
-    world.told_to(&["stop"]);
+    world.expect_notifications(&["play stopped"]);
+    world.expect_play_commands(&["stop"]);
     let two = world.plays(&["c"]);
-    world.told_to(&[]);
+    world.expect_play_commands(&[]);
     assert_eq!(world.states(), ["c waits"]);
     world.opened(one, 0);
-    world.told_to(&["stop", "c at 0"]);
+    world.expect_play_commands(&["stop", "c at 0"]);
     world.ended(one, 0);
     world.opened(two, 0);
     world.ended(two, 0);
-    world.told(&["play started 1", "play finished"]);
-    world.told_to(&[]);
+    world.expect_notifications(&["play started 1", "play finished"]);
+    world.expect_play_commands(&[]);
 }
 
 #[test]
@@ -328,19 +328,19 @@ fn opening_without_end_expires() {
     let one = world.plays(&["a"]);
     world.stops().unwrap();
     world.plays(&["b"]);
-    world.told_to(&["a at 0", "stop"]);
+    world.expect_play_commands(&["a at 0", "stop"]);
     world.waits(OPENING.as_secs());
-    let late = world.told_to(&["b at 0"]);
+    let late = world.expect_play_commands(&["b at 0"]);
     // The file opens after all, while there is no other.
     world.refuses(&late[0], &CommandError::Refused(String::new()));
-    world.told(&[
+    world.expect_notifications(&[
         "play started 1",
         "play stopped",
         "play started 1",
         "play finished b:Refused",
     ]);
     world.opened(one, 0);
-    world.told_to(&["stop"]);
+    world.expect_play_commands(&["stop"]);
 }
 
 #[test]
@@ -351,21 +351,21 @@ fn stop_ends_every_operation_with_its_own_notification() {
     let two = world.plays(&["b"]);
     world.plays(&["c"]);
     world.opened(two, 0);
-    world.told.clear();
+    world.notifications.clear();
     world.ordered();
     world.stops().unwrap();
-    world.told(&["play stopped", "play stopped", "play stopped"]);
-    world.told_to(&["stop"]);
+    world.expect_notifications(&["play stopped", "play stopped", "play stopped"]);
+    world.expect_play_commands(&["stop"]);
     world.ended(one, 0);
     world.ended(two, 0);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     // An earlier stop may not have reached FreeSWITCH.
     assert_eq!(
         world.stops(),
         Ok(Accepted::Stop(StopAccepted { operation: None }))
     );
-    world.told(&[]);
-    world.told_to(&["stop"]);
+    world.expect_notifications(&[]);
+    world.expect_play_commands(&["stop"]);
 }
 
 #[test]
@@ -374,34 +374,34 @@ fn answer_of_freeswitch_decides_pause_or_resume() {
     assert_eq!(world.pauses(), Err(Refusal::NothingPlaying));
     let operation = world.plays(&["a", "b"]);
     world.opened(operation, 0);
-    world.told.clear();
+    world.notifications.clear();
     world.ordered();
     let toggled = |paused| Accepted::Pause(PauseAccepted { operation, paused });
     assert_eq!(world.pauses(), Ok(toggled(true)));
-    world.told(&[]);
-    let command = world.told_to(&["toggle"]);
+    world.expect_notifications(&[]);
+    let command = world.expect_play_commands(&["toggle"]);
     // Somebody had paused it at the console before.
     assert_eq!(world.answers(&command[0], "Resume"), Some(toggled(false)));
-    world.told(&[]);
+    world.expect_notifications(&[]);
     assert_eq!(world.answers(&command[0], "Pause"), Some(toggled(true)));
-    world.told(&["play paused [p]"]);
+    world.expect_notifications(&["play paused [p]"]);
     let paused = |world: &World| world.node_state.room(room(1)).unwrap().playback().paused();
     assert!(paused(&world));
     world.pauses().unwrap();
     assert_eq!(world.answers(&command[0], "Resume"), Some(toggled(false)));
-    world.told(&["play resumed [p]"]);
+    world.expect_notifications(&["play resumed [p]"]);
     world.answers(&command[0], "Pause");
-    world.told(&["play paused [p]"]);
+    world.expect_notifications(&["play paused [p]"]);
     // The pause belongs to the file, and ends with it.
     world.opened(operation, 1);
     world.ended(operation, 0);
-    world.told(&["play resumed (synthesized)"]);
+    world.expect_notifications(&["play resumed (synthesized)"]);
     world.answers(&command[0], "Pause");
     world.stops().unwrap();
-    world.told(&["play paused [p]", "play stopped"]);
+    world.expect_notifications(&["play paused [p]", "play stopped"]);
     assert!(!paused(&world));
     assert_eq!(world.answers(&command[0], "Pause"), None);
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -411,23 +411,23 @@ fn volume_applies_to_present_and_later_files() {
     world.opened(op, 0);
     world.opened(op, 1);
     world.ordered();
-    world.told.clear();
+    world.notifications.clear();
     world.volume(5).unwrap();
-    world.told(&["volume 5 of it"]);
-    world.told_to(&["volume 5"]);
+    world.expect_notifications(&["volume 5 of it"]);
+    world.expect_play_commands(&["volume 5"]);
     // The file was sent with another volume.
     world.ended(op, 0);
-    world.told_to(&["volume 5", "c at 5"]);
+    world.expect_play_commands(&["volume 5", "c at 5"]);
     world.volume(-50).unwrap();
-    world.told_to(&["volume -50"]);
+    world.expect_play_commands(&["volume -50"]);
     world.opened(op, 2);
-    world.told_to(&[]);
+    world.expect_play_commands(&[]);
     world.ended(op, 1);
-    world.told_to(&["volume -50"]);
+    world.expect_play_commands(&["volume -50"]);
     world.ended(op, 2);
-    world.told(&["volume -50 of it", "play finished"]);
+    world.expect_notifications(&["volume -50 of it", "play finished"]);
     world.plays(&["d"]);
-    world.told_to(&["d at -50"]);
+    world.expect_play_commands(&["d at -50"]);
 }
 
 #[test]
@@ -435,9 +435,9 @@ fn volume_set_during_an_opening_applies_once_the_file_plays() {
     let mut world = World::joined();
     let op = world.plays(&["a"]);
     world.volume(7).unwrap();
-    world.told_to(&["a at 0"]);
+    world.expect_play_commands(&["a at 0"]);
     world.opened(op, 0);
-    world.told_to(&["volume 7"]);
+    world.expect_play_commands(&["volume 7"]);
 }
 
 #[test]
@@ -446,7 +446,7 @@ fn deletion_stops_playback_before_members_are_parked() {
     let op = world.plays(&["a", "b"]);
     world.opened(op, 0);
     world.plays(&["c"]);
-    world.told.clear();
+    world.notifications.clear();
     world.commands.clear();
     world.delete().unwrap();
     assert!(
@@ -466,16 +466,16 @@ fn deletion_stops_playback_before_members_are_parked() {
         "{:?}",
         world.commands
     );
-    world.told(&["play stopped", "play stopped"]);
+    world.expect_notifications(&["play stopped", "play stopped"]);
     world.opened(op, 1);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     let removed = ConferenceChange::Removed {
         channel: call(1).channel(),
         hung_up: false,
         last: false,
     };
     world.conference(1, 1, 0, removed);
-    world.told(&["left room_destroyed", "destroyed"]);
+    world.expect_notifications(&["left room_destroyed", "destroyed"]);
 }
 
 #[test]
@@ -483,7 +483,7 @@ fn end_of_the_conference_stops_playback() {
     let mut world = World::joined();
     let op = world.plays(&["a"]);
     world.opened(op, 0);
-    world.told.clear();
+    world.notifications.clear();
     let removed = ConferenceChange::Removed {
         channel: call(1).channel(),
         hung_up: false,
@@ -491,9 +491,9 @@ fn end_of_the_conference_stops_playback() {
     };
     world.conference(1, 1, 0, removed);
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
-    world.told(&["left removed", "play stopped"]);
+    world.expect_notifications(&["left removed", "play stopped"]);
     world.ended(op, 0);
-    world.told(&[]);
+    world.expect_notifications(&[]);
 }
 
 #[test]
@@ -502,10 +502,13 @@ fn core_change_stops_playback_once() {
         let mut world = World::joined();
         world.plays(&["a"]);
         world.plays(&["b"]);
-        world.told.clear();
+        world.notifications.clear();
         world.with(|node_state, cx| node_state.core_changed(next, cx));
-        let stopped = world.told.iter().filter(|t| t.starts_with("play stopped"));
-        assert_eq!(stopped.count(), 2, "{:?}", world.told);
+        let stopped = world
+            .notifications
+            .iter()
+            .filter(|t| t.starts_with("play stopped"));
+        assert_eq!(stopped.count(), 2, "{:?}", world.notifications);
     }
 }
 
@@ -515,11 +518,11 @@ fn next_conference_instance_ends_the_playback_of_the_last() {
     world.parks(call(2), Some("demo"));
     let op = world.plays(&["a"]);
     world.opened(op, 0);
-    world.told.clear();
+    world.notifications.clear();
     world.conference(1, 2, 0, ConferenceChange::Created);
-    world.told(&["play stopped"]);
+    world.expect_notifications(&["play stopped"]);
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
-    world.told(&["left removed (synthesized)"]);
+    world.expect_notifications(&["left removed (synthesized)"]);
 }
 
 #[test]
@@ -547,20 +550,20 @@ fn playback_events_below_the_fence_count() {
             index: 0,
         }),
     ] {
-        let news = SwitchEvent {
+        let event = SwitchEvent {
             core: core(),
             sequence: below,
             at: world.now,
             kind: SwitchEventKind::Conference {
                 room: room(1),
-                conference: life(1),
+                conference: conference_id(1),
                 size: Some(1),
                 change,
             },
         };
-        world.with(|node_state, cx| node_state.apply_event(news, cx));
+        world.with(|node_state, cx| node_state.apply_event(event, cx));
     }
-    world.told(&["play started 1", "play finished"]);
+    world.expect_notifications(&["play started 1", "play finished"]);
 }
 
 #[test]
@@ -569,7 +572,7 @@ fn file_missing_from_two_reports_has_ended() {
     let one = world.plays(&["a", "b"]);
     world.opened(one, 0);
     world.ordered();
-    world.told.clear();
+    world.notifications.clear();
     assert_eq!(
         world.with(|node_state, _| node_state.playing_rooms()),
         [room(1)]
@@ -578,26 +581,26 @@ fn file_missing_from_two_reports_has_ended() {
     assert_eq!(first.len(), 1);
     // The file began between the two reports.
     world.opened(one, 1);
-    world.told(&[]);
+    world.expect_notifications(&[]);
     let second = world.is_silent(&first);
     assert_eq!(second.len(), 1, "the other file is only a suspect");
     assert_eq!(world.states(), ["a failed", "b ready"]);
     assert!(world.is_silent(&second).is_empty());
-    world.told(&["play finished a:Unconfirmed b:Unconfirmed (synthesized)"]);
+    world.expect_notifications(&["play finished a:Unconfirmed b:Unconfirmed (synthesized)"]);
 }
 
 #[test]
 fn event_of_an_unknown_operation_loads_its_room() {
     let mut world = World::joined();
     let one = world.plays(&["a"]);
-    let asks = |world: &mut World, operation| {
-        let news = SwitchEvent {
+    let loads_room = |world: &mut World, operation| {
+        let event = SwitchEvent {
             core: core(),
             sequence: world.sequence + 1,
             at: world.now,
             kind: SwitchEventKind::Conference {
                 room: room(1),
-                conference: life(1),
+                conference: conference_id(1),
                 size: Some(1),
                 change: ConferenceChange::FileEnded(FileId {
                     operation,
@@ -605,14 +608,14 @@ fn event_of_an_unknown_operation_loads_its_room() {
                 }),
             },
         };
-        let unknown = world.node_state.unknown_entity(&news);
-        world.with(|node_state, cx| node_state.apply_event(news, cx));
+        let unknown = world.node_state.unknown_entity(&event);
+        world.with(|node_state, cx| node_state.apply_event(event, cx));
         unknown == Some(EntityId::Room(room(1)))
     };
-    assert!(asks(&mut world, OperationId::new(Uuid::from_u128(1))));
-    assert!(!asks(&mut world, one));
+    assert!(loads_room(&mut world, OperationId::new(Uuid::from_u128(1))));
+    assert!(!loads_room(&mut world, one));
     assert!(
-        !asks(&mut world, one),
+        !loads_room(&mut world, one),
         "an operation that ended recently is known"
     );
 }
@@ -623,12 +626,12 @@ fn play_fails_when_the_queue_is_full() {
     let long = "x".repeat(2_000);
     let files: Vec<&str> = std::iter::repeat_n(long.as_str(), 120).collect();
     world.plays(&files);
-    assert_eq!(world.asks_to_play(&files), Err(Refusal::TooMuchPlaying));
+    assert_eq!(world.submit_play(&files), Err(Refusal::TooMuchPlaying));
     world.stops().unwrap();
     for _ in 0..64 {
         world.plays(&["a"]);
     }
-    assert_eq!(world.asks_to_play(&["a"]), Err(Refusal::TooMuchPlaying));
+    assert_eq!(world.submit_play(&["a"]), Err(Refusal::TooMuchPlaying));
 }
 
 /// Stores the room and loads it again, as another process would.
@@ -703,9 +706,9 @@ fn playback_survives_a_restart_unchanged() {
     world.opened(two, 0);
     world.ended(two, 0);
     restart(&mut world, &mut record);
-    let told: Vec<String> = std::mem::take(&mut world.told);
+    let notifications: Vec<String> = std::mem::take(&mut world.notifications);
     assert_eq!(
-        told,
+        notifications,
         [
             "play started 4",
             "play started 1",
@@ -759,7 +762,7 @@ proptest! {
         let mut record = nothing_stored();
         let mut ops: Vec<OperationId> = Vec::new();
         let mut sent: BTreeSet<FileId> = BTreeSet::new();
-        let mut told: Vec<String> = Vec::new();
+        let mut notifications: Vec<String> = Vec::new();
         let mut suspects = BTreeSet::new();
         let (mut opened, mut ended) = (0, 0);
         for step in steps {
@@ -797,12 +800,12 @@ proptest! {
             if let Some(opening) = playback.opening() {
                 prop_assert!(opening.deadline <= world.now + OPENING);
             }
-            told.append(&mut world.told);
+            notifications.append(&mut world.notifications);
         }
         // At the end everything is stopped, so every operation that began has ended.
         world.stops().unwrap();
-        told.append(&mut world.told);
-        for line in &told {
+        notifications.append(&mut world.notifications);
+        for line in &notifications {
             if line.starts_with("play started") { opened += 1; }
             if line.starts_with("play finished") || line.starts_with("play stopped") { ended += 1; }
         }

@@ -8,18 +8,18 @@ use super::*;
 
 impl World {
     fn record(&mut self) -> Result<RecordingId, Refusal> {
-        let asked = self.asks(
+        let accepted = self.submit(
             Intent::new(Target::Room(room(1)), demo(), StartRecording)
                 .with_uid(Some("r-1".parse().unwrap())),
         )?;
-        let Accepted::StartRecording(RecordingAccepted { recording }) = asked else {
-            panic!("{asked:?}");
+        let Accepted::StartRecording(RecordingAccepted { recording }) = accepted else {
+            panic!("{accepted:?}");
         };
         Ok(recording)
     }
 
     fn stop_recording(&mut self) -> Result<Accepted, Refusal> {
-        self.asks(
+        self.submit(
             Intent::new(Target::Room(room(1)), demo(), StopRecording)
                 .with_uid(Some("r-2".parse().unwrap())),
         )
@@ -48,7 +48,7 @@ impl World {
         let mut world = Self::joined();
         let id = world.record().unwrap();
         world.recording_starts(id, false);
-        world.told.clear();
+        world.notifications.clear();
         world.commands.clear();
         (world, id)
     }
@@ -73,11 +73,11 @@ fn recording_starts_and_ends_with_events_of_freeswitch() {
             }
         )]
     );
-    world.told(&[]);
+    world.expect_notifications(&[]);
     assert_eq!(world.shown(id), (RecordingState::Starting, None));
     assert_eq!(world.record(), Err(Refusal::AlreadyRecording));
     world.recording_starts(id, false);
-    world.told(&["recording started [r-1]"]);
+    world.expect_notifications(&["recording started [r-1]"]);
     assert_eq!(world.shown(id), (RecordingState::Recording, None));
     world.commands.clear();
     let stops = Accepted::StopRecording(RecordingAccepted { recording: id });
@@ -94,9 +94,9 @@ fn recording_starts_and_ends_with_events_of_freeswitch() {
     );
     assert_eq!(world.stop_recording(), Ok(stops));
     assert_eq!(world.commands.len(), 1, "one command only");
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.recording_ends(id, 4_200);
-    world.told(&["recording stopped [r-2]"]);
+    world.expect_notifications(&["recording stopped [r-2]"]);
     let length = Some(Duration::from_millis(4_200));
     assert_eq!(world.shown(id), (RecordingState::Ended, length));
     assert_eq!(world.active(), None);
@@ -119,20 +119,20 @@ fn recording_that_does_not_start_is_reported() {
     let mut world = World::joined();
     let id = world.record().unwrap();
     world.recording_starts(id, true);
-    world.told(&["recording failed [r-1]"]);
+    world.expect_notifications(&["recording failed [r-1]"]);
     assert_eq!(world.shown(id), (RecordingState::Failed, None));
     // Refused.
     let id = world.record().unwrap();
     let command = world.commands.pop().unwrap();
     let refused = CommandError::Refused("no".to_owned());
     world.with(|b, cx| b.revert_command(&command, &refused, cx));
-    world.told(&["recording failed [r-1]"]);
+    world.expect_notifications(&["recording failed [r-1]"]);
     assert_eq!(world.shown(id), (RecordingState::Failed, None));
     // No event came. In case it starts after all, FreeSWITCH gets a stop command.
     world.record().unwrap();
     world.commands.clear();
     world.waits(10);
-    world.told(&["recording failed [r-1]"]);
+    world.expect_notifications(&["recording failed [r-1]"]);
     assert!(matches!(
         world.commands.as_slice(),
         [SwitchCommand {
@@ -149,7 +149,7 @@ fn unconfirmed_stop_is_reverted() {
     world.stop_recording().unwrap();
     world.waits(10);
     assert_eq!(world.active(), Some(id));
-    world.told(&[]);
+    world.expect_notifications(&[]);
     world.stop_recording().unwrap();
     assert_eq!(world.commands.len(), 2, "the stop can be repeated");
 }
@@ -159,10 +159,10 @@ fn recording_ends_when_the_room_empties() {
     let (mut world, id) = World::recorded();
     world.leave().unwrap();
     world.leaves(call(1), 1, 1, 0);
-    world.told(&["left removed [c-3]"]);
+    world.expect_notifications(&["left removed [c-3]"]);
     world.recording_ends(id, 900);
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
-    world.told(&["recording stopped"]);
+    world.expect_notifications(&["recording stopped"]);
     assert_eq!(world.active(), None);
 }
 
@@ -172,7 +172,7 @@ fn recording_ends_with_its_conference_without_an_event() {
     world.now = world.now + Duration::from_secs(3);
     world.leaves(call(1), 1, 1, 0);
     world.conference(1, 1, 0, ConferenceChange::Destroyed);
-    world.told(&["left removed", "recording stopped (synthesized)"]);
+    world.expect_notifications(&["left removed", "recording stopped (synthesized)"]);
     let length = Some(Duration::from_secs(3));
     assert_eq!(world.shown(id), (RecordingState::Ended, length));
 }
@@ -195,28 +195,28 @@ fn deleted_room_ends_after_its_recording() {
         ]
     ));
     world.leaves(call(1), 1, 1, 0);
-    world.told(&["left room_destroyed"]);
+    world.expect_notifications(&["left room_destroyed"]);
     world.recording_ends(id, 100);
-    world.told(&["recording stopped", "destroyed"]);
+    world.expect_notifications(&["recording stopped", "destroyed"]);
     // If the event of its end is lost, the deadline decides.
     let (mut world, _) = World::recorded();
     world.delete().unwrap();
     world.leaves(call(1), 1, 1, 0);
-    world.told(&["left room_destroyed"]);
+    world.expect_notifications(&["left room_destroyed"]);
     world.waits(10);
-    world.told(&["recording stopped (synthesized)", "destroyed"]);
+    world.expect_notifications(&["recording stopped (synthesized)", "destroyed"]);
 }
 
 #[test]
 fn snapshot_reports_recordings_whose_events_were_lost() {
-    let shows = |world: &mut World, recordings: Vec<RecordingId>, confirmed: &BTreeSet<_>| {
+    let merge = |world: &mut World, recordings: Vec<RecordingId>, confirmed: &BTreeSet<_>| {
         world.sequence += 1;
         let snapshot = Snapshot {
             core: core(),
             fence: world.sequence,
             rooms: vec![SnapshotRoom {
                 room: room(1),
-                conference: life(1),
+                conference: conference_id(1),
                 locked: false,
                 meta: None,
                 members: vec![roomkeeper_core::switch_event::SnapshotMember {
@@ -237,16 +237,16 @@ fn snapshot_reports_recordings_whose_events_were_lost() {
     let id = world.record().unwrap();
     let none = BTreeSet::new();
     assert!(
-        shows(&mut world, Vec::new(), &none).is_empty(),
+        merge(&mut world, Vec::new(), &none).is_empty(),
         "the recording has not started"
     );
-    shows(&mut world, vec![id], &none);
-    world.told(&["recording started [r-1] (synthesized)"]);
-    let suspects = shows(&mut world, Vec::new(), &none);
+    merge(&mut world, vec![id], &none);
+    world.expect_notifications(&["recording started [r-1] (synthesized)"]);
+    let suspects = merge(&mut world, Vec::new(), &none);
     assert_eq!(suspects.len(), 1);
-    world.told(&[]);
-    shows(&mut world, Vec::new(), &suspects);
-    world.told(&["recording stopped (synthesized)"]);
+    world.expect_notifications(&[]);
+    merge(&mut world, Vec::new(), &suspects);
+    world.expect_notifications(&["recording stopped (synthesized)"]);
 }
 
 #[test]

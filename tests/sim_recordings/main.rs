@@ -502,7 +502,7 @@ scenarios! {
 
 /// Covers scenarios in which no two threads race: the model's own timing reproduces the recording, too.
 #[test]
-fn the_models_own_pace_is_enough_where_nothing_races() {
+fn own_timing_reproduces_recordings_without_races() {
     let unraced = [
         "plain/actions",
         "plain/crash",
@@ -521,7 +521,7 @@ fn the_models_own_pace_is_enough_where_nothing_races() {
 
 /// Checks the comparison itself: it must report each of these alterations.
 #[test]
-fn an_altered_stream_is_reported() {
+fn altered_stream_is_reported() {
     let recording = Recording::read("plain/talk_floor");
     let original = &recording.events;
     assert_eq!(compare::report(original, original), "");
@@ -581,7 +581,7 @@ fn an_altered_stream_is_reported() {
         ),
     ];
     for (what, report) in cases {
-        assert!(!report.is_empty(), "{what}, and nobody noticed");
+        assert!(!report.is_empty(), "{what}: the comparison must report it");
     }
     // Random differences are not reported.
     let chance = altered(&|events| {
@@ -594,7 +594,7 @@ fn an_altered_stream_is_reported() {
 
 /// Checks that the comparison of answers can fail.
 #[test]
-fn an_altered_answer_is_reported() {
+fn altered_answer_is_reported() {
     let recording = Recording::read("plain/limits");
     let answers = recording.answers.clone();
     let check = |answers: Vec<Frame>| {
@@ -619,7 +619,7 @@ fn an_altered_answer_is_reported() {
         if altered[at] != answers[at] {
             assert!(
                 !check(altered).is_empty(),
-                "answer {at} was altered, and nobody noticed"
+                "answer {at} was altered: the comparison must report it"
             );
         }
     }

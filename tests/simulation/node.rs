@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use roomkeeper_core::call::{Direction, Parking, StepId};
+use roomkeeper_core::call::{Direction, ParkId, StepId};
 use roomkeeper_core::ids::{AppId, ChannelId, ConferenceId, CoreId, NodeId, RecordingId, RoomId};
 use roomkeeper_core::room::{FileId, MemberFlag};
 use roomkeeper_core::switch_event::{
@@ -47,7 +47,7 @@ pub enum Going {
         bound: bool,
         plan: Plan,
     },
-    Park(Parking, Plan),
+    Park(ParkId, Plan),
 }
 
 /// The variables that the plan of a transfer sets.
@@ -100,7 +100,7 @@ pub struct Call {
     /// The checkpoint on the channel.
     mark: Option<String>,
     /// The id of the last park command that was carried out.
-    parked_by: Option<Parking>,
+    parked_by: Option<ParkId>,
     /// The number of transfers that it still survives.
     forwards: u32,
 }

@@ -22,7 +22,7 @@ use roomkeeper_core::call::{Checkpoint, StepId};
 use roomkeeper_core::ids::{AppId, ChannelId, CoreId, RoomId};
 use roomkeeper_core::intent::{Accepted, Action, Intent, Refusal};
 use roomkeeper_core::node_state::{
-    Context, FreshIds, NodeState, Notification, Outcome, Rules, Subject,
+    Context, IdSource, NodeState, Notification, Outcome, Rules, Subject,
 };
 use roomkeeper_core::room::plan::Suspect;
 use roomkeeper_core::room::{FileId, RoomState, RoomStatus};
@@ -161,10 +161,10 @@ struct Counted {
     given: u128,
 }
 
-impl FreshIds for Counted {
-    fn uuid(&mut self) -> Uuid {
+impl IdSource for Counted {
+    fn next_uuid(&mut self) -> Uuid {
         self.given += 1;
-        // Above the bits that hold the node in a located id.
+        // Above the bits that hold the node in an id that carries its node.
         Uuid::from_u128((0xAAAA << 112) | (self.incarnation << 72) | (self.given << 32))
     }
 }
@@ -524,7 +524,7 @@ impl Replica {
             }
             let commit = Commit {
                 node: node_id(),
-                request: self.ids.uuid(),
+                request: self.ids.next_uuid(),
                 lease: self.lease,
                 outbox: self.messages(&applied.out.notifications, now),
                 entities: writes,
@@ -714,11 +714,15 @@ impl Replica {
             .iter()
             .map(|notice| match &notice.about {
                 Subject::Room(room, event) => {
-                    payload::room_message(self.ids.uuid(), &notice.app, *room, event, now)
+                    payload::room_message(self.ids.next_uuid(), &notice.app, *room, event, now)
                 }
-                Subject::Call(session, event) => {
-                    payload::session_message(self.ids.uuid(), &notice.app, *session, event, now)
-                }
+                Subject::Call(session, event) => payload::session_message(
+                    self.ids.next_uuid(),
+                    &notice.app,
+                    *session,
+                    event,
+                    now,
+                ),
             })
             .collect()
     }

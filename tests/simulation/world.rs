@@ -9,7 +9,7 @@ use roomkeeper::node::CommandError;
 use roomkeeper::reconciler::{CommandSettings, command_text};
 use roomkeeper::store::deliveries::Deliveries;
 use roomkeeper_core::action::Action;
-use roomkeeper_core::call::Parking;
+use roomkeeper_core::call::ParkId;
 use roomkeeper_core::call::{Checkpoint, StepId};
 use roomkeeper_core::conference_meta;
 use roomkeeper_core::entity::Target;
@@ -668,7 +668,7 @@ impl World {
             Request::Kick { call } => {
                 let session = self.session(call)?;
                 let node_state = &self.sides[self.owner()].replica.node_state;
-                let room = node_state.call(session)?.place().room()?;
+                let room = node_state.call(session)?.status().room()?;
                 let member = node_state.room(room)?.members().get(&session)?.id;
                 Intent::new(
                     Target::Member {
@@ -913,7 +913,7 @@ impl World {
                 };
                 node.send(channel, going)
             }
-            (SwitchAction::Park { parking } | SwitchAction::Break { parking }, _) => {
+            (SwitchAction::Park { id: parking } | SwitchAction::Break { id: parking }, _) => {
                 node.send(channel, Going::Park(*parking, plan()))
             }
             (SwitchAction::Prepare, _) => node.prepare(channel),
@@ -1529,7 +1529,9 @@ impl World {
         // requested.
         let doubted: BTreeSet<ChannelId> = node_state
             .calls()
-            .filter(|s| !self.looked && s.place() == &roomkeeper_core::call::Place::Leaving(None))
+            .filter(|s| {
+                !self.looked && s.status() == &roomkeeper_core::call::CallStatus::Leaving(None)
+            })
             .map(|s| s.id().channel())
             .filter(|c| self.got_park_command.contains(c))
             .filter(|c| self.node.calls.get(c).is_some_and(|call| call.sent_about))
@@ -1538,9 +1540,11 @@ impl World {
             .calls()
             .filter(|s| !doubted.contains(&s.id().channel()))
             .map(|s| {
-                let place = match s.place() {
-                    roomkeeper_core::call::Place::Ringing => "Parked".to_owned(),
-                    roomkeeper_core::call::Place::InRoom(room) => format!("{:?}", Place::In(*room)),
+                let place = match s.status() {
+                    roomkeeper_core::call::CallStatus::Ringing => "Parked".to_owned(),
+                    roomkeeper_core::call::CallStatus::InRoom(room) => {
+                        format!("{:?}", Place::In(*room))
+                    }
                     other => format!("{other:?}"),
                 };
                 (s.id().channel(), (place, s.answered_at().is_some()))
@@ -1702,9 +1706,9 @@ fn subject(command: &SwitchCommand) -> String {
 }
 
 /// Returns the id of a park command.
-fn parking(command: &SwitchCommand) -> Option<Parking> {
+fn parking(command: &SwitchCommand) -> Option<ParkId> {
     match command.action {
-        SwitchAction::Park { parking } | SwitchAction::Break { parking } => Some(parking),
+        SwitchAction::Park { id } | SwitchAction::Break { id } => Some(id),
         _ => None,
     }
 }

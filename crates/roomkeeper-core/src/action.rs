@@ -32,7 +32,7 @@ pub struct Action {
     pub id: Uuid,
     /// The id of the action that follows; the zero UUID stands for the next in the list.
     pub next_id: Uuid,
-    /// As the caller wrote it: unknown keys are kept for the owner.
+    /// The caller's JSON; unknown keys are kept for the owner.
     option: Map<String, Value>,
     task: Task,
 }
@@ -87,7 +87,7 @@ struct ActionJson {
     option: Map<String, Value>,
 }
 
-/// Reads null as a missing value, as everywhere in the APIs.
+/// Reads null as a missing value, like all of the APIs.
 fn null_is_nothing<'de, T, D>(from: D) -> Result<T, D::Error>
 where
     T: Default + Deserialize<'de>,
@@ -96,7 +96,7 @@ where
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
-/// Reads milliseconds. JSON Schema, and clients with only one kind of number, treat `2.0` as a whole number, too.
+/// Reads milliseconds. `2.0` counts as a whole number, as in JSON Schema and in clients with a single number type.
 fn milliseconds(value: &Value) -> Option<Duration> {
     if let Some(whole) = value.as_u64() {
         return Some(Duration::from_millis(whole));
@@ -120,13 +120,13 @@ pub enum InvalidAction {
     Option(String),
     /// Another action has the same id.
     #[error("its id is not unique")]
-    Twice,
+    DuplicateId,
     /// No action has the id in `next_id`.
     #[error("its next_id names no action")]
     NextUnknown,
     /// The actions form a cycle.
     #[error("its next_id forms a cycle")]
-    Circle,
+    Cycle,
     /// The list is too long.
     #[error("there are more than {MAX_ACTIONS} actions")]
     TooMany,
@@ -160,17 +160,17 @@ impl Action {
 /// Parses a list of actions.
 ///
 /// # Errors
-/// [`InvalidActions`] names the first action that is invalid or leads nowhere.
+/// [`InvalidActions`] names the first action that is invalid, or whose `next_id` is.
 pub fn parse_list(list: Vec<Value>) -> Result<Vec<Action>, InvalidActions> {
     let mut actions = Vec::with_capacity(list.len().min(MAX_ACTIONS));
     for (index, value) in list.into_iter().enumerate() {
-        let wrong = |why| InvalidActions { index, why };
+        let invalid = |why| InvalidActions { index, why };
         if index == MAX_ACTIONS {
-            return Err(wrong(InvalidAction::TooMany));
+            return Err(invalid(InvalidAction::TooMany));
         }
         let given: ActionJson = serde_json::from_value(value)
-            .map_err(|error| wrong(InvalidAction::Form(error.to_string())))?;
-        actions.push(Action::from_json(given, PlayUrl::new).map_err(wrong)?);
+            .map_err(|error| invalid(InvalidAction::Form(error.to_string())))?;
+        actions.push(Action::from_json(given, PlayUrl::new).map_err(invalid)?);
     }
     execution_order(&actions)?;
     Ok(actions)
@@ -182,12 +182,12 @@ fn execution_order(actions: &[Action]) -> Result<Vec<usize>, InvalidActions> {
     let named = |id: Uuid| actions.iter().position(|action| action.id == id);
     let mut seen = BTreeSet::new();
     for (index, action) in actions.iter().enumerate() {
-        let wrong = |why| Err(InvalidActions { index, why });
+        let invalid = |why| Err(InvalidActions { index, why });
         if !action.id.is_nil() && named(action.id) != Some(index) {
-            return wrong(InvalidAction::Twice);
+            return invalid(InvalidAction::DuplicateId);
         }
         if !action.next_id.is_nil() && named(action.next_id).is_none() {
-            return wrong(InvalidAction::NextUnknown);
+            return invalid(InvalidAction::NextUnknown);
         }
     }
     let mut ordered = Vec::new();
@@ -197,7 +197,7 @@ fn execution_order(actions: &[Action]) -> Result<Vec<usize>, InvalidActions> {
         if !seen.insert(index) {
             return Err(InvalidActions {
                 index: last,
-                why: InvalidAction::Circle,
+                why: InvalidAction::Cycle,
             });
         }
         ordered.push(index);
@@ -292,26 +292,26 @@ impl Action {
         given: ActionJson,
         parse_url: fn(&str) -> Result<PlayUrl, InvalidPlayUrl>,
     ) -> Result<Self, InvalidAction> {
-        let wrong = |why: &str| InvalidAction::Option(why.to_owned());
+        let invalid = |why: &str| InvalidAction::Option(why.to_owned());
         let option = &given.option;
         let task = match given.r#type.as_str() {
             "talk" => {
                 let text = option.get("text").and_then(Value::as_str);
-                let text = text.ok_or_else(|| wrong("needs a text"))?;
-                Task::Talk(Speech::new(text).map_err(wrong)?)
+                let text = text.ok_or_else(|| invalid("needs a text"))?;
+                Task::Talk(Speech::new(text).map_err(invalid)?)
             }
             "play" => {
                 let urls = option.get("stream_urls").and_then(Value::as_array);
-                let urls = urls.ok_or_else(|| wrong("needs stream_urls, a list"))?;
+                let urls = urls.ok_or_else(|| invalid("needs stream_urls, a list"))?;
                 if urls.is_empty() || urls.len() > MAX_URLS {
-                    return Err(wrong("needs 1 to 128 stream_urls"));
+                    return Err(invalid("needs 1 to 128 stream_urls"));
                 }
                 let urls = urls.iter().enumerate().map(|(n, url)| {
-                    let wrong = |why: &dyn std::fmt::Display| {
+                    let invalid = |why: &dyn std::fmt::Display| {
                         InvalidAction::Option(format!("stream_urls[{n}]: {why}"))
                     };
-                    let text = url.as_str().ok_or_else(|| wrong(&"it is not a text"))?;
-                    parse_url(text).map_err(|why| wrong(&why))
+                    let text = url.as_str().ok_or_else(|| invalid(&"it is not a text"))?;
+                    parse_url(text).map_err(|why| invalid(&why))
                 });
                 Task::Play(urls.collect::<Result<_, _>>()?)
             }
@@ -319,7 +319,7 @@ impl Action {
             "sleep" => {
                 let time = option.get("duration").and_then(milliseconds);
                 let time = time.filter(|time| *time <= MAX_SLEEP);
-                Task::Sleep(time.ok_or_else(|| wrong("needs a duration of 0 to 3600000 ms"))?)
+                Task::Sleep(time.ok_or_else(|| invalid("needs a duration of 0 to 3600000 ms"))?)
             }
             "hangup" => Task::Hangup,
             _ => return Err(InvalidAction::Type),
@@ -459,13 +459,13 @@ mod tests {
             assert_eq!(error.index, 1, "{error}");
             assert!(error.to_string().contains(says), "{error}");
         }
-        let circle = list(json!([
+        let cycle = list(json!([
             { "id": id(1), "type": "beep" },
             { "id": id(2), "next_id": id(1), "type": "beep" },
         ]));
-        assert_eq!(circle.unwrap_err().why, InvalidAction::Circle);
+        assert_eq!(cycle.unwrap_err().why, InvalidAction::Cycle);
         let twice = list(json!([{ "id": id(1), "type": "beep" }, { "id": id(1), "type": "beep" }]));
-        assert_eq!(twice.unwrap_err().why, InvalidAction::Twice);
+        assert_eq!(twice.unwrap_err().why, InvalidAction::DuplicateId);
         let many = list(Value::Array(vec![beep; MAX_ACTIONS + 1]));
         assert_eq!(many.unwrap_err().index, MAX_ACTIONS);
     }

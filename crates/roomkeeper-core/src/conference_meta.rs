@@ -1,7 +1,7 @@
 //! A copy of a room's registration on its FreeSWITCH conference, from which a lost store is rebuilt.
 //!
 //! The copy is base64url of JSON: a conference variable appears verbatim in snapshots and events, so tenants' text must
-//! not be able to be anything but a value there.
+//! not be able to break out of a value.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

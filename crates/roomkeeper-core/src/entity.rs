@@ -89,7 +89,7 @@ pub enum EntityKind {
 pub enum Target {
     /// A room.
     Room(RoomId),
-    /// A call, in any place.
+    /// A call, whether in a room or not.
     Call(CallId),
     /// A call in one room, or on its way into it.
     Member {

@@ -1,13 +1,13 @@
-//! Identifiers, parsed once at the boundary and valid from then on.
+//! Identifiers, parsed once at the boundary.
 //!
 //! Every id that crosses a boundary (a URL, a FreeSWITCH header, a stored key) becomes one of these types there, and
-//! only there. Invalid text never gets inside. Callers pass in the randomness for new ids, so this module stays pure.
+//! only there, and invalid text is rejected. Callers pass the randomness for new ids, so this module stays pure.
 //!
-//! # Located ids
+//! # Ids that carry their node
 //!
-//! Where callers send a bare UUID, the node must be found from it. So UUIDs that are created here carry their node:
+//! Callers of the VoIPBIN API send bare UUIDs, which must identify the node. So UUIDs that are created here carry it:
 //! they have version 8 (RFC 9562, section 5.8), and their last 30 bits are the node's five characters, read as a number
-//! in base 62 ([`located`], [`locate`]). The other 92 bits are random.
+//! in base 62 ([`uuid_with_node`], [`node_in_uuid`]). The other 92 bits are random.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -26,16 +26,16 @@ pub type IdSet<T> = HashSet<T, foldhash::fast::RandomState>;
 
 /// An error for text that is not a valid id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a valid {what}: expected {expected}")]
+#[error("not a valid {kind}: expected {expected}")]
 pub struct InvalidId {
     /// The kind of id, for the message.
-    pub what: &'static str,
+    pub kind: &'static str,
     /// The expected form, for the message.
     pub expected: &'static str,
 }
 
-const fn invalid(what: &'static str, expected: &'static str) -> InvalidId {
-    InvalidId { what, expected }
+const fn invalid(kind: &'static str, expected: &'static str) -> InvalidId {
+    InvalidId { kind, expected }
 }
 
 /// Parses a UUID in the only form that FreeSWITCH writes: lower case, hyphenated, 36 characters.
@@ -85,7 +85,7 @@ const NODE_BITS: u32 = 30;
 
 /// Returns a UUID that carries this node and otherwise the bits of `random`. The last 30 bits of `random` are lost: a
 /// counter in them would produce the same id repeatedly.
-pub fn located(node: NodeId, random: Uuid) -> Uuid {
+pub fn uuid_with_node(node: NodeId, random: Uuid) -> Uuid {
     let number = node.0.iter().fold(0_u128, |number, byte| {
         let digit = (0..).zip(DIGITS).find(|(_, digit)| *digit == byte);
         number * 62 + digit.map_or(0, |(value, _)| value)
@@ -94,22 +94,22 @@ pub fn located(node: NodeId, random: Uuid) -> Uuid {
     uuid::Builder::from_custom_bytes(bits.to_be_bytes()).into_uuid()
 }
 
-/// Returns the node that a UUID carries; `None` if [`located`] cannot have created it.
-pub fn locate(uuid: Uuid) -> Option<NodeId> {
+/// Returns the node that a UUID carries; `None` if [`uuid_with_node`] cannot have created it.
+pub fn node_in_uuid(uuid: Uuid) -> Option<NodeId> {
     let number = uuid.as_u128() & ((1 << NODE_BITS) - 1);
-    let ours = uuid.get_version() == Some(uuid::Version::Custom)
+    let is_ours = uuid.get_version() == Some(uuid::Version::Custom)
         && uuid.get_variant() == uuid::Variant::RFC4122
         && number < NODES;
-    ours.then(|| node_from_number(number))
+    is_ours.then(|| node_from_number(number))
 }
 
 /// Returns the node with this number, which is below [`NODES`].
 fn node_from_number(number: u128) -> NodeId {
     let mut rest = number;
     let mut text = [0; 5];
-    for place in text.iter_mut().rev() {
+    for character in text.iter_mut().rev() {
         let digit = usize::try_from(rest % 62).unwrap_or_default();
-        *place = DIGITS[digit];
+        *character = DIGITS[digit];
         rest /= 62;
     }
     NodeId(text)
@@ -125,8 +125,8 @@ pub struct RoomId {
 
 impl RoomId {
     /// Creates the id of a new room on `node`. Its UUID alone identifies the node.
-    pub fn fresh(node: NodeId, random: Uuid) -> Self {
-        Self::new(node, located(node, random))
+    pub fn generate(node: NodeId, random: Uuid) -> Self {
+        Self::new(node, uuid_with_node(node, random))
     }
 
     /// Returns the id of the room `uuid` on `node`. Any UUID is valid: rooms also become known through FreeSWITCH.
@@ -245,7 +245,7 @@ impl Hash for CallId {
 }
 
 macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Uuid);
@@ -273,7 +273,7 @@ macro_rules! uuid_id {
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 canonical_uuid(text)
                     .map(Self)
-                    .ok_or(invalid($what, "a lower-case hyphenated uuid"))
+                    .ok_or(invalid($kind, "a lower-case hyphenated uuid"))
             }
         }
 
@@ -304,8 +304,8 @@ macro_rules! text_id {
     };
 }
 
-macro_rules! located_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+macro_rules! node_uuid_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name {
@@ -316,14 +316,14 @@ macro_rules! located_id {
 
         impl $name {
             /// Creates a new id on `node`.
-            pub fn fresh(node: NodeId, random: Uuid) -> Self {
-                let uuid = located(node, random);
+            pub fn generate(node: NodeId, random: Uuid) -> Self {
+                let uuid = uuid_with_node(node, random);
                 Self { uuid, node }
             }
 
-            /// Returns the id with this UUID; `None` if it was not created by `fresh`.
+            /// Returns the id with this UUID; `None` if it was not created by `generate`.
             pub fn from_uuid(uuid: Uuid) -> Option<Self> {
-                Some(Self { uuid, node: locate(uuid)? })
+                Some(Self { uuid, node: node_in_uuid(uuid)? })
             }
 
             /// Returns the node.
@@ -347,8 +347,8 @@ macro_rules! located_id {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 canonical_uuid(text)
-                    .and_then(|uuid| Some(Self { uuid, node: locate(uuid)? }))
-                    .ok_or(invalid($what, "a lower-case hyphenated uuid of version 8 that was made here"))
+                    .and_then(|uuid| Some(Self { uuid, node: node_in_uuid(uuid)? }))
+                    .ok_or(invalid($kind, "a lower-case hyphenated uuid of version 8 that was made here"))
             }
         }
 
@@ -356,12 +356,12 @@ macro_rules! located_id {
     };
 }
 
-located_id!(
+node_uuid_id!(
     /// The id of one membership of a call in a room; the conferencecall id of the VoIPBIN API.
     MemberId,
     "member id"
 );
-located_id!(
+node_uuid_id!(
     /// The id of a recording.
     RecordingId,
     "recording id"
@@ -421,7 +421,7 @@ mod tests {
     }
 
     fn refused<T: FromStr>(text: &str) {
-        assert!(text.parse::<T>().is_err(), "{text:?} was taken for an id");
+        assert!(text.parse::<T>().is_err(), "{text:?} was accepted as an id");
     }
 
     fn node(text: &str) -> NodeId {
@@ -440,7 +440,7 @@ mod tests {
         round_trip::<CommandUid>("a.b-c_D9");
         round_trip::<RoomName>("weekly-standup");
         round_trip::<EndpointId>("ep_0af3");
-        let uuid = located(node("acW68"), Uuid::max()).to_string();
+        let uuid = uuid_with_node(node("acW68"), Uuid::max()).to_string();
         round_trip::<MemberId>(&uuid);
         round_trip::<RecordingId>(&uuid);
     }
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn located_uuid_has_version_8_and_ends_with_its_node() {
+    fn uuid_with_node_has_version_8_and_ends_with_its_node() {
         for (text, random, uuid) in [
             ("00000", 0, "00000000-0000-8000-8000-000000000000"),
             ("00010", 0, "00000000-0000-8000-8000-00000000003e"),
@@ -489,48 +489,48 @@ mod tests {
             ("zzzzz", 0, "00000000-0000-8000-8000-0000369b13df"),
             ("zzzzz", u128::MAX, "ffffffff-ffff-8fff-bfff-fffff69b13df"),
         ] {
-            let made = located(node(text), Uuid::from_u128(random));
+            let made = uuid_with_node(node(text), Uuid::from_u128(random));
             assert_eq!(made.to_string(), uuid);
         }
     }
 
     #[test]
-    fn uuid_with_invalid_node_number_is_not_located() {
-        let last = located(node("zzzzz"), Uuid::nil()).as_u128();
-        assert_eq!(locate(Uuid::from_u128(last)), Some(node("zzzzz")));
+    fn uuid_with_invalid_node_number_yields_no_node() {
+        let last = uuid_with_node(node("zzzzz"), Uuid::nil()).as_u128();
+        assert_eq!(node_in_uuid(Uuid::from_u128(last)), Some(node("zzzzz")));
         for no_node in [last + 1, last | 0x3fff_ffff] {
-            assert_eq!(locate(Uuid::from_u128(no_node)), None);
+            assert_eq!(node_in_uuid(Uuid::from_u128(no_node)), None);
         }
-        assert_eq!(locate(Uuid::nil()), None);
-        assert_eq!(locate(Uuid::max()), None);
+        assert_eq!(node_in_uuid(Uuid::nil()), None);
+        assert_eq!(node_in_uuid(Uuid::max()), None);
         // The right version, in another variant.
         let other_variant = last ^ (1 << 62);
-        assert_eq!(locate(Uuid::from_u128(other_variant)), None);
+        assert_eq!(node_in_uuid(Uuid::from_u128(other_variant)), None);
     }
 
     #[test]
-    fn fresh_room_is_located_by_its_uuid() {
-        let room = RoomId::fresh(node("acW68"), Uuid::from_u128(7 << 32));
-        assert_eq!(locate(room.uuid()), Some(room.node()));
+    fn uuid_of_generated_room_yields_its_node() {
+        let room = RoomId::generate(node("acW68"), Uuid::from_u128(7 << 32));
+        assert_eq!(node_in_uuid(room.uuid()), Some(room.node()));
         assert_eq!(room.to_string().parse(), Ok(room));
     }
 
     proptest::proptest! {
         #[test]
-        fn located_uuid_yields_its_node(text in "[A-Za-z0-9]{5}", random: u128) {
+        fn uuid_with_node_yields_its_node(text in "[A-Za-z0-9]{5}", random: u128) {
             let (node, random) = (node(&text), Uuid::from_u128(random));
-            let uuid = located(node, random);
-            proptest::prop_assert_eq!(locate(uuid), Some(node));
+            let uuid = uuid_with_node(node, random);
+            proptest::prop_assert_eq!(node_in_uuid(uuid), Some(node));
             // All random bits come from the input.
             let fixed: u128 = 0xf << 76 | 0b11 << 62 | ((1 << NODE_BITS) - 1);
             proptest::prop_assert_eq!(uuid.as_u128() & !fixed, random.as_u128() & !fixed);
-            proptest::prop_assert_eq!(located(node, uuid), uuid);
-            let member = MemberId::fresh(node, random);
+            proptest::prop_assert_eq!(uuid_with_node(node, uuid), uuid);
+            let member = MemberId::generate(node, random);
             proptest::prop_assert_eq!((member.node(), member.uuid()), (node, uuid));
             proptest::prop_assert_eq!(uuid.to_string().parse(), Ok(member));
             let json = serde_json::to_string(&member).unwrap();
             proptest::prop_assert_eq!(serde_json::from_str::<MemberId>(&json).unwrap(), member);
-            let recording = RecordingId::fresh(node, random);
+            let recording = RecordingId::generate(node, random);
             proptest::prop_assert_eq!(recording.to_string().parse(), Ok(recording));
         }
 
@@ -541,7 +541,7 @@ mod tests {
                 1 => uuid::Builder::from_sha1_bytes(random).into_uuid(),
                 _ => uuid::Builder::from_bytes(random).with_version(uuid::Version::SortRand).into_uuid(),
             };
-            proptest::prop_assert_eq!(locate(uuid), None);
+            proptest::prop_assert_eq!(node_in_uuid(uuid), None);
             refused::<MemberId>(&uuid.to_string());
             refused::<RecordingId>(&uuid.to_string());
             let json = serde_json::to_string(&uuid).unwrap();

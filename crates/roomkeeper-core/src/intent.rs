@@ -383,8 +383,8 @@ pub enum Depth {
 pub enum Decision {
     /// The intent can be carried out.
     Act,
-    /// The target is as wanted, or about to be: nothing is left to do.
-    Holds(Accepted),
+    /// The target already has the wanted state, or will have it: there is nothing to do.
+    NoChange(Accepted),
 }
 
 /// The reason why an intent cannot be carried out. Each one is a row of the API's tables of errors.

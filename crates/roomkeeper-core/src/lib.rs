@@ -6,13 +6,13 @@
 //! - [`node_state`]: all rooms and calls of one node, and how they act on each other;
 //! - [`intent`]: commands of callers, their results and refusals;
 //! - [`switch_command`]: commands for FreeSWITCH;
-//! - [`switch_event`]: what FreeSWITCH reports, decoded;
+//! - [`switch_event`]: reports of FreeSWITCH, decoded;
 //! - [`conference_meta`]: the copy of a room's registration on its conference;
 //! - [`action`]: the actions of calls before and after a conference;
 //! - [`entity`]: rooms, calls and members as the targets of commands;
 //! - [`command_error`]: failures of switch commands;
 //! - [`orphans`]: conferences and calls that belong to no app;
-//! - [`ids`]: ids, parsed once and valid ever after;
+//! - [`ids`]: ids, parsed once at the boundary;
 //! - [`time`]: points in time;
 //! - [`play_url`]: URLs that FreeSWITCH may play.
 

@@ -1,6 +1,6 @@
 //! The URL of an audio file, in a form that is safe in a FreeSWITCH command.
 //!
-//! Pure. Owns the syntax of these URLs. Leaves out the hosts that may be called.
+//! Pure. Owns the syntax of these URLs. Leaves out the check of permitted hosts.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -18,16 +18,16 @@ const MAX_STORED: usize = 3 * MAX_LENGTH;
 
 /// The `http` or `https` URL of an audio file.
 ///
-/// FreeSWITCH is several parsers, one behind the other. It splits the command at spaces, takes `'`, `"` and `\` for quotes
+/// FreeSWITCH applies several parsers in turn. It splits the command at spaces, takes `'`, `"` and `\` for quotes
 /// and a leading `{` or `[` for parameters, expands `${`, reaches other file formats by other schemes, splits a list of
-/// files at the channel's `playback_delimiter` (often `!`), and takes what follows the last dot for the format. Its HTTP
-/// module takes everything before the first `@`, wherever that is, for a user name and a password, and connects to the host
-/// behind it; a leading `(` begins parameters of its own.
+/// files at the channel's `playback_delimiter` (often `!`), and takes the text after the last dot for the format. Its HTTP
+/// module takes everything before the first `@`, even in the path, for a user name and a password, and connects to the host
+/// after it; a leading `(` begins parameters of its own.
 ///
 /// So the URL is parsed and written again, with an alphabet for each part. Any other byte is percent-encoded, which a server
 /// reads as the same byte:
 ///
-/// | part | written as it is |
+/// | part | characters that stay |
 /// |---|---|
 /// | host | letters, digits, `-._` |
 /// | port | digits, after the only `:` |
@@ -294,8 +294,8 @@ mod tests {
         );
     }
 
-    /// Returns the host that mod_httapi connects to: it reads everything before the first `@` as credentials, wherever
-    /// that is.
+    /// Returns the host that mod_httapi connects to: it reads everything before the first `@` as credentials, even in
+    /// the path.
     fn host_for_mod_httapi(url: &str) -> String {
         let (scheme, rest) = url.split_once("://").unwrap();
         let rest = url.split_once('@').map_or(rest, |(_, rest)| rest);

@@ -3,7 +3,7 @@
 //! Pure. Leaves out the text of the commands and the time when they are sent: the reconciler does both.
 
 use crate::action::Step;
-use crate::call::{Parking, StepId};
+use crate::call::{ParkId, StepId};
 use crate::entity::Target;
 use crate::ids::RecordingId;
 use crate::room::{Kind, MemberFlag, PlayCommand, Registration};
@@ -44,7 +44,7 @@ pub enum SwitchAction {
     /// Transfers the call back into park.
     Park {
         /// The id of the park command, written on the channel.
-        parking: Parking,
+        id: ParkId,
     },
     /// Sets a flag of a member.
     SetFlag {
@@ -89,7 +89,7 @@ pub enum SwitchAction {
     /// Stops the step that runs, and parks the call.
     Break {
         /// The id of the park command, written on the channel.
-        parking: Parking,
+        id: ParkId,
     },
     /// Prepares the channel of a new call: it can be transferred without limit, and stays up when its conference ends.
     Prepare,

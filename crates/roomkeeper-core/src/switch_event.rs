@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crate::call::{Direction, Parking, StepId};
+use crate::call::{Direction, ParkId, StepId};
 use crate::ids::{AppId, ChannelId, ConferenceId, CoreId, RecordingId, RoomId};
 use crate::room::FileId;
 use crate::time::Timestamp;
@@ -32,7 +32,7 @@ pub enum SwitchEventKind {
         room: RoomId,
         /// `Conference-Unique-ID`.
         conference: ConferenceId,
-        /// `Conference-Size`: members without ghosts, a free checksum.
+        /// `Conference-Size`: members without ghosts, a checksum that costs nothing.
         size: Option<usize>,
         /// The change.
         change: ConferenceChange,
@@ -186,7 +186,7 @@ pub enum ChannelChange {
         /// The identity of the channel.
         identity: Identity,
         /// `variable_roomkeeper_park`.
-        by: Option<Parking>,
+        by: Option<ParkId>,
     },
     /// `CHANNEL_EXECUTE_COMPLETE` of a step of ours.
     StepEnded {
@@ -224,7 +224,7 @@ pub struct Identity {
     pub answered_at: Option<Timestamp>,
 }
 
-/// A snapshot of a node's conferences. It includes at least everything that happened up to `fence`.
+/// A snapshot of a node's conferences. It includes at least all changes up to `fence`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Snapshot {
     /// The core.
@@ -282,11 +282,11 @@ pub struct SnapshotMember {
     pub talking: bool,
     /// `flags.has_floor`.
     pub has_floor: bool,
-    /// `caller_id_number`: the present one, not that of first sight.
+    /// `caller_id_number`: the present one, not that of the first event.
     pub caller_id: SmolStr,
 }
 
-/// A channel in the list of `show channels`, which FreeSWITCH writes late and which is never quite accurate.
+/// A channel in the list of `show channels`, which FreeSWITCH writes late, so it is never quite accurate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListedChannel {
     /// `uuid`.
@@ -311,5 +311,5 @@ pub struct ChannelDump {
     /// True if it runs `park` (`variable_current_application`).
     pub parked: bool,
     /// `variable_roomkeeper_park`.
-    pub parked_by: Option<Parking>,
+    pub parked_by: Option<ParkId>,
 }

@@ -16,7 +16,7 @@ use roomkeeper_core::call::Direction;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{AppId, ChannelId, NodeId, RoomId};
 use roomkeeper_core::intent::{CreateRoom, Intent};
-use roomkeeper_core::node_state::{Context, FreshIds, NodeState, Notification, Rules, Subject};
+use roomkeeper_core::node_state::{Context, IdSource, NodeState, Notification, Rules, Subject};
 use roomkeeper_core::room::{Kind, MemberStatus, Origin};
 use roomkeeper_core::switch_command::SwitchCommand;
 use roomkeeper_core::switch_event::{
@@ -72,8 +72,8 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 struct SequentialIds(u128);
 
-impl FreshIds for SequentialIds {
-    fn uuid(&mut self) -> Uuid {
+impl IdSource for SequentialIds {
+    fn next_uuid(&mut self) -> Uuid {
         self.0 += 1;
         // The lower bits encode the node in ids that carry one.
         Uuid::from_u128(self.0 << 64)
@@ -371,7 +371,7 @@ impl Rehearsal {
         }
         let mut kinds: Vec<OutcomeKind> = Vec::new();
         kinds.extend(out.notifications.iter().map(|notice| {
-            let body = body(notice, self.ids.uuid(), now);
+            let body = body(notice, self.ids.next_uuid(), now);
             OutcomeKind::Webhook(body)
         }));
         kinds.extend(out.commands.iter().map(|command| self.command(command)));
@@ -451,8 +451,8 @@ impl Rehearsal {
                 json!({
                     "uuid": call.id().to_string(),
                     "app_id": call.app().to_string(),
-                    "state": call.place().as_str(),
-                    "room_id": call.place().room().map(|room| room.to_string()),
+                    "state": call.status().as_str(),
+                    "room_id": call.status().room().map(|room| room.to_string()),
                     "caller_id": call.caller_id().as_str(),
                     "did": call.did().as_str(),
                     "direction": call.direction().as_str(),

@@ -120,7 +120,7 @@ impl<A: TypedAction> Command<A> {
             let accepted = state.controller.submit(self.intent).await;
             return accepted.map_err(|error| state.failed(error));
         };
-        if let Decision::Holds(accepted) = state.check(&self.intent, Depth::State).await? {
+        if let Decision::NoChange(accepted) = state.check(&self.intent, Depth::State).await? {
             return Ok(accepted);
         }
         let about = self.intent.target.entity();

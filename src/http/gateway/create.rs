@@ -32,7 +32,7 @@ pub(super) async fn create(
     node: NodeId,
 ) -> Result<RoomId, ApiError> {
     for _ in 0..ROUNDS {
-        let room = RoomId::fresh(node, (state.new_id)());
+        let room = RoomId::generate(node, (state.new_id)());
         reserve(state, app, name, room).await?;
         let reserved = Instant::now();
         if let Err(error) = submit(state, app, name, room).await {

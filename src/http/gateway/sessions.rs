@@ -145,8 +145,8 @@ impl SessionRow {
             did: call.did().to_string(),
             caller_id: call.caller_id().to_string(),
             direction: call.direction().as_str(),
-            state: call.place().as_str(),
-            room_id: call.place().room().map(|room| room.to_string()),
+            state: call.status().as_str(),
+            room_id: call.status().room().map(|room| room.to_string()),
             created_at: call.created_at().rfc3339_seconds(),
             stale,
         }

@@ -24,7 +24,7 @@ use roomkeeper_core::call::CallState;
 use roomkeeper_core::entity::Target;
 use roomkeeper_core::ids::{CallId, ChannelId, MemberId, NodeId};
 use roomkeeper_core::intent::{Join, JoinAccepted, Kick};
-use roomkeeper_core::room::CallStatus;
+use roomkeeper_core::room::MembershipStatus;
 
 use super::auth::Customer;
 use super::conferences;
@@ -215,7 +215,10 @@ pub(super) async fn delete(
     PathUuid(id): PathUuid,
 ) -> Result<Json<Conferencecall>, ApiError> {
     let (member, mut view) = find(&state, &customer, id).await?;
-    if matches!(view.status, CallStatus::Joining | CallStatus::Joined) {
+    if matches!(
+        view.status,
+        MembershipStatus::Joining | MembershipStatus::Joined
+    ) {
         let target = Target::Member {
             room: view.room,
             call: view.session,

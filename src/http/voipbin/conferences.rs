@@ -93,7 +93,7 @@ pub(super) async fn create(
     let session: Option<CallId> = fields.parsed("session")?;
     let said = said(&state, &fields).await?;
     let node = place(&state, &customer.caller, node, session).await?;
-    let room = RoomId::fresh(node, (state.new_id)());
+    let room = RoomId::generate(node, (state.new_id)());
     let create = CreateRoom {
         name: said.name.unwrap_or_default(),
         origin: Origin::Voipbin,

@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use uuid::Uuid;
 
 use crate::http::error::ApiError;
-use roomkeeper_core::ids::{RoomId, locate};
+use roomkeeper_core::ids::{RoomId, node_in_uuid};
 
 /// The default and maximum number of rows of a page.
 const PAGE: usize = 100;
@@ -40,7 +40,7 @@ pub(super) fn uuid(text: &str) -> Option<Uuid> {
 
 /// Finds the room with this UUID; `None` if no room of this service can have it.
 pub(super) fn room(conference: Uuid) -> Option<RoomId> {
-    Some(RoomId::new(locate(conference)?, conference))
+    Some(RoomId::new(node_in_uuid(conference)?, conference))
 }
 
 /// The page of a list.

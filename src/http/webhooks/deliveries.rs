@@ -44,7 +44,7 @@ impl std::str::FromStr for WebhookId {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidId {
-                what: "webhook-id",
+                kind: "webhook-id",
                 expected: "msg_ and 32 hexadecimal digits in lower case",
             })
         }

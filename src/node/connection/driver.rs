@@ -1,6 +1,6 @@
 //! The state of one connection: the waiting callers, and the time of its next timer.
 //!
-//! No socket is touched here. The loop in [`super`] reads and writes.
+//! Does no I/O: the loop in [`super`] reads and writes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,7 +20,7 @@ use freeswitch_esl::{
     SessionConfig,
 };
 
-use super::settings::{ConnectionEvent, ConnectionSettings, EndReason, Expects};
+use super::settings::{ConnectionEvent, ConnectionSettings, EndReason, ExpectedMessages};
 use crate::node::handle::{Answer, OutgoingCommand, Request};
 use crate::node::meters::CommandMeters;
 use crate::node::nudge::WakeUpScheduler;
@@ -31,21 +31,21 @@ use crate::node::{CommandError, FENCE_SUBCLASS};
 const NOTIFY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The number of connections of this process with scheduled wake-ups, whose cost all nodes share.
-static NUDGED: AtomicU32 = AtomicU32::new(0);
+static SCHEDULED: AtomicU32 = AtomicU32::new(0);
 
 /// Counts one connection among them until it is dropped.
 #[derive(Default)]
 struct CountedWakeUps(bool);
 
 impl CountedWakeUps {
-    fn set(&mut self, nudged: bool) {
-        if std::mem::replace(&mut self.0, nudged) == nudged {
+    fn set(&mut self, scheduled: bool) {
+        if std::mem::replace(&mut self.0, scheduled) == scheduled {
             return;
         }
-        if nudged {
-            NUDGED.fetch_add(1, Ordering::Relaxed);
+        if scheduled {
+            SCHEDULED.fetch_add(1, Ordering::Relaxed);
         } else {
-            NUDGED.fetch_sub(1, Ordering::Relaxed);
+            SCHEDULED.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -76,18 +76,18 @@ pub(super) struct Driver<'a> {
     waiting: VecDeque<(CommandId, Waiter)>,
     /// The number of callers answered since the last requests.
     answered: usize,
-    /// The time of the last step: one clock reading serves everything that arrived together.
+    /// The time of the last step: one clock reading serves all input that arrived together.
     now: Instant,
     meters: CommandMeters,
     setup_left: usize,
     ready: bool,
     next_job: u64,
     origin: Instant,
-    last_heard: Instant,
+    last_input: Instant,
     wake_ups: WakeUpScheduler,
-    nudged: CountedWakeUps,
+    scheduled: CountedWakeUps,
     /// The last bytes contained an event other than HEARTBEAT.
-    eventful: bool,
+    has_events: bool,
     /// The last notification of the other connection about a command.
     notified: Option<Instant>,
     /// The other connection must be notified after the command is written.
@@ -109,15 +109,15 @@ impl<'a> Driver<'a> {
             now: origin,
             meters: CommandMeters::new(settings.node),
             wake_ups: WakeUpScheduler::new(settings.nudge),
-            nudged: CountedWakeUps::default(),
-            eventful: false,
+            scheduled: CountedWakeUps::default(),
+            has_events: false,
             notified: None,
             must_notify: false,
             setup_left: settings.setup.len(),
             ready: false,
             next_job: 0,
             origin,
-            last_heard: origin,
+            last_input: origin,
             ended: None,
             settings,
         }
@@ -169,12 +169,12 @@ impl Driver<'_> {
 
     /// Notes that FreeSWITCH sent bytes.
     pub(super) fn bytes_received(&mut self) {
-        self.last_heard = self.look();
+        self.last_input = self.read_clock();
     }
 
     /// Notes that the other connection sent a command: events follow.
-    pub(super) fn commanded(&mut self) {
-        self.look();
+    pub(super) fn on_other_command(&mut self) {
+        self.read_clock();
         self.on_activity();
     }
 
@@ -186,14 +186,14 @@ impl Driver<'_> {
     /// Submits commands.
     pub(super) fn requests(&mut self, requests: impl IntoIterator<Item = Request>) {
         self.answered = 0;
-        self.look();
+        self.read_clock();
         for request in requests {
             self.request(request);
         }
     }
 
     /// Reads the clock.
-    fn look(&mut self) -> Instant {
+    fn read_clock(&mut self) -> Instant {
         self.now = Instant::now();
         self.now
     }
@@ -222,7 +222,7 @@ impl Driver<'_> {
                 Ok(Some(frame)) => {
                     let now = self.now();
                     self.session.handle_frame(frame, now);
-                    // One by one: an event is passed on before the next is parsed, so none waits in memory.
+                    // Each event is passed on before the next is parsed, so none waits in memory.
                     self.settle();
                     if self.ended.is_some() {
                         return;
@@ -261,9 +261,9 @@ impl Driver<'_> {
                         self.wake_ups.on_reply();
                     } else {
                         // A node that only sends HEARTBEAT is idle.
-                        self.eventful = self.eventful || kind != EventKind::Heartbeat;
+                        self.has_events = self.has_events || kind != EventKind::Heartbeat;
                     }
-                    (self.settings.tell)(ConnectionEvent::Event(&event));
+                    (self.settings.on_event)(ConnectionEvent::Event(&event));
                 }
                 Output::BadEvent { error } => {
                     metrics::counter!(names::ESL_BAD_EVENTS, "node" => self.settings.node.to_string())
@@ -311,7 +311,7 @@ impl Driver<'_> {
     fn become_ready(&mut self) {
         if self.setup_left == 0 && !self.ready {
             self.ready = true;
-            (self.settings.tell)(ConnectionEvent::Ready);
+            (self.settings.on_event)(ConnectionEvent::Ready);
         }
     }
 
@@ -337,13 +337,13 @@ impl Driver<'_> {
     }
 
     fn waiter(&self, id: CommandId) -> Option<&Waiter> {
-        let place = self.waiter_index(id)?;
-        self.waiting.get(place).map(|(_, waiter)| waiter)
+        let index = self.waiter_index(id)?;
+        self.waiting.get(index).map(|(_, waiter)| waiter)
     }
 
     fn answer(&mut self, id: CommandId, result: Result<Answer, CommandError>) {
-        let place = self.waiter_index(id);
-        let waiter = place.and_then(|place| self.waiting.remove(place));
+        let index = self.waiter_index(id);
+        let waiter = index.and_then(|index| self.waiting.remove(index));
         match waiter.map(|(_, waiter)| waiter) {
             Some(Waiter::Caller {
                 reply, since, span, ..
@@ -378,7 +378,7 @@ impl Driver<'_> {
     /// Notifies the other connection of commands, if necessary.
     pub(super) fn notify_other(&mut self) {
         if std::mem::take(&mut self.must_notify)
-            && let Expects::Jobs(other) = &self.settings.expects
+            && let ExpectedMessages::Jobs(other) = &self.settings.expected
         {
             other.notify_one();
         }
@@ -392,25 +392,27 @@ impl Driver<'_> {
     /// Notes that the frames of the last bytes were handled.
     pub(super) fn frames_handled(&mut self) {
         self.wake_ups.on_input(self.age());
-        if std::mem::take(&mut self.eventful) {
+        if std::mem::take(&mut self.has_events) {
             self.on_activity();
         }
     }
 
-    /// Wakes the node if a wake-up is due and no command on its way wakes it as well. Sends nothing while earlier bytes are
+    /// Wakes the node if a wake-up is due and no pending command wakes it as well. Sends nothing while earlier bytes are
     /// unwritten: a node that does not read gets no more, and at most one byte waits in memory.
-    pub(super) fn nudge(&mut self, all_written: bool) {
+    pub(super) fn wake_if_due(&mut self, all_written: bool) {
         // Without jobs nothing arrives here, so the timer must not fire.
-        if matches!(self.settings.expects, Expects::Jobs(_)) && !self.session.job_pending() {
-            self.wake_ups.rest();
+        if matches!(self.settings.expected, ExpectedMessages::Jobs(_))
+            && !self.session.job_pending()
+        {
+            self.wake_ups.stop();
         }
         if self.wake_ups.next().is_none() {
-            self.nudged.set(false);
+            self.scheduled.set(false);
             return;
         }
-        let busy = NUDGED.load(Ordering::Relaxed).max(1);
+        let busy = SCHEDULED.load(Ordering::Relaxed).max(1);
         let due = self.wake_ups.due(self.age(), busy);
-        self.nudged.set(self.wake_ups.next().is_some());
+        self.scheduled.set(self.wake_ups.next().is_some());
         if !due {
             return;
         }
@@ -421,18 +423,18 @@ impl Driver<'_> {
 
     fn request(&mut self, request: Request) {
         let Request {
-            ask,
+            command,
             timeout,
             reply,
             span,
         } = request;
-        let changes = match &ask {
+        let may_change_state = match &command {
             OutgoingCommand::Command(Command::Api(api)) | OutgoingCommand::Job(api) => {
                 !api.is_read_only()
             }
             OutgoingCommand::Command(_) => true,
         };
-        let (command, job) = match ask {
+        let (command, is_job) = match command {
             OutgoingCommand::Command(command) => (command, false),
             OutgoingCommand::Job(api) => {
                 self.next_job += 1;
@@ -443,19 +445,19 @@ impl Driver<'_> {
             }
         };
         let since = self.now;
-        match &self.settings.expects {
+        match &self.settings.expected {
             // The answer to this request is an event of our own.
-            Expects::Events(_) => self.wake_ups.on_request(self.age()),
-            Expects::Jobs(_) => {
-                if changes
+            ExpectedMessages::Events(_) => self.wake_ups.on_request(self.age()),
+            ExpectedMessages::Jobs(_) => {
+                if may_change_state
                     && self
                         .notified
-                        .is_none_or(|told| since > told + NOTIFY_INTERVAL)
+                        .is_none_or(|last| since > last + NOTIFY_INTERVAL)
                 {
                     self.notified = Some(since);
                     self.must_notify = true;
                 }
-                if job {
+                if is_job {
                     self.on_activity();
                 }
             }
@@ -465,7 +467,7 @@ impl Driver<'_> {
             Ok(id) => {
                 let caller = Waiter::Caller {
                     reply,
-                    job,
+                    job: is_job,
                     since,
                     span,
                 };
@@ -486,8 +488,8 @@ impl Driver<'_> {
             .session
             .poll_timeout()
             .map_or_else(|| self.now + Duration::from_secs(60), at);
-        if let Some(stuck) = self.stuck_at() {
-            wake = wake.min(stuck);
+        if let Some(deadline) = self.stall_deadline() {
+            wake = wake.min(deadline);
         }
         if self.ready
             && let Some(next) = self.wake_ups.next()
@@ -495,35 +497,35 @@ impl Driver<'_> {
             wake = wake.min(self.origin + next);
         }
         if let Some(silence) = self.settings.silence {
-            wake = wake.min(self.last_heard + silence);
+            wake = wake.min(self.last_input + silence);
         }
         if let Some(ping) = self.settings.ping
             && self.ready
             && self.waiting.is_empty()
         {
-            wake = wake.min(self.last_heard + ping);
+            wake = wake.min(self.last_input + ping);
         }
         wake
     }
 
-    /// The time at which a silent connection with unanswered commands is closed: commands that time out one by one would keep
-    /// a dead connection open for ever.
-    fn stuck_at(&self) -> Option<Instant> {
+    /// The time at which a silent connection with unanswered commands is closed: a dead connection would otherwise stay open
+    /// while its commands time out one by one.
+    fn stall_deadline(&self) -> Option<Instant> {
         let since = self.session.unanswered_since()?;
-        let asked = self.origin + Duration::from_millis(since.0);
-        Some(asked.max(self.last_heard) + self.settings.timeout * 2)
+        let sent_at = self.origin + Duration::from_millis(since.0);
+        Some(sent_at.max(self.last_input) + self.settings.timeout * 2)
     }
 
     /// Handles the timer: command timeouts, silence, and the ping of an idle connection.
     pub(super) fn woken(&mut self) {
-        self.look();
+        self.read_clock();
         let now = self.now();
         self.session.handle_timeout(now);
-        let idle = self.now.saturating_duration_since(self.last_heard);
+        let idle = self.now.saturating_duration_since(self.last_input);
         if self.settings.silence.is_some_and(|s| idle >= s) {
             self.lose(format!("nothing came for {idle:.0?}"));
         }
-        if self.stuck_at().is_some_and(|at| self.now >= at) {
+        if self.stall_deadline().is_some_and(|at| self.now >= at) {
             self.lose("FreeSWITCH does not answer");
         }
         if self.settings.ping.is_some_and(|p| idle >= p) && self.ready && self.waiting.is_empty() {

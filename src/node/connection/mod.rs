@@ -24,7 +24,7 @@ use freeswitch_esl::{EslCodec, Limits, READ_BUFFER, SessionConfig};
 use super::handle::Request;
 
 use driver::Driver;
-pub(super) use settings::{ConnectionEvent, ConnectionSettings, EndReason, Expects};
+pub(super) use settings::{ConnectionEvent, ConnectionSettings, EndReason, ExpectedMessages};
 
 /// Bytes that wait to be written, and the error that ended writing.
 #[derive(Default)]
@@ -117,20 +117,20 @@ pub(super) async fn run(
     let (mut reader, mut writer) = stream.split();
     let config = SessionConfig::default();
     let max_in_flight = config.max_in_flight;
-    let other = match &settings.expects {
-        Expects::Events(commands) => Some(Arc::clone(commands)),
-        Expects::Jobs(_) => None,
+    let other = match &settings.expected {
+        ExpectedMessages::Events(commands) => Some(Arc::clone(commands)),
+        ExpectedMessages::Jobs(_) => None,
     };
     let mut driver = Driver::new(config, password, settings);
     let mut input = ReadBuffer::new();
     let mut output = WriteBuffer::default();
-    let mut fresh = Vec::new();
+    let mut new_requests = Vec::new();
     let mut wake = driver.origin();
     let mut sleep = pin!(tokio::time::sleep_until(wake));
     let mut stopped = pin!(stop.cancelled());
     loop {
         driver.settle();
-        driver.nudge(output.bytes.is_empty() && output.is_writable());
+        driver.wake_if_due(output.bytes.is_empty() && output.is_writable());
         driver.transmit_into(&mut output.bytes);
         output.try_write(&writer);
         driver.notify_other();
@@ -150,8 +150,8 @@ pub(super) async fn run(
             read = reader.read_buf(&mut input.bytes) => input.received(read, &mut driver, &mut output),
             // The buffer keeps the order, so a wake-up is never inside a command.
             written = writer.write(&output.bytes), if output.has_bytes_to_write() => output.written(written),
-            () = commanded(other.as_deref()) => driver.commanded(),
-            taken = requests.recv_many(&mut fresh, free), if takes_requests => {
+            () = command_on_other(other.as_deref()) => driver.on_other_command(),
+            taken = requests.recv_many(&mut new_requests, free), if takes_requests => {
                 if taken == 0 {
                     driver.end(EndReason::Stopped);
                 }
@@ -160,7 +160,7 @@ pub(super) async fn run(
                 if driver.in_flight() + taken > 1 || driver.answered_several() {
                     tokio::task::yield_now().await;
                 }
-                driver.requests(fresh.drain(..));
+                driver.requests(new_requests.drain(..));
                 while driver.in_flight() < max_in_flight
                     && let Ok(request) = requests.try_recv()
                 {
@@ -172,7 +172,7 @@ pub(super) async fn run(
     }
 }
 /// Waits until the other connection sends a command, if this connection receives events.
-async fn commanded(other: Option<&Notify>) {
+async fn command_on_other(other: Option<&Notify>) {
     match other {
         Some(other) => other.notified().await,
         None => std::future::pending().await,

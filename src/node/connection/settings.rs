@@ -37,15 +37,15 @@ pub(in crate::node) struct ConnectionSettings<'a> {
     /// The wake-ups of the node on this connection.
     pub(in crate::node) nudge: Nudge,
     /// The messages that the node sends unprompted.
-    pub(in crate::node) expects: Expects,
+    pub(in crate::node) expected: ExpectedMessages,
     /// The node, for the metrics.
     pub(in crate::node) node: NodeId,
     /// Receives events, and that the connection is ready.
-    pub(in crate::node) tell: &'a mut (dyn FnMut(ConnectionEvent<'_>) + Send),
+    pub(in crate::node) on_event: &'a mut (dyn FnMut(ConnectionEvent<'_>) + Send),
 }
 
 /// The messages on a connection besides answers, which would wait for FreeSWITCH's next check.
-pub(in crate::node) enum Expects {
+pub(in crate::node) enum ExpectedMessages {
     /// Events, at any time. The connection is notified of commands on the other one, because events follow them.
     Events(Arc<Notify>),
     /// The results of its own jobs. The connection notifies the other one of its commands.

@@ -126,9 +126,9 @@ impl Actor {
     ) {
         for (index, item) in items.into_iter().enumerate() {
             match item {
-                // It only wakes the actor, which reads the connection's status itself.
+                // The input only wakes the actor, which reads the connection's status itself.
                 Item::SwitchEvent(NodeInput::Up) => {}
-                // The same; and a fence that was under way is lost with the connection.
+                // The same; and a pending fence is lost with the connection.
                 Item::SwitchEvent(NodeInput::Down) => self.parts.fences.lose_all(),
                 Item::SwitchEvent(NodeInput::Fence {
                     token,
@@ -145,7 +145,9 @@ impl Actor {
                     depth,
                     reply,
                 }) => match applied.decisions.remove(&index) {
-                    Some(Err(IntentError::Refused(_)) | Ok(Decision::Holds(_))) if may_recheck => {
+                    Some(Err(IntentError::Refused(_)) | Ok(Decision::NoChange(_)))
+                        if may_recheck =>
+                    {
                         answers.recheck.push(Item::Message(ActorMessage::Check {
                             intent,
                             depth,
@@ -184,8 +186,8 @@ impl Actor {
                     ActorMessage::Answered { caller: None, .. }
                     | ActorMessage::Failed { .. }
                     | ActorMessage::Dumps(_)
-                    | ActorMessage::Marked(_)
-                    | ActorMessage::Vanished { .. },
+                    | ActorMessage::Checkpoints(_)
+                    | ActorMessage::EndedCalls { .. },
                 ) => {}
             }
         }
@@ -248,7 +250,7 @@ impl Actor {
         }
     }
 
-    /// How old each event of the batch is now that it is committed. FreeSWITCH's clock is up to 20 ms early.
+    /// Records the age of each event of the batch at its commit. FreeSWITCH's clock is up to 20 ms early.
     fn measure_lag(&self, items: &[Item]) {
         let now = clock::now();
         let mut most = None;

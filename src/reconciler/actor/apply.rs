@@ -1,4 +1,4 @@
-//! A batch against the node state.
+//! Applies a batch to the node state.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::batch::{BatchResult, Item, Verdict};
 
 impl Actor {
     pub(super) fn apply(&mut self, items: &[Item], now: Timestamp) -> BatchResult {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut applied = BatchResult::default();
         let down_for = self.parts.node.down_for();
         self.node_state.set_reachable(down_for.is_none());
@@ -51,7 +51,7 @@ impl Actor {
             applied.notices_after.push(cx.out.notifications.len());
         }
         applied.out = cx.out;
-        self.meters.apply.record(begun.elapsed());
+        self.meters.apply.record(started.elapsed());
         applied
     }
 }
@@ -116,7 +116,7 @@ fn apply_work(
                 node_state.apply_dump(dump.clone(), cx);
             }
         }
-        ActorMessage::Vanished {
+        ActorMessage::EndedCalls {
             channels,
             core,
             fence,
@@ -127,7 +127,9 @@ fn apply_work(
                 }
             }
         }
-        ActorMessage::Marked(marks) => node_state.apply_checkpoints(marks.clone(), cx),
+        ActorMessage::Checkpoints(checkpoints) => {
+            node_state.apply_checkpoints(checkpoints.clone(), cx)
+        }
         ActorMessage::Resynced(_) => {}
     }
 }
@@ -135,8 +137,8 @@ fn apply_work(
 /// The records of a node that cannot be read.
 type Unreadable = BTreeMap<EntityId, UnreadableRecord>;
 
-/// Checks an intent. On a node that is down, only a room can be created: the caller of anything else that is not refused
-/// comes back later, and finds no trace.
+/// Checks an intent. On a node that is down, only a room can be created: any other intent that is not refused
+/// gets an error, and has no effect.
 fn check(
     intent: &Intent,
     depth: Depth,
@@ -159,7 +161,7 @@ fn check(
     }
 }
 
-/// Checks an intent and, if nothing stands against it, applies it.
+/// Checks an intent and, if it is permitted, applies it.
 fn decide(
     intent: &Intent,
     (node_state, unreadable, down_for): (&mut NodeState, &Unreadable, Option<Duration>),
@@ -172,7 +174,7 @@ fn decide(
             let is_refused = matches!(error, IntentError::Refused(_));
             (Err(error), is_refused)
         }
-        Ok(Decision::Holds(accepted)) => (Ok(accepted), true),
+        Ok(Decision::NoChange(accepted)) => (Ok(accepted), true),
         Ok(Decision::Act) => {
             let accepted = node_state.apply(intent.clone(), cx);
             (accepted.map_err(IntentError::from), false)

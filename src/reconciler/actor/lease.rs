@@ -22,7 +22,7 @@ impl Actor {
                 self.stale = true;
                 self.next_read = Instant::now();
                 self.parts.node.want_events(true);
-                // If the lease expired and is ours again, the connection has not changed: no event announces it.
+                // If the lease expired and is ours again, the connection is the same, so no event reports it.
                 let up = matches!(self.parts.node.status().events, Some(Link::Up));
                 self.down_since = (!up).then(Instant::now);
                 self.lost = false;

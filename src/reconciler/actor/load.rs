@@ -13,7 +13,7 @@ use super::Actor;
 use super::batch::Item;
 
 impl Actor {
-    /// Reads the entities that callers or FreeSWITCH name and that the owner does not know: another replica may have made
+    /// Reads the entities that callers or FreeSWITCH name and that are not loaded: another replica may have created
     /// them, or they are over. Returns them.
     pub(super) async fn load_unknown(
         &mut self,
@@ -60,7 +60,7 @@ impl Actor {
         }
     }
 
-    /// Reads the rooms of other nodes that joins name: who owns them decides between 404, 403 and 409.
+    /// Reads the rooms of other nodes that joins name: their owner decides between 404, 403 and 409.
     pub(super) async fn load_foreign_rooms(&mut self, items: &[Item]) -> Result<(), StoreError> {
         self.node_state.forget_foreign_rooms();
         let intents = items.iter().filter_map(|item| match item {
@@ -89,7 +89,7 @@ impl Actor {
         Ok(open.map(|head| head.registration.app))
     }
 
-    /// Reads all that a batch names: a replica without the lease keeps no state between two batches.
+    /// Reads all entities that a batch names: a replica without the lease keeps no state between two batches.
     pub(super) async fn load_for(&mut self, items: &[Item]) -> Result<(), StoreError> {
         self.forget();
         let mut wanted = BTreeSet::new();
@@ -114,8 +114,8 @@ pub(super) fn about(work: &ActorMessage) -> impl Iterator<Item = EntityId> + use
         }
         ActorMessage::Snapshot(..)
         | ActorMessage::Dumps(_)
-        | ActorMessage::Vanished { .. }
-        | ActorMessage::Marked(_)
+        | ActorMessage::EndedCalls { .. }
+        | ActorMessage::Checkpoints(_)
         | ActorMessage::Silent { .. }
         | ActorMessage::Resynced(_) => None,
     };

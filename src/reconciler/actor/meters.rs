@@ -21,8 +21,8 @@ use roomkeeper_core::room::{MemberFlag, RoomEvent};
 
 use super::batch::Item;
 
-/// Intents whose event is awaited for measurement: those of a busy second. Older ones than any deadline are removed first;
-/// beyond the limit, intents are not measured.
+/// The maximum number of intents under measurement: those of a busy second. Intents older than any deadline are removed
+/// first; beyond the limit, intents are not measured.
 const MOST_PENDING: usize = 4_096;
 
 /// Age at which an intent is removed when there are [`MOST_PENDING`].
@@ -41,8 +41,8 @@ enum Confirmation {
     Answered,
     HungUp,
     Destroyed,
-    RecordingBegun,
-    RecordingOver,
+    RecordingStarted,
+    RecordingStopped,
 }
 
 struct PendingIntent {
@@ -138,13 +138,14 @@ impl Meters {
         }
     }
 
-    /// An intent stands, and its event is awaited_confirmation from now on.
+    /// Starts to measure an accepted intent until the event that confirms it.
     pub(super) fn expect(&mut self, intent: &Intent, reply: &Reply<Accepted>) {
         let Some(key) = awaited_confirmation(intent) else {
             return;
         };
         if self.pending.len() >= MOST_PENDING {
-            self.pending.retain(|_, asked| asked.since.elapsed() < OLD);
+            self.pending
+                .retain(|_, pending| pending.since.elapsed() < OLD);
         }
         if self.pending.len() < MOST_PENDING {
             // An earlier intent with the same confirmation stays the measured one.
@@ -158,21 +159,21 @@ impl Meters {
 
     /// Ends the measurement of the intent that a notification settles. `cause` is the span of the notification's event.
     pub(super) fn settle(&mut self, notice: &Notification, cause: Option<&Span>) {
-        let Some((entity, settling, good)) = confirmed_by(notice) else {
+        let Some((entity, confirmation, succeeded)) = confirmed_by(notice) else {
             return;
         };
-        let Some(asked) = self.pending.remove(&(entity, settling)) else {
+        let Some(pending) = self.pending.remove(&(entity, confirmation)) else {
             return;
         };
         if let Some(span) = cause {
-            asked.cause.link_from(span);
+            pending.cause.link_from(span);
         }
-        let outcome = if good { "confirmed" } else { "failed" };
+        let outcome = if succeeded { "confirmed" } else { "failed" };
         metrics::histogram!(
             names::CONFIRM_SECONDS,
-            "node" => self.node.clone(), "intent" => asked.intent, "outcome" => outcome
+            "node" => self.node.clone(), "intent" => pending.intent, "outcome" => outcome
         )
-        .record(asked.since.elapsed());
+        .record(pending.since.elapsed());
     }
 
     /// The span of a commit: a child of its first cause, and linked with the others.
@@ -215,9 +216,9 @@ pub(super) fn span(item: &Item) -> Option<&Span> {
     }
 }
 
-/// The event that confirmed_by an intent. The others are settled by their commit or by FreeSWITCH's answer.
+/// The event that confirms an intent. Other intents end with their commit or with FreeSWITCH's answer.
 const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation)> {
-    let settling = match &intent.action {
+    let confirmation = match &intent.action {
         Action::Join(_) => Confirmation::Joined,
         Action::Leave(_) | Action::Kick(_) => Confirmation::Left,
         Action::SetFlag(set) => Confirmation::Flag(set.flag, set.on),
@@ -225,8 +226,8 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         Action::Hangup(_) => Confirmation::HungUp,
         Action::SetLock(set) => Confirmation::Locked(set.locked),
         Action::DeleteRoom(_) => Confirmation::Destroyed,
-        Action::StartRecording(_) => Confirmation::RecordingBegun,
-        Action::StopRecording(_) => Confirmation::RecordingOver,
+        Action::StartRecording(_) => Confirmation::RecordingStarted,
+        Action::StopRecording(_) => Confirmation::RecordingStopped,
         Action::CreateRoom(_)
         | Action::UpdateRoom(_)
         | Action::Play(_)
@@ -234,10 +235,10 @@ const fn awaited_confirmation(intent: &Intent) -> Option<(EntityId, Confirmation
         | Action::Stop(_)
         | Action::SetVolume(_) => return None,
     };
-    Some((intent.target.entity(), settling))
+    Some((intent.target.entity(), confirmation))
 }
 
-/// The confirmation that a notification is, and whether the intent succeeded.
+/// The confirmation in a notification, and true if the intent succeeded.
 const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirmation, bool)> {
     Some(match &notification.about {
         Subject::Room(room, notification) => match &notification.event {
@@ -252,13 +253,13 @@ const fn confirmed_by(notification: &Notification) -> Option<(EntityId, Confirma
                 (EntityId::Call(*call), Confirmation::Flag(*flag, *on), true)
             }
             RoomEvent::RecordingStarted { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingBegun, true)
+                (EntityId::Room(*room), Confirmation::RecordingStarted, true)
             }
             RoomEvent::RecordingFailed { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingBegun, false)
+                (EntityId::Room(*room), Confirmation::RecordingStarted, false)
             }
             RoomEvent::RecordingStopped { .. } => {
-                (EntityId::Room(*room), Confirmation::RecordingOver, true)
+                (EntityId::Room(*room), Confirmation::RecordingStopped, true)
             }
             RoomEvent::Locked { locked, .. } => {
                 (EntityId::Room(*room), Confirmation::Locked(*locked), true)

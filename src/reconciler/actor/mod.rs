@@ -50,7 +50,7 @@ use super::ownership::{Ownership, progress_interval};
 use super::reply::IntentError;
 use super::resync_limiter::{ResyncLimiter, ResyncPermit};
 use super::settings::Settings;
-use roomkeeper_core::node_state::{FreshIds, NodeState, Rules};
+use roomkeeper_core::node_state::{IdSource, NodeState, Rules};
 
 /// Events in one commit: enough to keep up with a storm, few enough for a commit of milliseconds.
 const EVENT_BATCH: usize = 512;
@@ -77,9 +77,9 @@ const DUE_BATCH: usize = 256;
 
 struct RandomIds;
 
-impl FreshIds for RandomIds {
-    fn uuid(&mut self) -> Uuid {
-        // As `new_v4`, which open_questions the kernel for each: this is made for every event.
+impl IdSource for RandomIds {
+    fn next_uuid(&mut self) -> Uuid {
+        // Like `new_v4`, which asks the kernel for each id; this one is needed for every event.
         uuid::Builder::from_random_bytes(rand::random()).into_uuid()
     }
 }
@@ -151,7 +151,7 @@ pub(super) struct Actor {
     /// The number of the event connection that was handled last.
     connection: u64,
     /// The number of requested snapshots when it was last read.
-    resyncs_asked: Option<u64>,
+    resyncs_requested: Option<u64>,
     /// The last report of orphans.
     reported: Option<OrphanReport>,
     /// Records that cannot be decoded; the reports name them.
@@ -195,7 +195,7 @@ impl Actor {
             next_resync: now,
             resync_not_before: now,
             connection: 0,
-            resyncs_asked: None,
+            resyncs_requested: None,
             reported: None,
             unreadable: BTreeMap::new(),
             unnamed_records: BTreeSet::new(),
@@ -222,8 +222,8 @@ impl Actor {
             dropped,
             work,
         } = inbox;
-        let mut fresh = Vec::with_capacity(EVENT_BATCH);
-        let mut asked = Vec::with_capacity(MESSAGE_BATCH);
+        let mut new_events = Vec::with_capacity(EVENT_BATCH);
+        let mut new_messages = Vec::with_capacity(MESSAGE_BATCH);
         let mut link = self.parts.node.watch();
         let mut lease = self.parts.ownership.watch();
         let mut rules = self.parts.settings.rules.clone();
@@ -234,8 +234,8 @@ impl Actor {
             let wake = self.next_wake();
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = events.recv_many(&mut fresh, EVENT_BATCH) => {}
-                n = work.recv_many(&mut asked, MESSAGE_BATCH) => if n == 0 { break },
+                _ = events.recv_many(&mut new_events, EVENT_BATCH) => {}
+                n = work.recv_many(&mut new_messages, MESSAGE_BATCH) => if n == 0 { break },
                 () = tokio::time::sleep_until(wake) => {}
                 // Ends with the supervisors, and they with the program.
                 Ok(()) = link.changed() => {}
@@ -248,15 +248,15 @@ impl Actor {
                 Ok(()) = rules.changed() => self.follow_rules(&rules.borrow_and_update().clone()),
             }
             // Everything else that is queued goes into the same commit.
-            while fresh.len() < EVENT_BATCH
+            while new_events.len() < EVENT_BATCH
                 && let Ok(item) = events.try_recv()
             {
-                fresh.push(item);
+                new_events.push(item);
             }
-            while asked.len() < MESSAGE_BATCH
+            while new_messages.len() < MESSAGE_BATCH
                 && let Ok(item) = work.try_recv()
             {
-                asked.push(item);
+                new_messages.push(item);
             }
             let lost = dropped.swap(0, Ordering::Relaxed);
             if lost > 0 {
@@ -272,9 +272,9 @@ impl Actor {
             self.reload_if_stale().await;
             // The connection may have come up meanwhile, if it was opened for the lease.
             self.follow_link();
-            let mut items: Vec<Item> = fresh.drain(..).map(Item::SwitchEvent).collect();
+            let mut items: Vec<Item> = new_events.drain(..).map(Item::SwitchEvent).collect();
             items.extend(self.own.drain(..).map(Item::Message));
-            items.extend(asked.drain(..).map(Item::Message));
+            items.extend(new_messages.drain(..).map(Item::Message));
             self.add_due(&mut items).await;
             if !items.is_empty() {
                 self.step(items).await;
@@ -321,7 +321,7 @@ impl Actor {
             return Instant::now();
         }
         if self.lease.is_some() {
-            // Each time is considered only under the conditions under which it is handled: otherwise a time in the past
+            // Each time counts only under the conditions under which it is handled: otherwise a time in the past
             // would wake the actor for ever.
             if self.stale {
                 return wake.min(self.next_read);
@@ -333,8 +333,8 @@ impl Actor {
                 }
             }
             if let Some((at, _)) = self.deadlines.first() {
-                let left = at.since(clock::now());
-                wake = wake.min(Instant::now() + left);
+                let remaining = at.since(clock::now());
+                wake = wake.min(Instant::now() + remaining);
             }
             if let Some(since) = self.down_since
                 && !self.lost

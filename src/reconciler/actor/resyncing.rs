@@ -31,12 +31,12 @@ impl Actor {
 
     /// Follows requests for a snapshot that reach any replica.
     pub(super) fn follow_status(&mut self) {
-        let Some(asked) = self.parts.status.requested_resyncs() else {
+        let Some(requested) = self.parts.status.requested_resyncs() else {
             return;
         };
-        let before = self.resyncs_asked.replace(asked);
+        let before = self.resyncs_requested.replace(requested);
         // A new owner takes a snapshot anyway.
-        if before.is_some_and(|before| before != asked) && self.lease.is_some() {
+        if before.is_some_and(|before| before != requested) && self.lease.is_some() {
             self.want_resync("the operator open_questions for it");
         }
     }
@@ -76,7 +76,7 @@ impl Actor {
         let span = tracing::info_span!(target: trace::TARGET, parent: None, "resync", node.id = %node.id(), why);
         self.parts.tasks.spawn(async move {
             let of = node.id().to_string();
-            let begun = Instant::now();
+            let started = Instant::now();
             let work = stop.run_until_cancelled(
                 resync(&node, &queue, (&limiter, permit), &fences).instrument(span),
             );
@@ -85,7 +85,7 @@ impl Actor {
                 Some(None) => Err(ResyncError::Stopped),
                 None => Err(ResyncError::Panicked),
             };
-            metrics::histogram!(names::RESYNC_SECONDS, "node" => of).record(begun.elapsed());
+            metrics::histogram!(names::RESYNC_SECONDS, "node" => of).record(started.elapsed());
             // Without an actor nobody needs the result.
             let _stopping = queue.send(ActorMessage::Resynced(result)).await;
         });
@@ -119,7 +119,7 @@ impl Actor {
                     s.resynced_at = Some(now);
                 });
                 self.report_orphans(now);
-                // A resync requested meanwhile is due after a pause.
+                // A resync that was requested meanwhile is due after a pause.
                 if let Some((_, at)) = &mut self.resync_wanted {
                     *at = Instant::now() + RESYNC_PAUSE;
                 } else if self.after_gap {

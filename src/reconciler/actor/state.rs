@@ -121,11 +121,11 @@ impl Actor {
                 deadline
             }
             EntityId::Call(id) => {
-                let session = stored
+                let call = stored
                     .map(|stored| decode_call_state(id, stored))
                     .transpose()?;
-                let deadline = session.as_ref().and_then(|s| s.next_deadline());
-                self.node_state.put_call(id, session);
+                let deadline = call.as_ref().and_then(|s| s.next_deadline());
+                self.node_state.put_call(id, call);
                 deadline
             }
         };
@@ -308,7 +308,7 @@ impl Actor {
         }
     }
 
-    /// Reads everything again after a new connection to the store: another server may lack the last writes.
+    /// Reads everything again after a new connection to the store: the server behind it may lack the last writes.
     pub(super) fn follow_store(&mut self) {
         let connections = self.parts.store.connections();
         if connections == self.store_connections {

@@ -19,7 +19,7 @@ use crate::store::{
 use crate::telemetry as names;
 use crate::telemetry::trace::{self, SpanRef};
 use crate::webhook::payload;
-use roomkeeper_core::node_state::{FreshIds, Notification, Subject};
+use roomkeeper_core::node_state::{IdSource, Notification, Subject};
 use roomkeeper_core::room::RoomStatus;
 use roomkeeper_core::time::Timestamp;
 
@@ -70,7 +70,7 @@ impl Actor {
         self.forget_all_over(&named);
     }
 
-    /// Applies and commits a batch. Returns the intents and checks that are to be decided once more after their
+    /// Applies and commits a batch. Returns the intents and checks that must be decided once more after their
     /// entities are read again.
     async fn step_once(&mut self, items: Vec<Item>, may_recheck: bool) -> Vec<Item> {
         let owner = self.lease.is_some();
@@ -116,7 +116,7 @@ impl Actor {
                     if let Err(error) = self.reload(&touched).await {
                         return self.give_up(items, error);
                     }
-                    // The batch can name FreeSWITCH's core: the next attempt must learn it again.
+                    // The batch can name FreeSWITCH's core: the next attempt must set it again.
                     self.node_state.restore_core(core, fence);
                 }
                 Ok(CommitOutcome::LeaseLost) => {
@@ -201,27 +201,27 @@ impl Actor {
         }
     }
 
-    /// Fails a batch with [`Self::fail`]. Nothing remains to be decided.
+    /// Fails a batch with [`Self::fail`]. No intent remains to be decided.
     fn give_up(&mut self, items: Vec<Item>, error: StoreError) -> Vec<Item> {
         self.fail(items, error);
         Vec::new()
     }
 
-    /// Commits, and open_questions once more under the same request id when the answer was lost.
+    /// Commits, and repeats the commit under the same request id if the answer was lost.
     pub(super) async fn commit(&self, commit: &Commit) -> Result<CommitOutcome, StoreError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut outcome = self.parts.store.commit(commit).await;
         if matches!(outcome, Err(StoreError::Unavailable(_))) {
             outcome = self.parts.store.commit(commit).await;
         }
-        self.meters.committed(&outcome, begun.elapsed());
+        self.meters.committed(&outcome, started.elapsed());
         outcome
     }
 
     /// Encodes the changes of the touched entities, with their new deadlines.
     pub(super) fn writes(&mut self, touched: &BTreeSet<EntityId>, now: Timestamp) -> Writes {
         let mut writes = Vec::new();
-        let mut shown = Vec::new();
+        let mut view_writes = Vec::new();
         let mut deadlines = Vec::new();
         for entity in touched {
             let expected = self.versions.get(entity).copied().unwrap_or_default();
@@ -239,7 +239,7 @@ impl Actor {
                         continue;
                     }
                     let (head, parts) = encode_room(room, &changes, created);
-                    shown.extend(views::room_views(
+                    view_writes.extend(views::room_views(
                         room,
                         &changes,
                         created,
@@ -267,19 +267,19 @@ impl Actor {
                     }
                 }
                 EntityId::Call(id) => {
-                    let Some(session) = self.node_state.call_mut(*id) else {
+                    let Some(call) = self.node_state.call_mut(*id) else {
                         continue;
                     };
-                    if !session.take_changed() {
+                    if !call.take_changed() {
                         continue;
                     }
                     EntityWrite {
                         entity: *entity,
                         expected,
-                        head: encode_call_state(session),
+                        head: encode_call_state(call),
                         parts: Vec::new(),
-                        deadline: session.next_deadline(),
-                        life: if session.is_over() {
+                        deadline: call.next_deadline(),
+                        life: if call.is_over() {
                             Life::Ended {
                                 keep: self.parts.settings.keep_ended_sessions,
                             }
@@ -287,8 +287,8 @@ impl Actor {
                             Life::Live
                         },
                         listed: Some(Listing {
-                            app: session.app().clone(),
-                            created_at: session.created_at(),
+                            app: call.app().clone(),
+                            created_at: call.created_at(),
                         }),
                     }
                 }
@@ -296,7 +296,7 @@ impl Actor {
             deadlines.push((*entity, write.deadline));
             writes.push(write);
         }
-        (writes, shown, deadlines)
+        (writes, view_writes, deadlines)
     }
 
     /// Creates the webhook messages. Their ids are made here, before the commit, and never again for the same change.
@@ -304,12 +304,20 @@ impl Actor {
         notices
             .iter()
             .map(|notice| match &notice.about {
-                Subject::Room(room, told) => {
-                    payload::room_message(self.ids.uuid(), &notice.app, *room, told, now)
-                }
-                Subject::Call(session, told) => {
-                    payload::session_message(self.ids.uuid(), &notice.app, *session, told, now)
-                }
+                Subject::Room(room, notification) => payload::room_message(
+                    self.ids.next_uuid(),
+                    &notice.app,
+                    *room,
+                    notification,
+                    now,
+                ),
+                Subject::Call(call, notification) => payload::session_message(
+                    self.ids.next_uuid(),
+                    &notice.app,
+                    *call,
+                    notification,
+                    now,
+                ),
             })
             .collect()
     }

@@ -3,7 +3,7 @@
 use crate::store::view::{encode_call, encode_recording};
 use crate::store::{Listing, ViewId, ViewWrite};
 use roomkeeper_core::room::state::Changes;
-use roomkeeper_core::room::{CallStatus, RoomState, RoomStatus};
+use roomkeeper_core::room::{MembershipStatus, RoomState, RoomStatus};
 use roomkeeper_core::time::Timestamp;
 
 use crate::reconciler::settings::Settings;
@@ -38,7 +38,7 @@ pub(super) fn room_views(
     }
     for (id, change) in &changes.calls {
         let body = encode_call(&registration.app, room.id(), change, now);
-        let keep = (change.status == CallStatus::Left).then_some(settings.keep_ended_rooms);
+        let keep = (change.status == MembershipStatus::Left).then_some(settings.keep_ended_rooms);
         views.push(view(ViewId::Call(*id), change.since, body, keep));
     }
     for (id, recording) in &changes.recordings {

@@ -153,11 +153,11 @@ mod tests {
         for node in ["acW68", "call0", "recor"] {
             let node: NodeId = node.parse().unwrap();
             let random = Uuid::from_u128(7 << 32);
-            let room = RoomId::fresh(node, random);
+            let room = RoomId::generate(node, random);
             let views = [
                 ViewId::Conference(room),
-                ViewId::Call(MemberId::fresh(node, random)),
-                ViewId::Recording(RecordingId::fresh(node, random)),
+                ViewId::Call(MemberId::generate(node, random)),
+                ViewId::Recording(RecordingId::generate(node, random)),
             ];
             for view in views {
                 assert_eq!(view.to_string().parse(), Ok(view));

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::store::{EntityId, RawRecord, StoreError};
-use roomkeeper_core::call::{ActionRun, CallData, CallState, Direction, Parking, Place};
+use roomkeeper_core::call::{ActionRun, CallData, CallState, CallStatus, Direction, ParkId};
 use roomkeeper_core::ids::{CallId, NodeId, RoomId};
 use roomkeeper_core::time::Timestamp;
 
@@ -40,9 +40,9 @@ stored_parts! {
         /// Writes the changing part.
         "place" fn encode_place {
             'c' core "the run of FreeSWITCH",
-            .. place "its place, a `StoredPlace`",
-            'n' place_at "the sequence of its place",
-            'q' parking "the unconfirmed command to park it, microseconds",
+            .. status "its place, a `StoredPlace`",
+            'n' status_at "the sequence of its place",
+            'q' pending_park "the unconfirmed command to park it, microseconds",
             'y' run "its action run, JSON",
         }
         _ id = id,
@@ -90,7 +90,7 @@ stored_codes! {
     }
 }
 
-impl FieldGroup for Place {
+impl FieldGroup for CallStatus {
     const FIRST: char = StoredPlace::FIRST;
 
     fn write(&self, node: NodeId, packer: &mut Packer) {
@@ -157,7 +157,7 @@ impl Field for Direction {
     }
 }
 
-impl Field for Parking {
+impl Field for ParkId {
     fn write(&self, name: char, node: NodeId, packer: &mut Packer) {
         self.0.write(name, node, packer);
     }

@@ -382,7 +382,7 @@ mod tests {
             list_prefix(node, EntityKind::Room),
             deadlines(node),
             list(node, EntityKind::Room, &app),
-            view(ViewId::Call(MemberId::fresh(node, Uuid::max()))),
+            view(ViewId::Call(MemberId::generate(node, Uuid::max()))),
             view_list(node, ViewKind::Call, ListOf::App(&app)),
             view_list(node, ViewKind::Call, ListOf::Room(room_id)),
             views_over(node),
@@ -443,7 +443,7 @@ mod tests {
     fn views_and_their_lists_have_distinct_keys() {
         let node: NodeId = "acW68".parse().unwrap();
         let random = Uuid::from_u128(1 << 32);
-        let room = RoomId::fresh(node, random);
+        let room = RoomId::generate(node, random);
         // An app's id can equal the digits of a room's id.
         let app: AppId = digits(room.uuid()).parse().unwrap();
         let mut keys = std::collections::BTreeSet::new();
@@ -454,8 +454,8 @@ mod tests {
         }
         for id in [
             ViewId::Conference(room),
-            ViewId::Call(MemberId::fresh(node, random)),
-            ViewId::Recording(RecordingId::fresh(node, random)),
+            ViewId::Call(MemberId::generate(node, random)),
+            ViewId::Recording(RecordingId::generate(node, random)),
         ] {
             assert!(view(id).ends_with(&format!(":{}", digits(id.uuid()))));
             keys.insert(view(id));

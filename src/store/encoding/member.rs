@@ -264,7 +264,7 @@ mod tests {
     fn member(status: MemberStatus, membership: Option<Membership>) -> Member {
         let node: NodeId = "n0001".parse().unwrap();
         Member {
-            id: MemberId::fresh(node, Uuid::from_u128(0x5_u128 << 100)),
+            id: MemberId::generate(node, Uuid::from_u128(0x5_u128 << 100)),
             status,
             membership,
             caller_id: "+8210".into(),

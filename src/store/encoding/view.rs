@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use roomkeeper_core::ids::{AppId, CallId, MemberId, NodeId, RoomId};
-use roomkeeper_core::room::{CallChange, CallStatus, RecordingState, RecordingView};
+use roomkeeper_core::room::{MembershipChange, MembershipStatus, RecordingState, RecordingView};
 use roomkeeper_core::time::Timestamp;
 
 use super::packed::{DecodeError, Packed, Packer};
@@ -26,7 +26,7 @@ pub struct CallView {
     /// The call.
     pub session: CallId,
     /// Its status.
-    pub status: CallStatus,
+    pub status: MembershipStatus,
     /// The time of the request, or of its first appearance.
     pub created_at: Timestamp,
     /// The time of the last change of its status.
@@ -88,13 +88,13 @@ struct StoredCall {
     app: AppId,
     room: RoomId,
     session: CallId,
-    status: CallStatus,
+    status: MembershipStatus,
     created_at: Timestamp,
     updated_at: Option<Timestamp>,
 }
 
 stored_codes! {
-    CallStatus {
+    MembershipStatus {
         1 Joining,
         2 Joined,
         3 Leaving,
@@ -103,7 +103,7 @@ stored_codes! {
 }
 
 /// Returns the body of a membership's view.
-pub fn encode_call(app: &AppId, room: RoomId, change: &CallChange, now: Timestamp) -> String {
+pub fn encode_call(app: &AppId, room: RoomId, change: &MembershipChange, now: Timestamp) -> String {
     let stored = StoredCall {
         app: app.clone(),
         room,

@@ -46,7 +46,7 @@ async fn conferencecall_has_nine_fields_through_all_states() {
         caller_id: String::new(),
         did: String::new(),
         muted: false,
-        acts: false,
+        has_pre_actions: false,
         command_uid: None,
         deadline: later(100),
     };

@@ -25,7 +25,7 @@ fn talk(text: &str, gender: bool) -> Value {
 
 fn room_of(conference: &Value) -> RoomId {
     let id = conference["id"].as_str().unwrap().parse().unwrap();
-    RoomId::new(roomkeeper_core::ids::locate(id).unwrap(), id)
+    RoomId::new(roomkeeper_core::ids::node_in_uuid(id).unwrap(), id)
 }
 
 fn refused(refusal: Refusal) -> Result<Accepted, IntentError> {
@@ -137,7 +137,7 @@ async fn status_and_members_through_all_states() {
         caller_id: String::new(),
         did: String::new(),
         muted: false,
-        acts: false,
+        has_pre_actions: false,
         command_uid: None,
         deadline: later(100),
     };

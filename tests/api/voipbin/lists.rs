@@ -30,7 +30,7 @@ async fn put(world: &World, room: RoomId, owner: &str, second: u64) {
         .happens(room, entered(session, true), later(second))
         .await;
     let start = RecordInput::Start {
-        id: RecordingId::fresh(room.node(), Uuid::from_u128(n << 32)),
+        id: RecordingId::generate(room.node(), Uuid::from_u128(n << 32)),
         path: String::new(),
         command_uid: None,
         deadline: later(100_000),
@@ -306,7 +306,7 @@ async fn foreign_conference_lists_nothing_and_no_next_page() {
     let theirs = nth(0);
     world.conference(theirs, "other").await;
     for n in 1..=12 {
-        let id = RecordingId::fresh(theirs.node(), Uuid::from_u128(n << 32));
+        let id = RecordingId::generate(theirs.node(), Uuid::from_u128(n << 32));
         world.member(theirs, session_id("acW68", n)).await;
         let start = RecordInput::Start {
             id,

@@ -9,7 +9,7 @@ use roomkeeper_core::room::RecordInput;
 use super::*;
 
 fn recording_id(n: u128) -> RecordingId {
-    RecordingId::fresh(node_id("acW68"), Uuid::from_u128((0x4ec0_0000 + n) << 32))
+    RecordingId::generate(node_id("acW68"), Uuid::from_u128((0x4ec0_0000 + n) << 32))
 }
 
 fn path(id: RecordingId) -> String {

@@ -16,7 +16,7 @@ use libfuzzer_sys::fuzz_target;
 // The sources above name them as modules of this crate.
 use roomkeeper_core::{action, call as session, ids, play_url, room, time};
 use room::state::Changes;
-use room::{CallChange, RoomInput, RoomState};
+use room::{MembershipChange, RoomInput, RoomState};
 use session::{CallInput, CallState};
 use store::Record;
 use store::call::{decode_call_state, encode_call_state};
@@ -116,9 +116,9 @@ fn calls(id: CallId, record: &Record) {
 }
 
 fn views(body: &str) {
-    let stay = MemberId::fresh("acW68".parse().expect("a node's id"), Uuid::from_u128(3));
+    let stay = MemberId::generate("acW68".parse().expect("a node's id"), Uuid::from_u128(3));
     if let Ok(view) = decode_call(stay, body) {
-        let change = CallChange {
+        let change = MembershipChange {
             call: view.session,
             status: view.status,
             since: view.created_at,

@@ -4,7 +4,7 @@ use crate::room::JoinFailure;
 
 use super::effect::CallEffect;
 use super::run::{ActionRun, Checkpoint, Purpose, StepId};
-use super::state::Place;
+use super::state::CallStatus;
 use super::transition::Transition;
 
 impl Transition<'_> {
@@ -13,7 +13,7 @@ impl Transition<'_> {
         run.begin(self.now);
         let room = run.room();
         self.state.run = Some(run);
-        self.place(Place::Acting(room), None);
+        self.set_status(CallStatus::Acting(room), None);
         self.send_step();
     }
 
@@ -30,7 +30,7 @@ impl Transition<'_> {
     }
 
     pub(super) fn is_under_way(&self, step: StepId) -> bool {
-        let acting = matches!(self.state.place, Place::Acting(_));
+        let acting = matches!(self.state.status, CallStatus::Acting(_));
         let run = self.state.run.as_ref();
         acting && run.is_some_and(|run| run.step_id() == step)
     }
@@ -49,23 +49,23 @@ impl Transition<'_> {
         match run.purpose {
             Purpose::Before(room) => {
                 self.state.run = None;
-                self.place(Place::Joining(room), None);
+                self.set_status(CallStatus::Joining(room), None);
                 self.effects.push(CallEffect::Ready { room });
             }
             Purpose::After(_) => {
                 self.state.run = None;
-                self.place(self.state.parked(), None);
+                self.set_status(self.state.parked(), None);
             }
         }
     }
 
     /// Ends the run after a step failed. A join that waits for the run fails.
-    pub(super) fn give_up_run(&mut self, next: Place) {
+    pub(super) fn give_up_run(&mut self, next: CallStatus) {
         let Some(run) = self.state.run.take() else {
             return;
         };
         let call = self.state.id;
-        self.place(next, None);
+        self.set_status(next, None);
         if let Some(room) = run.room() {
             self.effects.push(CallEffect::RoomNotEntered {
                 room,
@@ -87,7 +87,7 @@ impl Transition<'_> {
             // FreeSWITCH has received an earlier step at most.
             Some(_) | None => {
                 let run = self.state.run.as_deref();
-                if run.is_some_and(|run| run.may_be_on_its_way(self.now)) {
+                if run.is_some_and(|run| run.may_still_be_queued(self.now)) {
                     self.effects.push(CallEffect::CheckAgain);
                 } else {
                     self.send_step();

@@ -57,7 +57,7 @@ impl CallEvent {
 pub enum CallEffect {
     /// Notifies the app.
     Notify(CallNotification),
-    /// Reports to the room that the call has left it, whether or not the conference's own event says so.
+    /// Reports to the room that the call has left it, even without an event of the conference.
     RoomGone {
         /// The room.
         room: RoomId,
@@ -79,9 +79,9 @@ pub enum CallEffect {
         /// The step.
         step: Step,
     },
-    /// Requests another look at the call: FreeSWITCH may not have received the step or the park command yet.
+    /// Requests another check of the call: FreeSWITCH may not have received the step or the park command yet.
     CheckAgain,
-    /// Makes FreeSWITCH stop the step that runs and park the call ([`CallInput::Parking`](super::CallInput::Parking)).
+    /// Makes FreeSWITCH stop the step that runs and park the call ([`CallInput::ParkSent`](super::CallInput::ParkSent)).
     Break {
         /// The room whose actions ran.
         room: RoomId,

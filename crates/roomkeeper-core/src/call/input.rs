@@ -4,12 +4,12 @@ use crate::ids::RoomId;
 use crate::time::Timestamp;
 
 use super::run::{ActionRun, Checkpoint, StepId};
-use super::state::Parking;
+use super::state::ParkId;
 
 /// An input of a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CallInput {
-    /// The call is seen for the first time.
+    /// The first event or snapshot that names the call.
     FirstSeen {
         /// True if derived from a snapshot, not from an event.
         synthesized: bool,
@@ -26,16 +26,16 @@ pub enum CallInput {
         /// `Event-Sequence`.
         sequence: u64,
         /// The last park command that was carried out on its channel.
-        by: Option<Parking>,
+        by: Option<ParkId>,
     },
     /// A command to park the call is sent.
-    Parking(Parking),
-    /// The call was asked to join a room.
+    ParkSent(ParkId),
+    /// A caller requests that the call joins a room.
     Joining {
         /// The room.
         room: RoomId,
     },
-    /// The call was asked to join a room, and has pre-actions to run.
+    /// A caller requests that the call joins a room, and the call has pre-actions to run first.
     Acting {
         /// The action run.
         run: ActionRun,
@@ -73,9 +73,9 @@ pub enum CallInput {
         /// `Event-Sequence`.
         sequence: u64,
     },
-    /// The call was asked to leave its room.
+    /// A caller requests that the call leaves its room.
     Leaving,
-    /// The call is still in this room after all.
+    /// The call stays in this room: its leave is reverted.
     Stays {
         /// The room.
         room: RoomId,

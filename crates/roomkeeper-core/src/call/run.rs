@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The longest time that a command is expected to wait in queues before FreeSWITCH receives it.
-pub(super) const ON_ITS_WAY: Duration = Duration::from_secs(5);
+pub(super) const MAX_QUEUE_TIME: Duration = Duration::from_secs(5);
 
 /// FreeSWITCH's response for a file that it has played to its end (`mod_dptools.c`).
 const PLAYED: &str = "FILE PLAYED";
@@ -103,7 +103,7 @@ pub struct ActionRun {
 }
 
 impl ActionRun {
-    /// Returns a run that is about to begin; `None` if there are no steps. `timeout` is the time that a file or a text
+    /// Returns a new run; `None` if there are no steps. `timeout` is the time that a file or a text
     /// may take.
     pub fn new(
         id: Uuid,
@@ -175,9 +175,9 @@ impl ActionRun {
         self.begun_at = now;
     }
 
-    /// Returns true if the command for the current step can still be on its way to FreeSWITCH.
-    pub(super) fn may_be_on_its_way(&self, now: Timestamp) -> bool {
-        now.since(self.begun_at) < ON_ITS_WAY
+    /// Returns true if the command for the current step may not have reached FreeSWITCH yet.
+    pub(super) fn may_still_be_queued(&self, now: Timestamp) -> bool {
+        now.since(self.begun_at) < MAX_QUEUE_TIME
     }
 
     /// Returns the longest time that all steps can take together.
@@ -186,7 +186,7 @@ impl ActionRun {
         allowed.sum()
     }
 
-    /// Returns true if the current step succeeded, judged by FreeSWITCH's response.
+    /// Returns true if FreeSWITCH's response means that the current step succeeded.
     pub fn succeeds_with(&self, response: &str) -> bool {
         match self.step() {
             Some(Step::Play(_) | Step::Beep) => response == PLAYED,

@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use crate::ids::{AppId, CallId, CoreId, RoomId};
 use crate::time::Timestamp;
 
-use super::run::{ActionRun, ON_ITS_WAY};
+use super::run::{ActionRun, MAX_QUEUE_TIME};
 
 /// The direction in which a call was set up, seen from FreeSWITCH.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,9 +29,9 @@ impl Direction {
     }
 }
 
-/// The place of a call.
+/// The status of a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Place {
+pub enum CallStatus {
     /// Parked and not answered yet.
     Ringing,
     /// Parked.
@@ -48,7 +48,7 @@ pub enum Place {
     Ended,
 }
 
-impl Place {
+impl CallStatus {
     /// Returns the word in the API. An ended call is no longer found there.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -73,18 +73,18 @@ impl Place {
 }
 
 /// The id of a park command: the time of its decision. The transfer leaves it on the channel (`roomkeeper_park`,
-/// microseconds since the Unix epoch), where `CHANNEL_PARK` and `uuid_dump` show it. It tells two park commands apart,
-/// and a call that parks without any.
+/// microseconds since the Unix epoch), where `CHANNEL_PARK` and `uuid_dump` show it. It distinguishes two park commands
+/// from each other, and from a park without a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Parking(pub Timestamp);
+pub struct ParkId(pub Timestamp);
 
-impl fmt::Display for Parking {
+impl fmt::Display for ParkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_micros().fmt(f)
     }
 }
 
-impl FromStr for Parking {
+impl FromStr for ParkId {
     type Err = std::num::ParseIntError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Timestamp::from_micros).map(Self)
@@ -96,18 +96,18 @@ impl FromStr for Parking {
 pub struct CallState {
     pub(super) id: CallId,
     pub(super) app: AppId,
-    /// The core that the call lives in.
+    /// The core that runs the call.
     pub(super) core: CoreId,
     pub(super) caller_id: SmolStr,
     pub(super) did: SmolStr,
     pub(super) direction: Direction,
     pub(super) created_at: Timestamp,
     pub(super) answered_at: Option<Timestamp>,
-    pub(super) place: Place,
-    /// The sequence of the event that put the call in its place.
-    pub(super) place_at: u64,
+    pub(super) status: CallStatus,
+    /// The sequence of the event that set the status.
+    pub(super) status_at: u64,
     /// The last park command, until FreeSWITCH confirms it.
-    pub(super) parking: Option<Parking>,
+    pub(super) pending_park: Option<ParkId>,
     /// The action run, current or waiting until the call parks.
     pub(super) run: Option<Box<ActionRun>>,
     /// The number of notifications about the call.
@@ -122,7 +122,7 @@ pub struct CallData {
     pub id: CallId,
     /// The app that owns it.
     pub app: AppId,
-    /// The core that the call lives in.
+    /// The core that runs the call.
     pub core: CoreId,
     /// The caller's number.
     pub caller_id: SmolStr,
@@ -134,12 +134,12 @@ pub struct CallData {
     pub created_at: Timestamp,
     /// The time of the answer.
     pub answered_at: Option<Timestamp>,
-    /// Its place.
-    pub place: Place,
-    /// The sequence of the event that put the call in its place.
-    pub place_at: u64,
+    /// The status.
+    pub status: CallStatus,
+    /// The sequence of the event that set the status.
+    pub status_at: u64,
     /// The last park command, until FreeSWITCH confirms it.
-    pub parking: Option<Parking>,
+    pub pending_park: Option<ParkId>,
     /// Its action run.
     pub run: Option<Box<ActionRun>>,
     /// The number of notifications about it.
@@ -166,9 +166,9 @@ impl CallState {
             direction,
             created_at,
             answered_at,
-            place,
-            place_at,
-            parking,
+            status,
+            status_at,
+            pending_park,
             run,
             sequence,
         } = data;
@@ -181,9 +181,9 @@ impl CallState {
             direction,
             created_at,
             answered_at,
-            place,
-            place_at,
-            parking,
+            status,
+            status_at,
+            pending_park,
             run,
             sequence,
             changed: false,
@@ -203,18 +203,18 @@ impl CallState {
             direction: self.direction,
             created_at: self.created_at,
             answered_at: self.answered_at,
-            place: self.place.clone(),
-            place_at: self.place_at,
-            parking: self.parking,
+            status: self.status.clone(),
+            status_at: self.status_at,
+            pending_park: self.pending_park,
             run: self.run.clone(),
             sequence: self.sequence,
         }
     }
 
-    /// Returns a call at first sight, before any notification about it.
+    /// Returns a new call, before any notification about it.
     #[allow(
         clippy::too_many_arguments,
-        reason = "each is fixed at first sight and none has a default"
+        reason = "each is fixed by the first event and none has a default"
     )]
     pub const fn first_seen(
         id: CallId,
@@ -235,31 +235,31 @@ impl CallState {
             direction,
             created_at,
             answered_at,
-            place: if answered_at.is_some() {
-                Place::Parked
+            status: if answered_at.is_some() {
+                CallStatus::Parked
             } else {
-                Place::Ringing
+                CallStatus::Ringing
             },
-            place_at: 0,
-            parking: None,
+            status_at: 0,
+            pending_park: None,
             run: None,
             sequence: 0,
             changed: true,
         }
     }
 
-    /// Revives a call that was given up because its node was unreachable for too long. The numbers of its notifications
+    /// Revives a call that counted as lost because its node was unreachable for too long. The numbers of its notifications
     /// continue.
     pub fn revive(&mut self, core: CoreId, answered_at: Option<Timestamp>) {
         self.core = core;
         self.answered_at = self.answered_at.or(answered_at);
-        self.place = if self.answered_at.is_some() {
-            Place::Parked
+        self.status = if self.answered_at.is_some() {
+            CallStatus::Parked
         } else {
-            Place::Ringing
+            CallStatus::Ringing
         };
-        self.place_at = 0;
-        self.parking = None;
+        self.status_at = 0;
+        self.pending_park = None;
         self.run = None;
         self.changed = true;
     }
@@ -274,17 +274,17 @@ impl CallState {
         &self.app
     }
 
-    /// Returns the core that the call lives in.
+    /// Returns the core that runs the call.
     pub const fn core(&self) -> CoreId {
         self.core
     }
 
-    /// Returns the caller's number, fixed at first sight.
+    /// Returns the caller's number, fixed by the first event.
     pub const fn caller_id(&self) -> &SmolStr {
         &self.caller_id
     }
 
-    /// Returns the dialled number, fixed at first sight.
+    /// Returns the dialled number, fixed by the first event.
     pub const fn did(&self) -> &SmolStr {
         &self.did
     }
@@ -304,14 +304,14 @@ impl CallState {
         self.answered_at
     }
 
-    /// Returns the place.
-    pub const fn place(&self) -> &Place {
-        &self.place
+    /// Returns the status.
+    pub const fn status(&self) -> &CallStatus {
+        &self.status
     }
 
     /// Returns the last park command that FreeSWITCH has not confirmed.
-    pub const fn parking(&self) -> Option<Parking> {
-        self.parking
+    pub const fn pending_park(&self) -> Option<ParkId> {
+        self.pending_park
     }
 
     /// Returns the action run, current or waiting until the call parks.
@@ -319,48 +319,48 @@ impl CallState {
         self.run.as_deref()
     }
 
-    /// Returns the place of the call when it is free.
-    pub(super) const fn parked(&self) -> Place {
+    /// Returns the status of the call when it is parked and idle.
+    pub(super) const fn parked(&self) -> CallStatus {
         if self.answered_at.is_some() {
-            Place::Parked
+            CallStatus::Parked
         } else {
-            Place::Ringing
+            CallStatus::Ringing
         }
     }
 
     /// Returns the time of the next deadline.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        match self.place {
-            Place::Acting(_) => self.run.as_ref().map(|run| run.deadline),
-            Place::Leaving(None) => self.parking.map(|parking| parking.0 + ON_ITS_WAY),
-            Place::Ringing
-            | Place::Parked
-            | Place::Joining(_)
-            | Place::InRoom(_)
-            | Place::Leaving(Some(_))
-            | Place::Ended => None,
+        match self.status {
+            CallStatus::Acting(_) => self.run.as_ref().map(|run| run.deadline),
+            CallStatus::Leaving(None) => self.pending_park.map(|park| park.0 + MAX_QUEUE_TIME),
+            CallStatus::Ringing
+            | CallStatus::Parked
+            | CallStatus::Joining(_)
+            | CallStatus::InRoom(_)
+            | CallStatus::Leaving(Some(_))
+            | CallStatus::Ended => None,
         }
     }
 
     /// Returns true if the call has ended.
     pub const fn is_over(&self) -> bool {
-        matches!(self.place, Place::Ended)
+        matches!(self.status, CallStatus::Ended)
     }
 
     /// Returns the sequence of the event that put the call in its place.
-    pub const fn place_at(&self) -> u64 {
-        self.place_at
+    pub const fn status_at(&self) -> u64 {
+        self.status_at
     }
 
-    /// Returns true if an event above this sequence put the call in a place other than this room.
+    /// Returns true if an event above this sequence moved the call out of this room.
     pub fn is_elsewhere_since(&self, room: RoomId, sequence: u64) -> bool {
-        let there = matches!(self.place, Place::InRoom(r) | Place::Leaving(Some(r)) if r == room);
-        !there && self.place_at > sequence
+        let is_here = matches!(self.status, CallStatus::InRoom(r) | CallStatus::Leaving(Some(r)) if r == room);
+        !is_here && self.status_at > sequence
     }
 
     /// Returns true if the call ended in this core, at this sequence or above it: events up to there are late.
     pub fn ended_since(&self, core: Option<CoreId>, sequence: u64) -> bool {
-        self.is_over() && Some(self.core) == core && sequence <= self.place_at
+        self.is_over() && Some(self.core) == core && sequence <= self.status_at
     }
 
     /// Returns the number of notifications about the call.
@@ -387,13 +387,13 @@ impl CallState {
 
     /// Checks the invariants of a call, which hold between two inputs and after a restore.
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        let room = self.place.room();
+        let room = self.status.room();
         if room.is_some_and(|room| room.node() != self.id.node()) {
             return Err("it is in a room of another node");
         }
-        match (&self.place, &self.run) {
-            (Place::Acting(_), None) => return Err("it is acting without an action run"),
-            (Place::Acting(room), Some(run)) => {
+        match (&self.status, &self.run) {
+            (CallStatus::Acting(_), None) => return Err("it is acting without an action run"),
+            (CallStatus::Acting(room), Some(run)) => {
                 if *room != run.room() {
                     return Err("it is acting for another room than its action run");
                 }
@@ -401,10 +401,10 @@ impl CallState {
                     return Err("its action run has no current step");
                 }
             }
-            (Place::Leaving(None), Some(_)) | (_, None) => {}
+            (CallStatus::Leaving(None), Some(_)) | (_, None) => {}
             (_, Some(_)) => return Err("it has an action run, and is not acting"),
         }
-        if matches!(self.place, Place::Ringing) && self.answered_at.is_some() {
+        if matches!(self.status, CallStatus::Ringing) && self.answered_at.is_some() {
             return Err("it is ringing, and is answered");
         }
         if self.sequence == 0 {

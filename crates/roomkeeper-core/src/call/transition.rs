@@ -1,7 +1,7 @@
 //! `apply`: the transitions of a call.
 //!
-//! One rule is behind most of them: where events disagree, the sequence of the event that placed the call decides. An
-//! event below it is late and changes nothing.
+//! Most follow one rule: an event with a sequence below that of the event that set the status is late and changes
+//! nothing.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::time::Timestamp;
 
 use super::effect::{CallEffect, CallEvent, CallNotification};
 use super::input::CallInput;
-use super::run::{ActionRun, ON_ITS_WAY};
-use super::state::{CallState, Parking, Place};
+use super::run::{ActionRun, MAX_QUEUE_TIME};
+use super::state::{CallState, CallStatus, ParkId};
 
 /// Applies an input to a call and returns the effects. The changes stay in the state.
 pub fn apply(state: &mut CallState, input: CallInput, now: Timestamp) -> Vec<CallEffect> {
@@ -30,7 +30,7 @@ pub fn apply(state: &mut CallState, input: CallInput, now: Timestamp) -> Vec<Cal
     transition.effects
 }
 
-/// One input being applied: the call, the time, and the effects so far.
+/// The application of one input: the call, the time, and the effects so far.
 pub(super) struct Transition<'a> {
     pub(super) state: &'a mut CallState,
     pub(super) now: Timestamp,
@@ -59,14 +59,14 @@ impl Transition<'_> {
         match input {
             CallInput::FirstSeen { synthesized } => self.first_seen(synthesized),
             CallInput::Answered { at, synthesized } => self.answered(at, synthesized),
-            CallInput::Parking(parking) => {
-                self.state.parking = Some(parking);
+            CallInput::ParkSent(id) => {
+                self.state.pending_park = Some(id);
                 self.state.changed = true;
             }
             CallInput::Parked { sequence, by } => self.parked(sequence, by),
             CallInput::Joining { room } => {
                 self.state.run = None;
-                self.place(Place::Joining(room), None);
+                self.set_status(CallStatus::Joining(room), None);
             }
             CallInput::Acting { run } => self.begin_run(Box::new(run)),
             CallInput::ThenAct { run } => self.act_once_parked(run),
@@ -91,14 +91,14 @@ impl Transition<'_> {
             CallInput::Deadline => self.deadline_passed(),
             CallInput::Entered { room, sequence } => self.entered(room, sequence),
             CallInput::Leaving => {
-                if let Place::InRoom(room) = self.state.place {
-                    self.place(Place::Leaving(Some(room)), None);
+                if let CallStatus::InRoom(room) = self.state.status {
+                    self.set_status(CallStatus::Leaving(Some(room)), None);
                 }
             }
             CallInput::Stays { room } => {
-                if self.state.place == Place::Leaving(Some(room)) {
-                    self.state.parking = None;
-                    self.place(Place::InRoom(room), None);
+                if self.state.status == CallStatus::Leaving(Some(room)) {
+                    self.state.pending_park = None;
+                    self.set_status(CallStatus::InRoom(room), None);
                 }
             }
             CallInput::Left { room, sequence } => self.left(room, sequence),
@@ -136,34 +136,34 @@ impl Transition<'_> {
         }
         self.state.answered_at = Some(at);
         self.state.changed = true;
-        if self.state.place == Place::Ringing {
-            self.state.place = Place::Parked;
+        if self.state.status == CallStatus::Ringing {
+            self.state.status = CallStatus::Parked;
         }
         self.notify(CallEvent::Answered, synthesized);
     }
 
-    fn parked(&mut self, sequence: u64, by: Option<Parking>) {
-        if sequence <= self.state.place_at {
+    fn parked(&mut self, sequence: u64, by: Option<ParkId>) {
+        if sequence <= self.state.status_at {
             return;
         }
-        if let Some(parking) = self.state.parking {
-            if by != Some(parking) && self.now.since(parking.0) < ON_ITS_WAY {
-                // The call is not free yet: the transfer that is on its way would end any step before it.
+        if let Some(pending) = self.state.pending_park {
+            if by != Some(pending) && self.now.since(pending.0) < MAX_QUEUE_TIME {
+                // The call is not free yet: the pending transfer would end any step that begins before it.
                 self.effects.push(CallEffect::CheckAgain);
                 return;
             }
-            self.state.parking = None;
+            self.state.pending_park = None;
             self.state.changed = true;
         }
-        if matches!(self.state.place, Place::Acting(_)) {
+        if matches!(self.state.status, CallStatus::Acting(_)) {
             // Steps run while the call is parked.
-            self.state.place_at = sequence;
+            self.state.status_at = sequence;
             return;
         }
         let departure = Departure::new(LeftReason::Removed, JoinFailure::Refused);
         self.vacate(None, Some(sequence), &departure);
         let waiting = self.state.run.take();
-        self.place(self.state.parked(), Some(sequence));
+        self.set_status(self.state.parked(), Some(sequence));
         if let Some(run) = waiting {
             self.begin_run(run);
         }
@@ -171,18 +171,18 @@ impl Transition<'_> {
 
     /// Starts the run now if the call is parked, or keeps it until the call parks.
     fn act_once_parked(&mut self, run: ActionRun) {
-        match self.state.place {
-            Place::Ringing | Place::Parked => self.begin_run(Box::new(run)),
-            Place::Leaving(None) => {
+        match self.state.status {
+            CallStatus::Ringing | CallStatus::Parked => self.begin_run(Box::new(run)),
+            CallStatus::Leaving(None) => {
                 self.state.run = Some(Box::new(run));
                 self.state.changed = true;
             }
-            // The call is elsewhere already, or over.
-            Place::Acting(_)
-            | Place::Joining(_)
-            | Place::InRoom(_)
-            | Place::Leaving(Some(_))
-            | Place::Ended => {}
+            // The call has moved on, or has ended.
+            CallStatus::Acting(_)
+            | CallStatus::Joining(_)
+            | CallStatus::InRoom(_)
+            | CallStatus::Leaving(Some(_))
+            | CallStatus::Ended => {}
         }
     }
 
@@ -190,9 +190,9 @@ impl Transition<'_> {
         if self.state.next_deadline().is_none_or(|at| at > self.now) {
             return;
         }
-        if self.state.place == Place::Leaving(None) {
-            // The event that parked the call may have come before the call was known here.
-            self.state.parking = None;
+        if self.state.status == CallStatus::Leaving(None) {
+            // The event that parked the call may have arrived before the call was loaded here.
+            self.state.pending_park = None;
             self.state.changed = true;
             self.effects.push(CallEffect::CheckAgain);
             return;
@@ -201,78 +201,82 @@ impl Transition<'_> {
             let room = run.owning_room();
             self.effects.push(CallEffect::Break { room });
         }
-        // The call is free only when FreeSWITCH reports it parked: the transfer would end any step before that.
-        self.give_up_run(Place::Leaving(None));
+        // The call is free only when FreeSWITCH reports it parked: the transfer would end any step that begins before.
+        self.give_up_run(CallStatus::Leaving(None));
     }
 
     fn entered(&mut self, room: RoomId, sequence: u64) {
-        if sequence < self.state.place_at {
+        if sequence < self.state.status_at {
             return;
         }
-        if matches!(self.state.place, Place::InRoom(r) | Place::Leaving(Some(r)) if r == room) {
-            // The place is the same. Only the sequence grows, which is not worth a write.
-            self.state.place_at = sequence;
+        if matches!(self.state.status, CallStatus::InRoom(r) | CallStatus::Leaving(Some(r)) if r == room)
+        {
+            // The status is the same. The higher sequence alone is not worth a write.
+            self.state.status_at = sequence;
             return;
         }
         let departure = Departure::new(LeftReason::Moved, JoinFailure::Moved);
         self.vacate(Some(room), Some(sequence), &departure);
         self.state.run = None;
         // FreeSWITCH may have dropped the park for this transfer, so no park may follow.
-        self.state.parking = None;
-        self.place(Place::InRoom(room), Some(sequence));
+        self.state.pending_park = None;
+        self.set_status(CallStatus::InRoom(room), Some(sequence));
         if self.state.answered_at.is_none() {
-            // A conference answers the calls that it takes. The CHANNEL_ANSWER was lost or is still to come.
+            // A conference answers the calls that enter it. The CHANNEL_ANSWER was lost or has not arrived yet.
             self.state.answered_at = Some(self.now);
             self.notify(CallEvent::Answered, true);
         }
     }
 
     fn left(&mut self, room: RoomId, sequence: Option<u64>) {
-        let is_late = sequence.is_some_and(|s| s < self.state.place_at);
-        if self.state.place.room() != Some(room) || is_late {
+        let is_late = sequence.is_some_and(|s| s < self.state.status_at);
+        if self.state.status.room() != Some(room) || is_late {
             return;
         }
         self.state.run = None;
-        let was_going = matches!(self.state.place, Place::Joining(_) | Place::Acting(_));
-        let next = if was_going && sequence.is_none() {
-            // The call was in the room before it reported its present place.
+        let was_joining = matches!(
+            self.state.status,
+            CallStatus::Joining(_) | CallStatus::Acting(_)
+        );
+        let next = if was_joining && sequence.is_none() {
+            // The call was in the room before its status was last reported.
             self.state.parked()
         } else {
-            // FreeSWITCH reports the next place.
-            Place::Leaving(None)
+            // An event of FreeSWITCH will set the next status.
+            CallStatus::Leaving(None)
         };
-        self.place(next, sequence);
+        self.set_status(next, sequence);
     }
 
     fn not_entered(&mut self, room: RoomId, turned_away: bool) {
-        let place = &self.state.place;
-        if !matches!(place, Place::Joining(r) | Place::Acting(Some(r)) if *r == room) {
+        let status = &self.state.status;
+        if !matches!(status, CallStatus::Joining(r) | CallStatus::Acting(Some(r)) if *r == room) {
             return;
         }
         self.state.run = None;
         let next = match turned_away {
             // The call is free only when FreeSWITCH reports it parked.
-            true => Place::Leaving(None),
+            true => CallStatus::Leaving(None),
             // The call never left the park.
             false => self.state.parked(),
         };
-        self.place(next, None);
+        self.set_status(next, None);
     }
 
     fn strayed(&mut self, sequence: u64) {
-        if sequence < self.state.place_at {
+        if sequence < self.state.status_at {
             return;
         }
-        match self.state.place {
-            Place::Ringing | Place::Parked | Place::Leaving(None) => {
-                self.place(Place::Leaving(None), Some(sequence));
+        match self.state.status {
+            CallStatus::Ringing | CallStatus::Parked | CallStatus::Leaving(None) => {
+                self.set_status(CallStatus::Leaving(None), Some(sequence));
             }
-            // A join that was requested since then fails when the call parks.
-            Place::Acting(_)
-            | Place::Joining(_)
-            | Place::InRoom(_)
-            | Place::Leaving(Some(_))
-            | Place::Ended => {}
+            // A join that was requested meanwhile fails when the call parks.
+            CallStatus::Acting(_)
+            | CallStatus::Joining(_)
+            | CallStatus::InRoom(_)
+            | CallStatus::Leaving(Some(_))
+            | CallStatus::Ended => {}
         }
     }
 
@@ -285,8 +289,8 @@ impl Transition<'_> {
     ) {
         self.vacate(None, sequence, departure);
         self.state.run = None;
-        self.state.parking = None;
-        self.place(Place::Ended, sequence);
+        self.state.pending_park = None;
+        self.set_status(CallStatus::Ended, sequence);
         let answered_at = self.state.answered_at;
         let duration = answered_at.map_or(Duration::ZERO, |answered| at.since(answered));
         self.notify(CallEvent::Hangup { cause, duration }, departure.synthesized);
@@ -295,15 +299,15 @@ impl Transition<'_> {
     /// Reports to the call's room that the call is gone, unless `next` is the same room.
     fn vacate(&mut self, next: Option<RoomId>, sequence: Option<u64>, departure: &Departure) {
         let call = self.state.id;
-        match self.state.place {
-            Place::Joining(room) | Place::Acting(Some(room)) if next != Some(room) => {
+        match self.state.status {
+            CallStatus::Joining(room) | CallStatus::Acting(Some(room)) if next != Some(room) => {
                 self.effects.push(CallEffect::RoomNotEntered {
                     room,
                     call,
                     reason: departure.failed,
                 });
             }
-            Place::InRoom(room) | Place::Leaving(Some(room)) if next != Some(room) => {
+            CallStatus::InRoom(room) | CallStatus::Leaving(Some(room)) if next != Some(room) => {
                 self.effects.push(CallEffect::RoomGone {
                     room,
                     call,
@@ -312,21 +316,21 @@ impl Transition<'_> {
                     synthesized: departure.synthesized,
                 });
             }
-            Place::Ringing
-            | Place::Parked
-            | Place::Acting(_)
-            | Place::Joining(_)
-            | Place::InRoom(_)
-            | Place::Leaving(_)
-            | Place::Ended => {}
+            CallStatus::Ringing
+            | CallStatus::Parked
+            | CallStatus::Acting(_)
+            | CallStatus::Joining(_)
+            | CallStatus::InRoom(_)
+            | CallStatus::Leaving(_)
+            | CallStatus::Ended => {}
         }
     }
 
-    pub(super) fn place(&mut self, place: Place, sequence: Option<u64>) {
+    pub(super) fn set_status(&mut self, status: CallStatus, sequence: Option<u64>) {
         if let Some(sequence) = sequence {
-            self.state.place_at = sequence;
+            self.state.status_at = sequence;
         }
-        self.state.place = place;
+        self.state.status = status;
         self.state.changed = true;
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{InvalidId, invalid};
 
 macro_rules! checked_text {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal, $ok:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $ok:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -34,7 +34,7 @@ macro_rules! checked_text {
                 if ok(text) {
                     Ok(Self(text.into()))
                 } else {
-                    Err(invalid($what, $expected))
+                    Err(invalid($kind, $expected))
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Action runs of calls, before they join a room and after they have left one: their start and their progress.
 
 use crate::action::{Action, steps};
-use crate::call::{ActionRun, CallInput, CallState, Checkpoint, Place, Purpose, StepId};
+use crate::call::{ActionRun, CallInput, CallState, CallStatus, Checkpoint, Purpose, StepId};
 use crate::ids::{CallId, ChannelId, RoomId};
 
 use super::{Context, NodeState};
@@ -45,7 +45,7 @@ impl NodeState {
         }
         let steps = steps(actions, call.answered_at().is_some());
         ActionRun::new(
-            cx.ids.uuid(),
+            cx.ids.next_uuid(),
             purpose,
             steps,
             cx.now,
@@ -69,7 +69,7 @@ impl NodeState {
     pub fn acting_calls(&self) -> Vec<(ChannelId, StepId)> {
         self.calls
             .values()
-            .filter(|call| matches!(call.place(), Place::Acting(_)))
+            .filter(|call| matches!(call.status(), CallStatus::Acting(_)))
             .filter_map(|call| Some((call.id().channel(), call.run()?.step_id())))
             .collect()
     }

@@ -43,6 +43,6 @@ fn operation(call: CallId, action: SwitchAction, cx: &mut Context<'_>) -> Operat
     let command = SwitchCommand::new(Target::Call(call), action);
     cx.out.commands.push(command);
     OperationAccepted {
-        operation: OperationId::new(cx.ids.uuid()),
+        operation: OperationId::new(cx.ids.next_uuid()),
     }
 }

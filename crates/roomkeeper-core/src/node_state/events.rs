@@ -1,13 +1,13 @@
 //! Applies switch events to the node state.
 //!
-//! Owns the assignment of channels to apps, and the choice of events that are ignored: those of another core, those
-//! older than the last snapshot, those of a call that has ended.
+//! Owns the assignment of channels to apps, and the rule which events are ignored: events of another core, events older
+//! than the last snapshot, events of a call that has ended.
 
 use std::collections::BTreeSet;
 
 use smol_str::SmolStr;
 
-use crate::call::{CallInput, CallState, Direction, Parking, Place};
+use crate::call::{CallInput, CallState, CallStatus, Direction, ParkId};
 use crate::entity::{EntityId, Target};
 use crate::ids::{AppId, CallId, ChannelId, ConferenceId, CoreId, MemberId, RoomId};
 use crate::room::{
@@ -32,7 +32,7 @@ impl NodeState {
         }
         self.core = core;
         self.fence = 0;
-        // A node that was given up returns with the same calls.
+        // A node that counted as lost can return with the same calls.
         self.ended.clear();
         self.still_counted.clear();
         self.identities.clear();
@@ -118,7 +118,7 @@ impl NodeState {
                 self.count_out(room, &change);
                 let is_late = event.sequence <= self.fence;
                 if is_late && !change.counts_after_snapshot() {
-                    // The snapshot has covered this event, even if it showed nothing of it.
+                    // The snapshot covers this event, even if it lists nothing about it.
                     cx.out.ignored += 1;
                     return;
                 }
@@ -163,8 +163,11 @@ impl NodeState {
         // The call joined the room after its last event: an older event cannot report that it left.
         if let ConferenceChange::Removed { channel, .. } = change
             && let Some(call) = self.call(CallId::new(self.node, channel))
-            && matches!(call.place(), Place::Joining(_) | Place::Acting(Some(_)))
-            && call.place().room() == Some(room)
+            && matches!(
+                call.status(),
+                CallStatus::Joining(_) | CallStatus::Acting(Some(_))
+            )
+            && call.status().room() == Some(room)
             && call.is_elsewhere_since(room, at.sequence)
         {
             cx.out.ignored += 1;
@@ -187,19 +190,19 @@ impl NodeState {
         Some(match change {
             ConferenceChange::Created => RoomInput::ConferenceStarted(at),
             ConferenceChange::Destroyed => RoomInput::ConferenceEnded(at),
-            ConferenceChange::Added(block) => RoomInput::Seen {
+            ConferenceChange::Added(block) => RoomInput::MemberReported {
                 at,
-                who: self.reported_member(block, cx),
+                member: self.reported_member(block, cx),
                 entered: true,
             },
-            ConferenceChange::Flags(block) => RoomInput::Seen {
+            ConferenceChange::Flags(block) => RoomInput::MemberReported {
                 at,
-                who: self.reported_member(block, cx),
+                member: self.reported_member(block, cx),
                 entered: false,
             },
             ConferenceChange::Removed {
                 channel, hung_up, ..
-            } => RoomInput::Gone {
+            } => RoomInput::MemberGone {
                 at,
                 call: call(channel),
                 reason: if hung_up {
@@ -215,12 +218,12 @@ impl NodeState {
             ConferenceChange::Floor { holder } => {
                 let channel = holder.as_ref().map(|b| b.channel);
                 if let Some(block) = holder {
-                    let who = self.reported_member(block, cx);
+                    let member = self.reported_member(block, cx);
                     self.room_input(
                         room,
-                        RoomInput::Seen {
+                        RoomInput::MemberReported {
                             at,
-                            who,
+                            member,
                             entered: false,
                         },
                         cx,
@@ -273,7 +276,7 @@ impl NodeState {
     }
 
     /// Compares the conference's own member count with ours: a difference means that an event was lost. A call reports
-    /// its hang-up before the conference removes it, and often an event comes between, of the floor that it had.
+    /// its hang-up before the conference removes it, and often a `floor-change` comes between the two.
     pub(super) fn check_size(
         &self,
         room: RoomId,
@@ -349,8 +352,8 @@ impl NodeState {
         }
     }
 
-    /// Keeps the identity of a channel as of first sight, and fills in what was unknown then. The identity of a call is
-    /// in its state.
+    /// Keeps the identity of a channel from its first event, and fills in fields that were unknown then. The identity of
+    /// a call is in its state.
     pub(super) fn keep_identity(&mut self, channel: ChannelId, identity: Identity) {
         if self.is_alive(CallId::new(self.node, channel)) {
             return;
@@ -376,7 +379,7 @@ impl NodeState {
     pub(super) fn parked(
         &mut self,
         channel: ChannelId,
-        (sequence, by): (u64, Option<Parking>),
+        (sequence, by): (u64, Option<ParkId>),
         at: Timestamp,
         synthesized: bool,
         cx: &mut Context<'_>,
@@ -451,12 +454,12 @@ impl NodeState {
         self.call_input(id, CallInput::FirstSeen { synthesized }, cx);
     }
 
-    /// Returns the caller's number and the dialled number as of first sight; `None` for an unknown channel.
+    /// Returns the caller's number and the dialled number from the first event; `None` for an unknown channel.
     pub(super) fn numbers(&self, channel: ChannelId) -> Option<(SmolStr, SmolStr)> {
         self.numbers_of(self.call(CallId::new(self.node, channel)), channel)
     }
 
-    /// Returns the same for a channel whose call, if any, is at hand.
+    /// Returns the same for a channel whose call, if any, the caller has already looked up.
     pub(super) fn numbers_of(
         &self,
         call: Option<&CallState>,
@@ -483,7 +486,7 @@ impl NodeState {
     ) {
         let id = CallId::new(self.node, channel);
         if !self.calls.contains_key(&id) {
-            // The event of its beginning may still come.
+            // The event of its start may still arrive.
             self.remember_ended(channel, cx.now);
         } else {
             self.call_input(
@@ -512,7 +515,7 @@ impl NodeState {
             call: CallId::new(self.node, channel),
             caller_id,
             did,
-            fresh: MemberId::fresh(self.node, cx.ids.uuid()),
+            new_id: MemberId::generate(self.node, cx.ids.next_uuid()),
             flags: ReportedFlags {
                 speak: Some(block.speak),
                 hear: Some(block.hear),

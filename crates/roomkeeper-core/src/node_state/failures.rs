@@ -1,4 +1,4 @@
-//! Failed switch commands and expired deadlines: the node state reverts changes that did not happen.
+//! Failed switch commands and expired deadlines: the node state reverts changes that FreeSWITCH did not make.
 
 use crate::call::CallInput;
 use crate::command_error::CommandError;
@@ -111,7 +111,7 @@ impl NodeState {
     /// Requests a snapshot: FreeSWITCH may never report that the call is parked.
     fn not_parked(&self, call: CallId, cx: &mut Context<'_>) {
         let state = self.call(call);
-        if state.is_some_and(|state| state.parking().is_some()) {
+        if state.is_some_and(|state| state.pending_park().is_some()) {
             cx.out.resync = Some("a call may not have been parked");
         }
     }

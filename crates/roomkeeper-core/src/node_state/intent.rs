@@ -44,7 +44,7 @@ impl NodeState {
     /// [`Refusal`]; nothing has changed then.
     pub fn intent(&mut self, intent: Intent, cx: &mut Context<'_>) -> Result<Accepted, Refusal> {
         match self.check(&intent, Depth::State)? {
-            Decision::Holds(accepted) => Ok(accepted),
+            Decision::NoChange(accepted) => Ok(accepted),
             Decision::Act => self.apply(intent, cx),
         }
     }

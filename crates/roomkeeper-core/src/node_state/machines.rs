@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::call::{self, CallEffect, CallInput, CallState, Parking, Place};
+use crate::call::{self, CallEffect, CallInput, CallState, CallStatus, ParkId};
 use crate::entity::{EntityId, Target};
 use crate::ids::{CallId, RoomId};
 use crate::room::{
@@ -23,7 +23,7 @@ impl NodeState {
     pub fn written_together_with(&self, entity: EntityId) -> Vec<EntityId> {
         match entity {
             EntityId::Call(id) => {
-                let room = self.call(id).and_then(|call| call.place().room());
+                let room = self.call(id).and_then(|call| call.status().room());
                 let room = room.filter(|room| !self.is_member(*room, id));
                 room.map(EntityId::Room).into_iter().collect()
             }
@@ -32,14 +32,14 @@ impl NodeState {
                 room.into_iter()
                     .flat_map(RoomState::members)
                     .filter(|(call, member)| {
-                        let place = self.call(**call).map(CallState::place);
+                        let status = self.call(**call).map(CallState::status);
                         match member.status {
                             MemberStatus::Joining { .. } => !matches!(
-                                place,
-                                Some(Place::Joining(to) | Place::Acting(Some(to))) if *to == id
+                                status,
+                                Some(CallStatus::Joining(to) | CallStatus::Acting(Some(to))) if *to == id
                             ),
                             MemberStatus::Leaving { .. } => {
-                                !matches!(place, Some(Place::Leaving(_)))
+                                !matches!(status, Some(CallStatus::Leaving(_)))
                             }
                             MemberStatus::Joined => false,
                         }
@@ -50,8 +50,8 @@ impl NodeState {
         }
     }
 
-    /// Returns the calls that are on their way into a room, as far as is known. If one of them no longer is when the
-    /// room is loaded, another replica has written both.
+    /// Returns the calls that are joining a room, according to the loaded state. If a call is no longer joining when the
+    /// room is read again, another replica has written both.
     pub fn calls_joining(&self, entity: EntityId) -> Vec<EntityId> {
         let EntityId::Room(id) = entity else {
             return Vec::new();
@@ -90,18 +90,18 @@ impl NodeState {
             self.leave_if_elsewhere(id, call, sequence, cx);
             self.restore_joined_call(id, call, cx);
         }
-        // A conference that came and went and never belonged to an app leaves nothing behind.
-        let forgotten = |room: &RoomState| {
+        // An ended conference that never belonged to an app is dropped.
+        let is_disposable = |room: &RoomState| {
             room.registration().is_none()
                 && room.conference().is_none()
                 && room.members().is_empty()
         };
-        if !is_registered && self.room(id).is_some_and(forgotten) {
+        if !is_registered && self.room(id).is_some_and(is_disposable) {
             self.rooms.remove(&id);
         }
     }
 
-    /// Takes a call out of a room that reports it, if an event has placed the call elsewhere since.
+    /// Takes a call out of a room that reports it, if a later event has moved the call elsewhere.
     fn leave_if_elsewhere(
         &mut self,
         room: RoomId,
@@ -113,21 +113,21 @@ impl NodeState {
             return;
         };
         if state.is_elsewhere_since(room, sequence) {
-            let reason = match state.place() {
-                Place::InRoom(_) | Place::Leaving(Some(_)) => LeftReason::Moved,
-                Place::Ringing
-                | Place::Parked
-                | Place::Acting(_)
-                | Place::Joining(_)
-                | Place::Leaving(None)
-                | Place::Ended => LeftReason::Removed,
+            let reason = match state.status() {
+                CallStatus::InRoom(_) | CallStatus::Leaving(Some(_)) => LeftReason::Moved,
+                CallStatus::Ringing
+                | CallStatus::Parked
+                | CallStatus::Acting(_)
+                | CallStatus::Joining(_)
+                | CallStatus::Leaving(None)
+                | CallStatus::Ended => LeftReason::Removed,
             };
-            let since = Some(state.place_at());
+            let since = Some(state.status_at());
             self.room_gone(room, call, since, (reason, true), cx);
         }
     }
 
-    /// Takes back that a call is leaving when its room has it as a joined member. A call and its member begin and stop
+    /// Reverts the leave of a call that is a joined member of its room. A call and its member begin and stop
     /// leaving in one commit, so the call is an old copy: another replica wrote both, and only the room was read again.
     /// The commit of this change then finds another version, and the call is read again, too.
     fn restore_joined_call(&mut self, room: RoomId, call: CallId, cx: &mut Context<'_>) {
@@ -135,7 +135,7 @@ impl NodeState {
         let is_joined = member.is_some_and(|member| member.status == MemberStatus::Joined);
         let is_leaving = self
             .call(call)
-            .is_some_and(|state| *state.place() == Place::Leaving(Some(room)));
+            .is_some_and(|state| *state.status() == CallStatus::Leaving(Some(room)));
         if is_joined && is_leaving {
             self.call_input(call, CallInput::Stays { room }, cx);
         }
@@ -186,7 +186,7 @@ impl NodeState {
                 synthesized,
             } => {
                 if !self.is_alive(call) {
-                    // The dialplan sent the call straight in: it belongs to the room's app unless it names one itself.
+                    // The dialplan sent the call into the room directly: it belongs to the room's app unless it names one itself.
                     let app = self
                         .app_of(call.channel())
                         .or_else(|| self.registration(id).map(|r| r.app.clone()));
@@ -246,7 +246,7 @@ impl NodeState {
                 SwitchAction::StopRecording { recording, path }
             }
             RoomCommand::Park { call } => SwitchAction::Park {
-                parking: self.parking(call, cx),
+                id: self.next_park_id(call, cx),
             },
             RoomCommand::SetFlag { flag, on, .. } => SwitchAction::SetFlag { flag, on },
             RoomCommand::SetLock { locked } => SwitchAction::SetLock { locked },
@@ -259,7 +259,7 @@ impl NodeState {
     }
 
     pub(super) fn call_input(&mut self, id: CallId, input: CallInput, cx: &mut Context<'_>) {
-        // An ended call has been dropped, or was loaded only because something named it.
+        // An ended call has been dropped, or was loaded only because an input names it.
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_over()) else {
             return;
         };
@@ -298,8 +298,8 @@ impl NodeState {
                     cx.out.resync = Some("a command may not have been carried out");
                 }
                 CallEffect::Break { room } => {
-                    let parking = self.parking(id, cx);
-                    let action = SwitchAction::Break { parking };
+                    let park_id = self.next_park_id(id, cx);
+                    let action = SwitchAction::Break { id: park_id };
                     cx.out.commands.push(member_command(room, id, action));
                 }
                 CallEffect::Ready { room } => {
@@ -315,16 +315,16 @@ impl NodeState {
     }
 
     /// Returns the id of a new park command for the call, different from that of the one before.
-    fn parking(&mut self, call: CallId, cx: &mut Context<'_>) -> Parking {
-        let last = self.call(call).and_then(CallState::parking);
+    fn next_park_id(&mut self, call: CallId, cx: &mut Context<'_>) -> ParkId {
+        let last = self.call(call).and_then(CallState::pending_park);
         let next = last.map(|last| last.0 + Duration::from_micros(1));
-        let parking = Parking(next.map_or(cx.now, |next| next.max(cx.now)));
+        let id = ParkId(next.map_or(cx.now, |next| next.max(cx.now)));
         // For the members of a room that ends, nothing is written until they have left: there can be thousands, and
         // they get one command each.
         if self.touched.contains(&EntityId::Call(call)) {
-            self.call_input(call, CallInput::Parking(parking), cx);
+            self.call_input(call, CallInput::ParkSent(id), cx);
         }
-        parking
+        id
     }
 
     pub(super) fn room_gone(
@@ -350,7 +350,7 @@ impl NodeState {
             };
             let counted = self.still_counted.entry(room).or_default();
             counted.insert(call.channel());
-            self.room_input(room, RoomInput::Gone { at, call, reason }, cx);
+            self.room_input(room, RoomInput::MemberGone { at, call, reason }, cx);
         }
     }
 }

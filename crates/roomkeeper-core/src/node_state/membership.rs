@@ -1,6 +1,6 @@
 //! Joins and leaves.
 
-use crate::call::{ActionRun, CallInput, Place};
+use crate::call::{ActionRun, CallInput, CallStatus};
 use crate::ids::{CallId, CommandUid, MemberId, RoomId};
 use crate::room::{MemberStatus, Origin, RoomInput, RoomState};
 
@@ -18,26 +18,28 @@ impl NodeState {
             });
         }
         let state = self.call(call).ok_or(Refusal::CallNotFound)?;
-        match state.place() {
+        match state.status() {
             // A call that still runs the post-actions of its last room stops doing so.
-            Place::Ringing | Place::Parked | Place::Acting(None) => {}
-            Place::Acting(Some(current)) | Place::Joining(current) | Place::InRoom(current)
+            CallStatus::Ringing | CallStatus::Parked | CallStatus::Acting(None) => {}
+            CallStatus::Acting(Some(current))
+            | CallStatus::Joining(current)
+            | CallStatus::InRoom(current)
                 if *current != room =>
             {
                 return Err(Refusal::InOtherRoom { room: *current });
             }
-            Place::Acting(Some(_)) | Place::Joining(_) => {
+            CallStatus::Acting(Some(_)) | CallStatus::Joining(_) => {
                 let member = self.membership(room, call)?;
                 let accepted = JoinAccepted::Joining { room, member };
-                return Ok(Decision::Holds(Accepted::Join(accepted)));
+                return Ok(Decision::NoChange(Accepted::Join(accepted)));
             }
-            Place::InRoom(_) => {
+            CallStatus::InRoom(_) => {
                 let member = self.membership(room, call)?;
                 let accepted = JoinAccepted::AlreadyJoined { room, member };
-                return Ok(Decision::Holds(Accepted::Join(accepted)));
+                return Ok(Decision::NoChange(Accepted::Join(accepted)));
             }
-            Place::Leaving(_) => return Err(Refusal::StillLeaving),
-            Place::Ended => return Err(Refusal::CallNotFound),
+            CallStatus::Leaving(_) => return Err(Refusal::StillLeaving),
+            CallStatus::Ended => return Err(Refusal::CallNotFound),
         }
         if self.is_locked(room) {
             return Err(Refusal::RoomLocked);
@@ -63,7 +65,7 @@ impl NodeState {
         let state = self.call(call).ok_or(Refusal::CallNotFound)?;
         let registration = self.room(room).and_then(RoomState::registration);
         let registration = registration.ok_or(Refusal::RoomNotFound)?;
-        let member = MemberId::fresh(room.node(), cx.ids.uuid());
+        let member = MemberId::generate(room.node(), cx.ids.next_uuid());
         let run = self.run_before(state, room, &registration.details.pre_actions, cx);
         let first = run.as_ref().map(ActionRun::longest).unwrap_or_default();
         let input = RoomInput::Join {
@@ -72,7 +74,7 @@ impl NodeState {
             caller_id: state.caller_id().to_string(),
             did: state.did().to_string(),
             muted: join.muted.unwrap_or(registration.origin == Origin::Gateway),
-            acts: run.is_some(),
+            has_pre_actions: run.is_some(),
             command_uid: by.command_uid,
             deadline: cx.now + first + self.rules.timeouts.join,
         };
@@ -118,7 +120,7 @@ impl NodeState {
     /// Returns the room of a call that is neither joining nor leaving.
     pub(super) fn joined(&self, call: CallId) -> Result<RoomId, Refusal> {
         let state = self.call(call).ok_or(Refusal::CallNotFound)?;
-        let room = state.place().room().ok_or(Refusal::NotInRoom)?;
+        let room = state.status().room().ok_or(Refusal::NotInRoom)?;
         let member = self
             .room(room)
             .filter(|room| room.registration().is_some())

@@ -1,8 +1,8 @@
 //! The controller's in-memory model of one node: its rooms, its calls, and the identities of its channels.
 //!
 //! Owns the interplay of [`room`](crate::room) and [`call`](crate::call): an input of one can cause an input of the
-//! other, and both end up in the same commit. Pure: time and fresh ids are arguments. Leaves out how events arrive and
-//! what happens to the outcome; the actor does both.
+//! other, and both end up in the same commit. Pure: time and new ids are arguments. Leaves out the arrival of events and
+//! the use of the outcome, which the actor handles.
 
 mod acting;
 mod calls;
@@ -38,10 +38,10 @@ pub use self::orphans::Orphans;
 /// reused, so this only has to outlive the queues.
 const REMEMBER_ENDED: Duration = Duration::from_secs(60);
 
-/// A source of fresh UUIDs.
-pub trait FreshIds: Send {
+/// A source of new UUIDs.
+pub trait IdSource: Send {
     /// Returns a UUID that was never returned before.
-    fn uuid(&mut self) -> Uuid;
+    fn next_uuid(&mut self) -> Uuid;
 }
 
 /// The time limits of requests.
@@ -160,10 +160,10 @@ pub struct NodeState {
     /// rooms.
     rooms: IdMap<RoomId, Box<RoomState>>,
     calls: IdMap<CallId, Box<CallState>>,
-    /// The identities, as of first sight, of all live channels that are not our calls yet. A channel that enters a room
+    /// The identities, from the first event, of all live channels that are not our calls yet. A channel that enters a room
     /// later gets its data from here.
     identities: IdMap<ChannelId, Identity>,
-    /// Channels that were missing in the last list. FreeSWITCH writes the list late, so one absence means nothing.
+    /// Channels that were missing in the last list. FreeSWITCH writes the list late, so a single absence is no evidence.
     unlisted: BTreeSet<ChannelId>,
     ended: BTreeMap<ChannelId, Timestamp>,
     /// Channels that left a room by their own events and that the conference has not reported as gone: it still counts
@@ -219,7 +219,7 @@ impl NodeState {
         self.node
     }
 
-    /// Returns the core that runs, as far as is known.
+    /// Returns the core that runs; `None` if it is unknown.
     pub const fn core(&self) -> Option<CoreId> {
         self.core
     }
@@ -309,8 +309,8 @@ impl NodeState {
         };
     }
 
-    /// Drops an entity because its stored record cannot be decoded, and ignores inputs for it. Returns false if that
-    /// was so already.
+    /// Drops an entity because its stored record cannot be decoded, and ignores inputs for it. Returns false if it was
+    /// dropped before.
     pub fn mark_unreadable(&mut self, entity: EntityId) -> bool {
         match entity {
             EntityId::Room(id) => self.put_room(id, None),
@@ -324,7 +324,7 @@ impl NodeState {
         self.unreadable.remove(&entity);
     }
 
-    /// Drops everything but the identities of channels, before a fresh load.
+    /// Drops everything but the identities of channels, before the state is read again.
     pub fn clear(&mut self) {
         self.rooms.clear();
         self.calls.clear();
@@ -372,15 +372,15 @@ impl NodeState {
 pub struct Context<'a> {
     /// The current time.
     pub now: Timestamp,
-    /// The source of fresh ids.
-    pub ids: &'a mut dyn FreshIds,
+    /// The source of new ids.
+    pub ids: &'a mut dyn IdSource,
     /// The outcome so far.
     pub out: Outcome,
 }
 
 impl<'a> Context<'a> {
     /// Returns a context with an empty outcome.
-    pub fn new(now: Timestamp, ids: &'a mut dyn FreshIds) -> Self {
+    pub fn new(now: Timestamp, ids: &'a mut dyn IdSource) -> Self {
         Self {
             now,
             ids,

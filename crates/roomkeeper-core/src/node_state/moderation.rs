@@ -25,7 +25,7 @@ impl NodeState {
         } else {
             return Ok(Decision::Act);
         };
-        Ok(Decision::Holds(Accepted::SetLock(accepted)))
+        Ok(Decision::NoChange(Accepted::SetLock(accepted)))
     }
 
     pub(super) fn set_lock(
@@ -98,12 +98,14 @@ impl NodeState {
         call: CallId,
         kick: &Kick,
     ) -> Result<Decision, Refusal> {
-        let is_meant = |member: &&Member| kick.member.is_none_or(|meant| member.id == meant);
+        let is_target = |member: &&Member| kick.member.is_none_or(|id| member.id == id);
         let member = self.room(room).and_then(|room| room.members().get(&call));
-        let member = member.filter(is_meant).ok_or(Refusal::NotInRoom)?;
+        let member = member.filter(is_target).ok_or(Refusal::NotInRoom)?;
         Ok(match member.status {
             MemberStatus::Joining { .. } | MemberStatus::Joined => Decision::Act,
-            MemberStatus::Leaving { .. } => Decision::Holds(Accepted::Kick(LeaveAccepted { room })),
+            MemberStatus::Leaving { .. } => {
+                Decision::NoChange(Accepted::Kick(LeaveAccepted { room }))
+            }
         })
     }
 

@@ -1,7 +1,7 @@
 //! Orphans of a node: conferences that are not rooms, and calls of no app.
 //!
-//! A merged snapshot finds them, and operators see them; nothing else follows. So they are kept as reported, bounded,
-//! and apart from rooms and calls.
+//! A merged snapshot finds them, and operators see them; nothing else happens to them. So they are kept as reported, with
+//! a bound, and separate from rooms and calls.
 
 use std::collections::BTreeSet;
 

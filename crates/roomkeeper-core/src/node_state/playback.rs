@@ -36,7 +36,7 @@ impl NodeState {
         cx: &mut Context<'_>,
     ) -> Result<OperationAccepted, Refusal> {
         let room = by.room()?;
-        let operation = OperationId::new(cx.ids.uuid());
+        let operation = OperationId::new(cx.ids.next_uuid());
         let input = PlayInput::Start {
             operation,
             urls: play.urls,
@@ -165,7 +165,7 @@ impl NodeState {
                     self.room_input(room, RoomInput::Play(input), cx);
                 }
             }
-            // If nothing plays, there is nothing to pause, stop or turn up.
+            // If nothing plays, there is nothing to pause, to stop or to make louder.
             PlayCommand::Toggle { .. } | PlayCommand::Stop | PlayCommand::Volume { .. } => {}
         }
     }

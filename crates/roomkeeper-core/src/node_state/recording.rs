@@ -31,7 +31,7 @@ impl NodeState {
         cx: &mut Context<'_>,
     ) -> Result<RecordingAccepted, Refusal> {
         let room = by.room()?;
-        let id = RecordingId::fresh(room.node(), cx.ids.uuid());
+        let id = RecordingId::generate(room.node(), cx.ids.next_uuid());
         let input = RecordInput::Start {
             id,
             path: format!("{}/{id}.wav", self.rules.recordings.trim_end_matches('/')),
@@ -49,7 +49,7 @@ impl NodeState {
             RecordingStatus::Starting { .. } | RecordingStatus::Active => Decision::Act,
             RecordingStatus::Stopping { .. } => {
                 let recording = recording.id;
-                Decision::Holds(Accepted::StopRecording(RecordingAccepted { recording }))
+                Decision::NoChange(Accepted::StopRecording(RecordingAccepted { recording }))
             }
         })
     }

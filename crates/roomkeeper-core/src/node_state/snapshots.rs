@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
-use crate::call::{CallInput, CallState, Place};
+use crate::call::{CallInput, CallState, CallStatus};
 use crate::entity::EntityId;
 use crate::ids::{CallId, ChannelId, IdSet, MemberId, RoomId};
 use crate::room::plan::{ReportedRoom, Suspect, plan};
@@ -16,8 +16,8 @@ use crate::switch_event::{ChannelDump, ListedChannel, Snapshot, SnapshotRoom};
 use super::{Context, NodeState};
 
 impl NodeState {
-    /// Merges a snapshot of the conferences. `confirmed` holds what the previous snapshot lacked; the result holds what
-    /// only this one lacks.
+    /// Merges a snapshot of the conferences. `confirmed` holds the suspects of the previous snapshot; the result holds the
+    /// objects that only this one lacks.
     pub fn merge_snapshot(
         &mut self,
         snapshot: &Snapshot,
@@ -120,8 +120,8 @@ impl NodeState {
         for m in &room.members {
             let call = CallId::new(self.node, m.channel);
             let state = self.call(call);
-            // If an event has placed the call elsewhere since the fence, the snapshot may show a place before or after
-            // that. The call's next event decides, or another snapshot if that event is lost.
+            // If an event has moved the call since the fence, the snapshot may show the call before or after the move.
+            // The call's next event decides, or another snapshot if that event is lost.
             if state.is_some_and(|state| state.is_elsewhere_since(room.room, fence)) {
                 cx.out.resync = Some("a call has moved since the fence");
                 continue;
@@ -132,11 +132,11 @@ impl NodeState {
             let (caller_id, did) = self
                 .numbers_of(state, m.channel)
                 .unwrap_or_else(|| (m.caller_id.clone(), SmolStr::default()));
-            let who = ReportedMember {
+            let member = ReportedMember {
                 call,
                 caller_id,
                 did,
-                fresh: MemberId::fresh(self.node, cx.ids.uuid()),
+                new_id: MemberId::generate(self.node, cx.ids.next_uuid()),
                 flags: ReportedFlags {
                     // A held member can neither speak nor hear; the snapshot hides its own flags.
                     speak: (!m.hold).then_some(m.can_speak),
@@ -145,7 +145,7 @@ impl NodeState {
                     talking: m.talking,
                 },
             };
-            members.push((who, m.has_floor));
+            members.push((member, m.has_floor));
         }
         ReportedRoom {
             conference: room.conference,
@@ -167,8 +167,8 @@ impl NodeState {
         }
     }
 
-    /// Returns the listed channels that need a `uuid_dump`: parked ones that are not our calls, and calls in a place
-    /// that no list can confirm.
+    /// Returns the listed channels that need a `uuid_dump`: parked ones that are not our calls, and calls with a
+    /// status that no list can confirm.
     pub fn channels_to_dump(&self, listed: &[ListedChannel]) -> Vec<ChannelId> {
         listed
             .iter()
@@ -177,17 +177,19 @@ impl NodeState {
                     return false;
                 }
                 let id = CallId::new(self.node, listed.channel);
-                match self.call(id).map(CallState::place) {
-                    Some(Place::Ringing | Place::Leaving(_)) => true,
+                match self.call(id).map(CallState::status) {
+                    Some(CallStatus::Ringing | CallStatus::Leaving(_)) => true,
                     // The room is over or belongs to no app, and is not stored: no snapshot of it shows that the call
                     // left.
-                    Some(Place::InRoom(room)) => listed.parked && !self.is_member(*room, id),
-                    // A joining call stays parked until its transfer takes effect: only its events, or the deadline,
+                    Some(CallStatus::InRoom(room)) => listed.parked && !self.is_member(*room, id),
+                    // A joining call stays parked until its transfer takes effect: only its events or the deadline
                     // decide.
-                    Some(Place::Parked | Place::Acting(_) | Place::Joining(_)) => false,
+                    Some(CallStatus::Parked | CallStatus::Acting(_) | CallStatus::Joining(_)) => {
+                        false
+                    }
                     // A call that was given up with its node, and that a caller named since, has returned with the
                     // node.
-                    Some(Place::Ended) | None => listed.parked,
+                    Some(CallStatus::Ended) | None => listed.parked,
                 }
             })
             .map(|listed| listed.channel)
@@ -232,7 +234,7 @@ impl NodeState {
         self.keep_identity(dump.channel, dump.identity);
         let joining = self
             .call(id)
-            .is_some_and(|s| matches!(s.place(), Place::Joining(_)));
+            .is_some_and(|s| matches!(s.status(), CallStatus::Joining(_)));
         if dump.parked && !joining {
             let since = (dump.sequence, dump.parked_by);
             self.parked(dump.channel, since, cx.now, true, cx);
@@ -255,9 +257,9 @@ impl NodeState {
     /// Ends a call that does not exist at this fence, according to `uuid_exists`.
     pub fn end_vanished_call(&mut self, channel: ChannelId, fence: u64, cx: &mut Context<'_>) {
         let before = cx.out.notifications.len();
-        // The call was looked up by name, so it is over even if an event after the fence named it.
+        // FreeSWITCH was asked for this id, so the call is over even if an event after the fence names it.
         let call = self.call(CallId::new(self.node, channel));
-        let sequence = call.map_or(fence, |call| fence.max(call.place_at().saturating_add(1)));
+        let sequence = call.map_or(fence, |call| fence.max(call.status_at().saturating_add(1)));
         self.hung_up(
             channel,
             "UNKNOWN".to_owned(),

@@ -23,7 +23,7 @@ pub struct ReportedMember {
     /// The dialled number, used if the member is new.
     pub did: SmolStr,
     /// The membership id, used if the member is new.
-    pub fresh: MemberId,
+    pub new_id: MemberId,
     /// Its flags.
     pub flags: ReportedFlags,
 }
@@ -46,7 +46,7 @@ pub enum RoomInput {
         /// The room ends then at the latest.
         deadline: Timestamp,
     },
-    /// A call was asked to join; the enter command goes out unless pre-actions come first.
+    /// A caller requests that a call joins; the enter command goes out unless pre-actions come first.
     Join {
         /// The call.
         call: CallId,
@@ -58,8 +58,8 @@ pub enum RoomInput {
         did: String,
         /// True to enter muted.
         muted: bool,
-        /// True if the call runs pre-actions: [`RoomInput::Enter`] follows.
-        acts: bool,
+        /// True if the call runs pre-actions first: [`RoomInput::Enter`] follows.
+        has_pre_actions: bool,
         /// The caller's id of the command.
         command_uid: Option<CommandUid>,
         /// The join fails then.
@@ -84,7 +84,7 @@ pub enum RoomInput {
         /// The reason.
         reason: JoinFailure,
     },
-    /// A member was asked to leave; the command goes out.
+    /// A caller requests that a member leaves; the command goes out.
     Leave {
         /// The call.
         call: CallId,
@@ -135,16 +135,16 @@ pub enum RoomInput {
     /// The last member left the conference: FreeSWITCH is ending it.
     ConferenceEmptied(EventStamp),
     /// A call is in the conference, with these flags: `add-member`, any event with a member block, or a snapshot.
-    Seen {
+    MemberReported {
         /// The position of the event.
         at: EventStamp,
         /// The member.
-        who: ReportedMember,
+        member: ReportedMember,
         /// True for the `add-member` itself: it may open a membership above the end of the last one.
         entered: bool,
     },
     /// A call has left the conference: `del-member`, its hang-up, its park, or two snapshots that lack it.
-    Gone {
+    MemberGone {
         /// The position of the event.
         at: EventStamp,
         /// The call.

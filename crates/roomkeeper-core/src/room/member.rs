@@ -10,7 +10,7 @@ use super::flag::{FlagRequests, Flags};
 use super::stamp::Sequence;
 
 /// One presence of a channel in a conference. The same call can leave and come back under the same `Member-ID`, so the
-/// sequence of its begin identifies a presence.
+/// sequence of its start identifies a presence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Membership {
     /// The core of FreeSWITCH.
@@ -56,7 +56,7 @@ pub enum MemberStatus {
     Joined,
     /// In the room, and on its way out.
     Leaving {
-        /// The leave is taken back then if the call is still there.
+        /// The leave is reverted then if the call is still there.
         deadline: Timestamp,
         /// The reason in the webhook.
         reason: LeftReason,
@@ -74,9 +74,9 @@ pub struct Member {
     pub status: MemberStatus,
     /// `None` while it is joining.
     pub membership: Option<Membership>,
-    /// The caller's number, fixed at first sight of the call.
+    /// The caller's number, fixed by the first event of the call.
     pub caller_id: SmolStr,
-    /// The number dialled, fixed at first sight of the call.
+    /// The number dialled, fixed by the first event of the call.
     pub did: SmolStr,
     /// As last reported; while joining, as requested.
     pub flags: Flags,
@@ -105,7 +105,7 @@ impl Member {
 
 /// The status of a membership, for readers of its history.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CallStatus {
+pub enum MembershipStatus {
     /// Requested.
     Joining,
     /// In the room.
@@ -116,7 +116,7 @@ pub enum CallStatus {
     Left,
 }
 
-impl CallStatus {
+impl MembershipStatus {
     /// Returns the word in the VoIPBIN API.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -129,22 +129,22 @@ impl CallStatus {
 }
 
 impl MemberStatus {
-    pub(super) const fn shown(&self) -> CallStatus {
+    pub(super) const fn membership_status(&self) -> MembershipStatus {
         match self {
-            Self::Joining { .. } => CallStatus::Joining,
-            Self::Joined => CallStatus::Joined,
-            Self::Leaving { .. } => CallStatus::Leaving,
+            Self::Joining { .. } => MembershipStatus::Joining,
+            Self::Joined => MembershipStatus::Joined,
+            Self::Leaving { .. } => MembershipStatus::Leaving,
         }
     }
 }
 
 /// A change of the status of a membership.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CallChange {
+pub struct MembershipChange {
     /// The call.
     pub call: CallId,
     /// The status.
-    pub status: CallStatus,
+    pub status: MembershipStatus,
     /// The time of the request to join, or of the first event.
     pub since: Timestamp,
 }

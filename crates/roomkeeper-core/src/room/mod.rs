@@ -1,6 +1,6 @@
 //! The lifecycle of a room and of its members, as a pure state machine.
 //!
-//! Owns the members of a room, their flags, and the choice of events that report a change. Leaves out sockets, clocks,
+//! Owns the members of a room, their flags, and the rule which events report a change. Leaves out sockets, clocks,
 //! databases and FreeSWITCH's headers: the reconciler translates events into [`RoomInput`]s, commits the changes that
 //! [`apply`] left in the state, and then carries out the [`RoomEffect`]s.
 #![doc = include_str!("LIFECYCLE.md")]
@@ -27,7 +27,9 @@ pub use effect::{
 pub use flag::{FlagNames, FlagRequest, FlagRequests, Flags, MemberFlag, ReportedFlags};
 pub use input::{ReportedMember, RoomInput};
 pub use lock::{Lock, LockRequest};
-pub use member::{CallChange, CallStatus, JoinAttempt, Member, MemberStatus, Membership};
+pub use member::{
+    JoinAttempt, Member, MemberStatus, Membership, MembershipChange, MembershipStatus,
+};
 pub use play::{FileId, PlayCommand, PlayEvent, PlayFailure};
 pub use playback::{PlayInput, Playback};
 pub use recording::{RecordInput, Recording, RecordingState, RecordingStatus, RecordingView};

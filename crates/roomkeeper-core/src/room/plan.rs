@@ -109,14 +109,14 @@ impl Comparison<'_> {
         inputs.reserve(reported.members.len() + 3);
         inputs.push(RoomInput::ConferenceStarted(at));
         self.calls.reserve(reported.members.len());
-        for (who, has_floor) in reported.members {
-            self.calls.push(who.call);
+        for (member, has_floor) in reported.members {
+            self.calls.push(member.call);
             if has_floor {
-                holder = holder.or(Some(who.call));
+                holder = holder.or(Some(member.call));
             }
-            inputs.push(RoomInput::Seen {
+            inputs.push(RoomInput::MemberReported {
                 at,
-                who,
+                member,
                 entered: false,
             });
         }
@@ -184,7 +184,7 @@ impl Comparison<'_> {
             let is_gone = is_lacking
                 && self.suspect(
                     Suspect::Membership(self.room.id(), *call, membership.conference),
-                    RoomInput::Gone {
+                    RoomInput::MemberGone {
                         at: self.stamp(membership.conference),
                         call: *call,
                         reason: LeftReason::Removed,

@@ -1,9 +1,9 @@
 //! The playback of a room: operations, their files, and the state of each file.
 //!
 //! Owns the queue and its rules. In FreeSWITCH, files open in completion order, not in request order, so at most one is
-//! being opened. FreeSWITCH has at most two files, one that plays and one that is ready, so that a stop leaves little
-//! behind and a volume applies to the files that follow. The operation and index in front of its path identify a file
-//! ([`FileId`]), nothing else in an event does.
+//! being opened. FreeSWITCH has at most two files, one that plays and one that is ready, so that few files
+//! remain after a stop and a volume applies to the files that follow. Only the operation and index in front of its path
+//! identify a file in an event ([`FileId`]).
 //!
 //! An opening outlives its operation: a file that opens after a stop is stopped at once, and no other file is sent
 //! until then. A file whose opening is not confirmed by its deadline counts as not played and is never sent again.
@@ -146,7 +146,7 @@ pub enum PlayInput {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum PlayEffect {
     Command(PlayCommand),
-    Tell(PlayEvent, Option<CommandUid>, bool),
+    Notify(PlayEvent, Option<CommandUid>, bool),
 }
 
 impl Playback {
@@ -210,10 +210,10 @@ impl Playback {
                 return Err(format!("{} is over, and still in the queue", op.id));
             }
             for (index, file) in op.files.iter().enumerate() {
-                let is_it = self.opening.is_some_and(|o| {
+                let is_this_file = self.opening.is_some_and(|o| {
                     o.file.operation == op.id && usize::from(o.file.index) == index
                 });
-                if is_it != (file.state == FileState::Opening) {
+                if is_this_file != (file.state == FileState::Opening) {
                     return Err(format!(
                         "the state of file {index} of {} disagrees with the opening",
                         op.id
@@ -276,7 +276,7 @@ impl Playback {
                 urls,
                 command_uid,
             } => {
-                effects.push(PlayEffect::Tell(
+                effects.push(PlayEffect::Notify(
                     PlayEvent::Started {
                         operation,
                         urls: urls.clone(),
@@ -306,7 +306,7 @@ impl Playback {
             } => {
                 self.volume = volume;
                 let operation = self.head().map(|op| op.id);
-                effects.push(PlayEffect::Tell(
+                effects.push(PlayEffect::Notify(
                     PlayEvent::VolumeChanged { operation, volume },
                     command_uid,
                     false,
@@ -363,7 +363,7 @@ impl Playback {
     ) {
         while let Some(op) = self.operations.pop_front() {
             self.forget(op.id);
-            effects.push(PlayEffect::Tell(
+            effects.push(PlayEffect::Notify(
                 PlayEvent::Stopped { operation: op.id },
                 command_uid.cloned(),
                 synthesized,
@@ -391,7 +391,7 @@ impl Playback {
         } else {
             PlayEvent::Resumed { operation }
         };
-        effects.push(PlayEffect::Tell(event, command_uid, false));
+        effects.push(PlayEffect::Notify(event, command_uid, false));
     }
 
     /// Ends the opening of this file, if it is the one.
@@ -471,7 +471,7 @@ impl Playback {
                 .collect();
             let operation = op.id;
             let event = PlayEvent::Finished { operation, errors };
-            effects.push(PlayEffect::Tell(event, None, synthesized));
+            effects.push(PlayEffect::Notify(event, None, synthesized));
         }
     }
 
@@ -487,7 +487,7 @@ impl Playback {
                 && self.operations.iter().any(|op| op.id == operation)
             {
                 let event = PlayEvent::Resumed { operation };
-                effects.push(PlayEffect::Tell(event, None, true));
+                effects.push(PlayEffect::Notify(event, None, true));
             }
         }
         if self.head().is_none() {

@@ -1,6 +1,6 @@
 //! The recording of a room: at most one at a time. FreeSWITCH's own events report its start and its end.
 //!
-//! `+OK` comes before the file is opened, so it proves nothing. A recording ends with its conference.
+//! FreeSWITCH answers `+OK` before it opens the file, so the answer proves nothing. A recording ends with its conference.
 
 use std::time::Duration;
 

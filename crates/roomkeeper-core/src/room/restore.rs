@@ -95,7 +95,7 @@ impl RoomState {
         let deadlines = self
             .members
             .iter()
-            .filter_map(|(who, m)| m.deadline().map(|at| (at, *who)));
+            .filter_map(|(call, m)| m.deadline().map(|at| (at, *call)));
         self.deadlines = deadlines.collect();
     }
 }

@@ -10,7 +10,9 @@ use crate::time::Timestamp;
 
 use super::details::{Details, Kind};
 use super::lock::Lock;
-use super::member::{CallChange, CallStatus, Member, MemberStatus, Membership, Tombstone};
+use super::member::{
+    Member, MemberStatus, Membership, MembershipChange, MembershipStatus, Tombstone,
+};
 use super::playback::Playback;
 use super::recording::{Recording, RecordingView};
 use super::stamp::Sequence;
@@ -92,7 +94,7 @@ pub struct Changes {
     /// The members that changed, are new or left.
     pub members: BTreeSet<CallId>,
     /// The memberships with a new status.
-    pub calls: BTreeMap<MemberId, CallChange>,
+    pub calls: BTreeMap<MemberId, MembershipChange>,
     /// The recordings with a new state.
     pub recordings: BTreeMap<RecordingId, RecordingView>,
 }
@@ -295,49 +297,55 @@ impl RoomState {
     /// Changes a member and updates every index.
     pub(super) fn with_member<R>(
         &mut self,
-        who: CallId,
+        call: CallId,
         change: impl FnOnce(&mut Member) -> R,
     ) -> Option<R> {
-        let member = self.members.get_mut(&who)?;
+        let member = self.members.get_mut(&call)?;
         let before = (member.deadline(), member.membership.is_some());
-        let stood = member.status.shown();
+        let old_status = member.status.membership_status();
         let result = change(member);
         let after = (member.deadline(), member.membership.is_some());
-        let (id, stands, since) = (member.id, member.status.shown(), member.since);
-        self.reindex(who, before, after);
-        if stood != stands {
-            self.note_call(id, who, stands, since);
+        let (id, status, since) = (member.id, member.status.membership_status(), member.since);
+        self.reindex(call, before, after);
+        if old_status != status {
+            self.record_change(id, call, status, since);
         }
         Some(result)
     }
 
     /// Adds a member, or replaces one.
-    pub(super) fn put_member(&mut self, who: CallId, member: Member) {
+    pub(super) fn put_member(&mut self, call: CallId, member: Member) {
         let after = (member.deadline(), member.membership.is_some());
-        let (id, stands, since) = (member.id, member.status.shown(), member.since);
-        let old = self.members.insert(who, member);
+        let (id, status, since) = (member.id, member.status.membership_status(), member.since);
+        let old = self.members.insert(call, member);
         let before = old.as_ref().map_or((None, false), |old| {
             (old.deadline(), old.membership.is_some())
         });
-        self.reindex(who, before, after);
+        self.reindex(call, before, after);
         if let Some(old) = old
             && old.id != id
         {
-            self.note_call(old.id, who, CallStatus::Left, old.since);
+            self.record_change(old.id, call, MembershipStatus::Left, old.since);
         }
-        self.note_call(id, who, stands, since);
+        self.record_change(id, call, status, since);
     }
 
     /// Records the present status of a membership for its readers.
-    pub(super) fn show_call(&mut self, who: CallId) {
-        if let Some(member) = self.members.get(&who) {
-            let (id, stands, since) = (member.id, member.status.shown(), member.since);
-            self.note_call(id, who, stands, since);
+    pub(super) fn record_status(&mut self, call: CallId) {
+        if let Some(member) = self.members.get(&call) {
+            let (id, status, since) = (member.id, member.status.membership_status(), member.since);
+            self.record_change(id, call, status, since);
         }
     }
 
-    fn note_call(&mut self, id: MemberId, call: CallId, status: CallStatus, since: Timestamp) {
-        let change = CallChange {
+    fn record_change(
+        &mut self,
+        id: MemberId,
+        call: CallId,
+        status: MembershipStatus,
+        since: Timestamp,
+    ) {
+        let change = MembershipChange {
             call,
             status,
             since,
@@ -346,29 +354,29 @@ impl RoomState {
     }
 
     /// Removes a member.
-    pub(super) fn remove_member(&mut self, who: CallId) -> Option<Member> {
-        let member = self.members.remove(&who)?;
+    pub(super) fn remove_member(&mut self, call: CallId) -> Option<Member> {
+        let member = self.members.remove(&call)?;
         self.reindex(
-            who,
+            call,
             (member.deadline(), member.membership.is_some()),
             (None, false),
         );
-        self.note_call(member.id, who, CallStatus::Left, member.since);
+        self.record_change(member.id, call, MembershipStatus::Left, member.since);
         Some(member)
     }
 
     fn reindex(
         &mut self,
-        who: CallId,
+        call: CallId,
         before: (Option<Timestamp>, bool),
         after: (Option<Timestamp>, bool),
     ) {
         if before.0 != after.0 {
             if let Some(at) = before.0 {
-                self.deadlines.remove(&(at, who));
+                self.deadlines.remove(&(at, call));
             }
             if let Some(at) = after.0 {
-                self.deadlines.insert((at, who));
+                self.deadlines.insert((at, call));
             }
         }
         match (before.1, after.1) {
@@ -382,7 +390,7 @@ impl RoomState {
             }
             (true, true) | (false, false) => {}
         }
-        self.changes.members.insert(who);
+        self.changes.members.insert(call);
     }
 
     /// Panics if the room breaks an invariant, which is a bug. Runs after every transition in builds with debug
@@ -408,15 +416,15 @@ impl RoomState {
         let deadlines: BTreeSet<_> = self
             .members
             .iter()
-            .filter_map(|(who, m)| m.deadline().map(|at| (at, *who)))
+            .filter_map(|(call, m)| m.deadline().map(|at| (at, *call)))
             .collect();
         ensure(
             self.deadlines == deadlines,
             "its deadlines differ from those of its members",
         )?;
-        for (who, member) in &self.members {
-            let of_member = |flaw: &str| format!("its member {who} {flaw}");
-            if who.node() != self.id.node() {
+        for (call, member) in &self.members {
+            let of_member = |flaw: &str| format!("its member {call} {flaw}");
+            if call.node() != self.id.node() {
                 return Err(of_member("is of another node"));
             }
             let joining = matches!(member.status, MemberStatus::Joining { .. });

@@ -47,7 +47,7 @@ impl Transition<'_> {
         }
     }
 
-    /// Changes the list of conference instances. In a new or newly latest instance nobody is known to have the floor;
+    /// Changes the list of conference instances. The owner of the floor is unknown in a new or newly latest instance;
     /// FreeSWITCH gets the registration for it, and the lock if the room is locked.
     pub(super) fn change_instances(&mut self, change: impl FnOnce(&mut Vec<Conference>)) {
         let before = self.room.instances.clone();
@@ -104,7 +104,7 @@ impl Transition<'_> {
                 m.membership
                     .is_some_and(|s| s.conference == at.conference && s.opened < at.sequence)
             })
-            .map(|(who, _)| *who)
+            .map(|(call, _)| *call)
             .collect();
         for call in within {
             self.leave(call, Some(at), LeftReason::Removed, true);

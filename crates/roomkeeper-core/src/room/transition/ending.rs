@@ -39,7 +39,7 @@ impl Transition<'_> {
             .room
             .members
             .iter()
-            .map(|(who, m)| (*who, m.membership.is_some()))
+            .map(|(call, m)| (*call, m.membership.is_some()))
             .collect();
         for (call, present) in members {
             if present {

@@ -1,4 +1,4 @@
-//! Transitions of members that callers ask for: joins, leaves and flags, and their refusals.
+//! Transitions of members on request of callers: joins, leaves and flags, and their refusals.
 
 use crate::ids::{CallId, CommandUid, MemberId};
 use crate::room::effect::{JoinFailure, LeftReason, RoomCommand, RoomEffect, RoomEvent};
@@ -34,10 +34,10 @@ impl Transition<'_> {
         }
     }
 
-    pub(super) fn join(&mut self, call: CallId, member: Member, acts: bool) {
+    pub(super) fn join(&mut self, call: CallId, member: Member, has_pre_actions: bool) {
         let muted = !member.flags.speak;
         self.room.put_member(call, member);
-        if !acts {
+        if !has_pre_actions {
             self.command(RoomCommand::Enter { call, muted });
         }
     }

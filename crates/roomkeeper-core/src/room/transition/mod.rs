@@ -64,7 +64,7 @@ impl Transition<'_> {
                 caller_id,
                 did,
                 muted,
-                acts,
+                has_pre_actions,
                 command_uid,
                 deadline,
             } => {
@@ -74,7 +74,7 @@ impl Transition<'_> {
                     attempt: JoinAttempt::First,
                 };
                 let member = self.new_member(member, status, (caller_id.into(), did.into()), muted);
-                self.join(call, member, acts);
+                self.join(call, member, has_pre_actions);
             }
             RoomInput::Enter { call, deadline } => self.enter(call, deadline),
             RoomInput::Cancel { call } => self.cancel(call),
@@ -107,8 +107,12 @@ impl Transition<'_> {
             RoomInput::ConferenceStarted(at) => self.conference_started(at),
             RoomInput::ConferenceEnded(at) => self.conference_ended(at),
             RoomInput::ConferenceEmptied(at) => self.conference_emptied(at),
-            RoomInput::Seen { at, who, entered } => self.member_seen(at, who, entered),
-            RoomInput::Gone { at, call, reason } => self.member_gone(at, call, reason),
+            RoomInput::MemberReported {
+                at,
+                member,
+                entered,
+            } => self.member_reported(at, member, entered),
+            RoomInput::MemberGone { at, call, reason } => self.member_gone(at, call, reason),
             RoomInput::Moving { call, deadline } => self.move_away(call, deadline),
             RoomInput::Floor { at, holder } => self.floor(at, holder),
             RoomInput::Locked { at, locked } => self.locked(at, locked),

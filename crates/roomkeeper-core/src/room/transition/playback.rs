@@ -26,7 +26,7 @@ impl Transition<'_> {
         for effect in effects {
             match effect {
                 PlayEffect::Command(command) => self.command(RoomCommand::Play(command)),
-                PlayEffect::Tell(event, command_uid, synthesized) => {
+                PlayEffect::Notify(event, command_uid, synthesized) => {
                     self.notify(RoomEvent::Play(event), command_uid, synthesized);
                 }
             }

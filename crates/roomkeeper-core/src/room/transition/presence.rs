@@ -15,26 +15,31 @@ use smol_str::SmolStr;
 use super::Transition;
 use super::ending::ENDING;
 
-/// The time for which tombstones are kept. Events were seen up to 30 positions late, which is milliseconds; a minute
-/// outlives every queue between FreeSWITCH and the controller that still matters.
+/// The time for which tombstones are kept. Events arrive up to 30 positions (milliseconds) late; a minute is longer
+/// than any queue between FreeSWITCH and the controller.
 const REMEMBER_ENDS: Duration = Duration::from_secs(60);
 
 impl Transition<'_> {
-    pub(super) fn member_seen(&mut self, at: EventStamp, who: ReportedMember, entered: bool) {
+    pub(super) fn member_reported(
+        &mut self,
+        at: EventStamp,
+        member: ReportedMember,
+        entered: bool,
+    ) {
         if matches!(self.room.status, RoomStatus::Terminated) {
             // The join was in progress when the room ended.
             if entered || at.synthesized {
-                self.park_strayed(who.call, at.sequence);
+                self.park_strayed(member.call, at.sequence);
             }
             return;
         }
-        if self.is_late(at, &who, entered) {
-            return self.remember_flags(at, &who);
+        if self.is_late(at, &member, entered) {
+            return self.remember_flags(at, &member);
         }
-        if !self.enter_conference(at) || self.is_interrupted(at, who.call) {
+        if !self.enter_conference(at) || self.is_interrupted(at, member.call) {
             return;
         }
-        let call = who.call;
+        let call = member.call;
         let membership = Membership {
             core: at.core,
             conference: at.conference,
@@ -44,13 +49,13 @@ impl Transition<'_> {
         };
         let synthesized = at.synthesized || !entered;
         match self.room.members.get(&call).map(|m| m.membership) {
-            None => self.open(call, membership, &who, synthesized),
-            Some(None) => self.confirm(call, membership, &who, synthesized),
+            None => self.open(call, membership, &member, synthesized),
+            Some(None) => self.confirm(call, membership, &member, synthesized),
             Some(Some(old)) if old.conference == at.conference => {
                 if entered && at.sequence > old.opened && !old.revealed {
                     // Two add-member events without a del-member between them: that one was lost.
                     self.leave(call, Some(at), LeftReason::Removed, true);
-                    self.open(call, membership, &who, synthesized);
+                    self.open(call, membership, &member, synthesized);
                 } else {
                     if entered && old.revealed && at.sequence >= old.opened {
                         self.room.with_member(call, |m| {
@@ -70,7 +75,7 @@ impl Transition<'_> {
                     if at.synthesized {
                         self.confirm_presence(call, at.sequence);
                     }
-                    self.flags(at, &who);
+                    self.flags(at, &member);
                 }
             }
             Some(Some(old)) if at.sequence > old.opened => {
@@ -81,18 +86,18 @@ impl Transition<'_> {
                     ..at
                 };
                 self.leave(call, Some(ended), LeftReason::Removed, true);
-                self.open(call, membership, &who, synthesized);
+                self.open(call, membership, &member, synthesized);
             }
             Some(Some(_)) => {}
         }
     }
 
     /// Returns true if an event belongs to a membership that has ended, as far as the event shows.
-    pub(super) fn is_late(&self, at: EventStamp, who: &ReportedMember, entered: bool) -> bool {
+    pub(super) fn is_late(&self, at: EventStamp, member: &ReportedMember, entered: bool) -> bool {
         if self.room.ended_conferences.contains_key(&at.conference) {
             return true;
         }
-        let Some(end) = self.room.ended.get(&who.call.channel()) else {
+        let Some(end) = self.room.ended.get(&member.call.channel()) else {
             return false;
         };
         if end.conference != at.conference {
@@ -102,7 +107,7 @@ impl Transition<'_> {
         let live_since = self
             .room
             .members
-            .get(&who.call)
+            .get(&member.call)
             .and_then(|m| m.membership)
             .map(|s| s.opened);
         match live_since {
@@ -114,13 +119,13 @@ impl Transition<'_> {
 
     /// Keeps flags that were reported above the end of a membership: they may belong to the next one, whose add-member
     /// has not arrived yet.
-    pub(super) fn remember_flags(&mut self, at: EventStamp, who: &ReportedMember) {
-        let Some(end) = self.room.ended.get_mut(&who.call.channel()) else {
+    pub(super) fn remember_flags(&mut self, at: EventStamp, member: &ReportedMember) {
+        let Some(end) = self.room.ended.get_mut(&member.call.channel()) else {
             return;
         };
         let reported_at = end.flags_since.map_or(end.sequence, |(at, _)| at);
         if end.conference == at.conference && at.sequence > reported_at {
-            end.flags_since = Some((at.sequence, who.flags.update(Flags::default())));
+            end.flags_since = Some((at.sequence, member.flags.update(Flags::default())));
         }
     }
 
@@ -128,17 +133,17 @@ impl Transition<'_> {
     pub(super) fn first_flags(
         &self,
         membership: Membership,
-        who: &ReportedMember,
+        member: &ReportedMember,
         known: Flags,
     ) -> (Flags, u64) {
         self.room
             .ended
-            .get(&who.call.channel())
+            .get(&member.call.channel())
             .filter(|end| end.conference == membership.conference)
             .and_then(|end| end.flags_since)
             .filter(|(at, _)| *at > membership.opened)
             .map_or(
-                (who.flags.update(known), membership.opened),
+                (member.flags.update(known), membership.opened),
                 |(at, flags)| (flags, at),
             )
     }
@@ -147,7 +152,7 @@ impl Transition<'_> {
         &mut self,
         call: CallId,
         membership: Membership,
-        who: &ReportedMember,
+        member: &ReportedMember,
         synthesized: bool,
     ) {
         if matches!(self.room.status, RoomStatus::Terminated) {
@@ -155,16 +160,16 @@ impl Transition<'_> {
             self.park_strayed(call, membership.opened);
             return;
         }
-        let (flags, flags_at) = self.first_flags(membership, who, Flags::default());
+        let (flags, flags_at) = self.first_flags(membership, member, Flags::default());
         let ending = self.ending_status(call);
         self.room.put_member(
             call,
             Member {
-                id: who.fresh,
+                id: member.new_id,
                 status: ending.clone().unwrap_or(MemberStatus::Joined),
                 membership: Some(membership),
-                caller_id: who.caller_id.clone(),
-                did: who.did.clone(),
+                caller_id: member.caller_id.clone(),
+                did: member.did.clone(),
                 flags,
                 flags_at,
                 requests: FlagRequests::default(),
@@ -178,14 +183,14 @@ impl Transition<'_> {
         &mut self,
         call: CallId,
         membership: Membership,
-        who: &ReportedMember,
+        member: &ReportedMember,
         synthesized: bool,
     ) {
         let ending = self.ending_status(call);
         let Some(known) = self.room.members.get(&call).map(|m| m.flags) else {
             return;
         };
-        let (flags, flags_at) = self.first_flags(membership, who, known);
+        let (flags, flags_at) = self.first_flags(membership, member, known);
         let command_uid = self
             .room
             .with_member(call, |m| {
@@ -223,7 +228,7 @@ impl Transition<'_> {
                     .room
                     .members
                     .iter()
-                    .filter(|(who, m)| **who != call && m.membership.is_some());
+                    .filter(|(other, m)| **other != call && m.membership.is_some());
                 let most = self.room.kind().most_members()?;
                 if others.count() >= most {
                     out(self.now + ENDING, LeftReason::Removed)
@@ -294,17 +299,17 @@ impl Transition<'_> {
         }
     }
 
-    /// Reports the members that were seen before the room had an owner to notify.
+    /// Reports the members that joined before the room had an owner to notify.
     pub(super) fn report_members(&mut self) {
         let present: Vec<(CallId, u64)> = self
             .room
             .members
             .iter()
-            .filter_map(|(who, m)| Some((*who, m.membership?.opened)))
+            .filter_map(|(call, m)| Some((*call, m.membership?.opened)))
             .collect();
         for (call, opened) in present {
             self.room.changes.members.insert(call);
-            self.room.show_call(call);
+            self.room.record_status(call);
             self.joined(call, opened, None, true, false);
         }
         if self.room.lock.locked() {
@@ -312,22 +317,23 @@ impl Transition<'_> {
         }
     }
 
-    pub(super) fn flags(&mut self, at: EventStamp, who: &ReportedMember) {
-        let Some(m) = self.room.members.get_mut(&who.call) else {
+    pub(super) fn flags(&mut self, at: EventStamp, member: &ReportedMember) {
+        let Some(m) = self.room.members.get_mut(&member.call) else {
             return;
         };
         if at.sequence <= m.flags_at {
             return;
         }
         let before = m.flags;
-        let after = who.flags.update(before);
-        let call = who.call;
+        let after = member.flags.update(before);
+        let call = member.call;
         let only_talk = before
             == Flags {
                 talking: before.talking,
                 ..after
             };
-        let is_confirmed = |request: &FlagRequest| who.flags.get(request.flag) == Some(request.on);
+        let is_confirmed =
+            |request: &FlagRequest| member.flags.get(request.flag) == Some(request.on);
         if only_talk && !m.requests.iter().any(is_confirmed) {
             // Talking is not stored: it changes with every word, and a snapshot reports it again.
             m.flags = after;
@@ -385,11 +391,11 @@ impl Transition<'_> {
                     call,
                     caller_id: SmolStr::default(),
                     did: SmolStr::default(),
-                    fresh: m.id,
+                    new_id: m.id,
                     flags: ReportedFlags::default(),
                 };
-                if let Some(who) = self.room.members.get(&call).map(muted_as_requested) {
-                    self.confirm(call, membership, &who, true);
+                if let Some(member) = self.room.members.get(&call).map(muted_as_requested) {
+                    self.confirm(call, membership, &member, true);
                     self.leave(call, Some(at), reason, at.synthesized);
                 }
             }

@@ -184,7 +184,7 @@ impl Transition<'_> {
             recording.status = RecordingStatus::Active;
             self.room.changes.head = true;
         } else {
-            // If it starts after all, nobody would know.
+            // It may start after all, and no state would show it.
             self.command(RoomCommand::StopRecording {
                 recording: id,
                 path,

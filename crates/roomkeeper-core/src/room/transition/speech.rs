@@ -14,7 +14,7 @@ impl Transition<'_> {
         }
     }
 
-    /// Gives the floor to this call, or to nobody.
+    /// Gives the floor to this call, or to no call.
     pub(super) fn give_floor(&mut self, holder: Option<CallId>) {
         let channel = holder.map(|call| call.channel());
         if self.room.floor != channel {
