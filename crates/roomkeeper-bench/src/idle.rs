@@ -1,6 +1,6 @@
-//! A fleet on which nothing happens: what it costs to keep a hundred nodes connected.
+//! An idle fleet: the cost of a hundred connected nodes.
 //!
-//! Owns the scenario. Heartbeats, pings, lease renewals and timed snapshots of empty nodes are all there is.
+//! Owns the scenario. The only traffic is heartbeats, pings, lease renewals and timed snapshots of empty nodes.
 
 use std::time::Duration;
 
@@ -10,17 +10,18 @@ use super::world::{Setup, World};
 use super::{BenchError, Run};
 
 /// # Errors
-/// [`BenchError`] when the fleet cannot be started.
+/// [`BenchError`] when the fleet does not start.
 pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
     let nodes = run.nodes();
-    let lasts = Duration::from_secs(run.size(60, 2));
-    run.says(format!("idle: {nodes} nodes connect"));
+    let duration = Duration::from_secs(run.size(60, 2));
+    run.show_progress(format!("idle: {nodes} nodes connect"));
     let world = World::start(run, Setup::nodes(nodes)).await?;
-    run.says(format!("idle: {lasts:?} of nothing"));
-    let read = || Usage::of(world.controller.pid()).map_err(BenchError::system("read /proc"));
-    let before = read()?;
-    tokio::time::sleep(lasts).await;
-    let after = read()?;
+    run.show_progress(format!("idle: {duration:?} without traffic"));
+    let read_usage =
+        || Usage::for_process(world.controller.pid()).map_err(BenchError::system("read /proc"));
+    let before = read_usage()?;
+    tokio::time::sleep(duration).await;
+    let after = read_usage()?;
 
     let mut section = Section::new(format!("Idle: {nodes} nodes connected"));
     let took = after.at - before.at;
@@ -38,7 +39,7 @@ pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
         Row::new("memory of the controller", Figure::bytes(after.resident))
             .up_to(Figure::bytes(60 << 20)),
     );
-    section.note(format!("Over {:.0} s.", took.as_secs_f64()));
+    section.note(format!("Measured over {:.0} s.", took.as_secs_f64()));
     world.stop().await?;
     Ok(section)
 }

@@ -1,7 +1,7 @@
-//! One room of ten thousand members beside one of ten: what an event in it costs.
+//! The cost of an event in one room of ten thousand members, beside one of ten.
 //!
-//! Owns the scenario. The events come at a rate that both can keep up with, some at once and of different members, so that
-//! as much is in one commit in the one as in the other.
+//! Owns the scenario. The events arrive at a rate that both can sustain, in bursts of different members, so that the
+//! commits of both rooms have the same size.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::outbox::Outboxes;
 use super::pace::open_loop;
 use super::process::Usage;
 use super::report::{Figure, Row, Section};
-use super::rooms::{self, Operator, Room, Rounds};
-use super::world::{PATIENCE, Setup, World, until};
+use super::rooms::{self, MuteRounds, Operator, Room};
+use super::world::{Setup, TIMEOUT, World, until};
 use super::{BenchError, Run};
 use roomkeeper::telemetry as names;
 
@@ -20,25 +20,25 @@ const FEW: usize = 10;
 /// Events a second.
 const RATE: u32 = 2_000;
 
-/// How many of them at once: of as many members, also in the small room.
+/// Events in a burst: each for a different member, also in the small room.
 const BURST: u32 = 8;
 
-/// How often each is measured, in turn.
+/// Rounds per room, in turn.
 const ROUNDS: usize = 3;
 
-/// What an event in a room cost.
+/// The cost of an event in a room.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
     controller: Duration,
     redis: Duration,
-    /// A commit, of however many.
+    /// Mean duration of a commit.
     commit: Duration,
-    /// So many a commit.
+    /// Mean number of events in a commit.
     batch: f64,
 }
 
 impl Cost {
-    /// The lesser of each: what is more is somebody else's on this machine.
+    /// Takes the better of each figure: other load on the machine only makes figures worse.
     fn best(self, other: Self) -> Self {
         Self {
             controller: self.controller.min(other.controller),
@@ -56,17 +56,17 @@ pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
     let seconds = run.size(6, 1);
     let world = World::start(run, Setup::nodes(1)).await?;
     let filled = rooms::fill(run, &world, &[FEW, many]).await?;
-    let operator = Operator::at(&world.nodes[0]);
-    let mut outboxes = Outboxes::of(&world.redis, 1).await?;
-    let mut rounds: Vec<(&Room, Rounds<'_>, Option<Cost>)> = filled
+    let operator = Operator::log_in(&world.nodes[0]);
+    let mut outboxes = Outboxes::for_nodes(&world.redis, 1).await?;
+    let mut rounds: Vec<(&Room, MuteRounds<'_>, Option<Cost>)> = filled
         .iter()
-        .map(|room| (room, Rounds::new([room]), None))
+        .map(|room| (room, MuteRounds::new([room]), None))
         .collect();
     let bursts = u64::from(RATE / BURST) * seconds;
     for round in 1..=ROUNDS {
         for (room, members, best) in &mut rounds {
-            run.says(format!(
-                "round {round}: {} events in a room of {}",
+            run.show_progress(format!(
+                "round {round}: {} events in a room of {} members",
                 bursts * u64::from(BURST),
                 room.members.len()
             ));
@@ -76,24 +76,24 @@ pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
     }
     let mut section = Section::new(format!("One room of {many} members"));
     if let [(_, _, Some(small)), (_, _, Some(large))] = rounds.as_slice() {
-        for (what, large, small, bound) in [
+        for (label, large, small, has_target) in [
             ("controller's CPU", large.controller, small.controller, true),
             ("Redis' CPU", large.redis, small.redis, true),
             ("time of a commit", large.commit, small.commit, true),
         ] {
-            let row = Row::new(format!("an event: {what}"), Figure::time(large));
+            let row = Row::new(format!("an event: {label}"), Figure::time(large));
             let row = row.beside(format!("{FEW} members"), Figure::time(small));
-            section.row(if bound { row.at_most(1.2) } else { row });
+            section.row(if has_target { row.at_most(1.2) } else { row });
         }
         section.note(format!(
-            "{:.1} events a commit in the large one, {:.1} in the small one.",
+            "{:.1} events a commit in the large room, {:.1} in the small one.",
             large.batch, small.batch
         ));
     }
     section.note(format!(
-        "{RATE} events a second for {seconds} s, {BURST} at once at random times, each muting or unmuting one of the members, all of them in turn; the best \
-         of {ROUNDS} rounds for each room, in turn, on one node of one controller."
-    ));
+        "{RATE} events a second for {seconds} s, in bursts of {BURST} at random times. Each event mutes or unmutes one of the \
+         members, all of them in turn. The best of {ROUNDS} rounds for each room, in turn, on one node of one controller."
+        ));
     world.stop().await?;
     Ok(section)
 }
@@ -102,28 +102,28 @@ async fn fire(
     world: &World,
     outboxes: &mut Outboxes,
     operator: Operator,
-    members: &mut Rounds<'_>,
+    members: &mut MuteRounds<'_>,
     bursts: u64,
 ) -> Result<Cost, BenchError> {
     let events = bursts * u64::from(BURST);
     let node = &world.nodes[0];
-    let read = |pid| Usage::of(pid).map_err(BenchError::system("read /proc"));
+    let usage = |pid| Usage::for_process(pid).map_err(BenchError::system("read /proc"));
     let costs = || {
-        let controller = read(world.controller.pid())?;
-        Ok::<_, BenchError>((controller.cpu, read(world.redis.pid())?.cpu))
+        let controller = usage(world.controller.pid())?;
+        Ok::<_, BenchError>((controller.cpu, usage(world.redis.pid())?.cpu))
     };
-    let before = world.controller.moment().await?;
-    let wanted = outboxes.told().await? + events;
+    let before = world.controller.metrics().await?;
+    let wanted = outboxes.count_committed().await? + events;
     let cost = costs()?;
     open_loop(f64::from(RATE / BURST), bursts, |_| {
         operator.mute(node, members.by_ref().take(BURST as usize));
     });
-    until("every event is committed", PATIENCE, async || {
-        Ok((outboxes.told().await? >= wanted).then_some(()))
+    until("every event is committed", TIMEOUT, async || {
+        Ok((outboxes.count_committed().await? >= wanted).then_some(()))
     })
     .await?;
     let spent = costs()?;
-    let after = world.controller.moment().await?;
+    let after = world.controller.metrics().await?;
     let each = u32::try_from(events).unwrap_or(u32::MAX);
     let commit = after.mean(&before, names::COMMIT_SECONDS);
     let batch = after.mean(&before, names::BATCH_ITEMS);

@@ -6,26 +6,26 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`report`] | the table: figures, ratios, what is to be reached |
-//! | [`process`] | child processes, what a process costs |
-//! | [`machine`] | what the machine could do meanwhile |
+//! | [`report`] | the table: figures, ratios, targets |
+//! | [`process`] | child processes, the cost of a process |
+//! | [`machine`] | the speed of the machine during a measurement |
 //! | [`world`] | Redis, nodes and the controller, started together |
-//! | [`stages`] | what the controller's own metrics say of its stages, between two moments |
+//! | [`stages`] | the durations of the controller's stages between two moments, from its metrics |
 //! | [`rooms`] | rooms with members, and an operator who mutes them |
-//! | [`pace`] | a rate that does not depend on what comes of it |
-//! | [`outbox`] | what commits leave in Redis, read from outside |
+//! | [`pace`] | a rate that does not depend on the system's responses |
+//! | [`outbox`] | the messages of commits in Redis, read from outside |
 //! | [`switch`] | a real FreeSWITCH: calls of the harness on it, and an operator who mutes them |
-//! | [`receiver`] | a receiver of webhooks that notes when each came |
-//! | [`raw`], [`load`] | sockets on which as little is spoken as it takes, and many of them at once |
-//! | [`bare`] | the handler that reads are held against |
-//! | [`commits`] | events of rooms, as fast as they are committed |
-//! | [`webhooks`] | from an event to its webhook, on simulated nodes and on a real one |
+//! | [`receiver`] | a webhook receiver that records arrival times |
+//! | [`raw`], [`load`] | minimal protocol clients, and a load generator of many of them |
+//! | [`bare`] | the baseline handler for reads |
+//! | [`commits`] | throughput of room events, until they are committed |
+//! | [`webhooks`] | latency from an event to its webhook, on simulated nodes and on a real one |
 //! | [`large_room`] | one room of ten thousand members |
-//! | [`reads`] | a room, asked for |
-//! | [`joins`] | a request to join, until it is accepted |
+//! | [`reads`] | requests for a room |
+//! | [`joins`] | latency of a join request, until it is accepted |
 //! | [`commands`] | commands in flight on one connection |
-//! | [`idle`] | a fleet on which nothing happens |
-//! | [`fleet`] | a fleet that is full: memory, what a snapshot and a restart take |
+//! | [`idle`] | an idle fleet |
+//! | [`fleet`] | a full fleet: memory, the duration of a snapshot and of a restart |
 
 pub mod bare;
 pub mod commands;
@@ -57,51 +57,51 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 
-use machine::{Gauge, Meanwhile, Moment};
+use machine::{Gauge, MachineSpeed, Reading};
 use report::{Report, Section};
 
-/// What can be measured.
+/// A scenario that can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Scenario {
-    /// Events in 1,000 rooms, committed in Redis as fast as they come.
+    /// Events in 1,000 rooms, committed in Redis as fast as they arrive.
     Commits,
-    /// 1,000 events a second: the time until an app has the webhook; with a real FreeSWITCH there, too, nudged and not.
+    /// 1,000 events a second: the time until an app has the webhook; also on a real FreeSWITCH, with and without wake-ups.
     Webhooks,
-    /// One room of 10,000 members: what an event in it costs.
+    /// One room of 10,000 members: the cost of an event.
     LargeRoom,
-    /// A room, asked for, beside a bare handler that asks Redis for one hash.
+    /// Requests for a room, beside a bare handler that reads one hash from Redis.
     Reads,
-    /// A request to join, until it is accepted, beside what it is made of.
+    /// A join request, until it is accepted, beside its parts.
     Joins,
     /// Commands in flight on one connection, beside a bare socket that pipelines them.
     Commands,
-    /// A hundred nodes on which nothing happens: CPU and memory.
+    /// A hundred idle nodes: CPU and memory.
     Idle,
-    /// A million members on a hundred nodes: memory, and what a snapshot and a restart take.
+    /// A million members on a hundred nodes: memory, the duration of a snapshot and of a restart.
     Fleet,
 }
 
-/// How much is done.
+/// The amount of work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Size {
-    /// Enough to see that it works: seconds, and no figure means anything.
+    /// Seconds, to test the harness; the figures mean nothing.
     Smoke,
-    /// What the figures are for.
+    /// Enough for valid figures.
     Full,
 }
 
-/// How it is run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What is measured, in this order; empty for everything.
+    /// The scenarios to run, in this order; empty for all.
     pub scenarios: Vec<Scenario>,
-    /// How much of it.
+    /// The amount of work.
     pub size: Size,
-    /// How many nodes the scenarios of a whole fleet have, where that is not what they are for.
+    /// The number of nodes in the fleet scenarios, instead of their default.
     pub nodes: Option<usize>,
     /// A real FreeSWITCH's Event Socket and its password, for the scenarios that can use one.
     pub freeswitch: Option<(SocketAddr, String)>,
-    /// How often each is measured at most, while the machine is slower than it can be.
+    /// The most runs of each scenario while the machine is slower than at best.
     pub tries: usize,
     /// The `roomkeeper` binary to measure.
     pub controller: PathBuf,
@@ -110,7 +110,7 @@ pub struct Options {
 /// Returns the controller in the same directory as this program, where Cargo puts both.
 ///
 /// # Errors
-/// When the system does not tell where this program is.
+/// When the path of this program is not known.
 pub fn default_controller() -> Result<PathBuf, BenchError> {
     let own = std::env::current_exe().map_err(BenchError::system("find this program"))?;
     Ok(own.with_file_name(format!("roomkeeper{}", std::env::consts::EXE_SUFFIX)))
@@ -124,10 +124,10 @@ fn check_controller(path: &Path) -> Result<(), BenchError> {
     }
 }
 
-/// Why nothing could be measured.
+/// A reason why nothing could be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// A process could not be started or read, or a port not be had.
+    /// The system refused something: a process, a port, a file.
     #[error("cannot {0}")]
     System(String, #[source] io::Error),
     /// The controller to measure does not exist.
@@ -136,45 +136,45 @@ pub enum BenchError {
         .0.display()
     )]
     NoController(PathBuf),
-    /// Redis did not do what it was asked.
+    /// A Redis command failed.
     #[error("redis-server failed")]
     Redis(#[from] redis::RedisError),
-    /// A request did not come to an answer.
+    /// A request got no response.
     #[error("a request failed")]
     Request(#[from] reqwest::Error),
-    /// Something did not become so in time.
+    /// A condition was not met in time.
     #[error("{what} did not happen within {within:?}")]
     Waited {
-        /// What was waited for.
+        /// The condition.
         what: String,
-        /// How long.
+        /// The time limit.
         within: Duration,
     },
-    /// Something was not as the scenario needs it.
+    /// A result that the scenario cannot use.
     #[error("{0}")]
     Unexpected(String),
 }
 
 impl BenchError {
-    /// Says what was tried when the system refused.
+    /// Returns a function that adds the attempted action to a system error.
     pub fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |error| Self::System(what, error)
     }
 }
 
-/// What a scenario has at hand.
+/// The environment of a scenario.
 pub struct Run<'a> {
-    /// How it is run.
+    /// The options of the run.
     pub options: &'a Options,
     /// Progress, on a terminal.
     pub bar: ProgressBar,
-    /// What the machine can do.
+    /// Measures the machine's speed.
     gauge: Gauge,
 }
 
 impl Run<'_> {
-    /// This many at full size, and that many to see that it works.
+    /// Returns the first value at full size, the second in a smoke run.
     pub fn size<T>(&self, full: T, smoke: T) -> T {
         match self.options.size {
             Size::Full => full,
@@ -182,41 +182,41 @@ impl Run<'_> {
         }
     }
 
-    /// How many nodes a whole fleet has.
+    /// The number of nodes of a fleet.
     pub fn nodes(&self) -> usize {
         self.options.nodes.unwrap_or_else(|| self.size(100, 3))
     }
 
-    /// Now, for [`Run::since`].
+    /// Reads the machine's counters, for [`Run::since`].
     ///
     /// # Errors
-    /// When the system does not tell how its time was spent.
-    pub fn moment(&self) -> Result<Moment, BenchError> {
+    /// When `/proc/stat` cannot be read.
+    pub fn read_machine(&self) -> Result<Reading, BenchError> {
         self.gauge
             .now()
             .map_err(BenchError::system("read /proc/stat"))
     }
 
-    /// What the machine could do since then.
+    /// Returns the machine's speed since `then`.
     ///
     /// # Errors
-    /// As [`Run::moment`].
-    pub fn since(&self, then: &Moment) -> Result<Meanwhile, BenchError> {
+    /// As [`Run::read_machine`].
+    pub fn since(&self, then: &Reading) -> Result<MachineSpeed, BenchError> {
         self.gauge
             .since(then)
             .map_err(BenchError::system("read /proc/stat"))
     }
 
-    /// Says what is under way.
-    pub fn says(&self, what: impl Into<String>) {
+    /// Shows the current step on the progress bar.
+    pub fn show_progress(&self, what: impl Into<String>) {
         self.bar.set_message(what.into());
     }
 }
 
-/// Runs the scenarios one after the other. `bar` shows progress; `each` is told of each section once it is there.
+/// Runs the scenarios one after the other. `bar` shows progress; `each` gets each section when it is complete.
 ///
 /// # Errors
-/// The first [`BenchError`]; what was measured before has been told.
+/// The first [`BenchError`]; `each` has got the sections before it.
 pub async fn run(
     options: &Options,
     bar: ProgressBar,
@@ -236,14 +236,14 @@ pub async fn run(
     };
     let mut report = Report::default();
     if let Some(node) = &options.freeswitch {
-        // Not only after all that comes before it.
-        switch::may_log_in(node)?;
+        // A wrong password fails now, not after the scenarios before.
+        switch::check_login(node)?;
     }
     for scenario in all {
         let real = options.freeswitch.as_ref();
         let real = real.filter(|_| *scenario == Scenario::Webhooks);
         for node in std::iter::once(None).chain(real.map(Some)) {
-            let section = in_quiet(&run, *scenario, node).await?;
+            let section = measure_when_quiet(&run, *scenario, node).await?;
             each(&section);
             report.add(section);
         }
@@ -252,41 +252,41 @@ pub async fn run(
     Ok(report)
 }
 
-/// Measures it, again and again as long as the machine is slower than it can be, as often as was asked for. Which run is
-/// shown depends on that alone, not on what came of it.
-async fn in_quiet(
+/// Measures a scenario and repeats it while the machine is slow, up to [`Options::tries`] runs. The choice of the run to show
+/// depends on the machine's speed alone, not on the results.
+async fn measure_when_quiet(
     run: &Run<'_>,
     scenario: Scenario,
     node: Option<&(SocketAddr, String)>,
 ) -> Result<Section, BenchError> {
     let mut runs = 0;
-    let mut quietest: Option<(Meanwhile, Section)> = None;
-    let (meanwhile, mut section) = loop {
+    let mut quietest: Option<(MachineSpeed, Section)> = None;
+    let (speed, mut section) = loop {
         runs += 1;
-        let begun = run.moment()?;
+        let start = run.read_machine()?;
         let section = measure(run, scenario, node).await?;
-        let all = run.since(&begun)?;
-        let meanwhile = section.of_time().unwrap_or(all);
+        let all = run.since(&start)?;
+        let speed = section.speed().unwrap_or(all);
         let best = match quietest.take() {
-            Some(best) if best.0.speed() >= meanwhile.speed() => best,
-            _ => (meanwhile, section),
+            Some(best) if best.0.work_rate() >= speed.work_rate() => best,
+            _ => (speed, section),
         };
-        if meanwhile.is_quiet(run.gauge.fastest()) || runs >= run.options.tries {
+        if speed.is_quiet(run.gauge.fastest()) || runs >= run.options.tries {
             break best;
         }
         quietest = Some(best);
     };
-    let of_how_many = match runs {
+    let choice = match runs {
         1 => String::new(),
-        runs => format!(" It is the one of {runs} runs in which the machine was fastest."),
+        runs => format!(" The machine was fastest in this one of {runs} runs."),
     };
-    let when = match section.of_time() {
-        Some(_) => "While that was measured which takes time,",
+    let period = match section.speed() {
+        Some(_) => "During the measured restart",
         None => "Meanwhile",
     };
     section.note(format!(
-        "{when} {}.{of_how_many}",
-        meanwhile.beside(run.gauge.fastest())
+        "{period} {}.{choice}",
+        speed.beside(run.gauge.fastest())
     ));
     Ok(section)
 }

@@ -1,8 +1,8 @@
-//! Requests as fast as they are answered, on so many connections.
+//! A load generator: requests on a fixed number of connections, each sent when the one before is answered.
 //!
-//! Owns the generator: a closed loop, each connection asks again once it is answered, so that there are always as many
-//! requests under way as connections. It runs on one thread of its own, and speaks HTTP through [`raw`], because it shares
-//! the machine with what it asks.
+//! Owns the closed loop: each connection sends its next request after each response, so the number of requests in flight
+//! equals the number of connections. It runs on one thread of its own, and speaks HTTP through [`raw`], because it shares
+//! the machine with the server that it measures.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,91 +15,91 @@ use hdrhistogram::Histogram;
 use super::report::{Figure, latencies, record};
 use super::{BenchError, raw};
 
-/// What is asked, of whom.
+/// A load: requests to one server.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// Who is asked.
+    /// The server's address.
     pub address: SocketAddr,
-    /// Whole requests, asked in turn.
+    /// Complete requests, sent in turn.
     pub requests: Arc<Vec<Vec<u8>>>,
-    /// The status that is expected of each.
+    /// The expected status of each.
     pub status: u16,
-    /// How many are under way at once.
+    /// The number of connections, and so of requests in flight.
     pub connections: usize,
 }
 
-/// When it is enough.
+/// When the load ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ends {
-    /// After this time; each request is asked as often as its turn comes.
+pub enum StopCondition {
+    /// After this time; requests repeat in turn.
     After(Duration),
-    /// When each request has been asked once.
+    /// After each request was sent once.
     Once,
 }
 
-/// What came of it.
+/// The result of a load.
 #[derive(Clone, Debug)]
-pub struct Answered {
-    /// How many were answered.
+pub struct LoadResult {
+    /// The number of responses.
     pub count: u64,
-    /// In what time.
+    /// The total duration.
     pub took: Duration,
-    /// How long each took, in microseconds.
+    /// The latencies, in microseconds.
     pub latency: Histogram<u64>,
 }
 
 impl Load {
-    /// Asks until it is enough.
+    /// Sends requests until `stop`.
     ///
     /// # Errors
-    /// [`BenchError`] when a connection ends, or an answer has another status.
-    pub async fn run(self, ends: Ends) -> Result<Answered, BenchError> {
+    /// [`BenchError`] when a connection ends, or a response has another status.
+    pub async fn run(self, stop: StopCondition) -> Result<LoadResult, BenchError> {
         let ran = tokio::task::spawn_blocking(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_io()
                 .build()
                 .map_err(BenchError::system("start a runtime"))?;
-            runtime.block_on(self.drive(ends))
+            runtime.block_on(self.drive(stop))
         });
         ran.await
             .map_err(|error| BenchError::Unexpected(error.to_string()))?
     }
 
-    async fn drive(self, ends: Ends) -> Result<Answered, BenchError> {
-        let failed = || BenchError::system(format!("ask {}", self.address));
-        let connect = (0..self.connections).map(|_| raw::Http::to(self.address));
+    async fn drive(self, stop: StopCondition) -> Result<LoadResult, BenchError> {
+        let failed = || BenchError::system(format!("send a request to {}", self.address));
+        let connect = (0..self.connections).map(|_| raw::Http::connect(self.address));
         let connections = try_join_all(connect).await.map_err(failed())?;
-        let (begin, turn) = (Instant::now(), AtomicUsize::new(0));
+        let (start, turn) = (Instant::now(), AtomicUsize::new(0));
         let next = || {
             let turn = turn.fetch_add(1, Ordering::Relaxed);
-            let wanted = match ends {
-                Ends::After(lasts) => begin.elapsed() < lasts,
-                Ends::Once => turn < self.requests.len(),
+            let continues = match stop {
+                StopCondition::After(lasts) => start.elapsed() < lasts,
+                StopCondition::Once => turn < self.requests.len(),
             };
-            wanted.then(|| &self.requests[turn % self.requests.len()])
+            continues.then(|| &self.requests[turn % self.requests.len()])
         };
-        let ask = |mut connection: raw::Http| {
+        let send_in_loop = |mut connection: raw::Http| {
             let (mut latency, next) = (latencies(), &next);
             async move {
                 while let Some(request) = next() {
-                    let asked = Instant::now();
-                    let status = connection.ask(request).await.map_err(failed())?;
+                    let sent_at = Instant::now();
+                    let status = connection.send(request).await.map_err(failed())?;
                     if status != self.status {
-                        let why = format!("{status} instead of {}", self.status);
+                        let why = format!("status {status} instead of {}", self.status);
                         return Err(BenchError::Unexpected(why));
                     }
-                    record(&mut latency, asked.elapsed());
+                    record(&mut latency, sent_at.elapsed());
                 }
                 Ok(latency)
             }
         };
-        let all = try_join_all(connections.into_iter().map(ask)).await?;
-        let took = begin.elapsed();
+        let all = try_join_all(connections.into_iter().map(send_in_loop)).await?;
+        let took = start.elapsed();
         let latency = all.into_iter().fold(latencies(), |mut sum, one| {
             sum += &one;
             sum
         });
-        Ok(Answered {
+        Ok(LoadResult {
             count: latency.len(),
             took,
             latency,
@@ -107,8 +107,8 @@ impl Load {
     }
 }
 
-impl Answered {
-    /// So many a second.
+impl LoadResult {
+    /// Responses per second.
     pub fn rate(&self) -> Figure {
         Figure::rate(self.count, self.took)
     }
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    async fn load(status: u16, ends: Ends) -> Result<Answered, BenchError> {
+    async fn load(status: u16, stop: StopCondition) -> Result<LoadResult, BenchError> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new().route("/", get(async || "here"));
@@ -135,23 +135,23 @@ mod tests {
             status,
             connections: 3,
         };
-        let answered = load.run(ends).await;
+        let result = load.run(stop).await;
         serving.abort();
-        answered
+        result
     }
 
     #[tokio::test]
-    async fn it_asks_until_the_time_is_over_or_all_has_been_asked() {
+    async fn load_ends_after_its_time_or_after_all_requests() {
         let lasts = Duration::from_millis(20);
-        let answered = load(200, Ends::After(lasts)).await.unwrap();
-        assert!(answered.count > 0, "{answered:?}");
-        assert!(answered.took >= lasts);
-        assert_eq!(load(200, Ends::Once).await.unwrap().count, 4);
+        let result = load(200, StopCondition::After(lasts)).await.unwrap();
+        assert!(result.count > 0, "{result:?}");
+        assert!(result.took >= lasts);
+        assert_eq!(load(200, StopCondition::Once).await.unwrap().count, 4);
     }
 
     #[tokio::test]
-    async fn an_answer_of_another_kind_is_an_error() {
-        let error = load(404, Ends::Once).await.unwrap_err();
-        assert_eq!(error.to_string(), "200 instead of 404");
+    async fn unexpected_status_is_an_error() {
+        let error = load(404, StopCondition::Once).await.unwrap_err();
+        assert_eq!(error.to_string(), "status 200 instead of 404");
     }
 }

@@ -1,8 +1,8 @@
-//! What the machine could do while something was measured.
+//! The speed of the machine during a measurement.
 //!
-//! Owns what makes the same program slow at other times: a host that gives the machine's CPU time to others, which the
-//! kernel counts, and others on the same cores, which nothing counts, so that it is measured by a piece of work that is
-//! always the same. Leaves out what becomes of it: whether a figure is worth something, whoever reads it judges.
+//! Owns the two reasons why the same program is slow at times: a host that takes CPU time from the machine, which the
+//! kernel counts, and other load on the same cores, which nothing counts, so a fixed piece of work measures it. Leaves out
+//! the judgement: the reader decides what a figure is worth.
 
 use std::fmt;
 use std::fs;
@@ -16,21 +16,21 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-/// How often the piece of work is done: often enough for what takes a second, and rarely enough to cost a few thousandths of
-/// one core.
-const EVERY: Duration = Duration::from_millis(100);
+/// Interval between two runs of the work: short enough for a measurement of one second, and long enough to cost only a few
+/// thousandths of one core.
+const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often it is done in a row, of which the fastest counts: the first finds the caches full of what is measured.
-const IN_A_ROW: usize = 3;
+/// Runs in a row, of which the fastest counts: the first one finds the caches full of the measured program's data.
+const REPETITIONS: usize = 3;
 
-/// Which share of the machine's CPU time the host may take: what is left of a figure's noise then is the program's own.
-const LITTLE: f64 = 0.01;
+/// The share of the machine's CPU time that the host may take: below that, a figure's noise is the program's own.
+const MAX_STOLEN: f64 = 0.01;
 
-/// How much longer than at best the piece of work may take on average.
-const MUCH_SLOWER: f64 = 1.15;
+/// How much longer the work may take on average than at best.
+const MAX_SLOWDOWN: f64 = 1.15;
 
-/// The CPU time of all of the machine since it was started, in ticks, and how much of it its host gave to others: while that
-/// is much, figures say little of this machine (`steal` in proc_stat(5)).
+/// The CPU time of the whole machine since its start, in ticks, and the part that its host gave to others (`steal` in
+/// proc_stat(5)). If that part is large, figures say little about this machine.
 #[derive(Clone, Copy, Debug)]
 struct Ticks {
     all: u64,
@@ -39,16 +39,16 @@ struct Ticks {
 
 impl Ticks {
     fn now() -> io::Result<Self> {
-        Self::told(&fs::read_to_string("/proc/stat")?).ok_or_else(|| {
+        Self::parse(&fs::read_to_string("/proc/stat")?).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
-                "/proc/stat is not as it should be",
+                "/proc/stat has an unexpected format",
             )
         })
     }
 
-    /// The first line is that of all CPUs: user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in user.
-    fn told(stat: &str) -> Option<Self> {
+    /// Parses the first line, the sum of all CPUs: user, nice, system, idle, iowait, irq, softirq, steal. User includes guests.
+    fn parse(stat: &str) -> Option<Self> {
         let fields = stat.lines().next()?.strip_prefix("cpu ")?;
         let fields = fields
             .split_whitespace()
@@ -61,22 +61,22 @@ impl Ticks {
         })
     }
 
-    /// Which share of its time the host gave to others since `before`: from 0 to 1.
+    /// Returns the share of CPU time that the host gave to others since `before`: from 0 to 1.
     fn stolen_since(&self, before: &Self) -> f64 {
         let all = self.all.saturating_sub(before.all).max(1);
         self.stolen.saturating_sub(before.stolen) as f64 / all as f64
     }
 }
 
-/// How long the piece of work took so far.
+/// The durations of the work so far.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pieces {
+struct WorkTimes {
     count: u32,
     sum: Duration,
     fastest: Option<Duration>,
 }
 
-impl Pieces {
+impl WorkTimes {
     fn add(&mut self, took: Duration) {
         self.count += 1;
         self.sum += took;
@@ -87,67 +87,67 @@ impl Pieces {
 /// Measures the machine on a thread of its own until it is dropped.
 #[derive(Debug)]
 pub struct Gauge {
-    pieces: Arc<Mutex<Pieces>>,
-    /// Dropped to end it.
+    times: Arc<Mutex<WorkTimes>>,
+    /// Dropping it ends the thread.
     until: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Gauge {
-    /// Starts; the piece of work has been done once when it returns.
+    /// Starts the thread. The work has run once when this returns.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// When no thread can be started.
     pub fn start() -> io::Result<Self> {
         let work = Work::new();
-        let mut first = Pieces::default();
-        first.add(work.once());
-        let pieces = Arc::new(Mutex::new(first));
+        let mut first = WorkTimes::default();
+        first.add(work.run());
+        let times = Arc::new(Mutex::new(first));
         let (until, dropped) = channel();
         let thread = thread::Builder::new().name("gauge".to_owned()).spawn({
-            let pieces = Arc::clone(&pieces);
-            move || measure(&work, &pieces, &dropped)
+            let times = Arc::clone(&times);
+            move || measure(&work, &times, &dropped)
         })?;
         Ok(Self {
-            pieces,
+            times,
             until: Some(until),
             thread: Some(thread),
         })
     }
 
-    /// Now, for [`Gauge::since`].
+    /// Reads the counters, for [`Gauge::since`].
     ///
     /// # Errors
     /// When `/proc/stat` cannot be read.
-    pub fn now(&self) -> io::Result<Moment> {
-        Ok(Moment {
+    pub fn now(&self) -> io::Result<Reading> {
+        Ok(Reading {
             ticks: Ticks::now()?,
-            pieces: *self.pieces.lock().unwrap_or_else(PoisonError::into_inner),
+            times: *self.times.lock().unwrap_or_else(PoisonError::into_inner),
         })
     }
 
-    /// What the machine could do since then.
+    /// Returns the machine's speed since `then`.
     ///
     /// # Errors
     /// When `/proc/stat` cannot be read.
-    pub fn since(&self, then: &Moment) -> io::Result<Meanwhile> {
+    pub fn since(&self, then: &Reading) -> io::Result<MachineSpeed> {
         let now = self.now()?;
-        let count = now.pieces.count - then.pieces.count;
-        // Nothing was done in a time that was too short for it: then it is as it was.
+        let count = now.times.count - then.times.count;
+        // The interval was too short for a run of the work: the average of all runs counts.
         let (sum, count) = match count {
-            0 => (now.pieces.sum, now.pieces.count),
-            _ => (now.pieces.sum - then.pieces.sum, count),
+            0 => (now.times.sum, now.times.count),
+            _ => (now.times.sum - then.times.sum, count),
         };
-        Ok(Meanwhile {
+        Ok(MachineSpeed {
             stolen: now.ticks.stolen_since(&then.ticks),
             piece: sum / count.max(1),
         })
     }
 
-    /// How long the piece of work took at best, since it was started.
+    /// The shortest duration of the work since the start.
     pub fn fastest(&self) -> Duration {
-        let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-        pieces.fastest.unwrap_or_default()
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.fastest.unwrap_or_default()
     }
 }
 
@@ -155,54 +155,54 @@ impl Drop for Gauge {
     fn drop(&mut self) {
         drop(self.until.take());
         if let Some(thread) = self.thread.take() {
-            // All that it does is to read a text that can be read: it has not panicked.
+            // The thread only parses a valid text, so it has not panicked.
             let _ = thread.join();
         }
     }
 }
 
-fn measure(work: &Work, pieces: &Mutex<Pieces>, until: &Receiver<()>) {
-    while until.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-        let took = (0..IN_A_ROW).map(|_| work.once()).min();
-        let mut pieces = pieces.lock().unwrap_or_else(PoisonError::into_inner);
-        pieces.add(took.unwrap_or_default());
+fn measure(work: &Work, times: &Mutex<WorkTimes>, until: &Receiver<()>) {
+    while until.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        let took = (0..REPETITIONS).map(|_| work.run()).min();
+        let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.add(took.unwrap_or_default());
     }
 }
 
-/// When [`Gauge::now`] was asked.
+/// The counters at one moment, from [`Gauge::now`].
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct Reading {
     ticks: Ticks,
-    pieces: Pieces,
+    times: WorkTimes,
 }
 
-/// What the machine could do for a while.
+/// The speed of the machine over an interval.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Meanwhile {
-    /// Which share of its time the host gave to others: from 0 to 1.
+pub struct MachineSpeed {
+    /// The share of CPU time that the host gave to others: from 0 to 1.
     stolen: f64,
-    /// How much CPU time the piece of work took on average.
+    /// The mean CPU time of the work.
     piece: Duration,
 }
 
-impl Meanwhile {
-    /// Whether it was about as fast as it can be, as far as that has been seen.
+impl MachineSpeed {
+    /// Returns true if the machine was about as fast as at best so far.
     pub fn is_quiet(&self, fastest: Duration) -> bool {
-        self.stolen <= LITTLE && self.piece <= fastest.mul_f64(MUCH_SLOWER)
+        self.stolen <= MAX_STOLEN && self.piece <= fastest.mul_f64(MAX_SLOWDOWN)
     }
 
-    /// How much of the work could be done in a while, to compare with another.
-    pub fn speed(&self) -> f64 {
+    /// The amount of work per time, to compare two intervals.
+    pub fn work_rate(&self) -> f64 {
         (1.0 - self.stolen) / self.piece.as_secs_f64()
     }
 
-    /// For people, `fastest` beside it.
+    /// Describes the speed for people, beside `fastest`.
     pub fn beside(&self, fastest: Duration) -> impl fmt::Display {
         fmt::from_fn(move |f| {
             let micros = |time: Duration| time.as_secs_f64() * 1e6;
             write!(
                 f,
-                "the machine's host gave {:.1} % of its CPU time to others, and a piece of work that is always the same took {:.0} µs; {:.0} µs is the fastest that it has been in this run",
+                "the machine's host gave {:.1} % of its CPU time to others, and a fixed piece of work took {:.0} µs (fastest in this run: {:.0} µs)",
                 self.stolen * 100.0,
                 micros(self.piece),
                 micros(fastest),
@@ -211,8 +211,8 @@ impl Meanwhile {
     }
 }
 
-/// The piece of work: JSON is read. That is much of what a controller does, it has jumps that are not foreseen, and it makes
-/// use of all that a core has, so that it takes longer while another makes use of the same core.
+/// The work: parsing JSON. A controller does much of that. It has unpredictable branches and uses all resources of a core,
+/// so it takes longer while another thread uses the same core.
 #[derive(Debug)]
 struct Work(String);
 
@@ -231,16 +231,16 @@ impl Work {
         Self(Value::from_iter((0..100).map(member)).to_string())
     }
 
-    /// The CPU time of this thread that it takes. That leaves out when others had the core.
-    fn once(&self) -> Duration {
-        let begun = own_time();
-        // It is ours and can be read; what came of it is looked at so that it is not left out.
+    /// Runs it once and returns this thread's CPU time, which excludes the time of others on the core.
+    fn run(&self) -> Duration {
+        let start = thread_cpu_time();
+        // The text is valid. The result is passed on so that the compiler does not remove the work.
         black_box(serde_json::from_str::<Value>(black_box(&self.0)).ok());
-        own_time().saturating_sub(begun)
+        thread_cpu_time().saturating_sub(start)
     }
 }
 
-fn own_time() -> Duration {
+fn thread_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
@@ -254,54 +254,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_host_gave_to_others_is_a_share_of_all() {
-        let told = |line: &str| Ticks::told(line).unwrap();
-        let before = told("cpu  100 0 50 800 10 0 20 20 7 0\ncpu0 1 2 3\n");
-        let after = told("cpu  150 0 60 820 10 0 30 60 9 0\ncpu0 1 2 3\n");
+    fn stolen_share_is_of_all_cpu_time() {
+        let parse = |line: &str| Ticks::parse(line).unwrap();
+        let before = parse("cpu  100 0 50 800 10 0 20 20 7 0\ncpu0 1 2 3\n");
+        let after = parse("cpu  150 0 60 820 10 0 30 60 9 0\ncpu0 1 2 3\n");
         assert!((after.stolen_since(&before) - 40.0 / 130.0).abs() < 1e-9);
         assert!(before.stolen_since(&before).abs() < f64::EPSILON);
         for other in ["", "cpu  1 2 3\n", "cpu0 1 2 3 4 5 6 7 8\n"] {
-            assert!(Ticks::told(other).is_none(), "{other}");
+            assert!(Ticks::parse(other).is_none(), "{other}");
         }
         Ticks::now().unwrap();
     }
 
     #[test]
-    fn the_gauge_does_its_piece_of_work_until_it_is_dropped() {
+    fn gauge_works_until_it_is_dropped() {
         let gauge = Gauge::start().unwrap();
         let then = gauge.now().unwrap();
-        // There is a figure also before the first one in this while.
+        // There is a figure also before the first run in this interval.
         assert!(gauge.since(&then).unwrap().piece > Duration::ZERO);
-        let begun = Instant::now();
-        while gauge.now().unwrap().pieces.count < then.pieces.count + 2 {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it does nothing");
+        let start = Instant::now();
+        while gauge.now().unwrap().times.count < then.times.count + 2 {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "the gauge does no work"
+            );
             thread::yield_now();
         }
-        let meanwhile = gauge.since(&then).unwrap();
+        let speed = gauge.since(&then).unwrap();
         assert!(gauge.fastest() > Duration::ZERO);
-        assert!(meanwhile.piece >= gauge.fastest(), "{meanwhile:?}");
-        let pieces = Arc::downgrade(&gauge.pieces);
+        assert!(speed.piece >= gauge.fastest(), "{speed:?}");
+        let times = Arc::downgrade(&gauge.times);
         drop(gauge);
-        assert!(pieces.upgrade().is_none(), "the thread has ended");
+        assert!(times.upgrade().is_none(), "the thread has ended");
     }
 
     #[test]
-    fn a_machine_that_is_slow_or_shared_is_not_quiet() {
+    fn slow_or_shared_machine_is_not_quiet() {
         let fastest = Duration::from_micros(100);
-        let of = |stolen, micros| Meanwhile {
+        let speed = |stolen, micros| MachineSpeed {
             stolen,
             piece: Duration::from_micros(micros),
         };
-        assert!(of(0.0, 100).is_quiet(fastest));
-        assert!(of(0.01, 114).is_quiet(fastest));
-        assert!(!of(0.02, 100).is_quiet(fastest));
-        assert!(!of(0.0, 120).is_quiet(fastest));
-        assert!(of(0.0, 130).speed() > of(0.3, 120).speed());
-        assert!(of(0.05, 100).speed() > of(0.0, 120).speed());
+        assert!(speed(0.0, 100).is_quiet(fastest));
+        assert!(speed(0.01, 114).is_quiet(fastest));
+        assert!(!speed(0.02, 100).is_quiet(fastest));
+        assert!(!speed(0.0, 120).is_quiet(fastest));
+        assert!(speed(0.0, 130).work_rate() > speed(0.3, 120).work_rate());
+        assert!(speed(0.05, 100).work_rate() > speed(0.0, 120).work_rate());
         assert_eq!(
-            of(0.025, 130).beside(fastest).to_string(),
-            "the machine's host gave 2.5 % of its CPU time to others, and a piece of work that is always the same took 130 µs; \
-             100 µs is the fastest that it has been in this run",
+            speed(0.025, 130).beside(fastest).to_string(),
+            "the machine's host gave 2.5 % of its CPU time to others, and a fixed piece of work took 130 µs \
+             (fastest in this run: 100 µs)",
         );
     }
 }

@@ -47,8 +47,8 @@ struct Measure {
     /// How much work each scenario does.
     #[arg(long, value_enum, default_value = "full")]
     size: Size,
-    /// The number of nodes of a whole fleet (`idle`, `fleet`) instead of 100, for which the targets hold. `fleet` puts
-    /// 10,000 calls on each.
+    /// The number of nodes in a fleet (`idle`, `fleet`). The targets hold for the default, 100. `fleet` puts 10,000 calls on
+    /// each.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     nodes: Option<u16>,
     /// A real FreeSWITCH's Event Socket, for the scenarios that can use one. Its password is RK_ESL_PASSWORD.
@@ -101,7 +101,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            // When standard error is closed, the exit code still tells.
+            // When standard error is closed, the exit code still reports the failure.
             let _ = writeln!(io::stderr(), "roomkeeper-bench: {}", with_causes(&error));
             ExitCode::FAILURE
         }
@@ -152,7 +152,7 @@ fn log_warnings() {
         .init();
 }
 
-/// Progress on standard error; hidden where that is no terminal.
+/// Shows progress on standard error; hidden when that is no terminal.
 fn spinner() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_message("starting");
@@ -161,7 +161,7 @@ fn spinner() -> ProgressBar {
 }
 
 fn print(text: &str) {
-    // A reader that closed standard output wants no more; the exit code still tells.
+    // When standard output is closed, the exit code still reports the result.
     let _ = writeln!(io::stdout(), "{text}");
 }
 

@@ -1,7 +1,7 @@
-//! What commits leave in Redis, read from outside: the messages they have written, a commit as it was sent, and which hashes
-//! are read.
+//! The data of commits in Redis, read from outside: their messages, a commit as it was sent, and the hashes that requests
+//! read.
 //!
-//! Owns the few keys that the harness knows of the layout. Leaves out what they mean to the controller.
+//! Owns the harness's knowledge of a few keys of the layout. Leaves out their meaning for the controller.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,12 +14,12 @@ use tokio::net::TcpStream;
 use super::world::{Redis, node_id};
 use super::{BenchError, raw};
 
-/// The stream that a node's commits append to; one message for each event that is told.
-pub fn key(node: usize) -> String {
+/// Returns the key of the stream to which a node's commits append one message per event.
+pub fn stream_key(node: usize) -> String {
     format!("rk1:{{{}}}:outbox", node_id(node))
 }
 
-/// The outboxes of the simulated nodes, each watched from outside.
+/// The outboxes of the simulated nodes, watched from outside.
 #[derive(Debug)]
 pub struct Outboxes {
     connection: MultiplexedConnection,
@@ -27,57 +27,59 @@ pub struct Outboxes {
 }
 
 impl Outboxes {
-    /// Those of so many nodes.
+    /// Connects to the outboxes of the first `nodes` nodes.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn of(redis: &Redis, nodes: usize) -> Result<Self, BenchError> {
+    pub async fn for_nodes(redis: &Redis, nodes: usize) -> Result<Self, BenchError> {
         let connection = redis.connect().await?;
         Ok(Self { connection, nodes })
     }
 
-    /// How many messages have been committed since the store was empty. What has been handed over and forgotten counts.
+    /// Returns the number of messages committed since the store was empty, including those no longer in an outbox.
     ///
     /// # Errors
-    /// When Redis does not answer as it should.
-    pub async fn told(&mut self) -> Result<u64, BenchError> {
+    /// When Redis returns an error or an unexpected answer.
+    pub async fn count_committed(&mut self) -> Result<u64, BenchError> {
         let mut pipe = redis::pipe();
         for node in 0..self.nodes {
-            pipe.cmd("XREVRANGE").arg((key(node), "+", "-", "COUNT", 1));
+            pipe.cmd("XREVRANGE")
+                .arg((stream_key(node), "+", "-", "COUNT", 1));
         }
         let last: Vec<Value> = pipe.query_async(&mut self.connection).await?;
         last.iter().map(position).sum()
     }
 }
 
-/// Where the one message of an answer to `XREVRANGE` stands: its id is `0-<position>`; 0 when there is none.
+/// Returns the position of the message in an answer to `XREVRANGE`: its id is `0-<position>`; 0 without a message.
 fn position(entries: &Value) -> Result<u64, BenchError> {
     type Entry = (String, Value);
     let entries: Vec<Entry> = redis::from_redis_value(entries.clone()).map_err(|error| {
-        BenchError::Unexpected(format!("what lies in an outbox is no message: {error}"))
+        BenchError::Unexpected(format!("an outbox entry is not a message: {error}"))
     })?;
     let Some((id, _)) = entries.first() else {
         return Ok(0);
     };
     let position = id.split_once('-').and_then(|(_, n)| n.parse().ok());
-    position.ok_or_else(|| BenchError::Unexpected(format!("{id} is no place in an outbox")))
+    position
+        .ok_or_else(|| BenchError::Unexpected(format!("id {id} is not a position in an outbox")))
 }
 
-/// Whoever watches what others ask of a Redis.
+/// Watches the commands of all other clients of a Redis (`MONITOR`).
 #[derive(Debug)]
 pub struct Monitor(BufReader<TcpStream>);
 
 impl Monitor {
-    /// From now on.
+    /// Starts watching.
     ///
     /// # Errors
-    /// When Redis does not let it.
-    pub async fn of(redis: &Redis) -> Result<Self, BenchError> {
+    /// When Redis refuses.
+    pub async fn start(redis: &Redis) -> Result<Self, BenchError> {
         let watching = || BenchError::system("watch Redis");
         let stream = TcpStream::connect(("127.0.0.1", redis.port())).await;
         let mut stream = BufReader::new(stream.map_err(watching())?);
-        let asked = stream.get_mut().write_all(b"MONITOR\r\n").await;
-        asked.map_err(watching())?;
+        let sent = stream.get_mut().write_all(b"MONITOR\r\n").await;
+        sent.map_err(watching())?;
         let mut monitor = Self(stream);
         let answer = monitor.line().await?;
         if answer == "+OK" {
@@ -99,13 +101,13 @@ impl Monitor {
         }
     }
 
-    /// The words of the next command that has this among them.
+    /// Returns the words of the next command with a word that contains `part`.
     ///
     /// # Errors
-    /// When Redis is gone.
+    /// When the connection ends.
     pub async fn next_with(&mut self, part: &str) -> Result<Vec<String>, BenchError> {
         loop {
-            let words = words(&self.line().await?);
+            let words = parse_words(&self.line().await?);
             if words.iter().any(|word| word.contains(part)) {
                 return Ok(words);
             }
@@ -113,30 +115,32 @@ impl Monitor {
     }
 }
 
-/// The keys of the hashes that a controller reads for these paths of its API, one each, as they are seen to be read.
+/// Returns the keys of the hashes that a controller reads for these paths of its API, one for each, as `MONITOR` shows them.
 ///
 /// # Errors
-/// When one is not there, or Redis does not let anybody watch.
-pub async fn read_for(
+/// When a path is not found, or Redis refuses to be watched.
+pub async fn hash_keys_for(
     redis: &Redis,
     controller: SocketAddr,
     paths: impl IntoIterator<Item = String>,
 ) -> Result<Vec<String>, BenchError> {
-    let failed = || BenchError::system("ask the controller");
-    let mut monitor = Monitor::of(redis).await?;
-    let mut http = raw::Http::to(controller).await.map_err(failed())?;
+    let failed = || BenchError::system("send a request to the controller");
+    let mut monitor = Monitor::start(redis).await?;
+    let mut http = raw::Http::connect(controller).await.map_err(failed())?;
     let mut keys = Vec::new();
     for path in paths {
-        let status = http.ask(&raw::get(&path, raw::BENCH)).await;
+        let status = http.send(&raw::get(&path, raw::BENCH)).await;
         let status = status.map_err(failed())?;
         if status != 200 {
-            return Err(BenchError::Unexpected(format!("{status} for {path}")));
+            return Err(BenchError::Unexpected(format!(
+                "status {status} for {path}"
+            )));
         }
-        // Others are read by what goes on besides.
-        let is_of_one = |key: &String| key.contains("}:room:") || key.contains("}:call:");
+        // Background work reads other hashes.
+        let is_entity = |key: &String| key.contains("}:room:") || key.contains("}:call:");
         let key = loop {
             let mut words = monitor.next_with("HGETALL").await?;
-            if let Some(key) = words.pop().filter(is_of_one) {
+            if let Some(key) = words.pop().filter(is_entity) {
                 break key;
             }
         };
@@ -145,8 +149,8 @@ pub async fn read_for(
     Ok(keys)
 }
 
-/// The words of a line of `MONITOR`: what stands between quotes, with its escapes undone.
-fn words(line: &str) -> Vec<String> {
+/// Parses the words of a line of `MONITOR`: the quoted texts, without their escapes.
+fn parse_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut chars = line.chars();
     while chars.by_ref().any(|c| c == '"') {
@@ -180,13 +184,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_monitor_is_taken_apart() {
+    fn monitor_line_is_split_into_words() {
         let line = r#"1700000000.1 [0 127.0.0.1:5] "EVALSHA" "ab" "" "{\"a\":\"\\\\\xc3\xa9\n\"}""#;
-        assert_eq!(words(line), ["EVALSHA", "ab", "", "{\"a\":\"\\\\é\n\"}"]);
+        assert_eq!(
+            parse_words(line),
+            ["EVALSHA", "ab", "", "{\"a\":\"\\\\é\n\"}"]
+        );
     }
 
     #[test]
-    fn the_position_of_a_message_is_its_number() {
+    fn message_position_is_the_number_in_its_id() {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let fields = Value::Array(vec![text("id"), text("msg_1")]);
         let entry = Value::Array(vec![text("0-42"), fields]);

@@ -1,7 +1,7 @@
-//! When things are made to happen: at a rate that does not depend on what comes of them, or one by one after pauses.
+//! The pace of a load: a rate that does not depend on the system's responses, or single events after pauses.
 //!
-//! Owns the clock. Whoever waits for an answer before it goes on measures a slow system at the rate that suits it; here
-//! what is late is made up for at once, and how late it was is told.
+//! Owns the clock. A generator that waits for each response measures a slow system at a rate that suits it. This one makes
+//! up for a delay at once, and reports how late each action was.
 
 use std::ops::Range;
 use std::thread;
@@ -11,27 +11,27 @@ use hdrhistogram::Histogram;
 
 use super::report::{latencies, record};
 
-/// Does something `count` times, `rate` times a second on average: the time between two is random, as between events that
-/// know nothing of each other. It is told the how manieth it is. Returns how late each was begun, in microseconds.
+/// Calls `act` `count` times with the iteration index, at `rate` calls a second on average. The intervals are random, as
+/// between independent events. Returns how late each call started, in microseconds.
 ///
-/// It blocks its thread: a timer of the runtime is only good to the millisecond.
+/// It blocks its thread, because a timer of the runtime is only accurate to 1 ms.
 pub fn open_loop(rate: f64, count: u64, mut act: impl FnMut(u64)) -> Histogram<u64> {
     let mut late = latencies();
-    let begin = Instant::now();
+    let start = Instant::now();
     let mut due = Duration::ZERO;
     for n in 0..count {
-        if let Some(early) = due.checked_sub(begin.elapsed()) {
+        if let Some(early) = due.checked_sub(start.elapsed()) {
             thread::sleep(early);
         }
-        record(&mut late, begin.elapsed().saturating_sub(due));
+        record(&mut late, start.elapsed().saturating_sub(due));
         act(n);
         due += Duration::from_secs_f64(-(1.0 - rand::random::<f64>()).ln() / rate);
     }
     late
 }
 
-/// Does something `count` times, each after a pause of its own, which is random within these bounds.
-pub async fn after_pauses(pauses: Range<Duration>, count: u64, mut act: impl FnMut()) {
+/// Calls `act` `count` times, each after a random pause within these bounds.
+pub async fn run_after_pauses(pauses: Range<Duration>, count: u64, mut act: impl FnMut()) {
     for _ in 0..count {
         tokio::time::sleep(rand::random_range(pauses.clone())).await;
         act();
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_done_once_and_in_order() {
+    fn open_loop_calls_each_index_once_in_order() {
         let mut done = Vec::new();
         let late = open_loop(100_000.0, 500, |n| done.push(n));
         assert_eq!(done, (0..500).collect::<Vec<_>>());
@@ -51,17 +51,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn before_each_there_is_a_pause() {
+    async fn each_call_follows_a_random_pause() {
         let ms = Duration::from_millis;
         let mut last = tokio::time::Instant::now();
         let mut pauses = Vec::new();
-        after_pauses(ms(400)..ms(600), 50, || {
+        run_after_pauses(ms(400)..ms(600), 50, || {
             pauses.push(last.elapsed());
             last = tokio::time::Instant::now();
         })
         .await;
         assert_eq!(pauses.len(), 50);
-        // The clock of the runtime goes by milliseconds.
+        // The runtime's clock has a resolution of 1 ms.
         let within = |pause: &Duration| (ms(399)..=ms(601)).contains(pause);
         assert!(pauses.iter().all(within), "{pauses:?}");
         assert!(pauses.iter().max() > pauses.iter().min(), "{pauses:?}");

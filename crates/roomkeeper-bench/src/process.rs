@@ -1,6 +1,6 @@
-//! Processes that a benchmark starts, and what they cost.
+//! Processes that a benchmark starts, and their cost.
 //!
-//! Owns that none outlives the harness, the ports they get, and reading `/proc`. Leaves out what they are.
+//! Owns that none outlives the harness, their ports, and reading `/proc`. Leaves out the programs themselves.
 
 use std::fs;
 use std::io;
@@ -14,32 +14,32 @@ use rustix::process::{Pid, Signal, kill_process};
 /// `USER_HZ` of Linux, in which `/proc/PID/stat` counts CPU time; it is the same on every architecture that matters.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// A process that is killed when this is dropped, and by the kernel when the harness itself is killed.
+/// A child process. Dropping this kills it, and the kernel kills it when the harness dies.
 #[derive(Debug)]
-pub struct Running {
+pub struct ChildProcess {
     child: Child,
 }
 
-impl Running {
+impl ChildProcess {
     /// Starts a program.
     ///
     /// # Errors
-    /// When it cannot be started, or `setpriv` of util-linux cannot.
+    /// When the program or `setpriv` of util-linux cannot be started.
     pub fn start(program: &str, args: impl IntoIterator<Item = String>) -> io::Result<Self> {
         Self::start_with_log(program, args, Stdio::inherit())
     }
 
-    /// The same; what it says on standard error goes there.
+    /// As [`ChildProcess::start`], with standard error redirected to `log`.
     ///
     /// # Errors
-    /// As [`Running::start`].
+    /// As [`ChildProcess::start`].
     pub fn start_with_log(
         program: &str,
         args: impl IntoIterator<Item = String>,
         log: impl Into<Stdio>,
     ) -> io::Result<Self> {
-        // The kernel sends the signal when the *thread* that started it ends: the harness starts its processes from the
-        // thread that runs as long as it does.
+        // The kernel sends the signal when the *thread* that started the process ends. The harness starts its processes from a
+        // thread that lives as long as itself.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", program])
             .args(args)
@@ -50,27 +50,27 @@ impl Running {
         Ok(Self { child })
     }
 
-    /// Its id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it has ended by itself.
+    /// Returns true if it has ended.
     ///
     /// # Errors
-    /// When the kernel does not tell.
+    /// When the kernel does not report its state.
     pub fn has_ended(&mut self) -> io::Result<bool> {
         self.child.try_wait().map(|status| status.is_some())
     }
 
-    /// Ends it with SIGTERM, and waits; after `patience` with SIGKILL.
+    /// Sends SIGTERM and waits; after `timeout` it sends SIGKILL.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub async fn end(&mut self, patience: Duration) -> io::Result<()> {
+    pub async fn stop(&mut self, timeout: Duration) -> io::Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
-        let until = Instant::now() + patience;
-        while Instant::now() < until {
+        let deadline = Instant::now() + timeout;
+        while Instant::now() < deadline {
             if self.has_ended()? {
                 return Ok(());
             }
@@ -79,7 +79,7 @@ impl Running {
         self.kill()
     }
 
-    /// Ends it with SIGKILL, as a crash would, and waits until it has ended.
+    /// Sends SIGKILL, like a crash, and waits until the process has ended.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -89,7 +89,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
@@ -97,19 +97,19 @@ impl Drop for Running {
     }
 }
 
-/// A port on loopback that nobody listens on at the moment.
+/// Returns a free port on loopback.
 ///
 /// # Errors
-/// When none can be had.
+/// When none is free.
 pub fn free_port() -> io::Result<u16> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     Ok(listener.local_addr()?.port())
 }
 
-/// The process at the other end of a connection; `None` when it does not run on this machine, or may not be looked at.
-pub fn other_end(stream: &TcpStream) -> Option<u32> {
+/// Returns the process at the other end of a connection; `None` when it is on another machine or not readable.
+pub fn peer_pid(stream: &TcpStream) -> Option<u32> {
     let (here, there) = (stream.local_addr().ok()?, stream.peer_addr().ok()?);
-    // The connection has a line of each end; what is looked for is the other's.
+    // The table has a line for each end; this finds the other end's.
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .find_map(|table| {
@@ -122,7 +122,7 @@ pub fn other_end(stream: &TcpStream) -> Option<u32> {
             })
         })?;
     let socket = format!("socket:[{inode}]");
-    let has_it = |process: &Path| {
+    let owns_socket = |process: &Path| {
         let Ok(files) = fs::read_dir(process.join("fd")) else {
             return false;
         };
@@ -131,11 +131,11 @@ pub fn other_end(stream: &TcpStream) -> Option<u32> {
     };
     fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
         let pid = process.file_name().to_str()?.parse().ok()?;
-        has_it(&process.path()).then_some(pid)
+        owns_socket(&process.path()).then_some(pid)
     })
 }
 
-/// An address as `/proc/net/tcp` has it: in hexadecimal, each four bytes as one number of this machine's.
+/// Parses an address of `/proc/net/tcp`: hexadecimal, each four bytes as one number in this machine's byte order.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let mut bytes = [0; 16];
@@ -152,29 +152,29 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
 }
 
-/// What a process has cost since it was started.
+/// The cost of a process since its start.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// CPU time of all its threads, in the kernel as well; to 10 ms.
+    /// CPU time of all its threads, including the kernel's part, with a resolution of 10 ms.
     pub cpu: Duration,
-    /// Bytes in memory now.
+    /// Resident memory in bytes.
     pub resident: u64,
-    /// The most that it has been.
+    /// The highest resident memory in bytes.
     pub peak: u64,
-    /// When this was read.
+    /// The time of reading.
     pub at: Instant,
 }
 
 impl Usage {
-    /// Reads it.
+    /// Reads the usage of a process.
     ///
     /// # Errors
-    /// When there is no such process, or it cannot be read.
-    pub fn of(pid: u32) -> io::Result<Self> {
+    /// When the process does not exist or cannot be read.
+    pub fn for_process(pid: u32) -> io::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let unreadable =
-            || io::Error::new(io::ErrorKind::InvalidData, "/proc is not as it should be");
+            || io::Error::new(io::ErrorKind::InvalidData, "/proc has an unexpected format");
         // The name in brackets may have spaces. utime and stime are the 14th and 15th field, and the state is the 3rd.
         let (_, fields) = stat.rsplit_once(") ").ok_or_else(unreadable)?;
         let ticks: u64 = fields
@@ -199,12 +199,12 @@ impl Usage {
         })
     }
 
-    /// Of this process.
+    /// Reads the usage of this process.
     ///
     /// # Errors
-    /// As of any other.
-    pub fn own() -> io::Result<Self> {
-        Self::of(std::process::id())
+    /// As [`Usage::for_process`].
+    pub fn for_this_process() -> io::Result<Self> {
+        Self::for_process(std::process::id())
     }
 }
 
@@ -215,20 +215,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_costs_time_and_memory() {
-        let before = Usage::own().unwrap();
+    fn usage_counts_cpu_time_and_memory() {
+        let before = Usage::for_this_process().unwrap();
         let mut sum = 0_u64;
-        while Usage::own().unwrap().cpu < before.cpu + Duration::from_millis(30) {
+        while Usage::for_this_process().unwrap().cpu < before.cpu + Duration::from_millis(30) {
             sum = (0..1_000_000_u64).fold(sum, |sum, n| sum ^ n.wrapping_mul(sum | 1));
         }
         assert!(std::hint::black_box(sum) != 1);
-        assert!(Usage::own().unwrap().resident > 1 << 20);
+        assert!(Usage::for_this_process().unwrap().resident > 1 << 20);
     }
 
     #[test]
-    fn whose_the_other_end_is_can_be_told() {
+    fn peer_process_of_local_connection_is_found() {
         for listen in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
-            // Not every machine has an IPv6.
+            // Not every machine has IPv6.
             let Ok(listener) = TcpListener::bind(listen) else {
                 continue;
             };
@@ -240,17 +240,17 @@ mod tests {
             };
             let stream = TcpStream::connect(format!("{host}:{port}")).unwrap();
             let accepted = listener.accept().unwrap();
-            assert_eq!(other_end(&stream), Some(std::process::id()), "{listen}");
+            assert_eq!(peer_pid(&stream), Some(std::process::id()), "{listen}");
             drop(accepted);
         }
     }
 
     #[test]
-    fn what_is_dropped_has_ended() {
-        let running = Running::start("sleep", ["60".to_owned()]).unwrap();
-        let pid = running.pid();
-        assert!(Usage::of(pid).is_ok());
-        drop(running);
-        assert!(Usage::of(pid).is_err());
+    fn dropped_process_has_ended() {
+        let process = ChildProcess::start("sleep", ["60".to_owned()]).unwrap();
+        let pid = process.pid();
+        assert!(Usage::for_process(pid).is_ok());
+        drop(process);
+        assert!(Usage::for_process(pid).is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! Sockets on which as little is spoken as it takes: HTTP, Redis and the Event Socket, one question at a time.
+//! Minimal clients of HTTP, Redis and the Event Socket, with one request in flight.
 //!
-//! Owns the other end of what is measured, so that it costs next to nothing, and what is measured is the program. Leaves
-//! out what is asked.
+//! Owns the measuring end of a connection. It costs almost nothing, so that a measurement shows the program under test.
+//! Leaves out the requests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,48 +16,48 @@ use super::world::{APP, KEY};
 /// The app of the harness and its key, as requests carry them.
 pub const BENCH: (&str, &str) = (APP, KEY);
 
-/// Room for an answer; longer ones make more.
+/// Initial capacity for an answer; it grows for longer ones.
 const BUFFER: usize = 16 * 1024;
 
-/// A connection, and what has come of an answer.
+/// A connection, and the received part of an answer.
 #[derive(Debug)]
 struct Socket {
     stream: TcpStream,
-    came: BytesMut,
+    received: BytesMut,
 }
 
 impl Socket {
-    async fn to(address: SocketAddr) -> io::Result<Self> {
+    async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
-            came: BytesMut::with_capacity(BUFFER),
+            received: BytesMut::with_capacity(BUFFER),
         })
     }
 
-    async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
 
-    /// Reads until `is_whole` tells the length of an answer, and drops that.
-    async fn answer<T>(
+    /// Reads until `parse` returns the length of an answer, and removes that from the buffer.
+    async fn read_answer<T>(
         &mut self,
-        is_whole: impl Fn(&[u8]) -> io::Result<Option<(usize, T)>>,
+        parse: impl Fn(&[u8]) -> io::Result<Option<(usize, T)>>,
     ) -> io::Result<T> {
         loop {
-            if let Some((length, answer)) = is_whole(&self.came)? {
-                self.came.advance(length);
+            if let Some((length, answer)) = parse(&self.received)? {
+                self.received.advance(length);
                 return Ok(answer);
             }
-            if self.stream.read_buf(&mut self.came).await? == 0 {
+            if self.stream.read_buf(&mut self.received).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }
 }
 
-fn nonsense(what: &str) -> io::Error {
+fn invalid_data(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
@@ -69,31 +69,31 @@ impl Http {
     /// Connects.
     ///
     /// # Errors
-    /// When nobody listens there.
-    pub async fn to(address: SocketAddr) -> io::Result<Self> {
-        Socket::to(address).await.map(Self)
+    /// When the connection is refused.
+    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
+        Socket::connect(address).await.map(Self)
     }
 
-    /// Sends a request and waits for all of its answer; returned is the status.
+    /// Sends a request, waits for the complete response and returns its status.
     ///
     /// # Errors
-    /// When the connection ends, or the answer is none with a length.
-    pub async fn ask(&mut self, request: &[u8]) -> io::Result<u16> {
-        self.0.say(request).await?;
-        self.0.answer(http_answer).await
+    /// When the connection ends, or the response has no length.
+    pub async fn send(&mut self, request: &[u8]) -> io::Result<u16> {
+        self.0.write(request).await?;
+        self.0.read_answer(parse_http_response).await
     }
 
-    /// The same, with the answer's body.
+    /// As [`Http::send`], and returns the response's body.
     ///
     /// # Errors
-    /// As [`Http::ask`].
-    pub async fn ask_for_body(&mut self, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
-        self.0.say(request).await?;
+    /// As [`Http::send`].
+    pub async fn send_for_body(&mut self, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+        self.0.write(request).await?;
         self.0
-            .answer(|came| {
-                let answer = http_answer(came)?;
+            .read_answer(|received| {
+                let answer = parse_http_response(received)?;
                 Ok(answer.map(|(whole, status)| {
-                    let answer = &came[..whole];
+                    let answer = &received[..whole];
                     let head = memmem::find(answer, b"\r\n\r\n").map_or(whole, |end| end + 4);
                     (whole, (status, answer[head..].to_vec()))
                 }))
@@ -102,35 +102,35 @@ impl Http {
     }
 }
 
-/// The length and the status of an answer, once it is whole.
-fn http_answer(came: &[u8]) -> io::Result<Option<(usize, u16)>> {
-    let Some(end) = memmem::find(came, b"\r\n\r\n") else {
+/// Returns the length and the status of a response, once it is complete.
+fn parse_http_response(received: &[u8]) -> io::Result<Option<(usize, u16)>> {
+    let Some(end) = memmem::find(received, b"\r\n\r\n") else {
         return Ok(None);
     };
-    let head = std::str::from_utf8(&came[..end]).map_err(|_| nonsense("not HTTP"))?;
+    let head = std::str::from_utf8(&received[..end]).map_err(|_| invalid_data("not HTTP"))?;
     let status = head.get(9..12).and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(|| nonsense("an answer without a status"))?;
-    let length = length(head).ok_or_else(|| nonsense("an answer without a length"))?;
+    let status = status.ok_or_else(|| invalid_data("a response without a status"))?;
+    let length = content_length(head).ok_or_else(|| invalid_data("a response without a length"))?;
     let whole = end + 4 + length;
-    Ok((came.len() >= whole).then_some((whole, status)))
+    Ok((received.len() >= whole).then_some((whole, status)))
 }
 
-/// What `Content-Length` says, in HTTP and on the Event Socket.
-fn length(head: &str) -> Option<usize> {
+/// Parses `Content-Length`, in HTTP and on the Event Socket.
+fn content_length(head: &str) -> Option<usize> {
     head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        let is_it = name.eq_ignore_ascii_case("content-length");
-        is_it.then(|| value.trim().parse().ok())?
+        let is_content_length = name.eq_ignore_ascii_case("content-length");
+        is_content_length.then(|| value.trim().parse().ok())?
     })
 }
 
-/// A request without a body, of this app with this key; `path` from the root on.
+/// Returns a request of this app without a body; `path` is absolute.
 pub fn get(path: &str, (app, key): (&str, &str)) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX-App-ID: {app}\r\nX-API-Key: {key}\r\n\r\n")
         .into_bytes()
 }
 
-/// A request with a body of JSON.
+/// Returns a request with a JSON body.
 pub fn post(path: &str, (app, key): (&str, &str), body: &str) -> Vec<u8> {
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nX-App-ID: {app}\r\nX-API-Key: {key}\r\n\
@@ -140,7 +140,7 @@ pub fn post(path: &str, (app, key): (&str, &str), body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Redis, for answers of one line, and of several such in a list.
+/// Redis, for answers of one line or a list of lines.
 #[derive(Debug)]
 pub struct Redis(Socket);
 
@@ -148,38 +148,40 @@ impl Redis {
     /// Connects.
     ///
     /// # Errors
-    /// When nobody listens there.
-    pub async fn to(address: SocketAddr) -> io::Result<Self> {
-        Socket::to(address).await.map(Self)
+    /// When the connection is refused.
+    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
+        Socket::connect(address).await.map(Self)
     }
 
-    /// Asks a command whose answer is one line, or a list of such; returned are the lines, with spaces between them.
+    /// Sends a command whose answer is one line or a list of lines. Returns the lines, separated by spaces.
     ///
     /// # Errors
     /// When the connection ends.
-    pub async fn ask(&mut self, words: &[impl AsRef<[u8]>]) -> io::Result<String> {
+    pub async fn send(&mut self, words: &[impl AsRef<[u8]>]) -> io::Result<String> {
         let mut command = format!("*{}\r\n", words.len()).into_bytes();
         for word in words.iter().map(AsRef::as_ref) {
             command.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
             command.extend_from_slice(word);
             command.extend_from_slice(b"\r\n");
         }
-        self.0.say(&command).await?;
-        self.0.answer(redis_answer).await
+        self.0.write(&command).await?;
+        self.0.read_answer(parse_redis_answer).await
     }
 }
 
-/// The length of an answer of Redis and its lines, once it is whole.
-fn redis_answer(came: &[u8]) -> io::Result<Option<(usize, String)>> {
+/// Returns the length and the lines of a Redis answer, once it is complete.
+fn parse_redis_answer(received: &[u8]) -> io::Result<Option<(usize, String)>> {
     let mut lines = Vec::new();
     let (mut at, mut missing) = (0, 1);
     while missing > 0 {
-        let Some(end) = memmem::find(&came[at..], b"\r\n") else {
+        let Some(end) = memmem::find(&received[at..], b"\r\n") else {
             return Ok(None);
         };
-        let line = String::from_utf8_lossy(&came[at..at + end]);
+        let line = String::from_utf8_lossy(&received[at..at + end]);
         if let Some(count) = line.strip_prefix('*') {
-            missing += count.parse::<usize>().map_err(|_| nonsense("not Redis"))?;
+            missing += count
+                .parse::<usize>()
+                .map_err(|_| invalid_data("not a Redis answer"))?;
         }
         missing -= 1;
         lines.push(line.into_owned());
@@ -196,36 +198,37 @@ impl Esl {
     /// Connects and authenticates.
     ///
     /// # Errors
-    /// When nobody listens there, or refuses the password.
-    pub async fn to(address: SocketAddr, password: &str) -> io::Result<Self> {
-        let mut esl = Self(Socket::to(address).await?);
-        esl.0.answer(esl_answer).await?;
-        let accepted = esl.ask(format!("auth {password}\n\n").as_bytes()).await?;
+    /// When the connection or the password is refused.
+    pub async fn connect(address: SocketAddr, password: &str) -> io::Result<Self> {
+        let mut esl = Self(Socket::connect(address).await?);
+        esl.0.read_answer(parse_esl_answer).await?;
+        let accepted = esl.send(format!("auth {password}\n\n").as_bytes()).await?;
         if memmem::find(&accepted, b"Reply-Text: +OK").is_some() {
             Ok(esl)
         } else {
-            Err(nonsense("the password is refused"))
+            Err(invalid_data("the password is refused"))
         }
     }
 
-    /// Sends a command, with its blank line, and waits for its answer; returned is all of it.
+    /// Sends a command, which includes its blank line, and returns the complete answer.
     ///
     /// # Errors
     /// When the connection ends.
-    pub async fn ask(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
-        self.0.say(command).await?;
-        self.0.answer(esl_answer).await
+    pub async fn send(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
+        self.0.write(command).await?;
+        self.0.read_answer(parse_esl_answer).await
     }
 }
 
-/// The length of an answer of the Event Socket and all of it, once it is whole.
-pub(super) fn esl_answer(came: &[u8]) -> io::Result<Option<(usize, Vec<u8>)>> {
-    let Some(end) = memmem::find(came, b"\n\n") else {
+/// Returns the length and the bytes of an Event Socket answer, once it is complete.
+pub(super) fn parse_esl_answer(received: &[u8]) -> io::Result<Option<(usize, Vec<u8>)>> {
+    let Some(end) = memmem::find(received, b"\n\n") else {
         return Ok(None);
     };
-    let head = std::str::from_utf8(&came[..end]).map_err(|_| nonsense("not Event Socket"))?;
-    let whole = end + 2 + length(head).unwrap_or(0);
-    Ok(came.get(..whole).map(|answer| (whole, answer.to_vec())))
+    let head = std::str::from_utf8(&received[..end])
+        .map_err(|_| invalid_data("not an Event Socket answer"))?;
+    let whole = end + 2 + content_length(head).unwrap_or(0);
+    Ok(received.get(..whole).map(|answer| (whole, answer.to_vec())))
 }
 
 #[cfg(test)]
@@ -235,37 +238,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_whole_with_its_body() {
+    fn http_response_is_complete_with_its_body() {
         let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 3\r\nx: y\r\n\r\nabc";
-        assert_eq!(http_answer(answer).unwrap(), Some((answer.len(), 202)));
+        assert_eq!(
+            parse_http_response(answer).unwrap(),
+            Some((answer.len(), 202))
+        );
         for cut in 0..answer.len() {
-            assert_eq!(http_answer(&answer[..cut]).unwrap(), None, "{cut}");
+            assert_eq!(parse_http_response(&answer[..cut]).unwrap(), None, "{cut}");
         }
-        assert!(http_answer(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
-        assert!(http_answer(b"what?\r\n\r\n").is_err());
+        assert!(parse_http_response(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        assert!(parse_http_response(b"what?\r\n\r\n").is_err());
     }
 
     #[test]
-    fn an_answer_of_redis_is_whole_with_all_its_lines() {
+    fn redis_answer_is_complete_with_all_its_lines() {
         let answer = b"*2\r\n:0\r\n:17\r\n";
         let lines = "*2 :0 :17".to_owned();
-        assert_eq!(redis_answer(answer).unwrap(), Some((answer.len(), lines)));
+        assert_eq!(
+            parse_redis_answer(answer).unwrap(),
+            Some((answer.len(), lines))
+        );
         for cut in 0..answer.len() {
-            assert_eq!(redis_answer(&answer[..cut]).unwrap(), None, "{cut}");
+            assert_eq!(parse_redis_answer(&answer[..cut]).unwrap(), None, "{cut}");
         }
-        let one = redis_answer(b"+OK\r\n:1").unwrap();
+        let one = parse_redis_answer(b"+OK\r\n:1").unwrap();
         assert_eq!(one, Some((5, "+OK".to_owned())));
-        assert!(redis_answer(b"*x\r\n").is_err());
+        assert!(parse_redis_answer(b"*x\r\n").is_err());
     }
 
     #[test]
-    fn an_answer_of_the_event_socket_is_whole_with_its_body() {
+    fn esl_answer_is_complete_with_its_body() {
         let answer = b"Content-Type: api/response\nContent-Length: 3\n\n+OKmore";
         let whole = answer.len() - 4;
-        let (length, text) = esl_answer(answer).unwrap().unwrap();
+        let (length, text) = parse_esl_answer(answer).unwrap().unwrap();
         assert_eq!((length, text.as_slice()), (whole, &answer[..whole]));
-        assert_eq!(esl_answer(&answer[..whole - 1]).unwrap(), None);
+        assert_eq!(parse_esl_answer(&answer[..whole - 1]).unwrap(), None);
         let reply = b"Content-Type: command/reply\nReply-Text: +OK\n\n";
-        assert_eq!(esl_answer(reply).unwrap().unwrap().0, reply.len());
+        assert_eq!(parse_esl_answer(reply).unwrap().unwrap().0, reply.len());
     }
 }

@@ -1,7 +1,7 @@
-//! `GET /conferences/{room_id}`, beside a bare handler that asks Redis for the same hash.
+//! `GET /conferences/{room_id}`, beside a bare handler that reads the same hash from Redis.
 //!
-//! Owns the scenario. What the controller does more than the bare handler: it knows the app by its key, counts the
-//! request, finds out whose the room is, writes the answer that is documented, and keeps deadlines all the while.
+//! Owns the scenario. The controller does more than the bare handler: it authenticates the app, counts the request, checks
+//! the room's ownership, writes the documented response, and keeps deadlines.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use hdrhistogram::Histogram;
 use serde_json::Value;
 
 use super::bare::Handler;
-use super::load::{Answered, Ends, Load};
-use super::outbox::read_for;
+use super::load::{Load, LoadResult, StopCondition};
+use super::outbox::hash_keys_for;
 use super::process::Usage;
 use super::report::{Figure, Row, Section, quantile};
 use super::rooms;
 use super::world::{Controller, Setup, World};
 use super::{BenchError, Run, raw};
 
-/// Requests under way at once.
+/// Requests in flight.
 const CONNECTIONS: usize = 48;
 
 /// Members of each room.
 const MEMBERS: usize = 3;
 
-/// How often each is measured, in turn.
+/// Rounds per server, in turn.
 const ROUNDS: usize = 5;
 
-/// An app that has a limit, which it does not come near: what counting its requests costs.
+/// An app with a rate limit that it never reaches: its requests show the cost of counting.
 const LIMITED: (&str, &str) = ("limited", "limited-key");
 
 /// # Errors
@@ -48,83 +48,90 @@ pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
     let ids: Vec<&str> = filled.iter().map(|room| room.id.as_str()).collect();
     let http = world.controller.http();
     let paths: Vec<String> = ids.iter().map(|id| format!("{API}{id}")).collect();
-    let keys = read_for(&world.redis, http, paths.iter().cloned()).await?;
+    let keys = hash_keys_for(&world.redis, http, paths.iter().cloned()).await?;
     let handler = Handler::start(&world.redis, &keys).await?;
-    let limited = limited_room(&world.controller).await?;
+    let limited = create_limited_room(&world.controller).await?;
 
-    let mut asked = [
-        Asked::of(http, world.controller.pid(), paths, raw::BENCH),
-        Asked::of(
+    let mut targets = [
+        Target::new(http, world.controller.pid(), paths, raw::BENCH),
+        Target::new(
             handler.address,
             handler.pid(),
             handler.paths.clone(),
             raw::BENCH,
         ),
-        Asked::of(http, world.controller.pid(), vec![limited], LIMITED),
+        Target::new(http, world.controller.pid(), vec![limited], LIMITED),
     ];
-    let lasts = Duration::from_millis(run.size(2_000, 50));
+    let duration = Duration::from_millis(run.size(2_000, 50));
     for round in 1..=ROUNDS {
-        run.says(format!("reads: round {round} of {ROUNDS}"));
-        for one in &mut asked {
-            one.ask(lasts).await?;
+        run.show_progress(format!("reads: round {round} of {ROUNDS}"));
+        for target in &mut targets {
+            target.run_round(duration).await?;
         }
     }
-    let [ours, bare, limited] = asked;
+    let [ours, bare, limited] = targets;
     let mut section = Section::new("GET /conferences/{room_id}");
     section.row(
         Row::new("requests", ours.rate())
             .beside("bare handler", bare.rate())
             .at_least(0.7),
     );
-    section.row(Row::new("CPU of each", ours.cpu()).beside("bare handler", bare.cpu()));
-    for (what, at) in [("p50", 0.5), ("p99", 0.99)] {
+    section.row(Row::new("CPU per request", ours.cpu()).beside("bare handler", bare.cpu()));
+    for (label, at) in [("p50", 0.5), ("p99", 0.99)] {
         section.row(
-            Row::new(format!("{CONNECTIONS} at once, {what}"), ours.busy(at))
-                .beside("bare handler", bare.busy(at)),
+            Row::new(
+                format!("{CONNECTIONS} in flight, {label}"),
+                ours.concurrent(at),
+            )
+            .beside("bare handler", bare.concurrent(at)),
         );
     }
-    section.row(Row::new("one at a time, p50", ours.alone()).beside("bare handler", bare.alone()));
     section.row(
-        Row::new("requests of an app that has a limit", limited.rate())
-            .beside("of one that has none", ours.rate()),
+        Row::new("one at a time, p50", ours.sequential()).beside("bare handler", bare.sequential()),
     );
+    section
+        .row(Row::new("requests with a rate limit", limited.rate()).beside("without", ours.rate()));
     section.note(format!(
-        "A closed loop of {CONNECTIONS} connections that are kept alive, {count} rooms of {MEMBERS} members; best of \
-         {ROUNDS} rounds in turn. The bare handler is a process of its own: axum, one HGETALL of the same hash on one \
-         connection, and that as JSON. Generator, server and Redis share the machine, so the ratio of the CPU is that \
-         of the servers alone. The limit of the last row is never reached: it is what counting costs."
+        "A closed loop of {CONNECTIONS} kept-alive connections, {count} rooms of {MEMBERS} members; the best of {ROUNDS} rounds, in \
+         turn. The bare handler is a separate process: axum, one HGETALL of the same hash on one connection, returned as JSON. \
+         Generator, server and Redis share the machine; the CPU row is of the servers alone. The rate limit of the last row is \
+         never reached: the row shows the cost of counting."
     ));
     world.stop().await?;
     Ok(section)
 }
 
-/// Where the API has rooms.
+/// The API's path of rooms.
 const API: &str = "/api/v1/conferences/";
 
-/// Makes a room of the app that has a limit; returned is its path.
-async fn limited_room(controller: &Controller) -> Result<String, BenchError> {
-    let failed = || BenchError::system("make a room");
+/// Creates a room of the app with a rate limit. Returns its path.
+async fn create_limited_room(controller: &Controller) -> Result<String, BenchError> {
+    let failed = || BenchError::system("create a room");
     let request = raw::post("/api/v1/conferences", LIMITED, r#"{"name":"limited"}"#);
-    let mut connection = raw::Http::to(controller.http()).await.map_err(failed())?;
-    let (status, body) = connection.ask_for_body(&request).await.map_err(failed())?;
+    let mut connection = raw::Http::connect(controller.http())
+        .await
+        .map_err(failed())?;
+    let (status, body) = connection.send_for_body(&request).await.map_err(failed())?;
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     match body["room_id"].as_str() {
         Some(id) => Ok(format!("{API}{id}")),
-        None => Err(BenchError::Unexpected(format!("{status}: {body}"))),
+        None => Err(BenchError::Unexpected(format!(
+            "creating a room: status {status}: {body}"
+        ))),
     }
 }
 
-/// One of those that are asked, and the best that came of it.
-struct Asked {
+/// A server under load, and its best results.
+struct Target {
     load: Load,
     pid: u32,
-    best: Option<(Answered, Duration)>,
-    alone: Option<Histogram<u64>>,
+    best: Option<(LoadResult, Duration)>,
+    sequential: Option<Histogram<u64>>,
 }
 
-impl Asked {
-    fn of(address: SocketAddr, pid: u32, paths: Vec<String>, who: (&str, &str)) -> Self {
-        let requests = paths.iter().map(|path| raw::get(path, who)).collect();
+impl Target {
+    fn new(address: SocketAddr, pid: u32, paths: Vec<String>, app: (&str, &str)) -> Self {
+        let requests = paths.iter().map(|path| raw::get(path, app)).collect();
         Self {
             load: Load {
                 address,
@@ -134,32 +141,36 @@ impl Asked {
             },
             pid,
             best: None,
-            alone: None,
+            sequential: None,
         }
     }
 
-    /// A round: many at once for so long, then one at a time for a quarter of it.
-    async fn ask(&mut self, lasts: Duration) -> Result<(), BenchError> {
-        let usage = || Usage::of(self.pid).map_err(BenchError::system("read /proc"));
+    /// Runs a round: concurrent requests for `duration`, then sequential ones for a quarter of that.
+    async fn run_round(&mut self, duration: Duration) -> Result<(), BenchError> {
+        let usage = || Usage::for_process(self.pid).map_err(BenchError::system("read /proc"));
         let before = usage()?;
-        let answered = self.load.clone().run(Ends::After(lasts)).await?;
+        let result = self
+            .load
+            .clone()
+            .run(StopCondition::After(duration))
+            .await?;
         let cpu = usage()?.cpu.saturating_sub(before.cpu);
-        let better = |best: &(Answered, Duration)| answered.rate().value > best.0.rate().value;
+        let better = |best: &(LoadResult, Duration)| result.rate().value > best.0.rate().value;
         if self.best.as_ref().is_none_or(better) {
-            self.best = Some((answered, cpu));
+            self.best = Some((result, cpu));
         }
         let one = Load {
             connections: 1,
             ..self.load.clone()
         };
-        let alone = one.run(Ends::After(lasts / 4)).await?.latency;
+        let sequential = one.run(StopCondition::After(duration / 4)).await?.latency;
         let p50 = |latency: &Histogram<u64>| latency.value_at_quantile(0.5);
         if self
-            .alone
+            .sequential
             .as_ref()
-            .is_none_or(|best| p50(&alone) < p50(best))
+            .is_none_or(|best| p50(&sequential) < p50(best))
         {
-            self.alone = Some(alone);
+            self.sequential = Some(sequential);
         }
         Ok(())
     }
@@ -178,16 +189,16 @@ impl Asked {
         Figure::time(each)
     }
 
-    fn busy(&self, at: f64) -> Figure {
+    fn concurrent(&self, at: f64) -> Figure {
         let best = self.best.as_ref();
         best.map_or(Figure::time(Duration::ZERO), |(best, _)| {
             quantile(&best.latency, at)
         })
     }
 
-    fn alone(&self) -> Figure {
-        let alone = self.alone.as_ref();
-        alone.map_or(Figure::time(Duration::ZERO), |latency| {
+    fn sequential(&self) -> Figure {
+        let sequential = self.sequential.as_ref();
+        sequential.map_or(Figure::time(Duration::ZERO), |latency| {
             quantile(latency, 0.5)
         })
     }

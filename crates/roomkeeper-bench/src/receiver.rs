@@ -1,7 +1,7 @@
-//! A receiver of webhooks that notes when each came.
+//! A webhook receiver that records when each webhook arrived.
 //!
-//! Owns the listener. Leaves out what the webhooks say, which is read when nothing is measured any more, and checking
-//! signatures: it stands for somebody else's program, whose cost is not to be measured.
+//! Owns the listener. Leaves out parsing the webhooks, which follows after the measurement, and checking signatures: the
+//! receiver stands for another program, whose cost is not measured.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,25 +18,25 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::BenchError;
 
-/// A webhook that has come.
+/// A received webhook.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// When all of it was there.
+    /// The time when it was complete.
     pub at: Instant,
     /// Its body.
     pub body: Bytes,
 }
 
 impl Arrival {
-    /// What it says; null when it is not JSON.
-    pub fn says(&self) -> Value {
+    /// Parses its body; null when that is not JSON.
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 }
 
 type Arrivals = Arc<Mutex<Vec<Arrival>>>;
 
-/// A receiver on loopback; it ends when this is dropped.
+/// A receiver on loopback. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Receiver {
     address: SocketAddr,
@@ -48,7 +48,7 @@ fn lock(arrivals: &Arrivals) -> MutexGuard<'_, Vec<Arrival>> {
     arrivals.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn received(State(arrivals): State<Arrivals>, body: Bytes) -> StatusCode {
+async fn receive(State(arrivals): State<Arrivals>, body: Bytes) -> StatusCode {
     let at = Instant::now();
     lock(&arrivals).push(Arrival { at, body });
     StatusCode::NO_CONTENT
@@ -68,10 +68,10 @@ impl Receiver {
             .map_err(BenchError::system("listen for webhooks"))?;
         let arrivals = Arrivals::default();
         let routes = Router::new()
-            .route("/hook", post(received))
+            .route("/hook", post(receive))
             .with_state(Arc::clone(&arrivals));
         let serving = tokio::spawn(async move {
-            // It serves until it is dropped.
+            // It serves until the task is aborted.
             let _ = axum::serve(listener, routes).await;
         });
         Ok(Self {
@@ -81,17 +81,17 @@ impl Receiver {
         })
     }
 
-    /// Where webhooks are to be sent.
+    /// The URL for webhooks.
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
-    /// How many have come since they were last taken.
+    /// The number of webhooks received since the last [`Receiver::take`].
     pub fn count(&self) -> usize {
         lock(&self.arrivals).len()
     }
 
-    /// What has come since they were last taken, in that order.
+    /// Takes the webhooks received since the last call, in order of arrival.
     pub fn take(&self) -> Vec<Arrival> {
         std::mem::take(&mut lock(&self.arrivals))
     }

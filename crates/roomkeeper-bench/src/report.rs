@@ -1,8 +1,8 @@
-//! The table that a benchmark prints: what was measured, beside a limit or a peer that was measured in the same run, and
-//! whether that is what is to be reached.
+//! The table that a benchmark prints: measured figures, beside a limit or a peer from the same run, and whether they reach
+//! their targets.
 //!
-//! Owns figures, ratios and how they are written. Leaves out how anything is measured. The harness fills it, and so do
-//! the benchmarks under `benches/`.
+//! Owns figures, ratios and their formats. Leaves out how anything is measured. The harness fills it, and so do the
+//! benchmarks under `benches/`.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::machine::Meanwhile;
+use super::machine::MachineSpeed;
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unit {
-    /// So many a second.
+    /// Events per second.
     PerSecond,
-    /// Bytes a second.
+    /// Bytes per second.
     BytesPerSecond,
     /// Seconds.
     Seconds,
@@ -25,21 +25,21 @@ pub enum Unit {
     Bytes,
     /// A share of one core, 1 being all of it.
     Cores,
-    /// So many.
+    /// A count.
     Count,
 }
 
-/// Something that was measured.
+/// A measured value with its unit.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Figure {
-    /// How much.
+    /// The value.
     pub value: f64,
-    /// Of what.
+    /// Its unit.
     pub unit: Unit,
 }
 
 impl Figure {
-    /// So many in this time.
+    /// A rate: `count` in the time `took`.
     pub fn rate(count: u64, took: Duration) -> Self {
         Self {
             value: count as f64 / took.as_secs_f64(),
@@ -47,7 +47,7 @@ impl Figure {
         }
     }
 
-    /// So many bytes in this time.
+    /// A rate of bytes.
     pub fn throughput(bytes: u64, took: Duration) -> Self {
         Self {
             value: bytes as f64 / took.as_secs_f64(),
@@ -71,7 +71,7 @@ impl Figure {
         }
     }
 
-    /// So many.
+    /// A count.
     pub fn count(count: u64) -> Self {
         Self {
             value: count as f64,
@@ -79,7 +79,7 @@ impl Figure {
         }
     }
 
-    /// CPU time spent in this time.
+    /// CPU time per elapsed time.
     pub fn cores(cpu: Duration, took: Duration) -> Self {
         Self {
             value: cpu.as_secs_f64() / took.as_secs_f64(),
@@ -107,32 +107,32 @@ impl fmt::Display for Figure {
     }
 }
 
-/// Three digits that matter, with commas.
+/// Formats a number with commas, without decimals from 10 on.
 fn thousands(value: f64) -> String {
     if value < 10.0 && value.fract() != 0.0 {
         return format!("{value:.2}");
     }
     let digits = format!("{value:.0}");
-    let mut written = String::with_capacity(digits.len() + digits.len() / 3);
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            written.push(',');
+            text.push(',');
         }
-        written.push(digit);
+        text.push(digit);
     }
-    written
+    text
 }
 
-/// What is to be reached.
+/// The target of a row.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Goal {
-    /// Nothing: it is only told.
-    Told,
-    /// The ratio to what it stands beside is at least this.
+enum Target {
+    /// No target.
+    None,
+    /// Minimum ratio to the figure beside.
     RatioAtLeast(f64),
-    /// The ratio to what it stands beside is at most this.
+    /// Maximum ratio to the figure beside.
     RatioAtMost(f64),
-    /// It is at most this itself.
+    /// Maximum of the figure itself.
     AtMost(Figure),
 }
 
@@ -142,62 +142,62 @@ pub struct Row {
     what: String,
     measured: Figure,
     beside: Option<(String, Figure)>,
-    goal: Goal,
+    target: Target,
 }
 
 impl Row {
-    /// Something that was measured, with nothing to reach.
+    /// A row without a target.
     pub fn new(what: impl Into<String>, measured: Figure) -> Self {
         Self {
             what: what.into(),
             measured,
             beside: None,
-            goal: Goal::Told,
+            target: Target::None,
         }
     }
 
-    /// A limit or a peer, in the same unit, measured in the same run.
+    /// Adds a limit or a peer, in the same unit, measured in the same run.
     #[must_use]
     pub fn beside(mut self, name: impl Into<String>, figure: Figure) -> Self {
         self.beside = Some((name.into(), figure));
         self
     }
 
-    /// The ratio to what it stands beside is to be at least this.
+    /// Sets the minimum ratio to the figure beside.
     #[must_use]
     pub fn at_least(mut self, ratio: f64) -> Self {
-        self.goal = Goal::RatioAtLeast(ratio);
+        self.target = Target::RatioAtLeast(ratio);
         self
     }
 
-    /// The ratio to what it stands beside is to be at most this.
+    /// Sets the maximum ratio to the figure beside.
     #[must_use]
     pub fn at_most(mut self, ratio: f64) -> Self {
-        self.goal = Goal::RatioAtMost(ratio);
+        self.target = Target::RatioAtMost(ratio);
         self
     }
 
-    /// The figure itself is to be at most this.
+    /// Sets the maximum of the figure itself.
     #[must_use]
     pub fn up_to(mut self, most: Figure) -> Self {
-        self.goal = Goal::AtMost(most);
+        self.target = Target::AtMost(most);
         self
     }
 
-    /// How many times that which it stands beside.
+    /// Returns the ratio to the figure beside.
     pub fn ratio(&self) -> Option<f64> {
         self.beside
             .as_ref()
             .map(|(_, figure)| self.measured.value / figure.value)
     }
 
-    /// Whether it is what it is to be; `None` when there is nothing to reach.
+    /// Returns whether the row reaches its target; `None` without a target.
     pub fn reached(&self) -> Option<bool> {
-        match self.goal {
-            Goal::Told => None,
-            Goal::RatioAtLeast(least) => Some(self.ratio()? >= least),
-            Goal::RatioAtMost(most) => Some(self.ratio()? <= most),
-            Goal::AtMost(most) => Some(self.measured.value <= most.value),
+        match self.target {
+            Target::None => None,
+            Target::RatioAtLeast(least) => Some(self.ratio()? >= least),
+            Target::RatioAtMost(most) => Some(self.ratio()? <= most),
+            Target::AtMost(most) => Some(self.measured.value <= most.value),
         }
     }
 
@@ -209,11 +209,11 @@ impl Row {
                 .as_ref()
                 .map_or_else(String::new, |(name, figure)| format!("{name}: {figure}")),
             self.ratio().map_or_else(String::new, times),
-            match self.goal {
-                Goal::Told => String::new(),
-                Goal::RatioAtLeast(least) => format!("≥ {least} ×"),
-                Goal::RatioAtMost(most) => format!("≤ {most} ×"),
-                Goal::AtMost(most) => format!("≤ {most}"),
+            match self.target {
+                Target::None => String::new(),
+                Target::RatioAtLeast(least) => format!("≥ {least} ×"),
+                Target::RatioAtMost(most) => format!("≤ {most} ×"),
+                Target::AtMost(most) => format!("≤ {most}"),
             },
             match self.reached() {
                 None => String::new(),
@@ -244,95 +244,94 @@ fn times(ratio: f64) -> String {
     }
 }
 
-/// What one scenario measured.
+/// The results of one scenario.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Section {
     title: String,
     rows: Vec<Row>,
     notes: Vec<String>,
-    of_time: Option<Meanwhile>,
+    speed: Option<MachineSpeed>,
 }
 
 impl Section {
-    /// A table with no line yet.
+    /// An empty table.
     pub fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
             rows: Vec::new(),
             notes: Vec::new(),
-            of_time: None,
+            speed: None,
         }
     }
 
-    /// Adds a line.
+    /// Adds a row.
     pub fn row(&mut self, row: Row) {
         self.rows.push(row);
     }
 
-    /// Adds the percentiles of a latency that was recorded in microseconds, without anything to reach.
+    /// Adds the percentiles of a latency in microseconds, without targets.
     pub fn percentiles(&mut self, what: &str, latency: &Histogram<u64>) {
         for (name, at) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)] {
             self.row(Row::new(format!("{what}, {name}"), quantile(latency, at)));
         }
     }
 
-    /// Adds a sentence below the table: how it was done, which stage was slowest.
+    /// Adds a paragraph below the table, such as the method or the slowest stage.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
-    /// Says what the machine could do while the figures were taken that depend on it, when that is but a part of all that
-    /// was done.
-    pub fn took_time(&mut self, meanwhile: Meanwhile) {
-        self.of_time = Some(meanwhile);
+    /// Sets the machine's speed during the figures that depend on it, for a scenario in which they are only a part of the work.
+    pub fn set_speed(&mut self, speed: MachineSpeed) {
+        self.speed = Some(speed);
     }
 
-    /// The same, for whoever reads it.
-    pub fn of_time(&self) -> Option<Meanwhile> {
-        self.of_time
+    /// Returns the speed that [`Section::set_speed`] set.
+    pub fn speed(&self) -> Option<MachineSpeed> {
+        self.speed
     }
 
-    /// Its lines.
+    /// The rows.
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
 }
 
-/// A point of a latency that was recorded in microseconds; `at` is 0.5 for the median.
+/// A quantile of a latency in microseconds; `at` is 0.5 for the median.
 pub fn quantile(latency: &Histogram<u64>, at: f64) -> Figure {
     Figure::time(Duration::from_micros(latency.value_at_quantile(at)))
 }
 
-/// A histogram for latencies in microseconds, with three digits that matter.
+/// A histogram for latencies in microseconds, with three significant digits.
 ///
 /// # Panics
-/// Never: three digits are within what the library can do.
+/// Never: the library supports three digits.
 #[must_use]
 pub fn latencies() -> Histogram<u64> {
-    #[allow(clippy::unwrap_used, reason = "3 is a number of digits that it knows")]
+    #[allow(clippy::unwrap_used, reason = "the library supports 3 digits")]
     Histogram::new(3).unwrap()
 }
 
-/// Counts one more, of a histogram of [`latencies`].
+/// Adds a duration to a histogram of [`latencies`].
 pub fn record(latencies: &mut Histogram<u64>, took: Duration) {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    // It grows with what it is told; only what no machine has the memory for does not fit.
+    // The histogram resizes itself; only a value larger than any memory does not fit.
     let _ = latencies.record(micros);
 }
 
-/// All that was measured in one run.
+/// The results of one run.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Report {
     sections: Vec<Section>,
 }
 
 impl Report {
-    /// Adds what a scenario measured.
+    /// Adds the results of a scenario.
     pub fn add(&mut self, section: Section) {
         self.sections.push(section);
     }
 
-    /// Whether all that was to be reached was.
+    /// Returns true if no row misses its target.
     pub fn all_reached(&self) -> bool {
         self.sections
             .iter()
@@ -340,7 +339,7 @@ impl Report {
             .all(|row| row.reached() != Some(false))
     }
 
-    /// As a page of Markdown, its columns aligned for people.
+    /// Formats the report as Markdown with aligned columns.
     pub fn markdown(&self) -> String {
         self.sections
             .iter()
@@ -349,7 +348,7 @@ impl Report {
             .join("\n")
     }
 
-    /// For programs.
+    /// Formats the report for programs.
     pub fn json(&self) -> Value {
         let sections: Vec<Value> = self
             .sections
@@ -371,7 +370,7 @@ const HEAD: [&str; 6] = [
     "measured",
     "limit or peer",
     "ratio",
-    "to reach",
+    "target",
     "reached",
 ];
 
@@ -424,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_to_what_stands_beside_it() {
+    fn ratio_is_to_the_figure_beside() {
         let row = Row::new("parse", per_second(500.0)).beside("a peer", per_second(50.0));
         assert_eq!(row.ratio(), Some(10.0));
         assert_eq!(row.reached(), None);
@@ -434,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_latency_is_told_as_it_was_recorded() {
+    fn quantiles_are_of_the_recorded_latencies() {
         let mut all = latencies();
         for ms in [1, 2, 3, 4_000] {
             record(&mut all, Duration::from_millis(ms));
@@ -444,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_of_the_figure_itself() {
+    fn maximum_applies_to_the_figure_itself() {
         let row = Row::new("p50", Figure::time(Duration::from_millis(2)));
         let at_most = |ms| Figure::time(Duration::from_millis(ms));
         assert_eq!(row.clone().up_to(at_most(2)).reached(), Some(true));
@@ -452,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_written_as_people_read_them() {
+    fn figures_have_readable_units() {
         for (figure, text) in [
             (per_second(1_234_567.4), "1,234,567/s"),
             (per_second(0.5), "0.50/s"),
@@ -477,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_a_table_that_says_what_was_missed() {
+    fn report_table_marks_missed_targets() {
         let mut section = Section::new("Reading events");
         section.row(
             Row::new("from a buffer", per_second(500.0))
@@ -492,9 +491,9 @@ mod tests {
         let expected = "\
 ## Reading events
 
-| what          | measured | limit or peer | ratio  | to reach | reached |
-|---------------|----------|---------------|--------|----------|---------|
-| from a buffer | 500/s    | a peer: 100/s | 5.00 × | ≥ 10 ×   | **no**  |
+| what          | measured | limit or peer | ratio  | target | reached |
+|---------------|----------|---------------|--------|--------|---------|
+| from a buffer | 500/s    | a peer: 100/s | 5.00 × | ≥ 10 × | **no**  |
 
 Best of 9.
 ";

@@ -1,7 +1,7 @@
-//! Rooms with members, made as an app makes them: through the API, with calls that come in at the simulated nodes.
+//! Rooms with members, created as an app does it: through the API, with inbound calls on the simulated nodes.
 //!
-//! Owns getting them ready, and an operator at a node who mutes its members, which is what makes events there that no
-//! caller of the API waits for. Leaves out what is measured then.
+//! Owns their preparation, and an operator at a node who mutes members: that causes events for which no API caller waits.
+//! Leaves out the measurement.
 
 use std::collections::HashMap;
 
@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 use freeswitch_sim::SimNode;
 use freeswitch_sim::core::ConnId;
 
-use super::world::{Controller, DID, PASSWORD, PATIENCE, World, node_id, until};
+use super::world::{Controller, DID, PASSWORD, TIMEOUT, World, node_id, until};
 use super::{BenchError, Run};
 
-/// Requests under way at once while getting ready.
-const AT_ONCE: usize = 64;
+/// Concurrent requests during preparation.
+const CONCURRENCY: usize = 64;
 
-/// A member, as both sides know it.
+/// A member, with its ids in the API and on the node.
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// The call, in the API.
-    pub session: String,
-    /// `Member-ID`, at the node.
+    /// The id of the call in the API.
+    pub call: String,
+    /// FreeSWITCH's `Member-ID`.
     pub number: u64,
 }
 
@@ -32,104 +32,108 @@ pub struct Member {
 pub struct Room {
     /// Its id, which is the conference's name at the node.
     pub id: String,
-    /// On which simulated node, or 0 on the real one.
+    /// The index of the simulated node; 0 for the real one.
     pub node: usize,
-    /// Who is in it.
+    /// Its members.
     pub members: Vec<Member>,
 }
 
-/// Makes a room for each of these, on one node after the other in turn, and lets so many calls into it. Returns when the
-/// controller says of each room that all are in.
+/// Creates a room for each of these sizes, on the nodes in turn, and lets that many calls join. Returns when the controller
+/// reports all members of each room.
 ///
 /// # Errors
-/// [`BenchError`] when the API refuses, or it does not come about in time.
+/// [`BenchError`] when the API refuses, or the members do not join in time.
 pub async fn fill(run: &Run<'_>, world: &World, sizes: &[usize]) -> Result<Vec<Room>, BenchError> {
     let on = |n: usize| n % world.nodes.len();
     let nodes: Vec<String> = (0..sizes.len()).map(|n| node_id(on(n))).collect();
-    let made = make(run, &world.controller, &nodes).await?;
-    let wanted = sizes.iter().enumerate();
-    let calls: Vec<(usize, String)> = wanted
-        .flat_map(|(of, size)| std::iter::repeat_n(of, *size))
+    let created = create(run, &world.controller, &nodes).await?;
+    let indexed = sizes.iter().enumerate();
+    let calls: Vec<(usize, String)> = indexed
+        .flat_map(|(room_index, size)| std::iter::repeat_n(room_index, *size))
         .enumerate()
-        .map(|(n, of)| {
+        .map(|(n, room_index)| {
             let from = format!("52{n:07}");
-            let call = world.nodes[on(of)].call_in(DID, &from, &[]);
-            (of, format!("{}-{call}", nodes[of]))
+            let call = world.nodes[on(room_index)].call_in(DID, &from, &[]);
+            (room_index, format!("{}-{call}", nodes[room_index]))
         })
         .collect();
-    join(run, &world.controller, &made, &calls).await?;
-    let rooms = made.into_iter().enumerate();
+    join(run, &world.controller, &created, &calls).await?;
+    let rooms = created.into_iter().enumerate();
     let rooms = rooms.map(|(n, id)| (id, on(n))).collect();
-    Ok(numbered(world, rooms, &calls))
+    Ok(with_numbers(world, rooms, &calls))
 }
 
-/// Makes a room on each of these nodes; their ids, in this order.
+/// Creates a room on each of these nodes. Returns their ids, in this order.
 ///
 /// # Errors
 /// [`BenchError`] when the API refuses.
-pub async fn make(
+pub async fn create(
     run: &Run<'_>,
     controller: &Controller,
     nodes: &[String],
 ) -> Result<Vec<String>, BenchError> {
-    run.says(format!("{} rooms are made", nodes.len()));
-    let make = |(n, node): (usize, &String)| {
+    run.show_progress(format!("creating {} rooms", nodes.len()));
+    let create = |(n, node): (usize, &String)| {
         let body = json!({ "name": format!("room-{n}"), "node": node });
         async move {
-            let answer = ask(controller, "/conferences", &body).await?;
+            let answer = post(controller, "/conferences", &body).await?;
             Ok(answer["room_id"].as_str().unwrap_or_default().to_owned())
         }
     };
-    at_once(nodes.iter().enumerate().map(make)).await
+    run_concurrently(nodes.iter().enumerate().map(create)).await
 }
 
-/// Lets each of these calls, once it is known, into the room whose place in `rooms` it names. Returns when the controller
-/// says of each room that all are in.
+/// Lets each of these calls, once the controller knows it, join the room with its index in `rooms`. Returns when the
+/// controller reports all members of each room.
 ///
 /// # Errors
-/// [`BenchError`] when the API refuses, or it does not come about in time.
+/// [`BenchError`] when the API refuses, or the members do not join in time.
 pub async fn join(
     run: &Run<'_>,
     controller: &Controller,
     rooms: &[String],
     calls: &[(usize, String)],
 ) -> Result<(), BenchError> {
-    run.says(format!("{} members join", calls.len()));
-    let join = |(of, session): &(usize, String)| {
-        let body = json!({ "room_id": rooms[*of], "muted": false });
-        let session = session.clone();
+    run.show_progress(format!("{} members join", calls.len()));
+    let join = |(room_index, call): &(usize, String)| {
+        let body = json!({ "room_id": rooms[*room_index], "muted": false });
+        let call = call.clone();
         async move {
-            until("a call is known", PATIENCE, async || {
-                let (status, _) = get(controller, &format!("/sessions/{session}")).await?;
+            until("the controller knows the call", TIMEOUT, async || {
+                let (status, _) = get(controller, &format!("/sessions/{call}")).await?;
                 Ok((status == 200).then_some(()))
             })
             .await?;
-            let path = format!("/sessions/{session}/commands/conference/join");
-            ask(controller, &path, &body).await
+            let path = format!("/sessions/{call}/commands/conference/join");
+            post(controller, &path, &body).await
         }
     };
-    let _joined: Vec<Value> = at_once(calls.iter().map(join)).await?;
-    run.says("all members are in");
+    let _joined: Vec<Value> = run_concurrently(calls.iter().map(join)).await?;
+    run.show_progress("all members are in");
     let mut sizes = vec![0; rooms.len()];
-    for (of, _) in calls {
-        sizes[*of] += 1;
+    for (room_index, _) in calls {
+        sizes[*room_index] += 1;
     }
-    let full = |(id, size): (&String, usize)| {
+    let wait_until_full = |(id, size): (&String, usize)| {
         let path = format!("/conferences/{id}");
         async move {
-            until("all members are in", PATIENCE, async || {
+            until("all members are in", TIMEOUT, async || {
                 let (_, body) = get(controller, &path).await?;
                 Ok((body["members"] == size).then_some(()))
             })
             .await
         }
     };
-    let _full: Vec<()> = at_once(rooms.iter().zip(sizes).map(full)).await?;
+    let _full: Vec<()> = run_concurrently(rooms.iter().zip(sizes).map(wait_until_full)).await?;
     Ok(())
 }
 
-/// Which number each member has at its node.
-fn numbered(world: &World, made: Vec<(String, usize)>, calls: &[(usize, String)]) -> Vec<Room> {
+/// Returns the rooms with their members, whose numbers come from the nodes.
+fn with_numbers(
+    world: &World,
+    created: Vec<(String, usize)>,
+    calls: &[(usize, String)],
+) -> Vec<Room> {
     let mut numbers = HashMap::new();
     for (n, node) in world.nodes.iter().enumerate() {
         for room in node.snapshot().rooms {
@@ -138,7 +142,7 @@ fn numbered(world: &World, made: Vec<(String, usize)>, calls: &[(usize, String)]
             }
         }
     }
-    let mut rooms: Vec<Room> = made
+    let mut rooms: Vec<Room> = created
         .into_iter()
         .map(|(id, node)| Room {
             id,
@@ -146,10 +150,10 @@ fn numbered(world: &World, made: Vec<(String, usize)>, calls: &[(usize, String)]
             members: Vec::new(),
         })
         .collect();
-    for (of, session) in calls {
-        if let Some(number) = numbers.get(session) {
-            rooms[*of].members.push(Member {
-                session: session.clone(),
+    for (room_index, call) in calls {
+        if let Some(number) = numbers.get(call) {
+            rooms[*room_index].members.push(Member {
+                call: call.clone(),
                 number: *number,
             });
         }
@@ -157,35 +161,38 @@ fn numbered(world: &World, made: Vec<(String, usize)>, calls: &[(usize, String)]
     rooms
 }
 
-async fn at_once<T>(
-    asked: impl Iterator<Item = impl Future<Output = Result<T, BenchError>>>,
+async fn run_concurrently<T>(
+    requests: impl Iterator<Item = impl Future<Output = Result<T, BenchError>>>,
 ) -> Result<Vec<T>, BenchError> {
-    stream::iter(asked).buffered(AT_ONCE).try_collect().await
+    stream::iter(requests)
+        .buffered(CONCURRENCY)
+        .try_collect()
+        .await
 }
 
 async fn get(controller: &Controller, path: &str) -> Result<(u16, Value), BenchError> {
-    controller.ask(Method::GET, path, None).await
+    controller.request(Method::GET, path, None).await
 }
 
-async fn ask(controller: &Controller, path: &str, body: &Value) -> Result<Value, BenchError> {
-    let (status, answer) = controller.ask(Method::POST, path, Some(body)).await?;
+async fn post(controller: &Controller, path: &str, body: &Value) -> Result<Value, BenchError> {
+    let (status, answer) = controller.request(Method::POST, path, Some(body)).await?;
     if (200..300).contains(&status) {
         Ok(answer)
     } else {
-        let why = format!("POST {path} was answered with {status}: {answer}");
+        let why = format!("POST {path} returned {status}: {answer}");
         Err(BenchError::Unexpected(why))
     }
 }
 
-/// An operator at a node's own console.
+/// An operator on a node's Event Socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator {
     connection: ConnId,
 }
 
 impl Operator {
-    /// One who has logged in.
-    pub fn at(node: &SimNode) -> Self {
+    /// Connects and logs in.
+    pub fn log_in(node: &SimNode) -> Self {
         node.with_core(|core, now| {
             let connection = core.connect(now);
             core.handle_command(connection, &format!("auth {PASSWORD}"), now);
@@ -194,7 +201,7 @@ impl Operator {
         })
     }
 
-    /// Mutes and unmutes members, all at the same time; the node fires an event for each.
+    /// Mutes and unmutes members, all at once; the node fires an event for each.
     pub fn mute<'a>(
         self,
         node: &SimNode,
@@ -205,29 +212,29 @@ impl Operator {
                 let verb = if mute { "mute" } else { "unmute" };
                 let command = format!("api conference {} {verb} {}", room.id, member.number);
                 core.handle_command(self.connection, &command, now);
-                // Its answers are read by nobody else.
+                // Discards the answer.
                 core.poll_output(self.connection);
             }
         });
     }
 }
 
-/// Every member of these rooms in turn, one of each room after the other: the first round mutes, the next unmutes.
+/// Iterates over the members, one of each room in turn: the first round mutes, the next one unmutes.
 #[derive(Debug)]
-pub struct Rounds<'a> {
+pub struct MuteRounds<'a> {
     rooms: Vec<&'a Room>,
     next: usize,
 }
 
-impl<'a> Rounds<'a> {
-    /// From the first member on, none of whom is muted.
+impl<'a> MuteRounds<'a> {
+    /// Starts with the first member; none may be muted.
     pub fn new(rooms: impl IntoIterator<Item = &'a Room>) -> Self {
         let rooms = rooms.into_iter().collect();
         Self { rooms, next: 0 }
     }
 }
 
-impl<'a> Iterator for Rounds<'a> {
+impl<'a> Iterator for MuteRounds<'a> {
     type Item = (&'a Room, &'a Member, bool);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -252,7 +259,7 @@ mod tests {
             members: members
                 .iter()
                 .map(|number| Member {
-                    session: String::new(),
+                    call: String::new(),
                     number: *number,
                 })
                 .collect(),
@@ -260,14 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn each_member_is_muted_once_before_one_is_unmuted() {
+    fn rounds_mute_each_member_before_unmuting_one() {
         let rooms = [room("a", &[1, 2]), room("b", &[3, 4])];
-        let told: Vec<(&str, u64, bool)> = Rounds::new(&rooms)
+        let muted: Vec<(&str, u64, bool)> = MuteRounds::new(&rooms)
             .take(6)
             .map(|(room, member, mute)| (room.id.as_str(), member.number, mute))
             .collect();
         assert_eq!(
-            told,
+            muted,
             [
                 ("a", 1, true),
                 ("b", 3, true),
@@ -280,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_muted_where_nobody_is() {
-        assert_eq!(Rounds::new(&[]).count(), 0);
-        assert_eq!(Rounds::new(&[room("a", &[])]).count(), 0);
+    fn rounds_without_members_are_empty() {
+        assert_eq!(MuteRounds::new(&[]).count(), 0);
+        assert_eq!(MuteRounds::new(&[room("a", &[])]).count(), 0);
     }
 }

@@ -1,38 +1,38 @@
-//! What the controller says of its own stages: its page of metrics at two moments, and the difference.
+//! The durations of the controller's stages: its metrics page at two moments, and the difference.
 //!
-//! Owns reading that page. Leaves out what the metrics mean: `telemetry` says.
+//! Owns parsing that page. Leaves out the meaning of the metrics, which is documented in `telemetry`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use roomkeeper::telemetry as names;
 
-/// The stages on the way of an event, in order, as people call them.
+/// The stages of an event, in order, with readable names.
 pub const EVENT_STAGES: &[(&str, &str)] = &[
-    ("waits for the actor", names::ESL_QUEUE_SECONDS),
-    ("batch applied", names::APPLY_SECONDS),
+    ("wait for the actor", names::ESL_QUEUE_SECONDS),
+    ("apply batch", names::APPLY_SECONDS),
     ("commit", names::COMMIT_SECONDS),
-    ("waits in the outbox", names::WEBHOOK_HAND_OVER_SECONDS),
+    ("wait in the outbox", names::WEBHOOK_HAND_OVER_SECONDS),
     ("POST", names::WEBHOOK_ATTEMPT_SECONDS),
 ];
 
-/// All series of one moment, summed over their labels: name to value.
+/// All series at one moment, summed over their labels: name to value.
 #[derive(Clone, Debug, Default)]
-pub struct Moment(BTreeMap<String, f64>);
+pub struct Metrics(BTreeMap<String, f64>);
 
-impl Moment {
-    /// Reads a page in the text format of Prometheus; lines that are none of its series are skipped.
-    pub fn read(page: &str) -> Self {
-        Self::sum_of(page, |_| true)
+impl Metrics {
+    /// Parses a page in the text format of Prometheus; skips other lines.
+    pub fn parse(page: &str) -> Self {
+        Self::sum_where(page, |_| true)
     }
 
-    /// The same of the series that are of this node.
-    pub fn of_node(page: &str, node: &str) -> Self {
+    /// Parses only the series of this node.
+    pub fn parse_for_node(page: &str, node: &str) -> Self {
         let label = format!("node=\"{node}\"");
-        Self::sum_of(page, |line| line.contains(&label))
+        Self::sum_where(page, |line| line.contains(&label))
     }
 
-    fn sum_of(page: &str, counts: impl Fn(&str) -> bool) -> Self {
+    fn sum_where(page: &str, counts: impl Fn(&str) -> bool) -> Self {
         let mut sums = BTreeMap::new();
         let lines = page.lines().filter(|line| !line.starts_with('#'));
         for line in lines.filter(|line| counts(line)) {
@@ -47,21 +47,21 @@ impl Moment {
         Self(sums)
     }
 
-    /// A counter or a gauge, summed over its labels; 0 when it is not there.
+    /// A counter or a gauge, summed over its labels; 0 when absent.
     pub fn sum(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or(0.0)
     }
 
-    /// How much a counter has grown since.
-    pub fn grown(&self, since: &Self, name: &str) -> f64 {
+    /// The increase of a counter since `since`.
+    pub fn increase(&self, since: &Self, name: &str) -> f64 {
         self.sum(name) - since.sum(name)
     }
 
-    /// The mean and the number of what a histogram in seconds has counted since; `None` when that is nothing.
+    /// The mean and the count of a histogram in seconds since `since`; `None` without values.
     pub fn mean(&self, since: &Self, name: &str) -> Option<(Duration, u64)> {
-        let count = self.grown(since, &format!("{name}_count"));
-        let sum = self.grown(since, &format!("{name}_sum"));
-        // Whole numbers, and never that many.
+        let count = self.increase(since, &format!("{name}_count"));
+        let sum = self.increase(since, &format!("{name}_sum"));
+        // Counts are whole numbers below 2^53.
         (count >= 1.0).then(|| {
             (
                 Duration::from_secs_f64((sum / count).max(0.0)),
@@ -70,7 +70,7 @@ impl Moment {
         })
     }
 
-    /// The means of these stages since, as a sentence that names the slowest.
+    /// Describes the means of these stages since `since`, and names the slowest.
     pub fn stages(&self, since: &Self, stages: &[(&str, &str)]) -> String {
         let means: Vec<(&str, Duration, u64)> = stages
             .iter()
@@ -80,17 +80,17 @@ impl Moment {
             })
             .collect();
         let Some(slowest) = means.iter().max_by_key(|(_, mean, _)| *mean) else {
-            return "No stage counted anything.".to_owned();
+            return "No stage recorded a duration.".to_owned();
         };
-        let told: Vec<String> = means
+        let described: Vec<String> = means
             .iter()
             .map(|(what, mean, count)| {
                 format!("{what} {:.0} µs (× {count})", mean.as_secs_f64() * 1e6)
             })
             .collect();
         format!(
-            "Stages, means: {}. Slowest: {}.",
-            told.join(", "),
+            "Stage means: {}. Slowest: {}.",
+            described.join(", "),
             slowest.0
         )
     }
@@ -119,16 +119,16 @@ total{node=\"x\"} 7
 ";
 
     #[test]
-    fn what_was_counted_between_two_moments_is_over_all_nodes() {
-        let (before, after) = (Moment::read(BEFORE), Moment::read(AFTER));
-        assert!((after.grown(&before, "total") - 2.0).abs() < 1e-9);
+    fn difference_of_two_moments_sums_all_nodes() {
+        let (before, after) = (Metrics::parse(BEFORE), Metrics::parse(AFTER));
+        assert!((after.increase(&before, "total") - 2.0).abs() < 1e-9);
         assert_eq!(
             after.mean(&before, "a_seconds"),
             Some((Duration::from_millis(100), 20))
         );
         assert_eq!(after.mean(&before, "nothing"), None);
-        let of_one = Moment::of_node(AFTER, "y");
-        assert!((of_one.sum("a_seconds_count") - 10.0).abs() < 1e-9);
+        let one_node = Metrics::parse_for_node(AFTER, "y");
+        assert!((one_node.sum("a_seconds_count") - 10.0).abs() < 1e-9);
         assert_eq!(
             after.stages(
                 &before,
@@ -138,7 +138,7 @@ total{node=\"x\"} 7
                     ("none", "c")
                 ]
             ),
-            "Stages, means: first 100000 µs (× 20), second 1000 µs (× 1). Slowest: first."
+            "Stage means: first 100000 µs (× 20), second 1000 µs (× 1). Slowest: first."
         );
     }
 }

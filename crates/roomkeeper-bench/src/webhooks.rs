@@ -1,8 +1,7 @@
-//! From the moment at which a node fires an event to the moment at which an app has its webhook.
+//! The latency from the moment at which a node fires an event to the moment at which an app has received its webhook.
 //!
-//! Owns the scenario. The events come at a rate that does not depend on what becomes of them; both moments are of the
-//! harness's own clock. Which webhook is of which event is told by the room and the webhook's sequence, which counts the
-//! room's events.
+//! Owns the scenario. The event rate does not depend on the responses. The harness's own clock measures both moments.
+//! The room and the webhook's sequence, which counts the room's events, match a webhook to its event.
 
 pub mod real;
 
@@ -15,12 +14,12 @@ use super::pace::open_loop;
 use super::process::Usage;
 use super::receiver::{Arrival, Receiver};
 use super::report::{Figure, Row, Section, latencies, quantile, record};
-use super::rooms::{self, Operator, Room, Rounds};
+use super::rooms::{self, MuteRounds, Operator, Room};
 use super::stages::EVENT_STAGES;
-use super::world::{PATIENCE, Setup, World, until};
+use super::world::{Setup, TIMEOUT, World, until};
 use super::{BenchError, Run};
 
-/// Events a second, on all nodes together.
+/// Events per second, on all nodes together.
 const RATE: u32 = 1_000;
 
 /// Simulated nodes.
@@ -29,11 +28,11 @@ const NODES: usize = 4;
 /// Members of each room.
 const MEMBERS: usize = 3;
 
-/// When each event was fired, by its room and its number there.
+/// The time of each event, by its room and its sequence there.
 type Fired = HashMap<(String, u64), Instant>;
 
 /// # Errors
-/// [`BenchError`] when it cannot be measured, also when a webhook did not come.
+/// [`BenchError`] when it cannot be measured, also when a webhook is missing.
 pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
     let count = run.size(200, 20);
     let seconds = run.size(20, 1);
@@ -47,37 +46,37 @@ pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
     )
     .await?;
     let filled = rooms::fill(run, &world, &vec![MEMBERS; count]).await?;
-    run.says("what was told of getting ready comes in");
-    let mut numbers = settled(&receiver, &filled).await?;
+    run.show_progress("waiting for the webhooks of the preparation");
+    let mut sequences = wait_for_preparation(&receiver, &filled).await?;
 
     let events = u64::from(RATE) * seconds;
-    run.says(format!("{events} events in {seconds} s"));
-    let read = |pid| Usage::of(pid).map_err(BenchError::system("read /proc"));
+    run.show_progress(format!("{events} events in {seconds} s"));
+    let usage = |pid| Usage::for_process(pid).map_err(BenchError::system("read /proc"));
     let costs = || {
-        let (controller, redis) = (read(world.controller.pid())?, read(world.redis.pid())?);
-        Ok::<_, BenchError>([controller, redis, read(std::process::id())?])
+        let (controller, redis) = (usage(world.controller.pid())?, usage(world.redis.pid())?);
+        Ok::<_, BenchError>([controller, redis, usage(std::process::id())?])
     };
-    let before = world.controller.moment().await?;
+    let before = world.controller.metrics().await?;
     let cost = costs()?;
-    let operators: Vec<Operator> = world.nodes.iter().map(Operator::at).collect();
+    let operators: Vec<Operator> = world.nodes.iter().map(Operator::log_in).collect();
     let mut fired = Fired::new();
-    let mut rounds = Rounds::new(&filled);
+    let mut rounds = MuteRounds::new(&filled);
     let late = open_loop(f64::from(RATE), events, |_| {
         let Some(next) = rounds.next() else { return };
         let room = next.0;
-        let number = numbers.entry(room.id.clone()).or_default();
-        *number += 1;
-        fired.insert((room.id.clone(), *number), Instant::now());
+        let sequence = sequences.entry(room.id.clone()).or_default();
+        *sequence += 1;
+        fired.insert((room.id.clone(), *sequence), Instant::now());
         operators[room.node].mute(&world.nodes[room.node], [next]);
     });
     let wanted = fired.len();
-    until("every webhook has come", PATIENCE, async || {
+    until("every webhook has arrived", TIMEOUT, async || {
         Ok((receiver.count() >= wanted).then_some(()))
     })
     .await?;
     let spent = costs()?;
-    let after = world.controller.moment().await?;
-    let latency = matched(fired, receiver.take())?;
+    let after = world.controller.metrics().await?;
+    let latency = match_webhooks(fired, receiver.take())?;
 
     let mut section = Section::new(format!(
         "An event fired, its webhook received: {RATE} events a second on {NODES} nodes"
@@ -104,52 +103,57 @@ pub async fn measure(run: &Run<'_>) -> Result<Section, BenchError> {
     }
     section.note(after.stages(&before, EVENT_STAGES));
     section.note(format!(
-        "{wanted} events over {count} rooms, at random times of {RATE} a second on average, whatever becomes of them. The \
-         nodes are simulated, and write an event at once: FreeSWITCH looks for events every 20 ms, or when it is nudged, \
-         which is measured on a real one (`--freeswitch`)."
+        "{wanted} events over {count} rooms, at random times, {RATE} a second on average, independent of the responses. The nodes \
+         are simulated and write an event at once. A real FreeSWITCH checks for events every 20 ms, or at a wake-up; \
+         `--freeswitch` measures one."
     ));
     world.stop().await?;
     Ok(section)
 }
 
-/// Waits until all has come that was told of getting ready; how many events there have been of each room.
-async fn settled(receiver: &Receiver, filled: &[Room]) -> Result<HashMap<String, u64>, BenchError> {
-    // That it was made, and that each member joined.
+/// Waits for all webhooks of the preparation. Returns the number of events of each room.
+async fn wait_for_preparation(
+    receiver: &Receiver,
+    filled: &[Room],
+) -> Result<HashMap<String, u64>, BenchError> {
+    // One event for the room, and one for each member.
     let wanted: HashMap<&str, u64> = filled
         .iter()
         .map(|room| (room.id.as_str(), 1 + room.members.len() as u64))
         .collect();
-    let mut numbers: HashMap<String, u64> = HashMap::new();
+    let mut sequences: HashMap<String, u64> = HashMap::new();
     until(
-        "all webhooks of getting ready have come",
-        PATIENCE,
+        "all webhooks of the preparation have arrived",
+        TIMEOUT,
         async || {
             for arrival in receiver.take() {
-                if let Some((room, number)) = told(&arrival) {
-                    let last = numbers.entry(room).or_default();
-                    *last = number.max(*last);
+                if let Some((room, sequence)) = room_and_sequence(&arrival) {
+                    let last = sequences.entry(room).or_default();
+                    *last = sequence.max(*last);
                 }
             }
-            let all = wanted.iter().all(|(room, n)| numbers.get(*room) == Some(n));
+            let all = wanted
+                .iter()
+                .all(|(room, n)| sequences.get(*room) == Some(n));
             Ok(all.then_some(()))
         },
     )
     .await?;
-    Ok(numbers)
+    Ok(sequences)
 }
 
-/// Of which room a webhook is, and the how manieth; `None` when it is of a call.
-fn told(arrival: &Arrival) -> Option<(String, u64)> {
-    let says = arrival.says();
-    let room = says["room_id"].as_str()?.to_owned();
-    Some((room, says["sequence"].as_u64()?))
+/// Returns the room and the sequence of a webhook; `None` for a webhook of a call.
+fn room_and_sequence(arrival: &Arrival) -> Option<(String, u64)> {
+    let body = arrival.json();
+    let room = body["room_id"].as_str()?.to_owned();
+    Some((room, body["sequence"].as_u64()?))
 }
 
-/// How long each took, in microseconds. One that came twice counts once.
-fn matched(mut fired: Fired, arrivals: Vec<Arrival>) -> Result<Histogram<u64>, BenchError> {
+/// Returns the latencies in microseconds. A duplicate counts once.
+fn match_webhooks(mut fired: Fired, arrivals: Vec<Arrival>) -> Result<Histogram<u64>, BenchError> {
     let mut latency = latencies();
     for arrival in &arrivals {
-        let event = told(arrival).and_then(|told| fired.remove(&told));
+        let event = room_and_sequence(arrival).and_then(|key| fired.remove(&key));
         if let Some(event) = event {
             record(&mut latency, arrival.at.saturating_duration_since(event));
         }
@@ -157,7 +161,7 @@ fn matched(mut fired: Fired, arrivals: Vec<Arrival>) -> Result<Histogram<u64>, B
     match fired.len() {
         0 => Ok(latency),
         missing => {
-            let why = format!("{missing} events were told by no webhook");
+            let why = format!("{missing} events have no webhook");
             Err(BenchError::Unexpected(why))
         }
     }
@@ -177,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_is_matched_by_its_room_and_number() {
-        let begin = Instant::now();
-        let later = begin + Duration::from_millis(3);
-        let fired = || Fired::from([(("a".to_owned(), 7), begin)]);
-        let other = arrival(begin, r#"{"session_uuid":"x","sequence":7}"#);
+    fn webhook_is_matched_by_room_and_sequence() {
+        let start = Instant::now();
+        let later = start + Duration::from_millis(3);
+        let fired = || Fired::from([(("a".to_owned(), 7), start)]);
+        let other = arrival(start, r#"{"session_uuid":"x","sequence":7}"#);
         let ours = arrival(later, r#"{"room_id":"a","sequence":7}"#);
-        let latency = matched(fired(), vec![other.clone(), ours.clone(), ours]).unwrap();
+        let latency = match_webhooks(fired(), vec![other.clone(), ours.clone(), ours]).unwrap();
         assert_eq!((latency.len(), latency.max() / 10), (1, 300));
-        assert!(matched(fired(), vec![other]).is_err());
+        assert!(match_webhooks(fired(), vec![other]).is_err());
     }
 }

@@ -1,6 +1,6 @@
-//! Redis, nodes and the controller, started together and ended together.
+//! The system under test: Redis, nodes and the controller, started and stopped together.
 //!
-//! Owns the processes and the configuration they run on. Leaves out what is done with them.
+//! Owns the processes and their configuration. Leaves out the scenarios.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -16,60 +16,60 @@ use tokio::time::Instant;
 
 use freeswitch_sim::{SimConfig, SimNode};
 
-use super::process::{Running, free_port};
-use super::stages::Moment;
+use super::process::{ChildProcess, free_port};
+use super::stages::Metrics;
 use super::{BenchError, Run};
 
-/// The app that asks.
+/// The harness's app.
 pub const APP: &str = "bench";
-/// Its key.
+/// The app's key.
 pub const KEY: &str = "bench-key";
 
 const ADMIN_HEADER: &str = "X-Admin-API-Key";
 const ADMIN_KEY: &str = "bench-admin-key";
-/// The number that its callers dial.
+/// The number that the app's callers dial.
 pub const DID: &str = "747713001";
-/// The secret its webhooks are signed with.
+/// The secret that signs the app's webhooks.
 pub const SECRET: &str = "whsec_YmVuY2gtd2ViaG9vay1zZWNyZXQtYWxsLWtub3c=";
 /// The nodes' password.
 pub const PASSWORD: &str = "bench-node-password";
 
-/// How long a node keeps its events back, in microseconds: not at all.
+/// How long a node delays its events, in microseconds: not at all.
 const NODE_POLL: u64 = 0;
 
-/// How long one step of getting ready may take.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Time limit of one step of the preparation.
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The controller's log, in its directory. It is as by default: what it costs is part of what is measured.
+/// The controller's log file. The log level is the default, because logging is part of the measured cost.
 const LOG: &str = "roomkeeper.log";
 
-/// How many warnings of a controller are shown.
-const TOLD: usize = 20;
+/// Maximum number of a controller's warnings to show.
+const MAX_SHOWN: usize = 20;
 
-/// How often what is waited for is looked at.
-const LOOKS: Duration = Duration::from_millis(5);
+/// Poll interval of [`until`].
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What is started.
+/// The setup of a world.
 #[derive(Debug, Default)]
 pub struct Setup {
-    /// How many simulated nodes.
+    /// The number of simulated nodes.
     pub nodes: usize,
-    /// A real one besides.
+    /// A real node in addition.
     pub freeswitch: Option<(SocketAddr, String)>,
-    /// It is not nudged; without this it is, as it is by default.
-    pub unnudged: bool,
-    /// Where the app's webhooks go, if it wants any.
+    /// Disables wake-ups of the real node, which are on by default.
+    pub without_wake_ups: bool,
+    /// The URL for the app's webhooks, if it wants any.
     pub hook: Option<String>,
-    /// More of the configuration, in TOML: whole tables that are not there yet.
+    /// Additional configuration in TOML: whole tables that the configuration does not contain yet.
     pub more: String,
-    /// Seconds between two timed snapshots, if not the default.
+    /// Seconds between timed snapshots, instead of the default.
     pub resync_interval: Option<u32>,
-    /// Commands have their cooldowns, as they have by default.
+    /// Enables the default cooldowns of commands.
     pub cooldowns: bool,
 }
 
 impl Setup {
-    /// This many simulated nodes, and no webhooks.
+    /// A setup of simulated nodes without webhooks.
     pub fn nodes(nodes: usize) -> Self {
         Self {
             nodes,
@@ -78,7 +78,7 @@ impl Setup {
     }
 }
 
-/// What runs. The controller ends before what it uses.
+/// The running system under test. The controller stops before its dependencies.
 pub struct World {
     /// The controller.
     pub controller: Controller,
@@ -93,11 +93,11 @@ pub fn node_id(n: usize) -> String {
     format!("bn{n:03}")
 }
 
-/// The id of the real one.
+/// The id of the real node.
 pub const REAL_NODE: &str = "bnfsw";
 
 impl World {
-    /// Starts all of it, and waits until every node is synced.
+    /// Starts everything, and waits until every node is synced.
     ///
     /// # Errors
     /// [`BenchError`] when a part does not start.
@@ -109,7 +109,7 @@ impl World {
                 ..SimConfig::default()
             };
             config.node.password = PASSWORD.to_owned();
-            // What is measured is the controller; what the poll of a real node adds is measured on a real one.
+            // The controller is measured without the poll interval of a real node, which has a scenario of its own.
             config.node.poll = NODE_POLL;
             let node = SimNode::start(config).await;
             nodes.push(node.map_err(BenchError::system("start a simulated node"))?);
@@ -125,27 +125,27 @@ impl World {
         Ok(world)
     }
 
-    /// Ends the controller as an operator would, then the rest.
+    /// Stops the controller with SIGTERM, then the rest.
     ///
     /// # Errors
-    /// [`BenchError`] when it cannot be told to.
+    /// [`BenchError`] when the signal cannot be sent.
     pub async fn stop(self) -> Result<(), BenchError> {
         self.controller.stop().await
     }
 }
 
-/// Waits until something is so. Looks every 5 ms; it is used while getting ready, never for what is measured.
+/// Polls a condition every 5 ms, with a time limit. It serves the preparation only, never a measured interval.
 ///
 /// # Errors
-/// [`BenchError::Waited`], or what `look` fails with.
+/// [`BenchError::Waited`], or the error of `poll`.
 pub async fn until<T>(
     what: &str,
     within: Duration,
-    mut look: impl AsyncFnMut() -> Result<Option<T>, BenchError>,
+    mut poll: impl AsyncFnMut() -> Result<Option<T>, BenchError>,
 ) -> Result<T, BenchError> {
     let end = Instant::now() + within;
     loop {
-        if let Some(found) = look().await? {
+        if let Some(found) = poll().await? {
             return Ok(found);
         }
         if Instant::now() > end {
@@ -154,13 +154,13 @@ pub async fn until<T>(
                 within,
             });
         }
-        tokio::time::sleep(LOOKS).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// A `redis-server` of our own, which keeps nothing on disk.
+/// A `redis-server` of the harness, which writes nothing to disk.
 pub struct Redis {
-    running: Running,
+    process: ChildProcess,
     port: u16,
     _dir: TempDir,
 }
@@ -188,14 +188,14 @@ impl Redis {
             &dir.path().display().to_string(),
         ]
         .map(str::to_owned);
-        let running = Running::start("redis-server", args)
+        let process = ChildProcess::start("redis-server", args)
             .map_err(BenchError::system("start redis-server"))?;
         let redis = Self {
-            running,
+            process,
             port,
             _dir: dir,
         };
-        until("redis-server answers", PATIENCE, async || {
+        until("redis-server answers", TIMEOUT, async || {
             let Ok(mut connection) = redis.connect().await else {
                 return Ok(None);
             };
@@ -206,7 +206,7 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Where it is.
+    /// Its URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
@@ -216,12 +216,12 @@ impl Redis {
         self.port
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.running.pid()
+        self.process.pid()
     }
 
-    /// A connection of the harness's own.
+    /// Opens a connection.
     ///
     /// # Errors
     /// When it does not answer.
@@ -231,14 +231,14 @@ impl Redis {
     }
 }
 
-/// The controller as a child process, and how it is spoken to.
+/// The controller as a child process, and a client of its listeners.
 pub struct Controller {
-    running: Running,
+    process: ChildProcess,
     program: PathBuf,
     dir: TempDir,
     http: u16,
     admin: u16,
-    /// How many nodes it is to have.
+    /// The number of its configured nodes.
     nodes: usize,
     client: reqwest::Client,
 }
@@ -259,22 +259,22 @@ impl Controller {
         let file = dir.path().join("roomkeeper.toml");
         fs::write(&file, text).map_err(BenchError::system("write a configuration"))?;
         Ok(Self {
-            running: launch(program, &dir)?,
+            process: launch(program, &dir)?,
             program: program.to_owned(),
             dir,
             http,
             admin,
             nodes: nodes.len() + usize::from(setup.freeswitch.is_some()),
             client: reqwest::Client::builder()
-                .timeout(PATIENCE)
+                .timeout(TIMEOUT)
                 .no_proxy()
                 .build()?,
         })
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.running.pid()
+        self.process.pid()
     }
 
     /// The API's address.
@@ -287,7 +287,7 @@ impl Controller {
     /// # Errors
     /// [`BenchError::Waited`].
     pub async fn until_synced(&self) -> Result<(), BenchError> {
-        until("every node is synced", PATIENCE, async || {
+        until("every node is synced", TIMEOUT, async || {
             let url = format!("http://127.0.0.1:{}/admin/nodes", self.admin);
             let request = self.client.get(url).header(ADMIN_HEADER, ADMIN_KEY);
             let Ok(answer) = request.send().await else {
@@ -304,11 +304,11 @@ impl Controller {
         .await
     }
 
-    /// Asks the API as the app; `path` is what comes after `/api/v1`.
+    /// Sends a request to the API as the app; `path` follows `/api/v1`.
     ///
     /// # Errors
-    /// [`BenchError::Request`] when there is no answer.
-    pub async fn ask(
+    /// [`BenchError::Request`] when there is no response.
+    pub async fn request(
         &self,
         method: Method,
         path: &str,
@@ -334,33 +334,37 @@ impl Controller {
         ))
     }
 
-    /// What its metrics say now.
+    /// Reads its metrics.
     ///
     /// # Errors
-    /// [`BenchError::Request`] when there is no answer.
-    pub async fn moment(&self) -> Result<Moment, BenchError> {
-        Ok(Moment::read(&self.metrics().await?))
+    /// [`BenchError::Request`] when there is no response.
+    pub async fn metrics(&self) -> Result<Metrics, BenchError> {
+        Ok(Metrics::parse(&self.metrics_page().await?))
     }
 
-    /// What its metrics say now of one node.
+    /// Reads its metrics of one node.
     ///
     /// # Errors
-    /// [`BenchError::Request`] when there is no answer.
-    pub async fn moment_of(&self, node: &str) -> Result<Moment, BenchError> {
-        Ok(Moment::of_node(&self.metrics().await?, node))
+    /// [`BenchError::Request`] when there is no response.
+    pub async fn metrics_for_node(&self, node: &str) -> Result<Metrics, BenchError> {
+        Ok(Metrics::parse_for_node(&self.metrics_page().await?, node))
     }
 
-    async fn metrics(&self) -> Result<String, BenchError> {
+    async fn metrics_page(&self) -> Result<String, BenchError> {
         let url = format!("http://127.0.0.1:{}/metrics", self.admin);
         let request = self.client.get(url).header(ADMIN_HEADER, ADMIN_KEY);
         Ok(request.send().await?.text().await?)
     }
 
-    /// Asks the operator's listener; `path` is all of it.
+    /// Sends a request to the admin listener; `path` is the complete path.
     ///
     /// # Errors
-    /// [`BenchError::Request`] when there is no answer.
-    pub async fn operator(&self, method: Method, path: &str) -> Result<(u16, Value), BenchError> {
+    /// [`BenchError::Request`] when there is no response.
+    pub async fn admin_request(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<(u16, Value), BenchError> {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);
         let request = self.client.request(method, url);
         let answer = request.header(ADMIN_HEADER, ADMIN_KEY).send().await?;
@@ -370,58 +374,58 @@ impl Controller {
         Ok((status, body))
     }
 
-    /// Waits until `/readyz` says that it is ready.
+    /// Waits until `/readyz` reports that it is ready.
     ///
     /// # Errors
     /// [`BenchError::Waited`].
     pub async fn until_ready(&self) -> Result<(), BenchError> {
-        until("it is ready", PATIENCE, async || {
-            // Until it listens there is no answer.
-            let answer = self.operator(Method::GET, "/readyz").await;
+        until("the controller is ready", TIMEOUT, async || {
+            // There is no response until it listens.
+            let answer = self.admin_request(Method::GET, "/readyz").await;
             Ok(matches!(answer, Ok((200, _))).then_some(()))
         })
         .await
     }
 
-    /// Ends it with SIGTERM, as an operator would, and starts it again. Says when the new one was started.
+    /// Stops it with SIGTERM, as an operator does, and starts it again. Returns the time of the start.
     ///
     /// # Errors
     /// [`BenchError::System`].
-    pub async fn stop_and_start_again(&mut self) -> Result<Instant, BenchError> {
-        self.running
-            .end(Duration::from_secs(12))
+    pub async fn restart(&mut self) -> Result<Instant, BenchError> {
+        self.process
+            .stop(Duration::from_secs(12))
             .await
             .map_err(BenchError::system("stop the controller"))?;
-        let begun = Instant::now();
-        self.running = launch(&self.program, &self.dir)?;
-        Ok(begun)
+        let start = Instant::now();
+        self.process = launch(&self.program, &self.dir)?;
+        Ok(start)
     }
 
     /// Kills it and starts it again; returns at once.
     ///
     /// # Errors
     /// [`BenchError::System`].
-    pub fn kill_and_start_again(&mut self) -> Result<(), BenchError> {
-        self.running
+    pub fn kill_and_restart(&mut self) -> Result<(), BenchError> {
+        self.process
             .kill()
             .map_err(BenchError::system("kill the controller"))?;
-        self.running = launch(&self.program, &self.dir)?;
+        self.process = launch(&self.program, &self.dir)?;
         Ok(())
     }
 
     async fn stop(mut self) -> Result<(), BenchError> {
-        let stopped = self.running.end(Duration::from_secs(12)).await;
+        let stopped = self.process.stop(Duration::from_secs(12)).await;
         stopped.map_err(BenchError::system("stop the controller"))
     }
 }
 
 impl Drop for Controller {
-    /// Its log has all that is said by default, so it goes to a file; what is wrong is for whoever looks on.
+    /// Prints the warnings and errors of its log, which goes to a file.
     fn drop(&mut self) {
         let log = fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default();
-        let (first, count) = trouble(&log);
+        let (first, count) = warnings(&log);
         for line in &first {
-            // When standard error is closed, nobody looks on.
+            // Standard error may be closed.
             let _ = writeln!(io::stderr(), "{line}");
         }
         if count > first.len() {
@@ -430,7 +434,7 @@ impl Drop for Controller {
     }
 }
 
-fn launch(program: &Path, dir: &TempDir) -> Result<Running, BenchError> {
+fn launch(program: &Path, dir: &TempDir) -> Result<ChildProcess, BenchError> {
     let file = dir.path().join("roomkeeper.toml");
     let args = ["serve", "--config", &file.display().to_string()].map(str::to_owned);
     let log = File::options()
@@ -438,18 +442,18 @@ fn launch(program: &Path, dir: &TempDir) -> Result<Running, BenchError> {
         .append(true)
         .open(dir.path().join(LOG))
         .map_err(BenchError::system("write the controller's log"))?;
-    Running::start_with_log(&program.display().to_string(), args, log)
+    ChildProcess::start_with_log(&program.display().to_string(), args, log)
         .map_err(BenchError::system("start the controller"))
 }
 
-/// The warnings and errors of a log, the first of them, and how many there are.
-fn trouble(log: &str) -> (Vec<&str>, usize) {
-    let is_trouble = |line: &&str| {
+/// Returns the first warnings and errors of a log, and their total number.
+fn warnings(log: &str) -> (Vec<&str>, usize) {
+    let is_warning = |line: &&str| {
         let level = line.split_whitespace().nth(1);
         matches!(level, Some("WARN" | "ERROR"))
     };
-    let lines = log.lines().filter(is_trouble);
-    (lines.clone().take(TOLD).collect(), lines.count())
+    let lines = log.lines().filter(is_warning);
+    (lines.clone().take(MAX_SHOWN).collect(), lines.count())
 }
 
 fn configuration(setup: &Setup, nodes: &[SimNode], redis: &Redis, http: u16, admin: u16) -> String {
@@ -472,16 +476,16 @@ cooldowns = {}
         setup.cooldowns
     );
     if let Some(seconds) = setup.resync_interval {
-        put(
+        append(
             &mut text,
             format_args!("[fleet]\nresync_interval = {seconds}\n"),
         );
     }
-    put(&mut text, format_args!("{}\n", setup.more));
+    append(&mut text, format_args!("{}\n", setup.more));
     let mut node = |id: &str, address: SocketAddr, password: &str, more: &str| {
-        // A text of JSON is one of TOML.
+        // A JSON string is a valid TOML string.
         let password = Value::from(password);
-        put(
+        append(
             &mut text,
             format_args!(
                 "[[nodes]]\nid = \"{id}\"\naddress = \"{address}\"\npassword = {password}\n{more}"
@@ -492,19 +496,19 @@ cooldowns = {}
         node(&node_id(n), simulated.addr, PASSWORD, "");
     }
     if let Some((address, password)) = &setup.freeswitch {
-        let nudge = if setup.unnudged {
+        let nudge = if setup.without_wake_ups {
             "nudge = \"off\"\n"
         } else {
             ""
         };
         node(REAL_NODE, *address, password, nudge);
     }
-    put(
+    append(
         &mut text,
         format_args!("[[apps]]\nid = \"{APP}\"\napi_key = \"{KEY}\"\ndids = [\"{DID}\"]\n"),
     );
     if let Some(hook) = &setup.hook {
-        put(
+        append(
             &mut text,
             format_args!(
                 "[[apps.webhooks]]\nurl = \"{hook}\"\nsecret = \"{SECRET}\"\nevents = [\"*\"]\n"
@@ -514,7 +518,7 @@ cooldowns = {}
     text
 }
 
-fn put(text: &mut String, more: std::fmt::Arguments<'_>) {
+fn append(text: &mut String, more: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = text.write_fmt(more);
 }
@@ -524,15 +528,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_log_only_what_is_wrong_is_shown() {
+    fn only_first_warnings_and_errors_are_shown() {
         let line =
-            |level: &str| format!("2026-01-01T00:00:00.000000Z {level:>5} roomkeeper: said\n");
+            |level: &str| format!("2026-01-01T00:00:00.000000Z {level:>5} roomkeeper: message\n");
         let log = ["INFO", "WARN", "DEBUG", "ERROR"].map(line).concat();
-        let (shown, count) = trouble(&log);
+        let (shown, count) = warnings(&log);
         assert_eq!(count, 2);
         assert!(shown[0].contains("WARN") && shown[1].contains("ERROR"));
-        let log = line("WARN").repeat(TOLD + 3);
-        let (shown, count) = trouble(&log);
-        assert_eq!((shown.len(), count), (TOLD, TOLD + 3));
+        let log = line("WARN").repeat(MAX_SHOWN + 3);
+        let (shown, count) = warnings(&log);
+        assert_eq!((shown.len(), count), (MAX_SHOWN, MAX_SHOWN + 3));
     }
 }

@@ -33,8 +33,8 @@ fn each_scenario_measures_something() {
         .arg(cargo::build_program("roomkeeper"))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&run.stderr).into_owned();
-    assert!(run.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(run.status.success(), "{stderr}");
     let report: Value = serde_json::from_slice(&run.stdout).unwrap();
     let sections = report["sections"].as_array().unwrap();
     assert_eq!(sections.len(), Scenario::value_variants().len(), "{report}");
@@ -44,17 +44,17 @@ fn each_scenario_measures_something() {
         for row in rows {
             let measured = row["measured"].as_f64();
             assert!(measured.is_some_and(|figure| figure >= 0.0), "{row}");
-            // What stands beside it was measured, too.
+            // The figure beside it was measured, too.
             let beside = &row["beside"]["measured"];
             assert!(beside.is_null() || beside.as_f64() > Some(0.0), "{row}");
         }
-        let something = |row: &Value| row["measured"].as_f64() > Some(0.0);
-        assert!(rows.iter().any(something), "{section}");
+        let is_positive = |row: &Value| row["measured"].as_f64() > Some(0.0);
+        assert!(rows.iter().any(is_positive), "{section}");
     }
 }
 
 /// Returns the error of a harness that cannot use this server with this password.
-fn refused(address: SocketAddr, password: &str) -> String {
+fn login_error(address: SocketAddr, password: &str) -> String {
     let run = harness()
         .args(["webhooks", "--size", "smoke", "--freeswitch"])
         .arg(address.to_string())
@@ -62,27 +62,27 @@ fn refused(address: SocketAddr, password: &str) -> String {
         .output()
         .unwrap();
     assert_eq!(run.status.code(), Some(1));
-    assert!(run.stdout.is_empty(), "nothing was measured before");
+    assert!(run.stdout.is_empty(), "no scenario ran");
     String::from_utf8_lossy(&run.stderr).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_freeswitch_that_cannot_be_used_is_named_at_once() {
+async fn unusable_freeswitch_is_named_before_any_measurement() {
     let mut config = SimConfig::default();
     config.node.password = "right".to_owned();
     let node = SimNode::start(config).await.unwrap();
     let address = node.addr;
-    let named = format!("cannot log in to FreeSWITCH at {address}");
-    let said = refused(address, "wrong");
-    assert!(said.contains(&named), "{said}");
-    assert!(said.contains("the password is refused"), "{said}");
-    let nobody = SocketAddr::from(([127, 0, 0, 1], process::free_port()));
-    let said = refused(nobody, "right");
-    assert!(said.contains("onnection refused"), "{said}");
+    let expected = format!("cannot log in to FreeSWITCH at {address}");
+    let stderr = login_error(address, "wrong");
+    assert!(stderr.contains(&expected), "{stderr}");
+    assert!(stderr.contains("the password is refused"), "{stderr}");
+    let unused = SocketAddr::from(([127, 0, 0, 1], process::free_port()));
+    let stderr = login_error(unused, "right");
+    assert!(stderr.contains("onnection refused"), "{stderr}");
 }
 
 #[test]
-fn without_a_redis_server_it_says_so() {
+fn missing_redis_server_is_an_error() {
     let nothing = tempdir().unwrap();
     let program = env!("CARGO_BIN_EXE_roomkeeper-bench");
     let run = Command::new(program)
@@ -91,14 +91,14 @@ fn without_a_redis_server_it_says_so() {
         .output()
         .unwrap();
     assert_eq!(run.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert!(said.contains("cannot start redis-server"), "{said}");
+    let stderr = String::from_utf8_lossy(&run.stderr);
+    assert!(stderr.contains("cannot start redis-server"), "{stderr}");
 }
 
 #[test]
 fn missing_controller_error_says_how_to_build_it() {
     let nothing = tempdir().unwrap();
-    let named = nothing.path().join("roomkeeper");
+    let missing = nothing.path().join("roomkeeper");
     let error = |program: &str, arguments: &[&str]| {
         let run = process::command(program)
             .args(["idle", "--size", "smoke"])
@@ -117,10 +117,10 @@ fn missing_controller_error_says_how_to_build_it() {
         )
     };
     let harness = env!("CARGO_BIN_EXE_roomkeeper-bench");
-    let option = ["--controller", named.to_str().unwrap()];
-    assert_eq!(error(harness, &option), expected(&named));
-    // Without the option the harness looks beside itself.
+    let option = ["--controller", missing.to_str().unwrap()];
+    assert_eq!(error(harness, &option), expected(&missing));
+    // Without the option the harness uses the controller in its own directory.
     let copy = nothing.path().join("roomkeeper-bench");
     std::fs::copy(harness, &copy).unwrap();
-    assert_eq!(error(copy.to_str().unwrap(), &[]), expected(&named));
+    assert_eq!(error(copy.to_str().unwrap(), &[]), expected(&missing));
 }

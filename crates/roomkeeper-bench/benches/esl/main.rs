@@ -1,26 +1,26 @@
-//! How fast events are read, beside what bounds it and beside other clients, in the same run.
+//! The speed of reading events, beside its limits and other clients, in the same run.
 //!
-//! `cargo bench -p roomkeeper-bench --bench esl` prints the table of `benches/RESULTS.md`, then criterion's figures of what is ours.
-//! `ESL_BENCH_BYTES` says how much traffic there is (64 MB): less gets between the time slices of a machine that is busy.
-//! With `--test` everything runs once on little, to see that it works.
+//! `cargo bench -p roomkeeper-bench --bench esl` prints the table of `benches/RESULTS.md`, then criterion's figures of this
+//! project's reader. `ESL_BENCH_BYTES` sets the size of the traffic (64 MB): a smaller one fits between the time slices of a
+//! busy machine. With `--test` everything runs once on little traffic, as a test.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
     clippy::print_stdout,
-    reason = "what is not expected here may panic, what is not acted on is one thing, and a table is printed"
+    reason = "a benchmark may panic, ignores other variants, and prints a table"
 )]
 
-mod contest;
+mod comparison;
 mod readers;
 mod traffic;
 
 use criterion::{Criterion, Throughput};
 
-/// Bytes of traffic, and how often everybody reads it.
+/// Returns the bytes of traffic and the number of rounds.
 fn size() -> (usize, usize) {
-    // As criterion has it: `cargo bench` says so, `cargo test` does not.
-    let asked = |flag: &str| std::env::args().any(|arg| arg == flag);
-    if !asked("--bench") || asked("--test") {
+    // As in criterion: `cargo bench` passes `--bench`, `cargo test` does not.
+    let has_flag = |flag: &str| std::env::args().any(|arg| arg == flag);
+    if !has_flag("--bench") || has_flag("--test") {
         return (1_000_000, 1);
     }
     let bytes = std::env::var("ESL_BENCH_BYTES")
@@ -40,7 +40,7 @@ fn main() {
         traffic::events("plain", bytes),
         traffic::events("json", bytes),
     );
-    println!("{}", contest::table(&runtime, &plain, rounds));
+    println!("{}", comparison::table(&runtime, &plain, rounds));
 
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     let mut group = criterion.benchmark_group("esl");

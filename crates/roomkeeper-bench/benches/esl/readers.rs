@@ -1,13 +1,13 @@
-//! Who reads events: this project, two other clients, and what bounds them all.
+//! The readers of events: this project, two other clients, and the limits of all.
 //!
-//! Owns how each is driven: by the most direct way that it offers, on the same bytes. Each tells how
-//! many events it has read, so that none is fast by leaving some out.
+//! Owns how each is driven: by the most direct way that it offers, on the same bytes. Each returns the number of events that
+//! it has read, so that none is fast by leaving some out.
 //!
 //! | reader | from a buffer | over loopback | values |
 //! |---|---|---|---|
-//! | ours | `Frame::take`, `Event::from_frame` | `EslCodec` on `FramedRead` | decoded when asked for |
-//! | eslrs | its connection, on a reader that has the bytes in memory: its parser is not public | its connection on a socket | never percent-decoded |
-//! | freeswitch-esl-tokio | `parse_channel_dump`, its public way to the parser of an event's body; where events begin and end is told it for nothing | its client on a socket | all decoded at once |
+//! | ours | `Frame::take`, `Event::from_frame` | `EslCodec` on `FramedRead` | decoded on access |
+//! | eslrs | its connection, on a reader with the bytes in memory: its parser is not public | its connection on a socket | never percent-decoded |
+//! | freeswitch-esl-tokio | `parse_channel_dump`, its public access to the parser of an event's body; it gets the bounds of each event for free | its client on a socket | all decoded at once |
 
 use std::hint::black_box;
 use std::io::{self, Read as _, Write as _};
@@ -28,11 +28,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Runtime;
 use tokio_util::codec::FramedRead;
 
-use crate::traffic::Read;
+use crate::traffic::EventClass;
 
-// ---- what bounds them ----
+// ---- limits ----
 
-/// Looks for each line feed.
+/// Finds each line feed.
 pub fn newlines(bytes: &[u8]) -> usize {
     memchr::memchr_iter(b'\n', bytes).count()
 }
@@ -44,7 +44,7 @@ pub fn copy(bytes: &[u8], into: &mut Vec<u8>) -> usize {
     into.len()
 }
 
-/// A server that sends all of it to whoever connects.
+/// Starts a server that sends all bytes to each client. Returns its address.
 pub fn server(bytes: Bytes) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = listener.local_addr().expect("an address");
@@ -59,7 +59,7 @@ pub fn server(bytes: Bytes) -> SocketAddr {
     addr
 }
 
-/// Takes the bytes off a socket and does not look at them.
+/// Reads the bytes from a socket and ignores them.
 pub fn bare_read(addr: SocketAddr) -> usize {
     let mut stream = TcpStream::connect(addr).expect("the server");
     let mut buffer = vec![0; READ_BUFFER];
@@ -74,10 +74,10 @@ pub fn bare_read(addr: SocketAddr) -> usize {
 
 // ---- ours ----
 
-/// Indexes an event's headers, types it, decodes what the controller reads of it.
+/// Indexes an event's headers, classifies it, and decodes the values that the controller reads.
 fn read_ours(frame: Frame) -> usize {
     let event = Event::from_frame(frame).expect("an event");
-    Read::of(&black_box(event.kind())).values(|name| event.get(name));
+    EventClass::from_kind(&black_box(event.kind())).values(|name| event.get(name));
     black_box(event.header_count());
     1
 }
@@ -90,7 +90,7 @@ pub fn ours(bytes: &Bytes) -> usize {
     while let Ok(frame) = Frame::take(&mut parser, &mut rest) {
         events += read_ours(frame);
     }
-    assert!(rest.is_empty(), "{} bytes are left", rest.len());
+    assert!(rest.is_empty(), "{} unread bytes", rest.len());
     events
 }
 
@@ -115,14 +115,15 @@ async fn connect(addr: SocketAddr) -> tokio::net::TcpStream {
 
 // ---- eslrs ----
 
-/// Reads all that a connection has. Without its feature `tracing`, which only costs.
+/// Reads all events of a connection. Its feature `tracing` is off, because it only costs time.
 async fn read_eslrs<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> usize {
     let mut connection = ESLConnection::new(stream);
     let mut events = 0;
     while let Ok(event) = connection.recv().await {
-        // What is between the headers of an event is `PlainEvent`'s.
+        // `PlainEvent` parses the headers of the event.
         let Ok(event) = PlainEvent::try_from(event);
-        Read::named(|name| event.get_header(name)).values(|name| event.get_header(name));
+        EventClass::from_headers(|name| event.get_header(name))
+            .values(|name| event.get_header(name));
         black_box(&event);
         events += 1;
     }
@@ -133,7 +134,7 @@ async fn read_eslrs<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> usize {
 pub fn eslrs(runtime: &Runtime, bytes: &Bytes) -> usize {
     runtime.block_on(read_eslrs(InMemory {
         bytes: bytes.clone(),
-        left: READ_BUFFER,
+        remaining: READ_BUFFER,
     }))
 }
 
@@ -142,13 +143,13 @@ pub fn eslrs_over(runtime: &Runtime, addr: SocketAddr) -> usize {
     runtime.block_on(async { read_eslrs(connect(addr).await).await })
 }
 
-/// A stream whose bytes are all there already.
+/// A stream over bytes in memory.
 ///
-/// It has nothing at hand after each 64 KiB: as long as there is something, eslrs reads on before it
-/// hands out what it has, and would hold all events at once.
+/// It is pending after each 64 KiB: eslrs reads as long as there are bytes before it returns events, and would hold all
+/// events at once.
 struct InMemory {
     bytes: Bytes,
-    left: usize,
+    remaining: usize,
 }
 
 impl AsyncRead for InMemory {
@@ -157,14 +158,14 @@ impl AsyncRead for InMemory {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.left == 0 {
-            self.left = READ_BUFFER;
+        if self.remaining == 0 {
+            self.remaining = READ_BUFFER;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let n = self.bytes.len().min(self.left).min(buffer.remaining());
+        let n = self.bytes.len().min(self.remaining).min(buffer.remaining());
         buffer.put_slice(&self.bytes.split_to(n));
-        self.left -= n;
+        self.remaining -= n;
         Poll::Ready(Ok(()))
     }
 }
@@ -191,7 +192,7 @@ impl AsyncWrite for InMemory {
 
 fn read_tokio(event: &EslEvent) -> usize {
     black_box(event.event_type());
-    Read::named(|name| event.header_str(name)).values(|name| event.header_str(name));
+    EventClass::from_headers(|name| event.header_str(name)).values(|name| event.header_str(name));
     1
 }
 
@@ -204,8 +205,7 @@ pub fn bodies(bytes: &Bytes) -> Vec<Bytes> {
         .collect()
 }
 
-/// From a buffer that is split into bodies already. As its own parser does it, what is no UTF-8 is
-/// replaced.
+/// From a buffer that is already split into bodies. Like its own parser, this replaces invalid UTF-8.
 pub fn tokio(bodies: &[Bytes]) -> usize {
     let mut events = 0;
     for body in bodies {
@@ -215,8 +215,7 @@ pub fn tokio(bodies: &[Bytes]) -> usize {
     events
 }
 
-/// Over loopback. Its reader waits for who takes the events, as ours does; by default it would drop
-/// them.
+/// Over loopback. Its reader waits for the consumer, as ours does; by default it would drop events.
 pub fn tokio_over(runtime: &Runtime, addr: SocketAddr) -> usize {
     runtime.block_on(async {
         let options = EslConnectOptions::default()

@@ -1,7 +1,6 @@
-//! The bytes that all read, and what is read of each event.
+//! The bytes that all readers read, and the values that they read of each event.
 //!
-//! Owns the recordings as one buffer, and which values the controller reads of which event. Leaves
-//! out who reads.
+//! Owns the recordings as one buffer, and which values the controller reads of which event. Leaves out the readers.
 
 use std::borrow::Cow;
 use std::fs;
@@ -11,10 +10,9 @@ use std::path::Path;
 use bytes::Bytes;
 use freeswitch_esl::{ConferenceAction, ContentType, EventKind, Frame, FrameParser, Limits};
 
-/// The events of all recordings in one format, again and again until there are so many bytes.
+/// Returns the events of all recordings in one format, repeated until they have at least `bytes` bytes.
 ///
-/// Events alone: a connection says what else there is once, and one of the peers ends at the notice
-/// that the server is about to close.
+/// Only events: a connection has its other messages once, and one of the peers stops at the server's disconnect notice.
 pub fn events(format: &str, bytes: usize) -> Bytes {
     let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures"));
     let mut scenarios: Vec<_> = fs::read_dir(dir.join(format))
@@ -38,30 +36,30 @@ pub fn events(format: &str, bytes: usize) -> Bytes {
     Bytes::from(once.repeat(bytes.div_ceil(once.len())))
 }
 
-/// What an event is, as far as it decides what is read of it.
+/// A class of events from which the controller reads the same values.
 #[derive(Clone, Copy)]
-pub enum Read {
-    /// A member of a conference came or changed: who it is, what it may.
+pub enum EventClass {
+    /// A member of a conference joined or changed: its identity and its flags.
     Member,
     /// A member left.
     Left,
     /// Anything else in a conference.
     Conference,
-    /// A call came, was answered, was parked: who it is.
+    /// A call was created, answered or parked: its identity.
     Call,
     /// A call ended.
     Ended,
     /// An application of a call ended.
     Step,
-    /// Nothing that rooms or calls are about.
+    /// An event that concerns neither rooms nor calls.
     Nothing,
 }
 
-impl Read {
-    /// By what the event is.
-    pub fn of(kind: &EventKind<'_>) -> Self {
+impl EventClass {
+    /// Classifies an event by its kind.
+    pub fn from_kind(kind: &EventKind<'_>) -> Self {
         match kind {
-            EventKind::Conference(action) => Self::of_action(action),
+            EventKind::Conference(action) => Self::from_action(action),
             EventKind::ChannelCreate | EventKind::ChannelAnswer | EventKind::ChannelPark => {
                 Self::Call
             }
@@ -73,14 +71,13 @@ impl Read {
         }
     }
 
-    /// By the names that stand on the wire, for those who have no such type. A subclass may be
-    /// percent-encoded.
-    pub fn named<'a>(get: impl Fn(&'static str) -> Option<&'a str>) -> Self {
+    /// Classifies an event by its header values, for clients without such a type. A subclass may be percent-encoded.
+    pub fn from_headers<'a>(get: impl Fn(&'static str) -> Option<&'a str>) -> Self {
         match get("Event-Name") {
             Some("CUSTOM") => match get("Event-Subclass") {
                 Some("conference::maintenance" | "conference%3A%3Amaintenance") => {
                     let action = get("Action").unwrap_or_default();
-                    Self::of_action(&ConferenceAction::from_wire(Cow::Borrowed(action)))
+                    Self::from_action(&ConferenceAction::from_wire(Cow::Borrowed(action)))
                 }
                 _ => Self::Nothing,
             },
@@ -91,7 +88,7 @@ impl Read {
         }
     }
 
-    fn of_action(action: &ConferenceAction<'_>) -> Self {
+    fn from_action(action: &ConferenceAction<'_>) -> Self {
         match action {
             ConferenceAction::AddMember
             | ConferenceAction::FloorChange
@@ -112,12 +109,12 @@ impl Read {
         }
     }
 
-    /// The headers that `reconciler::translate` then reads, for a conference that is a room.
+    /// The headers that `reconciler::translate` reads of such an event, if its conference is a room.
     fn headers(self) -> [&'static [&'static str]; 4] {
         const EVERY: &[&str] = &["Core-UUID", "Event-Sequence", "Event-Date-Timestamp"];
         const ROOM: &[&str] = &["Conference-Name", "Conference-Unique-ID", "Conference-Size"];
         const FLAGS: &[&str] = &["Unique-ID", "Speak", "Hear", "Hold", "Talking"];
-        const WHO: &[&str] = &[
+        const CALLER: &[&str] = &[
             "Answer-State",
             "Caller-Channel-Created-Time",
             "Caller-Direction",
@@ -130,10 +127,10 @@ impl Read {
         ];
         const CAUSE: &[&str] = &["Unique-ID", "Hangup-Cause"];
         match self {
-            Self::Member => [EVERY, ROOM, FLAGS, WHO],
+            Self::Member => [EVERY, ROOM, FLAGS, CALLER],
             Self::Left => [EVERY, ROOM, CAUSE, &[]],
             Self::Conference => [EVERY, ROOM, &[], &[]],
-            Self::Call => [EVERY, &["Unique-ID"], WHO, &[]],
+            Self::Call => [EVERY, &["Unique-ID"], CALLER, &[]],
             Self::Ended => [EVERY, CAUSE, &[], &[]],
             Self::Step => [
                 EVERY,
@@ -145,14 +142,14 @@ impl Read {
         }
     }
 
-    /// Reads them.
+    /// Reads these headers.
     pub fn values<T>(self, get: impl Fn(&'static str) -> Option<T>) {
         for name in self.headers().into_iter().flatten() {
             black_box(get(name));
         }
     }
 
-    /// How many they are.
+    /// The number of these headers.
     pub fn count(self) -> usize {
         self.headers().map(<[_]>::len).iter().sum()
     }

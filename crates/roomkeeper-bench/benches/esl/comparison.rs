@@ -1,7 +1,7 @@
-//! All readers on the same bytes in one run, and the table of it.
+//! A comparison of all readers on the same bytes in one run, and its table.
 //!
-//! Owns how it is timed, and what is to be reached. What else the machine does only ever makes a reader
-//! slower, so each counts by its best round, and the rounds of all take turns.
+//! Owns the timing and the targets. Other load on the machine only ever makes a reader slower, so the best round of each
+//! counts, and the readers take turns.
 
 use std::hint::black_box;
 use std::io::IsTerminal;
@@ -14,9 +14,9 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 
 use crate::readers;
-use crate::traffic::Read;
+use crate::traffic::EventClass;
 
-/// Somebody who takes part: a name, what it does, how long it took at best.
+/// A reader in the comparison: its name, its work, and its best time.
 struct Contestant<'a> {
     name: &'static str,
     run: Box<dyn FnMut() -> usize + 'a>,
@@ -38,9 +38,9 @@ impl<'a> Contestant<'a> {
 /// The clock of a contest.
 #[derive(Clone, Copy)]
 enum Clock {
-    /// What this thread spends: what the others do does not count.
+    /// CPU time of this thread: other threads do not count.
     Thread,
-    /// What passes: who waits for a socket spends nothing.
+    /// Elapsed time: waiting for a socket uses no CPU time.
     Wall,
 }
 
@@ -56,37 +56,46 @@ impl Clock {
     }
 }
 
-/// Runs all in turns and returns what each makes of so many bytes at its best.
-fn contest(
+/// Runs all readers in turn. Returns the throughput of each in its best round.
+fn compare(
     bytes: usize,
     rounds: usize,
     clock: Clock,
     mut contestants: Vec<Contestant<'_>>,
 ) -> Vec<(&'static str, Figure)> {
     let start = Instant::now();
-    let watched = std::io::stderr().is_terminal();
+    let shows_progress = std::io::stderr().is_terminal();
     for round in 1..=rounds {
-        for who in &mut contestants {
-            if watched {
-                eprint!("\r\x1b[Kround {round} of {rounds}: {}", who.name);
+        for contestant in &mut contestants {
+            if shows_progress {
+                eprint!("\r\x1b[Kround {round} of {rounds}: {}", contestant.name);
             }
             let before = clock.now(start);
-            let found = black_box((who.run)());
-            who.best = who.best.min(clock.now(start) - before);
-            assert_eq!(found, who.expected, "{} left something out", who.name);
+            let found = black_box((contestant.run)());
+            contestant.best = contestant.best.min(clock.now(start) - before);
+            assert_eq!(
+                found, contestant.expected,
+                "{} missed events",
+                contestant.name
+            );
         }
     }
-    if watched {
+    if shows_progress {
         eprint!("\r\x1b[K");
     }
     contestants
         .iter()
-        .map(|who| (who.name, Figure::throughput(bytes as u64, who.best)))
+        .map(|contestant| {
+            (
+                contestant.name,
+                Figure::throughput(bytes as u64, contestant.best),
+            )
+        })
         .collect()
 }
 
-/// What the traffic is: events, headers and bytes of them, values that are read.
-fn described(traffic: &Bytes) -> (usize, String) {
+/// Describes the traffic: events, headers and bytes of each, values that are read.
+fn describe(traffic: &Bytes) -> (usize, String) {
     let bodies = readers::bodies(traffic);
     let (mut headers, mut values) = (0, 0);
     let mut rest = traffic.clone();
@@ -94,13 +103,13 @@ fn described(traffic: &Bytes) -> (usize, String) {
     while let Ok(frame) = Frame::take(&mut parser, &mut rest) {
         let event = Event::from_frame(frame).expect("an event");
         headers += event.header_count();
-        values += Read::of(&event.kind()).count();
+        values += EventClass::from_kind(&event.kind()).count();
     }
     let events = bodies.len();
     let average = |n: usize| n as f64 / events as f64;
     let text = format!(
-        "{:.1} MB of recorded plain events, all recordings again and again: {events} events of {:.0} bytes, {:.0} headers \
-         and {:.1} values that are read, on average.",
+        "{:.1} MB of recorded plain events, all recordings repeated: {events} events of {:.0} bytes, {:.0} headers \
+         and {:.1} read values, on average.",
         traffic.len() as f64 / 1e6,
         average(bodies.iter().map(Bytes::len).sum()),
         average(headers),
@@ -109,16 +118,16 @@ fn described(traffic: &Bytes) -> (usize, String) {
     (events, text)
 }
 
-/// Everything within one run, with the ratios that carry over to another machine.
+/// Runs all comparisons and returns the table. The ratios carry over to another machine.
 pub fn table(runtime: &Runtime, traffic: &Bytes, rounds: usize) -> Section {
-    let (events, description) = described(traffic);
+    let (events, description) = describe(traffic);
     let bodies = readers::bodies(traffic);
     let lines = readers::newlines(traffic);
     let mut into = Vec::with_capacity(traffic.len());
     let bytes = traffic.len();
     let mut section = Section::new("Reading events");
 
-    let [ours, eslrs, tokio, newlines, copy] = contest(
+    let [ours, eslrs, tokio, newlines, copy] = compare(
         bytes,
         rounds,
         Clock::Thread,
@@ -134,17 +143,17 @@ pub fn table(runtime: &Runtime, traffic: &Bytes, rounds: usize) -> Section {
     )[..] else {
         return section;
     };
-    for (peer, goal) in [
+    for (peer, target) in [
         (eslrs, Some(10.0)),
         (tokio, Some(25.0)),
         (newlines, Some(0.13)),
         (copy, None),
     ] {
-        section.row(beside("events from a buffer", ours, peer, goal));
+        section.row(compared_row("events from a buffer", ours, peer, target));
     }
 
     let addr = readers::server(traffic.clone());
-    let [ours, bare, eslrs, tokio] = contest(
+    let [ours, bare, eslrs, tokio] = compare(
         bytes,
         rounds,
         Clock::Wall,
@@ -159,27 +168,26 @@ pub fn table(runtime: &Runtime, traffic: &Bytes, rounds: usize) -> Section {
     )[..] else {
         return section;
     };
-    for (peer, goal) in [(bare, Some(0.3)), (eslrs, Some(5.0)), (tokio, None)] {
-        section.row(beside("events over loopback", ours, peer, goal));
+    for (peer, target) in [(bare, Some(0.3)), (eslrs, Some(5.0)), (tokio, None)] {
+        section.row(compared_row("events over loopback", ours, peer, target));
     }
 
     section.note(description);
     section.note(
-        "All headers are indexed, and the values that the controller reads of an event are read: decoded, but for eslrs, \
-         which leaves them percent-encoded. From a buffer by the CPU time of the one thread, over loopback by the clock; \
-         the best round of each.",
+        "All headers are indexed, and the values that the controller uses are read and decoded; eslrs leaves them \
+         percent-encoded. From a buffer: CPU time of the one thread; over loopback: elapsed time. The best round of each.",
     );
     section
 }
 
-fn beside(
+fn compared_row(
     what: &str,
     (_, ours): (&str, Figure),
     (name, peer): (&str, Figure),
-    goal: Option<f64>,
+    target: Option<f64>,
 ) -> Row {
     let row = Row::new(what, ours).beside(name, peer);
-    match goal {
+    match target {
         Some(ratio) => row.at_least(ratio),
         None => row,
     }
