@@ -4,7 +4,7 @@
 
 use super::{
     Core, Origin, Step,
-    call::Untransferred,
+    call::TransferError,
     channel::{Channel, cause},
     command::split_word,
     dates::uptime,
@@ -22,7 +22,7 @@ impl Core {
             "conference" => return self.conference(arg, pending),
             "originate" => return self.originate(arg, pending),
             "uuid_transfer" => self.uuid_transfer(first, rest),
-            "uuid_park" => told_of_transfer(self.transfer(first, "park", "inline", None)),
+            "uuid_park" => transfer_reply(self.transfer(first, "park", "inline", None)),
             "uuid_kill" => {
                 if first.is_empty() {
                     "-USAGE: <uuid> [cause]\n".into()
@@ -156,7 +156,7 @@ impl Core {
         let Some(target) = target else {
             return NO_CHANNEL.into();
         };
-        told_of_transfer(self.transfer(&target, destination, dialplan, context))
+        transfer_reply(self.transfer(&target, destination, dialplan, context))
     }
 
     fn uuid_dump(&mut self, uuid: &str, format: &str) -> String {
@@ -237,11 +237,11 @@ impl Core {
 }
 
 /// Returns the answer to a command that transfers.
-fn told_of_transfer(transferred: Result<(), Untransferred>) -> String {
+fn transfer_reply(transferred: Result<(), TransferError>) -> String {
     match transferred {
         Ok(()) => "+OK\n".into(),
-        Err(Untransferred::NoForwardLeft) => "-ERR\n".into(),
-        Err(Untransferred::NoChannel) => NO_CHANNEL.into(),
+        Err(TransferError::NoForwardLeft) => "-ERR\n".into(),
+        Err(TransferError::NoChannel) => NO_CHANNEL.into(),
     }
 }
 

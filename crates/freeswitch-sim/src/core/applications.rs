@@ -4,7 +4,7 @@ use super::{
     Core, IdKind, Origin, Step,
     api::set_or_unset,
     call::set_played,
-    channel::{Message, Running, Wait, cause},
+    channel::{Execution, Message, Wait, cause},
     inline::{alternation, assignments, expand, tone_length},
     task::Task,
 };
@@ -51,7 +51,7 @@ impl Core {
         if !sent {
             channel.last_app = Some((app.to_owned(), arg.to_owned()));
         }
-        channel.stack.push(Running {
+        channel.stack.push(Execution {
             app: app.to_owned(),
             arg: expanded.clone(),
             uuid: id.clone(),
@@ -265,7 +265,7 @@ impl Core {
         }
         // The application around it was suspended meanwhile.
         let resumed = match channel.stack.last_mut() {
-            Some(Running {
+            Some(Execution {
                 wait: Wait::Until(at, _),
                 ..
             }) => {

@@ -5,7 +5,7 @@
 
 use super::{
     Core, IdKind, InboundCall,
-    channel::{Running, State, Wait},
+    channel::{Execution, State, Wait},
     event::Value,
     room::Member,
 };
@@ -45,7 +45,7 @@ impl Core {
             channel.plan.clear();
             channel.member_id = Some(id);
             channel.set_var("conference_member_id", Value::from(id.to_string()));
-            channel.stack.push(Running {
+            channel.stack.push(Execution {
                 app: APPLICATION.to_owned(),
                 arg: format!("{name}@{profile}"),
                 uuid: self.ids.next(IdKind::Other),

@@ -5,7 +5,7 @@
 
 use super::{
     Core, IdKind, Origin, Step,
-    channel::{Channel, Running, State, Transfer, Wait, q850},
+    channel::{Channel, Execution, State, Transfer, Wait, q850},
     dates::dates,
     inline::parse_inline,
     task::Task,
@@ -126,7 +126,7 @@ impl Core {
         destination: &str,
         dialplan: &str,
         context: Option<&str>,
-    ) -> Result<(), Untransferred> {
+    ) -> Result<(), TransferError> {
         let plan = match dialplan {
             "inline" => parse_inline(destination),
             _ => self.plan_for(destination),
@@ -134,10 +134,10 @@ impl Core {
         let id = self.ids.next(IdKind::Other);
         let now = self.now;
         let Some(channel) = self.channels.get_mut(uuid) else {
-            return Err(Untransferred::NoChannel);
+            return Err(TransferError::NoChannel);
         };
         if !channel.is_up() {
-            return Err(Untransferred::NoChannel);
+            return Err(TransferError::NoChannel);
         }
         let context = context.unwrap_or(&channel.profile.context).to_owned();
         let source = format!(
@@ -147,7 +147,7 @@ impl Core {
         let Some((name, left)) = forwards_left(channel) else {
             self.counters.out_of_forwards += 1;
             self.hang_up(uuid, "EXCHANGE_ROUTING_ERROR");
-            return Err(Untransferred::NoForwardLeft);
+            return Err(TransferError::NoForwardLeft);
         };
         channel.set_var(name, left.to_string());
         channel.push_var("transfer_history", source.clone());
@@ -223,7 +223,7 @@ impl Core {
     /// Notices the loss of the other leg before the hangup arrives: playback fails, and the plan continues.
     pub(super) fn peer_notice(&mut self, uuid: &str) {
         let plays = self.channels.get(uuid).is_some_and(|channel| {
-            channel.is_up() && channel.stack.last().is_some_and(Running::plays)
+            channel.is_up() && channel.stack.last().is_some_and(Execution::plays)
         });
         if plays {
             if let Some(channel) = self.channels.get_mut(uuid) {
@@ -284,7 +284,7 @@ impl Core {
         channel.state = State::Reporting;
         channel.call_state = "HANGUP";
         channel.hangup_at = now;
-        summarise(channel, now);
+        set_end_variables(channel, now);
         let cause = channel.hangup.unwrap_or("NORMAL_CLEARING");
         self.emit_channel(
             "CHANNEL_HANGUP_COMPLETE",
@@ -317,7 +317,7 @@ impl Core {
 }
 
 /// The reason why a channel is not transferred.
-pub(super) enum Untransferred {
+pub(super) enum TransferError {
     /// There is no such channel, or it has hung up.
     NoChannel,
     /// It was transferred too often, and hangs up.
@@ -349,7 +349,7 @@ pub(super) fn set_played(channel: &mut Channel, micros: u64) {
 }
 
 /// Sets the variables of a call that has ended.
-fn summarise(channel: &mut Channel, now: u64) {
+fn set_end_variables(channel: &mut Channel, now: u64) {
     let cause = channel.hangup.unwrap_or("NORMAL_CLEARING");
     let profile_start = channel.profile.created;
     let (start, answer) = (channel.created, channel.answered_at);
@@ -392,7 +392,7 @@ fn summarise(channel: &mut Channel, now: u64) {
     }
     let caller = format!("\"{}\" <{}>", channel.profile.name, channel.profile.number);
     channel.set_var("caller_id", caller);
-    let lasted = now.saturating_sub(start);
+    let duration = now.saturating_sub(start);
     let billed = if answer > 0 {
         now.saturating_sub(answer)
     } else {
@@ -405,7 +405,7 @@ fn summarise(channel: &mut Channel, now: u64) {
             "msec" => "mduration",
             _ => "uduration",
         };
-        channel.set_var(long, (lasted / divisor).to_string());
+        channel.set_var(long, (duration / divisor).to_string());
         channel.set_var(&format!("bill{unit}"), (billed / divisor).to_string());
         channel.set_var(&format!("progress{unit}"), "0");
         channel.set_var(
@@ -414,7 +414,10 @@ fn summarise(channel: &mut Channel, now: u64) {
         );
         channel.set_var(&format!("wait{unit}"), "0");
         channel.set_var(&format!("progress_media{unit}"), "0");
-        channel.set_var(&format!("flow_bill{unit}"), (lasted / divisor).to_string());
+        channel.set_var(
+            &format!("flow_bill{unit}"),
+            (duration / divisor).to_string(),
+        );
     }
     if !channel.sip {
         channel.set_var("is_loopback", "1");

@@ -79,7 +79,7 @@ pub(super) enum Wait {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Running {
+pub(super) struct Execution {
     pub app: String,
     pub arg: String,
     pub uuid: String,
@@ -90,7 +90,7 @@ pub(super) struct Running {
     pub locked: bool,
 }
 
-impl Running {
+impl Execution {
     pub fn plays(&self) -> bool {
         matches!(self.app.as_str(), "playback" | "endless_playback" | "speak")
     }
@@ -141,7 +141,7 @@ pub(super) struct Channel {
     pub peer: Option<String>,
     pub read_codec: &'static str,
     pub write_codec: &'static str,
-    pub stack: Vec<Running>,
+    pub stack: Vec<Execution>,
     pub plan: VecDeque<(String, String)>,
     pub messages: VecDeque<Message>,
     pub transfer: Option<Transfer>,

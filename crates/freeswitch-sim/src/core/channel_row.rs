@@ -45,7 +45,7 @@ pub(super) const COLUMNS: [&str; 38] = [
 ];
 
 /// The separator of the values in a stored row.
-const BETWEEN: &str = "\x1f";
+const SEPARATOR: &str = "\x1f";
 
 /// A channel's row. A full node has as many rows as calls, so a row keeps all values in one text.
 pub(super) struct ChannelRow {
@@ -61,7 +61,7 @@ impl ChannelRow {
         let mut first = true;
         for (value, end) in values.into_iter().zip(&mut ends) {
             if !std::mem::replace(&mut first, false) {
-                text.push_str(BETWEEN);
+                text.push_str(SEPARATOR);
             }
             text.push_str(value);
             *end = u32::try_from(text.len()).unwrap_or(u32::MAX);
@@ -78,16 +78,16 @@ impl ChannelRow {
     }
 
     fn values(&self) -> impl Iterator<Item = &str> {
-        let after = self.ends.map(|end| end as usize + BETWEEN.len());
-        let begins = std::iter::once(0).chain(after);
-        begins
+        let after = self.ends.map(|end| end as usize + SEPARATOR.len());
+        let starts_at = std::iter::once(0).chain(after);
+        starts_at
             .zip(self.ends)
-            .map(|(begin, end)| &self.text[begin..end as usize])
+            .map(|(start, end)| &self.text[start..end as usize])
     }
 
     /// Appends a line with this delimiter. Escapes nothing, like `show_callback`.
     pub(super) fn write_delimited(&self, delimiter: &str, body: &mut String) {
-        if delimiter == BETWEEN {
+        if delimiter == SEPARATOR {
             body.push_str(&self.text);
         } else {
             for (at, value) in self.values().enumerate() {

@@ -21,13 +21,13 @@ impl Core {
         if !authed {
             match word {
                 "auth" => self.authenticate(conn, rest),
-                "exit" => self.goodbye(conn, Some("+OK bye")),
+                "exit" => self.close_with_notice(conn, Some("+OK bye")),
                 _ => self.reply(conn, "-ERR command not found"),
             }
             return;
         }
         match word {
-            "exit" | "..." => self.goodbye(conn, Some("+OK bye")),
+            "exit" | "..." => self.close_with_notice(conn, Some("+OK bye")),
             "api" | "bgapi" if rest.is_empty() => self.reply(conn, "-ERR command not found"),
             "api" => self.api_inline(conn, rest),
             "bgapi" => self.api_background(conn, command, rest),
@@ -94,7 +94,7 @@ impl Core {
         }
     }
 
-    fn goodbye(&mut self, conn: ConnId, reply: Option<&str>) {
+    fn close_with_notice(&mut self, conn: ConnId, reply: Option<&str>) {
         if let Some(text) = reply {
             self.reply(conn, text);
         }
@@ -112,7 +112,7 @@ impl Core {
             self.reply(conn, "+OK accepted");
         } else {
             self.counters.refused += 1;
-            self.goodbye(conn, Some("-ERR invalid"));
+            self.close_with_notice(conn, Some("-ERR invalid"));
         }
     }
 

@@ -141,7 +141,7 @@ impl Core {
             || !outbound;
         let by_variable = channel.var("conference_member_flags").unwrap_or_default();
         let request = Request::parse(&arg);
-        let has = |flag: &str| {
+        let has_flag = |flag: &str| {
             request.flags.contains(&flag) || by_variable.split(['|', ',']).any(|text| text == flag)
         };
         let uid = match self.room_named(request.name) {
@@ -155,7 +155,7 @@ impl Core {
             return;
         };
         // A lock and a PIN apply to calls from outside; the limit applies to all.
-        let locked_out =
+        let refused_by_lock =
             secured && (room.locked || (!room.pin.is_empty() && room.pin != request.pin));
         let full = room.max_members > 0 && room.size() >= room.max_members;
         let call_key = format!("conference_{}_{}_{number}", room.name, self.config.domain);
@@ -164,7 +164,7 @@ impl Core {
             channel.set_var("conference_name", name);
             channel.set_var("app_session_uuid", uid.clone());
         }
-        if locked_out || full {
+        if refused_by_lock || full {
             self.counters.joins_refused += 1;
             self.end_if_empty(&uid);
             self.complete(uuid, None);
@@ -185,10 +185,10 @@ impl Core {
         let admission = Admission {
             room: uid,
             id,
-            mute: has("mute"),
-            deaf: has("deaf"),
-            moderator: has("moderator"),
-            ghost: has("ghost"),
+            mute: has_flag("mute"),
+            deaf: has_flag("deaf"),
+            moderator: has_flag("moderator"),
+            ghost: has_flag("ghost"),
             call_key,
         };
         let at = self.timing.at(Step::Add, uuid, self.now) + self.config.admission;
@@ -206,12 +206,12 @@ impl Core {
         if let Some(room) = self.rooms.get_mut(&uid) {
             room.joining -= 1;
         }
-        let still_here = self.channels.get(uuid).is_some_and(|channel| {
+        let is_still_joining = self.channels.get(uuid).is_some_and(|channel| {
             channel.is_up()
                 && channel.transfer.is_none()
                 && channel.stack.last().is_some_and(|top| top.uuid == app)
         });
-        if !still_here {
+        if !is_still_joining {
             self.end_if_empty(&uid);
             self.run_channel(uuid);
             return;
@@ -327,7 +327,7 @@ impl Core {
             );
         }
         for file in files {
-            self.member_file_done(&uid, id, file.serial);
+            self.end_member_file(&uid, id, file.serial);
         }
         // The event has the member's block, but the size without the member.
         let mut event = self.custom(MAINTENANCE, DELETED);
@@ -376,7 +376,7 @@ impl Core {
     }
 
     /// Runs the thread of a conference that ends: it removes all members, and is over after the last.
-    pub(super) fn room_end(&mut self, uid: &str) {
+    pub(super) fn end_room(&mut self, uid: &str) {
         let Some(room) = self.rooms.get_mut(uid) else {
             return;
         };
@@ -384,19 +384,19 @@ impl Core {
             return;
         }
         if !room.members.is_empty() {
-            return self.put_all_out(uid);
+            return self.remove_all_members(uid);
         }
         room.gone = true;
         let at = self.timing.at(Step::RoomGone, uid, self.now);
         if at <= self.now {
-            self.room_gone(uid);
+            self.destroy_room(uid);
         } else {
             self.schedule(at, Task::RoomGone(uid.to_owned()));
         }
     }
 
     /// Hangs the members up, unless their channels continue with their plans.
-    pub(super) fn put_all_out(&mut self, uid: &str) {
+    pub(super) fn remove_all_members(&mut self, uid: &str) {
         let Some(room) = self.rooms.get_mut(uid) else {
             return;
         };
@@ -407,12 +407,12 @@ impl Core {
         }
         for uuid in members {
             self.counters.put_out += 1;
-            let stays_up = self
+            let continues = self
                 .channels
                 .get(&uuid)
                 .and_then(|channel| channel.var("hangup_after_conference"))
                 .is_some_and(|value| value == "false");
-            if stays_up {
+            if continues {
                 self.step(Step::Notice, &uuid, Task::Run(uuid.clone()));
             } else {
                 self.hang_up(&uuid, "NORMAL_CLEARING");
@@ -420,7 +420,7 @@ impl Core {
         }
     }
 
-    pub(super) fn room_gone(&mut self, uid: &str) {
+    pub(super) fn destroy_room(&mut self, uid: &str) {
         self.close_recordings(uid);
         self.close_files(uid);
         self.room_event(uid, DESTROYED, "conference-destroy", &[]);

@@ -142,7 +142,7 @@ impl Core {
                 started: now,
             });
         }
-        self.tell_member_play(uid, id, &params, path);
+        self.emit_member_play(uid, id, &params, path);
         self.schedule(
             now + duration,
             Task::MemberFileDone(uid.to_owned(), id, serial),
@@ -150,7 +150,7 @@ impl Core {
         format!("+OK (play) Playing file {path} to member {id}\n")
     }
 
-    pub(super) fn tell_member_play(
+    pub(super) fn emit_member_play(
         &mut self,
         uid: &str,
         id: u64,

@@ -161,9 +161,9 @@ impl Core {
                 join_time: node.started? / 1_000_000,
             })
         });
-        let begin = body.len();
+        let start = body.len();
         let next = |body: &mut String| {
-            if body.len() > begin {
+            if body.len() > start {
                 body.push(',');
             }
         };

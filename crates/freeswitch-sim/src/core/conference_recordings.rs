@@ -8,7 +8,7 @@ impl Core {
     pub(super) fn recording(&mut self, uid: &str, verb: &str, path: &str) -> String {
         match verb {
             "start" if !path.is_empty() => {
-                self.ask_recording(uid, path);
+                self.request_recording(uid, path);
                 format!("+OK Record file {path}\n")
             }
             "check" => match self.rooms.get(uid).and_then(|room| room.recordings.first()) {
@@ -21,7 +21,7 @@ impl Core {
             }
             // Anything else is the name of a file to record to, even a verb without one.
             file => {
-                self.ask_recording(uid, file);
+                self.request_recording(uid, file);
                 format!("+OK Record file {file}\n")
             }
         }

@@ -34,7 +34,7 @@ pub struct NodeConfig {
     pub heartbeat: u64,
     /// The delay of `show channels`, in microseconds.
     pub sql_lag: u64,
-    /// The time that a connection's thread sleeps before it looks for events again, in microseconds, unless bytes
+    /// The time that a connection's thread sleeps before it checks for events again, in microseconds, unless bytes
     /// arrive from its client; 0: it delivers events at once.
     pub poll: u64,
     /// The time that a client may take to authenticate, in microseconds.

@@ -83,15 +83,15 @@ pub(super) struct Conn {
     pub busy: bool,
     replies: VecDeque<Vec<u8>>,
     events: VecDeque<Arc<Event>>,
-    /// The number of events, from the front, that this connection's thread has found and writes. It finds the others
-    /// when it looks again.
+    /// The number of events, from the front, that this connection's thread has found and writes. It finds the others at its
+    /// next check.
     found: usize,
     /// The time that the thread sleeps when idle, in microseconds; 0: not at all.
-    nap: u64,
+    poll_interval: u64,
     /// The time when it last fell asleep.
     asleep_since: u64,
-    /// The time when it looks for events by itself; `None` if it has found all.
-    looks_at: Option<u64>,
+    /// The time of its next own check for events; `None` if it has found all.
+    next_check: Option<u64>,
     pub max_events: usize,
     /// The start of this connection's output that was rendered and not yet taken.
     pending: BytesMut,
@@ -105,10 +105,10 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub fn new(max_events: usize, nap: u64, now: u64) -> Self {
+    pub fn new(max_events: usize, poll_interval: u64, now: u64) -> Self {
         Self {
             max_events,
-            nap,
+            poll_interval,
             asleep_since: now,
             ..Self::default()
         }
@@ -120,8 +120,8 @@ impl Conn {
         loop {
             // Newlines before a command are ignored.
             let blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
-            let begin = self.buffer.iter().take_while(|byte| blank(byte)).count();
-            self.buffer.drain(..begin);
+            let start = self.buffer.iter().take_while(|byte| blank(byte)).count();
+            self.buffer.drain(..start);
             let Some((end, skip)) = blank_line(&self.buffer) else {
                 break;
             };
@@ -151,36 +151,36 @@ impl Conn {
     }
 
     /// Wakes the thread: input arrived, a command is done, or its time has come. It writes all events and sleeps again.
-    /// In the middle of a command it looks for no event.
-    pub fn look(&mut self, now: u64) {
+    /// In the middle of a command it does not check for events.
+    pub fn check_events(&mut self, now: u64) {
         self.asleep_since = now;
         if self.buffer.is_empty() {
             self.found = self.events.len();
-            self.looks_at = None;
+            self.next_check = None;
         }
     }
 
     /// Returns the time to wake the thread for what was just queued; `None` if it does not sleep, or a time is set
     /// already.
-    pub fn next_look(&mut self, now: u64) -> Option<u64> {
-        if self.found == self.events.len() || self.looks_at.is_some() {
+    pub fn schedule_check(&mut self, now: u64) -> Option<u64> {
+        if self.found == self.events.len() || self.next_check.is_some() {
             return None;
         }
         let slept = now.saturating_sub(self.asleep_since);
-        let at = now + self.nap - slept % self.nap;
-        self.looks_at = Some(at);
+        let at = now + self.poll_interval - slept % self.poll_interval;
+        self.next_check = Some(at);
         Some(at)
     }
 
-    /// Handles the time that [`Self::next_look`] returned, unless the thread was woken meanwhile. Returns the time to
+    /// Handles the time that [`Self::schedule_check`] returned, unless the thread was woken meanwhile. Returns the time to
     /// come again if a partial command keeps it from looking.
     pub fn wake(&mut self, now: u64) -> Option<u64> {
-        if self.looks_at != Some(now) {
+        if self.next_check != Some(now) {
             return None;
         }
-        self.looks_at = None;
-        self.look(now);
-        self.next_look(now)
+        self.next_check = None;
+        self.check_events(now);
+        self.schedule_check(now)
     }
 
     /// Queues an event if it is subscribed to and passes the filters. Returns false if the queue was full.
@@ -198,7 +198,7 @@ impl Conn {
         }
         self.dropped_in_a_row = 0;
         // A thread that still writes finds it without sleeping first.
-        if self.nap == 0 || self.found > 0 {
+        if self.poll_interval == 0 || self.found > 0 {
             self.found += 1;
         }
         self.events.push_back(Arc::clone(event));
@@ -272,7 +272,7 @@ impl Conn {
     }
 
     pub fn has_output(&self) -> bool {
-        !self.is_taken() || (!self.busy && self.found > 0)
+        !self.is_drained() || (!self.busy && self.found > 0)
     }
 
     /// Takes up to `limit` bytes; a message may be cut, and its rest comes with the next call. With a limit, an answer
@@ -314,13 +314,13 @@ impl Conn {
         }
     }
 
-    fn is_taken(&self) -> bool {
+    fn is_drained(&self) -> bool {
         self.pending.is_empty() && self.body.is_empty() && self.replies.is_empty()
     }
 
     /// Returns true if all output was written and the connection must close.
     pub fn finished(&self) -> bool {
-        self.closing && self.is_taken()
+        self.closing && self.is_drained()
     }
 }
 

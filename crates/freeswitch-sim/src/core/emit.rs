@@ -77,7 +77,7 @@ impl Core {
             return;
         }
         let event = Arc::new(event);
-        let mut looks = Vec::new();
+        let mut checks = Vec::new();
         for (id, conn) in &mut self.conns {
             let was_closing = conn.closing;
             if !conn.offer(&event) {
@@ -86,10 +86,10 @@ impl Core {
                     self.counters.given_up += 1;
                 }
             }
-            looks.extend(conn.next_look(self.now).map(|at| (at, *id)));
+            checks.extend(conn.schedule_check(self.now).map(|at| (at, *id)));
         }
-        for (at, id) in looks {
-            self.schedule(at, Task::Look(id));
+        for (at, id) in checks {
+            self.schedule(at, Task::CheckEvents(id));
         }
     }
 

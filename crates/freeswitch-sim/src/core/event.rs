@@ -199,8 +199,8 @@ impl AsRef<[u8]> for Body {
     }
 }
 
-/// Percent-encodes like the server: an existing `%XX` is left alone, so the encoding cannot be told from the byte that
-/// it names.
+/// Percent-encodes like the server: an existing `%XX` stays as it is, so decoding cannot distinguish the encoding from the
+/// byte that it names.
 fn percent_encode(text: &str, out: &mut String) {
     const UNSAFE: &[u8] = b"\"#%&+:;<=>?@[\\]^`{|}";
     const HEX: &[u8; 16] = b"0123456789ABCDEF";

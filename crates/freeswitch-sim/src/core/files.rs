@@ -55,7 +55,7 @@ impl Core {
     }
 
     /// Ends a file, unless it was paused meanwhile.
-    pub(super) fn file_done(&mut self, uid: &str, serial: u64) {
+    pub(super) fn end_file(&mut self, uid: &str, serial: u64) {
         let now = self.now;
         let Some(room) = self.rooms.get_mut(uid) else {
             return;
@@ -66,7 +66,7 @@ impl Core {
             .is_some_and(|file| file.serial == serial)
         {
             if let Some(file) = room.async_file.take() {
-                self.tell_closed(uid, &file);
+                self.emit_closed(uid, &file);
             }
             return;
         }
@@ -74,13 +74,13 @@ impl Core {
             head.serial == serial && head.since.is_some() && head.played(now) >= head.duration
         });
         if ended && let Some(head) = room.files.pop_front() {
-            self.tell_closed(uid, &head);
+            self.emit_closed(uid, &head);
             self.start_head(uid);
         }
     }
 
     /// Closes the files that were stopped, at the next frame.
-    pub(super) fn files_stop(&mut self, uid: &str, serials: &[u64]) {
+    pub(super) fn close_stopped_files(&mut self, uid: &str, serials: &[u64]) {
         let Some(room) = self.rooms.get_mut(uid) else {
             return;
         };
@@ -93,7 +93,7 @@ impl Core {
             .async_file
             .take_if(|file| serials.contains(&file.serial));
         for file in stopped.iter().chain(&other) {
-            self.tell_closed(uid, file);
+            self.emit_closed(uid, file);
         }
         self.start_head(uid);
     }
@@ -105,11 +105,11 @@ impl Core {
         };
         let files: Vec<FileNode> = room.files.drain(..).chain(room.async_file.take()).collect();
         for file in &files {
-            self.tell_closed(uid, file);
+            self.emit_closed(uid, file);
         }
     }
 
-    fn tell_closed(&mut self, uid: &str, file: &FileNode) {
+    fn emit_closed(&mut self, uid: &str, file: &FileNode) {
         let mut event = self.custom(MAINTENANCE, CLOSED);
         let Some(room) = self.rooms.get(uid) else {
             return;
@@ -128,7 +128,7 @@ impl Core {
     }
 
     /// Ends the file of one member; if the member is gone, the event has no member block.
-    pub(super) fn member_file_done(&mut self, uid: &str, id: u64, serial: u64) {
+    pub(super) fn end_member_file(&mut self, uid: &str, id: u64, serial: u64) {
         let now = self.now;
         let Some(member) = self.rooms.get_mut(uid).and_then(|room| room.member_mut(id)) else {
             return;
@@ -152,7 +152,7 @@ impl Core {
     }
 
     /// Requests the thread of a recording. It takes a member id, like every member.
-    pub(super) fn ask_recording(&mut self, uid: &str, path: &str) {
+    pub(super) fn request_recording(&mut self, uid: &str, path: &str) {
         self.next_member += 1;
         if let Some(room) = self.rooms.get_mut(uid) {
             let recording = Recording {
@@ -204,7 +204,7 @@ impl Core {
                 recorded: 0,
                 stopping: true,
             };
-            self.tell_recorded(uid, &node);
+            self.emit_recorded(uid, &node);
             return;
         }
         let node = &mut room.recordings[at];
@@ -230,7 +230,7 @@ impl Core {
             return;
         };
         let node = room.recordings.remove(at);
-        self.tell_recorded(uid, &node);
+        self.emit_recorded(uid, &node);
     }
 
     pub(super) fn close_recordings(&mut self, uid: &str) {
@@ -239,12 +239,12 @@ impl Core {
         {
             let node = room.recordings.remove(0);
             if node.started.is_some() {
-                self.tell_recorded(uid, &node);
+                self.emit_recorded(uid, &node);
             }
         }
     }
 
-    fn tell_recorded(&mut self, uid: &str, node: &Recording) {
+    fn emit_recorded(&mut self, uid: &str, node: &Recording) {
         let elapsed = node.recorded + node.since.map_or(0, |since| self.now.saturating_sub(since));
         let samples = elapsed / 125;
         let others = self

@@ -47,13 +47,13 @@ impl Core {
         if holder.is_some_and(loud) {
             return;
         }
-        let taker = room
+        let new_holder = room
             .members
             .iter()
             .map(|member| member.id)
             .find(|id| loud(*id));
-        if let Some(taker) = taker.filter(|taker| Some(*taker) != holder) {
-            self.give_floor(uid, taker);
+        if let Some(new_holder) = new_holder.filter(|new_holder| Some(*new_holder) != holder) {
+            self.give_floor(uid, new_holder);
         }
     }
 

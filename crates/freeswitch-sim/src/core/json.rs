@@ -10,15 +10,15 @@ use serde::Serialize;
 /// Returns a value as compact JSON.
 pub(super) fn compact(value: &impl Serialize) -> String {
     let printed = serde_json::to_string(value);
-    debug_assert!(printed.is_ok(), "what is printed has names that are texts");
+    debug_assert!(printed.is_ok(), "every printed object has text names");
     printed.unwrap_or_default()
 }
 
 /// Appends a JSON string.
 pub(super) fn push_text(body: &mut String, text: &str) {
     // Almost all texts need no escapes, so each is searched to its end, many bytes at a time.
-    let as_it_is = |b: u8| b >= b' ' && b != b'"' && b != b'\\';
-    if text.bytes().fold(true, |all, b| all & as_it_is(b)) {
+    let is_unescaped = |b: u8| b >= b' ' && b != b'"' && b != b'\\';
+    if text.bytes().fold(true, |all, b| all & is_unescaped(b)) {
         body.push('"');
         body.push_str(text);
         body.push('"');

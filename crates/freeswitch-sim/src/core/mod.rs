@@ -251,13 +251,13 @@ impl Core {
             state.closing = true;
         }
         self.work_inbox(conn);
-        self.look(conn);
+        self.check_events(conn);
     }
 
     /// Wakes the thread of a connection, which continues to deliver events.
-    fn look(&mut self, conn: ConnId) {
+    fn check_events(&mut self, conn: ConnId) {
         if let Some(state) = self.conns.get_mut(&conn) {
-            state.look(self.now);
+            state.check_events(self.now);
         }
     }
 
@@ -269,7 +269,7 @@ impl Core {
         };
         state.inbox.push_back(Command::parse(text));
         self.work_inbox(conn);
-        self.look(conn);
+        self.check_events(conn);
     }
 
     /// Runs the commands of a connection until one blocks its thread.
@@ -360,7 +360,7 @@ impl Core {
         let notice = "The system is being shut down.\n";
         for conn in self.conns.values_mut() {
             // Queued events go out first, then the notice.
-            conn.look(self.now);
+            conn.check_events(self.now);
             let mut rest = conn.take_all();
             rest.extend_from_slice(disconnect_notice(notice).as_bytes());
             conn.reply(rest);
@@ -403,13 +403,11 @@ impl Core {
             Task::TalkStart(uuid) => self.talk_start(&uuid),
             Task::TalkStop(uuid) => self.talk_stop(&uuid),
             Task::Floor(uid) => self.floor_tick(&uid),
-            Task::RoomEnd(uid) => self.room_end(&uid),
-            Task::RoomGone(uid) => self.room_gone(&uid),
-            Task::FileDone(uid, serial) => self.file_done(&uid, serial),
-            Task::MemberFileDone(uid, member, serial) => {
-                self.member_file_done(&uid, member, serial)
-            }
-            Task::FilesStop(uid, serials) => self.files_stop(&uid, &serials),
+            Task::RoomEnd(uid) => self.end_room(&uid),
+            Task::RoomGone(uid) => self.destroy_room(&uid),
+            Task::FileDone(uid, serial) => self.end_file(&uid, serial),
+            Task::MemberFileDone(uid, member, serial) => self.end_member_file(&uid, member, serial),
+            Task::FilesStop(uid, serials) => self.close_stopped_files(&uid, &serials),
             Task::RecordStart(uid, path) => self.record_start(&uid, &path),
             Task::RecordStop(uid, path) => self.record_stop(&uid, &path),
             Task::PlayOpened(pending, play) => self.play_opened(pending, &play),
@@ -424,10 +422,10 @@ impl Core {
                     state.closing = true;
                 }
             }
-            Task::Look(conn) => {
+            Task::CheckEvents(conn) => {
                 let again = self.conns.get_mut(&conn).and_then(|c| c.wake(self.now));
                 if let Some(at) = again {
-                    self.schedule(at, Task::Look(conn));
+                    self.schedule(at, Task::CheckEvents(conn));
                 }
             }
             Task::ShutdownNotice => self.shutdown_notice(),
@@ -443,7 +441,7 @@ impl Core {
                     state.busy = false;
                 }
                 self.work_inbox(conn);
-                self.look(conn);
+                self.check_events(conn);
             }
             Some(Waiter::Job { uuid, command, arg }) => {
                 let mut event =

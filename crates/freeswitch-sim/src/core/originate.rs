@@ -323,7 +323,7 @@ impl Core {
         channel.plan.pop_front();
         channel.set_var("current_application", "answer");
         channel.last_app = Some(("answer".into(), String::new()));
-        channel.stack.push(super::channel::Running {
+        channel.stack.push(super::channel::Execution {
             app: "answer".into(),
             arg: String::new(),
             uuid: id,

@@ -26,7 +26,7 @@ pub(super) struct Member {
     pub volume_in: i64,
     pub volume_out: i64,
     pub joined: u64,
-    /// Asked to leave; true if its call must hang up, too.
+    /// Set when it must leave; true if its call must hang up, too.
     pub kicked: bool,
     pub files: Vec<MemberFile>,
 }

@@ -11,7 +11,7 @@ pub(super) enum Task {
     Leg(LegStep, String),
     /// A call from outside does its next step.
     Inbound(LegStep, String),
-    /// A channel asks to enter the conference of its running application, which has this id.
+    /// A channel requests to enter the conference of its running application, which has this id.
     Join(String, String),
     /// An admitted channel becomes a member of this conference.
     Add(String, String, Admission),
@@ -44,7 +44,7 @@ pub(super) enum Task {
     Heartbeat,
     AuthTimeout(ConnId),
     /// The thread of a connection has slept for its time.
-    Look(ConnId),
+    CheckEvents(ConnId),
     ShutdownNotice,
 }
 

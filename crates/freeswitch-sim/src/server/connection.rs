@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::faults::count;
-use super::shared::{Cut, Link, Shared};
+use super::shared::{ConnectionEnd, Link, Shared};
 use crate::core::ConnId;
 
 /// The most bytes that a writer takes at once.
@@ -34,7 +34,7 @@ pub(super) async fn reject(mut stream: TcpStream) {
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     let output = Arc::new(Notify::new());
     let (cut, mut cut_seen) = watch::channel(None);
-    let (id, life) = {
+    let (id, start_number) = {
         let now = shared.now();
         let mut state = shared.lock();
         let id = state.core.connect(now);
@@ -45,13 +45,13 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
                 cut,
             },
         );
-        (id, state.lives)
+        (id, state.starts)
     };
     shared.wake.notify_one();
     let (reader, mut writer) = stream.into_split();
     let outcome = {
-        let reading = read(Arc::clone(&shared), reader, id, life);
-        let writing = write(&shared, &mut writer, id, life, &output);
+        let reading = read(Arc::clone(&shared), reader, id, start_number);
+        let writing = write(&shared, &mut writer, id, start_number, &output);
         tokio::pin!(reading, writing);
         loop {
             tokio::select! {
@@ -61,7 +61,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
                     match (changed, seen) {
                         (_, Some(cut)) => break Some(cut),
                         // The other end of the channel belonged to the node's previous run.
-                        (Err(_), None) => break Some(Cut::Killed),
+                        (Err(_), None) => break Some(ConnectionEnd::Killed),
                         (Ok(()), None) => {}
                     }
                 }
@@ -72,17 +72,17 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         }
     };
     match outcome {
-        Some(Cut::Torn) => {
+        Some(ConnectionEnd::Torn) => {
             count(&shared.faults.torn);
             let _ = writer.write_all(TORN_FRAME).await;
         }
-        Some(Cut::Between) => count(&shared.faults.cut),
-        Some(Cut::Killed) => count(&shared.faults.killed),
+        Some(ConnectionEnd::Between) => count(&shared.faults.cut),
+        Some(ConnectionEnd::Killed) => count(&shared.faults.killed),
         None => {}
     }
     {
         let mut state = shared.lock();
-        if state.lives == life {
+        if state.starts == start_number {
             state.core.disconnect(id);
             state.links.remove(&id);
         }
@@ -100,14 +100,14 @@ async fn unless_stalled(shared: &Shared) {
     }
 }
 
-async fn read(shared: Arc<Shared>, mut reader: OwnedReadHalf, id: ConnId, life: u64) {
+async fn read(shared: Arc<Shared>, mut reader: OwnedReadHalf, id: ConnId, start_number: u64) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         match reader.read(&mut buffer).await {
             Ok(0) | Err(_) => return,
             Ok(length) => {
                 unless_stalled(&shared).await;
-                if shared.lock().lives != life {
+                if shared.lock().starts != start_number {
                     return;
                 }
                 shared.with(|core, now| core.handle_bytes(id, &buffer[..length], now));
@@ -120,14 +120,14 @@ async fn write(
     shared: &Shared,
     writer: &mut OwnedWriteHalf,
     id: ConnId,
-    life: u64,
+    start_number: u64,
     output: &Notify,
 ) {
     loop {
         unless_stalled(shared).await;
         let (chunk, closed) = {
             let mut state = shared.lock();
-            if state.lives != life {
+            if state.starts != start_number {
                 return;
             }
             let chunk = state.core.poll_output_up_to(id, CHUNK);

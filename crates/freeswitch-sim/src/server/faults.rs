@@ -17,7 +17,7 @@ pub struct Faults {
     pub killed: u64,
     /// Restarts.
     pub restarts: u64,
-    /// Graceful shutdowns that were begun.
+    /// Graceful shutdowns that were started.
     pub shutdowns: u64,
     /// Event connections that got bytes which no server would send.
     pub garbage: u64,

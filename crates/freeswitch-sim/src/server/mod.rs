@@ -25,7 +25,7 @@ pub use self::config::SimConfig;
 use self::connection::{reject, serve};
 pub use self::faults::Faults;
 use self::faults::count;
-use self::shared::{Cut, Shared};
+use self::shared::{ConnectionEnd, Shared};
 use crate::core::{Core, InboundCall, Media, Snapshot};
 
 /// A running simulated node. It ends when this handle is dropped.
@@ -151,10 +151,14 @@ impl SimNode {
     /// Cuts all connections; calls and conferences continue. `torn` cuts in the middle of a message. Returns the number
     /// of connections.
     pub fn drop_connections(&self, torn: bool) -> usize {
-        self.cut_all(if torn { Cut::Torn } else { Cut::Between })
+        self.cut_all(if torn {
+            ConnectionEnd::Torn
+        } else {
+            ConnectionEnd::Between
+        })
     }
 
-    fn cut_all(&self, cut: Cut) -> usize {
+    fn cut_all(&self, cut: ConnectionEnd) -> usize {
         let state = self.shared.lock();
         for link in state.links.values() {
             link.cut.send_replace(Some(cut));
@@ -168,8 +172,8 @@ impl SimNode {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .cancel();
-        self.cut_all(Cut::Killed);
-        self.shared.renew();
+        self.cut_all(ConnectionEnd::Killed);
+        self.shared.start_new_core();
     }
 
     /// Restarts the node on the same port: another `Core-UUID`, sequences and member ids from the start. A running node

@@ -17,7 +17,7 @@ use crate::core::{ConnId, Core, MediaPace, SeededIds};
 
 /// The ways to end a connection early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum ConnectionEnd {
     Between,
     Torn,
     Killed,
@@ -27,7 +27,7 @@ pub(super) enum Cut {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) output: Arc<Notify>,
-    pub(super) cut: watch::Sender<Option<Cut>>,
+    pub(super) cut: watch::Sender<Option<ConnectionEnd>>,
 }
 
 /// The model and its connections.
@@ -36,7 +36,7 @@ pub(super) struct State {
     pub(super) core: Core,
     pub(super) links: BTreeMap<ConnId, Link>,
     /// The number of earlier starts.
-    pub(super) lives: u64,
+    pub(super) starts: u64,
 }
 
 /// The state that all tasks of a node share.
@@ -49,7 +49,7 @@ pub(super) struct Shared {
     pub(super) refuse: AtomicBool,
     pub(super) faults: FaultCounters,
     epoch: u64,
-    begin: Instant,
+    start: Instant,
     pub(super) config: SimConfig,
 }
 
@@ -73,14 +73,14 @@ impl Shared {
             state: Mutex::new(State {
                 core: new_core(&config, 0, epoch),
                 links: BTreeMap::new(),
-                lives: 0,
+                starts: 0,
             }),
             wake: Notify::new(),
             stalled: watch::Sender::new(false),
             refuse: AtomicBool::new(false),
             faults: FaultCounters::default(),
             epoch,
-            begin: Instant::now(),
+            start: Instant::now(),
             config,
         }
     }
@@ -91,7 +91,7 @@ impl Shared {
     }
 
     pub(super) fn now(&self) -> u64 {
-        self.epoch + u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX / 2)
+        self.epoch + u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX / 2)
     }
 
     /// Runs `act` on the model at the present time, then wakes the writers.
@@ -116,11 +116,11 @@ impl Shared {
     }
 
     /// Starts a new model without connections.
-    pub(super) fn renew(&self) {
+    pub(super) fn start_new_core(&self) {
         let now = self.now();
         let mut state = self.lock();
-        state.lives += 1;
-        state.core = new_core(&self.config, state.lives, now);
+        state.starts += 1;
+        state.core = new_core(&self.config, state.starts, now);
         state.links.clear();
         drop(state);
         self.wake.notify_one();
@@ -128,8 +128,11 @@ impl Shared {
 }
 
 /// Creates a model; each start of a node has its own identifiers.
-fn new_core(config: &SimConfig, life: u64, now: u64) -> Core {
-    let seed = config.seed.wrapping_mul(1_000_003).wrapping_add(life);
+fn new_core(config: &SimConfig, start_number: u64, now: u64) -> Core {
+    let seed = config
+        .seed
+        .wrapping_mul(1_000_003)
+        .wrapping_add(start_number);
     let pace = if config.jitter {
         MediaPace::jittered(seed)
     } else {
