@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(frames[0].body(), body.as_bytes());
         assert_eq!(frames[1].header("Reply-Text").as_deref(), Some("+OK"));
         drop(frames);
-        // Nobody else holds the buffer any longer, so it could be filled again.
+        // The buffer has no other holder, so it could be filled again.
         assert!(!buffer.try_reclaim(2 * LARGE), "it is still there");
     }
 

@@ -84,7 +84,7 @@ macro_rules! checked {
             ///
             /// # Errors
             ///
-            /// [`Unfit`] says what it cannot carry.
+            /// [`Unfit`] names the problem.
             pub fn new(text: impl Into<String>) -> Result<Self, Unfit> {
                 let text = text.into();
                 let $text = text.as_str();

@@ -113,7 +113,7 @@ pub enum ConferenceCommand {
         /// The path.
         url: MediaUrl,
     },
-    /// Pauses or resumes the file that plays; the answer tells which. Without a file there is no answer.
+    /// Pauses or resumes the file that plays; the answer states which. Without a file there is no answer.
     PausePlay,
     /// Closes all files, each at its next frame.
     StopPlay,

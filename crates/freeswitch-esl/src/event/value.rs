@@ -69,8 +69,8 @@ fn quirk_undef_is_empty(raw: &[u8]) -> &[u8] {
 }
 
 /// Decodes a value of a plain event: percent-encoded, but unlike a form, `+` is a plus. A `%` without two hexadecimal
-/// digits behind it stands for itself. The server does not escape a `%41` in the original value, so it cannot be told
-/// from an `A`.
+/// digits behind it stands for itself. The server does not escape a `%41` in the original value, so this decodes it to an
+/// `A`.
 #[inline]
 fn quirk_percent_and_literal_plus(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr(b'%', raw) else {
@@ -110,8 +110,8 @@ fn quirk_percent_and_literal_plus(raw: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Splits an array in formats where values are strings: it is one string `ARRAY::a|:b`; an element with `|:` in it
-/// cannot be told from two.
+/// Splits an array in formats where values are strings: it is one string `ARRAY::a|:b`; an element that contains `|:`
+/// reads as two.
 fn quirk_array_in_a_string(value: Cow<'_, str>) -> Vec<Cow<'_, str>> {
     match value {
         Cow::Borrowed(text) => match text.strip_prefix(ARRAY) {

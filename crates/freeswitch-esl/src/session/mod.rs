@@ -87,7 +87,7 @@ enum State {
 
 /// A command whose reply has not arrived.
 #[derive(Debug)]
-struct Waiting {
+struct PendingReply {
     id: CommandId,
     api: bool,
     job: Option<JobUuid>,
@@ -113,7 +113,7 @@ pub struct Session {
     leaving: bool,
     auth_deadline: Millis,
     next_id: u64,
-    replies: VecDeque<Waiting>,
+    replies: VecDeque<PendingReply>,
     jobs: BTreeMap<String, Job>,
     /// The bytes to write, and the length of each command in them.
     unsent: BytesMut,
@@ -153,7 +153,7 @@ impl Session {
             return;
         }
         match frame.content_type() {
-            ContentType::AuthRequest => self.greeted(),
+            ContentType::AuthRequest => self.send_auth(),
             ContentType::CommandReply => self.command_reply(&frame),
             ContentType::ApiResponse => self.api_response(&frame),
             ContentType::EventPlain | ContentType::EventJson => self.event(frame),
@@ -200,12 +200,12 @@ impl Session {
                 .insert(job.as_str().to_owned(), Job { id, deadline });
         }
         self.earliest = match self.earliest {
-            Some(earliest) if self.waits() => Some(earliest.min(deadline)),
+            Some(earliest) if self.has_deadline() => Some(earliest.min(deadline)),
             Some(_) | None => Some(deadline),
         };
         self.next_id += 1;
         self.leaving |= matches!(command, Command::Exit);
-        self.replies.push_back(Waiting {
+        self.replies.push_back(PendingReply {
             id,
             api: command.is_api(),
             job: command.job().cloned(),
@@ -283,13 +283,13 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Millis> {
         match self.state {
             State::Greeting | State::Authenticating => Some(self.auth_deadline),
-            State::Ready => self.earliest.filter(|_| self.waits()),
+            State::Ready => self.earliest.filter(|_| self.has_deadline()),
             State::Closed => None,
         }
     }
 
     /// Returns true if there may be a deadline.
-    fn waits(&self) -> bool {
+    fn has_deadline(&self) -> bool {
         !(self.replies.is_empty() && self.jobs.is_empty())
     }
 
@@ -344,7 +344,7 @@ impl Session {
 
     // ---- transitions ----
 
-    fn greeted(&mut self) {
+    fn send_auth(&mut self) {
         match self.state {
             State::Greeting => {
                 self.state = State::Authenticating;
@@ -379,7 +379,7 @@ impl Session {
                         },
                     });
                 }
-                Some(waiting) => self.answered(waiting, Reply::Command(reply), frame),
+                Some(waiting) => self.complete(waiting, Reply::Command(reply), frame),
             },
             State::Closed => {}
         }
@@ -400,14 +400,14 @@ impl Session {
                 }
                 Some(waiting) => {
                     let reply = Reply::Api(ApiReply::parse(frame.body_bytes()));
-                    self.answered(waiting, reply, frame);
+                    self.complete(waiting, reply, frame);
                 }
             },
             State::Closed => {}
         }
     }
 
-    fn answered(&mut self, waiting: Waiting, reply: Reply, frame: &Frame) {
+    fn complete(&mut self, waiting: PendingReply, reply: Reply, frame: &Frame) {
         if waiting.deadline.is_none() {
             self.stats.late_replies += 1;
             return;
@@ -519,9 +519,9 @@ impl Session {
         });
     }
 
-    fn close(&mut self, last_word: Output) {
+    fn close(&mut self, final_output: Output) {
         self.state = State::Closed;
-        self.outputs.push_back(last_word);
+        self.outputs.push_back(final_output);
         self.lose_all();
     }
 
