@@ -234,7 +234,7 @@ async fn connect(
     match tokio::time::timeout(TIMEOUT, up).await {
         Ok(Ok(_)) => {}
         Ok(Err(_)) | Err(_) => {
-            return Err(BenchError::Waited {
+            return Err(BenchError::Timeout {
                 what: "the connection is up".to_owned(),
                 within: TIMEOUT,
             });
@@ -287,7 +287,7 @@ async fn compare(
         ours = ours.min(time_commands(&handle, count).await?);
     }
     if !phase.end(TIMEOUT).await {
-        return Err(BenchError::Waited {
+        return Err(BenchError::Timeout {
             what: "the connection ends".to_owned(),
             within: TIMEOUT,
         });

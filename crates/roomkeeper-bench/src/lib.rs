@@ -144,7 +144,7 @@ pub enum BenchError {
     Request(#[from] reqwest::Error),
     /// A condition was not met in time.
     #[error("{what} did not happen within {within:?}")]
-    Waited {
+    Timeout {
         /// The condition.
         what: String,
         /// The time limit.

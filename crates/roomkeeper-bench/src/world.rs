@@ -137,7 +137,7 @@ impl World {
 /// Polls a condition every 5 ms, with a time limit. It serves the preparation only, never a measured interval.
 ///
 /// # Errors
-/// [`BenchError::Waited`], or the error of `poll`.
+/// [`BenchError::Timeout`], or the error of `poll`.
 pub async fn until<T>(
     what: &str,
     within: Duration,
@@ -149,7 +149,7 @@ pub async fn until<T>(
             return Ok(found);
         }
         if Instant::now() > end {
-            return Err(BenchError::Waited {
+            return Err(BenchError::Timeout {
                 what: what.to_owned(),
                 within,
             });
@@ -285,7 +285,7 @@ impl Controller {
     /// Waits until it has synced all of its nodes.
     ///
     /// # Errors
-    /// [`BenchError::Waited`].
+    /// [`BenchError::Timeout`].
     pub async fn until_synced(&self) -> Result<(), BenchError> {
         until("every node is synced", TIMEOUT, async || {
             let url = format!("http://127.0.0.1:{}/admin/nodes", self.admin);
@@ -377,7 +377,7 @@ impl Controller {
     /// Waits until `/readyz` reports that it is ready.
     ///
     /// # Errors
-    /// [`BenchError::Waited`].
+    /// [`BenchError::Timeout`].
     pub async fn until_ready(&self) -> Result<(), BenchError> {
         until("the controller is ready", TIMEOUT, async || {
             // There is no response until it listens.
