@@ -1593,14 +1593,14 @@ async fn parked_delivery_ends_beside_its_queue(s: Subject) {
         .await;
     let park = |after, hold| DeliveryResult::Park { after, hold };
     for claim in s.claim(LONG).await {
-        assert!(s.finish(&claim, park(SHORT, Duration::ZERO)).await);
+        assert!(s.finish(&claim, park(A_WHILE, Duration::ZERO)).await);
     }
     // Their queues are empty, and later deliveries do not wait for them.
     s.queue(&[endpoint(1)], vec![message(1, 2)]).await;
     let other = s.claim_one(LONG).await;
     assert_eq!((&other.message, other.parked), (&message(1, 2), false));
     assert!(s.finish(&other, DeliveryResult::Delivered).await);
-    s.pass(SHORT).await;
+    s.pass(A_WHILE).await;
     let parked = s.claim(LONG).await;
     assert_eq!(parked.len(), 2);
     for claim in &parked {
