@@ -1,4 +1,4 @@
-//! Compares the documents with the code: configuration, API, metrics, webhooks, commands, links, examples, the image.
+//! Compares the documents with the code: configuration, API, metrics, webhooks, commands, links, examples, the image, deploy/.
 //!
 //! `ROOMKEEPER_WRITE_DOCS=1 cargo test --test docs` writes the generated tables and the included examples.
 
@@ -31,6 +31,9 @@ use roomkeeper::webhook::payload;
 use roomkeeper_core::ids::NodeId;
 use tower::ServiceExt;
 use uuid::Uuid;
+
+#[path = "docs/deploy.rs"]
+mod deploy;
 
 /// The documents outside `docs/`.
 const OTHER_DOCUMENTS: &[&str] = &[
@@ -671,6 +674,11 @@ fn documents_name_no_path_of_one_machine() {
         "docker/prometheus",
         "freeswitch-conf",
         "freeswitch-conf/configuration",
+        "deploy/debian",
+        "deploy/systemd",
+        "deploy/kubernetes/base",
+        "deploy/kubernetes/components/service-monitor",
+        "deploy/kubernetes/overlays/example",
     ] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
