@@ -206,7 +206,7 @@ async fn rooms_and_calls_are_shown_as_tables_and_as_json() {
     );
     assert!(
         one.ends_with(&format!(
-            "\n\n{:<42}  CALLER     {:<widest$}  MUTED  DEAF\n{call}  527121101  {did:<widest$}  yes    -\n",
+            "\n\n{:<42}  CALLER     {:<widest$}  MUTED  DEAF\n{call}  527121101  {did:<widest$}  yes    no\n",
             "CALL", "DIALLED"
         )),
         "{one}"
@@ -281,16 +281,16 @@ async fn failures_have_reason_and_exit_code() {
     let world = setup.start().await;
     world.controller.until_synced().await;
     let room = world.room("standup").await;
-    let nobody = format!("http://127.0.0.1:{}", process::free_port());
+    let unused = format!("http://127.0.0.1:{}", process::free_port());
     let [_, admin] = world.controller.ports();
     let not_the_api = format!("http://127.0.0.1:{admin}");
     let gone = format!("{}-room-00000000-0000-0000-0000-000000000000", world.node);
     for (args, code, words) in [
         (&["rooms", "--key", "wrong"][..], 77, "ROOMKEEPER_KEY"),
         (&["rooms", "--app", "nobody"], 77, "ROOMKEEPER_APP"),
-        (&["rooms", "--api", &nobody], 69, "no response from"),
-        (&["tail", "--api", &nobody], 69, "no response from"),
-        (&["nodes", "--admin", &nobody], 69, "its admin_listen?"),
+        (&["rooms", "--api", &unused], 69, "no response from"),
+        (&["tail", "--api", &unused], 69, "no response from"),
+        (&["nodes", "--admin", &unused], 69, "its admin_listen?"),
         (&["rooms", "--api", &not_the_api], 1, "404"),
         (&["rooms", &gone], 1, "room not found (404 Not Found)"),
         (

@@ -36,7 +36,7 @@ pub enum RoomsQuery {
 /// Fetches and prints rooms or calls, once or until a signal comes.
 ///
 /// # Errors
-/// [`Failure`]. While watching, an unavailable controller is reported and asked again.
+/// [`Failure`]. While watching, an unavailable controller is reported and polled again.
 pub async fn show(
     api: &Client,
     query: RoomsQuery,
@@ -183,16 +183,16 @@ fn room_table(rooms: &[Value], clock: &Clock) -> Table {
             plain(&room["room_id"]),
             plain(&room["name"]),
             plain(&room["members"]),
-            locked(room),
+            flag(room, "locked"),
             clock.show(&room["created_at"]),
         ]);
     }
     table
 }
 
-/// The API contains `locked` only if it is true.
-fn locked(room: &Value) -> String {
-    plain(&Value::Bool(room["locked"] == true))
+/// Renders a flag that the API omits unless it is true.
+fn flag(row: &Value, name: &str) -> String {
+    plain(&Value::Bool(row[name] == true))
 }
 
 fn room_block(room: &Value, clock: &Clock) -> String {
@@ -213,7 +213,7 @@ fn room_block(room: &Value, clock: &Clock) -> String {
             format!("{} {}", clock.show(&room["created_at"]), clock.zone()),
         ),
         ("members", plain(&room["members"])),
-        ("locked", locked(room)),
+        ("locked", flag(room, "locked")),
         ("playback", playback),
         ("volume", format!("{} dB", plain(&room["playback_volume"]))),
     ])
@@ -233,7 +233,7 @@ fn member_table(members: &[Value]) -> Table {
             plain(&member["caller_id"]),
             plain(&member["did"]),
             plain(&member["muted"]),
-            plain(&member["deaf"]),
+            flag(member, "deaf"),
         ]);
     }
     table
@@ -284,8 +284,28 @@ fn block<const N: usize>(lines: [(&str, String); N]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, value) in lines {
-        // Writing to a String does not fail.
+        // Writing to a string does not fail.
         let _ = writeln!(text, "{name:width$}  {value}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn deaf_column_shows_no_unless_api_sends_true() {
+        let member = json!({"uuid": "acW68-1", "caller_id": "1", "did": "2", "muted": false});
+        let mut deaf = member.clone();
+        deaf["deaf"] = json!(true);
+        let table = member_table(&[member, deaf]).render(None);
+        let flags: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split_whitespace().skip(3).collect())
+            .collect();
+        assert_eq!(flags, [["MUTED", "DEAF"], ["no", "no"], ["no", "yes"]]);
+    }
 }
