@@ -159,7 +159,7 @@ impl Controller {
     }
 
     fn start_with(store: &str, node: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a directory for its configuration");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let (http, admin) = (support::process::free_port(), support::process::free_port());
         let path = dir.path().join("roomkeeper.toml");
         let config = format!(
@@ -214,22 +214,26 @@ impl Controller {
     fn get(&self, what: &str, app: &str, key: &str) -> String {
         use std::io::{Read, Write};
         let mut stream =
-            std::net::TcpStream::connect(("127.0.0.1", self.http)).expect("it listens");
+            std::net::TcpStream::connect(("127.0.0.1", self.http)).expect("the controller listens");
         let request = format!(
             "GET /api/v1/{what} HTTP/1.1\r\nhost: test\r\nconnection: close\r\nx-app-id: {app}\r\nx-api-key: {key}\r\n\r\n"
         );
-        stream.write_all(request.as_bytes()).expect("it reads");
+        stream
+            .write_all(request.as_bytes())
+            .expect("the request is sent");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
+        stream
+            .read_to_string(&mut answer)
+            .expect("the response is read");
         answer
     }
 }
 
 fn until(what: &str, mut look: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while !look() {
         assert!(
-            begun.elapsed() < std::time::Duration::from_secs(20),
+            start.elapsed() < std::time::Duration::from_secs(20),
             "timed out: {what}"
         );
         std::thread::sleep(std::time::Duration::from_millis(10));
@@ -339,8 +343,8 @@ fn failures_have_reason_and_exit_code() {
     let api = format!("http://127.0.0.1:{}", controller.http);
     let out = roomkeeper(&["app", "list", "--admin", &api], &[]);
     assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
-    let nobody = format!("http://127.0.0.1:{}", support::process::free_port());
-    let out = roomkeeper(&["app", "list", "--admin", &nobody], &[]);
+    let unused = format!("http://127.0.0.1:{}", support::process::free_port());
+    let out = roomkeeper(&["app", "list", "--admin", &unused], &[]);
     assert_eq!(out.status.code(), Some(69), "{}", text(&out.stderr));
     assert!(text(&out.stderr).contains("no response from"));
     let out = roomkeeper(&["app", "add", "not an id"], &[]);
@@ -365,9 +369,9 @@ fn two_controllers_share(store: &str) {
     tokio::task::block_in_place(|| {
         let (one, two) = (Controller::start(store), Controller::start(store));
         let within = |what: &str, look: &mut dyn FnMut() -> bool| {
-            let begun = std::time::Instant::now();
+            let start = std::time::Instant::now();
             until(what, look);
-            let took = begun.elapsed();
+            let took = start.elapsed();
             // The documented time is a second; a busy machine may take longer.
             assert!(
                 took < std::time::Duration::from_secs(10),

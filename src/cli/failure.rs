@@ -6,7 +6,7 @@ use std::io;
 use super::client::ClientError;
 use crate::config::ConfigErrors;
 
-/// The failure of a command.
+/// A failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The controller refused the request or did not respond.

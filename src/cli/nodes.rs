@@ -201,7 +201,7 @@ async fn wait_until(
                 format!("{id}: {words}; the node is {link}, so this is the last known state")
             }
         };
-        // On a terminal the spinner shows it; in a log each change is a line.
+        // On a terminal, the spinner shows the change; in a log, each change is a line.
         if reported != words {
             if progress.is_hidden() {
                 print_to_stderr(&words);

@@ -1,11 +1,11 @@
-//! Bodies: received whole when a handler asks for the fields, then read field by field.
+//! Request bodies: received whole when a handler requests the fields, then read field by field.
 //!
-//! A handler authenticates its caller before it asks for the fields, so the body of a caller without a valid key is
+//! A handler authenticates its caller before it requests the fields, so the body of a caller without a valid key is
 //! never stored.
 //!
 //! A server that answers before it has read the request must close the connection. So a body is received up to the
-//! limit, and the part above it is read and thrown away up to a bound. A body that no handler asks for is thrown away
-//! for [`DRAIN_TIME`]. Only beyond that, or when it comes too slowly, is the connection closed after the answer.
+//! limit, and the part above it is read and discarded up to a bound. A body that no handler requests is discarded
+//! for [`DRAIN_TIME`]. Only beyond that, or when it arrives too slowly, is the connection closed after the response.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -29,7 +29,7 @@ use super::quota::UnannouncedBody;
 /// The number of bytes above the limit that are read and discarded.
 const DRAIN: usize = 8 * 1024 * 1024;
 
-/// How bodies are received.
+/// The limits for receiving bodies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimits {
     limit: usize,
@@ -37,7 +37,7 @@ pub(crate) struct BodyLimits {
 }
 
 impl BodyLimits {
-    /// Bodies of at most `limit` bytes, received within `timeout`.
+    /// Limits bodies to `limit` bytes, received within `timeout`.
     pub(crate) const fn new(limit: usize, timeout: Duration) -> Self {
         Self { limit, timeout }
     }
@@ -55,12 +55,12 @@ enum Received {
     Broken,
 }
 
-/// The body of a request; the handlers find it among the request's extensions.
+/// The body of a request, an extension of the request.
 #[derive(Clone, Debug)]
 pub(crate) enum RequestBody {
-    /// There is none.
+    /// The request has no body.
     None,
-    /// There is one. It can be received once.
+    /// The request has a body, which can be received once.
     Unread(UnreadBody),
 }
 
@@ -73,14 +73,14 @@ pub(crate) struct UnreadBody {
 #[derive(Debug)]
 enum BodyState {
     Unread(Body),
-    /// Received, or being received, and whether to its end.
+    /// The body was received or is being received; true if to its end.
     Taken {
         at_end: bool,
     },
 }
 
 impl UnreadBody {
-    /// Takes the body out of a request and leaves a handle to it among the extensions.
+    /// Takes the body out of a request and adds a handle to it to the extensions.
     pub(crate) fn take(limits: BodyLimits, request: &mut Request) -> Self {
         let body = mem::take(request.body_mut());
         let unread = Self {
@@ -112,7 +112,7 @@ impl UnreadBody {
         received
     }
 
-    /// Throws the body away if no handler has read it. `false`: the connection cannot be used again.
+    /// Discards the body if no handler has read it. `false`: the connection cannot be used again.
     pub(crate) async fn finish(&self, announced: Announced) -> bool {
         let body = match self.take_body() {
             Ok(body) => body,
@@ -126,7 +126,7 @@ impl UnreadBody {
     }
 }
 
-/// The body as its head announces it.
+/// The announcement of the body in the head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Announced {
     length: Option<u64>,
@@ -151,14 +151,14 @@ impl Announced {
             .is_none_or(|n| usize::try_from(n).is_ok_and(|n| n <= bound))
     }
 
-    /// Tells whether the body comes unasked and is small enough to be thrown away.
+    /// True if the client sends the body without waiting and it is small enough to be discarded.
     fn may_come(self) -> bool {
         !self.asks_first && self.fits(DRAIN)
     }
 }
 
-/// The bytes of a body that will be received, as its head announces them. `None`: the head does not say. A body above
-/// the limit is refused and counts as nothing.
+/// The announced number of bytes that will be received; `None` if the head does not announce it. A body above the
+/// limit is refused and counts as 0.
 pub(super) fn announced_bytes(request: &Parts) -> Option<usize> {
     let Some(RequestBody::Unread(body)) = request.extensions.get::<RequestBody>() else {
         return Some(0);
@@ -168,12 +168,12 @@ pub(super) fn announced_bytes(request: &Parts) -> Option<usize> {
     Some(if bytes <= body.limits.limit { bytes } else { 0 })
 }
 
-/// True if there is no body to receive.
+/// True if the request has no body.
 pub(crate) fn is_none(request: &Request) -> bool {
     request.body().is_end_stream()
 }
 
-/// There was nothing to be received.
+/// Marks a request as one without a body.
 pub(crate) fn received_none(request: &mut Request) {
     request.extensions_mut().insert(RequestBody::None);
 }
@@ -182,8 +182,8 @@ pub(crate) fn received_none(request: &mut Request) {
 async fn receive_body(headers: &HeaderMap, body: Body, limits: BodyLimits) -> (Received, bool) {
     let limit = limits.limit;
     let announced = Announced::from_headers(headers);
-    // A client that asks first has not sent it yet, and need not; one that sends more than is thrown away is not
-    // waited for.
+    // A client that waits for `100 Continue` has not sent the body and need not send it. A body above the bound is
+    // not read.
     if !announced.fits(limit) && !announced.may_come() {
         return (Received::TooLarge { limit }, false);
     }
@@ -215,11 +215,11 @@ async fn read(body: Body, limit: usize) -> (Received, bool) {
     }
 }
 
-/// The fields of a JSON object. No body at all is one without fields.
+/// The fields of a JSON object. A missing body counts as an object without fields.
 #[derive(Debug)]
 pub(crate) struct Fields(Map<String, Value>);
 
-/// The same, whatever the request says of its body: the VoIPBIN API's own examples send JSON as a form's.
+/// The same for any `Content-Type`: the examples of the VoIPBIN API send JSON with the type of a form.
 #[derive(Debug)]
 pub(crate) struct AnyFields(pub(crate) Fields);
 
@@ -243,7 +243,7 @@ impl Fields {
     async fn receive(parts: &Parts, is_json: bool) -> Result<Self, ApiError> {
         let received = match parts.extensions.get::<RequestBody>() {
             Some(RequestBody::None) => return Ok(Self(Map::new())),
-            // Apart: most requests have none, and each would make room for it.
+            // Boxed, because most requests have no body and every future would reserve space for it.
             Some(RequestBody::Unread(body)) => Box::pin(body.receive(&parts.headers)).await,
             None => return Err(ApiError::internal(&"a handler without its body")),
         };
@@ -318,35 +318,34 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// The whole number that this is, as far as a float tells them apart.
+/// Converts a float without fraction to an integer.
 fn whole(number: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() != 0.0 || number.abs() > EXACT {
         return None;
     }
-    // Written without its fraction, it is one or it is not; a cast would always give one.
+    // Parses the printed number, because a cast would hide an overflow.
     format!("{number:.0}").parse().ok()
 }
 
 impl Fields {
-    /// The same text for the same fields: in order of their names, and without those that are null, for they are as
-    /// good as left out.
+    /// Returns the same text for the same fields: sorted by name, without null fields, which count as omitted.
     pub(crate) fn canonical(&self) -> String {
         let given: BTreeMap<&String, &Value> = self
             .0
             .iter()
             .filter(|(_, value)| !value.is_null())
             .collect();
-        // Texts as keys: there is nothing in it that has no JSON form.
+        // The keys are texts, so every value has a JSON form.
         serde_json::to_string(&given).unwrap_or_default()
     }
 
-    /// A field of any type, if it is given.
+    /// A field of any type, if present.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// A text, if it is given.
+    /// A text, if present.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
         self.get(name)
             .map(|value| {
@@ -357,7 +356,7 @@ impl Fields {
             .transpose()
     }
 
-    /// A list of texts, if it is given. What is not a text is named by its index.
+    /// A list of texts, if present. The error names the index of an element that is no text.
     pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, ApiError> {
         let Some(value) = self.get(name) else {
             return Ok(None);
@@ -376,8 +375,7 @@ impl Fields {
             .map(Some)
     }
 
-    /// A whole number, if it is given. One written with a point, as `2.0`, is one too: to JSON Schema, and to clients
-    /// that have no other numbers.
+    /// An integer, if present. `2.0` is an integer, too, as in JSON Schema: some clients have floats only.
     pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
         self.get(name)
             .map(|value| {
@@ -389,7 +387,7 @@ impl Fields {
             .transpose()
     }
 
-    /// A list, if it is given.
+    /// A list, if present.
     pub(crate) fn list(&self, name: &str) -> Result<Option<Vec<Value>>, ApiError> {
         self.get(name)
             .map(|value| {
@@ -401,7 +399,7 @@ impl Fields {
             .transpose()
     }
 
-    /// An object, if it is given.
+    /// An object, if present.
     pub(crate) fn object(&self, name: &str) -> Result<Option<Map<String, Value>>, ApiError> {
         self.get(name)
             .map(|value| {
@@ -413,7 +411,7 @@ impl Fields {
             .transpose()
     }
 
-    /// A truth value, if it is given.
+    /// A boolean, if present.
     pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
         self.get(name)
             .map(|value| {
@@ -424,7 +422,7 @@ impl Fields {
             .transpose()
     }
 
-    /// A text with a form of its own, if it is given.
+    /// A text that is parsed, if present.
     pub(crate) fn parsed<T>(&self, name: &str) -> Result<Option<T>, ApiError>
     where
         T: FromStr<Err: Display>,
@@ -434,7 +432,7 @@ impl Fields {
             .transpose()
     }
 
-    /// A text with a form of its own.
+    /// A required text that is parsed.
     pub(crate) fn required<T>(&self, name: &str) -> Result<T, ApiError>
     where
         T: FromStr<Err: Display>,

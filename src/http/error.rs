@@ -32,7 +32,7 @@ pub(crate) struct ApiError {
     error: Cow<'static, str>,
     detail: Option<Value>,
     retry_after: Option<Duration>,
-    /// Logged at `debug` only, because anybody can cause it without a key.
+    /// Logged at `debug` only, because any client can cause it without a key.
     is_unlogged: bool,
 }
 
@@ -249,7 +249,7 @@ fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(up).max(1)
 }
 
-/// Returns the answer to a request whose handler panicked, and logs the panic.
+/// Returns the response to a request whose handler panicked, and logs the panic.
 pub(crate) fn answer_panic(payload: Box<dyn Any + Send + 'static>) -> Response<axum::body::Body> {
     let why = payload
         .downcast_ref::<String>()

@@ -58,9 +58,9 @@ pub struct Quota {
     nodes: Vec<NodeId>,
     receivers: watch::Receiver<Arc<Endpoints>>,
     /// The quota in bytes; 0: unlimited.
-    most: u64,
+    limit: u64,
     usage: Mutex<Usage>,
-    /// Something was admitted or refused.
+    /// Notified when a request is admitted or refused.
     wanted: Notify,
 }
 
@@ -91,25 +91,24 @@ impl UnannouncedBody {
 impl fmt::Debug for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Quota")
-            .field("most", &self.most)
+            .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
 }
 
 impl Quota {
-    /// Nothing is known until [`Self::run`] has read the counters. `most` is what each app may have, in bytes; 0: any
-    /// number.
+    /// Creates a quota without counts; [`Self::run`] reads them. `limit` is the bytes of each app; 0: unlimited.
     pub fn new(
         store: Arc<dyn Store>,
         nodes: Vec<NodeId>,
         receivers: watch::Receiver<Arc<Endpoints>>,
-        most: u64,
+        limit: u64,
     ) -> Self {
         Self {
             store,
             nodes,
             receivers,
-            most,
+            limit,
             usage: Mutex::default(),
             wanted: Notify::new(),
         }
@@ -130,7 +129,7 @@ impl Quota {
     ) -> Result<Option<UnannouncedBody>, ApiError> {
         let last = path.rsplit('/').next().unwrap_or_default();
         let adds = !method.is_safe() && *method != Method::DELETE && !MAKES_ROOM.contains(&last);
-        if self.most == 0 || !adds {
+        if self.limit == 0 || !adds {
             return Ok(None);
         }
         self.admit_bytes(app, announced.unwrap_or_default())?;
@@ -142,11 +141,11 @@ impl Quota {
 
     fn admit_bytes(&self, app: &AppId, body: usize) -> Result<(), ApiError> {
         let body = u64::try_from(body).unwrap_or(u64::MAX);
-        if body > self.most {
+        if body > self.limit {
             metrics::counter!(QUOTA_REFUSED).increment(1);
             let words = "the request is larger than what this application may store";
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, words)
-                .detail(json!({ "quota_bytes": self.most, "request_bytes": body })));
+                .detail(json!({ "quota_bytes": self.limit, "request_bytes": body })));
         }
         let receivers = self.receivers.borrow().for_app(app).len();
         let copies = 2 + u64::try_from(receivers).unwrap_or(u64::MAX);
@@ -154,7 +153,7 @@ impl Quota {
         let stored = known.stored.get(app).copied().unwrap_or_default();
         let admitted = known.admitted.entry(app.clone()).or_default();
         let used = stored.saturating_add(*admitted);
-        let fits = used < self.most;
+        let fits = used < self.limit;
         if fits {
             *admitted = admitted.saturating_add(body.saturating_mul(copies));
         }
@@ -166,7 +165,7 @@ impl Quota {
         metrics::counter!(QUOTA_REFUSED).increment(1);
         let words = "Quota exceeded: this application has too much in the store";
         Err(ApiError::limited(words, AGAIN).detail(json!({
-            "quota_bytes": self.most,
+            "quota_bytes": self.limit,
             "used_bytes": used,
             "retry_after_ms": AGAIN.as_millis() as u64,
         })))
@@ -175,21 +174,21 @@ impl Quota {
     /// Reads the counters until `stop` is cancelled.
     pub async fn run(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            let begun = Instant::now();
+            let start = Instant::now();
             self.refresh().await;
             let wait = async {
-                if timeout_at(begun + IDLE, self.wanted.notified())
+                if timeout_at(start + IDLE, self.wanted.notified())
                     .await
                     .is_ok()
                 {
-                    sleep_until(begun + BUSY).await;
+                    sleep_until(start + BUSY).await;
                 }
             };
             stop.run_until_cancelled(wait).await;
         }
     }
 
-    /// Reads the counters. Of a node that does not answer, what was read last counts.
+    /// Reads the counters. For a node that does not respond, the last values stay.
     pub async fn refresh(&self) {
         // Admitted bytes count until a read includes their effect.
         let before = self.usage().admitted.clone();
@@ -237,15 +236,15 @@ impl Quota {
 
     /// Reports the largest app and the apps at their quota to log and metrics.
     fn report(&self, known: &mut Usage) {
-        let most = known.stored.values().copied().max().unwrap_or_default();
-        metrics::gauge!(APP_BYTES_MOST).set(most as f64);
+        let largest = known.stored.values().copied().max().unwrap_or_default();
+        metrics::gauge!(APP_BYTES_MOST).set(largest as f64);
         let at_quota = known.stored.iter();
-        let at_quota = at_quota.filter(|(_, bytes)| self.most > 0 && **bytes >= self.most);
+        let at_quota = at_quota.filter(|(_, bytes)| self.limit > 0 && **bytes >= self.limit);
         let full: Vec<AppId> = at_quota.map(|(app, _)| app.clone()).collect();
         metrics::gauge!(APPS_AT_QUOTA).set(full.len() as f64);
         for app in full.iter().filter(|app| !known.full.contains(app)) {
             let bytes = known.stored.get(app).copied().unwrap_or_default();
-            tracing::warn!(app.id = %app, bytes, quota = self.most, "an app is at its quota; its changes are refused");
+            tracing::warn!(app.id = %app, bytes, quota = self.limit, "an app is at its quota; its changes are refused");
         }
         for app in known.full.iter().filter(|app| !full.contains(app)) {
             tracing::info!(app.id = %app, "an app is below its quota again");

@@ -169,7 +169,7 @@ struct LocalTokens {
     lease_ends: Option<Instant>,
     /// The time of the next token, as the store reported.
     empty_until: Option<Instant>,
-    /// The time until which the store is not asked, because it did not respond.
+    /// The time until which the store gets no request, because it did not respond.
     alone_until: Option<Instant>,
     /// The time at which this replica's own bucket is full.
     own_full_at: Option<Instant>,
@@ -259,19 +259,19 @@ mod tests {
 
     #[test]
     fn batches_double_while_spent_in_time_and_reset_after_pause() {
-        let (rate, begun) = (Rate::per_second(64), Instant::now());
+        let (rate, start) = (Rate::per_second(64), Instant::now());
         let mut local = LocalTokens::default();
         let mut batches = Vec::new();
         for _ in 0..40 {
-            if local.spend(rate, begun) == Verdict::Lease {
-                let want = local.next_batch(rate, begun);
+            if local.spend(rate, start) == Verdict::Lease {
+                let want = local.next_batch(rate, start);
                 batches.push(want);
                 let granted = Some(Tokens::Granted(want));
-                assert_eq!(local.leased(rate, want, granted, begun), Verdict::Pass);
+                assert_eq!(local.leased(rate, want, granted, start), Verdict::Pass);
             }
         }
         assert_eq!(batches, [1, 2, 4, 8, 8, 8, 8, 8]);
-        let later = begun + LEASE;
+        let later = start + LEASE;
         assert_eq!(
             local.spend(rate, later),
             Verdict::Lease,
@@ -293,13 +293,13 @@ mod tests {
         let wait = Some(Tokens::Wait(Duration::from_secs(1)));
         local.leased(slow, 1, wait, now);
         assert_eq!(local.spend(fast, now), Verdict::Lease, "the wait, too");
-        // A lease that was asked for before the change does not count after it.
+        // A lease that was requested before the change does not count after it.
         local.leased(fast, 100, granted, now);
         assert_eq!(local.spend(slow, now), Verdict::Lease);
     }
 
     #[test]
-    fn empty_bucket_is_not_asked_before_next_token() {
+    fn empty_bucket_gets_no_request_before_next_token() {
         let (rate, now) = (Rate::per_second(2), Instant::now());
         let mut local = LocalTokens::default();
         let wait = Duration::from_millis(300);
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(local.spend(rate, now), Verdict::Wait(half));
         assert_eq!(local.spend(rate, now + half), Verdict::Pass);
         assert_eq!(local.spend(rate, now + ALONE), Verdict::Lease);
-        // Still down: what was spent meanwhile counts.
+        // The store is still down: tokens spent meanwhile count.
         assert_eq!(local.leased(rate, 1, None, now + ALONE), Verdict::Pass);
         assert_eq!(local.spend(rate, now + ALONE), Verdict::Wait(half));
     }

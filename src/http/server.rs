@@ -1,4 +1,4 @@
-//! The routers: which routes there are, and what wraps all of them.
+//! The routers: all routes and their middleware.
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,7 +15,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().unwrap_or_defaul
 /// Returns the OpenAPI document as indented JSON.
 ///
 /// # Errors
-/// Returns an error if the document has no JSON form, which does not happen: it consists of texts.
+/// Fails if the document has no JSON form, which cannot happen: it consists of texts.
 pub fn document() -> Result<String, serde_json::Error> {
     let webhooks = OpenApiRouter::new().nest("/api/v1", webhooks::routes());
     let mut api = routes().into_openapi();

@@ -130,7 +130,7 @@ impl Rehearsal {
 
     fn set_node(&mut self, node: NodeId) {
         let mut node_state = NodeState::new(node, self.rules.clone());
-        // It sent the recorded bytes.
+        // The node sent the recorded bytes, so it is up.
         node_state.set_reachable(true);
         self.node_state = Some(node_state);
     }
@@ -145,10 +145,14 @@ impl Rehearsal {
         if self.node_state.is_some() {
             return self.apply(at, received);
         }
-        let room = received.news.as_ref().and_then(|news| match &news.kind {
-            SwitchEventKind::Conference { room, .. } => Some(room.node()),
-            SwitchEventKind::Channel { .. } => None,
-        });
+        let room =
+            received
+                .switch_event
+                .as_ref()
+                .and_then(|switch_event| match &switch_event.kind {
+                    SwitchEventKind::Conference { room, .. } => Some(room.node()),
+                    SwitchEventKind::Channel { .. } => None,
+                });
         self.buffered.push((at, received));
         match room {
             Some(node) => self.replay_buffered(node),
@@ -163,9 +167,9 @@ impl Rehearsal {
         if self.node_state.is_none() {
             outcomes = self.replay_buffered(placeholder_node());
         }
-        for (room, (at, news)) in std::mem::take(&mut self.unclaimed) {
+        for (room, (at, switch_event)) in std::mem::take(&mut self.unclaimed) {
             let owner = self.default_owner();
-            outcomes.extend(self.room_event(at, room, owner, news));
+            outcomes.extend(self.room_event(at, room, owner, switch_event));
         }
         outcomes
     }
@@ -187,12 +191,14 @@ impl Rehearsal {
             outcomes
                 .extend(self.input(at, |node_state, cx| node_state.core_changed(Some(core), cx)));
         }
-        let Some(mut news) = received.news else {
+        let Some(mut switch_event) = received.switch_event else {
             return outcomes;
         };
-        self.assign_owner(&mut news);
-        let SwitchEventKind::Conference { room, change, .. } = &news.kind else {
-            outcomes.extend(self.input(at, |node_state, cx| node_state.apply_event(news, cx)));
+        self.assign_owner(&mut switch_event);
+        let SwitchEventKind::Conference { room, change, .. } = &switch_event.kind else {
+            outcomes.extend(self.input(at, |node_state, cx| {
+                node_state.apply_event(switch_event, cx)
+            }));
             return outcomes;
         };
         let (room, present) = (*room, change.present());
@@ -200,19 +206,21 @@ impl Rehearsal {
         let known = self.knows(room);
         let caller = present.and_then(|channel| self.callers.get(&channel).cloned());
         if known {
-            outcomes.extend(self.input(at, |node_state, cx| node_state.apply_event(news, cx)));
+            outcomes.extend(self.input(at, |node_state, cx| {
+                node_state.apply_event(switch_event, cx)
+            }));
         } else if is_begin && !matches!(self.owners, Owners::One(_)) {
             // Its first member, which comes next, determines the owner.
-            if let Some((at, before)) = self.unclaimed.insert(room, (at, news)) {
+            if let Some((at, before)) = self.unclaimed.insert(room, (at, switch_event)) {
                 let owner = self.default_owner();
                 outcomes.extend(self.room_event(at, room, owner, before));
             }
         } else {
             let owner = caller.or_else(|| self.default_owner());
-            if let Some((at, begun)) = self.unclaimed.remove(&room) {
-                outcomes.extend(self.room_event(at, room, owner.clone(), begun));
+            if let Some((at, first_event)) = self.unclaimed.remove(&room) {
+                outcomes.extend(self.room_event(at, room, owner.clone(), first_event));
             }
-            outcomes.extend(self.room_event(at, room, owner, news));
+            outcomes.extend(self.room_event(at, room, owner, switch_event));
         }
         outcomes
     }
@@ -223,7 +231,7 @@ impl Rehearsal {
         at: u64,
         room: RoomId,
         owner: Option<AppId>,
-        news: SwitchEvent,
+        switch_event: SwitchEvent,
     ) -> Vec<Outcome> {
         self.input(at, |node_state, cx| {
             if let Some(app) = owner
@@ -240,7 +248,7 @@ impl Rehearsal {
                 // Creating a room is never refused: its name was reserved before.
                 let _ = node_state.intent(create, cx);
             }
-            node_state.apply_event(news, cx);
+            node_state.apply_event(switch_event, cx);
         })
     }
 
@@ -258,8 +266,8 @@ impl Rehearsal {
     }
 
     /// Sets the assumed owner of the call in a switch event.
-    fn assign_owner(&mut self, news: &mut SwitchEvent) {
-        let (channel, identity) = match &mut news.kind {
+    fn assign_owner(&mut self, switch_event: &mut SwitchEvent) {
+        let (channel, identity) = match &mut switch_event.kind {
             SwitchEventKind::Conference { change, .. } => match change {
                 ConferenceChange::Added(block)
                 | ConferenceChange::Flags(block)
@@ -370,8 +378,8 @@ impl Rehearsal {
             }
         }
         let mut kinds: Vec<OutcomeKind> = Vec::new();
-        kinds.extend(out.notifications.iter().map(|notice| {
-            let body = body(notice, self.ids.next_uuid(), now);
+        kinds.extend(out.notifications.iter().map(|notification| {
+            let body = body(notification, self.ids.next_uuid(), now);
             OutcomeKind::Webhook(body)
         }));
         kinds.extend(out.commands.iter().map(|command| self.command(command)));
@@ -471,10 +479,14 @@ fn placeholder_node() -> NodeId {
 }
 
 /// Renders the body of a webhook.
-fn body(notice: &Notification, id: Uuid, now: Timestamp) -> Value {
-    let message = match &notice.about {
-        Subject::Room(room, told) => payload::room_message(id, &notice.app, *room, told, now),
-        Subject::Call(call, told) => payload::session_message(id, &notice.app, *call, told, now),
+fn body(notification: &Notification, id: Uuid, now: Timestamp) -> Value {
+    let message = match &notification.about {
+        Subject::Room(room, content) => {
+            payload::room_message(id, &notification.app, *room, content, now)
+        }
+        Subject::Call(call, content) => {
+            payload::session_message(id, &notification.app, *call, content, now)
+        }
     };
     // The body was just serialized as JSON.
     serde_json::from_str(&message.body).unwrap_or_default()

@@ -49,7 +49,7 @@ pub(super) struct ReceivedEvent {
     /// FreeSWITCH's timestamp.
     pub(super) time: Option<Timestamp>,
     /// Its meaning for rooms and calls, if any.
-    pub(super) news: Option<SwitchEvent>,
+    pub(super) switch_event: Option<SwitchEvent>,
 }
 
 /// The reason why a recording cannot be read further.
@@ -193,7 +193,7 @@ fn decode(frame: Frame) -> MessageKind {
         name,
         core: translate::core(&event),
         time: event.timestamp_us().map(Timestamp::from_micros),
-        news: translate::switch_event(&event),
+        switch_event: translate::switch_event(&event),
     }))
 }
 

@@ -38,7 +38,7 @@ struct StoreHealth {
     unreadable: usize,
 }
 
-// As serde calls it.
+// serde passes a reference.
 #[allow(clippy::trivially_copy_pass_by_ref)]
 const fn is_zero(count: &usize) -> bool {
     *count == 0

@@ -162,8 +162,8 @@ pub(super) async fn resync(
     let controller = &shared.state.controller;
     // Read before the request, so that a client that waits for a later time does not miss it.
     let before = report(&**controller, id).and_then(|node| node.resynced_at);
-    let asked = controller.resync(id).await;
-    asked.map_err(|error| ApiError::intent(error, false))?;
+    let requested = controller.resync(id).await;
+    requested.map_err(|error| ApiError::intent(error, false))?;
     let body = Resyncing {
         id: id.to_string(),
         status: "in_progress",
@@ -176,7 +176,7 @@ fn report(controller: &dyn Controller, id: NodeId) -> Option<NodeReport> {
     controller.nodes().into_iter().find(|node| node.id == id)
 }
 
-/// `GET /admin/orphans`: what the owner of each node has found, whichever replica is asked.
+/// `GET /admin/orphans`: the report of each node's owner, from any replica.
 pub(super) async fn orphans(
     State(shared): State<Shared>,
     _: Operator,
@@ -222,7 +222,7 @@ async fn orphans_of(shared: &Shared, id: NodeId) -> Result<NodeOrphans, ApiError
     let mut records: Vec<RecordRow> = report.records.into_iter().map(Into::into).collect();
     let mut records_total = report.records_total;
     if let Some(outbox) = outbox_of(shared, id).await? {
-        // Its counts tell more than that its key held another type.
+        // This row replaces the report's row of the same key, because it has counts.
         let others = records.len();
         records.retain(|record| record.key != outbox.key);
         records_total = records_total - (others - records.len()) as u64 + 1;

@@ -13,7 +13,7 @@ const NAME = "[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}";
 export function createCommands({ api, dispatch, getState, go, readNodes, refused }) {
   /** Sends a command that an event will confirm under this key. */
   async function submit(key, want, label, send) {
-    dispatch({ type: "asked", key, want, label, at: Date.now() });
+    dispatch({ type: "requested", key, want, label, at: Date.now() });
     try {
       return await send({ command_uid: commandUid() });
     } catch (error) {
@@ -28,12 +28,12 @@ export function createCommands({ api, dispatch, getState, go, readNodes, refused
     try {
       return await submit(key, want, label, send);
     } catch (error) {
-      said(label, error);
+      showError(label, error);
       return null;
     }
   }
 
-  function said(label, error) {
+  function showError(label, error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 401) refused(error.text);
     else dispatch({ type: "notice", kind: "error", text: `${label}: ${error.text}` });

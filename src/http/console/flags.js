@@ -8,15 +8,15 @@ export const MEMBER_FLAGS = [
     field: "muted",
     mark: "Muted",
     path: (room, session, command) => `/sessions/${session}/commands/conference/${command}`,
-    set: { command: "mute", event: "conference.member.muted", label: "Mute", pending: "Muting …", said: "is muted" },
-    clear: { command: "unmute", event: "conference.member.unmuted", label: "Unmute", pending: "Unmuting …", said: "is unmuted" },
+    set: { command: "mute", event: "conference.member.muted", label: "Mute", pending: "Muting …", announcement: "is muted" },
+    clear: { command: "unmute", event: "conference.member.unmuted", label: "Unmute", pending: "Unmuting …", announcement: "is unmuted" },
   },
   {
     field: "deaf",
     mark: "Deaf",
     path: (room, session, command) => `/conferences/${room}/members/${session}/${command}`,
-    set: { command: "deaf", event: "conference.member.deafened", label: "Deafen", pending: "Deafening …", said: "is deafened" },
-    clear: { command: "undeaf", event: "conference.member.undeafened", label: "Undeafen", pending: "Undeafening …", said: "is undeafened" },
+    set: { command: "deaf", event: "conference.member.deafened", label: "Deafen", pending: "Deafening …", announcement: "is deafened" },
+    clear: { command: "undeaf", event: "conference.member.undeafened", label: "Undeafen", pending: "Undeafening …", announcement: "is undeafened" },
   },
 ];
 
@@ -32,8 +32,8 @@ export const flagsOf = (fields) => Object.fromEntries(MEMBER_FLAGS.map(({ field 
 /** The change of a flag that an event reports, or undefined. */
 export function flagChange(event) {
   for (const flag of MEMBER_FLAGS) {
-    if (event === flag.set.event) return { flag, value: true, said: flag.set.said };
-    if (event === flag.clear.event) return { flag, value: false, said: flag.clear.said };
+    if (event === flag.set.event) return { flag, value: true, announcement: flag.set.announcement };
+    if (event === flag.clear.event) return { flag, value: false, announcement: flag.clear.announcement };
   }
   return undefined;
 }

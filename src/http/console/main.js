@@ -29,7 +29,7 @@ const AGAIN_MS = 60_000;
 
 const theme = window.roomkeeperTheme;
 const app = document.getElementById("app");
-const saidRegion = document.getElementById("said");
+const announcementRegion = document.getElementById("said");
 
 let session = null;
 let signIn = { error: null, busy: false, appId: "" };
@@ -60,9 +60,9 @@ function paint() {
   const room = here.place === "rooms" && here.id ? state.rooms.get(here.id)?.name : null;
   document.title = `${room ?? here.place[0].toUpperCase() + here.place.slice(1)} · Roomkeeper`;
   render(app, shell(props, VIEWS[here.place](props)));
-  if (saidRegion.dataset.n !== String(state.said.n)) {
-    saidRegion.dataset.n = String(state.said.n);
-    saidRegion.textContent = state.said.text;
+  if (announcementRegion.dataset.n !== String(state.announcement.n)) {
+    announcementRegion.dataset.n = String(state.announcement.n);
+    announcementRegion.textContent = state.announcement.text;
   }
 }
 

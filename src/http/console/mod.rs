@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_known_by_any_of_the_tags() {
+    fn version_matches_any_of_the_etags() {
         for tags in [
             &["\"a\""][..],
             &["W/\"a\""],
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_of_the_page_is_served() {
+    fn all_files_of_page_are_served() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/console");
         let mut found = Vec::new();
         for (folder, prefix) in [(folder.clone(), ""), (folder.join("views"), "views/")] {
@@ -176,9 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn the_page_asks_nobody_else_and_makes_no_markup() {
+    fn page_contacts_no_other_host_and_creates_no_markup() {
         for (path, _, text) in ASSETS.iter().chain([&PAGE]) {
-            // The names of XML languages are no addresses.
+            // XML namespaces are not fetched.
             let text = text.replace("http://www.w3.org/2000/svg", "");
             for never in [
                 "//cdn",
@@ -193,7 +193,7 @@ mod tests {
                 "eval(",
                 "new Function",
             ] {
-                // An address of the examples' host is text that is shown.
+                // URLs of the example host are displayed text.
                 let text = text.replace("https://cdn.example.com", "");
                 assert!(!text.contains(never), "{path} has {never}");
             }

@@ -13,10 +13,10 @@ import { MEMBER_FLAGS, flagChange, flagOfKey, flagsOf, pendingKey } from "./flag
 export const CONFIRM_MS = 15_000;
 
 /** The maximum number of notices; older ones disappear. */
-const MOST_NOTICES = 4;
+const MAX_NOTICES = 4;
 
 /** The maximum number of events stored during a read. Beyond it the read is discarded and repeated. */
-const MOST_REPLAY = 5_000;
+const MAX_REPLAY = 5_000;
 
 export function initial(now) {
   return {
@@ -45,7 +45,7 @@ export function initial(now) {
     notices: [],
     nextNotice: 1,
     /** The latest announcement for the live region, and its number. */
-    said: { n: 0, text: "" },
+    announcement: { n: 0, text: "" },
     reading: new Map(),
     replay: [],
     /** Incremented when everything must be read again. */
@@ -108,7 +108,7 @@ export function reduce(state, action) {
     case "link":
       return link(state, action);
     case "event":
-      return heard(state, action);
+      return receiveEvent(state, action);
     case "read.begin":
       return { ...state, reading: new Map(state.reading).set(action.id, state.replay.length) };
     case "read.done":
@@ -121,7 +121,7 @@ export function reduce(state, action) {
       return { ...state, hooks: { rows: action.rows ?? state.hooks.rows, error: action.error ?? null } };
     case "deliveries":
       return { ...state, deliveries: { ...state.deliveries, error: null, ...action.change } };
-    case "asked": {
+    case "requested": {
       const pending = new Map(state.pending);
       pending.set(action.key, { want: action.want, label: action.label, until: action.at + CONFIRM_MS });
       return { ...state, pending };
@@ -134,8 +134,8 @@ export function reduce(state, action) {
       return notice(state, action.kind, action.text);
     case "notice.close":
       return { ...state, notices: state.notices.filter((one) => one.id !== action.id) };
-    case "said":
-      return say(state, action.text);
+    case "announce":
+      return announce(state, action.text);
     case "forget.members":
       return { ...state, members: without(state.members, [action.room]) };
     default:
@@ -151,9 +151,9 @@ function link(state, { status, at, retryAt = null, error = null }) {
   let next = { ...state, link: { status, since, retryAt, lost, error: error ?? (lost ? state.link.error : null) } };
   if (status === "lost" && state.link.status === "open") {
     // Talking events are live only and are not repeated later.
-    next = silence(say(next, "Connection lost"));
+    next = silence(announce(next, "Connection lost"));
   }
-  if (status === "open" && state.link.lost) next = say(next, "Reconnected");
+  if (status === "open" && state.link.lost) next = announce(next, "Reconnected");
   return next;
 }
 
@@ -161,7 +161,7 @@ function silence(state) {
   return { ...state, talking: new Set(), floors: new Map() };
 }
 
-function heard(state, { event, body, at }) {
+function receiveEvent(state, { event, body, at }) {
   // Events are missing or precede this stream, so everything is read again.
   if (event === "stream.gap" || (event === "stream.open" && body?.data?.resumed !== true)) {
     return { ...silence(state), epoch: state.epoch + 1 };
@@ -169,13 +169,13 @@ function heard(state, { event, body, at }) {
   if (body === null || typeof body !== "object") return state;
   let next = state;
   if (state.reading.size > 0) {
-    if (state.replay.length >= MOST_REPLAY) {
+    if (state.replay.length >= MAX_REPLAY) {
       next = { ...next, reading: new Map(), replay: [], epoch: next.epoch + 1 };
     } else {
       next = { ...next, replay: [...state.replay, { body, at }] };
     }
   }
-  return tell(apply(next, body, at), state, body);
+  return announceEvent(apply(next, body, at), state, body);
 }
 
 function noLongerReading(state, id) {
@@ -406,27 +406,27 @@ function ended(state, room, operation) {
 const nameOf = (state, session) => state.calls.get(session)?.callerId || session;
 
 /** Announces an event to screen readers, and adds a notice if a command failed. */
-function tell(state, before, { event, room_id: room, session_uuid: session, data = {} }) {
+function announceEvent(state, before, { event, room_id: room, session_uuid: session, data = {} }) {
   const name = state.rooms.get(room)?.name ?? before.rooms.get(room)?.name ?? "";
   const who = nameOf(before.calls.has(session) ? before : state, session ?? "");
   const change = flagChange(event);
-  if (change) return say(state, `${who} ${change.said}`);
+  if (change) return announce(state, `${who} ${change.announcement}`);
   switch (event) {
     case "conference.member.joined":
-      return say(state, `${who} joined ${name}`);
+      return announce(state, `${who} joined ${name}`);
     case "conference.member.left":
-      return say(state, `${who} left ${name}`);
+      return announce(state, `${who} left ${name}`);
     case "conference.member.join_failed":
       return notice(state, "error", `${who} could not join ${name}: ${(data.reason ?? "unknown").replaceAll("_", " ")}`);
     case "conference.updated":
       if (typeof data.locked !== "boolean") return state;
-      return say(state, `${name} is ${data.locked ? "locked" : "unlocked"}`);
+      return announce(state, `${name} is ${data.locked ? "locked" : "unlocked"}`);
     case "conference.destroyed":
-      return say(state, `${name} has ended`);
+      return announce(state, `${name} has ended`);
     case "conference.recording.started":
-      return say(state, `${name} is being recorded`);
+      return announce(state, `${name} is being recorded`);
     case "conference.recording.stopped":
-      return say(state, `Recording of ${name} ended`);
+      return announce(state, `Recording of ${name} ended`);
     case "conference.recording.failed":
       return notice(state, "error", `Recording of ${name} failed`);
     case "conference.play.finished": {
@@ -435,18 +435,18 @@ function tell(state, before, { event, room_id: room, session_uuid: session, data
       return notice(state, "error", `${name}: could not play ${errors.map((one) => `${one.url} (${one.error})`).join(", ")}`);
     }
     case "call.new":
-      return say(state, `Call from ${who}`);
+      return announce(state, `Call from ${who}`);
     default:
       return state;
   }
 }
 
-function say(state, text) {
-  return { ...state, said: { n: state.said.n + 1, text } };
+function announce(state, text) {
+  return { ...state, announcement: { n: state.announcement.n + 1, text } };
 }
 
 function notice(state, kind, text) {
-  const notices = [...state.notices, { id: state.nextNotice, kind, text }].slice(-MOST_NOTICES);
+  const notices = [...state.notices, { id: state.nextNotice, kind, text }].slice(-MAX_NOTICES);
   return { ...state, notices, nextNotice: state.nextNotice + 1 };
 }
 

@@ -36,7 +36,7 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// broken.
 const MISSED_NOTIFICATIONS: u32 = 3;
 
-/// The settings of event streams.
+/// Settings of event streams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StreamSettings {
     /// The silence after which a stream gets a comment: shorter than the timeout of proxies (60 s for most), and short

@@ -1,8 +1,8 @@
 //! `GET /api/v1/events`: the events of an app's webhooks as a stream of server-sent events.
 //!
-//! Owns access, filters and the limits on the number of streams. `cursor` holds resume positions, `hub` the parts that
-//! all streams share, `reader` one stream. Leaves out the events: stored ones are in the outbox of each node, live ones
-//! in [`crate::store::live`].
+//! Owns authorisation, filters and limits on the number of streams. `cursor` has resume positions, `hub` the parts
+//! that all streams share, `reader` one stream. Leaves out the events: stored ones are in the outbox of each node,
+//! live ones in [`crate::store::live`].
 //!
 //! # Guarantees
 //!
@@ -52,7 +52,7 @@ pub use hub::{Hub, StreamSettings};
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// `Retry-After` when the stream limit is reached. Streams last long, so the real wait is unknown.
-const NO_PLACE: Duration = Duration::from_secs(5);
+const STREAM_RETRY: Duration = Duration::from_secs(5);
 
 /// Headers that forbid proxies to cache or buffer the stream.
 const UNBUFFERED: [(HeaderName, &str); 2] = [
@@ -229,10 +229,10 @@ pub(super) async fn events(
     let permit = hub.acquire(&subject.app).map_err(|limit| match limit {
         LimitReached::App => ApiError::limited(
             format!("the app has {} event streams here", hub.settings.each_app),
-            NO_PLACE,
+            STREAM_RETRY,
         ),
         LimitReached::All => {
-            ApiError::unavailable("there are too many event streams here", NO_PLACE)
+            ApiError::unavailable("there are too many event streams here", STREAM_RETRY)
         }
     })?;
     let reader = Reader::begin(hub, key.clone(), access, subject, from, permit).await?;

@@ -76,7 +76,7 @@ struct NewVolume {
 }
 
 /// The maximum number of files of one operation.
-const MOST_FILES: usize = 128;
+const MAX_FILES: usize = 128;
 
 /// The accepted volumes, in decibels.
 const VOLUMES: std::ops::RangeInclusive<i64> = -50..=7;
@@ -232,10 +232,10 @@ fn urls(fields: &Fields) -> Result<Vec<PlayUrl>, ApiError> {
     let texts = fields
         .texts("urls")?
         .ok_or_else(|| ApiError::field("urls", "is required"))?;
-    if texts.is_empty() || texts.len() > MOST_FILES {
+    if texts.is_empty() || texts.len() > MAX_FILES {
         return Err(ApiError::field(
             "urls",
-            format!("expected 1 to {MOST_FILES} URLs"),
+            format!("expected 1 to {MAX_FILES} URLs"),
         ));
     }
     texts

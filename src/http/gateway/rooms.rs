@@ -321,7 +321,7 @@ pub(super) async fn members(
         room_id: id.to_string(),
         members: shown
             .into_iter()
-            .map(|(who, member)| MemberRow::from_member(*who, member))
+            .map(|(call, member)| MemberRow::from_member(*call, member))
             .collect(),
         cursor,
         stale: state.stale(id.node()),
@@ -355,9 +355,9 @@ impl RoomRow {
 }
 
 impl MemberRow {
-    fn from_member(who: CallId, member: &Member) -> Self {
+    fn from_member(call: CallId, member: &Member) -> Self {
         Self {
-            uuid: who.to_string(),
+            uuid: call.to_string(),
             did: member.did.to_string(),
             caller_id: member.caller_id.to_string(),
             muted: !member.flags.speak,

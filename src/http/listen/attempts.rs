@@ -1,8 +1,8 @@
-//! Wrong keys, by the address that sends them: throttled, counted, and logged once in a while.
+//! Wrong keys by address: throttled, counted, and logged at intervals.
 //!
-//! An address may send [`BURST`] wrong keys at once and [`RATE`] a second after that. Beyond, its keys are refused
-//! unchecked, except those that were valid from that address before: a caller who shares an address with a guesser goes
-//! on. The table is bounded. When it is full, it forgets the address with the oldest request.
+//! An address may send [`BURST`] wrong keys at once and then [`RATE`] per second. Above that, its keys are refused
+//! unchecked, except those that were valid from that address before: a caller that shares an address with a guesser
+//! is not affected. The table is bounded. When it is full, it drops the address with the oldest request.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -63,13 +63,13 @@ struct Table {
 
 #[derive(Debug)]
 struct Address {
-    /// Wrong keys that it may send now.
+    /// The number of wrong keys that it may send now.
     tokens: f64,
-    seen: Instant,
-    /// The keys that were valid last.
+    last_request: Instant,
+    /// The hashes of the last valid keys.
     valid: Vec<u64>,
     logged: Option<Instant>,
-    /// Requests refused since then.
+    /// The number of requests refused since the last log line.
     unlogged: u64,
 }
 
@@ -100,11 +100,11 @@ impl Attempts {
             return Ok(());
         }
         let wait = Duration::from_secs_f64((1.0 - entry.tokens) / RATE);
-        self.refused(&mut table, client, now, "throttled");
+        self.count_refusal(&mut table, client, now, "throttled");
         Err(wait)
     }
 
-    /// Takes note of the outcome.
+    /// Records the outcome of a check.
     pub fn settle(&self, address: IpAddr, key: &[u8], outcome: Outcome) {
         let (client, now) = (client_of(address), Instant::now());
         let mut table = self.table();
@@ -117,16 +117,22 @@ impl Attempts {
                     entry.valid.insert(0, key);
                 }
             }
-            Outcome::Missing => self.refused(&mut table, client, now, "missing"),
+            Outcome::Missing => self.count_refusal(&mut table, client, now, "missing"),
             Outcome::Wrong => {
                 entry.tokens = (entry.tokens - 1.0).max(0.0);
-                self.refused(&mut table, client, now, "wrong");
+                self.count_refusal(&mut table, client, now, "wrong");
             }
         }
     }
 
-    /// Counts a request, and logs it with those before it when it is time to.
-    fn refused(&self, table: &mut Table, client: IpAddr, now: Instant, outcome: &'static str) {
+    /// Counts a refused request. Logs all refusals since the last log line if the log interval has passed.
+    fn count_refusal(
+        &self,
+        table: &mut Table,
+        client: IpAddr,
+        now: Instant,
+        outcome: &'static str,
+    ) {
         metrics::counter!(HTTP_UNAUTHORIZED, "listener" => self.listener, "outcome" => outcome)
             .increment(1);
         let entry = table.entry(client, now);
@@ -161,14 +167,17 @@ impl Attempts {
 impl Table {
     fn entry(&mut self, client: IpAddr, now: Instant) -> &mut Address {
         if self.addresses.len() >= MAX_ADDRESSES && !self.addresses.contains_key(&client) {
-            let oldest = self.addresses.iter().min_by_key(|(_, one)| one.seen);
+            let oldest = self
+                .addresses
+                .iter()
+                .min_by_key(|(_, one)| one.last_request);
             if let Some(oldest) = oldest.map(|(address, _)| *address) {
                 self.addresses.remove(&oldest);
             }
         }
         let entry = self.addresses.entry(client).or_insert_with(|| Address {
             tokens: BURST,
-            seen: now,
+            last_request: now,
             valid: Vec::new(),
             logged: None,
             unlogged: 0,
@@ -180,9 +189,11 @@ impl Table {
 
 impl Address {
     fn refill(&mut self, now: Instant) {
-        let since = now.saturating_duration_since(self.seen).as_secs_f64();
+        let since = now
+            .saturating_duration_since(self.last_request)
+            .as_secs_f64();
         self.tokens = (self.tokens + since * RATE).min(BURST);
-        self.seen = now;
+        self.last_request = now;
     }
 }
 
@@ -195,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn address_with_too_many_wrong_keys_waits_and_its_valid_keys_go_on() {
+    async fn address_with_too_many_wrong_keys_is_throttled_except_its_valid_keys() {
         let attempts = Attempts::new("test");
         let guesser = address(1);
         attempts.settle(guesser, b"valid", Outcome::Valid);

@@ -1,9 +1,9 @@
-//! The open connections of a listener: how many each address may have, and which one gives way to a new one.
+//! The open connections of a listener: the limit per address, and which connection is closed for a new one.
 //!
-//! A new connection is hardly ever turned away. When its address, or the whole listener, has as many as it may, the
-//! oldest connection that waits for a request and has never carried a valid key is closed instead. So clients that open
-//! connections and say nothing close each other's, and a client with a key keeps its own. Only where all have carried
-//! one, the oldest that waits is closed, on a full listener that of the address with the most.
+//! A new connection is rarely refused. When its address or the whole listener has reached its limit, the oldest
+//! connection that waits for a request and has never carried a valid key is closed instead. So clients that open
+//! connections and send nothing close each other's, and a client with a key keeps its own. If all have carried a
+//! key, the oldest idle one is closed; on a full listener, that of the address with the most idle connections.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -18,10 +18,10 @@ use super::attempts::Attempts;
 use super::client::client_of;
 use super::head::RefusedHead;
 
-/// The addresses that a request came by, as proxies write them: the client first, each proxy's own peer behind it.
+/// The addresses that a request passed, as proxies write them: the client first, then the peer of each proxy.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// One connection, as its requests see it: an extension of each.
+/// One connection; an extension of each of its requests.
 #[derive(Debug)]
 pub struct Connection {
     peer: IpAddr,
@@ -31,7 +31,7 @@ pub struct Connection {
     has_key: AtomicBool,
     /// A request on it is being answered.
     is_busy: AtomicBool,
-    /// The next request stands for a head that was refused for this reason.
+    /// The next request replaces a head that was refused for this reason.
     refused: Mutex<Option<RefusedHead>>,
     pub(super) closed: CancellationToken,
 }
@@ -49,8 +49,8 @@ impl Connection {
         }
     }
 
-    /// The address of the client that a request with these headers is from. Of a trusted proxy, the last address of
-    /// `X-Forwarded-For` that is not a trusted proxy's itself.
+    /// Returns the address of the client that sent a request with these headers. Behind a trusted proxy, this is the
+    /// last address of `X-Forwarded-For` that is not a trusted proxy itself.
     pub fn client(&self, headers: &HeaderMap) -> IpAddr {
         if !self.is_trusted_proxy {
             return self.peer;
@@ -81,7 +81,7 @@ impl Connection {
         &self.connections.attempts
     }
 
-    /// Keeps the connection from being closed for a new one: a request on it had a valid key.
+    /// Protects the connection from being closed for a new one: a request on it had a valid key.
     pub fn keep(&self) {
         self.has_key.store(true, Ordering::Relaxed);
     }
@@ -111,17 +111,17 @@ impl Connection {
     }
 }
 
-/// Networks that trusted proxies are in.
+/// The networks of trusted proxies.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// These networks.
+    /// Wraps a list of networks.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
     }
 
-    /// Tells whether this address is a trusted proxy's.
+    /// True if this address is a trusted proxy's.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
@@ -140,12 +140,12 @@ pub(super) struct Connections {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    /// In the order in which they were made.
+    /// In the order of their creation.
     all: BTreeMap<u64, Arc<Connection>>,
     by_client: HashMap<IpAddr, BTreeSet<u64>>,
 }
 
-/// A connection in the table; dropped, it leaves.
+/// A connection in the table, removed when dropped.
 #[derive(Debug)]
 pub(super) struct Entry {
     id: u64,
@@ -173,8 +173,8 @@ impl Connections {
         }
     }
 
-    /// Enters a new connection, and says whether another one of its address gave way to it. `None`: its address has as
-    /// many as it may, and all of them are in use.
+    /// Adds a new connection, and returns whether another one of its address was closed for it. `None`: its address has
+    /// reached its limit, and all its connections are in use.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<(Entry, bool)> {
         let is_trusted_proxy = self.trusted_proxies.contains(peer);
         let mut table = self.table();
@@ -199,13 +199,13 @@ impl Connections {
         Some((entry, is_full))
     }
 
-    /// Closes one connection that gives way, but not this one. `false`: all are in use.
-    pub(super) fn make_place(&self, except: &Entry) -> bool {
+    /// Closes one idle connection other than this one. `false`: all are in use.
+    pub(super) fn close_idle(&self, except: &Entry) -> bool {
         // Without a request it would be a candidate itself.
         except.connection.set_busy(true);
-        let made = self.table().close_oldest(None);
+        let has_closed = self.table().close_oldest(None);
         except.connection.set_busy(false);
-        made
+        has_closed
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -216,26 +216,26 @@ impl Connections {
 impl Table {
     fn close_oldest(&mut self, client: Option<IpAddr>) -> bool {
         let is_idle = |id: &u64| self.all.get(id).is_some_and(|one| one.is_idle());
-        let is_stranger =
+        let is_without_key =
             |id: &u64| is_idle(id) && self.all.get(id).is_some_and(|one| !one.has_key());
         let of_client = |client: IpAddr| self.by_client.get(&client).into_iter().flatten().copied();
         let oldest = match client {
             Some(client) => of_client(client)
-                .find(is_stranger)
+                .find(is_without_key)
                 .or_else(|| of_client(client).find(is_idle)),
-            None => self.all.keys().copied().find(is_stranger).or_else(|| {
+            None => self.all.keys().copied().find(is_without_key).or_else(|| {
                 let idle = |client: &IpAddr| of_client(*client).filter(is_idle).count();
                 let largest = self.by_client.keys().copied().max_by_key(idle);
                 largest
                     .and_then(|client| of_client(client).find(is_idle))
-                    // All are proxies'.
+                    // All connections are proxies'.
                     .or_else(|| self.all.keys().copied().find(is_idle))
             }),
         };
         let Some(id) = oldest else {
             return false;
         };
-        // It does not count any more, though its task may take a moment to end.
+        // It no longer counts, although its task may take a moment to end.
         if let Some(connection) = self.remove(id) {
             connection.closed.cancel();
         }
@@ -259,13 +259,13 @@ impl Table {
 #[derive(Debug, Default)]
 pub(super) struct Budget(AtomicUsize);
 
-/// The bytes that all incomplete heads may share beyond their own allowance. Ordinary heads need none.
+/// The bytes that all incomplete heads share beyond their own allowance. Ordinary heads need none of them.
 const BUDGET: usize = 16 * 1024 * 1024;
 
 /// The allowance of each incomplete head, in bytes.
 const FREE: usize = 4 * 1024;
 
-/// A connection's part of the budget; dropped, it is given back.
+/// A connection's part of the budget, released when dropped.
 #[derive(Debug)]
 pub(super) struct Charge {
     budget: Arc<Budget>,
@@ -283,7 +283,7 @@ impl Charge {
         Self { budget, bytes: 0 }
     }
 
-    /// Takes what a head of this length needs. `false`: there is not so much.
+    /// Reserves the bytes for a head of this length; `false` if the budget is exhausted.
     pub(super) fn cover(&mut self, length: usize) -> bool {
         let more = length.saturating_sub(FREE).saturating_sub(self.bytes);
         if more == 0 {
@@ -298,7 +298,7 @@ impl Charge {
         true
     }
 
-    /// Gives back what was taken.
+    /// Releases all reserved bytes.
     pub(super) fn reset(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         self.budget.0.fetch_sub(bytes, Ordering::Relaxed);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn oldest_idle_connection_of_the_same_address_gives_way() {
+    fn new_connection_closes_oldest_idle_one_of_its_address() {
         let connections = connections(2);
         let (a, b) = (address("192.0.2.1"), address("192.0.2.2"));
         let (other, _) = connections.enter(b).unwrap();
@@ -338,7 +338,7 @@ mod tests {
         for kept in [&other, &with_key, &busy] {
             assert!(!kept.connection.closed.is_cancelled());
         }
-        // Nobody else is left to give way.
+        // No other connection is idle.
         let (last, closed) = connections.enter(a).unwrap();
         assert!(closed);
         assert!(with_key.connection.closed.is_cancelled());
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_full_listener_the_address_with_the_most_gives_way() {
+    fn full_listener_closes_connection_of_address_with_most() {
         let connections = connections(10);
         let enter = |last: u8| {
             let (entry, _) = connections.enter(IpAddr::from([192, 0, 2, last])).unwrap();
@@ -359,12 +359,15 @@ mod tests {
         };
         let (first, many) = (enter(1), [enter(2), enter(2), enter(2)]);
         let newest = enter(3);
-        assert!(connections.make_place(&newest));
+        assert!(connections.close_idle(&newest));
         assert!(many[0].connection.closed.is_cancelled());
-        let stranger = enter(1);
-        stranger.connection.has_key.store(false, Ordering::Relaxed);
-        assert!(connections.make_place(&newest));
-        assert!(stranger.connection.closed.is_cancelled());
+        let without_key = enter(1);
+        without_key
+            .connection
+            .has_key
+            .store(false, Ordering::Relaxed);
+        assert!(connections.close_idle(&newest));
+        assert!(without_key.connection.closed.is_cancelled());
         assert!(!first.connection.closed.is_cancelled());
     }
 
@@ -383,17 +386,17 @@ mod tests {
         assert_eq!(
             client("198.51.100.1, 192.0.2.7, 10.9.2.2"),
             "192.0.2.7",
-            "a client can write what stands before its own address"
+            "the client controls the text before its own address"
         );
         assert_eq!(client("nonsense, 10.9.2.2"), "10.9.2.2");
         assert_eq!(client("nonsense"), proxy.to_string());
-        // They give way like others when the listener is full.
-        assert!(connections.make_place(&entries[2].0));
+        // On a full listener, idle ones are closed like others.
+        assert!(connections.close_idle(&entries[2].0));
         assert!(entries[0].0.connection.closed.is_cancelled());
     }
 
     #[test]
-    fn one_client_has_one_ipv6_network() {
+    fn client_is_identified_by_its_ipv6_network() {
         assert_eq!(
             client_of(address("2001:db8::1")),
             client_of(address("2001:db8::ffff:1"))
@@ -406,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn budget_is_given_back() {
+    fn dropped_charge_releases_its_bytes() {
         let budget = Arc::<Budget>::default();
         let mut all = Charge::new(Arc::clone(&budget));
         assert!(all.cover(BUDGET + FREE));

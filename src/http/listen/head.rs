@@ -1,10 +1,10 @@
-//! Request heads: checked before the HTTP library reads them.
+//! Checks request heads before the HTTP library reads them.
 //!
-//! The library answers an unreadable head by itself, without the API's form of errors. It accepts requests with no
-//! `Host` or two, and it removes `Content-Length` beside `Transfer-Encoding`, so a handler cannot detect both. So a
-//! head is checked here first, with the parser that the library uses.
+//! The library answers an invalid head by itself, without the API's form of errors. It accepts requests without `Host`
+//! or with two of them, and it removes `Content-Length` beside `Transfer-Encoding`, so a handler cannot detect both. So
+//! a head is checked here first, with the parser that the library uses.
 //!
-//! Owns which heads pass, and how long the body behind one is. Leaves out reading bytes and answering.
+//! Owns the rules for heads, and the length of the body after a head. Leaves out reading bytes and responses.
 
 use http::StatusCode;
 use http::Uri;
@@ -16,15 +16,15 @@ pub const MAX_HEAD: usize = 64 * 1024;
 /// The longest request target, in bytes.
 pub const MAX_TARGET: usize = 8 * 1024;
 
-/// The most fields in a head.
+/// The maximum number of fields in a head.
 pub const MAX_FIELDS: usize = 100;
 
-/// Why a request is refused before it is routed.
+/// The reason why a request is refused before it is routed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RefusedHead {
-    /// The status of the answer.
+    /// The status of the response.
     pub status: StatusCode,
-    /// The text of the answer.
+    /// The text of the response.
     pub error: &'static str,
 }
 
@@ -44,7 +44,7 @@ impl RefusedHead {
         }
     }
 
-    /// Incomplete heads of all connections hold as much memory as they may.
+    /// The incomplete heads of all connections have used up their memory.
     pub(super) const fn no_memory() -> Self {
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
@@ -75,28 +75,28 @@ impl RefusedHead {
     }
 }
 
-/// The length of the body behind a head.
+/// The length of the body after a head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum BodyLength {
-    /// Known from the head.
+    /// Given by the head.
     Known(u64),
-    /// Told by the chunks.
+    /// Given by the chunks.
     Chunked,
 }
 
-/// A head that passes.
+/// An accepted head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Head {
-    /// Its bytes, with the empty line at its end.
+    /// The number of its bytes, including the final empty line.
     pub(super) length: usize,
     /// Its body.
     pub(super) body: BodyLength,
 }
 
-/// Tells whether a head may end within these bytes, of which the first `seen` have been searched already.
-pub(super) fn may_end(bytes: &[u8], seen: usize) -> bool {
-    // An end is at most three bytes after its first line feed.
-    let start = seen.saturating_sub(3);
+/// True if a head may end within these bytes, of which the first `searched` have been searched already.
+pub(super) fn may_end(bytes: &[u8], searched: usize) -> bool {
+    // The searched part may contain the start of the end, which has at most three bytes.
+    let start = searched.saturating_sub(3);
     memchr::memchr_iter(b'\n', &bytes[start..]).any(|at| {
         let rest = &bytes[start + at + 1..];
         rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
@@ -151,7 +151,7 @@ fn check_host(fields: &[httparse::Header<'_>], is_1_1: bool) -> Result<(), Refus
     }
 }
 
-/// A host with an optional port, without user information.
+/// True for a host with an optional port and without user information.
 fn is_authority(value: &[u8]) -> bool {
     Authority::try_from(value).is_ok_and(|authority| !authority.as_str().contains('@'))
 }
@@ -163,7 +163,7 @@ fn body_length(fields: &[httparse::Header<'_>], is_1_1: bool) -> Result<BodyLeng
     let first = lengths.next();
     let Some(coding) = coding else {
         let length = first.map_or(Ok(0), parse_length)?;
-        // The same length twice says nothing else.
+        // Equal duplicates are unambiguous.
         return match lengths.all(|other| parse_length(other) == Ok(length)) {
             true => Ok(BodyLength::Known(length)),
             false => Err(BAD_LENGTH),
@@ -184,7 +184,7 @@ fn body_length(fields: &[httparse::Header<'_>], is_1_1: bool) -> Result<BodyLeng
 const BAD_LENGTH: RefusedHead = RefusedHead::bad("the Content-Length is not valid");
 
 fn parse_length(value: &[u8]) -> Result<u64, RefusedHead> {
-    // The largest values mean something else to the library.
+    // The library uses the largest values as markers.
     const MAX: u64 = i64::MAX as u64;
     let digits = std::str::from_utf8(value).ok();
     digits
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn head_with_length_tells_where_its_body_ends() {
+    fn head_determines_length_of_its_body() {
         for (fields, body) in [
             ("", BodyLength::Known(0)),
             ("Content-Length: 12\r\n", BodyLength::Known(12)),
@@ -235,7 +235,7 @@ mod tests {
                 })),
                 "{fields}"
             );
-            // Every part of it is incomplete, and none of them is refused.
+            // Every prefix is incomplete, and none is refused.
             for end in 0..head.len() {
                 assert_eq!(check_head(&head.as_bytes()[..end]), Ok(None), "{end}");
             }
@@ -283,13 +283,13 @@ mod tests {
         ] {
             assert_eq!(status_of(head), Some(status), "{head:?}");
         }
-        for good in [
+        for valid in [
             "GET / HTTP/1.0\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: [::1]:9090\r\n\r\n",
             "GET http://a/b HTTP/1.1\r\nHost: a\r\n\r\n",
             "OPTIONS * HTTP/1.1\nHost: a\n\n",
         ] {
-            assert_eq!(status_of(good), None, "{good:?}");
+            assert_eq!(status_of(valid), None, "{valid:?}");
         }
     }
 
@@ -314,10 +314,10 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_head_is_found_wherever_reads_end() {
+    fn head_end_is_found_wherever_reads_end() {
         for head in ["a\r\n\r\n", "a\n\n", "a\n\r\n", "a\r\n\n"] {
-            for seen in 0..head.len() {
-                assert!(may_end(head.as_bytes(), seen), "{head:?} {seen}");
+            for searched in 0..head.len() {
+                assert!(may_end(head.as_bytes(), searched), "{head:?} {searched}");
             }
         }
         for head in ["", "a\r\n", "a\n", "a\r\nb\r\n", "a\n\r"] {

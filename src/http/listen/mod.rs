@@ -1,8 +1,8 @@
-//! The HTTP listeners: how many may hold a connection, and for how long they may say nothing, or take nothing.
+//! The HTTP listeners, with limits on the number of connections and on the time that a client may be silent.
 //!
-//! Owns accepting, which heads pass (`head`, `stream`), which connection gives way to a new one (`connections`), and
-//! the end: nobody new, those in flight finish. Leaves out what is answered, and the time that a body may take
-//! (`api::body`).
+//! Owns accepting, the check of heads (`head`, `stream`), the choice of a connection to close for a new one
+//! (`connections`), and the shutdown: no new connections, requests in flight finish. Leaves out the responses and
+//! the time limit of a body (`http::body`).
 
 mod attempts;
 mod client;
@@ -42,23 +42,24 @@ pub use head::{MAX_FIELDS, MAX_HEAD, MAX_TARGET, RefusedHead};
 pub use limits::Limits;
 
 use connections::{Budget, Charge, Connections, Entry};
-use stream::{CheckedStream, late};
+use stream::{CheckedStream, write_timeout_error};
 
-/// The pause after a connection could not be accepted: there are no more file descriptors, mostly.
-const REST: Duration = Duration::from_millis(100);
+/// The pause after a failed accept. The usual reason is a lack of file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// The time for the first byte of a new connection when the server stops: its client cannot know of the stop and must be
-/// answered, also when the machine is busy.
-const FIRST_WORD: Duration = Duration::from_secs(1);
+/// The time for the first byte of a new connection when the server stops. Its client cannot know of the stop and must
+/// get a response, also on a busy machine.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The same when we stop: what is answered then is little, and who does not take it must not hold up the end.
-const LAST_WRITE: Duration = Duration::from_secs(1);
+/// The time for which a client may accept no bytes when the server stops. The remaining responses are small, and a
+/// client that does not read must not delay the shutdown.
+const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The library checks what is checked already, and must not be the stricter one.
+/// The buffer of the HTTP library. It checks heads again and must not be stricter than this module.
 const LIBRARY_BUFFER: usize = 2 * MAX_HEAD;
 
-/// The interval in which a full listener searches for a connection to close.
-const LOOK: Duration = Duration::from_millis(100);
+/// The interval at which a full listener searches for a connection to close.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` is cancelled, and then until the requests in flight have been answered.
 ///
@@ -137,29 +138,29 @@ impl Server {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(listener = self.name, %error, "a connection could not be accepted");
+                    tracing::warn!(listener = self.name, %error, "cannot accept a connection");
                     tokio::select! {
                         () = self.stop.cancelled() => return,
-                        () = tokio::time::sleep(REST) => continue,
+                        () = tokio::time::sleep(ACCEPT_RETRY_DELAY) => continue,
                     }
                 }
             };
             let Some(entry) = self.register(peer.ip()) else {
                 continue;
             };
-            let make_place = || {
-                if self.connections.make_place(&entry) {
+            let close_idle = || {
+                if self.connections.close_idle(&entry) {
                     self.replaced.increment(1);
                 }
             };
-            // Also after the stop: the client of an accepted connection must be answered, and the others end soon.
-            if let Some(permit) = acquire_permit(&self.permits, make_place).await {
+            // Also after the stop: an accepted connection must get a response, and the other connections end soon.
+            if let Some(permit) = acquire_permit(&self.permits, close_idle).await {
                 self.spawn(stream, entry, permit);
             }
         }
     }
 
-    /// Accepts the connections that the system has accepted before the stop: their clients could not know about it.
+    /// Accepts the connections that the system accepted before the stop, because their clients could not know of it.
     fn accept_queued(&self, listener: TcpListener) {
         let Ok(listener) = listener.into_std() else {
             return;
@@ -187,7 +188,7 @@ impl Server {
             tracing::debug!(
                 listener = self.name,
                 %address,
-                "connection refused: its address has as many as it may"
+                "connection refused: its address has reached its limit"
             );
             return None;
         };
@@ -199,15 +200,15 @@ impl Server {
 
     /// Serves a connection in a task of its own.
     fn spawn(&self, stream: TcpStream, entry: Entry, permit: OwnedSemaphorePermit) {
-        let heard = CancellationToken::new();
-        let (stuck, mut is_stuck) = watch::channel(false);
+        let first_byte = CancellationToken::new();
+        let (blocked, mut is_blocked) = watch::channel(false);
         let stream = CheckedStream::new(
             stream,
             Arc::clone(&entry.connection),
             Charge::new(Arc::clone(&self.budget)),
             self.limits,
-            heard.clone(),
-            stuck,
+            first_byte.clone(),
+            blocked,
         );
         let (routes, connection) = (self.routes.clone(), Arc::clone(&entry.connection));
         let service = service_fn(move |request: Request<Incoming>| {
@@ -223,8 +224,8 @@ impl Server {
             let mut served = pin!(served);
             let shutdown = async {
                 stop.cancelled().await;
-                // The client may send nothing at all.
-                let _ = tokio::time::timeout(FIRST_WORD, heard.cancelled()).await;
+                // The client may send nothing.
+                let _ = tokio::time::timeout(FIRST_BYTE_TIMEOUT, first_byte.cancelled()).await;
             };
             let ended = tokio::select! {
                 biased;
@@ -234,13 +235,13 @@ impl Server {
                     served.as_mut().graceful_shutdown();
                     tokio::select! {
                         ended = served => ended.map_err(Into::into),
-                        () = takes_nothing(&mut is_stuck) => Err(late().into()),
+                        () = wait_for_blocked_write(&mut is_blocked) => Err(write_timeout_error().into()),
                     }
                 }
             };
             let ended: Result<(), Box<dyn std::error::Error + Send + Sync>> = ended;
             if let Err(error) = ended {
-                tracing::debug!(listener = name, error, "a connection ended in the middle");
+                tracing::debug!(listener = name, error, "connection ended prematurely");
             }
             open.decrement(1.0);
             drop((entry, permit));
@@ -255,7 +256,7 @@ async fn answer(
     refused: Option<RefusedHead>,
     request: Request<Incoming>,
 ) -> Result<axum::response::Response, Infallible> {
-    // Behind chunks nothing is checked any more.
+    // Bytes after a chunked body are not checked.
     let is_last = request.headers().contains_key(TRANSFER_ENCODING);
     let mut request = request.map(Body::new);
     if let Some(refusal) = refused {
@@ -265,7 +266,7 @@ async fn answer(
     connection.set_busy(true);
     let answered = routes.call(request).await;
     answered.map(|mut response| {
-        // A stream of events goes on; nothing else that is still to be sent keeps a connection from giving way.
+        // An event stream keeps the connection in use. Any other response does not, even while it is sent.
         let kind = response.headers().get(CONTENT_TYPE);
         if kind.is_none_or(|kind| kind != "text/event-stream") {
             connection.set_busy(false);
@@ -278,41 +279,44 @@ async fn answer(
     })
 }
 
-/// Waits for a permit, and calls `make_place` again and again until there is one.
+/// Waits for a permit, and calls `close_idle` at intervals until there is one.
 async fn acquire_permit(
     permits: &Arc<Semaphore>,
-    mut make_place: impl FnMut(),
+    mut close_idle: impl FnMut(),
 ) -> Option<OwnedSemaphorePermit> {
     if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
         return Some(permit);
     }
     loop {
-        make_place();
+        close_idle();
         let permit = Arc::clone(permits).acquire_owned();
-        if let Ok(permit) = tokio::time::timeout(LOOK, permit).await {
+        if let Ok(permit) = tokio::time::timeout(SEARCH_INTERVAL, permit).await {
             return permit.ok();
         }
     }
 }
 
-/// Ends when the other side has taken nothing for [`LAST_WRITE`], though there is something for it.
-async fn takes_nothing(is_stuck: &mut watch::Receiver<bool>) {
+/// Returns when the client has accepted no bytes for [`FINAL_WRITE_TIMEOUT`] although bytes wait for it.
+async fn wait_for_blocked_write(is_blocked: &mut watch::Receiver<bool>) {
     loop {
-        if is_stuck.wait_for(|stuck| *stuck).await.is_err() {
-            // The connection has ended, which is detected elsewhere.
+        if is_blocked.wait_for(|blocked| *blocked).await.is_err() {
+            // The connection has ended, which the caller detects by itself.
             return std::future::pending().await;
         }
-        let moves = is_stuck.wait_for(|stuck| !*stuck);
-        if tokio::time::timeout(LAST_WRITE, moves).await.is_err() {
+        let moves = is_blocked.wait_for(|blocked| !*blocked);
+        if tokio::time::timeout(FINAL_WRITE_TIMEOUT, moves)
+            .await
+            .is_err()
+        {
             return;
         }
     }
 }
 
-/// The next connection.
+/// Accepts the next connection.
 async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, peer) = listener.accept().await?;
-    // An answer is one write, and must not wait for more.
+    // A response is one write and must not wait for more bytes.
     stream.set_nodelay(true)?;
     Ok((stream, peer))
 }
@@ -326,30 +330,30 @@ mod tests {
 
     use super::*;
 
-    /// Longer than anything takes that goes well.
-    const PATIENCE: Duration = Duration::from_secs(20);
+    /// Longer than any successful step takes.
+    const TIMEOUT: Duration = Duration::from_secs(20);
 
-    struct Served {
+    struct TestServer {
         address: SocketAddr,
-        /// `/slow` was asked for.
-        heard: Arc<Notify>,
-        /// Lets the answer to it go.
-        go: Arc<Notify>,
+        /// Notified when a request for `/slow` arrives.
+        slow_arrived: Arc<Notify>,
+        /// Releases the response to `/slow`.
+        slow_release: Arc<Notify>,
         stop: CancellationToken,
         task: JoinHandle<()>,
     }
 
-    impl Served {
-        async fn with(limits: Limits) -> Self {
+    impl TestServer {
+        async fn start(limits: Limits) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let (heard, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-            let (hears, goes) = (Arc::clone(&heard), Arc::clone(&go));
+            let (slow_arrived, slow_release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+            let (arrived, release) = (Arc::clone(&slow_arrived), Arc::clone(&slow_release));
             let routes = Router::new().route("/", get(async || "quick")).route(
                 "/slow",
                 get(async move || {
-                    hears.notify_one();
-                    goes.notified().await;
+                    arrived.notify_one();
+                    release.notified().await;
                     "slow"
                 }),
             );
@@ -371,8 +375,8 @@ mod tests {
             ));
             Self {
                 address,
-                heard,
-                go,
+                slow_arrived,
+                slow_release,
                 stop,
                 task,
             }
@@ -384,18 +388,18 @@ mod tests {
     }
 
     async fn within<T>(future: impl Future<Output = T>) -> T {
-        tokio::time::timeout(PATIENCE, future)
+        tokio::time::timeout(TIMEOUT, future)
             .await
-            .expect("it goes well")
+            .expect("the step ends in time")
     }
 
-    async fn ask(stream: &mut TcpStream, path: &str) {
+    async fn send_request(stream: &mut TcpStream, path: &str) {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
     }
 
-    /// Reads until this was said.
-    async fn until(stream: &mut TcpStream, text: &str) {
+    /// Reads until this text has arrived.
+    async fn read_until(stream: &mut TcpStream, text: &str) {
         let mut got = String::new();
         within(async {
             while !got.contains(text) {
@@ -408,28 +412,28 @@ mod tests {
         .await;
     }
 
-    /// Reads to the end, whatever comes.
-    async fn until_closed(stream: &mut TcpStream) {
+    /// Reads to the end and ignores the bytes.
+    async fn read_until_closed(stream: &mut TcpStream) {
         let mut rest = Vec::new();
         // A reset is an end, too.
         let _end = within(stream.read_to_end(&mut rest)).await;
     }
 
     #[tokio::test]
-    async fn who_connected_just_before_the_end_is_answered() {
-        let served = Served::with(Limits::default()).await;
-        let mut new = served.connect().await;
-        let mut silent = served.connect().await;
-        served.stop.cancel();
-        ask(&mut new, "/").await;
-        until(&mut new, "quick").await;
-        until_closed(&mut new).await;
-        until_closed(&mut silent).await;
-        within(served.task).await.unwrap();
+    async fn connection_opened_before_shutdown_is_answered() {
+        let server = TestServer::start(Limits::default()).await;
+        let mut new = server.connect().await;
+        let mut silent = server.connect().await;
+        server.stop.cancel();
+        send_request(&mut new, "/").await;
+        read_until(&mut new, "quick").await;
+        read_until_closed(&mut new).await;
+        read_until_closed(&mut silent).await;
+        within(server.task).await.unwrap();
     }
 
     #[tokio::test]
-    async fn connection_accepted_while_the_server_stops_is_answered() {
+    async fn connection_accepted_during_shutdown_is_answered() {
         let routes = Router::new().route("/", get(async || "quick"));
         // Each round has the connection and the stop ready at once; the order of their handling is random.
         for _ in 0..64 {
@@ -446,150 +450,150 @@ mod tests {
                 "test",
                 stop,
             ));
-            ask(&mut client, "/").await;
-            until(&mut client, "quick").await;
+            send_request(&mut client, "/").await;
+            read_until(&mut client, "quick").await;
             drop(client);
             within(task).await.unwrap();
         }
     }
 
     #[tokio::test]
-    async fn who_does_not_say_what_he_asks_for_is_hung_up_on() {
-        let served = Served::with(Limits {
+    async fn connection_without_complete_head_is_closed() {
+        let server = TestServer::start(Limits {
             connections: 10,
             head: Duration::from_millis(200),
             ..Limits::default()
         })
         .await;
-        let (mut silent, mut half) = (served.connect().await, served.connect().await);
+        let (mut silent, mut half) = (server.connect().await, server.connect().await);
         half.write_all(b"GET / HTTP/1.1\r\nHost: loc")
             .await
             .unwrap();
-        until_closed(&mut silent).await;
-        until_closed(&mut half).await;
-        // An answer may take longer than a question.
-        let mut slow = served.connect().await;
-        ask(&mut slow, "/slow").await;
-        let mut idle = served.connect().await;
-        ask(&mut idle, "/").await;
-        until(&mut idle, "quick").await;
-        until_closed(&mut idle).await;
-        served.go.notify_one();
-        until(&mut slow, "slow").await;
+        read_until_closed(&mut silent).await;
+        read_until_closed(&mut half).await;
+        // A response may take longer than the time for a head.
+        let mut slow = server.connect().await;
+        send_request(&mut slow, "/slow").await;
+        let mut idle = server.connect().await;
+        send_request(&mut idle, "/").await;
+        read_until(&mut idle, "quick").await;
+        read_until_closed(&mut idle).await;
+        server.slow_release.notify_one();
+        read_until(&mut slow, "slow").await;
     }
 
     #[tokio::test]
-    async fn idle_connection_gives_way_when_all_places_are_taken() {
-        let served = Served::with(Limits {
+    async fn idle_connection_is_closed_when_limit_is_reached() {
+        let server = TestServer::start(Limits {
             connections: 2,
             ..Limits::default()
         })
         .await;
-        let (mut oldest, mut newer) = (served.connect().await, served.connect().await);
-        ask(&mut newer, "/").await;
-        until(&mut newer, "quick").await;
-        let mut third = served.connect().await;
-        ask(&mut third, "/").await;
-        until(&mut third, "quick").await;
-        until_closed(&mut oldest).await;
-        ask(&mut newer, "/").await;
-        until(&mut newer, "quick").await;
+        let (mut oldest, mut newer) = (server.connect().await, server.connect().await);
+        send_request(&mut newer, "/").await;
+        read_until(&mut newer, "quick").await;
+        let mut third = server.connect().await;
+        send_request(&mut third, "/").await;
+        read_until(&mut third, "quick").await;
+        read_until_closed(&mut oldest).await;
+        send_request(&mut newer, "/").await;
+        read_until(&mut newer, "quick").await;
     }
 
     #[tokio::test]
-    async fn new_connection_waits_while_all_others_are_in_use() {
-        let served = Served::with(Limits {
+    async fn new_connection_waits_while_all_are_in_use() {
+        let server = TestServer::start(Limits {
             connections: 1,
             ..Limits::default()
         })
         .await;
-        let mut busy = served.connect().await;
-        ask(&mut busy, "/slow").await;
-        within(served.heard.notified()).await;
-        let mut next = served.connect().await;
-        ask(&mut next, "/").await;
+        let mut busy = server.connect().await;
+        send_request(&mut busy, "/slow").await;
+        within(server.slow_arrived.notified()).await;
+        let mut next = server.connect().await;
+        send_request(&mut next, "/").await;
         let mut byte = [0; 1];
-        let early = tokio::time::timeout(3 * LOOK, next.read(&mut byte)).await;
+        let early = tokio::time::timeout(3 * SEARCH_INTERVAL, next.read(&mut byte)).await;
         assert!(early.is_err(), "{early:?}");
-        served.go.notify_one();
-        until(&mut busy, "slow").await;
-        until(&mut next, "quick").await;
+        server.slow_release.notify_one();
+        read_until(&mut busy, "slow").await;
+        read_until(&mut next, "quick").await;
     }
 
     #[tokio::test]
-    async fn head_that_has_begun_must_end_in_time() {
-        let served = Served::with(Limits {
-            begun_head: Duration::from_millis(200),
+    async fn incomplete_head_times_out() {
+        let server = TestServer::start(Limits {
+            head_completion: Duration::from_millis(200),
             ..Limits::default()
         })
         .await;
-        let (mut idle, mut half) = (served.connect().await, served.connect().await);
+        let (mut idle, mut half) = (server.connect().await, server.connect().await);
         half.write_all(b"GET / HTTP/1.1\r\nHost: loc")
             .await
             .unwrap();
-        // The routes of this test know nothing of refusals; the request that stands for it is answered.
-        until(&mut half, "404").await;
-        until_closed(&mut half).await;
-        ask(&mut idle, "/").await;
-        until(&mut idle, "quick").await;
+        // The routes of this test do not handle refusals, so the substitute request gets 404.
+        read_until(&mut half, "404").await;
+        read_until_closed(&mut half).await;
+        send_request(&mut idle, "/").await;
+        read_until(&mut idle, "quick").await;
     }
 
     #[tokio::test]
-    async fn what_is_in_flight_is_answered_before_it_ends() {
-        let served = Served::with(Limits::default()).await;
-        let (mut slow, mut idle) = (served.connect().await, served.connect().await);
-        ask(&mut idle, "/").await;
-        until(&mut idle, "quick").await;
-        ask(&mut slow, "/slow").await;
-        within(served.heard.notified()).await;
-        served.stop.cancel();
-        until_closed(&mut idle).await;
-        assert!(!served.task.is_finished());
+    async fn request_in_flight_is_answered_before_shutdown() {
+        let server = TestServer::start(Limits::default()).await;
+        let (mut slow, mut idle) = (server.connect().await, server.connect().await);
+        send_request(&mut idle, "/").await;
+        read_until(&mut idle, "quick").await;
+        send_request(&mut slow, "/slow").await;
+        within(server.slow_arrived.notified()).await;
+        server.stop.cancel();
+        read_until_closed(&mut idle).await;
+        assert!(!server.task.is_finished());
         assert!(
-            TcpStream::connect(served.address).await.is_err(),
+            TcpStream::connect(server.address).await.is_err(),
             "no new connections"
         );
-        served.go.notify_one();
-        until(&mut slow, "slow").await;
-        within(served.task).await.unwrap();
+        server.slow_release.notify_one();
+        read_until(&mut slow, "slow").await;
+        within(server.task).await.unwrap();
     }
 
-    /// Reads what is left after the other side has given up: a reset, or an end without the last chunk.
-    async fn is_cut_off(mut stream: TcpStream) {
+    /// Reads to the end and checks that the response is incomplete: a reset, or an end without the last chunk.
+    async fn assert_cut_off(mut stream: TcpStream) {
         let mut rest = Vec::new();
         if within(stream.read_to_end(&mut rest)).await.is_ok() {
-            assert!(!rest.ends_with(b"0\r\n\r\n"), "it is not a good end");
+            assert!(!rest.ends_with(b"0\r\n\r\n"), "the response is complete");
         }
     }
 
     #[tokio::test]
-    async fn who_takes_nothing_is_hung_up_on() {
-        let served = Served::with(Limits {
+    async fn client_that_reads_nothing_is_disconnected() {
+        let server = TestServer::start(Limits {
             write: Duration::from_millis(300),
             connections: 1,
             ..Limits::default()
         })
         .await;
-        let mut stuck = served.connect().await;
-        ask(&mut stuck, "/endless").await;
-        // It has the only place, and loses it.
-        let mut next = served.connect().await;
-        ask(&mut next, "/").await;
-        until(&mut next, "quick").await;
-        is_cut_off(stuck).await;
+        let mut stuck = server.connect().await;
+        send_request(&mut stuck, "/endless").await;
+        // It has the only permit, and loses it.
+        let mut next = server.connect().await;
+        send_request(&mut next, "/").await;
+        read_until(&mut next, "quick").await;
+        assert_cut_off(stuck).await;
     }
 
     #[tokio::test]
-    async fn who_takes_nothing_does_not_hold_up_the_end() {
-        let served = Served::with(Limits::default()).await;
-        let mut stuck = served.connect().await;
-        ask(&mut stuck, "/endless").await;
-        until(&mut stuck, "200 OK").await;
-        let begun = tokio::time::Instant::now();
-        served.stop.cancel();
-        within(served.task).await.unwrap();
-        let took = begun.elapsed();
-        assert!(took < Duration::from_secs(5), "{took:?}");
-        is_cut_off(stuck).await;
+    async fn client_that_reads_nothing_does_not_delay_shutdown() {
+        let server = TestServer::start(Limits::default()).await;
+        let mut stuck = server.connect().await;
+        send_request(&mut stuck, "/endless").await;
+        read_until(&mut stuck, "200 OK").await;
+        let start = tokio::time::Instant::now();
+        server.stop.cancel();
+        within(server.task).await.unwrap();
+        let elapsed = start.elapsed();
+        assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
+        assert_cut_off(stuck).await;
     }
 }

@@ -1,11 +1,11 @@
-//! A connection's bytes: heads are held back until they have been checked, bodies pass in small pieces.
+//! The byte stream of a connection: heads are held until they have been checked, bodies pass in small pieces.
 //!
-//! A head that is refused is replaced by a request that the service answers with the refusal, so that it is answered in
-//! its turn, counted, and in the one form of errors. Behind a chunked body nothing is checked any more: that request is
-//! the last of its connection.
+//! A refused head is replaced by a request that the service answers with the refusal. So the refusal comes in order, is
+//! counted, and has the common form of errors. Bytes after a chunked body are not checked: that request is the last of
+//! its connection.
 //!
-//! Closing a connection with unread bytes resets it, and the reset can destroy the answer on its way. So after the
-//! answer to a request that was not read to its end, the rest is thrown away for a while.
+//! Closing a connection with unread bytes resets it, and the reset can destroy the response on its way. So after the
+//! response to a request that was not read to its end, the rest is read and discarded for a limited time.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -25,7 +25,7 @@ use super::connections::{Charge, Connection};
 use super::head::{self, BodyLength, MAX_HEAD, RefusedHead};
 use super::limits::Limits;
 
-/// Stands for a head that was refused.
+/// The request that replaces a refused head.
 const SUBSTITUTE: &[u8] =
     b"GET /-/refused HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
@@ -36,11 +36,8 @@ const PIECE: usize = 4 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
-pub(super) fn late() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::TimedOut,
-        "the client does not take what it is sent",
-    )
+pub(super) fn write_timeout_error() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client accepts no bytes")
 }
 
 /// The next part of the byte stream.
@@ -49,7 +46,7 @@ enum Next {
     /// A head. This number of its bytes has been searched for its end.
     Head { searched: usize },
     /// The rest of a body, in bytes.
-    Body { left: u64 },
+    Body { remaining: u64 },
     /// Nothing that is checked.
     Unchecked,
     /// Nothing: a head was refused.
@@ -62,22 +59,22 @@ pub(super) struct CheckedStream {
     stream: TcpStream,
     connection: Arc<Connection>,
     next: Next,
-    /// Read and not handed over.
+    /// Bytes that were read and not yet passed on.
     held: BytesMut,
-    /// The number of them that can be handed over.
+    /// The number of held bytes that were checked and can be passed on.
     passed: usize,
     charge: Charge,
     /// The time from the first to the last byte of a head.
     head_timeout: Duration,
     head_due: Option<Pin<Box<Sleep>>>,
-    /// Cancelled with the first byte; `None`: it has come.
-    heard: Option<CancellationToken>,
-    /// The time that a write may wait.
+    /// Cancelled when the first byte arrives; `None` afterwards.
+    first_byte: Option<CancellationToken>,
+    /// The maximum wait of a write.
     write_timeout: Duration,
     /// The end of that time, while a write waits.
     write_due: Option<Pin<Box<Sleep>>>,
-    /// Tells others that a write waits.
-    stuck: watch::Sender<bool>,
+    /// Publishes whether a write waits.
+    blocked: watch::Sender<bool>,
     linger: Linger,
 }
 
@@ -96,8 +93,8 @@ impl CheckedStream {
         connection: Arc<Connection>,
         charge: Charge,
         timeouts: Limits,
-        heard: CancellationToken,
-        stuck: watch::Sender<bool>,
+        first_byte: CancellationToken,
+        blocked: watch::Sender<bool>,
     ) -> Self {
         Self {
             stream,
@@ -106,19 +103,19 @@ impl CheckedStream {
             held: BytesMut::new(),
             passed: 0,
             charge,
-            head_timeout: timeouts.begun_head,
+            head_timeout: timeouts.head_completion,
             head_due: None,
-            heard: Some(heard),
+            first_byte: Some(first_byte),
             write_timeout: timeouts.write,
             write_due: None,
-            stuck,
+            blocked,
             linger: Linger::No,
         }
     }
 
     /// Checks the held part of the next head, once it may have ended.
     fn advance_head(&mut self, searched: usize) {
-        // Empty lines before a request line mean nothing.
+        // Empty lines before a request line are allowed.
         let empty = self.held.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
         let empty = empty.count();
         self.held.advance(empty);
@@ -127,7 +124,7 @@ impl CheckedStream {
             self.next = Next::Head { searched: 0 };
             return;
         }
-        // The first bytes already show that something is no request.
+        // The first bytes can already show that this is no HTTP request.
         let is_checked = searched == 0 || head::may_end(&self.held, searched);
         let checked = match is_checked {
             true => head::check_head(&self.held),
@@ -138,7 +135,7 @@ impl CheckedStream {
                 self.passed = head.length;
                 self.head_due = None;
                 self.next = match head.body {
-                    BodyLength::Known(left) => Next::Body { left },
+                    BodyLength::Known(remaining) => Next::Body { remaining },
                     BodyLength::Chunked => Next::Unchecked,
                 };
             }
@@ -158,20 +155,20 @@ impl CheckedStream {
         self.next = Next::Nothing;
     }
 
-    /// Hands over the bytes that passed.
-    fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) {
+    /// Passes checked bytes on to the HTTP library.
+    fn pass_on(&mut self, buffer: &mut ReadBuf<'_>) {
         let length = self.passed.min(buffer.remaining()).min(PIECE);
         buffer.put_slice(&self.held[..length]);
         self.held.advance(length);
         self.passed -= length;
         if self.held.is_empty() {
-            // An idle connection holds nothing.
+            // An idle connection holds no memory.
             self.held = BytesMut::new();
             self.charge.reset();
         }
     }
 
-    fn head_is_late(&mut self, cx: &mut Context<'_>) -> bool {
+    fn is_head_late(&mut self, cx: &mut Context<'_>) -> bool {
         if self.held.is_empty() {
             self.head_due = None;
             return false;
@@ -183,32 +180,32 @@ impl CheckedStream {
         due.as_mut().poll(cx).is_ready()
     }
 
-    fn heard(&mut self) {
-        if let Some(heard) = self.heard.take() {
-            heard.cancel();
+    fn report_first_byte(&mut self) {
+        if let Some(first_byte) = self.first_byte.take() {
+            first_byte.cancel();
         }
     }
 
-    /// Passes the outcome of a write on, and fails it when it has waited too long.
-    fn written(
+    /// Returns the outcome of a write, or an error when it has waited too long.
+    fn check_write(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             if self.write_due.take().is_some() {
-                self.stuck.send_replace(false);
+                self.blocked.send_replace(false);
             }
             return written;
         }
         let due = match &mut self.write_due {
             Some(due) => due,
             none @ None => {
-                self.stuck.send_replace(true);
+                self.blocked.send_replace(true);
                 none.insert(Box::pin(tokio::time::sleep(self.write_timeout)))
             }
         };
-        due.as_mut().poll(cx).map(|()| Err(late()))
+        due.as_mut().poll(cx).map(|()| Err(write_timeout_error()))
     }
 }
 
@@ -221,40 +218,44 @@ impl AsyncRead for CheckedStream {
         let this = self.get_mut();
         loop {
             if this.passed > 0 {
-                this.hand_over(buffer);
+                this.pass_on(buffer);
                 return Poll::Ready(Ok(()));
             }
             let searched = match this.next {
-                Next::Body { left: 0 } => {
+                Next::Body { remaining: 0 } => {
                     this.next = Next::Head { searched: 0 };
                     if !this.held.is_empty() {
                         this.advance_head(0);
                     }
                     continue;
                 }
-                Next::Body { left } if !this.held.is_empty() => {
+                Next::Body { remaining } if !this.held.is_empty() => {
                     let held = u64::try_from(this.held.len()).unwrap_or(u64::MAX);
-                    let part = held.min(left);
+                    let part = held.min(remaining);
                     this.passed = usize::try_from(part).unwrap_or(this.held.len());
-                    this.next = Next::Body { left: left - part };
+                    this.next = Next::Body {
+                        remaining: remaining - part,
+                    };
                     continue;
                 }
                 Next::Unchecked if !this.held.is_empty() => {
                     this.passed = this.held.len();
                     continue;
                 }
-                Next::Body { left } => {
-                    let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-                    let read = ready!(read_piece(&mut this.stream, cx, buffer, most))?;
-                    let read = u64::try_from(read).unwrap_or(left);
-                    this.next = Next::Body { left: left - read };
+                Next::Body { remaining } => {
+                    let limit = usize::try_from(remaining).unwrap_or(PIECE).min(PIECE);
+                    let read = ready!(read_piece(&mut this.stream, cx, buffer, limit))?;
+                    let read = u64::try_from(read).unwrap_or(remaining);
+                    this.next = Next::Body {
+                        remaining: remaining - read,
+                    };
                     return Poll::Ready(Ok(()));
                 }
                 Next::Unchecked => {
                     ready!(read_piece(&mut this.stream, cx, buffer, PIECE))?;
                     return Poll::Ready(Ok(()));
                 }
-                // The answer ends the connection.
+                // The response ends the connection.
                 Next::Nothing => return Poll::Pending,
                 Next::Head { searched } => searched,
             };
@@ -263,12 +264,12 @@ impl AsyncRead for CheckedStream {
             match Pin::new(&mut this.stream).poll_read(cx, &mut piece) {
                 Poll::Ready(Ok(())) if piece.filled().is_empty() => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => {
-                    this.heard();
+                    this.report_first_byte();
                     this.held.extend_from_slice(piece.filled());
                     this.advance_head(searched);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if this.head_is_late(cx) => this.refuse(RefusedHead::slow()),
+                Poll::Pending if this.is_head_late(cx) => this.refuse(RefusedHead::slow()),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -279,10 +280,10 @@ fn read_piece(
     stream: &mut TcpStream,
     cx: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
-    most: usize,
+    limit: usize,
 ) -> Poll<io::Result<usize>> {
     let mut space = [const { MaybeUninit::uninit() }; PIECE];
-    let mut piece = ReadBuf::uninit(&mut space[..most.min(buffer.remaining())]);
+    let mut piece = ReadBuf::uninit(&mut space[..limit.min(buffer.remaining())]);
     ready!(Pin::new(stream).poll_read(cx, &mut piece))?;
     buffer.put_slice(piece.filled());
     Poll::Ready(Ok(piece.filled().len()))
@@ -296,7 +297,7 @@ impl AsyncWrite for CheckedStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.written(cx, written)
+        this.check_write(cx, written)
     }
 
     fn poll_write_vectored(
@@ -306,7 +307,7 @@ impl AsyncWrite for CheckedStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        this.written(cx, written)
+        this.check_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -322,7 +323,7 @@ impl AsyncWrite for CheckedStream {
         if let Linger::No = this.linger {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             let is_read = match this.next {
-                Next::Head { .. } | Next::Body { left: 0 } => true,
+                Next::Head { .. } | Next::Body { remaining: 0 } => true,
                 Next::Body { .. } | Next::Unchecked | Next::Nothing => false,
             };
             if is_read {
@@ -343,7 +344,7 @@ impl AsyncWrite for CheckedStream {
                 Poll::Ready(Ok(())) if !piece.filled().is_empty() && *bytes < LINGER_BYTES => {
                     *bytes += piece.filled().len();
                 }
-                // It has ended, or is not waited for any longer.
+                // The stream has ended, or too many bytes have been discarded.
                 Poll::Ready(_) => return Poll::Ready(Ok(())),
                 Poll::Pending => return until.as_mut().poll(cx).map(Ok),
             }

@@ -3,8 +3,8 @@
 //! 1. [`observe()`]: request id, span, log line, metrics.
 //! 2. `X-Content-Type-Options`, a header layer of tower-http.
 //! 3. [`receive`]: answers a refused head; after the handler, it discards the rest of the body.
-//! 4. [`CatchPanicLayer`] of tower-http with our answer, so that a panic in a handler becomes a JSON 500 that passes through
-//!    the layers above.
+//! 4. [`CatchPanicLayer`] of tower-http with our response, so that a panic in a handler becomes a JSON 500 that passes
+//!    through the layers above.
 //!
 //! Three more layers of tower-http do not fit:
 //!

@@ -20,17 +20,17 @@ use uuid::fmt::Hyphenated;
 
 use crate::telemetry::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS, millis, trace};
 
-/// Marks an answer that is logged at `debug` only.
+/// Marks a response that is logged at `debug` only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DebugLogOnly;
 
-/// The id of a request, in the log and in its answer. A caller may send its own.
+/// The id of a request, in the log and in its response. A caller may send its own.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest id of a caller that enters the log.
-const MOST_ID: usize = 64;
+/// The maximum length of a caller's id that enters the log.
+const MAX_ID: usize = 64;
 
-/// Counters of requests. A handle is created with the first answer of its kind, so that counting builds no labels.
+/// Counters of requests. A handle is created with the first response of its kind, so that counting builds no labels.
 #[derive(Clone, Default)]
 pub(crate) struct Meters(Arc<RwLock<HashMap<String, Route>>>);
 
@@ -67,7 +67,7 @@ impl Meters {
 }
 
 impl Route {
-    /// Returns `false` if there is no counter for this answer yet.
+    /// Returns `false` if there is no counter for this response yet.
     fn count(&self, method: &'static str, status: u16, took: Duration) -> bool {
         let Some(answered) = self.answered.get(&(method, status)) else {
             return false;
@@ -79,7 +79,7 @@ impl Route {
 }
 
 tokio::task_local! {
-    /// The request that this task answers.
+    /// The request that this task handles.
     static CURRENT_REQUEST: RequestInfo;
 }
 
@@ -172,7 +172,7 @@ impl RequestInfo {
 /// not enabled.
 pub(crate) fn enter_request_span() -> EnteredSpan {
     let span = CURRENT_REQUEST.try_with(RequestInfo::late_span);
-    // Outside of requests there is no name to give.
+    // Outside of requests there is no request to name.
     span.unwrap_or_else(|_| Span::none()).entered()
 }
 
@@ -203,7 +203,7 @@ pub(crate) async fn observe(
 
 fn request_id(theirs: Option<&HeaderValue>) -> HeaderValue {
     let fits = |id: &&HeaderValue| {
-        (1..=MOST_ID).contains(&id.len())
+        (1..=MAX_ID).contains(&id.len())
             && id
                 .as_bytes()
                 .iter()

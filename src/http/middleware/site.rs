@@ -1,11 +1,11 @@
-//! Requests that a page of another site makes a browser send.
+//! Protection against requests that a page of another site makes a browser send.
 //!
-//! A browser sends them from inside: to loopback, and to networks that the page's own server does not reach. Three
-//! headers reveal this: `Origin` and `Sec-Fetch-Site` name a page of another origin; `Host` has the name that the
-//! browser resolved, which after DNS rebinding is the other site's. A program that is no browser sends neither of the
-//! first two, and calls a loopback listener by a loopback name or an address.
+//! A browser can send them to loopback and to networks that the page's own server does not reach. Three headers
+//! reveal them: `Origin` and `Sec-Fetch-Site` name a page of another origin; `Host` has the name that the browser
+//! resolved, which after DNS rebinding is the other site's. A program that is no browser sends neither of the first
+//! two, and calls a loopback listener by a loopback name or an address.
 //!
-//! Owns which of these requests are refused. Leaves out keys.
+//! Owns the refusal of such requests. Leaves out keys.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,17 +23,17 @@ use crate::http::error::ApiError;
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";
 
-/// The names that a listener may be called by.
+/// The accepted host names of a listener.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AllowedHosts {
-    /// Any.
+    /// Any name.
     Any,
-    /// Addresses, loopback names, and these in lower case.
+    /// Addresses, loopback names, and these names in lower case.
     Only(Arc<[String]>),
 }
 
 impl AllowedHosts {
-    /// Addresses, loopback names, and these.
+    /// Accepts addresses, loopback names, and these names.
     pub fn only(names: &[String]) -> Self {
         Self::Only(names.iter().map(|name| name.to_ascii_lowercase()).collect())
     }
@@ -48,7 +48,7 @@ impl AllowedHosts {
         let host = authority.host().to_ascii_lowercase();
         let host = host.strip_suffix('.').unwrap_or(&host);
         let address = host.trim_start_matches('[').trim_end_matches(']');
-        // Nobody can make an address resolve to another one.
+        // An address cannot be rebound.
         address.parse::<IpAddr>().is_ok()
             || host == "localhost"
             || host.ends_with(".localhost")
@@ -56,7 +56,7 @@ impl AllowedHosts {
     }
 }
 
-/// Around all routes of the admin listener.
+/// Middleware of all routes of the admin listener.
 pub(crate) async fn guard_admin(
     State(hosts): State<AllowedHosts>,
     request: Request,
@@ -70,7 +70,7 @@ pub(crate) async fn guard_admin(
         || headers.get(CONTENT_LENGTH).is_some_and(|n| n != "0");
     let is_json = headers.contains_key(CONTENT_TYPE) && is_json(headers);
     if !request.method().is_safe() && has_body && !is_json {
-        // A page can send anything else without asking first.
+        // A page can send any other type without a preflight request.
         return Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the Content-Type must be application/json",
@@ -79,7 +79,7 @@ pub(crate) async fn guard_admin(
     Ok(next.run(request).await)
 }
 
-/// Around the pages of the API's listener, which need no key.
+/// Middleware of the API listener's pages, which need no key.
 pub(crate) async fn guard_pages(
     State(hosts): State<AllowedHosts>,
     request: Request,
@@ -87,7 +87,7 @@ pub(crate) async fn guard_pages(
 ) -> Result<Response, ApiError> {
     check_host(&hosts, &request)?;
     check_origin(request.headers())?;
-    // A link from elsewhere may lead here: the page that has it does not see what the browser then shows.
+    // A page of another site may link here: it cannot read the page that the browser then shows.
     let mode = request.headers().get(SEC_FETCH_MODE);
     let is_link = request.method() == Method::GET && mode.is_some_and(|mode| mode == "navigate");
     if !is_link {
@@ -100,7 +100,7 @@ fn check_host(hosts: &AllowedHosts, request: &Request) -> Result<(), ApiError> {
     let target = request.uri().authority().map(Authority::as_str);
     let host = request.headers().get(HOST);
     let host = host.map(|value| value.to_str().unwrap_or_default());
-    // A client of HTTP/1.0 without a host is no browser.
+    // An HTTP/1.0 client without a host is no browser.
     if target
         .into_iter()
         .chain(host)

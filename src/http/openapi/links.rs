@@ -1,4 +1,4 @@
-//! Links of the OpenAPI document: from each answer that contains an id to every operation that takes one.
+//! Links of the OpenAPI document: from each response that contains an id to every operation that takes one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use utoipa::openapi::{OpenApi, RefOr, Response};
 
 use super::operations::operations;
 
-/// Sources of ids: an operation, one of its answers, the expression that finds the id in the exchange, and the parameter
-/// of other operations that takes the id.
+/// Sources of ids: an operation, one of its responses, the expression that finds the id in the exchange, and the
+/// parameter of other operations that takes the id.
 const SOURCES: [(&str, &str, &str, &str); 15] = [
     ("create", "201", "$response.body#/room_id", "room_id"),
     (
@@ -66,7 +66,7 @@ pub(super) fn add_links(api: &mut OpenApi) {
     for (operation, (id, own)) in operations(api).zip(&takers) {
         let answers = &mut operation.responses.responses;
         for (taker, names) in &takers {
-            // One link holds all parameters of the other operation that this answer provides.
+            // One link has all parameters of the other operation that this response provides.
             let mut links: BTreeMap<&str, LinkBuilder> = BTreeMap::new();
             let sources = SOURCES.iter().filter(|source| source.0 == id);
             for (_, status, expression, parameter) in

@@ -2,7 +2,7 @@
 //!
 //! Owns the parts that all operations share ([`complete`]), shared schemas (`schemas`), the links between operations
 //! (`links`), and the routes of the document. Each operation is described above its handler. Document and page need no
-//! key: they contain nothing that the documentation does not. The page loads nothing from another host, and its content
+//! key: they contain nothing beyond the documentation. The page loads nothing from another host, and its content
 //! security policy forbids it.
 
 mod links;
@@ -73,11 +73,11 @@ const COMMANDS: [SharedFailure; 2] = [
 
 const PAGE: &str = include_str!("docs.html");
 
-/// Everything comes from this server, and no other page may frame it.
+/// Allows files of this server only, and no framing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Completes the document of all routes by what the operations have in common.
+/// Adds the common parts of all operations to the document.
 pub(super) fn complete(routes: OpenApi) -> OpenApi {
     let mut api = SharedSchemas::openapi();
     api.merge(routes);

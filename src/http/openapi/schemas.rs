@@ -1,4 +1,4 @@
-//! Schemas, parameters and answers that several operations share.
+//! Schemas, parameters and responses that several operations share.
 //!
 //! The handlers read bodies field by field, so that an error names the wrong field. The types of bodies exist for the
 //! document alone: nothing constructs them.

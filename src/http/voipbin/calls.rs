@@ -228,7 +228,7 @@ pub(super) async fn delete(
         };
         let intent = Intent::new(target, customer.caller.app.clone(), kick);
         match state.controller.submit(intent).await {
-            // It has left meanwhile, and its conference may have ended.
+            // The call has left meanwhile, and its conference may have ended.
             Ok(_) | Err(IntentError::Refused(Refusal::NotInRoom | Refusal::RoomNotFound)) => {}
             Err(error) => return Err(state.failed(error)),
         }

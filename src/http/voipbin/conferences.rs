@@ -52,7 +52,7 @@ const LONGEST_NAME: usize = 255;
 const LONGEST_DETAIL: usize = 4_096;
 
 /// The maximum size of `data`, in bytes of JSON.
-const MOST_DATA: usize = 16 * 1024;
+const MAX_DATA: usize = 16 * 1024;
 
 /// The maximum size of all actions of a conference, in bytes of JSON.
 const MAX_ACTIONS: usize = 64 * 1024;
@@ -296,8 +296,8 @@ async fn said(state: &Shared, fields: &Fields) -> Result<Update, ApiError> {
         })
         .transpose()?;
     let data = fields.object("data")?;
-    if data.as_ref().is_some_and(|data| size(data) > MOST_DATA) {
-        let why = format!("it is larger than {MOST_DATA} bytes");
+    if data.as_ref().is_some_and(|data| size(data) > MAX_DATA) {
+        let why = format!("it is larger than {MAX_DATA} bytes");
         return Err(ApiError::field("data", why));
     }
     // The documentation uses both spellings.

@@ -35,7 +35,7 @@ use super::state::{Owner, Shared, WebhookState};
 /// The number of deliveries that one store call makes pending again.
 const RECOVER_BATCH: usize = 500;
 
-/// An answer that contains a secret must not be cached.
+/// A response that contains a secret must not be cached.
 const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -76,7 +76,7 @@ struct WebhookRequest {
     #[schema(min_items = 1)]
     #[schema(value_type = Option<Vec<WebhookFilter>>)]
     events: Option<Vec<String>>,
-    /// The signing secret: `whsec_` and 24 to 64 bytes in base64. Made when not given.
+    /// The signing secret: `whsec_` and 24 to 64 bytes in base64. Generated if omitted.
     #[schema(value_type = Option<SecretText>)]
     secret: Option<String>,
 }

@@ -37,7 +37,7 @@ test("a member joins, is counted and listed, and leaves", () => {
   assert.equal(counts(state).get(ROOM), 1);
   assert.deepEqual(state.members.get(ROOM).get(CALL), { uuid: CALL, callerId: "527", did: "747", muted: true, deaf: false });
   assert.equal(waiting(state).length, 0);
-  assert.equal(state.said.text, "527 joined standup");
+  assert.equal(state.announcement.text, "527 joined standup");
   state = run(state, makeEvent("conference.member.left", { reason: "removed" }, CALL));
   assert.equal(counts(state).get(ROOM), undefined);
   assert.equal(state.members.get(ROOM).size, 0);
@@ -55,7 +55,7 @@ test("events are idempotent", () => {
     makeEvent("conference.recording.started", { recording_id: "r" }),
     makeEvent("conference.updated", { locked: true }),
   ];
-  const strip = ({ said, notices, nextNotice, ...rest }) => rest;
+  const strip = ({ announcement, notices, nextNotice, ...rest }) => rest;
   const once = run(room(), ...actions);
   assert.deepEqual(strip(run(room(), ...actions.flatMap((one) => [one, one]))), strip(once));
   assert.deepEqual(strip(run(once, ...actions)), strip(once));
@@ -89,7 +89,7 @@ test("a gap and a new stream require a read, a resumed stream does not", () => {
 
 test("mute is pending until its event arrives", () => {
   let state = run(room(), join(CALL, false));
-  state = run(state, { type: "asked", key: `mute:${CALL}`, want: true, label: "mute 527", at: 1000 });
+  state = run(state, { type: "requested", key: `mute:${CALL}`, want: true, label: "mute 527", at: 1000 });
   assert.equal(state.members.get(ROOM).get(CALL).muted, false);
   assert.equal(state.pending.get(`mute:${CALL}`).want, true);
   const crossed = run(state, makeEvent("conference.member.unmuted", {}, CALL));
@@ -107,7 +107,7 @@ test("deafened and undeafened change the member", () => {
 });
 
 test("an unconfirmed command times out with a notice and a new read", () => {
-  let state = run(room(), join(CALL, false), { type: "asked", key: `mute:${CALL}`, want: true, label: "mute 527", at: 1000 });
+  let state = run(room(), join(CALL, false), { type: "requested", key: `mute:${CALL}`, want: true, label: "mute 527", at: 1000 });
   assert.equal(run(state, { type: "tick", at: 1000 + CONFIRM_MS - 1 }), state);
   state = run(state, { type: "tick", at: 1000 + CONFIRM_MS });
   assert.equal(state.pending.size, 0);
@@ -152,7 +152,7 @@ test("playback is a queue whose head plays", () => {
 });
 
 test("the end of a room clears its pending commands and parks its members", () => {
-  let state = run(room(), join(CALL), { type: "asked", key: `lock:${ROOM}`, want: true, label: "lock", at: 0 });
+  let state = run(room(), join(CALL), { type: "requested", key: `lock:${ROOM}`, want: true, label: "lock", at: 0 });
   state = run(state, makeEvent("conference.destroyed"));
   assert.equal(state.rooms.size, 0);
   assert.equal(state.pending.size, 0);

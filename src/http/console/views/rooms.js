@@ -111,8 +111,8 @@ function controls(room, state, act, count) {
   const pending = (what) => state.pending.get(`${what}:${room.id}`);
   const lock = pending("lock");
   const record = pending("record");
-  const nobody = count === 0;
-  const why = nobody ? "The room is empty" : null;
+  const isEmpty = count === 0;
+  const why = isEmpty ? "The room is empty" : null;
   return h(
     "div",
     { class: "controls", role: "group", "aria-label": `Controls of ${room.name}` },
@@ -127,12 +127,12 @@ function controls(room, state, act, count) {
       label: room.recording ? "Stop recording" : "Record",
       icon: room.recording ? "stop" : "record",
       pending: record && (record.want ? "Starting …" : "Stopping …"),
-      disabled: nobody && !room.recording,
+      disabled: isEmpty && !room.recording,
       title: room.recording ? null : why,
       key: "record",
       on: () => act.record(room, !room.recording),
     }),
-    button({ label: "Play …", icon: "play", disabled: nobody, title: why, pending: pending("play") && "Sending …", key: "play", on: () => act.play(room) }),
+    button({ label: "Play …", icon: "play", disabled: isEmpty, title: why, pending: pending("play") && "Sending …", key: "play", on: () => act.play(room) }),
     room.playing && button({ label: "Stop playing", icon: "stop", pending: pending("stop") && "Stopping …", key: "stop", on: () => act.stop(room) }),
   );
 }
